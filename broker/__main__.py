@@ -1,0 +1,7 @@
+"""`python -m broker` is `trimaran`."""
+
+import sys
+
+from broker.cli import main
+
+sys.exit(main())

@@ -1,0 +1,138 @@
+"""The command line: `trimaran serve [redis.conf] [--directive value ...]`.
+
+The arguments of `serve` are redis-server's, so that a script or a container that starts redis-server starts
+this broker by changing one word. Called by the name redis-server (a link to it) it takes not even that.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
+
+from broker.config import Config, ConfigFileError, load
+from broker.config.directives import TABLE
+from broker.log import Log
+
+USAGE = """\
+usage: trimaran serve [redis.conf] [--directive value ...] [--log-format text|json]
+       trimaran --version
+       trimaran --help
+
+serve starts a broker. Its arguments are redis-server's: a configuration file, `-` to read one from standard
+input, and any directive as an option.
+
+  trimaran serve                                   port 6379, defaults
+  trimaran serve /etc/redis/redis.conf
+  trimaran serve --port 7777 --appendonly yes
+  trimaran serve /etc/redis.conf --loglevel verbose
+  echo 'maxmemory 128mb' | trimaran serve -
+"""
+
+# Where redis-server puts it when it becomes a daemon and no other place is named.
+DAEMON_PID_FILE = "/var/run/redis.pid"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command those arguments (by default the process's) name; the result is the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None and os.path.basename(sys.argv[0]).startswith("redis-server"):
+        words.insert(0, "serve")
+    if not words:
+        sys.stderr.write(USAGE)
+        return 2
+    if words[0] in ("--help", "-h", "help"):
+        sys.stdout.write(USAGE)
+        return 0
+    if words[0] in ("--version", "-v", "version"):
+        print(_version())
+        return 0
+    command = COMMANDS.get(words[0])
+    if command is None:
+        sys.stderr.write(f"trimaran: unknown command {words[0]!r}\n\n{USAGE}")
+        return 2
+    return command(words[1:])
+
+
+def serve(words: Sequence[str]) -> int:
+    """Start a broker and serve until it is shut down."""
+    if words and words[0] in ("--help", "-h", "--version", "-v"):
+        return main(words[:1])
+    config = Config()
+    try:
+        load(config, [os.fsencode(word) for word in words], sys.stdin.buffer)
+        os.chdir(config.dir)
+        log = Log(config.loglevel, config.logfile, as_json=config.log_format == "json")
+    except ConfigFileError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"trimaran: {error}\n")
+        return 1
+    config.on_change("loglevel", lambda level: setattr(log, "level", level))
+    if config.daemonize:
+        _daemonize()
+    # Imported only now: a mistake in the configuration should not take the whole broker's import to tell.
+    from broker.server import serve as serve_broker
+
+    with _pid_file(config, log):
+        _name_inert(config, log)
+        return serve_broker(config, log)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"serve": serve}
+
+
+def _version() -> str:
+    try:
+        return f"trimaran {metadata.version('trimaran')}"
+    except metadata.PackageNotFoundError:
+        return "trimaran (not installed)"
+
+
+def _name_inert(config: Config, log: Log) -> None:
+    """Tell which directives were given a value that changes nothing here, so that nobody relies on one."""
+    changed = [
+        name
+        for name, directive in TABLE.items()
+        if directive.inert and getattr(config, directive.attribute) != directive.default
+    ]
+    if changed:
+        log.notice("directives without effect here", names=" ".join(changed))
+
+
+def _daemonize() -> None:
+    """Go on in the background, without a terminal. The process that was started ends at once."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    # A second child is no session leader, so that it can never get a terminal again.
+    if os.fork():
+        os._exit(0)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    if null > 2:
+        os.close(null)
+
+
+@contextlib.contextmanager
+def _pid_file(config: Config, log: Log) -> Iterator[None]:
+    """Keep the process ID in a file meanwhile; like redis-server, go on without one where that fails."""
+    path = config.pidfile or (DAEMON_PID_FILE if config.daemonize else "")
+    if not path:
+        yield
+        return
+    path = os.path.join(config.dir, path)
+    try:
+        with open(path, "w") as file:
+            file.write(f"{os.getpid()}\n")
+    except OSError as error:
+        log.warning("failed to write PID file", path=path, error=error.strerror)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(path)

@@ -1,0 +1,50 @@
+"""The one source of time.
+
+The wall clock is read once a tick: all commands of a tick, and all of a transaction or script, see the same
+`now`. Waiting is measured on Trio's clock, so that tests can jump over it; `Clock` ties both together.
+"""
+
+import time
+
+import trio
+
+
+class Clock:
+    """Wall time in milliseconds, `now`, cached until the next `update`."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.update()
+
+    def update(self) -> int:
+        """Read the wall clock into `now` and return it."""
+        self.now = now = time.time_ns() // 1_000_000
+        return now
+
+    def microseconds(self) -> int:
+        """The wall clock now, in microseconds."""
+        return time.time_ns() // 1_000
+
+    def trio_deadline(self, wall_ms: int) -> float:
+        """The time on Trio's clock at which the wall clock will read `wall_ms`."""
+        return trio.current_time() + (wall_ms - self.update()) / 1000
+
+
+class TrioClock(Clock):
+    """Wall time derived from Trio's clock, for tests with `trio.testing.MockClock`: both jump together."""
+
+    __slots__ = ("_epoch_ms",)
+
+    def __init__(self, epoch_ms: int = 1_700_000_000_000) -> None:
+        """`epoch_ms` is the wall time at Trio's time 0."""
+        self._epoch_ms = epoch_ms
+        super().__init__()
+
+    def update(self) -> int:
+        self.now = now = self._epoch_ms + int(trio.current_time() * 1000)
+        return now
+
+    def microseconds(self) -> int:
+        return self._epoch_ms * 1000 + int(trio.current_time() * 1_000_000)

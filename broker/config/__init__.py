@@ -1,0 +1,16 @@
+"""The broker's configuration, from redis.conf and the command line to CONFIG SET.
+
+kinds.py       what a directive's value may be: its text forms, bounds and error texts
+directives.py  every directive, declared once
+live.py        Config: the values, CONFIG GET, CONFIG SET and whoever listens for changes
+reading.py     redis.conf syntax and redis-server's command line
+rewriting.py   CONFIG REWRITE
+
+Redis's own names, defaults and error texts are kept so that a redis.conf file works unchanged.
+"""
+
+from broker.config.live import Config
+from broker.config.reading import ConfigFileError, load
+from broker.config.rewriting import rewrite
+
+__all__ = ["Config", "ConfigFileError", "load", "rewrite"]

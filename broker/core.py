@@ -1,0 +1,162 @@
+"""What one broker consists of: the parts that commands reach through their session.
+
+`Broker` joins the parts and does nothing itself but keep broker-wide states (paused, loading, out of memory)
+visible in every session's gate. Sockets and tasks are the server's (broker.server).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Literal
+
+import trio
+
+from broker.blocking import Blocking
+from broker.clock import Clock
+from broker.config import Config
+from broker.deadlines import Deadlines, Timer
+from broker.dispatch import Dispatcher
+from broker.events import KEYEVENT, KEYSPACE, Event, parse_flags
+from broker.keyspace import Keyspace
+from broker.log import Log
+from broker.pubsub import PubSub
+from broker.registry import CommandTable
+from broker.session import BROKER_STATE, CLOSING, POSTPONED, UNAUTHENTICATED, Session, Transport
+from broker.stats import Stats
+
+
+class Broker:
+    """One broker's parts.
+
+    `sessions` maps client IDs to sessions, oldest first. `outbox` lists the sessions with queued output that the
+    tick must send; `resumed` those whose held-back requests may go on. `paused` is CLIENT PAUSE's state,
+    `loading` and `out_of_memory` refuse commands by their flags.
+    """
+
+    def __init__(self, config: Config, log: Log, clock: Clock | None = None) -> None:
+        """A broker with empty databases; raises ValueError for a rename-command of an unknown command."""
+        import broker.commands  # noqa: F401  (declares all commands)
+
+        self.config = config
+        self.log = log
+        self.clock = clock or Clock()
+        self.started = self.clock.now
+        self.run_id = secrets.token_hex(20)
+        self.stats = Stats()
+        self.pubsub = PubSub()
+        self.keyspace = Keyspace(self.clock, config.databases, self._notify)
+        self.deadlines = Deadlines()
+        renamed = {old.decode(): new.decode() for old, new in config.renamed_commands}
+        self.commands = CommandTable(renamed)
+        self.blocking = Blocking(self.keyspace, self.deadlines)
+        self.dispatcher = Dispatcher(self)
+        self.blocking.execute = self.dispatcher.execute_again
+        self.blocking.resume = self.resume
+        self.sessions: dict[int, Session] = {}
+        self.outbox: list[Session] = []
+        self.resumed: list[Session] = []
+        self.postponed: list[Session] = []
+        self.paused: Literal["", "write", "all"] = ""
+        self.pause_ends: Timer | None = None
+        self.loading = False
+        self.out_of_memory = False
+        self.request_shutdown: Callable[[], None] = _not_running
+        self.tcp_port = 0
+        self._last_id = 0
+        self._set_event_mask(config.notify_keyspace_events)
+        config.on_change("notify-keyspace-events", self._set_event_mask)
+
+    # Sessions
+
+    def open_session(self, transport: Transport) -> Session:
+        """A new client's session."""
+        self._last_id += 1
+        session = Session(self, self._last_id, transport)
+        self.sessions[session.id] = session
+        self.stats.clients_served += 1
+        return session
+
+    def close_session(self, session: Session) -> None:
+        """Forget a client that has gone: its wait, its subscriptions, what it watched."""
+        session.gate |= CLOSING
+        self.blocking.cancel(session)
+        self.pubsub.unsubscribe_all(session)
+        self.unwatch(session)
+        self.sessions.pop(session.id, None)
+
+    def session_gate(self) -> int:
+        """The gate a new session starts with."""
+        gate = UNAUTHENTICATED if self.config.requirepass else 0
+        return gate | BROKER_STATE if self.restricted() else gate
+
+    def unwatch(self, session: Session) -> None:
+        """Forget all keys that the session watches."""
+        for database, key in session.watched:
+            sessions = database.watchers[key]
+            sessions.discard(session)
+            if not sessions:
+                del database.watchers[key]
+        session.watched.clear()
+        session.watch_broken = False
+
+    def resume(self, session: Session) -> None:
+        """The session's held-back requests may go on, in this tick."""
+        self.resumed.append(session)
+
+    # Broker-wide states
+
+    def restricted(self) -> bool:
+        """Whether the broker is in a state that refuses or delays some requests."""
+        return bool(self.paused) or self.loading or self.out_of_memory
+
+    def restrict(self) -> None:
+        """Bring every session's gate up to date after a change of a broker-wide state."""
+        restricted = self.restricted()
+        for session in self.sessions.values():
+            if restricted:
+                session.gate |= BROKER_STATE
+            else:
+                session.gate &= ~BROKER_STATE
+
+    def pause(self, kind: Literal["write", "all"], milliseconds: int) -> None:
+        """CLIENT PAUSE; a running pause is prolonged or made stricter, never the other way."""
+        ends = trio.current_time() + milliseconds / 1000
+        if self.pause_ends is not None:
+            if self.paused == "all":
+                kind = "all"
+            ends = max(ends, self.pause_ends.when)
+            self.pause_ends.cancel()
+        self.paused = kind
+        self.pause_ends = self.deadlines.at(ends, self.unpause)
+        self.restrict()
+
+    def unpause(self) -> None:
+        """End a pause: the requests held back go on in the order in which they came."""
+        if self.pause_ends is not None:
+            self.pause_ends.cancel()
+        self.pause_ends = None
+        self.paused = ""
+        self.restrict()
+        postponed, self.postponed = self.postponed, []
+        for session in postponed:
+            session.gate &= ~POSTPONED
+            self.resumed.append(session)
+
+    # Keyspace events
+
+    def _set_event_mask(self, letters: str) -> None:
+        self.keyspace.event_mask = parse_flags(letters.encode()) or 0
+        if not self.keyspace.event_mask & (KEYSPACE | KEYEVENT):
+            self.keyspace.event_mask = 0
+
+    def _notify(self, event: Event, key: bytes, database: int) -> None:
+        mask = self.keyspace.event_mask
+        if mask & KEYSPACE:
+            self.pubsub.publish(b"__keyspace@%d__:%b" % (database, key), event.name)
+        if mask & KEYEVENT:
+            self.pubsub.publish(b"__keyevent@%d__:%b" % (database, event.name), key)
+
+
+def _not_running() -> None:
+    """The default of `Broker.request_shutdown`, before a server runs."""

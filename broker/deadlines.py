@@ -1,0 +1,98 @@
+"""What is to happen at a time: a heap of timers and the one task that waits for the earliest.
+
+A cancelled timer stays in the heap until it would have been due, or until such dead ones are the most of it.
+Setting a timer from the tick costs a heap push; the task is only woken when the earliest time has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from itertools import count
+from math import inf
+
+import trio
+
+
+class Timer:
+    """One thing to happen; `cancel` it or let it be called once."""
+
+    __slots__ = ("_deadlines", "action", "when")
+
+    def __init__(self, when: float, action: Callable[[], None], deadlines: Deadlines) -> None:
+        self.when = when
+        self.action: Callable[[], None] | None = action
+        self._deadlines = deadlines
+
+    def cancel(self) -> None:
+        """Forget it; harmless once it was called."""
+        if self.action is not None:
+            self.action = None
+            self._deadlines.forget()
+
+
+class Deadlines:
+    """Timers on Trio's clock.
+
+    `run` is the task; `before` and `after_actions` bracket a batch of actions (the tick's own bookkeeping:
+    reading the clock, and sending what the actions queued).
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._order = count()
+        self._dead = 0
+        self._scope: trio.CancelScope | None = None
+        self.before: Callable[[], None] = _nothing
+        self.after_actions: Callable[[], None] = _nothing
+
+    def after(self, milliseconds: int, action: Callable[[], None]) -> Timer:
+        """Call `action` in `milliseconds` from now."""
+        return self.at(trio.current_time() + milliseconds / 1000, action)
+
+    def at(self, when: float, action: Callable[[], None]) -> Timer:
+        """Call `action` when Trio's clock reads `when`, in seconds."""
+        timer = Timer(when, action, self)
+        heap = self._heap
+        heappush(heap, (when, next(self._order), timer))
+        scope = self._scope
+        if scope is not None and when < scope.deadline:
+            scope.deadline = when
+        return timer
+
+    def forget(self) -> None:
+        """Count a cancelled timer; the heap is made anew when most of it is cancelled."""
+        self._dead += 1
+        if self._dead > 64 and self._dead * 2 > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2].action is not None]
+            heapify(self._heap)
+            self._dead = 0
+
+    async def run(self) -> None:
+        """Wait for the timers and call them, for ever."""
+        while True:
+            # Cancelled at the earliest deadline; an action set meanwhile moves the deadline (see `at`).
+            with trio.CancelScope(deadline=self._heap[0][0] if self._heap else inf) as self._scope:
+                await trio.sleep_forever()
+            self._scope = None
+            self._call_due()
+
+    def _call_due(self) -> None:
+        now = trio.current_time()
+        heap = self._heap
+        if not heap or heap[0][0] > now:
+            return
+        self.before()
+        while self._heap and self._heap[0][0] <= now:
+            timer = heappop(self._heap)[2]
+            action = timer.action
+            if action is None:
+                self._dead -= 1
+                continue
+            timer.action = None
+            action()
+        self.after_actions()
+
+
+def _nothing() -> None:
+    """The default of the two brackets."""

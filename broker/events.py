@@ -1,0 +1,85 @@
+"""Keyspace events: what happened to a key, in Redis's classes, and the flags that choose among them.
+
+A command module declares its events as constants (`LPUSH = Event(LIST, b"lpush")`) and names one with each
+change. The directive notify-keyspace-events chooses classes by letters.
+"""
+
+from typing import Final
+
+KEYSPACE: Final = 1 << 0  # K: sent on __keyspace@<db>__:<key>
+KEYEVENT: Final = 1 << 1  # E: sent on __keyevent@<db>__:<event>
+GENERIC: Final = 1 << 2  # g
+STRING: Final = 1 << 3  # $
+LIST: Final = 1 << 4  # l
+SET: Final = 1 << 5  # s
+HASH: Final = 1 << 6  # h
+ZSET: Final = 1 << 7  # z
+EXPIRED_CLASS: Final = 1 << 8  # x
+EVICTED_CLASS: Final = 1 << 9  # e
+STREAM: Final = 1 << 10  # t
+KEY_MISS: Final = 1 << 11  # m
+MODULE: Final = 1 << 12  # d
+NEW: Final = 1 << 13  # n
+OVERWRITTEN: Final = 1 << 14  # o
+TYPE_CHANGED: Final = 1 << 15  # c
+ALL: Final = GENERIC | STRING | LIST | SET | HASH | ZSET | EXPIRED_CLASS | EVICTED_CLASS | STREAM | MODULE
+
+_LETTERS: Final = {
+    b"g": GENERIC,
+    b"$": STRING,
+    b"l": LIST,
+    b"s": SET,
+    b"h": HASH,
+    b"z": ZSET,
+    b"x": EXPIRED_CLASS,
+    b"e": EVICTED_CLASS,
+    b"t": STREAM,
+    b"d": MODULE,
+    b"n": NEW,
+    b"o": OVERWRITTEN,
+    b"c": TYPE_CHANGED,
+    b"K": KEYSPACE,
+    b"E": KEYEVENT,
+    b"m": KEY_MISS,
+}
+
+
+class Event:
+    """One kind of event: its class and the name that is sent."""
+
+    __slots__ = ("flag", "name")
+
+    def __init__(self, flag: int, name: bytes) -> None:
+        self.flag = flag
+        self.name = name
+
+
+DEL: Final = Event(GENERIC, b"del")
+EXPIRED: Final = Event(EXPIRED_CLASS, b"expired")
+MISSED: Final = Event(KEY_MISS, b"keymiss")
+CREATED: Final = Event(NEW, b"new")
+REPLACED: Final = Event(OVERWRITTEN, b"overwritten")
+RETYPED: Final = Event(TYPE_CHANGED, b"type_changed")
+
+
+def parse_flags(text: bytes) -> int | None:
+    """The mask that the letters of notify-keyspace-events stand for; None where one is unknown."""
+    mask = 0
+    for i in range(len(text)):
+        letter = text[i : i + 1]
+        if letter == b"A":
+            mask |= ALL
+        elif letter in _LETTERS:
+            mask |= _LETTERS[letter]
+        else:
+            return None
+    return mask
+
+
+def format_flags(mask: int) -> bytes:
+    """The letters for a mask, in the order CONFIG GET prints them."""
+    out = b""
+    rest = mask
+    if mask & ALL == ALL:
+        out, rest = b"A", mask & ~ALL
+    return out + b"".join(letter for letter, flag in _LETTERS.items() if rest & flag)

@@ -1,0 +1,261 @@
+"""Glob patterns as KEYS, SCAN, PSUBSCRIBE, CONFIG GET and ACL rules use them.
+
+The rules are those of `stringmatchlen` in Redis 8.10's util.c: `*`, `?`, `[abc]`, `[^a-z]`, and a backslash
+before a byte that stands for itself. A class without its `]` reaches to the end of the pattern.
+
+A pattern is cut at its stars into segments of fixed length. The first and the last segment are anchored;
+each one between them is taken at its leftmost place, which is always right because a star can absorb what
+is skipped. So nothing ever backtracks past one segment: the cost is O(len(pattern) * len(text)) at worst,
+and a segment without `?` or a class is found by bytes.find.
+"""
+
+import re
+from collections.abc import Callable
+from functools import partial
+
+# Redis gives up (no match) beyond this many stars that something follows; kept so that answers agree.
+MAX_INNER_STARS = 1000
+
+_SPECIAL = re.compile(rb"[*?\[\\]")
+_ALL_BYTES = (1 << 256) - 1
+# Redis compares plain C chars, signed on the reference platform: bit (byte ^ 0x80) keeps that order, so that
+# `[a-\xff]` is, as there, the swapped range from 0xff (-1) to `a`.
+_SIGN = 0x80
+
+
+def _bits(first: int, last: int) -> int:
+    """The set of bytes from `first` to `last` (both already xor 0x80) as a bit mask."""
+    return ((1 << (last - first + 1)) - 1) << first if first <= last else 0
+
+
+_UPPER = _bits(ord("A") ^ _SIGN, ord("Z") ^ _SIGN)
+_LOWER = _bits(ord("a") ^ _SIGN, ord("z") ^ _SIGN)
+_CASE_SHIFT = ord("a") - ord("A")
+
+
+def _lowered(byte: int) -> int:
+    return byte + _CASE_SHIFT if 65 <= byte <= 90 else byte
+
+
+def _byte_set(byte: int, nocase: bool) -> int:
+    """The bytes that a literal byte (in lower case if `nocase`) matches."""
+    members = 1 << (byte ^ _SIGN)
+    return members | (members & _LOWER) >> _CASE_SHIFT if nocase else members
+
+
+def _parse_class(pattern: bytes, at: int, nocase: bool) -> tuple[int, int]:
+    """Read a class whose `[` is just before `at`; return its byte set and the index after its `]`."""
+    end = len(pattern)
+    negated = at < end and pattern[at] == 0x5E  # ^
+    if negated:
+        at += 1
+    exact = folded = 0
+    while at < end:
+        byte = pattern[at]
+        left = end - at
+        if byte == 0x5C and left >= 2:  # an escaped byte is compared as it is, also without regard to case
+            exact |= 1 << (pattern[at + 1] ^ _SIGN)
+            at += 2
+        elif byte == 0x5D:  # ]
+            at += 1
+            break
+        elif left >= 3 and pattern[at + 1] == 0x2D:  # -
+            first, last = byte, pattern[at + 2]
+            if first ^ _SIGN > last ^ _SIGN:
+                first, last = last, first
+            if nocase:
+                first, last = _lowered(first), _lowered(last)
+            folded |= _bits(first ^ _SIGN, last ^ _SIGN)
+            at += 3
+        else:
+            folded |= 1 << ((_lowered(byte) if nocase else byte) ^ _SIGN)
+            at += 1
+    if nocase:
+        folded = (folded & ~_UPPER) | ((folded & _LOWER) >> _CASE_SHIFT)
+    members = exact | folded
+    return (_ALL_BYTES & ~members if negated else members), at
+
+
+class _Segment:
+    """A stretch of pattern without stars: it matches exactly `length` bytes."""
+
+    __slots__ = ("length", "literal", "masks")
+
+    def __init__(self, parts: list[bytes | int], nocase: bool) -> None:
+        # What the text must begin with, and (offset, byte set) for every later place that isn't `?`; None
+        # instead of a list where the whole segment is literal.
+        self.literal = b""
+        self.masks: list[tuple[int, int]] | None = None
+        self.length = 0
+        if all(isinstance(part, bytes) for part in parts):
+            self.literal = b"".join(part for part in parts if isinstance(part, bytes))
+            self.length = len(self.literal)
+            return
+        masks: list[tuple[int, int]] = []
+        offset = 0
+        for part in parts:
+            if isinstance(part, int):
+                if part != _ALL_BYTES:
+                    masks.append((offset, part))
+                offset += 1
+            elif offset == 0:
+                self.literal = part
+                offset = len(part)
+            else:
+                masks.extend((offset + index, _byte_set(byte, nocase)) for index, byte in enumerate(part))
+                offset += len(part)
+        self.masks = masks
+        self.length = offset
+
+    def at(self, text: bytes, folded: bytes, start: int) -> bool:
+        """Whether it matches at `start`; the caller has made sure that `length` bytes are left there."""
+        if not folded.startswith(self.literal, start):
+            return False
+        if self.masks is not None:
+            for offset, mask in self.masks:
+                if not mask >> (text[start + offset] ^ _SIGN) & 1:
+                    return False
+        return True
+
+    def find(self, text: bytes, folded: bytes, start: int, end: int) -> int:
+        """The first place in text[start:end] where it matches, or -1."""
+        if self.masks is None:
+            return folded.find(self.literal, start, end)
+        last = end - self.length
+        while start <= last:
+            if self.literal:
+                start = folded.find(self.literal, start, last + len(self.literal))
+                if start < 0:
+                    return -1
+            if self.at(text, folded, start):
+                return start
+            start += 1
+        return -1
+
+
+def _parse(pattern: bytes, nocase: bool) -> list[_Segment]:
+    """The segments between the stars: one more than there are stars, a run of stars counting once."""
+    segments: list[_Segment] = []
+    parts: list[bytes | int] = []
+    at, end = 0, len(pattern)
+    while at < end:
+        special = _SPECIAL.search(pattern, at)
+        stop = end if special is None else special.start()
+        if stop > at:
+            parts.append(pattern[at:stop])
+        if special is None:
+            break
+        at = stop + 1
+        byte = pattern[stop]
+        if byte == 0x2A:  # *
+            while at < end and pattern[at] == 0x2A:
+                at += 1
+            segments.append(_Segment(_folded(parts, nocase), nocase))
+            parts = []
+        elif byte == 0x3F:  # ?
+            parts.append(_ALL_BYTES)
+        elif byte == 0x5B:  # [
+            mask, at = _parse_class(pattern, at, nocase)
+            parts.append(mask)
+        elif at < end:  # a backslash and the byte it protects
+            parts.append(pattern[at : at + 1])
+            at += 1
+        else:
+            parts.append(b"\\")
+    segments.append(_Segment(_folded(parts, nocase), nocase))
+    return segments
+
+
+def _folded(parts: list[bytes | int], nocase: bool) -> list[bytes | int]:
+    """Join neighbouring literals, in lower case if `nocase`."""
+    joined: list[bytes | int] = []
+    run: list[bytes] = []
+    for part in parts:
+        if isinstance(part, bytes):
+            run.append(part)
+            continue
+        if run:
+            joined.append(b"".join(run))
+            run.clear()
+        joined.append(part)
+    if run:
+        joined.append(b"".join(run))
+    return [part.lower() if isinstance(part, bytes) else part for part in joined] if nocase else joined
+
+
+def _always(text: bytes) -> bool:
+    return True
+
+
+def _never(text: bytes) -> bool:
+    return False
+
+
+def _starts_with(prefix: bytes, text: bytes) -> bool:
+    return text.startswith(prefix)
+
+
+def _search(segments: list[_Segment], minimum: int, nocase: bool, text: bytes) -> bool:
+    end = len(text)
+    if end < minimum:
+        return not end and len(segments) == 1 and not segments[0].length
+    folded = text.lower() if nocase else text
+    first = segments[0]
+    if not first.at(text, folded, 0):
+        return False
+    if len(segments) == 1:
+        return first.length == end
+    last = segments[-1]
+    place = first.length
+    end -= last.length
+    if not last.at(text, folded, end):
+        return False
+    for index in range(1, len(segments) - 1):
+        segment = segments[index]
+        place = segment.find(text, folded, place, end)
+        if place < 0:
+            return False
+        place += segment.length
+    return True
+
+
+def _matcher(pattern: bytes, nocase: bool) -> Callable[[bytes], bool]:
+    segments = _parse(pattern, nocase)
+    first = segments[0]
+    open_ended = len(segments) > 1 and not segments[-1].length
+    if len(segments) - 1 - open_ended > MAX_INNER_STARS:
+        return _never
+    if first.masks is None and not nocase:
+        if len(segments) == 1:
+            return first.literal.__eq__
+        if len(segments) == 2 and open_ended and first.length:
+            return partial(_starts_with, first.literal)
+    minimum = max(1, sum(segment.length for segment in segments))
+    return partial(_search, segments, minimum, nocase)
+
+
+class Glob:
+    """A pattern compiled once, for matching many texts.
+
+    `match(text)` tells whether the whole text matches. The pattern `*` alone (`matches_all`) matches every
+    text, also the empty one, as in KEYS and SCAN; no other wildcard matches it, as in `stringmatchlen`.
+    """
+
+    __slots__ = ("match", "matches_all", "pattern")
+
+    match: Callable[[bytes], bool]
+
+    def __init__(self, pattern: bytes, nocase: bool = False) -> None:
+        self.pattern = pattern
+        self.matches_all = pattern == b"*"
+        self.match = _always if self.matches_all else _matcher(pattern, nocase)
+
+
+def glob_match(pattern: bytes, text: bytes, nocase: bool = False) -> bool:
+    """Whether the whole of `text` matches `pattern`, exactly as `stringmatchlen` answers.
+
+    Unlike `Glob(b"*")`, the pattern `*` does not match an empty text here. For many texts, compile a `Glob`.
+    """
+    if not text:
+        return not pattern
+    return Glob(pattern, nocase).match(text)

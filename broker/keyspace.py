@@ -1,0 +1,334 @@
+"""The databases and the one way to change them.
+
+A value is a plain Python object whose class is its Redis type: bytes (or a bytearray that was changed in place)
+for a string, and List, Hash, Set, SortedSet, Stream from broker.values.
+
+Expiry needs no check at a lookup: keys that are due are removed before each tick, and time stands still during
+it. Only while more keys are due than one tick may remove (or active expiry is off) are lookups checked; then
+`Database.get` is another function. That saved 60 ns a lookup.
+
+A change of a key goes through `Database.changed`, which serves WATCH, waiting clients, keyspace events and the
+count of changes; it costs three failed tests when nobody listens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from broker.clock import Clock
+from broker.events import (
+    CREATED,
+    EXPIRED,
+    KEY_MISS,
+    MISSED,
+    NEW,
+    OVERWRITTEN,
+    REPLACED,
+    RETYPED,
+    TYPE_CHANGED,
+    Event,
+)
+from broker.propagation import Propagation
+from protocol.errors import WRONG_TYPE, CommandError
+
+if TYPE_CHECKING:
+    from broker.session import Session
+
+Value = Any
+"""bytes, bytearray, List, Hash, Set, SortedSet or Stream; a union here would force a cast on every lookup."""
+
+V = TypeVar("V")
+
+EXPIRE_BATCH: Final = 1000
+"""Keys removed at most before one tick: about 2 ms of work, so that a mass expiry stalls nobody."""
+
+NEVER: Final = 1 << 62
+"""A deadline that is not reached: milliseconds of wall time past all that Redis accepts."""
+
+
+class Database:
+    """One numbered database.
+
+    `data` maps keys to values, `expires` keys to deadlines in wall milliseconds. `get` looks a key up for
+    writing or without being counted; `read` counts a hit or a miss and sends `keymiss`.
+    `watchers` and `waiters` map a key to the sessions that watch it, and to those that wait for it in order
+    of arrival.
+    """
+
+    __slots__ = ("_deadlines", "data", "expires", "get", "index", "keyspace", "waiters", "watchers")
+
+    def __init__(self, keyspace: Keyspace, index: int) -> None:
+        self.keyspace = keyspace
+        self.index = index
+        self.data: dict[bytes, Value] = {}
+        self.expires: dict[bytes, int] = {}
+        self._deadlines: list[tuple[int, bytes]] = []
+        self.watchers: dict[bytes, set[Session]] = {}
+        self.waiters: dict[bytes, dict[Session, None]] = {}
+        self.get: Callable[[bytes], Value] = self.data.get
+
+    # Looking up
+
+    def get_as(self, key: bytes, kind: type[V]) -> V | None:
+        """The value at `key` if it is of class `kind`, None for a missing key; raises WRONGTYPE for another."""
+        value = self.get(key)
+        if value is None or value.__class__ is kind:
+            return value  # type: ignore[no-any-return]
+        raise CommandError(WRONG_TYPE)
+
+    def read(self, key: bytes) -> Value:
+        """Look up for reading: counted as a hit or a miss."""
+        value = self.get(key)
+        if value is None:
+            self._missed(key)
+        else:
+            self.keyspace.hits += 1
+        return value
+
+    def read_as(self, key: bytes, kind: type[V]) -> V | None:
+        """`get_as` for reading: counted as a hit or a miss."""
+        value = self.get(key)
+        if value is None:
+            self._missed(key)
+            return None
+        self.keyspace.hits += 1
+        if value.__class__ is kind:
+            return value  # type: ignore[no-any-return]
+        raise CommandError(WRONG_TYPE)
+
+    def _missed(self, key: bytes) -> None:
+        keyspace = self.keyspace
+        keyspace.misses += 1
+        if keyspace.event_mask & KEY_MISS:
+            keyspace.notify(MISSED, key, self.index)
+
+    # Changing
+
+    def add(self, key: bytes, value: Value) -> None:
+        """Store a value at a key that does not exist."""
+        self.data[key] = value
+        if self.keyspace.event_mask & NEW:
+            self.keyspace.notify(CREATED, key, self.index)
+
+    def set(self, key: bytes, value: Value) -> None:
+        """Store a value at a key whatever is there; its deadline is dropped."""
+        if self.expires:
+            self.expires.pop(key, None)
+        if self.keyspace.event_mask & (NEW | OVERWRITTEN | TYPE_CHANGED):
+            self._notify_replaced(key, value)
+        self.data[key] = value
+
+    def set_keeping_deadline(self, key: bytes, value: Value) -> None:
+        """Store a value at a key whatever is there; its deadline stays."""
+        if self.keyspace.event_mask & (NEW | OVERWRITTEN | TYPE_CHANGED):
+            self._notify_replaced(key, value)
+        self.data[key] = value
+
+    def _notify_replaced(self, key: bytes, value: Value) -> None:
+        keyspace = self.keyspace
+        old = self.get(key)
+        if old is None:
+            if keyspace.event_mask & NEW:
+                keyspace.notify(CREATED, key, self.index)
+            return
+        if keyspace.event_mask & OVERWRITTEN:
+            keyspace.notify(REPLACED, key, self.index)
+        if keyspace.event_mask & TYPE_CHANGED and type_name(old) != type_name(value):
+            keyspace.notify(RETYPED, key, self.index)
+
+    def delete(self, key: bytes) -> bool:
+        """Remove a key and its deadline; False if it was not there. The caller still names the change."""
+        if self.expires:
+            self.expires.pop(key, None)
+        return self.data.pop(key, None) is not None
+
+    def changed(self, key: bytes, event: Event, count: int = 1) -> None:
+        """Name a change of `key`: `count` is what it adds to the number of changes since the last save."""
+        keyspace = self.keyspace
+        keyspace.dirty += count
+        if self.watchers and key in self.watchers:
+            self._break_watches(key)
+        if self.waiters and key in self.waiters:
+            keyspace.ready[(self, key)] = None
+        if keyspace.event_mask & event.flag:
+            keyspace.notify(event, key, self.index)
+
+    def touch(self, key: bytes, count: int = 1) -> None:
+        """`changed` without an event."""
+        self.keyspace.dirty += count
+        if self.watchers and key in self.watchers:
+            self._break_watches(key)
+        if self.waiters and key in self.waiters:
+            self.keyspace.ready[(self, key)] = None
+
+    def notify(self, event: Event, key: bytes) -> None:
+        """Send an event beside the one named with the change."""
+        if self.keyspace.event_mask & event.flag:
+            self.keyspace.notify(event, key, self.index)
+
+    def _break_watches(self, key: bytes) -> None:
+        for session in self.watchers[key]:
+            session.watch_broken = True
+
+    # Expiry
+
+    def expire_at(self, key: bytes, deadline: int) -> None:
+        """Give an existing key a deadline, in wall milliseconds."""
+        self.expires[key] = deadline
+        deadlines = self._deadlines
+        heappush(deadlines, (deadline, key))
+        # Deadlines that were moved or dropped stay in the heap until they fall due; when they are the most
+        # of it, it is made anew, which is O(1) a push over time.
+        if len(deadlines) > 2 * len(self.expires) + 64:
+            deadlines[:] = [(when, name) for name, when in self.expires.items()]
+            heapify(deadlines)
+        if deadline < self.keyspace.next_deadline:
+            self.keyspace.next_deadline = deadline
+            self.keyspace.deadline_moved()
+
+    def persist(self, key: bytes) -> bool:
+        """Drop a key's deadline; False if it had none."""
+        return self.expires.pop(key, None) is not None
+
+    def deadline(self, key: bytes) -> int | None:
+        """A key's deadline in wall milliseconds, None without one."""
+        return self.expires.get(key)
+
+    def remove_due(self, now: int, limit: int) -> int:
+        """Remove up to `limit` keys whose deadline lies before `now`; returns how many entries were looked at."""
+        deadlines = self._deadlines
+        expires = self.expires
+        looked_at = 0
+        while deadlines and deadlines[0][0] < now and looked_at < limit:
+            deadline, key = heappop(deadlines)
+            looked_at += 1
+            if expires.get(key) == deadline:
+                self.expire(key)
+        return looked_at
+
+    def expire(self, key: bytes) -> None:
+        """Remove a key because its deadline has passed."""
+        keyspace = self.keyspace
+        del self.expires[key]
+        del self.data[key]
+        keyspace.expired += 1
+        keyspace.propagation.also(self.index, [b"DEL", key])
+        if self.watchers and key in self.watchers:
+            self._break_watches(key)
+        if self.waiters and key in self.waiters:
+            keyspace.ready[(self, key)] = None
+        if keyspace.event_mask & EXPIRED.flag:
+            keyspace.notify(EXPIRED, key, self.index)
+
+    def next_deadline(self) -> int:
+        """The earliest deadline (perhaps of a key that has it no longer), NEVER without one."""
+        return self._deadlines[0][0] if self._deadlines else NEVER
+
+    def _get_checked(self, key: bytes) -> Value:
+        """`get` while keys that are due may still be there."""
+        if self.expires.get(key, NEVER) < self.keyspace.clock.now:
+            self.expire(key)
+            return None
+        return self.data.get(key)
+
+    def bind(self) -> None:
+        """Choose the lookup function; to be called when `data` is replaced or the mode of expiry changes."""
+        self.get = self._get_checked if self.keyspace.overdue else self.data.get
+
+    # Whole databases
+
+    def clear(self) -> int:
+        """Remove all keys; returns how many there were. WATCH and waiting clients are served by the caller."""
+        removed = len(self.data)
+        self.data = {}
+        self.expires = {}
+        self._deadlines = []
+        self.bind()
+        return removed
+
+    def swap(self, other: Database) -> None:
+        """Exchange all keys with `other`; those who watch or wait stay with the number."""
+        self.data, other.data = other.data, self.data
+        self.expires, other.expires = other.expires, self.expires
+        self._deadlines, other._deadlines = other._deadlines, self._deadlines
+        self.bind()
+        other.bind()
+
+    def listened_keys(self) -> Iterator[bytes]:
+        """The keys that someone watches or waits for."""
+        yield from list(self.watchers)
+        yield from list(self.waiters)
+
+
+class Keyspace:
+    """All databases of a broker, with what they share.
+
+    `dirty` counts the changes of the running command; dispatch takes them into `changes` (since the last save).
+    `ready` holds the keys that changed and have waiters. `event_mask` is notify-keyspace-events.
+    """
+
+    __slots__ = (
+        "active_expiry", "changes", "clock", "databases", "deadline_moved", "dirty", "event_mask", "expired",
+        "hits", "misses", "next_deadline", "notify", "overdue", "propagation", "ready",
+    )  # fmt: skip
+
+    def __init__(self, clock: Clock, count: int, notify: Callable[[Event, bytes, int], None]) -> None:
+        """`count` databases; `notify(event, key, database)` sends an event that `event_mask` lets through."""
+        self.clock = clock
+        self.notify = notify
+        self.propagation = Propagation()
+        self.dirty = 0
+        self.changes = 0
+        self.hits = 0
+        self.misses = 0
+        self.expired = 0
+        self.event_mask = 0
+        self.ready: dict[tuple[Database, bytes], None] = {}
+        self.next_deadline = NEVER
+        self.deadline_moved: Callable[[], None] = _nobody_waits
+        self.active_expiry = True
+        self.overdue = False
+        self.databases = [Database(self, index) for index in range(count)]
+
+    def expire_due(self) -> None:
+        """Remove keys that are due, a bounded number; called before a tick when `next_deadline` has passed."""
+        now = self.clock.now
+        left = EXPIRE_BATCH
+        if self.active_expiry:
+            for database in self.databases:
+                if left > 0 and database.next_deadline() < now:
+                    left -= database.remove_due(now, left)
+            self.propagation.flush(0, None)
+        self.next_deadline = min(database.next_deadline() for database in self.databases)
+        self._set_overdue(self.next_deadline < now)
+        if not self.active_expiry:
+            self.next_deadline = NEVER
+
+    def set_active_expiry(self, on: bool) -> None:
+        """Switch the removal of due keys that nobody looks up (DEBUG SET-ACTIVE-EXPIRE)."""
+        self.active_expiry = on
+        if on:
+            self.next_deadline = min(database.next_deadline() for database in self.databases)
+            self.deadline_moved()
+        else:
+            self.next_deadline = NEVER
+        self._set_overdue(not on)
+
+    def _set_overdue(self, overdue: bool) -> None:
+        overdue = overdue or not self.active_expiry
+        if overdue != self.overdue:
+            self.overdue = overdue
+            for database in self.databases:
+                database.bind()
+
+
+def _nobody_waits() -> None:
+    """The default of `Keyspace.deadline_moved`, before a timer is there."""
+
+
+def type_name(value: Value) -> str:
+    """The name of a value's type as TYPE gives it."""
+    kind = value.__class__
+    return "string" if kind is bytes or kind is bytearray else str(kind.type_name)

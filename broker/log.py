@@ -1,0 +1,158 @@
+"""The broker's log: one line an event, for a person or, as JSON, for a machine.
+
+    2026-11-23 12:00:00.123 notice  pid 4711  ready to accept connections port=6379
+
+A line is written with one unbuffered write to a file opened for appending, so that lines of several
+processes don't mix and none is lost in a crash. Data that clients sent may appear in a line; whatever it
+holds, it can't start a second one. A log that can't be written (full disk, closed pipe) never stops the
+broker.
+
+The standard library's logging is not used: its handlers take locks and format through several calls, and all
+that is needed is this.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import time
+import traceback
+from typing import Final
+
+LEVELS: Final = ("debug", "verbose", "notice", "warning", "nothing")
+"""From the most talkative to silence, as the directive loglevel names them."""
+
+# One event's text and each of its values are cut beyond this: a client's data must not fill the disk.
+TEXT_MAX = 4096
+
+_DEBUG, _VERBOSE, _NOTICE, _WARNING, _NOTHING = range(5)
+
+
+class Log:
+    """Writes events of a level and above.
+
+    An event is a text, whose `%s` and the like stand for args (put together only when the level is written),
+    and named values.
+
+    path: a file that is appended to; empty: standard output. as_json: a JSON object a line.
+    """
+
+    def __init__(self, level: str = "notice", path: str = "", *, as_json: bool = False) -> None:
+        self._path = path
+        self._as_json = as_json
+        self._descriptor = -1
+        self._threshold = LEVELS.index(level)
+        self.reopen()
+
+    @property
+    def level(self) -> str:
+        """The lowest level that is written."""
+        return LEVELS[self._threshold]
+
+    @level.setter
+    def level(self, level: str) -> None:
+        self._threshold = LEVELS.index(level)
+
+    def reopen(self) -> None:
+        """Open the file anew, after something moved it away. Raises OSError, and keeps the old one then."""
+        if not self._path:
+            sys.stdout.flush()
+            self._descriptor = sys.stdout.fileno() if _has_descriptor() else 1
+            return
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self.close()
+        self._descriptor = descriptor
+
+    def close(self) -> None:
+        """Close the file; standard output stays open."""
+        if self._path and self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def debug(self, text: str, *args: object, **values: object) -> None:
+        """What only somebody who debugs the broker wants to read."""
+        if self._threshold <= _DEBUG:
+            self._write(_DEBUG, text % args if args else text, values)
+
+    def verbose(self, text: str, *args: object, **values: object) -> None:
+        """Rarely useful, and not too much of it."""
+        if self._threshold <= _VERBOSE:
+            self._write(_VERBOSE, text % args if args else text, values)
+
+    def notice(self, text: str, *args: object, **values: object) -> None:
+        """What the operator of a production broker wants to know."""
+        if self._threshold <= _NOTICE:
+            self._write(_NOTICE, text % args if args else text, values)
+
+    def warning(self, text: str, *args: object, **values: object) -> None:
+        """What needs somebody's attention."""
+        if self._threshold <= _WARNING:
+            self._write(_WARNING, text % args if args else text, values)
+
+    def failure(self, text: str, error: BaseException, **values: object) -> None:
+        """A warning about an unexpected exception, with its traceback."""
+        if self._threshold <= _WARNING:
+            values["error"] = f"{type(error).__name__}: {error}"
+            # The end of a traceback tells the most.
+            values["traceback"] = "".join(traceback.format_exception(error))[-TEXT_MAX:]
+            self._write(_WARNING, text, values)
+
+    def _write(self, level: int, text: str, values: dict[str, object]) -> None:
+        now = time.time()
+        line = (_json_line if self._as_json else _text_line)(now, LEVELS[level], text, values)
+        with contextlib.suppress(OSError):
+            os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
+
+
+def _text_line(now: float, level: str, text: str, values: dict[str, object]) -> str:
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+    milliseconds = int(now * 1000) % 1000
+    shown = "".join(f" {name}={_word(_shown(value))}" for name, value in values.items())
+    return f"{stamp}.{milliseconds:03d} {level:7} pid {os.getpid()}  {_one_line(text)}{shown}\n"
+
+
+def _json_line(now: float, level: str, text: str, values: dict[str, object]) -> str:
+    """The event's own names come first and win over values of the same name."""
+    local = time.localtime(now)
+    milliseconds = int(now * 1000) % 1000
+    zone = time.strftime("%z", local)
+    event: dict[str, object] = {
+        "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{milliseconds:03d}{zone[:3]}:{zone[3:]}",
+        "level": level,
+        "pid": os.getpid(),
+        "text": text[:TEXT_MAX],
+    }
+    for name, value in values.items():
+        plain = isinstance(value, bool | int | float) or value is None
+        event.setdefault(name, value if plain else _shown(value))
+    return json.dumps(event) + "\n"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bytes | bytearray):
+        return bytes(value[:TEXT_MAX]).decode("utf-8", "backslashreplace")
+    return str(value)[:TEXT_MAX]
+
+
+def _one_line(text: str) -> str:
+    """The text with everything that is not printable escaped."""
+    text = text[:TEXT_MAX]
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _word(text: str) -> str:
+    """The text as it stands if it is one plain word, else quoted and escaped."""
+    if text.isascii() and text.isprintable() and text and not set(text) & {" ", '"', "=", "\\"}:
+        return text
+    return json.dumps(text)
+
+
+def _has_descriptor() -> bool:
+    """Whether standard output is a real file; a host program (or a test) may have replaced it."""
+    try:
+        sys.stdout.fileno()
+    except (OSError, ValueError, AttributeError):
+        return False
+    return True

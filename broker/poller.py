@@ -1,0 +1,93 @@
+"""Readiness of many sockets at once: epoll, or kqueue under epoll's interface.
+
+The poller's own descriptor is readable when any of its sockets is ready, so that Trio waits on this one
+descriptor for all clients.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+from typing import Final, Protocol
+
+READABLE: Final = 1
+WRITABLE: Final = 4
+GONE: Final = 0x2018
+"""The peer has closed its sending side (0x2000), hung up (0x10), or the socket has failed (0x8)."""
+PEER_CLOSED: Final = 0x2000
+
+
+class Poller(Protocol):
+    """What the tick needs of epoll; a subset of `select.epoll`."""
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when something is ready."""
+
+    def register(self, fd: int, eventmask: int, /) -> None:
+        """Watch a descriptor."""
+
+    def modify(self, fd: int, eventmask: int, /) -> None:
+        """Watch a descriptor for other events."""
+
+    def unregister(self, fd: int, /) -> None:
+        """Watch a descriptor no longer."""
+
+    def poll(self, timeout: float, maxevents: int = -1, /) -> list[tuple[int, int]]:
+        """What is ready: descriptors with events."""
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+
+
+if sys.platform == "linux":
+
+    def create_poller() -> Poller:
+        """A new poller."""
+        return select.epoll()
+
+else:
+
+    class _KqueuePoller:
+        """kqueue under epoll's interface: two filters a descriptor, joined to one mask."""
+
+        def __init__(self) -> None:
+            self._kqueue = select.kqueue()
+            self._masks: dict[int, int] = {}
+
+        def fileno(self) -> int:
+            return self._kqueue.fileno()
+
+        def register(self, fd: int, eventmask: int, /) -> None:
+            self._masks[fd] = 0
+            self.modify(fd, eventmask)
+
+        def modify(self, fd: int, eventmask: int, /) -> None:
+            before = self._masks[fd]
+            changes = []
+            for flag, filt in ((READABLE, select.KQ_FILTER_READ), (WRITABLE, select.KQ_FILTER_WRITE)):
+                if (before ^ eventmask) & flag:
+                    action = select.KQ_EV_ADD if eventmask & flag else select.KQ_EV_DELETE
+                    changes.append(select.kevent(fd, filt, action))
+            self._masks[fd] = eventmask
+            if changes:
+                self._kqueue.control(changes, 0, 0)
+
+        def unregister(self, fd: int, /) -> None:
+            self.modify(fd, 0)
+            del self._masks[fd]
+
+        def poll(self, timeout: float, maxevents: int = -1, /) -> list[tuple[int, int]]:
+            ready: dict[int, int] = {}
+            for event in self._kqueue.control(None, maxevents if maxevents > 0 else 1024, timeout):
+                mask = READABLE if event.filter == select.KQ_FILTER_READ else WRITABLE
+                if event.flags & select.KQ_EV_EOF:
+                    mask |= PEER_CLOSED
+                ready[event.ident] = ready.get(event.ident, 0) | mask
+            return list(ready.items())
+
+        def close(self) -> None:
+            self._kqueue.close()
+
+    def create_poller() -> Poller:
+        """A new poller."""
+        return _KqueuePoller()

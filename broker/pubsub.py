@@ -1,0 +1,130 @@
+"""Publish and subscribe: who listens to which channel, pattern and shard channel.
+
+A message is encoded once for each protocol version and the same bytes are queued for every subscriber, so that
+fan-out costs an append a subscriber and one send each at the end of the tick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.globbing import Glob
+from broker.session import SUBSCRIBED_RESP2
+from protocol.replies import RESP2, RESP3, Dialect, bulk
+
+if TYPE_CHECKING:
+    from broker.session import Session
+
+_MESSAGE: Final = bulk(b"message")
+_SMESSAGE: Final = bulk(b"smessage")
+_PMESSAGE: Final = bulk(b"pmessage")
+
+
+class PubSub:
+    """The subscriptions of a broker: channel -> sessions, in order of subscription."""
+
+    def __init__(self) -> None:
+        self.channels: dict[bytes, dict[Session, None]] = {}
+        self.shard_channels: dict[bytes, dict[Session, None]] = {}
+        self.patterns: dict[bytes, tuple[Glob, dict[Session, None]]] = {}
+
+    def subscribe(self, session: Session, channel: bytes) -> None:
+        """Add a subscription; harmless if it is there."""
+        session.channels[channel] = None
+        self.channels.setdefault(channel, {})[session] = None
+        update_mode(session)
+
+    def unsubscribe(self, session: Session, channel: bytes) -> None:
+        """Drop a subscription; harmless if there is none."""
+        if channel in session.channels:
+            del session.channels[channel]
+            _drop(self.channels, channel, session)
+            update_mode(session)
+
+    def subscribe_shard(self, session: Session, channel: bytes) -> None:
+        """Add a subscription to a shard channel."""
+        session.shard_channels[channel] = None
+        self.shard_channels.setdefault(channel, {})[session] = None
+        update_mode(session)
+
+    def unsubscribe_shard(self, session: Session, channel: bytes) -> None:
+        """Drop a subscription to a shard channel."""
+        if channel in session.shard_channels:
+            del session.shard_channels[channel]
+            _drop(self.shard_channels, channel, session)
+            update_mode(session)
+
+    def subscribe_pattern(self, session: Session, pattern: bytes) -> None:
+        """Add a subscription to all channels that match a glob pattern."""
+        session.patterns[pattern] = None
+        entry = self.patterns.get(pattern)
+        if entry is None:
+            entry = self.patterns[pattern] = (Glob(pattern), {})
+        entry[1][session] = None
+        update_mode(session)
+
+    def unsubscribe_pattern(self, session: Session, pattern: bytes) -> None:
+        """Drop a subscription to a pattern."""
+        if pattern in session.patterns:
+            del session.patterns[pattern]
+            sessions = self.patterns[pattern][1]
+            del sessions[session]
+            if not sessions:
+                del self.patterns[pattern]
+            update_mode(session)
+
+    def unsubscribe_all(self, session: Session) -> None:
+        """Forget a client: it has gone, or sent RESET."""
+        for channel in list(session.channels):
+            self.unsubscribe(session, channel)
+        for channel in list(session.shard_channels):
+            self.unsubscribe_shard(session, channel)
+        for pattern in list(session.patterns):
+            self.unsubscribe_pattern(session, pattern)
+
+    def publish(self, channel: bytes, message: bytes) -> int:
+        """Send a message to a channel; returns how many subscriptions it reached."""
+        receivers = 0
+        sessions = self.channels.get(channel)
+        if sessions:
+            _send(sessions, _MESSAGE + bulk(channel) + bulk(message), 3)
+            receivers = len(sessions)
+        if self.patterns:
+            for pattern, (glob, listeners) in list(self.patterns.items()):
+                if glob.match(channel):
+                    _send(listeners, _PMESSAGE + bulk(pattern) + bulk(channel) + bulk(message), 4)
+                    receivers += len(listeners)
+        return receivers
+
+    def publish_shard(self, channel: bytes, message: bytes) -> int:
+        """Send a message to a shard channel; returns how many subscribers it reached."""
+        sessions = self.shard_channels.get(channel)
+        if not sessions:
+            return 0
+        _send(sessions, _SMESSAGE + bulk(channel) + bulk(message), 3)
+        return len(sessions)
+
+
+def update_mode(session: Session) -> None:
+    """Set or clear the gate of RESP2's subscribed mode, after a change of subscriptions or of the version."""
+    subscribed = bool(session.channels or session.patterns or session.shard_channels)
+    if subscribed and session.resp.version == 2:
+        session.gate |= SUBSCRIBED_RESP2
+    else:
+        session.gate &= ~SUBSCRIBED_RESP2
+
+
+def _send(sessions: dict[Session, None], body: bytes, elements: int) -> None:
+    by_dialect: dict[Dialect, bytes] = {
+        RESP2: RESP2.push_header(elements) + body,
+        RESP3: RESP3.push_header(elements) + body,
+    }
+    for session in sessions:
+        session.push(by_dialect[session.resp])
+
+
+def _drop(table: dict[bytes, dict[Session, None]], channel: bytes, session: Session) -> None:
+    sessions = table[channel]
+    del sessions[session]
+    if not sessions:
+        del table[channel]

@@ -1,0 +1,389 @@
+"""The command table: everything about a command is declared once, where its function is.
+
+    @command("LPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(key(RW, INSERT),), group="list",
+             since="1.0.0", summary="...", complexity="O(1) for each element added")
+    def lpush(session: Session, args: list[bytes]) -> bytes: ...
+
+COMMAND, COMMAND DOCS, ACL categories, key extraction, INFO commandstats and docs/commands.md all come from this
+declaration. `arity` is Redis's: the number of arguments with the name, negative for "at least". A subcommand is
+declared under its full name (`"XINFO|STREAM"`), its container by `container()`.
+
+The declarations are shared by all brokers of the process and never change; each broker has its own
+`CommandTable`, whose `Command` objects carry that broker's counters.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from broker.session import Session
+
+Handler = Callable[["Session", list[bytes]], bytes]
+"""A command: gets the session and all arguments with the name; returns the encoded reply, b"" for none."""
+
+# Flags, named as COMMAND INFO prints them.
+WRITE: Final = 1 << 0
+READONLY: Final = 1 << 1
+DENYOOM: Final = 1 << 2
+ADMIN: Final = 1 << 3
+PUBSUB: Final = 1 << 4
+NOSCRIPT: Final = 1 << 5
+BLOCKING: Final = 1 << 6
+LOADING: Final = 1 << 7
+STALE: Final = 1 << 8
+SKIP_MONITOR: Final = 1 << 9
+SKIP_SLOWLOG: Final = 1 << 10
+ASKING: Final = 1 << 11
+FAST: Final = 1 << 12
+NO_AUTH: Final = 1 << 13
+MAY_REPLICATE: Final = 1 << 14
+NO_MULTI: Final = 1 << 15
+MOVABLEKEYS: Final = 1 << 16
+ALLOW_BUSY: Final = 1 << 17
+NO_ASYNC_LOADING: Final = 1 << 18
+NO_MANDATORY_KEYS: Final = 1 << 19
+PROTECTED: Final = 1 << 20
+TOUCHES_ARBITRARY_KEYS: Final = 1 << 21
+IN_SUBSCRIBED_MODE: Final = 1 << 30
+"""Not shown to clients: a RESP2 client may send this command while it is subscribed."""
+NEVER_QUEUED: Final = 1 << 31
+"""Not shown to clients: runs at once inside MULTI (EXEC, DISCARD, MULTI, WATCH, QUIT, RESET)."""
+
+FLAG_NAMES: Final = {
+    WRITE: b"write",
+    READONLY: b"readonly",
+    DENYOOM: b"denyoom",
+    ADMIN: b"admin",
+    PUBSUB: b"pubsub",
+    NOSCRIPT: b"noscript",
+    BLOCKING: b"blocking",
+    LOADING: b"loading",
+    STALE: b"stale",
+    SKIP_MONITOR: b"skip_monitor",
+    SKIP_SLOWLOG: b"skip_slowlog",
+    ASKING: b"asking",
+    FAST: b"fast",
+    NO_AUTH: b"no_auth",
+    MAY_REPLICATE: b"may_replicate",
+    NO_MULTI: b"no_multi",
+    MOVABLEKEYS: b"movablekeys",
+    ALLOW_BUSY: b"allow_busy",
+    NO_ASYNC_LOADING: b"no_async_loading",
+    NO_MANDATORY_KEYS: b"no_mandatory_keys",
+    TOUCHES_ARBITRARY_KEYS: b"touches_arbitrary_keys",
+}
+
+# What a command does with a key; names as COMMAND INFO prints them.
+RO: Final = "RO"
+RW: Final = "RW"
+OW: Final = "OW"
+RM: Final = "RM"
+ACCESS: Final = "access"
+UPDATE: Final = "update"
+INSERT: Final = "insert"
+DELETE: Final = "delete"
+NOT_KEY: Final = "not_key"
+INCOMPLETE: Final = "incomplete"
+VARIABLE_FLAGS: Final = "variable_flags"
+
+NO_LIMIT: Final = 1 << 62
+
+
+class KeySpec:
+    """Where keys stand among the arguments: Redis's key specification.
+
+    The search begins at argument `index`, or behind the token `keyword` (looked for from argument `start`,
+    backwards from the end where `start` is negative). From there, either a range (`last` relative to the begin,
+    negative from the end; every `step`; `limit` 2 means half of the rest), or, with `counted`, a number of keys
+    at offset `count_at` and the keys from offset `first` on.
+    """
+
+    __slots__ = (
+        "count_at", "counted", "first", "flags", "index", "keyword", "last", "limit", "notes", "start", "step",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        flags: Sequence[str],
+        *,
+        index: int = 0,
+        keyword: bytes = b"",
+        start: int = 1,
+        last: int = 0,
+        step: int = 1,
+        limit: int = 0,
+        counted: bool = False,
+        count_at: int = 0,
+        first: int = 1,
+    ) -> None:
+        self.flags = tuple(flags)
+        self.index = index
+        self.keyword = keyword
+        self.start = start
+        self.last = last
+        self.step = step
+        self.limit = limit
+        self.counted = counted
+        self.count_at = count_at
+        self.first = first
+
+    def positions(self, args: Sequence[bytes]) -> list[int]:
+        """The positions of the keys in `args`; [] where the arguments do not fit the specification."""
+        begin = self._begin(args)
+        if begin <= 0 or begin >= len(args):
+            return []
+        if self.counted:
+            from protocol.numbers import parse_integer
+
+            at = begin + self.count_at
+            count = parse_integer(args[at]) if at < len(args) else None
+            first = begin + self.first
+            if count is None or count < 1 or first + (count - 1) * self.step >= len(args):
+                return []
+            return list(range(first, first + count * self.step, self.step))
+        if self.last >= 0:
+            last = begin + self.last
+        elif self.limit > 1:
+            last = begin + (len(args) - begin) // self.limit + self.last
+        else:
+            last = len(args) + self.last
+        return list(range(begin, min(last, len(args) - 1) + 1, self.step)) if last < len(args) else []
+
+    def _begin(self, args: Sequence[bytes]) -> int:
+        if not self.keyword:
+            return self.index
+        n = len(args)
+        places = range(self.start, n - 1) if self.start > 0 else range(n + self.start, 0, -1)
+        for i in places:
+            if args[i].upper() == self.keyword:
+                return i + 1
+        return 0
+
+
+def key(*flags: str, at: int = 1) -> KeySpec:
+    """One key at argument `at`."""
+    return KeySpec(flags, index=at)
+
+
+def keys(*flags: str, at: int = 1, last: int = -1, step: int = 1) -> KeySpec:
+    """Keys from argument `at` to `last` (negative: from the end), every `step`-th argument."""
+    return KeySpec(flags, index=at, last=last if last < 0 else last - at, step=step)
+
+
+def counted_keys(*flags: str, at: int = 1, step: int = 1) -> KeySpec:
+    """Argument `at` is the number of keys, which follow it, every `step`-th argument."""
+    return KeySpec(flags, index=at, counted=True, step=step)
+
+
+def keys_behind(keyword: bytes, *flags: str, start: int = 1, last: int = -1, limit: int = 0) -> KeySpec:
+    """Keys behind the token `keyword`; `limit` 2 takes the first half of what follows."""
+    return KeySpec(flags, keyword=keyword, start=start, last=last, limit=limit)
+
+
+class Command:
+    """One command as declared, with one broker's counters.
+
+    `name` is in lower case, with `container|sub` for subcommands. `min_args` and `max_args` count the name.
+    `calls`, `rejected` (refused before it ran), `failed` (answered an error) and `microseconds` are INFO's.
+    """
+
+    __slots__ = (
+        "arity", "calls", "categories", "complexity", "doc_flags", "failed", "find_keys", "flags", "group",
+        "handler", "history", "key_specs", "max_args", "microseconds", "min_args", "name", "rejected", "replaced_by",
+        "since", "subcommands", "summary", "tips",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        handler: Handler,
+        *,
+        arity: int,
+        flags: int,
+        key_specs: Sequence[KeySpec],
+        group: str,
+        since: str,
+        summary: str,
+        complexity: str,
+        categories: Sequence[str],
+        find_keys: Callable[[list[bytes]], list[int]] | None,
+        tips: Sequence[str],
+        deprecated_since: str,
+        replaced_by: str,
+    ) -> None:
+        self.name = name.lower().encode()
+        self.handler = handler
+        self.arity = arity
+        self.min_args = abs(arity)
+        self.max_args = arity if arity > 0 else NO_LIMIT
+        self.flags = flags
+        self.key_specs = tuple(key_specs)
+        self.group = group
+        self.since = since
+        self.summary = summary
+        self.complexity = complexity
+        self.find_keys = find_keys
+        self.tips = tuple(tips)
+        self.doc_flags = deprecated_since
+        self.replaced_by = replaced_by
+        self.categories = _categories(flags, group, categories)
+        self.subcommands: dict[bytes, Command] = {}
+        self.calls = 0
+        self.rejected = 0
+        self.failed = 0
+        self.microseconds = 0.0
+
+    def key_positions(self, args: list[bytes]) -> list[int]:
+        """Where the keys stand in `args`, [] where they can't be found."""
+        if self.find_keys is not None:
+            return self.find_keys(args)
+        return [i for spec in self.key_specs if NOT_KEY not in spec.flags for i in spec.positions(args)]
+
+
+def _categories(flags: int, group: str, extra: Sequence[str]) -> tuple[str, ...]:
+    """A command's ACL categories: what its flags imply, its data type's, and those declared beside."""
+    found = list(extra)
+    if flags & WRITE:
+        found.append("write")
+    if (flags & READONLY and "scripting" not in extra and not flags & NOSCRIPT) or flags & READONLY:
+        found.append("read")
+    if flags & ADMIN:
+        found += ["admin", "dangerous"]
+    if flags & PUBSUB:
+        found.append("pubsub")
+    found.append("fast" if flags & FAST else "slow")
+    if flags & BLOCKING:
+        found.append("blocking")
+    by_group = {"sorted_set": "sortedset", "transactions": "transaction", "generic": "keyspace"}
+    name = by_group.get(group, group)
+    if name in {"string", "list", "hash", "set", "sortedset", "stream", "bitmap", "hyperloglog", "geo",
+                "keyspace", "transaction", "connection", "scripting"}:  # fmt: skip
+        found.append(name)
+    return tuple(dict.fromkeys(found))
+
+
+DECLARED: Final[dict[bytes, Command]] = {}
+"""All declared commands by full name in lower case; filled by importing broker.commands."""
+
+
+def command(
+    name: str,
+    *,
+    arity: int,
+    flags: int,
+    group: str,
+    since: str,
+    summary: str,
+    complexity: str,
+    keys: Sequence[KeySpec] = (),
+    categories: Sequence[str] = (),
+    find_keys: Callable[[list[bytes]], list[int]] | None = None,
+    tips: Sequence[str] = (),
+    deprecated_since: str = "",
+    replaced_by: str = "",
+) -> Callable[[Handler], Handler]:
+    """Declare the decorated function as the command `name` (`"XINFO|STREAM"` for a subcommand).
+
+    `categories` are ACL categories beside those that flags and group imply; `find_keys` finds the keys where no
+    key specification can; `tips` are Redis's command tips.
+    """
+
+    def declare(handler: Handler) -> Handler:
+        declared = Command(
+            name,
+            handler,
+            arity=arity,
+            flags=flags,
+            key_specs=keys,
+            group=group,
+            since=since,
+            summary=summary,
+            complexity=complexity,
+            categories=categories,
+            find_keys=find_keys,
+            tips=tips,
+            deprecated_since=deprecated_since,
+            replaced_by=replaced_by,
+        )
+        if declared.name in DECLARED:
+            raise ValueError(f"command {name} declared twice")
+        DECLARED[declared.name] = declared
+        return handler
+
+    return declare
+
+
+def container(
+    name: str,
+    *,
+    group: str,
+    since: str,
+    summary: str,
+    flags: int = 0,
+    arity: int = -2,
+    categories: Sequence[str] = (),
+) -> None:
+    """Declare a command that only holds subcommands."""
+    command(
+        name,
+        arity=arity,
+        flags=flags,
+        group=group,
+        since=since,
+        summary=summary,
+        complexity="Depends on subcommand.",
+        categories=categories,
+    )(_no_handler)
+
+
+def _no_handler(session: Session, args: list[bytes]) -> bytes:
+    raise AssertionError("a container is never called: the table resolves its subcommands")
+
+
+class CommandTable:
+    """One broker's commands.
+
+    `plain` maps the names of commands without subcommands, in upper and in lower case, to commands: the one
+    lookup of the hot path. `find` is the complete one.
+    """
+
+    def __init__(self, renamed: dict[str, str] | None = None) -> None:
+        """`renamed` maps command names to new ones, "" for none (the directive rename-command)."""
+        self.by_name: dict[bytes, Command] = {}
+        self.plain: dict[bytes, Command] = {}
+        for declared in DECLARED.values():
+            if b"|" not in declared.name:
+                self._add(copy.copy(declared))
+        for declared in DECLARED.values():
+            outer, bar, inner = declared.name.partition(b"|")
+            if bar:
+                self.by_name[outer].subcommands[inner] = copy.copy(declared)
+        for old, new in (renamed or {}).items():
+            renamed_command = self.by_name.pop(old.lower().encode(), None)
+            if renamed_command is None:
+                raise ValueError(f"no such command: {old}")
+            if new:
+                self.by_name[new.lower().encode()] = renamed_command
+        for name, found in self.by_name.items():
+            if not found.subcommands:
+                self.plain[name] = self.plain[name.upper()] = found
+
+    def _add(self, found: Command) -> None:
+        found.subcommands = {}
+        self.by_name[found.name] = found
+
+    def find(self, args: Sequence[bytes]) -> Command | None:
+        """The command that `args` begins with, names in any case; None for an unknown one."""
+        found = self.by_name.get(args[0].lower())
+        if found is None or not found.subcommands:
+            return found
+        return found.subcommands.get(args[1].lower()) if len(args) > 1 else None
+
+    def __iter__(self) -> Iterator[Command]:
+        """All commands, each container before its subcommands."""
+        for found in self.by_name.values():
+            yield found
+            yield from found.subcommands.values()

@@ -1,0 +1,147 @@
+"""One client's logical state, without its socket.
+
+The hot path looks at one attribute, `gate`: as long as it is 0 the client's requests need none of the checks
+that only some clients need (authentication, MULTI, subscribed mode, a paused broker, ...). Whoever brings about
+such a state sets its bit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from protocol.replies import RESP2, Dialect
+
+if TYPE_CHECKING:
+    from broker.blocking import Wait
+    from broker.core import Broker
+    from broker.keyspace import Database
+    from broker.registry import Command
+
+# Bits of `gate`: states in which a request is checked with care...
+UNAUTHENTICATED: Final = 1 << 0
+IN_MULTI: Final = 1 << 1
+SUBSCRIBED_RESP2: Final = 1 << 2
+REPLY_OFF: Final = 1 << 3
+REPLY_SKIP_NEXT: Final = 1 << 4
+BROKER_STATE: Final = 1 << 5
+"""The broker as a whole is in a state that refuses or delays some requests (see `Broker.restrict`)."""
+# ... and those in which the client's next request must not be executed yet, or never.
+BLOCKED: Final = 1 << 8
+POSTPONED: Final = 1 << 9
+CLOSING: Final = 1 << 10
+STOPPED: Final = BLOCKED | POSTPONED | CLOSING
+
+
+class Transport(Protocol):
+    """What a session may ask of the connection under it."""
+
+    def hung_up(self) -> bool:
+        """Whether the peer is known to have closed, without waiting."""
+
+    def peer(self) -> bytes:
+        """The peer's address as CLIENT LIST prints it."""
+
+    def local(self) -> bytes:
+        """The broker's side of the connection, as CLIENT LIST prints it."""
+
+    def is_local(self) -> bool:
+        """Whether the peer is on this machine: loopback, Unix socket, or in this process."""
+
+    def limits_changed(self) -> None:
+        """The session was authenticated, or a directive that limits requests was changed."""
+
+    def sizes(self) -> tuple[int, int, int, int]:
+        """Bytes of: unparsed input, free input room, parsed but waiting requests, unsent output."""
+
+    def close_soon(self) -> None:
+        """End the connection after what was queued has been sent, at the end of this tick."""
+
+    def abort(self) -> None:
+        """End the connection at the end of this tick without sending what is queued."""
+
+
+class Session:
+    """A client: its database, protocol version, transaction, subscriptions and name.
+
+    `out` takes encoded replies. Replies to the client's own requests are appended by dispatch; everything else
+    goes through `send`. `queued` is the transaction's commands, None outside one.
+    """
+
+    __slots__ = (
+        "__weakref__", "broker", "channels", "created", "db", "gate", "id", "in_outbox", "last_active", "last_command",
+        "lib_name", "lib_ver", "name", "never_waits", "no_evict", "no_touch", "out", "patterns", "queue_broken",
+        "queued", "resp", "shard_channels", "transport", "user", "waiting", "watch_broken", "watched",
+    )  # fmt: skip
+
+    def __init__(self, broker: Broker, session_id: int, transport: Transport) -> None:
+        self.broker = broker
+        self.id = session_id
+        self.transport = transport
+        self.db: Database = broker.keyspace.databases[0]
+        self.resp: Dialect = RESP2
+        self.gate = broker.session_gate()
+        self.out: list[bytes] = []
+        self.in_outbox = False
+        self.user = b"default"
+        self.name = b""
+        self.lib_name = b""
+        self.lib_ver = b""
+        self.created = self.last_active = broker.clock.now
+        self.last_command: Command | None = None
+        self.queued: list[tuple[Command, list[bytes]]] | None = None
+        self.queue_broken = False
+        self.watched: set[tuple[Database, bytes]] = set()
+        self.watch_broken = False
+        self.channels: dict[bytes, None] = {}
+        self.patterns: dict[bytes, None] = {}
+        self.shard_channels: dict[bytes, None] = {}
+        self.waiting: Wait | None = None
+        self.never_waits = False
+        self.no_evict = False
+        self.no_touch = False
+
+    def send(self, data: bytes) -> None:
+        """Queue bytes that are not the reply to the request being executed."""
+        if self.gate & (REPLY_OFF | CLOSING):
+            return
+        self.out.append(data)
+        if not self.in_outbox:
+            self.in_outbox = True
+            self.broker.outbox.append(self)
+
+    def push(self, data: bytes) -> None:
+        """Queue an out-of-band message; it is sent even where replies are off."""
+        if self.gate & CLOSING:
+            return
+        self.out.append(data)
+        if not self.in_outbox:
+            self.in_outbox = True
+            self.broker.outbox.append(self)
+
+    def block(self, wait: Wait) -> None:
+        """The client waits: no further request of its is executed."""
+        self.waiting = wait
+        self.gate |= BLOCKED
+
+    def unblock(self) -> None:
+        """The client waits no longer."""
+        self.waiting = None
+        self.gate &= ~BLOCKED
+
+    def hung_up(self) -> bool:
+        """Whether the client is known to be gone."""
+        return bool(self.gate & CLOSING) or self.transport.hung_up()
+
+    def subscriptions(self) -> int:
+        """The number of channels and patterns subscribed to, without shard channels."""
+        return len(self.channels) + len(self.patterns)
+
+    def close(self) -> None:
+        """End the connection after the replies queued so far."""
+        self.gate |= CLOSING
+        self.transport.close_soon()
+
+    def kill(self) -> None:
+        """End the connection; nothing more is sent."""
+        self.gate |= CLOSING
+        self.transport.abort()

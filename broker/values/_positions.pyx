@@ -1,0 +1,135 @@
+# cython: language_level=3
+"""positions.py compiled: the same functions, the same answers (see there for what they promise and why)."""
+
+from cpython.dict cimport PyDict_Next
+from cpython.object cimport PyObject
+from random import random
+
+from broker.values.positions import LONG_RUN as _LONG_RUN
+from broker.values.positions import LONG_RUN_SHARE as _LONG_RUN_SHARE
+from broker.values.positions import POSITIONS_PER_KEY as _POSITIONS_PER_KEY
+from broker.values.positions import SPARSE as _SPARSE
+
+cdef Py_ssize_t LONG_RUN = _LONG_RUN
+cdef Py_ssize_t LONG_RUN_SHARE = _LONG_RUN_SHARE
+cdef Py_ssize_t POSITIONS_PER_KEY = _POSITIONS_PER_KEY
+cdef Py_ssize_t SPARSE = _SPARSE
+
+
+cdef Py_ssize_t _top(d):
+    cdef Py_ssize_t bound = len(d)
+    cdef Py_ssize_t stride = 1
+    cdef Py_ssize_t position = bound
+    cdef Py_ssize_t high, middle
+    cdef PyObject *key
+    while PyDict_Next(d, &position, &key, NULL):
+        bound = position
+        position = bound + stride
+        stride *= 2
+    high = bound + stride // 2
+    while bound < high:
+        middle = (bound + high) // 2
+        position = middle
+        if PyDict_Next(d, &position, &key, NULL):
+            bound = position
+        else:
+            high = middle
+    return bound
+
+
+def top(d):
+    return _top(d)
+
+
+def window(d, cursor, count):
+    cdef Py_ssize_t highest = _top(d)
+    cdef Py_ssize_t high = highest
+    cdef Py_ssize_t wanted, floor, low, at, position, first
+    cdef Py_ssize_t holes = 0
+    cdef PyObject *key
+    cdef list keys = []
+    cdef list chunk
+    # Compared as Python numbers, as both may be larger than a machine word.
+    if 0 < cursor < highest:
+        high = cursor
+    wanted = count if count < high else high
+    floor = high - wanted * POSITIONS_PER_KEY
+    if floor < 0:
+        floor = 0
+    while high > floor and len(keys) < wanted:
+        low = high - (wanted - len(keys))
+        if low < floor:
+            low = floor
+        at = low
+        chunk = []
+        while at < high:
+            position = at
+            if not PyDict_Next(d, &position, &key, NULL):
+                break
+            if position - 1 - at > holes:
+                holes = position - 1 - at
+            at = position
+            if at <= high:
+                chunk.append(<object>key)
+        chunk.reverse()
+        keys += chunk
+        high = low
+    if high and holes >= LONG_RUN and holes * LONG_RUN_SHARE >= len(d):
+        return _compact_at(d, high), keys
+    return high, keys
+
+
+def random_key(d):
+    cdef Py_ssize_t live = len(d)
+    cdef Py_ssize_t bound = live
+    cdef Py_ssize_t stride = live // 8 + 1
+    cdef Py_ssize_t position, at, run
+    cdef PyObject *key
+    if not live:
+        raise IndexError("random key of an empty dict")
+    position = bound
+    while PyDict_Next(d, &position, &key, NULL):
+        bound = position if position > bound + stride else bound + stride
+        position = bound
+    if bound >= SPARSE * live and bound > LONG_RUN:
+        _compact(d)
+        bound = live
+    while True:
+        at = int(<double>random() * bound)
+        position = at
+        if PyDict_Next(d, &position, &key, NULL):
+            run = position - 1 - at
+            if not run:
+                return <object>key
+            if run >= LONG_RUN and run * LONG_RUN_SHARE >= live:
+                _compact(d)
+                bound = live
+
+
+def compact_if_sparse(d):
+    cdef Py_ssize_t highest = _top(d)
+    if highest >= SPARSE * len(d) and highest > LONG_RUN:
+        _compact(d)
+
+
+cdef _compact(d):
+    dense = {**d}
+    dict.clear(d)
+    dict.update(d, dense)
+
+
+cdef Py_ssize_t _compact_at(d, Py_ssize_t cursor) except -1:
+    cdef Py_ssize_t position = cursor
+    cdef PyObject *key
+    cdef object boundary
+    if not PyDict_Next(d, &position, &key, NULL):
+        _compact(d)
+        return len(d)
+    boundary = <object>key
+    _compact(d)
+    position = 0
+    for other in d:
+        if other is boundary:
+            break
+        position += 1
+    return position

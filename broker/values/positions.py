@@ -1,0 +1,173 @@
+"""Scanning and random picks on plain dicts, with no table kept beside them.
+
+CPython keeps a dict's entries in an insertion-ordered array, and the C API's PyDict_Next walks that array by
+position, O(1) a step. A live entry's position only ever moves *down*: a new one goes to the end, a deletion
+leaves a hole, and a resize squeezes the holes out. So a scan that visits positions from the top down, and
+whose cursor is "all below this is still to be visited", returns every key that is there from its start to
+its end at least once, whatever is added and removed meanwhile. That is the guarantee of Redis's SCAN
+family, without any state between the calls, and a rebuild of the dict in its own order
+(`compact_if_sparse`) keeps it too.
+
+Holes cost time: PyDict_Next steps over them. Whoever meets a run of them that is long beside the dict's
+size squeezes the holes out at once. As every hole stems from one deletion, that adds O(1) to each deletion.
+
+`_positions.pyx` is the same compiled, used when it was built; TRIMARAN_PURE=1 in the environment keeps it
+out. Both need the GIL held throughout a call, and no one iterating over the dict.
+"""
+
+import ctypes
+import os
+from importlib import import_module
+from random import random
+from typing import Any, TypeVar
+
+__all__ = ["compact_if_sparse", "random_key", "top", "window"]
+
+K = TypeVar("K")
+
+# A run of holes is long when it is at least this long and at least an eighth of the live keys.
+LONG_RUN = 512
+LONG_RUN_SHARE = 8
+# Sparse: more holes than live keys.
+SPARSE = 2
+# A window looks at this many positions a key asked for before it returns short, as Redis visits at most
+# this many empty buckets.
+POSITIONS_PER_KEY = 10
+
+_next = ctypes.pythonapi.PyDict_Next
+_next.argtypes = (ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+_next.restype = ctypes.c_int
+# One place each for PyDict_Next's answers: allocating them anew for each step doubles its cost.
+# `_key.value` may only be read right after a step that found an entry, as the reference in it is borrowed.
+_position = ctypes.c_ssize_t()
+_key = ctypes.py_object()
+_at_position = ctypes.addressof(_position)
+_at_key = ctypes.addressof(_key)
+
+
+def top(d: dict[Any, Any]) -> int:
+    """The highest position in use, plus one; 0 for an empty dict.
+
+    It takes O(log(holes)) steps, one where there are none.
+    """
+    bound = len(d)
+    stride = 1
+    position = _position
+    # Gallop up until nothing follows ...
+    position.value = bound
+    while _next(d, _at_position, _at_key, None):
+        bound = position.value
+        position.value = bound + stride
+        stride *= 2
+    # ... then close in: an entry may still lie anywhere in bound .. bound + stride / 2 - 1.
+    high = bound + stride // 2
+    while bound < high:
+        middle = (bound + high) // 2
+        position.value = middle
+        if _next(d, _at_position, _at_key, None):
+            bound = position.value
+        else:
+            high = middle
+    return bound
+
+
+def window(d: dict[K, Any], cursor: int, count: int) -> tuple[int, list[K]]:
+    """The next keys of a scan: the cursor to go on with (0: finished) and at most `count` keys.
+
+    `cursor` is 0 to begin, and else what an earlier call returned; any other number is safe and begins at
+    the top or at that position. `count` is at least 1. It looks at no more than 10 * count positions, so it
+    may return no key at all and still not be finished.
+    """
+    highest = top(d)
+    high = min(cursor, highest) if cursor > 0 else highest
+    floor = max(0, high - count * POSITIONS_PER_KEY)
+    keys: list[K] = []
+    position = _position
+    holes = 0
+    while high > floor and len(keys) < count:
+        low = max(floor, high - (count - len(keys)))
+        at = low
+        chunk: list[K] = []
+        while at < high:
+            position.value = at
+            if not _next(d, _at_position, _at_key, None):
+                break
+            holes = max(holes, position.value - 1 - at)
+            at = position.value
+            if at <= high:
+                chunk.append(_key.value)
+        chunk.reverse()
+        keys += chunk
+        high = low
+    if high and holes >= LONG_RUN and holes * LONG_RUN_SHARE >= len(d):
+        return _compact_at(d, high), keys
+    return high, keys
+
+
+def random_key(d: dict[K, Any]) -> K:
+    """One key, each with the same chance. O(1) expected. Raises IndexError if the dict is empty.
+
+    It squeezes the holes out of a dict that has too many.
+    """
+    live = len(d)
+    if not live:
+        raise IndexError("random key of an empty dict")
+    # Any bound above the top will do, and a rough one costs far fewer steps than `top`.
+    bound = live
+    stride = live // 8 + 1
+    position = _position
+    position.value = bound
+    while _next(d, _at_position, _at_key, None):
+        bound = max(position.value, bound + stride)
+        position.value = bound
+    if bound >= SPARSE * live and bound > LONG_RUN:
+        _compact(d)
+        bound = live
+    while True:
+        # A hole is thrown away, not replaced by the key after it: that key's chance would grow with the run.
+        at = int(random() * bound)
+        position.value = at
+        if _next(d, _at_position, _at_key, None):
+            run = position.value - 1 - at
+            if not run:
+                key: K = _key.value
+                return key
+            if run >= LONG_RUN and run * LONG_RUN_SHARE >= live:
+                _compact(d)
+                bound = live
+
+
+def compact_if_sparse(d: dict[Any, Any]) -> None:
+    """Squeeze the holes out of a dict that has more of them than keys; it then also gives memory back."""
+    highest = top(d)
+    if highest >= SPARSE * len(d) and highest > LONG_RUN:
+        _compact(d)
+
+
+def _compact(d: dict[Any, Any]) -> None:
+    # Merging into an empty dict leaves the holes out and runs in C, 20 ns an entry; dict.copy() may keep
+    # them. dict's own methods, because a subclass may give these names another meaning.
+    dense = {**d}
+    dict.clear(d)
+    dict.update(d, dense)
+
+
+def _compact_at(d: dict[Any, Any], cursor: int) -> int:
+    """Squeeze the holes out; return the position that now parts what was below `cursor` from the rest."""
+    _position.value = cursor
+    bounded = _next(d, _at_position, _at_key, None)
+    boundary = _key.value if bounded else None
+    _compact(d)
+    if not bounded:
+        return len(d)
+    return next(position for position, key in enumerate(d) if key is boundary)
+
+
+if os.environ.get("TRIMARAN_PURE") != "1":
+    try:
+        _compiled = import_module("broker.values._positions")
+    except ImportError:
+        pass
+    else:
+        # By way of globals() the functions keep the types declared above.
+        globals().update({name: getattr(_compiled, name) for name in __all__})

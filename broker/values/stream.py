@@ -1,0 +1,479 @@
+"""A stream: an append-only log of entries in nodes, with its counters and its consumer groups.
+
+Nodes and their first IDs stand in two parallel lists, so that finding an ID is one bisection over nodes and
+one within a node. Trimming the head moves an offset and cuts the lists now and then: it costs what it
+removes, not what remains. Streams know no clock: callers pass times in milliseconds.
+
+All behaviour that clients can see (counters, lag, which entries an approximate trim removes) is that of
+t_stream.c in Redis 8.10.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from protocol.replies import BULK_HEADERS, CRLF
+
+from .listpack_size import EMPTY_LISTPACK, element_size, integer_size, wrapped_integer_size
+from .stream_entry import encode_entry
+from .stream_group import Group
+from .stream_id import MAX_ID, MAX_PART
+from .stream_idempotency import Producers
+from .stream_node import StreamNode
+from .stream_radix import radix_nodes
+
+MAX_ENTRY = 1 << 30
+"""Bytes of all fields and values of one entry (Redis's STREAM_LISTPACK_MAX_SIZE)."""
+
+MAX_COUNTER = (1 << 63) - 1
+
+UNKNOWN = -1
+"""The value of an `entries_read` counter that can't be told."""
+
+
+@dataclass(slots=True)
+class StreamLimits:
+    """The directives that streams of one broker share: stream-node-max-bytes, stream-node-max-entries (0: no
+    limit), stream-idmp-duration in seconds and stream-idmp-maxsize in entries a producer."""
+
+    node_max_bytes: int = 4096
+    node_max_entries: int = 100
+    idmp_duration: int = 100
+    idmp_maxsize: int = 100
+
+
+class Stream:
+    """Attributes are public, and read-only for others but where a docstring says so.
+
+    `first_id` is the lowest live ID (0 in an empty stream), `last_id` the highest ever given out,
+    `max_deleted_id` the highest ID that XDEL and its like removed (trimming doesn't count), `entries_added`
+    how many entries were ever added. Loading and XSETID set the last three.
+    """
+
+    __slots__ = (
+        "_first_ids",
+        "_head",
+        "_nodes",
+        "_radix_nodes",
+        "_tail",
+        "entries_added",
+        "first_id",
+        "groups",
+        "idempotency",
+        "last_id",
+        "length",
+        "limits",
+        "max_deleted_id",
+    )
+
+    def __init__(self, limits: StreamLimits | None = None) -> None:
+        self.limits = limits if limits is not None else StreamLimits()
+        self.length = 0
+        self.first_id = 0
+        self.last_id = 0
+        self.max_deleted_id = 0
+        self.entries_added = 0
+        self.groups: dict[bytes, Group] = {}
+        self.idempotency = Producers(self.limits.idmp_duration, self.limits.idmp_maxsize)
+        self._nodes: list[StreamNode] = []
+        self._first_ids: list[int] = []
+        self._head = 0
+        self._tail: StreamNode | None = None
+        self._radix_nodes: tuple[tuple[int, int, int], int] | None = None
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __bool__(self) -> bool:
+        return True
+
+    # -- adding
+
+    def next_id(self, now: int) -> int:
+        """The ID of an entry added at `now` (Unix milliseconds); never lower than one given out before.
+
+        Above MAX_ID where IDs are exhausted.
+        """
+        id = now << 64
+        return id if id > self.last_id else self.last_id + 1
+
+    def append(self, id: int, id_text: bytes, fields: list[bytes]) -> bytes:
+        """Add an entry: `fields` are names and values by turns. Returns the ID encoded as a bulk string.
+
+        `id` must be above `last_id` and at most MAX_ID, `id_text` its wire text, and `fields` at most
+        MAX_ENTRY bytes long in all.
+        """
+        count = len(fields)
+        id_bulk = BULK_HEADERS[len(id_text)] + id_text + CRLF
+        node = self._tail
+        ms = id >> 64
+        seq = id & MAX_PART
+        if count == 2:
+            # Half of the entries in the world: 0.5 us less than the general way.
+            name, value = fields
+            length, size = len(name), len(value)
+            entry = b"".join(
+                (
+                    b"*2\r\n",
+                    id_bulk,
+                    b"*2\r\n",
+                    BULK_HEADERS[length] if length < 1024 else b"$%d\r\n" % length,
+                    name,
+                    CRLF,
+                    BULK_HEADERS[size] if size < 1024 else b"$%d\r\n" % size,
+                    value,
+                    CRLF,
+                )
+            )
+            raw = length + size
+            size = size + 2 if 20 < size < 64 else element_size(value)
+            if node is None or self._is_full(node, raw):
+                node = self._start_node(id, [name])
+            elif node.names[0] != name or len(node.names) != 1:
+                size += element_size(name) + 2
+        else:
+            names = fields[::2]
+            entry, raw = encode_entry(id_bulk, fields)
+            if node is None or self._is_full(node, raw):
+                node = self._start_node(id, names)
+            size = sum(map(element_size, fields[1::2]))
+            if node.names != names:
+                size += sum(map(element_size, names)) + integer_size(len(names))
+                size += integer_size(count + 4) - 2
+            else:
+                size += integer_size(len(names) + 3) - 2
+        delta, step = ms - node.ms, seq - (node.first & MAX_PART)
+        if 0 <= step < 128 and delta < 128:
+            node.size += size + 8
+        else:
+            node.size += size + 4 + wrapped_integer_size(delta) + wrapped_integer_size(step)
+        node.append(ms, seq, entry)
+        self.last_id = id
+        self.length += 1
+        if self.length == 1:
+            self.first_id = id
+        if self.entries_added < MAX_COUNTER:
+            self.entries_added += 1
+        return id_bulk
+
+    def _is_full(self, node: StreamNode, raw: int) -> bool:
+        """Whether an entry of `raw` bytes starts a new node."""
+        limits = self.limits
+        size = node.size
+        if node.written > 127:
+            # Redis's counts of live and deleted entries take a byte more each from 128 on.
+            size += integer_size(len(node)) + integer_size(node.written - len(node)) - 4
+        if size + raw >= (limits.node_max_bytes or MAX_ENTRY):
+            return True
+        return node.written >= limits.node_max_entries > 0
+
+    def _start_node(self, id: int, names: list[bytes]) -> StreamNode:
+        if self._tail is not None:
+            self._tail.seal()
+            if self._tail.names == names:
+                names = self._tail.names
+        # Redis's header: entries, deleted entries, field count, field names, a zero.
+        size = EMPTY_LISTPACK + 6 + integer_size(len(names)) + sum(map(element_size, names))
+        node = StreamNode(id, names, size)
+        self._nodes.append(node)
+        self._first_ids.append(id)
+        self._tail = node
+        return node
+
+    # -- reading
+
+    def _seek(self, id: int) -> tuple[int, int]:
+        """The node and the position in it of the first entry whose ID is above `id`."""
+        index = bisect_right(self._first_ids, id, self._head) - 1
+        if index < self._head:
+            if self._head == len(self._nodes):
+                return self._head, 0
+            return self._head, self._nodes[self._head].lo
+        return index, self._nodes[index].upper(id)
+
+    def _spans(self, start: int, end: int) -> Iterator[tuple[StreamNode, int, int]]:
+        """The runs of entries from `start` to `end`, one a node, in order."""
+        first, position = self._seek(start - 1)
+        nodes = self._nodes
+        for index in range(first, len(nodes)):
+            node = nodes[index]
+            if end >= self.last_id or (index + 1 < len(nodes) and self._first_ids[index + 1] <= end):
+                stop = len(node.keys)
+            else:
+                stop = node.upper(end)
+                if node.first > end:
+                    return
+            begin = position if position > node.lo else node.lo
+            position = 0
+            if stop > begin:
+                yield node, begin, stop
+
+    def range(self, start: int, end: int, count: int = 0) -> tuple[int, bytes]:
+        """The entries from `start` to `end`, at most `count` (0: all): how many, and their encodings
+        joined."""
+        found = 0
+        parts = []
+        for node, begin, stop in self._spans(start, end):
+            if count and stop - begin > count - found:
+                stop = begin + count - found
+            parts.append(node.text(begin, stop))
+            found += stop - begin
+            if found == count:
+                break
+        return found, parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def reverse_range(self, start: int, end: int, count: int = 0) -> tuple[int, bytes]:
+        """The same from `end` down to `start`."""
+        parts: list[bytes] = []
+        for node, begin, stop in self._reverse_spans(start, end):
+            if count and stop - begin > count - len(parts):
+                begin = stop - (count - len(parts))
+            texts = node.entry_texts(begin, stop)
+            texts.reverse()
+            parts += texts
+            if len(parts) == count:
+                break
+        return len(parts), b"".join(parts)
+
+    def _reverse_spans(self, start: int, end: int) -> Iterator[tuple[StreamNode, int, int]]:
+        """The runs of entries from `end` down to `start`, one a node; each run in ascending order."""
+        index, stop = self._seek(end)
+        while self._head <= index < len(self._nodes):
+            node = self._nodes[index]
+            begin = node.upper(start - 1)
+            if stop > begin:
+                yield node, begin, stop
+            if node.first <= start:
+                return
+            index -= 1
+            stop = len(self._nodes[index].keys)
+
+    def read_after(self, after: int, count: int = 0) -> tuple[list[int], bytes]:
+        """The entries above ID `after`, at most `count` (0: all): their IDs, and their encodings joined."""
+        ids: list[int] = []
+        parts = []
+        for node, begin, stop in self._spans(after + 1, MAX_ID):
+            if count and stop - begin > count - len(ids):
+                stop = begin + count - len(ids)
+            parts.append(node.text(begin, stop))
+            ids += node.ids(begin, stop)
+            if len(ids) == count:
+                break
+        return ids, parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def entries(self, start: int = 0, end: int = MAX_ID) -> Iterator[tuple[int, bytes]]:
+        """The IDs and encodings of the entries from `start` to `end`, one by one.
+
+        The stream must not change meanwhile.
+        """
+        for node, begin, stop in self._spans(start, end):
+            yield from zip(node.ids(begin, stop), node.entry_texts(begin, stop), strict=True)
+
+    def nodes(self) -> Iterator[StreamNode]:
+        """The nodes in order, for saving; some may have no live entry."""
+        for index in range(self._head, len(self._nodes)):
+            yield self._nodes[index]
+
+    def _find(self, id: int) -> tuple[int, int]:
+        """The node and position of the entry `id`; (-1, -1) where there is none."""
+        index = bisect_right(self._first_ids, id, self._head) - 1
+        if index < self._head:
+            return -1, -1
+        node = self._nodes[index]
+        position = node.upper(id) - 1
+        if position < node.lo or node.id_at(position) != id:
+            return -1, -1
+        return index, position
+
+    def __contains__(self, id: int) -> bool:
+        return self._find(id)[0] >= 0
+
+    def entry(self, id: int) -> bytes | None:
+        """The encoding of one entry."""
+        index, position = self._find(id)
+        return None if index < 0 else self._nodes[index].text(position, position + 1)
+
+    def top_id(self) -> int:
+        """The highest live ID, 0 in an empty stream. Not `last_id` once the last entry was deleted."""
+        for index in range(len(self._nodes) - 1, self._head - 1, -1):
+            node = self._nodes[index]
+            if len(node):
+                return node.id_at(len(node.keys) - 1)
+        return 0
+
+    # -- removing
+
+    def delete(self, id: int) -> bool:
+        """Remove one entry as XDEL does, and keep the counters right. Tells whether there was one."""
+        index, position = self._find(id)
+        if index < 0:
+            return False
+        node = self._nodes[index]
+        if len(node) == 1:
+            self.drop_node(index - self._head)
+        else:
+            node.delete(position)
+        self.length -= 1
+        if id > self.max_deleted_id:
+            self.max_deleted_id = id
+        if id == self.first_id:
+            self.refresh_first_id()
+        return True
+
+    def node_at(self, position: int) -> StreamNode | None:
+        """The node at `position`, counted from the head; None past the last."""
+        index = self._head + position
+        return self._nodes[index] if index < len(self._nodes) else None
+
+    def drop_node(self, position: int) -> None:
+        """Remove a whole node, counted from the head.
+
+        For trimming, which adjusts `length` itself and calls `refresh_first_id` at the end.
+        """
+        if not position:
+            self._drop_head()
+            return
+        index = self._head + position
+        del self._nodes[index]
+        del self._first_ids[index]
+        self._radix_nodes = None
+        self._tail = self._nodes[-1]
+        self._tail.unseal()
+
+    def _drop_head(self) -> None:
+        head = self._head
+        self._head = head = head + 1
+        if head == len(self._nodes):
+            self._nodes.clear()
+            self._first_ids.clear()
+            self._head = 0
+            self._tail = None
+        elif head >= 64 and head * 2 >= len(self._nodes):
+            del self._nodes[:head]
+            del self._first_ids[:head]
+            self._head = 0
+        else:
+            self._nodes[head - 1] = _DROPPED
+
+    def refresh_first_id(self) -> None:
+        """Find `first_id` again."""
+        self.first_id = 0
+        if self.length:
+            for index in range(self._head, len(self._nodes)):
+                node = self._nodes[index]
+                if len(node):
+                    self.first_id = node.id_at(node.lo)
+                    return
+
+    # -- what Redis tells of a stream
+
+    def node_count(self) -> int:
+        """The number of nodes: XINFO's radix-tree-keys."""
+        return len(self._nodes) - self._head
+
+    def radix_node_count(self) -> int:
+        """XINFO's radix-tree-nodes: the nodes of Redis's radix tree over the first IDs of our nodes.
+
+        Exact while no node but those at the head was dropped; afterwards Redis's tree may hold a few more,
+        which it doesn't merge.
+        """
+        keys = self._first_ids[self._head :]
+        if not keys:
+            return 1
+        version = (keys[0], keys[-1], len(keys))
+        if self._radix_nodes is None or self._radix_nodes[0] != version:
+            self._radix_nodes = (version, radix_nodes(keys))
+        return self._radix_nodes[1]
+
+    def has_tombstones_from(self, id: int) -> bool:
+        """Whether an entry at or above `id` was deleted, as far as `max_deleted_id` tells."""
+        return self.length > 0 and self.max_deleted_id > 0 and id <= self.max_deleted_id
+
+    def logical_position(self, id: int) -> int:
+        """How many entries had ever been added up to and with `id`, or UNKNOWN.
+
+        Source: streamEstimateDistanceFromFirstEverEntry().
+        """
+        if not self.entries_added:
+            return 0
+        if not self.length and id <= self.last_id:
+            return self.entries_added
+        if id and id < self.max_deleted_id:
+            return UNKNOWN
+        if id == self.last_id:
+            return self.entries_added
+        if id > self.last_id:
+            return UNKNOWN
+        if not self.max_deleted_id or self.max_deleted_id < self.first_id:
+            if id < self.first_id:
+                return self.entries_added - self.length
+            if id == self.first_id:
+                return self.entries_added - self.length + 1
+        return UNKNOWN
+
+    def lag(self, group: Group) -> int | None:
+        """Entries not yet delivered to a group; None where deletions make it unknown.
+
+        Source: streamReplyWithCGLag().
+        """
+        if not self.entries_added or not self.length:
+            return 0
+        if group.last_id < self.first_id and self.max_deleted_id < self.first_id:
+            return self.length
+        if group.entries_read != UNKNOWN and not self.has_tombstones_from(group.last_id):
+            return self.entries_added - group.entries_read
+        position = self.logical_position(group.last_id)
+        return None if position == UNKNOWN else self.entries_added - position
+
+    def advance(self, group: Group, ids: list[int]) -> None:
+        """Move a group past `ids`, ascending entries of the stream above its `last_id`, and count them as
+        read."""
+        known = group.entries_read
+        if (
+            known != UNKNOWN
+            and group.last_id >= self.first_id
+            and not self.has_tombstones_from(group.last_id)
+        ):
+            group.entries_read = known + len(ids)
+        else:
+            last = group.last_id
+            for id in ids:
+                if known != UNKNOWN and last >= self.first_id and not self.has_tombstones_from(last):
+                    known += 1
+                elif self.entries_added:
+                    known = self.logical_position(id)
+                last = id
+            group.entries_read = known
+        group.last_id = ids[-1]
+
+    def is_referenced(self, id: int) -> bool:
+        """Whether a group has yet to read the entry, or to acknowledge it."""
+        return any(group.last_id < id or id in group.pel for group in self.groups.values())
+
+    def remove_references(self, id: int) -> None:
+        """Take an entry out of every group's pending entries."""
+        for group in self.groups.values():
+            group.acknowledge(id)
+
+    # -- whole
+
+    def copy(self) -> "Stream":
+        """A stream of the same content that shares nothing that changes."""
+        other = Stream(self.limits)
+        other.length, other.entries_added = self.length, self.entries_added
+        other.first_id, other.last_id, other.max_deleted_id = self.first_id, self.last_id, self.max_deleted_id
+        other._nodes = [node.copy() for node in self.nodes()]
+        other._first_ids = self._first_ids[self._head :]
+        other._tail = other._nodes[-1] if other._nodes else None
+        other.idempotency = self.idempotency.copy()
+        other.groups = {name: group.copy() for name, group in self.groups.items()}
+        return other
+
+    def memory(self) -> int:
+        """Bytes held, near enough for MEMORY USAGE and eviction."""
+        total = 400 + 60 * self.node_count() + sum(node.memory() for node in self.nodes())
+        return total + self.idempotency.memory() + sum(group.memory() for group in self.groups.values())
+
+
+_DROPPED = StreamNode(0, [], 0)
+"""Stands where a node was dropped from the head, until the list is cut."""

@@ -1,0 +1,115 @@
+"""Idempotent producing: which entry each producer's idempotency IDs (iids) became.
+
+A producer that repeats an XADD after a lost reply is answered the ID of the entry its first attempt made.
+Iids are kept a producer, in the order they came, at most `maxsize` of them, and each for `duration` seconds
+after the time in its entry's ID.
+"""
+
+from collections import OrderedDict
+
+import xxhash
+
+_MASK = (1 << 64) - 1
+
+
+class Producers:
+    """A stream's producers. `added` and `duplicates` count over the stream's life; loading sets them."""
+
+    __slots__ = ("added", "duplicates", "duration", "maxsize", "producers")
+
+    def __init__(self, duration: int, maxsize: int) -> None:
+        self.duration = duration
+        self.maxsize = maxsize
+        self.added = 0
+        self.duplicates = 0
+        self.producers: dict[bytes, OrderedDict[bytes, int]] = {}
+
+    def find(self, producer: bytes, iid: bytes) -> int | None:
+        """The ID of the entry that `iid` became. Makes the producer known, as Redis does."""
+        return self.producers.setdefault(producer, OrderedDict()).get(iid)
+
+    def record(self, producer: bytes, iid: bytes, id: int) -> None:
+        """Remember an iid that `find` did not find; the producer's oldest goes where there are too many."""
+        iids = self.producers.setdefault(producer, OrderedDict())
+        iids[iid] = id
+        self.added += 1
+        if len(iids) > self.maxsize:
+            iids.popitem(last=False)
+
+    def configure(self, duration: int | None, maxsize: int | None) -> bool:
+        """Set what is not None; a change forgets all producers. Tells whether there was one."""
+        changed = False
+        if duration is not None and duration != self.duration:
+            self.duration = duration
+            changed = True
+        if maxsize is not None and maxsize != self.maxsize:
+            self.maxsize = maxsize
+            changed = True
+        if changed:
+            self.producers.clear()
+        return changed
+
+    def expire(self, now: int) -> bool:
+        """Forget the iids that are too old at `now` (Unix milliseconds) and the producers that have none.
+
+        Tells whether anything was forgotten.
+        """
+        limit = now - self.duration * 1000
+        empty = []
+        changed = False
+        for name, iids in self.producers.items():
+            while iids:
+                iid = next(iter(iids))
+                if iids[iid] >> 64 > limit:
+                    break
+                del iids[iid]
+                changed = True
+            if not iids:
+                empty.append(name)
+        for name in empty:
+            del self.producers[name]
+        return changed or bool(empty)
+
+    def next_expiry(self) -> int | None:
+        """The earliest time (Unix milliseconds) at which `expire` may have something to do."""
+        if not self.producers:
+            return None
+        oldest = [next(iter(iids.values())) >> 64 if iids else 0 for iids in self.producers.values()]
+        return min(oldest) + self.duration * 1000
+
+    def tracked(self) -> int:
+        """The number of iids known, of all producers."""
+        return sum(map(len, self.producers.values()))
+
+    def copy(self) -> "Producers":
+        other = Producers(self.duration, self.maxsize)
+        other.added, other.duplicates = self.added, self.duplicates
+        other.producers = {name: iids.copy() for name, iids in self.producers.items()}
+        return other
+
+    def memory(self) -> int:
+        """Bytes held, about."""
+        return 100 + 300 * len(self.producers) + 250 * self.tracked()
+
+
+def content_iid(fields: list[bytes]) -> bytes:
+    """The iid that IDMPAUTO makes of names and values: the same for the same pairs in any order.
+
+    16 bytes: XXH3-128 of each pair, the pairs' hashes combined by sum and exclusive or. The construction is
+    that of createIdempotencyHash() in Redis 8.10, so that iids mean the same after moving a data set.
+    """
+    sum_low = sum_high = xor_low = xor_high = 0
+    for name, value in zip(fields[::2], fields[1::2], strict=True):
+        pair = xxhash.xxh3_128_intdigest(name + len(name).to_bytes(8, "little") + value)
+        low, high = pair & _MASK, pair >> 64
+        sum_low += low
+        sum_high += high
+        xor_low ^= low
+        xor_high ^= high
+    low = (sum_low & _MASK) ^ _rotated(xor_high)
+    high = (sum_high & _MASK) ^ _rotated(xor_low)
+    return low.to_bytes(8, "little") + high.to_bytes(8, "little")
+
+
+def _rotated(value: int) -> int:
+    return (value << 1 | value >> 63) & _MASK

@@ -1,0 +1,190 @@
+"""A node: a run of up to about a hundred consecutive entries of a stream.
+
+Each entry is held as the bytes a client reads, `*2 <id> <fields>`, so that answering a range is one slice or
+one join. The last node of a stream collects entries in a list; once it is full it is sealed: the entries
+become one bytes object with an array of ends, which takes 70 bytes less an entry and leaves the garbage
+collector nothing to walk. IDs are 8 bytes each, relative to the node's first millisecond; only IDs with a
+part that 32 bits don't hold (in practice: chosen by hand) make a node fall back on Python integers.
+
+The boundaries of nodes are those of redis-server, because approximate trimming makes them visible.
+"""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import accumulate, pairwise
+
+from .stream_id import MAX_PART
+
+_NARROW = 32
+_WIDE = 64
+_LOW = (1 << 32) - 1
+
+
+class StreamNode:
+    """Entries `lo` to the end of `keys`; those before `lo` are trimmed.
+
+    `first` is the ID of the first entry ever written here, deleted or not; `tombstone` the highest deleted
+    one (0: none). `written` counts entries ever written; `size` is what they would take in Redis's listpack,
+    and both keep counting deleted entries, as Redis does. `names` are the field names of the first entry.
+    """
+
+    __slots__ = (
+        "_blob",
+        "_ends",
+        "_shift",
+        "first",
+        "keys",
+        "lo",
+        "ms",
+        "names",
+        "size",
+        "texts",
+        "tombstone",
+        "written",
+    )
+
+    def __init__(self, first: int, names: list[bytes], size: int) -> None:
+        self.first = first
+        self.ms = first >> 64
+        self.names = names
+        self.size = size
+        self.written = 0
+        self.tombstone = 0
+        self.lo = 0
+        self.keys: array[int] | list[int] = array("Q")
+        self.texts: list[bytes] | None = []
+        self._shift = _NARROW
+        self._blob = b""
+        self._ends: array[int] = array("I")
+
+    def __len__(self) -> int:
+        return len(self.keys) - self.lo
+
+    def append(self, ms: int, seq: int, text: bytes) -> None:
+        """Add an entry whose ID is above all others here. The node must not be sealed."""
+        delta = ms - self.ms
+        if (delta | seq) >> 32 and self._shift == _NARROW:
+            self.keys = [key >> 32 << 64 | key & _LOW for key in self.keys]
+            self._shift = _WIDE
+        self.keys.append(delta << self._shift | seq)
+        self.texts.append(text)  # type: ignore[union-attr]
+        self.written += 1
+
+    def seal(self) -> None:
+        """Pack the entries; only deletions follow."""
+        texts = self.texts
+        if texts is None:
+            return
+        del texts[: self.lo]
+        del self.keys[: self.lo]
+        self.lo = 0
+        self._blob = b"".join(texts)
+        self._ends = array("I" if len(self._blob) <= _LOW else "Q", accumulate(map(len, texts)))
+        self.texts = None
+
+    def unseal(self) -> None:
+        """Make the node able to take entries again."""
+        if self.texts is None:
+            self.texts = self.entry_texts(self.lo, len(self.keys))
+            del self.keys[: self.lo]
+            self.lo = 0
+            self._blob = b""
+            self._ends = array("I")
+
+    def upper(self, id: int) -> int:
+        """The position after the last entry whose ID is at most `id`."""
+        delta = (id >> 64) - self.ms
+        if delta < 0:
+            return self.lo
+        seq = id & MAX_PART
+        if self._shift == _NARROW:
+            if delta > _LOW:
+                return len(self.keys)
+            if seq > _LOW:
+                seq = _LOW
+        return bisect_right(self.keys, delta << self._shift | seq, self.lo)
+
+    def id_at(self, position: int) -> int:
+        key = self.keys[position]
+        if self._shift == _NARROW:
+            return (self.ms + (key >> 32)) << 64 | key & _LOW
+        return key + (self.ms << 64)
+
+    def ids(self, start: int, end: int) -> list[int]:
+        """The IDs at positions `start` to `end`."""
+        base = self.ms << 64
+        if self._shift == _NARROW:
+            return [base + (key >> 32 << 64 | key & _LOW) for key in self.keys[start:end]]
+        return [base + key for key in self.keys[start:end]]
+
+    def last_id(self) -> int:
+        """The highest ID ever written here, deleted or not."""
+        if len(self.keys) > self.lo:
+            last = self.id_at(len(self.keys) - 1)
+            return last if last > self.tombstone else self.tombstone
+        return self.tombstone
+
+    def text(self, start: int, end: int) -> bytes:
+        """The entries at positions `start` to `end`, joined."""
+        texts = self.texts
+        if texts is not None:
+            return texts[start] if end - start == 1 else b"".join(texts[start:end])
+        if start >= end:
+            return b""
+        ends = self._ends
+        return self._blob[ends[start - 1] if start else 0 : ends[end - 1]]
+
+    def entry_texts(self, start: int, end: int) -> list[bytes]:
+        """The entries at positions `start` to `end`, one by one."""
+        texts = self.texts
+        if texts is not None:
+            return texts[start:end]
+        if start >= end:
+            return []
+        blob, ends = self._blob, self._ends
+        first = ends[start - 1] if start else 0
+        return [blob[a:b] for a, b in pairwise((first, *ends[start:end]))]
+
+    def delete(self, position: int) -> None:
+        """Remove one entry."""
+        id = self.id_at(position)
+        if id > self.tombstone:
+            self.tombstone = id
+        if position == self.lo:
+            self.lo += 1
+            return
+        del self.keys[position]
+        if self.texts is not None:
+            del self.texts[position]
+            return
+        ends = self._ends
+        begin = ends[position - 1]
+        gone = ends[position] - begin
+        self._blob = self._blob[:begin] + self._blob[begin + gone :]
+        self._ends = ends[:position] + array(ends.typecode, [end - gone for end in ends[position + 1 :]])
+
+    def trim(self, count: int) -> None:
+        """Remove the first `count` entries."""
+        self.lo += count
+        self.tombstone = max(self.tombstone, self.id_at(self.lo - 1))
+
+    def entries(self) -> Iterator[tuple[int, bytes]]:
+        """All entries: IDs and encoded texts."""
+        end = len(self.keys)
+        return zip(self.ids(self.lo, end), self.entry_texts(self.lo, end), strict=True)
+
+    def copy(self) -> "StreamNode":
+        node = StreamNode(self.first, self.names, self.size)
+        node.written, node.tombstone, node.lo = self.written, self.tombstone, self.lo
+        node.keys = self.keys[:]
+        node.texts = None if self.texts is None else self.texts[:]
+        node._shift, node._blob, node._ends = self._shift, self._blob, self._ends
+        return node
+
+    def memory(self) -> int:
+        """Bytes held, near enough for MEMORY USAGE and eviction."""
+        texts = len(self._blob) + 4 * len(self._ends)
+        if self.texts is not None:
+            texts = sum(map(len, self.texts)) + 41 * len(self.texts)
+        return 320 + texts + (8 if self._shift == _NARROW else 52) * len(self.keys)

@@ -1,0 +1,195 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The compiled twin of protocol/requests.py, which says what it does and why; nothing is defined here alone.
+
+A SET out of a pipeline of 16 takes about 0.1 us, where the pure parser takes 1.3 us.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memchr
+
+from protocol.inline import split_line
+from protocol.limits import MAX_ARGS, MAX_BULK, MAX_INLINE
+from protocol.numbers import parse_integer
+from protocol.requests import (
+    BIG_BULK_LINE,
+    BIG_INLINE,
+    BIG_MULTIBULK_LINE,
+    EXPECTED_CRLF,
+    EXPECTED_DOLLAR,
+    INVALID_BULK,
+    INVALID_MULTIBULK,
+    UNAUTHENTICATED_BULK,
+    UNAUTHENTICATED_MULTIBULK,
+    UNBALANCED_QUOTES,
+    ProtocolError,
+)
+from protocol.limits import MAX_ARGS_UNAUTHENTICATED as _args_unauthenticated
+from protocol.limits import MAX_BULK_UNAUTHENTICATED as _bulk_unauthenticated
+
+cdef Py_ssize_t MAX_ARGS_UNAUTHENTICATED = _args_unauthenticated
+cdef Py_ssize_t MAX_BULK_UNAUTHENTICATED = _bulk_unauthenticated
+cdef Py_ssize_t NOT_A_NUMBER = -2  # lengths below zero all mean the same: an empty request or a bad bulk
+
+
+cdef Py_ssize_t length_of(const char* p, Py_ssize_t size, Py_ssize_t limit):
+    """A length by the rules of parse_integer: -1 for a negative one, NOT_A_NUMBER past the limit or if it is none."""
+    cdef Py_ssize_t i, value
+    if 0 < size <= 9 and (p[0] != c'0' or size == 1):
+        value = 0
+        for i in range(size):
+            if p[i] < c'0' or p[i] > c'9':
+                break
+            value = value * 10 + (p[i] - c'0')
+        else:
+            return value if value <= limit else NOT_A_NUMBER
+    number = parse_integer(PyBytes_FromStringAndSize(p, size))
+    if number is None or number > limit:
+        return NOT_A_NUMBER
+    return -1 if number < 0 else number
+
+
+cdef class RequestParser:
+    """One client's parser: see protocol.requests.RequestParser."""
+
+    cdef public Py_ssize_t max_args
+    cdef public Py_ssize_t max_bulk
+    cdef public Py_ssize_t max_inline
+    cdef public bint authenticated
+    cdef bytearray _tail        # received, not consumed
+    cdef list _args             # the complete arguments of the incomplete request
+    cdef Py_ssize_t _wanted     # arguments it still lacks, 0 between requests
+    cdef Py_ssize_t _bulk       # length of the bulk being received, -1 before its header
+    cdef Py_ssize_t _taken      # bytes of the incomplete request consumed already
+
+    def __init__(
+        self, *, max_args=MAX_ARGS, max_bulk=MAX_BULK, max_inline=MAX_INLINE, authenticated=True
+    ):
+        self.max_args = max_args
+        self.max_bulk = max_bulk
+        self.max_inline = max_inline
+        self.authenticated = authenticated
+        self._tail = bytearray()
+        self._args = []
+        self._wanted = 0
+        self._bulk = -1
+        self._taken = 0
+
+    @property
+    def buffered(self):
+        """Bytes held for the incomplete request, headers included."""
+        return self._taken + len(self._tail)
+
+    def feed(self, bytes data not None):
+        """Every request that `data` completes: see protocol.requests.RequestParser.feed."""
+        cdef list requests = []
+        cdef Py_ssize_t held = len(self._tail)
+        if held:
+            data = self._joined(data, held, requests)
+        if data is not None:
+            self._parse(data, requests)
+        return requests
+
+    cdef bytes _joined(self, bytes data, Py_ssize_t held, list requests):
+        """What is to be parsed now, or None while it is not worth looking at."""
+        cdef bytearray tail = self._tail
+        cdef Py_ssize_t bulk = self._bulk
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef bint waiting
+        if bulk >= 0:
+            waiting = held + size - 2 < bulk
+        else:
+            waiting = (
+                memchr(PyBytes_AS_STRING(data), c'\n', size) == NULL and held + size <= self.max_inline
+            )
+        tail += data
+        if waiting and size:
+            return None
+        self._tail = bytearray()
+        if not waiting and bulk >= 0 and tail[bulk:bulk + 2] == b"\r\n":
+            with memoryview(tail) as view:
+                self._args.append(bytes(view[:bulk]))
+            self._taken += bulk + 2
+            self._bulk_done(requests)
+            return bytes(tail[bulk + 2:])
+        return bytes(tail)
+
+    cdef _parse(self, bytes data, list requests):
+        """Take in `data` part by part, and keep what is incomplete."""
+        cdef const char* p = PyBytes_AS_STRING(data)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t pos = 0, start = 0, end, longest
+        cdef const char* found
+        cdef bytes error = None
+        while pos < size:
+            if self._bulk >= 0:
+                if size - pos - 2 < self._bulk:
+                    break
+                end = pos + self._bulk
+                if p[end] != c'\r' or p[end + 1] != c'\n':
+                    error = EXPECTED_CRLF
+                    break
+                self._args.append(PyBytes_FromStringAndSize(p + pos, self._bulk))
+                pos = end + 2
+                self._bulk_done(requests)
+            else:
+                longest = min(size - pos, self.max_inline + 1)
+                found = <const char*>memchr(p + pos, c'\n', longest)
+                if found == NULL:
+                    if size - pos > self.max_inline:
+                        error = self._too_big(p[pos])
+                    break
+                end = found - p
+                error = self._line(p + pos, end - pos, requests)
+                if error is not None:
+                    break
+                pos = end + 1
+            if not self._wanted:
+                self._taken = 0
+                start = pos
+        self._taken += pos - start
+        if pos < size:
+            self._tail += data[pos:]
+        if error is not None:
+            raise ProtocolError(error, requests)
+
+    cdef _bulk_done(self, list requests):
+        self._bulk = -1
+        self._wanted -= 1
+        if not self._wanted:
+            requests.append(self._args)
+            self._args = []
+            self._taken = 0
+
+    cdef bytes _line(self, const char* p, Py_ssize_t size, list requests):
+        """Take in a line, given without its LF; the error's text if it is bad."""
+        cdef Py_ssize_t number
+        cdef bint cr = size > 0 and p[size - 1] == c'\r'
+        if self._wanted:
+            if size == 0 or p[0] != c'$':
+                return EXPECTED_DOLLAR % <unsigned char>p[0]
+            number = length_of(p + 1, size - 2, self.max_bulk) if cr else NOT_A_NUMBER
+            if number < 0:
+                return INVALID_BULK
+            if number > MAX_BULK_UNAUTHENTICATED and not self.authenticated:
+                return UNAUTHENTICATED_BULK
+            self._bulk = number
+            return None
+        if size and p[0] == c'*':
+            number = length_of(p + 1, size - 2, self.max_args) if cr else NOT_A_NUMBER
+            if number == NOT_A_NUMBER:
+                return INVALID_MULTIBULK
+            if number > MAX_ARGS_UNAUTHENTICATED and not self.authenticated:
+                return UNAUTHENTICATED_MULTIBULK
+            self._wanted = max(number, 0)
+            return None
+        args = split_line(PyBytes_FromStringAndSize(p, size - 1 if cr else size))
+        if args is None:
+            return UNBALANCED_QUOTES
+        if args:
+            requests.append(args)
+        return None
+
+    cdef bytes _too_big(self, char first):
+        if self._wanted:
+            return BIG_BULK_LINE
+        return BIG_MULTIBULK_LINE if first == c'*' else BIG_INLINE

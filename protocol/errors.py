@@ -1,0 +1,101 @@
+"""Every error text a client can be sent, once.
+
+The texts are Redis 8.10's own, since clients match on them: the first word is the code that libraries switch
+on, and several libraries compare whole sentences. A command raises `CommandError` with one of these constants
+(or with a text built by one of the functions at the end); dispatch turns it into an error reply.
+"""
+
+from typing import Final
+
+
+class CommandError(Exception):
+    """A command's refusal, which the client is sent as an error reply.
+
+    `text` is the whole error as bytes: the code, a space, the sentence. It need not be free of CR and LF: the
+    encoder (`protocol.replies.error`) replaces them, so that no client data can start a second reply.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+SYNTAX: Final = b"ERR syntax error"
+WRONG_TYPE: Final = b"WRONGTYPE Operation against a key holding the wrong kind of value"
+NOT_INTEGER: Final = b"ERR value is not an integer or out of range"
+NOT_POSITIVE: Final = b"ERR value is out of range, must be positive"
+OUT_OF_RANGE: Final = b"ERR value is out of range"
+NOT_FLOAT: Final = b"ERR value is not a valid float"
+MIN_MAX_NOT_FLOAT: Final = b"ERR min or max is not a float"
+NAN_OR_INFINITY: Final = b"ERR increment would produce NaN or Infinity"
+OVERFLOW: Final = b"ERR increment or decrement would overflow"
+NO_SUCH_KEY: Final = b"ERR no such key"
+INDEX_OUT_OF_RANGE: Final = b"ERR index out of range"
+SAME_OBJECT: Final = b"ERR source and destination objects are the same"
+STRING_TOO_LONG: Final = b"ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+TIMEOUT_NOT_FLOAT: Final = b"ERR timeout is not a float or out of range"
+TIMEOUT_NOT_INTEGER: Final = b"ERR timeout is not an integer or out of range"
+TIMEOUT_NEGATIVE: Final = b"ERR timeout is negative"
+TIMEOUT_OUT_OF_RANGE: Final = b"ERR timeout is out of range"
+DB_INDEX: Final = b"ERR DB index is out of range"
+INVALID_DB_INDEX: Final = b"ERR invalid DB index"
+
+NO_AUTH: Final = b"NOAUTH Authentication required."
+WRONG_PASS: Final = b"WRONGPASS invalid username-password pair or user is disabled."
+NO_PROTO: Final = b"NOPROTO unsupported protocol version"
+EXEC_ABORT: Final = b"EXECABORT Transaction discarded because of previous errors."
+NESTED_MULTI: Final = b"ERR MULTI calls can not be nested"
+EXEC_WITHOUT_MULTI: Final = b"ERR EXEC without MULTI"
+DISCARD_WITHOUT_MULTI: Final = b"ERR DISCARD without MULTI"
+WATCH_INSIDE_MULTI: Final = b"ERR WATCH inside MULTI is not allowed"
+NOT_IN_MULTI: Final = b"ERR Command not allowed inside a transaction"
+LOADING: Final = b"LOADING Redis is loading the dataset in memory"
+OUT_OF_MEMORY: Final = b"OOM command not allowed when used memory > 'maxmemory'."
+MAX_CLIENTS: Final = b"ERR max number of clients reached"
+UNBLOCKED: Final = b"UNBLOCKED client unblocked via CLIENT UNBLOCK"
+INTERNAL: Final = b"ERR internal error"
+PROTECTED_MODE: Final = (
+    b"DENIED This broker runs in protected mode: it is reachable from other machines and no password is set, so"
+    b" it takes connections from the loopback interface only. Either set a password ('requirepass' in the"
+    b" configuration, or CONFIG SET requirepass from this machine), or bind it to a loopback address, or turn"
+    b" the check off ('CONFIG SET protected-mode no' from this machine)."
+)
+
+
+def unknown_command(args: list[bytes]) -> bytes:
+    """The text for a command that does not exist; long names and arguments are cut as Redis cuts them."""
+    text = b"ERR unknown command '%b'" % args[0][:128]
+    if len(args) < 2:
+        return text
+    shown = b""
+    for argument in args[1:]:
+        if len(shown) >= 128:
+            break
+        shown += b"'%b' " % argument[: 128 - len(shown)]
+    return text + b", with args beginning with: " + shown
+
+
+def unknown_subcommand(args: list[bytes]) -> bytes:
+    """The text for a container command without a subcommand, or with one that does not exist."""
+    name = args[0].upper()
+    if len(args) < 2:
+        return b"ERR missing subcommand. Try %b HELP." % name
+    return b"ERR unknown subcommand '%b'. Try %b HELP." % (args[1][:128], name)
+
+
+def wrong_arity(name: bytes) -> bytes:
+    """The text for a wrong number of arguments; `name` is in lower case, subcommands as `xinfo|stream`."""
+    return b"ERR wrong number of arguments for '%b' command" % name
+
+
+def invalid_expire(name: bytes) -> bytes:
+    """The text for an expire time that is out of range, or zero where it may not be."""
+    return b"ERR invalid expire time in '%b' command" % name
+
+
+def subscribed_mode(name: bytes) -> bytes:
+    """The text for a command that a RESP2 client may not send while it is subscribed."""
+    return (
+        b"ERR Can't execute '%b': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in"
+        b" this context" % name
+    )

@@ -1,0 +1,24 @@
+"""The optional compiled parts; everything else is declared in pyproject.toml.
+
+Each compiled module is the twin of a pure one and only faster, so an installation without Cython or a C compiler leaves
+them out and goes on.
+"""
+
+from setuptools import Extension, setup
+
+COMPILED = ["protocol._requests"]
+
+
+def extensions() -> list[Extension]:
+    try:
+        from Cython.Build import cythonize
+    except ImportError:
+        return []
+    modules = [
+        Extension(name, [name.replace(".", "/") + ".pyx"], extra_compile_args=["-O2"], optional=True)
+        for name in COMPILED
+    ]
+    return cythonize(modules, language_level=3)
+
+
+setup(ext_modules=extensions())

@@ -1,0 +1,93 @@
+"""The two servers that are measured side by side, both without persistence."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 20.0
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def encode(*parts: str | bytes | int) -> bytes:
+    """A command as a RESP array of bulk strings."""
+    values = [part if isinstance(part, bytes) else str(part).encode() for part in parts]
+    return b"*%d\r\n" % len(values) + b"".join(b"$%d\r\n%s\r\n" % (len(value), value) for value in values)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class Server:
+    """A server process. The command line has {port} where its port belongs."""
+
+    def __init__(self, name: str, command: Sequence[str]) -> None:
+        self.name = name
+        self.port = free_port()
+        self._folder = Path(tempfile.mkdtemp(prefix="trimaran-bench-"))
+        values = {"{port}": str(self.port), "{dir}": str(self._folder)}
+        argv = [values.get(part, part) for part in command]
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.pid = self._process.pid
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                text = (self._folder / "log").read_text(errors="replace")[-3000:]
+                self.stop()
+                raise SystemExit(f"{name} did not start: {' '.join(argv)}\n{text}")
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            return self.call("PING") == b"+PONG\r\n"
+        except OSError:
+            return False
+
+    def connect(self) -> socket.socket:
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    def call(self, *command: str | bytes | int) -> bytes:
+        """One command on a connection of its own; the reply must fit one read."""
+        with self.connect() as sock:
+            sock.sendall(encode(*command))
+            return sock.recv(1 << 16)
+
+    def fill(self, data: bytes, replies: int) -> None:
+        """Send commands that are answered with one line each, and wait for that many lines."""
+        with self.connect() as sock:
+            sock.sendall(data)
+            while replies > 0:
+                got = sock.recv(1 << 16)
+                if not got or got.startswith(b"-"):
+                    raise SystemExit(f"{self.name}: preparing the data failed: {got[:200]!r}")
+                replies -= got.count(b"\n")
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the whole process so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+    def resident_bytes(self) -> int:
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,0 +1,110 @@
+"""The command line, up to the call that serves."""
+
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker import cli
+
+
+class FakeServer(types.ModuleType):
+    """Stands in for broker.server: remembers what it was asked to serve and what it saw meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__("broker.server")
+        self.config: Any = None
+        self.log: Any = None
+        self.pid_text = ""
+
+    def serve(self, config: Any, log: Any) -> int:
+        self.config, self.log = config, log
+        if config.pidfile and os.path.exists(config.pidfile):
+            with open(config.pidfile) as file:
+                self.pid_text = file.read()
+        return 7
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeServer:
+    fake = FakeServer()
+    monkeypatch.setitem(sys.modules, "broker.server", fake)
+    monkeypatch.chdir(tmp_path)
+    return fake
+
+
+def test_serve_passes_the_configuration(server: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    assert cli.main(["serve", "--port", "7000", "--save", "", "--dir", "data", "--pidfile", "pid"]) == 7
+    assert server.config.port == 7000
+    assert server.config.save == ()
+    assert os.getcwd() == str(tmp_path / "data")
+    assert server.pid_text == f"{os.getpid()}\n"
+    assert not (tmp_path / "data" / "pid").exists()
+
+
+def test_the_log_follows_the_configuration(server: FakeServer, tmp_path: Path) -> None:
+    arguments = [
+        "serve",
+        "--logfile",
+        "log",
+        "--log-format",
+        "json",
+        "--loglevel",
+        "warning",
+        "--io-threads",
+        "4",
+    ]
+    assert cli.main(arguments) == 7
+    assert server.log.level == "warning"
+    server.config.set([(b"loglevel", b"debug")])
+    server.log.debug("x")
+    assert (tmp_path / "log").read_text().startswith('{"time": ')
+
+
+def test_inert_directives_are_named(server: FakeServer, tmp_path: Path) -> None:
+    cli.main(["serve", "--logfile", "log", "--io-threads", "4", "--port", "1"])
+    assert (tmp_path / "log").read_text().rstrip().endswith("directives without effect here names=io-threads")
+
+
+def test_a_pid_file_that_can_not_be_written_is_only_a_warning(server: FakeServer, tmp_path: Path) -> None:
+    assert cli.main(["serve", "--logfile", "log", "--pidfile", "none/pid"]) == 7
+    assert "failed to write PID file" in (tmp_path / "log").read_text()
+
+
+def test_a_mistake_ends_the_start(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["serve", "--port", "x"]) == 1
+    assert server.config is None
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help"], ["serve", "--help"], ["-h"]):
+        assert cli.main(arguments) == 0
+        assert capsys.readouterr().out == cli.USAGE
+    for arguments in (["--version"], ["serve", "-v"]):
+        assert cli.main(arguments) == 0
+        assert capsys.readouterr().out.startswith("trimaran ")
+
+
+def test_other_words_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert cli.main(["dance"]) == 2
+    assert "unknown command 'dance'" in capsys.readouterr().err
+
+
+def test_called_as_redis_server(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/redis-server", "--port", "7001"])
+    assert cli.main() == 7
+    assert server.config.port == 7001
+
+
+def test_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "broker", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("trimaran ")

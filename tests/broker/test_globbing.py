@@ -1,0 +1,162 @@
+"""Glob patterns: the rules one by one, and a naive matcher that says the same about generated ones."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.globbing import MAX_INNER_STARS, Glob, glob_match
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        (b"", b"", True),
+        (b"", b"a", False),
+        (b"a", b"a", True),
+        (b"a", b"ab", False),
+        (b"a", b"", False),
+        (b"a*", b"a", True),
+        (b"a**", b"a", True),
+        (b"a*", b"ba", False),
+        (b"*a", b"a", True),
+        (b"*a", b"bca", True),
+        (b"*a", b"ab", False),
+        (b"a*b", b"a--b", True),
+        (b"ab*ba", b"aba", False),
+        (b"*a*b*", b"xxaxxbxx", True),
+        (b"*a*b*", b"xxbxxaxx", False),
+        (b"h?llo", b"hello", True),
+        (b"h?llo", b"hllo", False),
+        (b"*?", b"", False),
+        (b"*??", b"abc", True),
+        (b"**", b"", False),
+        (b"h[ae]llo", b"hallo", True),
+        (b"h[ae]llo", b"hillo", False),
+        (b"h[^e]llo", b"hallo", True),
+        (b"h[^e]llo", b"hello", False),
+        (b"[a-c]x", b"bx", True),
+        (b"[c-a]x", b"bx", True),
+        (b"[a-c]x", b"dx", False),
+        (b"[]x", b"x", False),
+        (b"[^]x", b"ax", True),
+        (b"*[0-9]*x", b"ab1cx", True),
+        (b"*[0-9]y*", b"1x2y", True),
+        (b"*[0-9]y*", b"1x2z", False),
+        (b"*a[0-9]b*", b"a1aa2b", True),
+        (b"[abc", b"c", True),
+        (b"[abc", b"d", False),
+        (b"[", b"a", False),
+        (b"[^", b"a", True),
+        (b"[a-", b"-", True),
+        (b"[a-]", b"b", False),
+        (b"[a-]", b"^", True),
+        (b"[\\]]", b"]", True),
+        (b"[\\a-c]", b"b", False),
+        (b"[\\a-c]", b"-", True),
+        (b"[a\\", b"\\", True),
+        (b"\\*", b"*", True),
+        (b"\\*", b"a", False),
+        (b"a\\", b"a\\", True),
+        (b"\\a", b"a", True),
+        (b"[a-\xff]", b"\x00", True),
+        (b"[a-\xff]", b"b", False),
+        (b"\x00*\x00", b"\x00a\x00", True),
+    ],
+)
+def test_rule(pattern: bytes, text: bytes, matches: bool) -> None:
+    assert glob_match(pattern, text) is matches
+    assert Glob(pattern).match(text) is matches
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        (b"MAX*", b"maxmemory", True),
+        (b"*POLICY", b"maxmemory-policy", True),
+        (b"h[A-C]llo", b"hbllo", True),
+        (b"h[a-c]llo", b"hBllo", True),
+        (b"h[xy]?LLO", b"hX-llo", True),
+        (b"[^a]", b"A", False),
+        (b"[\\a]", b"A", False),
+        (b"A", b"b", False),
+    ],
+)
+def test_rule_without_regard_to_case(pattern: bytes, text: bytes, matches: bool) -> None:
+    assert glob_match(pattern, text, nocase=True) is matches
+
+
+def test_star_alone_matches_the_empty_text_only_when_compiled() -> None:
+    assert Glob(b"*").matches_all
+    assert Glob(b"*").match(b"")
+    assert not Glob(b"**").matches_all
+    assert not glob_match(b"*", b"")
+
+
+def test_gives_up_beyond_the_number_of_stars_where_redis_does() -> None:
+    text = b"a" * (MAX_INNER_STARS + 10)
+    assert glob_match(b"*a" * MAX_INNER_STARS, text)
+    assert glob_match(b"*a" * MAX_INNER_STARS + b"*", text)
+    assert not glob_match(b"*a" * (MAX_INNER_STARS + 1), text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (b"a*" * 900 + b"b", b"a" * 20_000),
+        (b"*a?a" * 900 + b"b", b"a" * 20_000),
+        (b"*" + b"[a]" * 500 + b"b", b"a" * 2_000),
+        (b"?" * 100_000, b"a" * 100_000),
+        (b"[" * 100_000, b"["),
+        (b"\\" * 100_000, b"\\" * 50_000),
+    ],
+)
+def test_hostile_pattern_takes_bounded_time(pattern: bytes, text: bytes) -> None:
+    started = time.process_time()
+    glob_match(pattern, text)
+    assert time.process_time() - started < 2
+
+
+def _class(pattern: bytes, byte: int) -> tuple[bool, bytes]:
+    """Whether the class that starts at the front of `pattern` holds `byte`; and what follows the class."""
+    negated = pattern[:1] == b"^"
+    rest = pattern[negated:]
+    found = False
+    while rest and rest[:1] != b"]":
+        if rest[:1] == b"\\" and len(rest) > 1:
+            found |= rest[1] == byte
+            rest = rest[2:]
+        elif rest[1:2] == b"-" and len(rest) > 2:
+            low, high = sorted((rest[0], rest[2]))
+            found |= low <= byte <= high
+            rest = rest[3:]
+        else:
+            found |= rest[0] == byte
+            rest = rest[1:]
+    return found != negated, rest[1:]
+
+
+def _naive(pattern: bytes, text: bytes) -> bool:
+    if not pattern or not text:
+        return not text and not pattern.strip(b"*")
+    head, rest = pattern[:1], pattern[1:]
+    if head == b"*":
+        return any(_naive(rest, text[start:]) for start in range(len(text) + 1))
+    if head == b"?":
+        return _naive(rest, text[1:])
+    if head == b"[":
+        found, rest = _class(rest, text[0])
+        return found and _naive(rest, text[1:])
+    if head == b"\\" and rest:
+        head, rest = rest[:1], rest[1:]
+    return head == text[:1] and _naive(rest, text[1:])
+
+
+_patterns = st.lists(st.sampled_from(list(b"**??[[]]^-\\abc")), max_size=10).map(bytes)
+_texts = st.lists(st.sampled_from(list(b"abc[]^-\\")), min_size=1, max_size=7).map(bytes)
+
+
+@given(_patterns, _texts)
+def test_agrees_with_a_naive_matcher(pattern: bytes, text: bytes) -> None:
+    assert glob_match(pattern, text) is _naive(pattern, text)

@@ -1,0 +1,19 @@
+"""Options of the whole test run."""
+
+import os
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--oracle-examples",
+        metavar="N",
+        type=int,
+        help="generated scripts for each oracle test, in place of each test's own small number",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--oracle-examples") is not None:
+        os.environ["TRIMARAN_ORACLE_EXAMPLES"] = str(config.getoption("--oracle-examples"))

