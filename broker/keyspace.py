@@ -75,7 +75,7 @@ class Database:
         """The value at `key` if it is of class `kind`, None for a missing key; raises WRONGTYPE for another."""
         value = self.get(key)
         if value is None or value.__class__ is kind:
-            return value  # type: ignore[no-any-return]
+            return value
         raise CommandError(WRONG_TYPE)
 
     def read(self, key: bytes) -> Value:
@@ -95,7 +95,7 @@ class Database:
             return None
         self.keyspace.hits += 1
         if value.__class__ is kind:
-            return value  # type: ignore[no-any-return]
+            return value
         raise CommandError(WRONG_TYPE)
 
     def _missed(self, key: bytes) -> None:

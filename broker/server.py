@@ -247,9 +247,7 @@ class Server:
                 idle_ms = self.broker.config.timeout * 1000
                 now = self.broker.clock.now
                 for connection in self.tick.connections():
-                    if not connection.check_soft_limit() or (
-                        idle_ms and self._is_idle(connection, now - idle_ms)
-                    ):
+                    if not connection.check_soft_limit() or (idle_ms and self._is_idle(connection, now - idle_ms)):
                         self.tick.close(connection)
                 self.tick.finish()
 
@@ -301,9 +299,7 @@ async def open_broker(
     for name, value in (directives or {}).items():
         from broker.config.directives import BY_NAME
 
-        config.assign(
-            BY_NAME[name], value.encode().split(b" ") if BY_NAME[name].several else [value.encode()]
-        )
+        config.assign(BY_NAME[name], value.encode().split(b" ") if BY_NAME[name].several else [value.encode()])
     server = Server(config, log or Log("nothing"), clock)
     try:
         server.listen()

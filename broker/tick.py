@@ -254,9 +254,7 @@ class Tick:
                 requests = problem.requests
                 if not requests:
                     text = problem.text
-                    self._broker.log.verbose(
-                        "protocol error", id=session.id, text=text.decode(errors="replace")
-                    )
+                    self._broker.log.verbose("protocol error", id=session.id, text=text.decode(errors="replace"))
                     session.send(error(text))
                     session.close()
                     return

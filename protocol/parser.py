@@ -4,17 +4,18 @@ The environment variable TRIMARAN_PURE=1 chooses the pure one, to compare the tw
 """
 
 import os
+from typing import TYPE_CHECKING, Final
 
-from protocol.requests import ProtocolError, RequestParser
+from protocol.requests import ProtocolError
+
+if TYPE_CHECKING or os.environ.get("TRIMARAN_PURE") == "1":
+    from protocol.requests import RequestParser
+else:
+    try:
+        from protocol._requests import RequestParser
+    except ImportError:
+        from protocol.requests import RequestParser
 
 __all__ = ["COMPILED", "ProtocolError", "RequestParser"]
 
-
-def _compiled() -> type[RequestParser] | None:
-    if os.environ.get("TRIMARAN_PURE") == "1":
-        return None
-    try:
-        from protocol import _requests
-    except ImportError:
-        return None
-    return _requests.RequestParser
+COMPILED: Final = RequestParser.__module__ == "protocol._requests"

@@ -86,13 +86,11 @@ def by_benchmark(*arguments: str) -> Callable[[Server, int, int], tuple[int, flo
 
 
 def _fill_list(server: Server, requests: int) -> None:
-    chunk = encode("RPUSH", "mylist", *["xxx"] * 1000)
-    chunks = requests // 1000 + 2
-    server.fill(chunk * chunks, chunks)
+    server.fill(encode("RPUSH", "mylist", *["xxx"] * 1000) * (requests // 1000 + 2))
 
 
 def _fill_keys(server: Server, requests: int) -> None:
-    server.fill(b"".join(encode("SET", f"key:{n:012}", "xxx") for n in range(100_000)), 100_000)
+    server.fill(b"".join(encode("SET", f"key:{n:012}", "xxx") for n in range(100_000)))
 
 
 def hand_off(server: Server, requests: int, pipeline: int) -> tuple[int, float]:
@@ -114,9 +112,8 @@ BATCH = 10
 
 def _fill_stream(server: Server, requests: int) -> None:
     ids = range(FIRST_ID, FIRST_ID + requests // GROUPS // 2 * BATCH + BATCH)
-    server.fill(b"".join(encode("XADD", "jobs", f"{n}-1", "job", n) for n in ids), len(ids))
-    groups = [encode("XGROUP", "CREATE", "jobs", f"group{n}", "0") for n in range(GROUPS)]
-    server.fill(b"".join(groups), GROUPS)
+    server.fill(b"".join(encode("XADD", "jobs", f"{n}-1", "job", n) for n in ids))
+    server.fill(b"".join(encode("XGROUP", "CREATE", "jobs", f"group{n}", "0") for n in range(GROUPS)))
 
 
 def consume(server: Server, requests: int, pipeline: int) -> tuple[int, float]:
@@ -136,7 +133,7 @@ def consume(server: Server, requests: int, pipeline: int) -> tuple[int, float]:
 
 
 def replay(server: Server, scripts: list[list[tuple[bytes, int]]], pipeline: int) -> tuple[int, float]:
-    """Send each connection's prepared requests, the next `pipeline` of them when the expected bytes have come."""
+    """Send each connection's requests, `pipeline` at a time: the next when the expected bytes have come."""
     poller = select.epoll()
     left: dict[int, tuple[socket.socket, Iterator[tuple[bytes, int]]]] = {}
     waiting: dict[int, int] = {}

@@ -1,6 +1,7 @@
 """The two servers that are measured side by side, both without persistence."""
 
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 20.0
+FILLED = b"all was sent and answered"
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -64,15 +66,23 @@ class Server:
             sock.sendall(encode(*command))
             return sock.recv(1 << 16)
 
-    def fill(self, data: bytes, replies: int) -> None:
-        """Send commands that are answered with one line each, and wait for that many lines."""
+    def fill(self, data: bytes) -> None:
+        """Send commands, and wait until the last has been answered. Raises SystemExit at an error reply."""
+        data += encode("ECHO", FILLED)
         with self.connect() as sock:
-            sock.sendall(data)
-            while replies > 0:
-                got = sock.recv(1 << 16)
-                if not got or got.startswith(b"-"):
-                    raise SystemExit(f"{self.name}: preparing the data failed: {got[:200]!r}")
-                replies -= got.count(b"\n")
+            tail = b""
+            for at in range(0, len(data), 1 << 16):
+                sock.sendall(data[at : at + (1 << 16)])
+                # read in between: a server may stop reading from a client that doesn't
+                while select.select([sock], [], [], 0)[0]:
+                    tail = self._checked(tail, sock.recv(1 << 16))
+            while not tail.endswith(b"\r\n" + FILLED + b"\r\n"):
+                tail = self._checked(tail, sock.recv(1 << 16))
+
+    def _checked(self, tail: bytes, got: bytes) -> bytes:
+        if not got or b"\n-" in b"\n" + got:
+            raise SystemExit(f"{self.name}: preparing the data failed: {got[-200:]!r}")
+        return (tail + got)[-100:]
 
     def cpu_seconds(self) -> float:
         """User and system time of the whole process so far."""

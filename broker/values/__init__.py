@@ -1,0 +1,12 @@
+"""What a key can hold, one pure data structure a module: no wire format, no session, no clock.
+
+string      bytes; bytearray once it was changed in place
+list.py     List: a deque
+hash.py     Hash: a dict, with the deadlines of fields
+set.py      Set: a dict
+sorted_set.py  SortedSet: a dict and a SortedList
+stream*.py  Stream: entries, consumer groups, pending entries
+
+positions.py  scans and random picks on the dicts; _positions.pyx the same compiled
+lcs.py        longest common subsequence of two strings
+"""

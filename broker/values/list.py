@@ -1,0 +1,161 @@
+"""A list: a deque of its elements, and the operations that deque itself lacks.
+
+Both ends are O(1). A deque finds an element by its index in O(distance to the nearer end / 64), so that
+reads near either end cost what they return. All indexes here are non-negative and within the list: commands
+resolve negative ones.
+"""
+
+from collections import deque
+from itertools import islice
+
+from broker.values.listpack_size import EMPTY_LISTPACK, element_size
+
+# A few elements far from both ends are indexed one by one (2 ns for each 64 elements on the way), more of
+# them are walked to (8 ns for each element on the way).
+_FEW = 128
+_FAR = 1024
+
+# Redis's list-max-listpack-size: -1 .. -5 mean so many bytes, and a number of elements goes with at most so
+# many.
+_BYTES_BY_LEVEL = (4096, 8192, 16384, 32768, 65536)
+_BYTES_WITH_COUNT = 8192
+
+
+class List(deque[bytes]):
+    """A list value. Never empty in the keyspace."""
+
+    __slots__ = ()
+
+    def pop_left(self, count: int) -> list[bytes]:
+        """Remove and return up to `count` elements from the head."""
+        if count >= len(self):
+            everything = list(self)
+            self.clear()
+            return everything
+        pop = self.popleft
+        return [pop() for _ in range(count)]
+
+    def pop_right(self, count: int) -> list[bytes]:
+        """Remove and return up to `count` elements from the tail, the last one first."""
+        if count >= len(self):
+            everything = list(self)
+            everything.reverse()
+            self.clear()
+            return everything
+        pop = self.pop
+        return [pop() for _ in range(count)]
+
+    def slice(self, start: int, stop: int) -> list[bytes]:
+        """The elements from index `start` up to, not including, `stop`."""
+        count = stop - start
+        length = len(self)
+        if count == length:
+            return list(self)
+        after = length - stop
+        if count <= _FEW and start > _FAR and after > _FAR:
+            return [self[index] for index in range(start, stop)]
+        if start <= after:
+            return list(islice(self, start, stop))
+        elements = list(islice(reversed(self), after, length - start))
+        elements.reverse()
+        return elements
+
+    def keep(self, start: int, stop: int) -> None:
+        """Remove everything but the elements from index `start` up to, not including, `stop`. O(removed)."""
+        if stop <= start:
+            self.clear()
+            return
+        for _ in range(len(self) - stop):
+            self.pop()
+        for _ in range(start):
+            self.popleft()
+
+    def insert_beside(self, pivot: bytes, element: bytes, after: bool) -> bool:
+        """Insert `element` before or after the first element equal to `pivot`; False where there is none."""
+        try:
+            place = self.index(pivot)
+        except ValueError:
+            return False
+        self.insert(place + after, element)
+        return True
+
+    def remove_equal(self, element: bytes, count: int) -> int:
+        """Remove elements equal to `element`: `count` from the head, -`count` from the tail, all if 0.
+
+        Returns how many were removed. O(n), one pass whatever their number.
+        """
+        found = self.count(element)
+        if not found:
+            return 0
+        limit = min(abs(count), found) if count else found
+        if limit == 1 and count >= 0:
+            self.remove(element)
+            return 1
+        if limit == found:
+            kept = [other for other in self if other != element]
+        else:
+            source = reversed(self) if count < 0 else iter(self)
+            left = limit
+            kept = []
+            for other in source:
+                if left and other == element:
+                    left -= 1
+                else:
+                    kept.append(other)
+            if count < 0:
+                kept.reverse()
+        self.clear()
+        self.extend(kept)
+        return limit
+
+    def positions(self, element: bytes, rank: int, limit: int, scan: int) -> list[int]:
+        """The indexes of elements equal to `element`, as LPOS counts them.
+
+        `rank` is the first match that counts: 1 the first, -1 the last (then the search runs from the
+        tail); `limit` is the most to return, 0 for all; `scan` is the most elements to compare, 0 for all.
+        """
+        length = len(self)
+        end = min(scan, length) if scan else length
+        found: list[int] = []
+        if rank > 0:
+            skip = rank - 1
+            at = -1
+            while True:
+                try:
+                    at = self.index(element, at + 1, end)
+                except ValueError:
+                    return found
+                if skip:
+                    skip -= 1
+                    continue
+                found.append(at)
+                if len(found) == limit:
+                    return found
+        skip = -rank - 1
+        for distance, other in enumerate(islice(reversed(self), end), 1):
+            if other != element:
+                continue
+            if skip:
+                skip -= 1
+                continue
+            found.append(length - distance)
+            if len(found) == limit:
+                break
+        return found
+
+    def encoding(self, max_listpack_size: int) -> bytes:
+        """The name of the encoding that Redis chooses for this content, given `list-max-listpack-size`."""
+        if max_listpack_size >= 0:
+            budget = _BYTES_WITH_COUNT
+            if len(self) > max(max_listpack_size, 1):
+                return b"quicklist"
+        else:
+            budget = _BYTES_BY_LEVEL[min(-max_listpack_size, len(_BYTES_BY_LEVEL)) - 1]
+        if len(self) * 2 > budget:
+            return b"quicklist"
+        budget -= EMPTY_LISTPACK
+        for element in self:
+            budget -= element_size(element)
+            if budget < 0:
+                return b"quicklist"
+        return b"listpack"

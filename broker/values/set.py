@@ -1,0 +1,76 @@
+"""A set: a dict from each member to None, so that positions.py can scan it and pick members at random."""
+
+from collections.abc import Iterable
+from random import sample
+
+from broker.values import positions
+from protocol.numbers import parse_integer
+
+# Picking one by one and throwing doubles away costs O(count) while there are few doubles; from this share
+# of the members on, a sample of the whole set is cheaper.
+_SAMPLE_SHARE = 3
+
+
+class Set(dict[bytes, None]):
+    """A set value. Never empty in the keyspace."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, members: Iterable[bytes]) -> "Set":
+        """A set of these members, in their order."""
+        new = cls()
+        new.update(dict.fromkeys(members))
+        return new
+
+    def clone(self) -> "Set":
+        """An independent copy."""
+        return Set(self)
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """The next cursor (0: finished) and members of a scan; see positions.window."""
+        return positions.window(self, cursor, count)
+
+    def random_member(self) -> bytes:
+        """A member, each with the same chance. O(1) expected."""
+        return positions.random_key(self)
+
+    def random_members(self, count: int) -> list[bytes]:
+        """`count` different members, or all of them if there are fewer. O(count) expected."""
+        length = len(self)
+        if count >= length:
+            return list(self)
+        if count * _SAMPLE_SHARE > length:
+            return sample(list(self), count)
+        chosen: dict[bytes, None] = {}
+        pick = positions.random_key
+        while len(chosen) < count:
+            chosen[pick(self)] = None
+        return list(chosen)
+
+    def pop_random(self) -> bytes:
+        """Remove and return a member, each with the same chance. O(1) expected."""
+        member = positions.random_key(self)
+        del self[member]
+        return member
+
+    def pop_random_members(self, count: int) -> list[bytes]:
+        """Remove and return `count` different members, or all of them if there are fewer."""
+        chosen = self.random_members(count)
+        if len(chosen) == len(self):
+            self.clear()
+        else:
+            for member in chosen:
+                del self[member]
+        return chosen
+
+    def encoding(self, max_intset_entries: int, max_entries: int, max_value: int) -> bytes:
+        """The encoding Redis chooses for this content, given the three `set-max-...` thresholds (bytes for `max_value`)."""
+        length = len(self)
+        if length > max_intset_entries and length > max_entries:
+            return b"hashtable"
+        if all(parse_integer(member) is not None for member in self):
+            return b"intset" if length <= max_intset_entries else b"hashtable"
+        if length <= max_entries and all(len(member) <= max_value for member in self):
+            return b"listpack"
+        return b"hashtable"
