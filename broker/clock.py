@@ -23,13 +23,17 @@ class Clock:
         self.now = now = time.time_ns() // 1_000_000
         return now
 
+    def read(self) -> int:
+        """The wall clock, in milliseconds, without moving `now`."""
+        return time.time_ns() // 1_000_000
+
     def microseconds(self) -> int:
         """The wall clock now, in microseconds."""
         return time.time_ns() // 1_000
 
     def trio_deadline(self, wall_ms: int) -> float:
         """The time on Trio's clock at which the wall clock will read `wall_ms`."""
-        return trio.current_time() + (wall_ms - self.update()) / 1000
+        return trio.current_time() + (wall_ms - self.read()) / 1000
 
 
 class TrioClock(Clock):
@@ -43,8 +47,11 @@ class TrioClock(Clock):
         super().__init__()
 
     def update(self) -> int:
-        self.now = now = self._epoch_ms + int(trio.current_time() * 1000)
+        self.now = now = self.read()
         return now
+
+    def read(self) -> int:
+        return self._epoch_ms + int(trio.current_time() * 1000)
 
     def microseconds(self) -> int:
         return self._epoch_ms * 1000 + int(trio.current_time() * 1_000_000)

@@ -86,7 +86,8 @@ class Dispatcher:
                 break
         self._broker.stats.requests += done
         session.last_active = self._broker.clock.now
-        session.last_command = command
+        if command is not None:
+            session.last_command = command
         return done
 
     def call(self, session: Session, command: Command, args: list[bytes]) -> bytes:
@@ -137,6 +138,9 @@ class Dispatcher:
     def _careful(self, session: Session, args: list[bytes]) -> bytes:
         """Execute one request of a session whose gate is set, or that the hot path could not place."""
         gate = session.gate
+        skip_reply = gate & REPLY_SKIP_NEXT
+        if skip_reply:
+            session.gate &= ~REPLY_SKIP_NEXT
         refusal: bytes | None
         command = self._broker.commands.find(args)
         if command is None:
@@ -144,17 +148,14 @@ class Dispatcher:
         elif not command.min_args <= len(args) <= command.max_args:
             refusal = errors.wrong_arity(command.name)
         else:
+            session.last_command = command
             refusal = self._refusal(session, command, gate)
         if refusal is not None:
-            self._broker.stats.count_error(refusal)
-            if session.queued is not None:
-                session.queue_broken = True
-            if command is not None:
-                command.rejected += 1
-            reply = error(refusal)
+            reply = self._refused(session, command, refusal)
         else:
             assert command is not None
             if self._broker.paused and self._postpone(session, command):
+                session.gate |= skip_reply
                 return NO_REPLY
             if session.queued is not None and not command.flags & NEVER_QUEUED:
                 session.queued.append((command, args))
@@ -163,11 +164,18 @@ class Dispatcher:
                 reply = self.call(session, command, args)
                 if self._keyspace.ready:
                     self._broker.blocking.serve()
-        if gate & (REPLY_OFF | REPLY_SKIP_NEXT):
-            session.gate &= ~REPLY_SKIP_NEXT
-            # CLIENT REPLY ON answers though replies were off before it.
-            return reply if not session.gate & REPLY_OFF and gate & REPLY_OFF else NO_REPLY
-        return NO_REPLY if session.gate & (REPLY_OFF | REPLY_SKIP_NEXT) else reply
+        if skip_reply or session.gate & (REPLY_OFF | REPLY_SKIP_NEXT):
+            return NO_REPLY
+        return reply
+
+    def _refused(self, session: Session, command: Command | None, text: bytes) -> bytes:
+        """The reply to a request that is not executed; a transaction it belonged to is doomed."""
+        self._broker.stats.count_error(text)
+        if session.queued is not None:
+            session.queue_broken = True
+        if command is not None:
+            command.rejected += 1
+        return error(text)
 
     def _unknown(self, args: list[bytes]) -> bytes:
         outer = self._broker.commands.by_name.get(args[0].lower())

@@ -69,27 +69,27 @@ class Log:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def debug(self, text: str, *args: object, **values: object) -> None:
+    def debug(self, text: str, /, *args: object, **values: object) -> None:
         """What only somebody who debugs the broker wants to read."""
         if self._threshold <= _DEBUG:
             self._write(_DEBUG, text % args if args else text, values)
 
-    def verbose(self, text: str, *args: object, **values: object) -> None:
+    def verbose(self, text: str, /, *args: object, **values: object) -> None:
         """Rarely useful, and not too much of it."""
         if self._threshold <= _VERBOSE:
             self._write(_VERBOSE, text % args if args else text, values)
 
-    def notice(self, text: str, *args: object, **values: object) -> None:
+    def notice(self, text: str, /, *args: object, **values: object) -> None:
         """What the operator of a production broker wants to know."""
         if self._threshold <= _NOTICE:
             self._write(_NOTICE, text % args if args else text, values)
 
-    def warning(self, text: str, *args: object, **values: object) -> None:
+    def warning(self, text: str, /, *args: object, **values: object) -> None:
         """What needs somebody's attention."""
         if self._threshold <= _WARNING:
             self._write(_WARNING, text % args if args else text, values)
 
-    def failure(self, text: str, error: BaseException, **values: object) -> None:
+    def failure(self, text: str, error: BaseException, /, **values: object) -> None:
         """A warning about an unexpected exception, with its traceback."""
         if self._threshold <= _WARNING:
             values["error"] = f"{type(error).__name__}: {error}"
@@ -120,7 +120,7 @@ def _json_line(now: float, level: str, text: str, values: dict[str, object]) -> 
         "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{milliseconds:03d}{zone[:3]}:{zone[3:]}",
         "level": level,
         "pid": os.getpid(),
-        "text": text[:TEXT_MAX],
+        "message": text[:TEXT_MAX],
     }
     for name, value in values.items():
         plain = isinstance(value, bool | int | float) or value is None

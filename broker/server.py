@@ -17,8 +17,11 @@ import trio
 
 from broker.clock import Clock
 from broker.config import Config
+from broker.config.directives import BY_NAME
 from broker.connection import Connection, format_address, is_loopback
 from broker.core import Broker
+from broker.deadlines import Timer
+from broker.keyspace import NEVER
 from broker.log import Log
 from broker.memory_tuning import tune_collector
 from broker.tick import Tick
@@ -41,19 +44,18 @@ class Server:
     for any), 0 without TCP.
     """
 
-    def __init__(self, config: Config, log: Log, clock: Clock | None = None) -> None:
+    def __init__(self, config: Config, log: Log, clock: Clock | None = None, stop: trio.Event | None = None) -> None:
         self.broker = Broker(config, log, clock)
         self.tick = Tick(self.broker)
         self._listeners: list[socket.socket] = []
         self._tcp_listeners: list[socket.socket] = []
         self._unix_path = ""
-        self.stopping = trio.Event()
+        self.stopping = trio.Event() if stop is None else stop
         self.broker.request_shutdown = self.stopping.set
         self.broker.deadlines.before = self.tick.begin
         self.broker.deadlines.after_actions = self.tick.finish
         self.broker.keyspace.deadline_moved = self._expiry_moved
-        self._expiry_timer_at = float("inf")
-        self._cron_scope = trio.CancelScope()
+        self._expiry_timer: Timer | None = None
         for name in ("proto-max-bulk-len", "client-query-buffer-limit"):
             config.on_change(name, self._limits_changed)
         config.on_change("port", self._move_tcp)
@@ -227,29 +229,31 @@ class Server:
 
     def _expiry_moved(self) -> None:
         """An earlier key deadline was set: have the timer task remove keys on time, though no client asks."""
-        keyspace = self.broker.keyspace
-        when = self.broker.clock.trio_deadline(keyspace.next_deadline + 1)
-        if when < self._expiry_timer_at:
-            self._expiry_timer_at = when
-            self.broker.deadlines.at(when, self._expiry_due)
+        when = self.broker.clock.trio_deadline(self.broker.keyspace.next_deadline + 1)
+        if self._expiry_timer is not None:
+            if self._expiry_timer.when <= when:
+                return
+            self._expiry_timer.cancel()
+        self._expiry_timer = self.broker.deadlines.at(when, self._expiry_due)
 
     def _expiry_due(self) -> None:
         # The timer's bracket has removed what is due (Tick.begin); what is left or comes next sets it again.
-        self._expiry_timer_at = float("inf")
-        self._expiry_moved()
+        self._expiry_timer = None
+        if self.broker.keyspace.next_deadline < NEVER:
+            self._expiry_moved()
 
     async def _cron(self) -> None:
         """Once a second: close idle clients, and those that stay over a soft output limit."""
-        with self._cron_scope:
-            while True:
-                await trio.sleep(1)
-                self.tick.begin()
-                idle_ms = self.broker.config.timeout * 1000
-                now = self.broker.clock.now
-                for connection in self.tick.connections():
-                    if not connection.check_soft_limit() or (idle_ms and self._is_idle(connection, now - idle_ms)):
-                        self.tick.close(connection)
-                self.tick.finish()
+        while True:
+            await trio.sleep(1)
+            self.tick.begin()
+            idle_ms = self.broker.config.timeout * 1000
+            now = self.broker.clock.now
+            for connection in self.tick.connections():
+                idle = idle_ms and self._is_idle(connection, now - idle_ms)
+                if idle or not connection.check_soft_limit():
+                    self.tick.close(connection)
+            self.tick.finish()
 
     def _is_idle(self, connection: Connection, since: int) -> bool:
         session = connection.session
@@ -284,6 +288,7 @@ async def open_broker(
     config: Config | None = None,
     log: Log | None = None,
     clock: Clock | None = None,
+    stop: trio.Event | None = None,
 ) -> AsyncIterator[Server]:
     """Run a broker inside a Trio program:
 
@@ -291,16 +296,16 @@ async def open_broker(
             stream = await server.connect()
 
     `directives` are redis.conf's, names and values as texts. Without `config` no port is opened; `connect()`
-    needs none, and `listen_tcp` opens one. Raises StartError, or CommandError for a directive that is refused.
+    needs none, and `listen_tcp` opens one. Setting `stop` shuts the broker down, as leaving the block does. Raises
+    StartError, or ValueError for a directive that is refused.
     """
     if config is None:
         config = Config()
         config.port = 0
     for name, value in (directives or {}).items():
-        from broker.config.directives import BY_NAME
-
-        config.assign(BY_NAME[name], value.encode().split(b" ") if BY_NAME[name].several else [value.encode()])
-    server = Server(config, log or Log("nothing"), clock)
+        directive = BY_NAME[name]
+        config.assign(directive, value.encode().split(b" ") if directive.several else [value.encode()])
+    server = Server(config, log or Log("nothing"), clock, stop)
     try:
         server.listen()
         async with trio.open_nursery() as nursery:
@@ -316,35 +321,41 @@ async def open_broker(
 def serve(config: Config, log: Log) -> int:
     """Run a broker as a program until SIGTERM, SIGINT or SHUTDOWN; returns the exit status."""
     tune_collector()
-    try:
-        trio.run(_serve, config, log)
-    except StartError as problem:
-        log.warning(str(problem))
-        return 1
-    return 0
+    return trio.run(_serve, config, log)
 
 
-async def _serve(config: Config, log: Log) -> None:
-    async with open_broker(config=config, log=log) as server:
+async def _serve(config: Config, log: Log) -> int:
+    status = 0
+    async with trio.open_nursery() as nursery:
+        stop = trio.Event()
+        nursery.start_soon(_obey_signals, stop, log)
+        try:
+            await _serve_until(stop, config, log)
+        except* StartError as problems:
+            for problem in problems.exceptions:
+                log.warning(str(problem))
+            status = 1
+        nursery.cancel_scope.cancel()
+    return status
+
+
+async def _serve_until(stop: trio.Event, config: Config, log: Log) -> None:
+    async with open_broker(config=config, log=log, stop=stop) as server:
         log.notice(
             f"trimaran {VERSION} is ready to accept connections",
             port=server.port,
             dir=config.dir,
             redis_version=REDIS_VERSION,
         )
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_obey_signals, server, log)
-            await server.stopping.wait()
-            nursery.cancel_scope.cancel()
+        await server.stopping.wait()
         log.notice("shutting down")
     log.notice("bye")
 
 
-async def _obey_signals(server: Server, log: Log) -> None:
+async def _obey_signals(stop: trio.Event, log: Log) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
-            name = signal.Signals(number).name
-            if server.stopping.is_set():
+            if stop.is_set():
                 os._exit(1)
-            log.notice(f"{name} received, shutting down; the same again stops at once")
-            server.stopping.set()
+            log.notice(f"{signal.Signals(number).name} received, shutting down; the same again stops at once")
+            stop.set()

@@ -17,6 +17,10 @@ class Stats:
     )  # fmt: skip
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Count from zero (CONFIG RESETSTAT)."""
         self.requests = 0
         self.clients_served = 0
         self.clients_refused = 0

@@ -45,14 +45,10 @@ _MINUS: Final = ord("-")
 _ZERO: Final = ord("0")
 _DECIMAL: Final = b"0123456789.+-eE"
 _DECIMAL_PARTS: Final = re.compile(rb"[+-]?([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?")
-_HEXADECIMAL: Final = re.compile(
-    rb"[+-]?0[xX](?:([0-9a-fA-F]+)\.?([0-9a-fA-F]*)|\.([0-9a-fA-F]+))(?:[pP][+-]?[0-9]+)?"
-)
+_HEXADECIMAL: Final = re.compile(rb"[+-]?0[xX](?:([0-9a-fA-F]+)\.?([0-9a-fA-F]*)|\.([0-9a-fA-F]+))(?:[pP][+-]?[0-9]+)?")
 _LENIENT_UNSIGNED: Final = re.compile(rb"[ \t\n\v\f\r]*([+-]?)([0-9]+)")
 _INFINITIES: Final = {
-    sign + name: -INFINITY if sign == b"-" else INFINITY
-    for sign in (b"", b"+", b"-")
-    for name in (b"inf", b"infinity")
+    sign + name: -INFINITY if sign == b"-" else INFINITY for sign in (b"", b"+", b"-") for name in (b"inf", b"infinity")
 }
 
 # Redis parses a decimal text itself when it has at most 19 significant digits and a decimal exponent within

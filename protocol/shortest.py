@@ -72,9 +72,7 @@ def shortest_digits(x: float) -> tuple[int, int]:
             low = middle + 1
     unit = _UNITS[low] << point
     digits, remainder = divmod(scaled, unit)
-    while (
-        remainder == width and low > _UNIT_LARGEST
-    ):  # the boundary itself counts for units of 1 and more only
+    while remainder == width and low > _UNIT_LARGEST:  # the boundary itself counts for units of 1 and more only
         low += 1
         unit = _UNITS[low] << point
         digits, remainder = divmod(scaled, unit)
