@@ -24,6 +24,7 @@ from protocol.errors import (
     TIMEOUT_OUT_OF_RANGE,
     CommandError,
 )
+from protocol.long_doubles import parse_long_double
 from protocol.numbers import parse_double, parse_integer
 
 MAX_INTEGER: Final = (1 << 63) - 1
@@ -53,26 +54,35 @@ def double(argument: bytes, error: bytes = NOT_FLOAT) -> float:
     return value
 
 
-def timeout_seconds(argument: bytes) -> int:
-    """A blocking command's time-out in seconds, as milliseconds (rounded up); 0 waits for ever."""
-    seconds = parse_double(argument)
+def timeout_seconds(argument: bytes, now: int) -> int:
+    """A blocking command's time-out in seconds, as milliseconds (rounded up); 0 waits for ever.
+
+    `now` is the wall time in milliseconds: a time-out that would end past 2^63-1 is refused.
+    """
+    if argument == b"0":
+        return 0
+    seconds = parse_long_double(argument)
     if seconds is None:
         raise CommandError(TIMEOUT_NOT_FLOAT)
-    if seconds < 0:
-        raise CommandError(TIMEOUT_NEGATIVE)
-    if seconds * 1000 > MAX_INTEGER:
+    if seconds > MAX_INTEGER // 1000:
         raise CommandError(TIMEOUT_OUT_OF_RANGE)
-    return ceil(seconds * 1000)
+    return _timeout(ceil(max(seconds, -1) * 1000), now)
 
 
-def timeout_milliseconds(argument: bytes) -> int:
+def timeout_milliseconds(argument: bytes, now: int) -> int:
     """A blocking command's time-out in milliseconds; 0 waits for ever."""
     value = parse_integer(argument)
     if value is None:
         raise CommandError(TIMEOUT_NOT_INTEGER)
-    if value < 0:
+    return _timeout(value, now)
+
+
+def _timeout(milliseconds: int, now: int) -> int:
+    if milliseconds < 0:
         raise CommandError(TIMEOUT_NEGATIVE)
-    return value
+    if milliseconds > MAX_INTEGER - now:
+        raise CommandError(TIMEOUT_OUT_OF_RANGE)
+    return milliseconds
 
 
 class Options:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.deadlines import Deadlines, Timer
 from broker.keyspace import Database, Keyspace
-from protocol.errors import UNBLOCKED, CommandError
+from protocol.errors import UNBLOCKED
 from protocol.replies import NO_REPLY, error
 
 if TYPE_CHECKING:
@@ -195,10 +195,3 @@ def _in_order(waiters: dict[Session, None]) -> Iterator[Session]:
     for session in list(waiters):
         if session not in tried:
             yield session
-
-
-def check_timeout(milliseconds: int, error_text: bytes, limit: int = (1 << 63) - 1) -> int:
-    """`milliseconds` if it is a time Redis would wait; raises with `error_text` otherwise."""
-    if milliseconds < 0 or milliseconds > limit:
-        raise CommandError(error_text)
-    return milliseconds

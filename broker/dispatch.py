@@ -25,6 +25,7 @@ from broker.session import (
     IN_MULTI,
     POSTPONED,
     REPLY_OFF,
+    REPLY_SKIP,
     REPLY_SKIP_NEXT,
     STOPPED,
     SUBSCRIBED_RESP2,
@@ -138,9 +139,8 @@ class Dispatcher:
     def _careful(self, session: Session, args: list[bytes]) -> bytes:
         """Execute one request of a session whose gate is set, or that the hot path could not place."""
         gate = session.gate
-        skip_reply = gate & REPLY_SKIP_NEXT
-        if skip_reply:
-            session.gate &= ~REPLY_SKIP_NEXT
+        if gate & REPLY_SKIP_NEXT:
+            session.gate ^= REPLY_SKIP_NEXT | REPLY_SKIP
         refusal: bytes | None
         command = self._broker.commands.find(args)
         if command is None:
@@ -155,7 +155,8 @@ class Dispatcher:
         else:
             assert command is not None
             if self._broker.paused and self._postpone(session, command):
-                session.gate |= skip_reply
+                if gate & REPLY_SKIP_NEXT:
+                    session.gate ^= REPLY_SKIP_NEXT | REPLY_SKIP
                 return NO_REPLY
             if session.queued is not None and not command.flags & NEVER_QUEUED:
                 session.queued.append((command, args))
@@ -164,7 +165,8 @@ class Dispatcher:
                 reply = self.call(session, command, args)
                 if self._keyspace.ready:
                     self._broker.blocking.serve()
-        if skip_reply or session.gate & (REPLY_OFF | REPLY_SKIP_NEXT):
+        if session.gate & (REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT):
+            session.gate &= ~REPLY_SKIP
             return NO_REPLY
         return reply
 

@@ -18,6 +18,8 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from protocol.numbers import parse_integer
+
 if TYPE_CHECKING:
     from broker.session import Session
 
@@ -98,11 +100,13 @@ class KeySpec:
     The search begins at argument `index`, or behind the token `keyword` (looked for from argument `start`,
     backwards from the end where `start` is negative). From there, either a range (`last` relative to the begin,
     negative from the end; every `step`; `limit` 2 means half of the rest), or, with `counted`, a number of keys
-    at offset `count_at` and the keys from offset `first` on.
+    at offset `count_at` and the keys from offset `first` on. `notes` is for people. A specification with
+    `unknown` set says that there are keys which only `find_keys` can find.
     """
 
     __slots__ = (
         "count_at", "counted", "first", "flags", "index", "keyword", "last", "limit", "notes", "start", "step",
+        "unknown",
     )  # fmt: skip
 
     def __init__(
@@ -118,6 +122,8 @@ class KeySpec:
         counted: bool = False,
         count_at: int = 0,
         first: int = 1,
+        notes: str = "",
+        unknown: bool = False,
     ) -> None:
         self.flags = tuple(flags)
         self.index = index
@@ -129,15 +135,20 @@ class KeySpec:
         self.counted = counted
         self.count_at = count_at
         self.first = first
+        self.notes = notes
+        self.unknown = unknown
+
+    @property
+    def is_plain_range(self) -> bool:
+        """Whether it names a range of arguments: all that clients before Redis 7 understand."""
+        return not (self.keyword or self.counted or self.unknown)
 
     def positions(self, args: Sequence[bytes]) -> list[int]:
         """The positions of the keys in `args`; [] where the arguments do not fit the specification."""
-        begin = self._begin(args)
+        begin = 0 if self.unknown else self._begin(args)
         if begin <= 0 or begin >= len(args):
             return []
         if self.counted:
-            from protocol.numbers import parse_integer
-
             at = begin + self.count_at
             count = parse_integer(args[at]) if at < len(args) else None
             first = begin + self.first
@@ -183,6 +194,11 @@ def keys_behind(keyword: bytes, *flags: str, start: int = 1, last: int = -1, lim
     return KeySpec(flags, keyword=keyword, start=start, last=last, limit=limit)
 
 
+def unknown_keys(*flags: str, notes: str) -> KeySpec:
+    """Keys that no specification can describe; the command's `find_keys` does what can be done."""
+    return KeySpec(flags, notes=notes, unknown=True)
+
+
 class Command:
     """One command as declared, with one broker's counters.
 
@@ -219,8 +235,8 @@ class Command:
         self.arity = arity
         self.min_args = abs(arity)
         self.max_args = arity if arity > 0 else NO_LIMIT
-        self.flags = flags
         self.key_specs = tuple(key_specs)
+        self.flags = flags | MOVABLEKEYS if _has_movable_keys(self.key_specs) else flags
         self.group = group
         self.since = since
         self.summary = summary
@@ -229,7 +245,7 @@ class Command:
         self.tips = tuple(tips)
         self.doc_flags = deprecated_since
         self.replaced_by = replaced_by
-        self.categories = _categories(flags, group, categories)
+        self.categories = _categories(flags, group, categories, handler is _no_handler)
         self.subcommands: dict[bytes, Command] = {}
         self.calls = 0
         self.rejected = 0
@@ -243,26 +259,53 @@ class Command:
         return [i for spec in self.key_specs if NOT_KEY not in spec.flags for i in spec.positions(args)]
 
 
-def _categories(flags: int, group: str, extra: Sequence[str]) -> tuple[str, ...]:
-    """A command's ACL categories: what its flags imply, its data type's, and those declared beside."""
-    found = list(extra)
+def _has_movable_keys(specs: Sequence[KeySpec]) -> bool:
+    """Whether first, last and step can't say where all keys are: then a client must ask COMMAND GETKEYS."""
+    if len(specs) == 1 and specs[0].is_plain_range:
+        return INCOMPLETE in specs[0].flags
+    previous = 0
+    for spec in specs:
+        if not spec.is_plain_range or spec.step != 1 or INCOMPLETE in spec.flags:
+            return True
+        if previous and previous != spec.index - 1:
+            return True
+        previous = spec.index + spec.last
+    return False
+
+
+def _categories(flags: int, group: str, extra: Sequence[str], is_container: bool) -> tuple[str, ...]:
+    """A command's ACL categories, in Redis's order.
+
+    They are what its flags imply, those declared beside, and its group's; the last not where a data type's is
+    declared (SORT is generic, but of @list, @set and @sortedset).
+    """
+    found = set(extra)
     if flags & WRITE:
-        found.append("write")
-    if (flags & READONLY and "scripting" not in extra and not flags & NOSCRIPT) or flags & READONLY:
-        found.append("read")
+        found.add("write")
+    if flags & READONLY and "scripting" not in extra and group != "scripting":
+        found.add("read")
     if flags & ADMIN:
-        found += ["admin", "dangerous"]
+        found |= {"admin", "dangerous"}
     if flags & PUBSUB:
-        found.append("pubsub")
-    found.append("fast" if flags & FAST else "slow")
+        found.add("pubsub")
+    found.add("fast" if flags & FAST else "slow")
     if flags & BLOCKING:
-        found.append("blocking")
-    by_group = {"sorted_set": "sortedset", "transactions": "transaction", "generic": "keyspace"}
-    name = by_group.get(group, group)
-    if name in {"string", "list", "hash", "set", "sortedset", "stream", "bitmap", "hyperloglog", "geo",
-                "keyspace", "transaction", "connection", "scripting"}:  # fmt: skip
-        found.append(name)
-    return tuple(dict.fromkeys(found))
+        found.add("blocking")
+    if not is_container and not _OF_GROUPS.intersection(extra):
+        own = {"sorted_set": "sortedset", "transactions": "transaction", "generic": "keyspace"}.get(group, group)
+        found |= _OF_GROUPS & {own}
+    return tuple(category for category in CATEGORIES if category in found)
+
+
+CATEGORIES: Final = (
+    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo",
+    "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
+)  # fmt: skip
+"""All ACL categories, in Redis's order."""
+
+_OF_GROUPS: Final = frozenset(CATEGORIES) - {
+    "read", "write", "pubsub", "admin", "fast", "slow", "blocking", "dangerous",
+}  # fmt: skip
 
 
 DECLARED: Final[dict[bytes, Command]] = {}
@@ -376,11 +419,14 @@ class CommandTable:
         self.by_name[found.name] = found
 
     def find(self, args: Sequence[bytes]) -> Command | None:
-        """The command that `args` begins with, names in any case; None for an unknown one."""
+        """The command that `args` begins with, names in any case; None for an unknown one.
+
+        A container's name alone finds the container, whose arity then refuses it (COMMAND alone is a command).
+        """
         found = self.by_name.get(args[0].lower())
-        if found is None or not found.subcommands:
+        if found is None or not found.subcommands or len(args) == 1:
             return found
-        return found.subcommands.get(args[1].lower()) if len(args) > 1 else None
+        return found.subcommands.get(args[1].lower())
 
     def __iter__(self) -> Iterator[Command]:
         """All commands, each container before its subcommands."""

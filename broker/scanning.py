@@ -6,7 +6,8 @@ does the same where the encoding would be such a block.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from broker.arguments import integer
 from broker.globbing import Glob
@@ -23,7 +24,8 @@ Window = Callable[[int, int], tuple[int, list[bytes]]]
 """(cursor, count) -> (next cursor, elements), as broker.values.positions.window."""
 
 
-class ScanOptions(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
     """`glob` is None where every element matches."""
 
     count: int

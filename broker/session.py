@@ -23,6 +23,7 @@ IN_MULTI: Final = 1 << 1
 SUBSCRIBED_RESP2: Final = 1 << 2
 REPLY_OFF: Final = 1 << 3
 REPLY_SKIP_NEXT: Final = 1 << 4
+REPLY_SKIP: Final = 1 << 6
 BROKER_STATE: Final = 1 << 5
 """The broker as a whole is in a state that refuses or delays some requests (see `Broker.restrict`)."""
 # ... and those in which the client's next request must not be executed yet, or never.
