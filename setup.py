@@ -14,11 +14,13 @@ def extensions() -> list[Extension]:
         from Cython.Build import cythonize
     except ImportError:
         return []
-    modules = [
-        Extension(name, [name.replace(".", "/") + ".pyx"], extra_compile_args=["-O2"], optional=True)
-        for name in COMPILED
-    ]
-    return cythonize(modules, language_level=3)
+    modules: list[Extension] = cythonize(
+        [Extension(name, [name.replace(".", "/") + ".pyx"], extra_compile_args=["-O2"]) for name in COMPILED],
+        language_level=3,
+    )
+    for module in modules:
+        module.optional = True  # set here, since cythonize() drops it: a failed compilation is only a warning
+    return modules
 
 
 setup(ext_modules=extensions())

@@ -59,7 +59,7 @@ def client_line(session: Session, running: bytes | None = None) -> bytes:
         (b"psub", len(session.patterns)),
         (b"ssub", len(session.shard_channels)),
         (b"multi", -1 if queued is None else len(queued)),
-        (b"watch", len(session.watched)),
+        (b"watch", 0 if session.watch_broken else len(session.watched)),
         (b"qbuf", buffered),
         (b"qbuf-free", room),
         (b"argv-mem", waiting),

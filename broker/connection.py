@@ -45,7 +45,7 @@ class Connection:
         self.sock = sock
         self.fd = sock.fileno()
         self.receive = sock.recv
-        self.transmit = sock.send
+        self.transmit: Callable[[bytes | memoryview], int] = sock.send
         self.peer_name = peer
         self.schedule_close = schedule_close
         self.mask = 0
@@ -64,14 +64,10 @@ class Connection:
         config = self.broker.config
         parser = self.parser
         parser.authenticated = not self.session.gate & UNAUTHENTICATED
-        if parser.authenticated:
-            parser.max_args = limits.MAX_ARGS
-            parser.max_bulk = config.proto_max_bulk_len
-            self.query_limit = config.client_query_buffer_limit
-        else:
-            parser.max_args = limits.MAX_ARGS_UNAUTHENTICATED
-            parser.max_bulk = limits.MAX_BULK_UNAUTHENTICATED
-            self.query_limit = min(config.client_query_buffer_limit, limits.QUERY_BUFFER_UNAUTHENTICATED)
+        parser.max_bulk = config.proto_max_bulk_len
+        self.query_limit = config.client_query_buffer_limit
+        if not parser.authenticated:
+            self.query_limit = min(self.query_limit, limits.QUERY_BUFFER_UNAUTHENTICATED)
 
     def hung_up(self) -> bool:
         try:
@@ -104,7 +100,7 @@ class Connection:
         self.schedule_close(self)
 
     def abort(self) -> None:
-        self.session.out.clear()
+        self.transmit = _refuse_to_send
         self.backlog.clear()
         self.backlog_size = 0
         self.schedule_close(self)
@@ -131,7 +127,10 @@ class Connection:
         except OSError:
             return False
         size = len(data)
-        self.broker.stats.bytes_written += sent
+        stats = self.broker.stats
+        stats.bytes_written += sent
+        stats.writes += 1
+        session.bytes_out += sent
         if sent == size:
             return True
         self.backlog.append(memoryview(data)[sent:])
@@ -145,6 +144,7 @@ class Connection:
             while backlog:
                 sent = self.transmit(backlog[0])
                 self.broker.stats.bytes_written += sent
+                self.session.bytes_out += sent
                 self.backlog_size -= sent
                 if sent < len(backlog[0]):
                     backlog[0] = backlog[0][sent:]
@@ -184,6 +184,11 @@ class Connection:
     def check_soft_limit(self) -> bool:
         """`_within_limits` at a time when nothing is sent; False when the connection must end."""
         return not self.backlog or self._within_limits()
+
+
+def _refuse_to_send(data: object) -> int:
+    """`transmit` of a connection that was aborted: what its requests still queue must not leave."""
+    raise OSError("aborted")
 
 
 def format_address(address: object, family: int) -> bytes:

@@ -22,7 +22,7 @@ from broker.keyspace import Keyspace
 from broker.log import Log
 from broker.pubsub import PubSub
 from broker.registry import CommandTable
-from broker.session import BROKER_STATE, CLOSING, POSTPONED, UNAUTHENTICATED, Session, Transport
+from broker.session import BROKER_STATE, CLOSING, IN_MULTI, POSTPONED, UNAUTHENTICATED, Session, Transport
 from broker.stats import Stats
 
 
@@ -100,6 +100,14 @@ class Broker:
         session.watched.clear()
         session.watch_broken = False
 
+    def discard(self, session: Session) -> None:
+        """End the session's transaction, if there is one, and forget what it watches (DISCARD, RESET, EXEC)."""
+        session.queued = None
+        session.queued_size = 0
+        session.queue_broken = False
+        session.gate &= ~IN_MULTI
+        self.unwatch(session)
+
     def resume(self, session: Session) -> None:
         """The session's held-back requests may go on, in this tick."""
         self.resumed.append(session)
@@ -151,6 +159,8 @@ class Broker:
             self.keyspace.event_mask = 0
 
     def _notify(self, event: Event, key: bytes, database: int) -> None:
+        if not (self.pubsub.patterns or self.pubsub.channels):
+            return
         mask = self.keyspace.event_mask
         if mask & KEYSPACE:
             self.pubsub.publish(b"__keyspace@%d__:%b" % (database, key), event.name)

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 REPLIES_AT_ONCE: Final = 1 << 20
 """Bytes of replies after which a client's further requests wait until these have been sent."""
 
+ARGUMENT_OVERHEAD: Final = 48
+"""Bytes that a queued argument costs beside its own: the object's header and its place in the list."""
+
 
 class Dispatcher:
     """Executes requests for a broker."""
@@ -87,6 +90,7 @@ class Dispatcher:
                 break
         self._broker.stats.requests += done
         session.last_active = self._broker.clock.now
+        session.commands += done
         if command is not None:
             session.last_command = command
         return done
@@ -103,11 +107,18 @@ class Dispatcher:
 
     def execute_again(self, session: Session, handler: Handler, args: list[bytes]) -> bytes:
         """Execute a waiting client's command function again; b"" if it still waits."""
+        messages: list[bytes] = []
+        out, session.out = session.out, messages
         try:
             reply = handler(session, args)
         except Exception as exception:
             reply = self._failed(None, exception)
+        session.out = out
         self._take_changes(session, args)
+        if messages:
+            if reply:
+                return reply + b"".join(messages)
+            out += messages
         return reply
 
     def _written(self, session: Session, args: list[bytes]) -> None:
@@ -124,6 +135,9 @@ class Dispatcher:
 
     def _failed(self, command: Command | None, exception: Exception) -> bytes:
         """The error reply for what a command function raised."""
+        if not self._keyspace.dirty:
+            # What it wanted propagated must not be taken for the next command's.
+            self._keyspace.propagation.forget()
         if command is not None:
             command.failed += 1
         if isinstance(exception, CommandError):
@@ -138,57 +152,92 @@ class Dispatcher:
 
     def _careful(self, session: Session, args: list[bytes]) -> bytes:
         """Execute one request of a session whose gate is set, or that the hot path could not place."""
-        gate = session.gate
-        if gate & REPLY_SKIP_NEXT:
+        if session.gate & REPLY_SKIP_NEXT:
             session.gate ^= REPLY_SKIP_NEXT | REPLY_SKIP
+        # What the request publishes to its own client must follow the reply.
+        messages: list[bytes] = []
+        out, session.out = session.out, messages
+        reply = self._check_and_call(session, args)
+        session.out = out
+        if session.gate & POSTPONED:
+            return NO_REPLY
+        if session.gate & (REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT):
+            session.gate &= ~REPLY_SKIP
+            reply = NO_REPLY
+        return reply + b"".join(messages) if messages else reply
+
+    def _check_and_call(self, session: Session, args: list[bytes]) -> bytes:
         refusal: bytes | None
         command = self._broker.commands.find(args)
         if command is None:
-            refusal = self._unknown(args)
+            refusal = self._unknown(session, args)
         elif not command.min_args <= len(args) <= command.max_args:
             refusal = errors.wrong_arity(command.name)
         else:
             session.last_command = command
-            refusal = self._refusal(session, command, gate)
+            refusal = self._refusal(session, command, session.gate)
         if refusal is not None:
-            reply = self._refused(session, command, refusal)
-        else:
-            assert command is not None
-            if self._broker.paused and self._postpone(session, command):
-                if gate & REPLY_SKIP_NEXT:
-                    session.gate ^= REPLY_SKIP_NEXT | REPLY_SKIP
-                return NO_REPLY
-            if session.queued is not None and not command.flags & NEVER_QUEUED:
-                session.queued.append((command, args))
-                reply = QUEUED
-            else:
-                reply = self.call(session, command, args)
-                if self._keyspace.ready:
-                    self._broker.blocking.serve()
-        if session.gate & (REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT):
-            session.gate &= ~REPLY_SKIP
+            return self._refused(session, command, refusal)
+        assert command is not None
+        if self._broker.paused and self._postpone(session, command):
             return NO_REPLY
+        if session.queued is not None and not command.flags & NEVER_QUEUED:
+            return self._queue(session, command, args)
+        reply = self.call(session, command, args)
+        if self._keyspace.ready:
+            self._broker.blocking.serve()
         return reply
 
     def _refused(self, session: Session, command: Command | None, text: bytes) -> bytes:
         """The reply to a request that is not executed; a transaction it belonged to is doomed."""
         self._broker.stats.count_error(text)
-        if session.queued is not None:
-            session.queue_broken = True
         if command is not None:
             command.rejected += 1
+            if command.name == b"exec":
+                text = errors.exec_abort(text)
+                self._broker.discard(session)
+        if session.queued is not None:
+            session.queue_broken = True
         return error(text)
 
-    def _unknown(self, args: list[bytes]) -> bytes:
-        outer = self._broker.commands.by_name.get(args[0].lower())
+    def _queue(self, session: Session, command: Command, args: list[bytes]) -> bytes:
+        """Keep a command for EXEC; a client that queues too much is disconnected.
+
+        As in Redis the queued commands count toward client-query-buffer-limit, here with what an argument
+        costs beside its bytes. A transaction that will fail anyway keeps nothing more.
+        """
+        queued = session.queued
+        if queued is None or session.queue_broken or session.watch_broken:
+            return QUEUED
+        queued.append((command, args))
+        session.queued_size += sum(map(len, args)) + ARGUMENT_OVERHEAD * len(args)
+        broker = self._broker
+        if session.queued_size <= broker.config.client_query_buffer_limit:
+            return QUEUED
+        broker.stats.query_limit_closes += 1
+        broker.log.warning("client closed: its transaction is over the query buffer limit", id=session.id)
+        session.kill()
+        return NO_REPLY
+
+    def _unknown(self, session: Session, args: list[bytes]) -> bytes:
+        name = args[0].lower()
+        outer = self._broker.commands.by_name.get(name)
         if outer is not None and outer.subcommands:
             return errors.unknown_subcommand(args)
+        if name in (b"post", b"host:"):
+            # A browser was lured into sending requests here: it must not get to send a second line.
+            self._broker.log.warning("client closed: it speaks HTTP", id=session.id)
+            session.kill()
         return errors.unknown_command(args)
 
     def _refusal(self, session: Session, command: Command, gate: int) -> bytes | None:
         """Why this client may not execute this command now, None if it may."""
         flags = command.flags
         broker = self._broker
+        if gate & IN_MULTI and command.name == b"exec":
+            # EXEC is refused what any of its commands would be.
+            for queued, _ in session.queued or ():
+                flags = (flags | queued.flags & DENYOOM) & (queued.flags | ~LOADING)
         if gate & UNAUTHENTICATED and not flags & NO_AUTH:
             return errors.NO_AUTH
         if gate & IN_MULTI and flags & NO_MULTI:
@@ -209,6 +258,8 @@ class Dispatcher:
                 flags |= queued.flags
         if self._broker.paused == "write" and not flags & (WRITE | MAY_REPLICATE):
             return False
+        if session.gate & REPLY_SKIP:
+            session.gate ^= REPLY_SKIP_NEXT | REPLY_SKIP
         session.gate |= POSTPONED
         self._broker.postponed.append(session)
         return True

@@ -35,6 +35,10 @@ class Propagation:
                 self._instead = []
             self._instead.extend(commands)
 
+    def forget(self) -> None:
+        """The running command has failed and changed nothing: what it named with `instead` is void."""
+        self._instead = None
+
     def also(self, database: int, command: list[bytes]) -> None:
         """Propagate this command before the one that runs (an expired key's DEL)."""
         if self.sinks:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from broker.globbing import Glob
-from broker.session import SUBSCRIBED_RESP2
+from broker.session import SUBSCRIBED_RESP2, SUBSCRIBED_RESP3
 from protocol.replies import RESP2, RESP3, bulk
 
 if TYPE_CHECKING:
@@ -106,12 +106,10 @@ class PubSub:
 
 
 def update_mode(session: Session) -> None:
-    """Set or clear the gate of RESP2's subscribed mode, after a change of subscriptions or of the version."""
-    subscribed = bool(session.channels or session.patterns or session.shard_channels)
-    if subscribed and session.resp.version == 2:
-        session.gate |= SUBSCRIBED_RESP2
-    else:
-        session.gate &= ~SUBSCRIBED_RESP2
+    """Set or clear the gate of a subscribed client, after a change of subscriptions or of the version."""
+    session.gate &= ~(SUBSCRIBED_RESP2 | SUBSCRIBED_RESP3)
+    if session.channels or session.patterns or session.shard_channels:
+        session.gate |= SUBSCRIBED_RESP2 if session.resp.version == 2 else SUBSCRIBED_RESP3
 
 
 def _send(sessions: dict[Session, None], body: bytes, elements: int) -> None:

@@ -24,6 +24,8 @@ SUBSCRIBED_RESP2: Final = 1 << 2
 REPLY_OFF: Final = 1 << 3
 REPLY_SKIP_NEXT: Final = 1 << 4
 REPLY_SKIP: Final = 1 << 6
+SUBSCRIBED_RESP3: Final = 1 << 7
+"""Messages that the client's own request causes must follow the reply to it."""
 BROKER_STATE: Final = 1 << 5
 """The broker as a whole is in a state that refuses or delays some requests (see `Broker.restrict`)."""
 # ... and those in which the client's next request must not be executed yet, or never.
@@ -65,13 +67,15 @@ class Session:
     """A client: its database, protocol version, transaction, subscriptions and name.
 
     `out` takes encoded replies. Replies to the client's own requests are appended by dispatch; everything else
-    goes through `send`. `queued` is the transaction's commands, None outside one.
+    goes through `send`. `queued` is the transaction's commands, None outside one, `queued_size` about what
+    they take in memory, in bytes. `commands`, `bytes_in` and `bytes_out` count for CLIENT LIST.
     """
 
     __slots__ = (
-        "__weakref__", "broker", "channels", "created", "db", "gate", "id", "in_outbox", "last_active", "last_command",
-        "lib_name", "lib_ver", "name", "never_waits", "no_evict", "no_touch", "out", "patterns", "queue_broken",
-        "queued", "resp", "shard_channels", "transport", "user", "waiting", "watch_broken", "watched",
+        "__weakref__", "broker", "bytes_in", "bytes_out", "channels", "commands", "created", "db", "gate", "id",
+        "in_outbox", "last_active", "last_command", "lib_name", "lib_ver", "name", "never_waits", "no_evict",
+        "no_touch", "out", "patterns", "queue_broken", "queued", "queued_size", "resp", "shard_channels", "transport",
+        "user", "waiting", "watch_broken", "watched",
     )  # fmt: skip
 
     def __init__(self, broker: Broker, session_id: int, transport: Transport) -> None:
@@ -83,6 +87,9 @@ class Session:
         self.gate = broker.session_gate()
         self.out: list[bytes] = []
         self.in_outbox = False
+        self.commands = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
         self.user = b"default"
         self.name = b""
         self.lib_name = b""
@@ -90,6 +97,7 @@ class Session:
         self.created = self.last_active = broker.clock.now
         self.last_command: Command | None = None
         self.queued: list[tuple[Command, list[bytes]]] | None = None
+        self.queued_size = 0
         self.queue_broken = False
         self.watched: set[tuple[Database, bytes]] = set()
         self.watch_broken = False

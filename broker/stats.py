@@ -13,7 +13,7 @@ class Stats:
 
     __slots__ = (
         "bytes_read", "bytes_written", "clients_refused", "clients_served", "errors", "output_limit_closes",
-        "query_limit_closes", "requests",
+        "query_limit_closes", "reads", "requests", "writes",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -25,6 +25,8 @@ class Stats:
         self.clients_served = 0
         self.clients_refused = 0
         self.bytes_read = 0
+        self.reads = 0
+        self.writes = 0
         self.bytes_written = 0
         self.output_limit_closes = 0
         self.query_limit_closes = 0

@@ -190,7 +190,10 @@ class Tick:
         if not data:
             self.close(connection)
             return
-        self._stats.bytes_read += len(data)
+        size = len(data)
+        self._stats.bytes_read += size
+        self._stats.reads += 1
+        session.bytes_in += size
         try:
             requests = connection.parser.feed(data)
         except ProtocolError as problem:
@@ -246,8 +249,8 @@ class Tick:
         A request that only broke the limits of clients before AUTH is read again if it came behind an AUTH.
         """
         session = connection.session
-        connection.refused = False
         while not session.gate & STOPPED:
+            connection.refused = False
             try:
                 requests = connection.parser.feed(b"")
             except ProtocolError as problem:

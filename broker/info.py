@@ -1,0 +1,255 @@
+"""INFO: what a broker tells about itself, section by section.
+
+Field names and sections are Redis's, because dashboards and libraries read them by name. A field is only there
+if the broker knows its true value, or if the mechanism it tells of can't be on here, so that 0 is the truth.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from broker import process_memory
+from broker.client_info import client_type
+from broker.process_memory import human
+from broker.version import REDIS_VERSION, VERSION
+
+if TYPE_CHECKING:
+    from broker.core import Broker
+    from broker.keyspace import Database
+    from broker.registry import Command
+
+Fields = Iterator[tuple[str, object]]
+
+# Keys with a deadline that are looked at to estimate the average time to live.
+_TTL_SAMPLES: Final = 20
+_NO_REPLICATION_ID: Final = "0" * 40
+
+
+def info_text(broker: Broker, names: Iterable[str]) -> bytes:
+    """The sections that those names ask for, in INFO's order; `all`, `everything` and `default` are sets of them."""
+    asked = {name.lower() for name in names} or {"default"}
+    if asked & {"all", "everything"}:
+        asked = set(SECTIONS)
+    elif "default" in asked:
+        asked |= DEFAULT_SECTIONS
+    parts = []
+    for name, (title, section) in SECTIONS.items():
+        if name in asked:
+            lines = [f"# {title}", *(f"{field}:{value}" for field, value in section(broker))]
+            parts.append("\r\n".join(lines) + "\r\n")
+    return "\r\n".join(parts).encode("utf-8", "surrogateescape")
+
+
+def _server(broker: Broker) -> Fields:
+    config, clock = broker.config, broker.clock
+    system = platform.uname()
+    uptime = (clock.now - broker.started) // 1000
+    yield "redis_version", REDIS_VERSION
+    yield "trimaran_version", VERSION
+    yield "redis_git_sha1", "00000000"
+    yield "redis_git_dirty", 0
+    yield "redis_mode", "standalone"
+    yield "os", f"{system.system} {system.release} {system.machine}"
+    yield "arch_bits", 64 if sys.maxsize > 2**32 else 32
+    yield "monotonic_clock", "POSIX clock_gettime"
+    yield "multiplexing_api", "kqueue" if sys.platform == "darwin" else "epoll"
+    yield "python_version", platform.python_version()
+    yield "process_id", os.getpid()
+    yield "process_supervised", "no"
+    yield "run_id", broker.run_id
+    yield "tcp_port", broker.tcp_port
+    yield "server_time_usec", clock.microseconds()
+    yield "uptime_in_seconds", uptime
+    yield "uptime_in_days", uptime // 86400
+    yield "hz", config.hz
+    yield "configured_hz", config.hz
+    yield "lru_clock", clock.now // 1000 & 0xFFFFFF
+    yield "executable", sys.executable
+    yield "config_file", config.file or ""
+    yield "io_threads_active", 0
+    listeners = 0
+    if broker.tcp_port:
+        addresses = ",".join(f"bind={address}" for address in config.bind)
+        yield "listener0", f"name=tcp,{addresses},port={broker.tcp_port}"
+        listeners = 1
+    if config.unixsocket:
+        yield f"listener{listeners}", f"name=unix,bind={config.unixsocket}"
+
+
+def _clients(broker: Broker) -> Fields:
+    sessions = broker.sessions.values()
+    sizes = [session.transport.sizes() for session in sessions]
+    databases = broker.keyspace.databases
+    timed = sum(1 for session in sessions if session.waiting is not None and session.waiting.timeout is not None)
+    any_change = {
+        (wait.database.index, key)
+        for session in broker.blocking.sessions
+        if (wait := session.waiting) is not None and wait.kind is None
+        for key in wait.keys
+    }
+    yield "connected_clients", len(sessions)
+    yield "cluster_connections", 0
+    yield "maxclients", broker.config.maxclients
+    yield "client_recent_max_input_buffer", max((buffered + room for buffered, room, _, _ in sizes), default=0)
+    yield "client_recent_max_output_buffer", max((unsent for _, _, _, unsent in sizes), default=0)
+    yield "blocked_clients", len(broker.blocking.sessions) + len(broker.postponed)
+    yield "tracking_clients", 0
+    yield "pubsub_clients", sum(1 for session in sessions if client_type(session) == "pubsub")
+    yield "watching_clients", sum(1 for session in sessions if session.watched)
+    yield "clients_in_timeout_table", timed
+    yield "total_watched_keys", sum(len(database.watchers) for database in databases)
+    yield "total_blocking_keys", sum(len(database.waiters) for database in databases)
+    yield "total_blocking_keys_on_nokey", len(any_change)
+
+
+def _memory(broker: Broker) -> Fields:
+    used, peak, machine = process_memory.resident(), process_memory.peak_resident(), process_memory.of_machine()
+    peak = max(peak, used)
+    limit = broker.config.maxmemory
+    unsent = sum(session.transport.sizes()[3] for session in broker.sessions.values())
+    yield "used_memory", used
+    yield "used_memory_human", human(used)
+    yield "used_memory_rss", used
+    yield "used_memory_rss_human", human(used)
+    yield "used_memory_peak", peak
+    yield "used_memory_peak_human", human(peak)
+    yield "used_memory_peak_perc", f"{100 * used / peak:.2f}%"
+    yield "total_system_memory", machine
+    yield "total_system_memory_human", human(machine)
+    yield "maxmemory", limit
+    yield "maxmemory_human", human(limit)
+    yield "maxmemory_policy", broker.config.maxmemory_policy
+    yield "mem_fragmentation_ratio", "1.00"
+    yield "mem_fragmentation_bytes", 0
+    yield "mem_clients_normal", unsent
+    yield "mem_clients_slaves", 0
+    yield "mem_cluster_links", 0
+    yield "mem_allocator", "python"
+    yield "active_defrag_running", 0
+    yield "lazyfree_pending_objects", 0
+
+
+def _persistence(broker: Broker) -> Fields:
+    yield "loading", int(broker.loading)
+    yield "async_loading", 0
+    yield "rdb_changes_since_last_save", broker.keyspace.changes
+
+
+def _stats(broker: Broker) -> Fields:
+    stats, keyspace, pubsub = broker.stats, broker.keyspace, broker.pubsub
+    yield "total_connections_received", stats.clients_served
+    yield "total_commands_processed", stats.requests
+    yield "total_net_input_bytes", stats.bytes_read
+    yield "total_net_output_bytes", stats.bytes_written
+    yield "rejected_connections", stats.clients_refused
+    yield "expired_keys", keyspace.expired
+    yield "keyspace_hits", keyspace.hits
+    yield "keyspace_misses", keyspace.misses
+    yield "pubsub_channels", len(pubsub.channels)
+    yield "pubsub_patterns", len(pubsub.patterns)
+    yield "pubsubshard_channels", len(pubsub.shard_channels)
+    yield "migrate_cached_sockets", 0
+    yield "tracking_total_keys", 0
+    yield "tracking_total_items", 0
+    yield "tracking_total_prefixes", 0
+    yield "total_error_replies", sum(stats.errors.values())
+    yield "client_query_buffer_limit_disconnections", stats.query_limit_closes
+    yield "client_output_buffer_limit_disconnections", stats.output_limit_closes
+
+
+def _replication(broker: Broker) -> Fields:
+    yield "role", "master"
+    yield "connected_slaves", 0
+    yield "master_failover_state", "no-failover"
+    yield "master_replid", broker.run_id
+    yield "master_replid2", _NO_REPLICATION_ID
+    yield "master_repl_offset", 0
+    yield "second_repl_offset", -1
+    yield "repl_backlog_active", 0
+    yield "repl_backlog_size", broker.config.repl_backlog_size
+    yield "repl_backlog_first_byte_offset", 0
+    yield "repl_backlog_histlen", 0
+
+
+def _cpu(broker: Broker) -> Fields:
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    yield "used_cpu_sys", f"{own.ru_stime:.6f}"
+    yield "used_cpu_user", f"{own.ru_utime:.6f}"
+    yield "used_cpu_sys_children", f"{children.ru_stime:.6f}"
+    yield "used_cpu_user_children", f"{children.ru_utime:.6f}"
+
+
+def _modules(broker: Broker) -> Fields:
+    yield from ()
+
+
+def _commandstats(broker: Broker) -> Fields:
+    for command in broker.commands:
+        if command.calls or command.rejected or command.failed:
+            yield f"cmdstat_{command.name.decode()}", _command_counts(command)
+
+
+def _command_counts(command: Command) -> str:
+    each = command.microseconds / command.calls if command.calls else 0.0
+    return (
+        f"calls={command.calls},usec={int(command.microseconds)},usec_per_call={each:.2f}"
+        f",rejected_calls={command.rejected},failed_calls={command.failed}"
+    )
+
+
+def _errorstats(broker: Broker) -> Fields:
+    for code, count in sorted(broker.stats.errors.items()):
+        # A script may make up a code; it must not break the line.
+        yield f"errorstat_{code.translate(_UNSAFE).decode(errors='replace')}", f"count={count}"
+
+
+_UNSAFE: Final = bytes.maketrans(b"#:\n\r", b"____")
+
+
+def _latencystats(broker: Broker) -> Fields:
+    yield from ()
+
+
+def _cluster(broker: Broker) -> Fields:
+    yield "cluster_enabled", int(broker.config.cluster_enabled)
+
+
+def _keyspace(broker: Broker) -> Fields:
+    for database in broker.keyspace.databases:
+        if database.data:
+            average = _average_ttl(database, broker.clock.now)
+            counts = f"keys={len(database.data)},expires={len(database.expires)},avg_ttl={average}"
+            yield f"db{database.index}", counts
+
+
+def _average_ttl(database: Database, now: int) -> int:
+    """The average time to live of some keys that have one, in milliseconds."""
+    deadlines = list(islice(database.expires.values(), _TTL_SAMPLES))
+    return max(0, sum(deadlines) // len(deadlines) - now) if deadlines else 0
+
+
+SECTIONS: Final[dict[str, tuple[str, Callable[[Broker], Fields]]]] = {
+    "server": ("Server", _server),
+    "clients": ("Clients", _clients),
+    "memory": ("Memory", _memory),
+    "persistence": ("Persistence", _persistence),
+    "stats": ("Stats", _stats),
+    "replication": ("Replication", _replication),
+    "cpu": ("CPU", _cpu),
+    "modules": ("Modules", _modules),
+    "commandstats": ("Commandstats", _commandstats),
+    "errorstats": ("Errorstats", _errorstats),
+    "latencystats": ("Latencystats", _latencystats),
+    "cluster": ("Cluster", _cluster),
+    "keyspace": ("Keyspace", _keyspace),
+}
+"""Section -> its title and what it holds, in the order of INFO."""
+
+DEFAULT_SECTIONS: Final = frozenset(SECTIONS) - {"commandstats", "latencystats"}
+"""What INFO without arguments shows."""
