@@ -82,9 +82,12 @@ class Deadlines:
         heap = self._heap
         if not heap or heap[0][0] > now:
             return
+        # Those set by an action for now are called next time, after everybody else had a turn.
+        due = []
+        while heap and heap[0][0] <= now:
+            due.append(heappop(heap)[2])
         self.before()
-        while self._heap and self._heap[0][0] <= now:
-            timer = heappop(self._heap)[2]
+        for timer in due:
             action = timer.action
             if action is None:
                 self._dead -= 1

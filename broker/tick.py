@@ -53,9 +53,9 @@ class Tick:
         self._poller.register(listener.fileno(), READABLE)
 
     def stop_listening(self, listener: socket.socket) -> None:
-        """Take no more clients from this socket; the caller closes it."""
-        self._poller.unregister(listener.fileno())
-        del self._listeners[listener.fileno()]
+        """Take no more clients from this socket, if it is listened to; the caller closes it."""
+        if self._listeners.pop(listener.fileno(), None) is not None:
+            self._poller.unregister(listener.fileno())
 
     def adopt(self, sock: socket.socket, peer: bytes) -> Connection:
         """Serve a connected socket from now on."""
@@ -138,14 +138,20 @@ class Tick:
         read = self._read
         for fd, mask in events:
             connection = connections.get(fd)
-            if connection is None:
-                if fd in self._listeners:
-                    listener, accept = self._listeners[fd]
-                    accept(listener)
-            elif mask == READABLE:
-                read(connection)
-            else:
-                self._serve_other(connection, mask)
+            try:
+                if connection is None:
+                    if fd in self._listeners:
+                        listener, accept = self._listeners[fd]
+                        accept(listener)
+                elif mask == READABLE:
+                    read(connection)
+                else:
+                    self._serve_other(connection, mask)
+            except Exception as defect:
+                # Whatever goes wrong with one client, the others are served on.
+                self._broker.log.failure("serving a client failed unexpectedly", defect)
+                if connection is not None:
+                    self.close(connection)
 
     def _serve_other(self, connection: Connection, mask: int) -> None:
         """An event beside plain input: room for output, or the peer has closed."""

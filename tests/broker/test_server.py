@@ -1,0 +1,175 @@
+"""A broker inside a Trio program: clients without a port, order of shutdown, what the timers do."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from broker import open_broker
+from broker.clock import TrioClock
+from broker.listeners import StartError
+
+
+async def ask(stream: trio.abc.Stream, request: bytes) -> bytes:
+    """Send a request and return what comes back first."""
+    await stream.send_all(request)
+    return bytes(await stream.receive_some())  # type: ignore[attr-defined]
+
+
+async def test_a_client_needs_no_port() -> None:
+    async with open_broker() as server, await server.connect() as client:
+        assert await ask(client, b"SET k v\r\n") == b"+OK\r\n"
+        assert await ask(client, b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n") == b"$1\r\nv\r\n"
+        assert server.broker.tcp_port == 0
+
+
+async def test_clients_share_the_databases() -> None:
+    async with open_broker() as server, await server.connect() as first, await server.connect() as second:
+        await ask(first, b"SET k v\r\n")
+        assert await ask(second, b"GET k\r\n") == b"$1\r\nv\r\n"
+
+
+async def test_two_brokers_share_nothing() -> None:
+    async with (
+        open_broker() as one,
+        open_broker() as other,
+        await one.connect() as client_of_one,
+        await other.connect() as client_of_other,
+    ):
+        await ask(client_of_one, b"SET k v\r\n")
+        assert await ask(client_of_other, b"GET k\r\n") == b"$-1\r\n"
+        assert other.broker.commands.by_name[b"set"].calls == 0
+
+
+async def test_leaving_the_block_closes_the_clients() -> None:
+    async with open_broker() as server:
+        client = await server.connect()
+        await ask(client, b"PING\r\n")
+    assert await client.receive_some() == b""
+    await client.aclose()
+
+
+async def test_tcp_and_unix_sockets(tmp_path: Path) -> None:
+    path = str(tmp_path / "broker.sock")
+    async with open_broker({"unixsocket": path, "unixsocketperm": "700"}) as server:
+        port = server.listeners.open_tcp("127.0.0.1", 0)
+        async with await trio.open_tcp_stream("127.0.0.1", port) as tcp, await trio.open_unix_socket(path) as unix:
+            assert await ask(tcp, b"PING\r\n") == await ask(unix, b"PING\r\n") == b"+PONG\r\n"
+        assert os.stat(path).st_mode & 0o777 == 0o700
+    assert not os.path.exists(path)
+
+
+async def test_a_port_in_use_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        async with open_broker() as server:
+            with pytest.raises(StartError, match=r"can't listen on 127\.0\.0\.1 port"):
+                server.listeners.open_tcp("127.0.0.1", taken.getsockname()[1])
+
+
+async def test_maxclients() -> None:
+    async with (
+        open_broker({"maxclients": "2"}) as server,
+        await server.connect() as first,
+        await server.connect(),
+        await server.connect() as third,
+    ):
+        assert await third.receive_some() == b"-ERR max number of clients reached\r\n"
+        assert await third.receive_some() == b""
+        assert await ask(first, b"PING\r\n") == b"+PONG\r\n"
+        assert server.broker.stats.clients_refused == 1
+
+
+async def test_protected_mode_refuses_strangers() -> None:
+    async with open_broker() as server:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            socket.create_connection(listener.getsockname()) as client,
+        ):
+            accepted, _ = listener.accept()
+            server.listeners.admit(accepted, b"192.0.2.1:5000")
+            assert client.recv(100).startswith(b"-DENIED ")
+
+
+async def test_a_password_ends_protected_mode() -> None:
+    async with open_broker({"requirepass": "secret"}) as server:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = socket.create_connection(listener.getsockname())
+            accepted, _ = listener.accept()
+            server.listeners.admit(accepted, b"192.0.2.1:5000")
+            client.setblocking(False)
+            async with trio.SocketStream(trio.socket.from_stdlib_socket(client)) as stream:
+                assert await ask(stream, b"PING\r\n") == b"-NOAUTH Authentication required.\r\n"
+
+
+async def test_an_expired_key_goes_without_being_asked_for(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_broker(clock=TrioClock()) as server, await server.connect() as client:
+        await ask(client, b"SET k v PX 5000\r\n")
+        database = server.broker.keyspace.databases[0]
+        await trio.sleep(4.9)
+        assert b"k" in database.data
+        await trio.sleep(0.2)
+        assert b"k" not in database.data
+        assert not database.expires
+
+
+async def test_many_keys_due_at_once_go_in_batches(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_broker(clock=TrioClock()) as server:
+        database = server.broker.keyspace.databases[0]
+        due = server.broker.clock.read() + 1000
+        for n in range(5000):
+            database.add(b"%d" % n, b"v")
+            database.expire_at(b"%d" % n, due)
+        await trio.sleep(1.01)
+        assert server.broker.keyspace.expired == 5000
+        assert not server.broker.keyspace.overdue
+
+
+async def test_idle_clients_are_closed(autojump_clock: trio.testing.MockClock) -> None:
+    async with (
+        open_broker({"timeout": "10"}, clock=TrioClock()) as server,
+        await server.connect() as idle,
+        await server.connect() as subscriber,
+    ):
+        await ask(idle, b"PING\r\n")
+        await ask(subscriber, b"SUBSCRIBE news\r\n")
+        await trio.sleep(9)
+        assert len(server.broker.sessions) == 2
+        await trio.sleep(4)
+        assert await idle.receive_some() == b""
+        assert len(server.broker.sessions) == 1
+
+
+def _start(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "broker", "serve", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_shuts_down_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    path = str(tmp_path / "broker.sock")
+    with _start("--port", "0", "--unixsocket", path, "--dir", str(tmp_path)) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert "is ready to accept connections" in line and f"pid {process.pid}" in line and str(tmp_path) in line
+        process.send_signal(number)
+        rest = process.stdout.read()
+        assert process.wait(10) == 0
+    assert f"{number.name} received" in rest and rest.rstrip().endswith("bye")
+    assert not os.path.exists(path)
+
+
+def test_a_start_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        _start("--port", str(taken.getsockname()[1]), "--bind", "127.0.0.1", "--dir", str(tmp_path)) as process,
+    ):
+        output, _ = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert len(output.splitlines()) == 1 and "can't listen on 127.0.0.1" in output
