@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from broker.session import CLOSING, UNAUTHENTICATED
 from protocol import limits
@@ -105,6 +105,19 @@ class Connection:
         self.backlog_size = 0
         self.schedule_close(self)
 
+    def release(self) -> None:
+        """Close the socket, and let go of all buffers at once.
+
+        Connection and session refer to each other; left so, megabytes would wait for the garbage collector.
+        """
+        self.sock.close()
+        self.waiting.clear()
+        self.backlog.clear()
+        self.backlog_size = 0
+        self.session.out.clear()
+        self.session.queued = None
+        self.session.transport = _GONE
+
     # Sending
 
     def flush(self) -> bool:
@@ -184,6 +197,42 @@ class Connection:
     def check_soft_limit(self) -> bool:
         """`_within_limits` at a time when nothing is sent; False when the connection must end."""
         return not self.backlog or self._within_limits()
+
+
+class _Gone:
+    """The transport of a session whose connection has ended."""
+
+    backlog = ()
+
+    def hung_up(self) -> bool:
+        return True
+
+    def peer(self) -> bytes:
+        return b""
+
+    def local(self) -> bytes:
+        return b""
+
+    def is_local(self) -> bool:
+        return False
+
+    def limits_changed(self) -> None:
+        pass
+
+    def sizes(self) -> tuple[int, int, int, int]:
+        return 0, 0, 0, 0
+
+    def close_soon(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+    def flush(self) -> bool:
+        return True
+
+
+_GONE: Final = _Gone()
 
 
 def _refuse_to_send(data: object) -> int:

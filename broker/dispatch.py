@@ -45,6 +45,8 @@ REPLIES_AT_ONCE: Final = 1 << 20
 ARGUMENT_OVERHEAD: Final = 48
 """Bytes that a queued argument costs beside its own: the object's header and its place in the list."""
 
+_HTTP: Final = frozenset((b"post", b"host:"))
+
 
 class Dispatcher:
     """Executes requests for a broker."""
@@ -170,7 +172,12 @@ class Dispatcher:
         refusal: bytes | None
         command = self._broker.commands.find(args)
         if command is None:
-            refusal = self._unknown(session, args)
+            if args[0].lower() in _HTTP:
+                # A browser was lured into sending requests here: it must not get to send a second line.
+                self._broker.log.warning("client closed: it speaks HTTP", id=session.id)
+                session.close()
+                return NO_REPLY
+            refusal = self._unknown(args)
         elif not command.min_args <= len(args) <= command.max_args:
             refusal = errors.wrong_arity(command.name)
         else:
@@ -219,15 +226,11 @@ class Dispatcher:
         session.kill()
         return NO_REPLY
 
-    def _unknown(self, session: Session, args: list[bytes]) -> bytes:
+    def _unknown(self, args: list[bytes]) -> bytes:
         name = args[0].lower()
         outer = self._broker.commands.by_name.get(name)
         if outer is not None and outer.subcommands:
             return errors.unknown_subcommand(args)
-        if name in (b"post", b"host:"):
-            # A browser was lured into sending requests here: it must not get to send a second line.
-            self._broker.log.warning("client closed: it speaks HTTP", id=session.id)
-            session.kill()
         return errors.unknown_command(args)
 
     def _refusal(self, session: Session, command: Command, gate: int) -> bytes | None:

@@ -18,16 +18,15 @@ if TYPE_CHECKING:
 EXPIRE: Final = Event(GENERIC, b"expire")
 PERSIST: Final = Event(GENERIC, b"persist")
 
-DEADLINE: Final = "EX s|PX s|EXAT s|PXAT s"
+UNITS: Final = ("EX", "PX", "EXAT", "PXAT")
+DEADLINE: Final = "|".join(f"{unit} s" for unit in UNITS)
 """The alternatives for `arguments.Options`; their values are read by `deadline_option`, as Redis reads them
 only after all options."""
-
-_UNITS: Final = ("EX", "PX", "EXAT", "PXAT")
 
 
 def deadline_option(given: dict[str, Any], command: bytes, now: int) -> int | None:
     """The deadline among parsed options, None if none was given; raises as `deadline` does."""
-    for unit in _UNITS:
+    for unit in UNITS:
         argument = given[unit]
         if argument is not None:
             return deadline(unit, argument, command, now)

@@ -115,6 +115,8 @@ class Database:
     def set(self, key: bytes, value: Value) -> None:
         """Store a value at a key whatever is there; its deadline is dropped."""
         if self.expires:
+            if self.keyspace.overdue:
+                self.get(key)
             self.expires.pop(key, None)
         if self.keyspace.event_mask & (NEW | OVERWRITTEN | TYPE_CHANGED):
             self._notify_replaced(key, value)
@@ -122,6 +124,8 @@ class Database:
 
     def set_keeping_deadline(self, key: bytes, value: Value) -> None:
         """Store a value at a key whatever is there; its deadline stays."""
+        if self.keyspace.overdue:
+            self.get(key)
         if self.keyspace.event_mask & (NEW | OVERWRITTEN | TYPE_CHANGED):
             self._notify_replaced(key, value)
         self.data[key] = value
@@ -141,6 +145,8 @@ class Database:
     def delete(self, key: bytes) -> bool:
         """Remove a key and its deadline; False if it was not there. The caller still names the change."""
         if self.expires:
+            if self.keyspace.overdue:
+                self.get(key)
             self.expires.pop(key, None)
         return self.data.pop(key, None) is not None
 

@@ -76,8 +76,7 @@ class Tick:
             return
         self._poller.unregister(connection.fd)
         self._broker.close_session(connection.session)
-        connection.waiting.clear()
-        connection.sock.close()
+        connection.release()
 
     # Running
 

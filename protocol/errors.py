@@ -62,25 +62,30 @@ PROTECTED_MODE: Final = (
 )
 
 
+def exec_abort(refusal: bytes) -> bytes:
+    """The text for an EXEC that was refused before it ran (and so has dropped its transaction)."""
+    return b"EXECABORT Transaction discarded because of: " + refusal.removeprefix(b"ERR ")
+
+
 def unknown_command(args: list[bytes]) -> bytes:
-    """The text for a command that does not exist; long names and arguments are cut as Redis cuts them."""
-    text = b"ERR unknown command '%b'" % args[0][:128]
+    """The text for a command that does not exist.
+
+    Names and arguments are cut at 128 bytes, and at a NUL, which ends a text in C.
+    """
+    text = b"ERR unknown command '%b'" % args[0].partition(b"\0")[0][:128]
     if len(args) < 2:
         return text
     shown = b""
     for argument in args[1:]:
         if len(shown) >= 128:
             break
-        shown += b"'%b' " % argument[: 128 - len(shown)]
+        shown += b"'%b' " % argument.partition(b"\0")[0][: 128 - len(shown)]
     return text + b", with args beginning with: " + shown
 
 
 def unknown_subcommand(args: list[bytes]) -> bytes:
-    """The text for a container command without a subcommand, or with one that does not exist."""
-    name = args[0].upper()
-    if len(args) < 2:
-        return b"ERR missing subcommand. Try %b HELP." % name
-    return b"ERR unknown subcommand '%b'. Try %b HELP." % (args[1][:128], name)
+    """The text for a container command with a subcommand that does not exist."""
+    return b"ERR unknown subcommand '%b'. Try %b HELP." % (args[1].partition(b"\0")[0][:128], args[0].upper())
 
 
 def wrong_arity(name: bytes) -> bytes:

@@ -25,6 +25,7 @@ from broker.config.kinds import (
 )
 from broker.config.syntaxes import (
     Addresses,
+    BacklogSize,
     BufferLimit,
     BufferLimits,
     Directory,
@@ -310,16 +311,14 @@ class Declarations:
     repl_disable_tcp_nodelay = Bool(False)
     repl_diskless_sync = Bool(True)
     repl_rdb_channel = Bool(True, hidden=True)
-    repl_diskless_load = Choice(
-        "disabled", ("disabled", "on-empty-db", "swapdb", "flushdb"), while_loading=False
-    )
+    repl_diskless_load = Choice("disabled", ("disabled", "on-empty-db", "swapdb", "flushdb"), while_loading=False)
     repl_diskless_sync_delay = Integer(5, 0, INT_MAX)
     repl_timeout = Integer(60, 1, INT_MAX)
     repl_ping_replica_period = Integer(10, 1, INT_MAX, alias="repl-ping-slave-period")
     repl_diskless_sync_max_replicas = Integer(0, 0, INT_MAX)
-    repl_compression = Integer(0, 0, 22, immutable=True)
-    repl_compression_max_latency = Integer(100, 0, INT_MAX)
-    repl_backlog_size = Memory(MB, 1, INT64_MAX)
+    repl_compression = Integer(0, 0, 22, immutable=True, hidden=True, inert=True)
+    repl_compression_max_latency = Integer(100, 0, INT_MAX, hidden=True, inert=True)
+    repl_backlog_size = BacklogSize(MB, 1, INT64_MAX)
     repl_backlog_ttl = Integer(3600, 0, INT64_MAX)
     min_replicas_to_write = Integer(0, 0, INT_MAX, alias="min-slaves-to-write")
     min_replicas_max_lag = Integer(10, 0, INT_MAX, alias="min-slaves-max-lag")
@@ -338,9 +337,7 @@ class Declarations:
     cluster_announce_hostname = Text(inert=True)
     cluster_announce_human_nodename = Text(inert=True)
     cluster_preferred_endpoint_type = Choice("ip", ("ip", "hostname", "unknown-endpoint"), inert=True)
-    cluster_replica_validity_factor = Integer(
-        10, 0, INT_MAX, alias="cluster-slave-validity-factor", inert=True
-    )
+    cluster_replica_validity_factor = Integer(10, 0, INT_MAX, alias="cluster-slave-validity-factor", inert=True)
     cluster_migration_barrier = Integer(1, 0, INT_MAX, inert=True)
     cluster_port = Integer(0, 0, 65535, immutable=True, inert=True)
     cluster_announce_bus_port = Integer(0, 0, 65535, inert=True)

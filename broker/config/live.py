@@ -76,9 +76,7 @@ class Config(_Values):
         """A directive's value as CONFIG GET shows it."""
         return directive.text(getattr(self, directive.attribute))
 
-    def set(
-        self, pairs: Sequence[tuple[bytes, bytes]], *, local: bool = False, loading: bool = False
-    ) -> None:
+    def set(self, pairs: Sequence[tuple[bytes, bytes]], *, local: bool = False, loading: bool = False) -> None:
         """CONFIG SET: change all of those directives, or none.
 
         local: the client is on this machine (enable-protected-configs may allow it more); loading: the
@@ -125,9 +123,7 @@ class Config(_Values):
             name = text_of(given.lower())
             directive = BY_NAME.get(name)
             if directive is None:
-                raise CommandError(
-                    b"ERR Unknown option or number of arguments for CONFIG SET - '" + given + b"'"
-                )
+                raise CommandError(b"ERR Unknown option or number of arguments for CONFIG SET - '" + given + b"'")
             if directive.immutable:
                 raise CommandError(_refusal(given, "can't set immutable config"))
             if directive.protected and not self.allows(self.enable_protected_configs, local):

@@ -26,9 +26,7 @@ class ConfigFileError(Exception):
 
     def __init__(self, place: str, line: bytes, reason: str) -> None:
         shown = line.decode("utf-8", "backslashreplace")
-        shown = "".join(
-            char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown
-        )
+        shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)
         about = f": '{shown}'" if line else ""
         super().__init__(f"*** FATAL CONFIG FILE ERROR *** {place}{about}: {reason}")
         self.reason = reason
@@ -168,8 +166,17 @@ class _Reader:
 
 def _check(config: Config) -> None:
     """What can only be judged once everything is read. Raises ConfigFileError."""
-    if config.cluster_enabled:
-        raise ConfigFileError("cluster-enabled", b"", "cluster mode is not supported")
+    # A broker without what these ask for would be open to more clients than it should be, or hold data that
+    # nobody else has: that must not go unnoticed.
+    for name, wanted, what in (
+        ("cluster-enabled", config.cluster_enabled, "cluster mode"),
+        ("replicaof", config.replicaof is not None, "replication"),
+        ("tls-port", config.tls_port != 0, "TLS"),
+        ("aclfile", bool(config.aclfile), "a file of users"),
+        ("user", bool(config.users), "a user beside the default one"),
+    ):
+        if wanted:
+            raise ConfigFileError(name, b"", f"{what} is not supported")
     if config.logfile:
         try:
             with open(bytes_of(os.path.join(config.dir, config.logfile)), "ab"):

@@ -13,6 +13,7 @@ from broker.config.kinds import (
     Directive,
     Integer,
     Line,
+    Memory,
     bytes_of,
     loose_integer,
     memory_size,
@@ -27,6 +28,9 @@ BIND_ADDRESSES_MAX = 16
 # Timer calls a second.
 HZ_MIN = 1
 HZ_MAX = 500
+
+# The replication backlog, in bytes.
+BACKLOG_MIN = 16 * 1024
 
 # The bytes that make up a plain word of a file; any other one has the word quoted.
 _PLAIN = frozenset(range(0x21, 0x7F)) - frozenset(b"\"'\\#")
@@ -71,6 +75,13 @@ class Frequency(Integer):
         return max(HZ_MIN, min(super().parse(words, current), HZ_MAX))
 
 
+class BacklogSize(Memory):
+    """repl-backlog-size: too small a one is made as large as the smallest that is of use."""
+
+    def parse(self, words: Sequence[bytes], current: int) -> int:
+        return max(BACKLOG_MIN, super().parse(words, current))
+
+
 class SavePoints(Directive[tuple[SavePoint, ...]]):
     """`save 3600 1 300 100`: any number of pairs; `save ""`: none. Lines of a file add up."""
 
@@ -89,9 +100,7 @@ class SavePoints(Directive[tuple[SavePoint, ...]]):
             points.append(SavePoint(seconds, min(changes, INT_MAX)))
         return tuple(points)
 
-    def add(
-        self, words: Sequence[bytes], current: tuple[SavePoint, ...], repeated: bool
-    ) -> tuple[SavePoint, ...]:
+    def add(self, words: Sequence[bytes], current: tuple[SavePoint, ...], repeated: bool) -> tuple[SavePoint, ...]:
         points = self.parse(words, current)
         return current + points if repeated and points else points
 
@@ -194,9 +203,7 @@ class Percentiles(Directive[tuple[float, ...]]):
             if value is None:
                 raise ValueError("Invalid latency-tracking-info-percentiles parameters")
             if not 0.0 <= value <= 100.0:
-                raise ValueError(
-                    "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"
-                )
+                raise ValueError("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]")
             values.append(value)
         return tuple(values)
 

@@ -1,19 +1,26 @@
 # cython: language_level=3
 """positions.py compiled: the same functions, the same answers (see there for what they promise and why)."""
 
-from cpython.dict cimport PyDict_Next
+from cpython.dict cimport PyDict_Next, PyDict_SetItem
 from cpython.object cimport PyObject
 from random import random
 
+from broker.values.positions import EMPTIED_BYTES_PER_KEY as _EMPTIED_BYTES_PER_KEY
 from broker.values.positions import LONG_RUN as _LONG_RUN
 from broker.values.positions import LONG_RUN_SHARE as _LONG_RUN_SHARE
 from broker.values.positions import POSITIONS_PER_KEY as _POSITIONS_PER_KEY
+from broker.values.positions import ROOMY_BYTES_PER_KEY as _ROOMY_BYTES_PER_KEY
 from broker.values.positions import SPARSE as _SPARSE
 
+cdef Py_ssize_t EMPTIED_BYTES_PER_KEY = _EMPTIED_BYTES_PER_KEY
+cdef Py_ssize_t ROOMY_BYTES_PER_KEY = _ROOMY_BYTES_PER_KEY
 cdef Py_ssize_t LONG_RUN = _LONG_RUN
 cdef Py_ssize_t LONG_RUN_SHARE = _LONG_RUN_SHARE
 cdef Py_ssize_t POSITIONS_PER_KEY = _POSITIONS_PER_KEY
 cdef Py_ssize_t SPARSE = _SPARSE
+
+_size = dict.__sizeof__
+_popitem = dict.popitem
 
 
 cdef Py_ssize_t _top(d):
@@ -42,13 +49,19 @@ def top(d):
 
 
 def window(d, cursor, count):
-    cdef Py_ssize_t highest = _top(d)
-    cdef Py_ssize_t high = highest
-    cdef Py_ssize_t wanted, floor, low, at, position, first
+    cdef Py_ssize_t highest, high, wanted, floor, low, at, position
     cdef Py_ssize_t holes = 0
     cdef PyObject *key
     cdef list keys = []
     cdef list chunk
+    cdef Py_ssize_t live = len(d)
+    if cursor > 0 and <Py_ssize_t>_size(d) > EMPTIED_BYTES_PER_KEY * (live if live > LONG_RUN else LONG_RUN):
+        cursor = _compact_at(d, min(cursor, _top(d)))
+        if not cursor:
+            return 0, []
+    else:
+        _settle(d)
+    highest = high = _top(d)
     # Compared as Python numbers, as both may be larger than a machine word.
     if 0 < cursor < highest:
         high = cursor
@@ -87,6 +100,7 @@ def random_key(d):
     cdef PyObject *key
     if not live:
         raise IndexError("random key of an empty dict")
+    _settle(d)
     position = bound
     while PyDict_Next(d, &position, &key, NULL):
         bound = position if position > bound + stride else bound + stride
@@ -107,9 +121,23 @@ def random_key(d):
 
 
 def compact_if_sparse(d):
-    cdef Py_ssize_t highest = _top(d)
+    cdef Py_ssize_t highest
+    _settle(d)
+    highest = _top(d)
     if highest >= SPARSE * len(d) and highest > LONG_RUN:
         _compact(d)
+
+
+cdef _settle(d):
+    cdef Py_ssize_t size = _size(d)
+    cdef Py_ssize_t live = len(d)
+    if live < LONG_RUN:
+        live = LONG_RUN
+    if size > EMPTIED_BYTES_PER_KEY * live:
+        _compact(d)
+    elif size > ROOMY_BYTES_PER_KEY * live and d:
+        key, value = _popitem(d)
+        PyDict_SetItem(d, key, value)
 
 
 cdef _compact(d):

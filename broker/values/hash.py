@@ -11,6 +11,7 @@ class Hash(dict[bytes, bytes]):
     """
 
     __slots__ = ("deadlines",)
+    type_name = "hash"
 
     def __init__(self, content: "dict[bytes, bytes] | None" = None) -> None:
         if content is not None:
@@ -41,7 +42,10 @@ class Hash(dict[bytes, bytes]):
         return positions.random_key(self)
 
     def encoding(self, max_entries: int, max_value: int) -> bytes:
-        """The encoding Redis chooses for this content, given `hash-max-listpack-entries` and `-value` (bytes)."""
+        """The encoding Redis chooses for this content, given `hash-max-listpack-entries` and `-value`.
+
+        `max_value` is in bytes.
+        """
         if len(self) > max_entries:
             return b"hashtable"
         for field, value in self.items():

@@ -25,6 +25,7 @@ class List(deque[bytes]):
     """A list value. Never empty in the keyspace."""
 
     __slots__ = ()
+    type_name = "list"
 
     def pop_left(self, count: int) -> list[bytes]:
         """Remove and return up to `count` elements from the head."""

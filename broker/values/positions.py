@@ -10,6 +10,8 @@ family, without any state between the calls, and a rebuild of the dict in its ow
 
 Holes cost time: PyDict_Next steps over them. Whoever meets a run of them that is long beside the dict's
 size squeezes the holes out at once. As every hole stems from one deletion, that adds O(1) to each deletion.
+Holes behind the last entry can't be met, as PyDict_Next only says that nothing follows; but popitem() drops
+them, so a dict large enough for many of them has its last item taken off and put back (`_settle`).
 
 `_positions.pyx` is the same compiled, used when it was built; TRIMARAN_PURE=1 in the environment keeps it
 out. Both need the GIL held throughout a call, and no one iterating over the dict.
@@ -18,7 +20,7 @@ out. Both need the GIL held throughout a call, and no one iterating over the dic
 import ctypes
 import os
 from importlib import import_module
-from random import random
+from random import choices, random, sample
 from typing import Any, TypeVar
 
 __all__ = ["compact_if_sparse", "random_key", "top", "window"]
@@ -30,9 +32,17 @@ LONG_RUN = 512
 LONG_RUN_SHARE = 8
 # Sparse: more holes than live keys.
 SPARSE = 2
+# A dict takes about 30 bytes of memory for each entry it has room for: 24, and 1.5 places of 4 bytes in its index.
+# When it grows, CPython gives it room for two to four times its keys.
+ROOMY_BYTES_PER_KEY = 2 * 30
+EMPTIED_BYTES_PER_KEY = 8 * 30
 # A window looks at this many positions a key asked for before it returns short, as Redis visits at most
 # this many empty buckets.
 POSITIONS_PER_KEY = 10
+
+# Redis streams any number of repeated picks to a client. Here a reply is built first, so the commands that
+# draw keys bound their number: this many are about a second's work.
+MAX_DRAWS = 2_000_000
 
 _next = ctypes.pythonapi.PyDict_Next
 _next.argtypes = (ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
@@ -78,6 +88,12 @@ def window(d: dict[K, Any], cursor: int, count: int) -> tuple[int, list[K]]:
     the top or at that position. `count` is at least 1. It looks at no more than 10 * count positions, so it
     may return no key at all and still not be finished.
     """
+    if cursor > 0 and dict.__sizeof__(d) > EMPTIED_BYTES_PER_KEY * max(len(d), LONG_RUN):
+        cursor = _compact_at(d, min(cursor, top(d)))
+        if not cursor:
+            return 0, []
+    else:
+        _settle(d)
     highest = top(d)
     high = min(cursor, highest) if cursor > 0 else highest
     floor = max(0, high - count * POSITIONS_PER_KEY)
@@ -112,6 +128,7 @@ def random_key(d: dict[K, Any]) -> K:
     live = len(d)
     if not live:
         raise IndexError("random key of an empty dict")
+    _settle(d)
     # Any bound above the top will do, and a rough one costs far fewer steps than `top`.
     bound = live
     stride = live // 8 + 1
@@ -137,11 +154,46 @@ def random_key(d: dict[K, Any]) -> K:
                 bound = live
 
 
+def sample_keys(d: dict[K, Any], count: int) -> list[K]:
+    """`count` different keys, or all of them if there are fewer. O(count) expected."""
+    length = len(d)
+    if count >= length:
+        return list(d)
+    # Picking one by one and throwing doubles away is cheap while there are few; from this share of the keys
+    # on, a sample of all of them is cheaper.
+    if count * 3 > length:
+        return sample(list(d), count)
+    chosen: dict[K, None] = {}
+    while len(chosen) < count:
+        chosen[random_key(d)] = None
+    return list(chosen)
+
+
+def draw_keys(d: dict[K, Any], count: int) -> list[K]:
+    """`count` keys, each drawn from all. Raises IndexError if the dict is empty. O(count) expected."""
+    if count < len(d):
+        return [random_key(d) for _ in range(count)]
+    return choices(list(d), k=count)
+
+
 def compact_if_sparse(d: dict[Any, Any]) -> None:
     """Squeeze the holes out of a dict that has more of them than keys; it then also gives memory back."""
+    _settle(d)
     highest = top(d)
     if highest >= SPARSE * len(d) and highest > LONG_RUN:
         _compact(d)
+
+
+def _settle(d: dict[Any, Any]) -> None:
+    """Make sure that no long run of holes lies behind the last entry, and that there is not far too much room."""
+    size = dict.__sizeof__(d)
+    live = max(len(d), LONG_RUN)
+    if size > EMPTIED_BYTES_PER_KEY * live:
+        _compact(d)
+    elif size > ROOMY_BYTES_PER_KEY * live and d:
+        # 0.1 us. Putting it back uses up one entry of the dict's room, so that once in a while it is rebuilt.
+        key, value = dict.popitem(d)
+        dict.__setitem__(d, key, value)
 
 
 def _compact(d: dict[Any, Any]) -> None:

@@ -1,20 +1,16 @@
 """A set: a dict from each member to None, so that positions.py can scan it and pick members at random."""
 
 from collections.abc import Iterable
-from random import sample
 
 from broker.values import positions
 from protocol.numbers import parse_integer
-
-# Picking one by one and throwing doubles away costs O(count) while there are few doubles; from this share
-# of the members on, a sample of the whole set is cheaper.
-_SAMPLE_SHARE = 3
 
 
 class Set(dict[bytes, None]):
     """A set value. Never empty in the keyspace."""
 
     __slots__ = ()
+    type_name = "set"
 
     @classmethod
     def of(cls, members: Iterable[bytes]) -> "Set":
@@ -37,16 +33,7 @@ class Set(dict[bytes, None]):
 
     def random_members(self, count: int) -> list[bytes]:
         """`count` different members, or all of them if there are fewer. O(count) expected."""
-        length = len(self)
-        if count >= length:
-            return list(self)
-        if count * _SAMPLE_SHARE > length:
-            return sample(list(self), count)
-        chosen: dict[bytes, None] = {}
-        pick = positions.random_key
-        while len(chosen) < count:
-            chosen[pick(self)] = None
-        return list(chosen)
+        return positions.sample_keys(self, count)
 
     def pop_random(self) -> bytes:
         """Remove and return a member, each with the same chance. O(1) expected."""
@@ -56,7 +43,7 @@ class Set(dict[bytes, None]):
 
     def pop_random_members(self, count: int) -> list[bytes]:
         """Remove and return `count` different members, or all of them if there are fewer."""
-        chosen = self.random_members(count)
+        chosen = positions.sample_keys(self, count)
         if len(chosen) == len(self):
             self.clear()
         else:
@@ -65,7 +52,10 @@ class Set(dict[bytes, None]):
         return chosen
 
     def encoding(self, max_intset_entries: int, max_entries: int, max_value: int) -> bytes:
-        """The encoding Redis chooses for this content, given the three `set-max-...` thresholds (bytes for `max_value`)."""
+        """The encoding Redis chooses for this content, given the three `set-max-...` thresholds.
+
+        `max_value` is in bytes.
+        """
         length = len(self)
         if length > max_intset_entries and length > max_entries:
             return b"hashtable"

@@ -39,6 +39,7 @@ class SortedSet:
     """
 
     __slots__ = ("_order", "scores")
+    type_name = "zset"
 
     def __init__(self, scores: dict[bytes, float] | None = None) -> None:
         self.scores: dict[bytes, float] = {} if scores is None else scores
@@ -59,21 +60,30 @@ class SortedSet:
         """An independent copy."""
         return SortedSet(dict(self.scores))
 
-    def put(self, member: bytes, score: float) -> bool:
-        """Add a member or change its score (never NaN); True if it is new."""
-        scores = self.scores
-        old = scores.get(member)
+    def insert(self, member: bytes, score: float) -> None:
+        """Add a member that isn't there; the score is never NaN.
+
+        A score of -0 becomes 0, as it does in Redis's encoding of small sets.
+        """
+        score += 0.0
+        self.scores[member] = score
+        self._order.add((score, member))
+
+    def move(self, member: bytes, old: float, new: float) -> None:
+        """Change the score of a member that is there with the score `old`; `new` is never NaN."""
+        new += 0.0
+        order = self._order
+        order.remove((old, member))
+        self.scores[member] = new
+        order.add((new, member))
+
+    def put(self, member: bytes, score: float) -> None:
+        """Add a member or change its score."""
+        old = self.scores.get(member)
         if old is None:
-            scores[member] = score
-            self._order.add((score, member))
-            return True
-        # Redis, too, leaves a score of 0 alone that is set to -0.
-        if old != score:
-            order = self._order
-            order.remove((old, member))
-            scores[member] = score
-            order.add((score, member))
-        return False
+            self.insert(member, score)
+        elif old != score:
+            self.move(member, old, score)
 
     def discard(self, member: bytes) -> bool:
         """Remove a member; False if it isn't there."""
@@ -162,7 +172,10 @@ class SortedSet:
         return positions.random_key(self.scores)
 
     def encoding(self, max_entries: int, max_value: int) -> bytes:
-        """The encoding Redis chooses for this content, given `zset-max-listpack-entries` and `-value` (bytes)."""
+        """The encoding Redis chooses for this content, given `zset-max-listpack-entries` and `-value`.
+
+        `max_value` is in bytes.
+        """
         if len(self.scores) > max_entries or any(len(member) > max_value for member in self.scores):
             return b"skiplist"
         return b"listpack"

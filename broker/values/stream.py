@@ -11,6 +11,7 @@ t_stream.c in Redis 8.10.
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from protocol.replies import BULK_HEADERS, CRLF
 
@@ -31,15 +32,31 @@ UNKNOWN = -1
 """The value of an `entries_read` counter that can't be told."""
 
 
-@dataclass(slots=True)
-class StreamLimits:
-    """The directives that streams of one broker share: stream-node-max-bytes, stream-node-max-entries (0: no
-    limit), stream-idmp-duration in seconds and stream-idmp-maxsize in entries a producer."""
+class StreamLimits(Protocol):
+    """The directives streams obey; a broker's configuration has them. 0 is no limit for the sizes of nodes."""
 
-    node_max_bytes: int = 4096
-    node_max_entries: int = 100
-    idmp_duration: int = 100
-    idmp_maxsize: int = 100
+    @property
+    def stream_node_max_bytes(self) -> int: ...
+    @property
+    def stream_node_max_entries(self) -> int: ...
+    @property
+    def stream_idmp_duration(self) -> int: ...
+    @property
+    def stream_idmp_maxsize(self) -> int: ...
+
+
+@dataclass(slots=True)
+class DefaultStreamLimits:
+    """Redis's defaults: bytes, entries, seconds, entries a producer."""
+
+    stream_node_max_bytes: int = 4096
+    stream_node_max_entries: int = 100
+    stream_idmp_duration: int = 100
+    stream_idmp_maxsize: int = 100
+
+
+class EntryTooLarge(ValueError):
+    """The fields of an entry are longer than MAX_ENTRY."""
 
 
 class Stream:
@@ -49,6 +66,8 @@ class Stream:
     `max_deleted_id` the highest ID that XDEL and its like removed (trimming doesn't count), `entries_added`
     how many entries were ever added. Loading and XSETID set the last three.
     """
+
+    type_name = "stream"
 
     __slots__ = (
         "_first_ids",
@@ -67,14 +86,14 @@ class Stream:
     )
 
     def __init__(self, limits: StreamLimits | None = None) -> None:
-        self.limits = limits if limits is not None else StreamLimits()
+        self.limits = limits if limits is not None else DefaultStreamLimits()
         self.length = 0
         self.first_id = 0
         self.last_id = 0
         self.max_deleted_id = 0
         self.entries_added = 0
         self.groups: dict[bytes, Group] = {}
-        self.idempotency = Producers(self.limits.idmp_duration, self.limits.idmp_maxsize)
+        self.idempotency = Producers(self.limits.stream_idmp_duration, self.limits.stream_idmp_maxsize)
         self._nodes: list[StreamNode] = []
         self._first_ids: list[int] = []
         self._head = 0
@@ -97,21 +116,21 @@ class Stream:
         id = now << 64
         return id if id > self.last_id else self.last_id + 1
 
-    def append(self, id: int, id_text: bytes, fields: list[bytes]) -> bytes:
+    def append(self, id: int, fields: list[bytes]) -> bytes:
         """Add an entry: `fields` are names and values by turns. Returns the ID encoded as a bulk string.
 
-        `id` must be above `last_id` and at most MAX_ID, `id_text` its wire text, and `fields` at most
-        MAX_ENTRY bytes long in all.
+        `id` must be above `last_id` and at most MAX_ID. Raises EntryTooLarge.
         """
-        count = len(fields)
-        id_bulk = BULK_HEADERS[len(id_text)] + id_text + CRLF
-        node = self._tail
         ms = id >> 64
         seq = id & MAX_PART
-        if count == 2:
-            # Half of the entries in the world: 0.5 us less than the general way.
+        id_text = b"%d-%d" % (ms, seq)
+        id_bulk = BULK_HEADERS[len(id_text)] + id_text + CRLF
+        node = self._tail
+        if len(fields) == 2:
+            # Most entries of most streams; 0.6 us less than the general way.
             name, value = fields
-            length, size = len(name), len(value)
+            length = len(name)
+            size = len(value)
             entry = b"".join(
                 (
                     b"*2\r\n",
@@ -125,29 +144,33 @@ class Stream:
                     CRLF,
                 )
             )
-            raw = length + size
+            if node is None or length + size >= node.space or not node.room:
+                node = self._start_node(id, [name], length + size)
             size = size + 2 if 20 < size < 64 else element_size(value)
-            if node is None or self._is_full(node, raw):
-                node = self._start_node(id, [name])
-            elif node.names[0] != name or len(node.names) != 1:
+            if node.names[0] != name or len(node.names) != 1:
                 size += element_size(name) + 2
         else:
             names = fields[::2]
             entry, raw = encode_entry(id_bulk, fields)
-            if node is None or self._is_full(node, raw):
-                node = self._start_node(id, names)
+            if node is None or raw >= node.space or not node.room:
+                node = self._start_node(id, names, raw)
             size = sum(map(element_size, fields[1::2]))
-            if node.names != names:
-                size += sum(map(element_size, names)) + integer_size(len(names))
-                size += integer_size(count + 4) - 2
-            else:
+            if node.names == names:
                 size += integer_size(len(names) + 3) - 2
-        delta, step = ms - node.ms, seq - (node.first & MAX_PART)
-        if 0 <= step < 128 and delta < 128:
-            node.size += size + 8
+            else:
+                size += sum(map(element_size, names))
+                size += integer_size(len(names)) + integer_size(len(fields) + 4) - 2
+        # The rest is StreamNode's business, done here to save a call.
+        delta = ms - node.ms
+        step = seq - node.seq
+        if 0 <= delta | step < 128:
+            node.keys.append(delta << node.shift | seq)
+            node.space -= size + 8
         else:
-            node.size += size + 4 + wrapped_integer_size(delta) + wrapped_integer_size(step)
-        node.append(ms, seq, entry)
+            node.append_key(delta, seq)
+            node.space -= size + 4 + wrapped_integer_size(delta) + wrapped_integer_size(step)
+        node.texts.append(entry)  # type: ignore[union-attr]
+        node.room -= 1
         self.last_id = id
         self.length += 1
         if self.length == 1:
@@ -156,25 +179,19 @@ class Stream:
             self.entries_added += 1
         return id_bulk
 
-    def _is_full(self, node: StreamNode, raw: int) -> bool:
-        """Whether an entry of `raw` bytes starts a new node."""
-        limits = self.limits
-        size = node.size
-        if node.written > 127:
-            # Redis's counts of live and deleted entries take a byte more each from 128 on.
-            size += integer_size(len(node)) + integer_size(node.written - len(node)) - 4
-        if size + raw >= (limits.node_max_bytes or MAX_ENTRY):
-            return True
-        return node.written >= limits.node_max_entries > 0
-
-    def _start_node(self, id: int, names: list[bytes]) -> StreamNode:
+    def _start_node(self, id: int, names: list[bytes], raw: int) -> StreamNode:
+        if raw > MAX_ENTRY:
+            raise EntryTooLarge
         if self._tail is not None:
             self._tail.seal()
             if self._tail.names == names:
                 names = self._tail.names
+        limits = self.limits
         # Redis's header: entries, deleted entries, field count, field names, a zero.
         size = EMPTY_LISTPACK + 6 + integer_size(len(names)) + sum(map(element_size, names))
-        node = StreamNode(id, names, size)
+        limit = limits.stream_node_max_bytes
+        space = (limit if 0 < limit < MAX_ENTRY else MAX_ENTRY) - size
+        node = StreamNode(id, names, space, limits.stream_node_max_entries or MAX_COUNTER)
         self._nodes.append(node)
         self._first_ids.append(id)
         self._tail = node
@@ -250,6 +267,13 @@ class Stream:
 
     def read_after(self, after: int, count: int = 0) -> tuple[list[int], bytes]:
         """The entries above ID `after`, at most `count` (0: all): their IDs, and their encodings joined."""
+        node = self._tail
+        if node is not None and after >= node.first:
+            # A reader that keeps up: half the cost of the general way.
+            begin, stop = node.upper(after), len(node.keys)
+            if count and stop - begin > count:
+                stop = begin + count
+            return (node.ids(begin, stop), node.text(begin, stop)) if stop > begin else ([], b"")
         ids: list[int] = []
         parts = []
         for node, begin, stop in self._spans(after + 1, MAX_ID):
@@ -429,11 +453,7 @@ class Stream:
         """Move a group past `ids`, ascending entries of the stream above its `last_id`, and count them as
         read."""
         known = group.entries_read
-        if (
-            known != UNKNOWN
-            and group.last_id >= self.first_id
-            and not self.has_tombstones_from(group.last_id)
-        ):
+        if known != UNKNOWN and group.last_id >= self.first_id and not self.has_tombstones_from(group.last_id):
             group.entries_read = known + len(ids)
         else:
             last = group.last_id
@@ -475,5 +495,5 @@ class Stream:
         return total + self.idempotency.memory() + sum(group.memory() for group in self.groups.values())
 
 
-_DROPPED = StreamNode(0, [], 0)
+_DROPPED = StreamNode(0, [], 0, 0)
 """Stands where a node was dropped from the head, until the list is cut."""

@@ -264,9 +264,7 @@ class Group:
         if not limit:
             heap.sort()
             return found + [
-                id
-                for time, serial, id in heap
-                if time <= latest and self._is_current(id, serial) and wanted(id)
+                id for time, serial, id in heap if time <= latest and self._is_current(id, serial) and wanted(id)
             ]
         seen = []
         while heap and len(found) < limit:

@@ -24,52 +24,56 @@ _LOW = (1 << 32) - 1
 class StreamNode:
     """Entries `lo` to the end of `keys`; those before `lo` are trimmed.
 
-    `first` is the ID of the first entry ever written here, deleted or not; `tombstone` the highest deleted
-    one (0: none). `written` counts entries ever written; `size` is what they would take in Redis's listpack,
-    and both keep counting deleted entries, as Redis does. `names` are the field names of the first entry.
+    `first` is the ID of the first entry ever written here, deleted or not, `ms` and `seq` its parts;
+    `tombstone` the highest deleted ID (0: none). `names` are the field names of the first entry. `space` and
+    `room` are the bytes (as Redis's listpack counts them) and the entries the node still takes; deletions
+    give nothing back. A key is `(ms - node.ms) << shift | seq`.
     """
 
     __slots__ = (
         "_blob",
         "_ends",
-        "_shift",
         "first",
         "keys",
         "lo",
         "ms",
         "names",
-        "size",
+        "room",
+        "seq",
+        "shift",
+        "space",
         "texts",
         "tombstone",
-        "written",
     )
 
-    def __init__(self, first: int, names: list[bytes], size: int) -> None:
+    def __init__(self, first: int, names: list[bytes], space: int, room: int) -> None:
         self.first = first
         self.ms = first >> 64
+        self.seq = first & MAX_PART
         self.names = names
-        self.size = size
-        self.written = 0
+        self.space = space
+        self.room = room
         self.tombstone = 0
         self.lo = 0
         self.keys: array[int] | list[int] = array("Q")
         self.texts: list[bytes] | None = []
-        self._shift = _NARROW
+        self.shift = _NARROW
         self._blob = b""
         self._ends: array[int] = array("I")
+        if self.seq >> 31:
+            # Wide from the start, so that small steps never leave the 32 bits of a narrow key.
+            self.keys = []
+            self.shift = _WIDE
 
     def __len__(self) -> int:
         return len(self.keys) - self.lo
 
-    def append(self, ms: int, seq: int, text: bytes) -> None:
-        """Add an entry whose ID is above all others here. The node must not be sealed."""
-        delta = ms - self.ms
-        if (delta | seq) >> 32 and self._shift == _NARROW:
+    def append_key(self, delta: int, seq: int) -> None:
+        """Add the key of an entry whose text the caller adds to `texts`."""
+        if (delta | seq) >> 32 and self.shift == _NARROW:
             self.keys = [key >> 32 << 64 | key & _LOW for key in self.keys]
-            self._shift = _WIDE
-        self.keys.append(delta << self._shift | seq)
-        self.texts.append(text)  # type: ignore[union-attr]
-        self.written += 1
+            self.shift = _WIDE
+        self.keys.append(delta << self.shift | seq)
 
     def seal(self) -> None:
         """Pack the entries; only deletions follow."""
@@ -98,23 +102,23 @@ class StreamNode:
         if delta < 0:
             return self.lo
         seq = id & MAX_PART
-        if self._shift == _NARROW:
+        if self.shift == _NARROW:
             if delta > _LOW:
                 return len(self.keys)
             if seq > _LOW:
                 seq = _LOW
-        return bisect_right(self.keys, delta << self._shift | seq, self.lo)
+        return bisect_right(self.keys, delta << self.shift | seq, self.lo)
 
     def id_at(self, position: int) -> int:
         key = self.keys[position]
-        if self._shift == _NARROW:
+        if self.shift == _NARROW:
             return (self.ms + (key >> 32)) << 64 | key & _LOW
         return key + (self.ms << 64)
 
     def ids(self, start: int, end: int) -> list[int]:
         """The IDs at positions `start` to `end`."""
         base = self.ms << 64
-        if self._shift == _NARROW:
+        if self.shift == _NARROW:
             return [base + (key >> 32 << 64 | key & _LOW) for key in self.keys[start:end]]
         return [base + key for key in self.keys[start:end]]
 
@@ -175,11 +179,11 @@ class StreamNode:
         return zip(self.ids(self.lo, end), self.entry_texts(self.lo, end), strict=True)
 
     def copy(self) -> "StreamNode":
-        node = StreamNode(self.first, self.names, self.size)
-        node.written, node.tombstone, node.lo = self.written, self.tombstone, self.lo
+        node = StreamNode(self.first, self.names, self.space, self.room)
+        node.tombstone, node.lo = self.tombstone, self.lo
         node.keys = self.keys[:]
         node.texts = None if self.texts is None else self.texts[:]
-        node._shift, node._blob, node._ends = self._shift, self._blob, self._ends
+        node.shift, node._blob, node._ends = self.shift, self._blob, self._ends
         return node
 
     def memory(self) -> int:
@@ -187,4 +191,4 @@ class StreamNode:
         texts = len(self._blob) + 4 * len(self._ends)
         if self.texts is not None:
             texts = sum(map(len, self.texts)) + 41 * len(self.texts)
-        return 320 + texts + (8 if self._shift == _NARROW else 52) * len(self.keys)
+        return 320 + texts + (8 if self.shift == _NARROW else 52) * len(self.keys)

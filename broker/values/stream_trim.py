@@ -89,9 +89,7 @@ def _trim_head(stream: Stream, node: StreamNode, length: int, lowest: int | None
     return gone
 
 
-def _trim_entries(
-    stream: Stream, node: StreamNode, length: int, lowest: int | None, references: References
-) -> int:
+def _trim_entries(stream: Stream, node: StreamNode, length: int, lowest: int | None, references: References) -> int:
     """The same, one by one, as the policy on references allows."""
     gone = 0
     for id in node.ids(node.lo, len(node.keys)):

@@ -1,0 +1,157 @@
+"""DEBUG: what testers of clients and of the broker itself ask for. Off unless enable-debug-command allows it.
+
+Only those of Redis's subcommands are here that make sense without its C structures; the others are refused as
+unknown ones are.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from broker.arguments import MAX_INTEGER, integer_between
+from broker.commands.client import wrong_shape
+from broker.keyspace import type_name
+from broker.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
+from protocol.errors import NO_SUCH_KEY, NOT_POSITIVE, STRING_TOO_LONG, CommandError
+from protocol.numbers import parse_double
+from protocol.replies import OK, Dialect, array, bulk, error, integers, simple
+from protocol.replies import integer as integer_reply
+
+if TYPE_CHECKING:
+    from broker.session import Session
+
+NOT_ALLOWED: Final = (
+    b'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a'
+    b" local connection, otherwise you need to set this option in the configuration file, and then restart the server."
+)
+RESP2_HAS_NO_PUSH: Final = b"ERR RESP2 is not supported by this command"
+PROTOCOL_TYPE: Final = (
+    b"ERR Wrong protocol type name. Please use one of the following:"
+    b" string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false"
+)
+
+# DEBUG SLEEP stops everything, which is its purpose; a slip of the finger should not need a kill.
+SLEEP_MAX: Final = 24 * 3600.0
+
+_THREE: Final = [integer_reply(number) for number in range(3)]
+
+
+@command("DEBUG", arity=-2, flags=ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED, group="server", since="1.0.0",
+         summary="Commands for debugging.", complexity="Depends on subcommand.")  # fmt: skip
+def debug(session: Session, args: list[bytes]) -> bytes:
+    config = session.broker.config
+    if not config.allows(config.enable_debug_command, session.transport.is_local()):
+        raise CommandError(NOT_ALLOWED)
+    found = _SUBCOMMANDS.get(args[1].upper())
+    if found is None or len(args) not in found[0]:
+        raise CommandError(wrong_shape(args))
+    return found[1](session, args)
+
+
+def _help(session: Session, args: list[bytes]) -> bytes:
+    lines = [b"DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"]
+    for _, _, usage, text in _SUBCOMMANDS.values():
+        lines += [usage, b"    " + text]
+    return array([simple(line) for line in lines])
+
+
+def _sleep(session: Session, args: list[bytes]) -> bytes:
+    time.sleep(min(max(parse_double(args[2]) or 0.0, 0.0), SLEEP_MAX))
+    return OK
+
+
+def _set_active_expire(session: Session, args: list[bytes]) -> bytes:
+    session.broker.keyspace.set_active_expiry(args[2].strip() not in (b"", b"0"))
+    return OK
+
+
+def _error(session: Session, args: list[bytes]) -> bytes:
+    return error(args[2])
+
+
+def _log(session: Session, args: list[bytes]) -> bytes:
+    session.broker.log.warning("DEBUG LOG", said=args[2])
+    return OK
+
+
+def _object(session: Session, args: list[bytes]) -> bytes:
+    value = session.db.get(args[2])
+    if value is None:
+        raise CommandError(NO_SUCH_KEY)
+    return simple(
+        b"Value at:0x%x refcount:%d type:%b" % (id(value), sys.getrefcount(value) - 1, type_name(value).encode())
+    )
+
+
+def _populate(session: Session, args: list[bytes]) -> bytes:
+    count = integer_between(args[2], 0, MAX_INTEGER, NOT_POSITIVE)
+    size = integer_between(args[4], 0, MAX_INTEGER, NOT_POSITIVE) if len(args) == 5 else 0
+    if size > session.broker.config.proto_max_bulk_len:
+        raise CommandError(STRING_TOO_LONG)
+    prefix = args[3] if len(args) > 3 else b"key"
+    database = session.db
+    for number in range(count):
+        name = b"%b:%d" % (prefix, number)
+        if database.get(name) is None:
+            value = b"value:%d" % number
+            database.add(name, value[:size].ljust(size, b"\0") if size else value)
+            database.touch(name)
+    return OK
+
+
+def _protocol(session: Session, args: list[bytes]) -> bytes:
+    example = _EXAMPLES.get(args[2].lower())
+    if example is None:
+        raise CommandError(PROTOCOL_TYPE)
+    return example(session.resp)
+
+
+def _attribute(resp: Dialect) -> bytes:
+    reply = bulk(b"Some real reply following the attribute")
+    if resp.version == 2:
+        return reply
+    return b"|1\r\n" + bulk(b"key-popularity") + array([bulk(b"key:123"), integer_reply(90)]) + reply
+
+
+def _push(resp: Dialect) -> bytes:
+    if resp.version == 2:
+        raise CommandError(RESP2_HAS_NO_PUSH)
+    # As any push about a request's own doing, it comes behind the reply.
+    message = resp.push_header(2) + bulk(b"server-cpu-usage") + integer_reply(42)
+    return bulk(b"Some real reply following the push reply") + message
+
+
+_EXAMPLES: Final[dict[bytes, Callable[[Dialect], bytes]]] = {
+    b"string": lambda resp: bulk(b"Hello World"),
+    b"integer": lambda resp: integer_reply(12345),
+    b"double": lambda resp: resp.double(3.141),
+    b"bignum": lambda resp: resp.big_number(b"1234567999999999999999999999999999999"),
+    b"null": lambda resp: resp.null,
+    b"array": lambda resp: integers(range(3)),
+    b"set": lambda resp: resp.set_header(3) + b"".join(_THREE),
+    b"map": lambda resp: resp.map((number, resp.boolean(at == 1)) for at, number in enumerate(_THREE)),
+    b"attrib": _attribute,
+    b"push": _push,
+    b"verbatim": lambda resp: resp.verbatim(b"This is a verbatim\nstring"),
+    b"true": lambda resp: resp.boolean(True),
+    b"false": lambda resp: resp.boolean(False),
+}
+
+Handler = Callable[["Session", list[bytes]], bytes]
+
+# Name -> the numbers of arguments it takes, what it does, how it is written, what it is for.
+_SUBCOMMANDS: Final[dict[bytes, tuple[range, Handler, bytes, bytes]]] = {
+    b"ERROR": (range(3, 4), _error, b"ERROR <string>", b"Answers an error with this text."),
+    b"LOG": (range(3, 4), _log, b"LOG <message>", b"Writes a line to the log."),
+    b"OBJECT": (range(3, 4), _object, b"OBJECT <key>", b"Tells about the object at a key."),
+    b"POPULATE": (range(3, 6), _populate, b"POPULATE <count> [<prefix>] [<size>]", b"Makes that many strings."),
+    b"PROTOCOL": (range(3, 4), _protocol, b"PROTOCOL <type>", b"Answers an example of a protocol type."),
+    b"SET-ACTIVE-EXPIRE": (
+        range(3, 4), _set_active_expire, b"SET-ACTIVE-EXPIRE <0|1>", b"Removes due keys on time, or only on access.",
+    ),
+    b"SLEEP": (range(3, 4), _sleep, b"SLEEP <seconds>", b"Stops the whole broker for a time."),
+    b"HELP": (range(2, 3), _help, b"HELP", b"Prints this help."),
+}  # fmt: skip

@@ -1,0 +1,124 @@
+"""OBJECT: how a value is kept.
+
+The encodings are those that Redis would choose for the same content; clients and monitoring tools look at them,
+though nothing here is kept that way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from broker.help import declare_help
+from broker.registry import READONLY, RO, command, container, key
+from broker.values.hash import Hash
+from broker.values.list import List
+from broker.values.set import Set
+from broker.values.sorted_set import SortedSet
+from protocol.errors import CommandError
+from protocol.numbers import parse_integer
+from protocol.replies import ONE, ZERO, bulk, integer
+
+if TYPE_CHECKING:
+    from broker.config import Config
+    from broker.session import Session
+
+# Redis keeps a short string in one 64-byte block with its key: 16 bytes are its header, 7 the two lengths
+# and terminators.
+_EMBEDDED: Final = 64 - 16 - 7
+# A new key's counter under an LFU policy (Redis's LFU_INIT_VAL).
+_NEW_FREQUENCY: Final = 5
+
+_SWITCHING: Final = (
+    b" Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
+)
+_NO_IDLE_TIME: Final = b"ERR An LFU maxmemory policy is selected, idle time not tracked." + _SWITCHING
+_NO_FREQUENCY: Final = b"ERR An LFU maxmemory policy is not selected, access frequency not tracked." + _SWITCHING
+
+_KEY: Final = (key(RO, at=2),)
+_TIPS: Final = ("nondeterministic_output",)
+
+container("OBJECT", group="generic", since="2.2.3", summary="Tells how a value is kept.")
+declare_help(
+    "OBJECT",
+    group="generic",
+    since="6.2.0",
+    usage={"ENCODING": "<key>", "FREQ": "<key>", "IDLETIME": "<key>", "REFCOUNT": "<key>"},
+)
+
+
+def _look(session: Session, name: bytes) -> Any:
+    """The value at a key: counted as a read, but without a keymiss event."""
+    keyspace = session.broker.keyspace
+    value = session.db.get(name)
+    if value is None:
+        keyspace.misses += 1
+    else:
+        keyspace.hits += 1
+    return value
+
+
+@command("OBJECT|ENCODING", arity=3, flags=READONLY, keys=_KEY, group="generic", since="2.2.3",
+         summary="Gives the name of the encoding that Redis would choose for a value.",
+         complexity="O(1), for small collections O(N) for N elements", tips=_TIPS)  # fmt: skip
+def object_encoding(session: Session, args: list[bytes]) -> bytes:
+    value = _look(session, args[2])
+    if value is None:
+        return session.resp.null
+    return bulk(_encoding(value, len(args[2]), session.broker.config))
+
+
+def _encoding(value: Any, key_length: int, config: Config) -> bytes:
+    kind = value.__class__
+    if kind is bytes:
+        if parse_integer(value) is not None:
+            return b"int"
+        return b"embstr" if key_length + len(value) <= _EMBEDDED else b"raw"
+    if kind is bytearray:
+        return b"raw"
+    if kind is List:
+        encoding: bytes = value.encoding(config.list_max_listpack_size)
+    elif kind is Hash:
+        encoding = value.encoding(config.hash_max_listpack_entries, config.hash_max_listpack_value)
+    elif kind is SortedSet:
+        encoding = value.encoding(config.zset_max_listpack_entries, config.zset_max_listpack_value)
+    elif kind is Set:
+        encoding = value.encoding(
+            config.set_max_intset_entries, config.set_max_listpack_entries, config.set_max_listpack_value
+        )
+    else:
+        return b"stream"
+    return encoding
+
+
+@command("OBJECT|REFCOUNT", arity=3, flags=READONLY, keys=_KEY, group="generic", since="2.2.3",
+         summary="Gives the number of references to a value: 1, as none is shared.", complexity="O(1)",
+         tips=_TIPS)  # fmt: skip
+def object_refcount(session: Session, args: list[bytes]) -> bytes:
+    return session.resp.null if _look(session, args[2]) is None else ONE
+
+
+@command("OBJECT|IDLETIME", arity=3, flags=READONLY, keys=_KEY, group="generic", since="2.2.3",
+         summary="Gives the seconds since the last access: 0, as accesses are not recorded.", complexity="O(1)",
+         tips=_TIPS)  # fmt: skip
+def object_idletime(session: Session, args: list[bytes]) -> bytes:
+    # 0 is the answer by which nobody removes a key that is in use.
+    if _look(session, args[2]) is None:
+        return session.resp.null
+    if _counts_accesses(session):
+        raise CommandError(_NO_IDLE_TIME)
+    return ZERO
+
+
+@command("OBJECT|FREQ", arity=3, flags=READONLY, keys=_KEY, group="generic", since="4.0.0",
+         summary="Gives the access counter of a key: that of a new one, as accesses are not recorded.",
+         complexity="O(1)", tips=_TIPS)  # fmt: skip
+def object_freq(session: Session, args: list[bytes]) -> bytes:
+    if _look(session, args[2]) is None:
+        return session.resp.null
+    if not _counts_accesses(session):
+        raise CommandError(_NO_FREQUENCY)
+    return integer(_NEW_FREQUENCY)
+
+
+def _counts_accesses(session: Session) -> bool:
+    return session.broker.config.maxmemory_policy.endswith("lfu")

@@ -1,0 +1,48 @@
+"""The broker as a whole: SHUTDOWN, and WAIT for replicas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.arguments import integer, timeout_milliseconds
+from broker.registry import ADMIN, ALLOW_BUSY, BLOCKING, LOADING, NO_MULTI, NOSCRIPT, STALE, command
+from protocol.errors import SYNTAX, CommandError
+from protocol.replies import NO_REPLY, ZERO
+
+if TYPE_CHECKING:
+    from broker.session import Session
+
+NO_SHUTDOWN: Final = b"ERR No shutdown in progress."
+NEVER_WAITS: Final = b"ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client"
+
+_SHUTDOWN_OPTIONS: Final = frozenset({b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"ABORT"})
+
+
+@command("SHUTDOWN", arity=-1, flags=ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY, group="server",
+         since="1.0.0", summary="Ends the broker.",
+         complexity="O(N) when saving, where N is the total number of keys in all databases when saving data,"
+                    " otherwise O(1)")  # fmt: skip
+def shutdown(session: Session, args: list[bytes]) -> bytes:
+    options = {argument.upper() for argument in args[1:]}
+    if options - _SHUTDOWN_OPTIONS or options >= {b"SAVE", b"NOSAVE"} or (b"ABORT" in options and len(options) > 1):
+        raise CommandError(SYNTAX)
+    if b"ABORT" in options:
+        # A shutdown has nobody to wait for (there are no replicas), so none is ever in progress.
+        raise CommandError(NO_SHUTDOWN)
+    if session.never_waits and b"NOW" not in options:
+        raise CommandError(NEVER_WAITS)
+    session.broker.log.notice("SHUTDOWN requested", id=session.id, options=b" ".join(sorted(options)))
+    session.broker.request_shutdown()
+    # The client sees its connection close; only a shutdown that fails has a reply.
+    return NO_REPLY
+
+
+@command("WAIT", arity=3, flags=BLOCKING, group="generic", since="3.0.0",
+         summary="Waits until replicas have the client's writes; gives their number.", complexity="O(1)",
+         categories=("connection",), tips=("request_policy:all_shards", "response_policy:agg_min"))  # fmt: skip
+def wait(session: Session, args: list[bytes]) -> bytes:
+    wanted = integer(args[1])
+    timeout = timeout_milliseconds(args[2], session.broker.clock.now)
+    if wanted <= 0:
+        return ZERO
+    return session.broker.blocking.wait(session, wait, args, keys=(), kind=None, timeout_ms=timeout, nil=ZERO)

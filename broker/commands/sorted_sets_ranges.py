@@ -1,0 +1,308 @@
+"""Ranges of sorted sets: by rank, by score, by member; given, counted, stored, removed."""
+
+from typing import TYPE_CHECKING, Final
+
+from broker.arguments import integer as integer_argument
+from broker.commands.sorted_sets_replies import entries_reply
+from broker.events import DEL, ZSET, Event
+from broker.registry import (
+    ACCESS,
+    DELETE,
+    DENYOOM,
+    FAST,
+    OW,
+    READONLY,
+    RO,
+    RW,
+    UPDATE,
+    WRITE,
+    command,
+    key,
+)  # fmt: skip
+from broker.values.sorted_set import Entry, SortedSet
+from protocol.errors import MIN_MAX_NOT_FLOAT, SYNTAX, CommandError
+from protocol.numbers import INFINITY, parse_double
+from protocol.replies import EMPTY_ARRAY, ZERO, integer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from broker.session import Session
+
+ZRANGESTORE: Final = Event(ZSET, b"zrangestore")
+ZREMRANGEBYRANK: Final = Event(ZSET, b"zremrangebyrank")
+ZREMRANGEBYSCORE: Final = Event(ZSET, b"zremrangebyscore")
+ZREMRANGEBYLEX: Final = Event(ZSET, b"zremrangebylex")
+
+NOT_LEX: Final = b"ERR min or max not valid string range item"
+LIMIT_WITH_RANKS: Final = b"ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX"
+SCORES_WITH_LEX: Final = b"ERR syntax error, WITHSCORES not supported in combination with BYLEX"
+
+BY_RANK: Final = b"BYRANK"
+BY_SCORE: Final = b"BYSCORE"
+BY_LEX: Final = b"BYLEX"
+
+_DECIMAL: Final = b"0123456789.+-eE"
+_C_SPACE: Final = b" \t\n\v\f\r"
+
+Span = tuple[int, int]
+"""A half-open range of ranks, ascending."""
+
+
+def _bound(text: bytes) -> float:
+    """A bound of scores. Redis reads it with bare strtod, which takes more than a score may be: leading white
+    space, an empty text (0), numbers out of range (infinity, 0), and whatever follows a NUL.
+    """
+    text = text.split(b"\0", 1)[0]
+    if not text:
+        return 0.0
+    text = text.lstrip(_C_SPACE)
+    value = parse_double(text)
+    if value is not None:
+        return value
+    try:
+        if text and not text.translate(None, _DECIMAL):
+            return float(text)
+        if text[:3].lower().lstrip(b"+-").startswith(b"0x"):
+            return float.fromhex(text.decode("ascii"))
+    except OverflowError:
+        return -INFINITY if text.startswith(b"-") else INFINITY
+    except ValueError:
+        pass
+    raise CommandError(MIN_MAX_NOT_FLOAT)
+
+
+def _score_finder(low: bytes, high: bytes) -> "Callable[[SortedSet], Span]":
+    above = low.startswith(b"(")
+    below = high.startswith(b"(")
+    first = _bound(low[1:] if above else low)
+    last = _bound(high[1:] if below else high)
+    return lambda value: value.score_span(first, above, last, below)
+
+
+def _lex_bound(text: bytes, is_low: bool) -> bytes | None:
+    """A bound of members as SortedSet.lex_span takes it."""
+    kind = text[:1]
+    # `+` and `-` are compared as C strings.
+    if kind in (b"+", b"-") and text[1:2] in (b"", b"\0"):
+        return None if kind == b"+" else b""
+    if kind == b"(":
+        return text[1:] + b"\0" if is_low else text[1:]
+    if kind == b"[":
+        return text[1:] if is_low else text[1:] + b"\0"
+    raise CommandError(NOT_LEX)
+
+
+def _lex_finder(low: bytes, high: bytes) -> "Callable[[SortedSet], Span]":
+    first = _lex_bound(low, True)
+    last = _lex_bound(high, False)
+    return lambda value: value.lex_span(first, last)
+
+
+def _rank_finder(start_text: bytes, stop_text: bytes, reverse: bool = False) -> "Callable[[SortedSet], Span]":
+    start = integer_argument(start_text)
+    stop = integer_argument(stop_text)
+
+    def find(value: SortedSet) -> Span:
+        length = len(value.scores)
+        first = max(start + length, 0) if start < 0 else start
+        last = min(stop + length if stop < 0 else stop, length - 1)
+        if first > last:
+            return 0, 0
+        return (length - 1 - last, length - first) if reverse else (first, last + 1)
+
+    return find
+
+
+def _limited(span: Span, length: int, offset: int, limit: int, reverse: bool) -> Span:
+    """The part of `span` that LIMIT leaves; a negative `limit` means no limit."""
+    start, stop = span
+    if offset < 0 or (offset and offset >= length):
+        return 0, 0
+    if reverse:
+        stop = max(stop - offset, start)
+        return (start if limit < 0 else max(start, stop - limit)), stop
+    start = min(start + offset, stop)
+    return start, (stop if limit < 0 else min(stop, start + limit))
+
+
+class _Range:
+    """The arguments of a range command from the key on: key, two bounds, options."""
+
+    __slots__ = ("find", "key", "limit", "offset", "reverse", "with_scores")
+
+    def __init__(self, args: list[bytes], at: int, kind: bytes | None, reverse: bool | None, store: bool) -> None:
+        self.key = args[at]
+        self.with_scores = False
+        self.offset = 0
+        self.limit = -1
+        option_at = at + 3
+        end = len(args)
+        while option_at < end:
+            option = args[option_at].upper()
+            option_at += 1
+            if option == b"WITHSCORES" and not store:
+                self.with_scores = True
+            elif option == b"LIMIT" and option_at + 1 < end:
+                self.offset = integer_argument(args[option_at])
+                self.limit = integer_argument(args[option_at + 1])
+                option_at += 2
+            elif option == b"REV" and reverse is None:
+                reverse = True
+            elif option in (BY_LEX, BY_SCORE) and kind is None:
+                kind = option
+            else:
+                raise CommandError(SYNTAX)
+        self.reverse = bool(reverse)
+        if self.limit != -1 and kind in (None, BY_RANK):
+            raise CommandError(LIMIT_WITH_RANKS)
+        if self.with_scores and kind == BY_LEX:
+            raise CommandError(SCORES_WITH_LEX)
+        low, high = args[at + 1], args[at + 2]
+        if kind in (BY_SCORE, BY_LEX):
+            if self.reverse:
+                low, high = high, low
+            self.find = _score_finder(low, high) if kind == BY_SCORE else _lex_finder(low, high)
+        else:
+            self.find = _rank_finder(low, high, self.reverse)
+            self.offset, self.limit = 0, -1
+
+    def entries(self, value: SortedSet) -> list[Entry]:
+        span = self.find(value)
+        if self.offset or self.limit >= 0:
+            span = _limited(span, len(value.scores), self.offset, self.limit, self.reverse)
+        return value.span(*span, reverse=self.reverse)
+
+
+def _reply(session: "Session", wanted: _Range) -> bytes:
+    value = session.db.read_as(wanted.key, SortedSet)
+    return EMPTY_ARRAY if value is None else entries_reply(session, wanted.entries(value), wanted.with_scores)
+
+
+@command("ZRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="1.2.0",
+         summary="Gives the members in a range of ranks, scores or members.",
+         complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
+         )  # fmt: skip
+def zrange(session: "Session", args: list[bytes]) -> bytes:
+    return _reply(session, _Range(args, 1, None, None, False))
+
+
+@command("ZREVRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="1.2.0",
+         summary="Gives the members in a range of ranks, the highest score first.",
+         complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
+         deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` argument")  # fmt: skip
+def zrevrange(session: "Session", args: list[bytes]) -> bytes:
+    return _reply(session, _Range(args, 1, BY_RANK, True, False))
+
+
+@command("ZRANGEBYSCORE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="1.0.5",
+         summary="Gives the members in a range of scores.",
+         complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
+         deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `BYSCORE` argument")  # fmt: skip
+def zrangebyscore(session: "Session", args: list[bytes]) -> bytes:
+    return _reply(session, _Range(args, 1, BY_SCORE, False, False))
+
+
+@command("ZREVRANGEBYSCORE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set",
+         since="2.2.0", summary="Gives the members in a range of scores, the highest score first.",
+         complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
+         deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` and `BYSCORE` arguments")  # fmt: skip
+def zrevrangebyscore(session: "Session", args: list[bytes]) -> bytes:
+    return _reply(session, _Range(args, 1, BY_SCORE, True, False))
+
+
+@command("ZRANGEBYLEX", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="2.8.9",
+         summary="Gives the members between two members, where all scores are equal.",
+         complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
+         deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `BYLEX` argument")  # fmt: skip
+def zrangebylex(session: "Session", args: list[bytes]) -> bytes:
+    return _reply(session, _Range(args, 1, BY_LEX, False, False))
+
+
+@command("ZREVRANGEBYLEX", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="2.8.9",
+         summary="Gives the members between two members, the last one first, where all scores are equal.",
+         complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
+         deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` and `BYLEX` arguments")  # fmt: skip
+def zrevrangebylex(session: "Session", args: list[bytes]) -> bytes:
+    return _reply(session, _Range(args, 1, BY_LEX, True, False))
+
+
+@command("ZRANGESTORE", arity=-5, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), key(RO, ACCESS, at=2)),
+         group="sorted_set", since="6.2.0", summary="Stores the members in a range of ranks, scores or members.",
+         complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members stored",
+         )  # fmt: skip
+def zrangestore(session: "Session", args: list[bytes]) -> bytes:
+    wanted = _Range(args, 2, None, None, True)
+    db = session.db
+    value = db.read_as(wanted.key, SortedSet)
+    entries = [] if value is None else wanted.entries(value)
+    if entries:
+        db.set(args[1], SortedSet({member: score for score, member in entries}))
+        db.changed(args[1], ZRANGESTORE)
+        return integer(len(entries))
+    if db.delete(args[1]):
+        db.changed(args[1], DEL)
+    return ZERO
+
+
+def _count(session: "Session", name: bytes, find: "Callable[[SortedSet], Span]") -> bytes:
+    value = session.db.read_as(name, SortedSet)
+    if value is None:
+        return ZERO
+    start, stop = find(value)
+    return integer(stop - start)
+
+
+@command("ZCOUNT", arity=4, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set", since="2.0.0",
+         summary="Counts the members in a range of scores.",
+         complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
+def zcount(session: "Session", args: list[bytes]) -> bytes:
+    return _count(session, args[1], _score_finder(args[2], args[3]))
+
+
+@command("ZLEXCOUNT", arity=4, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set",
+         since="2.8.9", summary="Counts the members between two members, where all scores are equal.",
+         complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
+def zlexcount(session: "Session", args: list[bytes]) -> bytes:
+    return _count(session, args[1], _lex_finder(args[2], args[3]))
+
+
+def _remove(session: "Session", name: bytes, find: "Callable[[SortedSet], Span]", event: Event) -> bytes:
+    db = session.db
+    value = db.get_as(name, SortedSet)
+    if value is None:
+        return ZERO
+    removed = value.remove_span(*find(value))
+    if not removed:
+        return ZERO
+    if value.scores:
+        db.changed(name, event, removed)
+    else:
+        db.delete(name)
+        db.changed(name, event, removed)
+        db.notify(DEL, name)
+    return integer(removed)
+
+
+@command("ZREMRANGEBYRANK", arity=4, flags=WRITE, keys=(key(RW, DELETE),), group="sorted_set", since="2.0.0",
+         summary="Removes the members in a range of ranks.",
+         complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members removed",
+         )  # fmt: skip
+def zremrangebyrank(session: "Session", args: list[bytes]) -> bytes:
+    return _remove(session, args[1], _rank_finder(args[2], args[3]), ZREMRANGEBYRANK)
+
+
+@command("ZREMRANGEBYSCORE", arity=4, flags=WRITE, keys=(key(RW, DELETE),), group="sorted_set", since="1.2.0",
+         summary="Removes the members in a range of scores.",
+         complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members removed",
+         )  # fmt: skip
+def zremrangebyscore(session: "Session", args: list[bytes]) -> bytes:
+    return _remove(session, args[1], _score_finder(args[2], args[3]), ZREMRANGEBYSCORE)
+
+
+@command("ZREMRANGEBYLEX", arity=4, flags=WRITE, keys=(key(RW, DELETE),), group="sorted_set", since="2.8.9",
+         summary="Removes the members between two members, where all scores are equal.",
+         complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members removed",
+         )  # fmt: skip
+def zremrangebylex(session: "Session", args: list[bytes]) -> bytes:
+    return _remove(session, args[1], _lex_finder(args[2], args[3]), ZREMRANGEBYLEX)

@@ -1,0 +1,296 @@
+"""Reading streams: XLEN, XRANGE, XREVRANGE and XREAD, and the options that XREAD shares with XREADGROUP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.arguments import integer, timeout_milliseconds
+from broker.commands.stream_arguments import interval_end, interval_start, positive_or_zero, strict_id
+from broker.registry import ACCESS, BLOCKING, FAST, INCOMPLETE, READONLY, RO, command, key, keys_behind
+from broker.values.stream import Stream
+from broker.values.stream_id import MAX_ID, format_id
+from protocol.errors import SYNTAX, CommandError
+from protocol.replies import EMPTY_ARRAY, ZERO, array_header, bulk
+from protocol.replies import integer as integer_reply
+
+if TYPE_CHECKING:
+    from broker.session import Session
+
+_ONLY_GROUPS: Final = b"ERR The %b option is only supported by XREADGROUP. You called XREAD instead."
+MIN_IDLE_NOT_INTEGER: Final = b"ERR min-idle-time is not an integer or out of range"
+MIN_IDLE_NEGATIVE: Final = b"ERR min-idle-time must be a positive integer"
+MAXCOUNT_NOT_POSITIVE: Final = b"ERR MAXCOUNT must be a positive integer"
+MAXSIZE_NOT_POSITIVE: Final = b"ERR MAXSIZE must be a positive integer"
+MAXCOUNT_BELOW_COUNT: Final = b"ERR MAXCOUNT must be greater than or equal to COUNT"
+UNBALANCED: Final = b"ERR Unbalanced 'xread' list of streams: for each stream key an ID, '+', or '$' must be specified."
+UNBALANCED_GROUP: Final = (
+    b"ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified."
+)
+MISSING_GROUP: Final = b"ERR Missing GROUP option for XREADGROUP"
+NEW_WITHOUT_GROUP: Final = (
+    b"ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option."
+)
+
+
+@command("XLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="stream", since="5.0.0",
+         summary="Gives the number of entries in a stream.", complexity="O(1)")  # fmt: skip
+def xlen(session: Session, args: list[bytes]) -> bytes:
+    stream = session.db.read_as(args[1], Stream)
+    return ZERO if stream is None else integer_reply(stream.length)
+
+
+@command("XRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="stream", since="5.0.0",
+         summary="Gives the entries of a stream within a range of IDs.",
+         complexity="O(log S + N) with N entries given of S")  # fmt: skip
+def xrange_(session: Session, args: list[bytes]) -> bytes:
+    start = interval_start(args[2])
+    end = interval_end(args[3])
+    return _range(session, args, start, end, reverse=False)
+
+
+@command("XREVRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="stream", since="5.0.0",
+         summary="Gives the entries of a stream within a range of IDs, last first.",
+         complexity="O(log S + N) with N entries given of S")  # fmt: skip
+def xrevrange(session: Session, args: list[bytes]) -> bytes:
+    start = interval_start(args[3])
+    end = interval_end(args[2])
+    return _range(session, args, start, end, reverse=True)
+
+
+def _range(session: Session, args: list[bytes], start: int, end: int, *, reverse: bool) -> bytes:
+    count = -1
+    i = 4
+    while i < len(args):
+        if args[i].upper() != b"COUNT" or i + 1 == len(args):
+            raise CommandError(SYNTAX)
+        count = positive_or_zero(args[i + 1])
+        i += 2
+    stream = session.db.read_as(args[1], Stream)
+    if stream is None:
+        return EMPTY_ARRAY
+    if count == 0:
+        return session.resp.null_array
+    read = stream.reverse_range if reverse else stream.range
+    found, text = read(start, end, max(count, 0))
+    return array_header(found) + text
+
+
+class ReadOptions:
+    """The arguments of XREAD and XREADGROUP.
+
+    `count`, `maxcount` and `maxsize` are 0 where not given, `block` and `claim` (milliseconds) -1. `keys` and `ids`
+    go together; `streams` is the position of the first key.
+    """
+
+    __slots__ = (
+        "block",
+        "claim",
+        "consumer",
+        "count",
+        "group",
+        "ids",
+        "keys",
+        "maxcount",
+        "maxsize",
+        "noack",
+        "streams",
+    )
+
+    def __init__(self) -> None:
+        self.count = self.maxcount = self.maxsize = 0
+        self.block = self.claim = -1
+        self.group: bytes | None = None
+        self.consumer = b""
+        self.noack = False
+        self.keys: list[bytes] = []
+        self.ids: list[bytes] = []
+        self.streams = 0
+
+    def limit(self, total: int) -> int:
+        """How many entries the next stream may still give after `total` of others; 0 is no limit."""
+        if not self.maxcount:
+            return self.count
+        left = self.maxcount - total
+        return left if not self.count or left < self.count else self.count
+
+
+def read_options(session: Session, args: list[bytes], in_group: bool) -> ReadOptions:
+    """Parse the arguments of XREAD or (`in_group`) XREADGROUP; raises."""
+    options = ReadOptions()
+    i = 1
+    end = len(args)
+    while i < end:
+        word = args[i].upper()
+        more = end - i - 1
+        if word == b"STREAMS" and more:
+            if more & 1:
+                raise CommandError(UNBALANCED_GROUP if in_group else UNBALANCED)
+            options.streams = i + 1
+            middle = i + 1 + more // 2
+            options.keys = args[i + 1 : middle]
+            options.ids = args[middle:]
+            break
+        if word == b"NOACK":
+            if not in_group:
+                raise CommandError(_ONLY_GROUPS % word)
+            options.noack = True
+            i += 1
+            continue
+        if not more:
+            raise CommandError(SYNTAX)
+        if word == b"GROUP" and more >= 2:
+            if not in_group:
+                raise CommandError(_ONLY_GROUPS % word)
+            options.group = args[i + 1]
+            options.consumer = args[i + 2]
+            i += 3
+            continue
+        _take_number(session, options, word, args[i + 1], in_group)
+        i += 2
+    if not options.streams:
+        raise CommandError(SYNTAX)
+    if in_group and options.group is None:
+        raise CommandError(MISSING_GROUP)
+    if options.maxcount and options.count and options.maxcount < options.count:
+        raise CommandError(MAXCOUNT_BELOW_COUNT)
+    return options
+
+
+def _take_number(session: Session, options: ReadOptions, word: bytes, argument: bytes, in_group: bool) -> None:
+    """Parse an option that has a number as its value; raises."""
+    if word == b"COUNT":
+        options.count = positive_or_zero(argument)
+    elif word == b"BLOCK":
+        options.block = timeout_milliseconds(argument, session.broker.clock.now)
+    elif word == b"CLAIM":
+        if not in_group:
+            raise CommandError(_ONLY_GROUPS % word)
+        options.claim = integer(argument, MIN_IDLE_NOT_INTEGER)
+        if options.claim < 0:
+            raise CommandError(MIN_IDLE_NEGATIVE)
+    elif word == b"MAXCOUNT":
+        options.maxcount = integer(argument)
+        if options.maxcount <= 0:
+            raise CommandError(MAXCOUNT_NOT_POSITIVE)
+    elif word == b"MAXSIZE":
+        options.maxsize = integer(argument)
+        if options.maxsize <= 0:
+            raise CommandError(MAXSIZE_NOT_POSITIVE)
+    else:
+        raise CommandError(SYNTAX)
+
+
+class ReadReply:
+    """The reply to XREAD and XREADGROUP while it grows: streams with their entries.
+
+    `total` counts entries; `size` the bytes as Redis counts them against MAXSIZE.
+    """
+
+    __slots__ = ("_flat", "_maxcount", "_maxsize", "_parts", "_served", "_session", "size", "total")
+
+    def __init__(self, session: Session, options: ReadOptions) -> None:
+        self._session = session
+        self._flat = session.resp.version > 2
+        self._maxcount = options.maxcount
+        self._maxsize = options.maxsize
+        self._parts: list[bytes] = []
+        self._served = 0
+        self.total = 0
+        self.size = 0
+
+    def full(self) -> bool:
+        """Whether MAXCOUNT or MAXSIZE forbid a further stream."""
+        return bool(self._maxcount and self.total >= self._maxcount) or self.oversized(0)
+
+    def oversized(self, more: int) -> bool:
+        """Whether MAXSIZE forbids a further entry, `more` having been taken since the last stream ended."""
+        return self._maxsize > 0 and self.total + more > 0 and self.size >= self._maxsize
+
+    def begin(self, name: bytes) -> None:
+        """Start a stream."""
+        head = bulk(name) if self._flat else b"*2\r\n" + bulk(name)
+        self._parts.append(head)
+        self.size += len(head)
+        self._served += 1
+
+    def end(self, count: int, text: bytes) -> None:
+        """Put a stream's entries; their bytes are in `size` already where MAXSIZE is given."""
+        header = array_header(count)
+        self._parts += (header, text)
+        self.size += len(header)
+        self.total += count
+
+    def encoded(self) -> bytes:
+        """The whole reply; b"" where no stream was started."""
+        if not self._served:
+            return b""
+        header = self._session.resp.map_header(self._served) if self._flat else array_header(self._served)
+        return header + b"".join(self._parts)
+
+
+@command("XREAD", arity=-4, flags=BLOCKING | READONLY,
+         keys=(keys_behind(b"STREAMS", RO, ACCESS, INCOMPLETE, limit=2),), group="stream", since="5.0.0",
+         summary="Gives the entries of streams above given IDs, and waits for some where there are none.",
+         complexity="O(log S + N) for each stream, with N entries given of S")  # fmt: skip
+def xread(session: Session, args: list[bytes]) -> bytes:
+    options = read_options(session, args, in_group=False)
+    db = session.db
+    sources: list[tuple[bytes, Stream | None, int]] = []
+    for name, text in zip(options.keys, options.ids, strict=True):
+        stream = db.read_as(name, Stream)
+        sources.append((name, stream, _after(stream, text)))
+    reply = ReadReply(session, options)
+    for name, stream, after in sources:
+        if reply.full():
+            break
+        if stream is None:
+            continue
+        if options.maxsize:
+            _read_bounded(reply, name, stream, after, options.limit(reply.total))
+            continue
+        count, entries = stream.range(after + 1, MAX_ID, options.limit(reply.total))
+        if count:
+            reply.begin(name)
+            reply.end(count, entries)
+    encoded = reply.encoded()
+    if encoded:
+        return encoded
+    nil = session.resp.null_array
+    if options.block < 0:
+        return nil
+    if b"$" in options.ids:
+        # What `$` means is settled when the wait begins.
+        ids = [
+            format_id(source[2]) if text == b"$" else text for source, text in zip(sources, options.ids, strict=True)
+        ]
+        args = args[: -len(ids)] + ids
+    return session.broker.blocking.wait(
+        session, xread, args, keys=options.keys, kind=Stream, timeout_ms=options.block, nil=nil
+    )
+
+
+def _after(stream: Stream | None, text: bytes) -> int:
+    """The ID that XREAD's `text` stands for; entries above it are wanted. Raises."""
+    if text == b"$":
+        return 0 if stream is None else stream.last_id
+    if text == b"+":
+        return 0 if stream is None or not stream.length else stream.top_id() - 1
+    if text == b">":
+        raise CommandError(NEW_WITHOUT_GROUP)
+    return strict_id(text)
+
+
+def _read_bounded(reply: ReadReply, name: bytes, stream: Stream, after: int, limit: int) -> None:
+    """Read one stream entry by entry, as far as MAXSIZE allows."""
+    if not stream.length or stream.top_id() <= after:
+        return
+    reply.begin(name)
+    entries: list[bytes] = []
+    for _, entry in stream.entries(after + 1):
+        if reply.oversized(len(entries)):
+            break
+        entries.append(entry)
+        reply.size += len(entry)
+        if len(entries) == limit:
+            break
+    reply.end(len(entries), b"".join(entries))
