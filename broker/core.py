@@ -35,7 +35,7 @@ class Broker:
     """
 
     def __init__(self, config: Config, log: Log, clock: Clock | None = None) -> None:
-        """A broker with empty databases; raises ValueError for a rename-command of an unknown command."""
+        """A broker with empty databases; raises ValueError for a rename-command that can't be."""
         import broker.commands  # noqa: F401  (declares all commands)
 
         self.config = config
@@ -47,8 +47,7 @@ class Broker:
         self.pubsub = PubSub()
         self.keyspace = Keyspace(self.clock, config.databases, self._notify)
         self.deadlines = Deadlines()
-        renamed = {old.decode(): new.decode() for old, new in config.renamed_commands}
-        self.commands = CommandTable(renamed)
+        self.commands = CommandTable(config.renamed_commands)
         self.blocking = Blocking(self.keyspace, self.deadlines)
         self.dispatcher = Dispatcher(self)
         self.blocking.execute = self.dispatcher.execute_again

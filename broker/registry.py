@@ -393,8 +393,11 @@ class CommandTable:
     lookup of the hot path. `find` is the complete one.
     """
 
-    def __init__(self, renamed: dict[str, str] | None = None) -> None:
-        """`renamed` maps command names to new ones, "" for none (the directive rename-command)."""
+    def __init__(self, renamed: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        """`renamed` are commands and their new names, b"" for none (the directive rename-command).
+
+        Raises ValueError for a command that does not exist and for a name that is taken.
+        """
         self.by_name: dict[bytes, Command] = {}
         self.plain: dict[bytes, Command] = {}
         for declared in DECLARED.values():
@@ -404,15 +407,20 @@ class CommandTable:
             outer, bar, inner = declared.name.partition(b"|")
             if bar:
                 self.by_name[outer].subcommands[inner] = copy.copy(declared)
-        for old, new in (renamed or {}).items():
-            renamed_command = self.by_name.pop(old.lower().encode(), None)
-            if renamed_command is None:
-                raise ValueError(f"no such command: {old}")
-            if new:
-                self.by_name[new.lower().encode()] = renamed_command
+        for old, new in renamed:
+            self._rename(old.lower(), new.lower())
         for name, found in self.by_name.items():
             if not found.subcommands:
                 self.plain[name] = self.plain[name.upper()] = found
+
+    def _rename(self, old: bytes, new: bytes) -> None:
+        found = self.by_name.pop(old, None)
+        if found is None:
+            raise ValueError(f"rename-command: no such command: {old.decode(errors='replace')}")
+        if new in self.by_name:
+            raise ValueError(f"rename-command: the name is taken: {new.decode(errors='replace')}")
+        if new:
+            self.by_name[new] = found
 
     def _add(self, found: Command) -> None:
         found.subcommands = {}

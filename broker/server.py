@@ -144,7 +144,10 @@ async def open_broker(
     for name, value in (directives or {}).items():
         directive = BY_NAME[name]
         config.assign(directive, value.encode().split(b" ") if directive.several else [value.encode()])
-    server = Server(config, log or Log("nothing"), clock, stop)
+    try:
+        server = Server(config, log or Log("nothing"), clock, stop)
+    except ValueError as problem:
+        raise StartError(str(problem)) from None
     try:
         server.listeners.open()
         async with trio.open_nursery() as nursery:

@@ -21,7 +21,8 @@ from protocol.numbers import (
     parse_long_double,
     sum_long_doubles,
 )
-from protocol.replies import INTEGERS, bulk
+from protocol.replies import bulk
+from protocol.replies import integer as integer_reply
 
 if TYPE_CHECKING:
     from broker.session import Session
@@ -80,14 +81,12 @@ def _add(session: Session, name: bytes, increment: int) -> bytes:
         number = old + increment
         if not INTEGER_MIN <= number <= INTEGER_MAX:
             raise CommandError(OVERFLOW)
-    reply = INTEGERS[number] if 0 <= number < 10_000 else b":%d\r\n" % number
-    # The number's text is in the reply already: a slice takes 40 ns, another formatting 110.
     if value is None:
-        db.add(name, reply[1:-2])
+        db.add(name, b"%d" % number)
     else:
-        db.data[name] = reply[1:-2]
+        db.data[name] = b"%d" % number
     db.changed(name, INCRBY)
-    return reply
+    return integer_reply(number)
 
 
 def stored_integer(value: String | None) -> int:

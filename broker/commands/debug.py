@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker.arguments import MAX_INTEGER, integer_between
 from broker.commands.client import wrong_shape
-from broker.keyspace import type_name
+from broker.commands.object import object_encoding
 from broker.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
 from protocol.errors import NO_SUCH_KEY, NOT_POSITIVE, STRING_TOO_LONG, CommandError
 from protocol.numbers import parse_double
@@ -81,9 +81,8 @@ def _object(session: Session, args: list[bytes]) -> bytes:
     value = session.db.get(args[2])
     if value is None:
         raise CommandError(NO_SUCH_KEY)
-    return simple(
-        b"Value at:0x%x refcount:%d type:%b" % (id(value), sys.getrefcount(value) - 1, type_name(value).encode())
-    )
+    encoding = object_encoding(session, [b"OBJECT", b"ENCODING", args[2]]).split(b"\r\n")[1]
+    return simple(b"Value at:0x%x refcount:%d encoding:%b" % (id(value), sys.getrefcount(value) - 1, encoding))
 
 
 def _populate(session: Session, args: list[bytes]) -> bytes:

@@ -33,7 +33,8 @@ def shutdown(session: Session, args: list[bytes]) -> bytes:
         raise CommandError(NEVER_WAITS)
     session.broker.log.notice("SHUTDOWN requested", id=session.id, options=b" ".join(sorted(options)))
     session.broker.request_shutdown()
-    # The client sees its connection close; only a shutdown that fails has a reply.
+    # The client sees its connection close, and nothing it sent behind this is executed.
+    session.close()
     return NO_REPLY
 
 

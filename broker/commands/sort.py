@@ -144,8 +144,8 @@ def _store_positions(args: list[bytes]) -> list[int]:
     return [1, *store]
 
 
-@command("SORT", arity=-2, flags=WRITE | DENYOOM, keys=(key(RO, ACCESS), _PATTERN_KEYS, _STORE_KEY), find_keys=_store_positions,
-         group="generic", since="1.0.0", categories=_CATEGORIES, complexity=_COMPLEXITY,
+@command("SORT", arity=-2, flags=WRITE | DENYOOM, keys=(key(RO, ACCESS), _PATTERN_KEYS, _STORE_KEY),
+         find_keys=_store_positions, group="generic", since="1.0.0", categories=_CATEGORIES, complexity=_COMPLEXITY,
          summary="Gives or stores the elements of a list, set or sorted set in order.")  # fmt: skip
 def sort(session: Session, args: list[bytes]) -> bytes:
     request = Request(args, may_store=True)

@@ -22,7 +22,7 @@ from broker.registry import (
 from broker.values.sorted_set import Entry, SortedSet
 from protocol.errors import MIN_MAX_NOT_FLOAT, SYNTAX, CommandError
 from protocol.numbers import INFINITY, parse_double
-from protocol.replies import EMPTY_ARRAY, ZERO, integer
+from protocol.replies import EMPTY_ARRAY, ZERO, bulks, integer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,10 @@ BY_RANK: Final = b"BYRANK"
 BY_SCORE: Final = b"BYSCORE"
 BY_LEX: Final = b"BYLEX"
 
+# By far the most frequent bounds: 40 ns where parse_double takes 100 to 300.
+_COMMON_BOUNDS: Final = {b"-inf": -INFINITY, b"+inf": INFINITY, b"inf": INFINITY} | {
+    b"%d" % n: float(n) for n in range(1024)
+}
 _DECIMAL: Final = b"0123456789.+-eE"
 _C_SPACE: Final = b" \t\n\v\f\r"
 
@@ -53,6 +57,9 @@ def _bound(text: bytes) -> float:
     """A bound of scores. Redis reads it with bare strtod, which takes more than a score may be: leading white
     space, an empty text (0), numbers out of range (infinity, 0), and whatever follows a NUL.
     """
+    common = _COMMON_BOUNDS.get(text)
+    if common is not None:
+        return common
     text = text.split(b"\0", 1)[0]
     if not text:
         return 0.0
@@ -184,6 +191,10 @@ def _reply(session: "Session", wanted: _Range) -> bytes:
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          )  # fmt: skip
 def zrange(session: "Session", args: list[bytes]) -> bytes:
+    if len(args) == 4:
+        find = _rank_finder(args[2], args[3])
+        value = session.db.read_as(args[1], SortedSet)
+        return EMPTY_ARRAY if value is None else bulks([member for _, member in value.span(*find(value))])
     return _reply(session, _Range(args, 1, None, None, False))
 
 
