@@ -4,18 +4,18 @@ A blocking command that finds nothing registers a `Wait` and returns no reply. W
 command function is simply executed again, in the tick of that change, and either answers (the wait is over) or
 registers again (the client keeps its place). So a command's waiting form can't drift from its plain form.
 
-Served first come first served for each key. A client that has hung up is not served, so that nothing is popped
-for nobody. Inside transactions and scripts nothing waits: the command answers as if it had timed out.
+Served first come first served for each key. Clients that have hung up are closed before any request of a tick is
+executed (see broker.tick), so that nothing is popped for nobody. Inside transactions and scripts nothing waits: the command answers as if it had timed out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from broker.deadlines import Deadlines, Timer
 from broker.keyspace import Database, Keyspace
+from broker.session import CLOSING
 from protocol.errors import UNBLOCKED
 from protocol.replies import NO_REPLY, error
 
@@ -127,22 +127,29 @@ class Blocking:
 
     def _serve_key(self, database: Database, key: bytes) -> None:
         waiters = database.waiters.get(key)
-        if not waiters:
-            return
-        for session in _in_order(waiters):
+        # The first in line takes what there is: all that a hand-off needs.
+        while waiters:
+            session = next(iter(waiters))
+            wait = session.waiting
+            if wait is None or database.get(key).__class__ is not wait.kind:
+                break
+            self._try(session, wait)
+            if session in waiters:
+                break
+        if waiters and (self._waiting_for_any_change or database.get(key) is not None):
+            self._serve_all(database, key, waiters)
+
+    def _serve_all(self, database: Database, key: bytes, waiters: dict[Session, None]) -> None:
+        """Offer the key to everyone who waits for it: some stay, because it is not what they wait for."""
+        for session in list(waiters):
             wait = session.waiting
             if wait is None or session not in waiters:
                 continue
-            if wait.kind is not None:
-                value = database.get(key)
-                if value is None and not self._waiting_for_any_change:
-                    return
-                if value.__class__ is not wait.kind:
-                    continue
-            self._try(session, wait)
+            if wait.kind is None or database.get(key).__class__ is wait.kind:
+                self._try(session, wait)
 
     def _try(self, session: Session, wait: Wait) -> None:
-        if session.waiting is not wait or session.hung_up():
+        if session.waiting is not wait or session.gate & CLOSING:
             return
         reply = self.execute(session, wait.handler, wait.args)
         if reply:
@@ -185,13 +192,3 @@ class Blocking:
         """Every key that someone waits for in `database` may have changed (FLUSHDB, SWAPDB)."""
         for key in database.waiters:
             self._keyspace.ready[(database, key)] = None
-
-
-def _in_order(waiters: dict[Session, None]) -> Iterator[Session]:
-    """All waiters, in order; safe against changes meanwhile, without copying thousands to serve the first."""
-    first = list(islice(waiters, 8))
-    yield from first
-    tried = set(first)
-    for session in list(waiters):
-        if session not in tried:
-            yield session

@@ -39,7 +39,6 @@ def client_line(session: Session, running: bytes | None = None) -> bytes:
     now = broker.clock.now
     buffered, room, waiting, unsent = transport.sizes()
     queued = session.queued
-    multi_size = sum(len(argument) for _, args in queued or () for argument in args)
     if running is None:
         running = session.last_command.name if session.last_command is not None else b"NULL"
         idle = (now - session.last_active) // 1000
@@ -63,7 +62,7 @@ def client_line(session: Session, running: bytes | None = None) -> bytes:
         (b"qbuf", buffered),
         (b"qbuf-free", room),
         (b"argv-mem", waiting),
-        (b"multi-mem", multi_size),
+        (b"multi-mem", session.queued_size),
         (b"rbs", 0),
         (b"rbp", 0),
         (b"obl", 0),
@@ -71,7 +70,7 @@ def client_line(session: Session, running: bytes | None = None) -> bytes:
         (b"omem", unsent),
         (b"omem-shared", 0),
         (b"omem-unshared", unsent),
-        (b"tot-mem", buffered + room + waiting + multi_size + unsent),
+        (b"tot-mem", buffered + room + waiting + session.queued_size + unsent),
         (b"events", b"rw" if unsent else b"r"),
         (b"cmd", running),
         (b"user", session.user),
@@ -80,6 +79,9 @@ def client_line(session: Session, running: bytes | None = None) -> bytes:
         (b"lib-name", session.lib_name),
         (b"lib-ver", session.lib_ver),
         (b"io-thread", 0),
+        (b"tot-net-in", session.bytes_in),
+        (b"tot-net-out", session.bytes_out),
+        (b"tot-cmds", session.commands),
     )
     return b" ".join(name + b"=" + (b"%d" % value if isinstance(value, int) else value) for name, value in fields)
 

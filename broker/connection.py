@@ -69,14 +69,6 @@ class Connection:
         if not parser.authenticated:
             self.query_limit = min(self.query_limit, limits.QUERY_BUFFER_UNAUTHENTICATED)
 
-    def hung_up(self) -> bool:
-        try:
-            return not self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-
     def peer(self) -> bytes:
         return self.peer_name
 
@@ -203,9 +195,6 @@ class _Gone:
     """The transport of a session whose connection has ended."""
 
     backlog = ()
-
-    def hung_up(self) -> bool:
-        return True
 
     def peer(self) -> bytes:
         return b""

@@ -159,6 +159,8 @@ def _stats(broker: Broker) -> Fields:
     yield "tracking_total_items", 0
     yield "tracking_total_prefixes", 0
     yield "total_error_replies", sum(stats.errors.values())
+    yield "total_reads_processed", stats.reads
+    yield "total_writes_processed", stats.writes
     yield "client_query_buffer_limit_disconnections", stats.query_limit_closes
     yield "client_output_buffer_limit_disconnections", stats.output_limit_closes
 

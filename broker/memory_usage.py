@@ -19,8 +19,12 @@ _COLLECTIONS: Final = (list, tuple, set, frozenset, deque)
 
 
 def size_of(value: Any, samples: int) -> int:
-    """Bytes that the value and what it refers to take; `samples` elements of each collection are looked at."""
-    return _size(value, samples, DEPTH_MAX)
+    """Bytes that the value and what it refers to take; `samples` elements of each collection are looked at.
+
+    A value that keeps count of its own memory (a stream) is asked.
+    """
+    memory = getattr(value, "memory", None)
+    return int(memory()) if callable(memory) else _size(value, samples, DEPTH_MAX)
 
 
 def _size(value: Any, samples: int, depth: int) -> int:

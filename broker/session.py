@@ -38,9 +38,6 @@ STOPPED: Final = BLOCKED | POSTPONED | CLOSING
 class Transport(Protocol):
     """What a session may ask of the connection under it."""
 
-    def hung_up(self) -> bool:
-        """Whether the peer is known to have closed, without waiting."""
-
     def peer(self) -> bytes:
         """The peer's address as CLIENT LIST prints it."""
 
@@ -136,10 +133,6 @@ class Session:
         """The client waits no longer."""
         self.waiting = None
         self.gate &= ~BLOCKED
-
-    def hung_up(self) -> bool:
-        """Whether the client is known to be gone."""
-        return bool(self.gate & CLOSING) or self.transport.hung_up()
 
     def subscriptions(self) -> int:
         """The number of channels and patterns subscribed to, without shard channels."""

@@ -135,6 +135,8 @@ class Tick:
     def _serve(self, events: list[tuple[int, int]]) -> None:
         connections = self._connections
         read = self._read
+        if self._broker.blocking.sessions:
+            self._close_hung_up(events)
         for fd, mask in events:
             connection = connections.get(fd)
             try:
@@ -150,6 +152,14 @@ class Tick:
                 # Whatever goes wrong with one client, the others are served on.
                 self._broker.log.failure("serving a client failed unexpectedly", defect)
                 if connection is not None:
+                    self.close(connection)
+
+    def _close_hung_up(self, events: list[tuple[int, int]]) -> None:
+        """Close waiting clients that have gone, before a request of this tick could serve them."""
+        for fd, mask in events:
+            if mask & GONE:
+                connection = self._connections.get(fd)
+                if connection is not None and connection.session.waiting is not None:
                     self.close(connection)
 
     def _serve_other(self, connection: Connection, mask: int) -> None:

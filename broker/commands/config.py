@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from broker.config import rewrite
 from broker.help import declare_help
 from broker.registry import ADMIN, LOADING, NOSCRIPT, STALE, command, container
-from broker.stats import Stats
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import OK
 
@@ -69,9 +68,7 @@ def config_rewrite(session: Session, args: list[bytes]) -> bytes:
          summary="Sets the counters that INFO shows back to 0.", complexity="O(1)", tips=_ALL_NODES)  # fmt: skip
 def config_resetstat(session: Session, args: list[bytes]) -> bytes:
     broker = session.broker
-    fresh = Stats()
-    for name in Stats.__slots__:
-        setattr(broker.stats, name, getattr(fresh, name))
+    broker.stats.reset()
     keyspace = broker.keyspace
     keyspace.hits = keyspace.misses = keyspace.expired = 0
     for each in broker.commands:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from broker import dataset_digest
 from broker.arguments import MAX_INTEGER, integer_between
 from broker.commands.client import wrong_shape
 from broker.commands.object import object_encoding
@@ -82,7 +83,7 @@ def _object(session: Session, args: list[bytes]) -> bytes:
     if value is None:
         raise CommandError(NO_SUCH_KEY)
     encoding = object_encoding(session, [b"OBJECT", b"ENCODING", args[2]]).split(b"\r\n")[1]
-    return simple(b"Value at:0x%x refcount:%d encoding:%b" % (id(value), sys.getrefcount(value) - 1, encoding))
+    return simple(b"Value at:0x%x refcount:1 encoding:%b" % (id(value), encoding))
 
 
 def _populate(session: Session, args: list[bytes]) -> bytes:
@@ -99,6 +100,14 @@ def _populate(session: Session, args: list[bytes]) -> bytes:
             database.add(name, value[:size].ljust(size, b"\0") if size else value)
             database.touch(name)
     return OK
+
+
+def _digest(session: Session, args: list[bytes]) -> bytes:
+    return simple(dataset_digest.of_databases(session.broker.keyspace.databases).hex().encode())
+
+
+def _digest_value(session: Session, args: list[bytes]) -> bytes:
+    return array([simple(dataset_digest.of_key(session.db, key).hex().encode()) for key in args[2:]])
 
 
 def _protocol(session: Session, args: list[bytes]) -> bytes:
@@ -143,6 +152,10 @@ Handler = Callable[["Session", list[bytes]], bytes]
 
 # Name -> the numbers of arguments it takes, what it does, how it is written, what it is for.
 _SUBCOMMANDS: Final[dict[bytes, tuple[range, Handler, bytes, bytes]]] = {
+    b"DIGEST": (range(2, 3), _digest, b"DIGEST", b"Gives a signature of all data."),
+    b"DIGEST-VALUE": (
+        range(2, sys.maxsize), _digest_value, b"DIGEST-VALUE <key> [<key> ...]", b"Gives signatures of values.",
+    ),
     b"ERROR": (range(3, 4), _error, b"ERROR <string>", b"Answers an error with this text."),
     b"LOG": (range(3, 4), _log, b"LOG <message>", b"Writes a line to the log."),
     b"OBJECT": (range(3, 4), _object, b"OBJECT <key>", b"Tells about the object at a key."),

@@ -37,7 +37,7 @@ from protocol.errors import (
 )
 from protocol.long_doubles import format_long_double, parse_long_double, sum_long_doubles
 from protocol.numbers import parse_integer
-from protocol.replies import EMPTY_ARRAY, OK, ONE, ZERO, array, array_header, bulk, bulks, integer
+from protocol.replies import EMPTY_ARRAY, OK, ONE, ZERO, array, array_header, bulk, bulk_run, bulks, integer
 
 if TYPE_CHECKING:
     from broker.session import Session
@@ -80,7 +80,7 @@ def _set_pairs(session: "Session", args: list[bytes]) -> int:
         value.update(zip(args[2::2], args[3::2], strict=True))
     if value.deadlines:
         for field in args[2::2]:
-            value.deadlines.pop(field, None)
+            value.persist(field)
     session.db.changed(args[1], HSET, (n - 2) // 2)
     return len(value) - before
 
@@ -138,7 +138,7 @@ def hmget(session: "Session", args: list[bytes]) -> bytes:
          tips=("nondeterministic_output_order",))  # fmt: skip
 def hgetall(session: "Session", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Hash) or _NO_FIELDS
-    return session.resp.map_header(len(value)) + b"".join(map(bulk, chain.from_iterable(value.items())))
+    return session.resp.map_header(len(value)) + bulk_run(chain.from_iterable(value.items()))
 
 
 @command("HKEYS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from broker.arguments import integer_between, timeout_seconds
 from broker.blocking import FOREVER
-from broker.commands.lists import LPOPPED, RPOPPED, delete_if_empty, pop_elements
+from broker.commands.lists import LPOPPED, RPOPPED, pop_elements
+from broker.events import DEL
 from broker.registry import ACCESS, BLOCKING, DELETE, RW, WRITE, command, counted_keys, keys
 from broker.values.list import List
-from protocol.errors import SYNTAX, CommandError
+from protocol.errors import SYNTAX, WRONG_TYPE, CommandError
 from protocol.numbers import INTEGER_MAX
 from protocol.replies import array_header, bulk, bulks
 
@@ -63,9 +64,11 @@ def _pop_or_wait(session: Session, args: list[bytes], left: bool) -> bytes:
     db = session.db
     names = args[1:-1]
     for name in names:
-        value = db.get_as(name, List)
+        value = db.get(name)
         if value is None:
             continue
+        if value.__class__ is not List:
+            raise CommandError(WRONG_TYPE)
         if left:
             element = value.popleft()
             db.changed(name, LPOPPED)
@@ -74,7 +77,9 @@ def _pop_or_wait(session: Session, args: list[bytes], left: bool) -> bytes:
             element = value.pop()
             db.changed(name, RPOPPED)
             db.keyspace.propagation.instead([b"RPOP", name])
-        delete_if_empty(db, name, value)
+        if not value:
+            db.delete(name)
+            db.notify(DEL, name)
         return _PAIR + bulk(name) + bulk(element)
     return session.broker.blocking.wait(
         session, blpop if left else brpop, args, keys=names, kind=List, timeout_ms=timeout_ms,

@@ -20,7 +20,7 @@ from broker.registry import (
 )  # fmt: skip
 from broker.values.set import Set
 from protocol.errors import SYNTAX, CommandError
-from protocol.replies import ZERO, bulk, integer
+from protocol.replies import ZERO, bulk_run, integer
 
 if TYPE_CHECKING:
     from broker.session import Session
@@ -80,7 +80,7 @@ def _difference(sources: Sources) -> dict[bytes, None]:
 
 
 def _set_reply(session: "Session", members: Sequence[bytes] | dict[bytes, None]) -> bytes:
-    return session.resp.set_header(len(members)) + b"".join(map(bulk, members))
+    return session.resp.set_header(len(members)) + bulk_run(members)
 
 
 def _store(session: "Session", target: bytes, members: Sequence[bytes] | dict[bytes, None], event: Event) -> bytes:

@@ -22,7 +22,7 @@ from broker.scanning import EMPTY_SCAN, scan_cursor, scan_elements, scan_options
 from broker.values import positions
 from broker.values.set import Set
 from protocol.errors import NOT_POSITIVE, OUT_OF_RANGE, SYNTAX, WRONG_TYPE, CommandError
-from protocol.replies import EMPTY_ARRAY, ONE, ZERO, array_header, bulk, bulks, integer
+from protocol.replies import EMPTY_ARRAY, ONE, ZERO, array_header, bulk, bulk_run, bulks, integer
 
 if TYPE_CHECKING:
     from broker.session import Session
@@ -94,7 +94,7 @@ def srem(session: "Session", args: list[bytes]) -> bytes:
          tips=("nondeterministic_output_order",))  # fmt: skip
 def smembers(session: "Session", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Set) or _NO_MEMBERS
-    return session.resp.set_header(len(value)) + b"".join(map(bulk, value))
+    return session.resp.set_header(len(value)) + bulk_run(value)
 
 
 @command("SISMEMBER", arity=3, flags=READONLY | FAST, keys=(key(RO),), group="set", since="1.0.0",
@@ -159,7 +159,7 @@ def _pop_several(session: "Session", args: list[bytes]) -> bytes:
         db.changed(name, SPOP, len(members))
         for start in range(0, len(members), _SREM_BATCH):
             propagation.instead([b"SREM", name, *members[start : start + _SREM_BATCH]])
-    return session.resp.set_header(len(members)) + b"".join(map(bulk, members))
+    return session.resp.set_header(len(members)) + bulk_run(members)
 
 
 @command("SRANDMEMBER", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="set", since="1.0.0",

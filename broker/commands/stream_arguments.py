@@ -130,27 +130,27 @@ class Trimming:
             return i + 1
         return i
 
-    def check(self, session: Session, required: bool) -> None:
+    def check(self, required: bool) -> None:
         """Check the options against each other once all are taken; `required`: there must be a strategy. Raises."""
         given = self.by_length >= 0 or self.by_id >= 0
         if self.limit and not given:
             raise CommandError(LIMIT_WITHOUT_STRATEGY)
         if required and not given:
             raise CommandError(NO_STRATEGY)
-        if self.limit_given:
-            if not self.approximate:
-                raise CommandError(LIMIT_WITHOUT_TILDE)
-        elif self.approximate:
-            limit = _NODES_A_TRIM * session.broker.config.stream_node_max_entries
-            self.limit = min(limit, _HIGHEST_LIMIT) if limit > 0 else _DEFAULT_LIMIT
+        if self.limit_given and not self.approximate:
+            raise CommandError(LIMIT_WITHOUT_TILDE)
 
     def apply(self, stream: Stream) -> int:
         """Trim; returns the number of entries removed."""
         policy = POLICIES[self.policy] if self.policy else References.KEEP
+        limit = self.limit
+        if self.approximate and not self.limit_given:
+            limit = _NODES_A_TRIM * stream.limits.stream_node_max_entries
+            limit = min(limit, _HIGHEST_LIMIT) if limit > 0 else _DEFAULT_LIMIT
         if self.by_id >= 0:
-            return trim_by_id(stream, self.by_id, self.approximate, self.limit, policy)
+            return trim_by_id(stream, self.by_id, self.approximate, limit, policy)
         if self.by_length >= 0:
-            return trim_by_length(stream, self.by_length, self.approximate, self.limit, policy)
+            return trim_by_length(stream, self.by_length, self.approximate, limit, policy)
         return 0
 
     def effect(self, key: bytes, stream: Stream) -> list[bytes]:

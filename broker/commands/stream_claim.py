@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker.arguments import MAX_INTEGER, integer, integer_between
 from broker.commands.stream_arguments import consumer_of, interval_start, no_key_or_group, shown, strict_id
-from broker.commands.stream_consume import claim_effect
+from broker.commands.stream_consume import claim_effect, creation_effect
 from broker.registry import DELETE, FAST, RW, UPDATE, WRITE, command, key
 from broker.values.stream import Stream
 from broker.values.stream_group import MAX_COUNT, Consumer, Group
@@ -146,7 +146,7 @@ def _propagate(
     if not keyspace.dirty:
         return
     if not known:
-        effects.insert(0, [b"XGROUP", b"CREATECONSUMER", name, group.name, consumer.name])
+        effects.insert(0, creation_effect(name, group, consumer))
     keyspace.propagation.instead(*effects)
 
 

@@ -79,7 +79,7 @@ class ReadOptions:
     """The arguments of XREAD and XREADGROUP.
 
     `count`, `maxcount` and `maxsize` are 0 where not given, `block` and `claim` (milliseconds) -1. `keys` and `ids`
-    go together; `streams` is the position of the first key.
+    go together.
     """
 
     __slots__ = (
@@ -93,7 +93,6 @@ class ReadOptions:
         "maxcount",
         "maxsize",
         "noack",
-        "streams",
     )
 
     def __init__(self) -> None:
@@ -104,7 +103,10 @@ class ReadOptions:
         self.noack = False
         self.keys: list[bytes] = []
         self.ids: list[bytes] = []
-        self.streams = 0
+
+    def plain(self) -> bool:
+        """Whether this is the usual read: one stream, and nothing that makes entries count or change."""
+        return len(self.keys) == 1 and not self.maxsize and self.claim < 0
 
     def limit(self, total: int) -> int:
         """How many entries the next stream may still give after `total` of others; 0 is no limit."""
@@ -114,40 +116,47 @@ class ReadOptions:
         return left if not self.count or left < self.count else self.count
 
 
+_COUNT, _BLOCK, _STREAMS, _GROUP, _NOACK, _CLAIM, _MAXCOUNT, _MAXSIZE = range(1, 9)
+
+_WORDS: Final = {
+    b"COUNT": _COUNT, b"BLOCK": _BLOCK, b"STREAMS": _STREAMS, b"GROUP": _GROUP, b"NOACK": _NOACK, b"CLAIM": _CLAIM,
+    b"MAXCOUNT": _MAXCOUNT, b"MAXSIZE": _MAXSIZE,
+}  # fmt: skip
+_ONLY_IN_GROUPS: Final = (_GROUP, _NOACK, _CLAIM)
+
+
 def read_options(session: Session, args: list[bytes], in_group: bool) -> ReadOptions:
     """Parse the arguments of XREAD or (`in_group`) XREADGROUP; raises."""
     options = ReadOptions()
+    words = _WORDS
     i = 1
     end = len(args)
     while i < end:
-        word = args[i].upper()
+        # Most clients write options in capitals.
+        word = words.get(args[i]) or words.get(args[i].upper(), 0)
         more = end - i - 1
-        if word == b"STREAMS" and more:
+        if (not more and word != _NOACK) or not word or (word == _GROUP and more < 2):
+            raise CommandError(SYNTAX)
+        if word == _STREAMS:
             if more & 1:
                 raise CommandError(UNBALANCED_GROUP if in_group else UNBALANCED)
-            options.streams = i + 1
             middle = i + 1 + more // 2
             options.keys = args[i + 1 : middle]
             options.ids = args[middle:]
             break
-        if word == b"NOACK":
-            if not in_group:
-                raise CommandError(_ONLY_GROUPS % word)
-            options.noack = True
-            i += 1
-            continue
-        if not more:
-            raise CommandError(SYNTAX)
-        if word == b"GROUP" and more >= 2:
-            if not in_group:
-                raise CommandError(_ONLY_GROUPS % word)
+        if not in_group and word in _ONLY_IN_GROUPS:
+            raise CommandError(_ONLY_GROUPS % args[i].upper())
+        if word == _GROUP:
             options.group = args[i + 1]
             options.consumer = args[i + 2]
             i += 3
-            continue
-        _take_number(session, options, word, args[i + 1], in_group)
-        i += 2
-    if not options.streams:
+        elif word == _NOACK:
+            options.noack = True
+            i += 1
+        else:
+            _take_number(session, options, word, args[i + 1])
+            i += 2
+    if not options.keys:
         raise CommandError(SYNTAX)
     if in_group and options.group is None:
         raise CommandError(MISSING_GROUP)
@@ -156,28 +165,30 @@ def read_options(session: Session, args: list[bytes], in_group: bool) -> ReadOpt
     return options
 
 
-def _take_number(session: Session, options: ReadOptions, word: bytes, argument: bytes, in_group: bool) -> None:
+def _take_number(session: Session, options: ReadOptions, word: int, argument: bytes) -> None:
     """Parse an option that has a number as its value; raises."""
-    if word == b"COUNT":
+    if word == _COUNT:
         options.count = positive_or_zero(argument)
-    elif word == b"BLOCK":
+    elif word == _BLOCK:
         options.block = timeout_milliseconds(argument, session.broker.clock.now)
-    elif word == b"CLAIM":
-        if not in_group:
-            raise CommandError(_ONLY_GROUPS % word)
+    elif word == _CLAIM:
         options.claim = integer(argument, MIN_IDLE_NOT_INTEGER)
         if options.claim < 0:
             raise CommandError(MIN_IDLE_NEGATIVE)
-    elif word == b"MAXCOUNT":
+    elif word == _MAXCOUNT:
         options.maxcount = integer(argument)
         if options.maxcount <= 0:
             raise CommandError(MAXCOUNT_NOT_POSITIVE)
-    elif word == b"MAXSIZE":
+    else:
         options.maxsize = integer(argument)
         if options.maxsize <= 0:
             raise CommandError(MAXSIZE_NOT_POSITIVE)
-    else:
-        raise CommandError(SYNTAX)
+
+
+def one_stream(session: Session, name: bytes, count: int, entries: bytes) -> bytes:
+    """The reply of a read that found entries in one stream."""
+    head = b"%1\r\n" if session.resp.version > 2 else b"*1\r\n*2\r\n"
+    return head + bulk(name) + array_header(count) + entries
 
 
 class ReadReply:
@@ -249,6 +260,8 @@ def xread(session: Session, args: list[bytes]) -> bytes:
             _read_bounded(reply, name, stream, after, options.limit(reply.total))
             continue
         count, entries = stream.range(after + 1, MAX_ID, options.limit(reply.total))
+        if count and options.plain():
+            return one_stream(session, name, count, entries)
         if count:
             reply.begin(name)
             reply.end(count, entries)

@@ -25,8 +25,8 @@ from broker.registry import (
 )
 from broker.string_conditions import CONDITIONS, condition_met
 from broker.string_values import read_string
-from protocol.errors import SYNTAX, WRONG_TYPE, CommandError
-from protocol.replies import OK, ONE, ZERO, bulk
+from protocol.errors import SYNTAX, CommandError
+from protocol.replies import BULK_HEADERS, CRLF, OK, ONE, ZERO, bulk
 
 if TYPE_CHECKING:
     from broker.session import Session
@@ -41,13 +41,15 @@ _GETEX_OPTIONS: Final = Options(DEADLINE + "|PERSIST")
 @command("GET", arity=2, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="string", since="1.0.0",
          summary="Gives the value of a string.", complexity="O(1)")  # fmt: skip
 def get(session: Session, args: list[bytes]) -> bytes:
-    value = session.db.read(args[1])
-    if value is None:
-        return session.resp.null
-    kind = value.__class__
-    if kind is bytes or kind is bytearray:
-        return bulk(value)
-    raise CommandError(WRONG_TYPE)
+    db = session.db
+    value = db.get(args[1])
+    if value.__class__ is bytes:
+        # The work of Database.read and of bulk() without calling them: 50 of 480 ns.
+        db.keyspace.hits += 1
+        n = len(value)
+        return (BULK_HEADERS[n] if n < 1024 else b"$%d\r\n" % n) + value + CRLF
+    value = read_string(db, args[1])
+    return session.resp.null if value is None else bulk(value)
 
 
 @command("SET", arity=-3, flags=WRITE | DENYOOM, keys=(key(RW, ACCESS, UPDATE, VARIABLE_FLAGS),), group="string",

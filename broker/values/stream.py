@@ -15,7 +15,7 @@ from typing import Protocol
 
 from protocol.replies import BULK_HEADERS, CRLF
 
-from .listpack_size import EMPTY_LISTPACK, element_size, integer_size, wrapped_integer_size
+from .listpack_size import EMPTY_LISTPACK, element_size, integer_size, values_size, wrapped_integer_size
 from .stream_entry import encode_entry
 from .stream_group import Group
 from .stream_id import MAX_ID, MAX_PART
@@ -154,7 +154,7 @@ class Stream:
             entry, raw = encode_entry(id_bulk, fields)
             if node is None or raw >= node.space or not node.room:
                 node = self._start_node(id, names, raw)
-            size = sum(map(element_size, fields[1::2]))
+            size = values_size(fields)
             if node.names == names:
                 size += integer_size(len(names) + 3) - 2
             else:
@@ -225,9 +225,34 @@ class Stream:
             if stop > begin:
                 yield node, begin, stop
 
+    def _run(self, after: int, count: int) -> tuple[StreamNode, int, int] | None:
+        """The first `count` (0: all) entries above `after` where one node has them, as it mostly does; else None.
+
+        Half the cost of `_spans`.
+        """
+        node = self._tail
+        if node is None:
+            return None
+        if after >= node.first:
+            begin, stop = node.upper(after), len(node.keys)
+        else:
+            index, begin = self._seek(after)
+            node = self._nodes[index]
+            stop = len(node.keys)
+            if not 0 < count <= stop - begin:
+                return None
+        if count and stop - begin > count:
+            stop = begin + count
+        return (node, begin, stop) if stop > begin else None
+
     def range(self, start: int, end: int, count: int = 0) -> tuple[int, bytes]:
         """The entries from `start` to `end`, at most `count` (0: all): how many, and their encodings
         joined."""
+        if end >= self.last_id:
+            run = self._run(start - 1, count)
+            if run is not None:
+                node, begin, stop = run
+                return stop - begin, node.text(begin, stop)
         found = 0
         parts = []
         for node, begin, stop in self._spans(start, end):
@@ -267,13 +292,12 @@ class Stream:
 
     def read_after(self, after: int, count: int = 0) -> tuple[list[int], bytes]:
         """The entries above ID `after`, at most `count` (0: all): their IDs, and their encodings joined."""
-        node = self._tail
-        if node is not None and after >= node.first:
-            # A reader that keeps up: half the cost of the general way.
-            begin, stop = node.upper(after), len(node.keys)
-            if count and stop - begin > count:
-                stop = begin + count
-            return (node.ids(begin, stop), node.text(begin, stop)) if stop > begin else ([], b"")
+        if after >= self.last_id:
+            return [], b""
+        run = self._run(after, count)
+        if run is not None:
+            node, begin, stop = run
+            return node.ids(begin, stop), node.text(begin, stop)
         ids: list[int] = []
         parts = []
         for node, begin, stop in self._spans(after + 1, MAX_ID):
@@ -452,18 +476,17 @@ class Stream:
     def advance(self, group: Group, ids: list[int]) -> None:
         """Move a group past `ids`, ascending entries of the stream above its `last_id`, and count them as
         read."""
-        known = group.entries_read
-        if known != UNKNOWN and group.last_id >= self.first_id and not self.has_tombstones_from(group.last_id):
-            group.entries_read = known + len(ids)
+        known, last = group.entries_read, group.last_id
+        if known != UNKNOWN and last >= self.first_id and not (self.max_deleted_id and last <= self.max_deleted_id):
+            known += len(ids)
         else:
-            last = group.last_id
             for id in ids:
                 if known != UNKNOWN and last >= self.first_id and not self.has_tombstones_from(last):
                     known += 1
                 elif self.entries_added:
                     known = self.logical_position(id)
                 last = id
-            group.entries_read = known
+        group.entries_read = known
         group.last_id = ids[-1]
 
     def is_referenced(self, id: int) -> bool:

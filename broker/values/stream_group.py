@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 
-from .stream_pending import PendingIndex
+from .stream_pending import SLACK, PendingIndex
 
 MAX_COUNT = (1 << 63) - 1
 """A delivery counter stays here once it got here (XNACK FATAL puts it here)."""
@@ -122,7 +122,7 @@ class Group:
                 pel[id] = delivery
                 index.add(id)
             consumer.pending += count
-        if index.is_untidy(len(pel)):
+        if index.size > SLACK and index.is_untidy(len(pel)):
             index.tidy(pel.__contains__)
         self._index_consumer(consumer, ids)
         if self._by_time is not None:
@@ -137,7 +137,7 @@ class Group:
         else:
             for id in ids:
                 index.add(id)
-        if index.is_untidy(consumer.pending):
+        if index.size > SLACK and index.is_untidy(consumer.pending):
             index.tidy(self._is_pending_at(consumer))
 
     def _is_pending_at(self, consumer: Consumer) -> Callable[[int], bool]:

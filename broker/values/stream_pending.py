@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 
 _CHUNK = 512
 _MANY_STALE = 32
-_SLACK = 1024
+SLACK = 1024
+"""An index no longer than this is never untidy."""
 
 
 class PendingIndex:
@@ -63,7 +64,7 @@ class PendingIndex:
 
     def is_untidy(self, live: int) -> bool:
         """Whether IDs that are not pending outnumber the `live` ones by far."""
-        return self.size > 2 * live + _SLACK
+        return self.size > 2 * live + SLACK
 
     def tidy(self, is_pending: Callable[[int], bool]) -> None:
         """Clear away IDs that are not pending."""

@@ -27,6 +27,14 @@ def trim_by_length(
     references: References = References.KEEP,
 ) -> int:
     """Remove the first entries until `length` are left; the number removed. `limit` 0 is none."""
+    excess = stream.length - length
+    if excess <= 0:
+        return 0
+    if approximate and references is References.KEEP:
+        # The usual end of XADD MAXLEN ~: the first node is still needed.
+        node = stream.node_at(0)
+        if node is not None and excess < len(node):
+            return 0
     return _trim(stream, length, None, approximate, limit, references)
 
 

@@ -104,7 +104,5 @@ def test_called_as_redis_server(server: FakeServer, monkeypatch: pytest.MonkeyPa
 
 
 def test_as_a_module() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "broker", "--version"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", "broker", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("trimaran ")

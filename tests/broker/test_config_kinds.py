@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from broker.config.directives import BY_NAME, TABLE
+from broker.config.directives import BY_NAME
 from broker.config.kinds import INT64_MAX, UINT64_MAX, loose_integer, memory_size, memory_text, strict_integer
-from broker.config.syntaxes import BufferLimit, SavePoint
 
 
 def parse(name: str, *words: bytes) -> Any:
@@ -183,27 +182,3 @@ def test_a_long_list_of_choices_is_cut_as_redis_cuts_it() -> None:
 )
 def test_texts(name: str, words: list[bytes], text: bytes) -> None:
     assert shown(name, *words) == text
-
-
-def test_a_buffer_limit_of_one_class_leaves_the_others() -> None:
-    limits = parse("client-output-buffer-limit", b"slave", b"1mb", b"1k", b"5")
-    assert limits.replica == BufferLimit(1024**2, 1000, 5)
-    assert limits.pubsub == BufferLimit(32 * 1024**2, 8 * 1024**2, 60)
-
-
-def test_save_lines_of_a_file_add_up_until_an_empty_one() -> None:
-    save = BY_NAME["save"]
-    points: Any = save.add([b"60", b"1"], save.default, repeated=False)
-    points = save.add([b"30", b"2"], points, repeated=True)
-    assert points == (SavePoint(60, 1), SavePoint(30, 2))
-    assert save.add([b""], points, repeated=True) == ()
-
-
-def test_every_default_reads_back_from_its_own_text() -> None:
-    for name, directive in TABLE.items():
-        text = directive.text(directive.default)
-        if name in ("dir", "replicaof"):
-            continue
-        words = text.split() if directive.several else [text]
-        words = words or [b""]
-        assert directive.parse(words, directive.default) == directive.default, name

@@ -71,13 +71,11 @@ def test_set_changes_several_at_once() -> None:
         ),
         (
             [(b"HZ", b"x")],
-            b"ERR CONFIG SET failed (possibly related to argument 'hz')"
-            b" - argument couldn't be parsed into an integer",
+            b"ERR CONFIG SET failed (possibly related to argument 'hz') - argument couldn't be parsed into an integer",
         ),
         (
             [(b"slave-read-only", b"x")],
-            b"ERR CONFIG SET failed (possibly related to argument 'slave-read-only')"
-            b" - argument must be 'yes' or 'no'",
+            b"ERR CONFIG SET failed (possibly related to argument 'slave-read-only') - argument must be 'yes' or 'no'",
         ),
         (
             [(b"save", b"60  1")],
@@ -85,8 +83,7 @@ def test_set_changes_several_at_once() -> None:
         ),
         (
             [(b"oom-score-adj-values", b"")],
-            b"ERR CONFIG SET failed (possibly related to argument 'oom-score-adj-values')"
-            b" - wrong number of arguments",
+            b"ERR CONFIG SET failed (possibly related to argument 'oom-score-adj-values') - wrong number of arguments",
         ),
     ],
 )

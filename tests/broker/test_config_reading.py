@@ -114,10 +114,9 @@ def test_a_file_that_includes_itself_is_refused(tmp_path: Path) -> None:
 def test_lines_that_are_no_directives(tmp_path: Path) -> None:
     config = read_file(
         tmp_path,
-        'rename-command CONFIG ""\nrename-command GET FETCH\nuser alice on >x\nio-threads-do-reads yes\n',
+        'rename-command CONFIG ""\nrename-command GET FETCH\nio-threads-do-reads yes\nsentinel\n',
     )
     assert config.renamed_commands == [(b"CONFIG", b""), (b"GET", b"FETCH")]
-    assert config.users == [[b"alice", b"on", b">x"]]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +133,10 @@ def test_lines_that_are_no_directives(tmp_path: Path) -> None:
         ("rename-command GET\n", ":1: 'rename-command GET': Bad directive or wrong number of arguments"),
         ("port \x1b[2J\n", ":1: 'port \\x1b[2J': argument couldn't be parsed into an integer"),
         ("cluster-enabled yes\n", "cluster-enabled: cluster mode is not supported"),
+        ("replicaof host 6379\n", "replicaof: replication is not supported"),
+        ("tls-port 6380\n", "tls-port: TLS is not supported"),
+        ("aclfile users.acl\n", "aclfile: a file of users is not supported"),
+        ("user alice on >x\n", "user: a user beside the default one is not supported"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(tmp_path: Path, text: str, reason: str) -> None:
@@ -145,9 +148,7 @@ def test_a_mistake_is_told_in_one_line(tmp_path: Path, text: str, reason: str) -
 
 
 def test_mistakes_elsewhere(tmp_path: Path) -> None:
-    assert refused("--port", "x").endswith(
-        "command line: 'port \"x\"': argument couldn't be parsed into an integer"
-    )
+    assert refused("--port", "x").endswith("command line: 'port \"x\"': argument couldn't be parsed into an integer")
     assert refused("-", stdin=b"\nport x").endswith(
         "standard input:2: 'port x': argument couldn't be parsed into an integer"
     )

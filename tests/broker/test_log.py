@@ -32,14 +32,12 @@ def test_a_json_line(tmp_path: Path) -> None:
     event = json.loads(line)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", event.pop("time"))
     assert event == {
-        "level": "warning", "pid": os.getpid(), "text": "x", "port": 6379, "data": "\\xff\n", "rate": 0.5,
+        "level": "warning", "pid": os.getpid(), "message": "x", "port": 6379, "data": "\\xff\n", "rate": 0.5,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-@pytest.mark.parametrize(
-    "hostile", ["a\nb", "a\r\nb", "\x1b[2J", "\u2028", "\x85", "\udcff", 'a" x=1', b"\n\xff"]
-)
+@pytest.mark.parametrize("hostile", ["a\nb", "a\r\nb", "\x1b[2J", "\u2028", "\x85", "\udcff", 'a" x=1', b"\n\xff"])
 def test_client_data_stays_within_its_line(tmp_path: Path, as_json: bool, hostile: str | bytes) -> None:
     path = tmp_path / "log"
     log = Log(path=str(path), as_json=as_json)

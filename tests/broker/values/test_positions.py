@@ -146,6 +146,20 @@ def test_random_key_of_nothing(module: ModuleType) -> None:
 
 
 @both
+def test_sample_and_draw(module: ModuleType) -> None:
+    d = _numbered(100)
+    for count in (0, 1, 20, 50, 100, 500):
+        keys = module.sample_keys(d, count)
+        assert len(set(keys)) == len(keys) == min(count, 100)
+        assert set(keys) <= set(d)
+        keys = module.draw_keys(d, count)
+        assert len(keys) == count
+        assert set(keys) <= set(d)
+    with pytest.raises(IndexError):
+        module.draw_keys({}, 1)
+
+
+@both
 def test_random_removal_reaches_the_last_key(module: ModuleType) -> None:
     d = _numbered(5000)
     left = set(d)
@@ -157,9 +171,7 @@ def test_random_removal_reaches_the_last_key(module: ModuleType) -> None:
 
 
 @both
-@pytest.mark.parametrize(
-    "removed", [range(0), range(700_000), range(0, 1_000_000, 2), range(300_000, 1_000_000)]
-)
+@pytest.mark.parametrize("removed", [range(0), range(700_000), range(0, 1_000_000, 2), range(300_000, 1_000_000)])
 def test_cost_does_not_grow_with_the_dict(module: ModuleType, removed: range) -> None:
     d = _numbered(1_000_000)
     for number in removed:

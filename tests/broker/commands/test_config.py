@@ -1,0 +1,52 @@
+"""CONFIG: what changes, and the file. Replies are compared in tests/oracle."""
+
+from pathlib import Path
+
+from tests.broker.inprocess import running
+
+
+async def test_get_and_set() -> None:
+    async with running() as broker:
+        client = await broker.client()
+        assert await client.call("CONFIG SET maxmemory 1kb hz 20") == b"+OK\r\n"
+        assert (broker.config.maxmemory, broker.config.hz) == (1024, 20)
+        assert await client.call("CONFIG GET maxmemory") == b"*2\r\n$9\r\nmaxmemory\r\n$4\r\n1024\r\n"
+        await client.call("HELLO 3")
+        assert await client.call("CONFIG GET hz") == b"%1\r\n$2\r\nhz\r\n$2\r\n20\r\n"
+
+
+async def test_rewrite(tmp_path: Path) -> None:
+    async with running() as broker:
+        client = await broker.client()
+        assert await client.call("CONFIG REWRITE") == b"-ERR The server is running without a config file\r\n"
+        path = tmp_path / "redis.conf"
+        path.write_text("# mine\nhz 10\n")
+        broker.config.file = str(path)
+        await client.call("CONFIG SET hz 20")
+        assert await client.call("CONFIG REWRITE") == b"+OK\r\n"
+        assert path.read_text().startswith("# mine\nhz 20\n")
+        broker.config.file = str(tmp_path / "none" / "redis.conf")
+        assert await client.call("CONFIG REWRITE") == b"-ERR Rewriting config file: No such file or directory\r\n"
+
+
+async def test_resetstat() -> None:
+    async with running() as broker:
+        client = await broker.client()
+        for command in ("GET k", "GET", "NOTHING"):
+            await client.call(command)
+        assert broker.broker.stats.errors
+        assert broker.broker.keyspace.misses == 1
+        await client.call("CONFIG RESETSTAT")
+        assert not broker.broker.stats.errors
+        assert broker.broker.keyspace.misses == 0
+        found = broker.broker.commands.find([b"GET"])
+        assert found is not None
+        assert (found.calls, found.rejected) == (0, 0)
+
+
+async def test_protected_directives_ask_where_the_client_is() -> None:
+    async with running() as broker:
+        client = await broker.client()
+        assert b"can't set protected config" in await client.call("CONFIG SET dbfilename x")
+        broker.config.enable_protected_configs = "local"
+        assert await client.call("CONFIG SET dbfilename x") == b"+OK\r\n"

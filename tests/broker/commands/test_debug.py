@@ -1,0 +1,43 @@
+"""DEBUG. Replies are compared in tests/oracle."""
+
+from tests.broker.inprocess import running
+
+
+async def test_it_is_off_by_default() -> None:
+    async with running() as broker:
+        client = await broker.client()
+        assert (await client.call("DEBUG SLEEP 0")).startswith(b"-ERR DEBUG command not allowed. If the enable-debug")
+
+
+async def test_local_clients_may_be_allowed() -> None:
+    async with running({"enable-debug-command": "local"}) as broker:
+        client = await broker.client()
+        assert await client.call("DEBUG SLEEP 0") == b"+OK\r\n"
+        assert await client.call("DEBUG SLEEP -1") == b"+OK\r\n"
+        assert await client.call("DEBUG SLEEP nonsense") == b"+OK\r\n"
+
+
+async def test_active_expiry_is_switched() -> None:
+    async with running({"enable-debug-command": "yes"}) as broker:
+        client = await broker.client()
+        await client.call("DEBUG SET-ACTIVE-EXPIRE 0")
+        assert not broker.broker.keyspace.active_expiry
+        await client.call("DEBUG SET-ACTIVE-EXPIRE 1")
+        assert broker.broker.keyspace.active_expiry
+
+
+async def test_populate_keeps_what_is_there() -> None:
+    async with running({"enable-debug-command": "yes"}) as broker:
+        client = await broker.client()
+        await client.call("SET key:1 mine")
+        assert await client.call("DEBUG POPULATE 3") == b"+OK\r\n"
+        assert sorted(broker.broker.keyspace.databases[0].data) == [b"key:0", b"key:1", b"key:2"]
+        assert await client.call("GET key:1") == b"$4\r\nmine\r\n"
+
+
+async def test_help_and_object() -> None:
+    async with running({"enable-debug-command": "yes"}) as broker:
+        client = await broker.client()
+        assert b"+SLEEP <seconds>\r\n" in await client.call("DEBUG HELP")
+        await client.call("SET k v")
+        assert b" refcount:1 encoding:embstr\r\n" in await client.call("DEBUG OBJECT k")

@@ -1,0 +1,43 @@
+"""INFO's text."""
+
+from broker.info import DEFAULT_SECTIONS, SECTIONS, info_text
+from tests.broker.inprocess import running
+
+
+def titles(text: bytes) -> list[bytes]:
+    return [line[2:] for line in text.split(b"\r\n") if line.startswith(b"# ")]
+
+
+async def test_sections_are_chosen_by_name_in_any_case() -> None:
+    async with running() as broker:
+        part = broker.broker
+        assert titles(info_text(part, ["CLIENTS", "server", "nonsense"])) == [b"Server", b"Clients"]
+        assert info_text(part, ["nonsense"]) == b""
+        assert len(titles(info_text(part, []))) == len(DEFAULT_SECTIONS)
+        assert titles(info_text(part, ["default", "commandstats"])) != titles(info_text(part, []))
+        for name in ("all", "everything"):
+            assert len(titles(info_text(part, [name]))) == len(SECTIONS)
+
+
+async def test_every_line_is_a_field() -> None:
+    async with running({"unixsocket": ""}) as broker:
+        client = await broker.client()
+        for command in ("SET k v EX 100", "GET", "NOTHING", "SUBSCRIBE x"):
+            await client.call(command)
+        broker.broker.stats.count_error(b"A#B:C\n x")
+        for line in info_text(broker.broker, ["all"]).split(b"\r\n"):
+            assert not line or line.startswith(b"# ") or line.count(b":") >= 1
+        assert b"errorstat_A_B_C_:count=1\r\n" in info_text(broker.broker, ["errorstats"])
+
+
+async def test_counts() -> None:
+    async with running() as broker:
+        client = await broker.client()
+        for command in ("SET k v", "GET k", "GET missing", "GET missing"):
+            await client.call(command)
+        text = info_text(broker.broker, ["all"])
+        assert b"keyspace_hits:1\r\nkeyspace_misses:2\r\n" in text
+        assert b"cmdstat_get:calls=3," in text
+        assert b"db0:keys=1,expires=0,avg_ttl=0" in text
+        assert b"connected_clients:1\r\n" in text
+        assert b"rdb_changes_since_last_save:1\r\n" in text

@@ -1,0 +1,56 @@
+"""Stream IDs: text to integer and back, by Redis's rules."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.values.stream_id import MAX_ID, MAX_PART, format_id, parse_id
+
+
+@given(st.integers(0, MAX_ID))
+def test_round_trip(id: int) -> None:
+    assert parse_id(format_id(id)) == id
+
+
+@pytest.mark.parametrize(
+    ("text", "id"),
+    [
+        (b"0", 7),
+        (b"0-0", 0),
+        (b"5-3", 5 << 64 | 3),
+        (b"5", 5 << 64 | 7),
+        (b"18446744073709551615-18446744073709551615", MAX_ID),
+        (b"18446744073709551616", -1),
+        (b"1-18446744073709551616", -1),
+        (b"", -1),
+        (b"-", -1),
+        (b"-5", -1),
+        (b"5-", -1),
+        (b"5-*", -1),
+        (b"5-3-1", -1),
+        (b"1.5", -1),
+        (b"a", -1),
+        (b"5-a", -1),
+        (b"\xb2", -1),
+        (b"1" * 128, -1),
+        # What strtoull() takes.
+        (b"05-03", 5 << 64 | 3),
+        (b" 5-+3", 5 << 64 | 3),
+        (b"5-\t7", 5 << 64 | 7),
+        (b"5--3", -1),
+        (b"5--03", 5 << 64 | MAX_PART - 2),
+        (b"5--0", 5 << 64),
+        (b"5- -3", 5 << 64 | MAX_PART - 2),
+        (b"5-3 ", -1),
+        (b"5-1_0", -1),
+        # A C string ends at its first zero byte.
+        (b"5-3\x00junk", 5 << 64 | 3),
+    ],
+)
+def test_parse(text: bytes, id: int) -> None:
+    assert parse_id(text, 7) == id
+
+
+@given(st.binary(max_size=140))
+def test_any_bytes_give_an_id_or_none(text: bytes) -> None:
+    assert -1 <= parse_id(text) <= MAX_ID

@@ -1,0 +1,57 @@
+"""A node against a plain list of IDs and texts, open and sealed."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.values.stream_id import MAX_PART
+from broker.values.stream_node import StreamNode
+
+PARTS = st.sampled_from([0, 1, 2, 5, 2**31, 2**32 - 1, 2**32, 2**40, MAX_PART])
+IDS = st.sets(st.builds(lambda ms, seq: ms << 64 | seq, PARTS, PARTS), min_size=1, max_size=20).map(sorted)
+
+
+def build(ids: list[int]) -> StreamNode:
+    node = StreamNode(ids[0], [b"f"], 1 << 30, 1 << 30)
+    for id in ids:
+        node.append_key((id >> 64) - node.ms, id & MAX_PART)
+        assert node.texts is not None
+        node.texts.append(b"<%d>" % id)
+    return node
+
+
+@given(IDS, st.lists(st.integers(0, 30)), st.booleans(), st.booleans(), st.data())
+def test_against_a_list(ids: list[int], deletions: list[int], seal: bool, reopen: bool, data: st.DataObject) -> None:
+    node = build(ids)
+    if seal:
+        node.seal()
+    live = list(ids)
+    tombstone = 0
+    for position in deletions:
+        if position < len(live):
+            tombstone = max(tombstone, live.pop(position))
+            node.delete(node.lo + position)
+    if live and data.draw(st.booleans()):
+        count = data.draw(st.integers(1, len(live)))
+        tombstone = max(tombstone, live[count - 1])
+        del live[:count]
+        node.trim(count)
+    if reopen:
+        node.seal()
+        node.unseal()
+    node = node.copy()
+    assert len(node) == len(live)
+    assert list(node.entries()) == [(id, b"<%d>" % id) for id in live]
+    assert node.text(node.lo, len(node.keys)) == b"".join(b"<%d>" % id for id in live)
+    assert node.last_id() == max([tombstone, *live])
+    for id in [0, *ids, *(id + 1 for id in ids), 3 << 64, 2 << 64 | MAX_PART]:
+        assert node.upper(id) - node.lo == sum(other <= id for other in live)
+    assert node.memory() > 0
+
+
+def test_a_copy_is_its_own() -> None:
+    node = build([1, 2, 3])
+    node.seal()
+    other = node.copy()
+    node.delete(1)
+    assert [id for id, _ in other.entries()] == [1, 2, 3]
+    assert other.text(0, 3) == b"<1><2><3>"
