@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.deadlines import Deadlines, Timer
 from broker.keyspace import Database, Keyspace
-from broker.session import CLOSING
+from broker.session import CLOSING, REPLY_SKIP
 from protocol.errors import UNBLOCKED
 from protocol.replies import NO_REPLY, error
 
@@ -54,12 +54,14 @@ class Blocking:
 
     `execute(session, handler, args)` runs a command function and returns its reply or its error's;
     `after_write` is told of what a served client's command changed; `resume(session)` is called when a wait is
-    over, after the reply was queued, so that the client's following requests go on.
+    over, after the reply was queued, so that the client's following requests go on. While `held` (the broker is
+    paused) nobody is served.
     """
 
     def __init__(self, keyspace: Keyspace, deadlines: Deadlines) -> None:
         self._keyspace = keyspace
         self._deadlines = deadlines
+        self.held = False
         self._serving = False
         self._waiting_for_any_change = 0
         self.sessions: dict[Session, None] = {}
@@ -113,7 +115,7 @@ class Blocking:
 
     def serve(self) -> None:
         """Serve those who wait for keys that have become ready; what they do may make further keys ready."""
-        if self._serving:
+        if self._serving or self.held:
             return
         self._serving = True
         ready = self._keyspace.ready
@@ -121,12 +123,13 @@ class Blocking:
             while ready:
                 database, key = next(iter(ready))
                 del ready[(database, key)]
-                self._serve_key(database, key)
+                if key in database.waiters:
+                    self._serve_key(database, key)
         finally:
             self._serving = False
 
     def _serve_key(self, database: Database, key: bytes) -> None:
-        waiters = database.waiters.get(key)
+        waiters = database.waiters[key]
         # The first in line takes what there is: all that a hand-off needs.
         while waiters:
             session = next(iter(waiters))
@@ -158,7 +161,10 @@ class Blocking:
     def finish(self, session: Session, reply: bytes) -> None:
         """End a client's wait with this reply."""
         self.cancel(session)
-        session.send(reply)
+        if session.gate & REPLY_SKIP:
+            session.gate &= ~REPLY_SKIP
+        else:
+            session.send(reply)
         self.resume(session)
 
     def unblock(self, session: Session, with_error: bool) -> bool:

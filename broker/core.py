@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import trio
@@ -47,6 +48,7 @@ class Broker:
         self.pubsub = PubSub()
         self.keyspace = Keyspace(self.clock, config.databases, self._notify)
         self.deadlines = Deadlines()
+        self.deadlines.failed = partial(log.failure, "a timer failed unexpectedly")
         self.commands = CommandTable(config.renamed_commands)
         self.blocking = Blocking(self.keyspace, self.deadlines)
         self.dispatcher = Dispatcher(self)
@@ -120,6 +122,7 @@ class Broker:
     def restrict(self) -> None:
         """Bring every session's gate up to date after a change of a broker-wide state."""
         restricted = self.restricted()
+        self.blocking.held = bool(self.paused)
         for session in self.sessions.values():
             if restricted:
                 session.gate |= BROKER_STATE
@@ -149,6 +152,7 @@ class Broker:
         for session in postponed:
             session.gate &= ~POSTPONED
             self.resumed.append(session)
+        self.blocking.serve()
 
     # Keyspace events
 

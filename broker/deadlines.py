@@ -34,7 +34,7 @@ class Timer:
 class Deadlines:
     """Timers on Trio's clock.
 
-    `run` is the task; `before` and `after_actions` bracket a batch of actions (the tick's own bookkeeping:
+    `failed` is told of an action's unexpected exception. `run` is the task; `before` and `after_actions` bracket a batch of actions (the tick's own bookkeeping:
     reading the clock, and sending what the actions queued).
     """
 
@@ -45,6 +45,7 @@ class Deadlines:
         self._scope: trio.CancelScope | None = None
         self.before: Callable[[], None] = _nothing
         self.after_actions: Callable[[], None] = _nothing
+        self.failed: Callable[[Exception], None]
 
     def after(self, milliseconds: int, action: Callable[[], None]) -> Timer:
         """Call `action` in `milliseconds` from now."""
@@ -93,7 +94,11 @@ class Deadlines:
                 self._dead -= 1
                 continue
             timer.action = None
-            action()
+            try:
+                action()
+            except Exception as defect:
+                # A defect costs its own timer, never those of all other clients.
+                self.failed(defect)
         self.after_actions()
 
 

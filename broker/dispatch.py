@@ -22,6 +22,7 @@ from broker.registry import (
     Handler,
 )
 from broker.session import (
+    BLOCKED,
     IN_MULTI,
     POSTPONED,
     REPLY_OFF,
@@ -164,7 +165,8 @@ class Dispatcher:
         if session.gate & POSTPONED:
             return NO_REPLY
         if session.gate & (REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT):
-            session.gate &= ~REPLY_SKIP
+            if not session.gate & BLOCKED:  # else it is the later reply that is skipped
+                session.gate &= ~REPLY_SKIP
             reply = NO_REPLY
         return reply + b"".join(messages) if messages else reply
 

@@ -20,13 +20,14 @@ class Propagation:
     With no sink (no journal, no replica) all of it costs one test a write.
     """
 
-    __slots__ = ("_extra", "_gathered", "_instead", "sinks")
+    __slots__ = ("_depth", "_extra", "_gathered", "_instead", "sinks")
 
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
         self._instead: list[list[bytes]] | None = None
         self._extra: Effects = []
-        self._gathered: Effects | None = None
+        self._gathered: Effects = []
+        self._depth = 0
 
     def instead(self, *commands: list[bytes]) -> None:
         """Propagate these commands in place of the one that runs; called again, it adds to them."""
@@ -55,19 +56,20 @@ class Propagation:
             self._instead = None
         elif command is not None:
             effects.append((database, command))
-        if self._gathered is not None:
+        if self._depth:
             self._gathered.extend(effects)
         elif effects:
             self._emit(effects)
 
     def begin(self) -> None:
-        """Keep what follows together, up to `end`: one transaction."""
-        self._gathered = []
+        """Keep what follows together, up to the matching `end`: one transaction, with the scripts in it."""
+        self._depth += 1
 
     def end(self) -> None:
-        """Hand over what was kept together since `begin`."""
-        effects, self._gathered = self._gathered, None
-        if effects:
+        """Hand over what was kept together since the outermost `begin`."""
+        self._depth -= 1
+        if not self._depth and self._gathered:
+            effects, self._gathered = self._gathered, []
             self._emit(effects)
 
     def _emit(self, effects: Effects) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from broker import registry
 from broker.globbing import glob_match
 from broker.help import declare_help
+from broker.key_access import keys_and_access
 from broker.registry import (
     FLAG_NAMES,
     LOADING,
@@ -139,14 +140,7 @@ def _keys_of(session: Session, given: list[bytes]) -> list[tuple[int, tuple[str,
         raise CommandError(NO_KEYS)
     if not found.min_args <= len(given) <= found.max_args:
         raise CommandError(WRONG_COUNT)
-    flags_at = {
-        position: spec.flags
-        for spec in reversed(found.key_specs)
-        if NOT_KEY not in spec.flags
-        for position in spec.positions(given)
-    }
-    usual = next((spec.flags for spec in found.key_specs), ())
-    keys = [(position, flags_at.get(position, usual)) for position in found.key_positions(given)]
+    keys = keys_and_access(found, given)
     if not keys and not found.flags & NO_MANDATORY_KEYS:
         raise CommandError(INVALID_ARGUMENTS)
     return keys

@@ -138,7 +138,7 @@ def hmget(session: "Session", args: list[bytes]) -> bytes:
          tips=("nondeterministic_output_order",))  # fmt: skip
 def hgetall(session: "Session", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Hash) or _NO_FIELDS
-    return session.resp.map_header(len(value)) + bulk_run(chain.from_iterable(value.items()))
+    return session.resp.map_header(len(value)) + bulk_run(list(chain.from_iterable(value.items())))
 
 
 @command("HKEYS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",

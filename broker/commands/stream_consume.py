@@ -14,7 +14,7 @@ from broker.commands.stream_arguments import (
     strict_id,
     strict_ids,
 )
-from broker.commands.stream_read import ReadOptions, ReadReply, read_options
+from broker.commands.stream_read import ReadOptions, ReadReply, one_stream, read_options
 from broker.commands.stream_write import XDEL
 from broker.registry import ACCESS, BLOCKING, DELETE, FAST, INCOMPLETE, RO, RW, UPDATE, WRITE, command, key, keys_behind
 from broker.values.stream import Stream
@@ -291,9 +291,10 @@ def xack(session: Session, args: list[bytes]) -> bytes:
     group = stream.groups.get(args[2])
     if group is None:
         return ZERO
-    acknowledged = 0
-    for id in strict_ids(args[3:]):
-        acknowledged += group.acknowledge(id)
+    if len(args) == 4:
+        acknowledged = int(group.acknowledge(strict_id(args[3])))
+    else:
+        acknowledged = sum(map(group.acknowledge, strict_ids(args[3:])))
     # No change that WATCH would see, and nothing to wait for.
     db.keyspace.dirty += acknowledged
     return integer_reply(acknowledged)

@@ -10,8 +10,6 @@ t_stream.c in Redis 8.10.
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
 
 from protocol.replies import BULK_HEADERS, CRLF
 
@@ -20,6 +18,7 @@ from .stream_entry import encode_entry
 from .stream_group import Group
 from .stream_id import MAX_ID, MAX_PART
 from .stream_idempotency import Producers
+from .stream_limits import DefaultStreamLimits, StreamLimits
 from .stream_node import StreamNode
 from .stream_radix import radix_nodes
 
@@ -30,29 +29,6 @@ MAX_COUNTER = (1 << 63) - 1
 
 UNKNOWN = -1
 """The value of an `entries_read` counter that can't be told."""
-
-
-class StreamLimits(Protocol):
-    """The directives streams obey; a broker's configuration has them. 0 is no limit for the sizes of nodes."""
-
-    @property
-    def stream_node_max_bytes(self) -> int: ...
-    @property
-    def stream_node_max_entries(self) -> int: ...
-    @property
-    def stream_idmp_duration(self) -> int: ...
-    @property
-    def stream_idmp_maxsize(self) -> int: ...
-
-
-@dataclass(slots=True)
-class DefaultStreamLimits:
-    """Redis's defaults: bytes, entries, seconds, entries a producer."""
-
-    stream_node_max_bytes: int = 4096
-    stream_node_max_entries: int = 100
-    stream_idmp_duration: int = 100
-    stream_idmp_maxsize: int = 100
 
 
 class EntryTooLarge(ValueError):
