@@ -8,19 +8,18 @@
 #   make docs                                         docs/commands.md, from the command table
 #   make clean                                        all of the above but the oracle is removed
 
-SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .PHONY: serve test check oracle bench docs clean
 
 ARGS ?=
 VENV ?= .venv
-newest = $(shell for python in $(1); do "$$python" -c 'import sys, venv; sys.exit(sys.version_info < ($(2)))' \
+newest = $(shell for python in $(1); do "$$python" -c 'import sys, ensurepip; sys.exit(sys.version_info < ($(2)))' \
 	2>/dev/null && command -v "$$python" && break; done)
 PYENV = $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.*/bin/python3)
 PYTHON ?= $(call newest,python3 python3.11 python3.12 python3.13 python3.14,3$(comma) 11)
 comma := ,
 RUN := $(VENV)/bin/python
-SOURCES := pyproject.toml $(wildcard setup.py protocol/*.pyx)
+SOURCES := pyproject.toml $(wildcard setup.py protocol/*.pyx broker/*.pyx broker/*/*.pyx)
 
 serve: $(VENV)/.serve
 	$(RUN) -m broker serve $(or $(ARGS),--bind 127.0.0.1 --port 6379)
@@ -53,6 +52,8 @@ $(VENV)/.serve: $(SOURCES) | $(VENV)/bin/python
 
 $(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --editable '.[test,clients]'
+	@# arq asks for redis-py below 6, though it works with 8; without the pin there is no common version
+	$(RUN) -m pip install --quiet --no-deps 'arq>=0.26'
 	touch $@ $(VENV)/.serve
 
 $(VENV)/.check: $(SOURCES) | $(VENV)/bin/python

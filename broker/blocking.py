@@ -63,7 +63,8 @@ class Blocking:
         self._deadlines = deadlines
         self.held = False
         self._serving = False
-        self._waiting_for_any_change = 0
+        # How many wait for any change of a key, its removal included.
+        self._any_change: dict[tuple[Database, bytes], int] = {}
         self.sessions: dict[Session, None] = {}
         self.execute: Callable[[Session, Handler, list[bytes]], bytes]
         self.resume: Callable[[Session], None]
@@ -99,7 +100,8 @@ class Blocking:
             waiters.setdefault(key, {})[session] = None
         session.block(wait)
         if kind is None:
-            self._waiting_for_any_change += 1
+            for key in wait.keys:
+                self._any_change[(session.db, key)] = self._any_change.get((session.db, key), 0) + 1
         self.sessions[session] = None
         if timeout_ms:
             wait.timeout = self._deadlines.after(timeout_ms, lambda: self.finish(session, wait.nil))
@@ -131,6 +133,7 @@ class Blocking:
     def _serve_key(self, database: Database, key: bytes) -> None:
         waiters = database.waiters[key]
         # The first in line takes what there is: all that a hand-off needs.
+        first = None
         while waiters:
             session = next(iter(waiters))
             wait = session.waiting
@@ -138,15 +141,16 @@ class Blocking:
                 break
             self._try(session, wait)
             if session in waiters:
+                first = session
                 break
-        if waiters and (self._waiting_for_any_change or database.get(key) is not None):
-            self._serve_all(database, key, waiters)
+        if waiters and (database.get(key) is not None or (database, key) in self._any_change):
+            self._serve_all(database, key, waiters, first)
 
-    def _serve_all(self, database: Database, key: bytes, waiters: dict[Session, None]) -> None:
+    def _serve_all(self, database: Database, key: bytes, waiters: dict[Session, None], tried: Session | None) -> None:
         """Offer the key to everyone who waits for it: some stay, because it is not what they wait for."""
         for session in list(waiters):
             wait = session.waiting
-            if wait is None or session not in waiters:
+            if wait is None or session not in waiters or session is tried:
                 continue
             if wait.kind is None or database.get(key).__class__ is wait.kind:
                 self._try(session, wait)
@@ -183,7 +187,11 @@ class Blocking:
         session.unblock()
         del self.sessions[session]
         if wait.kind is None:
-            self._waiting_for_any_change -= 1
+            for key in wait.keys:
+                place = (wait.database, key)
+                self._any_change[place] -= 1
+                if not self._any_change[place]:
+                    del self._any_change[place]
         for timer in (wait.timeout, wait.retry):
             if timer is not None:
                 timer.cancel()

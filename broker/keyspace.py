@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from broker.clock import Clock
 from broker.events import (
     CREATED,
+    DEL,
     EXPIRED,
+    FIELDS_EXPIRED,
     KEY_MISS,
     MISSED,
     NEW,
@@ -31,6 +33,7 @@ from broker.events import (
     Event,
 )
 from broker.propagation import Propagation
+from broker.values.hash import Hash
 from protocol.errors import WRONG_TYPE, CommandError
 
 if TYPE_CHECKING:
@@ -44,6 +47,9 @@ V = TypeVar("V")
 EXPIRE_BATCH: Final = 1000
 """Keys removed at most before one tick: about 2 ms of work, so that a mass expiry stalls nobody."""
 
+FIELDS_AT_ONCE: Final = 10_000
+"""Fields removed at most where a lookup finds some that are due: about 5 ms of work."""
+
 NEVER: Final = 1 << 62
 """A deadline that is not reached: milliseconds of wall time past all that Redis accepts."""
 
@@ -53,17 +59,21 @@ class Database:
 
     `data` maps keys to values, `expires` keys to deadlines in wall milliseconds. `get` looks a key up for
     writing or without being counted; `read` counts a hit or a miss and sends `keymiss`.
+    `field_deadlines` maps the key of a hash to the earliest deadline of its fields; an entry may outlive its hash.
     `watchers` and `waiters` map a key to the sessions that watch it, and to those that wait for it in order
     of arrival.
     """
 
-    __slots__ = ("_deadlines", "data", "expires", "get", "index", "keyspace", "waiters", "watchers")
+    __slots__ = (
+        "_deadlines", "data", "expires", "field_deadlines", "get", "index", "keyspace", "waiters", "watchers",
+    )  # fmt: skip
 
     def __init__(self, keyspace: Keyspace, index: int) -> None:
         self.keyspace = keyspace
         self.index = index
         self.data: dict[bytes, Value] = {}
         self.expires: dict[bytes, int] = {}
+        self.field_deadlines: dict[bytes, int] = {}
         self._deadlines: list[tuple[int, bytes]] = []
         self.watchers: dict[bytes, set[Session]] = {}
         self.waiters: dict[bytes, dict[Session, None]] = {}
@@ -107,8 +117,10 @@ class Database:
     # Changing
 
     def add(self, key: bytes, value: Value) -> None:
-        """Store a value at a key that does not exist."""
+        """Store a value at a key that does not exist. Fields of a hash keep their deadlines."""
         self.data[key] = value
+        if value.__class__ is Hash and value.deadlines:
+            self.note_field_deadlines(key, value)
         if self.keyspace.event_mask & NEW:
             self.keyspace.notify(CREATED, key, self.index)
 
@@ -183,16 +195,29 @@ class Database:
     def expire_at(self, key: bytes, deadline: int) -> None:
         """Give an existing key a deadline, in wall milliseconds."""
         self.expires[key] = deadline
+        self._push_deadline(key, deadline)
+
+    def _push_deadline(self, key: bytes, deadline: int) -> None:
         deadlines = self._deadlines
         heappush(deadlines, (deadline, key))
         # Deadlines that were moved or dropped stay in the heap until they fall due; when they are the most
         # of it, it is made anew, which is O(1) a push over time.
-        if len(deadlines) > 2 * len(self.expires) + 64:
+        if len(deadlines) > 2 * (len(self.expires) + len(self.field_deadlines)) + 64:
             deadlines[:] = [(when, name) for name, when in self.expires.items()]
+            deadlines += [(when, name) for name, when in self.field_deadlines.items()]
             heapify(deadlines)
         if deadline < self.keyspace.next_deadline:
             self.keyspace.next_deadline = deadline
             self.keyspace.deadline_moved()
+
+    def note_field_deadlines(self, key: bytes, value: Hash) -> None:
+        """The deadlines of the fields of the hash at `key` have changed, or it has come to this key with some."""
+        earliest = value.earliest_deadline()
+        if earliest is None:
+            self.field_deadlines.pop(key, None)
+        elif self.field_deadlines.get(key) != earliest:
+            self.field_deadlines[key] = earliest
+            self._push_deadline(key, earliest)
 
     def persist(self, key: bytes) -> bool:
         """Drop a key's deadline; False if it had none."""
@@ -203,7 +228,7 @@ class Database:
         return self.expires.get(key)
 
     def remove_due(self, now: int, limit: int) -> int:
-        """Remove up to `limit` keys whose deadline lies before `now`; returns how many entries were looked at."""
+        """Remove up to `limit` keys and fields whose deadline lies before `now`; returns how many were looked at."""
         deadlines = self._deadlines
         expires = self.expires
         looked_at = 0
@@ -212,6 +237,8 @@ class Database:
             looked_at += 1
             if expires.get(key) == deadline:
                 self.expire(key)
+            elif self.field_deadlines.get(key) == deadline:
+                looked_at += self.expire_fields(key, now, limit - looked_at)
         return looked_at
 
     def expire(self, key: bytes) -> None:
@@ -228,6 +255,30 @@ class Database:
         if keyspace.event_mask & EXPIRED.flag:
             keyspace.notify(EXPIRED, key, self.index)
 
+    def expire_fields(self, key: bytes, now: int, limit: int = FIELDS_AT_ONCE) -> int:
+        """Remove the due fields of the hash at `key`, at most `limit` (at least 1); returns how many there were."""
+        del self.field_deadlines[key]
+        value = self.data.get(key)
+        if value.__class__ is not Hash:
+            return 0
+        keyspace = self.keyspace
+        fields: list[bytes] = value.remove_due(now, max(limit, 1))
+        self.note_field_deadlines(key, value)
+        if not fields:
+            return 0
+        keyspace.expired_fields += len(fields)
+        keyspace.propagation.also(self.index, [b"HDEL", key, *fields])
+        if not value:
+            self.delete(key)
+        if self.watchers and key in self.watchers:
+            self._break_watches(key)
+        if self.waiters and key in self.waiters:
+            keyspace.ready[(self, key)] = None
+        self.notify(FIELDS_EXPIRED, key)
+        if not value:
+            self.notify(DEL, key)
+        return len(fields)
+
     def next_deadline(self) -> int:
         """The earliest deadline (perhaps of a key that has it no longer), NEVER without one."""
         return self._deadlines[0][0] if self._deadlines else NEVER
@@ -237,6 +288,8 @@ class Database:
         if self.expires.get(key, NEVER) < self.keyspace.clock.now:
             self.expire(key)
             return None
+        if self.field_deadlines.get(key, NEVER) < self.keyspace.clock.now:
+            self.expire_fields(key, self.keyspace.clock.now)
         return self.data.get(key)
 
     def bind(self) -> None:
@@ -250,6 +303,7 @@ class Database:
         removed = len(self.data)
         self.data = {}
         self.expires = {}
+        self.field_deadlines = {}
         self._deadlines = []
         self.bind()
         return removed
@@ -258,6 +312,7 @@ class Database:
         """Exchange all keys with `other`; those who watch or wait stay with the number."""
         self.data, other.data = other.data, self.data
         self.expires, other.expires = other.expires, self.expires
+        self.field_deadlines, other.field_deadlines = other.field_deadlines, self.field_deadlines
         self._deadlines, other._deadlines = other._deadlines, self._deadlines
         self.bind()
         other.bind()
@@ -277,7 +332,7 @@ class Keyspace:
 
     __slots__ = (
         "active_expiry", "changes", "clock", "databases", "deadline_moved", "dirty", "event_mask", "expired",
-        "hits", "misses", "next_deadline", "notify", "overdue", "propagation", "ready",
+        "expired_fields", "hits", "misses", "next_deadline", "notify", "overdue", "propagation", "ready",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, count: int, notify: Callable[[Event, bytes, int], None]) -> None:
@@ -290,6 +345,7 @@ class Keyspace:
         self.hits = 0
         self.misses = 0
         self.expired = 0
+        self.expired_fields = 0
         self.event_mask = 0
         self.ready: dict[tuple[Database, bytes], None] = {}
         self.next_deadline = NEVER

@@ -141,9 +141,11 @@ class Session:
     def close(self) -> None:
         """End the connection after the replies queued so far."""
         self.gate |= CLOSING
+        self.broker.pubsub.unsubscribe_all(self)
         self.transport.close_soon()
 
     def kill(self) -> None:
         """End the connection; nothing more is sent."""
         self.gate |= CLOSING
+        self.broker.pubsub.unsubscribe_all(self)
         self.transport.abort()

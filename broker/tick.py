@@ -178,6 +178,9 @@ class Tick:
             self.close(connection)
         elif mask & READABLE:
             self._read(connection)
+            if mask & GONE and connection.session.waiting is not None:
+                # The call that waits came together with the end of the connection.
+                self.close(connection)
 
     def _watch(self, connection: Connection) -> None:
         """Have the poller watch for what the connection can use now."""

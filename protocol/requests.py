@@ -143,7 +143,7 @@ class RequestParser:
 
         A fast path for the usual traffic; `_parse` takes whatever it stops at.
         """
-        if self.max_args < 99 or self.max_bulk < 999:
+        if self.max_args < 99 or self.max_bulk < 999 or self.max_inline < 8:
             return pos
         short_arrays, bulks_1, bulks_2 = _SHORT_ARRAYS, _BULKS_1, _BULKS_2
         while True:

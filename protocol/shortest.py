@@ -16,9 +16,9 @@ _EXPONENT_BIAS: Final = 1023 + _MANTISSA_BITS
 _HALF: Final = 1 << 63
 
 # The cached powers of ten: every eighth from 10^-348 on. The scaled exponent has to come to -60 to -32.
-_POWERS: Final = 87
-_POWER_FIRST: Final = -348
-_POWER_STEP: Final = 8
+POWERS: Final = 87
+POWER_FIRST: Final = -348
+POWER_STEP: Final = 8
 _SCALED_MIN: Final = -60
 _SCALED_MAX: Final = -32
 _LOG10_OF_2: Final = 0.30102999566398114
@@ -97,10 +97,10 @@ def _scaling(exponent: int) -> tuple[int, int, int]:
     More than one power can fit, so this searches from the same estimate as Redis. The cache is bounded: there
     are 2,100 exponents.
     """
-    index = (int(-(exponent + _POWERS) * _LOG10_OF_2) - _POWER_FIRST) // _POWER_STEP
+    index = (int(-(exponent + POWERS) * _LOG10_OF_2) - POWER_FIRST) // POWER_STEP
     while True:
-        decimal = _POWER_FIRST + index * _POWER_STEP
-        power, power_exponent = _power_of_ten(decimal)
+        decimal = POWER_FIRST + index * POWER_STEP
+        power, power_exponent = power_of_ten(decimal)
         scaled = exponent + power_exponent + 64
         if scaled < _SCALED_MIN:
             index += 1
@@ -110,7 +110,7 @@ def _scaling(exponent: int) -> tuple[int, int, int]:
             return power, power_exponent, decimal
 
 
-def _power_of_ten(decimal: int) -> tuple[int, int]:
+def power_of_ten(decimal: int) -> tuple[int, int]:
     """10^decimal as a 64-bit mantissa, rounded to nearest, and a binary exponent."""
     numerator, denominator = (10**decimal, 1) if decimal >= 0 else (1, 10**-decimal)
     exponent = numerator.bit_length() - denominator.bit_length() - 64

@@ -55,6 +55,21 @@ def _intersection(sources: Sources) -> list[bytes]:
     return members
 
 
+def _count_common(sources: Sources, limit: int) -> int:
+    """The size of the intersection, counted up to `limit` where that isn't 0."""
+    present = [source for source in sources if source is not None]
+    if len(present) < len(sources):
+        return 0
+    smallest, *others = sorted(present, key=len)
+    count = 0
+    for member in smallest:
+        if all(member in other for other in others):
+            count += 1
+            if count == limit:
+                break
+    return count
+
+
 def _union(sources: Sources) -> dict[bytes, None]:
     members: dict[bytes, None] = {}
     for source in sources:
@@ -137,8 +152,7 @@ def sinterstore(session: "Session", args: list[bytes]) -> bytes:
          summary="Counts the members that all of the sets have.",
          complexity="O(N*M) where N is the size of the smallest set and M the number of sets")  # fmt: skip
 def sintercard(session: "Session", args: list[bytes]) -> bytes:
-    sources, limit = _counted(session, args)
-    return _count_reply(len(_intersection(sources)), limit)
+    return integer(_count_common(*_counted(session, args)))
 
 
 @command("SUNION", arity=-2, flags=READONLY, keys=(keys(RO, ACCESS),), group="set", since="1.0.0",

@@ -10,7 +10,6 @@ EMPTY_LISTPACK = 7
 """Bytes: total length (4), number of elements (2), terminator (1)."""
 
 _MAX_INTEGER_TEXT = 20
-_NINE = 57
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
 
@@ -60,16 +59,3 @@ def element_size(text: bytes) -> int:
     if encoded <= 268435455:
         return encoded + 4
     return encoded + 5
-
-
-def values_size(fields: list[bytes]) -> int:
-    """Bytes of all values of an entry, whose names and values stand by turns in `fields`."""
-    size = 0
-    for value in fields[1::2]:
-        length = len(value)
-        # Texts of 1 to 63 bytes that begin with a letter, or are too long for an integer: 100 ns less a value.
-        if 0 < length < 64 and (length > _MAX_INTEGER_TEXT or value[0] > _NINE):
-            size += length + 2
-        else:
-            size += element_size(value)
-    return size

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from servers import Server, encode
+from servers import LoadFailed, Server, encode
 
 CLIENTS = 50
 SUBSCRIBERS = 50
@@ -56,9 +56,7 @@ class Workload:
         return Sample(done, seconds, server.cpu_seconds() - before)
 
 
-def redis_benchmark(
-    server: Server, requests: int, pipeline: int, *arguments: str, clients: int = CLIENTS
-) -> list[str]:
+def redis_benchmark(server: Server, requests: int, pipeline: int, *arguments: str, clients: int = CLIENTS) -> list[str]:
     """redis-benchmark's command line."""
     load = ["-c", str(clients), "-n", str(requests), "-P", str(pipeline)]
     return [
@@ -70,7 +68,7 @@ def benchmark_rate(output: str) -> float:
     """Requests a second, from redis-benchmark's CSV."""
     rows = [row for row in csv.reader(output.splitlines()) if len(row) > 1]
     if not rows:
-        raise SystemExit(f"redis-benchmark printed no figures: {output!r}")
+        raise LoadFailed(f"redis-benchmark printed no figures: {output!r}")
     return float(rows[-1][1])
 
 
@@ -79,7 +77,9 @@ def by_benchmark(*arguments: str) -> Callable[[Server, int, int], tuple[int, flo
 
     def run(server: Server, requests: int, pipeline: int) -> tuple[int, float]:
         command = redis_benchmark(server, requests, pipeline, *arguments)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        if done.returncode:
+            raise LoadFailed(f"{server.name}: {done.stdout[-200:]}{done.stderr[-200:]}".replace("\n", " "))
         return requests, requests / benchmark_rate(done.stdout)
 
     return run
@@ -150,11 +150,11 @@ def replay(server: Server, scripts: list[list[tuple[bytes, int]]], pipeline: int
     while left:
         for fd, _ in poller.poll(60) or [(-1, 0)]:
             if fd < 0:
-                raise SystemExit(f"{server.name} stopped answering; {waiting} bytes were expected yet")
+                raise LoadFailed(f"{server.name} stopped answering; {waiting} bytes were expected yet")
             sock, prepared = left[fd]
             got = sock.recv(1 << 18)
             if got[:1] == b"-" or not got:
-                raise SystemExit(f"{server.name} answered {got[:200]!r}")
+                raise LoadFailed(f"{server.name} answered {got[:200]!r}")
             waiting[fd] -= len(got)
             if waiting[fd] > 0:
                 continue
@@ -193,7 +193,7 @@ def publish(subscribers: int, publishers: int) -> Callable[[Server, int, int], t
                 ready = poller.poll(30)
                 got = sum(by_fd[fd].recv_into(buffer) for fd, _ in ready)
                 if not got:
-                    raise SystemExit(f"{server.name}: subscribers miss {expected} bytes")
+                    raise LoadFailed(f"{server.name}: subscribers miss {expected} bytes")
                 expected -= got
         seconds = time.perf_counter() - started
         poller.close()

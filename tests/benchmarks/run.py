@@ -15,12 +15,10 @@ from collections.abc import Sequence
 
 import sections
 from loads import WORKLOADS, Sample, Workload
-from servers import Server
+from servers import LoadFailed, Server
 
 REDIS = "redis-server --port {port} --bind 127.0.0.1 --appendonly no --dir {dir} --maxclients 20000 --save"
-BROKER = (
-    "-m broker serve --port {port} --bind 127.0.0.1 --appendonly no --dir {dir} --maxclients 20000 --save"
-)
+BROKER = "-m broker serve --port {port} --bind 127.0.0.1 --appendonly no --dir {dir} --maxclients 20000 --save"
 SECTIONS = {
     "clients": lambda both, quick: sections.idle_clients(both, 1_000 if quick else 10_000),
     "memory": lambda both, quick: sections.stream_memory(both, 100_000 if quick else 1_000_000),
@@ -36,12 +34,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="rounds of each line (default 7, quick 3)")
     parser.add_argument("--pipeline", default="1,16", help="pipeline depths (default 1,16)")
     parser.add_argument("--seconds", type=float, help="aimed length of one run (default 2, quick 0.7)")
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer and shorter rounds, no sections unless named"
-    )
-    parser.add_argument(
-        "--redis", default=shutil.which("redis-server"), help="the redis-server to compare with"
-    )
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, no sections unless named")
+    parser.add_argument("--redis", default=shutil.which("redis-server"), help="the redis-server to compare with")
     parser.add_argument("--ours", help="another command line in the broker's place; {port} is its port")
     return parser.parse_args()
 
@@ -64,10 +58,17 @@ def main() -> None:
         run_workloads(both, [WORKLOADS[name] for name in chosen if name in WORKLOADS], options)
         for name in chosen:
             if name in SECTIONS:
-                print(SECTIONS[name](both, quick), flush=True)
+                run_section(name, both, quick)
     finally:
         for server in both:
             server.stop()
+
+
+def run_section(name: str, both: Sequence[Server], quick: bool) -> None:
+    try:
+        print(SECTIONS[name](both, quick), flush=True)
+    except LoadFailed as error:
+        print(f"\n{name} failed: {error}", flush=True)
 
 
 def run_workloads(both: Sequence[Server], workloads: Sequence[Workload], options: argparse.Namespace) -> None:
@@ -91,9 +92,13 @@ def run_workloads(both: Sequence[Server], workloads: Sequence[Workload], options
             requests = max(int(seconds * workload.share * (60_000 if pipeline == 1 else 400_000)), 1000)
             requests -= requests % pipeline
             samples: dict[str, list[Sample]] = {server.name: [] for server in both}
-            for number in range(rounds):
-                for server in both if number % 2 else reversed(both):
-                    samples[server.name].append(workload.measure(server, requests, pipeline))
+            try:
+                for number in range(rounds):
+                    for server in both if number % 2 else reversed(both):
+                        samples[server.name].append(workload.measure(server, requests, pipeline))
+            except LoadFailed as error:
+                print(f"| {workload.name} | {pipeline} | failed: {error} |" + " |" * 5, flush=True)
+                continue
             ratio = line(workload.name, pipeline, *(samples[server.name] for server in both))
             ratios.setdefault(pipeline, []).append(ratio)
     for pipeline, values in ratios.items():

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from loads import WORKLOADS, publish, redis_benchmark
-from servers import Server, encode
+from servers import LoadFailed, Server, encode
 
 MEBI = 1 << 20
 LATENCY_CLIENTS = 50
@@ -84,9 +84,7 @@ def fan_out(servers: Sequence[Server], subscribers: int, messages: int) -> str:
     for name, measured in rates.items():
         rate = statistics.median(measured)
         rows.append([name, f"{rate:,.0f}", f"{rate / base:.2f}"])
-    return table(
-        f"one publisher to {subscribers:,} subscribers", ["server", "messages/s delivered", "ratio"], rows
-    )
+    return table(f"one publisher to {subscribers:,} subscribers", ["server", "messages/s delivered", "ratio"], rows)
 
 
 def latency(servers: Sequence[Server], seconds: float) -> str:
@@ -139,7 +137,7 @@ def _paced(server: Server, rate: float, seconds: float) -> list[float]:
         wait = 5.0 if due is None else 0.0
         ready = poller.poll(wait)
         if not ready and due is None:
-            raise SystemExit(f"{server.name} owes {outstanding} replies")
+            raise LoadFailed(f"{server.name} owes {outstanding} replies")
         for fd, _ in ready:
             sock, queue = owed[fd]
             now = clock() - start

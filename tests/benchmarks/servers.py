@@ -29,6 +29,10 @@ def free_port() -> int:
         return port
 
 
+class LoadFailed(Exception):
+    """A workload could not run to its end; the text says why."""
+
+
 class Server:
     """A server process. The command line has {port} where its port belongs."""
 
@@ -67,8 +71,8 @@ class Server:
             return sock.recv(1 << 16)
 
     def fill(self, data: bytes) -> None:
-        """Send commands, and wait until the last has been answered. Raises SystemExit at an error reply."""
-        data += encode("ECHO", FILLED)
+        """Send commands, and wait until the last has been answered. Raises LoadFailed at an error reply."""
+        data += encode("PING", FILLED)
         with self.connect() as sock:
             tail = b""
             for at in range(0, len(data), 1 << 16):
@@ -81,7 +85,7 @@ class Server:
 
     def _checked(self, tail: bytes, got: bytes) -> bytes:
         if not got or b"\n-" in b"\n" + got:
-            raise SystemExit(f"{self.name}: preparing the data failed: {got[-200:]!r}")
+            raise LoadFailed(f"{self.name}: preparing the data failed: {got[-200:]!r}")
         return (tail + got)[-100:]
 
     def cpu_seconds(self) -> float:

@@ -1,27 +1,25 @@
-"""Clients without connections: requests go straight to dispatch, so that tests of waiting need no tasks and no timing.
+"""Sessions without sockets: a broker's parts, driven by hand, for unit tests of the core."""
 
-What the tick would do between requests is left to the test; only replies are looked at.
-"""
-
+from broker.clock import Clock
 from broker.config import Config
 from broker.core import Broker
 from broker.log import Log
-from broker.propagation import Effects
 from broker.session import Session
-from tests.oracle.wire import encode, split
+from tests.oracle.wire import split
 
 
-class Peer:
-    """The far end of a client; `gone` says that it has hung up."""
+class Wire:
+    """A transport that only notes what was asked of it."""
 
     def __init__(self) -> None:
-        self.gone = False
+        self.closed_soon = False
+        self.aborted = False
 
     def peer(self) -> bytes:
         return b"127.0.0.1:1"
 
     def local(self) -> bytes:
-        return b"127.0.0.1:0"
+        return b"127.0.0.1:2"
 
     def is_local(self) -> bool:
         return True
@@ -33,63 +31,34 @@ class Peer:
         return 0, 0, 0, 0
 
     def close_soon(self) -> None:
-        self.gone = True
+        self.closed_soon = True
 
     def abort(self) -> None:
-        self.gone = True
+        self.aborted = True
 
 
-class Client:
-    """One client."""
-
-    def __init__(self, broker: Broker) -> None:
-        self.broker = broker
-        self.peer = Peer()
-        self.session: Session = broker.open_session(self.peer)
-
-    @property
-    def waits(self) -> bool:
-        """Whether the client waits for a key."""
-        return self.session.waiting is not None
-
-    def do(self, *words: str | bytes) -> bytes:
-        """Execute a command (a text is split as redis-cli does); everything the client is sent by it."""
-        assert not self.waits, "a client that waits sends nothing"
-        if len(words) == 1 and isinstance(words[0], str):
-            words = tuple(split(words[0]))
-        self.broker.clock.update()
-        request = [word if isinstance(word, bytes) else word.encode() for word in words]
-        self.broker.dispatcher.execute(self.session, [request])
-        return self.take()
-
-    def take(self) -> bytes:
-        """What the client has been sent since it was last looked at."""
-        sent = b"".join(self.session.out)
-        self.session.out.clear()
-        return sent
-
-    def hang_up(self) -> None:
-        """Go, without the broker having noticed."""
-        self.session.kill()
+def make_broker(clock: Clock | None = None, **directives: object) -> Broker:
+    """A broker that serves nobody; directives by attribute name."""
+    config = Config()
+    for name, value in directives.items():
+        setattr(config, name, value)
+    return Broker(config, Log("nothing"), clock)
 
 
-def new_broker() -> Broker:
-    """A broker with default directives that nobody serves."""
-    return Broker(Config(), Log("nothing"))
+def make_session(broker: Broker) -> Session:
+    """A client of it, over a `Wire`."""
+    return broker.open_session(Wire())
 
 
-def journal(broker: Broker) -> Effects:
-    """What the broker propagates from now on."""
-    seen: Effects = []
-    broker.keyspace.propagation.sinks.append(seen.extend)
-    return seen
+def run(session: Session, *commands: str | list[bytes]) -> bytes:
+    """Execute commands as one pipeline; what was queued for the client, which is taken."""
+    requests = [split(command) if isinstance(command, str) else command for command in commands]
+    session.broker.dispatcher.execute(session, requests)
+    return taken(session)
 
 
-def bulk(element: str) -> bytes:
-    """A bulk string as it is sent."""
-    return encode([element]).partition(b"\r\n")[2]
-
-
-def bulks(*elements: str) -> bytes:
-    """An array of bulk strings as it is sent."""
-    return encode(elements)
+def taken(session: Session) -> bytes:
+    """What is queued for the client; nothing is afterwards."""
+    sent = b"".join(session.out)
+    session.out.clear()
+    return sent

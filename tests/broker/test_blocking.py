@@ -2,7 +2,7 @@
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from broker.blocking import FOREVER
 from broker.core import Broker
@@ -10,15 +10,16 @@ from broker.events import GENERIC, Event
 from broker.session import Session
 from broker.values.list import List
 from protocol.replies import NO_REPLY, OK
+from tests.broker.direct import Client, bulk, bulks
 from tests.broker.inprocess import running
-from tests.broker.sessions import Client, bulk, bulks, new_broker
+from tests.broker.sessions import make_broker
 
 TOUCHED = Event(GENERIC, b"touched")
 
 
 @pytest.fixture
 def broker() -> Broker:
-    return new_broker()
+    return make_broker()
 
 
 class Runs:
@@ -185,15 +186,29 @@ def test_nothing_is_left_behind(broker: Broker) -> None:
     assert client.session in broker.resumed
 
 
-def test_a_client_that_hung_up_takes_nothing(broker: Broker) -> None:
-    gone, other, writer = Client(broker), Client(broker), Client(broker)
-    gone.do("BLPOP k 0")
+async def test_a_client_that_hung_up_takes_nothing() -> None:
+    async with running() as broker:
+        gone, other, writer = [await broker.client() for _ in range(3)]
+        for client in (gone, other):
+            await client.send("BLPOP k 0")
+            await wait_all_tasks_blocked()
+        # The close and the push reach the broker in the same tick.
+        assert isinstance(gone.stream, trio.SocketStream)
+        gone.stream.socket.close()
+        await writer.send("RPUSH k a b")
+        assert await other.receive() == bulks("k", "a")
+        assert await writer.receive() == b":2\r\n"
+        assert await writer.call("LRANGE k 0 -1") == bulks("b")
+
+
+def test_a_client_that_is_being_closed_takes_nothing(broker: Broker) -> None:
+    closing, other, writer = Client(broker), Client(broker), Client(broker)
+    closing.do("BLPOP k 0")
     other.do("BLPOP k 0")
-    gone.hang_up()
+    closing.session.kill()
     writer.do("RPUSH k a b")
-    assert gone.take() == b""
+    assert closing.take() == b""
     assert other.take() == bulks("k", "a")
-    assert writer.do("LRANGE k 0 -1") == bulks("b")
 
 
 def test_a_closed_session_waits_no_more(broker: Broker) -> None:

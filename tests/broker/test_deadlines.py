@@ -6,20 +6,21 @@ from functools import partial
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from broker.deadlines import Deadlines
 
 
 @pytest.fixture
-async def deadlines(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> AsyncIterator[Deadlines]:
-    """A set of timers with its task running, on a clock that jumps."""
+async def deadlines(nursery: trio.Nursery) -> AsyncIterator[Deadlines]:
+    """A set of timers with its task running."""
     running = Deadlines()
     nursery.start_soon(running.run)
     await trio.testing.wait_all_tasks_blocked()
     yield running
 
 
-async def test_timers_are_called_in_the_order_of_their_times(deadlines: Deadlines) -> None:
+async def test_timers_are_called_in_the_order_of_their_times(deadlines: Deadlines, autojump_clock: MockClock) -> None:
     called: list[tuple[int, float]] = []
     for milliseconds in (300, 100, 200, 100):
         deadlines.after(milliseconds, lambda n=milliseconds: called.append((n, trio.current_time())))  # type: ignore[misc]
@@ -28,7 +29,7 @@ async def test_timers_are_called_in_the_order_of_their_times(deadlines: Deadline
     assert called == [(n, start + n / 1000) for n in (100, 100, 200, 300)]
 
 
-async def test_timers_of_one_time_are_called_as_they_were_set(deadlines: Deadlines) -> None:
+async def test_timers_of_one_time_are_called_as_they_were_set(deadlines: Deadlines, autojump_clock: MockClock) -> None:
     called: list[int] = []
     for number in range(5):
         deadlines.at(10.0, partial(called.append, number))
@@ -36,7 +37,7 @@ async def test_timers_of_one_time_are_called_as_they_were_set(deadlines: Deadlin
     assert called == [0, 1, 2, 3, 4]
 
 
-async def test_an_earlier_timer_moves_the_alarm(deadlines: Deadlines) -> None:
+async def test_an_earlier_timer_moves_the_alarm(deadlines: Deadlines, autojump_clock: MockClock) -> None:
     called: list[str] = []
     deadlines.after(10_000, lambda: called.append("late"))
     await trio.testing.wait_all_tasks_blocked()
@@ -45,7 +46,7 @@ async def test_an_earlier_timer_moves_the_alarm(deadlines: Deadlines) -> None:
     assert called == ["early"]
 
 
-async def test_a_cancelled_timer_is_not_called(deadlines: Deadlines) -> None:
+async def test_a_cancelled_timer_is_not_called(deadlines: Deadlines, autojump_clock: MockClock) -> None:
     called: list[int] = []
     timers = [deadlines.after(10, partial(called.append, number)) for number in range(3)]
     timers[1].cancel()
@@ -55,7 +56,7 @@ async def test_a_cancelled_timer_is_not_called(deadlines: Deadlines) -> None:
     timers[0].cancel()
 
 
-async def test_an_action_may_set_and_cancel_timers(deadlines: Deadlines) -> None:
+async def test_an_action_may_set_and_cancel_timers(deadlines: Deadlines, autojump_clock: MockClock) -> None:
     called: list[str] = []
     victim = deadlines.after(20, lambda: called.append("cancelled"))
 
@@ -69,7 +70,7 @@ async def test_an_action_may_set_and_cancel_timers(deadlines: Deadlines) -> None
     assert called == ["first", "second"]
 
 
-async def test_a_batch_is_bracketed(deadlines: Deadlines) -> None:
+async def test_a_batch_is_bracketed(deadlines: Deadlines, autojump_clock: MockClock) -> None:
     called: list[str] = []
     deadlines.before = lambda: called.append("before")
     deadlines.after_actions = lambda: called.append("after")
@@ -79,7 +80,7 @@ async def test_a_batch_is_bracketed(deadlines: Deadlines) -> None:
     assert called == ["before", "action", "action", "after"]
 
 
-async def test_cancelled_timers_do_not_pile_up(deadlines: Deadlines) -> None:
+async def test_cancelled_timers_do_not_pile_up(deadlines: Deadlines, autojump_clock: MockClock) -> None:
     called: list[str] = []
     deadlines.after(3_600_000, lambda: called.append("kept"))
     for _ in range(10_000):

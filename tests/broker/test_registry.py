@@ -80,15 +80,19 @@ def test_subcommands(table: CommandTable) -> None:
 
 
 def test_renamed_commands() -> None:
-    table = CommandTable({"FLUSHALL": "", "Get": "fetch", "PUBSUB": "who"})
+    table = CommandTable([(b"FLUSHALL", b""), (b"Get", b"Fetch"), (b"PUBSUB", b"who")])
     assert table.find([b"FLUSHALL"]) is None and b"FLUSHALL" not in table.plain
     assert table.find([b"GET", b"k"]) is None
     found = table.find([b"FETCH", b"k"])
     assert found is not None and found.name == b"get" and table.plain[b"FETCH"] is found
     inner = table.find([b"who", b"numpat"])
     assert inner is not None and inner.name == b"pubsub|numpat"
-    with pytest.raises(ValueError, match="no such command: nope"):
-        CommandTable({"nope": "x"})
+
+
+@pytest.mark.parametrize("old, new", [(b"nope", b"x"), (b"GET", b"Set")])
+def test_impossible_renamings(old: bytes, new: bytes) -> None:
+    with pytest.raises(ValueError, match="rename-command"):
+        CommandTable([(old, new)])
 
 
 def test_each_broker_counts_by_itself(table: CommandTable) -> None:

@@ -73,9 +73,7 @@ Test = TypeVar("Test", bound=Callable[..., object])
 SETTLE_SECONDS = 10.0
 SHOWN = 700
 
-_SUBSCRIBING = frozenset(
-    {b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCRIBE", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE"}
-)
+_SUBSCRIBING = frozenset({b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCRIBE", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE"})
 _BLOCKING = frozenset(
     b"BLPOP BRPOP BLMOVE BLMOVEM BRPOPLPUSH BLMPOP BZPOPMIN BZPOPMAX BZMPOP XREAD XREADGROUP WAIT".split()
 )
@@ -261,6 +259,7 @@ class Client:
         if resp == 3:
             for connection in (self.theirs, self.ours):
                 if not (hello := connection.call("HELLO", "3")).startswith(b"%"):
+                    self.close()
                     pytest.fail(f"HELLO 3 answered {hello!r}", pytrace=False)
 
     def close(self) -> None:
@@ -285,9 +284,7 @@ class Client:
 
     def receive(self, command: AnyCommand | None = None) -> bytes:
         """One reply or push of each, compared as the oldest unanswered (or given) command says."""
-        step = (
-            _step(command) if command is not None else self._sent.pop(0) if self._sent else _step("(a push)")
-        )
+        step = _step(command) if command is not None else self._sent.pop(0) if self._sent else _step("(a push)")
         return self._compare(step)
 
     def do(self, command: AnyCommand) -> bytes:
@@ -332,12 +329,8 @@ class Client:
         log = ""
         if ours in (CLOSED, SILENT):
             server = self._servers[1]
-            log = (
-                f"\n  our server {'runs on' if server.alive() else 'HAS DIED'}; its log ends:\n{server.log()}"
-            )
-        return (
-            f"{step.label}\n  theirs: {_reply_text(theirs, ours)}\n  ours:   {_reply_text(ours, theirs)}{log}"
-        )
+            log = f"\n  our server {'runs on' if server.alive() else 'HAS DIED'}; its log ends:\n{server.log()}"
+        return f"{step.label}\n  theirs: {_reply_text(theirs, ours)}\n  ours:   {_reply_text(ours, theirs)}{log}"
 
     def _flush(self) -> None:
         """Let both servers answer what was sent before. Twice: a PING may overtake within one poll."""
@@ -389,9 +382,7 @@ def _run(steps: Sequence[Step], resp: int, mask: Mask | None) -> list[str]:
                 break
         theirs, ours = client.theirs.waiting(), client.ours.waiting()
         if theirs != ours and CLOSED not in (theirs, ours) and not found:
-            found.append(
-                f"left unread at the end (replies= wrong?)\n  theirs: {theirs!r}\n  ours:   {ours!r}"
-            )
+            found.append(f"left unread at the end (replies= wrong?)\n  theirs: {theirs!r}\n  ours:   {ours!r}")
     finally:
         client.close()
     return found
@@ -418,9 +409,7 @@ def requires(minimum: str) -> pytest.MarkDecorator:
     """A mark that skips a test when the reference server is older than, e.g., "8.4"."""
     wanted = tuple(map(int, minimum.split(".")))
     found = ".".join(map(str, version())) or "none"
-    return pytest.mark.skipif(
-        version() < wanted, reason=f"needs redis-server {minimum}; the reference is {found}"
-    )
+    return pytest.mark.skipif(version() < wanted, reason=f"needs redis-server {minimum}; the reference is {found}")
 
 
 class Pair:
@@ -455,9 +444,7 @@ class Pair:
                 if now == (waits if blocked is None else blocked):
                     break
                 if time.monotonic() > deadline:
-                    pytest.fail(
-                        f"{side}: {now} blocked clients, expected {waits if blocked is None else blocked}"
-                    )
+                    pytest.fail(f"{side}: {now} blocked clients, expected {waits if blocked is None else blocked}")
                 time.sleep(0.002)
 
 

@@ -120,9 +120,7 @@ def _candidates() -> Iterator[Path]:
 def _version_of(path: Path) -> tuple[int, ...]:
     """What the executable says about itself, e.g. (8, 10, 2); () when it does not run."""
     try:
-        text = subprocess.run(
-            [path, "--version"], capture_output=True, timeout=10, check=True
-        ).stdout.decode()
+        text = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=True).stdout.decode()
     except (OSError, subprocess.SubprocessError):
         return ()
     found = re.search(r"v=(\d+)\.(\d+)\.(\d+)", text)
@@ -143,9 +141,7 @@ def find_reference() -> tuple[Path, tuple[int, ...]]:
     found = _newest([Path(chosen)] if chosen else _candidates())
     if found is None:
         raise OracleMissing(
-            f"TRIMARAN_ORACLE={chosen} does not run"
-            if chosen
-            else "no redis-server found; make oracle builds one"
+            f"TRIMARAN_ORACLE={chosen} does not run" if chosen else "no redis-server found; make oracle builds one"
         )
     return found
 

@@ -45,9 +45,7 @@ def keyspace_of(connection: Connection, version: tuple[int, ...]) -> dict[tuple[
     version is the reference's: below 7.4 hash fields can't have deadlines, and are not asked for them.
     """
     found: dict[tuple[int, bytes], str] = {}
-    databases = _call(connection, [c for n in range(DATABASES) for c in (["SELECT", str(n)], ["KEYS", "*"])])[
-        1::2
-    ]
+    databases = _call(connection, [c for n in range(DATABASES) for c in (["SELECT", str(n)], ["KEYS", "*"])])[1::2]
     for number, keys in enumerate(map(_texts, databases)):
         if not keys:
             continue
@@ -56,9 +54,7 @@ def keyspace_of(connection: Connection, version: tuple[int, ...]) -> dict[tuple[
         for key, kind, ttl in zip(keys, facts[::2], facts[1::2], strict=True):
             assert isinstance(kind, bytes) and isinstance(ttl, bytes)
             content = _content(connection, key, kind, version)
-            found[number, key] = (
-                f"{kind.decode()}{' expiring' if not ttl.startswith(b'-') else ''} {content!r}"
-            )
+            found[number, key] = f"{kind.decode()}{' expiring' if not ttl.startswith(b'-') else ''} {content!r}"
     _call(connection, [["SELECT", "0"]])
     return found
 
@@ -80,7 +76,10 @@ def _hash(connection: Connection, key: bytes, flat: list[bytes], version: tuple[
     names = flat[::2]
     deadlines: list[bytes] = [b"-1"] * len(names)
     if version >= (7, 4) and names:
-        deadlines = _texts(_call(connection, [["HPTTL", key, "FIELDS", str(len(names)), *names]])[0])
+        reply = _call(connection, [["HPTTL", key, "FIELDS", str(len(names)), *names]])[0]
+        deadlines = _texts(reply)
+        if len(deadlines) != len(names):
+            return [b"HPTTL answered", reply]
     expiring = [b"" if deadline.startswith(b"-") else b"expiring" for deadline in deadlines]
     return [list(fact) for fact in sorted(zip(names, flat[1::2], expiring, strict=True))]
 

@@ -1,6 +1,8 @@
 """Number texts: the expected values were taken from redis-server 8.10.2 (ZADD, ZSCORE, INCRBY, XADD)."""
 
 import math
+import random
+import struct
 
 import pytest
 from hypothesis import given
@@ -181,7 +183,7 @@ def test_doubles_refused(text: bytes) -> None:
         (1e17, b"100000000000000000"),
         (2.0**62, b"4611686018427387904"),
         (-(2.0**62), b"-4611686018427387904"),
-        (2.0**63, b"9223372036854775808"),
+        (2.0**63, b"9223372036854776000"),
         (2.0**64, b"18446744073709552000"),
         (1e-5, b"0.00001"),
         (1e-7, b"1e-7"),
@@ -193,6 +195,12 @@ def test_doubles_refused(text: bytes) -> None:
         (1700000000.123456, b"1700000000.123456"),
         (5.21e-08, b"5.21e-8"),
         (0.4937, b"0.4937"),
+        # seven digits behind the point and a value from 10,000 on: an exponent
+        (544229.2252959518, b"5.442292252959518e+5"),
+        (65528.85923981311, b"6.552885923981311e+4"),
+        (-30250.88807341683, b"-3.025088807341683e+4"),
+        # a digit more than repr() writes
+        (-2906443722.43908, b"-2.9064437224390802e+9"),
         (math.inf, b"inf"),
         (-math.inf, b"-inf"),
         (math.nan, b"nan"),
@@ -200,3 +208,16 @@ def test_doubles_refused(text: bytes) -> None:
 )
 def test_double_texts(value: float, text: bytes) -> None:
     assert format_double(value) == text
+
+
+@given(st.floats(allow_nan=False))
+def test_a_double_text_is_read_back(value: float) -> None:
+    assert parse_double(format_double(value)) == value
+
+
+def test_doubles_of_every_magnitude_are_read_back() -> None:
+    rng = random.Random(1)
+    for _ in range(20_000):
+        value: float = struct.unpack("<d", rng.randbytes(8))[0]
+        if not math.isnan(value):
+            assert float(format_double(value)) == value

@@ -4,6 +4,7 @@ from typing import Any
 
 from broker.core import Broker
 from broker.propagation import Effects
+from broker.values.hash import Hash
 from broker.values.sorted_set import SortedSet
 from tests.broker.inprocess import Client, running
 
@@ -33,10 +34,13 @@ async def effects_of(setup: list[str], command: str) -> list[str]:
 
 def contents(broker: Broker) -> dict[bytes, Any]:
     """The first database in comparable form."""
-    return {
-        key: list(value) if isinstance(value, SortedSet) else value
-        for key, value in broker.keyspace.databases[0].data.items()
-    }
+    return {key: _plain(value) for key, value in broker.keyspace.databases[0].data.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, SortedSet):
+        return list(value)
+    return (dict(value), value.deadlines or {}) if isinstance(value, Hash) else value
 
 
 async def replay_gives_the_same(script: list[list[str]]) -> None:

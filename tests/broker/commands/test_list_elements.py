@@ -2,12 +2,13 @@
 
 import pytest
 
-from tests.broker.sessions import Client, bulk, bulks, new_broker
+from tests.broker.direct import Client, bulk, bulks
+from tests.broker.sessions import make_broker
 
 
 @pytest.fixture
 def client() -> Client:
-    client = Client(new_broker())
+    client = Client(make_broker())
     client.do("RPUSH k a b c b")
     client.do("SET s x")
     return client

@@ -4,12 +4,13 @@ import pytest
 
 from broker.core import Broker
 from broker.values.list import List
-from tests.broker.sessions import Client, bulk, bulks, new_broker
+from tests.broker.direct import Client, bulk, bulks
+from tests.broker.sessions import make_broker
 
 
 @pytest.fixture
 def broker() -> Broker:
-    return new_broker()
+    return make_broker()
 
 
 @pytest.fixture

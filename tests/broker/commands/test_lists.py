@@ -5,12 +5,14 @@ import random
 import pytest
 
 from broker.values.list import List
-from tests.broker.sessions import Client, bulk, bulks, journal, new_broker
+from tests.broker.direct import Client, bulk, bulks
+from tests.broker.effects import journal, lines
+from tests.broker.sessions import make_broker
 
 
 @pytest.fixture
 def client() -> Client:
-    return Client(new_broker())
+    return Client(make_broker())
 
 
 def test_pushes_and_pops(client: Client) -> None:
@@ -85,44 +87,44 @@ def test_a_change_breaks_watches(client: Client, command: str) -> None:
 @pytest.mark.parametrize(
     ("command", "effects"),
     [
-        ("LPUSH k x y", [b"LPUSH k x y"]),
-        ("LPOP k 2", [b"LPOP k 2"]),
+        ("LPUSH k x y", ["LPUSH k x y"]),
+        ("LPOP k 2", ["LPOP k 2"]),
         ("LPOP no", []),
         ("LTRIM k 0 -1", []),
         ("LREM k 0 no", []),
-        ("LMPOP 2 no k LEFT COUNT 9", [b"LPOP k 3"]),
-        ("LMPOP 1 k RIGHT", [b"RPOP k 1"]),
+        ("LMPOP 2 no k LEFT COUNT 9", ["LPOP k 3"]),
+        ("LMPOP 1 k RIGHT", ["RPOP k 1"]),
         ("LMPOP 1 no RIGHT", []),
-        ("BLMPOP 0 2 no k RIGHT COUNT 2", [b"RPOP k 2"]),
-        ("BLPOP no k 0", [b"LPOP k"]),
-        ("BRPOP k no 0", [b"RPOP k"]),
-        ("LMOVE k d left RIGHT", [b"LMOVE k d left RIGHT"]),
-        ("BLMOVE k d left RIGHT 0", [b"LMOVE k d left RIGHT"]),
-        ("RPOPLPUSH k d", [b"RPOPLPUSH k d"]),
-        ("BRPOPLPUSH k d 0", [b"RPOPLPUSH k d"]),
-        ("LMOVEM k d LEFT LEFT COUNT 9 OBO", [b"LMOVEM k d LEFT LEFT COUNT 9 OBO"]),
-        ("BLMOVEM k d LEFT LEFT 0", [b"LMOVEM k d LEFT LEFT EXACTLY 1 BULK"]),
-        ("BLMOVEM k d LEFT LEFT 0 COUNT 9 OBO", [b"LMOVEM k d LEFT LEFT EXACTLY 3 OBO"]),
-        ("BLMOVEM k d LEFT LEFT 0 EXACTLY 2 BULK", [b"LMOVEM k d LEFT LEFT EXACTLY 2 BULK"]),
+        ("BLMPOP 0 2 no k RIGHT COUNT 2", ["RPOP k 2"]),
+        ("BLPOP no k 0", ["LPOP k"]),
+        ("BRPOP k no 0", ["RPOP k"]),
+        ("LMOVE k d left RIGHT", ["LMOVE k d left RIGHT"]),
+        ("BLMOVE k d left RIGHT 0", ["LMOVE k d left RIGHT"]),
+        ("RPOPLPUSH k d", ["RPOPLPUSH k d"]),
+        ("BRPOPLPUSH k d 0", ["RPOPLPUSH k d"]),
+        ("LMOVEM k d LEFT LEFT COUNT 9 OBO", ["LMOVEM k d LEFT LEFT COUNT 9 OBO"]),
+        ("BLMOVEM k d LEFT LEFT 0", ["LMOVEM k d LEFT LEFT EXACTLY 1 BULK"]),
+        ("BLMOVEM k d LEFT LEFT 0 COUNT 9 OBO", ["LMOVEM k d LEFT LEFT EXACTLY 3 OBO"]),
+        ("BLMOVEM k d LEFT LEFT 0 EXACTLY 2 BULK", ["LMOVEM k d LEFT LEFT EXACTLY 2 BULK"]),
         ("SORT k ALPHA", []),
-        ("SORT k ALPHA STORE d", [b"SORT k ALPHA STORE d"]),
+        ("SORT k ALPHA STORE d", ["SORT k ALPHA STORE d"]),
         ("SORT no STORE d", []),
     ],
 )
-def test_effects(client: Client, command: str, effects: list[bytes]) -> None:
+def test_effects(client: Client, command: str, effects: list[str]) -> None:
     client.do("RPUSH k a b c")
     seen = journal(client.broker)
     client.do(command)
-    assert [b" ".join(words) for _, words in seen] == effects
+    assert lines(seen) == effects
 
 
 def test_effects_of_a_served_client_follow_those_that_served_it() -> None:
-    broker = new_broker()
+    broker = make_broker()
     waiting, writer = Client(broker), Client(broker)
     seen = journal(broker)
     waiting.do("BLMOVE k d LEFT RIGHT 0")
     writer.do("RPUSH k a b")
-    assert [b" ".join(words) for _, words in seen] == [b"RPUSH k a b", b"LMOVE k d LEFT RIGHT"]
+    assert lines(seen) == ["RPUSH k a b", "LMOVE k d LEFT RIGHT"]
 
 
 KEYS = ("k", "l", "m")
@@ -146,7 +148,7 @@ def any_command(rng: random.Random) -> str:
 @pytest.mark.parametrize("seed", range(10))
 def test_replayed_effects_give_the_same_lists(seed: int) -> None:
     rng = random.Random(seed)
-    broker = new_broker()
+    broker = make_broker()
     effects = journal(broker)
     clients = [Client(broker) for _ in range(6)]
     served = 0
@@ -158,10 +160,10 @@ def test_replayed_effects_give_the_same_lists(seed: int) -> None:
             served -= sum(client.waits for client in clients)
         else:
             rng.choice(free).do(any_command(rng))
-    replica = Client(new_broker())
+    replica = Client(make_broker())
     for database, words in effects:
         assert database == 0
-        assert replica.do(*words)[:1] not in (b"-", b"")
+        assert replica.do(words)[:1] not in (b"-", b"")
     assert served > 0
     assert replica.session.db.data == clients[0].session.db.data
     assert all(value.__class__ is List and value for value in replica.session.db.data.values())

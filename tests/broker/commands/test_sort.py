@@ -4,12 +4,13 @@ import pytest
 
 from broker.commands.sort import Pattern
 from broker.values.list import List
-from tests.broker.sessions import Client, bulks, new_broker
+from tests.broker.direct import Client, bulks
+from tests.broker.sessions import make_broker
 
 
 @pytest.fixture
 def client() -> Client:
-    client = Client(new_broker())
+    client = Client(make_broker())
     for command in ("RPUSH l 3 10 1 2", "SADD s 3 10 1", "ZADD z 3 a 2 b 1 c", "SET w_1 30", "SET w_2 20", "SET w_3 5",
                     "HSET h_1 f x", "HSET h_2 f y", "SET str x"):  # fmt: skip
         assert not client.do(command).startswith(b"-")

@@ -3,10 +3,11 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.values.stream import DefaultStreamLimits, Stream
+from broker.values.stream import Stream
 from broker.values.stream_entry import decode_fields
 from broker.values.stream_group import Group
 from broker.values.stream_id import MAX_ID, format_id
+from broker.values.stream_limits import DefaultStreamLimits
 
 SMALL = st.integers(0, 40)
 STEPS = st.lists(

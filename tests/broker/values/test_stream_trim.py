@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.values.stream import DefaultStreamLimits, Stream
+from broker.values.stream import Stream
 from broker.values.stream_group import Group
+from broker.values.stream_limits import DefaultStreamLimits
 from broker.values.stream_trim import References, trim_by_id, trim_by_length
 
 

@@ -1,0 +1,38 @@
+"""Clients whose commands go straight to dispatch: for unit tests of commands, of those that wait above all."""
+
+from broker.core import Broker
+from tests.broker.sessions import make_session, taken
+from tests.broker.sessions import run as run_commands
+from tests.oracle.wire import encode
+
+
+class Client:
+    """One client of a broker that nobody serves."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.session = make_session(broker)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the client waits for a key."""
+        return self.session.waiting is not None
+
+    def do(self, command: str | list[bytes]) -> bytes:
+        """Execute a command (a text is split as redis-cli does); everything the client is sent by it."""
+        assert not self.waits, "a client that waits sends nothing"
+        return run_commands(self.session, command)
+
+    def take(self) -> bytes:
+        """What the client has been sent since it was last looked at."""
+        return taken(self.session)
+
+
+def bulk(element: str) -> bytes:
+    """A bulk string as it is sent."""
+    return encode([element]).partition(b"\r\n")[2]
+
+
+def bulks(*elements: str) -> bytes:
+    """An array of bulk strings as it is sent."""
+    return encode(elements)

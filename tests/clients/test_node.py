@@ -1,0 +1,70 @@
+"""node-redis and ioredis, where node and npm are at hand; the packages are kept in the user's cache folder."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.conftest import skip_loudly
+
+PACKAGES = ("redis@5", "ioredis@5")
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def modules() -> Path:
+    """The node_modules folder that holds both libraries."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        skip_loudly("node-redis and ioredis: no node and npm here")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trimaran" / "node"
+    folder = cache / "node_modules"
+    if not all((folder / name.partition("@")[0] / "package.json").exists() for name in PACKAGES):
+        cache.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "install", "--no-save", "--no-audit", "--no-fund", "--prefix", str(cache), *PACKAGES]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        if done.returncode:
+            skip_loudly("node-redis and ioredis: npm could not install them")
+    return folder
+
+
+def run(modules: Path, script: str, *arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        ["node", str(HERE / script), *arguments],
+        env=os.environ | {"NODE_PATH": str(modules)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert done.returncode == 0, done.stderr
+    seen: dict[str, Any] = json.loads(done.stdout)
+    return seen
+
+
+COMMON = {
+    "get": "v",
+    "hash": {"f": "1", "g": "2"},
+    "wrong": "WRONGTYPE",
+    "receivers": 2,
+    "messages": ["hello", "hello"],
+    "entries": [str(n) for n in range(10)],
+    "acknowledged": 10,
+    "count": "500",
+    "scanned": 6,
+    "multi": [1, 2, "2"],
+}
+
+
+@pytest.mark.parametrize("resp", ["2", "3"])
+def test_node_redis(modules: Path, url: str, resp: str) -> None:
+    assert run(modules, "node_redis.cjs", url, resp) == COMMON | {
+        "sorted": [{"value": "a", "score": 1.5}, {"value": "b", "score": 2}],
+        "popped": {"key": "queue", "element": "job"},
+    }
+
+
+def test_ioredis(modules: Path, url: str) -> None:
+    assert run(modules, "ioredis.cjs", url) == COMMON | {"sorted": ["a", "1.5", "b", "2"], "popped": ["queue", "job"]}

@@ -1,0 +1,63 @@
+"""redis-cli (Debian's redis-tools): arguments, standard input, output formats, mass insertion, scanning modes."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from tests.clients.conftest import skip_loudly
+
+
+@pytest.fixture
+def cli(port: int) -> list[str]:
+    found = shutil.which("redis-cli")
+    if found is None:
+        skip_loudly("redis-cli is not installed (Debian: redis-tools)")
+    return [str(found), "-p", str(port)]
+
+
+def run(command: list[str], standard_input: str | bytes = "") -> str:
+    data = standard_input.encode() if isinstance(standard_input, str) else standard_input
+    done = subprocess.run(command, input=data, capture_output=True, timeout=60)
+    assert done.returncode == 0, done
+    return done.stdout.decode()
+
+
+@pytest.mark.parametrize("resp", [[], ["-3"]], ids=["RESP2", "RESP3"])
+def test_commands_as_arguments(cli: list[str], resp: list[str]) -> None:
+    cli = [*cli, *resp]
+    assert run([*cli, "SET", "k", "a b"]) == "OK\n"
+    assert run([*cli, "GET", "k"]) == "a b\n"
+    assert run([*cli, "GET", "none"]) == "\n"
+    assert run([*cli, "RPUSH", "l", "1", "2"]) == "2\n"
+    assert run([*cli, "LRANGE", "l", "0", "-1"]) == "1\n2\n"
+    assert run([*cli, "HSET", "h", "f", "v"]) == "1\n"
+    assert run([*cli, "HGETALL", "h"]) in ("f\nv\n", "f v\n")
+    assert "WRONGTYPE" in run([*cli, "LPUSH", "k", "x"])
+    assert run([*cli, "-n", "1", "DBSIZE"]) == "0\n"
+
+
+def test_commands_from_standard_input(cli: list[str]) -> None:
+    assert run(cli, "SET k 1\nINCR k\nMULTI\nINCR k\nGET k\nEXEC\n") == "OK\n2\nOK\nQUEUED\nQUEUED\n3\n3\n"
+    assert run([*cli, "-x", "SET", "from-stdin"], "text\n") == "OK\n"
+    assert run([*cli, "--csv", "MGET", "k", "from-stdin"]) == '"3","text\\n"\n'
+    assert run([*cli, "--json", "MGET", "k", "from-stdin"]) == '["3","text\\n"]\n'
+
+
+def test_mass_insertion(cli: list[str]) -> None:
+    def protocol(*words: str) -> bytes:
+        return f"*{len(words)}\r\n".encode() + b"".join(f"${len(w)}\r\n{w}\r\n".encode() for w in words)
+
+    commands = b"".join(protocol("SET", f"key:{number}", "value") for number in range(20_000))
+    assert "errors: 0, replies: 20000" in run([*cli, "--pipe"], commands)
+    assert run([*cli, "DBSIZE"]) == "20000\n"
+    assert len(set(run([*cli, "--scan", "--pattern", "key:1*"]).split())) == 11_111
+
+
+def test_scanning_modes(cli: list[str]) -> None:
+    run(cli, "RPUSH l a b c\nSADD s a\nHSET h f v g w\nZADD z 1 a\nXADD x * f v\nSET k text\n")
+    for mode in ("--bigkeys", "--memkeys"):
+        summary = run([*cli, mode])
+        assert "Sampled 6 keys in the keyspace!" in summary
+        assert "1 streams with" in summary
+    assert "1 lists with 3 items" in run([*cli, "--bigkeys"])

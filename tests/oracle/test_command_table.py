@@ -1,0 +1,58 @@
+"""The command table beside the reference's: all that COMMAND INFO and COMMAND DOCS say, but not the prose.
+
+Summaries, complexities and notes are our own words about our own code.
+"""
+
+from typing import Any
+
+import pytest
+
+import broker.commands
+from broker.registry import DECLARED
+from tests.oracle import servers
+from tests.oracle.harness import requires
+from tests.oracle.wire import Node, parse
+
+assert broker.commands  # declares all commands
+
+# What Redis does not have, and what differs on purpose.
+OURS_ALONE = {"delifeq"}
+PROSE = {"notes", "summary", "complexity", "arguments", "history", "doc_flags", "subcommands"}
+
+pytestmark = requires("8.10")
+
+
+def value_of(node: Node) -> Any:
+    """A reply as plain values; what has no order is a frozenset."""
+    if node.kind == "%":
+        names = [item.text.decode() for item in node.items[::2]]
+        values = [value_of(item) for item in node.items[1::2]]
+        return frozenset((name, value) for name, value in zip(names, values, strict=True) if name not in PROSE)
+    if node.kind == "~":
+        return frozenset(map(value_of, node.items))
+    if node.kind == "*":
+        return tuple(map(value_of, node.items))
+    return node.text.decode()
+
+
+def told(server: servers.Server, *words: str) -> Any:
+    connection = server.connect()
+    try:
+        connection.call("HELLO", "3")
+        return value_of(parse(connection.call("COMMAND", *words)))
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("name", sorted({name.decode() for name in DECLARED} - OURS_ALONE))
+def test_the_table_says_what_redis_says(name: str) -> None:
+    theirs, ours = (told(server, "INFO", name)[0] for server in (servers.reference(), servers.broker()))
+    fields = ("name", "arity", "flags", "first key", "last key", "step", "categories", "tips", "key specifications")
+    for field, their_value, our_value in zip(fields, theirs, ours, strict=False):
+        assert (field, our_value) == (field, their_value)
+
+
+@pytest.mark.parametrize("name", sorted({name.decode() for name in DECLARED if b"|" not in name} - OURS_ALONE))
+def test_the_documentation_says_what_redis_says(name: str) -> None:
+    theirs, ours = (told(server, "DOCS", name) for server in (servers.reference(), servers.broker()))
+    assert ours == theirs
