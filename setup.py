@@ -6,7 +6,7 @@ compiler leaves them out and goes on.
 
 from setuptools import Extension, setup
 
-COMPILED = ["protocol._requests", "broker.values._positions"]
+COMPILED = ["protocol._doubles", "protocol._requests", "broker.values._positions"]
 
 
 def extensions() -> list[Extension]:

@@ -209,7 +209,7 @@ class Command:
     __slots__ = (
         "arity", "calls", "categories", "complexity", "doc_flags", "failed", "find_keys", "flags", "group",
         "handler", "history", "key_specs", "max_args", "microseconds", "min_args", "name", "rejected", "replaced_by",
-        "since", "subcommands", "summary", "tips",
+        "since", "subcommands", "summary", "syntax", "tips",
     )  # fmt: skip
 
     def __init__(
@@ -224,6 +224,7 @@ class Command:
         since: str,
         summary: str,
         complexity: str,
+        syntax: str,
         categories: Sequence[str],
         find_keys: Callable[[list[bytes]], list[int]] | None,
         tips: Sequence[str],
@@ -241,6 +242,7 @@ class Command:
         self.since = since
         self.summary = summary
         self.complexity = complexity
+        self.syntax = syntax
         self.find_keys = find_keys
         self.tips = tuple(tips)
         self.doc_flags = deprecated_since
@@ -321,6 +323,7 @@ def command(
     since: str,
     summary: str,
     complexity: str,
+    syntax: str = "",
     keys: Sequence[KeySpec] = (),
     categories: Sequence[str] = (),
     find_keys: Callable[[list[bytes]], list[int]] | None = None,
@@ -330,6 +333,7 @@ def command(
 ) -> Callable[[Handler], Handler]:
     """Declare the decorated function as the command `name` (`"XINFO|STREAM"` for a subcommand).
 
+    `syntax` are its arguments in the notation of broker/syntax.py, which reads them when a client asks for them.
     `categories` are ACL categories beside those that flags and group imply; `find_keys` finds the keys where no
     key specification can; `tips` are Redis's command tips.
     """
@@ -345,6 +349,7 @@ def command(
             since=since,
             summary=summary,
             complexity=complexity,
+            syntax=syntax,
             categories=categories,
             find_keys=find_keys,
             tips=tips,

@@ -5,7 +5,8 @@ requests.py       bytes in, complete requests out (RESP arrays and inline comman
 _requests.pyx     the same, compiled; optional
 inline.py         splitting a line into arguments by Redis's quoting rules
 replies.py        values to RESP2 and RESP3 bytes
-numbers.py        strict integers and floats, and how doubles are written
+numbers.py        strict integers and floats, in and out
+doubles.py        how doubles are written; _doubles.pyx is the same, compiled
 long_doubles.py   the 80-bit arithmetic of INCRBYFLOAT
 shortest.py       the digits of a double, as Redis picks them
 errors.py         every error text, once

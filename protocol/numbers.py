@@ -4,11 +4,13 @@ Python's own int() and float() also take `+5`, ` 5`, `05` and `1_0`, so client b
 functions and nothing else. Each returns None for a text that is not a valid number, and the caller has the
 error text that fits its command.
 
-Long doubles, which INCRBYFLOAT and its relatives compute in, come from `protocol.long_doubles`.
+Long doubles, which INCRBYFLOAT and its relatives compute in, come from `protocol.long_doubles`; `format_double` is the
+compiled twin of `protocol.doubles` where that was built.
 """
 
+import os
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from protocol.long_doubles import (
     LongDouble,
@@ -17,7 +19,14 @@ from protocol.long_doubles import (
     parse_long_double,
     sum_long_doubles,
 )
-from protocol.shortest import shortest_digits
+
+if TYPE_CHECKING or os.environ.get("TRIMARAN_PURE") == "1":
+    from protocol.doubles import format_double
+else:
+    try:
+        from protocol._doubles import format_double
+    except ImportError:
+        from protocol.doubles import format_double
 
 __all__ = [
     "INFINITY",
@@ -56,9 +65,6 @@ _INFINITIES: Final = {
 _OWN_DIGITS: Final = 19
 _OWN_EXPONENT_MIN: Final = -342
 _OWN_EXPONENT_MAX: Final = 308
-
-# Integral scores up to here are written as integers (Redis's double2ll).
-_INTEGRAL_MAX: Final = float(2**62)
 
 
 def parse_integer(data: bytes) -> int | None:
@@ -148,45 +154,3 @@ def _parsed_by_redis_itself(data: bytes) -> bool:
         return False
     exponent = int(exponent_text or b"0") - len(fraction)
     return _OWN_EXPONENT_MIN <= exponent <= _OWN_EXPONENT_MAX
-
-
-def format_double(x: float) -> bytes:
-    """The text of a double in replies of both protocol versions: Redis's `d2string`.
-
-    Integral values up to 2^62 have no point and no exponent; others are in the shortest form of the Grisu2
-    algorithm, which now and then has a digit more than Python's repr().
-    """
-    if x.is_integer():
-        if x == 0:
-            return b"-0" if str(x)[0] == "-" else b"0"
-        if -_INTEGRAL_MAX <= x <= _INTEGRAL_MAX:
-            return b"%d" % x
-    elif x != x:
-        return b"nan"
-    elif x == INFINITY:
-        return b"inf"
-    elif x == -INFINITY:
-        return b"-inf"
-    if x < 0:
-        return b"-" + _positive_text(-x, 17)
-    return _positive_text(x, 18)
-
-
-def _positive_text(x: float, most_digits: int) -> bytes:
-    """Lay out a positive double's digits: plain where that stays short, else with an exponent.
-
-    `most_digits` bounds the digits of the exponent form only, as in Redis, whose buffer is 24 bytes.
-    """
-    number, exponent = shortest_digits(x)
-    digits = b"%d" % number
-    count = len(digits)
-    magnitude = count + exponent - 1
-    if exponent >= 0 and abs(magnitude) < count + 7:
-        return digits + b"0" * exponent
-    if exponent < 0 and (exponent > -7 or abs(magnitude) < 4):
-        point = count + exponent
-        if point <= 0:
-            return b"0." + b"0" * -point + digits
-        return digits[:point] + b"." + digits[point:]
-    point_and_rest = b"." + digits[1:most_digits] if count > 1 else b""
-    return b"%b%be%b%d" % (digits[:1], point_and_rest, b"-" if magnitude < 0 else b"+", abs(magnitude))

@@ -32,16 +32,14 @@ FORBIDDEN = {
 
 # Source files that another test file covers, with that file.
 TESTED_BY = {
+    "broker/__init__.py": "tests/broker/test_server.py",
     "broker/__main__.py": "tests/broker/test_cli.py",
     "broker/commands/__init__.py": "tests/broker/test_registry.py",
     "broker/core.py": "tests/broker/test_dispatch.py",
-    "broker/server.py": "tests/broker/test_tick.py",
+    "broker/listeners.py": "tests/broker/test_server.py",
     "broker/poller.py": "tests/broker/test_tick.py",
-    "broker/blocking.py": "tests/broker/commands/test_transactions.py",
     "broker/stats.py": "tests/broker/test_dispatch.py",
-    "protocol/parser.py": "tests/protocol/test_requests.py",
-    "protocol/limits.py": "tests/protocol/test_requests.py",
-}  # fmt: skip
+}
 
 # Files that only hold a docstring, constants or names: there is nothing to test.
 WITHOUT_BEHAVIOUR = {
@@ -161,4 +159,5 @@ def _has_behaviour(path: Path) -> bool:
 def test_the_exceptions_are_real_files() -> None:
     for name in [*TESTED_BY, *WITHOUT_BEHAVIOUR]:
         assert (ROOT / name).exists(), f"{name} is gone: drop it from the list"
+        assert not any(test.exists() for test in _expected_tests(ROOT / name)), f"{name} has a test of its own now"
     assert all(name.split("/")[0] in OURS for name in TESTED_BY.values())

@@ -75,6 +75,7 @@ def client_getname(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("CLIENT|SETNAME", arity=3, flags=_PLAIN, group="connection", since="2.6.9",
+         syntax="connection-name",
          summary="Names the client; an empty name takes it away.", complexity="O(1)", tips=_ALL_NODES)  # fmt: skip
 def client_setname(session: Session, args: list[bytes]) -> bytes:
     session.name = check_attribute(args[2], CLIENT_NAME)
@@ -82,6 +83,7 @@ def client_setname(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("CLIENT|SETINFO", arity=4, flags=_PLAIN, group="connection", since="7.2.0",
+         syntax="attr=<LIB-NAME libname|LIB-VER libver>",
          summary="Tells which library the client uses.", complexity="O(1)", tips=_ALL_NODES)  # fmt: skip
 def client_setinfo(session: Session, args: list[bytes]) -> bytes:
     attribute = args[2].upper()
@@ -103,6 +105,7 @@ def client_info(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("CLIENT|LIST", arity=-2, flags=_ADMIN, group="connection", since="2.4.0",
+         syntax="[client-type=TYPE <NORMAL|MASTER|REPLICA|PUBSUB>]@5.0.0 [ID client-id ...]@6.2.0",
          summary="Describes all client connections.",
          complexity="O(N) where N is the number of client connections", tips=("nondeterministic_output",))  # fmt: skip
 def client_list(session: Session, args: list[bytes]) -> bytes:
@@ -128,6 +131,9 @@ def _client_type(name: bytes) -> ClientType:
 
 
 @command("CLIENT|KILL", arity=-3, flags=_ADMIN, group="connection", since="2.4.0",
+         syntax="filter=<old-format=ip:port!2.8.12|new-format=<[ID client-id]@2.8.12"
+                "|[client-type=TYPE <NORMAL|MASTER@3.2.0|SLAVE|REPLICA@5.0.0|PUBSUB>]@2.8.12|[USER username]"
+                "|[ADDR addr=ip:port]|[LADDR laddr=ip:port]@6.2.0|[SKIPME <YES|NO>]|[MAXAGE maxage]@7.4.0> ...>",
          summary="Closes connections, chosen by address or by other properties.",
          complexity="O(N) where N is the number of client connections")  # fmt: skip
 def client_kill(session: Session, args: list[bytes]) -> bytes:
@@ -193,6 +199,7 @@ def _kill(session: Session, tests: list[Callable[[Session], bool]], skip_me: boo
 
 
 @command("CLIENT|REPLY", arity=3, flags=_PLAIN, group="connection", since="3.2.0",
+         syntax="action=<ON|OFF|SKIP>",
          summary="Switches the replies to the client on or off, or leaves the next one out.",
          complexity="O(1)")  # fmt: skip
 def client_reply(session: Session, args: list[bytes]) -> bytes:
@@ -211,6 +218,7 @@ def client_reply(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("CLIENT|PAUSE", arity=-3, flags=_ADMIN, group="connection", since="3.0.0",
+         syntax="timeout:integer mode=[WRITE|ALL]@6.2.0",
          summary="Holds back all requests, or those that write, for a time in milliseconds.",
          complexity="O(1)")  # fmt: skip
 def client_pause(session: Session, args: list[bytes]) -> bytes:
@@ -232,6 +240,7 @@ def client_unpause(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("CLIENT|UNBLOCK", arity=-3, flags=_ADMIN, group="connection", since="5.0.0",
+         syntax="client-id unblock-type=[TIMEOUT|ERROR]",
          summary="Ends another client's wait, as if timed out or with an error.",
          complexity="O(log N) where N is the number of client connections")  # fmt: skip
 def client_unblock(session: Session, args: list[bytes]) -> bytes:
@@ -247,6 +256,7 @@ def client_unblock(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("CLIENT|NO-EVICT", arity=3, flags=_ADMIN, group="connection", since="7.0.0",
+         syntax="enabled=<ON|OFF>",
          summary="Keeps the connection when clients are closed to save memory.", complexity="O(1)")  # fmt: skip
 def client_no_evict(session: Session, args: list[bytes]) -> bytes:
     session.no_evict = _on_or_off(args[2])
@@ -254,6 +264,7 @@ def client_no_evict(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("CLIENT|NO-TOUCH", arity=3, flags=_PLAIN, group="connection", since="7.2.0",
+         syntax="enabled=<ON|OFF>",
          summary="Has the client's commands leave no trace in the keys' access times.", complexity="O(1)")  # fmt: skip
 def client_no_touch(session: Session, args: list[bytes]) -> bytes:
     session.no_touch = _on_or_off(args[2])

@@ -19,6 +19,7 @@ from broker.registry import (
     KeySpec,
     command,
 )
+from broker.syntax import NO_KEY_SPEC, Argument, arguments_of
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import array, bulk, bulks, integer, simple
 
@@ -72,7 +73,7 @@ def command_count(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("COMMAND|INFO", arity=-2, flags=_ANY_TIME, group="server", since="2.8.13", categories=("connection",),
-         summary="Describes commands, by default all.",
+         syntax="[command-name ...]", summary="Describes commands, by default all.",
          complexity="O(N) where N is the number of commands to look up", tips=_UNORDERED)  # fmt: skip
 def command_info(session: Session, args: list[bytes]) -> bytes:
     if len(args) == 2:
@@ -82,7 +83,7 @@ def command_info(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("COMMAND|DOCS", arity=-2, flags=_ANY_TIME, group="server", since="7.0.0", categories=("connection",),
-         summary="Gives the documentation of commands, by default of all.",
+         syntax="[command-name ...]", summary="Gives the documentation of commands, by default of all.",
          complexity="O(N) where N is the number of commands to look up", tips=_UNORDERED)  # fmt: skip
 def command_docs(session: Session, args: list[bytes]) -> bytes:
     resp = session.resp
@@ -92,6 +93,7 @@ def command_docs(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("COMMAND|LIST", arity=-2, flags=_ANY_TIME, group="server", since="7.0.0", categories=("connection",),
+         syntax="[FILTERBY <MODULE module-name|ACLCAT category|PATTERN pattern>]",
          summary="Lists the names of commands.", complexity="O(N) where N is the total number of Redis commands",
          tips=_UNORDERED)  # fmt: skip
 def command_list(session: Session, args: list[bytes]) -> bytes:
@@ -115,7 +117,7 @@ def _filter(kind: bytes, argument: bytes) -> Callable[[Command], bool]:
 
 
 @command("COMMAND|GETKEYS", arity=-3, flags=_ANY_TIME, group="server", since="2.8.13", categories=("connection",),
-         summary="Gives the keys among a command's arguments.",
+         syntax="command [arg ...]", summary="Gives the keys among a command's arguments.",
          complexity="O(N) where N is the number of arguments to the command")  # fmt: skip
 def command_getkeys(session: Session, args: list[bytes]) -> bytes:
     given = args[2:]
@@ -123,7 +125,9 @@ def command_getkeys(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("COMMAND|GETKEYSANDFLAGS", arity=-3, flags=_ANY_TIME, group="server", since="7.0.0",
-         categories=("connection",), summary="Gives the keys among a command's arguments, and what it does with them.",
+         categories=("connection",),
+         syntax="command [arg ...]",
+         summary="Gives the keys among a command's arguments, and what it does with them.",
          complexity="O(N) where N is the number of arguments to the command")  # fmt: skip
 def command_getkeysandflags(session: Session, args: list[bytes]) -> bytes:
     given = args[2:]
@@ -243,7 +247,39 @@ def _docs(resp: Dialect, found: Command) -> bytes:
         encoded.append((bulk(b"deprecated_since"), bulk(found.doc_flags.encode())))
     if found.replaced_by:
         encoded.append((bulk(b"replaced_by"), bulk(found.replaced_by.encode())))
+    if found.syntax:
+        encoded.append((bulk(b"arguments"), _arguments(resp, arguments_of(found.syntax))))
     if found.subcommands:
         inner = resp.map((bulk(each.name), _docs(resp, each)) for each in found.subcommands.values())
         encoded.append((bulk(b"subcommands"), inner))
+    return resp.map(encoded)
+
+
+def _arguments(resp: Dialect, arguments: tuple[Argument, ...]) -> bytes:
+    return array([_argument(resp, argument) for argument in arguments])
+
+
+def _argument(resp: Dialect, argument: Argument) -> bytes:
+    texts = [
+        (b"name", argument.name),
+        (b"type", argument.type),
+        (b"display_text", argument.shown),
+        (b"token", argument.token),
+        (b"since", argument.since),
+        (b"deprecated_since", argument.deprecated_since),
+    ]
+    encoded = [(bulk(name), bulk(text.encode())) for name, text in texts if text]
+    if argument.key_spec != NO_KEY_SPEC:
+        # Behind name, type and display text: the reply has Redis's order, which RESP2 clients see.
+        encoded.insert(3, (bulk(b"key_spec_index"), integer(argument.key_spec)))
+    marks = {
+        "optional": argument.optional,
+        "multiple": argument.multiple,
+        "multiple_token": argument.repeats_token,
+    }
+    flags = [name for name, is_set in marks.items() if is_set]
+    if flags:
+        encoded.append((bulk(b"flags"), _words(resp, flags)))
+    if argument.arguments:
+        encoded.append((bulk(b"arguments"), _arguments(resp, argument.arguments)))
     return resp.map(encoded)

@@ -29,14 +29,14 @@ declare_help(
 
 
 @command("CONFIG|GET", arity=-3, flags=_ADMIN, group="server", since="2.0.0",
-         summary="Gives the directives that glob patterns name, with their values.",
+         syntax="parameter ...", summary="Gives the directives that glob patterns name, with their values.",
          complexity="O(N) when N is the number of configuration parameters provided")  # fmt: skip
 def config_get(session: Session, args: list[bytes]) -> bytes:
     return session.resp.bulk_map(session.broker.config.get(args[2:]))
 
 
 @command("CONFIG|SET", arity=-4, flags=_ADMIN, group="server", since="2.0.0",
-         summary="Changes directives while the broker runs, all of them or none.",
+         syntax="<parameter value> ...", summary="Changes directives while the broker runs, all of them or none.",
          complexity="O(N) when N is the number of configuration parameters provided", tips=_ALL_NODES)  # fmt: skip
 def config_set(session: Session, args: list[bytes]) -> bytes:
     if len(args) % 2:

@@ -47,7 +47,7 @@ _PRINTABLE: Final = bytes(range(ord("!"), ord("~") + 1))
 
 
 @command("PING", arity=-1, flags=FAST | IN_SUBSCRIBED_MODE, group="connection", since="1.0.0",
-         summary="Answers PONG, or the message.", complexity="O(1)",
+         syntax="[message]", summary="Answers PONG, or the message.", complexity="O(1)",
          tips=("request_policy:all_shards", "response_policy:all_succeeded"))  # fmt: skip
 def ping(session: Session, args: list[bytes]) -> bytes:
     if len(args) == 1 and not session.gate:
@@ -61,13 +61,13 @@ def ping(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("ECHO", arity=2, flags=LOADING | STALE | FAST, group="connection", since="1.0.0",
-         summary="Answers the message.", complexity="O(1)")  # fmt: skip
+         syntax="message", summary="Answers the message.", complexity="O(1)")  # fmt: skip
 def echo(session: Session, args: list[bytes]) -> bytes:
     return bulk(args[1])
 
 
 @command("SELECT", arity=2, flags=LOADING | STALE | FAST, group="connection", since="1.0.0",
-         summary="Changes the database that the client works on.", complexity="O(1)")  # fmt: skip
+         syntax="index", summary="Changes the database that the client works on.", complexity="O(1)")  # fmt: skip
 def select(session: Session, args: list[bytes]) -> bytes:
     index = integer(args[1])
     if not -(1 << 31) <= index < 1 << 31:
@@ -80,7 +80,9 @@ def select(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("AUTH", arity=-2, flags=_ANY_TIME, group="connection",
-         since="1.0.0", summary="Proves who the client is.",
+         since="1.0.0",
+         syntax="[username]@6.0.0 password",
+         summary="Proves who the client is.",
          complexity="O(N) where N is the number of passwords defined for the user")  # fmt: skip
 def auth(session: Session, args: list[bytes]) -> bytes:
     if len(args) > 3:
@@ -92,7 +94,9 @@ def auth(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("HELLO", arity=-1, flags=_ANY_TIME, group="connection",
-         since="6.0.0", summary="Chooses the protocol version, and tells about the broker.",
+         since="6.0.0",
+         syntax="arguments=[protover [AUTH username password] [SETNAME clientname]]",
+         summary="Chooses the protocol version, and tells about the broker.",
          complexity="O(1)")  # fmt: skip
 def hello(session: Session, args: list[bytes]) -> bytes:
     version = 0

@@ -21,8 +21,7 @@ from protocol.numbers import (
     parse_long_double,
     sum_long_doubles,
 )
-from protocol.replies import bulk
-from protocol.replies import integer as integer_reply
+from protocol.replies import CRLF, bulk
 
 if TYPE_CHECKING:
     from broker.session import Session
@@ -36,26 +35,28 @@ _CANNOT_NEGATE: Final = b"ERR decrement would overflow"
 
 
 @command("INCR", arity=2, flags=_FLAGS, keys=_KEYS, group="string", since="1.0.0",
+         syntax="key",
          summary="Adds 1 to the integer in a string; a missing key counts as 0.", complexity="O(1)")  # fmt: skip
 def incr(session: Session, args: list[bytes]) -> bytes:
     return _add(session, args[1], 1)
 
 
 @command("DECR", arity=2, flags=_FLAGS, keys=_KEYS, group="string", since="1.0.0",
+         syntax="key",
          summary="Takes 1 from the integer in a string; a missing key counts as 0.", complexity="O(1)")  # fmt: skip
 def decr(session: Session, args: list[bytes]) -> bytes:
     return _add(session, args[1], -1)
 
 
 @command("INCRBY", arity=3, flags=_FLAGS, keys=_KEYS, group="string", since="1.0.0",
-         summary="Adds an integer to the integer in a string; a missing key counts as 0.",
+         syntax="key increment", summary="Adds an integer to the integer in a string; a missing key counts as 0.",
          complexity="O(1)")  # fmt: skip
 def incrby(session: Session, args: list[bytes]) -> bytes:
     return _add(session, args[1], integer(args[2]))
 
 
 @command("DECRBY", arity=3, flags=_FLAGS, keys=_KEYS, group="string", since="1.0.0",
-         summary="Takes an integer from the integer in a string; a missing key counts as 0.",
+         syntax="key decrement", summary="Takes an integer from the integer in a string; a missing key counts as 0.",
          complexity="O(1)")  # fmt: skip
 def decrby(session: Session, args: list[bytes]) -> bytes:
     decrement = integer(args[2])
@@ -81,12 +82,13 @@ def _add(session: Session, name: bytes, increment: int) -> bytes:
         number = old + increment
         if not INTEGER_MIN <= number <= INTEGER_MAX:
             raise CommandError(OVERFLOW)
+    text = b"%d" % number
     if value is None:
-        db.add(name, b"%d" % number)
+        db.add(name, text)
     else:
-        db.data[name] = b"%d" % number
+        db.data[name] = text
     db.changed(name, INCRBY)
-    return integer_reply(number)
+    return b":" + text + CRLF
 
 
 def stored_integer(value: String | None) -> int:
@@ -108,7 +110,7 @@ def long_double(argument: bytes, error: bytes) -> LongDouble:
 
 
 @command("INCRBYFLOAT", arity=3, flags=_FLAGS, keys=_KEYS, group="string", since="2.6.0",
-         summary="Adds a number to the number in a string; a missing key counts as 0.",
+         syntax="key increment:double", summary="Adds a number to the number in a string; a missing key counts as 0.",
          complexity="O(1)")  # fmt: skip
 def incrbyfloat(session: Session, args: list[bytes]) -> bytes:
     db = session.db

@@ -123,7 +123,10 @@ class _Request:
 
 
 @command("INCREX", arity=-2, flags=WRITE | DENYOOM | FAST, keys=(key(RW, ACCESS, UPDATE),), group="string",
-         since="8.8.0", summary="Adds to the number in a string, within bounds, and sets or drops its time to live.",
+         since="8.8.0",
+         syntax="key increment=[BYFLOAT float|BYINT integer] [SATURATE] [LBOUND lowerbound] [UBOUND upperbound] "
+                "[EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST] [ENX]",
+         summary="Adds to the number in a string, within bounds, and sets or drops its time to live.",
          complexity="O(1)")  # fmt: skip
 def increx(session: Session, args: list[bytes]) -> bytes:
     request = _Request(args, session.broker.clock.now)

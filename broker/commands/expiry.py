@@ -26,24 +26,28 @@ _GT_WITH_LT: Final = b"ERR GT and LT options at the same time are not compatible
 
 
 @command("EXPIRE", arity=-3, flags=_WRITES, keys=_WRITTEN, group="generic", since="1.0.0",
+         syntax="key seconds [NX|XX|GT|LT]@7.0.0",
          summary="Sets a key's time to live in seconds.", complexity="O(1)")  # fmt: skip
 def expire(session: Session, args: list[bytes]) -> bytes:
     return _expire(session, args, b"expire", session.broker.clock.now, 1000)
 
 
 @command("PEXPIRE", arity=-3, flags=_WRITES, keys=_WRITTEN, group="generic", since="2.6.0",
+         syntax="key milliseconds [NX|XX|GT|LT]@7.0.0",
          summary="Sets a key's time to live in milliseconds.", complexity="O(1)")  # fmt: skip
 def pexpire(session: Session, args: list[bytes]) -> bytes:
     return _expire(session, args, b"pexpire", session.broker.clock.now, 1)
 
 
 @command("EXPIREAT", arity=-3, flags=_WRITES, keys=_WRITTEN, group="generic", since="1.2.0",
+         syntax="key unix-time-seconds [NX|XX|GT|LT]@7.0.0",
          summary="Sets the Unix time in seconds at which a key expires.", complexity="O(1)")  # fmt: skip
 def expireat(session: Session, args: list[bytes]) -> bytes:
     return _expire(session, args, b"expireat", 0, 1000)
 
 
 @command("PEXPIREAT", arity=-3, flags=_WRITES, keys=_WRITTEN, group="generic", since="2.6.0",
+         syntax="key unix-time-milliseconds [NX|XX|GT|LT]@7.0.0",
          summary="Sets the Unix time in milliseconds at which a key expires.", complexity="O(1)")  # fmt: skip
 def pexpireat(session: Session, args: list[bytes]) -> bytes:
     return _expire(session, args, b"pexpireat", 0, 1)
@@ -98,26 +102,27 @@ def _allowed(conditions: frozenset[bytes], current: int | None, when: int) -> bo
 
 
 @command("TTL", arity=2, flags=_READS, keys=_READ, group="generic", since="1.0.0",
-         summary="Gives a key's time to live in seconds.", complexity="O(1)",
+         syntax="key", summary="Gives a key's time to live in seconds.", complexity="O(1)",
          tips=("nondeterministic_output",))  # fmt: skip
 def ttl(session: Session, args: list[bytes]) -> bytes:
     return _remaining(session, args[1], session.broker.clock.now, 1000)
 
 
 @command("PTTL", arity=2, flags=_READS, keys=_READ, group="generic", since="2.6.0",
-         summary="Gives a key's time to live in milliseconds.", complexity="O(1)",
+         syntax="key", summary="Gives a key's time to live in milliseconds.", complexity="O(1)",
          tips=("nondeterministic_output",))  # fmt: skip
 def pttl(session: Session, args: list[bytes]) -> bytes:
     return _remaining(session, args[1], session.broker.clock.now, 1)
 
 
 @command("EXPIRETIME", arity=2, flags=_READS, keys=_READ, group="generic", since="7.0.0",
-         summary="Gives the Unix time in seconds at which a key expires.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Gives the Unix time in seconds at which a key expires.", complexity="O(1)")  # fmt: skip
 def expiretime(session: Session, args: list[bytes]) -> bytes:
     return _remaining(session, args[1], 0, 1000)
 
 
 @command("PEXPIRETIME", arity=2, flags=_READS, keys=_READ, group="generic", since="7.0.0",
+         syntax="key",
          summary="Gives the Unix time in milliseconds at which a key expires.", complexity="O(1)")  # fmt: skip
 def pexpiretime(session: Session, args: list[bytes]) -> bytes:
     return _remaining(session, args[1], 0, 1)
@@ -136,7 +141,7 @@ def _remaining(session: Session, name: bytes, start: int, unit: int) -> bytes:
 
 
 @command("PERSIST", arity=2, flags=_WRITES, keys=_WRITTEN, group="generic", since="2.2.0",
-         summary="Drops a key's time to live.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Drops a key's time to live.", complexity="O(1)")  # fmt: skip
 def persist(session: Session, args: list[bytes]) -> bytes:
     db = session.db
     if db.get(args[1]) is None or not db.persist(args[1]):

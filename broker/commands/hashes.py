@@ -86,14 +86,14 @@ def _set_pairs(session: "Session", args: list[bytes]) -> int:
 
 
 @command("HSET", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="hash", since="2.0.0",
-         summary="Sets fields of a hash, which is created if missing.",
+         syntax="key <field value> ...", summary="Sets fields of a hash, which is created if missing.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hset(session: "Session", args: list[bytes]) -> bytes:
     return integer(_set_pairs(session, args))
 
 
 @command("HMSET", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="hash", since="2.0.0",
-         summary="Sets fields of a hash and always answers OK.",
+         syntax="key <field value> ...", summary="Sets fields of a hash and always answers OK.",
          complexity="O(N) where N is the number of fields",
          deprecated_since="4.0.0", replaced_by="`HSET` with multiple field-value pairs")  # fmt: skip
 def hmset(session: "Session", args: list[bytes]) -> bytes:
@@ -102,6 +102,7 @@ def hmset(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("HSETNX", arity=4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, INSERT),), group="hash", since="2.0.0",
+         syntax="key field value",
          summary="Sets a field only if it does not exist yet.", complexity="O(1)")  # fmt: skip
 def hsetnx(session: "Session", args: list[bytes]) -> bytes:
     value = _hash_for_writing(session, args[1])
@@ -113,7 +114,7 @@ def hsetnx(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("HGET", arity=3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
-         summary="Gives the value of a field.", complexity="O(1)")  # fmt: skip
+         syntax="key field", summary="Gives the value of a field.", complexity="O(1)")  # fmt: skip
 def hget(session: "Session", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Hash)
     found = None if value is None else value.get(args[2])
@@ -121,7 +122,7 @@ def hget(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("HMGET", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
-         summary="Gives the values of several fields.",
+         syntax="key field ...", summary="Gives the values of several fields.",
          complexity="O(N) where N is the number of fields asked for")  # fmt: skip
 def hmget(session: "Session", args: list[bytes]) -> bytes:
     find = (session.db.read_as(args[1], Hash) or _NO_FIELDS).get
@@ -134,7 +135,7 @@ def hmget(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("HGETALL", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
-         summary="Gives all fields and values.", complexity="O(N) where N is the size of the hash",
+         syntax="key", summary="Gives all fields and values.", complexity="O(N) where N is the size of the hash",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def hgetall(session: "Session", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Hash) or _NO_FIELDS
@@ -142,39 +143,39 @@ def hgetall(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("HKEYS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
-         summary="Gives all fields.", complexity="O(N) where N is the size of the hash",
+         syntax="key", summary="Gives all fields.", complexity="O(N) where N is the size of the hash",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def hkeys(session: "Session", args: list[bytes]) -> bytes:
     return bulks(list(session.db.read_as(args[1], Hash) or _NO_FIELDS))
 
 
 @command("HVALS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
-         summary="Gives all values.", complexity="O(N) where N is the size of the hash",
+         syntax="key", summary="Gives all values.", complexity="O(N) where N is the size of the hash",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def hvals(session: "Session", args: list[bytes]) -> bytes:
     return bulks(list((session.db.read_as(args[1], Hash) or _NO_FIELDS).values()))
 
 
 @command("HLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="2.0.0",
-         summary="Gives the number of fields.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Gives the number of fields.", complexity="O(1)")  # fmt: skip
 def hlen(session: "Session", args: list[bytes]) -> bytes:
     return integer(len(session.db.read_as(args[1], Hash) or _NO_FIELDS))
 
 
 @command("HEXISTS", arity=3, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="2.0.0",
-         summary="Tells whether a field exists.", complexity="O(1)")  # fmt: skip
+         syntax="key field", summary="Tells whether a field exists.", complexity="O(1)")  # fmt: skip
 def hexists(session: "Session", args: list[bytes]) -> bytes:
     return ONE if args[2] in (session.db.read_as(args[1], Hash) or _NO_FIELDS) else ZERO
 
 
 @command("HSTRLEN", arity=3, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="3.2.0",
-         summary="Gives the length of a field's value in bytes.", complexity="O(1)")  # fmt: skip
+         syntax="key field", summary="Gives the length of a field's value in bytes.", complexity="O(1)")  # fmt: skip
 def hstrlen(session: "Session", args: list[bytes]) -> bytes:
     return integer(len((session.db.read_as(args[1], Hash) or _NO_FIELDS).get(args[2], b"")))
 
 
 @command("HDEL", arity=-3, flags=WRITE | FAST, keys=(key(RW, DELETE),), group="hash", since="2.0.0",
-         summary="Deletes fields, and the hash with its last one.",
+         syntax="key field ...", summary="Deletes fields, and the hash with its last one.",
          complexity="O(N) where N is the number of fields to be removed")  # fmt: skip
 def hdel(session: "Session", args: list[bytes]) -> bytes:
     db = session.db
@@ -196,7 +197,9 @@ def hdel(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("HINCRBY", arity=4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, ACCESS, UPDATE),), group="hash",
-         since="2.0.0", summary="Adds an integer to the value of a field, which counts as 0 if missing.",
+         since="2.0.0",
+         syntax="key field increment",
+         summary="Adds an integer to the value of a field, which counts as 0 if missing.",
          complexity="O(1)")  # fmt: skip
 def hincrby(session: "Session", args: list[bytes]) -> bytes:
     increment = integer_argument(args[3])
@@ -216,7 +219,9 @@ def hincrby(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("HINCRBYFLOAT", arity=4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, ACCESS, UPDATE),), group="hash",
-         since="2.6.0", summary="Adds a decimal number to the value of a field, which counts as 0 if missing.",
+         since="2.6.0",
+         syntax="key field increment:double",
+         summary="Adds a decimal number to the value of a field, which counts as 0 if missing.",
          complexity="O(1)")  # fmt: skip
 def hincrbyfloat(session: "Session", args: list[bytes]) -> bytes:
     _, key, field, increment_text = args
@@ -247,6 +252,7 @@ def hincrbyfloat(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("HSCAN", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.8.0",
+         syntax="key cursor [MATCH pattern] [COUNT count] [NOVALUES]",
          summary="Goes through the fields and values of a hash in steps.",
          complexity="O(COUNT) for each call, O(N) for all N fields", tips=("nondeterministic_output",))  # fmt: skip
 def hscan(session: "Session", args: list[bytes]) -> bytes:
@@ -264,7 +270,7 @@ def hscan(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("HRANDFIELD", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="6.2.0",
-         summary="Gives one or more fields picked at random.",
+         syntax="key options=[count [WITHVALUES]]", summary="Gives one or more fields picked at random.",
          complexity="O(N) where N is the number of fields returned", tips=("nondeterministic_output",))  # fmt: skip
 def hrandfield(session: "Session", args: list[bytes]) -> bytes:
     if len(args) == 2:

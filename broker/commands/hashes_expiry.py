@@ -156,6 +156,7 @@ def _condition_and_fields(args: list[bytes]) -> tuple[bytes, list[bytes]]:
 
 
 @command("HEXPIRE", arity=-6, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="hash", since="7.4.0",
+         syntax="key seconds [NX|XX|GT|LT] FIELDS numfields field ...",
          summary="Sets the time to live of fields in seconds.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hexpire(session: "Session", args: list[bytes]) -> bytes:
@@ -163,6 +164,7 @@ def hexpire(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("HPEXPIRE", arity=-6, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="hash", since="7.4.0",
+         syntax="key milliseconds [NX|XX|GT|LT] FIELDS numfields field ...",
          summary="Sets the time to live of fields in milliseconds.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hpexpire(session: "Session", args: list[bytes]) -> bytes:
@@ -170,6 +172,7 @@ def hpexpire(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("HEXPIREAT", arity=-6, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="hash", since="7.4.0",
+         syntax="key unix-time-seconds [NX|XX|GT|LT] FIELDS numfields field ...",
          summary="Sets the Unix time in seconds at which fields expire.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hexpireat(session: "Session", args: list[bytes]) -> bytes:
@@ -177,6 +180,7 @@ def hexpireat(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("HPEXPIREAT", arity=-6, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="hash", since="7.4.0",
+         syntax="key unix-time-milliseconds [NX|XX|GT|LT] FIELDS numfields field ...",
          summary="Sets the Unix time in milliseconds at which fields expire.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hpexpireat(session: "Session", args: list[bytes]) -> bytes:
@@ -201,35 +205,35 @@ def _remaining(session: "Session", args: list[bytes], start: int, unit: int) -> 
 
 
 @command("HTTL", arity=-5, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="7.4.0",
-         summary="Gives the time to live of fields in seconds.",
+         syntax="key FIELDS numfields field ...", summary="Gives the time to live of fields in seconds.",
          complexity="O(N) where N is the number of fields", tips=("nondeterministic_output",))  # fmt: skip
 def httl(session: "Session", args: list[bytes]) -> bytes:
     return _remaining(session, args, session.broker.clock.now, 1000)
 
 
 @command("HPTTL", arity=-5, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="7.4.0",
-         summary="Gives the time to live of fields in milliseconds.",
+         syntax="key FIELDS numfields field ...", summary="Gives the time to live of fields in milliseconds.",
          complexity="O(N) where N is the number of fields", tips=("nondeterministic_output",))  # fmt: skip
 def hpttl(session: "Session", args: list[bytes]) -> bytes:
     return _remaining(session, args, session.broker.clock.now, 1)
 
 
 @command("HEXPIRETIME", arity=-5, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="7.4.0",
-         summary="Gives the Unix time in seconds at which fields expire.",
+         syntax="key FIELDS numfields field ...", summary="Gives the Unix time in seconds at which fields expire.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hexpiretime(session: "Session", args: list[bytes]) -> bytes:
     return _remaining(session, args, 0, 1000)
 
 
 @command("HPEXPIRETIME", arity=-5, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="7.4.0",
-         summary="Gives the Unix time in milliseconds at which fields expire.",
+         syntax="key FIELDS numfields field ...", summary="Gives the Unix time in milliseconds at which fields expire.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hpexpiretime(session: "Session", args: list[bytes]) -> bytes:
     return _remaining(session, args, 0, 1)
 
 
 @command("HPERSIST", arity=-5, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="hash", since="7.4.0",
-         summary="Takes the time to live off fields.",
+         syntax="key FIELDS numfields field ...", summary="Takes the time to live off fields.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hpersist(session: "Session", args: list[bytes]) -> bytes:
     name = args[1]

@@ -91,6 +91,8 @@ class _Arguments:
 
 
 @command("HGETEX", arity=-5, flags=WRITE | FAST, keys=(key(RW, ACCESS, UPDATE),), group="hash", since="8.0.0",
+         syntax="key [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST] "
+                "FIELDS numfields field ...",
          summary="Gives the values of fields, and sets or takes off their time to live.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hgetex(session: "Session", args: list[bytes]) -> bytes:
@@ -130,6 +132,9 @@ def hgetex(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("HSETEX", arity=-6, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="hash", since="8.0.0",
+         syntax="key [FNX|FXX] "
+                "[EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL] "
+                "FIELDS numfields <field value> ...",
          summary="Sets fields and their time to live, perhaps only if all or none of them exist.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hsetex(session: "Session", args: list[bytes]) -> bytes:
@@ -174,6 +179,7 @@ def _condition_met(condition: bytes, fields: list[bytes], value: Hash | None) ->
 
 
 @command("HGETDEL", arity=-5, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE),), group="hash", since="8.0.0",
+         syntax="key FIELDS numfields field ...",
          summary="Gives the values of fields and deletes them, and the hash with its last one.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hgetdel(session: "Session", args: list[bytes]) -> bytes:

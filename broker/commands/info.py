@@ -28,6 +28,7 @@ TRIMARAN: Final = r"""
 
 
 @command("INFO", arity=-1, flags=LOADING | STALE, group="server", since="1.0.0",
+         syntax="[section ...]",
          summary="Tells about the broker, by sections.", complexity="O(1)", categories=("dangerous",),
          tips=("nondeterministic_output", "request_policy:all_shards", "response_policy:special"))  # fmt: skip
 def info(session: Session, args: list[bytes]) -> bytes:
@@ -50,7 +51,7 @@ def role(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("LOLWUT", arity=-1, flags=READONLY | FAST, group="server", since="5.0.0",
-         summary="Draws a ship, and gives the version.", complexity="")  # fmt: skip
+         syntax="[VERSION version]", summary="Draws a ship, and gives the version.", complexity="")  # fmt: skip
 def lolwut(session: Session, args: list[bytes]) -> bytes:
     if len(args) >= 3 and args[1].upper() == b"VERSION":
         integer(args[2])

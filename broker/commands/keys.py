@@ -49,7 +49,7 @@ _SUM: Final = ("request_policy:multi_shard", "response_policy:agg_sum")
 
 
 @command("DEL", arity=-2, flags=WRITE, keys=(keys(RM, DELETE),), group="generic", since="1.0.0",
-         summary="Deletes keys.", complexity="O(N) for N keys, with O(M) for the M elements of each",
+         syntax="key ...", summary="Deletes keys.", complexity="O(N) for N keys, with O(M) for the M elements of each",
          tips=_SUM)  # fmt: skip
 def delete_keys(session: Session, args: list[bytes]) -> bytes:
     db = session.db
@@ -64,11 +64,13 @@ def delete_keys(session: Session, args: list[bytes]) -> bytes:
 
 
 command("UNLINK", arity=-2, flags=WRITE | FAST, keys=(keys(RM, DELETE),), group="generic", since="4.0.0",
+        syntax="key ...",
         summary="Deletes keys, as DEL does.", complexity="O(N) for N keys, with O(M) for the M elements of each",
         tips=_SUM)(delete_keys)  # fmt: skip
 
 
 @command("EXISTS", arity=-2, flags=READONLY | FAST, keys=(keys(RO),), group="generic", since="1.0.0",
+         syntax="key ...",
          summary="Counts those of the given keys that exist.", complexity="O(N) for N keys", tips=_SUM)  # fmt: skip
 def exists(session: Session, args: list[bytes]) -> bytes:
     read = session.db.read
@@ -76,26 +78,31 @@ def exists(session: Session, args: list[bytes]) -> bytes:
 
 
 command("TOUCH", arity=-2, flags=READONLY | FAST, keys=(keys(RO),), group="generic", since="3.2.1",
+        syntax="key ...",
         summary="Counts those of the given keys that exist, as an access to them.", complexity="O(N) for N keys",
         tips=_SUM)(exists)  # fmt: skip
 
 
 @command("TYPE", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="generic", since="1.0.0",
-         summary="Tells what a key holds.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Tells what a key holds.", complexity="O(1)")  # fmt: skip
 def type_(session: Session, args: list[bytes]) -> bytes:
     value = session.db.read(args[1])
     return simple(b"none" if value is None else type_name(value).encode())
 
 
 @command("RENAME", arity=3, flags=WRITE, keys=(key(RW, ACCESS, DELETE), key(OW, UPDATE, at=2)), group="generic",
-         since="1.0.0", summary="Renames a key; one of the new name is overwritten.", complexity="O(1)")  # fmt: skip
+         since="1.0.0",
+         syntax="key newkey",
+         summary="Renames a key; one of the new name is overwritten.", complexity="O(1)")  # fmt: skip
 def rename(session: Session, args: list[bytes]) -> bytes:
     _rename(session.db, args[1], args[2], False)
     return OK
 
 
 @command("RENAMENX", arity=3, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE), key(OW, INSERT, at=2)),
-         group="generic", since="1.0.0", summary="Renames a key if none of the new name exists.",
+         group="generic", since="1.0.0",
+         syntax="key newkey",
+         summary="Renames a key if none of the new name exists.",
          complexity="O(1)")  # fmt: skip
 def renamenx(session: Session, args: list[bytes]) -> bytes:
     return ONE if _rename(session.db, args[1], args[2], True) else ZERO
@@ -135,7 +142,9 @@ def _notify_replaced(db: Database, name: bytes, replaced: Value, value: Value) -
 
 
 @command("COPY", arity=-3, flags=WRITE | DENYOOM, keys=(key(RO, ACCESS), key(OW, UPDATE, at=2)), group="generic",
-         since="6.2.0", summary="Copies a key with its time to live.",
+         since="6.2.0",
+         syntax="source destination [DB destination-db] [REPLACE]",
+         summary="Copies a key with its time to live.",
          complexity="O(N) for the N elements of the value")  # fmt: skip
 def copy(session: Session, args: list[bytes]) -> bytes:
     given = _COPY_OPTIONS.parse(args, 3)
@@ -157,7 +166,7 @@ def copy(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("MOVE", arity=3, flags=WRITE | FAST, keys=(key(RW, ACCESS, UPDATE),), group="generic", since="1.0.0",
-         summary="Moves a key to another database.", complexity="O(1)")  # fmt: skip
+         syntax="key db", summary="Moves a key to another database.", complexity="O(1)")  # fmt: skip
 def move(session: Session, args: list[bytes]) -> bytes:
     source = session.db
     name = args[1]

@@ -29,6 +29,7 @@ def dbsize(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("FLUSHDB", arity=-1, flags=WRITE, group="server", since="1.0.0",
+         syntax="[ASYNC@4.0.0|SYNC@6.2.0]",
          summary="Removes all keys of the database.", complexity="O(N) for N keys", categories=_CATEGORIES,
          tips=_ALL_SUCCEEDED)  # fmt: skip
 def flushdb(session: Session, args: list[bytes]) -> bytes:
@@ -37,6 +38,7 @@ def flushdb(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("FLUSHALL", arity=-1, flags=WRITE, group="server", since="1.0.0",
+         syntax="[ASYNC@4.0.0|SYNC@6.2.0]",
          summary="Removes all keys of all databases.", complexity="O(N) for N keys", categories=_CATEGORIES,
          tips=_ALL_SUCCEEDED)  # fmt: skip
 def flushall(session: Session, args: list[bytes]) -> bytes:
@@ -61,7 +63,7 @@ def _flush(session: Session, databases: Sequence[Database]) -> bytes:
 
 
 @command("SWAPDB", arity=3, flags=WRITE | FAST, group="server", since="4.0.0",
-         summary="Exchanges the keys of two databases; clients stay with the number.",
+         syntax="index1 index2", summary="Exchanges the keys of two databases; clients stay with the number.",
          complexity="O(N) for N watched keys and waiting clients", categories=_CATEGORIES)  # fmt: skip
 def swapdb(session: Session, args: list[bytes]) -> bytes:
     first = integer_between(args[1], -_INT_MAX - 1, _INT_MAX, _FIRST_INDEX)

@@ -54,7 +54,7 @@ def _magnitude(argument: bytes) -> int:
 
 
 @command("LINDEX", arity=3, flags=READONLY, keys=(key(RO, ACCESS),), group="list", since="1.0.0",
-         summary="Gives the element at an index of a list.",
+         syntax="key index", summary="Gives the element at an index of a list.",
          complexity="O(N) where N is the distance to the nearer end")  # fmt: skip
 def lindex(session: Session, args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], List)
@@ -66,7 +66,7 @@ def lindex(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("LRANGE", arity=4, flags=READONLY, keys=(key(RO, ACCESS),), group="list", since="1.0.0",
-         summary="Gives the elements between two indexes of a list.",
+         syntax="key start stop", summary="Gives the elements between two indexes of a list.",
          complexity="O(S+N) where S is the distance to the nearer end and N the number of elements given")  # fmt: skip
 def lrange(session: Session, args: list[bytes]) -> bytes:
     start = integer_argument(args[2])
@@ -79,6 +79,7 @@ def lrange(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("LPOS", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="list", since="6.0.6",
+         syntax="key element [RANK rank] [COUNT num-matches] [MAXLEN len]",
          summary="Gives the index of an element, or of several equal ones, in a list.",
          complexity="O(N) where N is the number of elements compared")  # fmt: skip
 def lpos(session: Session, args: list[bytes]) -> bytes:
@@ -110,7 +111,7 @@ def lpos(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("LSET", arity=4, flags=WRITE | DENYOOM, keys=(key(RW, UPDATE),), group="list", since="1.0.0",
-         summary="Replaces the element at an index of a list.",
+         syntax="key index element", summary="Replaces the element at an index of a list.",
          complexity="O(N) where N is the distance to the nearer end")  # fmt: skip
 def lset(session: Session, args: list[bytes]) -> bytes:
     db = session.db
@@ -127,7 +128,7 @@ def lset(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("LTRIM", arity=4, flags=WRITE, keys=(key(RW, DELETE),), group="list", since="1.0.0",
-         summary="Removes all elements of a list but those between two indexes.",
+         syntax="key start stop", summary="Removes all elements of a list but those between two indexes.",
          complexity="O(N) where N is the number of elements removed")  # fmt: skip
 def ltrim(session: Session, args: list[bytes]) -> bytes:
     start = integer_argument(args[2])
@@ -146,6 +147,7 @@ def ltrim(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("LINSERT", arity=5, flags=WRITE | DENYOOM, keys=(key(RW, INSERT),), group="list", since="2.2.0",
+         syntax="key where=<BEFORE|AFTER> pivot element",
          summary="Puts an element before or after another one in a list.",
          complexity="O(N) where N is the length of the list")  # fmt: skip
 def linsert(session: Session, args: list[bytes]) -> bytes:
@@ -163,7 +165,7 @@ def linsert(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("LREM", arity=4, flags=WRITE, keys=(key(RW, DELETE),), group="list", since="1.0.0",
-         summary="Removes elements equal to a given one from a list.",
+         syntax="key count element", summary="Removes elements equal to a given one from a list.",
          complexity="O(N) where N is the length of the list")  # fmt: skip
 def lrem(session: Session, args: list[bytes]) -> bytes:
     count = _magnitude(args[2])

@@ -28,6 +28,7 @@ _KEYS: Final = (key(RW, ACCESS, DELETE), key(RW, INSERT, at=2))
 
 
 @command("LMOVE", arity=5, flags=WRITE | DENYOOM, keys=_KEYS, group="list", since="6.2.0",
+         syntax="source destination wherefrom=<LEFT|RIGHT> whereto=<LEFT|RIGHT>",
          summary="Moves an element from an end of a list to an end of another.",
          complexity="O(1)")  # fmt: skip
 def lmove(session: Session, args: list[bytes]) -> bytes:
@@ -36,6 +37,7 @@ def lmove(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("RPOPLPUSH", arity=3, flags=WRITE | DENYOOM, keys=_KEYS, group="list", since="1.2.0",
+         syntax="source destination",
          summary="Moves the last element of a list to the head of another.", complexity="O(1)",
          deprecated_since="6.2.0", replaced_by="`LMOVE` with the `RIGHT` and `LEFT` arguments")  # fmt: skip
 def rpoplpush(session: Session, args: list[bytes]) -> bytes:
@@ -43,6 +45,7 @@ def rpoplpush(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("BLMOVE", arity=6, flags=WRITE | DENYOOM | BLOCKING, keys=_KEYS, group="list", since="6.2.0",
+         syntax="source destination wherefrom=<LEFT|RIGHT> whereto=<LEFT|RIGHT> timeout",
          summary="Moves an element from an end of a list to an end of another; waits for one if there is none.",
          complexity="O(1)")  # fmt: skip
 def blmove(session: Session, args: list[bytes]) -> bytes:
@@ -57,6 +60,7 @@ def blmove(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("BRPOPLPUSH", arity=4, flags=WRITE | DENYOOM | BLOCKING, keys=_KEYS, group="list", since="2.2.0",
+         syntax="source destination timeout",
          summary="Moves the last element of a list to the head of another; waits for one if there is none.",
          complexity="O(1)", deprecated_since="6.2.0",
          replaced_by="`BLMOVE` with the `RIGHT` and `LEFT` arguments")  # fmt: skip
@@ -116,6 +120,8 @@ class _Amount(NamedTuple):
 
 
 @command("LMOVEM", arity=-5, flags=WRITE | DENYOOM, keys=_KEYS, group="list", since="8.10.0",
+         syntax="source destination wherefrom=<LEFT|RIGHT> whereto=<LEFT|RIGHT> "
+                "how-many=[selector=<COUNT count|EXACTLY exactly> ordering=<OBO|BULK>]",
          summary="Moves several elements from an end of a list to an end of another.",
          complexity="O(N) where N is the number of elements moved")  # fmt: skip
 def lmovem(session: Session, args: list[bytes]) -> bytes:
@@ -126,6 +132,8 @@ def lmovem(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("BLMOVEM", arity=-6, flags=WRITE | DENYOOM | BLOCKING, keys=_KEYS, group="list", since="8.10.0",
+         syntax="source destination wherefrom=<LEFT|RIGHT> whereto=<LEFT|RIGHT> timeout "
+                "how-many=[selector=<COUNT count|EXACTLY exactly> ordering=<OBO|BULK>]",
          summary="Moves several elements from an end of a list to an end of another; waits until there are enough.",
          complexity="O(N) where N is the number of elements moved")  # fmt: skip
 def blmovem(session: Session, args: list[bytes]) -> bytes:

@@ -46,14 +46,18 @@ def timeout_of(session: Session, argument: bytes) -> int:
 
 
 @command("BLPOP", arity=-3, flags=WRITE | BLOCKING, keys=(keys(RW, ACCESS, DELETE, last=-2),), group="list",
-         since="2.0.0", summary="Takes the first element off the first list that has one; waits for one otherwise.",
+         since="2.0.0",
+         syntax="key ... timeout",
+         summary="Takes the first element off the first list that has one; waits for one otherwise.",
          complexity="O(N) where N is the number of keys")  # fmt: skip
 def blpop(session: Session, args: list[bytes]) -> bytes:
     return _pop_or_wait(session, args, left=True)
 
 
 @command("BRPOP", arity=-3, flags=WRITE | BLOCKING, keys=(keys(RW, ACCESS, DELETE, last=-2),), group="list",
-         since="2.0.0", summary="Takes the last element off the first list that has one; waits for one otherwise.",
+         since="2.0.0",
+         syntax="key ... timeout",
+         summary="Takes the last element off the first list that has one; waits for one otherwise.",
          complexity="O(N) where N is the number of keys")  # fmt: skip
 def brpop(session: Session, args: list[bytes]) -> bytes:
     return _pop_or_wait(session, args, left=False)
@@ -91,7 +95,9 @@ def _pop_or_wait(session: Session, args: list[bytes], left: bool) -> bytes:
 
 
 @command("LMPOP", arity=-4, flags=WRITE, keys=(counted_keys(RW, ACCESS, DELETE, at=1),), group="list",
-         since="7.0.0", summary="Takes elements off the first list that has some.",
+         since="7.0.0",
+         syntax="numkeys key ... where=<LEFT|RIGHT> [COUNT count]",
+         summary="Takes elements off the first list that has some.",
          complexity="O(N+M) where N is the number of keys and M the number of elements taken")  # fmt: skip
 def lmpop(session: Session, args: list[bytes]) -> bytes:
     names, left, count = _parse_several(args, 1)
@@ -99,7 +105,9 @@ def lmpop(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("BLMPOP", arity=-5, flags=WRITE | BLOCKING, keys=(counted_keys(RW, ACCESS, DELETE, at=2),), group="list",
-         since="7.0.0", summary="Takes elements off the first list that has some; waits for some otherwise.",
+         since="7.0.0",
+         syntax="timeout numkeys key ... where=<LEFT|RIGHT> [COUNT count]",
+         summary="Takes elements off the first list that has some; waits for some otherwise.",
          complexity="O(N+M) where N is the number of keys and M the number of elements taken")  # fmt: skip
 def blmpop(session: Session, args: list[bytes]) -> bytes:
     names, left, count = _parse_several(args, 2)

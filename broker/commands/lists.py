@@ -49,7 +49,7 @@ def _new_list(db: Database, name: bytes, value: Value) -> List:
 
 
 @command("LPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="1.0.0",
-         summary="Puts elements at the head of a list, which is made if it is missing.",
+         syntax="key element ...", summary="Puts elements at the head of a list, which is made if it is missing.",
          complexity="O(1) for each element")  # fmt: skip
 def lpush(session: Session, args: list[bytes]) -> bytes:
     db = session.db
@@ -67,7 +67,7 @@ def lpush(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("RPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="1.0.0",
-         summary="Puts elements at the tail of a list, which is made if it is missing.",
+         syntax="key element ...", summary="Puts elements at the tail of a list, which is made if it is missing.",
          complexity="O(1) for each element")  # fmt: skip
 def rpush(session: Session, args: list[bytes]) -> bytes:
     db = session.db
@@ -85,14 +85,14 @@ def rpush(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("LPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="2.2.0",
-         summary="Puts elements at the head of a list that exists.",
+         syntax="key element ...", summary="Puts elements at the head of a list that exists.",
          complexity="O(1) for each element")  # fmt: skip
 def lpushx(session: Session, args: list[bytes]) -> bytes:
     return lpush(session, args) if session.db.get(args[1]) is not None else ZERO
 
 
 @command("RPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="2.2.0",
-         summary="Puts elements at the tail of a list that exists.",
+         syntax="key element ...", summary="Puts elements at the tail of a list that exists.",
          complexity="O(1) for each element")  # fmt: skip
 def rpushx(session: Session, args: list[bytes]) -> bytes:
     return rpush(session, args) if session.db.get(args[1]) is not None else ZERO
@@ -102,7 +102,7 @@ def rpushx(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("LPOP", arity=-2, flags=WRITE | FAST, keys=(_POPS,), group="list", since="1.0.0",
-         summary="Takes the first element, or several, off a list.",
+         syntax="key [count]@6.2.0", summary="Takes the first element, or several, off a list.",
          complexity="O(N) where N is the number of elements taken")  # fmt: skip
 def lpop(session: Session, args: list[bytes]) -> bytes:
     if len(args) > 2:
@@ -123,7 +123,7 @@ def lpop(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("RPOP", arity=-2, flags=WRITE | FAST, keys=(_POPS,), group="list", since="1.0.0",
-         summary="Takes the last element, or several, off a list.",
+         syntax="key [count]@6.2.0", summary="Takes the last element, or several, off a list.",
          complexity="O(N) where N is the number of elements taken")  # fmt: skip
 def rpop(session: Session, args: list[bytes]) -> bytes:
     if len(args) > 2:
@@ -165,7 +165,7 @@ def pop_elements(db: Database, name: bytes, value: List, left: bool, count: int)
 
 
 @command("LLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="list", since="1.0.0",
-         summary="Gives the number of elements of a list.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Gives the number of elements of a list.", complexity="O(1)")  # fmt: skip
 def llen(session: Session, args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], List)
     return ZERO if value is None else integer(len(value))

@@ -36,7 +36,7 @@ declare_help("MEMORY", group="server", since="4.0.0", usage={"USAGE": "<key> [SA
 
 
 @command("MEMORY|USAGE", arity=-3, flags=READONLY, keys=(key(RO, at=2),), group="server", since="4.0.0",
-         summary="Estimates the bytes that a key and its value take.",
+         syntax="key [SAMPLES count]", summary="Estimates the bytes that a key and its value take.",
          complexity="O(N) where N is the number of samples.")  # fmt: skip
 def memory_usage(session: Session, args: list[bytes]) -> bytes:
     samples = DEFAULT_SAMPLES

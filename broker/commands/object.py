@@ -58,7 +58,7 @@ def _look(session: Session, name: bytes) -> Any:
 
 
 @command("OBJECT|ENCODING", arity=3, flags=READONLY, keys=_KEY, group="generic", since="2.2.3",
-         summary="Gives the name of the encoding that Redis would choose for a value.",
+         syntax="key", summary="Gives the name of the encoding that Redis would choose for a value.",
          complexity="O(1), for small collections O(N) for N elements", tips=_TIPS)  # fmt: skip
 def object_encoding(session: Session, args: list[bytes]) -> bytes:
     value = _look(session, args[2])
@@ -91,13 +91,14 @@ def _encoding(value: Any, key_length: int, config: Config) -> bytes:
 
 
 @command("OBJECT|REFCOUNT", arity=3, flags=READONLY, keys=_KEY, group="generic", since="2.2.3",
-         summary="Gives the number of references to a value: 1, as none is shared.", complexity="O(1)",
+         syntax="key", summary="Gives the number of references to a value: 1, as none is shared.", complexity="O(1)",
          tips=_TIPS)  # fmt: skip
 def object_refcount(session: Session, args: list[bytes]) -> bytes:
     return session.resp.null if _look(session, args[2]) is None else ONE
 
 
 @command("OBJECT|IDLETIME", arity=3, flags=READONLY, keys=_KEY, group="generic", since="2.2.3",
+         syntax="key",
          summary="Gives the seconds since the last access: 0, as accesses are not recorded.", complexity="O(1)",
          tips=_TIPS)  # fmt: skip
 def object_idletime(session: Session, args: list[bytes]) -> bytes:
@@ -110,7 +111,7 @@ def object_idletime(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("OBJECT|FREQ", arity=3, flags=READONLY, keys=_KEY, group="generic", since="4.0.0",
-         summary="Gives the access counter of a key: that of a new one, as accesses are not recorded.",
+         syntax="key", summary="Gives the access counter of a key: that of a new one, as accesses are not recorded.",
          complexity="O(1)", tips=_TIPS)  # fmt: skip
 def object_freq(session: Session, args: list[bytes]) -> bytes:
     if _look(session, args[2]) is None:

@@ -67,6 +67,7 @@ def _wrong_form(subcommand: bytes) -> bytes:
 
 
 @command("SUBSCRIBE", arity=-2, flags=_SUBSCRIBING | DENYOOM, group="pubsub", since="2.0.0",
+         syntax="channel ...",
          summary="Subscribes the client to channels.", complexity="O(N) for N channels")  # fmt: skip
 def subscribe(session: Session, args: list[bytes]) -> bytes:
     if session.never_waits and session.queued is None:
@@ -75,7 +76,7 @@ def subscribe(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("UNSUBSCRIBE", arity=-1, flags=_SUBSCRIBING, group="pubsub", since="2.0.0",
-         summary="Ends the client's subscriptions to these channels, or to all.",
+         syntax="[channel ...]", summary="Ends the client's subscriptions to these channels, or to all.",
          complexity="O(N) for N channels")  # fmt: skip
 def unsubscribe(session: Session, args: list[bytes]) -> bytes:
     names = args[1:] or list(session.channels)
@@ -83,7 +84,7 @@ def unsubscribe(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("PSUBSCRIBE", arity=-2, flags=_SUBSCRIBING | DENYOOM, group="pubsub", since="2.0.0",
-         summary="Subscribes the client to all channels that match these patterns.",
+         syntax="pattern ...", summary="Subscribes the client to all channels that match these patterns.",
          complexity="O(N) for N patterns")  # fmt: skip
 def psubscribe(session: Session, args: list[bytes]) -> bytes:
     if session.never_waits and session.queued is None:
@@ -92,7 +93,7 @@ def psubscribe(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("PUNSUBSCRIBE", arity=-1, flags=_SUBSCRIBING, group="pubsub", since="2.0.0",
-         summary="Ends the client's subscriptions to these patterns, or to all.",
+         syntax="[pattern ...]", summary="Ends the client's subscriptions to these patterns, or to all.",
          complexity="O(N) for N patterns")  # fmt: skip
 def punsubscribe(session: Session, args: list[bytes]) -> bytes:
     names = args[1:] or list(session.patterns)
@@ -100,6 +101,7 @@ def punsubscribe(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("SSUBSCRIBE", arity=-2, flags=_SUBSCRIBING | DENYOOM, keys=(keys(NOT_KEY),), group="pubsub", since="7.0.0",
+         syntax="shardchannel ...",
          summary="Subscribes the client to shard channels.", complexity="O(N) for N shard channels")  # fmt: skip
 def ssubscribe(session: Session, args: list[bytes]) -> bytes:
     # Unlike the two above it was never allowed in a transaction.
@@ -109,7 +111,7 @@ def ssubscribe(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("SUNSUBSCRIBE", arity=-1, flags=_SUBSCRIBING, keys=(keys(NOT_KEY),), group="pubsub", since="7.0.0",
-         summary="Ends the client's subscriptions to these shard channels, or to all.",
+         syntax="[shardchannel ...]", summary="Ends the client's subscriptions to these shard channels, or to all.",
          complexity="O(N) for N shard channels")  # fmt: skip
 def sunsubscribe(session: Session, args: list[bytes]) -> bytes:
     names = args[1:] or list(session.shard_channels)
@@ -143,14 +145,14 @@ def _count(session: Session, shard: bool) -> bytes:
 
 
 @command("PUBLISH", arity=3, flags=_PUBLISHING, group="pubsub", since="2.0.0",
-         summary="Sends a message to a channel.",
+         syntax="channel message", summary="Sends a message to a channel.",
          complexity="O(N+M) for N subscribers of the channel and M patterns in all")  # fmt: skip
 def publish(session: Session, args: list[bytes]) -> bytes:
     return integer(session.broker.pubsub.publish(args[1], args[2]))
 
 
 @command("SPUBLISH", arity=3, flags=_PUBLISHING, keys=(key(NOT_KEY),), group="pubsub", since="7.0.0",
-         summary="Sends a message to a shard channel.",
+         syntax="shardchannel message", summary="Sends a message to a shard channel.",
          complexity="O(N) for N subscribers of the shard channel")  # fmt: skip
 def spublish(session: Session, args: list[bytes]) -> bytes:
     return integer(session.broker.pubsub.publish_shard(args[1], args[2]))
@@ -162,25 +164,28 @@ container("PUBSUB", group="pubsub", since="2.8.0", summary="Shows what is subscr
 
 
 @command("PUBSUB|CHANNELS", arity=-2, flags=_LISTING, group="pubsub", since="2.8.0",
+         syntax="[pattern]",
          summary="Lists the channels with subscribers.", complexity="O(N) for N channels with subscribers")  # fmt: skip
 def pubsub_channels(session: Session, args: list[bytes]) -> bytes:
     return _matching(session.broker.pubsub.channels, args)
 
 
 @command("PUBSUB|SHARDCHANNELS", arity=-2, flags=_LISTING, group="pubsub", since="7.0.0",
-         summary="Lists the shard channels with subscribers.",
+         syntax="[pattern]", summary="Lists the shard channels with subscribers.",
          complexity="O(N) for N shard channels with subscribers")  # fmt: skip
 def pubsub_shardchannels(session: Session, args: list[bytes]) -> bytes:
     return _matching(session.broker.pubsub.shard_channels, args)
 
 
 @command("PUBSUB|NUMSUB", arity=-2, flags=_LISTING, group="pubsub", since="2.8.0",
+         syntax="[channel ...]",
          summary="Counts the subscribers of channels.", complexity="O(N) for N channels")  # fmt: skip
 def pubsub_numsub(session: Session, args: list[bytes]) -> bytes:
     return _numbers(session.broker.pubsub.channels, args)
 
 
 @command("PUBSUB|SHARDNUMSUB", arity=-2, flags=_LISTING, group="pubsub", since="7.0.0",
+         syntax="[shardchannel ...]",
          summary="Counts the subscribers of shard channels.", complexity="O(N) for N shard channels")  # fmt: skip
 def pubsub_shardnumsub(session: Session, args: list[bytes]) -> bytes:
     return _numbers(session.broker.pubsub.shard_channels, args)

@@ -21,6 +21,7 @@ _MOST: Final = 1 << 48
 
 
 @command("KEYS", arity=2, flags=READONLY, group="generic", since="1.0.0",
+         syntax="pattern",
          summary="Gives all keys that match a pattern.", complexity="O(N) for N keys", categories=("dangerous",),
          tips=("request_policy:all_shards", "nondeterministic_output_order"))  # fmt: skip
 def keys_(session: Session, args: list[bytes]) -> bytes:
@@ -43,6 +44,7 @@ def _present(db: Database, names: list[bytes]) -> list[bytes]:
 
 
 @command("SCAN", arity=-2, flags=READONLY | TOUCHES_ARBITRARY_KEYS, group="generic", since="2.8.0",
+         syntax="cursor [MATCH pattern] [COUNT count] [TYPE type]@6.0.0",
          summary="Gives the keys in portions; the cursor leads to the next one.",
          complexity="O(1) a call, O(N) for all N keys",
          tips=("nondeterministic_output", "request_policy:special", "response_policy:special"))  # fmt: skip

@@ -19,7 +19,9 @@ _SHUTDOWN_OPTIONS: Final = frozenset({b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"AB
 
 
 @command("SHUTDOWN", arity=-1, flags=ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY, group="server",
-         since="1.0.0", summary="Ends the broker.",
+         since="1.0.0",
+         syntax="save-selector=[NOSAVE|SAVE] [NOW]@7.0.0 [FORCE]@7.0.0 [ABORT]@7.0.0",
+         summary="Ends the broker.",
          complexity="O(N) when saving, where N is the total number of keys in all databases when saving data,"
                     " otherwise O(1)")  # fmt: skip
 def shutdown(session: Session, args: list[bytes]) -> bytes:
@@ -39,6 +41,7 @@ def shutdown(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("WAIT", arity=3, flags=BLOCKING, group="generic", since="3.0.0",
+         syntax="numreplicas timeout:integer",
          summary="Waits until replicas have the client's writes; gives their number.", complexity="O(1)",
          categories=("connection",), tips=("request_policy:all_shards", "response_policy:agg_min"))  # fmt: skip
 def wait(session: Session, args: list[bytes]) -> bytes:

@@ -134,7 +134,7 @@ def _count_reply(count: int, limit: int) -> bytes:
 
 
 @command("SINTER", arity=-2, flags=READONLY, keys=(keys(RO, ACCESS),), group="set", since="1.0.0",
-         summary="Gives the members that all of the sets have.",
+         syntax="key ...", summary="Gives the members that all of the sets have.",
          complexity="O(N*M) where N is the size of the smallest set and M the number of sets",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def sinter(session: "Session", args: list[bytes]) -> bytes:
@@ -142,21 +142,23 @@ def sinter(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("SINTERSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), keys(RO, ACCESS, at=2)),
-         group="set", since="1.0.0", summary="Stores the members that all of the sets have.",
+         group="set", since="1.0.0",
+         syntax="destination key ...",
+         summary="Stores the members that all of the sets have.",
          complexity="O(N*M) where N is the size of the smallest set and M the number of sets")  # fmt: skip
 def sinterstore(session: "Session", args: list[bytes]) -> bytes:
     return _store(session, args[1], _intersection(_sources(session, args[2:])), SINTERSTORE)
 
 
 @command("SINTERCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="set", since="7.0.0",
-         summary="Counts the members that all of the sets have.",
+         syntax="numkeys key ... [LIMIT limit]", summary="Counts the members that all of the sets have.",
          complexity="O(N*M) where N is the size of the smallest set and M the number of sets")  # fmt: skip
 def sintercard(session: "Session", args: list[bytes]) -> bytes:
     return integer(_count_common(*_counted(session, args)))
 
 
 @command("SUNION", arity=-2, flags=READONLY, keys=(keys(RO, ACCESS),), group="set", since="1.0.0",
-         summary="Gives the members that any of the sets has.",
+         syntax="key ...", summary="Gives the members that any of the sets has.",
          complexity="O(N) where N is the size of all sets together",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def sunion(session: "Session", args: list[bytes]) -> bytes:
@@ -164,13 +166,16 @@ def sunion(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("SUNIONSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), keys(RO, ACCESS, at=2)),
-         group="set", since="1.0.0", summary="Stores the members that any of the sets has.",
+         group="set", since="1.0.0",
+         syntax="destination key ...",
+         summary="Stores the members that any of the sets has.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
 def sunionstore(session: "Session", args: list[bytes]) -> bytes:
     return _store(session, args[1], _union(_sources(session, args[2:])), SUNIONSTORE)
 
 
 @command("SUNIONCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="set", since="8.10.0",
+         syntax="numkeys key ... [APPROX] [LIMIT limit]",
          summary="Counts the members that any of the sets has; the count is exact with APPROX, too.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
 def sunioncard(session: "Session", args: list[bytes]) -> bytes:
@@ -179,7 +184,7 @@ def sunioncard(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("SDIFF", arity=-2, flags=READONLY, keys=(keys(RO, ACCESS),), group="set", since="1.0.0",
-         summary="Gives the members of the first set that no other one has.",
+         syntax="key ...", summary="Gives the members of the first set that no other one has.",
          complexity="O(N) where N is the size of all sets together",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def sdiff(session: "Session", args: list[bytes]) -> bytes:
@@ -187,14 +192,16 @@ def sdiff(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("SDIFFSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), keys(RO, ACCESS, at=2)),
-         group="set", since="1.0.0", summary="Stores the members of the first set that no other one has.",
+         group="set", since="1.0.0",
+         syntax="destination key ...",
+         summary="Stores the members of the first set that no other one has.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
 def sdiffstore(session: "Session", args: list[bytes]) -> bytes:
     return _store(session, args[1], _difference(_sources(session, args[2:])), SDIFFSTORE)
 
 
 @command("SDIFFCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="set", since="8.10.0",
-         summary="Counts the members of the first set that no other one has.",
+         syntax="numkeys key ... [LIMIT limit]", summary="Counts the members of the first set that no other one has.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
 def sdiffcard(session: "Session", args: list[bytes]) -> bytes:
     sources, limit = _counted(session, args)

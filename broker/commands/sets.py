@@ -41,7 +41,7 @@ _NO_MEMBERS: Final[Set] = Set()
 
 
 @command("SADD", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(key(RW, INSERT),), group="set", since="1.0.0",
-         summary="Adds members to a set, which is created if missing.",
+         syntax="key member ...", summary="Adds members to a set, which is created if missing.",
          complexity="O(N) where N is the number of members")  # fmt: skip
 def sadd(session: "Session", args: list[bytes]) -> bytes:
     db = session.db
@@ -66,7 +66,7 @@ def sadd(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("SREM", arity=-3, flags=WRITE | FAST, keys=(key(RW, DELETE),), group="set", since="1.0.0",
-         summary="Removes members from a set, which is deleted with its last one.",
+         syntax="key member ...", summary="Removes members from a set, which is deleted with its last one.",
          complexity="O(N) where N is the number of members to be removed")  # fmt: skip
 def srem(session: "Session", args: list[bytes]) -> bytes:
     db = session.db
@@ -90,7 +90,7 @@ def srem(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("SMEMBERS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="set", since="1.0.0",
-         summary="Gives all members.", complexity="O(N) where N is the size of the set",
+         syntax="key", summary="Gives all members.", complexity="O(N) where N is the size of the set",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def smembers(session: "Session", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Set) or _NO_MEMBERS
@@ -98,13 +98,13 @@ def smembers(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("SISMEMBER", arity=3, flags=READONLY | FAST, keys=(key(RO),), group="set", since="1.0.0",
-         summary="Tells whether a member belongs to a set.", complexity="O(1)")  # fmt: skip
+         syntax="key member", summary="Tells whether a member belongs to a set.", complexity="O(1)")  # fmt: skip
 def sismember(session: "Session", args: list[bytes]) -> bytes:
     return ONE if args[2] in (session.db.read_as(args[1], Set) or _NO_MEMBERS) else ZERO
 
 
 @command("SMISMEMBER", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="set", since="6.2.0",
-         summary="Tells for each of several members whether it belongs to a set.",
+         syntax="key member ...", summary="Tells for each of several members whether it belongs to a set.",
          complexity="O(N) where N is the number of members asked for")  # fmt: skip
 def smismember(session: "Session", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Set) or _NO_MEMBERS
@@ -113,13 +113,13 @@ def smismember(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("SCARD", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="set", since="1.0.0",
-         summary="Gives the number of members.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Gives the number of members.", complexity="O(1)")  # fmt: skip
 def scard(session: "Session", args: list[bytes]) -> bytes:
     return integer(len(session.db.read_as(args[1], Set) or _NO_MEMBERS))
 
 
 @command("SPOP", arity=-2, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE),), group="set", since="1.0.0",
-         summary="Removes one or more members picked at random and gives them.",
+         syntax="key [count]@3.2.0", summary="Removes one or more members picked at random and gives them.",
          complexity="O(N) where N is the number of members popped",
          tips=("nondeterministic_output",))  # fmt: skip
 def spop(session: "Session", args: list[bytes]) -> bytes:
@@ -163,7 +163,7 @@ def _pop_several(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("SRANDMEMBER", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="set", since="1.0.0",
-         summary="Gives one or more members picked at random.",
+         syntax="key [count]@2.6.0", summary="Gives one or more members picked at random.",
          complexity="O(N) where N is the number of members returned",
          tips=("nondeterministic_output",))  # fmt: skip
 def srandmember(session: "Session", args: list[bytes]) -> bytes:
@@ -184,7 +184,9 @@ def srandmember(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("SMOVE", arity=4, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE), key(RW, INSERT, at=2)),
-         group="set", since="1.0.0", summary="Moves a member from one set to another.",
+         group="set", since="1.0.0",
+         syntax="source destination member",
+         summary="Moves a member from one set to another.",
          complexity="O(1)")  # fmt: skip
 def smove(session: "Session", args: list[bytes]) -> bytes:
     _, source_key, target_key, member = args
@@ -215,7 +217,7 @@ def smove(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("SSCAN", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="set", since="2.8.0",
-         summary="Goes through the members of a set in steps.",
+         syntax="key cursor [MATCH pattern] [COUNT count]", summary="Goes through the members of a set in steps.",
          complexity="O(COUNT) for each call, O(N) for all N members",
          tips=("nondeterministic_output",))  # fmt: skip
 def sscan(session: "Session", args: list[bytes]) -> bytes:

@@ -146,6 +146,8 @@ def _store_positions(args: list[bytes]) -> list[int]:
 
 @command("SORT", arity=-2, flags=WRITE | DENYOOM, keys=(key(RO, ACCESS), _PATTERN_KEYS, _STORE_KEY),
          find_keys=_store_positions, group="generic", since="1.0.0", categories=_CATEGORIES, complexity=_COMPLEXITY,
+         syntax="key [BY by-pattern=pattern#1] [LIMIT offset count] [GET get-pattern=pattern#1] ... [ASC|DESC] "
+                "[sorting=ALPHA] [STORE destination]",
          summary="Gives or stores the elements of a list, set or sorted set in order.")  # fmt: skip
 def sort(session: Session, args: list[bytes]) -> bytes:
     request = Request(args, may_store=True)
@@ -157,6 +159,8 @@ def sort(session: Session, args: list[bytes]) -> bytes:
 
 @command("SORT_RO", arity=-2, flags=READONLY, keys=(key(RO, ACCESS), _PATTERN_KEYS), find_keys=lambda args: [1],
          group="generic", since="7.0.0", categories=_CATEGORIES, complexity=_COMPLEXITY,
+         syntax="key [BY by-pattern=pattern#1] [LIMIT offset count] [GET get-pattern=pattern#1] ... [ASC|DESC] "
+                "[sorting=ALPHA]",
          summary="Gives the elements of a list, set or sorted set in order.")  # fmt: skip
 def sort_ro(session: Session, args: list[bytes]) -> bytes:
     request = Request(args, may_store=False)

@@ -53,7 +53,10 @@ def _score(argument: bytes) -> float:
 
 
 @command("ZADD", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="sorted_set",
-         since="1.2.0", summary="Adds members to a sorted set, which is created if missing, or changes scores.",
+         since="1.2.0",
+         syntax="key [NX|XX]@3.0.2 comparison=[GT|LT]@6.2.0 [change=CH]@3.0.2 [increment=INCR]@3.0.2 "
+                "<score member> ...",
+         summary="Adds members to a sorted set, which is created if missing, or changes scores.",
          complexity="O(log(N)) for each member, N being the size of the sorted set")  # fmt: skip
 def zadd(session: "Session", args: list[bytes]) -> bytes:
     if len(args) == 4:
@@ -144,14 +147,16 @@ def _add(
 
 
 @command("ZINCRBY", arity=4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, ACCESS, UPDATE),), group="sorted_set",
-         since="1.2.0", summary="Adds a number to the score of a member, which counts as 0 if missing.",
+         since="1.2.0",
+         syntax="key increment member",
+         summary="Adds a number to the score of a member, which counts as 0 if missing.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
 def zincrby(session: "Session", args: list[bytes]) -> bytes:
     return _add(session, args[1], [(_score(args[2]), args[3])], _INCR)
 
 
 @command("ZREM", arity=-3, flags=WRITE | FAST, keys=(key(RW, DELETE),), group="sorted_set", since="1.2.0",
-         summary="Removes members from a sorted set, which is deleted with its last one.",
+         syntax="key member ...", summary="Removes members from a sorted set, which is deleted with its last one.",
          complexity="O(M*log(N)) where N is the size of the sorted set and M the number of members to be removed",
          )  # fmt: skip
 def zrem(session: "Session", args: list[bytes]) -> bytes:
@@ -175,14 +180,14 @@ def zrem(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZCARD", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="sorted_set", since="1.2.0",
-         summary="Gives the number of members.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Gives the number of members.", complexity="O(1)")  # fmt: skip
 def zcard(session: "Session", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     return ZERO if value is None else integer(len(value.scores))
 
 
 @command("ZSCORE", arity=3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set", since="1.2.0",
-         summary="Gives the score of a member.", complexity="O(1)")  # fmt: skip
+         syntax="key member", summary="Gives the score of a member.", complexity="O(1)")  # fmt: skip
 def zscore(session: "Session", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     score = None if value is None else value.scores.get(args[2])
@@ -190,7 +195,9 @@ def zscore(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZMSCORE", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set",
-         since="6.2.0", summary="Gives the scores of several members.",
+         since="6.2.0",
+         syntax="key member ...",
+         summary="Gives the scores of several members.",
          complexity="O(N) where N is the number of members asked for")  # fmt: skip
 def zmscore(session: "Session", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
@@ -204,13 +211,16 @@ def zmscore(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZRANK", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set", since="2.0.0",
+         syntax="key member [WITHSCORE]",
          summary="Gives the rank of a member, 0 for the lowest score.", complexity="O(log(N))")  # fmt: skip
 def zrank(session: "Session", args: list[bytes]) -> bytes:
     return _rank(session, args, reverse=False)
 
 
 @command("ZREVRANK", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set",
-         since="2.0.0", summary="Gives the rank of a member, 0 for the highest score.",
+         since="2.0.0",
+         syntax="key member [WITHSCORE]",
+         summary="Gives the rank of a member, 0 for the highest score.",
          complexity="O(log(N))")  # fmt: skip
 def zrevrank(session: "Session", args: list[bytes]) -> bytes:
     return _rank(session, args, reverse=True)
@@ -233,6 +243,7 @@ def _rank(session: "Session", args: list[bytes], reverse: bool) -> bytes:
 
 
 @command("ZSCAN", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="2.8.0",
+         syntax="key cursor [MATCH pattern] [COUNT count]",
          summary="Goes through the members and scores of a sorted set in steps.",
          complexity="O(COUNT) for each call, O(N) for all N members",
          tips=("nondeterministic_output",))  # fmt: skip
@@ -255,7 +266,7 @@ def zscan(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZRANDMEMBER", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="6.2.0",
-         summary="Gives one or more members picked at random.",
+         syntax="key options=[count [WITHSCORES]]", summary="Gives one or more members picked at random.",
          complexity="O(N) where N is the number of members returned",
          tips=("nondeterministic_output",))  # fmt: skip
 def zrandmember(session: "Session", args: list[bytes]) -> bytes:

@@ -194,6 +194,7 @@ def _store(session: "Session", target: bytes, result: dict[bytes, float], event:
 
 
 @command("ZUNION", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="sorted_set", since="6.2.0",
+         syntax="numkeys key ... [WEIGHTS weight ...] [AGGREGATE <SUM|MIN|MAX|COUNT@8.8.0>] [WITHSCORES]",
          summary="Gives the members that any of the sorted sets has.",
          complexity="O(N)+O(M*log(M)) where N is the size of all sorted sets together and M that of the result",
          )  # fmt: skip
@@ -203,7 +204,9 @@ def zunion(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZUNIONSTORE", arity=-4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), counted_keys(RO, ACCESS, at=2)),
-         group="sorted_set", since="2.0.0", summary="Stores the members that any of the sorted sets has.",
+         group="sorted_set", since="2.0.0",
+         syntax="destination numkeys key ... [WEIGHTS weight ...] [AGGREGATE <SUM|MIN|MAX|COUNT@8.8.0>]",
+         summary="Stores the members that any of the sorted sets has.",
          complexity="O(N)+O(M*log(M)) where N is the size of all sorted sets together and M that of the result",
          )  # fmt: skip
 def zunionstore(session: "Session", args: list[bytes]) -> bytes:
@@ -211,6 +214,7 @@ def zunionstore(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZINTER", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="sorted_set", since="6.2.0",
+         syntax="numkeys key ... [WEIGHTS weight ...] [AGGREGATE <SUM|MIN|MAX|COUNT@8.8.0>] [WITHSCORES]",
          summary="Gives the members that all of the sorted sets have.",
          complexity="O(N*K)+O(M*log(M)) where N is the size of the smallest sorted set, K the number of sorted"
                     " sets and M the size of the result")  # fmt: skip
@@ -220,7 +224,9 @@ def zinter(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZINTERSTORE", arity=-4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), counted_keys(RO, ACCESS, at=2)),
-         group="sorted_set", since="2.0.0", summary="Stores the members that all of the sorted sets have.",
+         group="sorted_set", since="2.0.0",
+         syntax="destination numkeys key ... [WEIGHTS weight ...] [AGGREGATE <SUM|MIN|MAX|COUNT@8.8.0>]",
+         summary="Stores the members that all of the sorted sets have.",
          complexity="O(N*K)+O(M*log(M)) where N is the size of the smallest sorted set, K the number of sorted"
                     " sets and M the size of the result")  # fmt: skip
 def zinterstore(session: "Session", args: list[bytes]) -> bytes:
@@ -228,7 +234,9 @@ def zinterstore(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZINTERCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="sorted_set",
-         since="7.0.0", summary="Counts the members that all of the sorted sets have.",
+         since="7.0.0",
+         syntax="numkeys key ... [LIMIT limit]",
+         summary="Counts the members that all of the sorted sets have.",
          complexity="O(N*K) where N is the size of the smallest sorted set and K the number of sorted sets",
          )  # fmt: skip
 def zintercard(session: "Session", args: list[bytes]) -> bytes:
@@ -238,6 +246,7 @@ def zintercard(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZDIFF", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="sorted_set", since="6.2.0",
+         syntax="numkeys key ... [WITHSCORES]",
          summary="Gives the members of the first sorted set that no other one has.",
          complexity="O(L+K*log(K)) where L is the size of all sorted sets together and K that of the result",
          )  # fmt: skip
@@ -248,6 +257,7 @@ def zdiff(session: "Session", args: list[bytes]) -> bytes:
 
 @command("ZDIFFSTORE", arity=-4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), counted_keys(RO, ACCESS, at=2)),
          group="sorted_set", since="6.2.0",
+         syntax="destination numkeys key ...",
          summary="Stores the members of the first sorted set that no other one has.",
          complexity="O(L+K*log(K)) where L is the size of all sorted sets together and K that of the result",
          )  # fmt: skip

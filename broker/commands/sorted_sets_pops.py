@@ -57,7 +57,9 @@ def _pop_plain(session: "Session", args: list[bytes], highest: bool) -> bytes:
 
 
 @command("ZPOPMIN", arity=-2, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE),), group="sorted_set",
-         since="5.0.0", summary="Takes off the members with the lowest scores.",
+         since="5.0.0",
+         syntax="key [count]",
+         summary="Takes off the members with the lowest scores.",
          complexity="O(log(N)*M) where N is the size of the sorted set and M the number of members popped",
          )  # fmt: skip
 def zpopmin(session: "Session", args: list[bytes]) -> bytes:
@@ -65,7 +67,9 @@ def zpopmin(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZPOPMAX", arity=-2, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE),), group="sorted_set",
-         since="5.0.0", summary="Takes off the members with the highest scores.",
+         since="5.0.0",
+         syntax="key [count]",
+         summary="Takes off the members with the highest scores.",
          complexity="O(log(N)*M) where N is the size of the sorted set and M the number of members popped",
          )  # fmt: skip
 def zpopmax(session: "Session", args: list[bytes]) -> bytes:
@@ -105,6 +109,7 @@ def _pop_one(session: "Session", args: list[bytes], highest: bool) -> bytes:
 
 @command("BZPOPMIN", arity=-3, flags=WRITE | FAST | BLOCKING, keys=(keys(RW, ACCESS, DELETE, last=-2),),
          group="sorted_set", since="5.0.0",
+         syntax="key ... timeout",
          summary="Takes the member with the lowest score off the first sorted set that has any, or waits for one.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
 def bzpopmin(session: "Session", args: list[bytes]) -> bytes:
@@ -113,6 +118,7 @@ def bzpopmin(session: "Session", args: list[bytes]) -> bytes:
 
 @command("BZPOPMAX", arity=-3, flags=WRITE | FAST | BLOCKING, keys=(keys(RW, ACCESS, DELETE, last=-2),),
          group="sorted_set", since="5.0.0",
+         syntax="key ... timeout",
          summary="Takes the member with the highest score off the first sorted set that has any, or waits for one.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
 def bzpopmax(session: "Session", args: list[bytes]) -> bytes:
@@ -149,7 +155,9 @@ def _pop_several(session: "Session", name: bytes, value: SortedSet, highest: boo
 
 
 @command("ZMPOP", arity=-4, flags=WRITE, keys=(counted_keys(RW, ACCESS, DELETE),), group="sorted_set",
-         since="7.0.0", summary="Takes members off the first of several sorted sets that has any.",
+         since="7.0.0",
+         syntax="numkeys key ... where=<MIN|MAX> [COUNT count]",
+         summary="Takes members off the first of several sorted sets that has any.",
          complexity="O(K) + O(M*log(N)) where K is the number of keys, N the size of the sorted set and M the"
                     " number of members popped")  # fmt: skip
 def zmpop(session: "Session", args: list[bytes]) -> bytes:
@@ -160,6 +168,7 @@ def zmpop(session: "Session", args: list[bytes]) -> bytes:
 
 @command("BZMPOP", arity=-5, flags=WRITE | BLOCKING, keys=(counted_keys(RW, ACCESS, DELETE, at=2),),
          group="sorted_set", since="7.0.0",
+         syntax="timeout numkeys key ... where=<MIN|MAX> [COUNT count]",
          summary="Takes members off the first of several sorted sets that has any, or waits for some.",
          complexity="O(K) + O(M*log(N)) where K is the number of keys, N the size of the sorted set and M the"
                     " number of members popped")  # fmt: skip

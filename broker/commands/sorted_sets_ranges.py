@@ -187,6 +187,8 @@ def _reply(session: "Session", wanted: _Range) -> bytes:
 
 
 @command("ZRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="1.2.0",
+         syntax="key start:string stop:string [BYSCORE|BYLEX]@6.2.0 [REV]@6.2.0 [LIMIT offset count]@6.2.0 "
+                "[WITHSCORES]",
          summary="Gives the members in a range of ranks, scores or members.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          )  # fmt: skip
@@ -199,6 +201,7 @@ def zrange(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZREVRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="1.2.0",
+         syntax="key start stop [WITHSCORES]",
          summary="Gives the members in a range of ranks, the highest score first.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` argument")  # fmt: skip
@@ -207,6 +210,7 @@ def zrevrange(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZRANGEBYSCORE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="1.0.5",
+         syntax="key min:double max:double [WITHSCORES]@2.0.0 [LIMIT offset count]",
          summary="Gives the members in a range of scores.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `BYSCORE` argument")  # fmt: skip
@@ -215,7 +219,9 @@ def zrangebyscore(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZREVRANGEBYSCORE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set",
-         since="2.2.0", summary="Gives the members in a range of scores, the highest score first.",
+         since="2.2.0",
+         syntax="key max:double min:double [WITHSCORES] [LIMIT offset count]",
+         summary="Gives the members in a range of scores, the highest score first.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` and `BYSCORE` arguments")  # fmt: skip
 def zrevrangebyscore(session: "Session", args: list[bytes]) -> bytes:
@@ -223,6 +229,7 @@ def zrevrangebyscore(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZRANGEBYLEX", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="2.8.9",
+         syntax="key min max [LIMIT offset count]",
          summary="Gives the members between two members, where all scores are equal.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `BYLEX` argument")  # fmt: skip
@@ -231,6 +238,7 @@ def zrangebylex(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZREVRANGEBYLEX", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="2.8.9",
+         syntax="key max min [LIMIT offset count]",
          summary="Gives the members between two members, the last one first, where all scores are equal.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` and `BYLEX` arguments")  # fmt: skip
@@ -239,7 +247,9 @@ def zrevrangebylex(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZRANGESTORE", arity=-5, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), key(RO, ACCESS, at=2)),
-         group="sorted_set", since="6.2.0", summary="Stores the members in a range of ranks, scores or members.",
+         group="sorted_set", since="6.2.0",
+         syntax="dst src min max [BYSCORE|BYLEX] [REV] [LIMIT offset count]",
+         summary="Stores the members in a range of ranks, scores or members.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members stored",
          )  # fmt: skip
 def zrangestore(session: "Session", args: list[bytes]) -> bytes:
@@ -265,14 +275,16 @@ def _count(session: "Session", name: bytes, find: "Callable[[SortedSet], Span]")
 
 
 @command("ZCOUNT", arity=4, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set", since="2.0.0",
-         summary="Counts the members in a range of scores.",
+         syntax="key min:double max:double", summary="Counts the members in a range of scores.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
 def zcount(session: "Session", args: list[bytes]) -> bytes:
     return _count(session, args[1], _score_finder(args[2], args[3]))
 
 
 @command("ZLEXCOUNT", arity=4, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set",
-         since="2.8.9", summary="Counts the members between two members, where all scores are equal.",
+         since="2.8.9",
+         syntax="key min max",
+         summary="Counts the members between two members, where all scores are equal.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
 def zlexcount(session: "Session", args: list[bytes]) -> bytes:
     return _count(session, args[1], _lex_finder(args[2], args[3]))
@@ -296,7 +308,7 @@ def _remove(session: "Session", name: bytes, find: "Callable[[SortedSet], Span]"
 
 
 @command("ZREMRANGEBYRANK", arity=4, flags=WRITE, keys=(key(RW, DELETE),), group="sorted_set", since="2.0.0",
-         summary="Removes the members in a range of ranks.",
+         syntax="key start stop", summary="Removes the members in a range of ranks.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members removed",
          )  # fmt: skip
 def zremrangebyrank(session: "Session", args: list[bytes]) -> bytes:
@@ -304,7 +316,7 @@ def zremrangebyrank(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZREMRANGEBYSCORE", arity=4, flags=WRITE, keys=(key(RW, DELETE),), group="sorted_set", since="1.2.0",
-         summary="Removes the members in a range of scores.",
+         syntax="key min:double max:double", summary="Removes the members in a range of scores.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members removed",
          )  # fmt: skip
 def zremrangebyscore(session: "Session", args: list[bytes]) -> bytes:
@@ -312,7 +324,7 @@ def zremrangebyscore(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("ZREMRANGEBYLEX", arity=4, flags=WRITE, keys=(key(RW, DELETE),), group="sorted_set", since="2.8.9",
-         summary="Removes the members between two members, where all scores are equal.",
+         syntax="key min max", summary="Removes the members between two members, where all scores are equal.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members removed",
          )  # fmt: skip
 def zremrangebylex(session: "Session", args: list[bytes]) -> bytes:

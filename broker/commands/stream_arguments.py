@@ -66,6 +66,9 @@ def any_id(argument: bytes, missing_seq: int = 0) -> int:
 
 def interval_start(argument: bytes) -> int:
     """The first ID of a range: an ID, `-`, `+`, or an ID to start behind (`(1-0`); raises."""
+    id = parse_id(argument)
+    if id >= 0:
+        return id
     if argument[:1] == b"(" and len(argument) > 1:
         id = strict_id(argument[1:])
         if id == MAX_ID:
@@ -76,6 +79,8 @@ def interval_start(argument: bytes) -> int:
 
 def interval_end(argument: bytes) -> int:
     """The last ID of a range, as `interval_start`; milliseconds alone mean all their entries."""
+    if argument == b"+":
+        return MAX_ID
     if argument[:1] == b"(" and len(argument) > 1:
         id = strict_id(argument[1:], MAX_PART)
         if id == 0:

@@ -71,6 +71,8 @@ def _claim_options(args: list[bytes], i: int, now: int) -> _ClaimOptions:
 
 
 @command("XCLAIM", arity=-6, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="5.0.0",
+         syntax="key group consumer min-idle-time:string id ... [IDLE ms] [TIME unix-time-milliseconds] "
+                "[RETRYCOUNT count] [FORCE] [JUSTID] [LASTID lastid]",
          summary="Gives pending entries of a consumer group to another consumer.", complexity="O(1) for each ID",
          tips=("nondeterministic_output",))  # fmt: skip
 def xclaim(session: Session, args: list[bytes]) -> bytes:
@@ -157,6 +159,7 @@ def _entries(stream: Stream, ids: list[int], just_ids: bool) -> bytes:
 
 
 @command("XAUTOCLAIM", arity=-6, flags=WRITE | FAST, keys=(key(RW, DELETE),), group="stream", since="6.2.0",
+         syntax="key group consumer min-idle-time:string start:string [COUNT count] [JUSTID]",
          summary="Finds pending entries that have been idle for long, and gives them to a consumer.",
          complexity="O(log P + N) with N pending entries looked at of P",
          tips=("nondeterministic_output",))  # fmt: skip

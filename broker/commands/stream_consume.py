@@ -49,12 +49,14 @@ Effects = list[list[bytes]]
 
 @command("XREADGROUP", arity=-7, flags=BLOCKING | WRITE,
          keys=(keys_behind(b"STREAMS", RO, ACCESS, INCOMPLETE, start=4, limit=2),), group="stream", since="5.0.0",
+         syntax="group-block=GROUP group consumer [COUNT count] [MAXCOUNT maxcount]@8.10.0 [MAXSIZE maxsize]@8.10.0 "
+                "[BLOCK milliseconds] [CLAIM min-idle-time]@8.4.0 [NOACK] STREAMS key ... id ...",
          summary="Hands entries of streams to a consumer of a group, new ones or those it has not acknowledged, and"
                  " waits for new ones where there are none.",
          complexity="O(log S + N) for each stream, with N entries given of S")  # fmt: skip
 def xreadgroup(session: Session, args: list[bytes]) -> bytes:
     options = read_options(session, args, in_group=True)
-    if options.plain() and options.ids[0] == b">":
+    if options.plain and options.ids[0] == b">":
         given = _read_new(session, options)
         if given:
             return given
@@ -86,37 +88,36 @@ def _read_new(session: Session, options: ReadOptions) -> bytes:
     group = None if stream is None else stream.groups.get(options.group or b"")
     if stream is None or group is None:
         raise no_key_or_group(name, options.group or b"", IN_XREADGROUP)
-    known = options.consumer in group.consumers
-    consumer = consumer_of(session, name, group, options.consumer)
-    ids, text = stream.read_after(group.last_id, options.limit(0))
+    now = session.broker.clock.now
+    consumer = known = group.consumers.get(options.consumer)
+    if consumer is None:
+        consumer = consumer_of(session, name, group, options.consumer)
+    consumer.seen_time = now
+    ids, text = stream.read_after(group.last_id, options.limit(0) if options.maxcount else options.count)
     keyspace = db.keyspace
-    effects: Effects | None = [] if keyspace.propagation.sinks else None
     if ids:
-        hand_out(session, name, stream, group, consumer, ids, options.noack, effects)
+        stream.advance(group, ids)
+        if not options.noack:
+            group.deliver(consumer, ids, now)
         keyspace.dirty += 1
-    if effects is not None and keyspace.dirty:
-        if not known and (options.noack or not ids):
+    if keyspace.dirty and keyspace.propagation.sinks:
+        effects = hand_out_effects(name, group, consumer, ids, options.noack, now) if ids else []
+        if known is None and (options.noack or not ids):
             effects.append(creation_effect(name, group, consumer))
         keyspace.propagation.instead(*effects)
     return one_stream(session, name, len(ids), text) if ids else b""
 
 
-def hand_out(
-    session: Session, name: bytes, stream: Stream, group: Group, consumer: Consumer, ids: list[int], noack: bool,
-    effects: Effects | None,
-) -> None:  # fmt: skip
-    """Move a group past new entries and make them pending, unless `noack`. Adds to `effects`, None for nobody."""
-    stream.advance(group, ids)
-    now = session.broker.clock.now
-    if not noack:
-        group.deliver(consumer, ids, now)
-    if effects is None:
-        return
-    if not noack:
-        effects.append(claim_effect(name, group, consumer, ids, now, 1))
-    effects.append(
+def hand_out_effects(
+    name: bytes, group: Group, consumer: Consumer, ids: list[int], noack: bool, now: int
+) -> list[list[bytes]]:
+    """The commands that move a group past new entries, and make them pending unless `noack`."""
+    effects = [
         [b"XGROUP", b"SETID", name, group.name, format_id(group.last_id), b"ENTRIESREAD", b"%d" % group.entries_read]
-    )
+    ]
+    if not noack:
+        effects.insert(0, claim_effect(name, group, consumer, ids, now, 1))
+    return effects
 
 
 def _sources(session: Session, options: ReadOptions) -> list[tuple[bytes, Stream, Group, int]]:
@@ -185,7 +186,7 @@ class _Reading:
             if ids:
                 reply.begin(name)
                 reply.end(len(ids), text)
-                hand_out(self._session, name, stream, group, consumer, ids, options.noack, self._effects)
+                self._hand_out(name, stream, group, consumer, ids)
                 changed = True
         elif claimable or stream.top_id() > group.last_id:
             reply.begin(name)
@@ -204,6 +205,15 @@ class _Reading:
         if self._oldest is None or time < self._oldest:
             self._oldest = time
         return self._now - time >= self._claim
+
+    def _hand_out(self, name: bytes, stream: Stream, group: Group, consumer: Consumer, ids: list[int]) -> None:
+        """Move the group past new entries and make them pending."""
+        stream.advance(group, ids)
+        noack = self._options.noack
+        if not noack:
+            group.deliver(consumer, ids, self._now)
+        if self._effects is not None:
+            self._effects += hand_out_effects(name, group, consumer, ids, noack, self._now)
 
     def _read_bounded(self, name: bytes, stream: Stream, group: Group, consumer: Consumer, limit: int) -> bool:
         """Read with CLAIM or MAXSIZE: claimable entries first, then new ones. Tells whether any entry was given."""
@@ -224,7 +234,7 @@ class _Reading:
                 if len(parts) == limit:
                     break
         if ids:
-            hand_out(self._session, name, stream, group, consumer, ids, self._options.noack, self._effects)
+            self._hand_out(name, stream, group, consumer, ids)
         reply.end(len(parts), b"".join(parts))
         return bool(parts)
 
@@ -281,6 +291,7 @@ def creation_effect(name: bytes, group: Group, consumer: Consumer) -> list[bytes
 
 
 @command("XACK", arity=-4, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="5.0.0",
+         syntax="key group id ...",
          summary="Takes entries that a consumer has dealt with out of the group's pending entries.",
          complexity="O(1) for each ID")  # fmt: skip
 def xack(session: Session, args: list[bytes]) -> bytes:
@@ -301,6 +312,7 @@ def xack(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("XACKDEL", arity=-6, flags=WRITE | FAST, keys=(key(RW, UPDATE, DELETE),), group="stream", since="8.2.0",
+         syntax="key group [KEEPREF|DELREF|ACKED] IDS numids id ...",
          summary="Acknowledges entries and removes them from the stream.",
          complexity="O(1) for each ID and group")  # fmt: skip
 def xackdel(session: Session, args: list[bytes]) -> bytes:
@@ -332,6 +344,7 @@ def xackdel(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("XNACK", arity=-7, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="8.8.0",
+         syntax="key group mode=<SILENT|FAIL|FATAL> IDS numids id ... [RETRYCOUNT count] [FORCE]",
          summary="Gives pending entries back to the group unacknowledged, for other consumers to claim at once.",
          complexity="O(1) for each ID")  # fmt: skip
 def xnack(session: Session, args: list[bytes]) -> bytes:

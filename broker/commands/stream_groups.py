@@ -88,7 +88,9 @@ def _group(session: Session, args: list[bytes]) -> tuple[Stream, Group]:
 
 
 @command("XGROUP|CREATE", arity=-5, flags=WRITE | DENYOOM, keys=(key(RW, INSERT, at=2),), group="stream",
-         since="5.0.0", summary="Makes a consumer group.", complexity="O(1)")  # fmt: skip
+         since="5.0.0",
+         syntax="key group id-selector=<id|$> [MKSTREAM] [ENTRIESREAD entriesread=entries-read]",
+         summary="Makes a consumer group.", complexity="O(1)")  # fmt: skip
 def xgroup_create(session: Session, args: list[bytes]) -> bytes:
     create, entries_read = _options(args, may_create=True)
     db = session.db
@@ -114,6 +116,7 @@ def xgroup_create(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("XGROUP|SETID", arity=-5, flags=WRITE, keys=(key(RW, UPDATE, at=2),), group="stream", since="5.0.0",
+         syntax="key group id-selector=<id|$> [ENTRIESREAD entriesread=entries-read]",
          summary="Sets the last delivered ID of a consumer group.", complexity="O(1)")  # fmt: skip
 def xgroup_setid(session: Session, args: list[bytes]) -> bytes:
     _, entries_read = _options(args, may_create=False)
@@ -128,7 +131,7 @@ def xgroup_setid(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("XGROUP|DESTROY", arity=4, flags=WRITE, keys=(key(RW, DELETE, at=2),), group="stream", since="5.0.0",
-         summary="Removes a consumer group.", complexity="O(N) with N pending entries")  # fmt: skip
+         syntax="key group", summary="Removes a consumer group.", complexity="O(N) with N pending entries")  # fmt: skip
 def xgroup_destroy(session: Session, args: list[bytes]) -> bytes:
     stream = _stream(session, args[2])
     if stream.groups.pop(args[3], None) is None:
@@ -141,7 +144,9 @@ def xgroup_destroy(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("XGROUP|CREATECONSUMER", arity=5, flags=WRITE | DENYOOM, keys=(key(RW, INSERT, at=2),), group="stream",
-         since="6.2.0", summary="Makes a consumer in a group.", complexity="O(1)")  # fmt: skip
+         since="6.2.0",
+         syntax="key group consumer",
+         summary="Makes a consumer in a group.", complexity="O(1)")  # fmt: skip
 def xgroup_createconsumer(session: Session, args: list[bytes]) -> bytes:
     _, group = _group(session, args)
     if args[4] in group.consumers:
@@ -153,7 +158,7 @@ def xgroup_createconsumer(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("XGROUP|DELCONSUMER", arity=5, flags=WRITE, keys=(key(RW, DELETE, at=2),), group="stream", since="5.0.0",
-         summary="Removes a consumer from a group, with its pending entries.",
+         syntax="key group consumer", summary="Removes a consumer from a group, with its pending entries.",
          complexity="O(N) with N pending entries of the consumer")  # fmt: skip
 def xgroup_delconsumer(session: Session, args: list[bytes]) -> bytes:
     _, group = _group(session, args)

@@ -66,7 +66,7 @@ def _progress(session: Session, stream: Stream, group: Group) -> Pairs:
 
 
 @command("XINFO|CONSUMERS", arity=4, flags=READONLY, keys=(key(RO, ACCESS, at=2),), group="stream", since="5.0.0",
-         summary="Tells of the consumers of a group.", complexity="O(N) with N consumers",
+         syntax="key group", summary="Tells of the consumers of a group.", complexity="O(N) with N consumers",
          tips=("nondeterministic_output",))  # fmt: skip
 def xinfo_consumers(session: Session, args: list[bytes]) -> bytes:
     stream = _stream(session, args[2])
@@ -92,6 +92,7 @@ def xinfo_consumers(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("XINFO|GROUPS", arity=3, flags=READONLY, keys=(key(RO, ACCESS, at=2),), group="stream", since="5.0.0",
+         syntax="key",
          summary="Tells of the consumer groups of a stream.", complexity="O(N) with N groups")  # fmt: skip
 def xinfo_groups(session: Session, args: list[bytes]) -> bytes:
     stream = _stream(session, args[2])
@@ -107,6 +108,7 @@ def xinfo_groups(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("XINFO|STREAM", arity=-3, flags=READONLY, keys=(key(RO, ACCESS, at=2),), group="stream", since="5.0.0",
+         syntax="key full-block=[FULL [COUNT count]]",
          summary="Tells of a stream, with FULL also of its entries, groups and pending entries.",
          complexity="O(N) with N nodes of the stream and things told")  # fmt: skip
 def xinfo_stream(session: Session, args: list[bytes]) -> bytes:
@@ -185,6 +187,7 @@ def _consumer_in_full(session: Session, group: Group, consumer: Consumer, count:
 
 
 @command("XPENDING", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="stream", since="5.0.0",
+         syntax="key group filters=[[IDLE min-idle-time]@6.2.0 start:string end count [consumer]]",
          summary="Tells of the pending entries of a consumer group, in sum or one by one.",
          complexity="O(log P + N) with N pending entries looked at of P",
          tips=("nondeterministic_output",))  # fmt: skip

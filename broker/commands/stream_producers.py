@@ -36,6 +36,7 @@ def _stream(session: Session, name: bytes) -> Stream:
 
 
 @command("XCFGSET", arity=-2, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="8.6.0",
+         syntax="key [IDMP-DURATION idmp-duration] [IDMP-MAXSIZE idmp-maxsize]",
          summary="Sets how long and how many idempotency IDs a stream remembers.", complexity="O(1)")  # fmt: skip
 def xcfgset(session: Session, args: list[bytes]) -> bytes:
     stream = _stream(session, args[1])
@@ -68,6 +69,7 @@ def xcfgset(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("XIDMPRECORD", arity=5, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="stream", since="8.6.2",
+         syntax="key pid iid stream-id",
          summary="Records which entry a producer's idempotency ID became, for replication and restoring.",
          complexity="O(1)")  # fmt: skip
 def xidmprecord(session: Session, args: list[bytes]) -> bytes:

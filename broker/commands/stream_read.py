@@ -33,14 +33,14 @@ NEW_WITHOUT_GROUP: Final = (
 
 
 @command("XLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="stream", since="5.0.0",
-         summary="Gives the number of entries in a stream.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Gives the number of entries in a stream.", complexity="O(1)")  # fmt: skip
 def xlen(session: Session, args: list[bytes]) -> bytes:
     stream = session.db.read_as(args[1], Stream)
     return ZERO if stream is None else integer_reply(stream.length)
 
 
 @command("XRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="stream", since="5.0.0",
-         summary="Gives the entries of a stream within a range of IDs.",
+         syntax="key start:string end [COUNT count]", summary="Gives the entries of a stream within a range of IDs.",
          complexity="O(log S + N) with N entries given of S")  # fmt: skip
 def xrange_(session: Session, args: list[bytes]) -> bytes:
     start = interval_start(args[2])
@@ -49,6 +49,7 @@ def xrange_(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("XREVRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="stream", since="5.0.0",
+         syntax="key end start:string [COUNT count]",
          summary="Gives the entries of a stream within a range of IDs, last first.",
          complexity="O(log S + N) with N entries given of S")  # fmt: skip
 def xrevrange(session: Session, args: list[bytes]) -> bytes:
@@ -79,7 +80,7 @@ class ReadOptions:
     """The arguments of XREAD and XREADGROUP.
 
     `count`, `maxcount` and `maxsize` are 0 where not given, `block` and `claim` (milliseconds) -1. `keys` and `ids`
-    go together.
+    go together. `plain` is the usual read: one stream, and nothing that makes entries count or change.
     """
 
     __slots__ = (
@@ -93,6 +94,7 @@ class ReadOptions:
         "maxcount",
         "maxsize",
         "noack",
+        "plain",
     )
 
     def __init__(self) -> None:
@@ -103,10 +105,7 @@ class ReadOptions:
         self.noack = False
         self.keys: list[bytes] = []
         self.ids: list[bytes] = []
-
-    def plain(self) -> bool:
-        """Whether this is the usual read: one stream, and nothing that makes entries count or change."""
-        return len(self.keys) == 1 and not self.maxsize and self.claim < 0
+        self.plain = False
 
     def limit(self, total: int) -> int:
         """How many entries the next stream may still give after `total` of others; 0 is no limit."""
@@ -125,8 +124,29 @@ _WORDS: Final = {
 _ONLY_IN_GROUPS: Final = (_GROUP, _NOACK, _CLAIM)
 
 
+_REPEATED: Final[dict[tuple[bytes, ...], ReadOptions]] = {}
+"""Parsed arguments of XREADGROUP for new entries, which workers repeat word for word: 0.8 us less than parsing them."""
+
+_MAX_REPEATED: Final = 256
+_MAX_REPEATED_BYTES: Final = 1024
+"""A bound on what strangers' arguments can take up here."""
+
+
 def read_options(session: Session, args: list[bytes], in_group: bool) -> ReadOptions:
-    """Parse the arguments of XREAD or (`in_group`) XREADGROUP; raises."""
+    """The arguments of XREAD or (`in_group`) XREADGROUP, not to be changed; raises."""
+    if not in_group or args[-1] != b">":
+        return _parse_options(session, args, in_group)
+    repeated = _REPEATED.get(tuple(args))
+    if repeated is None:
+        repeated = _parse_options(session, args, in_group)
+        if sum(map(len, args)) < _MAX_REPEATED_BYTES:
+            if len(_REPEATED) == _MAX_REPEATED:
+                _REPEATED.clear()
+            _REPEATED[tuple(args)] = repeated
+    return repeated
+
+
+def _parse_options(session: Session, args: list[bytes], in_group: bool) -> ReadOptions:
     options = ReadOptions()
     words = _WORDS
     i = 1
@@ -162,6 +182,7 @@ def read_options(session: Session, args: list[bytes], in_group: bool) -> ReadOpt
         raise CommandError(MISSING_GROUP)
     if options.maxcount and options.count and options.maxcount < options.count:
         raise CommandError(MAXCOUNT_BELOW_COUNT)
+    options.plain = len(options.keys) == 1 and not options.maxsize and options.claim < 0
     return options
 
 
@@ -241,6 +262,8 @@ class ReadReply:
 
 @command("XREAD", arity=-4, flags=BLOCKING | READONLY,
          keys=(keys_behind(b"STREAMS", RO, ACCESS, INCOMPLETE, limit=2),), group="stream", since="5.0.0",
+         syntax="[COUNT count] [MAXCOUNT maxcount]@8.10.0 [MAXSIZE maxsize]@8.10.0 [BLOCK milliseconds] "
+                "STREAMS key ... id ...",
          summary="Gives the entries of streams above given IDs, and waits for some where there are none.",
          complexity="O(log S + N) for each stream, with N entries given of S")  # fmt: skip
 def xread(session: Session, args: list[bytes]) -> bytes:
@@ -250,24 +273,16 @@ def xread(session: Session, args: list[bytes]) -> bytes:
     for name, text in zip(options.keys, options.ids, strict=True):
         stream = db.read_as(name, Stream)
         sources.append((name, stream, _after(stream, text)))
-    reply = ReadReply(session, options)
-    for name, stream, after in sources:
-        if reply.full():
-            break
-        if stream is None:
-            continue
-        if options.maxsize:
-            _read_bounded(reply, name, stream, after, options.limit(reply.total))
-            continue
-        count, entries = stream.range(after + 1, MAX_ID, options.limit(reply.total))
-        if count and options.plain():
-            return one_stream(session, name, count, entries)
-        if count:
-            reply.begin(name)
-            reply.end(count, entries)
-    encoded = reply.encoded()
-    if encoded:
-        return encoded
+    if options.plain:
+        name, stream, after = sources[0]
+        if stream is not None and after < stream.last_id:
+            count, entries = stream.range(after + 1, MAX_ID, options.limit(0))
+            if count:
+                return one_stream(session, name, count, entries)
+    else:
+        encoded = _read_several(session, options, sources)
+        if encoded:
+            return encoded
     nil = session.resp.null_array
     if options.block < 0:
         return nil
@@ -280,6 +295,25 @@ def xread(session: Session, args: list[bytes]) -> bytes:
     return session.broker.blocking.wait(
         session, xread, args, keys=options.keys, kind=Stream, timeout_ms=options.block, nil=nil
     )
+
+
+def _read_several(session: Session, options: ReadOptions, sources: list[tuple[bytes, Stream | None, int]]) -> bytes:
+    """The reply from several streams, or with MAXSIZE; b"" where there are no entries."""
+    reply = ReadReply(session, options)
+    for name, stream, after in sources:
+        if reply.full():
+            break
+        if stream is None:
+            continue
+        limit = options.limit(reply.total)
+        if options.maxsize:
+            _read_bounded(reply, name, stream, after, limit)
+            continue
+        count, entries = stream.range(after + 1, MAX_ID, limit)
+        if count:
+            reply.begin(name)
+            reply.end(count, entries)
+    return reply.encoded()
 
 
 def _after(stream: Stream | None, text: bytes) -> int:

@@ -39,7 +39,7 @@ _GETEX_OPTIONS: Final = Options(DEADLINE + "|PERSIST")
 
 
 @command("GET", arity=2, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="string", since="1.0.0",
-         summary="Gives the value of a string.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Gives the value of a string.", complexity="O(1)")  # fmt: skip
 def get(session: Session, args: list[bytes]) -> bytes:
     db = session.db
     value = db.get(args[1])
@@ -53,7 +53,11 @@ def get(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("SET", arity=-3, flags=WRITE | DENYOOM, keys=(key(RW, ACCESS, UPDATE, VARIABLE_FLAGS),), group="string",
-         since="1.0.0", summary="Sets a string, whatever the key held.", complexity="O(1)")  # fmt: skip
+         since="1.0.0",
+         syntax="key value [NX|XX|IFEQ ifeq-value@8.4.0|IFNE ifne-value@8.4.0|IFDEQ ifdeq-digest@8.4.0"
+                "|IFDNE ifdne-digest@8.4.0]@2.6.12 [GET]@6.2.0 [EX seconds@2.6.12|PX milliseconds@2.6.12"
+                "|EXAT unix-time-seconds@6.2.0|PXAT unix-time-milliseconds@6.2.0|KEEPTTL@6.0.0]",
+         summary="Sets a string, whatever the key held.", complexity="O(1)")  # fmt: skip
 def set_(session: Session, args: list[bytes]) -> bytes:
     if len(args) != 3:
         return _set_with_options(session, args)
@@ -153,7 +157,7 @@ def _set_until(session: Session, name: bytes, value: bytes, when: int) -> None:
 
 
 @command("SETNX", arity=3, flags=WRITE | DENYOOM | FAST, keys=(key(OW, INSERT),), group="string", since="1.0.0",
-         summary="Sets a string if the key does not exist.", complexity="O(1)",
+         syntax="key value", summary="Sets a string if the key does not exist.", complexity="O(1)",
          deprecated_since="2.6.12", replaced_by="`SET` with the `NX` argument")  # fmt: skip
 def setnx(session: Session, args: list[bytes]) -> bytes:
     db = session.db
@@ -165,7 +169,7 @@ def setnx(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("SETEX", arity=4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE),), group="string", since="2.0.0",
-         summary="Sets a string and its time to live in seconds.", complexity="O(1)",
+         syntax="key seconds value", summary="Sets a string and its time to live in seconds.", complexity="O(1)",
          deprecated_since="2.6.12", replaced_by="`SET` with the `EX` argument")  # fmt: skip
 def setex(session: Session, args: list[bytes]) -> bytes:
     _set_until(session, args[1], args[3], deadline("EX", args[2], b"setex", session.broker.clock.now))
@@ -173,6 +177,7 @@ def setex(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("PSETEX", arity=4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE),), group="string", since="2.6.0",
+         syntax="key milliseconds value",
          summary="Sets a string and its time to live in milliseconds.", complexity="O(1)",
          deprecated_since="2.6.12", replaced_by="`SET` with the `PX` argument")  # fmt: skip
 def psetex(session: Session, args: list[bytes]) -> bytes:
@@ -181,7 +186,9 @@ def psetex(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("GETSET", arity=3, flags=WRITE | DENYOOM | FAST, keys=(key(RW, ACCESS, UPDATE),), group="string",
-         since="1.0.0", summary="Sets a string and gives its old value.", complexity="O(1)",
+         since="1.0.0",
+         syntax="key value",
+         summary="Sets a string and gives its old value.", complexity="O(1)",
          deprecated_since="6.2.0", replaced_by="`SET` with the `!GET` argument")  # fmt: skip
 def getset(session: Session, args: list[bytes]) -> bytes:
     db = session.db
@@ -193,7 +200,7 @@ def getset(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("GETDEL", arity=2, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE),), group="string", since="6.2.0",
-         summary="Gives a string and deletes it.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Gives a string and deletes it.", complexity="O(1)")  # fmt: skip
 def getdel(session: Session, args: list[bytes]) -> bytes:
     db = session.db
     value = read_string(db, args[1])
@@ -206,6 +213,7 @@ def getdel(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("GETEX", arity=-2, flags=WRITE | FAST, keys=(key(RW, ACCESS, UPDATE),), group="string", since="6.2.0",
+         syntax="key [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST]",
          summary="Gives a string and sets or drops its time to live.", complexity="O(1)")  # fmt: skip
 def getex(session: Session, args: list[bytes]) -> bytes:
     given = _GETEX_OPTIONS.parse(args, 2)

@@ -29,7 +29,9 @@ _TOO_MUCH_MEMORY: Final = b"ERR Insufficient memory, transient memory for LCS ex
 
 
 @command("DELEX", arity=-2, flags=WRITE | FAST, keys=(key(RW, DELETE, VARIABLE_FLAGS),), group="string",
-         since="8.4.0", summary="Deletes a key if its string meets a condition.",
+         since="8.4.0",
+         syntax="key [IFEQ ifeq-value|IFNE ifne-value|IFDEQ ifdeq-digest|IFDNE ifdne-digest]",
+         summary="Deletes a key if its string meets a condition.",
          complexity="O(1), with a digest O(N) for the length N")  # fmt: skip
 def delex(session: Session, args: list[bytes]) -> bytes:
     if len(args) == 2:
@@ -51,7 +53,7 @@ def delex(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("DELIFEQ", arity=3, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE),), group="string", since="8.4.0",
-         summary="Deletes a key if its string equals the given one (a command of Valkey's).",
+         syntax="key value", summary="Deletes a key if its string equals the given one (a command of Valkey's).",
          complexity="O(1)")  # fmt: skip
 def delifeq(session: Session, args: list[bytes]) -> bytes:
     value = get_string(session.db, args[1])
@@ -68,7 +70,7 @@ def _delete(db: Database, name: bytes) -> bytes:
 
 
 @command("DIGEST", arity=2, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="string", since="8.4.0",
-         summary="Gives the XXH3-64 hash of a string, in hexadecimal.",
+         syntax="key", summary="Gives the XXH3-64 hash of a string, in hexadecimal.",
          complexity="O(N) for the length N")  # fmt: skip
 def digest_(session: Session, args: list[bytes]) -> bytes:
     value = read_string(session.db, args[1])
@@ -76,6 +78,7 @@ def digest_(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("LCS", arity=-3, flags=READONLY, keys=(keys(RO, ACCESS, at=1, last=2),), group="string", since="7.0.0",
+         syntax="key1 key2#0 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
          summary="Gives the longest common subsequence of two strings, its length, or where it lies.",
          complexity="O(N*M) for the lengths N and M")  # fmt: skip
 def lcs(session: Session, args: list[bytes]) -> bytes:

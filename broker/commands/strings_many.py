@@ -36,7 +36,7 @@ _ALL_SUCCEEDED: Final = ("request_policy:multi_shard", "response_policy:all_succ
 
 
 @command("MGET", arity=-2, flags=READONLY | FAST, keys=(keys(RO, ACCESS),), group="string", since="1.0.0",
-         summary="Gives the values of several strings.", complexity="O(N) for N keys",
+         syntax="key ...", summary="Gives the values of several strings.", complexity="O(N) for N keys",
          tips=("request_policy:multi_shard",))  # fmt: skip
 def mget(session: Session, args: list[bytes]) -> bytes:
     read = session.db.read
@@ -50,6 +50,7 @@ def mget(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("MSET", arity=-3, flags=WRITE | DENYOOM, keys=(keys(OW, UPDATE, step=2),), group="string", since="1.0.1",
+         syntax="<key value> ...",
          summary="Sets several strings, whatever the keys held.", complexity="O(N) for N keys",
          tips=_ALL_SUCCEEDED)  # fmt: skip
 def mset(session: Session, args: list[bytes]) -> bytes:
@@ -60,6 +61,7 @@ def mset(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("MSETNX", arity=-3, flags=WRITE | DENYOOM, keys=(keys(OW, INSERT, step=2),), group="string", since="1.0.1",
+         syntax="<key value> ...",
          summary="Sets several strings if none of the keys exists.", complexity="O(N) for N keys")  # fmt: skip
 def msetnx(session: Session, args: list[bytes]) -> bytes:
     if len(args) % 2 == 0:
@@ -79,7 +81,10 @@ def _set_all(session: Session, args: list[bytes]) -> None:
 
 
 @command("MSETEX", arity=-4, flags=WRITE | DENYOOM, keys=(counted_keys(OW, UPDATE, at=1, step=2),), group="string",
-         since="8.4.0", summary="Sets several strings and one time to live for all of them.",
+         since="8.4.0",
+         syntax="numkeys <key value> ... [NX|XX] "
+                "[EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]",
+         summary="Sets several strings and one time to live for all of them.",
          complexity="O(N) for N keys", tips=_ALL_SUCCEEDED)  # fmt: skip
 def msetex(session: Session, args: list[bytes]) -> bytes:
     count = integer_between(args[1], 1, _MAX_KEYS, _INVALID_NUMKEYS)

@@ -34,7 +34,7 @@ _OFFSET: Final = b"ERR offset is out of range"
 
 
 @command("APPEND", arity=3, flags=WRITE | DENYOOM | FAST, keys=(key(RW, INSERT),), group="string", since="2.0.0",
-         summary="Appends to a string, which is created if the key does not exist.",
+         syntax="key value", summary="Appends to a string, which is created if the key does not exist.",
          complexity="O(1) amortised, for short values")  # fmt: skip
 def append(session: Session, args: list[bytes]) -> bytes:
     db = session.db
@@ -54,6 +54,7 @@ def append(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("SETRANGE", arity=4, flags=WRITE | DENYOOM, keys=(key(RW, UPDATE),), group="string", since="2.2.0",
+         syntax="key offset value",
          summary="Overwrites a part of a string from an offset on; a gap before it is filled with zero bytes.",
          complexity="O(M) for M bytes written, the first time O(N) for the length N")  # fmt: skip
 def setrange(session: Session, args: list[bytes]) -> bytes:
@@ -81,6 +82,7 @@ def setrange(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("GETRANGE", arity=4, flags=READONLY, keys=(key(RO, ACCESS),), group="string", since="2.4.0",
+         syntax="key start end:integer",
          summary="Gives a part of a string.", complexity="O(N) for N bytes given")  # fmt: skip
 def getrange(session: Session, args: list[bytes]) -> bytes:
     start, end = integer(args[2]), integer(args[3])
@@ -97,12 +99,12 @@ def getrange(session: Session, args: list[bytes]) -> bytes:
 
 
 command("SUBSTR", arity=4, flags=READONLY, keys=(key(RO, ACCESS),), group="string", since="1.0.0",
-        summary="Gives a part of a string.", complexity="O(N) for N bytes given",
+        syntax="key start end:integer", summary="Gives a part of a string.", complexity="O(N) for N bytes given",
         deprecated_since="2.0.0", replaced_by="`GETRANGE`")(getrange)  # fmt: skip
 
 
 @command("STRLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="string", since="2.2.0",
-         summary="Gives the length of a string in bytes.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Gives the length of a string in bytes.", complexity="O(1)")  # fmt: skip
 def strlen(session: Session, args: list[bytes]) -> bytes:
     value = read_string(session.db, args[1])
     return ZERO if value is None else integer_reply(len(value))

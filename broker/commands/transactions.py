@@ -83,7 +83,7 @@ def discard(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("WATCH", arity=-2, flags=_FLAGS | NEVER_QUEUED, keys=(keys(RO),), group="transactions", since="2.2.0",
-         summary="Makes the next EXEC do nothing if one of these keys has changed by then.",
+         syntax="key ...", summary="Makes the next EXEC do nothing if one of these keys has changed by then.",
          complexity="O(1) for each key")  # fmt: skip
 def watch(session: Session, args: list[bytes]) -> bytes:
     if session.queued is not None:

@@ -7,8 +7,37 @@ from libc.string cimport memcpy
 from broker.values.listpack_size import element_size
 
 cdef enum:
+    MAX_SMALL_INTEGER_TEXT = 18
     MAX_INTEGER_TEXT = 20
     SHORT_TEXT = 64
+
+
+cdef Py_ssize_t _element_size(field) except -1:
+    """listpack_size.element_size, here but for what is rare."""
+    cdef const unsigned char *text = <const unsigned char *>PyBytes_AS_STRING(field)
+    cdef Py_ssize_t n = PyBytes_GET_SIZE(field)
+    cdef Py_ssize_t i
+    cdef long long number = 0
+    if n == 0 or n >= SHORT_TEXT:
+        return element_size(field)
+    # No integer's text is longer than 20 bytes or begins with a letter.
+    if n > MAX_INTEGER_TEXT or text[0] > 57:
+        return n + 2
+    if n > MAX_SMALL_INTEGER_TEXT or text[0] == 45 or (text[0] == 48 and n > 1):
+        return element_size(field)
+    for i in range(n):
+        if not 48 <= text[i] <= 57:
+            return n + 2
+        number = number * 10 + (text[i] - 48)
+    if number <= 127:
+        return 2
+    if number <= 4095:
+        return 3
+    if number <= 32767:
+        return 4
+    if number <= 8388607:
+        return 5
+    return 6 if number <= 2147483647 else 10
 
 
 cdef inline Py_ssize_t _length(unsigned long long number) noexcept:
@@ -49,7 +78,6 @@ def encode_entry(unsigned long long ms, unsigned long long seq, list fields not 
     cdef Py_ssize_t id_total = 1 + _length(id_length) + 2 + id_length + 2
     cdef Py_ssize_t total = 4 + id_total + 1 + _length(count) + 2
     cdef Py_ssize_t i, n
-    cdef const unsigned char *text
     for i in range(count):
         field = fields[i]
         if not PyBytes_CheckExact(field):
@@ -58,12 +86,7 @@ def encode_entry(unsigned long long ms, unsigned long long seq, list fields not 
         raw += n
         total += 1 + _length(n) + 2 + n + 2
         if i & 1:
-            text = <const unsigned char *>PyBytes_AS_STRING(field)
-            # No integer's text is longer than 20 bytes or begins with a letter.
-            if 0 < n < SHORT_TEXT and (n > MAX_INTEGER_TEXT or text[0] > 57):
-                values += n + 2
-            else:
-                values += <Py_ssize_t>element_size(field)
+            values += _element_size(field)
     entry = PyBytes_FromStringAndSize(NULL, total)
     cdef char *at = PyBytes_AS_STRING(entry)
     memcpy(at, b"*2\r\n", 4)

@@ -1,5 +1,7 @@
 """Databases: lookups, changes and who is told of them, expiry, whole-database operations."""
 
+from functools import partial
+
 import pytest
 
 from broker.clock import Clock
@@ -124,7 +126,7 @@ def test_changes_reach_those_who_watch_and_wait() -> None:
     broker = make_broker()
     db = broker.keyspace.databases[0]
     watching, waiting = make_session(broker), make_session(broker)
-    for change in (lambda: db.changed(b"k", TOUCHED), lambda: db.touch(b"k")):
+    for change in (partial(db.changed, b"k", TOUCHED), partial(db.touch, b"k")):
         db.watchers[b"k"] = {watching}
         db.waiters[b"k"] = {waiting: None}
         change()

@@ -3,7 +3,7 @@
 import hypothesis.strategies as st
 from hypothesis import given
 
-from tests.oracle.harness import Client, Step, Unordered, examples, pair, requires, same
+from tests.oracle.harness import AnyCommand, Client, Step, Unordered, examples, pair, requires, same
 
 pytestmark = requires("7.2")
 
@@ -146,7 +146,7 @@ def test_messages_reach_channels_patterns_and_shard_channels() -> None:
         by_channel.do("SUBSCRIBE news.1 news.2")
         by_pattern.do("PSUBSCRIBE news.*")
         by_shard.do("SSUBSCRIBE news.1")
-        for command in (
+        commands: list[AnyCommand] = [
             "PUBLISH news.1 one",
             "PUBLISH news.2 ''",
             ["PUBLISH", "news.3", b"\x00\r\n\xff"],
@@ -154,7 +154,8 @@ def test_messages_reach_channels_patterns_and_shard_channels() -> None:
             "PUBLISH other nobody",
             "SPUBLISH news.1 shard",
             "SPUBLISH news.2 nobody",
-        ):
+        ]
+        for command in commands:
             publisher.do(command)
         assert by_channel.drain().count(b"message") == 3
         assert by_pattern.drain().count(b"pmessage") == 4

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.oracle.harness import Loose, Masked, requires, same
+from tests.oracle.harness import AnyCommand, Loose, Masked, requires, same
 from tests.oracle.test_stream_info import idle, times
 
 pytestmark = requires("8.10")
@@ -63,7 +63,7 @@ def test_reading_history() -> None:
 
 
 def test_several_streams_and_limits() -> None:
-    script = [f"XADD {key} {n} f {'v' * (n * 7)}" for key in ("s", "t", "u") for n in range(1, 8)]
+    script: list[AnyCommand] = [f"XADD {key} {n} f {'v' * (n * 7)}" for key in ("s", "t", "u") for n in range(1, 8)]
     script += [f"XGROUP CREATE {key} g 0" for key in ("s", "t", "u")]
     reset = [f"XGROUP SETID {key} g 3" for key in ("s", "t", "u")]
     for options in ("MAXCOUNT 1", "MAXCOUNT 5", "COUNT 2 MAXCOUNT 5", "MAXSIZE 1", "MAXSIZE 150", "MAXSIZE 300 COUNT 2",

@@ -72,7 +72,7 @@ def test_config_set_takes_effect_at_once() -> None:
     working.do("CONFIG SET notify-keyspace-events KE$")
     working.do("SET k 2")
     assert listening.take() == _message("__keyspace@0__:k", "set") + _message("__keyevent@0__:set", "k")
-    working.do(["CONFIG".encode(), b"SET", b"notify-keyspace-events", b""])
+    working.do([b"CONFIG", b"SET", b"notify-keyspace-events", b""])
     working.do("SET k 3")
     assert listening.take() == b""
 

@@ -1,17 +1,39 @@
-"""Stream IDs: text to integer and back, by Redis's rules."""
+"""Stream IDs: text to integer and back, by Redis's rules; pure and compiled."""
+
+import importlib.util
+import os
+from types import ModuleType
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.values.stream_id import MAX_ID, MAX_PART, format_id, parse_id
+from broker.values import stream_id
+from broker.values.stream_id import MAX_ID, MAX_PART, format_id
 
 
-@given(st.integers(0, MAX_ID))
-def test_round_trip(id: int) -> None:
-    assert parse_id(format_id(id)) == id
+def _pure() -> ModuleType:
+    spec = importlib.util.find_spec("broker.values.stream_id")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with mock.patch.dict(os.environ, {"TRIMARAN_PURE": "1"}):
+        spec.loader.exec_module(module)
+    return module
 
 
+PURE = _pure()
+# The second entry is the compiled one where that was built, else the pure one again.
+both = pytest.mark.parametrize("module", [pytest.param(PURE, id="pure"), pytest.param(stream_id, id="preferred")])
+
+
+@both
+@given(id=st.integers(0, MAX_ID))
+def test_round_trip(module: ModuleType, id: int) -> None:
+    assert module.parse_id(format_id(id)) == id
+
+
+@both
 @pytest.mark.parametrize(
     ("text", "id"),
     [
@@ -47,10 +69,12 @@ def test_round_trip(id: int) -> None:
         (b"5-3\x00junk", 5 << 64 | 3),
     ],
 )
-def test_parse(text: bytes, id: int) -> None:
-    assert parse_id(text, 7) == id
+def test_parse(module: ModuleType, text: bytes, id: int) -> None:
+    assert module.parse_id(text, 7) == id
 
 
-@given(st.binary(max_size=140))
+@given(st.binary(max_size=140) | st.text("0123456789-+ *", max_size=45).map(str.encode))
 def test_any_bytes_give_an_id_or_none(text: bytes) -> None:
-    assert -1 <= parse_id(text) <= MAX_ID
+    found = stream_id.parse_id(text, 7)
+    assert -1 <= found <= MAX_ID
+    assert found == PURE.parse_id(text, 7) == PURE.parse_unusual_id(text, 7)

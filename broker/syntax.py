@@ -1,0 +1,245 @@
+"""The arguments of a command, declared as one line and read into the tree that COMMAND DOCS tells.
+
+    SET:   key value [NX|XX]@2.6.12 [GET]@6.2.0 [expiration=<EX seconds|PX milliseconds>]
+    LPUSH: key element ...
+    XREAD: [COUNT count] [BLOCK milliseconds] STREAMS key ... id ...
+
+The notation is the usual one of command references, so that a declaration can be read without this page:
+
+- a word in small letters is an argument, a word in capitals (or `=`, `*`...) a token that is sent as it stands
+- `[...]` is optional, `<...>` only holds together, `|` separates alternatives (a "oneof"); a group of several
+  arguments without alternatives is a "block"
+- what follows a token directly, up to the next `[`, token or named group, is the token's: one argument carries the
+  token itself, several become a block which is named after it; `<GET> key` keeps them apart
+- `...` behind an argument or a group: once or more; behind a group that is one token with its arguments, the token is
+  repeated too
+
+Names and types follow from conventions, the tables below, and are written out only where they differ:
+
+- `name=` gives a group or a token its name; before an argument, the argument's name, the word being what is shown
+- `word:double` is the argument's type
+- `word#1` is the key specification that an argument belongs to; keys count up from 0 by themselves
+- `@6.2.0` behind an argument or a group says since when, `!2.8.12` since when deprecated
+
+Redis keeps these trees as JSON, a page for a command; in one line they stand where the command is declared.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Final, NamedTuple
+
+STRING: Final = "string"
+KEY: Final = "key"
+TOKEN: Final = "pure-token"
+ONE_OF: Final = "oneof"
+BLOCK: Final = "block"
+
+NO_KEY_SPEC: Final = -1
+
+# The type of an argument by its name; all others are strings.
+_NAMES_OF_TYPES: Final = {
+    "integer": "client-id count cursor db decrement destination-db entries-added entriesread exactly idmp-duration"
+    " idmp-maxsize increment index index1 index2 integer len limit maxage maxcount maxsize milliseconds min-idle-time"
+    " min-match-len ms num-matches numfields numids numkeys numreplicas offset protover rank seconds start"
+    " stop version weight",
+    "double": "float score timeout",
+    KEY: "destination dst key key1 key2 newkey source src",
+    "pattern": "pattern",
+    "unix-time": "unix-time-milliseconds unix-time-seconds",
+}
+_TYPES: Final = {name: kind for kind, names in _NAMES_OF_TYPES.items() for name in names.split()}
+
+# The name of alternatives by their first token.
+_NAMES_OF_CHOICES: Final = {
+    "NX": "condition",
+    "FNX": "condition",
+    "IFEQ": "condition",
+    "KEEPREF": "condition",
+    "EX": "expiration",
+    "ASC": "order",
+    "ASYNC": "flush-type",
+    "BYSCORE": "sortby",
+    "MAXLEN": "strategy",
+    "=": "operator",
+}
+_NAME_OF_BLOCKS: Final = "data"
+
+# The name of a token that is not a word.
+_NAMES_OF_SIGNS: Final = {"=": "equal", "~": "approximately", "*": "auto-id", "$": "new-id"}
+
+# Compiled at first use, by the reader: that would be most of this module's import time, and few brokers are asked.
+_PIECE: Final = (
+    r"\s*(?:(?P<name>[a-z][a-z0-9-]*)=|(?P<mark>\.\.\.|[][<>|])|(?P<since>@[0-9.]+)|(?P<deprecated>![0-9.]+)"
+    r"|(?P<spec>\#\d+)|(?P<argument>[a-z][a-z0-9:-]*)|(?P<token>[^\s\[\]<>|@!\#a-z]+))"
+)
+
+_CLOSING: Final = {"[": "]", "<": ">"}
+
+
+class Argument(NamedTuple):
+    """One argument of a command, as COMMAND DOCS tells it.
+
+    `type` is "string", "integer", "double", "key", "pattern", "unix-time", "pure-token", "oneof" or "block"; the
+    last two hold `arguments`. `shown` is the display text. `key_spec` is an index into the command's key
+    specifications, NO_KEY_SPEC for none. `repeats_token` says that the token stands before every occurrence.
+    """
+
+    name: str
+    type: str
+    shown: str = ""
+    key_spec: int = NO_KEY_SPEC
+    token: str = ""
+    since: str = ""
+    deprecated_since: str = ""
+    optional: bool = False
+    multiple: bool = False
+    repeats_token: bool = False
+    arguments: tuple[Argument, ...] = ()
+
+
+@cache
+def arguments_of(syntax: str) -> tuple[Argument, ...]:
+    """The arguments that the line describes. Only for lines from declarations, for every one is kept.
+
+    Raises ValueError for a line that does not follow the notation.
+    """
+    return _Reader(syntax).all()
+
+
+class _Reader:
+    """Reads one line by recursive descent."""
+
+    def __init__(self, syntax: str) -> None:
+        self._syntax = syntax
+        self._pieces: list[tuple[str, str]] = []
+        self._at = 0
+        self._next_key = 0
+        match_piece = re.compile(_PIECE).match
+        at, line = 0, syntax.rstrip()
+        while at < len(line):
+            match = match_piece(line, at)
+            if match is None:
+                raise ValueError(f"syntax {syntax!r}: not understood at {line[at:]!r}")
+            kind = str(match.lastgroup)
+            self._pieces.append((kind, match[kind]))
+            at = match.end()
+
+    def all(self) -> tuple[Argument, ...]:
+        found = self._sequence()
+        if self._at < len(self._pieces):
+            raise self._error()
+        return tuple(found)
+
+    def _error(self) -> ValueError:
+        rest = " ".join(text for _, text in self._pieces[self._at :])
+        return ValueError(f"syntax {self._syntax!r}: unexpected {rest or 'end'!r}")
+
+    def _peek(self, ahead: int = 0) -> tuple[str, str]:
+        at = self._at + ahead
+        return self._pieces[at] if at < len(self._pieces) else ("", "")
+
+    def _take(self, kind: str, text: str = "") -> str:
+        """The next piece's text where it is of that kind (and that text), else ""."""
+        found, value = self._peek()
+        if found != kind or (text and value != text):
+            return ""
+        self._at += 1
+        return value
+
+    def _sequence(self) -> list[Argument]:
+        found = []
+        while self._peek()[0] in ("name", "argument", "token") or self._peek()[1] in _CLOSING:
+            found.append(self._element())
+            if not found[-1].name:
+                raise ValueError(f"syntax {self._syntax!r}: alternatives without a name")
+        return found
+
+    def _element(self) -> Argument:
+        name = self._take("name")
+        for opening in _CLOSING:
+            if self._take("mark", opening):
+                return self._marked(self._group(name, opening))
+        token = self._take("token")
+        if token:
+            return self._marked(self._token(name, token))
+        word = self._take("argument")
+        if not word:
+            raise self._error()
+        return self._marked(self._argument(name, word))
+
+    def _argument(self, name: str, word: str) -> Argument:
+        kind = _TYPES.get(name) or _TYPES.get(word, STRING)
+        before, _, behind = word.rpartition(":")
+        if before and (behind in _NAMES_OF_TYPES or behind == STRING):
+            word, kind = before, behind
+        spec = self._take("spec")[1:]
+        index = int(spec) if spec else self._next_key if kind == KEY else NO_KEY_SPEC
+        if index != NO_KEY_SPEC:
+            self._next_key = index + 1
+        return Argument(name or word, kind, shown=word, key_spec=index)
+
+    def _token(self, name: str, token: str) -> Argument:
+        own = name or _NAMES_OF_SIGNS.get(token, token.lower())
+        operands = []
+        while self._operand_follows():
+            operands.append(self._element())
+        if not operands:
+            return Argument(own, TOKEN, shown=own, token=token)
+        if len(operands) > 1:
+            return Argument(own, BLOCK, token=token, arguments=tuple(operands))
+        only = operands[0]
+        if only.arguments or name:
+            only = only._replace(name=own)
+        return only._replace(token=token)
+
+    def _operand_follows(self) -> bool:
+        """Whether the next piece is the token's; a group with a name of its own is not."""
+        kind, text = self._peek()
+        return text == "<" or (self._peek(1)[0] if kind == "name" else kind) == "argument"
+
+    def _group(self, name: str, opening: str) -> Argument:
+        choices = [self._choice()]
+        while self._take("mark", "|"):
+            choices.append(self._choice())
+        if not self._take("mark", _CLOSING[opening]):
+            raise self._error()
+        if len(choices) > 1:
+            default = _NAMES_OF_CHOICES.get(choices[0].token, "")
+            found = Argument(name or default, ONE_OF, arguments=tuple(choices))
+        else:
+            found = choices[0]._replace(name=name) if name else choices[0]
+        return found._replace(optional=True) if opening == "[" else found
+
+    def _choice(self) -> Argument:
+        found = self._sequence()
+        if not found:
+            raise self._error()
+        return found[0] if len(found) == 1 else Argument(_NAME_OF_BLOCKS, BLOCK, arguments=tuple(found))
+
+    def _marked(self, found: Argument) -> Argument:
+        """The argument with what stands behind it: repetition and versions."""
+        if self._take("mark", "..."):
+            found = found._replace(multiple=True, repeats_token=bool(found.token))
+        since, deprecated = self._take("since")[1:], self._take("deprecated")[1:]
+        return found._replace(since=since or found.since, deprecated_since=deprecated or found.deprecated_since)
+
+
+def usage(arguments: tuple[Argument, ...]) -> str:
+    """The arguments as a line for people, in the form that Redis's reference uses."""
+    return " ".join(map(_usage, arguments))
+
+
+def _usage(argument: Argument) -> str:
+    if argument.type == TOKEN:
+        text = argument.token
+    elif argument.type == ONE_OF:
+        text = " | ".join(map(_usage, argument.arguments))
+        text = text if argument.optional and not argument.token else f"<{text}>"
+    else:
+        text = usage(argument.arguments) or argument.shown
+    whole = f"{argument.token} {text}" if argument.token and argument.type != TOKEN else text
+    if argument.multiple:
+        whole += f" [{whole if argument.repeats_token else text} ...]"
+    return f"[{whole}]" if argument.optional else whole
