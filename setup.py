@@ -6,7 +6,13 @@ compiler leaves them out and goes on.
 
 from setuptools import Extension, setup
 
-COMPILED = ["protocol._doubles", "protocol._requests", "broker.values._positions"]
+COMPILED = [
+    "protocol._doubles",
+    "protocol._requests",
+    "broker.values._positions",
+    "broker.values._stream_entry",
+    "broker.values._stream_id",
+]
 
 
 def extensions() -> list[Extension]:

@@ -10,6 +10,7 @@ from typing import Final
 
 import broker.commands  # noqa: F401  (declares all commands)
 from broker.registry import BLOCKING, DECLARED, DENYOOM, FAST, READONLY, WRITE, Command
+from broker.syntax import arguments_of, usage
 
 TITLES: Final = {
     "stream": "Streams",
@@ -31,8 +32,8 @@ _HEAD: Final = """\
 # Commands
 
 All commands of this broker, from its command table (`make docs`). Each takes the options and gives the replies and
-errors of Redis 8.10. *since* is the Redis version that brought the command; *arity* counts the name, and is negative
-where more arguments may follow. *grows* marks commands that are refused when memory is used up.
+errors of Redis 8.10. *since* is the Redis version that brought the command. *grows* marks commands that are refused
+when memory is used up.
 """
 
 
@@ -46,7 +47,7 @@ def lines() -> Iterator[str]:
             yield ""
             yield f"## {TITLES.get(group, group)}"
             yield ""
-            yield "| command | what it does | arity | | complexity | since |"
+            yield "| command | arguments | what it does | | complexity | since |"
             yield "|---|---|---|---|---|---|"
             yield from map(_row, members)
 
@@ -54,7 +55,15 @@ def lines() -> Iterator[str]:
 def _row(command: Command) -> str:
     name = command.name.decode().upper().replace("|", " ")
     marks = " ".join(word for flag, word in _SHOWN.items() if command.flags & flag)
-    cells = [f"`{name}`", command.summary, str(command.arity), marks, command.complexity, command.since]
+    arguments = usage(arguments_of(command.syntax))
+    cells = [
+        f"`{name}`",
+        f"`{arguments}`" if arguments else "",
+        command.summary,
+        marks,
+        command.complexity,
+        command.since,
+    ]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -18,7 +18,17 @@ from broker.clock import Clock
 from broker.config import Config
 from broker.deadlines import Deadlines, Timer
 from broker.dispatch import Dispatcher
-from broker.events import KEYEVENT, KEYSPACE, Event, parse_flags
+from broker.events import (
+    KEYEVENT,
+    KEYSPACE,
+    SUBKEYEVENT,
+    SUBKEYS,
+    SUBKEYSPACE,
+    SUBKEYSPACEEVENT,
+    SUBKEYSPACEITEM,
+    Event,
+    parse_flags,
+)
 from broker.keyspace import Keyspace
 from broker.log import Log
 from broker.pubsub import PubSub
@@ -47,6 +57,7 @@ class Broker:
         self.stats = Stats()
         self.pubsub = PubSub()
         self.keyspace = Keyspace(self.clock, config.databases, self._notify)
+        self.keyspace.notify_fields = self._notify_fields
         self.deadlines = Deadlines()
         self.deadlines.failed = partial(log.failure, "a timer failed unexpectedly")
         self.commands = CommandTable(config.renamed_commands)
@@ -158,7 +169,7 @@ class Broker:
 
     def _set_event_mask(self, letters: str) -> None:
         self.keyspace.event_mask = parse_flags(letters.encode()) or 0
-        if not self.keyspace.event_mask & (KEYSPACE | KEYEVENT):
+        if not self.keyspace.event_mask & (KEYSPACE | KEYEVENT | SUBKEYS):
             self.keyspace.event_mask = 0
 
     def _notify(self, event: Event, key: bytes, database: int) -> None:
@@ -169,6 +180,22 @@ class Broker:
             self.pubsub.publish(b"__keyspace@%d__:%b" % (database, key), event.name)
         if mask & KEYEVENT:
             self.pubsub.publish(b"__keyevent@%d__:%b" % (database, event.name), key)
+
+    def _notify_fields(self, event: Event, key: bytes, database: int, fields: list[bytes]) -> None:
+        if not (self.pubsub.patterns or self.pubsub.channels):
+            return
+        mask = self.keyspace.event_mask
+        publish = self.pubsub.publish
+        listed = b",".join([b"%d:%b" % (len(field), field) for field in fields])
+        if mask & SUBKEYSPACE:
+            publish(b"__subkeyspace@%d__:%b" % (database, key), event.name + b"|" + listed)
+        if mask & SUBKEYEVENT:
+            publish(b"__subkeyevent@%d__:%b" % (database, event.name), b"%d:%b|%b" % (len(key), key, listed))
+        if mask & SUBKEYSPACEITEM and b"\n" not in key:
+            for field in fields:
+                publish(b"__subkeyspaceitem@%d__:%b\n%b" % (database, key, field), event.name)
+        if mask & SUBKEYSPACEEVENT:
+            publish(b"__subkeyspaceevent@%d__:%b|%b" % (database, event.name, key), listed)
 
 
 def _not_running() -> None:

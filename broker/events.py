@@ -22,6 +22,12 @@ MODULE: Final = 1 << 12  # d
 NEW: Final = 1 << 13  # n
 OVERWRITTEN: Final = 1 << 14  # o
 TYPE_CHANGED: Final = 1 << 15  # c
+SUBKEYSPACE: Final = 1 << 16  # S: sent on __subkeyspace@<db>__:<key>, with the fields concerned
+SUBKEYEVENT: Final = 1 << 17  # T: sent on __subkeyevent@<db>__:<event>
+SUBKEYSPACEITEM: Final = 1 << 18  # I: sent on __subkeyspaceitem@<db>__:<key>\n<field>, once a field
+SUBKEYSPACEEVENT: Final = 1 << 19  # V: sent on __subkeyspaceevent@<db>__:<event>|<key>
+SUBKEYS: Final = SUBKEYSPACE | SUBKEYEVENT | SUBKEYSPACEITEM | SUBKEYSPACEEVENT
+ARRAY: Final = 1 << 20  # a: of a type that is not here; the letter is known all the same
 ALL: Final = GENERIC | STRING | LIST | SET | HASH | ZSET | EXPIRED_CLASS | EVICTED_CLASS | STREAM | MODULE
 
 _LETTERS: Final = {
@@ -35,12 +41,17 @@ _LETTERS: Final = {
     b"e": EVICTED_CLASS,
     b"t": STREAM,
     b"d": MODULE,
+    b"a": ARRAY,
     b"n": NEW,
     b"o": OVERWRITTEN,
     b"c": TYPE_CHANGED,
     b"K": KEYSPACE,
     b"E": KEYEVENT,
     b"m": KEY_MISS,
+    b"S": SUBKEYSPACE,
+    b"T": SUBKEYEVENT,
+    b"I": SUBKEYSPACEITEM,
+    b"V": SUBKEYSPACEEVENT,
 }
 
 

@@ -29,6 +29,7 @@ from broker.events import (
     OVERWRITTEN,
     REPLACED,
     RETYPED,
+    SUBKEYS,
     TYPE_CHANGED,
     Event,
 )
@@ -186,6 +187,12 @@ class Database:
         if self.keyspace.event_mask & event.flag:
             self.keyspace.notify(event, key, self.index)
 
+    def notify_fields(self, event: Event, key: bytes, fields: list[bytes]) -> None:
+        """Send the events that name the fields of a hash which a change concerned (Redis's subkey events)."""
+        mask = self.keyspace.event_mask
+        if mask & SUBKEYS and mask & event.flag:
+            self.keyspace.notify_fields(event, key, self.index, fields)
+
     def _break_watches(self, key: bytes) -> None:
         for session in self.watchers[key]:
             session.watch_broken = True
@@ -275,6 +282,7 @@ class Database:
         if self.waiters and key in self.waiters:
             keyspace.ready[(self, key)] = None
         self.notify(FIELDS_EXPIRED, key)
+        self.notify_fields(FIELDS_EXPIRED, key, fields)
         if not value:
             self.notify(DEL, key)
         return len(fields)
@@ -332,13 +340,14 @@ class Keyspace:
 
     __slots__ = (
         "active_expiry", "changes", "clock", "databases", "deadline_moved", "dirty", "event_mask", "expired",
-        "expired_fields", "hits", "misses", "next_deadline", "notify", "overdue", "propagation", "ready",
+        "expired_fields", "hits", "misses", "next_deadline", "notify", "notify_fields", "overdue", "propagation", "ready",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, count: int, notify: Callable[[Event, bytes, int], None]) -> None:
         """`count` databases; `notify(event, key, database)` sends an event that `event_mask` lets through."""
         self.clock = clock
         self.notify = notify
+        self.notify_fields: Callable[[Event, bytes, int, list[bytes]], None]
         self.propagation = Propagation()
         self.dirty = 0
         self.changes = 0

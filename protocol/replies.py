@@ -61,8 +61,11 @@ def simple(text: bytes) -> bytes:
 
 
 def error(text: bytes) -> bytes:
-    """An error reply; CR and LF in `text` become spaces, so that no client data can start a second reply."""
-    return b"-" + text.translate(_NO_LINE_BREAKS) + CRLF
+    """An error reply; CR and LF in `text` become spaces, so that no client data can start a second reply.
+
+    Those at its end are dropped, as by Redis.
+    """
+    return b"-" + text.rstrip(CRLF).translate(_NO_LINE_BREAKS) + CRLF
 
 
 def array_header(n: int) -> bytes:

@@ -82,6 +82,8 @@ def _set_pairs(session: "Session", args: list[bytes]) -> int:
         for field in args[2::2]:
             value.persist(field)
     session.db.changed(args[1], HSET, (n - 2) // 2)
+    if session.db.keyspace.event_mask:
+        session.db.notify_fields(HSET, args[1], args[2::2])
     return len(value) - before
 
 
@@ -110,6 +112,7 @@ def hsetnx(session: "Session", args: list[bytes]) -> bytes:
         return ZERO
     value[args[2]] = args[3]
     session.db.changed(args[1], HSET)
+    session.db.notify_fields(HSET, args[1], [args[2]])
     return ONE
 
 
@@ -182,18 +185,16 @@ def hdel(session: "Session", args: list[bytes]) -> bytes:
     value = db.get_as(args[1], Hash)
     if value is None:
         return ZERO
-    removed = 0
-    for field in args[2:]:
-        removed += value.discard(field)
+    removed = [field for field in args[2:] if value.discard(field)]
     if not removed:
         return ZERO
-    if value:
-        db.changed(args[1], HDEL, removed)
-    else:
+    if not value:
         db.delete(args[1])
-        db.changed(args[1], HDEL, removed)
+    db.changed(args[1], HDEL, len(removed))
+    db.notify_fields(HDEL, args[1], removed)
+    if not value:
         db.notify(DEL, args[1])
-    return integer(removed)
+    return integer(len(removed))
 
 
 @command("HINCRBY", arity=4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, ACCESS, UPDATE),), group="hash",
@@ -215,6 +216,8 @@ def hincrby(session: "Session", args: list[bytes]) -> bytes:
         value = _hash_for_writing(session, args[1])
     value[args[2]] = b"%d" % total
     session.db.changed(args[1], HINCRBY)
+    if session.db.keyspace.event_mask:
+        session.db.notify_fields(HINCRBY, args[1], [args[2]])
     return integer(total)
 
 
@@ -242,6 +245,7 @@ def hincrbyfloat(session: "Session", args: list[bytes]) -> bytes:
         value = _hash_for_writing(session, key)
     text = value[field] = format_long_double(total)
     session.db.changed(key, HINCRBYFLOAT)
+    session.db.notify_fields(HINCRBYFLOAT, key, [field])
     # Not the increment: another machine might round otherwise. Plain HSET would drop the field's deadline.
     if value.deadlines and field in value.deadlines:
         effect = [b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, text]

@@ -116,10 +116,12 @@ def _expire(session: "Session", args: list[bytes], start: int, unit: int) -> byt
     propagation = db.keyspace.propagation
     if removed:
         db.changed(name, HDEL, len(removed))
+        db.notify_fields(HDEL, name, removed)
         propagation.instead([b"HDEL", name, *removed])
         fields_changed(session, name, value)
     elif updated:
         db.changed(name, HEXPIRE, len(updated))
+        db.notify_fields(HEXPIRE, name, updated)
         propagation.instead([b"HPEXPIREAT", name, b"%d" % when, b"FIELDS", b"%d" % len(updated), *updated])
         fields_changed(session, name, value)
     return integers(results)
@@ -249,4 +251,6 @@ def hpersist(session: "Session", args: list[bytes]) -> bytes:
             results.append(NO_DEADLINE if field in value else NO_SUCH_FIELD)
     if DONE in results:
         session.db.changed(name, HPERSIST)
+        persisted = [field for field, result in zip(fields, results, strict=True) if result == DONE]
+        session.db.notify_fields(HPERSIST, name, persisted)
     return integers(results)

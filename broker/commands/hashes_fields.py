@@ -126,6 +126,7 @@ def hgetex(session: "Session", args: list[bytes]) -> bytes:
         else:
             event, effect = HEXPIRE, [b"HPEXPIREAT", name, b"%d" % when, b"FIELDS", count, *affected]
         db.changed(name, event, len(affected))
+        db.notify_fields(event, name, affected)
         db.keyspace.propagation.instead(effect)
         fields_changed(session, name, value)
     return b"".join(parts)
@@ -157,12 +158,15 @@ def hsetex(session: "Session", args: list[bytes]) -> bytes:
         elif not given.kept:
             value.persist(field)
     db.changed(name, HSET, len(fields))
+    db.notify_fields(HSET, name, fields)
     propagation = db.keyspace.propagation
     if passed:
         db.notify(HDEL, name)
+        db.notify_fields(HDEL, name, fields)
         propagation.instead([b"HDEL", name, *fields])
     elif when is not None:
         db.notify(HEXPIRE, name)
+        db.notify_fields(HEXPIRE, name, fields)
         count = b"%d" % len(fields)
         propagation.instead([b"HSETEX", name, b"PXAT", b"%d" % when, b"FIELDS", count, *given.words])
     fields_changed(session, name, value)
@@ -201,6 +205,7 @@ def hgetdel(session: "Session", args: list[bytes]) -> bytes:
         if not value:
             db.delete(name)
         db.changed(name, HDEL, len(removed))
+        db.notify_fields(HDEL, name, removed)
         db.keyspace.propagation.instead([b"HDEL", name, *removed])
         if not value:
             db.notify(DEL, name)

@@ -42,7 +42,7 @@ COPY_TO: Final = Event(GENERIC, b"copy_to")
 MOVE_FROM: Final = Event(GENERIC, b"move_from")
 MOVE_TO: Final = Event(GENERIC, b"move_to")
 
-_COPY_OPTIONS: Final = Options("REPLACE", "DB s")
+_COPY_OPTIONS: Final = Options("REPLACE", "DB n")
 _INT_MAX: Final = (1 << 31) - 1
 _NOT_INT: Final = b"ERR value is out of range, value must between %d and %d" % (-_INT_MAX - 1, _INT_MAX)
 _SUM: Final = ("request_policy:multi_shard", "response_policy:agg_sum")
@@ -170,7 +170,7 @@ def copy(session: Session, args: list[bytes]) -> bytes:
 def move(session: Session, args: list[bytes]) -> bytes:
     source = session.db
     name = args[1]
-    target = _database(session, args[2])
+    target = _database(session, integer(args[2]))
     if source is target:
         raise CommandError(SAME_OBJECT)
     value = source.get(name)
@@ -184,9 +184,8 @@ def move(session: Session, args: list[bytes]) -> bytes:
     return ONE
 
 
-def _database(session: Session, argument: bytes) -> Database:
-    """The database of a number; raises if it is none, or there is no such database."""
-    number = integer(argument)
+def _database(session: Session, number: int) -> Database:
+    """The database of a number; raises if there is none."""
     if not -_INT_MAX - 1 <= number <= _INT_MAX:
         raise CommandError(_NOT_INT)
     databases = session.broker.keyspace.databases

@@ -25,7 +25,7 @@ from broker.registry import (
     key,
     keys,
 )
-from broker.session import REPLY_OFF, REPLY_SKIP_NEXT
+from broker.session import REPLY_OFF, REPLY_SKIP
 from protocol.errors import CommandError
 from protocol.replies import NO_REPLY, array, array_header, bulk, bulks, integer, simple
 
@@ -130,7 +130,7 @@ def _each(
     if not names:
         answers.append(start + session.resp.null + _count(session, shard))
     reply = b"".join(answers)
-    if session.gate & (REPLY_OFF | REPLY_SKIP_NEXT):
+    if session.gate & (REPLY_OFF | REPLY_SKIP):
         session.push(reply)
         return NO_REPLY
     return reply

@@ -105,7 +105,8 @@ def test_what_setting_announces(keyspace: Keyspace, db: Database, heard: Heard) 
     db.set(b"k", b"y")
     db.add(b"j", b"z")
     assert [name for name, _, _ in heard] == [
-        b"new", b"overwritten", b"overwritten", b"type_changed", b"overwritten", b"type_changed", b"overwritten", b"new",
+        b"new", b"overwritten", b"overwritten", b"type_changed", b"overwritten", b"type_changed", b"overwritten",
+        b"new",
     ]  # fmt: skip
 
 

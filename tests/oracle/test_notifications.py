@@ -46,8 +46,10 @@ def test_channels_and_payloads() -> None:
     ["", "K", "E", "A", "KE", "KA", "EA", "K$", "E$", "Kl", "KEg", "KElshzxet", "KEn", "KEo", "KEc", "KEm", "KEd"],
 )
 def test_classes_choose(classes: str) -> None:
-    script: list[AnyCommand] = ["SET k v", "SET k v2", "DEL k", "LPUSH k a", "SET k v", "GET nothing", "SADD s a", "HSET h f v",
-              "ZADD z 1 a", Masked("XADD x * f v", stream_ids), "RENAME k j"]  # fmt: skip
+    script: list[AnyCommand] = [
+        "SET k v", "SET k v2", "DEL k", "LPUSH k a", "SET k v", "GET nothing", "SADD s a", "HSET h f v", "ZADD z 1 a",
+        Masked("XADD x * f v", stream_ids), "RENAME k j",
+    ]  # fmt: skip
     heard = events(script, classes)
     assert bool(heard) == (set(classes) > {"K"} or set(classes) > {"E"}) or classes in {"KE", "KEd"}
 

@@ -3,7 +3,7 @@
 import hypothesis.strategies as st
 from hypothesis import given
 
-from tests.oracle.harness import AnyCommand, Client, Step, Unordered, examples, pair, requires, same
+from tests.oracle.harness import AnyCommand, Client, Skip, Step, Unordered, examples, pair, requires, same
 
 pytestmark = requires("7.2")
 
@@ -285,6 +285,72 @@ def test_silenced_clients_get_pushes() -> None:
             client._sent.clear()
             client.drain()
             assert client.usable
+
+
+def test_a_skipped_reply_is_still_a_push() -> None:
+    for resp in (2, 3):
+        with pair() as p:
+            client, publisher = p.client(resp), p.client()
+            for command in ("CLIENT REPLY SKIP", "SUBSCRIBE a", "CLIENT REPLY SKIP", "UNSUBSCRIBE", "PING"):
+                client.send(command)
+            publisher.nothing()
+            client._sent.clear()
+            client.drain()
+            assert client.usable
+
+
+def test_reset_ends_all_subscriptions() -> None:
+    for resp in (2, 3):
+        with pair() as p:
+            client, publisher = p.client(resp), p.client()
+            for command in ("SUBSCRIBE a b", "PSUBSCRIBE a*", "SSUBSCRIBE s", "RESET", "GET k"):
+                client.do(command)
+            publisher.do("PUBLISH a x")
+            publisher.do("SPUBLISH s x")
+            publisher.do("PUBSUB NUMPAT")
+            client.nothing()
+
+
+def test_changing_the_version_while_subscribed() -> None:
+    with pair() as p:
+        client, publisher = p.client(3), p.client()
+        client.do("SUBSCRIBE a")
+        client.do("GET k")
+        client.do(Skip("HELLO 2"))
+        client.do("GET k")
+        publisher.do("PUBLISH a x")
+        client.drain()
+        client.do("UNSUBSCRIBE a")
+        client.do("GET k")
+
+
+def test_pushes_reach_a_waiting_client() -> None:
+    with pair() as p:
+        client, other = p.client(3), p.client()
+        client.do("SUBSCRIBE a")
+        client.send("BLPOP l 0")
+        p.settle()
+        other.do("PUBLISH a 1")
+        assert client.receive("(push)").startswith(b">3")
+        other.do("MULTI")
+        other.do("PUBLISH a 2")
+        other.do("RPUSH l x")
+        other.do("PUBLISH a 3")
+        other.do("EXEC")
+        for _ in range(3):
+            client.receive("(push or reply)")
+        client.nothing()
+
+
+def test_messages_and_replies_keep_their_order() -> None:
+    with pair() as p:
+        client, other = p.client(3), p.client()
+        client.do("SUBSCRIBE a")
+        for number in range(20):
+            other.do(f"PUBLISH a {number}")
+            client.send(f"ECHO {number}")
+            client.receive("(push)")
+            client.receive("(reply)")
 
 
 def test_names_are_any_bytes() -> None:

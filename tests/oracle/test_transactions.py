@@ -251,6 +251,35 @@ def test_commands_not_allowed_inside_a_transaction() -> None:
     same(["MULTI", "PSYNC ? -1", "EXEC"])
 
 
+def test_a_pause_of_writes_holds_back_what_writes() -> None:
+    with pair(cleanup=["CLIENT UNPAUSE"]) as p:
+        reading, writing, queueing, control = p.client(), p.client(), p.client(), p.client()
+        for client in (reading, writing, queueing):
+            client.do("MULTI")
+        reading.do("GET k")
+        writing.do("SET k 1")
+        control.do("CLIENT PAUSE 100000 WRITE")
+        reading.do("EXEC")
+        writing.send("EXEC")
+        queueing.send("SET k 2")
+        writing.nothing()
+        queueing.nothing()
+        control.do("GET k")
+        control.do("CLIENT UNPAUSE")
+        writing.receive()
+        queueing.receive()
+        queueing.do("EXEC")
+
+
+def test_publishing_inside_a_transaction() -> None:
+    with pair() as p:
+        listening, client = p.client(), p.client()
+        listening.do("SUBSCRIBE a")
+        for command in ("MULTI", "PUBLISH a 1", "SET k v", "SPUBLISH a 2", "PUBSUB NUMSUB a", "PUBLISH a 3", "EXEC"):
+            client.do(command)
+        listening.drain()
+
+
 def test_replies_nest() -> None:
     same(["MULTI", "EXEC", "MULTI", "SET a 1", "MGET a b", "LRANGE l 0 -1", "HGETALL h", "SMEMBERS s", "GET b", "EXEC"])
 

@@ -122,6 +122,12 @@ def test_silence_does_not_hold_the_answers_back(client: Client) -> None:
     assert client.take() == bulks("message", "a", "x")
 
 
+def test_a_skipped_reply_is_still_a_push(client3: Client) -> None:
+    client3.do("CLIENT REPLY SKIP")
+    assert client3.do("SUBSCRIBE a") == answer("subscribe", "a", 1, ">3")
+    assert client3.do("PING") == b"+PONG\r\n"
+
+
 def test_looking(broker: Broker, client: Client) -> None:
     listening = Client(broker)
     listening.do("SUBSCRIBE a ab")
