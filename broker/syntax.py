@@ -1,6 +1,6 @@
 """The arguments of a command, declared as one line and read into the tree that COMMAND DOCS tells.
 
-    SET:   key value [NX|XX]@2.6.12 [GET]@6.2.0 [expiration=<EX seconds|PX milliseconds>]
+    SET:   key value [NX|XX]@2.6.12 [GET]@6.2.0 [EX seconds|PX milliseconds|KEEPTTL@6.0.0]
     LPUSH: key element ...
     XREAD: [COUNT count] [BLOCK milliseconds] STREAMS key ... id ...
 

@@ -35,6 +35,7 @@ TESTED_BY = {
     "broker/__init__.py": "tests/broker/test_server.py",
     "broker/__main__.py": "tests/broker/test_cli.py",
     "broker/commands/__init__.py": "tests/broker/test_registry.py",
+    "broker/commands_doc.py": "tests/docs/test_commands_page.py",
     "broker/core.py": "tests/broker/test_dispatch.py",
     "broker/listeners.py": "tests/broker/test_server.py",
     "broker/poller.py": "tests/broker/test_tick.py",

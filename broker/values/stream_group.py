@@ -109,10 +109,8 @@ class Group:
         count = len(ids)
         index = self._index
         if ids[0] > index.last:
-            if count == 1:
-                pel[ids[0]] = delivery
-            else:
-                pel.update(dict.fromkeys(ids, delivery))
+            for id in ids:
+                pel[id] = delivery
             index.extend(ids)
             consumer.pending += count
         else:

@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
 
 _CHUNK = 512
-_MANY_STALE = 32
+_MANY_STALE = 8
 SLACK = 1024
 """An index no longer than this is never untidy."""
 
@@ -80,14 +80,19 @@ class PendingIndex:
         index = bisect_right(self._firsts, start) - 1
         while index < len(self._chunks):
             chunk = self._chunks[index]
-            stale = 0
-            for id in chunk[bisect_left(chunk, start) :]:
-                if is_pending(id):
-                    yield id
-                    continue
-                stale += 1
-                if stale == _MANY_STALE:
-                    self._clean(chunk, is_pending)
+            begin = bisect_left(chunk, start)
+            while begin >= 0:
+                stale, ids, begin = 0, chunk[begin:], -1
+                for id in ids:
+                    if is_pending(id):
+                        yield id
+                        continue
+                    stale += 1
+                    if stale == _MANY_STALE:
+                        # filter() does the rest at a fifth of the time a step of this loop takes.
+                        self._clean(chunk, is_pending)
+                        begin = bisect_right(chunk, id)
+                        break
             if chunk or len(self._chunks) == 1:
                 index += 1
             else:

@@ -8,7 +8,7 @@ import pytest
 from broker import dispatch
 from broker.core import Broker
 from broker.propagation import Effects
-from broker.registry import DENYOOM, LOADING, READONLY, WRITE, Command
+from broker.registry import DENYOOM, LOADING, NO_MULTI, READONLY, WRITE, Command
 from broker.session import CLOSING, IN_MULTI, REPLY_OFF, UNAUTHENTICATED, Session
 from tests.broker.sessions import make_broker, make_session, run, taken
 
@@ -146,6 +146,15 @@ def test_flags_the_checks_rely_on(broker: Broker) -> None:
     names = broker.commands.by_name
     assert names[b"set"].flags & WRITE and names[b"set"].flags & DENYOOM
     assert names[b"get"].flags & READONLY and not names[b"get"].flags & LOADING
+
+
+def test_what_a_transaction_must_not_hold(broker: Broker, session: Session) -> None:
+    broker.commands.by_name[b"echo"].flags |= NO_MULTI
+    assert run(session, "ECHO x") == b"$1\r\nx\r\n"
+    assert run(session, "MULTI", "ECHO x", "EXEC") == (
+        b"+OK\r\n-ERR Command not allowed inside a transaction\r\n"
+        b"-EXECABORT Transaction discarded because of previous errors.\r\n"
+    )
 
 
 def test_silence(session: Session) -> None:

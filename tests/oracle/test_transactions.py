@@ -246,11 +246,6 @@ def test_hello_inside_a_transaction() -> None:
         client._sent.clear()
 
 
-def test_commands_not_allowed_inside_a_transaction() -> None:
-    same(["MULTI", "SYNC", "EXEC"])
-    same(["MULTI", "PSYNC ? -1", "EXEC"])
-
-
 def test_a_pause_of_writes_holds_back_what_writes() -> None:
     with pair(cleanup=["CLIENT UNPAUSE"]) as p:
         reading, writing, queueing, control = p.client(), p.client(), p.client(), p.client()
