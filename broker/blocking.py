@@ -5,7 +5,8 @@ command function is simply executed again, in the tick of that change, and eithe
 registers again (the client keeps its place). So a command's waiting form can't drift from its plain form.
 
 Served first come first served for each key. Clients that have hung up are closed before any request of a tick is
-executed (see broker.tick), so that nothing is popped for nobody. Inside transactions and scripts nothing waits: the command answers as if it had timed out.
+executed (see broker.tick), so that nothing is popped for nobody. Inside transactions and scripts nothing waits: the
+command answers as if it had timed out.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ class Timer:
 class Deadlines:
     """Timers on Trio's clock.
 
-    `failed` is told of an action's unexpected exception. `run` is the task; `before` and `after_actions` bracket a batch of actions (the tick's own bookkeeping:
-    reading the clock, and sending what the actions queued).
+    `run` is the task. `before` and `after_actions` bracket a batch of actions (the tick's own bookkeeping: reading
+    the clock, and sending what the actions queued). `failed` is told of an action's unexpected exception.
     """
 
     def __init__(self) -> None:

@@ -88,6 +88,14 @@ def unknown_subcommand(args: list[bytes]) -> bytes:
     return b"ERR unknown subcommand '%b'. Try %b HELP." % (args[1].partition(b"\0")[0][:128], args[0].upper())
 
 
+def wrong_form(args: list[bytes]) -> bytes:
+    """The text for a subcommand that exists, but not with these arguments."""
+    return b"ERR unknown subcommand or wrong number of arguments for '%b'. Try %b HELP." % (
+        args[1].partition(b"\0")[0][:128],
+        args[0].upper(),
+    )
+
+
 def wrong_arity(name: bytes) -> bytes:
     """The text for a wrong number of arguments; `name` is in lower case, subcommands as `xinfo|stream`."""
     return b"ERR wrong number of arguments for '%b' command" % name

@@ -14,7 +14,7 @@ from broker.commands.connection import CLIENT_NAME, check_attribute
 from broker.help import declare_help
 from broker.registry import ADMIN, LOADING, NOSCRIPT, STALE, command, container
 from broker.session import CLOSING, REPLY_OFF, REPLY_SKIP, REPLY_SKIP_NEXT
-from protocol.errors import SYNTAX, CommandError
+from protocol.errors import SYNTAX, CommandError, wrong_form
 from protocol.replies import NO_REPLY, OK, ONE, ZERO, bulk
 from protocol.replies import integer as integer_reply
 
@@ -52,14 +52,6 @@ declare_help(
         "UNBLOCK": "<client-id> [TIMEOUT|ERROR]",
     },
 )
-
-
-def wrong_shape(args: list[bytes]) -> bytes:
-    """The text for a subcommand that takes no such number of arguments."""
-    return b"ERR unknown subcommand or wrong number of arguments for '%b'. Try %b HELP." % (
-        args[1][:128],
-        args[0].upper(),
-    )
 
 
 @command("CLIENT|ID", arity=2, flags=_PLAIN, group="connection", since="5.0.0",
@@ -223,7 +215,7 @@ def client_reply(session: Session, args: list[bytes]) -> bytes:
          complexity="O(1)")  # fmt: skip
 def client_pause(session: Session, args: list[bytes]) -> bytes:
     if len(args) > 4:
-        raise CommandError(wrong_shape(args))
+        raise CommandError(wrong_form(args))
     mode = args[3].lower() if len(args) == 4 else b"all"
     if mode not in (b"all", b"write"):
         raise CommandError(PAUSE_MODE)
@@ -245,7 +237,7 @@ def client_unpause(session: Session, args: list[bytes]) -> bytes:
          complexity="O(log N) where N is the number of client connections")  # fmt: skip
 def client_unblock(session: Session, args: list[bytes]) -> bytes:
     if len(args) > 4:
-        raise CommandError(wrong_shape(args))
+        raise CommandError(wrong_form(args))
     reason = args[3].lower() if len(args) == 4 else b"timeout"
     if reason not in (b"timeout", b"error"):
         raise CommandError(UNBLOCK_REASON)

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from broker import dataset_digest
 from broker.arguments import MAX_INTEGER, integer_between
-from broker.commands.client import wrong_shape
 from broker.commands.object import object_encoding
 from broker.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
-from protocol.errors import NO_SUCH_KEY, NOT_POSITIVE, STRING_TOO_LONG, CommandError
+from protocol.errors import NO_SUCH_KEY, NOT_POSITIVE, STRING_TOO_LONG, CommandError, wrong_form
 from protocol.numbers import parse_double
 from protocol.replies import OK, Dialect, array, bulk, error, integers, simple
 from protocol.replies import integer as integer_reply
@@ -48,7 +47,7 @@ def debug(session: Session, args: list[bytes]) -> bytes:
         raise CommandError(NOT_ALLOWED)
     found = _SUBCOMMANDS.get(args[1].upper())
     if found is None or len(args) not in found[0]:
-        raise CommandError(wrong_shape(args))
+        raise CommandError(wrong_form(args))
     return found[1](session, args)
 
 

@@ -26,7 +26,7 @@ from broker.registry import (
     keys,
 )
 from broker.session import REPLY_OFF, REPLY_SKIP
-from protocol.errors import CommandError
+from protocol.errors import CommandError, wrong_form
 from protocol.replies import NO_REPLY, array, array_header, bulk, bulks, integer, simple
 
 if TYPE_CHECKING:
@@ -57,10 +57,6 @@ _HELP: Final = (
 _SUBSCRIBE_DENIED: Final = b"ERR SUBSCRIBE isn't allowed for a DENY BLOCKING client"
 _PSUBSCRIBE_DENIED: Final = b"ERR PSUBSCRIBE isn't allowed for a DENY BLOCKING client"
 _SSUBSCRIBE_DENIED: Final = b"ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"
-
-
-def _wrong_form(subcommand: bytes) -> bytes:
-    return b"ERR unknown subcommand or wrong number of arguments for '%b'. Try PUBSUB HELP." % subcommand[:128]
 
 
 # Subscribing
@@ -205,7 +201,7 @@ def pubsub_help(session: Session, args: list[bytes]) -> bytes:
 
 def _matching(channels: Iterable[bytes], args: list[bytes]) -> bytes:
     if len(args) > 3:
-        raise CommandError(_wrong_form(args[1]))
+        raise CommandError(wrong_form(args))
     if len(args) == 2:
         return bulks(list(channels))
     matches = Glob(args[2]).match

@@ -11,7 +11,7 @@ from broker.values.stream import Stream
 from broker.values.stream_group import Consumer, Group
 from broker.values.stream_id import MAX_ID, MAX_PART, parse_id
 from broker.values.stream_trim import References, trim_by_id, trim_by_length
-from protocol.errors import NOT_INTEGER, SYNTAX, CommandError
+from protocol.errors import NOT_INTEGER, SYNTAX, CommandError, wrong_form
 
 if TYPE_CHECKING:
     from broker.session import Session
@@ -207,8 +207,7 @@ def no_group(key: bytes, group: bytes) -> CommandError:
 
 def bad_subcommand(args: list[bytes]) -> CommandError:
     """The error of a subcommand whose options are wrong."""
-    text = b"ERR unknown subcommand or wrong number of arguments for '%b'. Try %b HELP."
-    return CommandError(text % (shown(args[1])[:128], args[0].upper()))
+    return CommandError(wrong_form(args))
 
 
 def positive_or_zero(argument: bytes) -> int:

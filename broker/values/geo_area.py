@@ -9,7 +9,7 @@ A search looks through one cell of the geohash grid and those of its eight neigh
 from math import asin, cos, inf, nan, pi, sin, sqrt
 from typing import Final
 
-from broker.values.geohash import Cell, Position, STEP_MAX, cell_of
+from broker.values.geohash import STEP_MAX, Cell, Position, cell_of
 
 EARTH_RADIUS: Final = 6372797.560856
 """In metres."""

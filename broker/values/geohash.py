@@ -88,8 +88,10 @@ def cell_of(longitude: float, latitude: float, step: int = STEP_MAX) -> Cell:
 
 def score_of(longitude: float, latitude: float) -> int:
     """The score of a position within the limits."""
-    cell = cell_of(longitude, latitude)
-    return _interleave(cell.longitude, cell.latitude)
+    return _interleave(
+        int((longitude - LONGITUDE_MIN) / _LONGITUDE_SCALE * (1 << STEP_MAX)),
+        int((latitude - LATITUDE_MIN) / _LATITUDE_SCALE * (1 << STEP_MAX)),
+    )
 
 
 def position_of(score: float) -> Position:
@@ -100,21 +102,21 @@ def position_of(score: float) -> Position:
         bits = f"{_converted(score):064b}"
     east = int(bits[::2], 2)
     north = int(bits[1::2], 2)
-    if east >= _HALF_MAX or north >= _HALF_MAX:
-        east_end, north_end = (east + 1) & _HALF_MAX, (north + 1) & _HALF_MAX  # wraps around as Redis's 32 bits do
-    else:
-        east_end, north_end = east + 1, north + 1
+    # The numbers of the next cell wrap around as Redis's 32 bits do.
     longitude = (
-        (LONGITUDE_MIN + east * _FINEST * _LONGITUDE_SCALE) + (LONGITUDE_MIN + east_end * _FINEST * _LONGITUDE_SCALE)
+        LONGITUDE_MIN
+        + east * _FINEST * _LONGITUDE_SCALE
+        + (LONGITUDE_MIN + (east + 1 & _HALF_MAX) * _FINEST * _LONGITUDE_SCALE)
     ) / 2
     latitude = (
-        (LATITUDE_MIN + north * _FINEST * _LATITUDE_SCALE) + (LATITUDE_MIN + north_end * _FINEST * _LATITUDE_SCALE)
+        LATITUDE_MIN
+        + north * _FINEST * _LATITUDE_SCALE
+        + (LATITUDE_MIN + (north + 1 & _HALF_MAX) * _FINEST * _LATITUDE_SCALE)
     ) / 2
-    if longitude > LONGITUDE_MAX:
-        longitude = LONGITUDE_MAX
-    if not LATITUDE_MIN <= latitude <= LATITUDE_MAX:
-        latitude = LATITUDE_MAX if latitude > 0 else LATITUDE_MIN
-    return longitude, latitude
+    return (
+        longitude if longitude <= LONGITUDE_MAX else LONGITUDE_MAX,
+        latitude if latitude <= LATITUDE_MAX else LATITUDE_MAX,
+    )
 
 
 def text_of(longitude: float, latitude: float) -> bytes:

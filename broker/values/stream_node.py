@@ -12,6 +12,8 @@ The boundaries of nodes are those of redis-server, because approximate trimming 
 half of the time an ID; TRIMARAN_PURE=1 in the environment keeps it out.
 """
 
+from __future__ import annotations
+
 import os
 from array import array
 from bisect import bisect_right
@@ -177,7 +179,7 @@ class StreamNode:
         end = len(self.keys)
         return zip(self.ids(self.lo, end), self.entry_texts(self.lo, end), strict=True)
 
-    def copy(self) -> "StreamNode":
+    def copy(self) -> StreamNode:
         node = StreamNode(self.first, self.names, self.space, self.room)
         node.tombstone, node.lo = self.tombstone, self.lo
         node.keys = self.keys[:]

@@ -4,7 +4,7 @@ import trio
 import trio.testing
 
 from broker.clock import TrioClock
-from tests.broker.commands.effects import journal, texts
+from tests.broker.effects import journal, lines
 from tests.broker.inprocess import running
 
 
@@ -24,7 +24,7 @@ async def test_on_time_without_any_client(autojump_clock: trio.testing.MockClock
         await trio.sleep(0.2)
         assert not keyspace.databases[0].data
         assert not keyspace.databases[0].field_deadlines
-        assert texts(seen) == ["HDEL h a", "HDEL h b c"]
+        assert lines(seen) == ["HDEL h a", "HDEL h b c"]
         assert keyspace.expired_fields == 3
 
 

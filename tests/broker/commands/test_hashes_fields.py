@@ -5,7 +5,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.broker.commands.effects import effects_of, replay_gives_the_same
+from tests.broker.effects import effects_of, replay_gives_the_same
 from tests.broker.inprocess import running
 
 FAR = 4_102_444_800_000

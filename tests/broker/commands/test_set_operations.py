@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 
 from broker.values.set import Set
-from tests.broker.commands.effects import effects_of
+from tests.broker.effects import effects_of
 from tests.broker.inprocess import running
 from tests.oracle.wire import parse
 

@@ -5,7 +5,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.broker.commands.effects import effects_of, journal, replay_gives_the_same, texts
+from tests.broker.effects import effects_of, journal, lines, replay_gives_the_same
 from tests.broker.inprocess import running
 
 
@@ -44,7 +44,7 @@ async def test_popped_members_are_removed_by_name_in_batches() -> None:
         assert removed.isdisjoint(broker.broker.keyspace.databases[0].data[b"s"])
         del seen[:]
         reply = await client.call("SPOP s")
-        assert texts(seen) == ["SREM s " + reply.split(b"\r\n")[1].decode()]
+        assert lines(seen) == ["SREM s " + reply.split(b"\r\n")[1].decode()]
 
 
 @pytest.mark.parametrize(

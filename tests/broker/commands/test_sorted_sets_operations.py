@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.broker.commands.effects import effects_of
+from tests.broker.effects import effects_of
 from tests.broker.inprocess import running
 
 

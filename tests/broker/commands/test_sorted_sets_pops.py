@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from broker.core import Broker
-from tests.broker.commands.effects import effects_of, journal, texts
+from tests.broker.effects import effects_of, journal, lines
 from tests.broker.inprocess import running
 
 
@@ -56,7 +56,7 @@ async def test_first_come_first_served_and_effects_in_order() -> None:
         assert await second.receive() == (
             b"*2\r\n$1\r\nz\r\n*2\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n*2\r\n$1\r\nb\r\n$1\r\n2\r\n"
         )
-        assert texts(seen) == ["ZADD z 1 a 2 b 3 c", "ZPOPMAX z", "ZPOPMIN z 2"]
+        assert lines(seen) == ["ZADD z 1 a 2 b 3 c", "ZPOPMAX z", "ZPOPMIN z 2"]
         assert not broker.broker.keyspace.databases[0].data
 
 

@@ -5,7 +5,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.broker.commands.effects import effects_of
+from tests.broker.effects import effects_of
 from tests.broker.inprocess import running
 from tests.oracle.wire import parse
 

@@ -1,10 +1,31 @@
-"""A node against a plain list of IDs and texts, open and sealed."""
+"""A node against a plain list of IDs and texts, open and sealed; pure and compiled."""
 
+import importlib.util
+import os
+from array import array
+from types import ModuleType
+from unittest import mock
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.values import stream_node
 from broker.values.stream_id import MAX_PART
 from broker.values.stream_node import StreamNode
+
+
+def _pure() -> ModuleType:
+    spec = importlib.util.find_spec("broker.values.stream_node")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with mock.patch.dict(os.environ, {"TRIMARAN_PURE": "1"}):
+        spec.loader.exec_module(module)
+    return module
+
+
+# The second entry is the compiled one where that was built, else the pure one again.
+both = pytest.mark.parametrize("module", [pytest.param(_pure(), id="pure"), pytest.param(stream_node, id="preferred")])
 
 PARTS = st.sampled_from([0, 1, 2, 5, 2**31, 2**32 - 1, 2**32, 2**40, MAX_PART])
 IDS = st.sets(st.builds(lambda ms, seq: ms << 64 | seq, PARTS, PARTS), min_size=1, max_size=20).map(sorted)
@@ -54,3 +75,25 @@ def test_a_copy_is_its_own() -> None:
     node.delete(1)
     assert [id for id, _ in other.entries()] == [1, 2, 3]
     assert other.text(0, 3) == b"<1><2><3>"
+
+
+NARROW = st.integers(0, 2**32 - 1) | st.sampled_from([0, 1, 2**32 - 1])
+
+
+@both
+@given(
+    ms=st.sampled_from([0, 5, 1526919030474, 2**64 - 2**32]),
+    pairs=st.sets(st.tuples(NARROW, NARROW), max_size=20).map(sorted),
+    id=st.integers(-1, 2**128 - 1)
+    | st.tuples(NARROW, st.integers(0, 2**64 - 1)).map(lambda pair: pair[0] << 64 | pair[1]),
+    lo=st.integers(0, 5),
+)
+def test_narrow_keys(module: ModuleType, ms: int, pairs: list[tuple[int, int]], id: int, lo: int) -> None:
+    keys = array("Q", [delta << 32 | seq for delta, seq in pairs])
+    ids = [(ms + delta) << 64 | seq for delta, seq in pairs]
+    lo = min(lo, len(ids))
+    assert module.narrow_ids(keys, lo, len(ids), ms) == ids[lo:]
+    assert module.narrow_ids(keys, 0, 2, ms) == ids[:2]
+    for wanted in (id, *ids, *(id + 1 for id in ids), *(id - 1 for id in ids)):
+        if wanted < 2**128:
+            assert module.narrow_upper(keys, lo, ms, wanted) == lo + sum(id <= wanted for id in ids[lo:])

@@ -1,0 +1,113 @@
+"""Bits of strings: counted, looked for and combined, in bulk.
+
+Bit 0 is the highest bit of the first byte, as in Redis. A string may be 512 MiB long and nothing else runs meanwhile,
+so all of it goes by blocks through integers and functions of bytes, never bit by bit: 64 MiB take 80 ms to count,
+5 ms to search and 190 ms to combine with as many. `_bits.pyx` is `count_in_bytes` and `combine` compiled, used when it
+was built: 12 ms and 40 ms; TRIMARAN_PURE=1 in the environment keeps it out.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import reduce
+from importlib import import_module
+from operator import and_, or_, xor
+from typing import Final
+
+Bytes = bytes | bytearray
+
+# Large enough that a call is no cost, small enough for a processor's nearest cache.
+BLOCK: Final = 4096
+
+_INVERTED: Final = bytes(range(255, -1, -1))
+_UNIFORM: Final = {fill: bytes([fill]) * BLOCK for fill in (0x00, 0xFF)}
+
+
+def count_in_bytes(value: Bytes, start: int, end: int) -> int:
+    """How many bits are set in `value[start:end]`."""
+    number = int.from_bytes
+    return sum(number(value[at : min(at + BLOCK, end)], "little").bit_count() for at in range(start, end, BLOCK))
+
+
+def count(value: Bytes, first: int, last: int) -> int:
+    """How many of the bits from `first` to `last` are set; both are bits of the string."""
+    start, end = first >> 3, last >> 3
+    before = value[start] >> (8 - (first & 7))
+    behind = value[end] & (0x7F >> (last & 7))
+    return count_in_bytes(value, start, end + 1) - before.bit_count() - behind.bit_count()
+
+
+def find(value: Bytes, bit: int, first: int, last: int) -> int:
+    """The first of the bits from `first` to `last` that is `bit`, -1 for none; both are bits of the string."""
+    fill = 0x00 if bit else 0xFF
+    at, end = first >> 3, last >> 3
+    # From here on a byte's set bits are those that are looked for.
+    byte = (value[at] ^ fill) & (0xFF >> (first & 7))
+    if not byte and at < end:
+        at = _first_other(value, fill, at + 1, end)
+        byte = value[at] ^ fill
+    if at == end:
+        byte &= 0xFF << (7 - (last & 7))
+    return 8 * at + 8 - byte.bit_length() if byte else -1
+
+
+def _first_other(value: Bytes, fill: int, start: int, end: int) -> int:
+    """The first byte of `value[start:end]` that is not `fill`; `end` for none."""
+    uniform = _UNIFORM[fill]
+    while start + BLOCK <= end and value.startswith(uniform, start):
+        start += BLOCK
+    block = value[start : min(start + BLOCK, end)]
+    return start + len(block) - len(block.lstrip(uniform[:1]))
+
+
+def _and_not(a: int, b: int) -> int:
+    # Not a & ~b: that would be a negative number on the way.
+    return a ^ (a & b)
+
+
+def _one(numbers: Sequence[int]) -> int:
+    any_of = several = 0
+    for number in numbers:
+        several |= any_of & number
+        any_of |= number
+    return any_of ^ several
+
+
+_OPERATIONS: Final[dict[bytes, Callable[[Sequence[int]], int]]] = {
+    b"AND": lambda numbers: reduce(and_, numbers),
+    b"OR": lambda numbers: reduce(or_, numbers),
+    b"XOR": lambda numbers: reduce(xor, numbers),
+    b"DIFF": lambda numbers: _and_not(numbers[0], reduce(or_, numbers[1:])),
+    b"DIFF1": lambda numbers: _and_not(reduce(or_, numbers[1:]), numbers[0]),
+    b"ANDOR": lambda numbers: numbers[0] & reduce(or_, numbers[1:]),
+    b"ONE": _one,
+}
+
+
+def combine(operation: bytes, sources: Sequence[Bytes]) -> Bytes:
+    """The result of a bitwise operation, as long as the longest source; shorter ones go on with zeros.
+
+    AND, OR and XOR are over all sources, NOT inverts the only one. DIFF is the bits of the first source that no
+    other has, DIFF1 those of the others that the first has not, ANDOR those that the first and any other have, and
+    ONE those that exactly one source has.
+    """
+    if operation == b"NOT":
+        return sources[0].translate(_INVERTED)
+    apply = _OPERATIONS[operation]
+    number = int.from_bytes
+    length = max(map(len, sources))
+    return b"".join(
+        apply([number(source[at : at + BLOCK], "little") for source in sources]).to_bytes(
+            min(BLOCK, length - at), "little"
+        )
+        for at in range(0, length, BLOCK)
+    )
+
+
+if os.environ.get("TRIMARAN_PURE") != "1":
+    try:
+        _compiled = import_module("broker.values._bits")
+    except ImportError:
+        pass
+    else:
+        # By way of globals() the functions keep the types declared above.
+        globals().update({name: getattr(_compiled, name) for name in ("combine", "count_in_bytes")})
