@@ -90,12 +90,13 @@ def parse_unsigned(data: bytes) -> int | None:
     """An unsigned 64-bit integer by Redis's `string2ull`, which the two parts of a stream ID go through.
 
     What `string2ll` refuses is handed to the C library's strtoull, so leading white space, `+` and leading
-    zeros are accepted, the text ends at a NUL, and a `-` behind white space negates modulo 2^64.
+    zeros are accepted, the text ends at a NUL, and a `-` negates modulo 2^64. (A negative number that `string2ll`
+    takes is refused; `-03` it doesn't take.)
     """
     if data.isdigit() and len(data) <= 19:
         return int(data)
     match = _LENIENT_UNSIGNED.fullmatch(data.split(b"\0", 1)[0])
-    if match is None or data[0] == _MINUS:
+    if match is None or (data[0] == _MINUS and parse_integer(data) is not None):
         return None
     sign, digits = match.groups()
     digits = digits.lstrip(b"0")

@@ -1,4 +1,4 @@
-"""The searches before GEOSEARCH: a circle around a position or a member, stored on demand, and their read-only forms."""
+"""The searches before GEOSEARCH: a circle around a position or a member, given or, where it says so, stored."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 GEORADIUSSTORE: Final = Event(ZSET, b"georadiusstore")
 
-_NOTES: Final = "Incomplete because duplicate STORE options use last-wins; fall back to georadiusGetKeys"
-_NOTES_DISTANCE: Final = "Incomplete because duplicate STOREDIST options use last-wins; fall back to georadiusGetKeys"
+_NOTES: Final = "Of several STORE and STOREDIST only the last one counts."
 
 _UNIT: Final = "unit=<m=M|km=KM|ft=FT|mi=MI>"
 _WITH: Final = "[WITHCOORD] [WITHDIST] [WITHHASH]"
@@ -69,7 +68,7 @@ def _key_specs(options_at: int) -> tuple[KeySpec, ...]:
     return (
         key(RO, ACCESS),
         KeySpec(flags, keyword=b"STORE", start=options_at, notes=_NOTES),
-        KeySpec(flags, keyword=b"STOREDIST", start=options_at, notes=_NOTES_DISTANCE),
+        KeySpec(flags, keyword=b"STOREDIST", start=options_at, notes=_NOTES),
     )
 
 

@@ -7,10 +7,11 @@ from libc.string cimport memcpy, memset
 
 from broker.persistence.lzf import MAX_INPUT, MAX_RATIO, WORTH_IT, BadCompression
 
-DEF MAX_DISTANCE = 8192
-DEF MAX_LENGTH = 264
-DEF MAX_LITERALS = 32
-DEF HASH_BITS = 13
+cdef enum:
+    MAX_DISTANCE = 8192
+    MAX_LENGTH = 264
+    MAX_LITERALS = 32
+    HASH_BITS = 13
 
 cdef Py_ssize_t _MAX_RATIO = MAX_RATIO
 cdef Py_ssize_t _MAX_INPUT = MAX_INPUT
@@ -100,7 +101,7 @@ cdef Py_ssize_t _compress(const uint8_t* data, Py_ssize_t end, uint8_t* out, Py_
         while length < longest and data[place + length] == data[at + length]:
             length += 1
         written = _literals(out, written, limit, data, pending, at)
-        if written < 0 or written + 3 > limit:
+        if written < 0 or written + 2 + (length >= 9) > limit:
             return -1
         distance = at - place - 1
         if length < 9:

@@ -5,8 +5,8 @@ Any other refers back: its upper three bits are the length less 2 (7: a byte wit
 and the byte that ends the run the distance less 1. So no reference reaches further back than 8192 bytes or is longer
 than 264, and three bytes never stand for more than 264: what a text can grow to is bounded by its length.
 
-`_lzf.pyx` is the same compiled, used when it was built: compressing runs at 250 MB/s in place of 3, decompressing at
-1 GB/s in place of 20; TRIMARAN_PURE=1 in the environment keeps it out.
+`_lzf.pyx` is the same compiled, used when it was built: compressing runs at 260 MB/s in place of 3, decompressing at
+670 MB/s in place of 14; TRIMARAN_PURE=1 in the environment keeps it out.
 """
 
 import os

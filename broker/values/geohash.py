@@ -96,10 +96,7 @@ def score_of(longitude: float, latitude: float) -> int:
 
 def position_of(score: float) -> Position:
     """The middle of the finest cell that a score stands for. Any score stands for some position within the limits."""
-    if 0.0 <= score < _SIGNED_END:
-        bits = f"{int(score):064b}"
-    else:
-        bits = f"{_converted(score):064b}"
+    bits = f"{int(score) if 0.0 <= score < _SIGNED_END else _converted(score):064b}"
     east = int(bits[::2], 2)
     north = int(bits[1::2], 2)
     # The numbers of the next cell wrap around as Redis's 32 bits do.

@@ -1,0 +1,184 @@
+"""Reading the dump format piece by piece: from bytes at hand or from a source that delivers as it goes.
+
+Nothing is believed: a length is checked against what is there before anything is taken, and what is compressed may
+not grow past a budget. Whatever is wrong raises one error, BadFormat, which says what and where.
+"""
+
+from collections.abc import Callable
+from struct import Struct
+
+from broker.persistence import lzf
+from broker.persistence.rdb_format import (
+    ENCODED,
+    ENCODED_INT8,
+    ENCODED_INT16,
+    ENCODED_INT32,
+    ENCODED_LZF,
+    LENGTH_14,
+    LENGTH_32,
+    LENGTH_64,
+)
+from protocol.numbers import parse_double
+
+_INFINITIES = {254: float("inf"), 255: float("-inf")}
+_NOT_A_NUMBER = 253
+_TEXTS = [b"%d" % value for value in range(-128, 128)]
+
+_READ_AHEAD = 1 << 16
+_READ_MOST = 1 << 24
+"""Bytes asked of a source at once at most, so that a false length costs no more memory than what follows it."""
+
+_double = Struct("<d").unpack_from
+
+
+class BadFormat(ValueError):
+    """What was read is no valid dump. `offset` is the byte (of the file or payload) by which that was known."""
+
+    def __init__(self, reason: str, offset: int) -> None:
+        super().__init__(f"{reason} at byte {offset}")
+        self.reason = reason
+        self.offset = offset
+
+
+class Reader:
+    """A place in a dump. `inflation` is how many more bytes may come of compressed ones; None is no limit.
+
+    `version` is the version the dump says it has.
+    """
+
+    __slots__ = ("_at", "_before", "_data", "_source", "inflation", "version")
+
+    def __init__(
+        self,
+        data: bytes = b"",
+        version: int = 0,
+        source: Callable[[int], bytes] | None = None,
+        inflation: int | None = None,
+    ) -> None:
+        """`source(n)` delivers up to n further bytes, b"" at the end."""
+        self._data = data
+        self._at = 0
+        self._before = 0
+        self._source = source
+        self.version = version
+        self.inflation = inflation
+
+    @property
+    def offset(self) -> int:
+        """How many bytes were read so far."""
+        return self._before + self._at
+
+    def bad(self, reason: str) -> BadFormat:
+        """The error for what was just read."""
+        return BadFormat(reason, self.offset)
+
+    def _refill(self, count: int) -> None:
+        """Make `count` bytes available at the present place."""
+        if self._source is None:
+            raise BadFormat("cut short", self._before + len(self._data))
+        parts = [self._data[self._at :]]
+        missing = count - len(parts[0])
+        self._before += self._at
+        self._at = 0
+        while missing > 0:
+            part = self._source(min(max(missing, _READ_AHEAD), _READ_MOST))
+            if not part:
+                self._data = b"".join(parts)
+                raise BadFormat("cut short", self._before + len(self._data))
+            parts.append(part)
+            missing -= len(part)
+        self._data = b"".join(parts)
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes."""
+        at = self._at
+        end = at + count
+        if end > len(self._data):
+            self._refill(count)
+            at, end = 0, count
+        self._at = end
+        return self._data[at:end]
+
+    def byte(self) -> int:
+        """The next byte."""
+        at = self._at
+        if at == len(self._data):
+            self._refill(1)
+            at = 0
+        self._at = at + 1
+        return self._data[at]
+
+    def length(self) -> int:
+        """A length, or another unsigned 64-bit number."""
+        first = self.byte()
+        if first < LENGTH_14:
+            return first
+        if first >= ENCODED:
+            raise self.bad("a length is missing")
+        return self._long_length(first)
+
+    def _long_length(self, first: int) -> int:
+        if first < LENGTH_32:
+            return (first & 0x3F) << 8 | self.byte()
+        if first == LENGTH_32:
+            return int.from_bytes(self.take(4), "big")
+        if first == LENGTH_64:
+            return int.from_bytes(self.take(8), "big")
+        raise self.bad("unknown form of a length")
+
+    def string(self) -> bytes:
+        """A string, however it is encoded."""
+        first = self.byte()
+        if first < LENGTH_14:
+            return self.take(first)
+        if first < ENCODED:
+            return self.take(self._long_length(first))
+        if first == ENCODED_INT8:
+            return _TEXTS[(self.byte() ^ 0x80)]
+        if first == ENCODED_INT16:
+            return b"%d" % int.from_bytes(self.take(2), "little", signed=True)
+        if first == ENCODED_INT32:
+            return b"%d" % int.from_bytes(self.take(4), "little", signed=True)
+        if first == ENCODED_LZF:
+            return self._compressed()
+        raise self.bad("unknown encoding of a string")
+
+    def _compressed(self) -> bytes:
+        packed, size = self.length(), self.length()
+        if size > packed * lzf.MAX_RATIO:
+            raise self.bad("a compressed string can't be that long")
+        if self.inflation is not None:
+            if size > self.inflation:
+                raise self.bad("compressed strings are too long")
+            self.inflation -= size
+        try:
+            return lzf.decompress(self.take(packed), size)
+        except lzf.BadCompression:
+            raise self.bad("a compressed string is damaged") from None
+
+    def signed(self) -> int:
+        """A signed 64-bit number: a time in milliseconds."""
+        return int.from_bytes(self.take(8), "little", signed=True)
+
+    def double(self) -> float:
+        """A double in its binary form, which may be NaN."""
+        value: float = _double(self.take(8))[0]
+        return value
+
+    def double_text(self) -> float:
+        """A double in its older form, a short text. NaN raises BadFormat."""
+        length = self.byte()
+        if length in _INFINITIES:
+            return _INFINITIES[length]
+        value = None if length == _NOT_A_NUMBER else parse_double(self.take(length))
+        if value is None:
+            raise self.bad("a score is no number")
+        return value
+
+    def id(self) -> int:
+        """A stream's ID in the fixed form of pending entries."""
+        return int.from_bytes(self.take(16), "big")
+
+    def id_lengths(self) -> int:
+        """A stream's ID as two numbers."""
+        return self.length() << 64 | self.length()
