@@ -137,13 +137,14 @@ class Tick:
         read = self._read
         if self._broker.blocking.sessions:
             self._close_hung_up(events)
+        knocking = None
         for fd, mask in events:
             connection = connections.get(fd)
             try:
                 if connection is None:
                     if fd in self._listeners:
-                        listener, accept = self._listeners[fd]
-                        accept(listener)
+                        knocking = knocking or []
+                        knocking.append(fd)
                 elif mask == READABLE:
                     read(connection)
                 else:
@@ -153,6 +154,18 @@ class Tick:
                 self._broker.log.failure("serving a client failed unexpectedly", defect)
                 if connection is not None:
                     self.close(connection)
+        if knocking:
+            # Last: a new client may get the descriptor of one that was closed above, whose events are in the list.
+            self._accept(knocking)
+
+    def _accept(self, knocking: list[int]) -> None:
+        for fd in knocking:
+            if fd in self._listeners:
+                listener, accept = self._listeners[fd]
+                try:
+                    accept(listener)
+                except Exception as defect:
+                    self._broker.log.failure("accepting a client failed unexpectedly", defect)
 
     def _close_hung_up(self, events: list[tuple[int, int]]) -> None:
         """Close waiting clients that have gone, before a request of this tick could serve them."""
@@ -188,6 +201,8 @@ class Tick:
             mask = WRITABLE
         elif connection.session.gate & STOPPED:
             mask = PEER_CLOSED
+        elif connection.waiting:
+            mask = 0  # goes on by itself; what a client sent before it closed its side is still answered
         else:
             mask = READABLE | PEER_CLOSED
         if mask != connection.mask:

@@ -22,7 +22,7 @@ ONE_SHAPE: Final = b"ERR exactly one of BYRADIUS and BYBOX can be specified for 
 _SYNTAX: Final = (
     "from=<FROMMEMBER member|FROMLONLAT longitude:double latitude:double>"
     " by=<circle=<BYRADIUS radius:double unit=<m=M|km=KM|ft=FT|mi=MI>>"
-    "|box=<BYBOX width:double height:double unit=<m=M|km=KM|ft=FT|mi=MI>>>"
+    "|box=<<BYBOX width:double> height:double unit=<m=M|km=KM|ft=FT|mi=MI>>>"
     " [ASC|DESC] count-block=[<COUNT count> [ANY]]"
 )
 _COMPLEXITY: Final = "O(N+log(M)) where N is the number of members in the cells around the area and M that within it"

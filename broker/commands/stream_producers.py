@@ -82,7 +82,7 @@ def xidmprecord(session: Session, args: list[bytes]) -> bytes:
     stream = _stream(session, name)
     if id not in stream:
         raise CommandError(NO_ENTRY)
-    known = stream.idempotency.find(producer, iid)
+    known = stream.idempotency.find(producer, iid, now=0)
     if known is None:
         stream.idempotency.record(producer, iid, id)
         session.db.keyspace.dirty += 1

@@ -127,8 +127,7 @@ def _known(session: Session, fields: list[bytes], options: _AddOptions, stream: 
     assert options.producer is not None
     if options.iid is None:
         options.iid = content_iid(fields)
-    stream.idempotency.expire(session.broker.clock.now)
-    id = stream.idempotency.find(options.producer, options.iid)
+    id = stream.idempotency.find(options.producer, options.iid, session.broker.clock.now)
     if id is None:
         return None
     stream.idempotency.duplicates += 1

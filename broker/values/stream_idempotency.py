@@ -9,13 +9,16 @@ from collections import OrderedDict
 
 import xxhash
 
+EXPIRY_INTERVAL_MS = 1000
+"""How often old iids are looked for: it takes a step a producer, too much for each XADD."""
+
 _MASK = (1 << 64) - 1
 
 
 class Producers:
     """A stream's producers. `added` and `duplicates` count over the stream's life; loading sets them."""
 
-    __slots__ = ("added", "duplicates", "duration", "maxsize", "producers")
+    __slots__ = ("_expired_at", "added", "duplicates", "duration", "maxsize", "producers")
 
     def __init__(self, duration: int, maxsize: int) -> None:
         self.duration = duration
@@ -23,10 +26,21 @@ class Producers:
         self.added = 0
         self.duplicates = 0
         self.producers: dict[bytes, OrderedDict[bytes, int]] = {}
+        self._expired_at = 0
 
-    def find(self, producer: bytes, iid: bytes) -> int | None:
-        """The ID of the entry that `iid` became. Makes the producer known, as Redis does."""
-        return self.producers.setdefault(producer, OrderedDict()).get(iid)
+    def find(self, producer: bytes, iid: bytes, now: int) -> int | None:
+        """The ID of the entry that `iid` became and that is not too old at `now` (Unix milliseconds; 0: whatever its age).
+
+        Makes the producer known, as Redis does.
+        """
+        if now - self._expired_at >= EXPIRY_INTERVAL_MS:
+            self.expire(now)
+        iids = self.producers.setdefault(producer, OrderedDict())
+        id = iids.get(iid)
+        if id is not None and id >> 64 <= now - self.duration * 1000:
+            del iids[iid]
+            return None
+        return id
 
     def record(self, producer: bytes, iid: bytes, id: int) -> None:
         """Remember an iid that `find` did not find; the producer's oldest goes where there are too many."""
@@ -54,6 +68,7 @@ class Producers:
 
         Tells whether anything was forgotten.
         """
+        self._expired_at = now
         limit = now - self.duration * 1000
         empty = []
         changed = False
@@ -69,13 +84,6 @@ class Producers:
         for name in empty:
             del self.producers[name]
         return changed or bool(empty)
-
-    def next_expiry(self) -> int | None:
-        """The earliest time (Unix milliseconds) at which `expire` may have something to do."""
-        if not self.producers:
-            return None
-        oldest = [next(iter(iids.values())) >> 64 if iids else 0 for iids in self.producers.values()]
-        return min(oldest) + self.duration * 1000
 
     def tracked(self) -> int:
         """The number of iids known, of all producers."""

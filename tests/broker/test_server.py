@@ -72,6 +72,17 @@ async def test_a_port_in_use_is_an_error() -> None:
                 server.listeners.open_tcp("127.0.0.1", taken.getsockname()[1])
 
 
+async def test_a_client_that_has_sent_all_still_gets_all_replies() -> None:
+    async with open_broker() as server, await server.connect() as client:
+        await ask(client, b"SET k " + b"x" * 60_000 + b"\r\n")
+        await client.send_all(b"GET k\r\n" * 500)
+        await client.send_eof()
+        received = 0
+        while data := await client.receive_some():
+            received += len(data)
+        assert received == 500 * len(b"$60000\r\n" + b"x" * 60_000 + b"\r\n")
+
+
 async def test_maxclients() -> None:
     async with (
         open_broker({"maxclients": "2"}) as server,

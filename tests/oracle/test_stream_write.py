@@ -411,24 +411,23 @@ def test_settings_of_idempotent_producing() -> None:
 def test_xidmprecord() -> None:
     same(
         [
-            "XIDMPRECORD s p i 1-1",
-            "XADD s 1-1 f v",
-            "XIDMPRECORD s p i 1-1",
-            "XIDMPRECORD s p i 1-1",
-            "XIDMPRECORD s p i 1-2",
-            "XADD s 1-2 f v",
-            "XIDMPRECORD s p i 1-2",
+            "XIDMPRECORD s p i 9999999999999-1",
+            "XADD s 9999999999999-1 f v",
+            "XIDMPRECORD s p i 9999999999999-1",
+            "XIDMPRECORD s p i 9999999999999-1",
+            "XIDMPRECORD s p i 9999999999999-2",
+            "XADD s 9999999999999-2 f v",
+            "XIDMPRECORD s p i 9999999999999-2",
             "XIDMPRECORD s p i x",
-            'XIDMPRECORD s "" i 1-1',
-            'XIDMPRECORD s p "" 1-1',
+            'XIDMPRECORD s "" i 9999999999999-1',
+            'XIDMPRECORD s p "" 9999999999999-1',
             "XIDMPRECORD s p i",
             "SET k v",
-            "XIDMPRECORD k p i 1-1",
+            "XIDMPRECORD k p i 9999999999999-1",
         ]
     )
 
 
-IDS = st.integers(1, 30).map(str)
 FIELDS = st.sampled_from(["a b", "a 1 b 22222", "f " + "x" * 300, "f " + "x" * 5000, "12345 -7", "f v", "f v"])
 NODES = st.one_of(
     st.tuples(st.just("XADD s"), st.sampled_from(["*", "*", "MAXLEN ~ 20 *", "MINID ~ 5 *"]), FIELDS).map(" ".join),

@@ -1,0 +1,36 @@
+"""The intset: a sorted array of integers of one width, for small sets of nothing but integers.
+
+Four bytes of width (2, 4 or 8), four of the number of members, then the members, all little-endian.
+"""
+
+from itertools import pairwise
+from struct import Struct, pack, unpack_from
+
+_header = Struct("<II")
+_CODES = {2: "h", 4: "i", 8: "q"}
+
+
+class BadIntset(ValueError):
+    """Some bytes are no intset."""
+
+
+def encode(members: list[int]) -> bytes:
+    """The intset of these members, which are in ascending order and at least one."""
+    low, high = members[0], members[-1]
+    width = 2 if -1 << 15 <= low and high < 1 << 15 else 4 if -1 << 31 <= low and high < 1 << 31 else 8
+    return pack(f"<II{len(members)}{_CODES[width]}", width, len(members), *members)
+
+
+def decode(blob: bytes) -> list[int]:
+    """The members, ascending, at least one. Raises BadIntset."""
+    if len(blob) < _header.size:
+        raise BadIntset
+    width, count = _header.unpack_from(blob)
+    code = _CODES.get(width)
+    # The length is checked first: a format is prepared for as many numbers as there are.
+    if code is None or not count or _header.size + count * width != len(blob):
+        raise BadIntset
+    members = list(unpack_from(f"<{count}{code}", blob, _header.size))
+    if any(a >= b for a, b in pairwise(members)):
+        raise BadIntset
+    return members

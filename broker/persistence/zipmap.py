@@ -1,0 +1,48 @@
+"""The zipmap: what Redis packed small hashes into before 2.6. It is only read.
+
+One byte of the number of pairs (254 and above: count them), the pairs, a byte 255. A pair is the length of the field
+(one byte below 254, or 254 and four), the field, the length of the value, a byte of how many bytes behind the value
+are unused, the value, and those.
+"""
+
+END = 0xFF
+BIG = 254
+
+
+class BadZipmap(ValueError):
+    """Some bytes are no zipmap."""
+
+
+def decode(blob: bytes) -> list[bytes]:
+    """Fields and values by turns, at least one pair. Raises BadZipmap."""
+    if len(blob) < 2 or blob[-1] != END:
+        raise BadZipmap
+    parts: list[bytes] = []
+    at = 1
+    try:
+        while blob[at] != END:
+            length, at = _length(blob, at)
+            parts.append(blob[at : at + length])
+            length, at = _length(blob, at + length)
+            unused = blob[at]
+            at += 1
+            parts.append(blob[at : at + length])
+            at += length + unused
+    except IndexError:
+        raise BadZipmap from None
+    if at != len(blob) - 1 or not parts or (blob[0] < BIG and blob[0] != len(parts) // 2):
+        raise BadZipmap
+    return parts
+
+
+def _length(blob: bytes, at: int) -> tuple[int, int]:
+    """The length at `at` and where what it counts begins."""
+    length = blob[at]
+    if length < BIG:
+        return length, at + 1
+    if length == END:
+        raise BadZipmap
+    length = int.from_bytes(blob[at + 1 : at + 5], "little")
+    if length < BIG:
+        raise BadZipmap
+    return length, at + 5
