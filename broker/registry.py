@@ -149,12 +149,10 @@ class KeySpec:
         if begin <= 0 or begin >= len(args):
             return []
         if self.counted:
-            at = begin + self.count_at
-            count = parse_integer(args[at]) if at < len(args) else None
-            first = begin + self.first
-            if count is None or count < 1 or first + (count - 1) * self.step >= len(args):
+            if not self.counts(args):
                 return []
-            return list(range(first, first + count * self.step, self.step))
+            first = begin + self.first
+            return list(range(first, first + int(args[begin + self.count_at]) * self.step, self.step))
         if self.last >= 0:
             last = begin + self.last
         elif self.limit > 1:
@@ -162,6 +160,13 @@ class KeySpec:
         else:
             last = len(args) + self.last
         return list(range(begin, min(last, len(args) - 1) + 1, self.step)) if last < len(args) else []
+
+    def counts(self, args: Sequence[bytes]) -> bool:
+        """Whether the number of keys, of a specification that has one, fits the arguments."""
+        begin = self._begin(args)
+        at = begin + self.count_at
+        count = parse_integer(args[at]) if 0 < at < len(args) else None
+        return count is not None and count > 0 and begin + self.first + (count - 1) * self.step < len(args)
 
     def _begin(self, args: Sequence[bytes]) -> int:
         if not self.keyword:
@@ -255,9 +260,14 @@ class Command:
         self.microseconds = 0.0
 
     def key_positions(self, args: list[bytes]) -> list[int]:
-        """Where the keys stand in `args`, [] where they can't be found."""
+        """Where the keys stand in `args`, [] where they can't be found.
+
+        A number of keys that is none, or more than there are, leaves no key certain.
+        """
         if self.find_keys is not None:
             return self.find_keys(args)
+        if any(spec.counted and not spec.counts(args) for spec in self.key_specs):
+            return []
         return [i for spec in self.key_specs if NOT_KEY not in spec.flags for i in spec.positions(args)]
 
 

@@ -89,15 +89,19 @@ def parse_integer(data: bytes) -> int | None:
 def parse_unsigned(data: bytes) -> int | None:
     """An unsigned 64-bit integer by Redis's `string2ull`, which the two parts of a stream ID go through.
 
-    What `string2ll` refuses is handed to the C library's strtoull, so leading white space, `+` and leading
-    zeros are accepted, the text ends at a NUL, and a `-` negates modulo 2^64. (A negative number that `string2ll`
-    takes is refused; `-03` it doesn't take.)
+    A negative number that `string2ll` accepts is refused. What it does not accept is handed to the C library's
+    strtoull, so leading white space, `+` and leading zeros are accepted, the text ends at a NUL, and a `-` that comes
+    that far (`-0`, `-03`, ` -3`) negates modulo 2^64.
     """
     if data.isdigit() and len(data) <= 19:
         return int(data)
-    match = _LENIENT_UNSIGNED.fullmatch(data.split(b"\0", 1)[0])
-    if match is None or (data[0] == _MINUS and parse_integer(data) is not None):
+    text = data.split(b"\0", 1)[0]
+    match = _LENIENT_UNSIGNED.fullmatch(text)
+    if match is None:
         return None
+    number = parse_integer(text)
+    if number is not None:
+        return number if number >= 0 else None
     sign, digits = match.groups()
     digits = digits.lstrip(b"0")
     if len(digits) > 20:

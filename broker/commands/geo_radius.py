@@ -23,6 +23,8 @@ from broker.values.sorted_set import SortedSet
 from protocol.errors import SYNTAX, CommandError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from broker.session import Session
 
 GEORADIUSSTORE: Final = Event(ZSET, b"georadiusstore")
@@ -51,16 +53,20 @@ class _Storing(Query):
         return at + 1
 
 
-def _find_keys(args: list[bytes]) -> list[int]:
-    """The key that is searched, and the last one to store under."""
-    found = [1]
-    at = _MEMBER_OPTIONS
-    while at + 1 < len(args):
-        if args[at].upper() in (b"STORE", b"STOREDIST"):
+def _finder(options_at: int) -> "Callable[[list[bytes]], list[int]]":
+    """Finds the key that is searched, and the last one to store under."""
+
+    def find(args: list[bytes]) -> list[int]:
+        found = [1]
+        at = options_at
+        while at + 1 < len(args):
+            if args[at].upper() in (b"STORE", b"STOREDIST"):
+                at += 1
+                found[1:] = [at]
             at += 1
-            found[1:] = [at]
-        at += 1
-    return found
+        return found
+
+    return find
 
 
 def _key_specs(options_at: int) -> tuple[KeySpec, ...]:
@@ -89,8 +95,8 @@ def _around_member(session: "Session", args: list[bytes], query: Query) -> bytes
     return query.run(session, GEORADIUSSTORE)
 
 
-@command("GEORADIUS", arity=-6, flags=WRITE | DENYOOM, keys=_key_specs(_POSITION_OPTIONS), find_keys=_find_keys,
-         group="geo", since="3.2.0",
+@command("GEORADIUS", arity=-6, flags=WRITE | DENYOOM, keys=_key_specs(_POSITION_OPTIONS),
+         find_keys=_finder(_POSITION_OPTIONS), group="geo", since="3.2.0",
          syntax=f"key longitude:double latitude:double radius:double {_UNIT} {_WITH}"
                 f" count-block=[<COUNT count> [ANY]@6.2.0] [ASC|DESC] {_STORE}",
          summary="Gives or stores the members in a circle around a position.", complexity=_COMPLEXITY,
@@ -110,7 +116,7 @@ def georadius_ro(session: "Session", args: list[bytes]) -> bytes:
 
 
 @command("GEORADIUSBYMEMBER", arity=-5, flags=WRITE | DENYOOM, keys=_key_specs(_MEMBER_OPTIONS),
-         find_keys=_find_keys, group="geo", since="3.2.0",
+         find_keys=_finder(_MEMBER_OPTIONS), group="geo", since="3.2.0",
          syntax=f"key member radius:double {_UNIT} {_WITH} count-block=[<COUNT count> [ANY]] [ASC|DESC] {_STORE}",
          summary="Gives or stores the members in a circle around a member.", complexity=_COMPLEXITY,
          deprecated_since="6.2.0",

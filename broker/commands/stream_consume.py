@@ -14,7 +14,7 @@ from broker.commands.stream_arguments import (
     strict_id,
     strict_ids,
 )
-from broker.commands.stream_read import ReadOptions, ReadReply, one_stream, read_options
+from broker.commands.stream_read import ReadOptions, ReadReply, find_read_keys, one_stream, read_options
 from broker.commands.stream_write import XDEL
 from broker.registry import ACCESS, BLOCKING, DELETE, FAST, INCOMPLETE, RO, RW, UPDATE, WRITE, command, key, keys_behind
 from broker.values.stream import Stream
@@ -48,7 +48,8 @@ Effects = list[list[bytes]]
 
 
 @command("XREADGROUP", arity=-7, flags=BLOCKING | WRITE,
-         keys=(keys_behind(b"STREAMS", RO, ACCESS, INCOMPLETE, start=4, limit=2),), group="stream", since="5.0.0",
+         keys=(keys_behind(b"STREAMS", RO, ACCESS, INCOMPLETE, start=4, limit=2),), find_keys=find_read_keys,
+         group="stream", since="5.0.0",
          syntax="group-block=GROUP group consumer [COUNT count] [MAXCOUNT maxcount]@8.10.0 [MAXSIZE maxsize]@8.10.0 "
                 "[BLOCK milliseconds] [CLAIM min-idle-time]@8.4.0 [NOACK] STREAMS key ... id ...",
          summary="Hands entries of streams to a consumer of a group, new ones or those it has not acknowledged, and"

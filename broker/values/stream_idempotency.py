@@ -29,7 +29,7 @@ class Producers:
         self._expired_at = 0
 
     def find(self, producer: bytes, iid: bytes, now: int) -> int | None:
-        """The ID of the entry that `iid` became and that is not too old at `now` (Unix milliseconds; 0: whatever its age).
+        """The ID of the entry that `iid` became, unless it is too old at `now` (Unix milliseconds; 0: never).
 
         Makes the producer known, as Redis does.
         """

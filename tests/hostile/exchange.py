@@ -20,8 +20,10 @@ AT_ONCE = 50
 
 def populate(connection: Connection) -> None:
     for line in ["FLUSHALL", *POPULATE.strip().split("\n")]:
+        if line.split()[0].lower().encode() not in DECLARED:
+            continue
         reply = connection.call(*line.split())
-        assert not reply.startswith(b"-") or b"unknown command" in reply, (line, reply)
+        assert not reply.startswith(b"-"), (line, reply)
 
 
 def answers(connection: Connection, requests: list[bytes]) -> list[list[bytes]]:

@@ -24,7 +24,7 @@ _NAMES = [f"{lon}/{lat}" for lon, lat in _CORNERS]
 def _random_members(count: int, seed: int, spread: float = 180.0) -> list[str]:
     """Words for GEOADD: positions all over the globe, or close to the null point; some of them shared."""
     rng = random.Random(seed)
-    words = []
+    words: list[str] = []
     for number in range(count):
         if number % 10 == 9:
             words += [*words[-3:-1], f"m{number}"]
@@ -179,7 +179,8 @@ def test_options(search: str) -> None:
         "STORE d", "STOREDIST d", "STORE d STOREDIST e", "STOREDIST d STORE e", "STORE d WITHDIST", "STORE d WITHHASH",
         "STORE d WITHCOORD", "STORE d COUNT 1", "STORE d ANY", "STORE d COUNT 1 ANY DESC", "WITHDIST ANY BAD",
         "FROMMEMBER Catania", "FROMMEMBER nobody", "FROMMEMBER", "FROMLONLAT 1 1", "FROMLONLAT 1 100", "FROMLONLAT 1",
-        "BYRADIUS 10 m", "BYRADIUS 10", "BYRADIUS -1 m", "BYRADIUS x m", "BYRADIUS 1 x", "BYRADIUS nan m", "BYRADIUS inf m",
+        "BYRADIUS 10 m", "BYRADIUS 10", "BYRADIUS -1 m", "BYRADIUS x m", "BYRADIUS 1 x", "BYRADIUS nan m",
+        "BYRADIUS inf m",
         "BYBOX 1 1 m", "BYBOX 10 10", "BYBOX x 1 m", "BYBOX 1 x m", "BYBOX -1 1 m", "BYBOX 1 -1 m", "BYBOX 1 1 x",
     )  # fmt: skip
     script = [_SICILY]

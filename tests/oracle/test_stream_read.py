@@ -140,3 +140,18 @@ def test_errors_of_xread() -> None:
             "EXEC",
         ]
     )
+
+
+def test_keys_are_found_whatever_is_named_streams() -> None:
+    same(
+        [
+            "COMMAND GETKEYS XREAD STREAMS a b 0 0",
+            "COMMAND GETKEYS XREAD COUNT 1 BLOCK 5 STREAMS STREAMS b 0 0",
+            "COMMAND GETKEYS XREAD STREAMS a b 0",
+            "COMMAND GETKEYS XREAD COUNT 1 x STREAMS a 0",
+            "COMMAND GETKEYS XREADGROUP GROUP STREAMS c STREAMS k >",
+            "COMMAND GETKEYS XREADGROUP GROUP g STREAMS STREAMS k >",
+            "COMMAND GETKEYS XREADGROUP COUNT 5 GROUP g STREAMS CLAIM 5 NOACK STREAMS k l > >",
+            "COMMAND GETKEYS XREADGROUP MAXCOUNT 5 MAXSIZE 5 GROUP g c STREAMS k >",
+        ]
+    )

@@ -79,6 +79,9 @@ def test_integers_agree_with_int_on_what_they_accept(text: bytes) -> None:
         (b" \t5", 5),
         (b"5\0junk", 5),
         (b" -3", 2**64 - 3),
+        (b"-0", 0),
+        (b"-03", 2**64 - 3),
+        (b"-9223372036854775809", 2**63 - 1),
         (b"0" * 100 + b"7", 7),
     ],
 )
@@ -87,7 +90,21 @@ def test_unsigned(text: bytes, value: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"-3", b"\0005", b"+", b" ", b"5 ", b"18446744073709551616", b"1_0", b"x", b"9" * 5000]
+    "text",
+    [
+        b"",
+        b"-3",
+        b"-3\0",
+        b"-18446744073709551616",
+        b"\0005",
+        b"+",
+        b" ",
+        b"5 ",
+        b"18446744073709551616",
+        b"1_0",
+        b"x",
+        b"9" * 5000,
+    ],
 )
 def test_unsigned_refused(text: bytes) -> None:
     assert parse_unsigned(text) is None
