@@ -32,6 +32,7 @@ from broker.events import (
 from broker.keyspace import Keyspace
 from broker.log import Log
 from broker.pubsub import PubSub
+from broker.reclaim import Reclaimer
 from broker.registry import CommandTable
 from broker.session import BROKER_STATE, CLOSING, IN_MULTI, POSTPONED, UNAUTHENTICATED, Session, Transport
 from broker.stats import Stats
@@ -59,6 +60,7 @@ class Broker:
         self.keyspace = Keyspace(self.clock, config.databases, self._notify)
         self.keyspace.notify_fields = self._notify_fields
         self.deadlines = Deadlines()
+        self.reclaimer = Reclaimer(partial(self.deadlines.after, 0))
         self.deadlines.failed = partial(log.failure, "a timer failed unexpectedly")
         self.commands = CommandTable(config.renamed_commands)
         self.blocking = Blocking(self.keyspace, self.deadlines)

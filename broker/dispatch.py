@@ -101,10 +101,13 @@ class Dispatcher:
     def call(self, session: Session, command: Command, args: list[bytes]) -> bytes:
         """Execute one command within another (EXEC, a script); waiting clients are served later."""
         command.calls += 1
+        access = self._keyspace.access
+        access.suspended = session.no_touch and command.name != b"touch"
         try:
             reply = command.handler(session, args)
         except Exception as exception:
             reply = self._failed(command, exception)
+        access.suspended = False
         self._take_changes(session, args)
         return reply
 

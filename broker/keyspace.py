@@ -14,15 +14,11 @@ count of changes; it costs three failed tests when nobody listens.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from broker.clock import Clock
 from broker.events import (
     CREATED,
-    DEL,
-    EXPIRED,
-    FIELDS_EXPIRED,
     KEY_MISS,
     MISSED,
     NEW,
@@ -33,11 +29,13 @@ from broker.events import (
     TYPE_CHANGED,
     Event,
 )
+from broker.expiry import EXPIRE_BATCH, NEVER, Expiry
 from broker.propagation import Propagation
 from broker.values.hash import Hash
 from protocol.errors import WRONG_TYPE, CommandError
 
 if TYPE_CHECKING:
+    from broker.access import Access
     from broker.session import Session
 
 Value = Any
@@ -45,28 +43,21 @@ Value = Any
 
 V = TypeVar("V")
 
-EXPIRE_BATCH: Final = 1000
-"""Keys removed at most before one tick: about 2 ms of work, so that a mass expiry stalls nobody."""
-
-FIELDS_AT_ONCE: Final = 10_000
-"""Fields removed at most where a lookup finds some that are due: about 5 ms of work."""
-
-NEVER: Final = 1 << 62
-"""A deadline that is not reached: milliseconds of wall time past all that Redis accepts."""
-
 
 class Database:
     """One numbered database.
 
     `data` maps keys to values, `expires` keys to deadlines in wall milliseconds. `get` looks a key up for
-    writing or without being counted; `read` counts a hit or a miss and sends `keymiss`.
+    writing or without being counted; `read` counts a hit or a miss and sends `keymiss`. `peek` and `look` are the
+    same for who must not leave a trace in the access times (see broker.access, which keeps `last_access`).
     `field_deadlines` maps the key of a hash to the earliest deadline of its fields; an entry may outlive its hash.
     `watchers` and `waiters` map a key to the sessions that watch it, and to those that wait for it in order
     of arrival.
     """
 
     __slots__ = (
-        "_deadlines", "data", "expires", "field_deadlines", "get", "index", "keyspace", "waiters", "watchers",
+        "data", "expires", "expiry", "field_deadlines", "get", "index", "keyspace", "last_access", "peek", "waiters",
+        "watchers",
     )  # fmt: skip
 
     def __init__(self, keyspace: Keyspace, index: int) -> None:
@@ -75,9 +66,11 @@ class Database:
         self.data: dict[bytes, Value] = {}
         self.expires: dict[bytes, int] = {}
         self.field_deadlines: dict[bytes, int] = {}
-        self._deadlines: list[tuple[int, bytes]] = []
+        self.expiry = Expiry(self)
         self.watchers: dict[bytes, set[Session]] = {}
         self.waiters: dict[bytes, dict[Session, None]] = {}
+        self.last_access: dict[bytes, int] = {}
+        self.peek: Callable[[bytes], Value] = self.data.get
         self.get: Callable[[bytes], Value] = self.data.get
 
     # Looking up
@@ -92,6 +85,15 @@ class Database:
     def read(self, key: bytes) -> Value:
         """Look up for reading: counted as a hit or a miss."""
         value = self.get(key)
+        if value is None:
+            self._missed(key)
+        else:
+            self.keyspace.hits += 1
+        return value
+
+    def look(self, key: bytes) -> Value:
+        """`read`, but not an access (EXISTS, TYPE, TTL)."""
+        value = self.peek(key)
         if value is None:
             self._missed(key)
         else:
@@ -129,7 +131,7 @@ class Database:
         """Store a value at a key whatever is there; its deadline is dropped."""
         if self.expires:
             if self.keyspace.overdue:
-                self.get(key)
+                self.peek(key)
             self.expires.pop(key, None)
         if self.keyspace.event_mask & (NEW | OVERWRITTEN | TYPE_CHANGED):
             self._notify_replaced(key, value)
@@ -138,14 +140,14 @@ class Database:
     def set_keeping_deadline(self, key: bytes, value: Value) -> None:
         """Store a value at a key whatever is there; its deadline stays."""
         if self.keyspace.overdue:
-            self.get(key)
+            self.peek(key)
         if self.keyspace.event_mask & (NEW | OVERWRITTEN | TYPE_CHANGED):
             self._notify_replaced(key, value)
         self.data[key] = value
 
     def _notify_replaced(self, key: bytes, value: Value) -> None:
         keyspace = self.keyspace
-        old = self.get(key)
+        old = self.peek(key)
         if old is None:
             if keyspace.event_mask & NEW:
                 keyspace.notify(CREATED, key, self.index)
@@ -159,7 +161,7 @@ class Database:
         """Remove a key and its deadline; False if it was not there. The caller still names the change."""
         if self.expires:
             if self.keyspace.overdue:
-                self.get(key)
+                self.peek(key)
             self.expires.pop(key, None)
         return self.data.pop(key, None) is not None
 
@@ -168,7 +170,7 @@ class Database:
         keyspace = self.keyspace
         keyspace.dirty += count
         if self.watchers and key in self.watchers:
-            self._break_watches(key)
+            self.break_watches(key)
         if self.waiters and key in self.waiters:
             keyspace.ready[(self, key)] = None
         if keyspace.event_mask & event.flag:
@@ -178,7 +180,7 @@ class Database:
         """`changed` without an event."""
         self.keyspace.dirty += count
         if self.watchers and key in self.watchers:
-            self._break_watches(key)
+            self.break_watches(key)
         if self.waiters and key in self.waiters:
             self.keyspace.ready[(self, key)] = None
 
@@ -193,7 +195,8 @@ class Database:
         if mask & SUBKEYS and mask & event.flag:
             self.keyspace.notify_fields(event, key, self.index, fields)
 
-    def _break_watches(self, key: bytes) -> None:
+    def break_watches(self, key: bytes) -> None:
+        """The transactions of those who watch the key fail."""
         for session in self.watchers[key]:
             session.watch_broken = True
 
@@ -202,20 +205,7 @@ class Database:
     def expire_at(self, key: bytes, deadline: int) -> None:
         """Give an existing key a deadline, in wall milliseconds."""
         self.expires[key] = deadline
-        self._push_deadline(key, deadline)
-
-    def _push_deadline(self, key: bytes, deadline: int) -> None:
-        deadlines = self._deadlines
-        heappush(deadlines, (deadline, key))
-        # Deadlines that were moved or dropped stay in the heap until they fall due; when they are the most
-        # of it, it is made anew, which is O(1) a push over time.
-        if len(deadlines) > 2 * (len(self.expires) + len(self.field_deadlines)) + 64:
-            deadlines[:] = [(when, name) for name, when in self.expires.items()]
-            deadlines += [(when, name) for name, when in self.field_deadlines.items()]
-            heapify(deadlines)
-        if deadline < self.keyspace.next_deadline:
-            self.keyspace.next_deadline = deadline
-            self.keyspace.deadline_moved()
+        self.expiry.push(key, deadline)
 
     def note_field_deadlines(self, key: bytes, value: Hash) -> None:
         """The deadlines of the fields of the hash at `key` have changed, or it has come to this key with some."""
@@ -224,7 +214,7 @@ class Database:
             self.field_deadlines.pop(key, None)
         elif self.field_deadlines.get(key) != earliest:
             self.field_deadlines[key] = earliest
-            self._push_deadline(key, earliest)
+            self.expiry.push(key, earliest)
 
     def persist(self, key: bytes) -> bool:
         """Drop a key's deadline; False if it had none."""
@@ -234,75 +224,18 @@ class Database:
         """A key's deadline in wall milliseconds, None without one."""
         return self.expires.get(key)
 
-    def remove_due(self, now: int, limit: int) -> int:
-        """Remove up to `limit` keys and fields whose deadline lies before `now`; returns how many were looked at."""
-        deadlines = self._deadlines
-        expires = self.expires
-        looked_at = 0
-        while deadlines and deadlines[0][0] < now and looked_at < limit:
-            deadline, key = heappop(deadlines)
-            looked_at += 1
-            if expires.get(key) == deadline:
-                self.expire(key)
-            elif self.field_deadlines.get(key) == deadline:
-                looked_at += self.expire_fields(key, now, limit - looked_at)
-        return looked_at
-
-    def expire(self, key: bytes) -> None:
-        """Remove a key because its deadline has passed."""
-        keyspace = self.keyspace
-        del self.expires[key]
-        del self.data[key]
-        keyspace.expired += 1
-        keyspace.propagation.also(self.index, [b"DEL", key])
-        if self.watchers and key in self.watchers:
-            self._break_watches(key)
-        if self.waiters and key in self.waiters:
-            keyspace.ready[(self, key)] = None
-        if keyspace.event_mask & EXPIRED.flag:
-            keyspace.notify(EXPIRED, key, self.index)
-
-    def expire_fields(self, key: bytes, now: int, limit: int = FIELDS_AT_ONCE) -> int:
-        """Remove the due fields of the hash at `key`, at most `limit` (at least 1); returns how many there were."""
-        del self.field_deadlines[key]
-        value = self.data.get(key)
-        if value.__class__ is not Hash:
-            return 0
-        keyspace = self.keyspace
-        fields: list[bytes] = value.remove_due(now, max(limit, 1))
-        self.note_field_deadlines(key, value)
-        if not fields:
-            return 0
-        keyspace.expired_fields += len(fields)
-        keyspace.propagation.also(self.index, [b"HDEL", key, *fields])
-        if not value:
-            self.delete(key)
-        if self.watchers and key in self.watchers:
-            self._break_watches(key)
-        if self.waiters and key in self.waiters:
-            keyspace.ready[(self, key)] = None
-        self.notify(FIELDS_EXPIRED, key)
-        self.notify_fields(FIELDS_EXPIRED, key, fields)
-        if not value:
-            self.notify(DEL, key)
-        return len(fields)
-
-    def next_deadline(self) -> int:
-        """The earliest deadline (perhaps of a key that has it no longer), NEVER without one."""
-        return self._deadlines[0][0] if self._deadlines else NEVER
-
     def _get_checked(self, key: bytes) -> Value:
         """`get` while keys that are due may still be there."""
         if self.expires.get(key, NEVER) < self.keyspace.clock.now:
-            self.expire(key)
+            self.expiry.expire(key)
             return None
         if self.field_deadlines.get(key, NEVER) < self.keyspace.clock.now:
-            self.expire_fields(key, self.keyspace.clock.now)
+            self.expiry.expire_fields(key, self.keyspace.clock.now)
         return self.data.get(key)
 
     def bind(self) -> None:
-        """Choose the lookup function; to be called when `data` is replaced or the mode of expiry changes."""
-        self.get = self._get_checked if self.keyspace.overdue else self.data.get
+        """Choose the lookup functions; to be called when `data` is replaced or the mode of expiry changes."""
+        self.peek = self.get = self._get_checked if self.keyspace.overdue else self.data.get
 
     # Whole databases
 
@@ -312,7 +245,7 @@ class Database:
         self.data = {}
         self.expires = {}
         self.field_deadlines = {}
-        self._deadlines = []
+        self.expiry.clear()
         self.bind()
         return removed
 
@@ -321,7 +254,7 @@ class Database:
         self.data, other.data = other.data, self.data
         self.expires, other.expires = other.expires, self.expires
         self.field_deadlines, other.field_deadlines = other.field_deadlines, self.field_deadlines
-        self._deadlines, other._deadlines = other._deadlines, self._deadlines
+        self.expiry.swap(other.expiry)
         self.bind()
         other.bind()
 
@@ -339,8 +272,9 @@ class Keyspace:
     """
 
     __slots__ = (
-        "active_expiry", "changes", "clock", "databases", "deadline_moved", "dirty", "event_mask", "expired",
-        "expired_fields", "hits", "misses", "next_deadline", "notify", "notify_fields", "overdue", "propagation", "ready",
+        "access", "active_expiry", "changes", "clock", "databases", "deadline_moved", "dirty", "event_mask", "expired",
+        "expired_fields", "hits", "misses", "next_deadline", "notify", "notify_fields", "overdue", "propagation",
+        "ready",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, count: int, notify: Callable[[Event, bytes, int], None]) -> None:
@@ -348,6 +282,7 @@ class Keyspace:
         self.clock = clock
         self.notify = notify
         self.notify_fields: Callable[[Event, bytes, int, list[bytes]], None]
+        self.access: Access
         self.propagation = Propagation()
         self.dirty = 0
         self.changes = 0
@@ -369,10 +304,10 @@ class Keyspace:
         left = EXPIRE_BATCH
         if self.active_expiry:
             for database in self.databases:
-                if left > 0 and database.next_deadline() < now:
-                    left -= database.remove_due(now, left)
+                if left > 0 and database.expiry.next_deadline() < now:
+                    left -= database.expiry.remove_due(now, left)
             self.propagation.flush(0, None)
-        self.next_deadline = min(database.next_deadline() for database in self.databases)
+        self.next_deadline = min(database.expiry.next_deadline() for database in self.databases)
         self._set_overdue(self.next_deadline < now)
         if not self.active_expiry:
             self.next_deadline = NEVER
@@ -381,7 +316,7 @@ class Keyspace:
         """Switch the removal of due keys that nobody looks up (DEBUG SET-ACTIVE-EXPIRE)."""
         self.active_expiry = on
         if on:
-            self.next_deadline = min(database.next_deadline() for database in self.databases)
+            self.next_deadline = min(database.expiry.next_deadline() for database in self.databases)
             self.deadline_moved()
         else:
             self.next_deadline = NEVER

@@ -22,7 +22,7 @@ from broker.config.directives import BY_NAME
 from broker.connection import Connection
 from broker.core import Broker
 from broker.deadlines import Timer
-from broker.keyspace import NEVER
+from broker.expiry import NEVER
 from broker.listeners import Listeners, StartError
 from broker.log import Log
 from broker.memory_tuning import tune_collector

@@ -28,6 +28,8 @@ SUBSCRIBED_RESP3: Final = 1 << 7
 """Messages that the client's own request causes must follow the reply to it."""
 BROKER_STATE: Final = 1 << 5
 """The broker as a whole is in a state that refuses or delays some requests (see `Broker.restrict`)."""
+NO_TOUCH: Final = 1 << 11
+"""What the client looks up is not an access to it."""
 # ... and those in which the client's next request must not be executed yet, or never.
 BLOCKED: Final = 1 << 8
 POSTPONED: Final = 1 << 9
@@ -133,6 +135,11 @@ class Session:
         """The client waits no longer."""
         self.waiting = None
         self.gate &= ~BLOCKED
+
+    def set_no_touch(self, on: bool) -> None:
+        """CLIENT NO-TOUCH."""
+        self.no_touch = on
+        self.gate = self.gate | NO_TOUCH if on else self.gate & ~NO_TOUCH
 
     def subscriptions(self) -> int:
         """The number of channels and patterns subscribed to, without shard channels."""

@@ -259,7 +259,7 @@ def client_no_evict(session: Session, args: list[bytes]) -> bytes:
          syntax="enabled=<ON|OFF>",
          summary="Has the client's commands leave no trace in the keys' access times.", complexity="O(1)")  # fmt: skip
 def client_no_touch(session: Session, args: list[bytes]) -> bytes:
-    session.no_touch = _on_or_off(args[2])
+    session.set_no_touch(_on_or_off(args[2]))
     return OK
 
 

@@ -165,7 +165,8 @@ def reset(session: Session, args: list[bytes]) -> bytes:
     session.db = broker.keyspace.databases[0]
     session.user = b"default"
     session.name = b""
-    session.no_evict = session.no_touch = False
+    session.no_evict = False
+    session.set_no_touch(False)
     if broker.config.requirepass:
         session.gate |= UNAUTHENTICATED
     session.transport.limits_changed()

@@ -78,7 +78,7 @@ def _log(session: Session, args: list[bytes]) -> bytes:
 
 
 def _object(session: Session, args: list[bytes]) -> bytes:
-    value = session.db.get(args[2])
+    value = session.db.peek(args[2])
     if value is None:
         raise CommandError(NO_SUCH_KEY)
     encoding = object_encoding(session, [b"OBJECT", b"ENCODING", args[2]]).split(b"\r\n")[1]

@@ -131,7 +131,7 @@ def pexpiretime(session: Session, args: list[bytes]) -> bytes:
 def _remaining(session: Session, name: bytes, start: int, unit: int) -> bytes:
     """The time from `start` to the deadline, rounded to units of `unit` milliseconds."""
     db = session.db
-    if db.read(name) is None:
+    if db.look(name) is None:
         return _NO_KEY
     when = db.deadline(name)
     if when is None:

@@ -39,8 +39,11 @@ def geoadd(session: "Session", args: list[bytes]) -> bytes:
     words = [b"ZADD", *args[1:at]]
     for longitude, latitude, member in zip(args[at::3], args[at + 1 :: 3], args[at + 2 :: 3], strict=True):
         words += (b"%d" % score_of(*position(longitude, latitude)), member)
-    session.db.keyspace.propagation.instead(words)
-    return zadd(session, words)
+    reply = zadd(session, words)
+    keyspace = session.db.keyspace
+    if keyspace.dirty:
+        keyspace.propagation.instead(words)
+    return reply
 
 
 @command("GEOPOS", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.0",

@@ -17,9 +17,7 @@ POSITION: Final = b"ERR invalid longitude,latitude pair %f,%f"
 
 _METRES: Final = {b"M": 1.0, b"KM": 1000.0, b"FT": 0.3048, b"MI": 1609.34}
 
-# Four digits behind the point; nan as the C library converts it to an integer.
 _FRACTION: Final = 10_000
-_NOT_A_NUMBER: Final = b"-922337203685477.5808"
 
 
 def position(longitude_text: bytes, latitude_text: bytes) -> Position:
@@ -58,6 +56,4 @@ def box(width_text: bytes, height_text: bytes, unit_text: bytes) -> tuple[float,
 
 def distance_reply(distance: float) -> bytes:
     """A distance with four digits behind the point, a text in both versions of the protocol."""
-    if distance != distance:
-        return bulk(_NOT_A_NUMBER)
     return bulk(b"%d.%04d" % divmod(round(distance * _FRACTION), _FRACTION))

@@ -53,14 +53,15 @@ _SUM: Final = ("request_policy:multi_shard", "response_policy:agg_sum")
          tips=_SUM)  # fmt: skip
 def delete_keys(session: Session, args: list[bytes]) -> bytes:
     db = session.db
-    get = db.get
-    deleted = 0
+    removed = 0
     for name in args[1:]:
-        if get(name) is not None:
+        value = db.get(name)
+        if value is not None:
             db.delete(name)
             db.changed(name, DEL)
-            deleted += 1
-    return integer_reply(deleted)
+            session.broker.reclaimer.take(value)
+            removed += 1
+    return integer_reply(removed)
 
 
 command("UNLINK", arity=-2, flags=WRITE | FAST, keys=(keys(RM, DELETE),), group="generic", since="4.0.0",
@@ -73,20 +74,23 @@ command("UNLINK", arity=-2, flags=WRITE | FAST, keys=(keys(RM, DELETE),), group=
          syntax="key ...",
          summary="Counts those of the given keys that exist.", complexity="O(N) for N keys", tips=_SUM)  # fmt: skip
 def exists(session: Session, args: list[bytes]) -> bytes:
+    look = session.db.look
+    return integer_reply(sum(look(name) is not None for name in args[1:]))
+
+
+@command("TOUCH", arity=-2, flags=READONLY | FAST, keys=(keys(RO),), group="generic", since="3.2.1",
+         syntax="key ...",
+         summary="Counts those of the given keys that exist, as an access to them.", complexity="O(N) for N keys",
+         tips=_SUM)  # fmt: skip
+def touch(session: Session, args: list[bytes]) -> bytes:
     read = session.db.read
     return integer_reply(sum(read(name) is not None for name in args[1:]))
-
-
-command("TOUCH", arity=-2, flags=READONLY | FAST, keys=(keys(RO),), group="generic", since="3.2.1",
-        syntax="key ...",
-        summary="Counts those of the given keys that exist, as an access to them.", complexity="O(N) for N keys",
-        tips=_SUM)(exists)  # fmt: skip
 
 
 @command("TYPE", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="generic", since="1.0.0",
          syntax="key", summary="Tells what a key holds.", complexity="O(1)")  # fmt: skip
 def type_(session: Session, args: list[bytes]) -> bytes:
-    value = session.db.read(args[1])
+    value = session.db.look(args[1])
     return simple(b"none" if value is None else type_name(value).encode())
 
 

@@ -47,7 +47,7 @@ def flushall(session: Session, args: list[bytes]) -> bytes:
 
 
 def _check_mode(args: list[bytes]) -> None:
-    """SYNC and ASYNC come to the same: the memory is given back before the reply."""
+    """SYNC and ASYNC come to the same: the keys are gone at once, their memory is freed in slices."""
     if len(args) > 2 or (len(args) == 2 and args[1].upper() not in (b"SYNC", b"ASYNC")):
         raise CommandError(SYNTAX)
 
@@ -58,7 +58,9 @@ def _flush(session: Session, databases: Sequence[Database]) -> bytes:
         for name in database.listened_keys():
             if name in database.data:
                 database.touch(name, 0)
+        data = database.data
         keyspace.dirty += database.clear()
+        session.broker.reclaimer.take(data)
     return OK
 
 

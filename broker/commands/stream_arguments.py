@@ -33,11 +33,6 @@ XGROUP_CREATECONSUMER: Final = Event(STREAM, b"xgroup-createconsumer")
 
 POLICIES: Final = {b"KEEPREF": References.KEEP, b"DELREF": References.DELETE, b"ACKED": References.ACKED}
 
-# Redis bounds the work of an approximate trim without LIMIT: 100 nodes, 10000 entries where nodes have no limit.
-_NODES_A_TRIM: Final = 100
-_DEFAULT_LIMIT: Final = 10_000
-_HIGHEST_LIMIT: Final = 1_000_000
-
 
 def strict_id(argument: bytes, missing_seq: int = 0) -> int:
     """A stream ID, not `-` or `+`; raises."""
@@ -148,10 +143,7 @@ class Trimming:
     def apply(self, stream: Stream) -> int:
         """Trim; returns the number of entries removed."""
         policy = POLICIES[self.policy] if self.policy else References.KEEP
-        limit = self.limit
-        if self.approximate and not self.limit_given:
-            limit = _NODES_A_TRIM * stream.limits.stream_node_max_entries
-            limit = min(limit, _HIGHEST_LIMIT) if limit > 0 else _DEFAULT_LIMIT
+        limit = self.limit if self.limit_given else None
         if self.by_id >= 0:
             return trim_by_id(stream, self.by_id, self.approximate, limit, policy)
         if self.by_length >= 0:

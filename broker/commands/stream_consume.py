@@ -14,7 +14,7 @@ from broker.commands.stream_arguments import (
     strict_id,
     strict_ids,
 )
-from broker.commands.stream_read import ReadOptions, ReadReply, find_read_keys, one_stream, read_options
+from broker.commands.stream_read import ReadOptions, ReadReply, find_read_keys, look_up_again, one_stream, read_options
 from broker.commands.stream_write import XDEL
 from broker.registry import ACCESS, BLOCKING, DELETE, FAST, INCOMPLETE, RO, RW, UPDATE, WRITE, command, key, keys_behind
 from broker.values.stream import Stream
@@ -96,6 +96,7 @@ def _read_new(session: Session, options: ReadOptions) -> bytes:
     consumer.seen_time = now
     ids, text = stream.read_after(group.last_id, options.limit(0) if options.maxcount else options.count)
     keyspace = db.keyspace
+    keyspace.hits += 1  # as look_up_again
     if ids:
         stream.advance(group, ids)
         if not options.noack:
@@ -170,6 +171,7 @@ class _Reading:
 
     def serve(self, name: bytes, stream: Stream, group: Group, after: int) -> None:
         """Read one stream; start it in the reply only where there is something to give."""
+        look_up_again(self._session, name, stream)
         options = self._options
         claimable = self._claim >= 0 and self._has_claimable(stream, group)
         known = options.consumer in group.consumers

@@ -92,27 +92,38 @@ def xadd(session: Session, args: list[bytes]) -> bytes:
         if known is not None:
             return known
     # Brokers run this all day, mostly in its plain form: no call more than that needs.
-    id = session.broker.clock.now << 64
-    if options.id >= 0 or id <= stream.last_id:
-        id = _next_id(stream, options)
+    if options.id < 0:
+        id = session.broker.clock.now << 64
+        if id <= stream.last_id:
+            id = stream.last_id + 1
+            if id > MAX_ID:
+                raise CommandError(EXHAUSTED)
+    else:
+        id = _given_id(stream, options)
     try:
         reply = stream.append(id, args[at + 1 :])
     except EntryTooLarge:
         raise CommandError(TOO_LARGE) from None
     db.changed(name, XADD)
-    if options is not _NO_OPTIONS or db.keyspace.propagation.sinks:
-        _added(session, args, at, options, stream)
+    removed = 0
+    if options is not _NO_OPTIONS:
+        removed = options.trimming.apply(stream)
+        if removed:
+            db.notify(XTRIM, name)
+        if options.producer is not None and options.iid is not None:
+            stream.idempotency.record(options.producer, options.iid, id)
+    propagation = db.keyspace.propagation
+    if propagation.sinks:
+        propagation.instead(*_effects(args, at, options, format_id(id), stream, removed))
     return reply
 
 
-def _next_id(stream: Stream, options: _AddOptions) -> int:
-    """The ID of the next entry where it isn't just the time; raises where it can't be."""
+def _given_id(stream: Stream, options: _AddOptions) -> int:
+    """The ID of the next entry where the client gives it, at least its time; raises where it can't be."""
     last = stream.last_id
     if last == MAX_ID:
         raise CommandError(EXHAUSTED)
     id = options.id
-    if id < 0:
-        return last + 1
     if not options.seq_given and id >> 64 == last >> 64:
         if last & MAX_PART == MAX_PART:
             raise CommandError(SMALL_ID)
@@ -138,29 +149,19 @@ def _known(session: Session, fields: list[bytes], options: _AddOptions, stream: 
     return bulk(format_id(id))
 
 
-def _added(session: Session, args: list[bytes], at: int, options: _AddOptions, stream: Stream) -> None:
-    """Record the producer and trim after an addition; propagate all as commands that do the same at any time."""
-    db = session.db
+def _effects(
+    args: list[bytes], at: int, options: _AddOptions, id_text: bytes, stream: Stream, removed: int
+) -> list[list[bytes]]:
+    """What does the same as this XADD at any time."""
     name = args[1]
-    id = stream.last_id
+    if options.producer is None and not options.trimming.approximate:
+        return [[*args[:at], id_text, *args[at + 1 :]]]
+    effects = [[b"XADD", name, id_text, *args[at + 1 :]]]
     if options.producer is not None and options.iid is not None:
-        stream.idempotency.record(options.producer, options.iid, id)
-    trimming = options.trimming
-    removed = trimming.apply(stream)
+        effects.append([b"XIDMPRECORD", name, options.producer, options.iid, id_text])
     if removed:
-        db.notify(XTRIM, name)
-    propagation = db.keyspace.propagation
-    if not propagation.sinks:
-        return
-    id_text = format_id(id)
-    if options.producer is None and not trimming.approximate:
-        propagation.instead([*args[:at], id_text, *args[at + 1 :]])
-        return
-    propagation.instead([b"XADD", name, id_text, *args[at + 1 :]])
-    if options.producer is not None and options.iid is not None:
-        propagation.instead([b"XIDMPRECORD", name, options.producer, options.iid, id_text])
-    if removed:
-        propagation.instead(trimming.effect(name, stream))
+        effects.append(options.trimming.effect(name, stream))
+    return effects
 
 
 def _add_options(args: list[bytes]) -> tuple[_AddOptions, int]:

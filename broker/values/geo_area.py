@@ -28,7 +28,7 @@ _NEIGHBOURS: Final = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1)
 
 
 def distance(longitude: float, latitude: float, other_longitude: float, other_latitude: float) -> float:
-    """The distance of two positions in metres; nan for some that lie exactly opposite each other."""
+    """The distance of two positions in metres."""
     half_sine = sin((other_longitude * _RADIAN - longitude * _RADIAN) / 2)
     if half_sine == 0.0:
         return EARTH_RADIUS * abs(other_latitude * _RADIAN - latitude * _RADIAN)
@@ -36,7 +36,7 @@ def distance(longitude: float, latitude: float, other_longitude: float, other_la
     other_north = other_latitude * _RADIAN
     half_rise = sin((other_north - north) / 2)
     root = sqrt(half_rise * half_rise + cos(north) * cos(other_north) * half_sine * half_sine)
-    return _DIAMETER * asin(root) if root <= 1.0 else nan
+    return _DIAMETER * asin(root if root <= 1.0 else 1.0)  # rounding must not lead opposite ends past the domain
 
 
 class Area:

@@ -12,6 +12,8 @@ from protocol.replies import ARRAY_HEADERS, BULK_HEADERS, CRLF
 
 from .listpack_size import element_size
 
+_TWO_FIELDS = b"*2\r\n%b*4\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
+
 
 def encode_entry(ms: int, seq: int, fields: list[bytes]) -> tuple[bytes, bytes, int, int]:
     """Encode the entry with the ID `ms`-`seq`; `fields` are names and values by turns.
@@ -40,11 +42,16 @@ def encode_entry(ms: int, seq: int, fields: list[bytes]) -> tuple[bytes, bytes, 
             CRLF,
         )
         return id_bulk, b"".join(parts), length + size, size + 2 if 20 < size < 64 else element_size(value)
+    sizes = sum(map(element_size, fields[1::2]))
+    if count == 4:
+        a, b, c, d = fields
+        i, j, k, m = len(a), len(b), len(c), len(d)
+        return id_bulk, _TWO_FIELDS % (id_bulk, i, a, j, b, k, c, m, d), i + j + k + m, sizes
     pieces = [b"*2\r\n", id_bulk, ARRAY_HEADERS[count] if count < 1024 else b"*%d\r\n" % count]
     for field in fields:
         length = len(field)
         pieces += (headers[length] if length < 1024 else b"$%d\r\n" % length, field, CRLF)
-    return id_bulk, b"".join(pieces), sum(map(len, fields)), sum(map(element_size, fields[1::2]))
+    return id_bulk, b"".join(pieces), sum(map(len, fields)), sizes
 
 
 def decode_fields(entry: bytes) -> list[bytes]:

@@ -9,6 +9,11 @@ from enum import Enum
 from .stream import Stream
 from .stream_node import StreamNode
 
+# Redis bounds the work of an approximate trim: 100 full nodes, or so many entries where nodes have no limit.
+_NODES_A_TRIM = 100
+_LIMIT_WITHOUT_NODES = 10_000
+_HIGHEST_LIMIT = 1_000_000
+
 
 class References(Enum):
     """What becomes of consumer groups' references to a deleted entry: they stay, they go too, or the entry
@@ -23,10 +28,13 @@ def trim_by_length(
     stream: Stream,
     length: int,
     approximate: bool = False,
-    limit: int = 0,
+    limit: int | None = None,
     references: References = References.KEEP,
 ) -> int:
-    """Remove the first entries until `length` are left; the number removed. `limit` 0 is none."""
+    """Remove the first entries until `length` are left; the number removed.
+
+    An approximate trim stops before it removes more than `limit` entries (0: no limit; None: Redis's own bound).
+    """
     excess = stream.length - length
     if excess <= 0:
         return 0
@@ -42,16 +50,21 @@ def trim_by_id(
     stream: Stream,
     lowest: int,
     approximate: bool = False,
-    limit: int = 0,
+    limit: int | None = None,
     references: References = References.KEEP,
 ) -> int:
-    """Remove the entries below the ID `lowest`; the number removed. `limit` 0 is none."""
+    """Remove the entries below the ID `lowest`; the number removed.
+
+    An approximate trim stops before it removes more than `limit` entries (0: no limit; None: Redis's own bound).
+    """
     return _trim(stream, 0, lowest, approximate, limit, references)
 
 
 def _trim(
-    stream: Stream, length: int, lowest: int | None, approximate: bool, limit: int, references: References
+    stream: Stream, length: int, lowest: int | None, approximate: bool, limit: int | None, references: References
 ) -> int:
+    if limit is None:
+        limit = _default_limit(stream) if approximate else 0
     removed = 0
     keep = references is References.KEEP
     # Nodes at the head that stay, because of entries that the policy protects, are passed over.
@@ -86,6 +99,11 @@ def _trim(
     if removed or not stream.length:
         stream.refresh_first_id()
     return removed
+
+
+def _default_limit(stream: Stream) -> int:
+    limit = _NODES_A_TRIM * stream.limits.stream_node_max_entries
+    return min(limit, _HIGHEST_LIMIT) if limit > 0 else _LIMIT_WITHOUT_NODES
 
 
 def _trim_head(stream: Stream, node: StreamNode, length: int, lowest: int | None) -> int:

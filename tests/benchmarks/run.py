@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     names = ", ".join((*WORKLOADS, *SECTIONS))
     parser.add_argument("--only", metavar="A,B", help=f"some of: {names}")
-    parser.add_argument("--rounds", type=int, help="rounds of each line (default 7, quick 3)")
+    parser.add_argument("--rounds", type=int, help="rounds of each line (default 5, quick 3)")
     parser.add_argument("--pipeline", default="1,16", help="pipeline depths (default 1,16)")
     parser.add_argument("--seconds", type=float, help="aimed length of one run (default 2, quick 0.7)")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, no sections unless named")
@@ -73,7 +73,7 @@ def run_section(name: str, both: Sequence[Server], quick: bool) -> None:
 
 def run_workloads(both: Sequence[Server], workloads: Sequence[Workload], options: argparse.Namespace) -> None:
     """Print the table, a line as soon as it is known."""
-    rounds = options.rounds or (3 if options.quick else 7)
+    rounds = options.rounds or (3 if options.quick else 5)
     seconds = options.seconds or (0.7 if options.quick else 2.0)
     head = [
         "command",

@@ -6,7 +6,8 @@ import pytest
 
 from broker.clock import Clock
 from broker.events import EXPIRED_CLASS, GENERIC, KEY_MISS, NEW, OVERWRITTEN, TYPE_CHANGED, Event
-from broker.keyspace import EXPIRE_BATCH, NEVER, Database, Keyspace, type_name
+from broker.expiry import EXPIRE_BATCH, NEVER
+from broker.keyspace import Database, Keyspace, type_name
 from broker.propagation import Effects
 from broker.values.list import List
 from protocol.errors import WRONG_TYPE, CommandError
@@ -185,7 +186,7 @@ def test_deadlines_set_again_and_again_do_not_pile_up(db: Database) -> None:
     db.add(b"k", b"")
     for deadline in range(2_000_000, 2_010_000):
         db.expire_at(b"k", deadline)
-    assert len(db._deadlines) < 200
+    assert len(db.expiry) < 200
 
 
 def test_a_mass_expiry_is_spread(keyspace: Keyspace, db: Database, clock: SetClock) -> None:
@@ -249,7 +250,7 @@ def test_clearing(keyspace: Keyspace, db: Database) -> None:
         db.add(name, b"v")
     db.expire_at(b"a", 2_000_000)
     assert db.clear() == 2
-    assert db.get(b"a") is None and db.deadline(b"a") is None and db.next_deadline() == NEVER
+    assert db.get(b"a") is None and db.deadline(b"a") is None and db.expiry.next_deadline() == NEVER
 
 
 def test_swapping(keyspace: Keyspace, clock: SetClock) -> None:

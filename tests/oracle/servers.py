@@ -24,7 +24,17 @@ from pathlib import Path
 
 from tests.oracle.wire import Address, Connection
 
-__all__ = ["OracleMissing", "Server", "broker", "find_reference", "free_port", "reference", "stop", "version"]
+__all__ = [
+    "OracleMissing",
+    "Server",
+    "broker",
+    "broker_alive",
+    "find_reference",
+    "free_port",
+    "reference",
+    "stop",
+    "version",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 20.0
@@ -200,6 +210,12 @@ def broker() -> Server:
         "",
     ]
     return _once("ours", [*command, "--enable-debug-command", "yes"], port)
+
+
+def broker_alive() -> bool:
+    """Whether the broker has not died since it was started."""
+    server = _running.get("ours")
+    return server is None or server.alive()
 
 
 @atexit.register

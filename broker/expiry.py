@@ -1,0 +1,130 @@
+"""Removing keys and hash fields whose deadline has passed.
+
+A database's deadlines lie in a heap with lazy deletion: one that was moved or dropped stays there until it falls
+due, and is then known by not being the key's deadline any more. What is due goes before each tick, a bounded number
+at a time (Keyspace.expire_due).
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Final
+
+from broker.events import DEL, EXPIRED, FIELDS_EXPIRED
+from broker.values.hash import Hash
+
+if TYPE_CHECKING:
+    from broker.keyspace import Database
+
+EXPIRE_BATCH: Final = 1000
+"""Keys removed at most before one tick: about 2 ms of work, so that a mass expiry stalls nobody."""
+
+FIELDS_AT_ONCE: Final = 10_000
+"""Fields removed at most where a lookup finds some that are due: about 5 ms of work."""
+
+NEVER: Final = 1 << 62
+"""A deadline that is not reached: milliseconds of wall time past all that Redis accepts."""
+
+
+class Expiry:
+    """The deadlines of one database, earliest first, and the removal of what is due.
+
+    `Database.expires` and `Database.field_deadlines` say which of the deadlines here still hold.
+    """
+
+    __slots__ = ("_database", "_heap")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._heap: list[tuple[int, bytes]] = []
+
+    def __len__(self) -> int:
+        """The deadlines kept, those that hold no longer among them."""
+        return len(self._heap)
+
+    def push(self, key: bytes, deadline: int) -> None:
+        """Remember a deadline, in wall milliseconds, of the key or of fields of the hash at it."""
+        heap = self._heap
+        heappush(heap, (deadline, key))
+        database = self._database
+        expires, field_deadlines = database.expires, database.field_deadlines
+        # When most of the heap no longer holds, it is made anew, which is O(1) a push over time.
+        if len(heap) > 2 * (len(expires) + len(field_deadlines)) + 64:
+            heap[:] = [(when, name) for name, when in expires.items()]
+            heap += [(when, name) for name, when in field_deadlines.items()]
+            heapify(heap)
+        keyspace = database.keyspace
+        if deadline < keyspace.next_deadline:
+            keyspace.next_deadline = deadline
+            keyspace.deadline_moved()
+
+    def next_deadline(self) -> int:
+        """The earliest deadline (perhaps of a key that has it no longer), NEVER without one."""
+        return self._heap[0][0] if self._heap else NEVER
+
+    def clear(self) -> None:
+        """Forget all deadlines."""
+        self._heap = []
+
+    def swap(self, other: Expiry) -> None:
+        """Exchange all deadlines with those of another database."""
+        self._heap, other._heap = other._heap, self._heap
+
+    def remove_due(self, now: int, limit: int) -> int:
+        """Remove up to `limit` keys and fields whose deadline lies before `now`; returns how many were looked at."""
+        heap = self._heap
+        expires = self._database.expires
+        field_deadlines = self._database.field_deadlines
+        looked_at = 0
+        while heap and heap[0][0] < now and looked_at < limit:
+            deadline, key = heappop(heap)
+            looked_at += 1
+            if expires.get(key) == deadline:
+                self.expire(key)
+            elif field_deadlines.get(key) == deadline:
+                looked_at += self.expire_fields(key, now, limit - looked_at)
+        return looked_at
+
+    def expire(self, key: bytes) -> None:
+        """Remove a key because its deadline has passed."""
+        database = self._database
+        keyspace = database.keyspace
+        del database.expires[key]
+        del database.data[key]
+        database.last_access.pop(key, None)
+        keyspace.expired += 1
+        keyspace.propagation.also(database.index, [b"DEL", key])
+        self._removed(key)
+        if keyspace.event_mask & EXPIRED.flag:
+            keyspace.notify(EXPIRED, key, database.index)
+
+    def expire_fields(self, key: bytes, now: int, limit: int = FIELDS_AT_ONCE) -> int:
+        """Remove the due fields of the hash at `key`, at most `limit` (at least 1); returns how many there were."""
+        database = self._database
+        del database.field_deadlines[key]
+        value = database.data.get(key)
+        if value.__class__ is not Hash:
+            return 0
+        keyspace = database.keyspace
+        fields: list[bytes] = value.remove_due(now, max(limit, 1))
+        database.note_field_deadlines(key, value)
+        if not fields:
+            return 0
+        keyspace.expired_fields += len(fields)
+        keyspace.propagation.also(database.index, [b"HDEL", key, *fields])
+        if not value:
+            database.delete(key)
+        self._removed(key)
+        database.notify(FIELDS_EXPIRED, key)
+        database.notify_fields(FIELDS_EXPIRED, key, fields)
+        if not value:
+            database.notify(DEL, key)
+        return len(fields)
+
+    def _removed(self, key: bytes) -> None:
+        """Tell those who watch or wait for the key."""
+        database = self._database
+        if database.watchers and key in database.watchers:
+            database.break_watches(key)
+        if database.waiters and key in database.waiters:
+            database.keyspace.ready[(database, key)] = None

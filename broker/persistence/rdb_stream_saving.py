@@ -1,0 +1,112 @@
+"""Streams in the dump format: nodes, counters, groups with their consumers and pending entries, idempotency.
+
+The oldest type that has all there is to say is used: that of 7.0; of 7.2 where a consumer's last success and last
+attempt differ; of 8.x where there is state of idempotent producing, or entries that XNACK released.
+"""
+
+from typing import Protocol
+
+from broker.persistence import stream_listpack
+from broker.persistence.rdb_format import (
+    STREAM_LISTPACKS_2,
+    STREAM_LISTPACKS_3,
+    STREAM_LISTPACKS_4,
+    STREAM_LISTPACKS_5,
+)
+from broker.persistence.rdb_primitives import append_string, id_bytes, id_lengths, length_bytes, signed_bytes
+from broker.values.stream import Stream
+from broker.values.stream_group import Consumer, Group
+from broker.values.stream_idempotency import Producers
+
+_UNSIGNED = (1 << 64) - 1
+
+
+class IdempotencyDefaults(Protocol):
+    """What a stream has whose dump says nothing of idempotent producing: seconds, and entries a producer."""
+
+    @property
+    def stream_idmp_duration(self) -> int: ...
+    @property
+    def stream_idmp_maxsize(self) -> int: ...
+
+
+def save_stream(out: bytearray, stream: Stream, defaults: IdempotencyDefaults, compress: bool) -> int:
+    """Append a stream's body; the type it has."""
+    kind = _kind(stream, defaults)
+    nodes = [node for node in stream.nodes() if len(node)]
+    out += length_bytes(len(nodes))
+    for node in nodes:
+        append_string(out, id_bytes(node.first), False)
+        append_string(out, stream_listpack.encode(node), compress)
+    out += length_bytes(stream.length)
+    for id in (stream.last_id, stream.first_id, stream.max_deleted_id):
+        out += id_lengths(id)
+    out += length_bytes(stream.entries_added)
+    out += length_bytes(len(stream.groups))
+    for name in sorted(stream.groups):
+        _append_group(out, name, stream.groups[name], kind)
+    if kind >= STREAM_LISTPACKS_4:
+        _append_idempotency(out, stream.idempotency)
+    return kind
+
+
+def _kind(stream: Stream, defaults: IdempotencyDefaults) -> int:
+    groups = stream.groups.values()
+    if any(group.released_count() for group in groups):
+        return STREAM_LISTPACKS_5
+    producers = stream.idempotency
+    if (
+        producers.producers
+        or producers.added
+        or producers.duplicates
+        or producers.duration != defaults.stream_idmp_duration
+        or producers.maxsize != defaults.stream_idmp_maxsize
+    ):
+        return STREAM_LISTPACKS_4
+    if any(consumer.active_time != consumer.seen_time for group in groups for consumer in group.consumers.values()):
+        return STREAM_LISTPACKS_3
+    return STREAM_LISTPACKS_2
+
+
+def _append_group(out: bytearray, name: bytes, group: Group, kind: int) -> None:
+    append_string(out, name)
+    out += id_lengths(group.last_id)
+    # An unknown counter is -1 in 64 bits.
+    out += length_bytes(group.entries_read & _UNSIGNED)
+    out += length_bytes(len(group.pel))
+    owned: dict[Consumer, list[int]] = {}
+    for id in sorted(group.pel):
+        delivery = group.pel[id]
+        out += id_bytes(id)
+        out += signed_bytes(delivery.time)
+        out += length_bytes(delivery.count)
+        if delivery.consumer is not None:
+            owned.setdefault(delivery.consumer, []).append(id)
+    out += length_bytes(len(group.consumers))
+    for consumer_name in sorted(group.consumers):
+        consumer = group.consumers[consumer_name]
+        append_string(out, consumer_name)
+        out += signed_bytes(consumer.seen_time)
+        if kind >= STREAM_LISTPACKS_3:
+            out += signed_bytes(consumer.active_time)
+        ids = owned.get(consumer, [])
+        out += length_bytes(len(ids))
+        out += b"".join(map(id_bytes, ids))
+    if kind >= STREAM_LISTPACKS_5:
+        out += length_bytes(group.released_count())
+        out += b"".join(map(id_bytes, group.released()))
+
+
+def _append_idempotency(out: bytearray, producers: Producers) -> None:
+    out += length_bytes(producers.duration)
+    out += length_bytes(producers.maxsize)
+    out += length_bytes(len(producers.producers))
+    for name in sorted(producers.producers):
+        iids = producers.producers[name]
+        append_string(out, name)
+        out += length_bytes(len(iids))
+        for iid, id in iids.items():
+            append_string(out, iid)
+            out += id_lengths(id)
+    out += length_bytes(producers.added)
+    out += length_bytes(producers.duplicates)

@@ -1,0 +1,119 @@
+"""A node of a stream as a listpack, in the layout of Redis's t_stream.c.
+
+It begins with the number of entries, the number of deleted ones, the number and the names of the first entry's
+fields, and a zero. An entry is its flags, its ID as two differences from the node's key, then either the values of
+just those fields, or the number of its fields and the fields with their values by turns; last, how many elements all
+that were.
+"""
+
+from collections.abc import Iterator
+
+from broker.persistence import listpack
+from broker.persistence.rdb_format import ENTRY_DELETED, ENTRY_SAME_FIELDS
+from broker.values.stream_entry import decode_fields
+from broker.values.stream_id import MAX_PART
+from broker.values.stream_node import StreamNode
+from protocol.numbers import parse_integer
+
+_HALF = 1 << 63
+
+
+class BadNode(ValueError):
+    """Some elements are no node of a stream."""
+
+
+def encode(node: StreamNode) -> bytes:
+    """A node's listpack. Deleted entries are left out; it has at least one other."""
+    element, integer = listpack.element, listpack.integer
+    names = node.names
+    count = len(names)
+    parts = [integer(len(node)), integer(0), integer(count)]
+    parts += map(element, names)
+    parts.append(integer(0))
+    same_fields, same_size = integer(ENTRY_SAME_FIELDS), integer(count + 3)
+    for id, text in node.entries():
+        fields = decode_fields(text)
+        same = fields[::2] == names
+        parts += (
+            same_fields if same else integer(0),
+            integer(_wrapped((id >> 64) - node.ms)),
+            integer(_wrapped((id & MAX_PART) - node.seq)),
+        )
+        if same:
+            parts += map(element, fields[1::2])
+            parts.append(same_size)
+        else:
+            parts.append(integer(len(fields) // 2))
+            parts += map(element, fields)
+            parts.append(integer(len(fields) + 4))
+    return listpack.join(parts)
+
+
+def _wrapped(difference: int) -> int:
+    """A difference of two unsigned 64-bit numbers as the signed one that C stores."""
+    return (difference + _HALF) % (1 << 64) - _HALF
+
+
+class NodeHead:
+    """What a node's listpack begins with: entries and deleted ones as it says, the names, where entries begin."""
+
+    __slots__ = ("deleted", "live", "names", "start")
+
+    def __init__(self, elements: list[bytes]) -> None:
+        """Raises BadNode."""
+        try:
+            self.live, self.deleted, count = map(_natural, elements[:3])
+        except ValueError:
+            raise BadNode from None
+        self.start = 4 + count
+        if self.start > len(elements) or elements[3 + count] != b"0" or not self.live:
+            raise BadNode
+        self.names = elements[3 : 3 + count]
+
+
+def decode(elements: list[bytes], key: int) -> Iterator[tuple[int, bool, list[bytes]]]:
+    """The entries of the node with this key: ID, whether it is deleted, names and values by turns. Raises BadNode."""
+    head = NodeHead(elements)
+    names = head.names
+    count = len(names)
+    ms, seq = key >> 64, key & MAX_PART
+    at = head.start
+    total = len(elements)
+    live = deleted = 0
+    while at < total:
+        if at + 3 > total:
+            raise BadNode
+        flags, ms_step, seq_step = map(_integer, elements[at : at + 3])
+        at += 3
+        if flags & ENTRY_SAME_FIELDS:
+            end = at + count
+            size = count + 3
+            fields = [part for pair in zip(names, elements[at:end], strict=False) for part in pair]
+        else:
+            own = _natural(elements[at]) if at < total else 0
+            end = at + 1 + 2 * own
+            size = 2 * own + 4
+            fields = elements[at + 1 : end]
+        if end >= total or not fields or _integer(elements[end]) != size:
+            raise BadNode
+        at = end + 1
+        gone = bool(flags & ENTRY_DELETED)
+        deleted += gone
+        live += not gone
+        yield (ms + ms_step & MAX_PART) << 64 | seq + seq_step & MAX_PART, gone, fields
+    if live != head.live or deleted != head.deleted:
+        raise BadNode
+
+
+def _integer(text: bytes) -> int:
+    value = parse_integer(text)
+    if value is None:
+        raise BadNode
+    return value
+
+
+def _natural(text: bytes) -> int:
+    value = _integer(text)
+    if value < 0:
+        raise BadNode
+    return value

@@ -1,0 +1,101 @@
+"""Large values freed a slice at a time.
+
+To drop the last reference to a list of a million elements frees them all at once, some 30 ms in which nobody is
+served. UNLINK and FLUSHALL hand such values over here instead: they are taken apart from the inside, about a
+millisecond's worth at a time, with everybody else's turn in between. (Redis frees them in another thread; in CPython
+that thread would hold the interpreter's lock.)
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from sys import getrefcount
+from typing import Any, Final
+
+SLICE_NS: Final = 1_000_000
+"""Nanoseconds of work at once."""
+
+PIECE: Final = 500
+"""Elements freed between two looks at the clock: 50 us or so."""
+
+LARGE: Final = 64
+"""Elements from which handing a value over is worth it (Redis's LAZYFREE_THRESHOLD)."""
+
+_ALONE: Final = 3
+"""getrefcount() of an object that only this module holds: the stack, the local name, the argument."""
+
+
+class Reclaimer:
+    """Takes values apart; `later(action)` calls an action after everybody else had a turn."""
+
+    def __init__(self, later: Callable[[Callable[[], None]], object]) -> None:
+        self._later = later
+        self._stack: list[Any] = []
+
+    @property
+    def pending(self) -> int:
+        """How many objects wait to be taken apart."""
+        return len(self._stack)
+
+    def take(self, value: Any) -> None:
+        """Free a value that the keyspace has dropped, in slices if it is large; the caller must drop it too."""
+        if _is_large(value):
+            if not self._stack:
+                self._later(self._slice)
+            self._stack.append(value)
+
+    def _slice(self) -> None:
+        stack = self._stack
+        ends = time.perf_counter_ns() + SLICE_NS
+        while stack:
+            self._piece()
+            if time.perf_counter_ns() > ends:
+                self._later(self._slice)
+                return
+
+    def _piece(self) -> None:
+        """Free some of the topmost object; its own containers go on the stack."""
+        stack = self._stack
+        top = stack[-1]
+        if getrefcount(top) > _ALONE:
+            stack.pop()  # somebody uses it: theirs is the last reference
+        elif isinstance(top, dict):
+            parts = [dict.popitem(top)[1] for _ in range(min(PIECE, len(top)))]
+            _drop_or_stack(parts, stack, top)
+        elif isinstance(top, list):
+            parts = top[-PIECE:]
+            del top[-PIECE:]
+            _drop_or_stack(parts, stack, top)
+        elif isinstance(top, deque):
+            parts = [top.pop() for _ in range(min(PIECE, len(top)))]
+            _drop_or_stack(parts, stack, top)
+        else:
+            stack.pop()
+            stack.extend(part for part in _attributes(top) if _is_large(part))
+
+
+def _drop_or_stack(parts: list[Any], stack: list[Any], top: Any) -> None:
+    if not top:
+        stack.pop()
+    stack.extend(part for part in parts if _is_large(part))
+
+
+def _attributes(value: Any) -> list[Any]:
+    """What an object holds in its slots and its dictionary."""
+    names = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    return [getattr(value, name, None) for name in (*names, *getattr(value, "__dict__", ()))]
+
+
+def _is_large(part: Any) -> bool:
+    """Whether freeing the object may take long: a container with many elements, or an object that may hold one."""
+    if part.__class__ in _SMALL:
+        return False
+    try:
+        return len(part) >= LARGE
+    except TypeError:
+        return hasattr(part, "__slots__") or hasattr(part, "__dict__")
+
+
+_SMALL: Final = frozenset((bytes, bytearray, int, float, str, bool, type(None)))
