@@ -19,7 +19,7 @@ PYENV = $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.*/bin/python3)
 PYTHON ?= $(call newest,python3 python3.11 python3.12 python3.13 python3.14,3$(comma) 11)
 comma := ,
 RUN := $(VENV)/bin/python
-SOURCES := pyproject.toml $(wildcard setup.py protocol/*.pyx broker/*.pyx broker/*/*.pyx)
+SOURCES := pyproject.toml setup.py $(shell find protocol broker -name "*.pyx")
 
 serve: $(VENV)/.serve
 	$(RUN) -m broker serve $(or $(ARGS),--bind 127.0.0.1 --port 6379)

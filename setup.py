@@ -4,15 +4,14 @@ Each compiled module is the twin of a pure one and only faster, so an installati
 compiler leaves them out and goes on.
 """
 
+from pathlib import Path
+
 from setuptools import Extension, setup
 
-COMPILED = [
-    "protocol._doubles",
-    "protocol._requests",
-    "broker.values._positions",
-    "broker.values._stream_entry",
-    "broker.values._stream_id",
-]
+ROOT = Path(__file__).parent
+COMPILED = sorted(
+    path.relative_to(ROOT) for package in ("protocol", "broker") for path in (ROOT / package).rglob("*.pyx")
+)
 
 
 def extensions() -> list[Extension]:
@@ -21,7 +20,7 @@ def extensions() -> list[Extension]:
     except ImportError:
         return []
     modules: list[Extension] = cythonize(
-        [Extension(name, [name.replace(".", "/") + ".pyx"], extra_compile_args=["-O2"]) for name in COMPILED],
+        [Extension(".".join(path.with_suffix("").parts), [str(path)], extra_compile_args=["-O2"]) for path in COMPILED],
         language_level=3,
     )
     for module in modules:

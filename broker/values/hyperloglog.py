@@ -281,12 +281,9 @@ def _expand(value: Bytes) -> bytes:
     return b"".join(runs)
 
 
-def union(values: list[Bytes]) -> bytes:
-    """The registers of the union of all values. Raises Corrupted."""
-    united = bytes(REGISTERS)
-    for value in values:
-        united = larger(united, registers(value))
-    return united
+def union(united: bytes, value: Bytes) -> bytes:
+    """The registers of what `united` are the registers of, together with a value. Raises Corrupted."""
+    return larger(united, registers(value))
 
 
 def count(value: Bytes) -> int:

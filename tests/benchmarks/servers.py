@@ -84,7 +84,7 @@ class Server:
                 tail = self._checked(tail, sock.recv(1 << 16))
 
     def _checked(self, tail: bytes, got: bytes) -> bytes:
-        if not got or b"\n-" in b"\n" + got:
+        if not got or b"\n-" in (tail or b"\n")[-1:] + got:
             raise LoadFailed(f"{self.name}: preparing the data failed: {got[-200:]!r}")
         return (tail + got)[-100:]
 
