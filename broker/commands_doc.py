@@ -22,6 +22,9 @@ TITLES: Final = {
     "hash": "Hashes",
     "set": "Sets",
     "sorted_set": "Sorted sets",
+    "geo": "Places",
+    "bitmap": "Bitmaps",
+    "hyperloglog": "HyperLogLog",
     "connection": "Connection",
     "server": "Server",
 }

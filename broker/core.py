@@ -13,6 +13,7 @@ from typing import Literal
 
 import trio
 
+from broker.access import Access
 from broker.blocking import Blocking
 from broker.clock import Clock
 from broker.config import Config
@@ -59,6 +60,7 @@ class Broker:
         self.pubsub = PubSub()
         self.keyspace = Keyspace(self.clock, config.databases, self._notify)
         self.keyspace.notify_fields = self._notify_fields
+        self.access = Access(self.keyspace, config)
         self.deadlines = Deadlines()
         self.reclaimer = Reclaimer(partial(self.deadlines.after, 0))
         self.deadlines.failed = partial(log.failure, "a timer failed unexpectedly")

@@ -30,7 +30,10 @@ class Propagation:
         self._depth = 0
 
     def instead(self, *commands: list[bytes]) -> None:
-        """Propagate these commands in place of the one that runs; called again, it adds to them."""
+        """Propagate these commands in place of the one that runs; called again, it adds to them.
+
+        Only for a command that has changed, or will change, something: what it names stays until then.
+        """
         if self.sinks:
             if self._instead is None:
                 self._instead = []

@@ -31,6 +31,11 @@ def format_double(x: float) -> bytes:
         return b"inf"
     elif x == -_INFINITY:
         return b"-inf"
+    # 0.5 us where the digits take 3. With up to three digits behind the point and 15 in all, the decimal is never
+    # nearer than 1/250 of the last bit's value to a rounding boundary, and Grisu2's error is half of that.
+    text = repr(x)
+    if len(text) - text.find(".") <= 4 and len(text) <= 16:
+        return text.encode()
     if x < 0:
         return b"-" + _positive_text(-x, 17)
     return _positive_text(x, 18)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from broker.arguments import MAX_INTEGER, integer, integer_between
+from broker.access import FREQUENCY_MAX
+from broker.arguments import MAX_INTEGER, integer
 from broker.events import DEL, GENERIC, REPLACED, RETYPED, Event
-from broker.keyspace import NEVER, type_name
+from broker.expiry import NEVER
+from broker.keyspace import type_name
 from broker.persistence.dump_payload import BadFooter, BadFormat, dump, restore
 from broker.registry import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, key
 from broker.values.stream import Stream
@@ -42,10 +44,11 @@ def dump_(session: Session, args: list[bytes]) -> bytes:
          summary="Makes a key of a value in Redis's serialisation.",
          complexity="O(N) for the size N of the value, O(N*log(N)) for sorted sets")  # fmt: skip
 def restore_(session: Session, args: list[bytes]) -> bytes:
-    replace, absolute = _options(args)
+    options = _Options(args)
+    absolute = options.absolute
     db = session.db
     name = args[1]
-    if not replace and db.get(name) is not None:
+    if not options.replace and db.get(name) is not None:
         raise CommandError(_BUSY_KEY)
     now = session.broker.clock.now
     ttl = integer(args[2])
@@ -72,6 +75,10 @@ def restore_(session: Session, args: list[bytes]) -> bytes:
         db.expire_at(name, deadline)
         if not absolute:
             db.keyspace.propagation.instead([args[0], name, b"%d" % deadline, *args[3:], b"ABSTTL"])
+    if options.idle_seconds is not None:
+        session.broker.access.set_idle(db, name, options.idle_seconds)
+    if options.frequency is not None:
+        session.broker.access.set_frequency(db, name, options.frequency)
     db.changed(name, RESTORED)
     if old is not None:
         db.notify(REPLACED, name)
@@ -79,31 +86,40 @@ def restore_(session: Session, args: list[bytes]) -> bytes:
             db.notify(RETYPED, name)
     if db.field_deadlines.get(name, NEVER) < now:
         # Commands rely on due fields being gone.
-        db.expire_fields(name, now)
+        db.expiry.expire_fields(name, now)
     return OK
 
 
-def _options(args: list[bytes]) -> tuple[bool, bool]:
-    """Whether REPLACE and ABSTTL are given; checks all options."""
-    given: set[bytes] = set()
-    at = 4
-    while at < len(args):
-        option = args[at].upper()
-        more = at + 1 < len(args)
-        if option == b"IDLETIME" and more and b"FREQ" not in given:
-            # Accesses are not recorded, so there is nothing to set.
+class _Options:
+    """What stands behind the payload, checked in Redis's order."""
+
+    __slots__ = ("absolute", "frequency", "idle_seconds", "replace")
+
+    def __init__(self, args: list[bytes]) -> None:
+        self.replace = self.absolute = False
+        self.idle_seconds: int | None = None
+        self.frequency: int | None = None
+        at = 4
+        while at < len(args):
+            option = args[at].upper()
+            more = at + 1 < len(args)
+            if option == b"REPLACE":
+                self.replace = True
+            elif option == b"ABSTTL":
+                self.absolute = True
+            elif option == b"IDLETIME" and more and self.frequency is None:
+                at += 1
+                self.idle_seconds = integer(args[at])
+                if self.idle_seconds < 0:
+                    raise CommandError(_INVALID_IDLE_TIME)
+            elif option == b"FREQ" and more and self.idle_seconds is None:
+                at += 1
+                self.frequency = integer(args[at])
+                if not 0 <= self.frequency <= FREQUENCY_MAX:
+                    raise CommandError(_INVALID_FREQUENCY)
+            else:
+                raise CommandError(SYNTAX)
             at += 1
-            if integer(args[at]) < 0:
-                raise CommandError(_INVALID_IDLE_TIME)
-        elif option == b"FREQ" and more and b"IDLETIME" not in given:
-            at += 1
-            integer(args[at])
-            integer_between(args[at], 0, 255, _INVALID_FREQUENCY)
-        elif option not in (b"REPLACE", b"ABSTTL"):
-            raise CommandError(SYNTAX)
-        given.add(option)
-        at += 1
-    return b"REPLACE" in given, b"ABSTTL" in given
 
 
 def _remove_expired(db: Database, name: bytes, existed: bool) -> None:

@@ -1,6 +1,7 @@
 """Intersection, union and difference of sets: given, counted, or stored."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from broker.arguments import integer_between
@@ -18,6 +19,8 @@ from broker.registry import (
     key,
     keys,
 )  # fmt: skip
+from broker.values.hyperloglog import place
+from broker.values.hyperloglog_registers import REGISTERS, estimate, histogram
 from broker.values.set import Set
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import ZERO, bulk_run, integer
@@ -34,6 +37,9 @@ TOO_MANY_KEYS: Final = b"ERR Number of keys can't be greater than number of args
 NEGATIVE_LIMIT: Final = b"ERR LIMIT can't be negative"
 
 _INTEGER_MAX = (1 << 63) - 1
+
+# At least so many members lie between two looks at an estimate, which cost as much as 60 members.
+_LOOK_EVERY: Final = 1024
 
 Sources = Sequence[Set | None]
 """The sets of a command in its order, None for a missing key."""
@@ -110,12 +116,31 @@ def _store(session: "Session", target: bytes, members: Sequence[bytes] | dict[by
     return ZERO
 
 
-def _counted(session: "Session", args: list[bytes], *, approximable: bool = False) -> tuple[Sources, int]:
-    """The sets of a ...CARD command and its LIMIT, 0 for none."""
+def _estimated_union(sources: Sources, limit: int) -> int:
+    """The size of the union by HyperLogLog, as Redis estimates it; counted up to `limit` where that isn't 0."""
+    registers = bytearray(REGISTERS)
+    # An estimate never falls, so it is enough to look now and then whether it has come to the limit.
+    look_at = limit
+    for seen, member in enumerate(chain.from_iterable(filter(None, sources)), 1):
+        index, least = place(member)
+        if registers[index] < least:
+            registers[index] = least
+        if seen == look_at:
+            estimated = estimate(histogram(bytes(registers)))
+            if estimated >= limit:
+                return limit
+            look_at = seen + max(limit - estimated, _LOOK_EVERY)
+    estimated = estimate(histogram(bytes(registers)))
+    return min(estimated, limit) if limit else estimated
+
+
+def _counted(session: "Session", args: list[bytes], *, approximable: bool = False) -> tuple[Sources, int, bool]:
+    """The sets of a ...CARD command, its LIMIT (0 for none), and whether APPROX is given."""
     count = integer_between(args[1], 1, _INTEGER_MAX, NUMKEYS)
     if count > len(args) - 2:
         raise CommandError(TOO_MANY_KEYS)
     limit = 0
+    approximate = False
     at = 2 + count
     while at < len(args):
         option = args[at].upper()
@@ -123,10 +148,11 @@ def _counted(session: "Session", args: list[bytes], *, approximable: bool = Fals
             limit = integer_between(args[at + 1], 0, _INTEGER_MAX, NEGATIVE_LIMIT)
             at += 2
         elif option == b"APPROX" and approximable:
+            approximate = True
             at += 1
         else:
             raise CommandError(SYNTAX)
-    return _sources(session, args[2 : 2 + count]), limit
+    return _sources(session, args[2 : 2 + count]), limit, approximate
 
 
 def _count_reply(count: int, limit: int) -> bytes:
@@ -154,7 +180,8 @@ def sinterstore(session: "Session", args: list[bytes]) -> bytes:
          syntax="numkeys key ... [LIMIT limit]", summary="Counts the members that all of the sets have.",
          complexity="O(N*M) where N is the size of the smallest set and M the number of sets")  # fmt: skip
 def sintercard(session: "Session", args: list[bytes]) -> bytes:
-    return integer(_count_common(*_counted(session, args)))
+    sources, limit, _ = _counted(session, args)
+    return integer(_count_common(sources, limit))
 
 
 @command("SUNION", arity=-2, flags=READONLY, keys=(keys(RO, ACCESS),), group="set", since="1.0.0",
@@ -176,10 +203,12 @@ def sunionstore(session: "Session", args: list[bytes]) -> bytes:
 
 @command("SUNIONCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="set", since="8.10.0",
          syntax="numkeys key ... [APPROX] [LIMIT limit]",
-         summary="Counts the members that any of the sets has; the count is exact with APPROX, too.",
+         summary="Counts the members that any of the sets has; APPROX estimates it.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
 def sunioncard(session: "Session", args: list[bytes]) -> bytes:
-    sources, limit = _counted(session, args, approximable=True)
+    sources, limit, approximate = _counted(session, args, approximable=True)
+    if approximate:
+        return integer(_estimated_union(sources, limit))
     return _count_reply(len(_union(sources)), limit)
 
 
@@ -204,5 +233,5 @@ def sdiffstore(session: "Session", args: list[bytes]) -> bytes:
          syntax="numkeys key ... [LIMIT limit]", summary="Counts the members of the first set that no other one has.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
 def sdiffcard(session: "Session", args: list[bytes]) -> bytes:
-    sources, limit = _counted(session, args)
+    sources, limit, _ = _counted(session, args)
     return _count_reply(len(_difference(sources)), limit)

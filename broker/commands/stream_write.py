@@ -268,13 +268,13 @@ def xdelex(session: Session, args: list[bytes]) -> bytes:
     if stream is None:
         return array_header(len(texts)) + MINUS_ONE * len(texts)
     results = []
-    deleted = 0
+    deleted = unlinked = 0
     for id in strict_ids(texts):
         if policy is References.ACKED and stream.is_referenced(id):
             results.append(2)
             continue
         if policy is References.DELETE:
-            stream.remove_references(id)
+            unlinked += stream.remove_references(id)
         if stream.delete(id):
             deleted += 1
             results.append(1)
@@ -282,6 +282,9 @@ def xdelex(session: Session, args: list[bytes]) -> bytes:
             results.append(-1)
     if deleted:
         db.changed(args[1], XDEL, deleted)
+    elif unlinked:
+        # References to entries deleted before are gone. Redis counts that as no change, and would lose it.
+        db.keyspace.dirty += unlinked
     return integers(results)
 
 

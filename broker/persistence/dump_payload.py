@@ -24,7 +24,6 @@ MAX_STRING = 512 << 20
 MAX_PACKED = 32 << 20
 
 
-
 class BadFooter(ValueError):
     """A payload is of a version that isn't read, or not what was dumped."""
 

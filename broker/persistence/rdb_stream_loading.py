@@ -167,9 +167,7 @@ def _load_consumer(
         owners[id] = consumer
 
 
-def _released(
-    reader: Reader, pending: dict[int, tuple[int, int]], owners: dict[int, Consumer]
-) -> dict[int, None]:
+def _released(reader: Reader, pending: dict[int, tuple[int, int]], owners: dict[int, Consumer]) -> dict[int, None]:
     """The pending entries that belong to no one, in the order they were released."""
     released: dict[int, None] = {}
     for _ in range(reader.length()):

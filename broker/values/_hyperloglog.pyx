@@ -61,12 +61,6 @@ cdef uint64_t _murmur_hash(Pointer at, Py_ssize_t length) noexcept:
     return hashed ^ (hashed >> 47)
 
 
-def murmur_hash(data):
-    cdef Py_ssize_t length = 0
-    cdef Pointer at = _pointer(data, &length)
-    return _murmur_hash(at, length)
-
-
 def place(element):
     cdef Py_ssize_t length = 0
     cdef Pointer at = _pointer(element, &length)

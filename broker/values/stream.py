@@ -445,10 +445,9 @@ class Stream:
         """Whether a group has yet to read the entry, or to acknowledge it."""
         return any(group.last_id < id or id in group.pel for group in self.groups.values())
 
-    def remove_references(self, id: int) -> None:
-        """Take an entry out of every group's pending entries."""
-        for group in self.groups.values():
-            group.acknowledge(id)
+    def remove_references(self, id: int) -> int:
+        """Take an entry out of every group's pending entries; the number of groups that had it."""
+        return sum(group.acknowledge(id) for group in self.groups.values())
 
     # -- whole
 

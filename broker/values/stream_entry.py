@@ -11,6 +11,7 @@ from importlib import import_module
 from protocol.replies import ARRAY_HEADERS, BULK_HEADERS, CRLF
 
 from .listpack_size import element_size
+from .stream_id import MAX_PART
 
 _TWO_FIELDS = b"*2\r\n%b*4\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 
@@ -52,6 +53,12 @@ def encode_entry(ms: int, seq: int, fields: list[bytes]) -> tuple[bytes, bytes, 
         length = len(field)
         pieces += (headers[length] if length < 1024 else b"$%d\r\n" % length, field, CRLF)
     return id_bulk, b"".join(pieces), sum(map(len, fields)), sizes
+
+
+def entry_prefix(id: int) -> bytes:
+    """What stands before the fields in an entry's encoding."""
+    id_text = b"%d-%d" % (id >> 64, id & MAX_PART)
+    return b"*2\r\n" + BULK_HEADERS[len(id_text)] + id_text + CRLF
 
 
 def decode_fields(entry: bytes) -> list[bytes]:

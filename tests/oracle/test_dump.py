@@ -1,7 +1,7 @@
 """DUMP and RESTORE against the reference: what either dumps, the other restores to the same value.
 
-The corpus has every type in every encoding; where Debian's redis-server 7.0 is installed, it is exchanged with that
-one too, as long as the value needs nothing newer.
+The corpus has every type in every encoding; where a redis-server 7.0 is installed, it is exchanged with that one too,
+as long as the value needs nothing newer. Encodings of older servers are made here by hand.
 """
 
 import re
@@ -12,8 +12,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from tests.broker.persistence.payloads import BAD, HAND_MADE, sealed
 from tests.oracle import servers
-from tests.oracle.harness import Each, Loose, examples, pair, requires, same, version
+from tests.oracle.harness import Loose, Skip, agree, examples, pair, requires, same, version
 from tests.oracle.servers import Server
 from tests.oracle.state import differences, keyspace_of
 from tests.oracle.wire import Connection, encode, parse
@@ -32,7 +33,7 @@ STRINGS: list[Command] = [
         ["", "a", "0", "-1", "127", "128", "-129", "32768", "-32769", "2147483647", "2147483648", "-2147483648",
          "-2147483649", "12345678901", "012", "+1", " 1", "1.5", "x" * 20, "x" * 21, "x" * 5000, LONG,
          bytes(range(256)), bytes(range(256)) * 300, "9" * 63, "9" * 16400])),
-    "APPEND grown abc", "APPEND grown def", "SETBIT bits 100000 1", "INCRBYFLOAT float 3.25",
+    "APPEND grown abc", "APPEND grown def", ["SETRANGE", "grown", 100000, "x"], "INCRBYFLOAT float 3.25",
 ]  # fmt: skip
 LISTS: list[Command] = [
     "RPUSH l:small a 1 -1 127 128 4095 -4096 32767 -32768 8388607 2147483647 9223372036854775807 -9223372036854775808",
@@ -81,7 +82,7 @@ OLDER = [*STRINGS, *LISTS, *SETS, *SORTED_SETS, *HASHES, *STREAMS, *GROUPS]
 FIELD_DEADLINES: list[Command] = [
     "HSET e:small a 1 b 2 c 3", "HPEXPIREAT e:small 4000000000123 FIELDS 1 b", "HPEXPIREAT e:small 3900000000000 FIELDS 1 c",
     f"HSET e:many {_many('f#', 'v#')}", "HPEXPIREAT e:many 4000000000123 FIELDS 2 f1 f2",
-    "HPEXPIREAT e:many 281474976710655 FIELDS 1 f3",
+    "HPEXPIREAT e:many 70368744177663 FIELDS 1 f3",
     "HSET e:all a 1", "HPEXPIREAT e:all 4000000000123 FIELDS 1 a",
     "HSET e:former a 1", "HPEXPIREAT e:former 4000000000123 FIELDS 1 a", "HPERSIST e:former FIELDS 1 a",
 ]  # fmt: skip
@@ -98,7 +99,6 @@ RELEASED: list[Command] = [
     "XNACK n g FAIL IDS 2 5-1 3-1", "XNACK n g FATAL IDS 1 4-1", "XNACK n g SILENT IDS 1 1-1",
 ]  # fmt: skip
 
-_PLACES = re.compile(rb"\$16\r\nradix-tree-(?:keys|nodes)\r\n:\d+\r\n|\$15\r\nradix-tree-keys\r\n:\d+\r\n")
 _RADIX = re.compile(rb"(radix-tree-(?:keys|nodes)\r\n:)\d+")
 
 
@@ -116,20 +116,22 @@ def dumped(connection: Connection) -> dict[bytes, bytes]:
     return {key: parse(connection.call("DUMP", key)).text for key in keys}
 
 
-def assert_transplants(source: Connection, target: Connection, older: tuple[int, ...]) -> None:
-    """All keys of one server are the same on the other once it has restored them; `older` is the lower version."""
+def transplant(source: Connection, target: Connection, digests: bool = True) -> None:
+    """Restore all keys of one server on the other; both have the same digests for them then."""
     target.call("FLUSHALL")
     payloads = dumped(source)
     assert payloads
     for key, payload in payloads.items():
         assert target.call("RESTORE", key, "0", payload) == b"+OK\r\n", (key, payload[:80])
-    assert differences(keyspace_of(source, older), keyspace_of(target, older)) == []
-    for key in payloads:
-        command = ("DEBUG", "DIGEST-VALUE", key)
-        assert source.call(*command) == target.call(*command), key
-        command = ("XINFO", "STREAM", key, "FULL", "COUNT", "0")
-        if older >= (7, 2):
-            assert _RADIX.sub(b"", source.call(*command)) == _RADIX.sub(b"", target.call(*command)), key
+    for key in payloads if digests else ():
+        assert source.call("DEBUG", "DIGEST-VALUE", key) == target.call("DEBUG", "DIGEST-VALUE", key), key
+
+
+def streams_of(connection: Connection) -> dict[bytes, bytes]:
+    """All that XINFO tells of each stream, with its times, which don't change by themselves."""
+    keys = [node.text for node in parse(connection.call("KEYS", "*")).items]
+    replies = {key: connection.call("XINFO", "STREAM", key, "FULL", "COUNT", "0") for key in keys}
+    return {key: _RADIX.sub(b"", reply) for key, reply in replies.items() if not reply.startswith(b"-")}
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +147,14 @@ def old() -> Iterator[Server]:
     server.stop()
 
 
+@pytest.fixture
+def there(old: Server) -> Iterator[Connection]:
+    """A client of the redis-server 7.0."""
+    connection = old.connect()
+    yield connection
+    connection.close()
+
+
 CORPORA = {
     "strings": STRINGS, "lists": LISTS, "sets": SETS, "sorted sets": SORTED_SETS, "hashes": HASHES,
     "streams": STREAMS, "groups": GROUPS,
@@ -158,32 +168,105 @@ NEWER = {
 @requires("8.8")
 @pytest.mark.parametrize("name", [*CORPORA, *NEWER])
 def test_either_restores_what_the_other_dumps(name: str) -> None:
-    commands = CORPORA.get(name) or NEWER[name]
     with pair() as p:
         client = p.client()
-        for source, target in ((client.theirs, client.ours), (client.ours, client.theirs), (client.ours, client.ours)):
+        for source, target in ((client.theirs, client.ours), (client.ours, client.theirs)):
             source.call("FLUSHALL")
-            fill(source, commands)
-            if source is target:
-                before = keyspace_of(source, version())
-                payloads = dumped(source)
-                source.call("FLUSHALL")
-                for key, payload in payloads.items():
-                    assert source.call("RESTORE", key, "0", payload) == b"+OK\r\n"
-                assert differences(before, keyspace_of(source, version())) == []
-            else:
-                assert_transplants(source, target, version())
+            fill(source, {**CORPORA, **NEWER}[name])
+            transplant(source, target)
+            assert differences(keyspace_of(source, version()), keyspace_of(target, version())) == []
+            assert streams_of(source) == streams_of(target)
 
 
 @pytest.mark.parametrize("name", CORPORA)
-def test_7_0_and_ours(name: str, old: Server) -> None:
-    theirs = old.connect()
+def test_to_7_0_and_back(name: str, there: Connection) -> None:
+    """Their replies differ in what is newer, so a server is compared with itself."""
+    # Digests of scores are made from their texts, and those changed after 7.0.
+    digests = name != "sorted sets"
     with pair() as p:
         ours = p.client().ours
-        theirs.call("FLUSHALL")
-        fill(ours, CORPORA[name])
-        assert_transplants(ours, theirs, (7, 0))
-        theirs.call("FLUSHALL")
-        fill(theirs, CORPORA[name])
-        assert_transplants(theirs, ours, (7, 0))
-    theirs.close()
+        for home, abroad, level in ((ours, there, version()), (there, ours, (7, 0))):
+            home.call("FLUSHALL")
+            fill(home, CORPORA[name])
+            before = keyspace_of(home, level)
+            streams = streams_of(home)
+            transplant(home, abroad, digests)
+            transplant(abroad, home, digests)
+            assert differences(before, keyspace_of(home, level)) == []
+            assert streams_of(home) == streams
+
+
+HELLO = sealed(b"\0\5hello")
+NUMBERS = ["", "a", "-1", "0", "1", "1000", "1.5", "9223372036854775807", "9223372036854775808", "-9223372036854775808"]
+
+
+def test_options_and_errors() -> None:
+    same([
+        "DUMP", "DUMP missing", "DUMP a b", "RESTORE", "RESTORE k", "RESTORE k 0", ["RESTORE", "k", "0", HELLO], "GET k",
+        ["RESTORE", "k", "0", HELLO], ["RESTORE", "k", "0", "junk"], ["RESTORE", "k", "x", "junk"],
+        ["RESTORE", "k", "0", HELLO, "replace"], ["RESTORE", "k", "-1", "junk", "REPLACE"], ["RESTORE", "n", "x", "junk"],
+        ["RESTORE", "n", "0", "junk"], ["RESTORE", "n", "0", ""], ["RESTORE", "n", "0", HELLO[:-1]],
+        ["RESTORE", "n", "0", HELLO, "BOGUS"], ["RESTORE", "k", "0", HELLO, "BOGUS"],
+        ["RESTORE", "n", "0", HELLO, "IDLETIME"], ["RESTORE", "n", "0", HELLO, "FREQ"],
+        ["RESTORE", "n", "0", HELLO, "IDLETIME", "5", "FREQ", "5"], ["RESTORE", "n", "0", HELLO, "FREQ", "5", "IDLETIME", "5"],
+        ["RESTORE", "n", "0", HELLO, "FREQ", "5", "FREQ", "6"], ["RESTORE", "m", "0", HELLO, "IDLETIME", "5", "idletime", "6"],
+        ["RESTORE", "n", "0", HELLO, "IDLETIME", "-1", "BOGUS"], ["RESTORE", "n", "0", HELLO, "FREQ", "256", "BOGUS"],
+        ["RESTORE", "n", "0", HELLO, "REPLACE", "ABSTTL", "REPLACE", "ABSTTL"],
+        "LPUSH l a", ["RESTORE", "l", "0", HELLO], ["RESTORE", "l", "0", HELLO, "REPLACE"], "TYPE l",
+    ], state=True)  # fmt: skip
+    for number in NUMBERS:
+        same([["RESTORE", "k", number, HELLO], ["RESTORE", "k", "0", HELLO, "REPLACE", "IDLETIME", number],
+              ["RESTORE", "k", "0", HELLO, "REPLACE", "FREQ", number]])  # fmt: skip
+
+
+def test_idle_time_and_frequency() -> None:
+    same([["RESTORE", "k", "0", HELLO, "IDLETIME", "1000"], Loose("OBJECT IDLETIME k"), "GET k", "OBJECT IDLETIME k"])
+    same(["CONFIG SET maxmemory-policy allkeys-lfu", ["RESTORE", "k", "0", HELLO, "FREQ", "100"], "OBJECT FREQ k",
+          ["RESTORE", "k", "0", HELLO, "REPLACE", "IDLETIME", "100"], "OBJECT FREQ k"],
+         cleanup=["CONFIG SET maxmemory-policy noeviction"])  # fmt: skip
+
+
+def test_deadlines() -> None:
+    same([["RESTORE", "k", "100000", HELLO], Loose("TTL k"), ["RESTORE", "k", "5000000000000", HELLO, "ABSTTL", "REPLACE"],
+          "PEXPIRETIME k", ["RESTORE", "k", "0", HELLO, "ABSTTL", "REPLACE"], "TTL k",
+          ["RESTORE", "k", "1", HELLO, "ABSTTL"], ["RESTORE", "k", "1", HELLO, "ABSTTL", "REPLACE"], "EXISTS k",
+          ["RESTORE", "k", "1", HELLO, "ABSTTL"], "EXISTS k", "SET e 1 EX 100", ["RESTORE", "e", "0", HELLO, "REPLACE"],
+          "TTL e", ["RESTORE", "o", "9223372036854775807", HELLO, "ABSTTL"], "EXISTS o",
+          ["RESTORE", "w", "9223372036854775807", HELLO], "EXISTS w"], state=True)  # fmt: skip
+
+
+def test_events() -> None:
+    with pair(cleanup=["CONFIG SET notify-keyspace-events ''"]) as p:
+        client, watcher = p.client(), p.client(resp=3)
+        client.do("CONFIG SET notify-keyspace-events KEAnoc")
+        watcher.do("PSUBSCRIBE __key*")
+        overdue = sealed(b"\x18" + (1).to_bytes(8, "little") + b"\1\1\1f\1v", 12)
+        for command in (
+            ["RESTORE", "k", "0", HELLO], ["RESTORE", "k", "0", HELLO, "REPLACE"],
+            ["RESTORE", "k", "0", sealed(b"\1\1\1a"), "REPLACE"], ["RESTORE", "k", "99999", HELLO, "REPLACE"],
+            ["RESTORE", "k", "1", HELLO, "REPLACE", "ABSTTL"], ["RESTORE", "k", "1", HELLO, "REPLACE", "ABSTTL"],
+        ):  # fmt: skip
+            client.do(command)
+            watcher.drain()
+        assert client.do(["RESTORE", "h", "0", overdue]) == b"+OK\r\n"
+
+
+def test_a_reader_waits_for_what_is_restored() -> None:
+    with pair() as p:
+        reader, writer = p.client(), p.client()
+        reader.send("BLPOP l 0")
+        p.settle()
+        writer.do(["RESTORE", "l", "0", sealed(b"\1\2\1a\1b")])
+        reader.receive()
+
+
+@pytest.mark.parametrize("name", sorted(HAND_MADE))
+def test_older_encodings(name: str) -> None:
+    """Each is a value to both, or bad data to both; values are the same."""
+    payload = HAND_MADE[name]
+    same([["RESTORE", "k", "0", payload], "TYPE k", "DEBUG DIGEST-VALUE k", Skip("DUMP k")], state=True)
+
+
+@pytest.mark.parametrize("name", sorted(BAD))
+def test_bad_data(name: str) -> None:
+    same([["RESTORE", "k", "0", BAD[name]], "EXISTS k"])

@@ -5,6 +5,7 @@ import math
 import random
 import struct
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from protocol import doubles
 from protocol.numbers import parse_double
+from protocol.shortest import shortest_digits
 
 Format = Callable[[float], bytes]
 
@@ -75,6 +77,16 @@ def test_a_text_is_read_back(format_double: Format, value: float) -> None:
     text = format_double(value)
     assert parse_double(text) == value
     assert text == doubles.format_double(value)
+
+
+def test_few_decimals_are_written_as_repr_does() -> None:
+    rng = random.Random(3)
+    for _ in range(20_000):
+        number = rng.randrange(1, 10 ** rng.randrange(1, 15))
+        value = rng.choice([number / 1000, number / 100, number / 10, number / 8])
+        digits, exponent = shortest_digits(value)
+        assert float(doubles.format_double(value)) == value
+        assert Decimal(doubles.format_double(value).decode()) == Decimal(digits).scaleb(exponent)
 
 
 def random_double(rng: random.Random) -> float:

@@ -103,6 +103,15 @@ def test_an_entry_may_not_be_larger_than_redis_takes(client: Client, monkeypatch
     assert client.do("XADD s 1 a b") == b"-ERR Elements are too large to be stored\r\n"
 
 
+def test_references_to_deleted_entries_propagate(broker: Broker, client: Client) -> None:
+    for command in ("XADD s 1 f v", "XADD s 2 f v", "XGROUP CREATE s g 0", "XREADGROUP GROUP g c STREAMS s >", "XDEL s 1"):
+        client.do(command)
+    seen = journal(broker)
+    assert client.do("XDELEX s DELREF IDS 1 1") == b"*1\r\n:-1\r\n"
+    client.do("XDELEX s DELREF IDS 1 1")
+    assert lines(seen) == ["XDELEX s DELREF IDS 1 1"]
+
+
 def test_repeated_options_are_parsed_once_and_mean_the_same(client: Client) -> None:
     for n in range(1, 4):
         client.do("XADD s MAXLEN = 2 * f v")

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.values import stream_node
+from broker.values.stream_entry import encode_entry, fields_part
 from broker.values.stream_id import MAX_PART
 from broker.values.stream_node import StreamNode
 
@@ -31,12 +32,16 @@ PARTS = st.sampled_from([0, 1, 2, 5, 2**31, 2**32 - 1, 2**32, 2**40, MAX_PART])
 IDS = st.sets(st.builds(lambda ms, seq: ms << 64 | seq, PARTS, PARTS), min_size=1, max_size=20).map(sorted)
 
 
+def text(id: int) -> bytes:
+    return encode_entry(id >> 64, id & MAX_PART, [b"f", b"v" * (id & 3)])[1]
+
+
 def build(ids: list[int]) -> StreamNode:
     node = StreamNode(ids[0], [b"f"], 1 << 30, 1 << 30)
     for id in ids:
         node.append_key((id >> 64) - node.ms, id & MAX_PART)
         assert node.texts is not None
-        node.texts.append(b"<%d>" % id)
+        node.texts.append(text(id))
     return node
 
 
@@ -60,8 +65,11 @@ def test_against_a_list(ids: list[int], deletions: list[int], seal: bool, reopen
         node.unseal()
     node = node.copy()
     assert len(node) == len(live)
-    assert list(node.entries()) == [(id, b"<%d>" % id) for id in live]
-    assert node.text(node.lo, len(node.keys)) == b"".join(b"<%d>" % id for id in live)
+    assert list(node.entries()) == [(id, text(id)) for id in live]
+    assert node.text(node.lo, len(node.keys)) == b"".join(map(text, live))
+    for start in range(node.lo, len(node.keys)):
+        for end in range(start, len(node.keys) + 1):
+            assert node.text(start, end) == b"".join(map(text, live[start - node.lo : end - node.lo]))
     assert node.last_id() == max([tombstone, *live])
     for id in [0, *ids, *(id + 1 for id in ids), 3 << 64, 2 << 64 | MAX_PART]:
         assert node.upper(id) - node.lo == sum(other <= id for other in live)
@@ -74,7 +82,7 @@ def test_a_copy_is_its_own() -> None:
     other = node.copy()
     node.delete(1)
     assert [id for id, _ in other.entries()] == [1, 2, 3]
-    assert other.text(0, 3) == b"<1><2><3>"
+    assert other.text(0, 3) == text(1) + text(2) + text(3)
 
 
 NARROW = st.integers(0, 2**32 - 1) | st.sampled_from([0, 1, 2**32 - 1])
@@ -97,3 +105,28 @@ def test_narrow_keys(module: ModuleType, ms: int, pairs: list[tuple[int, int]], 
     for wanted in (id, *ids, *(id + 1 for id in ids), *(id - 1 for id in ids)):
         if wanted < 2**128:
             assert module.narrow_upper(keys, lo, ms, wanted) == lo + sum(id <= wanted for id in ids[lo:])
+
+
+@both
+def test_packing(module: ModuleType) -> None:
+    texts = [encode_entry(n, n, [b"f", b"v" * n])[1] for n in (0, 1, 9, 10, 99, 5000)]
+    blob, ends = module.pack(texts)
+    assert blob == b"".join(fields_part(text) for text in texts)
+    assert [len(fields_part(text)) for text in texts] == [
+        b - a for a, b in zip([0, *ends], ends, strict=False)
+    ]
+
+
+@both
+@given(
+    pairs=st.sets(st.tuples(NARROW, NARROW), min_size=1, max_size=8).map(sorted), code=st.sampled_from(["H", "I", "Q"])
+)
+def test_texts_of_narrow_keys(module: ModuleType, pairs: list[tuple[int, int]], code: str) -> None:
+    for ms in (0, 7, 1526919030474, 2**64 - 2**32):
+        keys = array("Q", [delta << 32 | seq for delta, seq in pairs])
+        texts = [encode_entry(ms + delta, seq, [b"f", b"v" * (seq & 7)])[1] for delta, seq in pairs]
+        blob, ends = module.pack(texts)
+        for start in range(len(texts)):
+            for end in range(start + 1, len(texts) + 1):
+                found = module.narrow_text(blob, array(code, ends), keys, start, end, ms)
+                assert found == b"".join(texts[start:end])
