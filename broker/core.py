@@ -30,6 +30,7 @@ from broker.events import (
     Event,
     parse_flags,
 )
+from broker.eviction import Eviction
 from broker.keyspace import Keyspace
 from broker.log import Log
 from broker.pubsub import PubSub
@@ -65,6 +66,7 @@ class Broker:
         self.reclaimer = Reclaimer(partial(self.deadlines.after, 0))
         self.deadlines.failed = partial(log.failure, "a timer failed unexpectedly")
         self.commands = CommandTable(config.renamed_commands)
+        self.eviction = Eviction(self)
         self.blocking = Blocking(self.keyspace, self.deadlines)
         self.dispatcher = Dispatcher(self)
         self.blocking.execute = self.dispatcher.execute_again

@@ -250,7 +250,7 @@ class Dispatcher:
             return errors.NO_AUTH
         if gate & IN_MULTI and flags & NO_MULTI:
             return errors.NOT_IN_MULTI
-        if broker.out_of_memory and flags & DENYOOM:
+        if broker.out_of_memory and flags & DENYOOM and broker.eviction.refuses():
             return errors.OUT_OF_MEMORY
         if gate & SUBSCRIBED_RESP2 and not flags & IN_SUBSCRIBED_MODE:
             return errors.subscribed_mode(command.name)

@@ -67,6 +67,7 @@ class Event:
 
 DEL: Final = Event(GENERIC, b"del")
 EXPIRED: Final = Event(EXPIRED_CLASS, b"expired")
+EVICTED: Final = Event(EVICTED_CLASS, b"evicted")
 FIELDS_EXPIRED: Final = Event(HASH, b"hexpired")
 MISSED: Final = Event(KEY_MISS, b"keymiss")
 CREATED: Final = Event(NEW, b"new")

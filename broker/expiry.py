@@ -94,7 +94,7 @@ class Expiry:
         database.last_access.pop(key, None)
         keyspace.expired += 1
         keyspace.propagation.also(database.index, [b"DEL", key])
-        self._removed(key)
+        self.removed(key)
         if keyspace.event_mask & EXPIRED.flag:
             keyspace.notify(EXPIRED, key, database.index)
 
@@ -114,15 +114,15 @@ class Expiry:
         keyspace.propagation.also(database.index, [b"HDEL", key, *fields])
         if not value:
             database.delete(key)
-        self._removed(key)
+        self.removed(key)
         database.notify(FIELDS_EXPIRED, key)
         database.notify_fields(FIELDS_EXPIRED, key, fields)
         if not value:
             database.notify(DEL, key)
         return len(fields)
 
-    def _removed(self, key: bytes) -> None:
-        """Tell those who watch or wait for the key."""
+    def removed(self, key: bytes) -> None:
+        """Tell those who watch or wait for a key that it has gone without a command."""
         database = self._database
         if database.watchers and key in database.watchers:
             database.break_watches(key)

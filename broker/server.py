@@ -49,6 +49,7 @@ class Server:
         self.broker.deadlines.after_actions = self.tick.finish
         self.broker.keyspace.deadline_moved = self._expiry_moved
         self._expiry_timer: Timer | None = None
+        self.broker.eviction.start()
         for name in ("proto-max-bulk-len", "client-query-buffer-limit"):
             config.on_change(name, self._limits_changed)
 

@@ -12,8 +12,9 @@ class Stats:
     """Plain counters; whoever does the counted thing adds to them."""
 
     __slots__ = (
-        "bytes_read", "bytes_written", "clients_refused", "clients_served", "errors", "output_limit_closes",
-        "query_limit_closes", "reads", "requests", "writes",
+        "bytes_read", "bytes_written", "clients_refused", "clients_served", "errors", "evicted_clients",
+        "evicted_keys", "eviction_exceeded_ms", "output_limit_closes", "query_limit_closes", "reads", "requests",
+        "writes",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -30,6 +31,9 @@ class Stats:
         self.bytes_written = 0
         self.output_limit_closes = 0
         self.query_limit_closes = 0
+        self.evicted_keys = 0
+        self.evicted_clients = 0
+        self.eviction_exceeded_ms = 0
         self.errors: dict[bytes, int] = {}
 
     def count_error(self, text: bytes) -> None:

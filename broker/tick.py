@@ -38,6 +38,7 @@ class Tick:
         self._broker = broker
         self._dispatcher = broker.dispatcher
         self._stats = broker.stats
+        self._eviction = broker.eviction
         self._poller = create_poller()
         self._connections: dict[int, Connection] = {}
         self._listeners: dict[int, tuple[socket.socket, Callable[[socket.socket], None]]] = {}
@@ -95,12 +96,15 @@ class Tick:
                     break
 
     def begin(self) -> None:
-        """Time moves on; keys that are due go before any request sees them."""
+        """Time moves on; keys that are due, and those that memory has no room for, go before any request sees them."""
         keyspace = self._broker.keyspace
-        if self._broker.clock.update() > keyspace.next_deadline:
+        now = self._broker.clock.update()
+        if now > keyspace.next_deadline:
             keyspace.expire_due()
             if keyspace.ready:
                 self._broker.blocking.serve()
+        if now >= self._eviction.check_at:
+            self._eviction.check()
 
     def finish(self) -> None:
         """Let resumed clients go on, hand the effects to the journal, send all replies, end connections."""
@@ -233,6 +237,8 @@ class Tick:
             connection.refused = True
             requests = problem.requests
         if requests:
+            if self._stats.bytes_read > self._eviction.check_after:
+                self._eviction.check()
             self._execute(connection, requests)
         elif connection.parser.buffered > connection.query_limit:
             self._query_limit_reached(connection)

@@ -1,19 +1,22 @@
-"""The broker as a whole: SHUTDOWN, and WAIT for replicas."""
+"""The broker as a whole: SHUTDOWN, and waiting for replicas and for the journal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from broker.arguments import integer, timeout_milliseconds
+from broker.arguments import MAX_INTEGER, integer, integer_between, timeout_milliseconds
 from broker.registry import ADMIN, ALLOW_BUSY, BLOCKING, LOADING, NO_MULTI, NOSCRIPT, STALE, command
-from protocol.errors import SYNTAX, CommandError
-from protocol.replies import NO_REPLY, ZERO
+from protocol.errors import NOT_INTEGER, NOT_POSITIVE, SYNTAX, CommandError
+from protocol.replies import NO_REPLY, ZERO, integers
 
 if TYPE_CHECKING:
     from broker.session import Session
 
 NO_SHUTDOWN: Final = b"ERR No shutdown in progress."
 NEVER_WAITS: Final = b"ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client"
+
+NUMLOCAL: Final = b"ERR value is out of range, value must between 0 and 1"
+NO_JOURNAL: Final = b"ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
 
 _SHUTDOWN_OPTIONS: Final = frozenset({b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"ABORT"})
 
@@ -50,3 +53,20 @@ def wait(session: Session, args: list[bytes]) -> bytes:
     if wanted <= 0:
         return ZERO
     return session.broker.blocking.wait(session, wait, args, keys=(), kind=None, timeout_ms=timeout, nil=ZERO)
+
+
+@command("WAITAOF", arity=4, flags=BLOCKING, group="generic", since="7.2.0",
+         syntax="numlocal:integer numreplicas timeout:integer",
+         summary="Waits until the client's writes are in the journal, here and on replicas.", complexity="O(1)",
+         categories=("connection",), tips=("request_policy:all_shards", "response_policy:agg_min"))  # fmt: skip
+def waitaof(session: Session, args: list[bytes]) -> bytes:
+    integer(args[1], NOT_INTEGER)
+    local = integer_between(args[1], 0, 1, NUMLOCAL)
+    replicas = integer_between(args[2], 0, MAX_INTEGER, NOT_POSITIVE)
+    timeout = timeout_milliseconds(args[3], session.broker.clock.now)
+    if local:
+        raise CommandError(NO_JOURNAL)
+    reply = integers([0, 0])
+    if not replicas:
+        return reply
+    return session.broker.blocking.wait(session, waitaof, args, keys=(), kind=None, timeout_ms=timeout, nil=reply)

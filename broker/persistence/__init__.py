@@ -1,7 +1,7 @@
 """Redis's serialisation of values and files, as a pure library: bytes in, values out; no socket, no clock.
 
-Read it from below: `rdb_format` (constants, version rules), `rdb_primitives` and `rdb_reader` (lengths, strings, numbers,
-written and read), the blobs that Redis packs small values into (`listpack`, `intset`, `ziplist`, `zipmap`,
-`stream_listpack`), whole values (`rdb_saving`, `rdb_loading` and their stream parts), and `dump_payload`, what DUMP
+Read it from below: `rdb_format` (constants, version rules), `rdb_primitives` and `rdb_reader` (lengths, strings,
+numbers, written and read), the blobs that Redis packs small values into (`listpack`, `intset`, `ziplist`, `zipmap`,
+`stream_listpack`), whole values (`rdb_saving`, `rdb_loading` and what they stand on), and `dump_payload`, what DUMP
 answers and RESTORE takes. `crc64` and `lzf` are the checksum and the compression below all of them.
 """

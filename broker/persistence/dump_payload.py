@@ -3,7 +3,7 @@
 The footer's numbers are little-endian; the checksum is of all before it, and 0 stands for none.
 """
 
-from typing import Any, Protocol
+from typing import Any
 
 from broker.persistence.crc64 import crc64
 from broker.persistence.rdb_format import STRING, is_readable, oldest_version

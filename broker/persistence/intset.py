@@ -17,7 +17,7 @@ class BadIntset(ValueError):
 def encode(members: list[int]) -> bytes:
     """The intset of these members, which are in ascending order and at least one."""
     low, high = members[0], members[-1]
-    width = 2 if -1 << 15 <= low and high < 1 << 15 else 4 if -1 << 31 <= low and high < 1 << 31 else 8
+    width = 2 if low >= -1 << 15 and high < 1 << 15 else 4 if low >= -1 << 31 and high < 1 << 31 else 8
     return pack(f"<II{len(members)}{_CODES[width]}", width, len(members), *members)
 
 

@@ -61,6 +61,9 @@ _RUNS: Final = [bytes(((op >> 2 & 0x1F) + 1 if op & _VALUE else 0,)) * _SPANS[op
 # A long run, whose second byte may be missing at the end; or some opcodes of one byte, few enough to be walked.
 _OPCODES: Final = re.compile(rb"[\x40-\x7f].?|[\x00-\x3f\x80-\xff]{1,64}", re.DOTALL)
 _SET: Final = re.compile(rb"[^\x00]")
+_SAME: Final = re.compile(rb"\x00+|(.)\1{0,3}", re.DOTALL)
+# While registers are raised one by one, a sparse value is at most this much longer than in the end.
+_PASSING_GROWTH: Final = 3
 
 
 class Corrupted(ValueError):
@@ -294,10 +297,16 @@ def count(value: Bytes) -> int:
 def raise_registers(value: bytearray, wanted: bytes, limit: int) -> None:
     """Raise all registers of a valid value to `wanted`, which is nowhere below them.
 
-    A sparse value gets the bytes that it has in Redis, where one register is raised after the other from the first
-    on; here each search begins where the last one ended.
+    For a sparse value they are 32 at most. It gets the bytes that it has in Redis, where one register is raised after
+    the other from the first on; here each search begins where the last one ended.
     """
     if value[_ENCODING] == SPARSE:
+        if value[HEADER:] == _zeros(REGISTERS):
+            # The common case, a new target, in a fifth of the time.
+            written = _write_sparse(wanted)
+            if HEADER + len(written) + _PASSING_GROWTH <= limit:
+                value[HEADER:] = written
+                return
         own = int.from_bytes(registers(value), "little")
         differing = (own ^ int.from_bytes(wanted, "little")).to_bytes(REGISTERS, "little")
         before: list[tuple[int, int]] = []
@@ -316,6 +325,13 @@ def raise_registers(value: bytearray, wanted: bytes, limit: int) -> None:
         else:
             return
     value[HEADER:] = pack(wanted)
+
+
+def _write_sparse(wanted: bytes) -> bytes:
+    """The opcodes of registers that have been raised from zero one after the other, from the first one on."""
+    return b"".join(
+        _values(same[0][0], len(same[0])) if same[1] else _zeros(len(same[0])) for same in _SAME.finditer(wanted)
+    )
 
 
 def opcodes(value: Bytes) -> bytes:

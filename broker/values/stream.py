@@ -87,14 +87,6 @@ class Stream:
 
     # -- adding
 
-    def next_id(self, now: int) -> int:
-        """The ID of an entry added at `now` (Unix milliseconds); never lower than one given out before.
-
-        Above MAX_ID where IDs are exhausted.
-        """
-        id = now << 64
-        return id if id > self.last_id else self.last_id + 1
-
     def append(self, id: int, fields: list[bytes]) -> bytes:
         """Add an entry: `fields` are names and values by turns. Returns the ID encoded as a bulk string.
 

@@ -29,8 +29,12 @@ KEYS = {
 }  # fmt: skip
 
 
+# Commands of later versions, whose calls are tried as soon as they are declared.
+LATER = {"EVAL", "EVAL_RO", "EVALSHA", "EVALSHA_RO", "FCALL", "FCALL_RO", "ACL", "SLOWLOG", "LATENCY"}
+
+
 def test_calls_are_of_commands_that_exist() -> None:
-    assert [call[0] for call in CALLS if call[0].lower().encode() not in DECLARED] == []
+    assert {call[0] for call in CALLS if call[0].lower().encode() not in DECLARED} == LATER
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if call[0].lower().encode() in DECLARED], ids=" ".join)

@@ -38,6 +38,17 @@ def test_ids_from_the_clock_propagate_as_they_are(broker: Broker, client: Client
     ]
 
 
+def test_ids_never_go_back(broker: Broker, client: Client) -> None:
+    ids = []
+    for now in (1000, 1000, 999, 1001):
+        broker.clock.now = now
+        ids.append(added(client, "XADD s * a b"))
+    assert ids == ["1000-0", "1000-1", "1000-2", "1001-0"]
+    client.do("XSETID s 18446744073709551615-18446744073709551614")
+    assert added(client, "XADD s * a b") == "18446744073709551615-18446744073709551615"
+    assert client.do("XADD s * a b").startswith(b"-ERR The stream has exhausted the last possible ID")
+
+
 def test_approximate_trims_propagate_as_exact_ones(broker: Broker, client: Client) -> None:
     for n in range(1, 251):
         client.do(f"XADD s {n} f v")
@@ -104,7 +115,13 @@ def test_an_entry_may_not_be_larger_than_redis_takes(client: Client, monkeypatch
 
 
 def test_references_to_deleted_entries_propagate(broker: Broker, client: Client) -> None:
-    for command in ("XADD s 1 f v", "XADD s 2 f v", "XGROUP CREATE s g 0", "XREADGROUP GROUP g c STREAMS s >", "XDEL s 1"):
+    for command in (
+        "XADD s 1 f v",
+        "XADD s 2 f v",
+        "XGROUP CREATE s g 0",
+        "XREADGROUP GROUP g c STREAMS s >",
+        "XDEL s 1",
+    ):
         client.do(command)
     seen = journal(broker)
     assert client.do("XDELEX s DELREF IDS 1 1") == b"*1\r\n:-1\r\n"

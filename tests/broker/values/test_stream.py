@@ -80,17 +80,6 @@ def test_against_a_dictionary(steps: list[tuple[str, int, int]], node_entries: i
     assert stream.memory() > 0
 
 
-def test_ids_never_go_back() -> None:
-    stream = Stream()
-    assert stream.next_id(5) == ms(5)
-    stream.append(ms(5), [b"f", b"v"])
-    assert stream.next_id(4) == ms(5) + 1
-    assert stream.next_id(5) == ms(5) + 1
-    assert stream.next_id(6) == ms(6)
-    stream.last_id = MAX_ID
-    assert stream.next_id(7) > MAX_ID
-
-
 def test_nodes_end_where_redis_ends_them() -> None:
     assert filled(250).node_count() == 3
     assert filled(250, DefaultStreamLimits(stream_node_max_entries=10)).node_count() == 25

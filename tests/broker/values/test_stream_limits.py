@@ -7,7 +7,7 @@ from broker.values.stream_limits import DefaultStreamLimits
 
 def fill(stream: Stream, count: int) -> None:
     for _ in range(count):
-        stream.append(stream.next_id(1), [b"f", b"v"])
+        stream.append(stream.last_id + 1, [b"f", b"v"])
 
 
 def test_changes_count_from_the_next_node_on() -> None:

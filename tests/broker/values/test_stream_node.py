@@ -112,9 +112,7 @@ def test_packing(module: ModuleType) -> None:
     texts = [encode_entry(n, n, [b"f", b"v" * n])[1] for n in (0, 1, 9, 10, 99, 5000)]
     blob, ends = module.pack(texts)
     assert blob == b"".join(fields_part(text) for text in texts)
-    assert [len(fields_part(text)) for text in texts] == [
-        b - a for a, b in zip([0, *ends], ends, strict=False)
-    ]
+    assert [len(fields_part(text)) for text in texts] == [b - a for a, b in zip([0, *ends], ends, strict=False)]
 
 
 @both

@@ -1,0 +1,302 @@
+"""Keeping the process within maxmemory: keys are evicted by maxmemory-policy, or commands that take memory refused.
+
+While the process is smaller than maxmemory as the system sees it, nothing needs doing; that is looked at once a
+millisecond at most (1.5 us), and whenever clients have sent much. Only when it is larger is what is in use measured
+(see broker.process_memory), which takes longer the larger the heap is: a twentieth of all time is the most that
+measuring gets. Between two measurements the sizes of the keys evicted are estimated.
+
+As in Redis the victims are approximate: maxmemory-samples keys of each database are drawn, and the best candidates
+of these and earlier draws, up to 16, wait in a pool. The rest of a large eviction is continued by a timer, so that
+clients are served meanwhile.
+
+What waits to be sent to clients is not counted: evicting for a client that does not read would empty the keyspace,
+the more so where what it is sent are the events of the evictions. For it there are the limits of output buffers, and
+maxmemory-clients.
+"""
+
+from __future__ import annotations
+
+import sys
+from bisect import insort
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Final
+
+from broker import process_memory
+from broker.access import LFU, LRM, LRU
+from broker.client_eviction import ClientEviction
+from broker.events import EVICTED
+from broker.expiry import NEVER
+from broker.memory_usage import size_of
+from broker.process_memory import Memory
+from broker.values.positions import random_key, sample_keys
+
+if TYPE_CHECKING:
+    from broker.core import Broker
+    from broker.keyspace import Database
+
+POOL_SIZE: Final = 16
+"""Candidates kept between two evictions (Redis's EVPOOL_SIZE)."""
+
+SLICE_NS: Final = 5_000_000
+"""Nanoseconds of eviction at once, as long as the limit is about kept."""
+
+LONG_SLICE_NS: Final = 50_000_000
+"""The same where the process is far over the limit: else clients that write fast outrun the eviction."""
+
+FAR_OVER: Final = 1.04
+"""In use, of the limit: from here on slices are long."""
+
+MEASURING_SHARE: Final = 20
+"""One part in so many of all time is the most that measuring takes."""
+
+RESIDENT_SLACK: Final = 1.1
+"""Resident, of the limit: memory that is free in the process but can't be used counts as in use from here on."""
+
+FLOOR: Final = 0.5
+"""Of the limit: so much is left in use, however fragmented the memory is."""
+
+_SAMPLES_OF_SIZE: Final = 5
+_LOOK_AT_CLOCK: Final = 16
+_OFTEN_NS: Final = 1_000_000
+# Bytes from clients after which memory is looked at within a tick: a share of the limit, within bounds.
+_READ_SHARE: Final = 256
+_READ_MIN, _READ_MAX = 1 << 16, 1 << 22
+
+
+class Eviction:
+    """A broker's memory limits.
+
+    `check_at` is the wall time (milliseconds) from which the tick is to call `check`, `check_after` the number of
+    bytes read from clients (Stats.bytes_read); never reached without a limit. `measure` and `resident` are
+    process_memory's.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._config = broker.config
+        self._keyspace = broker.keyspace
+        self.clients = ClientEviction(broker)
+        self.measure: Callable[[], Memory] = process_memory.measure
+        self.resident: Callable[[], int] = process_memory.resident
+        self.check_at = NEVER
+        self.check_after: float = NEVER
+        self._pool: list[tuple[int, int, bytes]] = []
+        self._next_database = 0
+        self._left = 0
+        self._slice = SLICE_NS
+        self._continuing = False
+        self._measured_resident = 0
+        self._measure_after = 0
+        self._ask_after = 0
+        self._measured_changes = -1
+        self._exceeded_since = 0
+        for name in ("maxmemory", "maxmemory-policy", "maxmemory-clients"):
+            broker.config.on_change(name, self._limits_changed)
+
+    def start(self) -> None:
+        """Begin to keep the limits."""
+        self._limits_changed(None)
+
+    def exceeded_ms(self) -> int:
+        """For how long the limit has been exceeded now, in milliseconds."""
+        return self._broker.clock.now - self._exceeded_since if self._exceeded_since else 0
+
+    def _limits_changed(self, _: object) -> None:
+        self._pool.clear()
+        self._left = 0
+        self._measure_after = 0
+        if self._config.maxmemory or self._config.maxmemory_clients:
+            self.check()
+        else:
+            self.check_at = self.check_after = NEVER
+            self._within()
+
+    def check(self) -> None:
+        """Bring the process back within its limits, as far as that is done in one slice."""
+        broker, config = self._broker, self._config
+        self.check_at = broker.clock.now + 1
+        limit = config.maxmemory
+        self.check_after = broker.stats.bytes_read + min(max(limit // _READ_SHARE, _READ_MIN), _READ_MAX)
+        if config.maxmemory_clients:
+            self.clients.check()
+        if broker.paused or broker.loading:
+            return
+        if not limit or self.resident() <= limit:
+            self._within()
+        elif self._left > 0:
+            self._evict()
+        elif self._must_measure():
+            self._measure()
+
+    def refuses(self) -> bool:
+        """Whether commands that may take memory are refused: asked while they are, when one comes."""
+        if self._keyspace.changes != self._measured_changes and perf_counter_ns() >= self._ask_after:
+            self._measure()
+        return self._broker.out_of_memory
+
+    # Measuring
+
+    def _must_measure(self) -> bool:
+        if perf_counter_ns() >= self._measure_after:
+            return not self._broker.reclaimer.pending or self._broker.out_of_memory
+        return self.resident() > self._measured_resident + self._config.maxmemory // 128
+
+    def _measure(self) -> None:
+        """Measure what is in use, and make room if it is too much."""
+        began = perf_counter_ns()
+        memory = self.measure()
+        limit: int = self._config.maxmemory
+        over = memory.in_use - limit
+        if over > 0 or memory.resident > limit * RESIDENT_SLACK:
+            unsent = sum(session.transport.sizes()[3] for session in self._broker.sessions.values())
+            fragmented = memory.resident - unsent - limit * RESIDENT_SLACK
+            target = max(limit - max(0, fragmented), limit * FLOOR)
+            over = int(memory.in_use - unsent - target)
+        ends = perf_counter_ns()
+        self._measured_resident = memory.resident
+        self._measured_changes = self._keyspace.changes
+        took = ends - began
+        self._measure_after = ends + max(_OFTEN_NS, took * MEASURING_SHARE)
+        self._ask_after = ends + (took if took > _OFTEN_NS else 0)
+        if over <= 0:
+            self._within()
+        elif self._config.maxmemory_policy == "noeviction":
+            self._exceeded(refuse=True)
+        else:
+            self._left = over
+            self._slice = LONG_SLICE_NS if memory.in_use > limit * FAR_OVER else SLICE_NS
+            self._evict()
+
+    def _within(self) -> None:
+        self._left = 0
+        if self._exceeded_since:
+            self._broker.stats.eviction_exceeded_ms += self.exceeded_ms()
+            self._exceeded_since = 0
+        self._refuse(False)
+
+    def _exceeded(self, *, refuse: bool) -> None:
+        self._exceeded_since = self._exceeded_since or self._broker.clock.now
+        self._refuse(refuse)
+
+    def _refuse(self, refuse: bool) -> None:
+        broker = self._broker
+        if broker.out_of_memory != refuse:
+            broker.out_of_memory = refuse
+            broker.restrict()
+            if refuse:
+                broker.log.warning(
+                    "out of memory: writes are refused until some is freed", maxmemory=broker.config.maxmemory
+                )
+            else:
+                broker.log.notice("memory is within maxmemory again")
+
+    # Evicting
+
+    def _evict(self) -> None:
+        """Evict keys until as much is free as is too much in use, or the slice is over."""
+        broker = self._broker
+        began = perf_counter_ns()
+        ends = began + self._slice
+        evicted = 0
+        choose = self._choice()
+        while self._left > 0:
+            victim = choose()
+            if victim is None:
+                break
+            self._left -= self._remove(*victim)
+            evicted += 1
+            if not evicted % _LOOK_AT_CLOCK and perf_counter_ns() > ends:
+                break
+        self._keyspace.propagation.flush(0, None)
+        if self._keyspace.ready:
+            # Not here: this may be in the middle of a command (CONFIG SET).
+            broker.deadlines.after(0, broker.blocking.serve)
+        if self._left <= 0:
+            self._exceeded_since = self._exceeded_since or broker.clock.now
+            self._within()
+        elif evicted:
+            self._exceeded(refuse=False)
+            if not self._continuing:
+                self._continuing = True
+                broker.deadlines.after(0, self._continue)
+        else:
+            self._left = 0
+            self._exceeded(refuse=True)
+
+    def _continue(self) -> None:
+        self._continuing = False
+        self.check()
+
+    def _remove(self, database: Database, key: bytes) -> int:
+        """Evict one key; about the bytes that become free."""
+        keyspace = self._keyspace
+        value = database.data[key]
+        size = sys.getsizeof(key)
+        if value.__class__ is bytes:
+            size += sys.getsizeof(value)
+        else:
+            size += size_of(value, _SAMPLES_OF_SIZE)
+            self._broker.reclaimer.take(value)
+        database.delete(key)
+        self._broker.stats.evicted_keys += 1
+        keyspace.propagation.also(database.index, [b"DEL", key])
+        database.expiry.removed(key)
+        database.notify(EVICTED, key)
+        return size
+
+    def _choice(self) -> Callable[[], tuple[Database, bytes] | None]:
+        """The function that chooses a victim under the present policy; it gives None where there is none."""
+        scope, _, order = self._config.maxmemory_policy.partition("-")
+        volatile = scope == "volatile"
+        if order == "random":
+            return lambda: self._random(volatile)
+        score = self._score(order)
+        return lambda: self._best(volatile, score)
+
+    def _score(self, order: str) -> Callable[[Database, bytes], int]:
+        """How good a victim a key is: the greater the better."""
+        access = self._broker.access
+        if order in (LRU, LRM):
+            return access.idle_ms
+        if order == LFU:
+            return lambda database, key: -access.frequency(database, key)
+        return lambda database, key: -database.expires[key]
+
+    def _random(self, volatile: bool) -> tuple[Database, bytes] | None:
+        """A key at random, of each database in turn."""
+        databases = self._keyspace.databases
+        for _ in databases:
+            self._next_database = (self._next_database + 1) % len(databases)
+            database = databases[self._next_database]
+            keys = database.expires if volatile else database.data
+            if keys:
+                return database, random_key(keys)
+        return None
+
+    def _best(self, volatile: bool, score: Callable[[Database, bytes], int]) -> tuple[Database, bytes] | None:
+        """The best key of the pool, after new candidates of all databases came in."""
+        databases = self._keyspace.databases
+        pool = self._pool
+        samples = self._config.maxmemory_samples
+        while True:
+            found = False
+            for database in databases:
+                keys = database.expires if volatile else database.data
+                if not keys:
+                    continue
+                found = True
+                for key in sample_keys(keys, samples):
+                    candidate = (score(database, key), database.index, key)
+                    if len(pool) < POOL_SIZE:
+                        insort(pool, candidate)
+                    elif candidate > pool[0]:
+                        insort(pool, candidate)
+                        del pool[0]
+            if not found:
+                return None
+            while pool:
+                _, index, key = pool.pop()
+                database = databases[index]
+                if key in (database.expires if volatile else database.data):
+                    return database, key
