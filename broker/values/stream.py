@@ -145,11 +145,6 @@ class Stream:
         self._tail = node
         return node
 
-    def end_node(self) -> None:
-        """The next entry begins a node: for loading, so that nodes stay as they were saved."""
-        if self._tail is not None:
-            self._tail.room = 0
-
     # -- reading
 
     def _seek(self, id: int) -> tuple[int, int]:

@@ -55,7 +55,7 @@ def test_counting_and_finding(module: ModuleType, value: bytes | bytearray, data
 @pytest.mark.parametrize("length", EDGES[1:])
 def test_one_other_bit_is_found_wherever_it_is(module: ModuleType, length: int) -> None:
     for fill, bit in ((0x00, 1), (0xFF, 0)):
-        for at in {0, 1, length // 2, length - 1}:
+        for at in {0, length // 2, length - 1}:
             value = bytearray([fill]) * length
             value[at] ^= 0x10
             assert module.find(value, bit, 0, 8 * length - 1) == 8 * at + 3

@@ -25,12 +25,3 @@ def test_a_configuration_has_them() -> None:
     fill(stream, 101)
     assert stream.node_count() == 2
     assert (stream.idempotency.duration, stream.idempotency.maxsize) == (100, 100)
-
-
-def test_a_node_can_be_ended_by_hand() -> None:
-    stream = Stream()
-    stream.end_node()
-    fill(stream, 3)
-    stream.end_node()
-    fill(stream, 2)
-    assert [len(node) for node in stream.nodes()] == [3, 2]
