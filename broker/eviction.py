@@ -50,8 +50,11 @@ FAR_OVER: Final = 1.04
 MEASURING_SHARE: Final = 20
 """One part in so many of all time is the most that measuring takes."""
 
-RESIDENT_SLACK: Final = 1.1
+RESIDENT_SLACK: Final = 1.05
 """Resident, of the limit: memory that is free in the process but can't be used counts as in use from here on."""
+
+COPY_SLACK: Final = 0.1
+"""Of the limit: a copy of a table that is larger counts as in use with what it is larger."""
 
 FLOOR: Final = 0.5
 """Of the limit: so much is left in use, however fragmented the memory is."""
@@ -69,7 +72,7 @@ class Eviction:
 
     `check_at` is the wall time (milliseconds) from which the tick is to call `check`, `check_after` the number of
     bytes read from clients (Stats.bytes_read); never reached without a limit. `measure` and `resident` are
-    process_memory's.
+    process_memory's. `startup` is what was in use when the broker began, in bytes.
     """
 
     def __init__(self, broker: Broker) -> None:
@@ -79,8 +82,9 @@ class Eviction:
         self.clients = ClientEviction(broker)
         self.measure: Callable[[], Memory] = process_memory.measure
         self.resident: Callable[[], int] = process_memory.resident
+        self.startup = 0
         self.check_at = NEVER
-        self.check_after: float = NEVER
+        self.check_after = NEVER
         self._pool: list[tuple[int, int, bytes]] = []
         self._next_database = 0
         self._left = 0
@@ -96,6 +100,7 @@ class Eviction:
 
     def start(self) -> None:
         """Begin to keep the limits."""
+        self.startup = self.measure().in_use
         self._limits_changed(None)
 
     def exceeded_ms(self) -> int:
@@ -122,7 +127,7 @@ class Eviction:
             self.clients.check()
         if broker.paused or broker.loading:
             return
-        if not limit or self.resident() <= limit:
+        if not limit or self.resident() + self._growth() <= limit:
             self._within()
         elif self._left > 0:
             self._evict()
@@ -147,12 +152,13 @@ class Eviction:
         began = perf_counter_ns()
         memory = self.measure()
         limit: int = self._config.maxmemory
-        over = memory.in_use - limit
+        in_use = memory.in_use + self._growth()
+        over = in_use - limit
         if over > 0 or memory.resident > limit * RESIDENT_SLACK:
             unsent = sum(session.transport.sizes()[3] for session in self._broker.sessions.values())
             fragmented = memory.resident - unsent - limit * RESIDENT_SLACK
             target = max(limit - max(0, fragmented), limit * FLOOR)
-            over = int(memory.in_use - unsent - target)
+            over = int(in_use - unsent - target)
         ends = perf_counter_ns()
         self._measured_resident = memory.resident
         self._measured_changes = self._keyspace.changes
@@ -165,8 +171,24 @@ class Eviction:
             self._exceeded(refuse=True)
         else:
             self._left = over
-            self._slice = LONG_SLICE_NS if memory.in_use > limit * FAR_OVER else SLICE_NS
+            self._slice = LONG_SLICE_NS if in_use > limit * FAR_OVER else SLICE_NS
             self._evict()
+
+    def _growth(self) -> int:
+        """What the tables of keys will take when they grow next, beyond what they take now.
+
+        Counted before it comes: of small keys the tables are half of the memory, and one that has grown by tens of
+        megabytes at once does not shrink by evicting. While a table is copied, the old one is there as well.
+        """
+        growth = largest = 0
+        for database in self._keyspace.databases:
+            if database.data:
+                for table in (database.data, database.expires, database.last_access):
+                    size = table.__sizeof__()
+                    grown = max(size, grown_size(len(table)))
+                    growth += grown - size
+                    largest = max(largest, grown)
+        return growth + max(0, int(largest - self._config.maxmemory * COPY_SLACK))
 
     def _within(self) -> None:
         self._left = 0
@@ -300,3 +322,13 @@ class Eviction:
                 database = databases[index]
                 if key in (database.expires if volatile else database.data):
                     return database, key
+
+
+def grown_size(keys: int) -> int:
+    """The bytes that a dict of so many keys takes when it has just grown: CPython gives it three times the room.
+
+    A place in its index takes 1, 2 or 4 bytes, and two thirds of the places can have an entry of 24 bytes.
+    """
+    places = max(8, 1 << max(0, 3 * keys - 1).bit_length())
+    index = 1 if places <= 1 << 8 else 2 if places <= 1 << 16 else 4
+    return places * index + places * 2 // 3 * 24

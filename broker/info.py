@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker import process_memory
 from broker.client_info import client_type
+from broker.memory_overview import MemoryOverview
 from broker.process_memory import human
 from broker.version import REDIS_VERSION, VERSION
 
@@ -109,30 +110,39 @@ def _clients(broker: Broker) -> Fields:
 
 
 def _memory(broker: Broker) -> Fields:
-    used, peak, machine = process_memory.resident(), process_memory.peak_resident(), process_memory.of_machine()
-    peak = max(peak, used)
-    limit = broker.config.maxmemory
-    unsent = sum(session.transport.sizes()[3] for session in broker.sessions.values())
-    yield "used_memory", used
-    yield "used_memory_human", human(used)
-    yield "used_memory_rss", used
-    yield "used_memory_rss_human", human(used)
-    yield "used_memory_peak", peak
-    yield "used_memory_peak_human", human(peak)
-    yield "used_memory_peak_perc", f"{100 * used / peak:.2f}%"
+    memory = MemoryOverview(broker)
+    machine, limit = process_memory.of_machine(), broker.config.maxmemory
+    yield "used_memory", memory.used
+    yield "used_memory_human", human(memory.used)
+    yield "used_memory_rss", memory.resident
+    yield "used_memory_rss_human", human(memory.resident)
+    yield "used_memory_peak", memory.peak
+    yield "used_memory_peak_human", human(memory.peak)
+    yield "used_memory_peak_perc", f"{memory.peak_percent:.2f}%"
+    yield "used_memory_overhead", memory.overhead
+    yield "used_memory_startup", memory.startup
+    yield "used_memory_dataset", memory.dataset
+    yield "used_memory_dataset_perc", f"{memory.dataset_percent:.2f}%"
+    yield "allocator_allocated", memory.used
+    yield "allocator_resident", memory.resident
     yield "total_system_memory", machine
     yield "total_system_memory_human", human(machine)
     yield "maxmemory", limit
     yield "maxmemory_human", human(limit)
     yield "maxmemory_policy", broker.config.maxmemory_policy
-    yield "mem_fragmentation_ratio", "1.00"
-    yield "mem_fragmentation_bytes", 0
-    yield "mem_clients_normal", unsent
+    yield "mem_fragmentation_ratio", f"{memory.fragmentation:.2f}"
+    yield "mem_fragmentation_bytes", memory.resident - memory.used
+    yield "mem_not_counted_for_evict", memory.unsent
+    yield "mem_replication_backlog", 0
+    yield "mem_total_replication_buffers", 0
+    yield "mem_replica_full_sync_buffer", 0
     yield "mem_clients_slaves", 0
+    yield "mem_clients_normal", memory.clients
     yield "mem_cluster_links", 0
     yield "mem_allocator", "python"
+    yield "mem_overhead_db_hashtable_rehashing", 0
     yield "active_defrag_running", 0
-    yield "lazyfree_pending_objects", 0
+    yield "lazyfree_pending_objects", broker.reclaimer.pending
 
 
 def _persistence(broker: Broker) -> Fields:
@@ -149,6 +159,11 @@ def _stats(broker: Broker) -> Fields:
     yield "total_net_output_bytes", stats.bytes_written
     yield "rejected_connections", stats.clients_refused
     yield "expired_keys", keyspace.expired
+    exceeded = broker.eviction.exceeded_ms()
+    yield "evicted_keys", stats.evicted_keys
+    yield "evicted_clients", stats.evicted_clients
+    yield "total_eviction_exceeded_time", stats.eviction_exceeded_ms + exceeded
+    yield "current_eviction_exceeded_time", exceeded
     yield "keyspace_hits", keyspace.hits
     yield "keyspace_misses", keyspace.misses
     yield "pubsub_channels", len(pubsub.channels)

@@ -32,6 +32,13 @@ _AVAILABLE: Final = re.compile(rb"# bytes in available blocks +=[ ]*([\d,]+)")
 _UNUSED: Final = re.compile(rb"unused pools \* \d+ bytes +=[ ]*([\d,]+)")
 
 
+# mallopt()'s parameters.
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
+_MAPPED_FROM: Final = 2 << 20
+_TRIMMED_FROM: Final = 8 << 20
+
+
 class Memory(NamedTuple):
     """What the process takes, in bytes: in use, and resident."""
 
@@ -112,6 +119,18 @@ def _number(pattern: re.Pattern[bytes], text: bytes) -> int:
 @lru_cache(maxsize=1)
 def _allocators() -> _Allocators:
     return _Allocators()
+
+
+def tune_allocator() -> None:
+    """Have C's allocator (glibc) give back what large objects took, whenever they are freed.
+
+    Left to itself it keeps the memory of each large object freed for the next one, so that the tables of a growing
+    keyspace leave holes of tens of megabytes behind.
+    """
+    mallopt = _function(ctypes.CDLL(None), "mallopt", ctypes.c_int, ctypes.c_int, ctypes.c_int)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM)
+        mallopt(_M_TRIM_THRESHOLD, _TRIMMED_FROM)
 
 
 def measure() -> Memory:

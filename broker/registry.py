@@ -212,9 +212,29 @@ class Command:
     """
 
     __slots__ = (
-        "arity", "calls", "categories", "complexity", "doc_flags", "failed", "find_keys", "flags", "group",
-        "handler", "history", "key_specs", "max_args", "microseconds", "min_args", "name", "rejected", "replaced_by",
-        "since", "subcommands", "summary", "syntax", "tips",
+        "arity",
+        "calls",
+        "categories",
+        "complexity",
+        "deprecated_since",
+        "failed",
+        "find_keys",
+        "flags",
+        "group",
+        "handler",
+        "key_specs",
+        "max_args",
+        "microseconds",
+        "min_args",
+        "name",
+        "rejected",
+        "replaced_by",
+        "since",
+        "subcommands",
+        "summary",
+        "syntax",
+        "system",
+        "tips",
     )  # fmt: skip
 
     def __init__(
@@ -235,6 +255,7 @@ class Command:
         tips: Sequence[str],
         deprecated_since: str,
         replaced_by: str,
+        system: bool,
     ) -> None:
         self.name = name.lower().encode()
         self.handler = handler
@@ -250,7 +271,8 @@ class Command:
         self.syntax = syntax
         self.find_keys = find_keys
         self.tips = tuple(tips)
-        self.doc_flags = deprecated_since
+        self.deprecated_since = deprecated_since
+        self.system = system
         self.replaced_by = replaced_by
         self.categories = _categories(flags, group, categories, handler is _no_handler)
         self.subcommands: dict[bytes, Command] = {}
@@ -340,12 +362,13 @@ def command(
     tips: Sequence[str] = (),
     deprecated_since: str = "",
     replaced_by: str = "",
+    system: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Declare the decorated function as the command `name` (`"XINFO|STREAM"` for a subcommand).
 
     `syntax` are its arguments in the notation of broker/syntax.py, which reads them when a client asks for them.
     `categories` are ACL categories beside those that flags and group imply; `find_keys` finds the keys where no
-    key specification can; `tips` are Redis's command tips.
+    key specification can; `tips` are Redis's command tips; `system` marks commands that are not for applications.
     """
 
     def declare(handler: Handler) -> Handler:
@@ -365,6 +388,7 @@ def command(
             tips=tips,
             deprecated_since=deprecated_since,
             replaced_by=replaced_by,
+            system=system,
         )
         if declared.name in DECLARED:
             raise ValueError(f"command {name} declared twice")

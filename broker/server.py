@@ -26,6 +26,7 @@ from broker.expiry import NEVER
 from broker.listeners import Listeners, StartError
 from broker.log import Log
 from broker.memory_tuning import tune_collector
+from broker.process_memory import tune_allocator
 from broker.tick import Tick
 from broker.version import REDIS_VERSION, VERSION
 
@@ -165,6 +166,7 @@ def serve(config: Config, log: Log) -> int:
     """Run a broker as a program until SIGTERM, SIGINT or SHUTDOWN; returns the exit status."""
     _raise_descriptor_limit(config, log)
     tune_collector()
+    tune_allocator()
     return trio.run(_serve, config, log)
 
 

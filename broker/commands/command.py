@@ -242,9 +242,11 @@ def _docs(resp: Dialect, found: Command) -> bytes:
         (b"complexity", found.complexity),
     ]
     encoded = [(bulk(name), bulk(text.encode())) for name, text in pairs if text]
-    if found.doc_flags:
-        encoded.append((bulk(b"doc_flags"), _words(resp, ["deprecated"])))
-        encoded.append((bulk(b"deprecated_since"), bulk(found.doc_flags.encode())))
+    marks = [*(["deprecated"] if found.deprecated_since else []), *(["syscmd"] if found.system else [])]
+    if marks:
+        encoded.append((bulk(b"doc_flags"), _words(resp, marks)))
+    if found.deprecated_since:
+        encoded.append((bulk(b"deprecated_since"), bulk(found.deprecated_since.encode())))
     if found.replaced_by:
         encoded.append((bulk(b"replaced_by"), bulk(found.replaced_by.encode())))
     if found.syntax:

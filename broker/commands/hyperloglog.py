@@ -173,7 +173,7 @@ def pfmerge(session: Session, args: list[bytes]) -> bytes:
     return OK
 
 
-@command("PFDEBUG", arity=3, flags=WRITE | DENYOOM | ADMIN, keys=(key(RW, ACCESS, at=2),), group="hyperloglog",
+@command("PFDEBUG", arity=3, flags=WRITE | DENYOOM | ADMIN, keys=(key(RW, ACCESS, at=2),), system=True, group="hyperloglog",
          since="2.8.9", syntax="subcommand key",
          summary="Shows the inside of a HyperLogLog: GETREG its registers, DECODE its opcodes, ENCODING; or makes it"
          " dense (TODENSE).",
@@ -210,7 +210,7 @@ def pfdebug(session: Session, args: list[bytes]) -> bytes:
     return ONE if was_sparse else ZERO
 
 
-@command("PFSELFTEST", arity=1, flags=ADMIN, group="hyperloglog", since="2.8.9",
+@command("PFSELFTEST", arity=1, flags=ADMIN, system=True, group="hyperloglog", since="2.8.9",
          summary="Tests that registers hold what is put there and that estimates are good.",
          complexity="O(1)")  # fmt: skip
 def pfselftest(session: Session, args: list[bytes]) -> bytes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from broker import process_memory
 from broker.arguments import integer
 from broker.help import declare_help
+from broker.memory_overview import MemoryOverview
 from broker.memory_usage import size_of
 from broker.process_memory import human
 from broker.registry import READONLY, RO, command, container, key
@@ -19,14 +20,15 @@ from protocol.replies import integer as integer_reply
 if TYPE_CHECKING:
     from broker.core import Broker
     from broker.session import Session
+    from protocol.replies import Dialect
 
 NO_STATISTICS: Final = b"Stats not supported for the current allocator"
 
 DEFAULT_SAMPLES: Final = 5
 # A key's place in a database's dictionary: hash, key and value references, and the free room of the table.
 _ENTRY: Final = 3 * 8 + 16
-# Less than this says nothing about anything: the interpreter itself takes about as much.
-_EMPTY_BELOW: Final = 5 * 1024 * 1024
+# Less than this says nothing about anything: the broker itself takes about as much.
+_EMPTY_BELOW: Final = 50 * 1024 * 1024
 
 _SHARDS: Final = ("nondeterministic_output", "request_policy:all_shards", "response_policy:special")
 
@@ -50,7 +52,7 @@ def memory_usage(session: Session, args: list[bytes]) -> bytes:
         # 0 asks for all elements.
         samples = samples or sys.maxsize // 4
         at += 2
-    value = session.db.get(args[2])
+    value = session.db.peek(args[2])
     if value is None:
         return session.resp.null
     return integer_reply(_ENTRY + sys.getsizeof(args[2]) + size_of(value, min(samples, sys.maxsize // 4)))
@@ -59,42 +61,46 @@ def memory_usage(session: Session, args: list[bytes]) -> bytes:
 @command("MEMORY|STATS", arity=2, flags=0, group="server", since="4.0.0",
          summary="Tells what memory is used for.", complexity="O(1)", tips=_SHARDS)  # fmt: skip
 def memory_stats(session: Session, args: list[bytes]) -> bytes:
-    broker = session.broker
     resp = session.resp
-    used, peak = process_memory.resident(), process_memory.peak_resident()
-    databases = [database for database in broker.keyspace.databases if database.data]
-    keys = sum(len(database.data) for database in databases)
-    main = {database.index: sys.getsizeof(database.data) for database in databases}
-    expires = {database.index: sys.getsizeof(database.expires) for database in databases}
-    overhead = sum(main.values()) + sum(expires.values()) + _client_buffers(broker)
-    dataset = max(0, used - overhead)
-    counts: list[tuple[bytes, bytes]] = [
-        (b"peak.allocated", integer_reply(max(peak, used))),
-        (b"total.allocated", integer_reply(used)),
-        (b"replication.backlog", integer_reply(0)),
-        (b"clients.slaves", integer_reply(0)),
-        (b"clients.normal", integer_reply(_client_buffers(broker))),
-        (b"cluster.links", integer_reply(0)),
+    memory = MemoryOverview(session.broker)
+    fields: list[tuple[bytes, int | float | bytes]] = [
+        (b"peak.allocated", memory.peak),
+        (b"total.allocated", memory.used),
+        (b"startup.allocated", memory.startup),
+        (b"replication.backlog", 0),
+        (b"replica.fullsync.buffer", 0),
+        (b"clients.slaves", 0),
+        (b"clients.normal", memory.clients),
+        (b"cluster.links", 0),
     ]
-    for index in main:
+    for index, (main, expires) in memory.tables.items():
         tables = [
-            (bulk(b"overhead.hashtable.main"), integer_reply(main[index])),
-            (bulk(b"overhead.hashtable.expires"), integer_reply(expires[index])),
+            (bulk(b"overhead.hashtable.main"), integer_reply(main)),
+            (bulk(b"overhead.hashtable.expires"), integer_reply(expires)),
         ]
-        counts.append((b"db.%d" % index, resp.map(tables)))
-    counts += [
-        (b"overhead.total", integer_reply(overhead)),
-        (b"keys.count", integer_reply(keys)),
-        (b"keys.bytes-per-key", integer_reply(dataset // keys if keys else 0)),
-        (b"dataset.bytes", integer_reply(dataset)),
-        (b"dataset.percentage", resp.double(100 * dataset / used if used else 0.0)),
-        (b"peak.percentage", resp.double(100 * used / max(peak, used, 1))),
+        fields.append((b"db.%d" % index, resp.map(tables)))
+    fields += [
+        (b"overhead.db.hashtable.lut", memory.tables_total),
+        (b"overhead.db.hashtable.rehashing", 0),
+        (b"overhead.total", memory.overhead),
+        (b"db.dict.rehashing.count", 0),
+        (b"keys.count", memory.keys),
+        (b"keys.bytes-per-key", max(0, memory.used - memory.startup) // memory.keys if memory.keys else 0),
+        (b"dataset.bytes", memory.dataset),
+        (b"dataset.percentage", memory.dataset_percent),
+        (b"peak.percentage", memory.peak_percent),
+        (b"allocator.allocated", memory.used),
+        (b"allocator.resident", memory.resident),
+        (b"fragmentation", memory.fragmentation),
+        (b"fragmentation.bytes", memory.resident - memory.used),
     ]
-    return resp.map((bulk(name), value) for name, value in counts)
+    return resp.map((bulk(name), _encoded(value, resp)) for name, value in fields)
 
 
-def _client_buffers(broker: Broker) -> int:
-    return sum(sum(session.transport.sizes()) for session in broker.sessions.values())
+def _encoded(value: float | bytes, resp: Dialect) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    return integer_reply(value) if isinstance(value, int) else resp.double(value)
 
 
 @command("MEMORY|DOCTOR", arity=2, flags=0, group="server", since="4.0.0",
@@ -104,23 +110,25 @@ def memory_doctor(session: Session, args: list[bytes]) -> bytes:
 
 
 def _findings(broker: Broker) -> list[str]:
-    used, peak, machine = process_memory.resident(), process_memory.peak_resident(), process_memory.of_machine()
-    limit = broker.config.maxmemory
+    memory = MemoryOverview(broker)
+    used, peak, resident = memory.used, memory.peak, memory.resident
+    machine, limit = process_memory.of_machine(), broker.config.maxmemory
     found = []
     if peak > used * 1.5 and peak > _EMPTY_BELOW:
+        found.append(f"* The process had {human(peak)} at its peak and uses {human(used)} now.")
+    if resident > used * 1.4 and resident > _EMPTY_BELOW:
         found.append(
-            f"* The process had {human(peak)} at its peak and has {human(used)} now. Python gives memory of small"
-            " objects back to the system late; MEMORY PURGE asks for what is free."
+            f"* {human(resident)} are the process's and only {human(used)} of them in use: what is free is too"
+            " scattered to be given back. MEMORY PURGE gives back what it can."
         )
-    if machine and used > machine * 0.8:
-        found.append(f"* {human(used)} of the machine's {human(machine)} are in use by this process alone.")
+    if machine and resident > machine * 0.8:
+        found.append(f"* {human(resident)} of the machine's {human(machine)} are this process's alone.")
     if limit and used > limit * 0.9:
         found.append(f"* {human(used)} of the {human(limit)} that maxmemory allows are in use.")
     if not limit:
         found.append("* maxmemory is not set: nothing but the system limits the memory that keys take.")
-    buffers = _client_buffers(broker)
-    if buffers > used / 10:
-        found.append(f"* Clients' buffers take {human(buffers)}: some send or read too slowly (see CLIENT LIST).")
+    if memory.clients > used / 10:
+        found.append(f"* Clients take {human(memory.clients)}: some send or read too slowly (see CLIENT LIST).")
     return found or ["Nothing to report."]
 
 

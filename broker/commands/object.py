@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from broker.access import LFU
 from broker.help import declare_help
 from broker.registry import READONLY, RO, command, container, key
 from broker.values.hash import Hash
@@ -16,7 +17,7 @@ from broker.values.set import Set
 from broker.values.sorted_set import SortedSet
 from protocol.errors import CommandError
 from protocol.numbers import parse_integer
-from protocol.replies import ONE, ZERO, bulk, integer
+from protocol.replies import ONE, bulk, integer
 
 if TYPE_CHECKING:
     from broker.config import Config
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 # Redis keeps a short string in one 64-byte block with its key: 16 bytes are its header, 7 the two lengths
 # and terminators.
 _EMBEDDED: Final = 64 - 16 - 7
-# A new key's counter under an LFU policy (Redis's LFU_INIT_VAL).
-_NEW_FREQUENCY: Final = 5
 
 _SWITCHING: Final = (
     b" Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
@@ -47,9 +46,9 @@ declare_help(
 
 
 def _look(session: Session, name: bytes) -> Any:
-    """The value at a key: counted as a read, but without a keymiss event."""
+    """The value at a key: counted as a read, but without a keymiss event, and not an access."""
     keyspace = session.broker.keyspace
-    value = session.db.get(name)
+    value = session.db.peek(name)
     if value is None:
         keyspace.misses += 1
     else:
@@ -99,27 +98,24 @@ def object_refcount(session: Session, args: list[bytes]) -> bytes:
 
 @command("OBJECT|IDLETIME", arity=3, flags=READONLY, keys=_KEY, group="generic", since="2.2.3",
          syntax="key",
-         summary="Gives the seconds since the last access: 0, as accesses are not recorded.", complexity="O(1)",
-         tips=_TIPS)  # fmt: skip
+         summary="Gives the seconds since the last access; accesses are recorded from the first such question on.",
+         complexity="O(1)", tips=_TIPS)  # fmt: skip
 def object_idletime(session: Session, args: list[bytes]) -> bytes:
-    # 0 is the answer by which nobody removes a key that is in use.
     if _look(session, args[2]) is None:
         return session.resp.null
-    if _counts_accesses(session):
+    access = session.broker.access
+    if access.recorded == LFU:
         raise CommandError(_NO_IDLE_TIME)
-    return ZERO
+    return integer(access.idle_seconds(session.db, args[2]))
 
 
 @command("OBJECT|FREQ", arity=3, flags=READONLY, keys=_KEY, group="generic", since="4.0.0",
-         syntax="key", summary="Gives the access counter of a key: that of a new one, as accesses are not recorded.",
+         syntax="key", summary="Gives the access counter of a key, under an LFU policy.",
          complexity="O(1)", tips=_TIPS)  # fmt: skip
 def object_freq(session: Session, args: list[bytes]) -> bytes:
     if _look(session, args[2]) is None:
         return session.resp.null
-    if not _counts_accesses(session):
+    access = session.broker.access
+    if access.recorded != LFU:
         raise CommandError(_NO_FREQUENCY)
-    return integer(_NEW_FREQUENCY)
-
-
-def _counts_accesses(session: Session) -> bool:
-    return session.broker.config.maxmemory_policy.endswith("lfu")
+    return integer(access.frequency(session.db, args[2]))

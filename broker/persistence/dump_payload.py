@@ -16,12 +16,13 @@ _VERSION_BYTES = 2
 _CHECKSUM_BYTES = 8
 _FOOTER = _VERSION_BYTES + _CHECKSUM_BYTES
 
-# Compressed parts may grow a payload to this many times its size, and any payload to as much as a string may have.
-# A compressed byte can stand for 88, and packed elements take more memory here than they took packed: without a
-# bound, a megabyte could ask for gigabytes.
-MAX_GROWTH = 16
+# A compressed byte can stand for 88, and four bytes of packed elements for 56 of memory: without bounds a small payload
+# could ask for gigabytes. So compressed parts may grow a payload to so many times its size and as much as stands here
+# for any, and no more elements may come of packed parts than the payload has bytes and these.
+MAX_GROWTH = 32
 MAX_STRING = 512 << 20
-MAX_PACKED = 32 << 20
+MAX_INFLATED = 64 << 20
+MAX_ELEMENTS = 1 << 21
 
 
 class BadFooter(ValueError):
@@ -45,8 +46,9 @@ def restore(payload: bytes, limits: StreamLimits) -> Any:
     """
     version = check_footer(payload)
     body = payload[:-_FOOTER]
-    most = MAX_STRING if body[:1] == bytes((STRING,)) else MAX_PACKED
-    reader = Reader(body, version, inflation=most + MAX_GROWTH * len(body))
+    size = len(body)
+    inflation = MAX_STRING if body[:1] == bytes((STRING,)) else MAX_INFLATED
+    reader = Reader(body, version, inflation=inflation + MAX_GROWTH * size, elements=MAX_ELEMENTS + size)
     return load_value(reader, reader.byte(), limits)
 
 

@@ -14,8 +14,7 @@ HEADER = 6
 END = 0xFF
 COUNT_UNKNOWN = 0xFFFF
 
-MAX_BYTES = 1 << 30
-"""Redis puts no more into one listpack."""
+UNBOUNDED = 1 << 62
 
 _INT13 = 0xC0
 _INT16 = 0xF1
@@ -108,20 +107,23 @@ def _backward(size: int) -> bytes:
     return bytes(out)
 
 
-def decode(blob: bytes) -> list[bytes]:
-    """The elements as texts. Raises BadListpack."""
+def decode(blob: bytes, most: int = UNBOUNDED) -> list[bytes]:
+    """The elements as texts. Raises BadListpack, also if there are more than `most`."""
     total = len(blob)
     if total < HEADER + 1:
         raise BadListpack
     declared, count = _header.unpack_from(blob)
     if declared != total or blob[-1] != END:
         raise BadListpack
+    limit = most if count == COUNT_UNKNOWN else count
+    if limit > most:
+        raise BadListpack
     elements: list[bytes] = []
     append = elements.append
     at = HEADER
-    last = total - 1
     try:
-        while True:
+        # One more turn than there are elements: the last one meets the end.
+        for _ in range(limit + 1):
             first = blob[at]
             if first < 0x80:
                 if blob[at + 1] != 1:
@@ -140,9 +142,11 @@ def decode(blob: bytes) -> list[bytes]:
             else:
                 text, at = _large_element(blob, at, first)
                 append(text)
+        else:
+            raise BadListpack
     except IndexError:
         raise BadListpack from None
-    if at != last or count not in (len(elements), COUNT_UNKNOWN):
+    if at != total - 1 or count not in (len(elements), COUNT_UNKNOWN):
         raise BadListpack
     return elements
 

@@ -17,28 +17,37 @@ def duplicate(reader: Reader) -> BadFormat:
     return reader.bad(DUPLICATE)
 
 
+def unpack_listpack(reader: Reader, blob: bytes) -> list[bytes]:
+    """The elements of a listpack that was just read."""
+    try:
+        elements = listpack.decode(blob, reader.elements)
+    except listpack.BadListpack:
+        raise reader.bad("a listpack is damaged or too long") from None
+    reader.elements -= len(elements)
+    return elements
+
+
 def read_listpack(reader: Reader) -> list[bytes]:
     """The elements of a listpack."""
-    try:
-        return listpack.decode(reader.string())
-    except listpack.BadListpack:
-        raise reader.bad("a listpack is damaged") from None
+    return unpack_listpack(reader, reader.string())
 
 
 def read_ziplist(reader: Reader) -> list[bytes]:
     """The elements of a ziplist."""
     try:
-        return ziplist.decode(reader.string())
+        elements = ziplist.decode(reader.string(), reader.elements)
     except ziplist.BadZiplist:
-        raise reader.bad("a ziplist is damaged") from None
+        raise reader.bad("a ziplist is damaged or too long") from None
+    reader.elements -= len(elements)
+    return elements
 
 
 def read_zipmap(reader: Reader) -> list[bytes]:
     """Fields and values of a zipmap by turns."""
     try:
-        return zipmap.decode(reader.string())
+        return zipmap.decode(reader.string(), reader.elements)
     except zipmap.BadZipmap:
-        raise reader.bad("a zipmap is damaged") from None
+        raise reader.bad("a zipmap is damaged or too long") from None
 
 
 def read_intset(reader: Reader) -> list[bytes]:

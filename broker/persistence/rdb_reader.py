@@ -24,6 +24,8 @@ _INFINITIES = {254: float("inf"), 255: float("-inf")}
 _NOT_A_NUMBER = 253
 _TEXTS = [b"%d" % value for value in range(-128, 128)]
 
+UNBOUNDED = 1 << 62
+
 _READ_AHEAD = 1 << 16
 _READ_MOST = 1 << 24
 """Bytes asked of a source at once at most, so that a false length costs no more memory than what follows it."""
@@ -41,19 +43,21 @@ class BadFormat(ValueError):
 
 
 class Reader:
-    """A place in a dump. `inflation` is how many more bytes may come of compressed ones; None is no limit.
+    """A place in a dump.
 
-    `version` is the version the dump says it has.
+    `inflation` is how many more bytes may come of compressed ones, `elements` how many more elements may come of
+    packed ones. `version` is the version the dump says it has.
     """
 
-    __slots__ = ("_at", "_before", "_data", "_source", "inflation", "version")
+    __slots__ = ("_at", "_before", "_data", "_source", "elements", "inflation", "version")
 
     def __init__(
         self,
         data: bytes = b"",
         version: int = 0,
         source: Callable[[int], bytes] | None = None,
-        inflation: int | None = None,
+        inflation: int = UNBOUNDED,
+        elements: int = UNBOUNDED,
     ) -> None:
         """`source(n)` delivers up to n further bytes, b"" at the end."""
         self._data = data
@@ -62,6 +66,7 @@ class Reader:
         self._source = source
         self.version = version
         self.inflation = inflation
+        self.elements = elements
 
     @property
     def offset(self) -> int:
@@ -147,10 +152,9 @@ class Reader:
         packed, size = self.length(), self.length()
         if size > packed * lzf.MAX_RATIO:
             raise self.bad("a compressed string can't be that long")
-        if self.inflation is not None:
-            if size > self.inflation:
-                raise self.bad("compressed strings are too long")
-            self.inflation -= size
+        if size > self.inflation:
+            raise self.bad("compressed strings are too long")
+        self.inflation -= size
         try:
             return lzf.decompress(self.take(packed), size)
         except lzf.BadCompression:

@@ -6,8 +6,8 @@ entries before and after.
 
 from collections import OrderedDict
 
-from broker.persistence import listpack, stream_listpack
-from broker.persistence.packed_values import duplicate
+from broker.persistence import stream_listpack
+from broker.persistence.packed_values import duplicate, unpack_listpack
 from broker.persistence.rdb_format import (
     STREAM_LISTPACKS_2,
     STREAM_LISTPACKS_3,
@@ -50,11 +50,11 @@ def _load_node(reader: Reader, stream: Stream, limits: StreamLimits) -> None:
     if len(key) != _ID_BYTES:
         raise reader.bad("a node's key is no ID")
     blob = reader.string()
+    elements = unpack_listpack(reader, blob)
     try:
-        elements = listpack.decode(blob)
         head = stream_listpack.NodeHead(elements)
         latest_deleted = _append_entries(stream, elements, int.from_bytes(key, "big"))
-    except (listpack.BadListpack, stream_listpack.BadNode, EntryTooLarge):
+    except (stream_listpack.BadNode, EntryTooLarge):
         raise reader.bad("a node of a stream is damaged") from None
     node = stream.node_at(stream.node_count() - 1)
     assert node is not None

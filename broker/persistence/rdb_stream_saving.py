@@ -36,8 +36,9 @@ def save_stream(out: bytearray, stream: Stream, defaults: IdempotencyDefaults, c
     nodes = [node for node in stream.nodes() if len(node)]
     out += length_bytes(len(nodes))
     for node in nodes:
-        append_string(out, id_bytes(node.first), False)
-        append_string(out, stream_listpack.encode(node), compress)
+        key, blob = stream_listpack.encode(node)
+        append_string(out, id_bytes(key), False)
+        append_string(out, blob, compress)
     out += length_bytes(stream.length)
     for id in (stream.last_id, stream.first_id, stream.max_deleted_id):
         out += id_lengths(id)

@@ -22,22 +22,27 @@ class BadNode(ValueError):
     """Some elements are no node of a stream."""
 
 
-def encode(node: StreamNode) -> bytes:
-    """A node's listpack. Deleted entries are left out; it has at least one other."""
+def encode(node: StreamNode) -> tuple[int, bytes]:
+    """A node's key and its listpack. Only entries that are there are written; there is at least one.
+
+    The key is the first one's ID: Redis's keys may be those of entries that are gone.
+    """
     element, integer = listpack.element, listpack.integer
     names = node.names
     count = len(names)
     parts = [integer(len(node)), integer(0), integer(count)]
     parts += map(element, names)
     parts.append(integer(0))
+    key = node.id_at(node.lo)
+    ms, seq = key >> 64, key & MAX_PART
     same_fields, same_size = integer(ENTRY_SAME_FIELDS), integer(count + 3)
     for id, text in node.entries():
         fields = decode_fields(text)
         same = fields[::2] == names
         parts += (
             same_fields if same else integer(0),
-            integer(_wrapped((id >> 64) - node.ms)),
-            integer(_wrapped((id & MAX_PART) - node.seq)),
+            integer(_wrapped((id >> 64) - ms)),
+            integer(_wrapped((id & MAX_PART) - seq)),
         )
         if same:
             parts += map(element, fields[1::2])
@@ -46,7 +51,7 @@ def encode(node: StreamNode) -> bytes:
             parts.append(integer(len(fields) // 2))
             parts += map(element, fields)
             parts.append(integer(len(fields) + 4))
-    return listpack.join(parts)
+    return key, listpack.join(parts)
 
 
 def _wrapped(difference: int) -> int:

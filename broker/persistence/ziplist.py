@@ -10,6 +10,8 @@ from struct import Struct
 END = 0xFF
 COUNT_UNKNOWN = 0xFFFF
 
+UNBOUNDED = 1 << 62
+
 _BIG_PREVIOUS = 254
 _header = Struct("<IIH")
 
@@ -26,8 +28,8 @@ class BadZiplist(ValueError):
     """Some bytes are no ziplist."""
 
 
-def decode(blob: bytes) -> list[bytes]:
-    """The elements as texts. Raises BadZiplist."""
+def decode(blob: bytes, most: int = UNBOUNDED) -> list[bytes]:
+    """The elements as texts. Raises BadZiplist, also if there are more than `most`."""
     total = len(blob)
     if total < _header.size + 1:
         raise BadZiplist
@@ -43,6 +45,8 @@ def decode(blob: bytes) -> list[bytes]:
             text, at = _element(blob, at, before)
             before = at - latest
             elements.append(text)
+            if len(elements) > most:
+                raise BadZiplist
     except IndexError:
         raise BadZiplist from None
     if at != total - 1 or (elements and tail != latest) or count not in (len(elements), COUNT_UNKNOWN):

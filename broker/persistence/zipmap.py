@@ -8,13 +8,15 @@ are unused, the value, and those.
 END = 0xFF
 BIG = 254
 
+UNBOUNDED = 1 << 62
+
 
 class BadZipmap(ValueError):
     """Some bytes are no zipmap."""
 
 
-def decode(blob: bytes) -> list[bytes]:
-    """Fields and values by turns, at least one pair. Raises BadZipmap."""
+def decode(blob: bytes, most: int = UNBOUNDED) -> list[bytes]:
+    """Fields and values by turns, at least one pair. Raises BadZipmap, also if there are more than `most`."""
     if len(blob) < 2 or blob[-1] != END:
         raise BadZipmap
     parts: list[bytes] = []
@@ -28,6 +30,8 @@ def decode(blob: bytes) -> list[bytes]:
             at += 1
             parts.append(blob[at : at + length])
             at += length + unused
+            if len(parts) > most:
+                raise BadZipmap
     except IndexError:
         raise BadZipmap from None
     if at != len(blob) - 1 or not parts or (blob[0] < BIG and blob[0] != len(parts) // 2):

@@ -21,7 +21,7 @@ def empty_broker() -> int:
     connection = server.connect()
     reply = connection.call("FLUSHALL")
     connection.close()
-    assert reply == b"+OK\r\n", reply
+    assert reply == b"+OK\r\n", f"FLUSHALL answered {reply!r}; the broker's log ends:\n{server.log()}"
     return server.address[1]
 
 

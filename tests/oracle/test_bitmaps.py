@@ -151,7 +151,8 @@ def test_events() -> None:
                         "BITCOUNT k", "BITCOUNT m", "BITPOS m 1", "BITOP OR d k m", "BITOP OR d k", "RPUSH l a",
                         "BITOP NOT l k", "BITOP OR l m", "BITOP OR l m", "BITOP AND k", "SETBIT k x 1",
                         "BITFIELD k SET u4 0 3", "BITFIELD k SET u4 0 3", "BITFIELD k GET u4 0",
-                        "BITFIELD f SET u4 0 0", "BITFIELD f SET u4 0 1 INCRBY u4 0 1", "BITFIELD m GET u4 0", "BITFIELD_RO m GET u4 0",
+                        "BITFIELD f SET u4 0 0", "BITFIELD f SET u4 0 1 INCRBY u4 0 1",
+                        "BITFIELD m GET u4 0", "BITFIELD_RO m GET u4 0",
                         "BITFIELD m OVERFLOW FAIL SET u4 0 16"):  # fmt: skip
             client.do(command)
             servers.settle()

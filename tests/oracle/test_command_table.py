@@ -17,7 +17,7 @@ assert broker.commands  # declares all commands
 
 # What Redis does not have, and what differs on purpose.
 OURS_ALONE = {"delifeq"}
-PROSE = {"notes", "summary", "complexity", "arguments", "history", "doc_flags", "subcommands"}
+PROSE = {"notes", "summary", "complexity", "arguments", "history", "subcommands"}
 
 pytestmark = requires("8.10")
 

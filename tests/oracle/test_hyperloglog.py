@@ -172,7 +172,7 @@ def test_broken_sparse_values(part: int) -> None:
         value = broken(seed)
         if ends_in_half_an_opcode(value):
             continue
-        again = ["SET", "k", value]
+        again: AnyCommand = ["SET", "k", value]
         script += [again, "PFDEBUG DECODE k", "PFCOUNT k", "GET k", "PFCOUNT k good", *(
             command for word in words(0, 12) for command in (["PFADD", "k", word], "GET k")
         ), "PFCOUNT k", again, "PFMERGE good k", again, "PFMERGE k good", "GET k", again, "PFMERGE k dense", "GET k",

@@ -154,7 +154,7 @@ def content(value: Any) -> Any:
             (producers.duration, producers.maxsize, producers.added, producers.duplicates),
             {name: list(iids.items()) for name, iids in producers.producers.items()},
         )
-    return bytes(value) if isinstance(value, bytearray) else (value.__class__.__name__, value)
+    return bytes(value) if isinstance(value, (bytes, bytearray)) else (value.__class__.__name__, value)
 
 
 def _group_content(group: Group) -> Any:

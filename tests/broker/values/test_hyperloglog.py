@@ -49,7 +49,7 @@ def sparse(opcodes: bytes) -> bytearray:
 def test_registers_follow_the_elements(module: ModuleType) -> None:
     expected = bytearray(REGISTERS)
     value = module.empty()
-    promoted = []
+    promoted: list[int] = []
     for n, element in enumerate(elements(0, 3000)):
         index, least = module.place(element)
         assert module.add(value, element, LIMIT) is (least > expected[index])

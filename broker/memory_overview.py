@@ -1,0 +1,60 @@
+"""What a broker's memory goes to, for INFO and MEMORY STATS."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from broker import process_memory
+from broker.client_eviction import client_memory
+
+if TYPE_CHECKING:
+    from broker.core import Broker
+    from broker.keyspace import Database
+
+
+class MemoryOverview:
+    """A broker's memory at one moment, in bytes.
+
+    `used` is what is in use in the whole process, and `resident` what the system accounts to it. `startup` was in
+    use when the broker began. `clients` is what clients and their buffers take, `unsent` the part of it that
+    waits to be sent and does not count for eviction. `tables` gives for each database with keys the sizes of the
+    tables of its keys and of its deadlines. `overhead` is all that but the keys and values themselves take,
+    `dataset` the rest.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        memory = process_memory.measure()
+        self.used, self.resident = memory
+        self.peak = max(process_memory.peak_resident(), self.used)
+        self.startup = min(broker.eviction.startup, self.used)
+        sessions = broker.sessions.values()
+        self.clients = sum(map(client_memory, sessions))
+        self.unsent = sum(session.transport.sizes()[3] for session in sessions)
+        databases = [database for database in broker.keyspace.databases if database.data]
+        self.tables = {
+            database.index: (sys.getsizeof(database.data), _of_deadlines(database)) for database in databases
+        }
+        self.tables_total = sum(map(sum, self.tables.values()))
+        self.keys = sum(len(database.data) for database in databases)
+        self.overhead = min(self.startup + self.clients + self.tables_total, self.used)
+        self.dataset = self.used - self.overhead
+
+    @property
+    def dataset_percent(self) -> float:
+        """The dataset's part of what was not in use at the start."""
+        return min(100.0, 100 * self.dataset / max(self.used - self.startup, 1))
+
+    @property
+    def peak_percent(self) -> float:
+        """What is in use, of the peak."""
+        return 100 * self.used / self.peak
+
+    @property
+    def fragmentation(self) -> float:
+        """Resident memory, of what is in use."""
+        return self.resident / self.used
+
+
+def _of_deadlines(database: Database) -> int:
+    return sys.getsizeof(database.expires) if database.expires else 0
