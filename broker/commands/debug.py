@@ -39,8 +39,8 @@ SLEEP_MAX: Final = 24 * 3600.0
 _THREE: Final = [integer_reply(number) for number in range(3)]
 
 
-@command("DEBUG", arity=-2, flags=ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED, system=True, group="server", since="1.0.0",
-         summary="Commands for debugging.", complexity="Depends on subcommand.")  # fmt: skip
+@command("DEBUG", arity=-2, flags=ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED, system=True, group="server",
+         since="1.0.0", summary="Commands for debugging.", complexity="Depends on subcommand.")  # fmt: skip
 def debug(session: Session, args: list[bytes]) -> bytes:
     config = session.broker.config
     if not config.allows(config.enable_debug_command, session.transport.is_local()):

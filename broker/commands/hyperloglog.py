@@ -173,8 +173,8 @@ def pfmerge(session: Session, args: list[bytes]) -> bytes:
     return OK
 
 
-@command("PFDEBUG", arity=3, flags=WRITE | DENYOOM | ADMIN, keys=(key(RW, ACCESS, at=2),), system=True, group="hyperloglog",
-         since="2.8.9", syntax="subcommand key",
+@command("PFDEBUG", arity=3, flags=WRITE | DENYOOM | ADMIN, keys=(key(RW, ACCESS, at=2),), system=True,
+         group="hyperloglog", since="2.8.9", syntax="subcommand key",
          summary="Shows the inside of a HyperLogLog: GETREG its registers, DECODE its opcodes, ENCODING; or makes it"
          " dense (TODENSE).",
          complexity="O(1)")  # fmt: skip

@@ -8,8 +8,8 @@ from tests.oracle.harness import same
 @pytest.mark.parametrize(
     "command",
     [
-        "WAIT 0 0", "WAIT -1 0", "WAIT 1 20", "WAIT x 0", "WAIT 1 x", "WAIT 1 -1", "WAIT 1 9223372036854775807", "WAIT 1",
-        "WAIT", "WAIT x -1", "WAIT 0 -1", "WAIT 1 1",
+        "WAIT 0 0", "WAIT -1 0", "WAIT 1 20", "WAIT x 0", "WAIT 1 x", "WAIT 1 -1",
+        "WAIT 1 9223372036854775807", "WAIT 1", "WAIT", "WAIT x -1", "WAIT 0 -1", "WAIT 1 1",
         "WAITAOF 0 0 0", "WAITAOF 0 0 10", "WAITAOF 0 1 20", "WAITAOF 1 0 0", "WAITAOF 2 0 0", "WAITAOF -1 0 0",
         "WAITAOF x 0 0", "WAITAOF 0 x 0", "WAITAOF 0 -1 0", "WAITAOF 0 0 x", "WAITAOF 0 0 -1", "WAITAOF 1 -1 0",
         "WAITAOF 0 9223372036854775808 0", "WAITAOF 9223372036854775808 0 0", "WAITAOF 0 0",

@@ -1,0 +1,260 @@
+"""OBJECT IDLETIME and FREQ, TOUCH, maxmemory with its policies, and maxmemory-clients."""
+
+import pytest
+
+from tests.oracle.harness import Loose, Shape, Skip, pair, requires, same
+
+POLICIES = (
+    "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "allkeys-lrm",
+    "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "volatile-lrm",
+)  # fmt: skip
+RESET = (
+    "CONFIG SET maxmemory 0 maxmemory-policy noeviction lfu-log-factor 10 lfu-decay-time 1 maxmemory-samples 5",
+    "CONFIG SET notify-keyspace-events ''",
+)
+
+
+@pytest.mark.parametrize(
+    "policy", [pytest.param(policy, marks=requires("8.6") if "lrm" in policy else ()) for policy in POLICIES]
+)
+def test_what_each_policy_answers(policy: str) -> None:
+    script = [f"CONFIG SET maxmemory-policy {policy}", "CONFIG GET maxmemory-policy", "SET k v", "RPUSH l a"]
+    script += [f"OBJECT {word} {key}" for word in ("IDLETIME", "FREQ") for key in ("k", "l", "no")]
+    same([*script, "OBJECT IDLETIME", "OBJECT FREQ k more"], cleanup=RESET)
+
+
+def test_frequencies() -> None:
+    same(
+        [
+            "CONFIG SET maxmemory-policy allkeys-lfu lfu-log-factor 0",
+            "SET k v",
+            "OBJECT FREQ k",
+            *["GET k"] * 3,
+            "OBJECT FREQ k",
+            "OBJECT ENCODING k",
+            "TTL k",
+            "PTTL k",
+            "EXPIRETIME k",
+            "EXISTS k k",
+            "TYPE k",
+            Shape("MEMORY USAGE k"),
+            "OBJECT FREQ k",
+            "TOUCH k no k",
+            "OBJECT FREQ k",
+            "SET k w",
+            "OBJECT FREQ k",
+            "APPEND k x",
+            "OBJECT FREQ k",
+            "EXPIRE k 100",
+            "OBJECT FREQ k",
+            "RENAME k k2",
+            "OBJECT FREQ k2",
+            "GET k2",
+            "OBJECT FREQ k2",
+            "COPY k2 k3",
+            "OBJECT FREQ k3",
+            "OBJECT FREQ k2",
+            "DEL k2",
+            "SET k2 again",
+            "OBJECT FREQ k2",
+            "CLIENT NO-TOUCH ON",
+            "GET k2",
+            "SET k2 w",
+            "OBJECT FREQ k2",
+            "TOUCH k2",
+            "OBJECT FREQ k2",
+            "MULTI",
+            "GET k2",
+            "EXEC",
+            "OBJECT FREQ k2",
+            "CLIENT NO-TOUCH OFF",
+            "GET k2",
+            "OBJECT FREQ k2",
+            "CLIENT NO-TOUCH ON",
+            "RESET",
+        ],
+        resp=(2,),
+        cleanup=RESET,
+    )
+
+
+def test_frequencies_saturate() -> None:
+    with pair(cleanup=RESET) as p:
+        client = p.client()
+        client.do("CONFIG SET maxmemory-policy volatile-lfu lfu-log-factor 0")
+        client.do("SET k v")
+        for _ in range(260):
+            client.do("GET k")
+        assert client.do("OBJECT FREQ k") == b":255\r\n"
+
+
+def test_writes_are_refused_where_nothing_may_be_evicted() -> None:
+    same(
+        [
+            "SET k v EX 1000",
+            "RPUSH l a b",
+            "CONFIG SET maxmemory 1",
+            "SET k w",
+            "APPEND k w",
+            "RPUSH l c",
+            "SETRANGE k 0 x",
+            "XADD s 1-1 f v",
+            "GET k",
+            "LRANGE l 0 -1",
+            "LPOP l",
+            "EXPIRE l 1000",
+            "PERSIST l",
+            "RENAME l m",
+            "COPY m n",
+            "MULTI",
+            "GET k",
+            "SET k w",
+            "DEL k",
+            "EXEC",
+            "GET k",
+            "MULTI",
+            "GET k",
+            "DEL k",
+            "EXEC",
+            "PUBLISH c m",
+            "FLUSHALL",
+            "SET k v",
+            "CONFIG SET maxmemory 0",
+            "SET k v",
+            "GET k",
+        ],
+        cleanup=RESET,
+    )
+
+
+def test_exec_is_refused_what_was_queued_before_memory_ran_out() -> None:
+    with pair(cleanup=RESET) as p:
+        one, two = p.client(), p.client()
+        one.do("MULTI")
+        one.do("SET k v")
+        two.do("CONFIG SET maxmemory 1")
+        one.do("EXEC")
+        one.do("GET k")
+        one.do("MULTI")
+        one.do("GET k")
+        two.do("CONFIG SET maxmemory 0")
+        two.do("CONFIG SET maxmemory 1")
+        one.do("EXEC")
+
+
+def test_volatile_ttl_evicts_the_soonest() -> None:
+    with pair(cleanup=RESET) as p:
+        client, subscriber = p.client(), p.client(resp=3)
+        client.do("CONFIG SET maxmemory-policy volatile-ttl notify-keyspace-events KEe")
+        subscriber.do("PSUBSCRIBE __key*__:*")
+        for name, seconds in (("c", 300), ("a", 100), ("e", 500), ("b", 200), ("d", 400)):
+            client.do(f"SET {name} v EX {seconds}")
+        client.do("RPUSH stays x")
+        client.do("CONFIG SET maxmemory 1")
+        client.do("SET new v")
+        client.do("KEYS *")
+        for _ in range(10):
+            subscriber.receive()
+        subscriber.nothing()
+
+
+def test_lfu_evicts_the_least_used() -> None:
+    with pair(cleanup=RESET) as p:
+        client, subscriber = p.client(), p.client(resp=3)
+        client.do("CONFIG SET maxmemory-policy allkeys-lfu lfu-log-factor 0 notify-keyspace-events Ee")
+        subscriber.do("SUBSCRIBE __keyevent@0__:evicted")
+        for name, times in (("c", 3), ("a", 1), ("d", 4), ("b", 2)):
+            client.do(f"SET {name} v")
+            for _ in range(times):
+                client.do(f"GET {name}")
+        client.do("CONFIG SET maxmemory 1")
+        client.do("GET a")
+        for _ in range(4):
+            subscriber.receive()
+        subscriber.nothing()
+
+
+@pytest.mark.parametrize("policy", POLICIES[1:4])
+def test_everything_is_evicted_before_writes_are_refused(policy: str) -> None:
+    same(
+        [
+            f"CONFIG SET maxmemory-policy {policy}",
+            *[f"SET key:{number} v" for number in range(50)],
+            "SELECT 3",
+            "RPUSH other a b c",
+            "CONFIG SET maxmemory 1",
+            "SET k v",
+            "DBSIZE",
+            "SELECT 0",
+            "DBSIZE",
+            "CONFIG SET maxmemory 0",
+            "SET k v",
+        ],
+        cleanup=("SELECT 0", *RESET),
+    )
+
+
+@pytest.mark.parametrize("policy", ["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"])
+def test_volatile_policies_leave_keys_without_deadline(policy: str) -> None:
+    same(
+        [
+            f"CONFIG SET maxmemory-policy {policy}",
+            "SET stays v",
+            *[f"SET key:{number} v EX 1000" for number in range(20)],
+            "CONFIG SET maxmemory 1",
+            "SET k v",
+            "KEYS *",
+            "GET stays",
+            "CONFIG SET maxmemory 0",
+        ],
+        cleanup=RESET,
+    )
+
+
+def test_evicting_breaks_watches() -> None:
+    with pair(cleanup=RESET) as p:
+        one, two = p.client(), p.client()
+        two.do("CONFIG SET maxmemory-policy allkeys-random")
+        two.do("SET k v")
+        one.do("WATCH k")
+        two.do("CONFIG SET maxmemory 1")
+        two.do("GET k")
+        two.do("CONFIG SET maxmemory 0")
+        one.do("MULTI")
+        one.do("PING")
+        one.do("EXEC")
+
+
+def test_memory_usage() -> None:
+    same(
+        [
+            "SET k v",
+            Shape("MEMORY USAGE k"),
+            Shape("MEMORY USAGE k SAMPLES 0"),
+            "MEMORY USAGE no",
+            "MEMORY USAGE no SAMPLES -1",
+            "MEMORY USAGE k SAMPLES",
+            "MEMORY USAGE k SAMPLES x",
+            "MEMORY USAGE k OTHER 1",
+            "MEMORY USAGE",
+        ]
+    )
+
+
+def test_a_frequency_falls_with_time_only() -> None:
+    same(
+        [
+            "CONFIG SET maxmemory-policy allkeys-lfu lfu-decay-time 0",
+            "SET k v",
+            "OBJECT FREQ k",
+            "CONFIG SET lfu-decay-time 1",
+            "OBJECT FREQ k",
+            "CONFIG SET maxmemory-policy allkeys-lru",
+            Loose("OBJECT IDLETIME k"),
+            "OBJECT FREQ k",
+            Skip("CONFIG SET maxmemory-policy noeviction"),
+            "GET k",
+            Loose("OBJECT IDLETIME k"),
+        ],
+        cleanup=RESET,
+    )
