@@ -72,12 +72,16 @@ class Access:
 
     # Asking and setting
 
-    def idle_ms(self, database: Database, key: bytes) -> int:
-        """Milliseconds since the last access (under LRM: change) of an existing key. Not for LFU."""
-        return max(0, self._keyspace.clock.now - database.last_access.get(key, self._since))
+    def idle_times(self, database: Database, keys: list[bytes]) -> list[int]:
+        """For each of some existing keys, milliseconds since its last access (under LRM: change). Not for LFU."""
+        now, since, last = self._keyspace.clock.now, self._since, database.last_access.get
+        return [now - last(key, since) for key in keys]
 
     def idle_seconds(self, database: Database, key: bytes) -> int:
-        """`idle_ms` in whole seconds of the clock, as Redis counts; asked for the first time, recording begins."""
+        """Seconds since the last access (under LRM: change) of an existing key, 0 or more. Not for LFU.
+
+        They are whole seconds of the clock, as in Redis. With the first such question recording begins.
+        """
         self._ask()
         last = database.last_access.get(key, self._since)
         return max(0, self._keyspace.clock.now // 1000 - last // 1000)

@@ -67,6 +67,7 @@ class Dispatcher:
         """
         plain = self._plain
         keyspace = self._keyspace
+        sinks = keyspace.propagation.sinks
         append = session.out.append
         gate = session.gate
         size = 0
@@ -83,7 +84,8 @@ class Dispatcher:
                     reply = command.handler(session, args)
                 except Exception as exception:
                     reply = self._failed(command, exception)
-                if keyspace.dirty:
+                # What a write leaves is taken at once only where somebody waits for it: 0.2 us less a write.
+                if keyspace.dirty and (sinks or keyspace.ready):
                     self._written(session, args)
             done += 1
             append(reply)
@@ -91,6 +93,8 @@ class Dispatcher:
             gate = session.gate
             if size > REPLIES_AT_ONCE or gate & STOPPED:
                 break
+        if keyspace.dirty:
+            keyspace.count_changes()
         self._broker.stats.requests += done
         session.last_active = self._broker.clock.now
         session.commands += done
@@ -133,10 +137,10 @@ class Dispatcher:
             self._broker.blocking.serve()
 
     def _take_changes(self, session: Session, args: list[bytes]) -> None:
+        """Count what a command has changed, and propagate it."""
         keyspace = self._keyspace
         if keyspace.dirty:
-            keyspace.changes += keyspace.dirty
-            keyspace.dirty = 0
+            keyspace.count_changes()
             keyspace.propagation.flush(session.db.index, args)
 
     def _failed(self, command: Command | None, exception: Exception) -> bytes:
@@ -158,6 +162,8 @@ class Dispatcher:
 
     def _careful(self, session: Session, args: list[bytes]) -> bytes:
         """Execute one request of a session whose gate is set, or that the hot path could not place."""
+        # What commands before this one in the pipeline have changed is not this one's.
+        self._keyspace.count_changes()
         if session.gate & REPLY_SKIP_NEXT:
             session.gate ^= REPLY_SKIP_NEXT | REPLY_SKIP
         # What the request publishes to its own client must follow the reply.

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from broker.core import Broker
     from broker.keyspace import Database
 
+Scoring = Callable[["Database", list[bytes]], list[int]]
+
 POOL_SIZE: Final = 16
 """Candidates kept between two evictions (Redis's EVPOOL_SIZE)."""
 
@@ -42,10 +44,10 @@ SLICE_NS: Final = 5_000_000
 """Nanoseconds of eviction at once, as long as the limit is about kept."""
 
 LONG_SLICE_NS: Final = 50_000_000
-"""The same where the process is far over the limit: else clients that write fast outrun the eviction."""
+"""The same where clients write faster than the eviction can follow."""
 
 FAR_OVER: Final = 1.04
-"""In use, of the limit: from here on slices are long."""
+"""In use, of the limit: from here on slices are long, if it becomes more all the same."""
 
 MEASURING_SHARE: Final = 20
 """One part in so many of all time is the most that measuring takes."""
@@ -90,6 +92,7 @@ class Eviction:
         self._left = 0
         self._slice = SLICE_NS
         self._continuing = False
+        self._measured = 0
         self._measured_resident = 0
         self._measure_after = 0
         self._ask_after = 0
@@ -129,10 +132,10 @@ class Eviction:
             return
         if not limit or self.resident() + self._growth() <= limit:
             self._within()
-        elif self._left > 0:
-            self._evict()
         elif self._must_measure():
             self._measure()
+        elif self._left > 0:
+            self._evict()
 
     def refuses(self) -> bool:
         """Whether commands that may take memory are refused: asked while they are, when one comes."""
@@ -171,7 +174,9 @@ class Eviction:
             self._exceeded(refuse=True)
         else:
             self._left = over
-            self._slice = LONG_SLICE_NS if in_use > limit * FAR_OVER else SLICE_NS
+            outrun = in_use > limit * FAR_OVER and 0 < self._measured < in_use
+            self._slice = LONG_SLICE_NS if outrun else SLICE_NS
+            self._measured = in_use
             self._evict()
 
     def _growth(self) -> int:
@@ -191,7 +196,7 @@ class Eviction:
         return growth + max(0, int(largest - self._config.maxmemory * COPY_SLACK))
 
     def _within(self) -> None:
-        self._left = 0
+        self._left = self._measured = 0
         if self._exceeded_since:
             self._broker.stats.eviction_exceeded_ms += self.exceeded_ms()
             self._exceeded_since = 0
@@ -273,17 +278,17 @@ class Eviction:
         volatile = scope == "volatile"
         if order == "random":
             return lambda: self._random(volatile)
-        score = self._score(order)
-        return lambda: self._best(volatile, score)
+        scoring = self._scoring(order)
+        return lambda: self._best(volatile, scoring)
 
-    def _score(self, order: str) -> Callable[[Database, bytes], int]:
-        """How good a victim a key is: the greater the better."""
+    def _scoring(self, order: str) -> Scoring:
+        """How good a victim each of some keys is: the greater the better."""
         access = self._broker.access
         if order in (LRU, LRM):
-            return access.idle_ms
+            return access.idle_times
         if order == LFU:
-            return lambda database, key: -access.frequency(database, key)
-        return lambda database, key: -database.expires[key]
+            return lambda database, keys: [-access.frequency(database, key) for key in keys]
+        return lambda database, keys: [-database.expires[key] for key in keys]
 
     def _random(self, volatile: bool) -> tuple[Database, bytes] | None:
         """A key at random, of each database in turn."""
@@ -296,7 +301,7 @@ class Eviction:
                 return database, random_key(keys)
         return None
 
-    def _best(self, volatile: bool, score: Callable[[Database, bytes], int]) -> tuple[Database, bytes] | None:
+    def _best(self, volatile: bool, scoring: Scoring) -> tuple[Database, bytes] | None:
         """The best key of the pool, after new candidates of all databases came in."""
         databases = self._keyspace.databases
         pool = self._pool
@@ -308,8 +313,9 @@ class Eviction:
                 if not keys:
                     continue
                 found = True
-                for key in sample_keys(keys, samples):
-                    candidate = (score(database, key), database.index, key)
+                sample = sample_keys(keys, samples)
+                for score, key in zip(scoring(database, sample), sample, strict=True):
+                    candidate = (score, database.index, key)
                     if len(pool) < POOL_SIZE:
                         insort(pool, candidate)
                     elif candidate > pool[0]:

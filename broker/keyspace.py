@@ -267,7 +267,8 @@ class Database:
 class Keyspace:
     """All databases of a broker, with what they share.
 
-    `dirty` counts the changes of the running command; dispatch takes them into `changes` (since the last save).
+    `dirty` counts the changes of the running command; dispatch takes them into `changes` (since the last save), at the
+    latest when it has executed what a client sent at once.
     `ready` holds the keys that changed and have waiters. `event_mask` is notify-keyspace-events.
     """
 
@@ -297,6 +298,11 @@ class Keyspace:
         self.active_expiry = True
         self.overdue = False
         self.databases = [Database(self, index) for index in range(count)]
+
+    def count_changes(self) -> None:
+        """Take `dirty` into `changes`."""
+        self.changes += self.dirty
+        self.dirty = 0
 
     def expire_due(self) -> None:
         """Remove keys that are due, a bounded number; called before a tick when `next_deadline` has passed."""

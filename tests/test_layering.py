@@ -11,7 +11,8 @@ OURS = ("protocol", "broker", "consumers", "tests")
 
 # Modules of broker/ that stand between the values and the commands: they know nothing of commands.
 NEIGHBOURS = (
-    "arguments", "blocking", "clock", "deadlines", "events", "globbing", "keyspace", "propagation", "pubsub",
+    "access", "arguments", "blocking", "clock", "deadlines", "events", "expiry", "globbing", "keyspace", "propagation",
+    "pubsub",
     "registry", "session", "stats",
 )  # fmt: skip
 

@@ -24,7 +24,7 @@ from broker.registry import (
     key,
 )
 from broker.string_conditions import CONDITIONS, condition_met
-from broker.string_values import read_string
+from broker.string_values import checked_string, read_string
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import BULK_HEADERS, CRLF, OK, ONE, ZERO, bulk
 
@@ -48,8 +48,9 @@ def get(session: Session, args: list[bytes]) -> bytes:
         db.keyspace.hits += 1
         n = len(value)
         return (BULK_HEADERS[n] if n < 1024 else b"$%d\r\n" % n) + value + CRLF
-    value = read_string(db, args[1])
-    return session.resp.null if value is None else bulk(value)
+    # The access was above; this counts it as a hit or a miss.
+    value = db.look(args[1])
+    return session.resp.null if value is None else bulk(checked_string(value))
 
 
 @command("SET", arity=-3, flags=WRITE | DENYOOM, keys=(key(RW, ACCESS, UPDATE, VARIABLE_FLAGS),), group="string",

@@ -56,6 +56,8 @@ def _load_node(reader: Reader, stream: Stream, limits: StreamLimits) -> None:
         latest_deleted = _append_entries(stream, elements, int.from_bytes(key, "big"))
     except (stream_listpack.BadNode, EntryTooLarge):
         raise reader.bad("a node of a stream is damaged") from None
+    # Elements are bounded for the memory they take: here an entry counts as one.
+    reader.elements += len(elements) - head.live - head.deleted
     node = stream.node_at(stream.node_count() - 1)
     assert node is not None
     node.names = head.names

@@ -117,9 +117,9 @@ BOMBS = {
     "size past what compression can do": b"\0" + lzf_string(b"\0a" + b"\xe0\xff\0" * 9, 88 * 30),
     "many bombs": b"\x0e\x40\xff" + _bomb(200_000) * 255,
     "bombs in a list": b"\1\x40\xff" + _bomb(200_000) * 255,
-    "listpacks": b"\x12\x40\xff" + (b"\2" + _squeezed(listpack.encode([b"ab"] * 60_000))) * 255,
-    "one listpack": b"\x12\1\2" + _squeezed(listpack.encode([b"ab"] * 3_000_000)),
-    "ziplists": b"\x0e\x40\xff" + _squeezed(ziplist(*[b"ab"] * 60_000, count=65535)) * 255,
+    "listpacks": b"\x12\x14" + (b"\2" + _squeezed(listpack.encode([b"ab"] * 60_000))) * 20,
+    "one listpack": b"\x12\1\2" + _squeezed(listpack.encode([b"ab"] * 65_000)),
+    "ziplists": b"\x0e\x14" + _squeezed(ziplist(*[b"ab"] * 60_000, count=65535)) * 20,
     "elements that are not there": b"\2\x80\xff\xff\xff\xff" + string(b"a"),
     "nodes that are not there": b"\x13\x81" + b"\x7f" * 8,
 }  # fmt: skip

@@ -12,6 +12,8 @@ RESET = (
     "CONFIG SET maxmemory 0 maxmemory-policy noeviction lfu-log-factor 10 lfu-decay-time 1 maxmemory-samples 5",
     "CONFIG SET notify-keyspace-events ''",
 )
+# The reference evicts a few keys with each command.
+MEANWHILE = tuple(Skip("PING") for _ in range(20))
 
 
 @pytest.mark.parametrize(
@@ -183,6 +185,7 @@ def test_everything_is_evicted_before_writes_are_refused(policy: str) -> None:
             "SELECT 3",
             "RPUSH other a b c",
             "CONFIG SET maxmemory 1",
+            *MEANWHILE,
             "SET k v",
             "DBSIZE",
             "SELECT 0",
@@ -202,6 +205,7 @@ def test_volatile_policies_leave_keys_without_deadline(policy: str) -> None:
             "SET stays v",
             *[f"SET key:{number} v EX 1000" for number in range(20)],
             "CONFIG SET maxmemory 1",
+            *MEANWHILE,
             "SET k v",
             "KEYS *",
             "GET stays",
@@ -250,7 +254,7 @@ def test_a_frequency_falls_with_time_only() -> None:
             "CONFIG SET lfu-decay-time 1",
             "OBJECT FREQ k",
             "CONFIG SET maxmemory-policy allkeys-lru",
-            Loose("OBJECT IDLETIME k"),
+            Shape("OBJECT IDLETIME k"),  # Redis takes the counter for a time
             "OBJECT FREQ k",
             Skip("CONFIG SET maxmemory-policy noeviction"),
             "GET k",

@@ -21,23 +21,33 @@ async def test_stats() -> None:
     async with running() as broker:
         client = await broker.client()
         await client.call("HELLO 3")
-        await client.call("SET k v")
+        await client.call("SET k v EX 100")
         reply = await client.call("MEMORY STATS")
-        assert reply.startswith(b"%13\r\n")
+        assert reply.startswith(b"%22\r\n")
         assert b"$4\r\ndb.0\r\n%2\r\n" in reply
         assert b"$10\r\nkeys.count\r\n:1\r\n" in reply
 
 
-async def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("used", "resident", "peak", "findings"),
+    [
+        (100, 110, 110, ["Nothing to report."]),
+        (100, 110, 200, ["at its peak"]),
+        (100, 200, 200, ["at its peak", "scattered"]),
+        (1000, 9000, 1000, ["scattered", "of the machine's", "that maxmemory allows"]),
+    ],
+)
+async def test_doctor(
+    used: int, resident: int, peak: int, findings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with running({"maxmemory": "1gb"}) as broker:
-        monkeypatch.setattr(process_memory, "resident", lambda: 100 << 20)
-        monkeypatch.setattr(process_memory, "peak_resident", lambda: 100 << 20)
+        client = await broker.client()
+        monkeypatch.setattr(process_memory, "measure", lambda: process_memory.Memory(used << 20, resident << 20))
+        monkeypatch.setattr(process_memory, "peak_resident", lambda: peak << 20)
         monkeypatch.setattr(process_memory, "of_machine", lambda: 10 << 30)
-        assert memory._findings(broker.broker) == ["Nothing to report."]
-        monkeypatch.setattr(process_memory, "peak_resident", lambda: 200 << 20)
-        assert "at its peak" in memory._findings(broker.broker)[0]
-        monkeypatch.setattr(process_memory, "resident", lambda: 9 << 30)
-        assert len(memory._findings(broker.broker)) == 2
+        lines = (await client.text("MEMORY DOCTOR")).splitlines()
+        assert len(lines) == len(findings)
+        assert all(finding in line for finding, line in zip(findings, lines, strict=True))
 
 
 async def test_purge_and_malloc_stats() -> None:

@@ -36,6 +36,8 @@ async def test_access_times_by_policy() -> None:
         await client.call("SET k v")
         assert await client.call("OBJECT REFCOUNT k") == b":1\r\n"
         assert await client.call("OBJECT IDLETIME k") == b":0\r\n"
+        broker.broker.access.set_idle(broker.broker.keyspace.databases[0], b"k", 100)
+        assert await client.call("OBJECT IDLETIME k") == b":100\r\n"
         assert (await client.call("OBJECT FREQ k")).startswith(b"-ERR An LFU maxmemory policy is not selected")
         await client.call("CONFIG SET maxmemory-policy allkeys-lfu")
         assert (await client.call("OBJECT IDLETIME k")).startswith(b"-ERR An LFU maxmemory policy is selected")

@@ -25,7 +25,7 @@ def strings(*texts: bytes) -> bytes:
 
 def ziplist(*elements: bytes | int, count: int | None = None) -> bytes:
     """A ziplist of texts and integers; `count` is another number of elements for it to say it has."""
-    body = b""
+    body = bytearray()
     before = 0
     tail = 10
     for element in elements:

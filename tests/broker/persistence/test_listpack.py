@@ -1,18 +1,25 @@
 """Listpacks, both ways."""
 
+from types import ModuleType
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.persistence import listpack
 from broker.persistence.listpack import BadListpack
 from broker.values.listpack_size import element_size
+from tests.broker.persistence.pure import pure_module
+
+PURE = pure_module("broker.persistence.listpack")
 
 EDGES = [
     0, 1, 127, 128, 4095, 4096, 32767, 32768, 8388607, 8388608, 2**31 - 1, 2**31, 2**63 - 1,
     -1, -4096, -4097, -32768, -32769, -8388608, -8388609, -(2**31), -(2**31) - 1, -(2**63),
 ]  # fmt: skip
-TEXTS = st.one_of(st.binary(max_size=80), st.integers(-(2**65), 2**65).map(lambda n: b"%d" % n))
+BYTES = st.sampled_from([0x7F, 0x80, 0xBF, 0xC0, 0xDF, 0xE0, 0xEF, 0xF0, 0xF1, 0xF2, 0xF3, 0xF4, 0xF5, 0xFF])
+TEXTS = st.one_of(st.binary(max_size=80), st.integers(-(2**65), 2**65).map(lambda n: b"%d" % n),
+                  st.sampled_from([64, 127, 128, 4096, 17000]).map(lambda n: b"x" * n))  # fmt: skip
 
 
 @pytest.mark.parametrize("number", EDGES)
@@ -60,14 +67,31 @@ def test_at_most() -> None:
             listpack.decode(blob, count - 1)
 
 
-@given(st.lists(TEXTS, min_size=1, max_size=10), st.data())
-def test_damage_is_seen_or_harmless(texts: list[bytes], data: st.DataObject) -> None:
-    blob = bytearray(listpack.encode(texts))
-    blob[data.draw(st.integers(0, len(blob) - 1))] = data.draw(st.integers(0, 255))
+def _outcome(module: ModuleType, blob: bytes, most: int) -> list[bytes] | None:
     try:
-        listpack.decode(bytes(blob))
-    except BadListpack:
-        return
+        elements: list[bytes] = module.decode(blob, most)
+    except ValueError as error:
+        # The pure module's own error is another class of the same name.
+        assert type(error).__name__ == "BadListpack"
+        return None
+    return elements
+
+
+@settings(max_examples=500)
+@given(st.lists(TEXTS, max_size=10), st.data())
+def test_twins_agree_on_damage(texts: list[bytes], data: st.DataObject) -> None:
+    blob = bytearray(listpack.encode(texts))
+    for _ in range(data.draw(st.integers(0, 2))):
+        blob[data.draw(st.integers(0, len(blob) - 1))] = data.draw(st.one_of(st.integers(0, 255), BYTES))
+    size = data.draw(st.integers(0, len(blob)))
+    cut = bytes(blob[:size]).ljust(data.draw(st.sampled_from([size, len(blob)])), b"\xff")
+    most = data.draw(st.sampled_from([0, 3, 10, 1 << 60]))
+    assert _outcome(PURE, cut, most) == _outcome(listpack, cut, most)
+
+
+@given(TEXTS)
+def test_twins_agree_on_elements(text: bytes) -> None:
+    assert PURE.element(text) == listpack.element(text)
 
 
 @pytest.mark.parametrize(

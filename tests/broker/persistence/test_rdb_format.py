@@ -16,8 +16,9 @@ def test_what_is_read(version: int, readable: bool) -> None:
 @pytest.mark.parametrize(
     ("kind", "version"),
     [
-        (f.STRING, 10), (f.LIST_QUICKLIST_2, 10), (f.SET, 10), (f.SET_INTSET, 10), (f.HASH_LISTPACK, 10), (f.ZSET_2, 10),
-        (f.STREAM_LISTPACKS_2, 10), (f.STREAM_LISTPACKS_3, 11), (f.HASH_METADATA, 12), (f.HASH_LISTPACK_EX, 12),
+        (f.STRING, 10), (f.LIST_QUICKLIST_2, 10), (f.SET, 10), (f.SET_INTSET, 10), (f.HASH_LISTPACK, 10),
+        (f.ZSET_2, 10), (f.STREAM_LISTPACKS_2, 10), (f.STREAM_LISTPACKS_3, 11),
+        (f.HASH_METADATA, 12), (f.HASH_LISTPACK_EX, 12),
     ],
 )  # fmt: skip
 def test_what_is_written(kind: int, version: int) -> None:

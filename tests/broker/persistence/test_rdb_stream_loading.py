@@ -91,3 +91,19 @@ def test_producers_without_ids_are_dropped() -> None:
     value = stream(1)
     value.idempotency.find(b"p", b"x", 0)
     assert reloaded(value).idempotency.producers == {}
+
+
+def test_an_entry_counts_as_one_element() -> None:
+    value = Stream(DIRECTIVES)
+    for n in range(1, 501):
+        value.append(n << 64, [b"f", b"v"])
+    out = bytearray()
+    kind = save_stream(out, value, DIRECTIVES, True)
+    # As a node is read it takes 505 elements.
+    for elements in (905, 904):
+        reader = Reader(bytes(out), elements=elements)
+        if elements == 905:
+            assert load_stream(reader, kind, DIRECTIVES).length == 500
+        else:
+            with pytest.raises(BadFormat, match="too long"):
+                load_stream(reader, kind, DIRECTIVES)

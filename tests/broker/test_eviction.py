@@ -1,0 +1,277 @@
+"""maxmemory: who is evicted, when commands are refused, and that the process stays within it."""
+
+import sys
+
+import pytest
+
+from broker import eviction, process_memory
+from broker.connection import Connection
+from broker.eviction import grown_size
+from broker.expiry import NEVER
+from broker.process_memory import Memory
+from tests.broker.effects import journal, lines
+from tests.broker.inprocess import Broker, Client, running
+
+OOM = b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
+MEGABYTE = 1 << 20
+
+
+class Model:
+    """A process whose memory is `base` and what keys and values take, without any table."""
+
+    def __init__(self, broker: Broker, base: int = 0) -> None:
+        self.base = base
+        self.measured = 0
+        self._databases = broker.broker.keyspace.databases
+        keeper = broker.broker.eviction
+        keeper.measure = self.measure
+        keeper.resident = lambda: 1 << 40  # as a process that had everything once
+        keeper._growth = lambda: 0  # type: ignore[method-assign]
+
+    def in_use(self) -> int:
+        pairs = (pair for database in self._databases for pair in database.data.items())
+        return self.base + sum(sys.getsizeof(key) + sys.getsizeof(value) for key, value in pairs)
+
+    def measure(self) -> Memory:
+        self.measured += 1
+        used = self.in_use()
+        return Memory(used, used)
+
+
+async def limited(client: Client, limit: int) -> None:
+    assert await client.call("CONFIG", "SET", "maxmemory", limit) == b"+OK\r\n"
+
+
+async def test_nothing_is_looked_at_without_a_limit() -> None:
+    async with running() as broker:
+        keeper = broker.broker.eviction
+        model = Model(broker)
+        client = await broker.client()
+        await client.call("SET k v")
+        assert keeper.check_at == keeper.check_after == NEVER and not model.measured
+        await limited(client, 1 << 30)
+        assert keeper.check_at < NEVER and keeper.check_after < NEVER
+        await limited(client, 0)
+        assert keeper.check_at == keeper.check_after == NEVER
+
+
+async def test_a_process_smaller_than_the_limit_is_not_measured() -> None:
+    async with running() as broker:
+        model = Model(broker)
+        broker.broker.eviction.resident = lambda: 1000
+        await limited(await broker.client(), 2000)
+        assert not model.measured
+
+
+@pytest.mark.parametrize(
+    ("policy", "evicted"),
+    [
+        ("allkeys-lru", ["c", "a"]),
+        ("allkeys-lrm", ["c", "a"]),
+        ("allkeys-lfu", ["e", "b"]),
+        ("volatile-lru", ["a", "e"]),
+        ("volatile-lrm", ["a", "e"]),
+        ("volatile-lfu", ["e", "a"]),
+        ("volatile-ttl", ["d", "a"]),
+    ],
+)
+async def test_the_best_victims_go_first(policy: str, evicted: list[str]) -> None:
+    async with running({"maxmemory-policy": policy}) as broker:
+        model = Model(broker)
+        client = await broker.client()
+        access, db = broker.broker.access, broker.broker.keyspace.databases[0]
+        for name, idle, counter in ((b"a", 40, 30), (b"b", 10, 20), (b"c", 50, 50), (b"d", 20, 40), (b"e", 30, 10)):
+            await client.call("SET", name, "v" * 50)
+            access.set_frequency(db, name, counter)
+            if policy.endswith(("lru", "lrm")):
+                access.set_idle(db, name, idle)
+        for name, seconds in ((b"e", 3000), (b"d", 1000), (b"a", 2000)):
+            db.expire_at(name, broker.broker.clock.now + seconds * 1000)
+        seen = journal(broker.broker)
+        await limited(client, model.in_use() - 120)
+        assert lines(seen) == [f"DEL {name}" for name in evicted]
+        assert not broker.broker.out_of_memory
+        assert broker.broker.stats.evicted_keys == len(evicted)
+        assert b"evicted_keys:2\r\n" in await client.call("INFO stats")
+
+
+async def test_events_effects_watches_and_waits() -> None:
+    async with running({"maxmemory-policy": "allkeys-random", "notify-keyspace-events": "Ee"}) as broker:
+        model = Model(broker)
+        client, watcher, waiter, subscriber = [await broker.client() for _ in range(4)]
+        await client.call("SELECT 2")
+        await client.call("XGROUP CREATE s g $ MKSTREAM")
+        for each in (watcher, waiter):
+            await each.call("SELECT 2")
+        await watcher.call("WATCH s")
+        await waiter.send("XREADGROUP GROUP g c BLOCK 0 STREAMS s >")
+        await subscriber.call("SUBSCRIBE __keyevent@2__:evicted")
+        seen = journal(broker.broker)
+        model.base = 1000
+        await limited(client, 1000)
+        assert seen == [(2, [b"DEL", b"s"])]
+        assert b"evicted" in await subscriber.receive()
+        assert (await waiter.receive()).startswith(b"-NOGROUP")
+        await watcher.call("MULTI")
+        await watcher.call("PING")
+        assert await watcher.call("EXEC") == b"*-1\r\n"
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-lfu", "allkeys-random", "volatile-ttl"])
+async def test_a_large_eviction_is_done_in_slices(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eviction, "SLICE_NS", 0)
+    async with running({"maxmemory-policy": policy}) as broker:
+        model = Model(broker)
+        client = await broker.client()
+        keyspace = broker.broker.keyspace
+        for database in keyspace.databases[:3]:
+            for number in range(1000):
+                database.set(b"%d" % number, b"v" * 100)
+                database.expire_at(b"%d" % number, broker.broker.clock.now + 1_000_000 + number)
+        limit = model.in_use() // 2
+        await limited(client, limit)
+        assert 0 < broker.broker.stats.evicted_keys <= 64  # its slice is over at once
+        while model.in_use() > limit:
+            assert await client.call("PING") == b"+PONG\r\n"
+        assert 1400 < broker.broker.stats.evicted_keys < 1600
+        if policy == "allkeys-random":
+            assert all(400 < len(database.data) < 600 for database in keyspace.databases[:3])
+
+
+async def test_writes_are_refused_until_memory_is_freed() -> None:
+    async with running() as broker:
+        model = Model(broker)
+        client = await broker.client()
+        await client.call("SET", "large", "v" * 10_000)
+        await client.call("SET small v")
+        await limited(client, model.in_use() - 1)
+        assert await client.call("SET k v") == OOM
+        assert await client.call("GET small") == b"$1\r\nv\r\n"
+        await client.call("MULTI")
+        assert await client.call("SET k v") == OOM
+        assert (await client.call("EXEC")).startswith(b"-EXECABORT")
+        assert b"current_eviction_exceeded_time:" in await client.call("INFO stats")
+        # In one pipeline: what was freed counts at once.
+        await client.send("DEL large")
+        assert [await client.receive(), await client.call("SET k v")] == [b":1\r\n", b"+OK\r\n"]
+        assert not broker.broker.out_of_memory
+
+
+async def test_refusing_does_not_measure_when_nothing_has_changed() -> None:
+    async with running() as broker:
+        model = Model(broker, base=100)
+        client = await broker.client()
+        await limited(client, 1)
+        broker.broker.eviction._measure_after = sys.maxsize
+        broker.broker.eviction.resident = lambda: 100
+        before = model.measured
+        for _ in range(20):
+            assert await client.call("SET k v") == OOM
+        assert model.measured <= before + 1
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-lru"])
+async def test_writes_are_refused_when_nothing_is_left_to_evict(policy: str) -> None:
+    async with running({"maxmemory-policy": policy}) as broker:
+        Model(broker, base=100)
+        client = await broker.client()
+        await client.call("SET k v EX 100")
+        await client.call("SET k2 v EX 100")
+        await limited(client, 1)
+        assert await client.call("DBSIZE") == b":0\r\n"
+        assert await client.call("SET k v") == OOM
+        await client.call("CONFIG SET maxmemory 0")
+        assert await client.call("SET k v") == b"+OK\r\n"
+
+
+async def test_a_value_larger_than_the_limit() -> None:
+    async with running({"maxmemory-policy": "allkeys-lru"}) as broker:
+        model = Model(broker)
+        client = await broker.client()
+        await limited(client, 5000)
+        await client.call("SET small v")
+        await client.call("SET", "large", "v" * 100_000)
+        broker.broker.eviction._measure_after = 0
+        broker.broker.eviction.check()
+        assert model.in_use() <= 5000
+        assert await client.call("SET k v") == b"+OK\r\n"
+
+
+async def test_what_waits_to_be_sent_is_not_evicted_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running({"maxmemory-policy": "allkeys-lru"}) as broker:
+        model = Model(broker)
+        client = await broker.client()
+        for number in range(10):
+            await client.call("SET", number, "v")
+        monkeypatch.setattr(Connection, "sizes", lambda _: (0, 0, 0, 1_000_000))
+        limit = model.in_use()
+        model.base = 1_000_000
+        counts = []
+        for less in (0, 1):
+            await limited(client, limit - less)
+            counts.append(broker.broker.stats.evicted_keys)
+        assert counts == [0, 1]
+
+
+async def test_memory_that_can_not_be_used_is_evicted_for() -> None:
+    async with running({"maxmemory-policy": "allkeys-random"}) as broker:
+        model = Model(broker)
+        client = await broker.client()
+        for number in range(1000):
+            await client.call("SET", number, "v" * 60)
+        limit = model.in_use()
+        keeper = broker.broker.eviction
+        keeper.measure = lambda: Memory(model.in_use(), int(limit * 1.25))
+        await limited(client, limit)
+        assert 0.78 * limit < model.in_use() <= 0.81 * limit
+        # However much it is, half stays.
+        keeper.measure = lambda: Memory(model.in_use(), limit * 10)
+        await limited(client, limit)
+        assert 0.48 * limit < model.in_use() <= 0.51 * limit
+
+
+async def test_nothing_is_evicted_in_a_pause() -> None:
+    async with running({"maxmemory-policy": "allkeys-random"}) as broker:
+        Model(broker, base=100)
+        client = await broker.client()
+        await client.call("SET k v")
+        await client.call("CLIENT PAUSE 100000 WRITE")
+        await limited(client, 1)
+        assert await client.call("DBSIZE") == b":1\r\n"
+        assert not broker.broker.out_of_memory
+        await client.call("CLIENT UNPAUSE")
+        broker.broker.eviction.check()
+        assert not broker.broker.keyspace.databases[0].data
+
+
+@pytest.mark.parametrize("keys", [1, 5, 6, 100, 10_922, 10_923, 50_000, 174_763])
+def test_the_size_a_table_grows_to(keys: int) -> None:
+    table = dict.fromkeys(range(keys))
+    size = table.__sizeof__()
+    number = keys
+    while table.__sizeof__() == size:
+        table[number] = None
+        number += 1
+    # An entry of a table of texts only takes 16 bytes, one of any keys 24; the header is 100 to 200.
+    assert abs(table.__sizeof__() - grown_size(number - 1)) <= 0.15 * table.__sizeof__() + 200
+
+
+async def test_the_process_stays_within_its_limit() -> None:
+    """With a real measurement: three times what there is room for goes in, and the process hardly grows."""
+    async with running({"maxmemory-policy": "allkeys-lru"}) as broker:
+        client = await broker.client()
+        keeper = broker.broker.eviction
+        room = 12 * MEGABYTE
+        start = process_memory.measure()
+        limit = start.in_use + room
+        keeper.resident = lambda: 1 << 40  # what earlier tests left free in the process does not matter here
+        keeper.measure = lambda: Memory(process_memory.measure().in_use, limit)
+        await limited(client, limit)
+        for batch in range(60):
+            for number in range(100):
+                await client.send("SET", f"{batch}:{number}", "v" * 6000)
+            for _ in range(100):
+                assert await client.receive() == b"+OK\r\n"
+            assert process_memory.measure().in_use < limit + room // 5
+        assert broker.broker.stats.evicted_keys > 3000
+        assert not broker.broker.out_of_memory
