@@ -53,12 +53,13 @@ MEASURING_SHARE: Final = 20
 """One part in so many of all time is the most that measuring takes."""
 
 RESIDENT_SLACK: Final = 1.05
-"""Resident, of the limit: memory that is free in the process but can't be used counts as in use from here on."""
+"""Resident, of the limit: memory that is free in the process but can't be used counts as in use from here on, unless
+the process was larger already when the limit was set: evicting would not bring that back."""
 
 COPY_SLACK: Final = 0.1
 """Of the limit: a copy of a table that is larger counts as in use with what it is larger."""
 
-FLOOR: Final = 0.5
+FLOOR: Final = 0.8
 """Of the limit: so much is left in use, however fragmented the memory is."""
 
 _SAMPLES_OF_SIZE: Final = 5
@@ -94,6 +95,7 @@ class Eviction:
         self._continuing = False
         self._measured = 0
         self._measured_resident = 0
+        self._tolerated = 0.0
         self._measure_after = 0
         self._ask_after = 0
         self._measured_changes = -1
@@ -113,6 +115,7 @@ class Eviction:
     def _limits_changed(self, _: object) -> None:
         self._pool.clear()
         self._left = 0
+        self._tolerated = self.resident()
         self._measure_after = 0
         if self._config.maxmemory or self._config.maxmemory_clients:
             self.check()
@@ -157,9 +160,10 @@ class Eviction:
         limit: int = self._config.maxmemory
         in_use = memory.in_use + self._growth()
         over = in_use - limit
-        if over > 0 or memory.resident > limit * RESIDENT_SLACK:
+        self._tolerated = max(limit * RESIDENT_SLACK, min(self._tolerated, memory.resident))
+        if over > 0 or memory.resident > self._tolerated:
             unsent = sum(session.transport.sizes()[3] for session in self._broker.sessions.values())
-            fragmented = memory.resident - unsent - limit * RESIDENT_SLACK
+            fragmented = memory.resident - unsent - self._tolerated
             target = max(limit - max(0, fragmented), limit * FLOOR)
             over = int(in_use - unsent - target)
         ends = perf_counter_ns()

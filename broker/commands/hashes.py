@@ -286,11 +286,13 @@ def hrandfield(session: "Session", args: list[bytes]) -> bytes:
     with_values = len(args) == 4 and args[3].upper() == b"WITHVALUES"
     if len(args) > 3 and not with_values:
         raise CommandError(SYNTAX)
-    if (with_values and abs(count) > _INTEGER_MAX // 2) or count < -positions.MAX_DRAWS:
+    if with_values and abs(count) > _INTEGER_MAX // 2:
         raise CommandError(OUT_OF_RANGE)
     value = session.db.read_as(args[1], Hash)
     if value is None or not count:
         return EMPTY_ARRAY
+    if count < -positions.MAX_DRAWS:
+        raise CommandError(OUT_OF_RANGE)
     fields = positions.sample_keys(value, count) if count > 0 else positions.draw_keys(value, -count)
     if not with_values:
         return bulks(fields)

@@ -175,11 +175,11 @@ def srandmember(session: "Session", args: list[bytes]) -> bytes:
     count = integer_argument(args[2])
     if count < -_INTEGER_MAX:
         raise CommandError(COUNT_RANGE)
-    if count < -positions.MAX_DRAWS:
-        raise CommandError(OUT_OF_RANGE)
     value = session.db.read_as(args[1], Set)
     if value is None or not count:
         return EMPTY_ARRAY
+    if count < -positions.MAX_DRAWS:
+        raise CommandError(OUT_OF_RANGE)
     return bulks(value.random_members(count) if count > 0 else positions.draw_keys(value, -count))
 
 

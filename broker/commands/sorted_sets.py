@@ -279,11 +279,13 @@ def zrandmember(session: "Session", args: list[bytes]) -> bytes:
     with_scores = len(args) == 4 and args[3].upper() == b"WITHSCORES"
     if len(args) > 3 and not with_scores:
         raise CommandError(SYNTAX)
-    if (with_scores and abs(count) > _INTEGER_MAX // 2) or count < -positions.MAX_DRAWS:
+    if with_scores and abs(count) > _INTEGER_MAX // 2:
         raise CommandError(OUT_OF_RANGE)
     value = session.db.read_as(args[1], SortedSet)
     if value is None or not count:
         return EMPTY_ARRAY
+    if count < -positions.MAX_DRAWS:
+        raise CommandError(OUT_OF_RANGE)
     if count >= len(value):
         entries = list(value)
     else:

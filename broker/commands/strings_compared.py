@@ -90,6 +90,8 @@ def lcs(session: Session, args: list[bytes]) -> bytes:
         raise CommandError(_TOO_LONG)
     if table_bytes(a, b) > session.broker.config.proto_max_bulk_len:
         raise CommandError(_TOO_MUCH_MEMORY)
+    # Copied only now: a string changed in place may be far larger than what can be compared.
+    a, b = bytes(a), bytes(b)
     if given["IDX"]:
         ranges, length = lcs_ranges(a, b, max(given["MINMATCHLEN"] or 0, 0))
         matches = array([_match(found, given["WITHMATCHLEN"]) for found in ranges])
@@ -99,12 +101,12 @@ def lcs(session: Session, args: list[bytes]) -> bytes:
     return bulk(lcs_string(a, b))
 
 
-def _compared(db: Database, first: bytes, second: bytes) -> tuple[bytes, bytes]:
+def _compared(db: Database, first: bytes, second: bytes) -> tuple[String, String]:
     a, b = db.read(first), db.read(second)
     for value in (a, b):
         if value is not None and value.__class__ is not bytes and value.__class__ is not bytearray:
             raise CommandError(_NOT_STRINGS)
-    return bytes(a or b""), bytes(b or b"")
+    return a or b"", b or b""
 
 
 def _match(found: Range, with_length: bool) -> bytes:

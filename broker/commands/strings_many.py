@@ -102,7 +102,10 @@ def msetex(session: Session, args: list[bytes]) -> bytes:
         for name in names:
             if (db.get(name) is not None) is not wanted:
                 return ZERO
+    past = when is not None and when < now and not broker.loading
     for name, value in zip(names, args[3:end:2], strict=True):
+        if past and db.deadline(name) == when:
+            db.expiry.expire(name)  # named twice, and the first value has expired by now
         if when is None and not given["KEEPTTL"]:
             db.set(name, value)
         else:
@@ -112,7 +115,7 @@ def msetex(session: Session, args: list[bytes]) -> bytes:
             db.notify(EXPIRE, name)
         db.changed(name, SET)
     if when is not None:
-        if when < now and not broker.loading:
+        if past:
             _expire_all(session, names)
         elif db.keyspace.propagation.sinks:
             db.keyspace.propagation.instead([b"MSETEX", *args[1:end], b"PXAT", b"%d" % when])

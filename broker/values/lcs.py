@@ -18,7 +18,7 @@ CELL_BYTES = 4
 Range = tuple[int, int, int, int]
 
 
-def table_bytes(a: bytes, b: bytes) -> int:
+def table_bytes(a: bytes | bytearray, b: bytes | bytearray) -> int:
     """The memory that Redis would take for these strings, in bytes: what its limit is compared with.
 
     It bounds the time that the functions below take, too.

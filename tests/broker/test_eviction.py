@@ -221,13 +221,25 @@ async def test_memory_that_can_not_be_used_is_evicted_for() -> None:
             await client.call("SET", number, "v" * 60)
         limit = model.in_use()
         keeper = broker.broker.eviction
-        keeper.measure = lambda: Memory(model.in_use(), int(limit * 1.25))
+        for resident, least, most in ((1.0, 0.99, 1), (1.15, 0.88, 0.91), (10, 0.78, 0.81)):
+            keeper.resident = lambda: limit + 1
+            keeper.measure = lambda resident=resident: Memory(model.in_use(), int(limit * resident))  # type: ignore[misc]
+            await limited(client, limit)
+            assert least * limit < model.in_use() <= most * limit
+
+
+async def test_what_the_process_had_before_the_limit_is_tolerated() -> None:
+    async with running({"maxmemory-policy": "allkeys-random"}) as broker:
+        model = Model(broker)
+        client = await broker.client()
+        for number in range(1000):
+            await client.call("SET", number, "v" * 60)
+        limit = model.in_use()
+        keeper = broker.broker.eviction
+        keeper.resident = lambda: limit * 3
+        keeper.measure = lambda: Memory(model.in_use(), limit * 3)
         await limited(client, limit)
-        assert 0.78 * limit < model.in_use() <= 0.81 * limit
-        # However much it is, half stays.
-        keeper.measure = lambda: Memory(model.in_use(), limit * 10)
-        await limited(client, limit)
-        assert 0.48 * limit < model.in_use() <= 0.51 * limit
+        assert model.in_use() == limit
 
 
 async def test_nothing_is_evicted_in_a_pause() -> None:

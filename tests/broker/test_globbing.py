@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker import globbing
 from broker.globbing import MAX_INNER_STARS, Glob, glob_match
 
 
@@ -107,6 +108,9 @@ def test_gives_up_beyond_the_number_of_stars_where_redis_does() -> None:
         (b"a*" * 900 + b"b", b"a" * 20_000),
         (b"*a?a" * 900 + b"b", b"a" * 20_000),
         (b"*" + b"[a]" * 500 + b"b", b"a" * 2_000),
+        (b"*" + b"[ab]" * 1000 + b"c*", b"a" * 100_000),
+        (b"*a" + b"?" * 1000 + b"[c]*", b"a" * 100_000),
+        (b"*" + b"a" * 1000 + b"[c]*", b"a" * 100_000),
         (b"?" * 100_000, b"a" * 100_000),
         (b"[" * 100_000, b"["),
         (b"\\" * 100_000, b"\\" * 50_000),
@@ -160,3 +164,26 @@ _texts = st.lists(st.sampled_from(list(b"abc[]^-\\")), min_size=1, max_size=7).m
 @given(_patterns, _texts)
 def test_agrees_with_a_naive_matcher(pattern: bytes, text: bytes) -> None:
     assert glob_match(pattern, text) is _naive(pattern, text)
+
+
+@pytest.mark.parametrize("nocase", [False, True])
+@given(st.data())
+def test_all_places_at_once(nocase: bool, data: st.DataObject) -> None:
+    """The way taken for long texts finds what the other one finds."""
+    middle = data.draw(st.lists(st.sampled_from([b"?", b"[ab]", b"[^a]", b"[B-c]", b"a", b"B", b"aa"]), max_size=5))
+    pattern = b"*%b*" % b"".join(middle)
+    text = bytes(data.draw(st.lists(st.sampled_from(list(b"aAbBc")), min_size=1, max_size=12)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(globbing, "MAX_COMPARISONS", 1 << 30)
+        one_by_one = glob_match(pattern, text, nocase)
+        patch.setattr(globbing, "MAX_COMPARISONS", -1)
+        assert glob_match(pattern, text, nocase) is one_by_one
+
+
+@pytest.mark.parametrize("before", [0, 1, 999, 100_000])
+def test_a_match_far_into_a_long_text(before: int) -> None:
+    hit = b"ab" * 500 + b"c-x"
+    text = b"ab" * before + hit + b"ab" * 1000
+    assert glob_match(b"*" + b"[ab]" * 1000 + b"c?[x-z]*", text)
+    assert glob_match(b"*abab" + b"[ab]" * 996 + b"c?[x-z]ab*ab", text)
+    assert not glob_match(b"*" + b"[ab]" * 1000 + b"c?[y-z]*", text)

@@ -13,7 +13,13 @@ from tests.oracle.mixed_commands import sequences
 pytestmark = requires("8.10")
 
 OFF = ["CONFIG SET notify-keyspace-events ''"]
-DIGESTS: list[AnyCommand] = ["SELECT 0", "DEBUG DIGEST-VALUE a b c d", "SELECT 1", "DEBUG DIGEST-VALUE a b c d", "DEBUG DIGEST"]
+DIGESTS: list[AnyCommand] = [
+    "SELECT 0",
+    "DEBUG DIGEST-VALUE a b c d",
+    "SELECT 1",
+    "DEBUG DIGEST-VALUE a b c d",
+    "DEBUG DIGEST",
+]
 
 
 @pytest.mark.parametrize("resp", [2, 3], ids=["RESP2", "RESP3"])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.persistence import dump_payload
 from broker.persistence.dump_payload import BadFooter, BadFormat, check_footer, dump, restore
 from broker.values.hash import Hash
 from broker.values.list import List
@@ -79,8 +80,11 @@ def test_footers() -> None:
     assert restore(sealed(b"\0\1v", 80), DIRECTIVES) == b"v"
 
 
-def test_small_payloads_do_not_become_large_values() -> None:
-    assert restore(dump(b"a" * 20_000_000, DIRECTIVES), DIRECTIVES) == b"a" * 20_000_000
-    same = dump(List([b"ab"] * 3_000_000), DIRECTIVES)
+def test_small_payloads_do_not_become_large_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dump_payload, "MAX_INFLATED", 1 << 17)
+    monkeypatch.setattr(dump_payload, "MAX_ELEMENTS", 1 << 12)
+    assert restore(dump(b"a" * 200_000, DIRECTIVES), DIRECTIVES) == b"a" * 200_000
+    assert len(restore(dump(List([b"ab"] * 4_000), DIRECTIVES), DIRECTIVES)) == 4_000
+    same = dump(List([b"ab"] * 20_000), DIRECTIVES)
     with pytest.raises(BadFormat, match="too long"):
         restore(same, DIRECTIVES)
