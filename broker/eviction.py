@@ -97,7 +97,7 @@ class Eviction:
         self._measured_resident = 0
         self._tolerated = 0.0
         self._measure_after = 0
-        self._ask_after = 0
+        self._took = self._ask_after = 0
         self._measured_changes = -1
         self._exceeded_since = 0
         for name in ("maxmemory", "maxmemory-policy", "maxmemory-clients"):
@@ -141,8 +141,12 @@ class Eviction:
             self._evict()
 
     def refuses(self) -> bool:
-        """Whether commands that may take memory are refused: asked while they are, when one comes."""
-        if self._keyspace.changes != self._measured_changes and perf_counter_ns() >= self._ask_after:
+        """Whether commands that may take memory are refused: asked while they are, when one comes.
+
+        It is measured again if something has changed, or else a third of the time at most.
+        """
+        quick = self._took < _OFTEN_NS and self._keyspace.changes != self._measured_changes
+        if quick or perf_counter_ns() >= self._ask_after:
             self._measure()
         return self._broker.out_of_memory
 
@@ -169,9 +173,9 @@ class Eviction:
         ends = perf_counter_ns()
         self._measured_resident = memory.resident
         self._measured_changes = self._keyspace.changes
-        took = ends - began
-        self._measure_after = ends + max(_OFTEN_NS, took * MEASURING_SHARE)
-        self._ask_after = ends + (took if took > _OFTEN_NS else 0)
+        self._took = ends - began
+        self._measure_after = ends + max(_OFTEN_NS, self._took * MEASURING_SHARE)
+        self._ask_after = ends + 2 * self._took
         if over <= 0:
             self._within()
         elif self._config.maxmemory_policy == "noeviction":
@@ -230,10 +234,12 @@ class Eviction:
         began = perf_counter_ns()
         ends = began + self._slice
         evicted = 0
+        exhausted = False
         choose = self._choice()
         while self._left > 0:
             victim = choose()
             if victim is None:
+                exhausted = True
                 break
             self._left -= self._remove(*victim)
             evicted += 1
@@ -246,14 +252,15 @@ class Eviction:
         if self._left <= 0:
             self._exceeded_since = self._exceeded_since or broker.clock.now
             self._within()
-        elif evicted:
+        elif exhausted:
+            self._left = 0
+            self._measured_changes = -1  # sizes were estimated: the next one who is to be refused has it measured
+            self._exceeded(refuse=True)
+        else:
             self._exceeded(refuse=False)
             if not self._continuing:
                 self._continuing = True
                 broker.deadlines.after(0, self._continue)
-        else:
-            self._left = 0
-            self._exceeded(refuse=True)
 
     def _continue(self) -> None:
         self._continuing = False

@@ -75,11 +75,12 @@ def restore_(session: Session, args: list[bytes]) -> bytes:
         db.expire_at(name, deadline)
         if not absolute:
             db.keyspace.propagation.instead([args[0], name, b"%d" % deadline, *args[3:], b"ABSTTL"])
+    db.changed(name, RESTORED)
+    # After the change, which counts as one under the LRM policies.
     if options.idle_seconds is not None:
         session.broker.access.set_idle(db, name, options.idle_seconds)
     if options.frequency is not None:
         session.broker.access.set_frequency(db, name, options.frequency)
-    db.changed(name, RESTORED)
     if old is not None:
         db.notify(REPLACED, name)
         if type_name(old) != type_name(value):

@@ -99,7 +99,7 @@ def type_(session: Session, args: list[bytes]) -> bytes:
          syntax="key newkey",
          summary="Renames a key; one of the new name is overwritten.", complexity="O(1)")  # fmt: skip
 def rename(session: Session, args: list[bytes]) -> bytes:
-    _rename(session.db, args[1], args[2], False)
+    _rename(session, args[1], args[2], False)
     return OK
 
 
@@ -109,10 +109,11 @@ def rename(session: Session, args: list[bytes]) -> bytes:
          summary="Renames a key if none of the new name exists.",
          complexity="O(1)")  # fmt: skip
 def renamenx(session: Session, args: list[bytes]) -> bytes:
-    return ONE if _rename(session.db, args[1], args[2], True) else ZERO
+    return ONE if _rename(session, args[1], args[2], True) else ZERO
 
 
-def _rename(db: Database, old_name: bytes, new_name: bytes, only_new: bool) -> bool:
+def _rename(session: Session, old_name: bytes, new_name: bytes, only_new: bool) -> bool:
+    db = session.db
     value = db.get(old_name)
     if value is None:
         raise CommandError(NO_SUCH_KEY)
@@ -127,12 +128,14 @@ def _rename(db: Database, old_name: bytes, new_name: bytes, only_new: bool) -> b
     db.changed(old_name, RENAME_FROM, 0)
     db.changed(new_name, RENAME_TO)
     _notify_replaced(db, new_name, replaced, value)
+    session.broker.reclaimer.take(replaced)
     return True
 
 
 def _put(db: Database, name: bytes, value: Value, deadline: int | None) -> None:
     """Store a value with its deadline as a new key, whatever is there."""
-    db.delete(name)
+    # A key that is replaced keeps its place among the keys: moved to their end it would be missed by a SCAN under way.
+    db.persist(name)
     db.add(name, value)
     if deadline is not None:
         db.expire_at(name, deadline)
@@ -166,6 +169,7 @@ def copy(session: Session, args: list[bytes]) -> bytes:
     _put(target, new_name, _duplicate(value), source.deadline(name))
     target.changed(new_name, COPY_TO)
     _notify_replaced(target, new_name, replaced, value)
+    session.broker.reclaimer.take(replaced)
     return ONE
 
 

@@ -9,7 +9,7 @@ from broker.commands.keys import delete_keys
 from broker.events import DEL
 from broker.registry import ACCESS, DELETE, FAST, READONLY, RO, RW, VARIABLE_FLAGS, WRITE, command, key, keys
 from broker.string_conditions import CONDITIONS, condition_met, digest
-from broker.string_values import get_string, read_string
+from broker.string_values import String, get_string, read_string
 from broker.values.lcs import MAX_LENGTH, Range, lcs_length, lcs_ranges, lcs_string, table_bytes
 from protocol.errors import CommandError, wrong_arity
 from protocol.replies import ONE, ZERO, array, bulk, integer, integers

@@ -93,6 +93,26 @@ def _fill_keys(server: Server, requests: int) -> None:
     server.fill(b"".join(encode("SET", f"key:{n:012}", "xxx") for n in range(100_000)))
 
 
+def _fill_set(server: Server, requests: int) -> None:
+    server.fill(b"".join(encode("SADD", "set", *range(n, n + 1000)) for n in range(0, requests * 2, 1000)))
+
+
+def _fill_sorted_set(server: Server, requests: int) -> None:
+    """A thousand members to read, and for each request one to pop."""
+    for key, count in (("board", 1000), ("queue", requests * 2)):
+        server.fill(
+            b"".join(
+                encode("ZADD", key, *(word for m in range(n, n + 1000) for word in (m, f"member:{m}")))
+                for n in range(0, count, 1000)
+            )
+        )
+
+
+def _fill_bits(server: Server, requests: int) -> None:
+    """4 KiB of bits, and a hash of one field."""
+    server.fill(encode("SETRANGE", "bits", 0, b"\x5a" * 4096) + encode("HSET", "hash", "field:000000000000", "xxx"))
+
+
 def hand_off(server: Server, requests: int, pipeline: int) -> tuple[int, float]:
     """BLPOP clients wait, others push; a request is one hand-off (a BLPOP and an LPUSH)."""
     requests -= requests % pipeline
@@ -218,5 +238,20 @@ WORKLOADS = {
         Workload("BLPOP-handoff", hand_off, share=0.3),
         Workload("XREADGROUP+XACK", consume, _fill_stream, share=0.3),
         Workload("PUBLISH-to-50", publish(SUBSCRIBERS, CLIENTS), share=0.05),
+        Workload("HSET", by_benchmark("-r", "10000", "HSET", "hash", "field:__rand_int__", "xxx")),
+        Workload("HGET", by_benchmark("HGET", "hash", "field:000000000000"), _fill_bits),
+        Workload("SADD", by_benchmark("-r", "100000", "SADD", "set", "member:__rand_int__")),
+        Workload("SPOP", by_benchmark("SPOP", "set"), _fill_set),
+        Workload(
+            "ZADD", by_benchmark("-r", "10000", "ZADD", "board", "__rand_int__", "member:__rand_int__"), share=0.7
+        ),
+        Workload("ZINCRBY", by_benchmark("-r", "1000", "ZINCRBY", "board", "1", "member:__rand_int__"), share=0.7),
+        Workload("ZRANGE-10", by_benchmark("ZRANGE", "board", "100", "109"), _fill_sorted_set, share=0.5),
+        Workload("ZPOPMIN", by_benchmark("ZPOPMIN", "queue"), _fill_sorted_set, share=0.5),
+        Workload("EXPIRE", by_benchmark("-r", "100000", "EXPIRE", "key:__rand_int__", "1000"), _fill_keys),
+        Workload("SCAN", by_benchmark("-r", "100000", "SCAN", "__rand_int__"), _fill_keys, share=0.3),
+        Workload("PFADD", by_benchmark("-r", "100000", "PFADD", "visitors", "user:__rand_int__")),
+        Workload("SETBIT", by_benchmark("SETBIT", "bits", "123456", "1")),
+        Workload("BITCOUNT-4K", by_benchmark("BITCOUNT", "bits"), _fill_bits),
     )
 }

@@ -22,6 +22,7 @@ BROKER = "-m broker serve --port {port} --bind 127.0.0.1 --appendonly no --dir {
 SECTIONS = {
     "clients": lambda both, quick: sections.idle_clients(both, 1_000 if quick else 10_000),
     "memory": lambda both, quick: sections.stream_memory(both, 100_000 if quick else 1_000_000),
+    "types": lambda both, quick: sections.type_memory(both, 20_000 if quick else 500_000),
     "fanout": lambda both, quick: sections.fan_out(both, 1_000, 100 if quick else 500),
     "latency": lambda both, quick: sections.latency(both, 2 if quick else 8),
 }

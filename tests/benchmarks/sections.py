@@ -72,6 +72,32 @@ def stream_memory(servers: Sequence[Server], entries: int) -> str:
     return table(f"{entries:,} stream entries of two fields", head, rows)
 
 
+def type_memory(servers: Sequence[Server], elements: int) -> str:
+    """Bytes a key or an element, by type: many small keys, or one large value."""
+    fills = {
+        "string key": lambda n: encode("SET", f"key:{n:012}", f"value:{n:012}"),
+        "string key with a TTL": lambda n: encode("SET", f"key:{n:012}", f"value:{n:012}", "EX", 100_000),
+        "hash key of 5 fields": lambda n: encode("HSET", f"user:{n:012}", *(x for f in range(5) for x in (f"f{f}", n))),
+        "list element": lambda n: encode("RPUSH", "list", f"job:{n:012}"),
+        "hash field": lambda n: encode("HSET", "hash", f"field:{n:012}", f"value:{n:012}"),
+        "set member": lambda n: encode("SADD", "set", f"member:{n:012}"),
+        "sorted set member": lambda n: encode("ZADD", "board", n, f"member:{n:012}"),
+        "stream entry": lambda n: encode("XADD", "stream", "*", "sensor", n, "value", n),
+    }
+    rows = []
+    for name, command in fills.items():
+        grown = []
+        for server in servers:
+            server.call("FLUSHALL")
+            before = server.resident_bytes()
+            for at in range(0, elements, 10_000):
+                server.fill(b"".join(command(n) for n in range(at, at + 10_000)))
+            grown.append((server.resident_bytes() - before) / elements)
+            server.restart()
+        rows.append([name, *(f"{size:.0f}" for size in grown), f"{grown[1] / grown[0]:.2f}"])
+    return table(f"bytes each, of {elements:,}", ["what", *(server.name for server in servers), "ratio"], rows)
+
+
 def fan_out(servers: Sequence[Server], subscribers: int, messages: int) -> str:
     """One publisher, many subscribers: messages delivered a second, median of three."""
     rows = []

@@ -41,16 +41,19 @@ class Server:
         self.port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="trimaran-bench-"))
         values = {"{port}": str(self.port), "{dir}": str(self._folder)}
-        argv = [values.get(part, part) for part in command]
+        self._argv = [values.get(part, part) for part in command]
+        self._start()
+
+    def _start(self) -> None:
         with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.pid = self._process.pid
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 text = (self._folder / "log").read_text(errors="replace")[-3000:]
                 self.stop()
-                raise SystemExit(f"{name} did not start: {' '.join(argv)}\n{text}")
+                raise SystemExit(f"{self.name} did not start: {' '.join(self._argv)}\n{text}")
             time.sleep(0.05)
 
     def _answers(self) -> bool:
@@ -97,11 +100,19 @@ class Server:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
-    def stop(self) -> None:
+    def restart(self) -> None:
+        """A new process in place of the old one: memory as if nothing had been stored."""
+        self._end()
+        self._start()
+
+    def _end(self) -> None:
         self._process.terminate()
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def stop(self) -> None:
+        self._end()
         shutil.rmtree(self._folder, ignore_errors=True)

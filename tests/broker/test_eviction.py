@@ -164,6 +164,7 @@ async def test_refusing_does_not_measure_when_nothing_has_changed() -> None:
         await limited(client, 1)
         broker.broker.eviction._measure_after = sys.maxsize
         broker.broker.eviction.resident = lambda: 100
+        broker.broker.eviction._ask_after = sys.maxsize
         before = model.measured
         for _ in range(20):
             assert await client.call("SET k v") == OOM
@@ -224,6 +225,7 @@ async def test_memory_that_can_not_be_used_is_evicted_for() -> None:
         for resident, least, most in ((1.0, 0.99, 1), (1.15, 0.88, 0.91), (10, 0.78, 0.81)):
             keeper.resident = lambda: limit + 1
             keeper.measure = lambda resident=resident: Memory(model.in_use(), int(limit * resident))  # type: ignore[misc]
+            await limited(client, 0)
             await limited(client, limit)
             assert least * limit < model.in_use() <= most * limit
 

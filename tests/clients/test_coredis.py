@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 import coredis
 import pytest
 import trio
-from coredis.patterns.cache import LRUCache
 from coredis.patterns.streams import GroupConsumer
 
 
@@ -98,14 +97,3 @@ async def test_group_consumers_share_a_stream(client: "coredis.Redis[str]") -> N
                         received.append(entry.identifier)
     assert sorted(received) == sent
     assert (await client.xpending("jobs", "g")).pending == 0
-
-
-async def test_client_side_caching(port: int, client: "coredis.Redis[str]") -> None:
-    await client.set("k", "1")
-    with trio.fail_after(60):
-        async with coredis.Redis("127.0.0.1", port, decode_responses=True, cache=LRUCache()) as cached:
-            assert await cached.get("k") == "1"
-            assert await cached.get("k") == "1"
-            await client.set("k", "2")
-            while await cached.get("k") != "2":
-                await trio.sleep(0.01)

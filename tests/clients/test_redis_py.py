@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 import redis
 import redis.asyncio
-from redis.cache import CacheConfig
 
 from tests.clients.processes import until
 
@@ -178,18 +177,6 @@ def test_blocking_pops_are_served_in_order(client: redis.Redis) -> None:
         thread.join(30)
     assert sorted(served) == [(number, str(number)) for number in range(5)]
     assert client.blpop("queue", timeout=0.05) is None
-
-
-def test_client_side_caching(port: int) -> None:
-    with (
-        redis.Redis(port=port, protocol=3, cache_config=CacheConfig(), decode_responses=True) as cached,
-        redis.Redis(port=port, decode_responses=True) as other,
-    ):
-        other.set("k", "1")
-        assert cached.get("k") == "1"
-        assert cached.get("k") == "1"
-        other.set("k", "2")
-        until(lambda: cached.get("k") == "2", "the invalidation")
 
 
 def test_asyncio_pubsub_streams_and_pipelines(port: int, protocol: int) -> None:

@@ -7,7 +7,7 @@ value comes from whichever command stored it.
 import pytest
 from hypothesis import given
 
-from tests.oracle.harness import AnyCommand, Client, examples, pair, requires, same
+from tests.oracle.harness import AnyCommand, examples, pair, requires, same
 from tests.oracle.mixed_commands import sequences
 
 pytestmark = requires("8.10")
