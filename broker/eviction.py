@@ -59,8 +59,8 @@ the process was larger already when the limit was set: evicting would not bring 
 COPY_SLACK: Final = 0.1
 """Of the limit: a copy of a table that is larger counts as in use with what it is larger."""
 
-FLOOR: Final = 0.8
-"""Of the limit: so much is left in use, however fragmented the memory is."""
+FRAGMENTED_MAX: Final = 0.2
+"""Of what the limit leaves for keys: more is not evicted because memory is fragmented. Nothing is refused for it."""
 
 _SAMPLES_OF_SIZE: Final = 5
 _LOOK_AT_CLOCK: Final = 16
@@ -93,6 +93,7 @@ class Eviction:
         self._left = 0
         self._slice = SLICE_NS
         self._continuing = False
+        self._full = False
         self._measured = 0
         self._measured_resident = 0
         self._tolerated = 0.0
@@ -164,24 +165,26 @@ class Eviction:
         limit: int = self._config.maxmemory
         in_use = memory.in_use + self._growth()
         over = in_use - limit
+        fragmented = 0.0
         self._tolerated = max(limit * RESIDENT_SLACK, min(self._tolerated, memory.resident))
         if over > 0 or memory.resident > self._tolerated:
             unsent = sum(session.transport.sizes()[3] for session in self._broker.sessions.values())
-            fragmented = memory.resident - unsent - self._tolerated
-            target = max(limit - max(0, fragmented), limit * FLOOR)
-            over = int(in_use - unsent - target)
+            over -= unsent
+            fragmented = max(0, memory.resident - unsent - self._tolerated)
+            fragmented = min(fragmented, max(0, limit - self.startup) * FRAGMENTED_MAX)
         ends = perf_counter_ns()
         self._measured_resident = memory.resident
         self._measured_changes = self._keyspace.changes
         self._took = ends - began
         self._measure_after = ends + max(_OFTEN_NS, self._took * MEASURING_SHARE)
         self._ask_after = ends + 2 * self._took
-        if over <= 0:
+        self._full = over > 0
+        if over + fragmented <= 0:
             self._within()
         elif self._config.maxmemory_policy == "noeviction":
-            self._exceeded(refuse=True)
+            self._exhausted()
         else:
-            self._left = over
+            self._left = int(over + fragmented)
             outrun = in_use > limit * FAR_OVER and 0 < self._measured < in_use
             self._slice = LONG_SLICE_NS if outrun else SLICE_NS
             self._measured = in_use
@@ -209,6 +212,14 @@ class Eviction:
             self._broker.stats.eviction_exceeded_ms += self.exceeded_ms()
             self._exceeded_since = 0
         self._refuse(False)
+
+    def _exhausted(self) -> None:
+        """Nothing may be evicted, or nothing is left to evict."""
+        self._left = 0
+        if self._full:
+            self._exceeded(refuse=True)
+        else:
+            self._within()
 
     def _exceeded(self, *, refuse: bool) -> None:
         self._exceeded_since = self._exceeded_since or self._broker.clock.now
@@ -253,9 +264,8 @@ class Eviction:
             self._exceeded_since = self._exceeded_since or broker.clock.now
             self._within()
         elif exhausted:
-            self._left = 0
             self._measured_changes = -1  # sizes were estimated: the next one who is to be refused has it measured
-            self._exceeded(refuse=True)
+            self._exhausted()
         else:
             self._exceeded(refuse=False)
             if not self._continuing:

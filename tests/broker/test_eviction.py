@@ -24,6 +24,7 @@ class Model:
         self.measured = 0
         self._databases = broker.broker.keyspace.databases
         keeper = broker.broker.eviction
+        keeper.startup = 0
         keeper.measure = self.measure
         keeper.resident = lambda: 1 << 40  # as a process that had everything once
         keeper._growth = lambda: 0  # type: ignore[method-assign]
