@@ -39,7 +39,8 @@ def dump_(session: Session, args: list[bytes]) -> bytes:
 
 
 @command("RESTORE", arity=-4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE),), group="generic", since="2.6.0",
-         syntax="key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+         syntax="key ttl:integer serialized-value [REPLACE]@3.0.0 [ABSTTL]@5.0.0 [IDLETIME seconds]@5.0.0"
+                " [FREQ frequency:integer]@5.0.0",
          categories=("keyspace", "dangerous"),
          summary="Makes a key of a value in Redis's serialisation.",
          complexity="O(N) for the size N of the value, O(N*log(N)) for sorted sets")  # fmt: skip
