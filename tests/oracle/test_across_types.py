@@ -23,7 +23,7 @@ DIGESTS: list[AnyCommand] = [
 
 
 @pytest.mark.parametrize("resp", [2, 3], ids=["RESP2", "RESP3"])
-@examples(60)
+@examples(40)
 @given(script=sequences(40))
 def test_any_command_on_any_type(resp: int, script: list[AnyCommand]) -> None:
     same([*script, *DIGESTS], resp=(resp,), state=True)
