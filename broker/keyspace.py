@@ -204,8 +204,11 @@ class Database:
 
     def expire_at(self, key: bytes, deadline: int) -> None:
         """Give an existing key a deadline, in wall milliseconds."""
+        before = self.expires.get(key)
         self.expires[key] = deadline
-        self.expiry.push(key, deadline)
+        # One that moves later needs no place of its own yet: it gets it when the earlier one falls due.
+        if before is None or deadline < before:
+            self.expiry.push(key, deadline)
 
     def note_field_deadlines(self, key: bytes, value: Hash) -> None:
         """The deadlines of the fields of the hash at `key` have changed, or it has come to this key with some."""

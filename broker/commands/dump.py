@@ -64,13 +64,15 @@ def restore_(session: Session, args: list[bytes]) -> bytes:
         raise CommandError(_BAD_FORMAT) from None
     deadline = ttl if absolute or not ttl else ttl + now
     old = db.get(name)
-    db.delete(name)
     # Redis's sum of now and a time to live that is too long wraps: the deadline is past.
     if deadline and (deadline <= now or deadline > MAX_INTEGER):
+        db.delete(name)
         _remove_expired(db, name, old is not None)
         return OK
     if value.__class__ is Stream:
         value.idempotency.expire(now)
+    # What is replaced keeps its place among the keys: moved to their end it would be missed by a SCAN under way.
+    db.persist(name)
     db.add(name, value)
     if deadline:
         db.expire_at(name, deadline)
