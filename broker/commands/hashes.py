@@ -91,6 +91,14 @@ def _set_pairs(session: "Session", args: list[bytes]) -> int:
          syntax="key <field value> ...", summary="Sets fields of a hash, which is created if missing.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hset(session: "Session", args: list[bytes]) -> bytes:
+    db = session.db
+    value = db.get(args[1])
+    if value.__class__ is Hash and len(args) == 4 and not value.deadlines and not db.keyspace.event_mask:
+        # One field of a hash that is there: half the time of the general way.
+        before = len(value)
+        value[args[2]] = args[3]
+        db.changed(args[1], HSET)
+        return ONE if len(value) > before else ZERO
     return integer(_set_pairs(session, args))
 
 
