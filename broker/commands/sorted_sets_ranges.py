@@ -19,9 +19,9 @@ from broker.registry import (
     command,
     key,
 )  # fmt: skip
-from broker.values.sorted_set import Entry, SortedSet
-from protocol.errors import MIN_MAX_NOT_FLOAT, SYNTAX, CommandError
-from protocol.numbers import INFINITY, parse_double
+from broker.values.sorted_set import SortedSet
+from protocol.errors import MIN_MAX_NOT_FLOAT, NOT_INTEGER, SYNTAX, CommandError
+from protocol.numbers import INFINITY, parse_double, parse_integer
 from protocol.replies import EMPTY_ARRAY, ZERO, bulks, integer
 
 if TYPE_CHECKING:
@@ -174,16 +174,22 @@ class _Range:
             self.find = _rank_finder(low, high, self.reverse)
             self.offset, self.limit = 0, -1
 
-    def entries(self, value: SortedSet) -> list[Entry]:
+    def span(self, value: SortedSet) -> Span:
+        """The ranks that are wanted of a sorted set."""
         span = self.find(value)
         if self.offset or self.limit >= 0:
             span = _limited(span, len(value.scores), self.offset, self.limit, self.reverse)
-        return value.span(*span, reverse=self.reverse)
+        return span
 
 
 def _reply(session: "Session", wanted: _Range) -> bytes:
     value = session.db.read_as(wanted.key, SortedSet)
-    return EMPTY_ARRAY if value is None else entries_reply(session, wanted.entries(value), wanted.with_scores)
+    if value is None:
+        return EMPTY_ARRAY
+    start, stop = wanted.span(value)
+    if wanted.with_scores:
+        return entries_reply(session, value.span(start, stop, wanted.reverse), True)
+    return bulks(value.members(start, stop, wanted.reverse))
 
 
 @command("ZRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="1.2.0",
@@ -194,9 +200,13 @@ def _reply(session: "Session", wanted: _Range) -> bytes:
          )  # fmt: skip
 def zrange(session: "Session", args: list[bytes]) -> bytes:
     if len(args) == 4:
-        find = _rank_finder(args[2], args[3])
+        start = parse_integer(args[2])
+        stop = parse_integer(args[3])
+        if start is None or stop is None:
+            raise CommandError(NOT_INTEGER)
         value = session.db.read_as(args[1], SortedSet)
-        return EMPTY_ARRAY if value is None else bulks([member for _, member in value.span(*find(value))])
+        # Python's slices take the same ranks, but for the one behind the last: it has no name below 0.
+        return EMPTY_ARRAY if value is None else bulks(value.members(start, stop + 1 or len(value)))
     return _reply(session, _Range(args, 1, None, None, False))
 
 
@@ -256,7 +266,7 @@ def zrangestore(session: "Session", args: list[bytes]) -> bytes:
     wanted = _Range(args, 2, None, None, True)
     db = session.db
     value = db.read_as(wanted.key, SortedSet)
-    entries = [] if value is None else wanted.entries(value)
+    entries = [] if value is None else value.span(*wanted.span(value))
     if entries:
         db.set(args[1], SortedSet({member: score for score, member in entries}))
         db.changed(args[1], ZRANGESTORE)

@@ -4,7 +4,7 @@ string      bytes; bytearray once it was changed in place
 list.py     List: a deque
 hash.py     Hash: a dict, with the deadlines of fields
 set.py      Set: a dict
-sorted_set.py  SortedSet: a dict and a SortedList
+sorted_set.py  SortedSet, on score_order.py: a dict and a SortedList; _score_order.pyx the same compiled
 stream*.py  Stream: entries, consumer groups, pending entries
 
 positions.py  scans and random picks on the dicts; _positions.pyx the same compiled

@@ -109,6 +109,33 @@ def test_increments() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1023", "1024", "007", "0", "00", "-0", "-5", "000000001234", "999999999999999", "000000000000001",
+        "9007199254740993", "99999999999999999", "123456789012345678901", "1.5", "+7", "1e3", " 7", "7 ", "0x10", "inf",
+        "", "1_0", "1\0",
+    ],
+)  # fmt: skip
+def test_texts_of_scores(text: str) -> None:
+    same(
+        [
+            ["ZADD", "z", text, "a"],
+            ["ZADD", "z", text, "a"],
+            "ZSCORE z a",
+            ["ZADD", "z", text, "b", text, "c"],
+            "ZRANGE z 0 -1 WITHSCORES",
+            ["ZINCRBY", "z", text, "a"],
+            ["ZINCRBY", "z", text, "new"],
+            "ZADD z -0 zero",
+            ["ZINCRBY", "z", text, "zero"],
+            ["ZINCRBY", "made", text, "a"],
+            "ZRANGE made 0 -1 WITHSCORES",
+        ],
+        state=True,
+    )
+
+
 def test_remove() -> None:
     same(
         [

@@ -10,8 +10,12 @@ _FILL = "ZADD z 1 a 2 b 2 bb 3 c 4.5 d -inf low inf high"
 _LEX = "ZADD l 0 a 0 b 0 bb 0 c 0 d 0 B"
 
 
-@pytest.mark.parametrize("stop", ["-1", "0", "2", "-3", "-100", "100", "x", "1.5"])
-@pytest.mark.parametrize("start", ["0", "1", "-2", "-100", "6", "7", "100", "x", "9223372036854775808"])
+_MOST = "9223372036854775807"
+_LEAST = "-9223372036854775808"
+
+
+@pytest.mark.parametrize("stop", ["-1", "0", "2", "-3", "-7", "-8", "-100", "100", "x", "1.5", _MOST, _LEAST])
+@pytest.mark.parametrize("start", ["0", "1", "-2", "-100", "6", "7", "100", "x", "9223372036854775808", _MOST, _LEAST])
 def test_by_rank(start: str, stop: str) -> None:
     bounds = f"{start} {stop}"
     same(
