@@ -60,6 +60,7 @@ class Broker:
         self.stats = Stats()
         self.pubsub = PubSub()
         self.keyspace = Keyspace(self.clock, config.databases, self._notify)
+        self.keyspace.notify_all = self._notify_all
         self.keyspace.notify_fields = self._notify_fields
         self.access = Access(self.keyspace, config)
         self.deadlines = Deadlines()
@@ -186,6 +187,17 @@ class Broker:
             self.pubsub.publish(b"__keyspace@%d__:%b" % (database, key), event.name)
         if mask & KEYEVENT:
             self.pubsub.publish(b"__keyevent@%d__:%b" % (database, event.name), key)
+
+    def _notify_all(self, event: Event, keys: list[bytes], database: int) -> None:
+        """`_notify` for each of the keys, in one piece where only the event's own channel can have listeners."""
+        if not (self.pubsub.patterns or self.pubsub.channels):
+            return
+        mask = self.keyspace.event_mask
+        if mask & KEYSPACE and self.pubsub.may_reach(b"__keyspace@%d__:" % database, keys):
+            for key in keys:
+                self._notify(event, key, database)
+        elif mask & KEYEVENT:
+            self.pubsub.publish_all(b"__keyevent@%d__:%b" % (database, event.name), keys)
 
     def _notify_fields(self, event: Event, key: bytes, database: int, fields: list[bytes]) -> None:
         if not (self.pubsub.patterns or self.pubsub.channels):

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from broker.keyspace import Database
 
 EXPIRE_BATCH: Final = 1000
-"""Keys removed at most before one tick: about 2 ms of work, so that a mass expiry stalls nobody."""
+"""Keys removed at most before one tick, so that a mass expiry stalls nobody: about 0.5 ms of work, 0.2 more where
+somebody listens to `expired`, and 4 in all where the keys' own channels are listened to as well."""
 
 FIELDS_AT_ONCE: Final = 10_000
 """Fields removed at most where a lookup finds some that are due: about 5 ms of work."""
@@ -76,19 +77,22 @@ class Expiry:
         else:
             there.append(key)
 
-    def _take(self, deadline: int) -> bytes:
-        """Remove one of the keys of the earliest millisecond."""
-        self._size -= 1
+    def _take(self, deadline: int, limit: int) -> list[bytes]:
+        """Remove up to `limit` of the keys of `deadline`, the earliest millisecond."""
         there = self._buckets[deadline]
         if isinstance(there, bytes):
-            key = there
+            keys = [there]
+        elif len(there) <= limit:
+            keys = there
         else:
-            key = there.pop()
-            if there:
-                return key
+            keys = there[-limit:]
+            del there[-limit:]
+            self._size -= limit
+            return keys
+        self._size -= len(keys)
         del self._buckets[deadline]
         heappop(self._heap)
-        return key
+        return keys
 
     def next_deadline(self) -> int:
         """The earliest deadline (perhaps of a key that has it no longer), NEVER without one."""
@@ -109,56 +113,34 @@ class Expiry:
     def remove_due(self, now: int, limit: int) -> int:
         """Remove up to `limit` keys and fields whose deadline lies before `now`; returns how many were looked at."""
         heap = self._heap
-        unobserved = self._is_unobserved()
         looked_at = 0
         while heap and heap[0] < now and looked_at < limit:
             deadline = heap[0]
-            there = self._buckets[deadline]
-            if unobserved and not isinstance(there, bytes):
-                keys = self._take_many(deadline, there, limit - looked_at)
-                looked_at += len(keys)
-                for key in self._remove_unobserved(keys, deadline):
-                    looked_at += self._fall_due(key, deadline, now, limit - looked_at)
-            else:
-                looked_at += 1 + self._fall_due(self._take(deadline), deadline, now, limit - looked_at)
+            keys = self._take(deadline, limit - looked_at)
+            looked_at += len(keys)
+            for key in self._remove(keys, deadline):
+                looked_at += self._fall_due(key, deadline, now, limit - looked_at)
         return looked_at
 
-    def _is_unobserved(self) -> bool:
-        """Whether nobody is to be told of a key that goes: then it costs 0.3 us in place of 1.5."""
-        database = self._database
-        keyspace = database.keyspace
-        told = database.watchers or database.waiters or keyspace.event_mask or keyspace.propagation.sinks
-        return not (told or database.last_access)
-
-    def _take_many(self, deadline: int, there: list[bytes], limit: int) -> list[bytes]:
-        """Remove up to `limit` of the keys of the earliest millisecond."""
-        keys = there[-limit:]
-        del there[-limit:]
-        self._size -= len(keys)
-        if not there:
-            del self._buckets[deadline]
-            heappop(self._heap)
-        return keys
-
-    def _remove_unobserved(self, keys: list[bytes], deadline: int) -> list[bytes]:
-        """Remove those of the keys whose deadline this still is; returns the others."""
+    def _remove(self, keys: list[bytes], deadline: int) -> list[bytes]:
+        """Remove those of the keys whose deadline this still is, and tell of them; returns the others."""
         expires = self._database.expires
         data = self._database.data
+        gone = []
         others = []
         for key in keys:
             if expires.get(key) == deadline:
                 del expires[key], data[key]
+                gone.append(key)
             else:
                 others.append(key)
-        self._database.keyspace.expired += len(keys) - len(others)
+        if gone:
+            self._expired(gone)
         return others
 
     def _fall_due(self, key: bytes, deadline: int, now: int, limit: int) -> int:
-        """Do what a deadline calls for, if it still holds; returns how many fields were looked at."""
+        """Do what a deadline that is not the key's own calls for; returns how many fields were looked at."""
         current = self._database.expires.get(key)
-        if current == deadline:
-            self.expire(key)
-            return 0
         if current is not None and current > deadline:
             self._put(key, current)
         if self._database.field_deadlines.get(key) == deadline:
@@ -167,16 +149,29 @@ class Expiry:
 
     def expire(self, key: bytes) -> None:
         """Remove a key because its deadline has passed."""
+        del self._database.expires[key]
+        del self._database.data[key]
+        self._expired([key])
+
+    def _expired(self, keys: list[bytes]) -> None:
+        """Count keys that have been removed because their deadline has passed, and tell whom it concerns.
+
+        All of a millisecond at once, because most often nobody watches, and who listens is sent one piece.
+        """
         database = self._database
         keyspace = database.keyspace
-        del database.expires[key]
-        del database.data[key]
-        database.last_access.pop(key, None)
-        keyspace.expired += 1
-        keyspace.propagation.also(database.index, [b"DEL", key])
-        self.removed(key)
+        keyspace.expired += len(keys)
+        if database.last_access:
+            for key in keys:
+                database.last_access.pop(key, None)
+        if keyspace.propagation.sinks:
+            for key in keys:
+                keyspace.propagation.also(database.index, [b"DEL", key])
+        if database.watchers or database.waiters:
+            for key in keys:
+                self.removed(key)
         if keyspace.event_mask & EXPIRED.flag:
-            keyspace.notify(EXPIRED, key, database.index)
+            keyspace.notify_all(EXPIRED, keys, database.index)
 
     def expire_fields(self, key: bytes, now: int, limit: int = FIELDS_AT_ONCE) -> int:
         """Remove the due fields of the hash at `key`, at most `limit` (at least 1); returns how many there were."""

@@ -277,14 +277,15 @@ class Keyspace:
 
     __slots__ = (
         "access", "active_expiry", "changes", "clock", "databases", "deadline_moved", "dirty", "event_mask", "expired",
-        "expired_fields", "hits", "misses", "next_deadline", "notify", "notify_fields", "overdue", "propagation",
-        "ready",
+        "expired_fields", "hits", "misses", "next_deadline", "notify", "notify_all", "notify_fields", "overdue",
+        "propagation", "ready",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, count: int, notify: Callable[[Event, bytes, int], None]) -> None:
         """`count` databases; `notify(event, key, database)` sends an event that `event_mask` lets through."""
         self.clock = clock
         self.notify = notify
+        self.notify_all: Callable[[Event, list[bytes], int], None] = self._notify_each
         self.notify_fields: Callable[[Event, bytes, int, list[bytes]], None]
         self.access: Access
         self.propagation = Propagation()
@@ -301,6 +302,11 @@ class Keyspace:
         self.active_expiry = True
         self.overdue = False
         self.databases = [Database(self, index) for index in range(count)]
+
+    def _notify_each(self, event: Event, keys: list[bytes], database: int) -> None:
+        """The default of `notify_all`: an event of several keys, one after the other."""
+        for key in keys:
+            self.notify(event, key, database)
 
     def count_changes(self) -> None:
         """Take `dirty` into `changes`."""

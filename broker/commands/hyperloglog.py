@@ -22,7 +22,7 @@ from broker.registry import (
     key,
     keys,
 )
-from broker.string_values import String, get_string, read_string
+from broker.string_values import String, checked_string, get_string, read_string
 from broker.values.hyperloglog import (
     Corrupted,
     add,
@@ -83,17 +83,19 @@ def _changeable(db: Database, name: bytes, value: String) -> bytearray:
 def pfadd(session: Session, args: list[bytes]) -> bytes:
     db = session.db
     name = args[1]
-    limit = session.broker.config.hll_sparse_max_bytes
-    found = _checked(get_string(db, name))
-    if found is None:
-        value = empty()
-        db.add(name, value)
-        changes = 1
-    else:
-        value = _changeable(db, name, found)
-        changes = 0
+    changes = 0
+    value = db.get(name)
+    if value.__class__ is not bytearray or not is_hyperloglog(value):
+        found = _checked(None if value is None else checked_string(value))
+        if found is None:
+            value = empty()
+            db.add(name, value)
+            changes = 1
+        else:
+            value = _changeable(db, name, found)
     # Of several elements the last one may meet what is broken: then none was added.
     former = bytes(value) if len(args) > 3 and not is_dense(value) else b""
+    limit = session.broker.config.hll_sparse_max_bytes
     try:
         for element in args[2:]:
             if add(value, element, limit):

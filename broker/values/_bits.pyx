@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""bits.count_in_bytes and bits.combine compiled: the same answers (see there for what they promise and why)."""
+"""Functions of bits compiled: the same answers (see there for what they promise and why)."""
 
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Check
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check
-from libc.stdint cimport uint64_t
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Check, PyByteArray_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_GET_SIZE
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -45,6 +45,34 @@ cdef inline uint64_t _word(Pointer at) noexcept nogil:
     cdef uint64_t word
     memcpy(&word, at, 8)
     return word
+
+
+def offset_of(bytes text not None, int unit, int64_t limit):
+    cdef Pointer digits = <Pointer>PyBytes_AS_STRING(text)
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(text), i
+    cdef uint64_t number = 0
+    # What has more digits than the largest integer is out of range; 19 of them can't overflow 64 bits.
+    if not 1 <= length <= 19 or (digits[0] == b"0" and length > 1):
+        return -1
+    for i in range(length):
+        if not b"0" <= digits[i] <= b"9":
+            return -1
+        number = number * 10 + (digits[i] - <unsigned char>b"0")
+    if number > <uint64_t>(INT64_MAX // unit):
+        return -1
+    number *= unit
+    return number if <int64_t>(number >> 3) < limit else -1
+
+
+def exchange(value, int64_t offset, bint bit):
+    cdef unsigned char *at
+    cdef unsigned char mask = 0x80 >> (offset & 7), byte
+    if not PyByteArray_Check(value) or offset < 0 or offset >> 3 >= PyByteArray_GET_SIZE(value):
+        return -1
+    at = <unsigned char *>PyByteArray_AS_STRING(value) + (offset >> 3)
+    byte = at[0]
+    at[0] = byte | mask if bit else byte & ~mask
+    return 1 if byte & mask else 0
 
 
 def count_in_bytes(value, Py_ssize_t start, Py_ssize_t end):

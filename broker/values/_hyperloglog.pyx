@@ -1,15 +1,21 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Functions of hyperloglog and hyperloglog_registers compiled: the same answers (see there for what they promise)."""
 
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Check, PyByteArray_GET_SIZE
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Check, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
-from libc.string cimport memset
+from libc.string cimport memcmp, memmove, memset
 
 cdef enum:
     HEADER = 16
+    ENCODING = 4
+    DENSE = 0
+    SPARSE = 1
+    SPARSE_VALUE_MAX = 32
+    JOIN_OPCODES = 5
     REGISTERS = 16384
     PACKED_SIZE = 12288
+    DENSE_SIZE = HEADER + PACKED_SIZE
     HASH_BITS = 50
     INDEX_BITS = 14
     VALUES = 64
@@ -61,18 +67,6 @@ cdef uint64_t _murmur_hash(Pointer at, Py_ssize_t length) noexcept:
     return hashed ^ (hashed >> 47)
 
 
-def place(element):
-    cdef Py_ssize_t length = 0
-    cdef Pointer at = _pointer(element, &length)
-    cdef uint64_t hashed = _murmur_hash(at, length)
-    cdef uint64_t rest = (hashed >> INDEX_BITS) | (<uint64_t>1 << HASH_BITS)
-    cdef int least = 1
-    while not rest & 1:
-        rest >>= 1
-        least += 1
-    return <int>(hashed & (REGISTERS - 1)), least
-
-
 cdef inline Py_ssize_t _span(Pointer at, Py_ssize_t left) noexcept:
     """How many registers an opcode covers; a missing second byte counts as zero."""
     cdef unsigned char op = at[0]
@@ -83,19 +77,155 @@ cdef inline Py_ssize_t _span(Pointer at, Py_ssize_t left) noexcept:
     return op + 1
 
 
-def _locate(value, Py_ssize_t index):
+cdef bint _is_hyperloglog(Pointer start, Py_ssize_t length) noexcept:
+    if length < HEADER or memcmp(start, b"HYLL", 4):
+        return False
+    return start[ENCODING] == SPARSE or (start[ENCODING] == DENSE and length == DENSE_SIZE)
+
+
+def is_hyperloglog(value):
     cdef Py_ssize_t length = 0
     cdef Pointer start = _pointer(value, &length)
-    cdef Py_ssize_t at = HEADER, first = 0, previous = -1, span
+    return _is_hyperloglog(start, length)
+
+
+def add(bytearray value not None, bytes element not None, Py_ssize_t limit):
+    cdef Buffer start = <Buffer>PyByteArray_AS_STRING(value)
+    cdef uint64_t hashed, rest
+    cdef int index, least = 1
+    if not _is_hyperloglog(start, PyByteArray_GET_SIZE(value)):
+        raise ValueError("not a HyperLogLog")
+    hashed = _murmur_hash(<Pointer>PyBytes_AS_STRING(element), PyBytes_GET_SIZE(element))
+    index = <int>(hashed & (REGISTERS - 1))
+    rest = (hashed >> INDEX_BITS) | (<uint64_t>1 << HASH_BITS)
+    while not rest & 1:
+        rest >>= 1
+        least += 1
+    if start[ENCODING] == DENSE:
+        return _set_dense(start + HEADER, index, least)
+    if least <= SPARSE_VALUE_MAX:
+        return _set_sparse(value, index, least, limit)
+    return _set_made_dense(value, index, least)
+
+
+cdef bint _set_dense(Buffer packed, int index, int least) noexcept:
+    """Raise a register to `least`; whether it was below."""
+    cdef Buffer at = packed + (6 * index >> 3)
+    cdef int shift = 6 * index & 7
+    # The last register ends with the last byte: only one that reaches over an end of a byte has a second one.
+    cdef unsigned int pair = at[0] | (<unsigned int>at[1] << 8 if shift > 2 else 0)
+    if <int>(pair >> shift & 0x3F) >= least:
+        return False
+    pair = (pair & ~(<unsigned int>0x3F << shift)) | (<unsigned int>least << shift)
+    at[0] = pair & 0xFF
+    if shift > 2:
+        at[1] = <unsigned char>(pair >> 8)
+    return True
+
+
+cdef bint _set_made_dense(bytearray value, int index, int least) except -1:
+    """The same for a sparse value that can't stay so, at the price of a conversion once in its life."""
+    from broker.values.hyperloglog import make_dense
+    make_dense(value)
+    return _set_dense(<Buffer>PyByteArray_AS_STRING(value) + HEADER, index, least)
+
+
+cdef Buffer _zeros(Buffer out, Py_ssize_t count) noexcept:
+    """Write the opcode for a run of zeros; returns where it ends."""
+    if count > 64:
+        out[0] = <unsigned char>(0x40 | (count - 1) >> 8)
+        out[1] = (count - 1) & 0xFF
+        return out + 2
+    if count:
+        out[0] = <unsigned char>(count - 1)
+        return out + 1
+    return out
+
+
+cdef Buffer _values(Buffer out, int register, Py_ssize_t count) noexcept:
+    """Write the opcode for up to four registers of this value; returns where it ends."""
+    if count:
+        out[0] = <unsigned char>(0x80 | (register - 1) << 2 | (count - 1))
+        return out + 1
+    return out
+
+
+cdef bint _set_sparse(bytearray value, int index, int least, Py_ssize_t limit) except -1:
+    """Raise a register to `least`, 32 at most; whether it was below."""
+    cdef Buffer start = <Buffer>PyByteArray_AS_STRING(value)
+    cdef Py_ssize_t length = PyByteArray_GET_SIZE(value)
+    cdef Py_ssize_t at = HEADER, first = 0, previous = HEADER, span = 0, size, growth, behind
+    cdef unsigned char run[5]
+    cdef Buffer end
+    cdef int old
     while at < length:
         span = _span(start + at, length - at)
         if index < first + span:
-            return at, first, previous
+            break
         first += span
         previous = at
         at += 2 if start[at] & 0xC0 == 0x40 else 1
-    from broker.values.hyperloglog import Corrupted
-    raise Corrupted
+    else:
+        from broker.values.hyperloglog import Corrupted
+        raise Corrupted
+    old = ((start[at] >> 2) & 0x1F) + 1 if start[at] & 0x80 else 0
+    if old >= least:
+        return False
+    size = 2 if start[at] & 0xC0 == 0x40 else 1
+    behind = first + span - 1 - index
+    if old:
+        end = _values(_values(_values(run, old, index - first), least, 1), old, behind)
+    else:
+        end = _zeros(_values(_zeros(run, index - first), least, 1), behind)
+    growth = (end - <Buffer>run) - size
+    if growth > 0 and length + growth > limit:
+        return _set_made_dense(value, index, least)
+    if at + size > length:
+        # The second byte of a long run is missing: nor is the last byte of what replaces it written.
+        end -= 1
+        size -= 1
+    _replace(value, at, size, run, end - <Buffer>run)
+    _join_values(value, previous)
+    return True
+
+
+cdef int _replace(bytearray value, Py_ssize_t at, Py_ssize_t size, Pointer run, Py_ssize_t run_size) except -1:
+    """`value[at : at + size] = run`."""
+    cdef Py_ssize_t length = PyByteArray_GET_SIZE(value)
+    cdef Py_ssize_t growth = run_size - size, left = length - at - size
+    if growth > 0:
+        PyByteArray_Resize(value, length + growth)
+    cdef Buffer place = <Buffer>PyByteArray_AS_STRING(value) + at
+    if growth:
+        memmove(place + run_size, place + size, left)
+    memmove(place, run, run_size)
+    if growth < 0:
+        PyByteArray_Resize(value, length + growth)
+    return 0
+
+
+cdef int _join_values(bytearray value, Py_ssize_t at) except -1:
+    """Join values that are the same, from the opcode at `at` on."""
+    cdef Buffer start = <Buffer>PyByteArray_AS_STRING(value)
+    cdef Py_ssize_t length = PyByteArray_GET_SIZE(value), end = length
+    cdef int count
+    for _ in range(JOIN_OPCODES):
+        if at >= end:
+            break
+        if not start[at] & 0x80:
+            at += 2 if start[at] & 0x40 else 1
+            continue
+        if at + 1 < end and start[at] >> 2 == start[at + 1] >> 2:
+            count = (start[at] & 3) + (start[at + 1] & 3) + 2
+            if count <= 4:
+                start[at] = <unsigned char>((start[at] & 0xFC) | (count - 1))
+                memmove(start + at + 1, start + at + 2, end - at - 2)
+                end -= 1
+                continue
+        at += 1
+    if end < length:
+        PyByteArray_Resize(value, end)
+    return 0
 
 
 def _expand(value):

@@ -173,6 +173,21 @@ def test_a_deadline_that_was_moved_or_dropped(keyspace: Keyspace, db: Database, 
     assert keyspace.next_deadline == 3_000_000
 
 
+def test_a_deadline_that_was_dropped_and_set_again_is_told_once(
+    keyspace: Keyspace, db: Database, clock: SetClock, heard: Heard
+) -> None:
+    keyspace.event_mask = EXPIRED_CLASS
+    for name in (b"a", b"again", b"b"):
+        db.add(name, b"v")
+        db.expire_at(name, 1_000_010)
+    db.persist(b"again")
+    db.expire_at(b"again", 1_000_010)
+    clock.now = 1_000_011
+    keyspace.expire_due()
+    assert not db.data and not db.expires and keyspace.expired == 3
+    assert sorted(name for _, name, _ in heard) == [b"a", b"again", b"b"]
+
+
 def test_an_earlier_deadline_wakes_the_timer(keyspace: Keyspace, db: Database) -> None:
     moved: list[int] = []
     keyspace.deadline_moved = lambda: moved.append(keyspace.next_deadline)

@@ -8,6 +8,7 @@ import trio.testing
 
 from broker.clock import TrioClock
 from broker.expiry import EXPIRE_BATCH
+from tests.broker.effects import journal, lines
 from tests.broker.inprocess import Broker, Client, running
 from tests.oracle.wire import encode, parse
 
@@ -75,6 +76,53 @@ async def test_keys(spread_ms: int, autojump_clock: trio.testing.MockClock, monk
             order = [deadlines[name.decode()] for name in heard if name.decode() in half]
             assert order == sorted(order)
         assert broker.broker.keyspace.databases[0].data == broker.broker.keyspace.databases[1].data == {}
+
+
+SUBSCRIPTIONS = [
+    "SUBSCRIBE __keyevent@0__:expired", "PSUBSCRIBE __keyevent@*__:expired", "PSUBSCRIBE __key*__:*",
+    "SUBSCRIBE __keyspace@0__:7 __keyspace@0__:8", "PSUBSCRIBE __keyspace@0__:*7", "PSUBSCRIBE *:expired *event*",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("subscription", SUBSCRIPTIONS)
+@pytest.mark.parametrize("letters", ["Ex", "Kx", "KEA"])
+async def test_who_is_told_of_keys_that_go_together(
+    subscription: str, letters: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Each listener hears of each key what it would if the keys went one by one."""
+    heard = []
+    for apart_ms in (0, 10):
+        async with running(clock=TrioClock()) as broker:
+            client, listener = await broker.client(), await broker.client()
+            due = broker.broker.clock.now + 5000
+            names = [f"{number}" for number in range(50)]
+            await filled(client, [["SET", name, "v", "PXAT", f"{due + apart_ms * int(name)}"] for name in names])
+            await client.call("CONFIG SET notify-keyspace-events", letters)
+            await listener.send(subscription)
+            for _ in subscription.split()[1:]:
+                await listener.receive()
+            await trio.sleep(7)
+            await client.call("PUBLISH", "__keyspace@0__:7", "end")
+            await client.call("PUBLISH", "__keyevent@0__:expired", "end")
+            messages: list[bytes] = []
+            while not messages or b"\r\nend\r\n" not in messages[-1]:
+                messages.append(await listener.receive())
+            heard.append(messages)
+    assert heard[0] == heard[1]
+
+
+async def test_those_who_watch_and_the_journal_are_told_of_every_key(autojump_clock: trio.testing.MockClock) -> None:
+    async with running(clock=TrioClock()) as broker:
+        client, *watching = [await broker.client() for _ in range(4)]
+        due = broker.broker.clock.now + 5000
+        await filled(client, [["SET", f"{number}", "v", "PXAT", f"{due}"] for number in range(20)])
+        for number, other in enumerate(watching):
+            await other.call(f"WATCH {'stays' if number == 2 else number}")
+            await other.call("MULTI")
+        seen = journal(broker.broker)
+        await trio.sleep(6)
+        assert sorted(lines(seen)) == sorted(f"DEL {number}" for number in range(20))
+        assert [await other.call("EXEC") for other in watching] == [b"*-1\r\n", b"*-1\r\n", b"*0\r\n"]
 
 
 async def test_fields(autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,76 @@ def test_channels_come_before_patterns(broker: Broker) -> None:
     assert taken(session).startswith(b"*3\r\n$7\r\nmessage")
 
 
+def _heard(subscriptions: list[tuple[str, bytes]], messages: list[bytes], *, at_once: bool) -> list[bytes]:
+    """What each client is sent on the channel `news`; those with a name in capitals speak RESP3."""
+    broker = make_broker()
+    sessions = {}
+    for name, subject in subscriptions:
+        if name not in sessions:
+            sessions[name] = make_session(broker)
+            sessions[name].resp = RESP3 if name.isupper() else RESP2
+        if b"*" in subject:
+            broker.pubsub.subscribe_pattern(sessions[name], subject)
+        else:
+            broker.pubsub.subscribe(sessions[name], subject)
+    if at_once:
+        broker.pubsub.publish_all(b"news", messages)
+    else:
+        for message in messages:
+            broker.pubsub.publish(b"news", message)
+    return [taken(session) for session in sessions.values()]
+
+
+@pytest.mark.parametrize(
+    "subscriptions",
+    [
+        [("a", b"news"), ("b", b"other")],
+        [("a", b"news"), ("B", b"news"), ("c", b"news"), ("D", b"other*")],
+        [("a", b"news"), ("b", b"n*"), ("C", b"*"), ("D", b"n*")],
+        [("a", b"news"), ("a", b"n*"), ("b", b"news")],
+        [("a", b"news*"), ("a", b"n*"), ("B", b"*")],
+        [("a", b"x*")],
+    ],
+    ids=["channel", "versions", "patterns", "channel and pattern", "two patterns", "nobody"],
+)
+def test_messages_sent_at_once_are_those_sent_one_by_one(subscriptions: list[tuple[str, bytes]]) -> None:
+    for messages in ([b"one"], [b"one", b"", b"x" * 2000, b"two", *(b"%d" % n for n in range(30))]):
+        assert _heard(subscriptions, messages, at_once=True) == _heard(subscriptions, messages, at_once=False)
+
+
+def test_messages_sent_at_once_are_one_piece_that_subscribers_share(broker: Broker) -> None:
+    one, two, closing = (make_session(broker) for _ in range(3))
+    for session in (one, two, closing):
+        broker.pubsub.subscribe(session, b"a")
+    closing.close()
+    broker.pubsub.publish_all(b"a", [b"x", b"y"])
+    assert len(one.out) == 1 and one.out[0] is two.out[0]
+    assert broker.outbox == [one, two] and taken(closing) == b""
+
+
+@pytest.mark.parametrize(
+    ("channel", "pattern", "may"),
+    [
+        (b"other", None, False), (b"ab", None, False), (b"a:", None, False), (b"a:z", None, False),
+        (b"a:b", None, True), (b"a:c", b"b*", True), (None, b"*", True), (None, b"a*", True), (None, b"a:b*", True),
+        (None, b"a:[bc]", True), (None, b"?", True), (None, b"a:", True), (None, b"\\a:b", True),
+        (None, b"b*", False), (None, b"ab*", False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("others", [0, 5])
+def test_whom_a_message_may_reach(
+    broker: Broker, others: int, channel: bytes | None, pattern: bytes | None, may: bool
+) -> None:
+    session = make_session(broker)
+    for number in range(others):
+        broker.pubsub.subscribe(session, b"of something else %d" % number)
+    if channel is not None:
+        broker.pubsub.subscribe(session, channel)
+    if pattern is not None:
+        broker.pubsub.subscribe_pattern(session, pattern)
+    assert broker.pubsub.may_reach(b"a:", [b"b", b"c"]) is may
+
+
 def test_shard_channels_are_apart(broker: Broker) -> None:
     session = make_session(broker)
     broker.pubsub.subscribe_shard(session, b"a")

@@ -21,8 +21,10 @@ def _pure() -> ModuleType:
     return module
 
 
+PURE = _pure()
+
 # The second entry is the compiled one where that was built, else the pure one again.
-both = pytest.mark.parametrize("module", [pytest.param(_pure(), id="pure"), pytest.param(bits, id="preferred")])
+both = pytest.mark.parametrize("module", [pytest.param(PURE, id="pure"), pytest.param(bits, id="preferred")])
 
 BLOCK = bits.BLOCK
 EDGES = [0, 1, 7, 8, 9, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5]
@@ -31,6 +33,52 @@ TEXTS = (
     | st.builds(lambda fill, n, tail: bytes([fill]) * n + tail, st.sampled_from([0, 255]), st.sampled_from(EDGES[1:]),
                 st.binary(max_size=3))
 ).flatmap(lambda text: st.sampled_from([text, bytearray(text)]))  # fmt: skip
+
+
+@both
+@pytest.mark.parametrize(
+    ("text", "unit", "limit", "offset"),
+    [
+        (b"0", 1, 1, 0), (b"7", 1, 1, 7), (b"8", 1, 1, -1), (b"123456", 1, 1 << 29, 123456), (b"0", 1, 0, -1),
+        (b"3", 63, 512, 189), (b"64", 64, 512, -1), (b"63", 64, 512, 4032),
+        (b"9223372036854775807", 1, (1 << 60) + 1, (1 << 63) - 1), (b"9223372036854775808", 1, (1 << 63) - 1, -1),
+        (b"9223372036854775807", 2, (1 << 63) - 1, -1), (b"4611686018427387904", 2, (1 << 63) - 1, -1),
+        (b"4611686018427387903", 2, (1 << 63) - 1, (1 << 63) - 2), (b"9" * 19, 1, 1 << 62, -1),
+        (b"9" * 20, 1, 1 << 62, -1), (b"1" * 100, 1, 1 << 62, -1), (b"00", 1, 9, -1), (b"01", 1, 9, -1),
+        (b"", 1, 9, -1), (b"-0", 1, 9, -1), (b"-1", 1, 9, -1), (b"+1", 1, 9, -1), (b" 1", 1, 9, -1), (b"1 ", 1, 9, -1),
+        (b"1_0", 1, 9, -1), (b"1\0", 1, 9, -1), (b"a", 1, 9, -1), (b"1/", 1, 9, -1), (b"1:", 1, 9, -1),
+        (b"\xff", 1, 9, -1),
+    ],
+)  # fmt: skip
+def test_offsets(module: ModuleType, text: bytes, unit: int, limit: int, offset: int) -> None:
+    assert module.offset_of(text, unit, limit) == offset
+
+
+@given(text=st.binary(max_size=21) | st.integers(-2, 1 << 64).map(lambda n: b"%d" % n), unit=st.integers(1, 64),
+       limit=st.integers(0, (1 << 63) - 1))  # fmt: skip
+def test_both_take_the_same_offsets(text: bytes, unit: int, limit: int) -> None:
+    assert bits.offset_of(text, unit, limit) == PURE.offset_of(text, unit, limit)
+
+
+@both
+@given(value=st.binary(max_size=20), steps=st.lists(st.tuples(st.integers(0, 200), st.sampled_from([0, 1]))))
+def test_exchanging_bits(module: ModuleType, value: bytes, steps: list[tuple[int, int]]) -> None:
+    changed = bytearray(value)
+    model = list(text_of(value))
+    for offset, bit in steps:
+        former = module.exchange(changed, offset, bit)
+        if offset >= len(model):
+            assert former == -1
+        else:
+            assert former == int(model[offset])
+            model[offset] = str(bit)
+        assert text_of(changed) == "".join(model)
+
+
+@both
+@pytest.mark.parametrize("value", [None, b"abc", ["a"]])
+def test_nothing_but_a_bytearray_is_changed(module: ModuleType, value: object) -> None:
+    assert module.exchange(value, 3, 1) == -1
 
 
 def text_of(value: bytes | bytearray) -> str:

@@ -26,8 +26,10 @@ def _pure() -> ModuleType:
     return module
 
 
+PURE = _pure()
+
 # The second entry is the compiled one where that was built, else the pure one again.
-both = pytest.mark.parametrize("module", [pytest.param(_pure(), id="pure"), pytest.param(hyperloglog, id="preferred")])
+both = pytest.mark.parametrize("module", [pytest.param(PURE, id="pure"), pytest.param(hyperloglog, id="preferred")])
 
 
 def elements(first: int, last: int) -> list[bytes]:
@@ -39,6 +41,16 @@ def filled(module: ModuleType, added: list[bytes], limit: int = LIMIT) -> bytear
     for element in added:
         module.add(value, element, limit)
     return value
+
+
+def element_with_hash(hashed: int) -> bytes:
+    """The element of eight bytes that has this hash: for so few, all its steps can be taken back."""
+    factor, mask = 0xC6A4A7935BD1E995, (1 << 64) - 1
+    inverse = pow(factor, -1, 1 << 64)
+    hashed = (hashed ^ hashed >> 47) * inverse & mask
+    hashed = (hashed ^ hashed >> 47) * inverse & mask
+    word = (hashed ^ 0xADC83B19 ^ 8 * factor & mask) * inverse & mask
+    return ((word ^ word >> 47) * inverse & mask).to_bytes(8, "little")
 
 
 def sparse(opcodes: bytes) -> bytearray:
@@ -85,6 +97,7 @@ def test_the_header() -> None:
     assert kept_estimate(value) is None
 
 
+@both
 @pytest.mark.parametrize(
     ("value", "is_one"),
     [
@@ -93,9 +106,9 @@ def test_the_header() -> None:
         (b"HYLL\x00" + bytes(12299), True), (b"HYLL\x00" + bytes(12300), False),
     ],
 )  # fmt: skip
-def test_what_looks_like_one(value: bytes, is_one: bool) -> None:
-    assert is_hyperloglog(value) is is_one
-    assert is_hyperloglog(bytearray(value)) is is_one
+def test_what_looks_like_one(module: ModuleType, value: bytes, is_one: bool) -> None:
+    assert module.is_hyperloglog(value) is is_one
+    assert module.is_hyperloglog(bytearray(value)) is is_one
 
 
 @both
@@ -144,13 +157,12 @@ def test_broken_values(module: ModuleType, opcodes: bytes) -> None:
     assert value == sparse(opcodes)
 
 
-@both
-def test_a_missing_second_byte_counts_as_zero(module: ModuleType) -> None:
+def test_a_missing_second_byte_counts_as_zero() -> None:
     value = sparse(b"\x7e\xff\x40")
-    assert module._locate(value, 0x3EFF) == (HEADER, 0, -1)
-    assert module._locate(value, 0x3F00) == (HEADER + 2, 0x3F00, HEADER)
-    with pytest.raises(module.Corrupted):
-        module._locate(value, 0x3F01)
+    assert hyperloglog._locate(value, 0x3EFF) == (HEADER, 0, -1)
+    assert hyperloglog._locate(value, 0x3F00) == (HEADER + 2, 0x3F00, HEADER)
+    with pytest.raises(hyperloglog.Corrupted):
+        hyperloglog._locate(value, 0x3F01)
 
 
 @both
@@ -178,18 +190,62 @@ def test_no_value_does_harm(module: ModuleType, opcodes: bytes, added: list[byte
     assert module.registers(value) == wanted
 
 
+def _outcome(module: ModuleType, value: bytearray, element: bytes, limit: int) -> object:
+    try:
+        return module.add(value, element, limit)
+    except module.Corrupted:
+        return "corrupted"
+
+
+@given(seed=st.integers(0, 1 << 32), limit=st.integers(18, 400) | st.just(LIMIT), size=st.integers(0, 400))
+def test_both_write_the_same_bytes(seed: int, limit: int, size: int) -> None:
+    """Down to joined runs and the step at which a value becomes dense."""
+    rng = random.Random(seed)
+    pure, preferred = empty(), empty()
+    for _ in range(size):
+        element = rng.randbytes(rng.randrange(20))
+        assert PURE.add(pure, element, limit) is hyperloglog.add(preferred, element, limit)
+        assert pure == preferred
+
+
+OPCODES = st.sampled_from(
+    [b"\x7f\xff", b"\x4f\xff", b"\x40\x00", *(bytes([op]) for op in b"\x7f\x40\x3f\x80\x83\x87\xfc\xff")]
+)
+
+
+@given(opcodes=st.binary(max_size=60) | st.lists(OPCODES, max_size=40).map(b"".join),
+       added=st.lists(st.binary(max_size=9), max_size=60), limit=st.integers(0, 100))  # fmt: skip
+def test_both_make_the_same_of_broken_values(opcodes: bytes, added: list[bytes], limit: int) -> None:
+    pure, preferred = sparse(opcodes), sparse(opcodes)
+    for element in added:
+        assert _outcome(PURE, pure, element, limit) == _outcome(hyperloglog, preferred, element, limit)
+        assert pure == preferred
+
+
+@both
+def test_a_register_too_large_for_a_sparse_value_makes_it_dense(module: ModuleType) -> None:
+    value, broken = module.empty(), sparse(b"\x7f")
+    element = element_with_hash(5 | 1 << 54)
+    assert module.place(element) == (5, 41)
+    with pytest.raises(module.Corrupted):
+        module.add(broken, element, LIMIT)
+    assert broken == sparse(b"\x7f")
+    assert module.add(value, element, LIMIT) is True and is_dense(value)
+    assert module.registers(value)[5] == 41
+    assert module.add(value, element, LIMIT) is False
+
+
 def test_a_huge_value_is_refused_at_once() -> None:
     value = sparse(b"\x80" * 5_000_000)
     with pytest.raises(hyperloglog.Corrupted):
         hyperloglog.registers(value)
 
 
-@both
-def test_the_pure_search_and_the_preferred_one_agree(module: ModuleType) -> None:
-    value = filled(module, elements(0, 1200))
+def test_a_register_is_found_where_a_walk_finds_it() -> None:
+    value = filled(hyperloglog, elements(0, 1200))
     assert not is_dense(value)
-    for index in range(0, REGISTERS, 7):
-        assert module._locate(value, index) == _walk(value, index)
+    for index in range(0, REGISTERS, 31):
+        assert hyperloglog._locate(value, index) == _walk(value, index)
 
 
 def _walk(value: bytearray, index: int) -> tuple[int, int, int]:
