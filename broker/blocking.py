@@ -163,6 +163,11 @@ class Blocking:
         if reply:
             self.finish(session, reply)
 
+    def retry(self, session: Session) -> None:
+        """Execute a waiting client's command again, for a reason that no key tells."""
+        if session.waiting is not None:
+            self._try(session, session.waiting)
+
     def finish(self, session: Session, reply: bytes) -> None:
         """End a client's wait with this reply."""
         self.cancel(session)

@@ -1,7 +1,10 @@
-"""The command line: `trimaran serve [redis.conf] [--directive value ...]`.
+"""The command line: `trimaran serve [redis.conf] [--directive value ...]` and `trimaran check FILE|FOLDER`.
 
 The arguments of `serve` are redis-server's, so that a script or a container that starts redis-server starts
 this broker by changing one word. Called by the name redis-server (a link to it) it takes not even that.
+
+Further commands are found as entry points of the group `trimaran.commands`, so that the broker knows of no client
+side, and other packages may add words of their own. Each is a function of its arguments that returns the exit status.
 """
 
 import contextlib
@@ -16,6 +19,8 @@ from broker.log import Log
 
 USAGE = """\
 usage: trimaran serve [redis.conf] [--directive value ...] [--log-format text|json]
+       trimaran check [--fix [-y]] FILE|FOLDER ...
+       trimaran COMMAND --help
        trimaran --version
        trimaran --help
 
@@ -27,6 +32,11 @@ input, and any directive as an option.
   trimaran serve --port 7777 --appendonly yes
   trimaran serve /etc/redis.conf --loglevel verbose
   echo 'maxmemory 128mb' | trimaran serve -
+
+check tells whether append-only files and RDB files are whole, what is in them, and where they are damaged.
+
+  trimaran check /var/lib/redis/appendonlydir
+  trimaran check --fix appendonlydir               cuts a damaged end off, after asking, and keeps a copy
 """
 
 # Where redis-server puts it when it becomes a daemon and no other place is named.
@@ -39,17 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None and os.path.basename(sys.argv[0]).startswith("redis-server"):
         words.insert(0, "serve")
     if not words:
-        sys.stderr.write(USAGE)
+        sys.stderr.write(usage())
         return 2
     if words[0] in ("--help", "-h", "help"):
-        sys.stdout.write(USAGE)
+        sys.stdout.write(usage())
         return 0
     if words[0] in ("--version", "-v", "version"):
         print(_version())
         return 0
-    command = COMMANDS.get(words[0])
+    command = COMMANDS.get(words[0]) or _further(words[0])
     if command is None:
-        sys.stderr.write(f"trimaran: unknown command {words[0]!r}\n\n{USAGE}")
+        sys.stderr.write(f"trimaran: unknown command {words[0]!r}\n\n{usage()}")
         return 2
     return command(words[1:])
 
@@ -80,7 +90,36 @@ def serve(words: Sequence[str]) -> int:
         return serve_broker(config, log)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"serve": serve}
+def check(words: Sequence[str]) -> int:
+    """Check files: see broker.persistence.check."""
+    from broker.persistence.check import run
+    from broker.persistence.files import Disk
+
+    def ask(question: str) -> bool:
+        sys.stdout.write(question)
+        sys.stdout.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    return run(words, Disk(), ask, print)
+
+
+Command = Callable[[Sequence[str]], int]
+COMMANDS: dict[str, Command] = {"serve": serve, "check": check}
+FURTHER = "trimaran.commands"
+"""The entry point group of further commands."""
+
+
+def usage() -> str:
+    """The usage text, with the names of further commands. They are not imported for it: that takes half a second."""
+    further = sorted({entry.name for entry in metadata.entry_points(group=FURTHER)} - COMMANDS.keys())
+    return f"{USAGE}\nfurther commands: {', '.join(further)}\n" if further else USAGE
+
+
+def _further(word: str) -> Command | None:
+    for entry in metadata.entry_points(group=FURTHER, name=word):
+        command: Command = entry.load()
+        return command
+    return None
 
 
 def _version() -> str:

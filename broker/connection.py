@@ -25,11 +25,12 @@ class Connection:
 
     `mask` is what the poller watches for. `backlog` holds encoded replies that the socket did not take,
     `backlog_size` their bytes; `soft_since` is the wall time (milliseconds) since which the backlog has been over
-    its class's soft limit, 0 while it is not.
+    its class's soft limit, 0 while it is not. While `held`, the replies wait in the backlog though the socket would
+    take them: what they tell of is not on the disk yet.
     """
 
     __slots__ = (
-        "backlog", "backlog_size", "broker", "fd", "mask", "parser", "peer_name", "query_limit", "receive",
+        "backlog", "backlog_size", "broker", "fd", "held", "mask", "parser", "peer_name", "query_limit", "receive",
         "refused", "schedule_close", "session", "sock", "soft_since", "transmit", "waiting",
     )  # fmt: skip
 
@@ -52,6 +53,7 @@ class Connection:
         self.waiting: list[list[bytes]] = []
         self.backlog: deque[memoryview] = deque()
         self.backlog_size = 0
+        self.held = False
         self.soft_since = 0
         self.refused = False
         self.parser = RequestParser()
@@ -108,7 +110,8 @@ class Connection:
         self.backlog_size = 0
         self.session.out.clear()
         self.session.queued = None
-        self.session.transport = _GONE
+        self.session.written = 0
+        self.session.transport = GONE
 
     # Sending
 
@@ -118,7 +121,7 @@ class Connection:
         out = session.out
         data = out[0] if len(out) == 1 else b"".join(out)
         out.clear()
-        if self.backlog:
+        if self.backlog or self.held:
             if data:
                 self.backlog.append(memoryview(data))
                 self.backlog_size += len(data)
@@ -221,7 +224,8 @@ class _Gone:
         return True
 
 
-_GONE: Final = _Gone()
+GONE: Final = _Gone()
+"""What a session has in place of a connection where there is none."""
 
 
 def _refuse_to_send(data: object) -> int:

@@ -33,11 +33,14 @@ from broker.events import (
 from broker.eviction import Eviction
 from broker.keyspace import Keyspace
 from broker.log import Log
+from broker.persistence.durability import Durability
 from broker.pubsub import PubSub
 from broker.reclaim import Reclaimer
 from broker.registry import CommandTable
+from broker.scripting.engine import Scripting
 from broker.session import BROKER_STATE, CLOSING, IN_MULTI, POSTPONED, UNAUTHENTICATED, Session, Transport
 from broker.stats import Stats
+from protocol.errors import CommandError
 
 
 class Broker:
@@ -45,10 +48,17 @@ class Broker:
 
     `sessions` maps client IDs to sessions, oldest first. `outbox` lists the sessions with queued output that the
     tick must send; `resumed` those whose held-back requests may go on. `paused` is CLIENT PAUSE's state,
-    `loading` and `out_of_memory` refuse commands by their flags.
+    `loading` and `out_of_memory` refuse commands by their flags, `write_refusal` refuses writes with that text.
+    `busy` is what clients are told while a slow script runs, for which `serve_while_busy(caller)` serves the others.
     """
 
-    def __init__(self, config: Config, log: Log, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        log: Log,
+        clock: Clock | None = None,
+        durability: Callable[[Broker], Durability] = Durability,
+    ) -> None:
         """A broker with empty databases; raises ValueError for a rename-command that can't be."""
         import broker.commands  # noqa: F401  (declares all commands)
 
@@ -80,9 +90,15 @@ class Broker:
         self.pause_ends: Timer | None = None
         self.loading = False
         self.out_of_memory = False
-        self.request_shutdown: Callable[[], None] = _not_running
+        self.write_refusal: bytes | None = None
+        self.busy: bytes | None = None
+        self.serve_while_busy: Callable[[Session], None] = _nobody_to_serve
+        self.request_shutdown: Callable[[frozenset[bytes]], bool] = _not_running
         self.tcp_port = 0
         self._last_id = 0
+        self.scripting = Scripting(self)
+        self.functions = self.scripting.functions
+        self.durability = durability(self)
         self._set_event_mask(config.notify_keyspace_events)
         config.on_change("notify-keyspace-events", self._set_event_mask)
 
@@ -131,11 +147,28 @@ class Broker:
         """The session's held-back requests may go on, in this tick."""
         self.resumed.append(session)
 
+    def function_sources(self) -> list[bytes]:
+        """The sources of all libraries of functions, for a dump."""
+        return self.functions.sources()
+
+    def load_function(self, code: bytes) -> None:
+        """Load a library from a dump; raises ValueError where its source is wrong."""
+        try:
+            self.functions.load_source(code)
+        except CommandError as problem:
+            raise ValueError(problem.text.decode(errors="replace")) from None
+
     # Broker-wide states
 
     def restricted(self) -> bool:
         """Whether the broker is in a state that refuses or delays some requests."""
-        return bool(self.paused) or self.loading or self.out_of_memory
+        return (
+            bool(self.paused)
+            or self.loading
+            or self.out_of_memory
+            or self.write_refusal is not None
+            or self.busy is not None
+        )
 
     def restrict(self) -> None:
         """Bring every session's gate up to date after a change of a broker-wide state."""
@@ -146,6 +179,11 @@ class Broker:
                 session.gate |= BROKER_STATE
             else:
                 session.gate &= ~BROKER_STATE
+
+    def set_busy(self, busy: bytes | None) -> None:
+        """A slow script runs, and clients are told this; None: it is over."""
+        self.busy = busy
+        self.restrict()
 
     def pause(self, kind: Literal["write", "all"], milliseconds: int) -> None:
         """CLIENT PAUSE; a running pause is prolonged or made stricter, never the other way."""
@@ -216,5 +254,10 @@ class Broker:
             publish(b"__subkeyspaceevent@%d__:%b|%b" % (database, event.name, key), listed)
 
 
-def _not_running() -> None:
+def _not_running(options: frozenset[bytes]) -> bool:
     """The default of `Broker.request_shutdown`, before a server runs."""
+    return False
+
+
+def _nobody_to_serve(caller: Session) -> None:
+    """The default of `Broker.serve_while_busy`, before a tick runs."""

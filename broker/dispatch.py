@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from broker.registry import (
+    ALLOW_BUSY,
     DENYOOM,
     IN_SUBSCRIBED_MODE,
     LOADING,
@@ -67,7 +68,9 @@ class Dispatcher:
         """
         plain = self._plain
         keyspace = self._keyspace
-        sinks = keyspace.propagation.sinks
+        propagation = keyspace.propagation
+        sinks = propagation.sinks
+        emitted = propagation.emitted
         append = session.out.append
         gate = session.gate
         size = 0
@@ -86,7 +89,16 @@ class Dispatcher:
                     reply = self._failed(command, exception)
                 # What a write leaves is taken at once only where somebody waits for it: 0.2 us less a write.
                 if keyspace.dirty and (sinks or keyspace.ready):
-                    self._written(session, args)
+                    if keyspace.ready or propagation.special:
+                        self._written(session, args)
+                    else:
+                        # What nearly every write does, in a quarter of the time.
+                        keyspace.changes += keyspace.dirty
+                        keyspace.dirty = 0
+                        propagation.emitted += 1
+                        effects = [(session.db.index, args)]
+                        for sink in sinks:
+                            sink(effects)
             done += 1
             append(reply)
             size += len(reply)
@@ -95,6 +107,8 @@ class Dispatcher:
                 break
         if keyspace.dirty:
             keyspace.count_changes()
+        if propagation.emitted != emitted:
+            session.written = propagation.emitted
         self._broker.stats.requests += done
         session.last_active = self._broker.clock.now
         session.commands += done
@@ -119,12 +133,16 @@ class Dispatcher:
         """Execute a waiting client's command function again; b"" if it still waits."""
         messages: list[bytes] = []
         out, session.out = session.out, messages
+        propagation = self._keyspace.propagation
+        emitted = propagation.emitted
         try:
             reply = handler(session, args)
         except Exception as exception:
             reply = self._failed(None, exception)
         session.out = out
         self._take_changes(session, args)
+        if propagation.emitted != emitted:
+            session.written = propagation.emitted
         if messages:
             if reply:
                 return reply + b"".join(messages)
@@ -251,17 +269,21 @@ class Dispatcher:
         if gate & IN_MULTI and command.name == b"exec":
             # EXEC is refused what any of its commands would be.
             for queued, _ in session.queued or ():
-                flags = (flags | queued.flags & DENYOOM) & (queued.flags | ~LOADING)
+                flags = (flags | queued.flags & (DENYOOM | WRITE)) & (queued.flags | ~LOADING)
         if gate & UNAUTHENTICATED and not flags & NO_AUTH:
             return errors.NO_AUTH
         if gate & IN_MULTI and flags & NO_MULTI:
             return errors.NOT_IN_MULTI
         if broker.out_of_memory and flags & DENYOOM and broker.eviction.refuses():
             return errors.OUT_OF_MEMORY
+        if broker.write_refusal and (flags & WRITE or command.name == b"ping"):
+            return broker.write_refusal
         if gate & SUBSCRIBED_RESP2 and not flags & IN_SUBSCRIBED_MODE:
             return errors.subscribed_mode(command.name)
         if broker.loading and not flags & LOADING:
             return errors.LOADING
+        if broker.busy is not None and not flags & ALLOW_BUSY:
+            return broker.busy
         return None
 
     def _postpone(self, session: Session, command: Command) -> bool:

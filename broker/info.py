@@ -10,6 +10,7 @@ import os
 import platform
 import resource
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,7 @@ from broker.version import REDIS_VERSION, VERSION
 if TYPE_CHECKING:
     from broker.core import Broker
     from broker.keyspace import Database
+    from broker.persistence.recovery import Recovery
     from broker.registry import Command
 
 Fields = Iterator[tuple[str, object]]
@@ -148,7 +150,56 @@ def _memory(broker: Broker) -> Fields:
 def _persistence(broker: Broker) -> Fields:
     yield "loading", int(broker.loading)
     yield "async_loading", 0
+    durability = broker.durability
+    background, snapshots, rewrites = durability.background, durability.snapshots, durability.rewrites
+    journal = durability.journal
+    seconds = round(time.monotonic() - background.began) if background.has_child else -1
+    total = sum(len(database.data) for database in broker.keyspace.databases) if background.has_child else 0
+    yield "current_save_keys_processed", background.keys if background.has_child else 0
+    yield "current_save_keys_total", total
     yield "rdb_changes_since_last_save", broker.keyspace.changes
+    yield "rdb_bgsave_in_progress", int(snapshots.running)
+    yield "rdb_last_save_time", snapshots.last_save
+    yield "rdb_last_bgsave_status", "ok" if snapshots.succeeded else "err"
+    yield "rdb_last_bgsave_time_sec", snapshots.seconds
+    yield "rdb_current_bgsave_time_sec", seconds if snapshots.running else -1
+    yield "rdb_saves", snapshots.saves
+    yield "rdb_saves_consecutive_failures", snapshots.failures
+    yield "rdb_last_cow_size", snapshots.copied
+    yield "rdb_last_load_keys_expired", durability.recovery.keys_expired
+    yield "rdb_last_load_keys_loaded", durability.recovery.keys_loaded
+    yield "aof_enabled", int(broker.config.appendonly)
+    yield "aof_rewrite_in_progress", int(rewrites.running)
+    yield "aof_rewrite_scheduled", int(rewrites.scheduled)
+    yield "aof_last_rewrite_time_sec", rewrites.seconds
+    yield "aof_current_rewrite_time_sec", seconds if rewrites.running else -1
+    yield "aof_last_bgrewrite_status", "ok" if rewrites.succeeded else "err"
+    yield "aof_rewrites", rewrites.count
+    yield "aof_rewrites_consecutive_failures", rewrites.failures
+    yield "aof_last_write_status", "err" if journal.write_error or journal.sync_error else "ok"
+    yield "aof_last_cow_size", rewrites.copied
+    yield "module_fork_in_progress", 0
+    yield "module_fork_last_cow_size", 0
+    if broker.config.appendonly:
+        yield "aof_current_size", journal.size
+        yield "aof_base_size", rewrites.base_size
+        yield "aof_pending_rewrite", int(rewrites.scheduled)
+        yield "aof_buffer_length", journal.unwritten
+        yield "aof_pending_bio_fsync", int(journal.syncing)
+        yield "aof_delayed_fsync", journal.delayed_syncs
+        yield "aof_oldest_unsynced_ms", journal.unsynced_age()
+    if broker.loading:
+        yield from _loading(durability.recovery, broker.clock.read() // 1000)
+
+
+def _loading(recovery: Recovery, now: int) -> Fields:
+    elapsed = max(1, now - recovery.began)
+    left = max(0, recovery.total - recovery.loaded)
+    yield "loading_start_time", recovery.began
+    yield "loading_total_bytes", recovery.total
+    yield "loading_loaded_bytes", recovery.loaded
+    yield "loading_loaded_perc", f"{100 * recovery.loaded / max(1, recovery.total):.2f}"
+    yield "loading_eta_seconds", elapsed * left // (recovery.loaded + 1)
 
 
 def _stats(broker: Broker) -> Fields:
@@ -169,6 +220,8 @@ def _stats(broker: Broker) -> Fields:
     yield "pubsub_channels", len(pubsub.channels)
     yield "pubsub_patterns", len(pubsub.patterns)
     yield "pubsubshard_channels", len(pubsub.shard_channels)
+    yield "latest_fork_usec", int(broker.durability.background.fork_seconds * 1_000_000)
+    yield "total_forks", broker.durability.background.forks
     yield "migrate_cached_sockets", 0
     yield "tracking_total_keys", 0
     yield "tracking_total_items", 0

@@ -17,13 +17,17 @@ Sink = Callable[[Effects], None]
 class Propagation:
     """Collects the effects of the running command and hands them to the sinks.
 
-    With no sink (no journal, no replica) all of it costs one test a write.
+    With no sink (no journal, no replica) all of it costs one test a write. `emitted` counts what went to the sinks, one
+    for each command or transaction: a session that remembers it knows what must be on disk before it is told of it.
+    While `special` is False, the running command is to be propagated as it came, by itself: dispatch does that at once.
     """
 
-    __slots__ = ("_depth", "_extra", "_gathered", "_instead", "sinks")
+    __slots__ = ("_depth", "_extra", "_gathered", "_instead", "emitted", "sinks", "special")
 
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
+        self.emitted = 0
+        self.special = False
         self._instead: list[list[bytes]] | None = None
         self._extra: Effects = []
         self._gathered: Effects = []
@@ -35,6 +39,7 @@ class Propagation:
         Only for a command that has changed, or will change, something: what it names stays until then.
         """
         if self.sinks:
+            self.special = True
             if self._instead is None:
                 self._instead = []
             self._instead.extend(commands)
@@ -42,18 +47,25 @@ class Propagation:
     def forget(self) -> None:
         """The running command has failed and changed nothing: what it named with `instead` is void."""
         self._instead = None
+        self.special = bool(self._extra or self._depth)
 
     def also(self, database: int, command: list[bytes]) -> None:
         """Propagate this command before the one that runs (an expired key's DEL)."""
         if self.sinks:
+            self.special = True
             self._extra.append((database, command))
 
     def flush(self, database: int, command: list[bytes] | None) -> None:
-        """The running command, None for none, is done and has changed something."""
+        """The running command is done and has changed something; None: keys were removed beside any command.
+
+        What one command does beside its own effect (an expired key's DEL) is one unit with it; keys that are removed
+        beside any command have nothing to do with each other.
+        """
         if not self.sinks:
             return
         effects = self._extra
         self._extra = []
+        self.special = bool(self._depth)
         if self._instead is not None:
             effects.extend((database, replaced) for replaced in self._instead)
             self._instead = None
@@ -61,20 +73,26 @@ class Propagation:
             effects.append((database, command))
         if self._depth:
             self._gathered.extend(effects)
+        elif command is None:
+            for effect in effects:
+                self._emit([effect])
         elif effects:
             self._emit(effects)
 
     def begin(self) -> None:
         """Keep what follows together, up to the matching `end`: one transaction, with the scripts in it."""
         self._depth += 1
+        self.special = True
 
     def end(self) -> None:
         """Hand over what was kept together since the outermost `begin`."""
         self._depth -= 1
+        self.special = bool(self._depth or self._extra or self._instead is not None)
         if not self._depth and self._gathered:
             effects, self._gathered = self._gathered, []
             self._emit(effects)
 
     def _emit(self, effects: Effects) -> None:
+        self.emitted += 1
         for sink in self.sinks:
             sink(effects)

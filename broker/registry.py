@@ -49,6 +49,7 @@ NO_ASYNC_LOADING: Final = 1 << 18
 NO_MANDATORY_KEYS: Final = 1 << 19
 PROTECTED: Final = 1 << 20
 TOUCHES_ARBITRARY_KEYS: Final = 1 << 21
+SCRIPT_RUNNER: Final = 1 << 22
 IN_SUBSCRIBED_MODE: Final = 1 << 30
 """Not shown to clients: a RESP2 client may send this command while it is subscribed."""
 NEVER_QUEUED: Final = 1 << 31
@@ -76,6 +77,7 @@ FLAG_NAMES: Final = {
     NO_ASYNC_LOADING: b"no_async_loading",
     NO_MANDATORY_KEYS: b"no_mandatory_keys",
     TOUCHES_ARBITRARY_KEYS: b"touches_arbitrary_keys",
+    SCRIPT_RUNNER: b"script_runner",
 }
 
 # What a command does with a key; names as COMMAND INFO prints them.

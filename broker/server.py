@@ -10,7 +10,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -26,6 +26,7 @@ from broker.expiry import NEVER
 from broker.listeners import Listeners, StartError
 from broker.log import Log
 from broker.memory_tuning import tune_collector
+from broker.persistence.durability import Durability, LoadError
 from broker.process_memory import tune_allocator
 from broker.tick import Tick
 from broker.version import REDIS_VERSION, VERSION
@@ -40,16 +41,27 @@ class Server:
     `listeners.open_tcp` opens a further port; `connect` needs none.
     """
 
-    def __init__(self, config: Config, log: Log, clock: Clock | None = None, stop: trio.Event | None = None) -> None:
-        self.broker = Broker(config, log, clock)
+    def __init__(
+        self,
+        config: Config,
+        log: Log,
+        clock: Clock | None = None,
+        stop: trio.Event | None = None,
+        durability: Callable[[Broker], Durability] = Durability,
+    ) -> None:
+        self.broker = Broker(config, log, clock, durability)
         self.tick = Tick(self.broker)
         self.listeners = Listeners(self.broker, self.tick)
         self.stopping = trio.Event() if stop is None else stop
-        self.broker.request_shutdown = self.stopping.set
+        self.broker.request_shutdown = self.try_to_stop
         self.broker.deadlines.before = self.tick.begin
         self.broker.deadlines.after_actions = self.tick.finish
         self.broker.keyspace.deadline_moved = self._expiry_moved
         self._expiry_timer: Timer | None = None
+        self._prepared = False
+        self.durability = self.broker.durability
+        self.tick.before_write.append(self.durability.journal.end_tick)
+        self.durability.journal.progress = self._journal_progressed
         self.broker.eviction.start()
         for name in ("proto-max-bulk-len", "client-query-buffer-limit"):
             config.on_change(name, self._limits_changed)
@@ -72,6 +84,36 @@ class Server:
         for connection in self.tick.connections():
             connection.limits_changed()
 
+    # Durability
+
+    async def recover(self) -> None:
+        """Load what is on the disk. Raises StartError."""
+        try:
+            await self.durability.recover()
+        except (LoadError, OSError) as problem:
+            raise StartError(str(problem)) from problem
+
+    def _journal_progressed(self) -> None:
+        """More is on the disk, or nothing will be any more: answer those who wait for that."""
+        tick, journal = self.tick, self.durability.journal
+        tick.begin()
+        self.durability.progressed()
+        if journal.sync_error is not None:
+            tick.abandon()
+        tick.safe = journal.safe
+        tick.release()
+        tick.finish()
+
+    def try_to_stop(self, options: frozenset[bytes] = frozenset()) -> bool:
+        """Stop, as SHUTDOWN does with these options (b"SAVE", b"NOSAVE", b"FORCE"); False if that would lose data."""
+        if not self.durability.prepare_shutdown(
+            save=b"SAVE" in options, no_save=b"NOSAVE" in options, force=b"FORCE" in options
+        ):
+            return False
+        self._prepared = True
+        self.stopping.set()
+        return True
+
     # Tasks
 
     def _expiry_moved(self) -> None:
@@ -90,7 +132,7 @@ class Server:
             self._expiry_moved()
 
     async def _cron(self) -> None:
-        """Once a second: close idle clients, and those that stay over a soft output limit."""
+        """Once a second: close clients that are idle, or stay over a soft output limit; see to saves that are due."""
         while True:
             await trio.sleep(1)
             self.tick.begin()
@@ -100,6 +142,7 @@ class Server:
                 idle = idle_ms and self._is_idle(connection, now - idle_ms)
                 if idle or not connection.check_soft_limit():
                     self.tick.close(connection)
+            self.durability.cron()
             self.tick.finish()
 
     def _is_idle(self, connection: Connection, since: int) -> bool:
@@ -113,12 +156,19 @@ class Server:
             nursery.start_soon(self.tick.run)
             nursery.start_soon(self.broker.deadlines.run)
             nursery.start_soon(self._cron)
+            nursery.start_soon(self.durability.run)
             await self.stopping.wait()
             nursery.cancel_scope.cancel()
 
     def close(self) -> None:
-        """Close listeners and connections; queued replies are sent as far as the sockets take them."""
+        """Close listeners, files and connections; queued replies are sent as far as the sockets take them."""
         self.listeners.close()
+        if not self._prepared:
+            self.durability.prepare_shutdown(save=False, no_save=False, force=True)
+        if not self.durability.close():
+            self.tick.abandon()
+        self.tick.safe = None
+        self.tick.release()
         self.tick.shutdown()
 
 
@@ -130,31 +180,41 @@ async def open_broker(
     log: Log | None = None,
     clock: Clock | None = None,
     stop: trio.Event | None = None,
+    started: Callable[[Server], None] | None = None,
+    durability: Callable[[Broker], Durability] = Durability,
 ) -> AsyncIterator[Server]:
     """Run a broker inside a Trio program:
 
         async with broker.open_broker({"maxclients": "100"}) as server:
             stream = await server.connect()
 
-    `directives` are redis.conf's, names and values as texts. Without `config` no port is opened; `connect()`
-    needs none. Setting `stop` shuts the broker down, as leaving the block does. Raises
+    `directives` are redis.conf's, names and values as texts. Without `config` no port is opened (`connect()` needs
+    none), and nothing is loaded or kept on the disk, unless `directives` ask for it by `dir` or `appendonly`. Setting
+    `stop` shuts the broker down, as leaving the block does. The block is entered when the keys are loaded; `started` is
+    called before that; `durability` makes the part that keeps files (tests put another disk there). Raises
     StartError, or ValueError for a directive that is refused.
     """
+    keeps_files = config is not None or bool({"dir", "appendonly"} & {*(directives or {})})
     if config is None:
         config = Config()
         config.port = 0
+        config.save = ()
     for name, value in (directives or {}).items():
         directive = BY_NAME[name]
         config.assign(directive, value.encode().split(b" ") if directive.several else [value.encode()])
     try:
-        server = Server(config, log or Log("nothing"), clock, stop)
+        server = Server(config, log or Log("nothing"), clock, stop, durability)
     except ValueError as problem:
         raise StartError(str(problem)) from None
+    if started is not None:
+        started(server)
     try:
         server.listeners.open()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.run)
             try:
+                if keeps_files:
+                    await server.recover()
                 yield server
             finally:
                 server.stopping.set()
@@ -173,10 +233,19 @@ def serve(config: Config, log: Log) -> int:
 async def _serve(config: Config, log: Log) -> int:
     status = 0
     async with trio.open_nursery() as nursery:
-        stop = trio.Event()
-        await nursery.start(_obey_signals, stop, log)
+        servers: list[Server] = []
+        await nursery.start(_obey_signals, servers, log)
         try:
-            await _serve_until(stop, config, log)
+            async with open_broker(config=config, log=log, started=servers.append) as server:
+                log.notice(
+                    f"trimaran {VERSION} is ready to accept connections",
+                    port=server.port,
+                    dir=config.dir,
+                    redis_version=REDIS_VERSION,
+                )
+                await server.stopping.wait()
+                log.notice("shutting down")
+            log.notice("bye")
         except* StartError as problems:
             for problem in problems.exceptions:
                 log.warning(str(problem))
@@ -185,27 +254,21 @@ async def _serve(config: Config, log: Log) -> int:
     return status
 
 
-async def _serve_until(stop: trio.Event, config: Config, log: Log) -> None:
-    async with open_broker(config=config, log=log, stop=stop) as server:
-        log.notice(
-            f"trimaran {VERSION} is ready to accept connections",
-            port=server.port,
-            dir=config.dir,
-            redis_version=REDIS_VERSION,
-        )
-        await server.stopping.wait()
-        log.notice("shutting down")
-    log.notice("bye")
-
-
-async def _obey_signals(stop: trio.Event, log: Log, *, task_status: trio.TaskStatus[None]) -> None:
+async def _obey_signals(servers: list[Server], log: Log, *, task_status: trio.TaskStatus[None]) -> None:
+    """Shut down when asked to, after the save that `shutdown-on-sigterm` and `-sigint` ask for."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         task_status.started()
         async for number in signals:
-            if stop.is_set():
+            name = signal.Signals(number).name
+            if not servers or servers[0].stopping.is_set() or servers[0].broker.loading:
+                log.notice(f"{name} received, stopping at once")
                 os._exit(1)
-            log.notice(f"{signal.Signals(number).name} received, shutting down; the same again stops at once")
-            stop.set()
+            log.notice(f"{name} received, shutting down; the same again stops at once")
+            config = servers[0].broker.config
+            words = config.shutdown_on_sigterm if number == signal.SIGTERM else config.shutdown_on_sigint
+            options = frozenset(word.upper().encode() for word in words)
+            if not servers[0].try_to_stop(options):
+                log.warning("not shutting down; see above, and SHUTDOWN NOSAVE or FORCE")
 
 
 def _raise_descriptor_limit(config: Config, log: Log) -> None:

@@ -67,14 +67,15 @@ class Session:
 
     `out` takes encoded replies. Replies to the client's own requests are appended by dispatch; everything else
     goes through `send`. `queued` is the transaction's commands, None outside one, `queued_size` about what
-    they take in memory, in bytes. `commands`, `bytes_in` and `bytes_out` count for CLIENT LIST.
+    they take in memory, in bytes. `commands`, `bytes_in` and `bytes_out` count for CLIENT LIST. `written` is what
+    Propagation.emitted was after the client's last write, 0 before it: the journal is safe for the client beyond that.
     """
 
     __slots__ = (
         "__weakref__", "broker", "bytes_in", "bytes_out", "channels", "commands", "created", "db", "gate", "id",
         "in_outbox", "last_active", "last_command", "lib_name", "lib_ver", "name", "never_waits", "no_evict",
         "no_touch", "out", "patterns", "queue_broken", "queued", "queued_size", "resp", "shard_channels", "transport",
-        "user", "waiting", "watch_broken", "watched",
+        "user", "waiting", "watch_broken", "watched", "written",
     )  # fmt: skip
 
     def __init__(self, broker: Broker, session_id: int, transport: Transport) -> None:
@@ -107,6 +108,7 @@ class Session:
         self.never_waits = False
         self.no_evict = False
         self.no_touch = False
+        self.written = 0
 
     def send(self, data: bytes) -> None:
         """Queue bytes that are not the reply to the request being executed."""

@@ -17,7 +17,7 @@ import trio
 from broker.connection import Connection
 from broker.core import Broker
 from broker.poller import GONE, PEER_CLOSED, READABLE, WRITABLE, create_poller
-from broker.session import CLOSING, STOPPED
+from broker.session import CLOSING, STOPPED, Session
 from protocol.limits import READ_SIZE
 from protocol.replies import error
 from protocol.requests import ProtocolError
@@ -31,7 +31,8 @@ class Tick:
     """All connections of a broker, served together.
 
     `before_write` is called when the requests of a tick have been executed and no reply has left yet: the place
-    of the journal.
+    of the journal. Replies to a client whose last write is beyond `safe` (a count of Propagation.emitted) are held until
+    `release`; None: no reply waits for the disk.
     """
 
     def __init__(self, broker: Broker) -> None:
@@ -44,7 +45,10 @@ class Tick:
         self._listeners: dict[int, tuple[socket.socket, Callable[[socket.socket], None]]] = {}
         self._to_close: list[Connection] = []
         self._overfull: list[Connection] = []
+        self._held: dict[Connection, None] = {}
         self.before_write: list[Callable[[], None]] = []
+        self.safe: int | None = None
+        broker.serve_while_busy = self.serve_while_busy
 
     # Listeners and connections
 
@@ -76,6 +80,7 @@ class Tick:
         if self._connections.pop(connection.fd, None) is None:
             return
         self._poller.unregister(connection.fd)
+        self._held.pop(connection, None)
         self._broker.close_session(connection.session)
         connection.release()
 
@@ -99,7 +104,7 @@ class Tick:
         """Time moves on; keys that are due, and those that memory has no room for, go before any request sees them."""
         keyspace = self._broker.keyspace
         now = self._broker.clock.update()
-        if now > keyspace.next_deadline:
+        if now > keyspace.next_deadline and not self._broker.loading:
             keyspace.expire_due()
             if keyspace.ready:
                 self._broker.blocking.serve()
@@ -113,14 +118,18 @@ class Tick:
             self._resume()
         for hook in self.before_write:
             hook()
+        safe = self.safe
         while broker.outbox:
             outbox, broker.outbox = broker.outbox, []
             for session in outbox:
                 session.in_outbox = False
                 connection: Connection = session.transport  # type: ignore[assignment]  # the only transport
+                if safe is not None and session.written > safe:
+                    self._hold(connection)
                 if not connection.flush():
                     self.close(connection)
-                elif connection.backlog:
+                elif connection.backlog and not connection.held:
+                    # One that is held is looked at again soon, and if it sends meanwhile: two system calls less.
                     self._watch(connection)
         if self._overfull:
             self._release_overfull()
@@ -128,6 +137,37 @@ class Tick:
             connection = self._to_close.pop()
             if not connection.backlog:
                 self.close(connection)
+
+    def _hold(self, connection: Connection) -> None:
+        """Keep the client's replies until its last write is safe; nothing more is read from it meanwhile."""
+        connection.held = True
+        self._held[connection] = None
+
+    def release(self) -> None:
+        """Send the replies that were held for writes which are safe by now; to be called between ticks."""
+        safe = self.safe
+        for connection in list(self._held):
+            if safe is None or connection.session.written <= safe:
+                del self._held[connection]
+                connection.held = False
+                self._drained(connection)
+
+    def abandon(self) -> None:
+        """End the connections whose replies are held: nobody will ever know whether their writes are on the disk."""
+        for connection in list(self._held):
+            self.close(connection)
+
+    def serve_while_busy(self, caller: Session) -> None:
+        """Within a request that takes long (a slow script): serve the clients but its own, and send their replies.
+
+        What was executed before it in this tick goes to the journal first, as at a tick's end. The caller's events are
+        left for later.
+        """
+        connection: Connection = caller.transport  # type: ignore[assignment]  # the only transport
+        events = [(fd, mask) for fd, mask in self._poller.poll(0) if fd != connection.fd]
+        if events:
+            self._serve(events)
+        self.finish()
 
     def shutdown(self) -> None:
         """End all connections, after a last attempt to send what is queued."""
@@ -181,15 +221,8 @@ class Tick:
 
     def _serve_other(self, connection: Connection, mask: int) -> None:
         """An event beside plain input: room for output, or the peer has closed."""
-        if mask & WRITABLE:
-            if not connection.drain():
-                self.close(connection)
-                return
-            if not connection.backlog:
-                if connection.session.gate & CLOSING:
-                    self.close(connection)
-                    return
-                self._broker.resumed.append(connection.session)
+        if mask & WRITABLE and not self._drained(connection):
+            return
         if mask & GONE and (connection.session.gate & STOPPED or not mask & READABLE):
             # Nobody waits for the reply any more; what a blocked client sent behind it is lost, as in Redis.
             self.close(connection)
@@ -199,9 +232,25 @@ class Tick:
                 # The call that waits came together with the end of the connection.
                 self.close(connection)
 
+    def _drained(self, connection: Connection) -> bool:
+        """Send from the connection's backlog what its socket takes; False where that ended the connection."""
+        if not connection.drain():
+            self.close(connection)
+            return False
+        if connection.backlog:
+            self._watch(connection)
+        elif connection.session.gate & CLOSING:
+            self.close(connection)
+            return False
+        else:
+            self._broker.resumed.append(connection.session)
+        return True
+
     def _watch(self, connection: Connection) -> None:
         """Have the poller watch for what the connection can use now."""
-        if connection.backlog:
+        if connection.held:
+            mask = PEER_CLOSED
+        elif connection.backlog:
             mask = WRITABLE
         elif connection.session.gate & STOPPED:
             mask = PEER_CLOSED

@@ -51,6 +51,13 @@ WATCH_INSIDE_MULTI: Final = b"ERR WATCH inside MULTI is not allowed"
 NOT_IN_MULTI: Final = b"ERR Command not allowed inside a transaction"
 LOADING: Final = b"LOADING Redis is loading the dataset in memory"
 OUT_OF_MEMORY: Final = b"OOM command not allowed when used memory > 'maxmemory'."
+_AOF_ERROR: Final = b"MISCONF Errors writing to the AOF file: "
+BGSAVE_ERROR: Final = (
+    b"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may"
+    b" modify the data set are disabled, because this instance is configured to report errors during writes if RDB"
+    b" snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB"
+    b" error."
+)
 MAX_CLIENTS: Final = b"ERR max number of clients reached"
 UNBLOCKED: Final = b"UNBLOCKED client unblocked via CLIENT UNBLOCK"
 INTERNAL: Final = b"ERR internal error"
@@ -112,3 +119,18 @@ def subscribed_mode(name: bytes) -> bytes:
         b"ERR Can't execute '%b': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in"
         b" this context" % name
     )
+
+
+def aof_error(reason: str) -> bytes:
+    """Writes are refused because the append-only file can't be written or synced."""
+    return _AOF_ERROR + reason.encode("utf-8", "replace")
+
+
+def script_refused(refusal: bytes) -> bytes:
+    """A script that says by its flags that it writes is refused where writes are, with this text."""
+    blocked = b"Writable scripts are blocked. Use 'no-writes' flag for read only scripts."
+    unable = b", but it's currently unable to persist to disk. "
+    if refusal == BGSAVE_ERROR:
+        return b"MISCONF Redis is configured to save RDB snapshots" + unable + blocked
+    reason = b" AOF error: " + refusal.removeprefix(_AOF_ERROR)
+    return b"MISCONF Redis is configured to persist data to AOF" + unable + blocked + reason

@@ -38,7 +38,7 @@ SHOWN_FLAGS: Final = (
     registry.WRITE, registry.READONLY, registry.DENYOOM, registry.ADMIN, registry.PUBSUB, registry.NOSCRIPT,
     registry.BLOCKING, registry.LOADING, registry.STALE, registry.SKIP_MONITOR, registry.SKIP_SLOWLOG,
     registry.ASKING, registry.FAST, registry.NO_AUTH, registry.NO_MANDATORY_KEYS, registry.NO_ASYNC_LOADING,
-    registry.NO_MULTI, registry.MOVABLEKEYS, registry.ALLOW_BUSY,
+    registry.NO_MULTI, registry.MOVABLEKEYS, registry.ALLOW_BUSY, registry.SCRIPT_RUNNER,
 )  # fmt: skip
 
 _UNORDERED: Final = ("nondeterministic_output_order",)

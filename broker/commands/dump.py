@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from broker.access import FREQUENCY_MAX
 from broker.arguments import MAX_INTEGER, integer
 from broker.events import DEL, GENERIC, REPLACED, RETYPED, Event
+from broker.expire_options import has_passed
 from broker.expiry import NEVER
 from broker.keyspace import type_name
 from broker.persistence.dump_payload import BadFooter, BadFormat, dump, restore
@@ -65,7 +66,7 @@ def restore_(session: Session, args: list[bytes]) -> bytes:
     deadline = ttl if absolute or not ttl else ttl + now
     old = db.get(name)
     # Redis's sum of now and a time to live that is too long wraps: the deadline is past.
-    if deadline and (deadline <= now or deadline > MAX_INTEGER):
+    if deadline and (has_passed(session.broker, deadline) or deadline > MAX_INTEGER):
         db.delete(name)
         _remove_expired(db, name, old is not None)
         return OK
@@ -88,7 +89,7 @@ def restore_(session: Session, args: list[bytes]) -> bytes:
         db.notify(REPLACED, name)
         if type_name(old) != type_name(value):
             db.notify(RETYPED, name)
-    if db.field_deadlines.get(name, NEVER) < now:
+    if db.field_deadlines.get(name, NEVER) < now and not session.broker.loading:
         # Commands rely on due fields being gone.
         db.expiry.expire_fields(name, now)
     return OK

@@ -40,7 +40,9 @@ def info(session: Session, args: list[bytes]) -> bytes:
          summary="Gives the broker's clock: seconds, and microseconds beside them.", complexity="O(1)",
          tips=("nondeterministic_output",))  # fmt: skip
 def time(session: Session, args: list[bytes]) -> bytes:
-    return bulks([b"%d" % part for part in divmod(session.broker.clock.microseconds(), 1_000_000)])
+    run = session.broker.scripting.interruption.current
+    now = session.broker.clock.microseconds() if run is None else run.microseconds()
+    return bulks([b"%d" % part for part in divmod(now, 1_000_000)])
 
 
 @command("ROLE", arity=1, flags=NOSCRIPT | LOADING | STALE | FAST, group="server", since="2.8.12",

@@ -43,7 +43,9 @@ def flushdb(session: Session, args: list[bytes]) -> bytes:
          tips=_ALL_SUCCEEDED)  # fmt: skip
 def flushall(session: Session, args: list[bytes]) -> bytes:
     _check_mode(args)
-    return _flush(session, session.broker.keyspace.databases)
+    reply = _flush(session, session.broker.keyspace.databases)
+    session.broker.durability.snapshots.all_flushed()
+    return reply
 
 
 def _check_mode(args: list[bytes]) -> None:

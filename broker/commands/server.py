@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from broker.session import Session
 
 NO_SHUTDOWN: Final = b"ERR No shutdown in progress."
+SHUTDOWN_FAILED: Final = b"ERR Errors trying to SHUTDOWN. Check logs."
 NEVER_WAITS: Final = b"ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client"
 
 NUMLOCAL: Final = b"ERR value is out of range, value must between 0 and 1"
@@ -36,8 +37,13 @@ def shutdown(session: Session, args: list[bytes]) -> bytes:
         raise CommandError(NO_SHUTDOWN)
     if session.never_waits and b"NOW" not in options:
         raise CommandError(NEVER_WAITS)
+    if session.broker.busy is not None:
+        if b"NOSAVE" not in options:
+            raise CommandError(session.broker.busy)
+        session.broker.scripting.interruption.abandon()
     session.broker.log.notice("SHUTDOWN requested", id=session.id, options=b" ".join(sorted(options)))
-    session.broker.request_shutdown()
+    if not session.broker.request_shutdown(frozenset(options)):
+        raise CommandError(SHUTDOWN_FAILED)
     # The client sees its connection close, and nothing it sent behind this is executed.
     session.close()
     return NO_REPLY
@@ -64,9 +70,13 @@ def waitaof(session: Session, args: list[bytes]) -> bytes:
     local = integer_between(args[1], 0, 1, NUMLOCAL)
     replicas = integer_between(args[2], 0, MAX_INTEGER, NOT_POSITIVE)
     timeout = timeout_milliseconds(args[3], session.broker.clock.now)
-    if local:
+    broker = session.broker
+    if local and not broker.config.appendonly:
         raise CommandError(NO_JOURNAL)
-    reply = integers([0, 0])
-    if not replicas:
+    done = int(broker.config.appendonly and broker.durability.acknowledges(session))
+    reply = integers([done, 0])
+    if done >= local and not replicas:
         return reply
-    return session.broker.blocking.wait(session, waitaof, args, keys=(), kind=None, timeout_ms=timeout, nil=reply)
+    if not done:
+        broker.durability.watch(session)
+    return broker.blocking.wait(session, waitaof, args, keys=(), kind=None, timeout_ms=timeout, nil=reply)

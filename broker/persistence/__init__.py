@@ -1,7 +1,9 @@
 """Redis's serialisation of values and files, as a pure library: bytes in, values out; no socket, no clock.
 
-Read it from below: `rdb_format` (constants, version rules), `rdb_primitives` and `rdb_reader` (lengths, strings,
-numbers, written and read), the blobs that Redis packs small values into (`listpack`, `intset`, `ziplist`, `zipmap`,
-`stream_listpack`), whole values (`rdb_saving`, `rdb_loading` and what they stand on), and `dump_payload`, what DUMP
-answers and RESTORE takes. `crc64` and `lzf` are the checksum and the compression below all of them.
+Read it from below: `rdb_format` (constants, version rules), `rdb_primitives`, `rdb_strings` and `rdb_reader` (lengths,
+strings, numbers, written and read), the blobs that Redis packs small values into (`listpack`, `intset`, `ziplist`,
+`zipmap`, `stream_listpack`), whole values (`rdb_saving`, `rdb_loading` and what they stand on), and what consists of
+them: `dump_payload`, what DUMP answers and RESTORE takes; files (`rdb_file_saving`, `rdb_file_loading`, and
+`rdb_target`, where what a file holds goes). `rdb_commands` are values as commands instead. `crc64` and `lzf` are the
+checksum and the compression below all of them.
 """

@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The compiled twin of listpack.py's element and decode."""
+"""The compiled twin of listpack.py's encode, element and decode."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from broker.persistence.listpack import _BY_TEXT, _TINY_TEXTS, BadListpack
@@ -12,12 +13,14 @@ cdef enum:
     END = 0xFF
     COUNT_UNKNOWN = 0xFFFF
     MAX_INTEGER_TEXT = 20
+    # What an element has more than its text, at most.
+    ELEMENT_BYTES = 10
 
 cdef dict _TINY_BY_TEXT = _BY_TEXT
 cdef list _TEXTS = _TINY_TEXTS
 
 
-cdef bint _parse(const uint8_t* text, Py_ssize_t length, int64_t* value) noexcept nogil:
+cdef bint parse_number(const uint8_t* text, Py_ssize_t length, int64_t* value) noexcept nogil:
     """Read the canonical text of a signed 64-bit integer."""
     cdef bint negative = text[0] == 45
     cdef Py_ssize_t at = 1 if negative else 0
@@ -36,7 +39,7 @@ cdef bint _parse(const uint8_t* text, Py_ssize_t length, int64_t* value) noexcep
     return True
 
 
-cdef Py_ssize_t _put_integer(uint8_t* out, int64_t value) noexcept nogil:
+cdef Py_ssize_t put_integer(uint8_t* out, int64_t value) noexcept nogil:
     """Write an integer's element; its size."""
     cdef Py_ssize_t width, at
     if 0 <= value < 128:
@@ -79,26 +82,13 @@ cdef Py_ssize_t _put_backward(uint8_t* out, Py_ssize_t size) noexcept nogil:
     return count
 
 
-def element(bytes text not None):
-    """One text as an element: as an integer where it is the text of one."""
-    cdef Py_ssize_t length = PyBytes_GET_SIZE(text)
-    cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(text)
-    cdef uint8_t small[16]
-    cdef uint8_t tail[8]
+cdef Py_ssize_t put_text(uint8_t* out, const uint8_t* text, Py_ssize_t length) noexcept nogil:
+    """Write a text's element, as an integer where it is the text of one; its size, 10 more than the text's at most."""
+    cdef Py_ssize_t head, at
     cdef int64_t value
-    cdef Py_ssize_t head, size, at
-    cdef bytes result
-    cdef uint8_t* out
-    if 0 < length <= 3:
-        tiny = _TINY_BY_TEXT.get(text)
-        if tiny is not None:
-            return tiny
-    if 0 < length <= MAX_INTEGER_TEXT and _parse(data, length, &value):
-        return PyBytes_FromStringAndSize(<char*>small, _put_integer(small, value))
+    if 0 < length <= MAX_INTEGER_TEXT and parse_number(text, length, &value):
+        return put_integer(out, value)
     head = 1 if length < 64 else 2 if length < 4096 else 5
-    size = _put_backward(tail, head + length)
-    result = PyBytes_FromStringAndSize(NULL, head + length + size)
-    out = <uint8_t*>PyBytes_AS_STRING(result)
     if head == 1:
         out[0] = <uint8_t>(0x80 | length)
     elif head == 2:
@@ -108,9 +98,58 @@ def element(bytes text not None):
         out[0] = 0xF0
         for at in range(4):
             out[1 + at] = <uint8_t>(length >> (8 * at) & 0xFF)
-    memcpy(out + head, data, length)
-    memcpy(out + head + length, tail, size)
+    memcpy(out + head, text, length)
+    return head + length + _put_backward(out + head + length, head + length)
+
+
+def element(bytes text not None):
+    """One text as an element: as an integer where it is the text of one."""
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(text)
+    cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(text)
+    cdef uint8_t small[MAX_INTEGER_TEXT]
+    cdef uint8_t tail[8]
+    cdef int64_t value
+    cdef Py_ssize_t head
+    cdef bytes result
+    if 0 < length <= 3:
+        tiny = _TINY_BY_TEXT.get(text)
+        if tiny is not None:
+            return tiny
+    if 0 < length <= MAX_INTEGER_TEXT and parse_number(data, length, &value):
+        return PyBytes_FromStringAndSize(<char*>small, put_integer(small, value))
+    head = 1 if length < 64 else 2 if length < 4096 else 5
+    result = PyBytes_FromStringAndSize(NULL, head + length + _put_backward(tail, head + length))
+    put_text(<uint8_t*>PyBytes_AS_STRING(result), data, length)
     return result
+
+
+def encode(elements not None):
+    """A listpack of these texts."""
+    cdef list texts = elements if isinstance(elements, list) else list(elements)
+    cdef Py_ssize_t count = len(texts), size = HEADER, most = HEADER + 1, at
+    cdef bytes text
+    cdef uint8_t* out
+    for text in texts:
+        if text is None:
+            raise TypeError("elements are bytes")
+        most += PyBytes_GET_SIZE(text) + ELEMENT_BYTES
+    out = <uint8_t*>malloc(most)
+    if out == NULL:
+        raise MemoryError
+    for text in texts:
+        size += put_text(out + size, <const uint8_t*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+    out[size] = END
+    size += 1
+    for at in range(4):
+        out[at] = <uint8_t>(size >> (8 * at) & 0xFF)
+    if count > COUNT_UNKNOWN:
+        count = COUNT_UNKNOWN
+    out[4] = <uint8_t>(count & 0xFF)
+    out[5] = <uint8_t>(count >> 8)
+    try:
+        return PyBytes_FromStringAndSize(<char*>out, size)
+    finally:
+        free(out)
 
 
 cdef bytes _text_of(int64_t value):
@@ -131,15 +170,67 @@ cdef bytes _text_of(int64_t value):
     return PyBytes_FromStringAndSize(digits + at, 24 - at)
 
 
+cdef Py_ssize_t next_element(
+    const uint8_t* data, Py_ssize_t at, Py_ssize_t last, Py_ssize_t* head, Py_ssize_t* length
+) noexcept nogil:
+    """The size of the element at `at`, which is no end mark, without the length behind it; -1 for a damaged one.
+
+    `last` is the place of the end mark. `length` becomes the length of its text, -1 for an integer's, and `head` what
+    stands before the text. Where the next element begins is `at` and the size and as many bytes as that length takes:
+    1 for a size below 128, else one for each seven bits.
+    """
+    cdef uint8_t first = data[at]
+    cdef uint8_t back[8]
+    cdef Py_ssize_t size, backward, step
+    length[0] = -1
+    head[0] = 1
+    if first < 0x80:
+        size = 1
+    elif first < 0xC0:
+        length[0] = first & 0x3F
+        size = 1 + length[0]
+    elif first < 0xE0:
+        size = 2
+    elif first < 0xF0:
+        if at + 1 > last:
+            return -1
+        head[0] = 2
+        length[0] = (first & 0x0F) << 8 | data[at + 1]
+        size = 2 + length[0]
+    elif first == 0xF0:
+        if at + 4 > last:
+            return -1
+        head[0] = 5
+        length[0] = <Py_ssize_t>(
+            <uint32_t>data[at + 1] | <uint32_t>data[at + 2] << 8
+            | <uint32_t>data[at + 3] << 16 | <uint32_t>data[at + 4] << 24
+        )
+        size = 5 + length[0]
+    elif first == 0xF1:
+        size = 3
+    elif first == 0xF2:
+        size = 4
+    elif first == 0xF3:
+        size = 5
+    elif first == 0xF4:
+        size = 9
+    else:
+        return -1
+    backward = _put_backward(back, size)
+    if at + size + backward > last:
+        return -1
+    for step in range(backward):
+        if data[at + size + step] != back[step]:
+            return -1
+    return size
+
+
 def decode(bytes blob not None, Py_ssize_t most=<Py_ssize_t>1 << 62):
     """The elements as texts. Raises BadListpack, also if there are more than `most`."""
     cdef Py_ssize_t total = PyBytes_GET_SIZE(blob)
     cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(blob)
     cdef Py_ssize_t count, limit, at, last, head, length, size, found = 0
     cdef uint8_t first
-    cdef uint8_t back[8]
-    cdef Py_ssize_t backward, step
-    cdef int64_t number
     cdef list elements = []
     if total < HEADER + 1 or data[total - 1] != END:
         raise BadListpack
@@ -158,61 +249,26 @@ def decode(bytes blob not None, Py_ssize_t most=<Py_ssize_t>1 << 62):
         if found == limit:
             raise BadListpack
         found += 1
-        # The size of the element without its backward length; nothing is read past `last` before it is known.
-        length = -1
-        head = 1
-        if first < 0x80:
-            size = 1
-        elif first < 0xC0:
-            length = first & 0x3F
-            size = 1 + length
-        elif first < 0xE0:
-            size = 2
-        elif first < 0xF0:
-            head = 2
-            if at + 1 > last:
-                raise BadListpack
-            length = (first & 0x0F) << 8 | data[at + 1]
-            size = 2 + length
-        elif first == 0xF0:
-            head = 5
-            if at + 4 > last:
-                raise BadListpack
-            length = <Py_ssize_t>(
-                <uint32_t>data[at + 1] | <uint32_t>data[at + 2] << 8
-                | <uint32_t>data[at + 3] << 16 | <uint32_t>data[at + 4] << 24
-            )
-            size = 5 + length
-        elif first == 0xF1:
-            size = 3
-        elif first == 0xF2:
-            size = 4
-        elif first == 0xF3:
-            size = 5
-        elif first == 0xF4:
-            size = 9
-        else:
+        # Nothing is read past `last` before the size is known.
+        size = next_element(data, at, last, &head, &length)
+        if size < 0:
             raise BadListpack
-        backward = _put_backward(back, size)
-        if at + size + backward > last:
-            raise BadListpack
-        for step in range(backward):
-            if data[at + size + step] != back[step]:
-                raise BadListpack
         if length >= 0:
             elements.append(PyBytes_FromStringAndSize(<const char*>data + at + head, length))
         elif first < 0x80:
             elements.append(_TEXTS[first])
         else:
-            number = _number(data + at, first, size)
-            elements.append(_text_of(number))
-        at += size + backward
+            elements.append(_text_of(element_number(data + at, first, size)))
+        at += size + 1
+        while size >= 128:
+            at += 1
+            size >>= 7
     if at != last or (count != COUNT_UNKNOWN and count != found):
         raise BadListpack
     return elements
 
 
-cdef int64_t _number(const uint8_t* data, uint8_t first, Py_ssize_t size) noexcept nogil:
+cdef int64_t element_number(const uint8_t* data, uint8_t first, Py_ssize_t size) noexcept nogil:
     cdef uint64_t value = 0
     cdef Py_ssize_t step
     if first < 0xE0:

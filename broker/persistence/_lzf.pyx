@@ -12,6 +12,7 @@ cdef enum:
     MAX_LENGTH = 264
     MAX_LITERALS = 32
     HASH_BITS = 13
+    MIN_HASH_BITS = 8
 
 cdef Py_ssize_t _MAX_RATIO = MAX_RATIO
 cdef Py_ssize_t _MAX_INPUT = MAX_INPUT
@@ -82,10 +83,13 @@ cdef Py_ssize_t _compress(const uint8_t* data, Py_ssize_t end, uint8_t* out, Py_
     cdef uint32_t places[1 << HASH_BITS]
     cdef Py_ssize_t at = 0, pending = 0, written = 0, place, longest, length, distance
     cdef uint32_t slot
-    memset(places, 0, sizeof(places))
+    cdef int bits = MIN_HASH_BITS
+    while bits < HASH_BITS and end >> (bits - 1):
+        bits += 1
+    memset(places, 0, sizeof(uint32_t) << bits)
     while at < end - 2:
         slot = (<uint32_t>data[at] << 16 | <uint32_t>data[at + 1] << 8 | data[at + 2]) * <uint32_t>2654435761
-        slot >>= 32 - HASH_BITS
+        slot >>= 32 - bits
         place = <Py_ssize_t>places[slot] - 1
         places[slot] = <uint32_t>(at + 1)
         if (

@@ -28,6 +28,7 @@ _MAX_DISTANCE = 1 << 13
 _MAX_LENGTH = 264
 _MAX_LITERALS = 32
 _HASH_BITS = 13
+_MIN_HASH_BITS = 8
 
 
 class BadCompression(ValueError):
@@ -76,12 +77,14 @@ def compress(data: bytes) -> bytes | None:
     if end <= WORTH_IT or end > _MAX_PURE_INPUT:
         return None
     out = bytearray()
+    # As many slots as a short text needs: to clear them all takes a microsecond, as long as all else.
+    shift = 32 - min(max(end.bit_length() + 1, _MIN_HASH_BITS), _HASH_BITS)
     # The latest place (plus 1) of three bytes, by their hash.
     places: dict[int, int] = {}
     at = pending = 0
     while at < end - 2:
         three = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
-        slot = (three * 2654435761 & 0xFFFFFFFF) >> 32 - _HASH_BITS
+        slot = (three * 2654435761 & 0xFFFFFFFF) >> shift
         place = places.get(slot, 0) - 1
         places[slot] = at + 1
         if place < 0 or at - place > _MAX_DISTANCE or data[place : place + 3] != data[at : at + 3]:

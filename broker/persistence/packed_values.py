@@ -1,15 +1,14 @@
 """The packed blobs within a dump (listpack, ziplist, zipmap, intset), read as texts, with the reader's error."""
 
 from broker.persistence import intset, listpack, ziplist, zipmap
-from broker.persistence.rdb_reader import BadFormat, Reader
+from broker.persistence.rdb_reader import BadFormat, EmptyValue, Reader
 
-EMPTY = "an empty value"
 DUPLICATE = "an element comes twice"
 
 
-def empty(reader: Reader) -> BadFormat:
-    """The error for a value without elements, which no key may have."""
-    return reader.bad(EMPTY)
+def empty(reader: Reader) -> EmptyValue:
+    """The error for a value without elements, which no key may have, when all of it was read."""
+    return EmptyValue("an empty value", reader.offset)
 
 
 def duplicate(reader: Reader) -> BadFormat:
@@ -17,19 +16,14 @@ def duplicate(reader: Reader) -> BadFormat:
     return reader.bad(DUPLICATE)
 
 
-def unpack_listpack(reader: Reader, blob: bytes) -> list[bytes]:
-    """The elements of a listpack that was just read."""
+def read_listpack(reader: Reader) -> list[bytes]:
+    """The elements of a listpack."""
     try:
-        elements = listpack.decode(blob, reader.elements)
+        elements = listpack.decode(reader.string(), reader.elements)
     except listpack.BadListpack:
         raise reader.bad("a listpack is damaged or too long") from None
     reader.elements -= len(elements)
     return elements
-
-
-def read_listpack(reader: Reader) -> list[bytes]:
-    """The elements of a listpack."""
-    return unpack_listpack(reader, reader.string())
 
 
 def read_ziplist(reader: Reader) -> list[bytes]:
@@ -63,5 +57,4 @@ def read_strings(reader: Reader) -> list[bytes]:
     count = reader.length()
     if not count:
         raise empty(reader)
-    string = reader.string
-    return [string() for _ in range(count)]
+    return reader.strings(count)

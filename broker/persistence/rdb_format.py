@@ -14,6 +14,14 @@ NEWEST_REDIS: Final = 15
 OLDEST_VALKEY: Final = 80
 NEWEST_VALKEY: Final = 89
 
+# A file begins with one of these, and its version in decimal digits that fill nine bytes.
+MAGIC: Final = b"REDIS"
+VALKEY_MAGIC: Final = b"VALKEY"
+FILE_HEADER_BYTES: Final = 9
+
+FIRST_CHECKSUMMED: Final = 5
+"""Files of versions from here on end with a checksum."""
+
 # Types of values. Newer ones may hold what older ones do, packed otherwise.
 STRING: Final = 0
 LIST: Final = 1
@@ -21,6 +29,7 @@ SET: Final = 2
 ZSET: Final = 3
 HASH: Final = 4
 ZSET_2: Final = 5
+MODULE_PRE_GA: Final = 6
 MODULE_2: Final = 7
 HASH_ZIPMAP: Final = 9
 LIST_ZIPLIST: Final = 10
@@ -51,6 +60,7 @@ HASH_TEMPLATE_ARRAY_REF: Final = 32
 # Opcodes between the keys of a file.
 OP_HASH_TEMPLATE: Final = 242
 OP_KEY_META: Final = 243
+VALKEY_OP_SLOT_IMPORT: Final = 243
 OP_SLOT_INFO: Final = 244
 OP_FUNCTION2: Final = 245
 OP_FUNCTION_PRE_GA: Final = 246

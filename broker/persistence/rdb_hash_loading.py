@@ -6,7 +6,6 @@ from broker.persistence.packed_values import (
     duplicate,
     empty,
     read_listpack,
-    read_strings,
     read_ziplist,
     read_zipmap,
 )
@@ -68,13 +67,7 @@ def load_hash(reader: Reader, kind: int, templates: Templates | None) -> Hash:
 
 
 def _plain(reader: Reader) -> Hash:
-    count = reader.length()
-    value = Hash()
-    string = reader.string
-    for _ in range(count):
-        field = string()
-        value[field] = string()
-    return _checked(reader, value, count)
+    return _of_pairs(reader, reader.strings(2 * reader.length()))
 
 
 def _checked(reader: Reader, value: Hash, count: int) -> Hash:
@@ -161,8 +154,16 @@ def _template_fields(reader: Reader) -> list[bytes]:
     if form == TEMPLATE_FIELDS_LISTPACK:
         return read_listpack(reader)
     if form == TEMPLATE_FIELDS_RAW:
-        return read_strings(reader)
+        return read_fields(reader)
     raise reader.bad("unknown form of a template")
+
+
+def read_fields(reader: Reader) -> list[bytes]:
+    """The fields of a template: at least one, each once."""
+    fields = [reader.string() for _ in range(reader.length())]
+    if not fields or len(set(fields)) != len(fields):
+        raise reader.bad("a template without fields, or with one twice")
+    return fields
 
 
 def _template(reader: Reader, number: int | None, templates: Templates | None) -> list[bytes]:

@@ -45,7 +45,7 @@ from broker.values.sorted_set import SortedSet
 from broker.values.stream_limits import StreamLimits
 from protocol.numbers import parse_double, parse_integer
 
-_STREAM_TYPES = frozenset(
+STREAM_TYPES = frozenset(
     {STREAM_LISTPACKS, STREAM_LISTPACKS_2, STREAM_LISTPACKS_3, STREAM_LISTPACKS_4, STREAM_LISTPACKS_5}
 )
 
@@ -60,7 +60,7 @@ def load_value(reader: Reader, kind: int, limits: StreamLimits, templates: Templ
         return load(reader)
     if kind in HASH_TYPES:
         return load_hash(reader, kind, templates)
-    if kind in _STREAM_TYPES:
+    if kind in STREAM_TYPES:
         return load_stream(reader, kind, limits)
     raise reader.bad("unknown type of a value")
 
@@ -99,7 +99,7 @@ def _quicklist(reader: Reader) -> List:
         elif form == PLAIN_NODE:
             text = reader.string()
             if not text:
-                raise empty(reader)
+                raise reader.bad("an empty node")
             elements.append(text)
         else:
             raise reader.bad("unknown form of a node")

@@ -7,7 +7,8 @@ not grow past a budget. Whatever is wrong raises one error, BadFormat, which say
 from collections.abc import Callable
 from struct import Struct
 
-from broker.persistence import lzf
+from broker.persistence import lzf, rdb_strings
+from broker.persistence.crc64 import crc64
 from broker.persistence.rdb_format import (
     ENCODED,
     ENCODED_INT8,
@@ -42,6 +43,10 @@ class BadFormat(ValueError):
         self.offset = offset
 
 
+class EmptyValue(BadFormat):
+    """What was read, to its end, is a value without elements, as some old servers wrote by mistake."""
+
+
 class Reader:
     """A place in a dump.
 
@@ -49,7 +54,10 @@ class Reader:
     packed ones. `version` is the version the dump says it has.
     """
 
-    __slots__ = ("_at", "_before", "_data", "_source", "elements", "inflation", "version")
+    __slots__ = (
+        "_at", "_before", "_bounded", "_checksum", "_data", "_size", "_source", "_summed", "elements", "inflation",
+        "version",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -58,12 +66,21 @@ class Reader:
         source: Callable[[int], bytes] | None = None,
         inflation: int = UNBOUNDED,
         elements: int = UNBOUNDED,
+        size: int | None = None,
     ) -> None:
-        """`source(n)` delivers up to n further bytes, b"" at the end."""
+        """`source(n)` delivers up to n further bytes, b"" at the end.
+
+        `size` is how many bytes there are in all, if that is known: a length that reaches further is false at once.
+        """
         self._data = data
         self._at = 0
         self._before = 0
         self._source = source
+        self._size = size
+        # The checksum of all before `_summed`, which is a place in `_data`.
+        self._checksum = 0
+        self._summed = 0
+        self._bounded = inflation < UNBOUNDED
         self.version = version
         self.inflation = inflation
         self.elements = elements
@@ -81,6 +98,10 @@ class Reader:
         """Make `count` bytes available at the present place."""
         if self._source is None:
             raise BadFormat("cut short", self._before + len(self._data))
+        if self._size is not None and self.offset + count > self._size:
+            raise BadFormat("cut short", self._size)
+        self.checksum()
+        self._summed = 0
         parts = [self._data[self._at :]]
         missing = count - len(parts[0])
         self._before += self._at
@@ -93,6 +114,25 @@ class Reader:
             parts.append(part)
             missing -= len(part)
         self._data = b"".join(parts)
+
+    def checksum(self) -> int:
+        """The CRC-64 of all that was read so far."""
+        at = self._at
+        if at != self._summed:
+            self._checksum = crc64(memoryview(self._data)[self._summed : at], self._checksum)
+            self._summed = at
+        return self._checksum
+
+    def read(self, count: int) -> bytes:
+        """Up to `count` further bytes, b"" at the end: for a file in which something else follows a dump."""
+        if self._at == len(self._data) and self._source is not None:
+            self.checksum()
+            self._before += self._at
+            self._at = self._summed = 0
+            self._data = self._source(count)
+        at = self._at
+        self._at = min(at + count, len(self._data))
+        return self._data[at : self._at]
 
     def take(self, count: int) -> bytes:
         """The next `count` bytes."""
@@ -133,6 +173,15 @@ class Reader:
 
     def string(self) -> bytes:
         """A string, however it is encoded."""
+        if not self._bounded:
+            # All of it in one call, where it is at hand.
+            out: list[bytes] = []
+            self._at = rdb_strings.read_strings(self._data, self._at, 1, out)
+            if out:
+                return out[0]
+        return self._string()
+
+    def _string(self) -> bytes:
         first = self.byte()
         if first < LENGTH_14:
             return self.take(first)
@@ -147,6 +196,30 @@ class Reader:
         if first == ENCODED_LZF:
             return self._compressed()
         raise self.bad("unknown encoding of a string")
+
+    def strings(self, count: int) -> list[bytes]:
+        """So many strings."""
+        out: list[bytes] = []
+        while len(out) < count:
+            if self._bounded:
+                # A run doesn't count what is compressed.
+                out.append(self._string())
+                continue
+            # A string takes a byte at least.
+            most = min(count - len(out), len(self._data))
+            self._at = rdb_strings.read_strings(self._data, self._at, most, out)
+            if len(out) < count:
+                # What stands at the end of the data at hand, or is none.
+                out.append(self._string())
+        return out
+
+    def string_keys(self, most: int, values: dict[bytes, bytes], deadlines: dict[bytes, int]) -> int:
+        """Read up to `most` keys of plain strings, as far as they are at hand; how many.
+
+        A key that comes twice counts twice.
+        """
+        self._at, count = rdb_strings.read_string_keys(self._data, self._at, most, values, deadlines)
+        return count
 
     def _compressed(self) -> bytes:
         packed, size = self.length(), self.length()

@@ -6,6 +6,7 @@ state of streams). Sets of texts are the one type written otherwise than 8.10 do
 every server packs a small set again as it reads it.
 """
 
+from itertools import chain
 from typing import Any, Protocol
 
 from broker.persistence import intset, listpack
@@ -23,8 +24,9 @@ from broker.persistence.rdb_format import (
     ZSET_2,
     ZSET_LISTPACK,
 )
-from broker.persistence.rdb_primitives import append_string, double_bytes, length_bytes, signed_bytes
+from broker.persistence.rdb_primitives import double_bytes, length_bytes, signed_bytes
 from broker.persistence.rdb_stream_saving import save_stream
+from broker.persistence.rdb_strings import append_string
 from broker.values.hash import Hash
 from broker.values.list import List
 from broker.values.set import Set
@@ -36,6 +38,9 @@ _NODE_BYTES = (4096, 8192, 16384, 32768, 65536)
 _NODE_BYTES_WITH_COUNT = 8192
 _NODE_OVERHEAD = 8
 _EMPTY_LISTPACK = 7
+# What an element has more than its text, at most, and as much as _NODE_OVERHEAD.
+_MAX_OVERHEAD = 18
+_ONE_PACKED_NODE = length_bytes(1) + length_bytes(PACKED_NODE)
 
 # Integers beyond this are not exact as doubles; their texts are.
 _EXACT = 1 << 53
@@ -66,21 +71,26 @@ class SavingOptions(Protocol):
 
 def save_value(value: Any, options: SavingOptions) -> tuple[int, bytearray]:
     """The type and the body of a value of the keyspace."""
-    kind = value.__class__
     out = bytearray()
+    return append_value(out, value, options), out
+
+
+def append_value(out: bytearray, value: Any, options: SavingOptions) -> int:
+    """Append the body of a value of the keyspace; the type it has."""
+    kind = value.__class__
     if kind is bytes or kind is bytearray:
         append_string(out, value, options.rdbcompression)
-        return STRING, out
+        return STRING
     if kind is List:
         _append_list(out, value, options)
-        return LIST_QUICKLIST_2, out
+        return LIST_QUICKLIST_2
     if kind is Hash:
-        return _append_hash(out, value, options), out
+        return _append_hash(out, value, options)
     if kind is Set:
-        return _append_set(out, value, options), out
+        return _append_set(out, value, options)
     if kind is SortedSet:
-        return _append_sorted_set(out, value, options), out
-    return save_stream(out, value, options, options.rdbcompression), out
+        return _append_sorted_set(out, value, options)
+    return save_stream(out, value, options, options.rdbcompression)
 
 
 def _append_list(out: bytearray, value: List, options: SavingOptions) -> None:
@@ -93,6 +103,11 @@ def _append_list(out: bytearray, value: List, options: SavingOptions) -> None:
     parts: list[bytes] = []
     size = _EMPTY_LISTPACK
     compress = options.rdbcompression
+    if len(value) <= most_elements and sum(map(len, value)) + _MAX_OVERHEAD * len(value) <= most_bytes:
+        # Most lists, and all short ones, are one node.
+        out += _ONE_PACKED_NODE
+        append_string(out, listpack.encode(value), compress)
+        return
     encode = listpack.element
 
     for text in value:
@@ -163,12 +178,8 @@ def _append_hash(out: bytearray, value: Hash, options: SavingOptions) -> int:
     if earliest is not None:
         out += signed_bytes(earliest)
         return (_append_packed_expiring if packed else _append_expiring)(out, value, earliest, compress)
-    encode = listpack.element
     if packed:
-        parts: list[bytes] = []
-        for field, text in value.items():
-            parts += (encode(field), encode(text))
-        append_string(out, listpack.join(parts), compress)
+        append_string(out, listpack.encode(chain.from_iterable(value.items())), compress)
         return HASH_LISTPACK
     out += length_bytes(len(value))
     for field, text in value.items():

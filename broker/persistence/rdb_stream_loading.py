@@ -1,13 +1,15 @@
 """Streams from the dump format, every type from Redis 5 on.
 
-Entries are added as XADD adds them, with the nodes ending where they ended: approximate trimming removes the same
-entries before and after.
+Nodes end where they ended: approximate trimming removes the same entries before and after.
 """
 
 from collections import OrderedDict
+from collections.abc import Generator, Iterator
+from itertools import groupby, islice
+from struct import Struct
 
-from broker.persistence import stream_listpack
-from broker.persistence.packed_values import duplicate, unpack_listpack
+from broker.persistence import listpack, stream_listpack
+from broker.persistence.packed_values import duplicate
 from broker.persistence.rdb_format import (
     STREAM_LISTPACKS_2,
     STREAM_LISTPACKS_3,
@@ -15,89 +17,92 @@ from broker.persistence.rdb_format import (
     STREAM_LISTPACKS_5,
 )
 from broker.persistence.rdb_reader import Reader
-from broker.values.stream import MAX_COUNTER, MAX_ENTRY, UNKNOWN, EntryTooLarge, Stream
+from broker.values.stream import MAX_COUNTER, MAX_ENTRY, UNKNOWN, Stream
 from broker.values.stream_group import MAX_COUNT, Consumer, Group
-from broker.values.stream_limits import DefaultStreamLimits, StreamLimits
+from broker.values.stream_limits import StreamLimits
+from broker.values.stream_node import StreamNode
+
+Facts = tuple[int, int]
+"""Of a pending entry: when it was delivered, in wall milliseconds, and how often."""
 
 _ID_BYTES = 16
+_ids = Struct(">QQ").iter_unpack
 _UNKNOWN_UNSIGNED = (1 << 64) - 1
 # XCFGSET's bounds.
 _MAX_IDMP_DURATION = 86400
 _MAX_IDMP_MAXSIZE = 10000
 
-# While loading, a node ends only where it ended in the dump.
-_BOUNDLESS = DefaultStreamLimits(stream_node_max_bytes=0, stream_node_max_entries=0)
+# Some milliseconds of work.
+_PAUSE_NODES = 64
+_PAUSE_PENDING = 1000
 
 
 def load_stream(reader: Reader, kind: int, limits: StreamLimits) -> Stream:
     """The stream that the reader is at, of one of the STREAM_LISTPACKS types. Raises BadFormat."""
-    stream = Stream(_BOUNDLESS)
-    for _ in range(reader.length()):
-        _load_node(reader, stream, limits)
-    stream.limits = limits
-    stream.idempotency.duration = limits.stream_idmp_duration
-    stream.idempotency.maxsize = limits.stream_idmp_maxsize
+    steps = stream_steps(reader, kind, limits)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            stream: Stream = end.value
+            return stream
+
+
+def stream_steps(reader: Reader, kind: int, limits: StreamLimits) -> Generator[int, None, Stream]:
+    """`load_stream` in steps of a millisecond or two; yields the reader's offset after each."""
+    stream = Stream(limits)
+    yield from _load_nodes(reader, stream, limits)
     _load_counters(reader, stream, kind)
     for _ in range(reader.length()):
-        _load_group(reader, stream, kind)
+        yield from _load_group(reader, stream, kind)
     if kind >= STREAM_LISTPACKS_4:
         _load_idempotency(reader, stream)
     return stream
 
 
-def _load_node(reader: Reader, stream: Stream, limits: StreamLimits) -> None:
+def _load_nodes(reader: Reader, stream: Stream, limits: StreamLimits) -> Iterator[int]:
+    nodes: list[StreamNode] = []
+    latest = 0
+    names: list[bytes] = []
+    for count in range(reader.length()):
+        node, latest = _load_node(reader, latest, limits)
+        if node.names == names:
+            node.names = names
+        names = node.names
+        nodes.append(node)
+        if not count % _PAUSE_NODES:
+            yield reader.offset
+    if nodes:
+        stream.restore_nodes(nodes)
+
+
+def _load_node(reader: Reader, latest: int, limits: StreamLimits) -> tuple[StreamNode, int]:
+    """The node that follows the one that ended with the ID `latest`; the ID that it ends with."""
     key = reader.string()
     if len(key) != _ID_BYTES:
         raise reader.bad("a node's key is no ID")
     blob = reader.string()
-    elements = unpack_listpack(reader, blob)
+    size = len(blob)
     try:
-        head = stream_listpack.NodeHead(elements)
-        latest_deleted = _append_entries(stream, elements, int.from_bytes(key, "big"))
-    except (stream_listpack.BadNode, EntryTooLarge):
-        raise reader.bad("a node of a stream is damaged") from None
+        if size > MAX_ENTRY:
+            raise stream_listpack.BadNode
+        # Names that the listpack has once stand with each entry here, which is a kind of inflation.
+        found = stream_listpack.unpack(blob, int.from_bytes(key, "big"), reader.elements, size + reader.inflation)
+    except listpack.BadListpack:
+        raise reader.bad("a listpack is damaged or too long") from None
+    except stream_listpack.BadNode:
+        raise reader.bad("a node of a stream is damaged or too large") from None
+    node, last, entries = found
+    if node.first <= latest:
+        raise reader.bad("nodes of a stream are out of order")
+    reader.inflation -= max(len(node.packed_fields()) - size, 0)
     # Elements are bounded for the memory they take: here an entry counts as one.
-    reader.elements += len(elements) - head.live - head.deleted
-    node = stream.node_at(stream.node_count() - 1)
-    assert node is not None
-    node.names = head.names
-    node.tombstone = max(node.tombstone, latest_deleted)
+    reader.elements -= entries
     # Deletions give nothing back.
     most_bytes, most_entries = limits.stream_node_max_bytes, limits.stream_node_max_entries or MAX_COUNTER
-    node.space = (most_bytes if 0 < most_bytes < MAX_ENTRY else MAX_ENTRY) - len(blob)
-    node.room = max(most_entries - head.live - head.deleted, 0)
-
-
-def _append_entries(stream: Stream, elements: list[bytes], key: int) -> int:
-    """Append a node of these elements; the highest ID of a deleted entry, 0 without one.
-
-    Raises BadNode, EntryTooLarge.
-    """
-    tail = stream.node_at(stream.node_count() - 1) if stream.node_count() else None
-    room = 0
-    if tail is not None:
-        tail.room, room = 0, tail.room
-    latest = max(stream.last_id, key - 1)
-    first = latest_deleted = 0
-    first_deleted = False
-    for id, deleted, fields in stream_listpack.decode(elements, key):
-        if id <= latest:
-            raise stream_listpack.BadNode
-        latest = id
-        if deleted:
-            latest_deleted = id
-        # The first one is the node's beginning, deleted or not.
-        if not first:
-            first = id
-            stream.append(id, fields)
-            if tail is not None:
-                tail.room = room
-            first_deleted = deleted
-        elif not deleted:
-            stream.append(id, fields)
-    if first_deleted:
-        stream.delete(first)
-    return latest_deleted
+    node.space = (most_bytes if 0 < most_bytes < MAX_ENTRY else MAX_ENTRY) - size
+    node.room = max(most_entries - entries, 0)
+    return node, last
 
 
 def _load_counters(reader: Reader, stream: Stream, kind: int) -> None:
@@ -106,9 +111,7 @@ def _load_counters(reader: Reader, stream: Stream, kind: int) -> None:
     if length != stream.length or last_id < stream.last_id:
         raise reader.bad("a stream's counters don't fit its entries")
     stream.last_id = last_id
-    stream.max_deleted_id = 0
     stream.entries_added = length
-    stream.refresh_first_id()
     if kind < STREAM_LISTPACKS_2:
         return
     reader.id_lengths()  # the first ID: that of the first entry
@@ -118,7 +121,7 @@ def _load_counters(reader: Reader, stream: Stream, kind: int) -> None:
         raise reader.bad("a stream's counters don't fit its entries")
 
 
-def _load_group(reader: Reader, stream: Stream, kind: int) -> None:
+def _load_group(reader: Reader, stream: Stream, kind: int) -> Iterator[int]:
     name = reader.string()
     last_id = reader.id_lengths()
     if name in stream.groups:
@@ -126,23 +129,29 @@ def _load_group(reader: Reader, stream: Stream, kind: int) -> None:
     entries_read = _entries_read(reader, stream) if kind >= STREAM_LISTPACKS_2 else stream.logical_position(last_id)
     group = stream.groups[name] = Group(name, last_id, entries_read)
     # Who has them comes later, and is decided before they are made pending: in the order of their IDs.
-    pending: dict[int, tuple[int, int]] = {}
-    for _ in range(reader.length()):
+    pending: dict[int, Facts] = {}
+    latest: Facts = 0, 0
+    for number in range(reader.length()):
         id = reader.id()
         if id in pending:
             raise duplicate(reader)
-        pending[id] = reader.signed(), min(reader.length(), MAX_COUNT)
+        facts = reader.signed(), min(reader.length(), MAX_COUNT)
+        # Entries that were delivered together share what is known of them.
+        latest = pending[id] = latest if facts == latest else facts
+        if not number % _PAUSE_PENDING:
+            yield reader.offset
     owners: dict[int, Consumer] = {}
     for _ in range(reader.length()):
-        _load_consumer(reader, group, pending, owners, kind)
+        yield from _load_consumer(reader, group, pending, owners, kind)
     released = _released(reader, pending, owners) if kind >= STREAM_LISTPACKS_5 else {}
     if len(owners) + len(released) != len(pending):
         raise reader.bad("a pending entry belongs to no consumer")
-    for id, (time, count) in sorted(pending.items()):
-        if id in owners:
-            group.restore(id, owners[id], time, count)
+    for (consumer, (time, count)), run in groupby(sorted(owners), lambda id: (owners[id], pending[id])):
+        while ids := list(islice(run, _PAUSE_PENDING)):
+            group.restore(ids, consumer, time, count)
+            yield reader.offset
     for id in released:
-        group.restore(id, None, 0, pending[id][1])
+        group.release(id, pending[id][1])
 
 
 def _entries_read(reader: Reader, stream: Stream) -> int:
@@ -155,21 +164,26 @@ def _entries_read(reader: Reader, stream: Stream) -> int:
 
 
 def _load_consumer(
-    reader: Reader, group: Group, pending: dict[int, tuple[int, int]], owners: dict[int, Consumer], kind: int
-) -> None:
+    reader: Reader, group: Group, pending: dict[int, Facts], owners: dict[int, Consumer], kind: int
+) -> Iterator[int]:
     name = reader.string()
     if name in group.consumers:
         raise duplicate(reader)
     consumer = group.create_consumer(name, reader.signed())
     consumer.active_time = reader.signed() if kind >= STREAM_LISTPACKS_3 else consumer.seen_time
-    for _ in range(reader.length()):
-        id = reader.id()
-        if id not in pending or id in owners:
-            raise reader.bad("a consumer's entry is not pending, or at two consumers")
-        owners[id] = consumer
+    left = reader.length()
+    while left:
+        count = min(left, _PAUSE_PENDING)
+        left -= count
+        for high, low in _ids(reader.take(count * _ID_BYTES)):
+            id = high << 64 | low
+            if id not in pending or id in owners:
+                raise reader.bad("a consumer's entry is not pending, or at two consumers")
+            owners[id] = consumer
+        yield reader.offset
 
 
-def _released(reader: Reader, pending: dict[int, tuple[int, int]], owners: dict[int, Consumer]) -> dict[int, None]:
+def _released(reader: Reader, pending: dict[int, Facts], owners: dict[int, Consumer]) -> dict[int, None]:
     """The pending entries that belong to no one, in the order they were released."""
     released: dict[int, None] = {}
     for _ in range(reader.length()):

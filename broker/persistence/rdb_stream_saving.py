@@ -13,7 +13,8 @@ from broker.persistence.rdb_format import (
     STREAM_LISTPACKS_4,
     STREAM_LISTPACKS_5,
 )
-from broker.persistence.rdb_primitives import append_string, id_bytes, id_lengths, length_bytes, signed_bytes
+from broker.persistence.rdb_primitives import id_bytes, id_lengths, length_bytes, signed_bytes
+from broker.persistence.rdb_strings import append_string
 from broker.values.stream import Stream
 from broker.values.stream_group import Consumer, Group
 from broker.values.stream_idempotency import Producers
@@ -32,7 +33,7 @@ class IdempotencyDefaults(Protocol):
 
 def save_stream(out: bytearray, stream: Stream, defaults: IdempotencyDefaults, compress: bool) -> int:
     """Append a stream's body; the type it has."""
-    kind = _kind(stream, defaults)
+    kind = stream_kind(stream, defaults)
     nodes = [node for node in stream.nodes() if len(node)]
     out += length_bytes(len(nodes))
     for node in nodes:
@@ -51,7 +52,8 @@ def save_stream(out: bytearray, stream: Stream, defaults: IdempotencyDefaults, c
     return kind
 
 
-def _kind(stream: Stream, defaults: IdempotencyDefaults) -> int:
+def stream_kind(stream: Stream, defaults: IdempotencyDefaults) -> int:
+    """The oldest type that has all there is to say of a stream."""
     groups = stream.groups.values()
     if any(group.released_count() for group in groups):
         return STREAM_LISTPACKS_5

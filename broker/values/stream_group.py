@@ -215,13 +215,17 @@ class Group:
         self.pel[id] = Delivery(None, 0, count, 0)
         self._released[id] = None
 
-    def restore(self, id: int, consumer: Consumer | None, time: int, count: int) -> None:
-        """Make an entry pending as a saved file tells. Entries come in the order of delivery among equal
-        times."""
-        if consumer is None:
-            self.release(id, count)
-        else:
-            self.claim(id, consumer, time, count)
+    def restore(self, ids: list[int], consumer: Consumer, time: int, count: int) -> None:
+        """Make ascending `ids`, above all that are pending, pending as a saved file tells of a new group.
+
+        They become one delivery, the `count`-th at `time`, as nearly all were that stand together with the same facts.
+        """
+        self._serial += 1
+        delivery = Delivery(consumer, time, count, self._serial)
+        self.pel.update(dict.fromkeys(ids, delivery))
+        self._index.extend(ids)
+        consumer.index.extend(ids)
+        consumer.pending += len(ids)
 
     def released_count(self) -> int:
         """The number of pending entries that belong to no one."""

@@ -26,14 +26,17 @@ from itertools import accumulate, pairwise
 from .stream_entry import entry_prefix, fields_part
 from .stream_id import MAX_PART
 
-_NARROW = 32
-_WIDE = 64
+NARROW = 32
+WIDE = 64
+"""The two kinds of keys, by the bits that a sequence number takes in one: in an array, or as Python integers."""
+
 _LOW = (1 << 32) - 1
 
 
-def _typecode(size: int) -> str:
-    """The narrowest array that holds positions up to `size`."""
-    return "H" if size <= 0xFFFF else "I" if size <= _LOW else "Q"
+def ends_array(ends: list[int]) -> array[int]:
+    """Ascending positions in the narrowest array that holds them."""
+    last = ends[-1] if ends else 0
+    return array("H" if last <= 0xFFFF else "I" if last <= _LOW else "Q", ends)
 
 
 class StreamNode:
@@ -72,22 +75,45 @@ class StreamNode:
         self.lo = 0
         self.keys: array[int] | list[int] = array("Q")
         self.texts: list[bytes] | None = []
-        self.shift = _NARROW
+        self.shift = NARROW
         self._blob = b""
         self._ends: array[int] = array("I")
         if self.seq >> 31:
             # Wide from the start, so that small steps never leave the 32 bits of a narrow key.
             self.keys = []
-            self.shift = _WIDE
+            self.shift = WIDE
+
+    @classmethod
+    def sealed(
+        cls, first: int, names: list[bytes], keys: array[int] | list[int], shift: int, fields: bytes, ends: array[int]
+    ) -> StreamNode:
+        """A sealed node that takes nothing more, of what one consists of: for loading.
+
+        `fields` are those of all entries, encoded as for clients, `ends` where each entry's end (see `ends_array`),
+        `shift` says of which kind the keys are.
+        """
+        node = cls(first, names, 0, 0)
+        node.keys, node.shift = keys, shift
+        node._blob, node._ends = fields, ends
+        node.texts = None
+        return node
+
+    def packed_fields(self) -> bytes:
+        """The fields of all entries of a sealed node, those before `lo` among them, as clients read them."""
+        return self._blob
+
+    def packed_ends(self) -> array[int]:
+        """Where each entry's end in `packed_fields`."""
+        return self._ends
 
     def __len__(self) -> int:
         return len(self.keys) - self.lo
 
     def append_key(self, delta: int, seq: int) -> None:
         """Add the key of an entry whose text the caller adds to `texts`."""
-        if (delta | seq) >> 32 and self.shift == _NARROW:
+        if (delta | seq) >> 32 and self.shift == NARROW:
             self.keys = [key >> 32 << 64 | key & _LOW for key in self.keys]
-            self.shift = _WIDE
+            self.shift = WIDE
         self.keys.append(delta << self.shift | seq)
 
     def seal(self) -> None:
@@ -99,7 +125,7 @@ class StreamNode:
         del self.keys[: self.lo]
         self.lo = 0
         self._blob, ends = pack(texts)
-        self._ends = array(_typecode(len(self._blob)), ends)
+        self._ends = ends_array(ends)
         self.texts = None
 
     def unseal(self) -> None:
@@ -113,20 +139,20 @@ class StreamNode:
 
     def upper(self, id: int) -> int:
         """The position after the last entry whose ID is at most `id`."""
-        if self.shift == _NARROW:
+        if self.shift == NARROW:
             return narrow_upper(self.keys, self.lo, self.ms, id)
         delta = (id >> 64) - self.ms
-        return self.lo if delta < 0 else bisect_right(self.keys, delta << _WIDE | id & MAX_PART, self.lo)
+        return self.lo if delta < 0 else bisect_right(self.keys, delta << WIDE | id & MAX_PART, self.lo)
 
     def id_at(self, position: int) -> int:
         key = self.keys[position]
-        if self.shift == _NARROW:
+        if self.shift == NARROW:
             return (self.ms + (key >> 32)) << 64 | key & _LOW
         return key + (self.ms << 64)
 
     def ids(self, start: int, end: int) -> list[int]:
         """The IDs at positions `start` to `end`."""
-        if self.shift == _NARROW:
+        if self.shift == NARROW:
             return narrow_ids(self.keys, start, end, self.ms)
         base = self.ms << 64
         return [base + key for key in self.keys[start:end]]
@@ -145,7 +171,7 @@ class StreamNode:
             return texts[start] if end - start == 1 else b"".join(texts[start:end])
         if start >= end:
             return b""
-        if self.shift == _NARROW:
+        if self.shift == NARROW:
             return narrow_text(self._blob, self._ends, self.keys, start, end, self.ms)
         return b"".join(self.entry_texts(start, end))
 
@@ -203,7 +229,7 @@ class StreamNode:
         texts = len(self._blob) + self._ends.itemsize * len(self._ends)
         if self.texts is not None:
             texts = sum(map(len, self.texts)) + 41 * len(self.texts)
-        return 320 + texts + (8 if self.shift == _NARROW else 52) * len(self.keys)
+        return 320 + texts + (8 if self.shift == NARROW else 52) * len(self.keys)
 
 
 def narrow_upper(keys: array[int] | list[int], lo: int, ms: int, id: int) -> int:
@@ -214,7 +240,7 @@ def narrow_upper(keys: array[int] | list[int], lo: int, ms: int, id: int) -> int
     if delta > _LOW:
         return len(keys)
     seq = id & MAX_PART
-    return bisect_right(keys, delta << _NARROW | (seq if seq < _LOW else _LOW), lo)
+    return bisect_right(keys, delta << NARROW | (seq if seq < _LOW else _LOW), lo)
 
 
 def narrow_ids(keys: array[int] | list[int], start: int, end: int, ms: int) -> list[int]:

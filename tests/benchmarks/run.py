@@ -1,8 +1,8 @@
 """Measure the broker beside a redis-server: `make bench`, or `python tests/benchmarks/run.py --quick --only
 GET,SET`.
 
-Both run at the same time, without persistence, and are loaded in turns (round by round, the order swapped
-each round), so that a machine's mood hits both. A line's figures are the medians of its rounds; the
+Both run at the same time, without persistence unless --appendfsync is given, and are loaded in turns (round by round,
+the order swapped each round), so that a machine's mood hits both. A line's figures are the medians of its rounds; the
 throughput ratio is the broker's requests a second over redis-server's (more is better), the CPU ratio its
 server CPU time a request over redis-server's (less is better). Only ratios taken in one run mean anything.
 """
@@ -13,18 +13,22 @@ import statistics
 import sys
 from collections.abc import Sequence
 
+import durability
 import sections
 from loads import WORKLOADS, Sample, Workload
 from servers import LoadFailed, Server
 
-REDIS = "redis-server --port {port} --bind 127.0.0.1 --appendonly no --dir {dir} --maxclients 20000 --save"
-BROKER = "-m broker serve --port {port} --bind 127.0.0.1 --appendonly no --dir {dir} --maxclients 20000 --save"
+SETTINGS = "--port {port} --bind 127.0.0.1 --dir {dir} --maxclients 20000 --auto-aof-rewrite-percentage 0"
+REDIS = f"redis-server {SETTINGS}"
+BROKER = f"-m broker serve {SETTINGS}"
 SECTIONS = {
     "clients": lambda both, quick: sections.idle_clients(both, 1_000 if quick else 10_000),
     "memory": lambda both, quick: sections.stream_memory(both, 100_000 if quick else 1_000_000),
     "types": lambda both, quick: sections.type_memory(both, 20_000 if quick else 500_000),
     "fanout": lambda both, quick: sections.fan_out(both, 1_000, 100 if quick else 500),
     "latency": lambda both, quick: sections.latency(both, 2 if quick else 8),
+    "load": lambda both, quick: durability.load(both, 100_000 if quick else 1_000_000),
+    "bgsave": lambda both, quick: durability.background_save(both, 100_000 if quick else 1_000_000),
 }
 
 
@@ -36,6 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pipeline", default="1,16", help="pipeline depths (default 1,16)")
     parser.add_argument("--seconds", type=float, help="aimed length of one run (default 2, quick 0.7)")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, no sections unless named")
+    parser.add_argument("--appendfsync", choices=("always", "everysec", "no"), help="with an append-only file")
     parser.add_argument("--redis", default=shutil.which("redis-server"), help="the redis-server to compare with")
     parser.add_argument("--ours", help="another command line in the broker's place; {port} is its port")
     return parser.parse_args()
@@ -51,10 +56,12 @@ def main() -> None:
     if unknown:
         raise SystemExit(f"unknown: {', '.join(unknown)}")
     sections.raise_file_limit()
-    ours = options.ours.split() if options.ours else [sys.executable, *BROKER.split(), ""]
+    kept = ["--appendonly", "yes" if options.appendfsync else "no", "--appendfsync", options.appendfsync or "no"]
+    kept += ["--save", ""]
+    ours = options.ours.split() if options.ours else [sys.executable, *BROKER.split(), *kept]
     both: list[Server] = []
     try:
-        both.append(Server("redis-server", [options.redis, *REDIS.split()[1:], ""]))
+        both.append(Server("redis-server", [options.redis, *REDIS.split()[1:], *kept]))
         both.append(Server("trimaran", ours))
         run_workloads(both, [WORKLOADS[name] for name in chosen if name in WORKLOADS], options)
         for name in chosen:

@@ -1,9 +1,12 @@
 """The command line, up to the call that serves."""
 
+import io
 import os
 import subprocess
 import sys
 import types
+from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +88,7 @@ def test_a_mistake_ends_the_start(server: FakeServer, capsys: pytest.CaptureFixt
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["--help"], ["serve", "--help"], ["-h"]):
         assert cli.main(arguments) == 0
-        assert capsys.readouterr().out == cli.USAGE
+        assert capsys.readouterr().out == cli.usage()
     for arguments in (["--version"], ["serve", "-v"]):
         assert cli.main(arguments) == 0
         assert capsys.readouterr().out.startswith("trimaran ")
@@ -106,3 +109,46 @@ def test_called_as_redis_server(server: FakeServer, monkeypatch: pytest.MonkeyPa
 def test_as_a_module() -> None:
     done = subprocess.run([sys.executable, "-m", "broker", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("trimaran ")
+
+
+def further(words: Sequence[str]) -> int:
+    """A command of another package."""
+    return len(words)
+
+
+@pytest.fixture
+def entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = metadata.EntryPoints(
+        metadata.EntryPoint(name, f"{__name__}:further", cli.FURTHER) for name in ("dance", "serve")
+    )
+    monkeypatch.setattr(metadata, "entry_points", lambda **wanted: known.select(**wanted))
+    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or types.SimpleNamespace(further=further))
+
+
+def test_further_commands_are_entry_points(entry_points: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["dance", "a", "b"]) == 2
+    assert cli.main(["sing"]) == 2
+    assert "unknown command 'sing'" in capsys.readouterr().err
+    assert cli.main(["--help"]) == 0
+    assert capsys.readouterr().out == f"{cli.USAGE}\nfurther commands: dance\n"
+
+
+def test_no_entry_point_replaces_a_command_of_the_brokers_own(entry_points: None, server: FakeServer) -> None:
+    assert cli.main(["serve", "--port", "7000"]) == 7
+
+
+def test_check_answers_by_its_exit_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.aof"
+    file.write_bytes(b"*1\r\n$4\r\nPING\r\n")
+    assert cli.main(["check", str(file)]) == 0
+    assert "ok, 14 bytes" in capsys.readouterr().out
+    file.write_bytes(b"*1\r\n$4\r\nPING\r\n*1\r\n")
+    assert cli.main(["check", str(file)]) == 1
+    for answer, status in (("\n", 1), ("Yes\n", 0)):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+        assert cli.main(["check", "--fix", str(file)]) == status
+        assert "Go on? [y/N] " in capsys.readouterr().out
+    assert file.read_bytes() == b"*1\r\n$4\r\nPING\r\n"
+    assert cli.main(["check"]) == 2

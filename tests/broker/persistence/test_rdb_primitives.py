@@ -1,9 +1,8 @@
-"""Lengths, strings and numbers, written; that they are read again is in test_rdb_reader."""
+"""Lengths and numbers, written; that they are read again is in test_rdb_reader."""
 
 import pytest
 
 from broker.persistence.rdb_primitives import (
-    append_string,
     double_bytes,
     id_bytes,
     id_lengths,
@@ -21,29 +20,6 @@ from broker.persistence.rdb_primitives import (
 )  # fmt: skip
 def test_lengths(length: int, expected: bytes) -> None:
     assert length_bytes(length) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (b"", b"\0"), (b"a", b"\1a"), (b"0", b"\xc0\0"), (b"-128", b"\xc0\x80"), (b"128", b"\xc1\x80\0"),
-        (b"-32769", b"\xc2\xff\x7f\xff\xff"),
-        (b"2147483648", b"\x0a2147483648"), (b"007", b"\x03007"), (b"-0", b"\2-0"),
-        (b"a" * 20, b"\x14" + b"a" * 20), (b"a" * 21, b"\xc3\5\x15\0a\xe0\x0b\0"),
-        (b"a" * 100, b"\xc3\5\x40\x64\0a\xe0\x5a\0"),
-    ],
-)  # fmt: skip
-def test_strings(text: bytes, expected: bytes) -> None:
-    for form in (text, bytearray(text)):
-        out = bytearray(b">")
-        append_string(out, form)
-        assert out == b">" + expected
-
-
-def test_uncompressed() -> None:
-    out = bytearray()
-    append_string(out, b"a" * 100, compress=False)
-    assert out == b"\x40\x64" + b"a" * 100
 
 
 def test_numbers() -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.persistence.crc64 import crc64
 from broker.persistence.rdb_primitives import (
-    append_string,
     double_bytes,
     id_bytes,
     id_lengths,
@@ -16,6 +16,7 @@ from broker.persistence.rdb_primitives import (
     signed_bytes,
 )
 from broker.persistence.rdb_reader import BadFormat, Reader
+from broker.persistence.rdb_strings import append_string
 from tests.broker.persistence.payloads import lzf_string
 
 TEXTS = st.one_of(
@@ -119,3 +120,56 @@ def test_inflation_is_bounded() -> None:
     assert reader.string() == reader.string() == b"aaaa"
     with pytest.raises(BadFormat, match="compressed strings are too long"):
         reader.string()
+    with pytest.raises(BadFormat, match="compressed strings are too long"):
+        Reader(data, inflation=11).strings(3)
+    assert Reader(data, inflation=12).strings(3) == Reader(data).strings(3) == [b"aaaa"] * 3
+
+
+@given(st.lists(TEXTS, min_size=1), st.integers(1, 50))
+def test_many_strings_at_once(texts: list[bytes], size: int) -> None:
+    out = bytearray()
+    for text in texts:
+        append_string(out, text)
+    data = bytes(out)
+    for reader in (Reader(data), Reader(source=in_pieces(data, size))):
+        assert reader.strings(len(texts)) == texts
+        assert reader.offset == len(data)
+        with pytest.raises(BadFormat, match="cut short"):
+            reader.strings(1)
+
+
+@given(st.lists(st.integers(0, 30), max_size=10), st.integers(1, 50))
+def test_the_checksum_of_what_was_read(steps: list[int], size: int) -> None:
+    data = bytes(range(256)) * 2
+    reader = Reader(source=in_pieces(data, size))
+    for step in steps:
+        reader.take(step)
+        assert reader.checksum() == crc64(data[: reader.offset])
+    assert reader.checksum() == crc64(data[: sum(steps)])
+
+
+def test_what_follows_a_dump() -> None:
+    for size in (1, 3, 100):
+        reader = Reader(source=in_pieces(b"dumpcommands", size), size=12)
+        reader.take(4)
+        rest = b""
+        while part := reader.read(5):
+            assert len(part) <= 5
+            rest += part
+            assert reader.offset == 4 + len(rest)
+            assert reader.checksum() == crc64(b"dump" + rest)
+        assert rest == b"commands"
+    assert Reader(b"ab").read(9) == b"ab"
+
+
+def test_a_length_past_the_end_reads_nothing() -> None:
+    asked = []
+
+    def source(count: int) -> bytes:
+        asked.append(count)
+        return b"\x80\x7f\0\0\0" + b"x" * 10
+
+    reader = Reader(source=source, size=1000)
+    with pytest.raises(BadFormat, match="cut short at byte 1000"):
+        reader.string()
+    assert len(asked) == 1

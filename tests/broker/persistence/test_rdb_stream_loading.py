@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from broker.persistence import stream_listpack
 from broker.persistence.rdb_reader import BadFormat, Reader
-from broker.persistence.rdb_stream_loading import load_stream
+from broker.persistence.rdb_stream_loading import load_stream, stream_steps
 from broker.persistence.rdb_stream_saving import save_stream
 from broker.values.stream import UNKNOWN, Stream
 from broker.values.stream_entry import decode_fields
+from broker.values.stream_limits import DefaultStreamLimits
 from broker.values.stream_trim import trim_by_length
 from tests.broker.persistence.payloads import BAD, HAND_MADE, WORSE
 from tests.broker.persistence.values_made import DIRECTIVES, Directives, content, stream
@@ -107,3 +109,40 @@ def test_an_entry_counts_as_one_element() -> None:
         else:
             with pytest.raises(BadFormat, match="too long"):
                 load_stream(reader, kind, DIRECTIVES)
+
+
+def test_names_that_multiply_are_bounded() -> None:
+    """A node has them once, and its entries here each have them."""
+    value = Stream(DefaultStreamLimits(stream_node_max_bytes=0))
+    for n in range(1, 101):
+        value.append(n << 64, [b"n" * 1000, b"v"])
+    out = bytearray()
+    kind = save_stream(out, value, DIRECTIVES, False)
+    assert load_stream(Reader(bytes(out), inflation=102_000), kind, DIRECTIVES).length == 100
+    with pytest.raises(BadFormat, match="too large"):
+        load_stream(Reader(bytes(out), inflation=99_000), kind, DIRECTIVES)
+
+
+def test_nodes_in_order() -> None:
+    value = stream(250)
+    out = bytearray()
+    kind = save_stream(out, value, DIRECTIVES, False)
+    (first, one), (second, other) = [stream_listpack.encode(node) for node in value.nodes()][:2]
+    data = bytes(out).replace(first.to_bytes(16, "big"), second.to_bytes(16, "big"), 1)
+    with pytest.raises(BadFormat, match="out of order"):
+        load_stream(Reader(data), kind, DIRECTIVES)
+    assert one != other
+
+
+def test_loading_in_steps() -> None:
+    value = stream(20_000)
+    out = bytearray()
+    kind = save_stream(out, value, DIRECTIVES, True)
+    offsets = []
+    steps = stream_steps(Reader(bytes(out)), kind, DIRECTIVES)
+    try:
+        while True:
+            offsets.append(next(steps))
+    except StopIteration as end:
+        assert content(end.value) == content(value)
+    assert len(offsets) > 2 and offsets == sorted(offsets)

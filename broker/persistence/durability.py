@@ -1,0 +1,183 @@
+"""What of a broker survives it: the journal, snapshots, rewrites, and loading, put together.
+
+Nothing here waits for the disk in the tick but a plain write to the append-only file, which the system takes into its
+memory. SAVE, and SHUTDOWN with a save, are what they are: everybody waits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from broker.persistence.background import Background, Child, Work, fork
+from broker.persistence.files import Disk, Lock
+from broker.persistence.journal import Journal
+from broker.persistence.recovery import LoadError, Recovery
+from broker.persistence.rewriting import AppendOnlyFolder, Rewrites
+from broker.persistence.saving import Snapshots
+from protocol.errors import BGSAVE_ERROR, aof_error
+
+if TYPE_CHECKING:
+    from broker.core import Broker
+    from broker.session import Session
+
+LOCK_FILE: Final = "trimaran.lock"
+"""In the folder of the files; who has it locked may write there."""
+
+
+class FolderInUse(OSError):
+    """Another broker writes its files in this folder."""
+
+
+class Durability:
+    """The parts of a broker that deal with its files.
+
+    `disk` and `spawn` (see Background) are replaced by tests.
+    """
+
+    def __init__(self, broker: Broker, disk: Disk | None = None, spawn: Callable[[Work], Child] = fork) -> None:
+        self._broker = broker
+        self.disk = disk or Disk()
+        config = broker.config
+        self.journal = Journal(broker.keyspace.propagation, config, broker.clock, broker.log)
+        self.background = Background(spawn)
+        self.journal.child_runs = lambda: self.background.has_child
+        self.folder = AppendOnlyFolder(broker, self.disk)
+        self.snapshots = Snapshots(broker, self.disk, self.background)
+        self.rewrites = Rewrites(broker, self.folder, self.journal, self.background)
+        self.recovery = Recovery(broker, self.disk, self.folder, self.journal)
+        self._recovered = False
+        self._watching: list[Session] = []
+        self._locks: dict[str, Lock] = {}
+        self.background.changed = self._follow
+        self.journal.error_changed = self._follow
+        config.on_change("appendonly", self._switch)
+        for name in ("stop-writes-on-bgsave-error", "save"):
+            config.on_change(name, lambda _: self._follow())
+
+    # Start and stop
+
+    async def recover(self) -> None:
+        """Load what is there. Raises LoadError, FolderInUse."""
+        if self._broker.config.appendonly or self._broker.config.save:
+            self.claim()
+        await self.recovery.run(sweep=bool(self._locks))
+        self.rewrites.base_size = self.journal.size
+        self._recovered = True
+
+    def claim(self) -> None:
+        """Make sure that no other broker writes to the folder. Raises FolderInUse and other OSErrors.
+
+        A folder that `dir` has named before stays claimed, too: the append-only file may still be written there.
+        """
+        folder = self._broker.config.dir
+        if folder in self._locks:
+            return
+        lock = self.disk.lock(os.path.join(folder, LOCK_FILE))
+        if lock is None:
+            raise FolderInUse(f"another broker keeps its files in {folder}")
+        self._locks[folder] = lock
+
+    async def run(self) -> None:
+        """Do what happens beside the tick, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.journal.run)
+            nursery.start_soon(self.background.run)
+            nursery.start_soon(self.rewrites.run)
+
+    def cron(self) -> None:
+        """Once a second: start what is due, one child at a time."""
+        if not self.background.active and not self._broker.loading:
+            if self.rewrites.is_due():
+                self.rewrites.start()
+            elif self.snapshots.is_due():
+                self._start_snapshot()
+        self._follow()
+
+    def _start_snapshot(self) -> None:
+        try:
+            self.claim()
+            self.snapshots.start()
+        except OSError as problem:
+            self._broker.log.warning("background saving could not be started", error=str(problem))
+
+    def prepare_shutdown(self, *, save: bool, no_save: bool, force: bool) -> bool:
+        """Do what must be done before the broker may end; False if it may not, because something would be lost."""
+        broker = self._broker
+        if broker.loading or not (self._recovered or save):
+            # What is on the disk must not be replaced by what isn't all of it.
+            return True
+        if self.journal.provisional and not force:
+            broker.log.warning("not shutting down: the first append-only file is being written")
+            return False
+        self.background.kill()
+        if not save and (no_save or not broker.config.save):
+            return True
+        try:
+            self.claim()
+            self.snapshots.save()
+        except OSError as problem:
+            broker.log.warning(
+                "the last save has failed" + (", going down anyway" if force else ""), error=str(problem)
+            )
+            return force
+        return True
+
+    def close(self) -> bool:
+        """Write and sync what is left, when all tasks have ended; False if that did not succeed."""
+        self.background.kill()
+        whole = self.journal.close_now()
+        while self._locks:
+            self._locks.popitem()[1].release()
+        return whole
+
+    # What it tells
+
+    def acknowledges(self, session: Session) -> bool:
+        """Whether the session's writes are on this machine's disk, and would be found there."""
+        journal = self.journal
+        return journal.is_open and not journal.provisional and journal.synced >= session.written
+
+    def watch(self, session: Session) -> None:
+        """Execute the session's waiting command again when its writes are acknowledged (WAITAOF)."""
+        if session not in self._watching:
+            self._watching.append(session)
+
+    def refusal(self) -> bytes | None:
+        """Why clients' writes are refused, None if they are not."""
+        config = self._broker.config
+        if config.stop_writes_on_bgsave_error and config.save and not self.snapshots.succeeded:
+            return BGSAVE_ERROR
+        problem = self.journal.sync_error or self.journal.write_error
+        return None if problem is None else aof_error(problem.strerror or str(problem))
+
+    def _follow(self) -> None:
+        """Refuse clients' writes, or no longer."""
+        refusal = self.refusal()
+        if refusal != self._broker.write_refusal:
+            self._broker.write_refusal = refusal
+            self._broker.restrict()
+
+    def progressed(self) -> None:
+        """The journal has come further; called between two ticks."""
+        if self._watching:
+            watching, self._watching = self._watching, []
+            for session in watching:
+                if self.acknowledges(session):
+                    self._broker.blocking.retry(session)
+                elif session.waiting is not None:
+                    self._watching.append(session)
+
+    def _switch(self, on: bool) -> None:
+        if on:
+            try:
+                self.claim()
+            except OSError as problem:
+                raise ValueError(str(problem)) from None
+        self.rewrites.switch(on)
+
+
+__all__ = ["Durability", "FolderInUse", "LoadError"]

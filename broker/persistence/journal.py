@@ -1,0 +1,387 @@
+"""The journal: what clients have changed, on its way to the append-only file.
+
+While a tick executes requests, their effects gather in a list. At its end they are encoded, and then it depends on
+`appendfsync`:
+
+- **always**: a task takes all that has gathered and writes and syncs it in a thread. Meanwhile ticks go on; the replies
+  to the clients that have written are held until the sync that covers their writes is done. What gathers during one
+  sync is the next one's, so however many clients write, the disk is asked once.
+- **everysec**: the tick writes at once, which the system takes into its memory, and the task syncs once a second in a
+  thread. While a sync runs the tick does not write, because a write to a file that is being synced may wait for it;
+  after two seconds of that it does (Redis's rule, and its bound).
+- **no**: the tick writes, the system syncs when it likes.
+
+A **write** that fails (a full disk) is tried again every second; until it succeeds, clients' writes are refused. What
+was executed before is kept, and with `always` its clients go on waiting for their replies. A **sync** that fails is
+final: the system may have dropped what it could not write and tell of success the next time, so nothing that is
+appended to this file is worth anything. Only a restart helps, which reads what is really on the disk.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from broker.persistence.aof_writing import CommandWriter, sealed
+from broker.persistence.files import Bytes, Output
+
+if TYPE_CHECKING:
+    from broker.clock import Clock
+    from broker.config import Config
+    from broker.log import Log
+    from broker.propagation import Effects, Propagation
+
+ALWAYS: Final = "always"
+NEVER: Final = "no"
+
+SYNC_SECONDS: Final = 1
+"""Between two syncs with `everysec`, and between two attempts to write what could not be written."""
+
+POSTPONED_MS: Final = 2000
+"""How long a tick leaves its effects unwritten because a sync is running."""
+
+
+class Journal:
+    """The append-only file that is open, and what is not in it yet.
+
+    Positions are counts of Propagation.emitted. `synced` is the position up to which all is on the disk. `size` is what
+    was written to the open file and, given with `open`, to those before it, in bytes. `write_error` is why the last
+    write failed, None after a success; `sync_error` why a sync did, which stays.
+
+    `progress` is called whenever `synced` may have changed, or a sync has failed, outside any tick; `error_changed`
+    whenever one of the errors has, also within one. `child_runs` tells whether a forked child is writing, for
+    `no-appendfsync-on-rewrite`.
+    """
+
+    def __init__(self, propagation: Propagation, config: Config, clock: Clock, log: Log) -> None:
+        self._propagation = propagation
+        self._config = config
+        self._clock = clock
+        self._log = log
+        self._pending: list[Effects] = []
+        self._record = self._pending.append
+        self._buffer: list[bytes] = []
+        self._buffered = 0
+        self._unwritten: Bytes = b""
+        self._writer = CommandWriter()
+        self._checksum = 0
+        self._file: Output | None = None
+        self._between_files = False
+        self._wake = trio.Event()
+        self._syncing_since = 0
+        # One at a time may write from a thread, sync, or put another file in place.
+        self._exclusive = trio.Lock()
+        self._written = 0
+        self._unsynced_since = 0
+        self.synced = 0
+        self.size = 0
+        self.delayed_syncs = 0
+        self.provisional = False
+        self.write_error: OSError | None = None
+        self.sync_error: OSError | None = None
+        self.progress: Callable[[], None] = _nobody
+        self.error_changed: Callable[[], None] = _nobody
+        self.child_runs: Callable[[], bool] = _never
+        config.on_change("appendfsync", self._policy_changed)
+
+    # What it tells
+
+    @property
+    def is_open(self) -> bool:
+        """Whether effects are being recorded."""
+        return self._file is not None
+
+    @property
+    def safe(self) -> int | None:
+        """The position up to which replies may leave; None: none of them waits for the disk."""
+        if self._file is None or self._config.appendfsync != ALWAYS or self.sync_error is not None or self._paused():
+            return None
+        return self.synced
+
+    @property
+    def unwritten(self) -> int:
+        """Bytes that wait to be written."""
+        return self._buffered + len(self._unwritten)
+
+    @property
+    def syncing(self) -> bool:
+        """Whether a sync is running."""
+        return self._syncing_since != 0
+
+    def unsynced_age(self) -> int:
+        """For how many milliseconds the oldest write that is not synced has waited, 0 without one."""
+        if self._file is None or self.synced >= self._propagation.emitted:
+            return 0
+        return max(0, self._clock.now - self._unsynced_since)
+
+    # The file
+
+    def open(self, file: Output, size: int, checksum: int = 0) -> None:
+        """Record all effects from now on in this file.
+
+        `size` counts what the files before it hold, too; `checksum` is that of the bytes at the end of this one which
+        no checksum line covers.
+        """
+        self._file = file
+        self._writer = CommandWriter()
+        self._checksum = checksum
+        self.size = size
+        self.synced = self._written = self._propagation.emitted
+        self.write_error = self.sync_error = None
+        self._propagation.sinks.append(self._record)
+        self.progress()
+
+    async def replace(self, at_once: Callable[[], None], prepare: Callable[[], Output]) -> None:
+        """Go on in another, empty file.
+
+        `at_once` is called at the very moment between the last effect in the present file and the first in the other:
+        no client's request is executed meanwhile. Then effects only gather, until the present file is synced and
+        `prepare`, called in a thread, has given the other file, which by then is found by a restart: an increment
+        is never cut short while a later one holds something. Raises OSError, and whatever `at_once` does; the present
+        file stays in use then.
+        """
+        async with self._exclusive:
+            self._write()
+            if self.write_error is not None:
+                raise self.write_error
+            assert self._file is not None
+            old, position = self._file, self._written
+            at_once()
+            # What gathers from here on is for the other file, which knows of no database yet.
+            self._writer = CommandWriter()
+            self._between_files = True
+            try:
+                try:
+                    await trio.to_thread.run_sync(old.sync)
+                except OSError as problem:
+                    self._synced(position, problem)
+                    raise
+                self._synced(position, None)
+                self._file = await trio.to_thread.run_sync(prepare)
+            finally:
+                self._between_files = False
+            old.close()
+            self._checksum = 0
+            self._wake.set()
+            if self._config.appendfsync != ALWAYS:
+                self._write()
+
+    async def close(self) -> None:
+        """Stop recording; all that was recorded is written and synced as far as the disk allows."""
+        async with self._exclusive:
+            self.close_now()
+        self.progress()
+
+    def close_now(self) -> bool:
+        """`close`, when nothing else is running any more; False if something could not be written and synced."""
+        if self._file is None:
+            return True
+        self.end_tick()
+        self._propagation.sinks.remove(self._record)
+        if self.sync_error is None:
+            self._write()
+            try:
+                self._file.sync()
+            except OSError as problem:
+                self._synced(0, problem)
+        whole = self.sync_error is None and self.write_error is None
+        self._file.close()
+        self._file = None
+        self._buffer.clear()
+        self._buffered = 0
+        self._unwritten = b""
+        self.write_error = self.sync_error = None
+        self.provisional = False
+        self.error_changed()
+        self.synced = self._propagation.emitted
+        return whole
+
+    # In the tick
+
+    def end_tick(self) -> None:
+        """Take the effects of a tick, before any reply to it leaves."""
+        if self._pending:
+            self._encode()
+        if not self._buffer:
+            return
+        if self.sync_error is not None:
+            self._buffer.clear()  # an expired key's end: it will expire again
+            self._buffered = 0
+        elif self._config.appendfsync == ALWAYS:
+            self._wake.set()
+        elif self.write_error is None and not self._between_files:
+            if self._syncing_since:
+                if self._clock.now - self._syncing_since < POSTPONED_MS:
+                    return
+                self.delayed_syncs += 1
+            self._write()
+
+    def _encode(self) -> None:
+        if self.synced == self._written and not self.unwritten:
+            self._unsynced_since = self._clock.now
+        data = self._writer.encode_all(self._pending)
+        self._pending.clear()
+        if self._config.aof_timestamp_enabled:
+            data = self._writer.timestamp(self._clock.now // 1000) + data
+        self._buffer.append(data)
+        self._buffered += len(data)
+
+    def _take(self) -> Bytes:
+        """All that is to be written, checksum and all: it brings the file up to what has been emitted by now."""
+        if self._pending:
+            self._encode()
+        data = self._unwritten
+        if self._buffer:
+            batch = sealed(b"".join(self._buffer), self._checksum)
+            data = bytes(data) + batch if data else batch
+            self._checksum = 0
+            self._buffer.clear()
+            self._buffered = 0
+        self._unwritten = b""
+        return data
+
+    def _write(self) -> None:
+        """Write everything; what could not be written stays in `_unwritten`."""
+        position = self._propagation.emitted
+        data = self._take()
+        if data:
+            assert self._file is not None
+            self._wrote(data, position, *_write_some(self._file, data))
+
+    def _wrote(self, data: Bytes, position: int, count: int, problem: OSError | None) -> None:
+        """Take in how a write went that was to bring the file up to `position`."""
+        self.size += count
+        if problem is None:
+            self._written = position
+            if self.write_error is not None:
+                self.write_error = None
+                self._log.notice("the append-only file can be written again")
+                self.error_changed()
+            return
+        self._unwritten = memoryview(data)[count:]
+        if self.write_error is None:
+            self._log.warning(
+                "the append-only file can't be written; writes are refused until it can be", error=str(problem)
+            )
+        self.write_error = problem
+        self.error_changed()
+
+    # In the background
+
+    async def run(self) -> None:
+        """Write and sync as `appendfsync` says, until cancelled."""
+        while True:
+            always = self._config.appendfsync == ALWAYS
+            if not (always and self._buffer and self.write_error is None):
+                with trio.move_on_after(SYNC_SECONDS):
+                    await self._wake.wait()
+            self._wake = trio.Event()
+            if self._file is None or self.sync_error is not None:
+                continue
+            if self._config.appendfsync == ALWAYS:
+                await self._commit()
+            else:
+                await self._sync_each_second()
+            self.progress()
+
+    async def _commit(self) -> None:
+        """One write and one sync for everything that has gathered."""
+        async with self._exclusive:
+            if self._file is None or (not self.unwritten and self.synced == self._written):
+                return
+            if self._paused():
+                self._write()
+                return
+            position = self._propagation.emitted
+            data = self._take()
+            since = self._syncing_since = self._clock.now
+            try:
+                count, write_problem, sync_problem = await trio.to_thread.run_sync(_write_and_sync, self._file, data)
+            finally:
+                self._syncing_since = 0
+            if data:
+                self._wrote(data, position, count, write_problem)
+            if write_problem is None:
+                self._unsynced_since = since
+                self._synced(position, sync_problem)
+
+    async def _sync_each_second(self) -> None:
+        async with self._exclusive:
+            if self._file is None:
+                return
+            if self.write_error is not None:
+                self._write()
+            if self._config.appendfsync == NEVER or self.synced == self._written or self._paused():
+                return
+            position = self._written
+            since = self._syncing_since = self._clock.now
+            problem = None
+            try:
+                await trio.to_thread.run_sync(self._file.sync)
+            except OSError as error:
+                problem = error
+            finally:
+                self._syncing_since = 0
+            self._unsynced_since = since
+            self._synced(position, problem)
+            if self.write_error is None and self.sync_error is None and self._buffer:
+                self._write()
+
+    def _synced(self, position: int, problem: OSError | None) -> None:
+        if problem is None:
+            self.synced = position
+            return
+        self.sync_error = problem
+        self._log.warning(
+            "syncing the append-only file has failed: nobody knows what of it is on the disk; writes are refused until"
+            " the broker is started anew",
+            error=str(problem),
+        )
+        self.error_changed()
+
+    def _paused(self) -> bool:
+        """Whether syncs are left out for now."""
+        return self._config.no_appendfsync_on_rewrite and self.child_runs()
+
+    def _policy_changed(self, _: object) -> None:
+        self._wake.set()
+        self.progress()
+
+
+def _write_some(file: Output, data: Bytes) -> tuple[int, OSError | None]:
+    """Write until all is written or a write fails: how many bytes are in the file, and the failure."""
+    view = memoryview(data)
+    written = 0
+    try:
+        while written < len(view):
+            count = file.write(view[written:])
+            if not count:
+                return written, OSError(errno.EIO, "the file takes no more bytes")
+            written += count
+    except OSError as problem:
+        return written, problem
+    return written, None
+
+
+def _write_and_sync(file: Output, data: Bytes) -> tuple[int, OSError | None, OSError | None]:
+    """In a thread: write all, then sync. The bytes written, and what failed: the write, or the sync."""
+    count, problem = _write_some(file, data) if data else (0, None)
+    if problem is not None:
+        return count, problem, None
+    try:
+        file.sync()
+    except OSError as sync_problem:
+        return count, None, sync_problem
+    return count, None, None
+
+
+def _nobody() -> None:
+    """The default of what is called when something happens."""
+
+
+def _never() -> bool:
+    """The default of `Journal.child_runs`."""
+    return False

@@ -1,0 +1,362 @@
+"""Start-up: what is on the disk becomes the keyspace again.
+
+As in Redis, with `appendonly` the append-only file is all that counts, else the RDB file. Loading goes in slices of
+some milliseconds, so that early clients are told that the broker is loading, and how far it is.
+
+What is damaged is refused, with the file, the offset and the reason; nothing is skipped. Only where the last file that
+holds something ends in the midst of a command is the rest cut off, if `aof-load-truncated` allows it: a crash while it
+was written leaves that. (Empty increments after it don't count: a rewrite had just begun.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import time
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from broker.connection import GONE
+from broker.persistence.aof_reading import CommandReader, Damaged, Truncated
+from broker.persistence.files import TEMPORARY
+from broker.persistence.manifest import BadManifest, Manifest, single_base
+from broker.persistence.rdb_file_loading import load_rdb
+from broker.persistence.rdb_format import MAGIC, VALKEY_MAGIC
+from broker.persistence.rdb_reader import BadFormat, Reader
+from broker.persistence.rdb_target import KeyspaceTarget
+from broker.persistence.rewriting import write_base
+from broker.session import Session
+from protocol.errors import CommandError
+
+if TYPE_CHECKING:
+    from broker.core import Broker
+    from broker.persistence.files import Disk, Source
+    from broker.persistence.journal import Journal
+    from broker.persistence.rewriting import AppendOnlyFolder
+
+_SLICE_SECONDS: Final = 0.005
+_TELL_SECONDS: Final = 5
+_COMMANDS_AT_ONCE: Final = 256
+
+FIX: Final = (
+    "Make a copy of it, look at it with `trimaran check`, and let `trimaran check --fix` cut off what is damaged"
+)
+
+
+class LoadError(Exception):
+    """What is on the disk can't be loaded; the text says which file, where, and why."""
+
+
+class Recovery:
+    """The loading of what is on the disk, and how far it is: `loaded` of `total` bytes since `began` (wall seconds)."""
+
+    def __init__(self, broker: Broker, disk: Disk, folder: AppendOnlyFolder, journal: Journal) -> None:
+        self._broker = broker
+        self._disk = disk
+        self._folder = folder
+        self._journal = journal
+        self.began = 0
+        self.total = 0
+        self.loaded = 0
+        self.keys_loaded = 0
+        self.keys_expired = 0
+
+    async def run(self, *, sweep: bool) -> None:
+        """Load what is there, and open the append-only file if there is to be one. Raises LoadError.
+
+        `sweep` says that nobody else writes in the folder: temporary files there are left from a crash.
+        """
+        broker = self._broker
+        self.began = broker.clock.read() // 1000
+        began = time.perf_counter()
+        broker.loading = True
+        broker.restrict()
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            if sweep:
+                self._sweep(broker.config.dir, ".rdb")
+            if broker.config.appendonly:
+                await self._load_append_only()
+            else:
+                await self._load_snapshot()
+        except OSError as problem:
+            raise LoadError(f"{problem.filename or 'the disk'}: {problem.strerror or problem}") from problem
+        finally:
+            if collecting:
+                gc.enable()
+        broker.keyspace.changes = broker.keyspace.dirty = 0
+        broker.loading = False
+        broker.restrict()
+        broker.keyspace.deadline_moved()
+        keys = sum(len(database.data) for database in broker.keyspace.databases)
+        if keys or self.total:
+            broker.log.notice("loaded", keys=keys, bytes=self.total, seconds=f"{time.perf_counter() - began:.3f}")
+
+    def _sweep(self, folder: str, suffix: str = "") -> None:
+        """Remove what a crash has left half written."""
+        for name in self._disk.names(folder):
+            if name.startswith(TEMPORARY) and name.endswith(suffix):
+                self._broker.log.notice("removing what an unfinished save has left", file=os.path.join(folder, name))
+                # A child that has outlived its broker may be at its end.
+                with contextlib.suppress(FileNotFoundError):
+                    self._disk.remove(os.path.join(folder, name))
+
+    async def _load(self, steps: Iterator[int], before: int = 0) -> None:
+        """Go through the steps of a file, `before` bytes being loaded before it, and let others run between them."""
+        pause_at = time.perf_counter() + _SLICE_SECONDS
+        tell_at = pause_at + _TELL_SECONDS
+        for offset in steps:
+            self.loaded = before + offset
+            now = time.perf_counter()
+            if now >= pause_at:
+                await trio.lowlevel.checkpoint()
+                pause_at = time.perf_counter() + _SLICE_SECONDS
+            if now >= tell_at:
+                self._broker.log.notice("loading", bytes=self.loaded, of=self.total)
+                tell_at = now + _TELL_SECONDS
+
+    # A snapshot
+
+    async def _load_snapshot(self) -> None:
+        config = self._broker.config
+        path = os.path.join(config.dir, config.dbfilename)
+        size = self._disk.size(path)
+        if size is None:
+            return
+        self.total = size
+        with _opened(self._disk, path) as source:
+            await self._load(self._rdb(path, Reader(source=source.read, size=size), self._broker.clock.now))
+
+    def _rdb(self, path: str, reader: Reader, now: int | None) -> Generator[int, None, None]:
+        """Load an RDB file, or what stands at the beginning of an append-only one."""
+        broker = self._broker
+        target = KeyspaceTarget(broker.keyspace)
+        try:
+            loaded = yield from load_rdb(reader, target, broker.config, now=now, verify=broker.config.rdbchecksum)
+            for code in target.functions:
+                broker.load_function(code)
+        except (BadFormat, ValueError) as problem:
+            raise LoadError(f"{path}: {problem}. The file can't be loaded; nothing was changed in it") from problem
+        self.keys_loaded = loaded.keys
+        self.keys_expired = loaded.expired
+
+    # The append-only file
+
+    async def _load_append_only(self) -> None:
+        folder = self._folder
+        folder.manifest = self._manifest()
+        self._sweep(folder.path)
+        for _ in range(len(folder.manifest.increments) + 1):
+            paths = [folder.file(entry.name) for entry in folder.manifest.files()]
+            sizes = [self._size(path) for path in paths]
+            self.total = sum(sizes)
+            try:
+                checksum = await self._load_files(paths, sizes)
+            except _CutOff:
+                for database in self._broker.keyspace.databases:
+                    database.clear()
+                continue
+            break
+        self._open(checksum)
+
+    def _manifest(self) -> Manifest:
+        """The manifest; of an older Redis's single file it is made. Raises LoadError."""
+        folder, config = self._folder, self._broker.config
+        try:
+            folder.settle()
+        except BadManifest as problem:
+            raise LoadError(f"{folder.manifest_path}: {problem}") from problem
+        manifest = folder.manifest
+        single = os.path.join(config.dir, config.appendfilename)
+        moved = folder.file(config.appendfilename)
+        if self._disk.size(single) is None:
+            return manifest
+        if self._disk.size(moved) is not None:
+            if not manifest:
+                raise LoadError(f"{single}: the file is also at {moved}, and no manifest says which one counts")
+            return manifest
+        if not manifest or manifest == single_base(config.appendfilename):
+            # The manifest first: as long as the file is not where it says, this is done again.
+            folder.put_manifest(single_base(config.appendfilename))
+            self._disk.rename(single, moved)
+            self._disk.sync_folder(folder.path)
+            self._disk.sync_folder(config.dir)
+            self._broker.log.notice("the append-only file of an older server was moved", file=moved)
+            return folder.manifest
+        return manifest
+
+    def _size(self, path: str) -> int:
+        size = self._disk.size(path)
+        if size is None:
+            raise LoadError(f"{path}: the manifest names this file, but it doesn't exist")
+        return size
+
+    async def _load_files(self, paths: list[str], sizes: list[int]) -> int:
+        """Load all files; the checksum with which the last one is to be written further."""
+        last = max((at for at, size in enumerate(sizes) if size), default=-1)
+        checksum = 0
+        before = 0
+        for at, (path, size) in enumerate(zip(paths, sizes, strict=True)):
+            with _opened(self._disk, path) as source:
+                file = _File(path, size, at == last)
+                await self._load(self._file(file, source), before)
+            checksum = file.checksum
+            before += size
+        return checksum
+
+    def _file(self, file: _File, source: Source) -> Generator[int, None, None]:
+        """Load one file: a dump, commands, or a dump followed by commands."""
+        begin = b""
+        while len(begin) < len(VALKEY_MAGIC) and (part := source.read(len(VALKEY_MAGIC) - len(begin))):
+            begin += part
+        reader = Reader(begin, source=source.read, size=file.size)
+        if begin.startswith((MAGIC, VALKEY_MAGIC)):
+            yield from self._rdb(file.path, reader, None)
+        commands = CommandReader(reader.read, file.size, reader.offset)
+        try:
+            yield from self._replay(file.path, commands)
+        except Truncated as problem:
+            self._cut(file, problem.offset, "ends in the midst of a command")
+            self.total -= file.size - problem.offset
+        except Damaged as problem:
+            if file.last and file.size - problem.whole <= self._broker.config.aof_load_corrupt_tail_max_size:
+                self._cut(file, problem.whole, str(problem))
+                # Some of what is cut off may have been executed.
+                raise _CutOff from None
+            raise LoadError(f"{file.path}: {problem}. {FIX}") from problem
+        file.checksum = commands.checksum
+
+    def _cut(self, file: _File, offset: int, reason: str) -> None:
+        """Cut off the end of the last file, where that is allowed. Raises LoadError."""
+        if not file.last:
+            raise LoadError(f"{file.path}: {reason} after byte {offset}, and other files follow. {FIX}")
+        if not self._broker.config.aof_load_truncated:
+            raise LoadError(
+                f"{file.path}: {reason} after byte {offset}. Either set aof-load-truncated to yes, and it is cut off"
+                f" there at the next start, or: {FIX}"
+            )
+        self._broker.log.warning(
+            "the append-only file is cut off where it is not whole",
+            file=file.path,
+            reason=reason,
+            offset=offset,
+            lost_bytes=file.size - offset,
+        )
+        self._disk.truncate(file.path, offset)
+
+    def _replay(self, path: str, commands: CommandReader) -> Generator[int, None, None]:
+        """Execute the commands of a file, a transaction when all of it is there. Raises LoadError for unknown ones."""
+        replayer = _Replayer(self._broker, path)
+        execute = replayer.execute
+        queued: list[tuple[int, list[bytes]]] | None = None
+        for count, (offset, args) in enumerate(commands, 1):
+            if len(args) == 1 and (name := args[0].upper()) in (b"MULTI", b"EXEC"):
+                if name == b"MULTI":
+                    queued = []
+                else:
+                    for place in queued or ():
+                        execute(*place)
+                    queued = None
+            elif queued is not None:
+                queued.append((offset, args))
+            else:
+                execute(offset, args)
+            if not count % _COMMANDS_AT_ONCE:
+                yield offset
+        replayer.finish()
+
+    def _open(self, checksum: int) -> None:
+        """Let the journal go on at the end of the last increment; make what is missing for that."""
+        folder = self._folder
+        manifest = folder.manifest
+        if not manifest:
+            config = self._broker.config
+            if self._disk.size(os.path.join(config.dir, config.dbfilename)) is not None:
+                self._broker.log.warning(
+                    "appendonly is on and there is no append-only file: the broker starts empty, though there is an RDB"
+                    " file. To take over its keys, start with appendonly no, and then switch it on with CONFIG SET",
+                    file=config.dbfilename,
+                )
+            temporary = TEMPORARY + "first-base"
+            write_base(self._broker, folder, temporary, lambda keys: None)
+            folder.install(temporary, 0, None)
+            manifest = folder.manifest
+        folder.remove_history()
+        manifest = folder.manifest
+        if not manifest.increments:
+            file = folder.add_increment()
+            checksum = 0
+        else:
+            if manifest.reopened() != manifest:
+                folder.put_manifest(manifest.reopened())
+            file = self._disk.append(folder.file(manifest.increments[-1].name))
+        self._journal.open(file, folder.size(), checksum)
+
+
+class _CutOff(Exception):
+    """A file was cut off before commands that have been executed: everything is to be loaded again."""
+
+
+class _File:
+    """A file of the append-only folder; `last` if none with anything in it follows. `checksum`: see CommandReader."""
+
+    def __init__(self, path: str, size: int, last: bool) -> None:
+        self.path = path
+        self.size = size
+        self.last = last
+        self.checksum = 0
+
+
+class _Replayer:
+    """Executes commands as a client nobody sees: nothing is checked but that the command exists."""
+
+    def __init__(self, broker: Broker, path: str) -> None:
+        self._session = Session(broker, 0, GONE)
+        self._session.gate = 0
+        self._session.never_waits = True
+        self._broker = broker
+        self._commands = broker.commands
+        self._plain = broker.commands.plain
+        self._path = path
+        self._refused = 0
+
+    def execute(self, offset: int, args: list[bytes]) -> None:
+        command = self._plain.get(args[0]) or self._commands.find(args)
+        if command is None or not command.min_args <= len(args) <= command.max_args:
+            name = b" ".join(args[:1])[:128].decode(errors="replace")
+            raise LoadError(f"{self._path}: unknown command '{name}' before byte {offset}")
+        try:
+            command.handler(self._session, args)
+        except CommandError as problem:
+            if command.name == b"select":
+                # What follows would go to another database.
+                text = problem.text.decode(errors="replace")
+                raise LoadError(f"{self._path}: '{text}' to the command before byte {offset}") from None
+            self._refused += 1
+            if self._refused == 1:
+                self._broker.log.warning(
+                    "a command of the append-only file has failed, as it may in Redis; it has no effect",
+                    file=self._path,
+                    before_byte=offset,
+                    command=command.name,
+                    error=problem.text,
+                )
+
+    def finish(self) -> None:
+        if self._refused > 1:
+            self._broker.log.warning(
+                "commands of the append-only file have failed", file=self._path, commands=self._refused
+            )
+
+
+@contextlib.contextmanager
+def _opened(disk: Disk, path: str) -> Iterator[Source]:
+    source = disk.open_source(path)
+    try:
+        yield source
+    finally:
+        source.close()

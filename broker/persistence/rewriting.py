@@ -1,0 +1,344 @@
+"""The append-only file's folder: a base, the increments after it, and the manifest that names them in order.
+
+A rewrite makes a new base of the present values and drops what led to them. Its steps, each of which leaves a folder
+that loads to the same state:
+
+1. at one moment, between two ticks, a child is forked, and the journal holds its effects back;
+2. the present increment is synced, a new and empty one is created, and the manifest names it behind the other; there
+   the journal goes on;
+3. the child has written the values of that moment to a temporary file;
+4. that file becomes the new base: it is renamed, and the manifest names it and the new increment, and the older files
+   as history;
+5. the history is removed, and the manifest names it no more.
+
+Where the append-only file is only being switched on, the new increment keeps a temporary name and stays out of the
+manifest until step 4: an increment without a base would say that there had been nothing before it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from broker.persistence.aof_writing import sealed
+from broker.persistence.background import Outcome
+from broker.persistence.files import TEMPORARY, Write, fill, read_all
+from broker.persistence.files import replace as replace_file
+from broker.persistence.manifest import HISTORY, MANIFEST_SUFFIX, BadManifest, Manifest, parse
+from broker.persistence.rdb_commands import save_commands
+from broker.persistence.rdb_file_saving import save_rdb
+from broker.persistence.saving import SYNC_EVERY
+
+if TYPE_CHECKING:
+    from broker.core import Broker
+    from broker.persistence.background import Background, Progress
+    from broker.persistence.files import Disk, Output
+    from broker.persistence.journal import Journal
+
+KIND: Final = "aof"
+
+_PATIENCE: Final = 3
+"""So many rewrites may fail before the next one that nobody asked for has to wait (Redis's number)."""
+
+_LONGEST_DELAY: Final = 3600
+"""Seconds that it waits at most."""
+
+CANNOT_SWITCH_ON: Final = "Unable to turn on AOF. Check server logs."
+
+
+class AppendOnlyFolder:
+    """Where the files are, and the manifest as it is on the disk.
+
+    A change of `dir` counts when the files are begun anew, not while one of them is written.
+    """
+
+    def __init__(self, broker: Broker, disk: Disk) -> None:
+        self._config = broker.config
+        self._home: str | None = None
+        self.disk = disk
+        self.manifest = Manifest()
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self._home or self._config.dir, self._config.appenddirname)
+
+    @property
+    def manifest_path(self) -> str:
+        return self.file(self._config.appendfilename + MANIFEST_SUFFIX)
+
+    def file(self, name: str) -> str:
+        return os.path.join(self.path, name)
+
+    def settle(self) -> None:
+        """Be in the folder that `dir` names now, while no file is open: create it, or read what its manifest says.
+
+        Raises OSError, and BadManifest: what can't be read is never replaced.
+        """
+        home = self._config.dir
+        if home != self._home:
+            self._home = None
+            manifest = Manifest()
+            if self.disk.size(self.manifest_path) is not None:
+                manifest = parse(read_all(self.disk, self.manifest_path))
+            self.manifest = manifest
+        self.disk.make_folder(self.path)
+        self.disk.sync_folder(home)
+        self._home = home
+
+    def put_manifest(self, manifest: Manifest) -> None:
+        """Make this the manifest. Raises OSError.
+
+        It may or may not have been replaced then, so the files that only the new one names keep their names from now
+        on: as history, they are neither written again nor removed before another manifest is in place.
+        """
+        try:
+            replace_file(self.disk, self.manifest_path, manifest.format())
+        except OSError:
+            named = {entry.name for entry in (*self.manifest.files(), *self.manifest.history)}
+            unsure = tuple(replace(entry, kind=HISTORY) for entry in manifest.files() if entry.name not in named)
+            self.manifest = replace(self.manifest, history=unsure + self.manifest.history)
+            raise
+        self.manifest = manifest
+
+    def add_increment(self) -> Output:
+        """A new, empty increment, named in the manifest behind the others."""
+        manifest = self.manifest.with_new_increment(self._config.appendfilename)
+        file = self.disk.create(self.file(manifest.increments[-1].name))
+        try:
+            # The names must be on the disk before the manifest that relies on them.
+            self.disk.sync_folder(self.path)
+            self.put_manifest(manifest)
+        except OSError:
+            file.close()
+            raise
+        return file
+
+    def install(self, temporary: str, kept: int, increment: str | None) -> None:
+        """Make a temporary file the base, followed by the last `kept` increments.
+
+        `increment` is the temporary name of one that follows them.
+        """
+        config = self._config
+        manifest = self.manifest.with_new_base(config.appendfilename, config.aof_use_rdb_preamble)
+        manifest = manifest.without_rewritten(kept)
+        assert manifest.base is not None
+        self.disk.rename(self.file(temporary), self.file(manifest.base.name))
+        if increment is not None:
+            manifest = manifest.with_new_increment(config.appendfilename)
+            self.disk.rename(self.file(increment), self.file(manifest.increments[-1].name))
+        self.disk.sync_folder(self.path)
+        self.put_manifest(manifest)
+
+    def remove_history(self) -> None:
+        """Remove the files that are superfluous, and then their names from the manifest."""
+        if not self.manifest.history:
+            return
+        for entry in self.manifest.history:
+            with contextlib.suppress(FileNotFoundError):
+                self.disk.remove(self.file(entry.name))
+        self.put_manifest(self.manifest.without_history())
+
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there; it may stay if the disk fails, since nothing names it."""
+        with contextlib.suppress(OSError):
+            self.disk.remove(self.file(name))
+
+    def size(self) -> int:
+        """The bytes of all files that hold the data."""
+        return sum(self.disk.size(self.file(entry.name)) or 0 for entry in self.manifest.files())
+
+
+class Rewrites:
+    """Rewrites of the append-only file: asked for, due by its growth, or because it is being switched on.
+
+    `scheduled` asks for one as soon as there may be a child. `base_size` is the size in bytes after the last rewrite,
+    or at the start; `succeeded` whether the last rewrite did, `seconds` how long it took (-1: there was none yet).
+    """
+
+    def __init__(self, broker: Broker, folder: AppendOnlyFolder, journal: Journal, background: Background) -> None:
+        self._broker = broker
+        self._folder = folder
+        self._journal = journal
+        self._background = background
+        self._asked = trio.Event()
+        self._begun = trio.Event()
+        self._wanted = False
+        self._first = False
+        self._problem: str | None = None
+        self._later_than = 0.0
+        self._base = f"{TEMPORARY}rewriteaof-bg-{os.getpid()}.aof"
+        self._increment = f"{TEMPORARY}{broker.config.appendfilename}.incr"
+        self.scheduled = False
+        self.base_size = 0
+        self.succeeded = True
+        self.failures = 0
+        self.seconds = -1
+        self.count = 0
+        self.copied = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether one is under way."""
+        return self._background.kind == KIND
+
+    def start(self) -> None:
+        """Begin one, in a moment; there must be no child."""
+        self._background.reserve(KIND)
+        self.scheduled = False
+        self._wanted = True
+        self._asked.set()
+
+    def is_due(self) -> bool:
+        """Whether one is asked for, or the file has grown by so much that there should be one."""
+        if self.failures >= _PATIENCE and time.monotonic() < self._later_than:
+            return False
+        config, size = self._broker.config, self._journal.size
+        if self.scheduled or (config.appendonly and not self._journal.is_open):
+            return True
+        percentage = config.auto_aof_rewrite_percentage
+        if not self._journal.is_open or not percentage or size <= config.auto_aof_rewrite_min_size:
+            return False
+        return size * 100 // (self.base_size or 1) - 100 >= percentage
+
+    def switch(self, on: bool) -> None:
+        """CONFIG SET appendonly: begin with a rewrite, or end. Raises ValueError where there can be no files."""
+        if on:
+            try:
+                if not self._journal.is_open:
+                    self._folder.settle()
+            except (OSError, BadManifest) as problem:
+                self._broker.log.warning("the append-only file can't be switched on", error=str(problem))
+                raise ValueError(CANNOT_SWITCH_ON) from None
+            self.failures = 0
+            if not self._background.active:
+                self.start()
+        else:
+            if self.running:
+                self._problem = "the append-only file is switched off"
+                self._background.kill()
+            self._asked.set()
+
+    async def run(self) -> None:
+        """Begin the rewrites that are asked for, and end the journal when it is switched off, until cancelled."""
+        while True:
+            await self._asked.wait()
+            self._asked = trio.Event()
+            if self._journal.is_open and not self._broker.config.appendonly:
+                await self._journal.close()
+            if self._wanted:
+                self._wanted = False
+                self._begun = trio.Event()
+                try:
+                    await self._begin()
+                except (OSError, BadManifest) as problem:
+                    self._cannot_begin(str(problem))
+                self._begun.set()
+
+    def _cannot_begin(self, problem: str) -> None:
+        if self._background.has_child:
+            self._problem = problem
+            self._background.kill()
+        else:
+            self._background.release()
+            self._failed(problem)
+
+    async def _begin(self) -> None:
+        """Steps 1 and 2."""
+        journal, folder = self._journal, self._folder
+        self.count += 1
+        self._problem = None
+        self._first = False
+        if journal.is_open:
+            await journal.replace(self._fork, folder.add_increment)
+            return
+        self._broker.durability.claim()
+        await trio.to_thread.run_sync(folder.settle)
+        if not self._broker.config.appendonly:
+            self._fork()
+            return
+        self._first = True
+        file = await trio.to_thread.run_sync(folder.disk.create, folder.file(self._increment))
+        self._fork()
+        journal.provisional = True
+        journal.open(file, 0)
+
+    def _fork(self) -> None:
+        self._background.start(KIND, self._write, self._done)
+        self._broker.log.notice("rewriting the append-only file", fork_seconds=f"{self._background.fork_seconds:.3f}")
+
+    def _write(self, progress: Progress) -> None:
+        """Step 3, in the child."""
+        write_base(self._broker, self._folder, self._base, progress)
+
+    async def _done(self, outcome: Outcome) -> None:
+        """Steps 4 and 5."""
+        await self._begun.wait()
+        journal, folder = self._journal, self._folder
+        self.seconds = round(time.monotonic() - self._background.began)
+        self.copied = outcome.copied
+        problem = self._problem or outcome.problem
+        if not problem:
+            increment = self._increment if self._first else None
+            kept = 1 if journal.is_open and not self._first else 0
+            try:
+                await trio.to_thread.run_sync(folder.install, self._base, kept, increment)
+            except OSError as error:
+                problem = str(error)
+        if problem:
+            folder.remove(self._base)
+            if self._first:
+                await journal.close()
+                folder.remove(self._increment)
+            self._failed(problem)
+            return
+        if journal.provisional:
+            journal.provisional = False
+            journal.progress()
+        with contextlib.suppress(OSError):
+            journal.size = self.base_size = await trio.to_thread.run_sync(folder.size)
+        self.succeeded = True
+        self.failures = 0
+        self._broker.log.notice(
+            "the append-only file is rewritten", seconds=self.seconds, bytes=self.base_size, copied_bytes=self.copied
+        )
+        try:
+            await trio.to_thread.run_sync(folder.remove_history)
+        except OSError as error:
+            self._broker.log.warning("superfluous files of the append-only file are left", error=str(error))
+
+    def _failed(self, problem: str) -> None:
+        self.succeeded = False
+        self.failures += 1
+        delay = 0
+        if self.failures >= _PATIENCE:
+            delay = min(60 << min(self.failures - _PATIENCE, 6), _LONGEST_DELAY)
+            self._later_than = time.monotonic() + delay
+        self._broker.log.warning(
+            "rewriting the append-only file has failed", error=problem, not_again_for_seconds=delay
+        )
+
+
+def write_base(broker: Broker, folder: AppendOnlyFolder, name: str, progress: Progress) -> None:
+    """Write all values to a new file of that name, which is on the disk then. Raises OSError."""
+    config, keyspace, functions = broker.config, broker.keyspace, broker.function_sources()
+
+    def content(write: Write) -> None:
+        if config.aof_use_rdb_preamble:
+            save_rdb(write, keyspace, config, functions=functions, aof_base=True, progress=progress)
+        else:
+            save_commands(
+                lambda commands: write(sealed(commands)), keyspace, config, functions=functions, progress=progress
+            )
+
+    path = folder.file(name)
+    output = folder.disk.create(path)
+    try:
+        fill(output, content, SYNC_EVERY)
+        output.sync()
+    finally:
+        output.close()

@@ -1,0 +1,156 @@
+"""Snapshots: RDB files of a point in time, by SAVE, BGSAVE, the save points, and at the end.
+
+A file is written under a temporary name and put in the place of the last one only when it is whole and on the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from broker.persistence.background import Outcome
+from broker.persistence.files import TEMPORARY, Write, replace
+from broker.persistence.rdb_file_saving import save_rdb
+from broker.process_memory import resident
+
+if TYPE_CHECKING:
+    from broker.core import Broker
+    from broker.persistence.background import Background, Progress
+    from broker.persistence.files import Disk
+
+KIND: Final = "rdb"
+
+RETRY_SECONDS: Final = 5
+"""How long after a failed save the save points wait before they cause another (Redis's time)."""
+
+SYNC_EVERY: Final = 4 << 20
+"""A long file is synced each time so many bytes were written, so that its end doesn't take the disk for seconds."""
+
+
+class Snapshots:
+    """The RDB file of a broker, and when it is written.
+
+    `last_save` is the wall time, in seconds, of the last file (or of the start); `succeeded` whether the last
+    background save did, `seconds` how long it took (-1: there was none yet).
+    """
+
+    def __init__(self, broker: Broker, disk: Disk, background: Background) -> None:
+        self._broker = broker
+        self._disk = disk
+        self._background = background
+        self.last_save = broker.clock.now // 1000
+        self._last_try = 0.0
+        self._changes_saved = 0
+        self._unwanted = False
+        self._unfinished = ""
+        self.succeeded = True
+        self.failures = 0
+        self.seconds = -1
+        self.saves = 0
+        self.copied = 0
+        self.scheduled = False
+
+    @property
+    def running(self) -> bool:
+        """Whether a background save is."""
+        return self._background.kind == KIND
+
+    @property
+    def path(self) -> str:
+        config = self._broker.config
+        return os.path.join(config.dir, config.dbfilename)
+
+    def save(self) -> None:
+        """Write the file now, and come back when it is on the disk. Raises OSError; the old file is there then."""
+        broker = self._broker
+        self.saves += 1
+        began = time.monotonic()
+        try:
+            self._write(self._temporary("save"), lambda keys: None)
+        except OSError as problem:
+            broker.log.warning("saving has failed", file=self.path, error=str(problem))
+            raise
+        broker.keyspace.changes = 0
+        self._note_success()
+        broker.log.notice("saved", file=self.path, seconds=f"{time.monotonic() - began:.3f}")
+
+    def start(self) -> None:
+        """Have a child write the file as of now. Raises OSError; there must be no other child."""
+        broker = self._broker
+        self._changes_saved = broker.keyspace.changes + broker.keyspace.dirty
+        self._last_try = time.monotonic()
+        self.saves += 1
+        self.scheduled = False
+        self._unwanted = False
+        # Not the name that SAVE takes: a child that was killed may still be writing when SAVE begins.
+        temporary = self._unfinished = self._temporary("bgsave")
+        try:
+            self._background.start(KIND, lambda progress: self._write(temporary, progress), self._done)
+        except OSError as problem:
+            self._failed(str(problem))
+            raise
+        broker.log.notice("background saving started", fork_seconds=f"{self._background.fork_seconds:.3f}")
+
+    async def _done(self, outcome: Outcome) -> None:
+        broker = self._broker
+        self.seconds = round(time.monotonic() - self._background.began)
+        self.copied = outcome.copied
+        if outcome.problem:
+            with contextlib.suppress(OSError):
+                self._disk.remove(self._unfinished)
+            if self._unwanted:
+                broker.log.notice("background saving stopped: all keys have been removed meanwhile")
+            else:
+                self._failed(outcome.problem)
+            return
+        broker.keyspace.changes = max(0, broker.keyspace.changes - self._changes_saved)
+        self._note_success()
+        broker.log.notice("background saving done", seconds=self.seconds, copied_bytes=self.copied)
+
+    def _note_success(self) -> None:
+        self.last_save = self._broker.clock.now // 1000
+        self.succeeded = True
+        self.failures = 0
+
+    def _failed(self, problem: str) -> None:
+        self.succeeded = False
+        self.failures += 1
+        self._broker.log.warning("background saving has failed", file=self.path, error=problem)
+
+    def _temporary(self, kind: str) -> str:
+        return os.path.join(self._broker.config.dir, f"{TEMPORARY}{kind}-{os.getpid()}.rdb")
+
+    def _write(self, temporary: str, progress: Progress) -> None:
+        broker = self._broker
+
+        def content(write: Write) -> None:
+            used = [(b"used-mem", b"%d" % resident())]
+            functions = broker.function_sources()
+            save_rdb(write, broker.keyspace, broker.config, aux=used, functions=functions, progress=progress)
+
+        replace(self._disk, self.path, content, temporary=temporary, sync_every=SYNC_EVERY)
+
+    # On their own
+
+    def is_due(self) -> bool:
+        """Whether a save point asks for a file, or BGSAVE SCHEDULE does."""
+        if self.scheduled:
+            return True
+        if not self.succeeded and time.monotonic() - self._last_try <= RETRY_SECONDS:
+            return False
+        since = self._broker.clock.now // 1000 - self.last_save
+        changes = self._broker.keyspace.changes
+        return any(changes >= point.changes and since > point.seconds for point in self._broker.config.save)
+
+    def all_flushed(self) -> None:
+        """FLUSHALL: what a child is writing is no longer wanted, and what is on the disk must go, too."""
+        if self._broker.loading:
+            return
+        if self.running:
+            self._unwanted = True
+            self._background.kill()
+        if self._broker.config.save:
+            with contextlib.suppress(OSError):
+                self.save()

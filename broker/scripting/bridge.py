@@ -1,0 +1,180 @@
+"""redis.call and its kin: from Lua to the command table and back.
+
+Python callables that Lua calls. They take what lupa makes of Lua's texts and numbers, give plain values, and never
+raise: lupa would hand the exception object itself to the script.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from broker.registry import DENYOOM, MAY_REPLICATE, NOSCRIPT, WRITE, Command
+from broker.scripting.conversions import ERROR, Result, number_text, result
+from broker.scripting.running import Interruption
+from protocol import errors
+from protocol.numbers import format_double
+from protocol.replies import DIALECTS
+
+if TYPE_CHECKING:
+    from broker.core import Broker
+    from broker.scripting.running import Run
+    from broker.session import Session
+
+NO_COMMAND: Final = b"ERR Please specify at least one argument for this redis lib call"
+NOT_TEXTS: Final = b"ERR Lua redis lib command arguments must be strings or integers"
+UNKNOWN: Final = b"ERR Unknown Redis command called from script"
+WRONG_ARITY: Final = b"ERR Wrong number of args calling Redis command from script"
+NOT_FROM_SCRIPT: Final = b"ERR This Redis command is not allowed from script"
+READ_ONLY: Final = b"ERR Write commands are not allowed from read-only scripts."
+NO_ROOM: Final = b"ERR not enough memory"
+ACL_UNKNOWN: Final = b"Invalid command passed to redis.acl_check_cmd()"
+ACL_WRONG_ARITY: Final = b"Wrong number of args for redis.acl_check_cmd()"
+
+LARGE: Final = 1 << 15
+"""Bytes of a reply from which it is asked whether Lua has room for it; less fits what the cage keeps free."""
+
+_CHECKED: Final = NOSCRIPT | WRITE | DENYOOM | MAY_REPLICATE
+_LOG_LEVELS: Final = ("debug", "verbose", "notice", "warning")
+
+
+class Bridge:
+    """What Lua can call, for one broker; `session` is the one that executes the scripts' commands.
+
+    `has_room(size)` says whether Lua can take so many bytes.
+    """
+
+    def __init__(self, broker: Broker, session: Session, interruption: Interruption) -> None:
+        self._broker = broker
+        self._session = session
+        self._interruption = interruption
+        self._plain = broker.commands.plain
+        self._call = broker.dispatcher.call
+        self.has_room: Callable[[int], bool]
+
+    def call(self, *args: Any) -> Result:
+        """redis.call and redis.pcall."""
+        words = list(args)
+        for word in words:
+            if word.__class__ is not bytes:
+                texts = _texts(words)
+                if texts is None:
+                    return NOT_TEXTS, ERROR
+                words = texts
+                break
+        return self._execute(words)
+
+    def call_with_many(self, lengths: bytes, texts: bytes) -> Result:
+        """`call` with the arguments as one text and their lengths."""
+        words = []
+        at = 0
+        for length in lengths.split():
+            end = at + int(length)
+            words.append(texts[at:end])
+            at = end
+        return self._execute(words)
+
+    def _execute(self, words: list[bytes]) -> Result:
+        if not words:
+            return NO_COMMAND, ERROR
+        command = self._plain.get(words[0])
+        if command is None:
+            command = self._broker.commands.find(words)
+            if command is None:
+                return self._refused(None, UNKNOWN)
+        if not command.min_args <= len(words) <= command.max_args:
+            return self._refused(command, WRONG_ARITY)
+        if command.flags & _CHECKED:
+            refusal = self._refusal(command)
+            if refusal is not None:
+                return self._refused(command, refusal)
+        reply = self._call(self._session, command, words)
+        if len(reply) > LARGE and not self.has_room(len(reply)):
+            return NO_ROOM, ERROR
+        return result(reply)
+
+    def _refusal(self, command: Command) -> bytes | None:
+        """Why the script may not execute this command, in Redis's order; notes that it writes."""
+        flags = command.flags
+        if flags & NOSCRIPT:
+            return NOT_FROM_SCRIPT
+        run: Run = self._interruption.current  # type: ignore[assignment]  # one runs, or who called?
+        if run.read_only and flags & (WRITE | MAY_REPLICATE):
+            return READ_ONLY
+        if flags & WRITE and not run.wrote and self._broker.write_refusal is not None:
+            return self._broker.write_refusal
+        if run.out_of_memory and flags & DENYOOM and not run.wrote and not run.allows_oom:
+            return errors.OUT_OF_MEMORY
+        if flags & WRITE:
+            run.wrote = True
+        return None
+
+    def _refused(self, command: Command | None, text: bytes) -> Result:
+        self._broker.stats.count_error(text)
+        if command is not None:
+            command.rejected += 1
+        return text, ERROR
+
+    def acl_check_cmd(self, *args: Any) -> Any:
+        """redis.acl_check_cmd: whether the caller may execute this; (text, True) for an error."""
+        words = _texts(list(args))
+        if words is None:
+            return NOT_TEXTS[4:], True
+        if not words:
+            return NO_COMMAND[4:], True
+        command = self._broker.commands.find(words)
+        if command is None:
+            return ACL_UNKNOWN, True
+        if not command.min_args <= len(words) <= command.max_args:
+            return ACL_WRONG_ARITY, True
+        return True
+
+    def setresp(self, version: int) -> None:
+        """redis.setresp: the protocol version of the replies that the script sees."""
+        self._session.resp = DIALECTS[version]
+
+    def set_repl(self, flags: int) -> None:
+        """redis.set_repl: with no flag, the writes that follow are not propagated."""
+        run = self._interruption.current
+        if run is not None:
+            run.replicates = bool(flags)
+
+    def log(self, level: int, text: bytes) -> None:
+        """redis.log."""
+        shown = text.decode(errors="replace")
+        log = self._broker.log
+        (log.debug, log.verbose, log.notice, log.warning)[level](shown)
+
+    def sha1hex(self, text: bytes) -> bytes:
+        """redis.sha1hex."""
+        return hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
+
+    def count_error(self, text: bytes) -> None:
+        """An error in the script's own reply."""
+        self._broker.stats.count_error(text)
+
+    def number(self, number: float) -> bytes:
+        """A number as an argument."""
+        return number_text(number)
+
+    def read_double(self, text: bytes) -> float:
+        """A double in an encoded reply."""
+        return float(text)
+
+    def double(self, number: float) -> bytes:
+        """A number as a double in a reply."""
+        return format_double(float(number))
+
+
+def _texts(words: list[Any]) -> list[bytes] | None:
+    """A call's arguments as bytes; None where one is neither text nor number."""
+    texts = []
+    for word in words:
+        if word.__class__ is bytes:
+            texts.append(word)
+        elif word.__class__ is int or word.__class__ is float:
+            texts.append(number_text(word))
+        else:
+            return None
+    return texts

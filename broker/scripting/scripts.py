@@ -1,0 +1,136 @@
+"""EVAL's scripts: compiled once, kept by SHA-1; and the shebang line that gives a script its flags.
+
+Scripts that came with EVAL are dropped again when there are too many, the one least lately used first; those of SCRIPT
+LOAD stay, since their clients rely on EVALSHA.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final
+
+from protocol.errors import CommandError
+from protocol.inline import split_line
+
+NO_WRITES: Final = 1
+ALLOW_OOM: Final = 2
+ALLOW_STALE: Final = 4
+NO_CLUSTER: Final = 8
+ALLOW_CROSS_SLOT_KEYS: Final = 16
+
+FLAGS: Final = {
+    b"no-writes": NO_WRITES,
+    b"allow-oom": ALLOW_OOM,
+    b"allow-stale": ALLOW_STALE,
+    b"no-cluster": NO_CLUSTER,
+    b"allow-cross-slot-keys": ALLOW_CROSS_SLOT_KEYS,
+}
+"""What scripts and functions may declare, in the order in which Redis lists them."""
+
+MAX_EVAL_SCRIPTS: Final = 500
+"""Scripts kept that came with EVAL, as in Redis."""
+
+_ENGINE: Final = b"#!lua"
+
+
+class Script:
+    """A compiled script. `flags` is None for one without a shebang line, which may do all that its command may."""
+
+    __slots__ = ("body", "flags", "function", "sha")
+
+    def __init__(self, sha: bytes, body: bytes, function: Any, flags: int | None) -> None:
+        self.sha = sha
+        self.body = body
+        self.function = function
+        self.flags = flags
+
+
+class Scripts:
+    """A broker's scripts; `compile_script(source)` gives a Lua function, or None and what is wrong."""
+
+    def __init__(self, compile_script: Callable[[bytes], tuple[Any, bytes]]) -> None:
+        self._compile = compile_script
+        self._by_sha: dict[bytes, Script] = {}
+        self._by_body: dict[bytes, Script] = {}
+        self._of_eval: OrderedDict[bytes, None] = OrderedDict()
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._by_sha)
+
+    def find(self, sha: bytes) -> Script | None:
+        """The script of this SHA-1 in hexadecimal, in either case."""
+        return self._by_sha.get(sha) or self._by_sha.get(sha.lower())
+
+    def knows(self, sha: bytes) -> bool:
+        """Whether there is a script of this SHA-1."""
+        return self.find(sha) is not None
+
+    def used(self, sha: bytes) -> Script | None:
+        """`find`, for running it: the script is the last to be dropped now."""
+        script = self.find(sha)
+        if script is not None and script.sha in self._of_eval:
+            self._of_eval.move_to_end(script.sha)
+        return script
+
+    def of_eval(self, body: bytes) -> Script:
+        """EVAL's script, compiled if it is new; raises CommandError where it can't be."""
+        script = self._by_body.get(body)
+        if script is None:
+            script = self._add(body)
+            while len(self._of_eval) >= MAX_EVAL_SCRIPTS:
+                self._drop(self._of_eval.popitem(last=False)[0])
+                self.evicted += 1
+            self._of_eval[script.sha] = None
+        elif script.sha in self._of_eval:
+            self._of_eval.move_to_end(script.sha)
+        return script
+
+    def load(self, body: bytes) -> Script:
+        """SCRIPT LOAD: the script stays until SCRIPT FLUSH, unless EVAL had brought it before."""
+        return self._by_body.get(body) or self._add(body)
+
+    def memory(self) -> int:
+        """Bytes that the scripts' texts take."""
+        return sum(map(len, self._by_body))
+
+    def _add(self, body: bytes) -> Script:
+        flags, source = read_shebang(body)
+        function, problem = self._compile(source)
+        if function is None:
+            raise CommandError(b"ERR Error compiling script (new function): " + problem)
+        sha = hashlib.sha1(body, usedforsecurity=False).hexdigest().encode()
+        script = Script(sha, body, function, flags)
+        self._by_sha[sha] = self._by_body[body] = script
+        return script
+
+    def _drop(self, sha: bytes) -> None:
+        del self._by_body[self._by_sha.pop(sha).body]
+
+
+def read_shebang(body: bytes) -> tuple[int | None, bytes]:
+    """The flags that a script declares, None without a shebang line, and the rest of its text from the line end on.
+
+    Raises CommandError for a line that says something else.
+    """
+    if not body.startswith(b"#!"):
+        return None, body
+    line, newline, rest = body.partition(b"\n")
+    if not newline or b"\0" in line:
+        raise CommandError(b"ERR Invalid script shebang")
+    words = split_line(line)
+    if not words:
+        raise CommandError(b"ERR Invalid engine in script shebang")
+    if words[0] != _ENGINE:
+        raise CommandError(b"ERR Unexpected engine in script shebang: " + words[0])
+    flags = 0
+    for word in words[1:]:
+        if not word.startswith(b"flags="):
+            raise CommandError(b"ERR Unknown lua shebang option: " + word)
+        for name in word[6:].split(b",") if len(word) > 6 else ():
+            if name not in FLAGS:
+                raise CommandError(b"ERR Unexpected flag in script shebang: " + name)
+            flags |= FLAGS[name]
+    return flags, newline + rest

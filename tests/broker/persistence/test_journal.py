@@ -1,0 +1,286 @@
+"""The journal: when replies leave, what a failing disk does, and that a tick never waits for a sync."""
+
+import errno
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import trio
+
+from broker.persistence.files import Output
+from tests.broker.inprocess import Broker, Client
+from tests.broker.persistence.durable import APPENDONLY, INCREMENT, contents, durable
+from tests.broker.persistence.simulated_disk import SimulatedDisk
+
+ALWAYS = {**APPENDONLY, "appendfsync": "always"}
+EVERYSEC = {**APPENDONLY, "appendfsync": "everysec"}
+
+FULL = b"-MISCONF Errors writing to the AOF file: No space left on device\r\n"
+BROKEN = b"-MISCONF Errors writing to the AOF file: Input/output error\r\n"
+
+
+class SlowDisk(SimulatedDisk):
+    """A disk on which the syncs of files wait until they may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_sync = threading.Event()
+        self.may_sync.set()
+        self.syncing = threading.Event()
+
+    def append(self, path: str) -> Output:
+        return self._slow(super().append(path))
+
+    def create(self, path: str) -> Output:
+        return self._slow(super().create(path))
+
+    def _slow(self, output: Output) -> Output:
+        sync = output.sync
+
+        def slow() -> None:
+            self.syncing.set()
+            assert self.may_sync.wait(10)
+            sync()
+
+        output.sync = slow  # type: ignore[method-assign]
+        return output
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        self.syncing.clear()
+        self.may_sync.clear()
+        try:
+            yield
+        finally:
+            self.may_sync.set()
+
+
+def reads_nothing(client: Client) -> bool:
+    """Whether nothing has been sent to the client so far."""
+    sock = client.stream.socket  # type: ignore[attr-defined]
+    try:
+        return not sock._sock.recv(100)
+    except BlockingIOError:
+        return True
+
+
+async def test_a_reply_waits_for_the_sync_of_its_write_and_other_clients_do_not() -> None:
+    disk = SlowDisk()
+    async with durable(disk, ALWAYS) as broker:
+        writer, reader = await broker.client(), await broker.client()
+        with disk.stopped():
+            await writer.send("SET k v")
+            assert await trio.to_thread.run_sync(disk.syncing.wait, 10)
+            # Sent, executed and answered after the write.
+            assert await reader.call("GET k") == b"$1\r\nv\r\n"
+            assert reads_nothing(writer)
+        assert await writer.receive() == b"+OK\r\n"
+
+
+async def test_what_gathers_during_a_sync_is_synced_at_once() -> None:
+    disk = SlowDisk()
+    async with durable(disk, ALWAYS) as broker:
+        first, reader = await broker.client(), await broker.client()
+        others = [await broker.client() for _ in range(5)]
+        with disk.stopped():
+            await first.send("SET first 1")
+            assert await trio.to_thread.run_sync(disk.syncing.wait, 10)
+            for number, client in enumerate(others):
+                await client.send(f"SET k{number} 1")
+            assert await reader.call("PING") == b"+PONG\r\n"
+            before = disk.calls.count("sync")
+        for client in (first, *others):
+            assert await client.receive() == b"+OK\r\n"
+        # The one that was running, which is counted when it is let go on, and one for all five.
+        assert disk.calls.count("sync") - before == 2
+
+
+async def test_a_pipeline_goes_on_after_a_held_reply() -> None:
+    disk = SlowDisk()
+    async with durable(disk, ALWAYS) as broker:
+        client = await broker.client()
+        with disk.stopped():
+            await client.send("SET k v")
+            assert await trio.to_thread.run_sync(disk.syncing.wait, 10)
+            await client.send("GET k")
+            assert reads_nothing(client)
+        assert await client.receive() == b"+OK\r\n"
+        assert await client.receive() == b"$1\r\nv\r\n"
+
+
+async def test_the_reply_to_a_served_waiter_waits_for_the_sync_of_its_pop() -> None:
+    disk = SlowDisk()
+    async with durable(disk, ALWAYS) as broker:
+        waiter, writer, reader = await broker.client(), await broker.client(), await broker.client()
+        await waiter.send("BLPOP l 0")
+        while not broker.broker.blocking.sessions:
+            await reader.call("PING")
+        with disk.stopped():
+            await writer.send("RPUSH l x")
+            assert await trio.to_thread.run_sync(disk.syncing.wait, 10)
+            assert await reader.call("EXISTS l") == b":0\r\n"
+            assert reads_nothing(waiter) and reads_nothing(writer)
+        assert await waiter.receive() == b"*2\r\n$1\r\nl\r\n$1\r\nx\r\n"
+        assert await writer.receive() == b":1\r\n"
+
+
+async def test_a_held_client_that_hangs_up_is_forgotten() -> None:
+    disk = SlowDisk()
+    async with durable(disk, ALWAYS) as broker:
+        writer, reader = await broker.client(), await broker.client()
+        with disk.stopped():
+            await writer.send("SET k v")
+            assert await trio.to_thread.run_sync(disk.syncing.wait, 10)
+            await writer.stream.aclose()
+            while len(broker.broker.sessions) > 1:
+                await reader.call("PING")
+        assert await reader.call("SET k w") == b"+OK\r\n"
+
+
+@pytest.mark.parametrize("settings", [ALWAYS, EVERYSEC])
+async def test_what_is_answered_is_in_the_file(settings: dict[str, str]) -> None:
+    disk = SimulatedDisk()
+    async with durable(disk, settings) as broker:
+        client = await broker.client()
+        await client.call("SET k v")
+        assert b"SET\r\n$1\r\nk" in disk.files()[INCREMENT]
+        if settings is ALWAYS:
+            images = [await contents(image, settings) for image in disk.crash_images()]
+            assert images and all(image == {b"k": b"v"} for image in images)
+
+
+async def test_a_transaction_is_whole_in_every_crash_image() -> None:
+    disk = SimulatedDisk()
+    async with durable(disk, EVERYSEC) as broker:
+        client = await broker.client()
+        await client.call("MULTI")
+        await client.call("SET a 1")
+        await client.call("SET b 1")
+        await client.call("EXEC")
+        states = [frozenset(await contents(image, EVERYSEC)) for image in disk.crash_images()]
+    assert set(states) == {frozenset(), frozenset({b"a", b"b"})}
+
+
+async def full(disk: SimulatedDisk) -> None:
+    """Leave no room on the disk."""
+    disk.capacity = sum(map(len, disk.files().values()))
+
+
+async def test_a_full_disk_refuses_writes_and_goes_on_by_itself(autojump_clock: trio.testing.MockClock) -> None:
+    disk = SimulatedDisk()
+    async with durable(disk, EVERYSEC) as broker:
+        client = await broker.client()
+        await client.call("SET before 1")
+        await full(disk)
+        # The write that finds the disk full has been executed; those after it are not.
+        assert await client.call("SET executed 1") == b"+OK\r\n"
+        assert await client.call("SET refused 1") == FULL
+        assert await client.call("PING") == FULL
+        assert await client.call("GET before") == b"$1\r\n1\r\n"
+        assert "aof_last_write_status:err" in await client.text("INFO persistence")
+        disk.heal()
+        await trio.sleep(2)
+        assert await client.call("SET after 1") == b"+OK\r\n"
+        assert "aof_last_write_status:ok" in await client.text("INFO persistence")
+    assert set(await contents(disk, EVERYSEC)) == {b"before", b"executed", b"after"}
+
+
+async def test_with_always_a_full_disk_lets_the_client_wait_until_there_is_room() -> None:
+    disk = SimulatedDisk()
+    async with durable(disk, ALWAYS) as broker:
+        client, other = await broker.client(), await broker.client()
+        await full(disk)
+        await client.send("SET k v")
+        while await other.call("PING") != FULL:
+            pass
+        assert reads_nothing(client)
+        assert await other.call("SET refused 1") == FULL
+        disk.heal()
+        assert await client.receive() == b"+OK\r\n"
+        assert await other.call("SET k2 v") == b"+OK\r\n"
+        images = [await contents(image, ALWAYS) for image in disk.crash_images()]
+        assert all(image == {b"k": b"v", b"k2": b"v"} for image in images)
+
+
+async def fail_syncs(disk: SimulatedDisk) -> None:
+    """Let the next sync fail; what is written before it is written."""
+    disk.fail(1, errno.EIO)
+
+
+async def test_a_failed_sync_is_final_and_ends_the_clients_who_wait_for_it() -> None:
+    disk = SimulatedDisk()
+    async with durable(disk, ALWAYS) as broker:
+        writer, other = await broker.client(), await broker.client()
+        await fail_syncs(disk)
+        await writer.send("SET k v")
+        assert await writer.receive() == b""
+        assert await other.call("SET refused 1") == BROKEN
+        assert await other.call("GET k") == b"$1\r\nv\r\n"
+        disk.heal()
+        assert await other.call("SET refused 1") == BROKEN
+    async with durable(disk, ALWAYS) as broker:
+        assert await (await broker.client()).call("SET k w") == b"+OK\r\n"
+
+
+async def test_every_second_a_failed_sync_is_final_too(autojump_clock: trio.testing.MockClock) -> None:
+    disk = SimulatedDisk()
+    async with durable(disk, EVERYSEC) as broker:
+        client = await broker.client()
+        await client.call("SET k v")
+        disk.fail(0, errno.EIO)
+        # The clock jumps while a thread is at work: ask until it is done.
+        while await client.call("PING") == b"+PONG\r\n":
+            await trio.sleep(0.1)
+        assert await client.call("SET refused 1") == BROKEN
+        disk.heal()
+        await trio.sleep(5)
+        assert await client.call("SET refused 1") == BROKEN
+        assert await client.call("GET k") == b"$1\r\nv\r\n"
+
+
+async def test_every_second_what_is_written_is_synced(autojump_clock: trio.testing.MockClock) -> None:
+    disk = SimulatedDisk()
+    async with durable(disk, EVERYSEC) as broker:
+        client = await broker.client()
+        await client.call("SET k v")
+        assert await client.call("WAITAOF 1 0 5000") == b"*2\r\n:1\r\n:0\r\n"
+        assert all([await contents(image, EVERYSEC) == {b"k": b"v"} for image in disk.crash_images()])
+        assert "aof_oldest_unsynced_ms:0" in await client.text("INFO persistence")
+
+
+async def test_without_syncs_nothing_is_acknowledged(autojump_clock: trio.testing.MockClock) -> None:
+    async with durable(SimulatedDisk(), {**APPENDONLY, "appendfsync": "no"}) as broker:
+        client = await broker.client()
+        assert await client.call("WAITAOF 1 0 5000") == b"*2\r\n:1\r\n:0\r\n"  # has written nothing
+        await client.call("SET k v")
+        assert await client.call("WAITAOF 1 0 5000") == b"*2\r\n:0\r\n:0\r\n"
+
+
+async def test_the_policy_may_change_while_clients_wait() -> None:
+    disk = SlowDisk()
+    async with durable(disk, ALWAYS) as broker:
+        writer, other = await broker.client(), await broker.client()
+        with disk.stopped():
+            await writer.send("SET k v")
+            assert await trio.to_thread.run_sync(disk.syncing.wait, 10)
+            await other.send("CONFIG SET appendfsync everysec")
+            assert await other.receive() == b"+OK\r\n"
+            assert await writer.receive() == b"+OK\r\n"
+
+
+async def test_timestamps_are_annotations(broker_file: SimulatedDisk) -> None:
+    assert broker_file.files()[INCREMENT].startswith(b"#TS:")
+
+
+@pytest.fixture
+async def broker_file() -> SimulatedDisk:
+    disk = SimulatedDisk()
+    async with durable(disk, {**APPENDONLY, "aof-timestamp-enabled": "yes"}) as broker:
+        await write(broker)
+    return disk
+
+
+async def write(broker: Broker) -> None:
+    client = await broker.client()
+    await client.call("SET k v")
