@@ -169,6 +169,7 @@ class Eviction:
         self._tolerated = max(limit * RESIDENT_SLACK, min(self._tolerated, memory.resident))
         if over > 0 or memory.resident > self._tolerated:
             unsent = sum(session.transport.sizes()[3] for session in self._broker.sessions.values())
+            unsent += self._broker.durability.journal.unwritten
             over -= unsent
             fragmented = max(0, memory.resident - unsent - self._tolerated)
             fragmented = min(fragmented, max(0, limit - self.startup) * FRAGMENTED_MAX)

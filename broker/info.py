@@ -140,6 +140,7 @@ def _memory(broker: Broker) -> Fields:
     yield "mem_replica_full_sync_buffer", 0
     yield "mem_clients_slaves", 0
     yield "mem_clients_normal", memory.clients
+    yield "mem_aof_buffer", memory.journal
     yield "mem_cluster_links", 0
     yield "mem_allocator", "python"
     yield "mem_overhead_db_hashtable_rehashing", 0

@@ -30,7 +30,8 @@ class MemoryOverview:
         self.startup = min(broker.eviction.startup, self.used)
         sessions = broker.sessions.values()
         self.clients = sum(map(client_memory, sessions))
-        self.unsent = sum(session.transport.sizes()[3] for session in sessions)
+        self.journal = broker.durability.journal.unwritten
+        self.unsent = sum(session.transport.sizes()[3] for session in sessions) + self.journal
         databases = [database for database in broker.keyspace.databases if database.data]
         self.tables = {
             database.index: (sys.getsizeof(database.data), _of_deadlines(database)) for database in databases

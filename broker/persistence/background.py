@@ -29,6 +29,9 @@ Progress = Callable[[int], None]
 Work = Callable[[Progress], None]
 """What the child does; an exception is its failure, and the exception's text the reason."""
 
+TELL_SECONDS: Final = 5
+"""Between two lines in the log about a child that runs for long."""
+
 _READ_SIZE: Final = 4096
 _OWN_MEMORY: Final = "/proc/self/smaps_rollup"
 
@@ -162,6 +165,7 @@ class Background:
         self.kind = ""
         self.keys = 0
         self.began = 0.0
+        self._told = 0.0
         self.fork_seconds = 0.0
         self.forks = 0
         self.changed: Callable[[], None] = lambda: None
@@ -206,6 +210,14 @@ class Background:
         """End the child, if there is one; it ends as a failure."""
         if self._child is not None:
             self._child.kill()
+
+    def progress_to_tell(self) -> int | None:
+        """The keys that a child has done which has run for long, every few seconds; None when there is no news."""
+        now = time.monotonic()
+        if self._child is None or now - max(self.began, self._told) < TELL_SECONDS:
+            return None
+        self._told = now
+        return self.keys
 
     async def run(self) -> None:
         """See to the children, until cancelled; one that runs then is killed."""

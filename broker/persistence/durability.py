@@ -95,6 +95,10 @@ class Durability:
                 self.rewrites.start()
             elif self.snapshots.is_due():
                 self._start_snapshot()
+        keys = self.background.progress_to_tell()
+        if keys is not None:
+            total = sum(len(database.data) for database in self._broker.keyspace.databases)
+            self._broker.log.notice("writing in the background", what=self.background.kind, keys=keys, of=total)
         self._follow()
 
     def _start_snapshot(self) -> None:

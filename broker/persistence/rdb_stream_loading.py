@@ -16,7 +16,7 @@ from broker.persistence.rdb_format import (
     STREAM_LISTPACKS_4,
     STREAM_LISTPACKS_5,
 )
-from broker.persistence.rdb_reader import Reader
+from broker.persistence.rdb_reader import UNBOUNDED, Reader
 from broker.values.stream import MAX_COUNTER, MAX_ENTRY, UNKNOWN, Stream
 from broker.values.stream_group import MAX_COUNT, Consumer, Group
 from broker.values.stream_limits import StreamLimits
@@ -31,6 +31,10 @@ _UNKNOWN_UNSIGNED = (1 << 64) - 1
 # XCFGSET's bounds.
 _MAX_IDMP_DURATION = 86400
 _MAX_IDMP_MAXSIZE = 10000
+
+# Names that a listpack has once stand with each entry here, which is a kind of inflation. It happens to honest streams,
+# so only one byte of so many counts.
+_NAMES_SHARE = 4
 
 # Some milliseconds of work.
 _PAUSE_NODES = 64
@@ -86,8 +90,8 @@ def _load_node(reader: Reader, latest: int, limits: StreamLimits) -> tuple[Strea
     try:
         if size > MAX_ENTRY:
             raise stream_listpack.BadNode
-        # Names that the listpack has once stand with each entry here, which is a kind of inflation.
-        found = stream_listpack.unpack(blob, int.from_bytes(key, "big"), reader.elements, size + reader.inflation)
+        space = size + reader.inflation * _NAMES_SHARE
+        found = stream_listpack.unpack(blob, int.from_bytes(key, "big"), reader.elements, min(space, UNBOUNDED))
     except listpack.BadListpack:
         raise reader.bad("a listpack is damaged or too long") from None
     except stream_listpack.BadNode:
@@ -95,7 +99,7 @@ def _load_node(reader: Reader, latest: int, limits: StreamLimits) -> tuple[Strea
     node, last, entries = found
     if node.first <= latest:
         raise reader.bad("nodes of a stream are out of order")
-    reader.inflation -= max(len(node.packed_fields()) - size, 0)
+    reader.inflation -= max(len(node.packed_fields()) - size, 0) // _NAMES_SHARE
     # Elements are bounded for the memory they take: here an entry counts as one.
     reader.elements -= entries
     # Deletions give nothing back.

@@ -141,3 +141,23 @@ def test_trimming_the_head_for_ever_keeps_the_lists_short() -> None:
     assert stream.node_count() <= 6
     assert len(stream._nodes) <= 140
     assert [id for id, _ in stream.entries()] == [ms(n) for n in range(1991, 2001)]
+
+
+def test_nodes_given_to_an_empty_stream() -> None:
+    limits = DefaultStreamLimits(stream_node_max_entries=3)
+    original = filled(10, limits)
+    original.delete(ms(1))
+    original.delete(ms(10))
+    nodes = [node.copy() for node in original.nodes()]
+    for node in nodes:
+        node.seal()
+    stream = Stream(limits)
+    stream.restore_nodes(nodes)
+    assert list(stream.entries()) == list(original.entries())
+    assert (stream.length, stream.first_id, stream.last_id) == (8, ms(2), ms(9))
+    assert stream.radix_node_count() == original.radix_node_count()
+    # The last node takes entries again.
+    for other in (stream, original):
+        other.append(ms(11), [b"f", b"11"])
+    assert [list(node.entries()) for node in stream.nodes()] == [list(node.entries()) for node in original.nodes()]
+    assert ms(9) in stream and ms(10) not in stream

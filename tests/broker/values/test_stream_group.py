@@ -139,9 +139,14 @@ def test_many_deliveries_leave_no_litter() -> None:
 
 def test_restoring() -> None:
     group = Group(b"g", 0)
-    consumer = group.create_consumer(b"c", 1)
-    group.restore(5, consumer, 100, 2)
-    group.restore(3, None, 0, 4)
+    consumer, other = group.create_consumer(b"c", 1), group.create_consumer(b"d", 1)
+    group.restore([5, 6], consumer, 100, 2)
+    group.restore([8], other, 50, 1)
+    group.release(3, 4)
     assert group.delete_consumer(b"nobody") == -1
-    assert list(group.pending()) == [3, 5]
-    assert group.oldest(100, lambda id: True) == [3, 5]
+    assert list(group.pending()) == [3, 5, 6, 8]
+    assert list(group.pending_of(consumer)) == [5, 6] and consumer.pending == 2
+    assert group.oldest(100, lambda id: True) == [3, 8, 5, 6]
+    facts = {id: (delivery.consumer, delivery.time, delivery.count) for id, delivery in group.pel.items()}
+    assert facts == {3: (None, 0, 4), 5: (consumer, 100, 2), 6: (consumer, 100, 2), 8: (other, 50, 1)}
+    assert consumer.active_time == -1

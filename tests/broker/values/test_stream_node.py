@@ -128,3 +128,24 @@ def test_texts_of_narrow_keys(module: ModuleType, pairs: list[tuple[int, int]], 
             for end in range(start + 1, len(texts) + 1):
                 found = module.narrow_text(blob, array(code, ends), keys, start, end, ms)
                 assert found == b"".join(texts[start:end])
+
+
+@given(IDS)
+def test_a_node_of_its_parts(ids: list[int]) -> None:
+    node = build(ids)
+    node.seal()
+    ends = list(node.packed_ends())
+    assert ends[-1] == len(node.packed_fields())
+    again = StreamNode.sealed(
+        node.first, node.names, node.keys, node.shift, node.packed_fields(), stream_node.ends_array(ends)
+    )
+    assert list(again.entries()) == list(node.entries())
+    assert again.text(0, len(ids)) == node.text(0, len(ids))
+    again.unseal()
+    assert list(again.entries()) == list(node.entries())
+
+
+def test_ends_in_the_narrowest_array() -> None:
+    for ends, code in (([], "H"), ([65535], "H"), ([1, 65536], "I"), ([2**32 - 1], "I"), ([2**32], "Q")):
+        assert stream_node.ends_array(ends).typecode == code
+        assert list(stream_node.ends_array(ends)) == ends
