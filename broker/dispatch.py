@@ -89,16 +89,19 @@ class Dispatcher:
                     reply = self._failed(command, exception)
                 # What a write leaves is taken at once only where somebody waits for it: 0.2 us less a write.
                 if keyspace.dirty and (sinks or keyspace.ready):
-                    if keyspace.ready or propagation.special:
+                    if keyspace.ready:
                         self._written(session, args)
                     else:
-                        # What nearly every write does, in a quarter of the time.
                         keyspace.changes += keyspace.dirty
                         keyspace.dirty = 0
-                        propagation.emitted += 1
-                        effects = [(session.db.index, args)]
-                        for sink in sinks:
-                            sink(effects)
+                        if propagation.special:
+                            propagation.flush(session.db.index, args)
+                        else:
+                            # What nearly every write does, in a quarter of the time.
+                            propagation.emitted += 1
+                            effects = [(session.db.index, args)]
+                            for sink in sinks:
+                                sink(effects)
             done += 1
             append(reply)
             size += len(reply)
@@ -119,14 +122,20 @@ class Dispatcher:
     def call(self, session: Session, command: Command, args: list[bytes]) -> bytes:
         """Execute one command within another (EXEC, a script); waiting clients are served later."""
         command.calls += 1
-        access = self._keyspace.access
-        access.suspended = session.no_touch and command.name != b"touch"
+        keyspace = self._keyspace
+        if session.no_touch:
+            keyspace.access.suspended = command.name != b"touch"
         try:
             reply = command.handler(session, args)
         except Exception as exception:
             reply = self._failed(command, exception)
-        access.suspended = False
-        self._take_changes(session, args)
+        if session.no_touch:
+            keyspace.access.suspended = False
+        if keyspace.dirty:
+            keyspace.changes += keyspace.dirty
+            keyspace.dirty = 0
+            if keyspace.propagation.sinks:
+                keyspace.propagation.flush(session.db.index, args)
         return reply
 
     def execute_again(self, session: Session, handler: Handler, args: list[bytes]) -> bytes:

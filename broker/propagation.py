@@ -20,13 +20,15 @@ class Propagation:
     With no sink (no journal, no replica) all of it costs one test a write. `emitted` counts what went to the sinks, one
     for each command or transaction: a session that remembers it knows what must be on disk before it is told of it.
     While `special` is False, the running command is to be propagated as it came, by itself: dispatch does that at once.
+    While `muted`, what commands do is not propagated at all (redis.set_repl within a script).
     """
 
-    __slots__ = ("_depth", "_extra", "_gathered", "_instead", "emitted", "sinks", "special")
+    __slots__ = ("_depth", "_extra", "_gathered", "_instead", "emitted", "muted", "sinks", "special")
 
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
         self.emitted = 0
+        self.muted = False
         self.special = False
         self._instead: list[list[bytes]] | None = None
         self._extra: Effects = []
@@ -63,6 +65,16 @@ class Propagation:
         """
         if not self.sinks:
             return
+        instead = self._instead
+        if instead is not None and not (self._extra or self._depth or self.muted):
+            # A command that names its effects, most often one: XADD, SPOP, SET with a time to live.
+            self._instead = None
+            self.special = False
+            if instead:
+                self._emit([(database, named) for named in instead])
+            return
+        if self.muted:
+            self._instead = command = None
         effects = self._extra
         self._extra = []
         self.special = bool(self._depth)

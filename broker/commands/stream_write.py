@@ -72,7 +72,7 @@ def xadd(session: Session, args: list[bytes]) -> bytes:
     name = args[1]
     db = session.db
     stream = db.get(name)
-    if stream.__class__ is Stream and args[2] == b"*" and len(args) & 1 and not db.keyspace.propagation.sinks:
+    if stream.__class__ is Stream and args[2] == b"*" and len(args) & 1:
         # Brokers run this all day, mostly in this plain form: no test more than it needs.
         id = session.broker.clock.now << 64
         if id > stream.last_id or (id := stream.last_id + 1) <= MAX_ID:
@@ -81,6 +81,11 @@ def xadd(session: Session, args: list[bytes]) -> bytes:
             except EntryTooLarge:
                 raise CommandError(TOO_LARGE) from None
             db.changed(name, XADD)
+            propagation = db.keyspace.propagation
+            if propagation.sinks:
+                effect = args.copy()
+                effect[2] = reply[reply.index(b"\n") + 1 : -2]
+                propagation.instead(effect)
             return reply
     return _add(session, args)
 
@@ -93,6 +98,8 @@ def _add(session: Session, args: list[bytes]) -> bytes:
     else:
         options, at = _add_options(args)
     count = len(args) - at - 1
+    if options.producer is not None and options.id >= 0 and not session.broker.loading:
+        raise CommandError(NOT_AUTO_ID)
     if count < 2 or count & 1:
         raise CommandError(wrong_arity(b"xadd"))
     if options.id == 0 and options.seq_given:
@@ -155,6 +162,12 @@ def _known(session: Session, fields: list[bytes], options: _AddOptions, stream: 
     assert options.producer is not None
     if options.iid is None:
         options.iid = content_iid(fields)
+    if session.broker.loading:
+        # The journal of a redis-server: an ID stands where an entry was added, whatever is known by now of the iid.
+        if options.id >= 0:
+            return None
+        stream.idempotency.duplicates += 1
+        return session.resp.null
     id = stream.idempotency.find(options.producer, options.iid, session.broker.clock.now)
     if id is None:
         return None
@@ -208,8 +221,6 @@ def _add_options(args: list[bytes]) -> tuple[_AddOptions, int]:
         else:
             options.seq_given = not argument.endswith(b"-*")
             options.id = strict_id(argument if options.seq_given else argument[:-1] + b"0")
-            if options.producer is not None:
-                raise CommandError(NOT_AUTO_ID)
             break
     trimming.check(required=False)
     if i == at < len(args) and options.id < 0 and options.producer is None and len(_REPEATED) < _MAX_REPEATED:
