@@ -6,10 +6,11 @@ nobody knows what it means; it is refused by the module's name.
 Where an append-only file begins with a dump, the commands follow behind its checksum: `Reader.read` goes on there.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from broker.persistence.rdb_active_times import ACTIVE_TIMES, restore_active_times
 from broker.persistence.rdb_format import (
     ARRAY,
     FILE_HEADER_BYTES,
@@ -32,6 +33,7 @@ from broker.persistence.rdb_format import (
     OP_RESIZEDB,
     OP_SELECTDB,
     OP_SLOT_INFO,
+    STREAM_LISTPACKS_3,
     STRING,
     VALKEY_MAGIC,
     is_readable,
@@ -108,7 +110,8 @@ class _Loading:
     """A file on the way: what was said of the key that comes next, and the templates of hashes."""
 
     __slots__ = (
-        "_deadline", "_frequency", "_idle", "_limits", "_now", "_reader", "_target", "_templates", "loaded",
+        "_active_times", "_deadline", "_frequency", "_idle", "_limits", "_now", "_reader", "_target", "_templates",
+        "loaded",
     )  # fmt: skip
 
     def __init__(self, reader: Reader, target: Target, limits: StreamLimits, now: int | None) -> None:
@@ -120,6 +123,7 @@ class _Loading:
         self._deadline: int | None = None
         self._idle: int | None = None
         self._frequency: int | None = None
+        self._active_times: bytes | None = None
         self.loaded = Loaded()
 
     def records(self) -> Generator[int, None, None]:
@@ -134,9 +138,7 @@ class _Loading:
             if handle is not None:
                 handle(self)
             elif kind in STREAM_TYPES:
-                # One can be as large as all else.
-                key = reader.string()
-                self._store(key, (yield from stream_steps(reader, kind, self._limits)))
+                yield from self._load_stream(kind)
             else:
                 self._load_key(kind)
                 if kind == STRING:
@@ -145,6 +147,16 @@ class _Loading:
             if seen - keys >= _PAUSE_KEYS or reader.offset - offset >= _PAUSE_BYTES:
                 keys, offset = seen, reader.offset
                 yield offset
+
+    def _load_stream(self, kind: int) -> Iterator[int]:
+        """Load a key with a stream, in steps: one can be as large as all else."""
+        reader = self._reader
+        key = reader.string()
+        stream = yield from stream_steps(reader, kind, self._limits)
+        if self._active_times is not None and kind < STREAM_LISTPACKS_3:
+            for _ in restore_active_times(self._active_times, key, stream):
+                yield reader.offset
+        self._store(key, stream)
 
     def _load_key(self, kind: int) -> None:
         reader = self._reader
@@ -156,19 +168,23 @@ class _Loading:
         except EmptyValue:
             # Redis had errors that left such, and loads what else there is.
             self.loaded.empty += 1
-            self._deadline = self._idle = self._frequency = None
+            self._forget()
             return
         self._store(key, value)
 
     def _store(self, key: bytes, value: Any) -> None:
         deadline, idle, frequency = self._deadline, self._idle, self._frequency
-        self._deadline = self._idle = self._frequency = None
+        self._forget()
         if deadline is not None and self._now is not None and deadline < self._now:
             self.loaded.expired += 1
             return
         if not self._target.put(key, value, deadline, idle, frequency):
             raise self._reader.bad("a key comes twice")
         self.loaded.keys += 1
+
+    def _forget(self) -> None:
+        """What was said of a key holds for that one only."""
+        self._deadline = self._idle = self._frequency = self._active_times = None
 
     def _load_strings(self) -> None:
         """Load the keys of plain strings that follow."""
@@ -232,8 +248,11 @@ class _Loading:
         self._reader.length()
 
     def aux(self) -> None:
-        name = self._reader.string()
-        self._target.aux(name, self._reader.string())
+        name, value = self._reader.string(), self._reader.string()
+        if name == ACTIVE_TIMES:
+            self._active_times = value
+        else:
+            self._target.aux(name, value)
 
     def function(self) -> None:
         source = self._reader.string()

@@ -1,8 +1,9 @@
 """Writing a dump file (RDB): all keys of all databases, functions, and what a file says of itself.
 
 The file has the oldest version that holds the data, so that as many servers as possible read it: 10, which Redis 7.0
-introduced, as long as no field of a hash has a deadline and no stream a state that 7.0 doesn't know. That is found
-out first, since the version comes first.
+introduced, as long as no field of a hash has a deadline and no stream a state that came with Redis 8. That is found
+out first, since the version comes first. What 7.0 doesn't know of consumers stands beside their stream in such a file
+(rdb_active_times.py); a file that is newer anyway has it in the newer type of streams.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,7 @@ from typing import Any, Final, Protocol
 from broker.access import LFU, LRU
 from broker.keyspace import Database, Keyspace, Value
 from broker.persistence.crc64 import crc64
+from broker.persistence.rdb_active_times import ACTIVE_TIMES, active_times_differ, pack_active_times
 from broker.persistence.rdb_format import (
     HASH_METADATA,
     MAGIC,
@@ -23,12 +25,14 @@ from broker.persistence.rdb_format import (
     OP_IDLE,
     OP_RESIZEDB,
     OP_SELECTDB,
+    STREAM_LISTPACKS_2,
+    STREAM_LISTPACKS_3,
     VERSION_7_0,
     oldest_version,
 )
 from broker.persistence.rdb_primitives import length_bytes, signed_bytes
 from broker.persistence.rdb_saving import SavingOptions, append_value
-from broker.persistence.rdb_stream_saving import stream_kind
+from broker.persistence.rdb_stream_saving import save_stream, stream_kind
 from broker.persistence.rdb_strings import append_string, append_string_keys
 from broker.values.hash import Hash
 from broker.values.stream import Stream
@@ -68,8 +72,8 @@ def save_rdb(
     `aof_base` says that the file is the base of an append-only file. `progress` is told the number of keys written,
     each thousand keys. Whatever `write` raises goes through.
     """
-    file = _File(write, options.rdbchecksum)
-    file.out += b"%b%04d" % (MAGIC, needed_version(keyspace.databases, options))
+    file = _File(write, options.rdbchecksum, needed_version(keyspace.databases, options))
+    file.out += b"%b%04d" % (MAGIC, file.version)
     facts = (
         (b"redis-ver", REDIS_VERSION.encode()),
         (b"redis-bits", b"64"),
@@ -103,7 +107,9 @@ def needed_version(databases: Iterable[Database], options: FileOptions) -> int:
         # Of a million strings, 15 ms.
         if Stream in set(map(type, database.data.values())):
             kinds = {stream_kind(value, options) for value in database.data.values() if value.__class__ is Stream}
-            version = max(version, *map(oldest_version, kinds))
+            # What that one has more can stand beside the stream.
+            kinds.discard(STREAM_LISTPACKS_3)
+            version = max((version, *map(oldest_version, kinds)))
     return version
 
 
@@ -113,15 +119,16 @@ def _expires_by_fields(database: Database, key: bytes) -> bool:
 
 
 class _File:
-    """What is written and not yet handed on, and the checksum of what was."""
+    """What is written and not yet handed on, the checksum of what was, and the version of it all."""
 
-    __slots__ = ("_checksum", "_checksummed", "_write", "out")
+    __slots__ = ("_checksum", "_checksummed", "_write", "out", "version")
 
-    def __init__(self, write: Callable[[bytes], None], checksummed: bool) -> None:
+    def __init__(self, write: Callable[[bytes], None], checksummed: bool, version: int) -> None:
         self._write = write
         self._checksummed = checksummed
         self._checksum = 0
         self.out = bytearray()
+        self.version = version
 
     def flush(self) -> None:
         """Hand on all that is there."""
@@ -169,15 +176,20 @@ def _save_batch(
         at = append_string_keys(out, batch, at, expires, hints, compress, _CHUNK)
         if at < end and len(out) < _CHUNK:
             key, value = batch[at]
-            _append_key(out, key, value, expires.get(key), b"" if hints is None else hints[at], options)
+            _append_key(file, key, value, expires.get(key), b"" if hints is None else hints[at], options)
             at += 1
         if len(out) >= _CHUNK:
             file.flush()
 
 
-def _append_key(
-    out: bytearray, key: bytes, value: Any, deadline: int | None, hint: bytes, options: SavingOptions
-) -> None:
+def _append_key(file: _File, key: bytes, value: Any, deadline: int | None, hint: bytes, options: SavingOptions) -> None:
+    out = file.out
+    # In a file of that version no stream has anything else that its type lacks.
+    older_stream = file.version == VERSION_7_0 and value.__class__ is Stream
+    if older_stream and active_times_differ(value):
+        out.append(OP_AUX)
+        append_string(out, ACTIVE_TIMES, False)
+        append_string(out, pack_active_times(key, value), options.rdbcompression)
     if deadline is not None:
         out.append(OP_EXPIRETIME_MS)
         out += signed_bytes(deadline)
@@ -186,7 +198,11 @@ def _append_key(
     place = len(out)
     out.append(0)
     append_string(out, key, options.rdbcompression)
-    out[place] = append_value(out, value, options)
+    if older_stream:
+        save_stream(out, value, STREAM_LISTPACKS_2, options.rdbcompression)
+        out[place] = STREAM_LISTPACKS_2
+    else:
+        out[place] = append_value(out, value, options)
 
 
 def _hints(database: Database, batch: list[tuple[bytes, Value]], recorded: str) -> list[bytes] | None:

@@ -25,7 +25,7 @@ from broker.persistence.rdb_format import (
     ZSET_LISTPACK,
 )
 from broker.persistence.rdb_primitives import double_bytes, length_bytes, signed_bytes
-from broker.persistence.rdb_stream_saving import save_stream
+from broker.persistence.rdb_stream_saving import save_stream, stream_kind
 from broker.persistence.rdb_strings import append_string
 from broker.values.hash import Hash
 from broker.values.list import List
@@ -90,7 +90,9 @@ def append_value(out: bytearray, value: Any, options: SavingOptions) -> int:
         return _append_set(out, value, options)
     if kind is SortedSet:
         return _append_sorted_set(out, value, options)
-    return save_stream(out, value, options, options.rdbcompression)
+    stream_type = stream_kind(value, options)
+    save_stream(out, value, stream_type, options.rdbcompression)
+    return stream_type
 
 
 def _append_list(out: bytearray, value: List, options: SavingOptions) -> None:

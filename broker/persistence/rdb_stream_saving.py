@@ -1,12 +1,14 @@
 """Streams in the dump format: nodes, counters, groups with their consumers and pending entries, idempotency.
 
-The oldest type that has all there is to say is used: that of 7.0; of 7.2 where a consumer's last success and last
-attempt differ; of 8.x where there is state of idempotent producing, or entries that XNACK released.
+The oldest type that has all there is to say is that of 7.0; of 7.2 where a consumer's last success and last attempt
+differ; of 8.x where there is state of idempotent producing, or entries that XNACK released. A payload has that one; a
+file may have the type of 7.0 in place of 7.2's (rdb_active_times.py).
 """
 
 from typing import Protocol
 
 from broker.persistence import stream_listpack
+from broker.persistence.rdb_active_times import active_times_differ
 from broker.persistence.rdb_format import (
     STREAM_LISTPACKS_2,
     STREAM_LISTPACKS_3,
@@ -31,9 +33,11 @@ class IdempotencyDefaults(Protocol):
     def stream_idmp_maxsize(self) -> int: ...
 
 
-def save_stream(out: bytearray, stream: Stream, defaults: IdempotencyDefaults, compress: bool) -> int:
-    """Append a stream's body; the type it has."""
-    kind = stream_kind(stream, defaults)
+def save_stream(out: bytearray, stream: Stream, kind: int, compress: bool) -> None:
+    """Append a stream's body, of one of the types from STREAM_LISTPACKS_2 on.
+
+    What that type has no place for is left out.
+    """
     nodes = [node for node in stream.nodes() if len(node)]
     out += length_bytes(len(nodes))
     for node in nodes:
@@ -49,7 +53,6 @@ def save_stream(out: bytearray, stream: Stream, defaults: IdempotencyDefaults, c
         _append_group(out, name, stream.groups[name], kind)
     if kind >= STREAM_LISTPACKS_4:
         _append_idempotency(out, stream.idempotency)
-    return kind
 
 
 def stream_kind(stream: Stream, defaults: IdempotencyDefaults) -> int:
@@ -66,7 +69,7 @@ def stream_kind(stream: Stream, defaults: IdempotencyDefaults) -> int:
         or producers.maxsize != defaults.stream_idmp_maxsize
     ):
         return STREAM_LISTPACKS_4
-    if any(consumer.active_time != consumer.seen_time for group in groups for consumer in group.consumers.values()):
+    if active_times_differ(stream):
         return STREAM_LISTPACKS_3
     return STREAM_LISTPACKS_2
 

@@ -79,3 +79,16 @@ class KeyspaceTarget:
         for key, deadline in deadlines.items():
             database.expire_at(key, deadline)
         return len(data) == before + len(values)
+
+
+class MergingTarget(KeyspaceTarget):
+    """A KeyspaceTarget where what is loaded replaces keys that are there."""
+
+    def put(self, key: bytes, value: Value, deadline: int | None, idle: int | None, frequency: int | None) -> bool:
+        self._database.delete(key)
+        return super().put(key, value, deadline, idle, frequency)
+
+    def put_strings(self, values: dict[bytes, bytes], deadlines: dict[bytes, int]) -> bool:
+        for key in values:
+            self._database.delete(key)
+        return super().put_strings(values, deadlines)

@@ -12,6 +12,7 @@ from typing import cast
 
 import pytest
 
+from broker.clock import Clock
 from broker.core import Broker
 from broker.persistence.rdb_commands import save_commands
 from broker.persistence.rdb_file_loading import Loaded, load_rdb
@@ -27,7 +28,7 @@ from tests.oracle.harness import requires, version
 from tests.oracle.servers import Server
 from tests.oracle.state import differences, keyspace_of
 from tests.oracle.test_dump import CORPORA, FIELD_DEADLINES, NEWER, Command, _started, fill, streams_of
-from tests.oracle.wire import Connection, frame_end, parse
+from tests.oracle.wire import Connection, Node, frame_end, parse
 
 DEADLINES: list[Command] = [
     "SET k:soon 1 PXAT 4000000000123", "RPUSH l:soon a", "PEXPIREAT l:soon 4000000000124",
@@ -186,15 +187,96 @@ def test_there_and_back(name: str, abroad: Abroad) -> None:
 @pytest.mark.parametrize("name", NEWER)
 @pytest.mark.parametrize("abroad", ["reference"], indirect=True)
 def test_what_is_newer(name: str, abroad: Abroad) -> None:
-    abroad.fill(NEWER[name])
+    # Idle consumers alone make no file newer.
+    abroad.fill([*NEWER[name], *(FIELD_DEADLINES if name == "idle consumers" else ())])
     before = state(abroad.connection, abroad.level)
     here = InProcess()
     here.load(abroad.save())
     assert_same(abroad.connection, here, abroad.level)
     data = here.save()
-    assert data[:9] in (b"REDIS0011", b"REDIS0012")
+    assert data.startswith(b"REDIS0012")
     abroad.load(data)
     assert state(abroad.connection, abroad.level) == before
+
+
+class StandingClock(Clock):
+    """Time that goes on when the test says so, to compare what XINFO counts from it."""
+
+    def update(self) -> int:
+        self.now = self.now or 1_700_000_000_000
+        return self.now
+
+
+def idle_consumers(clock: Clock) -> InProcess:
+    """Streams with consumers that never succeeded, that did once, and that did now; one of them expires."""
+    here = InProcess(make_broker(clock))
+    for key in ("c", "d"):
+        for command in (
+            f"XADD {key} 1-1 f v", f"XADD {key} 2-1 f v", f"XGROUP CREATE {key} g 0", f"XGROUP CREATE {key} a 1-1",
+            f"XGROUP CREATECONSUMER {key} g never", f"XREADGROUP GROUP g once COUNT 1 STREAMS {key} >",
+            f"XREADGROUP GROUP g now STREAMS {key} >", f"XREADGROUP GROUP g once STREAMS {key} >",
+            f"XREADGROUP GROUP a late STREAMS {key} >", f"XREADGROUP GROUP a late STREAMS {key} >",
+        ):  # fmt: skip
+            assert not here.call(*command.split()).startswith(b"-")
+            clock.now += 7
+    here.call("SET", "k", "v")
+    here.call("PEXPIREAT", "d", "4000000000123")
+    return here
+
+
+def told(one: Connection | InProcess, key: str) -> dict[bytes, object]:
+    """XINFO STREAM FULL without what a file for 7.0 doesn't tell other servers."""
+    return _told(parse(one.call("XINFO", "STREAM", key, "FULL", "COUNT", "0")))
+
+
+def _told(pairs: Node) -> dict[bytes, object]:
+    facts = {name.text: value for name, value in zip(pairs.items[::2], pairs.items[1::2], strict=True)}
+    return {
+        name: [_told(item) for item in value.items] if name in (b"groups", b"consumers") else value
+        for name, value in facts.items()
+        if name not in (b"active-time", b"radix-tree-keys", b"radix-tree-nodes")
+    }
+
+
+def as_far_as(older: object, newer: object) -> object:
+    """Those of the newer server's facts that the older one has."""
+    if isinstance(older, dict) and isinstance(newer, dict):
+        return {name: as_far_as(older[name], newer.get(name)) for name in older}
+    if isinstance(older, list) and isinstance(newer, list):
+        return [as_far_as(*both) for both in zip(older, newer, strict=True)]
+    return newer
+
+
+def test_idle_consumers_are_no_reason_for_a_newer_file(abroad: Abroad) -> None:
+    clock = StandingClock()
+    here = idle_consumers(clock)
+    data = here.save()
+    assert data.startswith(b"REDIS0010")
+    abroad.connection.call("FLUSHALL")
+    abroad.load(data)
+    assert abroad.connection.call("DBSIZE") == b":3\r\n"
+    assert abroad.connection.call("PEXPIRETIME", "d") == b":4000000000123\r\n"
+    anew = InProcess(make_broker(clock))
+    anew.load(data)
+    for key in ("c", "d"):
+        theirs = told(abroad.connection, key)
+        assert len(theirs) >= 7 and theirs == as_far_as(theirs, told(here, key))
+        for group in ("g", "a"):
+            consumers = here.call("XINFO", "CONSUMERS", key, group)
+            assert b"inactive" in consumers and anew.call("XINFO", "CONSUMERS", key, group) == consumers
+        info = here.call("XINFO", "STREAM", key, "FULL")
+        assert b"active-time\r\n:-1\r\n" in info and anew.call("XINFO", "STREAM", key, "FULL") == info
+
+
+@requires("8.8")
+@pytest.mark.parametrize("abroad", ["reference"], indirect=True)
+def test_when_consumers_succeeded_is_native_in_a_file_that_is_newer_anyway(abroad: Abroad) -> None:
+    here = idle_consumers(StandingClock())
+    for command in FIELD_DEADLINES:
+        here.call(*(command.split() if isinstance(command, str) else command))
+    abroad.connection.call("FLUSHALL")
+    abroad.load(here.save())
+    assert streams_of(cast(Connection, here)) == streams_of(abroad.connection)
 
 
 @pytest.mark.parametrize("name", ["deadlines of fields", *SEVERAL])

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker.persistence.rdb_active_times import ACTIVE_TIMES
 from broker.persistence.rdb_file_loading import load_rdb
 from broker.persistence.rdb_primitives import length_bytes
 from broker.persistence.rdb_reader import BadFormat, Reader
@@ -14,7 +15,7 @@ from broker.values.hash import Hash
 from broker.values.list import List
 from tests.broker.persistence.files_made import keys_of, load, loaded_keys, saved, sealed_file
 from tests.broker.persistence.payloads import HAND_MADE, string, ziplist, zipmap
-from tests.broker.persistence.values_made import all_values, content, stream
+from tests.broker.persistence.values_made import all_values, content, idle_stream, stream
 from tests.broker.sessions import make_broker
 
 NOW = 1_700_000_000_000
@@ -157,6 +158,66 @@ def test_empty_values_are_left_out() -> None:
     loaded, _, _ = load(sealed_file(records), broker, NOW)
     assert keys_of(broker) == {(0, b"b"): (b"v", None), (0, b"i"): (b"w", None)}
     assert (loaded.keys, loaded.empty) == (2, 7)
+
+
+def idle_broker(**directives: Any) -> Any:
+    """A broker whose file has something beside its streams."""
+    broker = make_broker(**directives)
+    for number, key in enumerate((b"one", b"two", b"three")):
+        database = broker.keyspace.databases[number % 2]
+        value = idle_stream()
+        value.groups[b"g"].consumers[b"never"].active_time = number
+        database.add(key, value)
+        database.add(b"text" + key, b"v")
+        database.add(b"list" + key, List([b"a"]))
+    broker.keyspace.databases[0].expire_at(b"one", NOW)
+    return broker
+
+
+@pytest.mark.parametrize("directives", [{}, {"rdbcompression": False}, {"maxmemory_policy": "allkeys-lru"}])
+@pytest.mark.parametrize("piece", [1 << 16, 1])
+def test_when_consumers_succeeded_is_kept_in_a_file_for_7_0(directives: dict[str, Any], piece: int) -> None:
+    broker = make_broker()
+    data = saved(idle_broker(**directives))
+    loaded, target, _ = load(data, broker, NOW, piece)
+    assert loaded.version == 10
+    assert keys_of(broker) == keys_of(idle_broker())
+    assert set(target.facts) == {b"redis-ver", b"redis-bits", b"ctime", b"aof-base"}
+
+
+STREAMS = {b"stream": HAND_MADE["stream 2"], b"newer": HAND_MADE["stream 3"]}
+
+
+@pytest.mark.parametrize(
+    ("records", "active"),
+    [
+        (b"%(field)b%(stream)b", 9),
+        (b"%(field)b\xfc" + (NOW + 1).to_bytes(8, "little") + b"%(stream)b", 9),
+        (b"\xfc" + (NOW + 1).to_bytes(8, "little") + b"%(field)b%(stream)b", 9),
+        (b"%(field)b\xfa\1a\1b%(stream)b", 9),
+        (b"%(other)b%(field)b%(stream)b", 9),
+        (b"%(stream)b", 1700000000001),
+        (b"%(other)b%(stream)b", 1700000000001),
+        (b"%(field)b%(other)b%(stream)b", 1700000000001),
+        (b"%(field)b\0\1a\1v%(stream)b", 1700000000001),
+        (b"%(field)b\1\1a\1\1v%(stream)b", 1700000000001),
+        (b"%(field)b\1\1a\0%(stream)b", 1700000000001),
+        (b"%(field)b\xfc" + (NOW - 1).to_bytes(8, "little") + b"\0\1a\1v%(stream)b", 1700000000001),
+        (b"%(field)b%(newer)b", 1700000000002),
+    ],
+)
+def test_where_the_field_of_a_stream_counts(records: bytes, active: int) -> None:
+    """It holds for the key that follows, if it is that one's."""
+    broker = make_broker()
+    name = b"\xfa" + string(ACTIVE_TIMES)
+    parts = {
+        b"field": name + string((9).to_bytes(8, "little") + b"k"),
+        b"other": name + string((8).to_bytes(8, "little") + b"j"),
+        **{part: payload[:1] + b"\1k" + payload[1:-10] for part, payload in STREAMS.items()},
+    }
+    load(sealed_file(b"\xfe\0" + records % parts, 11), broker, NOW)
+    consumer = broker.keyspace.databases[0].data[b"k"].groups[b"g"].consumers[b"alice"]
+    assert (consumer.seen_time, consumer.active_time) == (1700000000001, active)
 
 
 def test_templates_of_hashes() -> None:

@@ -73,7 +73,7 @@ def test_idle_times_and_frequencies() -> None:
     ("values", "version"),
     [
         ([b"text", Hash({b"f": b"v"}), stream(), grouped_stream()], 10),
-        ([idle_stream()], 11),
+        ([idle_stream(), b"text", idle_stream()], 10),
         ([expiring_hash(3, 1)], 12),
         ([expiring_hash(1, 1), idle_stream()], 12),
         ([producers_stream()], 12),
@@ -87,6 +87,30 @@ def test_the_oldest_version_that_holds_the_data(values: list[Value], version: in
         database.add(b"%d" % number, value)
     assert needed_version(broker.keyspace.databases, broker.config) == version
     assert saved(broker).startswith(b"REDIS00%d" % version)
+
+
+def test_when_consumers_succeeded_stands_beside_a_stream_that_7_0_reads() -> None:
+    broker = make_broker(rdbcompression=False)
+    database = broker.keyspace.databases[0]
+    database.add(b"k", idle_stream())
+    database.expire_at(b"k", 0x0102030405)
+    consumers = database.data[b"k"].groups[b"g"].consumers
+    for name, time in ((b"alice", 0x0102), (b"bob", 0x0103), (b"never", -1)):
+        consumers[name].active_time = time
+    times = b"\2\1" + bytes(6) + b"\3\1" + bytes(6) + b"\xff" * 8
+    data = saved(broker)
+    beside = b"\xfa\x19trimaran-consumers-active\x19" + times + b"k"
+    assert beside + b"\xfc\5\4\3\2\1\0\0\0\x13\1k" in data
+    # In a file that 7.0 can't read anyway the type of 7.2 has them.
+    database.add(b"h", expiring_hash(1, 1))
+    data = saved(broker)
+    assert b"trimaran" not in data and b"\xfc\5\4\3\2\1\0\0\0\x15\1k" in data
+
+
+def test_a_stream_of_which_7_0_knows_all_has_nothing_beside_it() -> None:
+    broker = make_broker()
+    broker.keyspace.databases[0].add(b"k", grouped_stream())
+    assert b"trimaran" not in saved(broker)
 
 
 def test_deadlines_of_fields_that_are_gone_need_no_version() -> None:

@@ -7,7 +7,7 @@ import pytest
 from broker.persistence import stream_listpack
 from broker.persistence.rdb_reader import BadFormat, Reader
 from broker.persistence.rdb_stream_loading import load_stream, stream_steps
-from broker.persistence.rdb_stream_saving import save_stream
+from broker.persistence.rdb_stream_saving import save_stream, stream_kind
 from broker.values.stream import UNKNOWN, Stream
 from broker.values.stream_entry import decode_fields
 from broker.values.stream_limits import DefaultStreamLimits
@@ -20,10 +20,17 @@ def load(payload: bytes, directives: Directives = DIRECTIVES) -> Stream:
     return load_stream(Reader(payload[1:-10]), payload[0], directives)
 
 
-def reloaded(value: Stream, directives: Directives = DIRECTIVES) -> Stream:
+def saved(value: Stream, directives: Directives = DIRECTIVES) -> tuple[int, bytes]:
+    """The type and the body."""
     out = bytearray()
-    kind = save_stream(out, value, directives, True)
-    return load_stream(Reader(bytes(out)), kind, directives)
+    kind = stream_kind(value, directives)
+    save_stream(out, value, kind, directives.rdbcompression)
+    return kind, bytes(out)
+
+
+def reloaded(value: Stream, directives: Directives = DIRECTIVES) -> Stream:
+    kind, body = saved(value, directives)
+    return load_stream(Reader(body), kind, directives)
 
 
 @pytest.mark.parametrize("name", [name for name in HAND_MADE if name.startswith("stream")])
@@ -99,11 +106,10 @@ def test_an_entry_counts_as_one_element() -> None:
     value = Stream(DIRECTIVES)
     for n in range(1, 501):
         value.append(n << 64, [b"f", b"v"])
-    out = bytearray()
-    kind = save_stream(out, value, DIRECTIVES, True)
+    kind, body = saved(value)
     # As a node is read it takes 505 elements.
     for elements in (905, 904):
-        reader = Reader(bytes(out), elements=elements)
+        reader = Reader(body, elements=elements)
         if elements == 905:
             assert load_stream(reader, kind, DIRECTIVES).length == 500
         else:
@@ -116,19 +122,17 @@ def test_names_that_multiply_are_bounded() -> None:
     value = Stream(DefaultStreamLimits(stream_node_max_bytes=0))
     for n in range(1, 101):
         value.append(n << 64, [b"n" * 1000, b"v"])
-    out = bytearray()
-    kind = save_stream(out, value, DIRECTIVES, False)
-    assert load_stream(Reader(bytes(out), inflation=25_600), kind, DIRECTIVES).length == 100
+    kind, body = saved(value, replace(DIRECTIVES, rdbcompression=False))
+    assert load_stream(Reader(body, inflation=25_600), kind, DIRECTIVES).length == 100
     with pytest.raises(BadFormat, match="too large"):
-        load_stream(Reader(bytes(out), inflation=24_500), kind, DIRECTIVES)
+        load_stream(Reader(body, inflation=24_500), kind, DIRECTIVES)
 
 
 def test_nodes_in_order() -> None:
     value = stream(250)
-    out = bytearray()
-    kind = save_stream(out, value, DIRECTIVES, False)
+    kind, body = saved(value, replace(DIRECTIVES, rdbcompression=False))
     (first, one), (second, other) = [stream_listpack.encode(node) for node in value.nodes()][:2]
-    data = bytes(out).replace(first.to_bytes(16, "big"), second.to_bytes(16, "big"), 1)
+    data = body.replace(first.to_bytes(16, "big"), second.to_bytes(16, "big"), 1)
     with pytest.raises(BadFormat, match="out of order"):
         load_stream(Reader(data), kind, DIRECTIVES)
     assert one != other
@@ -136,10 +140,9 @@ def test_nodes_in_order() -> None:
 
 def test_loading_in_steps() -> None:
     value = stream(20_000)
-    out = bytearray()
-    kind = save_stream(out, value, DIRECTIVES, True)
+    kind, body = saved(value)
     offsets = []
-    steps = stream_steps(Reader(bytes(out)), kind, DIRECTIVES)
+    steps = stream_steps(Reader(body), kind, DIRECTIVES)
     try:
         while True:
             offsets.append(next(steps))

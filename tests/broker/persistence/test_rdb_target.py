@@ -1,6 +1,6 @@
 """What is loaded, put into the keyspace."""
 
-from broker.persistence.rdb_target import KeyspaceTarget
+from broker.persistence.rdb_target import KeyspaceTarget, MergingTarget
 from tests.broker.persistence.values_made import expiring_hash
 from tests.broker.sessions import make_broker
 
@@ -41,3 +41,14 @@ def test_facts_and_functions_are_collected() -> None:
     target.function(b"#!lua name=b")
     assert target.facts == {b"redis-ver": b"7.0.15", b"ctime": b"1"}
     assert target.functions == [b"#!lua name=a", b"#!lua name=b"]
+
+
+def test_a_merging_target_replaces_keys_and_their_deadlines() -> None:
+    keyspace = make_broker().keyspace
+    target = KeyspaceTarget(keyspace)
+    assert target.put_strings({b"a": b"1", b"b": b"1"}, {b"a": FAR, b"b": FAR})
+    merging = MergingTarget(keyspace)
+    assert merging.put(b"a", b"2", None, None, None)
+    assert merging.put_strings({b"b": b"2", b"c": b"2"}, {b"c": FAR})
+    database = keyspace.databases[0]
+    assert database.data == {b"a": b"2", b"b": b"2", b"c": b"2"} and database.expires == {b"c": FAR}
