@@ -183,6 +183,10 @@ class _Noting(Database):
         self._note_stored(key)
         super().set(key, value)
 
+    def store(self, key: bytes, value: Value, event: Event) -> None:
+        self.set(key, value)
+        self.changed(key, event)
+
     def set_keeping_deadline(self, key: bytes, value: Value) -> None:
         self._note_stored(key)
         super().set_keeping_deadline(key, value)

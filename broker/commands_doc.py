@@ -17,6 +17,7 @@ TITLES: Final = {
     "list": "Queues: lists",
     "pubsub": "Publish and subscribe",
     "transactions": "Transactions",
+    "scripting": "Scripts and functions",
     "generic": "Keys",
     "string": "Strings",
     "hash": "Hashes",

@@ -75,6 +75,7 @@ class Broker:
         self.access = Access(self.keyspace, config)
         self.deadlines = Deadlines()
         self.reclaimer = Reclaimer(partial(self.deadlines.after, 0))
+        self.keyspace.release = self.reclaimer.take
         self.deadlines.failed = partial(log.failure, "a timer failed unexpectedly")
         self.commands = CommandTable(config.renamed_commands)
         self.eviction = Eviction(self)
@@ -173,7 +174,7 @@ class Broker:
     def restrict(self) -> None:
         """Bring every session's gate up to date after a change of a broker-wide state."""
         restricted = self.restricted()
-        self.blocking.held = bool(self.paused)
+        self.blocking.held = bool(self.paused) or self.busy is not None
         for session in self.sessions.values():
             if restricted:
                 session.gate |= BROKER_STATE

@@ -286,7 +286,6 @@ class Eviction:
             size += sys.getsizeof(value)
         else:
             size += size_of(value, _SAMPLES_OF_SIZE)
-            self._broker.reclaimer.take(value)
         database.delete(key)
         self._broker.stats.evicted_keys += 1
         keyspace.propagation.also(database.index, [b"DEL", key])

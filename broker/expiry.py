@@ -130,7 +130,10 @@ class Expiry:
         others = []
         for key in keys:
             if expires.get(key) == deadline:
-                del expires[key], data[key]
+                del expires[key]
+                value = data.pop(key)
+                if value.__class__ is not bytes:
+                    self._database.keyspace.release(value)
                 gone.append(key)
             else:
                 others.append(key)
@@ -150,7 +153,7 @@ class Expiry:
     def expire(self, key: bytes) -> None:
         """Remove a key because its deadline has passed."""
         del self._database.expires[key]
-        del self._database.data[key]
+        self._database.keyspace.release(self._database.data.pop(key))
         self._expired([key])
 
     def _expired(self, keys: list[bytes]) -> None:

@@ -207,9 +207,20 @@ def _stats(broker: Broker) -> Fields:
     stats, keyspace, pubsub = broker.stats, broker.keyspace, broker.pubsub
     yield "total_connections_received", stats.clients_served
     yield "total_commands_processed", stats.requests
+    yield "instantaneous_ops_per_sec", int(stats.request_rate)
     yield "total_net_input_bytes", stats.bytes_read
     yield "total_net_output_bytes", stats.bytes_written
+    yield "total_net_repl_input_bytes", 0
+    yield "total_net_repl_output_bytes", 0
+    yield "instantaneous_input_kbps", f"{stats.read_rate / 1024:.2f}"
+    yield "instantaneous_output_kbps", f"{stats.write_rate / 1024:.2f}"
+    yield "instantaneous_input_repl_kbps", "0.00"
+    yield "instantaneous_output_repl_kbps", "0.00"
     yield "rejected_connections", stats.clients_refused
+    yield "sync_full", 0
+    yield "sync_partial_ok", 0
+    yield "sync_partial_err", 0
+    yield "expired_subkeys", keyspace.expired_fields
     yield "expired_keys", keyspace.expired
     exceeded = broker.eviction.exceeded_ms()
     yield "evicted_keys", stats.evicted_keys
@@ -224,12 +235,21 @@ def _stats(broker: Broker) -> Fields:
     yield "latest_fork_usec", int(broker.durability.background.fork_seconds * 1_000_000)
     yield "total_forks", broker.durability.background.forks
     yield "migrate_cached_sockets", 0
+    yield "slave_expires_tracked_keys", 0
+    for name in ("hits", "misses", "key_hits", "key_misses"):
+        yield f"active_defrag_{name}", 0
+    yield "total_active_defrag_time", 0
+    yield "current_active_defrag_time", 0
     yield "tracking_total_keys", 0
     yield "tracking_total_items", 0
     yield "tracking_total_prefixes", 0
     yield "total_error_replies", sum(stats.errors.values())
     yield "total_reads_processed", stats.reads
     yield "total_writes_processed", stats.writes
+    yield "io_threaded_reads_processed", 0
+    yield "io_threaded_writes_processed", 0
+    yield "io_threaded_total_prefetch_batches", 0
+    yield "io_threaded_total_prefetch_entries", 0
     yield "client_query_buffer_limit_disconnections", stats.query_limit_closes
     yield "client_output_buffer_limit_disconnections", stats.output_limit_closes
 

@@ -1,9 +1,9 @@
 """Large values freed a slice at a time.
 
 To drop the last reference to a list of a million elements frees them all at once, some 30 ms in which nobody is
-served. UNLINK and FLUSHALL hand such values over here instead: they are taken apart from the inside, about a
-millisecond's worth at a time, with everybody else's turn in between. (Redis frees them in another thread; in CPython
-that thread would hold the interpreter's lock.)
+served. Whatever removes or overwrites a value hands such a one over here instead (`Keyspace.release`): it is taken
+apart from the inside, about a millisecond's worth at a time, with everybody else's turn in between. (Redis frees it
+in another thread where it was told to; in CPython that thread would hold the interpreter's lock.)
 """
 
 from __future__ import annotations

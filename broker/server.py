@@ -143,6 +143,7 @@ class Server:
                 if idle or not connection.check_soft_limit():
                     self.tick.close(connection)
             self.durability.cron()
+            self.broker.stats.sample(trio.current_time())
             self.tick.finish()
 
     def _is_idle(self, connection: Connection, since: int) -> bool:

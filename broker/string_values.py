@@ -36,6 +36,6 @@ def checked_string(value: object) -> String:
 
 
 def check_length(session: Session, length: int) -> None:
-    """Raise if a string may not become `length` bytes long (`proto-max-bulk-len`)."""
-    if length > session.broker.config.proto_max_bulk_len:
+    """Raise if a string may not become `length` bytes long (`proto-max-bulk-len`; what is loaded may)."""
+    if length > session.broker.config.proto_max_bulk_len and not session.broker.loading:
         raise CommandError(STRING_TOO_LONG)

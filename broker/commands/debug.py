@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from broker import dataset_digest
 from broker.arguments import MAX_INTEGER, integer_between
 from broker.commands.object import object_encoding
+from broker.persistence.recovery import LoadError
 from broker.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
 from protocol.errors import NO_SUCH_KEY, NOT_POSITIVE, STRING_TOO_LONG, CommandError, wrong_form
 from protocol.numbers import parse_double
@@ -32,6 +33,11 @@ PROTOCOL_TYPE: Final = (
     b"ERR Wrong protocol type name. Please use one of the following:"
     b" string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false"
 )
+
+RELOAD_OPTIONS: Final = b"ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."
+RELOAD_FAILED: Final = b"ERR Error trying to load the RDB dump, check server logs."
+SAVE_FAILED: Final = b"ERR"
+_RELOAD_OPTIONS: Final = frozenset({b"MERGE", b"NOFLUSH", b"NOSAVE"})
 
 # DEBUG SLEEP stops everything, which is its purpose; a slip of the finger should not need a kill.
 SLEEP_MAX: Final = 24 * 3600.0
@@ -101,6 +107,25 @@ def _populate(session: Session, args: list[bytes]) -> bytes:
     return OK
 
 
+def _reload(session: Session, args: list[bytes]) -> bytes:
+    options = {argument.upper() for argument in args[2:]}
+    if options - _RELOAD_OPTIONS:
+        raise CommandError(RELOAD_OPTIONS)
+    durability = session.broker.durability
+    if b"NOSAVE" not in options:
+        try:
+            durability.claim()
+            durability.snapshots.save()
+        except OSError:
+            raise CommandError(SAVE_FAILED) from None
+    try:
+        durability.recovery.reload(flush=b"NOFLUSH" not in options, merge=b"MERGE" in options)
+    except (LoadError, OSError) as problem:
+        session.broker.log.warning("DEBUG RELOAD", error=str(problem))
+        raise CommandError(RELOAD_FAILED) from None
+    return OK
+
+
 def _digest(session: Session, args: list[bytes]) -> bytes:
     return simple(dataset_digest.of_databases(session.broker.keyspace.databases).hex().encode())
 
@@ -160,6 +185,9 @@ _SUBCOMMANDS: Final[dict[bytes, tuple[range, Handler, bytes, bytes]]] = {
     b"OBJECT": (range(3, 4), _object, b"OBJECT <key>", b"Tells about the object at a key."),
     b"POPULATE": (range(3, 6), _populate, b"POPULATE <count> [<prefix>] [<size>]", b"Makes that many strings."),
     b"PROTOCOL": (range(3, 4), _protocol, b"PROTOCOL <type>", b"Answers an example of a protocol type."),
+    b"RELOAD": (
+        range(2, sys.maxsize), _reload, b"RELOAD [MERGE] [NOFLUSH] [NOSAVE]", b"Saves all data and loads it again.",
+    ),
     b"SET-ACTIVE-EXPIRE": (
         range(3, 4), _set_active_expire, b"SET-ACTIVE-EXPIRE <0|1>", b"Removes due keys on time, or only on access.",
     ),

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from broker.commands.scripting import NEGATIVE_KEYS, TOO_MANY_KEYS, WORST, WORST_RO
+from broker.commands.scripting import ANY_KEYS, NEGATIVE_KEYS, READ_KEYS, TOO_MANY_KEYS
 from broker.globbing import glob_match
 from broker.help import declare_help
 from broker.registry import (
-    ACCESS,
     ALLOW_BUSY,
     DENYOOM,
     MAY_REPLICATE,
     NO_MANDATORY_KEYS,
     NOSCRIPT,
     READONLY,
-    RO,
-    RW,
     SCRIPT_RUNNER,
     SKIP_MONITOR,
     STALE,
-    UPDATE,
     WRITE,
-    KeySpec,
     command,
     container,
 )
@@ -48,14 +43,14 @@ _TIPS: Final = ("request_policy:all_shards", "response_policy:all_succeeded")
 _COMPLEXITY: Final = "Depends on the function that is executed."
 
 
-@command("FCALL", arity=-3, flags=_FLAGS | MAY_REPLICATE, keys=(KeySpec((RW, ACCESS, UPDATE), index=2, counted=True, notes=WORST),),
+@command("FCALL", arity=-3, flags=_FLAGS | MAY_REPLICATE, keys=(ANY_KEYS,),
          group="scripting", since="7.0.0", syntax="function numkeys [key ...] [arg ...]",
          summary="Calls a function.", complexity=_COMPLEXITY)  # fmt: skip
 def fcall(session: Session, args: list[bytes]) -> bytes:
     return _call(session, args, False)
 
 
-@command("FCALL_RO", arity=-3, flags=_FLAGS | READONLY, keys=(KeySpec((RO, ACCESS), index=2, counted=True, notes=WORST_RO),),
+@command("FCALL_RO", arity=-3, flags=_FLAGS | READONLY, keys=(READ_KEYS,),
          group="scripting", since="7.0.0", syntax="function numkeys [key ...] [arg ...]",
          summary="Calls a function that may not write.", complexity=_COMPLEXITY)  # fmt: skip
 def fcall_ro(session: Session, args: list[bytes]) -> bytes:

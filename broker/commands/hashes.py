@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker.arguments import integer as integer_argument
 from broker.events import DEL, HASH, Event
+from broker.random_picks import pick, pick_arguments
 from broker.registry import (
     ACCESS,
     DELETE,
@@ -23,14 +24,11 @@ from broker.registry import (
     key,
 )  # fmt: skip
 from broker.scanning import EMPTY_SCAN, scan_cursor, scan_elements, scan_options, scan_reply
-from broker.values import positions
 from broker.values.hash import Hash
 from protocol.errors import (
     NAN_OR_INFINITY,
     NOT_FLOAT,
-    OUT_OF_RANGE,
     OVERFLOW,
-    SYNTAX,
     WRONG_TYPE,
     CommandError,
     wrong_arity,
@@ -50,7 +48,6 @@ HINCRBYFLOAT: Final = Event(HASH, b"hincrbyfloat")
 VALUE_NOT_INTEGER: Final = b"ERR hash value is not an integer"
 VALUE_NOT_FLOAT: Final = b"ERR hash value is not a float"
 INCREMENT_INFINITE: Final = b"ERR value is NaN or Infinity"
-COUNT_RANGE: Final = b"ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
 
 _INTEGER_MAX = (1 << 63) - 1
 _NO_FIELDS: Final[Hash] = Hash()
@@ -288,20 +285,11 @@ def hrandfield(session: "Session", args: list[bytes]) -> bytes:
     if len(args) == 2:
         value = session.db.read_as(args[1], Hash)
         return session.resp.null if value is None else bulk(value.random_field())
-    count = integer_argument(args[2])
-    if abs(count) > _INTEGER_MAX:
-        raise CommandError(COUNT_RANGE)
-    with_values = len(args) == 4 and args[3].upper() == b"WITHVALUES"
-    if len(args) > 3 and not with_values:
-        raise CommandError(SYNTAX)
-    if with_values and abs(count) > _INTEGER_MAX // 2:
-        raise CommandError(OUT_OF_RANGE)
+    count, with_values = pick_arguments(args, b"WITHVALUES")
     value = session.db.read_as(args[1], Hash)
     if value is None or not count:
         return EMPTY_ARRAY
-    if count < -positions.MAX_DRAWS:
-        raise CommandError(OUT_OF_RANGE)
-    fields = positions.sample_keys(value, count) if count > 0 else positions.draw_keys(value, -count)
+    fields = pick(value, count)
     if not with_values:
         return bulks(fields)
     if session.resp.version == 2:

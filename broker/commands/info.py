@@ -26,6 +26,9 @@ TRIMARAN: Final = r"""
   ~~~  ~~~~~~  ~~~~~~~~~~~  ~~~~~~~  ~~~~
 """
 
+# The versions to which Redis has a drawing, and how many numbers each takes, which must be integers; ours has one size.
+_SIZES_OF_DRAWINGS: Final = {5: 3, 6: 2, 8: 0}
+
 
 @command("INFO", arity=-1, flags=LOADING | STALE, group="server", since="1.0.0",
          syntax="[section ...]",
@@ -55,7 +58,13 @@ def role(session: Session, args: list[bytes]) -> bytes:
 @command("LOLWUT", arity=-1, flags=READONLY | FAST, group="server", since="5.0.0",
          syntax="[VERSION version]", summary="Draws a ship, and gives the version.", complexity="")  # fmt: skip
 def lolwut(session: Session, args: list[bytes]) -> bytes:
-    if len(args) >= 3 and args[1].upper() == b"VERSION":
-        integer(args[2])
     text = f"{TRIMARAN}\nTrimaran {VERSION}. Redis ver. {REDIS_VERSION}\n"
+    if len(args) >= 3 and args[1].upper() == b"VERSION":
+        version = integer(args[2]) & 0xFFFFFFFF
+        sizes = _SIZES_OF_DRAWINGS.get(version)
+        if sizes is None:
+            text = f"Redis ver. {REDIS_VERSION}\n"
+        else:
+            for argument in args[3 : 3 + sizes]:
+                integer(argument)
     return session.resp.verbatim(text.encode())

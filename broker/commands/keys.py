@@ -55,11 +55,9 @@ def delete_keys(session: Session, args: list[bytes]) -> bytes:
     db = session.db
     removed = 0
     for name in args[1:]:
-        value = db.get(name)
-        if value is not None:
+        if db.get(name) is not None:
             db.delete(name)
             db.changed(name, DEL)
-            session.broker.reclaimer.take(value)
             removed += 1
     return integer_reply(removed)
 

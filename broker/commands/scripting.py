@@ -37,15 +37,16 @@ FLUSH_OPTIONS: Final = b"ERR SCRIPT FLUSH only support SYNC|ASYNC option"
 DEBUG_OPTIONS: Final = b"ERR Use SCRIPT DEBUG YES/SYNC/NO"
 NO_DEBUGGER: Final = b"ERR the script debugger is not supported"
 
-WORST: Final = "We cannot tell how the keys will be used so we assume the worst, RW and UPDATE"
-WORST_RO: Final = "We cannot tell how the keys will be used so we assume the worst, RO and ACCESS"
+_WORST: Final = "We cannot tell how the keys will be used so we assume the worst, %s"
+ANY_KEYS: Final = KeySpec((RW, ACCESS, UPDATE), index=2, counted=True, notes=_WORST % "RW and UPDATE")
+READ_KEYS: Final = KeySpec((RO, ACCESS), index=2, counted=True, notes=_WORST % "RO and ACCESS")
 
 _FLAGS: Final = NOSCRIPT | SKIP_MONITOR | NO_MANDATORY_KEYS | STALE | SCRIPT_RUNNER
 _COMPLEXITY: Final = "Depends on the script that is executed."
 _SHA_SIZE: Final = 40
 
 
-@command("EVAL", arity=-3, flags=_FLAGS | MAY_REPLICATE, keys=(KeySpec((RW, ACCESS, UPDATE), index=2, counted=True, notes=WORST),),
+@command("EVAL", arity=-3, flags=_FLAGS | MAY_REPLICATE, keys=(ANY_KEYS,),
          group="scripting", since="2.6.0", syntax="script numkeys [key ...] [arg ...]",
          summary="Runs a Lua script.", complexity=_COMPLEXITY)  # fmt: skip
 def eval_(session: Session, args: list[bytes]) -> bytes:
@@ -54,7 +55,7 @@ def eval_(session: Session, args: list[bytes]) -> bytes:
     return scripting.evaluate(session, args, scripting.scripts.of_eval(args[1]), keys, False)
 
 
-@command("EVAL_RO", arity=-3, flags=_FLAGS | READONLY, keys=(KeySpec((RO, ACCESS), index=2, counted=True, notes=WORST_RO),),
+@command("EVAL_RO", arity=-3, flags=_FLAGS | READONLY, keys=(READ_KEYS,),
          group="scripting", since="7.0.0", syntax="script numkeys [key ...] [arg ...]",
          summary="Runs a Lua script that may not write.", complexity=_COMPLEXITY)  # fmt: skip
 def eval_ro(session: Session, args: list[bytes]) -> bytes:

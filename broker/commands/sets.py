@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Final
 
-from broker.arguments import integer as integer_argument
 from broker.arguments import integer_between
 from broker.events import DEL, SET, Event
+from broker.random_picks import pick, pick_arguments
 from broker.registry import (
     ACCESS,
     DELETE,
@@ -19,9 +19,8 @@ from broker.registry import (
     key,
 )  # fmt: skip
 from broker.scanning import EMPTY_SCAN, scan_cursor, scan_elements, scan_options, scan_reply
-from broker.values import positions
 from broker.values.set import Set
-from protocol.errors import NOT_POSITIVE, OUT_OF_RANGE, SYNTAX, WRONG_TYPE, CommandError
+from protocol.errors import NOT_POSITIVE, SYNTAX, WRONG_TYPE, CommandError
 from protocol.replies import EMPTY_ARRAY, ONE, ZERO, array_header, bulk, bulk_run, bulks, integer
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 SADD: Final = Event(SET, b"sadd")
 SREM: Final = Event(SET, b"srem")
 SPOP: Final = Event(SET, b"spop")
-
-COUNT_RANGE: Final = b"ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
 
 _INTEGER_MAX = (1 << 63) - 1
 # Members in one SREM that stands for a part of an SPOP, as in Redis.
@@ -172,15 +169,11 @@ def srandmember(session: "Session", args: list[bytes]) -> bytes:
         return session.resp.null if value is None else bulk(value.random_member())
     if len(args) > 3:
         raise CommandError(SYNTAX)
-    count = integer_argument(args[2])
-    if count < -_INTEGER_MAX:
-        raise CommandError(COUNT_RANGE)
+    count, _ = pick_arguments(args, b"")
     value = session.db.read_as(args[1], Set)
     if value is None or not count:
         return EMPTY_ARRAY
-    if count < -positions.MAX_DRAWS:
-        raise CommandError(OUT_OF_RANGE)
-    return bulks(value.random_members(count) if count > 0 else positions.draw_keys(value, -count))
+    return bulks(pick(value, count))
 
 
 @command("SMOVE", arity=4, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE), key(RW, INSERT, at=2)),

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Final
 
 from broker.arguments import double as double_argument
-from broker.arguments import integer as integer_argument
 from broker.commands.sorted_sets_replies import entries_reply
 from broker.events import DEL, ZSET, Event
+from broker.random_picks import pick, pick_arguments
 from broker.registry import (
     ACCESS,
     DELETE,
@@ -20,9 +20,8 @@ from broker.registry import (
     key,
 )  # fmt: skip
 from broker.scanning import EMPTY_SCAN, scan_cursor, scan_elements, scan_options, scan_reply
-from broker.values import positions
 from broker.values.sorted_set import SortedSet
-from protocol.errors import OUT_OF_RANGE, SYNTAX, WRONG_TYPE, CommandError, wrong_arity
+from protocol.errors import SYNTAX, WRONG_TYPE, CommandError, wrong_arity
 from protocol.numbers import format_double, parse_double
 from protocol.replies import EMPTY_ARRAY, ONE, ZERO, array_header, bulk, integer
 
@@ -37,7 +36,6 @@ NX_AND_XX: Final = b"ERR XX and NX options at the same time are not compatible"
 GT_LT_NX: Final = b"ERR GT, LT, and/or NX options at the same time are not compatible"
 INCR_PAIRS: Final = b"ERR INCR option supports a single increment-element pair"
 SCORE_NAN: Final = b"ERR resulting score is not a number (NaN)"
-COUNT_RANGE: Final = b"ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
 
 _INTEGER_MAX = (1 << 63) - 1
 _EXACT_DIGITS: Final = 16
@@ -302,23 +300,13 @@ def zrandmember(session: "Session", args: list[bytes]) -> bytes:
     if len(args) == 2:
         value = session.db.read_as(args[1], SortedSet)
         return session.resp.null if value is None else bulk(value.random_member())
-    count = integer_argument(args[2])
-    if count < -_INTEGER_MAX:
-        raise CommandError(COUNT_RANGE)
-    with_scores = len(args) == 4 and args[3].upper() == b"WITHSCORES"
-    if len(args) > 3 and not with_scores:
-        raise CommandError(SYNTAX)
-    if with_scores and abs(count) > _INTEGER_MAX // 2:
-        raise CommandError(OUT_OF_RANGE)
+    count, with_scores = pick_arguments(args, b"WITHSCORES")
     value = session.db.read_as(args[1], SortedSet)
     if value is None or not count:
         return EMPTY_ARRAY
-    if count < -positions.MAX_DRAWS:
-        raise CommandError(OUT_OF_RANGE)
     if count >= len(value):
         entries = list(value)
     else:
         scores = value.scores
-        members = positions.sample_keys(scores, count) if count > 0 else positions.draw_keys(scores, -count)
-        entries = [(scores[member], member) for member in members]
+        entries = [(scores[member], member) for member in pick(scores, count)]
     return entries_reply(session, entries, with_scores)

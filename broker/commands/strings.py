@@ -62,9 +62,7 @@ def get(session: Session, args: list[bytes]) -> bytes:
 def set_(session: Session, args: list[bytes]) -> bytes:
     if len(args) != 3:
         return _set_with_options(session, args)
-    db = session.db
-    db.set(args[1], args[2])
-    db.changed(args[1], SET)
+    session.db.store(args[1], args[2], SET)
     return OK
 
 
@@ -194,8 +192,7 @@ def psetex(session: Session, args: list[bytes]) -> bytes:
 def getset(session: Session, args: list[bytes]) -> bytes:
     db = session.db
     reply = _old_value(session, args[1])
-    db.set(args[1], args[2])
-    db.changed(args[1], SET)
+    db.store(args[1], args[2], SET)
     db.keyspace.propagation.instead([b"SET", args[1], args[2]])
     return reply
 

@@ -74,10 +74,9 @@ def msetnx(session: Session, args: list[bytes]) -> bytes:
 
 
 def _set_all(session: Session, args: list[bytes]) -> None:
-    db = session.db
+    store = session.db.store
     for i in range(1, len(args), 2):
-        db.set(args[i], args[i + 1])
-        db.changed(args[i], SET)
+        store(args[i], args[i + 1], SET)
 
 
 @command("MSETEX", arity=-4, flags=WRITE | DENYOOM, keys=(counted_keys(OW, UPDATE, at=1, step=2),), group="string",

@@ -117,6 +117,9 @@ class Durability:
         if self.journal.provisional and not force:
             broker.log.warning("not shutting down: the first append-only file is being written")
             return False
+        if self.journal.write_error is not None and not (force or no_save):
+            broker.log.warning("not shutting down: the append-only file can't be written, and lacks what was answered")
+            return False
         self.background.kill()
         if not save and (no_save or not broker.config.save):
             return True

@@ -5,6 +5,8 @@ increments (the commands since, in order of their sequence numbers), and history
 superfluous and that are about to be removed. The manifest says which is which, one line a file; replacing it is the
 moment at which a rewrite counts. The form is that of Redis 7, with what 8.x adds to the lines: the replication offset
 at which an increment starts and, once it is closed, ends. Redis 7.0 skips what it doesn't know, by pairs of words.
+Lines that begin with `#` are skipped. One of ours ends the file and holds its checksum, as in the files themselves
+(`aof_writing.sealed`): of an increment's type, `i`, one bit makes `h`, and the file would be removed.
 
 A manifest is a value: each change gives a new one, which becomes true when it has been written.
 """
@@ -13,6 +15,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
+from zlib import crc32
 
 from broker.config.kinds import quoted
 from protocol.inline import split_line
@@ -36,6 +39,8 @@ A_PATH: Final = "File can't be a path, just a filename"
 DUPLICATE_BASE: Final = "Found duplicate base file information"
 NOT_MONOTONIC: Final = "Found a non-monotonic sequence number"
 UNKNOWN_TYPE: Final = "Unknown AOF file type"
+WRONG_CHECKSUM: Final = "Wrong checksum of the lines before"
+"""Of ours: Redis has none."""
 
 MAX_LINE: Final = 1024
 """Bytes of a line with its end, as in Redis: a file name has at most 255."""
@@ -156,11 +161,14 @@ def parse(data: bytes) -> Manifest:
     base: Entry | None = None
     increments: list[Entry] = []
     history: list[Entry] = []
-    highest = 0
+    highest = at = 0
     for number, raw in enumerate(_lines(data), 1):
         if len(raw) > MAX_LINE or not raw.endswith(b"\n"):
             raise BadManifest(TOO_LONG_LINE)
+        before, at = at, at + len(raw)
         if raw.startswith(b"#"):
+            if raw.startswith(b"#CRC:") and raw != b"#CRC:%08x\r\n" % crc32(data[:before]):
+                raise BadManifest(WRONG_CHECKSUM, number, os.fsdecode(raw.strip()))
             continue
         line = raw.strip(b" \t\r\n")
         entry = _parse_line(line, number)

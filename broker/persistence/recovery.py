@@ -26,8 +26,9 @@ from broker.persistence.manifest import BadManifest, Manifest, single_base
 from broker.persistence.rdb_file_loading import load_rdb
 from broker.persistence.rdb_format import MAGIC, VALKEY_MAGIC
 from broker.persistence.rdb_reader import BadFormat, Reader
-from broker.persistence.rdb_target import KeyspaceTarget
+from broker.persistence.rdb_target import KeyspaceTarget, MergingTarget
 from broker.persistence.rewriting import write_base
+from broker.registry import CommandTable
 from broker.session import Session
 from protocol.errors import CommandError
 
@@ -121,20 +122,50 @@ class Recovery:
 
     # A snapshot
 
+    def reload(self, *, flush: bool, merge: bool) -> None:
+        """Load the RDB file while everybody waits (DEBUG RELOAD). Raises LoadError, and OSError.
+
+        With `flush` all keys and functions are removed before. With `merge` a key of the file replaces one of the same
+        name; without, there may be none. Watched keys count as changed.
+        """
+        broker = self._broker
+        path = self._snapshot_path()
+        target = (MergingTarget if merge else KeyspaceTarget)(broker.keyspace)
+        broker.loading = True
+        try:
+            with _opened(self._disk, path) as source:
+                if flush:
+                    broker.functions.flush()
+                    for database in broker.keyspace.databases:
+                        data = database.data
+                        database.clear()
+                        broker.reclaimer.take(data)
+                reader = Reader(source=source.read, size=source.size)
+                for _ in self._rdb(path, reader, broker.clock.now, target):
+                    pass
+        finally:
+            broker.loading = False
+            broker.keyspace.deadline_moved()
+            for database in broker.keyspace.databases:
+                for name in database.listened_keys():
+                    database.touch(name, 0)
+
+    def _snapshot_path(self) -> str:
+        return os.path.join(self._broker.config.dir, self._broker.config.dbfilename)
+
     async def _load_snapshot(self) -> None:
-        config = self._broker.config
-        path = os.path.join(config.dir, config.dbfilename)
+        path = self._snapshot_path()
         size = self._disk.size(path)
         if size is None:
             return
         self.total = size
         with _opened(self._disk, path) as source:
-            await self._load(self._rdb(path, Reader(source=source.read, size=size), self._broker.clock.now))
+            target = KeyspaceTarget(self._broker.keyspace)
+            await self._load(self._rdb(path, Reader(source=source.read, size=size), self._broker.clock.now, target))
 
-    def _rdb(self, path: str, reader: Reader, now: int | None) -> Generator[int, None, None]:
+    def _rdb(self, path: str, reader: Reader, now: int | None, target: KeyspaceTarget) -> Generator[int, None, None]:
         """Load an RDB file, or what stands at the beginning of an append-only one."""
         broker = self._broker
-        target = KeyspaceTarget(broker.keyspace)
         try:
             loaded = yield from load_rdb(reader, target, broker.config, now=now, verify=broker.config.rdbchecksum)
             for code in target.functions:
@@ -157,6 +188,7 @@ class Recovery:
             try:
                 checksum = await self._load_files(paths, sizes)
             except _CutOff:
+                self._broker.functions.flush()
                 for database in self._broker.keyspace.databases:
                     database.clear()
                 continue
@@ -215,7 +247,7 @@ class Recovery:
             begin += part
         reader = Reader(begin, source=source.read, size=file.size)
         if begin.startswith((MAGIC, VALKEY_MAGIC)):
-            yield from self._rdb(file.path, reader, None)
+            yield from self._rdb(file.path, reader, None, KeyspaceTarget(self._broker.keyspace))
         commands = CommandReader(reader.read, file.size, reader.offset)
         try:
             yield from self._replay(file.path, commands)
@@ -321,11 +353,13 @@ class _Replayer:
         self._broker = broker
         self._commands = broker.commands
         self._plain = broker.commands.plain
+        # What a renamed command did by itself, as the DEL of a key that has expired, is there under its own name.
+        self._originals = CommandTable() if broker.config.renamed_commands else broker.commands
         self._path = path
         self._refused = 0
 
     def execute(self, offset: int, args: list[bytes]) -> None:
-        command = self._plain.get(args[0]) or self._commands.find(args)
+        command = self._plain.get(args[0]) or self._commands.find(args) or self._originals.find(args)
         if command is None or not command.min_args <= len(args) <= command.max_args:
             name = b" ".join(args[:1])[:128].decode(errors="replace")
             raise LoadError(f"{self._path}: unknown command '{name}' before byte {offset}")

@@ -97,7 +97,7 @@ class AppendOnlyFolder:
         on: as history, they are neither written again nor removed before another manifest is in place.
         """
         try:
-            replace_file(self.disk, self.manifest_path, manifest.format())
+            replace_file(self.disk, self.manifest_path, sealed(manifest.format()))
         except OSError:
             named = {entry.name for entry in (*self.manifest.files(), *self.manifest.history)}
             unsure = tuple(replace(entry, kind=HISTORY) for entry in manifest.files() if entry.name not in named)
@@ -263,7 +263,11 @@ class Rewrites:
             return
         self._first = True
         file = await trio.to_thread.run_sync(folder.disk.create, folder.file(self._increment))
-        self._fork()
+        try:
+            self._fork()
+        except OSError:
+            file.close()
+            raise
         journal.provisional = True
         journal.open(file, 0)
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from broker.registry import DENYOOM, MAY_REPLICATE, NOSCRIPT, WRITE, Command
-from broker.scripting.conversions import ERROR, Result, number_text, result
+from broker.scripting.calling import Caller
+from broker.scripting.conversions import ERROR, Result, number_text
 from broker.scripting.running import Interruption
 from protocol import errors
 from protocol.numbers import format_double
@@ -28,15 +29,8 @@ UNKNOWN: Final = b"ERR Unknown Redis command called from script"
 WRONG_ARITY: Final = b"ERR Wrong number of args calling Redis command from script"
 NOT_FROM_SCRIPT: Final = b"ERR This Redis command is not allowed from script"
 READ_ONLY: Final = b"ERR Write commands are not allowed from read-only scripts."
-NO_ROOM: Final = b"ERR not enough memory"
 ACL_UNKNOWN: Final = b"Invalid command passed to redis.acl_check_cmd()"
 ACL_WRONG_ARITY: Final = b"Wrong number of args for redis.acl_check_cmd()"
-
-LARGE: Final = 1 << 15
-"""Bytes of a reply from which it is asked whether Lua has room for it; less fits what the cage keeps free."""
-
-_CHECKED: Final = NOSCRIPT | WRITE | DENYOOM | MAY_REPLICATE
-_LOG_LEVELS: Final = ("debug", "verbose", "notice", "warning")
 
 
 class Bridge:
@@ -45,16 +39,23 @@ class Bridge:
     `has_room(size)` says whether Lua can take so many bytes.
     """
 
-    def __init__(self, broker: Broker, session: Session, interruption: Interruption) -> None:
+    def __init__(
+        self, broker: Broker, session: Session, interruption: Interruption, has_room: Callable[[int], bool]
+    ) -> None:
         self._broker = broker
         self._session = session
         self._interruption = interruption
         self._plain = broker.commands.plain
-        self._call = broker.dispatcher.call
-        self.has_room: Callable[[int], bool]
+        self._propagation = broker.keyspace.propagation
+        self.caller = Caller(self._plain, session, broker.dispatcher.call, self.call, has_room, self._failed)
+
+    def begin(self, run: Run) -> None:
+        """A script begins: say which commands must be looked at twice before it may execute them."""
+        checked = NOSCRIPT | WRITE | MAY_REPLICATE if run.read_only else NOSCRIPT | WRITE
+        self.caller.checked = checked | DENYOOM if run.out_of_memory and not run.allows_oom else checked
 
     def call(self, *args: Any) -> Result:
-        """redis.call and redis.pcall."""
+        """redis.call and redis.pcall, with all checks in Redis's order."""
         words = list(args)
         for word in words:
             if word.__class__ is not bytes:
@@ -63,19 +64,6 @@ class Bridge:
                     return NOT_TEXTS, ERROR
                 words = texts
                 break
-        return self._execute(words)
-
-    def call_with_many(self, lengths: bytes, texts: bytes) -> Result:
-        """`call` with the arguments as one text and their lengths."""
-        words = []
-        at = 0
-        for length in lengths.split():
-            end = at + int(length)
-            words.append(texts[at:end])
-            at = end
-        return self._execute(words)
-
-    def _execute(self, words: list[bytes]) -> Result:
         if not words:
             return NO_COMMAND, ERROR
         command = self._plain.get(words[0])
@@ -85,17 +73,27 @@ class Bridge:
                 return self._refused(None, UNKNOWN)
         if not command.min_args <= len(words) <= command.max_args:
             return self._refused(command, WRONG_ARITY)
-        if command.flags & _CHECKED:
+        if command.flags & self.caller.checked:
             refusal = self._refusal(command)
             if refusal is not None:
                 return self._refused(command, refusal)
-        reply = self._call(self._session, command, words)
-        if len(reply) > LARGE and not self.has_room(len(reply)):
-            return NO_ROOM, ERROR
-        return result(reply)
+        return self.caller.seen(self._broker.dispatcher.call(self._session, command, words))
+
+    def call_with_many(self, lengths: bytes, texts: bytes) -> Result:
+        """`call` with the arguments as one text and their lengths."""
+        words = []
+        at = 0
+        for length in lengths.split():
+            end = at + int(length)
+            words.append(texts[at:end])
+            at = end
+        return self.caller(*words)
 
     def _refusal(self, command: Command) -> bytes | None:
-        """Why the script may not execute this command, in Redis's order; notes that it writes."""
+        """Why the script may not execute this command, in Redis's order; notes that it writes.
+
+        What the broker's state forbids is only forbidden until the script has written: it is not stopped half-way.
+        """
         flags = command.flags
         if flags & NOSCRIPT:
             return NOT_FROM_SCRIPT
@@ -104,11 +102,16 @@ class Bridge:
             return READ_ONLY
         if flags & WRITE and not run.wrote and self._broker.write_refusal is not None:
             return self._broker.write_refusal
-        if run.out_of_memory and flags & DENYOOM and not run.wrote and not run.allows_oom:
+        if self.caller.checked & flags & DENYOOM:
             return errors.OUT_OF_MEMORY
         if flags & WRITE:
             run.wrote = True
+            self.caller.checked = NOSCRIPT
         return None
+
+    def _failed(self, defect: Exception) -> Result:
+        self._broker.log.failure("a call from a script failed unexpectedly", defect)
+        return errors.INTERNAL, ERROR
 
     def _refused(self, command: Command | None, text: bytes) -> Result:
         self._broker.stats.count_error(text)
@@ -136,9 +139,7 @@ class Bridge:
 
     def set_repl(self, flags: int) -> None:
         """redis.set_repl: with no flag, the writes that follow are not propagated."""
-        run = self._interruption.current
-        if run is not None:
-            run.replicates = bool(flags)
+        self._propagation.muted = not flags
 
     def log(self, level: int, text: bytes) -> None:
         """redis.log."""

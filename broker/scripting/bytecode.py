@@ -1,13 +1,14 @@
 """Compiled Lua 5.1 functions, changed where stock Lua falls short of Redis's.
 
-Two things, both invisible to a correct script:
+One change, and one refusal:
 
-- `return redis.call(...)` is a tail call, which drops the caller's frame. In Redis the callee is a C function, for which
-  Lua keeps the frame, and errors name the script's line. Here the callee is written in Lua, so the tail calls of a
-  script's main chunk, and those of other functions whose callee is a name of a library, become plain calls. All others
-  stay: recursion by tail calls may be endless.
-- A function with `...` and many named parameters uses more stack than Lua 5.1.5 reserves for it (CVE-2014-5461). More
-  is reserved.
+- `return redis.call(...)` is a tail call, which drops the caller's frame. In Redis the callee is a C function, for
+  which Lua keeps the frame, and errors name the script's line. Here the callee is written in Lua, so the tail calls of
+  a script's main chunk, and those of other functions whose callee is a name of a library, become plain calls. All
+  others stay: recursion by tail calls may be endless.
+- A function with `...` uses a slot of Lua's stack more for each named parameter that it is not given than Lua 5.1.5
+  reserves (CVE-2014-5461). Lua always keeps five slots free, of which it uses up to four itself beyond a function's
+  own; with more than three named parameters, memory beyond the stack could be written. Such a function is refused.
 
 The format is that of `string.dump`: a header, then the main function with the others inside.
 """
@@ -23,10 +24,10 @@ LIBRARIES: Final = frozenset({b"redis", b"cjson", b"cmsgpack", b"struct", b"bit"
 BUILTINS: Final = frozenset({b"unpack", b"loadstring", b"rawset", b"rawget", b"setmetatable", b"next", b"pairs"})
 """Global functions of the same kind that the cage has written in Lua."""
 
-MAX_REGISTERS: Final = 250
-"""The most registers that Lua 5.1 lets a function have."""
+MAX_BESIDE_DOTS: Final = 3
+"""Named parameters that a function with `...` may have."""
 
-TOO_MANY: Final = b"function at line %d has too many parameters beside '...'"
+TOO_MANY: Final = "user code:%d: function has more than %d parameters beside '...'"
 
 _SIGNATURE: Final = b"\x1bLuaQ\x00"
 _OPCODE: Final = 0x3F
@@ -87,11 +88,9 @@ class _Patcher:
         self._string()  # source
         line = self._integer()
         self._integer()  # last line
-        parameters, vararg, registers = code[self._at + 1], code[self._at + 2], code[self._at + 3]
-        if vararg & _IS_VARARG and parameters:
-            if registers + parameters > MAX_REGISTERS:
-                raise UnsafeFunctionError((TOO_MANY % line).decode())
-            code[self._at + 3] = registers + parameters
+        parameters, vararg = code[self._at + 1], code[self._at + 2]
+        if vararg & _IS_VARARG and parameters > MAX_BESIDE_DOTS:
+            raise UnsafeFunctionError(TOO_MANY % (line, MAX_BESIDE_DOTS))
         self._at += 4
         count = self._integer()
         instructions = memoryview(code)[self._at : self._at + 4 * count]
@@ -156,5 +155,3 @@ def _calls_library(words: tuple[int, ...], call: int, names: list[bytes | None])
             and names[before >> 14] in LIBRARIES
         )
     return False
-
-

@@ -41,7 +41,9 @@ def number_text(number: float) -> bytes:
 
 
 def result(reply: bytes) -> Result:
-    """What a reply is to a script."""
+    """What a reply is to a script; nothing is nil."""
+    if not reply:
+        return False
     kind = reply[0]
     if kind == _DOLLAR:
         if reply == _NIL:

@@ -71,6 +71,7 @@ class Scripting:
         self._keyspace = broker.keyspace
         self.interruption = Interruption(broker)
         self._session: Session
+        self._bridge: Bridge
         self._sandbox: Sandbox | None = None
         self._scripts: Scripts | None = None
         self.functions = Functions(self._load_library)
@@ -150,6 +151,7 @@ class Scripting:
         session.user = caller.user
         session.resp = RESP2
         propagation = self._keyspace.propagation
+        self._bridge.begin(run)
         propagation.begin()
         self.interruption.current = run
         try:
@@ -158,6 +160,7 @@ class Scripting:
             outcome = self._broken_off(sandbox, run, problem)
         finally:
             self.interruption.ended()
+            propagation.muted = False
             propagation.end()
             if sandbox.memory_used() > sandbox.tidy_at:
                 sandbox.tidy()
@@ -203,9 +206,9 @@ class Scripting:
         session = self._session = Session(broker, 0, ScriptTransport())
         session.never_waits = True
         session.gate = 0
-        bridge = Bridge(broker, session, self.interruption)
-        callables = {
-            "call": bridge.call,
+        bridge = self._bridge = Bridge(broker, session, self.interruption, self._has_room)
+        callables: dict[str, Callable[..., Any]] = {
+            "call": bridge.caller,
             "call_with_many": bridge.call_with_many,
             "acl_check_cmd": bridge.acl_check_cmd,
             "setresp": bridge.setresp,
@@ -221,7 +224,6 @@ class Scripting:
         }
         constants = {"version": REDIS_VERSION.encode(), "version_number": _version_number(REDIS_VERSION)}
         self._sandbox = sandbox = Sandbox(callables, constants, broker.config.lua_max_memory)
-        bridge.has_room = sandbox.has_room
         return sandbox
 
     def _compile(self, source: bytes) -> tuple[Any, bytes]:
@@ -252,6 +254,10 @@ class Scripting:
         if sandbox.memory_used() > sandbox.tidy_at:
             sandbox.tidy()
         return outcome
+
+    def _has_room(self, size: int) -> bool:
+        assert self._sandbox is not None
+        return self._sandbox.has_room(size)
 
     def _limit_memory(self, size: int) -> None:
         if self._sandbox is not None:

@@ -204,7 +204,9 @@ class Functions:
 
     def _index(self) -> None:
         self._functions = {
-            name.lower(): function for library in self.libraries.values() for name, function in library.functions.items()
+            name.lower(): function
+            for library in self.libraries.values()
+            for name, function in library.functions.items()
         }
 
 

@@ -1,8 +1,8 @@
 """The script that runs now: what it may do, and how it is interrupted.
 
-Lua calls `Interruption.check` every 100,000 instructions. Past busy-reply-threshold the script is "slow": the check then
-serves the other clients, who are told BUSY, until the script ends or SCRIPT KILL, FUNCTION KILL or SHUTDOWN NOSAVE
-asks for its end. Nothing else of the broker happens meanwhile: no command runs but those that are allowed then,
+Lua calls `Interruption.check` every 100,000 instructions. Past busy-reply-threshold the script is "slow": the check
+then serves the other clients, who are told BUSY, until the script ends or SCRIPT KILL, FUNCTION KILL or SHUTDOWN
+NOSAVE asks for its end. Nothing else of the broker happens meanwhile: no command runs but those that are allowed then,
 and time stands still for the keys.
 """
 
@@ -27,24 +27,20 @@ UNKILLABLE: Final = (
     b"UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script"
     b" termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
 )
-BUSY_SCRIPT: Final = (
-    b"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
-)
-BUSY_FUNCTION: Final = (
-    b"BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
-)
+BUSY_SCRIPT: Final = b"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+BUSY_FUNCTION: Final = b"BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
 
 
 class Run:
     """One execution of a script or function.
 
     `caller` sent `args`; `name` is the script's SHA-1 or the function's name. `wrote` says that a write command was
-    executed, `replicates` that writes are propagated (redis.set_repl).
+    executed.
     """
 
     __slots__ = (
-        "_time", "allows_oom", "args", "caller", "is_eval", "killed", "name", "out_of_memory", "read_only", "replicates",
-        "slow", "started", "wrote",
+        "_time", "allows_oom", "args", "caller", "is_eval", "killed", "name", "out_of_memory", "read_only", "slow",
+        "started", "wrote",
     )  # fmt: skip
 
     def __init__(
@@ -57,7 +53,6 @@ class Run:
         self.read_only = read_only
         self.allows_oom = allows_oom
         self.out_of_memory = False
-        self.replicates = True
         self.wrote = False
         self.slow = False
         self.killed = False

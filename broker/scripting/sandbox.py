@@ -1,6 +1,6 @@
 """One Lua state and the cage in it.
 
-The state is stock Lua 5.1 (lupa's), from which prelude.lua takes everything away that a script must not have. What is
+The state is stock Lua 5.1 (lupa's), from which cage.lua takes everything away that a script must not have. What is
 left to guard here is the border: Python's callables enter as C functions and never raise, so that no Python object is
 ever in a script's hands; and Lua's memory is capped.
 
@@ -11,14 +11,13 @@ end. So whatever goes in from Python is only passed while there is room for it, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from lupa import lua51
 
 from broker.scripting import bytecode
+from broker.scripting.libraries import bit, cjson, cmsgpack, struct
 
 RESERVE: Final = 4 << 20
 """Bytes under the cap that scripts can't use up: what lupa takes for small values must always be there."""
@@ -36,26 +35,29 @@ OUT_OF_MEMORY: Final = b"not enough memory"
 LuaError = lua51.LuaError
 LuaMemoryError = lua51.LuaMemoryError
 
-_PRELUDE: Final = Path(__file__).with_name("prelude.lua")
+_LIBRARIES: Final = {b"bit": bit, b"cjson": cjson, b"cmsgpack": cmsgpack, b"struct": struct}
+_FOLDER: Final = Path(__file__).parent
 
 _BOOTSTRAP: Final = """
-local prelude, callables = ...
-for name, callable in pairs(callables) do
+local cage = ...
+for name, callable in pairs(cage) do
   if type(callable) == "userdata" then
-    callables[name] = python.as_function(callable)
+    cage[name] = python.as_function(callable)
   end
 end
-return loadstring(prelude, "=cage")(callables)
+return loadstring(cage.parts.cage, "=cage")(cage)
 """
 
 
 class Sandbox:
-    """A caged Lua state. Its methods are the functions that the prelude gives, which may raise LuaError.
+    """A caged Lua state. Its methods are the functions that cage.lua gives, which may raise LuaError.
 
     `max_memory` is in bytes, 0 for no cap.
     """
 
-    def __init__(self, callables: Mapping[str, Callable[..., Any]], constants: Mapping[str, Any], max_memory: int) -> None:
+    def __init__(
+        self, callables: Mapping[str, Callable[..., Any]], constants: Mapping[str, Any], max_memory: int
+    ) -> None:
         self._lua: Any = lua51.LuaRuntime(
             encoding=None,
             source_encoding="ascii",
@@ -66,17 +68,19 @@ class Sandbox:
             max_memory=UNLIMITED,
         )
         libraries = self._lua.table()
-        for name in ("bit", "cjson", "cmsgpack", "struct"):
-            with suppress(ImportError):
-                library = self._lua.table()
-                import_module("broker.scripting.libraries." + name).install(self._lua, library)
-                libraries[name.encode()] = library
+        for name, module in _LIBRARIES.items():
+            library = self._lua.table()
+            module.install(self._lua, library)
+            libraries[name] = library
         given = self._lua.table()
         for key, value in {**callables, **constants, "patch": _patched, "libraries": libraries}.items():
             given[key.encode()] = value
         given[b"hook_every"] = HOOK_EVERY
         given[b"max_pattern"] = MAX_PATTERN
-        cage = self._lua.execute(_BOOTSTRAP, _PRELUDE.read_bytes(), given)
+        given[b"parts"] = self._lua.table_from(
+            {path.stem.encode(): path.read_bytes() for path in _FOLDER.glob("*.lua")}
+        )
+        cage = self._lua.execute(_BOOTSTRAP, given)
         # lupa looks this name up at each call; as long as the string lives, that takes no memory.
         cage[b"anchor"] = b"debug"
         self._settle: Callable[[], None] = cage[b"settle"]

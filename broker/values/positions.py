@@ -40,10 +40,6 @@ EMPTIED_BYTES_PER_KEY = 8 * 30
 # this many empty buckets.
 POSITIONS_PER_KEY = 10
 
-# Redis streams any number of repeated picks to a client. Here a reply is built first, so the commands that
-# draw keys bound their number: this many are about a second's work.
-MAX_DRAWS = 2_000_000
-
 _next = ctypes.pythonapi.PyDict_Next
 _next.argtypes = (ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _next.restype = ctypes.c_int

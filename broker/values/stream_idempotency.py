@@ -43,8 +43,9 @@ class Producers:
         return id
 
     def record(self, producer: bytes, iid: bytes, id: int) -> None:
-        """Remember an iid that `find` did not find; the producer's oldest goes where there are too many."""
+        """Remember the entry that an iid has become; the producer's oldest goes where there are too many."""
         iids = self.producers.setdefault(producer, OrderedDict())
+        iids.pop(iid, None)
         iids[iid] = id
         self.added += 1
         if len(iids) > self.maxsize:

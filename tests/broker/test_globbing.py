@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker import globbing
-from broker.globbing import MAX_INNER_STARS, Glob, glob_match
+from broker.globbing import MAX_INNER_STARS, MAX_SPECIALS, Glob, glob_match
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,62 @@ def test_all_places_at_once(nocase: bool, data: st.DataObject) -> None:
         patch.setattr(globbing, "MAX_COMPARISONS", 1 << 30)
         one_by_one = glob_match(pattern, text, nocase)
         patch.setattr(globbing, "MAX_COMPARISONS", -1)
+        patch.setattr(globbing._Segment, "_checks_at_once", lambda self, size: -1)
         assert glob_match(pattern, text, nocase) is one_by_one
+
+
+_HUGE = 32 << 20
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        (b"?" * _HUGE, b"a", False),
+        (b"a?" * (_HUGE // 2), b"a", False),
+        (b"*" * _HUGE, b"a", True),
+        (b"*" * _HUGE + b"a", b"ba", True),
+        (b"a*" * (_HUGE // 2), b"a" * 10_000, False),
+        (b"a" * _HUGE + b"*", b"a", False),
+        (b"a" * _HUGE + b"*", b"a" * _HUGE, True),
+        (b"?" + b"a" * _HUGE, b"a" * (_HUGE + 1), True),
+        (b"*?" + b"a" * _HUGE + b"*", b"ba" + b"a" * _HUGE, True),
+        (b"[" * _HUGE, b"a", False),
+        (b"[a]" * (_HUGE // 3), b"a", False),
+        (b"\\a" * (_HUGE // 2), b"a", False),
+        ((b"x" * 1001 + b"?") * (_HUGE // 1002), b"a", False),
+        ((b"x" * 10_000 + b"?") * 3000, b"x" * 30_003_000, True),
+    ],
+    ids=range(14),
+)
+def test_a_huge_pattern_takes_no_time_to_speak_of(pattern: bytes, text: bytes, matches: bool) -> None:
+    started = time.process_time()
+    assert glob_match(pattern, text) is matches
+    # Some 50 ms on an idle machine.
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("wildcard", "text", "specials"),
+    [(b"?", b"a", 1), (b"a?", b"aa", 1), (b"[a]", b"a", 3), (b"\\a", b"a", 1), (b"[\\a]", b"a", 4)],
+)
+def test_the_bound_of_wildcards(wildcard: bytes, text: bytes, specials: int) -> None:
+    count = MAX_SPECIALS // specials
+    assert glob_match(wildcard * count, text * count)
+    assert not glob_match(wildcard * (count + 1), text * (count + 1))
+
+
+def test_a_class_longer_than_the_bound() -> None:
+    assert glob_match(b"[" + b"a-b" * (MAX_SPECIALS // 3 - 2) + b"c]", b"c")
+    assert not glob_match(b"[" + b"a-b" * MAX_SPECIALS + b"c]", b"c")
+
+
+@pytest.mark.parametrize("before", [0, 99, 100, 101, 899, 900, 901, 7000, 100_000])
+@pytest.mark.parametrize("special", [b"*", b"?", b"[b]", b"\\b"])
+def test_a_special_byte_far_into_a_pattern(special: bytes, before: int) -> None:
+    pattern = b"a" * before + special + b"c"
+    assert glob_match(pattern, b"a" * before + b"bc")
+    assert not glob_match(pattern, b"a" * before + b"bd")
+    assert not glob_match(pattern, b"a" * (before + 1) + b"d")
 
 
 @pytest.mark.parametrize("before", [0, 1, 999, 100_000])

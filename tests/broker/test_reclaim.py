@@ -13,6 +13,7 @@ from broker.values.list import List
 from broker.values.set import Set
 from broker.values.sorted_set import SortedSet
 from tests.broker.inprocess import running
+from tests.broker.sessions import make_broker, make_session, run
 
 
 class Turns:
@@ -107,6 +108,68 @@ async def test_commands_hand_large_values_over(command: str) -> None:
         await client.call(command)
         assert b.broker.reclaimer.pending == 1
         assert await client.call("EXISTS k") == b":0\r\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "SET k v",
+        "SET k v XX",
+        "SET k v KEEPTTL",
+        "SETEX k 100 v",
+        "MSET k v other1 v",
+        "MSETEX 1 k v EX 100",
+        "SUNIONSTORE k s",
+        "SDIFFSTORE k s s",
+        "ZRANGESTORE k z 0 -1",
+        "SORT s STORE k",
+        "BITOP NOT k none",
+        "PEXPIREAT k 1",
+        "RENAME s k",
+        "COPY s k REPLACE",
+    ],
+)
+async def test_what_overwrites_a_large_value_hands_it_over(command: str) -> None:
+    async with running() as b:
+        client = await b.client()
+        await client.call("SADD s 1 2 3")
+        await client.call("ZADD z 1 a")
+        await client.call("RPUSH", "k", *map(str, range(1000)))
+        b.broker.reclaimer._later = lambda action: None
+        assert not (await client.call(command)).startswith(b"-")
+        assert b.broker.reclaimer.pending == 1
+
+
+@pytest.mark.parametrize("active", [True, False])
+async def test_a_large_value_that_expires_is_handed_over(active: bool) -> None:
+    async with running() as b:
+        client = await b.client()
+        await client.call("RPUSH", "k", *map(str, range(1000)))
+        await client.call("PEXPIRE k 1")
+        b.broker.reclaimer._later = lambda action: None
+        b.broker.keyspace.set_active_expiry(active)
+        b.broker.clock.now += 10
+        b.broker.keyspace.expire_due()
+        assert b.broker.keyspace.databases[0].get(b"k") is None
+        assert b.broker.reclaimer.pending == 1
+
+
+def test_a_moved_value_is_left_alone() -> None:
+    broker = make_broker()
+    turns = Turns()
+    broker.reclaimer._later = turns.actions.append
+    session = make_session(broker)
+    run(session, [b"RPUSH", b"k", *[b"%d" % n for n in range(1000)]], "RENAME k new", "MOVE new 1", "SELECT 1")
+    while turns.actions:
+        turns.turn()
+    assert run(session, "LLEN new") == b":1000\r\n"
+
+
+def test_the_last_elements_leave_nothing_to_free() -> None:
+    broker = make_broker()
+    session = make_session(broker)
+    run(session, [b"RPUSH", b"k", *[b"%d" % n for n in range(1000)]], "LPOP k 1000")
+    assert not broker.reclaimer.pending
 
 
 async def test_a_large_stream_is_taken_apart() -> None:

@@ -3,7 +3,7 @@
 -- The usual forms are recognised by one pattern each; what they do not cover (escapes, odd numbers, errors) goes
 -- the careful way, which reads as the C library does: a zero byte ends the text, numbers are what C's strtod takes.
 local fail, argument_error, type_error, null = ...
-local byte, char, concat, error, find, floor = string.byte, string.char, table.concat, error, string.find, math.floor
+local byte, char, concat, find, floor = string.byte, string.char, table.concat, string.find, math.floor
 local match, select, setmetatable, strsub = string.match, select, setmetatable, string.sub
 local tonumber, tostring, type = tonumber, tostring, type
 
@@ -14,8 +14,8 @@ setfenv(1, {})
 local STACK_SLOTS = 8000
 local OBJECT_SLOTS, ARRAY_SLOTS, METATABLE_SLOTS = 3, 2, 2  -- free ones that are asked for at their beginning
 
-local NEWLINE, SPACE, QUOTE, COMMA, MINUS, NINE, COLON, BACKSLASH = 10, 32, 34, 44, 45, 57, 58, 92
-local BRACKET, BRACKET_END, BRACE, BRACE_END = 91, 93, 123, 125
+local SPACE, QUOTE, COMMA, MINUS, NINE, COLON, BACKSLASH = 32, 34, 44, 45, 57, 58, 92
+local BRACKET, BRACKET_END, BRACE, BRACE_END, CAPITAL_X, SMALL_X = 91, 93, 123, 125, 88, 120
 
 local SPACES = "^[ \t\n\r]*"
 local TOKENS = { [BRACE] = "T_OBJ_BEGIN", [BRACE_END] = "T_OBJ_END", [BRACKET] = "T_ARR_BEGIN",
@@ -260,7 +260,7 @@ local function decode_array(settings, text, at, depth, used)
             unexpected(settings, text, at - 1, "comma or array end")
         end
         code = byte(text, at)
-        if code == SPACE or code == NEWLINE then
+        if code and code <= SPACE then
             at = after_spaces(text, at)
         end
     end
@@ -285,8 +285,11 @@ function decode_value(settings, text, at, depth, used)
     elseif code and code <= NINE and code >= MINUS then
         local _, last, digits = find(text, PLAIN_NUMBER, at)
         local number = last and tonumber(digits)
-        if number and settings.decode_invalid_numbers and not find(text, "^[xX]", last + 1) then
-            return number, last + 1
+        if number and settings.decode_invalid_numbers then
+            local following = byte(text, last + 1)
+            if following ~= CAPITAL_X and following ~= SMALL_X then
+                return number, last + 1
+            end
         end
     end
     return odd_value(settings, text, at)

@@ -168,7 +168,9 @@ function decode_value(data, at, used)
         return decode_array(data, at + 1, header - 0x90, used)
     elseif header < 0xC0 then
         local behind = at + header - 0x9F
-        need(data, behind - 1)
+        if behind > #data + 1 then
+            need(data, behind - 1)
+        end
         return strsub(data, at + 1, behind - 1), behind
     elseif header >= 0xE0 then
         return header - 256, at + 1
@@ -230,7 +232,7 @@ local function all_of(values, n)
     return unpack(values, 1, n)
 end
 
--- The functions that scripts call end in no call that can fail: a tail call that failed would not know its script's line.
+-- The functions that scripts call end in no call that can fail: a failing tail call would not know its script's line.
 
 local function unpack_all(...)
     local count = select("#", ...)

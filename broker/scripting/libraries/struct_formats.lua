@@ -1,11 +1,11 @@
 -- What the formats of struct mean: each is read once into a list of steps, which pack, unpack and size walk.
-local byte, find, next, rep, strsub = string.byte, string.find, next, string.rep, string.sub
+local byte, find, strsub = string.byte, string.find, string.sub
 
 setfenv(1, {})
 
 local INT_MAX = 2147483647
 local LARGEST_INTEGER, LARGEST_ALIGNMENT = 32, 8
-local LONGEST_KEPT, MOST_KEPT = 64, 200  -- formats that are kept: bytes of each, and how many
+local LONGEST_KEPT, MOST_KEPT = 32, 50  -- formats that are kept: bytes of each, and how many
 
 -- The kinds of steps. SIZE_ERROR is found before an option is looked at, the other errors after.
 local KIND = {

@@ -27,3 +27,4 @@ async def test_role_and_lolwut() -> None:
         assert await client.call("ROLE") == b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
         assert f"Redis ver. {REDIS_VERSION}\n" in await client.text("LOLWUT")
         assert await client.text("LOLWUT version 5 1 2") == await client.text("LOLWUT")
+        assert await client.text("LOLWUT version 7") == f"Redis ver. {REDIS_VERSION}\n"

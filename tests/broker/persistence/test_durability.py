@@ -2,18 +2,26 @@
 
 import errno
 import socket
+import time
 from pathlib import Path
+from unittest.mock import patch
 
+import hypothesis.strategies as st
 import pytest
 import trio
+from hypothesis import given
 
 from broker import open_broker
 from broker.config import Config
+from broker.listeners import StartError
 from broker.persistence.durability import LOCK_FILE
-from broker.server import StartError
 from tests.broker.inprocess import Broker, Client
 from tests.broker.persistence.durable import APPENDONLY, MANIFEST, contents, durable
+from tests.broker.persistence.files_made import keys_of
 from tests.broker.persistence.simulated_disk import SimulatedDisk
+from tests.oracle.harness import AnyCommand, Step, examples
+from tests.oracle.mixed_commands import sequences
+from tests.oracle.wire import encode
 
 ALWAYS = {**APPENDONLY, "appendfsync": "always"}
 KEEPS_NOTHING = {"save": ""}
@@ -254,8 +262,9 @@ async def test_a_failed_save_and_a_full_disk_refuse_writes_each_on_its_own() -> 
         assert full[1:-2] in await client.call("EVAL", "redis.call('SET','k','x')", 0)
         flagged = await client.call("EVAL", "#!lua\nreturn redis.call('SET','k','x')", 0)
         assert flagged == (
-            b"-MISCONF Redis is configured to persist data to AOF, but it's currently unable to persist to disk. Writable"
-            b" scripts are blocked. Use 'no-writes' flag for read only scripts. AOF error: No space left on device\r\n"
+            b"-MISCONF Redis is configured to persist data to AOF, but it's currently unable to persist to disk."
+            b" Writable scripts are blocked. Use 'no-writes' flag for read only scripts. AOF error: No space left on"
+            b" device\r\n"
         )
         assert await client.call("EVAL_RO", "return redis.call('GET','k')", 1, "k") == b"$1\r\nw\r\n"
         assert await client.call("CONFIG SET appendonly no") == b"+OK\r\n"
@@ -291,6 +300,18 @@ async def test_waitaof_never_overstates() -> None:
                 pytest.fail("three seconds were not enough")
 
 
+@pytest.mark.parametrize("words", ["NOSAVE", "FORCE"])
+async def test_shutdown_on_a_full_disk_needs_to_be_told_that_what_is_not_written_may_be_lost(words: str) -> None:
+    disk = SimulatedDisk()
+    async with durable(disk, {**APPENDONLY, "appendfsync": "everysec"}) as broker:
+        client = await broker.client()
+        disk.capacity = 0
+        assert await client.call("SET k v") == b"+OK\r\n"
+        assert await client.call("SHUTDOWN") == b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n"
+        assert await client.call("GET k") == b"$1\r\nv\r\n"
+        assert await client.call(f"SHUTDOWN {words}") == b""
+
+
 async def test_shutdown_during_the_first_rewrite_needs_force() -> None:
     disk = SimulatedDisk()
     async with durable(disk, KEEPS_NOTHING) as broker:
@@ -298,3 +319,34 @@ async def test_shutdown_during_the_first_rewrite_needs_force() -> None:
         broker.broker.durability.journal.provisional = True
         assert await client.call("SHUTDOWN") == b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n"
         assert await client.call("SHUTDOWN NOSAVE FORCE") == b""
+
+
+# Everything that commands do
+
+
+@examples(25)
+@given(sequences(40), st.booleans(), st.booleans())
+def test_generated_commands_are_there_after_a_restart(script: list[AnyCommand], as_rdb: bool, rewrite: bool) -> None:
+    """Whatever was done, from the increment, and from a base in either form."""
+    settings = {**ALWAYS, "aof-use-rdb-preamble": "yes" if as_rdb else "no"}
+
+    async def everything(disk: SimulatedDisk, *, work: bool) -> dict[tuple[int, bytes], object]:
+        async with durable(disk, settings) as broker:
+            if work:
+                client = await broker.client()
+                for command in script:
+                    await client.stream.send_all(command.ours if isinstance(command, Step) else encode(command))
+                    await client.receive()
+                if rewrite:
+                    await client.call("BGREWRITEAOF")
+                    await idle(broker)
+            return keys_of(broker.broker)
+
+    async def main() -> None:
+        disk = SimulatedDisk()
+        before = await everything(disk, work=True)
+        assert await everything(disk, work=False) == before
+
+    # Consumers are seen when they are made, which no command tells.
+    with patch.object(time, "time_ns", lambda: 1_750_000_000_000_000_000):
+        trio.run(main)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.persistence.aof_writing import sealed
 from broker.persistence.manifest import (
     A_PATH,
     BASE,
@@ -185,3 +186,20 @@ def test_no_bytes_make_another_error(data: bytes) -> None:
     except BadManifest:
         return
     assert parse(manifest.format() or b"#\n") == manifest
+
+
+def test_a_checksum_line_is_verified() -> None:
+    data = sealed(FULL)
+    assert parse(data) == parse(FULL)
+    assert parse(data + b"# hello\n") == parse(FULL)
+    for at in range(len(data)):
+        for bit in range(8):
+            changed = data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
+            try:
+                assert parse(changed) == parse(FULL)
+            except BadManifest:
+                continue
+            # Another comment line in its place: all the rest is as it was.
+            assert at >= len(FULL)
+    with pytest.raises(BadManifest, match="Wrong checksum of the lines before"):
+        parse(data.replace(b"type i", b"type h", 1))

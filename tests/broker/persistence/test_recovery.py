@@ -1,81 +1,30 @@
 """Start-up: what is loaded, in which order, what is cut off or refused, and that a refusal changes nothing."""
 
-import errno
-import random
-import time
-from collections.abc import Sequence
 from functools import partial
 
 import pytest
 import trio
 
 from broker import open_broker
+from broker.config import Config
+from broker.listeners import StartError
 from broker.persistence.aof_writing import CommandWriter, sealed
 from broker.persistence.durability import Durability
 from broker.persistence.recovery import Recovery
-from broker.server import Server, StartError
+from broker.server import Server
 from protocol.replies import bulks
 from tests.broker.inprocess import Broker
-from tests.broker.persistence.aof_sample import Sample, sample
 from tests.broker.persistence.durable import APPENDONLY, INCREMENT, MANIFEST, InPlace, contents, durable
-from tests.broker.persistence.files_made import keys_of, saved
-from tests.broker.persistence.simulated_disk import SHORT, SimulatedDisk
+from tests.broker.persistence.files_made import saved
+from tests.broker.persistence.folders import BASE, aof, folder, loaded, rdb, refused
+from tests.broker.persistence.simulated_disk import SimulatedDisk
 from tests.broker.sessions import make_broker, make_session, run
 
 SNAPSHOT = {"save": ""}
-BASE = "appendonlydir/appendonly.aof.1.base.rdb"
 SECOND = "appendonlydir/appendonly.aof.2.incr.aof"
 FUNCTION = "#!lua name=lib\nredis.register_function('f', function() return 1 end)"
 LONG_AGO = 1_000_000_000_000
 SOON_ENOUGH = 4_102_444_800_000
-
-
-def aof(*commands: str) -> bytes:
-    """Commands without any checksum, as redis-server writes them."""
-    return b"".join(bulks([word.encode() for word in command.split()]) for command in commands)
-
-
-def rdb(*commands: str, functions: Sequence[bytes] = (), **more: bool) -> bytes:
-    """An RDB file of what commands make."""
-    broker = make_broker()
-    session = make_session(broker)
-    for command in commands:
-        assert run(session, command)[:1] != b"-"
-    return saved(broker, functions, **more)
-
-
-def folder(base: bytes | None = None, *increments: bytes, history: bytes | None = None) -> SimulatedDisk:
-    """A disk with an append-only folder."""
-    files: dict[str, bytes] = {}
-    lines = ""
-    if base is not None:
-        files[BASE] = base
-        lines += "file appendonly.aof.1.base.rdb seq 1 type b\n"
-    if history is not None:
-        files["appendonlydir/appendonly.aof.0.incr.aof"] = history
-        lines += "file appendonly.aof.0.incr.aof seq 9 type h\n"
-    for number, data in enumerate(increments, 1):
-        files[f"appendonlydir/appendonly.aof.{number}.incr.aof"] = data
-        lines += f"file appendonly.aof.{number}.incr.aof seq {number} type i\n"
-    return SimulatedDisk({**files, MANIFEST: lines.encode()})
-
-
-async def refused(disk: SimulatedDisk, **directives: str) -> str:
-    """Why a start is refused. Nothing on the disk but the lock file may have changed, nor anything be left open."""
-    before = disk.files()
-    text = ""
-    try:
-        async with durable(disk, {**APPENDONLY, **directives}):
-            pytest.fail("it has started")
-    except* StartError as problems:
-        text = str(problems.exceptions[0])
-    assert {**disk.files(), **before} == {**before, "trimaran.lock": b""}
-    assert not disk.open_files
-    return text
-
-
-async def loaded(disk: SimulatedDisk, **directives: str) -> dict[bytes, object]:
-    return await contents(disk, {**APPENDONLY, **directives})
 
 
 # Which files
@@ -173,6 +122,29 @@ async def test_what_is_unknown_is_refused() -> None:
     assert "DB index is out of range" in await refused(folder(None, aof("SET a 1", "SELECT 99", "SET b 1")))
 
 
+async def test_commands_that_have_been_renamed_are_known_by_both_names() -> None:
+    disk = folder(None, aof("SET a 1", "DEL a", "SET b 1", "SETTLE c 1"))
+    config = Config()
+    config.port = 0
+    config.renamed_commands = [(b"SET", b"SETTLE")]
+    made = partial(Durability, disk=disk, spawn=InPlace)
+    async with open_broker({**APPENDONLY, "dir": "/"}, config=config, durability=made) as server:
+        client = await Broker(server).client()
+        assert await client.call("MGET a b c") == b"*3\r\n$-1\r\n$1\r\n1\r\n$1\r\n1\r\n"
+        assert (await client.call("SET d 1")).startswith(b"-ERR unknown command")
+        await client.stream.aclose()
+
+
+async def test_a_limit_that_is_lower_now_concerns_clients_alone() -> None:
+    disk = folder(None, aof("SET s " + "x" * 1000, "SETRANGE s 1100000 xyz", "SETBIT bits 9000000 1"))
+    async with durable(disk, {**APPENDONLY, "proto-max-bulk-len": "1mb"}) as broker:
+        client = await broker.client()
+        assert await client.call("STRLEN s") == b":1100003\r\n"
+        assert await client.call("GETBIT bits 9000000") != b":1\r\n"
+        assert await client.call("STRLEN bits") == b":1125001\r\n"
+        assert (await client.call("SETRANGE s 1100000 xyz")).startswith(b"-ERR string exceeds maximum")
+
+
 async def test_a_command_that_fails_has_no_effect() -> None:
     disk = folder(rdb("SET a 1"), aof("LPUSH a x", "SET b 1", "LPUSH a x"))
     assert await loaded(disk) == {b"a": b"1", b"b": b"1"}
@@ -184,7 +156,8 @@ async def test_keys_past_their_deadline_stay_until_all_is_loaded() -> None:
         "SET kept 1", f"PEXPIREAT kept {LONG_AGO}", f"PEXPIREAT kept {SOON_ENOUGH}",
         f"SET later 1 PXAT {LONG_AGO}", "PERSIST later", f"SET dropped 1 PXAT {LONG_AGO}",
         f"SET counted 1 PXAT {LONG_AGO}", "INCR counted", "PERSIST counted",
-        "HSET hash f 1 g 1 h 1", f"HPEXPIREAT hash {LONG_AGO} FIELDS 2 f g", "HINCRBY hash f 1", "HPERSIST hash FIELDS 1 f",
+        "HSET hash f 1 g 1 h 1", f"HPEXPIREAT hash {LONG_AGO} FIELDS 2 f g", "HINCRBY hash f 1",
+        "HPERSIST hash FIELDS 1 f",
         f"SET renamed 1 PXAT {LONG_AGO}", "RENAME renamed to", "PERSIST to",
         f"SET copied 1 PXAT {LONG_AGO}", "COPY copied copy", "PERSIST copy",
         f"HSETEX x PXAT {LONG_AGO} FIELDS 1 f v", "HPERSIST x FIELDS 1 f",
@@ -209,6 +182,20 @@ async def test_a_key_restored_with_a_deadline_of_the_past_may_get_another() -> N
     payload = run(session, "DUMP k").split(b"\r\n", 1)[1][:-2]
     restored = bulks([b"RESTORE", b"k", b"%d" % LONG_AGO, payload, b"ABSTTL"])
     assert await loaded(folder(None, restored + aof("PERSIST k"))) == {b"k": b"v"}
+
+
+async def test_entries_of_producers_as_redis_server_writes_them() -> None:
+    """The ID in place of `*` where an entry was added, and the command as it came where it was a duplicate."""
+    disk = folder(
+        None,
+        aof("XADD s IDMP p a 1-1 f v", "XADD s IDMP p a * f v", "XADD s IDMP p b 2-1 f v", "XADD s IDMP p a 900-1 f v"),
+    )
+    async with durable(disk, APPENDONLY) as broker:
+        client = await broker.client()
+        assert await client.call("XLEN s") == b":3\r\n"
+        info = await client.call("XINFO STREAM s")
+        assert b"iids-added\r\n:3" in info and b"iids-duplicates\r\n:1" in info
+        assert b"can be used only with auto-generated IDs" in await client.call("XADD s IDMP p c 1000-1 f v")
 
 
 async def test_an_expired_key_of_a_base_stays_until_all_is_loaded_and_one_of_a_snapshot_is_not_loaded() -> None:
@@ -301,7 +288,9 @@ async def test_a_cut_end_is_cut_off(data: bytes) -> None:
 @pytest.mark.parametrize("data", [CUT[:-1], MULTI])
 async def test_a_cut_end_is_refused_where_that_is_asked_for(data: bytes) -> None:
     text = await refused(folder(rdb("SET base 1"), data), **{"aof-load-truncated": "no"})
-    assert text.startswith(f"/{INCREMENT}: ends in the midst of a command after byte {WHOLE}. Either set aof-load-trunc")
+    assert text.startswith(
+        f"/{INCREMENT}: ends in the midst of a command after byte {WHOLE}. Either set aof-load-trunc"
+    )
 
 
 async def test_empty_increments_may_follow_a_cut_one() -> None:
@@ -368,83 +357,6 @@ async def test_a_damaged_snapshot_is_refused_and_never_replaced() -> None:
     for bad in (data[:-1], data[:20], b"", b"junk", data.replace(b"\1a", b"\1b")):
         text = await refused(SimulatedDisk({"dump.rdb": bad}), appendonly="no", save="1 1")
         assert text.startswith("/dump.rdb: ") and text.endswith("nothing was changed in it")
-
-
-# A disk that fails
-
-
-@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, SHORT])
-@pytest.mark.parametrize("call", range(26))
-async def test_each_call_of_a_start_may_fail(call: int, error: int) -> None:
-    """The start is refused, or it has all the data; a later start has it in any case."""
-    disk = folder(rdb("SET a 1"), aof("SET b 1"), CUT[:-1], b"", history=aof("SET old 1"))
-    wanted = {b"a": b"1", b"b": b"1"}
-    disk.fail(call, error)
-    try:
-        assert set(await loaded(disk)) == {*wanted}
-    except* StartError as problems:
-        assert error != SHORT and str(problems.exceptions[0])
-    disk.heal()
-    for image in [*disk.crash_images(limit=20), disk]:
-        assert set(await loaded(image)) == {*wanted}
-    assert not disk.open_files
-
-
-@pytest.mark.parametrize("call", range(22))
-async def test_each_call_of_a_first_start_may_fail(call: int) -> None:
-    disk = SimulatedDisk()
-    disk.fail(call, errno.EIO)
-    try:
-        async with durable(disk, {**APPENDONLY, "appendfsync": "always"}) as broker:
-            disk.heal()
-            assert await (await broker.client()).call("SET k v") == b"+OK\r\n"
-        for image in disk.crash_images():
-            assert await loaded(image) == {b"k": b"v"}
-    except* StartError:
-        disk.heal()
-        for image in [*disk.crash_images(limit=20), disk]:
-            assert await loaded(image) == {}
-
-
-# Every prefix, and flipped bits
-
-
-def state_after(made: Sample, cut: int) -> dict[tuple[int, bytes], object]:
-    """The keys after all units that end before a cut, executed by a client."""
-    broker = make_broker()
-    session = make_session(broker)
-    for end, command in made.commands:
-        if end <= made.before(cut):
-            run(session, command)
-    return keys_of(broker)
-
-
-async def keys_loaded(disk: SimulatedDisk) -> dict[tuple[int, bytes], object]:
-    async with durable(disk, APPENDONLY) as broker:
-        return keys_of(broker.broker)
-
-
-async def test_a_prefix_loads_the_units_that_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A consumer is seen when it is made, which is not in the file.
-    monkeypatch.setattr(time, "time_ns", lambda: 1_750_000_000_000_000_000)
-    made = sample()
-    states = {end: state_after(made, end) for end in made.ends}
-    # Around the end of each unit, and every seventh byte; the reader's test cuts at all of them.
-    near = {end + step for end in made.ends for step in (-1, 0, 1)} | {*range(0, len(made.data), 7)}
-    for cut in sorted(near & {*range(len(made.data) + 1)}):
-        disk = folder(None, made.data[:cut])
-        assert await keys_loaded(disk) == states[made.before(cut)], cut
-        assert disk.files()[INCREMENT] == made.data[: made.before(cut)]
-
-
-async def test_a_flipped_bit_anywhere_is_refused() -> None:
-    made = sample()
-    chance = random.Random(4)
-    for _ in range(400):
-        at = chance.randrange(len(made.data))
-        data = bytearray(made.data)
-        data[at] ^= 1 << chance.randrange(8)
-        assert "appendonly.aof.1.incr.aof: " in await refused(folder(None, bytes(data))), (at, data[at])
 
 
 # Early clients

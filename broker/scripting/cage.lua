@@ -1,0 +1,344 @@
+-- The cage: what a script may reach, built inside Lua before any script runs.
+--
+-- Stock Lua 5.1 has no read-only tables, so a library is seen through a proxy: an empty table whose metatable looks
+-- names up in the real one, which no script ever holds. What could write into the proxy itself or read through it
+-- (rawset, table.insert, setmetatable, next, ...) knows the proxies. Everything here lives in upvalues: when this
+-- chunk has run, the global table of the Lua state is empty, and functions find their names in environments.
+--
+-- Called with one table, `cage`: Python's callables, already C functions, and constants. The other files of this
+-- folder are its parts; each is called with the same table, takes from it what it needs, and adds what it makes. Gives
+-- the table of the functions that Python calls.
+
+local cage = ...
+
+local error, getmetatable, loadstring, next, pairs, pcall, rawequal, select =
+  error, getmetatable, loadstring, next, pairs, pcall, rawequal, select
+local setfenv, setmetatable, tostring, type, xpcall = setfenv, setmetatable, tostring, type, xpcall
+local collectgarbage, concat = collectgarbage, table.concat
+local byte, find, format, match, sub = string.byte, string.find, string.format, string.match, string.sub
+local getinfo, sethook, getregistry = debug.getinfo, debug.sethook, debug.getregistry
+local clock, getfenv = os.clock, getfenv
+
+local python_hook = cage.hook
+local HOOK_EVERY = cage.hook_every -- instructions between two looks at the clock
+local HERE = "=cage" -- the name of all parts' chunks
+
+cage.OWN_POSITION = "^cage:%d+: " -- of one of our own lines: it says nothing to a script
+cage.READ_ONLY = "Attempt to modify a readonly table"
+
+-- Texts and errors --------------------------------------------------------------------------------------------------
+
+local function c_string(text)
+  return match(text, "^[^%z]*")
+end
+
+-- An error as redis.pcall gives it. `text` with a leading `-` carries its own code; any other gets ERR.
+local function error_table(text)
+  text = c_string(text)
+  local code = "ERR"
+  if byte(text) == 45 then
+    local space = find(text, " ", 1, true)
+    if space then
+      code, text = sub(text, 2, space - 1), sub(text, space + 1)
+    else
+      text = sub(text, 2)
+    end
+  end
+  return { err = code .. " " .. match(text, "^[\r\n]*(.-)[\r\n]*$") }
+end
+
+local function bad_argument(n, name, complaint, level)
+  error(format("bad argument #%d to '%s' (%s)", n, name, complaint), level + 1)
+end
+
+local function is_text(value)
+  return type(value) == "string" or type(value) == "number"
+end
+
+cage.c_string, cage.error_table, cage.bad_argument, cage.is_text = c_string, error_table, bad_argument, is_text
+
+-- Killing -----------------------------------------------------------------------------------------------------------
+
+-- Whatever catches errors (pcall, xpcall, resume, load) raises this again, so that no loop around them survives.
+local killed = nil
+
+local function hook()
+  local verdict = python_hook()
+  if verdict then
+    killed = error_table(verdict)
+    error(killed, 0)
+  elseif killed then
+    error(killed, 0)
+  end
+end
+
+sethook(hook, "", HOOK_EVERY)
+
+-- Lua keeps hooks by thread in a table that never forgets; entries of a script's coroutines go when it ends.
+local hooks, main_thread
+for _, entry in pairs(getregistry()) do
+  if type(entry) == "table" then
+    for thread, its_hook in pairs(entry) do
+      if rawequal(its_hook, hook) then
+        hooks, main_thread = entry, thread
+      end
+    end
+  end
+end
+local has_coroutines = false
+
+function cage.watch(thread)
+  has_coroutines = true
+  sethook(thread, hook, "", HOOK_EVERY)
+end
+
+function cage.is_killed()
+  return killed
+end
+
+function cage.stop_if_killed()
+  if killed then
+    error(killed, 0)
+  end
+end
+
+-- Read-only views ---------------------------------------------------------------------------------------------------
+
+local reals = {} -- proxy -> the table behind it
+
+local function refuse_write()
+  error(cage.READ_ONLY, 2)
+end
+
+local function view(real)
+  local proxy = setmetatable({}, { __index = real, __newindex = refuse_write })
+  reals[proxy] = real
+  return proxy
+end
+
+local function copy(real)
+  local result = {}
+  for key, value in next, real do
+    result[key] = value
+  end
+  return result
+end
+
+local function nonexistent(_, name)
+  if type(name) ~= "string" and type(name) ~= "number" then
+    error("Second argument to luaProtectedTableError must be a string or number", 2)
+  end
+  error("Script attempted to access nonexistent global variable '" .. c_string(tostring(name)) .. "'", 2)
+end
+
+local names_known = { __index = nonexistent }
+
+cage.reals, cage.view, cage.copy, cage.names_known = reals, view, copy, names_known
+
+-- Parts -------------------------------------------------------------------------------------------------------------
+
+local environment -- the environment of the script that runs
+local environments = {} -- the tables that scripts see as _G
+
+function cage.environment()
+  return environment
+end
+
+function cage.is_environment(value)
+  return environments[value]
+end
+
+for _, name in pairs({ "cage_base", "cage_libraries", "cage_replies", "cage_api", "cage_registering" }) do
+  loadstring(cage.parts[name], HERE)(cage)
+end
+
+-- Environments ------------------------------------------------------------------------------------------------------
+
+local function nothing_but(names)
+  return setmetatable(names, names_known)
+end
+
+local libraries = {
+  bit = view(cage.libraries.bit),
+  cjson = view(cage.libraries.cjson),
+  cmsgpack = view(cage.libraries.cmsgpack),
+  struct = view(cage.libraries.struct),
+  coroutine = view(cage.coroutine),
+  math = view(cage.math),
+  os = view({ clock = clock }),
+  string = view(cage.string),
+  table = view(cage.table),
+}
+
+local string_metatable = getmetatable("")
+string_metatable.__index = cage.string
+string_metatable.__metatable = view({ __index = libraries.string })
+
+-- The names that scripts see, behind the table they see as _G.
+local function make_globals(its_redis)
+  local globals = copy(cage.base)
+  for name, library in pairs(libraries) do
+    globals[name] = library
+  end
+  globals.redis = its_redis
+  nothing_but(globals)
+  local proxy = view(globals)
+  globals._G = proxy
+  environments[proxy] = true
+  return globals, proxy
+end
+
+local script_globals, script_environment = make_globals(view(cage.redis))
+local function_globals, function_environment = make_globals(view(cage.redis_of_functions))
+local loading_globals = nothing_but({ redis = view(nothing_but(cage.loading_redis)) })
+
+-- Running -----------------------------------------------------------------------------------------------------------
+
+-- Puts the place where an error was raised beside it, as Redis tells it: the innermost frame of the script's own.
+local function handler(problem)
+  local level = 2
+  local place = getinfo(level, "S")
+  if place and place.what == "C" then
+    level = 3
+    place = getinfo(level, "S")
+  end
+  local from_here = false
+  while place and (place.source == HERE or (from_here and place.what == "tail")) do
+    from_here = true
+    level = level + 1
+    place = getinfo(level, "S")
+  end
+  place = place and getinfo(level, "Sl")
+  if type(problem) ~= "table" then
+    problem = tostring(type(problem) == "userdata" and cage.presentable(problem) or problem)
+    local from, to = find(problem, cage.OWN_POSITION)
+    if from and place then
+      problem = format("%s:%d: %s", place.short_src, place.currentline, sub(problem, to + 1))
+    end
+    problem = { err = "ERR " .. problem }
+  end
+  if place then
+    problem.source = place.source
+    problem.line = place.currentline
+  end
+  return problem
+end
+
+local REPLY, FAILURE, FATAL = 1, 2, 3
+
+local settle
+
+local function finished(resp, ok, value)
+  if killed then
+    ok, value = false, killed
+  end
+  if killed or has_coroutines then
+    settle()
+  end
+  if not ok then
+    if type(value) ~= "table" then
+      collectgarbage() -- out of memory, most likely: what follows needs some
+      return tostring(value), FATAL
+    end
+    local text, source, line = value.err, value.source, value.line
+    text = is_text(text) and c_string(tostring(text)) or "ERR unknown error"
+    if is_text(source) and is_text(line) then
+      return text, FAILURE, value.ignore_error_stats_update == true, c_string(tostring(source)) .. ":" .. line
+    end
+    return text, FAILURE, value.ignore_error_stats_update == true
+  end
+  local kind = type(value)
+  if kind == "string" then
+    return value
+  elseif kind == "number" then
+    return format(":%d\r\n", value), REPLY
+  end
+  local parts = {}
+  cage.append(value, parts, resp, 1)
+  return concat(parts), REPLY
+end
+
+function settle()
+  killed = nil
+  if has_coroutines then
+    has_coroutines = false
+    for thread in next, hooks do
+      if not rawequal(thread, main_thread) then
+        hooks[thread] = nil
+      end
+    end
+  end
+end
+
+local function run(script, resp)
+  environment, cage.script_resp = script_environment, 2
+  return finished(resp, xpcall(script, handler))
+end
+
+cage.settle = settle
+
+function cage.run_without_keys(script, resp, ...)
+  script_globals.KEYS, script_globals.ARGV = {}, { ... }
+  return run(script, resp)
+end
+
+function cage.run_with_key(script, resp, key, ...)
+  script_globals.KEYS, script_globals.ARGV = { key }, { ... }
+  return run(script, resp)
+end
+
+function cage.run_with_two_keys(script, resp, first, second, ...)
+  script_globals.KEYS, script_globals.ARGV = { first, second }, { ... }
+  return run(script, resp)
+end
+
+function cage.run_with_tables(script, resp, keys, arguments)
+  script_globals.KEYS, script_globals.ARGV = keys, arguments
+  return run(script, resp)
+end
+
+local called, called_keys, called_arguments
+
+local function invoke()
+  return called(called_keys, called_arguments)
+end
+
+function cage.call_function(callback, resp, keys, arguments)
+  called, called_keys, called_arguments = callback, keys, arguments
+  environment, cage.script_resp = function_environment, 2
+  return finished(resp, xpcall(invoke, handler))
+end
+
+function cage.compile_script(source)
+  return cage.compile(source, "@user_script", script_environment)
+end
+
+function cage.load_library(source)
+  local body, problem = cage.compile(source, "@user_function", function_environment)
+  if not body then
+    return nil, "Error compiling function: " .. problem
+  end
+  environment = function_environment
+  getmetatable(function_environment).__index = loading_globals
+  local found, ok, failure = cage.registering(pcall, body)
+  getmetatable(function_environment).__index = function_globals
+  if ok and not killed then
+    return found, ""
+  end
+  failure = killed or failure
+  local text
+  if type(failure) == "table" then
+    text = is_text(failure.err) and c_string(tostring(failure.err)) or "ERR unknown error"
+  else
+    text = "ERR " .. c_string(tostring(failure))
+  end
+  return nil, "Error registering functions: " .. text
+end
+
+-- Nothing of stock Lua stays in reach: also what is found without an environment of ours finds an empty table.
+local globals = getfenv(0)
+for name in pairs(copy(globals)) do
+  globals[name] = nil
+end
+
+return cage

@@ -1,0 +1,114 @@
+"""The short way of a call, pure and compiled: what it does itself, and what it leaves to the bridge."""
+
+import importlib.util
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from broker.registry import NOSCRIPT, WRITE
+from broker.scripting import calling
+from broker.scripting.calling import LARGE, NO_ROOM
+from broker.scripting.conversions import ARRAY, ERROR, STATUS
+from broker.session import Session
+from tests.broker.sessions import make_broker, make_session
+
+
+def _pure() -> ModuleType:
+    """The module without its compiled twin."""
+    assert calling.__file__ is not None
+    spec = importlib.util.spec_from_file_location("pure_calling", calling.__file__)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRIMARAN_PURE", "1")
+        patch.setitem(sys.modules, "pure_calling", module)
+        spec.loader.exec_module(module)
+    return module
+
+
+IMPLEMENTATIONS = [pytest.param(_pure().Caller, id="pure"), pytest.param(calling.Caller, id="preferred")]
+
+CAREFUL = (b"with care", STATUS)
+
+
+def make(kind: Any, *, room: bool = True) -> Any:
+    broker = make_broker()
+    session: Session = make_session(broker)
+    execute = broker.dispatcher.call
+    failed = (b"failed", ERROR)
+    return kind(
+        broker.commands.plain, session, execute, lambda *words: CAREFUL, lambda size: room, lambda defect: failed
+    )
+
+
+@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+def test_plain_calls(kind: Any) -> None:
+    caller = make(kind)
+    assert caller(b"SET", b"k", 5) == (b"OK", STATUS)
+    assert caller(b"get", b"k") == b"5"
+    assert caller(b"GET", b"missing") is False
+    assert caller(b"INCRBY", b"k", -7) == -2
+    assert caller(b"INCRBY", b"k", 10**15) == 10**15 - 2
+    assert caller(b"MGET", b"k", b"x") == (None, ARRAY, b"%d" % (10**15 - 2), False)
+    assert caller(b"LPUSH", b"k", b"x")[1] == ERROR
+
+
+@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+@pytest.mark.parametrize(
+    "words",
+    [
+        (), (b"NOSUCH",), (b"Get", b"k"), (b"GET",), (b"GET", b"a", b"b"), (b"GET", None), (b"GET", 1.5),
+        (b"GET", 1 << 53), (b"GET", True), (b"CONFIG", b"GET", b"x"),
+    ],
+)  # fmt: skip
+def test_what_is_left_to_the_bridge(kind: Any, words: tuple[Any, ...]) -> None:
+    assert make(kind)(*words) == CAREFUL
+
+
+@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+def test_flags_that_are_checked(kind: Any) -> None:
+    caller = make(kind)
+    caller.checked = NOSCRIPT | WRITE
+    assert caller(b"SET", b"k", b"v") == CAREFUL
+    assert caller(b"EXISTS", b"k") == 0
+    caller.checked = NOSCRIPT
+    assert caller(b"SET", b"k", b"v") == (b"OK", STATUS)
+
+
+@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+def test_large_replies_need_room(kind: Any) -> None:
+    for room, expected in ((True, b"x" * LARGE), (False, (NO_ROOM, ERROR))):
+        caller = make(kind, room=room)
+        caller(b"SET", b"k", b"x" * LARGE)
+        assert caller(b"GET", b"k") == expected
+
+
+@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+@pytest.mark.parametrize(
+    "reply", [b":0\r\n", b":-1\r\n", b":9223372036854775807\r\n", b"$0\r\n\r\n", b"+\r\n", b"", b"*0\r\n", b"$-1\r\n"]
+)
+def test_replies_are_seen_alike(kind: Any, reply: bytes) -> None:
+    from broker.scripting.conversions import result
+
+    assert make(kind).seen(reply) == result(reply)
+
+
+@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+def test_nothing_is_raised(kind: Any) -> None:
+    broker = make_broker()
+
+    def execute(*args: object) -> bytes:
+        raise RuntimeError
+
+    failed = (b"failed", ERROR)
+    caller = kind(
+        broker.commands.plain,
+        make_session(broker),
+        execute,
+        lambda *words: CAREFUL,
+        lambda size: True,
+        lambda defect: failed,
+    )
+    assert caller(b"GET", b"k") == failed

@@ -1,0 +1,122 @@
+"""Scripts as a whole: their effects, their limits, what waits for them."""
+
+from tests.broker.effects import journal, replay_gives_the_same
+from tests.broker.inprocess import running
+from tests.broker.sessions import make_broker, make_session, run
+
+
+def evaluate(source: str, *keys_and_arguments: str, keys: int = 0) -> list[bytes]:
+    return [b"EVAL", source.encode(), b"%d" % keys, *(word.encode() for word in keys_and_arguments)]
+
+
+def test_no_lua_state_without_scripts() -> None:
+    broker = make_broker()
+    run(make_session(broker), "PING", "SCRIPT EXISTS x", "SCRIPT FLUSH", "FUNCTION LIST")
+    assert broker.scripting.memory_used() == 0
+    run(make_session(broker), evaluate("return 1"))
+    assert broker.scripting.memory_used() > 0
+
+
+def test_writes_are_propagated_as_one() -> None:
+    broker = make_broker()
+    session = make_session(broker)
+    units: list[list[list[bytes]]] = []
+    broker.keyspace.propagation.sinks.append(lambda effects: units.append([words for _, words in effects]))
+    run(session, evaluate("redis.call('SET', 'a', 1) redis.call('GET', 'a') redis.call('INCR', 'a') return 1"))
+    assert units == [[[b"SET", b"a", b"1"], [b"INCR", b"a"]]]
+    units.clear()
+    run(session, evaluate("redis.call('SET', 'a', 1) error('half-way')"))
+    run(session, evaluate("return redis.call('GET', 'a')"))
+    assert units == [[[b"SET", b"a", b"1"]]]
+    units.clear()
+    run(session, "MULTI", "INCR a", evaluate("return redis.call('INCR', 'a')"), "EXEC")
+    assert units == [[[b"INCR", b"a"], [b"INCR", b"a"]]]
+
+
+def test_what_set_repl_keeps_back() -> None:
+    broker = make_broker()
+    session = make_session(broker)
+    seen = journal(broker)
+    source = (
+        "redis.call('SET', 'a', 1) redis.set_repl(redis.REPL_NONE) redis.call('SET', 'b', 1) redis.call('SPOP', 's') "
+    )
+    run(session, "SADD s x", evaluate(source + "redis.set_repl(redis.REPL_ALL) redis.call('SET', 'c', 1)"))
+    run(session, evaluate("redis.set_repl(redis.REPL_NONE) return 1"), "SET d 1")
+    assert [words[1] for _, words in seen] == [b"s", b"a", b"c", b"d"]
+
+
+async def test_effects_done_again_give_the_same() -> None:
+    scripts = [
+        "redis.call('SADD', 's', 1, 2, 3) redis.call('SPOP', 's') redis.call('SET', 'k', 'v', 'EX', 100)",
+        "redis.call('SELECT', 3) redis.call('HINCRBYFLOAT', 'h', 'a', 0.5) error('x')",
+        "redis.call('RPUSH', 'l', 1) return redis.call('BLPOP', 'l', 0)",
+    ]
+    await replay_gives_the_same([["EVAL", source, "0"] for source in scripts])
+
+
+def test_functions_are_propagated_as_they_came() -> None:
+    broker = make_broker()
+    session = make_session(broker)
+    seen = journal(broker)
+    source = b"#!lua name=x\nredis.register_function('f', function() return redis.call('SET', 'a', 1) end)"
+    run(session, [b"FUNCTION", b"LOAD", source], "FCALL f 0", "FUNCTION DELETE x", "FUNCTION FLUSH")
+    assert [words[0] for _, words in seen] == [b"FUNCTION", b"SET", b"FUNCTION", b"FUNCTION"]
+    assert broker.function_sources() == []
+
+
+def test_libraries_of_a_file() -> None:
+    broker = make_broker()
+    broker.load_function(b"#!lua name=x\nredis.register_function('f', function() return 'loaded' end)")
+    assert run(make_session(broker), "FCALL f 0") == b"$6\r\nloaded\r\n"
+    try:
+        broker.load_function(b"nonsense")
+    except ValueError as problem:
+        assert "Missing library metadata" in str(problem)
+
+
+def test_flags() -> None:
+    session = make_session(make_broker())
+    assert run(session, evaluate("#!lua flags=no-writes\nreturn redis.call('SET', 'a', 1)")).startswith(
+        b"-ERR Write commands are not allowed from read-only scripts. script: "
+    )
+    assert run(session, [b"EVAL_RO", b"#!lua\nreturn 1", b"0"]).startswith(
+        b"-ERR Can not execute a script with write flag"
+    )
+
+
+def test_the_callers_database_and_version() -> None:
+    session = make_session(make_broker())
+    run(session, "SELECT 3", "SET k v")
+    assert run(session, evaluate("return redis.call('GET', 'k')")) == b"$1\r\nv\r\n"
+    run(session, evaluate("return redis.call('SELECT', 5)"))
+    assert session.db.index == 3
+    run(session, "HELLO 3")
+    assert run(session, evaluate("return {map = {a = 1}}")) == b"%1\r\n$1\r\na\r\n:1\r\n"
+
+
+def test_memory_has_a_limit_that_can_be_changed() -> None:
+    broker = make_broker(lua_max_memory=32 << 20)
+    session = make_session(broker)
+    hog = evaluate("local t = {} while true do t[#t + 1] = {} end")
+    assert b"not enough memory" in run(session, hog)
+    assert b"not enough memory" in run(session, evaluate("return #ARGV[1]", "x" * (40 << 20)))
+    broker.config.set([(b"lua-max-memory", b"100mb")])
+    assert run(session, evaluate("return #ARGV[1]", "x" * (40 << 20))) == b":41943040\r\n"
+
+
+def test_errors_are_counted_once() -> None:
+    broker = make_broker()
+    session = make_session(broker)
+    run(session, evaluate("return redis.call('NOSUCH')"), evaluate("error('x')"), evaluate("return {err = 'MINE x'}"))
+    assert broker.stats.errors == {b"ERR": 2, b"MINE": 1}
+    assert broker.commands.by_name[b"eval"].failed == 2
+
+
+async def test_clients_that_wait_are_served_after_the_script() -> None:
+    async with running() as broker:
+        waiting, client = await broker.client(), await broker.client()
+        await waiting.send("BLPOP k 0")
+        await client.call("PING")
+        reply = await client.call("EVAL", "redis.call('RPUSH', 'k', 'a', 'b') return redis.call('LLEN', 'k')", "0")
+        assert reply == b":2\r\n"
+        assert await waiting.receive() == b"*2\r\n$1\r\nk\r\n$1\r\na\r\n"
