@@ -1,6 +1,7 @@
 """The compiled parser does what the pure one does, whatever arrives in whatever pieces."""
 
 import itertools
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -77,3 +78,28 @@ def test_the_pieces_make_no_difference(data: bytes, cuts: list[int], limits: dic
         assert (requests, text) == whole[:2]
         if text is None:
             assert parser.buffered == whole[2]
+
+
+def test_short_arguments_are_kept_once() -> None:
+    parser = compiled.RequestParser()
+    request = b"*5\r\n$4\r\nHSET\r\n$3\r\nkey\r\n$2\r\nf1\r\n$15\r\n%b\r\n$16\r\n%b\r\n" % (b"x" * 15, b"y" * 16)
+    (first,), (second,) = parser.feed(request), compiled.RequestParser().feed(request)
+    assert first == second
+    assert [one is other for one, other in zip(first, second, strict=True)] == [True, False, True, True, False]
+
+
+def test_different_short_arguments_are_never_taken_for_each_other() -> None:
+    parser = compiled.RequestParser()
+    words = [b"%d" % n for n in range(20_000)] + [b"a" * n + b"\0" * m for n in range(16) for m in range(16 - n)]
+    for _ in range(2):
+        for word in words:
+            assert parser.feed(b"*1\r\n$%d\r\n%b\r\n" % (len(word), word)) == [[word]]
+
+
+def test_arguments_not_seen_for_long_are_let_go() -> None:
+    parser = compiled.RequestParser()
+    (kept,) = parser.feed(b"*1\r\n$5\r\nfirst\r\n")[0]
+    held = sys.getrefcount(kept)
+    for n in range(100_000):
+        parser.feed(b"*1\r\n$6\r\n%06d\r\n" % n)
+    assert sys.getrefcount(kept) == held - 1

@@ -1,0 +1,41 @@
+"""What the server can do beyond Redis 6.2, asked once for each connection.
+
+Redis's version number says which options XREADGROUP has; whether a command exists is asked of the server itself.
+Valkey reports redis_version 7.2.4 whatever its own version is, and so counts as a server without the options.
+"""
+
+import re
+from dataclasses import dataclass
+
+from coredis.exceptions import RedisError
+
+from consumers.connection import Link
+
+__all__ = ["LEAST", "Capabilities", "detect"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """claiming_reads: XREADGROUP CLAIM [8.4]. total_count: XREADGROUP MAXCOUNT [8.10]. nack: XNACK [8.8]."""
+
+    claiming_reads: bool
+    total_count: bool
+    nack: bool
+
+
+LEAST = Capabilities(claiming_reads=False, total_count=False, nack=False)
+"""Any server since Redis 6.2: XAUTOCLAIM and XCLAIM do it all, with more round trips."""
+
+_VERSION = re.compile(rb"^redis_version:(\d+)\.(\d+)", re.MULTILINE)
+
+
+async def detect(link: Link) -> Capabilities:
+    """Ask the server. One that permits neither question is taken for one that can do the least.
+
+    Raises ConnectionError or TimeoutError.
+    """
+    about, known = await link.execute([(b"INFO", b"server"), (b"COMMAND", b"INFO", b"XNACK")])
+    found = None if isinstance(about, RedisError) else _VERSION.search(about)
+    version = (int(found[1]), int(found[2])) if found else (0, 0)
+    nack = not isinstance(known, RedisError) and bool(known) and known[0] is not None
+    return Capabilities(claiming_reads=version >= (8, 4), total_count=version >= (8, 10), nack=nack)

@@ -1,0 +1,58 @@
+"""From an entry's fields to a value and back.
+
+Payloads are data: a codec never turns bytes into code. Decoding is left to the moment when the value is asked for,
+inside the handler, so that an entry that can't be decoded fails like any other: it is retried and then buried.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeVar
+
+import msgpack
+
+__all__ = ["Codec", "JsonCodec", "MsgpackCodec", "TextCodec"]
+
+T = TypeVar("T")
+
+
+class Codec(Protocol[T]):
+    """encode: the fields that stand for a value. decode: the value; raises ValueError or KeyError for other fields."""
+
+    def encode(self, value: T) -> Mapping[str, bytes | str]: ...
+    def decode(self, fields: Mapping[str, bytes]) -> T: ...
+
+
+class TextCodec:
+    """Fields as they are: names and values of text, in UTF-8. Encoding takes numbers, too."""
+
+    def encode(self, value: Mapping[str, bytes | str | int | float]) -> Mapping[str, bytes | str]:
+        return {name: text if isinstance(text, bytes) else str(text) for name, text in value.items()}
+
+    def decode(self, fields: Mapping[str, bytes]) -> dict[str, str]:
+        return {name: value.decode() for name, value in fields.items()}
+
+
+class JsonCodec:
+    """One field that holds a JSON text."""
+
+    def __init__(self, field: str = "data") -> None:
+        self._field = field
+
+    def encode(self, value: Any) -> Mapping[str, bytes | str]:
+        return {self._field: json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)}
+
+    def decode(self, fields: Mapping[str, bytes]) -> Any:
+        return json.loads(fields[self._field])
+
+
+class MsgpackCodec:
+    """One field that holds a msgpack value; datetimes with a time zone are kept as such."""
+
+    def __init__(self, field: str = "data") -> None:
+        self._field = field
+
+    def encode(self, value: Any) -> Mapping[str, bytes | str]:
+        return {self._field: msgpack.packb(value, datetime=True)}
+
+    def decode(self, fields: Mapping[str, bytes]) -> Any:
+        return msgpack.unpackb(fields[self._field], timestamp=3)

@@ -1,0 +1,115 @@
+"""`trimaran publish`: messages to a channel, or entries to a stream."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import trio
+from coredis.tokens import PureToken
+
+from consumers.commands.running import Client, CommandError, Output, argument_parser, positive, run
+
+DESCRIPTION = """\
+Publish a message to a channel, or add an entry to a stream.
+
+  trimaran publish news hello
+  producer | trimaran publish news                        each line is a message
+  trimaran publish --stream orders customer=7 total=12
+  producer | trimaran publish --stream orders             each line is a JSON object of fields
+
+Prints how many subscribers received a message, or the ID of an entry; of lines, how many were published."""
+
+CHUNK = 65536
+
+
+def main(words: Sequence[str]) -> int:
+    parser = argument_parser("publish", DESCRIPTION)
+    parser.add_argument("channel", nargs="?", metavar="CHANNEL")
+    parser.add_argument("data", nargs="*", metavar="DATA", help="the message, or FIELD=VALUE of an entry")
+    parser.add_argument("--stream", metavar="STREAM", help="add an entry to this stream")
+    parser.add_argument("--maxlen", type=positive, metavar="N", help="trim the stream to about N entries")
+    parser.add_argument("--shard", action="store_true", help="the channel is a shard channel")
+    options = parser.parse_intermixed_args(words)
+    if options.stream is not None:
+        # what stands first is no channel then
+        options.data = [*([options.channel] if options.channel is not None else []), *options.data]
+        for pair in options.data:
+            if "=" not in pair:
+                parser.error(f"{pair!r} is not FIELD=VALUE")
+    elif options.channel is None:
+        parser.error("name a CHANNEL, or a --stream")
+    elif len(options.data) > 1:
+        parser.error("a message is one argument: put it in quotes")
+    return run(_publish, options, "publish")
+
+
+async def _publish(client: Client, options: argparse.Namespace, output: Output) -> int:
+    if options.data:
+        (result,) = await _send(client, options, [_message(options)])
+        name = "id" if options.stream is not None else "receivers"
+        text = result.decode() if isinstance(result, bytes) else result
+        await output.line(json.dumps({name: text}) if options.json else str(text))
+        return 0
+    count = 0
+    async with aclosing(_input()) as chunks:
+        async for lines in chunks:
+            messages = [_parsed(options, line) for line in lines if line or options.stream is None]
+            count += len(await _send(client, options, messages))
+    await output.line(json.dumps({"published": count}) if options.json else str(count))
+    return 0
+
+
+def _message(options: argparse.Namespace) -> Any:
+    if options.stream is None:
+        return os.fsencode(options.data[0])
+    return {os.fsencode(name): os.fsencode(value) for name, _, value in (pair.partition("=") for pair in options.data)}
+
+
+def _parsed(options: argparse.Namespace, line: bytes) -> Any:
+    if options.stream is None:
+        return line
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict) or not fields:
+        raise CommandError(f"not a JSON object of fields: {line[:100]!r}")
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
+
+
+async def _send(client: Client, options: argparse.Namespace, messages: list[Any]) -> list[Any]:
+    """Send all in one round trip; returns the replies."""
+    trim: dict[str, Any] = {}
+    if options.maxlen is not None:
+        trim = {
+            "trim_strategy": PureToken.MAXLEN,
+            "trim_operator": PureToken.APPROXIMATELY,
+            "threshold": options.maxlen,
+        }
+    async with client.pipeline(transaction=False) as pipeline:
+        replies: list[Any] = []
+        for message in messages:
+            if options.stream is not None:
+                replies.append(pipeline.xadd(options.stream, message, **trim))
+            elif options.shard:
+                replies.append(pipeline.spublish(options.channel, message))
+            else:
+                replies.append(pipeline.publish(options.channel, message))
+    return [await reply for reply in replies]
+
+
+async def _input() -> AsyncGenerator[list[bytes], None]:
+    """Standard input's lines, as they come: all of each read at once."""
+    rest = b""
+    while data := await trio.to_thread.run_sync(os.read, sys.stdin.fileno(), CHUNK, abandon_on_cancel=True):
+        *lines, rest = (rest + data).split(b"\n")
+        if lines:
+            yield lines
+    if rest:
+        yield [rest]

@@ -1,0 +1,137 @@
+"""How streams and their consumer groups stand: what `trimaran queues` shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from consumers.commands.running import Client
+from consumers.deadletters import dead_letters
+
+DEAD_LIMIT = 1000
+"""Dead letters counted one by one in each dead-letter stream, as each belongs to a queue and group of its own."""
+
+DEAD_FIELD = b"dead-stream"
+"""The field by which an entry is known for a dead letter."""
+
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """One group of one stream; without a group, a stream that nobody consumes, or a list.
+
+    depth: entries in the stream. in_hand: delivered, not acknowledged. lag: not delivered yet, None where the server
+    does not know. oldest: milliseconds since the oldest entry that is not acknowledged was added, None if there is
+    none (or its ID is no time). dead: dead letters that came from here; `dead_complete` is False when there may be
+    more.
+    """
+
+    queue: str
+    group: str | None
+    depth: int
+    in_hand: int | None = None
+    lag: int | None = None
+    oldest: int | None = None
+    dead: int = 0
+    dead_complete: bool = True
+
+
+async def find_streams(client: Client, pattern: str | None = None) -> list[str]:
+    """The names of all streams (that match), by SCAN."""
+    found = {name async for name in client.scan_iter(match=pattern, count=PAGE, type_="stream")}
+    return sorted(map(_text, found))
+
+
+async def states(client: Client, names: Sequence[str], dead_streams: Sequence[str] = ()) -> list[QueueState]:
+    """How the named streams and lists stand now. A name that is no such key is left out.
+
+    Dead letters are looked for in `dead_streams` and in those of the named streams that hold some.
+    """
+    kinds = await _each(client, "type", names)
+    streams = [name for name, kind in zip(names, kinds, strict=True) if _text(kind) == "stream"]
+    lists = [name for name, kind in zip(names, kinds, strict=True) if _text(kind) == "list"]
+    lengths = dict(zip(lists, await _each(client, "llen", lists), strict=True))
+    dead, complete = await _dead(client, dict.fromkeys([*dead_streams, *streams]))
+    now = await client.time()
+    now_ms = int(now.timestamp() * 1000)
+    found = [QueueState(name, None, length) for name, length in lengths.items()]
+    depths = await _each(client, "xlen", streams)
+    for name, depth, groups in zip(streams, depths, await _each(client, "xinfo_groups", streams), strict=True):
+        if isinstance(depth, Exception) or isinstance(groups, Exception):
+            continue  # deleted meanwhile
+        if not groups:
+            found.append(QueueState(name, None, depth))
+        for group in groups:
+            label = _text(group[b"name"])
+            oldest = await _oldest(client, name, group)
+            found.append(
+                QueueState(
+                    name,
+                    label,
+                    depth,
+                    in_hand=group[b"pending"],
+                    lag=group.get(b"lag"),
+                    oldest=None if oldest is None or not 0 < oldest <= now_ms else now_ms - oldest,
+                    dead=dead[name, label],
+                    dead_complete=complete,
+                )
+            )
+    return sorted(found, key=lambda state: (state.queue, state.group or ""))
+
+
+async def _each(client: Client, command: str, names: Sequence[str]) -> list[Any]:
+    """One command for each of many keys, in one round trip; an error reply stands in its place."""
+    if not names:
+        return []
+    async with client.pipeline(transaction=False, raise_on_error=False) as pipeline:
+        replies = [getattr(pipeline, command)(name) for name in names]
+    return [await _or_error(reply) for reply in replies]
+
+
+async def _or_error(reply: Any) -> Any:
+    try:
+        return await reply
+    except Exception as error:
+        return error
+
+
+async def _oldest(client: Client, stream: str, group: Any) -> int | None:
+    """The time in the ID of the oldest entry that is not acknowledged, in milliseconds."""
+    if group[b"pending"]:
+        summary: Any = await client.xpending(stream, group[b"name"])
+        if summary.minimum_identifier is not None:
+            return _milliseconds(summary.minimum_identifier)
+    last = _text(group[b"last-delivered-id"])
+    waiting = await client.xrange(stream, start=f"({last}", end="+", count=1)
+    return _milliseconds(waiting[0].identifier) if waiting else None
+
+
+async def _dead(client: Client, streams: Any) -> tuple[Counter[tuple[str, str]], bool]:
+    """Dead letters by the stream and group they came from, and whether that is all of them."""
+    counts: Counter[tuple[str, str]] = Counter()
+    complete = True
+    for stream in streams:
+        first: Any = await client.xrange(stream, count=1)
+        if not first or DEAD_FIELD not in first[0].field_values:
+            continue
+        seen = 0
+        async with aclosing(dead_letters(client, stream)) as letters:
+            async for letter in letters:
+                counts[letter.stream, letter.group] += 1
+                seen += 1
+                if seen == DEAD_LIMIT:
+                    complete = False
+                    break
+    return counts, complete
+
+
+def _milliseconds(identifier: Any) -> int:
+    return int(_text(identifier).partition("-")[0])
+
+
+def _text(name: Any) -> str:
+    return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else str(name)

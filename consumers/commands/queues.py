@@ -1,0 +1,136 @@
+"""`trimaran queues`: how the queues stand, as a table that keeps itself up to date, or as lines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import trio
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from consumers.commands.queue_states import QueueState, find_streams, states
+from consumers.commands.running import Client, Output, argument_parser, printable, run
+
+DESCRIPTION = """\
+Show the streams of the server and their consumer groups: how much is in them, in hand (delivered, not acknowledged),
+still to be delivered (lag), how old the oldest unacknowledged entry is, and how many dead letters came from there.
+
+  trimaran queues                       all streams
+  trimaran queues orders 'jobs:*'       these; of lists only the length is known
+  trimaran queues --json --interval 10  a JSON object a line for each, every 10 seconds
+
+On a terminal the table is refreshed until Ctrl-C; elsewhere it is printed once, unless --interval is given."""
+
+INTERVAL = 2.0
+FIND_SECONDS = 30.0
+"""How often new streams are looked for: that goes through all keys of the server."""
+
+COLUMNS = ("queue", "group", "depth", "in hand", "lag", "oldest", "dead")
+
+
+def main(words: Sequence[str]) -> int:
+    parser = argument_parser("queues", DESCRIPTION)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="keys, or patterns of streams' names")
+    parser.add_argument("--interval", type=_seconds, metavar="SECONDS", help="refresh so often")
+    parser.add_argument("--once", action="store_true", help="do not refresh")
+    return run(_queues, parser.parse_intermixed_args(words), "queues")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError("SECONDS is from 0.1 to 86400")
+    return seconds
+
+
+async def _queues(client: Client, options: argparse.Namespace, output: Output) -> int:
+    finder = _Finder(client, options.names)
+    if output.is_terminal and not options.json:
+        await _show(finder, 0.0 if options.once else options.interval or INTERVAL)
+        return 0
+    while True:
+        for state in await finder.states():
+            await output.line(json.dumps(asdict(state)) if options.json else "\t".join(_cells(state)))
+        if options.interval is None or options.once:
+            return 0
+        await trio.sleep(options.interval)
+
+
+class _Finder:
+    """The queues that were asked for. Patterns are looked up again from time to time."""
+
+    def __init__(self, client: Client, asked: Sequence[str]) -> None:
+        self._client = client
+        self._names = [name for name in asked if not _is_pattern(name)]
+        self._patterns: list[str | None] = [name for name in asked if _is_pattern(name)]
+        if not asked:
+            self._patterns = [None]
+        self._found: list[str] = []
+        self._found_at = float("-inf")
+
+    async def states(self) -> list[QueueState]:
+        if self._patterns and trio.current_time() - self._found_at > FIND_SECONDS:
+            self._found = [name for pattern in self._patterns for name in await find_streams(self._client, pattern)]
+            self._found_at = trio.current_time()
+        names = list(dict.fromkeys([*self._names, *self._found]))
+        return await states(self._client, names, [f"{name}.dead" for name in self._names])
+
+
+def _is_pattern(name: str) -> bool:
+    return any(one in name for one in "*?[")
+
+
+async def _show(finder: _Finder, interval: float) -> None:
+    """Draw the table; again every `interval` seconds, unless that is 0."""
+    console = Console()
+    with Live(console=console, auto_refresh=False, transient=False) as live:
+        while True:
+            live.update(_table(await finder.states()), refresh=True)
+            if not interval:
+                return
+            await trio.sleep(interval)
+
+
+def _table(queues: Sequence[QueueState]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(COLUMNS):
+        table.add_column(column, justify="left" if number < 2 else "right", no_wrap=number >= 2)
+    for state in queues:
+        style = "red" if state.dead else None
+        table.add_row(*map(Text, _cells(state)), style=style)  # Text: a name is no markup
+    if not queues:
+        table.caption = "no streams"
+    return table
+
+
+def _cells(state: QueueState) -> list[str]:
+    dead = f"{state.dead}{'' if state.dead_complete else '+'}"
+    return [
+        printable(state.queue),
+        "-" if state.group is None else printable(state.group),
+        str(state.depth),
+        _number(state.in_hand),
+        _number(state.lag),
+        "-" if state.oldest is None else age(state.oldest / 1000),
+        dead,
+    ]
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def age(seconds: float) -> str:
+    """A duration in its two largest units, such as 1d3h, 2m5s, or 0.4s."""
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    whole = int(seconds)
+    for size, unit, smaller, smaller_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // smaller}{smaller_unit}"
+    return f"{whole}s"

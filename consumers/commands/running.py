@@ -1,0 +1,166 @@
+"""What every command shares: the server's URL, signals, exit statuses, and output that can be cut off.
+
+Exit statuses: 0 done; 1 the server, or the connection to it, failed, with one line on standard error; 2 a mistake in
+the arguments; 128 + n ended by signal n, which also stands for a reader of the output that has gone (SIGPIPE).
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import logging
+import os
+import signal
+import stat
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import coredis
+import trio
+from coredis.exceptions import RedisError
+
+from consumers.errors import ConsumerError
+
+DEFAULT_URL = "redis://127.0.0.1:6379"
+FAILED = 1
+
+Client: TypeAlias = "coredis.Redis[bytes]"
+Command: TypeAlias = Callable[[Client, argparse.Namespace, "Output"], Awaitable[int]]
+
+
+class CommandError(Exception):
+    """The command can't go on; the text says why, in one line."""
+
+
+def argument_parser(name: str, description: str, **settings: Any) -> argparse.ArgumentParser:
+    """A parser for `trimaran NAME`, with the options that every command has."""
+    parser = argparse.ArgumentParser(
+        prog=f"trimaran {name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        **settings,
+    )
+    parser.add_argument(
+        "--url",
+        default=DEFAULT_URL,
+        help="redis://[user:password@]host:port/db, rediss://... (TLS) or unix:///path (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    return parser
+
+
+def positive(text: str) -> int:
+    """An argument that is a number above zero."""
+    number = int(text) if text.isascii() and text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
+    return number
+
+
+def run(command: Command, options: argparse.Namespace, name: str) -> int:
+    """Run a command with a client of `options.url`; returns the exit status, once errors have been told."""
+    logging.basicConfig(format=f"trimaran {name}: %(message)s")
+    # coredis logs a traceback for every connection that fails in its handshake; the consumers say it in a line
+    logging.getLogger("coredis").setLevel(logging.CRITICAL)
+    try:
+        client = coredis.Redis.from_url(options.url, decode_components=True)
+    except (ValueError, OSError, RuntimeError) as error:
+        return _tell(name, f"{options.url}: {error}", 2)
+    if client.connection_pool.location is None:
+        return _tell(name, f"{options.url}: not a URL of a server", 2)
+    try:
+        return trio.run(_run, command, client, options)
+    except* BrokenPipeError:
+        status = 128 + signal.SIGPIPE
+    except* KeyboardInterrupt:
+        status = 128 + signal.SIGINT
+    except* (RedisError, ConsumerError, CommandError, OSError) as group:
+        status = _tell(name, _text(group), FAILED)
+    return status
+
+
+def _tell(name: str, text: str, status: int) -> int:
+    sys.stderr.write(f"trimaran {name}: {text}\n")
+    return status
+
+
+def _text(error: BaseException) -> str:
+    """The first real error's text, with what caused it where that says more."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    cause = error.__cause__
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return f"{error}: {cause}" if cause is not None and str(cause) else str(error) or type(error).__name__
+
+
+async def _run(command: Command, client: Client, options: argparse.Namespace) -> int:
+    status = 0
+    output = Output(sys.stdout.fileno())
+    async with trio.open_nursery() as nursery:
+
+        async def ended(wait: Callable[[], Awaitable[int]]) -> None:
+            nonlocal status
+            status = 128 + await wait()
+            nursery.cancel_scope.cancel()
+
+        if threading.current_thread() is threading.main_thread():
+            nursery.start_soon(ended, _signal)
+        nursery.start_soon(ended, functools.partial(_reader_gone, output.descriptor))
+        async with client:
+            status = await command(client, options, output)
+        nursery.cancel_scope.cancel()
+    return status
+
+
+async def _signal() -> int:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            return number
+    raise AssertionError("signals do not end")
+
+
+async def _reader_gone(descriptor: int) -> int:
+    """Wait until nobody reads the output any more (`| head`), which a write would find out, but only the next one."""
+    kind = os.fstat(descriptor).st_mode
+    if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+        await trio.sleep_forever()
+    await trio.lowlevel.wait_readable(descriptor)
+    return signal.SIGPIPE
+
+
+class Output:
+    """Lines on standard output, written without holding up the program while the reader is slow.
+
+    A write that waits for its reader is left behind when the program is told to stop; so nothing is kept in Python's
+    own buffer, whose lock such a write would hold for ever.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    @property
+    def is_terminal(self) -> bool:
+        return os.isatty(self.descriptor)
+
+    async def line(self, text: str) -> None:
+        """Write a line. Raises BrokenPipeError."""
+        await trio.to_thread.run_sync(
+            _write_all, self.descriptor, f"{text}\n".encode("utf-8", "backslashreplace"), abandon_on_cancel=True
+        )
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def printable(data: bytes | str) -> str:
+    """Data as one line of text. Control characters, and bytes that are not UTF-8, become escapes: none steers a tty."""
+    text = data if isinstance(data, str) else data.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

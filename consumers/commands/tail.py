@@ -1,0 +1,148 @@
+"""`trimaran tail`: what is published to a channel or added to a stream, as it comes."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from consumers.commands.running import Client, Output, argument_parser, positive, printable, run
+from consumers.fanout import Gap, Message, subscribe
+from consumers.streams import Replay
+
+DESCRIPTION = """\
+Print what is published to a channel or added to a stream, until Ctrl-C.
+
+  trimaran tail news                       a channel, unless there is a stream of that name
+  trimaran tail --pattern 'prices.*'
+  trimaran tail orders                     a stream: its last 10 entries, and what follows
+  trimaran tail -n 0 --count 1 orders      the next entry, then end
+  trimaran tail --no-follow -n 100 orders --json
+
+A message of one channel is printed as it is, with its channel before it for a pattern; an entry as its ID and
+FIELD=VALUE. Tabs stand between. Control characters, and what is not UTF-8, are printed as escapes."""
+
+BUFFER = 10_000
+"""Messages that may wait for a slow reader of the output, until the oldest are dropped (and that is told)."""
+
+LAST = 10
+PAGE = 100
+
+
+def main(words: Sequence[str]) -> int:
+    parser = argument_parser("tail", DESCRIPTION)
+    parser.add_argument("name", metavar="STREAM|CHANNEL")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--stream", dest="kind", action="store_const", const="stream", help="it is a stream")
+    kind.add_argument("--channel", dest="kind", action="store_const", const="channel", help="it is a channel")
+    kind.add_argument("--pattern", dest="kind", action="store_const", const="pattern", help="it is a pattern")
+    kind.add_argument("--shard", dest="kind", action="store_const", const="shard", help="it is a shard channel")
+    parser.add_argument("-n", "--last", type=_count, metavar="N", default=LAST, help=f"begin N entries back ({LAST})")
+    parser.add_argument("--no-follow", dest="follow", action="store_false", help="end at the stream's end")
+    parser.add_argument("--count", type=positive, metavar="N", help="end after N messages or entries")
+    return run(_tail, parser.parse_intermixed_args(words), "tail")
+
+
+def _count(text: str) -> int:
+    return 0 if text == "0" else positive(text)
+
+
+async def _tail(client: Client, options: argparse.Namespace, output: Output) -> int:
+    kind = options.kind or ("stream" if await client.type(options.name) in (b"stream", "stream") else "channel")
+    left = options.count or sys.maxsize
+    if kind == "stream":
+        await _entries(client, options, output, left)
+    else:
+        await _messages(client, options, output, kind, left)
+    return 0
+
+
+async def _messages(client: Client, options: argparse.Namespace, output: Output, kind: str, left: int) -> None:
+    names: dict[str, list[str]] = {"channel": [], "pattern": [], "shard": []}
+    names[kind].append(options.name)
+    async with subscribe(
+        client, *names["channel"], patterns=names["pattern"], shard_channels=names["shard"], size=BUFFER
+    ) as subscription:
+        async for event in subscription.events():
+            if isinstance(event, Gap):
+                await _tell_gap(event, options, output)
+                continue
+            await output.line(_described(event, options.json))
+            left -= 1
+            if not left:
+                return
+
+
+async def _tell_gap(gap: Gap, options: argparse.Namespace, output: Output) -> None:
+    if options.json:
+        await output.line(json.dumps({"gap": gap.reason.value, "missing": gap.missing, "seconds": gap.seconds}))
+    else:
+        missing = "messages may be" if gap.missing is None else f"{gap.missing} messages are"
+        sys.stderr.write(f"trimaran tail: {missing} missing here ({gap.reason.value})\n")
+
+
+def _described(message: Message, as_json: bool) -> str:
+    if as_json:
+        pattern = {} if message.pattern is None else {"pattern": printable(message.pattern)}
+        return json.dumps({"channel": printable(message.channel), **pattern, **_json_value("data", message.data)})
+    data = printable(message.data)
+    return data if message.pattern is None else f"{printable(message.channel)}\t{data}"
+
+
+def _json_value(name: str, value: bytes) -> dict[str, str]:
+    """A value under its name; what is not UTF-8 under the name and `_base64`."""
+    try:
+        return {name: value.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_base64": base64.b64encode(value).decode()}
+
+
+async def _entries(client: Client, options: argparse.Namespace, output: Output, left: int) -> None:
+    start, last = await _begin(client, options.name, options.last)
+    if options.follow:
+        replay: Replay[Any] = Replay(client, options.name, start=start, follow=True)
+    elif last is None or not options.last:
+        return
+    else:
+        replay = Replay(client, options.name, start=start, end=last)
+    async with replay.open() as entries:
+        async for entry in entries:
+            await output.line(_entry(entry.id, entry.fields, options.json))
+            left -= 1
+            if not left:
+                return
+
+
+async def _begin(client: Client, stream: str, count: int) -> tuple[str, str | None]:
+    """The ID behind which to begin, so that `count` entries come first, and the last ID there is now, if any.
+
+    Page by page, so that entries do not have to fit in memory only to be passed over.
+    """
+    end, last = "+", None
+    while True:
+        page: Any = await client.xrevrange(stream, end=end, start="-", count=min(PAGE, count + 1))
+        identifiers = [_text(entry.identifier) for entry in page]
+        last = last or (identifiers[0] if identifiers else None)
+        if len(identifiers) <= count:
+            count -= len(identifiers)
+            if len(identifiers) < PAGE:
+                return "0", last
+            end = f"({identifiers[-1]}"
+        else:
+            return identifiers[count], last
+
+
+def _entry(identifier: str, fields: Mapping[str, bytes], as_json: bool) -> str:
+    if as_json:
+        values = {
+            key: one for name, value in fields.items() for key, one in _json_value(printable(name), value).items()
+        }
+        return json.dumps({"id": identifier, "fields": values})
+    return "\t".join([identifier, *(f"{printable(name)}={printable(value)}" for name, value in fields.items())])
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

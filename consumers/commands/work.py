@@ -1,0 +1,169 @@
+"""`trimaran work`: a worker for a job queue, as a program.
+
+Unlike the other commands it does not stop at a signal but begins to: it takes no more jobs, finishes those that run
+within a grace time, gives the rest back, and then ends with status 0, since that is what it was told. A second
+signal ends the grace time. Threads can't be stopped: where they go on after it, the process ends without them, and
+their jobs come again once the lease has run out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+
+import trio
+from coredis.exceptions import RedisError
+
+from consumers.commands.log_lines import JsonLines
+from consumers.commands.running import FAILED, CommandError, argument_parser, positive
+from consumers.commands.work_display import Counts, Display
+from consumers.errors import ConsumerError
+from consumers.jobs import Queue, Worker
+
+DESCRIPTION = """\
+Run the jobs of a queue that a Python module declares.
+
+  trimaran work myapp:queue                          16 jobs at a time
+  trimaran work myapp.jobs:queue --concurrency 50 --url redis://queue.example:6379
+
+SIGTERM or SIGINT: no more jobs are taken, those that run may finish within the grace time, the rest is given back.
+Then the status is 0. A second signal ends the grace time."""
+
+STUCK_SECONDS = 5.0
+"""How long after the end of the grace time threads may hold up the process."""
+
+logger = logging.getLogger("consumers.jobs")
+
+
+def main(words: Sequence[str]) -> int:
+    parser = argument_parser("work", DESCRIPTION)
+    parser.add_argument(
+        "queue", metavar="MODULE:QUEUE", help="where the consumers.jobs.Queue is, e.g. myapp.jobs:queue"
+    )
+    parser.add_argument(
+        "--concurrency", type=positive, default=16, metavar="N", help="most jobs at a time (%(default)s)"
+    )
+    parser.add_argument("--prefetch", type=positive, metavar="N", help="most jobs in hand (twice the concurrency)")
+    parser.add_argument("--lease", type=_seconds, default=30.0, metavar="SECONDS", help="until a crash is noticed (30)")
+    parser.add_argument(
+        "--grace", type=_seconds, default=10.0, metavar="SECONDS", help="to finish jobs at the end (10)"
+    )
+    parser.add_argument("--name", help="the worker's, unique in the queue (host, process and chance)")
+    options = parser.parse_args(words)
+    try:
+        queue = find(options.queue)
+    except CommandError as error:
+        return _tell(str(error), 2)
+    display = Display(queue.name) if sys.stderr.isatty() and not options.json else None
+    _log(display, as_json=options.json)
+    status = 0
+    try:
+        trio.run(_work, queue, options, display)
+    except* (RedisError, ConsumerError, OSError) as group:
+        status = _tell(str(_first(group)) or type(_first(group)).__name__, FAILED)
+    except* ValueError as group:
+        status = _tell(str(_first(group)), 2)
+    return status
+
+
+def find(target: str) -> Queue:
+    """The queue that MODULE:NAME names, looked for from the current folder, too. Raises CommandError."""
+    module, _, name = target.partition(":")
+    if not module or not name:
+        raise CommandError(f"{target!r} is not of the form MODULE:QUEUE")
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found: object = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise CommandError(f"there is no module {error.name!r}") from None
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise CommandError(f"{module} has no {name!r}")
+        found = getattr(found, part)
+    if not isinstance(found, Queue):
+        raise CommandError(f"{target} is a {type(found).__name__}, not a consumers.jobs.Queue")
+    return found
+
+
+async def _work(queue: Queue, options: argparse.Namespace, display: Display | None) -> None:
+    counts = Counts()
+    worker = Worker(
+        queue, concurrency=options.concurrency, prefetch=options.prefetch, lease=options.lease, name=options.name,
+        middleware=[counts],
+    )  # fmt: skip
+    logger.info("worker %s for the queue %s, %d jobs at a time", worker.name, queue.name, options.concurrency)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_end_at_signal, signals, worker, options.grace, nursery.cancel_scope)
+            if display is not None:
+                nursery.start_soon(display.run, worker, counts)
+            async with queue.open(options.url):
+                await worker.run()
+            nursery.cancel_scope.cancel()
+    logger.info("worker %s has ended: %s", worker.name, counts)
+
+
+async def _end_at_signal(
+    signals: AsyncIterator[int], worker: Worker, grace: float, everything: trio.CancelScope
+) -> None:
+    number = await anext(signals)
+    logger.info("%s: finishing what runs, within %g s", signal.Signals(number).name, grace)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_hurry, signals, everything)
+        trio.lowlevel.spawn_system_task(_end_without_threads, grace + STUCK_SECONDS)
+        await worker.drain(grace)
+        # where it had not begun to work there was nothing to be drained
+        everything.cancel()
+
+
+async def _hurry(signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
+    await anext(signals)
+    logger.info("giving back what runs")
+    trio.lowlevel.spawn_system_task(_end_without_threads, STUCK_SECONDS)
+    everything.cancel()
+
+
+async def _end_without_threads(seconds: float) -> None:
+    await trio.sleep(seconds)
+    logger.error("jobs in threads go on: ending without them; they come again after the lease")
+    logging.shutdown()
+    os._exit(FAILED)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError("SECONDS is from 0 to 86400")
+    return seconds
+
+
+def _log(display: Display | None, *, as_json: bool) -> None:
+    handler: logging.Handler
+    if display is not None:
+        handler = display.log_handler()
+    else:
+        handler = logging.StreamHandler()
+        form = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+        handler.setFormatter(JsonLines() if as_json else form)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    # coredis logs a traceback for every connection that fails in its handshake; the consumers say it in a line
+    logging.getLogger("coredis").setLevel(logging.CRITICAL)
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _tell(text: str, status: int) -> int:
+    sys.stderr.write(f"trimaran work: {text}\n")
+    return status

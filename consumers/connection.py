@@ -1,0 +1,326 @@
+"""The consumers' own connections to the server that holds their streams.
+
+A coredis client supplies address, credentials, TLS, Sentinel and cluster layout; its connections are used, its pool
+is not, for three reasons:
+
+- A pool's connection that dies while it is leased, or whose blocking command is cancelled, never gives its place
+  back (coredis 6.9): after `max_connections` cuts the pool stands still.
+- A client repeats commands by itself after a cut. Of an XREADGROUP whose reply was lost the repetition hides that
+  entries were delivered, and a repeated XADD adds twice. Here the caller is told, and decides.
+- A blocking read that is cancelled may lose its reply. Here it never does: the read runs on a connection that the
+  server knows by its ID, CLIENT UNBLOCK ends it, and what it was given in the end is returned.
+
+The connections live in a nursery of the block of open_link and end with it. They are shielded from its cancellation,
+since what must still be said then (giving entries back) needs them.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import coredis
+import trio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from coredis.connection import BaseConnection, TCPLocation
+from coredis.exceptions import ConnectionError, MovedError, RedisClusterError, RedisError
+from coredis.pool import ClusterConnectionPool, ConnectionPool, SentinelConnectionPool
+from coredis.typing import Key
+
+from consumers.nurseries import open_plain_nursery
+
+__all__ = ["Argument", "Client", "Command", "Link", "Reply", "client_slot", "open_link", "send_batch"]
+
+Argument: TypeAlias = str | bytes | int | float
+Command: TypeAlias = Sequence[Argument]
+"""A command's name and arguments, e.g. (b"XACK", "orders", "billing", "1-1")."""
+Reply: TypeAlias = Any
+"""A decoded RESP3 reply: bytes, int, None, lists and dicts of them; or a RedisError that stands for an error reply."""
+Client: TypeAlias = "coredis.Redis[Any] | coredis.RedisCluster[Any]"
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 5.0
+"""How long a command may take until its connection is taken for dead."""
+
+ERRORS_UNTIL_REFRESH = 15
+"""coredis's default for how many errors make it ask for the cluster's layout again."""
+
+UNBLOCK_SECONDS = 1.0
+"""How long a cancelled read may hold up its caller, until the server has said what it delivered."""
+
+
+class Link:
+    """Two connections to one server: one for reads that may block, one for everything else.
+
+    Each is opened when first needed, and anew after it was lost. Nothing is ever sent twice. A method that raises
+    coredis's ConnectionError or TimeoutError does not know whether the server has executed the commands.
+    """
+
+    def __init__(self, client: Client, key: str, nursery: trio.Nursery) -> None:
+        self._commands = _Line(client, key, nursery)
+        self._reads = _Line(client, key, nursery)
+        self._blocked: tuple[int | None, Any] | None = None
+
+    async def execute(self, commands: Sequence[Command], *, limit: float = ANSWER_SECONDS) -> list[Reply]:
+        """Send commands in one write and return their replies in order, error replies as RedisError objects.
+
+        limit: seconds. Raises ConnectionError or TimeoutError.
+        """
+        return await self._commands.execute(commands, limit)
+
+    async def transaction(self, commands: Sequence[Command], *, limit: float = ANSWER_SECONDS) -> list[Reply]:
+        """The same in MULTI and EXEC. Raises what EXEC answers when the server refused the transaction."""
+        replies = await self._commands.execute([(b"MULTI",), *commands, (b"EXEC",)], limit)
+        return outcome(replies)
+
+    async def read(self, command: Command, *, limit: float = ANSWER_SECONDS) -> Reply:
+        """Execute a command that may block or that takes entries; its reply is not lost in a cancellation.
+
+        When it is cancelled it ends the command on the server and then *returns* its reply: book it, the next
+        checkpoint (or read) raises Cancelled. Only a server that does not answer within UNBLOCK_SECONDS makes it raise
+        Cancelled itself; then, as after ConnectionError and TimeoutError, entries may have been delivered unseen.
+        One read at a time. limit: seconds, the blocking time included.
+        """
+        # the one before may have returned in spite of a cancellation
+        await trio.lowlevel.checkpoint_if_cancelled()
+        line = self._reads
+        connection = await line.ready()
+        try:
+            with trio.fail_after(limit):
+                request = line.send(connection, command)
+                self._blocked = connection.client_id, request
+                return line.checked(await request)
+        except trio.TooSlowError:
+            connection.invalidate("no answer")
+            raise TimeoutError(f"no answer within {limit} s") from None
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + UNBLOCK_SECONDS):
+                await self.wake()
+                return line.checked(await request)
+            connection.invalidate("a read was cancelled")
+            raise
+        finally:
+            self._blocked = None
+
+    async def wake(self) -> None:
+        """End a read that is blocked at this moment, as its time-out does. Where this is not permitted, nothing."""
+        blocked = self._blocked
+        while blocked is not None and blocked is self._blocked and not blocked[1].complete:
+            try:
+                replies = await self._commands.execute([(b"CLIENT", b"UNBLOCK", blocked[0] or 0)], ANSWER_SECONDS)
+            except (RedisError, TimeoutError):
+                return
+            if replies != [0]:
+                return
+            # The read was sent a moment ago on the other connection and the server has not seen it yet.
+            await trio.sleep(0.005)
+
+    def close(self) -> None:
+        """Drop both connections."""
+        self._commands.close()
+        self._reads.close()
+
+
+class _Line:
+    """One connection, and the next one when it is lost."""
+
+    def __init__(self, client: Client, key: str, nursery: trio.Nursery) -> None:
+        self._client = client
+        self._key = key
+        self._nursery = nursery
+        self._connection: BaseConnection | None = None
+        self._scopes: set[trio.CancelScope] = set()
+        self._connecting = trio.Lock()
+        self._closed = False
+
+    async def ready(self) -> BaseConnection:
+        """The connection, established. Raises ConnectionError, TimeoutError, or what the server refuses it with."""
+        connection = self._connection
+        if connection is not None and connection.usable:
+            return connection
+        async with self._connecting:
+            connection = self._connection
+            if connection is None or not connection.usable:
+                if self._closed:
+                    raise ConnectionError("the link is closed")
+                connection = await self._connect()
+                self._connection = connection
+            return connection
+
+    async def _connect(self) -> BaseConnection:
+        connection: BaseConnection | None = None
+        try:
+            with trio.fail_after(CONNECT_SECONDS):
+                connection = await _new_connection(self._client, self._key)
+                error = await self._nursery.start(self._hold, connection)
+        except trio.TooSlowError:
+            error = ConnectionError(f"no connection within {CONNECT_SECONDS} s")
+        except RedisClusterError as unmapped:
+            error = ConnectionError(str(unmapped))
+        if error is not None:
+            _report(self._client, connection, error)
+            raise error
+        assert connection is not None
+        return connection
+
+    async def _hold(self, connection: BaseConnection, task_status: "trio.TaskStatus[RedisError | None]") -> None:
+        with trio.CancelScope() as scope:
+            started = _ShieldWhenStarted(task_status, scope)
+            self._scopes.add(scope)
+            try:
+                await connection.run(task_status=started)
+            except RedisError as error:
+                # only before it was established; later losses show in the requests
+                task_status.started(error)
+            finally:
+                self._scopes.discard(scope)
+                _close_buffers(connection)
+
+    async def execute(self, commands: Sequence[Command], limit: float) -> list[Reply]:
+        connection = await self.ready()
+        with trio.move_on_after(limit):
+            return [self.checked(reply) for reply in await send_batch(connection, commands, _NEVER)]
+        connection.invalidate("no answer")
+        raise TimeoutError(f"no answer within {limit} s")
+
+    @staticmethod
+    def send(connection: BaseConnection, command: Command) -> Any:
+        """Queue one command; awaiting what it returns gives the reply."""
+        name, *arguments = command
+        assert isinstance(name, bytes)
+        # its time-out is ours: without one of its own coredis would apply the client's to a blocking read
+        return connection.create_request(
+            name, *arguments, decode=False, raise_exceptions=False, timeout=_NEVER, disconnect_on_cancellation=False
+        )
+
+    def checked(self, reply: Reply) -> Reply:
+        """The reply. Raises ConnectionError where it stands for the connection's loss."""
+        if not isinstance(reply, BaseException):
+            return reply
+        if isinstance(reply, MovedError):
+            self._moved(reply)
+            raise ConnectionError("the stream has moved to another node") from reply
+        if isinstance(reply, RedisError) and not isinstance(reply, ConnectionError):
+            return reply
+        raise ConnectionError(f"connection lost: {reply}") from reply
+
+    def _moved(self, error: MovedError) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            _report(self._client, connection, error)
+            connection.invalidate("the slot has moved")
+
+    def close(self) -> None:
+        self._closed = True
+        for scope in self._scopes:
+            scope.cancel()
+
+
+def _close_buffers(connection: BaseConnection) -> None:
+    """Close what coredis opens before it connects and leaves open when that fails."""
+    for part in vars(connection).values():
+        if isinstance(part, MemoryObjectSendStream | MemoryObjectReceiveStream):
+            part.close()
+
+
+_NEVER = 10.0**9
+"""Seconds: a time-out that coredis never reaches."""
+
+
+def send_batch(connection: BaseConnection, commands: Sequence[Command], limit: float | None) -> Awaitable[list[Reply]]:
+    """Queue commands as one request; awaiting it gives their replies, errors and lost ones as exceptions.
+
+    A request of each one's own costs 15 us a command, this 5. limit: seconds; None: the client's stream_timeout.
+    Cancelling the wait leaves the connection in use.
+    """
+    prepared: Any = [_Prepared(command) for command in commands]
+    batch = connection.create_request_batch(prepared, timeout=limit)
+    batch.disconnect_on_cancellation = False
+    return batch
+
+
+class _Prepared:
+    """A command as a batch of coredis takes it."""
+
+    __slots__ = ("decode", "name", "serialized_arguments")
+
+    def __init__(self, command: Command) -> None:
+        name, *arguments = command
+        self.name: Any = name
+        self.serialized_arguments: Any = tuple(arguments)
+        self.decode = False
+
+
+class _ShieldWhenStarted:
+    """A task status that shields the task's scope once it has started: a cancelled connection attempt still ends."""
+
+    def __init__(self, status: "trio.TaskStatus[RedisError | None]", scope: trio.CancelScope) -> None:
+        self._status = status
+        self._scope = scope
+
+    def started(self, value: RedisError | None = None) -> None:
+        self._scope.shield = True
+        self._status.started(value)
+
+
+async def _new_connection(client: Client, key: str) -> BaseConnection:
+    """An unconnected connection to the server that holds the key, with all of the client's settings that matter."""
+    pool: Any = client.connection_pool
+    settings = {
+        name: value
+        for name, value in pool.connection_kwargs.items()
+        if name not in ("noreply", "max_idle_time", "processing_budget", "stream_timeout")
+    }
+    connection: BaseConnection
+    if isinstance(pool, ClusterConnectionPool):
+        connection = pool.connection_class(location=_primary(pool, key), **settings)
+    elif isinstance(pool, SentinelConnectionPool):
+        primary = await pool.get_primary_location()
+        connection = pool.connection_class(primary, pool.service_name, True, **settings)
+    elif isinstance(pool, ConnectionPool) and pool.location is not None:
+        connection = pool.connection_class(pool.location, **settings)
+    else:
+        raise TypeError(f"not a client of a known kind: {client!r}")
+    return connection
+
+
+def _primary(pool: ClusterConnectionPool, key: str) -> TCPLocation:
+    node = pool.cluster_layout.node_for_slot(Key(key).slot)
+    return TCPLocation(node.host, node.port)
+
+
+def _report(client: Client, connection: BaseConnection | None, error: RedisError) -> None:
+    """Have the client correct its picture of the cluster, if it is one: a slot has moved, or a node is away."""
+    pool = client.connection_pool
+    if isinstance(pool, ClusterConnectionPool):
+        location = connection.location if connection is not None else None
+        node = pool.cluster_layout.node_for_location(location) if isinstance(location, TCPLocation) else None
+        # a move is learnt at once; for the rest coredis asks the cluster only after so many errors
+        for _ in range(1 if isinstance(error, MovedError) else ERRORS_UNTIL_REFRESH):
+            pool.cluster_layout.report_errors(node, error)
+
+
+def client_slot(client: Client, key: str) -> int:
+    """What must be equal for keys to be used in one command: the cluster slot; always 0 outside a cluster."""
+    return Key(key).slot if isinstance(client.connection_pool, ClusterConnectionPool) else 0
+
+
+def outcome(replies: Sequence[Reply]) -> list[Reply]:
+    """The replies of a transaction's commands, from all replies between MULTI and EXEC. Raises its refusal."""
+    last = replies[-1]
+    if isinstance(last, RedisError):
+        raise next((reply for reply in replies if isinstance(reply, RedisError)), last)
+    return list(last)
+
+
+@asynccontextmanager
+async def open_link(client: Client, key: str) -> AsyncIterator[Link]:
+    """Connections to the server that holds `key`, for as long as the block runs. The client must have been entered.
+
+    Connecting is left to the first command, so that a server that is down at the start is waited for like any cut.
+    """
+    async with open_plain_nursery() as nursery:
+        link = Link(client, key, nursery)
+        try:
+            yield link
+        finally:
+            link.close()

@@ -1,0 +1,149 @@
+"""The dead-letter stream: entries that no handler could deal with, beside the reason, and the way back.
+
+A dead entry keeps its own fields and gets the fields below beside them. Adding it and acknowledging the original is
+one MULTI/EXEC, so an entry is never in neither place. It can be in the dead-letter stream twice when the connection
+broke in that instant and another consumer got the entry meanwhile: (dead-stream, dead-id, dead-group) names it.
+
+Redriving adds the original fields to the origin stream again, at its end, and deletes the dead entry, in one
+MULTI/EXEC. Other groups of that stream have handled the entry already: the field redriven-group says for which group
+it came back, and consumers of this library that belong to another group pass over it.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from consumers.connection import Client, Command, Link, client_slot, open_link
+from consumers.errors import ConsumerError
+
+__all__ = ["REDRIVEN_GROUP", "DeadLetter", "bury", "dead_letters", "redrive"]
+
+STREAM, ID, GROUP = b"dead-stream", b"dead-id", b"dead-group"
+REASON, DELIVERIES, CONSUMER, TIME = b"dead-reason", b"dead-delivery-count", b"dead-consumer", b"dead-time"
+REDRIVEN_GROUP, REDRIVEN_ID = b"redriven-group", b"redriven-id"
+_OURS = frozenset((STREAM, ID, GROUP, REASON, DELIVERIES, CONSUMER, TIME, REDRIVEN_GROUP, REDRIVEN_ID))
+
+REASON_LIMIT = 1000
+"""Most characters of a reason that are kept: exception texts may hold a whole request."""
+
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A dead entry. `id` is its own in the dead-letter stream; stream, entry_id and group say where it comes from.
+
+    fields: those of the original entry. delivery_count: how often it was delivered. time: seconds since 1970.
+    """
+
+    id: str
+    stream: str
+    entry_id: str
+    group: str
+    reason: str
+    delivery_count: int
+    consumer: str
+    time: float
+    fields: dict[str, bytes]
+
+
+def bury(
+    dead_letter: str,
+    *,
+    origin: tuple[str, str, str, str],
+    values: Sequence[bytes],
+    reason: str,
+    deliveries: int,
+    maxlen: int | None,
+) -> Command:
+    """XADD of an entry to the dead-letter stream. origin: stream, ID, group, consumer. values: fields and values."""
+    stream, id, group, consumer = origin
+    limit: tuple[bytes | int, ...] = () if maxlen is None else (b"MAXLEN", b"~", maxlen)
+    kept = [one for pair in _pairs(values) if pair[0] not in _OURS for one in pair]
+    return (
+        b"XADD", dead_letter, *limit, b"*", *kept,
+        STREAM, stream, ID, id, GROUP, group, REASON, reason[:REASON_LIMIT], DELIVERIES, deliveries,
+        CONSUMER, consumer, TIME, int(time.time() * 1000),
+    )  # fmt: skip
+
+
+def _pairs(values: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    return list(zip(values[::2], values[1::2], strict=True))
+
+
+def _read(id: bytes, values: Sequence[bytes]) -> DeadLetter | None:
+    """The dead letter in an entry, or None for an entry that somebody else wrote."""
+    pairs = _pairs(values)
+    about = {name: value.decode("utf-8", "replace") for name, value in pairs if name in _OURS}
+    if STREAM not in about or ID not in about:
+        return None
+    count, when = about.get(DELIVERIES, ""), about.get(TIME, "")
+    return DeadLetter(
+        id=id.decode(),
+        stream=about[STREAM],
+        entry_id=about[ID],
+        group=about.get(GROUP, ""),
+        reason=about.get(REASON, ""),
+        delivery_count=int(count) if count.isdecimal() else 0,
+        consumer=about.get(CONSUMER, ""),
+        time=int(when) / 1000 if when.isdecimal() else 0.0,
+        fields={name.decode("utf-8", "surrogateescape"): value for name, value in pairs if name not in _OURS},
+    )
+
+
+async def dead_letters(client: Client, dead_letter: str) -> AsyncGenerator[DeadLetter, None]:
+    """All dead letters of a stream, oldest first. Raises ConnectionError and other errors of coredis.
+
+    Entries of the stream that are not dead letters are passed over.
+    """
+    after = "-"
+    while page := await _page(client, dead_letter, after):
+        for id, values in page:
+            if letter := _read(id, values):
+                yield letter
+        after = f"({page[-1][0].decode()}"
+
+
+async def _page(client: Client, stream: str, first: str) -> list[tuple[bytes, list[bytes]]]:
+    reply: Any = await client.xrange(stream, start=first, end="+", count=PAGE).raw(decode_response=False)
+    return [(entry[0], entry[1]) for entry in reply]
+
+
+async def redrive(
+    client: Client,
+    dead_letter: str,
+    *,
+    where: Callable[[DeadLetter], bool] | None = None,
+    count: int | None = None,
+    to: str | None = None,
+) -> int:
+    """Give dead letters back to the stream they came from, oldest first; returns how many.
+
+    where: only those for which this is true. count: at most so many. to: another stream instead of each one's
+    origin. Run by two programs at once, or again after a lost connection, an entry may come back twice: handlers
+    must be idempotent anyway. In a cluster both streams need a common hash tag. Raises ConsumerError where they
+    have none, and errors of coredis.
+    """
+    done = 0
+    async with open_link(client, dead_letter) as link, aclosing(dead_letters(client, dead_letter)) as letters:
+        async for letter in letters:
+            if count is not None and done >= count:
+                break
+            if where is None or where(letter):
+                target = to or letter.stream
+                if client_slot(client, target) != client_slot(client, dead_letter):
+                    raise ConsumerError(f"{dead_letter} and {target} are in different slots of the cluster")
+                await _give_back(link, dead_letter, letter, target)
+                done += 1
+    return done
+
+
+async def _give_back(link: Link, dead_letter: str, letter: DeadLetter, target: str) -> None:
+    values = [one for name, value in letter.fields.items() for one in (name.encode("utf-8", "surrogateescape"), value)]
+    values += [REDRIVEN_GROUP, letter.group.encode(), REDRIVEN_ID, letter.entry_id.encode()]
+    replies = await link.transaction([(b"XADD", target, b"*", *values), (b"XDEL", dead_letter, letter.id)])
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply

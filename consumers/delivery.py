@@ -1,0 +1,157 @@
+"""One entry in hand: delivered to this consumer, and not yet acknowledged, given back or buried."""
+
+from collections.abc import Hashable
+from enum import Enum, auto
+from functools import cached_property
+from types import TracebackType
+from typing import Protocol, Self
+
+import trio
+
+from consumers.connection import Command
+from consumers.errors import Reject, Retry
+from consumers.settling import Settlement, Verdict
+
+__all__ = ["Book", "Delivery", "State"]
+
+
+class State(Enum):
+    """Where an entry in hand stands."""
+
+    WAITING = auto()
+    """It was not yet given to anybody."""
+    POSTPONED = auto()
+    """Its last attempt failed, and it waits here, holding its key, for the next one."""
+    ACTIVE = auto()
+    """A handler has it."""
+    SETTLING = auto()
+    """It is decided what becomes of it; the server has not confirmed it."""
+    SETTLED = auto()
+
+
+class Book(Protocol):
+    """What a delivery asks of the engine that has it in hand."""
+
+    def settle(self, delivery: "Delivery", settlement: Settlement) -> None: ...
+    def failed(self, delivery: "Delivery", error: BaseException | None, delay: float | None) -> Settlement | None: ...
+    def rejected(self, delivery: "Delivery", reason: str) -> Settlement: ...
+    async def extend(self, delivery: "Delivery") -> bool: ...
+
+
+class Delivery:
+    """An entry as a handler sees it.
+
+    Delivery is at least once: after a crash, a lost connection or a lease that ran out the same entry comes again,
+    here or elsewhere, so what a handler does must be idempotent, keyed by (stream, id) where nothing better is at
+    hand.
+
+    stream, id: which entry. delivery_count: the server's count of its deliveries, 1 for the first. values: its
+    fields and values in turn, as bytes.
+
+    For the engine: key: by which it is ordered. running: a handler task is on it. kept: its lease is extended.
+    leased: when that was done last (Trio's clock). lost: another consumer has it. released: it was given back.
+    due: when a POSTPONED one comes again.
+    """
+
+    def __init__(self, book: Book, stream: str, id: str, values: list[bytes], deliveries: int) -> None:
+        self.stream = stream
+        self.id = id
+        self.values = values
+        self.delivery_count = deliveries
+        self.state = State.WAITING
+        self.key: Hashable | None = None
+        self.running = False
+        self.kept = True
+        self.lost = False
+        self.released = False
+        self.due = 0.0
+        self.leased = trio.current_time()
+        self._book = book
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.stream} {self.id} delivery {self.delivery_count}>"
+
+    @cached_property
+    def fields(self) -> dict[str, bytes]:
+        """The entry's fields. Names are decoded as UTF-8, values are what was sent."""
+        values = self.values
+        return {
+            name.decode("utf-8", "surrogateescape"): value
+            for name, value in zip(values[::2], values[1::2], strict=True)
+        }
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is decided what becomes of the entry: acknowledged, given back or rejected."""
+        return self.state in (State.SETTLING, State.SETTLED)
+
+    async def ack(self, *commands: Command) -> None:
+        """Acknowledge the entry; returns when the server has confirmed it. Nothing happens if it is settled already.
+
+        commands: executed in one MULTI/EXEC with the acknowledgement, e.g. (b"SET", key, result). After a lost
+        connection they may be executed and the entry still be handled again.
+        """
+        if not self.settled:
+            await self._carry_out(Settlement(self, Verdict.ACKNOWLEDGE, commands=commands))
+
+    async def nack(self, delay: float | None = None) -> None:
+        """Have the entry delivered again after `delay` seconds; None: as the retry policy says.
+
+        An entry that has been delivered max_deliver times is buried instead. Returns when the server has confirmed.
+        """
+        if not self.settled and (settlement := self._book.failed(self, None, delay)):
+            await settlement.wait()
+
+    async def reject(self, reason: str) -> None:
+        """Put the entry into the dead-letter stream at once, with this reason, and acknowledge it.
+
+        Without a dead-letter stream it is acknowledged and logged as an error.
+        """
+        if not self.settled:
+            await self._book.rejected(self, reason).wait()
+
+    async def in_progress(self) -> bool:
+        """Start the lease anew: ack_wait counts from now. The delivery count stays as it is.
+
+        While a handler runs, or inside `async with message`, this is done without asking. False: the entry is no
+        longer this consumer's; somebody else may be handling it.
+        """
+        return not self.settled and await self._book.extend(self)
+
+    async def _carry_out(self, settlement: Settlement) -> None:
+        self._book.settle(self, settlement)
+        await settlement.wait()
+
+    async def __aenter__(self) -> Self:
+        self.kept = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Acknowledge after success; after an Exception give back or bury, as in a handler, and go on.
+
+        Other exceptions (Cancelled, KeyboardInterrupt) pass through; the entry is given back for now.
+        """
+        if error is None:
+            await self.ack()
+            return False
+        self.fail(error)
+        return isinstance(error, Exception)
+
+    def fail(self, error: BaseException) -> None:
+        """Decide what becomes of the entry after its handler raised `error`."""
+        if self.settled:
+            return
+        if isinstance(error, Reject):
+            self._book.rejected(self, str(error))
+        else:
+            self._book.failed(self, error, error.delay if isinstance(error, Retry) else None)
+
+    def give_back(self, *, used: bool) -> None:
+        """Release the entry, without waiting for the server; whether this delivery counts."""
+        if self.state is State.POSTPONED:
+            delay = max(0.0, self.due - trio.current_time())
+            self._book.settle(self, Settlement(self, Verdict.RELEASE, delay=delay))
+        elif not self.settled:
+            self._book.settle(self, Settlement(self, Verdict.RELEASE, used=used))

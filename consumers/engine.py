@@ -1,0 +1,481 @@
+"""The engine of one consumer: entries in hand, from the group to a handler and back.
+
+    fetch (fetching.py) -> in hand, waiting (backlog.py) -> handler -> settled (settling.py) -> no longer in hand
+
+At most `prefetch` entries are in hand, whatever their state; only a settlement that the server has confirmed makes
+room. While they are in hand their leases are kept (leases.py). All tasks are children of run() or of open(): a
+handler's exception ends with its entry, anything else that goes wrong ends the block and is raised from it.
+
+An engine is used once. It knows nothing of what entries mean; `make` turns one into what handlers get.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
+from typing import Any, Generic, TypeVar
+
+import trio
+from coredis.exceptions import RedisError
+
+from consumers.backlog import Backlog, Priority
+from consumers.connection import Client, client_slot, open_link
+from consumers.deadletters import REDRIVEN_GROUP
+from consumers.delivery import Delivery, State
+from consumers.errors import ConsumerError, transient
+from consumers.fetching import Fetcher
+from consumers.groups import Entry, Group, is_missing
+from consumers.leases import Leases
+from consumers.middleware import Middlewares
+from consumers.nurseries import open_plain_nursery
+from consumers.options import AckPolicy, Options, Statistics
+from consumers.settling import Settlement, Settler, Verdict
+
+__all__ = ["Engine"]
+
+logger = logging.getLogger("consumers")
+
+GIVE_BACK_SECONDS = 3.0
+"""How long the end of a consumer may be held up by giving back what is in hand. After that, leases run out."""
+
+
+D = TypeVar("D", bound=Delivery)
+
+
+class Engine(Generic[D]):
+    """One consumer at work. order: the key of a delivery whose entries are handled one after the other, or None."""
+
+    def __init__(
+        self,
+        client: Client,
+        options: Options,
+        make: Callable[..., D],
+        order: Callable[[D], Hashable | None] | None = None,
+    ) -> None:
+        self.options = options
+        self.statistics = Statistics()
+        self._client = client
+        self._make = make
+        self._order = order
+        self._hooks = Middlewares(options.middleware)
+        self._hooked = bool(options.middleware)
+        self._acknowledges = options.ack_policy is AckPolicy.ON_SUCCESS
+        self._accepts = options.ack_policy is AckPolicy.ON_RECEIVE
+        self._in_hand: dict[tuple[str, str], D] = {}
+        self._backlog: Backlog[D] = Backlog(
+            options.streams, options.priority, (lambda item: item.key) if order is not None else None
+        )
+        self._threshold = max(1, options.prefetch // 4)
+        self._waiting = trio.lowlevel.ParkingLot()
+        self._changed = trio.lowlevel.ParkingLot()
+        self._draining = False
+        self._finished = trio.Event()
+        self._started = False
+        self._pushing = False
+        self._cut_short = False
+        self._closed = False
+        self._failure: BaseException | None = None
+        self._handlers = trio.CancelScope()
+        self._beginning = trio.CancelScope()
+        self._settler: Settler
+        self._fetcher: Fetcher
+        self._leases: Leases
+        self._group: Group
+        self._tasks: trio.Nursery
+
+    @property
+    def used(self) -> bool:
+        """Whether it was started."""
+        return self._started
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._started and not self._finished.is_set()
+
+    @property
+    def in_hand(self) -> int:
+        """How many entries are delivered and not yet settled, waiting ones included."""
+        return len(self._in_hand)
+
+    # Life.
+
+    async def run(
+        self,
+        handle: Callable[[D], Awaitable[object]],
+        *,
+        task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Give entries to `handle`, `concurrency` at a time, until drained or cancelled.
+
+        Started once the group exists. Raises ConsumerError when the server refuses what the consumer needs.
+        """
+        self._pushing = True
+        async with self.open():
+            task_status.started()
+            with self._handlers:
+                async with open_plain_nursery() as workers:
+                    for _ in range(self.options.concurrency):
+                        workers.start_soon(self._work, handle)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Fetch for next() while the block runs. Its end gives back what is in hand."""
+        if self._started:
+            raise RuntimeError("an engine is used once")
+        self._started = True
+        options = self.options
+        slots = {client_slot(self._client, key) for key in (*options.streams, options.dead_letter) if key}
+        if len(slots) > 1:
+            raise ValueError("in a cluster all streams and the dead-letter stream need one hash tag, as in {a}:b")
+        try:
+            async with open_link(self._client, options.streams[0]) as link:
+                self._group = Group(link, options.streams, options.group, options.consumer, options.ack_wait)
+                self._build()
+                with self._beginning:
+                    await self._begin()
+                try:
+                    async with open_plain_nursery() as self._tasks:
+                        for task in (
+                            self._fetcher.run, self._fetcher.wake_when_due, self._settler.run, self._leases.run,
+                        ):  # fmt: skip
+                            self._tasks.start_soon(self._guard, task)
+                        try:
+                            yield
+                        except trio.Cancelled:
+                            self._cut_short = True
+                            raise
+                        self._tasks.cancel_scope.cancel()
+                finally:
+                    self._draining = True
+                    with trio.CancelScope(shield=True, deadline=trio.current_time() + GIVE_BACK_SECONDS):
+                        await self._give_back()
+                    self._closed = True
+            if self._failure is not None:
+                raise ConsumerError(str(self._failure)) from self._failure
+        finally:
+            self._finished.set()
+
+    def _build(self) -> None:
+        options = self.options
+        self._settler = Settler(
+            self._group, self._confirmed, dead_letter=options.dead_letter, dead_maxlen=options.dead_letter_maxlen,
+            reconnect=options.reconnect,
+        )  # fmt: skip
+        self._fetcher = Fetcher(
+            self._group, start=options.start, strict=options.priority is Priority.STRICT, block=options.block,
+            reconnect=options.reconnect, room=self._room, receive=self._receive, holds=self._in_hand.keys(),
+        )  # fmt: skip
+        self._leases = Leases(self._group, self._in_hand.values, self._expired)
+
+    async def _begin(self) -> None:
+        try:
+            while True:
+                await self._fetcher.begin()
+                try:
+                    return await self._check_dead_letter()
+                except Exception as error:
+                    if not transient(error):
+                        raise
+        except RedisError as error:
+            raise ConsumerError(str(error)) from error
+
+    async def _check_dead_letter(self) -> None:
+        """Raise ConsumerError where the dead-letter stream is none: a transaction would find out when it is too late.
+
+        A transaction is not rolled back, so the entry would be acknowledged and nowhere.
+        """
+        if self.options.dead_letter is not None:
+            (kind,) = await self._group.link.execute([(b"TYPE", self.options.dead_letter)])
+            if isinstance(kind, bytes) and kind not in (b"stream", b"none"):
+                raise ConsumerError(f"{self.options.dead_letter} can't take dead letters, it is a {kind.decode()}")
+
+    async def _guard(self, task: Callable[..., Awaitable[object]], *arguments: object) -> None:
+        """Run a task of the consumer; its failure is that of the consumer."""
+        try:
+            await task(*arguments)
+        except (RedisError, ConsumerError, TimeoutError, OSError) as error:
+            self._failure = self._failure or error
+            self._tasks.cancel_scope.cancel()
+
+    async def drain(self, grace: float) -> None:
+        """Stop fetching, give back what no handler has begun, wait for the rest, and end run().
+
+        Handlers that still run after `grace` seconds are cancelled and their entries given back. With open() it
+        returns when all entries that were handed out are settled, or after `grace` seconds.
+        """
+        self._draining = True
+        self._beginning.cancel()
+        self._waiting.unpark_all()
+        self._changed.unpark_all()
+        if not self._started or self._finished.is_set():
+            return
+        self._give_back_waiting()
+        await self._group.link.wake()
+        with trio.move_on_after(grace):
+            while self._in_hand and not self._finished.is_set():
+                await self._changed.park()
+        if self._pushing:
+            self._handlers.cancel()
+            await self._finished.wait()
+
+    def _give_back_waiting(self) -> None:
+        waiting = [one for one in self._in_hand.values() if one.state in (State.WAITING, State.POSTPONED)]
+        for _ in self._backlog.clear():
+            pass
+        for delivery in waiting:
+            delivery.give_back(used=False)
+
+    async def _give_back(self) -> None:
+        """The end: everything in hand is settled, given back, or left to its lease where the server is away."""
+        self._give_back_waiting()
+        for delivery in list(self._in_hand.values()):
+            delivery.give_back(used=not self._cut_short)
+        try:
+            for stream, id, deliveries in await self._fetcher.unseen():
+                delivered = self._make(self, stream, id, [], deliveries)
+                delivered.give_back(used=not self._fetcher.recovered)
+            await self._settler.finish()
+        except (RedisError, TimeoutError, OSError) as error:
+            logger.warning("entries in hand were not given back, they come again after ack_wait: %s", error)
+
+    # From the group to a handler.
+
+    async def _room(self) -> int:
+        """How many entries to fetch now; 0 when no more are wanted. Small reads are put off while others wait."""
+        while not self._draining:
+            room = self.options.prefetch - len(self._in_hand)
+            if room >= self._threshold or (room > 0 and not self._backlog.ready):
+                return room
+            await self._changed.park()
+        return 0
+
+    def _receive(self, entries: list[Entry]) -> None:
+        statistics, maximum = self.statistics, self.options.max_deliver
+        for stream, raw_id, values, deliveries in entries:
+            id = raw_id.decode()
+            held = self._in_hand.get((stream, id))
+            if held is not None:
+                if not held.released:
+                    # our own lease had run out and nobody else took it
+                    held.delivery_count, held.leased, held.lost = deliveries, trio.current_time(), False
+                    continue
+                # it came back before the server's answer to giving it back did
+                held.lost = True
+            delivery = self._make(self, stream, id, values, deliveries)
+            self._in_hand[stream, id] = delivery
+            statistics.received += 1
+            statistics.redelivered += deliveries > 1
+            if REDRIVEN_GROUP in values and delivery.fields.get(REDRIVEN_GROUP.decode()) != self._group.group.encode():
+                self.settle(delivery, Settlement(delivery, Verdict.ACKNOWLEDGE))
+            elif self._draining:
+                delivery.give_back(used=False)
+            elif maximum is not None and deliveries > maximum:
+                self.rejected(delivery, f"delivered {deliveries - 1} times without success")
+            else:
+                if self._order is not None:
+                    delivery.key = self._order(delivery)
+                self._backlog.put(delivery)
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        if self._waiting and (ready := self._backlog.ready):
+            self._waiting.unpark(count=ready)
+
+    async def _next(self) -> D | None:
+        while not self._draining:
+            if (delivery := self._backlog.take()) is not None:
+                delivery.state = State.ACTIVE
+                return delivery
+            await self._waiting.park()
+        return None
+
+    async def next(self) -> D | None:
+        """The next entry, within open(); None when drained. Its lease is not kept: settle it within ack_wait."""
+        while (delivery := await self._next()) is not None:
+            delivery.kept = False
+            if not self._accepts or await self._accept(delivery):
+                return delivery
+        return None
+
+    async def _accept(self, delivery: D) -> bool:
+        """Acknowledge an entry before it is handled; False when it was no longer pending."""
+        settlement = Settlement(delivery, Verdict.ACKNOWLEDGE, single=True)
+        self.settle(delivery, settlement)
+        await settlement.wait()
+        return settlement.held
+
+    async def _work(self, handle: Callable[[D], Awaitable[object]]) -> None:
+        while (delivery := await self._next()) is not None:
+            delivery.running = True
+            try:
+                if not self._accepts or await self._accept(delivery):
+                    await self._handle(delivery, handle)
+            except BaseException:
+                delivery.give_back(used=False)
+                raise
+            finally:
+                delivery.running = False
+                if delivery.settled:
+                    self._free(delivery)
+                else:
+                    # MANUAL: from here on it is up to whoever has the message
+                    delivery.kept = False
+
+    async def _handle(self, delivery: D, handle: Callable[[D], Awaitable[object]]) -> None:
+        try:
+            if self._hooked:
+                await self._handle_with_hooks(delivery, handle)
+            else:
+                await handle(delivery)
+        except Exception as error:
+            delivery.fail(error)
+        else:
+            if self._acknowledges and not delivery.settled:
+                self.settle(delivery, Settlement(delivery, Verdict.ACKNOWLEDGE))
+
+    async def _handle_with_hooks(self, delivery: D, handle: Callable[[D], Awaitable[object]]) -> None:
+        begun = trio.current_time()
+        self._hooks.start(delivery)
+        try:
+            await handle(delivery)
+        except BaseException as error:
+            self._hooks.failure(delivery, error, trio.current_time() - begun)
+            raise
+        self._hooks.success(delivery, trio.current_time() - begun)
+
+    # From a handler back to the group.
+
+    def settle(self, delivery: Delivery, settlement: Settlement) -> None:
+        """Carry out what was decided about an entry in hand. Raises ConsumerError when the consumer has ended."""
+        if self._closed:
+            raise ConsumerError(f"the consumer of {delivery!r} has ended")
+        delivery.state = State.SETTLING
+        delivery.released = settlement.verdict is Verdict.RELEASE
+        self._settler.submit(settlement)
+        if not delivery.running:
+            self._free(delivery)
+
+    def failed(self, delivery: Delivery, error: BaseException | None, delay: float | None) -> Settlement | None:
+        """Have an entry delivered again, after `delay` seconds or as the retry policy says, or bury it.
+
+        None: it waits here for its next attempt, since entries of the same key must wait for it.
+        """
+        maximum = self.options.max_deliver
+        if error is not None and not isinstance(error, Exception):
+            settlement = Settlement(delivery, Verdict.RELEASE, used=False)
+            self.settle(delivery, settlement)
+            return settlement
+        if maximum is not None and delivery.delivery_count >= maximum:
+            cause = f": {type(error).__name__}: {error}" if error is not None else ""
+            return self.rejected(delivery, f"failed {delivery.delivery_count} times{cause}", error)
+        wait = self.options.retry.delay(delivery.delivery_count) if delay is None else max(0.0, delay)
+        logger.warning(
+            "%s %s failed, trying again in %.2f s", delivery.stream, delivery.id, wait,
+            exc_info=error, extra=_about(delivery) | {"delay": wait},
+        )  # fmt: skip
+        self._hooks.retry(delivery, wait)
+        if delivery.key is not None and not self._draining and not delivery.lost:
+            self._postpone(delivery, wait)
+            return None
+        settlement = Settlement(delivery, Verdict.RELEASE, delay=wait)
+        self.settle(delivery, settlement)
+        return settlement
+
+    def rejected(self, delivery: Delivery, reason: str, error: BaseException | None = None) -> Settlement:
+        """Bury an entry."""
+        logger.error(
+            "%s %s is given up: %s", delivery.stream, delivery.id, reason,
+            exc_info=error, extra=_about(delivery) | {"reason": reason},
+        )  # fmt: skip
+        self._hooks.dead(delivery, reason)
+        settlement = Settlement(delivery, Verdict.BURY, reason=reason)
+        self.settle(delivery, settlement)
+        return settlement
+
+    async def extend(self, delivery: Delivery) -> bool:
+        """Extend one lease now; False when another consumer has the entry."""
+        return await self._leases.extend(delivery)
+
+    def _confirmed(self, settlement: Settlement) -> None:
+        """The server has done what was decided: there is room for another entry."""
+        delivery: Any = settlement.subject
+        delivery.state = State.SETTLED
+        place = (delivery.stream, delivery.id)
+        if self._in_hand.get(place) is delivery:
+            del self._in_hand[place]
+        statistics = self.statistics
+        if settlement.verdict is Verdict.ACKNOWLEDGE:
+            statistics.acknowledged += 1
+        elif settlement.verdict is Verdict.BURY:
+            statistics.dead += 1
+        else:
+            statistics.released += 1
+            if not delivery.lost and not self._draining:
+                if settlement.delay > self.options.ack_wait:
+                    self._leases.postpone(delivery.stream, delivery.id, settlement.delay)
+                self._fetcher.expect(settlement.delay)
+        if self._changed:
+            self._changed.unpark_all()
+
+    def _free(self, delivery: Delivery) -> None:
+        """Let the next entry of the same key come."""
+        if delivery.key is not None:
+            self._backlog.done(delivery)  # type: ignore[arg-type]
+            delivery.key = None
+            self._hand_out()
+
+    def _expired(self, delivery: Delivery) -> None:
+        """An entry was left alone for longer than its lease, or is gone from the group."""
+        logger.warning(
+            "%s %s is no longer in hand, unsettled", delivery.stream, delivery.id, extra=_about(delivery)
+        )  # fmt: skip
+        delivery.lost = True
+        self._in_hand.pop((delivery.stream, delivery.id), None)
+        self._free(delivery)
+        self._changed.unpark_all()
+
+    # Entries that wait here for their next attempt, because others of the same key wait for them.
+
+    def _postpone(self, delivery: Delivery, delay: float) -> None:
+        again = self._make(self, delivery.stream, delivery.id, delivery.values, delivery.delivery_count)
+        again.state = State.POSTPONED
+        again.due = trio.current_time() + delay
+        again.key, delivery.key = delivery.key, None
+        delivery.state = State.SETTLED
+        self._in_hand[again.stream, again.id] = again
+        self._tasks.start_soon(self._guard, self._again, again)
+
+    async def _again(self, delivery: D) -> None:
+        """Deliver a postponed entry once more, when it is due."""
+        await trio.sleep_until(delivery.due)
+        attempt = 0
+        while delivery.state is State.POSTPONED:
+            try:
+                counts = {delivery.id.encode(): delivery.delivery_count}
+                found = await self._group.take(delivery.stream, counts)
+            except Exception as error:
+                if is_missing(error):
+                    found = []
+                elif transient(error):
+                    attempt += 1
+                    await trio.sleep(self.options.reconnect.delay(attempt))
+                    continue
+                else:
+                    raise
+            if delivery.state is not State.POSTPONED:
+                return
+            if found:
+                delivery.delivery_count, delivery.leased = found[0].deliveries, trio.current_time()
+                delivery.state = State.WAITING
+                self.statistics.received += 1
+                self.statistics.redelivered += 1
+                self._backlog.put_back(delivery)
+                self._hand_out()
+            else:
+                self._expired(delivery)
+            return
+
+
+def _about(delivery: Delivery) -> dict[str, object]:
+    """The fields of a structured log line."""
+    return {"stream": delivery.stream, "id": delivery.id, "delivery_count": delivery.delivery_count}

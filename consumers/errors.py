@@ -1,0 +1,54 @@
+"""What can go wrong, seen from a consumer: for its owner, for a handler, and between the two.
+
+A handler that raises anything costs its own entry one attempt and nobody else anything. A failure of the consumer
+itself (no such permission, a key of another type) is a ConsumerError and reaches the task that runs it. Between them
+stands what passes by itself: a cut connection, a server that is loading, full, or just became a replica; it is
+waited for, never raised.
+"""
+
+from coredis.exceptions import (
+    ClusterDownError,
+    ConnectionError,
+    MovedError,
+    ReadOnlyError,
+    RedisError,
+    SentinelError,
+    TryAgainError,
+    UnblockedError,
+)
+
+__all__ = ["ConsumerError", "Reject", "Retry", "transient"]
+
+
+class ConsumerError(Exception):
+    """The consumer can't go on: what it needs from the server is refused, and trying again won't help."""
+
+
+class Reject(Exception):
+    """Raise it in a handler: this entry can never be handled; it goes to the dead letters at once.
+
+    The text is the reason that stands beside the dead entry.
+    """
+
+
+class Retry(Exception):
+    """Raise it in a handler: try this entry again, after `delay` seconds where given, else as the retry policy says."""
+
+    def __init__(self, message: str = "", *, delay: float | None = None) -> None:
+        super().__init__(message)
+        self.delay = delay
+
+
+_PASSING = (
+    ConnectionError, TimeoutError, OSError, ReadOnlyError, ClusterDownError, MovedError, TryAgainError, SentinelError,
+    UnblockedError,
+)  # fmt: skip
+# Replies that have no class of their own in coredis, by their first word.
+_PASSING_CODES = ("OOM", "MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY", "LOADING", "CLUSTERDOWN", "UNKILLABLE")
+
+
+def transient(error: BaseException) -> bool:
+    """Whether the same request may well succeed later."""
+    if isinstance(error, _PASSING):
+        return True
+    return isinstance(error, RedisError) and str(error).split(" ", 1)[0] in _PASSING_CODES

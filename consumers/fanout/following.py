@@ -1,0 +1,331 @@
+"""Durable fan-out: every service reads the whole stream, each from a position of its own that the server keeps.
+
+The position is a consumer group's last-delivered ID, and nothing else of the group is used: no entry is ever pending,
+so that a hundred services cost the server a hundred numbers. It lives and is copied with the stream, and XINFO GROUPS
+(and so every tool that shows groups) tells how far behind each service is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from typing import Any
+
+import trio
+from coredis.connection import BaseConnection
+from coredis.exceptions import ConnectionError, MovedError, StreamConsumerGroupError, StreamDuplicateConsumerGroupError
+
+from consumers.fanout.connections import Client, connect, is_passing, report, slot_of
+from consumers.fanout.messages import Entry, Events, Gap, Reason
+from consumers.fanout.subscription import RECONNECT
+from consumers.groups import Start, after_start
+from consumers.nurseries import open_plain_nursery
+from consumers.retry import Backoff
+
+SAVE_SECONDS = 1.0
+"""How long a position may go unsaved while the entries of one batch are handled."""
+
+PARTING_SECONDS = 2.0
+"""How long the end of the block may take to save the position, cancelled or not."""
+
+log = logging.getLogger("consumers.fanout")
+
+
+class Follower:
+    """What `follow` gives: an async iterator of entries, for one task.
+
+    `position` is the ID of the last entry that counts as handled; `saved` is the one that the server knows.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        nursery: trio.Nursery,
+        key: bytes,
+        group: bytes,
+        start: str,
+        batch: int,
+        backoff: Backoff,
+        heartbeat: float,
+    ) -> None:
+        self.position = ""
+        self.saved = ""
+        self.reconnects = 0
+        self._client = client
+        self._nursery = nursery
+        self._key = key
+        self._stream = key.decode("utf-8", "surrogateescape")
+        self._group = group
+        self._start = start
+        self._batch = batch
+        self._backoff = backoff
+        self._heartbeat = heartbeat
+        self._connection: BaseConnection | None = None
+        self._items: deque[Entry | Gap] = deque()
+        self._given: Entry | None = None
+        self._sent = ""
+        self._saved_at = trio.current_time()
+        # How many entries were ever added up to `position`, those that are gone by now too (XINFO's entries-read).
+        self._count: int | None = None
+
+    def __aiter__(self) -> AsyncIterator[Entry]:
+        return self
+
+    async def __anext__(self) -> Entry:
+        while not isinstance(item := await self._next(), Entry):
+            pass
+        return item
+
+    def events(self) -> AsyncIterator[Entry | Gap]:
+        """Entries, and a Gap where the stream was trimmed, or deleted, before the service had read it."""
+        return Events(self._next)
+
+    async def save(self) -> None:
+        """Save the position now, with the entry given last counted as handled too.
+
+        Raises ConnectionError or TimeoutError when the server is not there; the position is saved later then.
+        """
+        self._settle()
+        if self._connection is None:
+            raise ConnectionError("not connected")
+        await self._confirm(self._request_save(self._connection))
+
+    # Reading
+
+    async def _next(self) -> Entry | Gap:
+        self._settle()
+        if not self._items:
+            await self._fetch()
+        elif trio.current_time() - self._saved_at > SAVE_SECONDS and self._connection is not None:
+            try:
+                await self.save()
+            except Exception as error:
+                self._lose(error)
+        else:
+            await trio.lowlevel.checkpoint()
+        item = self._items.popleft()
+        if isinstance(item, Entry):
+            self._given = item
+        return item
+
+    def _settle(self) -> None:
+        """The loop asks for more: what it was given has been handled."""
+        if self._given is not None:
+            self.position = self._given.id
+            self._given = None
+            if self._count is not None:
+                self._count += 1
+
+    async def _fetch(self) -> None:
+        """Wait for entries, however often the connection is lost meanwhile."""
+        attempt = 0
+        lost_at: float | None = None
+        while not self._items:
+            try:
+                connection = self._connection or await self.open()
+                if lost_at is not None:
+                    log.info("following again after %.1f s", trio.current_time() - lost_at)
+                    self.reconnects += 1
+                    lost_at = None
+                await self._read(connection)
+                attempt = 0
+            except Exception as error:
+                self._lose(error)
+                if lost_at is None:
+                    lost_at = trio.current_time()
+                attempt += 1
+                await trio.sleep(self._backoff.delay(attempt))
+
+    async def _read(self, connection: BaseConnection) -> None:
+        """Save the position and wait for the next entries, in one round trip.
+
+        XINFO stands before XREAD, so that what it tells belongs to the position that XREAD goes on from. When this is
+        cancelled, XREAD may go on waiting at the server, and nothing after it would be answered: only the position is
+        still seen to, then the connection is given up. What XREAD brings to nobody comes again, as the position says.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        save = self._request_save(connection)
+        information = connection.create_request(b"XINFO STREAM", self._key, timeout=self._heartbeat)
+        read = connection.create_request(
+            b"XREAD", b"COUNT", self._batch, b"BLOCK", max(1, int(self._heartbeat * 1000)), b"STREAMS",
+            self._key, self.position, timeout=2 * self._heartbeat,
+        )  # fmt: skip
+        try:
+            await self._confirm(save)
+            self._compare(await information)
+            reply: Any = await read
+        except trio.Cancelled:
+            with trio.move_on_after(PARTING_SECONDS, shield=True), suppress(Exception):
+                await self._confirm(save)
+            self._drop()
+            raise
+        if reply:
+            self._items.extend(map(self._entry, reply[self._key]))
+
+    def _entry(self, item: list[Any]) -> Entry:
+        flat = item[1]
+        names = [name.decode("utf-8", "surrogateescape") for name in flat[::2]]
+        return Entry(self._stream, item[0].decode(), dict(zip(names, flat[1::2], strict=True)))
+
+    def _compare(self, information: Any) -> None:
+        """Find out whether entries after the position are gone: fewer are left than were added since."""
+        added, length = information.get(b"entries-added"), information[b"length"]
+        first = information.get(b"recorded-first-entry-id", b"0-0").decode()
+        if added is None:
+            return  # a server before Redis 7.0 does not count
+        if self._count is not None and (not length or _parsed(first) > _parsed(self.position)):
+            missing = added - self._count - length
+            if missing > 0:
+                self._items.append(Gap(Reason.TRIMMED, missing))
+                self._count += missing
+        if information[b"last-generated-id"].decode() == self.position:
+            self._count = added
+
+    # The connection and the position
+
+    async def open(self) -> BaseConnection:
+        """Connect, and create the stream and the service's position where they are missing."""
+        connection = await connect(self._client, self._nursery, slot=slot_of(self._client, self._key), shielded=True)
+        try:
+            await self._find_position(connection)
+        except BaseException as error:
+            connection.invalidate()
+            if isinstance(error, MovedError):
+                report(self._client, connection, error)
+            raise
+        self._connection = connection
+        return connection
+
+    async def _find_position(self, connection: BaseConnection) -> None:
+        first_time = not self.position
+        start = self._start if first_time else self.position
+        create = connection.create_request(
+            b"XGROUP CREATE", self._key, self._group, start, b"MKSTREAM", timeout=self._heartbeat
+        )
+        listing = connection.create_request(b"XINFO GROUPS", self._key, timeout=self._heartbeat)
+        information = connection.create_request(b"XINFO STREAM", self._key, timeout=self._heartbeat)
+        try:
+            await create
+            created = True
+        except StreamDuplicateConsumerGroupError:
+            created = False
+        if not first_time:
+            if created:
+                # Somebody has deleted the stream or the position, and whatever had not been read with it.
+                self._items.append(Gap(Reason.TRIMMED))
+                self._count = None
+            return
+        groups: Any = await listing
+        group = next(group for group in groups if group[b"name"] == self._group)
+        self.position = self.saved = group[b"last-delivered-id"].decode()
+        self._count = group.get(b"entries-read")
+        state: Any = await information
+        if not created or b"entries-added" not in state:
+            return
+        if state[b"last-generated-id"].decode() == self.position:
+            self._count = state[b"entries-added"]
+        elif _parsed(self.position) < _parsed(state[b"recorded-first-entry-id"].decode()):
+            # What was trimmed before the service began is not missing to it.
+            self._count = state[b"entries-added"] - state[b"length"]
+
+    def _request_save(self, connection: BaseConnection) -> Awaitable[Any] | None:
+        """Send the position unless the server knows it; `_confirm` waits for the answer."""
+        if self.position == self.saved:
+            return None
+        self._sent = self.position
+        count = () if self._count is None else (b"ENTRIESREAD", self._count)
+        return connection.create_request(
+            b"XGROUP SETID", self._key, self._group, self.position, *count, timeout=self._heartbeat
+        )
+
+    async def _confirm(self, save: Awaitable[Any] | None) -> None:
+        if save is None:
+            await trio.lowlevel.checkpoint()
+        else:
+            await save
+            self.saved = self._sent
+        self._saved_at = trio.current_time()
+
+    def _lose(self, error: Exception) -> None:
+        """Give up the connection for an error that a new one may mend; raises any other."""
+        self._drop()
+        if not (is_passing(error) or _deleted(error)):
+            raise error
+        log.warning("following %s was interrupted: %s", self._stream, error, extra={"stream": self._stream})
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection = None
+
+    async def close(self) -> None:
+        """Save the position, if that is soon done, and close the connection."""
+        if self._connection is None:
+            return
+        with trio.move_on_after(PARTING_SECONDS, shield=True):
+            try:
+                await self._confirm(self._request_save(self._connection))
+            except Exception as error:
+                log.warning("the position in %s was not saved: %s", self._stream, error)
+        self._drop()
+
+
+def _deleted(error: Exception) -> bool:
+    """Whether the stream, or the group that holds the position, is no more."""
+    if isinstance(error, StreamConsumerGroupError):
+        return True
+    return str(error).startswith(("The XGROUP subcommand requires the key to exist", "no such key"))
+
+
+def _parsed(identifier: str) -> tuple[int, int]:
+    milliseconds, _, sequence = identifier.partition("-")
+    return int(milliseconds), int(sequence)
+
+
+@asynccontextmanager
+async def follow(
+    client: Client,
+    stream: str | bytes,
+    service: str | bytes,
+    *,
+    start: Start | str | datetime = Start.END,
+    batch: int = 100,
+    reconnect: Backoff = RECONNECT,
+    heartbeat: float = 10.0,
+) -> AsyncIterator[Follower]:
+    """Read a whole stream as one of several services, each from where it stopped:
+
+        async with follow(client, "orders", "billing") as entries:
+            async for entry in entries:
+                ...
+
+    An entry counts as handled when the loop asks for the next one. The position is saved with each fetch of up to
+    `batch` entries, every second meanwhile, and at the end of the block. Delivery is at least once: after a crash the
+    service sees again what it had handled since the last save, so handling an entry twice must do no harm (let its
+    effect depend on `entry.id`). The entry at which the loop is left, by `break` or by an error, comes again, unless
+    `save()` is called first. Entries come in order; one that can't be handled is the service's to set aside.
+
+    A service that is new begins at `start`: Start.END (what is added from now on), Start.BEGINNING (the oldest entry),
+    behind an ID, or at a time. One task at a time may follow under the name of a service: two would each see
+    everything, and overwrite each other's position. Sharing the work of one service is what `consumers.streams` is for.
+
+    Trimming does not wait for readers. When the stream was trimmed past the position, `events()` says so.
+
+    Lost connections are made again as in `subscribe`. Raises what coredis raises when the first connection fails, or
+    the server refuses a command (no permission, a key of another type).
+    """
+    key = _encoded(stream)
+    async with open_plain_nursery() as nursery:
+        follower = Follower(client, nursery, key, _encoded(service), after_start(start), batch, reconnect, heartbeat)
+        try:
+            await follower.open()
+            yield follower
+        finally:
+            await follower.close()
+
+
+def _encoded(name: str | bytes) -> bytes:
+    return name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")

@@ -1,0 +1,108 @@
+"""One connection that is subscribed: telling the server what to, reading what it pushes, noticing that it is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import trio
+from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, WouldBlock
+from coredis.connection import BaseConnection
+from coredis.exceptions import ConnectionError
+
+from consumers.fanout.messages import Message
+
+Names = dict[bytes, set[bytes]]
+"""Names by kind."""
+
+CHANNELS, PATTERNS, SHARD_CHANNELS = KINDS = (b"", b"P", b"S")
+"""The kinds of names: what stands before SUBSCRIBE and UNSUBSCRIBE for each."""
+
+
+def names(channels: Iterable[str | bytes], patterns: Iterable[str | bytes], shards: Iterable[str | bytes]) -> Names:
+    """Names by kind, as bytes. Raises TypeError for a single name where several are expected."""
+    for several in (patterns, shards):
+        if isinstance(several, str | bytes):
+            raise TypeError(f"expected several names, not {several!r}")
+    return {kind: set(map(_encoded, given)) for kind, given in zip(KINDS, (channels, patterns, shards), strict=True)}
+
+
+def _encoded(name: str | bytes) -> bytes:
+    return name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
+
+
+class Link:
+    """A connection, used for nothing else. `receive` is called with each message, in order.
+
+    `heartbeat` is how long nothing may come before the server is asked whether it is there, and how long it may take
+    to answer, in seconds. `shard_channels` are those that somebody wants now.
+    """
+
+    def __init__(
+        self,
+        connection: BaseConnection,
+        heartbeat: float,
+        receive: Callable[[Message], None],
+        shard_channels: set[bytes],
+    ) -> None:
+        self.connection = connection
+        self._heartbeat = heartbeat
+        self._receive = receive
+        self._shard_channels = shard_channels
+        self._heard = trio.current_time()
+
+    async def tell(self, verb: bytes, wanted: Names) -> None:
+        """SUBSCRIBE to (or UNSUBSCRIBE from) names and wait until the server has done it, in one round trip.
+
+        These commands have no reply of their own but one push for each name. A PING after them is answered when they
+        are done; one that was refused is answered with an error, which coredis takes for the PING's. Raises that
+        error, ConnectionError or TimeoutError.
+        """
+        for kind, some in wanted.items():
+            if kind == SHARD_CHANNELS:
+                for name in sorted(some):  # in a cluster, names of different slots can't be in one command
+                    self.connection.send_command(kind + verb, name)
+            elif some:
+                self.connection.send_command(kind + verb, *sorted(some))
+        await self.connection.create_request(b"PING", timeout=self._heartbeat)
+
+    async def beat(self) -> None:
+        """Ask for a sign of life whenever none has come for a while. Raises ConnectionError or TimeoutError."""
+        while True:
+            quiet = trio.current_time() - self._heard
+            if quiet >= self._heartbeat:
+                await self.connection.create_request(b"PING", timeout=self._heartbeat)
+                self._heard = trio.current_time()
+            else:
+                await trio.sleep(self._heartbeat - quiet)
+
+    async def read(self) -> None:
+        """Hand over messages as they come. Raises ConnectionError when the connection is lost, what `receive` raises.
+
+        coredis's own generator gives one message a scheduler pass, while its reader may parse thousands into an
+        unbounded buffer meanwhile. So this takes all there is at once, from that buffer itself: then no more than one
+        read of the socket (64 KiB) ever waits in it.
+        """
+        pushes = self.connection._push_message_buffer_out
+        try:
+            while True:
+                push: Any = await pushes.receive()
+                self._heard = trio.current_time()
+                try:
+                    while True:
+                        self._take(push)
+                        push = pushes.receive_nowait()
+                except WouldBlock:
+                    pass
+        except (EndOfStream, BrokenResourceError, ClosedResourceError):
+            raise ConnectionError("the connection was lost") from None
+
+    def _take(self, push: list[Any]) -> None:
+        kind = push[0]
+        if kind in (b"message", b"smessage"):
+            self._receive(Message(push[1].decode("utf-8", "surrogateescape"), push[2]))
+        elif kind == b"pmessage":
+            pattern, channel = (name.decode("utf-8", "surrogateescape") for name in push[1:3])
+            self._receive(Message(channel, push[3], pattern))
+        elif kind == b"sunsubscribe" and push[1] in self._shard_channels:
+            raise ConnectionError("a shard channel has moved to another node")

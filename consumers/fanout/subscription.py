@@ -1,0 +1,263 @@
+"""Subscriptions to channels, patterns and shard channels: live fan-out.
+
+A subscription has connections of its own (one; in a cluster one for each node that serves some of its shard
+channels), which are always read, and a bounded buffer. coredis's PubSub is not used: its buffer is unbounded, it does
+not tell that it has reconnected, and it waits for ever on a connection that was cut without a word.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
+from contextlib import asynccontextmanager
+
+import trio
+from coredis.exceptions import ConnectionError, MovedError
+
+from consumers.fanout.buffer import Buffer, WhenFull
+from consumers.fanout.connections import Client, connect, is_passing, report, serves, slot_of
+from consumers.fanout.links import CHANNELS, KINDS, PATTERNS, SHARD_CHANNELS, Link, Names, names
+from consumers.fanout.messages import Events, Gap, Message, Reason
+from consumers.nurseries import open_plain_nursery
+from consumers.retry import Backoff
+
+Name = str | bytes
+
+RECONNECT = Backoff(initial=0.1, factor=2, max=10, jitter=True)
+"""Seconds before connecting again: little at first, as most cuts are short; with jitter, as all subscribers of a
+server that was restarted come at once."""
+
+log = logging.getLogger("consumers.fanout")
+
+
+class Subscription:
+    """What `subscribe` gives: an async iterator of messages, and the counters of what it did.
+
+    Several tasks may iterate: each message goes to one of them. Iterating raises what ends a subscription:
+    SlowConsumerError, coredis's AuthenticationError or AuthorizationError, and what the `conflate` function raises.
+    """
+
+    def __init__(self, client: Client, buffer: Buffer, backoff: Backoff, heartbeat: float, wanted: Names) -> None:
+        self._client = client
+        self._buffer = buffer
+        self._backoff = backoff
+        self._heartbeat = heartbeat
+        self._wanted = wanted
+        self._links: list[Link] = []
+        self._lost = trio.Event()
+        self._problem: Exception | None = None
+        self.connected = False
+        """Whether the server, as far as is known, sends what is published."""
+        self.reconnects = 0
+        """How often the connection was lost and made anew."""
+
+    @property
+    def waiting(self) -> int:
+        """Messages in the buffer."""
+        return self._buffer.length
+
+    @property
+    def received(self) -> int:
+        """Messages that came from the server."""
+        return self._buffer.received
+
+    @property
+    def dropped(self) -> int:
+        """Messages that found no room in the buffer."""
+        return self._buffer.dropped
+
+    @property
+    def conflated(self) -> int:
+        """Messages that a later one of the same key replaced before they were read."""
+        return self._buffer.conflated
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return self
+
+    async def __anext__(self) -> Message:
+        while not isinstance(item := await self._buffer.take(), Message):
+            pass
+        return item
+
+    def events(self) -> AsyncIterator[Message | Gap]:
+        """Messages, and a Gap wherever some are missing. It reads from the same buffer as iterating does."""
+        return Events(self._buffer.take)
+
+    async def add(self, *channels: Name, patterns: Iterable[Name] = (), shard_channels: Iterable[Name] = ()) -> None:
+        """Subscribe to more. Done when the server has confirmed it; while disconnected, it comes with the rest.
+
+        Raises what the server refuses it with; then nothing has been added.
+        """
+        given = names(channels, patterns, shard_channels)
+        new = {kind: given[kind] - self._wanted[kind] for kind in KINDS}
+        for kind in KINDS:
+            self._wanted[kind] |= new[kind]
+        try:
+            await self._change(b"SUBSCRIBE", new)
+        except Exception:
+            for kind in KINDS:
+                self._wanted[kind] -= new[kind]
+            raise
+
+    async def remove(self, *channels: Name, patterns: Iterable[Name] = (), shard_channels: Iterable[Name] = ()) -> None:
+        """Unsubscribe. What has come before is still delivered."""
+        given = names(channels, patterns, shard_channels)
+        old = {kind: given[kind] & self._wanted[kind] for kind in KINDS}
+        for kind in KINDS:
+            self._wanted[kind] -= old[kind]
+        await self._change(b"UNSUBSCRIBE", old)
+
+    async def _change(self, verb: bytes, changed: Names) -> None:
+        if not self._links or not any(changed.values()):
+            await trio.lowlevel.checkpoint()
+            return
+        try:
+            await self._tell(verb, changed)
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            self._end(error)  # the next connection is told all that is wanted
+
+    # Staying connected
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Stay subscribed until cancelled, or until there is an error that connecting again can't mend.
+
+        The first attempt has to succeed: it raises what it fails with.
+        """
+        attempt = 0
+        lost_at: float | None = None
+        while not self._buffer.failed:
+            try:
+                async with open_plain_nursery() as nursery:
+                    await self._connect(nursery)
+                    if lost_at is None:
+                        task_status.started()
+                    else:
+                        self._report_return(trio.current_time() - lost_at)
+                    await self._serve(nursery)
+                    nursery.cancel_scope.cancel()
+            except Exception as error:
+                if lost_at is None and not self.connected:
+                    raise
+                if not is_passing(error):
+                    self._buffer.fail(error)
+                    return
+                self._report_loss(error)
+            finally:
+                self._links = []
+            if self.connected:
+                self.connected = False
+                lost_at = trio.current_time()
+                attempt = 0
+            attempt += 1
+            await trio.sleep(self._backoff.delay(attempt))
+
+    async def _connect(self, nursery: trio.Nursery) -> None:
+        """Open the connections that are needed, and subscribe to all that is wanted."""
+        links = [await self._open(nursery, None)]
+        for name in sorted(self._wanted[SHARD_CHANNELS]):
+            slot = slot_of(self._client, name)
+            if not any(serves(self._client, link.connection, slot) for link in links):
+                links.append(await self._open(nursery, slot))
+        self._lost = trio.Event()
+        self._problem = None
+        # What is added from here on is told by `add`, what was added before by this: nothing is between the two.
+        self._links = links
+        await self._tell(b"SUBSCRIBE", self._wanted)
+        self.connected = True
+
+    async def _open(self, nursery: trio.Nursery, slot: int | None) -> Link:
+        connection = await connect(self._client, nursery, slot=slot)
+        return Link(connection, self._heartbeat, self._receive, self._wanted[SHARD_CHANNELS])
+
+    async def _tell(self, verb: bytes, changed: Names) -> None:
+        """Tell each node its share. Raises ConnectionError when no link leads to the node of a shard channel."""
+        first = {CHANNELS: set(changed[CHANNELS]), PATTERNS: set(changed[PATTERNS]), SHARD_CHANNELS: set[bytes]()}
+        shares = {self._links[0]: first}
+        for name in changed[SHARD_CHANNELS]:
+            slot = slot_of(self._client, name)
+            link = next((link for link in self._links if serves(self._client, link.connection, slot)), None)
+            if link is None:
+                raise ConnectionError("there is no connection yet to the node of a shard channel")
+            shares.setdefault(link, {SHARD_CHANNELS: set()})[SHARD_CHANNELS].add(name)
+        for link, share in shares.items():
+            try:
+                await link.tell(verb, share)
+            except MovedError as error:
+                report(self._client, link.connection, error)
+                raise
+
+    async def _serve(self, nursery: trio.Nursery) -> None:
+        """Read until a link is lost, and raise why; returns when the buffer takes no more."""
+        for link in self._links:
+            nursery.start_soon(self._watch, link.read)
+            nursery.start_soon(self._watch, link.beat)
+        await self._lost.wait()
+        if self._problem is not None:
+            raise self._problem
+
+    async def _watch(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception as error:
+            self._end(error)
+
+    def _end(self, problem: Exception | None) -> None:
+        """Give up the connections, for this reason."""
+        if not self._lost.is_set():
+            self._problem = problem
+            self._lost.set()
+
+    def _receive(self, message: Message) -> None:
+        self._buffer.put(message)
+        if self._buffer.failed:
+            self._end(None)
+
+    def _report_loss(self, error: Exception) -> None:
+        text = "the subscription was lost" if self.connected else "subscribing again failed"
+        log.warning("%s: %s", text, error, extra={"error": str(error)})
+
+    def _report_return(self, seconds: float) -> None:
+        self.reconnects += 1
+        self._buffer.put_gap(Gap(Reason.RECONNECTED, None, seconds))
+        log.info("subscribed again after %.1f s", seconds, extra={"seconds": seconds})
+
+
+@asynccontextmanager
+async def subscribe(
+    client: Client,
+    *channels: Name,
+    patterns: Iterable[Name] = (),
+    shard_channels: Iterable[Name] = (),
+    size: int = 1000,
+    when_full: WhenFull = WhenFull.DROP_OLDEST,
+    conflate: Callable[[Message], Hashable] | None = None,
+    reconnect: Backoff = RECONNECT,
+    heartbeat: float = 10.0,
+) -> AsyncIterator[Subscription]:
+    """Subscribe, and receive what is published while the block lasts:
+
+        async with subscribe(client, "news", patterns=["prices.*"]) as messages:
+            async for message in messages:
+                ...
+
+    The block is entered once the server has confirmed all names. Delivery is at most once: what is published while
+    the service is not connected, or finds its buffer full, is lost to it. `events()` says where; a service that must
+    see everything follows a stream instead (`follow`).
+
+    At most `size` messages wait for the service; `when_full` says what happens to one more. With `conflate`, only the
+    latest message waits of those for which this function gives the same key: `size` is then a number of keys.
+
+    A lost connection is made again for as long as it takes, after the delays of `reconnect`. The server counts as lost
+    too when nothing has come from it for `heartbeat` seconds and it leaves a PING unanswered for as long.
+
+    Raises what coredis raises when the first connection fails or the server refuses a name; later errors are raised
+    by the iterator. The client may be a Redis, a RedisCluster or one that a Sentinel gave.
+    """
+    wanted = names(channels, patterns, shard_channels)
+    subscription = Subscription(client, Buffer(size, when_full, conflate), reconnect, heartbeat, wanted)
+    async with open_plain_nursery() as nursery:
+        await nursery.start(subscription.run)
+        yield subscription
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,171 @@
+"""Fetching entries while there is room for them: own pending ones first, then idle ones, then new ones.
+
+A consumer that starts first asks for what is pending under its own name: what it had in hand when it crashed. It
+asks again after every read whose reply was lost, since entries may have been delivered in it. An entry that is given
+back with a delay comes due at a time that is known here, so the read that waits is woken then; entries that other
+consumers left behind are found by each read (servers with claiming reads) or by a sweep every SWEEP_SECONDS.
+"""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Container
+from datetime import datetime
+from heapq import heappop, heappush
+
+import trio
+from coredis.exceptions import RedisError
+
+from consumers.errors import transient
+from consumers.groups import PAGE, Entry, Group, Start, is_missing
+from consumers.retry import Backoff
+
+__all__ = ["Fetcher"]
+
+logger = logging.getLogger("consumers")
+
+SWEEP_SECONDS = 0.5
+"""How often a server without claiming reads is asked for idle entries."""
+
+DUE_GRID = 100
+"""Times at which entries come due are rounded up to this fraction of a second: one wake-up for all in 10 ms."""
+
+
+class Fetcher:
+    """Reads a group. `room` waits until entries are wanted and says how many (0: no more); `receive` gets them.
+
+    holds: which (stream, ID) are in hand. block: the longest time one read waits, in seconds. strict: earlier
+    streams first. `uncertain` is true while entries may have been delivered that nobody has seen.
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        *,
+        start: Start | str | datetime,
+        strict: bool,
+        block: float,
+        reconnect: Backoff,
+        room: Callable[[], Awaitable[int]],
+        receive: Callable[[list[Entry]], None],
+        holds: Container[tuple[str, str]],
+    ) -> None:
+        self._group = group
+        self._start = start
+        self._strict = strict
+        self._block = block
+        self._reconnect = reconnect
+        self._room = room
+        self._receive = receive
+        self._holds = holds
+        self._own: dict[str, str] = dict.fromkeys(group.streams, "-")
+        self._sweep_at = 0.0
+        self._due: list[float] = []
+        self._due_added = trio.Event()
+        self.uncertain = False
+
+    @property
+    def recovered(self) -> bool:
+        """Whether all that was pending under our own name is in hand, but for what an uncertain read took."""
+        return not self._own
+
+    async def begin(self) -> None:
+        """Create the group where it is missing; waits for a server that is away. Raises what is refused for good."""
+        attempt = 0
+        while True:
+            try:
+                return await self._group.ensure(self._start)
+            except Exception as error:
+                attempt += 1
+                await self._wait(error, attempt)
+
+    async def run(self) -> None:
+        """Fetch until there is no more room to come. Raises what the server refuses for good."""
+        attempt = 0
+        while room := await self._room():
+            try:
+                if attempt:
+                    await self._group.ensure(self._start)
+                self.uncertain = True
+                entries = await (self._recover(room) if self._own else self._read(room))
+            except Exception as error:
+                # what was delivered in a lost reply is pending under our own name
+                self._own = dict.fromkeys(self._group.streams, "-")
+                attempt += 1
+                await self._wait(error, attempt)
+                continue
+            self.uncertain = False
+            attempt = 0
+            self._receive(entries)
+
+    async def _wait(self, error: Exception, attempt: int) -> None:
+        """Let some time pass after a failure. Raises it when time won't help."""
+        if not transient(error) and not is_missing(error):
+            raise error
+        delay = self._reconnect.delay(attempt)
+        logger.warning(
+            "reading %s failed, trying again in %.2f s: %s", ", ".join(self._group.streams), delay, error,
+            extra={"stream": self._group.streams[0], "group": self._group.group, "attempt": attempt},
+        )  # fmt: skip
+        await trio.sleep(delay)
+
+    async def _read(self, room: int) -> list[Entry]:
+        now = trio.current_time()
+        block = self._block
+        if self._due:
+            block = min(block, max(0.0, self._due[0] - now))
+        sweep = now >= self._sweep_at
+        if not self._group.capabilities.claiming_reads:
+            if sweep:
+                self._sweep_at = now + SWEEP_SECONDS
+            block = min(block, self._sweep_at - now)
+        return await self._group.read(room, block, self._strict, sweep)
+
+    async def _recover(self, room: int) -> list[Entry]:
+        """Entries that are pending under our own name and not in hand, a page at a time."""
+        stream, first = next(iter(self._own.items()))
+        counts = await self._group.pending(stream, first=first)
+        unseen = {id: count for id, count in counts.items() if (stream, id.decode()) not in self._holds}
+        chosen = dict(list(unseen.items())[:room])
+        if len(chosen) < len(unseen):
+            self._own[stream] = f"({list(chosen)[-1].decode()}"
+        elif len(counts) < PAGE:
+            del self._own[stream]
+        else:
+            self._own[stream] = f"({list(counts)[-1].decode()}"
+        return await self._group.take(stream, chosen)
+
+    async def unseen(self) -> list[tuple[str, str, int]]:
+        """Stream, ID and delivery count of what may have been delivered in a last read whose reply was lost."""
+        found: list[tuple[str, str, int]] = []
+        for stream in self._group.streams if self.uncertain else ():
+            try:
+                pending = await self._group.pending(stream)
+            except RedisError as error:
+                if not is_missing(error):
+                    raise
+                continue
+            found += [(stream, id.decode(), n) for id, n in pending.items() if (stream, id.decode()) not in self._holds]
+        return found
+
+    def expect(self, delay: float) -> None:
+        """An entry becomes due after `delay` seconds: look for it then."""
+        due = math.ceil((trio.current_time() + delay) * DUE_GRID) / DUE_GRID
+        if due not in self._due:
+            heappush(self._due, due)
+            self._due_added.set()
+
+    async def wake_when_due(self) -> None:
+        """Wake the waiting read whenever an entry comes due, for ever."""
+        while True:
+            if not self._due:
+                await self._due_added.wait()
+            self._due_added = trio.Event()
+            with trio.move_on_at(self._due[0]):
+                # an earlier one may be added meanwhile
+                await self._due_added.wait()
+                continue
+            now = trio.current_time()
+            while self._due and self._due[0] <= now:
+                heappop(self._due)
+            self._sweep_at = now
+            await self._group.link.wake()

@@ -1,0 +1,231 @@
+"""A consumer group's operations on the server, over several streams, with delivery counts that are exact.
+
+Who has an entry, since when, and how often it was delivered stands in the group's pending entries list (PEL) on the
+server and nowhere else, so that it survives any crash here. The rules:
+
+- An entry is *taken* by XREADGROUP, XAUTOCLAIM or XCLAIM; each raises its delivery count by one.
+- A lease is kept by XCLAIM with JUSTID: the idle time starts again, the count stays.
+- An entry that is given back for later stays pending under the consumer name DELAYED with its idle time set so that
+  it reaches ack_wait when it is due (XCLAIM IDLE): whichever consumer claims idle entries then, gets it. One given
+  back for now is released by XNACK where the server has it, else it is made to look delivered long ago.
+- A delivery that nobody used is taken back from the count.
+
+All consumers of a group must use the same ack_wait, since it is the idle time at which they claim.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import NamedTuple
+
+from coredis.exceptions import RedisError, StreamConsumerGroupError, StreamDuplicateConsumerGroupError
+
+from consumers.capabilities import LEAST, Capabilities, detect
+from consumers.connection import Command, Link, Reply
+
+__all__ = ["DELAYED", "Entry", "Group", "Start", "after_start", "is_missing"]
+
+DELAYED = "(delayed)"
+"""The consumer name under which entries wait for their next attempt. No process reads with it."""
+
+PAGE = 1000
+"""Most entries that one question about the PEL asks for."""
+
+SWEEP_STEPS = 20
+"""Most XAUTOCLAIMs in one sweep. Each looks at ten times as many pending entries as it may claim."""
+
+
+class Start(Enum):
+    """Where a new group begins. An ID ("1526919030474-55": behind it) or a datetime (from it on) may stand instead."""
+
+    BEGINNING = "0"
+    END = "$"
+
+
+class Entry(NamedTuple):
+    """An entry as delivered: `values` is its fields and values in turn, `deliveries` counts this one."""
+
+    stream: str
+    id: bytes
+    values: list[bytes]
+    deliveries: int
+
+
+def after_start(start: Start | str | datetime) -> str:
+    """The last ID that lies before `start`, as XGROUP CREATE and XREAD take it. A naive datetime is local time."""
+    if isinstance(start, Start):
+        return start.value
+    if isinstance(start, datetime):
+        milliseconds = int(start.timestamp() * 1000)
+        return f"{milliseconds - 1}-{2**64 - 1}" if milliseconds > 0 else "0"
+    return start
+
+
+class Group:
+    """One consumer's view of one group on one or several streams.
+
+    Every method raises ConnectionError or TimeoutError when the outcome is unknown, RedisError when refused.
+    """
+
+    def __init__(self, link: Link, streams: Sequence[str], group: str, consumer: str, ack_wait: float) -> None:
+        self.link = link
+        self.streams = tuple(streams)
+        self.group = group
+        self.consumer = consumer
+        self.idle = max(1, round(ack_wait * 1000))
+        self.capabilities: Capabilities = LEAST
+        self._last: dict[str, str] = {}
+        self._cursors: dict[str, bytes] = {}
+        self._turn = 0
+
+    async def ensure(self, start: Start | str | datetime) -> None:
+        """Ask what the server can do, and create the group on each stream that has none (and the stream with it).
+
+        A group that was there in this run and is gone begins behind the last entry that it was seen to deliver.
+        """
+        self.capabilities = await detect(self.link)
+        create: list[Command] = [
+            (b"XGROUP", b"CREATE", stream, self.group, self._last.get(stream) or after_start(start), b"MKSTREAM")
+            for stream in self.streams
+        ]
+        for reply in await self.link.execute(create):
+            if isinstance(reply, RedisError) and not isinstance(reply, StreamDuplicateConsumerGroupError):
+                raise reply
+
+    # Taking entries.
+
+    async def read(self, room: int, block: float, strict: bool, sweep: bool) -> list[Entry]:
+        """Up to `room` entries: idle ones of any consumer first, then new ones; waits up to `block` seconds for one.
+
+        strict: earlier streams first, as long as they have any; else each gets its turn. sweep: look for idle
+        entries now; a server with claiming reads does so every time.
+        """
+        streams = self.streams
+        if len(streams) > 1 and not strict:
+            self._turn = (self._turn + 1) % len(streams)
+            streams = streams[self._turn :] + streams[: self._turn]
+        if self.capabilities.claiming_reads and (len(streams) == 1 or self.capabilities.total_count):
+            share = room if strict else -(-room // len(streams))
+            return await self._read_once(streams, share, room, block)
+        found: list[Entry] = []
+        for stream in streams:
+            share = room if strict else max(1, room // len(streams))
+            if (share := min(share, room - len(found))) > 0:
+                if sweep and not self.capabilities.claiming_reads:
+                    found += await self._claim_idle(stream, share)
+                    share = min(share, room - len(found))
+                if share > 0 and len(streams) > 1:
+                    found += await self._read_once((stream,), share, share, 0.0)
+        if not found:
+            # COUNT goes for each stream
+            found = await self._read_once(streams[:room], max(1, room // len(streams)), 0, block)
+        return found
+
+    async def _read_once(self, streams: Sequence[str], count: int, total: int, block: float) -> list[Entry]:
+        command: list[str | bytes | int] = [b"XREADGROUP", b"GROUP", self.group, self.consumer, b"COUNT", count]
+        if self.capabilities.total_count and len(streams) > 1:
+            command += [b"MAXCOUNT", total]
+        if block > 0:
+            command += [b"BLOCK", max(1, round(block * 1000))]
+        if self.capabilities.claiming_reads:
+            command += [b"CLAIM", self.idle]
+        command += [b"STREAMS", *streams, *(b">" for _ in streams)]
+        return self._entries(_raised(await self.link.read(command, limit=block + 5.0)))
+
+    def _entries(self, reply: Reply) -> list[Entry]:
+        found: list[Entry] = []
+        for name, entries in (reply or {}).items():
+            stream = name.decode("utf-8", "surrogateescape")
+            earlier = 0
+            for entry in entries:
+                # with CLAIM: ID, values, idle milliseconds, earlier deliveries
+                earlier = entry[3] if len(entry) > 2 else 0
+                found.append(Entry(stream, entry[0], entry[1], earlier + 1))
+            if entries and not earlier:
+                # claimed ones come first, so the last one is the newest
+                self._last[stream] = entries[-1][0].decode()
+        return found
+
+    async def _claim_idle(self, stream: str, count: int) -> list[Entry]:
+        claimed: list[Reply] = []
+        for _ in range(SWEEP_STEPS):
+            cursor = self._cursors.get(stream, b"0-0")
+            command = (
+                b"XAUTOCLAIM", stream, self.group, self.consumer, self.idle, cursor, b"COUNT", count,
+            )  # fmt: skip
+            reply = _raised(await self.link.read(command))
+            self._cursors[stream] = reply[0]
+            claimed = [entry for entry in reply[1] if entry is not None and entry[1] is not None]
+            if claimed or reply[0] == b"0-0":
+                break
+        counts = await self._deliveries(stream, [entry[0] for entry in claimed])
+        return [Entry(stream, entry[0], entry[1], counts.get(entry[0], 1)) for entry in claimed]
+
+    async def _deliveries(self, stream: str, ids: Sequence[bytes]) -> dict[bytes, int]:
+        """The server's delivery counts of entries in the PEL."""
+        if not ids:
+            return {}
+        questions = [(b"XPENDING", stream, self.group, one, one, 1) for one in ids]
+        replies = await self.link.execute(questions)
+        return {row[0]: row[3] for reply in replies for row in _raised(reply)}
+
+    async def take(self, stream: str, counts: dict[bytes, int], idle: int = 0) -> list[Entry]:
+        """Have pending entries delivered to this consumer again, those idle for at least `idle` milliseconds.
+
+        counts: their delivery counts as the server has them now. Entries that were deleted meanwhile leave the PEL
+        and are not returned.
+        """
+        if not counts:
+            return []
+        (reply,) = await self.link.execute([(b"XCLAIM", stream, self.group, self.consumer, idle, *counts)])
+        found = [entry for entry in _raised(reply) if entry is not None and entry[1] is not None]
+        return [Entry(stream, entry[0], entry[1], counts[entry[0]] + 1) for entry in found]
+
+    async def pending(
+        self, stream: str, consumer: str | None = None, first: str = "-", count: int = PAGE
+    ) -> dict[bytes, int]:
+        """IDs and delivery counts of a consumer's pending entries (this one's by default), from the ID `first` on."""
+        owner = consumer if consumer is not None else self.consumer
+        (reply,) = await self.link.execute([(b"XPENDING", stream, self.group, first, b"+", count, owner)])
+        return {row[0]: row[3] for row in _raised(reply)}
+
+    # Commands about entries in hand; the caller sends them, many in one round trip.
+
+    def acknowledge(self, stream: str, ids: Iterable[str]) -> Command:
+        """XACK of entries of one stream."""
+        return (b"XACK", stream, self.group, *ids)
+
+    def extend(self, stream: str, ids: Iterable[str], idle: int = 0) -> Command:
+        """Start the idle time anew; answers with the IDs of those that were pending, and idle for `idle` ms."""
+        return (b"XCLAIM", stream, self.group, self.consumer, idle, *ids, b"JUSTID")
+
+    def release(self, stream: str, id: str, deliveries: int, delay: float, used: bool) -> Command:
+        """Give one entry back, for the time `delay` (seconds) from now; past ack_wait the longest is ack_wait.
+
+        used: whether this delivery counts. deliveries: the count with this delivery.
+        """
+        count = deliveries if used else max(0, deliveries - 1)
+        if delay <= 0 and self.capabilities.nack:
+            return (b"XNACK", stream, self.group, b"FAIL", b"IDS", 1, id, b"RETRYCOUNT", count)
+        if delay <= 0:
+            since: tuple[bytes, int] = (b"TIME", 0)
+        else:
+            since = (b"IDLE", max(0, self.idle - round(delay * 1000)))
+        return (
+            b"XCLAIM", stream, self.group, DELAYED, 0, id, *since, b"RETRYCOUNT", count, b"JUSTID",
+        )  # fmt: skip
+
+    def owned(self, stream: str, ids: Iterable[str]) -> list[Command]:
+        """One question for each ID: whether it is still pending for this consumer (a list with one row if so)."""
+        return [(b"XPENDING", stream, self.group, one, one, 1, self.consumer) for one in ids]
+
+
+def _raised(reply: Reply) -> Reply:
+    if isinstance(reply, RedisError):
+        raise reply
+    return reply
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether a reply says that the group (or its stream) is gone."""
+    return isinstance(error, StreamConsumerGroupError) and not isinstance(error, StreamDuplicateConsumerGroupError)

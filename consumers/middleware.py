@@ -1,0 +1,80 @@
+"""Hooks around the handling of an entry, for metrics, tracing and logs.
+
+A hook is a plain function that must not block: it runs in the handler's task, between two checkpoints, so that it
+may set context variables there (start) and reset them (success, failure). An exception in a hook is logged; it never
+changes what becomes of the entry.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+__all__ = ["Handled", "Middleware", "Middlewares"]
+
+logger = logging.getLogger("consumers")
+
+
+class Handled(Protocol):
+    """What a hook is told about an entry."""
+
+    @property
+    def stream(self) -> str: ...
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def fields(self) -> dict[str, bytes]: ...
+
+    @property
+    def delivery_count(self) -> int: ...
+
+
+class Middleware:
+    """Derive from it and override what is of interest; a hook that is not overridden does nothing."""
+
+    def start(self, message: Handled) -> None:
+        """A handler is about to get the entry."""
+
+    def success(self, message: Handled, seconds: float) -> None:
+        """The handler returned after so many seconds."""
+
+    def failure(self, message: Handled, error: BaseException, seconds: float) -> None:
+        """The handler raised; trio.Cancelled when it was cancelled. Then retry or dead follows, or neither."""
+
+    def retry(self, message: Handled, delay: float) -> None:
+        """The entry will be delivered again, not before `delay` seconds from now."""
+
+    def dead(self, message: Handled, reason: str) -> None:
+        """The entry was given up: it goes to the dead-letter stream, or is dropped where there is none."""
+
+
+class Middlewares(Middleware):
+    """Several as one: start in order, all other hooks in the opposite order, each safe from the others' failures."""
+
+    def __init__(self, middlewares: Iterable[Middleware]) -> None:
+        self._all = tuple(middlewares)
+        self._backwards = self._all[::-1]
+
+    def start(self, message: Handled) -> None:
+        self._call(self._all, "start", message)
+
+    def success(self, message: Handled, seconds: float) -> None:
+        self._call(self._backwards, "success", message, seconds)
+
+    def failure(self, message: Handled, error: BaseException, seconds: float) -> None:
+        self._call(self._backwards, "failure", message, error, seconds)
+
+    def retry(self, message: Handled, delay: float) -> None:
+        self._call(self._backwards, "retry", message, delay)
+
+    def dead(self, message: Handled, reason: str) -> None:
+        self._call(self._backwards, "dead", message, reason)
+
+    @staticmethod
+    def _call(middlewares: Iterable[Middleware], hook: str, *arguments: Any) -> None:
+        for middleware in middlewares:
+            try:
+                getattr(middleware, hook)(*arguments)
+            except Exception:
+                logger.exception("the hook %s of %r failed", hook, middleware)

@@ -1,0 +1,75 @@
+"""How a consumer works: what one can choose, with limits, and what it counts."""
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from consumers.backlog import Priority
+from consumers.groups import DELAYED, Start
+from consumers.middleware import Middleware
+from consumers.retry import Backoff
+
+__all__ = ["AckPolicy", "Options", "Statistics"]
+
+RECONNECT = Backoff(initial=0.1, factor=2.0, max=10.0)
+
+
+class AckPolicy(Enum):
+    """When an entry is acknowledged.
+
+    ON_SUCCESS: when its handler has returned; at least once. ON_RECEIVE: before its handler starts; at most once,
+    and a failure is final. MANUAL: when the handler says so; at least once.
+    """
+
+    ON_SUCCESS = "on_success"
+    ON_RECEIVE = "on_receive"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How one consumer works. Times are in seconds; see consumers.streams.Consumer for what each means."""
+
+    streams: Sequence[str]
+    group: str
+    consumer: str = field(default_factory=socket.gethostname)
+    start: Start | str | datetime = Start.BEGINNING
+    ack_policy: AckPolicy = AckPolicy.ON_SUCCESS
+    ack_wait: float = 30.0
+    max_deliver: int | None = None
+    retry: Backoff = field(default_factory=Backoff)
+    dead_letter: str | None = None
+    dead_letter_maxlen: int | None = None
+    prefetch: int = 64
+    concurrency: int = 16
+    priority: Priority = Priority.STRICT
+    middleware: Sequence[Middleware] = ()
+    block: float = 5.0
+    reconnect: Backoff = RECONNECT
+
+    def __post_init__(self) -> None:
+        if not self.streams or len(set(self.streams)) != len(self.streams):
+            raise ValueError("streams must be at least one, each once")
+        if self.prefetch < 1 or self.concurrency < 1:
+            raise ValueError("prefetch and concurrency must be at least 1")
+        if self.max_deliver is not None and self.max_deliver < 1:
+            raise ValueError("max_deliver must be at least 1")
+        if self.ack_wait < 0.05:
+            raise ValueError("ack_wait must be at least 0.05 s: a lease is kept by a request every third of it")
+        if self.block <= 0:
+            raise ValueError("block must be more than 0 s")
+        if self.consumer == DELAYED:
+            raise ValueError(f"the consumer name {DELAYED} is taken")
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What a consumer has done since it started: entries received (of these: again), and what became of them."""
+
+    received: int = 0
+    redelivered: int = 0
+    acknowledged: int = 0
+    released: int = 0
+    dead: int = 0

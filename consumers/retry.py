@@ -1,0 +1,40 @@
+"""How long to wait before the next attempt.
+
+One curve serves redelivery of a failed entry and reconnection after a cut. Jitter is on by default: consumers that
+failed together (the database behind them went away) must not come back together.
+"""
+
+import random
+from dataclasses import dataclass
+
+__all__ = ["Backoff"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """A delay that grows from attempt to attempt.
+
+    initial: seconds before the second attempt. factor: how much longer each further wait is. max: the longest
+    wait, in seconds. jitter: a random wait between half of the computed one and all of it.
+
+    Raises ValueError for a negative time, or a factor below 1.
+    """
+
+    initial: float = 1.0
+    factor: float = 2.0
+    max: float = 60.0
+    jitter: bool = True
+
+    def __post_init__(self) -> None:
+        if self.initial < 0 or self.max < 0:
+            raise ValueError("a delay can't be negative")
+        if self.factor < 1:
+            raise ValueError("factor must be at least 1")
+
+    def delay(self, attempt: int) -> float:
+        """Seconds to wait after the attempt of this number, counted from 1."""
+        try:
+            wait = min(self.max, self.initial * self.factor ** max(0, attempt - 1))
+        except OverflowError:
+            wait = self.max
+        return wait * random.uniform(0.5, 1.0) if self.jitter else wait

@@ -1,0 +1,251 @@
+"""What becomes of entries that were handled: acknowledged, given back, or buried; many in one round trip.
+
+One task sends. Whatever is decided while a round trip is under way goes into the next one, so batches grow with the
+load and nothing waits for a timer. XACK of a stream's entries is one command; giving back is one command an entry;
+a burial is one MULTI/EXEC, and so are all acknowledgements that bring commands of their own.
+
+After a lost connection nobody knows what the server has executed. Then everything is sent again, which for XACK is
+harmless; the rest is sent only for entries that are still pending for this consumer.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+import trio
+from coredis.exceptions import RedisError
+
+from consumers.connection import Command, Reply, outcome
+from consumers.deadletters import bury
+from consumers.errors import transient
+from consumers.groups import Group, is_missing
+from consumers.retry import Backoff
+
+__all__ = ["Settlement", "Settler", "Verdict"]
+
+
+class Verdict(Enum):
+    """What shall become of an entry."""
+
+    ACKNOWLEDGE = auto()
+    RELEASE = auto()
+    BURY = auto()
+
+
+class Subject(Protocol):
+    """An entry in hand, as far as settling needs it."""
+
+    stream: str
+    id: str
+    values: list[bytes]
+    delivery_count: int
+    lost: bool
+
+
+@dataclass(slots=True, eq=False)
+class Settlement:
+    """A decision about one entry.
+
+    delay, used: of a RELEASE, see Group.release. reason: of a BURY. commands: executed in one MULTI/EXEC with the
+    XACK of an ACKNOWLEDGE. delete: the entry is deleted from its stream there, too. single: that XACK stands alone,
+    so that `held` says whether the entry was still pending.
+    """
+
+    subject: Subject
+    verdict: Verdict
+    delay: float = 0.0
+    used: bool = True
+    reason: str = ""
+    commands: Sequence[Command] = ()
+    delete: bool = False
+    single: bool = False
+    held: bool = True
+    confirmed: bool = False
+    _waiting: trio.Event | None = None
+
+    async def wait(self) -> None:
+        """Wait until the server has confirmed it."""
+        if not self.confirmed:
+            # made only when somebody waits: most settlements nobody waits for
+            self._waiting = self._waiting or trio.Event()
+            await self._waiting.wait()
+
+    def confirm(self) -> None:
+        """The server has confirmed it."""
+        self.confirmed = True
+        if self._waiting is not None:
+            self._waiting.set()
+
+
+class Settler:
+    """Carries out settlements. `settled` is called for each one that the server has confirmed."""
+
+    def __init__(
+        self,
+        group: Group,
+        settled: Callable[[Settlement], None],
+        *,
+        dead_letter: str | None,
+        dead_maxlen: int | None,
+        reconnect: Backoff,
+    ) -> None:
+        self._group = group
+        self._settled = settled
+        self._dead_letter = dead_letter
+        self._dead_maxlen = dead_maxlen
+        self._reconnect = reconnect
+        self._queue: list[Settlement] = []
+        self._unsure: list[Settlement] = []
+        self._wanted = trio.Event()
+
+    def __len__(self) -> int:
+        return len(self._queue) + len(self._unsure)
+
+    def submit(self, settlement: Settlement) -> None:
+        """Decide. Carried out soon by the task that is in run(), or by finish()."""
+        self._queue.append(settlement)
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Carry out what is submitted, for ever. Raises what the server refuses for good."""
+        while True:
+            await self._wanted.wait()
+            self._wanted = trio.Event()
+            await self.finish()
+
+    async def finish(self) -> None:
+        """Carry out all that was submitted, waiting for the server where it is away."""
+        attempt = 0
+        while self._queue or self._unsure:
+            batch, uncertain = self._unsure + self._queue, bool(self._unsure)
+            self._unsure, self._queue = batch, []
+            try:
+                remaining = await self._send(batch, uncertain)
+            except Exception as error:
+                if not transient(error):
+                    raise
+                remaining = batch
+            self._unsure = remaining
+            if remaining:
+                attempt += 1
+                await trio.sleep(self._reconnect.delay(attempt))
+
+    async def _send(self, batch: list[Settlement], uncertain: bool) -> list[Settlement]:
+        """One round trip. Returns the settlements that must be tried again."""
+        if uncertain:
+            batch = await self._still_ours(batch)
+        commands: list[Command] = []
+        parts: list[tuple[list[Settlement], int]] = []
+        acknowledged: dict[str, list[Settlement]] = {}
+        together: list[Settlement] = []
+        for settlement in batch:
+            subject = settlement.subject
+            if settlement.verdict is Verdict.ACKNOWLEDGE and (settlement.commands or settlement.delete):
+                together.append(settlement)
+            elif settlement.verdict is Verdict.ACKNOWLEDGE and not settlement.single:
+                acknowledged.setdefault(subject.stream, []).append(settlement)
+            elif subject.lost and settlement.verdict is Verdict.RELEASE:
+                self._confirm(settlement)
+            else:
+                before = len(commands)
+                commands += self._commands(settlement)
+                parts.append(([settlement], len(commands) - before))
+        if together:
+            before = len(commands)
+            commands += self._transaction(together)
+            parts.append((together, len(commands) - before))
+        for stream, settlements in acknowledged.items():
+            commands.append(self._group.acknowledge(stream, [one.subject.id for one in settlements]))
+            parts.append((settlements, 1))
+        if not commands:
+            return []
+        replies = await self._group.link.execute(commands)
+        return self._apply(parts, replies)
+
+    def _commands(self, settlement: Settlement) -> list[Command]:
+        subject = settlement.subject
+        acknowledge = self._group.acknowledge(subject.stream, [subject.id])
+        if settlement.verdict is Verdict.RELEASE:
+            return [
+                self._group.release(
+                    subject.stream, subject.id, subject.delivery_count, settlement.delay, settlement.used
+                )
+            ]
+        if settlement.verdict is Verdict.ACKNOWLEDGE or self._dead_letter is None:
+            return [acknowledge]
+        burial = bury(
+            self._dead_letter,
+            origin=(subject.stream, subject.id, self._group.group, self._group.consumer),
+            values=subject.values,
+            reason=settlement.reason,
+            deliveries=subject.delivery_count,
+            maxlen=self._dead_maxlen,
+        )
+        return [(b"MULTI",), burial, acknowledge, (b"EXEC",)]
+
+    def _transaction(self, settlements: list[Settlement]) -> list[Command]:
+        """One transaction for all acknowledgements that bring commands: a job's share of it is a third of one's own."""
+        acknowledged: dict[str, list[str]] = {}
+        deleted: dict[str, list[str]] = {}
+        commands: list[Command] = []
+        for settlement in settlements:
+            stream, id = settlement.subject.stream, settlement.subject.id
+            acknowledged.setdefault(stream, []).append(id)
+            if settlement.delete:
+                deleted.setdefault(stream, []).append(id)
+            commands += settlement.commands
+        first: list[Command] = [(b"MULTI",)]
+        first += [self._group.acknowledge(stream, ids) for stream, ids in acknowledged.items()]
+        first += [(b"XDEL", stream, *ids) for stream, ids in deleted.items()]
+        return [*first, *commands, (b"EXEC",)]
+
+    async def _still_ours(self, batch: list[Settlement]) -> list[Settlement]:
+        """Without those that were carried out by a try whose reply was lost, or whose entry has gone elsewhere."""
+        doubtful = [one for one in batch if one.verdict is not Verdict.ACKNOWLEDGE or one.commands]
+        questions = [
+            question for one in doubtful for question in self._group.owned(one.subject.stream, [one.subject.id])
+        ]
+        gone: set[Settlement] = set()
+        if questions:
+            for one, reply in zip(doubtful, await self._group.link.execute(questions), strict=True):
+                if isinstance(reply, RedisError) and not is_missing(reply):
+                    raise reply
+                if isinstance(reply, RedisError) or not reply:
+                    gone.add(one)
+                    self._confirm(one)
+        return [one for one in batch if one not in gone]
+
+    def _apply(self, parts: list[tuple[list[Settlement], int]], replies: list[Reply]) -> list[Settlement]:
+        remaining: list[Settlement] = []
+        refused: RedisError | None = None
+        place = 0
+        for settlements, length in parts:
+            error = _error_in(replies[place : place + length])
+            if error is None or is_missing(error):
+                for one in settlements:
+                    one.held = not one.single or replies[place] == 1
+                    self._confirm(one)
+            else:
+                remaining += settlements
+                if not transient(error):
+                    refused = error
+            place += length
+        if refused is not None:
+            self._unsure = remaining
+            raise refused
+        return remaining
+
+    def _confirm(self, settlement: Settlement) -> None:
+        settlement.confirm()
+        self._settled(settlement)
+
+
+def _error_in(replies: Sequence[Reply]) -> RedisError | None:
+    """The first error among the replies of one settlement, be it inside a transaction."""
+    if len(replies) > 1:
+        try:
+            replies = outcome(replies)
+        except RedisError as error:
+            return error
+    return next((reply for reply in replies if isinstance(reply, RedisError)), None)

@@ -1,0 +1,44 @@
+"""Event streams: consumers in groups, producers, replay and dead letters, for Trio programs.
+
+    consumer = Consumer(client, stream="orders", group="billing", dead_letter="orders.dead", max_deliver=5)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(consumer.run, handler)
+
+Delivery is at least once: handlers must be idempotent (see Consumer). The server is any that speaks RESP3 and has
+streams with XAUTOCLAIM: Trimaran, Redis 6.2 and later, Valkey.
+"""
+
+from consumers.backlog import Priority
+from consumers.codecs import Codec, JsonCodec, MsgpackCodec, TextCodec
+from consumers.deadletters import DeadLetter, dead_letters, redrive
+from consumers.errors import ConsumerError, Reject, Retry
+from consumers.groups import Start
+from consumers.middleware import Middleware
+from consumers.options import AckPolicy
+from consumers.retry import Backoff
+from consumers.streams.consumer import Consumer
+from consumers.streams.message import Message
+from consumers.streams.producer import Producer
+from consumers.streams.replay import Replay
+
+__all__ = [
+    "AckPolicy",
+    "Backoff",
+    "Codec",
+    "Consumer",
+    "ConsumerError",
+    "DeadLetter",
+    "JsonCodec",
+    "Message",
+    "Middleware",
+    "MsgpackCodec",
+    "Priority",
+    "Producer",
+    "Reject",
+    "Replay",
+    "Retry",
+    "Start",
+    "TextCodec",
+    "dead_letters",
+    "redrive",
+]

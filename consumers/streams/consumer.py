@@ -1,0 +1,214 @@
+"""The consumer of event streams: one member of a consumer group, in a Trio program."""
+
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Generic, Self
+
+import trio
+from typing_extensions import TypeVar
+
+from consumers.backlog import Priority
+from consumers.codecs import Codec, TextCodec
+from consumers.connection import Client
+from consumers.engine import Engine
+from consumers.groups import Start
+from consumers.middleware import Middleware
+from consumers.options import AckPolicy, Options, Statistics
+from consumers.retry import Backoff
+from consumers.streams.message import Message
+
+__all__ = ["Consumer"]
+
+logger = logging.getLogger("consumers")
+
+T = TypeVar("T", default=dict[str, str])
+
+TEXT: Any = TextCodec()
+
+
+class Consumer(Generic[T]):
+    """A member of a consumer group, on one or several streams.
+
+        consumer = Consumer(client, stream="orders", group="billing")
+        async with trio.open_nursery() as nursery:
+            await nursery.start(consumer.run, handler)
+
+    Each entry goes to one member of the group, *at least once*: again after a crash, a lost connection, or a handler
+    that failed. Make handlers idempotent: record (stream, id) with the effect, or use an effect that may be
+    repeated. Ordering by a key holds within one consumer and while no member of the group crashes; where it must
+    hold over several processes, give each its own stream and choose the stream by the key when publishing.
+
+    client: an entered coredis client (Redis, Sentinel's, RedisCluster), of any settings.
+    stream, streams: one or several streams; in a cluster with a common hash tag. group, consumer: names; the
+        consumer's (by default the host's) must be one that no other process uses, and that this one has again after
+        a restart: it begins with what it had in hand.
+    ack_policy: see AckPolicy.
+    ack_wait: seconds of idleness after which an entry is taken for abandoned and any member claims it; the same for all
+        members. Leases are kept while a handler runs, so it says how soon a crash is noticed, not how long a
+        handler may take.
+    max_deliver: deliveries after which an entry is given up; None: never. dead_letter: the stream that takes what was
+        given up or rejected, kept to about dead_letter_maxlen entries. Without one such entries are logged and dropped.
+    retry: the delay before an entry is delivered again, by its delivery count.
+    prefetch: most entries in hand, waiting and being handled. concurrency: most handlers at a time.
+    order_by: a field's name, or a function of a message; entries with the same value are handled one after the
+        other, and wait for one that failed until it succeeds or is given up. They wait in hand: a value with many
+        entries takes up prefetch. None as the value: no order.
+    priority: between several streams, see Priority.
+    start: where a group that does not exist yet begins: Start.BEGINNING, Start.END, behind an ID, or from a
+        datetime on.
+    codec: reads message.data. middleware: hooks. block: the longest time that one read waits on the server.
+
+    Delayed redelivery survives crashes: the entry stays in the group's pending list with its idle time set so that it
+    counts as abandoned when it is due. Only a delay longer than ack_wait needs this consumer to live; if it dies,
+    such an entry comes again after ack_wait.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        stream: str | None = None,
+        streams: Sequence[str] = (),
+        group: str,
+        consumer: str | None = None,
+        ack_policy: AckPolicy = AckPolicy.ON_SUCCESS,
+        ack_wait: float = 30.0,
+        max_deliver: int | None = None,
+        retry: Backoff | None = None,
+        dead_letter: str | None = None,
+        dead_letter_maxlen: int | None = None,
+        prefetch: int = 64,
+        concurrency: int = 16,
+        order_by: str | Callable[["Message[T]"], Hashable | None] | None = None,
+        priority: Priority = Priority.STRICT,
+        start: Start | str | datetime = Start.BEGINNING,
+        codec: Codec[T] = TEXT,
+        middleware: Sequence[Middleware] = (),
+        block: float = 5.0,
+    ) -> None:
+        if (stream is None) == (not streams):
+            raise ValueError("give either stream or streams")
+        self.options = Options(
+            streams=(stream,) if stream is not None else tuple(streams),
+            group=group,
+            consumer=consumer if consumer is not None else socket.gethostname(),
+            start=start,
+            ack_policy=ack_policy,
+            ack_wait=ack_wait,
+            max_deliver=max_deliver,
+            retry=retry or Backoff(),
+            dead_letter=dead_letter,
+            dead_letter_maxlen=dead_letter_maxlen,
+            prefetch=prefetch,
+            concurrency=concurrency,
+            priority=priority,
+            middleware=tuple(middleware),
+            block=block,
+        )
+        self._client = client
+        self._codec = codec
+        self._order = _order(order_by)
+        self._engine = self._new_engine()
+
+    def _new_engine(self) -> Engine[Message[T]]:
+        codec = self._codec
+
+        def make(book: Engine[Message[T]], stream: str, id: str, values: list[bytes], deliveries: int) -> Message[T]:
+            return Message(book, stream, id, values, deliveries, codec)
+
+        return Engine(self._client, self.options, make, self._order)
+
+    def _fresh(self) -> Engine[Message[T]]:
+        """The engine of the next run; one that was used is replaced. Raises RuntimeError while one runs."""
+        if self._engine.running:
+            raise RuntimeError("the consumer is running")
+        if self._engine.used:
+            self._engine = self._new_engine()
+        return self._engine
+
+    async def run(
+        self,
+        handler: Callable[[Message[T]], Awaitable[object]],
+        *,
+        task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Give each entry to `handler`, until drained or cancelled.
+
+        An Exception in a handler costs only its own entry an attempt: it is logged and the entry delivered again, or
+        given up. Raises ConsumerError when the server refuses what the consumer needs; lost connections are
+        waited for. Cancelled, it gives back what is in hand, which holds it up for a few seconds at the most.
+        """
+        await self._fresh().run(handler, task_status=task_status)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[AsyncIterator[Message[T]]]:
+        """Pull messages, at most `prefetch` of them in hand:
+
+            async with consumer.open() as messages:
+                async for message in messages:
+                    async with message:
+                        ...
+
+        `async with message` acknowledges it, or gives it back after an exception (which ends there), and keeps its
+        lease meanwhile. A message outside of it must be settled within ack_wait, or asked for more time by
+        in_progress(). At the end of the block what is in hand and unsettled is given back.
+        """
+        engine = self._fresh()
+        async with engine.open():
+            yield _Messages(engine)
+
+    async def drain(self, grace: float = 10.0) -> None:
+        """Stop fetching, finish what handlers have begun, give the rest back at once, and end run().
+
+        Handlers that still run after `grace` seconds are cancelled, and their entries given back for others to
+        handle. Not to be called by a handler. Messages that are pulled end; the block of open() stays open.
+        """
+        await self._engine.drain(grace)
+
+    @property
+    def in_hand(self) -> int:
+        """How many entries this consumer holds: waiting, being handled, or not yet confirmed by the server."""
+        return self._engine.in_hand
+
+    @property
+    def statistics(self) -> Statistics:
+        """What has been done since the last start."""
+        return self._engine.statistics
+
+
+class _Messages(Generic[T]):
+    """The messages of open(), for one task or several."""
+
+    def __init__(self, engine: Engine[Message[T]]) -> None:
+        self._engine = engine
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message[T]:
+        message = await self._engine.next()
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
+
+def _order(order_by: str | Callable[[Message[T]], Hashable | None] | None) -> Callable[[Message[T]], Any] | None:
+    if order_by is None:
+        return None
+    if isinstance(order_by, str):
+        name = order_by
+        return lambda message: message.fields.get(name)
+    given = order_by
+
+    def key(message: Message[T]) -> Hashable | None:
+        try:
+            return given(message)
+        except Exception:
+            # its handler will meet the same defect, where it counts as an attempt
+            logger.exception("order_by failed for %r", message)
+            return None
+
+    return key

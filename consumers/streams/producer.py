@@ -1,0 +1,90 @@
+"""Publishing to a stream."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, TypeAlias
+
+from coredis.pool import ClusterConnectionPool
+from coredis.typing import Key
+from typing_extensions import TypeVar
+
+from consumers.codecs import Codec, TextCodec
+from consumers.connection import Client, Reply, send_batch
+
+__all__ = ["Producer"]
+
+T = TypeVar("T", default=Mapping[str, bytes | str | int | float])
+
+TEXT: Any = TextCodec()
+
+_Arguments: TypeAlias = tuple[bytes | str | int, ...]
+
+PIPELINE = 1000
+"""Most entries that are sent before their IDs are read, so that neither side buffers without limit."""
+
+
+class Producer(Generic[T]):
+    """Publishes values to a stream.
+
+    client: an entered coredis client. codec: makes the fields of a value; by default a mapping of texts. maxlen: the
+    stream is kept to about so many entries, or exactly with exact=True (slower); older ones are deleted, whether or
+    not every group has read them.
+
+    When the connection breaks, a value may have been added although publish() raises; nothing is sent again by itself
+    (in a cluster, coredis follows redirections). Whoever publishes again may have the value in the stream twice, so
+    consumers must be idempotent, for instance by an ID that the value carries.
+    """
+
+    def __init__(
+        self, client: Client, stream: str, *, codec: Codec[T] = TEXT, maxlen: int | None = None, exact: bool = False
+    ) -> None:
+        if maxlen is not None and maxlen < 0:
+            raise ValueError("maxlen can't be negative")
+        self.stream = stream
+        self._client = client
+        self._codec = codec
+        self._trim: tuple[bytes | int, ...] = ()
+        if maxlen is not None:
+            self._trim = (b"MAXLEN", b"=" if exact else b"~", maxlen)
+
+    async def publish(self, value: T) -> str:
+        """Add a value; returns the entry's ID. Raises coredis's errors, TimeoutError, or what the codec raises."""
+        return (await self._send([self._command(value)]))[0]
+
+    async def publish_many(self, values: Iterable[T]) -> list[str]:
+        """Add values in order, up to a thousand in one round trip; returns their IDs.
+
+        Raises as publish() does; some of the values may have been added then.
+        """
+        ids: list[str] = []
+        batch: list[_Arguments] = []
+        for value in values:
+            batch.append(self._command(value))
+            if len(batch) == PIPELINE:
+                ids += await self._send(batch)
+                batch = []
+        return ids + await self._send(batch) if batch else ids
+
+    def _command(self, value: T) -> _Arguments:
+        pairs = [one for pair in self._codec.encode(value).items() for one in pair]
+        if not pairs:
+            raise ValueError("an entry has at least one field")
+        return (*self._trim, b"*", *pairs)
+
+    async def _send(self, batch: list[_Arguments]) -> list[str]:
+        pool = self._client.connection_pool
+        if isinstance(pool, ClusterConnectionPool):
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for arguments in batch:
+                    pipeline.create_request(b"XADD", Key(self.stream), *arguments, callback=_id)
+            return list(pipeline.results or ())
+        # Not a pipeline of coredis: that holds its connection until the replies are there, and when it is cancelled or
+        # cut the pool loses the place for good.
+        async with pool.acquire() as connection:
+            waiting = send_batch(connection, [(b"XADD", self.stream, *arguments) for arguments in batch], None)
+        return [_id(reply) for reply in await waiting]
+
+
+def _id(reply: Reply) -> str:
+    if isinstance(reply, Exception):
+        raise reply
+    return reply.decode() if isinstance(reply, bytes) else str(reply)

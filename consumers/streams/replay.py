@@ -1,0 +1,160 @@
+"""Reading a stream as it is, without a group: from an ID or a time on, to an end or for ever.
+
+Nothing is acknowledged and nothing changes on the server, so any number of readers see every entry. A reader that
+shall go on where it stopped keeps `position` where it keeps its results.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Generic
+
+import trio
+from coredis.exceptions import RedisError
+from typing_extensions import TypeVar
+
+from consumers.codecs import Codec, TextCodec
+from consumers.connection import Client, Link, Reply, open_link
+from consumers.errors import ConsumerError, transient
+from consumers.groups import Start, after_start
+from consumers.retry import Backoff
+
+__all__ = ["Recorded", "Replay"]
+
+logger = logging.getLogger("consumers")
+
+T = TypeVar("T", default=dict[str, str])
+
+TEXT: Any = TextCodec()
+
+
+class Recorded(Generic[T]):
+    """An entry of a stream: stream, id, fields, and data, the codec's value."""
+
+    def __init__(self, stream: str, id: str, values: list[bytes], codec: Codec[T]) -> None:
+        self.stream = stream
+        self.id = id
+        self._values = values
+        self._codec = codec
+
+    def __repr__(self) -> str:
+        return f"<Recorded {self.stream} {self.id}>"
+
+    @cached_property
+    def fields(self) -> dict[str, bytes]:
+        """The entry's fields. Names are decoded as UTF-8, values are what was sent."""
+        values = self._values
+        pairs = zip(values[::2], values[1::2], strict=True)
+        return {name.decode("utf-8", "surrogateescape"): value for name, value in pairs}
+
+    @cached_property
+    def data(self) -> T:
+        """The entry's value. Raises what the codec raises for fields that it did not write."""
+        return self._codec.decode(self.fields)
+
+
+class Replay(Generic[T]):
+    """A reader of a whole stream.
+
+        async with Replay(client, "orders", start=yesterday).open() as entries:
+            async for entry in entries:
+                ...
+
+    start: Start.BEGINNING, Start.END (what is added from now on), behind an ID, or from a datetime on. end: the last
+    ID, or the time, up to which to read. follow: wait for new entries at the end instead of stopping. batch: how
+    many entries one read fetches. `position` is the ID of the last entry that was handed out.
+
+    Each entry comes once and in order as long as this object lives, also over lost connections. Entries that were
+    trimmed before they were read are missed.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        stream: str,
+        *,
+        start: Start | str | datetime = Start.BEGINNING,
+        end: str | datetime | None = None,
+        follow: bool = False,
+        codec: Codec[T] = TEXT,
+        batch: int = 100,
+        block: float = 5.0,
+        reconnect: Backoff | None = None,
+    ) -> None:
+        if follow and end is not None:
+            raise ValueError("a reader with an end does not follow")
+        if batch < 1 or block <= 0:
+            raise ValueError("batch must be at least 1, block more than 0 s")
+        self.stream = stream
+        self.position = after_start(start)
+        self._client = client
+        self._end = _last(end)
+        self._follow = follow
+        self._codec = codec
+        self._batch = batch
+        self._block = block
+        self._reconnect = reconnect or Backoff(initial=0.1, factor=2.0, max=10.0)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[AsyncIterator[Recorded[T]]]:
+        """Read while the block runs. Raises ConsumerError where the server refuses."""
+        async with open_link(self._client, self.stream) as link, aclosing(self._entries(link)) as entries:
+            yield entries
+
+    async def _entries(self, link: Link) -> AsyncGenerator[Recorded[T], None]:
+        if self.position == "$":
+            self.position = await self._persist(link, self._newest)
+        while True:
+            page = await self._persist(link, self._page)
+            for id, values in page:
+                self.position = id.decode()
+                yield Recorded(self.stream, self.position, values, self._codec)
+            if not page and not self._follow:
+                return
+
+    async def _newest(self, link: Link) -> str:
+        (reply,) = await link.execute([(b"XREVRANGE", self.stream, b"+", b"-", b"COUNT", 1)])
+        return _raised(reply)[0][0].decode() if _raised(reply) else "0"
+
+    async def _page(self, link: Link) -> list[tuple[bytes, list[bytes]]]:
+        if self._follow:
+            command = (
+                b"XREAD", b"COUNT", self._batch, b"BLOCK", max(1, round(self._block * 1000)),
+                b"STREAMS", self.stream, self.position,
+            )  # fmt: skip
+            reply = _raised(await link.read(command, limit=self._block + 5.0))
+            return next(iter(reply.values())) if reply else []
+        (reply,) = await link.execute([(b"XRANGE", self.stream, f"({self.position}", self._end, b"COUNT", self._batch)])
+        page: list[tuple[bytes, list[bytes]]] = _raised(reply)
+        return page
+
+    async def _persist(self, link: Link, ask: Any) -> Any:
+        """Ask until the server answers. Raises ConsumerError for a refusal."""
+        attempt = 0
+        while True:
+            try:
+                return await ask(link)
+            except (RedisError, TimeoutError, OSError) as error:
+                if not transient(error):
+                    raise ConsumerError(str(error)) from error
+                attempt += 1
+                delay = self._reconnect.delay(attempt)
+                logger.warning(
+                    "reading %s failed, trying again in %.2f s: %s", self.stream, delay, error,
+                    extra={"stream": self.stream, "attempt": attempt},
+                )  # fmt: skip
+                await trio.sleep(delay)
+
+
+def _last(end: str | datetime | None) -> str:
+    if end is None:
+        return "+"
+    return str(int(end.timestamp() * 1000)) if isinstance(end, datetime) else end
+
+
+def _raised(reply: Reply) -> Reply:
+    if isinstance(reply, RedisError):
+        raise reply
+    return reply

@@ -1,0 +1,89 @@
+"""`trimaran queues`: lines and tables."""
+
+import json
+
+import coredis
+import pytest
+import trio
+from rich.console import Console
+
+from consumers.commands import queues
+from consumers.commands.queue_states import QueueState
+from tests.consumers.commands.commands import Kept, lines, prepared
+
+Client = coredis.Redis[bytes]
+
+
+@pytest.fixture
+async def orders(client: Client) -> Client:
+    await client.xadd("orders", {"n": "1"}, identifier="5-1")
+    await client.xadd("jobs:a", {"n": "1"})
+    await client.xgroup_create("orders", "billing", "0")
+    return client
+
+
+async def test_all_streams_as_lines(orders: Client) -> None:
+    (job, order) = await lines(queues, orders)
+    assert job.split("\t") == ["jobs:a", "-", "1", "-", "-", "-", "0"]
+    assert order.split("\t")[:5] == ["orders", "billing", "1", "0", "1"]
+
+
+async def test_some_as_json(orders: Client) -> None:
+    await orders.rpush("list", ["x"])
+    got = [json.loads(line) for line in await lines(queues, orders, "--json", "jobs:*", "list", "missing")]
+    assert [(state["queue"], state["group"], state["depth"]) for state in got] == [
+        ("jobs:a", None, 1),
+        ("list", None, 1),
+    ]
+    assert set(got[0]) == {"queue", "group", "depth", "in_hand", "lag", "oldest", "dead", "dead_complete"}
+
+
+async def test_lines_again_and_again(orders: Client) -> None:
+    output = Kept()
+    async with trio.open_nursery() as nursery:
+
+        async def run() -> None:
+            await lines(queues, orders, "orders", "--interval", "0.1", output=output)
+
+        nursery.start_soon(run)
+        with trio.fail_after(10):
+            while len(output.lines) < 2:
+                await trio.sleep(0.01)
+            await orders.xadd("orders", {"n": "2"})
+            while not output.lines[-1].startswith("orders\tbilling\t2\t"):
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("seconds", ["0", "nan", "-1", "1e9", "x"])
+def test_intervals(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        prepared(queues, ["--interval", seconds])
+    assert "SECONDS" in capsys.readouterr().err
+
+
+def drawn(*found: QueueState) -> str:
+    console = Console(width=100, force_terminal=False)
+    with console.capture() as capture:
+        console.print(queues._table(found))
+    return capture.get()
+
+
+def test_the_table() -> None:
+    text = drawn(
+        QueueState("orders", "billing", 1500, 12, 3, 90_061_000, 7, False),
+        QueueState("[red]\x1b[2J", None, 4),
+    )
+    head, first, second = text.splitlines()
+    assert head.split() == ["queue", "group", "depth", "in", "hand", "lag", "oldest", "dead"]
+    assert first.split() == ["orders", "billing", "1500", "12", "3", "1d1h", "7+"]
+    assert second.split() == ["[red]\\x1b[2J", "-", "4", "-", "-", "-", "0"]
+    assert "no streams" in drawn()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0s"), (9.94, "9.9s"), (59.9, "59s"), (60, "1m0s"), (3599, "59m59s"), (3661, "1h1m"), (90061, "1d1h")],
+)
+def test_ages(seconds: float, text: str) -> None:
+    assert queues.age(seconds) == text

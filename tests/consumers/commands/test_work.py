@@ -1,0 +1,119 @@
+"""`trimaran work`: its arguments, and its end at a signal."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import coredis
+import pytest
+import trio
+
+from consumers.commands import work
+from consumers.commands.running import CommandError
+from consumers.jobs import JobFailed
+from tests.consumers.jobs import program
+from tests.consumers.jobs.processes import worker
+from tests.consumers.jobs.program import queue
+
+Client = coredis.Redis[bytes]
+
+
+def test_the_queue_is_found_by_module_and_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert work.find("tests.consumers.jobs.program:queue") is queue
+    (tmp_path / "their_app.py").write_text("from consumers.jobs import Queue\nclass a:\n    q = Queue('theirs')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
+    assert work.find("their_app:a.q").name == "theirs"
+    for target, text in {
+        "queue": "'queue' is not of the form MODULE:QUEUE",
+        "nothing.here:queue": "there is no module 'nothing'",
+        "their_app:b": "their_app has no 'b'",
+        "their_app:a": "their_app:a is a type, not a consumers.jobs.Queue",
+    }.items():
+        with pytest.raises(CommandError, match=f"^{text}$"):
+            work.find(target)
+
+
+def test_mistakes_are_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert work.main(["tests.consumers.jobs.program:work"]) == 2
+    assert capsys.readouterr().err == (
+        "trimaran work: tests.consumers.jobs.program:work is a JobFunction, not a consumers.jobs.Queue\n"
+    )
+    with pytest.raises(SystemExit):
+        work.main([])
+
+
+async def lines(process: trio.Process) -> list[str]:
+    assert process.stderr is not None
+    return b"".join([data async for data in process.stderr]).decode().splitlines()
+
+
+async def until_ready(client: Client) -> None:
+    with trio.fail_after(20):
+        while not await client.exists([queue.keys.streams["normal"]]):
+            await trio.sleep(0.02)
+
+
+async def test_a_signal_lets_jobs_finish_and_gives_back_the_rest(client: Client, server_url: str) -> None:
+    with trio.fail_after(40):
+        async with queue.open(client):
+            async with worker(server_url, "--concurrency", "2", "--grace", "5", "--json") as process:
+                await until_ready(client)
+                jobs = await queue.enqueue_many(program.work.call(n, 0.5) for n in range(4))
+                while await client.llen("begun") < 2:
+                    await trio.sleep(0.01)
+                process.send_signal(signal.SIGTERM)
+                assert await jobs[0].result(timeout=5) == 0
+                assert await jobs[1].result(timeout=5) == 1
+                assert await process.wait() == 0
+                told = [json.loads(line) for line in await lines(process)]
+            assert [line["message"].split(" ", 1)[0] for line in told] == ["worker", "SIGTERM:", "worker"]
+            assert "2 done, 0 failed, 0 to be retried, 0 dead" in told[-1]["message"]
+            assert sorted(await client.lrange("done", 0, -1)) == [b"0", b"1"]
+            async with worker(server_url):
+                assert [await job.result(timeout=10) for job in jobs] == [0, 1, 2, 3]
+
+
+async def test_a_second_signal_ends_the_grace_time(client: Client, server_url: str) -> None:
+    with trio.fail_after(40):
+        async with queue.open(client):
+            async with worker(server_url, "--grace", "60") as process:
+                await until_ready(client)
+                job = await program.work.enqueue(1, 30.0)
+                while await client.llen("begun") < 1:
+                    await trio.sleep(0.01)
+                process.send_signal(signal.SIGINT)
+                await trio.sleep(0.2)
+                process.send_signal(signal.SIGINT)
+                assert await process.wait() == 0
+            assert await client.xlen(queue.keys.streams["normal"]) == 1
+            await job.cancel()
+
+
+async def test_failures_are_logged_with_the_job(client: Client, server_url: str) -> None:
+    with trio.fail_after(40):
+        async with queue.open(client), worker(server_url, "--json") as process:
+            job = await program.poison.enqueue(1)
+            with pytest.raises(JobFailed):
+                await job.result(timeout=20)
+            process.send_signal(signal.SIGTERM)
+            assert await process.wait() == 0
+            told = [json.loads(line) for line in await lines(process)]
+    failed = [line for line in told if line["level"] == "WARNING"]
+    assert [(line["job"], line["job_id"]) for line in failed] == [("poison", job.id)] * 2
+    (given_up,) = [line for line in told if line["level"] == "ERROR"]
+    assert given_up["reason"] == "failed 3 times: ValueError: poison" and "Traceback" in given_up["error"]
+
+
+async def test_a_worker_with_a_thread_that_does_not_end_ends_all_the_same(client: Client, server_url: str) -> None:
+    with trio.fail_after(40):
+        async with queue.open(client), worker(server_url, "--grace", "0.2", "--lease", "1") as process:
+            await until_ready(client)
+            await program.block.enqueue(30.0)
+            await trio.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            begun = trio.current_time()
+            assert await process.wait() == 1
+            assert trio.current_time() - begun < work.STUCK_SECONDS + 5
+            assert any("jobs in threads go on" in line for line in await lines(process))

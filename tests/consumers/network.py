@@ -1,0 +1,82 @@
+"""A proxy between consumers and their server on which the network fails in the ways it does: late, mute, half, gone.
+
+Faults are set while it runs. Both directions are faulty alike unless said otherwise.
+"""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
+
+import trio
+
+GONE = (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError, OSError)
+
+
+class Network:
+    """`url` leads through the proxy. delay: seconds that each piece waits. swallow_replies: the server's answers are
+    lost while requests arrive. refuse: new connections are closed at once."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self.delay = 0.0
+        self.swallow_replies = False
+        self.refuse = False
+        self.connections = 0
+        self._pairs: set[tuple[trio.SocketStream, trio.SocketStream]] = set()
+
+    async def cut(self) -> None:
+        """End all connections."""
+        for pair in list(self._pairs):
+            for stream in pair:
+                await trio.aclose_forcefully(stream)
+
+    async def half_close(self, side: str) -> None:
+        """Tell one side ("client" or "server") that nothing more will come; it may go on sending."""
+        for near, far in list(self._pairs):
+            with suppress(*GONE):
+                await (near if side == "client" else far).send_eof()
+
+    async def serve(self, near: trio.SocketStream, address: tuple[str, int]) -> None:
+        if self.refuse:
+            return
+        self.connections += 1
+        far = await trio.open_tcp_stream(*address)
+        pair = (near, far)
+        self._pairs.add(pair)
+        try:
+            async with trio.open_nursery() as both:
+                both.start_soon(self._pass, near, far, False)
+                both.start_soon(self._pass, far, near, True)
+        finally:
+            self._pairs.discard(pair)
+            await trio.aclose_forcefully(far)
+
+    async def _pass(self, source: trio.SocketStream, target: trio.SocketStream, replies: bool) -> None:
+        with suppress(*GONE):
+            while data := await source.receive_some(65536):
+                if self.delay:
+                    await trio.sleep(random.uniform(0, self.delay))
+                if not (replies and self.swallow_replies):
+                    await target.send_all(data)
+        await trio.aclose_forcefully(target)
+        await trio.aclose_forcefully(source)
+
+
+@asynccontextmanager
+async def network(server_url: str) -> AsyncIterator[Network]:
+    """A proxy to the server at this URL."""
+    server = urlsplit(server_url)
+    assert server.hostname is not None and server.port is not None
+    address = (server.hostname, server.port)
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    between = Network(listeners[0].socket.getsockname()[1])
+
+    async def serve(near: trio.SocketStream) -> None:
+        with suppress(*GONE):
+            await between.serve(near, address)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, serve, listeners)
+        yield between
+        nursery.cancel_scope.cancel()

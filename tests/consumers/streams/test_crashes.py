@@ -1,0 +1,94 @@
+"""kill -9 of workers at random moments: nothing lost, nothing done twice but what a killed worker had in hand.
+
+TRIMARAN_CRASH_ROUNDS sets how many workers are killed at each server (100 take about 13 s).
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import trio
+
+from consumers.streams import Producer
+from tests.consumers.streams.running import Client, dead, pending
+
+ROOT = Path(__file__).resolve().parents[3]
+ROUNDS = int(os.environ.get("TRIMARAN_CRASH_ROUNDS", "34"))
+WORKERS = ("a", "b", "c", "d")
+EACH_ROUND = 12
+
+
+class Workers:
+    """Processes of worker_processes.py, by name."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+        self.running: dict[str, int] = {}
+        self.killed: set[int] = set()
+
+    async def start(self, name: str) -> None:
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(f"{name}\n")
+        self._process.stdin.flush()
+        line = await trio.to_thread.run_sync(self._process.stdout.readline)
+        self.running[name] = int(line.split()[1])
+
+    def kill(self, name: str) -> None:
+        process = self.running.pop(name)
+        os.kill(process, signal.SIGKILL)
+        self.killed.add(process)
+
+
+@contextmanager
+def workers(url: str) -> Iterator[Workers]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.consumers.streams.worker_processes", url],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    started = Workers(process)
+    try:
+        yield started
+    finally:
+        for name in list(started.running):
+            started.kill(name)
+        process.kill()
+        process.communicate()
+
+
+async def test_no_entry_is_lost_or_done_twice_when_workers_are_killed(client: Client, server_url: str) -> None:
+    producer = Producer(client, "orders")
+    published = 0
+    with trio.fail_after(60 + ROUNDS), workers(server_url) as processes:
+        for name in WORKERS:
+            await processes.start(name)
+        for round in range(ROUNDS):
+            entries = [{"n": str(published + n)} for n in range(EACH_ROUND)]
+            if not round % 5:
+                entries[3]["poison"] = "1"
+            published += EACH_ROUND
+            await producer.publish_many(entries)
+            await trio.sleep(random.uniform(0, 0.2))
+            victim = random.choice(WORKERS)
+            processes.kill(victim)
+            # half of them come back under their name, the others leave what they had to the rest
+            name = victim if random.random() < 0.5 else f"{victim}-{round}"
+            processes.running[victim] = 0
+            await processes.start(name)
+            processes.running[victim] = processes.running.pop(name)
+        while await pending(client) or (await client.xinfo_groups("orders"))[0][b"lag"]:
+            await trio.sleep(0.1)
+    poisoned = {str(n) for n in range(3, published, 5 * EACH_ROUND)}
+    buried = await dead(client)
+    assert {fields[b"n"].decode() for fields in buried} == poisoned
+    assert len(buried) == len(poisoned)
+    for n in range(published):
+        if str(n) in poisoned:
+            continue
+        by = [int(process) for process in await client.lrange(f"handled:{n}", 0, -1)]
+        assert by, f"entry {n} was lost"
+        assert set(by[:-1]) <= processes.killed, f"entry {n} was done again though nobody crashed: {by}"

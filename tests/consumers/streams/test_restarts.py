@@ -1,0 +1,61 @@
+"""A server that is killed and comes back with its append-only file: consumers go on where they were.
+
+With appendfsync always nothing that was confirmed is lost: an entry whose publishing was confirmed is handled, and one
+whose acknowledgement was confirmed does not come again.
+"""
+
+import random
+from typing import Any
+
+import coredis
+import trio
+
+from consumers.connection import open_link
+from consumers.streams import Consumer, Message
+from tests.consumers.servers import redis_server
+from tests.consumers.streams.running import SOON, pending, running, until
+
+RESTARTS = 3
+
+
+async def test_consumers_go_on_after_the_server_was_killed(server_kind: str) -> None:
+    with redis_server(server_kind, "--appendonly", "yes", "--appendfsync", "always") as server:
+        async with coredis.Redis.from_url(server.url) as client, open_link(client, "orders") as link:
+            handled: dict[str, int] = {}
+            acknowledged: set[str] = set()
+            again: list[str] = []
+            published: list[str] = []
+
+            async def handler(message: Message[dict[str, str]]) -> None:
+                if message.id in acknowledged:
+                    again.append(message.id)
+                handled[message.id] = handled.get(message.id, 0) + 1
+                await trio.sleep(random.uniform(0, 0.01))
+                await message.ack()
+                acknowledged.add(message.id)
+
+            async def publish() -> None:
+                while True:
+                    try:
+                        (id,) = await link.execute([(b"XADD", "orders", b"*", "n", len(published))])
+                        published.append(id.decode())
+                    except (coredis.exceptions.ConnectionError, TimeoutError):
+                        await trio.sleep(0.05)
+                    await trio.sleep(0.003)
+
+            consumer: Consumer[Any] = Consumer(
+                client, stream="orders", group="billing", consumer="a", ack_wait=2, retry=SOON, block=1, prefetch=16
+            )
+            async with running(consumer, handler, limit=60):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(publish)
+                    for _ in range(RESTARTS):
+                        await trio.sleep(random.uniform(0.3, 0.6))
+                        server.kill()
+                        await trio.to_thread.run_sync(server.start)
+                    before = len(published)
+                    await until(lambda: len(published) > before + 20)
+                    nursery.cancel_scope.cancel()
+                await until(lambda: set(published) <= acknowledged, 15)
+            assert len(published) > 100 and not again
+            assert await pending(client) == 0

@@ -1,0 +1,98 @@
+"""Dead letters: listed with where they come from, and given back to it."""
+
+from typing import Any
+
+import pytest
+
+from consumers.streams import Consumer, Message, Producer, Reject, dead_letters, redrive
+from tests.consumers.streams.running import Client, dead, entries_of, running, until
+
+
+async def _bury(client: Client, entries: int, group: str = "billing", **options: Any) -> None:
+    """Have this many entries rejected by a group."""
+
+    async def handler(message: Message) -> None:
+        raise Reject(f"number {message.data['n']}")
+
+    await Producer(client, "orders").publish_many({"n": n} for n in range(entries))
+    consumer = Consumer(client, stream="orders", group=group, consumer="a", dead_letter="orders.dead", **options)
+    async with running(consumer, handler):
+        await until(lambda: consumer.statistics.dead == entries)
+
+
+async def test_dead_letters_are_listed(client: Client) -> None:
+    await _bury(client, 250)
+    await client.xadd("orders.dead", {"something": "else"})
+    letters = [letter async for letter in dead_letters(client, "orders.dead")]
+    assert len(letters) == 250
+    first = letters[0]
+    assert (first.stream, first.group, first.consumer) == ("orders", "billing", "a")
+    assert first.reason.startswith("number ") and first.delivery_count == 1 and first.time > 1.7e9
+    assert {letter.fields["n"] for letter in letters} == {b"%d" % n for n in range(250)}
+    assert [letter async for letter in dead_letters(client, "nosuch")] == []
+
+
+async def test_redriven_entries_are_handled_again_by_their_group_alone(client: Client) -> None:
+    await _bury(client, 6)
+    assert await redrive(client, "orders.dead", where=lambda letter: letter.fields["n"] != b"3", count=4) == 4
+    assert await redrive(client, "orders.dead", where=lambda letter: letter.fields["n"] != b"3") == 1
+    assert len(await dead(client)) == 1
+    billing: list[str] = []
+    shipping: list[str] = []
+
+    def into(seen: list[str]) -> Any:
+        async def handler(message: Message) -> None:
+            assert message.delivery_count == 1
+            seen.append(message.data["n"])
+
+        return handler
+
+    one = Consumer(client, stream="orders", group="billing", consumer="a")
+    other = Consumer(client, stream="orders", group="shipping", consumer="a")
+    async with running(one, into(billing)), running(other, into(shipping)):
+        await until(lambda: one.statistics.acknowledged == 5 and other.statistics.acknowledged == 11)
+    assert sorted(billing) == ["0", "1", "2", "4", "5"]
+    assert sorted(shipping) == ["0", "1", "2", "3", "4", "5"]
+
+
+async def test_an_entry_that_dies_again_names_its_last_origin(client: Client) -> None:
+    await _bury(client, 1)
+    await redrive(client, "orders.dead")
+
+    async def handler(message: Message) -> None:
+        raise Reject("again")
+
+    consumer = Consumer(client, stream="orders", group="billing", consumer="b", dead_letter="orders.dead")
+    async with running(consumer, handler):
+        await until(lambda: consumer.statistics.dead == 1)
+    (letter,) = [letter async for letter in dead_letters(client, "orders.dead")]
+    assert letter.reason == "again" and letter.fields == {"n": b"0"} and letter.consumer == "b"
+    (_, (last, _)) = await entries_of(client, "orders")
+    assert letter.entry_id == last
+
+
+async def test_redriving_to_another_stream(client: Client) -> None:
+    await _bury(client, 2)
+    assert await redrive(client, "orders.dead", to="orders.again") == 2
+    assert await client.xlen("orders.again") == 2 and await client.xlen("orders") == 2
+
+
+async def test_the_dead_letter_stream_is_kept_to_a_length(client: Client) -> None:
+    await _bury(client, 500, dead_letter_maxlen=20)
+    assert 20 <= await client.xlen("orders.dead") < 500
+
+
+async def test_without_a_dead_letter_stream_the_entry_is_dropped_with_an_error_in_the_log(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(message: Message) -> None:
+        raise Reject("no good")
+
+    id = await Producer(client, "orders").publish({"n": 1})
+    consumer = Consumer(client, stream="orders", group="billing", consumer="a")
+    async with running(consumer, handler):
+        await until(lambda: consumer.statistics.dead == 1)
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    about: Any = record
+    assert (about.stream, about.id, about.delivery_count, about.reason) == ("orders", id, 1, "no good")
+    assert not await client.exists(["orders.dead"])

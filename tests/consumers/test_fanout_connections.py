@@ -1,0 +1,142 @@
+"""Connections beside the pool: to the right server, with the client's settings, as long as their nursery or longer."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import coredis
+import pytest
+import trio
+import trio.testing
+from coredis.cluster._node import ClusterNodeLocation
+from coredis.connection import ClusterConnection, TCPConnection, TCPLocation
+from coredis.exceptions import AuthorizationError, ConnectionError, MovedError, RedisClusterError
+from coredis.pool import SentinelConnectionPool
+
+from consumers.fanout import connections
+from consumers.fanout.connections import connect, discard, is_passing, report, serves, slot_of
+
+Client = coredis.Redis[bytes]
+
+
+async def test_a_connection_has_the_clients_settings_and_gives_bytes(server_url: str) -> None:
+    async with (
+        coredis.Redis.from_url(server_url, db=3, decode_responses=True, client_name="me", max_idle_time=1) as client,
+        trio.open_nursery() as nursery,
+    ):
+        connection = await connect(client, nursery)
+        assert await connection.create_request(b"CLIENT GETNAME") == b"me"
+        assert b" db=3 " in bytes(await connection.create_request(b"CLIENT INFO"))  # type: ignore[arg-type]
+        await trio.sleep(1.1)
+        assert await connection.create_request(b"PING") == b"PONG", "it may be idle for longer than a pool's"
+        nursery.cancel_scope.cancel()
+    assert not connection.usable
+
+
+async def test_a_refused_connection_is_an_error_of_coredis(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "coredis")
+    listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+    port = listener.socket.getsockname()[1]
+    await listener.aclose()
+    async with coredis.Redis("127.0.0.1", port) as client, trio.open_nursery() as nursery:
+        with pytest.raises(coredis.exceptions.ConnectionError):
+            await connect(client, nursery)
+
+
+async def test_a_server_that_does_not_answer_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    client = coredis.Redis("127.0.0.1", listener.socket.getsockname()[1])
+    async with listener, trio.open_nursery() as nursery:
+        with pytest.raises(TimeoutError, match="within 5 seconds"):
+            await connect(client, nursery)
+
+
+async def test_a_shielded_connection_outlives_its_nurserys_cancellation(client: Client) -> None:
+    async with trio.open_nursery() as nursery:
+        plain = await connect(client, nursery)
+        shielded = await connect(client, nursery, shielded=True)
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            try:
+                assert await shielded.create_request(b"PING") == b"PONG"
+                while plain.usable:
+                    await trio.sleep(0.001)
+                assert shielded.usable
+            finally:
+                shielded.invalidate()
+
+
+async def test_connecting_can_be_cancelled_though_shielded() -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    client = coredis.Redis("127.0.0.1", listener.socket.getsockname()[1])
+    async with listener:
+        with trio.move_on_after(0.05) as scope:
+            async with trio.open_nursery() as nursery:
+                await connect(client, nursery, shielded=True)
+    assert scope.cancelled_caught
+
+
+def test_without_a_cluster_any_connection_serves() -> None:
+    client = coredis.Redis("127.0.0.1", 1)
+    connection = TCPConnection(TCPLocation("127.0.0.1", 2))
+    assert slot_of(client, b"x") is None
+    assert serves(client, connection, None)
+    discard(connection)
+
+
+@pytest.fixture
+def cluster() -> Iterator["coredis.RedisCluster[Any]"]:
+    """A client with a picture of two nodes that share the slots evenly. It connects to none."""
+    client: coredis.RedisCluster[Any] = coredis.RedisCluster(startup_nodes=[TCPLocation("127.0.0.1", 1)])
+    layout = client.connection_pool.cluster_layout
+    nodes = [ClusterNodeLocation("127.0.0.1", port, server_type="primary", node_id=str(port)) for port in (1, 2)]
+    layout._nodes = {TCPLocation(node.host, node.port): node for node in nodes}
+    layout._slots.update({slot: [nodes[slot * 2 // 16384]] for slot in range(16384)})
+    yield client
+    for stream in layout._error_stream:
+        stream.close()
+
+
+async def test_in_a_cluster_the_slots_node_serves(cluster: "coredis.RedisCluster[Any]") -> None:
+    client = cluster
+    slot = slot_of(client, b"123456789")
+    assert slot == 0x31C3  # the CRC16 that the cluster specification gives for these bytes
+    connection = await connections._construct(client, slot)
+    assert connection.location == TCPLocation("127.0.0.1", 2)
+    assert serves(client, connection, slot) and not serves(client, connection, 0)
+    anywhere = await connections._construct(client, None)
+    assert isinstance(anywhere, ClusterConnection)
+    report(client, connection, MovedError(f"{slot} 127.0.0.1:1"))
+    assert not serves(client, connection, slot)
+    discard(connection)
+    discard(anywhere)
+
+
+async def test_a_node_that_is_not_there_makes_the_client_look_again(
+    cluster: "coredis.RedisCluster[Any]", caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "coredis")
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(ConnectionError) as raised:
+            await connect(cluster, nursery, slot=0)
+    node, error = cluster.connection_pool.cluster_layout._error_stream[1].receive_nowait()
+    assert node is not None and node.port == 1 and error is raised.value
+
+
+def test_what_passes() -> None:
+    assert is_passing(ConnectionError("x")) and is_passing(TimeoutError()) and is_passing(RedisClusterError("no node"))
+    assert not is_passing(AuthorizationError("x")) and not is_passing(ValueError("x"))
+
+
+async def test_a_sentinels_client_connects_to_the_primary(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def primary(pool: SentinelConnectionPool) -> TCPLocation:
+        return TCPLocation("127.0.0.1", 7)
+
+    monkeypatch.setattr(SentinelConnectionPool, "get_primary_location", primary)
+    client = coredis.Sentinel([TCPLocation("127.0.0.1", 1)]).primary_for("mymaster")
+    connection = await connections._construct(client, None)
+    assert connection.location == TCPLocation("127.0.0.1", 7)
+    assert "mymaster" in repr(connection)
+    discard(connection)
