@@ -123,13 +123,14 @@ class Dispatcher:
         """Execute one command within another (EXEC, a script); waiting clients are served later."""
         command.calls += 1
         keyspace = self._keyspace
-        if session.no_touch:
+        no_touch = session.no_touch  # RESET ends it
+        if no_touch:
             keyspace.access.suspended = command.name != b"touch"
         try:
             reply = command.handler(session, args)
         except Exception as exception:
             reply = self._failed(command, exception)
-        if session.no_touch:
+        if no_touch:
             keyspace.access.suspended = False
         if keyspace.dirty:
             keyspace.changes += keyspace.dirty

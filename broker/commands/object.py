@@ -1,7 +1,9 @@
 """OBJECT: how a value is kept.
 
 The encodings are those that Redis would choose for the same content; clients and monitoring tools look at them,
-though nothing here is kept that way.
+though nothing here is kept that way. Redis doesn't turn back a hash, set or sorted set that once was large; the answer
+here follows the present content, as to know it had been larger every command that adds would have to look at sizes
+and lengths: 40 ns each.
 """
 
 from __future__ import annotations
