@@ -23,8 +23,18 @@ PIECE: Final = 500
 LARGE: Final = 64
 """Elements from which handing a value over is worth it (Redis's LAZYFREE_THRESHOLD)."""
 
-_ALONE: Final = 3
-"""getrefcount() of an object that only this module holds: the stack, the local name, the argument."""
+
+def _references_alone() -> int:
+    """getrefcount() of an object that only this module holds: by the stack and a local name, and maybe the argument.
+
+    Asked of the interpreter, since newer ones count the argument no more.
+    """
+    stack = [object()]
+    top = stack[-1]
+    return getrefcount(top)
+
+
+_ALONE: Final = _references_alone()
 
 
 class Reclaimer:
