@@ -1,0 +1,53 @@
+"""Job queues: functions that run in workers, from Trio programs.
+
+    queue = Queue("thumbnails")
+
+    @queue.job(retries=5, timeout=30)
+    async def resize(path: str, width: int) -> str: ...
+
+    async with queue.open("redis://127.0.0.1") as queue:        # where jobs are enqueued
+        job = await resize.enqueue("cat.png", width=200)
+        print(await job.result(timeout=60))
+
+    async with queue.open("redis://127.0.0.1") as queue:        # where they run; or `trimaran work myapp:queue`
+        await Worker(queue, concurrency=50).run()
+
+Jobs run at least once: what they do must be idempotent (see Queue). The server is any with Redis 7's commands:
+Trimaran, Redis, Valkey; no scripts are needed.
+
+queue.py     Queue: declaring, enqueueing, dead jobs;  declarations.py  a declared function;  handles.py  Job
+worker.py    Worker, on the engine of consumers;  running.py  one job in a worker's hands
+later.py     delayed jobs;  periodic.py  cron;  limits.py  limits by key;  cancelling.py, results.py, announcing.py
+entries.py   a job as a stream's entry;  payloads.py  arguments and results;  outcomes.py  how a job ended
+names.py     the queue's keys
+"""
+
+from consumers.errors import ConsumerError, Reject, Retry
+from consumers.jobs.declarations import Call, JobFunction
+from consumers.jobs.handles import Job
+from consumers.jobs.outcomes import JobCancelled, JobError, JobFailed, JobTimeout
+from consumers.jobs.queue import DeadJob, Queue
+from consumers.jobs.running import CurrentJob, current_job
+from consumers.jobs.worker import Worker
+from consumers.middleware import Middleware
+from consumers.retry import Backoff
+
+__all__ = [
+    "Backoff",
+    "Call",
+    "ConsumerError",
+    "CurrentJob",
+    "DeadJob",
+    "Job",
+    "JobCancelled",
+    "JobError",
+    "JobFailed",
+    "JobFunction",
+    "JobTimeout",
+    "Middleware",
+    "Queue",
+    "Reject",
+    "Retry",
+    "Worker",
+    "current_job",
+]

@@ -1,0 +1,114 @@
+"""Cancelling jobs that wait or run: a list of IDs on the server, known to every worker.
+
+A worker keeps a copy, so that starting a job costs no question. The copy is read anew when a cancellation is
+announced on the queue's control channel, after a cut, and every LOOK_SECONDS. Whoever drops or stops the job takes
+its ID off the list in the same transaction; an ID whose job ended meanwhile is forgotten after KEEP_SECONDS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+from coredis.exceptions import RedisError
+
+from consumers.connection import Command, Link
+from consumers.errors import transient
+from consumers.jobs.clock import Clock
+from consumers.jobs.entries import JobEntry, from_body
+from consumers.jobs.names import Keys
+from consumers.jobs.outcomes import CANCELLED
+from consumers.retry import Backoff
+from consumers.transactions import Ask, Transactions
+
+__all__ = ["CANCEL", "KEEP_SECONDS", "LATER", "Cancelled", "cancel", "later", "store"]
+
+KEEP_SECONDS = 7 * 86400.0
+LOOK_SECONDS = 5.0
+CANCEL, LATER = b"cancel", b"later "
+"""What is announced on a queue's control channel; LATER with when the job is due."""
+
+RECONNECT = Backoff(initial=0.1, factor=2, max=10)
+
+
+def later(due: float) -> bytes:
+    """The announcement of a job that is postponed until then."""
+    return b"%s%.6f" % (LATER, due)
+
+
+def store(keys: Keys, id: str, stored: bytes, keep: float) -> list[Command]:
+    """The command that keeps a job's end for `keep` seconds; none for 0."""
+    return [(b"SET", keys.result(id), stored, b"PX", round(keep * 1000))] if keep > 0 else []
+
+
+async def cancel(keys: Keys, transactions: Transactions, id: str, keep: float, clock: Clock) -> bool:
+    """Take the job out of those that wait for a time (True), or put it on the list (False)."""
+
+    async def decide(ask: Ask) -> tuple[list[Command], bool]:
+        due, body, ended = await ask(
+            [(b"ZSCORE", keys.later, id), (b"HGET", keys.bodies, id), (b"EXISTS", keys.result(id))]
+        )
+        if ended:
+            return [], False
+        if due is not None and body is not None:
+            return _taken_out(keys, id, body, keep), True
+        now = clock()
+        return [
+            (b"ZADD", keys.cancelled, f"{now:.3f}", id),
+            (b"ZREMRANGEBYSCORE", keys.cancelled, b"-inf", f"{now - KEEP_SECONDS:.3f}"),
+            (b"SPUBLISH", keys.control, CANCEL),
+        ], False
+
+    return await transactions.run([keys.moves], decide)
+
+
+def _taken_out(keys: Keys, id: str, body: bytes, keep: float) -> list[Command]:
+    entry = JobEntry.read(from_body(body)[1])
+    commands: list[Command] = [
+        (b"INCR", keys.moves),
+        (b"ZREM", keys.later, id),
+        (b"HDEL", keys.bodies, id),
+        *store(keys, id, CANCELLED, keep),
+    ]
+    if entry.unique:
+        commands.append((b"DEL", keys.unique(entry.unique)))
+    if entry.reply:
+        commands.append((b"SPUBLISH", keys.replies(entry.reply), id))
+    return commands
+
+
+class Cancelled:
+    """A worker's copy of the list. `stop` is called for each ID that appears on it."""
+
+    def __init__(self, keys: Keys, link: Link, stop: Callable[[str], None]) -> None:
+        self._keys = keys
+        self._link = link
+        self._stop = stop
+        self._news = trio.Event()
+        self.ids: frozenset[str] = frozenset()
+
+    def look(self) -> None:
+        """The list has changed."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Keep the copy, for ever. Raises what the server refuses for good."""
+        attempt = 0
+        while True:
+            self._news = trio.Event()
+            try:
+                (reply,) = await self._link.execute([(b"ZRANGE", self._keys.cancelled, 0, -1)])
+                if isinstance(reply, RedisError):
+                    raise reply
+            except Exception as error:
+                if not transient(error):
+                    raise
+                attempt += 1
+                await trio.sleep(RECONNECT.delay(attempt))
+                continue
+            attempt = 0
+            before, self.ids = self.ids, frozenset(id.decode() for id in reply)
+            for id in self.ids - before:
+                self._stop(id)
+            with trio.move_on_after(LOOK_SECONDS):
+                await self._news.wait()

@@ -1,0 +1,31 @@
+"""What time it is to a queue: when delayed jobs are due, when leases end.
+
+That is the wall clock, because several programs have to agree on it, and it goes on while a machine sleeps. In a test
+under trio.testing's MockClock it is the test's clock: a job that is to run in an hour, or again after a back-off, is
+then due when the test's time has jumped there, not in an hour of real time.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import trio
+
+__all__ = ["Clock", "wall_clock"]
+
+Clock = Callable[[], float]
+"""Tells the time in seconds since 1970."""
+
+_beginnings: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+"""The wall clock's time at which each mock clock stood at 0."""
+
+
+def wall_clock() -> float:
+    """Seconds since 1970. Raises RuntimeError outside of Trio once trio.testing has been imported."""
+    testing = sys.modules.get("trio.testing")
+    if testing is None or not isinstance(clock := trio.lowlevel.current_clock(), testing.MockClock):
+        return time.time()
+    now: float = clock.current_time()
+    return _beginnings.setdefault(clock, time.time() - now) + now

@@ -1,0 +1,113 @@
+"""Jobs that wait for a time: in a sorted set by when they are due, until a worker moves them to their stream.
+
+Every worker runs a mover. Moving is one transaction that watches the queue's counter of moves, so a job is moved
+once, whoever is first, and a worker that dies in between has moved nothing. Due times are by the clock of whoever
+enqueued, compared with the mover's: the hosts' clocks must agree as well as the delays shall.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+
+import trio
+
+from consumers.connection import Command
+from consumers.errors import transient
+from consumers.jobs.clock import Clock, wall_clock
+from consumers.jobs.entries import JobEntry, body_of, from_body
+from consumers.jobs.names import Keys
+from consumers.retry import Backoff
+from consumers.transactions import Ask, Transactions
+
+__all__ = ["Mover", "postpone", "put_into_stream"]
+
+logger = logging.getLogger("consumers.jobs")
+
+BATCH = 200
+"""Most jobs moved in one transaction."""
+
+LOOK_SECONDS = 2.0
+"""How long a job may become due unseen, where the news of it was lost."""
+
+PAUSE = 0.01
+"""The shortest time between two looks, in seconds."""
+
+RECONNECT = Backoff(initial=0.1, factor=2, max=10)
+
+
+def postpone(keys: Keys, stream: str, entry: JobEntry, due: float) -> list[Command]:
+    """Commands that keep a job until it is due; to be executed in one transaction."""
+    return [
+        (b"HSET", keys.bodies, entry.id, body_of(stream, entry)),
+        (b"ZADD", keys.later, f"{due:.6f}", entry.id),
+    ]
+
+
+def put_into_stream(bodies: Sequence[bytes | None]) -> list[Command]:
+    """XADD of jobs that were kept."""
+    found = [from_body(body) for body in bodies if body is not None]
+    return [(b"XADD", stream, b"*", *values) for stream, values in found]
+
+
+class Mover:
+    """Moves due jobs of one queue."""
+
+    def __init__(self, keys: Keys, transactions: Transactions, clock: Clock = wall_clock) -> None:
+        self._keys = keys
+        self._transactions = transactions
+        self._clock = clock
+        self._news = trio.Event()
+        self._next = 0.0
+
+    def look(self, due: float = 0.0) -> None:
+        """A job has been postponed until then: look, unless there is an earlier one that is waited for anyway."""
+        if due < self._next:
+            self._news.set()
+
+    async def run(self) -> None:
+        """Move jobs when they are due, for ever. Raises what the server refuses for good."""
+        attempt = 0
+        while True:
+            # whatever is postponed from here on may be missed by this look
+            self._news, self._next = trio.Event(), math.inf
+            try:
+                due = await self.move()
+            except Exception as error:
+                if not transient(error):
+                    raise
+                attempt += 1
+                await trio.sleep(RECONNECT.delay(attempt))
+                continue
+            attempt = 0
+            now = self._clock()
+            self._next = now + LOOK_SECONDS if due is None else min(due, now + LOOK_SECONDS)
+            with trio.move_on_after(max(0.0, self._next - now)):
+                await self._news.wait()
+                # thousands may be postponed a second, each due before all earlier ones
+                await trio.sleep(PAUSE)
+
+    async def move(self) -> float | None:
+        """Move what is due; returns when the next one will be (seconds since 1970), None when there is none."""
+        while (due := await self._transactions.run([self._keys.moves], self._decide)) is not None:
+            if due > self._clock():
+                return due
+        return None
+
+    async def _decide(self, ask: Ask) -> tuple[list[Command], float | None]:
+        keys, now = self._keys, self._clock()
+        (first,) = await ask([(b"ZRANGE", keys.later, 0, BATCH, b"WITHSCORES")])
+        ids = [id for id, due in first[:BATCH] if due <= now]
+        rest = first[len(ids) :]
+        following = rest[0][1] if rest else None
+        if not ids:
+            return [], following
+        (bodies,) = await ask([(b"HMGET", keys.bodies, *ids)])
+        commands = [
+            (b"INCR", keys.moves),
+            *put_into_stream(bodies),
+            (b"ZREM", keys.later, *ids),
+            (b"HDEL", keys.bodies, *ids),
+        ]
+        return commands, following

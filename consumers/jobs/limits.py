@@ -1,0 +1,172 @@
+"""Limits on how many jobs run at a time over all workers, by the value of some parameters.
+
+Who runs under a limit stands in a sorted set with the end of each one's lease. A job that finds no place is parked:
+it leaves its stream, in the same transaction in which that was found out, so it holds up neither a worker nor other
+jobs. Whoever frees a place brings the next parked job back, in the order in which they came; so does every worker
+once in SWEEP_SECONDS, for places whose holders died. A job that comes back has to find a place like any other.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import trio
+
+from consumers.connection import Command
+from consumers.errors import transient
+from consumers.jobs.clock import Clock
+from consumers.jobs.entries import JobEntry, body_of
+from consumers.jobs.later import put_into_stream
+from consumers.jobs.names import GROUP, Keys
+from consumers.retry import Backoff
+from consumers.transactions import Ask, Transactions
+
+__all__ = ["Limiter"]
+
+logger = logging.getLogger("consumers.jobs")
+
+SWEEP_SECONDS = 1.0
+SWEEP_LIMITS = 100
+"""Limits that one sweep looks after, chosen by chance."""
+
+PATIENCE = Backoff(initial=0.1, factor=2, max=10)
+
+
+class Limiter:
+    """Gives out places. lease: seconds until the place of a worker that died is free."""
+
+    def __init__(self, keys: Keys, transactions: Transactions, lease: float, clock: Clock) -> None:
+        self._keys = keys
+        self._transactions = transactions
+        self._lease = lease
+        self._clock = clock
+        self._held: dict[str, str] = {}
+        self._freed: dict[str, int] = {}
+        self._news = trio.Event()
+
+    async def admit(self, entry: JobEntry, limit: str, most: int, stream: str, entry_id: str) -> bool:
+        """Give the job a place, or park it and acknowledge its entry (False). Waits for a server that is away.
+
+        limit: which places. most: how many there are. entry_id: the entry in `stream` that the job came as.
+        """
+        running, now = self._keys.running(limit), self._clock()
+
+        async def decide(ask: Ask) -> tuple[list[Command], bool]:
+            mine, others = await ask(
+                [(b"ZSCORE", running, entry.id), (b"ZCOUNT", running, f"({now:.3f}", b"+inf")],
+            )
+            if (mine is None or mine <= now) and others >= most:
+                return self._park(entry, limit, most, stream, entry_id), False
+            return [
+                (b"ZREMRANGEBYSCORE", running, b"-inf", f"{now:.3f}"),
+                (b"ZADD", running, f"{now + self._lease:.3f}", entry.id),
+                (b"PEXPIRE", running, round(self._lease * 4000)),
+            ], True
+
+        admitted = await self._persist([running], decide)
+        if admitted:
+            self._held[entry.id] = limit
+        return admitted
+
+    def _park(self, entry: JobEntry, limit: str, most: int, stream: str, entry_id: str) -> list[Command]:
+        keys = self._keys
+        milliseconds, _, sequence = entry_id.partition("-")
+        since = entry.since or int(milliseconds) * 1000 + min(int(sequence), 999)
+        parked = JobEntry(entry.id, entry.job, entry.arguments, entry.reply, entry.unique, entry.failed, since)
+        return [
+            (b"HSET", keys.bodies, entry.id, body_of(keys.resumed, parked)),
+            (b"ZADD", keys.parked(limit), since, entry.id),
+            (b"HSET", keys.limits, limit, most),
+            (b"XACK", stream, GROUP, entry_id),
+            (b"XDEL", stream, entry_id),
+        ]
+
+    def leave(self, id: str, limit: str) -> Command:
+        """The command that frees the job's place; to be executed with what ends the job. When it was, call left()."""
+        return (b"ZREM", self._keys.running(limit), id)
+
+    def left(self, id: str, limit: str, most: int) -> None:
+        """The job's place was freed: let the next one come."""
+        self._held.pop(id, None)
+        self._freed[limit] = most
+        self._news.set()
+
+    async def run(self) -> None:
+        """Keep leases and bring parked jobs back, for ever. Raises what the server refuses for good."""
+        kept = swept = trio.current_time()
+        while True:
+            with trio.move_on_after(SWEEP_SECONDS):
+                await self._news.wait()
+            self._news = trio.Event()
+            try:
+                now = trio.current_time()
+                if now - kept >= self._lease / 3:
+                    kept = now
+                    await self._keep()
+                if now - swept >= SWEEP_SECONDS:
+                    swept = now
+                    self._freed.update(await self._some_limits())
+                while self._freed:
+                    limit, most = next(iter(self._freed.items()))
+                    await self._resume(limit, most)
+                    self._freed.pop(limit, None)
+            except Exception as error:
+                if not transient(error):
+                    raise
+                await trio.sleep(SWEEP_SECONDS)
+
+    async def _persist(self, watched: list[str], decide: object) -> bool:
+        attempt = 0
+        while True:
+            try:
+                admitted: bool = await self._transactions.run(watched, decide)  # type: ignore[arg-type]
+                return admitted
+            except Exception as error:
+                if not transient(error):
+                    raise
+                attempt += 1
+                await trio.sleep(PATIENCE.delay(attempt))
+
+    async def _keep(self) -> None:
+        until = f"{self._clock() + self._lease:.3f}"
+
+        async def decide(ask: Ask) -> tuple[list[Command], None]:
+            commands: list[Command] = []
+            for id, limit in self._held.items():
+                commands.append((b"ZADD", self._keys.running(limit), b"XX", until, id))
+                commands.append((b"PEXPIRE", self._keys.running(limit), round(self._lease * 4000)))
+            return commands, None
+
+        await self._transactions.run([], decide)
+
+    async def _some_limits(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+
+        async def decide(ask: Ask) -> tuple[list[Command], None]:
+            (reply,) = await ask([(b"HRANDFIELD", self._keys.limits, SWEEP_LIMITS, b"WITHVALUES")])
+            found.update({limit.decode(): int(most) for limit, most in reply})
+            return [], None
+
+        await self._transactions.run([self._keys.limits], decide)
+        return found
+
+    async def _resume(self, limit: str, most: int) -> None:
+        """Bring as many parked jobs back as there are places."""
+        keys = self._keys
+        running, parked = keys.running(limit), keys.parked(limit)
+
+        async def decide(ask: Ask) -> tuple[list[Command], None]:
+            now = f"({self._clock():.3f}"
+            taken, waiting = await ask([(b"ZCOUNT", running, now, b"+inf"), (b"ZCARD", parked)])
+            if waiting == 0:
+                return [(b"HDEL", keys.limits, limit)], None
+            if taken >= most:
+                return [], None
+            (ids,) = await ask([(b"ZRANGE", parked, 0, most - taken - 1)])
+            if not ids:
+                # another worker was quicker, between the two questions
+                return [], None
+            (bodies,) = await ask([(b"HMGET", keys.bodies, *ids)])
+            return [*put_into_stream(bodies), (b"ZREM", parked, *ids), (b"HDEL", keys.bodies, *ids)], None
+
+        await self._transactions.run([running, parked], decide)

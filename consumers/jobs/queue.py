@@ -1,0 +1,350 @@
+"""A job queue: functions declared as jobs, and the way in."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+import coredis
+import msgspec
+from coredis.exceptions import RedisError
+
+from consumers.connection import Client, Command, Link, open_link
+from consumers.deadletters import DeadLetter, dead_letters, redrive
+from consumers.jobs import cancelling
+from consumers.jobs.clock import Clock, wall_clock
+from consumers.jobs.declarations import Call, JobFunction, Settings, Unique
+from consumers.jobs.entries import JobEntry, new_id
+from consumers.jobs.handles import Job
+from consumers.jobs.later import postpone
+from consumers.jobs.names import Keys
+from consumers.jobs.payloads import decoder, encode
+from consumers.jobs.periodic import Periodic
+from consumers.jobs.results import Results
+from consumers.nurseries import open_plain_nursery
+from consumers.retry import Backoff
+from consumers.transactions import Ask, Transactions
+
+__all__ = ["DeadJob", "Queue"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PIPELINE = 1000
+"""Most jobs that are added in one transaction."""
+
+PLAIN = decoder(Any)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadJob:
+    """A job that was given up. entry_id: its own in the dead-letter stream. time: when, in seconds since 1970."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+    reason: str
+    time: float
+    entry_id: str
+
+
+class Decorator(Protocol):
+    """What Queue.job returns: it takes asynchronous and synchronous functions."""
+
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[R]], /) -> JobFunction[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> JobFunction[P, R]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An opened queue's means."""
+
+    client: Client
+    link: Link
+    transactions: Transactions
+    results: Results
+    keys: Keys
+    token: str
+    keep_result: float
+    clock: Clock
+
+    async def cancel(self, id: str) -> bool:
+        return await cancelling.cancel(self.keys, self.transactions, id, self.keep_result, self.clock)
+
+
+class Queue:
+    """A job queue, by its name; the same name in all programs that enqueue or work.
+
+        queue = Queue("thumbnails")
+
+        @queue.job(retries=5, timeout=30)
+        async def resize(path: str, width: int) -> str: ...
+
+        async with queue.open("redis://127.0.0.1") as queue:
+            job = await resize.enqueue("cat.png", width=200)
+            print(await job.result(timeout=60))
+
+    Jobs are run *at least once*: again after they failed, after a worker crashed or lost its connection for longer
+    than its lease, and in rare cases after they had succeeded. So a job's effects must be idempotent: writing the same
+    file again, an upsert, a payment with an idempotency key (current_job().id stays the same over all attempts).
+
+    priorities: from the most urgent; workers take no job while a more urgent one waits. The second of three (or the
+        only one) is the default.
+    keep_result: for how many seconds results are kept, unless a job says otherwise; 0: not at all.
+    unique_for: after how many seconds a unique job's place is free in any case.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        priorities: Sequence[str] = ("high", "normal", "low"),
+        keep_result: float = 600.0,
+        unique_for: float = 86400.0,
+        clock: Clock = wall_clock,
+    ) -> None:
+        if not name or "{" in name or "}" in name:
+            raise ValueError("a queue's name is not empty and has no braces")
+        if not priorities or isinstance(priorities, str) or {"dead", "resumed"} & set(priorities):
+            raise ValueError("priorities are at least one name, none of them 'dead' or 'resumed'")
+        self.name = name
+        self.priorities = tuple(priorities)
+        self.default_priority = self.priorities[len(self.priorities) // 2]
+        self.keep_result = keep_result
+        self.unique_for = unique_for
+        self.keys = Keys(name, self.priorities)
+        self.functions: dict[str, JobFunction[Any, Any]] = {}
+        self.periodic_jobs: dict[str, Periodic] = {}
+        self.clock = clock
+        self._connection: Connection | None = None
+
+    # Declaring.
+
+    def job(
+        self,
+        *,
+        name: str | None = None,
+        retries: int = 3,
+        backoff: Backoff | None = None,
+        timeout: float | None = None,
+        priority: str | None = None,
+        unique: Unique = False,
+        limit: int | None = None,
+        limit_by: Unique = False,
+        crashes: int = 10,
+        keep_result: float | None = None,
+        cron: str | None = None,
+        timezone: tzinfo = UTC,
+    ) -> Decorator:
+        """Declare a function as a job of this queue.
+
+        An asynchronous function runs in a task of the worker, a synchronous one in a thread. A thread can't be
+        stopped: a time-out, a cancellation and the end of the worker wait until the function returns, or asks
+        trio.from_thread.check_cancelled(), which raises then; what it returns after its time-out counts as a
+        failure, after a cancellation as nothing.
+
+        name: by which workers know it, by default the function's; jobs that are enqueued go by it.
+        retries: how often it is run again after it raised; then it is dead: it goes to the dead-letter stream. Reject
+            makes it dead at once, Retry(delay=) chooses the delay. backoff: the delays.
+        timeout: seconds, after which a run counts as failed.
+        priority: the default of enqueue. unique: see JobFunction.enqueue.
+        limit: how many jobs of this function may run at a time over all workers; with limit_by, how many with the
+            same values of these parameters. Those beyond wait without holding up others. A crashed worker's places
+            are free after its lease.
+        crashes: how often a run may end in a crash of its worker until the job is taken for the cause, and dead.
+        keep_result: as the queue's.
+        cron: run it at these times without arguments, in `timezone`: five fields, or six with seconds first.
+        """
+
+        def declare(function: Callable[..., Any]) -> JobFunction[Any, Any]:
+            settings = Settings(
+                name=name or str(getattr(function, "__name__", "")),
+                retries=retries,
+                backoff=backoff or Backoff(),
+                timeout=timeout,
+                priority=priority or self.default_priority,
+                unique=unique,
+                limit=limit,
+                limit_by=limit_by,
+                crashes=crashes,
+                keep_result=self.keep_result if keep_result is None else keep_result,
+            )
+            if settings.priority not in self.priorities:
+                raise ValueError(f"{settings.priority!r} is none of the priorities {', '.join(self.priorities)}")
+            if settings.name in self.functions:
+                raise ValueError(f"the queue {self.name} has a job {settings.name!r} already")
+            declared = JobFunction[Any, Any](self, function, settings)
+            self.functions[settings.name] = declared
+            if cron is not None:
+                self._schedule(declared, cron, timezone)
+            return declared
+
+        return declare
+
+    def _schedule(self, declared: JobFunction[Any, Any], cron: str, zone: tzinfo) -> None:
+        stream = self.keys.streams[declared.settings.priority]
+        self.periodic_jobs[declared.name] = Periodic(declared.name, declared.name, cron, zone, encode({}), stream)
+
+    # The life of a program that uses it.
+
+    @asynccontextmanager
+    async def open(self, server: Client | str) -> AsyncIterator[Queue]:
+        """Connect the queue for as long as the block runs, in this program; enqueue, wait and work inside.
+
+        server: a redis:// URL, or an entered coredis client (Redis, Sentinel's, RedisCluster).
+        """
+        if self._connection is not None:
+            raise RuntimeError(f"the queue {self.name} is open already")
+        async with AsyncExitStack() as stack:
+            client: Client
+            if isinstance(server, str):
+                client = await stack.enter_async_context(coredis.Redis.from_url(server))
+            else:
+                client = server
+            link = await stack.enter_async_context(open_link(client, self.keys.later))
+            careful = await stack.enter_async_context(open_link(client, self.keys.later))
+            token = os.urandom(6).hex()
+            results = Results(client, link, self.keys, token)
+            self._connection = Connection(
+                client, link, Transactions(careful), results, self.keys, token, self.keep_result, self.clock
+            )
+            try:
+                async with open_plain_nursery() as nursery:
+                    nursery.start_soon(results.run)
+                    yield self
+                    nursery.cancel_scope.cancel()
+            finally:
+                self._connection = None
+
+    @property
+    def connection(self) -> Connection:
+        """What open() has set up. Raises RuntimeError outside of it."""
+        if self._connection is None:
+            raise RuntimeError(f"the queue {self.name} is not open: use it inside `async with queue.open(...)`")
+        return self._connection
+
+    # The way in.
+
+    async def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Job[R]]:
+        """Add jobs, up to 1000 in one transaction and round trip; returns their Jobs in order.
+
+            await queue.enqueue_many([resize.call(path, width=200) for path in paths])
+
+        Raises as JobFunction.enqueue does; of more than 1000 jobs some may have been added then.
+        """
+        jobs: list[Job[R]] = []
+        batch: list[Call[R]] = []
+        for call in calls:
+            if call.function.queue is not self:
+                raise ValueError(f"{call.function!r} belongs to another queue")
+            batch.append(call)
+            if len(batch) == PIPELINE:
+                jobs += await self._enqueue(batch)
+                batch = []
+        return jobs + await self._enqueue(batch) if batch else jobs
+
+    async def _enqueue(self, calls: list[Call[R]]) -> list[Job[R]]:
+        connection = self.connection
+        entries = [
+            JobEntry(new_id(), call.function.name, call.arguments, connection.token, call.place) for call in calls
+        ]
+        places = list({call.place for call in calls if call.place})
+        if not places:
+            await self._execute(connection.link, self._additions(calls, entries))
+            return [
+                Job(self, entry.id, call.function.arguments.decode_result)
+                for call, entry in zip(calls, entries, strict=True)
+            ]
+
+        async def decide(ask: Ask) -> tuple[list[Command], list[str]]:
+            held = await ask([(b"GET", self.keys.unique(one)) for one in places])
+            taken = {one: id.decode() for one, id in zip(places, held, strict=True) if id is not None}
+            ids: list[str] = []
+            added: list[tuple[Call[R], JobEntry]] = []
+            claims: list[Command] = []
+            for call, entry in zip(calls, entries, strict=True):
+                if call.place in taken:
+                    ids.append(taken[call.place])
+                    continue
+                ids.append(entry.id)
+                added.append((call, entry))
+                if call.place:
+                    taken[call.place] = entry.id
+                    until = self.unique_for + max(0.0, (self._due(call) or 0.0) - self.clock())
+                    claims.append((b"SET", self.keys.unique(call.place), entry.id, b"PX", round(until * 1000)))
+            commands = self._additions([call for call, _ in added], [entry for _, entry in added])
+            return [*claims, *commands], ids
+
+        ids = await connection.transactions.run([self.keys.unique(one) for one in places], decide)
+        return [
+            Job(self, id, call.function.arguments.decode_result, created=id == entry.id)
+            for call, entry, id in zip(calls, entries, ids, strict=True)
+        ]
+
+    def _due(self, call: Call[Any]) -> float | None:
+        if call.due is not None:
+            return call.due
+        return self.clock() + call.delay if call.delay is not None and call.delay > 0 else None
+
+    def _additions(self, calls: Sequence[Call[Any]], entries: Sequence[JobEntry]) -> list[Command]:
+        commands: list[Command] = []
+        first = math.inf
+        for call, entry in zip(calls, entries, strict=True):
+            stream = self.keys.streams[call.priority]
+            due = self._due(call)
+            if due is None:
+                commands.append((b"XADD", stream, b"*", *entry.values()))
+            else:
+                commands += postpone(self.keys, stream, entry, due)
+                first = min(first, due)
+        if first < math.inf:
+            commands.append((b"SPUBLISH", self.keys.control, cancelling.later(first)))
+        return commands
+
+    @staticmethod
+    async def _execute(link: Link, commands: list[Command]) -> None:
+        replies = await (link.execute(commands) if len(commands) == 1 else link.transaction(commands))
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise reply
+
+    def handle(self, id: str, function: JobFunction[Any, R] | None = None) -> Job[R]:
+        """The Job with this ID, enqueued here or elsewhere. function: whose annotation decodes the result."""
+        return Job(self, id, function.arguments.decode_result if function is not None else PLAIN)
+
+    # Dead jobs.
+
+    async def dead_jobs(self) -> AsyncIterator[DeadJob]:
+        """The jobs that were given up, oldest first."""
+        async with aclosing(dead_letters(self.connection.client, self.keys.dead)) as letters:
+            async for letter in letters:
+                if (job := _dead_job(letter)) is not None:
+                    yield job
+
+    async def redrive(self, *, where: Callable[[DeadJob], bool] | None = None, count: int | None = None) -> int:
+        """Give dead jobs (those for which `where` is true, at most `count`) another try; returns how many.
+
+        They keep their IDs, have all their retries again, and are not unique any more.
+        """
+
+        def chosen(letter: DeadLetter) -> bool:
+            job = _dead_job(letter)
+            return job is not None and (where is None or where(job))
+
+        return await redrive(self.connection.client, self.keys.dead, where=chosen, count=count)
+
+
+def _dead_job(letter: DeadLetter) -> DeadJob | None:
+    try:
+        id, name = letter.fields["id"].decode(), letter.fields["job"].decode()
+        arguments = PLAIN(letter.fields["args"])
+    except (KeyError, UnicodeDecodeError, msgspec.DecodeError):
+        return None
+    return DeadJob(id, name, arguments, letter.reason, letter.time, letter.id)

@@ -1,0 +1,235 @@
+"""A job in a worker's hands: running its function, and deciding what becomes of it, in one transaction each time.
+
+Whatever happens to a job, its entry is acknowledged and deleted together with the commands that say what it became:
+a result, a later attempt, a dead letter. So at every moment it is in exactly one place.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from consumers.connection import Command
+from consumers.deadletters import bury
+from consumers.delivery import Book, Delivery
+from consumers.errors import Reject, Retry
+from consumers.jobs.cancelling import store
+from consumers.jobs.declarations import JobFunction, Settings
+from consumers.jobs.entries import JobEntry
+from consumers.jobs.later import postpone
+from consumers.jobs.names import GROUP
+from consumers.jobs.outcomes import CANCELLED, JobTimeout, failure, success
+from consumers.settling import Settlement, Verdict
+
+if TYPE_CHECKING:
+    from consumers.jobs.worker import Worker
+
+__all__ = ["CurrentJob", "RunningJob", "current_job"]
+
+logger = logging.getLogger("consumers.jobs")
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentJob:
+    """What a job's function may know of the job: its ID, the same over all attempts, its name, and which attempt."""
+
+    id: str
+    name: str
+    attempt: int
+
+
+_current: ContextVar[CurrentJob] = ContextVar("current_job")
+
+
+def current_job() -> CurrentJob:
+    """The job that is being run, in the function and in what it calls, threads included. Raises LookupError."""
+    return _current.get()
+
+
+class RunningJob(Delivery):
+    """A delivery of a job. See Delivery for stream, id (the entry's, not the job's) and delivery_count."""
+
+    def __init__(self, worker: Worker, book: Book, stream: str, id: str, values: list[bytes], deliveries: int) -> None:
+        super().__init__(book, stream, id, values, deliveries)
+        self.worker = worker
+        self.entry: JobEntry | None = None
+        self.settings: Settings = worker.unknown
+        self.limit = ""
+        self.scope: trio.CancelScope | None = None
+        self.stopped = False
+        self.begun = 0.0
+
+    async def run(self) -> None:
+        """Run the job's function; raises what it raises."""
+        worker = self.worker
+        entry = self.entry = JobEntry.read(self.values)
+        if entry.id in worker.cancelled.ids:
+            self.end(CANCELLED)
+            return
+        function = worker.functions.get(entry.job)
+        if function is None:
+            raise LookupError(f"no job {entry.job!r} is declared")
+        settings = self.settings = function.settings
+        if self.delivery_count > settings.crashes + 1:
+            raise Reject(f"its worker died {self.delivery_count - 1} times")
+        arguments = function.arguments.unpack(entry.arguments)
+        if settings.limit is not None and not await self._admitted(function, arguments, settings.limit):
+            return
+        returned = await self._call(function, entry, arguments)
+        if self.settled:
+            return
+        try:
+            stored = success(returned) if settings.keep_result > 0 else b""
+        except (TypeError, ValueError, OverflowError) as error:
+            raise Reject(f"its result can't be stored: {error}") from error
+        self.end(stored)
+
+    async def _admitted(self, function: JobFunction[Any, Any], arguments: dict[str, Any], most: int) -> bool:
+        assert self.entry is not None
+        limit = function.limit_of(arguments)
+        if not await self.worker.limiter.admit(self.entry, limit, most, self.stream, self.id):
+            # parking has acknowledged it; the engine is to forget it
+            self._settle(Settlement(self, Verdict.ACKNOWLEDGE))
+            return False
+        self.limit = limit
+        return True
+
+    async def _call(self, function: JobFunction[Any, Any], entry: JobEntry, arguments: dict[str, Any]) -> Any:
+        timeout = function.settings.timeout
+        self.begun = trio.current_time()
+        deadline = math.inf if timeout is None else self.begun + timeout
+        token = _current.set(CurrentJob(entry.id, entry.job, entry.failed + 1))
+        running = self.worker.running
+        returned = None
+        try:
+            with trio.CancelScope(deadline=deadline) as self.scope:
+                running[entry.id] = self
+                if entry.id in self.worker.cancelled.ids:
+                    self.stop()
+                if function.is_async:
+                    returned = await function.function(**arguments)
+                else:
+                    call = partial(function.function, **arguments)
+                    returned = await trio.to_thread.run_sync(call, limiter=self.worker.threads)
+                    # a thread is not stopped: its result comes too late; but when the worker ends it is welcome
+                    if self.scope.cancel_called:
+                        await trio.lowlevel.checkpoint_if_cancelled()
+        finally:
+            _current.reset(token)
+            if running.get(entry.id) is self:
+                del running[entry.id]
+        if self.scope.cancelled_caught:
+            if not self.stopped:
+                raise JobTimeout(f"it took longer than {timeout} s")
+            self.end(CANCELLED)
+        return returned
+
+    def stop(self) -> None:
+        """It was cancelled."""
+        self.stopped = True
+        if self.scope is not None:
+            self.scope.cancel()
+
+    # What becomes of it.
+
+    def end(self, stored: bytes) -> None:
+        """It is done; `stored` is its result."""
+        assert self.entry is not None
+        worker, entry = self.worker, self.entry
+        commands: list[Command] = []
+        if stored:
+            commands += store(worker.keys, entry.id, stored, self.settings.keep_result)
+        if entry.unique:
+            commands.append((b"DEL", worker.keys.unique(entry.unique)))
+        if entry.id in worker.cancelled.ids:
+            commands.append((b"ZREM", worker.keys.cancelled, entry.id))
+        self._settle_with(commands)
+
+    def fail(self, error: BaseException) -> None:
+        """Decide what becomes of the job after an attempt that raised; called by the engine."""
+        if self.settled:
+            return
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            # what the job's own nursery has put around it
+            error = error.exceptions[0]
+        entry = self.entry
+        if entry is None:
+            # no job at all: there is nothing to be retried
+            self._book.rejected(self, str(error))
+        elif isinstance(error, Reject):
+            self._die(entry, str(error), error)
+        elif entry.failed >= self.settings.retries:
+            self._die(entry, f"failed {entry.failed + 1} times: {type(error).__name__}: {error}", error)
+        else:
+            chosen = error.delay if isinstance(error, Retry) else None
+            self._again(entry, error, self.settings.backoff.delay(entry.failed + 1) if chosen is None else chosen)
+
+    def _again(self, entry: JobEntry, error: BaseException, delay: float) -> None:
+        worker = self.worker
+        logger.warning(
+            "%s %s failed, trying again in %.2f s", entry.job, entry.id, delay,
+            exc_info=error, extra=self._about(entry) | {"delay": delay},
+        )  # fmt: skip
+        worker.hooks.retry(self, delay)
+        again = replace(entry, failed=entry.failed + 1)
+        if delay > 0:
+            commands = postpone(worker.keys, self.stream, again, worker.clock() + delay)
+        else:
+            commands = [(b"XADD", self.stream, b"*", *again.values())]
+        settlement = self._settle_with(commands, ended=False)
+        worker.announcer.expect(settlement, then=worker.mover.look)
+
+    def _die(self, entry: JobEntry, reason: str, error: BaseException) -> None:
+        worker = self.worker
+        logger.error(
+            "%s %s is given up: %s", entry.job, entry.id, reason,
+            exc_info=error, extra=self._about(entry) | {"reason": reason},
+        )  # fmt: skip
+        worker.hooks.dead(self, reason)
+        # redriven, it starts afresh: all its attempts, and no claim to a place that may be taken by then
+        fresh = JobEntry(entry.id, entry.job, entry.arguments, entry.reply)
+        values = [one if isinstance(one, bytes) else str(one).encode() for one in fresh.values()]
+        burial = bury(
+            worker.keys.dead,
+            origin=(self.stream, self.id, GROUP, worker.name),
+            values=values,
+            reason=reason,
+            deliveries=entry.failed + self.delivery_count,
+            maxlen=worker.dead_maxlen,
+        )
+        commands: list[Command] = [burial]
+        stored = failure(error, entry.failed + 1)
+        commands += store(worker.keys, entry.id, stored, self.settings.keep_result)
+        if entry.unique:
+            commands.append((b"DEL", worker.keys.unique(entry.unique)))
+        self._settle_with(commands)
+
+    def _settle_with(self, commands: list[Command], *, ended: bool = True) -> Settlement:
+        assert self.entry is not None
+        entry, limit, worker = self.entry, self.limit, self.worker
+        if limit:
+            commands.append(worker.limiter.leave(entry.id, limit))
+        settlement = Settlement(self, Verdict.ACKNOWLEDGE, commands=commands, delete=True)
+        if ended and entry.reply:
+            worker.announcer.expect(settlement, entry.id, entry.reply)
+        if limit:
+            most = self.settings.limit or 1
+            worker.announcer.expect(settlement, then=lambda: worker.limiter.left(entry.id, limit, most))
+        self._settle(settlement)
+        return settlement
+
+    def _settle(self, settlement: Settlement) -> None:
+        # not awaited: the handler goes on to the next job while this is confirmed
+        self._book.settle(self, settlement)
+
+    def _about(self, entry: JobEntry) -> dict[str, object]:
+        return {
+            "stream": self.stream, "id": self.id, "delivery_count": self.delivery_count,
+            "job": entry.job, "job_id": entry.id,
+        }  # fmt: skip

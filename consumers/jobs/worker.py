@@ -1,0 +1,189 @@
+"""A worker: the shared engine on a queue's streams, and the tasks that every worker does for its queue."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import trio
+from coredis.exceptions import RedisError
+
+from consumers.backlog import Priority
+from consumers.connection import open_link
+from consumers.delivery import Book
+from consumers.engine import Engine
+from consumers.errors import ConsumerError
+from consumers.jobs.announcing import Announcer, hear
+from consumers.jobs.cancelling import CANCEL, LATER, Cancelled
+from consumers.jobs.declarations import Settings
+from consumers.jobs.later import Mover
+from consumers.jobs.limits import Limiter
+from consumers.jobs.names import GROUP
+from consumers.jobs.periodic import Scheduler
+from consumers.jobs.queue import Queue
+from consumers.jobs.running import RunningJob
+from consumers.middleware import Middleware, Middlewares
+from consumers.nurseries import open_plain_nursery
+from consumers.options import AckPolicy, Options, Statistics
+from consumers.transactions import Transactions
+
+__all__ = ["Worker"]
+
+LEAVE_SECONDS = 2.0
+"""How long taking its name off the group may hold up a worker's end."""
+
+CONTROL = 1000
+"""News on the control channel that may wait; one stands for all before it."""
+
+
+class Worker:
+    """Runs the jobs of a queue, in the program in which the queue is open.
+
+        async with queue.open("redis://127.0.0.1") as queue, trio.open_nursery() as nursery:
+            worker = Worker(queue, concurrency=50)
+            await nursery.start(worker.run)
+
+    See Queue for what at-least-once asks of jobs, and Queue.job for synchronous functions.
+
+    concurrency: most jobs at a time. prefetch: most jobs in hand, waiting ones included, by default twice as many;
+        set it to concurrency where jobs take long, so that none waits here while another worker is idle.
+    lease: after how many seconds without a sign of life the jobs of a crashed worker are given to others. The same for
+        all workers of a queue. A job may run longer than that, as long as its worker lives.
+    name: unique among the workers of the queue, by default of host, process and chance.
+    middleware: hooks, which get the RunningJob. dead_maxlen: to about so many entries the dead-letter stream is kept.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        *,
+        concurrency: int = 16,
+        prefetch: int | None = None,
+        lease: float = 30.0,
+        name: str | None = None,
+        middleware: Sequence[Middleware] = (),
+        dead_maxlen: int | None = None,
+    ) -> None:
+        self.queue = queue
+        self.keys = queue.keys
+        self.functions = queue.functions
+        self.clock = queue.clock
+        self.name = name or f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"
+        self.dead_maxlen = dead_maxlen
+        self.unknown = Settings(name="unknown", priority=queue.default_priority, keep_result=queue.keep_result)
+        self.hooks = Middlewares(middleware)
+        self.threads = trio.CapacityLimiter(concurrency)
+        self.running: dict[str, RunningJob] = {}
+        self._options = Options(
+            streams=self.keys.in_order,
+            group=GROUP,
+            consumer=self.name,
+            ack_policy=AckPolicy.ON_SUCCESS,
+            ack_wait=lease,
+            prefetch=prefetch if prefetch is not None else 2 * concurrency,
+            concurrency=concurrency,
+            priority=Priority.STRICT,
+            middleware=(self.hooks,) if middleware else (),
+        )
+        self._engine: Engine[RunningJob] | None = None
+        self.cancelled: Cancelled
+        self.mover: Mover
+        self.limiter: Limiter
+        self.announcer: Announcer
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Work until drained or cancelled. Started once it takes jobs.
+
+        An exception in a job concerns that job alone. Raises ConsumerError when the server refuses what the worker
+        needs; lost connections are waited for. Cancelled, it gives back what it has in hand, which holds it up for a
+        few seconds at the most (but for threads, which are waited for).
+        """
+        for function in self.functions.values():
+            # an annotation that can't be decoded is found here, not in the first job
+            _ = function.arguments
+        client = self.queue.connection.client
+        engine = self._engine = Engine(client, self._options, self._make)
+        async with open_link(client, self.keys.later) as link, open_link(client, self.keys.later) as careful:
+            transactions = Transactions(careful)
+            self.mover = Mover(self.keys, transactions, self.clock)
+            self.limiter = Limiter(self.keys, transactions, self._options.ack_wait, self.clock)
+            self.cancelled = Cancelled(self.keys, link, self._stop)
+            self.announcer = Announcer(self.keys, link)
+            periodic = list(self.queue.periodic_jobs.values())
+            scheduler = Scheduler(self.keys, transactions, periodic, self.clock, self.mover.look)
+            try:
+                async with open_plain_nursery() as nursery:
+                    tasks = (
+                        self.mover.run, self.limiter.run, self.cancelled.run, self.announcer.run, scheduler.run,
+                        self._listen,
+                    )  # fmt: skip
+                    for task in tasks:
+                        nursery.start_soon(task)
+                    await engine.run(RunningJob.run, task_status=task_status)
+                    nursery.cancel_scope.cancel()
+            except RedisError as error:
+                raise ConsumerError(str(error)) from error
+            finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + LEAVE_SECONDS):
+                    await self._leave(link)
+
+    @asynccontextmanager
+    async def open(self, grace: float = 10.0) -> AsyncIterator[Worker]:
+        """Work while the block runs; then stop taking jobs, and give those that run `grace` seconds to end."""
+        async with open_plain_nursery() as nursery:
+            await nursery.start(self.run)
+            yield self
+            await self.drain(grace)
+
+    async def drain(self, grace: float = 10.0) -> None:
+        """Take no more jobs, give back what has not begun, wait for what runs, and end run().
+
+        Jobs that still run after `grace` seconds are cancelled and given back; that does not count as an attempt.
+        A thread can't be cancelled and is waited for. Not to be called by a job.
+        """
+        if self._engine is not None:
+            await self._engine.drain(grace)
+
+    @property
+    def in_hand(self) -> int:
+        """How many jobs this worker holds: waiting, running, or not yet confirmed by the server."""
+        return self._engine.in_hand if self._engine is not None else 0
+
+    @property
+    def statistics(self) -> Statistics:
+        """What was done since the last start: acknowledged counts all that left their stream, however they ended."""
+        return self._engine.statistics if self._engine is not None else Statistics()
+
+    def _make(self, book: Book, stream: str, id: str, values: list[bytes], deliveries: int) -> RunningJob:
+        return RunningJob(self, book, stream, id, values, deliveries)
+
+    def _stop(self, id: str) -> None:
+        if (job := self.running.get(id)) is not None:
+            job.stop()
+
+    async def _listen(self) -> None:
+        """Hear what is announced to all workers, for ever."""
+        await hear(self.queue.connection.client, self.keys.control, CONTROL, self._heard)
+
+    def _heard(self, message: bytes | None) -> None:
+        if message is None or message == CANCEL:
+            self.cancelled.look()
+        if message is None or not message.startswith(LATER):
+            self.mover.look()
+            return
+        with suppress(ValueError):
+            self.mover.look(float(message.removeprefix(LATER)))
+
+    async def _leave(self, link: Any) -> None:
+        """Take the name off the groups where nothing is pending under it, since it is never used again."""
+        try:
+            streams = self.keys.in_order
+            replies = await link.execute([(b"XPENDING", stream, GROUP, b"-", b"+", 1, self.name) for stream in streams])
+            idle = [stream for stream, reply in zip(streams, replies, strict=True) if reply == []]
+            if idle:
+                await link.execute([(b"XGROUP", b"DELCONSUMER", stream, GROUP, self.name) for stream in idle])
+        except (RedisError, OSError):
+            return

@@ -1,0 +1,302 @@
+"""The consumer of a plain list: handlers, retries, drain."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import trio
+from coredis.exceptions import RedisError
+
+from consumers.connection import Client, open_link
+from consumers.errors import ConsumerError, Reject, Retry, transient
+from consumers.lists.hand import Element, Fate, Hand
+from consumers.lists.places import Places
+from consumers.lists.recovery import Recovery
+from consumers.nurseries import open_plain_nursery
+from consumers.options import RECONNECT
+from consumers.retry import Backoff
+from consumers.transactions import Transactions
+
+__all__ = ["ListConsumer", "ListStatistics"]
+
+logger = logging.getLogger("consumers")
+
+BLOCK_SECONDS = 5.0
+GIVE_BACK_SECONDS = 3.0
+"""How long the end of a consumer may be held up by giving back what is in hand."""
+
+
+@dataclass(slots=True)
+class ListStatistics:
+    """What a consumer has done: elements received and what became of them; recovered: of dead consumers."""
+
+    received: int = 0
+    done: int = 0
+    given_back: int = 0
+    dead: int = 0
+    recovered: int = 0
+
+
+class ListConsumer:
+    """Takes elements of a list and hands each to a handler, *at least once*.
+
+        consumer = ListConsumer(client, "emails", concurrency=8)
+        await nursery.start(consumer.run, handler)
+
+    An element comes again after its handler failed, and after a crash or a cut that outlasted the heartbeat; then
+    two consumers may even have it at a time. Make handlers idempotent by something in the element itself, since
+    elements of a plain list have no IDs.
+
+    client: an entered coredis client. name: the list. consumer: unique among the list's consumers, by default of
+        host, process and chance.
+    take: the end that is read: "left" where producers RPUSH, "right" where they LPUSH.
+    concurrency: most handlers at a time. prefetch: most elements in hand, by default as many.
+    alive: seconds after which a consumer that gives no sign of life is taken for dead.
+    retries, backoff: how often, and after which delays, an element is handled again *by this consumer* when its
+        handler raised; it stays in hand meanwhile. After that, or after Reject, it goes to the list `dead_letter`, by
+        default {NAME}:dead; "": it is logged and dropped.
+    recoveries: how often an element may be found in a dead consumer's hand until it is taken for the cause, and dead.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        *,
+        consumer: str | None = None,
+        take: Literal["left", "right"] = "left",
+        concurrency: int = 16,
+        prefetch: int | None = None,
+        alive: float = 15.0,
+        retries: int = 3,
+        backoff: Backoff | None = None,
+        dead_letter: str | None = None,
+        recoveries: int = 10,
+    ) -> None:
+        if concurrency < 1 or (prefetch is not None and prefetch < 1):
+            raise ValueError("concurrency and prefetch must be at least 1")
+        if alive < 0.1 or retries < 0 or recoveries < 0:
+            raise ValueError("alive must be at least 0.1 s, retries and recoveries can't be negative")
+        self.name = name
+        self.consumer = consumer or f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"
+        self.places = Places(name, dead_letter)
+        self.statistics = ListStatistics()
+        self._client = client
+        self._from_left = take == "left"
+        self._concurrency = concurrency
+        self._prefetch = max(concurrency, prefetch or concurrency)
+        self._alive = alive
+        self._retries = retries
+        self._backoff = backoff or Backoff()
+        self._recoveries = recoveries
+        self._waiting: deque[Element] = deque()
+        self._ready = trio.lowlevel.ParkingLot()
+        self._room = trio.lowlevel.ParkingLot()
+        self._decided = trio.Event()
+        self._draining = False
+        self._started = False
+        self._ended = trio.Event()
+        self._handlers = trio.CancelScope()
+        self._tasks: trio.Nursery
+        self._hand: Hand
+
+    @property
+    def in_hand(self) -> int:
+        """How many elements this consumer holds: waiting, being handled, or not yet confirmed by the server."""
+        return len(self._hand) if self._started else 0
+
+    async def run(
+        self,
+        handler: Callable[[bytes], Awaitable[object]],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Give each element to `handler` until drained or cancelled. Once only; started when it takes elements.
+
+        An exception in a handler concerns its element alone. Raises ConsumerError when the server refuses what the
+        consumer needs; lost connections are waited for. Cancelled, it gives back what is in hand.
+        """
+        if self._started:
+            raise RuntimeError("a consumer of a list is used once")
+        try:
+            async with open_link(self._client, self.name) as link, open_link(self._client, self.name) as careful:
+                self._hand = Hand(self.places, self.consumer, link, self._from_left)
+                self._started = True
+                recovery = Recovery(
+                    self.places, self.consumer, link, Transactions(careful), from_left=self._from_left,
+                    alive=self._alive, most=self._recoveries, recovered=self._count_recovered,
+                )  # fmt: skip
+                # before the first element is taken, others must know whose it is
+                await self._persist(recovery.begin)
+                try:
+                    async with open_plain_nursery() as self._tasks:
+                        for task in (self._fetch, self._settle, recovery.run):
+                            self._tasks.start_soon(task)
+                        task_status.started()
+                        with self._handlers:
+                            async with open_plain_nursery() as workers:
+                                for _ in range(self._concurrency):
+                                    workers.start_soon(self._work, handler)
+                        self._tasks.cancel_scope.cancel()
+                finally:
+                    self._draining = True
+                    with trio.CancelScope(shield=True, deadline=trio.current_time() + GIVE_BACK_SECONDS):
+                        await self._leave(recovery)
+        except RedisError as error:
+            raise ConsumerError(str(error)) from error
+        finally:
+            self._ended.set()
+
+    async def drain(self, grace: float = 10.0) -> None:
+        """Take no more elements, give back what no handler has begun, wait for the rest, and end run().
+
+        Handlers that still run after `grace` seconds are cancelled, and their elements given back.
+        """
+        self._draining = True
+        self._ready.unpark_all()
+        self._room.unpark_all()
+        if not self._started or self._ended.is_set():
+            return
+        await self._hand.wake()
+        with trio.move_on_after(grace):
+            await self._ended.wait()
+            return
+        self._handlers.cancel()
+        await self._ended.wait()
+
+    # From the list to a handler.
+
+    async def _fetch(self) -> None:
+        hand, attempt = self._hand, 0
+        while not self._draining:
+            room = self._prefetch - len(hand)
+            if room <= 0:
+                await self._room.park()
+                continue
+            try:
+                if hand.unsure:
+                    unseen, done = await hand.compare()
+                    self._confirmed(done)
+                    self._arrived(unseen)
+                else:
+                    self._arrived(await hand.take(room, BLOCK_SECONDS))
+            except Exception as error:
+                attempt = await self._pause(error, attempt)
+            else:
+                attempt = 0
+
+    def _arrived(self, elements: list[Element]) -> None:
+        self.statistics.received += len(elements)
+        self._waiting.extend(elements)
+        self._ready.unpark(count=len(elements))
+
+    async def _work(self, handler: Callable[[bytes], Awaitable[object]]) -> None:
+        while not self._draining:
+            if not self._waiting:
+                await self._ready.park()
+                continue
+            element = self._waiting.popleft()
+            try:
+                await handler(element.value)
+            except Exception as error:
+                self._failed(element, error)
+            else:
+                self._decide(element, Fate.DONE)
+
+    def _failed(self, element: Element, error: Exception) -> None:
+        if isinstance(error, Reject) or element.attempt > self._retries:
+            logger.error(
+                "an element of %s is given up: %s", self.name, error, exc_info=error,
+                extra={"list": self.name, "attempt": element.attempt},
+            )  # fmt: skip
+            self._decide(element, Fate.DEAD)
+            return
+        chosen = error.delay if isinstance(error, Retry) else None
+        delay = self._backoff.delay(element.attempt) if chosen is None else chosen
+        logger.warning(
+            "an element of %s failed, trying again in %.2f s", self.name, delay, exc_info=error,
+            extra={"list": self.name, "attempt": element.attempt, "delay": delay},
+        )  # fmt: skip
+        element.attempt += 1
+        self._tasks.start_soon(self._again, element, delay)
+
+    async def _again(self, element: Element, delay: float) -> None:
+        await trio.sleep(delay)
+        self._waiting.append(element)
+        self._ready.unpark()
+
+    # From a handler back to the server.
+
+    def _decide(self, element: Element, fate: Fate) -> None:
+        self._hand.settle(element, fate)
+        self._decided.set()
+
+    async def _settle(self) -> None:
+        attempt = 0
+        while True:
+            await self._decided.wait()
+            self._decided = trio.Event()
+            while self._hand.settled:
+                try:
+                    if self._hand.unsure:
+                        unseen, done = await self._hand.compare()
+                        self._confirmed(done)
+                        self._arrived(unseen)
+                    self._confirmed(await self._hand.flush())
+                except Exception as error:
+                    attempt = await self._pause(error, attempt)
+                else:
+                    attempt = 0
+
+    def _confirmed(self, elements: list[Element]) -> None:
+        statistics = self.statistics
+        for element in elements:
+            if element.fate is Fate.DONE:
+                statistics.done += 1
+            elif element.fate is Fate.DEAD:
+                statistics.dead += 1
+            else:
+                statistics.given_back += 1
+        self._room.unpark_all()
+
+    def _count_recovered(self, count: int) -> None:
+        self.statistics.recovered += count
+
+    async def _leave(self, recovery: Recovery) -> None:
+        """Give back all that is in hand, and what was taken unseen."""
+        hand = self._hand
+        try:
+            if hand.unsure:
+                _, done = await hand.compare()
+                self._confirmed(done)
+            for element in hand.unsettled:
+                hand.settle(element, Fate.BACK)
+            self._confirmed(await hand.flush())
+            await recovery.end()
+        except (RedisError, OSError) as error:
+            logger.warning("what is in hand of %s was not given back, others will find it: %s", self.name, error)
+
+    async def _persist(self, ask: Callable[[], Awaitable[None]]) -> None:
+        attempt = 0
+        while True:
+            try:
+                return await ask()
+            except Exception as error:
+                attempt = await self._pause(error, attempt)
+
+    async def _pause(self, error: Exception, attempt: int) -> int:
+        """Let some time pass after a failure. Raises it when time won't help."""
+        if not transient(error):
+            raise error
+        delay = RECONNECT.delay(attempt + 1)
+        logger.warning(
+            "the list %s: trying again in %.2f s: %s", self.name, delay, error, extra={"list": self.name}
+        )  # fmt: skip
+        await trio.sleep(delay)
+        return attempt + 1

@@ -1,0 +1,160 @@
+"""What one consumer of a list holds, here and on the server, and keeping the two the same.
+
+Taking moves elements into the consumer's own list, settling removes them, many in one round trip. After a lost reply
+nobody knows which of it the server has done; then the own list is read and compared: what is in it and not in hand
+was either taken unseen, and is in hand now, or settled in vain, and is settled again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import trio
+from coredis.exceptions import RedisError
+
+from consumers.connection import Command, Link, Reply
+from consumers.lists.places import Places, digest
+
+__all__ = ["Element", "Fate", "Hand"]
+
+ANSWER_SECONDS = 5.0
+
+
+class Fate(Enum):
+    """What becomes of an element."""
+
+    DONE = auto()
+    BACK = auto()
+    DEAD = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Element:
+    """An element in hand. attempt: which one, counted by this consumer."""
+
+    value: bytes
+    attempt: int = 1
+    fate: Fate | None = None
+
+
+class Hand:
+    """The elements of one consumer."""
+
+    def __init__(self, places: Places, consumer: str, link: Link, from_left: bool) -> None:
+        self._places = places
+        self._processing = places.processing(consumer)
+        self._link = link
+        self._source, self._end = (b"LEFT", b"RIGHT") if from_left else (b"RIGHT", b"LEFT")
+        self._push = b"LPUSH" if from_left else b"RPUSH"
+        self._order = 1 if from_left else -1
+        self._held: dict[Element, None] = {}
+        self._settled: list[Element] = []
+        self._reading = trio.Lock()
+        self._settling = trio.Lock()
+        self.unsure = False
+        """Whether the own list may hold what is not in hand."""
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def unsettled(self) -> list[Element]:
+        """Elements whose fate is not decided, in the order in which they were taken."""
+        return [element for element in self._held if element.fate is None]
+
+    async def take(self, room: int, block: float) -> list[Element]:
+        """Up to `room` elements; waits up to `block` seconds for one. Raises errors of coredis."""
+        list_ = self._places.list
+        move = (b"LMOVE", list_, self._processing, self._source, self._end)
+        command = (b"BLMOVE", list_, self._processing, self._source, self._end, block)
+        async with self._reading:
+            try:
+                values = _values(await self._link.execute([move] * room))
+                if not values and block > 0:
+                    values = _values([await self._link.read(command, limit=block + ANSWER_SECONDS)])
+            except BaseException:
+                self.unsure = True
+                raise
+            return self._hold(values)
+
+    async def wake(self) -> None:
+        """End a take() that waits."""
+        await self._link.wake()
+
+    def _hold(self, values: Iterable[bytes]) -> list[Element]:
+        elements = [Element(value) for value in values]
+        self._held.update(dict.fromkeys(elements))
+        return elements
+
+    def settle(self, element: Element, fate: Fate) -> None:
+        """Decide; carried out by the next flush()."""
+        element.fate = fate
+        self._settled.append(element)
+
+    @property
+    def settled(self) -> int:
+        """How many wait to be carried out."""
+        return len(self._settled)
+
+    async def flush(self) -> list[Element]:
+        """Carry out what was decided; returns those elements. Raises errors of coredis."""
+        async with self._settling:
+            batch, self._settled = self._settled, []
+            if not batch:
+                return []
+            try:
+                replies = await self._link.transaction(self._commands(batch))
+            except BaseException:
+                self.unsure = True
+                self._settled = batch + self._settled
+                raise
+            _values(replies)
+            for element in batch:
+                self._held.pop(element, None)
+            return batch
+
+    def _commands(self, batch: list[Element]) -> list[Command]:
+        commands: list[Command] = [(b"LREM", self._processing, 1, element.value) for element in batch]
+        # the one that was taken first shall be read first
+        back = [element.value for element in batch if element.fate is Fate.BACK]
+        commands += [(self._push, self._places.list, value) for value in reversed(back)]
+        gone = [element.value for element in batch if element.fate is not Fate.BACK]
+        if gone:
+            commands.append((b"HDEL", self._places.recovered, *map(digest, gone)))
+        dead = [element.value for element in batch if element.fate is Fate.DEAD]
+        if dead and self._places.dead:
+            commands.append((b"RPUSH", self._places.dead, *dead))
+        return commands
+
+    async def compare(self) -> tuple[list[Element], list[Element]]:
+        """Read the own list: returns elements taken unseen, and settled ones of which it proves to be carried out."""
+        await self._link.wake()
+        async with self._reading, self._settling:
+            if not self.unsure:
+                return [], []
+            (values,) = await self._link.execute([(b"LRANGE", self._processing, 0, -1)])
+            if isinstance(values, RedisError):
+                raise values
+            extra = Counter(values[:: self._order])
+            extra.subtract(element.value for element in self.unsettled)
+            done: list[Element] = []
+            for element in list(self._settled):
+                if extra[element.value] > 0:
+                    extra[element.value] -= 1
+                else:
+                    self._settled.remove(element)
+                    self._held.pop(element, None)
+                    done.append(element)
+            unseen = self._hold((+extra).elements())
+            self.unsure = False
+            return unseen, done
+
+
+def _values(replies: list[Reply]) -> list[Reply]:
+    for reply in replies:
+        if isinstance(reply, RedisError):
+            raise reply
+    return [reply for reply in replies if reply is not None]

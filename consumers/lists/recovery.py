@@ -1,0 +1,132 @@
+"""Heartbeats, and giving back what dead consumers held.
+
+A consumer's heartbeat is a key that runs out when it is not renewed. Whoever finds it gone moves the elements back,
+in a transaction that watches both the heartbeat and the elements: a consumer that comes back to life in that moment
+keeps what it has. One that stood still for longer loses it, and may be handling the same elements as another then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import trio
+from coredis.exceptions import RedisError
+
+from consumers.connection import Command, Link
+from consumers.errors import transient
+from consumers.lists.places import Places, digest
+from consumers.transactions import Ask, Transactions
+
+__all__ = ["Recovery", "give_back"]
+
+PAGE = 100
+"""Most elements that are moved back in one transaction."""
+
+
+def give_back(places: Places, elements: Sequence[bytes], from_left: bool) -> list[Command]:
+    """Put elements, given in the order in which they were taken, where they are read next."""
+    verb = b"LPUSH" if from_left else b"RPUSH"
+    return [(verb, places.list, element) for element in reversed(elements)]
+
+
+class Recovery:
+    """The heartbeat of one consumer, and its care for the dead. recovered: called with how many were moved back."""
+
+    def __init__(
+        self,
+        places: Places,
+        consumer: str,
+        link: Link,
+        transactions: Transactions,
+        *,
+        from_left: bool,
+        alive: float,
+        most: int,
+        recovered: Callable[[int], None],
+    ) -> None:
+        self._places = places
+        self._consumer = consumer
+        self._link = link
+        self._transactions = transactions
+        self._from_left = from_left
+        self._alive = alive
+        self._most = most
+        self._recovered = recovered
+
+    async def beat(self) -> None:
+        """One sign of life, and the name in the list of names."""
+        replies = await self._link.execute(
+            [
+                (b"SADD", self._places.consumers, self._consumer),
+                (b"SET", self._places.alive(self._consumer), b"", b"PX", round(self._alive * 1000)),
+            ]
+        )
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise reply
+
+    async def run(self) -> None:
+        """Signs of life and care for the dead, for ever. Raises what the server refuses for good."""
+        while True:
+            try:
+                await self.beat()
+                await self.sweep()
+            except Exception as error:
+                if not transient(error):
+                    raise
+            await trio.sleep(self._alive / 3)
+
+    async def sweep(self) -> None:
+        """Give back what consumers held that are dead now."""
+        places = self._places
+        (names,) = await self._link.execute([(b"SMEMBERS", places.consumers)])
+        if isinstance(names, RedisError):
+            raise names
+        others = [name.decode("utf-8", "surrogateescape") for name in names]
+        others = [name for name in others if name != self._consumer]
+        if not others:
+            return
+        signs = await self._link.execute([(b"EXISTS", places.alive(name)) for name in others])
+        for name, sign in zip(others, signs, strict=True):
+            if sign == 0:
+                await self._move_all_back(name)
+
+    async def begin(self) -> None:
+        """At the start: give back what an earlier consumer of the same name held, and give the first sign of life."""
+        await self._move_all_back(self._consumer, own=True)
+        await self.beat()
+
+    async def end(self) -> None:
+        """No more signs of life: nothing is in hand."""
+        places = self._places
+        await self._link.execute([(b"SREM", places.consumers, self._consumer), (b"DEL", places.alive(self._consumer))])
+
+    async def _move_all_back(self, name: str, own: bool = False) -> None:
+        while moved := await self._move_back(name, own):
+            self._recovered(moved)
+
+    async def _move_back(self, name: str, own: bool) -> int:
+        places = self._places
+        processing, alive = places.processing(name), places.alive(name)
+
+        async def decide(ask: Ask) -> tuple[list[Command], int]:
+            lives, elements = await ask([(b"EXISTS", alive), (b"LRANGE", processing, -PAGE, -1)])
+            if lives and not own:
+                return [], 0
+            if not elements:
+                return [(b"SREM", places.consumers, name)], 0
+            (counts,) = await ask([(b"HMGET", places.recovered, *map(digest, elements))])
+            good: list[bytes] = []
+            bad: list[bytes] = []
+            for element, count in zip(elements, counts, strict=True):
+                (bad if int(count or 0) >= self._most else good).append(element)
+            commands: list[Command] = [(b"LTRIM", processing, 0, -len(elements) - 1)]
+            commands += give_back(places, good, self._from_left)
+            commands += [(b"HINCRBY", places.recovered, digest(element), 1) for element in good]
+            if bad:
+                commands.append((b"HDEL", places.recovered, *map(digest, bad)))
+                if places.dead:
+                    commands.append((b"RPUSH", places.dead, *bad))
+            return commands, len(elements)
+
+        return await self._transactions.run([alive, processing], decide)

@@ -1,0 +1,34 @@
+"""`trimaran work` as processes of their own."""
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+__all__ = ["worker"]
+
+ROOT = Path(__file__).resolve().parents[3]
+START = "import sys; from consumers.commands.work import main; sys.exit(main(sys.argv[1:]))"
+
+
+@asynccontextmanager
+async def worker(
+    url: str, *words: str, target: str = "tests.consumers.jobs.program:queue"
+) -> AsyncIterator[trio.Process]:
+    """A worker process for the block; killed at its end if it still runs. Its log is collected by nobody."""
+    command = [sys.executable, "-c", START, target, "--url", url, *words]
+    process = await trio.lowlevel.open_process(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+            assert process.stderr is not None
+            await process.stderr.aclose()

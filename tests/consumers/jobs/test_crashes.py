@@ -1,0 +1,101 @@
+"""Workers that are killed at random moments, in processes of their own: no job is lost."""
+
+import os
+import random
+from collections import Counter
+
+import coredis
+import pytest
+import trio
+
+from consumers.jobs import JobFailed
+from tests.consumers.jobs.processes import worker
+from tests.consumers.jobs.program import limited, poison, queue, work
+from tests.consumers.jobs.working import dead
+
+Client = coredis.Redis[bytes]
+
+ROUNDS = int(os.environ.get("TRIMARAN_KILL_ROUNDS", "5"))
+CONCURRENCY = 8
+
+
+class Fleet:
+    """Worker processes that are started again when they were killed."""
+
+    def __init__(self, url: str, nursery: trio.Nursery, seed: int) -> None:
+        self._url = url
+        self._nursery = nursery
+        self._random = random.Random(seed)
+        self._running: list[trio.Process] = []
+        self.kills = 0
+
+    async def start(self, count: int) -> None:
+        for _ in range(count):
+            await self._nursery.start(self._run)
+
+    async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        words = ("--concurrency", str(CONCURRENCY), "--lease", "0.6")
+        async with worker(self._url, *words) as process:
+            self._running.append(process)
+            task_status.started()
+            assert process.stderr is not None
+            async for _ in process.stderr:
+                pass
+            await process.wait()
+
+    async def kill_one(self) -> None:
+        await trio.sleep(self._random.uniform(0.05, 0.8))
+        victim = self._running.pop(self._random.randrange(len(self._running)))
+        victim.kill()
+        self.kills += 1
+        await self.start(1)
+
+
+async def test_no_job_is_lost_when_workers_are_killed(client: Client, server_url: str) -> None:
+    with trio.fail_after(60 + 3 * ROUNDS):
+        async with queue.open(client), trio.open_nursery() as nursery:
+            fleet = Fleet(server_url, nursery, seed=1)
+            await fleet.start(3)
+            jobs = []
+            for _ in range(ROUNDS):
+                start = len(jobs)
+                calls = [work.call(n, 0.02 + n % 5 / 100) for n in range(start, start + 150)]
+                jobs += await queue.enqueue_many(calls)
+                await fleet.kill_one()
+            bad = await queue.enqueue_many(poison.call(n) for n in range(5))
+            assert [await job.result(timeout=60) for job in jobs] == list(range(len(jobs)))
+            for job in bad:
+                with pytest.raises(JobFailed):
+                    await job.result(timeout=60)
+            nursery.cancel_scope.cancel()
+        async with queue.open(client):
+            assert sorted(job.arguments["n"] for job in await dead(queue)) == list(range(5))
+    done = Counter(map(int, await client.lrange("done", 0, -1)))
+    assert done.keys() == set(range(len(jobs)))
+    # only what ran in a killed worker, or had been done there and not been confirmed, was done again
+    again = sum(count - 1 for count in done.values())
+    assert again <= fleet.kills * 2 * CONCURRENCY
+
+
+async def test_no_job_is_done_twice_without_a_crash(client: Client, server_url: str) -> None:
+    with trio.fail_after(60):
+        async with queue.open(client), trio.open_nursery() as nursery:
+            fleet = Fleet(server_url, nursery, seed=2)
+            await fleet.start(3)
+            jobs = await queue.enqueue_many(work.call(n, 0.0, delay=n % 7 / 10) for n in range(1000))
+            assert [await job.result(timeout=60) for job in jobs] == list(range(1000))
+            nursery.cancel_scope.cancel()
+    assert Counter(map(int, await client.lrange("done", 0, -1))) == Counter(range(1000))
+
+
+async def test_limited_jobs_are_not_lost_either(client: Client, server_url: str) -> None:
+    with trio.fail_after(90):
+        async with queue.open(client), trio.open_nursery() as nursery:
+            fleet = Fleet(server_url, nursery, seed=3)
+            await fleet.start(2)
+            jobs = await queue.enqueue_many(limited.call(n, f"g{n % 3}") for n in range(300))
+            for _ in range(3):
+                await fleet.kill_one()
+            assert [await job.result(timeout=60) for job in jobs] == list(range(300))
+            nursery.cancel_scope.cancel()
+    assert {int(n) for n in await client.lrange("done", 0, -1)} == set(range(300))

@@ -1,0 +1,41 @@
+"""A job as a stream's entry and as a body."""
+
+import pytest
+
+from consumers.jobs.entries import JobEntry, body_of, from_body, new_id
+
+
+def stored(entry: JobEntry) -> list[bytes]:
+    """As the server gives it back."""
+    return [one if isinstance(one, bytes) else str(one).encode() for one in entry.values()]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        JobEntry("1", "resize", b"\x80"),
+        JobEntry("1", "resize", b"\xff\x00", reply="abc", unique="resize:1", failed=3, since=1700000000000001),
+        JobEntry("1", "\u00e9", b"", failed=1),
+    ],
+)
+def test_an_entry_comes_back_as_it_was(entry: JobEntry) -> None:
+    assert JobEntry.read(stored(entry)) == entry
+    stream, values = from_body(body_of("jobs:{q}:high", entry))
+    assert stream == "jobs:{q}:high" and JobEntry.read(values) == entry
+
+
+def test_fields_of_others_are_passed_over() -> None:
+    values = [*stored(JobEntry("1", "a", b"")), b"redriven-id", b"1-1", b"failed", b"x"]
+    assert JobEntry.read(values) == JobEntry("1", "a", b"")
+
+
+@pytest.mark.parametrize("missing", ["id", "job", "args"])
+def test_an_entry_that_is_no_job_is_told_so(missing: str) -> None:
+    fields = {"id": b"1", "job": b"a", "args": b""}
+    del fields[missing]
+    with pytest.raises(ValueError, match=f"not a job: the field {missing} is missing"):
+        JobEntry.read([one for pair in fields.items() for one in (pair[0].encode(), pair[1])])
+
+
+def test_ids_are_random() -> None:
+    assert len({new_id() for _ in range(1000)}) == 1000 and len(new_id()) == 24

@@ -1,0 +1,257 @@
+"""The consumer of plain lists against each server: taking, retrying, giving back, crashes, cuts."""
+
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import coredis
+import pytest
+import trio
+
+from consumers.errors import ConsumerError, Reject, Retry
+from consumers.lists import ListConsumer
+from consumers.retry import Backoff
+from tests.consumers.jobs.working import until
+
+Client = coredis.Redis[bytes]
+SOON = Backoff(initial=0.05, factor=1, max=0.05, jitter=False)
+ROOT = Path(__file__).resolve().parents[3]
+ROUNDS = int(os.environ.get("TRIMARAN_KILL_ROUNDS", "4"))
+
+
+@asynccontextmanager
+async def running(
+    consumer: ListConsumer, handler: Callable[[bytes], Awaitable[object]], grace: float = 5
+) -> AsyncIterator[None]:
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(consumer.run, handler)
+            yield
+            await consumer.drain(grace)
+
+
+async def left(client: Client) -> set[bytes]:
+    return {key async for key in client.scan_iter()}
+
+
+async def test_each_element_is_handled_and_gone(client: Client) -> None:
+    await client.rpush("box", [str(n) for n in range(200)])
+    got: list[bytes] = []
+
+    async def handle(element: bytes) -> None:
+        got.append(element)
+
+    consumer = ListConsumer(client, "box")
+    async with running(consumer, handle):
+        await until(lambda: consumer.statistics.done == 200)
+        assert got == [str(n).encode() for n in range(200)]
+        await client.rpush("box", ["more", "\udcff".encode("utf-8", "surrogateescape"), ""])
+        await until(lambda: consumer.statistics.done == 203)
+        assert got[-3:] == [b"more", b"\xff", b""] and consumer.in_hand == 0
+    assert await left(client) == set()
+
+
+@pytest.mark.parametrize("take", ["left", "right"])
+async def test_either_end_is_read_and_what_is_given_back_comes_first(client: Client, take: Any) -> None:
+    push = client.rpush if take == "left" else client.lpush
+    await push("box", [str(n) for n in range(5)])
+    got: list[bytes] = []
+
+    async def handle(element: bytes) -> None:
+        got.append(element)
+        await trio.sleep_forever()
+
+    consumer = ListConsumer(client, "box", take=take, concurrency=2, prefetch=4)
+    async with running(consumer, handle, grace=0.1):
+        await until(lambda: len(got) == 2)
+    assert consumer.statistics.given_back == 4
+    found = await client.lrange("box", 0, -1)
+    assert (found if take == "left" else found[::-1]) == [b"0", b"1", b"2", b"3", b"4"]
+    assert await left(client) == {b"box"}
+
+
+async def test_what_fails_is_tried_again_and_then_dead(client: Client) -> None:
+    await client.rpush("box", ["good", "bad", "spoilt", "late"])
+    attempts: list[bytes] = []
+
+    async def handle(element: bytes) -> None:
+        attempts.append(element)
+        if element == b"bad":
+            raise ValueError("no")
+        if element == b"spoilt":
+            raise Reject("spoilt")
+        if element == b"late" and attempts.count(b"late") == 1:
+            raise Retry(delay=0.1)
+
+    consumer = ListConsumer(client, "box", retries=2, backoff=SOON)
+    async with running(consumer, handle):
+        await until(lambda: consumer.statistics.dead == 2 and consumer.statistics.done == 2)
+    assert Counter(attempts) == {b"good": 1, b"bad": 3, b"spoilt": 1, b"late": 2}
+    assert await client.lrange("{box}:dead", 0, -1) == [b"spoilt", b"bad"]
+    assert await left(client) == {b"{box}:dead"}
+
+
+async def test_dead_elements_are_dropped_where_nobody_wants_them(client: Client) -> None:
+    await client.rpush("{box}:in", ["bad"])
+
+    async def handle(element: bytes) -> None:
+        raise Reject("no")
+
+    consumer = ListConsumer(client, "{box}:in", dead_letter="")
+    async with running(consumer, handle):
+        await until(lambda: consumer.statistics.dead == 1)
+    assert await left(client) == set()
+
+
+async def test_what_a_dead_consumer_held_is_recovered_in_order(client: Client) -> None:
+    await client.rpush("box", ["3"])
+    await client.rpush("{box}:processing:x", [str(n) for n in range(3)])
+    await client.sadd("{box}:consumers", ["x"])
+    got: list[bytes] = []
+
+    async def handle(element: bytes) -> None:
+        got.append(element)
+        await trio.sleep(0.01)
+
+    consumer = ListConsumer(client, "box", concurrency=1, alive=0.3)
+    async with running(consumer, handle):
+        await until(lambda: consumer.statistics.done == 4)
+    assert sorted(got) == [b"0", b"1", b"2", b"3"] and consumer.statistics.recovered == 3
+    assert [one for one in got if one != b"3"] == [b"0", b"1", b"2"]
+    assert await left(client) == set()
+
+
+async def test_a_living_consumer_keeps_what_it_holds(client: Client) -> None:
+    await client.rpush("box", ["slow"])
+    got: list[bytes] = []
+
+    async def handle(element: bytes) -> None:
+        got.append(element)
+        await trio.sleep(1)
+
+    async def never(element: bytes) -> None:
+        raise AssertionError
+
+    first, second = ListConsumer(client, "box", alive=0.3), ListConsumer(client, "box", alive=0.3)
+    async with running(first, handle):
+        await until(lambda: got)
+        async with running(second, never):
+            await until(lambda: first.statistics.done == 1)
+    assert got == [b"slow"] and second.statistics.recovered == 0
+
+
+async def test_an_element_that_kills_its_consumers_is_dead(client: Client) -> None:
+    crashed: list[bytes] = []
+
+    async def handle(element: bytes) -> None:
+        # as a crash would, it takes the element along
+        await client.rename("{box}:processing:y", f"{{box}}:processing:x{len(crashed)}")
+        crashed.append(element)
+        await trio.sleep_forever()
+
+    await client.rpush("box", ["killer"])
+    for crashes in range(3):
+        async with running(ListConsumer(client, "box", alive=0.1, recoveries=2, consumer="y"), handle, grace=0):
+            await until(partial(longer_than, crashed, crashes))
+        assert list(await client.hvals("{box}:recovered")) == ([str(crashes).encode()] if crashes else [])
+        await client.delete(["box"])
+        await client.sadd("{box}:consumers", [f"x{crashes}"])
+    async with running(ListConsumer(client, "box", alive=0.1, recoveries=2), handle):
+        while not await client.exists(["{box}:dead"]):
+            await trio.sleep(0.01)
+    assert await client.lrange("{box}:dead", 0, -1) == [b"killer"]
+    assert len(crashed) == 3 and await left(client) == {b"{box}:dead"}
+
+
+def longer_than(some: list[bytes], length: int) -> bool:
+    return len(some) > length
+
+
+async def test_a_consumer_that_starts_again_under_its_name_begins_with_what_it_had(client: Client) -> None:
+    await client.rpush("{box}:processing:me", ["mine"])
+    await client.set("{box}:alive:me", "", ex=100)
+    got: list[bytes] = []
+
+    async def handle(element: bytes) -> None:
+        got.append(element)
+
+    consumer = ListConsumer(client, "box", consumer="me")
+    async with running(consumer, handle):
+        await until(lambda: got == [b"mine"])
+    assert await left(client) == set()
+
+
+async def test_a_key_of_another_type_reaches_the_owner(client: Client) -> None:
+    await client.set("box", "text")
+
+    async def handle(element: bytes) -> None: ...
+
+    with trio.fail_after(10), pytest.raises(ConsumerError, match="wrong kind of value"):
+        await ListConsumer(client, "box").run(handle)
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    client: Any = None
+    for arguments in ({"concurrency": 0}, {"prefetch": 0}, {"alive": 0.01}, {"retries": -1}, {"recoveries": -1}):
+        with pytest.raises(ValueError):
+            ListConsumer(client, "box", **arguments)
+
+
+async def test_no_element_is_lost_when_consumers_are_killed(client: Client, server_url: str) -> None:
+    chance = random.Random(4)
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        command = [sys.executable, "-m", "tests.consumers.lists.program", server_url]
+        processes.append(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL))
+
+    total = 0
+    try:
+        for _ in range(3):
+            start()
+        with trio.fail_after(60 + 3 * ROUNDS):
+            for _ in range(ROUNDS):
+                await client.rpush("box", [str(n) for n in range(total, total + 300)])
+                total += 300
+                await trio.sleep(chance.uniform(0.2, 1.0))
+                victim = processes.pop(chance.randrange(len(processes)))
+                victim.kill()
+                await trio.to_thread.run_sync(victim.wait)
+                start()
+            while {int(n) for n in await client.lrange("done", 0, -1)} != set(range(total)):
+                await trio.sleep(0.05)
+            while any([await client.llen(key) async for key in client.scan_iter(match="{box}:processing:*")]):
+                await trio.sleep(0.05)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    done = Counter(await client.lrange("done", 0, -1))
+    # only what a killed consumer had in hand was handled again
+    assert sum(done.values()) - total <= ROUNDS * 8
+    assert await client.llen("box") == 0
+
+
+async def test_nothing_is_lost_or_doubled_when_the_server_is_cut_off(server_url: str, client: Client) -> None:
+    await client.rpush("box", [str(n) for n in range(600)])
+    got: list[bytes] = []
+
+    async def handle(element: bytes) -> None:
+        got.append(element)
+        await trio.sleep(0.002)
+
+    consumer = ListConsumer(client, "box", concurrency=4)
+    async with running(consumer, handle):
+        for _ in range(8):
+            await trio.sleep(0.03)
+            await client.client_kill(type_="NORMAL", skipme=True)
+        await until(lambda: consumer.statistics.done >= 600, seconds=20)
+    assert Counter(got) == Counter(str(n).encode() for n in range(600))
+    assert await left(client) == set()
