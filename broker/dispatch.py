@@ -18,6 +18,7 @@ from broker.registry import (
     NEVER_QUEUED,
     NO_AUTH,
     NO_MULTI,
+    SCRIPT_RUNNER,
     WRITE,
     Command,
     Handler,
@@ -86,7 +87,7 @@ class Dispatcher:
                 try:
                     reply = command.handler(session, args)
                 except Exception as exception:
-                    reply = self._failed(command, exception)
+                    reply = self.failed(command, exception)
                 # What a write leaves is taken at once only where somebody waits for it: 0.2 us less a write.
                 if keyspace.dirty and (sinks or keyspace.ready):
                     if keyspace.ready:
@@ -120,7 +121,7 @@ class Dispatcher:
         return done
 
     def call(self, session: Session, command: Command, args: list[bytes]) -> bytes:
-        """Execute one command within another (EXEC, a script); waiting clients are served later."""
+        """Execute one command within another (EXEC); waiting clients are served later."""
         command.calls += 1
         keyspace = self._keyspace
         no_touch = session.no_touch  # RESET ends it
@@ -129,7 +130,7 @@ class Dispatcher:
         try:
             reply = command.handler(session, args)
         except Exception as exception:
-            reply = self._failed(command, exception)
+            reply = self.failed(command, exception)
         if no_touch:
             keyspace.access.suspended = False
         if keyspace.dirty:
@@ -148,7 +149,7 @@ class Dispatcher:
         try:
             reply = handler(session, args)
         except Exception as exception:
-            reply = self._failed(None, exception)
+            reply = self.failed(None, exception)
         session.out = out
         self._take_changes(session, args)
         if propagation.emitted != emitted:
@@ -171,7 +172,7 @@ class Dispatcher:
             keyspace.count_changes()
             keyspace.propagation.flush(session.db.index, args)
 
-    def _failed(self, command: Command | None, exception: Exception) -> bytes:
+    def failed(self, command: Command | None, exception: Exception) -> bytes:
         """The error reply for what a command function raised."""
         if not self._keyspace.dirty:
             # What it wanted propagated must not be taken for the next command's.
@@ -225,7 +226,7 @@ class Dispatcher:
         if refusal is not None:
             return self._refused(session, command, refusal)
         assert command is not None
-        if self._broker.paused and self._postpone(session, command):
+        if self._broker.paused and self._postpone(session, command, args):
             return NO_REPLY
         if session.queued is not None and not command.flags & NEVER_QUEUED:
             return self._queue(session, command, args)
@@ -296,14 +297,17 @@ class Dispatcher:
             return broker.busy
         return None
 
-    def _postpone(self, session: Session, command: Command) -> bool:
+    def _postpone(self, session: Session, command: Command, args: list[bytes]) -> bool:
         """Hold the client's request back while CLIENT PAUSE concerns it."""
         flags = command.flags
         if command.name == b"exec":
             for queued, _ in session.queued or ():
                 flags |= queued.flags
-        if self._broker.paused == "write" and not flags & (WRITE | MAY_REPLICATE):
-            return False
+        if self._broker.paused == "write":
+            if not flags & (WRITE | MAY_REPLICATE):
+                return False
+            if command.flags & SCRIPT_RUNNER and self._broker.scripting.only_reads(command, args):
+                return False
         if session.gate & REPLY_SKIP:
             session.gate ^= REPLY_SKIP_NEXT | REPLY_SKIP
         session.gate |= POSTPONED

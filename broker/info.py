@@ -129,6 +129,7 @@ def _memory(broker: Broker) -> Fields:
     yield "allocator_resident", memory.resident
     yield "total_system_memory", machine
     yield "total_system_memory_human", human(machine)
+    yield from _scripts(broker, memory)
     yield "maxmemory", limit
     yield "maxmemory_human", human(limit)
     yield "maxmemory_policy", broker.config.maxmemory_policy
@@ -146,6 +147,25 @@ def _memory(broker: Broker) -> Fields:
     yield "mem_overhead_db_hashtable_rehashing", 0
     yield "active_defrag_running", 0
     yield "lazyfree_pending_objects", broker.reclaimer.pending
+
+
+def _scripts(broker: Broker, memory: MemoryOverview) -> Fields:
+    scripting = broker.scripting
+    states = memory.lua_of_scripts + memory.lua_of_functions
+    sources = memory.scripts + memory.functions
+    yield "used_memory_lua", memory.lua_of_scripts
+    yield "used_memory_vm_eval", memory.lua_of_scripts
+    yield "used_memory_lua_human", human(memory.lua_of_scripts)
+    yield "used_memory_scripts_eval", memory.scripts
+    yield "number_of_cached_scripts", len(scripting.scripts)
+    yield "number_of_functions", scripting.functions.count()
+    yield "number_of_libraries", len(scripting.functions.libraries)
+    yield "used_memory_vm_functions", memory.lua_of_functions
+    yield "used_memory_vm_total", states
+    yield "used_memory_vm_total_human", human(states)
+    yield "used_memory_functions", memory.functions
+    yield "used_memory_scripts", sources
+    yield "used_memory_scripts_human", human(sources)
 
 
 def _persistence(broker: Broker) -> Fields:
@@ -225,6 +245,7 @@ def _stats(broker: Broker) -> Fields:
     exceeded = broker.eviction.exceeded_ms()
     yield "evicted_keys", stats.evicted_keys
     yield "evicted_clients", stats.evicted_clients
+    yield "evicted_scripts", stats.evicted_scripts
     yield "total_eviction_exceeded_time", stats.eviction_exceeded_ms + exceeded
     yield "current_eviction_exceeded_time", exceeded
     yield "keyspace_hits", keyspace.hits

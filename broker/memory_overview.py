@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 class MemoryOverview:
     """A broker's memory at one moment, in bytes.
 
-    `used` is what is in use in the whole process, and `resident` what the system accounts to it. `startup` was in
-    use when the broker began. `clients` is what clients and their buffers take, `unsent` the part of it that
-    waits to be sent and does not count for eviction. `tables` gives for each database with keys the sizes of the
-    tables of its keys and of its deadlines. `overhead` is all that but the keys and values themselves take,
-    `dataset` the rest.
+    `used` is what is in use in the whole process, and `resident` what the system accounts to it. `startup` was in use
+    when the broker began. `clients` is what clients and their buffers take, `unsent` the part of it that waits to be
+    sent and does not count for eviction. `tables` gives for each database with keys the sizes of the tables of its keys
+    and of its deadlines. `scripts` and `functions` are what is kept of EVAL's scripts and of libraries beside the Lua
+    states of both, `lua_of_scripts` and `lua_of_functions`. `overhead` is all that but the keys and values themselves
+    take, `dataset` the rest.
     """
 
     def __init__(self, broker: Broker) -> None:
@@ -38,7 +39,13 @@ class MemoryOverview:
         }
         self.tables_total = sum(map(sum, self.tables.values()))
         self.keys = sum(len(database.data) for database in databases)
-        self.overhead = min(self.startup + self.clients + self.tables_total, self.used)
+        scripting = broker.scripting
+        self.scripts = scripting.scripts.memory()
+        self.functions = scripting.functions.memory()
+        self.lua_of_scripts = scripting.memory_of_scripts()
+        self.lua_of_functions = scripting.memory_of_functions()
+        of_scripts = self.scripts + self.functions + self.lua_of_scripts + self.lua_of_functions
+        self.overhead = min(self.startup + self.clients + self.tables_total + of_scripts, self.used)
         self.dataset = self.used - self.overhead
 
     @property

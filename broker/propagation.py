@@ -66,6 +66,9 @@ class Propagation:
         if not self.sinks:
             return
         instead = self._instead
+        if self._depth and command is not None and instead is None and not (self._extra or self.muted):
+            self._gathered.append((database, command))
+            return
         if instead is not None and not (self._extra or self._depth or self.muted):
             # A command that names its effects, most often one: XADD, SPOP, SET with a time to live.
             self._instead = None

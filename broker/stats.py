@@ -20,8 +20,8 @@ class Stats:
 
     __slots__ = (
         "_sampled", "_sampled_at", "bytes_read", "bytes_written", "clients_refused", "clients_served", "errors",
-        "evicted_clients", "evicted_keys", "eviction_exceeded_ms", "output_limit_closes", "query_limit_closes",
-        "read_rate", "reads", "request_rate", "requests", "write_rate", "writes",
+        "evicted_clients", "evicted_keys", "evicted_scripts", "eviction_exceeded_ms", "output_limit_closes",
+        "query_limit_closes", "read_rate", "reads", "request_rate", "requests", "write_rate", "writes",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -40,6 +40,7 @@ class Stats:
         self.query_limit_closes = 0
         self.evicted_keys = 0
         self.evicted_clients = 0
+        self.evicted_scripts = 0
         self.eviction_exceeded_ms = 0
         self.errors: dict[bytes, int] = {}
         self.request_rate = self.read_rate = self.write_rate = 0.0

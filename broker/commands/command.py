@@ -178,7 +178,10 @@ def _info(resp: Dialect, found: Command) -> bytes:
             _words(resp, [f"@{category}" for category in found.categories]),
             resp.set_header(len(found.tips)) + b"".join(bulk(tip.encode()) for tip in found.tips),
             resp.set_header(len(found.key_specs)) + b"".join(_key_spec(resp, spec) for spec in found.key_specs),
-            array([_info(resp, inner) for inner in found.subcommands.values()]),
+            # Redis's answer for none is an empty set, though some are an array.
+            array([_info(resp, inner) for inner in found.subcommands.values()])
+            if found.subcommands
+            else resp.set_header(0),
         ]
     )
 

@@ -16,6 +16,7 @@ from broker.arguments import MAX_INTEGER, integer_between
 from broker.commands.object import object_encoding
 from broker.persistence.recovery import LoadError
 from broker.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
+from protocol import errors
 from protocol.errors import NO_SUCH_KEY, NOT_POSITIVE, STRING_TOO_LONG, CommandError, wrong_form
 from protocol.numbers import parse_double
 from protocol.replies import OK, Dialect, array, bulk, error, integers, simple
@@ -92,6 +93,8 @@ def _object(session: Session, args: list[bytes]) -> bytes:
 
 
 def _populate(session: Session, args: list[bytes]) -> bytes:
+    if session.broker.loading:
+        raise CommandError(errors.LOADING)
     count = integer_between(args[2], 0, MAX_INTEGER, NOT_POSITIVE)
     size = integer_between(args[4], 0, MAX_INTEGER, NOT_POSITIVE) if len(args) == 5 else 0
     if size > session.broker.config.proto_max_bulk_len:
@@ -108,6 +111,9 @@ def _populate(session: Session, args: list[bytes]) -> bytes:
 
 
 def _reload(session: Session, args: list[bytes]) -> bytes:
+    if session.broker.loading:
+        # What is loaded so far must not replace the file it comes from.
+        raise CommandError(errors.LOADING)
     options = {argument.upper() for argument in args[2:]}
     if options - _RELOAD_OPTIONS:
         raise CommandError(RELOAD_OPTIONS)

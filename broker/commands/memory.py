@@ -72,6 +72,9 @@ def memory_stats(session: Session, args: list[bytes]) -> bytes:
         (b"clients.slaves", 0),
         (b"clients.normal", memory.clients),
         (b"cluster.links", 0),
+        (b"lua.caches", memory.scripts),
+        (b"functions.caches", memory.functions),
+        (b"script.VMs", memory.lua_of_scripts + memory.lua_of_functions),
     ]
     for index, (main, expires) in memory.tables.items():
         tables = [

@@ -1,6 +1,7 @@
 """Lua scripts and functions: atomic pipelines that run inside the broker, caged.
 
 engine.py       one broker's scripting: runs a script or a function, and gives the reply
+lua_state.py    a Lua state and its way to the commands: there are two, for scripts and for functions
 sandbox.py      one Lua state and its cage;  cage*.lua  the cage itself, written in Lua
 bytecode.py     what compiled scripts need changed where stock Lua 5.1 falls short
 bridge.py       redis.call and its kin: from Lua to the command table and back

@@ -1,24 +1,109 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""`Caller` of calling.py, compiled, with the two most frequent kinds of reply read here."""
+"""`Caller` of calling.py, compiled, with the most frequent kinds of reply read here."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.long cimport PyLong_AsLongLongAndOverflow
 
-from broker.scripting.conversions import ERROR, STATUS, result
+from broker.scripting.conversions import ARRAY, ERROR, MOST_UNPACKED as _MOST_UNPACKED, STATUS, result
 
 cdef Py_ssize_t LARGE = 1 << 15
-cdef long long EXACT = 1 << 53
+cdef long long EXACT = <long long>1 << 53
 cdef tuple NO_ROOM = (b"ERR not enough memory", ERROR)
+cdef long long MOST_UNPACKED = _MOST_UNPACKED
 cdef object STATUS_ = STATUS
+cdef object ARRAY_ = ARRAY
+cdef bytes OK = b"+OK\r\n"
+cdef tuple OK_STATUS = (b"OK", STATUS)
+
+
+cdef class _Known:
+    """What is asked of a command at each call."""
+    cdef object command, handler
+    cdef long long flags
+    cdef Py_ssize_t min_args, max_args
+
+    def __init__(self, command):
+        cdef object most = command.max_args
+        self.command = command
+        self.handler = command.handler
+        self.flags = command.flags
+        self.min_args = command.min_args
+        self.max_args = min(most, 1 << 62)
+
+
+cdef bytes _digits(long long number):
+    cdef char text[20]
+    cdef int at = 20
+    cdef bint negative = number < 0
+    if negative:
+        number = -number
+    while True:
+        at -= 1
+        text[at] = <char>(48 + number % 10)
+        number //= 10
+        if not number:
+            break
+    if negative:
+        at -= 1
+        text[at] = 45
+    return PyBytes_FromStringAndSize(text + at, 20 - at)
+
+
+cdef object _array(bytes reply, const char* text):
+    """An array of bulk strings, integers and nils; any other goes the long way."""
+    cdef Py_ssize_t at = 1, start, i
+    cdef long long count = 0, number
+    cdef bint negative
+    cdef list values
+    cdef char kind
+    while text[at] != c"\r":
+        if text[at] == c"-" or at > 6:
+            return result(reply)
+        count = count * 10 + (text[at] - c"0")
+        at += 1
+    if count > MOST_UNPACKED:
+        return result(reply)
+    at += 2
+    values = [None, ARRAY_]
+    for i in range(count):
+        kind = text[at]
+        at += 1
+        if kind != c"$" and kind != c":":
+            return result(reply)
+        negative = text[at] == c"-"
+        if negative:
+            at += 1
+        start = at
+        number = 0
+        while text[at] != c"\r":
+            if at - start > 17:
+                return result(reply)
+            number = number * 10 + (text[at] - c"0")
+            at += 1
+        at += 2
+        if kind == c":":
+            values.append(-number if negative else number)
+        elif negative:
+            values.append(False)
+        else:
+            values.append(PyBytes_FromStringAndSize(text + at, number))
+            at += number + 2
+    return tuple(values)
 
 
 cdef class Caller:
-    cdef dict _plain
-    cdef object _session, _execute, _careful, _has_room, _failed
+    cdef dict _plain, _known
+    cdef list _sinks
+    cdef object _session, _keyspace, _propagation, _command_failed, _careful, _has_room, _failed
     cdef public long long checked
 
-    def __init__(self, plain, session, execute, careful, has_room, failed):
+    def __init__(self, plain, session, dispatcher, careful, has_room, failed):
         self._plain = plain
+        self._known = {}
         self._session = session
-        self._execute = execute
+        self._keyspace = session.broker.keyspace
+        self._propagation = self._keyspace.propagation
+        self._sinks = self._propagation.sinks
+        self._command_failed = dispatcher.failed
         self._careful = careful
         self._has_room = has_room
         self._failed = failed
@@ -31,25 +116,54 @@ cdef class Caller:
             return self._failed(defect)
 
     cdef object _called(self, tuple args):
-        cdef list words = []
-        cdef long long flags
-        cdef Py_ssize_t count
-        cdef object word, command
-        for word in args:
+        cdef list words = list(args)
+        cdef Py_ssize_t i, count = len(words)
+        cdef long long number
+        cdef int overflow = 0
+        cdef object word, name, found
+        cdef _Known known
+        for i in range(count):
+            word = words[i]
             if type(word) is bytes:
-                words.append(word)
-            elif type(word) is int and -EXACT < word < EXACT:
-                words.append(b"%d" % word)
-            else:
+                continue
+            if type(word) is not int:
                 return self._careful(*args)
-        count = len(words)
-        command = self._plain.get(words[0]) if count else None
-        if command is None:
+            number = PyLong_AsLongLongAndOverflow(word, &overflow)
+            if overflow or not -EXACT < number < EXACT:
+                return self._careful(*args)
+            words[i] = _digits(number)
+        if not count:
             return self._careful(*args)
-        flags = command.flags
-        if flags & self.checked or count < <long long>command.min_args or count > <long long>command.max_args:
+        name = words[0]
+        found = self._known.get(name)
+        if found is None:
+            command = self._plain.get(name)
+            if command is None:
+                return self._careful(*args)
+            found = self._known[name] = _Known(command)
+        known = <_Known>found
+        if known.flags & self.checked or count < known.min_args or count > known.max_args:
             return self._careful(*args)
-        return self.seen(self._execute(self._session, command, words))
+        return self.seen(self._execute(known.command, known.handler, words))
+
+    cpdef object execute(self, command, list words):
+        """Execute a command; its reply."""
+        return self._execute(command, command.handler, words)
+
+    cdef object _execute(self, object command, object handler, list words):
+        cdef object keyspace = self._keyspace, changes
+        command.calls += 1
+        try:
+            reply = handler(self._session, words)
+        except Exception as problem:
+            reply = self._command_failed(command, problem)
+        changes = keyspace.dirty
+        if changes:
+            keyspace.changes += changes
+            keyspace.dirty = 0
+            if self._sinks:
+                self._propagation.flush(self._session.db.index, words)
+        return reply
 
     cpdef object seen(self, bytes reply):
         """What a reply is to the script."""
@@ -66,12 +180,18 @@ cdef class Caller:
             for i in range(1, size - 2):
                 number = number * 10 + (text[i] - c"0")
             return number
-        if text[0] == c"$" and text[1] != c"-":
+        if text[0] == c"$":
+            if text[1] == c"-":
+                return False
             start = 2
             while text[start] != c"\n":
                 start += 1
             start += 1
             return PyBytes_FromStringAndSize(text + start, size - start - 2)
         if text[0] == c"+":
+            if reply == OK:
+                return OK_STATUS
             return PyBytes_FromStringAndSize(text + 1, size - 3), STATUS_
+        if text[0] == c"*":
+            return _array(reply, text)
         return result(reply)

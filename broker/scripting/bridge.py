@@ -29,6 +29,7 @@ UNKNOWN: Final = b"ERR Unknown Redis command called from script"
 WRONG_ARITY: Final = b"ERR Wrong number of args calling Redis command from script"
 NOT_FROM_SCRIPT: Final = b"ERR This Redis command is not allowed from script"
 READ_ONLY: Final = b"ERR Write commands are not allowed from read-only scripts."
+REPL_AOF: Final = 1
 ACL_UNKNOWN: Final = b"Invalid command passed to redis.acl_check_cmd()"
 ACL_WRONG_ARITY: Final = b"Wrong number of args for redis.acl_check_cmd()"
 
@@ -47,7 +48,7 @@ class Bridge:
         self._interruption = interruption
         self._plain = broker.commands.plain
         self._propagation = broker.keyspace.propagation
-        self.caller = Caller(self._plain, session, broker.dispatcher.call, self.call, has_room, self._failed)
+        self.caller = Caller(self._plain, session, broker.dispatcher, self.call, has_room, self._failed)
 
     def begin(self, run: Run) -> None:
         """A script begins: say which commands must be looked at twice before it may execute them."""
@@ -77,7 +78,7 @@ class Bridge:
             refusal = self._refusal(command)
             if refusal is not None:
                 return self._refused(command, refusal)
-        return self.caller.seen(self._broker.dispatcher.call(self._session, command, words))
+        return self.caller.seen(self.caller.execute(command, words))
 
     def call_with_many(self, lengths: bytes, texts: bytes) -> Result:
         """`call` with the arguments as one text and their lengths."""
@@ -138,8 +139,9 @@ class Bridge:
         self._session.resp = DIALECTS[version]
 
     def set_repl(self, flags: int) -> None:
-        """redis.set_repl: with no flag, the writes that follow are not propagated."""
-        self._propagation.muted = not flags
+        """redis.set_repl: without REPL_AOF, the writes that follow are not propagated, there being only the journal."""
+        if self._propagation.sinks:
+            self._propagation.muted = not flags & REPL_AOF
 
     def log(self, level: int, text: bytes) -> None:
         """redis.log."""

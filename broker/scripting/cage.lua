@@ -47,7 +47,22 @@ local function error_table(text)
   return { err = code .. " " .. match(text, "^[\r\n]*(.-)[\r\n]*$") }
 end
 
+-- As the C function would complain in whose place the function at `level` (1: who calls this) - 1 stands: by the name
+-- that its caller knows it by.
 local function bad_argument(n, name, complaint, level)
+  local called = getinfo(level, "n")
+  if called and called.name then
+    name = called.name
+    if called.namewhat == "method" then
+      n = n - 1
+      if n == 0 then
+        error(format("calling '%s' on bad self (%s)", name, complaint), level + 1)
+      end
+    end
+  else
+    local caller = getinfo(level + 1, "S")
+    name = caller and caller.what == "C" and "?" or name
+  end
   error(format("bad argument #%d to '%s' (%s)", n, name, complaint), level + 1)
 end
 

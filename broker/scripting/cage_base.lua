@@ -7,7 +7,7 @@ local assert, error, gcinfo, getmetatable, ipairs, loadstring, next, pairs, pcal
   assert, error, gcinfo, getmetatable, ipairs, loadstring, next, pairs, pcall, rawequal, rawget, rawset, select
 local setfenv, setmetatable, tonumber, tostring, type, unpack, xpcall =
   setfenv, setmetatable, tonumber, tostring, type, unpack, xpcall
-local collectgarbage = collectgarbage
+local collectgarbage, raw_metatable = collectgarbage, debug.getmetatable
 local byte, dump, format, gsub, match = string.byte, string.dump, string.format, string.gsub, string.match
 local concat, insert = table.concat, table.insert
 local create, resume, running, status, wrap, yield =
@@ -36,10 +36,17 @@ local base = {
   type = type,
 }
 
+local function need_table(name, ...)
+  if type((...)) ~= "table" then
+    bad_argument(1, name, "table expected, got " .. type_of(...), 3)
+  end
+end
+
 function base.rawset(...)
   if reals[(...)] then
     error(READ_ONLY, 0)
   end
+  need_table("rawset", ...)
   return rawset(...)
 end
 
@@ -48,6 +55,7 @@ function base.rawget(...)
   if real then
     return rawget(real, select(2, ...))
   end
+  need_table("rawget", ...)
   return rawget(...)
 end
 
@@ -56,6 +64,7 @@ function base.next(...)
   if real then
     return next(real, select(2, ...))
   end
+  need_table("next", ...)
   return next(...)
 end
 
@@ -64,6 +73,7 @@ function base.pairs(...)
   if real then
     return next, copy(real)
   end
+  need_table("pairs", ...)
   return pairs(...)
 end
 
@@ -71,7 +81,16 @@ function base.setmetatable(...)
   if reals[(...)] then
     error(READ_ONLY, 0)
   end
-  return setmetatable(...)
+  need_table("setmetatable", ...)
+  local owner, metatable = ...
+  if type(metatable) ~= "table" and (metatable ~= nil or select("#", ...) < 2) then
+    bad_argument(2, "setmetatable", "nil or table expected", 2)
+  end
+  local present = raw_metatable(owner)
+  if present and rawget(present, "__metatable") ~= nil then
+    error("cannot change a protected metatable", 2)
+  end
+  return setmetatable(owner, metatable)
 end
 
 local metatable_of_globals = view(names_known)
@@ -80,13 +99,18 @@ function base.getmetatable(...)
   local owner = ...
   if reals[owner] then
     return cage.is_environment(owner) and metatable_of_globals
+  elseif rawequal(owner, cage.libraries.cjson.null) then
+    return nil -- it has one, to be shown as Redis's is
+  elseif select("#", ...) == 0 then
+    bad_argument(1, "getmetatable", "value expected", 2)
   end
-  return getmetatable(...)
+  return getmetatable(owner)
 end
 
 function base.unpack(...)
+  need_table("unpack", ...)
   local list, first, last = ...
-  if last == nil and type(list) == "table" then
+  if last == nil then
     last = #list
   end
   if type(last) == "number" and last - (tonumber(first) or 1) >= MAX_RESULTS then
@@ -119,20 +143,25 @@ local function presentable(problem)
   return problem
 end
 
-local function caught(ok, problem, ...)
-  if ok then
-    return ok, problem, ...
-  end
+local function failure(problem)
   cage.stop_if_killed()
   problem = presentable(problem)
   if type(problem) == "table" then
-    -- As scripts written for old versions of Redis expect: the text alone.
+    -- As scripts written for old versions of Redis expect: the text alone. Without one there are three values.
     local text = problem.err
     if type(text) == "string" or type(text) == "number" then
-      problem = text
+      return false, text
     end
+    return false, problem, text
   end
   return false, problem
+end
+
+local function caught(ok, ...)
+  if ok then
+    return ok, ...
+  end
+  return failure((...))
 end
 
 function base.pcall(...)

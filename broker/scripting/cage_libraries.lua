@@ -47,11 +47,17 @@ function safe_string.find(subject, pattern, init, plain)
 end
 
 function safe_string.rep(...)
-  local text = ...
-  if text == "" then
+  local text, times = ...
+  if type(text) ~= "string" and type(text) ~= "number" then
+    local got = select("#", ...) == 0 and "no value" or type(text)
+    bad_argument(1, "rep", "string expected, got " .. got, 2)
+  elseif type(times) ~= "number" and (type(times) ~= "string" or not tonumber(times)) then
+    local got = select("#", ...) < 2 and "no value" or type(times)
+    bad_argument(2, "rep", "number expected, got " .. got, 2)
+  elseif text == "" then
     return "" -- stock Lua would copy nothing as often as it is told
   end
-  return rep(...)
+  return rep(text, times)
 end
 
 -- Tables and numbers ------------------------------------------------------------------------------------------------

@@ -1,8 +1,7 @@
 """One broker's scripting: what runs a script or a function and gives its reply.
 
-There is one Lua state, made when the first script comes, and one session that executes the scripts' commands. What a
-script writes is propagated as one unit, and clients that wait for its keys are served when it is done, or, within
-EXEC, when that is.
+EVAL's scripts and the functions have a Lua state each; one session executes the commands of both. What a script writes
+is propagated as one unit, and clients that wait for its keys are served when it is done, or, within EXEC, when that is.
 """
 
 from __future__ import annotations
@@ -10,28 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from broker.scripting.bridge import Bridge
 from broker.scripting.functions import Function, Functions
+from broker.scripting.lua_state import SMALL, LuaState
 from broker.scripting.running import KILLED, Interruption, Run
 from broker.scripting.sandbox import OUT_OF_MEMORY, LuaError, LuaMemoryError, Sandbox
-from broker.scripting.scripts import ALLOW_OOM, NO_WRITES, Script, Scripts
+from broker.scripting.scripts import ALLOW_OOM, NO_WRITES, Script, Scripts, declares_no_writes
 from broker.session import Session
-from broker.version import REDIS_VERSION
 from protocol import errors
 from protocol.errors import CommandError
 from protocol.replies import RESP2, bulk, error
 
 if TYPE_CHECKING:
     from broker.core import Broker
+    from broker.registry import Command
 
 WRITES_IN_RO: Final = b"ERR Can not execute a script with write flag using *_ro command."
 NO_ROOM: Final = b"ERR not enough memory for the script's keys and arguments"
 
 FEW_ARGUMENTS: Final = 64
 """Keys and arguments that are handed to Lua one by one; more go in tables, which takes longer for few."""
-
-SMALL: Final = 1 << 20
-"""Bytes of keys and arguments that always fit into what Lua keeps free."""
 
 # The second value of a finished run: an encoded reply, an error of the script, an error of Lua's.
 _REPLY: Final = 1
@@ -70,33 +66,49 @@ class Scripting:
         self._broker = broker
         self._keyspace = broker.keyspace
         self.interruption = Interruption(broker)
-        self._session: Session
-        self._bridge: Bridge
-        self._sandbox: Sandbox | None = None
-        self._scripts: Scripts | None = None
-        self.functions = Functions(self._load_library)
-        broker.config.on_change("lua-max-memory", self._limit_memory)
-
-    @property
-    def scripts(self) -> Scripts:
-        """EVAL's scripts."""
-        if self._scripts is None:
-            self._scripts = Scripts(self._compile)
-        return self._scripts
+        session = self._session = Session(broker, 0, ScriptTransport())
+        session.never_waits = True
+        session.gate = 0
+        self.functions = Functions(self._load_library, self._forget_functions)
+        self._of_scripts = LuaState(broker, session, self.interruption, self.functions.register)
+        self._of_functions = LuaState(broker, session, self.interruption, self.functions.register)
+        self.scripts = Scripts(self._of_scripts.compile_script, broker.stats)
 
     def flush_scripts(self) -> None:
-        """SCRIPT FLUSH: forget all scripts."""
-        self._scripts = None
+        """SCRIPT FLUSH: forget all scripts, and what they have left in their Lua state."""
+        self.scripts = Scripts(self._of_scripts.compile_script, self._broker.stats)
+        self._of_scripts.drop()
 
-    def memory_used(self) -> int:
-        """Bytes that Lua's values take."""
-        return self._sandbox.memory_used() if self._sandbox is not None else 0
+    def memory_of_scripts(self) -> int:
+        """Bytes that Lua takes for EVAL's scripts."""
+        return self._of_scripts.memory_used()
+
+    def memory_of_functions(self) -> int:
+        """Bytes that Lua takes for functions."""
+        return self._of_functions.memory_used()
+
+    def only_reads(self, command: Command, args: list[bytes]) -> bool:
+        """Whether a request runs a script or function that has declared not to write."""
+        if command.name == b"fcall":
+            function = self.functions.find(args[1])
+            return function is not None and bool(function.flags & NO_WRITES)
+        if command.name == b"eval":
+            return declares_no_writes(args[1])
+        script = self.scripts.find(args[1])
+        return script is not None and bool((script.flags or 0) & NO_WRITES)
+
+    def _load_library(self, source: bytes) -> tuple[Any, bytes]:
+        return self._of_functions.load_library(source)
+
+    def _forget_functions(self) -> None:
+        self._of_functions.drop()
 
     # Running
 
     def evaluate(self, caller: Session, args: list[bytes], script: Script, keys: int, read_only: bool) -> bytes:
         """Run a script for a client; `args` is its request, with `keys` keys from the fourth argument on."""
-        sandbox = self._sandbox or self._start()
+        state = self._of_scripts
+        sandbox = state.sandbox or state.start()
         run = self._prepare(sandbox, caller, args, script.sha, script.flags, read_only, is_eval=True)
         resp = caller.resp.version
         if keys > 2 or len(args) > FEW_ARGUMENTS:
@@ -105,11 +117,12 @@ class Scripting:
         else:
             call = (sandbox.run_without_keys, sandbox.run_with_key, sandbox.run_with_two_keys)[keys]
             given = [script.function, resp, *args[3:]]
-        return self._run(run, sandbox, call, given)
+        return self._run(run, state, call, given)
 
     def call(self, caller: Session, args: list[bytes], function: Function, keys: int, read_only: bool) -> bytes:
         """Call a function for a client; arguments as for `evaluate`."""
-        sandbox = self._sandbox or self._start()
+        state = self._of_functions
+        sandbox = state.sandbox or state.start()
         run = self._prepare(sandbox, caller, args, function.name, function.flags, read_only, is_eval=False)
         given = [
             function.callback,
@@ -117,7 +130,7 @@ class Scripting:
             sandbox.table(args[3 : 3 + keys]),
             sandbox.table(args[3 + keys :]),
         ]
-        return self._run(run, sandbox, sandbox.call_function, given)
+        return self._run(run, state, sandbox.call_function, given)
 
     def _prepare(
         self, sandbox: Sandbox, caller: Session, args: list[bytes], name: bytes, flags: int | None, read_only: bool,
@@ -144,15 +157,18 @@ class Scripting:
         run.out_of_memory = out_of_memory
         return run
 
-    def _run(self, run: Run, sandbox: Sandbox, call: Callable[..., Any], given: list[Any]) -> bytes:
+    def _run(self, run: Run, state: LuaState, call: Callable[..., Any], given: list[Any]) -> bytes:
+        sandbox: Sandbox = state.sandbox  # type: ignore[assignment]  # `call` is one of its functions
         caller = run.caller
         session = self._session
         session.db = caller.db
         session.user = caller.user
         session.resp = RESP2
         propagation = self._keyspace.propagation
-        self._bridge.begin(run)
-        propagation.begin()
+        state.bridge.begin(run)
+        is_propagated = bool(propagation.sinks)
+        if is_propagated:
+            propagation.begin()
         self.interruption.current = run
         try:
             outcome = call(*given)
@@ -160,8 +176,9 @@ class Scripting:
             outcome = self._broken_off(sandbox, run, problem)
         finally:
             self.interruption.ended()
-            propagation.muted = False
-            propagation.end()
+            if is_propagated:
+                propagation.muted = False
+                propagation.end()
             if sandbox.memory_used() > sandbox.tidy_at:
                 sandbox.tidy()
         if self._keyspace.ready and caller.queued is None:
@@ -197,74 +214,3 @@ class Scripting:
         if command is not None:
             command.failed += 1
         return error(text)
-
-    # The Lua state
-
-    def _start(self) -> Sandbox:
-        """Make the Lua state; it takes a few milliseconds, which a broker without scripts is spared."""
-        broker = self._broker
-        session = self._session = Session(broker, 0, ScriptTransport())
-        session.never_waits = True
-        session.gate = 0
-        bridge = self._bridge = Bridge(broker, session, self.interruption, self._has_room)
-        callables: dict[str, Callable[..., Any]] = {
-            "call": bridge.caller,
-            "call_with_many": bridge.call_with_many,
-            "acl_check_cmd": bridge.acl_check_cmd,
-            "setresp": bridge.setresp,
-            "set_repl": bridge.set_repl,
-            "log": bridge.log,
-            "sha1hex": bridge.sha1hex,
-            "count_error": bridge.count_error,
-            "number": bridge.number,
-            "double": bridge.double,
-            "read_double": bridge.read_double,
-            "hook": self.interruption.check,
-            "register_function": self.functions.register,
-        }
-        constants = {"version": REDIS_VERSION.encode(), "version_number": _version_number(REDIS_VERSION)}
-        self._sandbox = sandbox = Sandbox(callables, constants, broker.config.lua_max_memory)
-        return sandbox
-
-    def _compile(self, source: bytes) -> tuple[Any, bytes]:
-        """The Lua function of a script's source; or None and what is wrong."""
-        sandbox = self._sandbox or self._start()
-        return self._in_lua(sandbox, sandbox.compile_script, source)
-
-    def _load_library(self, source: bytes) -> tuple[Any, bytes]:
-        """What a library's code registers, by name; or None and what is wrong."""
-        sandbox = self._sandbox or self._start()
-        self.interruption.begin_load()
-        try:
-            callbacks, problem = self._in_lua(sandbox, sandbox.load_library, source)
-        finally:
-            self.interruption.end_load()
-        if callbacks is None:
-            sandbox.recover()
-        return callbacks, problem
-
-    def _in_lua(self, sandbox: Sandbox, compile_it: Callable[[bytes], Any], source: bytes) -> tuple[Any, bytes]:
-        if sandbox.is_full or (len(source) > SMALL and not sandbox.has_room(2 * len(source))):
-            return None, OUT_OF_MEMORY
-        try:
-            outcome: tuple[Any, bytes] = compile_it(source)
-        except LuaError:
-            sandbox.recover()
-            return None, OUT_OF_MEMORY
-        if sandbox.memory_used() > sandbox.tidy_at:
-            sandbox.tidy()
-        return outcome
-
-    def _has_room(self, size: int) -> bool:
-        assert self._sandbox is not None
-        return self._sandbox.has_room(size)
-
-    def _limit_memory(self, size: int) -> None:
-        if self._sandbox is not None:
-            self._sandbox.limit_memory(size)
-
-
-def _version_number(version: str) -> int:
-    """A version as redis.REDIS_VERSION_NUM gives it: a byte for each part."""
-    major, minor, patch = map(int, version.split("."))
-    return major << 16 | minor << 8 | patch

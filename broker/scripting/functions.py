@@ -7,6 +7,7 @@ fits is then put in the place of the old. Function names are compared without re
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -29,6 +30,9 @@ BAD_PAYLOAD: Final = b"ERR DUMP payload version or checksum are wrong"
 
 MAX_INFLATED: Final = 64 << 20
 """Bytes that a payload's compressed sources may grow by."""
+
+KEPT: Final = 200
+"""Bytes that a library and a function take beside the source and what Lua has of them."""
 
 _NAME: Final = re.compile(rb"[A-Za-z0-9_]+")
 _FOOTER: Final = 10
@@ -58,10 +62,15 @@ class Library:
 
 
 class Functions:
-    """A broker's libraries. `load(code)` runs a library's code: a table of callbacks by name, or None and why not."""
+    """A broker's libraries.
 
-    def __init__(self, load: Callable[[bytes], tuple[Any, bytes]]) -> None:
+    `load(code)` runs a library's code: a table of callbacks by name, or None and why not. `forget()` is called when all
+    functions are gone.
+    """
+
+    def __init__(self, load: Callable[[bytes], tuple[Any, bytes]], forget: Callable[[], None]) -> None:
         self._load = load
+        self._forget = forget
         self._loading: Library | None = None
         self.libraries: dict[bytes, Library] = {}
         self._functions: dict[bytes, Function] = {}
@@ -81,6 +90,10 @@ class Functions:
     def count(self) -> int:
         """The number of functions in all libraries."""
         return len(self._functions)
+
+    def memory(self) -> int:
+        """Bytes that the sources of the libraries take, with what is kept of each and of each function."""
+        return sum(map(sys.getsizeof, self.sources())) + KEPT * (len(self.libraries) + self.count())
 
     def load(self, source: bytes, replace: bool) -> bytes:
         """FUNCTION LOAD: the library's name. Raises CommandError, having changed nothing."""
@@ -104,6 +117,7 @@ class Functions:
         """FUNCTION FLUSH."""
         self.libraries = {}
         self._index()
+        self._forget()
 
     def register(self, name: bytes, description: bytes | None, flags: bytes | None) -> bytes | None:
         """redis.register_function, called by Lua while a library's code runs: None, or what is wrong."""

@@ -7,10 +7,12 @@ LOAD stay, since their clients rely on EVALSHA.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
+from broker.stats import Stats
 from protocol.errors import CommandError
 from protocol.inline import split_line
 
@@ -32,6 +34,9 @@ FLAGS: Final = {
 MAX_EVAL_SCRIPTS: Final = 500
 """Scripts kept that came with EVAL, as in Redis."""
 
+KEPT: Final = 400
+"""Bytes that a script takes in the tables here beside its text."""
+
 _ENGINE: Final = b"#!lua"
 
 
@@ -48,14 +53,17 @@ class Script:
 
 
 class Scripts:
-    """A broker's scripts; `compile_script(source)` gives a Lua function, or None and what is wrong."""
+    """A broker's scripts; `compile_script(source)` gives a Lua function, or None and what is wrong.
 
-    def __init__(self, compile_script: Callable[[bytes], tuple[Any, bytes]]) -> None:
+    `stats` counts those that were dropped.
+    """
+
+    def __init__(self, compile_script: Callable[[bytes], tuple[Any, bytes]], stats: Stats) -> None:
         self._compile = compile_script
+        self._stats = stats
         self._by_sha: dict[bytes, Script] = {}
         self._by_body: dict[bytes, Script] = {}
         self._of_eval: OrderedDict[bytes, None] = OrderedDict()
-        self.evicted = 0
 
     def __len__(self) -> int:
         return len(self._by_sha)
@@ -82,7 +90,7 @@ class Scripts:
             script = self._add(body)
             while len(self._of_eval) >= MAX_EVAL_SCRIPTS:
                 self._drop(self._of_eval.popitem(last=False)[0])
-                self.evicted += 1
+                self._stats.evicted_scripts += 1
             self._of_eval[script.sha] = None
         elif script.sha in self._of_eval:
             self._of_eval.move_to_end(script.sha)
@@ -93,8 +101,8 @@ class Scripts:
         return self._by_body.get(body) or self._add(body)
 
     def memory(self) -> int:
-        """Bytes that the scripts' texts take."""
-        return sum(map(len, self._by_body))
+        """Bytes that the scripts' texts take, with what is kept of each."""
+        return sum(map(sys.getsizeof, self._by_body)) + KEPT * len(self._by_sha)
 
     def _add(self, body: bytes) -> Script:
         flags, source = read_shebang(body)
@@ -108,6 +116,15 @@ class Scripts:
 
     def _drop(self, sha: bytes) -> None:
         del self._by_body[self._by_sha.pop(sha).body]
+
+
+def declares_no_writes(body: bytes) -> bool:
+    """Whether a script says in its shebang line that it does not write."""
+    try:
+        flags, _ = read_shebang(body)
+    except CommandError:
+        return False
+    return flags is not None and bool(flags & NO_WRITES)
 
 
 def read_shebang(body: bytes) -> tuple[int | None, bytes]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import scripts
 from servers import LoadFailed, Server, encode
 
 CLIENTS = 50
@@ -72,7 +73,10 @@ def benchmark_rate(output: str) -> float:
     return float(rows[-1][1])
 
 
-def by_benchmark(*arguments: str) -> Callable[[Server, int, int], tuple[int, float]]:
+Load = Callable[[Server, int, int], tuple[int, float]]
+
+
+def by_benchmark(*arguments: str) -> Load:
     """A workload that redis-benchmark can do alone."""
 
     def run(server: Server, requests: int, pipeline: int) -> tuple[int, float]:
@@ -83,6 +87,15 @@ def by_benchmark(*arguments: str) -> Callable[[Server, int, int], tuple[int, flo
         return requests, requests / benchmark_rate(done.stdout)
 
     return run
+
+
+def by_script(script: str, *arguments: str) -> tuple[Load, Callable[[Server, int], None]]:
+    """A workload of EVALSHA, and what loads its script."""
+
+    def prepare(server: Server, requests: int) -> None:
+        server.call("SCRIPT", "LOAD", script)
+
+    return by_benchmark("-r", "10000", "EVALSHA", scripts.sha(script), *arguments), prepare
 
 
 def _fill_list(server: Server, requests: int) -> None:
@@ -253,5 +266,8 @@ WORKLOADS = {
         Workload("PFADD", by_benchmark("-r", "100000", "PFADD", "visitors", "user:__rand_int__")),
         Workload("SETBIT", by_benchmark("SETBIT", "bits", "123456", "1")),
         Workload("BITCOUNT-4K", by_benchmark("BITCOUNT", "bits"), _fill_bits),
+        Workload("EVALSHA", *by_script(scripts.TRIVIAL, "0"), share=0.7),
+        Workload("EVALSHA-5", *by_script(scripts.RATE_LIMITER, "1", "key:__rand_int__", "60000", "100"), share=0.2),
+        Workload("EVALSHA-100", *by_script(scripts.LOOP, "1", "hash", "xxx"), share=0.03),
     )
 }

@@ -35,6 +35,17 @@ def value_of(node: Node) -> Any:
     return node.text.decode()
 
 
+def kinds(server: servers.Server, name: str) -> tuple[str, int]:
+    """What kind of reply the subcommands are, and how many."""
+    connection = server.connect()
+    try:
+        connection.call("HELLO", "3")
+        node = parse(connection.call("COMMAND", "INFO", name)).items[0].items[9]
+        return node.kind, len(node.items)
+    finally:
+        connection.close()
+
+
 def told(server: servers.Server, *words: str) -> Any:
     connection = server.connect()
     try:
@@ -50,6 +61,12 @@ def test_the_table_says_what_redis_says(name: str) -> None:
     fields = ("name", "arity", "flags", "first key", "last key", "step", "categories", "tips", "key specifications")
     for field, their_value, our_value in zip(fields, theirs, ours, strict=False):
         assert (field, our_value) == (field, their_value)
+
+
+@pytest.mark.parametrize("name", ["get", "publish", "function", "config|get"])
+def test_the_kind_of_the_subcommands(name: str) -> None:
+    theirs, ours = (kinds(server, name) for server in (servers.reference(), servers.broker()))
+    assert (ours[0], bool(ours[1])) == (theirs[0], bool(theirs[1]))
 
 
 @pytest.mark.parametrize("name", sorted({name.decode() for name in DECLARED if b"|" not in name} - OURS_ALONE))

@@ -260,6 +260,41 @@ def test_errors(source: str) -> None:
     same(["SET t x", Masked(script(source), _without_addresses)], state=True)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "setmetatable(5, {})", "setmetatable()", "setmetatable({})", "setmetatable({}, 1)", "setmetatable({}, nil)",
+        "setmetatable(setmetatable({}, {__metatable=1}), {})", "setmetatable(cjson.null, {})", "getmetatable()",
+        "getmetatable(cjson.null)", "getmetatable(setmetatable({}, {__metatable=false}))", "rawset(5, 1, 1)",
+        "rawget(5, 1)", "rawget()", "next(5)", "next()", "pairs(5)", "pairs()", "unpack(5)", "unpack()", "ipairs(5)",
+        "string.rep()", "('x'):rep()", "('x').rep()", "('x'):find()", "string.match()", "math.random(0)",
+        "loadstring(nil)", "load(5)", "xpcall(1)", "coroutine.create(5)", "coroutine.wrap(5)",
+    ],
+)  # fmt: skip
+def test_complaints_about_arguments(call: str) -> None:
+    name, _, arguments = call.partition("(")
+    separator = ", " if arguments != ")" else ""
+    evaluate(
+        f"return {{{call}}}",
+        f"{call} return 1" if "'" not in name else "return 1",
+        f"local f = function() {'local x = '}{call} end f()",
+        f"return {{pcall({name}{separator}{arguments}}}" if "'" not in name and name else "return 1",
+        f"return {{pcall(function() local x = {call} end)}}",
+        f"local called = {name} local x = called({arguments}" if name else "return 1",
+    )
+
+
+def test_what_pcall_gives() -> None:
+    evaluate(*(
+        f"local function count(...) return select('#', ...) end return count(pcall({arguments}))"
+        for arguments in (
+            "function() end", "function() return nil end", "function() return 1, nil end", "error", "error, nil",
+            "error, 'x'", "error, {}", "error, {err='x'}", "error, {err={}}", "error, {err=5}", "error, 5", "5",
+        )
+    ))  # fmt: skip
+    evaluate("local a, b, c = pcall(error, {err={'x'}}) return {type(b), c}")
+
+
 def _without_addresses(reply: bytes) -> bytes:
     return re.sub(rb"0x[0-9a-f]+", b"<address>", reply)
 

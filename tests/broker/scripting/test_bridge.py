@@ -17,6 +17,7 @@ from broker.scripting.engine import ScriptTransport
 from broker.scripting.running import Run
 from broker.session import Session
 from protocol.errors import OUT_OF_MEMORY
+from tests.broker.effects import journal
 from tests.broker.sessions import make_broker, make_session
 
 
@@ -99,6 +100,7 @@ def test_the_rest_of_the_api() -> None:
     assert bridge.acl_check_cmd(b"GET") == (b"Wrong number of args for redis.acl_check_cmd()", True)
     assert bridge.acl_check_cmd() == (NO_COMMAND[4:], True)
     assert (bridge.double(3), bridge.number(3), bridge.read_double(b"1.5")) == (b"3", b"3", 1.5)
+    journal(run.caller.broker)
     bridge.set_repl(0)
     assert run.caller.broker.keyspace.propagation.muted
     for level in range(4):

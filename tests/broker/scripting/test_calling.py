@@ -12,6 +12,7 @@ from broker.scripting import calling
 from broker.scripting.calling import LARGE, NO_ROOM
 from broker.scripting.conversions import ARRAY, ERROR, STATUS
 from broker.session import Session
+from tests.broker.effects import journal
 from tests.broker.sessions import make_broker, make_session
 
 
@@ -36,10 +37,14 @@ CAREFUL = (b"with care", STATUS)
 def make(kind: Any, *, room: bool = True) -> Any:
     broker = make_broker()
     session: Session = make_session(broker)
-    execute = broker.dispatcher.call
     failed = (b"failed", ERROR)
     return kind(
-        broker.commands.plain, session, execute, lambda *words: CAREFUL, lambda size: room, lambda defect: failed
+        broker.commands.plain,
+        session,
+        broker.dispatcher,
+        lambda *words: CAREFUL,
+        lambda size: room,
+        lambda defect: failed,
     )
 
 
@@ -87,8 +92,16 @@ def test_large_replies_need_room(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", IMPLEMENTATIONS)
 @pytest.mark.parametrize(
-    "reply", [b":0\r\n", b":-1\r\n", b":9223372036854775807\r\n", b"$0\r\n\r\n", b"+\r\n", b"", b"*0\r\n", b"$-1\r\n"]
-)
+    "reply",
+    [
+        b"*-1\r\n", b"*1\r\n$-1\r\n", b"*3\r\n:-5\r\n$0\r\n\r\n$3\r\n\r\nx\r\n", b"*1\r\n*1\r\n:1\r\n",
+        b"*1\r\n+OK\r\n",
+        b"*2\r\n:9223372036854775807\r\n:-9223372036854775808\r\n", b"*2001\r\n" + b":1\r\n" * 2001,
+        b"*12\r\n" + b"$12\r\nabcdefghijkl\r\n" * 12, b"%1\r\n:1\r\n:2\r\n", b"-ERR x\r\n", b"+OK\r\n", b"$2\r\nab\r\n",
+        b":0\r\n", b":-1\r\n", b":9223372036854775807\r\n", b"$0\r\n\r\n", b"+\r\n", b"", b"*0\r\n",
+        b"$-1\r\n",
+    ],
+)  # fmt: skip
 def test_replies_are_seen_alike(kind: Any, reply: bytes) -> None:
     from broker.scripting.conversions import result
 
@@ -99,16 +112,38 @@ def test_replies_are_seen_alike(kind: Any, reply: bytes) -> None:
 def test_nothing_is_raised(kind: Any) -> None:
     broker = make_broker()
 
-    def execute(*args: object) -> bytes:
+    def has_room(size: int) -> bool:
         raise RuntimeError
 
     failed = (b"failed", ERROR)
     caller = kind(
         broker.commands.plain,
         make_session(broker),
-        execute,
+        broker.dispatcher,
         lambda *words: CAREFUL,
-        lambda size: True,
+        has_room,
         lambda defect: failed,
     )
+    caller(b"SET", b"k", b"x" * LARGE)
     assert caller(b"GET", b"k") == failed
+
+
+@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+def test_what_calls_leave_behind(kind: Any) -> None:
+    broker = make_broker()
+    seen = journal(broker)
+    caller = kind(
+        broker.commands.plain,
+        make_session(broker),
+        broker.dispatcher,
+        lambda *words: CAREFUL,
+        lambda size: True,
+        lambda defect: (b"failed", ERROR),
+    )
+    caller(b"SET", b"k", b"v")
+    caller(b"LPUSH", b"k", b"v")
+    caller(b"GET", b"k")
+    assert [words for _, words in seen] == [[b"SET", b"k", b"v"]]
+    assert (broker.keyspace.changes, broker.keyspace.dirty) == (1, 0)
+    push = broker.commands.plain[b"lpush"]
+    assert (push.calls, push.failed, broker.stats.errors) == (1, 1, {b"WRONGTYPE": 1})

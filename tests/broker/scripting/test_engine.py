@@ -12,9 +12,41 @@ def evaluate(source: str, *keys_and_arguments: str, keys: int = 0) -> list[bytes
 def test_no_lua_state_without_scripts() -> None:
     broker = make_broker()
     run(make_session(broker), "PING", "SCRIPT EXISTS x", "SCRIPT FLUSH", "FUNCTION LIST")
-    assert broker.scripting.memory_used() == 0
+    assert (broker.scripting.memory_of_scripts(), broker.scripting.memory_of_functions()) == (0, 0)
     run(make_session(broker), evaluate("return 1"))
-    assert broker.scripting.memory_used() > 0
+    assert broker.scripting.memory_of_scripts() > 0
+    assert broker.scripting.memory_of_functions() == 0
+
+
+def test_scripts_and_functions_have_a_state_each() -> None:
+    session = make_session(make_broker())
+    source = b"#!lua name=x\nredis.register_function('f', function() return cjson.encode({1, [5] = 1}) end)"
+    sparse = "return cjson.encode({1, [99] = 1})"
+    run(session, [b"FUNCTION", b"LOAD", source], evaluate("cjson.encode_sparse_array(true, 1, 1) return 1"))
+    assert run(session, evaluate(sparse)) == b'$14\r\n{"1":1,"99":1}\r\n'
+    assert run(session, "FCALL f 0") == b"$20\r\n[1,null,null,null,1]\r\n"
+    run(session, "SCRIPT FLUSH")
+    assert run(session, evaluate(sparse)).startswith(
+        b"-ERR user_script:1: Cannot serialise table: excessively sparse array"
+    )
+    run(session, "FUNCTION FLUSH")
+    assert session.broker.scripting.memory_of_functions() == 0
+    assert run(session, [b"FUNCTION", b"LOAD", source], "FCALL f 0").endswith(b"null,1]\r\n")
+
+
+async def test_a_pause_of_writes_lets_scripts_run_that_do_not_write() -> None:
+    function = "#!lua name=x\nredis.register_function{function_name='f', callback=function() return 1 end, flags={%s}}"
+    reading = "#!lua flags=no-writes\nreturn 1"
+    async with running() as broker:
+        client, other = await broker.client(), await broker.client()
+        sha = (await client.call("SCRIPT", "LOAD", reading))[5:-2].decode()
+        await client.call("FUNCTION", "LOAD", function % "'no-writes'")
+        await other.call("CLIENT PAUSE 100000 WRITE")
+        for call in (["EVAL", reading, "0"], ["EVALSHA", sha, "0"], ["FCALL", "f", "0"], ["EVAL_RO", "return 1", "0"]):
+            assert await client.call(*call) == b":1\r\n"
+        await client.send("EVAL", "return 2", "0")
+        assert await other.call("CLIENT UNPAUSE") == b"+OK\r\n"
+        assert await client.receive() == b":2\r\n"
 
 
 def test_writes_are_propagated_as_one() -> None:
@@ -43,6 +75,10 @@ def test_what_set_repl_keeps_back() -> None:
     run(session, "SADD s x", evaluate(source + "redis.set_repl(redis.REPL_ALL) redis.call('SET', 'c', 1)"))
     run(session, evaluate("redis.set_repl(redis.REPL_NONE) return 1"), "SET d 1")
     assert [words[1] for _, words in seen] == [b"s", b"a", b"c", b"d"]
+    seen.clear()
+    for flag in ("REPL_AOF", "REPL_REPLICA", "REPL_SLAVE", "REPL_ALL"):
+        run(session, evaluate(f"redis.set_repl(redis.{flag}) redis.call('SET', '{flag}', 1)"))
+    assert [words[1] for _, words in seen] == [b"REPL_AOF", b"REPL_ALL"]
 
 
 async def test_effects_done_again_give_the_same() -> None:

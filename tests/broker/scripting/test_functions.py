@@ -10,7 +10,7 @@ class Lua:
     """Stands for Lua: a library's code is the names that it registers."""
 
     def __init__(self) -> None:
-        self.functions = Functions(self._load)
+        self.functions = Functions(self._load, lambda: None)
 
     def _load(self, code: bytes) -> tuple[dict[bytes, object] | None, bytes]:
         for name in code.split():

@@ -1,0 +1,39 @@
+"""A Lua state that comes and goes."""
+
+from broker.scripting.lua_state import LuaState
+from broker.session import Session
+from tests.broker.sessions import make_broker, make_session
+
+
+def make(max_memory: int = 0) -> LuaState:
+    broker = make_broker(lua_max_memory=max_memory)
+    session: Session = make_session(broker)
+    return LuaState(broker, session, broker.scripting.interruption, lambda name, description, flags: None)
+
+
+def test_it_is_made_when_it_is_needed() -> None:
+    state = make()
+    assert state.sandbox is None and state.memory_used() == 0
+    assert state.compile_script(b"return 1")[0] is not None
+    first = state.sandbox
+    assert first is not None and state.memory_used() > 0
+    state.drop()
+    assert state.sandbox is None and state.memory_used() == 0
+    assert state.start() is state.sandbox is not first
+
+
+def test_sources_that_do_not_compile() -> None:
+    state = make()
+    assert state.compile_script(b"return =")[0] is None
+    callbacks, problem = state.load_library(b"nosuch()")
+    assert callbacks is None and problem.endswith(b"nonexistent global variable 'nosuch'")
+    callbacks, _ = state.load_library(b"redis.register_function('f', function() end)")
+    assert list(callbacks) == [b"f"]
+
+
+def test_sources_that_do_not_fit() -> None:
+    state = make(32 << 20)
+    assert state.compile_script(b"return [[" + b"x" * (40 << 20) + b"]]")[0] is None
+    assert state.compile_script(b"return {" + b"{}," * (2 << 20) + b"}")[0] is None
+    assert state.compile_script(b"return 1")[0] is not None
+    assert state.has_room(1 << 20) and not state.has_room(1 << 30)
