@@ -18,14 +18,11 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
-import coredis
 import trio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from coredis.connection import BaseConnection, TCPLocation
-from coredis.exceptions import ConnectionError, MovedError, RedisClusterError, RedisError
-from coredis.pool import ClusterConnectionPool, ConnectionPool, SentinelConnectionPool
-from coredis.typing import Key
+from coredis.connection import BaseConnection
+from coredis.exceptions import ConnectionError, MovedError, RedisError
 
+from consumers.connecting import Client, connect, report, slot_of
 from consumers.nurseries import open_plain_nursery
 
 __all__ = ["Argument", "Client", "Command", "Link", "Reply", "client_slot", "open_link", "send_batch"]
@@ -35,14 +32,9 @@ Command: TypeAlias = Sequence[Argument]
 """A command's name and arguments, e.g. (b"XACK", "orders", "billing", "1-1")."""
 Reply: TypeAlias = Any
 """A decoded RESP3 reply: bytes, int, None, lists and dicts of them; or a RedisError that stands for an error reply."""
-Client: TypeAlias = "coredis.Redis[Any] | coredis.RedisCluster[Any]"
 
-CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
 """How long a command may take until its connection is taken for dead."""
-
-ERRORS_UNTIL_REFRESH = 15
-"""coredis's default for how many errors make it ask for the cluster's layout again."""
 
 UNBLOCK_SECONDS = 1.0
 """How long a cancelled read may hold up its caller, until the server has said what it delivered."""
@@ -128,7 +120,6 @@ class _Line:
         self._key = key
         self._nursery = nursery
         self._connection: BaseConnection | None = None
-        self._scopes: set[trio.CancelScope] = set()
         self._connecting = trio.Lock()
         self._closed = False
 
@@ -142,38 +133,19 @@ class _Line:
             if connection is None or not connection.usable:
                 if self._closed:
                     raise ConnectionError("the link is closed")
+                if connection is not None:
+                    connection.invalidate("it is replaced")
                 connection = await self._connect()
                 self._connection = connection
             return connection
 
     async def _connect(self) -> BaseConnection:
-        connection: BaseConnection | None = None
-        try:
-            with trio.fail_after(CONNECT_SECONDS):
-                connection = await _new_connection(self._client, self._key)
-                error = await self._nursery.start(self._hold, connection)
-        except trio.TooSlowError:
-            error = ConnectionError(f"no connection within {CONNECT_SECONDS} s")
-        except RedisClusterError as unmapped:
-            error = ConnectionError(str(unmapped))
-        if error is not None:
-            _report(self._client, connection, error)
-            raise error
-        assert connection is not None
+        slot = slot_of(self._client, self._key)
+        connection = await connect(self._client, self._nursery, slot=slot, shielded=True, primary=True)
+        if self._closed:
+            connection.invalidate("the link is closed")
+            raise ConnectionError("the link is closed")
         return connection
-
-    async def _hold(self, connection: BaseConnection, task_status: "trio.TaskStatus[RedisError | None]") -> None:
-        with trio.CancelScope() as scope:
-            started = _ShieldWhenStarted(task_status, scope)
-            self._scopes.add(scope)
-            try:
-                await connection.run(task_status=started)
-            except RedisError as error:
-                # only before it was established; later losses show in the requests
-                task_status.started(error)
-            finally:
-                self._scopes.discard(scope)
-                _close_buffers(connection)
 
     async def execute(self, commands: Sequence[Command], limit: float) -> list[Reply]:
         connection = await self.ready()
@@ -206,20 +178,13 @@ class _Line:
     def _moved(self, error: MovedError) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            _report(self._client, connection, error)
+            report(self._client, connection, error)
             connection.invalidate("the slot has moved")
 
     def close(self) -> None:
         self._closed = True
-        for scope in self._scopes:
-            scope.cancel()
-
-
-def _close_buffers(connection: BaseConnection) -> None:
-    """Close what coredis opens before it connects and leaves open when that fails."""
-    for part in vars(connection).values():
-        if isinstance(part, MemoryObjectSendStream | MemoryObjectReceiveStream):
-            part.close()
+        if self._connection is not None:
+            self._connection.invalidate("the link is closed")
 
 
 _NEVER = 10.0**9
@@ -250,58 +215,9 @@ class _Prepared:
         self.decode = False
 
 
-class _ShieldWhenStarted:
-    """A task status that shields the task's scope once it has started: a cancelled connection attempt still ends."""
-
-    def __init__(self, status: "trio.TaskStatus[RedisError | None]", scope: trio.CancelScope) -> None:
-        self._status = status
-        self._scope = scope
-
-    def started(self, value: RedisError | None = None) -> None:
-        self._scope.shield = True
-        self._status.started(value)
-
-
-async def _new_connection(client: Client, key: str) -> BaseConnection:
-    """An unconnected connection to the server that holds the key, with all of the client's settings that matter."""
-    pool: Any = client.connection_pool
-    settings = {
-        name: value
-        for name, value in pool.connection_kwargs.items()
-        if name not in ("noreply", "max_idle_time", "processing_budget", "stream_timeout")
-    }
-    connection: BaseConnection
-    if isinstance(pool, ClusterConnectionPool):
-        connection = pool.connection_class(location=_primary(pool, key), **settings)
-    elif isinstance(pool, SentinelConnectionPool):
-        primary = await pool.get_primary_location()
-        connection = pool.connection_class(primary, pool.service_name, True, **settings)
-    elif isinstance(pool, ConnectionPool) and pool.location is not None:
-        connection = pool.connection_class(pool.location, **settings)
-    else:
-        raise TypeError(f"not a client of a known kind: {client!r}")
-    return connection
-
-
-def _primary(pool: ClusterConnectionPool, key: str) -> TCPLocation:
-    node = pool.cluster_layout.node_for_slot(Key(key).slot)
-    return TCPLocation(node.host, node.port)
-
-
-def _report(client: Client, connection: BaseConnection | None, error: RedisError) -> None:
-    """Have the client correct its picture of the cluster, if it is one: a slot has moved, or a node is away."""
-    pool = client.connection_pool
-    if isinstance(pool, ClusterConnectionPool):
-        location = connection.location if connection is not None else None
-        node = pool.cluster_layout.node_for_location(location) if isinstance(location, TCPLocation) else None
-        # a move is learnt at once; for the rest coredis asks the cluster only after so many errors
-        for _ in range(1 if isinstance(error, MovedError) else ERRORS_UNTIL_REFRESH):
-            pool.cluster_layout.report_errors(node, error)
-
-
 def client_slot(client: Client, key: str) -> int:
     """What must be equal for keys to be used in one command: the cluster slot; always 0 outside a cluster."""
-    return Key(key).slot if isinstance(client.connection_pool, ClusterConnectionPool) else 0
+    return slot_of(client, key) or 0
 
 
 def outcome(replies: Sequence[Reply]) -> list[Reply]:

@@ -6,7 +6,8 @@ broke in that instant and another consumer got the entry meanwhile: (dead-stream
 
 Redriving adds the original fields to the origin stream again, at its end, and deletes the dead entry, in one
 MULTI/EXEC. Other groups of that stream have handled the entry already: the field redriven-group says for which group
-it came back, and consumers of this library that belong to another group pass over it.
+it came back, and consumers of this library that belong to another group pass over it. Given to another stream instead,
+it is new to all groups there.
 """
 
 import time
@@ -142,7 +143,10 @@ async def redrive(
 
 async def _give_back(link: Link, dead_letter: str, letter: DeadLetter, target: str) -> None:
     values = [one for name, value in letter.fields.items() for one in (name.encode("utf-8", "surrogateescape"), value)]
-    values += [REDRIVEN_GROUP, letter.group.encode(), REDRIVEN_ID, letter.entry_id.encode()]
+    values += [REDRIVEN_ID, letter.entry_id.encode()]
+    if target == letter.stream:
+        # another stream has groups of its own, to all of which the entry is new
+        values += [REDRIVEN_GROUP, letter.group.encode()]
     replies = await link.transaction([(b"XADD", target, b"*", *values), (b"XDEL", dead_letter, letter.id)])
     for reply in replies:
         if isinstance(reply, Exception):

@@ -265,7 +265,7 @@ class Engine(Generic[D]):
             self._in_hand[stream, id] = delivery
             statistics.received += 1
             statistics.redelivered += deliveries > 1
-            if REDRIVEN_GROUP in values and delivery.fields.get(REDRIVEN_GROUP.decode()) != self._group.group.encode():
+            if REDRIVEN_GROUP in values and self._is_anothers(delivery):
                 self.settle(delivery, Settlement(delivery, Verdict.ACKNOWLEDGE))
             elif self._draining:
                 delivery.give_back(used=False)
@@ -276,6 +276,11 @@ class Engine(Generic[D]):
                     delivery.key = self._order(delivery)
                 self._backlog.put(delivery)
         self._hand_out()
+
+    def _is_anothers(self, delivery: D) -> bool:
+        """Whether it was redriven for another group (and does not just hold that word among its values)."""
+        own = self._group.group.encode()
+        return delivery.fields.get(REDRIVEN_GROUP.decode(), own) != own
 
     def _hand_out(self) -> None:
         if self._waiting and (ready := self._backlog.ready):

@@ -11,7 +11,9 @@ from coredis.exceptions import (
     ConnectionError,
     MovedError,
     ReadOnlyError,
+    RedisClusterError,
     RedisError,
+    ResponseError,
     SentinelError,
     TryAgainError,
     UnblockedError,
@@ -50,5 +52,8 @@ _PASSING_CODES = ("OOM", "MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY", "LOADING
 def transient(error: BaseException) -> bool:
     """Whether the same request may well succeed later."""
     if isinstance(error, _PASSING):
+        return True
+    if isinstance(error, RedisClusterError) and not isinstance(error, ResponseError):
+        # the client's own picture of the cluster, in which no node is known for a slot at the moment
         return True
     return isinstance(error, RedisError) and str(error).split(" ", 1)[0] in _PASSING_CODES

@@ -40,6 +40,24 @@ TESTED_BY = {
     "broker/core.py": "tests/broker/test_dispatch.py",
     "broker/listeners.py": "tests/broker/test_server.py",
     "broker/poller.py": "tests/broker/test_tick.py",
+    "consumers/delivery.py": "tests/consumers/streams/test_consumer.py",
+    "consumers/engine.py": "tests/consumers/streams/test_consumer.py",
+    "consumers/fetching.py": "tests/consumers/streams/test_consumer.py",
+    "consumers/streams/message.py": "tests/consumers/streams/test_consumer.py",
+    "consumers/fanout/links.py": "tests/consumers/test_fanout_subscription.py",
+    "consumers/fanout/messages.py": "tests/consumers/test_fanout_subscription.py",
+    "consumers/jobs/announcing.py": "tests/consumers/jobs/test_worker.py",
+    "consumers/jobs/cancelling.py": "tests/consumers/jobs/test_queue.py",
+    "consumers/jobs/limits.py": "tests/consumers/jobs/test_queue.py",
+    "consumers/jobs/running.py": "tests/consumers/jobs/test_worker.py",
+    "consumers/jobs/declarations.py": "tests/consumers/jobs/test_queue.py",
+    "consumers/jobs/handles.py": "tests/consumers/jobs/test_worker.py",
+    "consumers/jobs/later.py": "tests/consumers/jobs/test_queue.py",
+    "consumers/jobs/names.py": "tests/consumers/jobs/test_queue.py",
+    "consumers/jobs/results.py": "tests/consumers/jobs/test_worker.py",
+    "consumers/lists/hand.py": "tests/consumers/lists/test_consumer.py",
+    "consumers/lists/places.py": "tests/consumers/lists/test_consumer.py",
+    "consumers/lists/recovery.py": "tests/consumers/lists/test_consumer.py",
 }
 
 # Files that only hold a docstring, constants or names: there is nothing to test.
@@ -139,7 +157,9 @@ def _expected_tests(path: Path) -> list[Path]:
     ]
 
 
-@pytest.mark.parametrize("path", _sources("protocol", "broker"), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", _sources("protocol", "broker", "consumers"), ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_every_source_file_has_a_test(path: Path) -> None:
     name = path.relative_to(ROOT).as_posix()
     if name in WITHOUT_BEHAVIOUR or (path.name == "__init__.py" and not _has_behaviour(path)):

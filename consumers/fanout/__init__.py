@@ -4,7 +4,7 @@
     async with follow(client, "orders", "billing") as entries:  # durable: at least once, from where it stopped
 
 subscription.py  subscribe: channels, patterns, shard channels;  buffer.py  what happens when a service is slow
-links.py         one subscribed connection;  connections.py  connections beside the client's pool
+links.py         one subscribed connection
 following.py     follow: a stream, each service at its own position
 publishing.py    publish, publish_many;  messages.py  what is received
 """

@@ -18,7 +18,8 @@ import trio
 from coredis.connection import BaseConnection
 from coredis.exceptions import ConnectionError, MovedError, StreamConsumerGroupError, StreamDuplicateConsumerGroupError
 
-from consumers.fanout.connections import Client, connect, is_passing, report, slot_of
+from consumers.connecting import Client, connect, report, slot_of
+from consumers.errors import transient
 from consumers.fanout.messages import Entry, Events, Gap, Reason
 from consumers.fanout.subscription import RECONNECT
 from consumers.groups import Start, after_start
@@ -252,7 +253,7 @@ class Follower:
     def _lose(self, error: Exception) -> None:
         """Give up the connection for an error that a new one may mend; raises any other."""
         self._drop()
-        if not (is_passing(error) or _deleted(error)):
+        if not (transient(error) or _deleted(error)):
             raise error
         log.warning("following %s was interrupted: %s", self._stream, error, extra={"stream": self._stream})
 

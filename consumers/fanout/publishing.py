@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from consumers.fanout.connections import Client
+from consumers.connecting import Client
 
 Data = str | bytes
 

@@ -14,8 +14,9 @@ from contextlib import asynccontextmanager
 import trio
 from coredis.exceptions import ConnectionError, MovedError
 
+from consumers.connecting import Client, connect, report, serves, slot_of
+from consumers.errors import transient
 from consumers.fanout.buffer import Buffer, WhenFull
-from consumers.fanout.connections import Client, connect, is_passing, report, serves, slot_of
 from consumers.fanout.links import CHANNELS, KINDS, PATTERNS, SHARD_CHANNELS, Link, Names, names
 from consumers.fanout.messages import Events, Gap, Message, Reason
 from consumers.nurseries import open_plain_nursery
@@ -114,7 +115,7 @@ class Subscription:
         try:
             await self._tell(verb, changed)
         except Exception as error:
-            if not is_passing(error):
+            if not transient(error):
                 raise
             self._end(error)  # the next connection is told all that is wanted
 
@@ -140,7 +141,7 @@ class Subscription:
             except Exception as error:
                 if lost_at is None and not self.connected:
                     raise
-                if not is_passing(error):
+                if not transient(error):
                     self._buffer.fail(error)
                     return
                 self._report_loss(error)

@@ -75,6 +75,29 @@ async def test_redriving_to_another_stream(client: Client) -> None:
     await _bury(client, 2)
     assert await redrive(client, "orders.dead", to="orders.again") == 2
     assert await client.xlen("orders.again") == 2 and await client.xlen("orders") == 2
+    seen: list[str] = []
+
+    async def handler(message: Message) -> None:
+        seen.append(message.data["n"])
+
+    # its groups are not those of the stream that the entries came from
+    consumer = Consumer(client, stream="orders.again", group="repair", consumer="a")
+    async with running(consumer, handler):
+        await until(lambda: consumer.statistics.acknowledged == 2)
+    assert sorted(seen) == ["0", "1"]
+
+
+async def test_a_value_that_reads_like_the_redriven_field_is_just_a_value(client: Client) -> None:
+    seen: list[str] = []
+
+    async def handler(message: Message) -> None:
+        seen.append(message.data["word"])
+
+    await client.xadd("orders", {"word": "redriven-group"})
+    consumer = Consumer(client, stream="orders", group="billing", consumer="a")
+    async with running(consumer, handler):
+        await until(lambda: consumer.statistics.acknowledged == 1)
+    assert seen == ["redriven-group"]
 
 
 async def test_the_dead_letter_stream_is_kept_to_a_length(client: Client) -> None:

@@ -13,7 +13,7 @@ from consumers.errors import Retry, transient
         exceptions.BusyLoadingError("loading"), exceptions.UnblockedError("gone"),
         exceptions.ResponseError("OOM command not allowed when used memory > 'maxmemory'."),
         exceptions.ResponseError("MISCONF Redis is configured to save RDB snapshots"),
-        exceptions.ClusterDownError("down"),
+        exceptions.ClusterDownError("down"), exceptions.RedisClusterError("no node is known for the slot"),
     ],
 )  # fmt: skip
 def test_what_passes(error: Exception) -> None:
@@ -25,6 +25,7 @@ def test_what_passes(error: Exception) -> None:
     [
         exceptions.WrongTypeError("type"), exceptions.AuthorizationError("no"), exceptions.UnknownCommandError("x"),
         exceptions.ResponseError("ERR syntax error"), ValueError(), exceptions.AuthenticationRequiredError("auth"),
+        exceptions.ClusterCrossSlotError("CROSSSLOT"),
     ],
 )  # fmt: skip
 def test_what_stays(error: Exception) -> None:

@@ -10,11 +10,11 @@ import trio
 import trio.testing
 from coredis.cluster._node import ClusterNodeLocation
 from coredis.connection import ClusterConnection, TCPConnection, TCPLocation
-from coredis.exceptions import AuthorizationError, ConnectionError, MovedError, RedisClusterError
+from coredis.exceptions import ConnectionError, MovedError
 from coredis.pool import SentinelConnectionPool
 
-from consumers.fanout import connections
-from consumers.fanout.connections import connect, discard, is_passing, report, serves, slot_of
+from consumers import connecting
+from consumers.connecting import connect, discard, report, serves, slot_of
 
 Client = coredis.Redis[bytes]
 
@@ -68,6 +68,40 @@ async def test_a_shielded_connection_outlives_its_nurserys_cancellation(client: 
                 shielded.invalidate()
 
 
+class CancelAt(trio.abc.Instrument):
+    """Cancels a scope at the n-th step of any task."""
+
+    def __init__(self, step: int, scope: trio.CancelScope) -> None:
+        self._remaining = step
+        self._scope = scope
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._remaining -= 1
+        if self._remaining == 0:
+            self._scope.cancel()
+
+
+async def test_a_cancellation_at_any_moment_is_raised_as_one(client: Client) -> None:
+    connected = 0
+    for step in range(1, 80):
+        with trio.CancelScope() as scope:
+            instrument = CancelAt(step, scope)
+            trio.lowlevel.add_instrument(instrument)
+            try:
+                async with trio.open_nursery() as nursery:
+                    # a ConnectionError here would have the caller try again, or tell the user of a cut there was not
+                    connection = await connect(client, nursery, shielded=True)
+                    connected += 1
+                    try:
+                        with trio.CancelScope(shield=True):
+                            assert await connection.create_request(b"PING") == b"PONG"
+                    finally:
+                        connection.invalidate()
+            finally:
+                trio.lowlevel.remove_instrument(instrument)
+    assert 0 < connected < 79
+
+
 async def test_connecting_can_be_cancelled_though_shielded() -> None:
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     client = coredis.Redis("127.0.0.1", listener.socket.getsockname()[1])
@@ -103,10 +137,10 @@ async def test_in_a_cluster_the_slots_node_serves(cluster: "coredis.RedisCluster
     client = cluster
     slot = slot_of(client, b"123456789")
     assert slot == 0x31C3  # the CRC16 that the cluster specification gives for these bytes
-    connection = await connections._construct(client, slot)
+    connection = await connecting._construct(client, slot)
     assert connection.location == TCPLocation("127.0.0.1", 2)
     assert serves(client, connection, slot) and not serves(client, connection, 0)
-    anywhere = await connections._construct(client, None)
+    anywhere = await connecting._construct(client, None)
     assert isinstance(anywhere, ClusterConnection)
     report(client, connection, MovedError(f"{slot} 127.0.0.1:1"))
     assert not serves(client, connection, slot)
@@ -125,18 +159,13 @@ async def test_a_node_that_is_not_there_makes_the_client_look_again(
     assert node is not None and node.port == 1 and error is raised.value
 
 
-def test_what_passes() -> None:
-    assert is_passing(ConnectionError("x")) and is_passing(TimeoutError()) and is_passing(RedisClusterError("no node"))
-    assert not is_passing(AuthorizationError("x")) and not is_passing(ValueError("x"))
-
-
 async def test_a_sentinels_client_connects_to_the_primary(monkeypatch: pytest.MonkeyPatch) -> None:
     async def primary(pool: SentinelConnectionPool) -> TCPLocation:
         return TCPLocation("127.0.0.1", 7)
 
     monkeypatch.setattr(SentinelConnectionPool, "get_primary_location", primary)
     client = coredis.Sentinel([TCPLocation("127.0.0.1", 1)]).primary_for("mymaster")
-    connection = await connections._construct(client, None)
+    connection = await connecting._construct(client, None)
     assert connection.location == TCPLocation("127.0.0.1", 7)
     assert "mymaster" in repr(connection)
     discard(connection)

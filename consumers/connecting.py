@@ -1,4 +1,4 @@
-"""A connection of one's own, beside the client's pool: what subscriptions and blocking reads wait on.
+"""A connection of one's own, beside the client's pool: what links, subscriptions and blocking reads are made of.
 
 They wait for hours, and they are cancelled while they wait. A pool's connections are for short requests: coredis 6
 lets other tasks' requests share one, and loses a slot of the pool for good when a blocking request is cancelled. So
@@ -13,41 +13,44 @@ from typing import Any, TypeAlias
 import coredis
 import trio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from coredis.connection import BaseConnection, ClusterConnection, TCPLocation
-from coredis.connection._sentinel import SentinelManagedConnection
-from coredis.exceptions import ConnectionError, RedisClusterError
-from coredis.pool import ClusterConnectionPool, SentinelConnectionPool
+from coredis.connection import BaseConnection, TCPLocation
+from coredis.exceptions import ConnectionError, MovedError, RedisClusterError
+from coredis.pool import ClusterConnectionPool, ConnectionPool, SentinelConnectionPool
 from coredis.typing import Key
 
-from consumers.errors import transient
+__all__ = ["Client", "connect", "discard", "report", "serves", "slot_of"]
 
 Client: TypeAlias = "coredis.Redis[Any] | coredis.RedisCluster[Any]"
 
 CONNECT_SECONDS = 5.0
 """How long connecting and the handshake may take, where the client names no `connect_timeout`."""
 
+ERRORS_UNTIL_REFRESH = 15
+"""coredis's default for how many errors make it ask for the cluster's layout again."""
 
 NOT_OURS = frozenset(("noreply", "max_idle_time", "stream_timeout", "processing_budget"))
 """Settings of a client's connections that are wrong for one that mostly waits, and shares nothing with the others."""
 
 
 async def connect(
-    client: Client, nursery: trio.Nursery, *, slot: int | None = None, shielded: bool = False
+    client: Client, nursery: trio.Nursery, *, slot: int | None = None, shielded: bool = False, primary: bool = False
 ) -> BaseConnection:
     """A new connection to the server that a coredis client (Redis, RedisCluster, one of a Sentinel) talks to.
 
     It runs in the nursery until that is cancelled or `invalidate()` is called; with `shielded`, once it stands, only
     the latter ends it, so that something can still be said when all has been cancelled. In a cluster it goes to the
-    primary that serves the hash `slot`, or to any primary without one. Replies come as bytes, whatever the client
-    decodes.
+    primary that serves the hash `slot`, or to any primary without one. Of a Sentinel's servers it goes to one of the
+    client's kind, or to the primary in any case. Replies come as bytes, whatever the client decodes.
 
-    Raises a RedisError, OSError or TimeoutError when the server is not to be had.
+    Raises a RedisError, OSError or TimeoutError when the server is not to be had; a ConnectionError where a cluster's
+    layout names no node for the slot.
     """
-    connection = await _construct(client, slot)
     seconds = client.connection_pool.connection_kwargs.get("connect_timeout") or CONNECT_SECONDS
+    connection: BaseConnection | None = None
     try:
         with trio.move_on_after(seconds):
             try:
+                connection = await _construct(client, slot, primary)
                 await nursery.start(_run_shielded if shielded else _run, connection)
                 # a cancellation that came with the connection has ended its reader, shield or not
                 await trio.lowlevel.checkpoint_if_cancelled()
@@ -55,14 +58,18 @@ async def connect(
             except Exception as error:
                 # coredis makes a ConnectionError even of being cancelled in the handshake
                 await trio.lowlevel.checkpoint_if_cancelled()
+                if isinstance(error, RedisClusterError):
+                    error = ConnectionError(str(error))
                 report(client, connection, error)
-                raise
-        late = TimeoutError(f"no connection to {connection.location} within {seconds:g} seconds")
+                raise error
+        where = connection.location if connection is not None else "the server"
+        late = TimeoutError(f"no connection to {where} within {seconds:g} seconds")
         report(client, connection, ConnectionError(str(late)))
         raise late
     except BaseException:
-        connection.invalidate()
-        discard(connection)
+        if connection is not None:
+            connection.invalidate()
+            discard(connection)
         raise
 
 
@@ -94,21 +101,26 @@ class _Shielding:
         self._status.started(value)
 
 
-async def _construct(client: Client, slot: int | None) -> BaseConnection:
+async def _construct(client: Client, slot: int | None, primary: bool = False) -> BaseConnection:
     pool: Any = client.connection_pool
     settings = {name: value for name, value in pool.connection_kwargs.items() if name not in NOT_OURS}
     settings["decode_responses"] = False
+    connection: BaseConnection
     if isinstance(pool, ClusterConnectionPool):
         node = pool.cluster_layout.random_node() if slot is None else pool.cluster_layout.node_for_slot(slot)
-        return ClusterConnection(TCPLocation(node.host, node.port), **settings)
-    if isinstance(pool, SentinelConnectionPool):
-        location = await (pool.get_primary_location() if pool.is_primary else pool.get_replica())
-        return SentinelManagedConnection(location, pool.service_name, pool.is_primary, **settings)
-    connection: BaseConnection = pool.connection_class(pool.location, **settings)
+        connection = pool.connection_class(location=TCPLocation(node.host, node.port), **settings)
+    elif isinstance(pool, SentinelConnectionPool):
+        to_primary = primary or pool.is_primary
+        location = await (pool.get_primary_location() if to_primary else pool.get_replica())
+        connection = pool.connection_class(location, pool.service_name, to_primary, **settings)
+    elif isinstance(pool, ConnectionPool) and pool.location is not None:
+        connection = pool.connection_class(pool.location, **settings)
+    else:
+        raise TypeError(f"not a client of a known kind: {client!r}")
     return connection
 
 
-def slot_of(client: Client, name: bytes) -> int | None:
+def slot_of(client: Client, name: str | bytes) -> int | None:
     """The hash slot of a key or shard channel; None where there is no cluster, and any connection will do."""
     return Key(name).slot if isinstance(client.connection_pool, ClusterConnectionPool) else None
 
@@ -122,16 +134,15 @@ def serves(client: Client, connection: BaseConnection, slot: int | None) -> bool
     return connection.location == TCPLocation(node.host, node.port)
 
 
-def report(client: Client, connection: BaseConnection, error: Exception) -> None:
-    """Have the client correct its picture of the cluster: its slot has moved, or its node is not there.
+def report(client: Client, connection: BaseConnection | None, error: Exception) -> None:
+    """Have the client correct its picture of the cluster, if it is one: a slot has moved, or a node is not there.
 
-    A service that only subscribes sends nothing else by which the client would notice.
+    Who only waits on connections of his own sends nothing else by which the client would notice.
     """
     pool = client.connection_pool
-    if isinstance(pool, ClusterConnectionPool) and isinstance(connection.location, TCPLocation):
-        pool.cluster_layout.report_errors(pool.cluster_layout.node_for_location(connection.location), error)
-
-
-def is_passing(error: Exception) -> bool:
-    """Whether connecting again may help; in a cluster also that no node is known for a slot at the moment."""
-    return transient(error) or isinstance(error, RedisClusterError)
+    if isinstance(pool, ClusterConnectionPool):
+        location = connection.location if connection is not None else None
+        node = pool.cluster_layout.node_for_location(location) if isinstance(location, TCPLocation) else None
+        # a move is learnt at once; for the rest coredis asks the cluster only after so many errors
+        for _ in range(1 if isinstance(error, MovedError) else ERRORS_UNTIL_REFRESH):
+            pool.cluster_layout.report_errors(node, error)

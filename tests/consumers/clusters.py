@@ -1,0 +1,77 @@
+"""Two redis-servers that are a cluster: what the tests of streams and of fan-out in a cluster share."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import coredis
+import pytest
+import trio
+
+from tests.consumers.servers import RedisServer, executable
+from tests.oracle.wire import Connection
+
+__all__ = ["HALF", "Nodes", "move_slot", "started_cluster", "tell", "two_nodes"]
+
+HALF = 8192
+"""The first slot of the second node."""
+
+Nodes = tuple[RedisServer, RedisServer]
+
+
+def tell(node: RedisServer, command: str) -> bytes:
+    """The reply of one node to a command, as it came."""
+    connection = Connection(("127.0.0.1", node.port))
+    reply = connection.call(*command.split())
+    connection.close()
+    return reply
+
+
+def move_slot(nodes: Nodes, slot: int) -> tuple[RedisServer, RedisServer]:
+    """Give a slot, without its keys, to the other node; returns who had it and who has it now."""
+    source, target = nodes if slot < HALF else nodes[::-1]
+    owner = tell(target, "CLUSTER MYID").split()[1].decode()
+    for node in (target, source):
+        assert tell(node, f"CLUSTER SETSLOT {slot} NODE {owner}") == b"+OK\r\n"
+    return source, target
+
+
+@contextmanager
+def two_nodes() -> Iterator[Nodes]:
+    """Two redis-servers that are about to be a cluster, the first with the lower half of the slots."""
+    path = executable("redis-newest") or executable("redis-older")
+    if path is None:
+        pytest.skip("no redis-server")
+    with ExitStack() as stack:
+        low, high = (_start_node(path, stack) for _ in range(2))
+        assert tell(low, f"CLUSTER ADDSLOTSRANGE 0 {HALF - 1}") == b"+OK\r\n"
+        assert tell(high, f"CLUSTER ADDSLOTSRANGE {HALF} 16383") == b"+OK\r\n"
+        assert tell(high, "CLUSTER SET-CONFIG-EPOCH 2") == b"+OK\r\n"
+        assert tell(low, f"CLUSTER MEET 127.0.0.1 {high.port}") == b"+OK\r\n"
+        yield low, high
+
+
+def _start_node(path: Path, stack: ExitStack) -> RedisServer:
+    for _ in range(10):
+        server = RedisServer(path, "--cluster-enabled", "yes")
+        stack.callback(server.stop)
+        if server.port < 55_000:
+            try:
+                server.start()
+            except RuntimeError:
+                continue  # its bus listens 10,000 above its port, where somebody else may
+            return server
+    raise RuntimeError("no free pair of ports")
+
+
+@asynccontextmanager
+async def started_cluster(nodes: Nodes, **settings: Any) -> "AsyncIterator[coredis.RedisCluster[Any]]":
+    """A client of the nodes, once they serve all slots."""
+    with trio.fail_after(30):
+        while not all(b"cluster_state:ok" in tell(node, "CLUSTER INFO") for node in nodes):
+            await trio.sleep(0.05)
+    async with coredis.RedisCluster("127.0.0.1", nodes[0].port, **settings) as client:
+        yield client
+    for stream in client.connection_pool.cluster_layout._error_stream:
+        stream.close()  # coredis leaves them open, of which Python would warn

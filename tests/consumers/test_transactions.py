@@ -1,0 +1,70 @@
+"""Transactions that look before they act."""
+
+import coredis
+import pytest
+import trio
+from coredis.exceptions import RedisError
+
+from consumers.connection import Command, open_link
+from consumers.transactions import Ask, Transactions
+
+Client = coredis.Redis[bytes]
+
+
+async def test_rivals_take_turns(client: Client) -> None:
+    looks = 0
+
+    async def raise_by_one(transactions: Transactions) -> None:
+        async def decide(ask: Ask) -> tuple[list[Command], int]:
+            nonlocal looks
+            looks += 1
+            (value,) = await ask([(b"GET", "n")])
+            await ask([(b"PING",)])
+            return [(b"SET", "n", int(value or 0) + 1)], int(value or 0) + 1
+
+        for _ in range(20):
+            await transactions.run(["n"], decide)
+
+    async with open_link(client, "n") as one, open_link(client, "n") as two, trio.open_nursery() as nursery:
+        for link in (one, two):
+            transactions = Transactions(link)
+            nursery.start_soon(raise_by_one, transactions)
+            nursery.start_soon(raise_by_one, transactions)
+    assert await client.get("n") == b"80" and looks >= 80
+
+
+async def test_nothing_is_done_and_nothing_stays_watched_when_nothing_is_chosen(client: Client) -> None:
+    async def look(ask: Ask) -> tuple[list[Command], bytes]:
+        (value,) = await ask([(b"GET", "n")])
+        return [], value
+
+    async def write(ask: Ask) -> tuple[list[Command], None]:
+        return [(b"SET", "m", "1")], None
+
+    async with open_link(client, "n") as link:
+        transactions = Transactions(link)
+        await client.set("n", "1")
+        assert await transactions.run(["n"], look) == b"1"
+        await client.set("n", "2")
+        await transactions.run([], write)
+    assert await client.get("m") == b"1"
+
+
+async def test_refusals_are_raised(client: Client) -> None:
+    await client.set("text", "x")
+
+    async def bad_question(ask: Ask) -> tuple[list[Command], None]:
+        await ask([(b"LLEN", "text")])
+        return [], None
+
+    async def bad_command(ask: Ask) -> tuple[list[Command], None]:
+        return [(b"LPUSH", "text", "1")], None
+
+    async def no_command(ask: Ask) -> tuple[list[Command], None]:
+        return [(b"LPUSH", "text")], None
+
+    async with open_link(client, "n") as link:
+        transactions = Transactions(link)
+        for decide in (bad_question, bad_command, no_command):
+            with pytest.raises(RedisError, match=r"wrong"):
+                await transactions.run(["text"], decide)

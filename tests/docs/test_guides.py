@@ -1,0 +1,141 @@
+"""The guides' code: the named programs and tests run as they stand there, all other Python at least compiles."""
+
+import ast
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.docs.programs import ROOT, SECONDS, environment, run, trimaran, worker
+
+DOCS = ROOT / "docs"
+GUIDES = {"worker-queues.md": "thumbs.py", "event-streams.md": "billing.py", "fan-out.md": "news.py"}
+URL = "redis://127.0.0.1:6379"
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ID = re.compile(rb"^(\d{10,}-\d+)\r$", re.MULTILINE)
+NAME = re.compile(r"# (\w+\.py)\n")
+
+
+def blocks(guide: str) -> list[str]:
+    return BLOCK.findall((DOCS / guide).read_text())
+
+
+def unpack(guide: str, folder: Path, url: str = URL) -> list[str]:
+    """Write the guide's named files into a folder, for another server than the one they name."""
+    names = []
+    for block in blocks(guide):
+        if found := NAME.match(block):
+            (folder / found[1]).write_text(block.replace(URL, url))
+            names.append(found[1])
+    return names
+
+
+@contextmanager
+def running(program: Path, url: str) -> Iterator["subprocess.Popen[str]"]:
+    """A program that goes on until Ctrl-C, which ends the block."""
+    process = subprocess.Popen(
+        [sys.executable, str(program)], env=environment(url), cwd=program.parent,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield process
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=SECONDS)
+        assert process.returncode != 0 and "KeyboardInterrupt" in errors, errors
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_job_is_done_in_the_same_program_or_by_a_worker(port_url: str, tmp_path: Path) -> None:
+    unpack("worker-queues.md", tmp_path, port_url)
+    assert run(tmp_path / "thumbs.py", port_url) == ["cat.png is 200 wide"]
+    with worker("thumbs:queue", port_url, tmp_path):
+        assert run(tmp_path / "thumbs.py", port_url) == ["cat.png is 200 wide"]
+
+
+def test_an_order_that_is_published_is_billed(port_url: str, tmp_path: Path) -> None:
+    unpack("event-streams.md", tmp_path, port_url)
+    with running(tmp_path / "billing.py", port_url) as process:
+        trimaran("publish", "--stream", "orders", "customer=ann", "total=12", url=port_url)
+        assert process.stdout is not None and process.stdout.readline() == "ann pays 12\n"
+
+
+def test_messages_are_printed_as_they_were_published(port_url: str, tmp_path: Path) -> None:
+    unpack("fan-out.md", tmp_path, port_url)
+    assert run(tmp_path / "news.py", port_url) == ["prices.ABC 12", "news end"]
+
+
+def test_a_follower_goes_on_where_it_stopped(port_url: str, tmp_path: Path) -> None:
+    unpack("fan-out.md", tmp_path, port_url)
+    seen: list[list[str]] = []
+    for totals in (("1", "2"), ("3",)):
+        for total in totals:
+            trimaran("publish", "--stream", "orders", f"total={total}", url=port_url)
+        with running(tmp_path / "audit.py", port_url) as process:
+            assert process.stdout is not None
+            printed: list[str] = []
+            while not printed or printed[-1] != totals[-1]:
+                printed.append(process.stdout.readline().split("'")[-2])
+            seen.append(printed)
+            _wait_until_all_is_saved(port_url)
+    assert seen == [["1", "2"], ["3"]]
+
+
+def _wait_until_all_is_saved(url: str) -> None:
+    """Until the only service's position is the end of the stream: what Ctrl-C interrupts may not save it any more."""
+    with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), SECONDS) as connection:
+        answers = connection.makefile("rb")
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            connection.sendall(b"XINFO STREAM orders\r\nXINFO GROUPS orders\r\nECHO end\r\n")
+            ids = ID.findall(b"".join(iter(answers.readline, b"end\r\n")))
+            # the last ID of all is the group's position
+            if ids[-1] == max(ids, key=lambda id: tuple(map(int, id.split(b"-")))):
+                return
+            time.sleep(0.01)
+    raise AssertionError("the position was not saved")
+
+
+def test_the_readmes_program_runs(port_url: str, tmp_path: Path) -> None:
+    (program,) = (block for block in blocks("../README.md") if "import Queue, Worker" in block)
+    assert len(program.splitlines()) < 20
+    (tmp_path / "readme.py").write_text(program.replace(URL, port_url))
+    assert run(tmp_path / "readme.py", port_url) == ["cat.png is 200 wide"]
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_the_guides_tests_pass(guide: str, tmp_path: Path) -> None:
+    names = unpack(guide, tmp_path)
+    assert any(name.startswith("test_") for name in names)
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\n")
+    installed = metadata.entry_points(group="pytest11", name="trimaran")
+    plugin = () if installed else ("-p", "broker.pytest_plugin")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin],
+        env=environment(URL), cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("guide", "program"), GUIDES.items())
+def test_a_guide_begins_with_a_program_of_less_than_twenty_lines(guide: str, program: str) -> None:
+    first = blocks(guide)[0]
+    assert first.startswith(f"# {program}\n") and len(first.splitlines()) < 20
+
+
+@pytest.mark.parametrize("guide", [*GUIDES, "../README.md"])
+def test_all_python_compiles_and_all_links_lead_somewhere(guide: str) -> None:
+    for block in blocks(guide):
+        compile(block, guide, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    for link in re.findall(r"\]\(([^)#:]+)\)", (DOCS / guide).read_text()):
+        assert ((DOCS / guide).parent / link).exists(), link
