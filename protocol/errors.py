@@ -53,8 +53,8 @@ LOADING: Final = b"LOADING Redis is loading the dataset in memory"
 OUT_OF_MEMORY: Final = b"OOM command not allowed when used memory > 'maxmemory'."
 _AOF_ERROR: Final = b"MISCONF Errors writing to the AOF file: "
 BGSAVE_ERROR: Final = (
-    b"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may"
-    b" modify the data set are disabled, because this instance is configured to report errors during writes if RDB"
+    b"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that"
+    b" may modify the data set are disabled, because this instance is configured to report errors during writes if RDB"
     b" snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB"
     b" error."
 )

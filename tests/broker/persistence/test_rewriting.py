@@ -242,5 +242,3 @@ async def test_with_a_forked_child(tmp_path: Path) -> None:
     async with on_this_disk(tmp_path, appendonly="yes") as (broker, client):
         assert await client.call("DBSIZE") == b":3008\r\n"
         assert await client.call("MGET k2999 n0 last") == b"*3\r\n$4\r\n2999\r\n$2\r\n15\r\n$1\r\n1\r\n"
-
-

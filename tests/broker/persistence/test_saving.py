@@ -11,7 +11,7 @@ from broker import open_broker
 from broker.persistence.background import Progress
 from broker.persistence.saving import Snapshots
 from broker.server import Server
-from tests.broker.inprocess import Broker, Client
+from tests.broker.inprocess import Broker
 from tests.broker.persistence.durable import contents, durable
 from tests.broker.persistence.simulated_disk import SimulatedDisk
 
