@@ -1,34 +1,12 @@
 """The Celery application of test_celery.py; its worker processes import it too.
 
 Every task counts its runs in the broker itself, so that a test can tell "done once" from "done twice".
-
-Celery's Redis transport takes a redis-py lock now and then, whose release is a Lua script. The broker has no
-scripting yet, so the lock is released by WATCH and MULTI instead; that is the one thing that is not stock
-Celery.
 """
 
-import functools
 import os
 
 import redis
-import redis.lock
 from celery import Celery, Task
-
-
-class WatchingLock(redis.lock.Lock):
-    """redis-py's lock, released without a script."""
-
-    def do_release(self, expected_token: bytes) -> None:
-        with self.redis.pipeline() as pipe:
-            pipe.watch(self.name)
-            if pipe.get(self.name) != expected_token:
-                raise redis.exceptions.LockNotOwnedError("Cannot release a lock that's no longer owned")
-            pipe.multi()
-            pipe.delete(self.name)
-            pipe.execute()
-
-
-redis.Redis.lock = functools.partialmethod(redis.Redis.lock, lock_class=WatchingLock)
 
 URL = os.environ.get("CLIENT_TEST_URL", "redis://127.0.0.1:6379/0")
 
@@ -40,6 +18,7 @@ app.conf.update(
     worker_prefetch_multiplier=4,
     task_acks_late=True,
     worker_hijack_root_logger=False,
+    beat_schedule={"often": {"task": "tests.clients.celery_jobs.tick", "schedule": 0.2}},
 )
 
 
@@ -77,3 +56,8 @@ def third_time(self: Task, name: str) -> int:
 @app.task
 def fails(text: str) -> None:
     raise ValueError(text)
+
+
+@app.task
+def tick() -> None:
+    _count("tick")

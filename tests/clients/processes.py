@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["ROOT", "TOOLS", "until", "worker"]
+__all__ = ["ROOT", "TOOLS", "logs_of", "until", "worker", "workers"]
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent
@@ -32,19 +32,36 @@ def until(condition: Callable[[], T], what: str, logs: Callable[[], str] = str, 
 @contextlib.contextmanager
 def worker(name: str, command: list[str], folder: Path, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
     """A worker process with its output in folder/name.log; told to end, then killed, by its pid."""
-    with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
+    with workers({name: command}, folder, **environment) as processes:
+        yield processes[name]
+
+
+@contextlib.contextmanager
+def workers(
+    commands: dict[str, list[str]], folder: Path, patience: float = 20.0, **environment: str
+) -> Iterator[dict[str, "subprocess.Popen[bytes]"]]:
+    """Worker processes by name, with CLIENT_TEST_URL and the like in their environment; they start and end together.
+
+    Those that do not end within `patience` seconds of being told to are killed.
+    """
+    added = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"} | environment
+    processes = {}
     try:
-        yield process
+        for name, command in commands.items():
+            with (folder / f"{name}.log").open("wb") as log:
+                processes[name] = subprocess.Popen(
+                    command, cwd=ROOT, env=os.environ | added, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
+        yield processes
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        for process in processes.values():
+            process.terminate()
+        for process in processes.values():
+            try:
+                process.wait(patience)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def logs_of(folder: Path) -> str:

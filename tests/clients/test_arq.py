@@ -1,13 +1,13 @@
 """arq with two real worker processes: results, unique job ids, retries, deferred jobs and failures."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.clients.processes import DEADLINE, TOOLS, logs_of, until, worker
+from tests.clients.processes import DEADLINE, TOOLS, logs_of, until
+from tests.clients.processes import workers as start_workers
 
 arq = pytest.importorskip("arq")
 
@@ -19,8 +19,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def workers(url: str, tmp_path: Path) -> Iterator[Path]:
     """Two workers that have started; the folder of their logs."""
     command = [str(TOOLS / "arq"), "tests.clients.arq_jobs.WorkerSettings"]
-    environment = {"CLIENT_TEST_URL": url, "PYTHONPATH": os.getcwd(), "PYTHONWARNINGS": "ignore"}
-    with worker("first", command, tmp_path, **environment), worker("second", command, tmp_path, **environment):
+    commands = {"first": command, "second": command}
+    # redis-py's asyncio client may miss that it is cancelled while a reply arrives; arq then polls on for ever
+    with start_workers(commands, tmp_path, patience=1, CLIENT_TEST_URL=url):
         until(
             lambda: all("Starting worker" in log.read_text() for log in tmp_path.glob("*.log")),
             "both workers have started",

@@ -1,8 +1,7 @@
-"""Celery with two real worker processes: many jobs, retries, ETA, groups, chords, chains, and remote control."""
+"""Celery with two real worker processes: many jobs, retries, ETA, groups, chords, chains, beat, remote control."""
 
-import contextlib
 import datetime
-import os
+import hashlib
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +9,11 @@ from subprocess import Popen
 from types import ModuleType
 
 import pytest
+import redis
 
 from tests.clients.conftest import empty_broker
 from tests.clients.processes import DEADLINE, TOOLS, logs_of, until, worker
+from tests.clients.processes import workers as start_workers
 
 celery = pytest.importorskip("celery")
 
@@ -20,6 +21,7 @@ celery = pytest.importorskip("celery")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 WORKERS = ("first", "second")
+COMMAND = [str(TOOLS / "celery"), "-A", "tests.clients.celery_jobs"]
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +36,10 @@ def url() -> str:
 
 @pytest.fixture(scope="module")
 def workers(_broker: None, logs: Path, url: str) -> Iterator[dict[str, "Popen[bytes]"]]:
-    command = [str(TOOLS / "celery"), "-A", "tests.clients.celery_jobs", "worker", "--concurrency", "2", "-l", "info"]
-    environment = {"CLIENT_TEST_URL": url, "PYTHONPATH": os.getcwd(), "PYTHONWARNINGS": "ignore"}
-    with contextlib.ExitStack() as stack:
-        yield {
-            name: stack.enter_context(worker(name, [*command, "-n", f"{name}@test"], logs, **environment))
-            for name in WORKERS
-        }
+    command = [*COMMAND, "worker", "--concurrency", "2", "-l", "info"]
+    commands = {name: [*command, "-n", f"{name}@test"] for name in WORKERS}
+    with start_workers(commands, logs, CLIENT_TEST_URL=url) as processes:
+        yield processes
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +77,7 @@ def test_jobs_are_each_done_once(jobs: ModuleType, logs: Path) -> None:
 
 def test_retries_eta_and_failures(jobs: ModuleType) -> None:
     retried = [jobs.third_time.delay(f"job {n}") for n in range(5)]
-    later = jobs.add.apply_async((1, 2), eta=datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=2))
+    later = jobs.add.apply_async((1, 2), eta=datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=1))
     counted = jobs.add.apply_async((3, 4), countdown=1)
     failing = jobs.fails.delay("as asked")
     assert [result.get(timeout=DEADLINE) for result in retried] == [3] * 5
@@ -99,11 +98,24 @@ def test_groups_chords_and_chains(jobs: ModuleType) -> None:
         assert client.hget("runs", "total") == "1"
 
 
+def test_the_transports_lock_is_redis_pys(jobs: ModuleType) -> None:
+    """Each worker looks for unacknowledged jobs under this lock, whose release is a script."""
+    release = hashlib.sha1(redis.lock.Lock.LUA_RELEASE_SCRIPT.encode()).hexdigest()
+    with jobs.runs() as client:
+        until(lambda: client.script_exists(release) == [True], "a worker has released the lock")
+
+
+def test_beat_sends_jobs(jobs: ModuleType, url: str, logs: Path) -> None:
+    schedule = ["--schedule", str(logs / "schedule"), "--pidfile", str(logs / "beat.pid")]
+    with worker("beat", [*COMMAND, "beat", *schedule], logs, CLIENT_TEST_URL=url), jobs.runs() as client:
+        until(lambda: int(client.hget("runs", "tick") or 0) >= 3, "three jobs", lambda: logs_of(logs))
+
+
 def test_inspection_and_revocation(jobs: ModuleType) -> None:
-    inspect = jobs.app.control.inspect(timeout=2)
+    inspect = jobs.app.control.inspect(timeout=0.5)
     assert set(until(inspect.registered, "registered tasks")) == {"first@test", "second@test"}
-    revoked = jobs.add.apply_async((1, 1), countdown=3)
-    last = jobs.add.apply_async((2, 2), countdown=4)
+    revoked = jobs.add.apply_async((1, 1), countdown=1)
+    last = jobs.add.apply_async((2, 2), countdown=2)
     jobs.app.control.revoke(revoked.id)
     assert last.get(timeout=DEADLINE) == 4
     with pytest.raises(celery.exceptions.TaskRevokedError):

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.clients.conftest import skip_loudly
-
 
 @pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
 def client(port: int, request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
@@ -111,15 +109,13 @@ def test_a_lock_by_set_and_watch(client: redis.Redis) -> None:
     assert release("c")
 
 
-@pytest.mark.parametrize(
-    "strategy", ["FixedWindowRateLimiter", "MovingWindowRateLimiter", "SlidingWindowCounterRateLimiter"]
-)
+STRATEGIES = ["FixedWindowRateLimiter", "MovingWindowRateLimiter", "SlidingWindowCounterRateLimiter"]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_limits(url: str, strategy: str, client: redis.Redis) -> None:
+    """The limits library counts in Lua scripts."""
     limits = pytest.importorskip("limits")
-    try:
-        client.script_exists("0" * 40)
-    except redis.ResponseError:
-        skip_loudly("the limits library counts in Lua scripts, which the broker does not run")
     limit = getattr(limits.strategies, strategy)(limits.storage.storage_from_string(url))
     item = limits.parse("5/minute")
     assert [limit.hit(item, "user") for _ in range(7)] == [True] * 5 + [False] * 2
@@ -127,3 +123,21 @@ def test_limits(url: str, strategy: str, client: redis.Redis) -> None:
     assert limit.get_window_stats(item, "user").remaining == 0
     limit.clear(item, "user")
     assert limit.test(item, "user")
+    assert limit.hit(item, "user", cost=5) and not limit.test(item, "user")
+    assert all(0 < client.ttl(key) <= 120 for key in client.scan_iter())
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_limits_of_many_threads(url: str, strategy: str) -> None:
+    limits = pytest.importorskip("limits")
+    limit = getattr(limits.strategies, strategy)(limits.storage.storage_from_string(url))
+    item = limits.parse("50/hour")
+    won: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: won.extend([limit.hit(item, "user") for _ in range(20)])) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(won) == 160 and sum(won) == 50

@@ -1,16 +1,16 @@
 """RQ with two real worker processes, each job in a forked child: results, retries, failures, dependencies, stopping.
 
-RQ's scheduler (delayed jobs) takes its lock with a Lua script and is not started.
+One of them runs RQ's scheduler, whose lock is a Lua script, for delayed jobs.
 """
 
-import os
+import datetime
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
-from tests.clients.processes import DEADLINE, TOOLS, logs_of, until, worker
+from tests.clients.processes import DEADLINE, TOOLS, logs_of, until, workers
 
 rq = pytest.importorskip("rq")
 
@@ -27,11 +27,8 @@ def connection(port: int) -> Iterator[redis.Redis]:
 @pytest.fixture
 def queue(connection: redis.Redis, url: str, tmp_path: Path) -> Iterator["rq.Queue"]:
     command = [str(TOOLS / "rq"), "worker", "--url", url, "high", "low"]
-    environment = {"PYTHONPATH": os.getcwd(), "PYTHONWARNINGS": "ignore"}
-    with (
-        worker("first", [*command, "--name", "first"], tmp_path, **environment),
-        worker("second", [*command, "--name", "second"], tmp_path, **environment),
-    ):
+    commands = {"first": [*command, "--name", "first"], "second": [*command, "--name", "second", "--with-scheduler"]}
+    with workers(commands, tmp_path):
         until(lambda: rq.Worker.count(connection) == 2, "both workers have registered", lambda: logs_of(tmp_path))
         yield rq.Queue("high", connection=connection)
 
@@ -64,6 +61,18 @@ def test_retries_failures_and_dependencies(queue: "rq.Queue", tmp_path: Path) ->
     assert failing.get_status() == "failed"
     assert failing.id in queue.failed_job_registry
     assert "run 1" in failing.latest_result().exc_string
+
+
+def test_delayed_jobs(queue: "rq.Queue", tmp_path: Path) -> None:
+    second = datetime.timedelta(seconds=1)
+    soon = queue.enqueue_in(second, "tests.clients.rq_jobs.double", 1)
+    at = queue.enqueue_at(datetime.datetime.now(datetime.UTC) + second, "tests.clients.rq_jobs.double", 2)
+    late = queue.enqueue_in(datetime.timedelta(hours=1), "tests.clients.rq_jobs.double", 3)
+    retried = queue.enqueue("tests.clients.rq_jobs.third_time", "retried", retry=rq.Retry(max=5, interval=[1, 0]))
+    assert soon.get_status() == at.get_status() == "scheduled"
+    assert finished([soon, at, retried], tmp_path) == [2, 4, 3]
+    assert late.get_status() == "scheduled"
+    assert queue.scheduled_job_registry.get_job_ids() == [late.id]
 
 
 def test_workers_obey_commands(queue: "rq.Queue", connection: redis.Redis, tmp_path: Path) -> None:
