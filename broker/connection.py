@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from broker.session import CLOSING, UNAUTHENTICATED
+from broker.session import CLOSING, HELD, UNAUTHENTICATED
 from protocol import limits
 from protocol.parser import RequestParser
 
@@ -25,12 +25,11 @@ class Connection:
 
     `mask` is what the poller watches for. `backlog` holds encoded replies that the socket did not take,
     `backlog_size` their bytes; `soft_since` is the wall time (milliseconds) since which the backlog has been over
-    its class's soft limit, 0 while it is not. While `held`, the replies wait in the backlog though the socket would
-    take them: what they tell of is not on the disk yet.
+    its class's soft limit, 0 while it is not.
     """
 
     __slots__ = (
-        "backlog", "backlog_size", "broker", "fd", "held", "mask", "parser", "peer_name", "query_limit", "receive",
+        "backlog", "backlog_size", "broker", "fd", "mask", "parser", "peer_name", "query_limit", "receive",
         "refused", "schedule_close", "session", "sock", "soft_since", "transmit", "waiting",
     )  # fmt: skip
 
@@ -53,7 +52,6 @@ class Connection:
         self.waiting: list[list[bytes]] = []
         self.backlog: deque[memoryview] = deque()
         self.backlog_size = 0
-        self.held = False
         self.soft_since = 0
         self.refused = False
         self.parser = RequestParser()
@@ -97,6 +95,8 @@ class Connection:
         self.transmit = _refuse_to_send
         self.backlog.clear()
         self.backlog_size = 0
+        self.session.written = 0
+        self.session.gate &= ~HELD
         self.schedule_close(self)
 
     def release(self) -> None:
@@ -121,11 +121,8 @@ class Connection:
         out = session.out
         data = out[0] if len(out) == 1 else b"".join(out)
         out.clear()
-        if self.backlog or self.held:
-            if data:
-                self.backlog.append(memoryview(data))
-                self.backlog_size += len(data)
-            return self._within_limits()
+        if self.backlog:
+            return self._keep(data)
         if not data:
             return True
         try:
@@ -143,6 +140,19 @@ class Connection:
             return True
         self.backlog.append(memoryview(data)[sent:])
         self.backlog_size = size - sent
+        return self._within_limits()
+
+    def keep(self) -> bool:
+        """Put what the session has queued behind what waits; False when the connection must end."""
+        out = self.session.out
+        data = b"".join(out)
+        out.clear()
+        return self._keep(data)
+
+    def _keep(self, data: bytes) -> bool:
+        if data:
+            self.backlog.append(memoryview(data))
+            self.backlog_size += len(data)
         return self._within_limits()
 
     def drain(self) -> bool:

@@ -61,7 +61,11 @@ class Server:
         self._prepared = False
         self.durability = self.broker.durability
         self.tick.before_write.append(self.durability.journal.end_tick)
+        self.tick.after_turn.append(self.durability.journal.end_turn)
         self.durability.journal.progress = self._journal_progressed
+        self.durability.journal.progress_in_tick = self._answer_for_the_journal
+        self.durability.journal.watch = self.tick.watch
+        self.durability.journal.unwatch = self.tick.unwatch
         self.broker.eviction.start()
         for name in ("proto-max-bulk-len", "client-query-buffer-limit"):
             config.on_change(name, self._limits_changed)
@@ -94,15 +98,18 @@ class Server:
             raise StartError(str(problem)) from problem
 
     def _journal_progressed(self) -> None:
+        self.tick.begin()
+        self._answer_for_the_journal()
+        self.tick.finish()
+
+    def _answer_for_the_journal(self) -> None:
         """More is on the disk, or nothing will be any more: answer those who wait for that."""
         tick, journal = self.tick, self.durability.journal
-        tick.begin()
         self.durability.progressed()
         if journal.sync_error is not None:
             tick.abandon()
         tick.safe = journal.safe
         tick.release()
-        tick.finish()
 
     def try_to_stop(self, options: frozenset[bytes] = frozenset()) -> bool:
         """Stop, as SHUTDOWN does with these options (b"SAVE", b"NOSAVE", b"FORCE"); False if that would lose data."""
@@ -261,7 +268,10 @@ async def _obey_signals(servers: list[Server], log: Log, *, task_status: trio.Ta
         task_status.started()
         async for number in signals:
             name = signal.Signals(number).name
-            if not servers or servers[0].stopping.is_set() or servers[0].broker.loading:
+            if servers and servers[0].broker.loading:
+                log.notice(f"{name} received while loading: there is nothing to save")
+                os._exit(0)
+            if not servers or servers[0].stopping.is_set():
                 log.notice(f"{name} received, stopping at once")
                 os._exit(1)
             log.notice(f"{name} received, shutting down; the same again stops at once")

@@ -34,7 +34,9 @@ NO_TOUCH: Final = 1 << 11
 BLOCKED: Final = 1 << 8
 POSTPONED: Final = 1 << 9
 CLOSING: Final = 1 << 10
-STOPPED: Final = BLOCKED | POSTPONED | CLOSING
+HELD: Final = 1 << 12
+"""Replies to what it has written wait until that is on the disk."""
+STOPPED: Final = BLOCKED | POSTPONED | CLOSING | HELD
 
 
 class Transport(Protocol):

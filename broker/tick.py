@@ -17,7 +17,7 @@ import trio
 from broker.connection import Connection
 from broker.core import Broker
 from broker.poller import GONE, PEER_CLOSED, READABLE, WRITABLE, create_poller
-from broker.session import CLOSING, STOPPED, Session
+from broker.session import CLOSING, HELD, STOPPED, Session
 from protocol.limits import READ_SIZE
 from protocol.replies import error
 from protocol.requests import ProtocolError
@@ -26,13 +26,17 @@ TURN_MS: Final = 5
 """Milliseconds that ticks may follow each other before Trio's other tasks get a turn; a Trio wake-up costs as
 much as several requests, so under load it must not be paid every tick, and timers must still fire in 10 ms."""
 
+_LISTENING: Final = READABLE | PEER_CLOSED
+"""What is watched for at a client that has nothing to wait for."""
+
 
 class Tick:
     """All connections of a broker, served together.
 
     `before_write` is called when the requests of a tick have been executed and no reply has left yet: the place
-    of the journal. Replies to a client whose last write is beyond `safe` (a count of Propagation.emitted) are held until
-    `release`; None: no reply waits for the disk.
+    of the journal. `after_turn` is called when no client is ready, or Trio's other tasks are to get a turn. Replies to
+    a client whose last write is beyond `safe` (a count of Propagation.emitted) are held until `release`; None: no reply
+    waits for the disk.
     """
 
     def __init__(self, broker: Broker) -> None:
@@ -43,10 +47,12 @@ class Tick:
         self._poller = create_poller()
         self._connections: dict[int, Connection] = {}
         self._listeners: dict[int, tuple[socket.socket, Callable[[socket.socket], None]]] = {}
+        self._watched: dict[int, Callable[[], None]] = {}
         self._to_close: list[Connection] = []
         self._overfull: list[Connection] = []
         self._held: dict[Connection, None] = {}
         self.before_write: list[Callable[[], None]] = []
+        self.after_turn: list[Callable[[], None]] = []
         self.safe: int | None = None
         broker.serve_while_busy = self.serve_while_busy
 
@@ -62,12 +68,22 @@ class Tick:
         if self._listeners.pop(listener.fileno(), None) is not None:
             self._poller.unregister(listener.fileno())
 
+    def watch(self, fd: int, call: Callable[[], None]) -> None:
+        """Call `call` in the tick whenever this descriptor, which is no client's, is readable."""
+        self._watched[fd] = call
+        self._poller.register(fd, READABLE)
+
+    def unwatch(self, fd: int) -> None:
+        """Watch this descriptor no longer; the caller closes it."""
+        del self._watched[fd]
+        self._poller.unregister(fd)
+
     def adopt(self, sock: socket.socket, peer: bytes) -> Connection:
         """Serve a connected socket from now on."""
         sock.setblocking(False)
         connection = Connection(self._broker, sock, peer, self._to_close.append)
         self._connections[connection.fd] = connection
-        connection.mask = READABLE | PEER_CLOSED
+        connection.mask = _LISTENING
         self._poller.register(connection.fd, connection.mask)
         return connection
 
@@ -99,6 +115,8 @@ class Tick:
                 self.finish()
                 if clock.now >= turn_ends:
                     break
+            for hook in self.after_turn:
+                hook()
 
     def begin(self) -> None:
         """Time moves on; keys that are due, and those that memory has no room for, go before any request sees them."""
@@ -126,30 +144,54 @@ class Tick:
                 connection: Connection = session.transport  # type: ignore[assignment]  # the only transport
                 if safe is not None and session.written > safe:
                     self._hold(connection)
-                if not connection.flush():
+                elif not connection.flush():
                     self.close(connection)
-                elif connection.backlog and not connection.held:
-                    # One that is held is looked at again soon, and if it sends meanwhile: two system calls less.
+                elif connection.backlog:
                     self._watch(connection)
         if self._overfull:
             self._release_overfull()
         while self._to_close:
             connection = self._to_close.pop()
-            if not connection.backlog:
+            if not (connection.backlog or connection.session.gate & HELD):
                 self.close(connection)
 
     def _hold(self, connection: Connection) -> None:
-        """Keep the client's replies until its last write is safe; nothing more is read from it meanwhile."""
-        connection.held = True
+        """Keep the client's replies until its last write is safe; nothing more is read from it meanwhile.
+
+        What the poller watches for is left as it is until that matters, two system calls that are seldom needed.
+        """
+        session = connection.session
+        if not (session.gate & HELD or connection.backlog):
+            session.gate |= HELD
+            self._held[connection] = None
+            return
+        # Messages to a client that is held already, or a reply behind others that its socket did not take.
+        session.gate |= HELD
         self._held[connection] = None
+        if connection.keep():
+            self._watch(connection)
+        else:
+            self.close(connection)
 
     def release(self) -> None:
-        """Send the replies that were held for writes which are safe by now; to be called between ticks."""
+        """Send the replies that were held for writes which are safe by now."""
         safe = self.safe
-        for connection in list(self._held):
-            if safe is None or connection.session.written <= safe:
-                del self._held[connection]
-                connection.held = False
+        held, self._held = self._held, {}
+        for connection in held:
+            session = connection.session
+            if safe is not None and session.written > safe:
+                self._held[connection] = None
+                continue
+            session.gate &= ~HELD
+            if not connection.flush():
+                self.close(connection)
+            elif (
+                connection.backlog
+                or connection.waiting
+                or connection.refused
+                or session.gate & STOPPED
+                or connection.mask != _LISTENING
+            ):
                 self._drained(connection)
 
     def abandon(self) -> None:
@@ -168,6 +210,8 @@ class Tick:
         if events:
             self._serve(events)
         self.finish()
+        for hook in self.after_turn:
+            hook()
 
     def shutdown(self) -> None:
         """End all connections, after a last attempt to send what is queued."""
@@ -189,6 +233,8 @@ class Tick:
                     if fd in self._listeners:
                         knocking = knocking or []
                         knocking.append(fd)
+                    elif fd in self._watched:
+                        self._watched[fd]()
                 elif mask == READABLE:
                     read(connection)
                 else:
@@ -234,6 +280,9 @@ class Tick:
 
     def _drained(self, connection: Connection) -> bool:
         """Send from the connection's backlog what its socket takes; False where that ended the connection."""
+        if connection.session.gate & HELD:
+            self._watch(connection)
+            return True
         if not connection.drain():
             self.close(connection)
             return False
@@ -248,7 +297,7 @@ class Tick:
 
     def _watch(self, connection: Connection) -> None:
         """Have the poller watch for what the connection can use now."""
-        if connection.held:
+        if connection.session.gate & HELD:
             mask = PEER_CLOSED
         elif connection.backlog:
             mask = WRITABLE
@@ -257,7 +306,7 @@ class Tick:
         elif connection.waiting:
             mask = 0  # goes on by itself; what a client sent before it closed its side is still answered
         else:
-            mask = READABLE | PEER_CLOSED
+            mask = _LISTENING
         if mask != connection.mask:
             connection.mask = mask
             self._poller.modify(connection.fd, mask)

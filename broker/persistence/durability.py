@@ -6,6 +6,7 @@ memory. SAVE, and SHUTDOWN with a save, are what they are: everybody waits.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 LOCK_FILE: Final = "trimaran.lock"
 """In the folder of the files; who has it locked may write there."""
+
+UNWRITTEN_MAX: Final = 1 << 30
+"""Bytes that gather for the append-only file while the disk takes nothing (at the change of files in a rewrite, ticks
+don't write): beyond that clients' writes are refused, until it has taken them. It is looked at once a second."""
+
+TOO_SLOW: Final = "the disk takes too long"
 
 
 class FolderInUse(OSError):
@@ -65,8 +72,13 @@ class Durability:
         if self._broker.config.appendonly or self._broker.config.save:
             self.claim()
         await self.recovery.run(sweep=bool(self._locks))
-        self.rewrites.base_size = self.journal.size
+        # As in Redis: growth since the last rewrite counts, however often the broker was started meanwhile.
+        self.rewrites.base_size = self.folder.base_size() if self.journal.is_open else 0
         self._recovered = True
+        if self.journal.is_open != self._broker.config.appendonly:
+            # It was switched while everything was being loaded.
+            with contextlib.suppress(ValueError):
+                self.rewrites.switch(self._broker.config.appendonly)
 
     def claim(self) -> None:
         """Make sure that no other broker writes to the folder. Raises FolderInUse and other OSErrors.
@@ -146,7 +158,9 @@ class Durability:
     def acknowledges(self, session: Session) -> bool:
         """Whether the session's writes are on this machine's disk, and would be found there."""
         journal = self.journal
-        return journal.is_open and not journal.provisional and journal.synced >= session.written
+        if not journal.is_open or journal.provisional or journal.sync_error is not None:
+            return False
+        return journal.synced >= session.written
 
     def watch(self, session: Session) -> None:
         """Execute the session's waiting command again when its writes are acknowledged (WAITAOF)."""
@@ -159,7 +173,9 @@ class Durability:
         if config.stop_writes_on_bgsave_error and config.save and not self.snapshots.succeeded:
             return BGSAVE_ERROR
         problem = self.journal.sync_error or self.journal.write_error
-        return None if problem is None else aof_error(problem.strerror or str(problem))
+        if problem is not None:
+            return aof_error(problem.strerror or str(problem))
+        return aof_error(TOO_SLOW) if self.journal.unwritten > UNWRITTEN_MAX else None
 
     def _follow(self) -> None:
         """Refuse clients' writes, or no longer."""
@@ -184,7 +200,9 @@ class Durability:
                 self.claim()
             except OSError as problem:
                 raise ValueError(str(problem)) from None
-        self.rewrites.switch(on)
+        # What is loaded so far must not become the base: `recover` sees to it when all of it is there.
+        if not self._broker.loading:
+            self.rewrites.switch(on)
 
 
 __all__ = ["Durability", "FolderInUse", "LoadError"]

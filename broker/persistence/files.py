@@ -29,7 +29,7 @@ _FOLDER_MODE: Final = 0o755
 _FOLDER_NOT_SYNCED: Final = (errno.EBADF, errno.EINVAL)
 
 # fdatasync also writes the length that is needed to read the data back, and leaves out the times. macOS lacks it.
-_sync: Final[Callable[[int], None]] = getattr(os, "fdatasync", os.fsync)
+sync_descriptor: Final[Callable[[int], None]] = getattr(os, "fdatasync", os.fsync)
 
 
 class Source:
@@ -57,6 +57,11 @@ class Output:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
+    @property
+    def descriptor(self) -> int:
+        """What the system knows the open file by, for syncs beside Python; negative where only `sync` will do."""
+        return self._descriptor
+
     def write(self, data: Bytes) -> int:
         """Write the beginning of `data`; the result says how much of it. `write_all` goes on until all is written."""
         return os.write(self._descriptor, data)
@@ -67,7 +72,7 @@ class Output:
         Once it has failed nothing may be concluded from a later success: the system may have dropped what it could not
         write.
         """
-        _sync(self._descriptor)
+        sync_descriptor(self._descriptor)
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -3,12 +3,13 @@
 While a tick executes requests, their effects gather in a list. At its end they are encoded, and then it depends on
 `appendfsync`:
 
-- **always**: a task takes all that has gathered and writes and syncs it in a thread. Meanwhile ticks go on; the replies
-  to the clients that have written are held until the sync that covers their writes is done. What gathers during one
-  sync is the next one's, so however many clients write, the disk is asked once.
-- **everysec**: the tick writes at once, which the system takes into its memory, and the task syncs once a second in a
-  thread. While a sync runs the tick does not write, because a write to a file that is being synced may wait for it;
-  after two seconds of that it does (Redis's rule, and its bound).
+- **always**: the tick writes, which the system takes into its memory, and a thread syncs. Meanwhile ticks go on;
+  the replies to the clients that have written are held until the sync that covers their writes is done. What gathers
+  during one sync is the next one's, so however many clients write, the disk is asked once. The next one begins when no
+  client is ready any more, at the latest after half the time that the last one took: begun at once, it would leave out
+  those whom the last one has just released, and on a slow disk the clients would take turns, half of them a sync.
+- **everysec**: the tick writes, and once a second the thread syncs. While a sync runs the tick does not write: a
+  write to a file that is being synced may wait for it; after two seconds of that it does (Redis's rule, and its bound).
 - **no**: the tick writes, the system syncs when it likes.
 
 A **write** that fails (a full disk) is tried again every second; until it succeeds, clients' writes are refused. What
@@ -21,12 +22,14 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from broker.persistence.aof_writing import CommandWriter, sealed
 from broker.persistence.files import Bytes, Output
+from broker.persistence.syncing import SyncThread
 
 if TYPE_CHECKING:
     from broker.clock import Clock
@@ -51,9 +54,10 @@ class Journal:
     was written to the open file and, given with `open`, to those before it, in bytes. `write_error` is why the last
     write failed, None after a success; `sync_error` why a sync did, which stays.
 
-    `progress` is called whenever `synced` may have changed, or a sync has failed, outside any tick; `error_changed`
-    whenever one of the errors has, also within one. `child_runs` tells whether a forked child is writing, for
-    `no-appendfsync-on-rewrite`.
+    `progress` is called whenever `synced` may have changed, or a sync has failed, outside any tick, and
+    `progress_in_tick` within one; `error_changed` whenever one of the errors has. `watch` is called with a descriptor
+    and what a tick shall call whenever it is readable, `unwatch` with the descriptor. `child_runs` tells whether a
+    forked child is writing, for `no-appendfsync-on-rewrite`.
     """
 
     def __init__(self, propagation: Propagation, config: Config, clock: Clock, log: Log) -> None:
@@ -71,9 +75,14 @@ class Journal:
         self._file: Output | None = None
         self._between_files = False
         self._wake = trio.Event()
+        self._thread: SyncThread | None = None
         self._syncing_since = 0
-        # One at a time may write from a thread, sync, or put another file in place.
-        self._exclusive = trio.Lock()
+        self._syncing_to = 0
+        self._sync_began = 0.0
+        self._gathers_until = 0.0
+        # One at a time may sync, or put another file in place. (A trio.Lock would have to be released by the task that
+        # has acquired it.)
+        self._exclusive = trio.Semaphore(1)
         self._written = 0
         self._unsynced_since = 0
         self.synced = 0
@@ -83,7 +92,10 @@ class Journal:
         self.write_error: OSError | None = None
         self.sync_error: OSError | None = None
         self.progress: Callable[[], None] = _nobody
+        self.progress_in_tick: Callable[[], None] = _nobody
         self.error_changed: Callable[[], None] = _nobody
+        self.watch: Callable[[int, Callable[[], None]], None] = _nowhere
+        self.unwatch: Callable[[int], None] = _nowhere
         self.child_runs: Callable[[], bool] = _never
         config.on_change("appendfsync", self._policy_changed)
 
@@ -123,8 +135,15 @@ class Journal:
         """Record all effects from now on in this file.
 
         `size` counts what the files before it hold, too; `checksum` is that of the bytes at the end of this one which
-        no checksum line covers.
+        no checksum line covers. Raises OSError where no thread can be had to sync it; the file is closed then.
         """
+        try:
+            self._thread = SyncThread()
+        except OSError:
+            self.provisional = False
+            file.close()
+            raise
+        self.watch(self._thread.fileno(), self._sync_ended)
         self._file = file
         self._writer = CommandWriter()
         self._checksum = checksum
@@ -179,7 +198,7 @@ class Journal:
         """`close`, when nothing else is running any more; False if something could not be written and synced."""
         if self._file is None:
             return True
-        self.end_tick()
+        self._end_thread()
         self._propagation.sinks.remove(self._record)
         if self.sync_error is None:
             self._write()
@@ -199,6 +218,18 @@ class Journal:
         self.synced = self._propagation.emitted
         return whole
 
+    def _end_thread(self) -> None:
+        assert self._thread is not None
+        self.unwatch(self._thread.fileno())
+        problem = None
+        try:
+            self._thread.close()
+        except OSError as error:
+            problem = error
+        self._thread = None
+        if self._syncing_since:
+            self._leave_sync(problem)
+
     # In the tick
 
     def end_tick(self) -> None:
@@ -211,13 +242,20 @@ class Journal:
             self._buffer.clear()  # an expired key's end: it will expire again
             self._buffered = 0
         elif self._config.appendfsync == ALWAYS:
-            self._wake.set()
+            if monotonic() >= self._gathers_until:
+                self._commit()
         elif self.write_error is None and not self._between_files:
             if self._syncing_since:
                 if self._clock.now - self._syncing_since < POSTPONED_MS:
                     return
                 self.delayed_syncs += 1
             self._write()
+
+    def end_turn(self) -> None:
+        """No client is ready, or none is looked at for a while: what has gathered need not wait for more."""
+        self._gathers_until = 0.0
+        if self._buffer and self._config.appendfsync == ALWAYS and self.sync_error is None:
+            self._commit()
 
     def _encode(self) -> None:
         if self.synced == self._written and not self.unwritten:
@@ -272,63 +310,61 @@ class Journal:
     # In the background
 
     async def run(self) -> None:
-        """Write and sync as `appendfsync` says, until cancelled."""
+        """See once a second to what ticks don't: syncs with `everysec`, and another attempt at a write that failed."""
         while True:
-            always = self._config.appendfsync == ALWAYS
-            if not (always and self._buffer and self.write_error is None):
-                with trio.move_on_after(SYNC_SECONDS):
-                    await self._wake.wait()
+            with trio.move_on_after(SYNC_SECONDS):
+                await self._wake.wait()
             self._wake = trio.Event()
             if self._file is None or self.sync_error is not None:
                 continue
-            if self._config.appendfsync == ALWAYS:
-                await self._commit()
-            else:
-                await self._sync_each_second()
+            if self._exclusive.value:
+                if self.write_error is not None or self._config.appendfsync == ALWAYS:
+                    self._write()
+                if self._config.appendfsync != NEVER:
+                    self._sync()
             self.progress()
 
-    async def _commit(self) -> None:
-        """One write and one sync for everything that has gathered."""
-        async with self._exclusive:
-            if self._file is None or (not self.unwritten and self.synced == self._written):
-                return
+    def _commit(self) -> None:
+        """One write and one sync for everything that has gathered, now or when the one that is running has ended."""
+        if self._exclusive.value and self.write_error is None:
+            self._write()
             if self._paused():
-                self._write()
-                return
-            position = self._propagation.emitted
-            data = self._take()
-            since = self._syncing_since = self._clock.now
-            try:
-                count, write_problem, sync_problem = await trio.to_thread.run_sync(_write_and_sync, self._file, data)
-            finally:
-                self._syncing_since = 0
-            if data:
-                self._wrote(data, position, count, write_problem)
-            if write_problem is None:
-                self._unsynced_since = since
-                self._synced(position, sync_problem)
+                self._wake.set()
+            else:
+                self._sync()
 
-    async def _sync_each_second(self) -> None:
-        async with self._exclusive:
-            if self._file is None:
+    def _sync(self) -> None:
+        """Begin to sync what is written."""
+        if self.write_error is not None or self.synced == self._written or self._paused():
+            return
+        assert self._file is not None and self._thread is not None
+        self._exclusive.acquire_nowait()
+        self._syncing_since = self._clock.now
+        self._syncing_to = self._written
+        self._sync_began = monotonic()
+        self._thread.start(self._file)
+
+    def _sync_ended(self) -> None:
+        """Within a tick: take in how the sync went. The clients that it lets go on are given time to join the next."""
+        assert self._thread is not None
+        try:
+            if not self._thread.ended():
                 return
-            if self.write_error is not None:
-                self._write()
-            if self._config.appendfsync == NEVER or self.synced == self._written or self._paused():
-                return
-            position = self._written
-            since = self._syncing_since = self._clock.now
             problem = None
-            try:
-                await trio.to_thread.run_sync(self._file.sync)
-            except OSError as error:
-                problem = error
-            finally:
-                self._syncing_since = 0
-            self._unsynced_since = since
-            self._synced(position, problem)
-            if self.write_error is None and self.sync_error is None and self._buffer:
-                self._write()
+        except OSError as error:
+            problem = error
+        self._leave_sync(problem)
+        now = monotonic()
+        self._gathers_until = now + (now - self._sync_began) / 2
+        if self._buffer and self._config.appendfsync != ALWAYS and not (self.sync_error or self.write_error):
+            self._write()
+        self.progress_in_tick()
+
+    def _leave_sync(self, problem: OSError | None) -> None:
+        self._unsynced_since = self._syncing_since
+        self._syncing_since = 0
+        self._exclusive.release()
+        self._synced(self._syncing_to, problem)
 
     def _synced(self, position: int, problem: OSError | None) -> None:
         if problem is None:
@@ -348,7 +384,7 @@ class Journal:
 
     def _policy_changed(self, _: object) -> None:
         self._wake.set()
-        self.progress()
+        self.progress_in_tick()
 
 
 def _write_some(file: Output, data: Bytes) -> tuple[int, OSError | None]:
@@ -366,20 +402,12 @@ def _write_some(file: Output, data: Bytes) -> tuple[int, OSError | None]:
     return written, None
 
 
-def _write_and_sync(file: Output, data: Bytes) -> tuple[int, OSError | None, OSError | None]:
-    """In a thread: write all, then sync. The bytes written, and what failed: the write, or the sync."""
-    count, problem = _write_some(file, data) if data else (0, None)
-    if problem is not None:
-        return count, problem, None
-    try:
-        file.sync()
-    except OSError as sync_problem:
-        return count, None, sync_problem
-    return count, None, None
-
-
 def _nobody() -> None:
     """The default of what is called when something happens."""
+
+
+def _nowhere(*_: object) -> None:
+    """The default of `Journal.watch`."""
 
 
 def _never() -> bool:

@@ -152,12 +152,18 @@ class AppendOnlyFolder:
         """The bytes of all files that hold the data."""
         return sum(self.disk.size(self.file(entry.name)) or 0 for entry in self.manifest.files())
 
+    def base_size(self) -> int:
+        """The bytes of the base, 0 without one."""
+        base = self.manifest.base
+        return 0 if base is None else self.disk.size(self.file(base.name)) or 0
+
 
 class Rewrites:
     """Rewrites of the append-only file: asked for, due by its growth, or because it is being switched on.
 
     `scheduled` asks for one as soon as there may be a child. `base_size` is the size in bytes after the last rewrite,
-    or at the start; `succeeded` whether the last rewrite did, `seconds` how long it took (-1: there was none yet).
+    and from a start to the first rewrite that of the base; `succeeded` whether the last rewrite did, `seconds` how long
+    it took (-1: there was none yet).
     """
 
     def __init__(self, broker: Broker, folder: AppendOnlyFolder, journal: Journal, background: Background) -> None:
@@ -169,6 +175,7 @@ class Rewrites:
         self._begun = trio.Event()
         self._wanted = False
         self._first = False
+        self._forked = False
         self._problem: str | None = None
         self._later_than = 0.0
         self._base = f"{TEMPORARY}rewriteaof-bg-{os.getpid()}.aof"
@@ -240,7 +247,8 @@ class Rewrites:
                 self._begun.set()
 
     def _cannot_begin(self, problem: str) -> None:
-        if self._background.has_child:
+        if self._forked:
+            # `_done` removes what the child leaves, or has left: behind it, the old increment would be a second copy.
             self._problem = problem
             self._background.kill()
         else:
@@ -252,7 +260,7 @@ class Rewrites:
         journal, folder = self._journal, self._folder
         self.count += 1
         self._problem = None
-        self._first = False
+        self._first = self._forked = False
         if journal.is_open:
             await journal.replace(self._fork, folder.add_increment)
             return
@@ -273,6 +281,7 @@ class Rewrites:
 
     def _fork(self) -> None:
         self._background.start(KIND, self._write, self._done)
+        self._forked = True
         self._broker.log.notice("rewriting the append-only file", fork_seconds=f"{self._background.fork_seconds:.3f}")
 
     def _write(self, progress: Progress) -> None:

@@ -152,5 +152,10 @@ class Snapshots:
             self._unwanted = True
             self._background.kill()
         if self._broker.config.save:
-            with contextlib.suppress(OSError):
+            try:
+                self._broker.durability.claim()
                 self.save()
+            except OSError as problem:
+                self._broker.log.warning(
+                    "the old RDB file is left: its keys come back at a restart", error=str(problem)
+                )

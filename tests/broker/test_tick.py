@@ -1,5 +1,6 @@
 """The tick: one send a client, order, fairness, clients that wait or go, and what a defect may cost."""
 
+import os
 import socket
 from contextlib import suppress
 
@@ -69,6 +70,34 @@ async def test_effects_are_handed_over_before_any_reply_leaves() -> None:
         connection.transmit = noted
         await client.call("SET k v")
         assert seen[:3] == ["effect", "journal", "reply"]
+
+
+async def test_a_descriptor_that_is_no_clients_is_watched() -> None:
+    async with running() as broker:
+        tick, client = broker.server.tick, await broker.client()
+        receiving, sending = os.pipe()
+        seen: list[bytes] = []
+        tick.watch(receiving, lambda: seen.append(os.read(receiving, 10)))
+        os.write(sending, b"x")
+        while not seen:
+            await client.call("PING")
+        tick.unwatch(receiving)
+        os.write(sending, b"y")
+        await client.call("PING")
+        assert seen == [b"x"]
+        os.close(receiving)
+        os.close(sending)
+
+
+async def test_after_a_turn_comes_after_all_ticks_of_it() -> None:
+    async with running() as broker:
+        client = await broker.client()
+        await client.call("PING")
+        seen: list[str] = []
+        broker.server.tick.before_write.append(lambda: seen.append("tick"))
+        broker.server.tick.after_turn.append(lambda: seen.append("turn"))
+        await client.call("PING")
+        assert seen == ["tick", "turn"]
 
 
 async def test_a_client_with_too_many_replies_lets_others_in() -> None:

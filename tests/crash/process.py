@@ -66,11 +66,15 @@ class Process:
         """Ask it to end; its exit status."""
         return self._end(signal.SIGTERM)
 
-    def _end(self, number: signal.Signals) -> int:
+    def ended(self) -> int:
+        """Wait until it has ended by itself; its exit status."""
+        return self._end(None)
+
+    def _end(self, number: signal.Signals | None) -> int:
         process, self._process = self._process, None
         if process is None:
             return 0
-        if process.poll() is None:
+        if number is not None and process.poll() is None:
             process.send_signal(number)
         try:
             return process.wait(30)

@@ -378,6 +378,10 @@ class _Output(Output):
         self._at = 0
         disk.open_files += 1
 
+    @property
+    def descriptor(self) -> int:
+        return -1
+
     def write(self, data: Bytes) -> int:
         short = self._disk.call("write")
         count = max(1, len(data) // 2) if short else len(data)

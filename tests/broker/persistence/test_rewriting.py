@@ -115,6 +115,22 @@ async def test_each_call_of_a_rewrite_may_fail(call: int, error: int) -> None:
     assert disk.open_files == 0
 
 
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize("call", range(16))
+async def test_a_child_that_ends_before_the_rewrite_could_not_begin_leaves_no_second_copy(
+    call: int, error: int
+) -> None:
+    disk = SimulatedDisk()
+    async with durable(disk, ALWAYS) as broker:
+        client = await broker.client()
+        await client.call("RPUSH l x")
+        disk.fail(call, error)
+        await client.call("BGREWRITEAOF")
+        await rewritten(broker)
+        disk.heal()
+    assert await contents(disk, ALWAYS) == {b"l": [b"x"]}
+
+
 async def test_power_may_be_lost_at_each_call_of_a_rewrite() -> None:
     """Images taken within the rewrite, whenever the disk is called."""
     disk = SimulatedDisk()
