@@ -289,7 +289,7 @@ class Declarations:
 
     # Scripting.
     busy_reply_threshold = Integer(5000, 0, INT64_MAX, alias="lua-time-limit")
-    lua_max_memory = Memory(256 * MB, 0, INT64_MAX)
+    lua_max_memory = Memory(256 * MB, 0, INT64_MAX, own=True)
     """Ours: what the values of all scripts may take in memory; 0 for no limit."""
     lua_enable_deprecated_api = Bool(False, immutable=True, hidden=True, inert=True)
 

@@ -45,6 +45,8 @@ def running(program: Path, url: str) -> Iterator["subprocess.Popen[str]"]:
     process = subprocess.Popen(
         [sys.executable, str(program)], env=environment(url), cwd=program.parent,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # a shell may have started the tests with the signal ignored, which programs inherit
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         yield process
@@ -88,7 +90,8 @@ def test_a_follower_goes_on_where_it_stopped(port_url: str, tmp_path: Path) -> N
                 printed.append(process.stdout.readline().split("'")[-2])
             seen.append(printed)
             _wait_until_all_is_saved(port_url)
-    assert seen == [["1", "2"], ["3"]]
+    # At least once: Ctrl-C may come between an entry and the note that it was seen.
+    assert seen[0] == ["1", "2"] and seen[1] in (["3"], ["2", "3"])
 
 
 def _wait_until_all_is_saved(url: str) -> None:
