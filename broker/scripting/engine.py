@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from broker.connection import GONE
 from broker.scripting.functions import Function, Functions
 from broker.scripting.lua_state import SMALL, LuaState
 from broker.scripting.running import KILLED, Interruption, Run
@@ -34,31 +35,6 @@ _REPLY: Final = 1
 _FAILURE: Final = 2
 
 
-class ScriptTransport:
-    """The connection of the session that executes the scripts' commands: there is none."""
-
-    def peer(self) -> bytes:
-        return b""
-
-    def local(self) -> bytes:
-        return b""
-
-    def is_local(self) -> bool:
-        return False
-
-    def limits_changed(self) -> None:
-        pass
-
-    def sizes(self) -> tuple[int, int, int, int]:
-        return 0, 0, 0, 0
-
-    def close_soon(self) -> None:
-        pass
-
-    def abort(self) -> None:
-        pass
-
-
 class Scripting:
     """Scripts and functions of a broker."""
 
@@ -66,7 +42,7 @@ class Scripting:
         self._broker = broker
         self._keyspace = broker.keyspace
         self.interruption = Interruption(broker)
-        session = self._session = Session(broker, 0, ScriptTransport())
+        session = self._session = Session(broker, 0, GONE)
         session.never_waits = True
         session.gate = 0
         self.functions = Functions(self._load_library, self._forget_functions)

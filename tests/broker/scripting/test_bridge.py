@@ -2,6 +2,7 @@
 
 import pytest
 
+from broker.connection import GONE
 from broker.scripting.bridge import (
     NO_COMMAND,
     NOT_FROM_SCRIPT,
@@ -13,7 +14,6 @@ from broker.scripting.bridge import (
 )
 from broker.scripting.calling import LARGE
 from broker.scripting.conversions import ARRAY, ERROR, STATUS
-from broker.scripting.engine import ScriptTransport
 from broker.scripting.running import Run
 from broker.session import Session
 from protocol.errors import OUT_OF_MEMORY
@@ -23,7 +23,7 @@ from tests.broker.sessions import make_broker, make_session
 
 def bridged(*, read_only: bool = False, out_of_memory: bool = False, room: bool = True) -> tuple[Bridge, Run]:
     broker = make_broker()
-    session = Session(broker, 0, ScriptTransport())
+    session = Session(broker, 0, GONE)
     bridge = Bridge(broker, session, broker.scripting.interruption, lambda size: room)
     run = Run(make_session(broker), [b"EVAL"], b"name", is_eval=True, read_only=read_only, allows_oom=False)
     run.out_of_memory = out_of_memory
