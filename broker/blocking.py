@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 from broker.deadlines import Deadlines, Timer
 from broker.keyspace import Database, Keyspace
 from broker.session import CLOSING, REPLY_SKIP
-from protocol.errors import UNBLOCKED
-from protocol.replies import NO_REPLY, error
+from protocol.replies import NO_REPLY
 
 if TYPE_CHECKING:
     from broker.registry import Handler
@@ -176,14 +175,6 @@ class Blocking:
         else:
             session.send(reply)
         self.resume(session)
-
-    def unblock(self, session: Session, with_error: bool) -> bool:
-        """CLIENT UNBLOCK: end a wait as if timed out, or with an error; False if the client doesn't wait."""
-        wait = session.waiting
-        if wait is None:
-            return False
-        self.finish(session, error(UNBLOCKED) if with_error else wait.nil)
-        return True
 
     def cancel(self, session: Session) -> None:
         """Forget a client's wait: it is answered, or it has gone."""

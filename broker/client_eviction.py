@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 CLIENT_SIZE: Final = 4096
 """Bytes that a client without anything buffered takes: its session, connection, socket and parser."""
 
+LISTED_SIZE: Final = 300
+"""Bytes that a name costs beside its own where it is listed: a channel, a watched key, a key waited for."""
+
 LIMIT_MIN: Final = 128 * 1024
 """A smaller limit is raised to this, so that a client can still set another one (as in Redis)."""
 
@@ -73,7 +76,17 @@ class ClientEviction:
 
 
 def client_memory(session: Session) -> int:
-    """About the bytes that a client takes: buffers, what it queued in a transaction, what it is subscribed to."""
-    subscriptions = (session.channels, session.patterns, session.shard_channels)
-    names = sum(sum(map(len, listed)) for listed in subscriptions if listed)
-    return CLIENT_SIZE + sum(session.transport.sizes()) + session.queued_size + names
+    """About the bytes that a client takes: buffers, what it queued in a transaction, and all that is kept by a name it
+    has sent: what it is subscribed to, watches and waits for, and its own names."""
+    waiting = session.waiting
+    listed = (
+        session.channels, session.patterns, session.shard_channels, () if waiting is None else waiting.args,
+    )  # fmt: skip
+    count = len(session.watched)
+    size = sum([len(key) for _, key in session.watched])
+    for names in listed:
+        if names:
+            count += len(names)
+            size += sum(map(len, names))
+    size += len(session.name) + len(session.lib_name) + len(session.lib_ver)
+    return CLIENT_SIZE + sum(session.transport.sizes()) + session.queued_size + size + count * LISTED_SIZE

@@ -67,7 +67,7 @@ class Broker:
         self.clock = clock or Clock()
         self.started = self.clock.now
         self.run_id = secrets.token_hex(20)
-        self.stats = Stats()
+        self.stats = Stats(log.warning)
         self.pubsub = PubSub()
         self.keyspace = Keyspace(self.clock, config.databases, self._notify)
         self.keyspace.notify_all = self._notify_all

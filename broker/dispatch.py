@@ -149,7 +149,8 @@ class Dispatcher:
         try:
             reply = handler(session, args)
         except Exception as exception:
-            reply = self.failed(None, exception)
+            # A client that waits has executed nothing since.
+            reply = self.failed(session.last_command, exception)
         session.out = out
         self._take_changes(session, args)
         if propagation.emitted != emitted:

@@ -264,7 +264,7 @@ def _stats(broker: Broker) -> Fields:
     yield "tracking_total_keys", 0
     yield "tracking_total_items", 0
     yield "tracking_total_prefixes", 0
-    yield "total_error_replies", sum(stats.errors.values())
+    yield "total_error_replies", stats.error_replies
     yield "total_reads_processed", stats.reads
     yield "total_writes_processed", stats.writes
     yield "io_threaded_reads_processed", 0
@@ -318,7 +318,7 @@ def _command_counts(command: Command) -> str:
 def _errorstats(broker: Broker) -> Fields:
     for code, count in sorted(broker.stats.errors.items()):
         # A script may make up a code; it must not break the line.
-        yield f"errorstat_{code.translate(_UNSAFE).decode(errors='replace')}", f"count={count}"
+        yield f"errorstat_{code.translate(_UNSAFE).decode(errors='surrogateescape')}", f"count={count}"
 
 
 _UNSAFE: Final = bytes.maketrans(b"#:\n\r", b"____")

@@ -14,7 +14,7 @@ count of changes; it costs three failed tests when nobody listens.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from broker.clock import Clock
 from broker.events import (
@@ -43,6 +43,9 @@ Value = Any
 
 V = TypeVar("V")
 
+FEW_FIELD_DEADLINES: Final = 64
+"""Hashes with field deadlines below which those that are gone are not looked for."""
+
 
 class Database:
     """One numbered database.
@@ -50,14 +53,15 @@ class Database:
     `data` maps keys to values, `expires` keys to deadlines in wall milliseconds. `get` looks a key up for
     writing or without being counted; `read` counts a hit or a miss and sends `keymiss`. `peek` and `look` are the
     same for who must not leave a trace in the access times (see broker.access, which keeps `last_access`).
-    `field_deadlines` maps the key of a hash to the earliest deadline of its fields; an entry may outlive its hash.
+    `field_deadlines` maps the key of a hash to the earliest deadline of its fields; an entry may outlive its hash,
+    until there are `field_deadlines_max` of them.
     `watchers` and `waiters` map a key to the sessions that watch it, and to those that wait for it in order
     of arrival.
     """
 
     __slots__ = (
-        "data", "expires", "expiry", "field_deadlines", "get", "index", "keyspace", "last_access", "peek", "waiters",
-        "watchers",
+        "data", "expires", "expiry", "field_deadlines", "field_deadlines_max", "get", "index", "keyspace",
+        "last_access", "peek", "waiters", "watchers",
     )  # fmt: skip
 
     def __init__(self, keyspace: Keyspace, index: int) -> None:
@@ -66,6 +70,7 @@ class Database:
         self.data: dict[bytes, Value] = {}
         self.expires: dict[bytes, int] = {}
         self.field_deadlines: dict[bytes, int] = {}
+        self.field_deadlines_max = FEW_FIELD_DEADLINES
         self.expiry = Expiry(self)
         self.watchers: dict[bytes, set[Session]] = {}
         self.waiters: dict[bytes, dict[Session, None]] = {}
@@ -253,7 +258,19 @@ class Database:
             self.field_deadlines.pop(key, None)
         elif self.field_deadlines.get(key) != earliest:
             self.field_deadlines[key] = earliest
+            if len(self.field_deadlines) > self.field_deadlines_max:
+                self._tidy_field_deadlines()
             self.expiry.push(key, earliest)
+
+    def _tidy_field_deadlines(self) -> None:
+        """Forget hashes that are gone. Done when there may be twice as many, it is O(1) for each deadline noted."""
+        data = self.data
+        self.field_deadlines = {
+            key: deadline
+            for key, deadline in self.field_deadlines.items()
+            if (value := data.get(key)).__class__ is Hash and value.deadlines
+        }
+        self.field_deadlines_max = 2 * len(self.field_deadlines) + FEW_FIELD_DEADLINES
 
     def persist(self, key: bytes) -> bool:
         """Drop a key's deadline; False if it had none."""
@@ -284,6 +301,7 @@ class Database:
         self.data = {}
         self.expires = {}
         self.field_deadlines = {}
+        self.field_deadlines_max = FEW_FIELD_DEADLINES
         self.expiry.clear()
         self.bind()
         return removed
@@ -293,6 +311,7 @@ class Database:
         self.data, other.data = other.data, self.data
         self.expires, other.expires = other.expires, self.expires
         self.field_deadlines, other.field_deadlines = other.field_deadlines, self.field_deadlines
+        self.field_deadlines_max, other.field_deadlines_max = other.field_deadlines_max, self.field_deadlines_max
         self.expiry.swap(other.expiry)
         self.bind()
         other.bind()

@@ -6,25 +6,44 @@ and gives the mean of the last 1.6.)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
+
+from protocol.replies import CRLF
 
 MAX_ERROR_KINDS: Final = 128
 """Distinct error codes counted, as in Redis, so that scripts can't grow the table without bound."""
+
+MAX_ERROR_CODE: Final = 30
+"""Bytes of an error code; a longer first word counts as ERR, as in Redis."""
+
+ERRORS_DISABLED: Final = b"ERRORSTATS_DISABLED"
+"""The one code that is left once there were more than MAX_ERROR_KINDS of them."""
+
+_GENERAL: Final = b"ERR"
+_TO_BLANKS: Final = bytes.maketrans(CRLF, b"  ")
+
+
+def _ignored(warning: str) -> None:
+    """The default of what takes warnings: nobody reads them."""
 
 
 class Stats:
     """Plain counters; whoever does the counted thing adds to them.
 
     `request_rate`, `read_rate` and `write_rate` are requests and bytes a second, between the last two samples.
+    `error_replies` counts all errors, `errors` them by their code. `warn` is told when codes are no longer counted.
     """
 
     __slots__ = (
-        "_sampled", "_sampled_at", "bytes_read", "bytes_written", "clients_refused", "clients_served", "errors",
-        "evicted_clients", "evicted_keys", "evicted_scripts", "eviction_exceeded_ms", "output_limit_closes",
-        "query_limit_closes", "read_rate", "reads", "request_rate", "requests", "write_rate", "writes",
+        "_errors_disabled", "_sampled", "_sampled_at", "_warn", "bytes_read", "bytes_written",
+        "clients_refused", "clients_served", "error_replies", "errors", "evicted_clients", "evicted_keys",
+        "evicted_scripts", "eviction_exceeded_ms", "output_limit_closes", "query_limit_closes", "read_rate",
+        "reads", "request_rate", "requests", "write_rate", "writes",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, warn: Callable[[str], None] = _ignored) -> None:
+        self._warn = warn
         self.reset()
 
     def reset(self) -> None:
@@ -42,7 +61,9 @@ class Stats:
         self.evicted_clients = 0
         self.evicted_scripts = 0
         self.eviction_exceeded_ms = 0
+        self.error_replies = 0
         self.errors: dict[bytes, int] = {}
+        self._errors_disabled = False
         self.request_rate = self.read_rate = self.write_rate = 0.0
         self._sampled_at: float | None = None
         self._sampled = (0, 0, 0)
@@ -59,7 +80,28 @@ class Stats:
         self._sampled = counters
 
     def count_error(self, text: bytes) -> None:
-        """Count an error reply by its code, its first word."""
-        code = text.split(b" ", 1)[0]
-        if code in self.errors or len(self.errors) < MAX_ERROR_KINDS:
-            self.errors[code] = self.errors.get(code, 0) + 1
+        """Count an error reply by its code, its first word.
+
+        A text without a code counts as ERR. As in Redis, one code more than MAX_ERROR_KINDS ends the counting by code
+        until `reset`, since it must be scripts that make them up.
+        """
+        self.error_replies += 1
+        if self._errors_disabled:
+            return
+        errors = self.errors
+        code = _code(text)
+        if code in errors:
+            errors[code] += 1
+        elif len(errors) < MAX_ERROR_KINDS:
+            errors[code] = 1
+        else:
+            self._errors_disabled = True
+            self.errors = {ERRORS_DISABLED: 1}
+            self._warn("errors are no longer counted by their codes: there are too many, perhaps made up by scripts")
+
+
+def _code(text: bytes) -> bytes:
+    """The code of an error, which is copied: a slice must not keep a text of megabytes alive."""
+    head = text.rstrip(CRLF)[: MAX_ERROR_CODE + 1].translate(_TO_BLANKS)
+    code, blank, _ = head.partition(b" ")
+    return code if blank else _GENERAL

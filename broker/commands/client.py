@@ -14,7 +14,7 @@ from broker.commands.connection import CLIENT_NAME, check_attribute
 from broker.help import declare_help
 from broker.registry import ADMIN, LOADING, NOSCRIPT, STALE, command, container
 from broker.session import CLOSING, REPLY_OFF, REPLY_SKIP, REPLY_SKIP_NEXT
-from protocol.errors import SYNTAX, CommandError, wrong_form
+from protocol.errors import SYNTAX, UNBLOCKED, CommandError, wrong_form
 from protocol.replies import NO_REPLY, OK, ONE, ZERO, bulk
 from protocol.replies import integer as integer_reply
 
@@ -241,10 +241,17 @@ def client_unblock(session: Session, args: list[bytes]) -> bytes:
     reason = args[3].lower() if len(args) == 4 else b"timeout"
     if reason not in (b"timeout", b"error"):
         raise CommandError(UNBLOCK_REASON)
-    target = session.broker.sessions.get(integer(args[2]))
-    if target is None:
+    broker = session.broker
+    target = broker.sessions.get(integer(args[2]))
+    if target is None or target.waiting is None:
         return ZERO
-    return ONE if session.broker.blocking.unblock(target, reason == b"error") else ZERO
+    if reason == b"error":
+        # It is an error of the command that waits, and counts as one.
+        reply = broker.dispatcher.failed(target.last_command, CommandError(UNBLOCKED))
+    else:
+        reply = target.waiting.nil
+    broker.blocking.finish(target, reply)
+    return ONE
 
 
 @command("CLIENT|NO-EVICT", arity=3, flags=_ADMIN, group="connection", since="7.0.0",

@@ -61,6 +61,8 @@ _REPEATED: Final[dict[tuple[bytes, ...], _AddOptions]] = {}
 than parsing them."""
 
 _MAX_REPEATED: Final = 256
+_MAX_REPEATED_BYTES: Final = 128
+"""A bound on what strangers' arguments can take up here."""
 
 
 @command("XADD", arity=-5, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="stream", since="5.0.0",
@@ -223,8 +225,12 @@ def _add_options(args: list[bytes]) -> tuple[_AddOptions, int]:
             options.id = strict_id(argument if options.seq_given else argument[:-1] + b"0")
             break
     trimming.check(required=False)
-    if i == at < len(args) and options.id < 0 and options.producer is None and len(_REPEATED) < _MAX_REPEATED:
-        _REPEATED[tuple(args[2:at])] = options
+    if i == at < len(args) and options.id < 0 and options.producer is None:
+        repeated_words = tuple(args[2:at])
+        if sum(map(len, repeated_words)) < _MAX_REPEATED_BYTES:
+            if len(_REPEATED) == _MAX_REPEATED:
+                _REPEATED.clear()
+            _REPEATED[repeated_words] = options
     return options, i
 
 

@@ -224,17 +224,6 @@ def test_cancel_of_one_who_does_not_wait(broker: Broker) -> None:
     broker.blocking.cancel(Client(broker).session)
 
 
-@pytest.mark.parametrize(
-    ("with_error", "reply"), [(False, b"*-1\r\n"), (True, b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n")]
-)
-def test_unblock(broker: Broker, with_error: bool, reply: bytes) -> None:
-    client = Client(broker)
-    client.do("BLPOP k 0")
-    assert broker.blocking.unblock(client.session, with_error)
-    assert client.take() == reply
-    assert not broker.blocking.unblock(client.session, with_error)
-
-
 def test_a_defect_costs_the_waiting_client_an_error(broker: Broker) -> None:
     client, next_one, writer = Client(broker), Client(broker), Client(broker)
     runs = Runs(b"k")

@@ -2,9 +2,10 @@
 
 import pytest
 
-from broker.client_eviction import CLIENT_SIZE, LIMIT_MIN, ClientEviction, client_memory
+from broker.client_eviction import CLIENT_SIZE, LIMIT_MIN, LISTED_SIZE, ClientEviction, client_memory
 from broker.core import Broker
 from broker.session import Session
+from tests.broker.direct import Client
 from tests.broker.inprocess import running
 from tests.broker.sessions import Wire, make_broker
 
@@ -62,7 +63,21 @@ def test_a_client_counts_with_its_transaction_and_subscriptions() -> None:
     session, _ = client(broker, 100)
     session.queued_size = 50
     session.channels[b"12345"] = None
-    assert client_memory(session) == CLIENT_SIZE + 155
+    assert client_memory(session) == CLIENT_SIZE + 155 + LISTED_SIZE
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "WATCH {}", "BLPOP {} 0", "SUBSCRIBE {}", "PSUBSCRIBE {}", "SSUBSCRIBE {}", "CLIENT SETNAME {}",
+        "CLIENT SETINFO LIB-NAME {}", "CLIENT SETINFO LIB-VER {}",
+    ],
+)  # fmt: skip
+def test_a_client_counts_with_every_name_it_keeps(command: str) -> None:
+    client = Client(make_broker())
+    before = client_memory(client.session)
+    client.do(command.format("x" * 100_000))
+    assert 100_000 <= client_memory(client.session) - before <= 100_000 + 4 * LISTED_SIZE
 
 
 async def test_a_client_that_does_not_read_is_disconnected() -> None:

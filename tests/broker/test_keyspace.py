@@ -7,8 +7,9 @@ import pytest
 from broker.clock import Clock
 from broker.events import EXPIRED_CLASS, GENERIC, KEY_MISS, NEW, OVERWRITTEN, TYPE_CHANGED, Event
 from broker.expiry import EXPIRE_BATCH, NEVER
-from broker.keyspace import Database, Keyspace, type_name
+from broker.keyspace import FEW_FIELD_DEADLINES, Database, Keyspace, type_name
 from broker.propagation import Effects
+from broker.values.hash import Hash
 from broker.values.list import List
 from protocol.errors import WRONG_TYPE, CommandError
 from tests.broker.sessions import make_broker, make_session
@@ -202,6 +203,21 @@ def test_deadlines_set_again_and_again_do_not_pile_up(db: Database) -> None:
     for deadline in range(2_000_000, 2_010_000):
         db.expire_at(b"k", deadline)
     assert len(db.expiry) < 200
+
+
+def test_field_deadlines_of_hashes_that_are_gone_do_not_pile_up(db: Database) -> None:
+    for number in range(1000):
+        key = b"h%d" % number
+        value = Hash({b"f": b"v"})
+        db.add(key, value)
+        value.expire_at(b"f", 1_000_000_000)
+        db.note_field_deadlines(key, value)
+        if number % 10:
+            db.delete(key)
+    assert len(db.data) == 100
+    assert db.data.keys() <= db.field_deadlines.keys()
+    assert len(db.field_deadlines) <= 2 * 100 + FEW_FIELD_DEADLINES
+    assert len(db.expiry) <= 4 * 100 + 3 * FEW_FIELD_DEADLINES
 
 
 def test_a_mass_expiry_is_spread(keyspace: Keyspace, db: Database, clock: SetClock) -> None:

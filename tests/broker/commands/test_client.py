@@ -86,6 +86,8 @@ async def test_unblock(autojump_clock: trio.testing.MockClock) -> None:
             await trio.sleep(0.01)
         assert await admin.call("CLIENT UNBLOCK 2 ERROR") == b":1\r\n"
         assert await waiting.receive() == b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"
+        assert broker.broker.stats.errors == {b"UNBLOCKED": 1}
+        assert broker.broker.commands.by_name[b"wait"].failed == 1
 
 
 async def test_pause_and_unpause(autojump_clock: trio.testing.MockClock) -> None:

@@ -96,7 +96,7 @@ def test_a_null_in_a_transaction_is_not_the_time_outs(client: Client) -> None:
         client.do(command)
     assert client.do("EXEC") == b"*3\r\n$-1\r\n$-1\r\n*-1\r\n"
     client.do("BLMOVE k d LEFT LEFT 0")
-    client.broker.blocking.unblock(client.session, with_error=False)
+    Client(client.broker).do(f"CLIENT UNBLOCK {client.session.id}")
     assert client.take() == b"*-1\r\n"
 
 

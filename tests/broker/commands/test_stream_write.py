@@ -2,6 +2,7 @@
 
 import pytest
 
+from broker.commands import stream_write
 from broker.core import Broker
 from broker.values.stream import EntryTooLarge, Stream
 from tests.broker.direct import Client
@@ -134,3 +135,15 @@ def test_repeated_options_are_parsed_once_and_mean_the_same(client: Client) -> N
         client.do("XADD s MAXLEN = 2 * f v")
         assert client.do("XLEN s") == b":%d\r\n" % min(n, 2)
     assert client.do("XADD s MAXLEN = 2 * f") == b"-ERR wrong number of arguments for 'xadd' command\r\n"
+
+
+def test_what_is_remembered_of_options_is_bounded() -> None:
+    client = Client(make_broker())
+    stream_write._REPEATED.clear()
+    long = b"0" * 10_000
+    client.do([b"XADD", b"s", b"MINID", b"~", long + b"1-1", b"*", b"f", b"v"])
+    assert not stream_write._REPEATED
+    for number in range(2 * stream_write._MAX_REPEATED):
+        client.do([b"XADD", b"s", b"MINID", b"~", b"%d-1" % number, b"*", b"f", b"v"])
+    assert (b"MINID", b"~", b"%d-1" % number) in stream_write._REPEATED
+    assert len(stream_write._REPEATED) <= stream_write._MAX_REPEATED
