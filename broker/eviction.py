@@ -1,9 +1,11 @@
-"""Keeping the process within maxmemory: keys are evicted by maxmemory-policy, or commands that take memory refused.
+"""Keeping the broker within maxmemory: keys are evicted by maxmemory-policy, or commands that take memory refused.
 
-While the process is smaller than maxmemory as the system sees it, nothing needs doing; that is looked at once a
-millisecond at most (1.5 us), and whenever clients have sent much. Only when it is larger is what is in use measured
-(see broker.process_memory), which takes longer the larger the heap is: a twentieth of all time is the most that
-measuring gets. Between two measurements the sizes of the keys evicted are estimated.
+What counts is what has come into use in the process since the broker began: the interpreter's own tens of megabytes
+do not, so that small limits hold what they would hold in redis-server. While the process can't be using as much, going
+by its size as the system sees it, nothing needs doing; that is looked at once a millisecond at most (1.5 us), and
+whenever clients have sent much. Only then is what is in use measured (see broker.process_memory), which takes longer
+the larger the heap is: a twentieth of all time is the most that measuring gets. Between two measurements the sizes of
+the keys evicted are estimated.
 
 As in Redis the victims are approximate: maxmemory-samples keys of each database are drawn, and the best candidates
 of these and earlier draws, up to 16, wait in a pool. The rest of a large eviction is continued by a timer, so that
@@ -24,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker import process_memory
 from broker.access import LFU, LRM, LRU
-from broker.client_eviction import ClientEviction
+from broker.client_eviction import CLIENT_SIZE, ClientEviction
 from broker.events import EVICTED
 from broker.expiry import NEVER
 from broker.memory_usage import size_of
@@ -53,14 +55,21 @@ MEASURING_SHARE: Final = 20
 """One part in so many of all time is the most that measuring takes."""
 
 RESIDENT_SLACK: Final = 1.05
-"""Resident, of the limit: memory that is free in the process but can't be used counts as in use from here on, unless
-the process was larger already when the limit was set: evicting would not bring that back."""
+RESIDENT_SPARE: Final = 16 << 20
+"""Resident, of the limit, and in bytes beside that: memory that is free in the process but can't be used counts as in
+use from here on, unless the process was larger already when the limit was set: evicting would not bring that back. The
+allocators keep some megabytes free whatever happens."""
 
 COPY_SLACK: Final = 0.1
-"""Of the limit: a copy of a table that is larger counts as in use with what it is larger."""
+COPY_SPARE: Final = 8 << 20
+"""Of the limit, and in bytes beside that: the copy of a larger table counts as in use with what it is larger."""
+
+AHEAD: Final = 16
+"""One part in so many of its keys is how far ahead of a table's growth its size counts: what may come between two
+looks at memory. Once a table has grown, evicting doesn't bring it back."""
 
 FRAGMENTED_MAX: Final = 0.2
-"""Of what the limit leaves for keys: more is not evicted because memory is fragmented. Nothing is refused for it."""
+"""Of the limit: more is not evicted because memory is fragmented. Nothing is refused for it."""
 
 _SAMPLES_OF_SIZE: Final = 5
 _LOOK_AT_CLOCK: Final = 16
@@ -74,8 +83,8 @@ class Eviction:
     """A broker's memory limits.
 
     `check_at` is the wall time (milliseconds) from which the tick is to call `check`, `check_after` the number of
-    bytes read from clients (Stats.bytes_read); never reached without a limit. `measure` and `resident` are
-    process_memory's. `startup` is what was in use when the broker began, in bytes.
+    bytes read from clients (Stats.bytes_read); never reached without a limit. `measure` and `writable` are
+    process_memory's. `startup` is what was in use and resident when the broker began, in bytes.
     """
 
     def __init__(self, broker: Broker) -> None:
@@ -84,8 +93,9 @@ class Eviction:
         self._keyspace = broker.keyspace
         self.clients = ClientEviction(broker)
         self.measure: Callable[[], Memory] = process_memory.measure
-        self.resident: Callable[[], int] = process_memory.resident
-        self.startup = 0
+        self.writable: Callable[[], int] = process_memory.writable
+        self.startup = Memory(0, 0)
+        self._never_in_use = 0
         self.check_at = NEVER
         self.check_after = NEVER
         self._pool: list[tuple[int, int, bytes]] = []
@@ -95,10 +105,10 @@ class Eviction:
         self._continuing = False
         self._full = False
         self._measured = 0
-        self._measured_resident = 0
+        self._measured_writable = 0
         self._tolerated = 0.0
         self._measure_after = 0
-        self._took = self._ask_after = 0
+        self._took = self._took_before = self._ask_after = 0
         self._measured_changes = -1
         self._exceeded_since = 0
         for name in ("maxmemory", "maxmemory-policy", "maxmemory-clients"):
@@ -106,8 +116,23 @@ class Eviction:
 
     def start(self) -> None:
         """Begin to keep the limits."""
-        self.startup = self.measure().in_use
+        self.startup = self.measure()
+        # Of what the process may write to, what was neither in use then nor free for what comes into use.
+        self._never_in_use = self.writable() - self.startup.in_use - process_memory.unused()
         self._limits_changed(None)
+
+    def used(self, memory: Memory) -> int:
+        """What of the process's memory is this broker's: what has come into use since it began.
+
+        The process may have used more for something else then. The broker is known to use what its clients and the
+        tables of its keys take.
+        """
+        self.startup = self.startup._replace(in_use=min(self.startup.in_use, memory.in_use - self._least()))
+        return memory.in_use - self.startup.in_use
+
+    def _least(self) -> int:
+        tables = sum(database.data.__sizeof__() for database in self._keyspace.databases if database.data)
+        return tables + CLIENT_SIZE * len(self._broker.sessions)
 
     def exceeded_ms(self) -> int:
         """For how long the limit has been exceeded now, in milliseconds."""
@@ -116,7 +141,7 @@ class Eviction:
     def _limits_changed(self, _: object) -> None:
         self._pool.clear()
         self._left = 0
-        self._tolerated = self.resident()
+        self._tolerated = process_memory.resident() - self.startup.resident
         self._measure_after = 0
         if self._config.maxmemory or self._config.maxmemory_clients:
             self.check()
@@ -134,7 +159,7 @@ class Eviction:
             self.clients.check()
         if broker.paused or broker.loading:
             return
-        if not limit or self.resident() + self._growth() <= limit:
+        if not limit or self._taken() + self._growth() <= limit:
             self._within()
         elif self._must_measure():
             self._measure()
@@ -156,27 +181,33 @@ class Eviction:
     def _must_measure(self) -> bool:
         if perf_counter_ns() >= self._measure_after:
             return not self._broker.reclaimer.pending or self._broker.out_of_memory
-        return self.resident() > self._measured_resident + self._config.maxmemory // 128
+        return self.writable() > self._measured_writable + self._config.maxmemory // 128
+
+    def _taken(self) -> int:
+        """More than the broker uses, going by the process's size."""
+        return self.writable() - self._never_in_use - self.startup.in_use
 
     def _measure(self) -> None:
         """Measure what is in use, and make room if it is too much."""
         began = perf_counter_ns()
         memory = self.measure()
         limit: int = self._config.maxmemory
-        in_use = memory.in_use + self._growth()
+        in_use = self.used(memory) + self._growth()
+        resident = memory.resident - self.startup.resident
         over = in_use - limit
         fragmented = 0.0
-        self._tolerated = max(limit * RESIDENT_SLACK, min(self._tolerated, memory.resident))
-        if over > 0 or memory.resident > self._tolerated:
+        self._tolerated = max(limit * RESIDENT_SLACK + RESIDENT_SPARE, min(self._tolerated, resident))
+        if over > 0 or resident > self._tolerated:
             unsent = sum(session.transport.sizes()[3] for session in self._broker.sessions.values())
             unsent += self._broker.durability.journal.unwritten
             over -= unsent
-            fragmented = max(0, memory.resident - unsent - self._tolerated)
-            fragmented = min(fragmented, max(0, limit - self.startup) * FRAGMENTED_MAX)
+            fragmented = max(0, resident - unsent - self._tolerated)
+            fragmented = min(fragmented, limit * FRAGMENTED_MAX)
         ends = perf_counter_ns()
-        self._measured_resident = memory.resident
+        self._measured_writable = self.writable()
         self._measured_changes = self._keyspace.changes
-        self._took = ends - began
+        # Of two measurements the faster one: the other may have been interrupted for as long as it likes.
+        self._took, self._took_before = min(ends - began, self._took_before or _OFTEN_NS), ends - began
         self._measure_after = ends + max(_OFTEN_NS, self._took * MEASURING_SHARE)
         self._ask_after = ends + 2 * self._took
         self._full = over > 0
@@ -195,17 +226,22 @@ class Eviction:
         """What the tables of keys will take when they grow next, beyond what they take now.
 
         Counted before it comes: of small keys the tables are half of the memory, and one that has grown by tens of
-        megabytes at once does not shrink by evicting. While a table is copied, the old one is there as well.
+        megabytes at once does not shrink by evicting. Where keys come and go, a table is copied long before all its
+        places are taken; where none is evicted, only one that is nearly full is about to grow. While a table is
+        copied, the old one is there as well.
         """
+        grows_when_full = self._config.maxmemory_policy == "noeviction"
         growth = largest = 0
         for database in self._keyspace.databases:
             if database.data:
                 for table in (database.data, database.expires, database.last_access):
+                    keys = len(table)
                     size = table.__sizeof__()
-                    grown = max(size, grown_size(len(table)))
-                    growth += grown - size
-                    largest = max(largest, grown)
-        return growth + max(0, int(largest - self._config.maxmemory * COPY_SLACK))
+                    if not keys or (grows_when_full and grown_size(keys * 4 // 7) <= size):
+                        continue
+                    growth += max(0, grown_size(keys + keys // AHEAD) - size)
+                    largest = max(largest, size)
+        return growth + max(0, int(largest - self._config.maxmemory * COPY_SLACK - COPY_SPARE))
 
     def _within(self) -> None:
         self._left = self._measured = 0
@@ -357,5 +393,5 @@ def grown_size(keys: int) -> int:
     A place in its index takes 1, 2 or 4 bytes, and two thirds of the places can have an entry of 24 bytes.
     """
     places = max(8, 1 << max(0, 3 * keys - 1).bit_length())
-    index = 1 if places <= 1 << 8 else 2 if places <= 1 << 16 else 4
+    index = 1 if places < 1 << 8 else 2 if places < 1 << 16 else 4
     return places * index + places * 2 // 3 * 24

@@ -122,10 +122,10 @@ def _memory(broker: Broker) -> Fields:
     yield "used_memory_peak_human", human(memory.peak)
     yield "used_memory_peak_perc", f"{memory.peak_percent:.2f}%"
     yield "used_memory_overhead", memory.overhead
-    yield "used_memory_startup", memory.startup
+    yield "used_memory_startup", 0
     yield "used_memory_dataset", memory.dataset
     yield "used_memory_dataset_perc", f"{memory.dataset_percent:.2f}%"
-    yield "allocator_allocated", memory.used
+    yield "allocator_allocated", memory.allocated
     yield "allocator_resident", memory.resident
     yield "total_system_memory", machine
     yield "total_system_memory_human", human(machine)
@@ -134,7 +134,7 @@ def _memory(broker: Broker) -> Fields:
     yield "maxmemory_human", human(limit)
     yield "maxmemory_policy", broker.config.maxmemory_policy
     yield "mem_fragmentation_ratio", f"{memory.fragmentation:.2f}"
-    yield "mem_fragmentation_bytes", memory.resident - memory.used
+    yield "mem_fragmentation_bytes", memory.resident - memory.allocated
     yield "mem_not_counted_for_evict", memory.unsent
     yield "mem_replication_backlog", 0
     yield "mem_total_replication_buffers", 0

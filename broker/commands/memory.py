@@ -27,7 +27,7 @@ NO_STATISTICS: Final = b"Stats not supported for the current allocator"
 DEFAULT_SAMPLES: Final = 5
 # A key's place in a database's dictionary: hash, key and value references, and the free room of the table.
 _ENTRY: Final = 3 * 8 + 16
-# Less than this says nothing about anything: the broker itself takes about as much.
+# Less than this says nothing about anything: the interpreter itself takes about as much.
 _EMPTY_BELOW: Final = 50 * 1024 * 1024
 
 _SHARDS: Final = ("nondeterministic_output", "request_policy:all_shards", "response_policy:special")
@@ -66,7 +66,7 @@ def memory_stats(session: Session, args: list[bytes]) -> bytes:
     fields: list[tuple[bytes, int | float | bytes]] = [
         (b"peak.allocated", memory.peak),
         (b"total.allocated", memory.used),
-        (b"startup.allocated", memory.startup),
+        (b"startup.allocated", 0),
         (b"replication.backlog", 0),
         (b"replica.fullsync.buffer", 0),
         (b"clients.slaves", 0),
@@ -88,14 +88,14 @@ def memory_stats(session: Session, args: list[bytes]) -> bytes:
         (b"overhead.total", memory.overhead),
         (b"db.dict.rehashing.count", 0),
         (b"keys.count", memory.keys),
-        (b"keys.bytes-per-key", max(0, memory.used - memory.startup) // memory.keys if memory.keys else 0),
+        (b"keys.bytes-per-key", memory.used // memory.keys if memory.keys else 0),
         (b"dataset.bytes", memory.dataset),
         (b"dataset.percentage", memory.dataset_percent),
         (b"peak.percentage", memory.peak_percent),
-        (b"allocator.allocated", memory.used),
+        (b"allocator.allocated", memory.allocated),
         (b"allocator.resident", memory.resident),
         (b"fragmentation", memory.fragmentation),
-        (b"fragmentation.bytes", memory.resident - memory.used),
+        (b"fragmentation.bytes", memory.resident - memory.allocated),
     ]
     return resp.map((bulk(name), _encoded(value, resp)) for name, value in fields)
 
@@ -114,14 +114,14 @@ def memory_doctor(session: Session, args: list[bytes]) -> bytes:
 
 def _findings(broker: Broker) -> list[str]:
     memory = MemoryOverview(broker)
-    used, peak, resident = memory.used, memory.peak, memory.resident
+    used, peak, resident, allocated = memory.used, memory.peak, memory.resident, memory.allocated
     machine, limit = process_memory.of_machine(), broker.config.maxmemory
     found = []
     if peak > used * 1.5 and peak > _EMPTY_BELOW:
-        found.append(f"* The process had {human(peak)} at its peak and uses {human(used)} now.")
-    if resident > used * 1.4 and resident > _EMPTY_BELOW:
+        found.append(f"* {human(peak)} were used at the peak and {human(used)} are now.")
+    if resident > allocated * 1.4 and resident > _EMPTY_BELOW:
         found.append(
-            f"* {human(resident)} are the process's and only {human(used)} of them in use: what is free is too"
+            f"* {human(resident)} are the process's and only {human(allocated)} of them in use: what is free is too"
             " scattered to be given back. MEMORY PURGE gives back what it can."
         )
     if machine and resident > machine * 0.8:
@@ -130,7 +130,7 @@ def _findings(broker: Broker) -> list[str]:
         found.append(f"* {human(used)} of the {human(limit)} that maxmemory allows are in use.")
     if not limit:
         found.append("* maxmemory is not set: nothing but the system limits the memory that keys take.")
-    if memory.clients > used / 10:
+    if memory.clients > max(used, _EMPTY_BELOW) / 10:
         found.append(f"* Clients take {human(memory.clients)}: some send or read too slowly (see CLIENT LIST).")
     return found or ["Nothing to report."]
 

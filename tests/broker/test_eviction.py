@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from broker import eviction, process_memory
+from broker.client_eviction import CLIENT_SIZE
 from broker.connection import Connection
 from broker.eviction import grown_size
 from broker.expiry import NEVER
@@ -24,10 +25,12 @@ class Model:
         self.measured = 0
         self._databases = broker.broker.keyspace.databases
         keeper = broker.broker.eviction
-        keeper.startup = 0
+        keeper.startup = Memory(0, 0)
         keeper.measure = self.measure
-        keeper.resident = lambda: 1 << 40  # as a process that had everything once
+        keeper.writable = lambda: 1 << 40  # as a process that had everything once
         keeper._growth = lambda: 0  # type: ignore[method-assign]
+        keeper._least = lambda: 0  # type: ignore[method-assign]
+        keeper._never_in_use = 0
 
     def in_use(self) -> int:
         pairs = (pair for database in self._databases for pair in database.data.items())
@@ -59,7 +62,10 @@ async def test_nothing_is_looked_at_without_a_limit() -> None:
 async def test_a_process_smaller_than_the_limit_is_not_measured() -> None:
     async with running() as broker:
         model = Model(broker)
-        broker.broker.eviction.resident = lambda: 1000
+        keeper = broker.broker.eviction
+        keeper._never_in_use = 500
+        keeper.startup = Memory(100, 200)
+        keeper.writable = lambda: 2600
         await limited(await broker.client(), 2000)
         assert not model.measured
 
@@ -164,7 +170,7 @@ async def test_refusing_does_not_measure_when_nothing_has_changed() -> None:
         client = await broker.client()
         await limited(client, 1)
         broker.broker.eviction._measure_after = sys.maxsize
-        broker.broker.eviction.resident = lambda: 100
+        broker.broker.eviction.writable = lambda: 100
         broker.broker.eviction._ask_after = sys.maxsize
         before = model.measured
         for _ in range(20):
@@ -215,7 +221,8 @@ async def test_what_waits_to_be_sent_is_not_evicted_for(monkeypatch: pytest.Monk
         assert counts == [0, 1]
 
 
-async def test_memory_that_can_not_be_used_is_evicted_for() -> None:
+async def test_memory_that_can_not_be_used_is_evicted_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eviction, "RESIDENT_SPARE", 0)
     async with running({"maxmemory-policy": "allkeys-random"}) as broker:
         model = Model(broker)
         client = await broker.client()
@@ -224,14 +231,15 @@ async def test_memory_that_can_not_be_used_is_evicted_for() -> None:
         limit = model.in_use()
         keeper = broker.broker.eviction
         for resident, least, most in ((1.0, 0.99, 1), (1.15, 0.88, 0.91), (10, 0.78, 0.81)):
-            keeper.resident = lambda: limit + 1
+            monkeypatch.setattr(process_memory, "resident", lambda: limit + 1)
             keeper.measure = lambda resident=resident: Memory(model.in_use(), int(limit * resident))  # type: ignore[misc]
             await limited(client, 0)
             await limited(client, limit)
             assert least * limit < model.in_use() <= most * limit
 
 
-async def test_what_the_process_had_before_the_limit_is_tolerated() -> None:
+async def test_what_the_process_had_before_the_limit_is_tolerated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eviction, "RESIDENT_SPARE", 0)
     async with running({"maxmemory-policy": "allkeys-random"}) as broker:
         model = Model(broker)
         client = await broker.client()
@@ -239,10 +247,67 @@ async def test_what_the_process_had_before_the_limit_is_tolerated() -> None:
             await client.call("SET", number, "v" * 60)
         limit = model.in_use()
         keeper = broker.broker.eviction
-        keeper.resident = lambda: limit * 3
+        monkeypatch.setattr(process_memory, "resident", lambda: limit * 3)
         keeper.measure = lambda: Memory(model.in_use(), limit * 3)
         await limited(client, limit)
         assert model.in_use() == limit
+
+
+async def test_what_was_in_use_when_the_broker_began_does_not_count() -> None:
+    async with running({"maxmemory-policy": "allkeys-random"}) as broker:
+        model = Model(broker, base=1_000_000)
+        client = await broker.client()
+        for number in range(1000):
+            await client.call("SET", number, "v" * 60)
+        broker.broker.eviction.startup = Memory(1_000_000, 2_000_000)
+        await limited(client, model.in_use() - 1_000_000)
+        assert broker.broker.stats.evicted_keys == 0
+        await limited(client, model.in_use() - 1_001_000)
+        assert 5 < broker.broker.stats.evicted_keys < 15
+
+
+async def test_a_process_that_has_less_in_use_than_at_the_start() -> None:
+    """What a program around the broker frees is no room for keys."""
+    async with running() as broker:
+        keeper = broker.broker.eviction
+        await broker.client()
+        broker.broker.keyspace.databases[0].set(b"k", b"v")
+        least = keeper._least()
+        assert CLIENT_SIZE < least < 2 * CLIENT_SIZE
+        keeper.startup = Memory(50 * MEGABYTE, 60 * MEGABYTE)
+        assert keeper.used(Memory(70 * MEGABYTE, 80 * MEGABYTE)) == 20 * MEGABYTE
+        assert keeper.used(Memory(30 * MEGABYTE, 80 * MEGABYTE)) == least
+        assert keeper.used(Memory(31 * MEGABYTE, 80 * MEGABYTE)) == least + MEGABYTE
+
+
+async def test_memory_that_was_never_touched_counts() -> None:
+    async with running() as broker:
+        client = await broker.client()
+        await limited(client, 30 * MEGABYTE)
+        assert await client.call("SETRANGE k 100000000 x") == b":100000001\r\n"
+        assert await client.call("SET l v") == OOM
+        await client.call("DEL k")
+        assert await client.call("SET l v") == b"+OK\r\n"
+
+
+@pytest.mark.parametrize("policy", ["noeviction", "allkeys-random"])
+async def test_growth_of_tables_counts_before_it_comes(policy: str) -> None:
+    async with running({"maxmemory-policy": policy}) as broker:
+        keeper = broker.broker.eviction
+        database = broker.broker.keyspace.databases[0]
+        full = 43_690  # two thirds of 65,536 places
+        for number in range(full // 2 + 1):
+            database.set(b"%d" % number, b"v")
+        half = keeper._growth()
+        for number in range(full // 2 + 1, full):
+            database.set(b"%d" % number, b"v")
+        before = database.data.__sizeof__()
+        expected = keeper._growth()
+        database.set(b"more", b"v")
+        growth = database.data.__sizeof__() - before
+        assert 0.8 * growth < expected < 4 * growth
+        # Where keys are evicted all the time, a table grows when half of it is in use.
+        assert half == 0 if policy == "noeviction" else half > 0
 
 
 async def test_nothing_is_evicted_in_a_pause() -> None:
@@ -279,9 +344,12 @@ async def test_the_process_stays_within_its_limit() -> None:
         room = 12 * MEGABYTE
         start = process_memory.measure()
         limit = start.in_use + room
-        keeper.resident = lambda: 1 << 40  # what earlier tests left free in the process does not matter here
+        keeper.startup = start
+        keeper.writable = lambda: (
+            (1 << 40) + process_memory.writable()
+        )  # what earlier tests left free in the process does not matter here
         keeper.measure = lambda: Memory(process_memory.measure().in_use, limit)
-        await limited(client, limit)
+        await limited(client, room)
         for batch in range(60):
             for number in range(100):
                 await client.send("SET", f"{batch}:{number}", "v" * 6000)

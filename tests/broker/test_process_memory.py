@@ -3,7 +3,7 @@
 import pytest
 
 from broker import process_memory
-from broker.process_memory import human, measure, of_machine, peak_resident, resident
+from broker.process_memory import human, measure, of_machine, peak_resident, resident, unused, writable
 
 MEGABYTE = 1 << 20
 
@@ -61,4 +61,20 @@ def test_without_c_figures_what_python_has_free_is_not_in_use(monkeypatch: pytes
 
 def test_without_statm_the_peak_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_memory, "_statm", lambda: -1)
-    assert resident() == peak_resident()
+    assert resident() == writable() == peak_resident()
+
+
+def test_writable_memory_holds_what_was_never_touched() -> None:
+    before, resident_before = writable(), resident()
+    untouched = bytes(100 * MEGABYTE)
+    assert 99 * MEGABYTE < writable() - before < 102 * MEGABYTE
+    assert resident() - resident_before < 10 * MEGABYTE
+    del untouched
+    assert writable() - before < MEGABYTE
+
+
+def test_what_is_unused_can_be_used() -> None:
+    values = [b"%0100d" % number for number in range(100_000)]
+    full = unused()
+    del values[::2]
+    assert 6 * MEGABYTE < unused() - full < 10 * MEGABYTE

@@ -231,6 +231,40 @@ def test_evicting_breaks_watches() -> None:
         one.do("EXEC")
 
 
+@pytest.mark.parametrize(
+    "policy", [pytest.param(policy, marks=requires("8.6") if "lrm" in policy else ()) for policy in POLICIES]
+)
+def test_a_small_limit_holds_what_it_holds_in_redis(policy: str) -> None:
+    """Values of 10 KB: an empty broker takes writes at 16 MB, and keeps as many as redis-server."""
+    size, limit, count = 10_000, 16 << 20, 3000
+    with pair(cleanup=RESET) as p:
+        client = p.client()
+        client.do(f"CONFIG SET maxmemory {limit} maxmemory-policy {policy}")
+        kept = []
+        for connection in (client.theirs, client.ours):
+            refused = 0
+            for number in range(count):
+                reply = connection.call("SET", f"key:{number}", "v" * size, "EX", "1000")
+                refused += reply.startswith(b"-OOM")
+                assert reply == b"+OK\r\n" or policy == "noeviction"
+            kept.append(int(connection.call("DBSIZE")[1:]))
+            assert refused == (count - kept[-1] if policy == "noeviction" else 0)
+        assert 0.85 * kept[0] < kept[1] < 1.2 * kept[0]
+
+
+@pytest.mark.parametrize("limit", ["32mb", "64mb", "100mb"])
+def test_limits_that_the_interpreter_would_fill(limit: str) -> None:
+    with pair(cleanup=RESET) as p:
+        client = p.client()
+        client.do(f"CONFIG SET maxmemory {limit} maxmemory-policy allkeys-lru")
+        kept = []
+        for connection in (client.theirs, client.ours):
+            for number in range(int(limit[:-2]) * 12):
+                assert connection.call("SET", f"key:{number}", "v" * 100_000) == b"+OK\r\n"
+            kept.append(int(connection.call("DBSIZE")[1:]))
+        assert 0.85 * kept[0] < kept[1] < 1.2 * kept[0]
+
+
 def test_memory_usage() -> None:
     same(
         [

@@ -32,8 +32,8 @@ async def test_stats() -> None:
     ("used", "resident", "peak", "findings"),
     [
         (100, 110, 110, ["Nothing to report."]),
-        (100, 110, 200, ["at its peak"]),
-        (100, 200, 200, ["at its peak", "scattered"]),
+        (100, 110, 200, ["at the peak"]),
+        (100, 200, 200, ["at the peak", "scattered"]),
         (1000, 9000, 1000, ["scattered", "of the machine's", "that maxmemory allows"]),
     ],
 )
@@ -42,6 +42,7 @@ async def test_doctor(
 ) -> None:
     async with running({"maxmemory": "1gb"}) as broker:
         client = await broker.client()
+        broker.broker.eviction.startup = process_memory.Memory(0, 0)
         monkeypatch.setattr(process_memory, "measure", lambda: process_memory.Memory(used << 20, resident << 20))
         monkeypatch.setattr(process_memory, "peak_resident", lambda: peak << 20)
         monkeypatch.setattr(process_memory, "of_machine", lambda: 10 << 30)
