@@ -19,6 +19,7 @@ from broker.registry import (
     command,
     key,
 )  # fmt: skip
+from broker.values.lex_range import LexRange, Span
 from broker.values.sorted_set import SortedSet
 from protocol.errors import MIN_MAX_NOT_FLOAT, NOT_INTEGER, SYNTAX, CommandError
 from protocol.numbers import INFINITY, parse_double, parse_integer
@@ -48,9 +49,6 @@ _COMMON_BOUNDS: Final = {b"-inf": -INFINITY, b"+inf": INFINITY, b"inf": INFINITY
 }
 _DECIMAL: Final = b"0123456789.+-eE"
 _C_SPACE: Final = b" \t\n\v\f\r"
-
-Span = tuple[int, int]
-"""A half-open range of ranks, ascending."""
 
 
 def _bound(text: bytes) -> float:
@@ -100,10 +98,24 @@ def _lex_bound(text: bytes, is_low: bool) -> bytes | None:
     raise CommandError(NOT_LEX)
 
 
-def _lex_finder(low: bytes, high: bytes) -> "Callable[[SortedSet], Span]":
-    first = _lex_bound(low, True)
-    last = _lex_bound(high, False)
-    return lambda value: value.lex_span(first, last)
+class _LexBounds:
+    """Two bounds of members, and the ranges that they make of a sorted set."""
+
+    __slots__ = ("_high", "_low")
+
+    def __init__(self, low: bytes, high: bytes) -> None:
+        self._low = _lex_bound(low, True)
+        self._high = _lex_bound(high, False)
+
+    def span(self, value: SortedSet) -> Span | None:
+        """The members between the bounds; None where the scores are not all equal."""
+        return value.lex_span(self._low, self._high)
+
+    def range_of(self, session: "Session", value: SortedSet) -> LexRange:
+        """What takes its place there."""
+        config = session.broker.config
+        encoding = value.encoding(config.zset_max_listpack_entries, config.zset_max_listpack_value)
+        return LexRange(value, self._low, self._high, encoding == b"listpack")
 
 
 def _rank_finder(start_text: bytes, stop_text: bytes, reverse: bool = False) -> "Callable[[SortedSet], Span]":
@@ -136,7 +148,7 @@ def _limited(span: Span, length: int, offset: int, limit: int, reverse: bool) ->
 class _Range:
     """The arguments of a range command from the key on: key, two bounds, options."""
 
-    __slots__ = ("find", "key", "limit", "offset", "reverse", "with_scores")
+    __slots__ = ("_find", "_lex", "key", "limit", "offset", "reverse", "with_scores")
 
     def __init__(self, args: list[bytes], at: int, kind: bytes | None, reverse: bool | None, store: bool) -> None:
         self.key = args[at]
@@ -166,17 +178,26 @@ class _Range:
         if self.with_scores and kind == BY_LEX:
             raise CommandError(SCORES_WITH_LEX)
         low, high = args[at + 1], args[at + 2]
+        self._lex: _LexBounds | None = None
+        self._find: Callable[[SortedSet], Span | None]
         if kind in (BY_SCORE, BY_LEX):
             if self.reverse:
                 low, high = high, low
-            self.find = _score_finder(low, high) if kind == BY_SCORE else _lex_finder(low, high)
+            if kind == BY_LEX:
+                self._lex = _LexBounds(low, high)
+                self._find = self._lex.span
+            else:
+                self._find = _score_finder(low, high)
         else:
-            self.find = _rank_finder(low, high, self.reverse)
+            self._find = _rank_finder(low, high, self.reverse)
             self.offset, self.limit = 0, -1
 
-    def span(self, value: SortedSet) -> Span:
+    def span(self, session: "Session", value: SortedSet) -> Span:
         """The ranks that are wanted of a sorted set."""
-        span = self.find(value)
+        span = self._find(value)
+        if span is None:
+            assert self._lex is not None
+            return self._lex.range_of(session, value).span(self.offset, self.limit, self.reverse)
         if self.offset or self.limit >= 0:
             span = _limited(span, len(value.scores), self.offset, self.limit, self.reverse)
         return span
@@ -186,7 +207,7 @@ def _reply(session: "Session", wanted: _Range) -> bytes:
     value = session.db.read_as(wanted.key, SortedSet)
     if value is None:
         return EMPTY_ARRAY
-    start, stop = wanted.span(value)
+    start, stop = wanted.span(session, value)
     if wanted.with_scores:
         return entries_reply(session, value.span(start, stop, wanted.reverse), True)
     return bulks(value.members(start, stop, wanted.reverse))
@@ -266,7 +287,7 @@ def zrangestore(session: "Session", args: list[bytes]) -> bytes:
     wanted = _Range(args, 2, None, None, True)
     db = session.db
     value = db.read_as(wanted.key, SortedSet)
-    entries = [] if value is None else value.span(*wanted.span(value))
+    entries = [] if value is None else value.span(*wanted.span(session, value))
     if entries:
         db.set(args[1], SortedSet({member: score for score, member in entries}))
         db.changed(args[1], ZRANGESTORE)
@@ -276,19 +297,16 @@ def zrangestore(session: "Session", args: list[bytes]) -> bytes:
     return ZERO
 
 
-def _count(session: "Session", name: bytes, find: "Callable[[SortedSet], Span]") -> bytes:
-    value = session.db.read_as(name, SortedSet)
-    if value is None:
-        return ZERO
-    start, stop = find(value)
-    return integer(stop - start)
-
-
 @command("ZCOUNT", arity=4, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set", since="2.0.0",
          syntax="key min:double max:double", summary="Counts the members in a range of scores.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
 def zcount(session: "Session", args: list[bytes]) -> bytes:
-    return _count(session, args[1], _score_finder(args[2], args[3]))
+    find = _score_finder(args[2], args[3])
+    value = session.db.read_as(args[1], SortedSet)
+    if value is None:
+        return ZERO
+    start, stop = find(value)
+    return integer(stop - start)
 
 
 @command("ZLEXCOUNT", arity=4, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set",
@@ -297,7 +315,15 @@ def zcount(session: "Session", args: list[bytes]) -> bytes:
          summary="Counts the members between two members, where all scores are equal.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
 def zlexcount(session: "Session", args: list[bytes]) -> bytes:
-    return _count(session, args[1], _lex_finder(args[2], args[3]))
+    bounds = _LexBounds(args[2], args[3])
+    value = session.db.read_as(args[1], SortedSet)
+    if value is None:
+        return ZERO
+    span = bounds.span(value)
+    if span is None:
+        return integer(bounds.range_of(session, value).count())
+    start, stop = span
+    return integer(stop - start)
 
 
 def _remove(session: "Session", name: bytes, find: "Callable[[SortedSet], Span]", event: Event) -> bytes:
@@ -338,4 +364,9 @@ def zremrangebyscore(session: "Session", args: list[bytes]) -> bytes:
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members removed",
          )  # fmt: skip
 def zremrangebylex(session: "Session", args: list[bytes]) -> bytes:
-    return _remove(session, args[1], _lex_finder(args[2], args[3]), ZREMRANGEBYLEX)
+    bounds = _LexBounds(args[2], args[3])
+
+    def find(value: SortedSet) -> Span:
+        return bounds.span(value) or bounds.range_of(session, value).removal()
+
+    return _remove(session, args[1], find, ZREMRANGEBYLEX)

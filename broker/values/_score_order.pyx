@@ -306,12 +306,16 @@ cdef class ScoreOrder:
 
     def lex_span(self, low, high):
         cdef Py_ssize_t start, stop = self.length
-        cdef _Block block = block_at(self.places, 0)
+        cdef _Block block, last
         cdef double score
         if low is None or not self.length:
             return 0, 0
         check_member(low)
+        block = block_at(self.places, 0)
+        last = block_at(self.places, self.count - 1)
         score = block.scores[block.begin]
+        if last.scores[last.end - 1] != score:
+            return None
         start = self._rank(score, <PyObject *>low, AT_MEMBER)
         if high is not None:
             check_member(high)

@@ -144,17 +144,18 @@ class ScoreOrder:
         stop: int = find((high,) if below_high else (high, _LAST))
         return start, max(start, stop)
 
-    def lex_span(self, low: bytes | None, high: bytes | None) -> tuple[int, int]:
-        """The span of members from `low` up to, not including, `high`, where all scores are equal.
+    def lex_span(self, low: bytes | None, high: bytes | None) -> tuple[int, int] | None:
+        """The span of members from `low` up to, not including, `high`; None where the scores are not all equal.
 
-        None stands behind all members. A bound that is itself excluded at the low end or included at the high
-        one is given as its successor in the order of bytes: the bound and a zero byte. With several scores
-        the answer is unspecified, as in Redis.
+        None as a bound stands behind all members. A bound that is itself excluded at the low end or included at the
+        high one is given as its successor in the order of bytes: the bound and a zero byte.
         """
         if not self.scores or low is None:
             return 0, 0
-        find = self._order.bisect_left
         score = self._order[0][0]
+        if self._order[-1][0] != score:
+            return None
+        find = self._order.bisect_left
         start: int = find((score, low))
         stop: int = len(self.scores) if high is None else find((score, high))
         return start, max(start, stop)

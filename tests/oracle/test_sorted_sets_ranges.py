@@ -239,3 +239,75 @@ _commands: st.SearchStrategy[AnyCommand] = st.one_of(
 @given(st.lists(_commands, max_size=25))
 def test_generated_by_member(script: list[AnyCommand]) -> None:
     agree(script)
+
+
+_LEX_READING = ["ZRANGEBYLEX", "ZREVRANGEBYLEX", "ZLEXCOUNT"]
+_numbers = st.integers(-2, 8)
+_limits = st.one_of(st.just(()), st.tuples(st.just("LIMIT"), _numbers, _numbers))
+_scattered_names = st.sampled_from(["a", "b", "bb", "c", "d", "e", "", "z"])
+_bounds = st.one_of(
+    st.sampled_from(["-", "+"]), st.builds(lambda kind, name: kind + name, st.sampled_from("[("), _scattered_names)
+)
+
+
+def _lex_commands(key: str) -> st.SearchStrategy[AnyCommand]:
+    ranges = st.tuples(st.sampled_from(["ZRANGEBYLEX", "ZREVRANGEBYLEX"]), st.just(key), _bounds, _bounds, _limits)
+    options = st.sampled_from([["BYLEX"], ["BYLEX", "REV"]])
+    return st.one_of(
+        ranges.map(lambda words: [*words[:4], *words[4]]),
+        st.tuples(st.sampled_from(["ZLEXCOUNT", "ZREMRANGEBYLEX"]), st.just(key), _bounds, _bounds),
+        st.tuples(st.just("ZRANGE"), st.just(key), _bounds, _bounds, options, _limits).map(
+            lambda words: [*words[:4], *words[4], *words[5]]
+        ),
+        st.tuples(st.just("ZRANGESTORE"), st.just("d"), st.just(key), _bounds, _bounds, options, _limits).map(
+            lambda words: [*words[:5], *words[5], *words[6]]
+        ),
+    )
+
+
+@examples(150)
+@given(
+    st.lists(st.tuples(st.integers(0, 4), _scattered_names), min_size=2, max_size=8),
+    st.lists(_lex_commands("l"), max_size=12),
+)
+def test_generated_by_member_on_unequal_scores(entries: list[tuple[int, str]], script: list[AnyCommand]) -> None:
+    """In a small set the first member within the bounds is found by going through all of them."""
+    agree([["ZADD", "l", *(word for entry in entries for word in entry)], *script])
+
+
+@examples(100)
+@given(st.lists(_lex_commands("l"), max_size=12), st.sampled_from([5, 129, 1000]))
+def test_generated_by_member_where_members_ascend_with_scores(script: list[AnyCommand], count: int) -> None:
+    """In a large set the search finds the one place where the range can begin."""
+    names = [f"{letter}{number:03}" for letter in "abcdef" for number in range(count // 5)]
+    entries = [word for score, name in enumerate(names) for word in (score, name)]
+    try:
+        agree(["CONFIG SET zset-max-listpack-entries 4", ["ZADD", "l", *entries], *script])
+    finally:
+        same(["CONFIG SET zset-max-listpack-entries 128"])
+
+
+@pytest.mark.parametrize("entries", [128, 4])
+def test_by_member_on_unequal_scores(entries: int) -> None:
+    same(
+        [
+            f"CONFIG SET zset-max-listpack-entries {entries}",
+            "ZADD z 1 a 2 b 3 c 4 d 5 e",
+            "ZRANGEBYLEX z [a [b",
+            "ZRANGEBYLEX z (a +",
+            "ZRANGEBYLEX z - + LIMIT 1 2",
+            "ZREVRANGEBYLEX z (c -",
+            "ZREVRANGEBYLEX z + (a LIMIT 1 2",
+            "ZRANGE z [b + BYLEX",
+            "ZRANGE z + [b BYLEX REV LIMIT 0 2",
+            "ZLEXCOUNT z [b (d",
+            "ZLEXCOUNT z - +",
+            "ZLEXCOUNT z [f +",
+            "ZRANGESTORE d z [b [c BYLEX",
+            "ZRANGE d 0 -1 WITHSCORES",
+            "ZREMRANGEBYLEX z [b (d",
+            "ZRANGE z 0 -1 WITHSCORES",
+        ],
+        state=True,
+        cleanup=["CONFIG SET zset-max-listpack-entries 128"],
+    )
