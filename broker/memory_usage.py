@@ -1,4 +1,4 @@
-"""An estimate of the memory one value takes, for MEMORY USAGE.
+"""An estimate of the memory one value takes here, for eviction. (MEMORY USAGE tells what Redis would: memory_model.)
 
 Every object counts with its own size; of a collection some elements are looked at and stand for all of it, so
 that asking about a set of millions costs no more than about a small one.

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from broker import process_memory
 from broker.arguments import integer
+from broker.commands.object import encoding_of
 from broker.help import declare_help
+from broker.memory_model import DEFAULT_SAMPLES, modelled_size
 from broker.memory_overview import MemoryOverview
-from broker.memory_usage import size_of
 from broker.process_memory import human
 from broker.registry import READONLY, RO, command, container, key
 from protocol.errors import SYNTAX, CommandError
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 NO_STATISTICS: Final = b"Stats not supported for the current allocator"
 
-DEFAULT_SAMPLES: Final = 5
-# A key's place in a database's dictionary: hash, key and value references, and the free room of the table.
-_ENTRY: Final = 3 * 8 + 16
 # Less than this says nothing about anything: the interpreter itself takes about as much.
 _EMPTY_BELOW: Final = 50 * 1024 * 1024
 
@@ -38,7 +36,7 @@ declare_help("MEMORY", group="server", since="4.0.0", usage={"USAGE": "<key> [SA
 
 
 @command("MEMORY|USAGE", arity=-3, flags=READONLY, keys=(key(RO, at=2),), group="server", since="4.0.0",
-         syntax="key [SAMPLES count]", summary="Estimates the bytes that a key and its value take.",
+         syntax="key [SAMPLES count]", summary="Estimates the bytes a key and its value would take in redis-server.",
          complexity="O(N) where N is the number of samples.")  # fmt: skip
 def memory_usage(session: Session, args: list[bytes]) -> bytes:
     samples = DEFAULT_SAMPLES
@@ -49,13 +47,12 @@ def memory_usage(session: Session, args: list[bytes]) -> bytes:
         samples = integer(args[at + 1])
         if samples < 0:
             raise CommandError(SYNTAX)
-        # 0 asks for all elements.
-        samples = samples or sys.maxsize // 4
         at += 2
     value = session.db.peek(args[2])
     if value is None:
         return session.resp.null
-    return integer_reply(_ENTRY + sys.getsizeof(args[2]) + size_of(value, min(samples, sys.maxsize // 4)))
+    encoding = encoding_of(value, len(args[2]), session.broker.config)
+    return integer_reply(modelled_size(args[2], value, encoding, min(samples, sys.maxsize // 64)))
 
 
 @command("MEMORY|STATS", arity=2, flags=0, group="server", since="4.0.0",

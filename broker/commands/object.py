@@ -65,10 +65,11 @@ def object_encoding(session: Session, args: list[bytes]) -> bytes:
     value = _look(session, args[2])
     if value is None:
         return session.resp.null
-    return bulk(_encoding(value, len(args[2]), session.broker.config))
+    return bulk(encoding_of(value, len(args[2]), session.broker.config))
 
 
-def _encoding(value: Any, key_length: int, config: Config) -> bytes:
+def encoding_of(value: Any, key_length: int, config: Config) -> bytes:
+    """The encoding that Redis would choose for a value at a key of that many bytes."""
     kind = value.__class__
     if kind is bytes:
         if parse_integer(value) is not None:
