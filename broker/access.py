@@ -65,9 +65,11 @@ class Access:
             return
         self.recorded = kind
         self._since = self._keyspace.clock.now
-        for database in self._keyspace.databases:
+        databases = self._keyspace.databases
+        databases.kind = _DATABASES.get(kind, Database)
+        for database in databases:
             database.last_access = {}
-            database.__class__ = _DATABASES.get(kind, Database)
+            database.__class__ = databases.kind
             database.bind()
 
     # Asking and setting

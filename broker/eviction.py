@@ -349,7 +349,7 @@ class Eviction:
 
     def _random(self, volatile: bool) -> tuple[Database, bytes] | None:
         """A key at random, of each database in turn."""
-        databases = self._keyspace.databases
+        databases = list(self._keyspace.databases)
         for _ in databases:
             self._next_database = (self._next_database + 1) % len(databases)
             database = databases[self._next_database]

@@ -352,13 +352,3 @@ class Glob:
         self.pattern = pattern
         self.matches_all = pattern == b"*"
         self.match = _always if self.matches_all else _matcher(pattern, nocase)
-
-
-def glob_match(pattern: bytes, text: bytes, nocase: bool = False) -> bool:
-    """Whether the whole of `text` matches `pattern`, exactly as `stringmatchlen` answers.
-
-    Unlike `Glob(b"*")`, the pattern `*` does not match an empty text here. For many texts, compile a `Glob`.
-    """
-    if not text:
-        return not pattern
-    return Glob(pattern, nocase).match(text)

@@ -13,7 +13,9 @@ count of changes; it costs three failed tests when nobody listens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from bisect import insort
+from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from broker.clock import Clock
@@ -42,6 +44,9 @@ Value = Any
 """bytes, bytearray, List, Hash, Set, SortedSet or Stream; a union here would force a cast on every lookup."""
 
 V = TypeVar("V")
+
+MANY_DATABASES: Final = 1024
+"""Databases made above which those that nobody uses are looked for."""
 
 FEW_FIELD_DEADLINES: Final = 64
 """Hashes with field deadlines below which those that are gone are not looked for."""
@@ -322,6 +327,56 @@ class Database:
         yield from list(self.waiters)
 
 
+class Databases:
+    """The databases by their numbers, made when they are first asked for, since a configuration may allow any number.
+
+    As many as that is `len`, but only those that were made are iterated over, in the order of their numbers; `made` has
+    them by number, for reading.
+    """
+
+    __slots__ = ("_count", "_keyspace", "_ordered", "_tidied_at", "kind", "made")
+
+    def __init__(self, keyspace: Keyspace, count: int) -> None:
+        self._keyspace = keyspace
+        self._count = count
+        self.made: dict[int, Database] = {}
+        self._ordered: list[Database] = []
+        self._tidied_at = MANY_DATABASES
+        self.kind: type[Database] = Database
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Database]:
+        return iter(self._ordered)
+
+    def __getitem__(self, index: int) -> Database:
+        """Raises IndexError."""
+        database = self.made.get(index)
+        if database is None:
+            if not 0 <= index < self._count:
+                raise IndexError(index)
+            # Lookups are bound in the course of it, and what a subclass adds needs no constructor of its own.
+            database = self.made[index] = self.kind(self._keyspace, index)
+            database.bind()
+            insort(self._ordered, database, key=attrgetter("index"))
+        return database
+
+    def tidy(self, held: Iterable[Database]) -> None:
+        """Forget databases that nobody uses, when many have been made: no keys, nobody who waits or watches, and not
+        one of those that are `held`. So clients can't make the table grow by selecting one after the other."""
+        if len(self._ordered) < self._tidied_at:
+            return
+        used = {database.index for database in held} | {0}
+        self._ordered = [
+            database
+            for database in self._ordered
+            if database.data or database.watchers or database.waiters or database.index in used
+        ]
+        self.made = {database.index: database for database in self._ordered}
+        self._tidied_at = max(MANY_DATABASES, 2 * len(self._ordered))
+
+
 class Keyspace:
     """All databases of a broker, with what they share.
 
@@ -358,7 +413,8 @@ class Keyspace:
         self.release: Callable[[Value], None] = _let_go
         self.active_expiry = True
         self.overdue = False
-        self.databases = [Database(self, index) for index in range(count)]
+        self.databases = Databases(self, count)
+        self.databases[0]  # there is always one that clients begin with
 
     def _notify_each(self, event: Event, keys: list[bytes], database: int) -> None:
         """The default of `notify_all`: an event of several keys, one after the other."""

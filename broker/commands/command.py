@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from broker import registry
-from broker.globbing import glob_match
+from broker.globbing import Glob
 from broker.help import declare_help
 from broker.key_access import keys_and_access
 from broker.registry import (
@@ -112,7 +112,8 @@ def _filter(kind: bytes, argument: bytes) -> Callable[[Command], bool]:
         category = argument.lower().decode(errors="replace")
         return lambda each: category in each.categories
     if kind == b"PATTERN":
-        return lambda each: glob_match(argument, each.name, nocase=True)
+        matches = Glob(argument, nocase=True).match
+        return lambda each: matches(each.name)
     raise CommandError(SYNTAX)
 
 

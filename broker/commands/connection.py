@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hmac import compare_digest
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from broker.arguments import integer
@@ -70,12 +71,17 @@ def echo(session: Session, args: list[bytes]) -> bytes:
          syntax="index", summary="Changes the database that the client works on.", complexity="O(1)")  # fmt: skip
 def select(session: Session, args: list[bytes]) -> bytes:
     index = integer(args[1])
-    if not -(1 << 31) <= index < 1 << 31:
-        raise CommandError(DB_OUT_OF_INT)
     databases = session.broker.keyspace.databases
-    if not 0 <= index < len(databases):
-        raise CommandError(DB_INDEX)
-    session.db = databases[index]
+    database = databases.made.get(index)
+    if database is None:
+        if not -(1 << 31) <= index < 1 << 31:
+            raise CommandError(DB_OUT_OF_INT)
+        if not 0 <= index < len(databases):
+            raise CommandError(DB_INDEX)
+        if not session.broker.loading:
+            databases.tidy(other.db for other in chain((session,), session.broker.sessions.values()))
+        database = databases[index]
+    session.db = database
     return OK
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from broker.commands.scripting import ANY_KEYS, NEGATIVE_KEYS, READ_KEYS, TOO_MANY_KEYS
-from broker.globbing import glob_match
+from broker.globbing import Glob
 from broker.help import declare_help
 from broker.registry import (
     ALLOW_BUSY,
@@ -142,11 +142,12 @@ def function_list(session: Session, args: list[bytes]) -> bytes:
         else:
             raise CommandError(b"ERR Unknown argument " + word.partition(b"\0")[0])
     libraries = session.broker.functions.libraries.values()
+    matches = None if pattern is None else Glob(pattern, nocase=True).match
     return array(
         [
             _described(library, session.resp, with_code)
             for library in libraries
-            if pattern is None or glob_match(pattern, library.name, nocase=True)
+            if matches is None or matches(library.name)
         ]
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from broker.arguments import integer_between
@@ -54,7 +54,7 @@ def _check_mode(args: list[bytes]) -> None:
         raise CommandError(SYNTAX)
 
 
-def _flush(session: Session, databases: Sequence[Database]) -> bytes:
+def _flush(session: Session, databases: Iterable[Database]) -> bytes:
     keyspace = session.broker.keyspace
     for database in databases:
         for name in database.listened_keys():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.config.directives import BY_NAME, TABLE, Declarations
 from broker.config.kinds import Directive, text_of
-from broker.globbing import glob_match
+from broker.globbing import Glob
 from protocol.errors import LOADING, CommandError
 
 Listener = Callable[[Any], None]
@@ -65,10 +65,11 @@ class Config(_Values):
                 if named is not None and name not in found:
                     found[name] = (pattern, self.text(named))
                 continue
+            matches = Glob(pattern, nocase=True).match
             for name, directive in BY_NAME.items():
                 if directive.hidden or name in found:
                     continue
-                if glob_match(pattern, name.encode(), nocase=True):
+                if matches(name.encode()):
                     found[name] = (name.encode(), self.text(directive))
         return list(found.values())
 

@@ -52,12 +52,13 @@ async def replay_gives_the_same(script: list[list[str]]) -> None:
         assert contents(copy.broker) == contents(original.broker)
 
 
-def contents(broker: core.Broker) -> list[tuple[dict[bytes, Any], dict[bytes, int]]]:
-    """The keys, in comparable form, and the deadlines of all databases."""
-    return [
-        ({key: _plain(value) for key, value in database.data.items()}, database.expires)
+def contents(broker: core.Broker) -> dict[int, tuple[dict[bytes, Any], dict[bytes, int]]]:
+    """The keys, in comparable form, and the deadlines of all databases that have any."""
+    return {
+        database.index: ({key: _plain(value) for key, value in database.data.items()}, database.expires)
         for database in broker.keyspace.databases
-    ]
+        if database.data
+    }
 
 
 def _plain(value: Any) -> Any:

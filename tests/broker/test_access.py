@@ -82,7 +82,7 @@ def test_lrm_records_changes_only() -> None:
 
 def test_the_record_goes_with_the_key() -> None:
     broker, clock = broker_with("allkeys-lru")
-    zero, one = broker.keyspace.databases[:2]
+    zero, one = broker.keyspace.databases[0], broker.keyspace.databases[1]
     session = make_session(broker)
     run(session, "SET a v", "SET b v", "SET c v PX 10", "SET d v", "RPUSH l x", "SELECT 1", "SET other v", "SELECT 0")
     clock.now += 10_000

@@ -238,7 +238,7 @@ def test_a_defect_costs_the_waiting_client_an_error(broker: Broker) -> None:
 def test_wake_all(broker: Broker) -> None:
     client = Client(broker)
     client.do("BLPOP k 0")
-    database, other = broker.keyspace.databases[:2]
+    database, other = broker.keyspace.databases[0], broker.keyspace.databases[1]
     other.add(b"k", List([b"a"]))
     database.swap(other)
     broker.blocking.wake_all(database)

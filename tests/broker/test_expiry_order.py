@@ -39,7 +39,7 @@ _steps = st.lists(
 def test_what_is_due_goes(steps: list[tuple[str, bytes, int]]) -> None:
     clock = SetClock()
     keyspace = make_broker(clock).keyspace
-    db, other = keyspace.databases[:2]
+    db, other = keyspace.databases[0], keyspace.databases[1]
     model: dict[bytes, int] = {}
     for step, key, number in steps:
         if step == "expire":

@@ -7,11 +7,12 @@ import pytest
 from broker.clock import Clock
 from broker.events import EXPIRED_CLASS, GENERIC, KEY_MISS, NEW, OVERWRITTEN, TYPE_CHANGED, Event
 from broker.expiry import EXPIRE_BATCH, NEVER
-from broker.keyspace import FEW_FIELD_DEADLINES, Database, Keyspace, type_name
+from broker.keyspace import FEW_FIELD_DEADLINES, MANY_DATABASES, Database, Keyspace, type_name
 from broker.propagation import Effects
 from broker.values.hash import Hash
 from broker.values.list import List
 from protocol.errors import WRONG_TYPE, CommandError
+from tests.broker.direct import Client, bulks
 from tests.broker.sessions import make_broker, make_session
 
 Heard = list[tuple[bytes, bytes, int]]
@@ -285,7 +286,7 @@ def test_clearing(keyspace: Keyspace, db: Database) -> None:
 
 
 def test_swapping(keyspace: Keyspace, clock: SetClock) -> None:
-    zero, one = keyspace.databases[:2]
+    zero, one = keyspace.databases[0], keyspace.databases[1]
     zero.add(b"k", b"zero")
     one.add(b"k", b"one")
     one.expire_at(b"k", 2_000_000)
@@ -295,3 +296,50 @@ def test_swapping(keyspace: Keyspace, clock: SetClock) -> None:
     clock.now = 2_000_001
     keyspace.expire_due()
     assert zero.get(b"k") is None and one.get(b"k") == b"zero"
+
+
+def test_databases_are_made_when_they_are_asked_for(clock: SetClock) -> None:
+    databases = Keyspace(clock, 2_000_000_000, lambda event, name, database: None).databases
+    assert len(databases) == 2_000_000_000
+    assert [database.index for database in databases] == [0]
+    last = databases[1_999_999_999]
+    assert databases[7].index == 7 and databases[1_999_999_999] is last
+    assert [database.index for database in databases] == [0, 7, 1_999_999_999]
+    for index in (-1, 2_000_000_000):
+        with pytest.raises(IndexError):
+            databases[index]
+
+
+def test_databases_that_nobody_uses_do_not_pile_up() -> None:
+    broker = make_broker(databases=2_000_000_000)
+    databases = broker.keyspace.databases
+    client, watcher, waiter = Client(broker), Client(broker), Client(broker)
+    for other, commands in ((watcher, ("SELECT 3", "WATCH k", "SELECT 0")), (waiter, ("SELECT 5", "BLPOP k 0"))):
+        for command in commands:
+            other.do(command)
+    client.do("SELECT 9")
+    client.do("SET k v")
+    used = [databases[index] for index in (0, 3, 5, 9)]
+    for number in range(10, 10 * MANY_DATABASES):
+        client.do(f"SELECT {number}")
+        assert len(list(databases)) <= MANY_DATABASES
+    assert client.session.db is databases[number]
+    assert [databases[index] for index in (0, 3, 5, 9)] == used
+    client.do("SELECT 5")
+    client.do("RPUSH k a")
+    assert waiter.take() == bulks("k", "a")
+
+
+def test_a_database_made_later_records_accesses() -> None:
+    broker = make_broker(maxmemory_policy="allkeys-lru")
+    database = broker.keyspace.databases[7]
+    database.set(b"k", b"v")
+    assert database.last_access == {b"k": broker.clock.now}
+
+
+def test_a_database_made_later_checks_its_lookups(keyspace: Keyspace, clock: SetClock) -> None:
+    keyspace.set_active_expiry(False)
+    database = keyspace.databases[2]
+    database.set(b"k", b"v")
+    database.expire_at(b"k", clock.now - 1)
+    assert database.get(b"k") is None

@@ -45,7 +45,7 @@ async def test_deadlines_go_with_their_keys() -> None:
         await client.call("COPY old copy")
         await client.call("COPY old moved")
         await client.call("MOVE moved 1")
-        first, second = broker.broker.keyspace.databases[:2]
+        first, second = broker.broker.keyspace.databases[0], broker.broker.keyspace.databases[1]
         assert first.expires == {b"old": far, b"copy": far}
         assert second.expires == {b"moved": far}
 

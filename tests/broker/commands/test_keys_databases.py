@@ -2,8 +2,11 @@
 
 import pytest
 
+from broker import globbing
+from tests.broker.direct import Client
 from tests.broker.effects import journal, lines
 from tests.broker.inprocess import running
+from tests.broker.sessions import make_broker
 
 
 @pytest.mark.parametrize("command", ["FLUSHDB", "FLUSHALL", "FLUSHALL ASYNC", "FLUSHDB sync"])
@@ -71,3 +74,40 @@ async def test_swapdb_errors() -> None:
         assert await client.call("SWAPDB a 0") == b"-ERR invalid first DB index\r\n"
         assert await client.call("SWAPDB 0 a") == b"-ERR invalid second DB index\r\n"
         assert await client.call("SWAPDB 0 16") == b"-ERR DB index is out of range\r\n"
+
+
+def test_any_number_of_databases() -> None:
+    client = Client(make_broker(databases=2_000_000_000))
+    last = 1_999_999_999
+    for command, reply in (
+        (f"SELECT {last}", b"+OK\r\n"),
+        ("SET k v", b"+OK\r\n"),
+        ("COPY k k DB 123456789", b":1\r\n"),
+        ("MOVE k 77", b":1\r\n"),
+        ("SWAPDB 77 1000000000", b"+OK\r\n"),
+        ("SELECT 1000000000", b"+OK\r\n"),
+        ("GET k", b"$1\r\nv\r\n"),
+        (f"SELECT {last + 1}", b"-ERR DB index is out of range\r\n"),
+        (f"SWAPDB 0 {last + 1}", b"-ERR DB index is out of range\r\n"),
+    ):
+        assert client.do(command) == reply
+    assert b"db123456789:keys=1,expires=0,avg_ttl=0" in client.do("INFO keyspace")
+    assert client.do("FLUSHALL") == b"+OK\r\n"
+    assert b"keys=" not in client.do("INFO keyspace")
+
+
+@pytest.mark.parametrize("command", ["CONFIG GET", "COMMAND LIST FILTERBY PATTERN", "FUNCTION LIST LIBRARYNAME"])
+def test_a_pattern_is_read_once_for_all_names(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    read = globbing._parse
+
+    def parse(pattern: bytes, nocase: bool) -> list[globbing._Segment] | None:
+        made.append(pattern)
+        return read(pattern, nocase)
+
+    monkeypatch.setattr(globbing, "_parse", parse)
+    client = Client(make_broker())
+    for number in range(3):
+        client.do([b"FUNCTION", b"LOAD", b"#!lua name=x%d\nredis.register_function('f%d', print)" % (number, number)])
+    client.do([*command.encode().split(), b"?" * 19_000])
+    assert len(made) == 1

@@ -222,8 +222,8 @@ async def test_what_is_written_during_a_rewrite_keeps_its_database() -> None:
                 await idle(broker)
             stop.set()
     async with durable(disk, ALWAYS) as broker:
-        data = [database.data for database in broker.broker.keyspace.databases]
-        assert data[3] == {b"n": b"%d" % count} and not data[0]
+        databases = broker.broker.keyspace.databases
+        assert databases[3].data == {b"n": b"%d" % count} and not databases[0].data
 
 
 async def test_switched_off_and_on_at_once_it_goes_on() -> None:

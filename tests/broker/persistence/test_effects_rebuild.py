@@ -241,7 +241,7 @@ class Script:
 def state(broker: core.Broker) -> dict[Any, Any]:
     """Everything that a broker knows but for what Redis doesn't keep either: when consumers last asked."""
     found: dict[Any, Any] = {"functions": sorted(broker.function_sources())}
-    for database in broker.keyspace.databases[:DATABASES]:
+    for database in broker.keyspace.databases:
         for key, value in database.data.items():
             found[database.index, key] = database.expires.get(key), _plain(value, broker.clock.now)
         for key in database.expires:
