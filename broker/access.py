@@ -2,7 +2,9 @@
 
 Nothing is recorded until it is needed: until maxmemory-policy is one that needs it, or somebody asks for an idle
 time. Then every database becomes one of the classes here, whose lookups and changes leave their trace in
-`Database.last_access`; a plain `Database` has no test for it anywhere. Keys not looked up since count from then.
+`Database.last_access`; a plain `Database` has no test for it anywhere. Keys not looked up since count from the last
+time at which any key may have been accessed before, which the counters of hits and changes tell to a second: so the
+first question gets the true answer where nothing was going on, and one that is too low in a busy broker.
 
 What `last_access` holds depends on what is recorded: wall milliseconds of the last access (LRU) or of the last
 change (LRM), or, for LFU, Redis's counter: 8 bits that grow ever more slowly with each access and fall with time,
@@ -40,13 +42,17 @@ class Access:
     NO-TOUCH); new keys do.
     """
 
-    __slots__ = ("_asked", "_config", "_keyspace", "_minute", "_policy", "_since", "_stamps", "recorded", "suspended")
+    __slots__ = (
+        "_accesses", "_asked", "_config", "_keyspace", "_minute", "_policy", "_quiet_since", "_since", "_stamps",
+        "recorded", "suspended",
+    )  # fmt: skip
 
     def __init__(self, keyspace: Keyspace, config: Config) -> None:
         self._keyspace = keyspace
         self._config = config
         self._asked = False
-        self._since = keyspace.clock.now
+        self._since = self._quiet_since = keyspace.clock.now
+        self._accesses = self._count()
         self._minute = -1
         self._stamps: list[int] = []
         self.recorded = ""
@@ -64,13 +70,26 @@ class Access:
         if kind == self.recorded:
             return
         self.recorded = kind
-        self._since = self._keyspace.clock.now
+        self.sample()
+        self._since = self._keyspace.clock.now if kind == LFU else self._quiet_since
         databases = self._keyspace.databases
         databases.kind = _DATABASES.get(kind, Database)
         for database in databases:
             database.last_access = {}
             database.__class__ = databases.kind
             database.bind()
+
+    def sample(self) -> None:
+        """Note whether keys have been accessed since the last call; to be called once a second."""
+        accesses = self._count()
+        if accesses != self._accesses:
+            self._accesses = accesses
+            self._quiet_since = self._keyspace.clock.now
+
+    def _count(self) -> int:
+        """What grows with accesses to keys."""
+        keyspace = self._keyspace
+        return keyspace.hits + keyspace.changes + keyspace.dirty
 
     # Asking and setting
 
@@ -82,9 +101,9 @@ class Access:
     def idle_seconds(self, database: Database, key: bytes) -> int:
         """Seconds since the last access (under LRM: change) of an existing key, 0 or more. Not for LFU.
 
-        They are whole seconds of the clock, as in Redis. With the first such question recording begins.
+        They are whole seconds of the clock, as in Redis. With the first such question recording begins (see `ask`).
         """
-        self._ask()
+        self.ask()
         last = database.last_access.get(key, self._since)
         return max(0, self._keyspace.clock.now // 1000 - last // 1000)
 
@@ -94,7 +113,7 @@ class Access:
 
     def set_idle(self, database: Database, key: bytes, seconds: int) -> None:
         """Let an existing key have been accessed so long ago (RESTORE IDLETIME); ignored where LFU is recorded."""
-        self._ask()
+        self.ask()
         if self.recorded != LFU:
             database.last_access[key] = self._keyspace.clock.now - seconds * 1000
 
@@ -103,7 +122,8 @@ class Access:
         if self.recorded == LFU:
             database.last_access[key] = self._stamp(counter)
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
+        """Somebody wants idle times: record accesses from now on, whatever the policy."""
         if not self._asked:
             self._asked = True
             self.follow(self._policy)

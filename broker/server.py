@@ -151,6 +151,7 @@ class Server:
                     self.tick.close(connection)
             self.durability.cron()
             self.broker.stats.sample(trio.current_time())
+            self.broker.access.sample()
             self.tick.finish()
 
     def _is_idle(self, connection: Connection, since: int) -> bool:

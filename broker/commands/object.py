@@ -101,12 +101,14 @@ def object_refcount(session: Session, args: list[bytes]) -> bytes:
 
 @command("OBJECT|IDLETIME", arity=3, flags=READONLY, keys=_KEY, group="generic", since="2.2.3",
          syntax="key",
-         summary="Gives the seconds since the last access; accesses are recorded from the first such question on.",
+         summary="Gives the seconds since the last access; of each key they are recorded from the first question on.",
          complexity="O(1)", tips=_TIPS)  # fmt: skip
 def object_idletime(session: Session, args: list[bytes]) -> bytes:
+    access = session.broker.access
+    # Before the question itself looks like an access.
+    access.ask()
     if _look(session, args[2]) is None:
         return session.resp.null
-    access = session.broker.access
     if access.recorded == LFU:
         raise CommandError(_NO_IDLE_TIME)
     return integer(access.idle_seconds(session.db, args[2]))

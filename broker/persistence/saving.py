@@ -155,6 +155,8 @@ class Snapshots:
             try:
                 self._broker.durability.claim()
                 self.save()
+                # The command's own changes, which are counted later, are in that file as well.
+                self._broker.keyspace.changes -= self._broker.keyspace.dirty
             except OSError as problem:
                 self._broker.log.warning(
                     "the old RDB file is left: its keys come back at a restart", error=str(problem)

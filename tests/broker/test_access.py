@@ -1,10 +1,14 @@
 """Access times and counters: recorded only where needed, kept with the keys, and what the policies make of them."""
 
 import pytest
+import trio
+import trio.testing
 
 from broker.access import FREQUENCY_MAX, LFU, LRM, LRU, NEW_FREQUENCY
+from broker.clock import TrioClock
 from broker.core import Broker
 from broker.keyspace import Database
+from tests.broker.inprocess import running
 from tests.broker.sessions import make_broker, make_session, run
 from tests.broker.test_keyspace import SetClock
 
@@ -33,11 +37,48 @@ def test_nothing_is_recorded_until_somebody_asks(policy: str) -> None:
     run(session, "SET k v", "GET k")
     assert type(db) is Database and db.get == db.data.get and not db.last_access
     clock.now += 60_000
-    assert idle(broker, b"k") == 0  # never seen: counts from now
+    assert idle(broker, b"k") == 0  # there were accesses, nobody knows when
     clock.now += 7_000
     assert idle(broker, b"k") == 7
     run(session, "GET k")
     assert idle(broker, b"k") == 0 and broker.access.recorded == LRU
+
+
+@pytest.mark.parametrize("last", ["SET k v", "GET other", "RPUSH l x", "DEL other"])
+def test_the_first_question_counts_from_the_last_access_to_any_key(last: str) -> None:
+    broker, clock = broker_with()
+    session = make_session(broker)
+    run(session, "SET k v", "SET other v")
+    broker.access.sample()
+    clock.now += 30_000
+    run(session, last)
+    clock.now += 500
+    broker.access.sample()
+    clock.now += 60_000
+    run(session, "PING", "GET missing")
+    broker.access.sample()
+    assert run(session, "OBJECT IDLETIME k") == b":60\r\n"
+    clock.now += 5_000
+    assert run(session, "OBJECT IDLETIME k") == b":65\r\n"
+
+
+def test_the_first_question_right_after_an_access() -> None:
+    broker, clock = broker_with()
+    session = make_session(broker)
+    run(session, "SET k v")
+    broker.access.sample()
+    clock.now += 60_000
+    assert run(session, "SET k w", "OBJECT IDLETIME k") == b"+OK\r\n:0\r\n"
+
+
+async def test_keys_that_were_loaded_count_from_the_start(autojump_clock: trio.testing.MockClock) -> None:
+    async with running(clock=TrioClock()) as broker:
+        broker.broker.keyspace.databases[0].data[b"k"] = b"v"
+        client = await broker.client()
+        await trio.sleep(100)
+        assert 98 <= int((await client.call("OBJECT IDLETIME k"))[1:]) <= 100
+        await client.call("GET k")
+        assert await client.call("OBJECT IDLETIME k") == b":0\r\n"
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-lru"])

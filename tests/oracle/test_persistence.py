@@ -44,6 +44,38 @@ def test_scripts_do_not_save() -> None:
     ])  # fmt: skip
 
 
+@pytest.mark.parametrize("save", ["", "3600 1"])
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ["FLUSHALL"],
+        ["MSET a 1 b 2", "FLUSHALL"],
+        ["MSET a 1 b 2", "FLUSHDB"],
+        ["SET a 1", "FLUSHALL ASYNC", "SET b 1"],
+        ["MULTI", "SET a 1", "FLUSHALL", "SET b 1", "EXEC"],
+        ["EVAL \"redis.call('SET', 'a', 1) redis.call('FLUSHALL') redis.call('SET', 'b', 1)\" 0"],
+        ["SET a 1", "SWAPDB 0 1"],
+    ],
+)
+def test_changes_since_the_last_save(commands: list[str], save: str) -> None:
+    def changes(reply: bytes) -> bytes:
+        found = re.search(rb"rdb_changes_since_last_save:\d+", reply)
+        return found[0] if found else reply
+
+    with pair() as p:
+        client = p.client()
+        try:
+            client.do(["CONFIG", "SET", "save", save])
+            client.do("SAVE")
+            for command in commands:
+                client.do(command)
+                if "MULTI" not in commands:
+                    client.do(Masked("INFO persistence", changes))
+            client.do(Masked("INFO persistence", changes))
+        finally:
+            client.do("CONFIG SET save ''")
+
+
 def test_saves_and_rewrites_in_their_course() -> None:
     with pair() as p:
         client = p.client()

@@ -14,6 +14,7 @@ from broker.server import Server
 from tests.broker.inprocess import Broker
 from tests.broker.persistence.durable import contents, durable
 from tests.broker.persistence.simulated_disk import SimulatedDisk
+from tests.oracle.wire import encode, split
 
 SNAPSHOTS = {"save": "1 1"}
 REFUSED = b"-MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk."
@@ -89,6 +90,23 @@ async def test_flushall_removes_the_keys_from_the_disk_too() -> None:
         await client.call("SAVE")
         await client.call("FLUSHALL")
         assert [await contents(image, SNAPSHOTS) for image in disk.crash_images()] == [{}]
+
+
+async def test_flushall_leaves_no_change_that_is_not_saved() -> None:
+    async with durable(SimulatedDisk(), SNAPSHOTS) as broker:
+        client = await broker.client()
+        for commands, changes in (
+            (["MSET a 1 b 2", "FLUSHALL"], 0),
+            (["MULTI", "SET a 1", "FLUSHALL", "SET b 2", "EXEC"], 1),
+            (["FLUSHALL"], 0),
+            (["SET a 1", "FLUSHDB"], 2),
+            (["CONFIG SET save ''", "SET a 1", "FLUSHALL"], 4),
+        ):
+            # Sent at once, so that what comes before is not counted yet.
+            await client.stream.send_all(b"".join(encode(split(command)) for command in commands))
+            for _ in commands:
+                await client.receive()
+            assert broker.broker.keyspace.changes == changes
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
