@@ -4,7 +4,7 @@ import pytest
 import trio
 
 import broker
-from tests.hostile.clients import CLOSED, PATIENCE, assert_serves, connect, encode
+from tests.hostile.clients import CLOSED, PATIENCE, Client, assert_serves, connect, encode
 
 OOM = b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
 MIB = 1 << 20
@@ -84,3 +84,28 @@ async def test_requests_of_clients_over_the_limit(server: broker.Server) -> None
                         pass
         await keeper.call("CONFIG", "SET", "maxmemory-clients", 0)
         await assert_serves(server)
+
+
+async def test_what_clients_name_is_not_kept(server: broker.Server) -> None:
+    """Errors made up by a script, names, options and hash fields with deadlines, each once: nothing of it stays."""
+    async with connect(server) as client:
+        used = await _used(client)
+        for number in range(20):
+            await client.call("EVAL", "return {err=ARGV[1]}", 0, f"{number}" + "x" * MIB)
+            await client.call("CLIENT", "SETNAME", f"{number}" + "x" * MIB)
+            await client.call("XADD", "s", "MINID", "~", "0" * MIB + f"{number}", "*", "f", "v")
+            await client.call("XREADGROUP", "GROUP", "x" * MIB, f"{number}", "STREAMS", "s", ">")
+        for number in range(1000):
+            await client.call("HSET", f"h{number}", "f", "v")
+            await client.call("HEXPIRE", f"h{number}", 1_000_000, "FIELDS", 1, "f")
+            await client.call("DEL", f"h{number}")
+        await client.call("SCRIPT", "FLUSH")
+        await client.call("CLIENT", "SETNAME", "")
+        assert len(await client.call("INFO", "errorstats")) < 4096
+        assert not server.broker.keyspace.databases[0].data.keys() - {b"s"}
+        assert len(server.broker.keyspace.databases[0].field_deadlines) < 200
+        assert await _used(client) - used < 12 * MIB  # the state of Lua and what it has at hand
+
+
+async def _used(client: Client) -> int:
+    return int((await client.call("INFO", "memory")).split(b"used_memory:")[1].split(b"\r\n")[0])
