@@ -2,35 +2,47 @@
 
 Input waits in the parser (an incomplete request) and in `waiting` (complete requests that may not be executed
 yet); output waits in the session's `out` until the end of the tick, and in the backlog when the kernel takes no
-more. A client with a backlog, or that is blocked, is not read from: TCP makes it wait in turn.
+more. Many clients write a whole pipeline before they read its first reply, so a client with a backlog is served on, up
+to UNSENT_MAX. One that is blocked is not read from: TCP makes it wait in turn.
 """
 
 from __future__ import annotations
 
 import socket
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from broker.backlog import Backlog
 from broker.session import CLOSING, HELD, UNAUTHENTICATED
 from protocol import limits
 from protocol.parser import RequestParser
 
 if TYPE_CHECKING:
+    from broker.config.syntaxes import BufferLimit
     from broker.core import Broker
+
+UNSENT_MAX: Final = 512 << 20
+"""Bytes of unsent replies at which a client is not read from, and nothing more of it executed, until it has read some.
+Far above what a pipeline needs that is written before it is read (70 million PINGs, half a million values of 1 KB), and
+as much as the longest value there can be by default. Redis has no such bound; without one, a client that never reads
+fills the memory by asking for the same large value again and again."""
+
+UNCOUNTED: Final = 16 << 10
+"""Bytes up to which replies are sent before the output limit is looked at: Redis's limit leaves out its reply buffer of
+that size, and so small replies need no look at the configuration."""
 
 
 class Connection:
     """A client's byte stream, and the session on it.
 
-    `mask` is what the poller watches for. `backlog` holds encoded replies that the socket did not take,
-    `backlog_size` their bytes; `soft_since` is the wall time (milliseconds) since which the backlog has been over
-    its class's soft limit, 0 while it is not.
+    `mask` is what the poller watches for. `backlog` holds encoded replies that the socket did not take;
+    `soft_since` is the wall time (milliseconds) since which it has been over its class's soft limit, 0 while it is
+    not.
     """
 
     __slots__ = (
-        "backlog", "backlog_size", "broker", "fd", "mask", "parser", "peer_name", "query_limit", "receive",
-        "refused", "schedule_close", "session", "sock", "soft_since", "transmit", "waiting",
+        "backlog", "broker", "fd", "mask", "parser", "peer_name", "query_limit", "receive", "refused",
+        "schedule_close", "session", "sock", "soft_since", "transmit", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -45,13 +57,12 @@ class Connection:
         self.sock = sock
         self.fd = sock.fileno()
         self.receive = sock.recv
-        self.transmit: Callable[[bytes | memoryview], int] = sock.send
+        self.transmit: Callable[[bytes | bytearray | memoryview], int] = sock.send
         self.peer_name = peer
         self.schedule_close = schedule_close
         self.mask = 0
         self.waiting: list[list[bytes]] = []
-        self.backlog: deque[memoryview] = deque()
-        self.backlog_size = 0
+        self.backlog = Backlog()
         self.soft_since = 0
         self.refused = False
         self.parser = RequestParser()
@@ -85,7 +96,7 @@ class Connection:
 
     def sizes(self) -> tuple[int, int, int, int]:
         waiting = sum(len(argument) for request in self.waiting for argument in request)
-        unsent = self.backlog_size + sum(map(len, self.session.out))
+        unsent = self.backlog.size + sum(map(len, self.session.out))
         return self.parser.buffered, 0, waiting, unsent
 
     def close_soon(self) -> None:
@@ -94,7 +105,6 @@ class Connection:
     def abort(self) -> None:
         self.transmit = _refuse_to_send
         self.backlog.clear()
-        self.backlog_size = 0
         self.session.written = 0
         self.session.gate &= ~HELD
         self.schedule_close(self)
@@ -107,7 +117,6 @@ class Connection:
         self.sock.close()
         self.waiting.clear()
         self.backlog.clear()
-        self.backlog_size = 0
         self.session.out.clear()
         self.session.queued = None
         self.session.written = 0
@@ -115,31 +124,38 @@ class Connection:
 
     # Sending
 
+    def is_full(self) -> bool:
+        """Whether so many replies are unsent that the client must read some before it is served on."""
+        return self.backlog.size >= UNSENT_MAX
+
     def flush(self) -> bool:
         """Send what the session has queued, and what waits; False when the connection must end."""
         session = self.session
         out = session.out
         data = out[0] if len(out) == 1 else b"".join(out)
         out.clear()
-        if self.backlog:
+        if self.backlog.size:
             return self._keep(data)
         if not data:
             return True
+        size = len(data)
+        if size > UNCOUNTED and 0 < self._limit().hard < size:
+            return self._limit_reached(size)
         try:
             sent = self.transmit(data)
         except BlockingIOError:
             sent = 0
         except OSError:
             return False
-        size = len(data)
-        stats = self.broker.stats
+        broker = self.broker
+        stats = broker.stats
         stats.bytes_written += sent
         stats.writes += 1
         session.bytes_out += sent
+        session.last_active = broker.clock.now
         if sent == size:
             return True
-        self.backlog.append(memoryview(data)[sent:])
-        self.backlog_size = size - sent
+        self.backlog.begin(data, sent)
         return self._within_limits()
 
     def keep(self) -> bool:
@@ -151,36 +167,33 @@ class Connection:
 
     def _keep(self, data: bytes) -> bool:
         if data:
-            self.backlog.append(memoryview(data))
-            self.backlog_size += len(data)
+            self.backlog.append(data)
         return self._within_limits()
 
     def drain(self) -> bool:
         """Send from the backlog what the socket takes; False when the connection must end."""
-        backlog = self.backlog
         try:
-            while backlog:
-                sent = self.transmit(backlog[0])
-                self.broker.stats.bytes_written += sent
-                self.session.bytes_out += sent
-                self.backlog_size -= sent
-                if sent < len(backlog[0]):
-                    backlog[0] = backlog[0][sent:]
-                    break
-                backlog.popleft()
-        except BlockingIOError:
-            pass
+            sent = self.backlog.send(self.transmit)
         except OSError:
             return False
+        if sent:
+            self.broker.stats.bytes_written += sent
+            self.session.bytes_out += sent
+            self.session.last_active = self.broker.clock.now
         return self._within_limits()
 
-    def _within_limits(self) -> bool:
-        """Whether the backlog is within the limits of the client's class."""
+    def _limit(self) -> BufferLimit:
+        """The limits of the client's class."""
         session = self.session
         classes = self.broker.config.client_output_buffer_limit
         subscribed = session.channels or session.patterns or session.shard_channels
-        limit = classes.pubsub if subscribed else classes.normal
-        size = self.backlog_size
+        limit: BufferLimit = classes.pubsub if subscribed else classes.normal
+        return limit
+
+    def _within_limits(self) -> bool:
+        """Whether the backlog is within the limits of the client's class; where not, the client is being closed."""
+        limit = self._limit()
+        size = self.backlog.size
         over = 0 < limit.hard < size
         if 0 < limit.soft < size:
             now = self.broker.clock.now
@@ -188,26 +201,29 @@ class Connection:
             over = over or now - self.soft_since > limit.soft_seconds * 1000
         else:
             self.soft_since = 0
-        if over:
-            self.broker.stats.output_limit_closes += 1
-            self.broker.log.warning(
-                "client closed: its unsent replies are over the output buffer limit",
-                id=session.id,
-                addr=self.peer_name.decode(errors="replace"),
-                bytes=size,
-            )
-            session.gate |= CLOSING
-        return not over
+        return self._limit_reached(size) if over else True
+
+    def _limit_reached(self, size: int) -> bool:
+        """Count and log that so many bytes of replies are too many; False: the connection must end."""
+        self.broker.stats.output_limit_closes += 1
+        self.broker.log.warning(
+            "client closed: its unsent replies are over the output buffer limit",
+            id=self.session.id,
+            addr=self.peer_name.decode(errors="replace"),
+            bytes=size,
+        )
+        self.session.gate |= CLOSING
+        return False
 
     def check_soft_limit(self) -> bool:
         """`_within_limits` at a time when nothing is sent; False when the connection must end."""
-        return not self.backlog or self._within_limits()
+        return not self.backlog.size or self._within_limits()
 
 
 class _Gone:
     """The transport of a session whose connection has ended."""
 
-    backlog = ()
+    backlog: Final = Backlog()
 
     def peer(self) -> bytes:
         return b""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 import trio
@@ -49,7 +48,8 @@ class Tick:
         self._listeners: dict[int, tuple[socket.socket, Callable[[socket.socket], None]]] = {}
         self._watched: dict[int, Callable[[], None]] = {}
         self._to_close: list[Connection] = []
-        self._overfull: list[Connection] = []
+        self._overfull: dict[Connection, None] = {}
+        self._going_on = False
         self._held: dict[Connection, None] = {}
         self.before_write: list[Callable[[], None]] = []
         self.after_turn: list[Callable[[], None]] = []
@@ -93,12 +93,15 @@ class Tick:
 
     def close(self, connection: Connection) -> None:
         """End a connection and forget its client."""
-        if self._connections.pop(connection.fd, None) is None:
-            return
+        if self._connections.get(connection.fd) is not connection:
+            return  # closed already; its descriptor may be another client's by now
+        del self._connections[connection.fd]
         self._poller.unregister(connection.fd)
-        self._held.pop(connection, None)
-        self._broker.close_session(connection.session)
+        # The socket first: behind a last reply the client waits for its end.
+        session = connection.session
         connection.release()
+        self._held.pop(connection, None)
+        self._broker.close_session(session)
 
     # Running
 
@@ -136,7 +139,7 @@ class Tick:
             self._resume()
         for hook in self.before_write:
             hook()
-        safe = self.safe
+        safe, to_close = self.safe, self._to_close
         while broker.outbox:
             outbox, broker.outbox = broker.outbox, []
             for session in outbox:
@@ -146,13 +149,18 @@ class Tick:
                     self._hold(connection)
                 elif not connection.flush():
                     self.close(connection)
-                elif connection.backlog:
+                elif connection.backlog.size:
                     self._watch(connection)
-        if self._overfull:
-            self._release_overfull()
-        while self._to_close:
-            connection = self._to_close.pop()
-            if not (connection.backlog or connection.session.gate & HELD):
+                elif to_close and session.gate & CLOSING:
+                    # Directly behind its last reply: the other clients' replies take their time.
+                    self.close(connection)
+        if self._overfull and not self._going_on:
+            # They go on after Trio's other tasks and other clients had a turn.
+            self._going_on = True
+            broker.deadlines.after(0, self._go_on)
+        while to_close:
+            connection = to_close.pop()
+            if not (connection.backlog.size or connection.session.gate & HELD):
                 self.close(connection)
 
     def _hold(self, connection: Connection) -> None:
@@ -161,7 +169,7 @@ class Tick:
         What the poller watches for is left as it is until that matters, two system calls that are seldom needed.
         """
         session = connection.session
-        if not (session.gate & HELD or connection.backlog):
+        if not (session.gate & HELD or connection.backlog.size):
             session.gate |= HELD
             self._held[connection] = None
             return
@@ -185,13 +193,9 @@ class Tick:
             session.gate &= ~HELD
             if not connection.flush():
                 self.close(connection)
-            elif (
-                connection.backlog
-                or connection.waiting
-                or connection.refused
-                or session.gate & STOPPED
-                or connection.mask != _LISTENING
-            ):
+            elif connection.waiting or connection.refused:
+                self._drained(connection, resume=True)
+            elif connection.backlog.size or session.gate & STOPPED or connection.mask != _LISTENING:
                 self._drained(connection)
 
     def abandon(self) -> None:
@@ -278,42 +282,46 @@ class Tick:
                 # The call that waits came together with the end of the connection.
                 self.close(connection)
 
-    def _drained(self, connection: Connection) -> bool:
-        """Send from the connection's backlog what its socket takes; False where that ended the connection."""
-        if connection.session.gate & HELD:
+    def _drained(self, connection: Connection, *, resume: bool = False) -> bool:
+        """Send from the connection's backlog what its socket takes; False where that ended the connection.
+
+        A client that had to read first is resumed once it has; with `resume`, any is.
+        """
+        session = connection.session
+        if session.gate & HELD:
             self._watch(connection)
             return True
+        full = connection.is_full()
         if not connection.drain():
             self.close(connection)
             return False
-        if connection.backlog:
-            self._watch(connection)
-        elif connection.session.gate & CLOSING:
+        if session.gate & CLOSING and not connection.backlog.size:
             self.close(connection)
             return False
+        if resume or (full and not connection.is_full()):
+            self._broker.resumed.append(session)
         else:
-            self._broker.resumed.append(connection.session)
+            self._watch(connection)
         return True
 
     def _watch(self, connection: Connection) -> None:
         """Have the poller watch for what the connection can use now."""
-        if connection.session.gate & HELD:
+        gate = connection.session.gate
+        if gate & (STOPPED & ~CLOSING):
             mask = PEER_CLOSED
-        elif connection.backlog:
-            mask = WRITABLE
-        elif connection.session.gate & STOPPED:
-            mask = PEER_CLOSED
-        elif connection.waiting:
+        elif gate & CLOSING or connection.waiting or connection.is_full():
             mask = 0  # goes on by itself; what a client sent before it closed its side is still answered
         else:
             mask = _LISTENING
+        if connection.backlog.size and not gate & HELD:
+            mask |= WRITABLE
         if mask != connection.mask:
             connection.mask = mask
             self._poller.modify(connection.fd, mask)
 
     def _read(self, connection: Connection) -> None:
         session = connection.session
-        if session.gate & STOPPED or connection.waiting or connection.backlog:
+        if session.gate & STOPPED or connection.waiting or (connection.backlog.size and connection.is_full()):
             self._watch(connection)
             return
         try:
@@ -321,9 +329,10 @@ class Tick:
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
             self.close(connection)
+            return
+        if not data:
+            self._input_ended(connection)
             return
         size = len(data)
         self._stats.bytes_read += size
@@ -344,6 +353,14 @@ class Tick:
         if connection.refused and not connection.waiting:
             self._refuse(connection)
 
+    def _input_ended(self, connection: Connection) -> None:
+        """The client has closed its side of the connection, or both: it may still read what it was answered."""
+        if connection.backlog.size:
+            connection.session.close()
+            self._watch(connection)
+        else:
+            self.close(connection)
+
     def _execute(self, connection: Connection, requests: list[list[bytes]]) -> None:
         session = connection.session
         done = self._dispatcher.execute(session, requests)
@@ -353,32 +370,29 @@ class Tick:
         if done < len(requests) and not session.gate & CLOSING:
             connection.waiting = requests[done:]
             if not session.gate & STOPPED:
-                self._overfull.append(connection)
+                self._overfull[connection] = None
 
     def _resume(self) -> None:
         """Execute the held-back requests of clients that need not wait any longer."""
         while self._broker.resumed:
             resumed, self._broker.resumed = self._broker.resumed, []
             for session in resumed:
-                connection: Connection = session.transport  # type: ignore[assignment]  # the only transport
-                if session.gate & STOPPED or connection.backlog:
+                if session.gate & CLOSING:
                     continue
-                requests, connection.waiting = connection.waiting, []
-                if requests:
-                    self._execute(connection, requests)
-                if connection.refused and not connection.waiting:
-                    self._refuse(connection)
+                connection: Connection = session.transport  # type: ignore[assignment]  # the only transport
+                if not (session.gate & STOPPED or connection.is_full()):
+                    requests, connection.waiting = connection.waiting, []
+                    if requests:
+                        self._execute(connection, requests)
+                    if connection.refused and not connection.waiting:
+                        self._refuse(connection)
                 self._watch(connection)
 
-    def _release_overfull(self) -> None:
-        """Clients with too many replies at once go on after Trio's other tasks and other clients had a turn.
-
-        One that did not take all of its replies is resumed when it has.
-        """
-        overfull, self._overfull = self._overfull, []
-        for connection in overfull:
-            if not connection.backlog:
-                self._broker.deadlines.after(0, partial(self._broker.resume, connection.session))
+    def _go_on(self) -> None:
+        """Resume the clients that had too many replies at once, but those that must read first."""
+        self._going_on = False
+        overfull, self._overfull = self._overfull, {}
+        self._broker.resumed += [connection.session for connection in overfull]
 
     def _refuse(self, connection: Connection) -> None:
         """Malformed input: answer with the protocol error and close.

@@ -61,13 +61,13 @@ def test_all_replies_leave_at_once(connection: Connection, pipe: Pipe) -> None:
 def test_what_is_not_taken_waits(connection: Connection, pipe: Pipe, room: int) -> None:
     pipe.room = room
     connection.session.out.append(b"0123456789")
-    assert connection.flush() and connection.backlog_size == 10 - room
+    assert connection.flush() and connection.backlog.size == 10 - room
     connection.session.out.append(b"abc")
-    assert connection.flush() and connection.backlog_size == 13 - room
+    assert connection.flush() and connection.backlog.size == 13 - room
     pipe.room = 7
-    assert connection.drain() and connection.backlog_size == 6 - room
+    assert connection.drain() and connection.backlog.size == 6 - room
     pipe.room = 1 << 30
-    assert connection.drain() and connection.backlog_size == 0 and not connection.backlog
+    assert connection.drain() and connection.backlog.size == 0 and not connection.backlog
     assert pipe.taken == b"0123456789abc"
 
 

@@ -4,6 +4,7 @@ import os
 import socket
 from contextlib import suppress
 
+import pytest
 import trio
 import trio.testing
 
@@ -111,17 +112,96 @@ async def test_a_client_with_too_many_replies_lets_others_in() -> None:
         assert await greedy.call("PING") == b"+PONG\r\n"
 
 
-async def test_a_client_that_does_not_read_is_not_read_from() -> None:
+async def test_a_client_that_does_not_read_is_served_on_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broker.connection.UNSENT_MAX", 5_000_000)
     async with running() as broker:
         deaf, other = await broker.client(), await broker.client()
         await other.call("SET", "k", "x" * 500_000)
-        await deaf.stream.send_all(encode(["GET", "k"]) * 100)
-        for _ in range(20):
+        await deaf.stream.send_all(encode(["GET", "k"]) * 100 + encode("BLPOP l 0") + encode("PING"))
+        (connection,) = [one for one in broker.server.tick.connections() if one.session.id == 1]
+        with trio.fail_after(5):
+            while not connection.is_full():
+                await trio.sleep(0)
+        for _ in range(100):
             await other.call("PING")
-        backlog = max(connection.backlog_size for connection in broker.server.tick.connections())
-        assert 0 < backlog < 3_000_000
+        assert 5_000_000 <= connection.backlog.size < 7_000_000
+        assert connection.waiting and not broker.broker.blocking.sessions
+        # What it sends now stays in the kernel, a client's list shows what is kept, and it is resumed once it reads.
+        await deaf.stream.send_all(encode("PING"))
+        unsent = f"omem={connection.backlog.size} "
+        assert unsent in await other.text("CLIENT LIST")
         for _ in range(100):
             assert len(await deaf.receive()) == 500_011
+        assert await other.call("RPUSH l x") == b":1\r\n"
+        assert await deaf.receive() == b"*2\r\n$1\r\nl\r\n$1\r\nx\r\n"
+        assert [await deaf.receive() for _ in range(2)] == [b"+PONG\r\n"] * 2
+
+
+async def test_messages_and_replies_of_a_client_that_does_not_read_stay_in_order() -> None:
+    async with running() as broker:
+        deaf, other = await broker.client(), await broker.client()
+        await other.call("SET", "k", "x" * 500_000)
+        await deaf.call("HELLO 3")
+        await deaf.call("SUBSCRIBE news")
+        await deaf.stream.send_all(encode("GET k") * 10)
+        (connection,) = [one for one in broker.server.tick.connections() if one.session.id == 1]
+        with trio.fail_after(5):
+            while connection.backlog.size < 4_000_000:
+                await trio.sleep(0)
+        for number in range(100):
+            assert await other.call("PUBLISH", "news", number) == b":1\r\n"
+            await deaf.stream.send_all(encode(["ECHO", number]) + encode("CLIENT REPLY SKIP") + encode("PING"))
+            while connection.session.commands < 12 + 3 * (number + 1):
+                await trio.sleep(0)
+        for _ in range(10):
+            assert len(await deaf.receive()) == 500_011
+        for number in range(100):
+            assert (await deaf.receive()).endswith(b"\r\n%d\r\n" % number)
+            assert await deaf.receive() == b"$%d\r\n%d\r\n" % (len(str(number)), number)
+
+
+async def test_a_client_that_has_closed_its_side_gets_what_it_was_answered() -> None:
+    async with running() as broker:
+        client, other = await broker.client(), await broker.client()
+        await other.call("SET", "k", "x" * 500_000)
+        await client.stream.send_all(encode("GET k") * 20)
+        assert isinstance(client.stream, trio.SocketStream)
+        await client.stream.send_eof()
+        for _ in range(20):
+            await other.call("PING")
+        for _ in range(20):
+            assert len(await client.receive()) == 500_011
+        assert await _closed(client)
+        with trio.fail_after(5):
+            while len(broker.broker.sessions) > 1:
+                await trio.sleep(0)
+
+
+async def test_a_client_that_waits_behind_unread_replies_and_goes_takes_nothing() -> None:
+    async with running() as broker:
+        waiting, other = await broker.client(), await broker.client()
+        await other.call("SET", "k", "x" * 500_000)
+        await waiting.stream.send_all(encode("GET k") * 20 + encode("BLPOP l 0"))
+        with trio.fail_after(5):
+            while not broker.broker.blocking.sessions:
+                await trio.sleep(0)
+        await waiting.stream.aclose()
+        assert await other.call("RPUSH l x") == b":1\r\n"
+        assert await other.call("LLEN l") == b":1\r\n"
+
+
+async def test_closing_twice_spares_who_has_the_descriptor_now() -> None:
+    """A client killed in the tick in which it hangs up, whose descriptor goes to a new client before the tick ends."""
+    async with running() as broker:
+        tick = broker.server.tick
+        await broker.client()
+        (old,) = tick.connections()
+        tick.close(old)
+        new = await broker.client()
+        (connection,) = tick.connections()
+        assert connection.fd == old.fd
+        tick.close(old)
+        assert await new.call("PING") == b"+PONG\r\n"
 
 
 async def test_what_a_waiting_client_sent_behind_waits_too() -> None:

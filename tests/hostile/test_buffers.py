@@ -88,8 +88,9 @@ async def test_a_transaction_counts_as_query_buffer(server: broker.Server) -> No
         assert replies[-1] == CLOSED
 
 
-async def test_a_pipeliner_that_never_reads(server: broker.Server) -> None:
-    """It is not read from while its replies wait, so little is held for it; others are served meanwhile."""
+async def test_a_pipeliner_that_never_reads(server: broker.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not read from while too many of its replies wait, so what is held for it has a bound; others are served."""
+    monkeypatch.setattr("broker.connection.UNSENT_MAX", 16 * MIB)
     async with connect(server) as client:
         assert await client.call("SET", "big", "x" * (100 * KIB)) == b"+OK\r\n"
     async with connect(server) as deaf, trio.open_nursery() as nursery:
@@ -100,13 +101,25 @@ async def test_a_pipeliner_that_never_reads(server: broker.Server) -> None:
 
         nursery.start_soon(send)
         connection = server.tick.connections()[-1]
-        await until(lambda: connection.backlog_size)
+        await until(connection.is_full)
         for _ in range(10):
             await assert_serves(server)
-        assert connection.backlog_size < 2 * MIB
+        assert connection.backlog.size < 18 * MIB
         # Once it reads, it gets every reply.
         for _ in range(requests):
             assert len(await deaf.receive()) == 100 * KIB + len(b"$102400\r\n\r\n")
+
+
+async def test_clients_that_never_read_count_as_memory_of_clients() -> None:
+    async with broker.open_broker({"maxmemory-clients": "8mb"}) as server:
+        async with connect(server) as client:
+            assert await client.call("SET", "big", "x" * (100 * KIB)) == b"+OK\r\n"
+            assert await client.call("CLIENT", "NO-EVICT", "ON") == b"+OK\r\n"
+            async with connect(server) as deaf:
+                await deaf.send(encode(["GET", "big"]) * 1_000)
+                await until(lambda: server.broker.stats.evicted_clients == 1)
+            assert await client.call("PING") == b"+PONG\r\n"
+        await assert_serves(server)
 
 
 async def test_hard_limit_of_normal_clients() -> None:

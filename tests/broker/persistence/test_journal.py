@@ -190,7 +190,7 @@ async def test_a_held_reply_behind_others_that_the_socket_did_not_take_waits_too
             with trio.move_on_after(0.1):
                 assert len(await slow.receive()) == 500_011
             await (await broker.client()).call("PING")
-            assert connection.backlog_size >= len(b"*2\r\n$1\r\nl\r\n$1\r\nx\r\n")
+            assert connection.backlog.size >= len(b"*2\r\n$1\r\nl\r\n$1\r\nx\r\n")
         if len(reply := await slow.receive()) == 500_011:
             reply = await slow.receive()
         assert reply == b"*2\r\n$1\r\nl\r\n$1\r\nx\r\n"
