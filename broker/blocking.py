@@ -170,6 +170,7 @@ class Blocking:
     def finish(self, session: Session, reply: bytes) -> None:
         """End a client's wait with this reply."""
         self.cancel(session)
+        session.last_active = self._keyspace.clock.now  # `timeout` counts from here
         if session.gate & REPLY_SKIP:
             session.gate &= ~REPLY_SKIP
         else:

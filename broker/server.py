@@ -28,6 +28,7 @@ from broker.log import Log
 from broker.memory_tuning import tune_collector
 from broker.persistence.durability import Durability, LoadError
 from broker.process_memory import tune_allocator
+from broker.session import BLOCKED, HELD, POSTPONED
 from broker.tick import Tick
 from broker.version import REDIS_VERSION, VERSION
 
@@ -155,9 +156,11 @@ class Server:
             self.tick.finish()
 
     def _is_idle(self, connection: Connection, since: int) -> bool:
+        """Whether nothing has come from the client or been taken by it since; one that waits for the broker is not."""
         session = connection.session
         subscribed = session.channels or session.patterns or session.shard_channels
-        return session.last_active < since and session.waiting is None and not subscribed
+        waits = session.gate & (BLOCKED | POSTPONED | HELD)
+        return session.last_active < since and not waits and not subscribed
 
     async def run(self) -> None:
         """Serve until `stopping` is set, then shut down in order."""

@@ -156,6 +156,45 @@ async def test_idle_clients_are_closed(autojump_clock: trio.testing.MockClock) -
         assert len(server.broker.sessions) == 1
 
 
+async def test_who_waits_for_the_broker_is_not_idle(autojump_clock: trio.testing.MockClock) -> None:
+    """A BLPOP that is served after longer than `timeout`, and a SET that CLIENT PAUSE held as long."""
+    async with open_broker({"timeout": "10"}, clock=TrioClock()) as server, await server.connect() as waiting:
+        await waiting.send_all(b"BLPOP l 0\r\n")
+        await trio.sleep(50.5)
+        async with await server.connect() as other, await server.connect() as paused:
+            assert await ask(other, b"RPUSH l x\r\n") == b":1\r\n"
+            assert await waiting.receive_some() == b"*2\r\n$1\r\nl\r\n$1\r\nx\r\n"
+            assert await ask(other, b"CLIENT PAUSE 50000 WRITE\r\n") == b"+OK\r\n"
+            await paused.send_all(b"SET k v\r\n")
+            await trio.sleep(9)
+            assert await ask(waiting, b"PING\r\n") == b"+PONG\r\n"
+            await trio.sleep(41.5)
+            assert await paused.receive_some() == b"+OK\r\n"
+            await trio.sleep(9)
+            assert await ask(paused, b"PING\r\n") == b"+PONG\r\n"
+            await trio.sleep(12)
+            assert not server.broker.sessions
+
+
+async def test_a_slow_reader_is_not_idle(autojump_clock: trio.testing.MockClock) -> None:
+    async with (
+        open_broker({"timeout": "10"}, clock=TrioClock()) as server,
+        await server.connect() as slow,
+        await server.connect() as deaf,
+    ):
+        server.broker.keyspace.databases[0].add(b"k", b"x" * 30_000_000)
+        for client in (slow, deaf):
+            await client.send_all(b"GET k\r\n")
+        received = 0
+        while received < 30_000_000:
+            await trio.sleep(0.5)
+            data = await slow.receive_some(1 << 20)
+            assert data, f"closed after {received} bytes"
+            received += len(data)
+        assert [session.id for session in server.broker.sessions.values()] == [1]  # only the deaf one was closed
+        assert await ask(slow, b"PING\r\n") in (b"\r\n+PONG\r\n", b"+PONG\r\n", b"\n+PONG\r\n")
+
+
 def _start(*words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "broker", "serve", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
