@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from broker.config.syntaxes import BufferLimit, BufferLimits
-from broker.connection import Connection, format_address, is_loopback
+from broker.connection import UNCOUNTED, Connection, format_address, is_loopback
 from broker.core import Broker
 from broker.session import CLOSING
 from tests.broker.sessions import make_broker
@@ -124,10 +124,27 @@ def test_the_soft_limit_needs_time(broker: Broker, connection: Connection, pipe:
     assert not connection.check_soft_limit()
 
 
-def test_no_backlog_no_limit(broker: Broker, connection: Connection, pipe: Pipe) -> None:
+def test_small_replies_are_not_held_against_any_limit(broker: Broker, connection: Connection, pipe: Pipe) -> None:
     broker.config.client_output_buffer_limit = _limits(normal=BufferLimit(1, 1, 0), pubsub=BufferLimit(1, 1, 0))
-    connection.session.out.append(b"x" * 1000)
+    connection.session.out.append(b"x" * UNCOUNTED)
     assert connection.flush() and connection.check_soft_limit()
+    connection.session.out.append(b"x" * (UNCOUNTED + 1))
+    assert not connection.flush() and len(pipe.taken) == UNCOUNTED
+
+
+def test_activity_is_what_the_socket_takes(broker: Broker, connection: Connection, pipe: Pipe) -> None:
+    session = connection.session
+    began = broker.clock.now
+    pipe.room = 10
+    session.out.append(b"x" * 100)
+    broker.clock.now += 1000
+    assert connection.flush() and session.last_active == began + 1000
+    broker.clock.now += 1000
+    assert connection.drain() and session.last_active == began + 1000
+    session.out.append(b"x")
+    assert connection.flush() and session.last_active == began + 1000
+    pipe.room = 1
+    assert connection.drain() and session.last_active == began + 2000
 
 
 def test_limits_before_and_after_the_password() -> None:

@@ -3,13 +3,14 @@
 import os
 import socket
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
 from broker.registry import Command
-from broker.session import Session
+from broker.session import CLOSING, Session
 from tests.broker.inprocess import Client, running
 from tests.oracle.wire import encode
 
@@ -146,8 +147,9 @@ async def test_messages_and_replies_of_a_client_that_does_not_read_stay_in_order
         await deaf.stream.send_all(encode("GET k") * 10)
         (connection,) = [one for one in broker.server.tick.connections() if one.session.id == 1]
         with trio.fail_after(5):
-            while connection.backlog.size < 4_000_000:
+            while connection.session.commands < 12:
                 await trio.sleep(0)
+        assert connection.backlog.size > 1_000_000
         for number in range(100):
             assert await other.call("PUBLISH", "news", number) == b":1\r\n"
             await deaf.stream.send_all(encode(["ECHO", number]) + encode("CLIENT REPLY SKIP") + encode("PING"))
@@ -266,6 +268,45 @@ async def test_quitting_ends_the_connection_behind_the_replies() -> None:
         assert await client.receive() == b"+OK\r\n"
         assert await _closed(client)
         assert await (await broker.client()).call("GET k") == b"$-1\r\n"
+
+
+@pytest.mark.parametrize("always", [False, True])
+async def test_a_connection_ends_directly_behind_its_last_reply(always: bool, tmp_path: Path) -> None:
+    """Before any other client's replies are sent, and before the broker has forgotten the client."""
+    directives = {"dir": str(tmp_path), "appendonly": "yes", "appendfsync": "always"} if always else {}
+    async with running(directives) as broker:
+        leaving, other = await broker.client(), await broker.client()
+        for client in (leaving, other):
+            await client.call("SUBSCRIBE a")
+        by_id = {one.session.id: one for one in broker.server.tick.connections()}
+        seen: list[str] = []
+        transmit = by_id[2].transmit
+        forget = broker.broker.close_session
+
+        def noted(data: bytes | bytearray | memoryview) -> int:
+            seen.append(f"other's reply, {by_id[1].sock.fileno()}")
+            return transmit(data)
+
+        def forgotten(session: Session) -> None:
+            seen.append(f"forgotten, {by_id[1].sock.fileno()}")
+            forget(session)
+
+        def send_late() -> None:
+            if by_id[1].session.gate & CLOSING and not seen:
+                by_id[2].session.push(b"+late\r\n")
+
+        by_id[2].transmit = noted
+        broker.broker.close_session = forgotten  # type: ignore[method-assign]
+        broker.server.tick.before_write.append(send_late)
+        await leaving.call("UNSUBSCRIBE")
+        await leaving.stream.send_all(encode("SET k v") + encode("QUIT"))
+        assert [await leaving.receive() for _ in range(2)] == [b"+OK\r\n"] * 2
+        assert await _closed(leaving)
+        assert await other.receive() == b"+late\r\n"
+        if always:  # the message waits for no disk
+            assert "forgotten, -1" in seen
+        else:
+            assert seen == ["forgotten, -1", "other's reply, -1"]
 
 
 async def test_http_ends_the_connection_without_a_word() -> None:

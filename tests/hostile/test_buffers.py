@@ -133,6 +133,26 @@ async def test_hard_limit_of_normal_clients() -> None:
         await assert_serves(server)
 
 
+async def test_one_reply_over_the_hard_limit() -> None:
+    """It is not sent, though the socket would take it, as in Redis; nothing is kept of sixty that nobody reads."""
+    limits = {"client-output-buffer-limit": "normal 100000 0 0"}
+    async with broker.open_broker(limits) as server:
+        server.broker.keyspace.databases[0].add(b"large", b"x" * 100_001)
+        server.broker.keyspace.databases[0].add(b"fits", b"x" * 99_000)
+        async with connect(server) as client, connect(server) as subscriber, connect(server) as deaf:
+            assert len(await client.call("GET", "fits")) == 99_010
+            assert await client.call("GET", "large") == CLOSED
+            assert server.broker.stats.output_limit_closes == 1
+            await subscriber.call("SUBSCRIBE", "news")  # of another class
+            async with connect(server) as publisher:
+                assert await publisher.call("PUBLISH", "news", "x" * 200_000) == b":1\r\n"
+            assert len(await subscriber.receive()) > 200_000
+            await deaf.send(encode(["GET", "large"]) * 60)
+            await until(lambda: server.broker.stats.output_limit_closes == 2)
+            assert await deaf.rest() == []
+        await assert_serves(server)
+
+
 async def test_hard_limit_of_subscribers() -> None:
     limits = {"client-output-buffer-limit": "pubsub 256kb 0 0"}
     async with broker.open_broker(limits) as server:
