@@ -175,6 +175,8 @@ class Broker:
         """Bring every session's gate up to date after a change of a broker-wide state."""
         restricted = self.restricted()
         self.blocking.held = bool(self.paused) or self.busy is not None
+        # Not while loading: what is read then is to find all that is there.
+        self.keyspace.suspend_expiry(bool(self.paused) and not self.loading)
         for session in self.sessions.values():
             if restricted:
                 session.gate |= BROKER_STATE

@@ -298,16 +298,17 @@ class Dispatcher:
             return broker.busy
         return None
 
+    def _may_write(self, command: Command, args: list[bytes]) -> bool:
+        """Whether a request may change keys, or reach other clients; a script may have declared not to."""
+        if not command.flags & (WRITE | MAY_REPLICATE):
+            return False
+        return not (command.flags & SCRIPT_RUNNER and self._broker.scripting.only_reads(command, args))
+
     def _postpone(self, session: Session, command: Command, args: list[bytes]) -> bool:
         """Hold the client's request back while CLIENT PAUSE concerns it."""
-        flags = command.flags
-        if command.name == b"exec":
-            for queued, _ in session.queued or ():
-                flags |= queued.flags
         if self._broker.paused == "write":
-            if not flags & (WRITE | MAY_REPLICATE):
-                return False
-            if command.flags & SCRIPT_RUNNER and self._broker.scripting.only_reads(command, args):
+            requests = (session.queued or ()) if command.name == b"exec" else ((command, args),)
+            if not any(self._may_write(*request) for request in requests):
                 return False
         if session.gate & REPLY_SKIP:
             session.gate ^= REPLY_SKIP_NEXT | REPLY_SKIP

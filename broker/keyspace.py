@@ -5,7 +5,8 @@ for a string, and List, Hash, Set, SortedSet, Stream from broker.values.
 
 Expiry needs no check at a lookup: keys that are due are removed before each tick, and time stands still during
 it. Only while more keys are due than one tick may remove (or active expiry is off) are lookups checked; then
-`Database.get` is another function. That saved 60 ns a lookup.
+`Database.get` is another function. That saved 60 ns a lookup. While expiry is suspended (CLIENT PAUSE) keys that are
+due stay, and lookups pass them over.
 
 A change of a key goes through `Database.changed`, which serves WATCH, waiting clients, keyspace events and the
 count of changes; it costs three failed tests when nobody listens.
@@ -294,9 +295,30 @@ class Database:
             self.expiry.expire_fields(key, self.keyspace.clock.now)
         return self.data.get(key)
 
+    def _get_visible(self, key: bytes) -> Value:
+        """`get` while keys and fields that are due must stay: they are passed over.
+
+        A hash with fields that are due is shown as a copy without them, made once: nothing is written meanwhile.
+        """
+        now = self.keyspace.clock.now
+        if self.expires.get(key, NEVER) < now:
+            return None
+        value = self.data.get(key)
+        if self.field_deadlines.get(key, NEVER) < now and value.__class__ is Hash:
+            place = (self.index, key)
+            shown = self.keyspace.shown.get(place)
+            if shown is None:
+                shown = self.keyspace.shown[place] = value.clone()
+            shown.remove_due(now, len(value))
+            return shown
+        return value
+
     def bind(self) -> None:
         """Choose the lookup functions; to be called when `data` is replaced or the mode of expiry changes."""
-        self.peek = self.get = self._get_checked if self.keyspace.overdue else self.data.get
+        if self.keyspace.hiding:
+            self.peek = self.get = self._get_visible
+        else:
+            self.peek = self.get = self._get_checked if self.keyspace.overdue else self.data.get
 
     # Whole databases
 
@@ -384,12 +406,14 @@ class Keyspace:
     latest when it has executed what a client sent at once.
     `ready` holds the keys that changed and have waiters. `event_mask` is notify-keyspace-events.
     `release(value)` is given what was removed or overwritten, unless it is small for sure (see broker.reclaim).
+    `overdue` says that keys may be there whose deadline has passed, `hiding` that they must stay, and `shown` has the
+    hashes that stand for those with such fields, by database and key.
     """
 
     __slots__ = (
         "access", "active_expiry", "changes", "clock", "databases", "deadline_moved", "dirty", "event_mask", "expired",
-        "expired_fields", "hits", "misses", "next_deadline", "notify", "notify_all", "notify_fields", "overdue",
-        "propagation", "ready", "release",
+        "expired_fields", "hiding", "hits", "misses", "next_deadline", "notify", "notify_all", "notify_fields",
+        "overdue", "propagation", "ready", "release", "shown", "suspended",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, count: int, notify: Callable[[Event, bytes, int], None]) -> None:
@@ -413,6 +437,9 @@ class Keyspace:
         self.release: Callable[[Value], None] = _let_go
         self.active_expiry = True
         self.overdue = False
+        self.suspended = False
+        self.hiding = False
+        self.shown: dict[tuple[int, bytes], Hash] = {}
         self.databases = Databases(self, count)
         self.databases[0]  # there is always one that clients begin with
 
@@ -427,7 +454,15 @@ class Keyspace:
         self.dirty = 0
 
     def expire_due(self) -> None:
-        """Remove keys that are due, a bounded number; called before a tick when `next_deadline` has passed."""
+        """Remove keys that are due, a bounded number; called before a tick when `next_deadline` has passed.
+
+        While expiry is suspended they are hidden from then on.
+        """
+        if self.suspended:
+            self.next_deadline = NEVER
+            self.hiding = True
+            self._bind(overdue=True)
+            return
         now = self.clock.now
         left = EXPIRE_BATCH
         if self.active_expiry:
@@ -443,19 +478,49 @@ class Keyspace:
     def set_active_expiry(self, on: bool) -> None:
         """Switch the removal of due keys that nobody looks up (DEBUG SET-ACTIVE-EXPIRE)."""
         self.active_expiry = on
+        if self.suspended:
+            return
         if on:
-            self.next_deadline = min(database.expiry.next_deadline() for database in self.databases)
-            self.deadline_moved()
+            self._look_for_deadlines()
         else:
             self.next_deadline = NEVER
         self._set_overdue(not on)
 
+    def suspend_expiry(self, on: bool) -> None:
+        """Let nothing expire (CLIENT PAUSE), or let it again: keys and fields that are due stay, but are not found.
+
+        They are hidden from the next tick on in which some are due, and not at once: what follows in the same tick or
+        transaction may still write, and for it no time passes.
+        """
+        if on == self.suspended:
+            return
+        self.suspended = on
+        if on:
+            if not self.active_expiry:
+                self.next_deadline = self.clock.now
+        else:
+            self.hiding = False
+            shown, self.shown = self.shown, {}
+            for copy in shown.values():
+                self.release(copy)
+            self._look_for_deadlines()
+            self._bind(overdue=self.next_deadline < self.clock.now or not self.active_expiry)
+            if not self.active_expiry:
+                self.next_deadline = NEVER
+
+    def _look_for_deadlines(self) -> None:
+        self.next_deadline = min(database.expiry.next_deadline() for database in self.databases)
+        self.deadline_moved()
+
     def _set_overdue(self, overdue: bool) -> None:
         overdue = overdue or not self.active_expiry
         if overdue != self.overdue:
-            self.overdue = overdue
-            for database in self.databases:
-                database.bind()
+            self._bind(overdue)
+
+    def _bind(self, overdue: bool) -> None:
+        self.overdue = overdue
+        for database in self.databases:
+            database.bind()
 
 
 def _nobody_waits() -> None:

@@ -71,6 +71,7 @@ class Session:
     goes through `send`. `queued` is the transaction's commands, None outside one, `queued_size` about what
     they take in memory, in bytes. `commands`, `bytes_in` and `bytes_out` count for CLIENT LIST. `written` is what
     Propagation.emitted was after the client's last write, 0 before it: the journal is safe for the client beyond that.
+    `watched` maps the keys of WATCH to whether they had expired then, and were there only because expiry is suspended.
     """
 
     __slots__ = (
@@ -101,7 +102,7 @@ class Session:
         self.queued: list[tuple[Command, list[bytes]]] | None = None
         self.queued_size = 0
         self.queue_broken = False
-        self.watched: set[tuple[Database, bytes]] = set()
+        self.watched: dict[tuple[Database, bytes], bool] = {}
         self.watch_broken = False
         self.channels: dict[bytes, None] = {}
         self.patterns: dict[bytes, None] = {}

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 # Cursors and counts past this can't mean more, and compiled code takes them as machine integers.
 _MOST: Final = 1 << 48
 
+RANDOM_TRIES: Final = 100
+"""Keys that RANDOMKEY looks at while expired ones must stay; where all may have expired it then gives such a one, as
+Redis does."""
+
 
 @command("KEYS", arity=2, flags=READONLY, group="generic", since="1.0.0",
          syntax="pattern",
@@ -94,8 +98,12 @@ def _options(args: list[bytes]) -> tuple[int, Glob | None, str | None]:
          tips=("request_policy:all_shards", "response_policy:special", "nondeterministic_output"))  # fmt: skip
 def randomkey(session: Session, args: list[bytes]) -> bytes:
     db = session.db
+    tries = 0
     while db.data:
         name = positions.random_key(db.data)
         if db.get(name) is not None:
+            return bulk(name)
+        tries += 1
+        if tries > RANDOM_TRIES and db.keyspace.hiding and len(db.expires) == len(db.data):
             return bulk(name)
     return session.resp.null

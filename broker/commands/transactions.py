@@ -93,9 +93,9 @@ def watch(session: Session, args: list[bytes]) -> bytes:
     database = session.db
     for name in args[1:]:
         # An overdue key goes now, so that its removal later is no change.
-        database.get(name)
+        hidden = database.get(name) is None and name in database.data
         database.watchers.setdefault(name, set()).add(session)
-        session.watched.add((database, name))
+        session.watched.setdefault((database, name), hidden)
     return OK
 
 
@@ -109,9 +109,10 @@ def unwatch(session: Session, args: list[bytes]) -> bytes:
 def watched_key_changed(session: Session) -> bool:
     """Whether a key that the session watches has changed or expired since."""
     if session.broker.keyspace.overdue:
-        # Keys may be due and still there: looking one up removes it, which marks those who watch it.
-        for database, name in list(session.watched):
-            database.get(name)
+        # Keys may be due and still there: looking one up removes it, which marks those who watch it, or it is hidden.
+        for (database, name), was_hidden in list(session.watched.items()):
+            if database.get(name) is None and name in database.data and not was_hidden:
+                return True
     return session.watch_broken
 
 

@@ -63,7 +63,7 @@ def test_a_closed_session_is_forgotten() -> None:
     broker = make_broker()
     session = make_session(broker)
     db = session.db
-    session.watched.add((db, b"k"))
+    session.watched[(db, b"k")] = False
     db.watchers[b"k"] = {session}
     broker.close_session(session)
-    assert broker.sessions == {} and db.watchers == {} and session.watched == set()
+    assert broker.sessions == {} and db.watchers == {} and session.watched == {}

@@ -66,7 +66,7 @@ async def test_reset_forgets_everything_but_the_library() -> None:
         assert await client.call("RESET") == b"+RESET\r\n"
         (session,) = broker.broker.sessions.values()
         assert (session.resp.version, session.db.index, session.name, session.lib_name) == (2, 0, b"", b"lib")
-        assert (session.queued, session.gate, session.no_evict, session.watched) == (None, 0, False, set())
+        assert (session.queued, session.gate, session.no_evict, session.watched) == (None, 0, False, {})
 
 
 async def test_quit_answers_and_closes() -> None:

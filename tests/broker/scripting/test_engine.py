@@ -44,6 +44,15 @@ async def test_a_pause_of_writes_lets_scripts_run_that_do_not_write() -> None:
         await other.call("CLIENT PAUSE 100000 WRITE")
         for call in (["EVAL", reading, "0"], ["EVALSHA", sha, "0"], ["FCALL", "f", "0"], ["EVAL_RO", "return 1", "0"]):
             assert await client.call(*call) == b":1\r\n"
+            for request in (["MULTI"], call, ["GET", "k"]):
+                await client.call(*request)
+            assert await client.call("EXEC") == b"*2\r\n:1\r\n$-1\r\n"
+        for request in (["MULTI"], ["EVAL", "return 3", "0"]):
+            await client.call(*request)
+        await client.send("EXEC")
+        assert await other.call("CLIENT UNPAUSE") == b"+OK\r\n"
+        assert await client.receive() == b"*1\r\n:3\r\n"
+        await other.call("CLIENT PAUSE 100000 WRITE")
         await client.send("EVAL", "return 2", "0")
         assert await other.call("CLIENT UNPAUSE") == b"+OK\r\n"
         assert await client.receive() == b":2\r\n"
