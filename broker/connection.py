@@ -147,12 +147,10 @@ class Connection:
             sent = 0
         except OSError:
             return False
-        broker = self.broker
-        stats = broker.stats
+        stats = self.broker.stats
         stats.bytes_written += sent
         stats.writes += 1
         session.bytes_out += sent
-        session.last_active = broker.clock.now
         if sent == size:
             return True
         self.backlog.begin(data, sent)

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import redis
 import trio
+from redis._parsers import _HiredisParser, _RESP2Parser
 
 import broker
 from broker.connection import UNSENT_MAX
@@ -27,13 +29,13 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Kind:
-    """One request over and over, with `{}` for its number, and the reply to it; `size` of both for scale, in bytes."""
+    """A request that is sent over and over, `{}` standing for its number of seven digits, and the reply to it."""
 
     request: bytes
     reply: bytes
 
-    def largest(self, wanted: int) -> int:
-        """As many requests, or as many as fit."""
+    def at_most(self, wanted: int) -> int:
+        """As many requests, or as many as the test's bounds of bytes allow."""
         sent, received = (2_000 * MIB, UNSENT_MAX - 8 * MIB) if SOAK else (16 * MIB, 16 * MIB)
         return min(wanted, sent // (len(self.request) + 8), received // (len(self.reply) + 16))
 
@@ -151,8 +153,28 @@ def sockets(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_written_before_it_is_read(sockets: Sockets, name: str, transport: str, protocol: int) -> None:
     kind = KINDS[name]
     with WriteFirst(getattr(sockets, transport), protocol) as client:
-        for count in sorted({kind.largest(size) for size in SIZES}):
+        for count in sorted({kind.at_most(size) for size in SIZES}):
             client.run(kind, count)
+
+
+@pytest.mark.parametrize("sockets", ["broker"], indirect=True)
+@pytest.mark.parametrize("parser", [_HiredisParser, _RESP2Parser])
+@pytest.mark.parametrize("transport", ["tcp", "unix"])
+def test_a_pipeline_of_redis_py(sockets: Sockets, transport: str, parser: type) -> None:
+    """200,000 commands, which redis-py sends in one piece before it reads."""
+    settings = {"parser_class": parser, "socket_timeout": 60}
+    if transport == "tcp":
+        host, port = sockets.tcp
+        pool = redis.ConnectionPool(host=host, port=port, **settings)
+    else:
+        pool = redis.ConnectionPool(redis.UnixDomainSocketConnection, path=sockets.unix, **settings)
+    with redis.Redis(connection_pool=pool) as client:
+        client.delete("count")
+        pipeline = client.pipeline(transaction=False)
+        for _ in range(200_000):
+            pipeline.incr("count")
+        assert pipeline.execute() == list(range(1, 200_001))
+    pool.disconnect()
 
 
 async def test_of_a_client_in_the_same_process(server: broker.Server) -> None:
