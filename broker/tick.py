@@ -213,6 +213,8 @@ class Tick:
         events = [(fd, mask) for fd, mask in self._poller.poll(0) if fd != connection.fd]
         if events:
             self._serve(events)
+        self._overfull.pop(connection, None)
+        self._resume_overfull()
         self.finish()
         for hook in self.after_turn:
             hook()
@@ -389,8 +391,11 @@ class Tick:
                 self._watch(connection)
 
     def _go_on(self) -> None:
-        """Resume the clients that had too many replies at once, but those that must read first."""
         self._going_on = False
+        self._resume_overfull()
+
+    def _resume_overfull(self) -> None:
+        """Let the clients that had too many replies at once go on, but those that must read first."""
         overfull, self._overfull = self._overfull, {}
         self._broker.resumed += [connection.session for connection in overfull]
 

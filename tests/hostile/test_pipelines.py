@@ -8,9 +8,11 @@ pipeline would be over 2 GB or its replies over what the broker keeps for a clie
 import os
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import pytest
 import redis
@@ -188,3 +190,44 @@ async def test_of_a_client_in_the_same_process(server: broker.Server) -> None:
             while len(received) < len(expected):
                 received += await client.stream.receive_some()
             assert received == expected
+
+
+def _mixed(random: Random) -> bytes:
+    """A pipeline of requests whose replies differ in kind and size, with waits in it, that ends the connection."""
+    requests = [encode(["SET", "big", "x" * random.choice((10, 1_000, 100_000))]), encode("SET n 0")]
+    choices = (
+        encode("GET big"),
+        encode("PING"),
+        b"PING\r\n",
+        encode("INCR n"),
+        encode("STRLEN big") + encode("NOSUCH command"),
+        encode("MULTI") + encode("INCR n") + encode("GET big") + encode("EXEC"),
+        encode("CLIENT REPLY SKIP") + encode("PING"),
+        encode("RPUSH queue a") + encode("BLPOP queue 0"),
+        encode(["EVAL", "return redis.call('GET', 'big')", "0"]),
+        encode(["SET", "other", "y" * 20_000]),
+    )
+    requests += random.choices(choices, k=1_000)
+    requests.insert(500, encode("BLPOP none 0.001"))
+    requests.append(encode("SUBSCRIBE a") + encode("PING") + encode("UNSUBSCRIBE") + encode("QUIT"))
+    return b"".join(requests)
+
+
+@pytest.mark.parametrize("seed", range(40 if SOAK else 4))
+@pytest.mark.parametrize("transport", ["tcp", "unix"])
+def test_the_replies_are_those_of_a_client_that_reads(sockets: Sockets, transport: str, seed: int) -> None:
+    data = _mixed(Random(seed))
+    received = []
+    for reading in (False, True):
+        with WriteFirst(getattr(sockets, transport)) as client:
+            sending = threading.Thread(target=client.sock.sendall, args=(data,))
+            sending.start()
+            if not reading:
+                sending.join()
+            replies = bytearray()
+            while some := client.sock.recv(1 << 20):
+                replies += some
+            sending.join()
+            received.append(replies)
+    assert received[0] == received[1]
+    assert received[0].endswith(b"*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n+OK\r\n")

@@ -448,6 +448,20 @@ def test_what_is_answered_while_a_script_runs(caged: Server, client: Connection)
         connection.close()
 
 
+def test_a_pipeline_of_large_replies_is_answered_on_while_a_script_runs(caged: Server, client: Connection) -> None:
+    """It gets its turn between two looks at the clock, as otherwise between two ticks."""
+    assert client.call("SET", "large", "x" * 500_000) == b"+OK\r\n"
+    looping, reading = caged.connect(), caged.connect()
+    reading.send(encode(["GET", "large"]) * 200)
+    looping.send(encode(["EVAL", "while true do end", "0"]))
+    replies = [reading.receive() for _ in range(200)]
+    assert {len(reply) for reply in replies} <= {500_011, len(BUSY)} and replies[-1] == BUSY
+    assert client.call("SCRIPT", "KILL") == b"+OK\r\n"
+    assert client.call("DEL", "large") == b":1\r\n"
+    for connection in (looping, reading):
+        connection.close()
+
+
 def test_nobody_is_served_in_the_middle_of_a_script(caged: Server, client: Connection) -> None:
     waiting = caged.connect()
     waiting.send(encode(["BLPOP", "middle", "0"]))
