@@ -8,9 +8,14 @@ While a tick executes requests, their effects gather in a list. At its end they 
   during one sync is the next one's, so however many clients write, the disk is asked once. The next one begins when no
   client is ready any more, at the latest after half the time that the last one took: begun at once, it would leave out
   those whom the last one has just released, and on a slow disk the clients would take turns, half of them a sync.
-- **everysec**: the tick writes, and once a second the thread syncs. While a sync runs the tick does not write: a
-  write to a file that is being synced may wait for it; after two seconds of that it does (Redis's rule, and its bound).
+- **everysec**: the tick writes before its replies leave, also while a sync runs, so that a killed process loses nothing
+  that was answered; once a second the thread syncs. On some file systems a write waits for the sync of its file. Redis
+  therefore never writes during a sync, for two seconds at most. Here a write has to be seen waiting first: then ticks
+  gather during syncs, within the same bound, and every minute a write tries again.
 - **no**: the tick writes, the system syncs when it likes.
+
+A rewrite puts another file in place. What was written to the old one must be on the disk before the new one holds
+anything, so for the length of one sync nothing can be written; clients that write then wait for their replies.
 
 A **write** that fails (a full disk) is tried again every second; until it succeeds, clients' writes are refused. What
 was executed before is kept, and with `always` its clients go on waiting for their replies. A **sync** that fails is
@@ -21,6 +26,7 @@ appended to this file is worth anything. Only a restart helps, which reads what 
 from __future__ import annotations
 
 import errno
+import resource
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -42,6 +48,12 @@ NEVER: Final = "no"
 
 SYNC_SECONDS: Final = 1
 """Between two syncs with `everysec`, and between two attempts to write what could not be written."""
+
+BLOCKED_SECONDS: Final = 0.02
+"""A write during a sync that slept for so long has waited for the disk."""
+
+GATHER_SECONDS: Final = 60
+"""How long ticks gather during syncs after a write that had to wait: then another write tries."""
 
 POSTPONED_MS: Final = 2000
 """How long a tick leaves its effects unwritten because a sync is running."""
@@ -80,6 +92,7 @@ class Journal:
         self._syncing_to = 0
         self._sync_began = 0.0
         self._gathers_until = 0.0
+        self._blocks_until = 0.0
         # One at a time may sync, or put another file in place. (A trio.Lock would have to be released by the task that
         # has acquired it.)
         self._exclusive = trio.Semaphore(1)
@@ -109,9 +122,11 @@ class Journal:
     @property
     def safe(self) -> int | None:
         """The position up to which replies may leave; None: none of them waits for the disk."""
-        if self._file is None or self._config.appendfsync != ALWAYS or self.sync_error is not None or self._paused():
+        if self._file is None or self.sync_error is not None:
             return None
-        return self.synced
+        if self._config.appendfsync == ALWAYS and not self._paused():
+            return self.synced
+        return self._written if self._between_files else None
 
     @property
     def unwritten(self) -> int:
@@ -153,40 +168,57 @@ class Journal:
         self._propagation.sinks.append(self._record)
         self.progress()
 
-    async def replace(self, at_once: Callable[[], None], prepare: Callable[[], Output]) -> None:
+    async def replace(self, prepare: Callable[[], Output], at_once: Callable[[], None]) -> None:
         """Go on in another, empty file.
 
+        `prepare`, called in a thread, gives that file, which by then is found by a restart, behind the present one.
         `at_once` is called at the very moment between the last effect in the present file and the first in the other:
-        no client's request is executed meanwhile. Then effects only gather, until the present file is synced and
-        `prepare`, called in a thread, has given the other file, which by then is found by a restart: an increment
-        is never cut short while a later one holds something. Raises OSError, and whatever `at_once` does; the present
-        file stays in use then.
+        no client's request is executed meanwhile. Effects only gather then until the present file is synced: an
+        increment is never cut short while a later one holds something. Raises OSError, and whatever the two do; only
+        where `at_once` is what failed, the other file is in use all the same.
         """
-        async with self._exclusive:
-            self._write()
-            if self.write_error is not None:
-                raise self.write_error
-            assert self._file is not None
-            old, position = self._file, self._written
-            at_once()
-            # What gathers from here on is for the other file, which knows of no database yet.
-            self._writer = CommandWriter()
-            self._between_files = True
-            try:
-                try:
-                    await trio.to_thread.run_sync(old.sync)
-                except OSError as problem:
-                    self._synced(position, problem)
-                    raise
-                self._synced(position, None)
-                self._file = await trio.to_thread.run_sync(prepare)
-            finally:
-                self._between_files = False
-            old.close()
-            self._checksum = 0
-            self._wake.set()
-            if self._config.appendfsync != ALWAYS:
+        prepared = await trio.to_thread.run_sync(prepare)
+        failed = self.sync_error
+        try:
+            if self._exclusive.value and self._config.appendfsync != ALWAYS:
+                self._sync()  # so that little is left to be synced while clients wait
+            async with self._exclusive:
+                if self.sync_error is not failed:
+                    raise self.sync_error  # type: ignore[misc]  # it never becomes None here
                 self._write()
+                if self.write_error is not None:
+                    raise self.write_error
+                # What gathers from here on is for the other file, which knows of no database yet.
+                self._writer = CommandWriter()
+                try:
+                    at_once()
+                finally:
+                    await self._change_to(prepared)
+        finally:
+            if self._file is not prepared:
+                prepared.close()
+
+    async def _change_to(self, file: Output) -> None:
+        """Go on in this file when all of the present one is on the disk. Raises OSError; the present one stays then."""
+        assert self._file is not None
+        old, position = self._file, self._written
+        self._between_files = True
+        self.progress()
+        try:
+            await trio.to_thread.run_sync(old.sync)
+        except OSError as problem:
+            self._synced(position, problem)
+            raise
+        else:
+            self._synced(position, None)
+            self._file = file
+            self._checksum = 0
+            old.close()
+        finally:
+            self._between_files = False
+            self._wake.set()
+        if self._config.appendfsync != ALWAYS or self._paused():
+            self._write()
 
     async def close(self) -> None:
         """Stop recording; all that was recorded is written and synced as far as the disk allows."""
@@ -241,15 +273,16 @@ class Journal:
         if self.sync_error is not None:
             self._buffer.clear()  # an expired key's end: it will expire again
             self._buffered = 0
-        elif self._config.appendfsync == ALWAYS:
+        elif self._config.appendfsync == ALWAYS and not self._paused():
             if monotonic() >= self._gathers_until:
                 self._commit()
         elif self.write_error is None and not self._between_files:
             if self._syncing_since:
-                if self._clock.now - self._syncing_since < POSTPONED_MS:
-                    return
-                self.delayed_syncs += 1
-            self._write()
+                self._write_beside_sync()
+            else:
+                self._write()
+            if self._config.appendfsync == ALWAYS:
+                self._wake.set()  # no reply needs to wait any more
 
     def end_turn(self) -> None:
         """No client is ready, or none is looked at for a while: what has gathered need not wait for more."""
@@ -288,6 +321,23 @@ class Journal:
         if data:
             assert self._file is not None
             self._wrote(data, position, *_write_some(self._file, data))
+
+    def _write_beside_sync(self) -> None:
+        """Write while a sync is running, unless writes are known to wait for it."""
+        began = monotonic()
+        if began < self._blocks_until and self._clock.now - self._syncing_since < POSTPONED_MS:
+            return
+        waits = _waits()
+        self._write()
+        if monotonic() - began < BLOCKED_SECONDS or (waits and _waits() == waits):
+            return  # in the second case somebody else had the processor
+        if not self._blocks_until:
+            self._log.warning(
+                "a write to the append-only file had to wait for its sync: from now on, changes gather in memory while"
+                " a sync runs, for two seconds at most, and are lost if the process is killed then"
+            )
+        self._blocks_until = began + GATHER_SECONDS
+        self.delayed_syncs += 1
 
     def _wrote(self, data: Bytes, position: int, count: int, problem: OSError | None) -> None:
         """Take in how a write went that was to bring the file up to `position`."""
@@ -328,10 +378,7 @@ class Journal:
         """One write and one sync for everything that has gathered, now or when the one that is running has ended."""
         if self._exclusive.value and self.write_error is None:
             self._write()
-            if self._paused():
-                self._wake.set()
-            else:
-                self._sync()
+            self._sync()
 
     def _sync(self) -> None:
         """Begin to sync what is written."""
@@ -400,6 +447,12 @@ def _write_some(file: Output, data: Bytes) -> tuple[int, OSError | None]:
     except OSError as problem:
         return written, problem
     return written, None
+
+
+def _waits() -> int:
+    """How often this thread has given up the processor to wait for something; 0 where the system doesn't tell."""
+    this_thread = getattr(resource, "RUSAGE_THREAD", None)
+    return 0 if this_thread is None else resource.getrusage(this_thread).ru_nvcsw
 
 
 def _nobody() -> None:

@@ -3,9 +3,9 @@
 A rewrite makes a new base of the present values and drops what led to them. Its steps, each of which leaves a folder
 that loads to the same state:
 
-1. at one moment, between two ticks, a child is forked, and the journal holds its effects back;
-2. the present increment is synced, a new and empty one is created, and the manifest names it behind the other; there
-   the journal goes on;
+1. a new and empty increment is created, and the manifest names it behind the present one;
+2. at one moment, between two ticks, a child is forked; when the present increment is synced the journal goes on in the
+   new one, and until then it holds effects back, and the replies of those who wrote;
 3. the child has written the values of that moment to a temporary file;
 4. that file becomes the new base: it is renamed, and the manifest names it and the new increment, and the older files
    as history;
@@ -262,7 +262,7 @@ class Rewrites:
         self._problem = None
         self._first = self._forked = False
         if journal.is_open:
-            await journal.replace(self._fork, folder.add_increment)
+            await journal.replace(folder.add_increment, self._fork)
             return
         self._broker.durability.claim()
         await trio.to_thread.run_sync(folder.settle)
