@@ -194,7 +194,10 @@ class Checker:
             f"base: {1 if manifest.base else 0}, increments: {len(manifest.increments)},"
             f" superfluous files: {len(manifest.history)}"
         )
-        folder = os.path.dirname(path)
+        folder, name = os.path.split(path)
+        sizes = {beside: self._disk.size(os.path.join(folder, beside)) or 0 for beside in self._disk.names(folder)}
+        if missing := manifest.missing_from(name.removesuffix(MANIFEST_SUFFIX), sizes):
+            report.problem = f"it doesn't name {', '.join(missing)}"
         reports = [self.file(os.path.join(folder, entry.name)) for entry in manifest.files()]
         filled = [found for found in reports if found.size]
         for found in filled[:-1]:

@@ -100,8 +100,12 @@ class Disk:
         return Source(os.open(path, os.O_RDONLY))
 
     def create(self, path: str) -> Output:
-        """A file of that name, empty, whatever it held before."""
+        """A file of that name, empty, whatever it held before: for temporary names only."""
         return Output(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE))
+
+    def create_new(self, path: str) -> Output:
+        """A new file. Raises FileExistsError where there is one of that name, and other OSErrors."""
+        return Output(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE))
 
     def append(self, path: str) -> Output:
         """The file of that name, or a new one, to be written at its end."""

@@ -5,14 +5,21 @@ increments (the commands since, in order of their sequence numbers), and history
 superfluous and that are about to be removed. The manifest says which is which, one line a file; replacing it is the
 moment at which a rewrite counts. The form is that of Redis 7, with what 8.x adds to the lines: the replication offset
 at which an increment starts and, once it is closed, ends. Redis 7.0 skips what it doesn't know, by pairs of words.
-Lines that begin with `#` are skipped. One of ours ends the file and holds its checksum, as in the files themselves
-(`aof_writing.sealed`): of an increment's type, `i`, one bit makes `h`, and the file would be removed.
+Lines that begin with `#` are skipped.
 
-A manifest is a value: each change gives a new one, which becomes true when it has been written.
+Ours has a checksum, since of an increment's type, `i`, one bit makes `h`, and the file would be removed. It is one more
+such pair, `crc`, at the end of the first line, where nobody meets it who splits lines into words, or looks for the
+newest increment in the last one. It covers the whole file but the pair itself. A line `#CRC:` at the end, as early
+versions wrote, is verified, too.
+
+A manifest is a value: each change gives a new one, which becomes true when it has been written. Every file of its form
+that holds something is named in it, as history before it is made and until it is gone: so one that lies beside it
+unnamed tells of a manifest that has lost lines, or of an old one.
 """
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 from zlib import crc32
@@ -39,8 +46,13 @@ A_PATH: Final = "File can't be a path, just a filename"
 DUPLICATE_BASE: Final = "Found duplicate base file information"
 NOT_MONOTONIC: Final = "Found a non-monotonic sequence number"
 UNKNOWN_TYPE: Final = "Unknown AOF file type"
-WRONG_CHECKSUM: Final = "Wrong checksum of the lines before"
-"""Of ours: Redis has none."""
+# Ours: Redis has no such check.
+WRONG_CHECKSUM: Final = "Wrong checksum"
+NAMED_TWICE: Final = "Found a file name twice"
+
+_PART: Final = re.compile(r"\.([0-9]{1,19})(?:\.base\.(?:rdb|aof)|(\.incr)\.aof)", re.ASCII)
+_CHECKSUM_PAIR: Final = re.compile(rb" crc ([^ \n]*)\n")
+_CHECKSUM_LINE: Final = b"#CRC:"
 
 MAX_LINE: Final = 1024
 """Bytes of a line with its end, as in Redis: a file name has at most 255."""
@@ -104,21 +116,30 @@ class Manifest:
         base = () if self.base is None else (self.base,)
         return b"".join(entry.line() for entry in (*base, *self.history, *self.increments))
 
-    def with_new_base(self, filename: str, as_rdb: bool) -> "Manifest":
+    def sealed(self) -> bytes:
+        """The manifest's file with its checksum; there must be an entry."""
+        content = self.format()
+        first, _, rest = content.partition(b"\n")
+        return b"%b crc %08x\n%b" % (first, crc32(content), rest)
+
+    def with_new_base(self, filename: str, as_rdb: bool, beside: Collection[str] = ()) -> "Manifest":
         """With another base, whose name begins with `filename` (appendfilename); the old one becomes history.
 
-        The increments stay: `without_rewritten` says which of them the new base makes superfluous.
+        The increments stay: `without_rewritten` says which of them the new base makes superfluous. `beside` are the
+        names in the folder: none of them is given to another file.
         """
-        number = max((entry.sequence for entry in self._of(BASE_SUFFIX)), default=0) + 1
+        number = self._next_number(filename, BASE_SUFFIX, beside)
         name = f"{filename}.{number}{BASE_SUFFIX}{RDB_SUFFIX if as_rdb else AOF_SUFFIX}"
         return replace(self, base=Entry(name, number, BASE), history=_as_history(self.base) + self.history)
 
-    def with_new_increment(self, filename: str, start_offset: int | None = None) -> "Manifest":
-        """With another increment at the end, the one that is written from now on.
+    def with_new_increment(
+        self, filename: str, start_offset: int | None = None, beside: Collection[str] = ()
+    ) -> "Manifest":
+        """With another increment at the end, the one that is written from now on. For `beside` see `with_new_base`.
 
         Its number is above that of any increment there, those in history too: removing those must not hit it.
         """
-        number = max((entry.sequence for entry in self._of(INCREMENT_SUFFIX)), default=0) + 1
+        number = self._next_number(filename, INCREMENT_SUFFIX, beside)
         name = f"{filename}.{number}{INCREMENT_SUFFIX}{AOF_SUFFIX}"
         return replace(self, increments=(*self.increments, Entry(name, number, INCREMENT, start_offset)))
 
@@ -138,12 +159,43 @@ class Manifest:
             return self
         return replace(self, increments=(*self.increments[:-1], replace(self.increments[-1], end_offset=None)))
 
+    def missing_from(self, filename: str, sizes: Mapping[str, int]) -> list[str]:
+        """Of the files in the folder, given by name with their sizes, those that a whole manifest would name.
+
+        An increment without a byte is not among them: it is made before it is named. Nor is a second base: it is no
+        older than what the manifest says, or superfluous, and redis-server may leave one.
+        """
+        named = {entry.name for entry in (*self.files(), *self.history)}
+        missing = []
+        for name, size in sorted(sizes.items()):
+            part = _part(filename, name)
+            if part and size and name not in named and (part[0] == INCREMENT_SUFFIX or self.base is None):
+                missing.append(name)
+        return missing
+
+    def _next_number(self, filename: str, suffix: str, beside: Collection[str]) -> int:
+        numbers = [entry.sequence for entry in self._of(suffix)]
+        numbers += [part[1] for part in (_part(filename, name) for name in beside) if part and part[0] == suffix]
+        return max(numbers, default=0) + 1
+
     def _of(self, suffix: str) -> Iterator[Entry]:
         """The entries of one kind and those in history that may have been: the names tell, but for a foreign one."""
         for entry in (*self.files(), *self.history):
             kind = BASE if suffix == BASE_SUFFIX else INCREMENT
             if entry.kind == kind or (entry.kind == HISTORY and suffix in entry.name):
                 yield entry
+
+
+def is_increment(filename: str, name: str) -> bool:
+    """Whether a file's name is that of an increment."""
+    part = _part(filename, name)
+    return part is not None and part[0] == INCREMENT_SUFFIX
+
+
+def _part(filename: str, name: str) -> tuple[str, int] | None:
+    """The kind (as a suffix) and the number of a file whose name is of the form that manifests give; else None."""
+    match = _PART.fullmatch(name.removeprefix(filename)) if name.startswith(filename) else None
+    return None if match is None else (INCREMENT_SUFFIX if match[2] else BASE_SUFFIX, int(match[1]))
 
 
 def single_base(filename: str) -> Manifest:
@@ -154,21 +206,20 @@ def single_base(filename: str) -> Manifest:
 def parse(data: bytes) -> Manifest:
     """The manifest that a file's content says. Raises BadManifest by Redis's checks and with its reasons.
 
-    Stricter than Redis: numbers must be numbers, and names "." and ".." are no files.
+    Stricter than Redis: numbers must be numbers, names "." and ".." are no files, and no file comes twice.
     """
     if not data:
         raise BadManifest(EMPTY)
+    _verify(data)
     base: Entry | None = None
     increments: list[Entry] = []
     history: list[Entry] = []
-    highest = at = 0
+    names: set[str] = set()
+    highest = 0
     for number, raw in enumerate(_lines(data), 1):
         if len(raw) > MAX_LINE or not raw.endswith(b"\n"):
             raise BadManifest(TOO_LONG_LINE)
-        before, at = at, at + len(raw)
         if raw.startswith(b"#"):
-            if raw.startswith(b"#CRC:") and raw != b"#CRC:%08x\r\n" % crc32(data[:before]):
-                raise BadManifest(WRONG_CHECKSUM, number, os.fsdecode(raw.strip()))
             continue
         line = raw.strip(b" \t\r\n")
         entry = _parse_line(line, number)
@@ -185,7 +236,29 @@ def parse(data: bytes) -> Manifest:
             increments.append(entry)
         else:
             raise BadManifest(UNKNOWN_TYPE, number, os.fsdecode(line))
+        if entry.name in names:
+            raise BadManifest(NAMED_TWICE, number, os.fsdecode(line))
+        names.add(entry.name)
     return Manifest(base, tuple(increments), tuple(history))
+
+
+def _verify(data: bytes) -> None:
+    """Raises BadManifest where there is a checksum, and it is wrong."""
+    covered = b""
+    pair: tuple[int, bytes, bytes] | None = None
+    for number, line in enumerate(_lines(data), 1):
+        match = _CHECKSUM_PAIR.search(line)
+        if line.startswith(_CHECKSUM_LINE):
+            if line != b"%b%08x\r\n" % (_CHECKSUM_LINE, crc32(covered)):
+                raise BadManifest(WRONG_CHECKSUM, number, os.fsdecode(line.strip()))
+            covered += line
+        elif match is not None and not line.startswith(b"#"):
+            pair = (number, match[1], line)
+            covered += line[: match.start()] + b"\n"
+        else:
+            covered += line
+    if pair is not None and pair[1] != b"%08x" % crc32(covered):
+        raise BadManifest(WRONG_CHECKSUM, pair[0], os.fsdecode(pair[2].strip()))
 
 
 def _lines(data: bytes) -> list[bytes]:

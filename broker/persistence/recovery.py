@@ -15,6 +15,7 @@ import gc
 import os
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -211,9 +212,10 @@ class Recovery:
             if not manifest:
                 raise LoadError(f"{single}: the file is also at {moved}, and no manifest says which one counts")
             return manifest
-        if not manifest or manifest == single_base(config.appendfilename):
+        alone = replace(single_base(config.appendfilename), history=manifest.history)
+        if not manifest or manifest == alone:
             # The manifest first: as long as the file is not where it says, this is done again.
-            folder.put_manifest(single_base(config.appendfilename))
+            folder.put_manifest(alone)
             self._disk.rename(single, moved)
             self._disk.sync_folder(folder.path)
             self._disk.sync_folder(config.dir)

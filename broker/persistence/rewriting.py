@@ -7,12 +7,15 @@ that loads to the same state:
 2. at one moment, between two ticks, a child is forked; when the present increment is synced the journal goes on in the
    new one, and until then it holds effects back, and the replies of those who wrote;
 3. the child has written the values of that moment to a temporary file;
-4. that file becomes the new base: it is renamed, and the manifest names it and the new increment, and the older files
-   as history;
+4. that file becomes the new base: the manifest names it as history, it is renamed, and the manifest names it and the
+   new increment, and the older files as history;
 5. the history is removed, and the manifest names it no more.
 
-Where the append-only file is only being switched on, the new increment keeps a temporary name and stays out of the
-manifest until step 4: an increment without a base would say that there had been nothing before it.
+So what holds anything is never in the folder without its name in the manifest, but for temporary files: what is found
+there belongs to a manifest that was lost, cut or replaced by an older one, and neither data nor manifest is touched.
+
+Where the append-only file is only being switched on, the new increment keeps a temporary name until step 4, and is not
+named before: an increment without a base would say that there had been nothing before it.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from broker.persistence.aof_writing import sealed
 from broker.persistence.background import Outcome
 from broker.persistence.files import TEMPORARY, Write, fill, read_all
 from broker.persistence.files import replace as replace_file
-from broker.persistence.manifest import HISTORY, MANIFEST_SUFFIX, BadManifest, Manifest, parse
+from broker.persistence.manifest import HISTORY, MANIFEST_SUFFIX, BadManifest, Manifest, is_increment, parse
 from broker.persistence.rdb_commands import save_commands
 from broker.persistence.rdb_file_saving import save_rdb
 from broker.persistence.saving import SYNC_EVERY
@@ -47,6 +50,8 @@ _PATIENCE: Final = 3
 
 _LONGEST_DELAY: Final = 3600
 """Seconds that it waits at most."""
+
+PUT_RIGHT: Final = "Put the manifest right that belongs to these files, or move away what is superfluous"
 
 CANNOT_SWITCH_ON: Final = "Unable to turn on AOF. Check server logs."
 
@@ -82,13 +87,33 @@ class AppendOnlyFolder:
         home = self._config.dir
         if home != self._home:
             self._home = None
-            manifest = Manifest()
-            if self.disk.size(self.manifest_path) is not None:
-                manifest = parse(read_all(self.disk, self.manifest_path))
-            self.manifest = manifest
+            self.manifest = self._read_manifest()
         self.disk.make_folder(self.path)
         self.disk.sync_folder(home)
         self._home = home
+
+    def _read_manifest(self) -> Manifest:
+        """The manifest, compared with what lies beside it; what a crash has left unnamed and empty is removed."""
+        filename = self._config.appendfilename
+        sizes = {name: self.disk.size(self.file(name)) or 0 for name in self._names()}
+        if filename + MANIFEST_SUFFIX in sizes:
+            manifest = parse(read_all(self.disk, self.manifest_path))
+            unnamed = "it doesn't name"
+        else:
+            manifest = Manifest()
+            unnamed = "there is no such file, and nothing else names"
+        if missing := manifest.missing_from(filename, sizes):
+            files = ", ".join(f"{name} ({sizes[name]} bytes)" for name in missing)
+            raise BadManifest(f"{unnamed} {files}. {PUT_RIGHT}")
+        named = {entry.name for entry in (*manifest.files(), *manifest.history)}
+        for name, size in sizes.items():
+            if not size and name not in named and is_increment(filename, name):
+                self.remove(name)
+        return manifest
+
+    def _names(self) -> list[str]:
+        """What is in the folder; nothing where there is none."""
+        return self.disk.names(self.path) if self.disk.is_folder(self.path) else []
 
     def put_manifest(self, manifest: Manifest) -> None:
         """Make this the manifest. Raises OSError.
@@ -97,7 +122,7 @@ class AppendOnlyFolder:
         on: as history, they are neither written again nor removed before another manifest is in place.
         """
         try:
-            replace_file(self.disk, self.manifest_path, sealed(manifest.format()))
+            replace_file(self.disk, self.manifest_path, manifest.sealed())
         except OSError:
             named = {entry.name for entry in (*self.manifest.files(), *self.manifest.history)}
             unsure = tuple(replace(entry, kind=HISTORY) for entry in manifest.files() if entry.name not in named)
@@ -107,8 +132,8 @@ class AppendOnlyFolder:
 
     def add_increment(self) -> Output:
         """A new, empty increment, named in the manifest behind the others."""
-        manifest = self.manifest.with_new_increment(self._config.appendfilename)
-        file = self.disk.create(self.file(manifest.increments[-1].name))
+        manifest = self.manifest.with_new_increment(self._config.appendfilename, beside=self._names())
+        file = self.disk.create_new(self.file(manifest.increments[-1].name))
         try:
             # The names must be on the disk before the manifest that relies on them.
             self.disk.sync_folder(self.path)
@@ -123,24 +148,33 @@ class AppendOnlyFolder:
 
         `increment` is the temporary name of one that follows them.
         """
-        config = self._config
-        manifest = self.manifest.with_new_base(config.appendfilename, config.aof_use_rdb_preamble)
+        config, beside = self._config, self._names()
+        manifest = self.manifest.with_new_base(config.appendfilename, config.aof_use_rdb_preamble, beside)
         manifest = manifest.without_rewritten(kept)
         assert manifest.base is not None
-        self.disk.rename(self.file(temporary), self.file(manifest.base.name))
+        new = {manifest.base: temporary}
         if increment is not None:
-            manifest = manifest.with_new_increment(config.appendfilename)
-            self.disk.rename(self.file(increment), self.file(manifest.increments[-1].name))
+            manifest = manifest.with_new_increment(config.appendfilename, beside=beside)
+            new[manifest.increments[-1]] = increment
+        # As history first: what a crash leaves with these names is superfluous until the manifest says more.
+        history = tuple(replace(entry, kind=HISTORY) for entry in new)
+        self.put_manifest(replace(self.manifest, history=history + self.manifest.history))
+        for entry, name in new.items():
+            self.disk.rename(self.file(name), self.file(entry.name))
         self.disk.sync_folder(self.path)
         self.put_manifest(manifest)
 
     def remove_history(self) -> None:
-        """Remove the files that are superfluous, and then their names from the manifest."""
-        if not self.manifest.history:
+        """Remove the files that are superfluous, and then their names from the manifest.
+
+        Where there is no data yet the names stay, since a manifest can't be empty.
+        """
+        if not self.manifest.history or not self.manifest:
             return
         for entry in self.manifest.history:
             with contextlib.suppress(FileNotFoundError):
                 self.disk.remove(self.file(entry.name))
+        self.disk.sync_folder(self.path)
         self.put_manifest(self.manifest.without_history())
 
     def remove(self, name: str) -> None:

@@ -267,6 +267,13 @@ class SimulatedDisk(Disk):
             file.change(0, None)
         return _Output(self, file, appending=False)
 
+    def create_new(self, path: str) -> Output:
+        self.call("create_new")
+        folder, name = self._split(path)
+        if name in folder.entries:
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        return _Output(self, self._made(path), appending=False)
+
     def append(self, path: str) -> Output:
         self.call("append")
         return _Output(self, self._made(path), appending=True)

@@ -93,7 +93,7 @@ def test_a_folder_with_a_manifest() -> None:
 
 def test_a_folder_of_several_things() -> None:
     status, lines = check(
-        {**FOLDER, "d.rdb": RDB, "other.txt": b"x", "f/a.9.incr.aof": COMMANDS, "f/temp-1.rdb": b"", "g/x": b""}, ""
+        {**FOLDER, "d.rdb": RDB, "other.txt": b"x", "f/a.9.base.aof": COMMANDS, "f/temp-1.rdb": b"", "g/x": b""}, ""
     )
     assert status == 0
     assert [line for line in lines if not line.startswith(" ")] == [
@@ -101,9 +101,14 @@ def test_a_folder_of_several_things() -> None:
         "f/a.manifest: ok, 62 bytes",
         f"f/a.1.base.rdb: ok, {len(RDB)} bytes",
         "f/a.1.incr.aof: ok, 151 bytes",
-        "f/a.9.incr.aof: ok, 151 bytes",
+        "f/a.9.base.aof: ok, 151 bytes",
     ]
     assert lines[-1] == "  no manifest names it: a server does not load it"
+
+
+def test_a_manifest_that_lacks_an_increment() -> None:
+    status, lines = check({**FOLDER, "f/a.9.incr.aof": COMMANDS}, "f")
+    assert (status, lines[0]) == (1, "f/a.manifest: BAD: it doesn't name a.9.incr.aof")
 
 
 def test_a_folder_without_a_manifest() -> None:

@@ -41,6 +41,9 @@ class SlowDisk(SimulatedDisk):
     def create(self, path: str) -> Output:
         return self._slow(super().create(path))
 
+    def create_new(self, path: str) -> Output:
+        return self._slow(super().create_new(path))
+
     def _slow(self, output: Output) -> Output:
         sync = output.sync
 

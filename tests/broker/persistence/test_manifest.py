@@ -1,5 +1,8 @@
 """The manifest: Redis's lines read and written, Redis's checks, and the steps of a rewrite."""
 
+from collections.abc import Iterator
+from zlib import crc32
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -188,18 +191,90 @@ def test_no_bytes_make_another_error(data: bytes) -> None:
     assert parse(manifest.format() or b"#\n") == manifest
 
 
-def test_a_checksum_line_is_verified() -> None:
+def flipped(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The data with each of its bits changed, and at which byte."""
+    for at in range(len(data)):
+        for bit in range(8):
+            yield at, data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
+
+
+def test_the_checksum_line_of_early_versions_is_verified() -> None:
     data = sealed(FULL)
     assert parse(data) == parse(FULL)
     assert parse(data + b"# hello\n") == parse(FULL)
-    for at in range(len(data)):
-        for bit in range(8):
-            changed = data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
-            try:
-                assert parse(changed) == parse(FULL)
-            except BadManifest:
-                continue
-            # Another comment line in its place: all the rest is as it was.
-            assert at >= len(FULL)
-    with pytest.raises(BadManifest, match="Wrong checksum of the lines before"):
+    for at, changed in flipped(data):
+        try:
+            assert parse(changed) == parse(FULL)
+        except BadManifest:
+            continue
+        # Another comment line in its place: all the rest is as it was.
+        assert at >= len(FULL)
+    with pytest.raises(BadManifest, match="Wrong checksum"):
         parse(data.replace(b"type i", b"type h", 1))
+
+
+def test_the_checksum_is_a_pair_of_the_first_line_and_no_other_line_is_new() -> None:
+    data = parse(FULL).sealed()
+    first, *others = data.splitlines()
+    assert [first.split()[:-2], *map(bytes.split, others)] == [line.split() for line in FULL.splitlines()]
+    assert first.split()[-2:] == [b"crc", b"%08x" % crc32(FULL)]
+    assert parse(data) == parse(FULL)
+
+
+def test_a_changed_bit_in_a_manifest_is_found() -> None:
+    data = parse(FULL).sealed()
+    for at, changed in flipped(data):
+        try:
+            assert parse(changed) == parse(FULL), at
+        except BadManifest:
+            continue
+        # Another pair in its place: all the rest is as it was.
+        assert b" crc " not in changed, at
+
+
+def test_a_manifest_that_has_lost_or_gained_something_is_refused() -> None:
+    data = parse(FULL).sealed()
+    lines = data.splitlines(keepends=True)
+    changed = [data[:end] for end in range(len(data))]
+    changed += [b"".join(lines[:at] + lines[at + 1 :]) for at in range(1, len(lines))]
+    changed += [b"".join([*lines[: at + 1], lines[at], *lines[at + 1 :]]) for at in range(len(lines))]
+    for one in range(len(lines)):
+        for other in range(one + 1, len(lines)):
+            swapped = lines.copy()
+            swapped[one], swapped[other] = lines[other], lines[one]
+            changed.append(b"".join(swapped))
+    for text in changed:
+        with pytest.raises(BadManifest):
+            parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"file a seq 1 type i\nfile a seq 2 type i\n",
+        b"file a seq 1 type b\nfile a seq 1 type i\n",
+        b"file a seq 1 type h\nfile a seq 1 type i\n",
+        b"file a seq 1 type h\nfile a seq 1 type h\n",
+    ],
+)
+def test_a_file_that_comes_twice_is_refused(text: bytes) -> None:
+    with pytest.raises(BadManifest, match=r"Found a file name twice \(line 2: "):
+        parse(text)
+
+
+def test_what_a_whole_manifest_would_name() -> None:
+    sizes = {
+        "a.1.base.rdb": 9, "a.2.base.rdb": 9, "a.3.base.aof": 9, "a.1.incr.aof": 9, "a.2.incr.aof": 9,
+        "a.3.incr.aof": 0, "a.4.incr.rdb": 9, "a.x.incr.aof": 9, "b.9.incr.aof": 9, "a.manifest": 9, "a": 9,
+        "a.9.incr.aof.before-fix": 9, "temp-a.5.incr.aof": 9,
+    }  # fmt: skip
+    manifest = parse(b"file a.2.base.rdb seq 2 type b\nfile a.2.incr.aof seq 2 type i\n")
+    assert manifest.missing_from("a", sizes) == ["a.1.incr.aof"]
+    assert parse(b"file a.2.incr.aof seq 2 type i\nfile a.1.incr.aof seq 1 type h\n").missing_from("a", sizes) == [
+        "a.1.base.rdb", "a.2.base.rdb", "a.3.base.aof",
+    ]  # fmt: skip
+    assert len(Manifest().missing_from("a", sizes)) == 5
+    # And no new file gets a name that is taken.
+    base = manifest.with_new_base("a", as_rdb=True, beside=sizes).base
+    assert base is not None and base.name == "a.4.base.rdb"
+    assert manifest.with_new_increment("a", beside=sizes).increments[-1].name == "a.4.incr.aof"

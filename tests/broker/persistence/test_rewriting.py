@@ -89,7 +89,7 @@ async def test_what_is_written_between_the_fork_and_the_new_increment_is_in_neit
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, SHORT])
-@pytest.mark.parametrize("call", range(24))
+@pytest.mark.parametrize("call", range(30))
 async def test_each_call_of_a_rewrite_may_fail(call: int, error: int) -> None:
     """Whatever fails, every crash image has all that was acknowledged, and a later rewrite succeeds."""
     disk = SimulatedDisk()
