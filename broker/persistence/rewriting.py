@@ -7,8 +7,8 @@ that loads to the same state:
 2. at one moment, between two ticks, a child is forked; when the present increment is synced the journal goes on in the
    new one, and until then it holds effects back, and the replies of those who wrote;
 3. the child has written the values of that moment to a temporary file;
-4. that file becomes the new base: the manifest names it as history, it is renamed, and the manifest names it and the
-   new increment, and the older files as history;
+4. that file becomes the new base: the manifest names it as history (or says that nothing counts yet), it is renamed, and
+   the manifest names it and the new increment, and the older files as history;
 5. the history is removed, and the manifest names it no more.
 
 So what holds anything is never in the folder without its name in the manifest, but for temporary files: what is found
@@ -50,6 +50,9 @@ _PATIENCE: Final = 3
 
 _LONGEST_DELAY: Final = 3600
 """Seconds that it waits at most."""
+
+NOTHING_YET: Final = b"# the first files are being put in place\n"
+"""The manifest's file until it names the first files."""
 
 PUT_RIGHT: Final = "Put the manifest right that belongs to these files, or move away what is superfluous"
 
@@ -96,12 +99,16 @@ class AppendOnlyFolder:
         """The manifest, compared with what lies beside it; what a crash has left unnamed and empty is removed."""
         filename = self._config.appendfilename
         sizes = {name: self.disk.size(self.file(name)) or 0 for name in self._names()}
+        manifest = Manifest()
+        unnamed = "there is no such file, and nothing else names"
         if filename + MANIFEST_SUFFIX in sizes:
-            manifest = parse(read_all(self.disk, self.manifest_path))
+            content = read_all(self.disk, self.manifest_path)
+            manifest = parse(content)
             unnamed = "it doesn't name"
-        else:
-            manifest = Manifest()
-            unnamed = "there is no such file, and nothing else names"
+            if content == NOTHING_YET:
+                for name in manifest.missing_from(filename, sizes):
+                    self.disk.remove(self.file(name))
+                    del sizes[name]
         if missing := manifest.missing_from(filename, sizes):
             files = ", ".join(f"{name} ({sizes[name]} bytes)" for name in missing)
             raise BadManifest(f"{unnamed} {files}. {PUT_RIGHT}")
@@ -156,20 +163,21 @@ class AppendOnlyFolder:
         if increment is not None:
             manifest = manifest.with_new_increment(config.appendfilename, beside=beside)
             new[manifest.increments[-1]] = increment
-        # As history first: what a crash leaves with these names is superfluous until the manifest says more.
-        history = tuple(replace(entry, kind=HISTORY) for entry in new)
-        self.put_manifest(replace(self.manifest, history=history + self.manifest.history))
+        # What a crash leaves with these names is superfluous until the manifest says more.
+        if self.manifest:
+            history = tuple(replace(entry, kind=HISTORY) for entry in new)
+            self.put_manifest(replace(self.manifest, history=history + self.manifest.history))
+        else:
+            # redis-server can't cope with history and nothing else: it gives its new files the same names.
+            replace_file(self.disk, self.manifest_path, NOTHING_YET)
         for entry, name in new.items():
             self.disk.rename(self.file(name), self.file(entry.name))
         self.disk.sync_folder(self.path)
         self.put_manifest(manifest)
 
     def remove_history(self) -> None:
-        """Remove the files that are superfluous, and then their names from the manifest.
-
-        Where there is no data yet the names stay, since a manifest can't be empty.
-        """
-        if not self.manifest.history or not self.manifest:
+        """Remove the files that are superfluous, and then their names from the manifest."""
+        if not self.manifest.history:
             return
         for entry in self.manifest.history:
             with contextlib.suppress(FileNotFoundError):
