@@ -120,7 +120,7 @@ def _reload(session: Session, args: list[bytes]) -> bytes:
     durability = session.broker.durability
     if b"NOSAVE" not in options:
         try:
-            durability.claim()
+            durability.claim_snapshots()
             durability.snapshots.save()
         except OSError:
             raise CommandError(SAVE_FAILED) from None

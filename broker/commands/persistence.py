@@ -34,7 +34,7 @@ def save(session: Session, args: list[bytes]) -> bytes:
         raise CommandError(SAVING)
     session.broker.keyspace.count_changes()
     try:
-        durability.claim()
+        durability.claim_snapshots()
         durability.snapshots.save()
     except OSError:
         raise CommandError(FAILED) from None
@@ -56,7 +56,7 @@ def bgsave(session: Session, args: list[bytes]) -> bytes:
         durability.snapshots.scheduled = True
         return _SAVE_SCHEDULED
     try:
-        durability.claim()
+        durability.claim_snapshots()
         durability.snapshots.start()
     except OSError:
         raise CommandError(FAILED) from None

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from broker.persistence.aof_reading import CommandReader, Damaged, Truncated
-from broker.persistence.durability import LOCK_FILE
+from broker.persistence.durability import LOCK_SUFFIX
 from broker.persistence.files import TEMPORARY, Disk, read_all
 from broker.persistence.manifest import (
     AOF_SUFFIX,
@@ -302,17 +302,15 @@ class _Fixing:
         return True
 
     def _is_in_use(self, folder: str) -> bool:
-        """Whether a broker has locked this folder, or the one in which it lies."""
-        for place in (folder, os.path.join(folder, os.pardir)):
-            path = os.path.join(place, LOCK_FILE)
-            # Looked for first: asking for a lock would make its file.
-            if self._disk.size(path) is None:
-                continue
-            lock = self._disk.lock(path)
-            if lock is None:
-                return True
+        """Whether a broker has locked this folder."""
+        path = (folder.rstrip("/") or os.getcwd()) + LOCK_SUFFIX
+        # Looked for first: asking for a lock would make its file.
+        if self._disk.size(path) is None:
+            return False
+        lock = self._disk.lock(path)
+        if lock is not None:
             lock.release()
-        return False
+        return lock is None
 
     def _free_name(self, path: str) -> str:
         name, number = path + COPY_SUFFIX, 1

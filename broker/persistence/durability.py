@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from broker.persistence.background import Background, Child, Work, fork
-from broker.persistence.files import Disk, Lock
+from broker.persistence.files import Disk, Lock, lock_holder
 from broker.persistence.journal import Journal
 from broker.persistence.recovery import LoadError, Recovery
 from broker.persistence.rewriting import AppendOnlyFolder, Rewrites
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from broker.core import Broker
     from broker.session import Session
 
-LOCK_FILE: Final = "trimaran.lock"
-"""In the folder of the files; who has it locked may write there."""
+LOCK_SUFFIX: Final = ".lock"
+"""Of the files beside the append-only folder and the RDB file; who has one locked may write there."""
 
 UNWRITTEN_MAX: Final = 1 << 30
 """Bytes that gather for the append-only file while the disk takes nothing (at the change of files in a rewrite, ticks
@@ -35,8 +35,8 @@ don't write): beyond that clients' writes are refused, until it has taken them. 
 TOO_SLOW: Final = "the disk takes too long"
 
 
-class FolderInUse(OSError):
-    """Another broker writes its files in this folder."""
+class FilesInUse(OSError):
+    """Another broker writes these files."""
 
 
 class Durability:
@@ -68,10 +68,12 @@ class Durability:
     # Start and stop
 
     async def recover(self) -> None:
-        """Load what is there. Raises LoadError, FolderInUse."""
-        if self._broker.config.appendonly or self._broker.config.save:
-            self.claim()
-        await self.recovery.run(sweep=bool(self._locks))
+        """Load what is there. Raises LoadError, FilesInUse."""
+        if self._broker.config.appendonly:
+            self.claim_append_only()
+        if self._broker.config.save:
+            self.claim_snapshots()
+        await self.recovery.run(sweep=bool(self._broker.config.save))
         # As in Redis: growth since the last rewrite counts, however often the broker was started meanwhile.
         self.rewrites.base_size = self.folder.base_size() if self.journal.is_open else 0
         self._recovered = True
@@ -80,18 +82,27 @@ class Durability:
             with contextlib.suppress(ValueError):
                 self.rewrites.switch(self._broker.config.appendonly)
 
-    def claim(self) -> None:
-        """Make sure that no other broker writes to the folder. Raises FolderInUse and other OSErrors.
+    def claim_append_only(self) -> None:
+        """Make sure that no other broker writes to the append-only folder. Raises FilesInUse and other OSErrors.
 
-        A folder that `dir` has named before stays claimed, too: the append-only file may still be written there.
+        What `dir` has named before stays claimed, too: the append-only file may still be written there.
         """
-        folder = self._broker.config.dir
-        if folder in self._locks:
+        config = self._broker.config
+        self._claim(os.path.join(config.dir, config.appenddirname), "its append-only file in")
+
+    def claim_snapshots(self) -> None:
+        """The same for the RDB file."""
+        self._claim(self.snapshots.path, "its RDB file at")
+
+    def _claim(self, path: str, what: str) -> None:
+        if path in self._locks:
             return
-        lock = self.disk.lock(os.path.join(folder, LOCK_FILE))
+        lock_path = path + LOCK_SUFFIX
+        lock = self.disk.lock(lock_path)
         if lock is None:
-            raise FolderInUse(f"another broker keeps its files in {folder}")
-        self._locks[folder] = lock
+            holder = lock_holder(self.disk, lock_path)
+            raise FilesInUse(f"another broker{f' (pid {holder})' if holder else ''} keeps {what} {path}")
+        self._locks[path] = lock
 
     async def run(self) -> None:
         """Do what happens beside the tick, until cancelled."""
@@ -115,7 +126,7 @@ class Durability:
 
     def _start_snapshot(self) -> None:
         try:
-            self.claim()
+            self.claim_snapshots()
             self.snapshots.start()
         except OSError as problem:
             self._broker.log.warning("background saving could not be started", error=str(problem))
@@ -136,7 +147,7 @@ class Durability:
         if not save and (no_save or not broker.config.save):
             return True
         try:
-            self.claim()
+            self.claim_snapshots()
             self.snapshots.save()
         except OSError as problem:
             broker.log.warning(
@@ -149,6 +160,8 @@ class Durability:
         """Write and sync what is left, when all tasks have ended; False if that did not succeed."""
         self.background.kill()
         whole = self.journal.close_now()
+        self.snapshots.remove_unfinished()
+        self.rewrites.remove_unfinished()
         while self._locks:
             self._locks.popitem()[1].release()
         return whole
@@ -197,7 +210,7 @@ class Durability:
     def _switch(self, on: bool) -> None:
         if on:
             try:
-                self.claim()
+                self.claim_append_only()
             except OSError as problem:
                 raise ValueError(str(problem)) from None
         # What is loaded so far must not become the base: `recover` sees to it when all of it is there.
@@ -205,4 +218,4 @@ class Durability:
             self.rewrites.switch(on)
 
 
-__all__ = ["Durability", "FolderInUse", "LoadError"]
+__all__ = ["Durability", "FilesInUse", "LoadError"]

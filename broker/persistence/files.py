@@ -79,7 +79,7 @@ class Output:
 
 
 class Lock:
-    """The exclusive right to a folder, held until it is released or the process has ended.
+    """An exclusive right, held until it is released or the process has ended.
 
     It belongs to the open file: a forked child that closes its copy leaves the lock with the parent, and one that keeps
     it open would hold it beyond the parent's end.
@@ -172,7 +172,8 @@ class Disk:
     def lock(self, path: str) -> Lock | None:
         """Take the lock that this file stands for; None while another process, or another Lock of this one, has it.
 
-        The file stays when the lock is released: with it removed, two processes could lock two files of one name.
+        The file stays when the lock is released: with it removed, two processes could lock two files of one name. It
+        holds the process's ID, where the disk has room for that.
         """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, _FILE_MODE)
         try:
@@ -183,6 +184,9 @@ class Disk:
         except OSError:
             os.close(descriptor)
             raise
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, b"%d\n" % os.getpid())
         return Lock(descriptor)
 
 
@@ -207,6 +211,14 @@ def read_all(disk: Disk, path: str) -> bytes:
     finally:
         source.close()
     return b"".join(parts)
+
+
+def lock_holder(disk: Disk, path: str) -> int:
+    """The ID of the process that has the lock which this file stands for, 0 where it is not known."""
+    try:
+        return int(read_all(disk, path))
+    except (OSError, ValueError):
+        return 0
 
 
 def temporary_path(path: str) -> str:

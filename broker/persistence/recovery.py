@@ -14,7 +14,7 @@ import contextlib
 import gc
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -69,7 +69,7 @@ class Recovery:
     async def run(self, *, sweep: bool) -> None:
         """Load what is there, and open the append-only file if there is to be one. Raises LoadError.
 
-        `sweep` says that nobody else writes in the folder: temporary files there are left from a crash.
+        `sweep` says that nobody else writes this RDB file: its temporary files are left from a crash.
         """
         broker = self._broker
         self.began = broker.clock.read() // 1000
@@ -80,7 +80,7 @@ class Recovery:
         gc.disable()
         try:
             if sweep:
-                self._sweep(broker.config.dir, ".rdb")
+                self._sweep(broker.config.dir, broker.durability.snapshots.left_behind)
             if broker.config.appendonly:
                 await self._load_append_only()
             else:
@@ -98,10 +98,10 @@ class Recovery:
         if keys or self.total:
             broker.log.notice("loaded", keys=keys, bytes=self.total, seconds=f"{time.perf_counter() - began:.3f}")
 
-    def _sweep(self, folder: str, suffix: str = "") -> None:
+    def _sweep(self, folder: str, left_behind: Callable[[str], bool]) -> None:
         """Remove what a crash has left half written."""
         for name in self._disk.names(folder):
-            if name.startswith(TEMPORARY) and name.endswith(suffix):
+            if left_behind(name):
                 self._broker.log.notice("removing what an unfinished save has left", file=os.path.join(folder, name))
                 # A child that has outlived its broker may be at its end.
                 with contextlib.suppress(FileNotFoundError):
@@ -181,7 +181,7 @@ class Recovery:
     async def _load_append_only(self) -> None:
         folder = self._folder
         folder.manifest = self._manifest()
-        self._sweep(folder.path)
+        self._sweep(folder.path, folder.left_behind)
         for _ in range(len(folder.manifest.increments) + 1):
             paths = [folder.file(entry.name) for entry in folder.manifest.files()]
             sizes = [self._size(path) for path in paths]

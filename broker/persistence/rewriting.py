@@ -7,8 +7,8 @@ that loads to the same state:
 2. at one moment, between two ticks, a child is forked; when the present increment is synced the journal goes on in the
    new one, and until then it holds effects back, and the replies of those who wrote;
 3. the child has written the values of that moment to a temporary file;
-4. that file becomes the new base: the manifest names it as history (or says that nothing counts yet), it is renamed, and
-   the manifest names it and the new increment, and the older files as history;
+4. that file becomes the new base: the manifest names it as history (or says that nothing counts yet), it is renamed,
+   and the manifest names it and the new increment, and the older files as history;
 5. the history is removed, and the manifest names it no more.
 
 So what holds anything is never in the folder without its name in the manifest, but for temporary files: what is found
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -185,6 +186,11 @@ class AppendOnlyFolder:
         self.disk.sync_folder(self.path)
         self.put_manifest(self.manifest.without_history())
 
+    def left_behind(self, name: str) -> bool:
+        """Whether a file of that name is a temporary one of an earlier broker in this folder."""
+        form = rf"(?:rewriteaof-bg-[0-9]+\.aof|first-base|{re.escape(self._config.appendfilename)}\.(?:incr|manifest))"
+        return re.fullmatch(TEMPORARY + form, name) is not None
+
     def remove(self, name: str) -> None:
         """Remove a file if it is there; it may stay if the disk fails, since nothing names it."""
         with contextlib.suppress(OSError):
@@ -272,6 +278,13 @@ class Rewrites:
                 self._background.kill()
             self._asked.set()
 
+    def remove_unfinished(self) -> None:
+        """Remove what one that was under way at the broker's end has written; the child has been killed."""
+        if self.running:
+            self._folder.remove(self._base)
+            if self._first:
+                self._folder.remove(self._increment)
+
     async def run(self) -> None:
         """Begin the rewrites that are asked for, and end the journal when it is switched off, until cancelled."""
         while True:
@@ -306,7 +319,7 @@ class Rewrites:
         if journal.is_open:
             await journal.replace(folder.add_increment, self._fork)
             return
-        self._broker.durability.claim()
+        self._broker.durability.claim_append_only()
         await trio.to_thread.run_sync(folder.settle)
         if not self._broker.config.appendonly:
             self._fork()

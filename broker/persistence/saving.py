@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,8 @@ KIND: Final = "rdb"
 
 RETRY_SECONDS: Final = 5
 """How long after a failed save the save points wait before they cause another (Redis's time)."""
+
+_TEMPORARY_FORM: Final = TEMPORARY + "(?:bg)?save-[0-9]+-"
 
 SYNC_EVERY: Final = 4 << 20
 """A long file is synced each time so many bytes were written, so that its end doesn't take the disk for seconds."""
@@ -98,13 +101,13 @@ class Snapshots:
         self.seconds = round(time.monotonic() - self._background.began)
         self.copied = outcome.copied
         if outcome.problem:
-            with contextlib.suppress(OSError):
-                self._disk.remove(self._unfinished)
+            self.remove_unfinished()
             if self._unwanted:
                 broker.log.notice("background saving stopped: all keys have been removed meanwhile")
             else:
                 self._failed(outcome.problem)
             return
+        self._unfinished = ""
         broker.keyspace.changes = max(0, broker.keyspace.changes - self._changes_saved)
         self._note_success()
         broker.log.notice("background saving done", seconds=self.seconds, copied_bytes=self.copied)
@@ -120,7 +123,19 @@ class Snapshots:
         self._broker.log.warning("background saving has failed", file=self.path, error=problem)
 
     def _temporary(self, kind: str) -> str:
-        return os.path.join(self._broker.config.dir, f"{TEMPORARY}{kind}-{os.getpid()}.rdb")
+        config = self._broker.config
+        return os.path.join(config.dir, f"{TEMPORARY}{kind}-{os.getpid()}-{config.dbfilename}")
+
+    def remove_unfinished(self) -> None:
+        """Remove what a child has begun to write that has been killed, or will never be asked how it ended."""
+        if self._unfinished:
+            with contextlib.suppress(OSError):
+                self._disk.remove(self._unfinished)
+            self._unfinished = ""
+
+    def left_behind(self, name: str) -> bool:
+        """Whether a file of that name is one that an earlier broker, which kept its RDB file here, was writing."""
+        return re.fullmatch(_TEMPORARY_FORM + re.escape(self._broker.config.dbfilename), name) is not None
 
     def _write(self, temporary: str, progress: Progress) -> None:
         broker = self._broker
@@ -153,7 +168,7 @@ class Snapshots:
             self._background.kill()
         if self._broker.config.save:
             try:
-                self._broker.durability.claim()
+                self._broker.durability.claim_snapshots()
                 self.save()
                 # The command's own changes, which are counted later, are in that file as well.
                 self._broker.keyspace.changes -= self._broker.keyspace.dirty

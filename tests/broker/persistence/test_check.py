@@ -8,7 +8,7 @@ import pytest
 
 from broker.persistence.aof_writing import sealed
 from broker.persistence.check import USAGE, run
-from broker.persistence.durability import LOCK_FILE
+from broker.persistence.durability import LOCK_SUFFIX
 from broker.persistence.files import Disk
 from protocol.replies import bulks
 from tests.broker.persistence.simulated_disk import SHORT, SimulatedDisk
@@ -226,12 +226,12 @@ def test_an_empty_increment_does_not_keep_the_one_before_from_being_cut() -> Non
     assert check(files, "--fix", "-y", "f")[0] == 0
 
 
-@pytest.mark.parametrize("place", ["", "f/"])
-def test_files_of_a_running_broker_are_not_cut(place: str) -> None:
-    disk = SimulatedDisk({**FOLDER, "f/a.1.incr.aof": COMMANDS[:-1], place + LOCK_FILE: b""})
-    lock = disk.lock(place + LOCK_FILE)
+@pytest.mark.parametrize("folder", ["f", "f/"])
+def test_files_of_a_running_broker_are_not_cut(folder: str) -> None:
+    disk = SimulatedDisk({**FOLDER, "f/a.1.incr.aof": COMMANDS[:-1], "f" + LOCK_SUFFIX: b""})
+    lock = disk.lock("f" + LOCK_SUFFIX)
     assert lock is not None
-    status, lines = check(disk, "--fix", "-y", "f")
+    status, lines = check(disk, "--fix", "-y", folder)
     assert (status, lines[-1]) == (1, "f/a.1.incr.aof: a broker is running on this folder; stop it first")
     lock.release()
     assert check(disk, "--fix", "-y", "f")[0] == 0

@@ -14,7 +14,6 @@ from hypothesis import given
 from broker import open_broker
 from broker.config import Config
 from broker.listeners import StartError
-from broker.persistence.durability import LOCK_FILE
 from tests.broker.inprocess import Broker, Client
 from tests.broker.persistence.durable import APPENDONLY, MANIFEST, contents, durable
 from tests.broker.persistence.files_made import keys_of
@@ -60,23 +59,48 @@ async def test_a_second_broker_in_a_folder_is_refused(settings: dict[str, str]) 
         client = await broker.client()
         await client.call("SET k v")
         before = disk.files()
-        for other in (ALWAYS, SNAPSHOTS):
-            assert await refused(disk, other) == "another broker keeps its files in /"
+        for other, text in (
+            (ALWAYS, "another broker keeps its append-only file in /appendonlydir"),
+            (SNAPSHOTS, "another broker keeps its RDB file at /dump.rdb"),
+        ):
+            if other.items() <= settings.items():
+                assert await refused(disk, other) == text
         assert disk.files() == before
         assert await client.call("SET k w") == b"+OK\r\n"
     assert await contents(disk, settings) == {b"k": b"w"}
 
 
+async def test_two_with_names_of_their_own_share_a_folder() -> None:
+    disk = SimulatedDisk()
+    both = {**ALWAYS, **SNAPSHOTS}
+    mine, other = ({**both, "dbfilename": f"{name}.rdb", "appenddirname": name} for name in ("mine", "other"))
+    async with durable(disk, mine) as first, durable(disk, other) as second:
+        for broker, value in ((first, "1"), (second, "2")):
+            client = await broker.client()
+            await client.call(f"SET k {value}")
+            assert await client.call("SAVE") == b"+OK\r\n"
+            await client.call("BGREWRITEAOF")
+            await idle(broker)
+        assert await refused(disk, {**mine, "dbfilename": "third.rdb"}) == (
+            "another broker keeps its append-only file in /mine"
+        )
+        assert (
+            await refused(disk, {**mine, "appenddirname": "third"}) == "another broker keeps its RDB file at /mine.rdb"
+        )
+    assert await contents(disk, mine) == {b"k": b"1"}
+    assert await contents(disk, other) == {b"k": b"2"}
+
+
 async def test_one_that_writes_nothing_may_be_there_until_it_is_to_write() -> None:
     disk = SimulatedDisk()
-    async with durable(disk, ALWAYS), durable(disk, KEEPS_NOTHING) as second:
+    async with durable(disk, {**ALWAYS, **SNAPSHOTS}), durable(disk, KEEPS_NOTHING) as second:
         client = await second.client()
         await client.call("SET k v")
         before = disk.files()
         assert await client.call("SAVE") == await client.call("BGSAVE") == b"-ERR\r\n"
         assert await client.call("CONFIG SET appendonly yes") == (
             b"-ERR CONFIG SET failed (possibly related to argument 'appendonly')"
-            b" - another broker keeps its files in /\r\n"
+            b" - another broker keeps its append-only file in /appendonlydir\r\n"
         )
         await client.call("BGREWRITEAOF")
         await idle(second)
@@ -90,7 +114,7 @@ async def test_the_lock_is_released_at_the_end_and_its_file_stays() -> None:
     for _ in range(3):
         async with durable(disk, ALWAYS):
             assert disk.open_files == 2
-        assert disk.open_files == 0 and disk.files()[LOCK_FILE] == b""
+        assert disk.open_files == 0 and disk.files()["appendonlydir.lock"] == b""
 
 
 # A start that fails
@@ -119,7 +143,7 @@ async def test_a_damaged_file_survives_the_save_that_the_end_would_make(tmp_path
         async with open_broker({"dir": str(tmp_path), "save": "1 1"}):
             pytest.fail("it has started")
     assert dump.read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["dump.rdb", LOCK_FILE]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dump.rdb", "dump.rdb.lock"]
 
 
 # Switching on, off, and elsewhere
@@ -154,7 +178,7 @@ async def test_what_a_folder_holds_from_before_is_superseded_in_one_step() -> No
     states = [await contents(image, ALWAYS) for image in images]
     allowed = ({b"old": b"increment"}, {b"new": b"1"}, {b"new": b"1", b"newer": b"1"})
     assert all(state in allowed for state in states) and allowed[0] in states and states[-1] == allowed[-1]
-    assert sum("appendonlydir" in name for name in disk.files()) == 3
+    assert sum("appendonlydir" in name for name in disk.files()) == 4  # with the lock
 
 
 async def test_a_folder_that_can_not_be_read_is_not_superseded() -> None:
@@ -184,10 +208,10 @@ async def test_the_append_only_file_stays_where_it_is_when_dir_changes(tmp_path:
         await idle(broker)
         await client.call("SET c 1")
         assert await client.call("SAVE") == b"+OK\r\n"
-        assert sorted(path.name for path in second.iterdir()) == ["dump.rdb", LOCK_FILE]
-        for taken in (first, second):
+        assert sorted(path.name for path in second.iterdir()) == ["dump.rdb", "dump.rdb.lock"]
+        for taken, others in ((first, settings), (second, SNAPSHOTS)):
             with pytest.raises(ExceptionGroup):
-                async with open_broker({"dir": str(taken), **settings}):
+                async with open_broker({"dir": str(taken), **others}):
                     pytest.fail("it has started")
         await client.call("CONFIG SET appendonly no")
         await closed(broker)

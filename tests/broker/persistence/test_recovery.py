@@ -90,17 +90,22 @@ async def test_each_file_begins_in_the_first_database() -> None:
 async def test_history_and_temporary_files_are_removed() -> None:
     disk = folder(rdb("SET a 1"), aof("SET b 1"), history=aof("SET old 1"))
     orphans = {f"appendonlydir/temp-{name}": b"x" for name in ("rewriteaof-bg-1.aof", "appendonly.aof.incr")}
-    disk = SimulatedDisk({**disk.files(), **orphans, "temp-9.rdb": b"x", "temp-9.txt": b"mine", "template": b"mine"})
-    assert await loaded(disk) == {b"a": b"1", b"b": b"1"}
-    assert sorted(disk.files()) == sorted([BASE, INCREMENT, MANIFEST, "temp-9.txt", "template", "trimaran.lock"])
+    others = {
+        "temp-9.rdb": b"redis-server's", "temp-save-9-other.rdb": b"another's", "appendonlydir/temp-9.txt": b"mine",
+        "template": b"mine",
+    }  # fmt: skip
+    own = {"temp-save-1-dump.rdb": b"x", "temp-bgsave-22-dump.rdb": b"x"}
+    disk = SimulatedDisk({**disk.files(), **orphans, **others, **own})
+    assert await loaded(disk, save="3600 1") == {b"a": b"1", b"b": b"1"}
+    assert {*disk.files()} == {BASE, INCREMENT, MANIFEST, "appendonlydir.lock", "dump.rdb.lock", "dump.rdb", *others}
     assert b"type h" not in disk.files()[MANIFEST]
 
 
 async def test_what_is_being_written_in_a_folder_that_is_anothers_stays() -> None:
     """Who keeps no files there has no business there."""
-    disk = SimulatedDisk({"temp-9.rdb": b"a save under way"})
+    disk = SimulatedDisk({"temp-save-9-dump.rdb": b"a save under way"})
     assert await contents(disk, SNAPSHOT) == {}
-    assert disk.files() == {"temp-9.rdb": b"a save under way"}
+    assert disk.files() == {"temp-save-9-dump.rdb": b"a save under way"}
 
 
 # What is in them
