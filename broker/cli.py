@@ -9,6 +9,7 @@ side, and other packages may add words of their own. Each is a function of its a
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
@@ -16,6 +17,7 @@ from importlib import metadata
 from broker.config import Config, ConfigFileError, load
 from broker.config.directives import TABLE
 from broker.log import Log
+from broker.supervision import supervisor_of
 
 USAGE = """\
 usage: trimaran serve [redis.conf] [--directive value ...] [--log-format text|json]
@@ -57,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] in ("--version", "-v", "version"):
         print(_version())
         return 0
+    if words[0] != "serve" and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        # See broker/__main__.py; whatever is no server ends by the exception, and tidies up.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     command = COMMANDS.get(words[0]) or _further(words[0])
     if command is None:
         sys.stderr.write(f"trimaran: unknown command {words[0]!r}\n\n{usage()}")
@@ -80,7 +85,8 @@ def serve(words: Sequence[str]) -> int:
         sys.stderr.write(f"trimaran: {error}\n")
         return 1
     config.on_change("loglevel", lambda level: setattr(log, "level", level))
-    if config.daemonize:
+    _ignore_stray_signals()
+    if config.daemonize and not supervisor_of(config.supervised, os.environ):
         _daemonize()
     # Imported only now: a mistake in the configuration should not take the whole broker's import to tell.
     from broker.server import serve as serve_broker
@@ -138,6 +144,15 @@ def _name_inert(config: Config, log: Log) -> None:
     ]
     if changed:
         log.notice("directives without effect here", names=" ".join(changed))
+
+
+def _ignore_stray_signals() -> None:
+    """Signals that would end the process without a save, sent by a terminal that closes or by mistake.
+
+    redis-server ignores all but SIGUSR1. SIGHUP has a meaning as soon as the broker is there.
+    """
+    for number in (signal.SIGHUP, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _daemonize() -> None:

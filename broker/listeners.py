@@ -137,7 +137,8 @@ class Listeners:
                 for sock in opened:
                     sock.close()
                 reason = problem.strerror or str(problem)
-                raise StartError(f"can't listen on {address} port {port}: {reason}") from None
+                text = f"Could not create server TCP listening socket {address}:{port}: {reason}"
+                raise StartError(f"{text}. Failed listening on port {port} (tcp)") from None
         for sock in opened:
             self.tick.listen(sock, self._accept)
         if opened:
@@ -176,7 +177,7 @@ class Listeners:
             sock.listen(self.broker.config.tcp_backlog)
         except OSError as problem:
             sock.close()
-            raise StartError(f"can't listen on the Unix socket {path}: {problem.strerror or problem}") from None
+            raise StartError(f"Failed opening Unix socket {path}: {problem.strerror or problem}") from None
         self._unix = sock
         self._unix_path = path
         self.tick.listen(sock, self._accept)

@@ -38,7 +38,8 @@ class Log:
     """
 
     def __init__(self, level: str = "notice", path: str = "", *, as_json: bool = False) -> None:
-        self._path = path
+        # Absolute: the working directory follows `dir`.
+        self._path = os.path.abspath(path) if path else ""
         self._as_json = as_json
         self._descriptor = -1
         self._threshold = LEVELS.index(level)
@@ -97,7 +98,25 @@ class Log:
             values["traceback"] = "".join(traceback.format_exception(error))[-TEXT_MAX:]
             self._write(_WARNING, text, values)
 
+    def _follow_rotation(self) -> None:
+        """Open the file anew if it was renamed or removed: one look at its name a line, 2 us, and lines are few."""
+        if not self._path or self._descriptor < 0:
+            return
+        try:
+            there = os.stat(self._path)
+            ours = os.fstat(self._descriptor)
+            moved = (there.st_ino, there.st_dev) != (ours.st_ino, ours.st_dev)
+        except FileNotFoundError:
+            moved = True
+        except OSError:
+            return
+        if moved:
+            # Where that is not possible, lines go on to the old file.
+            with contextlib.suppress(OSError):
+                self.reopen()
+
     def _write(self, level: int, text: str, values: dict[str, object]) -> None:
+        self._follow_rotation()
         now = time.time()
         line = (_json_line if self._as_json else _text_line)(now, LEVELS[level], text, values)
         with contextlib.suppress(OSError):

@@ -29,8 +29,10 @@ from broker.memory_tuning import tune_collector
 from broker.persistence.durability import Durability, LoadError
 from broker.process_memory import tune_allocator
 from broker.session import BLOCKED, HELD, POSTPONED
+from broker.supervision import Supervision, supervisor_of
 from broker.tick import Tick
 from broker.version import REDIS_VERSION, VERSION
+from protocol.parser import COMPILED
 
 RESERVED_DESCRIPTORS: Final = 32
 """Descriptors kept free for files, listeners and pollers beside one for each client (Redis keeps as many)."""
@@ -49,7 +51,9 @@ class Server:
         clock: Clock | None = None,
         stop: trio.Event | None = None,
         durability: Callable[[Broker], Durability] = Durability,
+        supervision: Supervision | None = None,
     ) -> None:
+        self._supervision = supervision or Supervision()
         self.broker = Broker(config, log, clock, durability)
         self.tick = Tick(self.broker)
         self.listeners = Listeners(self.broker, self.tick)
@@ -114,9 +118,12 @@ class Server:
 
     def try_to_stop(self, options: frozenset[bytes] = frozenset()) -> bool:
         """Stop, as SHUTDOWN does with these options (b"SAVE", b"NOSAVE", b"FORCE"); False if that would lose data."""
+        self.broker.log.notice("User requested shutdown")
+        self._supervision.status("Shutting down, after what is to be saved")
         if not self.durability.prepare_shutdown(
             save=b"SAVE" in options, no_save=b"NOSAVE" in options, force=b"FORCE" in options
         ):
+            self._supervision.status("Errors trying to shut down, see the log; clients are served on")
             return False
         self._prepared = True
         self.stopping.set()
@@ -194,6 +201,7 @@ async def open_broker(
     stop: trio.Event | None = None,
     started: Callable[[Server], None] | None = None,
     durability: Callable[[Broker], Durability] = Durability,
+    supervision: Supervision | None = None,
 ) -> AsyncIterator[Server]:
     """Run a broker inside a Trio program:
 
@@ -203,8 +211,8 @@ async def open_broker(
     `directives` are redis.conf's, names and values as texts. Without `config` no port is opened (`connect()` needs
     none), and nothing is loaded or kept on the disk, unless `directives` ask for it by `dir` or `appendonly`. Setting
     `stop` shuts the broker down, as leaving the block does. The block is entered when the keys are loaded; `started` is
-    called before that; `durability` makes the part that keeps files (tests put another disk there). Raises
-    StartError, or ValueError for a directive that is refused.
+    called before that; `durability` makes the part that keeps files (tests put another disk there); `supervision`
+    tells an init system. Raises StartError, or ValueError for a directive that is refused.
     """
     keeps_files = config is not None or bool({"dir", "appendonly"} & {*(directives or {})})
     if config is None:
@@ -215,13 +223,14 @@ async def open_broker(
         directive = BY_NAME[name]
         config.assign(directive, value.encode().split(b" ") if directive.several else [value.encode()])
     try:
-        server = Server(config, log or Log("nothing"), clock, stop, durability)
+        server = Server(config, log or Log("nothing"), clock, stop, durability, supervision)
     except ValueError as problem:
         raise StartError(str(problem)) from None
     if started is not None:
         started(server)
     try:
         server.listeners.open()
+        server.broker.log.notice("Server initialized")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.run)
             try:
@@ -239,25 +248,30 @@ def serve(config: Config, log: Log) -> int:
     _raise_descriptor_limit(config, log)
     tune_collector()
     tune_allocator()
-    return trio.run(_serve, config, log)
+    supervision = Supervision(supervisor_of(config.supervised, os.environ), os.environ.get("NOTIFY_SOCKET", ""))
+    return trio.run(_serve, config, log, supervision)
 
 
-async def _serve(config: Config, log: Log) -> int:
+async def _serve(config: Config, log: Log, supervision: Supervision) -> int:
     status = 0
+    log.notice(
+        f"Running mode=standalone, port={config.port}, PID: {os.getpid()}",
+        trimaran=VERSION,
+        build="compiled" if COMPILED else "pure",
+    )
+    log.notice(f"The commands are those of Redis version={REDIS_VERSION}")
+    supervision.status("Loading the data")
     async with trio.open_nursery() as nursery:
         servers: list[Server] = []
         await nursery.start(_obey_signals, servers, log)
         try:
-            async with open_broker(config=config, log=log, started=servers.append) as server:
-                log.notice(
-                    f"trimaran {VERSION} is ready to accept connections",
-                    port=server.port,
-                    dir=config.dir,
-                    redis_version=REDIS_VERSION,
-                )
+            async with open_broker(config=config, log=log, started=servers.append, supervision=supervision) as server:
+                _tell_ready(server, config, log)
+                if not server.stopping.is_set():
+                    supervision.ready()
                 await server.stopping.wait()
-                log.notice("shutting down")
-            log.notice("bye")
+                supervision.stopping()
+            log.notice("trimaran is now ready to exit, bye bye...")
         except* StartError as problems:
             for problem in problems.exceptions:
                 log.warning(str(problem))
@@ -266,24 +280,47 @@ async def _serve(config: Config, log: Log) -> int:
     return status
 
 
+def _tell_ready(server: Server, config: Config, log: Log) -> None:
+    """A line for each kind of listener. Launchers and test containers wait for it, some with the asterisk."""
+    if server.port or not config.unixsocket:
+        log.notice("* Ready to accept connections tcp", port=server.port, dir=config.dir)
+    if config.unixsocket:
+        log.notice("* Ready to accept connections unix", path=config.unixsocket, dir=config.dir)
+
+
 async def _obey_signals(servers: list[Server], log: Log, *, task_status: trio.TaskStatus[None]) -> None:
-    """Shut down when asked to, after the save that `shutdown-on-sigterm` and `-sigint` ask for."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    """Shut down when asked to, after the save that `shutdown-on-sigterm` and `-sigint` ask for.
+
+    SIGHUP has the log opened anew: it is what a rotation sends, and a terminal that is closed.
+    """
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         task_status.started()
         async for number in signals:
             name = signal.Signals(number).name
-            if servers and servers[0].broker.loading:
-                log.notice(f"{name} received while loading: there is nothing to save")
+            if number == signal.SIGHUP:
+                _reopen(log)
+                continue
+            if not servers or servers[0].broker.loading:
+                log.notice(f"Received {name} while loading: there is nothing to save")
                 os._exit(0)
-            if not servers or servers[0].stopping.is_set():
-                log.notice(f"{name} received, stopping at once")
+            if servers[0].stopping.is_set():
+                log.notice(f"Received {name} again, stopping at once")
                 os._exit(1)
-            log.notice(f"{name} received, shutting down; the same again stops at once")
+            log.notice(f"Received {name} scheduling shutdown; the same again stops at once")
             config = servers[0].broker.config
             words = config.shutdown_on_sigterm if number == signal.SIGTERM else config.shutdown_on_sigint
             options = frozenset(word.upper().encode() for word in words)
             if not servers[0].try_to_stop(options):
                 log.warning("not shutting down; see above, and SHUTDOWN NOSAVE or FORCE")
+
+
+def _reopen(log: Log) -> None:
+    try:
+        log.reopen()
+    except OSError as problem:
+        log.warning("the log can't be opened anew: it goes on where it was", error=str(problem))
+    else:
+        log.notice("Received SIGHUP: the log is opened anew")
 
 
 def _raise_descriptor_limit(config: Config, log: Log) -> None:

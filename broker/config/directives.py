@@ -113,7 +113,7 @@ class Declarations:
     dir = Directory("", protected=True, while_loading=False)
     daemonize = Bool(False, immutable=True)
     pidfile = Text(immutable=True)
-    supervised = Choice("no", ("upstart", "systemd", "auto", "no"), immutable=True, inert=True)
+    supervised = Choice("no", ("upstart", "systemd", "auto", "no"), immutable=True)
     shutdown_timeout = Integer(10, 0, INT_MAX)
     shutdown_on_sigint = Flags("default", ("save", "nosave", "now", "force"), check=_save_or_not)
     shutdown_on_sigterm = Flags("default", ("save", "nosave", "now", "force"), check=_save_or_not)

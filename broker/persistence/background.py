@@ -120,7 +120,8 @@ def _be_the_child(work: Work, pipe: int) -> None:
     try:
         gc.disable()
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         # A socket that the child held open would not end for its client when the parent closes it.
         os.closerange(3, pipe)
@@ -205,6 +206,10 @@ class Background:
         self.keys = 0
         self._done = done
         self._started.set()
+
+    def by_pid(self) -> str:
+        """Who does the work, for the log: " by pid 4711"; "" where it is no process."""
+        return f" by pid {self._child.pid}" if isinstance(self._child, Forked) else ""
 
     def kill(self) -> None:
         """End the child, if there is one; it ends as a failure."""

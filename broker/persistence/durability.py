@@ -129,7 +129,7 @@ class Durability:
             self.claim_snapshots()
             self.snapshots.start()
         except OSError as problem:
-            self._broker.log.warning("background saving could not be started", error=str(problem))
+            self._broker.log.warning("Can't save in background", error=str(problem))
 
     def prepare_shutdown(self, *, save: bool, no_save: bool, force: bool) -> bool:
         """Do what must be done before the broker may end; False if it may not, because something would be lost."""
@@ -146,12 +146,13 @@ class Durability:
         self.background.kill()
         if not save and (no_save or not broker.config.save):
             return True
+        broker.log.notice("Saving the final RDB snapshot before exiting")
         try:
             self.claim_snapshots()
             self.snapshots.save()
         except OSError as problem:
             broker.log.warning(
-                "the last save has failed" + (", going down anyway" if force else ""), error=str(problem)
+                "Error trying to save the DB" + (", exiting anyway" if force else ", can't exit"), error=str(problem)
             )
             return force
         return True

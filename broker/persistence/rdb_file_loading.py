@@ -99,10 +99,10 @@ def _read_header(reader: Reader) -> int:
     magic = VALKEY_MAGIC if header.startswith(VALKEY_MAGIC) else MAGIC
     digits = header[len(magic) :]
     if not header.startswith(magic) or not digits.isdigit():
-        raise reader.bad("no RDB file")
+        raise reader.bad("Wrong signature trying to load DB from file")
     version = int(digits)
     if not version or not is_readable(version):
-        raise reader.bad(f"a file of version {version}, which is unknown")
+        raise reader.bad(f"Can't handle RDB format version {version}")
     return version
 
 

@@ -96,7 +96,9 @@ class Recovery:
         broker.keyspace.deadline_moved()
         keys = sum(len(database.data) for database in broker.keyspace.databases)
         if keys or self.total:
-            broker.log.notice("loaded", keys=keys, bytes=self.total, seconds=f"{time.perf_counter() - began:.3f}")
+            source = "append only file" if broker.config.appendonly else "disk"
+            seconds = time.perf_counter() - began
+            broker.log.notice(f"DB loaded from {source}: {seconds:.3f} seconds", keys=keys, bytes=self.total)
 
     def _sweep(self, folder: str, left_behind: Callable[[str], bool]) -> None:
         """Remove what a crash has left half written."""
@@ -172,9 +174,12 @@ class Recovery:
             for code in target.functions:
                 broker.load_function(code)
         except (BadFormat, ValueError) as problem:
-            raise LoadError(f"{path}: {problem}. The file can't be loaded; nothing was changed in it") from problem
+            raise LoadError(
+                f"Fatal error loading the DB: {path}: {problem}. The file can't be loaded; nothing was changed in it"
+            ) from problem
         self.keys_loaded = loaded.keys
         self.keys_expired = loaded.expired
+        broker.log.notice(f"Done loading RDB, keys loaded: {loaded.keys}, keys expired: {loaded.expired}.", file=path)
 
     # The append-only file
 
@@ -261,17 +266,20 @@ class Recovery:
                 self._cut(file, problem.whole, str(problem))
                 # Some of what is cut off may have been executed.
                 raise _CutOff from None
-            raise LoadError(f"{file.path}: {problem}. {FIX}") from problem
+            raise LoadError(f"Bad file format reading the append only file {file.path}: {problem}. {FIX}") from problem
         file.checksum = commands.checksum
 
     def _cut(self, file: _File, offset: int, reason: str) -> None:
         """Cut off the end of the last file, where that is allowed. Raises LoadError."""
         if not file.last:
-            raise LoadError(f"{file.path}: {reason} after byte {offset}, and other files follow. {FIX}")
+            raise LoadError(
+                f"Unexpected end of file reading the append only file {file.path}: {reason} after byte {offset}, and"
+                f" other files follow. {FIX}"
+            )
         if not self._broker.config.aof_load_truncated:
             raise LoadError(
-                f"{file.path}: {reason} after byte {offset}. Either set aof-load-truncated to yes, and it is cut off"
-                f" there at the next start, or: {FIX}"
+                f"Unexpected end of file reading the append only file {file.path}: {reason} after byte {offset}."
+                f" Either set aof-load-truncated to yes, and it is cut off there at the next start, or: {FIX}"
             )
         self._broker.log.warning(
             "the append-only file is cut off where it is not whole",

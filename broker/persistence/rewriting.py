@@ -337,7 +337,10 @@ class Rewrites:
     def _fork(self) -> None:
         self._background.start(KIND, self._write, self._done)
         self._forked = True
-        self._broker.log.notice("rewriting the append-only file", fork_seconds=f"{self._background.fork_seconds:.3f}")
+        self._broker.log.notice(
+            f"Background append only file rewriting started{self._background.by_pid()}",
+            fork_seconds=f"{self._background.fork_seconds:.3f}",
+        )
 
     def _write(self, progress: Progress) -> None:
         """Step 3, in the child."""
@@ -351,6 +354,7 @@ class Rewrites:
         self.copied = outcome.copied
         problem = self._problem or outcome.problem
         if not problem:
+            self._broker.log.notice("Background AOF rewrite terminated with success")
             increment = self._increment if self._first else None
             kept = 1 if journal.is_open and not self._first else 0
             try:
@@ -372,7 +376,10 @@ class Rewrites:
         self.succeeded = True
         self.failures = 0
         self._broker.log.notice(
-            "the append-only file is rewritten", seconds=self.seconds, bytes=self.base_size, copied_bytes=self.copied
+            "Background AOF rewrite finished successfully",
+            seconds=self.seconds,
+            bytes=self.base_size,
+            copied_bytes=self.copied,
         )
         try:
             await trio.to_thread.run_sync(folder.remove_history)
@@ -387,7 +394,7 @@ class Rewrites:
             delay = min(60 << min(self.failures - _PATIENCE, 6), _LONGEST_DELAY)
             self._later_than = time.monotonic() + delay
         self._broker.log.warning(
-            "rewriting the append-only file has failed", error=problem, not_again_for_seconds=delay
+            "Background AOF rewrite terminated with error", error=problem, not_again_for_seconds=delay
         )
 
 

@@ -73,11 +73,11 @@ class Snapshots:
         try:
             self._write(self._temporary("save"), lambda keys: None)
         except OSError as problem:
-            broker.log.warning("saving has failed", file=self.path, error=str(problem))
+            broker.log.warning("Error saving DB on disk", file=self.path, error=str(problem))
             raise
         broker.keyspace.changes = 0
         self._note_success()
-        broker.log.notice("saved", file=self.path, seconds=f"{time.monotonic() - began:.3f}")
+        broker.log.notice("DB saved on disk", file=self.path, seconds=f"{time.monotonic() - began:.3f}")
 
     def start(self) -> None:
         """Have a child write the file as of now. Raises OSError; there must be no other child."""
@@ -94,7 +94,9 @@ class Snapshots:
         except OSError as problem:
             self._failed(str(problem))
             raise
-        broker.log.notice("background saving started", fork_seconds=f"{self._background.fork_seconds:.3f}")
+        broker.log.notice(
+            f"Background saving started{self._background.by_pid()}", fork_seconds=f"{self._background.fork_seconds:.3f}"
+        )
 
     async def _done(self, outcome: Outcome) -> None:
         broker = self._broker
@@ -103,14 +105,14 @@ class Snapshots:
         if outcome.problem:
             self.remove_unfinished()
             if self._unwanted:
-                broker.log.notice("background saving stopped: all keys have been removed meanwhile")
+                broker.log.notice("Background saving terminated: all keys have been removed meanwhile")
             else:
                 self._failed(outcome.problem)
             return
         self._unfinished = ""
         broker.keyspace.changes = max(0, broker.keyspace.changes - self._changes_saved)
         self._note_success()
-        broker.log.notice("background saving done", seconds=self.seconds, copied_bytes=self.copied)
+        broker.log.notice("Background saving terminated with success", seconds=self.seconds, copied_bytes=self.copied)
 
     def _note_success(self) -> None:
         self.last_save = self._broker.clock.now // 1000
@@ -120,7 +122,7 @@ class Snapshots:
     def _failed(self, problem: str) -> None:
         self.succeeded = False
         self.failures += 1
-        self._broker.log.warning("background saving has failed", file=self.path, error=problem)
+        self._broker.log.warning("Background saving error", file=self.path, error=problem)
 
     def _temporary(self, kind: str) -> str:
         config = self._broker.config

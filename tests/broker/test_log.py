@@ -78,16 +78,43 @@ def test_a_long_text_is_cut(tmp_path: Path) -> None:
     assert len(lines(path)[0]) < 10_000
 
 
-def test_reopening_after_a_rotation(tmp_path: Path) -> None:
+def test_a_file_that_was_renamed_or_removed_is_opened_anew(tmp_path: Path) -> None:
     path = tmp_path / "log"
     log = Log(path=str(path))
     log.notice("one")
     path.rename(tmp_path / "old")
     log.notice("two")
-    log.reopen()
+    assert len(lines(tmp_path / "old")) == len(lines(path)) == 1
+    path.unlink()
     log.notice("three")
-    assert len(lines(tmp_path / "old")) == 2
-    assert len(lines(path)) == 1
+    (line,) = lines(path)
+    assert line.endswith("three")
+    (tmp_path / "other").write_text("")
+    (tmp_path / "other").rename(path)
+    log.notice("four")
+    (line,) = lines(path)
+    assert line.endswith("four")
+
+
+def test_a_log_goes_on_in_the_old_file_where_there_can_be_no_new_one(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    log = Log(path=str(folder / "log"))
+    folder.rename(tmp_path / "moved")
+    log.notice("one")
+    assert len(lines(tmp_path / "moved" / "log")) == 1
+
+
+def test_a_log_stays_where_it_is_when_the_working_directory_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    log = Log(path="log")
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path / "folder")
+    log.notice("one")
+    assert len(lines(tmp_path / "log")) == 1
+    assert not (tmp_path / "folder" / "log").exists()
 
 
 def test_a_log_that_fails_is_silent(tmp_path: Path) -> None:

@@ -123,7 +123,10 @@ def test_a_folder_without_a_manifest() -> None:
         ({"f/a.manifest": b"x\n"}, "f/a.manifest: BAD: Invalid AOF manifest file format (line 1: 'x')"),
         ({"f/a.manifest": MANIFEST}, "f/a.1.base.rdb: BAD: No such file or directory"),
         ({"f/a.1.base.rdb": b""}, "f/a.1.base.rdb: BAD: cut short at byte 0 of 0"),
-        ({"f/a.rdb": b"*1\r\n$4\r\nPING\r\n"}, "f/a.rdb: BAD: no RDB file at byte 9 of 14"),
+        (
+            {"f/a.rdb": b"*1\r\n$4\r\nPING\r\n"},
+            "f/a.rdb: BAD: Wrong signature trying to load DB from file at byte 9 of 14",
+        ),
         ({"f/a.rdb": RDB.replace(b"7.0.15", b"7.0.1")}, None),
         ({"f/a.rdb": RDB[:-9]}, None),
         ({"f/a.rdb": RDB.replace(b"\x01b\x01c", b"\x01a\x01c")}, None),

@@ -75,8 +75,8 @@ def test_versions_of_valkey(magic: bytes) -> None:
 @pytest.mark.parametrize(
     ("header", "reason"),
     [(b"REDIS0016", "version 16"), (b"REDIS0000", "version 0"), (b"VALKEY090", "version 90"),
-     (b"REDIS0079", "version 79"), (b"REDIS00x1", "no RDB file"), (b"REDIS 010", "no RDB file"),
-     (b"redis0010", "no RDB file"), (b"VALKEY08x", "no RDB file"), (b"*3\r\n$3\r\nS", "no RDB file"),
+     (b"REDIS0079", "version 79"), (b"REDIS00x1", "Wrong signature"), (b"REDIS 010", "Wrong signature"),
+     (b"redis0010", "Wrong signature"), (b"VALKEY08x", "Wrong signature"), (b"*3\r\n$3\r\nS", "Wrong signature"),
      (b"REDIS001", "cut short"), (b"", "cut short")],
 )  # fmt: skip
 def test_no_file_of_ours(header: bytes, reason: str) -> None:

@@ -290,11 +290,14 @@ async def test_a_cut_end_is_cut_off(data: bytes) -> None:
     assert await loaded(disk) == {b"base": b"1", b"a": b"1", b"c": b"2"}
 
 
+UNEXPECTED_END = "Unexpected end of file reading the append only file"
+
+
 @pytest.mark.parametrize("data", [CUT[:-1], MULTI])
 async def test_a_cut_end_is_refused_where_that_is_asked_for(data: bytes) -> None:
     text = await refused(folder(rdb("SET base 1"), data), **{"aof-load-truncated": "no"})
     assert text.startswith(
-        f"/{INCREMENT}: ends in the midst of a command after byte {WHOLE}. Either set aof-load-trunc"
+        f"{UNEXPECTED_END} /{INCREMENT}: ends in the midst of a command after byte {WHOLE}. Either set"
     )
 
 
@@ -308,25 +311,28 @@ async def test_empty_increments_may_follow_a_cut_one() -> None:
 
 async def test_a_cut_file_that_others_follow_is_refused() -> None:
     text = await refused(folder(None, CUT[:-1], aof("SET c 1"), b""))
-    assert text.startswith(f"/{INCREMENT}: ends in the midst of a command after byte {WHOLE}, and other files follow.")
+    assert text.startswith(
+        f"{UNEXPECTED_END} /{INCREMENT}: ends in the midst of a command after byte {WHOLE}, and other"
+    )
 
 
 async def test_a_cut_base_is_refused() -> None:
     base = rdb("SET a 1")
     text = await refused(folder(base[:-3], b""))
-    assert text.startswith(f"/{BASE}: ") and "nothing was changed in it" in text
+    assert text.startswith(f"Fatal error loading the DB: /{BASE}: ") and "nothing was changed in it" in text
 
 
 # Damage
 
 
+BAD_FORMAT = "Bad file format reading the append only file"
 DAMAGED = sealed(aof("SET a 1", "SET b 1")).replace(b"\r\nb\r\n", b"\r\nc\r\n")
 
 
 async def test_a_flipped_bit_is_refused_with_its_place() -> None:
     text = await refused(folder(rdb("SET base 1"), sealed(aof("SET d 1")) + DAMAGED))
     at = len(sealed(aof("SET d 1"))) + len(CUT)
-    assert text.startswith(f"/{INCREMENT}: wrong checksum at byte {at}. Make a copy of it")
+    assert text.startswith(f"{BAD_FORMAT} /{INCREMENT}: wrong checksum at byte {at}. Make a copy of it")
 
 
 async def test_damage_at_the_end_is_cut_off_where_that_is_asked_for() -> None:
@@ -361,7 +367,7 @@ async def test_a_damaged_snapshot_is_refused_and_never_replaced() -> None:
     data = rdb("SET a 1")
     for bad in (data[:-1], data[:20], b"", b"junk", data.replace(b"\1a", b"\1b")):
         text = await refused(SimulatedDisk({"dump.rdb": bad}), appendonly="no", save="1 1")
-        assert text.startswith("/dump.rdb: ") and text.endswith("nothing was changed in it")
+        assert text.startswith("Fatal error loading the DB: /dump.rdb: ") and text.endswith("nothing was changed in it")
 
 
 # Early clients
