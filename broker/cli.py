@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 
 from broker.config import Config, ConfigFileError, load
-from broker.config.directives import TABLE
 from broker.log import Log
 from broker.supervision import supervisor_of
 
@@ -48,8 +47,10 @@ DAEMON_PID_FILE = "/var/run/redis.pid"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command those arguments (by default the process's) name; the result is the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments is None and os.path.basename(sys.argv[0]).startswith("redis-server"):
+    if arguments is None and os.path.basename(sys.argv[0]).startswith(("redis-server", "redis-sentinel")):
         words.insert(0, "serve")
+        if os.path.basename(sys.argv[0]).startswith("redis-sentinel"):
+            words.append("--sentinel")
     if not words:
         sys.stderr.write(usage())
         return 2
@@ -136,13 +137,7 @@ def _version() -> str:
 
 
 def _name_inert(config: Config, log: Log) -> None:
-    """Tell which directives were given a value that changes nothing here, so that nobody relies on one."""
-    changed = [
-        name
-        for name, directive in TABLE.items()
-        if directive.inert and getattr(config, directive.attribute) != directive.default
-    ]
-    if changed:
+    if changed := config.without_effect():
         log.notice("directives without effect here", names=" ".join(changed))
 
 

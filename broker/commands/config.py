@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from broker.config import rewrite
+from broker.config.directives import BY_NAME
+from broker.config.kinds import text_of
 from broker.help import declare_help
 from broker.registry import ADMIN, LOADING, NOSCRIPT, STALE, command, container
 from protocol.errors import SYNTAX, CommandError
@@ -44,6 +46,9 @@ def config_set(session: Session, args: list[bytes]) -> bytes:
     pairs = list(zip(args[2::2], args[3::2], strict=True))
     broker = session.broker
     broker.config.set(pairs, local=session.transport.is_local(), loading=broker.loading)
+    named = {BY_NAME[text_of(name.lower())].name for name, _ in pairs}
+    if idle := named.intersection(broker.config.without_effect()):
+        broker.log.notice("directives without effect here", names=" ".join(sorted(idle)))
     return OK
 
 

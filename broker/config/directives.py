@@ -1,8 +1,9 @@
 """Every directive of redis-server 8.10 (and of 7.0, whose set is smaller), declared once, and our own.
 
 The name is the attribute with dashes. Names, bounds and defaults are those of src/config.c. Directives marked
-inert are accepted and checked like any other, so that an existing redis.conf file starts the broker and
-CONFIG GET answers what clients expect, but nothing here depends on their values.
+inert are checked like any other, so that an existing redis.conf file starts the broker and CONFIG GET answers what
+clients expect, but nothing here depends on their values; see kinds.Directive for the two sorts of them. A test finds
+those that nothing reads and that are not marked, and the other way round.
 """
 
 from collections.abc import Callable
@@ -82,31 +83,31 @@ class Declarations:
     maxclients = Integer(10000, 1, UINT_MAX, unsigned=True)
     bind_source_addr = Text(inert=True)
     socket_mark_id = Integer(0, 0, UINT_MAX, unsigned=True, immutable=True, inert=True)
-    max_new_connections_per_cycle = Integer(10, 1, 1000, unsigned=True)
+    max_new_connections_per_cycle = Integer(10, 1, 1000, unsigned=True, inert=True)
     max_new_tls_connections_per_cycle = Integer(1, 1, 1000, unsigned=True, inert=True)
 
     # TLS.
-    tls_port = Integer(0, 0, 65535)
-    tls_session_cache_size = Integer(20 * KB, 0, INT_MAX)
-    tls_session_cache_timeout = Integer(300, 0, INT_MAX)
+    tls_port = Integer(0, 0, 65535, inert="TLS")
+    tls_session_cache_size = Integer(20 * KB, 0, INT_MAX, inert=True)
+    tls_session_cache_timeout = Integer(300, 0, INT_MAX, inert=True)
     tls_cluster = Bool(False, inert=True)
     tls_replication = Bool(False, inert=True)
-    tls_auth_clients = Choice("yes", ("no", "yes", "optional"))
-    tls_auth_clients_user = Choice("off", ("CN", "off"))
-    tls_prefer_server_ciphers = Bool(False)
-    tls_session_caching = Bool(True)
-    tls_cert_file = Text()
-    tls_key_file = Text()
-    tls_key_file_pass = Secret()
+    tls_auth_clients = Choice("yes", ("no", "yes", "optional"), inert=True)
+    tls_auth_clients_user = Choice("off", ("CN", "off"), inert=True)
+    tls_prefer_server_ciphers = Bool(False, inert=True)
+    tls_session_caching = Bool(True, inert=True)
+    tls_cert_file = Text(inert=True)
+    tls_key_file = Text(inert=True)
+    tls_key_file_pass = Secret(inert=True)
     tls_client_cert_file = Text(inert=True)
     tls_client_key_file = Text(inert=True)
     tls_client_key_file_pass = Secret(inert=True)
-    tls_dh_params_file = Text()
-    tls_ca_cert_file = Text()
-    tls_ca_cert_dir = Text()
-    tls_protocols = Text()
-    tls_ciphers = Text()
-    tls_ciphersuites = Text()
+    tls_dh_params_file = Text(inert=True)
+    tls_ca_cert_file = Text(inert=True)
+    tls_ca_cert_dir = Text(inert=True)
+    tls_protocols = Text(inert=True)
+    tls_ciphers = Text(inert=True)
+    tls_ciphersuites = Text(inert=True)
     tls_expected_peer_name = Text(inert=True)
 
     # The process.
@@ -114,7 +115,7 @@ class Declarations:
     daemonize = Bool(False, immutable=True)
     pidfile = Text(immutable=True)
     supervised = Choice("no", ("upstart", "systemd", "auto", "no"), immutable=True)
-    shutdown_timeout = Integer(10, 0, INT_MAX)
+    shutdown_timeout = Integer(10, 0, INT_MAX, inert=True)
     shutdown_on_sigint = Flags("default", ("save", "nosave", "now", "force"), check=_save_or_not)
     shutdown_on_sigterm = Flags("default", ("save", "nosave", "now", "force"), check=_save_or_not)
     databases = Integer(16, 1, INT_MAX, immutable=True)
@@ -154,13 +155,13 @@ class Declarations:
         immutable=True,
         inert=True,
     )
-    hide_user_data_from_log = Bool(False)
+    hide_user_data_from_log = Bool(False, inert="keeping clients' data out of the log")
 
     # Clients and requests.
     requirepass = Secret()
-    aclfile = Text(immutable=True, empty_is_unset=False)
-    acl_pubsub_default = Choice("resetchannels", ("allchannels", "resetchannels"))
-    acllog_max_len = Integer(128, 0, INT64_MAX)
+    aclfile = Text(immutable=True, empty_is_unset=False, inert="a file of users")
+    acl_pubsub_default = Choice("resetchannels", ("allchannels", "resetchannels"), inert=True)
+    acllog_max_len = Integer(128, 0, INT64_MAX, inert=True)
     proto_max_bulk_len = Memory(512 * MB, MB, INT64_MAX)
     client_query_buffer_limit = Memory(GB, MB, INT64_MAX, unsigned=True)
     client_output_buffer_limit = OutputBufferLimits(
@@ -173,7 +174,7 @@ class Declarations:
     maxmemory_clients = MemoryOrPercent(0, -100, INT64_MAX)
     lookahead = Integer(16, 1, INT_MAX, inert=True)
     client_default_resp = Integer(2, 2, 3, unsigned=True, immutable=True, hidden=True, inert=True)
-    tracking_table_max_keys = Integer(1000000, 0, INT64_MAX, unsigned=True)
+    tracking_table_max_keys = Integer(1000000, 0, INT64_MAX, unsigned=True, inert=True)
     req_res_logfile = Text(immutable=True, hidden=True, inert=True)
 
     # Memory.
@@ -227,7 +228,7 @@ class Declarations:
     rdb_del_sync_files = Bool(False, inert=True)
     rdb_key_save_delay = Integer(0, INT_MIN, INT_MAX, hidden=True, inert=True)
     key_load_delay = Integer(0, INT_MIN, INT_MAX, hidden=True, inert=True)
-    sanitize_dump_payload = Choice("no", ("no", "yes", "clients"))
+    sanitize_dump_payload = Choice("no", ("no", "yes", "clients"), inert=True)
     preload_file = Text(immutable=True, inert=True)
     backupdirname = Text("backupdir", immutable=True, inert=True)
     backup_sealed_ttl = Integer(0, 0, INT64_MAX, inert=True)
@@ -249,7 +250,7 @@ class Declarations:
     aof_use_rdb_preamble = Bool(True)
     aof_timestamp_enabled = Bool(False)
     aof_rewrite_incremental_fsync = Bool(True, inert=True)
-    aof_disable_auto_gc = Bool(False, hidden=True)
+    aof_disable_auto_gc = Bool(False, hidden=True, inert=True)
     loading_process_events_interval_bytes = Integer(512 * KB, KB, INT_MAX, hidden=True, inert=True)
     propagation_error_behavior = Choice("ignore", ("ignore", "panic", "panic-on-replicas"), inert=True)
 
@@ -278,13 +279,13 @@ class Declarations:
     array_sparse_kmin = Integer(5, 0, 256, unsigned=True, inert=True)
 
     # Observation.
-    slowlog_entry_max_argc = Integer(32, 2, INT_MAX)
-    slowlog_max_len = Integer(128, 0, INT64_MAX)
-    slowlog_entry_max_string_len = Integer(128, 1, INT64_MAX)
-    slowlog_log_slower_than = Integer(10000, -1, INT64_MAX)
-    latency_tracking = Bool(True)
-    latency_monitor_threshold = Integer(0, 0, INT64_MAX)
-    latency_tracking_info_percentiles = Percentiles((50.0, 99.0, 99.9))
+    slowlog_entry_max_argc = Integer(32, 2, INT_MAX, inert=True)
+    slowlog_max_len = Integer(128, 0, INT64_MAX, inert=True)
+    slowlog_entry_max_string_len = Integer(128, 1, INT64_MAX, inert=True)
+    slowlog_log_slower_than = Integer(10000, -1, INT64_MAX, inert=True)
+    latency_tracking = Bool(True, inert=True)
+    latency_monitor_threshold = Integer(0, 0, INT64_MAX, inert=True)
+    latency_tracking_info_percentiles = Percentiles((50.0, 99.0, 99.9), inert=True)
     notify_keyspace_events = EventClasses("")
 
     # Scripting.
@@ -297,38 +298,40 @@ class Declarations:
     vset_force_single_threaded_execution = Bool(False, inert=True)
 
     # Replication.
-    replicaof = Master(None, alias="slaveof", immutable=True)
-    masteruser = Secret()
-    masterauth = Secret()
-    replica_lazy_flush = Bool(False, alias="slave-lazy-flush")
-    replica_serve_stale_data = Bool(True, alias="slave-serve-stale-data")
-    replica_read_only = Bool(True, alias="slave-read-only")
-    replica_ignore_maxmemory = Bool(True, alias="slave-ignore-maxmemory")
-    replica_announced = Bool(True)
-    replica_ignore_disk_write_errors = Bool(False)
-    replica_announce_ip = Text(alias="slave-announce-ip")
-    replica_priority = Integer(100, 0, INT_MAX, alias="slave-priority")
-    replica_announce_port = Integer(0, 0, 65535, alias="slave-announce-port")
-    replica_full_sync_buffer_limit = Memory(0, 0, INT64_MAX)
-    repl_disable_tcp_nodelay = Bool(False)
-    repl_diskless_sync = Bool(True)
-    repl_rdb_channel = Bool(True, hidden=True)
-    repl_diskless_load = Choice("disabled", ("disabled", "on-empty-db", "swapdb", "flushdb"), while_loading=False)
-    repl_diskless_sync_delay = Integer(5, 0, INT_MAX)
-    repl_timeout = Integer(60, 1, INT_MAX)
-    repl_ping_replica_period = Integer(10, 1, INT_MAX, alias="repl-ping-slave-period")
-    repl_diskless_sync_max_replicas = Integer(0, 0, INT_MAX)
+    replicaof = Master(None, alias="slaveof", immutable=True, inert="replication")
+    masteruser = Secret(inert=True)
+    masterauth = Secret(inert=True)
+    replica_lazy_flush = Bool(False, alias="slave-lazy-flush", inert=True)
+    replica_serve_stale_data = Bool(True, alias="slave-serve-stale-data", inert=True)
+    replica_read_only = Bool(True, alias="slave-read-only", inert=True)
+    replica_ignore_maxmemory = Bool(True, alias="slave-ignore-maxmemory", inert=True)
+    replica_announced = Bool(True, inert=True)
+    replica_ignore_disk_write_errors = Bool(False, inert=True)
+    replica_announce_ip = Text(alias="slave-announce-ip", inert=True)
+    replica_priority = Integer(100, 0, INT_MAX, alias="slave-priority", inert=True)
+    replica_announce_port = Integer(0, 0, 65535, alias="slave-announce-port", inert=True)
+    replica_full_sync_buffer_limit = Memory(0, 0, INT64_MAX, inert=True)
+    repl_disable_tcp_nodelay = Bool(False, inert=True)
+    repl_diskless_sync = Bool(True, inert=True)
+    repl_rdb_channel = Bool(True, hidden=True, inert=True)
+    repl_diskless_load = Choice(
+        "disabled", ("disabled", "on-empty-db", "swapdb", "flushdb"), while_loading=False, inert=True
+    )
+    repl_diskless_sync_delay = Integer(5, 0, INT_MAX, inert=True)
+    repl_timeout = Integer(60, 1, INT_MAX, inert=True)
+    repl_ping_replica_period = Integer(10, 1, INT_MAX, alias="repl-ping-slave-period", inert=True)
+    repl_diskless_sync_max_replicas = Integer(0, 0, INT_MAX, inert=True)
     repl_compression = Integer(0, 0, 22, immutable=True, hidden=True, inert=True)
     repl_compression_max_latency = Integer(100, 0, INT_MAX, hidden=True, inert=True)
     repl_backlog_size = BacklogSize(MB, 1, INT64_MAX)
-    repl_backlog_ttl = Integer(3600, 0, INT64_MAX)
-    min_replicas_to_write = Integer(0, 0, INT_MAX, alias="min-slaves-to-write")
-    min_replicas_max_lag = Integer(10, 0, INT_MAX, alias="min-slaves-max-lag")
+    repl_backlog_ttl = Integer(3600, 0, INT64_MAX, inert=True)
+    min_replicas_to_write = Integer(0, 0, INT_MAX, alias="min-slaves-to-write", inert="replication")
+    min_replicas_max_lag = Integer(10, 0, INT_MAX, alias="min-slaves-max-lag", inert=True)
 
     # Cluster.
     cluster_require_full_coverage = Bool(True, inert=True)
     cluster_replica_no_failover = Bool(False, alias="cluster-slave-no-failover", inert=True)
-    cluster_enabled = Bool(False, immutable=True)
+    cluster_enabled = Bool(False, immutable=True, inert="cluster mode")
     cluster_bus_port_protected_mode = Bool(False, inert=True)
     cluster_allow_reads_when_down = Bool(False, inert=True)
     cluster_allow_pubsubshard_when_down = Bool(True, inert=True)

@@ -105,7 +105,9 @@ class Directive(Generic[T]):
     protected: CONFIG SET needs enable-protected-configs; sensitive: kept out of logs and SLOWLOG.
     while_loading: False refuses CONFIG SET while the data set is being loaded.
     several: takes more than one word.
-    inert: accepted and reported, but nothing here depends on it.
+    inert: nothing here depends on it. True: accepted, reported, and named in the log where it is given another value
+    than its default. A text: another value would promise something that is not kept, which the text names (it "is not
+    supported"), and is refused.
     own: ours, unknown to Redis.
     """
 
@@ -121,7 +123,7 @@ class Directive(Generic[T]):
         protected: bool = False,
         sensitive: bool = False,
         while_loading: bool = True,
-        inert: bool = False,
+        inert: bool | str = False,
         own: bool = False,
     ) -> None:
         self.name = ""
@@ -155,6 +157,10 @@ class Directive(Generic[T]):
     def parse(self, words: Sequence[bytes], current: T) -> T:
         """The value those words ask for, given the current one. Raises ValueError with Redis's text."""
         raise NotImplementedError
+
+    def promises_too_much(self, value: T) -> str:
+        """Why the value can't be given to it: it asks for what is not there. "" for all others."""
+        return f"{self.inert} is not supported" if isinstance(self.inert, str) and value != self.default else ""
 
     def add(self, words: Sequence[bytes], current: T, repeated: bool) -> T:
         """The value after a line of a file; repeated tells that an earlier line named the same directive."""
@@ -204,7 +210,7 @@ class _Number(Directive[int]):
         immutable: bool = False,
         hidden: bool = False,
         while_loading: bool = True,
-        inert: bool = False,
+        inert: bool | str = False,
         own: bool = False,
     ) -> None:
         super().__init__(
@@ -326,7 +332,7 @@ class Text(Directive[str]):
         immutable: bool = False,
         hidden: bool = False,
         protected: bool = False,
-        inert: bool = False,
+        inert: bool | str = False,
         own: bool = False,
     ) -> None:
         super().__init__(
@@ -359,7 +365,7 @@ class Text(Directive[str]):
 class Secret(Directive[bytes]):
     """A password, kept as the bytes a client will be compared with; empty: none is set."""
 
-    def __init__(self, *, inert: bool = False) -> None:
+    def __init__(self, *, inert: bool | str = False) -> None:
         super().__init__(b"", sensitive=True, inert=inert)
 
     def parse(self, words: Sequence[bytes], current: bytes) -> bytes:
@@ -383,7 +389,7 @@ class Choice(Directive[str]):
         same: Mapping[str, str] | None = None,
         immutable: bool = False,
         while_loading: bool = True,
-        inert: bool = False,
+        inert: bool | str = False,
         own: bool = False,
     ) -> None:
         super().__init__(default, immutable=immutable, while_loading=while_loading, inert=inert, own=own)
@@ -413,7 +419,7 @@ class Flags(Directive[frozenset[str]]):
         *,
         every: str | None = None,
         check: Callable[[frozenset[str]], None] | None = None,
-        inert: bool = False,
+        inert: bool | str = False,
     ) -> None:
         super().__init__(frozenset(), inert=inert)
         self.none = none

@@ -109,7 +109,18 @@ class Config(_Values):
     def assign(self, directive: Directive[Any], words: Sequence[bytes]) -> None:
         """Give a directive the value those words stand for, without telling anyone. Raises ValueError."""
         attribute = directive.attribute
-        setattr(self, attribute, directive.parse(words, getattr(self, attribute)))
+        value = directive.parse(words, getattr(self, attribute))
+        if problem := directive.promises_too_much(value):
+            raise ValueError(problem)
+        setattr(self, attribute, value)
+
+    def without_effect(self) -> list[str]:
+        """The directives that were given a value which changes nothing here, so that nobody relies on one."""
+        return [
+            name
+            for name, directive in TABLE.items()
+            if directive.inert and getattr(self, directive.attribute) != directive.default
+        ]
 
     def allows(self, action: str, local: bool) -> bool:
         """Whether a protected action is allowed, given the value of its enable-... directive."""

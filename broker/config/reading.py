@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
-from broker.config.directives import BY_NAME, FORGOTTEN
+from broker.config.directives import BY_NAME, FORGOTTEN, TABLE
 from broker.config.kinds import Directive, bytes_of, quoted, text_of
 from broker.config.live import Config
 from protocol.inline import split_line
@@ -18,6 +18,7 @@ from protocol.inline import split_line
 INCLUDE_DEPTH_MAX = 16
 
 COMMAND_LINE = "command line"
+NO_SENTINEL = "sentinel mode is not supported"
 STANDARD_INPUT = "standard input"
 
 
@@ -147,8 +148,7 @@ class _Reader:
         elif name == "loadmodule" and len(words) >= 2:
             raise ValueError("modules can't be loaded: this is not redis-server")
         elif name == "sentinel":
-            if len(words) > 1:
-                raise ValueError("sentinel directive while not in sentinel mode")
+            raise ValueError(NO_SENTINEL)
         elif not (name in FORGOTTEN and len(words) == 2):
             raise ValueError("Bad directive or wrong number of arguments")
 
@@ -168,15 +168,11 @@ def _check(config: Config) -> None:
     """What can only be judged once everything is read. Raises ConfigFileError."""
     # A broker without what these ask for would be open to more clients than it should be, or hold data that
     # nobody else has: that must not go unnoticed.
-    for name, wanted, what in (
-        ("cluster-enabled", config.cluster_enabled, "cluster mode"),
-        ("replicaof", config.replicaof is not None, "replication"),
-        ("tls-port", config.tls_port != 0, "TLS"),
-        ("aclfile", bool(config.aclfile), "a file of users"),
-        ("user", bool(config.users), "a user beside the default one"),
-    ):
-        if wanted:
-            raise ConfigFileError(name, b"", f"{what} is not supported")
+    for name, directive in TABLE.items():
+        if problem := directive.promises_too_much(getattr(config, directive.attribute)):
+            raise ConfigFileError(name, b"", problem)
+    if config.users:
+        raise ConfigFileError("user", b"", "a user beside the default one is not supported")
     if config.logfile:
         try:
             with open(bytes_of(os.path.join(config.dir, config.logfile)), "ab"):

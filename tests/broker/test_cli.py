@@ -74,6 +74,22 @@ def test_inert_directives_are_named(server: FakeServer, tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().rstrip().endswith("directives without effect here names=io-threads")
 
 
+@pytest.mark.parametrize("words", [["--sentinel"], ["--port", "1", "--sentinel"]])
+def test_a_sentinel_is_refused(server: FakeServer, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["serve", *words]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "sentinel mode is not supported" in line
+    assert server.config is None
+
+
+def test_called_as_redis_sentinel(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/redis-sentinel", "--port", "1"])
+    assert cli.main() == 1
+    assert "sentinel mode is not supported" in capsys.readouterr().err
+
+
 def test_a_pid_file_that_can_not_be_written_is_only_a_warning(server: FakeServer, tmp_path: Path) -> None:
     assert cli.main(["serve", "--logfile", "log", "--pidfile", "none/pid"]) == 7
     assert "failed to write PID file" in (tmp_path / "log").read_text()

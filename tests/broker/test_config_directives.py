@@ -1,7 +1,14 @@
 """The table of directives."""
 
-from broker.config import Config
+import ast
+from pathlib import Path
+
+import pytest
+
+import broker
+from broker.config import Config, ConfigFileError, load
 from broker.config.directives import BY_NAME, FORGOTTEN, TABLE
+from protocol.errors import CommandError
 
 
 def test_names_are_attributes_with_dashes() -> None:
@@ -30,3 +37,48 @@ def test_every_default_reads_back_from_its_own_text() -> None:
         words = text.split() if directive.several else [text]
         words = words or [b""]
         assert directive.parse(words, directive.default) == directive.default, name
+
+
+def attributes_read() -> set[str]:
+    """What the broker's modules read as attributes, of whatever object."""
+    return {
+        node.attr
+        for path in Path(broker.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
+
+
+def test_a_directive_that_nothing_reads_says_that_it_has_no_effect() -> None:
+    read = attributes_read()
+    unread = {name for name, directive in TABLE.items() if not directive.inert and directive.attribute not in read}
+    assert unread == set()
+
+
+def test_a_directive_with_an_effect_is_not_said_to_have_none() -> None:
+    read = attributes_read()
+    idle = {name: directive for name, directive in TABLE.items() if directive.inert is True}
+    assert {name for name, directive in idle.items() if directive.attribute in read} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("tls-port", "6380", "TLS"),
+        ("min-replicas-to-write", "1", "replication"),
+        ("min-slaves-to-write", "1", "replication"),
+        ("hide-user-data-from-log", "yes", "keeping clients' data out of the log"),
+    ],
+)
+def test_what_would_promise_too_much_is_refused_at_the_start_and_later(name: str, value: str, what: str) -> None:
+    config = Config()
+    reason = f"{what} is not supported"
+    with pytest.raises(CommandError) as raised:
+        config.set([(name.encode(), value.encode())])
+    assert raised.value.text.decode() == (f"ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
+    with pytest.raises(ConfigFileError, match=f": {reason}$"):
+        load(config, [f"--{name}".encode(), value.encode()])
+    default = TABLE[BY_NAME[name].name]
+    fresh = Config()
+    fresh.set([(name.encode(), default.text(default.default))])
+    assert getattr(fresh, default.attribute) == default.default

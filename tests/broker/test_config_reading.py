@@ -114,7 +114,7 @@ def test_a_file_that_includes_itself_is_refused(tmp_path: Path) -> None:
 def test_lines_that_are_no_directives(tmp_path: Path) -> None:
     config = read_file(
         tmp_path,
-        'rename-command CONFIG ""\nrename-command GET FETCH\nio-threads-do-reads yes\nsentinel\n',
+        'rename-command CONFIG ""\nrename-command GET FETCH\nio-threads-do-reads yes\n',
     )
     assert config.renamed_commands == [(b"CONFIG", b""), (b"GET", b"FETCH")]
 
@@ -129,7 +129,8 @@ def test_lines_that_are_no_directives(tmp_path: Path) -> None:
         ("nonsense yes\n", ":1: 'nonsense yes': Bad directive or wrong number of arguments"),
         ("nonsense\n", ":1: 'nonsense': Bad directive or wrong number of arguments"),
         ("loadmodule x.so\n", ":1: 'loadmodule x.so': modules can't be loaded: this is not redis-server"),
-        ("sentinel monitor a\n", ":1: 'sentinel monitor a': sentinel directive while not in sentinel mode"),
+        ("sentinel\n", ":1: 'sentinel': sentinel mode is not supported"),
+        ("sentinel monitor a\n", ":1: 'sentinel monitor a': sentinel mode is not supported"),
         ("rename-command GET\n", ":1: 'rename-command GET': Bad directive or wrong number of arguments"),
         ("port \x1b[2J\n", ":1: 'port \\x1b[2J': argument couldn't be parsed into an integer"),
         ("cluster-enabled yes\n", "cluster-enabled: cluster mode is not supported"),

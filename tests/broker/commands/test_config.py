@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from broker.log import Log
 from tests.broker.inprocess import running
 
 
@@ -27,6 +28,17 @@ async def test_rewrite(tmp_path: Path) -> None:
         assert path.read_text().startswith("# mine\nhz 20\n")
         broker.config.file = str(tmp_path / "none" / "redis.conf")
         assert await client.call("CONFIG REWRITE") == b"-ERR Rewriting config file: No such file or directory\r\n"
+
+
+async def test_setting_what_has_no_effect_is_noted_in_the_log(tmp_path: Path) -> None:
+    async with running() as broker:
+        client = await broker.client()
+        broker.broker.log = Log(path=str(tmp_path / "log"))
+        assert await client.call("CONFIG SET slowlog-max-len 7 slave-priority 5 hz 20") == b"+OK\r\n"
+        (line,) = (tmp_path / "log").read_text().splitlines()
+        assert line.endswith('directives without effect here names="replica-priority slowlog-max-len"')
+        assert await client.call("CONFIG SET slowlog-max-len 128 hz 10") == b"+OK\r\n"
+        assert len((tmp_path / "log").read_text().splitlines()) == 1
 
 
 async def test_resetstat() -> None:
