@@ -21,8 +21,11 @@ comma := ,
 RUN := $(VENV)/bin/python
 SOURCES := pyproject.toml setup.py $(shell find protocol broker -name "*.pyx")
 
+# A broker for this machine, unless ARGS names addresses, or a file that may do so.
+LOCAL = $(if $(ARGS),$(if $(filter --%,$(firstword $(ARGS))),--bind 127.0.0.1),--bind 127.0.0.1)
+
 serve: $(VENV)/.serve
-	$(RUN) -m broker serve $(or $(ARGS),--bind 127.0.0.1 --port 6379)
+	$(RUN) -m broker serve $(LOCAL) $(or $(ARGS),--port 6379)
 
 test: $(VENV)/.test
 	$(RUN) -m pytest $(ARGS)

@@ -14,9 +14,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 
+from broker.build import build
 from broker.config import Config, ConfigFileError, load
 from broker.log import Log
 from broker.supervision import supervisor_of
+from broker.version import REDIS_VERSION
 
 USAGE = """\
 usage: trimaran serve [redis.conf] [--directive value ...] [--log-format text|json]
@@ -72,12 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def serve(words: Sequence[str]) -> int:
     """Start a broker and serve until it is shut down."""
-    if words and words[0] in ("--help", "-h", "--version", "-v"):
+    if words and words[0] in ("--help", "-h"):
         return main(words[:1])
+    if words and words[0] in ("--version", "-v"):
+        print(_server_version())
+        return 0
     config = Config()
     try:
         load(config, [os.fsencode(word) for word in words], sys.stdin.buffer)
-        os.chdir(config.dir)
+        _enter(config.dir)
         log = Log(config.loglevel, config.logfile, as_json=config.log_format == "json")
     except ConfigFileError as error:
         sys.stderr.write(f"{error}\n")
@@ -110,6 +115,13 @@ def check(words: Sequence[str]) -> int:
     return run(words, Disk(), ask, print)
 
 
+def _enter(folder: str) -> None:
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise OSError(f"can't keep files in the folder {folder}: {error.strerror}") from None
+
+
 Command = Callable[[Sequence[str]], int]
 COMMANDS: dict[str, Command] = {"serve": serve, "check": check}
 FURTHER = "trimaran.commands"
@@ -131,9 +143,15 @@ def _further(word: str) -> Command | None:
 
 def _version() -> str:
     try:
-        return f"trimaran {metadata.version('trimaran')}"
+        installed = metadata.version("trimaran")
     except metadata.PackageNotFoundError:
-        return "trimaran (not installed)"
+        installed = "(not installed)"
+    return f"trimaran {installed} ({build()})"
+
+
+def _server_version() -> str:
+    """redis-server's form, which tools parse."""
+    return f"Redis server v={REDIS_VERSION} sha=00000000:0 malloc=libc bits=64 build=0 ({_version()})"
 
 
 def _name_inert(config: Config, log: Log) -> None:

@@ -16,9 +16,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from broker import process_memory
+from broker.build import build
 from broker.client_info import client_type
 from broker.memory_overview import MemoryOverview
 from broker.process_memory import human
+from broker.supervision import supervisor_of
 from broker.version import REDIS_VERSION, VERSION
 
 if TYPE_CHECKING:
@@ -63,8 +65,9 @@ def _server(broker: Broker) -> Fields:
     yield "monotonic_clock", "POSIX clock_gettime"
     yield "multiplexing_api", "kqueue" if sys.platform == "darwin" else "epoll"
     yield "python_version", platform.python_version()
+    yield "trimaran_build", build()
     yield "process_id", os.getpid()
-    yield "process_supervised", "no"
+    yield "process_supervised", supervisor_of(config.supervised, os.environ) or "no"
     yield "run_id", broker.run_id
     yield "tcp_port", broker.tcp_port
     yield "server_time_usec", clock.microseconds()

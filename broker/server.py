@@ -16,9 +16,11 @@ from typing import Final
 
 import trio
 
+from broker.build import COMPILED, build
 from broker.clock import Clock
 from broker.config import Config
 from broker.config.directives import BY_NAME
+from broker.config.kinds import bytes_of
 from broker.connection import Connection
 from broker.core import Broker
 from broker.deadlines import Timer
@@ -32,7 +34,6 @@ from broker.session import BLOCKED, HELD, POSTPONED
 from broker.supervision import Supervision, supervisor_of
 from broker.tick import Tick
 from broker.version import REDIS_VERSION, VERSION
-from protocol.parser import COMPILED
 
 RESERVED_DESCRIPTORS: Final = 32
 """Descriptors kept free for files, listeners and pollers beside one for each client (Redis keeps as many)."""
@@ -220,8 +221,7 @@ async def open_broker(
         config.port = 0
         config.save = ()
     for name, value in (directives or {}).items():
-        directive = BY_NAME[name]
-        config.assign(directive, value.encode().split(b" ") if directive.several else [value.encode()])
+        _assign(config, name, value)
     try:
         server = Server(config, log or Log("nothing"), clock, stop, durability, supervision)
     except ValueError as problem:
@@ -243,6 +243,26 @@ async def open_broker(
         server.close()
 
 
+def _assign(config: Config, name: object, value: object) -> None:
+    """Give a directive a value that a program has asked for. Raises ValueError, with the directive's name."""
+    directive = BY_NAME.get(name) if isinstance(name, str) else None
+    if directive is None:
+        raise ValueError(f"there is no directive {name!r}{_suggestion(name)}")
+    if not isinstance(value, str):
+        raise ValueError(f"the value of {name} must be a text as in redis.conf, not {value!r}")
+    # As CONFIG SET and a file take them: any byte of a path survives.
+    words = bytes_of(value)
+    try:
+        config.assign(directive, words.split(b" ") if directive.several else [words])
+    except ValueError as problem:
+        raise ValueError(f"{name}: {problem}") from None
+
+
+def _suggestion(name: object) -> str:
+    dashed = str(name).replace("_", "-").lower()
+    return f"; {dashed} is one" if dashed != name and dashed in BY_NAME else ""
+
+
 def serve(config: Config, log: Log) -> int:
     """Run a broker as a program until SIGTERM, SIGINT or SHUTDOWN; returns the exit status."""
     _raise_descriptor_limit(config, log)
@@ -257,13 +277,19 @@ async def _serve(config: Config, log: Log, supervision: Supervision) -> int:
     log.notice(
         f"Running mode=standalone, port={config.port}, PID: {os.getpid()}",
         trimaran=VERSION,
-        build="compiled" if COMPILED else "pure",
+        build=build(),
     )
+    if build() != COMPILED:
+        log.warning(
+            "this is the slow build: compiled parts are missing, or left out by TRIMARAN_PURE. Install a C compiler,"
+            " and then the broker again",
+            build=build(),
+        )
     log.notice(f"The commands are those of Redis version={REDIS_VERSION}")
     supervision.status("Loading the data")
     async with trio.open_nursery() as nursery:
         servers: list[Server] = []
-        await nursery.start(_obey_signals, servers, log)
+        await nursery.start(_obey_signals, servers, log, supervision)
         try:
             async with open_broker(config=config, log=log, started=servers.append, supervision=supervision) as server:
                 _tell_ready(server, config, log)
@@ -288,7 +314,9 @@ def _tell_ready(server: Server, config: Config, log: Log) -> None:
         log.notice("* Ready to accept connections unix", path=config.unixsocket, dir=config.dir)
 
 
-async def _obey_signals(servers: list[Server], log: Log, *, task_status: trio.TaskStatus[None]) -> None:
+async def _obey_signals(
+    servers: list[Server], log: Log, supervision: Supervision, *, task_status: trio.TaskStatus[None]
+) -> None:
     """Shut down when asked to, after the save that `shutdown-on-sigterm` and `-sigint` ask for.
 
     SIGHUP has the log opened anew: it is what a rotation sends, and a terminal that is closed.
@@ -302,6 +330,7 @@ async def _obey_signals(servers: list[Server], log: Log, *, task_status: trio.Ta
                 continue
             if not servers or servers[0].broker.loading:
                 log.notice(f"Received {name} while loading: there is nothing to save")
+                supervision.stopping()
                 os._exit(0)
             if servers[0].stopping.is_set():
                 log.notice(f"Received {name} again, stopping at once")

@@ -35,6 +35,10 @@ don't write): beyond that clients' writes are refused, until it has taken them. 
 TOO_SLOW: Final = "the disk takes too long"
 
 
+class UnusableFolder(OSError):
+    """The folder takes no files."""
+
+
 class FilesInUse(OSError):
     """Another broker writes these files."""
 
@@ -68,7 +72,7 @@ class Durability:
     # Start and stop
 
     async def recover(self) -> None:
-        """Load what is there. Raises LoadError, FilesInUse."""
+        """Load what is there. Raises LoadError, FilesInUse, UnusableFolder."""
         if self._broker.config.appendonly:
             self.claim_append_only()
         if self._broker.config.save:
@@ -83,7 +87,7 @@ class Durability:
                 self.rewrites.switch(self._broker.config.appendonly)
 
     def claim_append_only(self) -> None:
-        """Make sure that no other broker writes to the append-only folder. Raises FilesInUse and other OSErrors.
+        """Make sure that no other broker writes to the append-only folder. Raises FilesInUse, UnusableFolder.
 
         What `dir` has named before stays claimed, too: the append-only file may still be written there.
         """
@@ -98,7 +102,11 @@ class Durability:
         if path in self._locks:
             return
         lock_path = path + LOCK_SUFFIX
-        lock = self.disk.lock(lock_path)
+        try:
+            lock = self.disk.lock(lock_path)
+        except OSError as problem:
+            folder = os.path.dirname(path) or os.curdir
+            raise UnusableFolder(f"can't keep files in the folder {folder}: {problem.strerror or problem}") from problem
         if lock is None:
             holder = lock_holder(self.disk, lock_path)
             raise FilesInUse(f"another broker{f' (pid {holder})' if holder else ''} keeps {what} {path}")

@@ -177,6 +177,8 @@ class Journal:
         increment is never cut short while a later one holds something. Raises OSError, and whatever the two do; only
         where `at_once` is what failed, the other file is in use all the same.
         """
+        if self.write_error is not None:
+            raise self.write_error
         prepared = await trio.to_thread.run_sync(prepare)
         failed = self.sync_error
         try:

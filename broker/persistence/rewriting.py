@@ -339,7 +339,7 @@ class Rewrites:
         self._forked = True
         self._broker.log.notice(
             f"Background append only file rewriting started{self._background.by_pid()}",
-            fork_seconds=f"{self._background.fork_seconds:.3f}",
+            fork_seconds=round(self._background.fork_seconds, 3),
         )
 
     def _write(self, progress: Progress) -> None:

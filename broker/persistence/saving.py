@@ -77,7 +77,7 @@ class Snapshots:
             raise
         broker.keyspace.changes = 0
         self._note_success()
-        broker.log.notice("DB saved on disk", file=self.path, seconds=f"{time.monotonic() - began:.3f}")
+        broker.log.notice("DB saved on disk", file=self.path, seconds=round(time.monotonic() - began, 3))
 
     def start(self) -> None:
         """Have a child write the file as of now. Raises OSError; there must be no other child."""
@@ -95,7 +95,8 @@ class Snapshots:
             self._failed(str(problem))
             raise
         broker.log.notice(
-            f"Background saving started{self._background.by_pid()}", fork_seconds=f"{self._background.fork_seconds:.3f}"
+            f"Background saving started{self._background.by_pid()}",
+            fork_seconds=round(self._background.fork_seconds, 3),
         )
 
     async def _done(self, outcome: Outcome) -> None:

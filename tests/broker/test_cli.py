@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 import types
@@ -105,9 +106,38 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["--help"], ["serve", "--help"], ["-h"]):
         assert cli.main(arguments) == 0
         assert capsys.readouterr().out == cli.usage()
-    for arguments in (["--version"], ["serve", "-v"]):
-        assert cli.main(arguments) == 0
-        assert capsys.readouterr().out.startswith("trimaran ")
+    assert cli.main(["--version"]) == 0
+    ours = capsys.readouterr().out
+    assert re.fullmatch(r"trimaran \S+ \((compiled|partly compiled|pure)\)\n", ours)
+    # pytest-redis, for one, reads the number out of redis-server's answer.
+    assert cli.main(["serve", "-v"]) == 0
+    assert re.fullmatch(
+        r"Redis server v=8\.10\.\d+ sha=\S+ malloc=libc bits=64 build=0 \(.*\)\n", capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "passed"),
+    [
+        ("", "--bind 127.0.0.1 --port 6379"),
+        ("--port 7000", "--bind 127.0.0.1 --port 7000"),
+        ("--bind 0.0.0.0 --port 7000", "--bind 127.0.0.1 --bind 0.0.0.0 --port 7000"),
+        ("redis.conf --port 7000", "redis.conf --port 7000"),
+        ("-", "-"),
+    ],
+)
+def test_what_make_serve_listens_on(arguments: str, passed: str) -> None:
+    """The last `--bind` counts; a file may have one of its own."""
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        ["make", "-n", "-s", "serve", f"ARGS={arguments}"], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1].partition(" serve ")[2].split() == passed.split()
+
+
+def test_a_folder_that_is_not_there(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["serve", "--dir", "/nowhere"]) == 1
+    assert "/nowhere" in capsys.readouterr().err
 
 
 def test_other_words_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,8 @@
 """A broker inside a Trio program: clients without a port, order of shutdown, what the timers do."""
 
+import errno
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +16,8 @@ import trio.testing
 from broker import open_broker
 from broker.clock import TrioClock
 from broker.listeners import StartError
+from broker.persistence.durability import Durability
+from tests.broker.persistence.simulated_disk import SimulatedDisk
 
 
 async def ask(stream: trio.abc.Stream, request: bytes) -> bytes:
@@ -70,6 +74,53 @@ async def test_a_port_in_use_is_an_error() -> None:
         async with open_broker() as server:
             with pytest.raises(StartError, match=r"TCP listening socket 127\.0\.0\.1:[0-9]+: Address already in use"):
                 server.listeners.open_tcp("127.0.0.1", taken.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("directives", "reason"),
+    [
+        ({"nothing": "1"}, "there is no directive 'nothing'"),
+        ({"max_memory": "1"}, "there is no directive 'max_memory'"),
+        ({"maxmemory_policy": "1"}, "there is no directive 'maxmemory_policy'; maxmemory-policy is one"),
+        ({7: "1"}, "there is no directive 7"),
+        ({"port": 6379}, "the value of port must be a text as in redis.conf, not 6379"),
+        ({"save": None}, "the value of save must be a text as in redis.conf, not None"),
+        ({"appendfsync": b"no"}, "the value of appendfsync must be a text as in redis.conf, not b'no'"),
+        ({"port": "x"}, "port: argument couldn't be parsed into an integer"),
+        ({"tls-port": "6380"}, "tls-port: TLS is not supported"),
+    ],
+)
+async def test_a_directive_that_is_refused_is_a_value_error(directives: dict[str, str], reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(reason)}$"):
+        async with open_broker(directives):
+            pytest.fail("it has started")
+
+
+@pytest.mark.parametrize("directives", [{"appendonly": "yes", "save": ""}, {"save": "1 1"}])
+async def test_a_folder_that_takes_no_files_is_named_with_the_reason(directives: dict[str, str]) -> None:
+    class ReadOnly(SimulatedDisk):
+        def lock(self, path: str) -> None:
+            raise OSError(errno.EROFS, "Read-only file system", path)
+
+    text = ""
+    try:
+        async with open_broker({"dir": "/", **directives}, durability=lambda broker: Durability(broker, ReadOnly())):
+            pytest.fail("it has started")
+    except* StartError as problems:
+        text = str(problems.exceptions[0])
+    assert text == "can't keep files in the folder /: Read-only file system"
+
+
+def test_the_slow_build_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIMARAN_PURE", "1")
+    with _start("--port", "0", "--unixsocket", str(tmp_path / "u"), "--dir", str(tmp_path)) as process:
+        assert process.stdout is not None
+        output = ""
+        while "Ready to accept" not in output:
+            output += process.stdout.readline()
+        process.terminate()
+        process.communicate(timeout=20)
+    assert output.count("this is the slow build") == 1
 
 
 async def test_a_client_that_has_sent_all_still_gets_all_replies() -> None:
