@@ -153,6 +153,45 @@ async def test_power_may_be_lost_at_each_call_of_a_rewrite() -> None:
         assert await contents(image, ALWAYS) == {b"a": b"1"}
 
 
+@pytest.mark.parametrize("policy", ["everysec", "no", "always"])
+async def test_the_process_may_be_killed_at_each_call_of_a_rewrite_while_clients_write(policy: str) -> None:
+    """Nothing that was answered is lost then, whatever the policy: the disk has all that was written."""
+    disk = SimulatedDisk()
+    settings = {**APPENDONLY, "appendfsync": policy}
+    answered = 0
+    killed: list[tuple[int, dict[str, bytes]]] = []
+    original = disk.call
+
+    def call(name: str) -> bool:
+        if name != "write":
+            count = answered
+            killed.append((count, disk.files()))
+        return original(name)
+
+    async with durable(disk, settings) as broker:
+        client, busy = await broker.client(), await broker.client()
+        stop = trio.Event()
+
+        async def write() -> None:
+            nonlocal answered
+            while not stop.is_set():
+                answered = int((await busy.call("INCR n"))[1:-2])
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write)
+            disk.call = call  # type: ignore[method-assign]
+            for _ in range(3):
+                await client.call("BGREWRITEAOF")
+                assert await rewritten(broker)
+            del disk.call
+            stop.set()
+    assert len(killed) > 30 and killed[-1][0] > 0
+    for count, files in killed:
+        found = await contents(SimulatedDisk(files), settings)
+        value = found.get(b"n", b"0")
+        assert isinstance(value, bytes) and int(value) >= count
+
+
 async def test_without_an_append_only_file_a_rewrite_makes_a_base() -> None:
     disk = SimulatedDisk()
     async with durable(disk, OFF) as broker:
