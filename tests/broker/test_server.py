@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -114,10 +115,7 @@ async def test_a_folder_that_takes_no_files_is_named_with_the_reason(directives:
 def test_the_slow_build_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIMARAN_PURE", "1")
     with _start("--port", "0", "--unixsocket", str(tmp_path / "u"), "--dir", str(tmp_path)) as process:
-        assert process.stdout is not None
-        output = ""
-        while "Ready to accept" not in output:
-            output += process.stdout.readline()
+        output = read_until(process, "Ready to accept")
         process.terminate()
         process.communicate(timeout=20)
     assert output.count("this is the slow build") == 1
@@ -246,6 +244,24 @@ async def test_a_slow_reader_is_not_idle(autojump_clock: trio.testing.MockClock)
         assert await ask(slow, b"PING\r\n") in (b"\r\n+PONG\r\n", b"+PONG\r\n", b"\n+PONG\r\n")
 
 
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """What the process prints up to the line with these words."""
+    assert process.stdout is not None
+    lines = [process.stdout.readline()]
+    while words not in lines[-1]:
+        assert lines[-1], "".join(lines)
+        lines.append(process.stdout.readline())
+    return "".join(lines)
+
+
+def wait_for(log: Path, words: str) -> None:
+    """Wait until the file has them."""
+    deadline = time.monotonic() + 20
+    while not log.exists() or words not in log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def _start(*words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "broker", "serve", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -257,9 +273,7 @@ def test_a_signal_shuts_down_in_order(tmp_path: Path, number: signal.Signals) ->
     path = str(tmp_path / "broker.sock")
     with _start("--port", "0", "--unixsocket", path, "--dir", str(tmp_path)) as process:
         assert process.stdout is not None
-        line = ""
-        while "* Ready to accept connections unix" not in line:
-            line = process.stdout.readline()
+        line = read_until(process, "* Ready to accept connections unix").splitlines()[-1]
         assert f"pid {process.pid}" in line and str(tmp_path) in line
         process.send_signal(number)
         rest = process.stdout.read()
@@ -273,14 +287,12 @@ def test_stray_signals_end_nothing_and_hangup_opens_the_log_anew(tmp_path: Path)
     path = str(tmp_path / "broker.sock")
     log = tmp_path / "log"
     with _start("--port", "0", "--unixsocket", path, "--dir", str(tmp_path), "--logfile", str(log)) as process:
-        while not log.exists() or "Ready to accept" not in log.read_text():
-            assert process.poll() is None
+        wait_for(log, "Ready to accept")
         for number in (signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
             process.send_signal(number)
         log.rename(tmp_path / "old")
         process.send_signal(signal.SIGHUP)
-        while not log.exists() or "the log is opened anew" not in log.read_text():
-            assert process.poll() is None
+        wait_for(log, "the log is opened anew")
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(path)
             client.sendall(b"PING\r\n")
@@ -313,8 +325,7 @@ def test_what_launchers_and_test_harnesses_wait_for(tmp_path: Path) -> None:
     for _ in range(2):
         with _start(*words) as process:
             assert process.stdout is not None
-            while "* Ready to accept connections unix" not in output.rpartition("\n")[0].rpartition("\n")[2]:
-                output += process.stdout.readline()
+            output += read_until(process, "* Ready to accept connections unix")
             process.send_signal(signal.SIGTERM)
             output += process.stdout.read()
             assert process.wait(20) == 0
