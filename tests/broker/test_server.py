@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -245,12 +246,17 @@ async def test_a_slow_reader_is_not_idle(autojump_clock: trio.testing.MockClock)
 
 
 def read_until(process: subprocess.Popen[str], words: str) -> str:
-    """What the process prints up to the line with these words."""
+    """What the process prints up to the line with these words; one that never prints them is killed."""
     assert process.stdout is not None
-    lines = [process.stdout.readline()]
-    while words not in lines[-1]:
-        assert lines[-1], "".join(lines)
-        lines.append(process.stdout.readline())
+    patience = threading.Timer(20, process.kill)
+    patience.start()
+    try:
+        lines = [process.stdout.readline()]
+        while words not in lines[-1]:
+            assert lines[-1], "".join(lines)
+            lines.append(process.stdout.readline())
+    finally:
+        patience.cancel()
     return "".join(lines)
 
 
