@@ -44,16 +44,20 @@ def folder(base: bytes | None = None, *increments: bytes, history: bytes | None 
     return SimulatedDisk({**files, MANIFEST: lines.encode()})
 
 
+def _but_locks(disk: SimulatedDisk) -> dict[str, bytes]:
+    return {path: data for path, data in disk.files().items() if not path.endswith(".lock")}
+
+
 async def refused(disk: SimulatedDisk, **directives: str) -> str:
     """Why a start is refused. Nothing on the disk but a lock file may have changed, nor anything be left open."""
-    before = disk.files()
+    before = _but_locks(disk)
     text = ""
     try:
         async with durable(disk, {**APPENDONLY, **directives}):
             pytest.fail("it has started")
     except* StartError as problems:
         text = str(problems.exceptions[0])
-    assert {path: data for path, data in disk.files().items() if not path.endswith(".lock")} == before
+    assert _but_locks(disk) == before
     assert not disk.open_files
     return text
 

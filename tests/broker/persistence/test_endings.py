@@ -221,23 +221,29 @@ async def test_what_gathers_while_the_disk_hangs_has_a_limit(monkeypatch: pytest
     disk = SlowDisk()
     async with durable(disk, spawn=Unfinished) as broker:
         client = await broker.client()
-        with disk.stopped():
+        held: list[Client] = []
+        with disk.stopped(1):  # the manifest; then the files are changed
             assert (await client.call("BGREWRITEAOF")).startswith(b"+")
             with trio.fail_after(5):
                 while not disk.syncing.is_set():
                     await trio.sleep(0.001)
-            answered = 0
-            with trio.fail_after(10):
-                while await client.call("SET", f"k{answered}", "x" * 1000) == b"+OK\r\n":
-                    answered += 1
-                    await trio.sleep(0.01)
-            assert answered > 40
-            assert await client.call("SET k v") == b"-%b\r\n" % aof_error(durability.TOO_SLOW)
+            refusal = b""
+            with trio.fail_after(20):
+                while not refusal:
+                    writer = await broker.client()
+                    await writer.send("SET", f"k{len(held)}", "x" * 1000)
+                    with trio.move_on_after(0.02):
+                        refusal = await writer.receive()
+                    held += [] if refusal else [writer]
+            assert refusal == b"-%b\r\n" % aof_error(durability.TOO_SLOW)
+            assert len(held) > 40
             assert await client.call("STRLEN k0") == b":1000\r\n"
+        for writer in held:
+            assert await writer.receive() == b"+OK\r\n"
         with trio.fail_after(5):
             while (await client.call("SET last v")).startswith(b"-"):
                 await trio.sleep(0.01)
-    assert len(await contents(disk)) == answered + 1
+    assert len(await contents(disk)) == len(held) + 1
 
 
 async def test_after_a_failed_sync_nothing_is_acknowledged_not_even_when_later_ones_succeed() -> None:

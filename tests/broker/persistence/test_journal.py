@@ -507,9 +507,10 @@ async def test_a_write_that_was_only_not_given_the_processor_is_no_reason_to_gat
 @pytest.mark.parametrize("policy", ["everysec", "no"])
 @pytest.mark.parametrize("let_through", [0, 1])
 async def test_while_a_rewrite_prepares_its_files_what_is_answered_is_in_the_present_one(
-    let_through: int, policy: str
+    let_through: int, policy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first sync is the manifest's, the second that of what is in the present file by then."""
+    monkeypatch.setattr(journal_module, "SYNC_SECONDS", 3600)
     disk = SlowDisk()
     settings = {**APPENDONLY, "appendfsync": policy}
     async with durable(disk, settings) as broker:
@@ -523,7 +524,10 @@ async def test_while_a_rewrite_prepares_its_files_what_is_answered_is_in_the_pre
 
 
 @pytest.mark.parametrize("policy", ["everysec", "no"])
-async def test_where_a_rewrite_changes_files_a_reply_waits_until_its_write_can_be_written(policy: str) -> None:
+async def test_where_a_rewrite_changes_files_a_reply_waits_until_its_write_can_be_written(
+    policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "SYNC_SECONDS", 3600)
     disk = SlowDisk()
     settings = {**APPENDONLY, "appendfsync": policy}
     async with durable(disk, settings) as broker:
