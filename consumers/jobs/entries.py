@@ -6,14 +6,14 @@ entry. While it is in no stream its fields are kept as a body: one msgpack array
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
 __all__ = ["JobEntry", "body_of", "from_body", "new_id"]
 
 ID, JOB, ARGUMENTS = b"id", b"job", b"args"
-REPLY, UNIQUE, FAILED, SINCE = b"reply", b"unique", b"failed", b"since"
+REPLY, UNIQUE, FAILED, SINCE, PERIODIC = b"reply", b"unique", b"failed", b"since", b"periodic"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[bytes]).decode
@@ -25,6 +25,7 @@ class JobEntry:
 
     reply: where the program that enqueued it listens. unique: the place that it holds, see Keys.unique; "": none.
     failed: how often it has failed. since: its place among parked jobs, 0 where it was never parked.
+    periodic: it is an occurrence of a periodic job, and nobody wants it once that has no schedule any more.
     """
 
     id: str
@@ -34,6 +35,7 @@ class JobEntry:
     unique: str = ""
     failed: int = 0
     since: int = 0
+    periodic: bool = False
 
     def values(self) -> list[bytes | str | int]:
         """Fields and values in turn, as XADD takes them."""
@@ -46,10 +48,9 @@ class JobEntry:
             values += (FAILED, self.failed)
         if self.since:
             values += (SINCE, self.since)
+        if self.periodic:
+            values += (PERIODIC, 1)
         return values
-
-    def failed_again(self) -> "JobEntry":
-        return replace(self, failed=self.failed + 1)
 
     @classmethod
     def read(cls, values: Sequence[bytes]) -> "JobEntry":
@@ -67,6 +68,7 @@ class JobEntry:
             unique=fields.get(UNIQUE, b"").decode(),
             failed=_number(fields.get(FAILED, b"0")),
             since=_number(fields.get(SINCE, b"0")),
+            periodic=PERIODIC in fields,
         )  # fmt: skip
 
 

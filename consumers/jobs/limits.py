@@ -9,6 +9,7 @@ once in SWEEP_SECONDS, for places whose holders died. A job that comes back has 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import trio
 
@@ -72,7 +73,7 @@ class Limiter:
         keys = self._keys
         milliseconds, _, sequence = entry_id.partition("-")
         since = entry.since or int(milliseconds) * 1000 + min(int(sequence), 999)
-        parked = JobEntry(entry.id, entry.job, entry.arguments, entry.reply, entry.unique, entry.failed, since)
+        parked = replace(entry, since=since)
         return [
             (b"HSET", keys.bodies, entry.id, body_of(keys.resumed, parked)),
             (b"ZADD", keys.parked(limit), since, entry.id),

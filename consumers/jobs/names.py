@@ -9,6 +9,7 @@ jobs:{NAME}:result:ID     how a job ended
 jobs:{NAME}:unique:...    the ID of the job that holds this place
 jobs:{NAME}:cancelled     a sorted set: IDs of jobs that shall not run, by when that was said
 jobs:{NAME}:periodic      a hash: the last time for which each periodic job was scheduled
+jobs:{NAME}:schedules     a hash: of each periodic job, the schedule in force and who vouches for it, see periodic.py
 jobs:{NAME}:running:...   a sorted set: IDs of jobs that hold a place under a limit, by the end of their lease
 jobs:{NAME}:parked:...    a sorted set: IDs of jobs that wait for such a place, in order
 jobs:{NAME}:limits        a hash: the limits under which jobs are parked, and how high each is
@@ -35,6 +36,7 @@ class Keys:
         self.moves = f"{self.prefix}moves"
         self.cancelled = f"{self.prefix}cancelled"
         self.periodic = f"{self.prefix}periodic"
+        self.schedules = f"{self.prefix}schedules"
         self.limits = f"{self.prefix}limits"
         self.control = f"{self.prefix}control"
 

@@ -3,14 +3,24 @@
 Every worker schedules, but each time only once: the last time for which a periodic job was scheduled stands on the
 server, and the transaction that schedules the next one watches it. The occurrence then waits among the delayed jobs,
 so it needs no worker at its time but one afterwards: where all were down, what was due runs once when one comes back.
+
+That state belongs to a schedule: to the job's name *and* its expression, time zone and stream. Beside it stands who
+vouches for it: since when a worker that has this very schedule runs, and when one was last seen.
+
+- A worker that has another schedule under the same name takes over if it was started later, or if nobody who has the
+  old one has been seen for ABANDONED_SECONDS. The occurrence that waits is replaced, unless it is due already. During
+  a rolling deploy one schedule is in force at any time, the newer one, and each time comes once.
+- A job that no worker has any more is forgotten after ABANDONED_SECONDS, with its occurrence. What had left for a
+  stream by then is dropped by the worker that gets it (`is_abandoned`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
+import msgspec
 import trio
 from cronsim import CronSim, CronSimError
 
@@ -23,10 +33,16 @@ from consumers.jobs.names import Keys
 from consumers.retry import Backoff
 from consumers.transactions import Ask, Transactions
 
-__all__ = ["Periodic", "Scheduler"]
+__all__ = ["ABANDONED_SECONDS", "Periodic", "Scheduler"]
 
 LOOK_SECONDS = 30.0
-"""A worker wakes at least so often, for clocks that were set and machines that slept."""
+"""A worker wakes at least so often: for clocks that were set, machines that slept, and to vouch for its schedules."""
+
+ABANDONED_SECONDS = 3 * LOOK_SECONDS
+"""After how long without a worker that vouches for it a schedule is abandoned."""
+
+SKEW_SECONDS = 60.0
+"""By how much the hosts' clocks may differ without a time running twice when a schedule is replaced."""
 
 RECONNECT = Backoff(initial=0.1, factor=2, max=10)
 
@@ -48,10 +64,31 @@ class Periodic:
         except (CronSimError, StopIteration) as error:
             raise ValueError(f"{self.expression!r} is no cron expression that ever comes: {error}") from None
 
+    @property
+    def schedule(self) -> str:
+        """Equal for schedules that come at the same times to the same stream, in whatever process."""
+        zone = getattr(self.zone, "key", None) or self.zone.tzname(datetime(2000, 1, 1))
+        return f"{self.expression} {zone} {self.stream}"
+
     def after(self, moment: float) -> float:
         """The first time after `moment`, both in seconds since 1970."""
         found: datetime = next(CronSim(self.expression, datetime.fromtimestamp(moment, UTC).astimezone(self.zone)))
         return found.timestamp()
+
+
+class _Standing(msgspec.Struct, frozen=True):
+    """What the server knows of a job's schedule. since: when the newest worker that has it was started."""
+
+    schedule: str = ""
+    since: float = 0.0
+    seen: float = 0.0
+
+    def abandoned(self, now: float) -> bool:
+        return now - self.seen > ABANDONED_SECONDS
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Standing).decode
 
 
 class Scheduler:
@@ -68,15 +105,21 @@ class Scheduler:
         self._keys = keys
         self._transactions = transactions
         self._jobs = jobs
+        self._names = frozenset(periodic.name for periodic in jobs)
         self._clock = clock
         self._scheduled = scheduled
+        self._started = clock()
+        self._swept = float("-inf")
+        self._others: dict[str, _Standing] | None = None
 
     async def run(self) -> None:
         """Schedule, for ever. Raises what the server refuses for good."""
         attempt = 0
-        while self._jobs:
+        while True:
             try:
-                following = min([await self.schedule(periodic) for periodic in self._jobs])
+                following = min([await self.schedule(periodic) for periodic in self._jobs], default=float("inf"))
+                if self._clock() - self._swept >= LOOK_SECONDS:
+                    await self.sweep()
             except Exception as error:
                 if not transient(error):
                     raise
@@ -86,20 +129,122 @@ class Scheduler:
             attempt = 0
             await trio.sleep(max(0.01, min(LOOK_SECONDS, following - self._clock())))
 
+    def is_abandoned(self, name: str) -> bool:
+        """Whether no worker has this periodic job any more. False as long as that is not known."""
+        if name in self._names or self._others is None:
+            return False
+        standing = self._others.get(name)
+        return standing is None or standing.abandoned(self._clock())
+
     async def schedule(self, periodic: Periodic) -> float:
-        """See to it that the next occurrence is scheduled; returns its time."""
-        keys, due = self._keys, periodic.after(self._clock())
-
-        async def decide(ask: Ask) -> tuple[list[Command], None]:
-            (last,) = await ask([(b"HGET", keys.periodic, periodic.name)])
-            if last is not None and float(last) >= due:
-                return [], None
-            entry = JobEntry(f"{periodic.name}@{due:.0f}", periodic.job, periodic.arguments)
-            return [
-                (b"HSET", keys.periodic, periodic.name, f"{due:.6f}"),
-                *postpone(keys, periodic.stream, entry, due),
-            ], None
-
-        await self._transactions.run([keys.periodic], decide)
+        """See to it that the next occurrence is scheduled; returns when to look again."""
+        keys = self._keys
+        following, replaces = await self._transactions.run(
+            [keys.periodic, keys.schedules], lambda ask: self._continue(periodic, ask)
+        )
+        if replaces:
+            # only this watches the counter of moves, which rises all the time where jobs are delayed
+            following = await self._transactions.run(
+                [keys.periodic, keys.schedules, keys.moves], lambda ask: self._replace(periodic, ask)
+            )
         self._scheduled()
-        return due
+        return following
+
+    async def _continue(self, periodic: Periodic, ask: Ask) -> tuple[list[Command], tuple[float, bool]]:
+        """The next occurrence of a schedule that is in force; or whether it has to replace another one."""
+        now = self._clock()
+        last, standing = await self._ask(ask, periodic.name)
+        if last is not None and standing.schedule != periodic.schedule:
+            passes = standing.since >= self._started and not standing.abandoned(now)
+            return [], (now + LOOK_SECONDS, not passes)
+        due = periodic.after(now)
+        commands: list[Command] = []
+        if last is None or last < due:
+            commands = self._occurrence(periodic, due)
+        if commands or now - standing.seen >= LOOK_SECONDS / 2 or standing.since < self._started:
+            commands.append(self._vouch(periodic, standing, now))
+        return commands, (due, False)
+
+    async def _replace(self, periodic: Periodic, ask: Ask) -> tuple[list[Command], float]:
+        """Put a schedule in force in place of another one of the same job."""
+        now = self._clock()
+        last, standing = await self._ask(ask, periodic.name)
+        if last is None or standing.schedule == periodic.schedule:
+            # another worker was quicker
+            return [], now
+        due, commands = periodic.after(now), list[Command]()
+        (waiting,) = await ask([(b"ZSCORE", self._keys.later, _id(periodic.name, last))])
+        if waiting is not None and waiting > now:
+            commands = self._withdrawal(periodic.name, last)
+        elif now < last < now + SKEW_SECONDS:
+            # it has run, by a clock that is before ours
+            due = periodic.after(last)
+        return [*commands, *self._occurrence(periodic, due), self._vouch(periodic, _Standing(), now)], due
+
+    async def _ask(self, ask: Ask, name: str) -> tuple[float | None, _Standing]:
+        last, standing = await ask([(b"HGET", self._keys.periodic, name), (b"HGET", self._keys.schedules, name)])
+        return None if last is None else float(last), _standing(standing)
+
+    def _occurrence(self, periodic: Periodic, due: float) -> list[Command]:
+        entry = JobEntry(_id(periodic.name, due), periodic.job, periodic.arguments, periodic=True)
+        return [
+            (b"HSET", self._keys.periodic, periodic.name, f"{due:.6f}"),
+            *postpone(self._keys, periodic.stream, entry, due),
+        ]
+
+    def _vouch(self, periodic: Periodic, standing: _Standing, now: float) -> Command:
+        vouched = _Standing(periodic.schedule, max(standing.since, self._started), now)
+        return (b"HSET", self._keys.schedules, periodic.name, _encode(vouched))
+
+    def _withdrawal(self, name: str, due: float) -> list[Command]:
+        id = _id(name, due)
+        return [(b"INCR", self._keys.moves), (b"ZREM", self._keys.later, id), (b"HDEL", self._keys.bodies, id)]
+
+    # Schedules of jobs that this worker does not have.
+
+    async def sweep(self) -> None:
+        """Learn which there are, and forget those that nobody has any more."""
+        keys = self._keys
+        found: dict[str, _Standing] = {}
+
+        async def look(ask: Ask) -> tuple[list[Command], None]:
+            found.clear()
+            scheduled, standings = await ask([(b"HKEYS", keys.periodic), (b"HGETALL", keys.schedules)])
+            # a worker of an earlier version does not vouch for what it schedules: that gets its time from here on
+            first = _Standing(seen=self._clock())
+            unknown: list[Command] = []
+            for name in scheduled:
+                if name.decode() in self._names:
+                    continue
+                found[name.decode()] = _standing(standings[name]) if name in standings else first
+                if name not in standings:
+                    unknown.append((b"HSET", keys.schedules, name, _encode(first)))
+            return unknown, None
+
+        await self._transactions.run([keys.periodic, keys.schedules], look)
+        for name, standing in found.items():
+            if standing.abandoned(self._clock()):
+                await self._forget(name)
+        self._others = found
+        self._swept = self._clock()
+
+    async def _forget(self, name: str) -> None:
+        keys = self._keys
+
+        async def decide(ask: Ask) -> tuple[Sequence[Command], None]:
+            last, standing = await self._ask(ask, name)
+            if last is None or not standing.abandoned(self._clock()):
+                return [], None
+            forget: list[Command] = [(b"HDEL", keys.periodic, name), (b"HDEL", keys.schedules, name)]
+            return [*self._withdrawal(name, last), *forget], None
+
+        await self._transactions.run([keys.periodic, keys.schedules, keys.moves], decide)
+
+
+def _id(name: str, due: float) -> str:
+    """The ID of the job that is an occurrence: whoever schedules it, it is the same."""
+    return f"{name}@{due:.0f}"
+
+
+def _standing(stored: bytes | None) -> _Standing:
+    return _Standing() if stored is None else _decode(stored)

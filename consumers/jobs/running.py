@@ -35,6 +35,10 @@ __all__ = ["CurrentJob", "RunningJob", "current_job"]
 logger = logging.getLogger("consumers.jobs")
 
 
+PASS_OVER_SECONDS = 5.0
+"""How long an occurrence waits that came to a worker without its schedule."""
+
+
 @dataclass(frozen=True, slots=True)
 class CurrentJob:
     """What a job's function may know of the job: its ID, the same over all attempts, its name, and which attempt."""
@@ -72,6 +76,9 @@ class RunningJob(Delivery):
         if entry.id in worker.cancelled.ids:
             self.end(CANCELLED)
             return
+        if entry.periodic and entry.job not in worker.queue.periodic_jobs:
+            self._pass_over(entry)
+            return
         function = worker.functions.get(entry.job)
         if function is None:
             raise LookupError(f"no job {entry.job!r} is declared")
@@ -89,6 +96,19 @@ class RunningJob(Delivery):
         except (TypeError, ValueError, OverflowError) as error:
             raise Reject(f"its result can't be stored: {error}") from error
         self.end(stored)
+
+    def _pass_over(self, entry: JobEntry) -> None:
+        """Leave an occurrence to the workers that have its schedule; where there are none, drop it."""
+        worker = self.worker
+        if worker.scheduler.is_abandoned(entry.job):
+            logger.info(
+                "%s %s is dropped: it is no periodic job any more", entry.job, entry.id, extra=self._about(entry)
+            )
+            self.end(b"")
+            return
+        commands = postpone(worker.keys, self.stream, entry, worker.clock() + PASS_OVER_SECONDS)
+        settlement = self._settle_with(commands, ended=False)
+        worker.announcer.expect(settlement, then=worker.mover.look)
 
     async def _admitted(self, function: JobFunction[Any, Any], arguments: dict[str, Any], most: int) -> bool:
         assert self.entry is not None

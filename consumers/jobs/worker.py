@@ -93,6 +93,7 @@ class Worker:
         self.mover: Mover
         self.limiter: Limiter
         self.announcer: Announcer
+        self.scheduler: Scheduler
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Work until drained or cancelled. Started once it takes jobs.
@@ -113,11 +114,11 @@ class Worker:
             self.cancelled = Cancelled(self.keys, link, self._stop)
             self.announcer = Announcer(self.keys, link)
             periodic = list(self.queue.periodic_jobs.values())
-            scheduler = Scheduler(self.keys, transactions, periodic, self.clock, self.mover.look)
+            self.scheduler = Scheduler(self.keys, transactions, periodic, self.clock, self.mover.look)
             try:
                 async with open_plain_nursery() as nursery:
                     tasks = (
-                        self.mover.run, self.limiter.run, self.cancelled.run, self.announcer.run, scheduler.run,
+                        self.mover.run, self.limiter.run, self.cancelled.run, self.announcer.run, self.scheduler.run,
                         self._listen,
                     )  # fmt: skip
                     for task in tasks:

@@ -1,15 +1,22 @@
 """When periodic jobs run. The scheduler's clock is the test's, so that days pass in no time."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import coredis
 import pytest
+import trio
+from trio.testing import MockClock
 
-from consumers.connection import open_link
+from broker.pytest_plugin import InProcessBroker
+from consumers.connection import Link, open_link
+from consumers.jobs import Queue, Worker, current_job
+from consumers.jobs.entries import JobEntry
+from consumers.jobs.later import postpone
 from consumers.jobs.names import Keys
 from consumers.jobs.payloads import encode
-from consumers.jobs.periodic import Periodic, Scheduler
+from consumers.jobs.periodic import ABANDONED_SECONDS, Periodic, Scheduler
 from consumers.transactions import Transactions
 
 Client = coredis.Redis[bytes]
@@ -80,3 +87,173 @@ async def test_a_day_of_times_passes_and_none_is_missed(client: Client) -> None:
             now = await scheduler.schedule(job)
     # the day on which the clocks go forward has 23 hours
     assert await client.zcard(KEYS.later) == 46
+
+
+# What stands under the same name before: another schedule, or none any more.
+
+
+class Workers:
+    """Schedulers of several programs, each of its own version, with a clock that the test sets."""
+
+    def __init__(self, link: Link, now: str) -> None:
+        self._link = link
+        self.now = moment(now)
+
+    def start(self, *jobs: Periodic, behind: float = 0.0) -> Scheduler:
+        clock = lambda: self.now - behind  # noqa: E731
+        return Scheduler(KEYS, Transactions(self._link), list(jobs), clock, lambda: None)
+
+
+@pytest.fixture
+async def workers(client: Client) -> AsyncIterator[Workers]:
+    async with open_link(client, "x") as link:
+        yield Workers(link, "2026-01-01T00:00:30+00:00")
+
+
+async def waiting(client: Client) -> list[str]:
+    """When the occurrences that wait are due, as times of the day, with the dates of those in later months."""
+    found = await client.zrange(KEYS.later, 0, -1, withscores=True)
+    assert await client.hlen(KEYS.bodies) == len(found)
+    return [
+        datetime.fromtimestamp(one.score, UTC).isoformat(" ").removeprefix("2026-01-01 ").removesuffix("+00:00")
+        for one in found
+    ]
+
+
+async def test_a_changed_schedule_is_in_force_at_once(client: Client, workers: Workers) -> None:
+    yearly, hourly = periodic("0 0 1 1 *"), periodic("0 * * * *")
+    await workers.start(yearly).schedule(yearly)
+    assert await waiting(client) == ["2027-01-01 00:00:00"]
+    workers.now += 1
+    newer = workers.start(hourly)
+    assert await newer.schedule(hourly) == moment("2026-01-01T01:00:00+00:00")
+    assert await waiting(client) == ["01:00:00"]
+    workers.now += 1
+    berlin = periodic("30 2 * * *", "Europe/Berlin")
+    await workers.start(berlin).schedule(berlin)
+    assert await waiting(client) == ["01:30:00"]
+
+
+async def test_the_newer_of_two_versions_schedules_while_both_run(client: Client, workers: Workers) -> None:
+    old, new = periodic("*/10 * * * *"), periodic("*/15 * * * *")
+    older = workers.start(old)
+    await older.schedule(old)
+    workers.now += 1
+    newer = workers.start(new)
+    for minute in range(90):
+        workers.now = moment("2026-01-01T00:00:31+00:00") + 60 * minute
+        for scheduler, job in ((older, old), (newer, new), (older, old)):
+            await scheduler.schedule(job)
+    quarters = [f"0{hour}:{minute:02}:00" for hour in range(2) for minute in (0, 15, 30, 45)]
+    assert await waiting(client) == quarters[1:7]
+    # the new version is taken back: its workers are gone, those of the old one have been running all the time
+    workers.now += ABANDONED_SECONDS + 1
+    await older.schedule(old)
+    assert (await waiting(client))[5:] == ["01:30:00", "01:40:00"]
+
+
+async def test_a_version_that_is_started_again_is_in_force_again(client: Client, workers: Workers) -> None:
+    old, new = periodic("*/10 * * * *"), periodic("*/15 * * * *")
+    await workers.start(old).schedule(old)
+    workers.now += 1
+    newer = workers.start(new)
+    await newer.schedule(new)
+    workers.now += 1
+    await workers.start(old).schedule(old)
+    await newer.schedule(new)
+    assert await waiting(client) == ["00:10:00"]
+
+
+async def test_no_time_comes_twice_when_a_schedule_is_replaced(client: Client, workers: Workers) -> None:
+    old, new = periodic("*/10 * * * *"), periodic("*/5 * * * *")
+    await workers.start(old).schedule(old)
+    workers.now = moment("2026-01-01T00:10:00+00:00")
+    await client.zrem(KEYS.later, [f"tidy@{workers.now:.0f}"])
+    # it has run at 00:10; the newer worker's clock has not got there
+    newer = workers.start(new, behind=2.0)
+    await newer.schedule(new)
+    assert [one.decode() for one in await client.zrange(KEYS.later, 0, -1)] == [f"tidy@{workers.now + 300:.0f}"]
+
+
+async def test_what_was_due_runs_though_the_schedule_has_changed_since(client: Client, workers: Workers) -> None:
+    old, new = periodic("*/10 * * * *"), periodic("*/15 * * * *")
+    await workers.start(old).schedule(old)
+    workers.now = moment("2026-01-01T03:07:00+00:00")
+    await workers.start(new).schedule(new)
+    assert await waiting(client) == ["00:10:00", "03:15:00"]
+
+
+async def test_a_schedule_that_nobody_has_any_more_is_forgotten(client: Client, workers: Workers) -> None:
+    job = periodic("0 0 1 1 *")
+    await workers.start(job).schedule(job)
+    without = workers.start()
+    assert not without.is_abandoned("tidy")
+    await without.sweep()
+    assert not without.is_abandoned("tidy")
+    assert await waiting(client) == ["2027-01-01 00:00:00"]
+    workers.now += ABANDONED_SECONDS + 1
+    assert without.is_abandoned("tidy")
+    await without.sweep()
+    assert without.is_abandoned("tidy")
+    assert await waiting(client) == []
+    assert await client.exists([KEYS.periodic, KEYS.schedules]) == 0
+
+
+async def test_what_an_earlier_version_had_scheduled_is_taken_over(client: Client, workers: Workers) -> None:
+    due = moment("2027-01-01T00:00:00+00:00")
+    await client.hset(KEYS.periodic, {"tidy": f"{due:.6f}"})
+    async with open_link(client, "x") as link:
+        await link.transaction(
+            postpone(KEYS, KEYS.streams["normal"], JobEntry(f"tidy@{due:.0f}", "tidy", b"\x80"), due)
+        )
+    await workers.start().sweep()
+    hourly = periodic("0 * * * *")
+    await workers.start(hourly).schedule(hourly)
+    assert await waiting(client) == ["01:00:00"]
+
+
+@pytest.mark.parametrize("still_a_job", [False, True])
+async def test_an_occurrence_without_a_schedule_is_dropped(
+    broker: InProcessBroker, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, still_a_job: bool
+) -> None:
+    ran: list[str] = []
+
+    async def tidy() -> None:
+        ran.append(current_job().id)
+
+    before, after = Queue("q"), Queue("q")
+    before.job(cron="* * * * *")(tidy)
+    if still_a_job:
+        after.job()(tidy)
+    async with broker.client() as client:
+        async with before.open(client), Worker(before).open():
+            await trio.sleep(90)
+        async with before.open(client):
+            assert 1 <= len(ran) <= 2
+        ran.clear()
+        async with after.open(client), Worker(after).open():
+            # the one that waits becomes due before anybody knows that no worker has it any more
+            await trio.sleep(1000)
+            assert [job async for job in after.dead_jobs()] == []
+        assert ran == []
+        assert await client.zcard(before.keys.later) == 0
+        assert sum([await client.xlen(stream) for stream in before.keys.in_order]) == 0
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
+async def test_an_occurrence_waits_for_a_worker_that_has_its_schedule(
+    broker: InProcessBroker, autojump_clock: MockClock
+) -> None:
+    ran: list[str] = []
+
+    async def tidy() -> None:
+        ran.append(current_job().id)
+
+    older, newer = Queue("q"), Queue("q")
+    newer.job(cron="* * * * *")(tidy)
+    async with broker.client() as client, older.open(client), newer.open(client):
+        async with Worker(older).open(), Worker(newer).open():
+            await trio.sleep(30 * 60 + 30)
+        assert [job async for job in newer.dead_jobs()] == []
+    assert len(ran) >= 29
+    assert len(set(ran)) == len(ran)
