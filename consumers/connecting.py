@@ -8,6 +8,7 @@ runs in a nursery of ours.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import coredis
@@ -18,9 +19,14 @@ from coredis.exceptions import ConnectionError, MovedError, RedisClusterError
 from coredis.pool import ClusterConnectionPool, ConnectionPool, SentinelConnectionPool
 from coredis.typing import Key
 
-__all__ = ["Client", "connect", "discard", "report", "serves", "slot_of"]
+__all__ = ["Argument", "Client", "Command", "Reply", "connect", "discard", "report", "serves", "slot_of"]
 
 Client: TypeAlias = "coredis.Redis[Any] | coredis.RedisCluster[Any]"
+Argument: TypeAlias = str | bytes | int | float
+Command: TypeAlias = Sequence[Argument]
+"""A command's name and arguments, e.g. (b"XACK", "orders", "billing", "1-1")."""
+Reply: TypeAlias = Any
+"""A decoded RESP3 reply: bytes, int, None, lists and dicts of them; or a RedisError that stands for an error reply."""
 
 CONNECT_SECONDS = 5.0
 """How long connecting and the handshake may take, where the client names no `connect_timeout`."""
@@ -33,14 +39,21 @@ NOT_OURS = frozenset(("noreply", "max_idle_time", "stream_timeout", "processing_
 
 
 async def connect(
-    client: Client, nursery: trio.Nursery, *, slot: int | None = None, shielded: bool = False, primary: bool = False
+    client: Client,
+    nursery: trio.Nursery,
+    *,
+    slot: int | None = None,
+    node: TCPLocation | None = None,
+    shielded: bool = False,
+    primary: bool = False,
 ) -> BaseConnection:
     """A new connection to the server that a coredis client (Redis, RedisCluster, one of a Sentinel) talks to.
 
     It runs in the nursery until that is cancelled or `invalidate()` is called; with `shielded`, once it stands, only
     the latter ends it, so that something can still be said when all has been cancelled. In a cluster it goes to the
-    primary that serves the hash `slot`, or to any primary without one. Of a Sentinel's servers it goes to one of the
-    client's kind, or to the primary in any case. Replies come as bytes, whatever the client decodes.
+    primary that serves the hash `slot`, to any primary without one, or to the `node` that a redirection named. Of a
+    Sentinel's servers it goes to one of the client's kind, or to the primary in any case. Replies come as bytes,
+    whatever the client decodes.
 
     Raises a RedisError, OSError or TimeoutError when the server is not to be had; a ConnectionError where a cluster's
     layout names no node for the slot.
@@ -50,7 +63,7 @@ async def connect(
     try:
         with trio.move_on_after(seconds):
             try:
-                connection = await _construct(client, slot, primary)
+                connection = await _construct(client, slot, node, primary)
                 await nursery.start(_run_shielded if shielded else _run, connection)
                 # a cancellation that came with the connection has ended its reader, shield or not
                 await trio.lowlevel.checkpoint_if_cancelled()
@@ -101,14 +114,18 @@ class _Shielding:
         self._status.started(value)
 
 
-async def _construct(client: Client, slot: int | None, primary: bool = False) -> BaseConnection:
+async def _construct(
+    client: Client, slot: int | None, node: TCPLocation | None = None, primary: bool = False
+) -> BaseConnection:
     pool: Any = client.connection_pool
     settings = {name: value for name, value in pool.connection_kwargs.items() if name not in NOT_OURS}
     settings["decode_responses"] = False
     connection: BaseConnection
     if isinstance(pool, ClusterConnectionPool):
-        node = pool.cluster_layout.random_node() if slot is None else pool.cluster_layout.node_for_slot(slot)
-        connection = pool.connection_class(location=TCPLocation(node.host, node.port), **settings)
+        if node is None:
+            known = pool.cluster_layout.random_node() if slot is None else pool.cluster_layout.node_for_slot(slot)
+            node = TCPLocation(known.host, known.port)
+        connection = pool.connection_class(location=node, **settings)
     elif isinstance(pool, SentinelConnectionPool):
         to_primary = primary or pool.is_primary
         location = await (pool.get_primary_location() if to_primary else pool.get_replica())

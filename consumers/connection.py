@@ -10,28 +10,25 @@ is not, for three reasons:
 - A blocking read that is cancelled may lose its reply. Here it never does: the read runs on a connection that the
   server knows by its ID, CLIENT UNBLOCK ends it, and what it was given in the end is returned.
 
+In a cluster redirections are followed where they say that nothing was executed (redirections.py).
+
 The connections live in a nursery of the block of open_link and end with it. They are shielded from its cancellation,
 since what must still be said then (giving entries back) needs them.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 import trio
-from coredis.connection import BaseConnection
-from coredis.exceptions import ConnectionError, MovedError, RedisError
+from coredis.connection import BaseConnection, TCPLocation
+from coredis.exceptions import AskError, ConnectionError, MovedError, RedisError
 
-from consumers.connecting import Client, connect, report, slot_of
+from consumers.connecting import Argument, Client, Command, Reply, connect, report, slot_of
 from consumers.nurseries import open_plain_nursery
+from consumers.redirections import MIGRATION_SECONDS, follow, is_unstable, target
 
 __all__ = ["Argument", "Client", "Command", "Link", "Reply", "client_slot", "open_link", "send_batch"]
-
-Argument: TypeAlias = str | bytes | int | float
-Command: TypeAlias = Sequence[Argument]
-"""A command's name and arguments, e.g. (b"XACK", "orders", "billing", "1-1")."""
-Reply: TypeAlias = Any
-"""A decoded RESP3 reply: bytes, int, None, lists and dicts of them; or a RedisError that stands for an error reply."""
 
 ANSWER_SECONDS = 5.0
 """How long a command may take until its connection is taken for dead."""
@@ -39,30 +36,61 @@ ANSWER_SECONDS = 5.0
 UNBLOCK_SECONDS = 1.0
 """How long a cancelled read may hold up its caller, until the server has said what it delivered."""
 
+UNSTABLE_PAUSE = 0.1
+"""Seconds between two tries of a transaction whose keys are being moved."""
+
 
 class Link:
     """Two connections to one server: one for reads that may block, one for everything else.
 
-    Each is opened when first needed, and anew after it was lost. Nothing is ever sent twice. A method that raises
-    coredis's ConnectionError or TimeoutError does not know whether the server has executed the commands.
+    Each is opened when first needed, and anew after it was lost. Nothing that may have been executed is ever sent
+    again. A method that raises coredis's ConnectionError or TimeoutError does not know whether the server has executed
+    the commands.
     """
 
     def __init__(self, client: Client, key: str, nursery: trio.Nursery) -> None:
         self._commands = _Line(client, key, nursery)
         self._reads = _Line(client, key, nursery)
-        self._blocked: tuple[int | None, Any] | None = None
+        self._blocked: tuple[BaseConnection, Any] | None = None
 
     async def execute(self, commands: Sequence[Command], *, limit: float = ANSWER_SECONDS) -> list[Reply]:
         """Send commands in one write and return their replies in order, error replies as RedisError objects.
 
-        limit: seconds. Raises ConnectionError or TimeoutError.
+        Redirections are followed; TRYAGAIN is a reply like any other. limit: seconds. Raises ConnectionError or
+        TimeoutError.
         """
-        return await self._commands.execute(commands, limit)
+        return (await self._commands.execute(commands, limit))[0]
 
     async def transaction(self, commands: Sequence[Command], *, limit: float = ANSWER_SECONDS) -> list[Reply]:
-        """The same in MULTI and EXEC. Raises what EXEC answers when the server refused the transaction."""
-        replies = await self._commands.execute([(b"MULTI",), *commands, (b"EXEC",)], limit)
-        return outcome(replies)
+        """The same in MULTI and EXEC. Raises what EXEC answers when the server refused the transaction.
+
+        While a cluster moves some of the keys it waits, up to MIGRATION_SECONDS.
+        """
+        deadline = trio.current_time() + MIGRATION_SECONDS
+        while True:
+            try:
+                return outcome(await self.execute([(b"MULTI",), *commands, (b"EXEC",)], limit=limit))
+            except RedisError as error:
+                if not is_unstable(error) or trio.current_time() >= deadline:
+                    raise
+            await trio.sleep(UNSTABLE_PAUSE)
+
+    async def watch(self, keys: Sequence[str], questions: Sequence[Command]) -> tuple[list[Reply], TCPLocation | None]:
+        """WATCH keys, then ask; returns the replies to the questions, and the node that watches, for execute_at().
+
+        None stands for the node of the link. Raises what WATCH is refused with.
+        """
+        (watching, *replies), places = await self._commands.execute([(b"WATCH", *keys), *questions], ANSWER_SECONDS)
+        if isinstance(watching, RedisError):
+            raise watching
+        return replies, places.get(0)
+
+    async def execute_at(self, node: TCPLocation | None, commands: Sequence[Command]) -> list[Reply]:
+        """Execute on the connection that watches keys, and nowhere else: redirections are replies like any other."""
+        line = self._commands
+        if node is None:
+            return await line.execute_at(None, commands, ANSWER_SECONDS)
+        return (await line.execute_at(node, [(b"ASKING",), *commands], ANSWER_SECONDS))[1:]
 
     async def read(self, command: Command, *, limit: float = ANSWER_SECONDS) -> Reply:
         """Execute a command that may block or that takes entries; its reply is not lost in a cancellation.
@@ -74,20 +102,31 @@ class Link:
         """
         # the one before may have returned in spite of a cancellation
         await trio.lowlevel.checkpoint_if_cancelled()
+        connection = await self._reads.ready()
+        reply = await self._read(connection, None, command, limit)
+        if isinstance(reply, AskError):
+            node = target(reply, connection.location)
+            reply = await self._read(await self._reads.ready_at(node), node, command, limit)
+        return reply
+
+    async def _read(
+        self, connection: BaseConnection, node: TCPLocation | None, command: Command, limit: float
+    ) -> Reply:
         line = self._reads
-        connection = await line.ready()
         try:
             with trio.fail_after(limit):
+                if node is not None:
+                    line.send(connection, (b"ASKING",))
                 request = line.send(connection, command)
-                self._blocked = connection.client_id, request
-                return line.checked(await request)
+                self._blocked = connection, request
+                return line.checked(await request, connection)
         except trio.TooSlowError:
             connection.invalidate("no answer")
             raise TimeoutError(f"no answer within {limit} s") from None
         except trio.Cancelled:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + UNBLOCK_SECONDS):
                 await self.wake()
-                return line.checked(await request)
+                return line.checked(await request, connection)
             connection.invalidate("a read was cancelled")
             raise
         finally:
@@ -98,7 +137,8 @@ class Link:
         blocked = self._blocked
         while blocked is not None and blocked is self._blocked and not blocked[1].complete:
             try:
-                replies = await self._commands.execute([(b"CLIENT", b"UNBLOCK", blocked[0] or 0)], ANSWER_SECONDS)
+                unblock: Command = (b"CLIENT", b"UNBLOCK", blocked[0].client_id or 0)
+                replies = await self._commands.execute_beside(blocked[0], [unblock], ANSWER_SECONDS)
             except (RedisError, TimeoutError):
                 return
             if replies != [0]:
@@ -113,15 +153,16 @@ class Link:
 
 
 class _Line:
-    """One connection, and the next one when it is lost."""
+    """One connection, and the next one when it is lost; beside it, one to each node that was named by a redirection."""
 
     def __init__(self, client: Client, key: str, nursery: trio.Nursery) -> None:
         self._client = client
         self._key = key
         self._nursery = nursery
         self._connection: BaseConnection | None = None
+        self._elsewhere: dict[TCPLocation, BaseConnection] = {}
         self._connecting = trio.Lock()
-        self._closed = False
+        self._closing = trio.Event()
 
     async def ready(self) -> BaseConnection:
         """The connection, established. Raises ConnectionError, TimeoutError, or what the server refuses it with."""
@@ -131,26 +172,67 @@ class _Line:
         async with self._connecting:
             connection = self._connection
             if connection is None or not connection.usable:
-                if self._closed:
-                    raise ConnectionError("the link is closed")
                 if connection is not None:
                     connection.invalidate("it is replaced")
-                connection = await self._connect()
+                connection = await self._connect(None)
                 self._connection = connection
             return connection
 
-    async def _connect(self) -> BaseConnection:
+    async def ready_at(self, node: TCPLocation | None) -> BaseConnection:
+        """The same for a node that was named by a redirection; None: the node that has the key."""
+        if node is None:
+            return await self.ready()
+        async with self._connecting:
+            connection = self._elsewhere.get(node)
+            if connection is None or not connection.usable:
+                connection = self._elsewhere[node] = await self._connect(node)
+            return connection
+
+    async def _connect(self, node: TCPLocation | None) -> BaseConnection:
+        if self._closing.is_set():
+            raise ConnectionError("the link is closed")
         slot = slot_of(self._client, self._key)
-        connection = await connect(self._client, self._nursery, slot=slot, shielded=True, primary=True)
-        if self._closed:
+        connection = await connect(self._client, self._nursery, slot=slot, node=node, shielded=True, primary=True)
+        if self._closing.is_set():
             connection.invalidate("the link is closed")
             raise ConnectionError("the link is closed")
         return connection
 
-    async def execute(self, commands: Sequence[Command], limit: float) -> list[Reply]:
+    async def execute(self, commands: Sequence[Command], limit: float) -> tuple[list[Reply], dict[int, TCPLocation]]:
+        """The replies; and for the first command of what was redirected to another node, which that was."""
         connection = await self.ready()
+        replies = await self._send(connection, commands, limit)
+        if not any(isinstance(reply, AskError) for reply in replies):
+            return replies, {}
+        places = await follow(
+            commands, replies, connection.location,
+            lambda node, some: self.execute_at(node, some, limit),
+            lambda error: self._moved(connection, error),
+        )  # fmt: skip
+        return replies, places
+
+    async def execute_at(self, node: TCPLocation | None, commands: Sequence[Command], limit: float) -> list[Reply]:
+        """The replies of this node, whatever they are."""
+        return await self._send(await self.ready_at(node), commands, limit)
+
+    async def execute_beside(self, other: BaseConnection, commands: Sequence[Command], limit: float) -> list[Reply]:
+        """The replies of the node that another connection leads to. Raises ConnectionError where there is no way."""
+        connection = await self.ready()
+        if connection.location != other.location and isinstance(other.location, TCPLocation):
+            connection = await self.ready_at(other.location)
+        if connection.location != other.location:
+            raise ConnectionError("the other connection leads to another server")
+        return await self._send(connection, commands, limit)
+
+    async def _send(self, connection: BaseConnection, commands: Sequence[Command], limit: float) -> list[Reply]:
         with trio.move_on_after(limit):
-            return [self.checked(reply) for reply in await send_batch(connection, commands, _NEVER)]
+            replies = await send_batch(connection, commands, _NEVER)
+            for reply in replies:
+                if isinstance(reply, BaseException) and (
+                    not isinstance(reply, RedisError) or isinstance(reply, ConnectionError)
+                ):
+                    raise ConnectionError(f"connection lost: {reply}") from reply
+            return replies
         connection.invalidate("no answer")
         raise TimeoutError(f"no answer within {limit} s")
 
@@ -164,27 +246,34 @@ class _Line:
             name, *arguments, decode=False, raise_exceptions=False, timeout=_NEVER, disconnect_on_cancellation=False
         )
 
-    def checked(self, reply: Reply) -> Reply:
-        """The reply. Raises ConnectionError where it stands for the connection's loss."""
+    def checked(self, reply: Reply, connection: BaseConnection) -> Reply:
+        """The reply to a read. Raises ConnectionError where it stands for the connection's loss, or the slot's move."""
         if not isinstance(reply, BaseException):
             return reply
         if isinstance(reply, MovedError):
-            self._moved(reply)
+            self._moved(connection, reply)
             raise ConnectionError("the stream has moved to another node") from reply
         if isinstance(reply, RedisError) and not isinstance(reply, ConnectionError):
             return reply
         raise ConnectionError(f"connection lost: {reply}") from reply
 
-    def _moved(self, error: MovedError) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
+    def _moved(self, connection: BaseConnection, error: MovedError) -> None:
+        """Connect to another node next time. Requests of others that are under way get their own answers first."""
+        if self._connection is connection:
+            self._connection = None
             report(self._client, connection, error)
-            connection.invalidate("the slot has moved")
+            self._nursery.start_soon(self._retire, connection)
+
+    async def _retire(self, connection: BaseConnection) -> None:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + ANSWER_SECONDS):
+            await self._closing.wait()
+        connection.invalidate("the slot has moved")
 
     def close(self) -> None:
-        self._closed = True
-        if self._connection is not None:
-            self._connection.invalidate("the link is closed")
+        self._closing.set()
+        for connection in (self._connection, *self._elsewhere.values()):
+            if connection is not None:
+                connection.invalidate("the link is closed")
 
 
 _NEVER = 10.0**9

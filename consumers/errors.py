@@ -7,9 +7,9 @@ waited for, never raised.
 """
 
 from coredis.exceptions import (
+    AskError,
     ClusterDownError,
     ConnectionError,
-    MovedError,
     ReadOnlyError,
     RedisClusterError,
     RedisError,
@@ -42,7 +42,7 @@ class Retry(Exception):
 
 
 _PASSING = (
-    ConnectionError, TimeoutError, OSError, ReadOnlyError, ClusterDownError, MovedError, TryAgainError, SentinelError,
+    ConnectionError, TimeoutError, OSError, ReadOnlyError, ClusterDownError, AskError, TryAgainError, SentinelError,
     UnblockedError,
 )  # fmt: skip
 # Replies that have no class of their own in coredis, by their first word.

@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias, TypeVar
 
 import trio
+from coredis.connection import TCPLocation
 from coredis.exceptions import RedisError
 
-from consumers.connection import Command, Link, Reply
+from consumers.connection import UNSTABLE_PAUSE, Command, Link, Reply
+from consumers.redirections import MIGRATION_SECONDS, is_unstable
 
 __all__ = ["Ask", "Transactions"]
 
@@ -37,35 +39,48 @@ class Transactions:
         """Execute what `decide` chooses, if nothing watched has changed since it looked; else have it look again.
 
         decide: gets a function that asks the server, returns the commands (none: nothing is done) and the value
-        to be returned. Raises the server's refusals; ConnectionError and TimeoutError when the outcome is unknown.
+        to be returned. While a cluster moves some of the keys it waits, up to MIGRATION_SECONDS. Raises the server's
+        refusals; ConnectionError and TimeoutError when the outcome is unknown.
         """
         async with self._lock:
             attempt = 0
+            deadline = trio.current_time() + MIGRATION_SECONDS
             while True:
-                done, value = await self._try(watched, decide)
-                if done:
-                    return value
+                try:
+                    done, value = await self._try(watched, decide)
+                    if done:
+                        return value
+                    pause = random.uniform(0, PAUSE)
+                except RedisError as error:
+                    if not is_unstable(error) or trio.current_time() >= deadline:
+                        raise
+                    pause = UNSTABLE_PAUSE
                 attempt += 1
-                if attempt >= QUICK:
-                    await trio.sleep(random.uniform(0, PAUSE))
+                if attempt >= QUICK or pause > PAUSE:
+                    await trio.sleep(pause)
 
     async def _try(self, watched: Sequence[str], decide: Decision[T]) -> tuple[bool, T]:
+        link = self._link
         asked = False
+        node: TCPLocation | None = None
 
         async def ask(commands: Sequence[Command]) -> list[Reply]:
             # the first question travels with WATCH
-            nonlocal asked
-            first: list[Command] = [] if asked else [(b"WATCH", *watched)]
-            asked = True
-            replies = await self._link.execute([*first, *commands])
-            return [_raised(reply) for reply in replies][len(first) :]
+            nonlocal asked, node
+            if asked or not watched:
+                replies = await link.execute(commands)
+            else:
+                replies, node = await link.watch(watched, commands)
+                asked = True
+            return [_raised(reply) for reply in replies]
 
         commands, value = await decide(ask)
         if not commands:
             if asked:
-                await self._link.execute([(b"UNWATCH",)])
+                await link.execute_at(node, [(b"UNWATCH",)])
             return True, value
-        replies = await self._link.execute([(b"MULTI",), *commands, (b"EXEC",)])
+        # where the keys are not all with the node that watches, the transaction has to wait until they are
+        replies = await link.execute_at(node, [(b"MULTI",), *commands, (b"EXEC",)])
         for reply in replies:
             _raised(reply)
         if replies[-1] is None:

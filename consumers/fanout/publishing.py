@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from consumers.connecting import Client
+from consumers.connection import Client, send_batch
 
 Data = str | bytes
 
@@ -21,6 +21,15 @@ async def publish(client: Client, channel: Data, data: Data, *, shard: bool = Fa
 
 async def publish_many(client: Client, messages: Iterable[tuple[Data, Data]]) -> list[int]:
     """Publish (channel, data) pairs in one round trip, in order; returns each one's number of subscribers."""
-    async with client.pipeline(transaction=False) as pipeline:
-        counts = [pipeline.publish(channel, data) for channel, data in messages]
-    return [await count for count in counts]
+    commands = [(b"PUBLISH", channel, data) for channel, data in messages]
+    if not commands:
+        return []
+    # any node of a cluster will do, which coredis's pipeline does not know
+    async with client.connection_pool.acquire() as connection:
+        waiting = send_batch(connection, commands, None)
+    counts: list[int] = []
+    for reply in await waiting:
+        if isinstance(reply, Exception):
+            raise reply
+        counts.append(reply)
+    return counts

@@ -1,14 +1,17 @@
 """Publishing to a stream."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Generic, TypeAlias
 
+from coredis.connection import TCPLocation
 from coredis.pool import ClusterConnectionPool
 from coredis.typing import Key
 from typing_extensions import TypeVar
 
 from consumers.codecs import Codec, TextCodec
-from consumers.connection import Client, Reply, send_batch
+from consumers.connection import Client, Command, Reply, send_batch
+from consumers.redirections import follow
 
 __all__ = ["Producer"]
 
@@ -30,8 +33,8 @@ class Producer(Generic[T]):
     not every group has read them.
 
     When the connection breaks, a value may have been added although publish() raises; nothing is sent again by itself
-    (in a cluster, coredis follows redirections). Whoever publishes again may have the value in the stream twice, so
-    consumers must be idempotent, for instance by an ID that the value carries.
+    (but what a cluster's node did not execute and redirected). Whoever publishes again may have the value in the stream
+    twice, so consumers must be idempotent, for instance by an ID that the value carries.
     """
 
     def __init__(
@@ -71,17 +74,28 @@ class Producer(Generic[T]):
         return (*self._trim, b"*", *pairs)
 
     async def _send(self, batch: list[_Arguments]) -> list[str]:
+        commands = [(b"XADD", self.stream, *arguments) for arguments in batch]
         pool = self._client.connection_pool
         if isinstance(pool, ClusterConnectionPool):
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for arguments in batch:
-                    pipeline.create_request(b"XADD", Key(self.stream), *arguments, callback=_id)
-            return list(pipeline.results or ())
+            return [_id(reply) for reply in await self._send_in_cluster(pool, commands)]
         # Not a pipeline of coredis: that holds its connection until the replies are there, and when it is cancelled or
         # cut the pool loses the place for good.
         async with pool.acquire() as connection:
-            waiting = send_batch(connection, [(b"XADD", self.stream, *arguments) for arguments in batch], None)
+            waiting = send_batch(connection, commands, None)
         return [_id(reply) for reply in await waiting]
+
+    async def _send_in_cluster(self, pool: ClusterConnectionPool, commands: Sequence[Command]) -> list[Reply]:
+        node = pool.cluster_layout.node_for_slot(Key(self.stream).slot)
+
+        async def send(location: TCPLocation, some: Sequence[Command]) -> list[Reply]:
+            named = replace(node, host=location.host, port=location.port)
+            async with pool.acquire(node=named) as connection:
+                waiting = send_batch(connection, some, None)
+            return await waiting
+
+        replies = await send(node, commands)
+        await follow(commands, replies, node, send, lambda error: pool.cluster_layout.report_errors(node, error))
+        return replies
 
 
 def _id(reply: Reply) -> str:

@@ -12,7 +12,7 @@ import trio
 from tests.consumers.servers import RedisServer, executable
 from tests.oracle.wire import Connection
 
-__all__ = ["HALF", "Nodes", "move_slot", "started_cluster", "tell", "two_nodes"]
+__all__ = ["HALF", "Migration", "Nodes", "move_slot", "started_cluster", "tell", "two_nodes"]
 
 HALF = 8192
 """The first slot of the second node."""
@@ -35,6 +35,38 @@ def move_slot(nodes: Nodes, slot: int) -> tuple[RedisServer, RedisServer]:
     for node in (target, source):
         assert tell(node, f"CLUSTER SETSLOT {slot} NODE {owner}") == b"+OK\r\n"
     return source, target
+
+
+class Migration:
+    """A slot on its way to the other node, key by key. Begun with the object."""
+
+    def __init__(self, nodes: Nodes, slot: int) -> None:
+        self.source, self.target = nodes if slot < HALF else nodes[::-1]
+        self._slot = slot
+        for node, state, other in ((self.target, "IMPORTING", self.source), (self.source, "MIGRATING", self.target)):
+            name = tell(other, "CLUSTER MYID").split()[1].decode()
+            assert tell(node, f"CLUSTER SETSLOT {slot} {state} {name}") == b"+OK\r\n"
+
+    def left(self) -> list[str]:
+        """Those that have not been moved."""
+        reply = tell(self.source, f"CLUSTER GETKEYSINSLOT {self._slot} 1000").split(b"\r\n")
+        return [line.decode() for line in reply[2::2]]
+
+    def move(self, *keys: str) -> None:
+        """Move keys, or those that are left."""
+        for key in keys or self.left():
+            assert tell(self.source, f"MIGRATE 127.0.0.1 {self.target.port} {key} 0 5000") in (
+                b"+OK\r\n",
+                b"+NOKEY\r\n",
+            )
+
+    def end(self) -> None:
+        """Move the rest, and give the slot to the other node."""
+        while self.left():
+            self.move()
+        name = tell(self.target, "CLUSTER MYID").split()[1].decode()
+        for node in (self.target, self.source):
+            assert tell(node, f"CLUSTER SETSLOT {self._slot} NODE {name}") == b"+OK\r\n"
 
 
 @contextmanager
