@@ -17,7 +17,8 @@ Trimaran, Redis, Valkey; no scripts are needed.
 
 queue.py     Queue: declaring, enqueueing, dead jobs;  declarations.py  a declared function;  handles.py  Job
 worker.py    Worker, on the engine of consumers;  running.py  one job in a worker's hands
-later.py     delayed jobs;  periodic.py  cron;  limits.py  limits by key;  cancelling.py, results.py, announcing.py
+later.py     delayed jobs;  periodic.py  cron;  limits.py  limits by key;  uniqueness.py  unique jobs
+cancelling.py, results.py, announcing.py
 entries.py   a job as a stream's entry;  payloads.py  arguments and results;  outcomes.py  how a job ended
 names.py     the queue's keys
 """

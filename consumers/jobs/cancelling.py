@@ -18,6 +18,7 @@ from consumers.jobs.clock import Clock
 from consumers.jobs.entries import JobEntry, from_body
 from consumers.jobs.names import Keys
 from consumers.jobs.outcomes import CANCELLED
+from consumers.jobs.uniqueness import release
 from consumers.retry import Backoff
 from consumers.transactions import Ask, Transactions
 
@@ -70,8 +71,7 @@ def _taken_out(keys: Keys, id: str, body: bytes, keep: float) -> list[Command]:
         (b"HDEL", keys.bodies, id),
         *store(keys, id, CANCELLED, keep),
     ]
-    if entry.unique:
-        commands.append((b"DEL", keys.unique(entry.unique)))
+    commands += release(keys, entry.unique, id)
     if entry.reply:
         commands.append((b"SPUBLISH", keys.replies(entry.reply), id))
     return commands

@@ -124,7 +124,8 @@ class JobFunction(Generic[P, R]):
 
         delay: not before so many seconds from now. at: not before this time (a naive datetime is local time).
         priority: one of the queue's. unique: a parameter's name, several, or True for all: while a job of this
-        function with the same values waits or runs, no other is added, and the Job of that one is returned.
+        function with the same values waits or runs, no other is added, and the Job of that one is returned. One that
+        was cancelled does not count, even if it has not stopped yet.
 
         Raises TypeError for arguments that the function does not take or that are not data. Raises coredis's
         ConnectionError or TimeoutError when it is unknown whether the job was added; adding it again may then run

@@ -6,7 +6,7 @@ jobs:{NAME}:later         a sorted set: jobs that wait for a time, by when they 
 jobs:{NAME}:bodies        a hash: what to add to which stream, for jobs that are in no stream
 jobs:{NAME}:moves         a counter, raised whenever such a job is taken out: transactions watch it
 jobs:{NAME}:result:ID     how a job ended
-jobs:{NAME}:unique:...    the ID of the job that holds this place
+jobs:{NAME}:place:...     a sorted set: IDs of unique jobs that have claimed this place, by the end of their claim
 jobs:{NAME}:cancelled     a sorted set: IDs of jobs that shall not run, by when that was said
 jobs:{NAME}:periodic      a hash: the last time for which each periodic job was scheduled
 jobs:{NAME}:schedules     a hash: of each periodic job, the schedule in force and who vouches for it, see periodic.py
@@ -53,7 +53,7 @@ class Keys:
         return f"{self.prefix}replies:{token}"
 
     def unique(self, place: str) -> str:
-        return f"{self.prefix}unique:{place}"
+        return f"{self.prefix}place:{place}"
 
     def running(self, limit: str) -> str:
         return f"{self.prefix}running:{limit}"

@@ -26,6 +26,7 @@ from consumers.jobs.names import Keys
 from consumers.jobs.payloads import decoder, encode
 from consumers.jobs.periodic import Periodic
 from consumers.jobs.results import Results
+from consumers.jobs.uniqueness import claim, holders
 from consumers.nurseries import open_plain_nursery
 from consumers.retry import Backoff
 from consumers.transactions import Ask, Transactions
@@ -264,8 +265,8 @@ class Queue:
             ]
 
         async def decide(ask: Ask) -> tuple[list[Command], list[str]]:
-            held = await ask([(b"GET", self.keys.unique(one)) for one in places])
-            taken = {one: id.decode() for one, id in zip(places, held, strict=True) if id is not None}
+            now = self.clock()
+            taken = await holders(ask, self.keys, places, now)
             ids: list[str] = []
             added: list[tuple[Call[R], JobEntry]] = []
             claims: list[Command] = []
@@ -277,8 +278,8 @@ class Queue:
                 added.append((call, entry))
                 if call.place:
                     taken[call.place] = entry.id
-                    until = self.unique_for + max(0.0, (self._due(call) or 0.0) - self.clock())
-                    claims.append((b"SET", self.keys.unique(call.place), entry.id, b"PX", round(until * 1000)))
+                    seconds = self.unique_for + max(0.0, (self._due(call) or 0.0) - now)
+                    claims += claim(self.keys, call.place, entry.id, now, seconds)
             commands = self._additions([call for call, _ in added], [entry for _, entry in added])
             return [*claims, *commands], ids
 

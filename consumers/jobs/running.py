@@ -25,6 +25,7 @@ from consumers.jobs.entries import JobEntry
 from consumers.jobs.later import postpone
 from consumers.jobs.names import GROUP
 from consumers.jobs.outcomes import CANCELLED, JobTimeout, failure, success
+from consumers.jobs.uniqueness import release
 from consumers.settling import Settlement, Verdict
 
 if TYPE_CHECKING:
@@ -165,8 +166,7 @@ class RunningJob(Delivery):
         commands: list[Command] = []
         if stored:
             commands += store(worker.keys, entry.id, stored, self.settings.keep_result)
-        if entry.unique:
-            commands.append((b"DEL", worker.keys.unique(entry.unique)))
+        commands += release(worker.keys, entry.unique, entry.id)
         if entry.id in worker.cancelled.ids:
             commands.append((b"ZREM", worker.keys.cancelled, entry.id))
         self._settle_with(commands)
@@ -226,8 +226,7 @@ class RunningJob(Delivery):
         commands: list[Command] = [burial]
         stored = failure(error, entry.failed + 1)
         commands += store(worker.keys, entry.id, stored, self.settings.keep_result)
-        if entry.unique:
-            commands.append((b"DEL", worker.keys.unique(entry.unique)))
+        commands += release(worker.keys, entry.unique, entry.id)
         self._settle_with(commands)
 
     def _settle_with(self, commands: list[Command], *, ended: bool = True) -> Settlement:

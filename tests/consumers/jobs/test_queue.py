@@ -121,6 +121,59 @@ async def test_rivals_add_a_unique_job_once(client: Client, queue: Queue) -> Non
     assert await client.xlen(queue.keys.streams["normal"]) == 1
 
 
+async def test_a_cancelled_unique_job_holds_its_place_no_longer(client: Client, queue: Queue) -> None:
+    ran: list[str] = []
+
+    @queue.job(unique=True, retries=0)
+    async def work(n: int) -> str:
+        ran.append(current_job().id)
+        if n == 2:
+            await trio.sleep(30)
+        return current_job().id
+
+    waiting, delayed = await work.enqueue(0), await work.enqueue(1, delay=60)
+    assert not await waiting.cancel() and await delayed.cancel()
+    after = await work.enqueue(0), await work.enqueue(1)
+    assert after[0].created and after[1].created
+    assert not (await work.enqueue(0)).created
+    async with Worker(queue).open():
+        assert [await job.result(timeout=5) for job in after] == [job.id for job in after]
+        running = await work.enqueue(2)
+        await until(lambda: running.id in ran)
+        assert not (await work.enqueue(2)).created
+        await running.cancel()
+        last = await work.enqueue(2)
+        assert last.created
+        with pytest.raises(JobCancelled):
+            await running.result(timeout=5)
+        # the end of the one before has not freed the place of this one
+        await until(lambda: last.id in ran)
+        assert not (await work.enqueue(2)).created
+        await last.cancel()
+    assert await keys(client, queue) == set()
+
+
+async def test_a_unique_job_that_outlives_its_claim_does_not_end_its_successors(client: Client) -> None:
+    free = trio.Event()
+    async with Queue("q", unique_for=0.3).open(client) as queue:
+
+        @queue.job(unique=True)
+        async def work() -> None:
+            await free.wait()
+
+        async with Worker(queue).open():
+            first = await work.enqueue()
+            assert not (await work.enqueue()).created
+            await trio.sleep(0.35)
+            queue.unique_for = 60.0
+            assert (await work.enqueue()).created
+            await first.cancel()
+            with pytest.raises(JobCancelled):
+                await first.result(timeout=5)
+            assert not (await work.enqueue()).created
+            free.set()
+
+
 # Cancellation.
 
 

@@ -1,0 +1,45 @@
+"""Places of unique jobs: while a job holds one, no other is added for it.
+
+A place is a sorted set of the jobs that have claimed it, by the end of their claim. So whoever ends a job takes
+away that job's claim and no other's: neither that of its successor, where its own had run out before, nor that of the
+one that was added after it was cancelled. A job on the list of cancelled ones holds no place: what is enqueued after a
+cancellation is another job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from consumers.connection import Command
+from consumers.jobs.names import Keys
+from consumers.transactions import Ask
+
+__all__ = ["claim", "holders", "release"]
+
+
+async def holders(ask: Ask, keys: Keys, places: Sequence[str], now: float) -> dict[str, str]:
+    """The IDs of the jobs that hold these places, by place. To be asked while the places are watched."""
+    claims = await ask([(b"ZRANGE", keys.unique(place), f"{now:.3f}", b"+inf", b"BYSCORE") for place in places])
+    found = {place: [id.decode() for id in ids] for place, ids in zip(places, claims, strict=True) if ids}
+    if not found:
+        return {}
+    cancelled = await ask([(b"ZMSCORE", keys.cancelled, *ids) for ids in found.values()])
+    living = {
+        place: [id for id, since in zip(ids, scores, strict=True) if since is None]
+        for (place, ids), scores in zip(found.items(), cancelled, strict=True)
+    }
+    return {place: ids[-1] for place, ids in living.items() if ids}
+
+
+def claim(keys: Keys, place: str, id: str, now: float, seconds: float) -> list[Command]:
+    """Commands that give the job the place, for so many seconds at the most."""
+    return [
+        (b"ZREMRANGEBYSCORE", keys.unique(place), b"-inf", f"({now:.3f}"),
+        (b"ZADD", keys.unique(place), f"{now + seconds:.3f}", id),
+        (b"PEXPIRE", keys.unique(place), round(seconds * 1000)),
+    ]
+
+
+def release(keys: Keys, place: str, id: str) -> list[Command]:
+    """The command that ends the job's claim; none for a job that is not unique (place: "")."""
+    return [(b"ZREM", keys.unique(place), id)] if place else []
