@@ -10,6 +10,7 @@ import trio
 
 from consumers.connection import Command
 from consumers.errors import Reject, Retry
+from consumers.given import Duration, duration
 from consumers.settling import Settlement, Verdict
 
 __all__ = ["Book", "Delivery", "State"]
@@ -94,12 +95,13 @@ class Delivery:
         if not self.settled:
             await self._carry_out(Settlement(self, Verdict.ACKNOWLEDGE, commands=commands))
 
-    async def nack(self, delay: float | None = None) -> None:
-        """Have the entry delivered again after `delay` seconds; None: as the retry policy says.
+    async def nack(self, delay: Duration | None = None) -> None:
+        """Have the entry delivered again after `delay` (seconds, or a timedelta); None: as the retry policy says.
 
         An entry that has been delivered max_deliver times is buried instead. Returns when the server has confirmed.
         """
-        if not self.settled and (settlement := self._book.failed(self, None, delay)):
+        seconds = None if delay is None else duration("delay", delay)
+        if not self.settled and (settlement := self._book.failed(self, None, seconds)):
             await settlement.wait()
 
     async def reject(self, reason: str) -> None:

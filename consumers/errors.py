@@ -19,6 +19,8 @@ from coredis.exceptions import (
     UnblockedError,
 )
 
+from consumers.given import Duration, duration
+
 __all__ = ["ConsumerError", "Reject", "Retry", "transient"]
 
 
@@ -34,11 +36,14 @@ class Reject(Exception):
 
 
 class Retry(Exception):
-    """Raise it in a handler: try this entry again, after `delay` seconds where given, else as the retry policy says."""
+    """Raise it in a handler: try this entry again.
 
-    def __init__(self, message: str = "", *, delay: float | None = None) -> None:
+    delay: seconds, or a timedelta; without it the retry policy says when.
+    """
+
+    def __init__(self, message: str = "", *, delay: Duration | None = None) -> None:
         super().__init__(message)
-        self.delay = delay
+        self.delay = None if delay is None else duration("delay", delay)
 
 
 _PASSING = (

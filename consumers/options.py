@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
+from consumers import given
 from consumers.backlog import Priority
 from consumers.groups import DELAYED, Start
 from consumers.middleware import Middleware
@@ -50,6 +51,7 @@ class Options:
     reconnect: Backoff = RECONNECT
 
     def __post_init__(self) -> None:
+        self._check_types()
         if not self.streams or len(set(self.streams)) != len(self.streams):
             raise ValueError("streams must be at least one, each once")
         if self.prefetch < 1 or self.concurrency < 1:
@@ -62,6 +64,23 @@ class Options:
             raise ValueError("block must be more than 0 s")
         if self.consumer == DELAYED:
             raise ValueError(f"the consumer name {DELAYED} is taken")
+
+    def _check_types(self) -> None:
+        given.texts("streams", self.streams)
+        given.text("group", self.group)
+        given.text("consumer", self.consumer)
+        given.instance("start", self.start, Start, str, datetime)
+        given.instance("ack_policy", self.ack_policy, AckPolicy)
+        given.instance("retry", self.retry, Backoff)
+        given.instance("priority", self.priority, Priority)
+        for name, number in (
+            ("prefetch", self.prefetch), ("concurrency", self.concurrency), ("max_deliver", self.max_deliver),
+            ("dead_letter_maxlen", self.dead_letter_maxlen),
+        ):  # fmt: skip
+            if number is not None or name in ("prefetch", "concurrency"):
+                given.whole(name, number)
+        if self.dead_letter is not None:
+            given.text("dead_letter", self.dead_letter)
 
 
 @dataclass(slots=True)

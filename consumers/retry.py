@@ -7,15 +7,18 @@ failed together (the database behind them went away) must not come back together
 import random
 from dataclasses import dataclass
 
+from consumers import given
+from consumers.given import Duration
+
 __all__ = ["Backoff"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Backoff:
     """A delay that grows from attempt to attempt.
 
-    initial: seconds before the second attempt. factor: how much longer each further wait is. max: the longest
-    wait, in seconds. jitter: a random wait between half of the computed one and all of it.
+    initial: the time before the second attempt. factor: how much longer each further wait is. max: the longest
+    wait. Both are seconds, or a timedelta. jitter: a random wait between half of the computed one and all of it.
 
     Raises ValueError for a negative time, or a factor below 1.
     """
@@ -25,7 +28,14 @@ class Backoff:
     max: float = 60.0
     jitter: bool = True
 
-    def __post_init__(self) -> None:
+    # The fields are seconds, whatever they were made of: they are read at every failure.
+
+    def __init__(self, initial: Duration = 1.0, factor: float = 2.0, max: Duration = 60.0, jitter: bool = True) -> None:
+        given.instance("factor", factor, float, int)
+        object.__setattr__(self, "initial", given.duration("initial", initial))
+        object.__setattr__(self, "factor", float(factor))
+        object.__setattr__(self, "max", given.duration("max", max))
+        object.__setattr__(self, "jitter", jitter)
         if self.initial < 0 or self.max < 0:
             raise ValueError("a delay can't be negative")
         if self.factor < 1:

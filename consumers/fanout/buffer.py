@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable
 
 import trio
 
+from consumers import given
 from consumers.fanout.messages import Gap, Message, Reason
 
 RUN = 50
@@ -45,7 +46,8 @@ class Buffer:
     """
 
     def __init__(self, size: int, when_full: WhenFull, key: Callable[[Message], Hashable] | None = None) -> None:
-        if size < 1:
+        given.instance("when_full", when_full, WhenFull)
+        if given.whole("size", size) < 1:
             raise ValueError("a buffer holds at least one message")
         self.size = size
         self.when_full = when_full

@@ -18,10 +18,12 @@ import trio
 from coredis.connection import BaseConnection
 from coredis.exceptions import ConnectionError, MovedError, StreamConsumerGroupError, StreamDuplicateConsumerGroupError
 
+from consumers import given
 from consumers.connecting import Client, connect, report, slot_of
 from consumers.errors import transient
 from consumers.fanout.messages import Entry, Events, Gap, Reason
 from consumers.fanout.subscription import RECONNECT
+from consumers.given import Duration
 from consumers.groups import Start, after_start
 from consumers.nurseries import open_plain_nursery
 from consumers.retry import Backoff
@@ -295,7 +297,7 @@ async def follow(
     start: Start | str | datetime = Start.END,
     batch: int = 100,
     reconnect: Backoff = RECONNECT,
-    heartbeat: float = 10.0,
+    heartbeat: Duration = 10.0,
 ) -> AsyncIterator[Follower]:
     """Read a whole stream as one of several services, each from where it stopped:
 
@@ -318,9 +320,16 @@ async def follow(
     Lost connections are made again as in `subscribe`. Raises what coredis raises when the first connection fails, or
     the server refuses a command (no permission, a key of another type).
     """
+    given.client_of(client)
+    given.instance("stream", stream, str, bytes)
+    given.instance("service", service, str, bytes)
+    given.instance("start", start, Start, str, datetime)
+    given.instance("reconnect", reconnect, Backoff)
+    given.whole("batch", batch)
+    quiet = given.duration("heartbeat", heartbeat)
     key = _encoded(stream)
     async with open_plain_nursery() as nursery:
-        follower = Follower(client, nursery, key, _encoded(service), after_start(start), batch, reconnect, heartbeat)
+        follower = Follower(client, nursery, key, _encoded(service), after_start(start), batch, reconnect, quiet)
         try:
             await follower.open()
             yield follower

@@ -10,6 +10,7 @@ from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, WouldBl
 from coredis.connection import BaseConnection
 from coredis.exceptions import ConnectionError
 
+from consumers import given
 from consumers.fanout.messages import Message
 
 Names = dict[bytes, set[bytes]]
@@ -28,6 +29,7 @@ def names(channels: Iterable[str | bytes], patterns: Iterable[str | bytes], shar
 
 
 def _encoded(name: str | bytes) -> bytes:
+    given.instance("the name of a channel", name, str, bytes)
     return name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
 
 

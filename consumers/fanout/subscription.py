@@ -14,11 +14,13 @@ from contextlib import asynccontextmanager
 import trio
 from coredis.exceptions import ConnectionError, MovedError
 
+from consumers import given
 from consumers.connecting import Client, connect, report, serves, slot_of
 from consumers.errors import transient
 from consumers.fanout.buffer import Buffer, WhenFull
 from consumers.fanout.links import CHANNELS, KINDS, PATTERNS, SHARD_CHANNELS, Link, Names, names
 from consumers.fanout.messages import Events, Gap, Message, Reason
+from consumers.given import Duration
 from consumers.nurseries import open_plain_nursery
 from consumers.retry import Backoff
 
@@ -235,7 +237,7 @@ async def subscribe(
     when_full: WhenFull = WhenFull.DROP_OLDEST,
     conflate: Callable[[Message], Hashable] | None = None,
     reconnect: Backoff = RECONNECT,
-    heartbeat: float = 10.0,
+    heartbeat: Duration = 10.0,
 ) -> AsyncIterator[Subscription]:
     """Subscribe, and receive what is published while the block lasts:
 
@@ -256,8 +258,11 @@ async def subscribe(
     Raises what coredis raises when the first connection fails or the server refuses a name; later errors are raised
     by the iterator. The client may be a Redis, a RedisCluster or one that a Sentinel gave.
     """
+    given.client_of(client)
+    given.instance("reconnect", reconnect, Backoff)
     wanted = names(channels, patterns, shard_channels)
-    subscription = Subscription(client, Buffer(size, when_full, conflate), reconnect, heartbeat, wanted)
+    quiet = given.duration("heartbeat", heartbeat)
+    subscription = Subscription(client, Buffer(size, when_full, conflate), reconnect, quiet, wanted)
     async with open_plain_nursery() as nursery:
         await nursery.start(subscription.run)
         yield subscription

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, overload
 
+from typing_extensions import TypeVar
+
+from consumers import given
+from consumers.given import Duration
 from consumers.jobs.handles import Job
-from consumers.jobs.payloads import Arguments, encode, place
+from consumers.jobs.payloads import Arguments, place
 from consumers.retry import Backoff
 
 if TYPE_CHECKING:
     from consumers.jobs.queue import Queue
 
-__all__ = ["Call", "JobFunction", "Settings", "Unique"]
+__all__ = ["Call", "Configured", "JobFunction", "Settings", "Unique"]
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+T_co = TypeVar("T_co", covariant=True, default=Any)
 
 Unique = bool | str | Sequence[str]
 """Which parameters' values make a job unique: one name, several, True for all of them, False for none."""
@@ -44,8 +49,11 @@ class Settings:
     keep_result: float = 600.0
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise ValueError("a job needs a name")
+        given.text("a job's name", self.name)
+        for name, number in (("retries", self.retries), ("crashes", self.crashes), ("limit", self.limit)):
+            if number is not None or name != "limit":
+                given.whole(name, number)
+        given.instance("backoff", self.backoff, Backoff)
         if self.retries < 0 or self.crashes < 0:
             raise ValueError("retries and crashes can't be negative")
         if self.timeout is not None and self.timeout <= 0:
@@ -59,13 +67,13 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[R]):
+class Call(Generic[R_co]):
     """A call of a job, ready to be enqueued with others: Queue.enqueue_many.
 
     delay: seconds. due: seconds since 1970. Neither: at once. place: what makes it unique, "" where it is not.
     """
 
-    function: JobFunction[..., R]
+    function: JobFunction[..., R_co]
     arguments: bytes
     priority: str
     delay: float | None
@@ -73,10 +81,15 @@ class Call(Generic[R]):
     place: str
 
 
-class JobFunction(Generic[P, R]):
-    """What @queue.job makes of a function. Calling it calls the function, here and now, as without the decorator."""
+class JobFunction(Generic[P, R_co, T_co]):
+    """What @queue.job makes of a function. Calling it calls the function, here and now, as without the decorator.
 
-    def __init__(self, queue: Queue, function: Callable[P, Any], settings: Settings) -> None:
+    As a type: the parameters, what the job returns (Job.result), and what a direct call returns: for an asynchronous
+    function a coroutine.
+    """
+
+    def __init__(self, queue: Queue, function: Callable[P, T_co], settings: Settings) -> None:
+        check(function, settings.name)
         self.queue = queue
         self.function = function
         self.settings = settings
@@ -92,7 +105,7 @@ class JobFunction(Generic[P, R]):
             if unknown := set(self._names(which, parameters)) - parameters.keys():
                 raise TypeError(f"{settings.name} has no parameter {', '.join(sorted(unknown))}")
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -101,31 +114,34 @@ class JobFunction(Generic[P, R]):
     @cached_property
     def arguments(self) -> Arguments:
         """The parameters; evaluated late, as annotations may name what is defined further down."""
-        return Arguments(self.function)
+        return Arguments(self.function, self.name)
 
-    # A call without options is checked against the function's own signature, one with options can't be expressed so.
+    # A call without options is checked against the function's own signature. One with options can't be expressed beside
+    # a ParamSpec: for that there is with_options().
 
     @overload
-    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]: ...
+    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R_co]: ...
     @overload
     async def enqueue(
-        self, *args: Any, delay: float, priority: str = ..., unique: Unique = ..., **kwargs: Any
-    ) -> Job[R]: ...
+        self, *args: Any, delay: Duration, priority: str = ..., unique: Unique = ..., **kwargs: Any
+    ) -> Job[R_co]: ...
     @overload
     async def enqueue(
         self, *args: Any, at: datetime, priority: str = ..., unique: Unique = ..., **kwargs: Any
-    ) -> Job[R]: ...
+    ) -> Job[R_co]: ...
     @overload
-    async def enqueue(self, *args: Any, priority: str, unique: Unique = ..., **kwargs: Any) -> Job[R]: ...
+    async def enqueue(self, *args: Any, priority: str, unique: Unique = ..., **kwargs: Any) -> Job[R_co]: ...
     @overload
-    async def enqueue(self, *args: Any, unique: Unique, **kwargs: Any) -> Job[R]: ...
-    async def enqueue(self, *args: Any, **kwargs: Any) -> Job[R]:
+    async def enqueue(self, *args: Any, unique: Unique, **kwargs: Any) -> Job[R_co]: ...
+    async def enqueue(self, *args: Any, **kwargs: Any) -> Job[R_co]:
         """Have a worker run the function with these arguments, at least once.
 
-        delay: not before so many seconds from now. at: not before this time (a naive datetime is local time).
-        priority: one of the queue's. unique: a parameter's name, several, or True for all: while a job of this
-        function with the same values waits or runs, no other is added, and the Job of that one is returned. One that
-        was cancelled does not count, even if it has not stopped yet.
+        delay: not before so long from now, in seconds or as a timedelta. at: not before this time (a naive datetime is
+        local time). priority: one of the queue's. unique: a parameter's name, several, or True for all: while a job of
+        this function with the same values waits or runs, no other is added, and the Job of that one is returned. One
+        that was cancelled does not count, even if it has not stopped yet.
+
+        Type checkers see no arguments beside options; with_options() lets them.
 
         Raises TypeError for arguments that the function does not take or that are not data. Raises coredis's
         ConnectionError or TimeoutError when it is unknown whether the job was added; adding it again may then run
@@ -135,24 +151,47 @@ class JobFunction(Generic[P, R]):
         return job
 
     @overload
-    def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]: ...
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]: ...
     @overload
-    def call(self, *args: Any, delay: float, priority: str = ..., unique: Unique = ..., **kwargs: Any) -> Call[R]: ...
+    def call(
+        self, *args: Any, delay: Duration, priority: str = ..., unique: Unique = ..., **kwargs: Any
+    ) -> Call[R_co]: ...
     @overload
-    def call(self, *args: Any, at: datetime, priority: str = ..., unique: Unique = ..., **kwargs: Any) -> Call[R]: ...
+    def call(
+        self, *args: Any, at: datetime, priority: str = ..., unique: Unique = ..., **kwargs: Any
+    ) -> Call[R_co]: ...
     @overload
-    def call(self, *args: Any, priority: str, unique: Unique = ..., **kwargs: Any) -> Call[R]: ...
+    def call(self, *args: Any, priority: str, unique: Unique = ..., **kwargs: Any) -> Call[R_co]: ...
     @overload
-    def call(self, *args: Any, unique: Unique, **kwargs: Any) -> Call[R]: ...
-    def call(self, *args: Any, **kwargs: Any) -> Call[R]:
+    def call(self, *args: Any, unique: Unique, **kwargs: Any) -> Call[R_co]: ...
+    def call(self, *args: Any, **kwargs: Any) -> Call[R_co]:
         """The same as enqueue(), to be added together with others by Queue.enqueue_many."""
         return self._call(args, kwargs)
 
-    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call[R]:
+    def with_options(
+        self,
+        *,
+        delay: Duration | None = None,
+        at: datetime | None = None,
+        priority: str | None = None,
+        unique: Unique | None = None,
+    ) -> Configured[P, R_co]:
+        """The same job with options of enqueue(), whose own enqueue() and call() take the function's arguments only:
+
+            await resize.with_options(delay=10, priority="high").enqueue("cat.png", width=200)
+
+        Type checkers check these, as they do those of a direct call.
+        """
+        options = {"delay": delay, "at": at, "priority": priority, "unique": unique}
+        return Configured(self, {name: value for name, value in options.items() if value is not None})
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call[R_co]:
         settings = self.settings
         delay, at = kwargs.pop("delay", None), kwargs.pop("at", None)
         if delay is not None and at is not None:
             raise TypeError("give either delay or at")
+        if at is not None:
+            given.instance("at", at, datetime)
         priority = kwargs.pop("priority", settings.priority)
         if priority not in self.queue.priorities:
             raise ValueError(f"{priority!r} is none of the priorities {', '.join(self.queue.priorities)}")
@@ -160,7 +199,8 @@ class JobFunction(Generic[P, R]):
         arguments = self.arguments
         bound = arguments.bind(args, kwargs)
         return Call(
-            self, encode(bound), priority, delay,
+            self, arguments.pack(bound), priority,
+            given.duration("delay", delay) if delay is not None else None,
             at.timestamp() if at is not None else None,
             self._place(unique, bound) if unique else "",
         )  # fmt: skip
@@ -181,3 +221,38 @@ class JobFunction(Generic[P, R]):
         if isinstance(which, bool):
             return sorted(parameters) if which else ()
         return (which,) if isinstance(which, str) else sorted(which)
+
+
+@dataclass(frozen=True, slots=True)
+class Configured(Generic[P, R_co]):
+    """A job with options: JobFunction.with_options."""
+
+    function: JobFunction[P, R_co]
+    options: Mapping[str, Any]
+
+    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R_co]:
+        """JobFunction.enqueue with these options."""
+        (job,) = await self.function.queue.enqueue_many([self.call(*args, **kwargs)])
+        return job
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
+        """JobFunction.call with these options."""
+        return self.function._call(args, {**kwargs, **self.options})
+
+
+def check(function: Any, name: str) -> None:
+    """Raise TypeError for what can't be a job: its arguments have to travel by name, and it has to return."""
+    if not callable(function):
+        raise TypeError(f"the job {name}: {type(function).__name__} is no function")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"the job {name} is a generator: a job returns one value")
+    parameters = inspect.signature(function).parameters
+    owner, _, _ = getattr(function, "__qualname__", "").rpartition(".")
+    in_class = bool(owner) and not owner.endswith("<locals>")
+    if inspect.ismethod(function) or (in_class and next(iter(parameters), "") in ("self", "cls")):
+        raise TypeError(f"the job {name} is a method: its object can't travel, so declare a function")
+    for parameter in parameters.values():
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise TypeError(
+                f"the job {name}: the parameter {str(parameter).partition(':')[0]!r} has no name to travel by"
+            )

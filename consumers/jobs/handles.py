@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import trio
 
+from consumers.given import Duration, duration
 from consumers.jobs.outcomes import outcome
 
 if TYPE_CHECKING:
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Job"]
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Job(Generic[R]):
+class Job(Generic[R_co]):
     """A job, by its ID. created: False where a unique job was there already and this is that one."""
 
     def __init__(self, queue: Queue, id: str, decode: Callable[[bytes], Any], *, created: bool = True) -> None:
@@ -30,18 +31,19 @@ class Job(Generic[R]):
     def __repr__(self) -> str:
         return f"<Job {self.queue.name} {self.id}>"
 
-    async def result(self, timeout: float | None = None) -> R:
+    async def result(self, timeout: Duration | None = None) -> R_co:
         """What the job returned, decoded by its function's return annotation; waits for it.
 
         timeout: seconds. Raises TimeoutError after them; JobFailed when the job was given up, JobCancelled when it
         was cancelled. Results are kept for the queue's keep_results seconds; later (or where that is 0) this waits
         for ever.
         """
-        with trio.move_on_after(math.inf if timeout is None else timeout) as scope:
+        seconds = math.inf if timeout is None else duration("timeout", timeout)
+        with trio.move_on_after(seconds) as scope:
             stored = await self.queue.connection.results.wait(self.id)
         if scope.cancelled_caught:
-            raise TimeoutError(f"the job {self.id} has not ended within {timeout} s")
-        return cast(R, outcome(stored, self._decode))
+            raise TimeoutError(f"the job {self.id} has not ended within {seconds:g} s")
+        return cast(R_co, outcome(stored, self._decode))
 
     async def cancel(self) -> bool:
         """See to it that the job does not run, or is stopped. True: it was delayed, and is gone now.

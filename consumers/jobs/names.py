@@ -17,10 +17,15 @@ jobs:{NAME}:limits        a hash: the limits under which jobs are parked, and ho
 
 from collections.abc import Sequence
 
-__all__ = ["GROUP", "Keys"]
+__all__ = ["GROUP", "RESERVED", "Keys"]
 
 GROUP = "workers"
 """The consumer group of every queue."""
+
+RESERVED = frozenset(
+    ("resumed", "dead", "later", "bodies", "moves", "cancelled", "periodic", "schedules", "limits", "control")
+)
+"""What no priority may be called: the names of the queue's other keys."""
 
 
 class Keys:

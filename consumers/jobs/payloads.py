@@ -28,6 +28,8 @@ def _plain(value: Any) -> Any:
 
 
 def _typed(kind: type, value: Any) -> Any:
+    if kind is object:
+        return value
     if isinstance(kind, type) and issubclass(kind, PurePath) and isinstance(value, str):
         return kind(value)
     raise ValueError(f"{kind!r} can't be made from data")
@@ -47,6 +49,24 @@ def decoder(annotation: Any) -> Callable[[bytes], Any]:
     return msgspec.msgpack.Decoder(annotation, dec_hook=_typed).decode
 
 
+def _foreign(known: Any) -> type | None:
+    """The first class in a type that data can't be made into."""
+    waiting, seen = [known], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, msgspec.inspect.CustomType) and one.cls is not object:
+            if not (isinstance(one.cls, type) and issubclass(one.cls, PurePath)):
+                return one.cls
+        elif isinstance(one, tuple):
+            waiting += one
+        elif isinstance(one, msgspec.inspect.Type | msgspec.inspect.Field):
+            waiting += [getattr(one, field) for field in one.__struct_fields__ if field != "default"]
+    return None
+
+
 def place(values: Iterable[object]) -> str:
     """A short text that is equal for equal values."""
     return blake2b(_canonical(list(values)), digest_size=12).hexdigest()
@@ -55,23 +75,51 @@ def place(values: Iterable[object]) -> str:
 class Arguments:
     """The parameters of a function: from a call's arguments to msgpack and back."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], job: str) -> None:
+        """job: its name, for the texts of errors. Raises TypeError for annotations that can't be decoded."""
+        self._job = job
         self.signature = inspect.signature(function)
-        parameters = self.signature.parameters.values()
-        for parameter in parameters:
-            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                raise TypeError(f"{function.__qualname__}: the parameter {parameter.name!r} can't be passed by name")
-        self.names = frozenset(parameter.name for parameter in parameters)
-        hints = get_type_hints(function, include_extras=True)
+        self.names = frozenset(self.signature.parameters)
+        try:
+            hints = get_type_hints(function, include_extras=True)
+        except (NameError, TypeError) as error:
+            raise TypeError(f"the job {job}: its annotations can't be evaluated: {error}") from error
+        for name, hint in hints.items():
+            self._check(name, hint)
         self.decode_result = decoder(hints.get("return", Any))
         fields = {name: hints.get(name, Any) for name in self.signature.parameters}
         # functional TypedDicts can't be built from a variable in a checker's eyes
         kind: Any = TypedDict("Arguments", fields, total=False)  # type: ignore[misc]
         self._decode = decoder(kind)
 
+    def _check(self, name: str, hint: Any) -> None:
+        what = "what it returns" if name == "return" else f"the parameter {name!r}"
+        try:
+            decoder(hint)
+            foreign = _foreign(msgspec.inspect.type_info(hint))
+        except (TypeError, NameError) as error:
+            raise TypeError(f"the job {self._job}: {what} can't be decoded: {error}") from error
+        if foreign is not None:
+            raise TypeError(f"the job {self._job}: {what} is annotated with {foreign.__name__}, which is no data")
+
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments by parameter name. Raises TypeError as the call itself would."""
-        return self.signature.bind(*args, **kwargs).arguments
+        try:
+            return self.signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(f"the job {self._job}: {error}") from None
+
+    def pack(self, bound: Mapping[str, Any]) -> bytes:
+        """Arguments by parameter name, as msgpack. Raises TypeError for one that is not data."""
+        try:
+            return encode(bound)
+        except (TypeError, ValueError, OverflowError) as error:
+            for name, value in bound.items():
+                try:
+                    encode(value)
+                except (TypeError, ValueError, OverflowError) as cause:
+                    raise type(error)(f"the job {self._job}: the argument {name!r}: {cause}") from cause
+            raise
 
     def chosen(self, bound: Mapping[str, Any], names: Iterable[str]) -> list[Any]:
         """The values of some parameters, defaults included."""

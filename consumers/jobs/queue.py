@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
@@ -14,15 +14,17 @@ import coredis
 import msgspec
 from coredis.exceptions import RedisError
 
+from consumers import given
 from consumers.connection import Client, Command, Link, open_link
 from consumers.deadletters import DeadLetter, dead_letters, redrive
+from consumers.given import Duration
 from consumers.jobs import cancelling
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.jobs.declarations import Call, JobFunction, Settings, Unique
 from consumers.jobs.entries import JobEntry, new_id
 from consumers.jobs.handles import Job
 from consumers.jobs.later import postpone
-from consumers.jobs.names import Keys
+from consumers.jobs.names import RESERVED, Keys
 from consumers.jobs.payloads import decoder, encode
 from consumers.jobs.periodic import Periodic
 from consumers.jobs.results import Results
@@ -58,9 +60,13 @@ class Decorator(Protocol):
     """What Queue.job returns: it takes asynchronous and synchronous functions."""
 
     @overload
-    def __call__(self, function: Callable[P, Awaitable[R]], /) -> JobFunction[P, R]: ...
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> JobFunction[P, R, Coroutine[Any, Any, R]]: ...
     @overload
-    def __call__(self, function: Callable[P, R], /) -> JobFunction[P, R]: ...
+    def __call__(self, function: Callable[P, Awaitable[R]], /) -> JobFunction[P, R, Awaitable[R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> JobFunction[P, R, R]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +113,23 @@ class Queue:
         name: str,
         *,
         priorities: Sequence[str] = ("high", "normal", "low"),
-        keep_result: float = 600.0,
-        unique_for: float = 86400.0,
+        keep_result: Duration = 600.0,
+        unique_for: Duration = 86400.0,
         clock: Clock = wall_clock,
     ) -> None:
+        given.text("name", name, empty=True)
         if not name or "{" in name or "}" in name:
             raise ValueError("a queue's name is not empty and has no braces")
-        if not priorities or isinstance(priorities, str) or {"dead", "resumed"} & set(priorities):
-            raise ValueError("priorities are at least one name, none of them 'dead' or 'resumed'")
+        given.texts("priorities", priorities)
+        if not priorities or RESERVED & set(priorities) or len(set(priorities)) < len(priorities):
+            raise ValueError(f"priorities are names, each once, none of them {', '.join(sorted(RESERVED))}")
         self.name = name
         self.priorities = tuple(priorities)
         self.default_priority = self.priorities[len(self.priorities) // 2]
-        self.keep_result = keep_result
-        self.unique_for = unique_for
+        self.keep_result = given.duration("keep_result", keep_result)
+        self.unique_for = given.duration("unique_for", unique_for)
+        if self.keep_result < 0 or self.unique_for <= 0:
+            raise ValueError("keep_result can't be negative, unique_for must be more than 0 s")
         self.keys = Keys(name, self.priorities)
         self.functions: dict[str, JobFunction[Any, Any]] = {}
         self.periodic_jobs: dict[str, Periodic] = {}
@@ -134,13 +144,13 @@ class Queue:
         name: str | None = None,
         retries: int = 3,
         backoff: Backoff | None = None,
-        timeout: float | None = None,
+        timeout: Duration | None = None,
         priority: str | None = None,
         unique: Unique = False,
         limit: int | None = None,
         limit_by: Unique = False,
         crashes: int = 10,
-        keep_result: float | None = None,
+        keep_result: Duration | None = None,
         cron: str | None = None,
         timezone: tzinfo = UTC,
     ) -> Decorator:
@@ -169,19 +179,19 @@ class Queue:
                 name=name or str(getattr(function, "__name__", "")),
                 retries=retries,
                 backoff=backoff or Backoff(),
-                timeout=timeout,
+                timeout=None if timeout is None else given.duration("timeout", timeout),
                 priority=priority or self.default_priority,
                 unique=unique,
                 limit=limit,
                 limit_by=limit_by,
                 crashes=crashes,
-                keep_result=self.keep_result if keep_result is None else keep_result,
+                keep_result=self.keep_result if keep_result is None else given.duration("keep_result", keep_result),
             )
             if settings.priority not in self.priorities:
                 raise ValueError(f"{settings.priority!r} is none of the priorities {', '.join(self.priorities)}")
             if settings.name in self.functions:
                 raise ValueError(f"the queue {self.name} has a job {settings.name!r} already")
-            declared = JobFunction[Any, Any](self, function, settings)
+            declared: JobFunction[Any, Any] = JobFunction(self, function, settings)
             self.functions[settings.name] = declared
             if cron is not None:
                 self._schedule(declared, cron, timezone)

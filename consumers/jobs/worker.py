@@ -11,11 +11,13 @@ from typing import Any
 import trio
 from coredis.exceptions import RedisError
 
+from consumers import given
 from consumers.backlog import Priority
 from consumers.connection import open_link
 from consumers.delivery import Book
 from consumers.engine import Engine
 from consumers.errors import ConsumerError
+from consumers.given import Duration
 from consumers.jobs.announcing import Announcer, hear
 from consumers.jobs.cancelling import CANCEL, LATER, Cancelled
 from consumers.jobs.declarations import Settings
@@ -62,11 +64,14 @@ class Worker:
         *,
         concurrency: int = 16,
         prefetch: int | None = None,
-        lease: float = 30.0,
+        lease: Duration = 30.0,
         name: str | None = None,
         middleware: Sequence[Middleware] = (),
         dead_maxlen: int | None = None,
     ) -> None:
+        given.instance("queue", queue, Queue)
+        given.instance("name", name, str, type(None))
+        given.instance("dead_maxlen", dead_maxlen, int, type(None))
         self.queue = queue
         self.keys = queue.keys
         self.functions = queue.functions
@@ -75,14 +80,14 @@ class Worker:
         self.dead_maxlen = dead_maxlen
         self.unknown = Settings(name="unknown", priority=queue.default_priority, keep_result=queue.keep_result)
         self.hooks = Middlewares(middleware)
-        self.threads = trio.CapacityLimiter(concurrency)
+        self.threads = trio.CapacityLimiter(max(1, given.whole("concurrency", concurrency)))
         self.running: dict[str, RunningJob] = {}
         self._options = Options(
             streams=self.keys.in_order,
             group=GROUP,
             consumer=self.name,
             ack_policy=AckPolicy.ON_SUCCESS,
-            ack_wait=lease,
+            ack_wait=given.duration("lease", lease),
             prefetch=prefetch if prefetch is not None else 2 * concurrency,
             concurrency=concurrency,
             priority=Priority.STRICT,
@@ -132,21 +137,21 @@ class Worker:
                     await self._leave(link)
 
     @asynccontextmanager
-    async def open(self, grace: float = 10.0) -> AsyncIterator[Worker]:
+    async def open(self, grace: Duration = 10.0) -> AsyncIterator[Worker]:
         """Work while the block runs; then stop taking jobs, and give those that run `grace` seconds to end."""
         async with open_plain_nursery() as nursery:
             await nursery.start(self.run)
             yield self
             await self.drain(grace)
 
-    async def drain(self, grace: float = 10.0) -> None:
+    async def drain(self, grace: Duration = 10.0) -> None:
         """Take no more jobs, give back what has not begun, wait for what runs, and end run().
 
         Jobs that still run after `grace` seconds are cancelled and given back; that does not count as an attempt.
         A thread can't be cancelled and is waited for. Not to be called by a job.
         """
         if self._engine is not None:
-            await self._engine.drain(grace)
+            await self._engine.drain(given.duration("grace", grace))
 
     @property
     def in_hand(self) -> int:

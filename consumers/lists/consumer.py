@@ -13,8 +13,10 @@ from typing import Literal
 import trio
 from coredis.exceptions import RedisError
 
+from consumers import given
 from consumers.connection import Client, open_link
 from consumers.errors import ConsumerError, Reject, Retry, transient
+from consumers.given import Duration
 from consumers.lists.hand import Element, Fate, Hand
 from consumers.lists.places import Places
 from consumers.lists.recovery import Recovery
@@ -73,12 +75,21 @@ class ListConsumer:
         take: Literal["left", "right"] = "left",
         concurrency: int = 16,
         prefetch: int | None = None,
-        alive: float = 15.0,
+        alive: Duration = 15.0,
         retries: int = 3,
         backoff: Backoff | None = None,
         dead_letter: str | None = None,
         recoveries: int = 10,
     ) -> None:
+        given.client_of(client)
+        given.text("name", name)
+        given.instance("consumer", consumer, str, type(None))
+        given.instance("dead_letter", dead_letter, str, type(None))
+        if take not in ("left", "right"):
+            raise ValueError(f"take is 'left' or 'right', not {take!r}")
+        for number in (concurrency, retries, recoveries, *([] if prefetch is None else [prefetch])):
+            given.whole("concurrency, prefetch, retries and recoveries: each", number)
+        alive = given.duration("alive", alive)
         if concurrency < 1 or (prefetch is not None and prefetch < 1):
             raise ValueError("concurrency and prefetch must be at least 1")
         if alive < 0.1 or retries < 0 or recoveries < 0:

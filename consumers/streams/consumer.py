@@ -10,10 +10,12 @@ from typing import Any, Generic, Self
 import trio
 from typing_extensions import TypeVar
 
+from consumers import given
 from consumers.backlog import Priority
 from consumers.codecs import Codec, TextCodec
 from consumers.connection import Client
 from consumers.engine import Engine
+from consumers.given import Duration
 from consumers.groups import Start
 from consumers.middleware import Middleware
 from consumers.options import AckPolicy, Options, Statistics
@@ -59,6 +61,7 @@ class Consumer(Generic[T]):
     priority: between several streams, see Priority.
     start: where a group that does not exist yet begins: Start.BEGINNING, Start.END, behind an ID, or from a
         datetime on.
+    Times are seconds, or a timedelta.
     codec: reads message.data. middleware: hooks. block: the longest time that one read waits on the server.
 
     Delayed redelivery survives crashes: the entry stays in the group's pending list with its idle time set so that it
@@ -75,7 +78,7 @@ class Consumer(Generic[T]):
         group: str,
         consumer: str | None = None,
         ack_policy: AckPolicy = AckPolicy.ON_SUCCESS,
-        ack_wait: float = 30.0,
+        ack_wait: Duration = 30.0,
         max_deliver: int | None = None,
         retry: Backoff | None = None,
         dead_letter: str | None = None,
@@ -87,17 +90,23 @@ class Consumer(Generic[T]):
         start: Start | str | datetime = Start.BEGINNING,
         codec: Codec[T] = TEXT,
         middleware: Sequence[Middleware] = (),
-        block: float = 5.0,
+        block: Duration = 5.0,
     ) -> None:
+        given.client_of(client)
+        if stream is not None:
+            given.text("stream", stream)
+        given.texts("streams", streams)
         if (stream is None) == (not streams):
             raise ValueError("give either stream or streams")
+        if order_by is not None and not isinstance(order_by, str):
+            given.function("order_by", order_by)
         self.options = Options(
             streams=(stream,) if stream is not None else tuple(streams),
             group=group,
             consumer=consumer if consumer is not None else socket.gethostname(),
             start=start,
             ack_policy=ack_policy,
-            ack_wait=ack_wait,
+            ack_wait=given.duration("ack_wait", ack_wait),
             max_deliver=max_deliver,
             retry=retry or Backoff(),
             dead_letter=dead_letter,
@@ -106,7 +115,7 @@ class Consumer(Generic[T]):
             concurrency=concurrency,
             priority=priority,
             middleware=tuple(middleware),
-            block=block,
+            block=given.duration("block", block),
         )
         self._client = client
         self._codec = codec
@@ -141,6 +150,7 @@ class Consumer(Generic[T]):
         given up. Raises ConsumerError when the server refuses what the consumer needs; lost connections are
         waited for. Cancelled, it gives back what is in hand, which holds it up for a few seconds at the most.
         """
+        given.function("handler", handler)
         await self._fresh().run(handler, task_status=task_status)
 
     @asynccontextmanager
@@ -160,13 +170,13 @@ class Consumer(Generic[T]):
         async with engine.open():
             yield _Messages(engine)
 
-    async def drain(self, grace: float = 10.0) -> None:
+    async def drain(self, grace: Duration = 10.0) -> None:
         """Stop fetching, finish what handlers have begun, give the rest back at once, and end run().
 
         Handlers that still run after `grace` seconds are cancelled, and their entries given back for others to
         handle. Not to be called by a handler. Messages that are pulled end; the block of open() stays open.
         """
-        await self._engine.drain(grace)
+        await self._engine.drain(given.duration("grace", grace))
 
     @property
     def in_hand(self) -> int:

@@ -9,6 +9,7 @@ from coredis.pool import ClusterConnectionPool
 from coredis.typing import Key
 from typing_extensions import TypeVar
 
+from consumers import given
 from consumers.codecs import Codec, TextCodec
 from consumers.connection import Client, Command, Reply, send_batch
 from consumers.redirections import follow
@@ -40,7 +41,9 @@ class Producer(Generic[T]):
     def __init__(
         self, client: Client, stream: str, *, codec: Codec[T] = TEXT, maxlen: int | None = None, exact: bool = False
     ) -> None:
-        if maxlen is not None and maxlen < 0:
+        given.client_of(client)
+        given.text("stream", stream)
+        if maxlen is not None and given.whole("maxlen", maxlen) < 0:
             raise ValueError("maxlen can't be negative")
         self.stream = stream
         self._client = client

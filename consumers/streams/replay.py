@@ -15,9 +15,11 @@ import trio
 from coredis.exceptions import RedisError
 from typing_extensions import TypeVar
 
+from consumers import given
 from consumers.codecs import Codec, TextCodec
 from consumers.connection import Client, Link, Reply, open_link
 from consumers.errors import ConsumerError, transient
+from consumers.given import Duration
 from consumers.groups import Start, after_start
 from consumers.retry import Backoff
 
@@ -80,12 +82,17 @@ class Replay(Generic[T]):
         follow: bool = False,
         codec: Codec[T] = TEXT,
         batch: int = 100,
-        block: float = 5.0,
+        block: Duration = 5.0,
         reconnect: Backoff | None = None,
     ) -> None:
+        given.client_of(client)
+        given.text("stream", stream)
+        given.instance("start", start, Start, str, datetime)
+        given.instance("end", end, str, datetime, type(None))
         if follow and end is not None:
             raise ValueError("a reader with an end does not follow")
-        if batch < 1 or block <= 0:
+        seconds = given.duration("block", block)
+        if given.whole("batch", batch) < 1 or seconds <= 0:
             raise ValueError("batch must be at least 1, block more than 0 s")
         self.stream = stream
         self.position = after_start(start)
@@ -94,7 +101,7 @@ class Replay(Generic[T]):
         self._follow = follow
         self._codec = codec
         self._batch = batch
-        self._block = block
+        self._block = seconds
         self._reconnect = reconnect or Backoff(initial=0.1, factor=2.0, max=10.0)
 
     @asynccontextmanager

@@ -87,7 +87,7 @@ def test_arguments_are_bound_by_name_and_decoded_by_annotation() -> None:
     def job(inner: Inner, n: int = 1, *, plain: Any = None) -> Inner:
         return inner
 
-    arguments = Arguments(job)
+    arguments = Arguments(job, "job")
     bound = arguments.bind((Inner(WHEN, {"a"}),), {"plain": Inner(WHEN)})
     assert list(bound) == ["inner", "plain"]
     assert arguments.unpack(encode(bound)) == {
@@ -100,16 +100,6 @@ def test_arguments_are_bound_by_name_and_decoded_by_annotation() -> None:
         arguments.bind((), {})
     with pytest.raises(msgspec.ValidationError, match=r"Expected `int`, got `str` - at `\$\.n`"):
         arguments.unpack(encode({"n": "x"}))
-
-
-def test_parameters_that_have_no_name_are_refused() -> None:
-    def positional(a: int, /) -> None: ...
-    def variable(*a: int) -> None: ...
-    def keywords(**a: int) -> None: ...
-
-    for function in (positional, variable, keywords):
-        with pytest.raises(TypeError, match="the parameter 'a' can't be passed by name"):
-            Arguments(function)
 
 
 def test_a_place_is_the_same_for_equal_values_only() -> None:

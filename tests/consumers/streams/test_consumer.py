@@ -273,7 +273,7 @@ async def test_a_client_that_decodes_makes_no_difference(server_url: str) -> Non
 
 
 def test_options_are_checked() -> None:
-    anything: Any = object()
+    anything: Any = coredis.Redis("127.0.0.1", 1)
     for wrong in (
         {}, {"stream": "a", "streams": ["b"]}, {"streams": ["a", "a"]}, {"stream": "a", "prefetch": 0},
         {"stream": "a", "concurrency": 0}, {"stream": "a", "max_deliver": 0}, {"stream": "a", "ack_wait": 0},

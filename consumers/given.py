@@ -1,0 +1,71 @@
+"""What users pass, checked where they pass it: a wrong type is a TypeError that names the argument, at once.
+
+Without that it would come up later and elsewhere: as an "unhashable type" in a worker's task, or as a stream with the
+name of a Python list. Durations are seconds, or a timedelta, wherever one is taken.
+"""
+
+import math
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+from coredis import Redis, RedisCluster
+
+__all__ = ["Duration", "client_of", "duration", "function", "instance", "text", "texts", "whole"]
+
+Duration: TypeAlias = float | timedelta
+"""Seconds, or a timedelta."""
+
+
+def instance(name: str, value: Any, *kinds: type) -> None:
+    """Raise TypeError unless the value is of one of these types. A bool is no number."""
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        expected = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+        raise TypeError(f"{name} is {expected}, not {type(value).__name__}: {value!r:.100}")
+
+
+def text(name: str, value: Any, *, empty: bool = False) -> str:
+    """A name. Raises TypeError for what is no str, ValueError for an empty one."""
+    instance(name, value, str)
+    if not value and not empty:
+        raise ValueError(f"{name} is empty")
+    checked: str = value
+    return checked
+
+
+def texts(name: str, values: Any) -> tuple[str, ...]:
+    """Several names. Raises TypeError for a single one."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} are several names, not {type(values).__name__}: {values!r:.100}")
+    return tuple(text(f"each of {name}", one) for one in values)
+
+
+def whole(name: str, value: Any) -> int:
+    """A whole number. Raises TypeError."""
+    instance(name, value, int)
+    number: int = value
+    return number
+
+
+def duration(name: str, value: Any) -> float:
+    """Seconds. Raises TypeError for what is neither a number nor a timedelta, ValueError for NaN."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    instance(name, value, float, int, timedelta)
+    seconds = float(value)
+    if math.isnan(seconds):
+        raise ValueError(f"{name} is not a number")
+    return seconds
+
+
+def function(name: str, value: Any) -> None:
+    """Raise TypeError for what can't be called."""
+    if not callable(value):
+        raise TypeError(f"{name} is a function, not {type(value).__name__}: {value!r:.100}")
+
+
+def client_of(value: Any) -> None:
+    """Raise TypeError for what is no client of coredis; redis-py's is a frequent one."""
+    if not isinstance(value, Redis | RedisCluster):
+        kind = f"{type(value).__module__}.{type(value).__name__}"
+        raise TypeError(f"client is an entered coredis.Redis or coredis.RedisCluster, not {kind}")

@@ -1,0 +1,76 @@
+"""What mypy --strict sees of declared jobs: it is run on a program that uses them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+api = pytest.importorskip("mypy.api")
+
+PROGRAM = """\
+from datetime import timedelta
+
+from consumers.jobs import Job, JobFunction, Queue
+
+queue = Queue("q")
+
+
+@queue.job(retries=5, timeout=timedelta(minutes=1))
+async def resize(path: str, width: int = 100) -> str:
+    return path
+
+
+@queue.job()
+def count(words: list[str]) -> int:
+    return len(words)
+
+
+async def main() -> None:
+    print(reveal_type(resize("cat.png")))  # Coroutine[Any, Any, str]
+    resize("cat.png")  # error: unused-coroutine
+    reveal_type(await resize("cat.png", 5))  # str
+    reveal_type(count(["a"]))  # int
+    reveal_type(await resize.enqueue("cat.png", width=5))  # Job[str]
+    reveal_type(await count.enqueue(["a"], delay=5))  # Job[int]
+    reveal_type(await count.with_options(delay=timedelta(1)).enqueue(["a"]))  # Job[int]
+    reveal_type(count.with_options(unique=True).call(["a"]))  # Call[int]
+    reveal_type(await (await count.enqueue(["a"])).result())  # int
+    reveal_type(await queue.enqueue_many([count.call(["a"]), count.call([])]))  # list[Job[int]]
+    reveal_type(await queue.enqueue_many([resize.call("a"), count.call([])]))  # list[Job[object]]
+    reveal_type(queue.handle("id", resize))  # Job[str]
+    jobs: list[Job[object]] = [await resize.enqueue("a"), await count.enqueue([])]
+    functions: list[JobFunction[..., object]] = [resize, count]
+    print(jobs, functions)
+    await resize(5)  # error: arg-type
+    count(["a"]) + "a"  # error: operator
+    await resize.enqueue()  # error: call-overload
+    await resize.enqueue("cat.png", "wide")  # error: call-overload
+    await resize.with_options(delay=5).enqueue("cat.png", "wide")  # error: arg-type
+    await resize.with_options(priority="high").enqueue(with_=5)  # error: call-arg
+    resize.with_options(delay="5")  # error: arg-type
+    resize.with_options(delay=5).call(5)  # error: arg-type
+"""
+
+
+def test_declared_jobs_are_typed(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    output, errors, _ = api.run(
+        ["--strict", "--no-pretty", "--show-error-codes", "--no-error-summary", "--cache-dir", str(tmp_path / "cache"),
+         "--config-file", "", str(program)]
+    )  # fmt: skip
+    assert not errors
+    found: dict[int, tuple[str, str]] = {}
+    for line, kind, text in re.findall(r"program\.py:(\d+): (\w+): (.*)", output):
+        # the notes of an overload follow its error
+        found.setdefault(int(line), (kind, text))
+    for number, code in enumerate(PROGRAM.splitlines(), 1):
+        expected = code.partition("  # ")[2]
+        if expected.startswith("error: "):
+            kind, text = found.pop(number)
+            assert kind == "error" and text.endswith(f"[{expected.removeprefix('error: ')}]"), code
+        elif expected:
+            kind, text = found.pop(number)
+            revealed = re.sub(r"\b[a-z_.]+\.(?=[A-Za-z])", "", text.partition('"')[2].rstrip('"'))
+            assert (kind, revealed) == ("note", expected), code
+    assert found == {}
