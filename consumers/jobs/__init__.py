@@ -18,7 +18,7 @@ Trimaran, Redis, Valkey; no scripts are needed.
 queue.py     Queue: declaring, enqueueing, dead jobs;  declarations.py  a declared function;  handles.py  Job
 worker.py    Worker, on the engine of consumers;  running.py  one job in a worker's hands
 later.py     delayed jobs;  periodic.py  cron;  limits.py  limits by key;  uniqueness.py  unique jobs
-cancelling.py, results.py, announcing.py
+cancelling.py, results.py, searching.py, announcing.py
 entries.py   a job as a stream's entry;  payloads.py  arguments and results;  outcomes.py  how a job ended
 names.py     the queue's keys
 """
@@ -26,7 +26,7 @@ names.py     the queue's keys
 from consumers.errors import ConsumerError, Reject, Retry
 from consumers.jobs.declarations import Call, JobFunction
 from consumers.jobs.handles import Job
-from consumers.jobs.outcomes import JobCancelled, JobError, JobFailed, JobTimeout
+from consumers.jobs.outcomes import JobCancelled, JobError, JobFailed, JobTimeout, NoResult
 from consumers.jobs.queue import DeadJob, Queue
 from consumers.jobs.running import CurrentJob, current_job
 from consumers.jobs.worker import Worker
@@ -46,6 +46,7 @@ __all__ = [
     "JobFunction",
     "JobTimeout",
     "Middleware",
+    "NoResult",
     "Queue",
     "Reject",
     "Retry",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import trio
 
 from consumers.given import Duration, duration
-from consumers.jobs.outcomes import outcome
+from consumers.jobs.outcomes import NoResult, outcome
 
 if TYPE_CHECKING:
     from consumers.jobs.queue import Queue
@@ -22,11 +22,22 @@ R_co = TypeVar("R_co", covariant=True)
 class Job(Generic[R_co]):
     """A job, by its ID. created: False where a unique job was there already and this is that one."""
 
-    def __init__(self, queue: Queue, id: str, decode: Callable[[bytes], Any], *, created: bool = True) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        id: str,
+        decode: Callable[[bytes], Any],
+        *,
+        created: bool = True,
+        kept: bool = True,
+        known: bool = False,
+    ) -> None:
         self.queue = queue
         self.id = id
         self.created = created
         self._decode = decode
+        self._kept = kept
+        self._known = known
 
     def __repr__(self) -> str:
         return f"<Job {self.queue.name} {self.id}>"
@@ -34,13 +45,16 @@ class Job(Generic[R_co]):
     async def result(self, timeout: Duration | None = None) -> R_co:
         """What the job returned, decoded by its function's return annotation; waits for it.
 
-        timeout: seconds. Raises TimeoutError after them; JobFailed when the job was given up, JobCancelled when it
-        was cancelled. Results are kept for the queue's keep_results seconds; later (or where that is 0) this waits
-        for ever.
+        timeout: seconds, or a timedelta. Raises TimeoutError after it; JobFailed when the job was given up,
+        JobCancelled when it was cancelled. Results are kept for keep_result seconds; later, or where that is 0, or if
+        there never was such a job or it was deleted, this raises NoResult: at once, or for a job that was enqueued by
+        this program within half a minute.
         """
+        if not self._kept:
+            raise NoResult(f"results of the job {self.id} are not kept: its keep_result is 0")
         seconds = math.inf if timeout is None else duration("timeout", timeout)
         with trio.move_on_after(seconds) as scope:
-            stored = await self.queue.connection.results.wait(self.id)
+            stored = await self.queue.connection.results.wait(self.id, known=self._known)
         if scope.cancelled_caught:
             raise TimeoutError(f"the job {self.id} has not ended within {seconds:g} s")
         return cast(R_co, outcome(stored, self._decode))

@@ -10,7 +10,7 @@ import msgspec
 from consumers.jobs.payloads import encode
 
 __all__ = [
-    "CANCELLED", "JobCancelled", "JobError", "JobFailed", "JobTimeout", "failure", "outcome", "success",
+    "CANCELLED", "JobCancelled", "JobError", "JobFailed", "JobTimeout", "NoResult", "failure", "outcome", "success",
 ]  # fmt: skip
 
 TRACEBACK_LIMIT = 8000
@@ -40,6 +40,10 @@ class JobFailed(JobError):
 
 class JobCancelled(JobError):
     """A job was cancelled before it returned."""
+
+
+class NoResult(JobError):
+    """No result will come: there is no such job, or it has ended and its result is not kept (any more)."""
 
 
 class JobTimeout(Exception):

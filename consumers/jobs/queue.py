@@ -269,10 +269,7 @@ class Queue:
         places = list({call.place for call in calls if call.place})
         if not places:
             await self._execute(connection.link, self._additions(calls, entries))
-            return [
-                Job(self, entry.id, call.function.arguments.decode_result)
-                for call, entry in zip(calls, entries, strict=True)
-            ]
+            return [self._job(call, entry.id) for call, entry in zip(calls, entries, strict=True)]
 
         async def decide(ask: Ask) -> tuple[list[Command], list[str]]:
             now = self.clock()
@@ -295,9 +292,13 @@ class Queue:
 
         ids = await connection.transactions.run([self.keys.unique(one) for one in places], decide)
         return [
-            Job(self, id, call.function.arguments.decode_result, created=id == entry.id)
-            for call, entry, id in zip(calls, entries, ids, strict=True)
+            self._job(call, id, created=id == entry.id) for call, entry, id in zip(calls, entries, ids, strict=True)
         ]
+
+    def _job(self, call: Call[R], id: str, *, created: bool = True) -> Job[R]:
+        function = call.function
+        kept = function.settings.keep_result > 0
+        return Job(self, id, function.arguments.decode_result, created=created, kept=kept, known=True)
 
     def _due(self, call: Call[Any]) -> float | None:
         if call.due is not None:
@@ -328,7 +329,9 @@ class Queue:
 
     def handle(self, id: str, function: JobFunction[Any, R] | None = None) -> Job[R]:
         """The Job with this ID, enqueued here or elsewhere. function: whose annotation decodes the result."""
-        return Job(self, id, function.arguments.decode_result if function is not None else PLAIN)
+        if function is None:
+            return Job(self, id, PLAIN)
+        return Job(self, id, function.arguments.decode_result, kept=function.settings.keep_result > 0)
 
     # Dead jobs.
 

@@ -1,5 +1,8 @@
 """Waiting for results: one task asks for all that are awaited in this program, many in one round trip.
 
+A job whose result does not come is searched for (searching.py): at once where this program does not know of it, else
+after a while, so that nobody waits for what was deleted, or has ended and been forgotten.
+
 It asks when a wait begins, when a worker says that jobs of this program have ended (on a shard channel of this
 program's own, one message for many jobs), and every LOOK_SECONDS, which finds what other programs enqueued and what
 was said while the connection was cut. Nothing is listened to before the first result is awaited.
@@ -8,6 +11,7 @@ was said while the connection was cut. Nothing is listened to before the first r
 from __future__ import annotations
 
 import logging
+import math
 
 import trio
 
@@ -15,6 +19,8 @@ from consumers.connection import Client, Link
 from consumers.errors import transient
 from consumers.jobs.announcing import hear
 from consumers.jobs.names import Keys
+from consumers.jobs.outcomes import NoResult
+from consumers.jobs.searching import missing
 from consumers.nurseries import open_plain_nursery
 from consumers.retry import Backoff
 
@@ -24,6 +30,16 @@ logger = logging.getLogger("consumers.jobs")
 
 LOOK_SECONDS = 0.5
 PAGE = 1000
+
+SEARCH_SECONDS = 10.0
+"""After how long a job without a result is searched for, and again, unless that takes its time."""
+
+SEARCH_SHARE = 20
+"""A search is followed by a pause of so many times as long as it took."""
+
+AGAIN_SECONDS = 0.1
+"""When what was not found is searched for once more; it may have changed its place meanwhile."""
+
 RECONNECT = Backoff(initial=0.1, factor=2, max=10)
 NEWS = 10_000
 """Messages about ended jobs that may wait to be read; beyond, LOOK_SECONDS finds them."""
@@ -41,6 +57,7 @@ class Results:
         self._asked: dict[str, None] = {}
         self._wanted = trio.Event()
         self._first = trio.Event()
+        self._doubted = trio.Event()
 
     async def run(self) -> None:
         """Serve wait(), for ever. Raises what the server refuses for good."""
@@ -48,21 +65,34 @@ class Results:
         async with open_plain_nursery() as nursery:
             nursery.start_soon(self._ask)
             nursery.start_soon(self._look)
+            nursery.start_soon(self._search)
             await hear(self._client, self._channel, NEWS, self._heard)
 
     def _heard(self, message: bytes | None) -> None:
         for id in self._waiters if message is None else message.decode().split():
-            if id in self._waiters:
+            if (waiter := self._waiters.get(id)) is not None:
                 self._want(id)
+                if message is not None:
+                    # it has ended, maybe without a result that is kept
+                    waiter.search_at = trio.current_time() + AGAIN_SECONDS
+                    self._doubted.set()
 
-    async def wait(self, id: str) -> bytes:
-        """What is stored of the job, as soon as it is."""
+    async def wait(self, id: str, *, known: bool = False) -> bytes:
+        """What is stored of the job, as soon as it is. known: there was such a job when the wait began.
+
+        Raises NoResult when there is no such job, or no more.
+        """
         waiter = self._waiters.setdefault(id, _Waiter())
         waiter.count += 1
+        waiter.search_at = min(waiter.search_at, trio.current_time() + (SEARCH_SECONDS if known else 0.0))
         try:
+            if not known:
+                self._doubted.set()
             self._first.set()
             self._want(id)
             await waiter.ready.wait()
+            if not waiter.stored:
+                raise NoResult(f"there is no job {id}, or it has ended and its result is not kept any more")
             return waiter.stored
         finally:
             waiter.count -= 1
@@ -79,6 +109,37 @@ class Results:
             if self._waiters:
                 self._asked.update(dict.fromkeys(self._waiters))
                 self._wanted.set()
+
+    async def _search(self) -> None:
+        """Find out who waits in vain."""
+        while True:
+            with trio.move_on_after(SEARCH_SECONDS / 2):
+                await self._doubted.wait()
+            self._doubted = trio.Event()
+            # what a worker has announced has its result in the next moment
+            await trio.sleep(AGAIN_SECONDS)
+            begun = trio.current_time()
+            due = [id for id, waiter in self._waiters.items() if waiter.search_at <= begun]
+            try:
+                gone = await missing(self._link, self._keys, due) if due else set[str]()
+            except Exception as error:
+                if not transient(error):
+                    raise
+                continue
+            now = trio.current_time()
+            for id in due:
+                if (waiter := self._waiters.get(id)) is not None:
+                    self._searched(id, waiter, id in gone, now + max(SEARCH_SECONDS, SEARCH_SHARE * (now - begun)))
+            if gone:
+                self._doubted.set()
+
+    def _searched(self, id: str, waiter: _Waiter, gone: bool, next_time: float) -> None:
+        if gone and waiter.missed:
+            del self._waiters[id]
+            waiter.ready.set()
+            return
+        waiter.missed = gone
+        waiter.search_at = 0.0 if gone else next_time
 
     async def _ask(self) -> None:
         attempt = 0
@@ -113,3 +174,5 @@ class _Waiter:
         self.count = 0
         self.ready = trio.Event()
         self.stored = b""
+        self.search_at = math.inf
+        self.missed = False
