@@ -8,6 +8,7 @@ runs in a nursery of ours.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -18,6 +19,8 @@ from coredis.connection import BaseConnection, TCPLocation
 from coredis.exceptions import ConnectionError, MovedError, RedisClusterError
 from coredis.pool import ClusterConnectionPool, ConnectionPool, SentinelConnectionPool
 from coredis.typing import Key
+
+from consumers.errors import ServerUnavailable
 
 __all__ = ["Argument", "Client", "Command", "Reply", "connect", "discard", "report", "serves", "slot_of"]
 
@@ -55,8 +58,8 @@ async def connect(
     Sentinel's servers it goes to one of the client's kind, or to the primary in any case. Replies come as bytes,
     whatever the client decodes.
 
-    Raises a RedisError, OSError or TimeoutError when the server is not to be had; a ConnectionError where a cluster's
-    layout names no node for the slot.
+    Raises ServerUnavailable when the server is not to be had, another RedisError when it refuses; a ConnectionError
+    where a cluster's layout names no node for the slot.
     """
     seconds = client.connection_pool.connection_kwargs.get("connect_timeout") or CONNECT_SECONDS
     connection: BaseConnection | None = None
@@ -73,17 +76,37 @@ async def connect(
                 await trio.lowlevel.checkpoint_if_cancelled()
                 if isinstance(error, RedisClusterError):
                     error = ConnectionError(str(error))
+                elif type(error) is ConnectionError or isinstance(error, OSError):
+                    error = _unavailable(client, connection, _reason(error))
                 report(client, connection, error)
-                raise error
-        where = connection.location if connection is not None else "the server"
-        late = TimeoutError(f"no connection to {where} within {seconds:g} seconds")
-        report(client, connection, ConnectionError(str(late)))
+                # what is below is Trio's and coredis's: a hundred lines that say nothing more
+                raise error from None
+        late = _unavailable(client, connection, f"no answer within {seconds:g} seconds")
+        report(client, connection, late)
         raise late
     except BaseException:
         if connection is not None:
             connection.invalidate()
             discard(connection)
         raise
+
+
+def _unavailable(client: Client, connection: BaseConnection | None, reason: str) -> ServerUnavailable:
+    location: Any = connection.location if connection is not None else getattr(client.connection_pool, "location", None)
+    if location is None:
+        return ServerUnavailable(reason, "the server", None)
+    if isinstance(location, TCPLocation):
+        return ServerUnavailable(reason, location.host, location.port)
+    return ServerUnavailable(reason, str(location), None)
+
+
+def _reason(error: BaseException) -> str:
+    """What lies at the bottom of an error of connecting."""
+    while (deeper := error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__) is not None:
+        error = deeper
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
 
 
 def discard(connection: BaseConnection) -> None:

@@ -21,11 +21,23 @@ from coredis.exceptions import (
 
 from consumers.given import Duration, duration
 
-__all__ = ["ConsumerError", "Reject", "Retry", "transient"]
+__all__ = ["ConsumerError", "Reject", "Retry", "ServerUnavailable", "transient"]
 
 
 class ConsumerError(Exception):
     """The consumer can't go on: what it needs from the server is refused, and trying again won't help."""
+
+
+class ServerUnavailable(ConnectionError):
+    """There is no connection to the server. It is one of coredis's ConnectionErrors.
+
+    host, port: of the server; of a Unix socket its path, and None.
+    """
+
+    def __init__(self, reason: str, host: str, port: int | None) -> None:
+        super().__init__(f"no connection to {host if port is None else f'{host}:{port}'}: {reason}")
+        self.host = host
+        self.port = port
 
 
 class Reject(Exception):

@@ -1,31 +1,102 @@
-"""A nursery that raises what one failed task raised, not a group around it.
+"""Nurseries whose block raises what the user raised in it, or what one failed task raised, not a group around it.
 
-The nurseries of this package are none of the user's. When exactly one exception leaves one of them, be it the
-user's own from the block or the failure of the consumer, that exception is raised as it is; only several make a group.
+The nurseries of this package are none of the user's. What leaves the user's own block leaves the nursery as it is, even
+if a task fails at the same time: that is logged then. Without an exception of the block's own, that of a single task
+is raised as it is; only those of several tasks make a group.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import trio
 
-__all__ = ["open_plain_nursery"]
+__all__ = ["Border", "open_plain_nursery"]
+
+logger = logging.getLogger("consumers")
+
+AROUND = "Exceptions from Trio nursery"
+"""The text of a group that a nursery makes."""
+
+
+class Border:
+    """Keeps what the user's block raises apart from what is put around it on the way out.
+
+    border = Border()
+    with border.outside():
+        async with something_with_a_nursery():
+            with border.inside():
+                yield
+
+    """
+
+    def __init__(self) -> None:
+        self._own: BaseException | None = None
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Around the user's block."""
+        try:
+            yield
+        except BaseException as error:
+            self._own = error
+            raise
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Around what makes groups. Raises one exception as it is."""
+        try:
+            yield
+        except BaseExceptionGroup as group:
+            alone = self._chosen(group)
+            if alone is None:
+                raise
+            # the group is no cause of what it was put around
+            context = alone.__context__
+            try:
+                raise alone
+            finally:
+                alone.__context__ = context
+                del alone, context
+
+    def _chosen(self, group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+        """What to raise in place of a group; None: the group."""
+        errors = self._flat(group)
+        if not any(self._is_own(error) for error in errors):
+            return errors[0] if len(errors) == 1 else None
+        others = [one for one in errors if not self._is_own(one) and not isinstance(one, trio.Cancelled)]
+        if not all(isinstance(error, Exception) for error in others):
+            # somebody wants the program to end
+            return None
+        for error in others:
+            logger.error("a task has failed, beside what its block raised: %s", error, exc_info=error)
+        return self._own
+
+    def _flat(self, error: BaseException) -> list[BaseException]:
+        """What is in a group that was put around exceptions, and in such groups in it."""
+        if not isinstance(error, BaseExceptionGroup) or self._is_own(error) or error.message != AROUND:
+            return [error]
+        return [one for inner in error.exceptions for one in self._flat(inner)]
+
+    def _is_own(self, error: BaseException) -> bool:
+        own = self._own
+        if isinstance(own, BaseExceptionGroup) and isinstance(error, BaseExceptionGroup):
+            # Trio makes groups anew on their way
+            return error.message == own.message and _leaves(error) == _leaves(own)
+        return error is own
+
+
+def _leaves(error: BaseException) -> list[int]:
+    if not isinstance(error, BaseExceptionGroup):
+        return [id(error)]
+    return [one for inner in error.exceptions for one in _leaves(inner)]
 
 
 @asynccontextmanager
 async def open_plain_nursery() -> AsyncIterator[trio.Nursery]:
-    """trio.open_nursery(), without the group around a single exception."""
-    try:
+    """trio.open_nursery(), without the group around a single exception, or around the block's own."""
+    border = Border()
+    with border.outside():
         async with trio.open_nursery() as nursery:
-            yield nursery
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) > 1:
-            raise
-        alone = group.exceptions[0]
-        # the group is no cause of what it was put around
-        context = alone.__context__
-        try:
-            raise alone
-        finally:
-            alone.__context__ = context
-            del alone, context
+            with border.inside():
+                yield nursery

@@ -21,6 +21,7 @@ import coredis
 import trio
 from coredis.exceptions import RedisError
 
+from consumers.addresses import client_from_url
 from consumers.errors import ConsumerError
 
 DEFAULT_URL = "redis://127.0.0.1:6379"
@@ -66,11 +67,9 @@ def run(command: Command, options: argparse.Namespace, name: str) -> int:
     # coredis logs a traceback for every connection that fails in its handshake; the consumers say it in a line
     logging.getLogger("coredis").setLevel(logging.CRITICAL)
     try:
-        client = coredis.Redis.from_url(options.url, decode_components=True)
-    except (ValueError, OSError, RuntimeError) as error:
-        return _tell(name, f"{options.url}: {error}", 2)
-    if client.connection_pool.location is None:
-        return _tell(name, f"{options.url}: not a URL of a server", 2)
+        client = client_from_url(options.url)
+    except ValueError as error:
+        return _tell(name, str(error), 2)
     try:
         return trio.run(_run, command, client, options)
     except* BrokenPipeError:

@@ -9,6 +9,7 @@ following.py     follow: a stream, each service at its own position
 publishing.py    publish, publish_many;  messages.py  what is received
 """
 
+from consumers.errors import ServerUnavailable
 from consumers.fanout.buffer import SlowConsumerError, WhenFull
 from consumers.fanout.following import Follower, follow
 from consumers.fanout.messages import Entry, Gap, Message, Reason
@@ -24,6 +25,7 @@ __all__ = [
     "Gap",
     "Message",
     "Reason",
+    "ServerUnavailable",
     "SlowConsumerError",
     "Start",
     "Subscription",

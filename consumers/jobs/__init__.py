@@ -23,7 +23,7 @@ entries.py   a job as a stream's entry;  payloads.py  arguments and results;  ou
 names.py     the queue's keys
 """
 
-from consumers.errors import ConsumerError, Reject, Retry
+from consumers.errors import ConsumerError, Reject, Retry, ServerUnavailable
 from consumers.jobs.declarations import Call, JobFunction
 from consumers.jobs.handles import Job
 from consumers.jobs.outcomes import JobCancelled, JobError, JobFailed, JobTimeout, NoResult
@@ -50,6 +50,7 @@ __all__ = [
     "Queue",
     "Reject",
     "Retry",
+    "ServerUnavailable",
     "Worker",
     "current_job",
 ]

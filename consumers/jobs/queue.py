@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
-import coredis
 import msgspec
 from coredis.exceptions import RedisError
 
 from consumers import given
+from consumers.addresses import client_from_url
 from consumers.connection import Client, Command, Link, open_link
 from consumers.deadletters import DeadLetter, dead_letters, redrive
 from consumers.given import Duration
@@ -29,7 +29,7 @@ from consumers.jobs.payloads import decoder, encode
 from consumers.jobs.periodic import Periodic
 from consumers.jobs.results import Results
 from consumers.jobs.uniqueness import claim, holders
-from consumers.nurseries import open_plain_nursery
+from consumers.nurseries import Border, open_plain_nursery
 from consumers.retry import Backoff
 from consumers.transactions import Ask, Transactions
 
@@ -209,14 +209,27 @@ class Queue:
     async def open(self, server: Client | str) -> AsyncIterator[Queue]:
         """Connect the queue for as long as the block runs, in this program; enqueue, wait and work inside.
 
-        server: a redis:// URL, or an entered coredis client (Redis, Sentinel's, RedisCluster).
+        server: a redis://, rediss:// or unix:// URL, or an entered coredis client (Redis, Sentinel's, RedisCluster).
+
+        What the block raises comes out as it is. A server that is not there is waited for by workers; to others it is
+        ServerUnavailable. Raises ValueError for another URL.
         """
+        if not isinstance(server, str):
+            given.client_of(server)
         if self._connection is not None:
             raise RuntimeError(f"the queue {self.name} is open already")
+        border = Border()
+        with border.outside():
+            async with self._open(server):
+                with border.inside():
+                    yield self
+
+    @asynccontextmanager
+    async def _open(self, server: Client | str) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             client: Client
             if isinstance(server, str):
-                client = await stack.enter_async_context(coredis.Redis.from_url(server))
+                client = await stack.enter_async_context(client_from_url(server))
             else:
                 client = server
             link = await stack.enter_async_context(open_link(client, self.keys.later))
@@ -229,7 +242,7 @@ class Queue:
             try:
                 async with open_plain_nursery() as nursery:
                     nursery.start_soon(results.run)
-                    yield self
+                    yield
                     nursery.cancel_scope.cancel()
             finally:
                 self._connection = None

@@ -11,7 +11,7 @@ streams with XAUTOCLAIM: Trimaran, Redis 6.2 and later, Valkey.
 from consumers.backlog import Priority
 from consumers.codecs import Codec, JsonCodec, MsgpackCodec, TextCodec
 from consumers.deadletters import DeadLetter, dead_letters, redrive
-from consumers.errors import ConsumerError, Reject, Retry
+from consumers.errors import ConsumerError, Reject, Retry, ServerUnavailable
 from consumers.groups import Start
 from consumers.middleware import Middleware
 from consumers.options import AckPolicy
@@ -37,6 +37,7 @@ __all__ = [
     "Reject",
     "Replay",
     "Retry",
+    "ServerUnavailable",
     "Start",
     "TextCodec",
     "dead_letters",

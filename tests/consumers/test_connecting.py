@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import coredis
@@ -15,6 +16,8 @@ from coredis.pool import SentinelConnectionPool
 
 from consumers import connecting
 from consumers.connecting import connect, discard, report, serves, slot_of
+from consumers.errors import ServerUnavailable
+from consumers.jobs import Queue, Worker
 
 Client = coredis.Redis[bytes]
 
@@ -49,8 +52,50 @@ async def test_a_server_that_does_not_answer_is_not_waited_for(
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     client = coredis.Redis("127.0.0.1", listener.socket.getsockname()[1])
     async with listener, trio.open_nursery() as nursery:
-        with pytest.raises(TimeoutError, match="within 5 seconds"):
+        with pytest.raises(ServerUnavailable, match="no answer within 5 seconds"):
             await connect(client, nursery)
+
+
+async def test_a_server_that_is_not_there_is_one_error_with_its_address(tmp_path: Path) -> None:
+    for client, host, port, text in (
+        (coredis.Redis("127.0.0.1", 1), "127.0.0.1", 1, "no connection to 127.0.0.1:1: Connection refused"),
+        (coredis.Redis("nosuch.invalid", 7), "nosuch.invalid", 7, "no connection to nosuch.invalid:7: "),
+        (
+            coredis.Redis.from_url(f"unix://{tmp_path}/x"),
+            f"{tmp_path}/x",
+            None,
+            f"no connection to {tmp_path}/x: No such",
+        ),
+    ):
+        async with trio.open_nursery() as nursery:
+            with pytest.raises(ServerUnavailable) as caught:
+                await connect(client, nursery)
+        assert str(caught.value).startswith(text)
+        assert (caught.value.host, caught.value.port) == (host, port)
+        assert isinstance(caught.value, coredis.exceptions.ConnectionError)
+
+
+async def test_what_leaves_a_queues_block_is_one_error(server_url: str) -> None:
+    queue = Queue("q")
+
+    @queue.job()
+    async def work() -> None: ...
+
+    for use in (work.enqueue, lambda: work.enqueue(unique=True), work.with_options(delay=5).enqueue):
+        with trio.fail_after(10), pytest.raises(coredis.exceptions.ConnectionError, match=r"127\.0\.0\.1:1"):
+            async with queue.open("redis://127.0.0.1:1"):
+                await use()
+    with pytest.raises(KeyError, match="mine"):
+        async with queue.open(server_url), Worker(queue).open():
+            raise KeyError("mine")
+    with pytest.raises(KeyError, match="mine"):
+        async with queue.open(server_url):
+            await work.enqueue()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(Worker(queue).run)
+                await trio.sleep(0.05)
+                nursery.cancel_scope.cancel()
+            raise KeyError("mine")
 
 
 async def test_a_shielded_connection_outlives_its_nurserys_cancellation(client: Client) -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 import trio
+import trio.testing
 
-from consumers.nurseries import open_plain_nursery
+from consumers.nurseries import Border, open_plain_nursery
 
 
 async def _fail(error: Exception) -> None:
@@ -33,6 +34,48 @@ async def test_several_exceptions_make_a_group() -> None:
             nursery.start_soon(_fail, KeyError("x"))
             nursery.start_soon(_fail, ValueError("y"))
     assert {type(error) for error in caught.value.exceptions} == {KeyError, ValueError}
+
+
+@pytest.mark.parametrize("inner", [False, True])
+async def test_the_blocks_own_exception_comes_first_and_the_others_are_logged(
+    caplog: pytest.LogCaptureFixture, inner: bool
+) -> None:
+    async def fail_late(error: Exception) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise error
+
+    with pytest.raises(KeyError, match="own") as caught:
+        async with open_plain_nursery() as outer, open_plain_nursery() as nursery:
+            (nursery if inner else outer).start_soon(fail_late, ValueError("background"))
+            await trio.testing.wait_all_tasks_blocked()
+            raise KeyError("own")
+    assert not isinstance(caught.value.__context__, BaseExceptionGroup)
+    (record,) = caplog.records
+    assert "beside what its block raised: background" in record.getMessage() and record.exc_info is not None
+
+
+async def test_what_ends_the_program_is_kept() -> None:
+    async def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with open_plain_nursery() as nursery:
+            nursery.start_soon(interrupted)
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise KeyError("own")
+    assert {type(error) for error in caught.value.exceptions} == {KeyError, KeyboardInterrupt}
+
+
+async def test_a_group_of_groups_around_the_blocks_own_is_taken_off() -> None:
+    border = Border()
+    with pytest.raises(KeyError, match="own"), border.outside():
+        async with trio.open_nursery(), trio.open_nursery():
+            with border.inside():
+                raise KeyError("own")
 
 
 async def test_cancellation_passes() -> None:
