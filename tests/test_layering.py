@@ -50,6 +50,7 @@ TESTED_BY = {
     "consumers/jobs/cancelling.py": "tests/consumers/jobs/test_queue.py",
     "consumers/jobs/limits.py": "tests/consumers/jobs/test_queue.py",
     "consumers/jobs/running.py": "tests/consumers/jobs/test_worker.py",
+    "consumers/jobs/dead.py": "tests/consumers/jobs/test_worker.py",
     "consumers/jobs/handles.py": "tests/consumers/jobs/test_worker.py",
     "consumers/jobs/later.py": "tests/consumers/jobs/test_queue.py",
     "consumers/jobs/names.py": "tests/consumers/jobs/test_queue.py",

@@ -25,7 +25,7 @@ class QueueState:
     """One group of one stream; without a group, a stream that nobody consumes, or a list.
 
     depth: entries in the stream. in_hand: delivered, not acknowledged. lag: not delivered yet, None where the server
-    does not know. oldest: milliseconds since the oldest entry that is not acknowledged was added, None if there is
+    does not know. oldest: seconds since the oldest entry that is not acknowledged was added, None if there is
     none (or its ID is no time). dead: dead letters that came from here; `dead_complete` is False when there may be
     more.
     """
@@ -35,7 +35,7 @@ class QueueState:
     depth: int
     in_hand: int | None = None
     lag: int | None = None
-    oldest: int | None = None
+    oldest: float | None = None
     dead: int = 0
     dead_complete: bool = True
 
@@ -75,7 +75,7 @@ async def states(client: Client, names: Sequence[str], dead_streams: Sequence[st
                     depth,
                     in_hand=group[b"pending"],
                     lag=group.get(b"lag"),
-                    oldest=None if oldest is None or not 0 < oldest <= now_ms else now_ms - oldest,
+                    oldest=None if oldest is None or not 0 < oldest <= now_ms else (now_ms - oldest) / 1000,
                     dead=dead[name, label],
                     dead_complete=complete,
                 )

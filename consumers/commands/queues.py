@@ -13,15 +13,18 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from consumers.commands.naming import named_streams
 from consumers.commands.queue_states import QueueState, find_streams, states
-from consumers.commands.running import Client, Output, argument_parser, printable, run
+from consumers.commands.running import Client, CommandError, Output, argument_parser, printable, run
 
 DESCRIPTION = """\
 Show the streams of the server and their consumer groups: how much is in them, in hand (delivered, not acknowledged),
-still to be delivered (lag), how old the oldest unacknowledged entry is, and how many dead letters came from there.
+still to be delivered (lag), how old the oldest unacknowledged entry is (with --json: in seconds), and how many dead
+letters came from there.
 
   trimaran queues                       all streams
   trimaran queues orders 'jobs:*'       these; of lists only the length is known
+  trimaran queues thumbnails            the streams of a job queue, by its own name
   trimaran queues --json --interval 10  a JSON object a line for each, every 10 seconds
 
 On a terminal the table is refreshed until Ctrl-C; elsewhere it is printed once, unless --interval is given."""
@@ -35,7 +38,7 @@ COLUMNS = ("queue", "group", "depth", "in hand", "lag", "oldest", "dead")
 
 def main(words: Sequence[str]) -> int:
     parser = argument_parser("queues", DESCRIPTION)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="keys, or patterns of streams' names")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="keys, job queues, or patterns of streams' names")
     parser.add_argument("--interval", type=_seconds, metavar="SECONDS", help="refresh so often")
     parser.add_argument("--once", action="store_true", help="do not refresh")
     return run(_queues, parser.parse_intermixed_args(words), "queues")
@@ -50,6 +53,7 @@ def _seconds(text: str) -> float:
 
 async def _queues(client: Client, options: argparse.Namespace, output: Output) -> int:
     finder = _Finder(client, options.names)
+    await finder.resolve()
     if output.is_terminal and not options.json:
         await _show(finder, 0.0 if options.once else options.interval or INTERVAL)
         return 0
@@ -73,10 +77,22 @@ class _Finder:
         self._found: list[str] = []
         self._found_at = float("-inf")
 
+    async def resolve(self) -> None:
+        """Find what the names stand for, and whether the patterns match anything. Raises CommandError."""
+        found = [stream for name in self._names for stream in await named_streams(self._client, name)]
+        self._names = list(dict.fromkeys(found))
+        if any(pattern is not None for pattern in self._patterns) and not self._names:
+            await self._find()
+            if not self._found:
+                raise CommandError(f"no stream matches {' or '.join(printable(one or '') for one in self._patterns)}")
+
+    async def _find(self) -> None:
+        self._found = [name for pattern in self._patterns for name in await find_streams(self._client, pattern)]
+        self._found_at = trio.current_time()
+
     async def states(self) -> list[QueueState]:
         if self._patterns and trio.current_time() - self._found_at > FIND_SECONDS:
-            self._found = [name for pattern in self._patterns for name in await find_streams(self._client, pattern)]
-            self._found_at = trio.current_time()
+            await self._find()
         names = list(dict.fromkeys([*self._names, *self._found]))
         return await states(self._client, names, [f"{name}.dead" for name in self._names])
 
@@ -116,7 +132,7 @@ def _cells(state: QueueState) -> list[str]:
         str(state.depth),
         _number(state.in_hand),
         _number(state.lag),
-        "-" if state.oldest is None else age(state.oldest / 1000),
+        "-" if state.oldest is None else age(state.oldest),
         dead,
     ]
 

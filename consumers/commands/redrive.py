@@ -6,23 +6,30 @@ import argparse
 import json
 from collections.abc import Sequence
 from contextlib import aclosing
+from typing import Any
 
-from consumers.commands.running import Client, Output, argument_parser, positive, printable, run
+from consumers.commands.naming import dead_stream
+from consumers.commands.running import Client, CommandError, Output, argument_parser, positive, printable, run
 from consumers.deadletters import DeadLetter, dead_letters, redrive
+from consumers.jobs.dead import dead_job
 
 DESCRIPTION = """\
 Give the entries of a dead-letter stream back to the streams they came from, oldest first.
 
-  trimaran redrive orders.dead --dry-run           list them
+  trimaran redrive orders.dead --dry-run           list them, with the fields of each
+  trimaran redrive thumbnails --dry-run            those of a job queue, by its own name, with job and arguments
   trimaran redrive orders.dead --group billing
   trimaran redrive orders.dead --count 100 --to orders.retry
 
 Prints how many were given back. An entry may come back twice when the connection is lost meanwhile."""
 
+TEXT_LIMIT = 300
+"""Most characters of a job's arguments, or an entry's fields, that are shown without --json."""
+
 
 def main(words: Sequence[str]) -> int:
     parser = argument_parser("redrive", DESCRIPTION)
-    parser.add_argument("dead", metavar="DEADSTREAM")
+    parser.add_argument("dead", metavar="DEADSTREAM|QUEUE")
     parser.add_argument("--count", type=positive, metavar="N", help="at most N of them")
     parser.add_argument("--group", help="only those of this consumer group")
     parser.add_argument("--stream", help="only those that came from this stream")
@@ -35,6 +42,8 @@ async def _redrive(client: Client, options: argparse.Namespace, output: Output) 
     def chosen(letter: DeadLetter) -> bool:
         return options.group in (None, letter.group) and options.stream in (None, letter.stream)
 
+    options.dead = await dead_stream(client, options.dead)
+    await _check(client, options.dead)
     if options.dry_run:
         listed = 0
         async with aclosing(dead_letters(client, options.dead)) as letters:
@@ -50,6 +59,15 @@ async def _redrive(client: Client, options: argparse.Namespace, output: Output) 
     return 0
 
 
+async def _check(client: Client, stream: str) -> None:
+    """Raise CommandError for a stream that holds other things than dead letters."""
+    async with aclosing(dead_letters(client, stream)) as letters:
+        async for _ in letters:
+            return
+    if await client.xlen(stream):
+        raise CommandError(f"there are no dead letters in {printable(stream)}, but other entries")
+
+
 def _described(letter: DeadLetter, as_json: bool) -> str:
     if as_json:
         return json.dumps(
@@ -60,7 +78,35 @@ def _described(letter: DeadLetter, as_json: bool) -> str:
                 "group": letter.group,
                 "delivery_count": letter.delivery_count,
                 "reason": letter.reason,
-            }
+                **_content(letter),
+            },
+            default=str,
         )
     parts = (letter.id, letter.stream, letter.entry_id, letter.group, str(letter.delivery_count), letter.reason)
-    return "\t".join(map(printable, parts))
+    return "\t".join(map(printable, (*parts, _call(letter))))
+
+
+def _content(letter: DeadLetter) -> dict[str, Any]:
+    """What stands in the entry, for JSON."""
+    if (job := dead_job(letter)) is not None:
+        return {"job": job.name, "job_id": job.id, "arguments": _plain(job.arguments)}
+    return {"fields": {name: _plain(value) for name, value in letter.fields.items()}}
+
+
+def _call(letter: DeadLetter) -> str:
+    """The same as a text of limited length: a job's call and its ID, or fields."""
+    job = dead_job(letter)
+    pairs = job.arguments if job is not None else letter.fields
+    inside = ", ".join(f"{name}={_plain(value)!r}" for name, value in pairs.items())
+    if len(inside) > TEXT_LIMIT:
+        inside = f"{inside[:TEXT_LIMIT]}..."
+    return inside if job is None else f"{job.name}({inside}) {job.id}"
+
+
+def _plain(value: Any) -> Any:
+    """Data with texts in place of the bytes in it; JSON has none."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, dict):
+        return {str(_plain(name)): _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

@@ -151,7 +151,7 @@ def _log(display: Display | None, *, as_json: bool) -> None:
         handler = display.log_handler()
     else:
         handler = logging.StreamHandler()
-        form = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+        form = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
         handler.setFormatter(JsonLines() if as_json else form)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     # coredis logs a traceback for every connection that fails in its handshake; the consumers say it in a line

@@ -53,7 +53,10 @@ class Display:
 
     def log_handler(self) -> logging.Handler:
         """A handler whose lines go above the display."""
-        return RichHandler(console=self._console, show_path=False, markup=False)
+        handler = RichHandler(console=self._console, show_path=False, markup=False)
+        # Rich shows time and level in columns of their own; without a format of its own a handler gets logging's
+        handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+        return handler
 
     async def run(self, worker: Worker, counts: Counts) -> None:
         """Show it, for ever."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
-import msgspec
 from coredis.exceptions import RedisError
 
 from consumers import given
@@ -20,12 +19,13 @@ from consumers.deadletters import DeadLetter, dead_letters, redrive
 from consumers.given import Duration
 from consumers.jobs import cancelling
 from consumers.jobs.clock import Clock, wall_clock
+from consumers.jobs.dead import PLAIN, DeadJob, dead_job
 from consumers.jobs.declarations import Call, JobFunction, Settings, Unique
 from consumers.jobs.entries import JobEntry, new_id
 from consumers.jobs.handles import Job
 from consumers.jobs.later import postpone
 from consumers.jobs.names import RESERVED, Keys
-from consumers.jobs.payloads import decoder, encode
+from consumers.jobs.payloads import encode
 from consumers.jobs.periodic import Periodic
 from consumers.jobs.results import Results
 from consumers.jobs.uniqueness import claim, holders
@@ -40,20 +40,6 @@ R = TypeVar("R")
 
 PIPELINE = 1000
 """Most jobs that are added in one transaction."""
-
-PLAIN = decoder(Any)
-
-
-@dataclass(frozen=True, slots=True)
-class DeadJob:
-    """A job that was given up. entry_id: its own in the dead-letter stream. time: when, in seconds since 1970."""
-
-    id: str
-    name: str
-    arguments: dict[str, Any]
-    reason: str
-    time: float
-    entry_id: str
 
 
 class Decorator(Protocol):
@@ -352,7 +338,7 @@ class Queue:
         """The jobs that were given up, oldest first."""
         async with aclosing(dead_letters(self.connection.client, self.keys.dead)) as letters:
             async for letter in letters:
-                if (job := _dead_job(letter)) is not None:
+                if (job := dead_job(letter)) is not None:
                     yield job
 
     async def redrive(self, *, where: Callable[[DeadJob], bool] | None = None, count: int | None = None) -> int:
@@ -362,16 +348,7 @@ class Queue:
         """
 
         def chosen(letter: DeadLetter) -> bool:
-            job = _dead_job(letter)
+            job = dead_job(letter)
             return job is not None and (where is None or where(job))
 
         return await redrive(self.connection.client, self.keys.dead, where=chosen, count=count)
-
-
-def _dead_job(letter: DeadLetter) -> DeadJob | None:
-    try:
-        id, name = letter.fields["id"].decode(), letter.fields["job"].decode()
-        arguments = PLAIN(letter.fields["args"])
-    except (KeyError, UnicodeDecodeError, msgspec.DecodeError):
-        return None
-    return DeadJob(id, name, arguments, letter.reason, letter.time, letter.id)

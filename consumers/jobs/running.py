@@ -75,7 +75,7 @@ class RunningJob(Delivery):
         worker = self.worker
         entry = self.entry = JobEntry.read(self.values)
         if entry.id in worker.cancelled.ids:
-            self.end(CANCELLED)
+            self._end_cancelled(entry)
             return
         if entry.periodic and entry.job not in worker.queue.periodic_jobs:
             self._pass_over(entry)
@@ -97,6 +97,11 @@ class RunningJob(Delivery):
         except (TypeError, ValueError, OverflowError) as error:
             raise Reject(f"its result can't be stored: {error}") from error
         self.end(stored)
+        if logger.isEnabledFor(logging.INFO):
+            logger.info(
+                "%s %s is done in %.3f s, attempt %d", entry.job, entry.id, self._seconds(), entry.failed + 1,
+                extra=self._about(entry) | self._run(),
+            )  # fmt: skip
 
     def _pass_over(self, entry: JobEntry) -> None:
         """Leave an occurrence to the workers that have its schedule; where there are none, drop it."""
@@ -148,8 +153,12 @@ class RunningJob(Delivery):
         if self.scope.cancelled_caught:
             if not self.stopped:
                 raise JobTimeout(f"it took longer than {timeout} s")
-            self.end(CANCELLED)
+            self._end_cancelled(entry)
         return returned
+
+    def _end_cancelled(self, entry: JobEntry) -> None:
+        logger.info("%s %s is cancelled", entry.job, entry.id, extra=self._about(entry))
+        self.end(CANCELLED)
 
     def stop(self) -> None:
         """It was cancelled."""
@@ -193,8 +202,9 @@ class RunningJob(Delivery):
     def _again(self, entry: JobEntry, error: BaseException, delay: float) -> None:
         worker = self.worker
         logger.warning(
-            "%s %s failed, trying again in %.2f s", entry.job, entry.id, delay,
-            exc_info=error, extra=self._about(entry) | {"delay": delay},
+            "%s %s failed after %.3f s, attempt %d, trying again in %.2f s",
+            entry.job, entry.id, self._seconds(), entry.failed + 1, delay,
+            exc_info=error, extra=self._about(entry) | self._run() | {"delay": delay},
         )  # fmt: skip
         worker.hooks.retry(self, delay)
         again = replace(entry, failed=entry.failed + 1)
@@ -208,8 +218,9 @@ class RunningJob(Delivery):
     def _die(self, entry: JobEntry, reason: str, error: BaseException) -> None:
         worker = self.worker
         logger.error(
-            "%s %s is given up: %s", entry.job, entry.id, reason,
-            exc_info=error, extra=self._about(entry) | {"reason": reason},
+            "%s %s is given up after %.3f s, attempt %d: %s",
+            entry.job, entry.id, self._seconds(), entry.failed + 1, reason,
+            exc_info=error, extra=self._about(entry) | self._run() | {"reason": reason},
         )  # fmt: skip
         worker.hooks.dead(self, reason)
         # redriven, it starts afresh: all its attempts, and no claim to a place that may be taken by then
@@ -252,3 +263,10 @@ class RunningJob(Delivery):
             "stream": self.stream, "id": self.id, "delivery_count": self.delivery_count,
             "job": entry.job, "job_id": entry.id,
         }  # fmt: skip
+
+    def _seconds(self) -> float:
+        """How long this run took; 0 for one that never began."""
+        return trio.current_time() - self.begun if self.begun else 0.0
+
+    def _run(self) -> dict[str, object]:
+        return {"seconds": round(self._seconds(), 6), "attempt": self.entry.failed + 1 if self.entry is not None else 1}

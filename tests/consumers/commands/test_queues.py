@@ -5,10 +5,13 @@ import json
 import coredis
 import pytest
 import trio
+from coredis.tokens import PureToken
 from rich.console import Console
 
 from consumers.commands import queues
 from consumers.commands.queue_states import QueueState
+from consumers.commands.running import CommandError
+from consumers.jobs import Queue
 from tests.consumers.commands.commands import Kept, lines, prepared
 
 Client = coredis.Redis[bytes]
@@ -28,9 +31,43 @@ async def test_all_streams_as_lines(orders: Client) -> None:
     assert order.split("\t")[:5] == ["orders", "billing", "1", "0", "1"]
 
 
+async def test_what_is_not_there_is_told(orders: Client) -> None:
+    for words, text in (
+        (["nosuch"], "there is no stream, list or job queue nosuch"),
+        (["orders", "nosuch"], "there is no stream, list or job queue nosuch"),
+        (["x*", "y?"], "no stream matches x\\* or y\\?"),
+    ):
+        with pytest.raises(CommandError, match=f"^{text}$"):
+            await lines(queues, orders, *words)
+    assert [line.split("\t")[0] for line in await lines(queues, orders, "orders", "x*")] == ["orders"]
+
+
+async def test_a_job_queue_by_its_name(client: Client) -> None:
+    queue = Queue("shop")
+
+    @queue.job()
+    async def work() -> None: ...
+
+    async with queue.open(client):
+        await work.enqueue(priority="high")
+        await work.enqueue()
+    found = [line.split("\t")[0] for line in await lines(queues, client, "shop")]
+    assert found == ["jobs:{shop}:high", "jobs:{shop}:normal"]
+
+
+async def test_the_oldest_is_told_in_seconds(orders: Client) -> None:
+    now = await orders.time()
+    await orders.xtrim("orders", PureToken.MAXLEN, 0)
+    await orders.xadd("orders", {"n": "1"}, identifier=f"{int(now.timestamp() * 1000) - 90_000}-0")
+    (line,) = await lines(queues, orders, "orders", "--json")
+    assert 90 <= json.loads(line)["oldest"] < 150
+    (line,) = await lines(queues, orders, "orders")
+    assert line.split("\t")[5].startswith(("1m", "2m"))
+
+
 async def test_some_as_json(orders: Client) -> None:
     await orders.rpush("list", ["x"])
-    got = [json.loads(line) for line in await lines(queues, orders, "--json", "jobs:*", "list", "missing")]
+    got = [json.loads(line) for line in await lines(queues, orders, "--json", "jobs:*", "list")]
     assert [(state["queue"], state["group"], state["depth"]) for state in got] == [
         ("jobs:a", None, 1),
         ("list", None, 1),
@@ -71,7 +108,7 @@ def drawn(*found: QueueState) -> str:
 
 def test_the_table() -> None:
     text = drawn(
-        QueueState("orders", "billing", 1500, 12, 3, 90_061_000, 7, False),
+        QueueState("orders", "billing", 1500, 12, 3, 90_061.0, 7, False),
         QueueState("[red]\x1b[2J", None, 4),
     )
     head, first, second = text.splitlines()

@@ -4,9 +4,12 @@ import json
 
 import coredis
 import pytest
+import trio
 
 from consumers.commands import redrive
+from consumers.commands.running import CommandError
 from consumers.deadletters import bury
+from consumers.jobs import JobFailed, Queue, Worker
 from tests.consumers.commands.commands import lines
 
 Client = coredis.Redis[bytes]
@@ -49,8 +52,43 @@ async def test_a_choice_of_them_goes_elsewhere(dead: Client) -> None:
 
 async def test_a_dry_run_only_lists_them(dead: Client) -> None:
     listed = await lines(redrive, dead, "orders.dead", "--dry-run", "--group", "billing", "--count", "1")
-    assert [line.split("\t")[1:] for line in listed] == [["orders", "0-1", "billing", "5", "ValueError:\\nno"]]
+    assert [line.split("\t")[1:] for line in listed] == [["orders", "0-1", "billing", "5", "ValueError:\\nno", "n='0'"]]
     as_json = [json.loads(line) for line in await lines(redrive, dead, "orders.dead", "--dry-run", "--json")]
     assert [line["group"] for line in as_json] == ["billing", "billing", "shipping"]
-    assert as_json[0]["reason"] == "ValueError:\nno"
+    assert as_json[0]["reason"] == "ValueError:\nno" and as_json[0]["fields"] == {"n": "0"}
     assert await dead.xlen("orders.dead") == 3
+
+
+async def test_dead_jobs_are_listed_with_their_calls_and_go_back_by_the_queues_name(client: Client) -> None:
+    queue = Queue("shop")
+
+    @queue.job(retries=0)
+    async def resize(path: str, data: bytes = b"") -> None:
+        raise ValueError("no")
+
+    async with queue.open(client):
+        async with Worker(queue).open():
+            job = await resize.enqueue("cat.png", data=b"\xff")
+            with pytest.raises(JobFailed):
+                await job.result(timeout=5)
+            await resize.enqueue("x" * 1000)
+            while await client.xlen(queue.keys.dead) < 2:
+                await trio.sleep(0.01)
+        first, second = await lines(redrive, client, "shop", "--dry-run")
+        assert first.endswith(f"\tresize(path='cat.png', data='\\\\xff') {job.id}")
+        assert len(second) < 600 and "xxx...) " in second
+        as_json = json.loads((await lines(redrive, client, "shop", "--dry-run", "--json"))[0])
+        assert (as_json["job"], as_json["job_id"]) == ("resize", job.id)
+        assert as_json["arguments"] == {"path": "cat.png", "data": "\\xff"}
+        assert await lines(redrive, client, "shop") == ["2"]
+        assert await lines(redrive, client, "shop") == ["0"]
+
+
+async def test_a_queue_without_dead_jobs_and_what_is_none(client: Client) -> None:
+    await client.xadd("jobs:{shop}:normal", {"n": "1"})
+    assert await lines(redrive, client, "shop") == ["0"]
+    await client.xadd("orders", {"n": "1"})
+    with pytest.raises(CommandError, match=r"^there are no dead letters in orders, but other entries$"):
+        await lines(redrive, client, "orders")
+    with pytest.raises(CommandError, match=r"^there is no dead-letter stream or job queue nosuch$"):
+        await lines(redrive, client, "nosuch")

@@ -68,7 +68,13 @@ async def test_a_signal_lets_jobs_finish_and_gives_back_the_rest(client: Client,
                 assert await jobs[1].result(timeout=5) == 1
                 assert await process.wait() == 0
                 told = [json.loads(line) for line in await lines(process)]
-            assert [line["message"].split(" ", 1)[0] for line in told] == ["worker", "SIGTERM:", "worker"]
+            done = [line for line in told if " is done in " in line["message"]]
+            assert {(line["level"], line["job"], line["job_id"], line["attempt"]) for line in done} == {
+                ("INFO", "work", job.id, 1) for job in jobs[:2]
+            }
+            assert all(line["seconds"] >= 0.5 for line in done)
+            others = [line["message"].split(" ", 1)[0] for line in told if line not in done]
+            assert others == ["worker", "SIGTERM:", "worker"]
             assert "2 done, 0 failed, 0 to be retried, 0 dead" in told[-1]["message"]
             assert sorted(await client.lrange("done", 0, -1)) == [b"0", b"1"]
             async with worker(server_url):

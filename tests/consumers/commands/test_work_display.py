@@ -1,6 +1,7 @@
 """What `trimaran work` shows."""
 
 import io
+import logging
 from collections.abc import AsyncIterator
 
 import coredis
@@ -19,6 +20,16 @@ Client = coredis.Redis[bytes]
 async def queue(client: Client) -> AsyncIterator[Queue]:
     async with Queue("q").open(client) as opened:
         yield opened
+
+
+def test_log_lines_show_level_and_logger_once() -> None:
+    screen = io.StringIO()
+    handler = Display("q", Console(file=screen, width=100)).log_handler()
+    record = logging.LogRecord("consumers.jobs", logging.WARNING, "", 0, "[bold]what", (), None)
+    handler.handle(record)
+    line = screen.getvalue()
+    assert line.split("WARNING")[1].strip() == "consumers.jobs: [bold]what"
+    assert line.count("WARNING") == line.count("consumers.jobs") == 1
 
 
 async def test_counts_and_running_jobs_are_shown(queue: Queue) -> None:

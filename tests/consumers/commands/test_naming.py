@@ -1,0 +1,41 @@
+"""What queues are called on the command line."""
+
+import coredis
+import pytest
+
+from consumers.commands.naming import dead_stream, named_streams
+from consumers.commands.running import CommandError
+from consumers.jobs import Queue
+
+Client = coredis.Redis[bytes]
+
+
+async def test_a_queue_goes_by_its_key_or_by_its_own_name(client: Client) -> None:
+    queue = Queue("sho*p")
+
+    @queue.job()
+    async def work() -> None: ...
+
+    async with queue.open(client):
+        await work.enqueue()
+    await client.xadd("orders", {"n": "1"})
+    await client.xadd("jobs:{shoop}:normal", {"n": "1"})
+    await client.rpush("list", ["x"])
+    await client.set("text", "x")
+    assert await named_streams(client, "sho*p") == ["jobs:{sho*p}:normal"]
+    assert await named_streams(client, "orders") == ["orders"]
+    assert await named_streams(client, "list") == ["list"]
+    assert await dead_stream(client, "orders") == "orders"
+    assert await dead_stream(client, "sho*p") == "jobs:{sho*p}:dead"
+    for name, text in (
+        ("text", "text is a string, no stream, list or job queue"),
+        ("no\x1b", r"there is no stream, list or job queue no\\x1b"),
+    ):
+        with pytest.raises(CommandError, match=f"^{text}$"):
+            await named_streams(client, name)
+    for name, text in (
+        ("list", "list is a list, no dead-letter stream"),
+        ("nosuch", "there is no dead-letter stream or job queue nosuch"),
+    ):
+        with pytest.raises(CommandError, match=f"^{text}$"):
+            await dead_stream(client, name)
