@@ -198,7 +198,7 @@ async def test_a_key_of_another_type_reaches_the_owner(client: Client) -> None:
 
 
 def test_what_makes_no_sense_is_refused() -> None:
-    client: Any = None
+    client: Any = coredis.Redis("127.0.0.1", 1)
     for arguments in ({"concurrency": 0}, {"prefetch": 0}, {"alive": 0.01}, {"retries": -1}, {"recoveries": -1}):
         with pytest.raises(ValueError):
             ListConsumer(client, "box", **arguments)

@@ -111,7 +111,7 @@ async def test_a_refusal_is_raised(client: Client) -> None:
 
 
 def test_options_are_checked() -> None:
-    anything: Any = object()
+    anything: Any = coredis.Redis("127.0.0.1", 1)
     with pytest.raises(ValueError):
         Replay(anything, "orders", follow=True, end="5-0")
     with pytest.raises(ValueError):
