@@ -95,20 +95,24 @@ def _read(id: bytes, values: Sequence[bytes]) -> DeadLetter | None:
 
 
 async def dead_letters(client: Client, dead_letter: str) -> AsyncGenerator[DeadLetter, None]:
-    """All dead letters of a stream, oldest first. Raises ConnectionError and other errors of coredis.
+    """The dead letters of a stream that are there at the start, oldest first.
 
-    Entries of the stream that are not dead letters are passed over.
+    What dies while they are read is not among them, so the listing ends however fast a consumer adds to it. Entries of
+    the stream that are not dead letters are passed over. Raises ConnectionError and other errors of coredis.
     """
-    after = "-"
-    while page := await _page(client, dead_letter, after):
+    newest: Any = await client.xrevrange(dead_letter, count=1).raw(decode_response=False)
+    if not newest:
+        return
+    after, last = "-", newest[0][0].decode()
+    while page := await _page(client, dead_letter, after, last):
         for id, values in page:
             if letter := _read(id, values):
                 yield letter
         after = f"({page[-1][0].decode()}"
 
 
-async def _page(client: Client, stream: str, first: str) -> list[tuple[bytes, list[bytes]]]:
-    reply: Any = await client.xrange(stream, start=first, end="+", count=PAGE).raw(decode_response=False)
+async def _page(client: Client, stream: str, first: str, last: str) -> list[tuple[bytes, list[bytes]]]:
+    reply: Any = await client.xrange(stream, start=first, end=last, count=PAGE).raw(decode_response=False)
     return [(entry[0], entry[1]) for entry in reply]
 
 
@@ -122,7 +126,7 @@ async def redrive(
 ) -> int:
     """Give dead letters back to the stream they came from, oldest first; returns how many.
 
-    where: only those for which this is true. count: at most so many. to: another stream instead of each one's
+    Only those that are there at the start: what dies again meanwhile stays dead until the next redrive. where: only those for which this is true. count: at most so many. to: another stream instead of each one's
     origin. Run by two programs at once, or again after a lost connection, an entry may come back twice: handlers
     must be idempotent anyway. In a cluster both streams need a common hash tag. Raises ConsumerError where they
     have none, and errors of coredis.

@@ -102,15 +102,22 @@ class Recovery:
         await self._link.execute([(b"SREM", places.consumers, self._consumer), (b"DEL", places.alive(self._consumer))])
 
     async def _move_all_back(self, name: str, own: bool = False) -> None:
-        while moved := await self._move_back(name, own):
+        (left,) = await self._link.execute([(b"LLEN", self._places.processing(name))])
+        if isinstance(left, RedisError):
+            raise left
+        # no more than it held at the start: another process of the same name may go on filling it
+        while (moved := await self._move_back(name, own)) and (left := left - moved) > 0:
             self._recovered(moved)
+        self._recovered(moved)
 
     async def _move_back(self, name: str, own: bool) -> int:
         places = self._places
         processing, alive = places.processing(name), places.alive(name)
 
         async def decide(ask: Ask) -> tuple[list[Command], int]:
-            lives, elements = await ask([(b"EXISTS", alive), (b"LRANGE", processing, -PAGE, -1)])
+            lives, held, elements = await ask(
+                [(b"EXISTS", alive), (b"LLEN", processing), (b"LRANGE", processing, -PAGE, -1)]
+            )
             if lives and not own:
                 return [], 0
             if not elements:
@@ -123,6 +130,8 @@ class Recovery:
             commands: list[Command] = [(b"LTRIM", processing, 0, -len(elements) - 1)]
             commands += give_back(places, good, self._from_left)
             commands += [(b"HINCRBY", places.recovered, digest(element), 1) for element in good]
+            if held == len(elements):
+                commands.append((b"SREM", places.consumers, name))
             if bad:
                 commands.append((b"HDEL", places.recovered, *map(digest, bad)))
                 if places.dead:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Generic
 
 import trio
@@ -65,8 +65,9 @@ class Replay(Generic[T]):
                 ...
 
     start: Start.BEGINNING, Start.END (what is added from now on), behind an ID, or from a datetime on. end: the last
-    ID, or the time, up to which to read. follow: wait for new entries at the end instead of stopping. batch: how
-    many entries one read fetches. `position` is the ID of the last entry that was handed out.
+    ID, or the time, up to which to read; by default the entry that is the newest one when reading begins. follow: wait
+    for new entries at the end instead of stopping. batch: how many entries one read fetches. `position` is the ID of
+    the last entry that was handed out.
 
     Each entry comes once and in order as long as this object lives, also over lost connections. Entries that were
     trimmed before they were read are missed.
@@ -113,8 +114,12 @@ class Replay(Generic[T]):
     async def _entries(self, link: Link) -> AsyncGenerator[Recorded[T], None]:
         if self.position == "$":
             self.position = await self._persist(link, self._newest)
+        end = self._end
+        if end is None and not self._follow:
+            # reading up to "+" would never end while a producer, or this reader itself, adds to the stream
+            end = await self._persist(link, self._newest)
         while True:
-            page = await self._persist(link, self._page)
+            page = await self._persist(link, partial(self._page, end))
             for id, values in page:
                 self.position = id.decode()
                 yield Recorded(self.stream, self.position, values, self._codec)
@@ -125,15 +130,15 @@ class Replay(Generic[T]):
         (reply,) = await link.execute([(b"XREVRANGE", self.stream, b"+", b"-", b"COUNT", 1)])
         return _raised(reply)[0][0].decode() if _raised(reply) else "0"
 
-    async def _page(self, link: Link) -> list[tuple[bytes, list[bytes]]]:
-        if self._follow:
+    async def _page(self, end: str | None, link: Link) -> list[tuple[bytes, list[bytes]]]:
+        if end is None:
             command = (
                 b"XREAD", b"COUNT", self._batch, b"BLOCK", max(1, round(self._block * 1000)),
                 b"STREAMS", self.stream, self.position,
             )  # fmt: skip
             reply = _raised(await link.read(command, limit=self._block + 5.0))
             return next(iter(reply.values())) if reply else []
-        (reply,) = await link.execute([(b"XRANGE", self.stream, f"({self.position}", self._end, b"COUNT", self._batch)])
+        (reply,) = await link.execute([(b"XRANGE", self.stream, f"({self.position}", end, b"COUNT", self._batch)])
         page: list[tuple[bytes, list[bytes]]] = _raised(reply)
         return page
 
@@ -155,9 +160,9 @@ class Replay(Generic[T]):
                 await trio.sleep(delay)
 
 
-def _last(end: str | datetime | None) -> str:
+def _last(end: str | datetime | None) -> str | None:
     if end is None:
-        return "+"
+        return None
     return str(int(end.timestamp() * 1000)) if isinstance(end, datetime) else end
 
 

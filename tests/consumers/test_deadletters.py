@@ -1,5 +1,6 @@
 """Dead letters: listed with where they come from, and given back to it."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -119,3 +120,34 @@ async def test_without_a_dead_letter_stream_the_entry_is_dropped_with_an_error_i
     about: Any = record
     assert (about.stream, about.id, about.delivery_count, about.reason) == ("orders", id, 1, "no good")
     assert not await client.exists(["orders.dead"])
+
+
+async def _at_the_same_time(client: Client, work: Callable[[], Awaitable[Any]]) -> Any:
+    """What `work` returns, while a consumer buries at once whatever comes back."""
+
+    async def handler(message: Message) -> None:
+        raise Reject("again")
+
+    consumer = Consumer(client, stream="orders", group="billing", consumer="b", dead_letter="orders.dead")
+    async with running(consumer, handler):
+        return await work()
+
+
+async def test_redriving_does_not_chase_what_dies_again(client: Client) -> None:
+    await _bury(client, 250)
+    assert await _at_the_same_time(client, lambda: redrive(client, "orders.dead")) == 250
+    assert await client.xlen("orders") == 500
+    assert {letter.fields["n"] for letter in [one async for one in dead_letters(client, "orders.dead")]} == {
+        b"%d" % n for n in range(250)
+    }
+
+
+async def test_a_listing_ends_where_the_stream_ended_when_it_began(client: Client) -> None:
+    await _bury(client, 3)
+    listed = 0
+    async for letter in dead_letters(client, "orders.dead"):
+        listed += 1
+        values = {"dead-stream": letter.stream, "dead-id": letter.entry_id}
+        for _ in range(200 if listed < 10 else 0):
+            await client.xadd("orders.dead", values)
+    assert listed == 3

@@ -10,7 +10,9 @@ from consumers.commands import redrive
 from consumers.commands.running import CommandError
 from consumers.deadletters import bury
 from consumers.jobs import JobFailed, Queue, Worker
+from consumers.streams import Consumer, Message, Reject
 from tests.consumers.commands.commands import lines
+from tests.consumers.streams.running import running, until
 
 Client = coredis.Redis[bytes]
 
@@ -92,3 +94,14 @@ async def test_a_queue_without_dead_jobs_and_what_is_none(client: Client) -> Non
         await lines(redrive, client, "orders")
     with pytest.raises(CommandError, match=r"^there is no dead-letter stream or job queue nosuch$"):
         await lines(redrive, client, "nosuch")
+
+
+async def test_what_dies_again_meanwhile_is_left(dead: Client) -> None:
+    async def handler(message: Message) -> None:
+        raise Reject("again")
+
+    consumer = Consumer(dead, stream="orders", group="billing", consumer="c", dead_letter="orders.dead")
+    async with running(consumer, handler):
+        assert await lines(redrive, dead, "orders.dead", "--group", "billing") == ["2"]
+        await until(lambda: consumer.statistics.dead == 2)
+    assert await numbers(dead, "orders.dead") == [b"2", b"0", b"1"]

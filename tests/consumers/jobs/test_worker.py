@@ -164,6 +164,19 @@ async def test_dead_jobs_are_redriven(queue: Queue) -> None:
     assert await dead(queue) == []
 
 
+async def test_redriving_does_not_chase_jobs_that_die_again(queue: Queue) -> None:
+    @queue.job(retries=0)
+    async def hopeless(n: int) -> None:
+        raise Reject("again")
+
+    async with Worker(queue).open() as worker:
+        await queue.enqueue_many(hopeless.call(n) for n in range(150))
+        await until(lambda: worker.statistics.acknowledged == 150)
+        assert await queue.redrive() == 150
+        await until(lambda: worker.statistics.acknowledged == 300)
+    assert sorted(job.arguments["n"] for job in await dead(queue)) == list(range(150))
+
+
 async def test_a_job_that_takes_too_long_has_failed(queue: Queue) -> None:
     stopped: list[str] = []
 

@@ -17,6 +17,7 @@ import trio
 
 from consumers.errors import ConsumerError, Reject, Retry
 from consumers.lists import ListConsumer
+from consumers.lists.recovery import Recovery
 from consumers.retry import Backoff
 from tests.consumers.jobs.working import until
 
@@ -186,6 +187,28 @@ async def test_a_consumer_that_starts_again_under_its_name_begins_with_what_it_h
     async with running(consumer, handle):
         await until(lambda: got == [b"mine"])
     assert await left(client) == set()
+
+
+async def test_recovery_does_not_chase_what_another_process_of_the_same_name_adds(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.rpush("{box}:processing:me", [str(n) for n in range(250)])
+    real, rounds = Recovery._move_back, 0
+
+    async def meanwhile(recovery: Recovery, name: str, own: bool) -> int:
+        nonlocal rounds
+        rounds += 1
+        if rounds < 20:
+            await client.rpush("{box}:processing:me", ["more"] * 100)
+        return await real(recovery, name, own)
+
+    monkeypatch.setattr(Recovery, "_move_back", meanwhile)
+
+    async def handle(element: bytes) -> None: ...
+
+    consumer = ListConsumer(client, "box", consumer="me")
+    async with running(consumer, handle):
+        assert rounds == 3
 
 
 async def test_a_key_of_another_type_reaches_the_owner(client: Client) -> None:

@@ -116,3 +116,16 @@ def test_options_are_checked() -> None:
         Replay(anything, "orders", follow=True, end="5-0")
     with pytest.raises(ValueError):
         Replay(anything, "orders", batch=0)
+
+
+async def test_a_reader_that_adds_to_the_stream_does_not_chase_itself(client: Client) -> None:
+    await _filled(client)
+    replay, seen = Replay(client, "orders", batch=2), 0
+    async with replay.open() as entries:
+        async for _ in entries:
+            seen += 1
+            if seen < 50:
+                await client.xadd("orders", {"n": "more"})
+    assert seen == 6
+    # what was added is there for the next time
+    assert await _read(replay) == ["more"] * 6
