@@ -126,7 +126,9 @@ async def redrive(
 ) -> int:
     """Give dead letters back to the stream they came from, oldest first; returns how many.
 
-    Only those that are there at the start: what dies again meanwhile stays dead until the next redrive. where: only those for which this is true. count: at most so many. to: another stream instead of each one's
+    Only those that are there at the start: what dies again meanwhile stays dead until the next redrive.
+
+    where: only those for which this is true. count: at most so many. to: another stream instead of each one's
     origin. Run by two programs at once, or again after a lost connection, an entry may come back twice: handlers
     must be idempotent anyway. In a cluster both streams need a common hash tag. Raises ConsumerError where they
     have none, and errors of coredis.

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 import trio
 
 from consumers.connection import Command
-from consumers.errors import Reject, Retry
+from consumers.errors import Reject, Retry, alone
 from consumers.given import Duration, duration
 from consumers.settling import Settlement, Verdict
 
@@ -133,7 +133,8 @@ class Delivery:
     ) -> bool:
         """Acknowledge after success; after an Exception give back or bury, as in a handler, and go on.
 
-        Other exceptions (Cancelled, KeyboardInterrupt) pass through; the entry is given back for now.
+        SystemExit and its like count as failures, too, and pass through. After Cancelled and KeyboardInterrupt the
+        entry is given back for now, uncounted.
         """
         if error is None:
             await self.ack()
@@ -145,6 +146,7 @@ class Delivery:
         """Decide what becomes of the entry after its handler raised `error`."""
         if self.settled:
             return
+        error = alone(error)
         if isinstance(error, Reject):
             self._book.rejected(self, str(error))
         else:

@@ -21,7 +21,7 @@ from consumers.backlog import Backlog, Priority
 from consumers.connection import Client, client_slot, open_link
 from consumers.deadletters import REDRIVEN_GROUP
 from consumers.delivery import Delivery, State
-from consumers.errors import ConsumerError, transient
+from consumers.errors import ConsumerError, cut_short, transient
 from consumers.fetching import Fetcher
 from consumers.groups import Entry, Group, is_missing
 from consumers.leases import Leases
@@ -332,7 +332,14 @@ class Engine(Generic[D]):
                 await self._handle_with_hooks(delivery, handle)
             else:
                 await handle(delivery)
-        except Exception as error:
+        except BaseException as error:
+            if (outside := cut_short(error)) is error:
+                raise
+            if outside is not None:
+                logger.warning(
+                    "%r failed while it was being cancelled", delivery, exc_info=error, extra=_about(delivery)
+                )
+                raise outside from None
             delivery.fail(error)
         else:
             if self._acknowledges and not delivery.settled:
@@ -366,7 +373,7 @@ class Engine(Generic[D]):
         None: it waits here for its next attempt, since entries of the same key must wait for it.
         """
         maximum = self.options.max_deliver
-        if error is not None and not isinstance(error, Exception):
+        if error is not None and cut_short(error) is not None:
             settlement = Settlement(delivery, Verdict.RELEASE, used=False)
             self.settle(delivery, settlement)
             return settlement

@@ -6,6 +6,7 @@ stands what passes by itself: a cut connection, a server that is loading, full, 
 waited for, never raised.
 """
 
+import trio
 from coredis.exceptions import (
     AskError,
     ClusterDownError,
@@ -21,7 +22,7 @@ from coredis.exceptions import (
 
 from consumers.given import Duration, duration
 
-__all__ = ["ConsumerError", "Reject", "Retry", "ServerUnavailable", "transient"]
+__all__ = ["ConsumerError", "Reject", "Retry", "ServerUnavailable", "alone", "cut_short", "transient"]
 
 
 class ConsumerError(Exception):
@@ -56,6 +57,30 @@ class Retry(Exception):
     def __init__(self, message: str = "", *, delay: Duration | None = None) -> None:
         super().__init__(message)
         self.delay = None if delay is None else duration("delay", delay)
+
+
+def alone(error: BaseException) -> BaseException:
+    """The one exception in what a handler's own nursery has put around it; else the error as it is."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def cut_short(error: BaseException) -> BaseException | None:
+    """The part of what left a handler that is none of its doing: that it was cancelled, or the user's Ctrl-C.
+
+    None: the handler has failed, whatever it raised. SystemExit and GeneratorExit count: a handler has no program of
+    its own to end, and what ends its worker uncounted would end every worker that gets the entry.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        outside, own = error.split((trio.Cancelled, KeyboardInterrupt))
+        return outside if own is not None else error
+    if isinstance(error, trio.Cancelled | KeyboardInterrupt):
+        return error
+    if isinstance(error, GeneratorExit) and not trio.lowlevel.in_trio_task():
+        # nothing was raised: Trio has gone, and Python closes the coroutine
+        return error
+    return None
 
 
 _PASSING = (

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from consumers.errors import cut_short
+
 __all__ = ["Handled", "Middleware", "Middlewares"]
 
 logger = logging.getLogger("consumers")
@@ -76,5 +78,7 @@ class Middlewares(Middleware):
         for middleware in middlewares:
             try:
                 getattr(middleware, hook)(*arguments)
-            except Exception:
+            except BaseException as error:
+                if cut_short(error) is not None:
+                    raise
                 logger.exception("the hook %s of %r failed", hook, middleware)

@@ -16,7 +16,7 @@ from coredis.exceptions import ConnectionError, MovedError
 
 from consumers import given
 from consumers.connecting import Client, connect, report, serves, slot_of
-from consumers.errors import transient
+from consumers.errors import cut_short, transient
 from consumers.fanout.buffer import Buffer, WhenFull
 from consumers.fanout.links import CHANNELS, KINDS, PATTERNS, SHARD_CHANNELS, Link, Names, names
 from consumers.fanout.messages import Events, Gap, Message, Reason
@@ -213,7 +213,13 @@ class Subscription:
             self._lost.set()
 
     def _receive(self, message: Message) -> None:
-        self._buffer.put(message)
+        try:
+            self._buffer.put(message)
+        except BaseException as error:
+            # the `conflate` function's doing: no new connection mends it, nor is it to end the program
+            if cut_short(error) is not None:
+                raise
+            self._buffer.fail(error)
         if self._buffer.failed:
             self._end(None)
 

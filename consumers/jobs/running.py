@@ -18,7 +18,7 @@ import trio
 from consumers.connection import Command
 from consumers.deadletters import bury
 from consumers.delivery import Book, Delivery
-from consumers.errors import Reject, Retry
+from consumers.errors import Reject, Retry, alone
 from consumers.jobs.cancelling import store
 from consumers.jobs.declarations import JobFunction, Settings
 from consumers.jobs.entries import JobEntry
@@ -184,10 +184,7 @@ class RunningJob(Delivery):
         """Decide what becomes of the job after an attempt that raised; called by the engine."""
         if self.settled:
             return
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            # what the job's own nursery has put around it
-            error = error.exceptions[0]
-        entry = self.entry
+        error, entry = alone(error), self.entry
         if entry is None:
             # no job at all: there is nothing to be retried
             self._book.rejected(self, str(error))

@@ -103,9 +103,10 @@ class Worker:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Work until drained or cancelled. Started once it takes jobs.
 
-        An exception in a job concerns that job alone. Raises ConsumerError when the server refuses what the worker
-        needs; lost connections are waited for. Cancelled, it gives back what it has in hand, which holds it up for a
-        few seconds at the most (but for threads, which are waited for).
+        Whatever a job raises concerns that job alone, SystemExit included (but not the user's KeyboardInterrupt).
+        Raises ConsumerError when the server refuses what the worker needs; lost connections are waited for. Cancelled,
+        it gives back what it has in hand, which holds it up for a few seconds at the most (but for threads, which are
+        waited for).
         """
         for function in self.functions.values():
             # an annotation that can't be decoded is found here, not in the first job

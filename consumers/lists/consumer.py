@@ -15,7 +15,7 @@ from coredis.exceptions import RedisError
 
 from consumers import given
 from consumers.connection import Client, open_link
-from consumers.errors import ConsumerError, Reject, Retry, transient
+from consumers.errors import ConsumerError, Reject, Retry, alone, cut_short, transient
 from consumers.given import Duration
 from consumers.lists.hand import Element, Fate, Hand
 from consumers.lists.places import Places
@@ -130,8 +130,9 @@ class ListConsumer:
     ) -> None:
         """Give each element to `handler` until drained or cancelled. Once only; started when it takes elements.
 
-        An exception in a handler concerns its element alone. Raises ConsumerError when the server refuses what the
-        consumer needs; lost connections are waited for. Cancelled, it gives back what is in hand.
+        Whatever a handler raises concerns its element alone, SystemExit included (but not KeyboardInterrupt). Raises
+        ConsumerError when the server refuses what the consumer needs; lost connections are waited for. Cancelled, it
+        gives back what is in hand.
         """
         if self._started:
             raise RuntimeError("a consumer of a list is used once")
@@ -215,12 +216,14 @@ class ListConsumer:
             element = self._waiting.popleft()
             try:
                 await handler(element.value)
-            except Exception as error:
-                self._failed(element, error)
+            except BaseException as error:
+                if cut_short(error) is not None:
+                    raise
+                self._failed(element, alone(error))
             else:
                 self._decide(element, Fate.DONE)
 
-    def _failed(self, element: Element, error: Exception) -> None:
+    def _failed(self, element: Element, error: BaseException) -> None:
         if isinstance(error, Reject) or element.attempt > self._retries:
             logger.error(
                 "an element of %s is given up: %s", self.name, error, exc_info=error,

@@ -15,6 +15,7 @@ from consumers.backlog import Priority
 from consumers.codecs import Codec, TextCodec
 from consumers.connection import Client
 from consumers.engine import Engine
+from consumers.errors import cut_short
 from consumers.given import Duration
 from consumers.groups import Start
 from consumers.middleware import Middleware
@@ -146,9 +147,10 @@ class Consumer(Generic[T]):
     ) -> None:
         """Give each entry to `handler`, until drained or cancelled.
 
-        An Exception in a handler costs only its own entry an attempt: it is logged and the entry delivered again, or
-        given up. Raises ConsumerError when the server refuses what the consumer needs; lost connections are
-        waited for. Cancelled, it gives back what is in hand, which holds it up for a few seconds at the most.
+        Whatever a handler raises (SystemExit, too; not trio.Cancelled and KeyboardInterrupt) costs only its own entry
+        an attempt: it is logged and the entry delivered again, or given up. Raises ConsumerError when the server
+        refuses what the consumer needs; lost connections are waited for. Cancelled, it gives back what is in hand,
+        which holds it up for a few seconds at the most.
         """
         given.function("handler", handler)
         await self._fresh().run(handler, task_status=task_status)
@@ -216,7 +218,9 @@ def _order(order_by: str | Callable[[Message[T]], Hashable | None] | None) -> Ca
     def key(message: Message[T]) -> Hashable | None:
         try:
             return given(message)
-        except Exception:
+        except BaseException as error:
+            if cut_short(error) is not None:
+                raise
             # its handler will meet the same defect, where it counts as an attempt
             logger.exception("order_by failed for %r", message)
             return None

@@ -188,6 +188,17 @@ async def test_what_the_conflate_function_raises_reaches_the_owner(client: Clien
             await anext(messages)
 
 
+@pytest.mark.parametrize("error", [SystemExit, ConnectionResetError])
+async def test_it_is_no_lost_connection_and_no_end_of_the_program(client: Client, error: type[BaseException]) -> None:
+    def fail(message: Message) -> str:
+        raise error("no key")
+
+    async with subscribe(client, "news", conflate=fail) as messages:
+        await publish(client, "news", "x")
+        with trio.fail_after(5), pytest.raises(error, match="no key"):
+            await anext(messages)
+
+
 async def test_a_lost_connection_comes_back_with_everything_and_a_gap(
     client: Client, way: Network, distant: Client, caplog: pytest.LogCaptureFixture
 ) -> None:

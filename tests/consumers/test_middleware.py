@@ -36,8 +36,11 @@ class Recorder(Middleware):
 class Broken(Middleware):
     """Fails in every hook that a handled entry meets."""
 
+    def __init__(self, error: type[BaseException] = RuntimeError) -> None:
+        self._error = error
+
     def start(self, message: Handled) -> None:
-        raise RuntimeError("broken hook")
+        raise self._error("broken hook")
 
     success = failure = retry = dead = start  # type: ignore[assignment]
 
@@ -87,3 +90,15 @@ def test_the_last_to_start_is_the_first_to_end() -> None:
     hooks.start(message)
     hooks.success(message, 0.0)
     assert calls == [("outer", "start", 1), ("inner", "start", 1), ("inner", "success"), ("outer", "success")]
+
+
+async def test_a_hook_that_exits_changes_nothing_either(client: Client) -> None:
+    calls: list[tuple[Any, ...]] = []
+    consumer = Consumer(client, stream="orders", group="billing", middleware=[Broken(SystemExit), Recorder(calls)])
+
+    async def handler(message: Message) -> None: ...
+
+    await Producer(client, "orders").publish({"n": 1})
+    async with running(consumer, handler):
+        await until(lambda: consumer.statistics.acknowledged == 1)
+    assert calls == [("", "start", 1), ("", "success")]

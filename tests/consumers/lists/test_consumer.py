@@ -99,6 +99,19 @@ async def test_what_fails_is_tried_again_and_then_dead(client: Client) -> None:
     assert await left(client) == {b"{box}:dead"}
 
 
+async def test_an_element_whose_handler_exits_is_dead_and_the_consumer_goes_on(client: Client) -> None:
+    await client.rpush("box", ["exit", "good"])
+
+    async def handle(element: bytes) -> None:
+        if element == b"exit":
+            sys.exit(3)
+
+    consumer = ListConsumer(client, "box", retries=1, backoff=SOON)
+    async with running(consumer, handle):
+        await until(lambda: consumer.statistics.dead == 1 and consumer.statistics.done == 1)
+    assert await client.lrange("{box}:dead", 0, -1) == [b"exit"]
+
+
 async def test_dead_elements_are_dropped_where_nobody_wants_them(client: Client) -> None:
     await client.rpush("{box}:in", ["bad"])
 
