@@ -19,7 +19,7 @@ from typing import Any
 from consumers.connection import Client, Command, Link, client_slot, open_link
 from consumers.errors import ConsumerError
 
-__all__ = ["REDRIVEN_GROUP", "DeadLetter", "bury", "dead_letters", "redrive"]
+__all__ = ["REDRIVEN_GROUP", "DeadLetter", "bury", "check_target", "dead_letters", "redrive"]
 
 STREAM, ID, GROUP = b"dead-stream", b"dead-id", b"dead-group"
 REASON, DELIVERIES, CONSUMER, TIME = b"dead-reason", b"dead-delivery-count", b"dead-consumer", b"dead-time"
@@ -92,6 +92,17 @@ def _read(id: bytes, values: Sequence[bytes]) -> DeadLetter | None:
         time=int(when) / 1000 if when.isdecimal() else 0.0,
         fields={name.decode("utf-8", "surrogateescape"): value for name, value in pairs if name not in _OURS},
     )
+
+
+async def check_target(link: Link, dead_letter: str | None) -> None:
+    """Raise ConsumerError where the dead-letter stream is none: a transaction would find out when it is too late.
+
+    A transaction is not rolled back, so the entry would be acknowledged and nowhere.
+    """
+    if dead_letter is not None:
+        (kind,) = await link.execute([(b"TYPE", dead_letter)])
+        if isinstance(kind, bytes) and kind not in (b"stream", b"none"):
+            raise ConsumerError(f"{dead_letter} can't take dead letters, it is a {kind.decode()}")
 
 
 async def dead_letters(client: Client, dead_letter: str) -> AsyncGenerator[DeadLetter, None]:

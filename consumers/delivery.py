@@ -11,6 +11,7 @@ import trio
 from consumers.connection import Command
 from consumers.errors import Reject, Retry, alone
 from consumers.given import Duration, duration
+from consumers.owners import Phase
 from consumers.settling import Settlement, Verdict
 
 __all__ = ["Book", "Delivery", "State"]
@@ -46,12 +47,13 @@ class Delivery:
     here or elsewhere, so what a handler does must be idempotent, keyed by (stream, id) where nothing better is at
     hand.
 
-    stream, id: which entry. delivery_count: the server's count of its deliveries, 1 for the first. values: its
-    fields and values in turn, as bytes.
+    stream, id: which entry. delivery_count: the server's count of its deliveries, 1 for the first. doubtful: how many
+    of them ended in a crash of the consumer while others were in hand, too, so that nobody knows whether a handler had
+    begun. values: its fields and values in turn, as bytes.
 
-    For the engine: key: by which it is ordered. running: a handler task is on it. kept: its lease is extended.
-    leased: when that was done last (Trio's clock). lost: another consumer has it. released: it was given back.
-    due: when a POSTPONED one comes again.
+    For the engine: phase: the name under which it is pending (owners.py). key: by which it is ordered. running: a
+    handler task is on it. kept: its lease is extended. leased: when that was done last (Trio's clock). lost: another
+    consumer has it. released: it was given back. due: when a POSTPONED one comes again.
     """
 
     def __init__(self, book: Book, stream: str, id: str, values: list[bytes], deliveries: int) -> None:
@@ -59,6 +61,8 @@ class Delivery:
         self.id = id
         self.values = values
         self.delivery_count = deliveries
+        self.doubtful = 0
+        self.phase = Phase.CLEAN
         self.state = State.WAITING
         self.key: Hashable | None = None
         self.running = False
@@ -119,6 +123,16 @@ class Delivery:
         longer this consumer's; somebody else may be handling it.
         """
         return not self.settled and await self._book.extend(self)
+
+    def crashed_alone(self, maximum: int | None) -> bool:
+        """Its consumer died when it alone was in hand. True: it is given up. maximum: deliveries it may have."""
+        deliveries = self.delivery_count - 1
+        if maximum is None or deliveries < maximum:
+            return False
+        self._book.rejected(
+            self, f"delivered {deliveries} times, in the last of which its consumer died, handling it alone"
+        )
+        return True
 
     async def _carry_out(self, settlement: Settlement) -> None:
         self._book.settle(self, settlement)

@@ -3,8 +3,10 @@
     fetch (fetching.py) -> in hand, waiting (backlog.py) -> handler -> settled (settling.py) -> no longer in hand
 
 At most `prefetch` entries are in hand, whatever their state; only a settlement that the server has confirmed makes
-room. While they are in hand their leases are kept (leases.py). All tasks are children of run() or of open(): a
-handler's exception ends with its entry, anything else that goes wrong ends the block and is raised from it.
+room. While they are in hand their leases are kept (leases.py). What was in hand when consumers died before is taken
+with care (orphans.py), and in the end handled with nothing else in hand (isolation.py). All tasks are children of
+run() or of open(): a handler's exception ends with its entry, anything else that goes wrong ends the block and is
+raised from it.
 
 An engine is used once. It knows nothing of what entries mean; `make` turns one into what handlers get.
 """
@@ -19,15 +21,19 @@ from coredis.exceptions import RedisError
 
 from consumers.backlog import Backlog, Priority
 from consumers.connection import Client, client_slot, open_link
-from consumers.deadletters import REDRIVEN_GROUP
+from consumers.deadletters import REDRIVEN_GROUP, check_target
 from consumers.delivery import Delivery, State
 from consumers.errors import ConsumerError, cut_short, transient
 from consumers.fetching import Fetcher
 from consumers.groups import Entry, Group, is_missing
+from consumers.handling import Handling, about
+from consumers.isolation import Isolation
 from consumers.leases import Leases
 from consumers.middleware import Middlewares
 from consumers.nurseries import open_plain_nursery
 from consumers.options import AckPolicy, Options, Statistics
+from consumers.orphans import Orphans, leave
+from consumers.owners import Phase
 from consumers.settling import Settlement, Settler, Verdict
 
 __all__ = ["Engine"]
@@ -57,8 +63,10 @@ class Engine(Generic[D]):
         self._make = make
         self._order = order
         self._hooks = Middlewares(options.middleware)
-        self._hooked = bool(options.middleware)
-        self._acknowledges = options.ack_policy is AckPolicy.ON_SUCCESS
+        self._handling: Handling[D] = Handling(
+            self._hooks if options.middleware else None,
+            self._succeeded if options.ack_policy is AckPolicy.ON_SUCCESS else None,
+        )
         self._accepts = options.ack_policy is AckPolicy.ON_RECEIVE
         self._in_hand: dict[tuple[str, str], D] = {}
         self._backlog: Backlog[D] = Backlog(
@@ -79,6 +87,7 @@ class Engine(Generic[D]):
         self._settler: Settler
         self._fetcher: Fetcher
         self._leases: Leases
+        self._isolation: Isolation[D]
         self._group: Group
         self._tasks: trio.Nursery
 
@@ -137,6 +146,7 @@ class Engine(Generic[D]):
                     async with open_plain_nursery() as self._tasks:
                         for task in (
                             self._fetcher.run, self._fetcher.wake_when_due, self._settler.run, self._leases.run,
+                            self._isolation.run,
                         ):  # fmt: skip
                             self._tasks.start_soon(self._guard, task)
                         try:
@@ -161,33 +171,28 @@ class Engine(Generic[D]):
             self._group, self._confirmed, dead_letter=options.dead_letter, dead_maxlen=options.dead_letter_maxlen,
             reconnect=options.reconnect,
         )  # fmt: skip
+        orphans = Orphans(self._group, patience=options.patience, begun=not self._accepts)
         self._fetcher = Fetcher(
-            self._group, start=options.start, strict=options.priority is Priority.STRICT, block=options.block,
+            self._group, orphans, start=options.start, strict=options.priority is Priority.STRICT, block=options.block,
             reconnect=options.reconnect, room=self._room, receive=self._receive, holds=self._in_hand.keys(),
         )  # fmt: skip
         self._leases = Leases(self._group, self._in_hand.values, self._expired)
+        self._isolation = Isolation(
+            self._group, clear=self._give_back_waiting, in_hand=self._in_hand.__len__, changed=self._changed,
+            hand_out=self._give_to_handler, lost=self._expired, reconnect=options.reconnect,
+        )  # fmt: skip
 
     async def _begin(self) -> None:
         try:
             while True:
                 await self._fetcher.begin()
                 try:
-                    return await self._check_dead_letter()
+                    return await check_target(self._group.link, self.options.dead_letter)
                 except Exception as error:
                     if not transient(error):
                         raise
         except RedisError as error:
             raise ConsumerError(str(error)) from error
-
-    async def _check_dead_letter(self) -> None:
-        """Raise ConsumerError where the dead-letter stream is none: a transaction would find out when it is too late.
-
-        A transaction is not rolled back, so the entry would be acknowledged and nowhere.
-        """
-        if self.options.dead_letter is not None:
-            (kind,) = await self._group.link.execute([(b"TYPE", self.options.dead_letter)])
-            if isinstance(kind, bytes) and kind not in (b"stream", b"none"):
-                raise ConsumerError(f"{self.options.dead_letter} can't take dead letters, it is a {kind.decode()}")
 
     async def _guard(self, task: Callable[..., Awaitable[object]], *arguments: object) -> None:
         """Run a task of the consumer; its failure is that of the consumer."""
@@ -209,7 +214,7 @@ class Engine(Generic[D]):
         self._changed.unpark_all()
         if not self._started or self._finished.is_set():
             return
-        self._give_back_waiting()
+        self._give_back_waiting(suspects=True)
         await self._group.link.wake()
         with trio.move_on_after(grace):
             while self._in_hand and not self._finished.is_set():
@@ -218,8 +223,13 @@ class Engine(Generic[D]):
             self._handlers.cancel()
             await self._finished.wait()
 
-    def _give_back_waiting(self) -> None:
-        waiting = [one for one in self._in_hand.values() if one.state in (State.WAITING, State.POSTPONED)]
+    def _give_back_waiting(self, *, suspects: bool = False) -> None:
+        """Give back what no handler has begun. suspects: those too that are held to be run alone."""
+        waiting = [
+            one
+            for one in self._in_hand.values()
+            if one.state in (State.WAITING, State.POSTPONED) and (suspects or one.phase is not Phase.HELD)
+        ]
         for _ in self._backlog.clear():
             pass
         for delivery in waiting:
@@ -227,7 +237,7 @@ class Engine(Generic[D]):
 
     async def _give_back(self) -> None:
         """The end: everything in hand is settled, given back, or left to its lease where the server is away."""
-        self._give_back_waiting()
+        self._give_back_waiting(suspects=True)
         for delivery in list(self._in_hand.values()):
             delivery.give_back(used=not self._cut_short)
         try:
@@ -235,6 +245,8 @@ class Engine(Generic[D]):
                 delivered = self._make(self, stream, id, [], deliveries)
                 delivered.give_back(used=not self._fetcher.recovered)
             await self._settler.finish()
+            if not self._fetcher.cut and not self._fetcher.uncertain:
+                await leave(self._group, wholly=self.options.passing)
         except (RedisError, TimeoutError, OSError) as error:
             logger.warning("entries in hand were not given back, they come again after ack_wait: %s", error)
 
@@ -243,25 +255,27 @@ class Engine(Generic[D]):
     async def _room(self) -> int:
         """How many entries to fetch now; 0 when no more are wanted. Small reads are put off while others wait."""
         while not self._draining:
-            room = self.options.prefetch - len(self._in_hand)
+            room = self.options.prefetch - len(self._in_hand) if not self._isolation.active else 0
             if room >= self._threshold or (room > 0 and not self._backlog.ready):
                 return room
             await self._changed.park()
         return 0
 
     def _receive(self, entries: list[Entry]) -> None:
-        statistics, maximum = self.statistics, self.options.max_deliver
-        for stream, raw_id, values, deliveries in entries:
+        statistics = self.statistics
+        for stream, raw_id, values, deliveries, phase, doubtful, guilty in entries:
             id = raw_id.decode()
             held = self._in_hand.get((stream, id))
             if held is not None:
                 if not held.released:
                     # our own lease had run out and nobody else took it
                     held.delivery_count, held.leased, held.lost = deliveries, trio.current_time(), False
+                    held.phase, held.doubtful = phase, doubtful
                     continue
                 # it came back before the server's answer to giving it back did
                 held.lost = True
             delivery = self._make(self, stream, id, values, deliveries)
+            delivery.phase, delivery.doubtful = phase, doubtful
             self._in_hand[stream, id] = delivery
             statistics.received += 1
             statistics.redelivered += deliveries > 1
@@ -269,8 +283,10 @@ class Engine(Generic[D]):
                 self.settle(delivery, Settlement(delivery, Verdict.ACKNOWLEDGE))
             elif self._draining:
                 delivery.give_back(used=False)
-            elif maximum is not None and deliveries > maximum:
-                self.rejected(delivery, f"delivered {deliveries - 1} times without success")
+            elif guilty and delivery.crashed_alone(self.options.max_deliver):
+                pass
+            elif phase is Phase.HELD:
+                self._isolation.hold(delivery, guilty=guilty)
             else:
                 if self._order is not None:
                     delivery.key = self._order(delivery)
@@ -281,6 +297,10 @@ class Engine(Generic[D]):
         """Whether it was redriven for another group (and does not just hold that word among its values)."""
         own = self._group.group.encode()
         return delivery.fields.get(REDRIVEN_GROUP.decode(), own) != own
+
+    def _give_to_handler(self, delivery: D) -> None:
+        self._backlog.put(delivery)
+        self._hand_out()
 
     def _hand_out(self) -> None:
         if self._waiting and (ready := self._backlog.ready):
@@ -314,7 +334,7 @@ class Engine(Generic[D]):
             delivery.running = True
             try:
                 if not self._accepts or await self._accept(delivery):
-                    await self._handle(delivery, handle)
+                    await self._handling.run(delivery, handle)
             except BaseException:
                 delivery.give_back(used=False)
                 raise
@@ -326,36 +346,10 @@ class Engine(Generic[D]):
                     # MANUAL: from here on it is up to whoever has the message
                     delivery.kept = False
 
-    async def _handle(self, delivery: D, handle: Callable[[D], Awaitable[object]]) -> None:
-        try:
-            if self._hooked:
-                await self._handle_with_hooks(delivery, handle)
-            else:
-                await handle(delivery)
-        except BaseException as error:
-            if (outside := cut_short(error)) is error:
-                raise
-            if outside is not None:
-                logger.warning(
-                    "%r failed while it was being cancelled", delivery, exc_info=error, extra=_about(delivery)
-                )
-                raise outside from None
-            delivery.fail(error)
-        else:
-            if self._acknowledges and not delivery.settled:
-                self.settle(delivery, Settlement(delivery, Verdict.ACKNOWLEDGE))
-
-    async def _handle_with_hooks(self, delivery: D, handle: Callable[[D], Awaitable[object]]) -> None:
-        begun = trio.current_time()
-        self._hooks.start(delivery)
-        try:
-            await handle(delivery)
-        except BaseException as error:
-            self._hooks.failure(delivery, error, trio.current_time() - begun)
-            raise
-        self._hooks.success(delivery, trio.current_time() - begun)
-
     # From a handler back to the group.
+
+    def _succeeded(self, delivery: D) -> None:
+        self.settle(delivery, Settlement(delivery, Verdict.ACKNOWLEDGE))
 
     def settle(self, delivery: Delivery, settlement: Settlement) -> None:
         """Carry out what was decided about an entry in hand. Raises ConsumerError when the consumer has ended."""
@@ -377,16 +371,17 @@ class Engine(Generic[D]):
             settlement = Settlement(delivery, Verdict.RELEASE, used=False)
             self.settle(delivery, settlement)
             return settlement
-        if maximum is not None and delivery.delivery_count >= maximum:
+        count = delivery.delivery_count - delivery.doubtful
+        if maximum is not None and count >= maximum:
             cause = f": {type(error).__name__}: {error}" if error is not None else ""
-            return self.rejected(delivery, f"failed {delivery.delivery_count} times{cause}", error)
-        wait = self.options.retry.delay(delivery.delivery_count) if delay is None else max(0.0, delay)
+            return self.rejected(delivery, f"failed {count} times{cause}", error)
+        wait = self.options.retry.delay(count) if delay is None else max(0.0, delay)
         logger.warning(
             "%s %s failed, trying again in %.2f s", delivery.stream, delivery.id, wait,
-            exc_info=error, extra=_about(delivery) | {"delay": wait},
+            exc_info=error, extra=about(delivery) | {"delay": wait},
         )  # fmt: skip
         self._hooks.retry(delivery, wait)
-        if delivery.key is not None and not self._draining and not delivery.lost:
+        if delivery.key is not None and not (self._draining or self._isolation.active or delivery.lost):
             self._postpone(delivery, wait)
             return None
         settlement = Settlement(delivery, Verdict.RELEASE, delay=wait)
@@ -397,7 +392,7 @@ class Engine(Generic[D]):
         """Bury an entry."""
         logger.error(
             "%s %s is given up: %s", delivery.stream, delivery.id, reason,
-            exc_info=error, extra=_about(delivery) | {"reason": reason},
+            exc_info=error, extra=about(delivery) | {"reason": reason},
         )  # fmt: skip
         self._hooks.dead(delivery, reason)
         settlement = Settlement(delivery, Verdict.BURY, reason=reason)
@@ -423,8 +418,6 @@ class Engine(Generic[D]):
         else:
             statistics.released += 1
             if not delivery.lost and not self._draining:
-                if settlement.delay > self.options.ack_wait:
-                    self._leases.postpone(delivery.stream, delivery.id, settlement.delay)
                 self._fetcher.expect(settlement.delay)
         if self._changed:
             self._changed.unpark_all()
@@ -437,12 +430,19 @@ class Engine(Generic[D]):
             self._hand_out()
 
     def _expired(self, delivery: Delivery) -> None:
-        """An entry was left alone for longer than its lease, or is gone from the group."""
+        """An entry was left alone for longer than its lease, and is given back; or another consumer has it, or none."""
         logger.warning(
-            "%s %s is no longer in hand, unsettled", delivery.stream, delivery.id, extra=_about(delivery)
+            "%s %s is no longer in hand, unsettled", delivery.stream, delivery.id, extra=about(delivery)
         )  # fmt: skip
-        delivery.lost = True
-        self._in_hand.pop((delivery.stream, delivery.id), None)
+        place = delivery.stream, delivery.id
+        self._in_hand.pop(place, None)
+        if not delivery.lost:
+            # whoever has the message may still acknowledge it, until somebody else has done so
+            left = self._make(self, *place, delivery.values, delivery.delivery_count)
+            left.phase, left.doubtful = delivery.phase, delivery.doubtful
+            self._in_hand[place] = left
+            left.give_back(used=True)
+            delivery.lost = True
         self._free(delivery)
         self._changed.unpark_all()
 
@@ -453,6 +453,7 @@ class Engine(Generic[D]):
         again.state = State.POSTPONED
         again.due = trio.current_time() + delay
         again.key, delivery.key = delivery.key, None
+        again.phase, again.doubtful = delivery.phase, delivery.doubtful
         delivery.state = State.SETTLED
         self._in_hand[again.stream, again.id] = again
         self._tasks.start_soon(self._guard, self._again, again)
@@ -463,7 +464,7 @@ class Engine(Generic[D]):
         attempt = 0
         while delivery.state is State.POSTPONED:
             try:
-                counts = {delivery.id.encode(): delivery.delivery_count}
+                counts = {delivery.id.encode(): delivery.delivery_count - delivery.doubtful + 1}
                 found = await self._group.take(delivery.stream, counts)
             except Exception as error:
                 if is_missing(error):
@@ -478,16 +479,13 @@ class Engine(Generic[D]):
                 return
             if found:
                 delivery.delivery_count, delivery.leased = found[0].deliveries, trio.current_time()
+                delivery.phase, delivery.doubtful = Phase.CLEAN, 0
                 delivery.state = State.WAITING
                 self.statistics.received += 1
                 self.statistics.redelivered += 1
                 self._backlog.put_back(delivery)
                 self._hand_out()
             else:
+                delivery.lost = True
                 self._expired(delivery)
             return
-
-
-def _about(delivery: Delivery) -> dict[str, object]:
-    """The fields of a structured log line."""
-    return {"stream": delivery.stream, "id": delivery.id, "delivery_count": delivery.delivery_count}

@@ -1,9 +1,10 @@
-"""Fetching entries while there is room for them: own pending ones first, then idle ones, then new ones.
+"""Fetching entries while there is room for them: own pending ones first, then orphans, due ones, and new ones.
 
-A consumer that starts first asks for what is pending under its own name: what it had in hand when it crashed. It
+A consumer that starts first asks for what is pending under its own names: what it had in hand when it crashed. It
 asks again after every read whose reply was lost, since entries may have been delivered in it. An entry that is given
-back with a delay comes due at a time that is known here, so the read that waits is woken then; entries that other
-consumers left behind are found by each read (servers with claiming reads) or by a sweep every SWEEP_SECONDS.
+back with a delay comes due at a time that is known here, so the read that waits is woken then; those that others
+gave back are found by each read (servers with claiming reads) or by a sweep every SWEEP_SECONDS. What dead consumers
+left behind is looked for in between, see orphans.py.
 """
 
 import logging
@@ -17,6 +18,8 @@ from coredis.exceptions import RedisError
 
 from consumers.errors import transient
 from consumers.groups import PAGE, Entry, Group, Start, is_missing
+from consumers.orphans import Orphan, Orphans
+from consumers.owners import Phase, owner_of
 from consumers.retry import Backoff
 
 __all__ = ["Fetcher"]
@@ -24,7 +27,7 @@ __all__ = ["Fetcher"]
 logger = logging.getLogger("consumers")
 
 SWEEP_SECONDS = 0.5
-"""How often a server without claiming reads is asked for idle entries."""
+"""How often a server without claiming reads is asked for entries that are due."""
 
 DUE_GRID = 100
 """Times at which entries come due are rounded up to this fraction of a second: one wake-up for all in 10 ms."""
@@ -34,12 +37,14 @@ class Fetcher:
     """Reads a group. `room` waits until entries are wanted and says how many (0: no more); `receive` gets them.
 
     holds: which (stream, ID) are in hand. block: the longest time one read waits, in seconds. strict: earlier
-    streams first. `uncertain` is true while entries may have been delivered that nobody has seen.
+    streams first. `uncertain` is true while entries may have been delivered that nobody has seen, `cut` once a read's
+    outcome was unknown.
     """
 
     def __init__(
         self,
         group: Group,
+        orphans: Orphans,
         *,
         start: Start | str | datetime,
         strict: bool,
@@ -50,6 +55,7 @@ class Fetcher:
         holds: Container[tuple[str, str]],
     ) -> None:
         self._group = group
+        self._orphans = orphans
         self._start = start
         self._strict = strict
         self._block = block
@@ -57,16 +63,20 @@ class Fetcher:
         self._room = room
         self._receive = receive
         self._holds = holds
-        self._own: dict[str, str] = dict.fromkeys(group.streams, "-")
+        # where entries may be pending for us that are not in hand, and from which ID on; None: anywhere.
+        # At the start these are orphans, too; later what a lost reply has brought, and nobody has begun.
+        self._own: dict[tuple[str, Phase], str] | None = None
+        self._orphaned = True
         self._sweep_at = 0.0
         self._due: list[float] = []
         self._due_added = trio.Event()
         self.uncertain = False
+        self.cut = False
 
     @property
     def recovered(self) -> bool:
         """Whether all that was pending under our own name is in hand, but for what an uncertain read took."""
-        return not self._own
+        return self._own == {}
 
     async def begin(self) -> None:
         """Create the group where it is missing; waits for a server that is away. Raises what is refused for good."""
@@ -86,10 +96,11 @@ class Fetcher:
                 if attempt:
                     await self._group.ensure(self._start)
                 self.uncertain = True
-                entries = await (self._recover(room) if self._own else self._read(room))
+                entries = await (self._read(room) if self.recovered else self._recover(room))
             except Exception as error:
-                # what was delivered in a lost reply is pending under our own name
-                self._own = dict.fromkeys(self._group.streams, "-")
+                # what was delivered in a lost reply is pending under our own names
+                self._own = None
+                self.cut = True
                 attempt += 1
                 await self._wait(error, attempt)
                 continue
@@ -110,7 +121,9 @@ class Fetcher:
 
     async def _read(self, room: int) -> list[Entry]:
         now = trio.current_time()
-        block = self._block
+        if now >= self._orphans.look_at and (found := await self._orphans.find(room)):
+            return found
+        block = min(self._block, max(0.0, self._orphans.look_at - now))
         if self._due:
             block = min(block, max(0.0, self._due[0] - now))
         sweep = now >= self._sweep_at
@@ -121,18 +134,26 @@ class Fetcher:
         return await self._group.read(room, block, self._strict, sweep)
 
     async def _recover(self, room: int) -> list[Entry]:
-        """Entries that are pending under our own name and not in hand, a page at a time."""
-        stream, first = next(iter(self._own.items()))
-        counts = await self._group.pending(stream, first=first)
+        """Entries that are pending under our own names and not in hand, a page at a time."""
+        if self._own is None:
+            self._own = dict.fromkeys(await self._group.occupied(), "-")
+        if not self._own:
+            self._orphaned = False
+            return []
+        (stream, phase), first = place, _ = next(iter(self._own.items()))
+        counts = await self._group.pending(stream, phase, first)
         unseen = {id: count for id, count in counts.items() if (stream, id.decode()) not in self._holds}
         chosen = dict(list(unseen.items())[:room])
         if len(chosen) < len(unseen):
-            self._own[stream] = f"({list(chosen)[-1].decode()}"
+            self._own[place] = f"({list(chosen)[-1].decode()}"
         elif len(counts) < PAGE:
-            del self._own[stream]
+            del self._own[place]
         else:
-            self._own[stream] = f"({list(counts)[-1].decode()}"
-        return await self._group.take(stream, chosen)
+            self._own[place] = f"({list(counts)[-1].decode()}"
+        owner, orphaned = owner_of(self._group.consumer, phase), self._orphaned
+        self._orphaned = orphaned and bool(self._own)
+        mine = [Orphan(stream, id, owner, count) for id, count in chosen.items()]
+        return await (self._orphans.take(mine, 0) if orphaned else self._orphans.resume(mine))
 
     async def unseen(self) -> list[tuple[str, str, int]]:
         """Stream, ID and delivery count of what may have been delivered in a last read whose reply was lost."""

@@ -5,15 +5,16 @@ server and nowhere else, so that it survives any crash here. The rules:
 
 - An entry is *taken* by XREADGROUP, XAUTOCLAIM or XCLAIM; each raises its delivery count by one.
 - A lease is kept by XCLAIM with JUSTID: the idle time starts again, the count stays.
-- An entry that is given back for later stays pending under the consumer name DELAYED with its idle time set so that
-  it reaches ack_wait when it is due (XCLAIM IDLE): whichever consumer claims idle entries then, gets it. One given
+- An entry that is given back stays pending under the consumer name DELAYED with its idle time set so that it reaches
+  DUE, a year, when it is to come again (XCLAIM IDLE): whichever consumer claims such entries then, gets it. One given
   back for now is released by XNACK where the server has it, else it is made to look delivered long ago.
 - A delivery that nobody used is taken back from the count.
+- An entry that is idle for ack_wait and not for a year was left behind by a consumer that died: see orphans.py.
 
-All consumers of a group must use the same ack_wait, since it is the idle time at which they claim.
+All consumers of a group must use the same ack_wait, since it is the idle time at which a consumer counts as dead.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
@@ -22,11 +23,15 @@ from coredis.exceptions import RedisError, StreamConsumerGroupError, StreamDupli
 
 from consumers.capabilities import LEAST, Capabilities, detect
 from consumers.connection import Command, Link, Reply
+from consumers.owners import DELAYED, Phase, owner_of
 
-__all__ = ["DELAYED", "Entry", "Group", "Start", "after_start", "is_missing"]
+__all__ = ["DUE", "Entry", "Group", "Start", "after_start", "is_missing"]
 
-DELAYED = "(delayed)"
-"""The consumer name under which entries wait for their next attempt. No process reads with it."""
+DUE = 365 * 86_400_000
+"""The idle time, in milliseconds, at which an entry that was given back comes again.
+
+Far beyond the longest time for which a whole group may be down: a claim by this idle time must not get what dead
+consumers left behind, of which nobody has decided yet what it is."""
 
 PAGE = 1000
 """Most entries that one question about the PEL asks for."""
@@ -43,12 +48,19 @@ class Start(Enum):
 
 
 class Entry(NamedTuple):
-    """An entry as delivered: `values` is its fields and values in turn, `deliveries` counts this one."""
+    """An entry as delivered: `values` is its fields and values in turn, `deliveries` counts this one.
+
+    phase: the kind of name under which it is pending. doubtful: how many of the deliveries ended in a crash that it
+    shared with others. guilty: its consumer died while it alone was in hand.
+    """
 
     stream: str
     id: bytes
     values: list[bytes]
     deliveries: int
+    phase: Phase = Phase.CLEAN
+    doubtful: int = 0
+    guilty: bool = False
 
 
 def after_start(start: Start | str | datetime) -> str:
@@ -95,10 +107,10 @@ class Group:
     # Taking entries.
 
     async def read(self, room: int, block: float, strict: bool, sweep: bool) -> list[Entry]:
-        """Up to `room` entries: idle ones of any consumer first, then new ones; waits up to `block` seconds for one.
+        """Up to `room` entries: those that are due first, then new ones; waits up to `block` seconds for one.
 
-        strict: earlier streams first, as long as they have any; else each gets its turn. sweep: look for idle
-        entries now; a server with claiming reads does so every time.
+        strict: earlier streams first, as long as they have any; else each gets its turn. sweep: look for entries that
+        are due now; a server with claiming reads does so every time.
         """
         streams = self.streams
         if len(streams) > 1 and not strict:
@@ -112,7 +124,7 @@ class Group:
             share = room if strict else max(1, room // len(streams))
             if (share := min(share, room - len(found))) > 0:
                 if sweep and not self.capabilities.claiming_reads:
-                    found += await self._claim_idle(stream, share)
+                    found += await self._claim_due(stream, share)
                     share = min(share, room - len(found))
                 if share > 0 and len(streams) > 1:
                     found += await self._read_once((stream,), share, share, 0.0)
@@ -128,7 +140,7 @@ class Group:
         if block > 0:
             command += [b"BLOCK", max(1, round(block * 1000))]
         if self.capabilities.claiming_reads:
-            command += [b"CLAIM", self.idle]
+            command += [b"CLAIM", DUE]
         command += [b"STREAMS", *streams, *(b">" for _ in streams)]
         return self._entries(_raised(await self.link.read(command, limit=block + 5.0)))
 
@@ -146,12 +158,12 @@ class Group:
                 self._last[stream] = entries[-1][0].decode()
         return found
 
-    async def _claim_idle(self, stream: str, count: int) -> list[Entry]:
+    async def _claim_due(self, stream: str, count: int) -> list[Entry]:
         claimed: list[Reply] = []
         for _ in range(SWEEP_STEPS):
             cursor = self._cursors.get(stream, b"0-0")
             command = (
-                b"XAUTOCLAIM", stream, self.group, self.consumer, self.idle, cursor, b"COUNT", count,
+                b"XAUTOCLAIM", stream, self.group, self.consumer, DUE, cursor, b"COUNT", count,
             )  # fmt: skip
             reply = _raised(await self.link.read(command))
             self._cursors[stream] = reply[0]
@@ -169,25 +181,55 @@ class Group:
         replies = await self.link.execute(questions)
         return {row[0]: row[3] for reply in replies for row in _raised(reply)}
 
-    async def take(self, stream: str, counts: dict[bytes, int], idle: int = 0) -> list[Entry]:
-        """Have pending entries delivered to this consumer again, those idle for at least `idle` milliseconds.
+    async def take(
+        self, stream: str, counts: Mapping[bytes, int], idle: int = 0, phase: Phase = Phase.CLEAN
+    ) -> list[Entry]:
+        """Have pending entries delivered to this consumer, those idle for at least `idle` milliseconds.
 
-        counts: their delivery counts as the server has them now. Entries that were deleted meanwhile leave the PEL
-        and are not returned.
+        counts: their delivery counts from then on. phase: under which of its names. Entries that were deleted
+        meanwhile leave the PEL and are not returned.
         """
-        if not counts:
-            return []
-        (reply,) = await self.link.execute([(b"XCLAIM", stream, self.group, self.consumer, idle, *counts)])
-        found = [entry for entry in _raised(reply) if entry is not None and entry[1] is not None]
-        return [Entry(stream, entry[0], entry[1], counts[entry[0]] + 1) for entry in found]
+        together: dict[int, list[bytes]] = {}
+        for id, count in counts.items():
+            together.setdefault(count, []).append(id)
+        commands: list[Command] = [
+            (b"XCLAIM", stream, self.group, owner_of(self.consumer, phase), idle, *ids, b"RETRYCOUNT", count)
+            for count, ids in together.items()
+        ]
+        found: list[Entry] = []
+        for reply in await self.link.execute(commands) if commands else ():
+            taken = [entry for entry in _raised(reply) if entry is not None and entry[1] is not None]
+            found += [Entry(stream, entry[0], entry[1], counts[entry[0]], phase) for entry in taken]
+        return found
 
     async def pending(
-        self, stream: str, consumer: str | None = None, first: str = "-", count: int = PAGE
+        self, stream: str, phase: Phase = Phase.CLEAN, first: str = "-", count: int = PAGE
     ) -> dict[bytes, int]:
-        """IDs and delivery counts of a consumer's pending entries (this one's by default), from the ID `first` on."""
-        owner = consumer if consumer is not None else self.consumer
+        """IDs and delivery counts of what is pending under one of this consumer's names, from the ID `first` on."""
+        owner = owner_of(self.consumer, phase)
         (reply,) = await self.link.execute([(b"XPENDING", stream, self.group, first, b"+", count, owner)])
         return {row[0]: row[3] for row in _raised(reply)}
+
+    async def occupied(self) -> list[tuple[str, Phase]]:
+        """The streams and phases in which anything is pending for this consumer, in one round trip."""
+        places = [(stream, phase) for stream in self.streams for phase in Phase]
+        questions = [
+            (b"XPENDING", stream, self.group, b"-", b"+", 1, owner_of(self.consumer, phase)) for stream, phase in places
+        ]
+        replies = await self.link.execute(questions)
+        return [place for place, reply in zip(places, replies, strict=True) if _raised(reply)]
+
+    async def begin_alone(self, stream: str, id: str, deliveries: int) -> bool:
+        """Say that the handler of a held entry is about to begin, with nothing else in hand. False: it is another's."""
+        (rows,) = await self.link.execute(self.owned(stream, [id], Phase.HELD))
+        if not _raised(rows):
+            # or a try whose reply was lost has done it
+            (rows,) = await self.link.execute(self.owned(stream, [id], Phase.ALONE))
+            return bool(_raised(rows))
+        owner = owner_of(self.consumer, Phase.ALONE)
+        command = (b"XCLAIM", stream, self.group, owner, 0, id, b"RETRYCOUNT", deliveries, b"JUSTID")
+        (reply,) = await self.link.execute([command])
+        return bool(_raised(reply))
 
     # Commands about entries in hand; the caller sends them, many in one round trip.
 
@@ -195,12 +237,20 @@ class Group:
         """XACK of entries of one stream."""
         return (b"XACK", stream, self.group, *ids)
 
-    def extend(self, stream: str, ids: Iterable[str], idle: int = 0) -> Command:
+    def extend(self, stream: str, ids: Iterable[str], idle: int = 0, phase: Phase = Phase.CLEAN) -> Command:
         """Start the idle time anew; answers with the IDs of those that were pending, and idle for `idle` ms."""
-        return (b"XCLAIM", stream, self.group, self.consumer, idle, *ids, b"JUSTID")
+        return (b"XCLAIM", stream, self.group, owner_of(self.consumer, phase), idle, *ids, b"JUSTID")
+
+    def shelve(self, stream: str, id: str, deliveries: int, phase: Phase) -> Command:
+        """Give back an entry that is under suspicion and was not begun: it stays under it, for anybody to take."""
+        shelf = owner_of("", Phase.HELD if phase is Phase.ALONE else phase)
+        return (
+            b"XCLAIM", stream, self.group, shelf, 0, id, b"IDLE", self.idle, b"RETRYCOUNT", max(0, deliveries - 1),
+            b"JUSTID",
+        )  # fmt: skip
 
     def release(self, stream: str, id: str, deliveries: int, delay: float, used: bool) -> Command:
-        """Give one entry back, for the time `delay` (seconds) from now; past ack_wait the longest is ack_wait.
+        """Give one entry back, for the time `delay` (seconds) from now, half a year at the most.
 
         used: whether this delivery counts. deliveries: the count with this delivery.
         """
@@ -210,14 +260,15 @@ class Group:
         if delay <= 0:
             since: tuple[bytes, int] = (b"TIME", 0)
         else:
-            since = (b"IDLE", max(0, self.idle - round(delay * 1000)))
+            since = (b"IDLE", DUE - min(round(delay * 1000), DUE // 2))
         return (
             b"XCLAIM", stream, self.group, DELAYED, 0, id, *since, b"RETRYCOUNT", count, b"JUSTID",
         )  # fmt: skip
 
-    def owned(self, stream: str, ids: Iterable[str]) -> list[Command]:
+    def owned(self, stream: str, ids: Iterable[str], phase: Phase = Phase.CLEAN) -> list[Command]:
         """One question for each ID: whether it is still pending for this consumer (a list with one row if so)."""
-        return [(b"XPENDING", stream, self.group, one, one, 1, self.consumer) for one in ids]
+        owner = owner_of(self.consumer, phase)
+        return [(b"XPENDING", stream, self.group, one, one, 1, owner) for one in ids]
 
 
 def _raised(reply: Reply) -> Reply:

@@ -1,6 +1,5 @@
 """How a consumer works: what one can choose, with limits, and what it counts."""
 
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,8 +7,9 @@ from enum import Enum
 
 from consumers import given
 from consumers.backlog import Priority
-from consumers.groups import DELAYED, Start
+from consumers.groups import Start
 from consumers.middleware import Middleware
+from consumers.owners import is_reserved, unique_name
 from consumers.retry import Backoff
 
 __all__ = ["AckPolicy", "Options", "Statistics"]
@@ -31,11 +31,17 @@ class AckPolicy(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How one consumer works. Times are in seconds; see consumers.streams.Consumer for what each means."""
+    """How one consumer works. Times are in seconds; see consumers.streams.Consumer for what each means.
+
+    passing: the consumer's name is not used again, so it is taken off the group at the end. patience: how many crashes
+    an entry may share with others until it is run alone.
+    """
 
     streams: Sequence[str]
     group: str
-    consumer: str = field(default_factory=socket.gethostname)
+    consumer: str = field(default_factory=unique_name)
+    passing: bool = False
+    patience: int = 2
     start: Start | str | datetime = Start.BEGINNING
     ack_policy: AckPolicy = AckPolicy.ON_SUCCESS
     ack_wait: float = 30.0
@@ -62,8 +68,8 @@ class Options:
             raise ValueError("ack_wait must be at least 0.05 s: a lease is kept by a request every third of it")
         if self.block <= 0:
             raise ValueError("block must be more than 0 s")
-        if self.consumer == DELAYED:
-            raise ValueError(f"the consumer name {DELAYED} is taken")
+        if is_reserved(self.consumer):
+            raise ValueError(f"the consumer name {self.consumer} is taken")
 
     def _check_types(self) -> None:
         given.texts("streams", self.streams)

@@ -20,6 +20,7 @@ from consumers.connection import Command, Reply, outcome
 from consumers.deadletters import bury
 from consumers.errors import transient
 from consumers.groups import Group, is_missing
+from consumers.owners import Phase
 from consumers.retry import Backoff
 
 __all__ = ["Settlement", "Settler", "Verdict"]
@@ -40,6 +41,8 @@ class Subject(Protocol):
     id: str
     values: list[bytes]
     delivery_count: int
+    doubtful: int
+    phase: Phase
     lost: bool
 
 
@@ -167,11 +170,11 @@ class Settler:
         subject = settlement.subject
         acknowledge = self._group.acknowledge(subject.stream, [subject.id])
         if settlement.verdict is Verdict.RELEASE:
-            return [
-                self._group.release(
-                    subject.stream, subject.id, subject.delivery_count, settlement.delay, settlement.used
-                )
-            ]
+            stream, id, count = subject.stream, subject.id, subject.delivery_count
+            if subject.phase is not Phase.CLEAN and not settlement.used:
+                return [self._group.shelve(stream, id, count, subject.phase)]
+            # it has failed by itself: what it shared with others counts no longer
+            return [self._group.release(stream, id, count - subject.doubtful, settlement.delay, settlement.used)]
         if settlement.verdict is Verdict.ACKNOWLEDGE or self._dead_letter is None:
             return [acknowledge]
         burial = bury(
@@ -204,7 +207,9 @@ class Settler:
         """Without those that were carried out by a try whose reply was lost, or whose entry has gone elsewhere."""
         doubtful = [one for one in batch if one.verdict is not Verdict.ACKNOWLEDGE or one.commands]
         questions = [
-            question for one in doubtful for question in self._group.owned(one.subject.stream, [one.subject.id])
+            question
+            for one in doubtful
+            for question in self._group.owned(one.subject.stream, [one.subject.id], one.subject.phase)
         ]
         gone: set[Settlement] = set()
         if questions:

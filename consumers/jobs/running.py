@@ -84,8 +84,6 @@ class RunningJob(Delivery):
         if function is None:
             raise LookupError(f"no job {entry.job!r} is declared")
         settings = self.settings = function.settings
-        if self.delivery_count > settings.crashes + 1:
-            raise Reject(f"its worker died {self.delivery_count - 1} times")
         arguments = function.arguments.unpack(entry.arguments)
         if settings.limit is not None and not await self._admitted(function, arguments, settings.limit):
             return
@@ -195,6 +193,21 @@ class RunningJob(Delivery):
         else:
             chosen = error.delay if isinstance(error, Retry) else None
             self._again(entry, error, self.settings.backoff.delay(entry.failed + 1) if chosen is None else chosen)
+
+    def crashed_alone(self, maximum: int | None) -> bool:
+        """Its worker died when nothing else was in hand. True: it is given up for that."""
+        try:
+            entry = JobEntry.read(self.values)
+        except ValueError:
+            # no job: its run says so
+            return False
+        function, died = self.worker.functions.get(entry.job), self.delivery_count - 1
+        if function is None or died <= function.settings.crashes:
+            return False
+        self.entry, self.settings = entry, function.settings
+        times = "once" if died == 1 else f"{died} times"
+        self.fail(Reject(f"its worker died {times}, the last time while nothing else ran in it"))
+        return True
 
     def _again(self, entry: JobEntry, error: BaseException, delay: float) -> None:
         worker = self.worker

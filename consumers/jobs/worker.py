@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from dataclasses import replace
 
 import trio
 from coredis.exceptions import RedisError
@@ -30,12 +28,10 @@ from consumers.jobs.running import RunningJob
 from consumers.middleware import Middleware, Middlewares
 from consumers.nurseries import open_plain_nursery
 from consumers.options import AckPolicy, Options, Statistics
+from consumers.owners import unique_name
 from consumers.transactions import Transactions
 
 __all__ = ["Worker"]
-
-LEAVE_SECONDS = 2.0
-"""How long taking its name off the group may hold up a worker's end."""
 
 CONTROL = 1000
 """News on the control channel that may wait; one stands for all before it."""
@@ -76,7 +72,7 @@ class Worker:
         self.keys = queue.keys
         self.functions = queue.functions
         self.clock = queue.clock
-        self.name = name or f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"
+        self.name = name or unique_name()
         self.dead_maxlen = dead_maxlen
         self.unknown = Settings(name="unknown", priority=queue.default_priority, keep_result=queue.keep_result)
         self.hooks = Middlewares(middleware)
@@ -86,6 +82,7 @@ class Worker:
             streams=self.keys.in_order,
             group=GROUP,
             consumer=self.name,
+            passing=True,
             ack_policy=AckPolicy.ON_SUCCESS,
             ack_wait=given.duration("lease", lease),
             prefetch=prefetch if prefetch is not None else 2 * concurrency,
@@ -112,7 +109,9 @@ class Worker:
             # an annotation that can't be decoded is found here, not in the first job
             _ = function.arguments
         client = self.queue.connection.client
-        engine = self._engine = Engine(client, self._options, self._make)
+        # a job that may not crash a third time runs alone when it could have crashed once
+        patience = 2 if all(function.settings.crashes > 1 for function in self.functions.values()) else 1
+        engine = self._engine = Engine(client, replace(self._options, patience=patience), self._make)
         async with open_link(client, self.keys.later) as link, open_link(client, self.keys.later) as careful:
             transactions = Transactions(careful)
             self.mover = Mover(self.keys, transactions, self.clock)
@@ -133,9 +132,6 @@ class Worker:
                     nursery.cancel_scope.cancel()
             except RedisError as error:
                 raise ConsumerError(str(error)) from error
-            finally:
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + LEAVE_SECONDS):
-                    await self._leave(link)
 
     @asynccontextmanager
     async def open(self, grace: Duration = 10.0) -> AsyncIterator[Worker]:
@@ -183,14 +179,3 @@ class Worker:
             return
         with suppress(ValueError):
             self.mover.look(float(message.removeprefix(LATER)))
-
-    async def _leave(self, link: Any) -> None:
-        """Take the name off the groups where nothing is pending under it, since it is never used again."""
-        try:
-            streams = self.keys.in_order
-            replies = await link.execute([(b"XPENDING", stream, GROUP, b"-", b"+", 1, self.name) for stream in streams])
-            idle = [stream for stream, reply in zip(streams, replies, strict=True) if reply == []]
-            if idle:
-                await link.execute([(b"XGROUP", b"DELCONSUMER", stream, GROUP, self.name) for stream in idle])
-        except (RedisError, OSError):
-            return

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from consumers.lists.places import Places
 from consumers.lists.recovery import Recovery
 from consumers.nurseries import open_plain_nursery
 from consumers.options import RECONNECT
+from consumers.owners import unique_name
 from consumers.retry import Backoff
 from consumers.transactions import Transactions
 
@@ -95,7 +94,7 @@ class ListConsumer:
         if alive < 0.1 or retries < 0 or recoveries < 0:
             raise ValueError("alive must be at least 0.1 s, retries and recoveries can't be negative")
         self.name = name
-        self.consumer = consumer or f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"
+        self.consumer = consumer or unique_name()
         self.places = Places(name, dead_letter)
         self.statistics = ListStatistics()
         self._client = client

@@ -1,7 +1,6 @@
 """The consumer of event streams: one member of a consumer group, in a Trio program."""
 
 import logging
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -20,6 +19,7 @@ from consumers.given import Duration
 from consumers.groups import Start
 from consumers.middleware import Middleware
 from consumers.options import AckPolicy, Options, Statistics
+from consumers.owners import unique_name
 from consumers.retry import Backoff
 from consumers.streams.message import Message
 
@@ -46,14 +46,16 @@ class Consumer(Generic[T]):
 
     client: an entered coredis client (Redis, Sentinel's, RedisCluster), of any settings.
     stream, streams: one or several streams; in a cluster with a common hash tag. group, consumer: names; the
-        consumer's (by default the host's) must be one that no other process uses, and that this one has again after
-        a restart: it begins with what it had in hand.
+        consumer's is by default one that no other has. A name of one's own must be one that no other process uses, and
+        that this one has again after a restart: it begins with what it had in hand.
     ack_policy: see AckPolicy.
     ack_wait: seconds of idleness after which an entry is taken for abandoned and any member claims it; the same for all
         members. Leases are kept while a handler runs, so it says how soon a crash is noticed, not how long a
         handler may take.
-    max_deliver: deliveries after which an entry is given up; None: never. dead_letter: the stream that takes what was
-        given up or rejected, kept to about dead_letter_maxlen entries. Without one such entries are logged and dropped.
+    max_deliver: deliveries after which an entry is given up; None: never. A delivery that ended in a crash of its
+        consumer counts only if the entry was alone in hand; what was in hand at two crashes is run alone, to see.
+    dead_letter: the stream that takes what was given up or rejected, kept to about dead_letter_maxlen entries. Without
+        one such entries are logged and dropped.
     retry: the delay before an entry is delivered again, by its delivery count.
     prefetch: most entries in hand, waiting and being handled. concurrency: most handlers at a time.
     order_by: a field's name, or a function of a message; entries with the same value are handled one after the
@@ -65,9 +67,8 @@ class Consumer(Generic[T]):
     Times are seconds, or a timedelta.
     codec: reads message.data. middleware: hooks. block: the longest time that one read waits on the server.
 
-    Delayed redelivery survives crashes: the entry stays in the group's pending list with its idle time set so that it
-    counts as abandoned when it is due. Only a delay longer than ack_wait needs this consumer to live; if it dies,
-    such an entry comes again after ack_wait.
+    Delayed redelivery survives crashes: the entry stays in the group's pending list with its idle time set so that any
+    member finds it when it is due.
     """
 
     def __init__(
@@ -104,7 +105,9 @@ class Consumer(Generic[T]):
         self.options = Options(
             streams=(stream,) if stream is not None else tuple(streams),
             group=group,
-            consumer=consumer if consumer is not None else socket.gethostname(),
+            consumer=consumer if consumer is not None else unique_name(),
+            passing=consumer is None,
+            patience=2 if max_deliver is None or max_deliver > 2 else 1,
             start=start,
             ack_policy=ack_policy,
             ack_wait=given.duration("ack_wait", ack_wait),

@@ -9,7 +9,8 @@ import trio
 from coredis.exceptions import WrongTypeError
 
 from consumers.connection import open_link
-from consumers.groups import DELAYED, Group, Start, after_start, is_missing
+from consumers.groups import Group, Start, after_start, is_missing
+from consumers.owners import DELAYED, Phase
 from tests.consumers.streams.running import Client
 
 ACK_WAIT = 0.5
@@ -59,14 +60,15 @@ async def test_no_more_than_there_is_room_for(group: Group) -> None:
     assert await _read(group, 2) == []
 
 
-async def test_idle_entries_come_first_and_are_counted(group: Group, client: Client) -> None:
-    await client.xreadgroup("g", "other", {"s": ">"}, count=2)
-    await trio.sleep(ACK_WAIT + 0.05)
+async def test_entries_that_are_due_come_first_and_are_counted(group: Group, client: Client) -> None:
+    await client.xreadgroup("g", "other", {"s": ">"}, count=3)
+    await group.link.execute([group.release("s", f"{n}-0", 1, 0, True) for n in (1, 2)])
     found = await _read(group)
     if len(found) == 2:  # without claiming reads, new ones come with the next read
         found += await _read(group)
-    assert found == [("1-0", 2), ("2-0", 2), ("3-0", 1), ("4-0", 1), ("5-0", 1)]
-    assert await _rows(client) == [(id, "a", count) for id, count in found]
+    # what another consumer has in hand is not taken, however idle it is
+    assert sorted(found) == [("1-0", 2), ("2-0", 2), ("4-0", 1), ("5-0", 1)]
+    assert await _rows(client) == sorted([*((id, "a", count) for id, count in found), ("3-0", "other", 1)])
 
 
 async def test_a_lease_is_extended_without_being_counted(group: Group, client: Client) -> None:
@@ -104,12 +106,27 @@ async def test_what_is_given_back_for_later_is_taken_when_due(group: Group, clie
     assert await _read(group) == [("3-0", 2)]
 
 
-async def test_take_delivers_pending_entries_again(group: Group, client: Client) -> None:
+async def test_take_delivers_pending_entries_with_the_counts_that_are_said(group: Group, client: Client) -> None:
     await _read(group)
     await client.xdel("s", ["2-0"])
-    found = await group.take("s", await group.pending("s", first="(1-0", count=3))
-    assert [(entry.id, entry.deliveries) for entry in found] == [(b"3-0", 2), (b"4-0", 2)]
+    found = await group.take("s", {b"2-0": 2, b"3-0": 2, b"4-0": 7}, phase=Phase.AGAIN)
+    assert [(entry.id, entry.deliveries, entry.phase) for entry in found] == [
+        (b"3-0", 2, Phase.AGAIN), (b"4-0", 7, Phase.AGAIN),
+    ]  # fmt: skip
+    assert await group.pending("s", Phase.AGAIN) == {b"3-0": 2, b"4-0": 7}
+    assert await group.occupied() == [("s", Phase.CLEAN), ("s", Phase.AGAIN)]
     assert await group.take("s", {}) == []
+
+
+async def test_a_suspect_is_begun_once_and_by_whoever_holds_it(group: Group, client: Client) -> None:
+    await _read(group)
+    (held,) = await group.take("s", {b"1-0": 1}, phase=Phase.HELD)
+    for _ in range(2):  # the second time as after a reply that was lost
+        assert await group.begin_alone("s", "1-0", held.deliveries + 1)
+        assert ("1-0", "a (alone)", 2) in await _rows(client)
+    assert not await group.begin_alone("s", "2-0", 2)
+    await group.link.execute([group.shelve("s", "1-0", 2, Phase.ALONE)])
+    assert ("1-0", "(held)", 1) in await _rows(client)
 
 
 async def test_owned_says_what_is_still_ones_own(group: Group, client: Client) -> None:

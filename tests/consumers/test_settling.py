@@ -10,6 +10,7 @@ from coredis.exceptions import ConnectionError, ResponseError, StreamConsumerGro
 
 from consumers.capabilities import Capabilities
 from consumers.groups import Group
+from consumers.owners import Phase
 from consumers.retry import Backoff
 from consumers.settling import Settlement, Settler, Verdict
 
@@ -23,6 +24,8 @@ class Entry:
     values: list[bytes] = field(default_factory=lambda: [b"n", b"1"])
     delivery_count: int = 2
     lost: bool = False
+    doubtful: int = 0
+    phase: Phase = Phase.CLEAN
 
 
 class Link:

@@ -3,6 +3,7 @@
 What a job has done it adds to lists on the server: `begun` and `done`.
 """
 
+import os
 import time
 
 import trio
@@ -37,3 +38,19 @@ async def limited(n: int, group: str) -> int:
 @queue.job()
 def block(seconds: float) -> None:
     time.sleep(seconds)
+
+
+crashing = Queue("crashing")
+
+
+@crashing.job(name="crash", retries=0, crashes=3)
+async def crash(n: int) -> None:
+    await crashing.connection.client.rpush("crashed", [str(n)])
+    os._exit(1)
+
+
+@crashing.job(name="fine")
+async def fine(n: int) -> int:
+    await crashing.connection.client.rpush("begun", [str(n)])
+    await trio.sleep(0.01)
+    return n

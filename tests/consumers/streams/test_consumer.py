@@ -70,26 +70,6 @@ async def test_an_entry_that_fails_max_deliver_times_goes_to_the_dead_letters_in
     }  # fmt: skip
 
 
-async def test_deliveries_that_ended_in_crashes_count_towards_max_deliver(client: Client) -> None:
-    await Producer(client, "orders").publish({"n": "1"})
-    await client.xgroup_create("orders", "billing", "0")
-    for _ in range(3):  # three consumers that took it and died
-        await client.xreadgroup("billing", "x", {"orders": ">"})
-        await client.xreadgroup("billing", "x", {"orders": "0"})
-    handled: list[str] = []
-
-    async def handler(message: Message[dict[str, str]]) -> None:
-        handled.append(message.id)
-
-    consumer = Consumer(
-        client, stream="orders", group="billing", consumer="a", max_deliver=2, dead_letter="orders.dead", ack_wait=0.1
-    )
-    async with running(consumer, handler):
-        await until(lambda: consumer.statistics.dead == 1)
-    (fields,) = await dead(client)
-    assert not handled and b"without success" in fields[b"dead-reason"]
-
-
 async def test_reject_buries_at_once_and_so_does_raising_reject(client: Client) -> None:
     await Producer(client, "orders").publish_many([{"n": "1"}, {"n": "2"}])
 
