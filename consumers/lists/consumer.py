@@ -6,7 +6,8 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Literal, TypeVar
 
 import trio
 from coredis.exceptions import RedisError
@@ -27,6 +28,8 @@ from consumers.transactions import Transactions
 __all__ = ["ListConsumer", "ListStatistics"]
 
 logger = logging.getLogger("consumers")
+
+T = TypeVar("T")
 
 BLOCK_SECONDS = 5.0
 GIVE_BACK_SECONDS = 3.0
@@ -62,7 +65,8 @@ class ListConsumer:
     retries, backoff: how often, and after which delays, an element is handled again *by this consumer* when its
         handler raised; it stays in hand meanwhile. After that, or after Reject, it goes to the list `dead_letter`, by
         default {NAME}:dead; "": it is logged and dropped.
-    recoveries: how often an element may be found in a dead consumer's hand until it is taken for the cause, and dead.
+    recoveries: how often an element may be found in a dead consumer's hand until it is dead; but only one that ran
+        alone in it is taken for the cause. What was found in the hands of two dead consumers runs alone.
     """
 
     def __init__(
@@ -108,6 +112,10 @@ class ListConsumer:
         self._waiting: deque[Element] = deque()
         self._ready = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
+        self._suspected = trio.Event()
+        self._suspects = 0
+        self._isolating = False
+        self._postponed = 0
         self._decided = trio.Event()
         self._draining = False
         self._started = False
@@ -142,6 +150,7 @@ class ListConsumer:
                 recovery = Recovery(
                     self.places, self.consumer, link, Transactions(careful), from_left=self._from_left,
                     alive=self._alive, most=self._recoveries, recovered=self._count_recovered,
+                    suspected=self._suspect,
                 )  # fmt: skip
                 # before the first element is taken, others must know whose it is
                 await self._persist(recovery.begin)
@@ -154,6 +163,7 @@ class ListConsumer:
                             async with open_plain_nursery() as workers:
                                 for _ in range(self._concurrency):
                                     workers.start_soon(self._work, handler)
+                                workers.start_soon(self._work_alone, handler)
                         self._tasks.cancel_scope.cancel()
                 finally:
                     self._draining = True
@@ -172,6 +182,7 @@ class ListConsumer:
         self._draining = True
         self._ready.unpark_all()
         self._room.unpark_all()
+        self._suspected.set()
         if not self._started or self._ended.is_set():
             return
         await self._hand.wake()
@@ -187,7 +198,7 @@ class ListConsumer:
         hand, attempt = self._hand, 0
         while not self._draining:
             room = self._prefetch - len(hand)
-            if room <= 0:
+            if room <= 0 or self._isolating:
                 await self._room.park()
                 continue
             try:
@@ -206,10 +217,12 @@ class ListConsumer:
         self.statistics.received += len(elements)
         self._waiting.extend(elements)
         self._ready.unpark(count=len(elements))
+        if self._isolating:
+            self._room.unpark_all()
 
     async def _work(self, handler: Callable[[bytes], Awaitable[object]]) -> None:
         while not self._draining:
-            if not self._waiting:
+            if not self._waiting or self._isolating:
                 await self._ready.park()
                 continue
             element = self._waiting.popleft()
@@ -237,12 +250,61 @@ class ListConsumer:
             extra={"list": self.name, "attempt": element.attempt, "delay": delay},
         )  # fmt: skip
         element.attempt += 1
+        self._postponed += 1
         self._tasks.start_soon(self._again, element, delay)
 
     async def _again(self, element: Element, delay: float) -> None:
         await trio.sleep(delay)
+        while self._isolating:
+            await self._room.park()
+        self._postponed -= 1
         self._waiting.append(element)
         self._ready.unpark()
+
+    # Suspects, see recovery.py.
+
+    def _suspect(self, waiting: int) -> None:
+        self._suspects = waiting
+        self._suspected.set()
+
+    async def _work_alone(self, handler: Callable[[bytes], Awaitable[object]]) -> None:
+        """Whenever there are suspects: let all handlers end, then run one suspect after the other."""
+        while True:
+            await self._suspected.wait()
+            if self._draining:
+                return
+            self._suspected = trio.Event()
+            self._isolating = True
+            await self._hand.wake()
+            # what waits here for its next attempt stays: it does nothing meanwhile
+            while len(self._hand) > self._postponed:
+                while self._waiting:
+                    self._decide(self._waiting.popleft(), Fate.BACK)
+                await self._room.park()
+            for _ in range(self._suspects):
+                if self._draining:
+                    return
+                value = await self._persist(self._hand.begin_alone)
+                if value is None:
+                    break
+                await self._run_alone(handler, value)
+            self._isolating = False
+            self._room.unpark_all()
+            self._ready.unpark_all()
+
+    async def _run_alone(self, handler: Callable[[bytes], Awaitable[object]], value: bytes) -> None:
+        self.statistics.received += 1
+        try:
+            await handler(value)
+        except BaseException as error:
+            if cut_short(error) is not None:
+                raise
+            element = await self._persist(partial(self._hand.end_alone, value, keep=True))
+            if element is not None:
+                self._failed(element, alone(error))
+        else:
+            await self._persist(partial(self._hand.end_alone, value, keep=False))
+            self.statistics.done += 1
 
     # From a handler back to the server.
 
@@ -291,11 +353,12 @@ class ListConsumer:
             for element in hand.unsettled:
                 hand.settle(element, Fate.BACK)
             self._confirmed(await hand.flush())
+            await hand.leave_alone()
             await recovery.end()
         except (RedisError, OSError) as error:
             logger.warning("what is in hand of %s was not given back, others will find it: %s", self.name, error)
 
-    async def _persist(self, ask: Callable[[], Awaitable[None]]) -> None:
+    async def _persist(self, ask: Callable[[], Awaitable[T]]) -> T:
         attempt = 0
         while True:
             try:

@@ -46,6 +46,7 @@ class Hand:
     def __init__(self, places: Places, consumer: str, link: Link, from_left: bool) -> None:
         self._places = places
         self._processing = places.processing(consumer)
+        self._alone = places.alone(consumer)
         self._link = link
         self._source, self._end = (b"LEFT", b"RIGHT") if from_left else (b"RIGHT", b"LEFT")
         self._push = b"LPUSH" if from_left else b"RPUSH"
@@ -151,6 +152,39 @@ class Hand:
             unseen = self._hold((+extra).elements())
             self.unsure = False
             return unseen, done
+
+    # Suspects. One command each, so that a crash at any point leaves the element in exactly one list.
+
+    async def begin_alone(self) -> bytes | None:
+        """Take the next suspect, which from here on is known to have been begun; None: there is none."""
+        (mine,) = _values(await self._link.execute([(b"LRANGE", self._alone, 0, -1)]))
+        if mine:
+            # a try whose reply was lost has taken it
+            element: bytes = mine[0]
+            return element
+        move = (b"LMOVE", self._places.suspects, self._alone, b"LEFT", b"RIGHT")
+        taken = _values(await self._link.execute([move]))
+        return taken[0] if taken else None
+
+    async def end_alone(self, value: bytes, *, keep: bool) -> Element | None:
+        """A suspect did no harm; it is done, or in hand from now on like any other element (`keep`)."""
+        (mine,) = _values(await self._link.execute([(b"LRANGE", self._alone, 0, -1)]))
+        if value not in mine:
+            # a try whose reply was lost has done it
+            self.unsure = self.unsure or keep
+            return None
+        commands: list[Command] = [
+            (b"LREM", self._alone, 1, value), (b"HDEL", self._places.recovered, digest(value)),
+        ]  # fmt: skip
+        if keep:
+            commands.append((b"RPUSH", self._processing, value))
+        _values(await self._link.transaction(commands))
+        return self._hold([value])[0] if keep else None
+
+    async def leave_alone(self) -> None:
+        """Give a suspect back whose handler was cancelled: it stays one."""
+        move = (b"LMOVE", self._alone, self._places.suspects, b"RIGHT", b"LEFT")
+        _values(await self._link.execute([move]))
 
 
 def _values(replies: list[Reply]) -> list[Reply]:

@@ -3,6 +3,9 @@
 A consumer's heartbeat is a key that runs out when it is not renewed. Whoever finds it gone moves the elements back,
 in a transaction that watches both the heartbeat and the elements: a consumer that comes back to life in that moment
 keeps what it has. One that stood still for longer loses it, and may be handling the same elements as another then.
+
+Which of several elements a consumer died of, nobody knows, so no crash that it shared counts against an element. What
+was in hand at two of them becomes a suspect, and is handled with nothing else at work (hand.py, begin_alone).
 """
 
 from __future__ import annotations
@@ -30,7 +33,11 @@ def give_back(places: Places, elements: Sequence[bytes], from_left: bool) -> lis
 
 
 class Recovery:
-    """The heartbeat of one consumer, and its care for the dead. recovered: called with how many were moved back."""
+    """The heartbeat of one consumer, and its care for the dead.
+
+    most: how often an element may be found in a dead consumer's hand. recovered: called with how many were moved back;
+    suspected: with how many wait to be run alone, when any do.
+    """
 
     def __init__(
         self,
@@ -43,6 +50,7 @@ class Recovery:
         alive: float,
         most: int,
         recovered: Callable[[int], None],
+        suspected: Callable[[int], None],
     ) -> None:
         self._places = places
         self._consumer = consumer
@@ -51,7 +59,9 @@ class Recovery:
         self._from_left = from_left
         self._alive = alive
         self._most = most
+        self._patience = 2 if most > 1 else 1
         self._recovered = recovered
+        self._suspected = suspected
 
     async def beat(self) -> None:
         """One sign of life, and the name in the list of names."""
@@ -71,6 +81,11 @@ class Recovery:
             try:
                 await self.beat()
                 await self.sweep()
+                (waiting,) = await self._link.execute([(b"LLEN", self._places.suspects)])
+                if isinstance(waiting, RedisError):
+                    raise waiting
+                if waiting:
+                    self._suspected(waiting)
             except Exception as error:
                 if not transient(error):
                     raise
@@ -102,9 +117,13 @@ class Recovery:
         await self._link.execute([(b"SREM", places.consumers, self._consumer), (b"DEL", places.alive(self._consumer))])
 
     async def _move_all_back(self, name: str, own: bool = False) -> None:
-        (left,) = await self._link.execute([(b"LLEN", self._places.processing(name))])
-        if isinstance(left, RedisError):
-            raise left
+        replies = await self._link.execute(
+            [(b"LLEN", self._places.processing(name)), (b"LLEN", self._places.alone(name))]
+        )
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise reply
+        left = sum(replies)
         # no more than it held at the start: another process of the same name may go on filling it
         while (moved := await self._move_back(name, own)) and (left := left - moved) > 0:
             self._recovered(moved)
@@ -112,30 +131,54 @@ class Recovery:
 
     async def _move_back(self, name: str, own: bool) -> int:
         places = self._places
-        processing, alive = places.processing(name), places.alive(name)
+        processing, alone, alive = places.processing(name), places.alone(name), places.alive(name)
 
         async def decide(ask: Ask) -> tuple[list[Command], int]:
-            lives, held, elements = await ask(
-                [(b"EXISTS", alive), (b"LLEN", processing), (b"LRANGE", processing, -PAGE, -1)]
+            lives, held, elements, guilty = await ask(
+                [
+                    (b"EXISTS", alive),
+                    (b"LLEN", processing),
+                    (b"LRANGE", processing, -PAGE, -1),
+                    (b"LRANGE", alone, 0, -1),
+                ]
             )
             if lives and not own:
                 return [], 0
-            if not elements:
+            if not elements and not guilty:
                 return [(b"SREM", places.consumers, name)], 0
-            (counts,) = await ask([(b"HMGET", places.recovered, *map(digest, elements))])
-            good: list[bytes] = []
-            bad: list[bytes] = []
-            for element, count in zip(elements, counts, strict=True):
-                (bad if int(count or 0) >= self._most else good).append(element)
-            commands: list[Command] = [(b"LTRIM", processing, 0, -len(elements) - 1)]
-            commands += give_back(places, good, self._from_left)
-            commands += [(b"HINCRBY", places.recovered, digest(element), 1) for element in good]
+            found = [*elements, *guilty]
+            (counts,) = await ask([(b"HMGET", places.recovered, *map(digest, found))])
+            crashes = [int(count or 0) for count in counts]
+            commands = self._judged(elements, crashes, guilty)
+            if elements:
+                commands.append((b"LTRIM", processing, 0, -len(elements) - 1))
+            if guilty:
+                commands.append((b"DEL", alone))
             if held == len(elements):
                 commands.append((b"SREM", places.consumers, name))
-            if bad:
-                commands.append((b"HDEL", places.recovered, *map(digest, bad)))
-                if places.dead:
-                    commands.append((b"RPUSH", places.dead, *bad))
-            return commands, len(elements)
+            return commands, len(found)
 
-        return await self._transactions.run([alive, processing], decide)
+        return await self._transactions.run([alive, processing, alone], decide)
+
+    def _judged(self, elements: list[bytes], crashes: list[int], guilty: list[bytes]) -> list[Command]:
+        """Where elements go that were found in a dead consumer's hand. crashes: how many they were found at before.
+
+        Those that were in hand together: back, or to the suspects. Only what ran alone is known to be the cause.
+        """
+        places = self._places
+        back: list[bytes] = []
+        suspects: list[bytes] = []
+        dead: list[bytes] = []
+        for element, count in zip(elements, crashes[: len(elements)], strict=True):
+            (back if count + 1 < self._patience else suspects).append(element)
+        for element, count in zip(guilty, crashes[len(elements) :], strict=True):
+            (suspects if count < self._most else dead).append(element)
+        commands = give_back(places, back, self._from_left)
+        commands += [(b"HINCRBY", places.recovered, digest(element), 1) for element in back + suspects]
+        if suspects:
+            commands.append((b"RPUSH", places.suspects, *suspects))
+        if dead:
+            commands.append((b"HDEL", places.recovered, *map(digest, dead)))
+            if places.dead:
+                commands.append((b"RPUSH", places.dead, *dead))
+        return commands

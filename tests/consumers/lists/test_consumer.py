@@ -17,6 +17,7 @@ import trio
 
 from consumers.errors import ConsumerError, Reject, Retry
 from consumers.lists import ListConsumer
+from consumers.lists.places import digest
 from consumers.lists.recovery import Recovery
 from consumers.retry import Backoff
 from tests.consumers.jobs.working import until
@@ -166,7 +167,8 @@ async def test_an_element_that_kills_its_consumers_is_dead(client: Client) -> No
 
     async def handle(element: bytes) -> None:
         # as a crash would, it takes the element along
-        await client.rename("{box}:processing:y", f"{{box}}:processing:x{len(crashed)}")
+        kind = "alone" if len(crashed) == 2 else "processing"
+        await client.rename(f"{{box}}:{kind}:y", f"{{box}}:{kind}:x{len(crashed)}")
         crashed.append(element)
         await trio.sleep_forever()
 
@@ -273,6 +275,72 @@ async def test_no_element_is_lost_when_consumers_are_killed(client: Client, serv
     # only what a killed consumer had in hand was handled again
     assert sum(done.values()) - total <= ROUNDS * 8
     assert await client.llen("box") == 0
+
+
+@pytest.mark.parametrize("round", range(int(os.environ.get("TRIMARAN_CULPRIT_ROUNDS", "1"))))
+async def test_the_element_that_ends_its_consumers_is_dead_and_no_other(
+    client: Client, server_url: str, round: int
+) -> None:
+    chance = random.Random(round)
+    elements = [str(n) for n in range(31)]
+    elements.insert(chance.randrange(31), "crash")
+    await client.rpush("box", elements)
+    command = [sys.executable, "-m", "tests.consumers.lists.program", server_url, "3"]
+
+    async def keep_running() -> None:
+        while True:
+            await trio.run_process(command, cwd=ROOT, check=False, stderr=subprocess.DEVNULL)
+
+    with trio.fail_after(90):
+        async with trio.open_nursery() as nursery:
+            for _ in range(1 + round % 2):
+                nursery.start_soon(keep_running)
+            while len(set(await client.lrange("done", 0, -1))) < 31 or not await client.llen("{box}:dead"):
+                await trio.sleep(0.05)
+            nursery.cancel_scope.cancel()
+    assert await client.lrange("{box}:dead", 0, -1) == [b"crash"]
+    assert await client.llen("crashed") == 4
+    assert max(Counter(await client.lrange("begun", 0, -1)).values()) <= 3
+
+
+async def test_a_suspect_runs_alone_and_may_fail_like_any_other(client: Client) -> None:
+    await client.rpush("{box}:processing:x", ["good", "bad", "worse"])
+    await client.hset("{box}:recovered", {digest(value): 1 for value in (b"good", b"bad", b"worse")})
+    await client.sadd("{box}:consumers", ["x"])
+    await client.rpush("box", [str(n) for n in range(30)])
+    at_work = 0
+    suspects: list[tuple[bytes, int]] = []
+
+    async def handle(element: bytes) -> None:
+        nonlocal at_work
+        at_work += 1
+        await trio.sleep(0.05)
+        at_work -= 1
+        if not element.isdigit():
+            suspects.append((element, at_work))
+        if element == b"worse" or (element == b"bad" and [one for one, _ in suspects].count(b"bad") == 1):
+            raise ValueError(element)
+
+    consumer = ListConsumer(client, "box", alive=0.2, retries=1, backoff=SOON)
+    async with running(consumer, handle):
+        await until(lambda: consumer.statistics.done == 32 and consumer.statistics.dead == 1)
+    assert suspects[:3] == [(b"good", 0), (b"bad", 0), (b"worse", 0)] and len(suspects) == 5
+    assert await left(client) == {b"{box}:dead"}
+
+
+async def test_a_suspect_whose_handler_is_cancelled_stays_one(client: Client) -> None:
+    await client.rpush("{box}:suspects", ["a", "b"])
+    begun = trio.Event()
+
+    async def handle(element: bytes) -> None:
+        assert await client.lrange("{box}:alone:me", 0, -1) == [b"a"]
+        begun.set()
+        await trio.sleep_forever()
+
+    consumer = ListConsumer(client, "box", alive=0.2, consumer="me")
+    async with running(consumer, handle, grace=0):
+        await begun.wait()
+    assert await client.lrange("{box}:suspects", 0, -1) == [b"a", b"b"] and await left(client) == {b"{box}:suspects"}
 
 
 async def test_nothing_is_lost_or_doubled_when_the_server_is_cut_off(server_url: str, client: Client) -> None:
