@@ -1,0 +1,34 @@
+"""A consumer as a process that an entry ends: python -m tests.consumers.streams.program URL MAX_DELIVER ORDER_BY.
+
+Its handler notes on the server which entries it has begun; one with the field `crash` ends the process.
+"""
+
+import os
+import sys
+
+import coredis
+import trio
+
+from consumers.streams import Backoff, Consumer, Message
+
+
+async def main(url: str, max_deliver: str, order_by: str) -> None:
+    async with coredis.Redis.from_url(url) as client:
+
+        async def handler(message: Message) -> None:
+            await client.rpush("begun", [message.data["n"]])
+            if "crash" in message.data:
+                os._exit(1)
+            await trio.sleep(0.005)
+            await client.rpush("done", [message.data["n"]])
+
+        consumer = Consumer(
+            client, stream="orders", group="billing", ack_wait=0.3, max_deliver=int(max_deliver) or None,
+            retry=Backoff(0.05, 2, 0.2), dead_letter="orders.dead", prefetch=16, concurrency=8, block=0.5,
+            order_by=order_by or None,
+        )  # fmt: skip
+        await consumer.run(handler)
+
+
+if __name__ == "__main__":
+    trio.run(main, *sys.argv[1:])

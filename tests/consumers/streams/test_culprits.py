@@ -1,0 +1,55 @@
+"""An entry that always ends its consumer's process, beside others that are fine.
+
+TRIMARAN_CULPRIT_ROUNDS sets how often this is played at each server, each time with another chance.
+"""
+
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import trio
+
+from consumers.streams import Producer
+from tests.consumers.streams.running import Client, dead, pending
+
+ROOT = Path(__file__).resolve().parents[3]
+ROUNDS = int(os.environ.get("TRIMARAN_CULPRIT_ROUNDS", "1"))
+OTHERS = 31
+
+
+@pytest.mark.parametrize("round", range(ROUNDS))
+@pytest.mark.parametrize(("max_deliver", "runs"), [(1, (1, 2)), (2, (1, 2)), (3, (1, 3)), (5, (1, 5))])
+async def test_the_culprit_alone_is_dead(
+    client: Client, server_url: str, max_deliver: int, runs: tuple[int, int], round: int
+) -> None:
+    chance = random.Random(100 * round + max_deliver)
+    entries = [{"n": str(n), "k": str(n % 5)} for n in range(OTHERS)]
+    entries.insert(chance.randrange(OTHERS), {"n": "culprit", "k": "3", "crash": "1"})
+    await Producer(client, "orders").publish_many(entries)
+    order_by = chance.choice(["", "k"])
+    command = [sys.executable, "-m", "tests.consumers.streams.program", server_url, str(max_deliver), order_by]
+
+    async def keep_running() -> None:
+        while True:
+            await trio.run_process(command, cwd=ROOT, check=False, stderr=subprocess.DEVNULL)
+
+    with trio.fail_after(90):
+        async with trio.open_nursery() as nursery:
+            for _ in range(chance.choice([1, 2])):
+                nursery.start_soon(keep_running)
+            while len(set(await client.lrange("done", 0, -1))) < OTHERS or not await client.xlen("orders.dead"):
+                await trio.sleep(0.05)
+            while await pending(client):
+                await trio.sleep(0.05)
+            nursery.cancel_scope.cancel()
+    (fields,) = await dead(client)
+    assert fields[b"n"] == b"culprit" and fields[b"dead-reason"].endswith(b"its consumer died, handling it alone")
+    begun = Counter(await client.lrange("begun", 0, -1))
+    least, most = runs
+    assert least <= begun.pop(b"culprit") <= most
+    # each of the others was begun again only after crashes in which it was in hand
+    assert len(begun) == OTHERS and max(begun.values()) <= 3
