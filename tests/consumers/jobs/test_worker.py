@@ -392,7 +392,10 @@ async def test_a_cancelled_worker_gives_back_what_it_has(queue: Queue) -> None:
     assert begun == [1, 1]
 
 
-async def test_a_job_whose_worker_dies_again_and_again_is_dead(client: Client, queue: Queue) -> None:
+@pytest.mark.parametrize("alone", [True, False])
+async def test_a_job_is_dead_when_its_workers_died_of_it_and_not_when_they_died(
+    client: Client, queue: Queue, alone: bool
+) -> None:
     ran: list[int] = []
 
     @queue.job(crashes=2)
@@ -405,13 +408,17 @@ async def test_a_job_whose_worker_dies_again_and_again_is_dead(client: Client, q
     for number in range(3):
         if number:
             pending: Any = await client.xpending(stream, "workers", start="-", end="+", count=1)
-            await client.xclaim(stream, "workers", "crashed", 0, [pending[0].identifier])
+            owner = "crashed (alone)" if alone and number == 2 else "crashed"
+            await client.xclaim(stream, "workers", owner, 0, [pending[0].identifier])
         else:
             await client.xreadgroup("workers", "crashed", {stream: ">"})
     async with Worker(queue, lease=0.2).open():
-        with pytest.raises(JobFailed, match="Reject: its worker died 3 times"):
+        if alone:
+            with pytest.raises(JobFailed, match="Reject: its worker died 3 times, the last time while nothing else"):
+                await job.result(timeout=5)
+        else:
             await job.result(timeout=5)
-    assert not ran
+    assert bool(ran) is not alone
 
 
 async def test_a_worker_waits_for_its_server(tmp_path: Path) -> None:
