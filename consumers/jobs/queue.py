@@ -155,7 +155,8 @@ class Queue:
         limit: how many jobs of this function may run at a time over all workers; with limit_by, how many with the
             same values of these parameters. Those beyond wait without holding up others. A crashed worker's places
             are free after its lease.
-        crashes: how often a run may end in a crash of its worker until the job is taken for the cause, and dead.
+        crashes: how often its worker may die under it until it is dead; only a worker that died while it ran nothing
+            else shows that the job is the cause, see "Jobs that kill their worker" in docs/worker-queues.md.
         keep_result: as the queue's.
         cron: run it at these times without arguments, in `timezone`: five fields, or six with seconds first.
         """
