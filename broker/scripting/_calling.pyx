@@ -3,11 +3,12 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 
-from broker.scripting.conversions import ARRAY, ERROR, MOST_UNPACKED as _MOST_UNPACKED, STATUS, result
+from broker.scripting.conversions import ARRAY, ERROR, HELD, LARGE as _LARGE, MOST_UNPACKED as _MOST_UNPACKED, STATUS, result
 
-cdef Py_ssize_t LARGE = 1 << 15
+cdef Py_ssize_t LARGE = _LARGE
 cdef long long EXACT = <long long>1 << 53
 cdef tuple NO_ROOM = (b"ERR not enough memory", ERROR)
+cdef tuple IS_HELD = (None, HELD)
 cdef long long MOST_UNPACKED = _MOST_UNPACKED
 cdef object STATUS_ = STATUS
 cdef object ARRAY_ = ARRAY
@@ -94,6 +95,7 @@ cdef class Caller:
     cdef dict _plain, _known
     cdef list _sinks
     cdef object _session, _keyspace, _propagation, _command_failed, _careful, _has_room, _failed
+    cdef bytes _held
     cdef public long long checked
 
     def __init__(self, plain, session, dispatcher, careful, has_room, failed):
@@ -107,6 +109,7 @@ cdef class Caller:
         self._careful = careful
         self._has_room = has_room
         self._failed = failed
+        self._held = b""
         self.checked = 0
 
     def __call__(self, *args):
@@ -167,12 +170,25 @@ cdef class Caller:
 
     cpdef object seen(self, bytes reply):
         """What a reply is to the script."""
+        if PyBytes_GET_SIZE(reply) > LARGE:
+            self._held = reply
+            return IS_HELD
+        return self._value(reply)
+
+    def fetch(self):
+        """The last reply that was HELD."""
+        cdef bytes reply = self._held
+        self._held = b""
+        try:
+            return self._value(reply) if self._has_room(len(reply)) else NO_ROOM
+        except Exception as defect:
+            return self._failed(defect)
+
+    cdef object _value(self, bytes reply):
         cdef Py_ssize_t size = PyBytes_GET_SIZE(reply), start
         cdef const char* text = PyBytes_AS_STRING(reply)
         cdef Py_ssize_t i
         cdef long long number
-        if size > LARGE and not self._has_room(size):
-            return NO_ROOM
         if not size:
             return False
         if text[0] == c":" and size < 18 and text[1] != c"-":

@@ -5,8 +5,8 @@
 -- (rawset, table.insert, setmetatable, next, ...) knows the proxies. Everything here lives in upvalues: when this
 -- chunk has run, the global table of the Lua state is empty, and functions find their names in environments.
 --
--- Called with one table, `cage`: Python's callables, already C functions, and constants. The other files of this
--- folder are its parts; each is called with the same table, takes from it what it needs, and adds what it makes. Gives
+-- Called with one table, `cage`: Python's callables, already C functions, and constants. The other cage_*.lua files of
+-- this folder are its parts; each is called with the same table, takes from it what it needs, and adds what it makes. Gives
 -- the table of the functions that Python calls.
 
 local cage = ...
@@ -19,12 +19,15 @@ local byte, find, format, match, sub = string.byte, string.find, string.format, 
 local getinfo, sethook, getregistry = debug.getinfo, debug.sethook, debug.getregistry
 local clock, getfenv = os.clock, getfenv
 
-local python_hook = cage.hook
 local HOOK_EVERY = cage.hook_every -- instructions between two looks at the clock
 local HERE = "=cage" -- the name of all parts' chunks
+local OUT_OF_MEMORY = "not enough memory" -- Lua's error
 
 cage.OWN_POSITION = "^cage:%d+: " -- of one of our own lines: it says nothing to a script
 cage.READ_ONLY = "Attempt to modify a readonly table"
+
+loadstring(cage.parts.cage_border, HERE)(cage)
+local python_hook = cage.hook
 
 -- Texts and errors --------------------------------------------------------------------------------------------------
 
@@ -74,22 +77,30 @@ cage.c_string, cage.error_table, cage.bad_argument, cage.is_text = c_string, err
 
 -- Killing -----------------------------------------------------------------------------------------------------------
 
--- Whatever catches errors (pcall, xpcall, resume, load) raises this again, so that no loop around them survives.
+-- Why the script must end. Whatever catches errors (pcall, xpcall, resume, load) raises this again, so that no loop
+-- around them survives. It is a text, since it may reach lupa, and was one when it came: nothing is made of it while
+-- the script's memory may be full.
 local killed = nil
 
+local is_settling = false -- between two runs nothing is interrupted
+
 local function hook()
-  local verdict = python_hook()
-  if verdict then
-    killed = error_table(verdict)
-    error(killed, 0)
-  elseif killed then
+  if is_settling then
+    return
+  end
+  killed = killed or python_hook()
+  if killed then
     error(killed, 0)
   end
 end
 
 sethook(hook, "", HOOK_EVERY)
 
--- Lua keeps hooks by thread in a table that never forgets; entries of a script's coroutines go when it ends.
+-- Lua keeps hooks in a table by the addresses of threads, which forgets none. A coroutine may outlive its run in an
+-- upvalue of a library, and must not run without its hook then: entries go only when there are many, all at once, and
+-- those threads that still live get theirs back.
+local MANY_THREADS = 1000
+local many = MANY_THREADS
 local hooks, main_thread
 for _, entry in pairs(getregistry()) do
   if type(entry) == "table" then
@@ -100,19 +111,43 @@ for _, entry in pairs(getregistry()) do
     end
   end
 end
-local has_coroutines = false
+local threads, watched = setmetatable({}, { __mode = "k" }), 0
 
 function cage.watch(thread)
-  has_coroutines = true
+  if not threads[thread] then
+    threads[thread] = true
+    watched = watched + 1
+  end
   sethook(thread, hook, "", HOOK_EVERY)
+end
+
+local function forget_dead_threads()
+  cage.lift() -- a thread must not lose its hook because there is no memory for it
+  collectgarbage()
+  for thread in next, hooks do
+    if not rawequal(thread, main_thread) then
+      hooks[thread] = nil
+    end
+  end
+  watched = 0
+  for thread in next, threads do
+    sethook(thread, hook, "", HOOK_EVERY)
+    watched = watched + 1
+  end
+  many = MANY_THREADS + 2 * watched
+  cage.restore()
 end
 
 function cage.is_killed()
   return killed
 end
 
-function cage.stop_if_killed()
-  if killed then
+-- To be called with each error that is caught. Where memory ended the hook may not have been able to ask: it is asked
+-- for here, where more may be free, or the error goes on.
+function cage.stop_if_killed(problem)
+  if problem == OUT_OF_MEMORY then
+    hook()
+  elseif killed then
     error(killed, 0)
   end
 end
@@ -139,7 +174,12 @@ local function copy(real)
   return result
 end
 
-local function nonexistent(_, name)
+local valkeys = {} -- by its globals: what Valkey calls `server`, beside the names that Redis has
+
+local function nonexistent(names, name)
+  if name == "server" and valkeys[names] then
+    return valkeys[names]
+  end
   if type(name) ~= "string" and type(name) ~= "number" then
     error("Second argument to luaProtectedTableError must be a string or number", 2)
   end
@@ -197,6 +237,7 @@ local function make_globals(its_redis)
   end
   globals.redis = its_redis
   nothing_but(globals)
+  valkeys[globals] = its_redis
   local proxy = view(globals)
   globals._G = proxy
   environments[proxy] = true
@@ -205,7 +246,9 @@ end
 
 local script_globals, script_environment = make_globals(view(cage.redis))
 local function_globals, function_environment = make_globals(view(cage.redis_of_functions))
-local loading_globals = nothing_but({ redis = view(nothing_but(cage.loading_redis)) })
+local loading_redis = view(nothing_but(cage.loading_redis))
+local loading_globals = nothing_but({ redis = loading_redis })
+valkeys[loading_globals] = loading_redis
 
 -- Running -----------------------------------------------------------------------------------------------------------
 
@@ -241,15 +284,25 @@ end
 
 local REPLY, FAILURE, FATAL = 1, 2, 3
 
-local settle
+local called, called_keys, called_arguments
 
+-- Lets go of what a run was given, whatever it has come to.
+local function settle()
+  is_settling, killed = true, nil
+  script_globals.KEYS, script_globals.ARGV = nil, nil
+  called, called_keys, called_arguments = nil, nil, nil
+  if watched > many then
+    forget_dead_threads()
+  end
+  is_settling = false
+end
+
+-- The outcome of a run, in plain values: a bulk string, or what there is and which of the above it is.
 local function finished(resp, ok, value)
   if killed then
-    ok, value = false, killed
+    ok, value = false, error_table(killed)
   end
-  if killed or has_coroutines then
-    settle()
-  end
+  settle()
   if not ok then
     if type(value) ~= "table" then
       collectgarbage() -- out of memory, most likely: what follows needs some
@@ -271,18 +324,6 @@ local function finished(resp, ok, value)
   local parts = {}
   cage.append(value, parts, resp, 1)
   return concat(parts), REPLY
-end
-
-function settle()
-  killed = nil
-  if has_coroutines then
-    has_coroutines = false
-    for thread in next, hooks do
-      if not rawequal(thread, main_thread) then
-        hooks[thread] = nil
-      end
-    end
-  end
 end
 
 local function run(script, resp)
@@ -312,8 +353,6 @@ function cage.run_with_tables(script, resp, keys, arguments)
   return run(script, resp)
 end
 
-local called, called_keys, called_arguments
-
 local function invoke()
   return called(called_keys, called_arguments)
 end
@@ -325,7 +364,7 @@ function cage.call_function(callback, resp, keys, arguments)
 end
 
 function cage.compile_script(source)
-  return cage.compile(source, "@user_script", script_environment)
+  return cage.leaving(cage.compile(source, "@user_script", script_environment))
 end
 
 function cage.load_library(source)
@@ -337,10 +376,11 @@ function cage.load_library(source)
   getmetatable(function_environment).__index = loading_globals
   local found, ok, failure = cage.registering(pcall, body)
   getmetatable(function_environment).__index = function_globals
-  if ok and not killed then
-    return found, ""
-  end
   failure = killed or failure
+  ok, killed = ok and not killed, nil
+  if ok then
+    return cage.leaving(found, "")
+  end
   local text
   if type(failure) == "table" then
     text = is_text(failure.err) and c_string(tostring(failure.err)) or "ERR unknown error"
@@ -348,6 +388,13 @@ function cage.load_library(source)
     text = "ERR " .. c_string(tostring(failure))
   end
   return nil, "Error registering functions: " .. text
+end
+
+function cage.extend(list, more)
+  local size = #list
+  for i = 1, #more do
+    list[size + i] = more[i]
+  end
 end
 
 -- Nothing of stock Lua stays in reach: also what is found without an environment of ours finds an empty table.

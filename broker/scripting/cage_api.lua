@@ -2,24 +2,19 @@
 
 local cage = ...
 
-local collectgarbage, error, pairs, select = collectgarbage, error, pairs, select
+local error, pairs, select = error, pairs, select
 local tonumber, tostring, type = tonumber, tostring, type
 local byte, concat, floor, insert = string.byte, table.concat, math.floor, table.insert
 
 local decode, error_table = cage.decode, cage.error_table
-local python_call, call_many, number_text = cage.call, cage.call_with_many, cage.number
-
-local UNLIMITED = math.huge
-local memory_limit = UNLIMITED -- kilobytes from which no more calls are made into Python
-
-function cage.set_memory_limit(bytes)
-  memory_limit = bytes and bytes / 1024 or UNLIMITED
-end
+local python_call, call_many, fetch, number_text = cage.call, cage.call_with_many, cage.fetch, cage.number
 
 -- What Python gives for a command's reply: one plain value, or a value and what it is.
-local STATUS, ERROR, ARRAY, ENCODED = 1, 2, 3, 4
+local STATUS, ERROR, ARRAY, ENCODED, HELD = 1, 2, 3, 4, 5
 
-local function reply(value, kind, ...)
+local reply, reply_or_raise
+
+function reply(value, kind, ...)
   if kind == nil then
     return value
   elseif kind == STATUS then
@@ -28,11 +23,13 @@ local function reply(value, kind, ...)
     return { ... }
   elseif kind == ENCODED then
     return (decode(value, 1))
+  elseif kind == HELD then
+    return reply(fetch())
   end
   return { err = value, ignore_error_stats_update = true }
 end
 
-local function reply_or_raise(value, kind, ...)
+function reply_or_raise(value, kind, ...)
   if kind == nil then
     return value
   elseif kind == STATUS then
@@ -41,6 +38,8 @@ local function reply_or_raise(value, kind, ...)
     return { ... }
   elseif kind == ENCODED then
     return (decode(value, 1))
+  elseif kind == HELD then
+    return reply_or_raise(fetch())
   end
   error({ err = value, ignore_error_stats_update = true })
 end
@@ -64,21 +63,9 @@ local function call_with_many(...)
   return call_many(concat(lengths, " "), concat(texts))
 end
 
--- Near the limit nothing may cross to Python: lupa makes its Lua objects outside of any protected call, so that a
--- failure there would tear through its own frames. `memory_limit` leaves it room.
-local function out_of_room()
-  collectgarbage()
-  if collectgarbage("count") > memory_limit then
-    error("not enough memory", 0)
-  end
-end
-
 local redis = {}
 
 function redis.call(...)
-  if collectgarbage("count") > memory_limit then
-    out_of_room()
-  end
   if select("#", ...) > FEW then
     return reply_or_raise(call_with_many(...))
   end
@@ -86,9 +73,6 @@ function redis.call(...)
 end
 
 function redis.pcall(...)
-  if collectgarbage("count") > memory_limit then
-    out_of_room()
-  end
   if select("#", ...) > FEW then
     return reply(call_with_many(...))
   end

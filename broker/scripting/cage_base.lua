@@ -17,7 +17,7 @@ local bad_argument, c_string = cage.bad_argument, cage.c_string
 local reals, names_known, view = cage.reals, cage.names_known, cage.view
 local copy, READ_ONLY, OWN_POSITION = cage.copy, cage.READ_ONLY, cage.OWN_POSITION
 
-local MAX_RESULTS = 7990 -- values that unpack may give: what Lua's C stack holds
+local MAX_STACK = 8000 -- values of a C function of Lua's: what unpack is given, and what it gives
 
 local function type_of(...)
   return select("#", ...) == 0 and "no value" or type((...))
@@ -113,7 +113,7 @@ function base.unpack(...)
   if last == nil then
     last = #list
   end
-  if type(last) == "number" and last - (tonumber(first) or 1) >= MAX_RESULTS then
+  if type(last) == "number" and last - (tonumber(first) or 1) + 1 + select("#", ...) > MAX_STACK then
     error("too many results to unpack", 2)
   end
   return unpack(...)
@@ -144,7 +144,7 @@ local function presentable(problem)
 end
 
 local function failure(problem)
-  cage.stop_if_killed()
+  cage.stop_if_killed(problem)
   problem = presentable(problem)
   if type(problem) == "table" then
     -- As scripts written for old versions of Redis expect: the text alone. Without one there are three values.
@@ -172,7 +172,7 @@ local function caught_as_it_is(ok, ...)
   if ok then
     return ok, ...
   end
-  cage.stop_if_killed()
+  cage.stop_if_killed((...))
   return ok, presentable((...)), select(2, ...)
 end
 

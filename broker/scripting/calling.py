@@ -13,15 +13,12 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from broker.scripting.conversions import ERROR, Result, result
+from broker.scripting.conversions import ERROR, HELD, LARGE, Result, result
 
 if TYPE_CHECKING:
     from broker.dispatch import Dispatcher
     from broker.registry import Command
     from broker.session import Session
-
-LARGE: Final = 1 << 15
-"""Bytes of a reply from which it is asked whether Lua has room for it; less fits what the cage keeps free."""
 
 NO_ROOM: Final = b"ERR not enough memory"
 
@@ -52,6 +49,7 @@ class Caller:
         self._careful = careful
         self._has_room = has_room
         self._failed = failed
+        self._held = b""
         self.checked = 0
 
     def __call__(self, *args: Any) -> Result:
@@ -92,9 +90,18 @@ class Caller:
 
     def seen(self, reply: bytes) -> Result:
         """What a reply is to the script."""
-        if len(reply) > LARGE and not self._has_room(len(reply)):
-            return NO_ROOM, ERROR
+        if len(reply) > LARGE:
+            self._held = reply
+            return None, HELD
         return result(reply)
+
+    def fetch(self) -> Result:
+        """The last reply that was HELD."""
+        reply, self._held = self._held, b""
+        try:
+            return result(reply) if self._has_room(len(reply)) else (NO_ROOM, ERROR)
+        except Exception as defect:
+            return self._failed(defect)
 
 
 if os.environ.get("TRIMARAN_PURE") != "1":

@@ -22,6 +22,11 @@ ARRAY: Final = 3
 """(None, ARRAY, values...): a table of these values."""
 ENCODED: Final = 4
 """(reply, ENCODED): the cage takes the encoded reply apart."""
+HELD: Final = 5
+"""(None, HELD): the reply is large, and must be fetched."""
+
+LARGE: Final = 1 << 15
+"""Bytes of a reply from which it is asked first whether Lua has room for it."""
 
 MOST_UNPACKED: Final = 2000
 """Elements that are handed over one by one; Lua's C stack has room for 8,000 values."""

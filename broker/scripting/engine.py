@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from broker.connection import GONE
 from broker.scripting.functions import Function, Functions
-from broker.scripting.lua_state import SMALL, LuaState
+from broker.scripting.lua_state import LuaState
 from broker.scripting.running import KILLED, Interruption, Run
-from broker.scripting.sandbox import OUT_OF_MEMORY, LuaError, LuaMemoryError, Sandbox
+from broker.scripting.sandbox import A_STRING, OUT_OF_MEMORY, LuaError, LuaMemoryError, NoRoomError, Sandbox
 from broker.scripting.scripts import ALLOW_OOM, NO_WRITES, Script, Scripts, declares_no_writes
 from broker.session import Session
 from protocol import errors
@@ -85,33 +85,22 @@ class Scripting:
         """Run a script for a client; `args` is its request, with `keys` keys from the fourth argument on."""
         state = self._of_scripts
         sandbox = state.sandbox or state.start()
-        run = self._prepare(sandbox, caller, args, script.sha, script.flags, read_only, is_eval=True)
-        resp = caller.resp.version
+        run = self._prepare(caller, args, script.sha, script.flags, read_only, is_eval=True)
         if keys > 2 or len(args) > FEW_ARGUMENTS:
-            call = sandbox.run_with_tables
-            given = [script.function, resp, sandbox.table(args[3 : 3 + keys]), sandbox.table(args[3 + keys :])]
-        else:
-            call = (sandbox.run_without_keys, sandbox.run_with_key, sandbox.run_with_two_keys)[keys]
-            given = [script.function, resp, *args[3:]]
-        return self._run(run, state, call, given)
+            return self._run(run, state, sandbox.run_with_tables, script.function, keys)
+        call = (sandbox.run_without_keys, sandbox.run_with_key, sandbox.run_with_two_keys)[keys]
+        return self._run(run, state, call, script.function, None)
 
     def call(self, caller: Session, args: list[bytes], function: Function, keys: int, read_only: bool) -> bytes:
         """Call a function for a client; arguments as for `evaluate`."""
         state = self._of_functions
         sandbox = state.sandbox or state.start()
-        run = self._prepare(sandbox, caller, args, function.name, function.flags, read_only, is_eval=False)
-        given = [
-            function.callback,
-            caller.resp.version,
-            sandbox.table(args[3 : 3 + keys]),
-            sandbox.table(args[3 + keys :]),
-        ]
-        return self._run(run, state, sandbox.call_function, given)
+        run = self._prepare(caller, args, function.name, function.flags, read_only, is_eval=False)
+        return self._run(run, state, sandbox.call_function, function.callback, keys)
 
     def _prepare(
-        self, sandbox: Sandbox, caller: Session, args: list[bytes], name: bytes, flags: int | None, read_only: bool,
-        *, is_eval: bool,
-    ) -> Run:  # fmt: skip
+        self, caller: Session, args: list[bytes], name: bytes, flags: int | None, read_only: bool, *, is_eval: bool
+    ) -> Run:
         """The run, after the checks that concern the script as a whole."""
         broker = self._broker
         out_of_memory = broker.out_of_memory and broker.eviction.refuses()
@@ -126,14 +115,12 @@ class Scripting:
             elif out_of_memory and not flags & ALLOW_OOM:
                 raise CommandError(errors.OUT_OF_MEMORY)
             allows_oom = bool(flags & ALLOW_OOM)
-        size = sum(map(len, args))
-        if sandbox.is_full or (size > SMALL and not sandbox.has_room(2 * size)):
-            raise CommandError(NO_ROOM)
         run = Run(caller, args, name, is_eval=is_eval, read_only=read_only, allows_oom=allows_oom)
         run.out_of_memory = out_of_memory
         return run
 
-    def _run(self, run: Run, state: LuaState, call: Callable[..., Any], given: list[Any]) -> bytes:
+    def _run(self, run: Run, state: LuaState, call: Callable[..., Any], function: Any, keys: int | None) -> bytes:
+        """Call what runs a script or function; with the number of keys it takes them in tables."""
         sandbox: Sandbox = state.sandbox  # type: ignore[assignment]  # `call` is one of its functions
         caller = run.caller
         session = self._session
@@ -146,17 +133,24 @@ class Scripting:
         if is_propagated:
             propagation.begin()
         self.interruption.current = run
+        given: list[Any] = [function, caller.resp.version]
         try:
-            outcome = call(*given)
+            if keys is None:
+                given += run.args[3:]
+                size = sum(map(len, run.args)) + A_STRING * len(given)
+            else:
+                size = A_STRING
+                given += sandbox.tables(run.args[3 : 3 + keys], run.args[3 + keys :], check=self.interruption.check)
+            outcome = sandbox.enter(call, given, size)
         except LuaError as problem:
             outcome = self._broken_off(sandbox, run, problem)
+        except NoRoomError:
+            outcome = (b"ERR " + KILLED if run.killed else NO_ROOM, _FAILURE, False)
         finally:
             self.interruption.ended()
             if is_propagated:
                 propagation.muted = False
                 propagation.end()
-            if sandbox.memory_used() > sandbox.tidy_at:
-                sandbox.tidy()
         if self._keyspace.ready and caller.queued is None:
             self._broker.blocking.serve()
         if outcome.__class__ is bytes:

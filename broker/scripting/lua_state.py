@@ -7,19 +7,16 @@ the seed of math.random) is not seen by functions, and is gone after SCRIPT FLUS
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from broker.scripting.bridge import Bridge
 from broker.scripting.running import Interruption
-from broker.scripting.sandbox import OUT_OF_MEMORY, LuaError, Sandbox
+from broker.scripting.sandbox import OUT_OF_MEMORY, LuaError, NoRoomError, Sandbox
 from broker.version import REDIS_VERSION
 
 if TYPE_CHECKING:
     from broker.core import Broker
     from broker.session import Session
-
-SMALL: Final = 1 << 20
-"""Bytes that always fit into what Lua keeps free."""
 
 Compiled = tuple[Any, bytes]
 """What Lua made of a source, with a text of no meaning; or None and what is wrong."""
@@ -49,6 +46,7 @@ class LuaState:
         callables: dict[str, Callable[..., Any]] = {
             "call": bridge.caller,
             "call_with_many": bridge.call_with_many,
+            "fetch": bridge.caller.fetch,
             "acl_check_cmd": bridge.acl_check_cmd,
             "setresp": bridge.setresp,
             "set_repl": bridge.set_repl,
@@ -102,15 +100,13 @@ class LuaState:
 
 def _bounded(sandbox: Sandbox, compile_it: Callable[[bytes], Any], source: bytes) -> Compiled:
     """Compile, within the cap of Lua's memory."""
-    if sandbox.is_full or (len(source) > SMALL and not sandbox.has_room(2 * len(source))):
-        return None, OUT_OF_MEMORY
     try:
         outcome: Compiled = compile_it(source)
+    except NoRoomError:
+        return None, OUT_OF_MEMORY
     except LuaError:
         sandbox.recover()
         return None, OUT_OF_MEMORY
-    if sandbox.memory_used() > sandbox.tidy_at:
-        sandbox.tidy()
     return outcome
 
 

@@ -1,11 +1,18 @@
 """One Lua state and the cage in it.
 
 The state is stock Lua 5.1 (lupa's), from which cage.lua takes everything away that a script must not have. What is
-left to guard here is the border: Python's callables enter as C functions and never raise, so that no Python object is
-ever in a script's hands; and Lua's memory is capped.
+left to guard here is the border, for Lua reports a failed allocation by a jump. Where lupa makes Lua objects for
+Python, that jump skips lupa's own frames: the process ends, or the interpreter's lock is never released. So Lua's
+allocator never refuses anything while a value crosses:
 
-lupa makes Lua objects for Python outside of any protected call: if Lua's allocator refused there, the process would
-end. So whatever goes in from Python is only passed while there is room for it, of which `RESERVE` is always kept.
+- Every callable of Python's is made twice, plain and lifting: the latter lifts the cap before it does anything else.
+  cage_border.lua, through which Lua makes all its calls, takes the plain one while at most a quarter of the cap is
+  used, and otherwise the other, restoring the cap behind it. A crossing allocates the value itself and may double what
+  is there already (the table of strings, a stack): below a quarter of the cap that always fits.
+- The other way goes through `enter`, by the same rule. Between runs the cap is only set while little is used.
+
+Large replies come in by a call of their own, once it is known that there is room for them. And Python's callables never
+raise, so that no Python object is ever in a script's hands.
 """
 
 from __future__ import annotations
@@ -19,8 +26,14 @@ from lupa import lua51
 from broker.scripting import bytecode
 from broker.scripting.libraries import bit, cjson, cmsgpack, struct
 
-RESERVE: Final = 4 << 20
-"""Bytes under the cap that scripts can't use up: what lupa takes for small values must always be there."""
+SLACK: Final = 1 << 18
+"""Bytes that a crossing may take beside what it doubles: a reply that is not LARGE, and more."""
+
+A_STRING: Final = 48
+"""Bytes that Lua takes for a string beside its text: its header, its place among all strings, and one in a table."""
+
+SLICE: Final = 4096
+"""Arguments that are handed over at once; between slices a run can be interrupted."""
 
 HOOK_EVERY: Final = 100_000
 """Lua instructions between two looks at the clock, as in Redis; about a millisecond."""
@@ -40,19 +53,24 @@ _FOLDER: Final = Path(__file__).parent
 
 _BOOTSTRAP: Final = """
 local cage = ...
-for name, callable in pairs(cage) do
-  if type(callable) == "userdata" then
-    cage[name] = python.as_function(callable)
+for _, kind in pairs({ "plain", "lifting" }) do
+  for name, callable in pairs(cage[kind]) do
+    cage[kind][name] = python.as_function(callable)
   end
 end
+cage.lift, cage.restore = python.as_function(cage.lift), python.as_function(cage.restore)
 return loadstring(cage.parts.cage, "=cage")(cage)
 """
+
+
+class NoRoomError(Exception):
+    """A run's arguments don't fit into Lua's memory."""
 
 
 class Sandbox:
     """A caged Lua state. Its methods are the functions that cage.lua gives, which may raise LuaError.
 
-    `max_memory` is in bytes, 0 for no cap.
+    `callables` are what Lua can call, by name. `max_memory` is in bytes beyond what the cage takes, 0 for no cap.
     """
 
     def __init__(
@@ -67,77 +85,184 @@ class Sandbox:
             attribute_filter=_refuse,
             max_memory=UNLIMITED,
         )
-        libraries = self._lua.table()
-        for name, module in _LIBRARIES.items():
-            library = self._lua.table()
-            module.install(self._lua, library)
-            libraries[name] = library
-        given = self._lua.table()
-        for key, value in {**callables, **constants, "patch": _patched, "libraries": libraries}.items():
-            given[key.encode()] = value
-        given[b"hook_every"] = HOOK_EVERY
-        given[b"max_pattern"] = MAX_PATTERN
-        given[b"parts"] = self._lua.table_from(
-            {path.stem.encode(): path.read_bytes() for path in _FOLDER.glob("*.lua")}
-        )
-        cage = self._lua.execute(_BOOTSTRAP, given)
-        # lupa looks this name up at each call; as long as the string lives, that takes no memory.
-        cage[b"anchor"] = b"debug"
-        self._settle: Callable[[], None] = cage[b"settle"]
+        self._used: Callable[[], int] = self._lua.get_memory_used
+        self._set_cap: Callable[[int], None] = self._lua.set_max_memory
+        self._cage = cage = self._caged({**callables, "patch": _patched}, constants)
         self.run_without_keys: Callable[..., Any] = cage[b"run_without_keys"]
         self.run_with_key: Callable[..., Any] = cage[b"run_with_key"]
         self.run_with_two_keys: Callable[..., Any] = cage[b"run_with_two_keys"]
         self.run_with_tables: Callable[..., Any] = cage[b"run_with_tables"]
         self.call_function: Callable[..., Any] = cage[b"call_function"]
-        self.compile_script: Callable[[bytes], tuple[Any, bytes]] = cage[b"compile_script"]
-        self.load_library: Callable[[bytes], Any] = cage[b"load_library"]
-        self._set_memory_limit: Callable[[float | None], None] = cage[b"set_memory_limit"]
-        self.memory_used: Callable[[], int] = self._lua.get_memory_used
-        self._cage = cage
+        self._compile: Callable[[bytes], tuple[Any, bytes]] = cage[b"compile_script"]
+        self._load: Callable[[bytes], Any] = cage[b"load_library"]
+        self._capped: Callable[..., Any] = cage[b"capped"]
+        self._extend: Callable[[Any, Any], None] = cage[b"extend"]
+        self._settle: Callable[[], None] = cage[b"settle"]
+        self._set_calm: Callable[[float | None], None] = cage[b"set_calm"]
+        for _ in range(3):  # what has a finalizer goes at the second, its references at the third
+            self._lua.gccollect()
+        self._cage_takes = self._used()
         self.limit_memory(max_memory)
+
+    def _caged(self, callables: Mapping[str, Callable[..., Any]], constants: Mapping[str, Any]) -> Any:
+        """The cage's functions."""
+        table_from = self._lua.table_from
+        plain = {name.encode(): function for name, function in callables.items()}
+        given = table_from({name.encode(): value for name, value in constants.items()})
+        given[b"plain"] = table_from(plain)
+        given[b"lifting"] = table_from({name: self._lifting(function) for name, function in plain.items()})
+        given[b"lift"], given[b"restore"] = self._lift, self._restore
+        given[b"hook_every"] = HOOK_EVERY
+        given[b"max_pattern"] = MAX_PATTERN
+        given[b"parts"] = table_from({path.stem.encode(): path.read_bytes() for path in _FOLDER.glob("*.lua")})
+        given[b"libraries"] = libraries = table_from({})
+        for name, module in _LIBRARIES.items():
+            library = libraries[name] = self._lua.table()
+            module.install(self._lua, library)
+        cage = self._lua.execute(_BOOTSTRAP, given)
+        # lupa looks this name up at each call; as long as the string lives, that takes no memory.
+        cage[b"anchor"] = b"debug"
+        return cage
+
+    # The border
+
+    def _lifting(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        set_cap = self._set_cap
+
+        def lifted(*args: Any) -> Any:
+            set_cap(UNLIMITED)
+            return function(*args)
+
+        return lifted
+
+    def _lift(self) -> None:
+        self._set_cap(UNLIMITED)
+
+    def _restore(self) -> None:
+        self._set_cap(self._cap)
+
+    def _rest(self) -> None:
+        """Between runs: the cap is set only while it could not refuse anything."""
+        self._set_cap(UNLIMITED if self._used() > self._calm else self._cap)
 
     def limit_memory(self, max_memory: int) -> None:
         """Cap what the scripts' values take, in bytes; 0 for no cap."""
         self.max_memory = max_memory
+        self._lift()
         if not max_memory:
-            self._set_memory_limit(None)
-            self._lua.set_max_memory(0)
-            self.tidy_at = 1 << 62
-            self.is_full = False
+            self._cap = UNLIMITED
+            self._calm = self.tidy_at = 1 << 62
+            self._set_calm(None)
             return
-        self._lua.set_max_memory(max_memory)
-        self._set_memory_limit(max_memory - RESERVE + self._base())
+        self._cap = self._cage_takes + max_memory
+        self._calm = (self._cap - SLACK) // 4
+        self._set_calm(self._calm + self._lua.get_memory_used(total=True) - self._used())
         self.tidy()
 
-    def _base(self) -> int:
-        return int(self._lua.get_memory_used(total=True) - self._lua.get_memory_used())
+    def enter(self, function: Callable[..., Any], given: list[Any], size: int) -> Any:
+        """Call a function of the cage with values that take at most `size` bytes; it gives plain values.
+
+        `given` is emptied, since Lua's tables in it live as long as they are there. Raises NoRoomError.
+        """
+        if self._used() + size <= self._calm:
+            try:
+                return function(*given)
+            finally:
+                if self._used() > self._calm:
+                    given.clear()
+                    self._left_much()
+        if not self.has_room(size):
+            raise NoRoomError
+        self._lift()
+        try:
+            return self._capped(function, *given)
+        finally:
+            given.clear()
+            self._left_much()
+
+    def _left_much(self) -> None:
+        if self._used() > self.tidy_at:
+            self.tidy()
+        else:
+            self._rest()
+
+    def compile_script(self, source: bytes) -> tuple[Any, bytes]:
+        """A script's Lua function; None and the reason where it has none."""
+        return self._made(self._compile, source)  # type: ignore[no-any-return]
+
+    def load_library(self, source: bytes) -> tuple[dict[bytes, Any] | None, bytes]:
+        """What a library's code has registered, by name; None and the reason where it failed."""
+        found, problem = self._made(self._load, source)
+        if found is None:
+            return None, problem
+        self._lift()
+        try:
+            return dict(found.items()), problem
+        finally:
+            self._rest()
+
+    def _made(self, function: Callable[..., Any], source: bytes) -> Any:
+        if not self.has_room(2 * len(source)):
+            raise NoRoomError
+        self._lift()
+        try:
+            return self._capped(function, source)
+        finally:
+            self._left_much()
+
+    # Memory
+
+    def memory_used(self) -> int:
+        """Bytes that the scripts' values take."""
+        used: int = self._used() - self._cage_takes
+        return max(used, 0)
 
     def has_room(self, size: int) -> bool:
-        """Whether so many bytes can be handed to Lua now."""
-        if not self.max_memory or self.memory_used() + size < self.max_memory - RESERVE // 2:
+        """Whether so many bytes fit now, if need be after a collection. Only while the cap can't refuse anything."""
+        if not self.max_memory or self.memory_used() + size < self.max_memory:
             return True
         self._lua.gccollect()
-        return bool(self.memory_used() + size < self.max_memory - RESERVE // 2)
+        return bool(self.memory_used() + size < self.max_memory)
 
     def tidy(self) -> None:
-        """Collect garbage, and see what is left: to be called after a run that has left more than `tidy_at`."""
+        """Collect garbage, as is done after a run that has left more than `tidy_at`."""
+        self._lift()
         self._lua.gccollect()
-        used = self.memory_used()
-        self.tidy_at = max(self.max_memory // 2, (self.max_memory + used) // 2)
-        self.is_full = used > self.max_memory - 2 * RESERVE
+        if self._cap:
+            self.tidy_at = max(self._cap // 2, (self._cap + self._used()) // 2)
+        self._rest()
 
     def recover(self) -> None:
         """After an error that Lua could not handle inside: free what the run has left, and reset the cage."""
-        self._lua.set_max_memory(0)
-        try:
-            self._lua.gccollect()
-            self._settle()
-        finally:
-            self.limit_memory(self.max_memory)
+        self._lift()
+        self._settle()
+        self.tidy()
 
-    def table(self, values: Any) -> Any:
-        """A Lua table of nested lists and dicts."""
-        return self._lua.table_from(values, recursive=True)
+    def tables(self, *lists: list[bytes], check: Callable[[], object]) -> list[Any]:
+        """A Lua table of each list. `check` is called now and then, and gives something where this must end.
+
+        Raises NoRoomError.
+        """
+        count = sum(map(len, lists))
+        if not self.has_room(sum(sum(map(len, texts)) for texts in lists) + A_STRING * count):
+            raise NoRoomError
+        self._lift()
+        try:
+            made = [self._table(texts, check) for texts in lists]
+            if count > SLICE and not self.has_room(0):
+                raise NoRoomError
+        finally:
+            self._rest()
+        return made
+
+    def _table(self, texts: list[bytes], check: Callable[[], object]) -> Any:
+        table_from = self._lua.table_from
+        table = table_from(texts[:SLICE])
+        for at in range(SLICE, len(texts), SLICE):
+            if check() is not None:
+                raise NoRoomError
+            self._extend(table, table_from(texts[at : at + SLICE]))
+        return table
 
 
 def _patched(code: bytes) -> tuple[bytes | None, bytes | None]:

@@ -359,6 +359,11 @@ def test_errors_do_not_pile_up(caged: Server, client: Connection) -> None:
 
 # Without end
 
+FILL = (
+    "local t, size = {}, 2 ^ 20 while size >= 1 do if not pcall(function() t[#t + 1] = ('x'):rep(size) .. #t end) then "
+    "size = size / 2 end end while pcall(function() t = {t} end) do end "
+)
+
 LOOPS = [
     "while true do end", "while true do pcall(function() end) end",
     "while true do pcall(function() while true do end end) end",
@@ -377,6 +382,8 @@ LOOPS = [
     "repeat local ok = pcall(error) until ok",
     "local co = coroutine.wrap(function() while true do coroutine.yield() end end) while true do co() end",
     "while true do local ok, e = pcall(function() while true do end end) if ok == 'never' then break end end",
+    FILL + "while true do end", FILL + "while true do pcall(function() while true do end end) end",
+    FILL + "local function f() pcall(f) while true do end end while true do pcall(f) end",
 ]  # fmt: skip
 
 
@@ -414,6 +421,55 @@ def test_a_function_without_end_is_killed(caged: Server, client: Connection, sou
     assert other.call("FUNCTION", "KILL") == b"+OK\r\n"
     assert looping.receive().startswith(b"-ERR Script killed by user with SCRIPT KILL...")
     assert other.call("FUNCTION", "DELETE", "endless") == b"+OK\r\n"
+    looping.close()
+    other.close()
+
+
+KEPT = """#!lua name=kept
+local function body(first)
+  while true do if first then first = coroutine.yield('alive') else while true do end end end
+end
+local made, wrapped, late
+redis.register_function('made', function(keys, args)
+  made = made or coroutine.create(body)
+  return select(2, coroutine.resume(made, args[1]))
+end)
+redis.register_function('wrapped', function(keys, args)
+  wrapped = wrapped or coroutine.wrap(body)
+  return wrapped(args[1])
+end)
+redis.register_function('inner', function(keys, args)
+  late = late or coroutine.wrap(function(...)
+    local inner = coroutine.create(body)
+    local first = ...
+    while true do first = coroutine.yield(select(2, coroutine.resume(inner, first))) end
+  end)
+  return late(args[1])
+end)
+redis.register_function('many', function()
+  for i = 1, 3000 do coroutine.resume(coroutine.create(function() end)) end
+end)
+"""
+
+
+@pytest.mark.parametrize("name", ["made", "wrapped", "inner"])
+@pytest.mark.parametrize("others", [0, 2])
+def test_a_coroutine_that_outlives_its_run_can_be_killed(
+    caged: Server, client: Connection, name: str, others: int
+) -> None:
+    assert answered(client, "FUNCTION", "LOAD", "REPLACE", KEPT) == b"$4\r\nkept\r\n"
+    assert answered(client, "FCALL", name, "0", "x") == b"$5\r\nalive\r\n"
+    for _ in range(others):
+        answered(client, "FCALL", "many", "0")
+    assert answered(client, "FCALL", name, "0", "x") == b"$5\r\nalive\r\n"
+    looping, other = caged.connect(), caged.connect()
+    looping.send(encode(["FCALL", name, "0"]))
+    deadline = time.monotonic() + 5
+    while other.call("GET", "x") != BUSY_FUNCTION:
+        assert time.monotonic() < deadline, "never busy"
+    assert other.call("FUNCTION", "KILL") == b"+OK\r\n"
+    assert looping.receive().startswith(b"-ERR Script killed by user with SCRIPT KILL...")
+    assert other.call("FUNCTION", "DELETE", "kept") == b"+OK\r\n"
     looping.close()
     other.close()
 

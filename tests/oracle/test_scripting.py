@@ -64,6 +64,18 @@ def test_tables_in_tables_without_end() -> None:
         evaluate(f"local t = {{1}} for i = 1, {depth} do t = {{t}} end return t")
 
 
+@pytest.mark.parametrize("given", [1, 2, 3])
+@pytest.mark.parametrize("size", [7990, 7996, 7997, 7998, 7999, 8000])
+def test_unpacking(given: int, size: int) -> None:
+    unpack = "unpack(" + ", ".join(("t", "1", "#t")[:given]) + ")"
+    values = f"local t = {{}} for i = 1, {size} do t[i] = i % 100 end "
+    evaluate(
+        f"{values} return #{{{unpack}}}", f"{values} return #string.char({unpack})",
+        f"{values} local function f(...) return ... end return select('#', f({unpack}))",
+        f"{values} return {{pcall(unpack, t)}}", f"{values} t[1], t[2] = 'SADD', 'k' return redis.call({unpack})",
+    )  # fmt: skip
+
+
 # Replies that a script sees
 
 _SEEN = """

@@ -12,8 +12,7 @@ from broker.scripting.bridge import (
     WRONG_ARITY,
     Bridge,
 )
-from broker.scripting.calling import LARGE
-from broker.scripting.conversions import ARRAY, ERROR, STATUS
+from broker.scripting.conversions import ARRAY, ERROR, HELD, LARGE, STATUS
 from broker.scripting.running import Run
 from broker.session import Session
 from protocol.errors import OUT_OF_MEMORY
@@ -89,7 +88,8 @@ def test_writes_may_be_refused_until_the_script_has_written() -> None:
 def test_replies_that_lua_has_no_room_for() -> None:
     bridge, _ = bridged(room=False)
     bridge.call(b"SET", b"k", b"x" * LARGE)
-    assert bridge.call(b"GET", b"k") == (b"ERR not enough memory", ERROR)
+    assert bridge.call(b"GET", b"k") == (None, HELD)
+    assert bridge.caller.fetch() == (b"ERR not enough memory", ERROR)
 
 
 def test_the_rest_of_the_api() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from broker.registry import NOSCRIPT, WRITE
 from broker.scripting import calling
-from broker.scripting.calling import LARGE, NO_ROOM
-from broker.scripting.conversions import ARRAY, ERROR, STATUS
+from broker.scripting.calling import NO_ROOM
+from broker.scripting.conversions import ARRAY, ERROR, HELD, LARGE, STATUS
 from broker.session import Session
 from tests.broker.effects import journal
 from tests.broker.sessions import make_broker, make_session
@@ -87,7 +87,8 @@ def test_large_replies_need_room(kind: Any) -> None:
     for room, expected in ((True, b"x" * LARGE), (False, (NO_ROOM, ERROR))):
         caller = make(kind, room=room)
         caller(b"SET", b"k", b"x" * LARGE)
-        assert caller(b"GET", b"k") == expected
+        assert caller(b"GET", b"k") == (None, HELD)
+        assert caller.fetch() == expected
 
 
 @pytest.mark.parametrize("kind", IMPLEMENTATIONS)
@@ -125,7 +126,8 @@ def test_nothing_is_raised(kind: Any) -> None:
         lambda defect: failed,
     )
     caller(b"SET", b"k", b"x" * LARGE)
-    assert caller(b"GET", b"k") == failed
+    assert caller(b"GET", b"k") == (None, HELD)
+    assert caller.fetch() == failed
 
 
 @pytest.mark.parametrize("kind", IMPLEMENTATIONS)

@@ -1,0 +1,120 @@
+"""Lua's memory filled to the last byte, and what crosses the border to Python then: nothing ends or hangs the process.
+
+A hang would hold the interpreter's lock, so that nothing in the same process could notice: the attacks run in a child
+that has a deadline.
+"""
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.broker.sessions import make_broker, make_session, run
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE: Final = 240.0
+
+FILL: Final = """
+local t, size = {}, 2 ^ 26
+while size >= 1 do
+  if not pcall(function() t[#t + 1] = ('x'):rep(size) .. #t end) then size = size / 2 end
+end
+while pcall(function() t = {t} end) do end
+"""
+
+NAMES: Final = """
+local names = {}
+for name, value in pairs(_G) do
+  if type(value) == 'function' then names[#names + 1] = name end
+  if type(value) == 'table' and value ~= _G then
+    for inner, f in pairs(value) do if type(f) == 'function' then names[#names + 1] = name .. '.' .. inner end end
+  end
+end
+return names
+"""
+
+CALL: Final = (
+    """
+local library, name = ARGV[1]:match('^(%w+)%.(.+)$')
+local called = library and _G[library][name] or _G[ARGV[1]]
+local hole = ('h'):rep(tonumber(ARGV[2]))
+local given = {
+  {}, {'abc'}, {'PING'}, {'GET', 'large'}, {'LRANGE', 'list', 0, -1}, {'HGETALL', 'hash'}, {{}}, {function() end},
+  {coroutine.create(function() end)}, {3, 'text'}, {{1, 2, {a = 1}}}, {'%s %d', 'a', 1}, {'>d', 0 / 0}, {0 / 0},
+  {'SET', {}}, {'nosuch', 1, 2}, {'[1, {"a": "b"}]'}, {'SET', 'k', 1.5}, {function() return 'return 1' end},
+}
+"""
+    + FILL
+    + """
+hole = nil
+collectgarbage()
+for i = 1, #given do pcall(called, unpack(given[i])) end
+return 1
+"""
+)
+
+ROOM: Final = [0, 100, 1000, 4096, 16_384, 65_536]
+
+
+def every_function(cap: int, prefix: bytes) -> None:
+    """Each function that scripts can reach, with a little memory left, and scripts again after each."""
+    session = make_session(make_broker(lua_max_memory=cap))
+    run(session, [b"SET", b"large", b"x" * 100_000], [b"RPUSH", b"list", *[b"%d" % i for i in range(5000)]])
+    run(session, [b"HSET", b"hash", *[b"field%d" % i for i in range(100)]])
+    reply = run(session, [b"EVAL", NAMES.encode(), b"0"])
+    names = reply.split(b"\r\n")[2::2]
+    assert b"redis.call" in names and b"struct.pack" in names
+    for name in names:
+        for room in ROOM if name.startswith(prefix) else ():
+            run(session, [b"EVAL", CALL.encode(), b"0", name, b"%d" % room])
+            assert run(session, [b"EVAL", b"return {1, cjson.encode({1})}", b"0"]) == b"*2\r\n:1\r\n$3\r\n[1]\r\n"
+
+
+def a_small_cap() -> None:
+    """Everything, where memory is small."""
+    every_function(400_000, b"")
+
+
+def the_default_cap() -> None:
+    """What crosses the border, where memory is larger, and as large as it is without being told."""
+    every_function(8 << 20, b"redis")
+    session = make_session(make_broker())
+    for last in ("redis.sha1hex('abc')", "redis.acl_check_cmd('nosuch')", "redis.call('PING')", "cjson.encode({1})"):
+        run(session, [b"EVAL", f"{FILL} return {last}".encode(), b"0"])
+        assert run(session, [b"EVAL", b"return 1", b"0"]) == b":1\r\n"
+
+
+def many_arguments() -> None:
+    """Arguments that take all of Lua's memory, at the default and at small caps."""
+    random.seed(7)
+    session = make_session(make_broker())
+    for size in (118, 36, 7):
+        words = [random.randbytes(size) for _ in range(1_048_000)]
+        assert run(session, [b"EVAL", b"return #ARGV", b"0", *words]) == b":1048000\r\n"
+        assert run(session, [b"EVAL", b"return 1", b"0"]) == b":1\r\n"
+    for cap in (64 << 20, 32 << 20, 16 << 20, 1 << 20, 100_000):
+        session = make_session(make_broker(lua_max_memory=cap))
+        for count in (1_000_000, 500_000, 100_000, 1000):
+            words = [b"%07d" % i for i in range(count)]
+            for command in ([b"EVAL", b"return #ARGV", b"0"], [b"EVAL", b"error(#KEYS)", b"%d" % count]):
+                assert run(session, [*command, *words])[:1] in b":-"
+                assert run(session, [b"EVAL", b"return {ARGV[1], KEYS[1]}", b"0"]) == b"*0\r\n"
+
+
+def attack(function: Callable[[], None]) -> None:
+    program = f"from {__name__} import {function.__name__} as attack; attack()"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, timeout=DEADLINE, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+
+
+@pytest.mark.parametrize("function", [a_small_cap, the_default_cap, many_arguments], ids=lambda f: f.__name__)
+def test_memory_that_is_full(function: Callable[[], None]) -> None:
+    attack(function)
