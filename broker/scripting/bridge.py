@@ -153,9 +153,14 @@ class Bridge:
         """redis.sha1hex."""
         return hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
 
-    def count_error(self, text: bytes) -> None:
-        """An error in the script's own reply."""
-        self._broker.stats.count_error(text)
+    def count_error(self, text: bytes, was_counted: bool) -> None:
+        """An error in the script's own reply, which may have been counted when a command gave it."""
+        run: Run = self._interruption.current  # type: ignore[assignment]  # one runs, or who called?
+        if was_counted:
+            run.errors_passed_on += 1
+        else:
+            run.has_errors = True
+            self._broker.stats.count_error(text)
 
     def number(self, number: float) -> bytes:
         """A number as an argument."""

@@ -148,9 +148,8 @@ local function append_table(value, parts, resp, depth)
   local text = rawget(value, "err")
   if type(text) == "string" then
     text = match(c_string(text), "^(.-)[\r\n]*$")
-    if not rawget(value, "ignore_error_stats_update") then
-      count_error(text)
-    end
+    local was_counted = rawget(value, "ignore_error_stats_update")
+    count_error(text, was_counted ~= nil and was_counted ~= false)
     insert(parts, "-" .. one_line(text) .. "\r\n")
     return
   end

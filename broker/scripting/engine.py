@@ -156,6 +156,9 @@ class Scripting:
         if outcome.__class__ is bytes:
             return bulk(outcome)
         if outcome[1] == _REPLY:
+            failures = run.errors_passed_on + run.has_errors  # as strange as in Redis
+            if failures:
+                self._broker.commands.find(run.args).failed += failures  # type: ignore[union-attr]
             return outcome[0]  # type: ignore[no-any-return]
         return self._failed(run, outcome)
 

@@ -35,12 +35,12 @@ class Run:
     """One execution of a script or function.
 
     `caller` sent `args`; `name` is the script's SHA-1 or the function's name. `wrote` says that a write command was
-    executed.
+    executed. In the reply were `errors_passed_on` of commands, or it `has_errors` of the script's own.
     """
 
     __slots__ = (
-        "_time", "allows_oom", "args", "caller", "is_eval", "killed", "name", "out_of_memory", "read_only", "slow",
-        "started", "wrote",
+        "_time", "allows_oom", "args", "caller", "errors_passed_on", "has_errors", "is_eval", "killed", "name",
+        "out_of_memory", "read_only", "slow", "started", "wrote",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +54,8 @@ class Run:
         self.allows_oom = allows_oom
         self.out_of_memory = False
         self.wrote = False
+        self.errors_passed_on = 0
+        self.has_errors = False
         self.slow = False
         self.killed = False
         self.started = monotonic()

@@ -1,12 +1,14 @@
 """Scripts beside redis-server: what they may call, what they see of replies, what clients see of their values."""
 
 import re
+from hashlib import sha1
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
 from tests.oracle.harness import Command, Masked, Skip, agree, examples, pair, requires, same
+from tests.oracle.wire import parse
 
 pytestmark = requires("8.10")
 
@@ -331,6 +333,43 @@ def test_what_the_error_counts_are() -> None:
         ],
         resp=(2,),
     )
+
+
+def _counted(reply: bytes) -> bytes:
+    """commandstats and errorstats, without times and in an order of their own."""
+    text = re.sub(rb"usec\S*?=[^,]*,", b"", parse(reply).text)
+    return b"\n".join(
+        sorted(line for line in text.split(b"\r\n") if not line.startswith((b"cmdstat_config", b"cmdstat_info")))
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "error('x')", "error({err='MY x'})", "return {err='MY y'}", "return redis.error_reply('MY z')",
+        "return redis.call('GET')", "return redis.call('NOSUCH')", "return redis.pcall('NOSUCH')",
+        "redis.pcall('LPUSH', 's', 'x') return 1", "return redis.call('LPUSH', 's', 'x')",
+        "return redis.pcall('LPUSH', 's', 'x')", "redis.pcall('LPUSH', 's', 'x') error('again')",
+        "redis.pcall('LPUSH', 's', 'x') return {err='MY t'}", "redis.pcall('GET') return {err='MY t'}",
+        "return {{err='A x'}, {err='B x'}}", "local e = redis.pcall('LPUSH', 's', 'x') return {e, e}",
+        "return {{err='A x'}, 1, redis.pcall('LPUSH', 's', 'x')}", "return cjson.decode('{')", "return nosuch",
+        "return =", "#!lua flags=nosuch\nreturn 1", "#!lua flags=no-writes\nreturn redis.call('SET', 'a', 1)",
+        "pcall(redis.call, 'LPUSH', 's', 'x') error({err='Q x'})",
+        "local e = redis.pcall('LPUSH', 's', 'x') error(e)", "return 'fine'",
+        "local e = redis.pcall('LPUSH', 's', 'x') return {err=e.err, ignore_error_stats_update=false}",
+    ],
+)  # fmt: skip
+def test_calls_that_failed(source: str) -> None:
+    library = f"#!lua name=x\nredis.register_function('f', function() {source} end)"
+    same(
+        [
+            "SET s 1", Skip(["FUNCTION", "FLUSH"]), Skip(["SCRIPT", "FLUSH"]), "CONFIG RESETSTAT", script(source),
+            script(source, by="EVAL_RO"), ["MULTI"], script(source), ["EXEC"], ["SCRIPT", "LOAD", source],
+            ["EVALSHA", sha1(source.encode()).hexdigest(), 0], ["FUNCTION", "LOAD", library], ["FCALL", "f", 0],
+            ["FCALL_RO", "f", 0], Masked("INFO commandstats errorstats", _counted),
+        ],
+        resp=(2,),
+    )  # fmt: skip
 
 
 # The API
