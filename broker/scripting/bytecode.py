@@ -1,14 +1,13 @@
 """Compiled Lua 5.1 functions, changed where stock Lua falls short of Redis's.
 
-One change, and one refusal:
-
 - `return redis.call(...)` is a tail call, which drops the caller's frame. In Redis the callee is a C function, for
-  which Lua keeps the frame, and errors name the script's line. Here the callee is written in Lua, so the tail calls of
-  a script's main chunk, and those of other functions whose callee is a name of a library, become plain calls. All
-  others stay: recursion by tail calls may be endless.
+  which Lua keeps the frame, and errors name the script's line. Here the callee is written in Lua, so tail calls become
+  plain calls: all of a script's main chunk, and those of other functions whose callee is, or is called, as a function
+  of a library is. All others stay: recursion by tail calls may be endless.
 - A function with `...` uses a slot of Lua's stack more for each named parameter that it is not given than Lua 5.1.5
   reserves (CVE-2014-5461). Lua always keeps five slots free, of which it uses up to four itself beyond a function's
-  own; with more than three named parameters, memory beyond the stack could be written. Such a function is refused.
+  own; with more than three named parameters, memory beyond the stack could be written. Such a function goes into
+  another one, without named parameters, that never gives it fewer arguments than it names. (Lua itself allows 200.)
 
 The format is that of `string.dump`: a header, then the main function with the others inside.
 """
@@ -18,23 +17,43 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-LIBRARIES: Final = frozenset({b"redis", b"cjson", b"cmsgpack", b"struct", b"bit", b"string", b"table", b"coroutine"})
+LIBRARIES: Final = frozenset(b"redis server cjson cmsgpack struct bit string table coroutine".split())
 """Globals whose functions never call themselves through a script."""
 
-BUILTINS: Final = frozenset({b"unpack", b"loadstring", b"rawset", b"rawget", b"setmetatable", b"next", b"pairs"})
-"""Global functions of the same kind that the cage has written in Lua."""
+LIBRARY_FUNCTIONS: Final = frozenset(
+    b"call pcall sha1hex error_reply status_reply log setresp set_repl acl_check_cmd encode decode pack unpack size"
+    b" unpack_one unpack_limit tobit tohex bnot band bor bxor lshift rshift arshift rol ror bswap find format gmatch"
+    b" gfind gsub match rep insert create wrap resume random randomseed".split()
+)
+"""Names of those that the cage has written in Lua. What is called so in any other table is taken for one of them."""
+
+BUILTINS: Final = frozenset(
+    b"unpack loadstring load rawset rawget setmetatable getmetatable next pairs pcall xpcall collectgarbage".split()
+)
+"""Global functions of the same kind."""
 
 MAX_BESIDE_DOTS: Final = 3
-"""Named parameters that a function with `...` may have."""
+"""Named parameters with which a function with `...` may be called as it is."""
 
-TOO_MANY: Final = "user code:%d: function has more than %d parameters beside '...'"
+MAX_STEPS: Final = 1_000_000
+"""Instructions looked at to find what is called by all tail calls of a script; those left then stay as they are."""
+
+SELECT: Final = b"(select)"
+"""The global name by which `select` is found everywhere."""
 
 _SIGNATURE: Final = b"\x1bLuaQ\x00"
 _OPCODE: Final = 0x3F
-_GETGLOBAL: Final = 5
-_GETTABLE: Final = 6
-_CALL: Final = 28
-_TAILCALL: Final = 29
+_MOVE, _LOADK, _LOADNIL, _GETUPVAL, _GETGLOBAL, _GETTABLE = 0, 1, 3, 4, 5, 6
+_SETGLOBAL, _SETUPVAL, _SETTABLE, _SELF = 7, 8, 9, 11
+_JMP, _EQ, _LT, _LE, _TEST, _CALL, _TAILCALL, _RETURN = 22, 23, 24, 25, 26, 28, 29, 30
+_TFORLOOP, _SETLIST, _CLOSE, _CLOSURE, _VARARG = 33, 34, 35, 36, 37
+_WRITES_NOTHING: Final = frozenset(
+    (_SETGLOBAL, _SETUPVAL, _SETTABLE, _JMP, _EQ, _LT, _LE, _TEST, _TAILCALL, _RETURN, _SETLIST, _CLOSE)
+)
+_WRITES_MANY: Final = frozenset((_SELF, _CALL, _TFORLOOP, _VARARG))
+"""Instructions that write into their first register and those above it."""
+
+_CONSTANT: Final = 1 << 8  # an operand that is a constant, not a register
 _IS_VARARG: Final = 2
 _NIL, _BOOLEAN, _NUMBER, _STRING = 0, 1, 3, 4
 
@@ -43,34 +62,116 @@ class UnknownFormatError(ValueError):
     """The byte code is not Lua 5.1's."""
 
 
-class UnsafeFunctionError(ValueError):
-    """A function that can't be made safe; the text says why."""
-
-
 def patched(code: bytes) -> bytes:
-    """The dump of a function with the changes above; raises UnknownFormatError or UnsafeFunctionError."""
+    """The dump of a function with the changes above; raises UnknownFormatError."""
     if not code.startswith(_SIGNATURE) or len(code) < 12:
         raise UnknownFormatError
-    return _Patcher(code).run()
+    dump = _Dump(code)
+    main = dump.function(None, 0)
+    main.keep_frames(is_main=True)
+    return code[:12] + dump.written(main)
 
 
-class _Patcher:
-    """Steps through one dump, which it changes in place."""
+class _Function:
+    """One function of a dump: where its parts are, and what it consists of. `made_at` is its place in `parent`."""
+
+    __slots__ = (
+        "captures", "children", "code_at", "end", "inner_at", "inner_end", "is_vararg", "line", "made_at", "names",
+        "parameters", "parent", "plain", "start", "steps", "upvalues", "words",
+    )  # fmt: skip
+
+    code_at: int
+    end: int
+    inner_at: int
+    inner_end: int
+    is_vararg: bool
+    line: int
+    parameters: int
+    upvalues: int
+
+    def __init__(self, parent: _Function | None, made_at: int, start: int) -> None:
+        self.steps: list[int] = parent.steps if parent is not None else [MAX_STEPS]  # one count for all of a dump
+        self.captures: set[int] = set()
+        self.parent = parent
+        self.made_at = made_at
+        self.start = start
+        self.children: list[_Function] = []
+        self.names: list[bytes | None] = []
+        self.words: list[int] = []
+        self.plain: set[int] = set()
+
+    def keep_frames(self, *, is_main: bool) -> None:
+        """Note which tail calls become plain ones, here and in the functions inside."""
+        for at, word in enumerate(self.words):
+            if word & _OPCODE == _TAILCALL and (is_main or self._is_library(at, word >> 6 & 0xFF)):
+                self.plain.add(at)
+        for child in self.children:
+            child.keep_frames(is_main=False)
+
+    def _is_library(self, at: int, register: int) -> bool:
+        """Whether a register seems to hold a library's function when the instruction at `at` is executed."""
+        at = self._written_at(at, register)
+        if at < 0:
+            return False
+        word = self.words[at]
+        kind, second = word & _OPCODE, word >> 23
+        if kind == _MOVE:
+            return self._is_library(at, second)
+        if kind == _GETUPVAL:
+            return self.parent is not None and self.parent._is_captured_library(self, second)
+        if kind == _GETGLOBAL:
+            return self.names[word >> 14] in BUILTINS
+        if kind in (_GETTABLE, _SELF) and register == word >> 6 & 0xFF:
+            key = word >> 14 & 0x1FF
+            if key & _CONSTANT and self.names[key & ~_CONSTANT] in LIBRARY_FUNCTIONS:
+                return True
+            table = self._written_at(at, second)
+            return (
+                table >= 0
+                and self.words[table] & _OPCODE == _GETGLOBAL
+                and self.names[self.words[table] >> 14] in LIBRARIES
+            )
+        return False
+
+    def _is_captured_library(self, child: _Function, upvalue: int) -> bool:
+        """The same of an upvalue of a function made here, when that was made."""
+        word = self.words[child.made_at + 1 + upvalue]
+        if word & _OPCODE == _MOVE:
+            return self._is_library(child.made_at + 1, word >> 23)
+        return self.parent is not None and self.parent._is_captured_library(self, word >> 23)
+
+    def _written_at(self, before: int, register: int) -> int:
+        """The last instruction before another that writes a register, in the order of the text; -1 for none."""
+        for at in range(before - 1, max(before - self.steps[0], 0) - 1, -1):
+            word = self.words[at]
+            kind, first = word & _OPCODE, word >> 6 & 0xFF
+            if at in self.captures or kind in _WRITES_NOTHING:
+                continue
+            if (
+                first == register
+                or (first < register and kind in _WRITES_MANY)
+                or (kind == _LOADNIL and first <= register <= word >> 23)
+            ):
+                self.steps[0] -= before - at
+                return at
+        self.steps[0] -= min(before, self.steps[0])
+        return -1
+
+
+class _Dump:
+    """Reads the functions of a dump, and writes them as they are to be."""
 
     def __init__(self, code: bytes) -> None:
-        self._code = bytearray(code)
-        order = "<" if code[6] else ">"
+        self._code = code
+        self._order = order = "<" if code[6] else ">"
         sizes = {4: "I", 8: "Q"}
         if code[7] != 4 or code[8] not in sizes or code[9] != 4 or code[10] != 8 or code[11] != 0:
             raise UnknownFormatError
         self._int = struct.Struct(order + "i")
         self._size = struct.Struct(order + sizes[code[8]])
-        self._order = order
         self._at = 12
 
-    def run(self) -> bytes:
-        self._function(main=True)
-        return bytes(self._code)
+    # Reading
 
     def _integer(self) -> int:
         (value,) = self._int.unpack_from(self._code, self._at)
@@ -81,31 +182,33 @@ class _Patcher:
         (size,) = self._size.unpack_from(self._code, self._at)
         start = self._at + self._size.size
         self._at = start + size
-        return bytes(self._code[start : self._at - 1]) if size else b""
+        return self._code[start : self._at - 1] if size else b""
 
-    def _function(self, main: bool) -> None:
+    def function(self, parent: _Function | None, made_at: int) -> _Function:
+        """The function that is next, with those inside it."""
         code = self._code
+        found = _Function(parent, made_at, self._at)
         self._string()  # source
-        line = self._integer()
+        found.line = self._integer()
         self._integer()  # last line
-        parameters, vararg = code[self._at + 1], code[self._at + 2]
-        if vararg & _IS_VARARG and parameters > MAX_BESIDE_DOTS:
-            raise UnsafeFunctionError(TOO_MANY % (line, MAX_BESIDE_DOTS))
+        found.upvalues, found.parameters = code[self._at], code[self._at + 1]
+        found.is_vararg = bool(code[self._at + 2] & _IS_VARARG)
         self._at += 4
         count = self._integer()
-        instructions = memoryview(code)[self._at : self._at + 4 * count]
-        start = self._at
-        words = struct.unpack(f"{self._order}{count}I", instructions)
-        instructions.release()
+        found.code_at = self._at
+        found.words = list(struct.unpack_from(f"{self._order}{count}I", code, self._at))
         self._at += 4 * count
-        names = self._constants()
-        for i, word in enumerate(words):
-            if word & _OPCODE == _TAILCALL and (main or _calls_library(words, i, names)):
-                changed = word & ~_OPCODE | _CALL
-                struct.pack_into(self._order + "I", code, start + 4 * i, changed)
-        for _ in range(self._integer()):
-            self._function(main=False)
+        found.names = self._constants()
+        count = self._integer()
+        found.inner_at = self._at
+        places = {word >> 14: at for at, word in enumerate(found.words) if word & _OPCODE == _CLOSURE}
+        found.children = [self.function(found, places.get(number, 0)) for number in range(count)]
+        for child in found.children:
+            found.captures.update(range(child.made_at + 1, child.made_at + 1 + child.upvalues))
+        found.inner_end = self._at
         self._debug()
+        found.end = self._at
+        return found
 
     def _constants(self) -> list[bytes | None]:
         """The constants, None for those that are no strings."""
@@ -135,23 +238,60 @@ class _Patcher:
         for _ in range(self._integer()):
             self._string()
 
+    # Writing
 
-def _calls_library(words: tuple[int, ...], call: int, names: list[bytes | None]) -> bool:
-    """Whether the tail call at `call` surely calls a function of a library: its callee was loaded by name."""
-    register = words[call] >> 6 & 0xFF
-    for i in range(call - 1, -1, -1):
-        word = words[i]
-        if word >> 6 & 0xFF != register:
-            continue
-        if word & _OPCODE == _GETGLOBAL:
-            return names[word >> 14] in BUILTINS
-        if word & _OPCODE != _GETTABLE or not i:
-            return False
-        before = words[i - 1]
-        return (
-            word >> 23 == register
-            and before >> 6 & 0xFF == register
-            and before & _OPCODE == _GETGLOBAL
-            and names[before >> 14] in LIBRARIES
+    def written(self, function: _Function) -> bytes:
+        """A function's part of the new dump."""
+        head = bytearray(self._code[function.start : function.inner_at])
+        for at in function.plain:
+            changed = function.words[at] & ~_OPCODE | _CALL
+            struct.pack_into(self._order + "I", head, function.code_at - function.start + 4 * at, changed)
+        inner = b"".join(map(self.written, function.children))
+        whole = bytes(head) + inner + self._code[function.inner_end : function.end]
+        if function.is_vararg and function.parameters > MAX_BESIDE_DOTS:
+            return self._wrapped(function, whole)
+        return whole
+
+    def _wrapped(self, function: _Function, whole: bytes) -> bytes:
+        """A function that makes the given one, and calls it with its own arguments, and nils for those that lack."""
+        named = function.parameters
+        words = [
+            _CLOSURE,
+            *(_GETUPVAL | upvalue << 23 for upvalue in range(function.upvalues)),
+            _GETGLOBAL | 1 << 6,
+            _LOADK | 2 << 6 | 1 << 14,
+            _VARARG | 3 << 6,
+            _CALL | 1 << 6 | 2 << 14,  # select("#", ...)
+            _LT | 1 << 6 | 1 << 23 | (_CONSTANT | 2) << 14,
+            _JMP | (0x1FFFF + 3) << 14,  # where these are fewer than it names
+            _VARARG | 1 << 6,
+            _TAILCALL,
+            _RETURN,
+            _VARARG | 1 << 6 | (named + 1) << 23,
+            _TAILCALL | (named + 1) << 23,
+            _RETURN,
+            _RETURN | 1 << 23,
+        ]
+        integers = self._order + "{}i"
+        return b"".join(
+            (
+                self._size.pack(0),  # the source is the one of the function around it
+                struct.pack(integers.format(2), function.line, function.line),
+                bytes((function.upvalues, 0, _IS_VARARG, max(named + 2, 5))),
+                self._int.pack(len(words)),
+                struct.pack(f"{self._order}{len(words)}I", *words),
+                self._int.pack(3),
+                self._text(SELECT),
+                self._text(b"#"),
+                bytes((_NUMBER,)) + struct.pack(self._order + "d", named),
+                self._int.pack(1),
+                whole,
+                self._int.pack(len(words)),
+                struct.pack(integers.format(len(words)), *[function.line] * len(words)),
+                self._int.pack(0),
+                self._int.pack(0),
+            )
         )
-    return False
+
+    def _text(self, text: bytes) -> bytes:
+        return bytes((_STRING,)) + self._size.pack(len(text) + 1) + text + b"\0"

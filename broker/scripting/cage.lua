@@ -21,6 +21,7 @@ local clock, getfenv = os.clock, getfenv
 
 local HOOK_EVERY = cage.hook_every -- instructions between two looks at the clock
 local HERE = "=cage" -- the name of all parts' chunks
+local SELECT = cage.select_name -- how select is found by functions that bytecode.py has made
 local OUT_OF_MEMORY = "not enough memory" -- Lua's error
 
 cage.OWN_POSITION = "^cage:%d+: " -- of one of our own lines: it says nothing to a script
@@ -177,7 +178,9 @@ end
 local valkeys = {} -- by its globals: what Valkey calls `server`, beside the names that Redis has
 
 local function nonexistent(names, name)
-  if name == "server" and valkeys[names] then
+  if name == SELECT then
+    return select
+  elseif name == "server" and valkeys[names] then
     return valkeys[names]
   end
   if type(name) ~= "string" and type(name) ~= "number" then

@@ -203,9 +203,9 @@ local function compile(source, name, environment)
   if not compiled then
     return nil, problem
   end
-  local code, refusal = cage.patch(dump(compiled))
+  local code = cage.patch(dump(compiled))
   if not code then
-    return nil, refusal
+    return nil, "unknown format of compiled code"
   end
   compiled, problem = loadstring(code, name)
   if not compiled then

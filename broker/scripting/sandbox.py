@@ -114,6 +114,7 @@ class Sandbox:
         given[b"lift"], given[b"restore"] = self._lift, self._restore
         given[b"hook_every"] = HOOK_EVERY
         given[b"max_pattern"] = MAX_PATTERN
+        given[b"select_name"] = bytecode.SELECT
         given[b"parts"] = table_from({path.stem.encode(): path.read_bytes() for path in _FOLDER.glob("*.lua")})
         given[b"libraries"] = libraries = table_from({})
         for name, module in _LIBRARIES.items():
@@ -265,14 +266,12 @@ class Sandbox:
         return table
 
 
-def _patched(code: bytes) -> tuple[bytes | None, bytes | None]:
-    """What Lua calls with each function it has compiled; (None, why) where it must not run."""
+def _patched(code: bytes) -> bytes | None:
+    """What Lua calls with each function it has compiled; None where that can't be."""
     try:
-        return bytecode.patched(code), None
-    except bytecode.UnsafeFunctionError as refusal:
-        return None, str(refusal).encode()
+        return bytecode.patched(code)
     except Exception:
-        return None, b"unknown format of compiled code"
+        return None
 
 
 def _refuse(owner: object, name: object, is_setting: bool) -> object:

@@ -335,6 +335,36 @@ def test_what_the_error_counts_are() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        "local rcall = redis.call\nlocal function g()\nreturn rcall('GET')\nend",
+        "local function g()\nlocal rcall = redis.call\nreturn rcall('GET')\nend",
+        "local call = redis.call\nlocal function f(...)\nreturn call(...)\nend\nlocal function g() return f('GET') end",
+        "local r = redis\nlocal function g()\nreturn r.call('GET')\nend",
+        "local t = {call = redis.call}\nlocal function g()\nreturn t.call('GET')\nend",
+        "local name = 'call'\nlocal function g()\nreturn redis[name]('GET')\nend",
+        "local rcall = redis.call\nlocal function g()\nlocal function f()\nreturn rcall('GET')\nend\nreturn f()\nend",
+        "local call = redis.pcall\ncall = redis.call\nlocal function g()\nreturn call('GET')\nend",
+        "local decode = cjson.decode\nlocal function g()\nreturn decode('{')\nend",
+        "local rep = string.rep\nlocal function g()\nreturn rep('x')\nend",
+        "local function g()\nreturn ('x'):rep(nil)\nend", "local e = error\nlocal function g()\nreturn e('x')\nend",
+        "local function f(a, b, c, d, ...)\nerror('x')\nend\nlocal function g() f(1) end",
+    ],
+)  # fmt: skip
+def test_lines_of_errors_in_functions(function: str) -> None:
+    evaluate(f"{function}\n\ng()", f"{function}\n\nreturn g()", f"{function}\n\nreturn {{pcall(g)}}")
+
+
+@pytest.mark.parametrize("named", [3, 4, 5, 12, 100])
+def test_functions_with_dots_and_named_parameters(named: int) -> None:
+    names = [f"p{n}" for n in range(named)]
+    body = f"return {{{', '.join([*names, 'cjson.encode({...})'])}, select('#', ...)}}"
+    function = f"local up = 1 local function f({', '.join([*names, '...'])}) up = up + 1 {body} end "
+    for count in (0, 1, named - 1, named, named + 1, 2 * named):
+        evaluate(f"{function} return f({', '.join(map(str, range(count)))})", f"{function} return f(nil, nil)")
+
+
 def _counted(reply: bytes) -> bytes:
     """commandstats and errorstats, without times and in an order of their own."""
     text = re.sub(rb"usec\S*?=[^,]*,", b"", parse(reply).text)
