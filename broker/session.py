@@ -72,13 +72,14 @@ class Session:
     they take in memory, in bytes. `commands`, `bytes_in` and `bytes_out` count for CLIENT LIST. `written` is what
     Propagation.emitted was after the client's last write, 0 before it: the journal is safe for the client beyond that.
     `watched` maps the keys of WATCH to whether they had expired then, and were there only because expiry is suspended.
+    `is_script` is true of the session that executes what scripts call.
     """
 
     __slots__ = (
         "__weakref__", "broker", "bytes_in", "bytes_out", "channels", "commands", "created", "db", "gate", "id",
-        "in_outbox", "last_active", "last_command", "lib_name", "lib_ver", "name", "never_waits", "no_evict",
-        "no_touch", "out", "patterns", "queue_broken", "queued", "queued_size", "resp", "shard_channels", "transport",
-        "user", "waiting", "watch_broken", "watched", "written",
+        "in_outbox", "is_script", "last_active", "last_command", "lib_name", "lib_ver", "name", "never_waits",
+        "no_evict", "no_touch", "out", "patterns", "queue_broken", "queued", "queued_size", "resp", "shard_channels",
+        "transport", "user", "waiting", "watch_broken", "watched", "written",
     )  # fmt: skip
 
     def __init__(self, broker: Broker, session_id: int, transport: Transport) -> None:
@@ -109,6 +110,7 @@ class Session:
         self.shard_channels: dict[bytes, None] = {}
         self.waiting: Wait | None = None
         self.never_waits = False
+        self.is_script = False
         self.no_evict = False
         self.no_touch = False
         self.written = 0

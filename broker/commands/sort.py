@@ -151,7 +151,7 @@ def _store_positions(args: list[bytes]) -> list[int]:
          summary="Gives or stores the elements of a list, set or sorted set in order.")  # fmt: skip
 def sort(session: Session, args: list[bytes]) -> bytes:
     request = Request(args, may_store=True)
-    elements = _sorted_elements(session.db, args[1], request)
+    elements = _sorted_elements(session, args[1], request)
     if request.store is None:
         return _reply(session, elements, request.gets)
     return _store(session.db, request.store, elements, request.gets)
@@ -164,11 +164,12 @@ def sort(session: Session, args: list[bytes]) -> bytes:
          summary="Gives the elements of a list, set or sorted set in order.")  # fmt: skip
 def sort_ro(session: Session, args: list[bytes]) -> bytes:
     request = Request(args, may_store=False)
-    return _reply(session, _sorted_elements(session.db, args[1], request), request.gets)
+    return _reply(session, _sorted_elements(session, args[1], request), request.gets)
 
 
-def _sorted_elements(db: Database, name: bytes, request: Request) -> list[bytes]:
+def _sorted_elements(session: Session, name: bytes, request: Request) -> list[bytes]:
     """The elements in order, and of those the ones that LIMIT asks for."""
+    db = session.db
     value = db.read(name)
     kind = value.__class__
     if kind not in (List, Set, SortedSet):
@@ -180,8 +181,10 @@ def _sorted_elements(db: Database, name: bytes, request: Request) -> list[bytes]
         elements = [member for _, member in value] if kind is SortedSet else list(value)
         return _in_order(db, elements, request.by, request.alpha, request.descending)[start:stop]
     if kind is Set:
-        # A set has no order of its own; what is stored must not depend on where it is stored.
-        members = list(value) if request.store is None else _in_order(db, list(value), None, True, request.descending)
+        # A set has no order of its own; neither what is stored nor what a script does may depend on where it is kept.
+        members = list(value)
+        if request.store is not None or session.is_script:
+            members = _in_order(db, members, None, True, request.descending)
         return members[start:stop]
     return _in_own_order(value, start, stop, request.descending)
 

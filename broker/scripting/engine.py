@@ -43,7 +43,7 @@ class Scripting:
         self._keyspace = broker.keyspace
         self.interruption = Interruption(broker)
         session = self._session = Session(broker, 0, GONE)
-        session.never_waits = True
+        session.never_waits = session.is_script = True
         session.gate = 0
         self.functions = Functions(self._load_library, self._forget_functions)
         self._of_scripts = LuaState(broker, session, self.interruption, self.functions.register)

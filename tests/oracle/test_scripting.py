@@ -365,6 +365,34 @@ def test_functions_with_dots_and_named_parameters(named: int) -> None:
         evaluate(f"{function} return f({', '.join(map(str, range(count)))})", f"{function} return f(nil, nil)")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        "'BY', 'nosort'", "'BY', 'nosort', 'DESC'", "'BY', 'nosort', 'LIMIT', 1, 2", "'BY', 'x', 'ALPHA'",
+        "'BY', 'nosort', 'GET', '#', 'GET', 'w_*'", "'BY', 'nosort', 'STORE', 'stored'", "'BY', 'nosort', 'BY', 'w_*'",
+        "'ALPHA'", "'BY', 'w_*'", "'BY', 'nosort', 'ALPHA', 'DESC', 'LIMIT', 0, 3",
+    ],
+)  # fmt: skip
+def test_sets_have_an_order_in_scripts(options: str) -> None:
+    setup = ("SADD strings pear apple fig kiwi 10 9 100", "SADD integers 10 9 100 3", "MSET w_pear 1 w_fig 2 w_10 3")
+    for name in ("strings", "integers"):
+        evaluate(
+            f"return redis.pcall('SORT', '{name}', {options})", f"return redis.pcall('SORT_RO', '{name}', {options})",
+            "return redis.call('LRANGE', 'stored', 0, -1)", setup=setup,
+        )  # fmt: skip
+
+
+def test_what_is_the_same_in_each_run_of_a_script() -> None:
+    evaluate(
+        "return {math.random(1000), math.random(1000)}", "return {math.random(1000), math.random(1000)}",
+        "math.randomseed(7) return math.random(1000)", "return math.random(1000)",
+        "local a = redis.call('TIME') for i = 1, 1e6 do end local b = redis.call('TIME') return a[2] == b[2]",
+        "redis.call('SET', 'k', 1, 'PX', 1) for i = 1, 2e6 do end return redis.call('GET', 'k')",
+        "return redis.call('KEYS', 'nosuch*')", "local t = {} for k in pairs({a=1, b=2, c=3, d=4}) do t[#t+1] = k end "
+        "return t",
+    )  # fmt: skip
+
+
 def _counted(reply: bytes) -> bytes:
     """commandstats and errorstats, without times and in an order of their own."""
     text = re.sub(rb"usec\S*?=[^,]*,", b"", parse(reply).text)
