@@ -19,7 +19,7 @@ local byte, find, format, match, sub = string.byte, string.find, string.format, 
 local getinfo, sethook, getregistry = debug.getinfo, debug.sethook, debug.getregistry
 local clock, getfenv = os.clock, getfenv
 
-local HOOK_EVERY = cage.hook_every -- instructions between two looks at the clock
+local HOOK_EVERY, HOOK_CLOSELY = cage.hook_every, cage.hook_closely -- instructions between two looks at the clock
 local HERE = "=cage" -- the name of all parts' chunks
 local SELECT = cage.select_name -- how select is found by functions that bytecode.py has made
 local OUT_OF_MEMORY = "not enough memory" -- Lua's error
@@ -85,16 +85,35 @@ local killed = nil
 
 local is_settling = false -- between two runs nothing is interrupted
 
-local function hook()
-  if is_settling then
-    return
-  end
+-- What Python says of the script that runs.
+local function look()
   killed = killed or python_hook()
   if killed then
     error(killed, 0)
   end
 end
 
+-- Single instructions can take long: Lua hashes few of a long string's characters, and looks through all strings that
+-- are alike in these. Where the instructions between two hooks took long, they are made fewer for the rest of the run.
+local is_watched_closely, hooked_at, looked_at = false, nil, 0
+
+local function hook()
+  if is_settling then
+    return
+  end
+  local now = clock()
+  if hooked_at and now - hooked_at > cage.long_between_hooks and not is_watched_closely then
+    is_watched_closely = true
+    sethook(cage.hook_itself, "", HOOK_CLOSELY)
+  end
+  hooked_at = now
+  if killed or now - looked_at >= cage.look_every or now < looked_at then
+    looked_at = now
+    look()
+  end
+end
+
+cage.hook_itself = hook
 sethook(hook, "", HOOK_EVERY)
 
 -- Lua keeps hooks in a table by the addresses of threads, which forgets none. A coroutine may outlive its run in an
@@ -147,7 +166,7 @@ end
 -- for here, where more may be free, or the error goes on.
 function cage.stop_if_killed(problem)
   if problem == OUT_OF_MEMORY then
-    hook()
+    look()
   elseif killed then
     error(killed, 0)
   end
@@ -296,6 +315,11 @@ local function settle()
   called, called_keys, called_arguments = nil, nil, nil
   if watched > many then
     forget_dead_threads()
+  end
+  hooked_at = nil
+  if is_watched_closely then
+    is_watched_closely = false
+    sethook(hook, "", HOOK_EVERY)
   end
   is_settling = false
 end

@@ -1,6 +1,6 @@
 """The script that runs now: what it may do, and how it is interrupted.
 
-Lua calls `Interruption.check` every 100,000 instructions. Past busy-reply-threshold the script is "slow": the check
+Lua calls `Interruption.check` about every millisecond. Past busy-reply-threshold the script is "slow": the check
 then serves the other clients, who are told BUSY, until the script ends or SCRIPT KILL, FUNCTION KILL or SHUTDOWN
 NOSAVE asks for its end. Nothing else of the broker happens meanwhile: no command runs but those that are allowed then,
 and time stands still for the keys.

@@ -32,11 +32,20 @@ SLACK: Final = 1 << 18
 A_STRING: Final = 48
 """Bytes that Lua takes for a string beside its text: its header, its place among all strings, and one in a table."""
 
-SLICE: Final = 4096
+SLICE: Final = 512
 """Arguments that are handed over at once; between slices a run can be interrupted."""
 
-HOOK_EVERY: Final = 100_000
-"""Lua instructions between two looks at the clock, as in Redis; about a millisecond."""
+HOOK_EVERY: Final = 10_000
+"""Lua instructions between two looks at the clock; about 0.1 milliseconds."""
+
+HOOK_CLOSELY: Final = 100
+"""The same in a run whose instructions take long."""
+
+LONG_BETWEEN_HOOKS: Final = 0.02
+"""Seconds between two looks at the clock from which on instructions take long."""
+
+LOOK_EVERY: Final = 0.001
+"""Seconds between two questions whether the script may go on."""
 
 MAX_PATTERN: Final = 4096
 """Bytes of a pattern. Matching recurses in C for every item of it, some 200 bytes of stack each."""
@@ -112,7 +121,8 @@ class Sandbox:
         given[b"plain"] = table_from(plain)
         given[b"lifting"] = table_from({name: self._lifting(function) for name, function in plain.items()})
         given[b"lift"], given[b"restore"] = self._lift, self._restore
-        given[b"hook_every"] = HOOK_EVERY
+        given[b"hook_every"], given[b"hook_closely"] = HOOK_EVERY, HOOK_CLOSELY
+        given[b"long_between_hooks"], given[b"look_every"] = LONG_BETWEEN_HOOKS, LOOK_EVERY
         given[b"max_pattern"] = MAX_PATTERN
         given[b"select_name"] = bytecode.SELECT
         given[b"parts"] = table_from({path.stem.encode(): path.read_bytes() for path in _FOLDER.glob("*.lua")})

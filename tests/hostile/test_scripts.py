@@ -542,6 +542,51 @@ def test_the_caller_of_an_endless_script_goes(caged: Server, client: Connection)
     other.close()
 
 
+def alike(count: int) -> list[bytes]:
+    """Texts of 64 bytes that differ in bytes alone that Lua's hash leaves out, so that all have the same."""
+    left_out = [at for at in range(64) if at % 3 != 0][:17]
+    texts = []
+    for number in range(count):
+        text = bytearray(b"a" * 64)
+        for bit, at in enumerate(left_out):
+            text[at] += number >> bit & 1
+        texts.append(bytes(text))
+    return texts
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["EVAL", "local t, p = {}, ('x'):rep(1000) for i = 1, 1e6 do t[i] = p .. i end", "0"],
+        ["EVAL", "local t = {} for i = 1, 1e6 do t[i % 1e5] = ('%s%010d%s'):format(('x'):rep(60), i, ARGV[1]) end",
+         "0", "x" * 60],
+        ["EVAL", "return #ARGV", "0", *alike(1 << 17)],
+        ["EVAL", "while #redis.call('SMEMBERS', 'alike') do end", "0"],
+    ],
+    ids=["concatenated", "formatted", "arguments", "reply"],
+)  # fmt: skip
+def test_strings_that_lua_hashes_alike_stop_nobody_for_long(words: list[str | bytes]) -> None:
+    port = free_port()
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--busy-reply-threshold", "50"]
+    server = start("broker", [sys.executable, "-m", "broker", "serve", *options], port)
+    try:
+        slow, other = server.connect(), server.connect()
+        other.call("SADD", "alike", *alike(20_000))
+        slow.send(encode(words))
+        deadline = time.monotonic() + 30
+        while other.call("GET", "x") != BUSY:
+            assert time.monotonic() < deadline, "never busy"
+        for _ in range(50):
+            assert other.call("GET", "x") == BUSY
+        assert other.call("SCRIPT", "KILL") == b"+OK\r\n"
+        assert slow.receive().startswith(b"-ERR Script killed by user with SCRIPT KILL...")
+        assert other.call("PING") == b"+PONG\r\n"
+        slow.close()
+        other.close()
+    finally:
+        server.stop()
+
+
 def test_after_a_write_only_shutdown_nosave_helps() -> None:
     port = free_port()
     words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--busy-reply-threshold", "50"]
