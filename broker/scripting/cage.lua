@@ -327,6 +327,7 @@ end
 -- The outcome of a run, in plain values: a bulk string, or what there is and which of the above it is.
 local function finished(resp, ok, value)
   if killed then
+    cage.restore() -- it may have been stopped just before that was done
     ok, value = false, error_table(killed)
   end
   settle()

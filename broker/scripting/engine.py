@@ -164,6 +164,7 @@ class Scripting:
 
     def _broken_off(self, sandbox: Sandbox, run: Run, problem: LuaError) -> tuple[Any, ...]:
         """The outcome where Lua stopped outside of the script's own code: killed, or without memory."""
+        self.interruption.ended()  # or a kill would also stop the recovery
         sandbox.recover()
         if run.killed:
             return b"ERR " + KILLED, _FAILURE, False
