@@ -85,9 +85,9 @@ local killed = nil
 
 local is_settling = false -- between two runs nothing is interrupted
 
--- What Python says of the script that runs.
+-- What Python says of the script that runs: it is asked each time, and says nothing once the run is over.
 local function look()
-  killed = killed or python_hook()
+  killed = python_hook()
   if killed then
     error(killed, 0)
   end

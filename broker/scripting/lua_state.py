@@ -74,19 +74,31 @@ class LuaState:
     def compile_script(self, source: bytes) -> Compiled:
         """The Lua function of a script's source."""
         sandbox = self.sandbox or self.start()
-        return _bounded(sandbox, sandbox.compile_script, source)
+        return self._bounded(sandbox, sandbox.compile_script, source)
 
     def load_library(self, source: bytes) -> Compiled:
         """What a library's code registers, by name."""
         sandbox = self.sandbox or self.start()
         self._interruption.begin_load()
         try:
-            callbacks, problem = _bounded(sandbox, sandbox.load_library, source)
+            callbacks, problem = self._bounded(sandbox, sandbox.load_library, source)
         finally:
             self._interruption.end_load()
         if callbacks is None:
             sandbox.recover()
         return callbacks, problem
+
+    def _bounded(self, sandbox: Sandbox, compile_it: Callable[[bytes], Any], source: bytes) -> Compiled:
+        """Compile, within the cap of Lua's memory."""
+        try:
+            outcome: Compiled = compile_it(source)
+        except NoRoomError:
+            return None, OUT_OF_MEMORY
+        except LuaError:
+            self._interruption.end_load()  # or its end would also stop the recovery
+            sandbox.recover()
+            return None, OUT_OF_MEMORY
+        return outcome
 
     def has_room(self, size: int) -> bool:
         """Whether so many bytes can be handed to Lua now."""
@@ -96,18 +108,6 @@ class LuaState:
     def _limit_memory(self, size: int) -> None:
         if self.sandbox is not None:
             self.sandbox.limit_memory(size)
-
-
-def _bounded(sandbox: Sandbox, compile_it: Callable[[bytes], Any], source: bytes) -> Compiled:
-    """Compile, within the cap of Lua's memory."""
-    try:
-        outcome: Compiled = compile_it(source)
-    except NoRoomError:
-        return None, OUT_OF_MEMORY
-    except LuaError:
-        sandbox.recover()
-        return None, OUT_OF_MEMORY
-    return outcome
 
 
 def _version_number(version: str) -> int:

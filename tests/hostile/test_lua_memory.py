@@ -14,6 +14,8 @@ from typing import Final
 
 import pytest
 
+from broker.scripting import sandbox
+from broker.scripting.running import KILLED, Interruption
 from tests.broker.sessions import make_broker, make_session, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +91,35 @@ def the_default_cap() -> None:
         assert run(session, [b"EVAL", b"return 1", b"0"]) == b":1\r\n"
 
 
+def kills_at_any_time() -> None:
+    """Hooks every few instructions, one of which now and then asks for the end, wherever that is."""
+    chance = random.Random(7)
+    is_on = False
+
+    def check(self: Interruption) -> bytes | None:
+        if self.current is None:
+            return None
+        self.current.killed |= is_on and chance.random() < 0.005
+        return KILLED if self.current.killed else None
+
+    Interruption.check = check  # type: ignore[method-assign]
+    sandbox.HOOK_EVERY = 101  # type: ignore[misc]
+    sandbox.HOOK_CLOSELY = 13  # type: ignore[misc]
+    sandbox.LOOK_EVERY = 0  # type: ignore[misc]
+    session = make_session(make_broker(lua_max_memory=400_000))
+    names = run(session, [b"EVAL", NAMES.encode(), b"0"]).split(b"\r\n")[2::2]
+    killed = 0
+    for name in names:
+        for room in (0, 1000, 20_000):
+            is_on = True
+            killed += b"killed" in run(session, [b"EVAL", CALL.encode(), b"0", name, b"%d" % room])
+            is_on = False
+            assert run(session, [b"EVAL", b"return {1, cjson.encode({1})}", b"0"]) == b"*2\r\n:1\r\n$3\r\n[1]\r\n"
+    assert 20 < killed < 3 * len(names)
+    reply = run(session, [b"EVAL", b"return #('x'):rep(1e6)", b"0"])
+    assert b"not enough memory" in reply, "the cap was left lifted"
+
+
 def many_arguments() -> None:
     """Arguments that take all of Lua's memory, at the default and at small caps."""
     random.seed(7)
@@ -112,9 +143,11 @@ def attack(function: Callable[[], None]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environment, timeout=DEADLINE, capture_output=True, check=False
     )
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    assert (done.returncode, done.stderr.decode()[-2000:]) == (0, "")
 
 
-@pytest.mark.parametrize("function", [a_small_cap, the_default_cap, many_arguments], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "function", [a_small_cap, the_default_cap, kills_at_any_time, many_arguments], ids=lambda f: f.__name__
+)
 def test_memory_that_is_full(function: Callable[[], None]) -> None:
     attack(function)
