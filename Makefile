@@ -39,7 +39,7 @@ bench: $(VENV)/.serve
 	$(RUN) tests/benchmarks/run.py $(ARGS)
 
 docs: $(VENV)/.serve
-	$(RUN) -m broker.commands_doc > docs/commands.md
+	$(RUN) -m broker.commands.page > docs/commands.md
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

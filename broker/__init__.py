@@ -25,7 +25,7 @@ __all__ = ["Server", "open_broker"]
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded on first use: `import broker.values.stream` must not pull the whole server in.
+    # Loaded on first use: `import broker.values.streams.stream` must not pull the whole server in.
     if name in __all__:
         from broker import server
 

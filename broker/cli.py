@@ -14,10 +14,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 
-from broker.build import build
 from broker.config import Config, ConfigFileError, load
-from broker.log import Log
-from broker.supervision import supervisor_of
+from broker.native import build
+from broker.process.log import Log
+from broker.process.supervision import supervisor_of
 from broker.version import REDIS_VERSION
 
 USAGE = """\

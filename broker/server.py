@@ -16,23 +16,23 @@ from typing import Final
 
 import trio
 
-from broker.build import COMPILED, build
-from broker.clock import Clock
+from broker.broker import Broker
+from broker.clients.session import BLOCKED, HELD, POSTPONED
 from broker.config import Config
 from broker.config.directives import BY_NAME
 from broker.config.kinds import bytes_of
-from broker.connection import Connection
-from broker.core import Broker
-from broker.deadlines import Timer
-from broker.expiry import NEVER
-from broker.listeners import Listeners, StartError
-from broker.log import Log
-from broker.memory_tuning import tune_collector
+from broker.keyspace.expiry import NEVER
+from broker.native import COMPILED, build
+from broker.network.connection import Connection
+from broker.network.listeners import Listeners, StartError
+from broker.network.tick import Tick
 from broker.persistence.durability import Durability, LoadError
-from broker.process_memory import tune_allocator
-from broker.session import BLOCKED, HELD, POSTPONED
-from broker.supervision import Supervision, supervisor_of
-from broker.tick import Tick
+from broker.process.clock import Clock
+from broker.process.collector import tune_collector
+from broker.process.log import Log
+from broker.process.memory import tune_allocator
+from broker.process.supervision import Supervision, supervisor_of
+from broker.process.timers import Timer
 from broker.version import REDIS_VERSION, VERSION
 
 RESERVED_DESCRIPTORS: Final = 32

@@ -21,13 +21,13 @@ FORBIDDEN = {
     "protocol": ("broker", "consumers", "tests"),
     "broker": ("consumers", "tests"),
     "broker.values": (
-        "broker.session", "broker.keyspace", "broker.commands", "broker.clock", "broker.core", "broker.server",
-        "broker.dispatch", "broker.tick",
+        "broker.clients.session", "broker.keyspace.keyspace", "broker.commands", "broker.process.clock", "broker.broker", "broker.server",
+        "broker.execution.dispatcher", "broker.network.tick",
     ),
-    **{f"broker.{name}": ("broker.commands", "broker.dispatch", "broker.tick", "broker.server") for name in NEIGHBOURS},
-    "broker.commands": ("broker.tick", "broker.server", "broker.cli"),
-    "broker.dispatch": ("broker.tick", "broker.server", "broker.cli"),
-    "broker.tick": ("broker.commands", "broker.server", "broker.cli"),
+    **{f"broker.{name}": ("broker.commands", "broker.execution.dispatcher", "broker.network.tick", "broker.server") for name in NEIGHBOURS},
+    "broker.commands": ("broker.network.tick", "broker.server", "broker.cli"),
+    "broker.execution.dispatcher": ("broker.network.tick", "broker.server", "broker.cli"),
+    "broker.network.tick": ("broker.commands", "broker.server", "broker.cli"),
     "consumers": ("broker", "protocol", "tests"),
 }  # fmt: skip
 
@@ -35,11 +35,11 @@ FORBIDDEN = {
 TESTED_BY = {
     "broker/__init__.py": "tests/broker/test_server.py",
     "broker/__main__.py": "tests/broker/test_cli.py",
-    "broker/commands/__init__.py": "tests/broker/test_registry.py",
-    "broker/commands_doc.py": "tests/docs/test_commands_page.py",
-    "broker/core.py": "tests/broker/test_dispatch.py",
-    "broker/listeners.py": "tests/broker/test_server.py",
-    "broker/poller.py": "tests/broker/test_tick.py",
+    "broker/commands/__init__.py": "tests/broker/table/test_command.py",
+    "broker/commands/page.py": "tests/docs/test_commands_page.py",
+    "broker/broker.py": "tests/broker/execution/test_dispatcher.py",
+    "broker/network/listeners.py": "tests/broker/test_server.py",
+    "broker/process/poller.py": "tests/broker/network/test_tick.py",
     "consumers/delivery.py": "tests/consumers/streams/test_consumer.py",
     "consumers/engine.py": "tests/consumers/streams/test_consumer.py",
     "consumers/fetching.py": "tests/consumers/streams/test_consumer.py",
@@ -63,7 +63,7 @@ TESTED_BY = {
 # Files that only hold a docstring, constants or names: there is nothing to test.
 WITHOUT_BEHAVIOUR = {
     "broker/version.py",
-    "broker/memory_tuning.py",
+    "broker/process/collector.py",
 }
 
 
@@ -134,16 +134,18 @@ def test_imports_run_one_way(path: Path) -> None:
 
 
 def test_a_trespass_is_seen() -> None:
-    source = "from broker import keyspace\nif TYPE_CHECKING:\n    import broker.session\n"
+    source = "from broker import keyspace\nif TYPE_CHECKING:\n    import broker.clients.session\n"
     assert _trespasses("broker.values.list", imports(source, "broker.values.list", False)) == [
-        "broker.values.list imports broker.keyspace"
+        "broker.values.list imports broker.keyspace.keyspace"
     ]
     inside = "def f():\n    try:\n        from ..commands import lists\n    except ImportError:\n        pass\n"
-    assert _trespasses("broker.keyspace", imports(inside, "broker.keyspace", False)) == []
+    assert _trespasses("broker.keyspace.keyspace", imports(inside, "broker.keyspace.keyspace", False)) == []
     assert _trespasses("broker.values.list", imports(inside, "broker.values.list", False)) == [
-        "broker.values.list imports broker.commands.lists"
+        "broker.values.list imports broker.commands.lists.ends"
     ]
-    assert _trespasses("protocol.replies", {"broker.session"}) == ["protocol.replies imports broker.session"]
+    assert _trespasses("protocol.replies", {"broker.clients.session"}) == [
+        "protocol.replies imports broker.clients.session"
+    ]
     assert _trespasses("consumers", {"broker"}) and not _trespasses("consumers", {"coredis"})
 
 

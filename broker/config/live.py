@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.config.directives import BY_NAME, TABLE, Declarations
 from broker.config.kinds import Directive, text_of
-from broker.globbing import Glob
+from broker.process.globs import Glob
 from protocol.errors import LOADING, CommandError
 
 Listener = Callable[[Any], None]

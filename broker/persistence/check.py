@@ -14,10 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from broker.persistence.aof_reading import CommandReader, Damaged, Truncated
-from broker.persistence.durability import LOCK_SUFFIX
-from broker.persistence.files import TEMPORARY, Disk, read_all
-from broker.persistence.manifest import (
+from broker.formats.aof.manifest import (
     AOF_SUFFIX,
     BASE_SUFFIX,
     INCREMENT_SUFFIX,
@@ -26,11 +23,14 @@ from broker.persistence.manifest import (
     BadManifest,
     parse,
 )
-from broker.persistence.rdb_file_loading import load_rdb
-from broker.persistence.rdb_format import MAGIC, VALKEY_MAGIC
-from broker.persistence.rdb_reader import BadFormat, Reader
-from broker.registry import CommandTable
-from broker.values.stream_limits import DefaultStreamLimits
+from broker.formats.aof.reading import CommandReader, Damaged, Truncated
+from broker.formats.rdb.file_loading import load_rdb
+from broker.formats.rdb.format import MAGIC, VALKEY_MAGIC
+from broker.formats.rdb.reader import BadFormat, Reader
+from broker.persistence.durability import LOCK_SUFFIX
+from broker.persistence.files import TEMPORARY, Disk, read_all
+from broker.table.command import CommandTable
+from broker.values.streams.limits import DefaultStreamLimits
 
 USAGE: Final = """\
 usage: trimaran check [--fix [-y]] FILE|FOLDER ...

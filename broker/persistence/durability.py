@@ -22,8 +22,8 @@ from broker.persistence.saving import Snapshots
 from protocol.errors import BGSAVE_ERROR, aof_error
 
 if TYPE_CHECKING:
-    from broker.core import Broker
-    from broker.session import Session
+    from broker.broker import Broker
+    from broker.clients.session import Session
 
 LOCK_SUFFIX: Final = ".lock"
 """Of the files beside the append-only folder and the RDB file; who has one locked may write there."""

@@ -33,15 +33,15 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from broker.persistence.aof_writing import CommandWriter, sealed
+from broker.formats.aof.writing import CommandWriter, sealed
 from broker.persistence.files import Bytes, Output
 from broker.persistence.syncing import SyncThread
 
 if TYPE_CHECKING:
-    from broker.clock import Clock
     from broker.config import Config
-    from broker.log import Log
-    from broker.propagation import Effects, Propagation
+    from broker.keyspace.effects import Effects, Propagation
+    from broker.process.clock import Clock
+    from broker.process.log import Log
 
 ALWAYS: Final = "always"
 NEVER: Final = "no"

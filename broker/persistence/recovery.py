@@ -20,21 +20,21 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from broker.connection import GONE
-from broker.persistence.aof_reading import CommandReader, Damaged, Truncated
+from broker.clients.session import Session
+from broker.formats.aof.manifest import BadManifest, Manifest, single_base
+from broker.formats.aof.reading import CommandReader, Damaged, Truncated
+from broker.formats.rdb.file_loading import load_rdb
+from broker.formats.rdb.format import MAGIC, VALKEY_MAGIC
+from broker.formats.rdb.reader import BadFormat, Reader
+from broker.formats.rdb.target import KeyspaceTarget, MergingTarget
+from broker.network.connection import GONE
 from broker.persistence.files import TEMPORARY
-from broker.persistence.manifest import BadManifest, Manifest, single_base
-from broker.persistence.rdb_file_loading import load_rdb
-from broker.persistence.rdb_format import MAGIC, VALKEY_MAGIC
-from broker.persistence.rdb_reader import BadFormat, Reader
-from broker.persistence.rdb_target import KeyspaceTarget, MergingTarget
 from broker.persistence.rewriting import write_base
-from broker.registry import CommandTable
-from broker.session import Session
+from broker.table.command import CommandTable
 from protocol.errors import CommandError
 
 if TYPE_CHECKING:
-    from broker.core import Broker
+    from broker.broker import Broker
     from broker.persistence.files import Disk, Source
     from broker.persistence.journal import Journal
     from broker.persistence.rewriting import AppendOnlyFolder

@@ -29,17 +29,17 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from broker.persistence.aof_writing import sealed
+from broker.formats.aof.base_commands import save_commands
+from broker.formats.aof.manifest import HISTORY, MANIFEST_SUFFIX, BadManifest, Manifest, is_increment, parse
+from broker.formats.aof.writing import sealed
+from broker.formats.rdb.file_saving import save_rdb
 from broker.persistence.background import Outcome
 from broker.persistence.files import TEMPORARY, Write, fill, read_all
 from broker.persistence.files import replace as replace_file
-from broker.persistence.manifest import HISTORY, MANIFEST_SUFFIX, BadManifest, Manifest, is_increment, parse
-from broker.persistence.rdb_commands import save_commands
-from broker.persistence.rdb_file_saving import save_rdb
 from broker.persistence.saving import SYNC_EVERY
 
 if TYPE_CHECKING:
-    from broker.core import Broker
+    from broker.broker import Broker
     from broker.persistence.background import Background, Progress
     from broker.persistence.files import Disk, Output
     from broker.persistence.journal import Journal

@@ -11,13 +11,13 @@ import re
 import time
 from typing import TYPE_CHECKING, Final
 
+from broker.formats.rdb.file_saving import save_rdb
 from broker.persistence.background import Outcome
 from broker.persistence.files import TEMPORARY, Write, replace
-from broker.persistence.rdb_file_saving import save_rdb
-from broker.process_memory import resident
+from broker.process.memory import resident
 
 if TYPE_CHECKING:
-    from broker.core import Broker
+    from broker.broker import Broker
     from broker.persistence.background import Background, Progress
     from broker.persistence.files import Disk
 

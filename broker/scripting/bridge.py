@@ -10,18 +10,18 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from broker.registry import DENYOOM, MAY_REPLICATE, NOSCRIPT, WRITE, Command
 from broker.scripting.calling import Caller
 from broker.scripting.conversions import ERROR, Result, number_text
 from broker.scripting.running import Interruption
+from broker.table.command import DENYOOM, MAY_REPLICATE, NOSCRIPT, WRITE, Command
 from protocol import errors
 from protocol.numbers import format_double
 from protocol.replies import DIALECTS
 
 if TYPE_CHECKING:
-    from broker.core import Broker
+    from broker.broker import Broker
+    from broker.clients.session import Session
     from broker.scripting.running import Run
-    from broker.session import Session
 
 NO_COMMAND: Final = b"ERR Please specify at least one argument for this redis lib call"
 NOT_TEXTS: Final = b"ERR Lua redis lib command arguments must be strings or integers"

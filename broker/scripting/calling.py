@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from broker.scripting.conversions import ERROR, HELD, LARGE, Result, result
 
 if TYPE_CHECKING:
-    from broker.dispatch import Dispatcher
-    from broker.registry import Command
-    from broker.session import Session
+    from broker.clients.session import Session
+    from broker.execution.dispatcher import Dispatcher
+    from broker.table.command import Command
 
 NO_ROOM: Final = b"ERR not enough memory"
 

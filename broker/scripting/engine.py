@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from broker.connection import GONE
+from broker.clients.session import Session
+from broker.network.connection import GONE
 from broker.scripting.functions import Function, Functions
 from broker.scripting.lua_state import LuaState
 from broker.scripting.running import KILLED, Interruption, Run
 from broker.scripting.sandbox import A_STRING, OUT_OF_MEMORY, LuaError, LuaMemoryError, NoRoomError, Sandbox
 from broker.scripting.scripts import ALLOW_OOM, NO_WRITES, Script, Scripts, declares_no_writes
-from broker.session import Session
 from protocol import errors
 from protocol.errors import CommandError
 from protocol.replies import RESP2, bulk, error
 
 if TYPE_CHECKING:
-    from broker.core import Broker
-    from broker.registry import Command
+    from broker.broker import Broker
+    from broker.table.command import Command
 
 WRITES_IN_RO: Final = b"ERR Can not execute a script with write flag using *_ro command."
 NO_ROOM: Final = b"ERR not enough memory for the script's keys and arguments"

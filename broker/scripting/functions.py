@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from broker.persistence.crc64 import crc64
-from broker.persistence.dump_payload import BadFooter, BadFormat, check_footer
-from broker.persistence.rdb_format import OP_FUNCTION2, OP_FUNCTION_PRE_GA, VERSION_7_0
-from broker.persistence.rdb_reader import Reader
-from broker.persistence.rdb_strings import append_string
+from broker.formats.packed.crc64 import crc64
+from broker.formats.rdb.dump_payload import BadFooter, BadFormat, check_footer
+from broker.formats.rdb.format import OP_FUNCTION2, OP_FUNCTION_PRE_GA, VERSION_7_0
+from broker.formats.rdb.reader import Reader
+from broker.formats.rdb.strings import append_string
 from broker.scripting.scripts import FLAGS
 from protocol.errors import CommandError
 from protocol.inline import split_line

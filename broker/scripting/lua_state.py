@@ -15,8 +15,8 @@ from broker.scripting.sandbox import OUT_OF_MEMORY, LuaError, NoRoomError, Sandb
 from broker.version import REDIS_VERSION
 
 if TYPE_CHECKING:
-    from broker.core import Broker
-    from broker.session import Session
+    from broker.broker import Broker
+    from broker.clients.session import Session
 
 Compiled = tuple[Any, bytes]
 """What Lua made of a source, with a text of no meaning; or None and what is wrong."""

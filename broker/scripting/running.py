@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from protocol.errors import CommandError
 
 if TYPE_CHECKING:
-    from broker.core import Broker
-    from broker.session import Session
+    from broker.broker import Broker
+    from broker.clients.session import Session
 
 LOAD_TIMEOUT: Final = 0.5
 """Seconds that FUNCTION LOAD may take to register its functions, as in Redis."""

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
-from broker.stats import Stats
+from broker.process.stats import Stats
 from protocol.errors import CommandError
 from protocol.inline import split_line
 

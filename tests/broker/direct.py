@@ -1,6 +1,6 @@
 """Clients whose commands go straight to dispatch: for unit tests of commands, of those that wait above all."""
 
-from broker.core import Broker
+from broker.broker import Broker
 from tests.broker.sessions import make_session, taken
 from tests.broker.sessions import run as run_commands
 from tests.oracle.wire import encode

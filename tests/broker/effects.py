@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from broker import core
-from broker.propagation import Effects
+from broker import broker as core
+from broker.keyspace.effects import Effects
 from broker.values.hash import Hash
 from broker.values.sorted_set import SortedSet
 from tests.broker.inprocess import Broker, Client, running

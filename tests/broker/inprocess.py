@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from broker import open_broker
-from broker.clock import Clock
+from broker.process.clock import Clock
 from broker.server import Server
 from tests.oracle.wire import encode, frame_end, split
 

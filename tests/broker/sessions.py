@@ -1,10 +1,10 @@
 """Sessions without sockets: a broker's parts, driven by hand, for unit tests of the core."""
 
-from broker.clock import Clock
+from broker.broker import Broker
+from broker.clients.session import Session
 from broker.config import Config
-from broker.core import Broker
-from broker.log import Log
-from broker.session import Session
+from broker.process.clock import Clock
+from broker.process.log import Log
 from tests.oracle.wire import split
 
 

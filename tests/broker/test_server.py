@@ -16,9 +16,9 @@ import trio
 import trio.testing
 
 from broker import open_broker
-from broker.clock import TrioClock
-from broker.listeners import StartError
+from broker.network.listeners import StartError
 from broker.persistence.durability import Durability
+from broker.process.clock import TrioClock
 from tests.broker.persistence.simulated_disk import SimulatedDisk
 
 

@@ -9,8 +9,9 @@ import pytest
 import trio
 import trio.testing
 
-from broker import in_process, open_broker
-from broker.clock import TrioClock
+from broker import open_broker
+from broker.process.clock import TrioClock
+from broker.testing import in_process
 from consumers.fanout import (
     Backoff,
     Gap,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from broker.session import Session
+from broker.clients.session import Session
 from tests.broker.sessions import make_broker, make_session, run
 from tests.oracle.wire import CLOSED, SILENT, Connection, encode, parse
 

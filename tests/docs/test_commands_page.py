@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from broker.commands_doc import TITLES, lines
-from broker.registry import DECLARED
+from broker.commands.page import TITLES, lines
+from broker.table.command import DECLARED
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 

@@ -122,7 +122,7 @@ def test_the_guides_tests_pass(guide: str, tmp_path: Path) -> None:
     assert any(name.startswith("test_") for name in names)
     (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\n")
     installed = metadata.entry_points(group="pytest11", name="trimaran")
-    plugin = () if installed else ("-p", "broker.pytest_plugin")
+    plugin = () if installed else ("-p", "broker.testing.pytest_plugin")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin],
         env=environment(URL), cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS,

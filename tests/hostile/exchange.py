@@ -3,7 +3,7 @@
 import pytest
 
 import broker.commands
-from broker.registry import BLOCKING, DECLARED, Command
+from broker.table.command import BLOCKING, DECLARED, Command
 from tests.hostile.calls import POPULATE
 from tests.oracle.servers import Server
 from tests.oracle.wire import CLOSED, SILENT, Connection, encode

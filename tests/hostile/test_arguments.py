@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from broker.registry import DECLARED
+from broker.table.command import DECLARED
 from tests.hostile.calls import CALLS
 from tests.hostile.exchange import assert_answered
 from tests.oracle.servers import Server

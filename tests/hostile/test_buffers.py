@@ -7,7 +7,7 @@ import pytest
 import trio
 
 import broker
-from broker.clock import Clock
+from broker.process.clock import Clock
 from tests.hostile.clients import CLOSED, Client, assert_serves, connect, encode, until
 
 KIB = 1 << 10
@@ -90,7 +90,7 @@ async def test_a_transaction_counts_as_query_buffer(server: broker.Server) -> No
 
 async def test_a_pipeliner_that_never_reads(server: broker.Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not read from while too many of its replies wait, so what is held for it has a bound; others are served."""
-    monkeypatch.setattr("broker.connection.UNSENT_MAX", 16 * MIB)
+    monkeypatch.setattr("broker.network.connection.UNSENT_MAX", 16 * MIB)
     async with connect(server) as client:
         assert await client.call("SET", "big", "x" * (100 * KIB)) == b"+OK\r\n"
     async with connect(server) as deaf, trio.open_nursery() as nursery:

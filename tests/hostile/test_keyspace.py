@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.random_picks import MAX_DRAWS
+from broker.commands.random_picks import MAX_DRAWS
 from tests.oracle.servers import Server
 from tests.oracle.wire import SILENT, Connection, encode, parse, split
 

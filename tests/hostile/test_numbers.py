@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from broker.config import Config
-from broker.registry import DECLARED, Command
+from broker.table.command import DECLARED, Command
 from tests.hostile.calls import CALLS, EXTREMES, replaced
 from tests.hostile.exchange import assert_answered
 from tests.oracle.servers import Server

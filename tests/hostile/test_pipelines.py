@@ -20,7 +20,7 @@ import trio
 from redis._parsers import _HiredisParser, _RESP2Parser
 
 import broker
-from broker.connection import UNSENT_MAX
+from broker.network.connection import UNSENT_MAX
 from tests.hostile.clients import PATIENCE, connect, encode
 from tests.oracle.servers import OracleMissing, Server, find_reference, free_port, start
 from tests.oracle.wire import frame_end

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from broker.persistence import dump_payload, listpack, lzf
-from broker.persistence.dump_payload import BadFooter, BadFormat, dump, restore
+from broker.formats.packed import listpack, lzf
+from broker.formats.rdb import dump_payload
+from broker.formats.rdb.dump_payload import BadFooter, BadFormat, dump, restore
 from tests.broker.persistence.payloads import BAD, HAND_MADE, WORSE, lzf_string, sealed, string, ziplist
 from tests.broker.persistence.values_made import DIRECTIVES, Directives, all_values
 from tests.oracle.servers import Server

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.persistence.aof_reading import CommandReader
-from broker.persistence.aof_writing import CommandWriter, sealed
+from broker.formats.aof.manifest import Entry, Manifest, parse
+from broker.formats.aof.reading import CommandReader
+from broker.formats.aof.writing import CommandWriter, sealed
 from broker.persistence.files import Disk
-from broker.persistence.manifest import Entry, Manifest, parse
 from protocol.replies import bulk, bulks
 from tests.oracle import servers
 from tests.oracle.servers import Server

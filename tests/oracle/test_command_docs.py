@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 import broker.commands
-from broker.registry import DECLARED
+from broker.table.command import DECLARED
 from tests.oracle import servers
 from tests.oracle.harness import requires
 from tests.oracle.wire import Node, parse

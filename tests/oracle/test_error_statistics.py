@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from broker.stats import MAX_ERROR_KINDS
+from broker.process.stats import MAX_ERROR_KINDS
 from tests.oracle.harness import AnyCommand, Each, Masked, pair, requires, same
 from tests.oracle.wire import parse
 

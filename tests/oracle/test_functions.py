@@ -212,8 +212,8 @@ def _any_library(reply: bytes) -> bytes:
 
 
 def _payload(*opcodes_and_sources: tuple[int, str]) -> bytes:
-    from broker.persistence.crc64 import crc64
-    from broker.persistence.rdb_primitives import length_bytes
+    from broker.formats.packed.crc64 import crc64
+    from broker.formats.rdb.primitives import length_bytes
 
     body = b"".join(
         bytes((opcode,)) + length_bytes(len(source)) + source.encode() for opcode, source in opcodes_and_sources

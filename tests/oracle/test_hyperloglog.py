@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.values.hyperloglog import SPARSE, opcodes
+from broker.values.hyperloglog.sketch import SPARSE, opcodes
 from tests.oracle.harness import AnyCommand, Each, Skip, agree, examples, pair, requires, same
 
 LIMIT_AGAIN = ("CONFIG SET hll-sparse-max-bytes 3000",)

@@ -12,14 +12,14 @@ from typing import cast
 
 import pytest
 
-from broker.clock import Clock
-from broker.core import Broker
-from broker.persistence.rdb_commands import save_commands
-from broker.persistence.rdb_file_loading import Loaded, load_rdb
-from broker.persistence.rdb_file_saving import save_rdb
-from broker.persistence.rdb_reader import Reader
-from broker.persistence.rdb_target import KeyspaceTarget
-from broker.session import Session
+from broker.broker import Broker
+from broker.clients.session import Session
+from broker.formats.aof.base_commands import save_commands
+from broker.formats.rdb.file_loading import Loaded, load_rdb
+from broker.formats.rdb.file_saving import save_rdb
+from broker.formats.rdb.reader import Reader
+from broker.formats.rdb.target import KeyspaceTarget
+from broker.process.clock import Clock
 from tests.broker.persistence.files_made import sealed_file
 from tests.broker.persistence.payloads import HAND_MADE, sealed, string
 from tests.broker.sessions import make_broker, make_session, run

@@ -5,7 +5,7 @@ import re
 import pytest
 
 import broker.commands
-from broker.registry import DECLARED
+from broker.table.command import DECLARED
 from tests.oracle.harness import CLOSED, Loose, Shape, Skip, pair, same
 from tests.oracle.wire import parse
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from broker.core import Broker
-from broker.events import parse_flags
+from broker.broker import Broker
+from broker.keyspace.events import parse_flags
 from tests.broker.direct import Client, bulks
 from tests.broker.sessions import make_broker
 

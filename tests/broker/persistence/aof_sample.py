@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from broker.persistence.aof_writing import CommandWriter, sealed
-from broker.propagation import Effects
+from broker.formats.aof.writing import CommandWriter, sealed
+from broker.keyspace.effects import Effects
 from protocol.replies import bulks
 
 

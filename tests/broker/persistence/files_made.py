@@ -4,12 +4,12 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from broker.core import Broker
-from broker.persistence.crc64 import crc64
-from broker.persistence.rdb_file_loading import Loaded, load_rdb
-from broker.persistence.rdb_file_saving import save_rdb
-from broker.persistence.rdb_reader import Reader
-from broker.persistence.rdb_target import KeyspaceTarget
+from broker.broker import Broker
+from broker.formats.packed.crc64 import crc64
+from broker.formats.rdb.file_loading import Loaded, load_rdb
+from broker.formats.rdb.file_saving import save_rdb
+from broker.formats.rdb.reader import Reader
+from broker.formats.rdb.target import KeyspaceTarget
 from tests.broker.persistence.values_made import content
 from tests.broker.sessions import make_broker
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from broker.listeners import StartError
+from broker.network.listeners import StartError
 from protocol.replies import bulks
 from tests.broker.persistence.durable import APPENDONLY, MANIFEST, contents, durable
 from tests.broker.persistence.files_made import saved

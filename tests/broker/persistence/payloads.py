@@ -2,9 +2,9 @@
 
 import struct
 
-from broker.persistence import intset, listpack
-from broker.persistence.crc64 import crc64
-from broker.persistence.rdb_primitives import length_bytes
+from broker.formats.packed import intset, listpack
+from broker.formats.packed.crc64 import crc64
+from broker.formats.rdb.primitives import length_bytes
 
 
 def sealed(body: bytes, version: int = 10) -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.persistence.aof_writing import sealed
+from broker.formats.aof.writing import sealed
 from broker.persistence.check import USAGE, run
 from broker.persistence.durability import LOCK_SUFFIX
 from broker.persistence.files import Disk

@@ -13,7 +13,7 @@ from hypothesis import given
 
 from broker import open_broker
 from broker.config import Config
-from broker.listeners import StartError
+from broker.network.listeners import StartError
 from tests.broker.inprocess import Broker, Client
 from tests.broker.persistence.durable import APPENDONLY, MANIFEST, contents, durable
 from tests.broker.persistence.files_made import keys_of

@@ -10,16 +10,16 @@ import pytest
 import trio
 import trio.testing
 
-from broker import core
-from broker.clock import Clock
-from broker.persistence.dump_payload import dump
+from broker import broker as core
+from broker.formats.rdb.dump_payload import dump
 from broker.persistence.durability import Durability
+from broker.process.clock import Clock
 from broker.server import Server, open_broker
 from broker.values.hash import Hash
 from broker.values.list import List
 from broker.values.set import Set
 from broker.values.sorted_set import SortedSet
-from broker.values.stream import Stream
+from broker.values.streams.stream import Stream
 from protocol.numbers import format_double
 from tests.broker.inprocess import Broker, Client
 from tests.broker.persistence.durable import APPENDONLY, FOLDER, InPlace

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from broker.log import Log
 from broker.persistence import journal as journal_module
 from broker.persistence.files import Output
 from broker.persistence.journal import GATHER_SECONDS, POSTPONED_MS
 from broker.persistence.syncing import NAME
+from broker.process.log import Log
 from tests.broker.inprocess import Broker, Client
 from tests.broker.persistence.durable import APPENDONLY, INCREMENT, InPlace, contents, durable
 from tests.broker.persistence.simulated_disk import SimulatedDisk

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from broker.listeners import StartError
-from broker.persistence.manifest import parse
+from broker.formats.aof.manifest import parse
+from broker.network.listeners import StartError
 from tests.broker.persistence.durable import APPENDONLY, MANIFEST, contents, durable
 from tests.broker.persistence.folders import BASE, aof, rdb, refused
 from tests.broker.persistence.simulated_disk import SimulatedDisk

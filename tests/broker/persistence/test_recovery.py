@@ -7,8 +7,8 @@ import trio
 
 from broker import open_broker
 from broker.config import Config
-from broker.listeners import StartError
-from broker.persistence.aof_writing import CommandWriter, sealed
+from broker.formats.aof.writing import CommandWriter, sealed
+from broker.network.listeners import StartError
 from broker.persistence.durability import Durability
 from broker.persistence.recovery import Recovery
 from broker.server import Server

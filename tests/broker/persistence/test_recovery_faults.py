@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from broker.listeners import StartError
-from broker.persistence.manifest import parse
+from broker.formats.aof.manifest import parse
+from broker.network.listeners import StartError
 from tests.broker.persistence.aof_sample import Sample, sample
 from tests.broker.persistence.durable import APPENDONLY, INCREMENT, MANIFEST, durable
 from tests.broker.persistence.files_made import keys_of

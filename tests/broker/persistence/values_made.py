@@ -7,9 +7,9 @@ from broker.values.hash import Hash
 from broker.values.list import List
 from broker.values.set import Set
 from broker.values.sorted_set import SortedSet
-from broker.values.stream import Stream
-from broker.values.stream_group import Group
-from broker.values.stream_trim import trim_by_length
+from broker.values.streams.group import Group
+from broker.values.streams.stream import Stream
+from broker.values.streams.trim import trim_by_length
 
 
 @dataclass(slots=True)

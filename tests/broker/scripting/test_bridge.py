@@ -2,7 +2,8 @@
 
 import pytest
 
-from broker.connection import GONE
+from broker.clients.session import Session
+from broker.network.connection import GONE
 from broker.scripting.bridge import (
     NO_COMMAND,
     NOT_FROM_SCRIPT,
@@ -14,7 +15,6 @@ from broker.scripting.bridge import (
 )
 from broker.scripting.conversions import ARRAY, ERROR, HELD, LARGE, STATUS
 from broker.scripting.running import Run
-from broker.session import Session
 from protocol.errors import OUT_OF_MEMORY
 from tests.broker.effects import journal
 from tests.broker.sessions import make_broker, make_session

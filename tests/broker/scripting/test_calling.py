@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from broker.registry import NOSCRIPT, WRITE
+from broker.clients.session import Session
 from broker.scripting import calling
 from broker.scripting.calling import NO_ROOM
 from broker.scripting.conversions import ARRAY, ERROR, HELD, LARGE, STATUS
-from broker.session import Session
+from broker.table.command import NOSCRIPT, WRITE
 from tests.broker.effects import journal
 from tests.broker.sessions import make_broker, make_session
 

@@ -1,7 +1,7 @@
 """A Lua state that comes and goes."""
 
+from broker.clients.session import Session
 from broker.scripting.lua_state import LuaState
-from broker.session import Session
 from tests.broker.sessions import make_broker, make_session
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from broker.clients.session import Session
 from broker.scripting.running import BUSY_FUNCTION, BUSY_SCRIPT, KILLED, NOT_BUSY, Interruption, Run
-from broker.session import Session
 from protocol.errors import CommandError
 from tests.broker.sessions import make_broker, make_session
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from broker.process.stats import Stats
 from broker.scripting.scripts import ALLOW_OOM, MAX_EVAL_SCRIPTS, NO_WRITES, Scripts, declares_no_writes, read_shebang
-from broker.stats import Stats
 from protocol.errors import CommandError
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from broker.pytest_plugin import BrokerOnPort, broker_on_port  # noqa: F401
+from broker.testing.pytest_plugin import BrokerOnPort, broker_on_port  # noqa: F401
 from consumers.commands.running import Output, positive, printable
 from tests.oracle.wire import Connection
 

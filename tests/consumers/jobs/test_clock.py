@@ -5,8 +5,8 @@ import time
 import trio
 import trio.testing
 
-from broker import in_process
 from broker.server import open_broker
+from broker.testing import in_process
 from consumers.jobs import Backoff, Queue, Worker
 from consumers.jobs.clock import wall_clock
 

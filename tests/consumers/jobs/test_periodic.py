@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from broker.pytest_plugin import InProcessBroker
+from broker.testing.pytest_plugin import InProcessBroker
 from consumers.connection import Link, open_link
 from consumers.jobs import Queue, Worker, current_job
 from consumers.jobs.entries import JobEntry

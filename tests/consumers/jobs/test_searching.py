@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from broker.pytest_plugin import InProcessBroker
+from broker.testing.pytest_plugin import InProcessBroker
 from consumers.connection import open_link
 from consumers.jobs import JobCancelled, NoResult, Queue, Worker
 from consumers.jobs.searching import missing

@@ -1,0 +1,266 @@
+"""What one broker consists of: the parts that commands reach through their session.
+
+`Broker` joins the parts and does nothing itself but keep broker-wide states (paused, loading, out of memory)
+visible in every session's gate. Sockets and tasks are the server's (broker.server).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import trio
+
+from broker.clients.blocking import Blocking
+from broker.clients.pubsub import PubSub
+from broker.clients.session import BROKER_STATE, CLOSING, IN_MULTI, POSTPONED, UNAUTHENTICATED, Session, Transport
+from broker.config import Config
+from broker.execution.dispatcher import Dispatcher
+from broker.keyspace.access import Access
+from broker.keyspace.events import (
+    KEYEVENT,
+    KEYSPACE,
+    SUBKEYEVENT,
+    SUBKEYS,
+    SUBKEYSPACE,
+    SUBKEYSPACEEVENT,
+    SUBKEYSPACEITEM,
+    Event,
+    parse_flags,
+)
+from broker.keyspace.keyspace import Keyspace
+from broker.memory.eviction import Eviction
+from broker.persistence.durability import Durability
+from broker.process.clock import Clock
+from broker.process.log import Log
+from broker.process.reclaim import Reclaimer
+from broker.process.stats import Stats
+from broker.process.timers import Deadlines, Timer
+from broker.scripting.engine import Scripting
+from broker.table.command import CommandTable
+from protocol.errors import CommandError
+
+
+class Broker:
+    """One broker's parts.
+
+    `sessions` maps client IDs to sessions, oldest first. `outbox` lists the sessions with queued output that the
+    tick must send; `resumed` those whose held-back requests may go on. `paused` is CLIENT PAUSE's state,
+    `loading` and `out_of_memory` refuse commands by their flags, `write_refusal` refuses writes with that text.
+    `busy` is what clients are told while a slow script runs, for which `serve_while_busy(caller)` serves the others.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        log: Log,
+        clock: Clock | None = None,
+        durability: Callable[[Broker], Durability] = Durability,
+    ) -> None:
+        """A broker with empty databases; raises ValueError for a rename-command that can't be."""
+        import broker.commands  # noqa: F401  (declares all commands)
+
+        self.config = config
+        self.log = log
+        self.clock = clock or Clock()
+        self.started = self.clock.now
+        self.run_id = secrets.token_hex(20)
+        self.stats = Stats(log.warning)
+        self.pubsub = PubSub()
+        self.keyspace = Keyspace(self.clock, config.databases, self._notify)
+        self.keyspace.notify_all = self._notify_all
+        self.keyspace.notify_fields = self._notify_fields
+        self.access = Access(self.keyspace, config)
+        self.deadlines = Deadlines()
+        self.reclaimer = Reclaimer(partial(self.deadlines.after, 0))
+        self.keyspace.release = self.reclaimer.take
+        self.deadlines.failed = partial(log.failure, "a timer failed unexpectedly")
+        self.commands = CommandTable(config.renamed_commands)
+        self.eviction = Eviction(self)
+        self.blocking = Blocking(self.keyspace, self.deadlines)
+        self.dispatcher = Dispatcher(self)
+        self.blocking.execute = self.dispatcher.execute_again
+        self.blocking.resume = self.resume
+        self.sessions: dict[int, Session] = {}
+        self.outbox: list[Session] = []
+        self.resumed: list[Session] = []
+        self.postponed: list[Session] = []
+        self.paused: Literal["", "write", "all"] = ""
+        self.pause_ends: Timer | None = None
+        self.loading = False
+        self.out_of_memory = False
+        self.write_refusal: bytes | None = None
+        self.busy: bytes | None = None
+        self.serve_while_busy: Callable[[Session], None] = _nobody_to_serve
+        self.request_shutdown: Callable[[frozenset[bytes]], bool] = _not_running
+        self.tcp_port = 0
+        self._last_id = 0
+        self.scripting = Scripting(self)
+        self.functions = self.scripting.functions
+        self.durability = durability(self)
+        self._set_event_mask(config.notify_keyspace_events)
+        config.on_change("notify-keyspace-events", self._set_event_mask)
+
+    # Sessions
+
+    def open_session(self, transport: Transport) -> Session:
+        """A new client's session."""
+        self._last_id += 1
+        session = Session(self, self._last_id, transport)
+        self.sessions[session.id] = session
+        self.stats.clients_served += 1
+        return session
+
+    def close_session(self, session: Session) -> None:
+        """Forget a client that has gone: its wait, its subscriptions, what it watched."""
+        session.gate |= CLOSING
+        self.blocking.cancel(session)
+        self.pubsub.unsubscribe_all(session)
+        self.unwatch(session)
+        self.sessions.pop(session.id, None)
+
+    def session_gate(self) -> int:
+        """The gate a new session starts with."""
+        gate = UNAUTHENTICATED if self.config.requirepass else 0
+        return gate | BROKER_STATE if self.restricted() else gate
+
+    def unwatch(self, session: Session) -> None:
+        """Forget all keys that the session watches."""
+        for database, key in session.watched:
+            sessions = database.watchers[key]
+            sessions.discard(session)
+            if not sessions:
+                del database.watchers[key]
+        session.watched.clear()
+        session.watch_broken = False
+
+    def discard(self, session: Session) -> None:
+        """End the session's transaction, if there is one, and forget what it watches (DISCARD, RESET, EXEC)."""
+        session.queued = None
+        session.queued_size = 0
+        session.queue_broken = False
+        session.gate &= ~IN_MULTI
+        self.unwatch(session)
+
+    def resume(self, session: Session) -> None:
+        """The session's held-back requests may go on, in this tick."""
+        self.resumed.append(session)
+
+    def function_sources(self) -> list[bytes]:
+        """The sources of all libraries of functions, for a dump."""
+        return self.functions.sources()
+
+    def load_function(self, code: bytes) -> None:
+        """Load a library from a dump; raises ValueError where its source is wrong."""
+        try:
+            self.functions.load_source(code)
+        except CommandError as problem:
+            raise ValueError(problem.text.decode(errors="replace")) from None
+
+    # Broker-wide states
+
+    def restricted(self) -> bool:
+        """Whether the broker is in a state that refuses or delays some requests."""
+        return (
+            bool(self.paused)
+            or self.loading
+            or self.out_of_memory
+            or self.write_refusal is not None
+            or self.busy is not None
+        )
+
+    def restrict(self) -> None:
+        """Bring every session's gate up to date after a change of a broker-wide state."""
+        restricted = self.restricted()
+        self.blocking.held = bool(self.paused) or self.busy is not None
+        # Not while loading: what is read then is to find all that is there.
+        self.keyspace.suspend_expiry(bool(self.paused) and not self.loading)
+        for session in self.sessions.values():
+            if restricted:
+                session.gate |= BROKER_STATE
+            else:
+                session.gate &= ~BROKER_STATE
+
+    def set_busy(self, busy: bytes | None) -> None:
+        """A slow script runs, and clients are told this; None: it is over."""
+        self.busy = busy
+        self.restrict()
+
+    def pause(self, kind: Literal["write", "all"], milliseconds: int) -> None:
+        """CLIENT PAUSE; a running pause is prolonged or made stricter, never the other way."""
+        ends = trio.current_time() + milliseconds / 1000
+        if self.pause_ends is not None:
+            if self.paused == "all":
+                kind = "all"
+            ends = max(ends, self.pause_ends.when)
+            self.pause_ends.cancel()
+        self.paused = kind
+        self.pause_ends = self.deadlines.at(ends, self.unpause)
+        self.restrict()
+
+    def unpause(self) -> None:
+        """End a pause: the requests held back go on in the order in which they came."""
+        if self.pause_ends is not None:
+            self.pause_ends.cancel()
+        self.pause_ends = None
+        self.paused = ""
+        self.restrict()
+        postponed, self.postponed = self.postponed, []
+        for session in postponed:
+            session.gate &= ~POSTPONED
+            self.resumed.append(session)
+        self.blocking.serve()
+
+    # Keyspace events
+
+    def _set_event_mask(self, letters: str) -> None:
+        self.keyspace.event_mask = parse_flags(letters.encode()) or 0
+        if not self.keyspace.event_mask & (KEYSPACE | KEYEVENT | SUBKEYS):
+            self.keyspace.event_mask = 0
+
+    def _notify(self, event: Event, key: bytes, database: int) -> None:
+        if not (self.pubsub.patterns or self.pubsub.channels):
+            return
+        mask = self.keyspace.event_mask
+        if mask & KEYSPACE:
+            self.pubsub.publish(b"__keyspace@%d__:%b" % (database, key), event.name)
+        if mask & KEYEVENT:
+            self.pubsub.publish(b"__keyevent@%d__:%b" % (database, event.name), key)
+
+    def _notify_all(self, event: Event, keys: list[bytes], database: int) -> None:
+        """`_notify` for each of the keys, in one piece where only the event's own channel can have listeners."""
+        if not (self.pubsub.patterns or self.pubsub.channels):
+            return
+        mask = self.keyspace.event_mask
+        if mask & KEYSPACE and self.pubsub.may_reach(b"__keyspace@%d__:" % database, keys):
+            for key in keys:
+                self._notify(event, key, database)
+        elif mask & KEYEVENT:
+            self.pubsub.publish_all(b"__keyevent@%d__:%b" % (database, event.name), keys)
+
+    def _notify_fields(self, event: Event, key: bytes, database: int, fields: list[bytes]) -> None:
+        if not (self.pubsub.patterns or self.pubsub.channels):
+            return
+        mask = self.keyspace.event_mask
+        publish = self.pubsub.publish
+        listed = b",".join([b"%d:%b" % (len(field), field) for field in fields])
+        if mask & SUBKEYSPACE:
+            publish(b"__subkeyspace@%d__:%b" % (database, key), event.name + b"|" + listed)
+        if mask & SUBKEYEVENT:
+            publish(b"__subkeyevent@%d__:%b" % (database, event.name), b"%d:%b|%b" % (len(key), key, listed))
+        if mask & SUBKEYSPACEITEM and b"\n" not in key:
+            for field in fields:
+                publish(b"__subkeyspaceitem@%d__:%b\n%b" % (database, key, field), event.name)
+        if mask & SUBKEYSPACEEVENT:
+            publish(b"__subkeyspaceevent@%d__:%b|%b" % (database, event.name, key), listed)
+
+
+def _not_running(options: frozenset[bytes]) -> bool:
+    """The default of `Broker.request_shutdown`, before a server runs."""
+    return False
+
+
+def _nobody_to_serve(caller: Session) -> None:
+    """The default of `Broker.serve_while_busy`, before a tick runs."""

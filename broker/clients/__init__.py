@@ -1,0 +1,1 @@
+"""What is known of one client without its socket: its session, its waiting, its subscriptions."""

@@ -1,0 +1,206 @@
+"""Clients that wait for keys.
+
+A blocking command that finds nothing registers a `Wait` and returns no reply. When one of its keys changes, the
+command function is simply executed again, in the tick of that change, and either answers (the wait is over) or
+registers again (the client keeps its place). So a command's waiting form can't drift from its plain form.
+
+Served first come first served for each key. Clients that have hung up are closed before any request of a tick is
+executed (see broker.network.tick), so that nothing is popped for nobody. Inside transactions and scripts nothing waits: the
+command answers as if it had timed out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from broker.clients.session import CLOSING, REPLY_SKIP
+from broker.keyspace.keyspace import Database, Keyspace
+from broker.process.timers import Deadlines, Timer
+from protocol.replies import NO_REPLY
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+    from broker.table.command import Handler
+
+FOREVER = 0
+
+
+class Wait:
+    """One client's waiting command.
+
+    `handler` and `args` are what is executed again; `kind` is the class of value it can take (None: any change
+    of the key counts, even its removal); `nil` is the reply at the time-out.
+    """
+
+    __slots__ = ("args", "database", "handler", "keys", "kind", "nil", "retry", "timeout")
+
+    def __init__(
+        self, handler: Handler, args: list[bytes], database: Database, keys: Sequence[bytes],
+        kind: type[Any] | None, nil: bytes,
+    ) -> None:  # fmt: skip
+        self.handler = handler
+        self.args = args
+        self.database = database
+        self.keys = keys
+        self.kind = kind
+        self.nil = nil
+        self.timeout: Timer | None = None
+        self.retry: Timer | None = None
+
+
+class Blocking:
+    """All waiting clients of a broker.
+
+    `execute(session, handler, args)` runs a command function and returns its reply or its error's;
+    `after_write` is told of what a served client's command changed; `resume(session)` is called when a wait is
+    over, after the reply was queued, so that the client's following requests go on. While `held` (the broker is
+    paused) nobody is served.
+    """
+
+    def __init__(self, keyspace: Keyspace, deadlines: Deadlines) -> None:
+        self._keyspace = keyspace
+        self._deadlines = deadlines
+        self.held = False
+        self._serving = False
+        # How many wait for any change of a key, its removal included.
+        self._any_change: dict[tuple[Database, bytes], int] = {}
+        self.sessions: dict[Session, None] = {}
+        self.execute: Callable[[Session, Handler, list[bytes]], bytes]
+        self.resume: Callable[[Session], None]
+
+    def wait(
+        self,
+        session: Session,
+        handler: Handler,
+        args: list[bytes],
+        *,
+        keys: Sequence[bytes],
+        kind: type[Any] | None,
+        timeout_ms: int,
+        nil: bytes,
+        retry_ms: int = 0,
+    ) -> bytes:
+        """Let the client wait for one of `keys` in its database; the command returns what this returns.
+
+        `timeout_ms` is from now, FOREVER (0) for none. `retry_ms`, if not 0, executes the command again after
+        that time though no key has changed. `args` may differ from the client's own (`$` made an ID); they are
+        what `handler` is given again.
+        """
+        waiting = session.waiting
+        if waiting is not None:
+            waiting.args = args
+            self._set_retry(session, waiting, retry_ms)
+            return NO_REPLY
+        if session.never_waits:
+            return nil
+        wait = Wait(handler, args, session.db, list(dict.fromkeys(keys)), kind, nil)
+        waiters = session.db.waiters
+        for key in wait.keys:
+            waiters.setdefault(key, {})[session] = None
+        session.block(wait)
+        if kind is None:
+            for key in wait.keys:
+                self._any_change[(session.db, key)] = self._any_change.get((session.db, key), 0) + 1
+        self.sessions[session] = None
+        if timeout_ms:
+            wait.timeout = self._deadlines.after(timeout_ms, lambda: self.finish(session, wait.nil))
+        self._set_retry(session, wait, retry_ms)
+        return NO_REPLY
+
+    def _set_retry(self, session: Session, wait: Wait, retry_ms: int) -> None:
+        if wait.retry is not None:
+            wait.retry.cancel()
+            wait.retry = None
+        if retry_ms:
+            wait.retry = self._deadlines.after(retry_ms, lambda: self._try(session, wait))
+
+    def serve(self) -> None:
+        """Serve those who wait for keys that have become ready; what they do may make further keys ready."""
+        if self._serving or self.held:
+            return
+        self._serving = True
+        ready = self._keyspace.ready
+        try:
+            while ready:
+                database, key = next(iter(ready))
+                del ready[(database, key)]
+                if key in database.waiters:
+                    self._serve_key(database, key)
+        finally:
+            self._serving = False
+
+    def _serve_key(self, database: Database, key: bytes) -> None:
+        waiters = database.waiters[key]
+        # The first in line takes what there is: all that a hand-off needs.
+        first = None
+        while waiters:
+            session = next(iter(waiters))
+            wait = session.waiting
+            if wait is None or database.get(key).__class__ is not wait.kind:
+                break
+            self._try(session, wait)
+            if session in waiters:
+                first = session
+                break
+        if waiters and (database.get(key) is not None or (database, key) in self._any_change):
+            self._serve_all(database, key, waiters, first)
+
+    def _serve_all(self, database: Database, key: bytes, waiters: dict[Session, None], tried: Session | None) -> None:
+        """Offer the key to everyone who waits for it: some stay, because it is not what they wait for."""
+        for session in list(waiters):
+            wait = session.waiting
+            if wait is None or session not in waiters or session is tried:
+                continue
+            if wait.kind is None or database.get(key).__class__ is wait.kind:
+                self._try(session, wait)
+
+    def _try(self, session: Session, wait: Wait) -> None:
+        if session.waiting is not wait or session.gate & CLOSING:
+            return
+        reply = self.execute(session, wait.handler, wait.args)
+        if reply:
+            self.finish(session, reply)
+
+    def retry(self, session: Session) -> None:
+        """Execute a waiting client's command again, for a reason that no key tells."""
+        if session.waiting is not None:
+            self._try(session, session.waiting)
+
+    def finish(self, session: Session, reply: bytes) -> None:
+        """End a client's wait with this reply."""
+        self.cancel(session)
+        session.last_active = self._keyspace.clock.now  # `timeout` counts from here
+        if session.gate & REPLY_SKIP:
+            session.gate &= ~REPLY_SKIP
+        else:
+            session.send(reply)
+        self.resume(session)
+
+    def cancel(self, session: Session) -> None:
+        """Forget a client's wait: it is answered, or it has gone."""
+        wait = session.waiting
+        if wait is None:
+            return
+        session.unblock()
+        del self.sessions[session]
+        if wait.kind is None:
+            for key in wait.keys:
+                place = (wait.database, key)
+                self._any_change[place] -= 1
+                if not self._any_change[place]:
+                    del self._any_change[place]
+        for timer in (wait.timeout, wait.retry):
+            if timer is not None:
+                timer.cancel()
+        waiters = wait.database.waiters
+        for key in wait.keys:
+            sessions = waiters[key]
+            del sessions[session]
+            if not sessions:
+                del waiters[key]
+
+    def wake_all(self, database: Database) -> None:
+        """Every key that someone waits for in `database` may have changed (FLUSHDB, SWAPDB)."""
+        for key in database.waiters:
+            self._keyspace.ready[(database, key)] = None

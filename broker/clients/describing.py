@@ -1,0 +1,101 @@
+"""One line about one client, as CLIENT LIST and CLIENT INFO show it.
+
+The fields are Redis's, in its order, since tools split the line by spaces and look fields up by name. A field
+that tells of a mechanism that does not exist here (a fixed reply buffer, I/O threads) is 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from broker.clients.session import BLOCKED, CLOSING
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+ClientType = Literal["normal", "replica", "pubsub", "master"]
+
+CLIENT_TYPES: Final[dict[bytes, ClientType]] = {
+    b"normal": "normal",
+    b"slave": "replica",
+    b"replica": "replica",
+    b"pubsub": "pubsub",
+    b"master": "master",
+}
+"""The names that CLIENT LIST TYPE and CLIENT KILL TYPE take."""
+
+
+def client_type(session: Session) -> ClientType:
+    """The class of a client, which decides its output buffer limits."""
+    if session.channels or session.patterns or session.shard_channels:
+        return "pubsub"
+    return "normal"
+
+
+def client_line(session: Session, running: bytes | None = None) -> bytes:
+    """The line, without a line break; `running` is the command the client is executing just now."""
+    broker = session.broker
+    transport = session.transport
+    now = broker.clock.now
+    buffered, room, waiting, unsent = transport.sizes()
+    queued = session.queued
+    if running is None:
+        running = session.last_command.name if session.last_command is not None else b"NULL"
+        idle = (now - session.last_active) // 1000
+    else:
+        idle = 0
+    fields = (
+        (b"id", session.id),
+        (b"addr", transport.peer()),
+        (b"laddr", transport.local()),
+        (b"fd", getattr(transport, "fd", -1)),
+        (b"name", session.name),
+        (b"age", (now - session.created) // 1000),
+        (b"idle", idle),
+        (b"flags", _flags(session)),
+        (b"db", session.db.index),
+        (b"sub", len(session.channels)),
+        (b"psub", len(session.patterns)),
+        (b"ssub", len(session.shard_channels)),
+        (b"multi", -1 if queued is None else len(queued)),
+        (b"watch", 0 if session.watch_broken else len(session.watched)),
+        (b"qbuf", buffered),
+        (b"qbuf-free", room),
+        (b"argv-mem", waiting),
+        (b"multi-mem", session.queued_size),
+        (b"rbs", 0),
+        (b"rbp", 0),
+        (b"obl", 0),
+        (b"oll", len(session.out)),
+        (b"omem", unsent),
+        (b"omem-shared", 0),
+        (b"omem-unshared", unsent),
+        (b"tot-mem", buffered + room + waiting + session.queued_size + unsent),
+        (b"events", b"rw" if unsent else b"r"),
+        (b"cmd", running),
+        (b"user", session.user),
+        (b"redir", -1),
+        (b"resp", session.resp.version),
+        (b"lib-name", session.lib_name),
+        (b"lib-ver", session.lib_ver),
+        (b"io-thread", 0),
+        (b"tot-net-in", session.bytes_in),
+        (b"tot-net-out", session.bytes_out),
+        (b"tot-cmds", session.commands),
+    )
+    return b" ".join(name + b"=" + (b"%d" % value if isinstance(value, int) else value) for name, value in fields)
+
+
+def _flags(session: Session) -> bytes:
+    """Redis's letters for a client's states; N for none of them."""
+    letters = (
+        (b"P", client_type(session) == "pubsub"),
+        (b"x", session.queued is not None),
+        (b"b", session.gate & BLOCKED),
+        (b"d", session.watch_broken),
+        (b"c", session.gate & CLOSING),
+        (b"U", session.transport.peer().startswith(b"/")),
+        (b"e", session.no_evict),
+        (b"T", session.no_touch),
+    )
+    return b"".join(letter for letter, holds in letters if holds) or b"N"

@@ -1,0 +1,165 @@
+"""One client's logical state, without its socket.
+
+The hot path looks at one attribute, `gate`: as long as it is 0 the client's requests need none of the checks
+that only some clients need (authentication, MULTI, subscribed mode, a paused broker, ...). Whoever brings about
+such a state sets its bit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from protocol.replies import RESP2, Dialect
+
+if TYPE_CHECKING:
+    from broker.broker import Broker
+    from broker.clients.blocking import Wait
+    from broker.keyspace.keyspace import Database
+    from broker.table.command import Command
+
+# Bits of `gate`: states in which a request is checked with care...
+UNAUTHENTICATED: Final = 1 << 0
+IN_MULTI: Final = 1 << 1
+SUBSCRIBED_RESP2: Final = 1 << 2
+REPLY_OFF: Final = 1 << 3
+REPLY_SKIP_NEXT: Final = 1 << 4
+REPLY_SKIP: Final = 1 << 6
+SUBSCRIBED_RESP3: Final = 1 << 7
+"""Messages that the client's own request causes must follow the reply to it."""
+BROKER_STATE: Final = 1 << 5
+"""The broker as a whole is in a state that refuses or delays some requests (see `Broker.restrict`)."""
+NO_TOUCH: Final = 1 << 11
+"""What the client looks up is not an access to it."""
+# ... and those in which the client's next request must not be executed yet, or never.
+BLOCKED: Final = 1 << 8
+POSTPONED: Final = 1 << 9
+CLOSING: Final = 1 << 10
+HELD: Final = 1 << 12
+"""Replies to what it has written wait until that is on the disk."""
+STOPPED: Final = BLOCKED | POSTPONED | CLOSING | HELD
+
+
+class Transport(Protocol):
+    """What a session may ask of the connection under it."""
+
+    def peer(self) -> bytes:
+        """The peer's address as CLIENT LIST prints it."""
+
+    def local(self) -> bytes:
+        """The broker's side of the connection, as CLIENT LIST prints it."""
+
+    def is_local(self) -> bool:
+        """Whether the peer is on this machine: loopback, Unix socket, or in this process."""
+
+    def limits_changed(self) -> None:
+        """The session was authenticated, or a directive that limits requests was changed."""
+
+    def sizes(self) -> tuple[int, int, int, int]:
+        """Bytes of: unparsed input, free input room, parsed but waiting requests, unsent output."""
+
+    def close_soon(self) -> None:
+        """End the connection after what was queued has been sent, at the end of this tick."""
+
+    def abort(self) -> None:
+        """End the connection at the end of this tick without sending what is queued."""
+
+
+class Session:
+    """A client: its database, protocol version, transaction, subscriptions and name.
+
+    `out` takes encoded replies. Replies to the client's own requests are appended by dispatch; everything else
+    goes through `send`. `queued` is the transaction's commands, None outside one, `queued_size` about what
+    they take in memory, in bytes. `commands`, `bytes_in` and `bytes_out` count for CLIENT LIST. `written` is what
+    Propagation.emitted was after the client's last write, 0 before it: the journal is safe for the client beyond that.
+    `watched` maps the keys of WATCH to whether they had expired then, and were there only because expiry is suspended.
+    `is_script` is true of the session that executes what scripts call.
+    """
+
+    __slots__ = (
+        "__weakref__", "broker", "bytes_in", "bytes_out", "channels", "commands", "created", "db", "gate", "id",
+        "in_outbox", "is_script", "last_active", "last_command", "lib_name", "lib_ver", "name", "never_waits",
+        "no_evict", "no_touch", "out", "patterns", "queue_broken", "queued", "queued_size", "resp", "shard_channels",
+        "transport", "user", "waiting", "watch_broken", "watched", "written",
+    )  # fmt: skip
+
+    def __init__(self, broker: Broker, session_id: int, transport: Transport) -> None:
+        self.broker = broker
+        self.id = session_id
+        self.transport = transport
+        self.db: Database = broker.keyspace.databases[0]
+        self.resp: Dialect = RESP2
+        self.gate = broker.session_gate()
+        self.out: list[bytes] = []
+        self.in_outbox = False
+        self.commands = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.user = b"default"
+        self.name = b""
+        self.lib_name = b""
+        self.lib_ver = b""
+        self.created = self.last_active = broker.clock.now
+        self.last_command: Command | None = None
+        self.queued: list[tuple[Command, list[bytes]]] | None = None
+        self.queued_size = 0
+        self.queue_broken = False
+        self.watched: dict[tuple[Database, bytes], bool] = {}
+        self.watch_broken = False
+        self.channels: dict[bytes, None] = {}
+        self.patterns: dict[bytes, None] = {}
+        self.shard_channels: dict[bytes, None] = {}
+        self.waiting: Wait | None = None
+        self.never_waits = False
+        self.is_script = False
+        self.no_evict = False
+        self.no_touch = False
+        self.written = 0
+
+    def send(self, data: bytes) -> None:
+        """Queue bytes that are not the reply to the request being executed."""
+        if self.gate & (REPLY_OFF | CLOSING):
+            return
+        self.out.append(data)
+        if not self.in_outbox:
+            self.in_outbox = True
+            self.broker.outbox.append(self)
+
+    def push(self, data: bytes) -> None:
+        """Queue an out-of-band message; it is sent even where replies are off."""
+        if self.gate & CLOSING:
+            return
+        self.out.append(data)
+        if not self.in_outbox:
+            self.in_outbox = True
+            self.broker.outbox.append(self)
+
+    def block(self, wait: Wait) -> None:
+        """The client waits: no further request of its is executed."""
+        self.waiting = wait
+        self.gate |= BLOCKED
+
+    def unblock(self) -> None:
+        """The client waits no longer."""
+        self.waiting = None
+        self.gate &= ~BLOCKED
+
+    def set_no_touch(self, on: bool) -> None:
+        """CLIENT NO-TOUCH."""
+        self.no_touch = on
+        self.gate = self.gate | NO_TOUCH if on else self.gate & ~NO_TOUCH
+
+    def subscriptions(self) -> int:
+        """The number of channels and patterns subscribed to, without shard channels."""
+        return len(self.channels) + len(self.patterns)
+
+    def close(self) -> None:
+        """End the connection after the replies queued so far."""
+        self.gate |= CLOSING
+        self.broker.pubsub.unsubscribe_all(self)
+        self.transport.close_soon()
+
+    def kill(self) -> None:
+        """End the connection; nothing more is sent."""
+        self.gate |= CLOSING
+        self.broker.pubsub.unsubscribe_all(self)
+        self.transport.abort()

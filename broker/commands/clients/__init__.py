@@ -1,0 +1,1 @@
+"""A client and its connection, its subscriptions, its transaction."""

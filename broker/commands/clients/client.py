@@ -1,0 +1,277 @@
+"""CLIENT: what a client is told and may ask about itself and others.
+
+CLIENT TRACKING and its kin are a family of their own (server-assisted client-side caching).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from broker.clients.describing import CLIENT_TYPES, ClientType, client_line, client_type
+from broker.clients.session import CLOSING, REPLY_OFF, REPLY_SKIP, REPLY_SKIP_NEXT
+from broker.commands.clients.connection import CLIENT_NAME, check_attribute
+from broker.table.arguments import integer, timeout_milliseconds
+from broker.table.command import ADMIN, LOADING, NOSCRIPT, STALE, command, container
+from broker.table.help import declare_help
+from protocol.errors import SYNTAX, UNBLOCKED, CommandError, wrong_form
+from protocol.replies import NO_REPLY, OK, ONE, ZERO, bulk
+from protocol.replies import integer as integer_reply
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+PAUSE_MODE: Final = b"ERR CLIENT PAUSE mode must be WRITE or ALL"
+UNBLOCK_REASON: Final = b"ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"
+NO_SUCH_CLIENT: Final = b"ERR No such client"
+CLIENT_ID: Final = b"ERR Invalid client ID"
+CLIENT_ID_NOT_POSITIVE: Final = b"ERR client-id should be greater than 0"
+MAX_AGE: Final = b"ERR maxage is not an integer or out of range"
+MAX_AGE_NOT_POSITIVE: Final = b"ERR maxage should be greater than 0"
+
+_ALL_NODES: Final = ("request_policy:all_nodes", "response_policy:all_succeeded")
+_PLAIN: Final = NOSCRIPT | LOADING | STALE
+_ADMIN: Final = ADMIN | _PLAIN
+
+container("CLIENT", group="connection", since="2.4.0", summary="Client connections.")
+
+declare_help(
+    "CLIENT",
+    group="connection",
+    since="5.0.0",
+    categories=("connection",),
+    usage={
+        "KILL": "<ip:port> | <option> <value> [<option> <value> ...]",
+        "LIST": "[TYPE <normal|master|replica|pubsub>] [ID <client-id> ...]",
+        "NO-EVICT": "<ON|OFF>",
+        "NO-TOUCH": "<ON|OFF>",
+        "PAUSE": "<timeout> [WRITE|ALL]",
+        "REPLY": "<ON|OFF|SKIP>",
+        "SETINFO": "<LIB-NAME libname | LIB-VER libver>",
+        "SETNAME": "<name>",
+        "UNBLOCK": "<client-id> [TIMEOUT|ERROR]",
+    },
+)
+
+
+@command("CLIENT|ID", arity=2, flags=_PLAIN, group="connection", since="5.0.0",
+         summary="Gives the client's ID.", complexity="O(1)")  # fmt: skip
+def client_id(session: Session, args: list[bytes]) -> bytes:
+    return integer_reply(session.id)
+
+
+@command("CLIENT|GETNAME", arity=2, flags=_PLAIN, group="connection", since="2.6.9",
+         summary="Gives the client's name.", complexity="O(1)")  # fmt: skip
+def client_getname(session: Session, args: list[bytes]) -> bytes:
+    return bulk(session.name) if session.name else session.resp.null
+
+
+@command("CLIENT|SETNAME", arity=3, flags=_PLAIN, group="connection", since="2.6.9",
+         syntax="connection-name",
+         summary="Names the client; an empty name takes it away.", complexity="O(1)", tips=_ALL_NODES)  # fmt: skip
+def client_setname(session: Session, args: list[bytes]) -> bytes:
+    session.name = check_attribute(args[2], CLIENT_NAME)
+    return OK
+
+
+@command("CLIENT|SETINFO", arity=4, flags=_PLAIN, group="connection", since="7.2.0",
+         syntax="attr=<LIB-NAME libname|LIB-VER libver>",
+         summary="Tells which library the client uses.", complexity="O(1)", tips=_ALL_NODES)  # fmt: skip
+def client_setinfo(session: Session, args: list[bytes]) -> bytes:
+    attribute = args[2].upper()
+    if attribute not in (b"LIB-NAME", b"LIB-VER"):
+        raise CommandError(b"ERR Unrecognized option '%b'" % args[2])
+    value = check_attribute(args[3], b"ERR %b cannot contain spaces, newlines or special characters." % args[2])
+    if attribute == b"LIB-NAME":
+        session.lib_name = value
+    else:
+        session.lib_ver = value
+    return OK
+
+
+@command("CLIENT|INFO", arity=2, flags=_PLAIN, group="connection", since="6.2.0",
+         summary="Describes the client's own connection.", complexity="O(1)",
+         tips=("nondeterministic_output",))  # fmt: skip
+def client_info(session: Session, args: list[bytes]) -> bytes:
+    return session.resp.verbatim(client_line(session, b"client|info") + b"\n")
+
+
+@command("CLIENT|LIST", arity=-2, flags=_ADMIN, group="connection", since="2.4.0",
+         syntax="[client-type=TYPE <NORMAL|MASTER|REPLICA|PUBSUB>]@5.0.0 [ID client-id ...]@6.2.0",
+         summary="Describes all client connections.",
+         complexity="O(N) where N is the number of client connections", tips=("nondeterministic_output",))  # fmt: skip
+def client_list(session: Session, args: list[bytes]) -> bytes:
+    sessions = session.broker.sessions
+    chosen = list(sessions.values())
+    if len(args) == 4 and args[2].upper() == b"TYPE":
+        kind = _client_type(args[3])
+        chosen = [other for other in chosen if client_type(other) == kind]
+    elif len(args) > 3 and args[2].upper() == b"ID":
+        ids = [integer(argument, CLIENT_ID) for argument in args[3:]]
+        chosen = [sessions[given] for given in ids if given in sessions]
+    elif len(args) != 2:
+        raise CommandError(SYNTAX)
+    lines = [client_line(other, b"client|list" if other is session else None) + b"\n" for other in chosen]
+    return session.resp.verbatim(b"".join(lines))
+
+
+def _client_type(name: bytes) -> ClientType:
+    kind = CLIENT_TYPES.get(name.lower())
+    if kind is None:
+        raise CommandError(b"ERR Unknown client type '%b'" % name)
+    return kind
+
+
+@command("CLIENT|KILL", arity=-3, flags=_ADMIN, group="connection", since="2.4.0",
+         syntax="filter=<old-format=ip:port!2.8.12|new-format=<[ID client-id]@2.8.12"
+                "|[client-type=TYPE <NORMAL|MASTER@3.2.0|SLAVE|REPLICA@5.0.0|PUBSUB>]@2.8.12|[USER username]"
+                "|[ADDR addr=ip:port]|[LADDR laddr=ip:port]@6.2.0|[SKIPME <YES|NO>]|[MAXAGE maxage]@7.4.0> ...>",
+         summary="Closes connections, chosen by address or by other properties.",
+         complexity="O(N) where N is the number of client connections")  # fmt: skip
+def client_kill(session: Session, args: list[bytes]) -> bytes:
+    if len(args) == 3:
+        # The old form may kill its own client, and must find one.
+        if not _kill(session, [lambda other: other.transport.peer() == args[2]], skip_me=False):
+            raise CommandError(NO_SUCH_CLIENT)
+        return OK
+    skip_me = True
+    tests: dict[bytes, Callable[[Session], bool]] = {}
+    for at in range(2, len(args), 2):
+        if at + 1 == len(args):
+            raise CommandError(SYNTAX)
+        option, value = args[at].upper(), args[at + 1]
+        if option == b"SKIPME":
+            if value.lower() not in (b"yes", b"no"):
+                raise CommandError(SYNTAX)
+            skip_me = value.lower() == b"yes"
+        else:
+            tests[option] = _kill_test(session, option, value)
+    return integer_reply(_kill(session, list(tests.values()), skip_me))
+
+
+def _kill_test(session: Session, option: bytes, value: bytes) -> Callable[[Session], bool]:
+    """Whether a client is one that this option of CLIENT KILL chooses."""
+    if option == b"ID":
+        client_id = integer(value, CLIENT_ID_NOT_POSITIVE)
+        if client_id < 1:
+            raise CommandError(CLIENT_ID_NOT_POSITIVE)
+        return lambda other: other.id == client_id
+    if option == b"ADDR":
+        return lambda other: other.transport.peer() == value
+    if option == b"LADDR":
+        return lambda other: other.transport.local() == value
+    if option == b"TYPE":
+        kind = _client_type(value)
+        return lambda other: client_type(other) == kind
+    if option == b"USER":
+        if value != b"default":
+            raise CommandError(b"ERR No such user '%b'" % value)
+        return lambda other: other.user == value
+    if option == b"MAXAGE":
+        seconds = integer(value, MAX_AGE)
+        if seconds <= 0:
+            raise CommandError(MAX_AGE_NOT_POSITIVE)
+        now = session.broker.clock.now
+        return lambda other: (now - other.created) // 1000 >= seconds
+    raise CommandError(SYNTAX)
+
+
+def _kill(session: Session, tests: list[Callable[[Session], bool]], skip_me: bool) -> int:
+    """Close the connections that pass all tests; the client's own one only after its reply."""
+    killed = 0
+    for other in list(session.broker.sessions.values()):
+        if other.gate & CLOSING or (other is session and skip_me) or not all(test(other) for test in tests):
+            continue
+        killed += 1
+        if other is session:
+            other.close()
+        else:
+            other.kill()
+    return killed
+
+
+@command("CLIENT|REPLY", arity=3, flags=_PLAIN, group="connection", since="3.2.0",
+         syntax="action=<ON|OFF|SKIP>",
+         summary="Switches the replies to the client on or off, or leaves the next one out.",
+         complexity="O(1)")  # fmt: skip
+def client_reply(session: Session, args: list[bytes]) -> bytes:
+    mode = args[2].upper()
+    if mode == b"ON":
+        session.gate &= ~(REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT)
+        return OK
+    if mode == b"OFF":
+        session.gate |= REPLY_OFF
+    elif mode == b"SKIP":
+        if not session.gate & REPLY_OFF:
+            session.gate |= REPLY_SKIP_NEXT
+    else:
+        raise CommandError(SYNTAX)
+    return NO_REPLY
+
+
+@command("CLIENT|PAUSE", arity=-3, flags=_ADMIN, group="connection", since="3.0.0",
+         syntax="timeout:integer mode=[WRITE|ALL]@6.2.0",
+         summary="Holds back all requests, or those that write, for a time in milliseconds.",
+         complexity="O(1)")  # fmt: skip
+def client_pause(session: Session, args: list[bytes]) -> bytes:
+    if len(args) > 4:
+        raise CommandError(wrong_form(args))
+    mode = args[3].lower() if len(args) == 4 else b"all"
+    if mode not in (b"all", b"write"):
+        raise CommandError(PAUSE_MODE)
+    milliseconds = timeout_milliseconds(args[2], session.broker.clock.now)
+    session.broker.pause("write" if mode == b"write" else "all", milliseconds)
+    return OK
+
+
+@command("CLIENT|UNPAUSE", arity=2, flags=_ADMIN, group="connection", since="6.2.0",
+         summary="Ends a pause.", complexity="O(N) Where N is the number of paused clients")  # fmt: skip
+def client_unpause(session: Session, args: list[bytes]) -> bytes:
+    session.broker.unpause()
+    return OK
+
+
+@command("CLIENT|UNBLOCK", arity=-3, flags=_ADMIN, group="connection", since="5.0.0",
+         syntax="client-id unblock-type=[TIMEOUT|ERROR]",
+         summary="Ends another client's wait, as if timed out or with an error.",
+         complexity="O(log N) where N is the number of client connections")  # fmt: skip
+def client_unblock(session: Session, args: list[bytes]) -> bytes:
+    if len(args) > 4:
+        raise CommandError(wrong_form(args))
+    reason = args[3].lower() if len(args) == 4 else b"timeout"
+    if reason not in (b"timeout", b"error"):
+        raise CommandError(UNBLOCK_REASON)
+    broker = session.broker
+    target = broker.sessions.get(integer(args[2]))
+    if target is None or target.waiting is None:
+        return ZERO
+    if reason == b"error":
+        # It is an error of the command that waits, and counts as one.
+        reply = broker.dispatcher.failed(target.last_command, CommandError(UNBLOCKED))
+    else:
+        reply = target.waiting.nil
+    broker.blocking.finish(target, reply)
+    return ONE
+
+
+@command("CLIENT|NO-EVICT", arity=3, flags=_ADMIN, group="connection", since="7.0.0",
+         syntax="enabled=<ON|OFF>",
+         summary="Keeps the connection when clients are closed to save memory.", complexity="O(1)")  # fmt: skip
+def client_no_evict(session: Session, args: list[bytes]) -> bytes:
+    session.no_evict = _on_or_off(args[2])
+    return OK
+
+
+@command("CLIENT|NO-TOUCH", arity=3, flags=_PLAIN, group="connection", since="7.2.0",
+         syntax="enabled=<ON|OFF>",
+         summary="Has the client's commands leave no trace in the keys' access times.", complexity="O(1)")  # fmt: skip
+def client_no_touch(session: Session, args: list[bytes]) -> bytes:
+    session.set_no_touch(_on_or_off(args[2]))
+    return OK
+
+
+def _on_or_off(argument: bytes) -> bool:
+    word = argument.lower()
+    if word not in (b"on", b"off"):
+        raise CommandError(SYNTAX)
+    return word == b"on"

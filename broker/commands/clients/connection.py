@@ -1,0 +1,201 @@
+"""Connection: AUTH, ECHO, HELLO, PING, QUIT, RESET, SELECT."""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+from broker.clients.pubsub import update_mode
+from broker.clients.session import REPLY_OFF, REPLY_SKIP_NEXT, UNAUTHENTICATED
+from broker.table.arguments import integer
+from broker.table.command import (
+    ALLOW_BUSY,
+    FAST,
+    IN_SUBSCRIBED_MODE,
+    LOADING,
+    NEVER_QUEUED,
+    NO_AUTH,
+    NOSCRIPT,
+    STALE,
+    command,
+)
+from broker.version import REDIS_VERSION
+from protocol.errors import DB_INDEX, NO_PROTO, SYNTAX, WRONG_PASS, CommandError, wrong_arity
+from protocol.replies import DIALECTS, EMPTY_ARRAY, EMPTY_BULK, OK, PONG, RESP2, bulk
+from protocol.replies import integer as integer_reply
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+NO_PASSWORD_SET: Final = (
+    b"ERR AUTH <password> called without any password configured for the default user."
+    b" Are you sure your configuration is correct?"
+)
+HELLO_NEEDS_AUTH: Final = (
+    b"NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH"
+    b" <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the"
+    b" same time"
+)
+PROTOCOL_NOT_INTEGER: Final = b"ERR Protocol version is not an integer or out of range"
+CLIENT_NAME: Final = b"ERR Client names cannot contain spaces, newlines or special characters."
+DB_OUT_OF_INT: Final = b"ERR value is out of range, value must between -2147483648 and 2147483647"
+
+_ANY_TIME: Final = NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY
+
+_SUBSCRIBED_PONG: Final = b"*2\r\n" + bulk(b"pong")
+_PRINTABLE: Final = bytes(range(ord("!"), ord("~") + 1))
+
+
+@command("PING", arity=-1, flags=FAST | IN_SUBSCRIBED_MODE, group="connection", since="1.0.0",
+         syntax="[message]", summary="Answers PONG, or the message.", complexity="O(1)",
+         tips=("request_policy:all_shards", "response_policy:all_succeeded"))  # fmt: skip
+def ping(session: Session, args: list[bytes]) -> bytes:
+    if len(args) == 1 and not session.gate:
+        return PONG
+    if len(args) > 2:
+        raise CommandError(wrong_arity(b"ping"))
+    if session.resp is RESP2 and (session.channels or session.patterns or session.shard_channels):
+        # A RESP2 client that is subscribed expects nothing but arrays.
+        return _SUBSCRIBED_PONG + (bulk(args[1]) if len(args) == 2 else EMPTY_BULK)
+    return bulk(args[1]) if len(args) == 2 else PONG
+
+
+@command("ECHO", arity=2, flags=LOADING | STALE | FAST, group="connection", since="1.0.0",
+         syntax="message", summary="Answers the message.", complexity="O(1)")  # fmt: skip
+def echo(session: Session, args: list[bytes]) -> bytes:
+    return bulk(args[1])
+
+
+@command("SELECT", arity=2, flags=LOADING | STALE | FAST, group="connection", since="1.0.0",
+         syntax="index", summary="Changes the database that the client works on.", complexity="O(1)")  # fmt: skip
+def select(session: Session, args: list[bytes]) -> bytes:
+    index = integer(args[1])
+    databases = session.broker.keyspace.databases
+    database = databases.made.get(index)
+    if database is None:
+        if not -(1 << 31) <= index < 1 << 31:
+            raise CommandError(DB_OUT_OF_INT)
+        if not 0 <= index < len(databases):
+            raise CommandError(DB_INDEX)
+        if not session.broker.loading:
+            databases.tidy(other.db for other in chain((session,), session.broker.sessions.values()))
+        database = databases[index]
+    session.db = database
+    return OK
+
+
+@command("AUTH", arity=-2, flags=_ANY_TIME, group="connection",
+         since="1.0.0",
+         syntax="[username]@6.0.0 password",
+         summary="Proves who the client is.",
+         complexity="O(N) where N is the number of passwords defined for the user")  # fmt: skip
+def auth(session: Session, args: list[bytes]) -> bytes:
+    if len(args) > 3:
+        raise CommandError(SYNTAX)
+    if len(args) == 2 and not session.broker.config.requirepass:
+        raise CommandError(NO_PASSWORD_SET)
+    authenticate(session, b"default" if len(args) == 2 else args[1], args[-1])
+    return OK
+
+
+@command("HELLO", arity=-1, flags=_ANY_TIME, group="connection",
+         since="6.0.0",
+         syntax="arguments=[protover [AUTH username password] [SETNAME clientname]]",
+         summary="Chooses the protocol version, and tells about the broker.",
+         complexity="O(1)")  # fmt: skip
+def hello(session: Session, args: list[bytes]) -> bytes:
+    version = 0
+    if len(args) > 1:
+        version = integer(args[1], PROTOCOL_NOT_INTEGER)
+        if version not in DIALECTS:
+            raise CommandError(NO_PROTO)
+    credentials, name = _hello_options(args)
+    if credentials is not None:
+        authenticate(session, *credentials)
+    if session.gate & UNAUTHENTICATED:
+        raise CommandError(HELLO_NEEDS_AUTH)
+    if name is not None:
+        session.name = name
+    if version:
+        session.resp = DIALECTS[version]
+        update_mode(session)
+    replicates = session.broker.config.replicaof is not None
+    return session.resp.map(
+        [
+            (bulk(b"server"), bulk(b"redis")),
+            (bulk(b"version"), bulk(REDIS_VERSION.encode())),
+            (bulk(b"proto"), integer_reply(session.resp.version)),
+            (bulk(b"id"), integer_reply(session.id)),
+            (bulk(b"mode"), bulk(b"standalone")),
+            (bulk(b"role"), bulk(b"replica" if replicates else b"master")),
+            (bulk(b"modules"), EMPTY_ARRAY),
+        ]
+    )
+
+
+def _hello_options(args: list[bytes]) -> tuple[tuple[bytes, bytes] | None, bytes | None]:
+    """What follows the version: the user and password of AUTH, and the name of SETNAME."""
+    credentials = name = None
+    at = 2
+    while at < len(args):
+        option = args[at].upper()
+        if option == b"AUTH" and at + 2 < len(args):
+            credentials = (args[at + 1], args[at + 2])
+            at += 3
+        elif option == b"SETNAME" and at + 1 < len(args):
+            name = check_attribute(args[at + 1], CLIENT_NAME)
+            at += 2
+        else:
+            raise CommandError(b"ERR Syntax error in HELLO option '%b'" % args[at])
+    return credentials, name
+
+
+@command("QUIT", arity=-1, flags=_ANY_TIME | IN_SUBSCRIBED_MODE | NEVER_QUEUED,
+         group="connection", since="1.0.0", summary="Closes the connection.", complexity="O(1)",
+         deprecated_since="7.2.0", replaced_by="just closing the connection")  # fmt: skip
+def quit_(session: Session, args: list[bytes]) -> bytes:
+    session.close()
+    return OK
+
+
+@command("RESET", arity=1, flags=_ANY_TIME | IN_SUBSCRIBED_MODE | NEVER_QUEUED,
+         group="connection", since="6.2.0", summary="Brings the connection back to the state of a new one.",
+         complexity="O(1)")  # fmt: skip
+def reset(session: Session, args: list[bytes]) -> bytes:
+    broker = session.broker
+    session.broker.discard(session)
+    broker.pubsub.unsubscribe_all(session)
+    session.gate &= ~(REPLY_OFF | REPLY_SKIP_NEXT)
+    session.resp = RESP2
+    session.db = broker.keyspace.databases[0]
+    session.user = b"default"
+    session.name = b""
+    session.no_evict = False
+    session.set_no_touch(False)
+    if broker.config.requirepass:
+        session.gate |= UNAUTHENTICATED
+    session.transport.limits_changed()
+    return b"+RESET\r\n"
+
+
+def authenticate(session: Session, user: bytes, password: bytes) -> None:
+    """Let the client act as that user if the password is right; raises WRONGPASS otherwise.
+
+    Without a password the default user takes any. A comparison that tells by its duration how much of a
+    password was right would give it away to a patient client.
+    """
+    expected = session.broker.config.requirepass
+    if user != b"default" or (expected and not compare_digest(password, expected)):
+        raise CommandError(WRONG_PASS)
+    session.user = user
+    if session.gate & UNAUTHENTICATED:
+        session.gate &= ~UNAUTHENTICATED
+        session.transport.limits_changed()
+
+
+def check_attribute(value: bytes, error: bytes) -> bytes:
+    """The value if it is free of what would break CLIENT LIST's lines; raises with `error` otherwise."""
+    if value.translate(None, _PRINTABLE):
+        raise CommandError(error)
+    return value

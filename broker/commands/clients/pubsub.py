@@ -1,0 +1,215 @@
+"""Publish and subscribe: the SUBSCRIBE family, PUBLISH, SPUBLISH and PUBSUB.
+
+Each channel of a SUBSCRIBE or UNSUBSCRIBE is answered with a message of its own, which RESP3 sends as a push. A
+push is sent even where CLIENT REPLY has silenced the client, so these answers go around the silence too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from broker.clients.session import REPLY_OFF, REPLY_SKIP
+from broker.process.globs import Glob
+from broker.table.command import (
+    DENYOOM,
+    FAST,
+    IN_SUBSCRIBED_MODE,
+    LOADING,
+    MAY_REPLICATE,
+    NOSCRIPT,
+    NOT_KEY,
+    PUBSUB,
+    STALE,
+    command,
+    container,
+    key,
+    keys,
+)
+from protocol.errors import CommandError, wrong_form
+from protocol.replies import NO_REPLY, array, array_header, bulk, bulks, integer, simple
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+_SUBSCRIBING: Final = PUBSUB | NOSCRIPT | LOADING | STALE | IN_SUBSCRIBED_MODE
+_LISTING: Final = PUBSUB | LOADING | STALE
+_PUBLISHING: Final = PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE
+
+_HELP: Final = (
+    b"PUBSUB <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    b"CHANNELS [<pattern>]",
+    b"    List the channels that have subscribers and match the pattern (all without one).",
+    b"NUMPAT",
+    b"    Count the patterns that have subscribers.",
+    b"NUMSUB [<channel> ...]",
+    b"    Count the subscribers of each channel;",
+    b"    subscribers of patterns do not count.",
+    b"SHARDCHANNELS [<pattern>]",
+    b"    List the shard channels that have subscribers and match the pattern (all without one).",
+    b"SHARDNUMSUB [<shardchannel> ...]",
+    b"    Count the subscribers of each shard channel.",
+    b"HELP",
+    b"    Print this help.",
+)
+
+
+_SUBSCRIBE_DENIED: Final = b"ERR SUBSCRIBE isn't allowed for a DENY BLOCKING client"
+_PSUBSCRIBE_DENIED: Final = b"ERR PSUBSCRIBE isn't allowed for a DENY BLOCKING client"
+_SSUBSCRIBE_DENIED: Final = b"ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"
+
+
+# Subscribing
+
+
+@command("SUBSCRIBE", arity=-2, flags=_SUBSCRIBING | DENYOOM, group="pubsub", since="2.0.0",
+         syntax="channel ...",
+         summary="Subscribes the client to channels.", complexity="O(N) for N channels")  # fmt: skip
+def subscribe(session: Session, args: list[bytes]) -> bytes:
+    if session.never_waits and session.queued is None:
+        raise CommandError(_SUBSCRIBE_DENIED)
+    return _each(session, args[1:], b"subscribe", session.broker.pubsub.subscribe)
+
+
+@command("UNSUBSCRIBE", arity=-1, flags=_SUBSCRIBING, group="pubsub", since="2.0.0",
+         syntax="[channel ...]", summary="Ends the client's subscriptions to these channels, or to all.",
+         complexity="O(N) for N channels")  # fmt: skip
+def unsubscribe(session: Session, args: list[bytes]) -> bytes:
+    names = args[1:] or list(session.channels)
+    return _each(session, names, b"unsubscribe", session.broker.pubsub.unsubscribe)
+
+
+@command("PSUBSCRIBE", arity=-2, flags=_SUBSCRIBING | DENYOOM, group="pubsub", since="2.0.0",
+         syntax="pattern ...", summary="Subscribes the client to all channels that match these patterns.",
+         complexity="O(N) for N patterns")  # fmt: skip
+def psubscribe(session: Session, args: list[bytes]) -> bytes:
+    if session.never_waits and session.queued is None:
+        raise CommandError(_PSUBSCRIBE_DENIED)
+    return _each(session, args[1:], b"psubscribe", session.broker.pubsub.subscribe_pattern)
+
+
+@command("PUNSUBSCRIBE", arity=-1, flags=_SUBSCRIBING, group="pubsub", since="2.0.0",
+         syntax="[pattern ...]", summary="Ends the client's subscriptions to these patterns, or to all.",
+         complexity="O(N) for N patterns")  # fmt: skip
+def punsubscribe(session: Session, args: list[bytes]) -> bytes:
+    names = args[1:] or list(session.patterns)
+    return _each(session, names, b"punsubscribe", session.broker.pubsub.unsubscribe_pattern)
+
+
+@command("SSUBSCRIBE", arity=-2, flags=_SUBSCRIBING | DENYOOM, keys=(keys(NOT_KEY),), group="pubsub", since="7.0.0",
+         syntax="shardchannel ...",
+         summary="Subscribes the client to shard channels.", complexity="O(N) for N shard channels")  # fmt: skip
+def ssubscribe(session: Session, args: list[bytes]) -> bytes:
+    # Unlike the two above it was never allowed in a transaction.
+    if session.never_waits:
+        raise CommandError(_SSUBSCRIBE_DENIED)
+    return _each(session, args[1:], b"ssubscribe", session.broker.pubsub.subscribe_shard, shard=True)
+
+
+@command("SUNSUBSCRIBE", arity=-1, flags=_SUBSCRIBING, keys=(keys(NOT_KEY),), group="pubsub", since="7.0.0",
+         syntax="[shardchannel ...]", summary="Ends the client's subscriptions to these shard channels, or to all.",
+         complexity="O(N) for N shard channels")  # fmt: skip
+def sunsubscribe(session: Session, args: list[bytes]) -> bytes:
+    names = args[1:] or list(session.shard_channels)
+    return _each(session, names, b"sunsubscribe", session.broker.pubsub.unsubscribe_shard, shard=True)
+
+
+def _each(
+    session: Session, names: list[bytes], kind: bytes, act: Callable[[Session, bytes], None], shard: bool = False
+) -> bytes:
+    """Subscribe to each name, or unsubscribe from it, and answer each with the number of subscriptions left."""
+    start = session.resp.push_header(3) + bulk(kind)
+    answers = []
+    for name in names:
+        act(session, name)
+        answers.append(start + bulk(name) + _count(session, shard))
+    if not names:
+        answers.append(start + session.resp.null + _count(session, shard))
+    reply = b"".join(answers)
+    if session.gate & (REPLY_OFF | REPLY_SKIP):
+        session.push(reply)
+        return NO_REPLY
+    return reply
+
+
+def _count(session: Session, shard: bool) -> bytes:
+    """Shard channels are counted by themselves, channels and patterns together."""
+    return integer(len(session.shard_channels) if shard else session.subscriptions())
+
+
+# Publishing
+
+
+@command("PUBLISH", arity=3, flags=_PUBLISHING, group="pubsub", since="2.0.0",
+         syntax="channel message", summary="Sends a message to a channel.",
+         complexity="O(N+M) for N subscribers of the channel and M patterns in all")  # fmt: skip
+def publish(session: Session, args: list[bytes]) -> bytes:
+    return integer(session.broker.pubsub.publish(args[1], args[2]))
+
+
+@command("SPUBLISH", arity=3, flags=_PUBLISHING, keys=(key(NOT_KEY),), group="pubsub", since="7.0.0",
+         syntax="shardchannel message", summary="Sends a message to a shard channel.",
+         complexity="O(N) for N subscribers of the shard channel")  # fmt: skip
+def spublish(session: Session, args: list[bytes]) -> bytes:
+    return integer(session.broker.pubsub.publish_shard(args[1], args[2]))
+
+
+# Looking
+
+container("PUBSUB", group="pubsub", since="2.8.0", summary="Shows what is subscribed to.")
+
+
+@command("PUBSUB|CHANNELS", arity=-2, flags=_LISTING, group="pubsub", since="2.8.0",
+         syntax="[pattern]",
+         summary="Lists the channels with subscribers.", complexity="O(N) for N channels with subscribers")  # fmt: skip
+def pubsub_channels(session: Session, args: list[bytes]) -> bytes:
+    return _matching(session.broker.pubsub.channels, args)
+
+
+@command("PUBSUB|SHARDCHANNELS", arity=-2, flags=_LISTING, group="pubsub", since="7.0.0",
+         syntax="[pattern]", summary="Lists the shard channels with subscribers.",
+         complexity="O(N) for N shard channels with subscribers")  # fmt: skip
+def pubsub_shardchannels(session: Session, args: list[bytes]) -> bytes:
+    return _matching(session.broker.pubsub.shard_channels, args)
+
+
+@command("PUBSUB|NUMSUB", arity=-2, flags=_LISTING, group="pubsub", since="2.8.0",
+         syntax="[channel ...]",
+         summary="Counts the subscribers of channels.", complexity="O(N) for N channels")  # fmt: skip
+def pubsub_numsub(session: Session, args: list[bytes]) -> bytes:
+    return _numbers(session.broker.pubsub.channels, args)
+
+
+@command("PUBSUB|SHARDNUMSUB", arity=-2, flags=_LISTING, group="pubsub", since="7.0.0",
+         syntax="[shardchannel ...]",
+         summary="Counts the subscribers of shard channels.", complexity="O(N) for N shard channels")  # fmt: skip
+def pubsub_shardnumsub(session: Session, args: list[bytes]) -> bytes:
+    return _numbers(session.broker.pubsub.shard_channels, args)
+
+
+@command("PUBSUB|NUMPAT", arity=2, flags=_LISTING, group="pubsub", since="2.8.0",
+         summary="Counts the patterns with subscribers.", complexity="O(1)")  # fmt: skip
+def pubsub_numpat(session: Session, args: list[bytes]) -> bytes:
+    return integer(len(session.broker.pubsub.patterns))
+
+
+@command("PUBSUB|HELP", arity=2, flags=LOADING | STALE, group="pubsub", since="6.2.0",
+         summary="Lists the subcommands.", complexity="O(1)")  # fmt: skip
+def pubsub_help(session: Session, args: list[bytes]) -> bytes:
+    return array([simple(line) for line in _HELP])
+
+
+def _matching(channels: Iterable[bytes], args: list[bytes]) -> bytes:
+    if len(args) > 3:
+        raise CommandError(wrong_form(args))
+    if len(args) == 2:
+        return bulks(list(channels))
+    matches = Glob(args[2]).match
+    return bulks([channel for channel in channels if matches(channel)])
+
+
+def _numbers(channels: dict[bytes, dict[Session, None]], args: list[bytes]) -> bytes:
+    parts = [array_header(2 * len(args) - 4)]
+    for channel in args[2:]:
+        parts += [bulk(channel), integer(len(channels.get(channel, ())))]
+    return b"".join(parts)

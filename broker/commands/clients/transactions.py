@@ -1,0 +1,130 @@
+"""Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+
+Between MULTI and EXEC dispatch queues the client's commands, having checked each; EXEC executes them with nothing
+in between. An error while queueing makes EXEC refuse the whole; one while executing is that command's reply and
+nothing more. All effects go to the journal as one unit, and waiting clients are served after the last command.
+
+A watched key is kept in its database's `watchers`; whatever changes the key marks the session there. So EXEC only
+looks at that mark.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.clients.session import IN_MULTI
+from broker.table.command import (
+    ALLOW_BUSY,
+    FAST,
+    LOADING,
+    NEVER_QUEUED,
+    NOSCRIPT,
+    RO,
+    SKIP_SLOWLOG,
+    STALE,
+    command,
+    keys,
+)
+from protocol.errors import (
+    DISCARD_WITHOUT_MULTI,
+    EXEC_ABORT,
+    EXEC_WITHOUT_MULTI,
+    NESTED_MULTI,
+    WATCH_INSIDE_MULTI,
+    CommandError,
+)
+from protocol.replies import OK, array_header
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+    from broker.table.command import Command
+
+_FLAGS: Final = NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY
+
+
+@command("MULTI", arity=1, flags=_FLAGS | NEVER_QUEUED, group="transactions", since="1.2.0",
+         summary="Begins a transaction: the commands that follow are queued.", complexity="O(1)")  # fmt: skip
+def multi(session: Session, args: list[bytes]) -> bytes:
+    if session.queued is not None:
+        raise CommandError(NESTED_MULTI)
+    session.queued = []
+    session.gate |= IN_MULTI
+    return OK
+
+
+@command("EXEC", arity=1, flags=NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG | NEVER_QUEUED, group="transactions",
+         since="1.2.0", summary="Executes the queued commands as one.",
+         complexity="That of the queued commands")  # fmt: skip
+def exec_(session: Session, args: list[bytes]) -> bytes:
+    queued = session.queued
+    if queued is None:
+        raise CommandError(EXEC_WITHOUT_MULTI)
+    if session.queue_broken:
+        session.broker.discard(session)
+        raise CommandError(EXEC_ABORT)
+    if watched_key_changed(session):
+        session.broker.discard(session)
+        return session.resp.null_array
+    # Unwatched first, so that the transaction's own writes need not mark this session.
+    session.broker.unwatch(session)
+    try:
+        return _execute(session, queued)
+    finally:
+        session.broker.discard(session)
+
+
+@command("DISCARD", arity=1, flags=_FLAGS | NEVER_QUEUED, group="transactions", since="2.0.0",
+         summary="Drops the transaction and all watched keys.", complexity="O(N) for N queued commands")  # fmt: skip
+def discard(session: Session, args: list[bytes]) -> bytes:
+    if session.queued is None:
+        raise CommandError(DISCARD_WITHOUT_MULTI)
+    session.broker.discard(session)
+    return OK
+
+
+@command("WATCH", arity=-2, flags=_FLAGS | NEVER_QUEUED, keys=(keys(RO),), group="transactions", since="2.2.0",
+         syntax="key ...", summary="Makes the next EXEC do nothing if one of these keys has changed by then.",
+         complexity="O(1) for each key")  # fmt: skip
+def watch(session: Session, args: list[bytes]) -> bytes:
+    if session.queued is not None:
+        raise CommandError(WATCH_INSIDE_MULTI)
+    if session.watch_broken:
+        return OK
+    database = session.db
+    for name in args[1:]:
+        # An overdue key goes now, so that its removal later is no change.
+        hidden = database.get(name) is None and name in database.data
+        database.watchers.setdefault(name, set()).add(session)
+        session.watched.setdefault((database, name), hidden)
+    return OK
+
+
+@command("UNWATCH", arity=1, flags=_FLAGS, group="transactions", since="2.2.0",
+         summary="Forgets all watched keys.", complexity="O(1)")  # fmt: skip
+def unwatch(session: Session, args: list[bytes]) -> bytes:
+    session.broker.unwatch(session)
+    return OK
+
+
+def watched_key_changed(session: Session) -> bool:
+    """Whether a key that the session watches has changed or expired since."""
+    if session.broker.keyspace.overdue:
+        # Keys may be due and still there: looking one up removes it, which marks those who watch it, or it is hidden.
+        for (database, name), was_hidden in list(session.watched.items()):
+            if database.get(name) is None and name in database.data and not was_hidden:
+                return True
+    return session.watch_broken
+
+
+def _execute(session: Session, queued: list[tuple[Command, list[bytes]]]) -> bytes:
+    call = session.broker.dispatcher.call
+    propagation = session.broker.keyspace.propagation
+    waited = session.never_waits
+    session.never_waits = True
+    propagation.begin()
+    try:
+        replies = [call(session, queued_command, queued_args) for queued_command, queued_args in queued]
+    finally:
+        propagation.end()
+        session.never_waits = waited
+    return array_header(len(queued)) + b"".join(replies)

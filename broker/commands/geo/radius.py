@@ -1,0 +1,122 @@
+"""The searches before GEOSEARCH: a circle around a position or a member, given or, where it says so, stored."""
+
+from typing import TYPE_CHECKING, Final
+
+from broker.commands.geo.arguments import position, radius
+from broker.commands.geo.query import Query
+from broker.keyspace.events import ZSET, Event
+from broker.table.command import ACCESS, DENYOOM, INCOMPLETE, OW, READONLY, RO, UPDATE, WRITE, KeySpec, command, key
+from broker.values.geo.area import Circle
+from broker.values.sorted_set import SortedSet
+from protocol.errors import SYNTAX, CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from broker.clients.session import Session
+
+GEORADIUSSTORE: Final = Event(ZSET, b"georadiusstore")
+
+_NOTES: Final = "Of several STORE and STOREDIST only the last one counts."
+
+_UNIT: Final = "unit=<m=M|km=KM|ft=FT|mi=MI>"
+_WITH: Final = "[WITHCOORD] [WITHDIST] [WITHHASH]"
+_STORE: Final = "store=[storekey=<STORE key>|storedistkey=<STOREDIST key>]"
+_COMPLEXITY: Final = "O(N+log(M)) where N is the number of members in the cells around the circle and M the set's size"
+
+_POSITION_OPTIONS: Final = 6
+_MEMBER_OPTIONS: Final = 5
+
+
+class _Storing(Query):
+    """A search with the options STORE and STOREDIST, of which the last one counts."""
+
+    __slots__ = ()
+
+    def own_option(self, option: bytes, args: list[bytes], at: int) -> int:
+        if option not in (b"STORE", b"STOREDIST") or at == len(args):
+            raise CommandError(SYNTAX)
+        self.target = args[at]
+        self.stores_distances = option == b"STOREDIST"
+        return at + 1
+
+
+def _finder(options_at: int) -> "Callable[[list[bytes]], list[int]]":
+    """Finds the key that is searched, and the last one to store under."""
+
+    def find(args: list[bytes]) -> list[int]:
+        found = [1]
+        at = options_at
+        while at + 1 < len(args):
+            if args[at].upper() in (b"STORE", b"STOREDIST"):
+                at += 1
+                found[1:] = [at]
+            at += 1
+        return found
+
+    return find
+
+
+def _key_specs(options_at: int) -> tuple[KeySpec, ...]:
+    flags = (OW, UPDATE, INCOMPLETE)
+    return (
+        key(RO, ACCESS),
+        KeySpec(flags, keyword=b"STORE", start=options_at, notes=_NOTES),
+        KeySpec(flags, keyword=b"STOREDIST", start=options_at, notes=_NOTES),
+    )
+
+
+def _around_position(session: "Session", args: list[bytes], query: Query) -> bytes:
+    centre = position(args[2], args[3])
+    query.area = Circle(centre, *radius(args[4], args[5]))
+    query.parse(args, _POSITION_OPTIONS)
+    query.check_any()
+    return query.run(session, GEORADIUSSTORE)
+
+
+def _around_member(session: "Session", args: list[bytes], query: Query) -> bytes:
+    if query.source is not None:  # for a missing key Redis checks none of this
+        centre = query.position_of(args[2])
+        query.area = Circle(centre, *radius(args[3], args[4]))
+    query.parse(args, _MEMBER_OPTIONS)
+    query.check_any()
+    return query.run(session, GEORADIUSSTORE)
+
+
+@command("GEORADIUS", arity=-6, flags=WRITE | DENYOOM, keys=_key_specs(_POSITION_OPTIONS),
+         find_keys=_finder(_POSITION_OPTIONS), group="geo", since="3.2.0",
+         syntax=f"key longitude:double latitude:double radius:double {_UNIT} {_WITH}"
+                f" count-block=[<COUNT count> [ANY]@6.2.0] [ASC|DESC] {_STORE}",
+         summary="Gives or stores the members in a circle around a position.", complexity=_COMPLEXITY,
+         deprecated_since="6.2.0",
+         replaced_by="`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument")  # fmt: skip
+def georadius(session: "Session", args: list[bytes]) -> bytes:
+    return _around_position(session, args, _Storing(session.db.read_as(args[1], SortedSet)))
+
+
+@command("GEORADIUS_RO", arity=-6, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.10",
+         syntax=f"key longitude:double latitude:double radius:double {_UNIT} {_WITH}"
+                " count-block=[<COUNT count> [ANY]@6.2.0] [ASC|DESC]",
+         summary="Gives the members in a circle around a position.", complexity=_COMPLEXITY,
+         deprecated_since="6.2.0", replaced_by="`GEOSEARCH` with the `BYRADIUS` argument")  # fmt: skip
+def georadius_ro(session: "Session", args: list[bytes]) -> bytes:
+    return _around_position(session, args, Query(session.db.read_as(args[1], SortedSet)))
+
+
+@command("GEORADIUSBYMEMBER", arity=-5, flags=WRITE | DENYOOM, keys=_key_specs(_MEMBER_OPTIONS),
+         find_keys=_finder(_MEMBER_OPTIONS), group="geo", since="3.2.0",
+         syntax=f"key member radius:double {_UNIT} {_WITH} count-block=[<COUNT count> [ANY]] [ASC|DESC] {_STORE}",
+         summary="Gives or stores the members in a circle around a member.", complexity=_COMPLEXITY,
+         deprecated_since="6.2.0",
+         replaced_by="`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments")  # fmt: skip
+def georadiusbymember(session: "Session", args: list[bytes]) -> bytes:
+    return _around_member(session, args, _Storing(session.db.read_as(args[1], SortedSet)))
+
+
+@command("GEORADIUSBYMEMBER_RO", arity=-5, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.10",
+         syntax=f"key member radius:double {_UNIT} {_WITH} count-block=[<COUNT count> [ANY]] [ASC|DESC]",
+         summary="Gives the members in a circle around a member.", complexity=_COMPLEXITY,
+         deprecated_since="6.2.0", replaced_by="`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments",
+         )  # fmt: skip
+def georadiusbymember_ro(session: "Session", args: list[bytes]) -> bytes:
+    return _around_member(session, args, Query(session.db.read_as(args[1], SortedSet)))

@@ -1,0 +1,1 @@
+"""Hashes, and the deadlines of their fields."""

@@ -1,0 +1,284 @@
+"""Hashes, without the expiry of fields.
+
+A field that is set anew loses its deadline, one that is incremented keeps it.
+"""
+
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+from broker.commands.random_picks import pick, pick_arguments
+from broker.commands.scanning import EMPTY_SCAN, scan_cursor, scan_elements, scan_options, scan_reply
+from broker.keyspace.events import DEL, HASH, Event
+from broker.table.arguments import integer as integer_argument
+from broker.table.command import ACCESS, DELETE, DENYOOM, FAST, INSERT, READONLY, RO, RW, UPDATE, WRITE, command, key
+from broker.values.hash import Hash
+from protocol.errors import (
+    NAN_OR_INFINITY,
+    NOT_FLOAT,
+    OVERFLOW,
+    WRONG_TYPE,
+    CommandError,
+    wrong_arity,
+)
+from protocol.long_doubles import format_long_double, parse_long_double, sum_long_doubles
+from protocol.numbers import parse_integer
+from protocol.replies import EMPTY_ARRAY, OK, ONE, ZERO, array, array_header, bulk, bulk_run, bulks, integer
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+HSET: Final = Event(HASH, b"hset")
+HDEL: Final = Event(HASH, b"hdel")
+HINCRBY: Final = Event(HASH, b"hincrby")
+HINCRBYFLOAT: Final = Event(HASH, b"hincrbyfloat")
+
+VALUE_NOT_INTEGER: Final = b"ERR hash value is not an integer"
+VALUE_NOT_FLOAT: Final = b"ERR hash value is not a float"
+INCREMENT_INFINITE: Final = b"ERR value is NaN or Infinity"
+
+_INTEGER_MAX = (1 << 63) - 1
+_NO_FIELDS: Final[Hash] = Hash()
+
+
+def _hash_for_writing(session: "Session", key: bytes) -> Hash:
+    """The hash at `key`, made if it is missing."""
+    value = session.db.get(key)
+    if value is None:
+        value = Hash()
+        session.db.add(key, value)
+    elif value.__class__ is not Hash:
+        raise CommandError(WRONG_TYPE)
+    return value
+
+
+def _set_pairs(session: "Session", args: list[bytes]) -> int:
+    """Set the pairs from the third argument on; how many of the fields are new."""
+    n = len(args)
+    if n & 1:
+        raise CommandError(wrong_arity(args[0].lower()))
+    value = _hash_for_writing(session, args[1])
+    before = len(value)
+    if n == 4:
+        value[args[2]] = args[3]
+    else:
+        value.update(zip(args[2::2], args[3::2], strict=True))
+    if value.deadlines:
+        for field in args[2::2]:
+            value.persist(field)
+    session.db.changed(args[1], HSET, (n - 2) // 2)
+    if session.db.keyspace.event_mask:
+        session.db.notify_fields(HSET, args[1], args[2::2])
+    return len(value) - before
+
+
+@command("HSET", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="hash", since="2.0.0",
+         syntax="key <field value> ...", summary="Sets fields of a hash, which is created if missing.",
+         complexity="O(N) where N is the number of fields")  # fmt: skip
+def hset(session: "Session", args: list[bytes]) -> bytes:
+    db = session.db
+    value = db.get(args[1])
+    if value.__class__ is Hash and len(args) == 4 and not value.deadlines and not db.keyspace.event_mask:
+        # One field of a hash that is there: half the time of the general way.
+        before = len(value)
+        value[args[2]] = args[3]
+        db.changed(args[1], HSET)
+        return ONE if len(value) > before else ZERO
+    return integer(_set_pairs(session, args))
+
+
+@command("HMSET", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="hash", since="2.0.0",
+         syntax="key <field value> ...", summary="Sets fields of a hash and always answers OK.",
+         complexity="O(N) where N is the number of fields",
+         deprecated_since="4.0.0", replaced_by="`HSET` with multiple field-value pairs")  # fmt: skip
+def hmset(session: "Session", args: list[bytes]) -> bytes:
+    _set_pairs(session, args)
+    return OK
+
+
+@command("HSETNX", arity=4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, INSERT),), group="hash", since="2.0.0",
+         syntax="key field value",
+         summary="Sets a field only if it does not exist yet.", complexity="O(1)")  # fmt: skip
+def hsetnx(session: "Session", args: list[bytes]) -> bytes:
+    value = _hash_for_writing(session, args[1])
+    if args[2] in value:
+        return ZERO
+    value[args[2]] = args[3]
+    session.db.changed(args[1], HSET)
+    session.db.notify_fields(HSET, args[1], [args[2]])
+    return ONE
+
+
+@command("HGET", arity=3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
+         syntax="key field", summary="Gives the value of a field.", complexity="O(1)")  # fmt: skip
+def hget(session: "Session", args: list[bytes]) -> bytes:
+    value = session.db.read_as(args[1], Hash)
+    found = None if value is None else value.get(args[2])
+    return session.resp.null if found is None else bulk(found)
+
+
+@command("HMGET", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
+         syntax="key field ...", summary="Gives the values of several fields.",
+         complexity="O(N) where N is the number of fields asked for")  # fmt: skip
+def hmget(session: "Session", args: list[bytes]) -> bytes:
+    find = (session.db.read_as(args[1], Hash) or _NO_FIELDS).get
+    null = session.resp.null
+    parts = [array_header(len(args) - 2)]
+    for field in args[2:]:
+        found = find(field)
+        parts.append(null if found is None else bulk(found))
+    return b"".join(parts)
+
+
+@command("HGETALL", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
+         syntax="key", summary="Gives all fields and values.", complexity="O(N) where N is the size of the hash",
+         tips=("nondeterministic_output_order",))  # fmt: skip
+def hgetall(session: "Session", args: list[bytes]) -> bytes:
+    value = session.db.read_as(args[1], Hash) or _NO_FIELDS
+    return session.resp.map_header(len(value)) + bulk_run(list(chain.from_iterable(value.items())))
+
+
+@command("HKEYS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
+         syntax="key", summary="Gives all fields.", complexity="O(N) where N is the size of the hash",
+         tips=("nondeterministic_output_order",))  # fmt: skip
+def hkeys(session: "Session", args: list[bytes]) -> bytes:
+    return bulks(list(session.db.read_as(args[1], Hash) or _NO_FIELDS))
+
+
+@command("HVALS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
+         syntax="key", summary="Gives all values.", complexity="O(N) where N is the size of the hash",
+         tips=("nondeterministic_output_order",))  # fmt: skip
+def hvals(session: "Session", args: list[bytes]) -> bytes:
+    return bulks(list((session.db.read_as(args[1], Hash) or _NO_FIELDS).values()))
+
+
+@command("HLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="2.0.0",
+         syntax="key", summary="Gives the number of fields.", complexity="O(1)")  # fmt: skip
+def hlen(session: "Session", args: list[bytes]) -> bytes:
+    return integer(len(session.db.read_as(args[1], Hash) or _NO_FIELDS))
+
+
+@command("HEXISTS", arity=3, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="2.0.0",
+         syntax="key field", summary="Tells whether a field exists.", complexity="O(1)")  # fmt: skip
+def hexists(session: "Session", args: list[bytes]) -> bytes:
+    return ONE if args[2] in (session.db.read_as(args[1], Hash) or _NO_FIELDS) else ZERO
+
+
+@command("HSTRLEN", arity=3, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="3.2.0",
+         syntax="key field", summary="Gives the length of a field's value in bytes.", complexity="O(1)")  # fmt: skip
+def hstrlen(session: "Session", args: list[bytes]) -> bytes:
+    return integer(len((session.db.read_as(args[1], Hash) or _NO_FIELDS).get(args[2], b"")))
+
+
+@command("HDEL", arity=-3, flags=WRITE | FAST, keys=(key(RW, DELETE),), group="hash", since="2.0.0",
+         syntax="key field ...", summary="Deletes fields, and the hash with its last one.",
+         complexity="O(N) where N is the number of fields to be removed")  # fmt: skip
+def hdel(session: "Session", args: list[bytes]) -> bytes:
+    db = session.db
+    value = db.get_as(args[1], Hash)
+    if value is None:
+        return ZERO
+    removed = [field for field in args[2:] if value.discard(field)]
+    if not removed:
+        return ZERO
+    if not value:
+        db.delete(args[1])
+    db.changed(args[1], HDEL, len(removed))
+    db.notify_fields(HDEL, args[1], removed)
+    if not value:
+        db.notify(DEL, args[1])
+    return integer(len(removed))
+
+
+@command("HINCRBY", arity=4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, ACCESS, UPDATE),), group="hash",
+         since="2.0.0",
+         syntax="key field increment",
+         summary="Adds an integer to the value of a field, which counts as 0 if missing.",
+         complexity="O(1)")  # fmt: skip
+def hincrby(session: "Session", args: list[bytes]) -> bytes:
+    increment = integer_argument(args[3])
+    value = session.db.get_as(args[1], Hash)
+    old = None if value is None else value.get(args[2])
+    total = 0 if old is None else parse_integer(old)
+    if total is None:
+        raise CommandError(VALUE_NOT_INTEGER)
+    total += increment
+    if not -_INTEGER_MAX - 1 <= total <= _INTEGER_MAX:
+        raise CommandError(OVERFLOW)
+    if value is None:
+        value = _hash_for_writing(session, args[1])
+    value[args[2]] = b"%d" % total
+    session.db.changed(args[1], HINCRBY)
+    if session.db.keyspace.event_mask:
+        session.db.notify_fields(HINCRBY, args[1], [args[2]])
+    return integer(total)
+
+
+@command("HINCRBYFLOAT", arity=4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, ACCESS, UPDATE),), group="hash",
+         since="2.6.0",
+         syntax="key field increment:double",
+         summary="Adds a decimal number to the value of a field, which counts as 0 if missing.",
+         complexity="O(1)")  # fmt: skip
+def hincrbyfloat(session: "Session", args: list[bytes]) -> bytes:
+    _, key, field, increment_text = args
+    increment = parse_long_double(increment_text)
+    if increment is None:
+        raise CommandError(NOT_FLOAT)
+    if isinstance(increment, float):
+        raise CommandError(INCREMENT_INFINITE)
+    value = session.db.get_as(key, Hash)
+    old = None if value is None else value.get(field)
+    before = parse_long_double(old or b"0")
+    if before is None or old == b"":
+        raise CommandError(VALUE_NOT_FLOAT)
+    total = sum_long_doubles(before, increment)
+    if total is None:
+        raise CommandError(NAN_OR_INFINITY)
+    if value is None:
+        value = _hash_for_writing(session, key)
+    text = value[field] = format_long_double(total)
+    session.db.changed(key, HINCRBYFLOAT)
+    session.db.notify_fields(HINCRBYFLOAT, key, [field])
+    # Not the increment: another machine might round otherwise. Plain HSET would drop the field's deadline.
+    if value.deadlines and field in value.deadlines:
+        effect = [b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, text]
+    else:
+        effect = [b"HSET", key, field, text]
+    session.db.keyspace.propagation.instead(effect)
+    return bulk(text)
+
+
+@command("HSCAN", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.8.0",
+         syntax="key cursor [MATCH pattern] [COUNT count] [NOVALUES]",
+         summary="Goes through the fields and values of a hash in steps.",
+         complexity="O(COUNT) for each call, O(N) for all N fields", tips=("nondeterministic_output",))  # fmt: skip
+def hscan(session: "Session", args: list[bytes]) -> bytes:
+    cursor = scan_cursor(args[2])
+    value = session.db.read_as(args[1], Hash)
+    if value is None:
+        return EMPTY_SCAN
+    options = scan_options(args, of_hash=True)
+    config = session.broker.config
+    encoding = value.encoding(config.hash_max_listpack_entries, config.hash_max_listpack_value)
+    cursor, fields = scan_elements(value.scan, value, encoding != b"hashtable", cursor, options)
+    if not options.no_values:
+        fields = [text for field in fields for text in (field, value[field])]
+    return scan_reply(cursor, fields)
+
+
+@command("HRANDFIELD", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="6.2.0",
+         syntax="key options=[count [WITHVALUES]]", summary="Gives one or more fields picked at random.",
+         complexity="O(N) where N is the number of fields returned", tips=("nondeterministic_output",))  # fmt: skip
+def hrandfield(session: "Session", args: list[bytes]) -> bytes:
+    if len(args) == 2:
+        value = session.db.read_as(args[1], Hash)
+        return session.resp.null if value is None else bulk(value.random_field())
+    count, with_values = pick_arguments(args, b"WITHVALUES")
+    value = session.db.read_as(args[1], Hash)
+    if value is None or not count:
+        return EMPTY_ARRAY
+    fields = pick(value, count)
+    if not with_values:
+        return bulks(fields)
+    if session.resp.version == 2:
+        return bulks([text for field in fields for text in (field, value[field])])
+    return array([bulks([field, value[field]]) for field in fields])

@@ -1,0 +1,1 @@
+"""Keys whatever they hold: existence, deadlines, scanning, sorting, serialisation."""

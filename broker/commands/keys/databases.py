@@ -1,0 +1,87 @@
+"""Whole databases: DBSIZE, FLUSHDB, FLUSHALL, SWAPDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from broker.keyspace.keyspace import Database
+from broker.table.arguments import integer_between
+from broker.table.command import FAST, READONLY, WRITE, command
+from protocol.errors import DB_INDEX, SYNTAX, CommandError
+from protocol.replies import OK, integer
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+_INT_MAX: Final = (1 << 31) - 1
+_FIRST_INDEX: Final = b"ERR invalid first DB index"
+_SECOND_INDEX: Final = b"ERR invalid second DB index"
+_CATEGORIES: Final = ("keyspace", "dangerous")
+_ALL_SUCCEEDED: Final = ("request_policy:all_shards", "response_policy:all_succeeded")
+
+
+@command("DBSIZE", arity=1, flags=READONLY | FAST, group="server", since="1.0.0",
+         summary="Counts the keys of the database.", complexity="O(1)", categories=("keyspace",),
+         tips=("request_policy:all_shards", "response_policy:agg_sum"))  # fmt: skip
+def dbsize(session: Session, args: list[bytes]) -> bytes:
+    return integer(len(session.db.data))
+
+
+@command("FLUSHDB", arity=-1, flags=WRITE, group="server", since="1.0.0",
+         syntax="[ASYNC@4.0.0|SYNC@6.2.0]",
+         summary="Removes all keys of the database.", complexity="O(N) for N keys", categories=_CATEGORIES,
+         tips=_ALL_SUCCEEDED)  # fmt: skip
+def flushdb(session: Session, args: list[bytes]) -> bytes:
+    _check_mode(args)
+    return _flush(session, [session.db])
+
+
+@command("FLUSHALL", arity=-1, flags=WRITE, group="server", since="1.0.0",
+         syntax="[ASYNC@4.0.0|SYNC@6.2.0]",
+         summary="Removes all keys of all databases.", complexity="O(N) for N keys", categories=_CATEGORIES,
+         tips=_ALL_SUCCEEDED)  # fmt: skip
+def flushall(session: Session, args: list[bytes]) -> bytes:
+    _check_mode(args)
+    reply = _flush(session, session.broker.keyspace.databases)
+    session.broker.durability.snapshots.all_flushed()
+    return reply
+
+
+def _check_mode(args: list[bytes]) -> None:
+    """SYNC and ASYNC come to the same: the keys are gone at once, their memory is freed in slices."""
+    if len(args) > 2 or (len(args) == 2 and args[1].upper() not in (b"SYNC", b"ASYNC")):
+        raise CommandError(SYNTAX)
+
+
+def _flush(session: Session, databases: Iterable[Database]) -> bytes:
+    keyspace = session.broker.keyspace
+    for database in databases:
+        for name in database.listened_keys():
+            if name in database.data:
+                database.touch(name, 0)
+        data = database.data
+        keyspace.dirty += database.clear()
+        session.broker.reclaimer.take(data)
+    return OK
+
+
+@command("SWAPDB", arity=3, flags=WRITE | FAST, group="server", since="4.0.0",
+         syntax="index1 index2", summary="Exchanges the keys of two databases; clients stay with the number.",
+         complexity="O(N) for N watched keys and waiting clients", categories=_CATEGORIES)  # fmt: skip
+def swapdb(session: Session, args: list[bytes]) -> bytes:
+    first = integer_between(args[1], -_INT_MAX - 1, _INT_MAX, _FIRST_INDEX)
+    second = integer_between(args[2], -_INT_MAX - 1, _INT_MAX, _SECOND_INDEX)
+    keyspace = session.broker.keyspace
+    databases = keyspace.databases
+    if not (0 <= first < len(databases) and 0 <= second < len(databases)):
+        raise CommandError(DB_INDEX)
+    if first != second:
+        a, b = databases[first], databases[second]
+        for database in (a, b):
+            for name in database.listened_keys():
+                if name in a.data or name in b.data:
+                    database.touch(name, 0)
+        a.swap(b)
+    keyspace.dirty += 1
+    return OK

@@ -1,0 +1,135 @@
+"""DUMP and RESTORE: a value in Redis's own serialisation, out and in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.commands.expire_options import has_passed
+from broker.formats.rdb.dump_payload import BadFooter, BadFormat, dump, restore
+from broker.keyspace.access import FREQUENCY_MAX
+from broker.keyspace.events import DEL, GENERIC, REPLACED, RETYPED, Event
+from broker.keyspace.expiry import NEVER
+from broker.keyspace.keyspace import type_name
+from broker.table.arguments import MAX_INTEGER, integer
+from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, key
+from broker.values.streams.stream import Stream
+from protocol.errors import SYNTAX, CommandError
+from protocol.replies import OK, bulk
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+    from broker.keyspace.keyspace import Database
+
+RESTORED: Final = Event(GENERIC, b"restore")
+
+_BUSY_KEY: Final = b"BUSYKEY Target key name already exists."
+_INVALID_TTL: Final = b"ERR Invalid TTL value, must be >= 0"
+_INVALID_IDLE_TIME: Final = b"ERR Invalid IDLETIME value, must be >= 0"
+_INVALID_FREQUENCY: Final = b"ERR Invalid FREQ value, must be >= 0 and <= 255"
+_BAD_FOOTER: Final = b"ERR DUMP payload version or checksum are wrong"
+_BAD_FORMAT: Final = b"ERR Bad data format"
+
+
+@command("DUMP", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="generic", since="2.6.0",
+         syntax="key", categories=("keyspace",), tips=("nondeterministic_output",),
+         summary="Gives the value at a key in Redis's serialisation.",
+         complexity="O(N) for the size N of the value")  # fmt: skip
+def dump_(session: Session, args: list[bytes]) -> bytes:
+    value = session.db.read(args[1])
+    return session.resp.null if value is None else bulk(dump(value, session.broker.config))
+
+
+@command("RESTORE", arity=-4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE),), group="generic", since="2.6.0",
+         syntax="key ttl:integer serialized-value [REPLACE]@3.0.0 [ABSTTL]@5.0.0 [IDLETIME seconds]@5.0.0"
+                " [FREQ frequency:integer]@5.0.0",
+         categories=("keyspace", "dangerous"),
+         summary="Makes a key of a value in Redis's serialisation.",
+         complexity="O(N) for the size N of the value, O(N*log(N)) for sorted sets")  # fmt: skip
+def restore_(session: Session, args: list[bytes]) -> bytes:
+    options = _Options(args)
+    absolute = options.absolute
+    db = session.db
+    name = args[1]
+    if not options.replace and db.get(name) is not None:
+        raise CommandError(_BUSY_KEY)
+    now = session.broker.clock.now
+    ttl = integer(args[2])
+    if ttl < 0:
+        raise CommandError(_INVALID_TTL)
+    try:
+        value = restore(args[3], session.broker.config)
+    except BadFooter:
+        raise CommandError(_BAD_FOOTER) from None
+    except BadFormat as error:
+        session.broker.log.verbose("RESTORE of a bad payload", key=name, reason=error)
+        raise CommandError(_BAD_FORMAT) from None
+    deadline = ttl if absolute or not ttl else ttl + now
+    old = db.get(name)
+    # Redis's sum of now and a time to live that is too long wraps: the deadline is past.
+    if deadline and (has_passed(session.broker, deadline) or deadline > MAX_INTEGER):
+        db.delete(name)
+        _remove_expired(db, name, old is not None)
+        return OK
+    if value.__class__ is Stream:
+        value.idempotency.expire(now)
+    # What is replaced keeps its place among the keys: moved to their end it would be missed by a SCAN under way.
+    db.persist(name)
+    db.add(name, value)
+    if deadline:
+        db.expire_at(name, deadline)
+        if not absolute:
+            db.keyspace.propagation.instead([args[0], name, b"%d" % deadline, *args[3:], b"ABSTTL"])
+    db.changed(name, RESTORED)
+    # After the change, which counts as one under the LRM policies.
+    if options.idle_seconds is not None:
+        session.broker.access.set_idle(db, name, options.idle_seconds)
+    if options.frequency is not None:
+        session.broker.access.set_frequency(db, name, options.frequency)
+    if old is not None:
+        db.notify(REPLACED, name)
+        if type_name(old) != type_name(value):
+            db.notify(RETYPED, name)
+    if db.field_deadlines.get(name, NEVER) < now and not session.broker.loading:
+        # Commands rely on due fields being gone.
+        db.expiry.expire_fields(name, now)
+    return OK
+
+
+class _Options:
+    """What stands behind the payload, checked in Redis's order."""
+
+    __slots__ = ("absolute", "frequency", "idle_seconds", "replace")
+
+    def __init__(self, args: list[bytes]) -> None:
+        self.replace = self.absolute = False
+        self.idle_seconds: int | None = None
+        self.frequency: int | None = None
+        at = 4
+        while at < len(args):
+            option = args[at].upper()
+            more = at + 1 < len(args)
+            if option == b"REPLACE":
+                self.replace = True
+            elif option == b"ABSTTL":
+                self.absolute = True
+            elif option == b"IDLETIME" and more and self.frequency is None:
+                at += 1
+                self.idle_seconds = integer(args[at])
+                if self.idle_seconds < 0:
+                    raise CommandError(_INVALID_IDLE_TIME)
+            elif option == b"FREQ" and more and self.idle_seconds is None:
+                at += 1
+                self.frequency = integer(args[at])
+                if not 0 <= self.frequency <= FREQUENCY_MAX:
+                    raise CommandError(_INVALID_FREQUENCY)
+            else:
+                raise CommandError(SYNTAX)
+            at += 1
+
+
+def _remove_expired(db: Database, name: bytes, existed: bool) -> None:
+    """A value was restored past its time: it takes the place of what was there, and is gone at once."""
+    db.keyspace.expired += 1
+    if existed:
+        db.keyspace.propagation.instead([b"DEL", name])
+        db.changed(name, DEL)

@@ -1,0 +1,150 @@
+"""Deadlines of keys: EXPIRE and its relatives, TTL and its relatives, PERSIST."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.commands.expire_options import EXPIRE, PERSIST, has_passed
+from broker.keyspace.events import DEL
+from broker.table.arguments import MAX_INTEGER, integer
+from broker.table.command import ACCESS, FAST, READONLY, RO, RW, UPDATE, WRITE, command, key
+from protocol.errors import CommandError, invalid_expire
+from protocol.replies import MINUS_ONE, ONE, ZERO
+from protocol.replies import integer as integer_reply
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+_WRITES: Final = WRITE | FAST
+_READS: Final = READONLY | FAST
+_WRITTEN: Final = (key(RW, UPDATE),)
+_READ: Final = (key(RO, ACCESS),)
+
+_NO_KEY: Final = b":-2\r\n"
+_NX_WITH_OTHERS: Final = b"ERR NX and XX, GT or LT options at the same time are not compatible"
+_GT_WITH_LT: Final = b"ERR GT and LT options at the same time are not compatible"
+
+
+@command("EXPIRE", arity=-3, flags=_WRITES, keys=_WRITTEN, group="generic", since="1.0.0",
+         syntax="key seconds [NX|XX|GT|LT]@7.0.0",
+         summary="Sets a key's time to live in seconds.", complexity="O(1)")  # fmt: skip
+def expire(session: Session, args: list[bytes]) -> bytes:
+    return _expire(session, args, b"expire", session.broker.clock.now, 1000)
+
+
+@command("PEXPIRE", arity=-3, flags=_WRITES, keys=_WRITTEN, group="generic", since="2.6.0",
+         syntax="key milliseconds [NX|XX|GT|LT]@7.0.0",
+         summary="Sets a key's time to live in milliseconds.", complexity="O(1)")  # fmt: skip
+def pexpire(session: Session, args: list[bytes]) -> bytes:
+    return _expire(session, args, b"pexpire", session.broker.clock.now, 1)
+
+
+@command("EXPIREAT", arity=-3, flags=_WRITES, keys=_WRITTEN, group="generic", since="1.2.0",
+         syntax="key unix-time-seconds [NX|XX|GT|LT]@7.0.0",
+         summary="Sets the Unix time in seconds at which a key expires.", complexity="O(1)")  # fmt: skip
+def expireat(session: Session, args: list[bytes]) -> bytes:
+    return _expire(session, args, b"expireat", 0, 1000)
+
+
+@command("PEXPIREAT", arity=-3, flags=_WRITES, keys=_WRITTEN, group="generic", since="2.6.0",
+         syntax="key unix-time-milliseconds [NX|XX|GT|LT]@7.0.0",
+         summary="Sets the Unix time in milliseconds at which a key expires.", complexity="O(1)")  # fmt: skip
+def pexpireat(session: Session, args: list[bytes]) -> bytes:
+    return _expire(session, args, b"pexpireat", 0, 1)
+
+
+def _expire(session: Session, args: list[bytes], command_name: bytes, start: int, unit: int) -> bytes:
+    """Set a deadline, `args[2]` units of `unit` milliseconds after `start`."""
+    conditions = _conditions(args) if len(args) > 3 else frozenset()
+    when = integer(args[2]) * unit
+    # Of what is too large or too small, Redis sees the overflow in its own computation only.
+    if not -MAX_INTEGER - 1 <= when <= MAX_INTEGER - start:
+        raise CommandError(invalid_expire(command_name))
+    when += start
+    db = session.db
+    name = args[1]
+    if db.get(name) is None or (conditions and not _allowed(conditions, db.deadline(name), when)):
+        return ZERO
+    propagation = db.keyspace.propagation
+    if has_passed(session.broker, when):
+        db.delete(name)
+        db.changed(name, DEL)
+        propagation.instead([b"DEL", name])
+        return ONE
+    db.expire_at(name, when)
+    db.changed(name, EXPIRE)
+    if propagation.sinks:
+        propagation.instead([b"PEXPIREAT", name, b"%d" % when])
+    return ONE
+
+
+def _conditions(args: list[bytes]) -> frozenset[bytes]:
+    found = frozenset(option.upper() for option in args[3:])
+    if not found <= {b"NX", b"XX", b"GT", b"LT"}:
+        unknown = next(option for option in args[3:] if option.upper() not in (b"NX", b"XX", b"GT", b"LT"))
+        raise CommandError(b"ERR Unsupported option " + unknown.partition(b"\0")[0])
+    if b"NX" in found and len(found) > 1:
+        raise CommandError(_NX_WITH_OTHERS)
+    if b"GT" in found and b"LT" in found:
+        raise CommandError(_GT_WITH_LT)
+    return found
+
+
+def _allowed(conditions: frozenset[bytes], current: int | None, when: int) -> bool:
+    """Whether the deadline may be moved from `current` to `when`; none counts as infinitely far away."""
+    if b"NX" in conditions:
+        return current is None
+    if current is None:
+        return conditions == {b"LT"}
+    if b"GT" in conditions:
+        return when > current
+    return b"LT" not in conditions or when < current
+
+
+@command("TTL", arity=2, flags=_READS, keys=_READ, group="generic", since="1.0.0",
+         syntax="key", summary="Gives a key's time to live in seconds.", complexity="O(1)",
+         tips=("nondeterministic_output",))  # fmt: skip
+def ttl(session: Session, args: list[bytes]) -> bytes:
+    return _remaining(session, args[1], session.broker.clock.now, 1000)
+
+
+@command("PTTL", arity=2, flags=_READS, keys=_READ, group="generic", since="2.6.0",
+         syntax="key", summary="Gives a key's time to live in milliseconds.", complexity="O(1)",
+         tips=("nondeterministic_output",))  # fmt: skip
+def pttl(session: Session, args: list[bytes]) -> bytes:
+    return _remaining(session, args[1], session.broker.clock.now, 1)
+
+
+@command("EXPIRETIME", arity=2, flags=_READS, keys=_READ, group="generic", since="7.0.0",
+         syntax="key", summary="Gives the Unix time in seconds at which a key expires.", complexity="O(1)")  # fmt: skip
+def expiretime(session: Session, args: list[bytes]) -> bytes:
+    return _remaining(session, args[1], 0, 1000)
+
+
+@command("PEXPIRETIME", arity=2, flags=_READS, keys=_READ, group="generic", since="7.0.0",
+         syntax="key",
+         summary="Gives the Unix time in milliseconds at which a key expires.", complexity="O(1)")  # fmt: skip
+def pexpiretime(session: Session, args: list[bytes]) -> bytes:
+    return _remaining(session, args[1], 0, 1)
+
+
+def _remaining(session: Session, name: bytes, start: int, unit: int) -> bytes:
+    """The time from `start` to the deadline, rounded to units of `unit` milliseconds."""
+    db = session.db
+    if db.look(name) is None:
+        return _NO_KEY
+    when = db.deadline(name)
+    if when is None:
+        return MINUS_ONE
+    left = max(when - start, 0)
+    return integer_reply(left if unit == 1 else (left + 500) // 1000)
+
+
+@command("PERSIST", arity=2, flags=_WRITES, keys=_WRITTEN, group="generic", since="2.2.0",
+         syntax="key", summary="Drops a key's time to live.", complexity="O(1)")  # fmt: skip
+def persist(session: Session, args: list[bytes]) -> bytes:
+    db = session.db
+    if db.get(args[1]) is None or not db.persist(args[1]):
+        return ZERO
+    db.changed(args[1], PERSIST)
+    return ONE

@@ -1,0 +1,259 @@
+"""SORT and SORT_RO: the elements of a list, set or sorted set in order, or what they lead to in other keys.
+
+Texts are compared as bytes. Redis compares them by its locale where the result is not stored; bytes are what it
+does in the locales C and C.UTF-8.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.keyspace.events import DEL, LIST, Event
+from broker.table.arguments import integer as integer_argument
+from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, key, unknown_keys
+from broker.values.hash import Hash
+from broker.values.list import List
+from broker.values.set import Set
+from broker.values.sorted_set import SortedSet
+from protocol.errors import SYNTAX, WRONG_TYPE, CommandError
+from protocol.numbers import parse_double
+from protocol.replies import EMPTY_ARRAY, array, bulk, bulks, integer
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+    from broker.keyspace.keyspace import Database, Value
+
+SORTSTORE: Final = Event(LIST, b"sortstore")
+
+NOT_DOUBLES: Final = b"ERR One or more scores can't be converted into double"
+
+_PATTERN_KEYS: Final = unknown_keys(RO, ACCESS, notes="BY and GET name keys through the elements of the sorted key.")
+_STORE_KEY: Final = unknown_keys(OW, UPDATE, notes="STORE and its key may stand anywhere among the options.")
+_CATEGORIES: Final = ("set", "sortedset", "list", "dangerous")
+_COMPLEXITY: Final = "O(N+M*log(M)) where N is the number of elements and M that of the elements returned"
+
+
+class Pattern:
+    """Where BY and GET look for an element: the element put in place of the first `*` names a key.
+
+    Behind it, `->field` names a field of the hash at that key. `#` is the element itself. Like Redis's C
+    strings, the search for `*` and `->` ends at a NUL.
+    """
+
+    __slots__ = ("field", "itself", "leads_nowhere", "prefix", "suffix")
+
+    def __init__(self, text: bytes) -> None:
+        searched = text.partition(b"\0")[0]
+        star = searched.find(b"*")
+        self.itself = searched == b"#"
+        self.leads_nowhere = star < 0
+        self.prefix = text[: max(star, 0)]
+        self.suffix = text[star + 1 :]
+        self.field: bytes | None = None
+        arrow = searched.find(b"->", star + 1)
+        if 0 <= arrow < len(searched) - 2:
+            self.suffix = text[star + 1 : arrow]
+            self.field = text[arrow + 2 :]
+
+    def look_up(self, db: Database, element: bytes) -> bytes | bytearray | None:
+        """What `element` leads to; None for a missing key or field, or one of another type."""
+        if self.itself:
+            return element
+        if self.leads_nowhere:
+            return None
+        value = db.read(self.prefix + element + self.suffix)
+        kind = value.__class__
+        if self.field is None:
+            return value if kind is bytes or kind is bytearray else None
+        return _field(db, value, self.field) if kind is Hash else None
+
+
+def _field(db: Database, value: Hash, field: bytes) -> bytes | None:
+    if value.deadlines and value.deadlines.get(field, db.keyspace.clock.now) < db.keyspace.clock.now:
+        return None
+    return value.get(field)
+
+
+class Request:
+    """The options of one SORT, parsed; the last one counts where one is given again, but each GET does."""
+
+    __slots__ = ("alpha", "by", "count", "descending", "gets", "in_order", "offset", "store")
+
+    def __init__(self, args: list[bytes], may_store: bool) -> None:
+        self.alpha = False
+        self.descending = False
+        self.in_order = True
+        self.by: Pattern | None = None
+        self.gets: list[Pattern] = []
+        self.offset = 0
+        self.count = -1
+        self.store: bytes | None = None
+        i = 2
+        while i < len(args):
+            i += self._take(args, i, may_store)
+
+    def _take(self, args: list[bytes], i: int, may_store: bool) -> int:
+        """Parse the option at `args[i]`; returns how many arguments it is."""
+        option = args[i].upper()
+        behind = len(args) - i - 1
+        if option == b"ASC":
+            self.descending = False
+        elif option == b"DESC":
+            self.descending = True
+        elif option == b"ALPHA":
+            self.alpha = True
+        elif option == b"LIMIT" and behind >= 2:
+            self.offset = integer_argument(args[i + 1])
+            self.count = integer_argument(args[i + 2])
+            return 3
+        elif option == b"STORE" and behind and may_store:
+            self.store = args[i + 1]
+            return 2
+        elif option == b"BY" and behind:
+            self.by = Pattern(args[i + 1])
+            if self.by.leads_nowhere:
+                self.in_order = False
+            return 2
+        elif option == b"GET" and behind:
+            self.gets.append(Pattern(args[i + 1]))
+            return 2
+        else:
+            raise CommandError(SYNTAX)
+        return 1
+
+    def span(self, length: int) -> tuple[int, int]:
+        """The half-open range that LIMIT means for so many elements."""
+        start = min(max(self.offset, 0), length)
+        return start, length if self.count < 0 else min(start + self.count, length)
+
+
+def _store_positions(args: list[bytes]) -> list[int]:
+    """Where SORT's keys stand, as Redis finds them in any arguments: the first one, and the last STORE's."""
+    store: list[int] = []
+    i = 2
+    while i < len(args):
+        option = args[i].upper()
+        if option == b"LIMIT":
+            i += 2
+        elif option in (b"GET", b"BY"):
+            i += 1
+        elif option == b"STORE" and i + 1 < len(args):
+            i += 1
+            store = [i]
+        i += 1
+    return [1, *store]
+
+
+@command("SORT", arity=-2, flags=WRITE | DENYOOM, keys=(key(RO, ACCESS), _PATTERN_KEYS, _STORE_KEY),
+         find_keys=_store_positions, group="generic", since="1.0.0", categories=_CATEGORIES, complexity=_COMPLEXITY,
+         syntax="key [BY by-pattern=pattern#1] [LIMIT offset count] [GET get-pattern=pattern#1] ... [ASC|DESC] "
+                "[sorting=ALPHA] [STORE destination]",
+         summary="Gives or stores the elements of a list, set or sorted set in order.")  # fmt: skip
+def sort(session: Session, args: list[bytes]) -> bytes:
+    request = Request(args, may_store=True)
+    elements = _sorted_elements(session, args[1], request)
+    if request.store is None:
+        return _reply(session, elements, request.gets)
+    return _store(session.db, request.store, elements, request.gets)
+
+
+@command("SORT_RO", arity=-2, flags=READONLY, keys=(key(RO, ACCESS), _PATTERN_KEYS), find_keys=lambda args: [1],
+         group="generic", since="7.0.0", categories=_CATEGORIES, complexity=_COMPLEXITY,
+         syntax="key [BY by-pattern=pattern#1] [LIMIT offset count] [GET get-pattern=pattern#1] ... [ASC|DESC] "
+                "[sorting=ALPHA]",
+         summary="Gives the elements of a list, set or sorted set in order.")  # fmt: skip
+def sort_ro(session: Session, args: list[bytes]) -> bytes:
+    request = Request(args, may_store=False)
+    return _reply(session, _sorted_elements(session, args[1], request), request.gets)
+
+
+def _sorted_elements(session: Session, name: bytes, request: Request) -> list[bytes]:
+    """The elements in order, and of those the ones that LIMIT asks for."""
+    db = session.db
+    value = db.read(name)
+    kind = value.__class__
+    if kind not in (List, Set, SortedSet):
+        if value is None:
+            return []
+        raise CommandError(WRONG_TYPE)
+    start, stop = request.span(len(value))
+    if request.in_order:
+        elements = [member for _, member in value] if kind is SortedSet else list(value)
+        return _in_order(db, elements, request.by, request.alpha, request.descending)[start:stop]
+    if kind is Set:
+        # A set has no order of its own; neither what is stored nor what a script does may depend on where it is kept.
+        members = list(value)
+        if request.store is not None or session.is_script:
+            members = _in_order(db, members, None, True, request.descending)
+        return members[start:stop]
+    return _in_own_order(value, start, stop, request.descending)
+
+
+def _in_own_order(value: Value, start: int, stop: int, descending: bool) -> list[bytes]:
+    """Elements of a list or a sorted set in the order in which they stand there."""
+    if start >= stop:
+        return []
+    length = len(value)
+    if descending:
+        start, stop = length - stop, length - start
+    found = (
+        [member for _, member in value.span(start, stop)] if value.__class__ is SortedSet else value.slice(start, stop)
+    )
+    if descending:
+        found.reverse()
+    return found
+
+
+def _in_order(db: Database, elements: list[bytes], by: Pattern | None, alpha: bool, descending: bool) -> list[bytes]:
+    """All elements sorted by themselves or by what `by` leads to."""
+    if by is None:
+        weights: list[bytes | bytearray | None] = list(elements)
+    else:
+        weights = [by.look_up(db, element) for element in elements]
+    if not alpha:
+        # Equal numbers are put in the order of the elements' bytes, so that the result is always the same.
+        scored = list(zip(map(_number, weights), elements, strict=True))
+        scored.sort(reverse=descending)
+        return [element for _, element in scored]
+    if by is None:
+        return sorted(elements, reverse=descending)
+    # Elements without a weight come first; equal ones keep their order.
+    keyed = [(weight is not None, bytes(weight or b"")) for weight in weights]
+    order = sorted(range(len(elements)), key=keyed.__getitem__, reverse=descending)
+    return [elements[i] for i in order]
+
+
+def _number(weight: bytes | bytearray | None) -> float:
+    if weight is None:
+        return 0.0
+    number = parse_double(bytes(weight))
+    if number is None:
+        raise CommandError(NOT_DOUBLES)
+    return number
+
+
+def _reply(session: Session, elements: list[bytes], gets: list[Pattern]) -> bytes:
+    if not elements:
+        return EMPTY_ARRAY
+    if not gets:
+        return bulks(elements)
+    db = session.db
+    null = session.resp.null
+    parts = []
+    for element in elements:
+        for pattern in gets:
+            value = pattern.look_up(db, element)
+            parts.append(null if value is None else bulk(value))
+    return array(parts)
+
+
+def _store(db: Database, name: bytes, elements: list[bytes], gets: list[Pattern]) -> bytes:
+    """Store as a list, what is missing as an empty string; the reply is its length."""
+    if gets:
+        elements = [bytes(pattern.look_up(db, element) or b"") for element in elements for pattern in gets]
+    if elements:
+        db.set(name, List(elements))
+        db.changed(name, SORTSTORE, len(elements))
+    elif db.delete(name):
+        db.changed(name, DEL)
+    return integer(len(elements))

@@ -1,0 +1,1 @@
+"""Lists: ends, elements, moves, pops."""

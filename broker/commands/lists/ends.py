@@ -1,0 +1,171 @@
+"""Lists at their ends: LPUSH, RPUSH, LPOP and their relatives, LLEN; and the events of all list commands.
+
+Pushing and popping one element is the commonest thing a queue does, so these functions are written flat; a
+helper that both ends shared would cost more than what it does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.keyspace.events import DEL, LIST, Event
+from broker.table.arguments import integer_between
+from broker.table.command import ACCESS, DELETE, DENYOOM, FAST, INSERT, READONLY, RO, RW, WRITE, command, key
+from broker.values.list import List
+from protocol.errors import NOT_POSITIVE, WRONG_TYPE, CommandError, wrong_arity
+from protocol.numbers import INTEGER_MAX
+from protocol.replies import EMPTY_ARRAY, ZERO, bulk, bulks, integer
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+    from broker.keyspace.keyspace import Database, Value
+
+LPUSHED: Final = Event(LIST, b"lpush")
+RPUSHED: Final = Event(LIST, b"rpush")
+LPOPPED: Final = Event(LIST, b"lpop")
+RPOPPED: Final = Event(LIST, b"rpop")
+
+_PUSHES: Final = key(RW, INSERT)
+_POPS: Final = key(RW, ACCESS, DELETE)
+
+
+def delete_if_empty(db: Database, name: bytes, value: List) -> None:
+    """Remove the key of a list that has lost its last element."""
+    if not value:
+        db.delete(name)
+        db.notify(DEL, name)
+
+
+def _new_list(db: Database, name: bytes, value: Value) -> List:
+    """A list at a key where `value` is no list: new if there is nothing; raises WRONGTYPE otherwise."""
+    if value is not None:
+        raise CommandError(WRONG_TYPE)
+    created = List()
+    db.add(name, created)
+    return created
+
+
+# Pushing
+
+
+@command("LPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="1.0.0",
+         syntax="key element ...", summary="Puts elements at the head of a list, which is made if it is missing.",
+         complexity="O(1) for each element")  # fmt: skip
+def lpush(session: Session, args: list[bytes]) -> bytes:
+    db = session.db
+    name = args[1]
+    value = db.get(name)
+    if value.__class__ is not List:
+        value = _new_list(db, name, value)
+    if len(args) == 3:
+        value.appendleft(args[2])
+        db.changed(name, LPUSHED)
+    else:
+        value.extendleft(args[2:])
+        db.changed(name, LPUSHED, len(args) - 2)
+    return integer(len(value))
+
+
+@command("RPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="1.0.0",
+         syntax="key element ...", summary="Puts elements at the tail of a list, which is made if it is missing.",
+         complexity="O(1) for each element")  # fmt: skip
+def rpush(session: Session, args: list[bytes]) -> bytes:
+    db = session.db
+    name = args[1]
+    value = db.get(name)
+    if value.__class__ is not List:
+        value = _new_list(db, name, value)
+    if len(args) == 3:
+        value.append(args[2])
+        db.changed(name, RPUSHED)
+    else:
+        value.extend(args[2:])
+        db.changed(name, RPUSHED, len(args) - 2)
+    return integer(len(value))
+
+
+@command("LPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="2.2.0",
+         syntax="key element ...", summary="Puts elements at the head of a list that exists.",
+         complexity="O(1) for each element")  # fmt: skip
+def lpushx(session: Session, args: list[bytes]) -> bytes:
+    return lpush(session, args) if session.db.get(args[1]) is not None else ZERO
+
+
+@command("RPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="2.2.0",
+         syntax="key element ...", summary="Puts elements at the tail of a list that exists.",
+         complexity="O(1) for each element")  # fmt: skip
+def rpushx(session: Session, args: list[bytes]) -> bytes:
+    return rpush(session, args) if session.db.get(args[1]) is not None else ZERO
+
+
+# Popping
+
+
+@command("LPOP", arity=-2, flags=WRITE | FAST, keys=(_POPS,), group="list", since="1.0.0",
+         syntax="key [count]@6.2.0", summary="Takes the first element, or several, off a list.",
+         complexity="O(N) where N is the number of elements taken")  # fmt: skip
+def lpop(session: Session, args: list[bytes]) -> bytes:
+    if len(args) > 2:
+        return _pop_several(session, args, left=True)
+    db = session.db
+    name = args[1]
+    value = db.get(name)
+    if value.__class__ is not List:
+        if value is None:
+            return session.resp.null
+        raise CommandError(WRONG_TYPE)
+    element = value.popleft()
+    db.changed(name, LPOPPED)
+    if not value:
+        db.delete(name)
+        db.notify(DEL, name)
+    return bulk(element)
+
+
+@command("RPOP", arity=-2, flags=WRITE | FAST, keys=(_POPS,), group="list", since="1.0.0",
+         syntax="key [count]@6.2.0", summary="Takes the last element, or several, off a list.",
+         complexity="O(N) where N is the number of elements taken")  # fmt: skip
+def rpop(session: Session, args: list[bytes]) -> bytes:
+    if len(args) > 2:
+        return _pop_several(session, args, left=False)
+    db = session.db
+    name = args[1]
+    value = db.get(name)
+    if value.__class__ is not List:
+        if value is None:
+            return session.resp.null
+        raise CommandError(WRONG_TYPE)
+    element = value.pop()
+    db.changed(name, RPOPPED)
+    if not value:
+        db.delete(name)
+        db.notify(DEL, name)
+    return bulk(element)
+
+
+def _pop_several(session: Session, args: list[bytes], left: bool) -> bytes:
+    if len(args) > 3:
+        raise CommandError(wrong_arity(b"lpop" if left else b"rpop"))
+    count = integer_between(args[2], 0, INTEGER_MAX, NOT_POSITIVE)
+    db = session.db
+    value = db.get_as(args[1], List)
+    if value is None:
+        return session.resp.null_array
+    if not count:
+        return EMPTY_ARRAY
+    return bulks(pop_elements(db, args[1], value, left, count))
+
+
+def pop_elements(db: Database, name: bytes, value: List, left: bool, count: int) -> list[bytes]:
+    """Take up to `count` elements off an end of the list at key `name`, in the order in which they go."""
+    elements = value.pop_left(count) if left else value.pop_right(count)
+    db.changed(name, LPOPPED if left else RPOPPED, len(elements))
+    delete_if_empty(db, name, value)
+    return elements
+
+
+@command("LLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="list", since="1.0.0",
+         syntax="key", summary="Gives the number of elements of a list.", complexity="O(1)")  # fmt: skip
+def llen(session: Session, args: list[bytes]) -> bytes:
+    value = session.db.read_as(args[1], List)
+    return ZERO if value is None else integer(len(value))

@@ -1,0 +1,194 @@
+"""From one list to another, at once or after waiting: LMOVE, RPOPLPUSH, LMOVEM, BLMOVE, BRPOPLPUSH, BLMOVEM.
+
+A push comes before the pop in keyspace events, as in Redis, but for LMOVEM with one list as both source and
+destination. Where a client had to wait, the command propagates without its waiting form.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from broker.commands.lists.ends import LPOPPED, LPUSHED, RPOPPED, RPUSHED, delete_if_empty
+from broker.commands.lists.pops import COUNT, is_left, timeout_of
+from broker.table.arguments import integer_between
+from broker.table.command import ACCESS, BLOCKING, DELETE, DENYOOM, INSERT, RW, WRITE, Handler, command, key
+from broker.values.list import List
+from protocol.errors import SYNTAX, CommandError
+from protocol.numbers import INTEGER_MAX
+from protocol.replies import bulk, bulks
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+    from broker.keyspace.keyspace import Database
+
+_KEYS: Final = (key(RW, ACCESS, DELETE), key(RW, INSERT, at=2))
+
+
+# One element
+
+
+@command("LMOVE", arity=5, flags=WRITE | DENYOOM, keys=_KEYS, group="list", since="6.2.0",
+         syntax="source destination wherefrom=<LEFT|RIGHT> whereto=<LEFT|RIGHT>",
+         summary="Moves an element from an end of a list to an end of another.",
+         complexity="O(1)")  # fmt: skip
+def lmove(session: Session, args: list[bytes]) -> bytes:
+    from_left = is_left(args[3])
+    return _move(session.db, args, from_left, is_left(args[4])) or session.resp.null
+
+
+@command("RPOPLPUSH", arity=3, flags=WRITE | DENYOOM, keys=_KEYS, group="list", since="1.2.0",
+         syntax="source destination",
+         summary="Moves the last element of a list to the head of another.", complexity="O(1)",
+         deprecated_since="6.2.0", replaced_by="`LMOVE` with the `RIGHT` and `LEFT` arguments")  # fmt: skip
+def rpoplpush(session: Session, args: list[bytes]) -> bytes:
+    return _move(session.db, args, False, True) or session.resp.null
+
+
+@command("BLMOVE", arity=6, flags=WRITE | DENYOOM | BLOCKING, keys=_KEYS, group="list", since="6.2.0",
+         syntax="source destination wherefrom=<LEFT|RIGHT> whereto=<LEFT|RIGHT> timeout",
+         summary="Moves an element from an end of a list to an end of another; waits for one if there is none.",
+         complexity="O(1)")  # fmt: skip
+def blmove(session: Session, args: list[bytes]) -> bytes:
+    from_left = is_left(args[3])
+    to_left = is_left(args[4])
+    timeout_ms = timeout_of(session, args[5])
+    moved = _move(session.db, args, from_left, to_left)
+    if moved:
+        session.db.keyspace.propagation.instead([b"LMOVE", *args[1:5]])
+        return moved
+    return _wait_for_one(session, blmove, args, timeout_ms)
+
+
+@command("BRPOPLPUSH", arity=4, flags=WRITE | DENYOOM | BLOCKING, keys=_KEYS, group="list", since="2.2.0",
+         syntax="source destination timeout",
+         summary="Moves the last element of a list to the head of another; waits for one if there is none.",
+         complexity="O(1)", deprecated_since="6.2.0",
+         replaced_by="`BLMOVE` with the `RIGHT` and `LEFT` arguments")  # fmt: skip
+def brpoplpush(session: Session, args: list[bytes]) -> bytes:
+    timeout_ms = timeout_of(session, args[3])
+    moved = _move(session.db, args, False, True)
+    if moved:
+        session.db.keyspace.propagation.instead([b"RPOPLPUSH", args[1], args[2]])
+        return moved
+    return _wait_for_one(session, brpoplpush, args, timeout_ms)
+
+
+def _move(db: Database, args: list[bytes], from_left: bool, to_left: bool) -> bytes:
+    """Move one element from the list at `args[1]` to that at `args[2]`; its reply, b"" if there is none."""
+    source = db.get_as(args[1], List)
+    if source is None:
+        return b""
+    target = _target(db, args[2])
+    element = source.popleft() if from_left else source.pop()
+    if to_left:
+        target.appendleft(element)
+    else:
+        target.append(element)
+    db.changed(args[2], LPUSHED if to_left else RPUSHED, 0)
+    db.changed(args[1], LPOPPED if from_left else RPOPPED)
+    delete_if_empty(db, args[1], source)
+    return bulk(element)
+
+
+def _target(db: Database, name: bytes) -> List:
+    """The list at a key, made if it is missing; raises WRONGTYPE."""
+    target = db.get_as(name, List)
+    if target is None:
+        target = List()
+        db.add(name, target)
+    return target
+
+
+def _wait_for_one(session: Session, handler: Handler, args: list[bytes], timeout_ms: int) -> bytes:
+    # Redis answers a null where it may not wait, but a null array at the time-out.
+    if session.never_waits:
+        return session.resp.null
+    return session.broker.blocking.wait(
+        session, handler, args, keys=args[1:2], kind=List, timeout_ms=timeout_ms, nil=session.resp.null_array
+    )
+
+
+# Several elements
+
+
+class _Amount(NamedTuple):
+    """How many elements LMOVEM moves (at least `least`, at most `most`), and whether one by one or as a block."""
+
+    least: int = 1
+    most: int = 1
+    one_by_one: bool = False
+
+
+@command("LMOVEM", arity=-5, flags=WRITE | DENYOOM, keys=_KEYS, group="list", since="8.10.0",
+         syntax="source destination wherefrom=<LEFT|RIGHT> whereto=<LEFT|RIGHT> "
+                "how-many=[selector=<COUNT count|EXACTLY exactly> ordering=<OBO|BULK>]",
+         summary="Moves several elements from an end of a list to an end of another.",
+         complexity="O(N) where N is the number of elements moved")  # fmt: skip
+def lmovem(session: Session, args: list[bytes]) -> bytes:
+    from_left = is_left(args[3])
+    to_left = is_left(args[4])
+    elements = _move_several(session.db, args, from_left, to_left, _parse_amount(args, 5))
+    return bulks(elements) if elements else session.resp.null_array
+
+
+@command("BLMOVEM", arity=-6, flags=WRITE | DENYOOM | BLOCKING, keys=_KEYS, group="list", since="8.10.0",
+         syntax="source destination wherefrom=<LEFT|RIGHT> whereto=<LEFT|RIGHT> timeout "
+                "how-many=[selector=<COUNT count|EXACTLY exactly> ordering=<OBO|BULK>]",
+         summary="Moves several elements from an end of a list to an end of another; waits until there are enough.",
+         complexity="O(N) where N is the number of elements moved")  # fmt: skip
+def blmovem(session: Session, args: list[bytes]) -> bytes:
+    from_left = is_left(args[3])
+    to_left = is_left(args[4])
+    timeout_ms = timeout_of(session, args[5])
+    amount = _parse_amount(args, 6)
+    elements = _move_several(session.db, args, from_left, to_left, amount)
+    if elements:
+        order = b"OBO" if amount.one_by_one else b"BULK"
+        session.db.keyspace.propagation.instead([b"LMOVEM", *args[1:5], b"EXACTLY", b"%d" % len(elements), order])
+        return bulks(elements)
+    return session.broker.blocking.wait(
+        session, blmovem, args, keys=args[1:2], kind=List, timeout_ms=timeout_ms, nil=session.resp.null_array
+    )
+
+
+def _parse_amount(args: list[bytes], start: int) -> _Amount:
+    if len(args) == start:
+        return _Amount()
+    if len(args) != start + 3:
+        raise CommandError(SYNTAX)
+    selector = args[start].upper()
+    if selector not in (b"COUNT", b"EXACTLY"):
+        raise CommandError(SYNTAX)
+    count = integer_between(args[start + 1], 1, INTEGER_MAX, COUNT)
+    order = args[start + 2].upper()
+    if order not in (b"OBO", b"BULK"):
+        raise CommandError(SYNTAX)
+    return _Amount(count if selector == b"EXACTLY" else 1, count, order == b"OBO")
+
+
+def _move_several(db: Database, args: list[bytes], from_left: bool, to_left: bool, amount: _Amount) -> list[bytes]:
+    """Move elements from the list at `args[1]` to that at `args[2]`.
+
+    Returns them as they stand in the destination from left to right; none if there are too few.
+    """
+    source = db.get_as(args[1], List)
+    if source is None or len(source) < amount.least:
+        return []
+    target = _target(db, args[2])
+    elements = source.pop_left(amount.most) if from_left else source.pop_right(amount.most)
+    if to_left if amount.one_by_one else not from_left:
+        elements.reverse()
+    if to_left:
+        target.extendleft(reversed(elements))
+    else:
+        target.extend(elements)
+    pushed = LPUSHED if to_left else RPUSHED
+    popped = LPOPPED if from_left else RPOPPED
+    if source is target:
+        db.changed(args[1], popped, len(elements))
+        db.notify(pushed, args[1])
+    else:
+        db.changed(args[2], pushed, 0)
+        db.changed(args[1], popped, len(elements))
+        delete_if_empty(db, args[1], source)
+    return elements

@@ -1,0 +1,147 @@
+"""Pops from the first of several lists that has elements, at once or after waiting: LMPOP, BLPOP, BRPOP, BLMPOP.
+
+What a client got by waiting depends on when it came, so all of these propagate as plain LPOP or RPOP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from broker.clients.blocking import FOREVER
+from broker.commands.lists.ends import LPOPPED, RPOPPED, pop_elements
+from broker.keyspace.events import DEL
+from broker.table.arguments import integer_between, timeout_seconds
+from broker.table.command import ACCESS, BLOCKING, DELETE, RW, WRITE, command, counted_keys, keys
+from broker.values.list import List
+from protocol.errors import SYNTAX, WRONG_TYPE, CommandError
+from protocol.numbers import INTEGER_MAX
+from protocol.replies import array_header, bulk, bulks
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+NUMKEYS: Final = b"ERR numkeys should be greater than 0"
+COUNT: Final = b"ERR count should be greater than 0"
+
+_PAIR: Final = array_header(2)
+
+
+def is_left(argument: bytes) -> bool:
+    """Whether an end of a list is LEFT; RIGHT is the other, anything else a syntax error."""
+    end = argument.upper()
+    if end == b"LEFT":
+        return True
+    if end == b"RIGHT":
+        return False
+    raise CommandError(SYNTAX)
+
+
+def timeout_of(session: Session, argument: bytes) -> int:
+    """A blocking command's time-out in milliseconds; it was checked already for a client that is waiting."""
+    return timeout_seconds(argument, session.broker.clock.now) if session.waiting is None else FOREVER
+
+
+# One element
+
+
+@command("BLPOP", arity=-3, flags=WRITE | BLOCKING, keys=(keys(RW, ACCESS, DELETE, last=-2),), group="list",
+         since="2.0.0",
+         syntax="key ... timeout",
+         summary="Takes the first element off the first list that has one; waits for one otherwise.",
+         complexity="O(N) where N is the number of keys")  # fmt: skip
+def blpop(session: Session, args: list[bytes]) -> bytes:
+    return _pop_or_wait(session, args, left=True)
+
+
+@command("BRPOP", arity=-3, flags=WRITE | BLOCKING, keys=(keys(RW, ACCESS, DELETE, last=-2),), group="list",
+         since="2.0.0",
+         syntax="key ... timeout",
+         summary="Takes the last element off the first list that has one; waits for one otherwise.",
+         complexity="O(N) where N is the number of keys")  # fmt: skip
+def brpop(session: Session, args: list[bytes]) -> bytes:
+    return _pop_or_wait(session, args, left=False)
+
+
+def _pop_or_wait(session: Session, args: list[bytes], left: bool) -> bytes:
+    timeout_ms = timeout_of(session, args[-1])
+    db = session.db
+    names = args[1:-1]
+    for name in names:
+        value = db.get(name)
+        if value is None:
+            continue
+        if value.__class__ is not List:
+            raise CommandError(WRONG_TYPE)
+        if left:
+            element = value.popleft()
+            db.changed(name, LPOPPED)
+            db.keyspace.propagation.instead([b"LPOP", name])
+        else:
+            element = value.pop()
+            db.changed(name, RPOPPED)
+            db.keyspace.propagation.instead([b"RPOP", name])
+        if not value:
+            db.delete(name)
+            db.notify(DEL, name)
+        return _PAIR + bulk(name) + bulk(element)
+    return session.broker.blocking.wait(
+        session, blpop if left else brpop, args, keys=names, kind=List, timeout_ms=timeout_ms,
+        nil=session.resp.null_array,
+    )  # fmt: skip
+
+
+# Several elements
+
+
+@command("LMPOP", arity=-4, flags=WRITE, keys=(counted_keys(RW, ACCESS, DELETE, at=1),), group="list",
+         since="7.0.0",
+         syntax="numkeys key ... where=<LEFT|RIGHT> [COUNT count]",
+         summary="Takes elements off the first list that has some.",
+         complexity="O(N+M) where N is the number of keys and M the number of elements taken")  # fmt: skip
+def lmpop(session: Session, args: list[bytes]) -> bytes:
+    names, left, count = _parse_several(args, 1)
+    return _pop_several(session, names, left, count) or session.resp.null_array
+
+
+@command("BLMPOP", arity=-5, flags=WRITE | BLOCKING, keys=(counted_keys(RW, ACCESS, DELETE, at=2),), group="list",
+         since="7.0.0",
+         syntax="timeout numkeys key ... where=<LEFT|RIGHT> [COUNT count]",
+         summary="Takes elements off the first list that has some; waits for some otherwise.",
+         complexity="O(N+M) where N is the number of keys and M the number of elements taken")  # fmt: skip
+def blmpop(session: Session, args: list[bytes]) -> bytes:
+    names, left, count = _parse_several(args, 2)
+    timeout_ms = timeout_of(session, args[1])
+    return _pop_several(session, names, left, count) or session.broker.blocking.wait(
+        session, blmpop, args, keys=names, kind=List, timeout_ms=timeout_ms, nil=session.resp.null_array
+    )
+
+
+def _parse_several(args: list[bytes], at: int) -> tuple[list[bytes], bool, int]:
+    """Keys, end and count of an [B]LMPOP whose number of keys is argument `at`."""
+    numkeys = integer_between(args[at], 1, INTEGER_MAX, NUMKEYS)
+    where = at + numkeys + 1
+    if where >= len(args):
+        raise CommandError(SYNTAX)
+    left = is_left(args[where])
+    rest = args[where + 1 :]
+    count = 1
+    if rest:
+        if rest[0].upper() != b"COUNT" or len(rest) == 1:
+            raise CommandError(SYNTAX)
+        count = integer_between(rest[1], 1, INTEGER_MAX, COUNT)
+        if len(rest) > 2:
+            raise CommandError(SYNTAX)
+    return args[at + 1 : where], left, count
+
+
+def _pop_several(session: Session, names: Sequence[bytes], left: bool, count: int) -> bytes:
+    """The reply of an [B]LMPOP; b"" if all lists are missing."""
+    db = session.db
+    for name in names:
+        value = db.get_as(name, List)
+        if value is not None:
+            elements = pop_elements(db, name, value, left, count)
+            db.keyspace.propagation.instead([b"LPOP" if left else b"RPOP", name, b"%d" % len(elements)])
+            return _PAIR + bulk(name) + bulks(elements)
+    return b""

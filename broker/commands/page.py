@@ -1,0 +1,75 @@
+"""docs/commands.md, written from the command table: `python -m broker.commands.page > docs/commands.md`.
+
+A test compares the file with what this prints, so that it can't drift from the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import broker.commands  # noqa: F401  (declares all commands)
+from broker.table.command import BLOCKING, DECLARED, DENYOOM, FAST, READONLY, WRITE, Command
+from broker.table.syntax import arguments_of, usage
+
+TITLES: Final = {
+    "stream": "Streams",
+    "list": "Queues: lists",
+    "pubsub": "Publish and subscribe",
+    "transactions": "Transactions",
+    "scripting": "Scripts and functions",
+    "generic": "Keys",
+    "string": "Strings",
+    "hash": "Hashes",
+    "set": "Sets",
+    "sorted_set": "Sorted sets",
+    "geo": "Places",
+    "bitmap": "Bitmaps",
+    "hyperloglog": "HyperLogLog",
+    "connection": "Connection",
+    "server": "Server",
+}
+
+_SHOWN: Final = {WRITE: "write", READONLY: "read", BLOCKING: "blocking", DENYOOM: "grows", FAST: "fast"}
+
+_HEAD: Final = """\
+# Commands
+
+All commands of this broker, from its command table (`make docs`). Each takes the options and gives the replies and
+errors of Redis 8.10. *since* is the Redis version that brought the command. *grows* marks commands that are refused
+when memory is used up.
+"""
+
+
+def lines() -> Iterator[str]:
+    """The page, line by line."""
+    yield from _HEAD.splitlines()
+    groups = {command.group for command in DECLARED.values()}
+    for group in [*TITLES, *sorted(groups - TITLES.keys())]:
+        members = sorted((c for c in DECLARED.values() if c.group == group), key=lambda c: c.name)
+        if members:
+            yield ""
+            yield f"## {TITLES.get(group, group)}"
+            yield ""
+            yield "| command | arguments | what it does | | complexity | since |"
+            yield "|---|---|---|---|---|---|"
+            yield from map(_row, members)
+
+
+def _row(command: Command) -> str:
+    name = command.name.decode().upper().replace("|", " ")
+    marks = " ".join(word for flag, word in _SHOWN.items() if command.flags & flag)
+    arguments = usage(arguments_of(command.syntax))
+    cells = [
+        f"`{name}`",
+        f"`{arguments}`" if arguments else "",
+        command.summary,
+        marks,
+        command.complexity,
+        command.since,
+    ]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+if __name__ == "__main__":
+    print("\n".join(lines()))

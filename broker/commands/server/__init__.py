@@ -1,0 +1,1 @@
+"""The broker as a whole: INFO, CONFIG, COMMAND, DEBUG, MEMORY, saving, shutdown."""

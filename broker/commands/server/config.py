@@ -1,0 +1,88 @@
+"""CONFIG: the directives in force, and the counters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.config import rewrite
+from broker.config.directives import BY_NAME
+from broker.config.kinds import text_of
+from broker.table.command import ADMIN, LOADING, NOSCRIPT, STALE, command, container
+from broker.table.help import declare_help
+from protocol.errors import SYNTAX, CommandError
+from protocol.replies import OK
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+NO_FILE: Final = b"ERR The server is running without a config file"
+
+_ADMIN: Final = ADMIN | NOSCRIPT | LOADING | STALE
+_ALL_NODES: Final = ("request_policy:all_nodes", "response_policy:all_succeeded")
+
+container("CONFIG", group="server", since="2.0.0", summary="The broker's configuration.")
+
+declare_help(
+    "CONFIG",
+    group="server",
+    since="5.0.0",
+    usage={"GET": "<pattern> [<pattern> ...]", "SET": "<directive> <value> [<directive> <value> ...]"},
+)
+
+
+@command("CONFIG|GET", arity=-3, flags=_ADMIN, group="server", since="2.0.0",
+         syntax="parameter ...", summary="Gives the directives that glob patterns name, with their values.",
+         complexity="O(N) when N is the number of configuration parameters provided")  # fmt: skip
+def config_get(session: Session, args: list[bytes]) -> bytes:
+    return session.resp.bulk_map(session.broker.config.get(args[2:]))
+
+
+@command("CONFIG|SET", arity=-4, flags=_ADMIN, group="server", since="2.0.0",
+         syntax="<parameter value> ...", summary="Changes directives while the broker runs, all of them or none.",
+         complexity="O(N) when N is the number of configuration parameters provided", tips=_ALL_NODES)  # fmt: skip
+def config_set(session: Session, args: list[bytes]) -> bytes:
+    if len(args) % 2:
+        raise CommandError(SYNTAX)
+    pairs = list(zip(args[2::2], args[3::2], strict=True))
+    broker = session.broker
+    broker.config.set(pairs, local=session.transport.is_local(), loading=broker.loading)
+    named = {BY_NAME[text_of(name.lower())].name for name, _ in pairs}
+    if idle := named.intersection(broker.config.without_effect()):
+        broker.log.notice("directives without effect here", names=" ".join(sorted(idle)))
+    return OK
+
+
+@command("CONFIG|REWRITE", arity=2, flags=_ADMIN, group="server", since="2.8.0",
+         summary="Writes the directives in force to the configuration file.", complexity="O(1)",
+         tips=_ALL_NODES)  # fmt: skip
+def config_rewrite(session: Session, args: list[bytes]) -> bytes:
+    broker = session.broker
+    if broker.config.file is None:
+        raise CommandError(NO_FILE)
+    try:
+        rewrite(broker.config, broker.config.file)
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        broker.log.warning("CONFIG REWRITE failed", file=broker.config.file, reason=reason)
+        raise CommandError(b"ERR Rewriting config file: " + reason.encode()) from None
+    broker.log.notice("CONFIG REWRITE done", file=broker.config.file)
+    return OK
+
+
+@command("CONFIG|RESETSTAT", arity=2, flags=_ADMIN, group="server", since="2.0.0",
+         summary="Sets the counters that INFO shows back to 0.", complexity="O(1)", tips=_ALL_NODES)  # fmt: skip
+def config_resetstat(session: Session, args: list[bytes]) -> bytes:
+    broker = session.broker
+    broker.stats.reset()
+    keyspace = broker.keyspace
+    keyspace.hits = keyspace.misses = keyspace.expired = keyspace.expired_fields = 0
+    durability = broker.durability
+    durability.background.forks = 0
+    durability.background.fork_seconds = 0.0
+    durability.snapshots.saves = durability.snapshots.failures = 0
+    durability.rewrites.count = durability.rewrites.failures = 0
+    durability.journal.delayed_syncs = 0
+    for each in broker.commands:
+        each.calls = each.rejected = each.failed = 0
+        each.microseconds = 0.0
+    return OK

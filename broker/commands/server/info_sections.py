@@ -1,0 +1,370 @@
+"""INFO: what a broker tells about itself, section by section.
+
+Field names and sections are Redis's, because dashboards and libraries read them by name. A field is only there
+if the broker knows its true value, or if the mechanism it tells of can't be on here, so that 0 is the truth.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from broker.clients.describing import client_type
+from broker.memory.overview import MemoryOverview
+from broker.native import build
+from broker.process import memory as process_memory
+from broker.process.memory import human
+from broker.process.supervision import supervisor_of
+from broker.version import REDIS_VERSION, VERSION
+
+if TYPE_CHECKING:
+    from broker.broker import Broker
+    from broker.keyspace.keyspace import Database
+    from broker.persistence.recovery import Recovery
+    from broker.table.command import Command
+
+Fields = Iterator[tuple[str, object]]
+
+# Keys with a deadline that are looked at to estimate the average time to live.
+_TTL_SAMPLES: Final = 20
+_NO_REPLICATION_ID: Final = "0" * 40
+
+
+def info_text(broker: Broker, names: Iterable[str]) -> bytes:
+    """The sections that those names ask for, in INFO's order; `all`, `everything` and `default` are sets of them."""
+    asked = {name.lower() for name in names} or {"default"}
+    if asked & {"all", "everything"}:
+        asked = set(SECTIONS)
+    elif "default" in asked:
+        asked |= DEFAULT_SECTIONS
+    parts = []
+    for name, (title, section) in SECTIONS.items():
+        if name in asked:
+            lines = [f"# {title}", *(f"{field}:{value}" for field, value in section(broker))]
+            parts.append("\r\n".join(lines) + "\r\n")
+    return "\r\n".join(parts).encode("utf-8", "surrogateescape")
+
+
+def _server(broker: Broker) -> Fields:
+    config, clock = broker.config, broker.clock
+    system = platform.uname()
+    uptime = (clock.now - broker.started) // 1000
+    yield "redis_version", REDIS_VERSION
+    yield "trimaran_version", VERSION
+    yield "redis_git_sha1", "00000000"
+    yield "redis_git_dirty", 0
+    yield "redis_mode", "standalone"
+    yield "os", f"{system.system} {system.release} {system.machine}"
+    yield "arch_bits", 64 if sys.maxsize > 2**32 else 32
+    yield "monotonic_clock", "POSIX clock_gettime"
+    yield "multiplexing_api", "kqueue" if sys.platform == "darwin" else "epoll"
+    yield "python_version", platform.python_version()
+    yield "trimaran_build", build()
+    yield "process_id", os.getpid()
+    yield "process_supervised", supervisor_of(config.supervised, os.environ) or "no"
+    yield "run_id", broker.run_id
+    yield "tcp_port", broker.tcp_port
+    yield "server_time_usec", clock.microseconds()
+    yield "uptime_in_seconds", uptime
+    yield "uptime_in_days", uptime // 86400
+    yield "hz", config.hz
+    yield "configured_hz", config.hz
+    yield "lru_clock", clock.now // 1000 & 0xFFFFFF
+    yield "executable", sys.executable
+    yield "config_file", config.file or ""
+    yield "io_threads_active", 0
+    listeners = 0
+    if broker.tcp_port:
+        addresses = ",".join(f"bind={address}" for address in config.bind)
+        yield "listener0", f"name=tcp,{addresses},port={broker.tcp_port}"
+        listeners = 1
+    if config.unixsocket:
+        yield f"listener{listeners}", f"name=unix,bind={config.unixsocket}"
+
+
+def _clients(broker: Broker) -> Fields:
+    sessions = broker.sessions.values()
+    sizes = [session.transport.sizes() for session in sessions]
+    databases = broker.keyspace.databases
+    timed = sum(1 for session in sessions if session.waiting is not None and session.waiting.timeout is not None)
+    any_change = {
+        (wait.database.index, key)
+        for session in broker.blocking.sessions
+        if (wait := session.waiting) is not None and wait.kind is None
+        for key in wait.keys
+    }
+    yield "connected_clients", len(sessions)
+    yield "cluster_connections", 0
+    yield "maxclients", broker.config.maxclients
+    yield "client_recent_max_input_buffer", max((buffered + room for buffered, room, _, _ in sizes), default=0)
+    yield "client_recent_max_output_buffer", max((unsent for _, _, _, unsent in sizes), default=0)
+    yield "blocked_clients", len(broker.blocking.sessions) + len(broker.postponed)
+    yield "tracking_clients", 0
+    yield "pubsub_clients", sum(1 for session in sessions if client_type(session) == "pubsub")
+    yield "watching_clients", sum(1 for session in sessions if session.watched)
+    yield "clients_in_timeout_table", timed
+    yield "total_watched_keys", sum(len(database.watchers) for database in databases)
+    yield "total_blocking_keys", sum(len(database.waiters) for database in databases)
+    yield "total_blocking_keys_on_nokey", len(any_change)
+
+
+def _memory(broker: Broker) -> Fields:
+    memory = MemoryOverview(broker)
+    machine, limit = process_memory.of_machine(), broker.config.maxmemory
+    yield "used_memory", memory.used
+    yield "used_memory_human", human(memory.used)
+    yield "used_memory_rss", memory.resident
+    yield "used_memory_rss_human", human(memory.resident)
+    yield "used_memory_peak", memory.peak
+    yield "used_memory_peak_human", human(memory.peak)
+    yield "used_memory_peak_perc", f"{memory.peak_percent:.2f}%"
+    yield "used_memory_overhead", memory.overhead
+    yield "used_memory_startup", 0
+    yield "used_memory_dataset", memory.dataset
+    yield "used_memory_dataset_perc", f"{memory.dataset_percent:.2f}%"
+    yield "allocator_allocated", memory.allocated
+    yield "allocator_resident", memory.resident
+    yield "total_system_memory", machine
+    yield "total_system_memory_human", human(machine)
+    yield from _scripts(broker, memory)
+    yield "maxmemory", limit
+    yield "maxmemory_human", human(limit)
+    yield "maxmemory_policy", broker.config.maxmemory_policy
+    yield "mem_fragmentation_ratio", f"{memory.fragmentation:.2f}"
+    yield "mem_fragmentation_bytes", memory.resident - memory.allocated
+    yield "mem_not_counted_for_evict", memory.unsent
+    yield "mem_replication_backlog", 0
+    yield "mem_total_replication_buffers", 0
+    yield "mem_replica_full_sync_buffer", 0
+    yield "mem_clients_slaves", 0
+    yield "mem_clients_normal", memory.clients
+    yield "mem_aof_buffer", memory.journal
+    yield "mem_cluster_links", 0
+    yield "mem_allocator", "python"
+    yield "mem_overhead_db_hashtable_rehashing", 0
+    yield "active_defrag_running", 0
+    yield "lazyfree_pending_objects", broker.reclaimer.pending
+
+
+def _scripts(broker: Broker, memory: MemoryOverview) -> Fields:
+    scripting = broker.scripting
+    states = memory.lua_of_scripts + memory.lua_of_functions
+    sources = memory.scripts + memory.functions
+    yield "used_memory_lua", memory.lua_of_scripts
+    yield "used_memory_vm_eval", memory.lua_of_scripts
+    yield "used_memory_lua_human", human(memory.lua_of_scripts)
+    yield "used_memory_scripts_eval", memory.scripts
+    yield "number_of_cached_scripts", len(scripting.scripts)
+    yield "number_of_functions", scripting.functions.count()
+    yield "number_of_libraries", len(scripting.functions.libraries)
+    yield "used_memory_vm_functions", memory.lua_of_functions
+    yield "used_memory_vm_total", states
+    yield "used_memory_vm_total_human", human(states)
+    yield "used_memory_functions", memory.functions
+    yield "used_memory_scripts", sources
+    yield "used_memory_scripts_human", human(sources)
+
+
+def _persistence(broker: Broker) -> Fields:
+    yield "loading", int(broker.loading)
+    yield "async_loading", 0
+    durability = broker.durability
+    background, snapshots, rewrites = durability.background, durability.snapshots, durability.rewrites
+    journal = durability.journal
+    seconds = round(time.monotonic() - background.began) if background.has_child else -1
+    total = sum(len(database.data) for database in broker.keyspace.databases) if background.has_child else 0
+    yield "current_save_keys_processed", background.keys if background.has_child else 0
+    yield "current_save_keys_total", total
+    yield "rdb_changes_since_last_save", broker.keyspace.changes
+    yield "rdb_bgsave_in_progress", int(snapshots.running)
+    yield "rdb_last_save_time", snapshots.last_save
+    yield "rdb_last_bgsave_status", "ok" if snapshots.succeeded else "err"
+    yield "rdb_last_bgsave_time_sec", snapshots.seconds
+    yield "rdb_current_bgsave_time_sec", seconds if snapshots.running else -1
+    yield "rdb_saves", snapshots.saves
+    yield "rdb_saves_consecutive_failures", snapshots.failures
+    yield "rdb_last_cow_size", snapshots.copied
+    yield "rdb_last_load_keys_expired", durability.recovery.keys_expired
+    yield "rdb_last_load_keys_loaded", durability.recovery.keys_loaded
+    yield "aof_enabled", int(broker.config.appendonly)
+    yield "aof_rewrite_in_progress", int(rewrites.running)
+    yield "aof_rewrite_scheduled", int(rewrites.scheduled)
+    yield "aof_last_rewrite_time_sec", rewrites.seconds
+    yield "aof_current_rewrite_time_sec", seconds if rewrites.running else -1
+    yield "aof_last_bgrewrite_status", "ok" if rewrites.succeeded else "err"
+    yield "aof_rewrites", rewrites.count
+    yield "aof_rewrites_consecutive_failures", rewrites.failures
+    yield "aof_last_write_status", "err" if journal.write_error or journal.sync_error else "ok"
+    yield "aof_last_cow_size", rewrites.copied
+    yield "module_fork_in_progress", 0
+    yield "module_fork_last_cow_size", 0
+    if broker.config.appendonly:
+        yield "aof_current_size", journal.size
+        yield "aof_base_size", rewrites.base_size
+        yield "aof_pending_rewrite", int(rewrites.scheduled)
+        yield "aof_buffer_length", journal.unwritten
+        yield "aof_pending_bio_fsync", int(journal.syncing)
+        yield "aof_delayed_fsync", journal.delayed_syncs
+        yield "aof_oldest_unsynced_ms", journal.unsynced_age()
+    if broker.loading:
+        yield from _loading(durability.recovery, broker.clock.read() // 1000)
+
+
+def _loading(recovery: Recovery, now: int) -> Fields:
+    elapsed = max(1, now - recovery.began)
+    left = max(0, recovery.total - recovery.loaded)
+    yield "loading_start_time", recovery.began
+    yield "loading_total_bytes", recovery.total
+    yield "loading_loaded_bytes", recovery.loaded
+    yield "loading_loaded_perc", f"{100 * recovery.loaded / max(1, recovery.total):.2f}"
+    yield "loading_eta_seconds", elapsed * left // (recovery.loaded + 1)
+
+
+def _stats(broker: Broker) -> Fields:
+    stats, keyspace, pubsub = broker.stats, broker.keyspace, broker.pubsub
+    yield "total_connections_received", stats.clients_served
+    yield "total_commands_processed", stats.requests
+    yield "instantaneous_ops_per_sec", int(stats.request_rate)
+    yield "total_net_input_bytes", stats.bytes_read
+    yield "total_net_output_bytes", stats.bytes_written
+    yield "total_net_repl_input_bytes", 0
+    yield "total_net_repl_output_bytes", 0
+    yield "instantaneous_input_kbps", f"{stats.read_rate / 1024:.2f}"
+    yield "instantaneous_output_kbps", f"{stats.write_rate / 1024:.2f}"
+    yield "instantaneous_input_repl_kbps", "0.00"
+    yield "instantaneous_output_repl_kbps", "0.00"
+    yield "rejected_connections", stats.clients_refused
+    yield "sync_full", 0
+    yield "sync_partial_ok", 0
+    yield "sync_partial_err", 0
+    yield "expired_subkeys", keyspace.expired_fields
+    yield "expired_keys", keyspace.expired
+    exceeded = broker.eviction.exceeded_ms()
+    yield "evicted_keys", stats.evicted_keys
+    yield "evicted_clients", stats.evicted_clients
+    yield "evicted_scripts", stats.evicted_scripts
+    yield "total_eviction_exceeded_time", stats.eviction_exceeded_ms + exceeded
+    yield "current_eviction_exceeded_time", exceeded
+    yield "keyspace_hits", keyspace.hits
+    yield "keyspace_misses", keyspace.misses
+    yield "pubsub_channels", len(pubsub.channels)
+    yield "pubsub_patterns", len(pubsub.patterns)
+    yield "pubsubshard_channels", len(pubsub.shard_channels)
+    yield "latest_fork_usec", int(broker.durability.background.fork_seconds * 1_000_000)
+    yield "total_forks", broker.durability.background.forks
+    yield "migrate_cached_sockets", 0
+    yield "slave_expires_tracked_keys", 0
+    for name in ("hits", "misses", "key_hits", "key_misses"):
+        yield f"active_defrag_{name}", 0
+    yield "total_active_defrag_time", 0
+    yield "current_active_defrag_time", 0
+    yield "tracking_total_keys", 0
+    yield "tracking_total_items", 0
+    yield "tracking_total_prefixes", 0
+    yield "total_error_replies", stats.error_replies
+    yield "total_reads_processed", stats.reads
+    yield "total_writes_processed", stats.writes
+    yield "io_threaded_reads_processed", 0
+    yield "io_threaded_writes_processed", 0
+    yield "io_threaded_total_prefetch_batches", 0
+    yield "io_threaded_total_prefetch_entries", 0
+    yield "client_query_buffer_limit_disconnections", stats.query_limit_closes
+    yield "client_output_buffer_limit_disconnections", stats.output_limit_closes
+
+
+def _replication(broker: Broker) -> Fields:
+    yield "role", "master"
+    yield "connected_slaves", 0
+    yield "master_failover_state", "no-failover"
+    yield "master_replid", broker.run_id
+    yield "master_replid2", _NO_REPLICATION_ID
+    yield "master_repl_offset", 0
+    yield "second_repl_offset", -1
+    yield "repl_backlog_active", 0
+    yield "repl_backlog_size", broker.config.repl_backlog_size
+    yield "repl_backlog_first_byte_offset", 0
+    yield "repl_backlog_histlen", 0
+
+
+def _cpu(broker: Broker) -> Fields:
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    yield "used_cpu_sys", f"{own.ru_stime:.6f}"
+    yield "used_cpu_user", f"{own.ru_utime:.6f}"
+    yield "used_cpu_sys_children", f"{children.ru_stime:.6f}"
+    yield "used_cpu_user_children", f"{children.ru_utime:.6f}"
+
+
+def _modules(broker: Broker) -> Fields:
+    yield from ()
+
+
+def _commandstats(broker: Broker) -> Fields:
+    for command in broker.commands:
+        if command.calls or command.rejected or command.failed:
+            yield f"cmdstat_{command.name.decode()}", _command_counts(command)
+
+
+def _command_counts(command: Command) -> str:
+    each = command.microseconds / command.calls if command.calls else 0.0
+    return (
+        f"calls={command.calls},usec={int(command.microseconds)},usec_per_call={each:.2f}"
+        f",rejected_calls={command.rejected},failed_calls={command.failed}"
+    )
+
+
+def _errorstats(broker: Broker) -> Fields:
+    for code, count in sorted(broker.stats.errors.items()):
+        # A script may make up a code; it must not break the line.
+        yield f"errorstat_{code.translate(_UNSAFE).decode(errors='surrogateescape')}", f"count={count}"
+
+
+_UNSAFE: Final = bytes.maketrans(b"#:\n\r", b"____")
+
+
+def _latencystats(broker: Broker) -> Fields:
+    yield from ()
+
+
+def _cluster(broker: Broker) -> Fields:
+    yield "cluster_enabled", int(broker.config.cluster_enabled)
+
+
+def _keyspace(broker: Broker) -> Fields:
+    for database in broker.keyspace.databases:
+        if database.data:
+            average = _average_ttl(database, broker.clock.now)
+            counts = f"keys={len(database.data)},expires={len(database.expires)},avg_ttl={average}"
+            yield f"db{database.index}", counts
+
+
+def _average_ttl(database: Database, now: int) -> int:
+    """The average time to live of some keys that have one, in milliseconds."""
+    deadlines = list(islice(database.expires.values(), _TTL_SAMPLES))
+    return max(0, sum(deadlines) // len(deadlines) - now) if deadlines else 0
+
+
+SECTIONS: Final[dict[str, tuple[str, Callable[[Broker], Fields]]]] = {
+    "server": ("Server", _server),
+    "clients": ("Clients", _clients),
+    "memory": ("Memory", _memory),
+    "persistence": ("Persistence", _persistence),
+    "stats": ("Stats", _stats),
+    "replication": ("Replication", _replication),
+    "cpu": ("CPU", _cpu),
+    "modules": ("Modules", _modules),
+    "commandstats": ("Commandstats", _commandstats),
+    "errorstats": ("Errorstats", _errorstats),
+    "latencystats": ("Latencystats", _latencystats),
+    "cluster": ("Cluster", _cluster),
+    "keyspace": ("Keyspace", _keyspace),
+}
+"""Section -> its title and what it holds, in the order of INFO."""
+
+DEFAULT_SECTIONS: Final = frozenset(SECTIONS) - {"commandstats", "latencystats"}
+"""What INFO without arguments shows."""

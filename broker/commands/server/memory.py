@@ -1,0 +1,150 @@
+"""MEMORY: what keys and the broker take."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import TYPE_CHECKING, Final
+
+from broker.commands.keys.object import encoding_of
+from broker.commands.server.memory_model import DEFAULT_SAMPLES, modelled_size
+from broker.memory.overview import MemoryOverview
+from broker.process import memory as process_memory
+from broker.process.memory import human
+from broker.table.arguments import integer
+from broker.table.command import READONLY, RO, command, container, key
+from broker.table.help import declare_help
+from protocol.errors import SYNTAX, CommandError
+from protocol.replies import OK, bulk
+from protocol.replies import integer as integer_reply
+
+if TYPE_CHECKING:
+    from broker.broker import Broker
+    from broker.clients.session import Session
+    from protocol.replies import Dialect
+
+NO_STATISTICS: Final = b"Stats not supported for the current allocator"
+
+# Less than this says nothing about anything: the interpreter itself takes about as much.
+_EMPTY_BELOW: Final = 50 * 1024 * 1024
+
+_SHARDS: Final = ("nondeterministic_output", "request_policy:all_shards", "response_policy:special")
+
+container("MEMORY", group="server", since="4.0.0", summary="Memory in use.")
+
+declare_help("MEMORY", group="server", since="4.0.0", usage={"USAGE": "<key> [SAMPLES <count>]"})
+
+
+@command("MEMORY|USAGE", arity=-3, flags=READONLY, keys=(key(RO, at=2),), group="server", since="4.0.0",
+         syntax="key [SAMPLES count]", summary="Estimates the bytes a key and its value would take in redis-server.",
+         complexity="O(N) where N is the number of samples.")  # fmt: skip
+def memory_usage(session: Session, args: list[bytes]) -> bytes:
+    samples = DEFAULT_SAMPLES
+    at = 3
+    while at < len(args):
+        if args[at].upper() != b"SAMPLES" or at + 1 == len(args):
+            raise CommandError(SYNTAX)
+        samples = integer(args[at + 1])
+        if samples < 0:
+            raise CommandError(SYNTAX)
+        at += 2
+    value = session.db.peek(args[2])
+    if value is None:
+        return session.resp.null
+    encoding = encoding_of(value, len(args[2]), session.broker.config)
+    return integer_reply(modelled_size(args[2], value, encoding, min(samples, sys.maxsize // 64)))
+
+
+@command("MEMORY|STATS", arity=2, flags=0, group="server", since="4.0.0",
+         summary="Tells what memory is used for.", complexity="O(1)", tips=_SHARDS)  # fmt: skip
+def memory_stats(session: Session, args: list[bytes]) -> bytes:
+    resp = session.resp
+    memory = MemoryOverview(session.broker)
+    fields: list[tuple[bytes, int | float | bytes]] = [
+        (b"peak.allocated", memory.peak),
+        (b"total.allocated", memory.used),
+        (b"startup.allocated", 0),
+        (b"replication.backlog", 0),
+        (b"replica.fullsync.buffer", 0),
+        (b"clients.slaves", 0),
+        (b"clients.normal", memory.clients),
+        (b"cluster.links", 0),
+        (b"lua.caches", memory.scripts),
+        (b"functions.caches", memory.functions),
+        (b"script.VMs", memory.lua_of_scripts + memory.lua_of_functions),
+    ]
+    for index, (main, expires) in memory.tables.items():
+        tables = [
+            (bulk(b"overhead.hashtable.main"), integer_reply(main)),
+            (bulk(b"overhead.hashtable.expires"), integer_reply(expires)),
+        ]
+        fields.append((b"db.%d" % index, resp.map(tables)))
+    fields += [
+        (b"overhead.db.hashtable.lut", memory.tables_total),
+        (b"overhead.db.hashtable.rehashing", 0),
+        (b"overhead.total", memory.overhead),
+        (b"db.dict.rehashing.count", 0),
+        (b"keys.count", memory.keys),
+        (b"keys.bytes-per-key", memory.used // memory.keys if memory.keys else 0),
+        (b"dataset.bytes", memory.dataset),
+        (b"dataset.percentage", memory.dataset_percent),
+        (b"peak.percentage", memory.peak_percent),
+        (b"allocator.allocated", memory.allocated),
+        (b"allocator.resident", memory.resident),
+        (b"fragmentation", memory.fragmentation),
+        (b"fragmentation.bytes", memory.resident - memory.allocated),
+    ]
+    return resp.map((bulk(name), _encoded(value, resp)) for name, value in fields)
+
+
+def _encoded(value: float | bytes, resp: Dialect) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    return integer_reply(value) if isinstance(value, int) else resp.double(value)
+
+
+@command("MEMORY|DOCTOR", arity=2, flags=0, group="server", since="4.0.0",
+         summary="Reports on problems with memory.", complexity="O(1)", tips=_SHARDS)  # fmt: skip
+def memory_doctor(session: Session, args: list[bytes]) -> bytes:
+    return session.resp.verbatim(("\n".join(_findings(session.broker)) + "\n").encode())
+
+
+def _findings(broker: Broker) -> list[str]:
+    memory = MemoryOverview(broker)
+    used, peak, resident, allocated = memory.used, memory.peak, memory.resident, memory.allocated
+    machine, limit = process_memory.of_machine(), broker.config.maxmemory
+    found = []
+    if peak > used * 1.5 and peak > _EMPTY_BELOW:
+        found.append(f"* {human(peak)} were used at the peak and {human(used)} are now.")
+    if resident > allocated * 1.4 and resident > _EMPTY_BELOW:
+        found.append(
+            f"* {human(resident)} are the process's and only {human(allocated)} of them in use: what is free is too"
+            " scattered to be given back. MEMORY PURGE gives back what it can."
+        )
+    if machine and resident > machine * 0.8:
+        found.append(f"* {human(resident)} of the machine's {human(machine)} are this process's alone.")
+    if limit and used > limit * 0.9:
+        found.append(f"* {human(used)} of the {human(limit)} that maxmemory allows are in use.")
+    if not limit:
+        found.append("* maxmemory is not set: nothing but the system limits the memory that keys take.")
+    if memory.clients > max(used, _EMPTY_BELOW) / 10:
+        found.append(f"* Clients take {human(memory.clients)}: some send or read too slowly (see CLIENT LIST).")
+    return found or ["Nothing to report."]
+
+
+@command("MEMORY|PURGE", arity=2, flags=0, group="server", since="4.0.0",
+         summary="Gives free memory back to the system.",
+         complexity="Depends on how much memory is allocated, could be slow",
+         tips=("request_policy:all_shards", "response_policy:all_succeeded"))  # fmt: skip
+def memory_purge(session: Session, args: list[bytes]) -> bytes:
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+    return OK
+
+
+@command("MEMORY|MALLOC-STATS", arity=2, flags=0, group="server", since="4.0.0",
+         summary="Gives the allocator's own statistics.",
+         complexity="Depends on how much memory is allocated, could be slow", tips=_SHARDS)  # fmt: skip
+def memory_malloc_stats(session: Session, args: list[bytes]) -> bytes:
+    return bulk(NO_STATISTICS)

@@ -1,0 +1,168 @@
+"""What a value would take in redis-server, for MEMORY USAGE.
+
+Programs trim by that figure, to limits that were found with Redis; what the objects here take would be up to 40 times
+as much for a small collection. So the answer is a model of Redis 8.10's structures: exact, but for the allocator's
+rounding, where Redis keeps a value in one block, and mostly within a quarter where it keeps tables. What is really in
+use is told for the whole broker (INFO memory), and eviction goes by that (broker.keyspace.sizes).
+
+As in Redis some elements are looked at and stand for all. With `samples` 0 all count: their lengths are summed up,
+which C does at 10 to 20 ns each, and only what a length costs beside itself is taken from some of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable
+from itertools import islice
+from typing import Any, Final
+
+from broker.values.hash import Hash
+from broker.values.list import List
+from broker.values.listpack_size import EMPTY_LISTPACK, element_size, integer_size
+from broker.values.set import Set
+from broker.values.sorted_set import SortedSet
+from broker.values.streams.entry import fields_part
+from broker.values.streams.node import StreamNode
+from broker.values.streams.stream import Stream
+from protocol.replies import bulk
+
+DEFAULT_SAMPLES: Final = 5
+
+# Key and object in one block: the object's header, and the text's header and terminator.
+_OBJECT: Final = 19
+_TEXT: Final = 16
+_BUCKET: Final = 8
+_DICT: Final = 80
+# An element of a table beside its text: what Redis keeps in the entry's own block, and what a longer text costs more.
+_HASH_ENTRY, _LONG_VALUE = 20, 23
+_SET_ENTRY, _LONG_MEMBER = 18, 15
+_ZSET_ENTRY, _ZSET = 69, 600
+_LONG: Final = 64
+_FIELD_DEADLINE, _PACKED_DEADLINE = 18, 10
+_QUICKLIST, _QUICKLIST_NODE, _QUICKLIST_BYTES = 40, 40, 8192
+_STREAM, _STREAM_NODE, _STREAM_ENTRY = 230, 50, 9
+_GROUP, _CONSUMER, _PENDING = 280, 150, 97
+# `$12\r\n` before a short value and `\r\n` behind it.
+_RESP_BULK: Final = 6
+# Redis samples nodes of a list, of many elements each.
+_NODE_ELEMENTS: Final = 128
+_EXACT_MAX: Final = 4096
+_MARGIN_SAMPLES: Final = 64
+
+
+def modelled_size(key: bytes, value: Any, encoding: bytes, samples: int = DEFAULT_SAMPLES) -> int:
+    """Bytes that a key and its value would take in redis-server, where the value has this encoding.
+
+    `samples` elements are looked at, 0 for all.
+    """
+    size = _OBJECT + len(key)
+    kind = value.__class__
+    if kind is bytes:
+        return size if encoding == b"int" else size + _TEXT + len(value)
+    if kind is bytearray:
+        return size + sys.getsizeof(value)
+    if kind is List:
+        return size + _list(value, encoding, samples)
+    if kind is Hash:
+        return size + _hash(value, encoding, samples)
+    if kind is Set:
+        return size + _set(value, encoding, samples)
+    if kind is SortedSet:
+        return size + _sorted_set(value, encoding, samples)
+    return size + _stream(value, samples)
+
+
+def _list(value: List, encoding: bytes, samples: int) -> int:
+    packed = _packed(value, samples * _NODE_ELEMENTS)
+    if encoding == b"listpack":
+        return EMPTY_LISTPACK + packed
+    nodes = min(len(value), packed // _QUICKLIST_BYTES + 1)
+    return _QUICKLIST + packed + nodes * (_QUICKLIST_NODE + EMPTY_LISTPACK)
+
+
+def _hash(value: Hash, encoding: bytes, samples: int) -> int:
+    deadlines = len(value.deadlines or ())
+    if encoding != b"hashtable":
+        packed = _packed(value, samples) + _packed(value.values(), samples)
+        return EMPTY_LISTPACK + packed + _PACKED_DEADLINE * deadlines
+    count = len(value)
+    texts = _lengths(value, samples) + _lengths(value.values(), samples)
+    long = _share_of_long(value.values()) * _LONG_VALUE
+    return _table(count) + texts + int(count * (_HASH_ENTRY + long)) + _FIELD_DEADLINE * deadlines
+
+
+def _set(value: Set, encoding: bytes, samples: int) -> int:
+    count = len(value)
+    if encoding == b"intset":
+        largest = max(max(map(int, value)), -min(map(int, value)) - 1)
+        return 8 + count * (2 if largest < 1 << 15 else 4 if largest < 1 << 31 else 8)
+    if encoding == b"listpack":
+        return EMPTY_LISTPACK + _packed(value, samples)
+    return _table(count) + _lengths(value, samples) + int(count * (_SET_ENTRY + _share_of_long(value) * _LONG_MEMBER))
+
+
+def _sorted_set(value: SortedSet, encoding: bytes, samples: int) -> int:
+    scores = value.scores
+    count = len(scores)
+    if encoding == b"listpack":
+        return EMPTY_LISTPACK + _packed(scores, samples) + sum(map(_score_size, scores.values()))
+    return _ZSET + _table(count) + _lengths(scores, samples) + count * _ZSET_ENTRY
+
+
+def _stream(value: Stream, samples: int) -> int:
+    count = value.node_count()
+    looked_at = [_stream_node(node) for node in islice(value.nodes(), samples or count)]
+    nodes = sum(looked_at) * count // max(len(looked_at), 1)
+    groups = sum(
+        _GROUP + _PENDING * len(group.pel) + _CONSUMER * len(group.consumers) for group in value.groups.values()
+    )
+    idempotency = value.idempotency.memory() if value.idempotency.producers else 0
+    return _STREAM + nodes + groups + idempotency
+
+
+def _stream_node(node: StreamNode) -> int:
+    """A node's listpack. Its entries' fields are counted as they are held here, less what only RESP writes of them."""
+    entries = len(node)
+    if node.texts is None:
+        texts = len(node.packed_fields()) * entries // max(len(node.keys), 1)
+    else:
+        texts = sum(len(fields_part(text)) for text in node.texts[node.lo :])
+    fields = len(node.names)
+    # Names are written once where all entries have the same ones.
+    beside = 4 + sum(len(bulk(name)) for name in node.names) + _RESP_BULK * fields
+    values = max(0, texts - entries * beside)
+    return _STREAM_NODE + sum(map(len, node.names)) + values + entries * (_STREAM_ENTRY + 2 * fields)
+
+
+def _score_size(score: float) -> int:
+    """A score in a listpack: a text unless it is an integer."""
+    return integer_size(int(score)) if score.is_integer() and abs(score) < 1 << 62 else len(repr(score)) + 2
+
+
+def _table(count: int) -> int:
+    """A hash table's buckets: as many as the next power of 2."""
+    return _DICT + _BUCKET * max(4, 1 << (count - 1).bit_length())
+
+
+def _packed(elements: Collection[bytes], samples: int) -> int:
+    """Bytes that elements take in listpacks: exact while there are few, as Redis then has but one block to look at."""
+    count = len(elements)
+    if count <= _EXACT_MAX:
+        return sum(map(element_size, elements))
+    if 0 < samples < count:
+        return sum(map(element_size, islice(elements, samples))) * count // samples
+    beside = sum(element_size(element) - len(element) for element in islice(elements, _MARGIN_SAMPLES))
+    return sum(map(len, elements)) + beside * count // _MARGIN_SAMPLES
+
+
+def _lengths(texts: Collection[bytes], samples: int) -> int:
+    """The bytes of all texts, as some of them tell."""
+    count = len(texts)
+    if not samples or samples >= count:
+        return sum(map(len, texts))
+    return sum(map(len, islice(texts, samples))) * count // samples
+
+
+def _share_of_long(texts: Iterable[bytes]) -> float:
+    looked_at = [len(text) > _LONG for text in islice(texts, _MARGIN_SAMPLES)]
+    return sum(looked_at) / len(looked_at)

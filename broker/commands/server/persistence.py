@@ -1,0 +1,84 @@
+"""What writes the files when a client asks for it: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.table.command import ADMIN, FAST, LOADING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, command
+from protocol.errors import SYNTAX, CommandError
+from protocol.replies import OK, integer, simple
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+SAVING: Final = b"ERR Background save already in progress"
+REWRITING: Final = b"ERR Background append only file rewriting already in progress"
+ANOTHER_CHILD: Final = (
+    b"ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a"
+    b" BGSAVE whenever possible."
+)
+FAILED: Final = b"ERR"
+
+_SAVE_STARTED: Final = simple(b"Background saving started")
+_SAVE_SCHEDULED: Final = simple(b"Background saving scheduled")
+_REWRITE_STARTED: Final = simple(b"Background append only file rewriting started")
+_REWRITE_SCHEDULED: Final = simple(b"Background append only file rewriting scheduled")
+
+
+@command("SAVE", arity=1, flags=ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI, group="server", since="1.0.0",
+         summary="Writes the RDB file; nobody is served meanwhile.",
+         complexity="O(N) where N is the total number of keys in all databases")  # fmt: skip
+def save(session: Session, args: list[bytes]) -> bytes:
+    durability = session.broker.durability
+    if durability.snapshots.running:
+        raise CommandError(SAVING)
+    session.broker.keyspace.count_changes()
+    try:
+        durability.claim_snapshots()
+        durability.snapshots.save()
+    except OSError:
+        raise CommandError(FAILED) from None
+    return OK
+
+
+@command("BGSAVE", arity=-1, flags=ADMIN | NOSCRIPT | NO_ASYNC_LOADING, group="server", since="1.0.0",
+         syntax="[SCHEDULE]@3.2.2", summary="Writes the RDB file in the background.", complexity="O(1)")  # fmt: skip
+def bgsave(session: Session, args: list[bytes]) -> bytes:
+    if len(args) > 2 or (len(args) == 2 and args[1].upper() != b"SCHEDULE"):
+        raise CommandError(SYNTAX)
+    durability = session.broker.durability
+    if durability.snapshots.running:
+        raise CommandError(SAVING)
+    # What a transaction has done so far is not a state that ever was.
+    if durability.background.active or session.queued is not None:
+        if len(args) == 1 and session.queued is None:
+            raise CommandError(ANOTHER_CHILD)
+        durability.snapshots.scheduled = True
+        return _SAVE_SCHEDULED
+    try:
+        durability.claim_snapshots()
+        durability.snapshots.start()
+    except OSError:
+        raise CommandError(FAILED) from None
+    return _SAVE_STARTED
+
+
+@command("BGREWRITEAOF", arity=1, flags=ADMIN | NOSCRIPT | NO_ASYNC_LOADING, group="server", since="1.0.0",
+         summary="Makes the append-only file as short as it can be, in the background.", complexity="O(1)")  # fmt: skip
+def bgrewriteaof(session: Session, args: list[bytes]) -> bytes:
+    durability = session.broker.durability
+    if durability.rewrites.running:
+        raise CommandError(REWRITING)
+    durability.rewrites.failures = 0
+    if durability.background.active or session.queued is not None:
+        durability.rewrites.scheduled = True
+        return _REWRITE_SCHEDULED
+    durability.rewrites.start()
+    return _REWRITE_STARTED
+
+
+@command("LASTSAVE", arity=1, flags=LOADING | STALE | FAST, group="server", since="1.0.0",
+         summary="Gives the time of the last RDB file, in seconds since 1970.", complexity="O(1)",
+         categories=("admin", "dangerous"), tips=("nondeterministic_output",))  # fmt: skip
+def lastsave(session: Session, args: list[bytes]) -> bytes:
+    return integer(session.broker.durability.snapshots.last_save)

@@ -1,0 +1,82 @@
+"""The broker as a whole: SHUTDOWN, and waiting for replicas and for the journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.table.arguments import MAX_INTEGER, integer, integer_between, timeout_milliseconds
+from broker.table.command import ADMIN, ALLOW_BUSY, BLOCKING, LOADING, NO_MULTI, NOSCRIPT, STALE, command
+from protocol.errors import NOT_INTEGER, NOT_POSITIVE, SYNTAX, CommandError
+from protocol.replies import NO_REPLY, ZERO, integers
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+NO_SHUTDOWN: Final = b"ERR No shutdown in progress."
+SHUTDOWN_FAILED: Final = b"ERR Errors trying to SHUTDOWN. Check logs."
+NEVER_WAITS: Final = b"ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client"
+
+NUMLOCAL: Final = b"ERR value is out of range, value must between 0 and 1"
+NO_JOURNAL: Final = b"ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
+
+_SHUTDOWN_OPTIONS: Final = frozenset({b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"ABORT"})
+
+
+@command("SHUTDOWN", arity=-1, flags=ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY, group="server",
+         since="1.0.0",
+         syntax="save-selector=[NOSAVE|SAVE] [NOW]@7.0.0 [FORCE]@7.0.0 [ABORT]@7.0.0",
+         summary="Ends the broker.",
+         complexity="O(N) when saving, where N is the total number of keys in all databases when saving data,"
+                    " otherwise O(1)")  # fmt: skip
+def shutdown(session: Session, args: list[bytes]) -> bytes:
+    options = {argument.upper() for argument in args[1:]}
+    if options - _SHUTDOWN_OPTIONS or options >= {b"SAVE", b"NOSAVE"} or (b"ABORT" in options and len(options) > 1):
+        raise CommandError(SYNTAX)
+    if b"ABORT" in options:
+        # A shutdown has nobody to wait for (there are no replicas), so none is ever in progress.
+        raise CommandError(NO_SHUTDOWN)
+    if session.never_waits and b"NOW" not in options:
+        raise CommandError(NEVER_WAITS)
+    if session.broker.busy is not None:
+        if b"NOSAVE" not in options:
+            raise CommandError(session.broker.busy)
+        session.broker.scripting.interruption.abandon()
+    session.broker.log.notice("SHUTDOWN requested", id=session.id, options=b" ".join(sorted(options)))
+    if not session.broker.request_shutdown(frozenset(options)):
+        raise CommandError(SHUTDOWN_FAILED)
+    # The client sees its connection close, and nothing it sent behind this is executed.
+    session.close()
+    return NO_REPLY
+
+
+@command("WAIT", arity=3, flags=BLOCKING, group="generic", since="3.0.0",
+         syntax="numreplicas timeout:integer",
+         summary="Waits until replicas have the client's writes; gives their number.", complexity="O(1)",
+         categories=("connection",), tips=("request_policy:all_shards", "response_policy:agg_min"))  # fmt: skip
+def wait(session: Session, args: list[bytes]) -> bytes:
+    wanted = integer(args[1])
+    timeout = timeout_milliseconds(args[2], session.broker.clock.now)
+    if wanted <= 0:
+        return ZERO
+    return session.broker.blocking.wait(session, wait, args, keys=(), kind=None, timeout_ms=timeout, nil=ZERO)
+
+
+@command("WAITAOF", arity=4, flags=BLOCKING, group="generic", since="7.2.0",
+         syntax="numlocal:integer numreplicas timeout:integer",
+         summary="Waits until the client's writes are in the journal, here and on replicas.", complexity="O(1)",
+         categories=("connection",), tips=("request_policy:all_shards", "response_policy:agg_min"))  # fmt: skip
+def waitaof(session: Session, args: list[bytes]) -> bytes:
+    integer(args[1], NOT_INTEGER)
+    local = integer_between(args[1], 0, 1, NUMLOCAL)
+    replicas = integer_between(args[2], 0, MAX_INTEGER, NOT_POSITIVE)
+    timeout = timeout_milliseconds(args[3], session.broker.clock.now)
+    broker = session.broker
+    if local and not broker.config.appendonly:
+        raise CommandError(NO_JOURNAL)
+    done = int(broker.config.appendonly and broker.durability.acknowledges(session))
+    reply = integers([done, 0])
+    if done >= local and not replicas:
+        return reply
+    if not done:
+        broker.durability.watch(session)
+    return broker.blocking.wait(session, waitaof, args, keys=(), kind=None, timeout_ms=timeout, nil=reply)

@@ -1,0 +1,1 @@
+"""Sets: members, and operations between sets."""

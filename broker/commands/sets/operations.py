@@ -1,0 +1,225 @@
+"""Intersection, union and difference of sets: given, counted, or stored."""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+from broker.keyspace.events import DEL, SET, Event
+from broker.table.arguments import integer_between
+from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, counted_keys, key, keys
+from broker.values.hyperloglog.registers import REGISTERS, estimate, histogram
+from broker.values.hyperloglog.sketch import place
+from broker.values.set import Set
+from protocol.errors import SYNTAX, CommandError
+from protocol.replies import ZERO, bulk_run, integer
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+SINTERSTORE: Final = Event(SET, b"sinterstore")
+SUNIONSTORE: Final = Event(SET, b"sunionstore")
+SDIFFSTORE: Final = Event(SET, b"sdiffstore")
+
+NUMKEYS: Final = b"ERR numkeys should be greater than 0"
+TOO_MANY_KEYS: Final = b"ERR Number of keys can't be greater than number of args"
+NEGATIVE_LIMIT: Final = b"ERR LIMIT can't be negative"
+
+_INTEGER_MAX = (1 << 63) - 1
+
+# At least so many members lie between two looks at an estimate, which cost as much as 60 members.
+_LOOK_EVERY: Final = 1024
+
+Sources = Sequence[Set | None]
+"""The sets of a command in its order, None for a missing key."""
+
+
+def _sources(session: "Session", names: Iterable[bytes]) -> Sources:
+    db = session.db
+    return [db.read_as(name, Set) for name in names]
+
+
+def _intersection(sources: Sources) -> list[bytes]:
+    present = [source for source in sources if source is not None]
+    if len(present) < len(sources):
+        return []
+    present.sort(key=len)
+    members = list(present[0])
+    for other in present[1:]:
+        members = [member for member in members if member in other]
+    return members
+
+
+def _count_common(sources: Sources, limit: int) -> int:
+    """The size of the intersection, counted up to `limit` where that isn't 0."""
+    present = [source for source in sources if source is not None]
+    if len(present) < len(sources):
+        return 0
+    smallest, *others = sorted(present, key=len)
+    count = 0
+    for member in smallest:
+        if all(member in other for other in others):
+            count += 1
+            if count == limit:
+                break
+    return count
+
+
+def _union(sources: Sources) -> dict[bytes, None]:
+    members: dict[bytes, None] = {}
+    for source in sources:
+        if source is not None:
+            members.update(source)
+    return members
+
+
+def _difference(sources: Sources) -> dict[bytes, None]:
+    first = sources[0]
+    if first is None:
+        return {}
+    members: dict[bytes, None] = dict(first)
+    for other in sources[1:]:
+        if other is None:
+            continue
+        if len(other) < len(members):
+            for member in other:
+                members.pop(member, None)
+        else:
+            members = {member: None for member in members if member not in other}
+    return members
+
+
+def _set_reply(session: "Session", members: Sequence[bytes] | dict[bytes, None]) -> bytes:
+    return session.resp.set_header(len(members)) + bulk_run(members)
+
+
+def _store(session: "Session", target: bytes, members: Sequence[bytes] | dict[bytes, None], event: Event) -> bytes:
+    """Replace what `target` holds by a set of these members; delete it if there are none."""
+    db = session.db
+    if members:
+        db.set(target, Set.of(members))
+        db.changed(target, event)
+        return integer(len(members))
+    if db.delete(target):
+        db.changed(target, DEL)
+    return ZERO
+
+
+def _estimated_union(sources: Sources, limit: int) -> int:
+    """The size of the union by HyperLogLog, as Redis estimates it; counted up to `limit` where that isn't 0."""
+    registers = bytearray(REGISTERS)
+    # An estimate never falls, so it is enough to look now and then whether it has come to the limit.
+    look_at = limit
+    for seen, member in enumerate(chain.from_iterable(filter(None, sources)), 1):
+        index, least = place(member)
+        if registers[index] < least:
+            registers[index] = least
+        if seen == look_at:
+            estimated = estimate(histogram(bytes(registers)))
+            if estimated >= limit:
+                return limit
+            look_at = seen + max(limit - estimated, _LOOK_EVERY)
+    estimated = estimate(histogram(bytes(registers)))
+    return min(estimated, limit) if limit else estimated
+
+
+def _counted(session: "Session", args: list[bytes], *, approximable: bool = False) -> tuple[Sources, int, bool]:
+    """The sets of a ...CARD command, its LIMIT (0 for none), and whether APPROX is given."""
+    count = integer_between(args[1], 1, _INTEGER_MAX, NUMKEYS)
+    if count > len(args) - 2:
+        raise CommandError(TOO_MANY_KEYS)
+    limit = 0
+    approximate = False
+    at = 2 + count
+    while at < len(args):
+        option = args[at].upper()
+        if option == b"LIMIT" and at + 1 < len(args):
+            limit = integer_between(args[at + 1], 0, _INTEGER_MAX, NEGATIVE_LIMIT)
+            at += 2
+        elif option == b"APPROX" and approximable:
+            approximate = True
+            at += 1
+        else:
+            raise CommandError(SYNTAX)
+    return _sources(session, args[2 : 2 + count]), limit, approximate
+
+
+def _count_reply(count: int, limit: int) -> bytes:
+    return integer(min(count, limit) if limit else count)
+
+
+@command("SINTER", arity=-2, flags=READONLY, keys=(keys(RO, ACCESS),), group="set", since="1.0.0",
+         syntax="key ...", summary="Gives the members that all of the sets have.",
+         complexity="O(N*M) where N is the size of the smallest set and M the number of sets",
+         tips=("nondeterministic_output_order",))  # fmt: skip
+def sinter(session: "Session", args: list[bytes]) -> bytes:
+    return _set_reply(session, _intersection(_sources(session, args[1:])))
+
+
+@command("SINTERSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), keys(RO, ACCESS, at=2)),
+         group="set", since="1.0.0",
+         syntax="destination key ...",
+         summary="Stores the members that all of the sets have.",
+         complexity="O(N*M) where N is the size of the smallest set and M the number of sets")  # fmt: skip
+def sinterstore(session: "Session", args: list[bytes]) -> bytes:
+    return _store(session, args[1], _intersection(_sources(session, args[2:])), SINTERSTORE)
+
+
+@command("SINTERCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="set", since="7.0.0",
+         syntax="numkeys key ... [LIMIT limit]", summary="Counts the members that all of the sets have.",
+         complexity="O(N*M) where N is the size of the smallest set and M the number of sets")  # fmt: skip
+def sintercard(session: "Session", args: list[bytes]) -> bytes:
+    sources, limit, _ = _counted(session, args)
+    return integer(_count_common(sources, limit))
+
+
+@command("SUNION", arity=-2, flags=READONLY, keys=(keys(RO, ACCESS),), group="set", since="1.0.0",
+         syntax="key ...", summary="Gives the members that any of the sets has.",
+         complexity="O(N) where N is the size of all sets together",
+         tips=("nondeterministic_output_order",))  # fmt: skip
+def sunion(session: "Session", args: list[bytes]) -> bytes:
+    return _set_reply(session, _union(_sources(session, args[1:])))
+
+
+@command("SUNIONSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), keys(RO, ACCESS, at=2)),
+         group="set", since="1.0.0",
+         syntax="destination key ...",
+         summary="Stores the members that any of the sets has.",
+         complexity="O(N) where N is the size of all sets together")  # fmt: skip
+def sunionstore(session: "Session", args: list[bytes]) -> bytes:
+    return _store(session, args[1], _union(_sources(session, args[2:])), SUNIONSTORE)
+
+
+@command("SUNIONCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="set", since="8.10.0",
+         syntax="numkeys key ... [APPROX] [LIMIT limit]",
+         summary="Counts the members that any of the sets has; APPROX estimates it.",
+         complexity="O(N) where N is the size of all sets together")  # fmt: skip
+def sunioncard(session: "Session", args: list[bytes]) -> bytes:
+    sources, limit, approximate = _counted(session, args, approximable=True)
+    if approximate:
+        return integer(_estimated_union(sources, limit))
+    return _count_reply(len(_union(sources)), limit)
+
+
+@command("SDIFF", arity=-2, flags=READONLY, keys=(keys(RO, ACCESS),), group="set", since="1.0.0",
+         syntax="key ...", summary="Gives the members of the first set that no other one has.",
+         complexity="O(N) where N is the size of all sets together",
+         tips=("nondeterministic_output_order",))  # fmt: skip
+def sdiff(session: "Session", args: list[bytes]) -> bytes:
+    return _set_reply(session, _difference(_sources(session, args[1:])))
+
+
+@command("SDIFFSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), keys(RO, ACCESS, at=2)),
+         group="set", since="1.0.0",
+         syntax="destination key ...",
+         summary="Stores the members of the first set that no other one has.",
+         complexity="O(N) where N is the size of all sets together")  # fmt: skip
+def sdiffstore(session: "Session", args: list[bytes]) -> bytes:
+    return _store(session, args[1], _difference(_sources(session, args[2:])), SDIFFSTORE)
+
+
+@command("SDIFFCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="set", since="8.10.0",
+         syntax="numkeys key ... [LIMIT limit]", summary="Counts the members of the first set that no other one has.",
+         complexity="O(N) where N is the size of all sets together")  # fmt: skip
+def sdiffcard(session: "Session", args: list[bytes]) -> bytes:
+    sources, limit, _ = _counted(session, args)
+    return _count_reply(len(_difference(sources)), limit)

@@ -1,0 +1,1 @@
+"""Sorted sets: members, ranges, pops, operations between them."""

@@ -1,0 +1,225 @@
+"""What the arguments of stream commands have in common: IDs, trimming options, lists of IDs, and their errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.keyspace.events import STREAM, Event
+from broker.keyspace.keyspace import Database
+from broker.table.arguments import MAX_INTEGER, integer, integer_between
+from broker.values.streams.group import Consumer, Group
+from broker.values.streams.ids import MAX_ID, MAX_PART, parse_id
+from broker.values.streams.stream import Stream
+from broker.values.streams.trim import References, trim_by_id, trim_by_length
+from protocol.errors import NOT_INTEGER, SYNTAX, CommandError, wrong_form
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+INVALID_ID: Final = b"ERR Invalid stream ID specified as stream command argument"
+INVALID_START: Final = b"ERR invalid start ID for the interval"
+INVALID_END: Final = b"ERR invalid end ID for the interval"
+BOTH_STRATEGIES: Final = b"ERR syntax error, MAXLEN and MINID options at the same time are not compatible"
+NEGATIVE_MAXLEN: Final = b"ERR The MAXLEN argument must be >= 0."
+NEGATIVE_LIMIT: Final = b"ERR The LIMIT argument must be >= 0."
+LIMIT_WITHOUT_STRATEGY: Final = b"ERR syntax error, LIMIT cannot be used without specifying a trimming strategy"
+LIMIT_WITHOUT_TILDE: Final = b"ERR syntax error, LIMIT cannot be used without the special ~ option"
+NO_STRATEGY: Final = b"ERR syntax error, XTRIM must be called with a trimming strategy"
+NUMIDS_NOT_POSITIVE: Final = b"ERR Number of IDs must be a positive integer"
+NUMIDS_MISMATCH: Final = b"ERR The `numids` parameter must match the number of arguments"
+IDS_REQUIRED: Final = b"ERR IDS option is required"
+
+XGROUP_CREATECONSUMER: Final = Event(STREAM, b"xgroup-createconsumer")
+
+POLICIES: Final = {b"KEEPREF": References.KEEP, b"DELREF": References.DELETE, b"ACKED": References.ACKED}
+
+
+def strict_id(argument: bytes, missing_seq: int = 0) -> int:
+    """A stream ID, not `-` or `+`; raises."""
+    id = parse_id(argument, missing_seq)
+    if id < 0:
+        raise CommandError(INVALID_ID)
+    return id
+
+
+def strict_ids(arguments: list[bytes]) -> list[int]:
+    """Stream IDs; raises where one is none."""
+    ids = [parse_id(argument) for argument in arguments]
+    if min(ids) < 0:
+        raise CommandError(INVALID_ID)
+    return ids
+
+
+def any_id(argument: bytes, missing_seq: int = 0) -> int:
+    """A stream ID, `-` for the lowest, `+` for the highest; raises."""
+    if argument == b"-":
+        return 0
+    if argument == b"+":
+        return MAX_ID
+    return strict_id(argument, missing_seq)
+
+
+def interval_start(argument: bytes) -> int:
+    """The first ID of a range: an ID, `-`, `+`, or an ID to start behind (`(1-0`); raises."""
+    id = parse_id(argument)
+    if id >= 0:
+        return id
+    if argument[:1] == b"(" and len(argument) > 1:
+        id = strict_id(argument[1:])
+        if id == MAX_ID:
+            raise CommandError(INVALID_START)
+        return id + 1
+    return any_id(argument)
+
+
+def interval_end(argument: bytes) -> int:
+    """The last ID of a range, as `interval_start`; milliseconds alone mean all their entries."""
+    if argument == b"+":
+        return MAX_ID
+    if argument[:1] == b"(" and len(argument) > 1:
+        id = strict_id(argument[1:], MAX_PART)
+        if id == 0:
+            raise CommandError(INVALID_END)
+        return id - 1
+    return any_id(argument, MAX_PART)
+
+
+class Trimming:
+    """The trimming options of XADD and XTRIM; `by_id` or `by_length` says to what, -1 for neither.
+
+    `policy` is the token of the policy on references as given, b"" for none.
+    """
+
+    __slots__ = ("approximate", "by_id", "by_length", "limit", "limit_given", "policy")
+
+    def __init__(self) -> None:
+        self.by_length = -1
+        self.by_id = -1
+        self.approximate = False
+        self.limit = 0
+        self.limit_given = False
+        self.policy = b""
+
+    def take(self, args: list[bytes], i: int) -> int:
+        """Parse the option at `i`; returns the position behind it, `i` where it is none of these. Raises."""
+        option = args[i].upper()
+        more = len(args) - 1 - i
+        if option in (b"MAXLEN", b"MINID") and more:
+            if self.by_length >= 0 or self.by_id >= 0:
+                raise CommandError(BOTH_STRATEGIES)
+            self.approximate = False
+            i += 1
+            if more >= 2 and args[i] in (b"~", b"="):
+                self.approximate = args[i] == b"~"
+                i += 1
+            if option == b"MINID":
+                self.by_id = strict_id(args[i])
+            else:
+                self.by_length = integer(args[i])
+                if self.by_length < 0:
+                    raise CommandError(NEGATIVE_MAXLEN)
+            return i + 1
+        if option == b"LIMIT" and more:
+            self.limit = integer(args[i + 1])
+            if self.limit < 0:
+                raise CommandError(NEGATIVE_LIMIT)
+            self.limit_given = True
+            return i + 2
+        if option in POLICIES and not self.policy:
+            self.policy = option
+            return i + 1
+        return i
+
+    def check(self, required: bool) -> None:
+        """Check the options against each other once all are taken; `required`: there must be a strategy. Raises."""
+        given = self.by_length >= 0 or self.by_id >= 0
+        if self.limit and not given:
+            raise CommandError(LIMIT_WITHOUT_STRATEGY)
+        if required and not given:
+            raise CommandError(NO_STRATEGY)
+        if self.limit_given and not self.approximate:
+            raise CommandError(LIMIT_WITHOUT_TILDE)
+
+    def apply(self, stream: Stream) -> int:
+        """Trim; returns the number of entries removed."""
+        policy = POLICIES[self.policy] if self.policy else References.KEEP
+        limit = self.limit if self.limit_given else None
+        if self.by_id >= 0:
+            return trim_by_id(stream, self.by_id, self.approximate, limit, policy)
+        if self.by_length >= 0:
+            return trim_by_length(stream, self.by_length, self.approximate, limit, policy)
+        return 0
+
+    def effect(self, key: bytes, stream: Stream) -> list[bytes]:
+        """The exact XTRIM that removes what an approximate one has just removed.
+
+        By length whatever the strategy was: under ACKED, entries that stayed may stand before removed ones.
+        """
+        effect = [b"XTRIM", key, b"MAXLEN", b"=", b"%d" % stream.length]
+        return [*effect, self.policy] if self.policy else effect
+
+
+def policy_and_ids(args: list[bytes], start: int) -> tuple[References, list[bytes]]:
+    """The `[KEEPREF|DELREF|ACKED] IDS numids id...` of XDELEX and XACKDEL; the IDs not parsed yet. Raises."""
+    policy = b""
+    ids: list[bytes] = []
+    i = start
+    while i < len(args):
+        option = args[i].upper()
+        if option in POLICIES and not policy:
+            policy = option
+            i += 1
+        elif option == b"IDS" and i + 1 < len(args):
+            count = integer_between(args[i + 1], 1, MAX_INTEGER, NUMIDS_NOT_POSITIVE)
+            if count > len(args) - i - 2:
+                raise CommandError(NUMIDS_MISMATCH)
+            ids = args[i + 2 : i + 2 + count]
+            i += 2 + count
+        else:
+            raise CommandError(SYNTAX)
+    if not ids:
+        raise CommandError(IDS_REQUIRED)
+    return POLICIES[policy] if policy else References.KEEP, ids
+
+
+def shown(name: bytes) -> bytes:
+    """A name in an error text: Redis prints it as a C string, up to a zero byte."""
+    return name.split(b"\0", 1)[0]
+
+
+def no_key_or_group(key: bytes, group: bytes, suffix: bytes = b"") -> CommandError:
+    """The error of a command that needs a key and a group in it."""
+    return CommandError(b"NOGROUP No such key '%b' or consumer group '%b'%b" % (shown(key), shown(group), suffix))
+
+
+def no_group(key: bytes, group: bytes) -> CommandError:
+    """The error of a command whose key is there without the group."""
+    return CommandError(b"NOGROUP No such consumer group '%b' for key name '%b'" % (shown(group), shown(key)))
+
+
+def bad_subcommand(args: list[bytes]) -> CommandError:
+    """The error of a subcommand whose options are wrong."""
+    return CommandError(wrong_form(args))
+
+
+def positive_or_zero(argument: bytes) -> int:
+    """A COUNT of which a negative one means none."""
+    return max(integer(argument, NOT_INTEGER), 0)
+
+
+def consumer_of(session: Session, key: bytes, group: Group, name: bytes) -> Consumer:
+    """The consumer `name`, made where it does not exist, and marked as seen now."""
+    consumer = group.consumers.get(name)
+    now = session.broker.clock.now
+    if consumer is None:
+        consumer = group.create_consumer(name, now)
+        session.db.keyspace.dirty += 1
+        session.db.notify(XGROUP_CREATECONSUMER, key)
+    consumer.seen_time = now
+    return consumer
+
+
+def signal_ready(db: Database, key: bytes) -> None:
+    """Have those who wait for `key` try again, though nothing changed that WATCH would see."""
+    if key in db.waiters:
+        db.keyspace.ready[(db, key)] = None

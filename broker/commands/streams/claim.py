@@ -1,0 +1,232 @@
+"""Handing pending entries from one consumer to another: XCLAIM and XAUTOCLAIM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from broker.commands.streams.arguments import consumer_of, interval_start, no_key_or_group, shown, strict_id
+from broker.commands.streams.consume import claim_effect, creation_effect
+from broker.table.arguments import MAX_INTEGER, integer, integer_between
+from broker.table.command import DELETE, FAST, RW, UPDATE, WRITE, command, key
+from broker.values.streams.group import MAX_COUNT, Consumer, Group
+from broker.values.streams.ids import format_id, parse_id
+from broker.values.streams.stream import Stream
+from protocol.errors import SYNTAX, CommandError
+from protocol.replies import array, bulk
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+XCLAIM_MIN_IDLE: Final = b"ERR Invalid min-idle-time argument for XCLAIM"
+XAUTOCLAIM_MIN_IDLE: Final = b"ERR Invalid min-idle-time argument for XAUTOCLAIM"
+COUNT_NOT_POSITIVE: Final = b"ERR COUNT must be > 0"
+COUNT_TOO_HIGH: Final = b"ERR Insufficient memory, failed allocating transient memory, COUNT too high."
+
+_DEFAULT_COUNT: Final = 100
+_ATTEMPTS_FOR_EACH: Final = 10
+"""Pending entries looked at by XAUTOCLAIM for each that it may claim."""
+
+_MAX_COUNT_OPTION: Final = MAX_INTEGER // 16
+_ALLOCATABLE_COUNT: Final = 1 << 43
+"""Redis allocates 16 bytes an entry asked for; from here on no machine has them."""
+
+
+class _ClaimOptions:
+    """What follows XCLAIM's IDs; -1 where not given. `time` is wall milliseconds."""
+
+    __slots__ = ("force", "just_ids", "last_id", "retry_count", "time")
+
+    def __init__(self) -> None:
+        self.force = False
+        self.just_ids = False
+        self.retry_count = -1
+        self.time = -1
+        self.last_id = 0
+
+
+def _claim_options(args: list[bytes], i: int, now: int) -> _ClaimOptions:
+    options = _ClaimOptions()
+    while i < len(args):
+        word = args[i].upper()
+        more = len(args) - 1 - i
+        if word == b"FORCE":
+            options.force = True
+        elif word == b"JUSTID":
+            options.just_ids = True
+        elif more and word in (b"IDLE", b"TIME", b"RETRYCOUNT"):
+            i += 1
+            value = integer(args[i], b"ERR Invalid %b option argument for XCLAIM" % word)
+            if word == b"RETRYCOUNT":
+                options.retry_count = value
+            else:
+                options.time = value if word == b"TIME" else now - value
+        elif more and word == b"LASTID":
+            i += 1
+            options.last_id = strict_id(args[i])
+        else:
+            raise CommandError(b"ERR Unrecognized XCLAIM option '%b'" % shown(args[i]))
+        i += 1
+    return options
+
+
+@command("XCLAIM", arity=-6, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="5.0.0",
+         syntax="key group consumer min-idle-time:string id ... [IDLE ms] [TIME unix-time-milliseconds] "
+                "[RETRYCOUNT count] [FORCE] [JUSTID] [LASTID lastid]",
+         summary="Gives pending entries of a consumer group to another consumer.", complexity="O(1) for each ID",
+         tips=("nondeterministic_output",))  # fmt: skip
+def xclaim(session: Session, args: list[bytes]) -> bytes:
+    name = args[1]
+    db = session.db
+    now = session.broker.clock.now
+    stream = db.read_as(name, Stream)
+    group = None if stream is None else stream.groups.get(args[2])
+    if stream is None or group is None:
+        raise no_key_or_group(name, args[2])
+    min_idle = max(integer(args[4], XCLAIM_MIN_IDLE), 0)
+    ids = []
+    i = 5
+    while i < len(args) and (id := parse_id(args[i])) >= 0:
+        ids.append(id)
+        i += 1
+    options = _claim_options(args, i, now)
+    effects: list[list[bytes]] = []
+    moved = options.last_id > group.last_id
+    if moved:
+        group.last_id = options.last_id
+    time = options.time if 0 <= options.time <= now else now
+    known = args[3] in group.consumers
+    consumer = consumer_of(session, name, group, args[3])
+    claimed = []
+    deleted = []
+    traced = bool(db.keyspace.propagation.sinks)
+    for id in ids:
+        delivery = group.pel.get(id)
+        if id not in stream:
+            if delivery is not None:
+                group.acknowledge(id)
+                deleted.append(id)
+            continue
+        if delivery is None:
+            if not options.force:
+                continue
+            count = 1
+        else:
+            if delivery.consumer is not None and min_idle and now - delivery.time < min_idle:
+                continue
+            count = delivery.count
+        if options.retry_count >= 0:
+            count = options.retry_count
+        elif not options.just_ids:
+            count = min(count + 1, MAX_COUNT)
+        group.claim(id, consumer, time, count)
+        claimed.append(id)
+        if traced:
+            effects.append(claim_effect(name, group, consumer, [id], time, count))
+    if claimed:
+        consumer.active_time = now
+    if deleted:
+        effects.append(acknowledge_effect(name, group, deleted))
+    if moved:
+        effects.append([b"XGROUP", b"SETID", name, group.name, format_id(group.last_id), b"ENTRIESREAD",
+                        b"%d" % group.entries_read])  # fmt: skip
+    _propagate(session, name, group, consumer, known, effects, len(claimed) + len(deleted) + moved)
+    return _entries(stream, claimed, options.just_ids)
+
+
+def acknowledge_effect(name: bytes, group: Group, ids: Iterable[int]) -> list[bytes]:
+    """The command that takes entries out of the pending ones."""
+    return [b"XACK", name, group.name, *map(format_id, ids)]
+
+
+def _propagate(
+    session: Session, name: bytes, group: Group, consumer: Consumer, known: bool, effects: list[list[bytes]], count: int
+) -> None:
+    """Count `count` changes and propagate them, with the making of the consumer where nothing else implies it."""
+    keyspace = session.db.keyspace
+    keyspace.dirty += count
+    if not keyspace.dirty:
+        return
+    if not known:
+        effects.insert(0, creation_effect(name, group, consumer))
+    keyspace.propagation.instead(*effects)
+
+
+def _entries(stream: Stream, ids: list[int], just_ids: bool) -> bytes:
+    if just_ids:
+        return array([bulk(format_id(id)) for id in ids])
+    return array([stream.entry(id) or b"" for id in ids])
+
+
+@command("XAUTOCLAIM", arity=-6, flags=WRITE | FAST, keys=(key(RW, DELETE),), group="stream", since="6.2.0",
+         syntax="key group consumer min-idle-time:string start:string [COUNT count] [JUSTID]",
+         summary="Finds pending entries that have been idle for long, and gives them to a consumer.",
+         complexity="O(log P + N) with N pending entries looked at of P",
+         tips=("nondeterministic_output",))  # fmt: skip
+def xautoclaim(session: Session, args: list[bytes]) -> bytes:
+    name = args[1]
+    min_idle = max(integer(args[4], XAUTOCLAIM_MIN_IDLE), 0)
+    start = interval_start(args[5])
+    count = _DEFAULT_COUNT
+    just_ids = False
+    i = 6
+    while i < len(args):
+        word = args[i].upper()
+        if word == b"COUNT" and i + 1 < len(args):
+            count = integer_between(args[i + 1], 1, _MAX_COUNT_OPTION, COUNT_NOT_POSITIVE)
+            i += 1
+        elif word == b"JUSTID":
+            just_ids = True
+        else:
+            raise CommandError(SYNTAX)
+        i += 1
+    stream = session.db.read_as(name, Stream)
+    group = None if stream is None else stream.groups.get(args[2])
+    if stream is None or group is None:
+        raise no_key_or_group(name, args[2])
+    if count >= _ALLOCATABLE_COUNT:
+        raise CommandError(COUNT_TOO_HIGH)
+    known = args[3] in group.consumers
+    consumer = consumer_of(session, name, group, args[3])
+    now = session.broker.clock.now
+    claimed, deleted, cursor = _claimable(stream, group, start, count, now, min_idle)
+    group.redeliver(claimed, consumer, now, counts=not just_ids)
+    effects: list[list[bytes]] = []
+    if claimed:
+        consumer.active_time = now
+        if session.db.keyspace.propagation.sinks:
+            by_count: dict[int, list[int]] = {}
+            for id in claimed:
+                by_count.setdefault(group.pel[id].count, []).append(id)
+            effects = [claim_effect(name, group, consumer, ids, now, times) for times, ids in by_count.items()]
+    if deleted:
+        effects.append(acknowledge_effect(name, group, deleted))
+    _propagate(session, name, group, consumer, known, effects, len(claimed) + len(deleted))
+    ids = array([bulk(format_id(id)) for id in deleted])
+    return b"*3\r\n" + bulk(format_id(cursor)) + _entries(stream, claimed, just_ids) + ids
+
+
+def _claimable(
+    stream: Stream, group: Group, start: int, count: int, now: int, min_idle: int
+) -> tuple[list[int], list[int], int]:
+    """Walk the pending entries from `start`: those to claim, those taken out because they are deleted, and where to
+    go on (0: at the end). Bounded by `count` and by the number of entries looked at."""
+    claimed: list[int] = []
+    deleted: list[int] = []
+    pel = group.pel
+    pending = group.pending(start)
+    for _ in range(count * _ATTEMPTS_FOR_EACH):
+        id = next(pending, -1)
+        if id < 0:
+            return claimed, deleted, 0
+        if id not in stream:
+            group.acknowledge(id)
+            deleted.append(id)
+        else:
+            delivery = pel[id]
+            if delivery.consumer is not None and min_idle and now - delivery.time < min_idle:
+                continue
+            claimed.append(id)
+        if len(claimed) + len(deleted) == count:
+            break
+    return claimed, deleted, next(pending, 0)

@@ -1,0 +1,423 @@
+"""Consuming streams in a group: XREADGROUP, XACK, XACKDEL and XNACK."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.commands.streams.arguments import (
+    consumer_of,
+    no_key_or_group,
+    policy_and_ids,
+    shown,
+    signal_ready,
+    strict_id,
+    strict_ids,
+)
+from broker.commands.streams.read import ReadOptions, ReadReply, find_read_keys, look_up_again, one_stream, read_options
+from broker.commands.streams.write import XDEL
+from broker.table.arguments import integer, integer_between
+from broker.table.command import (
+    ACCESS,
+    BLOCKING,
+    DELETE,
+    FAST,
+    INCOMPLETE,
+    RO,
+    RW,
+    UPDATE,
+    WRITE,
+    command,
+    key,
+    keys_behind,
+)
+from broker.values.streams.group import MAX_COUNT, Consumer, Group
+from broker.values.streams.ids import MAX_ID, format_id
+from broker.values.streams.stream import Stream
+from broker.values.streams.trim import References
+from protocol.errors import CommandError
+from protocol.replies import MINUS_ONE, ZERO, array_header, bulk, integers
+from protocol.replies import integer as integer_reply
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+_MEANINGLESS: Final = (
+    b"ERR The %b ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by"
+    b" specifying a proper ID, or use the > ID to get new messages. The %b ID would just return an empty result set."
+)
+IN_XREADGROUP: Final = b" in XREADGROUP with GROUP option"
+UNKNOWN_MODE: Final = b"ERR mode must be SILENT, FAIL, or FATAL"
+NUMIDS_NOT_POSITIVE: Final = b"ERR numids must be a positive integer"
+NUMIDS_MISMATCH: Final = b"ERR number of IDs doesn't match numids"
+NEGATIVE_RETRYCOUNT: Final = b"ERR Invalid RETRYCOUNT value, must be >= 0"
+IDS_EXPECTED: Final = b"ERR syntax error, expected IDS keyword"
+
+_NEW: Final = MAX_ID
+"""Stands for the ID `>`, as in Redis."""
+
+_MAX_NUMIDS: Final = (1 << 31) - 1
+
+Effects = list[list[bytes]]
+
+
+@command("XREADGROUP", arity=-7, flags=BLOCKING | WRITE,
+         keys=(keys_behind(b"STREAMS", RO, ACCESS, INCOMPLETE, start=4, limit=2),), find_keys=find_read_keys,
+         group="stream", since="5.0.0",
+         syntax="group-block=GROUP group consumer [COUNT count] [MAXCOUNT maxcount]@8.10.0 [MAXSIZE maxsize]@8.10.0 "
+                "[BLOCK milliseconds] [CLAIM min-idle-time]@8.4.0 [NOACK] STREAMS key ... id ...",
+         summary="Hands entries of streams to a consumer of a group, new ones or those it has not acknowledged, and"
+                 " waits for new ones where there are none.",
+         complexity="O(log S + N) for each stream, with N entries given of S")  # fmt: skip
+def xreadgroup(session: Session, args: list[bytes]) -> bytes:
+    options = read_options(session, args, in_group=True)
+    if options.plain and options.ids[0] == b">":
+        given = _read_new(session, options)
+        if given:
+            return given
+        retry_ms = 0
+    else:
+        reading = _Reading(session, options)
+        for name, stream, group, after in _sources(session, options):
+            if reading.reply.full():
+                break
+            reading.serve(name, stream, group, after)
+        reading.propagate()
+        encoded = reading.reply.encoded()
+        if encoded:
+            return encoded
+        retry_ms = reading.retry_ms()
+    nil = session.resp.null_array
+    if options.block < 0:
+        return nil
+    return session.broker.blocking.wait(
+        session, xreadgroup, args, keys=options.keys, kind=None, timeout_ms=options.block, nil=nil, retry_ms=retry_ms
+    )
+
+
+def _read_new(session: Session, options: ReadOptions) -> bytes:
+    """New entries of one stream, b"" where there are none: what workers do all day, at 2 us less than `_Reading`."""
+    db = session.db
+    name = options.keys[0]
+    stream = db.read_as(name, Stream)
+    group = None if stream is None else stream.groups.get(options.group or b"")
+    if stream is None or group is None:
+        raise no_key_or_group(name, options.group or b"", IN_XREADGROUP)
+    now = session.broker.clock.now
+    consumer = known = group.consumers.get(options.consumer)
+    if consumer is None:
+        consumer = consumer_of(session, name, group, options.consumer)
+    consumer.seen_time = now
+    ids, text = stream.read_after(group.last_id, options.limit(0) if options.maxcount else options.count)
+    keyspace = db.keyspace
+    keyspace.hits += 1  # as look_up_again
+    if ids:
+        stream.advance(group, ids)
+        if not options.noack:
+            group.deliver(consumer, ids, now)
+        keyspace.dirty += 1
+    if keyspace.dirty and keyspace.propagation.sinks:
+        effects = hand_out_effects(name, group, consumer, ids, options.noack, now) if ids else []
+        if known is None and (options.noack or not ids):
+            effects.append(creation_effect(name, group, consumer))
+        keyspace.propagation.instead(*effects)
+    return one_stream(session, name, len(ids), text) if ids else b""
+
+
+def hand_out_effects(
+    name: bytes, group: Group, consumer: Consumer, ids: list[int], noack: bool, now: int
+) -> list[list[bytes]]:
+    """The commands that move a group past new entries, and make them pending unless `noack`."""
+    effects = [
+        [b"XGROUP", b"SETID", name, group.name, format_id(group.last_id), b"ENTRIESREAD", b"%d" % group.entries_read]
+    ]
+    if not noack:
+        effects.insert(0, claim_effect(name, group, consumer, ids, now, 1))
+    return effects
+
+
+def _sources(session: Session, options: ReadOptions) -> list[tuple[bytes, Stream, Group, int]]:
+    """Keys with their streams, groups and the IDs to read from; raises."""
+    sources = []
+    name = options.group
+    assert name is not None
+    for key_name, text in zip(options.keys, options.ids, strict=True):
+        stream = session.db.read_as(key_name, Stream)
+        group = None if stream is None else stream.groups.get(name)
+        if stream is None or group is None:
+            raise no_key_or_group(key_name, name, IN_XREADGROUP)
+        if text == b">":
+            after = _NEW
+        elif text in (b"$", b"+"):
+            raise CommandError(_MEANINGLESS % (text, text))
+        else:
+            after = strict_id(text)
+        sources.append((key_name, stream, group, after))
+    return sources
+
+
+class _Reading:
+    """One XREADGROUP at work: the reply and the effects as they grow."""
+
+    __slots__ = ("_claim", "_effects", "_now", "_oldest", "_options", "_session", "reply")
+
+    def __init__(self, session: Session, options: ReadOptions) -> None:
+        self._session = session
+        self._options = options
+        self._now = session.broker.clock.now
+        self._claim = options.claim
+        self._oldest: int | None = None
+        self._effects: Effects | None = [] if session.db.keyspace.propagation.sinks else None
+        self.reply = ReadReply(session, options)
+
+    def propagate(self) -> None:
+        """Have the effects propagated in place of the command, if it changed anything."""
+        keyspace = self._session.db.keyspace
+        if self._effects is not None and keyspace.dirty:
+            keyspace.propagation.instead(*self._effects)
+
+    def retry_ms(self) -> int:
+        """When to try again because a pending entry may have become old enough, 0 without CLAIM."""
+        if self._claim < 0:
+            return 0
+        oldest = self._now if self._oldest is None else self._oldest
+        return max(oldest + self._claim - self._now + 1, 1)
+
+    def serve(self, name: bytes, stream: Stream, group: Group, after: int) -> None:
+        """Read one stream; start it in the reply only where there is something to give."""
+        look_up_again(self._session, name, stream)
+        options = self._options
+        claimable = self._claim >= 0 and self._has_claimable(stream, group)
+        known = options.consumer in group.consumers
+        consumer = consumer_of(self._session, name, group, options.consumer)
+        reply = self.reply
+        limit = options.limit(reply.total)
+        changed = False
+        if after != _NEW:
+            # Redis ignores CLAIM from here on, for the following streams too.
+            self._claim = -1
+            reply.begin(name)
+            self._read_history(stream, group, consumer, after, limit)
+        elif self._claim < 0 and not options.maxsize:
+            ids, text = stream.read_after(group.last_id, limit)
+            if ids:
+                reply.begin(name)
+                reply.end(len(ids), text)
+                self._hand_out(name, stream, group, consumer, ids)
+                changed = True
+        elif claimable or stream.top_id() > group.last_id:
+            reply.begin(name)
+            changed = self._read_bounded(name, stream, group, consumer, limit)
+        if changed:
+            self._session.db.keyspace.dirty += 1
+        if self._effects is not None and not known and (options.noack or not changed):
+            self._effects.append(creation_effect(name, group, consumer))
+
+    def _has_claimable(self, stream: Stream, group: Group) -> bool:
+        """Whether a pending entry is old enough to be claimed; notes the time of the oldest."""
+        oldest = group.oldest(1 << 64, stream.__contains__, 1)
+        if not oldest:
+            return False
+        time = group.pel[oldest[0]].time
+        if self._oldest is None or time < self._oldest:
+            self._oldest = time
+        return self._now - time >= self._claim
+
+    def _hand_out(self, name: bytes, stream: Stream, group: Group, consumer: Consumer, ids: list[int]) -> None:
+        """Move the group past new entries and make them pending."""
+        stream.advance(group, ids)
+        noack = self._options.noack
+        if not noack:
+            group.deliver(consumer, ids, self._now)
+        if self._effects is not None:
+            self._effects += hand_out_effects(name, group, consumer, ids, noack, self._now)
+
+    def _read_bounded(self, name: bytes, stream: Stream, group: Group, consumer: Consumer, limit: int) -> bool:
+        """Read with CLAIM or MAXSIZE: claimable entries first, then new ones. Tells whether any entry was given."""
+        reply = self.reply
+        parts: list[bytes] = []
+        if self._claim >= 0:
+            self._claim_old(name, stream, group, consumer, limit, parts)
+        ids = []
+        if not limit or len(parts) < limit:
+            for id, entry in stream.entries(group.last_id + 1):
+                if reply.oversized(len(parts)):
+                    break
+                if self._claim >= 0:
+                    entry = b"*4" + entry[2:] + b":0\r\n:0\r\n"
+                parts.append(entry)
+                ids.append(id)
+                reply.size += len(entry)
+                if len(parts) == limit:
+                    break
+        if ids:
+            self._hand_out(name, stream, group, consumer, ids)
+        reply.end(len(parts), b"".join(parts))
+        return bool(parts)
+
+    def _claim_old(
+        self, name: bytes, stream: Stream, group: Group, consumer: Consumer, limit: int, parts: list[bytes]
+    ) -> None:
+        """Give the consumer the pending entries that have waited long enough, in order of delivery."""
+        now = self._now
+        for id in group.oldest(now - self._claim, stream.__contains__, limit):
+            if self.reply.oversized(len(parts)):
+                break
+            entry = stream.entry(id)
+            assert entry is not None
+            delivery = group.pel[id]
+            entry = b"*4" + entry[2:] + integer_reply(now - delivery.time) + integer_reply(delivery.count)
+            parts.append(entry)
+            self.reply.size += len(entry)
+            count = min(delivery.count + 1, MAX_COUNT)
+            group.claim(id, consumer, now, count)
+            consumer.active_time = now
+            if self._effects is not None:
+                self._effects.append(claim_effect(name, group, consumer, [id], now, count))
+
+    def _read_history(self, stream: Stream, group: Group, consumer: Consumer, after: int, limit: int) -> None:
+        """Give the consumer its pending entries above `after` again, and a nil for those deleted since."""
+        reply = self.reply
+        parts: list[bytes] = []
+        redelivered = []
+        for id in group.pending_of(consumer, after + 1):
+            if reply.oversized(len(parts)):
+                break
+            entry = stream.entry(id)
+            if entry is None:
+                entry = b"*2\r\n" + bulk(format_id(id)) + self._session.resp.null_array
+            else:
+                redelivered.append(id)
+            parts.append(entry)
+            reply.size += len(entry)
+            if len(parts) == limit:
+                break
+        group.redeliver(redelivered, consumer, self._now)
+        reply.end(len(parts), b"".join(parts))
+
+
+def claim_effect(name: bytes, group: Group, consumer: Consumer, ids: list[int], time: int, count: int) -> list[bytes]:
+    """The command that makes entries pending at a consumer, as delivered at `time` for the `count`-th time."""
+    return [b"XCLAIM", name, group.name, consumer.name, b"0", *map(format_id, ids), b"TIME", b"%d" % time,
+            b"RETRYCOUNT", b"%d" % count, b"FORCE", b"JUSTID"]  # fmt: skip
+
+
+def creation_effect(name: bytes, group: Group, consumer: Consumer) -> list[bytes]:
+    """The command that makes a consumer, where nothing else implies it."""
+    return [b"XGROUP", b"CREATECONSUMER", name, group.name, consumer.name]
+
+
+@command("XACK", arity=-4, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="5.0.0",
+         syntax="key group id ...",
+         summary="Takes entries that a consumer has dealt with out of the group's pending entries.",
+         complexity="O(1) for each ID")  # fmt: skip
+def xack(session: Session, args: list[bytes]) -> bytes:
+    db = session.db
+    stream = db.read_as(args[1], Stream)
+    if stream is None:
+        return ZERO
+    group = stream.groups.get(args[2])
+    if group is None:
+        return ZERO
+    if len(args) == 4:
+        acknowledged = int(group.acknowledge(strict_id(args[3])))
+    else:
+        acknowledged = sum(map(group.acknowledge, strict_ids(args[3:])))
+    # No change that WATCH would see, and nothing to wait for.
+    db.keyspace.dirty += acknowledged
+    return integer_reply(acknowledged)
+
+
+@command("XACKDEL", arity=-6, flags=WRITE | FAST, keys=(key(RW, UPDATE, DELETE),), group="stream", since="8.2.0",
+         syntax="key group [KEEPREF|DELREF|ACKED] IDS numids id ...",
+         summary="Acknowledges entries and removes them from the stream.",
+         complexity="O(1) for each ID and group")  # fmt: skip
+def xackdel(session: Session, args: list[bytes]) -> bytes:
+    db = session.db
+    stream = db.read_as(args[1], Stream)
+    policy, texts = policy_and_ids(args, 3)
+    group = None if stream is None else stream.groups.get(args[2])
+    if stream is None or group is None:
+        return array_header(len(texts)) + MINUS_ONE * len(texts)
+    results = []
+    deleted = acknowledged = 0
+    for id in strict_ids(texts):
+        if not group.acknowledge(id):
+            results.append(-1)
+            continue
+        acknowledged += 1
+        if policy is References.ACKED and stream.is_referenced(id):
+            results.append(2)
+            continue
+        if policy is References.DELETE:
+            stream.remove_references(id)
+        deleted += stream.delete(id)
+        results.append(1)
+    if deleted:
+        db.changed(args[1], XDEL, acknowledged)
+    else:
+        db.keyspace.dirty += acknowledged
+    return integers(results)
+
+
+@command("XNACK", arity=-7, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="8.8.0",
+         syntax="key group mode=<SILENT|FAIL|FATAL> IDS numids id ... [RETRYCOUNT count] [FORCE]",
+         summary="Gives pending entries back to the group unacknowledged, for other consumers to claim at once.",
+         complexity="O(1) for each ID")  # fmt: skip
+def xnack(session: Session, args: list[bytes]) -> bytes:
+    db = session.db
+    stream = db.get_as(args[1], Stream)
+    group = None if stream is None else stream.groups.get(args[2])
+    if stream is None or group is None:
+        raise no_key_or_group(args[1], args[2])
+    mode = args[3].upper()
+    if mode not in (b"SILENT", b"FAIL", b"FATAL"):
+        raise CommandError(UNKNOWN_MODE)
+    texts, force, retry_count = _nack_options(args)
+    released = 0
+    for id in strict_ids(texts):
+        delivery = group.pel.get(id)
+        if delivery is None and not (force and id in stream):
+            continue
+        count = 0 if delivery is None else delivery.count
+        if retry_count >= 0:
+            count = retry_count
+        elif mode == b"FATAL":
+            count = MAX_COUNT
+        elif mode == b"SILENT" and count:
+            count -= 1
+        group.release(id, count)
+        released += 1
+    if released:
+        db.keyspace.dirty += released
+        signal_ready(db, args[1])
+    return integer_reply(released)
+
+
+def _nack_options(args: list[bytes]) -> tuple[list[bytes], bool, int]:
+    """XNACK's IDs, not parsed yet, FORCE, and RETRYCOUNT (-1: not given). Raises."""
+    texts: list[bytes] = []
+    force = False
+    retry_count = -1
+    i = 4
+    while i < len(args):
+        word = args[i].upper()
+        more = len(args) - 1 - i
+        if word == b"IDS" and more:
+            count = integer_between(args[i + 1], 1, _MAX_NUMIDS, NUMIDS_NOT_POSITIVE)
+            if count > len(args) - i - 2:
+                raise CommandError(NUMIDS_MISMATCH)
+            texts = args[i + 2 : i + 2 + count]
+            i += 2 + count
+        elif word == b"FORCE":
+            force = True
+            i += 1
+        elif word == b"RETRYCOUNT" and more:
+            retry_count = integer(args[i + 1])
+            if retry_count < 0:
+                raise CommandError(NEGATIVE_RETRYCOUNT)
+            i += 2
+        else:
+            raise CommandError(b"ERR Unrecognized XNACK option '%b'" % shown(args[i]))
+    if not texts:
+        raise CommandError(IDS_EXPECTED)
+    return texts, force, retry_count

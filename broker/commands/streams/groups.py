@@ -1,0 +1,170 @@
+"""Consumer groups and their consumers: XGROUP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.commands.streams.arguments import (
+    XGROUP_CREATECONSUMER,
+    any_id,
+    bad_subcommand,
+    no_group,
+    signal_ready,
+    strict_id,
+)
+from broker.keyspace.events import STREAM, Event
+from broker.table.arguments import integer
+from broker.table.command import DELETE, DENYOOM, INSERT, RW, UPDATE, WRITE, command, container, key
+from broker.table.help import declare_help
+from broker.values.streams.group import Group
+from broker.values.streams.stream import UNKNOWN, Stream
+from protocol.errors import CommandError
+from protocol.replies import OK, ONE, ZERO
+from protocol.replies import integer as integer_reply
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+KEY_REQUIRED: Final = (
+    b"ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM"
+    b" option to create an empty stream automatically."
+)
+BUSY_GROUP: Final = b"BUSYGROUP Consumer Group name already exists"
+NEGATIVE_READ: Final = b"ERR value for ENTRIESREAD must be positive or -1"
+
+XGROUP_CREATE: Final = Event(STREAM, b"xgroup-create")
+XGROUP_SETID: Final = Event(STREAM, b"xgroup-setid")
+XGROUP_DESTROY: Final = Event(STREAM, b"xgroup-destroy")
+XGROUP_DELCONSUMER: Final = Event(STREAM, b"xgroup-delconsumer")
+
+container("XGROUP", group="stream", since="5.0.0", summary="Commands about consumer groups.")
+
+declare_help(
+    "XGROUP", group="stream", since="5.0.0",
+    usage={
+        "CREATE": "<key> <group> <id|$> [MKSTREAM] [ENTRIESREAD entries-read]",
+        "CREATECONSUMER": "<key> <group> <consumer>",
+        "DELCONSUMER": "<key> <group> <consumer>",
+        "DESTROY": "<key> <group>",
+        "SETID": "<key> <group> <id|$> [ENTRIESREAD entries-read]",
+    },
+)  # fmt: skip
+
+
+def _options(args: list[bytes], may_create: bool) -> tuple[bool, int]:
+    """MKSTREAM and ENTRIESREAD (UNKNOWN: not given). Raises."""
+    create = False
+    entries_read = UNKNOWN
+    i = 5
+    while i < len(args):
+        word = args[i].upper()
+        if may_create and word == b"MKSTREAM":
+            create = True
+            i += 1
+        elif word == b"ENTRIESREAD" and i + 1 < len(args):
+            entries_read = integer(args[i + 1])
+            if entries_read < 0 and entries_read != UNKNOWN:
+                raise CommandError(NEGATIVE_READ)
+            i += 2
+        else:
+            raise bad_subcommand(args)
+    return create, entries_read
+
+
+def _stream(session: Session, name: bytes) -> Stream:
+    stream = session.db.get_as(name, Stream)
+    if stream is None:
+        raise CommandError(KEY_REQUIRED)
+    return stream
+
+
+def _group(session: Session, args: list[bytes]) -> tuple[Stream, Group]:
+    """The stream and group that `args` name; raises."""
+    stream = _stream(session, args[2])
+    group = stream.groups.get(args[3])
+    if group is None:
+        raise no_group(args[2], args[3])
+    return stream, group
+
+
+@command("XGROUP|CREATE", arity=-5, flags=WRITE | DENYOOM, keys=(key(RW, INSERT, at=2),), group="stream",
+         since="5.0.0",
+         syntax="key group id-selector=<id|$> [MKSTREAM] [ENTRIESREAD entriesread=entries-read]",
+         summary="Makes a consumer group.", complexity="O(1)")  # fmt: skip
+def xgroup_create(session: Session, args: list[bytes]) -> bytes:
+    create, entries_read = _options(args, may_create=True)
+    db = session.db
+    name = args[2]
+    stream = db.get_as(name, Stream)
+    if stream is None and not create:
+        raise CommandError(KEY_REQUIRED)
+    if len(args) > 8:
+        raise bad_subcommand(args)
+    last = 0 if stream is None else stream.last_id
+    id = last if args[4] == b"$" else strict_id(args[4])
+    if stream is None:
+        stream = Stream(session.broker.config)
+        db.add(name, stream)
+        db.touch(name, 0)
+    if args[3] in stream.groups:
+        raise CommandError(BUSY_GROUP)
+    stream.groups[args[3]] = Group(args[3], id, min(entries_read, stream.entries_added))
+    # Like all below, a change that breaks no WATCH and wakes nobody, unless it says so.
+    db.keyspace.dirty += 1
+    db.notify(XGROUP_CREATE, name)
+    return OK
+
+
+@command("XGROUP|SETID", arity=-5, flags=WRITE, keys=(key(RW, UPDATE, at=2),), group="stream", since="5.0.0",
+         syntax="key group id-selector=<id|$> [ENTRIESREAD entriesread=entries-read]",
+         summary="Sets the last delivered ID of a consumer group.", complexity="O(1)")  # fmt: skip
+def xgroup_setid(session: Session, args: list[bytes]) -> bytes:
+    _, entries_read = _options(args, may_create=False)
+    stream, group = _group(session, args)
+    if len(args) not in (5, 7):
+        raise bad_subcommand(args)
+    group.last_id = stream.last_id if args[4] == b"$" else any_id(args[4])
+    group.entries_read = min(entries_read, stream.entries_added)
+    session.db.keyspace.dirty += 1
+    session.db.notify(XGROUP_SETID, args[2])
+    return OK
+
+
+@command("XGROUP|DESTROY", arity=4, flags=WRITE, keys=(key(RW, DELETE, at=2),), group="stream", since="5.0.0",
+         syntax="key group", summary="Removes a consumer group.", complexity="O(N) with N pending entries")  # fmt: skip
+def xgroup_destroy(session: Session, args: list[bytes]) -> bytes:
+    stream = _stream(session, args[2])
+    if stream.groups.pop(args[3], None) is None:
+        return ZERO
+    session.db.keyspace.dirty += 1
+    session.db.notify(XGROUP_DESTROY, args[2])
+    # Those who wait in the group are told that it is gone.
+    signal_ready(session.db, args[2])
+    return ONE
+
+
+@command("XGROUP|CREATECONSUMER", arity=5, flags=WRITE | DENYOOM, keys=(key(RW, INSERT, at=2),), group="stream",
+         since="6.2.0",
+         syntax="key group consumer",
+         summary="Makes a consumer in a group.", complexity="O(1)")  # fmt: skip
+def xgroup_createconsumer(session: Session, args: list[bytes]) -> bytes:
+    _, group = _group(session, args)
+    if args[4] in group.consumers:
+        return ZERO
+    group.create_consumer(args[4], session.broker.clock.now)
+    session.db.keyspace.dirty += 1
+    session.db.notify(XGROUP_CREATECONSUMER, args[2])
+    return ONE
+
+
+@command("XGROUP|DELCONSUMER", arity=5, flags=WRITE, keys=(key(RW, DELETE, at=2),), group="stream", since="5.0.0",
+         syntax="key group consumer", summary="Removes a consumer from a group, with its pending entries.",
+         complexity="O(N) with N pending entries of the consumer")  # fmt: skip
+def xgroup_delconsumer(session: Session, args: list[bytes]) -> bytes:
+    _, group = _group(session, args)
+    pending = group.delete_consumer(args[4])
+    if pending < 0:
+        return ZERO
+    session.db.keyspace.dirty += 1
+    session.db.notify(XGROUP_DELCONSUMER, args[2])
+    return integer_reply(pending)

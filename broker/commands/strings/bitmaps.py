@@ -1,0 +1,198 @@
+"""Strings as arrays of bits: SETBIT, GETBIT, BITCOUNT, BITPOS, BITOP.
+
+BITFIELD, which keeps numbers of any width in them, is in bitfield.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.keyspace.events import DEL, STRING, Event
+from broker.keyspace.strings import checked_string, read_string
+from broker.table.arguments import MAX_INTEGER, integer
+from broker.table.command import ACCESS, DENYOOM, FAST, OW, READONLY, RO, RW, UPDATE, WRITE, command, key, keys
+from broker.values.bits import combine, count, exchange, find, offset_of
+from protocol.errors import SYNTAX, CommandError
+from protocol.replies import MINUS_ONE, ONE, ZERO
+from protocol.replies import integer as integer_reply
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+    from broker.keyspace.keyspace import Database
+
+SETBIT: Final = Event(STRING, b"setbit")
+SET: Final = Event(STRING, b"set")
+
+BIT_OFFSET: Final = b"ERR bit offset is not an integer or out of range"
+_BIT: Final = b"ERR bit is not an integer or out of range"
+_BIT_ARGUMENT: Final = b"ERR The bit argument must be 1 or 0."
+_NOT_TAKES_ONE: Final = b"ERR BITOP NOT must be called with a single source key."
+
+_BITS: Final = {b"0": 0, b"1": 1}
+
+# The fewest sources of each operation.
+_OPERATIONS: Final = {
+    b"AND": 1, b"OR": 1, b"XOR": 1, b"NOT": 1, b"DIFF": 2, b"DIFF1": 2, b"ANDOR": 2, b"ONE": 1,
+}  # fmt: skip
+
+
+def bit_offset(session: Session, argument: bytes, unit: int = 1) -> int:
+    """An offset in bits, `unit` times the argument; raises for one that no string can have (what is loaded may)."""
+    broker = session.broker
+    offset = offset_of(argument, unit, MAX_INTEGER if broker.loading else broker.config.proto_max_bulk_len)
+    if offset < 0:
+        raise CommandError(BIT_OFFSET)
+    return offset
+
+
+def grown(db: Database, name: bytes, length: int) -> tuple[bytearray, bool]:
+    """The string at `name`, to be changed in place and at least `length` bytes long; and whether it grew for that.
+
+    A missing key is added. New bytes are zero. Raises WRONGTYPE.
+    """
+    return _lengthened(db, name, db.get(name), length)
+
+
+def _lengthened(db: Database, name: bytes, found: object, length: int) -> tuple[bytearray, bool]:
+    """`grown` of the value that was found at `name`."""
+    if found is None:
+        value = bytearray(length)
+        db.add(name, value)
+        return value, True
+    string = checked_string(found)
+    if isinstance(string, bytes):
+        string = db.data[name] = bytearray(string)
+    missing = length - len(string)
+    if missing > 0:
+        string += bytes(missing)
+    return string, missing > 0
+
+
+@command("SETBIT", arity=4, flags=WRITE | DENYOOM, keys=(key(RW, ACCESS, UPDATE),), group="bitmap", since="2.2.0",
+         syntax="key offset value:integer",
+         summary="Sets or clears a bit of a string, which grows as needed, and gives the bit's former value.",
+         complexity="O(1), amortised where the string grows")  # fmt: skip
+def setbit(session: Session, args: list[bytes]) -> bytes:
+    offset = bit_offset(session, args[2])
+    bit = _BITS.get(args[3])
+    if bit is None:
+        raise CommandError(_BIT)
+    db = session.db
+    name = args[1]
+    is_grown = False
+    found = db.get(name)
+    former = exchange(found, offset, bit)
+    if former < 0:
+        value, is_grown = _lengthened(db, name, found, (offset >> 3) + 1)
+        former = exchange(value, offset, bit)
+    if is_grown or former != bit:
+        db.changed(name, SETBIT)
+    return ONE if former else ZERO
+
+
+@command("GETBIT", arity=3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="bitmap", since="2.2.0",
+         syntax="key offset", summary="Gives a bit of a string; behind its end all bits are 0.",
+         complexity="O(1)")  # fmt: skip
+def getbit(session: Session, args: list[bytes]) -> bytes:
+    offset = bit_offset(session, args[2])
+    value = read_string(session.db, args[1])
+    at = offset >> 3
+    if value is None or at >= len(value):
+        return ZERO
+    return ONE if value[at] & (0x80 >> (offset & 7)) else ZERO
+
+
+def _is_in_bits(unit: bytes) -> bool:
+    name = unit.upper()
+    if name != b"BIT" and name != b"BYTE":
+        raise CommandError(SYNTAX)
+    return name == b"BIT"
+
+
+def _bit_range(length: int, start: int, end: int, *, in_bits: bool) -> tuple[int, int]:
+    """The first and the last bit of a range in a string of `length` bytes; the last comes first for an empty one.
+
+    Negative indexes count from the end; those before the start are the start, those behind the end the end.
+    """
+    total = 8 * length if in_bits else length
+    if start < 0:
+        start = max(start + total, 0)
+    if end < 0:
+        end = max(end + total, 0)
+    end = min(end, total - 1)
+    return (start, end) if in_bits else (8 * start, 8 * end + 7)
+
+
+@command("BITCOUNT", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="bitmap", since="2.6.0",
+         syntax="key range=[start end:integer unit=[BYTE|BIT]@7.0.0]",
+         summary="Counts the bits that are set in a string or a part of it.",
+         complexity="O(N) for N bytes counted")  # fmt: skip
+def bitcount(session: Session, args: list[bytes]) -> bytes:
+    given = len(args)
+    if given == 2:
+        value = read_string(session.db, args[1])
+        return integer_reply(count(value, 0, 8 * len(value) - 1)) if value else ZERO
+    if given != 4 and given != 5:
+        raise CommandError(SYNTAX)
+    start, end = integer(args[2]), integer(args[3])
+    in_bits = given == 5 and _is_in_bits(args[4])
+    value = read_string(session.db, args[1])
+    if not value or (start < 0 and end < 0 and start > end):
+        return ZERO
+    first, last = _bit_range(len(value), start, end, in_bits=in_bits)
+    return integer_reply(count(value, first, last)) if first <= last else ZERO
+
+
+@command("BITPOS", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="bitmap", since="2.8.7",
+         syntax="key bit:integer range=[start end-unit-block=[end:integer unit=[BYTE|BIT]@7.0.0]]",
+         summary="Finds the first bit that is set, or clear, in a string or a part of it.",
+         complexity="O(N) for N bytes searched")  # fmt: skip
+def bitpos(session: Session, args: list[bytes]) -> bytes:
+    bit = integer(args[2])
+    if bit != 0 and bit != 1:
+        raise CommandError(_BIT_ARGUMENT)
+    given = len(args)
+    if given > 6:
+        raise CommandError(SYNTAX)
+    start = integer(args[3]) if given > 3 else 0
+    in_bits = given == 6 and _is_in_bits(args[5])
+    end = integer(args[4]) if given > 4 else -1
+    value = read_string(session.db, args[1])
+    if value is None:
+        return MINUS_ONE if bit else ZERO
+    first, last = _bit_range(len(value), start, end, in_bits=in_bits)
+    if first > last:
+        return MINUS_ONE
+    position = find(value, bit, first, last)
+    if position < 0 and not bit and given < 5:
+        # Without an end, zeros go on behind the string.
+        position = last + 1
+    return integer_reply(position)
+
+
+@command("BITOP", arity=-4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE, at=2), keys(RO, ACCESS, at=3)),
+         group="bitmap", since="2.6.0",
+         syntax="operation=<AND|OR|XOR|NOT|DIFF|DIFF1|ANDOR|ONE> destkey:key key ...",
+         summary="Stores what a bitwise operation makes of strings, and gives its length in bytes.",
+         complexity="O(N) for N bytes of all sources together")  # fmt: skip
+def bitop(session: Session, args: list[bytes]) -> bytes:
+    operation = args[1].upper()
+    fewest = _OPERATIONS.get(operation)
+    names = args[3:]
+    if fewest is None:
+        raise CommandError(SYNTAX)
+    if operation == b"NOT" and len(names) > 1:
+        raise CommandError(_NOT_TAKES_ONE)
+    if len(names) < fewest:
+        raise CommandError(b"ERR BITOP %b must be called with at least two source keys." % operation)
+    db = session.db
+    sources = [read_string(db, name) or b"" for name in names]
+    target = args[2]
+    if any(sources):
+        result = combine(operation, sources)
+        db.set(target, result)
+        db.changed(target, SET)
+        return integer_reply(len(result))
+    if db.delete(target):
+        db.changed(target, DEL)
+    return ZERO

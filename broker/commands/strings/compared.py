@@ -1,0 +1,117 @@
+"""Strings compared: DELEX, DELIFEQ, DIGEST, LCS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.commands.keys.keys import delete_keys
+from broker.commands.strings.conditions import CONDITIONS, condition_met, digest
+from broker.keyspace.events import DEL
+from broker.keyspace.strings import String, get_string, read_string
+from broker.table.arguments import Options
+from broker.table.command import ACCESS, DELETE, FAST, READONLY, RO, RW, VARIABLE_FLAGS, WRITE, command, key, keys
+from broker.values.lcs import MAX_LENGTH, Range, lcs_length, lcs_ranges, lcs_string, table_bytes
+from protocol.errors import CommandError, wrong_arity
+from protocol.replies import ONE, ZERO, array, bulk, integer, integers
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+    from broker.keyspace.keyspace import Database
+
+_LCS_OPTIONS: Final = Options("LEN", "IDX", "WITHMATCHLEN", "MINMATCHLEN n")
+
+_NOT_A_STRING: Final = b"ERR Key should be of string type if conditions are specified"
+_UNKNOWN_CONDITION: Final = b"ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE"
+_NOT_STRINGS: Final = b"ERR The specified keys must contain string values"
+_LENGTH_OR_INDEXES: Final = b"ERR If you want both the length and indexes, please just use IDX."
+_TOO_LONG: Final = b"ERR String too long for LCS"
+_TOO_MUCH_MEMORY: Final = b"ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"
+
+
+@command("DELEX", arity=-2, flags=WRITE | FAST, keys=(key(RW, DELETE, VARIABLE_FLAGS),), group="string",
+         since="8.4.0",
+         syntax="key [IFEQ ifeq-value|IFNE ifne-value|IFDEQ ifdeq-digest|IFDNE ifdne-digest]",
+         summary="Deletes a key if its string meets a condition.",
+         complexity="O(1), with a digest O(N) for the length N")  # fmt: skip
+def delex(session: Session, args: list[bytes]) -> bytes:
+    if len(args) == 2:
+        return delete_keys(session, args)
+    if len(args) != 4:
+        raise CommandError(wrong_arity(b"delex"))
+    try:
+        value = read_string(session.db, args[1])
+    except CommandError:
+        raise CommandError(_NOT_A_STRING) from None
+    if value is None:
+        return ZERO
+    condition = args[2].upper().decode("latin-1")
+    if condition not in CONDITIONS:
+        raise CommandError(_UNKNOWN_CONDITION)
+    if not condition_met(condition, args[3], value):
+        return ZERO
+    return _delete(session.db, args[1])
+
+
+@command("DELIFEQ", arity=3, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE),), group="string", since="8.4.0",
+         syntax="key value", summary="Deletes a key if its string equals the given one (a command of Valkey's).",
+         complexity="O(1)")  # fmt: skip
+def delifeq(session: Session, args: list[bytes]) -> bytes:
+    value = get_string(session.db, args[1])
+    if value is None or value != args[2]:
+        return ZERO
+    return _delete(session.db, args[1])
+
+
+def _delete(db: Database, name: bytes) -> bytes:
+    db.delete(name)
+    db.changed(name, DEL)
+    db.keyspace.propagation.instead([b"DEL", name])
+    return ONE
+
+
+@command("DIGEST", arity=2, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="string", since="8.4.0",
+         syntax="key", summary="Gives the XXH3-64 hash of a string, in hexadecimal.",
+         complexity="O(N) for the length N")  # fmt: skip
+def digest_(session: Session, args: list[bytes]) -> bytes:
+    value = read_string(session.db, args[1])
+    return session.resp.null if value is None else bulk(digest(value))
+
+
+@command("LCS", arity=-3, flags=READONLY, keys=(keys(RO, ACCESS, at=1, last=2),), group="string", since="7.0.0",
+         syntax="key1 key2#0 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
+         summary="Gives the longest common subsequence of two strings, its length, or where it lies.",
+         complexity="O(N*M) for the lengths N and M")  # fmt: skip
+def lcs(session: Session, args: list[bytes]) -> bytes:
+    a, b = _compared(session.db, args[1], args[2])
+    given = _LCS_OPTIONS.parse(args, 3)
+    if given["LEN"] and given["IDX"]:
+        raise CommandError(_LENGTH_OR_INDEXES)
+    if len(a) > MAX_LENGTH or len(b) > MAX_LENGTH:
+        raise CommandError(_TOO_LONG)
+    if table_bytes(a, b) > session.broker.config.proto_max_bulk_len:
+        raise CommandError(_TOO_MUCH_MEMORY)
+    # Copied only now: a string changed in place may be far larger than what can be compared.
+    a, b = bytes(a), bytes(b)
+    if given["IDX"]:
+        ranges, length = lcs_ranges(a, b, max(given["MINMATCHLEN"] or 0, 0))
+        matches = array([_match(found, given["WITHMATCHLEN"]) for found in ranges])
+        return session.resp.map(((bulk(b"matches"), matches), (bulk(b"len"), integer(length))))
+    if given["LEN"]:
+        return integer(lcs_length(a, b))
+    return bulk(lcs_string(a, b))
+
+
+def _compared(db: Database, first: bytes, second: bytes) -> tuple[String, String]:
+    a, b = db.read(first), db.read(second)
+    for value in (a, b):
+        if value is not None and value.__class__ is not bytes and value.__class__ is not bytearray:
+            raise CommandError(_NOT_STRINGS)
+    return a or b"", b or b""
+
+
+def _match(found: Range, with_length: bool) -> bytes:
+    a_start, a_end, b_start, b_end = found
+    parts = [integers((a_start, a_end)), integers((b_start, b_end))]
+    if with_length:
+        parts.append(integer(a_end - a_start + 1))
+    return array(parts)

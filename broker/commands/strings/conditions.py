@@ -1,0 +1,38 @@
+"""The conditions on a string's present value: IFEQ, IFNE, IFDEQ, IFDNE of SET and DELEX.
+
+IFDEQ and IFDNE compare digests, so that a client need not send a large value to make sure of it. A digest is
+the XXH3-64 hash as 16 hexadecimal digits, as DIGEST answers it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from xxhash import xxh3_64_hexdigest
+
+from broker.keyspace.strings import String
+from protocol.errors import CommandError
+
+DIGEST_LENGTH: Final = 16
+CONDITIONS: Final = ("IFEQ", "IFNE", "IFDEQ", "IFDNE")
+
+_NOT_A_DIGEST: Final = b"ERR must be exactly %d hexadecimal characters" % DIGEST_LENGTH
+
+
+def digest(value: String) -> bytes:
+    """The digest of a string, in lower case."""
+    return xxh3_64_hexdigest(value).encode()
+
+
+def condition_met(condition: str, operand: bytes, value: String) -> bool:
+    """Whether `value` meets one of CONDITIONS; raises for a digest of a wrong length.
+
+    A digest that is not hexadecimal equals none, as in Redis.
+    """
+    if condition == "IFEQ":
+        return value == operand
+    if condition == "IFNE":
+        return value != operand
+    if len(operand) != DIGEST_LENGTH:
+        raise CommandError(_NOT_A_DIGEST)
+    return (digest(value) == operand.lower()) is (condition == "IFDEQ")

@@ -1,0 +1,131 @@
+"""Several strings at once: MGET, MSET, MSETNX, MSETEX."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.commands.expire_options import DEADLINE, EXPIRE, deadline_option
+from broker.commands.strings.whole import SET
+from broker.keyspace.events import EXPIRED
+from broker.table.arguments import Options, integer_between
+from broker.table.command import (
+    ACCESS,
+    DENYOOM,
+    FAST,
+    INSERT,
+    OW,
+    READONLY,
+    RO,
+    UPDATE,
+    WRITE,
+    command,
+    counted_keys,
+    keys,
+)
+from protocol.errors import CommandError, wrong_arity
+from protocol.replies import OK, ONE, ZERO, array_header, bulk
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+_MSETEX_OPTIONS: Final = Options("NX|XX", DEADLINE + "|KEEPTTL")
+_MAX_KEYS: Final = (1 << 31) - 1
+_INVALID_NUMKEYS: Final = b"ERR invalid numkeys value"
+_PAIRS: Final = b"ERR wrong number of key-value pairs"
+_ALL_SUCCEEDED: Final = ("request_policy:multi_shard", "response_policy:all_succeeded")
+
+
+@command("MGET", arity=-2, flags=READONLY | FAST, keys=(keys(RO, ACCESS),), group="string", since="1.0.0",
+         syntax="key ...", summary="Gives the values of several strings.", complexity="O(N) for N keys",
+         tips=("request_policy:multi_shard",))  # fmt: skip
+def mget(session: Session, args: list[bytes]) -> bytes:
+    read = session.db.read
+    null = session.resp.null
+    parts = [array_header(len(args) - 1)]
+    for name in args[1:]:
+        value = read(name)
+        kind = value.__class__
+        parts.append(bulk(value) if kind is bytes or kind is bytearray else null)
+    return b"".join(parts)
+
+
+@command("MSET", arity=-3, flags=WRITE | DENYOOM, keys=(keys(OW, UPDATE, step=2),), group="string", since="1.0.1",
+         syntax="<key value> ...",
+         summary="Sets several strings, whatever the keys held.", complexity="O(N) for N keys",
+         tips=_ALL_SUCCEEDED)  # fmt: skip
+def mset(session: Session, args: list[bytes]) -> bytes:
+    if len(args) % 2 == 0:
+        raise CommandError(wrong_arity(b"mset"))
+    _set_all(session, args)
+    return OK
+
+
+@command("MSETNX", arity=-3, flags=WRITE | DENYOOM, keys=(keys(OW, INSERT, step=2),), group="string", since="1.0.1",
+         syntax="<key value> ...",
+         summary="Sets several strings if none of the keys exists.", complexity="O(N) for N keys")  # fmt: skip
+def msetnx(session: Session, args: list[bytes]) -> bytes:
+    if len(args) % 2 == 0:
+        raise CommandError(wrong_arity(b"msetnx"))
+    get = session.db.get
+    if any(get(name) is not None for name in args[1::2]):
+        return ZERO
+    _set_all(session, args)
+    return ONE
+
+
+def _set_all(session: Session, args: list[bytes]) -> None:
+    store = session.db.store
+    for i in range(1, len(args), 2):
+        store(args[i], args[i + 1], SET)
+
+
+@command("MSETEX", arity=-4, flags=WRITE | DENYOOM, keys=(counted_keys(OW, UPDATE, at=1, step=2),), group="string",
+         since="8.4.0",
+         syntax="numkeys <key value> ... [NX|XX] "
+                "[EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]",
+         summary="Sets several strings and one time to live for all of them.",
+         complexity="O(N) for N keys", tips=_ALL_SUCCEEDED)  # fmt: skip
+def msetex(session: Session, args: list[bytes]) -> bytes:
+    count = integer_between(args[1], 1, _MAX_KEYS, _INVALID_NUMKEYS)
+    end = 2 + 2 * count
+    if end > len(args):
+        raise CommandError(_PAIRS)
+    given = _MSETEX_OPTIONS.parse(args, end)
+    broker = session.broker
+    now = broker.clock.now
+    when = deadline_option(given, b"msetex", now)
+    db = session.db
+    names = args[2:end:2]
+    if given["NX"] or given["XX"]:
+        wanted = given["XX"]
+        for name in names:
+            if (db.get(name) is not None) is not wanted:
+                return ZERO
+    past = when is not None and when < now and not broker.loading
+    for name, value in zip(names, args[3:end:2], strict=True):
+        if past and db.deadline(name) == when:
+            db.expiry.expire(name)  # named twice, and the first value has expired by now
+        if when is None and not given["KEEPTTL"]:
+            db.set(name, value)
+        else:
+            db.set_keeping_deadline(name, value)
+        if when is not None:
+            db.expire_at(name, when)
+            db.notify(EXPIRE, name)
+        db.changed(name, SET)
+    if when is not None:
+        if past:
+            _expire_all(session, names)
+        elif db.keyspace.propagation.sinks:
+            db.keyspace.propagation.instead([b"MSETEX", *args[1:end], b"PXAT", b"%d" % when])
+    return ONE
+
+
+def _expire_all(session: Session, names: list[bytes]) -> None:
+    """Let keys expire that were given a deadline of the past: Redis, too, sets them before it finds out."""
+    db = session.db
+    for name in names:
+        if db.delete(name):
+            db.keyspace.expired += 1
+            db.notify(EXPIRED, name)
+    db.keyspace.propagation.instead([b"DEL", *names])

@@ -1,0 +1,1 @@
+"""The one place where a request becomes a command that is executed."""

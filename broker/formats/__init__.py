@@ -1,0 +1,1 @@
+"""Redis's serialisations as pure libraries: nothing here opens a file."""

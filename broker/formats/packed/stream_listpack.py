@@ -1,0 +1,182 @@
+"""A node of a stream as a listpack, in the layout of Redis's t_stream.c.
+
+It begins with the number of entries, the number of deleted ones, the number and the names of the first entry's
+fields, and a zero. An entry is its flags, its ID as two differences from the node's key, then either the values of
+just those fields, or the number of its fields and the fields with their values by turns; last, how many elements all
+that were.
+
+`_stream_listpack.pyx` is `encode` and `unpack` compiled, used when it was built: 0.07 us an entry written in
+place of 3.5, 0.09 read in place of 4.6; TRIMARAN_PURE=1 in the environment keeps it out.
+"""
+
+import os
+from array import array
+from collections.abc import Iterator
+from importlib import import_module
+
+from broker.formats.packed import listpack
+from broker.formats.rdb.format import ENTRY_DELETED, ENTRY_SAME_FIELDS
+from broker.values.streams.entry import decode_fields
+from broker.values.streams.ids import MAX_PART
+from broker.values.streams.node import NARROW, WIDE, StreamNode, ends_array
+from protocol.numbers import parse_integer
+from protocol.replies import bulks
+
+_HALF = 1 << 63
+
+
+class BadNode(ValueError):
+    """Some elements are no node of a stream."""
+
+
+def encode(node: StreamNode) -> tuple[int, bytes]:
+    """A node's key and its listpack. Only entries that are there are written; there is at least one.
+
+    The key is the first one's ID: Redis's keys may be those of entries that are gone.
+    """
+    element, integer = listpack.element, listpack.integer
+    names = node.names
+    count = len(names)
+    parts = [integer(len(node)), integer(0), integer(count)]
+    parts += map(element, names)
+    parts.append(integer(0))
+    key = node.id_at(node.lo)
+    ms, seq = key >> 64, key & MAX_PART
+    same_fields, same_size = integer(ENTRY_SAME_FIELDS), integer(count + 3)
+    for id, text in node.entries():
+        fields = decode_fields(text)
+        same = fields[::2] == names
+        parts += (
+            same_fields if same else integer(0),
+            integer(_wrapped((id >> 64) - ms)),
+            integer(_wrapped((id & MAX_PART) - seq)),
+        )
+        if same:
+            parts += map(element, fields[1::2])
+            parts.append(same_size)
+        else:
+            parts.append(integer(len(fields) // 2))
+            parts += map(element, fields)
+            parts.append(integer(len(fields) + 4))
+    return key, listpack.join(parts)
+
+
+def _wrapped(difference: int) -> int:
+    """A difference of two unsigned 64-bit numbers as the signed one that C stores."""
+    return (difference + _HALF) % (1 << 64) - _HALF
+
+
+class NodeHead:
+    """What a node's listpack begins with: entries and deleted ones as it says, the names, where entries begin."""
+
+    __slots__ = ("deleted", "live", "names", "start")
+
+    def __init__(self, elements: list[bytes]) -> None:
+        """Raises BadNode."""
+        try:
+            self.live, self.deleted, count = map(_natural, elements[:3])
+        except ValueError:
+            raise BadNode from None
+        self.start = 4 + count
+        if self.start > len(elements) or elements[3 + count] != b"0" or not self.live:
+            raise BadNode
+        self.names = elements[3 : 3 + count]
+
+
+def decode(elements: list[bytes], key: int) -> Iterator[tuple[int, bool, list[bytes]]]:
+    """The entries of the node with this key: ID, whether it is deleted, names and values by turns. Raises BadNode."""
+    head = NodeHead(elements)
+    names = head.names
+    count = len(names)
+    ms, seq = key >> 64, key & MAX_PART
+    at = head.start
+    total = len(elements)
+    live = deleted = 0
+    while at < total:
+        if at + 3 > total:
+            raise BadNode
+        flags, ms_step, seq_step = map(_integer, elements[at : at + 3])
+        at += 3
+        if flags & ENTRY_SAME_FIELDS:
+            end = at + count
+            size = count + 3
+            fields = [part for pair in zip(names, elements[at:end], strict=False) for part in pair]
+        else:
+            own = _natural(elements[at]) if at < total else 0
+            end = at + 1 + 2 * own
+            size = 2 * own + 4
+            fields = elements[at + 1 : end]
+        if end >= total or not fields or _integer(elements[end]) != size:
+            raise BadNode
+        at = end + 1
+        gone = bool(flags & ENTRY_DELETED)
+        deleted += gone
+        live += not gone
+        yield (ms + ms_step & MAX_PART) << 64 | seq + seq_step & MAX_PART, gone, fields
+    if live != head.live or deleted != head.deleted:
+        raise BadNode
+
+
+def unpack(blob: bytes, key: int, most: int, space: int) -> tuple[StreamNode, int, int]:
+    """The node with this key: the node, sealed; the highest ID in it, deleted or not; how many entries it ever had.
+
+    Raises BadNode and BadListpack, also if there are more than `most` elements, or if the fields, written as clients
+    read them, take more than `space` bytes.
+    """
+    elements = listpack.decode(blob, most)
+    head = NodeHead(elements)
+    ids: list[int] = []
+    parts: list[bytes] = []
+    ends: list[int] = []
+    size = first = tombstone = 0
+    latest = max(key - 1, 0)
+    for id, deleted, fields in decode(elements, key):
+        if id <= latest:
+            raise BadNode
+        latest = id
+        first = first or id
+        if deleted:
+            tombstone = id
+            continue
+        parts.append(bulks(fields))
+        size += len(parts[-1])
+        if size > space:
+            raise BadNode
+        ids.append(id)
+        ends.append(size)
+    ms = first >> 64
+    origin = ms << 64
+    keys: array[int] | list[int]
+    if (first & MAX_PART) >> 31 or any((id - origin >> 64 | id & MAX_PART) >> 32 for id in ids):
+        shift = WIDE
+        keys = [id - origin for id in ids]
+    else:
+        shift = NARROW
+        keys = array("Q", [id - origin >> 64 << NARROW | id & MAX_PART for id in ids])
+    node = StreamNode.sealed(first, head.names, keys, shift, b"".join(parts), ends_array(ends))
+    node.tombstone = tombstone
+    return node, latest, head.live + head.deleted
+
+
+def _integer(text: bytes) -> int:
+    value = parse_integer(text)
+    if value is None:
+        raise BadNode
+    return value
+
+
+def _natural(text: bytes) -> int:
+    value = _integer(text)
+    if value < 0:
+        raise BadNode
+    return value
+
+
+if os.environ.get("TRIMARAN_PURE") != "1":
+    try:
+        _compiled = import_module("broker.formats.packed._stream_listpack")
+    except ImportError:
+        pass
+    else:
+        # By way of globals() the functions keep the types declared above.
+        globals().update({"encode": _compiled.encode, "unpack": _compiled.unpack})

@@ -1,0 +1,68 @@
+"""What DUMP answers and RESTORE takes: a type, a value's body, two bytes of version, eight of checksum.
+
+The footer's numbers are little-endian; the checksum is of all before it, and 0 stands for none.
+"""
+
+from typing import Any
+
+from broker.formats.packed.crc64 import crc64
+from broker.formats.rdb.format import STRING, is_readable, oldest_version
+from broker.formats.rdb.reader import BadFormat, Reader
+from broker.formats.rdb.value_loading import load_value
+from broker.formats.rdb.value_saving import SavingOptions, save_value
+from broker.values.streams.limits import StreamLimits
+
+_VERSION_BYTES = 2
+_CHECKSUM_BYTES = 8
+_FOOTER = _VERSION_BYTES + _CHECKSUM_BYTES
+
+# A compressed byte can stand for 88, and four bytes of packed elements for 56 of memory: without bounds a small payload
+# could ask for gigabytes. So compressed parts may grow a payload to so many times its size and as much as stands here
+# for any, and no more elements may come of packed parts than the payload has bytes and these.
+MAX_GROWTH = 32
+MAX_STRING = 512 << 20
+MAX_INFLATED = 64 << 20
+MAX_ELEMENTS = 1 << 21
+
+
+class BadFooter(ValueError):
+    """A payload is of a version that isn't read, or not what was dumped."""
+
+
+def dump(value: Any, options: SavingOptions) -> bytes:
+    """The payload for a value of the keyspace."""
+    kind, body = save_value(value, options)
+    payload = bytearray((kind,))
+    payload += body
+    payload += oldest_version(kind).to_bytes(_VERSION_BYTES, "little")
+    payload += crc64(payload).to_bytes(_CHECKSUM_BYTES, "little")
+    return bytes(payload)
+
+
+def restore(payload: bytes, limits: StreamLimits) -> Any:
+    """The value that a payload holds. Raises BadFooter, BadFormat.
+
+    `limits` are the directives that a stream obeys. What follows a complete value is ignored, as Redis does.
+    """
+    version = check_footer(payload)
+    body = payload[:-_FOOTER]
+    size = len(body)
+    inflation = MAX_STRING if body[:1] == bytes((STRING,)) else MAX_INFLATED
+    reader = Reader(body, version, inflation=inflation + MAX_GROWTH * size, elements=MAX_ELEMENTS + size)
+    return load_value(reader, reader.byte(), limits)
+
+
+def check_footer(payload: bytes) -> int:
+    """The version of a payload whose checksum is right. Raises BadFooter."""
+    if len(payload) < _FOOTER:
+        raise BadFooter
+    version = int.from_bytes(payload[-_FOOTER:-_CHECKSUM_BYTES], "little")
+    checksum = int.from_bytes(payload[-_CHECKSUM_BYTES:], "little")
+    if not is_readable(version):
+        raise BadFooter
+    if checksum and checksum != crc64(memoryview(payload)[:-_CHECKSUM_BYTES]):
+        raise BadFooter
+    return version
+
+
+__all__ = ["BadFooter", "BadFormat", "check_footer", "dump", "restore"]

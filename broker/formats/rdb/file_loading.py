@@ -1,0 +1,312 @@
+"""Reading a dump file (RDB) of any version, from 1 to Redis 8.10's and Valkey 9.1's, key by key.
+
+What is wrong with a file raises BadFormat with the reason and the offset. What a module wrote can't be skipped, since
+nobody knows what it means; it is refused by the module's name.
+
+Where an append-only file begins with a dump, the commands follow behind its checksum: `Reader.read` goes on there.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from broker.formats.rdb.active_times import ACTIVE_TIMES, restore_active_times
+from broker.formats.rdb.format import (
+    ARRAY,
+    FILE_HEADER_BYTES,
+    FIRST_CHECKSUMMED,
+    MAGIC,
+    MODULE_2,
+    MODULE_PRE_GA,
+    OLDEST_VALKEY,
+    OP_AUX,
+    OP_EOF,
+    OP_EXPIRETIME,
+    OP_EXPIRETIME_MS,
+    OP_FREQ,
+    OP_FUNCTION2,
+    OP_FUNCTION_PRE_GA,
+    OP_HASH_TEMPLATE,
+    OP_IDLE,
+    OP_KEY_META,
+    OP_MODULE_AUX,
+    OP_RESIZEDB,
+    OP_SELECTDB,
+    OP_SLOT_INFO,
+    STREAM_LISTPACKS_3,
+    STRING,
+    VALKEY_MAGIC,
+    is_readable,
+)
+from broker.formats.rdb.hash_loading import read_fields
+from broker.formats.rdb.reader import BadFormat, EmptyValue, Reader
+from broker.formats.rdb.stream_loading import stream_steps
+from broker.formats.rdb.target import Target
+from broker.formats.rdb.value_loading import STREAM_TYPES, load_value
+from broker.values.streams.limits import StreamLimits
+
+_PAUSE_KEYS: Final = 1000
+_PAUSE_BYTES: Final = 1 << 18
+"""After so many keys or bytes the caller may do something else: some milliseconds of work."""
+
+_NO_DEADLINE: Final = -1
+
+_MODULE_NAME: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_MODULE_NAME_SIZE: Final = 9
+_MODULE_VERSION_BITS: Final = 10
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What came of a file: its version, keys loaded, keys dropped because they had expired or were empty.
+
+    `checked` tells whether the file had a checksum, which was right then.
+    """
+
+    version: int = 0
+    keys: int = 0
+    expired: int = 0
+    empty: int = 0
+    checked: bool = False
+
+
+def load_rdb(
+    reader: Reader, target: Target, limits: StreamLimits, *, now: int | None, verify: bool = True
+) -> Generator[int, None, Loaded]:
+    """Load a file from its beginning into `target`. Yields the offset it has got to, every few milliseconds.
+
+    `limits` are the directives that streams obey. Keys whose deadline lies before `now` (wall milliseconds) are
+    dropped; for the base of an append-only file `now` is None, since the commands that follow count on all of them.
+    `verify` is whether the checksum is compared (rdbchecksum).
+
+    Raises BadFormat; `target` keeps what was loaded till then.
+    """
+    loading = _Loading(reader, target, limits, now)
+    loading.loaded.version = reader.version = _read_header(reader)
+    yield from loading.records()
+    if reader.version >= FIRST_CHECKSUMMED:
+        computed = reader.checksum()
+        saved = int.from_bytes(reader.take(8), "little")
+        if verify and saved:
+            if saved != computed:
+                raise reader.bad("the checksum is wrong")
+            loading.loaded.checked = True
+    return loading.loaded
+
+
+def _read_header(reader: Reader) -> int:
+    header = reader.take(FILE_HEADER_BYTES)
+    magic = VALKEY_MAGIC if header.startswith(VALKEY_MAGIC) else MAGIC
+    digits = header[len(magic) :]
+    if not header.startswith(magic) or not digits.isdigit():
+        raise reader.bad("Wrong signature trying to load DB from file")
+    version = int(digits)
+    if not version or not is_readable(version):
+        raise reader.bad(f"Can't handle RDB format version {version}")
+    return version
+
+
+class _Loading:
+    """A file on the way: what was said of the key that comes next, and the templates of hashes."""
+
+    __slots__ = (
+        "_active_times", "_deadline", "_frequency", "_idle", "_limits", "_now", "_reader", "_target", "_templates",
+        "loaded",
+    )  # fmt: skip
+
+    def __init__(self, reader: Reader, target: Target, limits: StreamLimits, now: int | None) -> None:
+        self._reader = reader
+        self._target = target
+        self._limits = limits
+        self._now = now
+        self._templates: dict[int, list[bytes]] = {}
+        self._deadline: int | None = None
+        self._idle: int | None = None
+        self._frequency: int | None = None
+        self._active_times: bytes | None = None
+        self.loaded = Loaded()
+
+    def records(self) -> Generator[int, None, None]:
+        """Load all up to the end mark."""
+        reader, loaded = self._reader, self.loaded
+        offset = keys = 0
+        while True:
+            kind = reader.byte()
+            if kind == OP_EOF:
+                return
+            handle = _OPCODES.get(kind)
+            if handle is not None:
+                handle(self)
+            elif kind in STREAM_TYPES:
+                yield from self._load_stream(kind)
+            else:
+                self._load_key(kind)
+                if kind == STRING:
+                    self._load_strings()
+            seen = loaded.keys + loaded.expired
+            if seen - keys >= _PAUSE_KEYS or reader.offset - offset >= _PAUSE_BYTES:
+                keys, offset = seen, reader.offset
+                yield offset
+
+    def _load_stream(self, kind: int) -> Iterator[int]:
+        """Load a key with a stream, in steps: one can be as large as all else."""
+        reader = self._reader
+        key = reader.string()
+        stream = yield from stream_steps(reader, kind, self._limits)
+        if self._active_times is not None and kind < STREAM_LISTPACKS_3:
+            for _ in restore_active_times(self._active_times, key, stream):
+                yield reader.offset
+        self._store(key, stream)
+
+    def _load_key(self, kind: int) -> None:
+        reader = self._reader
+        if kind in (MODULE_2, MODULE_PRE_GA, ARRAY):
+            raise self._foreign(kind)
+        key = reader.string()
+        try:
+            value = load_value(reader, kind, self._limits, self._templates)
+        except EmptyValue:
+            # Redis had errors that left such, and loads what else there is.
+            self.loaded.empty += 1
+            self._forget()
+            return
+        self._store(key, value)
+
+    def _store(self, key: bytes, value: Any) -> None:
+        deadline, idle, frequency = self._deadline, self._idle, self._frequency
+        self._forget()
+        if deadline is not None and self._now is not None and deadline < self._now:
+            self.loaded.expired += 1
+            return
+        if not self._target.put(key, value, deadline, idle, frequency):
+            raise self._reader.bad("a key comes twice")
+        self.loaded.keys += 1
+
+    def _forget(self) -> None:
+        """What was said of a key holds for that one only."""
+        self._deadline = self._idle = self._frequency = self._active_times = None
+
+    def _load_strings(self) -> None:
+        """Load the keys of plain strings that follow."""
+        values: dict[bytes, bytes] = {}
+        deadlines: dict[bytes, int] = {}
+        count = self._reader.string_keys(_PAUSE_KEYS, values, deadlines)
+        if not count:
+            return
+        if len(values) != count:
+            raise self._reader.bad("a key comes twice")
+        if deadlines:
+            self._drop_expired(values, deadlines)
+        if values and not self._target.put_strings(values, deadlines):
+            raise self._reader.bad("a key comes twice")
+        self.loaded.keys += len(values)
+        self.loaded.expired += count - len(values)
+
+    def _drop_expired(self, values: dict[bytes, bytes], deadlines: dict[bytes, int]) -> None:
+        now = self._now
+        for key, deadline in list(deadlines.items()):
+            if deadline == _NO_DEADLINE:
+                del deadlines[key]
+            elif now is not None and deadline < now:
+                del deadlines[key], values[key]
+
+    def _foreign(self, kind: int) -> BadFormat:
+        """The error for a key with a value that only others understand."""
+        key = self._reader.string()
+        name = repr(key[:100])[1:]
+        if kind == ARRAY:
+            return self._reader.bad(f"key {name} holds an array, which this broker doesn't have")
+        return self._reader.bad(f"key {name} holds data of module type {_module_name(self._reader.length())}")
+
+    # Opcodes
+
+    def expire_seconds(self) -> None:
+        self._deadline = int.from_bytes(self._reader.take(4), "little", signed=True) * 1000
+
+    def expire_milliseconds(self) -> None:
+        deadline = self._reader.signed()
+        self._deadline = None if deadline == _NO_DEADLINE else deadline
+
+    def idle(self) -> None:
+        self._idle = self._reader.length()
+
+    def frequency(self) -> None:
+        self._frequency = self._reader.byte()
+
+    def select(self) -> None:
+        index = self._reader.length()
+        if not self._target.select(index):
+            raise self._reader.bad(f"keys of database {index}, more than there are (see `databases`)")
+
+    def sizes(self) -> None:
+        self._reader.length()
+        self._reader.length()
+
+    def slot(self) -> None:
+        """Sizes of a slot of a cluster, which mean nothing here."""
+        self.sizes()
+        self._reader.length()
+
+    def aux(self) -> None:
+        name, value = self._reader.string(), self._reader.string()
+        if name == ACTIVE_TIMES:
+            self._active_times = value
+        else:
+            self._target.aux(name, value)
+
+    def function(self) -> None:
+        source = self._reader.string()
+        try:
+            self._target.function(source)
+        except ValueError as error:
+            raise self._reader.bad(f"a library of functions can't be loaded: {error}") from None
+
+    def function_candidate(self) -> None:
+        raise self._reader.bad("functions of a release candidate of Redis 7.0")
+
+    def template(self) -> None:
+        """The fields of hashes that are stored as their values alone."""
+        reader = self._reader
+        number = reader.length()
+        if number in self._templates:
+            raise reader.bad("a template comes twice")
+        self._templates[number] = read_fields(reader)
+
+    def module(self) -> None:
+        raise self._reader.bad(f"data of module type {_module_name(self._reader.length())}")
+
+    def metadata(self) -> None:
+        """In a file of Valkey a slot on its way within a cluster; in one of Redis what modules say of a key."""
+        reader = self._reader
+        if reader.version < OLDEST_VALKEY:
+            raise reader.bad("a key with metadata of a module")
+        reader.string()
+        for _ in range(reader.length()):
+            self.sizes()
+
+
+_OPCODES: Final[dict[int, Callable[[_Loading], None]]] = {
+    OP_EXPIRETIME: _Loading.expire_seconds,
+    OP_EXPIRETIME_MS: _Loading.expire_milliseconds,
+    OP_IDLE: _Loading.idle,
+    OP_FREQ: _Loading.frequency,
+    OP_SELECTDB: _Loading.select,
+    OP_RESIZEDB: _Loading.sizes,
+    OP_SLOT_INFO: _Loading.slot,
+    OP_AUX: _Loading.aux,
+    OP_FUNCTION2: _Loading.function,
+    OP_FUNCTION_PRE_GA: _Loading.function_candidate,
+    OP_HASH_TEMPLATE: _Loading.template,
+    OP_MODULE_AUX: _Loading.module,
+    OP_KEY_META: _Loading.metadata,
+}
+
+
+def _module_name(number: int) -> str:
+    """The name of a module's type: nine characters of six bits each, above ten bits of version."""
+    number >>= _MODULE_VERSION_BITS
+    characters = bytearray()
+    for _ in range(_MODULE_NAME_SIZE):
+        characters.append(_MODULE_NAME[number & 63])
+        number >>= 6
+    return characters[::-1].decode()

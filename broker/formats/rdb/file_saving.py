@@ -1,0 +1,218 @@
+"""Writing a dump file (RDB): all keys of all databases, functions, and what a file says of itself.
+
+The file has the oldest version that holds the data, so that as many servers as possible read it: 10, which Redis 7.0
+introduced, as long as no field of a hash has a deadline and no stream a state that came with Redis 8. That is found
+out first, since the version comes first. What 7.0 doesn't know of consumers stands beside their stream in such a file
+(rdb_active_times.py); a file that is newer anyway has it in the newer type of streams.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, Final, Protocol
+
+from broker.formats.packed.crc64 import crc64
+from broker.formats.rdb.active_times import ACTIVE_TIMES, active_times_differ, pack_active_times
+from broker.formats.rdb.format import (
+    HASH_METADATA,
+    MAGIC,
+    OP_AUX,
+    OP_EOF,
+    OP_EXPIRETIME_MS,
+    OP_FREQ,
+    OP_FUNCTION2,
+    OP_IDLE,
+    OP_RESIZEDB,
+    OP_SELECTDB,
+    STREAM_LISTPACKS_2,
+    STREAM_LISTPACKS_3,
+    VERSION_7_0,
+    oldest_version,
+)
+from broker.formats.rdb.primitives import length_bytes, signed_bytes
+from broker.formats.rdb.stream_saving import save_stream, stream_kind
+from broker.formats.rdb.strings import append_string, append_string_keys
+from broker.formats.rdb.value_saving import SavingOptions, append_value
+from broker.keyspace.access import LFU, LRU
+from broker.keyspace.keyspace import Database, Keyspace, Value
+from broker.values.hash import Hash
+from broker.values.streams.stream import Stream
+from broker.version import REDIS_VERSION
+
+_CHUNK: Final = 1 << 16
+_MOST_AT_ONCE: Final = 1 << 20
+
+_BATCH: Final = 1000
+"""Keys between two reports of progress."""
+
+_CHECKSUM_BYTES: Final = 8
+
+
+class FileOptions(SavingOptions, Protocol):
+    """The directives that decide how a file is written; a broker's configuration has them."""
+
+    @property
+    def rdbchecksum(self) -> bool: ...
+    @property
+    def maxmemory_policy(self) -> str: ...
+
+
+def save_rdb(
+    write: Callable[[bytes], None],
+    keyspace: Keyspace,
+    options: FileOptions,
+    *,
+    aux: Iterable[tuple[bytes, bytes]] = (),
+    functions: Iterable[bytes] = (),
+    aof_base: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Write a whole file in pieces of 64 KiB to 1 MiB; returns the number of keys in it.
+
+    `aux` are further facts about the file, as names and values, `functions` the sources of function libraries.
+    `aof_base` says that the file is the base of an append-only file. `progress` is told the number of keys written,
+    each thousand keys. Whatever `write` raises goes through.
+    """
+    file = _File(write, options.rdbchecksum, needed_version(keyspace.databases, options))
+    file.out += b"%b%04d" % (MAGIC, file.version)
+    facts = (
+        (b"redis-ver", REDIS_VERSION.encode()),
+        (b"redis-bits", b"64"),
+        (b"ctime", b"%d" % (keyspace.clock.now // 1000)),
+        *aux,
+        (b"aof-base", b"1" if aof_base else b"0"),
+    )
+    for name, value in facts:
+        file.out.append(OP_AUX)
+        append_string(file.out, name, options.rdbcompression)
+        append_string(file.out, value, options.rdbcompression)
+    for source in functions:
+        file.out.append(OP_FUNCTION2)
+        append_string(file.out, source, options.rdbcompression)
+    keys = 0
+    for database in keyspace.databases:
+        for count in _save_database(file, database, options):
+            keys += count
+            if progress is not None:
+                progress(keys)
+    file.finish()
+    return keys
+
+
+def needed_version(databases: Iterable[Database], options: FileOptions) -> int:
+    """The oldest version that holds all that is in some databases."""
+    version = VERSION_7_0
+    for database in databases:
+        if any(_expires_by_fields(database, key) for key in database.field_deadlines):
+            version = max(version, oldest_version(HASH_METADATA))
+        # Of a million strings, 15 ms.
+        if Stream in set(map(type, database.data.values())):
+            kinds = {stream_kind(value, options) for value in database.data.values() if value.__class__ is Stream}
+            # What that one has more can stand beside the stream.
+            kinds.discard(STREAM_LISTPACKS_3)
+            version = max((version, *map(oldest_version, kinds)))
+    return version
+
+
+def _expires_by_fields(database: Database, key: bytes) -> bool:
+    value = database.data.get(key)
+    return value.__class__ is Hash and bool(value.deadlines)
+
+
+class _File:
+    """What is written and not yet handed on, the checksum of what was, and the version of it all."""
+
+    __slots__ = ("_checksum", "_checksummed", "_write", "out", "version")
+
+    def __init__(self, write: Callable[[bytes], None], checksummed: bool, version: int) -> None:
+        self._write = write
+        self._checksummed = checksummed
+        self._checksum = 0
+        self.out = bytearray()
+        self.version = version
+
+    def flush(self) -> None:
+        """Hand on all that is there."""
+        out = self.out
+        if self._checksummed:
+            self._checksum = crc64(out, self._checksum)
+        for at in range(0, len(out), _MOST_AT_ONCE):
+            self._write(bytes(out) if len(out) <= _MOST_AT_ONCE else bytes(out[at : at + _MOST_AT_ONCE]))
+        out.clear()
+
+    def finish(self) -> None:
+        """Write the end."""
+        self.out.append(OP_EOF)
+        self.flush()
+        self._write(self._checksum.to_bytes(_CHECKSUM_BYTES, "little"))
+
+
+def _save_database(file: _File, database: Database, options: FileOptions) -> Iterator[int]:
+    """Write the keys of a database; yields how many there were in each batch."""
+    data = database.data
+    if not data:
+        return
+    out = file.out
+    out.append(OP_SELECTDB)
+    out += length_bytes(database.index)
+    out.append(OP_RESIZEDB)
+    out += length_bytes(len(data)) + length_bytes(len(database.expires))
+    recorded = options.maxmemory_policy.rpartition("-")[2]
+    items = iter(data.items())
+    while batch := list(islice(items, _BATCH)):
+        _save_batch(file, batch, database, _hints(database, batch, recorded), options)
+        yield len(batch)
+
+
+def _save_batch(
+    file: _File,
+    batch: list[tuple[bytes, Value]],
+    database: Database,
+    hints: list[bytes] | None,
+    options: FileOptions,
+) -> None:
+    out, expires, compress = file.out, database.expires, options.rdbcompression
+    at, end = 0, len(batch)
+    while at < end:
+        at = append_string_keys(out, batch, at, expires, hints, compress, _CHUNK)
+        if at < end and len(out) < _CHUNK:
+            key, value = batch[at]
+            _append_key(file, key, value, expires.get(key), b"" if hints is None else hints[at], options)
+            at += 1
+        if len(out) >= _CHUNK:
+            file.flush()
+
+
+def _append_key(file: _File, key: bytes, value: Any, deadline: int | None, hint: bytes, options: SavingOptions) -> None:
+    out = file.out
+    # In a file of that version no stream has anything else that its type lacks.
+    older_stream = file.version == VERSION_7_0 and value.__class__ is Stream
+    if older_stream and active_times_differ(value):
+        out.append(OP_AUX)
+        append_string(out, ACTIVE_TIMES, False)
+        append_string(out, pack_active_times(key, value), options.rdbcompression)
+    if deadline is not None:
+        out.append(OP_EXPIRETIME_MS)
+        out += signed_bytes(deadline)
+    out += hint
+    # The type stands before the key, and is known after the body.
+    place = len(out)
+    out.append(0)
+    append_string(out, key, options.rdbcompression)
+    if older_stream:
+        save_stream(out, value, STREAM_LISTPACKS_2, options.rdbcompression)
+        out[place] = STREAM_LISTPACKS_2
+    else:
+        out[place] = append_value(out, value, options)
+
+
+def _hints(database: Database, batch: list[tuple[bytes, Value]], recorded: str) -> list[bytes] | None:
+    """For each key when, or how often, it was accessed, if the policy of eviction asks that."""
+    access = database.keyspace.access
+    keys = [key for key, _ in batch]
+    if recorded == LRU:
+        opcode = bytes((OP_IDLE,))
+        times = access.idle_times(database, keys)
+        return [opcode + length_bytes(max(time, 0) // 1000) for time in times]
+    if recorded == LFU:
+        return [bytes((OP_FREQ, access.frequency(database, key))) for key in keys]
+    return None

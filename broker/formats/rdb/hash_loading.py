@@ -1,0 +1,167 @@
+"""Hashes from the dump format: plain ones, packed ones, ones whose fields have deadlines, ones made from templates."""
+
+from collections.abc import Mapping
+
+from broker.formats.rdb.format import (
+    HASH,
+    HASH_LISTPACK,
+    HASH_LISTPACK_EX,
+    HASH_LISTPACK_EX_PRE_GA,
+    HASH_METADATA,
+    HASH_METADATA_PRE_GA,
+    HASH_TEMPLATE_ARRAY,
+    HASH_TEMPLATE_ARRAY_REF,
+    HASH_TEMPLATE_LISTPACK,
+    HASH_TEMPLATE_LISTPACK_REF,
+    HASH_ZIPLIST,
+    HASH_ZIPMAP,
+    MAX_FIELD_DEADLINE,
+    OLDEST_VALKEY,
+    TEMPLATE_FIELDS_LISTPACK,
+    TEMPLATE_FIELDS_RAW,
+)
+from broker.formats.rdb.packed_values import duplicate, empty, read_listpack, read_ziplist, read_zipmap
+from broker.formats.rdb.reader import Reader
+from broker.values.hash import Hash
+from protocol.numbers import parse_integer
+
+Templates = Mapping[int, list[bytes]]
+"""The fields of the hash templates that a file began with, by their numbers."""
+
+HASH_TYPES = frozenset(
+    {
+        HASH, HASH_ZIPMAP, HASH_ZIPLIST, HASH_LISTPACK, HASH_METADATA, HASH_METADATA_PRE_GA, HASH_LISTPACK_EX,
+        HASH_LISTPACK_EX_PRE_GA, HASH_TEMPLATE_LISTPACK, HASH_TEMPLATE_LISTPACK_REF, HASH_TEMPLATE_ARRAY,
+        HASH_TEMPLATE_ARRAY_REF,
+    }
+)  # fmt: skip
+
+
+def load_hash(reader: Reader, kind: int, templates: Templates | None) -> Hash:
+    """The hash of one of HASH_TYPES that the reader is at. Raises BadFormat."""
+    if kind == HASH:
+        return _plain(reader)
+    if kind == HASH_LISTPACK:
+        return _of_pairs(reader, read_listpack(reader))
+    if kind == HASH_ZIPLIST:
+        return _of_pairs(reader, read_ziplist(reader))
+    if kind == HASH_ZIPMAP:
+        return _of_pairs(reader, read_zipmap(reader))
+    if kind == HASH_LISTPACK_EX:
+        reader.signed()  # the earliest deadline: in the listpack as well
+        return _packed_expiring(reader)
+    if kind == HASH_LISTPACK_EX_PRE_GA:
+        return _packed_expiring(reader)
+    if kind == HASH_METADATA:
+        return _expiring(reader, reader.signed() - 1)
+    if kind == HASH_METADATA_PRE_GA:
+        # Redis's release candidates and Valkey took the same number.
+        return _valkey(reader) if reader.version >= OLDEST_VALKEY else _expiring(reader, 0)
+    return _from_template(reader, kind, templates)
+
+
+def _plain(reader: Reader) -> Hash:
+    return _of_pairs(reader, reader.strings(2 * reader.length()))
+
+
+def _checked(reader: Reader, value: Hash, count: int) -> Hash:
+    if not count:
+        raise empty(reader)
+    if len(value) != count:
+        raise duplicate(reader)
+    return value
+
+
+def _of_pairs(reader: Reader, parts: list[bytes]) -> Hash:
+    if len(parts) % 2:
+        raise reader.bad("a field without a value")
+    return _checked(reader, Hash(dict(zip(parts[::2], parts[1::2], strict=True))), len(parts) // 2)
+
+
+def _set_deadline(reader: Reader, value: Hash, field: bytes, deadline: int) -> None:
+    if not 0 <= deadline <= MAX_FIELD_DEADLINE:
+        raise reader.bad("a deadline is out of range")
+    value.expire_at(field, deadline)
+
+
+def _packed_expiring(reader: Reader) -> Hash:
+    """Fields, values and deadlines by turns; a deadline of 0 is none."""
+    parts = read_listpack(reader)
+    if len(parts) % 3:
+        raise reader.bad("a field without a deadline")
+    value = Hash(dict(zip(parts[::3], parts[1::3], strict=True)))
+    _checked(reader, value, len(parts) // 3)
+    for field, text in zip(parts[::3], parts[2::3], strict=True):
+        deadline = parse_integer(text)
+        if deadline is None:
+            raise reader.bad("a deadline is no number")
+        if deadline:
+            _set_deadline(reader, value, field, deadline)
+    return value
+
+
+def _expiring(reader: Reader, base: int) -> Hash:
+    """Each field behind its deadline, which is counted from `base`; 0 is none."""
+    count = reader.length()
+    value = Hash()
+    for _ in range(count):
+        deadline = reader.length()
+        field = reader.string()
+        value[field] = reader.string()
+        if deadline:
+            _set_deadline(reader, value, field, base + deadline)
+    return _checked(reader, value, count)
+
+
+def _valkey(reader: Reader) -> Hash:
+    """Each field and value, and then the deadline; -1 is none."""
+    count = reader.length()
+    value = Hash()
+    for _ in range(count):
+        field = reader.string()
+        value[field] = reader.string()
+        deadline = reader.signed()
+        if deadline != -1:
+            _set_deadline(reader, value, field, deadline)
+    return _checked(reader, value, count)
+
+
+def _from_template(reader: Reader, kind: int, templates: Templates | None) -> Hash:
+    """Values alone, for the fields of a template: one that comes with the value or, in files, one of the file's."""
+    packed = kind in (HASH_TEMPLATE_LISTPACK, HASH_TEMPLATE_LISTPACK_REF)
+    if kind in (HASH_TEMPLATE_LISTPACK, HASH_TEMPLATE_ARRAY):
+        fields = _template_fields(reader)
+        values = read_listpack(reader)[1:] if packed else [reader.string() for _ in fields]
+    elif packed:
+        number, *values = read_listpack(reader) or [b""]
+        fields = _template(reader, parse_integer(number), templates)
+    else:
+        fields = _template(reader, reader.length(), templates)
+        values = [reader.string() for _ in fields]
+    if len(fields) != len(values):
+        raise reader.bad("not as many values as fields")
+    return _checked(reader, Hash(dict(zip(fields, values, strict=True))), len(fields))
+
+
+def _template_fields(reader: Reader) -> list[bytes]:
+    form = reader.length()
+    if form == TEMPLATE_FIELDS_LISTPACK:
+        return read_listpack(reader)
+    if form == TEMPLATE_FIELDS_RAW:
+        return read_fields(reader)
+    raise reader.bad("unknown form of a template")
+
+
+def read_fields(reader: Reader) -> list[bytes]:
+    """The fields of a template: at least one, each once."""
+    fields = [reader.string() for _ in range(reader.length())]
+    if not fields or len(set(fields)) != len(fields):
+        raise reader.bad("a template without fields, or with one twice")
+    return fields
+
+
+def _template(reader: Reader, number: int | None, templates: Templates | None) -> list[bytes]:
+    fields = None if templates is None or number is None else templates.get(number)
+    if fields is None:
+        raise reader.bad("unknown template")
+    return fields

@@ -1,0 +1,262 @@
+"""Reading the dump format piece by piece: from bytes at hand or from a source that delivers as it goes.
+
+Nothing is believed: a length is checked against what is there before anything is taken, and what is compressed may
+not grow past a budget. Whatever is wrong raises one error, BadFormat, which says what and where.
+"""
+
+from collections.abc import Callable
+from struct import Struct
+
+from broker.formats.packed import lzf
+from broker.formats.packed.crc64 import crc64
+from broker.formats.rdb import strings as rdb_strings
+from broker.formats.rdb.format import (
+    ENCODED,
+    ENCODED_INT8,
+    ENCODED_INT16,
+    ENCODED_INT32,
+    ENCODED_LZF,
+    LENGTH_14,
+    LENGTH_32,
+    LENGTH_64,
+)
+from protocol.numbers import parse_double
+
+_INFINITIES = {254: float("inf"), 255: float("-inf")}
+_NOT_A_NUMBER = 253
+_TEXTS = [b"%d" % value for value in range(-128, 128)]
+
+UNBOUNDED = 1 << 62
+
+_READ_AHEAD = 1 << 16
+_READ_MOST = 1 << 24
+"""Bytes asked of a source at once at most, so that a false length costs no more memory than what follows it."""
+
+_double = Struct("<d").unpack_from
+
+
+class BadFormat(ValueError):
+    """What was read is no valid dump. `offset` is the byte (of the file or payload) by which that was known."""
+
+    def __init__(self, reason: str, offset: int) -> None:
+        super().__init__(f"{reason} at byte {offset}")
+        self.reason = reason
+        self.offset = offset
+
+
+class EmptyValue(BadFormat):
+    """What was read, to its end, is a value without elements, as some old servers wrote by mistake."""
+
+
+class Reader:
+    """A place in a dump.
+
+    `inflation` is how many more bytes may come of compressed ones, `elements` how many more elements may come of
+    packed ones. `version` is the version the dump says it has.
+    """
+
+    __slots__ = (
+        "_at", "_before", "_bounded", "_checksum", "_data", "_size", "_source", "_summed", "elements", "inflation",
+        "version",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        data: bytes = b"",
+        version: int = 0,
+        source: Callable[[int], bytes] | None = None,
+        inflation: int = UNBOUNDED,
+        elements: int = UNBOUNDED,
+        size: int | None = None,
+    ) -> None:
+        """`source(n)` delivers up to n further bytes, b"" at the end.
+
+        `size` is how many bytes there are in all, if that is known: a length that reaches further is false at once.
+        """
+        self._data = data
+        self._at = 0
+        self._before = 0
+        self._source = source
+        self._size = size
+        # The checksum of all before `_summed`, which is a place in `_data`.
+        self._checksum = 0
+        self._summed = 0
+        self._bounded = inflation < UNBOUNDED
+        self.version = version
+        self.inflation = inflation
+        self.elements = elements
+
+    @property
+    def offset(self) -> int:
+        """How many bytes were read so far."""
+        return self._before + self._at
+
+    def bad(self, reason: str) -> BadFormat:
+        """The error for what was just read."""
+        return BadFormat(reason, self.offset)
+
+    def _refill(self, count: int) -> None:
+        """Make `count` bytes available at the present place."""
+        if self._source is None:
+            raise BadFormat("cut short", self._before + len(self._data))
+        if self._size is not None and self.offset + count > self._size:
+            raise BadFormat("cut short", self._size)
+        self.checksum()
+        self._summed = 0
+        parts = [self._data[self._at :]]
+        missing = count - len(parts[0])
+        self._before += self._at
+        self._at = 0
+        while missing > 0:
+            part = self._source(min(max(missing, _READ_AHEAD), _READ_MOST))
+            if not part:
+                self._data = b"".join(parts)
+                raise BadFormat("cut short", self._before + len(self._data))
+            parts.append(part)
+            missing -= len(part)
+        self._data = b"".join(parts)
+
+    def checksum(self) -> int:
+        """The CRC-64 of all that was read so far."""
+        at = self._at
+        if at != self._summed:
+            self._checksum = crc64(memoryview(self._data)[self._summed : at], self._checksum)
+            self._summed = at
+        return self._checksum
+
+    def read(self, count: int) -> bytes:
+        """Up to `count` further bytes, b"" at the end: for a file in which something else follows a dump."""
+        if self._at == len(self._data) and self._source is not None:
+            self.checksum()
+            self._before += self._at
+            self._at = self._summed = 0
+            self._data = self._source(count)
+        at = self._at
+        self._at = min(at + count, len(self._data))
+        return self._data[at : self._at]
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes."""
+        at = self._at
+        end = at + count
+        if end > len(self._data):
+            self._refill(count)
+            at, end = 0, count
+        self._at = end
+        return self._data[at:end]
+
+    def byte(self) -> int:
+        """The next byte."""
+        at = self._at
+        if at == len(self._data):
+            self._refill(1)
+            at = 0
+        self._at = at + 1
+        return self._data[at]
+
+    def length(self) -> int:
+        """A length, or another unsigned 64-bit number."""
+        first = self.byte()
+        if first < LENGTH_14:
+            return first
+        if first >= ENCODED:
+            raise self.bad("a length is missing")
+        return self._long_length(first)
+
+    def _long_length(self, first: int) -> int:
+        if first < LENGTH_32:
+            return (first & 0x3F) << 8 | self.byte()
+        if first == LENGTH_32:
+            return int.from_bytes(self.take(4), "big")
+        if first == LENGTH_64:
+            return int.from_bytes(self.take(8), "big")
+        raise self.bad("unknown form of a length")
+
+    def string(self) -> bytes:
+        """A string, however it is encoded."""
+        if not self._bounded:
+            # All of it in one call, where it is at hand.
+            out: list[bytes] = []
+            self._at = rdb_strings.read_strings(self._data, self._at, 1, out)
+            if out:
+                return out[0]
+        return self._string()
+
+    def _string(self) -> bytes:
+        first = self.byte()
+        if first < LENGTH_14:
+            return self.take(first)
+        if first < ENCODED:
+            return self.take(self._long_length(first))
+        if first == ENCODED_INT8:
+            return _TEXTS[(self.byte() ^ 0x80)]
+        if first == ENCODED_INT16:
+            return b"%d" % int.from_bytes(self.take(2), "little", signed=True)
+        if first == ENCODED_INT32:
+            return b"%d" % int.from_bytes(self.take(4), "little", signed=True)
+        if first == ENCODED_LZF:
+            return self._compressed()
+        raise self.bad("unknown encoding of a string")
+
+    def strings(self, count: int) -> list[bytes]:
+        """So many strings."""
+        out: list[bytes] = []
+        while len(out) < count:
+            if self._bounded:
+                # A run doesn't count what is compressed.
+                out.append(self._string())
+                continue
+            # A string takes a byte at least.
+            most = min(count - len(out), len(self._data))
+            self._at = rdb_strings.read_strings(self._data, self._at, most, out)
+            if len(out) < count:
+                # What stands at the end of the data at hand, or is none.
+                out.append(self._string())
+        return out
+
+    def string_keys(self, most: int, values: dict[bytes, bytes], deadlines: dict[bytes, int]) -> int:
+        """Read up to `most` keys of plain strings, as far as they are at hand; how many.
+
+        A key that comes twice counts twice.
+        """
+        self._at, count = rdb_strings.read_string_keys(self._data, self._at, most, values, deadlines)
+        return count
+
+    def _compressed(self) -> bytes:
+        packed, size = self.length(), self.length()
+        if size > packed * lzf.MAX_RATIO:
+            raise self.bad("a compressed string can't be that long")
+        if size > self.inflation:
+            raise self.bad("compressed strings are too long")
+        self.inflation -= size
+        try:
+            return lzf.decompress(self.take(packed), size)
+        except lzf.BadCompression:
+            raise self.bad("a compressed string is damaged") from None
+
+    def signed(self) -> int:
+        """A signed 64-bit number: a time in milliseconds."""
+        return int.from_bytes(self.take(8), "little", signed=True)
+
+    def double(self) -> float:
+        """A double in its binary form, which may be NaN."""
+        value: float = _double(self.take(8))[0]
+        return value
+
+    def double_text(self) -> float:
+        """A double in its older form, a short text. NaN raises BadFormat."""
+        length = self.byte()
+        if length in _INFINITIES:
+            return _INFINITIES[length]
+        value = None if length == _NOT_A_NUMBER else parse_double(self.take(length))
+        if value is None:
+            raise self.bad("a score is no number")
+        return value
+
+    def id(self) -> int:
+        """A stream's ID in the fixed form of pending entries."""
+        return int.from_bytes(self.take(16), "big")
+
+    def id_lengths(self) -> int:
+        """A stream's ID as two numbers."""
+        return self.length() << 64 | self.length()

@@ -1,0 +1,255 @@
+"""When, or how often, keys were accessed: for OBJECT IDLETIME and FREQ, and for eviction by LRU, LFU and LRM.
+
+Nothing is recorded until it is needed: until maxmemory-policy is one that needs it, or somebody asks for an idle
+time. Then every database becomes one of the classes here, whose lookups and changes leave their trace in
+`Database.last_access`; a plain `Database` has no test for it anywhere. Keys not looked up since count from the last
+time at which any key may have been accessed before, which the counters of hits and changes tell to a second: so the
+first question gets the true answer where nothing was going on, and one that is too low in a busy broker.
+
+What `last_access` holds depends on what is recorded: wall milliseconds of the last access (LRU) or of the last
+change (LRM), or, for LFU, Redis's counter: 8 bits that grow ever more slowly with each access and fall with time,
+under 16 bits of the minute in which they were last brought up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import random
+from typing import TYPE_CHECKING, Final
+
+from broker.keyspace.keyspace import Database, Keyspace, Value
+
+if TYPE_CHECKING:
+    from broker.config import Config
+    from broker.keyspace.events import Event
+
+LRU: Final = "lru"
+LFU: Final = "lfu"
+LRM: Final = "lrm"
+
+NEW_FREQUENCY: Final = 5
+"""The counter of a new key, so that it lives long enough to be accessed (Redis's LFU_INIT_VAL)."""
+
+FREQUENCY_MAX: Final = 255
+
+_MINUTES: Final = 0xFFFF
+
+
+class Access:
+    """What is recorded of accesses to the keys of a broker.
+
+    `recorded` is "lru", "lfu", "lrm", or "" for nothing. While `suspended`, accesses leave no trace (CLIENT
+    NO-TOUCH); new keys do.
+    """
+
+    __slots__ = (
+        "_accesses", "_asked", "_config", "_keyspace", "_minute", "_policy", "_quiet_since", "_since", "_stamps",
+        "recorded", "suspended",
+    )  # fmt: skip
+
+    def __init__(self, keyspace: Keyspace, config: Config) -> None:
+        self._keyspace = keyspace
+        self._config = config
+        self._asked = False
+        self._since = self._quiet_since = keyspace.clock.now
+        self._accesses = self._count()
+        self._minute = -1
+        self._stamps: list[int] = []
+        self.recorded = ""
+        self.suspended = False
+        keyspace.access = self
+        self.follow(config.maxmemory_policy)
+        config.on_change("maxmemory-policy", self.follow)
+
+    def follow(self, policy: str) -> None:
+        """Record what a maxmemory-policy needs. What was recorded stays, unless it is of another kind."""
+        self._policy = policy
+        kind = policy.rpartition("-")[2]
+        if kind not in _DATABASES:
+            kind = LRU if self._asked else ""
+        if kind == self.recorded:
+            return
+        self.recorded = kind
+        self.sample()
+        self._since = self._keyspace.clock.now if kind == LFU else self._quiet_since
+        databases = self._keyspace.databases
+        databases.kind = _DATABASES.get(kind, Database)
+        for database in databases:
+            database.last_access = {}
+            database.__class__ = databases.kind
+            database.bind()
+
+    def sample(self) -> None:
+        """Note whether keys have been accessed since the last call; to be called once a second."""
+        accesses = self._count()
+        if accesses != self._accesses:
+            self._accesses = accesses
+            self._quiet_since = self._keyspace.clock.now
+
+    def _count(self) -> int:
+        """What grows with accesses to keys."""
+        keyspace = self._keyspace
+        return keyspace.hits + keyspace.changes + keyspace.dirty
+
+    # Asking and setting
+
+    def idle_times(self, database: Database, keys: list[bytes]) -> list[int]:
+        """For each of some existing keys, milliseconds since its last access (under LRM: change). Not for LFU."""
+        now, since, last = self._keyspace.clock.now, self._since, database.last_access.get
+        return [now - last(key, since) for key in keys]
+
+    def idle_seconds(self, database: Database, key: bytes) -> int:
+        """Seconds since the last access (under LRM: change) of an existing key, 0 or more. Not for LFU.
+
+        They are whole seconds of the clock, as in Redis. With the first such question recording begins (see `ask`).
+        """
+        self.ask()
+        last = database.last_access.get(key, self._since)
+        return max(0, self._keyspace.clock.now // 1000 - last // 1000)
+
+    def frequency(self, database: Database, key: bytes) -> int:
+        """The access counter of an existing key, 0 to 255, with what it has lost by now. Only for LFU."""
+        return self._decayed(database.last_access.get(key))
+
+    def set_idle(self, database: Database, key: bytes, seconds: int) -> None:
+        """Let an existing key have been accessed so long ago (RESTORE IDLETIME); ignored where LFU is recorded."""
+        self.ask()
+        if self.recorded != LFU:
+            database.last_access[key] = self._keyspace.clock.now - seconds * 1000
+
+    def set_frequency(self, database: Database, key: bytes, counter: int) -> None:
+        """Set a key's access counter, 0 to 255 (RESTORE FREQ); ignored where LFU is not recorded."""
+        if self.recorded == LFU:
+            database.last_access[key] = self._stamp(counter)
+
+    def ask(self) -> None:
+        """Somebody wants idle times: record accesses from now on, whatever the policy."""
+        if not self._asked:
+            self._asked = True
+            self.follow(self._policy)
+
+    # Recording
+
+    def noting(self, database: Database) -> Callable[[bytes], Value]:
+        """A lookup that leaves a trace, made of `database.peek`."""
+        peek, last_access, clock = database.peek, database.last_access, self._keyspace.clock
+
+        def get(key: bytes) -> Value:
+            value = peek(key)
+            if value is not None and not self.suspended:
+                last_access[key] = clock.now
+            return value
+
+        def get_and_count(key: bytes) -> Value:
+            value = peek(key)
+            if value is not None and not self.suspended:
+                last_access[key] = self._counted(last_access.get(key))
+            return value
+
+        return get_and_count if self.recorded == LFU else get
+
+    def new(self) -> int:
+        """What is recorded of a new key."""
+        return self._stamp(NEW_FREQUENCY) if self.recorded == LFU else self._keyspace.clock.now
+
+    def again(self, last: int | None) -> int:
+        """What is recorded of a key that is accessed, of which `last` was."""
+        return self._counted(last) if self.recorded == LFU else self._keyspace.clock.now
+
+    # LFU
+
+    def _stamp(self, counter: int) -> int:
+        """The counter with this minute. The same objects for all keys: a new one each would cost them 32 bytes."""
+        minute = self._keyspace.clock.now // 60_000 & _MINUTES
+        if minute != self._minute:
+            self._minute = minute
+            self._stamps = [minute << 8 | counter for counter in range(FREQUENCY_MAX + 1)]
+        return self._stamps[counter]
+
+    def _counted(self, last: int | None) -> int:
+        """An access: the greater the counter, the less likely it grows."""
+        counter = self._decayed(last)
+        if counter < FREQUENCY_MAX:
+            above = max(0, counter - NEW_FREQUENCY)
+            if random() * (above * self._config.lfu_log_factor + 1) < 1:
+                counter += 1
+        return self._stamp(counter)
+
+    def _decayed(self, last: int | None) -> int:
+        """The counter less one for each lfu-decay-time minutes since; the minutes have wrapped at most once."""
+        if last is None:
+            last = (self._since // 60_000 & _MINUTES) << 8 | NEW_FREQUENCY
+        counter = last & FREQUENCY_MAX
+        if not self._config.lfu_decay_time:
+            return counter
+        elapsed = (self._keyspace.clock.now // 60_000 & _MINUTES) - (last >> 8)
+        if elapsed < 0:
+            elapsed += _MINUTES
+        return max(0, counter - elapsed // self._config.lfu_decay_time)
+
+
+class _Noting(Database):
+    """A database that records accesses (LRU, LFU)."""
+
+    __slots__ = ()
+
+    def bind(self) -> None:
+        super().bind()
+        self.get = self.keyspace.access.noting(self)
+
+    def add(self, key: bytes, value: Value) -> None:
+        self.last_access[key] = self.keyspace.access.new()
+        super().add(key, value)
+
+    def set(self, key: bytes, value: Value) -> None:
+        self._note_stored(key)
+        super().set(key, value)
+
+    def store(self, key: bytes, value: Value, event: Event) -> None:
+        self.set(key, value)
+        self.changed(key, event)
+
+    def set_keeping_deadline(self, key: bytes, value: Value) -> None:
+        self._note_stored(key)
+        super().set_keeping_deadline(key, value)
+
+    def _note_stored(self, key: bytes) -> None:
+        access = self.keyspace.access
+        if self.peek(key) is None:
+            self.last_access[key] = access.new()
+        elif not access.suspended:
+            self.last_access[key] = access.again(self.last_access.get(key))
+
+    def delete(self, key: bytes) -> bool:
+        self.last_access.pop(key, None)
+        return super().delete(key)
+
+    def clear(self) -> int:
+        self.last_access = {}
+        return super().clear()
+
+    def swap(self, other: Database) -> None:
+        self.last_access, other.last_access = other.last_access, self.last_access
+        super().swap(other)
+
+
+class _NotingChanges(_Noting):
+    """A database that records changes (LRM)."""
+
+    __slots__ = ()
+
+    def bind(self) -> None:
+        Database.bind(self)
+
+    def changed(self, key: bytes, event: Event, count: int = 1) -> None:
+        if key in self.data:
+            self.last_access[key] = self.keyspace.clock.now
+        super().changed(key, event, count)
+
+    def touch(self, key: bytes, count: int = 1) -> None:
+        if key in self.data:
+            self.last_access[key] = self.keyspace.clock.now
+        super().touch(key, count)
+
+
+_DATABASES: Final[dict[str, type[Database]]] = {LRU: _Noting, LFU: _Noting, LRM: _NotingChanges}

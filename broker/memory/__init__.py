@@ -1,0 +1,1 @@
+"""Memory in use, and what is removed when there is too much of it."""

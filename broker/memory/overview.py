@@ -1,0 +1,68 @@
+"""What a broker's memory goes to, for INFO and MEMORY STATS."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from broker.memory.client_eviction import client_memory
+from broker.process import memory as process_memory
+
+if TYPE_CHECKING:
+    from broker.broker import Broker
+    from broker.keyspace.keyspace import Database
+
+
+class MemoryOverview:
+    """A broker's memory at one moment, in bytes.
+
+    `used` is what has come into use since the broker began, which is what maxmemory limits; `peak` is the most there
+    was. `allocated` is what is in use in the whole process, and `resident` what the system accounts to it. `clients` is
+    what clients and their buffers take, `unsent` the part of it that waits to be sent and does not count for eviction.
+    `tables` gives for each database with keys the sizes of the tables of its keys and of its deadlines. `scripts` and
+    `functions` are what is kept of EVAL's scripts and of libraries beside the Lua states of both, `lua_of_scripts` and
+    `lua_of_functions`. `overhead` is all that but the keys and values themselves take, `dataset` the rest.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        memory = process_memory.measure()
+        self.allocated, self.resident = memory
+        self.used = broker.eviction.used(memory)
+        self.peak = max(process_memory.peak_resident() - broker.eviction.startup.resident, self.used)
+        sessions = broker.sessions.values()
+        self.clients = sum(map(client_memory, sessions))
+        self.journal = broker.durability.journal.unwritten
+        self.unsent = sum(session.transport.sizes()[3] for session in sessions) + self.journal
+        databases = [database for database in broker.keyspace.databases if database.data]
+        self.tables = {
+            database.index: (sys.getsizeof(database.data), _of_deadlines(database)) for database in databases
+        }
+        self.tables_total = sum(map(sum, self.tables.values()))
+        self.keys = sum(len(database.data) for database in databases)
+        scripting = broker.scripting
+        self.scripts = scripting.scripts.memory()
+        self.functions = scripting.functions.memory()
+        self.lua_of_scripts = scripting.memory_of_scripts()
+        self.lua_of_functions = scripting.memory_of_functions()
+        of_scripts = self.scripts + self.functions + self.lua_of_scripts + self.lua_of_functions
+        self.overhead = min(self.clients + self.tables_total + of_scripts, self.used)
+        self.dataset = self.used - self.overhead
+
+    @property
+    def dataset_percent(self) -> float:
+        """The dataset's part of what is used."""
+        return 100 * self.dataset / max(self.used, 1)
+
+    @property
+    def peak_percent(self) -> float:
+        """What is used, of the peak."""
+        return 100 * self.used / max(self.peak, 1)
+
+    @property
+    def fragmentation(self) -> float:
+        """Resident memory, of what is in use in the process."""
+        return self.resident / self.allocated
+
+
+def _of_deadlines(database: Database) -> int:
+    return sys.getsizeof(database.expires) if database.expires else 0

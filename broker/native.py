@@ -1,0 +1,39 @@
+"""Which build this is: with the compiled twins of its hot modules, or the pure one, which is several times slower."""
+
+import os
+from importlib.util import find_spec
+from typing import Final
+
+TWINS: Final = (
+    "protocol._doubles",
+    "protocol._replies",
+    "protocol._requests",
+    "broker.formats.aof._writing",
+    "broker.formats.packed._crc64",
+    "broker.formats.packed._listpack",
+    "broker.formats.packed._lzf",
+    "broker.formats.rdb._strings",
+    "broker.formats.packed._stream_listpack",
+    "broker.persistence._syncing",
+    "broker.scripting._calling",
+    "broker.values._bits",
+    "broker.values.hyperloglog._hyperloglog",
+    "broker.values._positions",
+    "broker.values._score_order",
+    "broker.values.streams._entry",
+    "broker.values.streams._ids",
+    "broker.values.streams._node",
+)
+"""The compiled modules; each has a pure one beside it that works without."""
+
+COMPILED: Final = "compiled"
+PARTLY: Final = "partly compiled"
+PURE: Final = "pure"
+
+
+def build() -> str:
+    """COMPILED, PARTLY or PURE."""
+    if os.environ.get("TRIMARAN_PURE") == "1":
+        return PURE
+    there = sum(find_spec(name) is not None for name in TWINS)
+    return COMPILED if there == len(TWINS) else PARTLY if there else PURE

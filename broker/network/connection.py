@@ -1,0 +1,272 @@
+"""One client's connection: its socket, the parser, and what waits on either side.
+
+Input waits in the parser (an incomplete request) and in `waiting` (complete requests that may not be executed
+yet); output waits in the session's `out` until the end of the tick, and in the backlog when the kernel takes no
+more. Many clients write a whole pipeline before they read its first reply, so a client with a backlog is served on, up
+to UNSENT_MAX. One that is blocked is not read from: TCP makes it wait in turn.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from broker.clients.backlog import Backlog
+from broker.clients.session import CLOSING, HELD, UNAUTHENTICATED
+from protocol import limits
+from protocol.parser import RequestParser
+
+if TYPE_CHECKING:
+    from broker.broker import Broker
+    from broker.config.syntaxes import BufferLimit
+
+UNSENT_MAX: Final = 512 << 20
+"""Bytes of unsent replies at which a client is not read from, and nothing more of it executed, until it has read some.
+Far above what a pipeline needs that is written before it is read (70 million PINGs, half a million values of 1 KB), and
+as much as the longest value there can be by default. Redis has no such bound; without one, a client that never reads
+fills the memory by asking for the same large value again and again."""
+
+UNCOUNTED: Final = 16 << 10
+"""Bytes up to which replies are sent before the output limit is looked at: Redis's limit leaves out its reply buffer of
+that size, and so small replies need no look at the configuration."""
+
+
+class Connection:
+    """A client's byte stream, and the session on it.
+
+    `mask` is what the poller watches for. `backlog` holds encoded replies that the socket did not take;
+    `soft_since` is the wall time (milliseconds) since which it has been over its class's soft limit, 0 while it is
+    not.
+    """
+
+    __slots__ = (
+        "backlog", "broker", "fd", "mask", "parser", "peer_name", "query_limit", "receive", "refused",
+        "schedule_close", "session", "sock", "soft_since", "transmit", "waiting",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        broker: Broker,
+        sock: socket.socket,
+        peer: bytes,
+        schedule_close: Callable[[Connection], None],
+    ) -> None:
+        """Serve a connected, non-blocking socket; `schedule_close` ends a connection when the tick does."""
+        self.broker = broker
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.receive = sock.recv
+        self.transmit: Callable[[bytes | bytearray | memoryview], int] = sock.send
+        self.peer_name = peer
+        self.schedule_close = schedule_close
+        self.mask = 0
+        self.waiting: list[list[bytes]] = []
+        self.backlog = Backlog()
+        self.soft_since = 0
+        self.refused = False
+        self.parser = RequestParser()
+        self.query_limit = 0
+        self.session = broker.open_session(self)
+        self.limits_changed()
+
+    def limits_changed(self) -> None:
+        """Set the parser's limits for a client that has, or has not, proved who it is."""
+        config = self.broker.config
+        parser = self.parser
+        parser.authenticated = not self.session.gate & UNAUTHENTICATED
+        parser.max_bulk = config.proto_max_bulk_len
+        self.query_limit = config.client_query_buffer_limit
+        if not parser.authenticated:
+            self.query_limit = min(self.query_limit, limits.QUERY_BUFFER_UNAUTHENTICATED)
+
+    def peer(self) -> bytes:
+        return self.peer_name
+
+    def local(self) -> bytes:
+        try:
+            return format_address(self.sock.getsockname(), self.sock.family)
+        except OSError:
+            return b""
+
+    def is_local(self) -> bool:
+        if self.sock.family == socket.AF_UNIX:
+            return True
+        return is_loopback(self.peer_name)
+
+    def sizes(self) -> tuple[int, int, int, int]:
+        waiting = sum(len(argument) for request in self.waiting for argument in request)
+        unsent = self.backlog.size + sum(map(len, self.session.out))
+        return self.parser.buffered, 0, waiting, unsent
+
+    def close_soon(self) -> None:
+        self.schedule_close(self)
+
+    def abort(self) -> None:
+        self.transmit = _refuse_to_send
+        self.backlog.clear()
+        self.session.written = 0
+        self.session.gate &= ~HELD
+        self.schedule_close(self)
+
+    def release(self) -> None:
+        """Close the socket, and let go of all buffers at once.
+
+        Connection and session refer to each other; left so, megabytes would wait for the garbage collector.
+        """
+        self.sock.close()
+        self.waiting.clear()
+        self.backlog.clear()
+        self.session.out.clear()
+        self.session.queued = None
+        self.session.written = 0
+        self.session.transport = GONE
+
+    # Sending
+
+    def is_full(self) -> bool:
+        """Whether so many replies are unsent that the client must read some before it is served on."""
+        return self.backlog.size >= UNSENT_MAX
+
+    def flush(self) -> bool:
+        """Send what the session has queued, and what waits; False when the connection must end."""
+        session = self.session
+        out = session.out
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        if self.backlog.size:
+            return self._keep(data)
+        if not data:
+            return True
+        size = len(data)
+        if size > UNCOUNTED and 0 < self._limit().hard < size:
+            return self._limit_reached(size)
+        try:
+            sent = self.transmit(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return False
+        stats = self.broker.stats
+        stats.bytes_written += sent
+        stats.writes += 1
+        session.bytes_out += sent
+        if sent == size:
+            return True
+        self.backlog.begin(data, sent)
+        return self._within_limits()
+
+    def keep(self) -> bool:
+        """Put what the session has queued behind what waits; False when the connection must end."""
+        out = self.session.out
+        data = b"".join(out)
+        out.clear()
+        return self._keep(data)
+
+    def _keep(self, data: bytes) -> bool:
+        if data:
+            self.backlog.append(data)
+        return self._within_limits()
+
+    def drain(self) -> bool:
+        """Send from the backlog what the socket takes; False when the connection must end."""
+        try:
+            sent = self.backlog.send(self.transmit)
+        except OSError:
+            return False
+        if sent:
+            self.broker.stats.bytes_written += sent
+            self.session.bytes_out += sent
+            self.session.last_active = self.broker.clock.now
+        return self._within_limits()
+
+    def _limit(self) -> BufferLimit:
+        """The limits of the client's class."""
+        session = self.session
+        classes = self.broker.config.client_output_buffer_limit
+        subscribed = session.channels or session.patterns or session.shard_channels
+        limit: BufferLimit = classes.pubsub if subscribed else classes.normal
+        return limit
+
+    def _within_limits(self) -> bool:
+        """Whether the backlog is within the limits of the client's class; where not, the client is being closed."""
+        limit = self._limit()
+        size = self.backlog.size
+        over = 0 < limit.hard < size
+        if 0 < limit.soft < size:
+            now = self.broker.clock.now
+            self.soft_since = self.soft_since or now
+            over = over or now - self.soft_since > limit.soft_seconds * 1000
+        else:
+            self.soft_since = 0
+        return self._limit_reached(size) if over else True
+
+    def _limit_reached(self, size: int) -> bool:
+        """Count and log that so many bytes of replies are too many; False: the connection must end."""
+        self.broker.stats.output_limit_closes += 1
+        self.broker.log.warning(
+            "client closed: its unsent replies are over the output buffer limit",
+            id=self.session.id,
+            addr=self.peer_name.decode(errors="replace"),
+            bytes=size,
+        )
+        self.session.gate |= CLOSING
+        return False
+
+    def check_soft_limit(self) -> bool:
+        """`_within_limits` at a time when nothing is sent; False when the connection must end."""
+        return not self.backlog.size or self._within_limits()
+
+
+class _Gone:
+    """The transport of a session whose connection has ended."""
+
+    backlog: Final = Backlog()
+
+    def peer(self) -> bytes:
+        return b""
+
+    def local(self) -> bytes:
+        return b""
+
+    def is_local(self) -> bool:
+        return False
+
+    def limits_changed(self) -> None:
+        pass
+
+    def sizes(self) -> tuple[int, int, int, int]:
+        return 0, 0, 0, 0
+
+    def close_soon(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+    def flush(self) -> bool:
+        return True
+
+
+GONE: Final = _Gone()
+"""What a session has in place of a connection where there is none."""
+
+
+def _refuse_to_send(data: object) -> int:
+    """`transmit` of a connection that was aborted: what its requests still queue must not leave."""
+    raise OSError("aborted")
+
+
+def format_address(address: object, family: int) -> bytes:
+    """A socket address as CLIENT LIST prints it: `ip:port`, `[ip]:port`, or a path with `:0`."""
+    if isinstance(address, tuple):
+        host, port = address[:2]
+        return (f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}").encode()
+    if isinstance(address, bytes):
+        return address + b":0"
+    return str(address).encode() + b":0"
+
+
+def is_loopback(peer: bytes) -> bool:
+    """Whether a formatted address is of the loopback interface."""
+    return peer.startswith((b"127.", b"[::1]", b"[::ffff:127."))

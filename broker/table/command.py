@@ -1,0 +1,484 @@
+"""The command table: everything about a command is declared once, where its function is.
+
+    @command("LPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(key(RW, INSERT),), group="list",
+             since="1.0.0", summary="...", complexity="O(1) for each element added")
+    def lpush(session: Session, args: list[bytes]) -> bytes: ...
+
+COMMAND, COMMAND DOCS, ACL categories, key extraction, INFO commandstats and docs/commands.md all come from this
+declaration. `arity` is Redis's: the number of arguments with the name, negative for "at least". A subcommand is
+declared under its full name (`"XINFO|STREAM"`), its container by `container()`.
+
+The declarations are shared by all brokers of the process and never change; each broker has its own
+`CommandTable`, whose `Command` objects carry that broker's counters.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from protocol.numbers import parse_integer
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+Handler = Callable[["Session", list[bytes]], bytes]
+"""A command: gets the session and all arguments with the name; returns the encoded reply, b"" for none."""
+
+# Flags, named as COMMAND INFO prints them.
+WRITE: Final = 1 << 0
+READONLY: Final = 1 << 1
+DENYOOM: Final = 1 << 2
+ADMIN: Final = 1 << 3
+PUBSUB: Final = 1 << 4
+NOSCRIPT: Final = 1 << 5
+BLOCKING: Final = 1 << 6
+LOADING: Final = 1 << 7
+STALE: Final = 1 << 8
+SKIP_MONITOR: Final = 1 << 9
+SKIP_SLOWLOG: Final = 1 << 10
+ASKING: Final = 1 << 11
+FAST: Final = 1 << 12
+NO_AUTH: Final = 1 << 13
+MAY_REPLICATE: Final = 1 << 14
+NO_MULTI: Final = 1 << 15
+MOVABLEKEYS: Final = 1 << 16
+ALLOW_BUSY: Final = 1 << 17
+NO_ASYNC_LOADING: Final = 1 << 18
+NO_MANDATORY_KEYS: Final = 1 << 19
+PROTECTED: Final = 1 << 20
+TOUCHES_ARBITRARY_KEYS: Final = 1 << 21
+SCRIPT_RUNNER: Final = 1 << 22
+IN_SUBSCRIBED_MODE: Final = 1 << 30
+"""Not shown to clients: a RESP2 client may send this command while it is subscribed."""
+NEVER_QUEUED: Final = 1 << 31
+"""Not shown to clients: runs at once inside MULTI (EXEC, DISCARD, MULTI, WATCH, QUIT, RESET)."""
+
+FLAG_NAMES: Final = {
+    WRITE: b"write",
+    READONLY: b"readonly",
+    DENYOOM: b"denyoom",
+    ADMIN: b"admin",
+    PUBSUB: b"pubsub",
+    NOSCRIPT: b"noscript",
+    BLOCKING: b"blocking",
+    LOADING: b"loading",
+    STALE: b"stale",
+    SKIP_MONITOR: b"skip_monitor",
+    SKIP_SLOWLOG: b"skip_slowlog",
+    ASKING: b"asking",
+    FAST: b"fast",
+    NO_AUTH: b"no_auth",
+    MAY_REPLICATE: b"may_replicate",
+    NO_MULTI: b"no_multi",
+    MOVABLEKEYS: b"movablekeys",
+    ALLOW_BUSY: b"allow_busy",
+    NO_ASYNC_LOADING: b"no_async_loading",
+    NO_MANDATORY_KEYS: b"no_mandatory_keys",
+    TOUCHES_ARBITRARY_KEYS: b"touches_arbitrary_keys",
+    SCRIPT_RUNNER: b"script_runner",
+}
+
+# What a command does with a key; names as COMMAND INFO prints them.
+RO: Final = "RO"
+RW: Final = "RW"
+OW: Final = "OW"
+RM: Final = "RM"
+ACCESS: Final = "access"
+UPDATE: Final = "update"
+INSERT: Final = "insert"
+DELETE: Final = "delete"
+NOT_KEY: Final = "not_key"
+INCOMPLETE: Final = "incomplete"
+VARIABLE_FLAGS: Final = "variable_flags"
+
+NO_LIMIT: Final = 1 << 62
+
+
+class KeySpec:
+    """Where keys stand among the arguments: Redis's key specification.
+
+    The search begins at argument `index`, or behind the token `keyword` (looked for from argument `start`,
+    backwards from the end where `start` is negative). From there, either a range (`last` relative to the begin,
+    negative from the end; every `step`; `limit` 2 means half of the rest), or, with `counted`, a number of keys
+    at offset `count_at` and the keys from offset `first` on. `notes` is for people. A specification with
+    `unknown` set says that there are keys which only `find_keys` can find.
+    """
+
+    __slots__ = (
+        "count_at", "counted", "first", "flags", "index", "keyword", "last", "limit", "notes", "start", "step",
+        "unknown",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        flags: Sequence[str],
+        *,
+        index: int = 0,
+        keyword: bytes = b"",
+        start: int = 1,
+        last: int = 0,
+        step: int = 1,
+        limit: int = 0,
+        counted: bool = False,
+        count_at: int = 0,
+        first: int = 1,
+        notes: str = "",
+        unknown: bool = False,
+    ) -> None:
+        self.flags = tuple(flags)
+        self.index = index
+        self.keyword = keyword
+        self.start = start
+        self.last = last
+        self.step = step
+        self.limit = limit
+        self.counted = counted
+        self.count_at = count_at
+        self.first = first
+        self.notes = notes
+        self.unknown = unknown
+
+    @property
+    def is_plain_range(self) -> bool:
+        """Whether it names a range of arguments: all that clients before Redis 7 understand."""
+        return not (self.keyword or self.counted or self.unknown)
+
+    def positions(self, args: Sequence[bytes]) -> list[int]:
+        """The positions of the keys in `args`; [] where the arguments do not fit the specification."""
+        begin = 0 if self.unknown else self._begin(args)
+        if begin <= 0 or begin >= len(args):
+            return []
+        if self.counted:
+            if not self.counts(args):
+                return []
+            first = begin + self.first
+            return list(range(first, first + int(args[begin + self.count_at]) * self.step, self.step))
+        if self.last >= 0:
+            last = begin + self.last
+        elif self.limit > 1:
+            last = begin + (len(args) - begin) // self.limit + self.last
+        else:
+            last = len(args) + self.last
+        return list(range(begin, min(last, len(args) - 1) + 1, self.step)) if last < len(args) else []
+
+    def counts(self, args: Sequence[bytes]) -> bool:
+        """Whether the number of keys, of a specification that has one, fits the arguments."""
+        begin = self._begin(args)
+        at = begin + self.count_at
+        count = parse_integer(args[at]) if 0 < at < len(args) else None
+        return count is not None and count > 0 and begin + self.first + (count - 1) * self.step < len(args)
+
+    def _begin(self, args: Sequence[bytes]) -> int:
+        if not self.keyword:
+            return self.index
+        n = len(args)
+        places = range(self.start, n - 1) if self.start > 0 else range(n + self.start, 0, -1)
+        for i in places:
+            if args[i].upper() == self.keyword:
+                return i + 1
+        return 0
+
+
+def key(*flags: str, at: int = 1) -> KeySpec:
+    """One key at argument `at`."""
+    return KeySpec(flags, index=at)
+
+
+def keys(*flags: str, at: int = 1, last: int = -1, step: int = 1) -> KeySpec:
+    """Keys from argument `at` to `last` (negative: from the end), every `step`-th argument."""
+    return KeySpec(flags, index=at, last=last if last < 0 else last - at, step=step)
+
+
+def counted_keys(*flags: str, at: int = 1, step: int = 1) -> KeySpec:
+    """Argument `at` is the number of keys, which follow it, every `step`-th argument."""
+    return KeySpec(flags, index=at, counted=True, step=step)
+
+
+def keys_behind(keyword: bytes, *flags: str, start: int = 1, last: int = -1, limit: int = 0) -> KeySpec:
+    """Keys behind the token `keyword`; `limit` 2 takes the first half of what follows."""
+    return KeySpec(flags, keyword=keyword, start=start, last=last, limit=limit)
+
+
+def unknown_keys(*flags: str, notes: str) -> KeySpec:
+    """Keys that no specification can describe; the command's `find_keys` does what can be done."""
+    return KeySpec(flags, notes=notes, unknown=True)
+
+
+class Command:
+    """One command as declared, with one broker's counters.
+
+    `name` is in lower case, with `container|sub` for subcommands. `min_args` and `max_args` count the name.
+    `calls`, `rejected` (refused before it ran), `failed` (answered an error) and `microseconds` are INFO's.
+    """
+
+    __slots__ = (
+        "arity",
+        "calls",
+        "categories",
+        "complexity",
+        "deprecated_since",
+        "failed",
+        "find_keys",
+        "flags",
+        "group",
+        "handler",
+        "key_specs",
+        "max_args",
+        "microseconds",
+        "min_args",
+        "name",
+        "rejected",
+        "replaced_by",
+        "since",
+        "subcommands",
+        "summary",
+        "syntax",
+        "system",
+        "tips",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        handler: Handler,
+        *,
+        arity: int,
+        flags: int,
+        key_specs: Sequence[KeySpec],
+        group: str,
+        since: str,
+        summary: str,
+        complexity: str,
+        syntax: str,
+        categories: Sequence[str],
+        find_keys: Callable[[list[bytes]], list[int]] | None,
+        tips: Sequence[str],
+        deprecated_since: str,
+        replaced_by: str,
+        system: bool,
+    ) -> None:
+        self.name = name.lower().encode()
+        self.handler = handler
+        self.arity = arity
+        self.min_args = abs(arity)
+        self.max_args = arity if arity > 0 else NO_LIMIT
+        self.key_specs = tuple(key_specs)
+        self.flags = flags | MOVABLEKEYS if _has_movable_keys(self.key_specs) else flags
+        self.group = group
+        self.since = since
+        self.summary = summary
+        self.complexity = complexity
+        self.syntax = syntax
+        self.find_keys = find_keys
+        self.tips = tuple(tips)
+        self.deprecated_since = deprecated_since
+        self.system = system
+        self.replaced_by = replaced_by
+        self.categories = _categories(flags, group, categories, handler is _no_handler)
+        self.subcommands: dict[bytes, Command] = {}
+        self.calls = 0
+        self.rejected = 0
+        self.failed = 0
+        self.microseconds = 0.0
+
+    def key_positions(self, args: list[bytes]) -> list[int]:
+        """Where the keys stand in `args`, [] where they can't be found.
+
+        A number of keys that is none, or more than there are, leaves no key certain.
+        """
+        if self.find_keys is not None:
+            return self.find_keys(args)
+        if any(spec.counted and not spec.counts(args) for spec in self.key_specs):
+            return []
+        return [i for spec in self.key_specs if NOT_KEY not in spec.flags for i in spec.positions(args)]
+
+
+def _has_movable_keys(specs: Sequence[KeySpec]) -> bool:
+    """Whether first, last and step can't say where all keys are: then a client must ask COMMAND GETKEYS."""
+    if len(specs) == 1 and specs[0].is_plain_range:
+        return INCOMPLETE in specs[0].flags
+    previous = 0
+    for spec in specs:
+        if not spec.is_plain_range or spec.step != 1 or INCOMPLETE in spec.flags:
+            return True
+        if previous and previous != spec.index - 1:
+            return True
+        previous = spec.index + spec.last
+    return False
+
+
+def _categories(flags: int, group: str, extra: Sequence[str], is_container: bool) -> tuple[str, ...]:
+    """A command's ACL categories, in Redis's order.
+
+    They are what its flags imply, those declared beside, and its group's; the last not where a data type's is
+    declared (SORT is generic, but of @list, @set and @sortedset).
+    """
+    found = set(extra)
+    if flags & WRITE:
+        found.add("write")
+    if flags & READONLY and "scripting" not in extra and group != "scripting":
+        found.add("read")
+    if flags & ADMIN:
+        found |= {"admin", "dangerous"}
+    if flags & PUBSUB:
+        found.add("pubsub")
+    found.add("fast" if flags & FAST else "slow")
+    if flags & BLOCKING:
+        found.add("blocking")
+    if not is_container and not _OF_GROUPS.intersection(extra):
+        own = {"sorted_set": "sortedset", "transactions": "transaction", "generic": "keyspace"}.get(group, group)
+        found |= _OF_GROUPS & {own}
+    return tuple(category for category in CATEGORIES if category in found)
+
+
+CATEGORIES: Final = (
+    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo",
+    "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
+)  # fmt: skip
+"""All ACL categories, in Redis's order."""
+
+_OF_GROUPS: Final = frozenset(CATEGORIES) - {
+    "read", "write", "pubsub", "admin", "fast", "slow", "blocking", "dangerous",
+}  # fmt: skip
+
+
+DECLARED: Final[dict[bytes, Command]] = {}
+"""All declared commands by full name in lower case; filled by importing broker.commands."""
+
+
+def command(
+    name: str,
+    *,
+    arity: int,
+    flags: int,
+    group: str,
+    since: str,
+    summary: str,
+    complexity: str,
+    syntax: str = "",
+    keys: Sequence[KeySpec] = (),
+    categories: Sequence[str] = (),
+    find_keys: Callable[[list[bytes]], list[int]] | None = None,
+    tips: Sequence[str] = (),
+    deprecated_since: str = "",
+    replaced_by: str = "",
+    system: bool = False,
+) -> Callable[[Handler], Handler]:
+    """Declare the decorated function as the command `name` (`"XINFO|STREAM"` for a subcommand).
+
+    `syntax` are its arguments in the notation of broker/table/syntax.py, which reads them when a client asks for them.
+    `categories` are ACL categories beside those that flags and group imply; `find_keys` finds the keys where no
+    key specification can; `tips` are Redis's command tips; `system` marks commands that are not for applications.
+    """
+
+    def declare(handler: Handler) -> Handler:
+        declared = Command(
+            name,
+            handler,
+            arity=arity,
+            flags=flags,
+            key_specs=keys,
+            group=group,
+            since=since,
+            summary=summary,
+            complexity=complexity,
+            syntax=syntax,
+            categories=categories,
+            find_keys=find_keys,
+            tips=tips,
+            deprecated_since=deprecated_since,
+            replaced_by=replaced_by,
+            system=system,
+        )
+        if declared.name in DECLARED:
+            raise ValueError(f"command {name} declared twice")
+        DECLARED[declared.name] = declared
+        return handler
+
+    return declare
+
+
+def container(
+    name: str,
+    *,
+    group: str,
+    since: str,
+    summary: str,
+    flags: int = 0,
+    arity: int = -2,
+    categories: Sequence[str] = (),
+) -> None:
+    """Declare a command that only holds subcommands."""
+    command(
+        name,
+        arity=arity,
+        flags=flags,
+        group=group,
+        since=since,
+        summary=summary,
+        complexity="Depends on subcommand.",
+        categories=categories,
+    )(_no_handler)
+
+
+def _no_handler(session: Session, args: list[bytes]) -> bytes:
+    raise AssertionError("a container is never called: the table resolves its subcommands")
+
+
+class CommandTable:
+    """One broker's commands.
+
+    `plain` maps the names of commands without subcommands, in upper and in lower case, to commands: the one
+    lookup of the hot path. `find` is the complete one.
+    """
+
+    def __init__(self, renamed: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        """`renamed` are commands and their new names, b"" for none (the directive rename-command).
+
+        Raises ValueError for a command that does not exist and for a name that is taken.
+        """
+        self.by_name: dict[bytes, Command] = {}
+        self.plain: dict[bytes, Command] = {}
+        for declared in DECLARED.values():
+            if b"|" not in declared.name:
+                self._add(copy.copy(declared))
+        for declared in DECLARED.values():
+            outer, bar, inner = declared.name.partition(b"|")
+            if bar:
+                self.by_name[outer].subcommands[inner] = copy.copy(declared)
+        for old, new in renamed:
+            self._rename(old.lower(), new.lower())
+        for name, found in self.by_name.items():
+            if not found.subcommands:
+                self.plain[name] = self.plain[name.upper()] = found
+
+    def _rename(self, old: bytes, new: bytes) -> None:
+        found = self.by_name.pop(old, None)
+        if found is None:
+            raise ValueError(f"rename-command: no such command: {old.decode(errors='replace')}")
+        if new in self.by_name:
+            raise ValueError(f"rename-command: the name is taken: {new.decode(errors='replace')}")
+        if new:
+            self.by_name[new] = found
+
+    def _add(self, found: Command) -> None:
+        found.subcommands = {}
+        self.by_name[found.name] = found
+
+    def find(self, args: Sequence[bytes]) -> Command | None:
+        """The command that `args` begins with, names in any case; None for an unknown one.
+
+        A container's name alone finds the container, whose arity then refuses it (COMMAND alone is a command).
+        """
+        found = self.by_name.get(args[0].lower())
+        if found is None or not found.subcommands or len(args) == 1:
+            return found
+        return found.subcommands.get(args[1].lower())
+
+    def __iter__(self) -> Iterator[Command]:
+        """All commands, each container before its subcommands."""
+        for found in self.by_name.values():
+            yield found
+            yield from found.subcommands.values()

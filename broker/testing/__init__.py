@@ -1,0 +1,1 @@
+"""Brokers for tests and for programs: pytest fixtures and clients without a port."""

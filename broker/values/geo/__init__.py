@@ -1,0 +1,1 @@
+"""Positions: their hashes, areas, and what lies near."""

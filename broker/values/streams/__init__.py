@@ -1,0 +1,1 @@
+"""The stream and what it consists of: entries, IDs, nodes, groups, pending entries, trimming."""

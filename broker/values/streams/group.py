@@ -1,0 +1,334 @@
+"""A consumer group: how far it has read, who it delivered what to, and what is not acknowledged yet.
+
+The pending entries list (PEL) is a dictionary from entry ID to `Delivery`, an immutable record that all
+entries of one delivery share: handing a thousand entries to a consumer makes one record, a thousand
+dictionary slots, and two list extensions. Delivering an entry again, or to another consumer, replaces its
+record.
+
+Order by ID comes from a `PendingIndex` for the group and one a consumer. Order by delivery time is wanted by
+XREADGROUP's CLAIM only, so a group keeps it (as a heap, cleaned as it is read) from the first CLAIM on.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from heapq import heapify, heappop, heappush
+
+from broker.values.streams.pending import SLACK, PendingIndex
+
+MAX_COUNT = (1 << 63) - 1
+"""A delivery counter stays here once it got here (XNACK FATAL puts it here)."""
+
+
+class Consumer:
+    """A member of a group. Times are Unix milliseconds: `seen_time` of its last attempt, `active_time` of
+    its last success (-1: none). `pending` counts its entries in the group's PEL."""
+
+    __slots__ = ("active_time", "index", "name", "pending", "seen_time")
+
+    def __init__(self, name: bytes, now: int) -> None:
+        self.name = name
+        self.seen_time = now
+        self.active_time = -1
+        self.pending = 0
+        self.index = PendingIndex()
+
+
+class Delivery:
+    """To whom, when (Unix milliseconds) and for the how many-th time an entry was delivered. Never changed.
+
+    `consumer` is None for an entry that XNACK released: it belongs to no one, its time is 0. `serial` orders
+    deliveries of the same millisecond.
+    """
+
+    __slots__ = ("consumer", "count", "serial", "time")
+
+    def __init__(self, consumer: Consumer | None, time: int, count: int, serial: int) -> None:
+        self.consumer = consumer
+        self.time = time
+        self.count = count
+        self.serial = serial
+
+
+class Group:
+    """`last_id` is the last ID delivered, `entries_read` the count of entries read up to it (-1: unknown).
+
+    `pel` is read-only for others.
+    """
+
+    __slots__ = (
+        "_by_time",
+        "_index",
+        "_released",
+        "_serial",
+        "consumers",
+        "entries_read",
+        "last_id",
+        "name",
+        "pel",
+    )
+
+    def __init__(self, name: bytes, last_id: int, entries_read: int = -1) -> None:
+        self.name = name
+        self.last_id = last_id
+        self.entries_read = entries_read
+        self.consumers: dict[bytes, Consumer] = {}
+        self.pel: dict[int, Delivery] = {}
+        self._index = PendingIndex()
+        self._released: OrderedDict[int, None] = OrderedDict()
+        self._by_time: list[tuple[int, int, int]] | None = None
+        self._serial = 0
+
+    # -- consumers
+
+    def create_consumer(self, name: bytes, now: int) -> Consumer:
+        """A new consumer; the name must be free."""
+        consumer = self.consumers[name] = Consumer(name, now)
+        return consumer
+
+    def delete_consumer(self, name: bytes) -> int:
+        """Remove a consumer with its pending entries, and tell how many those were; -1 without such a
+        consumer."""
+        consumer = self.consumers.pop(name, None)
+        if consumer is None:
+            return -1
+        pending = consumer.pending
+        for id in list(self.pending_of(consumer)):
+            del self.pel[id]
+        consumer.pending = 0
+        return pending
+
+    # -- pending entries
+
+    def deliver(self, consumer: Consumer, ids: list[int], now: int) -> None:
+        """Make ascending `ids` pending at `consumer`, as delivered for the first time, whoever had them
+        before."""
+        self._serial = serial = self._serial + 1
+        delivery = Delivery(consumer, now, 1, serial)
+        consumer.active_time = now
+        pel = self.pel
+        count = len(ids)
+        index = self._index
+        if ids[0] > index.last:
+            for id in ids:
+                pel[id] = delivery
+            index.extend(ids)
+            consumer.pending += count
+        else:
+            # XGROUP SETID went back, or XCLAIM and XNACK with FORCE came before.
+            for id in ids:
+                self._take(id)
+                pel[id] = delivery
+                index.add(id)
+            consumer.pending += count
+        if index.size > SLACK and index.is_untidy(len(pel)):
+            index.tidy(pel.__contains__)
+        self._index_consumer(consumer, ids)
+        if self._by_time is not None:
+            for id in ids:
+                heappush(self._by_time, (now, serial, id))
+            self._tidy_times()
+
+    def _index_consumer(self, consumer: Consumer, ids: list[int]) -> None:
+        index = consumer.index
+        if ids[0] > index.last:
+            index.extend(ids)
+        else:
+            for id in ids:
+                index.add(id)
+        if index.size > SLACK and index.is_untidy(consumer.pending):
+            index.tidy(self._is_pending_at(consumer))
+
+    def _is_pending_at(self, consumer: Consumer) -> Callable[[int], bool]:
+        get = self.pel.get
+
+        def is_pending(id: int) -> bool:
+            delivery = get(id)
+            return delivery is not None and delivery.consumer is consumer
+
+        return is_pending
+
+    def _take(self, id: int) -> Delivery | None:
+        """Take an entry from whoever has it; it stays in the indices."""
+        delivery = self.pel.pop(id, None)
+        if delivery is not None:
+            if delivery.consumer is not None:
+                delivery.consumer.pending -= 1
+            else:
+                del self._released[id]
+        return delivery
+
+    def acknowledge(self, id: int) -> bool:
+        """Remove a pending entry. Tells whether there was one."""
+        delivery = self.pel.pop(id, None)
+        if delivery is None:
+            return False
+        if delivery.consumer is not None:
+            delivery.consumer.pending -= 1
+        else:
+            del self._released[id]
+        return True
+
+    def claim(self, id: int, consumer: Consumer, time: int, count: int) -> None:
+        """Give an entry, pending or not, to `consumer`, as delivered at `time` for the `count`-th time."""
+        self._serial += 1
+        self._put(id, Delivery(consumer, time, count, self._serial))
+
+    def redeliver(self, ids: list[int], consumer: Consumer, now: int, counts: bool = True) -> None:
+        """Give pending entries in ascending order to `consumer`, each with its delivery counted if
+        `counts`."""
+        self._serial += 1
+        shared: dict[int, Delivery] = {}
+        for id in ids:
+            count = self.pel[id].count
+            if counts and count != MAX_COUNT:
+                count += 1
+            delivery = shared.get(count)
+            if delivery is None:
+                delivery = shared[count] = Delivery(consumer, now, count, self._serial)
+            self._put(id, delivery)
+
+    def _put(self, id: int, delivery: Delivery) -> None:
+        old = self.pel.get(id)
+        self.pel[id] = delivery
+        consumer = delivery.consumer
+        assert consumer is not None
+        if old is None or old.consumer is None:
+            if old is None:
+                self._index.add(id)
+            else:
+                del self._released[id]
+            consumer.pending += 1
+            self._index_consumer(consumer, [id])
+        elif old.consumer is not consumer:
+            old.consumer.pending -= 1
+            consumer.pending += 1
+            self._index_consumer(consumer, [id])
+        if self._by_time is not None:
+            heappush(self._by_time, (delivery.time, delivery.serial, id))
+            self._tidy_times()
+
+    def release(self, id: int, count: int) -> None:
+        """Take an entry, pending or not, from its consumer: it stays pending, at no one, with `count`
+        deliveries."""
+        if self._take(id) is None:
+            self._index.add(id)
+        self.pel[id] = Delivery(None, 0, count, 0)
+        self._released[id] = None
+
+    def restore(self, ids: list[int], consumer: Consumer, time: int, count: int) -> None:
+        """Make ascending `ids`, above all that are pending, pending as a saved file tells of a new group.
+
+        They become one delivery, the `count`-th at `time`, as nearly all were that stand together with the same facts.
+        """
+        self._serial += 1
+        delivery = Delivery(consumer, time, count, self._serial)
+        self.pel.update(dict.fromkeys(ids, delivery))
+        self._index.extend(ids)
+        consumer.index.extend(ids)
+        consumer.pending += len(ids)
+
+    def released_count(self) -> int:
+        """The number of pending entries that belong to no one."""
+        return len(self._released)
+
+    def released(self) -> Iterator[int]:
+        """Those entries, first released first."""
+        return iter(self._released)
+
+    # -- pending entries in order
+
+    def pending(self, start: int = 0) -> Iterator[int]:
+        """Pending IDs from `start` on. Meanwhile they may be claimed and acknowledged, but none added."""
+        return self._index.pending(self.pel.__contains__, start)
+
+    def pending_of(self, consumer: Consumer, start: int = 0) -> Iterator[int]:
+        """A consumer's pending IDs from `start` on. Meanwhile they may be acknowledged, but none added."""
+        return consumer.index.pending(self._is_pending_at(consumer), start)
+
+    def lowest_pending(self) -> int | None:
+        """The lowest pending ID."""
+        return next(self.pending(), None)
+
+    def highest_pending(self) -> int | None:
+        """The highest pending ID."""
+        return self._index.highest(self.pel.__contains__)
+
+    def oldest(self, latest: int, wanted: Callable[[int], bool], limit: int = 0) -> list[int]:
+        """Pending IDs in order of delivery, at most `limit` (0: all) of those that are `wanted` and not
+        delivered after `latest`; those that XNACK released come first."""
+        found = []
+        for id in self._released:
+            if wanted(id):
+                found.append(id)
+                if len(found) == limit:
+                    return found
+        heap = self._times()
+        if not limit:
+            heap.sort()
+            return found + [
+                id for time, serial, id in heap if time <= latest and self._is_current(id, serial) and wanted(id)
+            ]
+        seen = []
+        while heap and len(found) < limit:
+            time, serial, id = heap[0]
+            if time > latest:
+                break
+            heappop(heap)
+            if self._is_current(id, serial):
+                seen.append((time, serial, id))
+                if wanted(id):
+                    found.append(id)
+        for item in seen:
+            heappush(heap, item)
+        return found
+
+    def _is_current(self, id: int, serial: int) -> bool:
+        delivery = self.pel.get(id)
+        return delivery is not None and delivery.serial == serial and delivery.consumer is not None
+
+    def _times(self) -> list[tuple[int, int, int]]:
+        heap = self._by_time
+        if heap is None:
+            heap = self._by_time = [
+                (delivery.time, delivery.serial, id)
+                for id, delivery in self.pel.items()
+                if delivery.consumer is not None
+            ]
+            heapify(heap)
+        return heap
+
+    def _tidy_times(self) -> None:
+        heap = self._by_time
+        if heap is not None and len(heap) > 2 * len(self.pel) + 1024:
+            heap[:] = [item for item in heap if self._is_current(item[2], item[1])]
+            heapify(heap)
+
+    # -- whole
+
+    def copy(self) -> "Group":
+        """A group of the same content that shares nothing that changes."""
+        other = Group(self.name, self.last_id, self.entries_read)
+        for name, consumer in self.consumers.items():
+            twin = other.create_consumer(name, consumer.seen_time)
+            twin.active_time, twin.pending = consumer.active_time, consumer.pending
+            twin.index = consumer.index.copy()
+        twins: dict[Delivery, Delivery] = {}
+        for id, delivery in self.pel.items():
+            twin_delivery = twins.get(delivery)
+            if twin_delivery is None:
+                owner = delivery.consumer
+                twin_delivery = twins[delivery] = Delivery(
+                    None if owner is None else other.consumers[owner.name],
+                    delivery.time,
+                    delivery.count,
+                    delivery.serial,
+                )
+            other.pel[id] = twin_delivery
+        other._index = self._index.copy()
+        other._released = self._released.copy()
+        other._serial = self._serial
+        return other
+
+    def memory(self) -> int:
+        """Bytes held, about."""
+        return 600 + 150 * len(self.pel) + 400 * len(self.consumers)

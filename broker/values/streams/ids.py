@@ -1,0 +1,89 @@
+"""Stream entry IDs: one integer inside, `<ms>-<seq>` on the wire.
+
+An ID is a pair of unsigned 64-bit numbers, ordered first by milliseconds, then by sequence number.
+Everything inside the broker holds it as the one integer `ms << 64 | seq`: it orders the same way, the
+successor of an ID is `id + 1`, and as a dictionary key it costs half of what a tuple does (measured: 45
+against 90 ns a look-up).
+"""
+
+import os
+import re
+from importlib import import_module
+
+MAX_PART = (1 << 64) - 1
+MAX_ID = (1 << 128) - 1
+MAX_ID_TEXT = 127
+"""Longer texts are no IDs: Redis copies the argument into a buffer of 128 bytes."""
+
+_DIGITS = re.compile(rb"(?:0|[1-9][0-9]{0,19})\Z").match
+# What C's strtoull() also takes, once the strict parser has refused: Redis falls back on it.
+_LOOSE = re.compile(rb"[ \t\n\v\f\r]*([+-]?)([0-9]+)\Z").match
+
+
+def format_id(id: int) -> bytes:
+    """The wire text of an ID, `<ms>-<seq>`."""
+    return b"%d-%d" % (id >> 64, id & MAX_PART)
+
+
+def _parse_part(text: bytes) -> int:
+    """An unsigned 64-bit number, or -1. Redis's string2ull(): strict first, then strtoull()."""
+    if _DIGITS(text):
+        value = int(text)
+        return value if value <= MAX_PART else -1
+    match = _LOOSE(text)
+    if match is None:
+        return -1
+    value = int(match[2])
+    if value > MAX_PART:
+        return -1
+    if match[1] == b"-":
+        # A negative number that the strict parser reads is out of range; the others wrap, as strtoull() does.
+        strict = text[:1] == b"-" and text[1:2] in b"123456789" and value <= 1 << 63
+        return -1 if strict else -value & MAX_PART
+    return value
+
+
+def parse_id(text: bytes, missing_seq: int = 0) -> int:
+    """The ID that `text` gives in full or as milliseconds only, or -1 where it gives none.
+
+    `missing_seq` is the sequence number of an ID that names none. `-`, `+` and `<ms>-*` are the callers' to know.
+    Source of the rules: streamGenericParseIDOrReply() in Redis 8.10.
+    """
+    ms, _, seq = text.partition(b"-")
+    # The usual ID: two short runs of digits. isdigit() on bytes takes ASCII digits only.
+    if (
+        ms.isdigit()
+        and seq.isdigit()
+        and len(ms) < 19
+        and len(seq) < 19
+        and (ms[0] != 48 or len(ms) == 1)
+        and (seq[0] != 48 or len(seq) == 1)
+    ):
+        return int(ms) << 64 | int(seq)
+    return parse_unusual_id(text, missing_seq)
+
+
+def parse_unusual_id(text: bytes, missing_seq: int) -> int:
+    """`parse_id` for any text."""
+    if len(text) > MAX_ID_TEXT:
+        return -1
+    if b"\0" in text:
+        text = text[: text.index(b"\0")]
+    ms_text, dash, seq_text = text.partition(b"-")
+    ms = _parse_part(ms_text)
+    if ms < 0:
+        return -1
+    if not dash:
+        return ms << 64 | missing_seq
+    seq = _parse_part(seq_text)
+    return -1 if seq < 0 else ms << 64 | seq
+
+
+if os.environ.get("TRIMARAN_PURE") != "1":
+    try:
+        _compiled = import_module("broker.values.streams._ids")
+    except ImportError:
+        pass
+    else:
+        # By way of globals() the function keeps the type declared above.
+        globals().update({"parse_id": _compiled.parse_id})

@@ -1,0 +1,132 @@
+"""Trimming a stream from its head, by length or by ID, exactly or approximately.
+
+Approximate trimming removes whole nodes only and stops after `limit` entries, so it depends on where nodes
+end; those are redis-server's (stream_node.py). Source of all rules: streamTrim() in Redis 8.10.
+"""
+
+from enum import Enum
+
+from broker.values.streams.node import StreamNode
+from broker.values.streams.stream import Stream
+
+# Redis bounds the work of an approximate trim: 100 full nodes, or so many entries where nodes have no limit.
+_NODES_A_TRIM = 100
+_LIMIT_WITHOUT_NODES = 10_000
+_HIGHEST_LIMIT = 1_000_000
+
+
+class References(Enum):
+    """What becomes of consumer groups' references to a deleted entry: they stay, they go too, or the entry
+    stays until every group has read and acknowledged it."""
+
+    KEEP = "KEEPREF"
+    DELETE = "DELREF"
+    ACKED = "ACKED"
+
+
+def trim_by_length(
+    stream: Stream,
+    length: int,
+    approximate: bool = False,
+    limit: int | None = None,
+    references: References = References.KEEP,
+) -> int:
+    """Remove the first entries until `length` are left; the number removed.
+
+    An approximate trim stops before it removes more than `limit` entries (0: no limit; None: Redis's own bound).
+    """
+    excess = stream.length - length
+    if excess <= 0:
+        return 0
+    if approximate and references is References.KEEP:
+        # The usual end of XADD MAXLEN ~: the first node is still needed.
+        node = stream.node_at(0)
+        if node is not None and excess < len(node):
+            return 0
+    return _trim(stream, length, None, approximate, limit, references)
+
+
+def trim_by_id(
+    stream: Stream,
+    lowest: int,
+    approximate: bool = False,
+    limit: int | None = None,
+    references: References = References.KEEP,
+) -> int:
+    """Remove the entries below the ID `lowest`; the number removed.
+
+    An approximate trim stops before it removes more than `limit` entries (0: no limit; None: Redis's own bound).
+    """
+    return _trim(stream, 0, lowest, approximate, limit, references)
+
+
+def _trim(
+    stream: Stream, length: int, lowest: int | None, approximate: bool, limit: int | None, references: References
+) -> int:
+    if limit is None:
+        limit = _default_limit(stream) if approximate else 0
+    removed = 0
+    keep = references is References.KEEP
+    # Nodes at the head that stay, because of entries that the policy protects, are passed over.
+    passed = 0
+    while True:
+        node = stream.node_at(passed)
+        if node is None or (lowest is None and stream.length <= length):
+            break
+        entries = len(node)
+        if limit and removed + entries > limit:
+            break
+        whole = stream.length - entries >= length if lowest is None else node.last_id() < lowest
+        if whole and keep:
+            stream.drop_node(passed)
+            stream.length -= entries
+            removed += entries
+            continue
+        if approximate and keep:
+            break
+        gone = (
+            _trim_head(stream, node, length, lowest)
+            if keep
+            else _trim_entries(stream, node, length, lowest, references)
+        )
+        removed += gone
+        if not whole:
+            break
+        if gone == entries:
+            stream.drop_node(passed)
+        else:
+            passed += 1
+    if removed or not stream.length:
+        stream.refresh_first_id()
+    return removed
+
+
+def _default_limit(stream: Stream) -> int:
+    limit = _NODES_A_TRIM * stream.limits.stream_node_max_entries
+    return min(limit, _HIGHEST_LIMIT) if limit > 0 else _LIMIT_WITHOUT_NODES
+
+
+def _trim_head(stream: Stream, node: StreamNode, length: int, lowest: int | None) -> int:
+    """Remove the first entries of the node that are too many or too low."""
+    gone = stream.length - length if lowest is None else node.upper(lowest - 1) - node.lo
+    if gone:
+        node.trim(gone)
+        stream.length -= gone
+    return gone
+
+
+def _trim_entries(stream: Stream, node: StreamNode, length: int, lowest: int | None, references: References) -> int:
+    """The same, one by one, as the policy on references allows."""
+    gone = 0
+    for id in node.ids(node.lo, len(node.keys)):
+        if stream.length <= length if lowest is None else id >= lowest:
+            break
+        if references is References.ACKED:
+            if stream.is_referenced(id):
+                continue
+        else:
+            stream.remove_references(id)
+        node.delete(node.upper(id) - 1)
+        stream.length -= 1
+        gone += 1
+    return gone

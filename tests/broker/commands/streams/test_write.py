@@ -1,0 +1,149 @@
+"""What adding to and removing from streams propagates, and the events it sends."""
+
+import pytest
+
+from broker.broker import Broker
+from broker.commands.streams import write as stream_write
+from broker.values.streams.stream import EntryTooLarge, Stream
+from tests.broker.direct import Client
+from tests.broker.effects import journal, lines
+from tests.broker.sessions import make_broker
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return make_broker()
+
+
+@pytest.fixture
+def client(broker: Broker) -> Client:
+    return Client(broker)
+
+
+def added(client: Client, command: str) -> str:
+    """Execute an XADD; the ID it made."""
+    return client.do(command).split(b"\r\n")[1].decode()
+
+
+def test_ids_from_the_clock_propagate_as_they_are(broker: Broker, client: Client) -> None:
+    seen = journal(broker)
+    first = added(client, "XADD s * a b")
+    second = added(client, "XADD s NOMKSTREAM * a b")
+    client.do("XADD s 9999999999999-* a b")
+    client.do("XADD s 9999999999999-7 a b")
+    assert lines(seen) == [
+        f"XADD s {first} a b",
+        f"XADD s NOMKSTREAM {second} a b",
+        "XADD s 9999999999999-0 a b",
+        "XADD s 9999999999999-7 a b",
+    ]
+
+
+def test_ids_never_go_back(broker: Broker, client: Client) -> None:
+    ids = []
+    for now in (1000, 1000, 999, 1001):
+        broker.clock.now = now
+        ids.append(added(client, "XADD s * a b"))
+    assert ids == ["1000-0", "1000-1", "1000-2", "1001-0"]
+    client.do("XSETID s 18446744073709551615-18446744073709551614")
+    assert added(client, "XADD s * a b") == "18446744073709551615-18446744073709551615"
+    assert client.do("XADD s * a b").startswith(b"-ERR The stream has exhausted the last possible ID")
+
+
+def test_approximate_trims_propagate_as_exact_ones(broker: Broker, client: Client) -> None:
+    for n in range(1, 251):
+        client.do(f"XADD s {n} f v")
+    seen = journal(broker)
+    client.do("XADD s MAXLEN = 249 300 f v")
+    client.do("XADD s MAXLEN ~ 100 301 f v")
+    client.do("XADD s MAXLEN ~ 100 302 f v")
+    client.do("XTRIM s MINID ~ 240 LIMIT 100 ACKED")
+    client.do("XTRIM s MAXLEN ~ 90")
+    assert lines(seen) == [
+        "XADD s MAXLEN = 249 300-0 f v",
+        "XADD s 301-0 f v",
+        "XTRIM s MAXLEN = 152",
+        "XADD s 302-0 f v",
+        "XTRIM s MAXLEN = 53 ACKED",
+    ]
+
+
+def test_the_limit_of_an_approximate_trim_follows_the_size_of_nodes(broker: Broker, client: Client) -> None:
+    broker.config.set([(b"stream-node-max-entries", b"1")])
+    for n in range(1, 301):
+        client.do(f"XADD s {n} f v")
+    assert client.do("XTRIM s MAXLEN ~ 0") == b":100\r\n"
+    assert client.do("XTRIM s MAXLEN ~ 0 LIMIT 0") == b":200\r\n"
+
+
+def test_producers_propagate_as_records(broker: Broker, client: Client) -> None:
+    seen = journal(broker)
+    first = added(client, "XADD s IDMP p i MAXLEN 5 * a b")
+    assert added(client, "XADD s IDMP p i MAXLEN 5 * a b") == first
+    assert lines(seen) == [f"XADD s {first} a b", f"XIDMPRECORD s p i {first}"]
+    assert broker.keyspace.changes == 2
+
+
+def test_iids_are_forgotten_in_time(broker: Broker, client: Client) -> None:
+    client.do("XADD s IDMP p i * a b")
+    stream = client.session.db.data[b"s"]
+    assert isinstance(stream, Stream)
+    stream.idempotency.record(b"q", b"old", 5 << 64)
+    assert b"pids-tracked\r\n:1\r\n" in client.do("XINFO STREAM s")
+
+
+def test_events(broker: Broker, client: Client) -> None:
+    broker.config.set([(b"notify-keyspace-events", b"Et")])
+    listener = Client(broker)
+    listener.do("PSUBSCRIBE *")
+    client.do("XADD s MAXLEN 1 1 a b")
+    client.do("XADD s MAXLEN 1 2 a b")
+    client.do("XTRIM s MAXLEN 0")
+    client.do("XTRIM s MAXLEN 0")
+    client.do("XADD s 3 a b")
+    client.do("XDEL s 3 4")
+    client.do("XSETID s 9")
+    names = [part.split(b":")[1].split(b"\r\n")[0] for part in listener.take().split(b"__keyevent@0__")[1:]]
+    assert names == [b"xadd", b"xadd", b"xtrim", b"xtrim", b"xadd", b"xdel", b"xsetid"]
+
+
+def test_an_entry_may_not_be_larger_than_redis_takes(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise EntryTooLarge
+
+    monkeypatch.setattr(Stream, "append", refuse)
+    assert client.do("XADD s 1 a b") == b"-ERR Elements are too large to be stored\r\n"
+
+
+def test_references_to_deleted_entries_propagate(broker: Broker, client: Client) -> None:
+    for command in (
+        "XADD s 1 f v",
+        "XADD s 2 f v",
+        "XGROUP CREATE s g 0",
+        "XREADGROUP GROUP g c STREAMS s >",
+        "XDEL s 1",
+    ):
+        client.do(command)
+    seen = journal(broker)
+    assert client.do("XDELEX s DELREF IDS 1 1") == b"*1\r\n:-1\r\n"
+    client.do("XDELEX s DELREF IDS 1 1")
+    assert lines(seen) == ["XDELEX s DELREF IDS 1 1"]
+
+
+def test_repeated_options_are_parsed_once_and_mean_the_same(client: Client) -> None:
+    for n in range(1, 4):
+        client.do("XADD s MAXLEN = 2 * f v")
+        assert client.do("XLEN s") == b":%d\r\n" % min(n, 2)
+    assert client.do("XADD s MAXLEN = 2 * f") == b"-ERR wrong number of arguments for 'xadd' command\r\n"
+
+
+def test_what_is_remembered_of_options_is_bounded() -> None:
+    client = Client(make_broker())
+    stream_write._REPEATED.clear()
+    long = b"0" * 10_000
+    client.do([b"XADD", b"s", b"MINID", b"~", long + b"1-1", b"*", b"f", b"v"])
+    assert not stream_write._REPEATED
+    for number in range(2 * stream_write._MAX_REPEATED):
+        client.do([b"XADD", b"s", b"MINID", b"~", b"%d-1" % number, b"*", b"f", b"v"])
+    assert (b"MINID", b"~", b"%d-1" % number) in stream_write._REPEATED
+    assert len(stream_write._REPEATED) <= stream_write._MAX_REPEATED

@@ -1,0 +1,45 @@
+"""The clock: read once a tick, and tied to Trio's."""
+
+import time
+
+import trio
+import trio.testing
+
+from broker.process.clock import Clock, TrioClock
+
+
+def test_now_stands_still_until_updated() -> None:
+    clock = Clock()
+    before = clock.now
+    time.sleep(0.005)
+    assert clock.now == before
+    assert clock.update() == clock.now > before
+
+
+def test_reading_does_not_move_now() -> None:
+    clock = Clock()
+    before = clock.now
+    time.sleep(0.005)
+    assert clock.read() > before == clock.now
+
+
+def test_units() -> None:
+    clock = Clock()
+    assert abs(clock.read() - time.time() * 1000) < 1000
+    assert abs(clock.microseconds() - time.time() * 1_000_000) < 1_000_000
+
+
+async def test_a_wall_time_on_trios_clock() -> None:
+    clock = Clock()
+    in_a_second = clock.trio_deadline(clock.read() + 1000)
+    assert 0.9 < in_a_second - trio.current_time() < 1.1
+
+
+async def test_trio_clock_jumps_with_trio(autojump_clock: trio.testing.MockClock) -> None:
+    clock = TrioClock(epoch_ms=1_000_000)
+    start = clock.now
+    await trio.sleep(3600)
+    assert clock.now == start
+    assert clock.update() == start + 3_600_000
+    assert clock.microseconds() == clock.now * 1000
+    assert clock.trio_deadline(clock.now + 500) == trio.current_time() + 0.5

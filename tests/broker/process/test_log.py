@@ -1,0 +1,134 @@
+"""The log: one line an event, in both forms."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from broker.process.log import LEVELS, Log
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def test_a_text_line(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    Log(path=str(path)).notice("ready to accept connections", port=6379, name="a b", empty="")
+    (line,) = lines(path)
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} notice  pid \d+  "
+        r'ready to accept connections port=6379 name="a b" empty=""',
+        line,
+    )
+
+
+def test_a_json_line(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    Log(path=str(path), as_json=True).warning("x", port=6379, data=b"\xff\n", level="mine", rate=0.5)
+    (line,) = lines(path)
+    event = json.loads(line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", event.pop("time"))
+    assert event == {
+        "level": "warning", "pid": os.getpid(), "message": "x", "port": 6379, "data": "\\xff\n", "rate": 0.5,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("hostile", ["a\nb", "a\r\nb", "\x1b[2J", "\u2028", "\x85", "\udcff", 'a" x=1', b"\n\xff"])
+def test_client_data_stays_within_its_line(tmp_path: Path, as_json: bool, hostile: str | bytes) -> None:
+    path = tmp_path / "log"
+    log = Log(path=str(path), as_json=as_json)
+    log.notice("from a client", name=hostile)
+    log.notice(hostile if isinstance(hostile, str) else "x")
+    assert len(path.read_text().splitlines()) == 2
+    assert path.read_text().replace("\n", "").isprintable()
+
+
+def test_levels(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = Log("warning", str(path))
+    for level in LEVELS:
+        log.level = level
+        assert log.level == level
+        log.debug("d")
+        log.verbose("v")
+        log.notice("n")
+        log.warning("w")
+    assert [line[-1] for line in lines(path)] == [*"dvnw", *"vnw", *"nw", *"w"]
+
+
+def test_a_failure_carries_its_traceback_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = Log(path=str(path))
+    try:
+        raise KeyError("gone")
+    except KeyError as error:
+        log.failure("unexpected", error, command="GET")
+    (line,) = lines(path)
+    assert "KeyError: 'gone'" in line
+    assert "test_log.py" in line
+
+
+def test_a_long_text_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    Log(path=str(path)).notice("x" * 100_000, data=b"y" * 100_000)
+    assert len(lines(path)[0]) < 10_000
+
+
+def test_a_file_that_was_renamed_or_removed_is_opened_anew(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = Log(path=str(path))
+    log.notice("one")
+    path.rename(tmp_path / "old")
+    log.notice("two")
+    assert len(lines(tmp_path / "old")) == len(lines(path)) == 1
+    path.unlink()
+    log.notice("three")
+    (line,) = lines(path)
+    assert line.endswith("three")
+    (tmp_path / "other").write_text("")
+    (tmp_path / "other").rename(path)
+    log.notice("four")
+    (line,) = lines(path)
+    assert line.endswith("four")
+
+
+def test_a_log_goes_on_in_the_old_file_where_there_can_be_no_new_one(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    log = Log(path=str(folder / "log"))
+    folder.rename(tmp_path / "moved")
+    log.notice("one")
+    assert len(lines(tmp_path / "moved" / "log")) == 1
+
+
+def test_a_log_stays_where_it_is_when_the_working_directory_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    log = Log(path="log")
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path / "folder")
+    log.notice("one")
+    assert len(lines(tmp_path / "log")) == 1
+    assert not (tmp_path / "folder" / "log").exists()
+
+
+def test_a_log_that_fails_is_silent(tmp_path: Path) -> None:
+    log = Log(path="/dev/full")
+    log.notice("lost")
+    log.close()
+    log.notice("lost too")
+    with pytest.raises(OSError):
+        Log(path=str(tmp_path))
+
+
+def test_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
+    log = Log()
+    log.notice("here")
+    log.close()
+    log.notice("still here")
+    assert capfd.readouterr().out.count("here") == 2

@@ -1,0 +1,84 @@
+"""The encoding of entries, pure and compiled."""
+
+import importlib.util
+import os
+from types import ModuleType
+from unittest import mock
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.values.listpack_size import element_size
+from broker.values.streams import entry as stream_entry
+from broker.values.streams.entry import decode_fields, fields_part
+
+
+def _pure() -> ModuleType:
+    spec = importlib.util.find_spec("broker.values.streams.entry")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with mock.patch.dict(os.environ, {"TRIMARAN_PURE": "1"}):
+        spec.loader.exec_module(module)
+    return module
+
+
+# The second entry is the compiled one where that was built, else the pure one again.
+both = pytest.mark.parametrize("module", [pytest.param(_pure(), id="pure"), pytest.param(stream_entry, id="preferred")])
+
+INTEGERS = st.integers(-(2**64), 2**64).map(lambda n: b"%d" % n)
+EDGES = [
+    b"",
+    b"0",
+    b"-0",
+    b"00",
+    b"-",
+    b"127",
+    b"128",
+    b"4096",
+    b"32768",
+    b"8388608",
+    b"2147483648",
+    b"1_0",
+    b"1a",
+    b"+1",
+]
+TEXTS = (
+    st.binary(max_size=70)
+    | INTEGERS
+    | st.sampled_from([*EDGES, b"x" * 63, b"x" * 64, b"x" * 999, b"x" * 1024, b"x" * 5000])
+)
+FIELDS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=5).map(
+    lambda pairs: [text for pair in pairs for text in pair]
+)
+PARTS = st.integers(0, 2**64 - 1) | st.sampled_from([0, 9, 10, 99, 1526919030474, 2**64 - 1])
+
+
+def bulk(text: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(text), text)
+
+
+@both
+def test_encoding(module: ModuleType) -> None:
+    bulk_id, entry, raw, size = module.encode_entry(1, 1, [b"ab", b"c"])
+    assert bulk_id == b"$3\r\n1-1\r\n"
+    assert entry == b"*2\r\n$3\r\n1-1\r\n*2\r\n$2\r\nab\r\n$1\r\nc\r\n"
+    assert (raw, size) == (3, 3)
+    assert fields_part(entry) == b"*2\r\n$2\r\nab\r\n$1\r\nc\r\n"
+
+
+@both
+@given(ms=PARTS, seq=PARTS, fields=FIELDS)
+def test_any_entry(module: ModuleType, ms: int, seq: int, fields: list[bytes]) -> None:
+    bulk_id, entry, raw, size = module.encode_entry(ms, seq, fields)
+    assert bulk_id == bulk(b"%d-%d" % (ms, seq))
+    assert entry == b"*2\r\n" + bulk_id + b"*%d\r\n" % len(fields) + b"".join(map(bulk, fields))
+    assert raw == sum(map(len, fields))
+    assert size == sum(map(element_size, fields[1::2]))
+    assert decode_fields(entry) == fields
+
+
+@both
+def test_many_fields(module: ModuleType) -> None:
+    fields = [b"%d" % n for n in range(4000)]
+    assert decode_fields(module.encode_entry(5, 5, fields)[1]) == fields
