@@ -15,7 +15,8 @@ import trio
 
 from broker.clients.blocking import Blocking
 from broker.clients.pubsub import PubSub
-from broker.clients.session import BROKER_STATE, CLOSING, IN_MULTI, POSTPONED, UNAUTHENTICATED, Session, Transport
+from broker.clients.session import BROKER_STATE, CLOSING, IN_MULTI, POSTPONED, UNAUTHENTICATED, Session
+from broker.clients.transport import Transport
 from broker.config import Config
 from broker.execution.dispatcher import Dispatcher
 from broker.keyspace.access import Access
@@ -56,12 +57,11 @@ class Broker:
         self,
         config: Config,
         log: Log,
+        commands: CommandTable,
         clock: Clock | None = None,
         durability: Callable[[Broker], Durability] = Durability,
     ) -> None:
-        """A broker with empty databases; raises ValueError for a rename-command that can't be."""
-        import broker.commands  # noqa: F401  (declares all commands)
-
+        """A broker with empty databases, for whose clients `commands` are there."""
         self.config = config
         self.log = log
         self.clock = clock or Clock()
@@ -77,13 +77,13 @@ class Broker:
         self.reclaimer = Reclaimer(partial(self.deadlines.after, 0))
         self.keyspace.release = self.reclaimer.take
         self.deadlines.failed = partial(log.failure, "a timer failed unexpectedly")
-        self.commands = CommandTable(config.renamed_commands)
+        self.commands = commands
         self.eviction = Eviction(self)
         self.blocking = Blocking(self.keyspace, self.deadlines)
         self.dispatcher = Dispatcher(self)
         self.blocking.execute = self.dispatcher.execute_again
         self.blocking.resume = self.resume
-        self.sessions: dict[int, Session] = {}
+        self.sessions: dict[int, Client] = {}
         self.outbox: list[Session] = []
         self.resumed: list[Session] = []
         self.postponed: list[Session] = []
@@ -105,7 +105,7 @@ class Broker:
 
     # Sessions
 
-    def open_session(self, transport: Transport) -> Session:
+    def open_session(self, transport: Transport) -> Client:
         """A new client's session."""
         self._last_id += 1
         session = Session(self, self._last_id, transport)
@@ -264,3 +264,7 @@ def _not_running(options: frozenset[bytes]) -> bool:
 
 def _nobody_to_serve(caller: Session) -> None:
     """The default of `Broker.serve_while_busy`, before a tick runs."""
+
+
+Client = Session[Broker]
+"""A session of this broker, as commands know it."""

@@ -104,6 +104,7 @@ def serve(words: Sequence[str]) -> int:
 
 def check(words: Sequence[str]) -> int:
     """Check files: see broker.persistence.check."""
+    from broker.commands import command_table
     from broker.persistence.check import run
     from broker.persistence.files import Disk
 
@@ -112,7 +113,7 @@ def check(words: Sequence[str]) -> int:
         sys.stdout.flush()
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
-    return run(words, Disk(), ask, print)
+    return run(words, Disk(), command_table, ask, print)
 
 
 def _enter(folder: str) -> None:

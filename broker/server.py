@@ -18,6 +18,7 @@ import trio
 
 from broker.broker import Broker
 from broker.clients.session import BLOCKED, HELD, POSTPONED
+from broker.commands import command_table
 from broker.config import Config
 from broker.config.directives import BY_NAME
 from broker.config.kinds import bytes_of
@@ -55,7 +56,7 @@ class Server:
         supervision: Supervision | None = None,
     ) -> None:
         self._supervision = supervision or Supervision()
-        self.broker = Broker(config, log, clock, durability)
+        self.broker = Broker(config, log, command_table(config.renamed_commands), clock, durability)
         self.tick = Tick(self.broker)
         self.listeners = Listeners(self.broker, self.tick)
         self.stopping = trio.Event() if stop is None else stop

@@ -1,7 +1,7 @@
-"""The house rules that a test can hold: imports run one way, and every source file has a test."""
+"""The house rules that a test can hold: imports run downwards, and every source file has a test."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -9,27 +9,82 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ("protocol", "broker", "consumers", "tests")
 
-# Modules of broker/ that stand between the values and the commands: they know nothing of commands.
-NEIGHBOURS = (
-    "access", "arguments", "blocking", "clock", "deadlines", "events", "expiry", "globbing", "keyspace", "propagation",
-    "pubsub",
-    "registry", "session", "stats",
-)  # fmt: skip
+# The floors of each house, from the top down; modules of one line are neighbours. A module imports from its own floor and
+# from those below. A name stands for itself and all under it; the longest that fits counts. What only a type checker
+# imports counts as well: an arrow upward ties the parts together all the same.
+BROKER = (
+    ("broker", "broker.__main__", "broker.cli"),  # `broker` itself only names what broker.server offers
+    ("broker.testing",),
+    ("broker.server",),
+    ("broker.network",),
+    ("broker.commands",),
+    ("broker.broker",),
+    ("broker.persistence",),
+    ("broker.scripting",),
+    ("broker.memory",),
+    ("broker.execution",),
+    ("broker.formats",),
+    ("broker.clients",),
+    ("broker.keyspace",),
+    ("broker.table",),
+    ("broker.values",),
+    ("broker.config",),
+    ("broker.process",),
+    ("broker.native", "broker.version"),
+    ("protocol",),
+)
+CONSUMERS = (
+    ("consumers.commands",),
+    ("consumers.jobs",),
+    ("consumers.fanout", "consumers.lists", "consumers.streams"),
+    ("consumers.engine",),
+    ("consumers.delivery", "consumers.fetching", "consumers.leases", "consumers.settling"),
+    ("consumers.deadletters", "consumers.groups", "consumers.options", "consumers.transactions"),
+    ("consumers.capabilities",),
+    ("consumers.connection",),
+    ("consumers.connecting",),
+    ("consumers.backlog", "consumers.codecs", "consumers.middleware", "consumers.nurseries", "consumers.telemetry"),
+    ("consumers", "consumers.errors", "consumers.retry"),
+)
+HOUSES = (BROKER, CONSUMERS)
 
-# What a module may not import, by the beginning of its name. A dotted name stands for itself and all below it.
-FORBIDDEN = {
-    "protocol": ("broker", "consumers", "tests"),
-    "broker": ("consumers", "tests"),
-    "broker.values": (
-        "broker.clients.session", "broker.keyspace.keyspace", "broker.commands", "broker.process.clock", "broker.broker", "broker.server",
-        "broker.execution.dispatcher", "broker.network.tick",
+# What still runs against the order: arrows upward, and modules that import each other in a circle. Only ever shortened.
+UPWARD: set[tuple[str, str]] = {
+    ("broker.execution.dispatcher", "broker.broker"),
+    ("broker.memory.client_eviction", "broker.broker"),
+    ("broker.memory.eviction", "broker.broker"),
+    ("broker.memory.overview", "broker.broker"),
+    ("broker.persistence.durability", "broker.broker"),
+    ("broker.persistence.recovery", "broker.broker"),
+    ("broker.persistence.rewriting", "broker.broker"),
+    ("broker.persistence.saving", "broker.broker"),
+    ("broker.scripting.bridge", "broker.broker"),
+    ("broker.scripting.engine", "broker.broker"),
+    ("broker.scripting.lua_state", "broker.broker"),
+    ("broker.scripting.running", "broker.broker"),
+}
+CIRCLES: set[frozenset[str]] = {
+    frozenset({"broker.keyspace.access", "broker.keyspace.expiry", "broker.keyspace.keyspace"}),
+    frozenset(
+        {
+            "broker.broker",
+            "broker.execution.dispatcher",
+            "broker.memory.client_eviction",
+            "broker.memory.eviction",
+            "broker.persistence.durability",
+            "broker.persistence.recovery",
+            "broker.persistence.rewriting",
+            "broker.persistence.saving",
+            "broker.scripting.bridge",
+            "broker.scripting.calling",
+            "broker.scripting.engine",
+            "broker.scripting.lua_state",
+            "broker.scripting.running",
+        }
     ),
-    **{f"broker.{name}": ("broker.commands", "broker.execution.dispatcher", "broker.network.tick", "broker.server") for name in NEIGHBOURS},
-    "broker.commands": ("broker.network.tick", "broker.server", "broker.cli"),
-    "broker.execution.dispatcher": ("broker.network.tick", "broker.server", "broker.cli"),
-    "broker.network.tick": ("broker.commands", "broker.server", "broker.cli"),
-    "consumers": ("broker", "protocol", "tests"),
-}  # fmt: skip
+    frozenset({"consumers.jobs.declarations", "consumers.jobs.handles", "consumers.jobs.queue"}),
+    frozenset({"consumers.jobs.running", "consumers.jobs.worker"}),
+}
 
 # Source files that another test file covers, with that file.
 TESTED_BY = {
@@ -40,6 +95,8 @@ TESTED_BY = {
     "broker/broker.py": "tests/broker/execution/test_dispatcher.py",
     "broker/network/listeners.py": "tests/broker/test_server.py",
     "broker/process/poller.py": "tests/broker/network/test_tick.py",
+    "broker/clients/transport.py": "tests/broker/network/test_connection.py",
+    "broker/clients/wait.py": "tests/broker/clients/test_blocking.py",
     "consumers/delivery.py": "tests/consumers/streams/test_consumer.py",
     "consumers/engine.py": "tests/consumers/streams/test_consumer.py",
     "consumers/fetching.py": "tests/consumers/streams/test_consumer.py",
@@ -76,77 +133,135 @@ def _module(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _under(module: str, name: str) -> bool:
-    return module == name or module.startswith(name + ".")
+MODULES = {_module(path): path for path in _sources("protocol", "broker", "consumers")}
 
 
-def _is_type_checking(test: ast.expr) -> bool:
-    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
-        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
+def _place(module: str) -> tuple[int, int] | None:
+    """The house of a module and its floor there, counted from the top; None for what is not ours."""
+    best = max(
+        (
+            (len(name), house, floor)
+            for house, floors in enumerate(HOUSES)
+            for floor, names in enumerate(floors)
+            for name in names
+            if module == name or module.startswith(name + ".")
+        ),
+        default=None,
     )
-
-
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """All statements that are executed, at any depth: what stands under TYPE_CHECKING is not."""
-    for statement in body:
-        if isinstance(statement, ast.If) and _is_type_checking(statement.test):
-            yield from _statements(statement.orelse)
-            continue
-        yield statement
-        for field in ("body", "orelse", "finalbody"):
-            yield from _statements(getattr(statement, field, []))
-        for handler in getattr(statement, "handlers", []):
-            yield from _statements(handler.body)
+    return None if best is None else best[1:]
 
 
 def imports(source: str, module: str, is_package: bool) -> set[str]:
-    """The modules (and names in modules) that a source text imports when it runs, as dotted names."""
+    """The modules that a source text imports anywhere, for type checkers too; names in modules as `module.name`."""
     found: set[str] = set()
-    for statement in _statements(ast.parse(source).body):
-        if isinstance(statement, ast.Import):
-            found |= {alias.name for alias in statement.names}
-        elif isinstance(statement, ast.ImportFrom):
-            origin = statement.module or ""
-            if statement.level:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if node.level:
                 package = module.split(".") if is_package else module.split(".")[:-1]
-                above = package[: len(package) - statement.level + 1]
+                above = package[: len(package) - node.level + 1]
                 origin = ".".join([*above, *([origin] if origin else [])])
-            found |= {f"{origin}.{alias.name}" for alias in statement.names}
+            found |= {f"{origin}.{alias.name}" for alias in node.names}
     return found
 
 
-def _trespasses(module: str, imported: set[str]) -> list[str]:
-    return [
-        f"{module} imports {name}"
-        for owner, forbidden in FORBIDDEN.items()
-        if _under(module, owner)
-        for name in sorted(imported)
-        if any(_under(name, other) for other in forbidden)
-    ]
+def _imported_modules(module: str, imported: Iterable[str]) -> set[str]:
+    """Imported names as modules of ours: `broker.process.clock.Clock` is one of broker.process.clock."""
+    found = set()
+    for name in imported:
+        if name not in MODULES:
+            name = name.rpartition(".")[0]
+        if name in MODULES:
+            found.add(name)
+    return found - {module}
 
 
-@pytest.mark.parametrize(
-    "path", _sources("protocol", "broker", "consumers"), ids=lambda path: str(path.relative_to(ROOT))
-)
-def test_imports_run_one_way(path: Path) -> None:
-    module = _module(path)
-    assert not _trespasses(module, imports(path.read_text(), module, path.name == "__init__.py"))
+ARROWS = {
+    module: _imported_modules(module, imports(path.read_text(), module, path.name == "__init__.py"))
+    for module, path in MODULES.items()
+}
+
+
+def _upward(module: str, imported: Iterable[str]) -> list[tuple[str, str]]:
+    """The arrows that leave a module for a floor above it, or for another house."""
+    here = _place(module)
+    assert here is not None, f"{module} is on no floor"
+    found = []
+    for name in sorted(imported):
+        there = _place(name)
+        if there is not None and (there[0] != here[0] or there[1] < here[1]):
+            found.append((module, name))
+    return found
+
+
+def _circles(arrows: Mapping[str, set[str]]) -> set[frozenset[str]]:
+    """The sets of modules each of which leads to all others of its set (Tarjan's components)."""
+    numbers: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    path: list[str] = []
+    found = set()
+
+    def visit(module: str) -> None:
+        numbers[module] = lowest[module] = len(numbers)
+        path.append(module)
+        for other in arrows.get(module, ()):
+            if other not in numbers:
+                visit(other)
+            if other in path:
+                lowest[module] = min(lowest[module], lowest[other])
+        if lowest[module] == numbers[module]:
+            circle = path[path.index(module) :]
+            del path[path.index(module) :]
+            if len(circle) > 1:
+                found.add(frozenset(circle))
+
+    for module in arrows:
+        if module not in numbers:
+            visit(module)
+    return found
+
+
+def test_imports_run_downwards() -> None:
+    found = {arrow for module, imported in ARROWS.items() for arrow in _upward(module, imported)}
+    assert found - UPWARD == set()
+    assert UPWARD - found == set(), "no longer there: take it off the list"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    found = _circles(ARROWS)
+    assert found - CIRCLES == set()
+    assert CIRCLES - found == set(), "no longer there: take it off the list"
+
+
+def test_every_floor_is_there() -> None:
+    for names in (name for floors in HOUSES for line in floors for name in line):
+        assert names in MODULES or names == "broker.native", f"{names} is gone"
 
 
 def test_a_trespass_is_seen() -> None:
-    source = "from broker import keyspace\nif TYPE_CHECKING:\n    import broker.clients.session\n"
-    assert _trespasses("broker.values.list", imports(source, "broker.values.list", False)) == [
-        "broker.values.list imports broker.keyspace.keyspace"
-    ]
+    source = "from broker.keyspace import keyspace\nif TYPE_CHECKING:\n    from broker.clients.session import Session\n"
+    assert imports(source, "broker.values.list", False) == {
+        "broker.keyspace.keyspace",
+        "broker.clients.session.Session",
+    }
     inside = "def f():\n    try:\n        from ..commands import lists\n    except ImportError:\n        pass\n"
-    assert _trespasses("broker.keyspace.keyspace", imports(inside, "broker.keyspace.keyspace", False)) == []
-    assert _trespasses("broker.values.list", imports(inside, "broker.values.list", False)) == [
-        "broker.values.list imports broker.commands.lists.ends"
+    assert imports(inside, "broker.values.list", False) == {"broker.commands.lists"}
+    assert _imported_modules("broker.tick", {"broker.process.clock.Clock", "trio.Event"}) == {"broker.process.clock"}
+    assert _upward("broker.values.list", {"broker.keyspace.keyspace", "broker.process.clock"}) == [
+        ("broker.values.list", "broker.keyspace.keyspace")
     ]
-    assert _trespasses("protocol.replies", {"broker.clients.session"}) == [
-        "protocol.replies imports broker.clients.session"
+    assert _upward("protocol.replies", {"broker.clients.session"}) == [("protocol.replies", "broker.clients.session")]
+    assert _upward("consumers.engine", {"protocol.replies", "consumers.errors"}) == [
+        ("consumers.engine", "protocol.replies")
     ]
-    assert _trespasses("consumers", {"broker"}) and not _trespasses("consumers", {"coredis"})
+
+
+def test_a_circle_is_seen() -> None:
+    arrows = {"a": {"b"}, "b": {"c", "d"}, "c": {"a"}, "d": {"e"}, "e": set(), "f": {"g"}, "g": {"f", "a"}}
+    assert _circles(arrows) == {frozenset("abc"), frozenset("fg")}
+    assert _circles({"a": {"b"}, "b": {"c"}, "c": set()}) == set()
 
 
 def _expected_tests(path: Path) -> list[Path]:

@@ -4,49 +4,24 @@ A blocking command that finds nothing registers a `Wait` and returns no reply. W
 command function is simply executed again, in the tick of that change, and either answers (the wait is over) or
 registers again (the client keeps its place). So a command's waiting form can't drift from its plain form.
 
-Served first come first served for each key. Clients that have hung up are closed before any request of a tick is
-executed (see broker.network.tick), so that nothing is popped for nobody. Inside transactions and scripts nothing waits: the
-command answers as if it had timed out.
+Clients are served in order of arrival for each key. One that has disconnected is closed before any request of a tick
+is executed (see broker.network.tick), so an element is never popped for it. Inside transactions and scripts nothing
+waits: the command answers as if it had timed out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from broker.clients.session import CLOSING, REPLY_SKIP
+from broker.clients.session import CLOSING, REPLY_SKIP, Session
+from broker.clients.wait import Wait
 from broker.keyspace.keyspace import Database, Keyspace
-from broker.process.timers import Deadlines, Timer
+from broker.process.timers import Deadlines
+from broker.table.command import Handler
 from protocol.replies import NO_REPLY
 
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-    from broker.table.command import Handler
-
 FOREVER = 0
-
-
-class Wait:
-    """One client's waiting command.
-
-    `handler` and `args` are what is executed again; `kind` is the class of value it can take (None: any change
-    of the key counts, even its removal); `nil` is the reply at the time-out.
-    """
-
-    __slots__ = ("args", "database", "handler", "keys", "kind", "nil", "retry", "timeout")
-
-    def __init__(
-        self, handler: Handler, args: list[bytes], database: Database, keys: Sequence[bytes],
-        kind: type[Any] | None, nil: bytes,
-    ) -> None:  # fmt: skip
-        self.handler = handler
-        self.args = args
-        self.database = database
-        self.keys = keys
-        self.kind = kind
-        self.nil = nil
-        self.timeout: Timer | None = None
-        self.retry: Timer | None = None
 
 
 class Blocking:

@@ -7,14 +7,11 @@ fan-out costs an append a subscriber and one send each at the end of the tick.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from broker.clients.session import SUBSCRIBED_RESP2, SUBSCRIBED_RESP3
+from broker.clients.session import SUBSCRIBED_RESP2, SUBSCRIBED_RESP3, Session
 from broker.process.globs import Glob
 from protocol.replies import CRLF, RESP2, RESP3, bulk
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 _MESSAGE: Final = bulk(b"message")
 _SMESSAGE: Final = bulk(b"smessage")

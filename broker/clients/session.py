@@ -7,15 +7,19 @@ such a state sets its bit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Generic, Protocol
 
+from broker.clients.transport import Transport
+from broker.clients.wait import Wait
+from broker.keyspace.keyspace import Database, Keyspace
+from broker.process.clock import Clock
+from broker.table.command import Command
 from protocol.replies import RESP2, Dialect
 
 if TYPE_CHECKING:
-    from broker.broker import Broker
-    from broker.clients.blocking import Wait
-    from broker.keyspace.keyspace import Database
-    from broker.table.command import Command
+    from typing_extensions import TypeVar
+else:
+    from typing import TypeVar  # only a type checker needs the default, and typing_extensions takes 8 ms to import
 
 # Bits of `gate`: states in which a request is checked with care...
 UNAUTHENTICATED: Final = 1 << 0
@@ -39,32 +43,43 @@ HELD: Final = 1 << 12
 STOPPED: Final = BLOCKED | POSTPONED | CLOSING | HELD
 
 
-class Transport(Protocol):
-    """What a session may ask of the connection under it."""
+class Subscriptions(Protocol):
+    """What a session asks of the broker's channels."""
 
-    def peer(self) -> bytes:
-        """The peer's address as CLIENT LIST prints it."""
-
-    def local(self) -> bytes:
-        """The broker's side of the connection, as CLIENT LIST prints it."""
-
-    def is_local(self) -> bool:
-        """Whether the peer is on this machine: loopback, Unix socket, or in this process."""
-
-    def limits_changed(self) -> None:
-        """The session was authenticated, or a directive that limits requests was changed."""
-
-    def sizes(self) -> tuple[int, int, int, int]:
-        """Bytes of: unparsed input, free input room, parsed but waiting requests, unsent output."""
-
-    def close_soon(self) -> None:
-        """End the connection after what was queued has been sent, at the end of this tick."""
-
-    def abort(self) -> None:
-        """End the connection at the end of this tick without sending what is queued."""
+    def unsubscribe_all(self, session: Session) -> None:
+        """Forget all subscriptions of a client that is disconnecting."""
 
 
-class Session:
+class Host(Protocol):
+    """What a session asks of the broker it is a client of."""
+
+    @property
+    def keyspace(self) -> Keyspace:
+        """The databases; a new session is in the first."""
+
+    @property
+    def clock(self) -> Clock:
+        """Now, in wall milliseconds."""
+
+    @property
+    def pubsub(self) -> Subscriptions:
+        """The channels that the client may have subscribed to."""
+
+    @property
+    def outbox(self) -> list[Session]:
+        """The sessions whose queued output the tick must send."""
+
+    def session_gate(self) -> int:
+        """The gate that a new session starts with."""
+
+
+if TYPE_CHECKING:
+    HostT = TypeVar("HostT", bound=Host, default=Host, covariant=True)
+else:
+    HostT = TypeVar("HostT", bound=Host, covariant=True)
+
+
+class Session(Generic[HostT]):
     """A client: its database, protocol version, transaction, subscriptions and name.
 
     `out` takes encoded replies. Replies to the client's own requests are appended by dispatch; everything else
@@ -82,7 +97,7 @@ class Session:
         "transport", "user", "waiting", "watch_broken", "watched", "written",
     )  # fmt: skip
 
-    def __init__(self, broker: Broker, session_id: int, transport: Transport) -> None:
+    def __init__(self, broker: HostT, session_id: int, transport: Transport) -> None:
         self.broker = broker
         self.id = session_id
         self.transport = transport

@@ -6,14 +6,12 @@ unit, a deadline is kept, compared and propagated as wall milliseconds.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from broker.broker import Broker
 from broker.keyspace.events import GENERIC, Event
 from broker.table.arguments import MAX_INTEGER, integer
 from protocol.errors import CommandError, invalid_expire
-
-if TYPE_CHECKING:
-    from broker.broker import Broker
 
 EXPIRE: Final = Event(GENERIC, b"expire")
 PERSIST: Final = Event(GENERIC, b"persist")

@@ -17,7 +17,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from broker.keyspace.effects import Propagation
 from broker.keyspace.events import (
@@ -38,7 +38,6 @@ from broker.values.hash import Hash
 from protocol.errors import WRONG_TYPE, CommandError
 
 if TYPE_CHECKING:
-    from broker.clients.session import Session
     from broker.keyspace.access import Access
 
 Value = Any
@@ -53,6 +52,13 @@ FEW_FIELD_DEADLINES: Final = 64
 """Hashes with field deadlines below which those that are gone are not looked for."""
 
 
+class Watcher(Protocol):
+    """Who watches a key: a client, to this module."""
+
+    watch_broken: bool
+    """Set when the key has changed."""
+
+
 class Database:
     """One numbered database.
 
@@ -61,8 +67,8 @@ class Database:
     same for who must not leave a trace in the access times (see broker.keyspace.access, which keeps `last_access`).
     `field_deadlines` maps the key of a hash to the earliest deadline of its fields; an entry may outlive its hash,
     until there are `field_deadlines_max` of them.
-    `watchers` and `waiters` map a key to the sessions that watch it, and to those that wait for it in order
-    of arrival.
+    `watchers` maps a key to those who watch it, `waiters` to those who wait for it in order of arrival (which clients
+    these are only broker.clients.blocking knows).
     """
 
     __slots__ = (
@@ -78,8 +84,8 @@ class Database:
         self.field_deadlines: dict[bytes, int] = {}
         self.field_deadlines_max = FEW_FIELD_DEADLINES
         self.expiry = Expiry(self)
-        self.watchers: dict[bytes, set[Session]] = {}
-        self.waiters: dict[bytes, dict[Session, None]] = {}
+        self.watchers: dict[bytes, set[Watcher]] = {}
+        self.waiters: dict[bytes, dict[Any, None]] = {}
         self.last_access: dict[bytes, int] = {}
         self.peek: Callable[[bytes], Value] = self.data.get
         self.get: Callable[[bytes], Value] = self.data.get
@@ -244,8 +250,8 @@ class Database:
 
     def break_watches(self, key: bytes) -> None:
         """The transactions of those who watch the key fail."""
-        for session in self.watchers[key]:
-            session.watch_broken = True
+        for watcher in self.watchers[key]:
+            watcher.watch_broken = True
 
     # Expiry
 

@@ -6,13 +6,8 @@ amortised. Both compare, join and slice alike; where a hashable value is needed,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from protocol.errors import STRING_TOO_LONG, WRONG_TYPE, CommandError
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-    from broker.keyspace.keyspace import Database
+from broker.keyspace.keyspace import Database
+from protocol.errors import WRONG_TYPE, CommandError
 
 String = bytes | bytearray
 
@@ -33,9 +28,3 @@ def checked_string(value: object) -> String:
     if value.__class__ is bytes or value.__class__ is bytearray:
         return value
     raise CommandError(WRONG_TYPE)
-
-
-def check_length(session: Session, length: int) -> None:
-    """Raise if a string may not become `length` bytes long (`proto-max-bulk-len`; what is loaded may)."""
-    if length > session.broker.config.proto_max_bulk_len and not session.broker.loading:
-        raise CommandError(STRING_TOO_LONG)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker.clients.backlog import Backlog
 from broker.clients.session import CLOSING, HELD, UNAUTHENTICATED
+from broker.clients.transport import CLOSED_TRANSPORT
 from protocol import limits
 from protocol.parser import RequestParser
 
@@ -120,7 +121,7 @@ class Connection:
         self.session.out.clear()
         self.session.queued = None
         self.session.written = 0
-        self.session.transport = GONE
+        self.session.transport = CLOSED_TRANSPORT
 
     # Sending
 
@@ -216,40 +217,6 @@ class Connection:
     def check_soft_limit(self) -> bool:
         """`_within_limits` at a time when nothing is sent; False when the connection must end."""
         return not self.backlog.size or self._within_limits()
-
-
-class _Gone:
-    """The transport of a session whose connection has ended."""
-
-    backlog: Final = Backlog()
-
-    def peer(self) -> bytes:
-        return b""
-
-    def local(self) -> bytes:
-        return b""
-
-    def is_local(self) -> bool:
-        return False
-
-    def limits_changed(self) -> None:
-        pass
-
-    def sizes(self) -> tuple[int, int, int, int]:
-        return 0, 0, 0, 0
-
-    def close_soon(self) -> None:
-        pass
-
-    def abort(self) -> None:
-        pass
-
-    def flush(self) -> bool:
-        return True
-
-
-GONE: Final = _Gone()
-"""What a session has in place of a connection where there is none."""
 
 
 def _refuse_to_send(data: object) -> int:

@@ -320,8 +320,18 @@ class _Fixing:
         return name
 
 
-def run(words: Sequence[str], disk: Disk, ask: Callable[[str], bool], tell: Callable[[str], None]) -> int:
-    """The command, by its arguments: the exit status. `tell` takes a line for the user, `ask` puts a question."""
+def run(
+    words: Sequence[str],
+    disk: Disk,
+    commands: Callable[[], CommandTable],
+    ask: Callable[[str], bool],
+    tell: Callable[[str], None],
+) -> int:
+    """The command, by its arguments: the exit status.
+
+    `commands` makes the table by which commands in files are judged; `tell` takes a line for the user, `ask` puts a
+    question.
+    """
     options = {word for word in words if word.startswith("-")}
     paths = [word for word in words if not word.startswith("-")]
     if "--help" in options or "-h" in options:
@@ -330,10 +340,7 @@ def run(words: Sequence[str], disk: Disk, ask: Callable[[str], bool], tell: Call
     if not paths or options - {"--fix", "-y"}:
         tell(USAGE)
         return 2
-    # Imported only now: the modules of the commands take a while, and declare themselves.
-    import broker.commands  # noqa: F401
-
-    checker = Checker(disk, CommandTable())
+    checker = Checker(disk, commands())
     fixing = _Fixing(disk, (lambda _: True) if "-y" in options else ask, tell)
     status = 0
     for path in paths:

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from broker.clients.session import Session
+from broker.clients.transport import CLOSED_TRANSPORT
 from broker.formats.aof.manifest import BadManifest, Manifest, single_base
 from broker.formats.aof.reading import CommandReader, Damaged, Truncated
 from broker.formats.rdb.file_loading import load_rdb
 from broker.formats.rdb.format import MAGIC, VALKEY_MAGIC
 from broker.formats.rdb.reader import BadFormat, Reader
 from broker.formats.rdb.target import KeyspaceTarget, MergingTarget
-from broker.network.connection import GONE
 from broker.persistence.files import TEMPORARY
 from broker.persistence.rewriting import write_base
 from broker.table.command import CommandTable
@@ -357,7 +357,7 @@ class _Replayer:
     """Executes commands as a client nobody sees: nothing is checked but that the command exists."""
 
     def __init__(self, broker: Broker, path: str) -> None:
-        self._session = Session(broker, 0, GONE)
+        self._session = Session(broker, 0, CLOSED_TRANSPORT)
         self._session.gate = 0
         self._session.never_waits = True
         self._broker = broker

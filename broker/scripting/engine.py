@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from broker.clients.session import Session
-from broker.network.connection import GONE
+from broker.clients.transport import CLOSED_TRANSPORT
 from broker.scripting.functions import Function, Functions
 from broker.scripting.lua_state import LuaState
 from broker.scripting.running import KILLED, Interruption, Run
@@ -42,7 +42,7 @@ class Scripting:
         self._broker = broker
         self._keyspace = broker.keyspace
         self.interruption = Interruption(broker)
-        session = self._session = Session(broker, 0, GONE)
+        session = self._session = Session(broker, 0, CLOSED_TRANSPORT)
         session.never_waits = session.is_script = True
         session.gate = 0
         self.functions = Functions(self._load_library, self._forget_functions)

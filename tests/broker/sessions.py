@@ -2,6 +2,7 @@
 
 from broker.broker import Broker
 from broker.clients.session import Session
+from broker.commands import command_table
 from broker.config import Config
 from broker.process.clock import Clock
 from broker.process.log import Log
@@ -42,7 +43,7 @@ def make_broker(clock: Clock | None = None, **directives: object) -> Broker:
     config = Config()
     for name, value in directives.items():
         setattr(config, name, value)
-    return Broker(config, Log("nothing"), clock)
+    return Broker(config, Log("nothing"), command_table(), clock)
 
 
 def make_session(broker: Broker) -> Session:

@@ -6,20 +6,18 @@ CLIENT TRACKING and its kin are a family of their own (server-assisted client-si
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.clients.describing import CLIENT_TYPES, ClientType, client_line, client_type
 from broker.clients.session import CLOSING, REPLY_OFF, REPLY_SKIP, REPLY_SKIP_NEXT
 from broker.commands.clients.connection import CLIENT_NAME, check_attribute
+from broker.commands.help import declare_help
 from broker.table.arguments import integer, timeout_milliseconds
 from broker.table.command import ADMIN, LOADING, NOSCRIPT, STALE, command, container
-from broker.table.help import declare_help
 from protocol.errors import SYNTAX, UNBLOCKED, CommandError, wrong_form
 from protocol.replies import NO_REPLY, OK, ONE, ZERO, bulk
 from protocol.replies import integer as integer_reply
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 PAUSE_MODE: Final = b"ERR CLIENT PAUSE mode must be WRITE or ALL"
 UNBLOCK_REASON: Final = b"ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"
@@ -56,20 +54,20 @@ declare_help(
 
 @command("CLIENT|ID", arity=2, flags=_PLAIN, group="connection", since="5.0.0",
          summary="Gives the client's ID.", complexity="O(1)")  # fmt: skip
-def client_id(session: Session, args: list[bytes]) -> bytes:
+def client_id(session: Client, args: list[bytes]) -> bytes:
     return integer_reply(session.id)
 
 
 @command("CLIENT|GETNAME", arity=2, flags=_PLAIN, group="connection", since="2.6.9",
          summary="Gives the client's name.", complexity="O(1)")  # fmt: skip
-def client_getname(session: Session, args: list[bytes]) -> bytes:
+def client_getname(session: Client, args: list[bytes]) -> bytes:
     return bulk(session.name) if session.name else session.resp.null
 
 
 @command("CLIENT|SETNAME", arity=3, flags=_PLAIN, group="connection", since="2.6.9",
          syntax="connection-name",
          summary="Names the client; an empty name takes it away.", complexity="O(1)", tips=_ALL_NODES)  # fmt: skip
-def client_setname(session: Session, args: list[bytes]) -> bytes:
+def client_setname(session: Client, args: list[bytes]) -> bytes:
     session.name = check_attribute(args[2], CLIENT_NAME)
     return OK
 
@@ -77,7 +75,7 @@ def client_setname(session: Session, args: list[bytes]) -> bytes:
 @command("CLIENT|SETINFO", arity=4, flags=_PLAIN, group="connection", since="7.2.0",
          syntax="attr=<LIB-NAME libname|LIB-VER libver>",
          summary="Tells which library the client uses.", complexity="O(1)", tips=_ALL_NODES)  # fmt: skip
-def client_setinfo(session: Session, args: list[bytes]) -> bytes:
+def client_setinfo(session: Client, args: list[bytes]) -> bytes:
     attribute = args[2].upper()
     if attribute not in (b"LIB-NAME", b"LIB-VER"):
         raise CommandError(b"ERR Unrecognized option '%b'" % args[2])
@@ -92,7 +90,7 @@ def client_setinfo(session: Session, args: list[bytes]) -> bytes:
 @command("CLIENT|INFO", arity=2, flags=_PLAIN, group="connection", since="6.2.0",
          summary="Describes the client's own connection.", complexity="O(1)",
          tips=("nondeterministic_output",))  # fmt: skip
-def client_info(session: Session, args: list[bytes]) -> bytes:
+def client_info(session: Client, args: list[bytes]) -> bytes:
     return session.resp.verbatim(client_line(session, b"client|info") + b"\n")
 
 
@@ -100,7 +98,7 @@ def client_info(session: Session, args: list[bytes]) -> bytes:
          syntax="[client-type=TYPE <NORMAL|MASTER|REPLICA|PUBSUB>]@5.0.0 [ID client-id ...]@6.2.0",
          summary="Describes all client connections.",
          complexity="O(N) where N is the number of client connections", tips=("nondeterministic_output",))  # fmt: skip
-def client_list(session: Session, args: list[bytes]) -> bytes:
+def client_list(session: Client, args: list[bytes]) -> bytes:
     sessions = session.broker.sessions
     chosen = list(sessions.values())
     if len(args) == 4 and args[2].upper() == b"TYPE":
@@ -128,14 +126,14 @@ def _client_type(name: bytes) -> ClientType:
                 "|[ADDR addr=ip:port]|[LADDR laddr=ip:port]@6.2.0|[SKIPME <YES|NO>]|[MAXAGE maxage]@7.4.0> ...>",
          summary="Closes connections, chosen by address or by other properties.",
          complexity="O(N) where N is the number of client connections")  # fmt: skip
-def client_kill(session: Session, args: list[bytes]) -> bytes:
+def client_kill(session: Client, args: list[bytes]) -> bytes:
     if len(args) == 3:
         # The old form may kill its own client, and must find one.
         if not _kill(session, [lambda other: other.transport.peer() == args[2]], skip_me=False):
             raise CommandError(NO_SUCH_CLIENT)
         return OK
     skip_me = True
-    tests: dict[bytes, Callable[[Session], bool]] = {}
+    tests: dict[bytes, Callable[[Client], bool]] = {}
     for at in range(2, len(args), 2):
         if at + 1 == len(args):
             raise CommandError(SYNTAX)
@@ -149,7 +147,7 @@ def client_kill(session: Session, args: list[bytes]) -> bytes:
     return integer_reply(_kill(session, list(tests.values()), skip_me))
 
 
-def _kill_test(session: Session, option: bytes, value: bytes) -> Callable[[Session], bool]:
+def _kill_test(session: Client, option: bytes, value: bytes) -> Callable[[Client], bool]:
     """Whether a client is one that this option of CLIENT KILL chooses."""
     if option == b"ID":
         client_id = integer(value, CLIENT_ID_NOT_POSITIVE)
@@ -176,7 +174,7 @@ def _kill_test(session: Session, option: bytes, value: bytes) -> Callable[[Sessi
     raise CommandError(SYNTAX)
 
 
-def _kill(session: Session, tests: list[Callable[[Session], bool]], skip_me: bool) -> int:
+def _kill(session: Client, tests: list[Callable[[Client], bool]], skip_me: bool) -> int:
     """Close the connections that pass all tests; the client's own one only after its reply."""
     killed = 0
     for other in list(session.broker.sessions.values()):
@@ -194,7 +192,7 @@ def _kill(session: Session, tests: list[Callable[[Session], bool]], skip_me: boo
          syntax="action=<ON|OFF|SKIP>",
          summary="Switches the replies to the client on or off, or leaves the next one out.",
          complexity="O(1)")  # fmt: skip
-def client_reply(session: Session, args: list[bytes]) -> bytes:
+def client_reply(session: Client, args: list[bytes]) -> bytes:
     mode = args[2].upper()
     if mode == b"ON":
         session.gate &= ~(REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT)
@@ -213,7 +211,7 @@ def client_reply(session: Session, args: list[bytes]) -> bytes:
          syntax="timeout:integer mode=[WRITE|ALL]@6.2.0",
          summary="Holds back all requests, or those that write, for a time in milliseconds.",
          complexity="O(1)")  # fmt: skip
-def client_pause(session: Session, args: list[bytes]) -> bytes:
+def client_pause(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 4:
         raise CommandError(wrong_form(args))
     mode = args[3].lower() if len(args) == 4 else b"all"
@@ -226,7 +224,7 @@ def client_pause(session: Session, args: list[bytes]) -> bytes:
 
 @command("CLIENT|UNPAUSE", arity=2, flags=_ADMIN, group="connection", since="6.2.0",
          summary="Ends a pause.", complexity="O(N) Where N is the number of paused clients")  # fmt: skip
-def client_unpause(session: Session, args: list[bytes]) -> bytes:
+def client_unpause(session: Client, args: list[bytes]) -> bytes:
     session.broker.unpause()
     return OK
 
@@ -235,7 +233,7 @@ def client_unpause(session: Session, args: list[bytes]) -> bytes:
          syntax="client-id unblock-type=[TIMEOUT|ERROR]",
          summary="Ends another client's wait, as if timed out or with an error.",
          complexity="O(log N) where N is the number of client connections")  # fmt: skip
-def client_unblock(session: Session, args: list[bytes]) -> bytes:
+def client_unblock(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 4:
         raise CommandError(wrong_form(args))
     reason = args[3].lower() if len(args) == 4 else b"timeout"
@@ -257,7 +255,7 @@ def client_unblock(session: Session, args: list[bytes]) -> bytes:
 @command("CLIENT|NO-EVICT", arity=3, flags=_ADMIN, group="connection", since="7.0.0",
          syntax="enabled=<ON|OFF>",
          summary="Keeps the connection when clients are closed to save memory.", complexity="O(1)")  # fmt: skip
-def client_no_evict(session: Session, args: list[bytes]) -> bytes:
+def client_no_evict(session: Client, args: list[bytes]) -> bytes:
     session.no_evict = _on_or_off(args[2])
     return OK
 
@@ -265,7 +263,7 @@ def client_no_evict(session: Session, args: list[bytes]) -> bytes:
 @command("CLIENT|NO-TOUCH", arity=3, flags=_PLAIN, group="connection", since="7.2.0",
          syntax="enabled=<ON|OFF>",
          summary="Has the client's commands leave no trace in the keys' access times.", complexity="O(1)")  # fmt: skip
-def client_no_touch(session: Session, args: list[bytes]) -> bytes:
+def client_no_touch(session: Client, args: list[bytes]) -> bytes:
     session.set_no_touch(_on_or_off(args[2]))
     return OK
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hmac import compare_digest
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.clients.pubsub import update_mode
 from broker.clients.session import REPLY_OFF, REPLY_SKIP_NEXT, UNAUTHENTICATED
 from broker.table.arguments import integer
@@ -24,9 +25,6 @@ from broker.version import REDIS_VERSION
 from protocol.errors import DB_INDEX, NO_PROTO, SYNTAX, WRONG_PASS, CommandError, wrong_arity
 from protocol.replies import DIALECTS, EMPTY_ARRAY, EMPTY_BULK, OK, PONG, RESP2, bulk
 from protocol.replies import integer as integer_reply
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 NO_PASSWORD_SET: Final = (
     b"ERR AUTH <password> called without any password configured for the default user."
@@ -50,7 +48,7 @@ _PRINTABLE: Final = bytes(range(ord("!"), ord("~") + 1))
 @command("PING", arity=-1, flags=FAST | IN_SUBSCRIBED_MODE, group="connection", since="1.0.0",
          syntax="[message]", summary="Answers PONG, or the message.", complexity="O(1)",
          tips=("request_policy:all_shards", "response_policy:all_succeeded"))  # fmt: skip
-def ping(session: Session, args: list[bytes]) -> bytes:
+def ping(session: Client, args: list[bytes]) -> bytes:
     if len(args) == 1 and not session.gate:
         return PONG
     if len(args) > 2:
@@ -63,13 +61,13 @@ def ping(session: Session, args: list[bytes]) -> bytes:
 
 @command("ECHO", arity=2, flags=LOADING | STALE | FAST, group="connection", since="1.0.0",
          syntax="message", summary="Answers the message.", complexity="O(1)")  # fmt: skip
-def echo(session: Session, args: list[bytes]) -> bytes:
+def echo(session: Client, args: list[bytes]) -> bytes:
     return bulk(args[1])
 
 
 @command("SELECT", arity=2, flags=LOADING | STALE | FAST, group="connection", since="1.0.0",
          syntax="index", summary="Changes the database that the client works on.", complexity="O(1)")  # fmt: skip
-def select(session: Session, args: list[bytes]) -> bytes:
+def select(session: Client, args: list[bytes]) -> bytes:
     index = integer(args[1])
     databases = session.broker.keyspace.databases
     database = databases.made.get(index)
@@ -90,7 +88,7 @@ def select(session: Session, args: list[bytes]) -> bytes:
          syntax="[username]@6.0.0 password",
          summary="Proves who the client is.",
          complexity="O(N) where N is the number of passwords defined for the user")  # fmt: skip
-def auth(session: Session, args: list[bytes]) -> bytes:
+def auth(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 3:
         raise CommandError(SYNTAX)
     if len(args) == 2 and not session.broker.config.requirepass:
@@ -104,7 +102,7 @@ def auth(session: Session, args: list[bytes]) -> bytes:
          syntax="arguments=[protover [AUTH username password] [SETNAME clientname]]",
          summary="Chooses the protocol version, and tells about the broker.",
          complexity="O(1)")  # fmt: skip
-def hello(session: Session, args: list[bytes]) -> bytes:
+def hello(session: Client, args: list[bytes]) -> bytes:
     version = 0
     if len(args) > 1:
         version = integer(args[1], PROTOCOL_NOT_INTEGER)
@@ -154,7 +152,7 @@ def _hello_options(args: list[bytes]) -> tuple[tuple[bytes, bytes] | None, bytes
 @command("QUIT", arity=-1, flags=_ANY_TIME | IN_SUBSCRIBED_MODE | NEVER_QUEUED,
          group="connection", since="1.0.0", summary="Closes the connection.", complexity="O(1)",
          deprecated_since="7.2.0", replaced_by="just closing the connection")  # fmt: skip
-def quit_(session: Session, args: list[bytes]) -> bytes:
+def quit_(session: Client, args: list[bytes]) -> bytes:
     session.close()
     return OK
 
@@ -162,7 +160,7 @@ def quit_(session: Session, args: list[bytes]) -> bytes:
 @command("RESET", arity=1, flags=_ANY_TIME | IN_SUBSCRIBED_MODE | NEVER_QUEUED,
          group="connection", since="6.2.0", summary="Brings the connection back to the state of a new one.",
          complexity="O(1)")  # fmt: skip
-def reset(session: Session, args: list[bytes]) -> bytes:
+def reset(session: Client, args: list[bytes]) -> bytes:
     broker = session.broker
     session.broker.discard(session)
     broker.pubsub.unsubscribe_all(session)
@@ -179,7 +177,7 @@ def reset(session: Session, args: list[bytes]) -> bytes:
     return b"+RESET\r\n"
 
 
-def authenticate(session: Session, user: bytes, password: bytes) -> None:
+def authenticate(session: Client, user: bytes, password: bytes) -> None:
     """Let the client act as that user if the password is right; raises WRONGPASS otherwise.
 
     Without a password the default user takes any. A comparison that tells by its duration how much of a

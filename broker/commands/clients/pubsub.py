@@ -6,9 +6,10 @@ push is sent even where CLIENT REPLY has silenced the client, so these answers g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Final
 
+from broker.broker import Client
 from broker.clients.session import REPLY_OFF, REPLY_SKIP
 from broker.process.globs import Glob
 from broker.table.command import (
@@ -28,9 +29,6 @@ from broker.table.command import (
 )
 from protocol.errors import CommandError, wrong_form
 from protocol.replies import NO_REPLY, array, array_header, bulk, bulks, integer, simple
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 _SUBSCRIBING: Final = PUBSUB | NOSCRIPT | LOADING | STALE | IN_SUBSCRIBED_MODE
 _LISTING: Final = PUBSUB | LOADING | STALE
@@ -65,7 +63,7 @@ _SSUBSCRIBE_DENIED: Final = b"ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING c
 @command("SUBSCRIBE", arity=-2, flags=_SUBSCRIBING | DENYOOM, group="pubsub", since="2.0.0",
          syntax="channel ...",
          summary="Subscribes the client to channels.", complexity="O(N) for N channels")  # fmt: skip
-def subscribe(session: Session, args: list[bytes]) -> bytes:
+def subscribe(session: Client, args: list[bytes]) -> bytes:
     if session.never_waits and session.queued is None:
         raise CommandError(_SUBSCRIBE_DENIED)
     return _each(session, args[1:], b"subscribe", session.broker.pubsub.subscribe)
@@ -74,7 +72,7 @@ def subscribe(session: Session, args: list[bytes]) -> bytes:
 @command("UNSUBSCRIBE", arity=-1, flags=_SUBSCRIBING, group="pubsub", since="2.0.0",
          syntax="[channel ...]", summary="Ends the client's subscriptions to these channels, or to all.",
          complexity="O(N) for N channels")  # fmt: skip
-def unsubscribe(session: Session, args: list[bytes]) -> bytes:
+def unsubscribe(session: Client, args: list[bytes]) -> bytes:
     names = args[1:] or list(session.channels)
     return _each(session, names, b"unsubscribe", session.broker.pubsub.unsubscribe)
 
@@ -82,7 +80,7 @@ def unsubscribe(session: Session, args: list[bytes]) -> bytes:
 @command("PSUBSCRIBE", arity=-2, flags=_SUBSCRIBING | DENYOOM, group="pubsub", since="2.0.0",
          syntax="pattern ...", summary="Subscribes the client to all channels that match these patterns.",
          complexity="O(N) for N patterns")  # fmt: skip
-def psubscribe(session: Session, args: list[bytes]) -> bytes:
+def psubscribe(session: Client, args: list[bytes]) -> bytes:
     if session.never_waits and session.queued is None:
         raise CommandError(_PSUBSCRIBE_DENIED)
     return _each(session, args[1:], b"psubscribe", session.broker.pubsub.subscribe_pattern)
@@ -91,7 +89,7 @@ def psubscribe(session: Session, args: list[bytes]) -> bytes:
 @command("PUNSUBSCRIBE", arity=-1, flags=_SUBSCRIBING, group="pubsub", since="2.0.0",
          syntax="[pattern ...]", summary="Ends the client's subscriptions to these patterns, or to all.",
          complexity="O(N) for N patterns")  # fmt: skip
-def punsubscribe(session: Session, args: list[bytes]) -> bytes:
+def punsubscribe(session: Client, args: list[bytes]) -> bytes:
     names = args[1:] or list(session.patterns)
     return _each(session, names, b"punsubscribe", session.broker.pubsub.unsubscribe_pattern)
 
@@ -99,7 +97,7 @@ def punsubscribe(session: Session, args: list[bytes]) -> bytes:
 @command("SSUBSCRIBE", arity=-2, flags=_SUBSCRIBING | DENYOOM, keys=(keys(NOT_KEY),), group="pubsub", since="7.0.0",
          syntax="shardchannel ...",
          summary="Subscribes the client to shard channels.", complexity="O(N) for N shard channels")  # fmt: skip
-def ssubscribe(session: Session, args: list[bytes]) -> bytes:
+def ssubscribe(session: Client, args: list[bytes]) -> bytes:
     # Unlike the two above it was never allowed in a transaction.
     if session.never_waits:
         raise CommandError(_SSUBSCRIBE_DENIED)
@@ -109,13 +107,13 @@ def ssubscribe(session: Session, args: list[bytes]) -> bytes:
 @command("SUNSUBSCRIBE", arity=-1, flags=_SUBSCRIBING, keys=(keys(NOT_KEY),), group="pubsub", since="7.0.0",
          syntax="[shardchannel ...]", summary="Ends the client's subscriptions to these shard channels, or to all.",
          complexity="O(N) for N shard channels")  # fmt: skip
-def sunsubscribe(session: Session, args: list[bytes]) -> bytes:
+def sunsubscribe(session: Client, args: list[bytes]) -> bytes:
     names = args[1:] or list(session.shard_channels)
     return _each(session, names, b"sunsubscribe", session.broker.pubsub.unsubscribe_shard, shard=True)
 
 
 def _each(
-    session: Session, names: list[bytes], kind: bytes, act: Callable[[Session, bytes], None], shard: bool = False
+    session: Client, names: list[bytes], kind: bytes, act: Callable[[Client, bytes], None], shard: bool = False
 ) -> bytes:
     """Subscribe to each name, or unsubscribe from it, and answer each with the number of subscriptions left."""
     start = session.resp.push_header(3) + bulk(kind)
@@ -132,7 +130,7 @@ def _each(
     return reply
 
 
-def _count(session: Session, shard: bool) -> bytes:
+def _count(session: Client, shard: bool) -> bytes:
     """Shard channels are counted by themselves, channels and patterns together."""
     return integer(len(session.shard_channels) if shard else session.subscriptions())
 
@@ -143,14 +141,14 @@ def _count(session: Session, shard: bool) -> bytes:
 @command("PUBLISH", arity=3, flags=_PUBLISHING, group="pubsub", since="2.0.0",
          syntax="channel message", summary="Sends a message to a channel.",
          complexity="O(N+M) for N subscribers of the channel and M patterns in all")  # fmt: skip
-def publish(session: Session, args: list[bytes]) -> bytes:
+def publish(session: Client, args: list[bytes]) -> bytes:
     return integer(session.broker.pubsub.publish(args[1], args[2]))
 
 
 @command("SPUBLISH", arity=3, flags=_PUBLISHING, keys=(key(NOT_KEY),), group="pubsub", since="7.0.0",
          syntax="shardchannel message", summary="Sends a message to a shard channel.",
          complexity="O(N) for N subscribers of the shard channel")  # fmt: skip
-def spublish(session: Session, args: list[bytes]) -> bytes:
+def spublish(session: Client, args: list[bytes]) -> bytes:
     return integer(session.broker.pubsub.publish_shard(args[1], args[2]))
 
 
@@ -162,40 +160,40 @@ container("PUBSUB", group="pubsub", since="2.8.0", summary="Shows what is subscr
 @command("PUBSUB|CHANNELS", arity=-2, flags=_LISTING, group="pubsub", since="2.8.0",
          syntax="[pattern]",
          summary="Lists the channels with subscribers.", complexity="O(N) for N channels with subscribers")  # fmt: skip
-def pubsub_channels(session: Session, args: list[bytes]) -> bytes:
+def pubsub_channels(session: Client, args: list[bytes]) -> bytes:
     return _matching(session.broker.pubsub.channels, args)
 
 
 @command("PUBSUB|SHARDCHANNELS", arity=-2, flags=_LISTING, group="pubsub", since="7.0.0",
          syntax="[pattern]", summary="Lists the shard channels with subscribers.",
          complexity="O(N) for N shard channels with subscribers")  # fmt: skip
-def pubsub_shardchannels(session: Session, args: list[bytes]) -> bytes:
+def pubsub_shardchannels(session: Client, args: list[bytes]) -> bytes:
     return _matching(session.broker.pubsub.shard_channels, args)
 
 
 @command("PUBSUB|NUMSUB", arity=-2, flags=_LISTING, group="pubsub", since="2.8.0",
          syntax="[channel ...]",
          summary="Counts the subscribers of channels.", complexity="O(N) for N channels")  # fmt: skip
-def pubsub_numsub(session: Session, args: list[bytes]) -> bytes:
+def pubsub_numsub(session: Client, args: list[bytes]) -> bytes:
     return _numbers(session.broker.pubsub.channels, args)
 
 
 @command("PUBSUB|SHARDNUMSUB", arity=-2, flags=_LISTING, group="pubsub", since="7.0.0",
          syntax="[shardchannel ...]",
          summary="Counts the subscribers of shard channels.", complexity="O(N) for N shard channels")  # fmt: skip
-def pubsub_shardnumsub(session: Session, args: list[bytes]) -> bytes:
+def pubsub_shardnumsub(session: Client, args: list[bytes]) -> bytes:
     return _numbers(session.broker.pubsub.shard_channels, args)
 
 
 @command("PUBSUB|NUMPAT", arity=2, flags=_LISTING, group="pubsub", since="2.8.0",
          summary="Counts the patterns with subscribers.", complexity="O(1)")  # fmt: skip
-def pubsub_numpat(session: Session, args: list[bytes]) -> bytes:
+def pubsub_numpat(session: Client, args: list[bytes]) -> bytes:
     return integer(len(session.broker.pubsub.patterns))
 
 
 @command("PUBSUB|HELP", arity=2, flags=LOADING | STALE, group="pubsub", since="6.2.0",
          summary="Lists the subcommands.", complexity="O(1)")  # fmt: skip
-def pubsub_help(session: Session, args: list[bytes]) -> bytes:
+def pubsub_help(session: Client, args: list[bytes]) -> bytes:
     return array([simple(line) for line in _HELP])
 
 
@@ -208,7 +206,7 @@ def _matching(channels: Iterable[bytes], args: list[bytes]) -> bytes:
     return bulks([channel for channel in channels if matches(channel)])
 
 
-def _numbers(channels: dict[bytes, dict[Session, None]], args: list[bytes]) -> bytes:
+def _numbers(channels: Mapping[bytes, Collection[object]], args: list[bytes]) -> bytes:
     parts = [array_header(2 * len(args) - 4)]
     for channel in args[2:]:
         parts += [bulk(channel), integer(len(channels.get(channel, ())))]

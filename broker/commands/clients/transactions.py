@@ -10,8 +10,9 @@ looks at that mark.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.clients.session import IN_MULTI
 from broker.table.command import (
     ALLOW_BUSY,
@@ -22,6 +23,7 @@ from broker.table.command import (
     RO,
     SKIP_SLOWLOG,
     STALE,
+    Command,
     command,
     keys,
 )
@@ -35,16 +37,12 @@ from protocol.errors import (
 )
 from protocol.replies import OK, array_header
 
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-    from broker.table.command import Command
-
 _FLAGS: Final = NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY
 
 
 @command("MULTI", arity=1, flags=_FLAGS | NEVER_QUEUED, group="transactions", since="1.2.0",
          summary="Begins a transaction: the commands that follow are queued.", complexity="O(1)")  # fmt: skip
-def multi(session: Session, args: list[bytes]) -> bytes:
+def multi(session: Client, args: list[bytes]) -> bytes:
     if session.queued is not None:
         raise CommandError(NESTED_MULTI)
     session.queued = []
@@ -55,7 +53,7 @@ def multi(session: Session, args: list[bytes]) -> bytes:
 @command("EXEC", arity=1, flags=NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG | NEVER_QUEUED, group="transactions",
          since="1.2.0", summary="Executes the queued commands as one.",
          complexity="That of the queued commands")  # fmt: skip
-def exec_(session: Session, args: list[bytes]) -> bytes:
+def exec_(session: Client, args: list[bytes]) -> bytes:
     queued = session.queued
     if queued is None:
         raise CommandError(EXEC_WITHOUT_MULTI)
@@ -75,7 +73,7 @@ def exec_(session: Session, args: list[bytes]) -> bytes:
 
 @command("DISCARD", arity=1, flags=_FLAGS | NEVER_QUEUED, group="transactions", since="2.0.0",
          summary="Drops the transaction and all watched keys.", complexity="O(N) for N queued commands")  # fmt: skip
-def discard(session: Session, args: list[bytes]) -> bytes:
+def discard(session: Client, args: list[bytes]) -> bytes:
     if session.queued is None:
         raise CommandError(DISCARD_WITHOUT_MULTI)
     session.broker.discard(session)
@@ -85,7 +83,7 @@ def discard(session: Session, args: list[bytes]) -> bytes:
 @command("WATCH", arity=-2, flags=_FLAGS | NEVER_QUEUED, keys=(keys(RO),), group="transactions", since="2.2.0",
          syntax="key ...", summary="Makes the next EXEC do nothing if one of these keys has changed by then.",
          complexity="O(1) for each key")  # fmt: skip
-def watch(session: Session, args: list[bytes]) -> bytes:
+def watch(session: Client, args: list[bytes]) -> bytes:
     if session.queued is not None:
         raise CommandError(WATCH_INSIDE_MULTI)
     if session.watch_broken:
@@ -101,12 +99,12 @@ def watch(session: Session, args: list[bytes]) -> bytes:
 
 @command("UNWATCH", arity=1, flags=_FLAGS, group="transactions", since="2.2.0",
          summary="Forgets all watched keys.", complexity="O(1)")  # fmt: skip
-def unwatch(session: Session, args: list[bytes]) -> bytes:
+def unwatch(session: Client, args: list[bytes]) -> bytes:
     session.broker.unwatch(session)
     return OK
 
 
-def watched_key_changed(session: Session) -> bool:
+def watched_key_changed(session: Client) -> bool:
     """Whether a key that the session watches has changed or expired since."""
     if session.broker.keyspace.overdue:
         # Keys may be due and still there: looking one up removes it, which marks those who watch it, or it is hidden.
@@ -116,7 +114,7 @@ def watched_key_changed(session: Session) -> bool:
     return session.watch_broken
 
 
-def _execute(session: Session, queued: list[tuple[Command, list[bytes]]]) -> bytes:
+def _execute(session: Client, queued: list[tuple[Command, list[bytes]]]) -> bytes:
     call = session.broker.dispatcher.call
     propagation = session.broker.keyspace.propagation
     waited = session.never_waits

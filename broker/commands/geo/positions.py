@@ -3,8 +3,9 @@
 The positions are the scores of a sorted set, so all of its commands work on them too.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.geo.arguments import distance_reply, position, unit
 from broker.commands.sorted_sets.members import zadd
 from broker.table.command import ACCESS, DENYOOM, READONLY, RO, RW, UPDATE, WRITE, command, key
@@ -14,9 +15,6 @@ from broker.values.sorted_set import SortedSet
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import array_header, bulk
 
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-
 _OPTIONS: Final = frozenset((b"NX", b"XX", b"CH"))
 
 
@@ -24,7 +22,7 @@ _OPTIONS: Final = frozenset((b"NX", b"XX", b"CH"))
          syntax="key [NX|XX]@6.2.0 [change=CH]@6.2.0 <longitude:double latitude:double member> ...",
          summary="Adds members with their positions to a sorted set, which is created if missing, or moves members.",
          complexity="O(log(N)) for each member, N being the size of the sorted set")  # fmt: skip
-def geoadd(session: "Session", args: list[bytes]) -> bytes:
+def geoadd(session: "Client", args: list[bytes]) -> bytes:
     at = 2
     options = set()
     while at < len(args):
@@ -49,7 +47,7 @@ def geoadd(session: "Session", args: list[bytes]) -> bytes:
 @command("GEOPOS", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.0",
          syntax="key [member ...]", summary="Gives the positions of members.",
          complexity="O(N) where N is the number of members asked for")  # fmt: skip
-def geopos(session: "Session", args: list[bytes]) -> bytes:
+def geopos(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     scores = {} if value is None else value.scores
     resp = session.resp
@@ -67,7 +65,7 @@ def geopos(session: "Session", args: list[bytes]) -> bytes:
 @command("GEOHASH", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.0",
          syntax="key [member ...]", summary="Gives the positions of members as standard geohashes.",
          complexity="O(N) where N is the number of members asked for")  # fmt: skip
-def geohash(session: "Session", args: list[bytes]) -> bytes:
+def geohash(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     scores = {} if value is None else value.scores
     parts = [array_header(len(args) - 2)]
@@ -80,7 +78,7 @@ def geohash(session: "Session", args: list[bytes]) -> bytes:
 @command("GEODIST", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.0",
          syntax="key member1 member2 unit=[m=M|km=KM|ft=FT|mi=MI]",
          summary="Gives the distance of two members.", complexity="O(1)")  # fmt: skip
-def geodist(session: "Session", args: list[bytes]) -> bytes:
+def geodist(session: "Client", args: list[bytes]) -> bytes:
     if len(args) > 5:
         raise CommandError(SYNTAX)
     metres_of_unit = unit(args[4]) if len(args) == 5 else 1.0

@@ -1,19 +1,17 @@
 """What all searches for members in an area share: the options, the search, and the reply or the stored result."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.geo.arguments import distance_reply
 from broker.keyspace.events import DEL, Event
 from broker.table.arguments import integer as integer_argument
+from broker.values.geo.area import Area
 from broker.values.geo.geohash import Position, position_of
 from broker.values.geo.nearest import Found, in_order
 from broker.values.sorted_set import SortedSet
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import EMPTY_ARRAY, ZERO, array, array_header, bulk, bulks, integer
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-    from broker.values.geo.area import Area
 
 NO_MEMBER: Final = b"ERR could not decode requested zset member"
 COUNT_POSITIVE: Final = b"ERR COUNT must be > 0"
@@ -119,14 +117,14 @@ class Query:
             return in_order(found, count, self.descending)
         return found[:count]
 
-    def run(self, session: "Session", event: Event) -> bytes:
+    def run(self, session: "Client", event: Event) -> bytes:
         """The reply: what was found, or how much of it was stored, with that event."""
         result = self._result()
         if self.target is None:
             return self._reply(session, result)
         return self._store(session, self.target, result, event)
 
-    def _reply(self, session: "Session", result: list[Found]) -> bytes:
+    def _reply(self, session: "Client", result: list[Found]) -> bytes:
         if not (self.with_distance or self.with_hash or self.with_position):
             return bulks([found.member for found in result]) if result else EMPTY_ARRAY
         header = array_header(1 + self.with_distance + self.with_hash + self.with_position)
@@ -144,7 +142,7 @@ class Query:
             parts.append(part)
         return array(parts)
 
-    def _store(self, session: "Session", target: bytes, result: list[Found], event: Event) -> bytes:
+    def _store(self, session: "Client", target: bytes, result: list[Found], event: Event) -> bytes:
         db = session.db
         if result:
             unit = self.area.unit if self.area else 1.0

@@ -1,7 +1,9 @@
 """The searches before GEOSEARCH: a circle around a position or a member, given or, where it says so, stored."""
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.geo.arguments import position, radius
 from broker.commands.geo.query import Query
 from broker.keyspace.events import ZSET, Event
@@ -9,11 +11,6 @@ from broker.table.command import ACCESS, DENYOOM, INCOMPLETE, OW, READONLY, RO, 
 from broker.values.geo.area import Circle
 from broker.values.sorted_set import SortedSet
 from protocol.errors import SYNTAX, CommandError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from broker.clients.session import Session
 
 GEORADIUSSTORE: Final = Event(ZSET, b"georadiusstore")
 
@@ -66,7 +63,7 @@ def _key_specs(options_at: int) -> tuple[KeySpec, ...]:
     )
 
 
-def _around_position(session: "Session", args: list[bytes], query: Query) -> bytes:
+def _around_position(session: "Client", args: list[bytes], query: Query) -> bytes:
     centre = position(args[2], args[3])
     query.area = Circle(centre, *radius(args[4], args[5]))
     query.parse(args, _POSITION_OPTIONS)
@@ -74,7 +71,7 @@ def _around_position(session: "Session", args: list[bytes], query: Query) -> byt
     return query.run(session, GEORADIUSSTORE)
 
 
-def _around_member(session: "Session", args: list[bytes], query: Query) -> bytes:
+def _around_member(session: "Client", args: list[bytes], query: Query) -> bytes:
     if query.source is not None:  # for a missing key Redis checks none of this
         centre = query.position_of(args[2])
         query.area = Circle(centre, *radius(args[3], args[4]))
@@ -90,7 +87,7 @@ def _around_member(session: "Session", args: list[bytes], query: Query) -> bytes
          summary="Gives or stores the members in a circle around a position.", complexity=_COMPLEXITY,
          deprecated_since="6.2.0",
          replaced_by="`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument")  # fmt: skip
-def georadius(session: "Session", args: list[bytes]) -> bytes:
+def georadius(session: "Client", args: list[bytes]) -> bytes:
     return _around_position(session, args, _Storing(session.db.read_as(args[1], SortedSet)))
 
 
@@ -99,7 +96,7 @@ def georadius(session: "Session", args: list[bytes]) -> bytes:
                 " count-block=[<COUNT count> [ANY]@6.2.0] [ASC|DESC]",
          summary="Gives the members in a circle around a position.", complexity=_COMPLEXITY,
          deprecated_since="6.2.0", replaced_by="`GEOSEARCH` with the `BYRADIUS` argument")  # fmt: skip
-def georadius_ro(session: "Session", args: list[bytes]) -> bytes:
+def georadius_ro(session: "Client", args: list[bytes]) -> bytes:
     return _around_position(session, args, Query(session.db.read_as(args[1], SortedSet)))
 
 
@@ -109,7 +106,7 @@ def georadius_ro(session: "Session", args: list[bytes]) -> bytes:
          summary="Gives or stores the members in a circle around a member.", complexity=_COMPLEXITY,
          deprecated_since="6.2.0",
          replaced_by="`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments")  # fmt: skip
-def georadiusbymember(session: "Session", args: list[bytes]) -> bytes:
+def georadiusbymember(session: "Client", args: list[bytes]) -> bytes:
     return _around_member(session, args, _Storing(session.db.read_as(args[1], SortedSet)))
 
 
@@ -118,5 +115,5 @@ def georadiusbymember(session: "Session", args: list[bytes]) -> bytes:
          summary="Gives the members in a circle around a member.", complexity=_COMPLEXITY,
          deprecated_since="6.2.0", replaced_by="`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments",
          )  # fmt: skip
-def georadiusbymember_ro(session: "Session", args: list[bytes]) -> bytes:
+def georadiusbymember_ro(session: "Client", args: list[bytes]) -> bytes:
     return _around_member(session, args, Query(session.db.read_as(args[1], SortedSet)))

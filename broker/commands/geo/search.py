@@ -1,18 +1,16 @@
 """GEOSEARCH and GEOSEARCHSTORE, whose options say where to search."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.geo.arguments import box, position, radius
 from broker.commands.geo.query import Query
 from broker.keyspace.events import ZSET, Event
 from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, key
 from broker.values.geo.area import Area, Box, Circle
+from broker.values.geo.geohash import Position
 from broker.values.sorted_set import SortedSet
 from protocol.errors import SYNTAX, CommandError
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-    from broker.values.geo.geohash import Position
 
 GEOSEARCHSTORE: Final = Event(ZSET, b"geosearchstore")
 
@@ -75,7 +73,7 @@ class _Placed(Query):
         raise CommandError(ONE_SHAPE % name)
 
 
-def _run(session: "Session", args: list[bytes], query: _Placed, options_at: int) -> bytes:
+def _run(session: "Client", args: list[bytes], query: _Placed, options_at: int) -> bytes:
     query.parse(args, options_at)
     query.area = query.place(args[0])
     query.check_any()
@@ -85,7 +83,7 @@ def _run(session: "Session", args: list[bytes], query: _Placed, options_at: int)
 @command("GEOSEARCH", arity=-7, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="6.2.0",
          syntax=f"key {_SYNTAX} [WITHCOORD] [WITHDIST] [WITHHASH]",
          summary="Gives the members in a circle or a box.", complexity=_COMPLEXITY)  # fmt: skip
-def geosearch(session: "Session", args: list[bytes]) -> bytes:
+def geosearch(session: "Client", args: list[bytes]) -> bytes:
     return _run(session, args, _Placed(session.db.read_as(args[1], SortedSet)), 2)
 
 
@@ -93,5 +91,5 @@ def geosearch(session: "Session", args: list[bytes]) -> bytes:
          group="geo", since="6.2.0", syntax=f"destination source {_SYNTAX} [STOREDIST]",
          summary="Stores the members in a circle or a box as another sorted set.",
          complexity=_COMPLEXITY)  # fmt: skip
-def geosearchstore(session: "Session", args: list[bytes]) -> bytes:
+def geosearchstore(session: "Client", args: list[bytes]) -> bytes:
     return _run(session, args, _Placed(session.db.read_as(args[2], SortedSet), args[1]), 3)

@@ -1,7 +1,8 @@
 """Deadlines of the fields of hashes: HEXPIRE and its relatives, HTTL and its relatives, HPERSIST."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.expire_options import has_passed
 from broker.keyspace.events import DEL, HASH, Event
 from broker.table.arguments import integer as integer_argument
@@ -10,9 +11,6 @@ from broker.table.command import ACCESS, FAST, READONLY, RO, RW, UPDATE, WRITE, 
 from broker.values.hash import Hash
 from protocol.errors import CommandError, invalid_expire
 from protocol.replies import array_header, integers
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 HDEL: Final = Event(HASH, b"hdel")
 HEXPIRE: Final = Event(HASH, b"hexpire")
@@ -90,7 +88,7 @@ def fields_argument(args: list[bytes]) -> list[bytes]:
     return args[4:]
 
 
-def fields_changed(session: "Session", name: bytes, value: Hash) -> None:
+def fields_changed(session: "Client", name: bytes, value: Hash) -> None:
     """Last step of a command that set deadlines: note them, or delete the hash if it has lost all its fields."""
     db = session.db
     if value:
@@ -100,7 +98,7 @@ def fields_changed(session: "Session", name: bytes, value: Hash) -> None:
         db.notify(DEL, name)
 
 
-def _expire(session: "Session", args: list[bytes], start: int, unit: int) -> bytes:
+def _expire(session: "Client", args: list[bytes], start: int, unit: int) -> bytes:
     """HEXPIRE and its relatives: a deadline `args[2]` units of `unit` milliseconds after `start`."""
     name = args[1]
     db = session.db
@@ -161,7 +159,7 @@ def _condition_and_fields(args: list[bytes]) -> tuple[bytes, list[bytes]]:
          syntax="key seconds [NX|XX|GT|LT] FIELDS numfields field ...",
          summary="Sets the time to live of fields in seconds.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hexpire(session: "Session", args: list[bytes]) -> bytes:
+def hexpire(session: "Client", args: list[bytes]) -> bytes:
     return _expire(session, args, session.broker.clock.now, 1000)
 
 
@@ -169,7 +167,7 @@ def hexpire(session: "Session", args: list[bytes]) -> bytes:
          syntax="key milliseconds [NX|XX|GT|LT] FIELDS numfields field ...",
          summary="Sets the time to live of fields in milliseconds.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hpexpire(session: "Session", args: list[bytes]) -> bytes:
+def hpexpire(session: "Client", args: list[bytes]) -> bytes:
     return _expire(session, args, session.broker.clock.now, 1)
 
 
@@ -177,7 +175,7 @@ def hpexpire(session: "Session", args: list[bytes]) -> bytes:
          syntax="key unix-time-seconds [NX|XX|GT|LT] FIELDS numfields field ...",
          summary="Sets the Unix time in seconds at which fields expire.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hexpireat(session: "Session", args: list[bytes]) -> bytes:
+def hexpireat(session: "Client", args: list[bytes]) -> bytes:
     return _expire(session, args, 0, 1000)
 
 
@@ -185,11 +183,11 @@ def hexpireat(session: "Session", args: list[bytes]) -> bytes:
          syntax="key unix-time-milliseconds [NX|XX|GT|LT] FIELDS numfields field ...",
          summary="Sets the Unix time in milliseconds at which fields expire.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hpexpireat(session: "Session", args: list[bytes]) -> bytes:
+def hpexpireat(session: "Client", args: list[bytes]) -> bytes:
     return _expire(session, args, 0, 1)
 
 
-def _remaining(session: "Session", args: list[bytes], start: int, unit: int) -> bytes:
+def _remaining(session: "Client", args: list[bytes], start: int, unit: int) -> bytes:
     """HTTL and its relatives: the time from `start` to each deadline, in units of `unit` milliseconds."""
     value = session.db.read_as(args[1], Hash)
     fields = fields_argument(args)
@@ -209,35 +207,35 @@ def _remaining(session: "Session", args: list[bytes], start: int, unit: int) -> 
 @command("HTTL", arity=-5, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="7.4.0",
          syntax="key FIELDS numfields field ...", summary="Gives the time to live of fields in seconds.",
          complexity="O(N) where N is the number of fields", tips=("nondeterministic_output",))  # fmt: skip
-def httl(session: "Session", args: list[bytes]) -> bytes:
+def httl(session: "Client", args: list[bytes]) -> bytes:
     return _remaining(session, args, session.broker.clock.now, 1000)
 
 
 @command("HPTTL", arity=-5, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="7.4.0",
          syntax="key FIELDS numfields field ...", summary="Gives the time to live of fields in milliseconds.",
          complexity="O(N) where N is the number of fields", tips=("nondeterministic_output",))  # fmt: skip
-def hpttl(session: "Session", args: list[bytes]) -> bytes:
+def hpttl(session: "Client", args: list[bytes]) -> bytes:
     return _remaining(session, args, session.broker.clock.now, 1)
 
 
 @command("HEXPIRETIME", arity=-5, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="7.4.0",
          syntax="key FIELDS numfields field ...", summary="Gives the Unix time in seconds at which fields expire.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hexpiretime(session: "Session", args: list[bytes]) -> bytes:
+def hexpiretime(session: "Client", args: list[bytes]) -> bytes:
     return _remaining(session, args, 0, 1000)
 
 
 @command("HPEXPIRETIME", arity=-5, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="7.4.0",
          syntax="key FIELDS numfields field ...", summary="Gives the Unix time in milliseconds at which fields expire.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hpexpiretime(session: "Session", args: list[bytes]) -> bytes:
+def hpexpiretime(session: "Client", args: list[bytes]) -> bytes:
     return _remaining(session, args, 0, 1)
 
 
 @command("HPERSIST", arity=-5, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="hash", since="7.4.0",
          syntax="key FIELDS numfields field ...", summary="Takes the time to live off fields.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hpersist(session: "Session", args: list[bytes]) -> bytes:
+def hpersist(session: "Client", args: list[bytes]) -> bytes:
     name = args[1]
     value = session.db.get_as(name, Hash)
     fields = fields_argument(args)

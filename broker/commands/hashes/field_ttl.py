@@ -1,7 +1,8 @@
 """Fields read or set together with a change of their deadlines, and fields read and deleted."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.expire_options import has_passed
 from broker.commands.hashes.field_expiry import (
     FIELDS_TWICE,
@@ -23,9 +24,6 @@ from broker.values.hash import Hash
 from protocol.errors import CommandError, wrong_arity
 from protocol.replies import ONE, ZERO, array_header, bulk
 
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-
 HSET: Final = Event(HASH, b"hset")
 
 NUMFIELDS: Final = b"ERR invalid number of fields"
@@ -46,7 +44,7 @@ class _Arguments:
 
     __slots__ = ("condition", "kept", "when", "words")
 
-    def __init__(self, session: "Session", args: list[bytes], own: bytes, width: int) -> None:
+    def __init__(self, session: "Client", args: list[bytes], own: bytes, width: int) -> None:
         self.condition = b""
         self.kept = False
         self.when: int | None = None
@@ -95,7 +93,7 @@ class _Arguments:
                 "FIELDS numfields field ...",
          summary="Gives the values of fields, and sets or takes off their time to live.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hgetex(session: "Session", args: list[bytes]) -> bytes:
+def hgetex(session: "Client", args: list[bytes]) -> bytes:
     name = args[1]
     db = session.db
     value = db.get_as(name, Hash)
@@ -138,7 +136,7 @@ def hgetex(session: "Session", args: list[bytes]) -> bytes:
                 "FIELDS numfields <field value> ...",
          summary="Sets fields and their time to live, perhaps only if all or none of them exist.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hsetex(session: "Session", args: list[bytes]) -> bytes:
+def hsetex(session: "Client", args: list[bytes]) -> bytes:
     given = _Arguments(session, args, b"KEEPTTL", 2)
     name = args[1]
     db = session.db
@@ -186,7 +184,7 @@ def _condition_met(condition: bytes, fields: list[bytes], value: Hash | None) ->
          syntax="key FIELDS numfields field ...",
          summary="Gives the values of fields and deletes them, and the hash with its last one.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hgetdel(session: "Session", args: list[bytes]) -> bytes:
+def hgetdel(session: "Client", args: list[bytes]) -> bytes:
     name = args[1]
     db = session.db
     value = db.get_as(name, Hash)

@@ -4,8 +4,9 @@ A field that is set anew loses its deadline, one that is incremented keeps it.
 """
 
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.random_picks import pick, pick_arguments
 from broker.commands.scanning import EMPTY_SCAN, scan_cursor, scan_elements, scan_options, scan_reply
 from broker.keyspace.events import DEL, HASH, Event
@@ -24,9 +25,6 @@ from protocol.long_doubles import format_long_double, parse_long_double, sum_lon
 from protocol.numbers import parse_integer
 from protocol.replies import EMPTY_ARRAY, OK, ONE, ZERO, array, array_header, bulk, bulk_run, bulks, integer
 
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-
 HSET: Final = Event(HASH, b"hset")
 HDEL: Final = Event(HASH, b"hdel")
 HINCRBY: Final = Event(HASH, b"hincrby")
@@ -40,7 +38,7 @@ _INTEGER_MAX = (1 << 63) - 1
 _NO_FIELDS: Final[Hash] = Hash()
 
 
-def _hash_for_writing(session: "Session", key: bytes) -> Hash:
+def _hash_for_writing(session: "Client", key: bytes) -> Hash:
     """The hash at `key`, made if it is missing."""
     value = session.db.get(key)
     if value is None:
@@ -51,7 +49,7 @@ def _hash_for_writing(session: "Session", key: bytes) -> Hash:
     return value
 
 
-def _set_pairs(session: "Session", args: list[bytes]) -> int:
+def _set_pairs(session: "Client", args: list[bytes]) -> int:
     """Set the pairs from the third argument on; how many of the fields are new."""
     n = len(args)
     if n & 1:
@@ -74,7 +72,7 @@ def _set_pairs(session: "Session", args: list[bytes]) -> int:
 @command("HSET", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="hash", since="2.0.0",
          syntax="key <field value> ...", summary="Sets fields of a hash, which is created if missing.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hset(session: "Session", args: list[bytes]) -> bytes:
+def hset(session: "Client", args: list[bytes]) -> bytes:
     db = session.db
     value = db.get(args[1])
     if value.__class__ is Hash and len(args) == 4 and not value.deadlines and not db.keyspace.event_mask:
@@ -90,7 +88,7 @@ def hset(session: "Session", args: list[bytes]) -> bytes:
          syntax="key <field value> ...", summary="Sets fields of a hash and always answers OK.",
          complexity="O(N) where N is the number of fields",
          deprecated_since="4.0.0", replaced_by="`HSET` with multiple field-value pairs")  # fmt: skip
-def hmset(session: "Session", args: list[bytes]) -> bytes:
+def hmset(session: "Client", args: list[bytes]) -> bytes:
     _set_pairs(session, args)
     return OK
 
@@ -98,7 +96,7 @@ def hmset(session: "Session", args: list[bytes]) -> bytes:
 @command("HSETNX", arity=4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, INSERT),), group="hash", since="2.0.0",
          syntax="key field value",
          summary="Sets a field only if it does not exist yet.", complexity="O(1)")  # fmt: skip
-def hsetnx(session: "Session", args: list[bytes]) -> bytes:
+def hsetnx(session: "Client", args: list[bytes]) -> bytes:
     value = _hash_for_writing(session, args[1])
     if args[2] in value:
         return ZERO
@@ -110,7 +108,7 @@ def hsetnx(session: "Session", args: list[bytes]) -> bytes:
 
 @command("HGET", arity=3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
          syntax="key field", summary="Gives the value of a field.", complexity="O(1)")  # fmt: skip
-def hget(session: "Session", args: list[bytes]) -> bytes:
+def hget(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Hash)
     found = None if value is None else value.get(args[2])
     return session.resp.null if found is None else bulk(found)
@@ -119,7 +117,7 @@ def hget(session: "Session", args: list[bytes]) -> bytes:
 @command("HMGET", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
          syntax="key field ...", summary="Gives the values of several fields.",
          complexity="O(N) where N is the number of fields asked for")  # fmt: skip
-def hmget(session: "Session", args: list[bytes]) -> bytes:
+def hmget(session: "Client", args: list[bytes]) -> bytes:
     find = (session.db.read_as(args[1], Hash) or _NO_FIELDS).get
     null = session.resp.null
     parts = [array_header(len(args) - 2)]
@@ -132,7 +130,7 @@ def hmget(session: "Session", args: list[bytes]) -> bytes:
 @command("HGETALL", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
          syntax="key", summary="Gives all fields and values.", complexity="O(N) where N is the size of the hash",
          tips=("nondeterministic_output_order",))  # fmt: skip
-def hgetall(session: "Session", args: list[bytes]) -> bytes:
+def hgetall(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Hash) or _NO_FIELDS
     return session.resp.map_header(len(value)) + bulk_run(list(chain.from_iterable(value.items())))
 
@@ -140,39 +138,39 @@ def hgetall(session: "Session", args: list[bytes]) -> bytes:
 @command("HKEYS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
          syntax="key", summary="Gives all fields.", complexity="O(N) where N is the size of the hash",
          tips=("nondeterministic_output_order",))  # fmt: skip
-def hkeys(session: "Session", args: list[bytes]) -> bytes:
+def hkeys(session: "Client", args: list[bytes]) -> bytes:
     return bulks(list(session.db.read_as(args[1], Hash) or _NO_FIELDS))
 
 
 @command("HVALS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
          syntax="key", summary="Gives all values.", complexity="O(N) where N is the size of the hash",
          tips=("nondeterministic_output_order",))  # fmt: skip
-def hvals(session: "Session", args: list[bytes]) -> bytes:
+def hvals(session: "Client", args: list[bytes]) -> bytes:
     return bulks(list((session.db.read_as(args[1], Hash) or _NO_FIELDS).values()))
 
 
 @command("HLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="2.0.0",
          syntax="key", summary="Gives the number of fields.", complexity="O(1)")  # fmt: skip
-def hlen(session: "Session", args: list[bytes]) -> bytes:
+def hlen(session: "Client", args: list[bytes]) -> bytes:
     return integer(len(session.db.read_as(args[1], Hash) or _NO_FIELDS))
 
 
 @command("HEXISTS", arity=3, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="2.0.0",
          syntax="key field", summary="Tells whether a field exists.", complexity="O(1)")  # fmt: skip
-def hexists(session: "Session", args: list[bytes]) -> bytes:
+def hexists(session: "Client", args: list[bytes]) -> bytes:
     return ONE if args[2] in (session.db.read_as(args[1], Hash) or _NO_FIELDS) else ZERO
 
 
 @command("HSTRLEN", arity=3, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="3.2.0",
          syntax="key field", summary="Gives the length of a field's value in bytes.", complexity="O(1)")  # fmt: skip
-def hstrlen(session: "Session", args: list[bytes]) -> bytes:
+def hstrlen(session: "Client", args: list[bytes]) -> bytes:
     return integer(len((session.db.read_as(args[1], Hash) or _NO_FIELDS).get(args[2], b"")))
 
 
 @command("HDEL", arity=-3, flags=WRITE | FAST, keys=(key(RW, DELETE),), group="hash", since="2.0.0",
          syntax="key field ...", summary="Deletes fields, and the hash with its last one.",
          complexity="O(N) where N is the number of fields to be removed")  # fmt: skip
-def hdel(session: "Session", args: list[bytes]) -> bytes:
+def hdel(session: "Client", args: list[bytes]) -> bytes:
     db = session.db
     value = db.get_as(args[1], Hash)
     if value is None:
@@ -194,7 +192,7 @@ def hdel(session: "Session", args: list[bytes]) -> bytes:
          syntax="key field increment",
          summary="Adds an integer to the value of a field, which counts as 0 if missing.",
          complexity="O(1)")  # fmt: skip
-def hincrby(session: "Session", args: list[bytes]) -> bytes:
+def hincrby(session: "Client", args: list[bytes]) -> bytes:
     increment = integer_argument(args[3])
     value = session.db.get_as(args[1], Hash)
     old = None if value is None else value.get(args[2])
@@ -218,7 +216,7 @@ def hincrby(session: "Session", args: list[bytes]) -> bytes:
          syntax="key field increment:double",
          summary="Adds a decimal number to the value of a field, which counts as 0 if missing.",
          complexity="O(1)")  # fmt: skip
-def hincrbyfloat(session: "Session", args: list[bytes]) -> bytes:
+def hincrbyfloat(session: "Client", args: list[bytes]) -> bytes:
     _, key, field, increment_text = args
     increment = parse_long_double(increment_text)
     if increment is None:
@@ -251,7 +249,7 @@ def hincrbyfloat(session: "Session", args: list[bytes]) -> bytes:
          syntax="key cursor [MATCH pattern] [COUNT count] [NOVALUES]",
          summary="Goes through the fields and values of a hash in steps.",
          complexity="O(COUNT) for each call, O(N) for all N fields", tips=("nondeterministic_output",))  # fmt: skip
-def hscan(session: "Session", args: list[bytes]) -> bytes:
+def hscan(session: "Client", args: list[bytes]) -> bytes:
     cursor = scan_cursor(args[2])
     value = session.db.read_as(args[1], Hash)
     if value is None:
@@ -268,7 +266,7 @@ def hscan(session: "Session", args: list[bytes]) -> bytes:
 @command("HRANDFIELD", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="6.2.0",
          syntax="key options=[count [WITHVALUES]]", summary="Gives one or more fields picked at random.",
          complexity="O(N) where N is the number of fields returned", tips=("nondeterministic_output",))  # fmt: skip
-def hrandfield(session: "Session", args: list[bytes]) -> bytes:
+def hrandfield(session: "Client", args: list[bytes]) -> bytes:
     if len(args) == 2:
         value = session.db.read_as(args[1], Hash)
         return session.resp.null if value is None else bulk(value.random_field())

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.keyspace.keyspace import Database
 from broker.table.arguments import integer_between
 from broker.table.command import FAST, READONLY, WRITE, command
 from protocol.errors import DB_INDEX, SYNTAX, CommandError
 from protocol.replies import OK, integer
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 _INT_MAX: Final = (1 << 31) - 1
 _FIRST_INDEX: Final = b"ERR invalid first DB index"
@@ -24,7 +22,7 @@ _ALL_SUCCEEDED: Final = ("request_policy:all_shards", "response_policy:all_succe
 @command("DBSIZE", arity=1, flags=READONLY | FAST, group="server", since="1.0.0",
          summary="Counts the keys of the database.", complexity="O(1)", categories=("keyspace",),
          tips=("request_policy:all_shards", "response_policy:agg_sum"))  # fmt: skip
-def dbsize(session: Session, args: list[bytes]) -> bytes:
+def dbsize(session: Client, args: list[bytes]) -> bytes:
     return integer(len(session.db.data))
 
 
@@ -32,7 +30,7 @@ def dbsize(session: Session, args: list[bytes]) -> bytes:
          syntax="[ASYNC@4.0.0|SYNC@6.2.0]",
          summary="Removes all keys of the database.", complexity="O(N) for N keys", categories=_CATEGORIES,
          tips=_ALL_SUCCEEDED)  # fmt: skip
-def flushdb(session: Session, args: list[bytes]) -> bytes:
+def flushdb(session: Client, args: list[bytes]) -> bytes:
     _check_mode(args)
     return _flush(session, [session.db])
 
@@ -41,7 +39,7 @@ def flushdb(session: Session, args: list[bytes]) -> bytes:
          syntax="[ASYNC@4.0.0|SYNC@6.2.0]",
          summary="Removes all keys of all databases.", complexity="O(N) for N keys", categories=_CATEGORIES,
          tips=_ALL_SUCCEEDED)  # fmt: skip
-def flushall(session: Session, args: list[bytes]) -> bytes:
+def flushall(session: Client, args: list[bytes]) -> bytes:
     _check_mode(args)
     reply = _flush(session, session.broker.keyspace.databases)
     session.broker.durability.snapshots.all_flushed()
@@ -54,7 +52,7 @@ def _check_mode(args: list[bytes]) -> None:
         raise CommandError(SYNTAX)
 
 
-def _flush(session: Session, databases: Iterable[Database]) -> bytes:
+def _flush(session: Client, databases: Iterable[Database]) -> bytes:
     keyspace = session.broker.keyspace
     for database in databases:
         for name in database.listened_keys():
@@ -69,7 +67,7 @@ def _flush(session: Session, databases: Iterable[Database]) -> bytes:
 @command("SWAPDB", arity=3, flags=WRITE | FAST, group="server", since="4.0.0",
          syntax="index1 index2", summary="Exchanges the keys of two databases; clients stay with the number.",
          complexity="O(N) for N watched keys and waiting clients", categories=_CATEGORIES)  # fmt: skip
-def swapdb(session: Session, args: list[bytes]) -> bytes:
+def swapdb(session: Client, args: list[bytes]) -> bytes:
     first = integer_between(args[1], -_INT_MAX - 1, _INT_MAX, _FIRST_INDEX)
     second = integer_between(args[2], -_INT_MAX - 1, _INT_MAX, _SECOND_INDEX)
     keyspace = session.broker.keyspace

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.expire_options import has_passed
 from broker.formats.rdb.dump_payload import BadFooter, BadFormat, dump, restore
 from broker.keyspace.access import FREQUENCY_MAX
 from broker.keyspace.events import DEL, GENERIC, REPLACED, RETYPED, Event
 from broker.keyspace.expiry import NEVER
-from broker.keyspace.keyspace import type_name
+from broker.keyspace.keyspace import Database, type_name
 from broker.table.arguments import MAX_INTEGER, integer
 from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, key
 from broker.values.streams.stream import Stream
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import OK, bulk
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-    from broker.keyspace.keyspace import Database
 
 RESTORED: Final = Event(GENERIC, b"restore")
 
@@ -34,7 +31,7 @@ _BAD_FORMAT: Final = b"ERR Bad data format"
          syntax="key", categories=("keyspace",), tips=("nondeterministic_output",),
          summary="Gives the value at a key in Redis's serialisation.",
          complexity="O(N) for the size N of the value")  # fmt: skip
-def dump_(session: Session, args: list[bytes]) -> bytes:
+def dump_(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read(args[1])
     return session.resp.null if value is None else bulk(dump(value, session.broker.config))
 
@@ -45,7 +42,7 @@ def dump_(session: Session, args: list[bytes]) -> bytes:
          categories=("keyspace", "dangerous"),
          summary="Makes a key of a value in Redis's serialisation.",
          complexity="O(N) for the size N of the value, O(N*log(N)) for sorted sets")  # fmt: skip
-def restore_(session: Session, args: list[bytes]) -> bytes:
+def restore_(session: Client, args: list[bytes]) -> bytes:
     options = _Options(args)
     absolute = options.absolute
     db = session.db

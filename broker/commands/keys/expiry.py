@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.expire_options import EXPIRE, PERSIST, has_passed
 from broker.keyspace.events import DEL
 from broker.table.arguments import MAX_INTEGER, integer
@@ -11,9 +12,6 @@ from broker.table.command import ACCESS, FAST, READONLY, RO, RW, UPDATE, WRITE, 
 from protocol.errors import CommandError, invalid_expire
 from protocol.replies import MINUS_ONE, ONE, ZERO
 from protocol.replies import integer as integer_reply
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 _WRITES: Final = WRITE | FAST
 _READS: Final = READONLY | FAST
@@ -28,32 +26,32 @@ _GT_WITH_LT: Final = b"ERR GT and LT options at the same time are not compatible
 @command("EXPIRE", arity=-3, flags=_WRITES, keys=_WRITTEN, group="generic", since="1.0.0",
          syntax="key seconds [NX|XX|GT|LT]@7.0.0",
          summary="Sets a key's time to live in seconds.", complexity="O(1)")  # fmt: skip
-def expire(session: Session, args: list[bytes]) -> bytes:
+def expire(session: Client, args: list[bytes]) -> bytes:
     return _expire(session, args, b"expire", session.broker.clock.now, 1000)
 
 
 @command("PEXPIRE", arity=-3, flags=_WRITES, keys=_WRITTEN, group="generic", since="2.6.0",
          syntax="key milliseconds [NX|XX|GT|LT]@7.0.0",
          summary="Sets a key's time to live in milliseconds.", complexity="O(1)")  # fmt: skip
-def pexpire(session: Session, args: list[bytes]) -> bytes:
+def pexpire(session: Client, args: list[bytes]) -> bytes:
     return _expire(session, args, b"pexpire", session.broker.clock.now, 1)
 
 
 @command("EXPIREAT", arity=-3, flags=_WRITES, keys=_WRITTEN, group="generic", since="1.2.0",
          syntax="key unix-time-seconds [NX|XX|GT|LT]@7.0.0",
          summary="Sets the Unix time in seconds at which a key expires.", complexity="O(1)")  # fmt: skip
-def expireat(session: Session, args: list[bytes]) -> bytes:
+def expireat(session: Client, args: list[bytes]) -> bytes:
     return _expire(session, args, b"expireat", 0, 1000)
 
 
 @command("PEXPIREAT", arity=-3, flags=_WRITES, keys=_WRITTEN, group="generic", since="2.6.0",
          syntax="key unix-time-milliseconds [NX|XX|GT|LT]@7.0.0",
          summary="Sets the Unix time in milliseconds at which a key expires.", complexity="O(1)")  # fmt: skip
-def pexpireat(session: Session, args: list[bytes]) -> bytes:
+def pexpireat(session: Client, args: list[bytes]) -> bytes:
     return _expire(session, args, b"pexpireat", 0, 1)
 
 
-def _expire(session: Session, args: list[bytes], command_name: bytes, start: int, unit: int) -> bytes:
+def _expire(session: Client, args: list[bytes], command_name: bytes, start: int, unit: int) -> bytes:
     """Set a deadline, `args[2]` units of `unit` milliseconds after `start`."""
     conditions = _conditions(args) if len(args) > 3 else frozenset()
     when = integer(args[2]) * unit
@@ -104,31 +102,31 @@ def _allowed(conditions: frozenset[bytes], current: int | None, when: int) -> bo
 @command("TTL", arity=2, flags=_READS, keys=_READ, group="generic", since="1.0.0",
          syntax="key", summary="Gives a key's time to live in seconds.", complexity="O(1)",
          tips=("nondeterministic_output",))  # fmt: skip
-def ttl(session: Session, args: list[bytes]) -> bytes:
+def ttl(session: Client, args: list[bytes]) -> bytes:
     return _remaining(session, args[1], session.broker.clock.now, 1000)
 
 
 @command("PTTL", arity=2, flags=_READS, keys=_READ, group="generic", since="2.6.0",
          syntax="key", summary="Gives a key's time to live in milliseconds.", complexity="O(1)",
          tips=("nondeterministic_output",))  # fmt: skip
-def pttl(session: Session, args: list[bytes]) -> bytes:
+def pttl(session: Client, args: list[bytes]) -> bytes:
     return _remaining(session, args[1], session.broker.clock.now, 1)
 
 
 @command("EXPIRETIME", arity=2, flags=_READS, keys=_READ, group="generic", since="7.0.0",
          syntax="key", summary="Gives the Unix time in seconds at which a key expires.", complexity="O(1)")  # fmt: skip
-def expiretime(session: Session, args: list[bytes]) -> bytes:
+def expiretime(session: Client, args: list[bytes]) -> bytes:
     return _remaining(session, args[1], 0, 1000)
 
 
 @command("PEXPIRETIME", arity=2, flags=_READS, keys=_READ, group="generic", since="7.0.0",
          syntax="key",
          summary="Gives the Unix time in milliseconds at which a key expires.", complexity="O(1)")  # fmt: skip
-def pexpiretime(session: Session, args: list[bytes]) -> bytes:
+def pexpiretime(session: Client, args: list[bytes]) -> bytes:
     return _remaining(session, args[1], 0, 1)
 
 
-def _remaining(session: Session, name: bytes, start: int, unit: int) -> bytes:
+def _remaining(session: Client, name: bytes, start: int, unit: int) -> bytes:
     """The time from `start` to the deadline, rounded to units of `unit` milliseconds."""
     db = session.db
     if db.look(name) is None:
@@ -142,7 +140,7 @@ def _remaining(session: Session, name: bytes, start: int, unit: int) -> bytes:
 
 @command("PERSIST", arity=2, flags=_WRITES, keys=_WRITTEN, group="generic", since="2.2.0",
          syntax="key", summary="Drops a key's time to live.", complexity="O(1)")  # fmt: skip
-def persist(session: Session, args: list[bytes]) -> bytes:
+def persist(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     if db.get(args[1]) is None or not db.persist(args[1]):
         return ZERO

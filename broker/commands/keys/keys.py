@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from broker.broker import Client
 from broker.keyspace.events import DEL, GENERIC, REPLACED, RETYPED, Event
 from broker.keyspace.keyspace import Database, Value, type_name
 from broker.table.arguments import Options, integer
@@ -33,9 +34,6 @@ from protocol.errors import DB_INDEX, NO_SUCH_KEY, SAME_OBJECT, CommandError
 from protocol.replies import OK, ONE, ZERO, simple
 from protocol.replies import integer as integer_reply
 
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-
 RENAME_FROM: Final = Event(GENERIC, b"rename_from")
 RENAME_TO: Final = Event(GENERIC, b"rename_to")
 COPY_TO: Final = Event(GENERIC, b"copy_to")
@@ -51,7 +49,7 @@ _SUM: Final = ("request_policy:multi_shard", "response_policy:agg_sum")
 @command("DEL", arity=-2, flags=WRITE, keys=(keys(RM, DELETE),), group="generic", since="1.0.0",
          syntax="key ...", summary="Deletes keys.", complexity="O(N) for N keys, with O(M) for the M elements of each",
          tips=_SUM)  # fmt: skip
-def delete_keys(session: Session, args: list[bytes]) -> bytes:
+def delete_keys(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     removed = 0
     for name in args[1:]:
@@ -71,7 +69,7 @@ command("UNLINK", arity=-2, flags=WRITE | FAST, keys=(keys(RM, DELETE),), group=
 @command("EXISTS", arity=-2, flags=READONLY | FAST, keys=(keys(RO),), group="generic", since="1.0.0",
          syntax="key ...",
          summary="Counts those of the given keys that exist.", complexity="O(N) for N keys", tips=_SUM)  # fmt: skip
-def exists(session: Session, args: list[bytes]) -> bytes:
+def exists(session: Client, args: list[bytes]) -> bytes:
     look = session.db.look
     return integer_reply(sum(look(name) is not None for name in args[1:]))
 
@@ -80,14 +78,14 @@ def exists(session: Session, args: list[bytes]) -> bytes:
          syntax="key ...",
          summary="Counts those of the given keys that exist, as an access to them.", complexity="O(N) for N keys",
          tips=_SUM)  # fmt: skip
-def touch(session: Session, args: list[bytes]) -> bytes:
+def touch(session: Client, args: list[bytes]) -> bytes:
     read = session.db.read
     return integer_reply(sum(read(name) is not None for name in args[1:]))
 
 
 @command("TYPE", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="generic", since="1.0.0",
          syntax="key", summary="Tells what a key holds.", complexity="O(1)")  # fmt: skip
-def type_(session: Session, args: list[bytes]) -> bytes:
+def type_(session: Client, args: list[bytes]) -> bytes:
     value = session.db.look(args[1])
     return simple(b"none" if value is None else type_name(value).encode())
 
@@ -96,7 +94,7 @@ def type_(session: Session, args: list[bytes]) -> bytes:
          since="1.0.0",
          syntax="key newkey",
          summary="Renames a key; one of the new name is overwritten.", complexity="O(1)")  # fmt: skip
-def rename(session: Session, args: list[bytes]) -> bytes:
+def rename(session: Client, args: list[bytes]) -> bytes:
     _rename(session, args[1], args[2], False)
     return OK
 
@@ -106,11 +104,11 @@ def rename(session: Session, args: list[bytes]) -> bytes:
          syntax="key newkey",
          summary="Renames a key if none of the new name exists.",
          complexity="O(1)")  # fmt: skip
-def renamenx(session: Session, args: list[bytes]) -> bytes:
+def renamenx(session: Client, args: list[bytes]) -> bytes:
     return ONE if _rename(session, args[1], args[2], True) else ZERO
 
 
-def _rename(session: Session, old_name: bytes, new_name: bytes, only_new: bool) -> bool:
+def _rename(session: Client, old_name: bytes, new_name: bytes, only_new: bool) -> bool:
     db = session.db
     value = db.get(old_name)
     if value is None:
@@ -151,7 +149,7 @@ def _notify_replaced(db: Database, name: bytes, replaced: Value, value: Value) -
          syntax="source destination [DB destination-db] [REPLACE]",
          summary="Copies a key with its time to live.",
          complexity="O(N) for the N elements of the value")  # fmt: skip
-def copy(session: Session, args: list[bytes]) -> bytes:
+def copy(session: Client, args: list[bytes]) -> bytes:
     given = _COPY_OPTIONS.parse(args, 3)
     source = session.db
     target = source if given["DB"] is None else _database(session, given["DB"])
@@ -173,7 +171,7 @@ def copy(session: Session, args: list[bytes]) -> bytes:
 
 @command("MOVE", arity=3, flags=WRITE | FAST, keys=(key(RW, ACCESS, UPDATE),), group="generic", since="1.0.0",
          syntax="key db", summary="Moves a key to another database.", complexity="O(1)")  # fmt: skip
-def move(session: Session, args: list[bytes]) -> bytes:
+def move(session: Client, args: list[bytes]) -> bytes:
     source = session.db
     name = args[1]
     target = _database(session, integer(args[2]))
@@ -190,7 +188,7 @@ def move(session: Session, args: list[bytes]) -> bytes:
     return ONE
 
 
-def _database(session: Session, number: int) -> Database:
+def _database(session: Client, number: int) -> Database:
     """The database of a number; raises if there is none."""
     if not -_INT_MAX - 1 <= number <= _INT_MAX:
         raise CommandError(_NOT_INT)

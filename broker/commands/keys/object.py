@@ -8,11 +8,13 @@ and lengths: 40 ns each.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from broker.broker import Client
+from broker.commands.help import declare_help
+from broker.config import Config
 from broker.keyspace.access import LFU
 from broker.table.command import READONLY, RO, command, container, key
-from broker.table.help import declare_help
 from broker.values.hash import Hash
 from broker.values.list import List
 from broker.values.set import Set
@@ -20,10 +22,6 @@ from broker.values.sorted_set import SortedSet
 from protocol.errors import CommandError
 from protocol.numbers import parse_integer
 from protocol.replies import ONE, bulk, integer
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-    from broker.config import Config
 
 # Redis keeps a short string in one 64-byte block with its key: 16 bytes are its header, 7 the two lengths
 # and terminators.
@@ -47,7 +45,7 @@ declare_help(
 )
 
 
-def _look(session: Session, name: bytes) -> Any:
+def _look(session: Client, name: bytes) -> Any:
     """The value at a key: counted as a read, but without a keymiss event, and not an access."""
     keyspace = session.broker.keyspace
     value = session.db.peek(name)
@@ -61,7 +59,7 @@ def _look(session: Session, name: bytes) -> Any:
 @command("OBJECT|ENCODING", arity=3, flags=READONLY, keys=_KEY, group="generic", since="2.2.3",
          syntax="key", summary="Gives the name of the encoding that Redis would choose for a value.",
          complexity="O(1), for small collections O(N) for N elements", tips=_TIPS)  # fmt: skip
-def object_encoding(session: Session, args: list[bytes]) -> bytes:
+def object_encoding(session: Client, args: list[bytes]) -> bytes:
     value = _look(session, args[2])
     if value is None:
         return session.resp.null
@@ -95,7 +93,7 @@ def encoding_of(value: Any, key_length: int, config: Config) -> bytes:
 @command("OBJECT|REFCOUNT", arity=3, flags=READONLY, keys=_KEY, group="generic", since="2.2.3",
          syntax="key", summary="Gives the number of references to a value: 1, as none is shared.", complexity="O(1)",
          tips=_TIPS)  # fmt: skip
-def object_refcount(session: Session, args: list[bytes]) -> bytes:
+def object_refcount(session: Client, args: list[bytes]) -> bytes:
     return session.resp.null if _look(session, args[2]) is None else ONE
 
 
@@ -103,7 +101,7 @@ def object_refcount(session: Session, args: list[bytes]) -> bytes:
          syntax="key",
          summary="Gives the seconds since the last access; of each key they are recorded from the first question on.",
          complexity="O(1)", tips=_TIPS)  # fmt: skip
-def object_idletime(session: Session, args: list[bytes]) -> bytes:
+def object_idletime(session: Client, args: list[bytes]) -> bytes:
     access = session.broker.access
     # Before the question itself looks like an access.
     access.ask()
@@ -117,7 +115,7 @@ def object_idletime(session: Session, args: list[bytes]) -> bytes:
 @command("OBJECT|FREQ", arity=3, flags=READONLY, keys=_KEY, group="generic", since="4.0.0",
          syntax="key", summary="Gives the access counter of a key, under an LFU policy.",
          complexity="O(1)", tips=_TIPS)  # fmt: skip
-def object_freq(session: Session, args: list[bytes]) -> bytes:
+def object_freq(session: Client, args: list[bytes]) -> bytes:
     if _look(session, args[2]) is None:
         return session.resp.null
     access = session.broker.access

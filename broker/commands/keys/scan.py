@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.scanning import DEFAULT_COUNT, NOVALUES_ELSEWHERE, scan_cursor, scan_reply
 from broker.keyspace.keyspace import Database, type_name
 from broker.process.globs import Glob
@@ -12,9 +13,6 @@ from broker.table.command import READONLY, TOUCHES_ARBITRARY_KEYS, command
 from broker.values import positions
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import bulk, bulks
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 # Cursors and counts past this can't mean more, and compiled code takes them as machine integers.
 _MOST: Final = 1 << 48
@@ -28,7 +26,7 @@ Redis does."""
          syntax="pattern",
          summary="Gives all keys that match a pattern.", complexity="O(N) for N keys", categories=("dangerous",),
          tips=("request_policy:all_shards", "nondeterministic_output_order"))  # fmt: skip
-def keys_(session: Session, args: list[bytes]) -> bytes:
+def keys_(session: Client, args: list[bytes]) -> bytes:
     glob = Glob(args[1])
     db = session.db
     if glob.matches_all:
@@ -52,7 +50,7 @@ def _present(db: Database, names: list[bytes]) -> list[bytes]:
          summary="Gives the keys in portions; the cursor leads to the next one.",
          complexity="O(1) a call, O(N) for all N keys",
          tips=("nondeterministic_output", "request_policy:special", "response_policy:special"))  # fmt: skip
-def scan(session: Session, args: list[bytes]) -> bytes:
+def scan(session: Client, args: list[bytes]) -> bytes:
     cursor = scan_cursor(args[1])
     count, glob, kind = _options(args)
     db = session.db
@@ -96,7 +94,7 @@ def _options(args: list[bytes]) -> tuple[int, Glob | None, str | None]:
 @command("RANDOMKEY", arity=1, flags=READONLY | TOUCHES_ARBITRARY_KEYS, group="generic", since="1.0.0",
          summary="Gives a key at random, each with the same chance.", complexity="O(1)",
          tips=("request_policy:all_shards", "response_policy:special", "nondeterministic_output"))  # fmt: skip
-def randomkey(session: Session, args: list[bytes]) -> bytes:
+def randomkey(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     tries = 0
     while db.data:

@@ -6,9 +6,11 @@ does in the locales C and C.UTF-8.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.keyspace.events import DEL, LIST, Event
+from broker.keyspace.keyspace import Database, Value
 from broker.table.arguments import integer as integer_argument
 from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, key, unknown_keys
 from broker.values.hash import Hash
@@ -18,10 +20,6 @@ from broker.values.sorted_set import SortedSet
 from protocol.errors import SYNTAX, WRONG_TYPE, CommandError
 from protocol.numbers import parse_double
 from protocol.replies import EMPTY_ARRAY, array, bulk, bulks, integer
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-    from broker.keyspace.keyspace import Database, Value
 
 SORTSTORE: Final = Event(LIST, b"sortstore")
 
@@ -149,7 +147,7 @@ def _store_positions(args: list[bytes]) -> list[int]:
          syntax="key [BY by-pattern=pattern#1] [LIMIT offset count] [GET get-pattern=pattern#1] ... [ASC|DESC] "
                 "[sorting=ALPHA] [STORE destination]",
          summary="Gives or stores the elements of a list, set or sorted set in order.")  # fmt: skip
-def sort(session: Session, args: list[bytes]) -> bytes:
+def sort(session: Client, args: list[bytes]) -> bytes:
     request = Request(args, may_store=True)
     elements = _sorted_elements(session, args[1], request)
     if request.store is None:
@@ -162,12 +160,12 @@ def sort(session: Session, args: list[bytes]) -> bytes:
          syntax="key [BY by-pattern=pattern#1] [LIMIT offset count] [GET get-pattern=pattern#1] ... [ASC|DESC] "
                 "[sorting=ALPHA]",
          summary="Gives the elements of a list, set or sorted set in order.")  # fmt: skip
-def sort_ro(session: Session, args: list[bytes]) -> bytes:
+def sort_ro(session: Client, args: list[bytes]) -> bytes:
     request = Request(args, may_store=False)
     return _reply(session, _sorted_elements(session, args[1], request), request.gets)
 
 
-def _sorted_elements(session: Session, name: bytes, request: Request) -> list[bytes]:
+def _sorted_elements(session: Client, name: bytes, request: Request) -> list[bytes]:
     """The elements in order, and of those the ones that LIMIT asks for."""
     db = session.db
     value = db.read(name)
@@ -232,7 +230,7 @@ def _number(weight: bytes | bytearray | None) -> float:
     return number
 
 
-def _reply(session: Session, elements: list[bytes], gets: list[Pattern]) -> bytes:
+def _reply(session: Client, elements: list[bytes], gets: list[Pattern]) -> bytes:
     if not elements:
         return EMPTY_ARRAY
     if not gets:

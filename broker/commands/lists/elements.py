@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.lists.ends import delete_if_empty
 from broker.keyspace.events import LIST, Event
 from broker.table.arguments import integer as integer_argument
@@ -13,9 +14,6 @@ from broker.values.list import List
 from protocol.errors import INDEX_OUT_OF_RANGE, NO_SUCH_KEY, SYNTAX, CommandError
 from protocol.numbers import INTEGER_MAX
 from protocol.replies import EMPTY_ARRAY, MINUS_ONE, OK, ZERO, bulk, bulks, integer, integers
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 LSET: Final = Event(LIST, b"lset")
 LTRIM: Final = Event(LIST, b"ltrim")
@@ -56,7 +54,7 @@ def _magnitude(argument: bytes) -> int:
 @command("LINDEX", arity=3, flags=READONLY, keys=(key(RO, ACCESS),), group="list", since="1.0.0",
          syntax="key index", summary="Gives the element at an index of a list.",
          complexity="O(N) where N is the distance to the nearer end")  # fmt: skip
-def lindex(session: Session, args: list[bytes]) -> bytes:
+def lindex(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], List)
     if value is None:
         return session.resp.null
@@ -68,7 +66,7 @@ def lindex(session: Session, args: list[bytes]) -> bytes:
 @command("LRANGE", arity=4, flags=READONLY, keys=(key(RO, ACCESS),), group="list", since="1.0.0",
          syntax="key start stop", summary="Gives the elements between two indexes of a list.",
          complexity="O(S+N) where S is the distance to the nearer end and N the number of elements given")  # fmt: skip
-def lrange(session: Session, args: list[bytes]) -> bytes:
+def lrange(session: Client, args: list[bytes]) -> bytes:
     start = integer_argument(args[2])
     stop = integer_argument(args[3])
     value = session.db.read_as(args[1], List)
@@ -82,7 +80,7 @@ def lrange(session: Session, args: list[bytes]) -> bytes:
          syntax="key element [RANK rank] [COUNT num-matches] [MAXLEN len]",
          summary="Gives the index of an element, or of several equal ones, in a list.",
          complexity="O(N) where N is the number of elements compared")  # fmt: skip
-def lpos(session: Session, args: list[bytes]) -> bytes:
+def lpos(session: Client, args: list[bytes]) -> bytes:
     rank = 1
     count: int | None = None
     maxlen = 0
@@ -113,7 +111,7 @@ def lpos(session: Session, args: list[bytes]) -> bytes:
 @command("LSET", arity=4, flags=WRITE | DENYOOM, keys=(key(RW, UPDATE),), group="list", since="1.0.0",
          syntax="key index element", summary="Replaces the element at an index of a list.",
          complexity="O(N) where N is the distance to the nearer end")  # fmt: skip
-def lset(session: Session, args: list[bytes]) -> bytes:
+def lset(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     value = db.get_as(args[1], List)
     if value is None:
@@ -130,7 +128,7 @@ def lset(session: Session, args: list[bytes]) -> bytes:
 @command("LTRIM", arity=4, flags=WRITE, keys=(key(RW, DELETE),), group="list", since="1.0.0",
          syntax="key start stop", summary="Removes all elements of a list but those between two indexes.",
          complexity="O(N) where N is the number of elements removed")  # fmt: skip
-def ltrim(session: Session, args: list[bytes]) -> bytes:
+def ltrim(session: Client, args: list[bytes]) -> bytes:
     start = integer_argument(args[2])
     stop = integer_argument(args[3])
     db = session.db
@@ -150,7 +148,7 @@ def ltrim(session: Session, args: list[bytes]) -> bytes:
          syntax="key where=<BEFORE|AFTER> pivot element",
          summary="Puts an element before or after another one in a list.",
          complexity="O(N) where N is the length of the list")  # fmt: skip
-def linsert(session: Session, args: list[bytes]) -> bytes:
+def linsert(session: Client, args: list[bytes]) -> bytes:
     place = args[2].upper()
     if place not in (b"BEFORE", b"AFTER"):
         raise CommandError(SYNTAX)
@@ -167,7 +165,7 @@ def linsert(session: Session, args: list[bytes]) -> bytes:
 @command("LREM", arity=4, flags=WRITE, keys=(key(RW, DELETE),), group="list", since="1.0.0",
          syntax="key count element", summary="Removes elements equal to a given one from a list.",
          complexity="O(N) where N is the length of the list")  # fmt: skip
-def lrem(session: Session, args: list[bytes]) -> bytes:
+def lrem(session: Client, args: list[bytes]) -> bytes:
     count = _magnitude(args[2])
     db = session.db
     value = db.get_as(args[1], List)

@@ -6,19 +6,17 @@ helper that both ends shared would cost more than what it does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.keyspace.events import DEL, LIST, Event
+from broker.keyspace.keyspace import Database, Value
 from broker.table.arguments import integer_between
 from broker.table.command import ACCESS, DELETE, DENYOOM, FAST, INSERT, READONLY, RO, RW, WRITE, command, key
 from broker.values.list import List
 from protocol.errors import NOT_POSITIVE, WRONG_TYPE, CommandError, wrong_arity
 from protocol.numbers import INTEGER_MAX
 from protocol.replies import EMPTY_ARRAY, ZERO, bulk, bulks, integer
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-    from broker.keyspace.keyspace import Database, Value
 
 LPUSHED: Final = Event(LIST, b"lpush")
 RPUSHED: Final = Event(LIST, b"rpush")
@@ -51,7 +49,7 @@ def _new_list(db: Database, name: bytes, value: Value) -> List:
 @command("LPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="1.0.0",
          syntax="key element ...", summary="Puts elements at the head of a list, which is made if it is missing.",
          complexity="O(1) for each element")  # fmt: skip
-def lpush(session: Session, args: list[bytes]) -> bytes:
+def lpush(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     name = args[1]
     value = db.get(name)
@@ -69,7 +67,7 @@ def lpush(session: Session, args: list[bytes]) -> bytes:
 @command("RPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="1.0.0",
          syntax="key element ...", summary="Puts elements at the tail of a list, which is made if it is missing.",
          complexity="O(1) for each element")  # fmt: skip
-def rpush(session: Session, args: list[bytes]) -> bytes:
+def rpush(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     name = args[1]
     value = db.get(name)
@@ -87,14 +85,14 @@ def rpush(session: Session, args: list[bytes]) -> bytes:
 @command("LPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="2.2.0",
          syntax="key element ...", summary="Puts elements at the head of a list that exists.",
          complexity="O(1) for each element")  # fmt: skip
-def lpushx(session: Session, args: list[bytes]) -> bytes:
+def lpushx(session: Client, args: list[bytes]) -> bytes:
     return lpush(session, args) if session.db.get(args[1]) is not None else ZERO
 
 
 @command("RPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="2.2.0",
          syntax="key element ...", summary="Puts elements at the tail of a list that exists.",
          complexity="O(1) for each element")  # fmt: skip
-def rpushx(session: Session, args: list[bytes]) -> bytes:
+def rpushx(session: Client, args: list[bytes]) -> bytes:
     return rpush(session, args) if session.db.get(args[1]) is not None else ZERO
 
 
@@ -104,7 +102,7 @@ def rpushx(session: Session, args: list[bytes]) -> bytes:
 @command("LPOP", arity=-2, flags=WRITE | FAST, keys=(_POPS,), group="list", since="1.0.0",
          syntax="key [count]@6.2.0", summary="Takes the first element, or several, off a list.",
          complexity="O(N) where N is the number of elements taken")  # fmt: skip
-def lpop(session: Session, args: list[bytes]) -> bytes:
+def lpop(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 2:
         return _pop_several(session, args, left=True)
     db = session.db
@@ -125,7 +123,7 @@ def lpop(session: Session, args: list[bytes]) -> bytes:
 @command("RPOP", arity=-2, flags=WRITE | FAST, keys=(_POPS,), group="list", since="1.0.0",
          syntax="key [count]@6.2.0", summary="Takes the last element, or several, off a list.",
          complexity="O(N) where N is the number of elements taken")  # fmt: skip
-def rpop(session: Session, args: list[bytes]) -> bytes:
+def rpop(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 2:
         return _pop_several(session, args, left=False)
     db = session.db
@@ -143,7 +141,7 @@ def rpop(session: Session, args: list[bytes]) -> bytes:
     return bulk(element)
 
 
-def _pop_several(session: Session, args: list[bytes], left: bool) -> bytes:
+def _pop_several(session: Client, args: list[bytes], left: bool) -> bytes:
     if len(args) > 3:
         raise CommandError(wrong_arity(b"lpop" if left else b"rpop"))
     count = integer_between(args[2], 0, INTEGER_MAX, NOT_POSITIVE)
@@ -166,6 +164,6 @@ def pop_elements(db: Database, name: bytes, value: List, left: bool, count: int)
 
 @command("LLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="list", since="1.0.0",
          syntax="key", summary="Gives the number of elements of a list.", complexity="O(1)")  # fmt: skip
-def llen(session: Session, args: list[bytes]) -> bytes:
+def llen(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], List)
     return ZERO if value is None else integer(len(value))

@@ -6,20 +6,18 @@ destination. Where a client had to wait, the command propagates without its wait
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from broker.broker import Client
 from broker.commands.lists.ends import LPOPPED, LPUSHED, RPOPPED, RPUSHED, delete_if_empty
 from broker.commands.lists.pops import COUNT, is_left, timeout_of
+from broker.keyspace.keyspace import Database
 from broker.table.arguments import integer_between
 from broker.table.command import ACCESS, BLOCKING, DELETE, DENYOOM, INSERT, RW, WRITE, Handler, command, key
 from broker.values.list import List
 from protocol.errors import SYNTAX, CommandError
 from protocol.numbers import INTEGER_MAX
 from protocol.replies import bulk, bulks
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-    from broker.keyspace.keyspace import Database
 
 _KEYS: Final = (key(RW, ACCESS, DELETE), key(RW, INSERT, at=2))
 
@@ -31,7 +29,7 @@ _KEYS: Final = (key(RW, ACCESS, DELETE), key(RW, INSERT, at=2))
          syntax="source destination wherefrom=<LEFT|RIGHT> whereto=<LEFT|RIGHT>",
          summary="Moves an element from an end of a list to an end of another.",
          complexity="O(1)")  # fmt: skip
-def lmove(session: Session, args: list[bytes]) -> bytes:
+def lmove(session: Client, args: list[bytes]) -> bytes:
     from_left = is_left(args[3])
     return _move(session.db, args, from_left, is_left(args[4])) or session.resp.null
 
@@ -40,7 +38,7 @@ def lmove(session: Session, args: list[bytes]) -> bytes:
          syntax="source destination",
          summary="Moves the last element of a list to the head of another.", complexity="O(1)",
          deprecated_since="6.2.0", replaced_by="`LMOVE` with the `RIGHT` and `LEFT` arguments")  # fmt: skip
-def rpoplpush(session: Session, args: list[bytes]) -> bytes:
+def rpoplpush(session: Client, args: list[bytes]) -> bytes:
     return _move(session.db, args, False, True) or session.resp.null
 
 
@@ -48,7 +46,7 @@ def rpoplpush(session: Session, args: list[bytes]) -> bytes:
          syntax="source destination wherefrom=<LEFT|RIGHT> whereto=<LEFT|RIGHT> timeout",
          summary="Moves an element from an end of a list to an end of another; waits for one if there is none.",
          complexity="O(1)")  # fmt: skip
-def blmove(session: Session, args: list[bytes]) -> bytes:
+def blmove(session: Client, args: list[bytes]) -> bytes:
     from_left = is_left(args[3])
     to_left = is_left(args[4])
     timeout_ms = timeout_of(session, args[5])
@@ -64,7 +62,7 @@ def blmove(session: Session, args: list[bytes]) -> bytes:
          summary="Moves the last element of a list to the head of another; waits for one if there is none.",
          complexity="O(1)", deprecated_since="6.2.0",
          replaced_by="`BLMOVE` with the `RIGHT` and `LEFT` arguments")  # fmt: skip
-def brpoplpush(session: Session, args: list[bytes]) -> bytes:
+def brpoplpush(session: Client, args: list[bytes]) -> bytes:
     timeout_ms = timeout_of(session, args[3])
     moved = _move(session.db, args, False, True)
     if moved:
@@ -99,7 +97,7 @@ def _target(db: Database, name: bytes) -> List:
     return target
 
 
-def _wait_for_one(session: Session, handler: Handler, args: list[bytes], timeout_ms: int) -> bytes:
+def _wait_for_one(session: Client, handler: Handler, args: list[bytes], timeout_ms: int) -> bytes:
     # Redis answers a null where it may not wait, but a null array at the time-out.
     if session.never_waits:
         return session.resp.null
@@ -124,7 +122,7 @@ class _Amount(NamedTuple):
                 "how-many=[selector=<COUNT count|EXACTLY exactly> ordering=<OBO|BULK>]",
          summary="Moves several elements from an end of a list to an end of another.",
          complexity="O(N) where N is the number of elements moved")  # fmt: skip
-def lmovem(session: Session, args: list[bytes]) -> bytes:
+def lmovem(session: Client, args: list[bytes]) -> bytes:
     from_left = is_left(args[3])
     to_left = is_left(args[4])
     elements = _move_several(session.db, args, from_left, to_left, _parse_amount(args, 5))
@@ -136,7 +134,7 @@ def lmovem(session: Session, args: list[bytes]) -> bytes:
                 "how-many=[selector=<COUNT count|EXACTLY exactly> ordering=<OBO|BULK>]",
          summary="Moves several elements from an end of a list to an end of another; waits until there are enough.",
          complexity="O(N) where N is the number of elements moved")  # fmt: skip
-def blmovem(session: Session, args: list[bytes]) -> bytes:
+def blmovem(session: Client, args: list[bytes]) -> bytes:
     from_left = is_left(args[3])
     to_left = is_left(args[4])
     timeout_ms = timeout_of(session, args[5])

@@ -6,8 +6,9 @@ What a client got by waiting depends on when it came, so all of these propagate 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.clients.blocking import FOREVER
 from broker.commands.lists.ends import LPOPPED, RPOPPED, pop_elements
 from broker.keyspace.events import DEL
@@ -17,9 +18,6 @@ from broker.values.list import List
 from protocol.errors import SYNTAX, WRONG_TYPE, CommandError
 from protocol.numbers import INTEGER_MAX
 from protocol.replies import array_header, bulk, bulks
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 NUMKEYS: Final = b"ERR numkeys should be greater than 0"
 COUNT: Final = b"ERR count should be greater than 0"
@@ -37,7 +35,7 @@ def is_left(argument: bytes) -> bool:
     raise CommandError(SYNTAX)
 
 
-def timeout_of(session: Session, argument: bytes) -> int:
+def timeout_of(session: Client, argument: bytes) -> int:
     """A blocking command's time-out in milliseconds; it was checked already for a client that is waiting."""
     return timeout_seconds(argument, session.broker.clock.now) if session.waiting is None else FOREVER
 
@@ -50,7 +48,7 @@ def timeout_of(session: Session, argument: bytes) -> int:
          syntax="key ... timeout",
          summary="Takes the first element off the first list that has one; waits for one otherwise.",
          complexity="O(N) where N is the number of keys")  # fmt: skip
-def blpop(session: Session, args: list[bytes]) -> bytes:
+def blpop(session: Client, args: list[bytes]) -> bytes:
     return _pop_or_wait(session, args, left=True)
 
 
@@ -59,11 +57,11 @@ def blpop(session: Session, args: list[bytes]) -> bytes:
          syntax="key ... timeout",
          summary="Takes the last element off the first list that has one; waits for one otherwise.",
          complexity="O(N) where N is the number of keys")  # fmt: skip
-def brpop(session: Session, args: list[bytes]) -> bytes:
+def brpop(session: Client, args: list[bytes]) -> bytes:
     return _pop_or_wait(session, args, left=False)
 
 
-def _pop_or_wait(session: Session, args: list[bytes], left: bool) -> bytes:
+def _pop_or_wait(session: Client, args: list[bytes], left: bool) -> bytes:
     timeout_ms = timeout_of(session, args[-1])
     db = session.db
     names = args[1:-1]
@@ -99,7 +97,7 @@ def _pop_or_wait(session: Session, args: list[bytes], left: bool) -> bytes:
          syntax="numkeys key ... where=<LEFT|RIGHT> [COUNT count]",
          summary="Takes elements off the first list that has some.",
          complexity="O(N+M) where N is the number of keys and M the number of elements taken")  # fmt: skip
-def lmpop(session: Session, args: list[bytes]) -> bytes:
+def lmpop(session: Client, args: list[bytes]) -> bytes:
     names, left, count = _parse_several(args, 1)
     return _pop_several(session, names, left, count) or session.resp.null_array
 
@@ -109,7 +107,7 @@ def lmpop(session: Session, args: list[bytes]) -> bytes:
          syntax="timeout numkeys key ... where=<LEFT|RIGHT> [COUNT count]",
          summary="Takes elements off the first list that has some; waits for some otherwise.",
          complexity="O(N+M) where N is the number of keys and M the number of elements taken")  # fmt: skip
-def blmpop(session: Session, args: list[bytes]) -> bytes:
+def blmpop(session: Client, args: list[bytes]) -> bytes:
     names, left, count = _parse_several(args, 2)
     timeout_ms = timeout_of(session, args[1])
     return _pop_several(session, names, left, count) or session.broker.blocking.wait(
@@ -135,7 +133,7 @@ def _parse_several(args: list[bytes], at: int) -> tuple[list[bytes], bool, int]:
     return args[at + 1 : where], left, count
 
 
-def _pop_several(session: Session, names: Sequence[bytes], left: bool, count: int) -> bytes:
+def _pop_several(session: Client, names: Sequence[bytes], left: bool, count: int) -> bytes:
     """The reply of an [B]LMPOP; b"" if all lists are missing."""
     db = session.db
     for name in names:

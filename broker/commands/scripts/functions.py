@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
+from broker.commands.help import declare_help
 from broker.commands.scripts.scripts import ANY_KEYS, NEGATIVE_KEYS, READ_KEYS, TOO_MANY_KEYS
 from broker.process.globs import Glob
 from broker.scripting.functions import ENGINE, Library
@@ -23,13 +25,9 @@ from broker.table.command import (
     command,
     container,
 )
-from broker.table.help import declare_help
 from protocol.errors import CommandError, wrong_form
 from protocol.numbers import parse_integer
 from protocol.replies import OK, Dialect, array, bulk, bulks, integer, simple
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 NO_FUNCTION: Final = b"ERR Function not found"
 BAD_KEYS: Final = b"ERR Bad number of keys provided"
@@ -46,18 +44,18 @@ _COMPLEXITY: Final = "Depends on the function that is executed."
 @command("FCALL", arity=-3, flags=_FLAGS | MAY_REPLICATE, keys=(ANY_KEYS,),
          group="scripting", since="7.0.0", syntax="function numkeys [key ...] [arg ...]",
          summary="Calls a function.", complexity=_COMPLEXITY)  # fmt: skip
-def fcall(session: Session, args: list[bytes]) -> bytes:
+def fcall(session: Client, args: list[bytes]) -> bytes:
     return _call(session, args, False)
 
 
 @command("FCALL_RO", arity=-3, flags=_FLAGS | READONLY, keys=(READ_KEYS,),
          group="scripting", since="7.0.0", syntax="function numkeys [key ...] [arg ...]",
          summary="Calls a function that may not write.", complexity=_COMPLEXITY)  # fmt: skip
-def fcall_ro(session: Session, args: list[bytes]) -> bytes:
+def fcall_ro(session: Client, args: list[bytes]) -> bytes:
     return _call(session, args, True)
 
 
-def _call(session: Session, args: list[bytes], read_only: bool) -> bytes:
+def _call(session: Client, args: list[bytes], read_only: bool) -> bytes:
     scripting = session.broker.scripting
     function = scripting.functions.find(args[1])
     if function is None:
@@ -90,7 +88,7 @@ declare_help(
 @command("FUNCTION|LOAD", arity=-3, flags=NOSCRIPT | WRITE | DENYOOM, group="scripting", since="7.0.0",
          syntax="[REPLACE] function-code", summary="Makes a library of its source; gives its name.",
          complexity="O(1) beside compiling the source", tips=_TIPS)  # fmt: skip
-def function_load(session: Session, args: list[bytes]) -> bytes:
+def function_load(session: Client, args: list[bytes]) -> bytes:
     replace = False
     for option in args[2:-1]:
         if option.upper() != b"REPLACE":
@@ -105,7 +103,7 @@ def function_load(session: Session, args: list[bytes]) -> bytes:
 
 @command("FUNCTION|DELETE", arity=3, flags=NOSCRIPT | WRITE, group="scripting", since="7.0.0", syntax="library-name",
          summary="Removes a library and its functions.", complexity="O(1)", tips=_TIPS)  # fmt: skip
-def function_delete(session: Session, args: list[bytes]) -> bytes:
+def function_delete(session: Client, args: list[bytes]) -> bytes:
     session.broker.functions.delete(args[2])
     session.broker.keyspace.dirty += 1
     return OK
@@ -114,7 +112,7 @@ def function_delete(session: Session, args: list[bytes]) -> bytes:
 @command("FUNCTION|FLUSH", arity=-2, flags=NOSCRIPT | WRITE, group="scripting", since="7.0.0",
          syntax="flush-type=[ASYNC|SYNC]", summary="Removes all libraries.",
          complexity="O(N) for N functions", tips=_TIPS)  # fmt: skip
-def function_flush(session: Session, args: list[bytes]) -> bytes:
+def function_flush(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 3:
         raise CommandError(wrong_form(args))
     if len(args) == 3 and args[2].upper() not in (b"SYNC", b"ASYNC"):
@@ -128,7 +126,7 @@ def function_flush(session: Session, args: list[bytes]) -> bytes:
          syntax="[LIBRARYNAME library-name-pattern:string] [WITHCODE]",
          summary="Tells of the libraries and their functions.", complexity="O(N) for N functions",
          tips=("nondeterministic_output_order",))  # fmt: skip
-def function_list(session: Session, args: list[bytes]) -> bytes:
+def function_list(session: Client, args: list[bytes]) -> bytes:
     pattern: bytes | None = None
     with_code = False
     words = iter(args[2:])
@@ -181,14 +179,14 @@ def _flag_set(flags: int, resp: Dialect) -> bytes:
 @command("FUNCTION|DUMP", arity=2, flags=NOSCRIPT, group="scripting", since="7.0.0",
          summary="Gives all libraries as one payload for FUNCTION RESTORE.",
          complexity="O(N) for N functions")  # fmt: skip
-def function_dump(session: Session, args: list[bytes]) -> bytes:
+def function_dump(session: Client, args: list[bytes]) -> bytes:
     return bulk(session.broker.functions.dump())
 
 
 @command("FUNCTION|RESTORE", arity=-3, flags=NOSCRIPT | WRITE | DENYOOM, group="scripting", since="7.0.0",
          syntax="serialized-value policy=[FLUSH|APPEND|REPLACE]",
          summary="Makes the libraries of a payload.", complexity="O(N) for N functions", tips=_TIPS)  # fmt: skip
-def function_restore(session: Session, args: list[bytes]) -> bytes:
+def function_restore(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 4:
         raise CommandError(wrong_form(args))
     policy = args[3].lower() if len(args) == 4 else b"append"
@@ -202,7 +200,7 @@ def function_restore(session: Session, args: list[bytes]) -> bytes:
 @command("FUNCTION|KILL", arity=2, flags=NOSCRIPT | ALLOW_BUSY, group="scripting", since="7.0.0",
          summary="Ends the function that runs, if it has not written yet.", complexity="O(1)",
          tips=("request_policy:all_shards", "response_policy:one_succeeded"))  # fmt: skip
-def function_kill(session: Session, args: list[bytes]) -> bytes:
+def function_kill(session: Client, args: list[bytes]) -> bytes:
     session.broker.scripting.interruption.kill(by_script_kill=False)
     return OK
 
@@ -210,7 +208,7 @@ def function_kill(session: Session, args: list[bytes]) -> bytes:
 @command("FUNCTION|STATS", arity=2, flags=NOSCRIPT | ALLOW_BUSY, group="scripting", since="7.0.0",
          summary="Tells of the function that runs, and how many there are.", complexity="O(1)",
          tips=("nondeterministic_output", "request_policy:all_shards", "response_policy:special"))  # fmt: skip
-def function_stats(session: Session, args: list[bytes]) -> bytes:
+def function_stats(session: Client, args: list[bytes]) -> bytes:
     scripting = session.broker.scripting
     resp = session.resp
     run = scripting.interruption.current

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
+from broker.commands.help import declare_help
 from broker.table.arguments import integer
 from broker.table.command import (
     ACCESS,
@@ -23,12 +25,8 @@ from broker.table.command import (
     container,
     counted_keys,
 )
-from broker.table.help import declare_help
 from protocol.errors import CommandError
 from protocol.replies import OK, ONE, ZERO, array_header, bulk
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 NO_SCRIPT: Final = b"NOSCRIPT No matching script. Please use EVAL."
 TOO_MANY_KEYS: Final = b"ERR Number of keys can't be greater than number of args"
@@ -49,7 +47,7 @@ _SHA_SIZE: Final = 40
 @command("EVAL", arity=-3, flags=_FLAGS | MAY_REPLICATE, keys=(ANY_KEYS,),
          group="scripting", since="2.6.0", syntax="script numkeys [key ...] [arg ...]",
          summary="Runs a Lua script.", complexity=_COMPLEXITY)  # fmt: skip
-def eval_(session: Session, args: list[bytes]) -> bytes:
+def eval_(session: Client, args: list[bytes]) -> bytes:
     keys = key_count(args)
     scripting = session.broker.scripting
     return scripting.evaluate(session, args, scripting.scripts.of_eval(args[1]), keys, False)
@@ -58,7 +56,7 @@ def eval_(session: Session, args: list[bytes]) -> bytes:
 @command("EVAL_RO", arity=-3, flags=_FLAGS | READONLY, keys=(READ_KEYS,),
          group="scripting", since="7.0.0", syntax="script numkeys [key ...] [arg ...]",
          summary="Runs a Lua script that may not write.", complexity=_COMPLEXITY)  # fmt: skip
-def eval_ro(session: Session, args: list[bytes]) -> bytes:
+def eval_ro(session: Client, args: list[bytes]) -> bytes:
     keys = key_count(args)
     scripting = session.broker.scripting
     return scripting.evaluate(session, args, scripting.scripts.of_eval(args[1]), keys, True)
@@ -67,18 +65,18 @@ def eval_ro(session: Session, args: list[bytes]) -> bytes:
 @command("EVALSHA", arity=-3, flags=_FLAGS | MAY_REPLICATE, keys=(counted_keys(RW, ACCESS, UPDATE, at=2),),
          group="scripting", since="2.6.0", syntax="sha1 numkeys [key ...] [arg ...]",
          summary="Runs a Lua script given by its SHA-1.", complexity=_COMPLEXITY)  # fmt: skip
-def evalsha(session: Session, args: list[bytes]) -> bytes:
+def evalsha(session: Client, args: list[bytes]) -> bytes:
     return _evaluate_by_sha(session, args, False)
 
 
 @command("EVALSHA_RO", arity=-3, flags=_FLAGS | READONLY, keys=(counted_keys(RO, ACCESS, at=2),),
          group="scripting", since="7.0.0", syntax="sha1 numkeys [key ...] [arg ...]",
          summary="Runs a Lua script given by its SHA-1 that may not write.", complexity=_COMPLEXITY)  # fmt: skip
-def evalsha_ro(session: Session, args: list[bytes]) -> bytes:
+def evalsha_ro(session: Client, args: list[bytes]) -> bytes:
     return _evaluate_by_sha(session, args, True)
 
 
-def _evaluate_by_sha(session: Session, args: list[bytes], read_only: bool) -> bytes:
+def _evaluate_by_sha(session: Client, args: list[bytes], read_only: bool) -> bytes:
     if len(args[1]) != _SHA_SIZE:
         raise CommandError(NO_SCRIPT)
     keys = key_count(args)
@@ -117,21 +115,21 @@ declare_help(
 @command("SCRIPT|LOAD", arity=3, flags=NOSCRIPT | STALE, group="scripting", since="2.6.0", syntax="script",
          summary="Compiles a script and keeps it; gives its SHA-1.", complexity="O(N) for a script of N bytes",
          tips=("request_policy:all_nodes", "response_policy:all_succeeded"))  # fmt: skip
-def script_load(session: Session, args: list[bytes]) -> bytes:
+def script_load(session: Client, args: list[bytes]) -> bytes:
     return bulk(session.broker.scripting.scripts.load(args[2]).sha)
 
 
 @command("SCRIPT|EXISTS", arity=-3, flags=NOSCRIPT, group="scripting", since="2.6.0", syntax="sha1 ...",
          summary="Tells of each SHA-1 whether its script is known.", complexity="O(N) for N scripts",
          tips=("request_policy:all_shards", "response_policy:agg_logical_and"))  # fmt: skip
-def script_exists(session: Session, args: list[bytes]) -> bytes:
+def script_exists(session: Client, args: list[bytes]) -> bytes:
     known = session.broker.scripting.scripts.knows
     return array_header(len(args) - 2) + b"".join([ONE if known(sha) else ZERO for sha in args[2:]])
 
 
 @command("SCRIPT|SHOW", arity=3, flags=NOSCRIPT, group="scripting", since="8.0.0", syntax="sha1",
          summary="Gives the text of a script, as Valkey does.", complexity="O(1)")  # fmt: skip
-def script_show(session: Session, args: list[bytes]) -> bytes:
+def script_show(session: Client, args: list[bytes]) -> bytes:
     script = session.broker.scripting.scripts.find(args[2])
     if script is None:
         raise CommandError(NO_SCRIPT)
@@ -142,7 +140,7 @@ def script_show(session: Session, args: list[bytes]) -> bytes:
          syntax="flush-type=[ASYNC|SYNC]@6.2.0",
          summary="Forgets all scripts.", complexity="O(N) for N scripts",
          tips=("request_policy:all_nodes", "response_policy:all_succeeded"))  # fmt: skip
-def script_flush(session: Session, args: list[bytes]) -> bytes:
+def script_flush(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 3 or (len(args) == 3 and args[2].upper() not in (b"SYNC", b"ASYNC")):
         raise CommandError(FLUSH_OPTIONS)
     session.broker.scripting.flush_scripts()
@@ -152,14 +150,14 @@ def script_flush(session: Session, args: list[bytes]) -> bytes:
 @command("SCRIPT|KILL", arity=2, flags=NOSCRIPT | ALLOW_BUSY, group="scripting", since="2.6.0",
          summary="Ends the script that runs, if it has not written yet.", complexity="O(1)",
          tips=("request_policy:all_shards", "response_policy:one_succeeded"))  # fmt: skip
-def script_kill(session: Session, args: list[bytes]) -> bytes:
+def script_kill(session: Client, args: list[bytes]) -> bytes:
     session.broker.scripting.interruption.kill(by_script_kill=True)
     return OK
 
 
 @command("SCRIPT|DEBUG", arity=3, flags=NOSCRIPT, group="scripting", since="3.2.0", syntax="mode=<YES|SYNC|NO>",
          summary="Turns the script debugger off; there is none to turn on.", complexity="O(1)")  # fmt: skip
-def script_debug(session: Session, args: list[bytes]) -> bytes:
+def script_debug(session: Client, args: list[bytes]) -> bytes:
     mode = args[2].upper()
     if mode not in (b"YES", b"SYNC", b"NO"):
         raise CommandError(DEBUG_OPTIONS)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
+from broker.commands.help import declare_help
 from broker.process.globs import Glob
 from broker.table import command as registry
 from broker.table.command import FLAG_NAMES, LOADING, NO_MANDATORY_KEYS, NOT_KEY, STALE, Command, KeySpec, command
-from broker.table.help import declare_help
 from broker.table.key_access import keys_and_access
 from broker.table.syntax import NO_KEY_SPEC, Argument, arguments_of
 from protocol.errors import SYNTAX, CommandError
-from protocol.replies import array, bulk, bulks, integer, simple
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-    from protocol.replies import Dialect
+from protocol.replies import Dialect, array, bulk, bulks, integer, simple
 
 INVALID_COMMAND: Final = b"ERR Invalid command specified"
 NO_KEYS: Final = b"ERR The command has no key arguments"
@@ -38,7 +35,7 @@ _UNORDERED: Final = ("nondeterministic_output_order",)
 @command("COMMAND", arity=-1, flags=_ANY_TIME, group="server", since="2.8.13", categories=("connection",),
          summary="Describes all commands.", complexity="O(N) where N is the total number of Redis commands",
          tips=_UNORDERED)  # fmt: skip
-def command_(session: Session, args: list[bytes]) -> bytes:
+def command_(session: Client, args: list[bytes]) -> bytes:
     return array([_info(session.resp, each) for each in session.broker.commands.by_name.values()])
 
 
@@ -59,14 +56,14 @@ declare_help(
 
 @command("COMMAND|COUNT", arity=2, flags=_ANY_TIME, group="server", since="2.8.13", categories=("connection",),
          summary="Gives the number of commands.", complexity="O(1)")  # fmt: skip
-def command_count(session: Session, args: list[bytes]) -> bytes:
+def command_count(session: Client, args: list[bytes]) -> bytes:
     return integer(len(session.broker.commands.by_name))
 
 
 @command("COMMAND|INFO", arity=-2, flags=_ANY_TIME, group="server", since="2.8.13", categories=("connection",),
          syntax="[command-name ...]", summary="Describes commands, by default all.",
          complexity="O(N) where N is the number of commands to look up", tips=_UNORDERED)  # fmt: skip
-def command_info(session: Session, args: list[bytes]) -> bytes:
+def command_info(session: Client, args: list[bytes]) -> bytes:
     if len(args) == 2:
         return command_(session, args)
     resp = session.resp
@@ -76,7 +73,7 @@ def command_info(session: Session, args: list[bytes]) -> bytes:
 @command("COMMAND|DOCS", arity=-2, flags=_ANY_TIME, group="server", since="7.0.0", categories=("connection",),
          syntax="[command-name ...]", summary="Gives the documentation of commands, by default of all.",
          complexity="O(N) where N is the number of commands to look up", tips=_UNORDERED)  # fmt: skip
-def command_docs(session: Session, args: list[bytes]) -> bytes:
+def command_docs(session: Client, args: list[bytes]) -> bytes:
     resp = session.resp
     table = session.broker.commands.by_name.values()
     chosen = [found for found in _named(session, args[2:]) if found] if len(args) > 2 else list(table)
@@ -87,7 +84,7 @@ def command_docs(session: Session, args: list[bytes]) -> bytes:
          syntax="[FILTERBY <MODULE module-name|ACLCAT category|PATTERN pattern>]",
          summary="Lists the names of commands.", complexity="O(N) where N is the total number of Redis commands",
          tips=_UNORDERED)  # fmt: skip
-def command_list(session: Session, args: list[bytes]) -> bytes:
+def command_list(session: Client, args: list[bytes]) -> bytes:
     chosen: Callable[[Command], bool] | None = None
     if len(args) == 5 and args[2].upper() == b"FILTERBY":
         chosen = _filter(args[3].upper(), args[4])
@@ -111,7 +108,7 @@ def _filter(kind: bytes, argument: bytes) -> Callable[[Command], bool]:
 @command("COMMAND|GETKEYS", arity=-3, flags=_ANY_TIME, group="server", since="2.8.13", categories=("connection",),
          syntax="command [arg ...]", summary="Gives the keys among a command's arguments.",
          complexity="O(N) where N is the number of arguments to the command")  # fmt: skip
-def command_getkeys(session: Session, args: list[bytes]) -> bytes:
+def command_getkeys(session: Client, args: list[bytes]) -> bytes:
     given = args[2:]
     return bulks([given[position] for position, _ in _keys_of(session, given)])
 
@@ -121,13 +118,13 @@ def command_getkeys(session: Session, args: list[bytes]) -> bytes:
          syntax="command [arg ...]",
          summary="Gives the keys among a command's arguments, and what it does with them.",
          complexity="O(N) where N is the number of arguments to the command")  # fmt: skip
-def command_getkeysandflags(session: Session, args: list[bytes]) -> bytes:
+def command_getkeysandflags(session: Client, args: list[bytes]) -> bytes:
     given = args[2:]
     resp = session.resp
     return array([array([bulk(given[position]), _words(resp, flags)]) for position, flags in _keys_of(session, given)])
 
 
-def _keys_of(session: Session, given: list[bytes]) -> list[tuple[int, tuple[str, ...]]]:
+def _keys_of(session: Client, given: list[bytes]) -> list[tuple[int, tuple[str, ...]]]:
     """The positions of the keys in a full command, with what is done to each."""
     found = session.broker.commands.find(given)
     if found is None:
@@ -142,7 +139,7 @@ def _keys_of(session: Session, given: list[bytes]) -> list[tuple[int, tuple[str,
     return keys
 
 
-def _named(session: Session, names: list[bytes]) -> Iterator[Command | None]:
+def _named(session: Client, names: list[bytes]) -> Iterator[Command | None]:
     """The commands of those names, `container|subcommand` for a subcommand; None for an unknown one."""
     table = session.broker.commands.by_name
     for name in names:

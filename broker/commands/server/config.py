@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
+from broker.commands.help import declare_help
 from broker.config import rewrite
 from broker.config.directives import BY_NAME
 from broker.config.kinds import text_of
 from broker.table.command import ADMIN, LOADING, NOSCRIPT, STALE, command, container
-from broker.table.help import declare_help
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import OK
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 NO_FILE: Final = b"ERR The server is running without a config file"
 
@@ -33,14 +31,14 @@ declare_help(
 @command("CONFIG|GET", arity=-3, flags=_ADMIN, group="server", since="2.0.0",
          syntax="parameter ...", summary="Gives the directives that glob patterns name, with their values.",
          complexity="O(N) when N is the number of configuration parameters provided")  # fmt: skip
-def config_get(session: Session, args: list[bytes]) -> bytes:
+def config_get(session: Client, args: list[bytes]) -> bytes:
     return session.resp.bulk_map(session.broker.config.get(args[2:]))
 
 
 @command("CONFIG|SET", arity=-4, flags=_ADMIN, group="server", since="2.0.0",
          syntax="<parameter value> ...", summary="Changes directives while the broker runs, all of them or none.",
          complexity="O(N) when N is the number of configuration parameters provided", tips=_ALL_NODES)  # fmt: skip
-def config_set(session: Session, args: list[bytes]) -> bytes:
+def config_set(session: Client, args: list[bytes]) -> bytes:
     if len(args) % 2:
         raise CommandError(SYNTAX)
     pairs = list(zip(args[2::2], args[3::2], strict=True))
@@ -55,7 +53,7 @@ def config_set(session: Session, args: list[bytes]) -> bytes:
 @command("CONFIG|REWRITE", arity=2, flags=_ADMIN, group="server", since="2.8.0",
          summary="Writes the directives in force to the configuration file.", complexity="O(1)",
          tips=_ALL_NODES)  # fmt: skip
-def config_rewrite(session: Session, args: list[bytes]) -> bytes:
+def config_rewrite(session: Client, args: list[bytes]) -> bytes:
     broker = session.broker
     if broker.config.file is None:
         raise CommandError(NO_FILE)
@@ -71,7 +69,7 @@ def config_rewrite(session: Session, args: list[bytes]) -> bytes:
 
 @command("CONFIG|RESETSTAT", arity=2, flags=_ADMIN, group="server", since="2.0.0",
          summary="Sets the counters that INFO shows back to 0.", complexity="O(1)", tips=_ALL_NODES)  # fmt: skip
-def config_resetstat(session: Session, args: list[bytes]) -> bytes:
+def config_resetstat(session: Client, args: list[bytes]) -> bytes:
     broker = session.broker
     broker.stats.reset()
     keyspace = broker.keyspace

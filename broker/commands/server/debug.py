@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.keys.object import object_encoding
 from broker.keyspace import digest as dataset_digest
 from broker.persistence.recovery import LoadError
@@ -21,9 +22,6 @@ from protocol.errors import NO_SUCH_KEY, NOT_POSITIVE, STRING_TOO_LONG, CommandE
 from protocol.numbers import parse_double
 from protocol.replies import OK, Dialect, array, bulk, error, integers, simple
 from protocol.replies import integer as integer_reply
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 NOT_ALLOWED: Final = (
     b'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a'
@@ -48,7 +46,7 @@ _THREE: Final = [integer_reply(number) for number in range(3)]
 
 @command("DEBUG", arity=-2, flags=ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED, system=True, group="server",
          since="1.0.0", summary="Commands for debugging.", complexity="Depends on subcommand.")  # fmt: skip
-def debug(session: Session, args: list[bytes]) -> bytes:
+def debug(session: Client, args: list[bytes]) -> bytes:
     config = session.broker.config
     if not config.allows(config.enable_debug_command, session.transport.is_local()):
         raise CommandError(NOT_ALLOWED)
@@ -58,33 +56,33 @@ def debug(session: Session, args: list[bytes]) -> bytes:
     return found[1](session, args)
 
 
-def _help(session: Session, args: list[bytes]) -> bytes:
+def _help(session: Client, args: list[bytes]) -> bytes:
     lines = [b"DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"]
     for _, _, usage, text in _SUBCOMMANDS.values():
         lines += [usage, b"    " + text]
     return array([simple(line) for line in lines])
 
 
-def _sleep(session: Session, args: list[bytes]) -> bytes:
+def _sleep(session: Client, args: list[bytes]) -> bytes:
     time.sleep(min(max(parse_double(args[2]) or 0.0, 0.0), SLEEP_MAX))
     return OK
 
 
-def _set_active_expire(session: Session, args: list[bytes]) -> bytes:
+def _set_active_expire(session: Client, args: list[bytes]) -> bytes:
     session.broker.keyspace.set_active_expiry(args[2].strip() not in (b"", b"0"))
     return OK
 
 
-def _error(session: Session, args: list[bytes]) -> bytes:
+def _error(session: Client, args: list[bytes]) -> bytes:
     return error(args[2])
 
 
-def _log(session: Session, args: list[bytes]) -> bytes:
+def _log(session: Client, args: list[bytes]) -> bytes:
     session.broker.log.warning("DEBUG LOG", said=args[2])
     return OK
 
 
-def _object(session: Session, args: list[bytes]) -> bytes:
+def _object(session: Client, args: list[bytes]) -> bytes:
     value = session.db.peek(args[2])
     if value is None:
         raise CommandError(NO_SUCH_KEY)
@@ -92,7 +90,7 @@ def _object(session: Session, args: list[bytes]) -> bytes:
     return simple(b"Value at:0x%x refcount:1 encoding:%b" % (id(value), encoding))
 
 
-def _populate(session: Session, args: list[bytes]) -> bytes:
+def _populate(session: Client, args: list[bytes]) -> bytes:
     if session.broker.loading:
         raise CommandError(errors.LOADING)
     count = integer_between(args[2], 0, MAX_INTEGER, NOT_POSITIVE)
@@ -110,7 +108,7 @@ def _populate(session: Session, args: list[bytes]) -> bytes:
     return OK
 
 
-def _reload(session: Session, args: list[bytes]) -> bytes:
+def _reload(session: Client, args: list[bytes]) -> bytes:
     if session.broker.loading:
         # What is loaded so far must not replace the file it comes from.
         raise CommandError(errors.LOADING)
@@ -132,15 +130,15 @@ def _reload(session: Session, args: list[bytes]) -> bytes:
     return OK
 
 
-def _digest(session: Session, args: list[bytes]) -> bytes:
+def _digest(session: Client, args: list[bytes]) -> bytes:
     return simple(dataset_digest.of_databases(session.broker.keyspace.databases).hex().encode())
 
 
-def _digest_value(session: Session, args: list[bytes]) -> bytes:
+def _digest_value(session: Client, args: list[bytes]) -> bytes:
     return array([simple(dataset_digest.of_key(session.db, key).hex().encode()) for key in args[2:]])
 
 
-def _protocol(session: Session, args: list[bytes]) -> bytes:
+def _protocol(session: Client, args: list[bytes]) -> bytes:
     example = _EXAMPLES.get(args[2].lower())
     if example is None:
         raise CommandError(PROTOCOL_TYPE)
@@ -178,7 +176,7 @@ _EXAMPLES: Final[dict[bytes, Callable[[Dialect], bytes]]] = {
     b"false": lambda resp: resp.boolean(False),
 }
 
-Handler = Callable[["Session", list[bytes]], bytes]
+Handler = Callable[["Client", list[bytes]], bytes]
 
 # Name -> the numbers of arguments it takes, what it does, how it is written, what it is for.
 _SUBCOMMANDS: Final[dict[bytes, tuple[range, Handler, bytes, bytes]]] = {

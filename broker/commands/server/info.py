@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.server.info_sections import info_text
 from broker.table.arguments import integer
 from broker.table.command import FAST, LOADING, NOSCRIPT, READONLY, STALE, command
 from broker.version import REDIS_VERSION, VERSION
 from protocol.replies import EMPTY_ARRAY, ZERO, array, bulk, bulks
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 TRIMARAN: Final = r"""
                     /|
@@ -34,7 +32,7 @@ _SIZES_OF_DRAWINGS: Final = {5: 3, 6: 2, 8: 0}
          syntax="[section ...]",
          summary="Tells about the broker, by sections.", complexity="O(1)", categories=("dangerous",),
          tips=("nondeterministic_output", "request_policy:all_shards", "response_policy:special"))  # fmt: skip
-def info(session: Session, args: list[bytes]) -> bytes:
+def info(session: Client, args: list[bytes]) -> bytes:
     names = [argument.decode(errors="replace") for argument in args[1:]]
     return session.resp.verbatim(info_text(session.broker, names))
 
@@ -42,7 +40,7 @@ def info(session: Session, args: list[bytes]) -> bytes:
 @command("TIME", arity=1, flags=LOADING | STALE | FAST, group="server", since="2.6.0",
          summary="Gives the broker's clock: seconds, and microseconds beside them.", complexity="O(1)",
          tips=("nondeterministic_output",))  # fmt: skip
-def time(session: Session, args: list[bytes]) -> bytes:
+def time(session: Client, args: list[bytes]) -> bytes:
     run = session.broker.scripting.interruption.current
     now = session.broker.clock.microseconds() if run is None else run.microseconds()
     return bulks([b"%d" % part for part in divmod(now, 1_000_000)])
@@ -51,13 +49,13 @@ def time(session: Session, args: list[bytes]) -> bytes:
 @command("ROLE", arity=1, flags=NOSCRIPT | LOADING | STALE | FAST, group="server", since="2.8.12",
          summary="Tells whether the broker is a master, and who its replicas are.", complexity="O(1)",
          categories=("admin", "dangerous"))  # fmt: skip
-def role(session: Session, args: list[bytes]) -> bytes:
+def role(session: Client, args: list[bytes]) -> bytes:
     return array([bulk(b"master"), ZERO, EMPTY_ARRAY])
 
 
 @command("LOLWUT", arity=-1, flags=READONLY | FAST, group="server", since="5.0.0",
          syntax="[VERSION version]", summary="Draws a ship, and gives the version.", complexity="")  # fmt: skip
-def lolwut(session: Session, args: list[bytes]) -> bytes:
+def lolwut(session: Client, args: list[bytes]) -> bytes:
     text = f"{TRIMARAN}\nTrimaran {VERSION}. Redis ver. {REDIS_VERSION}\n"
     if len(args) >= 3 and args[1].upper() == b"VERSION":
         version = integer(args[2]) & 0xFFFFFFFF

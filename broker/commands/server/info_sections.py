@@ -13,21 +13,19 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Broker
 from broker.clients.describing import client_type
+from broker.keyspace.keyspace import Database
 from broker.memory.overview import MemoryOverview
 from broker.native import build
+from broker.persistence.recovery import Recovery
 from broker.process import memory as process_memory
 from broker.process.memory import human
 from broker.process.supervision import supervisor_of
+from broker.table.command import Command
 from broker.version import REDIS_VERSION, VERSION
-
-if TYPE_CHECKING:
-    from broker.broker import Broker
-    from broker.keyspace.keyspace import Database
-    from broker.persistence.recovery import Recovery
-    from broker.table.command import Command
 
 Fields = Iterator[tuple[str, object]]
 

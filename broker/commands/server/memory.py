@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Broker, Client
+from broker.commands.help import declare_help
 from broker.commands.keys.object import encoding_of
 from broker.commands.server.memory_model import DEFAULT_SAMPLES, modelled_size
 from broker.memory.overview import MemoryOverview
@@ -13,15 +15,9 @@ from broker.process import memory as process_memory
 from broker.process.memory import human
 from broker.table.arguments import integer
 from broker.table.command import READONLY, RO, command, container, key
-from broker.table.help import declare_help
 from protocol.errors import SYNTAX, CommandError
-from protocol.replies import OK, bulk
+from protocol.replies import OK, Dialect, bulk
 from protocol.replies import integer as integer_reply
-
-if TYPE_CHECKING:
-    from broker.broker import Broker
-    from broker.clients.session import Session
-    from protocol.replies import Dialect
 
 NO_STATISTICS: Final = b"Stats not supported for the current allocator"
 
@@ -38,7 +34,7 @@ declare_help("MEMORY", group="server", since="4.0.0", usage={"USAGE": "<key> [SA
 @command("MEMORY|USAGE", arity=-3, flags=READONLY, keys=(key(RO, at=2),), group="server", since="4.0.0",
          syntax="key [SAMPLES count]", summary="Estimates the bytes a key and its value would take in redis-server.",
          complexity="O(N) where N is the number of samples.")  # fmt: skip
-def memory_usage(session: Session, args: list[bytes]) -> bytes:
+def memory_usage(session: Client, args: list[bytes]) -> bytes:
     samples = DEFAULT_SAMPLES
     at = 3
     while at < len(args):
@@ -57,7 +53,7 @@ def memory_usage(session: Session, args: list[bytes]) -> bytes:
 
 @command("MEMORY|STATS", arity=2, flags=0, group="server", since="4.0.0",
          summary="Tells what memory is used for.", complexity="O(1)", tips=_SHARDS)  # fmt: skip
-def memory_stats(session: Session, args: list[bytes]) -> bytes:
+def memory_stats(session: Client, args: list[bytes]) -> bytes:
     resp = session.resp
     memory = MemoryOverview(session.broker)
     fields: list[tuple[bytes, int | float | bytes]] = [
@@ -105,7 +101,7 @@ def _encoded(value: float | bytes, resp: Dialect) -> bytes:
 
 @command("MEMORY|DOCTOR", arity=2, flags=0, group="server", since="4.0.0",
          summary="Reports on problems with memory.", complexity="O(1)", tips=_SHARDS)  # fmt: skip
-def memory_doctor(session: Session, args: list[bytes]) -> bytes:
+def memory_doctor(session: Client, args: list[bytes]) -> bytes:
     return session.resp.verbatim(("\n".join(_findings(session.broker)) + "\n").encode())
 
 
@@ -136,7 +132,7 @@ def _findings(broker: Broker) -> list[str]:
          summary="Gives free memory back to the system.",
          complexity="Depends on how much memory is allocated, could be slow",
          tips=("request_policy:all_shards", "response_policy:all_succeeded"))  # fmt: skip
-def memory_purge(session: Session, args: list[bytes]) -> bytes:
+def memory_purge(session: Client, args: list[bytes]) -> bytes:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
@@ -146,5 +142,5 @@ def memory_purge(session: Session, args: list[bytes]) -> bytes:
 @command("MEMORY|MALLOC-STATS", arity=2, flags=0, group="server", since="4.0.0",
          summary="Gives the allocator's own statistics.",
          complexity="Depends on how much memory is allocated, could be slow", tips=_SHARDS)  # fmt: skip
-def memory_malloc_stats(session: Session, args: list[bytes]) -> bytes:
+def memory_malloc_stats(session: Client, args: list[bytes]) -> bytes:
     return bulk(NO_STATISTICS)

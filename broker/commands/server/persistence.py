@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.table.command import ADMIN, FAST, LOADING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, command
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import OK, integer, simple
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 SAVING: Final = b"ERR Background save already in progress"
 REWRITING: Final = b"ERR Background append only file rewriting already in progress"
@@ -28,7 +26,7 @@ _REWRITE_SCHEDULED: Final = simple(b"Background append only file rewriting sched
 @command("SAVE", arity=1, flags=ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI, group="server", since="1.0.0",
          summary="Writes the RDB file; nobody is served meanwhile.",
          complexity="O(N) where N is the total number of keys in all databases")  # fmt: skip
-def save(session: Session, args: list[bytes]) -> bytes:
+def save(session: Client, args: list[bytes]) -> bytes:
     durability = session.broker.durability
     if durability.snapshots.running:
         raise CommandError(SAVING)
@@ -43,7 +41,7 @@ def save(session: Session, args: list[bytes]) -> bytes:
 
 @command("BGSAVE", arity=-1, flags=ADMIN | NOSCRIPT | NO_ASYNC_LOADING, group="server", since="1.0.0",
          syntax="[SCHEDULE]@3.2.2", summary="Writes the RDB file in the background.", complexity="O(1)")  # fmt: skip
-def bgsave(session: Session, args: list[bytes]) -> bytes:
+def bgsave(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 2 or (len(args) == 2 and args[1].upper() != b"SCHEDULE"):
         raise CommandError(SYNTAX)
     durability = session.broker.durability
@@ -65,7 +63,7 @@ def bgsave(session: Session, args: list[bytes]) -> bytes:
 
 @command("BGREWRITEAOF", arity=1, flags=ADMIN | NOSCRIPT | NO_ASYNC_LOADING, group="server", since="1.0.0",
          summary="Makes the append-only file as short as it can be, in the background.", complexity="O(1)")  # fmt: skip
-def bgrewriteaof(session: Session, args: list[bytes]) -> bytes:
+def bgrewriteaof(session: Client, args: list[bytes]) -> bytes:
     durability = session.broker.durability
     if durability.rewrites.running:
         raise CommandError(REWRITING)
@@ -80,5 +78,5 @@ def bgrewriteaof(session: Session, args: list[bytes]) -> bytes:
 @command("LASTSAVE", arity=1, flags=LOADING | STALE | FAST, group="server", since="1.0.0",
          summary="Gives the time of the last RDB file, in seconds since 1970.", complexity="O(1)",
          categories=("admin", "dangerous"), tips=("nondeterministic_output",))  # fmt: skip
-def lastsave(session: Session, args: list[bytes]) -> bytes:
+def lastsave(session: Client, args: list[bytes]) -> bytes:
     return integer(session.broker.durability.snapshots.last_save)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.table.arguments import MAX_INTEGER, integer, integer_between, timeout_milliseconds
 from broker.table.command import ADMIN, ALLOW_BUSY, BLOCKING, LOADING, NO_MULTI, NOSCRIPT, STALE, command
 from protocol.errors import NOT_INTEGER, NOT_POSITIVE, SYNTAX, CommandError
 from protocol.replies import NO_REPLY, ZERO, integers
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 NO_SHUTDOWN: Final = b"ERR No shutdown in progress."
 SHUTDOWN_FAILED: Final = b"ERR Errors trying to SHUTDOWN. Check logs."
@@ -28,7 +26,7 @@ _SHUTDOWN_OPTIONS: Final = frozenset({b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"AB
          summary="Ends the broker.",
          complexity="O(N) when saving, where N is the total number of keys in all databases when saving data,"
                     " otherwise O(1)")  # fmt: skip
-def shutdown(session: Session, args: list[bytes]) -> bytes:
+def shutdown(session: Client, args: list[bytes]) -> bytes:
     options = {argument.upper() for argument in args[1:]}
     if options - _SHUTDOWN_OPTIONS or options >= {b"SAVE", b"NOSAVE"} or (b"ABORT" in options and len(options) > 1):
         raise CommandError(SYNTAX)
@@ -53,7 +51,7 @@ def shutdown(session: Session, args: list[bytes]) -> bytes:
          syntax="numreplicas timeout:integer",
          summary="Waits until replicas have the client's writes; gives their number.", complexity="O(1)",
          categories=("connection",), tips=("request_policy:all_shards", "response_policy:agg_min"))  # fmt: skip
-def wait(session: Session, args: list[bytes]) -> bytes:
+def wait(session: Client, args: list[bytes]) -> bytes:
     wanted = integer(args[1])
     timeout = timeout_milliseconds(args[2], session.broker.clock.now)
     if wanted <= 0:
@@ -65,7 +63,7 @@ def wait(session: Session, args: list[bytes]) -> bytes:
          syntax="numlocal:integer numreplicas timeout:integer",
          summary="Waits until the client's writes are in the journal, here and on replicas.", complexity="O(1)",
          categories=("connection",), tips=("request_policy:all_shards", "response_policy:agg_min"))  # fmt: skip
-def waitaof(session: Session, args: list[bytes]) -> bytes:
+def waitaof(session: Client, args: list[bytes]) -> bytes:
     integer(args[1], NOT_INTEGER)
     local = integer_between(args[1], 0, 1, NUMLOCAL)
     replicas = integer_between(args[2], 0, MAX_INTEGER, NOT_POSITIVE)

@@ -1,7 +1,8 @@
 """Sets: members, random picks and scans."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.random_picks import pick, pick_arguments
 from broker.commands.scanning import EMPTY_SCAN, scan_cursor, scan_elements, scan_options, scan_reply
 from broker.keyspace.events import DEL, SET, Event
@@ -10,9 +11,6 @@ from broker.table.command import ACCESS, DELETE, DENYOOM, FAST, INSERT, READONLY
 from broker.values.set import Set
 from protocol.errors import NOT_POSITIVE, SYNTAX, WRONG_TYPE, CommandError
 from protocol.replies import EMPTY_ARRAY, ONE, ZERO, array_header, bulk, bulk_run, bulks, integer
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 SADD: Final = Event(SET, b"sadd")
 SREM: Final = Event(SET, b"srem")
@@ -28,7 +26,7 @@ _NO_MEMBERS: Final[Set] = Set()
 @command("SADD", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(key(RW, INSERT),), group="set", since="1.0.0",
          syntax="key member ...", summary="Adds members to a set, which is created if missing.",
          complexity="O(N) where N is the number of members")  # fmt: skip
-def sadd(session: "Session", args: list[bytes]) -> bytes:
+def sadd(session: "Client", args: list[bytes]) -> bytes:
     db = session.db
     value = db.get(args[1])
     if value is None:
@@ -53,7 +51,7 @@ def sadd(session: "Session", args: list[bytes]) -> bytes:
 @command("SREM", arity=-3, flags=WRITE | FAST, keys=(key(RW, DELETE),), group="set", since="1.0.0",
          syntax="key member ...", summary="Removes members from a set, which is deleted with its last one.",
          complexity="O(N) where N is the number of members to be removed")  # fmt: skip
-def srem(session: "Session", args: list[bytes]) -> bytes:
+def srem(session: "Client", args: list[bytes]) -> bytes:
     db = session.db
     value = db.get_as(args[1], Set)
     if value is None:
@@ -77,21 +75,21 @@ def srem(session: "Session", args: list[bytes]) -> bytes:
 @command("SMEMBERS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="set", since="1.0.0",
          syntax="key", summary="Gives all members.", complexity="O(N) where N is the size of the set",
          tips=("nondeterministic_output_order",))  # fmt: skip
-def smembers(session: "Session", args: list[bytes]) -> bytes:
+def smembers(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Set) or _NO_MEMBERS
     return session.resp.set_header(len(value)) + bulk_run(value)
 
 
 @command("SISMEMBER", arity=3, flags=READONLY | FAST, keys=(key(RO),), group="set", since="1.0.0",
          syntax="key member", summary="Tells whether a member belongs to a set.", complexity="O(1)")  # fmt: skip
-def sismember(session: "Session", args: list[bytes]) -> bytes:
+def sismember(session: "Client", args: list[bytes]) -> bytes:
     return ONE if args[2] in (session.db.read_as(args[1], Set) or _NO_MEMBERS) else ZERO
 
 
 @command("SMISMEMBER", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="set", since="6.2.0",
          syntax="key member ...", summary="Tells for each of several members whether it belongs to a set.",
          complexity="O(N) where N is the number of members asked for")  # fmt: skip
-def smismember(session: "Session", args: list[bytes]) -> bytes:
+def smismember(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Set) or _NO_MEMBERS
     members = args[2:]
     return array_header(len(members)) + b"".join([ONE if member in value else ZERO for member in members])
@@ -99,7 +97,7 @@ def smismember(session: "Session", args: list[bytes]) -> bytes:
 
 @command("SCARD", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="set", since="1.0.0",
          syntax="key", summary="Gives the number of members.", complexity="O(1)")  # fmt: skip
-def scard(session: "Session", args: list[bytes]) -> bytes:
+def scard(session: "Client", args: list[bytes]) -> bytes:
     return integer(len(session.db.read_as(args[1], Set) or _NO_MEMBERS))
 
 
@@ -107,7 +105,7 @@ def scard(session: "Session", args: list[bytes]) -> bytes:
          syntax="key [count]@3.2.0", summary="Removes one or more members picked at random and gives them.",
          complexity="O(N) where N is the number of members popped",
          tips=("nondeterministic_output",))  # fmt: skip
-def spop(session: "Session", args: list[bytes]) -> bytes:
+def spop(session: "Client", args: list[bytes]) -> bytes:
     if len(args) > 2:
         return _pop_several(session, args)
     db = session.db
@@ -124,7 +122,7 @@ def spop(session: "Session", args: list[bytes]) -> bytes:
     return bulk(member)
 
 
-def _pop_several(session: "Session", args: list[bytes]) -> bytes:
+def _pop_several(session: "Client", args: list[bytes]) -> bytes:
     if len(args) > 3:
         raise CommandError(SYNTAX)
     name = args[1]
@@ -151,7 +149,7 @@ def _pop_several(session: "Session", args: list[bytes]) -> bytes:
          syntax="key [count]@2.6.0", summary="Gives one or more members picked at random.",
          complexity="O(N) where N is the number of members returned",
          tips=("nondeterministic_output",))  # fmt: skip
-def srandmember(session: "Session", args: list[bytes]) -> bytes:
+def srandmember(session: "Client", args: list[bytes]) -> bytes:
     if len(args) == 2:
         value = session.db.read_as(args[1], Set)
         return session.resp.null if value is None else bulk(value.random_member())
@@ -169,7 +167,7 @@ def srandmember(session: "Session", args: list[bytes]) -> bytes:
          syntax="source destination member",
          summary="Moves a member from one set to another.",
          complexity="O(1)")  # fmt: skip
-def smove(session: "Session", args: list[bytes]) -> bytes:
+def smove(session: "Client", args: list[bytes]) -> bytes:
     _, source_key, target_key, member = args
     db = session.db
     source = db.get(source_key)
@@ -201,7 +199,7 @@ def smove(session: "Session", args: list[bytes]) -> bytes:
          syntax="key cursor [MATCH pattern] [COUNT count]", summary="Goes through the members of a set in steps.",
          complexity="O(COUNT) for each call, O(N) for all N members",
          tips=("nondeterministic_output",))  # fmt: skip
-def sscan(session: "Session", args: list[bytes]) -> bytes:
+def sscan(session: "Client", args: list[bytes]) -> bytes:
     cursor = scan_cursor(args[2])
     value = session.db.read_as(args[1], Set)
     if value is None:

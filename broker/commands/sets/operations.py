@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.keyspace.events import DEL, SET, Event
 from broker.table.arguments import integer_between
 from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, counted_keys, key, keys
@@ -12,9 +13,6 @@ from broker.values.hyperloglog.sketch import place
 from broker.values.set import Set
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import ZERO, bulk_run, integer
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 SINTERSTORE: Final = Event(SET, b"sinterstore")
 SUNIONSTORE: Final = Event(SET, b"sunionstore")
@@ -33,7 +31,7 @@ Sources = Sequence[Set | None]
 """The sets of a command in its order, None for a missing key."""
 
 
-def _sources(session: "Session", names: Iterable[bytes]) -> Sources:
+def _sources(session: "Client", names: Iterable[bytes]) -> Sources:
     db = session.db
     return [db.read_as(name, Set) for name in names]
 
@@ -88,11 +86,11 @@ def _difference(sources: Sources) -> dict[bytes, None]:
     return members
 
 
-def _set_reply(session: "Session", members: Sequence[bytes] | dict[bytes, None]) -> bytes:
+def _set_reply(session: "Client", members: Sequence[bytes] | dict[bytes, None]) -> bytes:
     return session.resp.set_header(len(members)) + bulk_run(members)
 
 
-def _store(session: "Session", target: bytes, members: Sequence[bytes] | dict[bytes, None], event: Event) -> bytes:
+def _store(session: "Client", target: bytes, members: Sequence[bytes] | dict[bytes, None], event: Event) -> bytes:
     """Replace what `target` holds by a set of these members; delete it if there are none."""
     db = session.db
     if members:
@@ -122,7 +120,7 @@ def _estimated_union(sources: Sources, limit: int) -> int:
     return min(estimated, limit) if limit else estimated
 
 
-def _counted(session: "Session", args: list[bytes], *, approximable: bool = False) -> tuple[Sources, int, bool]:
+def _counted(session: "Client", args: list[bytes], *, approximable: bool = False) -> tuple[Sources, int, bool]:
     """The sets of a ...CARD command, its LIMIT (0 for none), and whether APPROX is given."""
     count = integer_between(args[1], 1, _INTEGER_MAX, NUMKEYS)
     if count > len(args) - 2:
@@ -151,7 +149,7 @@ def _count_reply(count: int, limit: int) -> bytes:
          syntax="key ...", summary="Gives the members that all of the sets have.",
          complexity="O(N*M) where N is the size of the smallest set and M the number of sets",
          tips=("nondeterministic_output_order",))  # fmt: skip
-def sinter(session: "Session", args: list[bytes]) -> bytes:
+def sinter(session: "Client", args: list[bytes]) -> bytes:
     return _set_reply(session, _intersection(_sources(session, args[1:])))
 
 
@@ -160,14 +158,14 @@ def sinter(session: "Session", args: list[bytes]) -> bytes:
          syntax="destination key ...",
          summary="Stores the members that all of the sets have.",
          complexity="O(N*M) where N is the size of the smallest set and M the number of sets")  # fmt: skip
-def sinterstore(session: "Session", args: list[bytes]) -> bytes:
+def sinterstore(session: "Client", args: list[bytes]) -> bytes:
     return _store(session, args[1], _intersection(_sources(session, args[2:])), SINTERSTORE)
 
 
 @command("SINTERCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="set", since="7.0.0",
          syntax="numkeys key ... [LIMIT limit]", summary="Counts the members that all of the sets have.",
          complexity="O(N*M) where N is the size of the smallest set and M the number of sets")  # fmt: skip
-def sintercard(session: "Session", args: list[bytes]) -> bytes:
+def sintercard(session: "Client", args: list[bytes]) -> bytes:
     sources, limit, _ = _counted(session, args)
     return integer(_count_common(sources, limit))
 
@@ -176,7 +174,7 @@ def sintercard(session: "Session", args: list[bytes]) -> bytes:
          syntax="key ...", summary="Gives the members that any of the sets has.",
          complexity="O(N) where N is the size of all sets together",
          tips=("nondeterministic_output_order",))  # fmt: skip
-def sunion(session: "Session", args: list[bytes]) -> bytes:
+def sunion(session: "Client", args: list[bytes]) -> bytes:
     return _set_reply(session, _union(_sources(session, args[1:])))
 
 
@@ -185,7 +183,7 @@ def sunion(session: "Session", args: list[bytes]) -> bytes:
          syntax="destination key ...",
          summary="Stores the members that any of the sets has.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
-def sunionstore(session: "Session", args: list[bytes]) -> bytes:
+def sunionstore(session: "Client", args: list[bytes]) -> bytes:
     return _store(session, args[1], _union(_sources(session, args[2:])), SUNIONSTORE)
 
 
@@ -193,7 +191,7 @@ def sunionstore(session: "Session", args: list[bytes]) -> bytes:
          syntax="numkeys key ... [APPROX] [LIMIT limit]",
          summary="Counts the members that any of the sets has; APPROX estimates it.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
-def sunioncard(session: "Session", args: list[bytes]) -> bytes:
+def sunioncard(session: "Client", args: list[bytes]) -> bytes:
     sources, limit, approximate = _counted(session, args, approximable=True)
     if approximate:
         return integer(_estimated_union(sources, limit))
@@ -204,7 +202,7 @@ def sunioncard(session: "Session", args: list[bytes]) -> bytes:
          syntax="key ...", summary="Gives the members of the first set that no other one has.",
          complexity="O(N) where N is the size of all sets together",
          tips=("nondeterministic_output_order",))  # fmt: skip
-def sdiff(session: "Session", args: list[bytes]) -> bytes:
+def sdiff(session: "Client", args: list[bytes]) -> bytes:
     return _set_reply(session, _difference(_sources(session, args[1:])))
 
 
@@ -213,13 +211,13 @@ def sdiff(session: "Session", args: list[bytes]) -> bytes:
          syntax="destination key ...",
          summary="Stores the members of the first set that no other one has.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
-def sdiffstore(session: "Session", args: list[bytes]) -> bytes:
+def sdiffstore(session: "Client", args: list[bytes]) -> bytes:
     return _store(session, args[1], _difference(_sources(session, args[2:])), SDIFFSTORE)
 
 
 @command("SDIFFCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="set", since="8.10.0",
          syntax="numkeys key ... [LIMIT limit]", summary="Counts the members of the first set that no other one has.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
-def sdiffcard(session: "Session", args: list[bytes]) -> bytes:
+def sdiffcard(session: "Client", args: list[bytes]) -> bytes:
     sources, limit, _ = _counted(session, args)
     return _count_reply(len(_difference(sources)), limit)

@@ -1,7 +1,8 @@
 """Sorted sets: single members, their scores and ranks."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.random_picks import pick, pick_arguments
 from broker.commands.scanning import EMPTY_SCAN, scan_cursor, scan_elements, scan_options, scan_reply
 from broker.commands.sorted_sets.replies import entries_reply
@@ -12,9 +13,6 @@ from broker.values.sorted_set import SortedSet
 from protocol.errors import SYNTAX, WRONG_TYPE, CommandError, wrong_arity
 from protocol.numbers import format_double, parse_double
 from protocol.replies import EMPTY_ARRAY, ONE, ZERO, array_header, bulk, integer
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 ZADD: Final = Event(ZSET, b"zadd")
 ZINCR: Final = Event(ZSET, b"zincr")
@@ -43,7 +41,7 @@ def _score(argument: bytes) -> float:
                 "<score member> ...",
          summary="Adds members to a sorted set, which is created if missing, or changes scores.",
          complexity="O(log(N)) for each member, N being the size of the sorted set")  # fmt: skip
-def zadd(session: "Session", args: list[bytes]) -> bytes:
+def zadd(session: "Client", args: list[bytes]) -> bytes:
     if len(args) == 4:
         text = args[2]
         score = _SMALL_SCORES.get(text)
@@ -55,7 +53,7 @@ def zadd(session: "Session", args: list[bytes]) -> bytes:
     return _add_with_options(session, args)
 
 
-def _add_one(session: "Session", name: bytes, member: bytes, score: float) -> bytes:
+def _add_one(session: "Client", name: bytes, member: bytes, score: float) -> bytes:
     """ZADD of one member without options, at a quarter of the time of the general way."""
     db = session.db
     value = db.get(name)
@@ -70,7 +68,7 @@ def _add_one(session: "Session", name: bytes, member: bytes, score: float) -> by
     return ZERO
 
 
-def _made(session: "Session", name: bytes, found: object) -> SortedSet:
+def _made(session: "Client", name: bytes, found: object) -> SortedSet:
     """A new sorted set where nothing was found; raises WRONGTYPE where something else was."""
     if found is not None:
         raise CommandError(WRONG_TYPE)
@@ -79,7 +77,7 @@ def _made(session: "Session", name: bytes, found: object) -> SortedSet:
     return value
 
 
-def _add_with_options(session: "Session", args: list[bytes]) -> bytes:
+def _add_with_options(session: "Client", args: list[bytes]) -> bytes:
     """ZADD in general."""
     at = 2
     options = set()
@@ -100,7 +98,7 @@ def _add_with_options(session: "Session", args: list[bytes]) -> bytes:
     return _add(session, args[1], list(zip(map(_score, args[at::2]), args[at + 1 :: 2], strict=True)), options)
 
 
-def _add(session: "Session", name: bytes, pairs: list[tuple[float, bytes]], options: set[bytes]) -> bytes:
+def _add(session: "Client", name: bytes, pairs: list[tuple[float, bytes]], options: set[bytes]) -> bytes:
     """The work of ZADD in general, once its arguments are checked."""
     increments = b"INCR" in options
     db = session.db
@@ -144,7 +142,7 @@ def _add(session: "Session", name: bytes, pairs: list[tuple[float, bytes]], opti
          syntax="key increment member",
          summary="Adds a number to the score of a member, which counts as 0 if missing.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
-def zincrby(session: "Session", args: list[bytes]) -> bytes:
+def zincrby(session: "Client", args: list[bytes]) -> bytes:
     text = args[2]
     amount = _SMALL_SCORES.get(text)
     if amount is None:
@@ -174,7 +172,7 @@ def zincrby(session: "Session", args: list[bytes]) -> bytes:
          syntax="key member ...", summary="Removes members from a sorted set, which is deleted with its last one.",
          complexity="O(M*log(N)) where N is the size of the sorted set and M the number of members to be removed",
          )  # fmt: skip
-def zrem(session: "Session", args: list[bytes]) -> bytes:
+def zrem(session: "Client", args: list[bytes]) -> bytes:
     db = session.db
     name = args[1]
     value = db.get_as(name, SortedSet)
@@ -196,14 +194,14 @@ def zrem(session: "Session", args: list[bytes]) -> bytes:
 
 @command("ZCARD", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="sorted_set", since="1.2.0",
          syntax="key", summary="Gives the number of members.", complexity="O(1)")  # fmt: skip
-def zcard(session: "Session", args: list[bytes]) -> bytes:
+def zcard(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     return ZERO if value is None else integer(len(value.scores))
 
 
 @command("ZSCORE", arity=3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set", since="1.2.0",
          syntax="key member", summary="Gives the score of a member.", complexity="O(1)")  # fmt: skip
-def zscore(session: "Session", args: list[bytes]) -> bytes:
+def zscore(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     score = None if value is None else value.scores.get(args[2])
     return session.resp.null if score is None else session.resp.double(score)
@@ -214,7 +212,7 @@ def zscore(session: "Session", args: list[bytes]) -> bytes:
          syntax="key member ...",
          summary="Gives the scores of several members.",
          complexity="O(N) where N is the number of members asked for")  # fmt: skip
-def zmscore(session: "Session", args: list[bytes]) -> bytes:
+def zmscore(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     scores = {} if value is None else value.scores
     resp = session.resp
@@ -228,7 +226,7 @@ def zmscore(session: "Session", args: list[bytes]) -> bytes:
 @command("ZRANK", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set", since="2.0.0",
          syntax="key member [WITHSCORE]",
          summary="Gives the rank of a member, 0 for the lowest score.", complexity="O(log(N))")  # fmt: skip
-def zrank(session: "Session", args: list[bytes]) -> bytes:
+def zrank(session: "Client", args: list[bytes]) -> bytes:
     return _rank(session, args, reverse=False)
 
 
@@ -237,11 +235,11 @@ def zrank(session: "Session", args: list[bytes]) -> bytes:
          syntax="key member [WITHSCORE]",
          summary="Gives the rank of a member, 0 for the highest score.",
          complexity="O(log(N))")  # fmt: skip
-def zrevrank(session: "Session", args: list[bytes]) -> bytes:
+def zrevrank(session: "Client", args: list[bytes]) -> bytes:
     return _rank(session, args, reverse=True)
 
 
-def _rank(session: "Session", args: list[bytes], reverse: bool) -> bytes:
+def _rank(session: "Client", args: list[bytes], reverse: bool) -> bytes:
     if len(args) > 4:
         raise CommandError(wrong_arity(args[0].lower()))
     with_score = len(args) == 4
@@ -262,7 +260,7 @@ def _rank(session: "Session", args: list[bytes], reverse: bool) -> bytes:
          summary="Goes through the members and scores of a sorted set in steps.",
          complexity="O(COUNT) for each call, O(N) for all N members",
          tips=("nondeterministic_output",))  # fmt: skip
-def zscan(session: "Session", args: list[bytes]) -> bytes:
+def zscan(session: "Client", args: list[bytes]) -> bytes:
     cursor = scan_cursor(args[2])
     value = session.db.read_as(args[1], SortedSet)
     if value is None:
@@ -284,7 +282,7 @@ def zscan(session: "Session", args: list[bytes]) -> bytes:
          syntax="key options=[count [WITHSCORES]]", summary="Gives one or more members picked at random.",
          complexity="O(N) where N is the number of members returned",
          tips=("nondeterministic_output",))  # fmt: skip
-def zrandmember(session: "Session", args: list[bytes]) -> bytes:
+def zrandmember(session: "Client", args: list[bytes]) -> bytes:
     if len(args) == 2:
         value = session.db.read_as(args[1], SortedSet)
         return session.resp.null if value is None else bulk(value.random_member())

@@ -4,8 +4,9 @@ Plain sets take part as sorted sets whose scores are 1.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from broker.broker import Client
 from broker.commands.sorted_sets.replies import entries_reply
 from broker.keyspace.events import DEL, ZSET, Event
 from broker.table.arguments import double as double_argument
@@ -16,9 +17,6 @@ from broker.values.set import Set
 from broker.values.sorted_set import SortedSet
 from protocol.errors import SYNTAX, WRONG_TYPE, CommandError
 from protocol.replies import ZERO, integer
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 ZUNIONSTORE: Final = Event(ZSET, b"zunionstore")
 ZINTERSTORE: Final = Event(ZSET, b"zinterstore")
@@ -63,7 +61,7 @@ class _Operation:
     __slots__ = ("aggregate", "counts", "limit", "sources", "with_scores")
 
     def __init__(
-        self, session: "Session", args: list[bytes], at: int, *, diff: bool = False, card: bool = False
+        self, session: "Client", args: list[bytes], at: int, *, diff: bool = False, card: bool = False
     ) -> None:
         stores = at == 2
         count = integer_argument(args[at])
@@ -111,7 +109,7 @@ class _Operation:
         return weight if self.counts else weight * score
 
 
-def _scores(session: "Session", name: bytes) -> Scores:
+def _scores(session: "Client", name: bytes) -> Scores:
     value = session.db.read(name)
     if value is None:
         return {}
@@ -166,11 +164,11 @@ def _difference(operation: _Operation) -> dict[bytes, float]:
     return result
 
 
-def _give(session: "Session", operation: _Operation, result: dict[bytes, float]) -> bytes:
+def _give(session: "Client", operation: _Operation, result: dict[bytes, float]) -> bytes:
     return entries_reply(session, list(SortedSet(result)), operation.with_scores)
 
 
-def _store(session: "Session", target: bytes, result: dict[bytes, float], event: Event) -> bytes:
+def _store(session: "Client", target: bytes, result: dict[bytes, float], event: Event) -> bytes:
     db = session.db
     if result:
         # Adding 0 makes 0 of -0, as SortedSet.insert does.
@@ -187,7 +185,7 @@ def _store(session: "Session", target: bytes, result: dict[bytes, float], event:
          summary="Gives the members that any of the sorted sets has.",
          complexity="O(N)+O(M*log(M)) where N is the size of all sorted sets together and M that of the result",
          )  # fmt: skip
-def zunion(session: "Session", args: list[bytes]) -> bytes:
+def zunion(session: "Client", args: list[bytes]) -> bytes:
     operation = _Operation(session, args, 1)
     return _give(session, operation, _union(operation))
 
@@ -198,7 +196,7 @@ def zunion(session: "Session", args: list[bytes]) -> bytes:
          summary="Stores the members that any of the sorted sets has.",
          complexity="O(N)+O(M*log(M)) where N is the size of all sorted sets together and M that of the result",
          )  # fmt: skip
-def zunionstore(session: "Session", args: list[bytes]) -> bytes:
+def zunionstore(session: "Client", args: list[bytes]) -> bytes:
     return _store(session, args[1], _union(_Operation(session, args, 2)), ZUNIONSTORE)
 
 
@@ -207,7 +205,7 @@ def zunionstore(session: "Session", args: list[bytes]) -> bytes:
          summary="Gives the members that all of the sorted sets have.",
          complexity="O(N*K)+O(M*log(M)) where N is the size of the smallest sorted set, K the number of sorted"
                     " sets and M the size of the result")  # fmt: skip
-def zinter(session: "Session", args: list[bytes]) -> bytes:
+def zinter(session: "Client", args: list[bytes]) -> bytes:
     operation = _Operation(session, args, 1)
     return _give(session, operation, _intersection(operation))
 
@@ -218,7 +216,7 @@ def zinter(session: "Session", args: list[bytes]) -> bytes:
          summary="Stores the members that all of the sorted sets have.",
          complexity="O(N*K)+O(M*log(M)) where N is the size of the smallest sorted set, K the number of sorted"
                     " sets and M the size of the result")  # fmt: skip
-def zinterstore(session: "Session", args: list[bytes]) -> bytes:
+def zinterstore(session: "Client", args: list[bytes]) -> bytes:
     return _store(session, args[1], _intersection(_Operation(session, args, 2)), ZINTERSTORE)
 
 
@@ -228,7 +226,7 @@ def zinterstore(session: "Session", args: list[bytes]) -> bytes:
          summary="Counts the members that all of the sorted sets have.",
          complexity="O(N*K) where N is the size of the smallest sorted set and K the number of sorted sets",
          )  # fmt: skip
-def zintercard(session: "Session", args: list[bytes]) -> bytes:
+def zintercard(session: "Client", args: list[bytes]) -> bytes:
     operation = _Operation(session, args, 1, card=True)
     count = len(_intersection(operation))
     return integer(min(count, operation.limit) if operation.limit else count)
@@ -239,7 +237,7 @@ def zintercard(session: "Session", args: list[bytes]) -> bytes:
          summary="Gives the members of the first sorted set that no other one has.",
          complexity="O(L+K*log(K)) where L is the size of all sorted sets together and K that of the result",
          )  # fmt: skip
-def zdiff(session: "Session", args: list[bytes]) -> bytes:
+def zdiff(session: "Client", args: list[bytes]) -> bytes:
     operation = _Operation(session, args, 1, diff=True)
     return _give(session, operation, _difference(operation))
 
@@ -250,5 +248,5 @@ def zdiff(session: "Session", args: list[bytes]) -> bytes:
          summary="Stores the members of the first sorted set that no other one has.",
          complexity="O(L+K*log(K)) where L is the size of all sorted sets together and K that of the result",
          )  # fmt: skip
-def zdiffstore(session: "Session", args: list[bytes]) -> bytes:
+def zdiffstore(session: "Client", args: list[bytes]) -> bytes:
     return _store(session, args[1], _difference(_Operation(session, args, 2, diff=True)), ZDIFFSTORE)

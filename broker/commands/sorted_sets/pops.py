@@ -1,19 +1,17 @@
 """Taking members off sorted sets by score, at once or when there are some."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.sorted_sets.replies import flat_entries, nested_entries
 from broker.keyspace.events import DEL, ZSET, Event
+from broker.keyspace.keyspace import Database
 from broker.table.arguments import integer_between, timeout_seconds
 from broker.table.command import ACCESS, BLOCKING, DELETE, FAST, RW, WRITE, command, counted_keys, key, keys
 from broker.values.sorted_set import Entry, SortedSet
 from protocol.errors import NOT_POSITIVE, SYNTAX, CommandError
 from protocol.replies import EMPTY_ARRAY, array_header, bulk
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-    from broker.keyspace.keyspace import Database
 
 ZPOPMIN: Final = Event(ZSET, b"zpopmin")
 ZPOPMAX: Final = Event(ZSET, b"zpopmax")
@@ -40,7 +38,7 @@ def _pop(db: "Database", name: bytes, value: SortedSet, highest: bool, count: in
     return entries
 
 
-def _pop_single(session: "Session", name: bytes, highest: bool) -> bytes:
+def _pop_single(session: "Client", name: bytes, highest: bool) -> bytes:
     """ZPOPMIN and ZPOPMAX without a count, at 40 % of the time of the general way."""
     db = session.db
     value = db.get_as(name, SortedSet)
@@ -53,7 +51,7 @@ def _pop_single(session: "Session", name: bytes, highest: bool) -> bytes:
     return b"*2\r\n" + bulk(member) + session.resp.double(score)
 
 
-def _pop_plain(session: "Session", args: list[bytes], highest: bool) -> bytes:
+def _pop_plain(session: "Client", args: list[bytes], highest: bool) -> bytes:
     """ZPOPMIN and ZPOPMAX."""
     if len(args) == 2:
         return _pop_single(session, args[1], highest)
@@ -76,7 +74,7 @@ def _pop_plain(session: "Session", args: list[bytes], highest: bool) -> bytes:
          summary="Takes off the members with the lowest scores.",
          complexity="O(log(N)*M) where N is the size of the sorted set and M the number of members popped",
          )  # fmt: skip
-def zpopmin(session: "Session", args: list[bytes]) -> bytes:
+def zpopmin(session: "Client", args: list[bytes]) -> bytes:
     return _pop_plain(session, args, False)
 
 
@@ -86,7 +84,7 @@ def zpopmin(session: "Session", args: list[bytes]) -> bytes:
          summary="Takes off the members with the highest scores.",
          complexity="O(log(N)*M) where N is the size of the sorted set and M the number of members popped",
          )  # fmt: skip
-def zpopmax(session: "Session", args: list[bytes]) -> bytes:
+def zpopmax(session: "Client", args: list[bytes]) -> bytes:
     return _pop_plain(session, args, True)
 
 
@@ -99,7 +97,7 @@ def _first_set(db: "Database", names: Sequence[bytes]) -> tuple[bytes, SortedSet
     return None
 
 
-def _pop_one(session: "Session", args: list[bytes], highest: bool) -> bytes:
+def _pop_one(session: "Client", args: list[bytes], highest: bool) -> bytes:
     """BZPOPMIN and BZPOPMAX."""
     timeout_ms = timeout_seconds(args[-1], session.broker.clock.now)
     names = args[1:-1]
@@ -126,7 +124,7 @@ def _pop_one(session: "Session", args: list[bytes], highest: bool) -> bytes:
          syntax="key ... timeout",
          summary="Takes the member with the lowest score off the first sorted set that has any, or waits for one.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
-def bzpopmin(session: "Session", args: list[bytes]) -> bytes:
+def bzpopmin(session: "Client", args: list[bytes]) -> bytes:
     return _pop_one(session, args, False)
 
 
@@ -135,7 +133,7 @@ def bzpopmin(session: "Session", args: list[bytes]) -> bytes:
          syntax="key ... timeout",
          summary="Takes the member with the highest score off the first sorted set that has any, or waits for one.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
-def bzpopmax(session: "Session", args: list[bytes]) -> bytes:
+def bzpopmax(session: "Client", args: list[bytes]) -> bytes:
     return _pop_one(session, args, True)
 
 
@@ -159,7 +157,7 @@ def _several_arguments(args: list[bytes], at: int) -> tuple[list[bytes], bool, i
     return args[at + 1 : where_at], where == b"MAX", count
 
 
-def _pop_several(session: "Session", name: bytes, value: SortedSet, highest: bool, count: int) -> bytes:
+def _pop_several(session: "Client", name: bytes, value: SortedSet, highest: bool, count: int) -> bytes:
     """The work of ZMPOP and BZMPOP once a set was found."""
     db = session.db
     entries = _pop(db, name, value, highest, count)
@@ -174,7 +172,7 @@ def _pop_several(session: "Session", name: bytes, value: SortedSet, highest: boo
          summary="Takes members off the first of several sorted sets that has any.",
          complexity="O(K) + O(M*log(N)) where K is the number of keys, N the size of the sorted set and M the"
                     " number of members popped")  # fmt: skip
-def zmpop(session: "Session", args: list[bytes]) -> bytes:
+def zmpop(session: "Client", args: list[bytes]) -> bytes:
     names, highest, count = _several_arguments(args, 1)
     found = _first_set(session.db, names)
     return session.resp.null_array if found is None else _pop_several(session, *found, highest, count)
@@ -186,7 +184,7 @@ def zmpop(session: "Session", args: list[bytes]) -> bytes:
          summary="Takes members off the first of several sorted sets that has any, or waits for some.",
          complexity="O(K) + O(M*log(N)) where K is the number of keys, N the size of the sorted set and M the"
                     " number of members popped")  # fmt: skip
-def bzmpop(session: "Session", args: list[bytes]) -> bytes:
+def bzmpop(session: "Client", args: list[bytes]) -> bytes:
     names, highest, count = _several_arguments(args, 2)
     timeout_ms = timeout_seconds(args[1], session.broker.clock.now)
     found = _first_set(session.db, names)

@@ -1,7 +1,9 @@
 """Ranges of sorted sets: by rank, by score, by member; given, counted, stored, removed."""
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.sorted_sets.replies import entries_reply
 from broker.keyspace.events import DEL, ZSET, Event
 from broker.table.arguments import integer as integer_argument
@@ -11,11 +13,6 @@ from broker.values.sorted_set import SortedSet
 from protocol.errors import MIN_MAX_NOT_FLOAT, NOT_INTEGER, SYNTAX, CommandError
 from protocol.numbers import INFINITY, parse_double, parse_integer
 from protocol.replies import EMPTY_ARRAY, ZERO, bulks, integer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from broker.clients.session import Session
 
 ZRANGESTORE: Final = Event(ZSET, b"zrangestore")
 ZREMRANGEBYRANK: Final = Event(ZSET, b"zremrangebyrank")
@@ -98,7 +95,7 @@ class _LexBounds:
         """The members between the bounds; None where the scores are not all equal."""
         return value.lex_span(self._low, self._high)
 
-    def range_of(self, session: "Session", value: SortedSet) -> LexRange:
+    def range_of(self, session: "Client", value: SortedSet) -> LexRange:
         """What takes its place there."""
         config = session.broker.config
         encoding = value.encoding(config.zset_max_listpack_entries, config.zset_max_listpack_value)
@@ -179,7 +176,7 @@ class _Range:
             self._find = _rank_finder(low, high, self.reverse)
             self.offset, self.limit = 0, -1
 
-    def span(self, session: "Session", value: SortedSet) -> Span:
+    def span(self, session: "Client", value: SortedSet) -> Span:
         """The ranks that are wanted of a sorted set."""
         span = self._find(value)
         if span is None:
@@ -190,7 +187,7 @@ class _Range:
         return span
 
 
-def _reply(session: "Session", wanted: _Range) -> bytes:
+def _reply(session: "Client", wanted: _Range) -> bytes:
     value = session.db.read_as(wanted.key, SortedSet)
     if value is None:
         return EMPTY_ARRAY
@@ -206,7 +203,7 @@ def _reply(session: "Session", wanted: _Range) -> bytes:
          summary="Gives the members in a range of ranks, scores or members.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          )  # fmt: skip
-def zrange(session: "Session", args: list[bytes]) -> bytes:
+def zrange(session: "Client", args: list[bytes]) -> bytes:
     if len(args) == 4:
         start = parse_integer(args[2])
         stop = parse_integer(args[3])
@@ -223,7 +220,7 @@ def zrange(session: "Session", args: list[bytes]) -> bytes:
          summary="Gives the members in a range of ranks, the highest score first.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` argument")  # fmt: skip
-def zrevrange(session: "Session", args: list[bytes]) -> bytes:
+def zrevrange(session: "Client", args: list[bytes]) -> bytes:
     return _reply(session, _Range(args, 1, BY_RANK, True, False))
 
 
@@ -232,7 +229,7 @@ def zrevrange(session: "Session", args: list[bytes]) -> bytes:
          summary="Gives the members in a range of scores.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `BYSCORE` argument")  # fmt: skip
-def zrangebyscore(session: "Session", args: list[bytes]) -> bytes:
+def zrangebyscore(session: "Client", args: list[bytes]) -> bytes:
     return _reply(session, _Range(args, 1, BY_SCORE, False, False))
 
 
@@ -242,7 +239,7 @@ def zrangebyscore(session: "Session", args: list[bytes]) -> bytes:
          summary="Gives the members in a range of scores, the highest score first.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` and `BYSCORE` arguments")  # fmt: skip
-def zrevrangebyscore(session: "Session", args: list[bytes]) -> bytes:
+def zrevrangebyscore(session: "Client", args: list[bytes]) -> bytes:
     return _reply(session, _Range(args, 1, BY_SCORE, True, False))
 
 
@@ -251,7 +248,7 @@ def zrevrangebyscore(session: "Session", args: list[bytes]) -> bytes:
          summary="Gives the members between two members, where all scores are equal.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `BYLEX` argument")  # fmt: skip
-def zrangebylex(session: "Session", args: list[bytes]) -> bytes:
+def zrangebylex(session: "Client", args: list[bytes]) -> bytes:
     return _reply(session, _Range(args, 1, BY_LEX, False, False))
 
 
@@ -260,7 +257,7 @@ def zrangebylex(session: "Session", args: list[bytes]) -> bytes:
          summary="Gives the members between two members, the last one first, where all scores are equal.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` and `BYLEX` arguments")  # fmt: skip
-def zrevrangebylex(session: "Session", args: list[bytes]) -> bytes:
+def zrevrangebylex(session: "Client", args: list[bytes]) -> bytes:
     return _reply(session, _Range(args, 1, BY_LEX, True, False))
 
 
@@ -270,7 +267,7 @@ def zrevrangebylex(session: "Session", args: list[bytes]) -> bytes:
          summary="Stores the members in a range of ranks, scores or members.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members stored",
          )  # fmt: skip
-def zrangestore(session: "Session", args: list[bytes]) -> bytes:
+def zrangestore(session: "Client", args: list[bytes]) -> bytes:
     wanted = _Range(args, 2, None, None, True)
     db = session.db
     value = db.read_as(wanted.key, SortedSet)
@@ -287,7 +284,7 @@ def zrangestore(session: "Session", args: list[bytes]) -> bytes:
 @command("ZCOUNT", arity=4, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set", since="2.0.0",
          syntax="key min:double max:double", summary="Counts the members in a range of scores.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
-def zcount(session: "Session", args: list[bytes]) -> bytes:
+def zcount(session: "Client", args: list[bytes]) -> bytes:
     find = _score_finder(args[2], args[3])
     value = session.db.read_as(args[1], SortedSet)
     if value is None:
@@ -301,7 +298,7 @@ def zcount(session: "Session", args: list[bytes]) -> bytes:
          syntax="key min max",
          summary="Counts the members between two members, where all scores are equal.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
-def zlexcount(session: "Session", args: list[bytes]) -> bytes:
+def zlexcount(session: "Client", args: list[bytes]) -> bytes:
     bounds = _LexBounds(args[2], args[3])
     value = session.db.read_as(args[1], SortedSet)
     if value is None:
@@ -313,7 +310,7 @@ def zlexcount(session: "Session", args: list[bytes]) -> bytes:
     return integer(stop - start)
 
 
-def _remove(session: "Session", name: bytes, find: "Callable[[SortedSet], Span]", event: Event) -> bytes:
+def _remove(session: "Client", name: bytes, find: "Callable[[SortedSet], Span]", event: Event) -> bytes:
     db = session.db
     value = db.get_as(name, SortedSet)
     if value is None:
@@ -334,7 +331,7 @@ def _remove(session: "Session", name: bytes, find: "Callable[[SortedSet], Span]"
          syntax="key start stop", summary="Removes the members in a range of ranks.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members removed",
          )  # fmt: skip
-def zremrangebyrank(session: "Session", args: list[bytes]) -> bytes:
+def zremrangebyrank(session: "Client", args: list[bytes]) -> bytes:
     return _remove(session, args[1], _rank_finder(args[2], args[3]), ZREMRANGEBYRANK)
 
 
@@ -342,7 +339,7 @@ def zremrangebyrank(session: "Session", args: list[bytes]) -> bytes:
          syntax="key min:double max:double", summary="Removes the members in a range of scores.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members removed",
          )  # fmt: skip
-def zremrangebyscore(session: "Session", args: list[bytes]) -> bytes:
+def zremrangebyscore(session: "Client", args: list[bytes]) -> bytes:
     return _remove(session, args[1], _score_finder(args[2], args[3]), ZREMRANGEBYSCORE)
 
 
@@ -350,7 +347,7 @@ def zremrangebyscore(session: "Session", args: list[bytes]) -> bytes:
          syntax="key min max", summary="Removes the members between two members, where all scores are equal.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members removed",
          )  # fmt: skip
-def zremrangebylex(session: "Session", args: list[bytes]) -> bytes:
+def zremrangebylex(session: "Client", args: list[bytes]) -> bytes:
     bounds = _LexBounds(args[2], args[3])
 
     def find(value: SortedSet) -> Span:

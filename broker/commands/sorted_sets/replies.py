@@ -1,16 +1,13 @@
 """Members and scores as replies."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
+from broker.broker import Client
+from broker.values.sorted_set import Entry
 from protocol.replies import array, array_header, bulk, bulks
 
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-    from broker.values.sorted_set import Entry
 
-
-def entries_reply(session: "Session", entries: Sequence["Entry"], with_scores: bool) -> bytes:
+def entries_reply(session: "Client", entries: Sequence["Entry"], with_scores: bool) -> bytes:
     """Members in their order; with scores, a flat array in RESP2 and an array of pairs in RESP3."""
     if not with_scores:
         return bulks([member for _, member in entries])
@@ -19,13 +16,13 @@ def entries_reply(session: "Session", entries: Sequence["Entry"], with_scores: b
     return nested_entries(session, entries)
 
 
-def flat_entries(session: "Session", entries: Iterable["Entry"]) -> bytes:
+def flat_entries(session: "Client", entries: Iterable["Entry"]) -> bytes:
     """Members and scores in turn, without a header."""
     double = session.resp.double
     return b"".join([bulk(member) + double(score) for score, member in entries])
 
 
-def nested_entries(session: "Session", entries: Iterable["Entry"]) -> bytes:
+def nested_entries(session: "Client", entries: Iterable["Entry"]) -> bytes:
     """An array of pairs."""
     double = session.resp.double
     return array([b"*2\r\n" + bulk(member) + double(score) for score, member in entries])

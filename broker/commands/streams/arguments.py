@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.keyspace.events import STREAM, Event
 from broker.keyspace.keyspace import Database
 from broker.table.arguments import MAX_INTEGER, integer, integer_between
@@ -12,9 +13,6 @@ from broker.values.streams.ids import MAX_ID, MAX_PART, parse_id
 from broker.values.streams.stream import Stream
 from broker.values.streams.trim import References, trim_by_id, trim_by_length
 from protocol.errors import NOT_INTEGER, SYNTAX, CommandError, wrong_form
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 INVALID_ID: Final = b"ERR Invalid stream ID specified as stream command argument"
 INVALID_START: Final = b"ERR invalid start ID for the interval"
@@ -207,7 +205,7 @@ def positive_or_zero(argument: bytes) -> int:
     return max(integer(argument, NOT_INTEGER), 0)
 
 
-def consumer_of(session: Session, key: bytes, group: Group, name: bytes) -> Consumer:
+def consumer_of(session: Client, key: bytes, group: Group, name: bytes) -> Consumer:
     """The consumer `name`, made where it does not exist, and marked as seen now."""
     consumer = group.consumers.get(name)
     now = session.broker.clock.now

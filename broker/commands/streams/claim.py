@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.streams.arguments import consumer_of, interval_start, no_key_or_group, shown, strict_id
 from broker.commands.streams.consume import claim_effect, creation_effect
 from broker.table.arguments import MAX_INTEGER, integer, integer_between
@@ -14,9 +15,6 @@ from broker.values.streams.ids import format_id, parse_id
 from broker.values.streams.stream import Stream
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import array, bulk
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 XCLAIM_MIN_IDLE: Final = b"ERR Invalid min-idle-time argument for XCLAIM"
 XAUTOCLAIM_MIN_IDLE: Final = b"ERR Invalid min-idle-time argument for XAUTOCLAIM"
@@ -75,7 +73,7 @@ def _claim_options(args: list[bytes], i: int, now: int) -> _ClaimOptions:
                 "[RETRYCOUNT count] [FORCE] [JUSTID] [LASTID lastid]",
          summary="Gives pending entries of a consumer group to another consumer.", complexity="O(1) for each ID",
          tips=("nondeterministic_output",))  # fmt: skip
-def xclaim(session: Session, args: list[bytes]) -> bytes:
+def xclaim(session: Client, args: list[bytes]) -> bytes:
     name = args[1]
     db = session.db
     now = session.broker.clock.now
@@ -140,7 +138,7 @@ def acknowledge_effect(name: bytes, group: Group, ids: Iterable[int]) -> list[by
 
 
 def _propagate(
-    session: Session, name: bytes, group: Group, consumer: Consumer, known: bool, effects: list[list[bytes]], count: int
+    session: Client, name: bytes, group: Group, consumer: Consumer, known: bool, effects: list[list[bytes]], count: int
 ) -> None:
     """Count `count` changes and propagate them, with the making of the consumer where nothing else implies it."""
     keyspace = session.db.keyspace
@@ -163,7 +161,7 @@ def _entries(stream: Stream, ids: list[int], just_ids: bool) -> bytes:
          summary="Finds pending entries that have been idle for long, and gives them to a consumer.",
          complexity="O(log P + N) with N pending entries looked at of P",
          tips=("nondeterministic_output",))  # fmt: skip
-def xautoclaim(session: Session, args: list[bytes]) -> bytes:
+def xautoclaim(session: Client, args: list[bytes]) -> bytes:
     name = args[1]
     min_idle = max(integer(args[4], XAUTOCLAIM_MIN_IDLE), 0)
     start = interval_start(args[5])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.streams.arguments import (
     consumer_of,
     no_key_or_group,
@@ -38,9 +39,6 @@ from protocol.errors import CommandError
 from protocol.replies import MINUS_ONE, ZERO, array_header, bulk, integers
 from protocol.replies import integer as integer_reply
 
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-
 _MEANINGLESS: Final = (
     b"ERR The %b ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by"
     b" specifying a proper ID, or use the > ID to get new messages. The %b ID would just return an empty result set."
@@ -68,7 +66,7 @@ Effects = list[list[bytes]]
          summary="Hands entries of streams to a consumer of a group, new ones or those it has not acknowledged, and"
                  " waits for new ones where there are none.",
          complexity="O(log S + N) for each stream, with N entries given of S")  # fmt: skip
-def xreadgroup(session: Session, args: list[bytes]) -> bytes:
+def xreadgroup(session: Client, args: list[bytes]) -> bytes:
     options = read_options(session, args, in_group=True)
     if options.plain and options.ids[0] == b">":
         given = _read_new(session, options)
@@ -94,7 +92,7 @@ def xreadgroup(session: Session, args: list[bytes]) -> bytes:
     )
 
 
-def _read_new(session: Session, options: ReadOptions) -> bytes:
+def _read_new(session: Client, options: ReadOptions) -> bytes:
     """New entries of one stream, b"" where there are none: what workers do all day, at 2 us less than `_Reading`."""
     db = session.db
     name = options.keys[0]
@@ -135,7 +133,7 @@ def hand_out_effects(
     return effects
 
 
-def _sources(session: Session, options: ReadOptions) -> list[tuple[bytes, Stream, Group, int]]:
+def _sources(session: Client, options: ReadOptions) -> list[tuple[bytes, Stream, Group, int]]:
     """Keys with their streams, groups and the IDs to read from; raises."""
     sources = []
     name = options.group
@@ -160,7 +158,7 @@ class _Reading:
 
     __slots__ = ("_claim", "_effects", "_now", "_oldest", "_options", "_session", "reply")
 
-    def __init__(self, session: Session, options: ReadOptions) -> None:
+    def __init__(self, session: Client, options: ReadOptions) -> None:
         self._session = session
         self._options = options
         self._now = session.broker.clock.now
@@ -310,7 +308,7 @@ def creation_effect(name: bytes, group: Group, consumer: Consumer) -> list[bytes
          syntax="key group id ...",
          summary="Takes entries that a consumer has dealt with out of the group's pending entries.",
          complexity="O(1) for each ID")  # fmt: skip
-def xack(session: Session, args: list[bytes]) -> bytes:
+def xack(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     stream = db.read_as(args[1], Stream)
     if stream is None:
@@ -331,7 +329,7 @@ def xack(session: Session, args: list[bytes]) -> bytes:
          syntax="key group [KEEPREF|DELREF|ACKED] IDS numids id ...",
          summary="Acknowledges entries and removes them from the stream.",
          complexity="O(1) for each ID and group")  # fmt: skip
-def xackdel(session: Session, args: list[bytes]) -> bytes:
+def xackdel(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     stream = db.read_as(args[1], Stream)
     policy, texts = policy_and_ids(args, 3)
@@ -363,7 +361,7 @@ def xackdel(session: Session, args: list[bytes]) -> bytes:
          syntax="key group mode=<SILENT|FAIL|FATAL> IDS numids id ... [RETRYCOUNT count] [FORCE]",
          summary="Gives pending entries back to the group unacknowledged, for other consumers to claim at once.",
          complexity="O(1) for each ID")  # fmt: skip
-def xnack(session: Session, args: list[bytes]) -> bytes:
+def xnack(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     stream = db.get_as(args[1], Stream)
     group = None if stream is None else stream.groups.get(args[2])

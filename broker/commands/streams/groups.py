@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
+from broker.commands.help import declare_help
 from broker.commands.streams.arguments import (
     XGROUP_CREATECONSUMER,
     any_id,
@@ -15,15 +17,11 @@ from broker.commands.streams.arguments import (
 from broker.keyspace.events import STREAM, Event
 from broker.table.arguments import integer
 from broker.table.command import DELETE, DENYOOM, INSERT, RW, UPDATE, WRITE, command, container, key
-from broker.table.help import declare_help
 from broker.values.streams.group import Group
 from broker.values.streams.stream import UNKNOWN, Stream
 from protocol.errors import CommandError
 from protocol.replies import OK, ONE, ZERO
 from protocol.replies import integer as integer_reply
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 KEY_REQUIRED: Final = (
     b"ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM"
@@ -71,14 +69,14 @@ def _options(args: list[bytes], may_create: bool) -> tuple[bool, int]:
     return create, entries_read
 
 
-def _stream(session: Session, name: bytes) -> Stream:
+def _stream(session: Client, name: bytes) -> Stream:
     stream = session.db.get_as(name, Stream)
     if stream is None:
         raise CommandError(KEY_REQUIRED)
     return stream
 
 
-def _group(session: Session, args: list[bytes]) -> tuple[Stream, Group]:
+def _group(session: Client, args: list[bytes]) -> tuple[Stream, Group]:
     """The stream and group that `args` name; raises."""
     stream = _stream(session, args[2])
     group = stream.groups.get(args[3])
@@ -91,7 +89,7 @@ def _group(session: Session, args: list[bytes]) -> tuple[Stream, Group]:
          since="5.0.0",
          syntax="key group id-selector=<id|$> [MKSTREAM] [ENTRIESREAD entriesread=entries-read]",
          summary="Makes a consumer group.", complexity="O(1)")  # fmt: skip
-def xgroup_create(session: Session, args: list[bytes]) -> bytes:
+def xgroup_create(session: Client, args: list[bytes]) -> bytes:
     create, entries_read = _options(args, may_create=True)
     db = session.db
     name = args[2]
@@ -118,7 +116,7 @@ def xgroup_create(session: Session, args: list[bytes]) -> bytes:
 @command("XGROUP|SETID", arity=-5, flags=WRITE, keys=(key(RW, UPDATE, at=2),), group="stream", since="5.0.0",
          syntax="key group id-selector=<id|$> [ENTRIESREAD entriesread=entries-read]",
          summary="Sets the last delivered ID of a consumer group.", complexity="O(1)")  # fmt: skip
-def xgroup_setid(session: Session, args: list[bytes]) -> bytes:
+def xgroup_setid(session: Client, args: list[bytes]) -> bytes:
     _, entries_read = _options(args, may_create=False)
     stream, group = _group(session, args)
     if len(args) not in (5, 7):
@@ -132,7 +130,7 @@ def xgroup_setid(session: Session, args: list[bytes]) -> bytes:
 
 @command("XGROUP|DESTROY", arity=4, flags=WRITE, keys=(key(RW, DELETE, at=2),), group="stream", since="5.0.0",
          syntax="key group", summary="Removes a consumer group.", complexity="O(N) with N pending entries")  # fmt: skip
-def xgroup_destroy(session: Session, args: list[bytes]) -> bytes:
+def xgroup_destroy(session: Client, args: list[bytes]) -> bytes:
     stream = _stream(session, args[2])
     if stream.groups.pop(args[3], None) is None:
         return ZERO
@@ -147,7 +145,7 @@ def xgroup_destroy(session: Session, args: list[bytes]) -> bytes:
          since="6.2.0",
          syntax="key group consumer",
          summary="Makes a consumer in a group.", complexity="O(1)")  # fmt: skip
-def xgroup_createconsumer(session: Session, args: list[bytes]) -> bytes:
+def xgroup_createconsumer(session: Client, args: list[bytes]) -> bytes:
     _, group = _group(session, args)
     if args[4] in group.consumers:
         return ZERO
@@ -160,7 +158,7 @@ def xgroup_createconsumer(session: Session, args: list[bytes]) -> bytes:
 @command("XGROUP|DELCONSUMER", arity=5, flags=WRITE, keys=(key(RW, DELETE, at=2),), group="stream", since="5.0.0",
          syntax="key group consumer", summary="Removes a consumer from a group, with its pending entries.",
          complexity="O(N) with N pending entries of the consumer")  # fmt: skip
-def xgroup_delconsumer(session: Session, args: list[bytes]) -> bytes:
+def xgroup_delconsumer(session: Client, args: list[bytes]) -> bytes:
     _, group = _group(session, args)
     pending = group.delete_consumer(args[4])
     if pending < 0:

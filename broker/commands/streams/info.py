@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
+from broker.commands.help import declare_help
 from broker.commands.streams.arguments import (
     bad_subcommand,
     interval_end,
@@ -16,16 +18,12 @@ from broker.commands.streams.arguments import (
 )
 from broker.table.arguments import integer
 from broker.table.command import ACCESS, READONLY, RO, command, container, key
-from broker.table.help import declare_help
 from broker.values.streams.group import Consumer, Group
 from broker.values.streams.ids import MAX_ID, format_id
 from broker.values.streams.stream import UNKNOWN, Stream
 from protocol.errors import NO_SUCH_KEY, SYNTAX, CommandError
 from protocol.replies import EMPTY_ARRAY, array, array_header, bulk
 from protocol.replies import integer as integer_reply
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -40,7 +38,7 @@ declare_help(
 )  # fmt: skip
 
 
-def _stream(session: Session, name: bytes) -> Stream:
+def _stream(session: Client, name: bytes) -> Stream:
     stream = session.db.read_as(name, Stream)
     if stream is None:
         raise CommandError(NO_SUCH_KEY)
@@ -51,11 +49,11 @@ def _id(id: int) -> bytes:
     return bulk(format_id(id))
 
 
-def _map(session: Session, pairs: Pairs) -> bytes:
+def _map(session: Client, pairs: Pairs) -> bytes:
     return session.resp.map([(bulk(name), value) for name, value in pairs])
 
 
-def _progress(session: Session, stream: Stream, group: Group) -> Pairs:
+def _progress(session: Client, stream: Stream, group: Group) -> Pairs:
     """How far a group has read."""
     read, lag = group.entries_read, stream.lag(group)
     return [
@@ -68,7 +66,7 @@ def _progress(session: Session, stream: Stream, group: Group) -> Pairs:
 @command("XINFO|CONSUMERS", arity=4, flags=READONLY, keys=(key(RO, ACCESS, at=2),), group="stream", since="5.0.0",
          syntax="key group", summary="Tells of the consumers of a group.", complexity="O(N) with N consumers",
          tips=("nondeterministic_output",))  # fmt: skip
-def xinfo_consumers(session: Session, args: list[bytes]) -> bytes:
+def xinfo_consumers(session: Client, args: list[bytes]) -> bytes:
     stream = _stream(session, args[2])
     group = stream.groups.get(args[3])
     if group is None:
@@ -94,7 +92,7 @@ def xinfo_consumers(session: Session, args: list[bytes]) -> bytes:
 @command("XINFO|GROUPS", arity=3, flags=READONLY, keys=(key(RO, ACCESS, at=2),), group="stream", since="5.0.0",
          syntax="key",
          summary="Tells of the consumer groups of a stream.", complexity="O(N) with N groups")  # fmt: skip
-def xinfo_groups(session: Session, args: list[bytes]) -> bytes:
+def xinfo_groups(session: Client, args: list[bytes]) -> bytes:
     stream = _stream(session, args[2])
     rows = []
     for name, group in sorted(stream.groups.items()):
@@ -111,7 +109,7 @@ def xinfo_groups(session: Session, args: list[bytes]) -> bytes:
          syntax="key full-block=[FULL [COUNT count]]",
          summary="Tells of a stream, with FULL also of its entries, groups and pending entries.",
          complexity="O(N) with N nodes of the stream and things told")  # fmt: skip
-def xinfo_stream(session: Session, args: list[bytes]) -> bytes:
+def xinfo_stream(session: Client, args: list[bytes]) -> bytes:
     stream = _stream(session, args[2])
     count = _FULL_COUNT
     full = len(args) > 3
@@ -153,7 +151,7 @@ def xinfo_stream(session: Session, args: list[bytes]) -> bytes:
     return _map(session, pairs)
 
 
-def _group_in_full(session: Session, stream: Stream, group: Group, count: int) -> bytes:
+def _group_in_full(session: Client, stream: Stream, group: Group, count: int) -> bytes:
     pending = []
     for id in islice(group.pending(), count or None):
         delivery = group.pel[id]
@@ -171,7 +169,7 @@ def _group_in_full(session: Session, stream: Stream, group: Group, count: int) -
     return _map(session, pairs)
 
 
-def _consumer_in_full(session: Session, group: Group, consumer: Consumer, count: int) -> bytes:
+def _consumer_in_full(session: Client, group: Group, consumer: Consumer, count: int) -> bytes:
     pending = []
     for id in islice(group.pending_of(consumer), count or None):
         delivery = group.pel[id]
@@ -191,7 +189,7 @@ def _consumer_in_full(session: Session, group: Group, consumer: Consumer, count:
          summary="Tells of the pending entries of a consumer group, in sum or one by one.",
          complexity="O(log P + N) with N pending entries looked at of P",
          tips=("nondeterministic_output",))  # fmt: skip
-def xpending(session: Session, args: list[bytes]) -> bytes:
+def xpending(session: Client, args: list[bytes]) -> bytes:
     count = len(args)
     if count == 3:
         return _summary(session, _pending_group(session, args))
@@ -231,7 +229,7 @@ def xpending(session: Session, args: list[bytes]) -> bytes:
     return array(rows)
 
 
-def _pending_group(session: Session, args: list[bytes]) -> Group:
+def _pending_group(session: Client, args: list[bytes]) -> Group:
     stream = session.db.read_as(args[1], Stream)
     group = None if stream is None else stream.groups.get(args[2])
     if group is None:
@@ -246,7 +244,7 @@ def _pending_between(group: Group, consumer: Consumer | None, start: int, end: i
         yield id
 
 
-def _summary(session: Session, group: Group) -> bytes:
+def _summary(session: Client, group: Group) -> bytes:
     lowest, highest = group.lowest_pending(), group.highest_pending()
     if lowest is None or highest is None:
         return b"*4\r\n:0\r\n" + session.resp.null * 2 + session.resp.null_array

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.streams.arguments import strict_id
 from broker.table.arguments import integer
 from broker.table.command import DENYOOM, FAST, RW, UPDATE, WRITE, command, key
 from broker.values.streams.stream import Stream
 from protocol.errors import NO_SUCH_KEY, SYNTAX, CommandError
 from protocol.replies import OK
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 EMPTY_PRODUCER: Final = b"ERR producer ID must be non-empty"
 EMPTY_IID: Final = b"ERR idempotent ID must be non-empty"
@@ -28,7 +26,7 @@ _MAX_DURATION: Final = 86_400
 _MAX_MAXSIZE: Final = 10_000
 
 
-def _stream(session: Session, name: bytes) -> Stream:
+def _stream(session: Client, name: bytes) -> Stream:
     stream = session.db.get_as(name, Stream)
     if stream is None:
         raise CommandError(NO_SUCH_KEY)
@@ -38,7 +36,7 @@ def _stream(session: Session, name: bytes) -> Stream:
 @command("XCFGSET", arity=-2, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="8.6.0",
          syntax="key [IDMP-DURATION idmp-duration] [IDMP-MAXSIZE idmp-maxsize]",
          summary="Sets how long and how many idempotency IDs a stream remembers.", complexity="O(1)")  # fmt: skip
-def xcfgset(session: Session, args: list[bytes]) -> bytes:
+def xcfgset(session: Client, args: list[bytes]) -> bytes:
     stream = _stream(session, args[1])
     duration = maxsize = None
     i = 2
@@ -72,7 +70,7 @@ def xcfgset(session: Session, args: list[bytes]) -> bytes:
          syntax="key pid iid stream-id",
          summary="Records which entry a producer's idempotency ID became, for replication and restoring.",
          complexity="O(1)")  # fmt: skip
-def xidmprecord(session: Session, args: list[bytes]) -> bytes:
+def xidmprecord(session: Client, args: list[bytes]) -> bytes:
     _, name, producer, iid, id_text = args
     id = strict_id(id_text)
     if not producer:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.streams.arguments import interval_end, interval_start, positive_or_zero, strict_id
 from broker.table.arguments import integer, timeout_milliseconds
 from broker.table.command import ACCESS, BLOCKING, FAST, INCOMPLETE, READONLY, RO, command, key, keys_behind
@@ -12,9 +13,6 @@ from broker.values.streams.stream import Stream
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import EMPTY_ARRAY, ZERO, array_header, bulk
 from protocol.replies import integer as integer_reply
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 _ONLY_GROUPS: Final = b"ERR The %b option is only supported by XREADGROUP. You called XREAD instead."
 MIN_IDLE_NOT_INTEGER: Final = b"ERR min-idle-time is not an integer or out of range"
@@ -34,7 +32,7 @@ NEW_WITHOUT_GROUP: Final = (
 
 @command("XLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="stream", since="5.0.0",
          syntax="key", summary="Gives the number of entries in a stream.", complexity="O(1)")  # fmt: skip
-def xlen(session: Session, args: list[bytes]) -> bytes:
+def xlen(session: Client, args: list[bytes]) -> bytes:
     stream = session.db.read_as(args[1], Stream)
     return ZERO if stream is None else integer_reply(stream.length)
 
@@ -42,7 +40,7 @@ def xlen(session: Session, args: list[bytes]) -> bytes:
 @command("XRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="stream", since="5.0.0",
          syntax="key start:string end [COUNT count]", summary="Gives the entries of a stream within a range of IDs.",
          complexity="O(log S + N) with N entries given of S")  # fmt: skip
-def xrange_(session: Session, args: list[bytes]) -> bytes:
+def xrange_(session: Client, args: list[bytes]) -> bytes:
     start = interval_start(args[2])
     end = interval_end(args[3])
     return _range(session, args, start, end, reverse=False)
@@ -52,13 +50,13 @@ def xrange_(session: Session, args: list[bytes]) -> bytes:
          syntax="key end start:string [COUNT count]",
          summary="Gives the entries of a stream within a range of IDs, last first.",
          complexity="O(log S + N) with N entries given of S")  # fmt: skip
-def xrevrange(session: Session, args: list[bytes]) -> bytes:
+def xrevrange(session: Client, args: list[bytes]) -> bytes:
     start = interval_start(args[3])
     end = interval_end(args[2])
     return _range(session, args, start, end, reverse=True)
 
 
-def _range(session: Session, args: list[bytes], start: int, end: int, *, reverse: bool) -> bytes:
+def _range(session: Client, args: list[bytes], start: int, end: int, *, reverse: bool) -> bytes:
     count = -1
     i = 4
     while i < len(args):
@@ -146,7 +144,7 @@ _MAX_REPEATED_BYTES: Final = 512
 """A bound on what strangers' arguments can take up here."""
 
 
-def read_options(session: Session, args: list[bytes], in_group: bool) -> ReadOptions:
+def read_options(session: Client, args: list[bytes], in_group: bool) -> ReadOptions:
     """The arguments of XREAD or (`in_group`) XREADGROUP, not to be changed; raises."""
     if not in_group or args[-1] != b">":
         return _parse_options(session, args, in_group)
@@ -160,7 +158,7 @@ def read_options(session: Session, args: list[bytes], in_group: bool) -> ReadOpt
     return repeated
 
 
-def _parse_options(session: Session, args: list[bytes], in_group: bool) -> ReadOptions:
+def _parse_options(session: Client, args: list[bytes], in_group: bool) -> ReadOptions:
     options = ReadOptions()
     words = _WORDS
     i = 1
@@ -200,7 +198,7 @@ def _parse_options(session: Session, args: list[bytes], in_group: bool) -> ReadO
     return options
 
 
-def _take_number(session: Session, options: ReadOptions, word: int, argument: bytes) -> None:
+def _take_number(session: Client, options: ReadOptions, word: int, argument: bytes) -> None:
     """Parse an option that has a number as its value; raises."""
     if word == _COUNT:
         options.count = positive_or_zero(argument)
@@ -220,7 +218,7 @@ def _take_number(session: Session, options: ReadOptions, word: int, argument: by
             raise CommandError(MAXSIZE_NOT_POSITIVE)
 
 
-def look_up_again(session: Session, name: bytes, stream: Stream | None) -> None:
+def look_up_again(session: Client, name: bytes, stream: Stream | None) -> None:
     """Count the second look-up that Redis makes for each key it reads from."""
     if stream is None:
         session.db.read(name)
@@ -228,7 +226,7 @@ def look_up_again(session: Session, name: bytes, stream: Stream | None) -> None:
         session.db.keyspace.hits += 1
 
 
-def one_stream(session: Session, name: bytes, count: int, entries: bytes) -> bytes:
+def one_stream(session: Client, name: bytes, count: int, entries: bytes) -> bytes:
     """The reply of a read that found entries in one stream."""
     head = b"%1\r\n" if session.resp.version > 2 else b"*1\r\n*2\r\n"
     return head + bulk(name) + array_header(count) + entries
@@ -242,7 +240,7 @@ class ReadReply:
 
     __slots__ = ("_flat", "_maxcount", "_maxsize", "_parts", "_served", "_session", "size", "total")
 
-    def __init__(self, session: Session, options: ReadOptions) -> None:
+    def __init__(self, session: Client, options: ReadOptions) -> None:
         self._session = session
         self._flat = session.resp.version > 2
         self._maxcount = options.maxcount
@@ -289,7 +287,7 @@ class ReadReply:
                 "STREAMS key ... id ...",
          summary="Gives the entries of streams above given IDs, and waits for some where there are none.",
          complexity="O(log S + N) for each stream, with N entries given of S")  # fmt: skip
-def xread(session: Session, args: list[bytes]) -> bytes:
+def xread(session: Client, args: list[bytes]) -> bytes:
     options = read_options(session, args, in_group=False)
     db = session.db
     sources: list[tuple[bytes, Stream | None, int]] = []
@@ -321,7 +319,7 @@ def xread(session: Session, args: list[bytes]) -> bytes:
     )
 
 
-def _read_several(session: Session, options: ReadOptions, sources: list[tuple[bytes, Stream | None, int]]) -> bytes:
+def _read_several(session: Client, options: ReadOptions, sources: list[tuple[bytes, Stream | None, int]]) -> bytes:
     """The reply from several streams, or with MAXSIZE; b"" where there are no entries."""
     reply = ReadReply(session, options)
     for name, stream, after in sources:

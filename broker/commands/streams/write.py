@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.streams.arguments import Trimming, policy_and_ids, strict_id, strict_ids
 from broker.keyspace.events import STREAM, Event
 from broker.table.arguments import integer
@@ -15,9 +16,6 @@ from broker.values.streams.trim import References
 from protocol.errors import NO_SUCH_KEY, SYNTAX, CommandError, wrong_arity
 from protocol.replies import MINUS_ONE, OK, ZERO, array_header, bulk, integers
 from protocol.replies import integer as integer_reply
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 ZERO_ID: Final = b"ERR The ID specified in XADD must be greater than 0-0"
 SMALL_ID: Final = b"ERR The ID specified in XADD is equal or smaller than the target stream top item"
@@ -70,7 +68,7 @@ _MAX_REPEATED_BYTES: Final = 128
                 "trim=[<MAXLEN|MINID@6.2.0> [=|~] threshold [LIMIT count]@6.2.0] id-selector=<*|id> <field value> ...",
          summary="Adds an entry to a stream, and creates the stream where there is none.",
          complexity="O(1), and O(N) where N entries are trimmed", tips=("nondeterministic_output",))  # fmt: skip
-def xadd(session: Session, args: list[bytes]) -> bytes:
+def xadd(session: Client, args: list[bytes]) -> bytes:
     name = args[1]
     db = session.db
     stream = db.get(name)
@@ -92,7 +90,7 @@ def xadd(session: Session, args: list[bytes]) -> bytes:
     return _add(session, args)
 
 
-def _add(session: Session, args: list[bytes]) -> bytes:
+def _add(session: Client, args: list[bytes]) -> bytes:
     """XADD in any form."""
     if args[2] == b"*":
         options = _NO_OPTIONS
@@ -159,7 +157,7 @@ def _given_id(stream: Stream, options: _AddOptions) -> int:
     return id
 
 
-def _known(session: Session, fields: list[bytes], options: _AddOptions, stream: Stream) -> bytes | None:
+def _known(session: Client, fields: list[bytes], options: _AddOptions, stream: Stream) -> bytes | None:
     """The reply where the producer has added this before, None where it has not."""
     assert options.producer is not None
     if options.iid is None:
@@ -255,7 +253,7 @@ def _take_producer(args: list[bytes], i: int, word: bytes, options: _AddOptions)
          syntax="key trim=<<MAXLEN|MINID@6.2.0> [=|~] threshold [LIMIT count]@6.2.0 [KEEPREF|DELREF|ACKED]>",
          summary="Removes entries from the head of a stream.", complexity="O(N) where N entries are removed",
          tips=("nondeterministic_output",))  # fmt: skip
-def xtrim(session: Session, args: list[bytes]) -> bytes:
+def xtrim(session: Client, args: list[bytes]) -> bytes:
     trimming = Trimming()
     i = 2
     while i < len(args):
@@ -278,7 +276,7 @@ def xtrim(session: Session, args: list[bytes]) -> bytes:
 
 @command("XDEL", arity=-3, flags=WRITE | FAST, keys=(key(RW, DELETE),), group="stream", since="5.0.0",
          syntax="key id ...", summary="Removes entries from a stream.", complexity="O(1) for each entry")  # fmt: skip
-def xdel(session: Session, args: list[bytes]) -> bytes:
+def xdel(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     stream = db.get_as(args[1], Stream)
     if stream is None:
@@ -295,7 +293,7 @@ def xdel(session: Session, args: list[bytes]) -> bytes:
          syntax="key [KEEPREF|DELREF|ACKED] IDS numids id ...",
          summary="Removes entries from a stream, minding the consumer groups that refer to them.",
          complexity="O(1) for each entry and group")  # fmt: skip
-def xdelex(session: Session, args: list[bytes]) -> bytes:
+def xdelex(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     stream = db.get_as(args[1], Stream)
     policy, texts = policy_and_ids(args, 2)
@@ -325,7 +323,7 @@ def xdelex(session: Session, args: list[bytes]) -> bytes:
 @command("XSETID", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="stream", since="5.0.0",
          syntax="key last-id [ENTRIESADDED entries-added]@7.0.0 [MAXDELETEDID max-deleted-id]@7.0.0",
          summary="Sets the counters of a stream, for replication and restoring.", complexity="O(1)")  # fmt: skip
-def xsetid(session: Session, args: list[bytes]) -> bytes:
+def xsetid(session: Client, args: list[bytes]) -> bytes:
     id = strict_id(args[2])
     added = -1
     deleted = 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from broker.broker import Client
 from broker.commands.strings.bitmaps import SETBIT, bit_offset, grown
 from broker.keyspace.strings import String, read_string
 from broker.table.arguments import integer
@@ -25,9 +26,6 @@ from protocol.errors import SYNTAX, CommandError
 from protocol.numbers import INTEGER_MAX, parse_integer
 from protocol.replies import array
 from protocol.replies import integer as integer_reply
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 _TYPE: Final = b"ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."
 _OVERFLOW: Final = b"ERR Invalid OVERFLOW type specified"
@@ -65,7 +63,7 @@ class _Operation(NamedTuple):
          "] ...",
          summary="Reads, sets and adds to numbers of any width and place in a string.",
          complexity="O(1) for each operation")  # fmt: skip
-def bitfield(session: Session, args: list[bytes]) -> bytes:
+def bitfield(session: Client, args: list[bytes]) -> bytes:
     operations = _operations(session, args)
     length = max((operation.end + 7 >> 3 for operation in operations if operation.name != b"GET"), default=0)
     if not length:
@@ -99,19 +97,19 @@ def bitfield(session: Session, args: list[bytes]) -> bytes:
          syntax="key get-block=[GET encoding offset] ...",
          summary="Reads numbers of any width and place in a string.",
          complexity="O(1) for each operation")  # fmt: skip
-def bitfield_ro(session: Session, args: list[bytes]) -> bytes:
+def bitfield_ro(session: Client, args: list[bytes]) -> bytes:
     operations = _operations(session, args)
     if any(operation.name != b"GET" for operation in operations):
         raise CommandError(_READ_ONLY)
     return _read(session, args[1], operations)
 
 
-def _read(session: Session, name: bytes, operations: list[_Operation]) -> bytes:
+def _read(session: Client, name: bytes, operations: list[_Operation]) -> bytes:
     value = read_string(session.db, name) or b""
     return array([integer_reply(_number(value, operation)) for operation in operations])
 
 
-def _operations(session: Session, args: list[bytes]) -> list[_Operation]:
+def _operations(session: Client, args: list[bytes]) -> list[_Operation]:
     """The operations that the arguments name, each with the OVERFLOW that stood last before it."""
     found = []
     overflow = _WRAP

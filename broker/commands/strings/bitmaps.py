@@ -5,9 +5,11 @@ BITFIELD, which keeps numbers of any width in them, is in bitfield.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.keyspace.events import DEL, STRING, Event
+from broker.keyspace.keyspace import Database
 from broker.keyspace.strings import checked_string, read_string
 from broker.table.arguments import MAX_INTEGER, integer
 from broker.table.command import ACCESS, DENYOOM, FAST, OW, READONLY, RO, RW, UPDATE, WRITE, command, key, keys
@@ -15,10 +17,6 @@ from broker.values.bits import combine, count, exchange, find, offset_of
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import MINUS_ONE, ONE, ZERO
 from protocol.replies import integer as integer_reply
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-    from broker.keyspace.keyspace import Database
 
 SETBIT: Final = Event(STRING, b"setbit")
 SET: Final = Event(STRING, b"set")
@@ -36,7 +34,7 @@ _OPERATIONS: Final = {
 }  # fmt: skip
 
 
-def bit_offset(session: Session, argument: bytes, unit: int = 1) -> int:
+def bit_offset(session: Client, argument: bytes, unit: int = 1) -> int:
     """An offset in bits, `unit` times the argument; raises for one that no string can have (what is loaded may)."""
     broker = session.broker
     offset = offset_of(argument, unit, MAX_INTEGER if broker.loading else broker.config.proto_max_bulk_len)
@@ -72,7 +70,7 @@ def _lengthened(db: Database, name: bytes, found: object, length: int) -> tuple[
          syntax="key offset value:integer",
          summary="Sets or clears a bit of a string, which grows as needed, and gives the bit's former value.",
          complexity="O(1), amortised where the string grows")  # fmt: skip
-def setbit(session: Session, args: list[bytes]) -> bytes:
+def setbit(session: Client, args: list[bytes]) -> bytes:
     offset = bit_offset(session, args[2])
     bit = _BITS.get(args[3])
     if bit is None:
@@ -93,7 +91,7 @@ def setbit(session: Session, args: list[bytes]) -> bytes:
 @command("GETBIT", arity=3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="bitmap", since="2.2.0",
          syntax="key offset", summary="Gives a bit of a string; behind its end all bits are 0.",
          complexity="O(1)")  # fmt: skip
-def getbit(session: Session, args: list[bytes]) -> bytes:
+def getbit(session: Client, args: list[bytes]) -> bytes:
     offset = bit_offset(session, args[2])
     value = read_string(session.db, args[1])
     at = offset >> 3
@@ -127,7 +125,7 @@ def _bit_range(length: int, start: int, end: int, *, in_bits: bool) -> tuple[int
          syntax="key range=[start end:integer unit=[BYTE|BIT]@7.0.0]",
          summary="Counts the bits that are set in a string or a part of it.",
          complexity="O(N) for N bytes counted")  # fmt: skip
-def bitcount(session: Session, args: list[bytes]) -> bytes:
+def bitcount(session: Client, args: list[bytes]) -> bytes:
     given = len(args)
     if given == 2:
         value = read_string(session.db, args[1])
@@ -147,7 +145,7 @@ def bitcount(session: Session, args: list[bytes]) -> bytes:
          syntax="key bit:integer range=[start end-unit-block=[end:integer unit=[BYTE|BIT]@7.0.0]]",
          summary="Finds the first bit that is set, or clear, in a string or a part of it.",
          complexity="O(N) for N bytes searched")  # fmt: skip
-def bitpos(session: Session, args: list[bytes]) -> bytes:
+def bitpos(session: Client, args: list[bytes]) -> bytes:
     bit = integer(args[2])
     if bit != 0 and bit != 1:
         raise CommandError(_BIT_ARGUMENT)
@@ -175,7 +173,7 @@ def bitpos(session: Session, args: list[bytes]) -> bytes:
          syntax="operation=<AND|OR|XOR|NOT|DIFF|DIFF1|ANDOR|ONE> destkey:key key ...",
          summary="Stores what a bitwise operation makes of strings, and gives its length in bytes.",
          complexity="O(N) for N bytes of all sources together")  # fmt: skip
-def bitop(session: Session, args: list[bytes]) -> bytes:
+def bitop(session: Client, args: list[bytes]) -> bytes:
     operation = args[1].upper()
     fewest = _OPERATIONS.get(operation)
     names = args[3:]

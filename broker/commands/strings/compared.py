@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.keys.keys import delete_keys
 from broker.commands.strings.conditions import CONDITIONS, condition_met, digest
 from broker.keyspace.events import DEL
+from broker.keyspace.keyspace import Database
 from broker.keyspace.strings import String, get_string, read_string
 from broker.table.arguments import Options
 from broker.table.command import ACCESS, DELETE, FAST, READONLY, RO, RW, VARIABLE_FLAGS, WRITE, command, key, keys
 from broker.values.lcs import MAX_LENGTH, Range, lcs_length, lcs_ranges, lcs_string, table_bytes
 from protocol.errors import CommandError, wrong_arity
 from protocol.replies import ONE, ZERO, array, bulk, integer, integers
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-    from broker.keyspace.keyspace import Database
 
 _LCS_OPTIONS: Final = Options("LEN", "IDX", "WITHMATCHLEN", "MINMATCHLEN n")
 
@@ -33,7 +31,7 @@ _TOO_MUCH_MEMORY: Final = b"ERR Insufficient memory, transient memory for LCS ex
          syntax="key [IFEQ ifeq-value|IFNE ifne-value|IFDEQ ifdeq-digest|IFDNE ifdne-digest]",
          summary="Deletes a key if its string meets a condition.",
          complexity="O(1), with a digest O(N) for the length N")  # fmt: skip
-def delex(session: Session, args: list[bytes]) -> bytes:
+def delex(session: Client, args: list[bytes]) -> bytes:
     if len(args) == 2:
         return delete_keys(session, args)
     if len(args) != 4:
@@ -55,7 +53,7 @@ def delex(session: Session, args: list[bytes]) -> bytes:
 @command("DELIFEQ", arity=3, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE),), group="string", since="8.4.0",
          syntax="key value", summary="Deletes a key if its string equals the given one (a command of Valkey's).",
          complexity="O(1)")  # fmt: skip
-def delifeq(session: Session, args: list[bytes]) -> bytes:
+def delifeq(session: Client, args: list[bytes]) -> bytes:
     value = get_string(session.db, args[1])
     if value is None or value != args[2]:
         return ZERO
@@ -72,7 +70,7 @@ def _delete(db: Database, name: bytes) -> bytes:
 @command("DIGEST", arity=2, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="string", since="8.4.0",
          syntax="key", summary="Gives the XXH3-64 hash of a string, in hexadecimal.",
          complexity="O(N) for the length N")  # fmt: skip
-def digest_(session: Session, args: list[bytes]) -> bytes:
+def digest_(session: Client, args: list[bytes]) -> bytes:
     value = read_string(session.db, args[1])
     return session.resp.null if value is None else bulk(digest(value))
 
@@ -81,7 +79,7 @@ def digest_(session: Session, args: list[bytes]) -> bytes:
          syntax="key1 key2#0 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
          summary="Gives the longest common subsequence of two strings, its length, or where it lies.",
          complexity="O(N*M) for the lengths N and M")  # fmt: skip
-def lcs(session: Session, args: list[bytes]) -> bytes:
+def lcs(session: Client, args: list[bytes]) -> bytes:
     a, b = _compared(session.db, args[1], args[2])
     given = _LCS_OPTIONS.parse(args, 3)
     if given["LEN"] and given["IDX"]:

@@ -5,8 +5,9 @@ INCREX, which has bounds and a time to live, is in counters_bounded.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.keyspace.events import STRING, Event
 from broker.keyspace.strings import String, get_string
 from broker.table.arguments import integer
@@ -23,9 +24,6 @@ from protocol.numbers import (
 )
 from protocol.replies import CRLF, bulk
 
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-
 INCRBY: Final = Event(STRING, b"incrby")
 INCRBYFLOAT: Final = Event(STRING, b"incrbyfloat")
 
@@ -38,7 +36,7 @@ _CANNOT_NEGATE: Final = b"ERR decrement would overflow"
 @command("INCR", arity=2, flags=_FLAGS, keys=_KEYS, group="string", since="1.0.0",
          syntax="key",
          summary="Adds 1 to the integer in a string; a missing key counts as 0.", complexity="O(1)")  # fmt: skip
-def incr(session: Session, args: list[bytes]) -> bytes:
+def incr(session: Client, args: list[bytes]) -> bytes:
     name = args[1]
     db = session.db
     value = db.get(name)
@@ -53,28 +51,28 @@ def incr(session: Session, args: list[bytes]) -> bytes:
 @command("DECR", arity=2, flags=_FLAGS, keys=_KEYS, group="string", since="1.0.0",
          syntax="key",
          summary="Takes 1 from the integer in a string; a missing key counts as 0.", complexity="O(1)")  # fmt: skip
-def decr(session: Session, args: list[bytes]) -> bytes:
+def decr(session: Client, args: list[bytes]) -> bytes:
     return _add(session, args[1], -1)
 
 
 @command("INCRBY", arity=3, flags=_FLAGS, keys=_KEYS, group="string", since="1.0.0",
          syntax="key increment", summary="Adds an integer to the integer in a string; a missing key counts as 0.",
          complexity="O(1)")  # fmt: skip
-def incrby(session: Session, args: list[bytes]) -> bytes:
+def incrby(session: Client, args: list[bytes]) -> bytes:
     return _add(session, args[1], integer(args[2]))
 
 
 @command("DECRBY", arity=3, flags=_FLAGS, keys=_KEYS, group="string", since="1.0.0",
          syntax="key decrement", summary="Takes an integer from the integer in a string; a missing key counts as 0.",
          complexity="O(1)")  # fmt: skip
-def decrby(session: Session, args: list[bytes]) -> bytes:
+def decrby(session: Client, args: list[bytes]) -> bytes:
     decrement = integer(args[2])
     if decrement == INTEGER_MIN:
         raise CommandError(_CANNOT_NEGATE)
     return _add(session, args[1], -decrement)
 
 
-def _add(session: Session, name: bytes, increment: int) -> bytes:
+def _add(session: Client, name: bytes, increment: int) -> bytes:
     db = session.db
     value = db.get(name)
     if value is None:
@@ -121,7 +119,7 @@ def long_double(argument: bytes, error: bytes) -> LongDouble:
 @command("INCRBYFLOAT", arity=3, flags=_FLAGS, keys=_KEYS, group="string", since="2.6.0",
          syntax="key increment:double", summary="Adds a number to the number in a string; a missing key counts as 0.",
          complexity="O(1)")  # fmt: skip
-def incrbyfloat(session: Session, args: list[bytes]) -> bytes:
+def incrbyfloat(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     name = args[1]
     value = get_string(db, name)

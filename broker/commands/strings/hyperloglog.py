@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from random import getrandbits
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.keyspace.events import STRING, Event
+from broker.keyspace.keyspace import Database
 from broker.keyspace.strings import String, checked_string, get_string, read_string
 from broker.table.command import (
     ACCESS,
@@ -44,10 +46,6 @@ from protocol.errors import CommandError
 from protocol.replies import OK, ONE, ZERO, bulk, integers, simple
 from protocol.replies import integer as integer_reply
 
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-    from broker.keyspace.keyspace import Database
-
 PFADD: Final = Event(STRING, b"pfadd")
 
 _NOT_ONE: Final = b"WRONGTYPE Key is not a valid HyperLogLog string value."
@@ -80,7 +78,7 @@ def _changeable(db: Database, name: bytes, value: String) -> bytearray:
          syntax="key [element ...]",
          summary="Adds elements to a HyperLogLog, which is created if the key does not exist.",
          complexity="O(1) for each element")  # fmt: skip
-def pfadd(session: Session, args: list[bytes]) -> bytes:
+def pfadd(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     name = args[1]
     changes = 0
@@ -117,7 +115,7 @@ def pfadd(session: Session, args: list[bytes]) -> bytes:
          group="hyperloglog", since="2.8.9", syntax="key ...",
          summary="Estimates how many distinct elements were added to one HyperLogLog, or to several together.",
          complexity="O(1) for one key whose estimate is up to date, else O(N) for N keys")  # fmt: skip
-def pfcount(session: Session, args: list[bytes]) -> bytes:
+def pfcount(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 2:
         return integer_reply(estimate(histogram(_union(session.db, args[1:])[0])))
     db = session.db
@@ -157,7 +155,7 @@ def _union(db: Database, names: list[bytes]) -> tuple[bytes, bool]:
          syntax="destkey:key [sourcekey:key ...]",
          summary="Adds all that was added to HyperLogLogs to the first one, which is created if it does not exist.",
          complexity="O(N) for N keys")  # fmt: skip
-def pfmerge(session: Session, args: list[bytes]) -> bytes:
+def pfmerge(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     united, any_dense = _union(db, args[1:])
     name = args[1]
@@ -180,7 +178,7 @@ def pfmerge(session: Session, args: list[bytes]) -> bytes:
          summary="Shows the inside of a HyperLogLog: GETREG its registers, DECODE its opcodes, ENCODING; or makes it"
          " dense (TODENSE).",
          complexity="O(1)")  # fmt: skip
-def pfdebug(session: Session, args: list[bytes]) -> bytes:
+def pfdebug(session: Client, args: list[bytes]) -> bytes:
     subcommand = args[1].upper()
     if subcommand == b"SIMD":
         if args[2].upper() not in (b"ON", b"OFF"):
@@ -215,7 +213,7 @@ def pfdebug(session: Session, args: list[bytes]) -> bytes:
 @command("PFSELFTEST", arity=1, flags=ADMIN, system=True, group="hyperloglog", since="2.8.9",
          summary="Tests that registers hold what is put there and that estimates are good.",
          complexity="O(1)")  # fmt: skip
-def pfselftest(session: Session, args: list[bytes]) -> bytes:
+def pfselftest(session: Client, args: list[bytes]) -> bytes:
     values = bytes(getrandbits(6) for _ in range(REGISTERS))
     if unpack(pack(values)) != values:
         raise CommandError(b"ERR TESTFAILED registers are not kept")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.expire_options import DEADLINE, EXPIRE, deadline_option
 from broker.commands.strings.whole import SET
 from broker.keyspace.events import EXPIRED
@@ -25,9 +26,6 @@ from broker.table.command import (
 from protocol.errors import CommandError, wrong_arity
 from protocol.replies import OK, ONE, ZERO, array_header, bulk
 
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-
 _MSETEX_OPTIONS: Final = Options("NX|XX", DEADLINE + "|KEEPTTL")
 _MAX_KEYS: Final = (1 << 31) - 1
 _INVALID_NUMKEYS: Final = b"ERR invalid numkeys value"
@@ -38,7 +36,7 @@ _ALL_SUCCEEDED: Final = ("request_policy:multi_shard", "response_policy:all_succ
 @command("MGET", arity=-2, flags=READONLY | FAST, keys=(keys(RO, ACCESS),), group="string", since="1.0.0",
          syntax="key ...", summary="Gives the values of several strings.", complexity="O(N) for N keys",
          tips=("request_policy:multi_shard",))  # fmt: skip
-def mget(session: Session, args: list[bytes]) -> bytes:
+def mget(session: Client, args: list[bytes]) -> bytes:
     read = session.db.read
     null = session.resp.null
     parts = [array_header(len(args) - 1)]
@@ -53,7 +51,7 @@ def mget(session: Session, args: list[bytes]) -> bytes:
          syntax="<key value> ...",
          summary="Sets several strings, whatever the keys held.", complexity="O(N) for N keys",
          tips=_ALL_SUCCEEDED)  # fmt: skip
-def mset(session: Session, args: list[bytes]) -> bytes:
+def mset(session: Client, args: list[bytes]) -> bytes:
     if len(args) % 2 == 0:
         raise CommandError(wrong_arity(b"mset"))
     _set_all(session, args)
@@ -63,7 +61,7 @@ def mset(session: Session, args: list[bytes]) -> bytes:
 @command("MSETNX", arity=-3, flags=WRITE | DENYOOM, keys=(keys(OW, INSERT, step=2),), group="string", since="1.0.1",
          syntax="<key value> ...",
          summary="Sets several strings if none of the keys exists.", complexity="O(N) for N keys")  # fmt: skip
-def msetnx(session: Session, args: list[bytes]) -> bytes:
+def msetnx(session: Client, args: list[bytes]) -> bytes:
     if len(args) % 2 == 0:
         raise CommandError(wrong_arity(b"msetnx"))
     get = session.db.get
@@ -73,7 +71,7 @@ def msetnx(session: Session, args: list[bytes]) -> bytes:
     return ONE
 
 
-def _set_all(session: Session, args: list[bytes]) -> None:
+def _set_all(session: Client, args: list[bytes]) -> None:
     store = session.db.store
     for i in range(1, len(args), 2):
         store(args[i], args[i + 1], SET)
@@ -85,7 +83,7 @@ def _set_all(session: Session, args: list[bytes]) -> None:
                 "[EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]",
          summary="Sets several strings and one time to live for all of them.",
          complexity="O(N) for N keys", tips=_ALL_SUCCEEDED)  # fmt: skip
-def msetex(session: Session, args: list[bytes]) -> bytes:
+def msetex(session: Client, args: list[bytes]) -> bytes:
     count = integer_between(args[1], 1, _MAX_KEYS, _INVALID_NUMKEYS)
     end = 2 + 2 * count
     if end > len(args):
@@ -121,7 +119,7 @@ def msetex(session: Session, args: list[bytes]) -> bytes:
     return ONE
 
 
-def _expire_all(session: Session, names: list[bytes]) -> None:
+def _expire_all(session: Client, names: list[bytes]) -> None:
     """Let keys expire that were given a deadline of the past: Redis, too, sets them before it finds out."""
     db = session.db
     for name in names:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.keyspace.events import STRING, Event
-from broker.keyspace.strings import check_length, get_string, read_string
+from broker.keyspace.strings import get_string, read_string
 from broker.table.arguments import integer
 from broker.table.command import ACCESS, DENYOOM, FAST, INSERT, READONLY, RO, RW, UPDATE, WRITE, command, key
-from protocol.errors import CommandError
+from protocol.errors import STRING_TOO_LONG, CommandError
 from protocol.replies import EMPTY_BULK, ZERO, bulk
 from protocol.replies import integer as integer_reply
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 APPEND: Final = Event(STRING, b"append")
 SETRANGE: Final = Event(STRING, b"setrange")
@@ -24,7 +22,7 @@ _OFFSET: Final = b"ERR offset is out of range"
 @command("APPEND", arity=3, flags=WRITE | DENYOOM | FAST, keys=(key(RW, INSERT),), group="string", since="2.0.0",
          syntax="key value", summary="Appends to a string, which is created if the key does not exist.",
          complexity="O(1) amortised, for short values")  # fmt: skip
-def append(session: Session, args: list[bytes]) -> bytes:
+def append(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     name, tail = args[1], args[2]
     value = get_string(db, name)
@@ -33,7 +31,7 @@ def append(session: Session, args: list[bytes]) -> bytes:
         length = len(tail)
     else:
         length = len(value) + len(tail)
-        check_length(session, length)
+        _check_length(session, length)
         if value.__class__ is bytes:
             value = db.data[name] = bytearray(value)
         value += tail
@@ -45,7 +43,7 @@ def append(session: Session, args: list[bytes]) -> bytes:
          syntax="key offset value",
          summary="Overwrites a part of a string from an offset on; a gap before it is filled with zero bytes.",
          complexity="O(M) for M bytes written, the first time O(N) for the length N")  # fmt: skip
-def setrange(session: Session, args: list[bytes]) -> bytes:
+def setrange(session: Client, args: list[bytes]) -> bytes:
     offset = integer(args[2])
     if offset < 0:
         raise CommandError(_OFFSET)
@@ -55,7 +53,7 @@ def setrange(session: Session, args: list[bytes]) -> bytes:
     if not part:
         return ZERO if value is None else integer_reply(len(value))
     end = offset + len(part)
-    check_length(session, end)
+    _check_length(session, end)
     if value is None:
         value = bytearray(end)
         db.add(name, value)
@@ -72,7 +70,7 @@ def setrange(session: Session, args: list[bytes]) -> bytes:
 @command("GETRANGE", arity=4, flags=READONLY, keys=(key(RO, ACCESS),), group="string", since="2.4.0",
          syntax="key start end:integer",
          summary="Gives a part of a string.", complexity="O(N) for N bytes given")  # fmt: skip
-def getrange(session: Session, args: list[bytes]) -> bytes:
+def getrange(session: Client, args: list[bytes]) -> bytes:
     start, end = integer(args[2]), integer(args[3])
     value = read_string(session.db, args[1])
     if value is None or (start < 0 and end < 0 and start > end):
@@ -93,6 +91,12 @@ command("SUBSTR", arity=4, flags=READONLY, keys=(key(RO, ACCESS),), group="strin
 
 @command("STRLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="string", since="2.2.0",
          syntax="key", summary="Gives the length of a string in bytes.", complexity="O(1)")  # fmt: skip
-def strlen(session: Session, args: list[bytes]) -> bytes:
+def strlen(session: Client, args: list[bytes]) -> bytes:
     value = read_string(session.db, args[1])
     return ZERO if value is None else integer_reply(len(value))
+
+
+def _check_length(session: Client, length: int) -> None:
+    """Raise if a string may not become `length` bytes long (`proto-max-bulk-len`; what is loaded may)."""
+    if length > session.broker.config.proto_max_bulk_len and not session.broker.loading:
+        raise CommandError(STRING_TOO_LONG)

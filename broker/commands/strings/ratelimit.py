@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.expire_options import EXPIRE, PERSIST, deadline, has_passed
 from broker.commands.strings.counters import INCRBY, INCRBYFLOAT, long_double, stored_integer, stored_long_double
 from broker.keyspace.events import DEL, Event
@@ -14,9 +15,6 @@ from protocol.errors import SYNTAX, CommandError
 from protocol.numbers import INFINITY, INTEGER_MAX, INTEGER_MIN, LongDouble, format_long_double, sum_long_doubles
 from protocol.replies import CRLF, array, bulk
 from protocol.replies import integer as integer_reply
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 # What each token takes the place of: no place may be taken twice. ENX, "only if there is no expiry", makes no
 # sense beside PERSIST.
@@ -128,7 +126,7 @@ class _Request:
                 "[EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST] [ENX]",
          summary="Adds to the number in a string, within bounds, and sets or drops its time to live.",
          complexity="O(1)")  # fmt: skip
-def increx(session: Session, args: list[bytes]) -> bytes:
+def increx(session: Client, args: list[bytes]) -> bytes:
     request = _Request(args, session.broker.clock.now)
     value = get_string(session.db, args[1])
     text, reply = (_add_float if request.by_float else _add_integer)(session, request, value)
@@ -137,7 +135,7 @@ def increx(session: Session, args: list[bytes]) -> bytes:
     return reply
 
 
-def _add_integer(session: Session, request: _Request, value: String | None) -> tuple[bytes | None, bytes]:
+def _add_integer(session: Client, request: _Request, value: String | None) -> tuple[bytes | None, bytes]:
     """The new text, None if the key stays as it is, and the reply."""
     old = stored_integer(value)
     assert isinstance(request.increment, int)
@@ -151,7 +149,7 @@ def _add_integer(session: Session, request: _Request, value: String | None) -> t
     return b"%d" % new, array((integer_reply(new), integer_reply(new - old)))
 
 
-def _add_float(session: Session, request: _Request, value: String | None) -> tuple[bytes | None, bytes]:
+def _add_float(session: Client, request: _Request, value: String | None) -> tuple[bytes | None, bytes]:
     """The same for long doubles."""
     old = stored_long_double(value)
     if abs(old) == INFINITY:
@@ -166,12 +164,12 @@ def _add_float(session: Session, request: _Request, value: String | None) -> tup
     return text, array((_float_reply(session, text), _float_reply(session, format_long_double(applied))))
 
 
-def _float_reply(session: Session, text: bytes) -> bytes:
+def _float_reply(session: Client, text: bytes) -> bytes:
     # Not Dialect.double, which takes a Python float: a long double has more digits.
     return bulk(text) if session.resp.version == 2 else b"," + text + CRLF
 
 
-def _store(session: Session, name: bytes, text: bytes, request: _Request, exists: bool) -> None:
+def _store(session: Client, name: bytes, text: bytes, request: _Request, exists: bool) -> None:
     db = session.db
     propagation = db.keyspace.propagation
     when = request.when

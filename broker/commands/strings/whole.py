@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.broker import Client
 from broker.commands.expire_options import DEADLINE, EXPIRE, PERSIST, UNITS, deadline, deadline_option, has_passed
 from broker.commands.strings.conditions import CONDITIONS, condition_met
 from broker.keyspace.events import DEL, STRING, Event
@@ -28,9 +29,6 @@ from broker.table.command import (
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import BULK_HEADERS, CRLF, OK, ONE, ZERO, bulk
 
-if TYPE_CHECKING:
-    from broker.clients.session import Session
-
 SET: Final = Event(STRING, b"set")
 
 _ALONE: Final = ("NX", "XX")
@@ -40,7 +38,7 @@ _GETEX_OPTIONS: Final = Options(DEADLINE + "|PERSIST")
 
 @command("GET", arity=2, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="string", since="1.0.0",
          syntax="key", summary="Gives the value of a string.", complexity="O(1)")  # fmt: skip
-def get(session: Session, args: list[bytes]) -> bytes:
+def get(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     value = db.get(args[1])
     if value.__class__ is bytes:
@@ -59,14 +57,14 @@ def get(session: Session, args: list[bytes]) -> bytes:
                 "|IFDNE ifdne-digest@8.4.0]@2.6.12 [GET]@6.2.0 [EX seconds@2.6.12|PX milliseconds@2.6.12"
                 "|EXAT unix-time-seconds@6.2.0|PXAT unix-time-milliseconds@6.2.0|KEEPTTL@6.0.0]",
          summary="Sets a string, whatever the key held.", complexity="O(1)")  # fmt: skip
-def set_(session: Session, args: list[bytes]) -> bytes:
+def set_(session: Client, args: list[bytes]) -> bytes:
     if len(args) != 3:
         return _set_with_options(session, args)
     session.db.store(args[1], args[2], SET)
     return OK
 
 
-def _set_with_options(session: Session, args: list[bytes]) -> bytes:
+def _set_with_options(session: Client, args: list[bytes]) -> bytes:
     name, value = args[1], args[2]
     condition, operand, unit, time, get_old, keep_deadline = _set_options(args)
     when = deadline(unit, time, b"set", session.broker.clock.now) if unit else None
@@ -118,12 +116,12 @@ def _set_options(args: list[bytes]) -> tuple[str, bytes, str, bytes, bool, bool]
     return condition, operand, unit, time, get_old, keep_deadline
 
 
-def _old_value(session: Session, name: bytes) -> bytes:
+def _old_value(session: Client, name: bytes) -> bytes:
     old = read_string(session.db, name)
     return session.resp.null if old is None else bulk(old)
 
 
-def _wanted(session: Session, name: bytes, condition: str, operand: bytes) -> bool:
+def _wanted(session: Client, name: bytes, condition: str, operand: bytes) -> bool:
     """Whether the key is as SET's condition wants it."""
     found = session.db.get(name) is not None
     if condition == "NX":
@@ -136,7 +134,7 @@ def _wanted(session: Session, name: bytes, condition: str, operand: bytes) -> bo
     return old is not None and condition_met(condition, operand, old)
 
 
-def _set_until(session: Session, name: bytes, value: bytes, when: int) -> None:
+def _set_until(session: Client, name: bytes, value: bytes, when: int) -> None:
     """Set a string with a deadline. One that has passed removes the key, without a trace of the value."""
     db = session.db
     propagation = db.keyspace.propagation
@@ -158,7 +156,7 @@ def _set_until(session: Session, name: bytes, value: bytes, when: int) -> None:
 @command("SETNX", arity=3, flags=WRITE | DENYOOM | FAST, keys=(key(OW, INSERT),), group="string", since="1.0.0",
          syntax="key value", summary="Sets a string if the key does not exist.", complexity="O(1)",
          deprecated_since="2.6.12", replaced_by="`SET` with the `NX` argument")  # fmt: skip
-def setnx(session: Session, args: list[bytes]) -> bytes:
+def setnx(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     if db.get(args[1]) is not None:
         return ZERO
@@ -170,7 +168,7 @@ def setnx(session: Session, args: list[bytes]) -> bytes:
 @command("SETEX", arity=4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE),), group="string", since="2.0.0",
          syntax="key seconds value", summary="Sets a string and its time to live in seconds.", complexity="O(1)",
          deprecated_since="2.6.12", replaced_by="`SET` with the `EX` argument")  # fmt: skip
-def setex(session: Session, args: list[bytes]) -> bytes:
+def setex(session: Client, args: list[bytes]) -> bytes:
     _set_until(session, args[1], args[3], deadline("EX", args[2], b"setex", session.broker.clock.now))
     return OK
 
@@ -179,7 +177,7 @@ def setex(session: Session, args: list[bytes]) -> bytes:
          syntax="key milliseconds value",
          summary="Sets a string and its time to live in milliseconds.", complexity="O(1)",
          deprecated_since="2.6.12", replaced_by="`SET` with the `PX` argument")  # fmt: skip
-def psetex(session: Session, args: list[bytes]) -> bytes:
+def psetex(session: Client, args: list[bytes]) -> bytes:
     _set_until(session, args[1], args[3], deadline("PX", args[2], b"psetex", session.broker.clock.now))
     return OK
 
@@ -189,7 +187,7 @@ def psetex(session: Session, args: list[bytes]) -> bytes:
          syntax="key value",
          summary="Sets a string and gives its old value.", complexity="O(1)",
          deprecated_since="6.2.0", replaced_by="`SET` with the `!GET` argument")  # fmt: skip
-def getset(session: Session, args: list[bytes]) -> bytes:
+def getset(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     reply = _old_value(session, args[1])
     db.store(args[1], args[2], SET)
@@ -199,7 +197,7 @@ def getset(session: Session, args: list[bytes]) -> bytes:
 
 @command("GETDEL", arity=2, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE),), group="string", since="6.2.0",
          syntax="key", summary="Gives a string and deletes it.", complexity="O(1)")  # fmt: skip
-def getdel(session: Session, args: list[bytes]) -> bytes:
+def getdel(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     value = read_string(db, args[1])
     if value is None:
@@ -213,7 +211,7 @@ def getdel(session: Session, args: list[bytes]) -> bytes:
 @command("GETEX", arity=-2, flags=WRITE | FAST, keys=(key(RW, ACCESS, UPDATE),), group="string", since="6.2.0",
          syntax="key [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST]",
          summary="Gives a string and sets or drops its time to live.", complexity="O(1)")  # fmt: skip
-def getex(session: Session, args: list[bytes]) -> bytes:
+def getex(session: Client, args: list[bytes]) -> bytes:
     given = _GETEX_OPTIONS.parse(args, 2)
     db = session.db
     name = args[1]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.commands import command_table
 from broker.formats.aof.writing import sealed
 from broker.persistence.check import USAGE, run
 from broker.persistence.durability import LOCK_SUFFIX
@@ -31,7 +32,7 @@ def never(question: str) -> bool:
 def check(disk: Disk | dict[str, bytes], *words: str, ask: Callable[[str], bool] = never) -> tuple[int, list[str]]:
     """The exit status and the lines told."""
     lines: list[str] = []
-    status = run(words, SimulatedDisk(disk) if isinstance(disk, dict) else disk, ask, lines.append)
+    status = run(words, SimulatedDisk(disk) if isinstance(disk, dict) else disk, command_table, ask, lines.append)
     return status, lines
 
 

@@ -7,13 +7,10 @@ subcommands are the help, so that it can't tell of a subcommand that is not ther
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from broker.broker import Client
 from broker.table.command import LOADING, STALE, command
 from protocol.replies import array, simple
-
-if TYPE_CHECKING:
-    from broker.clients.session import Session
 
 
 def declare_help(
@@ -37,7 +34,7 @@ def declare_help(
         complexity="O(1)",
         categories=categories,
     )
-    def help_(session: Session, args: list[bytes]) -> bytes:
+    def help_(session: Client, args: list[bytes]) -> bytes:
         found = session.broker.commands.by_name[args[0].lower()]
         lines = [b"%b <subcommand> [<arg> [value] [opt] ...]. Subcommands are:" % args[0].upper()]
         for name, subcommand in sorted(found.subcommands.items()):
