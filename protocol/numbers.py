@@ -8,10 +8,10 @@ Long doubles, which INCRBYFLOAT and its relatives compute in, come from `protoco
 compiled twin of `protocol.doubles` where that was built.
 """
 
-import os
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from protocol.doubles import format_double
 from protocol.long_doubles import (
     LongDouble,
     add_long_double,
@@ -19,14 +19,9 @@ from protocol.long_doubles import (
     parse_long_double,
     sum_long_doubles,
 )
+from protocol.native import prefer
 
-if TYPE_CHECKING or os.environ.get("TRIMARAN_PURE") == "1":
-    from protocol.doubles import format_double
-else:
-    try:
-        from protocol._doubles import format_double
-    except ImportError:
-        from protocol.doubles import format_double
+prefer(globals(), "protocol._doubles", "format_double")
 
 __all__ = [
     "INFINITY",

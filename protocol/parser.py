@@ -1,20 +1,11 @@
-"""The request parser in use: the compiled twin where it was built, else the pure one.
+"""The request parser in use: the compiled twin where it was built, else the pure one."""
 
-The environment variable TRIMARAN_PURE=1 chooses the pure one, to compare the two.
-"""
+from typing import Final
 
-import os
-from typing import TYPE_CHECKING, Final
+from protocol.native import prefer
+from protocol.requests import ProtocolError, RequestParser
 
-from protocol.requests import ProtocolError
-
-if TYPE_CHECKING or os.environ.get("TRIMARAN_PURE") == "1":
-    from protocol.requests import RequestParser
-else:
-    try:
-        from protocol._requests import RequestParser
-    except ImportError:
-        from protocol.requests import RequestParser
+prefer(globals(), "protocol._requests", "RequestParser")
 
 __all__ = ["COMPILED", "ProtocolError", "RequestParser"]
 

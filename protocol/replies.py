@@ -8,12 +8,10 @@ a `Dialect`, one shared object a version, which each session holds: no command b
 faster still. `bulk_run` has a compiled twin, used where it was built.
 """
 
-import os
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
-from importlib import import_module
 from typing import Final
 
+from protocol.native import prefer
 from protocol.numbers import format_double
 
 CRLF: Final = b"\r\n"
@@ -193,8 +191,6 @@ class _Dialect3(Dialect):
 
 RESP2: Final = Dialect()
 RESP3: Final[Dialect] = _Dialect3()
-if os.environ.get("TRIMARAN_PURE") != "1":
-    with suppress(ImportError):
-        bulk_run = import_module("protocol._replies").bulk_run
+prefer(globals(), "protocol._replies", "bulk_run")
 
 DIALECTS: Final = {2: RESP2, 3: RESP3}

@@ -9,9 +9,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ("protocol", "broker", "consumers", "tests")
 
-# The floors of each house, from the top down; modules of one line are neighbours. A module imports from its own floor and
-# from those below. A name stands for itself and all under it; the longest that fits counts. What only a type checker
-# imports counts as well: an arrow upward ties the parts together all the same.
+# The floors of each house, from the top down; modules of one line are neighbours. A module imports from its own floor
+# and from those below. A name stands for itself and all under it; the longest that fits counts. What only a type
+# checker imports counts as well: an arrow upward ties the parts together all the same.
 BROKER = (
     ("broker", "broker.__main__", "broker.cli"),  # `broker` itself only names what broker.server offers
     ("broker.testing",),

@@ -12,12 +12,12 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
-from importlib import import_module
 from typing import Final
 
 from broker.persistence.files import Output, sync_descriptor
+from protocol.native import prefer
 
 NAME: Final = "trimaran sync"
 """Of the thread."""
@@ -60,9 +60,7 @@ def _failure(sync: Callable[[], None]) -> int:
     return 0
 
 
-if os.environ.get("TRIMARAN_PURE") != "1":
-    with suppress(ImportError):
-        serve_syncs = import_module("broker.persistence._syncing").serve_syncs
+prefer(globals(), "broker.persistence._syncing", "serve_syncs")
 
 
 class SyncThread:

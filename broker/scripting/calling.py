@@ -7,13 +7,11 @@ half the time; TRIMARAN_PURE=1 in the environment keeps it out.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from contextlib import suppress
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from broker.scripting.conversions import ERROR, HELD, LARGE, Result, result
+from protocol.native import prefer
 
 if TYPE_CHECKING:
     from broker.clients.session import Session
@@ -104,6 +102,4 @@ class Caller:
             return self._failed(defect)
 
 
-if os.environ.get("TRIMARAN_PURE") != "1":
-    with suppress(ImportError):
-        Caller = import_module("broker.scripting._calling").Caller  # type: ignore[misc]  # the same, compiled
+prefer(globals(), "broker.scripting._calling", "Caller")

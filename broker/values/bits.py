@@ -7,13 +7,12 @@ was built: 7 ms and 50 ms; TRIMARAN_PURE=1 in the environment keeps it out. So a
 are most of a SETBIT: 0.25 us in place of 0.7.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from functools import reduce
-from importlib import import_module
 from operator import and_, or_, xor
 from typing import Final
 
+from protocol.native import prefer
 from protocol.numbers import INTEGER_MAX, parse_integer
 
 Bytes = bytes | bytearray
@@ -126,13 +125,4 @@ def combine(operation: bytes, sources: Sequence[Bytes]) -> bytearray:
     )
 
 
-if os.environ.get("TRIMARAN_PURE") != "1":
-    try:
-        _compiled = import_module("broker.values._bits")
-    except ImportError:
-        pass
-    else:
-        # By way of globals() the functions keep the types declared above.
-        globals().update(
-            {name: getattr(_compiled, name) for name in ("combine", "count_in_bytes", "exchange", "offset_of")}
-        )
+prefer(globals(), "broker.values._bits", "combine", "count_in_bytes", "exchange", "offset_of")

@@ -18,10 +18,10 @@ out. Both need the GIL held throughout a call, and no one iterating over the dic
 """
 
 import ctypes
-import os
-from importlib import import_module
 from random import choices, random, sample
 from typing import Any, TypeVar
+
+from protocol.native import prefer
 
 __all__ = ["compact_if_sparse", "random_key", "top", "window"]
 
@@ -211,11 +211,4 @@ def _compact_at(d: dict[Any, Any], cursor: int) -> int:
     return next(position for position, key in enumerate(d) if key is boundary)
 
 
-if os.environ.get("TRIMARAN_PURE") != "1":
-    try:
-        _compiled = import_module("broker.values._positions")
-    except ImportError:
-        pass
-    else:
-        # By way of globals() the functions keep the types declared above.
-        globals().update({name: getattr(_compiled, name) for name in __all__})
+prefer(globals(), "broker.values._positions", *__all__)

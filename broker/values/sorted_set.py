@@ -5,21 +5,13 @@ span of ranks, half-open and ascending: the `..._span` methods find one in O(log
 take it.
 """
 
-import os
-from typing import TYPE_CHECKING
-
 from broker.values import positions
-from broker.values.score_order import Entry
-
-if TYPE_CHECKING or os.environ.get("TRIMARAN_PURE") == "1":
-    from broker.values.score_order import ScoreOrder
-else:
-    try:
-        from broker.values._score_order import ScoreOrder
-    except ImportError:
-        from broker.values.score_order import ScoreOrder
+from broker.values.score_order import Entry, ScoreOrder
+from protocol.native import prefer
 
 __all__ = ["Entry", "SortedSet"]
+
+prefer(globals(), "broker.values._score_order", "ScoreOrder")
 
 
 class SortedSet(ScoreOrder):

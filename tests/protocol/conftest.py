@@ -1,9 +1,9 @@
 """Both request parsers: every test that takes `parser_class` runs on each."""
 
-import importlib
-
 import pytest
 
+from protocol.native import IN_USE
+from protocol.parser import RequestParser as Preferred
 from protocol.requests import RequestParser
 
 
@@ -11,9 +11,6 @@ from protocol.requests import RequestParser
 def parser_class(request: pytest.FixtureRequest) -> type[RequestParser]:
     if request.param == "pure":
         return RequestParser
-    try:
-        compiled = importlib.import_module("protocol._requests")
-    except ImportError:
-        pytest.skip("the compiled parser was not built")
-    twin: type[RequestParser] = compiled.RequestParser
-    return twin
+    if not IN_USE["protocol._requests"]:
+        pytest.skip("the compiled parser is not in use")
+    return Preferred

@@ -1,6 +1,5 @@
 """How doubles are written, pure and compiled: the expected texts were taken from redis-server 8.10.2 (ZADD, ZSCORE)."""
 
-import importlib
 import math
 import random
 import struct
@@ -11,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import doubles
+from protocol import doubles, numbers
+from protocol.native import IN_USE
 from protocol.numbers import parse_double
 from protocol.shortest import shortest_digits
 
@@ -22,12 +22,9 @@ Format = Callable[[float], bytes]
 def format_double(request: pytest.FixtureRequest) -> Format:
     if request.param == "pure":
         return doubles.format_double
-    try:
-        compiled = importlib.import_module("protocol._doubles")
-    except ImportError:
-        pytest.skip("the compiled twin was not built")
-    twin: Format = compiled.format_double
-    return twin
+    if not IN_USE["protocol._doubles"]:
+        pytest.skip("the compiled twin is not in use")
+    return numbers.format_double
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,11 @@ batch and holds the CRC-32 of all bytes since the end of the previous such line,
 flipped bit is found when the file is read.
 """
 
-import os
-from contextlib import suppress
-from importlib import import_module
 from typing import Final
 from zlib import crc32
 
 from broker.keyspace.effects import Effects
+from protocol.native import prefer
 from protocol.replies import bulks
 
 _MULTI: Final = bulks([b"MULTI"])
@@ -42,9 +40,7 @@ def command_run(units: list[Effects], start: int, database: int | None) -> tuple
     return b"".join(parts), end
 
 
-if os.environ.get("TRIMARAN_PURE") != "1":
-    with suppress(ImportError):
-        command_run = import_module("broker.formats.aof._writing").command_run
+prefer(globals(), "broker.formats.aof._writing", "command_run")
 
 
 class CommandWriter:

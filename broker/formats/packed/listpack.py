@@ -9,11 +9,10 @@ place of 0.31 where all are written at once (0.15 in place of 0.35 one by one), 
 TRIMARAN_PURE=1 in the environment keeps it out.
 """
 
-import os
 from collections.abc import Iterable
-from importlib import import_module
 from struct import Struct
 
+from protocol.native import prefer
 from protocol.numbers import parse_integer
 
 HEADER = 6
@@ -189,12 +188,4 @@ def _large_element(blob: bytes, at: int, first: int) -> tuple[bytes, int]:
     return text, end
 
 
-if os.environ.get("TRIMARAN_PURE") != "1":
-    try:
-        _compiled = import_module("broker.formats.packed._listpack")
-    except ImportError:
-        pass
-    else:
-        # By way of globals() the functions keep the types declared above.
-        _COMPILED = ("decode", "element", "encode")
-        globals().update({name: getattr(_compiled, name) for name in _COMPILED})
+prefer(globals(), "broker.formats.packed._listpack", "decode", "element", "encode")

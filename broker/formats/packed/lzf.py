@@ -9,8 +9,7 @@ than 264, and three bytes never stand for more than 264: what a text can grow to
 670 MB/s in place of 14; TRIMARAN_PURE=1 in the environment keeps it out.
 """
 
-import os
-from importlib import import_module
+from protocol.native import prefer
 
 MAX_RATIO = 88
 """Bytes that one compressed byte stands for at most."""
@@ -115,11 +114,4 @@ def _append_literals(out: bytearray, data: bytes, start: int, end: int) -> None:
         out += run
 
 
-if os.environ.get("TRIMARAN_PURE") != "1":
-    try:
-        _compiled = import_module("broker.formats.packed._lzf")
-    except ImportError:
-        pass
-    else:
-        # By way of globals() the functions keep the types declared above.
-        globals().update({"compress": _compiled.compress, "decompress": _compiled.decompress})
+prefer(globals(), "broker.formats.packed._lzf", "compress", "decompress")

@@ -9,16 +9,15 @@ that were.
 place of 3.5, 0.09 read in place of 4.6; TRIMARAN_PURE=1 in the environment keeps it out.
 """
 
-import os
 from array import array
 from collections.abc import Iterator
-from importlib import import_module
 
 from broker.formats.packed import listpack
 from broker.formats.rdb.format import ENTRY_DELETED, ENTRY_SAME_FIELDS
 from broker.values.streams.entry import decode_fields
 from broker.values.streams.ids import MAX_PART
 from broker.values.streams.node import NARROW, WIDE, StreamNode, ends_array
+from protocol.native import prefer
 from protocol.numbers import parse_integer
 from protocol.replies import bulks
 
@@ -172,11 +171,4 @@ def _natural(text: bytes) -> int:
     return value
 
 
-if os.environ.get("TRIMARAN_PURE") != "1":
-    try:
-        _compiled = import_module("broker.formats.packed._stream_listpack")
-    except ImportError:
-        pass
-    else:
-        # By way of globals() the functions keep the types declared above.
-        globals().update({"encode": _compiled.encode, "unpack": _compiled.unpack})
+prefer(globals(), "broker.formats.packed._stream_listpack", "encode", "unpack")

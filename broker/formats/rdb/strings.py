@@ -7,9 +7,7 @@ way that is unknown, or damaged is the reader's to judge. Keys of plain strings 
 1.7, 0.14 read in place of 1.1; TRIMARAN_PURE=1 in the environment keeps it out.
 """
 
-import os
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from struct import Struct
 from typing import Any
 
@@ -27,6 +25,7 @@ from broker.formats.rdb.format import (
     STRING,
 )
 from broker.formats.rdb.primitives import length_bytes, signed_bytes
+from protocol.native import prefer
 from protocol.numbers import parse_integer
 
 _MAX_INTEGER_TEXT = 11
@@ -205,12 +204,6 @@ def append_string_keys(
     return at
 
 
-if os.environ.get("TRIMARAN_PURE") != "1":
-    try:
-        _compiled = import_module("broker.formats.rdb._strings")
-    except ImportError:
-        pass
-    else:
-        # By way of globals() the functions keep the types declared above.
-        _COMPILED = ("append_string", "append_string_keys", "read_string_keys", "read_strings")
-        globals().update({name: getattr(_compiled, name) for name in _COMPILED})
+prefer(
+    globals(), "broker.formats.rdb._strings", "append_string", "append_string_keys", "read_string_keys", "read_strings"
+)

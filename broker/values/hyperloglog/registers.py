@@ -5,10 +5,10 @@ dozen steps, 40 us each. `_hyperloglog.pyx` holds `pack`, `unpack`, `larger` and
 built: 2 to 10 us; TRIMARAN_PURE=1 in the environment keeps it out.
 """
 
-import os
-from importlib import import_module
 from math import inf, pow, sqrt
 from typing import Final
+
+from protocol.native import prefer
 
 REGISTERS: Final = 16384
 PACKED_SIZE: Final = REGISTERS * 6 // 8
@@ -135,11 +135,4 @@ def _tau(x: float) -> float:
             return z / 3
 
 
-if os.environ.get("TRIMARAN_PURE") != "1":
-    try:
-        _compiled = import_module("broker.values.hyperloglog._hyperloglog")
-    except ImportError:
-        pass
-    else:
-        # By way of globals() the functions keep the types declared above.
-        globals().update({name: getattr(_compiled, name) for name in ("histogram", "larger", "pack", "unpack")})
+prefer(globals(), "broker.values.hyperloglog._hyperloglog", "histogram", "larger", "pack", "unpack")

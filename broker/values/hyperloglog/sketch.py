@@ -17,9 +17,7 @@ Every value can come from a client, so all of this meets broken ones: `Corrupted
 0.1 us (dense) to 4 (sparse) then, in place of 2 to 50; TRIMARAN_PURE=1 in the environment keeps it out.
 """
 
-import os
 import re
-from importlib import import_module
 from typing import Final, NamedTuple
 
 from broker.values.hyperloglog.murmur import murmur_hash
@@ -33,6 +31,7 @@ from broker.values.hyperloglog.registers import (
     pack,
     unpack,
 )
+from protocol.native import prefer
 
 Bytes = bytes | bytearray
 
@@ -348,11 +347,4 @@ def opcodes(value: Bytes) -> bytes:
     return b" ".join(words)
 
 
-if os.environ.get("TRIMARAN_PURE") != "1":
-    try:
-        _compiled = import_module("broker.values.hyperloglog._hyperloglog")
-    except ImportError:
-        pass
-    else:
-        # By way of globals() the functions keep the types declared above.
-        globals().update({name: getattr(_compiled, name) for name in ("_expand", "add", "is_hyperloglog")})
+prefer(globals(), "broker.values.hyperloglog._hyperloglog", "_expand", "add", "is_hyperloglog")

@@ -5,11 +5,9 @@ Entries are encoded once, when they are added, and read many times. `_stream_ent
 when it was built: 0.2 us an entry in place of 0.6 to 2; TRIMARAN_PURE=1 in the environment keeps it out.
 """
 
-import os
-from importlib import import_module
-
 from broker.values.listpack_size import element_size
 from broker.values.streams.ids import MAX_PART
+from protocol.native import prefer
 from protocol.replies import ARRAY_HEADERS, BULK_HEADERS, CRLF
 
 _TWO_FIELDS = b"*2\r\n%b*4\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
@@ -80,11 +78,4 @@ def fields_part(entry: bytes) -> bytes:
     return entry[entry.index(b"\n", entry.index(b"\n", 4) + 1) + 1 :]
 
 
-if os.environ.get("TRIMARAN_PURE") != "1":
-    try:
-        _compiled = import_module("broker.values.streams._entry")
-    except ImportError:
-        pass
-    else:
-        # By way of globals() the function keeps the type declared above.
-        globals().update({"encode_entry": _compiled.encode_entry})
+prefer(globals(), "broker.values.streams._entry", "encode_entry")

@@ -6,9 +6,9 @@ successor of an ID is `id + 1`, and as a dictionary key it costs half of what a 
 against 90 ns a look-up).
 """
 
-import os
 import re
-from importlib import import_module
+
+from protocol.native import prefer
 
 MAX_PART = (1 << 64) - 1
 MAX_ID = (1 << 128) - 1
@@ -79,11 +79,4 @@ def parse_unusual_id(text: bytes, missing_seq: int) -> int:
     return -1 if seq < 0 else ms << 64 | seq
 
 
-if os.environ.get("TRIMARAN_PURE") != "1":
-    try:
-        _compiled = import_module("broker.values.streams._ids")
-    except ImportError:
-        pass
-    else:
-        # By way of globals() the function keeps the type declared above.
-        globals().update({"parse_id": _compiled.parse_id})
+prefer(globals(), "broker.values.streams._ids", "parse_id")

@@ -16,15 +16,14 @@ redis-server, because approximate trimming makes them visible.
 
 from __future__ import annotations
 
-import os
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from importlib import import_module
 from itertools import accumulate, pairwise
 
 from broker.values.streams.entry import entry_prefix, fields_part
 from broker.values.streams.ids import MAX_PART
+from protocol.native import prefer
 
 NARROW = 32
 WIDE = 64
@@ -265,12 +264,4 @@ def pack(texts: list[bytes]) -> tuple[bytes, list[int]]:
     return b"".join(parts), list(accumulate(map(len, parts)))
 
 
-if os.environ.get("TRIMARAN_PURE") != "1":
-    try:
-        _compiled = import_module("broker.values.streams._node")
-    except ImportError:
-        pass
-    else:
-        # By way of globals() the functions keep the types declared above.
-        _COMPILED = ("narrow_upper", "narrow_ids", "narrow_text", "pack")
-        globals().update({name: getattr(_compiled, name) for name in _COMPILED})
+prefer(globals(), "broker.values.streams._node", "narrow_upper", "narrow_ids", "narrow_text", "pack")

@@ -1,35 +1,19 @@
 """The short way of a call, pure and compiled: what it does itself, and what it leaves to the bridge."""
 
-import importlib.util
-import sys
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from broker.clients.session import Session
 from broker.scripting import calling
-from broker.scripting.calling import NO_ROOM
+from broker.scripting.calling import LARGE, NO_ROOM
 from broker.scripting.conversions import ARRAY, ERROR, HELD, LARGE, STATUS
 from broker.table.command import NOSCRIPT, WRITE
+from tests import twins
 from tests.broker.effects import journal
 from tests.broker.sessions import make_broker, make_session
 
-
-def _pure() -> ModuleType:
-    """The module without its compiled twin."""
-    assert calling.__file__ is not None
-    spec = importlib.util.spec_from_file_location("pure_calling", calling.__file__)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRIMARAN_PURE", "1")
-        patch.setitem(sys.modules, "pure_calling", module)
-        spec.loader.exec_module(module)
-    return module
-
-
-IMPLEMENTATIONS = [pytest.param(_pure().Caller, id="pure"), pytest.param(calling.Caller, id="preferred")]
+both = twins.both("broker.scripting.calling", "broker.scripting._calling", attribute="Caller", argument="kind")
 
 CAREFUL = (b"with care", STATUS)
 
@@ -48,7 +32,7 @@ def make(kind: Any, *, room: bool = True) -> Any:
     )
 
 
-@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+@both
 def test_plain_calls(kind: Any) -> None:
     caller = make(kind)
     assert caller(b"SET", b"k", 5) == (b"OK", STATUS)
@@ -60,7 +44,7 @@ def test_plain_calls(kind: Any) -> None:
     assert caller(b"LPUSH", b"k", b"x")[1] == ERROR
 
 
-@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+@both
 @pytest.mark.parametrize(
     "words",
     [
@@ -72,7 +56,7 @@ def test_what_is_left_to_the_bridge(kind: Any, words: tuple[Any, ...]) -> None:
     assert make(kind)(*words) == CAREFUL
 
 
-@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+@both
 def test_flags_that_are_checked(kind: Any) -> None:
     caller = make(kind)
     caller.checked = NOSCRIPT | WRITE
@@ -82,7 +66,7 @@ def test_flags_that_are_checked(kind: Any) -> None:
     assert caller(b"SET", b"k", b"v") == (b"OK", STATUS)
 
 
-@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+@both
 def test_large_replies_need_room(kind: Any) -> None:
     for room, expected in ((True, b"x" * LARGE), (False, (NO_ROOM, ERROR))):
         caller = make(kind, room=room)
@@ -91,7 +75,7 @@ def test_large_replies_need_room(kind: Any) -> None:
         assert caller.fetch() == expected
 
 
-@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+@both
 @pytest.mark.parametrize(
     "reply",
     [
@@ -109,7 +93,7 @@ def test_replies_are_seen_alike(kind: Any, reply: bytes) -> None:
     assert make(kind).seen(reply) == result(reply)
 
 
-@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+@both
 def test_nothing_is_raised(kind: Any) -> None:
     broker = make_broker()
 
@@ -130,7 +114,7 @@ def test_nothing_is_raised(kind: Any) -> None:
     assert caller.fetch() == failed
 
 
-@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+@both
 def test_what_calls_leave_behind(kind: Any) -> None:
     broker = make_broker()
     seen = journal(broker)

@@ -1,30 +1,18 @@
 """Bits of strings, pure and compiled, beside plain models of single bits."""
 
-import importlib.util
-import os
 from types import ModuleType
-from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.values import bits
+from tests import twins
+from tests.twins import pure_module
 
+PURE = pure_module("broker.values.bits")
 
-def _pure() -> ModuleType:
-    spec = importlib.util.find_spec("broker.values.bits")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with mock.patch.dict(os.environ, {"TRIMARAN_PURE": "1"}):
-        spec.loader.exec_module(module)
-    return module
-
-
-PURE = _pure()
-
-# The second entry is the compiled one where that was built, else the pure one again.
-both = pytest.mark.parametrize("module", [pytest.param(PURE, id="pure"), pytest.param(bits, id="preferred")])
+both = twins.both("broker.values.bits", "broker.values._bits")
 
 BLOCK = bits.BLOCK
 EDGES = [0, 1, 7, 8, 9, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5]

@@ -1,33 +1,19 @@
 """Scans and random picks on dicts: the SCAN guarantee, uniformity, cost; pure and compiled."""
 
-import importlib.util
-import os
 import time
 from collections import Counter
 from types import ModuleType
 from typing import Any
-from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.values import positions
+from tests import twins
+from tests.twins import pure_module
 
-
-def _pure() -> ModuleType:
-    spec = importlib.util.find_spec("broker.values.positions")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with mock.patch.dict(os.environ, {"TRIMARAN_PURE": "1"}):
-        spec.loader.exec_module(module)
-    return module
-
-
-PURE = _pure()
-# The second entry is the compiled one where that was built, else the pure one again.
-IMPLEMENTATIONS = [pytest.param(PURE, id="pure"), pytest.param(positions, id="preferred")]
-both = pytest.mark.parametrize("module", IMPLEMENTATIONS)
+PURE = pure_module("broker.values.positions")
+both = twins.both("broker.values.positions", "broker.values._positions")
 
 
 def _numbered(count: int) -> dict[bytes, None]:

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from broker.values.score_order import Entry, ScoreOrder
 from broker.values.sorted_set import SortedSet
+from tests import twins
 
-# The compiled one where that was built, else the pure one again.
 PREFERRED: Any = SortedSet.__base__
 COMPILED = PREFERRED is not ScoreOrder
-both = pytest.mark.parametrize("kind", [pytest.param(ScoreOrder, id="pure"), pytest.param(PREFERRED, id="preferred")])
+both = twins.both("broker.values.sorted_set", "broker.values._score_order", attribute="ScoreOrder", argument="kind")
 compiled = pytest.mark.skipif(not COMPILED, reason="the compiled twin was not built")
 
 _scores = st.sampled_from([-inf, -2.5, -1.0, -0.0, 0.0, 1.0, 1.5, 3.0, 1e300, inf])

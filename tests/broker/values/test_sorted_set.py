@@ -4,10 +4,11 @@ import pytest
 
 from broker.values import sorted_set
 from broker.values.sorted_set import SortedSet
-from tests.broker.persistence.pure import pure_module
+from tests import twins
+from tests.twins import pure_module
 
 PURE = pure_module("broker.values.sorted_set").SortedSet
-both = pytest.mark.parametrize("kind", [pytest.param(PURE, id="pure"), pytest.param(SortedSet, id="preferred")])
+both = twins.both("broker.values.sorted_set", "broker.values._score_order", attribute="SortedSet", argument="kind")
 
 
 def test_the_compiled_order_is_chosen_unless_kept_out() -> None:

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from zlib import crc32
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.formats.aof import writing as aof_writing
 from broker.formats.aof.writing import CommandWriter, sealed
-from tests.broker.persistence.pure import pure_module
+from tests import twins
 from tests.oracle.wire import encode
+from tests.twins import pure_module
 
 PURE = pure_module("broker.formats.aof.writing")
 
@@ -53,12 +53,6 @@ def test_a_batch_ends_with_its_checksum() -> None:
     assert sealed(SET, crc32(SELECT_0)) == SET + b"#CRC:%08x\r\n" % crc32(SELECT_0 + SET)
 
 
-@pytest.fixture(params=["preferred", "reference"])
-def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[bytes, int]]:
-    """`command_run`, as it is in use and in pure Python."""
-    return aof_writing.command_run if request.param == "preferred" else PURE.command_run
-
-
 def test_many_units_are_encoded_as_one_by_one() -> None:
     units = [
         [(0, COMMAND)],
@@ -73,6 +67,7 @@ def test_many_units_are_encoded_as_one_by_one() -> None:
     assert at_once.database == one_by_one.database == 3
 
 
+@twins.both("broker.formats.aof.writing", "broker.formats.aof._writing", attribute="command_run", argument="run")
 def test_a_run_ends_at_a_transaction_and_at_another_database(run: Callable[..., tuple[bytes, int]]) -> None:
     units = [[(0, COMMAND)], [(0, COMMAND)], [(1, COMMAND)], [(1, COMMAND), (1, COMMAND)]]
     assert run(units, 0, 0) == (SET + SET, 2)

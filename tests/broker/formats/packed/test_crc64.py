@@ -3,15 +3,14 @@
 import random
 from collections.abc import Callable
 
-import pytest
-
 from broker.formats.packed.crc64 import crc64
-from tests.broker.persistence.pure import pure_module
+from tests import twins
+from tests.twins import pure_module
 
 PURE = pure_module("broker.formats.packed.crc64").crc64
 
 
-@pytest.mark.parametrize("function", [crc64, PURE])
+@twins.both("broker.formats.packed.crc64", "broker.formats.packed._crc64", attribute="crc64", argument="function")
 def test_the_check_value(function: Callable[..., int]) -> None:
     assert function(b"123456789") == 0xE9C6D914C4B8D9CA
     assert function(b"") == 0

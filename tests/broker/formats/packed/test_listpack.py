@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from broker.formats.packed import listpack
 from broker.formats.packed.listpack import BadListpack
 from broker.values.listpack_size import element_size
-from tests.broker.persistence.pure import pure_module
+from tests.twins import pure_module
 
 PURE = pure_module("broker.formats.packed.listpack")
 

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.formats.packed import lzf
-from tests.broker.persistence.pure import pure_module
+from tests import twins
+from tests.twins import pure_module
 
 PURE = pure_module("broker.formats.packed.lzf")
-BOTH = pytest.mark.parametrize("module", [lzf, PURE], ids=["twin", "pure"])
+BOTH = twins.both("broker.formats.packed.lzf", "broker.formats.packed._lzf")
 
 TEXTS = st.one_of(
     st.binary(max_size=300),

@@ -13,8 +13,8 @@ from broker.values.streams.entry import decode_fields
 from broker.values.streams.limits import DefaultStreamLimits
 from broker.values.streams.node import StreamNode
 from broker.values.streams.stream import Stream
-from tests.broker.persistence.pure import pure_module
 from tests.broker.persistence.values_made import DIRECTIVES, stream
+from tests.twins import pure_module
 
 MAX = (1 << 64) - 1
 

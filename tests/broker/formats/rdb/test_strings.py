@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from broker.formats.rdb import strings as rdb_strings
 from broker.values.list import List
-from tests.broker.persistence.pure import pure_module
+from tests import twins
+from tests.twins import pure_module
 
 PURE = pure_module("broker.formats.rdb.strings")
-BOTH = pytest.mark.parametrize("module", [rdb_strings, PURE], ids=["preferred", "pure"])
+BOTH = twins.both("broker.formats.rdb.strings", "broker.formats.rdb._strings")
 
 TEXTS = st.one_of(
     st.binary(max_size=100),

@@ -1,30 +1,14 @@
 """Registers and estimates, pure and compiled, beside plain models."""
 
-import importlib.util
-import os
 import random
 from types import ModuleType
-from unittest import mock
 
 import pytest
 
-from broker.values.hyperloglog import registers as hyperloglog_registers
 from broker.values.hyperloglog.registers import PACKED_SIZE, REGISTERS, estimate
+from tests import twins
 
-
-def _pure() -> ModuleType:
-    spec = importlib.util.find_spec("broker.values.hyperloglog.registers")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with mock.patch.dict(os.environ, {"TRIMARAN_PURE": "1"}):
-        spec.loader.exec_module(module)
-    return module
-
-
-# The second entry is the compiled one where that was built, else the pure one again.
-both = pytest.mark.parametrize(
-    "module", [pytest.param(_pure(), id="pure"), pytest.param(hyperloglog_registers, id="preferred")]
-)
+both = twins.both("broker.values.hyperloglog.registers", "broker.values.hyperloglog._hyperloglog")
 
 
 def registers_of(seed: int) -> bytes:

@@ -1,10 +1,7 @@
 """The stored form of HyperLogLog, pure and compiled: bytes, promotion, merging, broken values."""
 
-import importlib.util
-import os
 import random
 from types import ModuleType
-from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -13,23 +10,15 @@ from hypothesis import strategies as st
 from broker.values.hyperloglog import sketch as hyperloglog
 from broker.values.hyperloglog.registers import REGISTERS
 from broker.values.hyperloglog.sketch import HEADER, SPARSE, empty, is_dense, is_hyperloglog, kept_estimate
+from tests import twins
+from tests.twins import pure_module
 
 LIMIT = 3000
 
 
-def _pure() -> ModuleType:
-    spec = importlib.util.find_spec("broker.values.hyperloglog.sketch")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with mock.patch.dict(os.environ, {"TRIMARAN_PURE": "1"}):
-        spec.loader.exec_module(module)
-    return module
+PURE = pure_module("broker.values.hyperloglog.sketch")
 
-
-PURE = _pure()
-
-# The second entry is the compiled one where that was built, else the pure one again.
-both = pytest.mark.parametrize("module", [pytest.param(PURE, id="pure"), pytest.param(hyperloglog, id="preferred")])
+both = twins.both("broker.values.hyperloglog.sketch", "broker.values.hyperloglog._hyperloglog")
 
 
 def elements(first: int, last: int) -> list[bytes]:

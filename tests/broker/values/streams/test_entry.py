@@ -1,30 +1,15 @@
 """The encoding of entries, pure and compiled."""
 
-import importlib.util
-import os
 from types import ModuleType
-from unittest import mock
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.values.listpack_size import element_size
-from broker.values.streams import entry as stream_entry
 from broker.values.streams.entry import decode_fields, fields_part
+from tests import twins
 
-
-def _pure() -> ModuleType:
-    spec = importlib.util.find_spec("broker.values.streams.entry")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with mock.patch.dict(os.environ, {"TRIMARAN_PURE": "1"}):
-        spec.loader.exec_module(module)
-    return module
-
-
-# The second entry is the compiled one where that was built, else the pure one again.
-both = pytest.mark.parametrize("module", [pytest.param(_pure(), id="pure"), pytest.param(stream_entry, id="preferred")])
+both = twins.both("broker.values.streams.entry", "broker.values.streams._entry")
 
 INTEGERS = st.integers(-(2**64), 2**64).map(lambda n: b"%d" % n)
 EDGES = [

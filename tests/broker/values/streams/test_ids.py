@@ -1,9 +1,6 @@
 """Stream IDs: text to integer and back, by Redis's rules; pure and compiled."""
 
-import importlib.util
-import os
 from types import ModuleType
-from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -11,20 +8,11 @@ from hypothesis import strategies as st
 
 from broker.values.streams import ids as stream_id
 from broker.values.streams.ids import MAX_ID, MAX_PART, format_id
+from tests import twins
+from tests.twins import pure_module
 
-
-def _pure() -> ModuleType:
-    spec = importlib.util.find_spec("broker.values.streams.ids")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with mock.patch.dict(os.environ, {"TRIMARAN_PURE": "1"}):
-        spec.loader.exec_module(module)
-    return module
-
-
-PURE = _pure()
-# The second entry is the compiled one where that was built, else the pure one again.
-both = pytest.mark.parametrize("module", [pytest.param(PURE, id="pure"), pytest.param(stream_id, id="preferred")])
+PURE = pure_module("broker.values.streams.ids")
+both = twins.both("broker.values.streams.ids", "broker.values.streams._ids")
 
 
 @both

@@ -1,12 +1,8 @@
 """A node against a plain list of IDs and texts, open and sealed; pure and compiled."""
 
-import importlib.util
-import os
 from array import array
 from types import ModuleType
-from unittest import mock
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,19 +10,9 @@ from broker.values.streams import node as stream_node
 from broker.values.streams.entry import encode_entry, fields_part
 from broker.values.streams.ids import MAX_PART
 from broker.values.streams.node import StreamNode
+from tests import twins
 
-
-def _pure() -> ModuleType:
-    spec = importlib.util.find_spec("broker.values.streams.node")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with mock.patch.dict(os.environ, {"TRIMARAN_PURE": "1"}):
-        spec.loader.exec_module(module)
-    return module
-
-
-# The second entry is the compiled one where that was built, else the pure one again.
-both = pytest.mark.parametrize("module", [pytest.param(_pure(), id="pure"), pytest.param(stream_node, id="preferred")])
+both = twins.both("broker.values.streams.node", "broker.values.streams._node")
 
 PARTS = st.sampled_from([0, 1, 2, 5, 2**31, 2**32 - 1, 2**32, 2**40, MAX_PART])
 IDS = st.sets(st.builds(lambda ms, seq: ms << 64 | seq, PARTS, PARTS), min_size=1, max_size=20).map(sorted)

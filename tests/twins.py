@@ -1,0 +1,47 @@
+"""Modules with a compiled twin (see protocol.native), for tests that run on both or compare the two.
+
+`both` parametrises a test, `pure_module` gives the reference alone. tests/test_twins.py fails where a twin should have
+been built and was not, so here the compiled half may be skipped.
+"""
+
+import importlib
+import importlib.util
+import os
+import sys
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from protocol.native import IN_USE
+
+
+def pure_module(name: str) -> ModuleType:
+    """A second instance of a module, loaded as if its twin had not been built."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # While it is executed, dataclasses and the like look the module up by its name.
+    with (
+        mock.patch.dict(os.environ, TRIMARAN_PURE="1"),
+        mock.patch.dict(sys.modules, {name: module}),
+        mock.patch.dict(IN_USE),
+    ):
+        spec.loader.exec_module(module)
+    return module
+
+
+def both(name: str, twin: str, *, attribute: str = "", argument: str = "module") -> pytest.MarkDecorator:
+    """Run a test with the module `name` as it is without its twin, and as it is with it.
+
+    The test takes the module as `argument`, or that attribute of it.
+    """
+    pure: Any = pure_module(name)
+    compiled: Any = importlib.import_module(name)
+    if attribute:
+        pure, compiled = getattr(pure, attribute), getattr(compiled, attribute)
+    unbuilt = pytest.mark.skipif(not IN_USE[twin], reason=f"{twin} is not in use")
+    return pytest.mark.parametrize(
+        argument, [pytest.param(pure, id="pure"), pytest.param(compiled, id="compiled", marks=unbuilt)]
+    )
