@@ -6,19 +6,13 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy
 
-
-cdef inline Py_ssize_t digits_of(Py_ssize_t n) noexcept:
-    cdef Py_ssize_t digits = 1
-    while n >= 10:
-        n //= 10
-        digits += 1
-    return digits
+from protocol.digits cimport digits_of, put_header
 
 
 def bulk_run(values):
     """Bulk strings one after the other, without a header."""
     cdef list items = list(values)
-    cdef Py_ssize_t total = 0, size, n, digits
+    cdef Py_ssize_t total = 0, size
     cdef bytes item, out
     cdef char* p
     for i in range(len(items)):
@@ -31,20 +25,9 @@ def bulk_run(values):
     p = PyBytes_AS_STRING(out)
     for item in items:
         size = PyBytes_GET_SIZE(item)
-        digits = digits_of(size)
-        p[0] = c"$"
-        n = size
-        p += digits
-        while digits:
-            p[0] = c"0" + n % 10
-            n //= 10
-            p -= 1
-            digits -= 1
-        p += digits_of(size) + 1
-        p[0] = c"\r"
-        p[1] = c"\n"
-        memcpy(p + 2, PyBytes_AS_STRING(item), size)
-        p += 2 + size
+        p = put_header(p, c"$", size)
+        memcpy(p, PyBytes_AS_STRING(item), size)
+        p += size
         p[0] = c"\r"
         p[1] = c"\n"
         p += 2

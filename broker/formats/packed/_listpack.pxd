@@ -2,7 +2,6 @@
 
 from libc.stdint cimport int64_t, uint8_t
 
-cdef bint parse_number(const uint8_t* text, Py_ssize_t length, int64_t* value) noexcept nogil
 cdef Py_ssize_t put_integer(uint8_t* out, int64_t value) noexcept nogil
 cdef Py_ssize_t put_text(uint8_t* out, const uint8_t* text, Py_ssize_t length) noexcept nogil
 cdef Py_ssize_t next_element(

@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
+from protocol.digits cimport parse_number
 from broker.formats.packed.listpack import _BY_TEXT, _TINY_TEXTS, BadListpack
 
 cdef enum:
@@ -18,25 +19,6 @@ cdef enum:
 
 cdef dict _TINY_BY_TEXT = _BY_TEXT
 cdef list _TEXTS = _TINY_TEXTS
-
-
-cdef bint parse_number(const uint8_t* text, Py_ssize_t length, int64_t* value) noexcept nogil:
-    """Read the canonical text of a signed 64-bit integer."""
-    cdef bint negative = text[0] == 45
-    cdef Py_ssize_t at = 1 if negative else 0
-    cdef uint64_t total = 0
-    cdef uint64_t digit
-    cdef uint64_t limit = <uint64_t>0x8000000000000000 if negative else <uint64_t>0x7FFFFFFFFFFFFFFF
-    if at == length or (text[at] == 48 and length > 1):
-        return False
-    while at < length:
-        digit = <uint64_t>text[at] - 48
-        if digit > 9 or total > (limit - digit) / 10:
-            return False
-        total = total * 10 + digit
-        at += 1
-    value[0] = <int64_t>(0 - total) if negative else <int64_t>total
-    return True
 
 
 cdef Py_ssize_t put_integer(uint8_t* out, int64_t value) noexcept nogil:

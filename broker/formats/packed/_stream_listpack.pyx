@@ -11,6 +11,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy
 
+from protocol.digits cimport put_header, put_number
 from broker.formats.packed._listpack cimport element_number, next_element, put_integer, put_text
 from broker.formats.packed.stream_listpack import NARROW, encode as _encode_any, unpack as _unpack_any
 from broker.values.streams.node import StreamNode
@@ -201,28 +202,6 @@ cdef class _Elements:
         return self.next() and self.length < 0
 
 
-cdef Py_ssize_t _put_digits(uint8_t* out, uint64_t number) noexcept nogil:
-    cdef uint8_t digits[20]
-    cdef Py_ssize_t at = 20
-    while True:
-        at -= 1
-        digits[at] = <uint8_t>(48 + number % 10)
-        number /= 10
-        if not number:
-            break
-    memcpy(out, digits + at, 20 - at)
-    return 20 - at
-
-
-cdef Py_ssize_t _put_header(uint8_t* out, uint8_t kind, uint64_t number) noexcept nogil:
-    cdef Py_ssize_t size
-    out[0] = kind
-    size = 1 + _put_digits(out + 1, number)
-    out[size] = 13
-    out[size + 1] = 10
-    return size + 2
-
-
 cdef int _bulk(_Buffer out, _Elements element) except -1:
     """Append the element that was read last as a bulk string."""
     cdef uint8_t digits[24]
@@ -232,11 +211,11 @@ cdef int _bulk(_Buffer out, _Elements element) except -1:
         text = digits
         if element.number < 0:
             digits[0] = 45
-            length = 1 + _put_digits(digits + 1, 0 - <uint64_t>element.number)
+            length = put_number(<char*>digits + 1, 0 - <uint64_t>element.number) - <char*>digits
         else:
-            length = _put_digits(digits, <uint64_t>element.number)
+            length = put_number(<char*>digits, <uint64_t>element.number) - <char*>digits
     out.reserve(length + BULK_BYTES)
-    out.size += _put_header(out.data + out.size, 36, length)
+    out.size = put_header(<char*>out.data + out.size, 36, length) - <char*>out.data
     memcpy(out.data + out.size, text, length)
     out.size += length
     out.data[out.size] = 13
@@ -340,7 +319,7 @@ cdef object _unpack_narrow(bytes blob, uint64_t key_ms, uint64_t key_seq, Py_ssi
             if not names_count:
                 return None
             out.reserve(BULK_BYTES)
-            out.size += _put_header(out.data + out.size, 42, 2 * names_count)
+            out.size = put_header(<char*>out.data + out.size, 42, 2 * names_count) - <char*>out.data
             begin = 0
             for i in range(names_count):
                 if not element.next():
@@ -358,7 +337,7 @@ cdef object _unpack_narrow(bytes blob, uint64_t key_ms, uint64_t key_seq, Py_ssi
             if own <= 0 or own > total:
                 return None
             out.reserve(BULK_BYTES)
-            out.size += _put_header(out.data + out.size, 42, 2 * own)
+            out.size = put_header(<char*>out.data + out.size, 42, 2 * own) - <char*>out.data
             for i in range(2 * own):
                 if not element.next():
                     return None

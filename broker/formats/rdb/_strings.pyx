@@ -7,6 +7,7 @@ from cpython.dict cimport PyDict_SetItem
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from protocol.digits cimport parse_number
 from broker.formats.packed import lzf
 
 cdef enum:
@@ -53,22 +54,6 @@ cdef Py_ssize_t _put_length(uint8_t* out, uint64_t length) noexcept nogil:
     return 1 + width
 
 
-cdef bint _parse(const uint8_t* text, Py_ssize_t length, int64_t* value) noexcept nogil:
-    """Read the canonical text of an integer of at most 11 characters."""
-    cdef bint negative = length > 0 and text[0] == 45
-    cdef Py_ssize_t at = 1 if negative else 0
-    cdef int64_t total = 0
-    if at == length or (text[at] == 48 and length > 1):
-        return False
-    while at < length:
-        if text[at] < 48 or text[at] > 57:
-            return False
-        total = total * 10 + (text[at] - 48)
-        at += 1
-    value[0] = -total if negative else total
-    return True
-
-
 cdef Py_ssize_t _put_integer(uint8_t* out, int64_t value) noexcept nogil:
     """Write an integer of 32 bits; 0 for a greater one."""
     cdef Py_ssize_t width, at
@@ -99,7 +84,7 @@ cdef int _append(bytearray out, const uint8_t* text, Py_ssize_t length, object w
         # 12 bytes hold either form.
         PyByteArray_Resize(out, start + MAX_INTEGER_TEXT + 1)
         at = <uint8_t*>PyByteArray_AS_STRING(out) + start
-        size = _put_integer(at, value) if _parse(text, length, &value) else 0
+        size = _put_integer(at, value) if parse_number(text, length, &value) else 0
         if not size:
             at[0] = <uint8_t>length
             memcpy(at + 1, text, length)

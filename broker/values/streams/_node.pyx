@@ -7,6 +7,8 @@ from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.ref cimport Py_INCREF
 from libc.string cimport memcpy
 
+from protocol.digits cimport digits_of, put_digits
+
 cdef enum:
     PART_BITS = 64
 
@@ -51,25 +53,6 @@ def narrow_ids(array.array keys not None, Py_ssize_t start, Py_ssize_t end, unsi
     return ids
 
 
-cdef inline Py_ssize_t _length(unsigned long long number) noexcept:
-    """How many digits a number has."""
-    cdef Py_ssize_t n = 1
-    while number >= 10:
-        number //= 10
-        n += 1
-    return n
-
-
-cdef inline char *_write(char *at, unsigned long long number, Py_ssize_t digits) noexcept:
-    """Write a number; where it ends."""
-    cdef char *digit = at + digits
-    while digit > at:
-        digit -= 1
-        digit[0] = <char>(48 + number % 10)
-        number //= 10
-    return at + digits
-
-
 cdef inline Py_ssize_t _end(array.array ends, Py_ssize_t i) noexcept:
     """One element of an array of whatever width."""
     if ends.ob_descr.itemsize == 2:
@@ -93,22 +76,22 @@ def narrow_text(
     # The ID's header is `$n` or `$nn`, the longest narrow ID being 20 + 1 + 10 digits long.
     cdef Py_ssize_t total = _end(ends, end - 1) - first
     for i in range(start, end):
-        id_length = _length(ms + (key[i] >> 32)) + 1 + _length(key[i] & LOW)
+        id_length = digits_of(ms + (key[i] >> 32)) + 1 + digits_of(key[i] & LOW)
         total += 4 + (5 if id_length > 9 else 4) + id_length + 2
     text = PyBytes_FromStringAndSize(NULL, total)
     cdef char *at = PyBytes_AS_STRING(text)
     cdef const char *source = PyBytes_AS_STRING(blob)
     for i in range(start, end):
-        ms_digits = _length(ms + (key[i] >> 32))
-        seq_digits = _length(key[i] & LOW)
+        ms_digits = digits_of(ms + (key[i] >> 32))
+        seq_digits = digits_of(key[i] & LOW)
         id_length = ms_digits + 1 + seq_digits
         memcpy(at, b"*2\r\n$", 5)
-        at = _write(at + 5, id_length, 2 if id_length > 9 else 1)
+        at = put_digits(at + 5, id_length, 2 if id_length > 9 else 1)
         at[0] = 13
         at[1] = 10
-        at = _write(at + 2, ms + (key[i] >> 32), ms_digits)
+        at = put_digits(at + 2, ms + (key[i] >> 32), ms_digits)
         at[0] = 45
-        at = _write(at + 1, key[i] & LOW, seq_digits)
+        at = put_digits(at + 1, key[i] & LOW, seq_digits)
         at[0] = 13
         at[1] = 10
         at += 2

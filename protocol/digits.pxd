@@ -1,0 +1,58 @@
+"""Decimal numbers as text, for the compiled modules: written, measured, read; and RESP's headers, which hold them.
+
+All of it is inline, so that a module which uses it is compiled with it and nothing is imported for it at run time.
+"""
+
+from libc.stdint cimport int64_t, uint64_t
+
+
+cdef inline Py_ssize_t digits_of(uint64_t number) noexcept nogil:
+    """How many digits a number has."""
+    cdef Py_ssize_t digits = 1
+    while number >= 10:
+        number //= 10
+        digits += 1
+    return digits
+
+
+cdef inline char* put_digits(char* at, uint64_t number, Py_ssize_t digits) noexcept nogil:
+    """Write a number that has so many digits; where it ends."""
+    cdef char* digit = at + digits
+    while digit > at:
+        digit -= 1
+        digit[0] = <char>(48 + number % 10)
+        number //= 10
+    return at + digits
+
+
+cdef inline char* put_number(char* at, uint64_t number) noexcept nogil:
+    """Write a number; where it ends."""
+    return put_digits(at, number, digits_of(number))
+
+
+cdef inline char* put_header(char* at, char kind, uint64_t number) noexcept nogil:
+    """Write a RESP header: a letter or sign, a number, and the end of the line; where it ends."""
+    at[0] = kind
+    at = put_number(at + 1, number)
+    at[0] = 13
+    at[1] = 10
+    return at + 2
+
+
+cdef inline bint parse_number(const unsigned char* text, Py_ssize_t length, int64_t* value) noexcept nogil:
+    """Read the canonical text of a signed 64-bit integer, the only one that Redis takes for a number; False for another."""
+    cdef bint negative = length > 0 and text[0] == 45
+    cdef Py_ssize_t at = 1 if negative else 0
+    cdef uint64_t total = 0
+    cdef uint64_t digit
+    cdef uint64_t limit = <uint64_t>0x8000000000000000 if negative else <uint64_t>0x7FFFFFFFFFFFFFFF
+    if at == length or (text[at] == 48 and length > 1):
+        return False
+    while at < length:
+        digit = <uint64_t>text[at] - 48
+        if digit > 9 or total > (limit - digit) // 10:
+            return False
+        total = total * 10 + digit
+        at += 1
+    value[0] = <int64_t>(0 - total) if negative else <int64_t>total
+    return True
