@@ -65,7 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] != "serve" and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         # See broker/__main__.py; whatever is no server ends by the exception, and tidies up.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    command = COMMANDS.get(words[0]) or _further(words[0])
+    try:
+        command = COMMANDS.get(words[0]) or _further(words[0])
+    except ModuleNotFoundError as problem:
+        needed = (problem.name or "").partition(".")[0]
+        if needed in ("", "broker", "consumers", "protocol"):
+            raise
+        sys.stderr.write(
+            f"trimaran {words[0]}: {needed} is not installed; pip install 'trimaran[consumers]' brings it\n"
+        )
+        return 1
     if command is None:
         sys.stderr.write(f"trimaran: unknown command {words[0]!r}\n\n{usage()}")
         return 2

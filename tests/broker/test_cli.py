@@ -179,6 +179,20 @@ def test_further_commands_are_entry_points(entry_points: None, capsys: pytest.Ca
     assert capsys.readouterr().out == f"{cli.USAGE}\nfurther commands: dance\n"
 
 
+def test_a_further_command_whose_libraries_are_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "coredis", None)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "consumers"]:
+        monkeypatch.delitem(sys.modules, name)
+    entries = metadata.EntryPoints([metadata.EntryPoint("publish", "consumers.commands.publish:main", cli.FURTHER)])
+    monkeypatch.setattr(metadata, "entry_points", lambda **wanted: entries.select(**wanted))
+    assert cli.main(["publish"]) == 1
+    written = capsys.readouterr()
+    assert written.err == "trimaran publish: coredis is not installed; pip install 'trimaran[consumers]' brings it\n"
+    assert not written.out
+
+
 def test_no_entry_point_replaces_a_command_of_the_brokers_own(entry_points: None, server: FakeServer) -> None:
     assert cli.main(["serve", "--port", "7000"]) == 7
 
