@@ -64,7 +64,7 @@ from tests.oracle.state import differences, keyspace_of
 from tests.oracle.wire import CLOSED, SILENT, Connection, Node, encode, frame_end, parse, split
 
 __all__ = [
-    "CLOSED", "SILENT", "Client", "Each", "Loose", "Masked", "Pair", "Raw", "Shape", "Skip", "Step",
+    "CLOSED", "SILENT", "Client", "Differs", "Each", "Loose", "Masked", "Pair", "Raw", "Shape", "Skip", "Step",
     "Unordered", "agree", "examples", "pair", "requires", "same", "stream_ids", "version",
 ]  # fmt: skip
 
@@ -78,6 +78,10 @@ _SUBSCRIBING = frozenset({b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCR
 _BLOCKING = frozenset(
     b"BLPOP BRPOP BLMOVE BLMOVEM BRPOPLPUSH BLMPOP BZPOPMIN BZPOPMAX BZMPOP XREAD XREADGROUP WAIT".split()
 )
+
+
+class Differs(pytest.fail.Exception):
+    """The servers' replies are not the same."""
 
 
 class Step:
@@ -300,7 +304,7 @@ class Client:
         self._flush()
         theirs, ours = self.theirs.waiting(), self.ours.waiting()
         if theirs or ours:
-            pytest.fail(f"expected no reply\n  theirs: {theirs!r}\n  ours:   {ours!r}", pytrace=False)
+            raise Differs(f"expected no reply\n  theirs: {theirs!r}\n  ours:   {ours!r}", pytrace=False)
 
     def drain(self) -> bytes:
         """All replies and pushes that are there, compared one by one. The reference's bytes."""
@@ -309,7 +313,7 @@ class Client:
         while _complete(self.theirs.waiting()) or _complete(self.ours.waiting()):
             step = self._sent.pop(0) if self._sent else _step("(a push)")
             if difference := self._compared(step, _arrived(self.theirs), _arrived(self.ours)):
-                pytest.fail(difference, pytrace=False)
+                raise Differs(difference, pytrace=False)
             replies.append(self._last)
         return b"".join(replies)
 
@@ -319,7 +323,7 @@ class Client:
 
     def _compare(self, step: Step) -> bytes:
         if difference := self.difference(step):
-            pytest.fail(difference, pytrace=False)
+            raise Differs(difference, pytrace=False)
         return self._last
 
     def difference(self, step: Step) -> str:
@@ -375,7 +379,7 @@ def same(
                 _on_both(*cleanup)
         if found:
             lines = "\n".join(found[:5]) + (f"\n... and {len(found) - 5} more" if len(found) > 5 else "")
-            pytest.fail(f"RESP{version_of_resp} replies differ\n{lines}", pytrace=False)
+            raise Differs(f"RESP{version_of_resp} replies differ\n{lines}", pytrace=False)
 
 
 def _run(steps: Sequence[Step], resp: int, mask: Mask | None) -> list[str]:

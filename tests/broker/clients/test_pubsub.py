@@ -45,6 +45,15 @@ def test_patterns(broker: Broker) -> None:
     )
 
 
+def test_the_count_is_of_subscribers_not_of_patterns(broker: Broker) -> None:
+    sessions = [make_session(broker) for _ in range(3)]
+    for session in sessions:
+        broker.pubsub.subscribe_pattern(session, b"a*")
+    broker.pubsub.subscribe_pattern(sessions[0], b"*b")
+    assert broker.pubsub.publish(b"ab", b"x") == 4
+    assert broker.pubsub.publish(b"ac", b"x") == 3
+
+
 def test_channels_come_before_patterns(broker: Broker) -> None:
     session = make_session(broker)
     broker.pubsub.subscribe_pattern(session, b"*")

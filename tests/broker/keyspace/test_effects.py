@@ -34,6 +34,20 @@ def test_in_place_of_the_command(propagation: Propagation, collected: list[Effec
     ]
 
 
+def test_what_a_failed_command_named_is_void(propagation: Propagation, collected: list[Effects]) -> None:
+    propagation.instead([b"SREM", b"s", b"a"])
+    propagation.forget()
+    assert not propagation.special
+    propagation.flush(0, [b"SET", b"k", b"v"])
+    propagation.begin()
+    propagation.instead([b"SREM", b"s", b"b"])
+    propagation.forget()
+    assert propagation.special
+    propagation.flush(0, [b"SET", b"k", b"w"])
+    propagation.end()
+    assert collected == [[(0, [b"SET", b"k", b"v"])], [(0, [b"SET", b"k", b"w"])]]
+
+
 def test_nothing_in_place_of_the_command(propagation: Propagation, collected: list[Effects]) -> None:
     propagation.instead()
     propagation.flush(0, [b"SPOP", b"s"])
