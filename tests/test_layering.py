@@ -1,6 +1,7 @@
 """The house rules that a test can hold: imports run downwards, and every source file has a test."""
 
 import ast
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -97,6 +98,7 @@ TESTED_BY = {
     "broker/process/poller.py": "tests/broker/network/test_tick.py",
     "broker/clients/transport.py": "tests/broker/network/test_connection.py",
     "broker/clients/wait.py": "tests/broker/clients/test_blocking.py",
+    "protocol/native.py": "tests/test_twins.py",
     "consumers/delivery.py": "tests/consumers/streams/test_consumer.py",
     "consumers/engine.py": "tests/consumers/streams/test_consumer.py",
     "consumers/fetching.py": "tests/consumers/streams/test_consumer.py",
@@ -299,3 +301,12 @@ def test_the_exceptions_are_real_files() -> None:
         assert (ROOT / name).exists(), f"{name} is gone: drop it from the list"
         assert not any(test.exists() for test in _expected_tests(ROOT / name)), f"{name} has a test of its own now"
     assert all(name.split("/")[0] in OURS for name in TESTED_BY.values())
+
+
+def test_the_map_of_the_tests_names_what_is_there() -> None:
+    text = (ROOT / "tests/README.md").read_text()
+    named = re.findall(r"`(tests[./][\w./]*\w)/?`", text)
+    assert len(named) > 10
+    for name in named:
+        path = ROOT / (name if "/" in name else name.replace(".", "/") + ".py")
+        assert path.exists(), f"tests/README.md names {name}, which is gone"
