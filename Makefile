@@ -5,11 +5,12 @@
 #   make check                                        format, lint and types
 #   make oracle                                       redis-server 8.10.2, which the oracle tests compare with
 #   make bench ARGS='--quick --only GET,SET'          beside redis-server; see tests/benchmarks/run.py --help
+#   make mutants ARGS='pubsub'                       faults that the tests do not notice; see tests/mutations.py
 #   make docs                                         docs/commands.md, from the command table
 #   make clean                                        all of the above but the oracle is removed
 
 .DELETE_ON_ERROR:
-.PHONY: serve test check oracle bench docs clean
+.PHONY: serve test check oracle bench mutants docs clean
 
 ARGS ?=
 VENV ?= .venv
@@ -37,6 +38,9 @@ check: $(VENV)/.check
 
 bench: $(VENV)/.serve
 	$(RUN) tests/benchmarks/run.py $(ARGS)
+
+mutants: $(VENV)/.test
+	$(RUN) tests/mutations.py $(ARGS)
 
 docs: $(VENV)/.serve
 	$(RUN) -m broker.commands.page > docs/commands.md

@@ -48,6 +48,17 @@ def test_what_a_failed_command_named_is_void(propagation: Propagation, collected
     assert collected == [[(0, [b"SET", b"k", b"v"])], [(0, [b"SET", b"k", b"w"])]]
 
 
+def test_each_unit_counts_once(propagation: Propagation, collected: list[Effects]) -> None:
+    propagation.flush(0, [b"SET", b"k", b"v"])
+    assert propagation.emitted == 1
+    propagation.begin()
+    propagation.flush(0, [b"SET", b"k", b"v"])
+    propagation.flush(0, [b"SET", b"k", b"w"])
+    assert propagation.emitted == 1
+    propagation.end()
+    assert propagation.emitted == len(collected) == 2
+
+
 def test_nothing_in_place_of_the_command(propagation: Propagation, collected: list[Effects]) -> None:
     propagation.instead()
     propagation.flush(0, [b"SPOP", b"s"])
