@@ -9,16 +9,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
-
-import trio
 
 from broker.clients.blocking import Blocking
 from broker.clients.pubsub import PubSub
-from broker.clients.session import BROKER_STATE, CLOSING, IN_MULTI, POSTPONED, UNAUTHENTICATED, Session
+from broker.clients.session import BROKER_STATE, CLOSING, UNAUTHENTICATED, Session
 from broker.clients.transport import Transport
 from broker.config import Config
 from broker.execution.dispatcher import Dispatcher
+from broker.execution.state import State
 from broker.keyspace.access import Access
 from broker.keyspace.events import (
     KEYEVENT,
@@ -38,7 +36,7 @@ from broker.process.clock import Clock
 from broker.process.log import Log
 from broker.process.reclaim import Reclaimer
 from broker.process.stats import Stats
-from broker.process.timers import Deadlines, Timer
+from broker.process.timers import Deadlines
 from broker.scripting.engine import Scripting
 from broker.table.command import CommandTable
 from protocol.errors import CommandError
@@ -48,9 +46,8 @@ class Broker:
     """One broker's parts.
 
     `sessions` maps client IDs to sessions, oldest first. `outbox` lists the sessions with queued output that the
-    tick must send; `resumed` those whose held-back requests may go on. `paused` is CLIENT PAUSE's state,
-    `loading` and `out_of_memory` refuse commands by their flags, `write_refusal` refuses writes with that text.
-    `busy` is what clients are told while a slow script runs, for which `serve_while_busy(caller)` serves the others.
+    tick must send; `resumed` those whose held-back requests may go on. While a slow script runs,
+    `serve_while_busy(caller)` serves the other clients.
     """
 
     def __init__(
@@ -86,13 +83,7 @@ class Broker:
         self.sessions: dict[int, Client] = {}
         self.outbox: list[Session] = []
         self.resumed: list[Session] = []
-        self.postponed: list[Session] = []
-        self.paused: Literal["", "write", "all"] = ""
-        self.pause_ends: Timer | None = None
-        self.loading = False
-        self.out_of_memory = False
-        self.write_refusal: bytes | None = None
-        self.busy: bytes | None = None
+        self.state = State(self.sessions, self.resume, self.blocking, self.keyspace, self.deadlines)
         self.serve_while_busy: Callable[[Session], None] = _nobody_to_serve
         self.request_shutdown: Callable[[frozenset[bytes]], bool] = _not_running
         self.tcp_port = 0
@@ -118,31 +109,13 @@ class Broker:
         session.gate |= CLOSING
         self.blocking.cancel(session)
         self.pubsub.unsubscribe_all(session)
-        self.unwatch(session)
+        session.unwatch()
         self.sessions.pop(session.id, None)
 
     def session_gate(self) -> int:
         """The gate a new session starts with."""
         gate = UNAUTHENTICATED if self.config.requirepass else 0
-        return gate | BROKER_STATE if self.restricted() else gate
-
-    def unwatch(self, session: Session) -> None:
-        """Forget all keys that the session watches."""
-        for database, key in session.watched:
-            sessions = database.watchers[key]
-            sessions.discard(session)
-            if not sessions:
-                del database.watchers[key]
-        session.watched.clear()
-        session.watch_broken = False
-
-    def discard(self, session: Session) -> None:
-        """End the session's transaction, if there is one, and forget what it watches (DISCARD, RESET, EXEC)."""
-        session.queued = None
-        session.queued_size = 0
-        session.queue_broken = False
-        session.gate &= ~IN_MULTI
-        self.unwatch(session)
+        return gate | BROKER_STATE if self.state.restricted() else gate
 
     def resume(self, session: Session) -> None:
         """The session's held-back requests may go on, in this tick."""
@@ -158,60 +131,6 @@ class Broker:
             self.functions.load_source(code)
         except CommandError as problem:
             raise ValueError(problem.text.decode(errors="replace")) from None
-
-    # Broker-wide states
-
-    def restricted(self) -> bool:
-        """Whether the broker is in a state that refuses or delays some requests."""
-        return (
-            bool(self.paused)
-            or self.loading
-            or self.out_of_memory
-            or self.write_refusal is not None
-            or self.busy is not None
-        )
-
-    def restrict(self) -> None:
-        """Bring every session's gate up to date after a change of a broker-wide state."""
-        restricted = self.restricted()
-        self.blocking.held = bool(self.paused) or self.busy is not None
-        # Not while loading: what is read then is to find all that is there.
-        self.keyspace.suspend_expiry(bool(self.paused) and not self.loading)
-        for session in self.sessions.values():
-            if restricted:
-                session.gate |= BROKER_STATE
-            else:
-                session.gate &= ~BROKER_STATE
-
-    def set_busy(self, busy: bytes | None) -> None:
-        """A slow script runs, and clients are told this; None: it is over."""
-        self.busy = busy
-        self.restrict()
-
-    def pause(self, kind: Literal["write", "all"], milliseconds: int) -> None:
-        """CLIENT PAUSE; a running pause is prolonged or made stricter, never the other way."""
-        ends = trio.current_time() + milliseconds / 1000
-        if self.pause_ends is not None:
-            if self.paused == "all":
-                kind = "all"
-            ends = max(ends, self.pause_ends.when)
-            self.pause_ends.cancel()
-        self.paused = kind
-        self.pause_ends = self.deadlines.at(ends, self.unpause)
-        self.restrict()
-
-    def unpause(self) -> None:
-        """End a pause: the requests held back go on in the order in which they came."""
-        if self.pause_ends is not None:
-            self.pause_ends.cancel()
-        self.pause_ends = None
-        self.paused = ""
-        self.restrict()
-        postponed, self.postponed = self.postponed, []
-        for session in postponed:
-            session.gate &= ~POSTPONED
-            self.resumed.append(session)
-        self.blocking.serve()
 
     # Keyspace events
 

@@ -329,7 +329,7 @@ async def _obey_signals(
             if number == signal.SIGHUP:
                 _reopen(log)
                 continue
-            if not servers or servers[0].broker.loading:
+            if not servers or servers[0].broker.state.loading:
                 log.notice(f"Received {name} while loading: there is nothing to save")
                 supervision.stopping()
                 os._exit(0)

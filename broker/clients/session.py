@@ -158,6 +158,24 @@ class Session(Generic[HostT]):
         self.waiting = None
         self.gate &= ~BLOCKED
 
+    def unwatch(self) -> None:
+        """Forget all keys that the client watches."""
+        for database, key in self.watched:
+            watchers = database.watchers[key]
+            watchers.discard(self)
+            if not watchers:
+                del database.watchers[key]
+        self.watched.clear()
+        self.watch_broken = False
+
+    def discard(self) -> None:
+        """End the client's transaction, if there is one, and forget what it watches (DISCARD, RESET, EXEC)."""
+        self.queued = None
+        self.queued_size = 0
+        self.queue_broken = False
+        self.gate &= ~IN_MULTI
+        self.unwatch()
+
     def set_no_touch(self, on: bool) -> None:
         """CLIENT NO-TOUCH."""
         self.no_touch = on

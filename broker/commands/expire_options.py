@@ -55,4 +55,4 @@ def has_passed(broker: Broker, when: int) -> bool:
     While the journal is read, keys keep deadlines of the past until it has been read: the commands that follow
     were executed when the key was still there.
     """
-    return when <= broker.clock.now and not broker.loading
+    return when <= broker.clock.now and not broker.state.loading

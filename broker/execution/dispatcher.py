@@ -227,7 +227,7 @@ class Dispatcher:
         if refusal is not None:
             return self._refused(session, command, refusal)
         assert command is not None
-        if self._broker.paused and self._postpone(session, command, args):
+        if self._broker.state.paused and self._postpone(session, command, args):
             return NO_REPLY
         if session.queued is not None and not command.flags & NEVER_QUEUED:
             return self._queue(session, command, args)
@@ -243,7 +243,7 @@ class Dispatcher:
             command.rejected += 1
             if command.name == b"exec":
                 text = errors.exec_abort(text)
-                self._broker.discard(session)
+                session.discard()
         if session.queued is not None:
             session.queue_broken = True
         return error(text)
@@ -286,16 +286,16 @@ class Dispatcher:
             return errors.NO_AUTH
         if gate & IN_MULTI and flags & NO_MULTI:
             return errors.NOT_IN_MULTI
-        if broker.out_of_memory and flags & DENYOOM and broker.eviction.refuses():
+        if broker.state.out_of_memory and flags & DENYOOM and broker.eviction.refuses():
             return errors.OUT_OF_MEMORY
-        if broker.write_refusal and (flags & WRITE or command.name == b"ping"):
-            return broker.write_refusal
+        if broker.state.write_refusal and (flags & WRITE or command.name == b"ping"):
+            return broker.state.write_refusal
         if gate & SUBSCRIBED_RESP2 and not flags & IN_SUBSCRIBED_MODE:
             return errors.subscribed_mode(command.name)
-        if broker.loading and not flags & LOADING:
+        if broker.state.loading and not flags & LOADING:
             return errors.LOADING
-        if broker.busy is not None and not flags & ALLOW_BUSY:
-            return broker.busy
+        if broker.state.busy is not None and not flags & ALLOW_BUSY:
+            return broker.state.busy
         return None
 
     def _may_write(self, command: Command, args: list[bytes]) -> bool:
@@ -306,12 +306,12 @@ class Dispatcher:
 
     def _postpone(self, session: Session, command: Command, args: list[bytes]) -> bool:
         """Hold the client's request back while CLIENT PAUSE concerns it."""
-        if self._broker.paused == "write":
+        if self._broker.state.paused == "write":
             requests = (session.queued or ()) if command.name == b"exec" else ((command, args),)
             if not any(self._may_write(*request) for request in requests):
                 return False
         if session.gate & REPLY_SKIP:
             session.gate ^= REPLY_SKIP_NEXT | REPLY_SKIP
         session.gate |= POSTPONED
-        self._broker.postponed.append(session)
+        self._broker.state.postponed.append(session)
         return True

@@ -157,7 +157,7 @@ class Eviction:
         self.check_after = broker.stats.bytes_read + min(max(limit // _READ_SHARE, _READ_MIN), _READ_MAX)
         if config.maxmemory_clients:
             self.clients.check()
-        if broker.paused or broker.loading:
+        if broker.state.paused or broker.state.loading:
             return
         if not limit or self._taken() + self._growth() <= limit:
             self._within()
@@ -174,13 +174,13 @@ class Eviction:
         quick = self._took < _OFTEN_NS and self._keyspace.changes != self._measured_changes
         if quick or perf_counter_ns() >= self._ask_after:
             self._measure()
-        return self._broker.out_of_memory
+        return self._broker.state.out_of_memory
 
     # Measuring
 
     def _must_measure(self) -> bool:
         if perf_counter_ns() >= self._measure_after:
-            return not self._broker.reclaimer.pending or self._broker.out_of_memory
+            return not self._broker.reclaimer.pending or self._broker.state.out_of_memory
         return self.writable() > self._measured_writable + self._config.maxmemory // 128
 
     def _taken(self) -> int:
@@ -264,9 +264,9 @@ class Eviction:
 
     def _refuse(self, refuse: bool) -> None:
         broker = self._broker
-        if broker.out_of_memory != refuse:
-            broker.out_of_memory = refuse
-            broker.restrict()
+        if broker.state.out_of_memory != refuse:
+            broker.state.out_of_memory = refuse
+            broker.state.restrict()
             if refuse:
                 broker.log.warning(
                     "out of memory: writes are refused until some is freed", maxmemory=broker.config.maxmemory

@@ -125,7 +125,7 @@ class Tick:
         """Time moves on; keys that are due, and those that memory has no room for, go before any request sees them."""
         keyspace = self._broker.keyspace
         now = self._broker.clock.update()
-        if now > keyspace.next_deadline and not self._broker.loading:
+        if now > keyspace.next_deadline and not self._broker.state.loading:
             keyspace.expire_due()
             if keyspace.ready:
                 self._broker.blocking.serve()

@@ -121,7 +121,7 @@ class Durability:
 
     def cron(self) -> None:
         """Once a second: start what is due, one child at a time."""
-        if not self.background.active and not self._broker.loading:
+        if not self.background.active and not self._broker.state.loading:
             if self.rewrites.is_due():
                 self.rewrites.start()
             elif self.snapshots.is_due():
@@ -142,7 +142,7 @@ class Durability:
     def prepare_shutdown(self, *, save: bool, no_save: bool, force: bool) -> bool:
         """Do what must be done before the broker may end; False if it may not, because something would be lost."""
         broker = self._broker
-        if broker.loading or not (self._recovered or save):
+        if broker.state.loading or not (self._recovered or save):
             # What is on the disk must not be replaced by what isn't all of it.
             return True
         if self.journal.provisional and not force:
@@ -202,9 +202,9 @@ class Durability:
     def _follow(self) -> None:
         """Refuse clients' writes, or no longer."""
         refusal = self.refusal()
-        if refusal != self._broker.write_refusal:
-            self._broker.write_refusal = refusal
-            self._broker.restrict()
+        if refusal != self._broker.state.write_refusal:
+            self._broker.state.write_refusal = refusal
+            self._broker.state.restrict()
 
     def progressed(self) -> None:
         """The journal has come further; called between two ticks."""
@@ -223,7 +223,7 @@ class Durability:
             except OSError as problem:
                 raise ValueError(str(problem)) from None
         # What is loaded so far must not become the base: `recover` sees to it when all of it is there.
-        if not self._broker.loading:
+        if not self._broker.state.loading:
             self.rewrites.switch(on)
 
 

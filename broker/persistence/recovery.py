@@ -74,8 +74,8 @@ class Recovery:
         broker = self._broker
         self.began = broker.clock.read() // 1000
         began = time.perf_counter()
-        broker.loading = True
-        broker.restrict()
+        broker.state.loading = True
+        broker.state.restrict()
         collecting = gc.isenabled()
         gc.disable()
         try:
@@ -91,8 +91,8 @@ class Recovery:
             if collecting:
                 gc.enable()
         broker.keyspace.changes = broker.keyspace.dirty = 0
-        broker.loading = False
-        broker.restrict()
+        broker.state.loading = False
+        broker.state.restrict()
         broker.keyspace.deadline_moved()
         keys = sum(len(database.data) for database in broker.keyspace.databases)
         if keys or self.total:
@@ -134,7 +134,7 @@ class Recovery:
         broker = self._broker
         path = self._snapshot_path()
         target = (MergingTarget if merge else KeyspaceTarget)(broker.keyspace)
-        broker.loading = True
+        broker.state.loading = True
         try:
             with _opened(self._disk, path) as source:
                 if flush:
@@ -147,7 +147,7 @@ class Recovery:
                 for _ in self._rdb(path, reader, broker.clock.now, target):
                     pass
         finally:
-            broker.loading = False
+            broker.state.loading = False
             broker.keyspace.deadline_moved()
             for database in broker.keyspace.databases:
                 for name in database.listened_keys():

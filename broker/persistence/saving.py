@@ -164,7 +164,7 @@ class Snapshots:
 
     def all_flushed(self) -> None:
         """FLUSHALL: what a child is writing is no longer wanted, and what is on the disk must go, too."""
-        if self._broker.loading:
+        if self._broker.state.loading:
             return
         if self.running:
             self._unwanted = True

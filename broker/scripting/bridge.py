@@ -101,8 +101,8 @@ class Bridge:
         run: Run = self._interruption.current  # type: ignore[assignment]  # one runs, or who called?
         if run.read_only and flags & (WRITE | MAY_REPLICATE):
             return READ_ONLY
-        if flags & WRITE and not run.wrote and self._broker.write_refusal is not None:
-            return self._broker.write_refusal
+        if flags & WRITE and not run.wrote and self._broker.state.write_refusal is not None:
+            return self._broker.state.write_refusal
         if self.caller.checked & flags & DENYOOM:
             return errors.OUT_OF_MEMORY
         if flags & WRITE:

@@ -103,13 +103,13 @@ class Scripting:
     ) -> Run:
         """The run, after the checks that concern the script as a whole."""
         broker = self._broker
-        out_of_memory = broker.out_of_memory and broker.eviction.refuses()
+        out_of_memory = broker.state.out_of_memory and broker.eviction.refuses()
         allows_oom = False
         if flags is not None:
             if flags & NO_WRITES:
                 read_only = True
-            elif broker.write_refusal is not None:
-                raise CommandError(errors.script_refused(broker.write_refusal))
+            elif broker.state.write_refusal is not None:
+                raise CommandError(errors.script_refused(broker.state.write_refusal))
             elif read_only:
                 raise CommandError(WRITES_IN_RO)
             elif out_of_memory and not flags & ALLOW_OOM:

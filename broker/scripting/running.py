@@ -105,7 +105,7 @@ class Interruption:
                 name=run.name.decode(),
                 milliseconds=int(elapsed),
             )
-            broker.set_busy(BUSY_SCRIPT if run.is_eval else BUSY_FUNCTION)
+            broker.state.set_busy(BUSY_SCRIPT if run.is_eval else BUSY_FUNCTION)
         broker.serve_while_busy(run.caller)
 
     def begin_load(self) -> None:
@@ -121,7 +121,7 @@ class Interruption:
         run = self.current
         self.current = None
         if run is not None and run.slow:
-            self._broker.set_busy(None)
+            self._broker.state.set_busy(None)
 
     def kill(self, by_script_kill: bool) -> None:
         """SCRIPT KILL or FUNCTION KILL; raises what Redis answers where it can't be done."""

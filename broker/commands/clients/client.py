@@ -218,14 +218,14 @@ def client_pause(session: Client, args: list[bytes]) -> bytes:
     if mode not in (b"all", b"write"):
         raise CommandError(PAUSE_MODE)
     milliseconds = timeout_milliseconds(args[2], session.broker.clock.now)
-    session.broker.pause("write" if mode == b"write" else "all", milliseconds)
+    session.broker.state.pause("write" if mode == b"write" else "all", milliseconds)
     return OK
 
 
 @command("CLIENT|UNPAUSE", arity=2, flags=_ADMIN, group="connection", since="6.2.0",
          summary="Ends a pause.", complexity="O(N) Where N is the number of paused clients")  # fmt: skip
 def client_unpause(session: Client, args: list[bytes]) -> bytes:
-    session.broker.unpause()
+    session.broker.state.unpause()
     return OK
 
 

@@ -76,7 +76,7 @@ def select(session: Client, args: list[bytes]) -> bytes:
             raise CommandError(DB_OUT_OF_INT)
         if not 0 <= index < len(databases):
             raise CommandError(DB_INDEX)
-        if not session.broker.loading:
+        if not session.broker.state.loading:
             databases.tidy(other.db for other in chain((session,), session.broker.sessions.values()))
         database = databases[index]
     session.db = database
@@ -162,7 +162,7 @@ def quit_(session: Client, args: list[bytes]) -> bytes:
          complexity="O(1)")  # fmt: skip
 def reset(session: Client, args: list[bytes]) -> bytes:
     broker = session.broker
-    session.broker.discard(session)
+    session.discard()
     broker.pubsub.unsubscribe_all(session)
     session.gate &= ~(REPLY_OFF | REPLY_SKIP_NEXT)
     session.resp = RESP2

@@ -58,17 +58,17 @@ def exec_(session: Client, args: list[bytes]) -> bytes:
     if queued is None:
         raise CommandError(EXEC_WITHOUT_MULTI)
     if session.queue_broken:
-        session.broker.discard(session)
+        session.discard()
         raise CommandError(EXEC_ABORT)
     if watched_key_changed(session):
-        session.broker.discard(session)
+        session.discard()
         return session.resp.null_array
     # Unwatched first, so that the transaction's own writes need not mark this session.
-    session.broker.unwatch(session)
+    session.unwatch()
     try:
         return _execute(session, queued)
     finally:
-        session.broker.discard(session)
+        session.discard()
 
 
 @command("DISCARD", arity=1, flags=_FLAGS | NEVER_QUEUED, group="transactions", since="2.0.0",
@@ -76,7 +76,7 @@ def exec_(session: Client, args: list[bytes]) -> bytes:
 def discard(session: Client, args: list[bytes]) -> bytes:
     if session.queued is None:
         raise CommandError(DISCARD_WITHOUT_MULTI)
-    session.broker.discard(session)
+    session.discard()
     return OK
 
 
@@ -100,7 +100,7 @@ def watch(session: Client, args: list[bytes]) -> bytes:
 @command("UNWATCH", arity=1, flags=_FLAGS, group="transactions", since="2.2.0",
          summary="Forgets all watched keys.", complexity="O(1)")  # fmt: skip
 def unwatch(session: Client, args: list[bytes]) -> bytes:
-    session.broker.unwatch(session)
+    session.unwatch()
     return OK
 
 

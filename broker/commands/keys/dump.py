@@ -86,7 +86,7 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
         db.notify(REPLACED, name)
         if type_name(old) != type_name(value):
             db.notify(RETYPED, name)
-    if db.field_deadlines.get(name, NEVER) < now and not session.broker.loading:
+    if db.field_deadlines.get(name, NEVER) < now and not session.broker.state.loading:
         # Commands rely on due fields being gone.
         db.expiry.expire_fields(name, now)
     return OK

@@ -43,7 +43,7 @@ def config_set(session: Client, args: list[bytes]) -> bytes:
         raise CommandError(SYNTAX)
     pairs = list(zip(args[2::2], args[3::2], strict=True))
     broker = session.broker
-    broker.config.set(pairs, local=session.transport.is_local(), loading=broker.loading)
+    broker.config.set(pairs, local=session.transport.is_local(), loading=broker.state.loading)
     named = {BY_NAME[text_of(name.lower())].name for name, _ in pairs}
     if idle := named.intersection(broker.config.without_effect()):
         broker.log.notice("directives without effect here", names=" ".join(sorted(idle)))

@@ -91,7 +91,7 @@ def _object(session: Client, args: list[bytes]) -> bytes:
 
 
 def _populate(session: Client, args: list[bytes]) -> bytes:
-    if session.broker.loading:
+    if session.broker.state.loading:
         raise CommandError(errors.LOADING)
     count = integer_between(args[2], 0, MAX_INTEGER, NOT_POSITIVE)
     size = integer_between(args[4], 0, MAX_INTEGER, NOT_POSITIVE) if len(args) == 5 else 0
@@ -109,7 +109,7 @@ def _populate(session: Client, args: list[bytes]) -> bytes:
 
 
 def _reload(session: Client, args: list[bytes]) -> bytes:
-    if session.broker.loading:
+    if session.broker.state.loading:
         # What is loaded so far must not replace the file it comes from.
         raise CommandError(errors.LOADING)
     options = {argument.upper() for argument in args[2:]}

@@ -102,7 +102,7 @@ def _clients(broker: Broker) -> Fields:
     yield "maxclients", broker.config.maxclients
     yield "client_recent_max_input_buffer", max((buffered + room for buffered, room, _, _ in sizes), default=0)
     yield "client_recent_max_output_buffer", max((unsent for _, _, _, unsent in sizes), default=0)
-    yield "blocked_clients", len(broker.blocking.sessions) + len(broker.postponed)
+    yield "blocked_clients", len(broker.blocking.sessions) + len(broker.state.postponed)
     yield "tracking_clients", 0
     yield "pubsub_clients", sum(1 for session in sessions if client_type(session) == "pubsub")
     yield "watching_clients", sum(1 for session in sessions if session.watched)
@@ -170,7 +170,7 @@ def _scripts(broker: Broker, memory: MemoryOverview) -> Fields:
 
 
 def _persistence(broker: Broker) -> Fields:
-    yield "loading", int(broker.loading)
+    yield "loading", int(broker.state.loading)
     yield "async_loading", 0
     durability = broker.durability
     background, snapshots, rewrites = durability.background, durability.snapshots, durability.rewrites
@@ -210,7 +210,7 @@ def _persistence(broker: Broker) -> Fields:
         yield "aof_pending_bio_fsync", int(journal.syncing)
         yield "aof_delayed_fsync", journal.delayed_syncs
         yield "aof_oldest_unsynced_ms", journal.unsynced_age()
-    if broker.loading:
+    if broker.state.loading:
         yield from _loading(durability.recovery, broker.clock.read() // 1000)
 
 

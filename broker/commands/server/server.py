@@ -35,9 +35,9 @@ def shutdown(session: Client, args: list[bytes]) -> bytes:
         raise CommandError(NO_SHUTDOWN)
     if session.never_waits and b"NOW" not in options:
         raise CommandError(NEVER_WAITS)
-    if session.broker.busy is not None:
+    if session.broker.state.busy is not None:
         if b"NOSAVE" not in options:
-            raise CommandError(session.broker.busy)
+            raise CommandError(session.broker.state.busy)
         session.broker.scripting.interruption.abandon()
     session.broker.log.notice("SHUTDOWN requested", id=session.id, options=b" ".join(sorted(options)))
     if not session.broker.request_shutdown(frozenset(options)):

@@ -98,7 +98,7 @@ def _add(session: Client, args: list[bytes]) -> bytes:
     else:
         options, at = _add_options(args)
     count = len(args) - at - 1
-    if options.producer is not None and options.id >= 0 and not session.broker.loading:
+    if options.producer is not None and options.id >= 0 and not session.broker.state.loading:
         raise CommandError(NOT_AUTO_ID)
     if count < 2 or count & 1:
         raise CommandError(wrong_arity(b"xadd"))
@@ -162,7 +162,7 @@ def _known(session: Client, fields: list[bytes], options: _AddOptions, stream: S
     assert options.producer is not None
     if options.iid is None:
         options.iid = content_iid(fields)
-    if session.broker.loading:
+    if session.broker.state.loading:
         # The journal of a redis-server: an ID stands where an entry was added, whatever is known by now of the iid.
         if options.id >= 0:
             return None

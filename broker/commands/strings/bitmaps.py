@@ -37,7 +37,7 @@ _OPERATIONS: Final = {
 def bit_offset(session: Client, argument: bytes, unit: int = 1) -> int:
     """An offset in bits, `unit` times the argument; raises for one that no string can have (what is loaded may)."""
     broker = session.broker
-    offset = offset_of(argument, unit, MAX_INTEGER if broker.loading else broker.config.proto_max_bulk_len)
+    offset = offset_of(argument, unit, MAX_INTEGER if broker.state.loading else broker.config.proto_max_bulk_len)
     if offset < 0:
         raise CommandError(BIT_OFFSET)
     return offset

@@ -99,7 +99,7 @@ def msetex(session: Client, args: list[bytes]) -> bytes:
         for name in names:
             if (db.get(name) is not None) is not wanted:
                 return ZERO
-    past = when is not None and when < now and not broker.loading
+    past = when is not None and when < now and not broker.state.loading
     for name, value in zip(names, args[3:end:2], strict=True):
         if past and db.deadline(name) == when:
             db.expiry.expire(name)  # named twice, and the first value has expired by now

@@ -98,5 +98,5 @@ def strlen(session: Client, args: list[bytes]) -> bytes:
 
 def _check_length(session: Client, length: int) -> None:
     """Raise if a string may not become `length` bytes long (`proto-max-bulk-len`; what is loaded may)."""
-    if length > session.broker.config.proto_max_bulk_len and not session.broker.loading:
+    if length > session.broker.config.proto_max_bulk_len and not session.broker.state.loading:
         raise CommandError(STRING_TOO_LONG)

@@ -14,11 +14,11 @@ def test_a_new_session() -> None:
 def test_a_password_and_broker_states_set_the_first_gate() -> None:
     assert make_session(make_broker(requirepass=b"secret")).gate == UNAUTHENTICATED
     broker = make_broker()
-    broker.loading = True
+    broker.state.loading = True
     assert make_session(broker).gate == BROKER_STATE
     early = make_session(broker)
-    broker.loading = False
-    broker.restrict()
+    broker.state.loading = False
+    broker.state.restrict()
     assert early.gate == 0
 
 

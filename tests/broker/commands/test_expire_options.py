@@ -55,5 +55,5 @@ async def test_has_passed() -> None:
         assert has_passed(broker.broker, -5)
         assert has_passed(broker.broker, now)
         assert not has_passed(broker.broker, now + 1000)
-        broker.broker.loading = True
+        broker.broker.state.loading = True
         assert not has_passed(broker.broker, 5)

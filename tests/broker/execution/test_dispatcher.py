@@ -103,25 +103,25 @@ def test_strangers_may_say_little() -> None:
 
 
 def test_out_of_memory_refuses_what_needs_it(broker: Broker, session: Session) -> None:
-    broker.out_of_memory = True
-    broker.restrict()
+    broker.state.out_of_memory = True
+    broker.state.restrict()
     assert run(session, "SET a 1").startswith(b"-OOM")
     assert run(session, "GET a", "DEL a") == b"$-1\r\n:0\r\n"
-    broker.out_of_memory = False
-    broker.restrict()
+    broker.state.out_of_memory = False
+    broker.state.restrict()
     assert run(session, "MULTI", "SET a 1") == b"+OK\r\n+QUEUED\r\n"
-    broker.out_of_memory = True
-    broker.restrict()
+    broker.state.out_of_memory = True
+    broker.state.restrict()
     assert run(session, "EXEC").startswith(b"-EXECABORT Transaction discarded because of: OOM ")
     assert session.queued is None and not session.gate & IN_MULTI
-    broker.out_of_memory = False
-    broker.restrict()
+    broker.state.out_of_memory = False
+    broker.state.restrict()
     assert run(session, "SET a 1") == b"+OK\r\n"
 
 
 def test_loading_refuses_what_needs_the_keys(broker: Broker, session: Session) -> None:
-    broker.loading = True
-    broker.restrict()
+    broker.state.loading = True
+    broker.state.restrict()
     assert run(session, "GET a").startswith(b"-LOADING")
     assert run(session, "MULTI") == b"+OK\r\n"
     assert run(session, "GET a").startswith(b"-LOADING")
@@ -131,13 +131,13 @@ def test_loading_refuses_what_needs_the_keys(broker: Broker, session: Session) -
 def test_the_order_of_refusals(broker: Broker, session: Session) -> None:
     """Existence, arity, memory, subscribed mode, loading: whichever comes first in Redis is the error."""
     run(session, "SUBSCRIBE c")
-    broker.out_of_memory = broker.loading = True
-    broker.restrict()
+    broker.state.out_of_memory = broker.state.loading = True
+    broker.state.restrict()
     assert run(session, "NOPE").startswith(b"-ERR unknown")
     assert run(session, "SET a").startswith(b"-ERR wrong number")
     assert run(session, "SET a 1").startswith(b"-OOM")
     assert run(session, "GET a").startswith(b"-ERR Can't execute 'get'")
-    broker.out_of_memory = False
+    broker.state.out_of_memory = False
     run(session, "UNSUBSCRIBE c")
     assert run(session, "GET a").startswith(b"-LOADING")
 

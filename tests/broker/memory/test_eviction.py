@@ -98,7 +98,7 @@ async def test_the_best_victims_go_first(policy: str, evicted: list[str]) -> Non
         seen = journal(broker.broker)
         await limited(client, model.in_use() - 120)
         assert lines(seen) == [f"DEL {name}" for name in evicted]
-        assert not broker.broker.out_of_memory
+        assert not broker.broker.state.out_of_memory
         assert broker.broker.stats.evicted_keys == len(evicted)
         assert b"evicted_keys:2\r\n" in await client.call("INFO stats")
 
@@ -162,7 +162,7 @@ async def test_writes_are_refused_until_memory_is_freed() -> None:
         # In one pipeline: what was freed counts at once.
         await client.send("DEL large")
         assert [await client.receive(), await client.call("SET k v")] == [b":1\r\n", b"+OK\r\n"]
-        assert not broker.broker.out_of_memory
+        assert not broker.broker.state.out_of_memory
 
 
 async def test_refusing_does_not_measure_when_nothing_has_changed() -> None:
@@ -319,7 +319,7 @@ async def test_nothing_is_evicted_in_a_pause() -> None:
         await client.call("CLIENT PAUSE 100000 WRITE")
         await limited(client, 1)
         assert await client.call("DBSIZE") == b":1\r\n"
-        assert not broker.broker.out_of_memory
+        assert not broker.broker.state.out_of_memory
         await client.call("CLIENT UNPAUSE")
         broker.broker.eviction.check()
         assert not broker.broker.keyspace.databases[0].data
@@ -358,4 +358,4 @@ async def test_the_process_stays_within_its_limit() -> None:
                 assert await client.receive() == b"+OK\r\n"
             assert process_memory.measure().in_use < limit + room // 5
         assert broker.broker.stats.evicted_keys > 3000
-        assert not broker.broker.out_of_memory
+        assert not broker.broker.state.out_of_memory

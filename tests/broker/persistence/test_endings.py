@@ -78,12 +78,12 @@ async def loading(
     servers: list[Server] = []
 
     async def early() -> None:
-        while not servers or not servers[0].broker.loading:
+        while not servers or not servers[0].broker.state.loading:
             await trio.lowlevel.checkpoint()
         client = Client(await servers[0].connect())
         assert (await client.call("GET", "k")).startswith(b"-LOADING")
         await meanwhile(client)
-        assert servers[0].broker.loading, "it was too fast"
+        assert servers[0].broker.state.loading, "it was too fast"
         await client.stream.aclose()
 
     async with trio.open_nursery() as nursery:

@@ -3,7 +3,7 @@
 import pytest
 
 from broker.clients.session import Session
-from broker.network.connection import GONE
+from broker.clients.transport import CLOSED_TRANSPORT
 from broker.scripting.bridge import (
     NO_COMMAND,
     NOT_FROM_SCRIPT,
@@ -22,7 +22,7 @@ from tests.broker.sessions import make_broker, make_session
 
 def bridged(*, read_only: bool = False, out_of_memory: bool = False, room: bool = True) -> tuple[Bridge, Run]:
     broker = make_broker()
-    session = Session(broker, 0, GONE)
+    session = Session(broker, 0, CLOSED_TRANSPORT)
     bridge = Bridge(broker, session, broker.scripting.interruption, lambda size: room)
     run = Run(make_session(broker), [b"EVAL"], b"name", is_eval=True, read_only=read_only, allows_oom=False)
     run.out_of_memory = out_of_memory
@@ -77,11 +77,11 @@ def test_out_of_memory_holds_until_the_script_has_written() -> None:
 
 def test_writes_may_be_refused_until_the_script_has_written() -> None:
     bridge, run = bridged()
-    run.caller.broker.write_refusal = b"MISCONF no"
+    run.caller.broker.state.write_refusal = b"MISCONF no"
     assert bridge.call(b"SET", b"k", b"v") == (b"MISCONF no", ERROR)
-    run.caller.broker.write_refusal = None
+    run.caller.broker.state.write_refusal = None
     assert bridge.call(b"SET", b"k", b"v") == (b"OK", STATUS)
-    run.caller.broker.write_refusal = b"MISCONF no"
+    run.caller.broker.state.write_refusal = b"MISCONF no"
     assert bridge.call(b"SET", b"k", b"v") == (b"OK", STATUS)
 
 

@@ -31,7 +31,7 @@ def kill(interruption: Interruption, by_script_kill: bool = True) -> bytes:
 def test_a_quick_script_disturbs_nobody() -> None:
     interruption, run, served = running(60_000)
     assert interruption.check() is None
-    assert (run.slow, served, run.caller.broker.busy) == (False, [], None)
+    assert (run.slow, served, run.caller.broker.state.busy) == (False, [], None)
 
 
 def test_without_a_threshold_no_script_is_slow() -> None:
@@ -48,9 +48,9 @@ def test_beside_a_slow_script_others_are_served(is_eval: bool, text: bytes) -> N
     assert interruption.check() is None
     assert interruption.check() is None
     assert served == [run.caller] * 2
-    assert run.caller.broker.busy == text
+    assert run.caller.broker.state.busy == text
     interruption.ended()
-    assert run.caller.broker.busy is None
+    assert run.caller.broker.state.busy is None
     assert interruption.current is None
 
 

@@ -95,10 +95,10 @@ async def test_pause_and_unpause(autojump_clock: trio.testing.MockClock) -> None
     async with running() as broker:
         admin, client = await broker.client(), await broker.client()
         assert await admin.call("CLIENT PAUSE 100000 WRITE") == b"+OK\r\n"
-        assert broker.broker.paused == "write"
+        assert broker.broker.state.paused == "write"
         assert await client.call("GET k") == b"$-1\r\n"
         await client.send("SET k v")
-        while not broker.broker.postponed:
+        while not broker.broker.state.postponed:
             await trio.sleep(0.01)
         assert await admin.call("CLIENT UNPAUSE") == b"+OK\r\n"
         assert await client.receive() == b"+OK\r\n"

@@ -1,0 +1,100 @@
+"""States of the broker as a whole in which some requests are refused or wait, kept visible in every session's gate.
+
+The hot path knows nothing of them: a session's bit BROKER_STATE sends its requests the checked way, where the
+dispatcher asks here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import trio
+
+from broker.clients.blocking import Blocking
+from broker.clients.session import BROKER_STATE, POSTPONED, Session
+from broker.keyspace.keyspace import Keyspace
+from broker.process.timers import Deadlines, Timer
+
+
+class State:
+    """What a broker can't do just now.
+
+    `paused` is CLIENT PAUSE's state and `postponed` the sessions whose requests it holds back. `loading` and
+    `out_of_memory` refuse commands by their flags, `write_refusal` refuses writes with that text. `busy` is what
+    clients are told while a slow script runs. Whoever changes one of these calls `restrict`.
+    """
+
+    def __init__(
+        self,
+        sessions: Mapping[int, Session],
+        resume: Callable[[Session], None],
+        blocking: Blocking,
+        keyspace: Keyspace,
+        timers: Deadlines,
+    ) -> None:
+        """`sessions` are all that are open; `resume` lets one whose request a pause held back go on."""
+        self._sessions = sessions
+        self._resume = resume
+        self._blocking = blocking
+        self._keyspace = keyspace
+        self._timers = timers
+        self.paused: Literal["", "write", "all"] = ""
+        self.postponed: list[Session] = []
+        self.loading = False
+        self.out_of_memory = False
+        self.write_refusal: bytes | None = None
+        self.busy: bytes | None = None
+        self._pause_ends: Timer | None = None
+
+    def restricted(self) -> bool:
+        """Whether some requests are refused or wait."""
+        return (
+            bool(self.paused)
+            or self.loading
+            or self.out_of_memory
+            or self.write_refusal is not None
+            or self.busy is not None
+        )
+
+    def restrict(self) -> None:
+        """Bring every session's gate up to date after a change."""
+        restricted = self.restricted()
+        self._blocking.held = bool(self.paused) or self.busy is not None
+        # Not while loading: what is read then is to find all that is there.
+        self._keyspace.suspend_expiry(bool(self.paused) and not self.loading)
+        for session in self._sessions.values():
+            if restricted:
+                session.gate |= BROKER_STATE
+            else:
+                session.gate &= ~BROKER_STATE
+
+    def set_busy(self, busy: bytes | None) -> None:
+        """A slow script runs, and clients are told this; None: it is over."""
+        self.busy = busy
+        self.restrict()
+
+    def pause(self, kind: Literal["write", "all"], milliseconds: int) -> None:
+        """CLIENT PAUSE; a running pause is prolonged or made stricter, never the other way."""
+        ends = trio.current_time() + milliseconds / 1000
+        if self._pause_ends is not None:
+            if self.paused == "all":
+                kind = "all"
+            ends = max(ends, self._pause_ends.when)
+            self._pause_ends.cancel()
+        self.paused = kind
+        self._pause_ends = self._timers.at(ends, self.unpause)
+        self.restrict()
+
+    def unpause(self) -> None:
+        """End a pause: the requests held back go on in the order in which they came."""
+        if self._pause_ends is not None:
+            self._pause_ends.cancel()
+        self._pause_ends = None
+        self.paused = ""
+        self.restrict()
+        postponed, self.postponed = self.postponed, []
+        for session in postponed:
+            session.gate &= ~POSTPONED
+            self._resume(session)
+        self._blocking.serve()
