@@ -6,7 +6,8 @@ unit, a deadline is kept, compared and propagated as wall milliseconds.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from broker.broker import Broker
 from broker.keyspace.events import GENERIC, Event
@@ -16,22 +17,19 @@ from protocol.errors import CommandError, invalid_expire
 EXPIRE: Final = Event(GENERIC, b"expire")
 PERSIST: Final = Event(GENERIC, b"persist")
 
-UNITS: Final = ("EX", "PX", "EXAT", "PXAT")
-DEADLINE: Final = "|".join(f"{unit} s" for unit in UNITS)
-"""The alternatives for `arguments.Options`; their values are read by `deadline_option`, as Redis reads them
-only after all options."""
+# A unit in milliseconds, and whether it counts from now.
+_UNITS: Final = {b"EX": (1000, True), b"PX": (1, True), b"EXAT": (1000, False), b"PXAT": (1, False)}
+
+DEADLINES_AS_GIVEN: Final[Mapping[str, Callable[..., object]]] = {unit.decode(): bytes for unit in _UNITS}
+"""For a command's `Parser`: Redis reads these numbers only after all options, by `deadline_option`."""
 
 
-def deadline_option(given: dict[str, Any], command: bytes, now: int) -> int | None:
-    """The deadline among parsed options, None if none was given; raises as `deadline` does."""
-    for unit in UNITS:
-        argument = given[unit]
-        if argument is not None:
-            return deadline(unit, argument, command, now)
-    return None
+def deadline_option(unit: bytes, argument: bytes, command: bytes, now: int) -> int | None:
+    """The deadline that a command's options give, None for another `unit` (KEEPTTL, PERSIST, none at all)."""
+    return deadline(unit, argument, command, now) if unit in _UNITS else None
 
 
-def deadline(unit: str, argument: bytes, command: bytes, now: int) -> int:
+def deadline(unit: bytes, argument: bytes, command: bytes, now: int) -> int:
     """The deadline in wall milliseconds that `EX 10`, `PXAT 1700000000000` and the like stand for.
 
     `command` is the name for the error text, in lower case. Raises if the number is none, is not positive, or
@@ -40,9 +38,9 @@ def deadline(unit: str, argument: bytes, command: bytes, now: int) -> int:
     value = integer(argument)
     if value <= 0:
         raise CommandError(invalid_expire(command))
-    if unit[0] == "E":
-        value *= 1000
-    if unit in ("EX", "PX"):
+    milliseconds, from_now = _UNITS[unit]
+    value *= milliseconds
+    if from_now:
         value += now
     if value > MAX_INTEGER:
         raise CommandError(invalid_expire(command))

@@ -10,13 +10,13 @@ from broker.commands.strings.conditions import CONDITIONS, condition_met, digest
 from broker.keyspace.events import DEL
 from broker.keyspace.keyspace import Database
 from broker.keyspace.strings import String, get_string, read_string
-from broker.table.arguments import Options
 from broker.table.command import ACCESS, DELETE, FAST, READONLY, RO, RW, VARIABLE_FLAGS, WRITE, command, key, keys
+from broker.table.parsers import Parser
 from broker.values.lcs import MAX_LENGTH, Range, lcs_length, lcs_ranges, lcs_string, table_bytes
 from protocol.errors import CommandError, wrong_arity
 from protocol.replies import ONE, ZERO, array, bulk, integer, integers
 
-_LCS_OPTIONS: Final = Options("LEN", "IDX", "WITHMATCHLEN", "MINMATCHLEN n")
+_LCS_OPTIONS: Final = Parser[tuple[bool, bool, int, bool]]("LCS", defaults={"MINMATCHLEN": 0})
 
 _NOT_A_STRING: Final = b"ERR Key should be of string type if conditions are specified"
 _UNKNOWN_CONDITION: Final = b"ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE"
@@ -42,7 +42,7 @@ def delex(session: Client, args: list[bytes]) -> bytes:
         raise CommandError(_NOT_A_STRING) from None
     if value is None:
         return ZERO
-    condition = args[2].upper().decode("latin-1")
+    condition = args[2].upper()
     if condition not in CONDITIONS:
         raise CommandError(_UNKNOWN_CONDITION)
     if not condition_met(condition, args[3], value):
@@ -81,8 +81,8 @@ def digest_(session: Client, args: list[bytes]) -> bytes:
          complexity="O(N*M) for the lengths N and M")  # fmt: skip
 def lcs(session: Client, args: list[bytes]) -> bytes:
     a, b = _compared(session.db, args[1], args[2])
-    given = _LCS_OPTIONS.parse(args, 3)
-    if given["LEN"] and given["IDX"]:
+    only_length, indexes, least, with_length = _LCS_OPTIONS.parse(args, 3)
+    if only_length and indexes:
         raise CommandError(_LENGTH_OR_INDEXES)
     if len(a) > MAX_LENGTH or len(b) > MAX_LENGTH:
         raise CommandError(_TOO_LONG)
@@ -90,11 +90,11 @@ def lcs(session: Client, args: list[bytes]) -> bytes:
         raise CommandError(_TOO_MUCH_MEMORY)
     # Copied only now: a string changed in place may be far larger than what can be compared.
     a, b = bytes(a), bytes(b)
-    if given["IDX"]:
-        ranges, length = lcs_ranges(a, b, max(given["MINMATCHLEN"] or 0, 0))
-        matches = array([_match(found, given["WITHMATCHLEN"]) for found in ranges])
+    if indexes:
+        ranges, length = lcs_ranges(a, b, max(least, 0))
+        matches = array([_match(found, with_length) for found in ranges])
         return session.resp.map(((bulk(b"matches"), matches), (bulk(b"len"), integer(length))))
-    if given["LEN"]:
+    if only_length:
         return integer(lcs_length(a, b))
     return bulk(lcs_string(a, b))
 

@@ -14,7 +14,7 @@ from broker.keyspace.strings import String
 from protocol.errors import CommandError
 
 DIGEST_LENGTH: Final = 16
-CONDITIONS: Final = ("IFEQ", "IFNE", "IFDEQ", "IFDNE")
+CONDITIONS: Final = (b"IFEQ", b"IFNE", b"IFDEQ", b"IFDNE")
 
 _NOT_A_DIGEST: Final = b"ERR must be exactly %d hexadecimal characters" % DIGEST_LENGTH
 
@@ -24,15 +24,15 @@ def digest(value: String) -> bytes:
     return xxh3_64_hexdigest(value).encode()
 
 
-def condition_met(condition: str, operand: bytes, value: String) -> bool:
+def condition_met(condition: bytes, operand: bytes, value: String) -> bool:
     """Whether `value` meets one of CONDITIONS; raises for a digest of a wrong length.
 
     A digest that is not hexadecimal equals none, as in Redis.
     """
-    if condition == "IFEQ":
+    if condition == b"IFEQ":
         return value == operand
-    if condition == "IFNE":
+    if condition == b"IFNE":
         return value != operand
     if len(operand) != DIGEST_LENGTH:
         raise CommandError(_NOT_A_DIGEST)
-    return (digest(value) == operand.lower()) is (condition == "IFDEQ")
+    return (digest(value) == operand.lower()) is (condition == b"IFDEQ")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from broker.broker import Client
-from broker.commands.expire_options import DEADLINE, EXPIRE, deadline_option
+from broker.commands.expire_options import DEADLINES_AS_GIVEN, EXPIRE, deadline_option
 from broker.commands.strings.whole import SET
 from broker.keyspace.events import EXPIRED
-from broker.table.arguments import Options, integer_between
+from broker.table.arguments import integer_between
 from broker.table.command import (
     ACCESS,
     DENYOOM,
@@ -23,10 +23,11 @@ from broker.table.command import (
     counted_keys,
     keys,
 )
+from broker.table.parsers import Parser
 from protocol.errors import CommandError, wrong_arity
 from protocol.replies import OK, ONE, ZERO, array_header, bulk
 
-_MSETEX_OPTIONS: Final = Options("NX|XX", DEADLINE + "|KEEPTTL")
+_MSETEX_OPTIONS: Final = Parser[tuple[bytes, bytes, bytes]]("MSETEX", values=DEADLINES_AS_GIVEN)
 _MAX_KEYS: Final = (1 << 31) - 1
 _INVALID_NUMKEYS: Final = b"ERR invalid numkeys value"
 _PAIRS: Final = b"ERR wrong number of key-value pairs"
@@ -88,14 +89,14 @@ def msetex(session: Client, args: list[bytes]) -> bytes:
     end = 2 + 2 * count
     if end > len(args):
         raise CommandError(_PAIRS)
-    given = _MSETEX_OPTIONS.parse(args, end)
+    condition, unit, time = _MSETEX_OPTIONS.parse(args, end)
     broker = session.broker
     now = broker.clock.now
-    when = deadline_option(given, b"msetex", now)
+    when = deadline_option(unit, time, b"msetex", now)
     db = session.db
     names = args[2:end:2]
-    if given["NX"] or given["XX"]:
-        wanted = given["XX"]
+    if condition:
+        wanted = condition == b"XX"
         for name in names:
             if (db.get(name) is not None) is not wanted:
                 return ZERO
@@ -103,7 +104,7 @@ def msetex(session: Client, args: list[bytes]) -> bytes:
     for name, value in zip(names, args[3:end:2], strict=True):
         if past and db.deadline(name) == when:
             db.expiry.expire(name)  # named twice, and the first value has expired by now
-        if when is None and not given["KEEPTTL"]:
+        if when is None and unit != b"KEEPTTL":
             db.set(name, value)
         else:
             db.set_keeping_deadline(name, value)

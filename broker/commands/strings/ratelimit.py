@@ -68,10 +68,13 @@ class _Request:
         unit = next((token for token in (b"EX", b"PX", b"EXAT", b"PXAT") if token in given), None)
         if self.enx and unit is None:
             raise CommandError(_ENX_ALONE)
-        self.when = None if unit is None else deadline(unit.decode(), given[unit], b"increx", now)
+        self.when = None if unit is None else deadline(unit, given[unit], b"increx", now)
 
     def _given(self, args: list[bytes]) -> dict[bytes, bytes]:
-        """Each token with its value; the increment is read at its place, the other values after all tokens."""
+        """Each token with its value; the increment is read at its place, the other values after all tokens.
+
+        By hand: PERSIST takes both the place of an expiry and that of ENX, and an increment is an error in its place.
+        """
         given: dict[bytes, bytes] = {}
         taken: set[str] = set()
         i = 2

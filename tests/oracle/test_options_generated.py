@@ -1,0 +1,75 @@
+"""Options against the reference: for each command with options, generated sequences of its tokens and of others.
+
+In any order and case, with values that are right, wrong and missing: of several errors in one command, the same must be
+answered.
+"""
+
+from itertools import chain
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.oracle.harness import AnyCommand, examples, requires, same, stream_ids
+
+pytestmark = requires("8.10")
+
+NUMBERS = ("1", "0", "-1", "100", "x", "1.5", "", "9223372036854775807", "9223372036854775808", "-9223372036854775808")
+"""What stands for `#` in a token's values."""
+
+OTHERS = ("FOO", "1", "", "*", "NOVALUES", "COUNT", "LIMIT 1")
+
+
+class Case(NamedTuple):
+    """A command up to its options, its tokens with their values, and what stands behind the options."""
+
+    start: str
+    tokens: str
+    end: str = ""
+    setup: tuple[str, ...] = ()
+    max_tokens: int = 4
+
+
+DEADLINES = "EX #, PX #, EXAT #, PXAT #"
+PICTURES = ("SET a mytext", "SET b ourtext")
+
+CASES = {
+    "SET": Case("SET k v", f"NX, XX, GET, KEEPTTL, IFEQ v, IFNE v, IFDEQ 0123456789abcdef, IFDNE 1, {DEADLINES}"),
+    "GETEX": Case("GETEX k", f"PERSIST, {DEADLINES}", setup=("SET k v",)),
+    "MSETEX": Case("MSETEX 1 k v", f"NX, XX, KEEPTTL, {DEADLINES}"),
+    "INCREX": Case(
+        "INCREX k", f"BYINT #, BYFLOAT #, LBOUND #, UBOUND #, SATURATE, ENX, PERSIST, {DEADLINES}", setup=("SET k 5",)
+    ),
+    "LCS": Case("LCS a b", "LEN, IDX, MINMATCHLEN #, WITHMATCHLEN", setup=PICTURES),
+}
+
+
+@st.composite
+def option(draw: st.DrawFn, tokens: tuple[str, ...]) -> list[str]:
+    """One token with values, often in small or mixed letters, now and then lacking its last value."""
+    words = draw(st.sampled_from(tokens)).split(" ")
+    if draw(st.integers(0, 9)) == 0 and len(words) > 1:
+        words.pop()
+    words[0] = draw(st.sampled_from([words[0], words[0].lower(), words[0].capitalize()]))
+    return [draw(st.sampled_from(NUMBERS)) if word == "#" else word for word in words]
+
+
+def commands(case: Case) -> st.SearchStrategy[list[str]]:
+    """The command with some options."""
+    tokens = tuple(case.tokens.split(", "))
+    # Another command's token once for eight of its own.
+    one = st.one_of(*[option(tokens)] * 8, option(OTHERS))
+    options = st.lists(one, max_size=case.max_tokens)
+    return options.map(lambda drawn: [*case.start.split(" "), *chain.from_iterable(drawn), *case.end.split()])
+
+
+@pytest.mark.parametrize("name", CASES)
+@examples(8)
+@given(data=st.data())
+def test_options(name: str, data: st.DataObject) -> None:
+    case = CASES[name]
+    script: list[AnyCommand] = []
+    for command in data.draw(st.lists(commands(case), min_size=8, max_size=8)):
+        script += [*case.setup, command]
+    same(script, resp=(2,), mask=stream_ids)
