@@ -34,6 +34,11 @@ class Case(NamedTuple):
 DEADLINES = "EX #, PX #, EXAT #, PXAT #"
 PICTURES = ("SET a mytext", "SET b ourtext")
 
+RANGE = "BYSCORE, BYLEX, REV, LIMIT # #, WITHSCORES"
+WEIGHTS = "WEIGHTS # #, AGGREGATE SUM, AGGREGATE min, AGGREGATE MAX, AGGREGATE COUNT, AGGREGATE x, WITHSCORES, LIMIT #"
+MEMBERS = ("ZADD z 0 m 0 n",)
+SCORES = ("ZADD z 1 m 5 n", "ZADD y 2 m 3 o")
+
 CASES = {
     "SET": Case("SET k v", f"NX, XX, GET, KEEPTTL, IFEQ v, IFNE v, IFDEQ 0123456789abcdef, IFDNE 1, {DEADLINES}"),
     "GETEX": Case("GETEX k", f"PERSIST, {DEADLINES}", setup=("SET k v",)),
@@ -42,6 +47,23 @@ CASES = {
         "INCREX k", f"BYINT #, BYFLOAT #, LBOUND #, UBOUND #, SATURATE, ENX, PERSIST, {DEADLINES}", setup=("SET k 5",)
     ),
     "LCS": Case("LCS a b", "LEN, IDX, MINMATCHLEN #, WITHMATCHLEN", setup=PICTURES),
+    "ZADD": Case("ZADD z", "NX, XX, GT, LT, CH, INCR", "2 m", ("DEL z", "ZADD z 1 m 5 n")),
+    "ZADD several": Case("ZADD z", "NX, XX, GT, LT, CH, INCR, # o", "2 m x n", ("DEL z", "ZADD z 1 m 5 n")),
+    "ZRANGE": Case("ZRANGE z 0 5", RANGE, setup=SCORES),
+    "ZRANGE by members": Case("ZRANGE z [a (z", RANGE, setup=MEMBERS),
+    "ZRANGESTORE": Case("ZRANGESTORE to z 0 5", RANGE, setup=SCORES),
+    "ZREVRANGE": Case("ZREVRANGE z 0 5", RANGE, setup=SCORES),
+    "ZRANGEBYSCORE": Case("ZRANGEBYSCORE z 0 5", RANGE, setup=SCORES),
+    "ZREVRANGEBYSCORE": Case("ZREVRANGEBYSCORE z 5 0", RANGE, setup=SCORES),
+    "ZRANGEBYLEX": Case("ZRANGEBYLEX z [a (z", RANGE, setup=MEMBERS),
+    "ZREVRANGEBYLEX": Case("ZREVRANGEBYLEX z (z [a", RANGE, setup=MEMBERS),
+    "ZUNION": Case("ZUNION 2 z y", WEIGHTS, setup=SCORES),
+    "ZUNIONSTORE": Case("ZUNIONSTORE to 2 z y", WEIGHTS, setup=SCORES),
+    "ZINTER": Case("ZINTER 2 z y", WEIGHTS, setup=SCORES),
+    "ZINTERSTORE": Case("ZINTERSTORE to 1 z", "WEIGHTS #, AGGREGATE SUM, WITHSCORES, LIMIT #", setup=SCORES),
+    "ZINTERCARD": Case("ZINTERCARD 2 z y", WEIGHTS, setup=SCORES),
+    "ZDIFF": Case("ZDIFF 2 z y", WEIGHTS, setup=SCORES),
+    "ZDIFFSTORE": Case("ZDIFFSTORE to 2 z y", WEIGHTS, max_tokens=1, setup=SCORES),
 }
 
 

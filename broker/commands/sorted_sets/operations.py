@@ -13,6 +13,7 @@ from broker.table.arguments import double as double_argument
 from broker.table.arguments import integer as integer_argument
 from broker.table.arguments import integer_between
 from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, counted_keys, key
+from broker.table.parsers import Parser
 from broker.values.set import Set
 from broker.values.sorted_set import SortedSet
 from protocol.errors import SYNTAX, WRONG_TYPE, CommandError
@@ -48,6 +49,24 @@ def _larger(a: float, b: float) -> float:
 _AGGREGATES: Final[dict[bytes, Aggregate]] = {b"SUM": _sum, b"MIN": _smaller, b"MAX": _larger, b"COUNT": _sum}
 
 
+def _weight(text: bytes) -> float:
+    return double_argument(text, WEIGHT)
+
+
+def _limit(text: bytes) -> int:
+    return integer_between(text, 0, _INTEGER_MAX, NEGATIVE_LIMIT)
+
+
+_OPTIONS: Final = Parser[tuple[list[float] | None, bytes, bool]](
+    "ZUNION", values={"WEIGHTS": _weight}, context=("WEIGHTS",), defaults={"AGGREGATE": b"SUM"}
+)
+_STORE_OPTIONS: Final = Parser[tuple[list[float] | None, bytes]](
+    "ZUNIONSTORE", values={"WEIGHTS": _weight}, context=("WEIGHTS",), defaults={"AGGREGATE": b"SUM"}
+)
+_CARD_OPTIONS: Final = Parser[tuple[int]]("ZINTERCARD", values={"LIMIT": _limit}, defaults={"LIMIT": 0})
+_DIFF_OPTIONS: Final = Parser[tuple[bool]]("ZDIFF")
+
+
 class _Source(NamedTuple):
     """One input: its members and scores (all 1 for a plain set), and the weight."""
 
@@ -55,50 +74,27 @@ class _Source(NamedTuple):
     weight: float
 
 
+def _inputs(session: "Client", args: list[bytes], at: int) -> tuple[list[Scores], int]:
+    """The inputs of a command of this family, whose number is argument `at`, and where its options begin."""
+    count = integer_argument(args[at])
+    if count < 1:
+        name = args[0].lower()
+        raise CommandError(b"ERR at least 1 input key is needed for '%b' command" % name)
+    options_at = at + 1 + count
+    if options_at > len(args):
+        raise CommandError(SYNTAX)
+    return [_scores(session, name) for name in args[at + 1 : options_at]], options_at
+
+
 class _Operation:
-    """The arguments of a command of this family from the number of keys on, and the inputs they name."""
+    """Inputs with what WEIGHTS and AGGREGATE say of them."""
 
-    __slots__ = ("aggregate", "counts", "limit", "sources", "with_scores")
+    __slots__ = ("aggregate", "counts", "sources")
 
-    def __init__(
-        self, session: "Client", args: list[bytes], at: int, *, diff: bool = False, card: bool = False
-    ) -> None:
-        stores = at == 2
-        count = integer_argument(args[at])
-        if count < 1:
-            name = args[0].lower()
-            raise CommandError(b"ERR at least 1 input key is needed for '%b' command" % name)
-        option_at = at + 1 + count
-        if option_at > len(args):
-            raise CommandError(SYNTAX)
-        inputs = [_scores(session, name) for name in args[at + 1 : option_at]]
-        weights = [1.0] * count
-        aggregate = b"SUM"
-        self.with_scores = False
-        self.limit = 0
-        end = len(args)
-        while option_at < end:
-            option = args[option_at].upper()
-            option_at += 1
-            left = end - option_at
-            if option == b"WEIGHTS" and left >= count and not diff and not card:
-                weights = [double_argument(text, WEIGHT) for text in args[option_at : option_at + count]]
-                option_at += count
-            elif option == b"AGGREGATE" and left and not diff and not card:
-                aggregate = args[option_at].upper()
-                option_at += 1
-                if aggregate not in _AGGREGATES:
-                    raise CommandError(SYNTAX)
-            elif option == b"WITHSCORES" and not stores and not card:
-                self.with_scores = True
-            elif option == b"LIMIT" and left and card:
-                self.limit = integer_between(args[option_at], 0, _INTEGER_MAX, NEGATIVE_LIMIT)
-                option_at += 1
-            else:
-                raise CommandError(SYNTAX)
+    def __init__(self, inputs: list[Scores], weights: list[float] | None = None, aggregate: bytes = b"SUM") -> None:
         self.aggregate = _AGGREGATES[aggregate]
         self.counts = aggregate == b"COUNT"
-        self.sources = [_Source(scores, weight) for scores, weight in zip(inputs, weights, strict=True)]
+        self.sources = list(map(_Source, inputs, weights or [1.0] * len(inputs)))
 
     def by_size(self) -> list[_Source]:
         """The inputs, smallest first. The order decides how sums are rounded."""
@@ -164,8 +160,14 @@ def _difference(operation: _Operation) -> dict[bytes, float]:
     return result
 
 
-def _give(session: "Client", operation: _Operation, result: dict[bytes, float]) -> bytes:
-    return entries_reply(session, list(SortedSet(result)), operation.with_scores)
+def _give(session: "Client", result: dict[bytes, float], with_scores: bool) -> bytes:
+    return entries_reply(session, list(SortedSet(result)), with_scores)
+
+
+def _weighed(session: "Client", args: list[bytes]) -> _Operation:
+    """The inputs of ZUNIONSTORE and ZINTERSTORE, with their weights."""
+    inputs, options_at = _inputs(session, args, 2)
+    return _Operation(inputs, *_STORE_OPTIONS.parse(args, options_at, len(inputs)))
 
 
 def _store(session: "Client", target: bytes, result: dict[bytes, float], event: Event) -> bytes:
@@ -186,8 +188,9 @@ def _store(session: "Client", target: bytes, result: dict[bytes, float], event: 
          complexity="O(N)+O(M*log(M)) where N is the size of all sorted sets together and M that of the result",
          )  # fmt: skip
 def zunion(session: "Client", args: list[bytes]) -> bytes:
-    operation = _Operation(session, args, 1)
-    return _give(session, operation, _union(operation))
+    inputs, options_at = _inputs(session, args, 1)
+    weights, aggregate, with_scores = _OPTIONS.parse(args, options_at, len(inputs))
+    return _give(session, _union(_Operation(inputs, weights, aggregate)), with_scores)
 
 
 @command("ZUNIONSTORE", arity=-4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), counted_keys(RO, ACCESS, at=2)),
@@ -197,7 +200,7 @@ def zunion(session: "Client", args: list[bytes]) -> bytes:
          complexity="O(N)+O(M*log(M)) where N is the size of all sorted sets together and M that of the result",
          )  # fmt: skip
 def zunionstore(session: "Client", args: list[bytes]) -> bytes:
-    return _store(session, args[1], _union(_Operation(session, args, 2)), ZUNIONSTORE)
+    return _store(session, args[1], _union(_weighed(session, args)), ZUNIONSTORE)
 
 
 @command("ZINTER", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="sorted_set", since="6.2.0",
@@ -206,8 +209,9 @@ def zunionstore(session: "Client", args: list[bytes]) -> bytes:
          complexity="O(N*K)+O(M*log(M)) where N is the size of the smallest sorted set, K the number of sorted"
                     " sets and M the size of the result")  # fmt: skip
 def zinter(session: "Client", args: list[bytes]) -> bytes:
-    operation = _Operation(session, args, 1)
-    return _give(session, operation, _intersection(operation))
+    inputs, options_at = _inputs(session, args, 1)
+    weights, aggregate, with_scores = _OPTIONS.parse(args, options_at, len(inputs))
+    return _give(session, _intersection(_Operation(inputs, weights, aggregate)), with_scores)
 
 
 @command("ZINTERSTORE", arity=-4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), counted_keys(RO, ACCESS, at=2)),
@@ -217,7 +221,7 @@ def zinter(session: "Client", args: list[bytes]) -> bytes:
          complexity="O(N*K)+O(M*log(M)) where N is the size of the smallest sorted set, K the number of sorted"
                     " sets and M the size of the result")  # fmt: skip
 def zinterstore(session: "Client", args: list[bytes]) -> bytes:
-    return _store(session, args[1], _intersection(_Operation(session, args, 2)), ZINTERSTORE)
+    return _store(session, args[1], _intersection(_weighed(session, args)), ZINTERSTORE)
 
 
 @command("ZINTERCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="sorted_set",
@@ -227,9 +231,10 @@ def zinterstore(session: "Client", args: list[bytes]) -> bytes:
          complexity="O(N*K) where N is the size of the smallest sorted set and K the number of sorted sets",
          )  # fmt: skip
 def zintercard(session: "Client", args: list[bytes]) -> bytes:
-    operation = _Operation(session, args, 1, card=True)
-    count = len(_intersection(operation))
-    return integer(min(count, operation.limit) if operation.limit else count)
+    inputs, options_at = _inputs(session, args, 1)
+    [limit] = _CARD_OPTIONS.parse(args, options_at)
+    count = len(_intersection(_Operation(inputs)))
+    return integer(min(count, limit) if limit else count)
 
 
 @command("ZDIFF", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="sorted_set", since="6.2.0",
@@ -238,8 +243,9 @@ def zintercard(session: "Client", args: list[bytes]) -> bytes:
          complexity="O(L+K*log(K)) where L is the size of all sorted sets together and K that of the result",
          )  # fmt: skip
 def zdiff(session: "Client", args: list[bytes]) -> bytes:
-    operation = _Operation(session, args, 1, diff=True)
-    return _give(session, operation, _difference(operation))
+    inputs, options_at = _inputs(session, args, 1)
+    [with_scores] = _DIFF_OPTIONS.parse(args, options_at)
+    return _give(session, _difference(_Operation(inputs)), with_scores)
 
 
 @command("ZDIFFSTORE", arity=-4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), counted_keys(RO, ACCESS, at=2)),
@@ -249,4 +255,7 @@ def zdiff(session: "Client", args: list[bytes]) -> bytes:
          complexity="O(L+K*log(K)) where L is the size of all sorted sets together and K that of the result",
          )  # fmt: skip
 def zdiffstore(session: "Client", args: list[bytes]) -> bytes:
-    return _store(session, args[1], _difference(_Operation(session, args, 2, diff=True)), ZDIFFSTORE)
+    inputs, options_at = _inputs(session, args, 2)
+    if options_at < len(args):
+        raise CommandError(SYNTAX)
+    return _store(session, args[1], _difference(_Operation(inputs)), ZDIFFSTORE)

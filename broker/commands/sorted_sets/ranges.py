@@ -8,6 +8,7 @@ from broker.commands.sorted_sets.replies import entries_reply
 from broker.keyspace.events import DEL, ZSET, Event
 from broker.table.arguments import integer as integer_argument
 from broker.table.command import ACCESS, DELETE, DENYOOM, FAST, OW, READONLY, RO, RW, UPDATE, WRITE, command, key
+from broker.table.parsers import Parser
 from broker.values.lex_range import LexRange, Span
 from broker.values.sorted_set import SortedSet
 from protocol.errors import MIN_MAX_NOT_FLOAT, NOT_INTEGER, SYNTAX, CommandError
@@ -23,9 +24,16 @@ NOT_LEX: Final = b"ERR min or max not valid string range item"
 LIMIT_WITH_RANKS: Final = b"ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX"
 SCORES_WITH_LEX: Final = b"ERR syntax error, WITHSCORES not supported in combination with BYLEX"
 
-BY_RANK: Final = b"BYRANK"
+BY_RANK: Final = b""
 BY_SCORE: Final = b"BYSCORE"
 BY_LEX: Final = b"BYLEX"
+
+_ONCE: Final = {"sortby": SYNTAX, "REV": SYNTAX}
+_LIMIT: Final = {"LIMIT": (0, -1)}
+_OPTIONS: Final = Parser[tuple[bytes, bool, int, int, bool]]("ZRANGE", once=_ONCE, defaults=_LIMIT)
+_STORE_OPTIONS: Final = Parser[tuple[bytes, bool, int, int]]("ZRANGESTORE", once=_ONCE, defaults=_LIMIT)
+# All commands older than that read these, though some then answer that they make no sense.
+_OLD_OPTIONS: Final = Parser[tuple[bool, int, int]]("ZRANGEBYSCORE", defaults=_LIMIT)
 
 # By far the most frequent bounds: 40 ns where parse_double takes 100 to 300.
 _COMMON_BOUNDS: Final = {b"-inf": -INFINITY, b"+inf": INFINITY, b"inf": INFINITY} | {
@@ -130,34 +138,29 @@ def _limited(span: Span, length: int, offset: int, limit: int, reverse: bool) ->
 
 
 class _Range:
-    """The arguments of a range command from the key on: key, two bounds, options."""
+    """The arguments of a range command from the key on: key, two bounds, options.
+
+    `kind` is BY_SCORE, BY_LEX or else by rank; `offset` and `limit` are LIMIT's, 0 and -1 without.
+    """
 
     __slots__ = ("_find", "_lex", "key", "limit", "offset", "reverse", "with_scores")
 
-    def __init__(self, args: list[bytes], at: int, kind: bytes | None, reverse: bool | None, store: bool) -> None:
+    def __init__(
+        self,
+        args: list[bytes],
+        at: int,
+        kind: bytes,
+        reverse: bool,
+        with_scores: bool,
+        offset: int,
+        limit: int,
+    ) -> None:
         self.key = args[at]
-        self.with_scores = False
-        self.offset = 0
-        self.limit = -1
-        option_at = at + 3
-        end = len(args)
-        while option_at < end:
-            option = args[option_at].upper()
-            option_at += 1
-            if option == b"WITHSCORES" and not store:
-                self.with_scores = True
-            elif option == b"LIMIT" and option_at + 1 < end:
-                self.offset = integer_argument(args[option_at])
-                self.limit = integer_argument(args[option_at + 1])
-                option_at += 2
-            elif option == b"REV" and reverse is None:
-                reverse = True
-            elif option in (BY_LEX, BY_SCORE) and kind is None:
-                kind = option
-            else:
-                raise CommandError(SYNTAX)
-        self.reverse = bool(reverse)
-        if self.limit != -1 and kind in (None, BY_RANK):
+        self.with_scores = with_scores
+        self.offset = offset
+        self.limit = limit
+        self.reverse = reverse
+        if self.limit != -1 and kind not in (BY_SCORE, BY_LEX):
             raise CommandError(LIMIT_WITH_RANKS)
         if self.with_scores and kind == BY_LEX:
             raise CommandError(SCORES_WITH_LEX)
@@ -212,7 +215,8 @@ def zrange(session: "Client", args: list[bytes]) -> bytes:
         value = session.db.read_as(args[1], SortedSet)
         # Python's slices take the same ranks, but for the one behind the last: it has no name below 0.
         return EMPTY_ARRAY if value is None else bulks(value.members(start, stop + 1 or len(value)))
-    return _reply(session, _Range(args, 1, None, None, False))
+    kind, reverse, offset, count, with_scores = _OPTIONS.parse(args, 4)
+    return _reply(session, _Range(args, 1, kind, reverse, with_scores, offset, count))
 
 
 @command("ZREVRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="1.2.0",
@@ -221,7 +225,7 @@ def zrange(session: "Client", args: list[bytes]) -> bytes:
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` argument")  # fmt: skip
 def zrevrange(session: "Client", args: list[bytes]) -> bytes:
-    return _reply(session, _Range(args, 1, BY_RANK, True, False))
+    return _reply(session, _Range(args, 1, BY_RANK, True, *_OLD_OPTIONS.parse(args, 4)))
 
 
 @command("ZRANGEBYSCORE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="1.0.5",
@@ -230,7 +234,7 @@ def zrevrange(session: "Client", args: list[bytes]) -> bytes:
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `BYSCORE` argument")  # fmt: skip
 def zrangebyscore(session: "Client", args: list[bytes]) -> bytes:
-    return _reply(session, _Range(args, 1, BY_SCORE, False, False))
+    return _reply(session, _Range(args, 1, BY_SCORE, False, *_OLD_OPTIONS.parse(args, 4)))
 
 
 @command("ZREVRANGEBYSCORE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set",
@@ -240,7 +244,7 @@ def zrangebyscore(session: "Client", args: list[bytes]) -> bytes:
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` and `BYSCORE` arguments")  # fmt: skip
 def zrevrangebyscore(session: "Client", args: list[bytes]) -> bytes:
-    return _reply(session, _Range(args, 1, BY_SCORE, True, False))
+    return _reply(session, _Range(args, 1, BY_SCORE, True, *_OLD_OPTIONS.parse(args, 4)))
 
 
 @command("ZRANGEBYLEX", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="2.8.9",
@@ -249,7 +253,7 @@ def zrevrangebyscore(session: "Client", args: list[bytes]) -> bytes:
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `BYLEX` argument")  # fmt: skip
 def zrangebylex(session: "Client", args: list[bytes]) -> bytes:
-    return _reply(session, _Range(args, 1, BY_LEX, False, False))
+    return _reply(session, _Range(args, 1, BY_LEX, False, *_OLD_OPTIONS.parse(args, 4)))
 
 
 @command("ZREVRANGEBYLEX", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="2.8.9",
@@ -258,7 +262,7 @@ def zrangebylex(session: "Client", args: list[bytes]) -> bytes:
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` and `BYLEX` arguments")  # fmt: skip
 def zrevrangebylex(session: "Client", args: list[bytes]) -> bytes:
-    return _reply(session, _Range(args, 1, BY_LEX, True, False))
+    return _reply(session, _Range(args, 1, BY_LEX, True, *_OLD_OPTIONS.parse(args, 4)))
 
 
 @command("ZRANGESTORE", arity=-5, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), key(RO, ACCESS, at=2)),
@@ -268,7 +272,8 @@ def zrevrangebylex(session: "Client", args: list[bytes]) -> bytes:
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members stored",
          )  # fmt: skip
 def zrangestore(session: "Client", args: list[bytes]) -> bytes:
-    wanted = _Range(args, 2, None, None, True)
+    kind, reverse, offset, count = _STORE_OPTIONS.parse(args, 5)
+    wanted = _Range(args, 2, kind, reverse, False, offset, count)
     db = session.db
     value = db.read_as(wanted.key, SortedSet)
     entries = [] if value is None else value.span(*wanted.span(session, value))
