@@ -7,7 +7,7 @@ such a state sets its bit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Generic, Protocol
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from broker.clients.transport import Transport
 from broker.clients.wait import Wait
@@ -88,11 +88,13 @@ class Session(Generic[HostT]):
     Propagation.emitted was after the client's last write, 0 before it: the journal is safe for the client beyond that.
     `watched` maps the keys of WATCH to whether they had expired then, and were there only because expiry is suspended.
     `is_script` is true of the session that executes what scripts call.
+    `last_read` is the client's last XREADGROUP and what its options mean, which a worker repeats word for word.
     """
 
     __slots__ = (
         "__weakref__", "broker", "bytes_in", "bytes_out", "channels", "commands", "created", "db", "gate", "id",
-        "in_outbox", "is_script", "last_active", "last_command", "lib_name", "lib_ver", "name", "never_waits",
+        "in_outbox", "is_script", "last_active", "last_command", "last_read", "lib_name", "lib_ver", "name",
+        "never_waits",
         "no_evict", "no_touch", "out", "patterns", "queue_broken", "queued", "queued_size", "resp", "shard_channels",
         "transport", "user", "waiting", "watch_broken", "watched", "written",
     )  # fmt: skip
@@ -115,6 +117,7 @@ class Session(Generic[HostT]):
         self.lib_ver = b""
         self.created = self.last_active = broker.clock.now
         self.last_command: Command | None = None
+        self.last_read: tuple[list[bytes], tuple[Any, ...]] | None = None
         self.queued: list[tuple[Command, list[bytes]]] | None = None
         self.queued_size = 0
         self.queue_broken = False

@@ -11,6 +11,7 @@ flags and overrides for values, as in Redis; everything else is a syntax error.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil
 from typing import Any, Final
 
@@ -46,6 +47,18 @@ def integer_between(argument: bytes, low: int, high: int, error: bytes) -> int:
     return value
 
 
+def at_least(low: int, error: bytes) -> Callable[[bytes], int]:
+    """A converter (see broker/table/parsers.py) for integers, of which those below `low` have an error of their own."""
+
+    def convert(argument: bytes) -> int:
+        value = integer(argument)
+        if value < low:
+            raise CommandError(error)
+        return value
+
+    return convert
+
+
 def double(argument: bytes, error: bytes = NOT_FLOAT) -> float:
     """A floating-point number, not nan; raises with `error`."""
     value = parse_double(argument)
@@ -74,7 +87,12 @@ def timeout_milliseconds(argument: bytes, now: int) -> int:
     value = parse_integer(argument)
     if value is None:
         raise CommandError(TIMEOUT_NOT_INTEGER)
-    return _timeout(value, now)
+    # Not through _timeout: consumers send one with every read.
+    if value < 0:
+        raise CommandError(TIMEOUT_NEGATIVE)
+    if value > MAX_INTEGER - now:
+        raise CommandError(TIMEOUT_OUT_OF_RANGE)
+    return value
 
 
 def _timeout(milliseconds: int, now: int) -> int:

@@ -176,18 +176,16 @@ class _Writer:
         self.globals: dict[str, Any] = {**_GLOBALS}
         self._lines: list[str] = []
         self._names: set[str] = set()
+        self._arguments = arguments_of(DECLARED[parser.command.lower().encode()].syntax)
         self._groups = self._grouped()
         self._check_names()
 
     def _grouped(self) -> list[_Group]:
         """The command's options as the declaration groups them."""
         parser = self._parser
-        syntax = DECLARED[parser.command.lower().encode()].syntax
         found: list[_Group] = []
         partners = {token: name for name, tokens in parser.together.items() for token in tokens}
-        for argument in arguments_of(syntax):
-            if not argument.optional and argument.name not in parser.required:
-                continue
+        for argument in filter(self._among_options, self._arguments):
             for name, options in _options_of(argument):
                 own = partners.get(options[0].token, name)
                 if name in parser.free:
@@ -199,12 +197,18 @@ class _Writer:
                     found.append(_Group(own, tuple(options), own not in parser.last))
         return found
 
+    def _among_options(self, argument: Argument) -> bool:
+        return argument.optional or argument.name in self._parser.required
+
+    def _tokens_behind(self) -> list[str]:
+        return [other.token for other in self._arguments if other.token and not self._among_options(other)]
+
     def _check_names(self) -> None:
         """Raise for what the declaration names and the syntax does not have."""
         parser = self._parser
         tokens = {option.token for group in self._groups for option in group.options}
         names = {group.name for group in self._groups}
-        declared = {argument.name for argument in arguments_of(DECLARED[parser.command.lower().encode()].syntax)}
+        declared = {argument.name for argument in self._arguments}
         unknown = {*parser.values, *parser.context, *parser.defaults} - tokens
         unknown |= {token for group in parser.together.values() for token in group} - tokens
         unknown |= {*parser.once} - tokens - names
@@ -216,7 +220,7 @@ class _Writer:
     def source(self) -> str:
         """The function's text."""
         slots: list[str] = ["at"] if self._parser.leading else []
-        branches: list[tuple[list[str], list[str]]] = []
+        branches: list[tuple[str, list[str]]] = []
         head: list[str] = []
         for group in self._groups:
             if len(group.options) > 1:
@@ -226,13 +230,16 @@ class _Writer:
         for words, error in self._parser.refused.items():
             token, *operands = words.split()
             check = self._missing(len(operands)) if operands else []
-            branches.append(([token], [*check, f"raise CommandError({error!r})"]))
-        tokens = {}
-        for number, (names, _) in enumerate(branches, 1):
-            for name in names:
-                tokens[name.encode()] = tokens[name.lower().encode()] = number
-        self.globals["find"] = tokens.get
-        otherwise = ["break"] if self._parser.leading else [self._raise_error()]
+            branches.append((token, [*check, f"raise CommandError({error!r})"]))
+        otherwise = [self._raise_error()]
+        if self._parser.leading:
+            otherwise = ["break"]
+            # Tokens that end the options: found at once, they need not be tried in other letters.
+            branches += [(token, ["break"]) for token in self._tokens_behind()]
+        numbers = {}
+        for number, (token, _) in enumerate(branches, 1):
+            numbers[token.encode()] = numbers[token.lower().encode()] = number
+        self.globals["find"] = numbers.get
         lines = [
             "def parse(args, at, context=None):",
             *_indented(head, 1),
@@ -244,7 +251,7 @@ class _Writer:
         return "\n".join([*lines, f"    return {', '.join(slots)}{',' if len(slots) == 1 else ''}"]) + "\n"
 
     def _write_single(
-        self, group: _Group, slots: list[str], head: list[str], branches: list[tuple[list[str], list[str]]]
+        self, group: _Group, slots: list[str], head: list[str], branches: list[tuple[str, list[str]]]
     ) -> None:
         """An option without alternatives."""
         [option] = group.options
@@ -265,11 +272,11 @@ class _Writer:
         if not option.operands:
             body = [f"{names[0]} = True"]
         check = self._missing_of(option)
-        branches.append(([option.token], [*check, *once, *seen, *body, *step]))
+        branches.append((option.token, [*check, *once, *seen, *body, *step]))
         slots += names
 
     def _write_alternatives(
-        self, group: _Group, slots: list[str], head: list[str], branches: list[tuple[list[str], list[str]]]
+        self, group: _Group, slots: list[str], head: list[str], branches: list[tuple[str, list[str]]]
     ) -> None:
         """Options that take one place: the token, and the value if any of them has one."""
         chosen = self._name(group.name)
@@ -290,7 +297,7 @@ class _Writer:
                 body += [f"if {chosen} and {chosen} != {token!r}:", f"    {self._raise_error()}"]
             _, reading, step = self._read(option, [value])
             body += [f"{chosen} = {token!r}", *(reading if option.operands else []), *step]
-            branches.append(([option.token], body))
+            branches.append((option.token, body))
 
     def _slot_names(self, option: _Option) -> list[str]:
         """What an option leaves: one value for each argument, unless a converter makes one of all."""

@@ -39,6 +39,12 @@ WEIGHTS = "WEIGHTS # #, AGGREGATE SUM, AGGREGATE min, AGGREGATE MAX, AGGREGATE C
 MEMBERS = ("ZADD z 0 m 0 n",)
 SCORES = ("ZADD z 1 m 5 n", "ZADD y 2 m 3 o")
 
+STREAM = ("DEL s", "XADD s 1-1 a b", "XADD s 1-2 c d", "XGROUP CREATE s g 0")
+READING = (
+    "COUNT #, MAXCOUNT #, MAXSIZE #, BLOCK 1, BLOCK -1, BLOCK x, BLOCK 9223372036854775807, NOACK, CLAIM 100000,"
+    " CLAIM -1, CLAIM x, GROUP other c, STREAMS"
+)
+
 CASES = {
     "SET": Case("SET k v", f"NX, XX, GET, KEEPTTL, IFEQ v, IFNE v, IFDEQ 0123456789abcdef, IFDNE 1, {DEADLINES}"),
     "GETEX": Case("GETEX k", f"PERSIST, {DEADLINES}", setup=("SET k v",)),
@@ -64,6 +70,16 @@ CASES = {
     "ZINTERCARD": Case("ZINTERCARD 2 z y", WEIGHTS, setup=SCORES),
     "ZDIFF": Case("ZDIFF 2 z y", WEIGHTS, setup=SCORES),
     "ZDIFFSTORE": Case("ZDIFFSTORE to 2 z y", WEIGHTS, max_tokens=1, setup=SCORES),
+    "XRANGE": Case("XRANGE s - +", "COUNT #", setup=STREAM),
+    "XREVRANGE": Case("XREVRANGE s + -", "COUNT #", setup=STREAM),
+    "XREAD": Case("XREAD", READING, "STREAMS s 0", STREAM),
+    "XREAD several": Case("XREAD", READING, "STREAMS s other 0 0", STREAM),
+    "XREAD unbalanced": Case("XREAD", READING, "STREAMS s 0 0", STREAM),
+    "XREAD nothing": Case("XREAD", READING, "", STREAM),
+    "XREADGROUP": Case("XREADGROUP GROUP g c", READING, "STREAMS s >", STREAM),
+    "XREADGROUP history": Case("XREADGROUP GROUP g c", READING, "STREAMS s 0", STREAM),
+    "XREADGROUP several": Case("XREADGROUP", "GROUP g c, " + READING, "STREAMS s s > 0", STREAM),
+    "XREADGROUP without": Case("XREADGROUP", READING, "streams s >", STREAM),
 }
 
 

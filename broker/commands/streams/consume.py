@@ -14,7 +14,16 @@ from broker.commands.streams.arguments import (
     strict_id,
     strict_ids,
 )
-from broker.commands.streams.read import ReadOptions, ReadReply, find_read_keys, look_up_again, one_stream, read_options
+from broker.commands.streams.read import (
+    MISSING_GROUP,
+    UNBALANCED_GROUP,
+    ReadReply,
+    Sources,
+    find_read_keys,
+    group_options,
+    look_up_again,
+    one_stream,
+)
 from broker.commands.streams.write import XDEL
 from broker.table.arguments import integer, integer_between
 from broker.table.command import (
@@ -67,55 +76,60 @@ Effects = list[list[bytes]]
                  " waits for new ones where there are none.",
          complexity="O(log S + N) for each stream, with N entries given of S")  # fmt: skip
 def xreadgroup(session: Client, args: list[bytes]) -> bytes:
-    options = read_options(session, args, in_group=True)
-    if options.plain and options.ids[0] == b">":
-        given = _read_new(session, options)
+    at, group, consumer, count, maxcount, maxsize, block, claim, noack = group_options(session, args)
+    retry_ms = 0
+    if args[-1] == b">" and len(args) - at == 3 and group is not None and not (maxcount or maxsize or claim >= 0):
+        keys = args[at + 1 : at + 2]
+        given = _read_new(session, keys[0], group, consumer, count, noack)
         if given:
             return given
-        retry_ms = 0
     else:
-        reading = _Reading(session, options)
-        for name, stream, group, after in _sources(session, options):
+        wanted = Sources(args, at, count, maxcount, maxsize, UNBALANCED_GROUP)
+        if group is None:
+            raise CommandError(MISSING_GROUP)
+        wanted.check()
+        keys = wanted.keys
+        reading = _Reading(session, wanted, consumer, claim, noack)
+        for name, stream, found, after in _sources(session, wanted, group):
             if reading.reply.full():
                 break
-            reading.serve(name, stream, group, after)
+            reading.serve(name, stream, found, after)
         reading.propagate()
         encoded = reading.reply.encoded()
         if encoded:
             return encoded
         retry_ms = reading.retry_ms()
     nil = session.resp.null_array
-    if options.block < 0:
+    if block < 0:
         return nil
     return session.broker.blocking.wait(
-        session, xreadgroup, args, keys=options.keys, kind=None, timeout_ms=options.block, nil=nil, retry_ms=retry_ms
+        session, xreadgroup, args, keys=keys, kind=None, timeout_ms=block, nil=nil, retry_ms=retry_ms
     )
 
 
-def _read_new(session: Client, options: ReadOptions) -> bytes:
+def _read_new(session: Client, name: bytes, group_name: bytes, consumer_name: bytes, count: int, noack: bool) -> bytes:
     """New entries of one stream, b"" where there are none: what workers do all day, at 2 us less than `_Reading`."""
     db = session.db
-    name = options.keys[0]
     stream = db.read_as(name, Stream)
-    group = None if stream is None else stream.groups.get(options.group or b"")
+    group = None if stream is None else stream.groups.get(group_name)
     if stream is None or group is None:
-        raise no_key_or_group(name, options.group or b"", IN_XREADGROUP)
+        raise no_key_or_group(name, group_name, IN_XREADGROUP)
     now = session.broker.clock.now
-    consumer = known = group.consumers.get(options.consumer)
+    consumer = known = group.consumers.get(consumer_name)
     if consumer is None:
-        consumer = consumer_of(session, name, group, options.consumer)
+        consumer = consumer_of(session, name, group, consumer_name)
     consumer.seen_time = now
-    ids, text = stream.read_after(group.last_id, options.limit(0) if options.maxcount else options.count)
+    ids, text = stream.read_after(group.last_id, count if count > 0 else 0)
     keyspace = db.keyspace
     keyspace.hits += 1  # as look_up_again
     if ids:
         stream.advance(group, ids)
-        if not options.noack:
+        if not noack:
             group.deliver(consumer, ids, now)
         keyspace.dirty += 1
     if keyspace.dirty and keyspace.propagation.sinks:
-        effects = hand_out_effects(name, group, consumer, ids, options.noack, now) if ids else []
-        if known is None and (options.noack or not ids):
+        effects = hand_out_effects(name, group, consumer, ids, noack, now) if ids else []
+        if known is None and (noack or not ids):
             effects.append(creation_effect(name, group, consumer))
         keyspace.propagation.instead(*effects)
     return one_stream(session, name, len(ids), text) if ids else b""
@@ -133,12 +147,10 @@ def hand_out_effects(
     return effects
 
 
-def _sources(session: Client, options: ReadOptions) -> list[tuple[bytes, Stream, Group, int]]:
-    """Keys with their streams, groups and the IDs to read from; raises."""
+def _sources(session: Client, wanted: Sources, name: bytes) -> list[tuple[bytes, Stream, Group, int]]:
+    """Keys with their streams, groups of that name and the IDs to read from; raises."""
     sources = []
-    name = options.group
-    assert name is not None
-    for key_name, text in zip(options.keys, options.ids, strict=True):
+    for key_name, text in zip(wanted.keys, wanted.ids, strict=True):
         stream = session.db.read_as(key_name, Stream)
         group = None if stream is None else stream.groups.get(name)
         if stream is None or group is None:
@@ -156,16 +168,18 @@ def _sources(session: Client, options: ReadOptions) -> list[tuple[bytes, Stream,
 class _Reading:
     """One XREADGROUP at work: the reply and the effects as they grow."""
 
-    __slots__ = ("_claim", "_effects", "_now", "_oldest", "_options", "_session", "reply")
+    __slots__ = ("_claim", "_consumer", "_effects", "_noack", "_now", "_oldest", "_session", "_wanted", "reply")
 
-    def __init__(self, session: Client, options: ReadOptions) -> None:
+    def __init__(self, session: Client, wanted: Sources, consumer: bytes, claim: int, noack: bool) -> None:
         self._session = session
-        self._options = options
+        self._wanted = wanted
+        self._consumer = consumer
+        self._claim = claim
+        self._noack = noack
         self._now = session.broker.clock.now
-        self._claim = options.claim
         self._oldest: int | None = None
         self._effects: Effects | None = [] if session.db.keyspace.propagation.sinks else None
-        self.reply = ReadReply(session, options)
+        self.reply = ReadReply(session, wanted)
 
     def propagate(self) -> None:
         """Have the effects propagated in place of the command, if it changed anything."""
@@ -183,19 +197,18 @@ class _Reading:
     def serve(self, name: bytes, stream: Stream, group: Group, after: int) -> None:
         """Read one stream; start it in the reply only where there is something to give."""
         look_up_again(self._session, name, stream)
-        options = self._options
         claimable = self._claim >= 0 and self._has_claimable(stream, group)
-        known = options.consumer in group.consumers
-        consumer = consumer_of(self._session, name, group, options.consumer)
+        known = self._consumer in group.consumers
+        consumer = consumer_of(self._session, name, group, self._consumer)
         reply = self.reply
-        limit = options.limit(reply.total)
+        limit = self._wanted.limit(reply.total)
         changed = False
         if after != _NEW:
             # Redis ignores CLAIM from here on, for the following streams too.
             self._claim = -1
             reply.begin(name)
             self._read_history(stream, group, consumer, after, limit)
-        elif self._claim < 0 and not options.maxsize:
+        elif self._claim < 0 and not self._wanted.maxsize:
             ids, text = stream.read_after(group.last_id, limit)
             if ids:
                 reply.begin(name)
@@ -207,7 +220,7 @@ class _Reading:
             changed = self._read_bounded(name, stream, group, consumer, limit)
         if changed:
             self._session.db.keyspace.dirty += 1
-        if self._effects is not None and not known and (options.noack or not changed):
+        if self._effects is not None and not known and (self._noack or not changed):
             self._effects.append(creation_effect(name, group, consumer))
 
     def _has_claimable(self, stream: Stream, group: Group) -> bool:
@@ -223,11 +236,10 @@ class _Reading:
     def _hand_out(self, name: bytes, stream: Stream, group: Group, consumer: Consumer, ids: list[int]) -> None:
         """Move the group past new entries and make them pending."""
         stream.advance(group, ids)
-        noack = self._options.noack
-        if not noack:
+        if not self._noack:
             group.deliver(consumer, ids, self._now)
         if self._effects is not None:
-            self._effects += hand_out_effects(name, group, consumer, ids, noack, self._now)
+            self._effects += hand_out_effects(name, group, consumer, ids, self._noack, self._now)
 
     def _read_bounded(self, name: bytes, stream: Stream, group: Group, consumer: Consumer, limit: int) -> bool:
         """Read with CLAIM or MAXSIZE: claimable entries first, then new ones. Tells whether any entry was given."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from broker.broker import Client
-from broker.commands.streams.arguments import interval_end, interval_start, positive_or_zero, strict_id
-from broker.table.arguments import integer, timeout_milliseconds
+from broker.commands.streams.arguments import interval_end, interval_start, strict_id
+from broker.table.arguments import at_least, integer, timeout_milliseconds
 from broker.table.command import ACCESS, BLOCKING, FAST, INCOMPLETE, READONLY, RO, command, key, keys_behind
+from broker.table.parsers import Parser
 from broker.values.streams.ids import MAX_ID, format_id
 from broker.values.streams.stream import Stream
 from protocol.errors import SYNTAX, CommandError
@@ -57,53 +59,101 @@ def xrevrange(session: Client, args: list[bytes]) -> bytes:
 
 
 def _range(session: Client, args: list[bytes], start: int, end: int, *, reverse: bool) -> bytes:
-    count = -1
-    i = 4
-    while i < len(args):
-        if args[i].upper() != b"COUNT" or i + 1 == len(args):
-            raise CommandError(SYNTAX)
-        count = positive_or_zero(args[i + 1])
-        i += 2
+    [count] = _RANGE_OPTIONS.parse(args, 4)
     stream = session.db.read_as(args[1], Stream)
     if stream is None:
         return EMPTY_ARRAY
-    if count == 0:
+    if count is not None and count <= 0:
         return session.resp.null_array
     read = stream.reverse_range if reverse else stream.range
-    found, text = read(start, end, max(count, 0))
+    found, text = read(start, end, count or 0)
     return array_header(found) + text
 
 
-class ReadOptions:
-    """The arguments of XREAD and XREADGROUP.
+def _min_idle(argument: bytes) -> int:
+    value = integer(argument, MIN_IDLE_NOT_INTEGER)
+    if value < 0:
+        raise CommandError(MIN_IDLE_NEGATIVE)
+    return value
 
-    `count`, `maxcount` and `maxsize` are 0 where not given, `block` and `claim` (milliseconds) -1. `keys` and `ids`
-    go together. `plain` is the usual read: one stream, and nothing that makes entries count or change.
+
+_LIMITS: Final[dict[str, Callable[..., object]]] = {
+    "MAXCOUNT": at_least(1, MAXCOUNT_NOT_POSITIVE),
+    "MAXSIZE": at_least(1, MAXSIZE_NOT_POSITIVE),
+    "BLOCK": timeout_milliseconds,
+}
+_DEFAULTS: Final = {"COUNT": 0, "MAXCOUNT": 0, "MAXSIZE": 0, "BLOCK": -1}
+
+_RANGE_OPTIONS: Final = Parser[tuple[int | None]]("XRANGE")
+_READ_OPTIONS: Final = Parser[tuple[int, int, int, int, int]](
+    "XREAD", values=_LIMITS, context=("BLOCK",), defaults=_DEFAULTS, leading=True,
+    refused={
+        words: _ONLY_GROUPS % words.partition(" ")[0].encode()
+        for words in ("GROUP group consumer", "NOACK", "CLAIM min-idle-time")
+    },
+)  # fmt: skip
+_GroupOptions = tuple[int, bytes | None, bytes, int, int, int, int, int, bool]
+"""Where STREAMS stands; group, consumer, COUNT, MAXCOUNT, MAXSIZE, BLOCK, CLAIM, NOACK."""
+
+_GROUP_OPTIONS: Final = Parser[_GroupOptions](
+    "XREADGROUP", values=_LIMITS | {"CLAIM": _min_idle}, context=("BLOCK",), defaults=_DEFAULTS | {"CLAIM": -1},
+    required=("group-block",), leading=True,
+)  # fmt: skip
+_MAX_REMEMBERED: Final = 512
+"""Bytes of a client's arguments that are kept with its session."""
+
+
+def group_options(session: Client, args: list[bytes]) -> _GroupOptions:
+    """The options of an XREADGROUP; raises.
+
+    A worker repeats its read for new entries word for word; comparing it with the last one takes a fifth of parsing.
+    """
+    last = session.last_read
+    if last is not None and last[0] == args:
+        known: _GroupOptions = last[1]
+        return known
+    options = _GROUP_OPTIONS.parse(args, 1, _wait_begins(session))
+    _check_streams(args, options[0])
+    if args[-1] == b">" and sum(map(len, args)) <= _MAX_REMEMBERED:
+        session.last_read = args, options
+    return options
+
+
+def _wait_begins(session: Client) -> int:
+    """The time that BLOCK counts from; 0 for a client that waits already, whose time-out was checked then."""
+    return session.broker.clock.now if session.waiting is None else 0
+
+
+def _check_streams(args: list[bytes], at: int) -> None:
+    """Raise unless STREAMS and something behind it stand at `at`, where the options end."""
+    if at >= len(args) - 1 or args[at].upper() != b"STREAMS":
+        raise CommandError(SYNTAX)
+
+
+class Sources:
+    """The streams of an XREAD or XREADGROUP, and how much of them may be read: each 0 where not given.
+
+    `keys` and `ids` go together.
     """
 
-    __slots__ = (
-        "block",
-        "claim",
-        "consumer",
-        "count",
-        "group",
-        "ids",
-        "keys",
-        "maxcount",
-        "maxsize",
-        "noack",
-        "plain",
-    )
+    __slots__ = ("count", "ids", "keys", "maxcount", "maxsize")
 
-    def __init__(self) -> None:
-        self.count = self.maxcount = self.maxsize = 0
-        self.block = self.claim = -1
-        self.group: bytes | None = None
-        self.consumer = b""
-        self.noack = False
-        self.keys: list[bytes] = []
-        self.ids: list[bytes] = []
-        self.plain = False
+    def __init__(self, args: list[bytes], at: int, count: int, maxcount: int, maxsize: int, unbalanced: bytes) -> None:
+        """`at` is where STREAMS stands. Raises."""
+        behind = len(args) - at - 1
+        if behind & 1:
+            raise CommandError(unbalanced)
+        middle = at + 1 + behind // 2
+        self.keys = args[at + 1 : middle]
+        self.ids = args[middle:]
+        self.count = max(count, 0)
+        self.maxcount = maxcount
+        self.maxsize = maxsize
+
+    def check(self) -> None:
+        """Check the limits against each other, the last of Redis's checks. Raises."""
+        if self.maxcount and self.count and self.maxcount < self.count:
+            raise CommandError(MAXCOUNT_BELOW_COUNT)
 
     def limit(self, total: int) -> int:
         """How many entries the next stream may still give after `total` of others; 0 is no limit."""
@@ -113,109 +163,24 @@ class ReadOptions:
         return left if not self.count or left < self.count else self.count
 
 
-_COUNT, _BLOCK, _STREAMS, _GROUP, _NOACK, _CLAIM, _MAXCOUNT, _MAXSIZE = range(1, 9)
-
-_WORDS: Final = {
-    b"COUNT": _COUNT, b"BLOCK": _BLOCK, b"STREAMS": _STREAMS, b"GROUP": _GROUP, b"NOACK": _NOACK, b"CLAIM": _CLAIM,
-    b"MAXCOUNT": _MAXCOUNT, b"MAXSIZE": _MAXSIZE,
-}  # fmt: skip
-_ONLY_IN_GROUPS: Final = (_GROUP, _NOACK, _CLAIM)
+_WORDS: Final = dict.fromkeys((b"COUNT", b"BLOCK", b"CLAIM", b"MAXCOUNT", b"MAXSIZE"), 2) | {b"NOACK": 1, b"GROUP": 3}
 
 
 def find_read_keys(args: list[bytes]) -> list[int]:
-    """Where the keys of XREAD and XREADGROUP stand: a group, a consumer or a key may be named STREAMS, too."""
+    """Where the keys of XREAD and XREADGROUP stand: a group, a consumer or a key may be named STREAMS, too.
+
+    By hand, because Redis finds them in arguments that it would refuse.
+    """
     i = 1
     while i < len(args):
-        word = _WORDS.get(args[i].upper(), 0)
-        if word == _STREAMS:
+        word = args[i].upper()
+        if word == b"STREAMS":
             count = len(args) - i - 1
             return [] if count & 1 else list(range(i + 1, i + 1 + count // 2))
-        if not word:
+        if word not in _WORDS:
             break
-        i += 3 if word == _GROUP else 1 if word == _NOACK else 2
+        i += _WORDS[word]
     return []
-
-
-_REPEATED: Final[dict[tuple[bytes, ...], ReadOptions]] = {}
-"""Parsed arguments of XREADGROUP for new entries, which workers repeat word for word: 0.8 us less than parsing them."""
-
-_MAX_REPEATED: Final = 4096
-_MAX_REPEATED_BYTES: Final = 512
-"""A bound on what strangers' arguments can take up here."""
-
-
-def read_options(session: Client, args: list[bytes], in_group: bool) -> ReadOptions:
-    """The arguments of XREAD or (`in_group`) XREADGROUP, not to be changed; raises."""
-    if not in_group or args[-1] != b">":
-        return _parse_options(session, args, in_group)
-    repeated = _REPEATED.get(tuple(args))
-    if repeated is None:
-        repeated = _parse_options(session, args, in_group)
-        if sum(map(len, args)) < _MAX_REPEATED_BYTES:
-            if len(_REPEATED) == _MAX_REPEATED:
-                _REPEATED.clear()
-            _REPEATED[tuple(args)] = repeated
-    return repeated
-
-
-def _parse_options(session: Client, args: list[bytes], in_group: bool) -> ReadOptions:
-    options = ReadOptions()
-    words = _WORDS
-    i = 1
-    end = len(args)
-    while i < end:
-        # Most clients write options in capitals.
-        word = words.get(args[i]) or words.get(args[i].upper(), 0)
-        more = end - i - 1
-        if (not more and word != _NOACK) or not word or (word == _GROUP and more < 2):
-            raise CommandError(SYNTAX)
-        if word == _STREAMS:
-            if more & 1:
-                raise CommandError(UNBALANCED_GROUP if in_group else UNBALANCED)
-            middle = i + 1 + more // 2
-            options.keys = args[i + 1 : middle]
-            options.ids = args[middle:]
-            break
-        if not in_group and word in _ONLY_IN_GROUPS:
-            raise CommandError(_ONLY_GROUPS % args[i].upper())
-        if word == _GROUP:
-            options.group = args[i + 1]
-            options.consumer = args[i + 2]
-            i += 3
-        elif word == _NOACK:
-            options.noack = True
-            i += 1
-        else:
-            _take_number(session, options, word, args[i + 1])
-            i += 2
-    if not options.keys:
-        raise CommandError(SYNTAX)
-    if in_group and options.group is None:
-        raise CommandError(MISSING_GROUP)
-    if options.maxcount and options.count and options.maxcount < options.count:
-        raise CommandError(MAXCOUNT_BELOW_COUNT)
-    options.plain = len(options.keys) == 1 and not options.maxsize and options.claim < 0
-    return options
-
-
-def _take_number(session: Client, options: ReadOptions, word: int, argument: bytes) -> None:
-    """Parse an option that has a number as its value; raises."""
-    if word == _COUNT:
-        options.count = positive_or_zero(argument)
-    elif word == _BLOCK:
-        options.block = timeout_milliseconds(argument, session.broker.clock.now)
-    elif word == _CLAIM:
-        options.claim = integer(argument, MIN_IDLE_NOT_INTEGER)
-        if options.claim < 0:
-            raise CommandError(MIN_IDLE_NEGATIVE)
-    elif word == _MAXCOUNT:
-        options.maxcount = integer(argument)
-        if options.maxcount <= 0:
-            raise CommandError(MAXCOUNT_NOT_POSITIVE)
-    else:
-        options.maxsize = integer(argument)
-        if options.maxsize <= 0:
-            raise CommandError(MAXSIZE_NOT_POSITIVE)
 
 
 def look_up_again(session: Client, name: bytes, stream: Stream | None) -> None:
@@ -240,11 +205,11 @@ class ReadReply:
 
     __slots__ = ("_flat", "_maxcount", "_maxsize", "_parts", "_served", "_session", "size", "total")
 
-    def __init__(self, session: Client, options: ReadOptions) -> None:
+    def __init__(self, session: Client, wanted: Sources) -> None:
         self._session = session
         self._flat = session.resp.version > 2
-        self._maxcount = options.maxcount
-        self._maxsize = options.maxsize
+        self._maxcount = wanted.maxcount
+        self._maxsize = wanted.maxsize
         self._parts: list[bytes] = []
         self._served = 0
         self.total = 0
@@ -288,48 +253,47 @@ class ReadReply:
          summary="Gives the entries of streams above given IDs, and waits for some where there are none.",
          complexity="O(log S + N) for each stream, with N entries given of S")  # fmt: skip
 def xread(session: Client, args: list[bytes]) -> bytes:
-    options = read_options(session, args, in_group=False)
+    at, count, maxcount, maxsize, block = _READ_OPTIONS.parse(args, 1, _wait_begins(session))
+    _check_streams(args, at)
+    wanted = Sources(args, at, count, maxcount, maxsize, UNBALANCED)
+    wanted.check()
     db = session.db
     sources: list[tuple[bytes, Stream | None, int]] = []
-    for name, text in zip(options.keys, options.ids, strict=True):
+    for name, text in zip(wanted.keys, wanted.ids, strict=True):
         stream = db.read_as(name, Stream)
         sources.append((name, stream, _after(stream, text)))
-    if options.plain:
+    if len(sources) == 1 and not maxsize:
         name, stream, after = sources[0]
         look_up_again(session, name, stream)
         if stream is not None and after < stream.last_id:
-            count, entries = stream.range(after + 1, MAX_ID, options.limit(0))
-            if count:
-                return one_stream(session, name, count, entries)
+            found, entries = stream.range(after + 1, MAX_ID, wanted.limit(0))
+            if found:
+                return one_stream(session, name, found, entries)
     else:
-        encoded = _read_several(session, options, sources)
+        encoded = _read_several(session, wanted, sources)
         if encoded:
             return encoded
     nil = session.resp.null_array
-    if options.block < 0:
+    if block < 0:
         return nil
-    if b"$" in options.ids:
+    if b"$" in wanted.ids:
         # What `$` means is settled when the wait begins.
-        ids = [
-            format_id(source[2]) if text == b"$" else text for source, text in zip(sources, options.ids, strict=True)
-        ]
+        ids = [format_id(source[2]) if text == b"$" else text for source, text in zip(sources, wanted.ids, strict=True)]
         args = args[: -len(ids)] + ids
-    return session.broker.blocking.wait(
-        session, xread, args, keys=options.keys, kind=Stream, timeout_ms=options.block, nil=nil
-    )
+    return session.broker.blocking.wait(session, xread, args, keys=wanted.keys, kind=Stream, timeout_ms=block, nil=nil)
 
 
-def _read_several(session: Client, options: ReadOptions, sources: list[tuple[bytes, Stream | None, int]]) -> bytes:
+def _read_several(session: Client, wanted: Sources, sources: list[tuple[bytes, Stream | None, int]]) -> bytes:
     """The reply from several streams, or with MAXSIZE; b"" where there are no entries."""
-    reply = ReadReply(session, options)
+    reply = ReadReply(session, wanted)
     for name, stream, after in sources:
         if reply.full():
             break
         look_up_again(session, name, stream)
         if stream is None:
             continue
-        limit = options.limit(reply.total)
-        if options.maxsize:
+        limit = wanted.limit(reply.total)
+        if wanted.maxsize:
             _read_bounded(reply, name, stream, after, limit)
             continue
         count, entries = stream.range(after + 1, MAX_ID, limit)
