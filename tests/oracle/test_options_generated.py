@@ -45,6 +45,10 @@ READING = (
     " CLAIM -1, CLAIM x, GROUP other c, STREAMS"
 )
 
+PENDING = (*STREAM, "XREADGROUP GROUP g c STREAMS s >")
+TRIMMING = "MAXLEN #, MAXLEN ~ #, MAXLEN = #, MINID 1-2, MINID = x, MINID ~ #, LIMIT #, KEEPREF, DELREF, ACKED"
+IDS = "KEEPREF, DELREF, ACKED, IDS 1 1-1, IDS 2 1-1 1-2, IDS # 1-1, IDS 1 x, IDS 3 1-1"
+
 CASES = {
     "SET": Case("SET k v", f"NX, XX, GET, KEEPTTL, IFEQ v, IFNE v, IFDEQ 0123456789abcdef, IFDNE 1, {DEADLINES}"),
     "GETEX": Case("GETEX k", f"PERSIST, {DEADLINES}", setup=("SET k v",)),
@@ -80,6 +84,21 @@ CASES = {
     "XREADGROUP history": Case("XREADGROUP GROUP g c", READING, "STREAMS s 0", STREAM),
     "XREADGROUP several": Case("XREADGROUP", "GROUP g c, " + READING, "STREAMS s s > 0", STREAM),
     "XREADGROUP without": Case("XREADGROUP", READING, "streams s >", STREAM),
+    "XADD": Case("XADD s", f"NOMKSTREAM, IDMPAUTO p, IDMPAUTO, IDMP p i, {TRIMMING}", "9-* a b", STREAM),
+    "XADD auto": Case("XADD s", f"NOMKSTREAM, {TRIMMING}", "* a b", STREAM),
+    "XADD bounded": Case("XADD s MAXLEN ~ 1", "", "* a b", STREAM),
+    "XTRIM": Case("XTRIM s", TRIMMING, setup=STREAM),
+    "XDELEX": Case("XDELEX s", IDS, setup=STREAM),
+    "XACKDEL": Case("XACKDEL s g", IDS, setup=PENDING),
+    "XNACK": Case("XNACK s g FAIL", f"RETRYCOUNT #, FORCE, {IDS}", setup=PENDING),
+    "XSETID": Case("XSETID s 5-5", "ENTRIESADDED #, MAXDELETEDID 1-1, MAXDELETEDID 9-9, MAXDELETEDID x", setup=STREAM),
+    "XCFGSET": Case("XCFGSET s", "IDMP-DURATION #, IDMP-MAXSIZE #", setup=STREAM),
+    "XGROUP CREATE": Case("XGROUP CREATE s new $", "MKSTREAM, ENTRIESREAD #", setup=STREAM),
+    "XGROUP SETID": Case("XGROUP SETID s g $", "MKSTREAM, ENTRIESREAD #", setup=STREAM),
+    "XCLAIM": Case(
+        "XCLAIM s g d 0 1-1", "IDLE #, TIME #, RETRYCOUNT #, FORCE, JUSTID, LASTID 1-1, LASTID x, 1-2", setup=PENDING
+    ),
+    "XAUTOCLAIM": Case("XAUTOCLAIM s g d 0 0", "COUNT 1, COUNT 0, COUNT -1, COUNT x, JUSTID", setup=PENDING),
 }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from broker.broker import Client
 from broker.keyspace.events import STREAM, Event
 from broker.keyspace.keyspace import Database
 from broker.table.arguments import MAX_INTEGER, integer, integer_between
+from broker.table.parsers import Parser
 from broker.values.streams.group import Consumer, Group
 from broker.values.streams.ids import MAX_ID, MAX_PART, parse_id
 from broker.values.streams.stream import Stream
@@ -86,6 +88,9 @@ class Trimming:
     """The trimming options of XADD and XTRIM; `by_id` or `by_length` says to what, -1 for neither.
 
     `policy` is the token of the policy on references as given, b"" for none.
+
+    Parsed by hand: what is no complete option is XADD's ID, a sign may stand before a threshold, and LIMIT may come
+    before the strategy that it belongs to.
     """
 
     __slots__ = ("approximate", "by_id", "by_length", "limit", "limit_given", "policy")
@@ -149,33 +154,41 @@ class Trimming:
         return 0
 
     def effect(self, key: bytes, stream: Stream) -> list[bytes]:
-        """The exact XTRIM that removes what an approximate one has just removed.
-
-        By length whatever the strategy was: under ACKED, entries that stayed may stand before removed ones.
-        """
-        effect = [b"XTRIM", key, b"MAXLEN", b"=", b"%d" % stream.length]
+        """The exact XTRIM that removes what an approximate one has just removed."""
+        effect = trim_effect(key, stream)
         return [*effect, self.policy] if self.policy else effect
+
+
+def trim_effect(key: bytes, stream: Stream) -> list[bytes]:
+    """The exact XTRIM that leaves as many entries as there are now.
+
+    By length whatever the strategy was: under ACKED, entries that stayed may stand before removed ones.
+    """
+    return [b"XTRIM", key, b"MAXLEN", b"=", b"%d" % stream.length]
+
+
+def counted(not_positive: bytes, mismatch: bytes, most: int = MAX_INTEGER) -> Callable[[bytes, int], int]:
+    """A converter for the number before a list of arguments, of which there are so many."""
+
+    def convert(argument: bytes, there: int) -> int:
+        count = integer_between(argument, 1, most, not_positive)
+        if count > there:
+            raise CommandError(mismatch)
+        return count
+
+    return convert
+
+
+_POLICY_AND_IDS: Final = Parser[tuple[bytes, list[bytes] | None]](
+    "XDELEX", required=("ids",), once={"condition": SYNTAX},
+    values={"IDS": counted(NUMIDS_NOT_POSITIVE, NUMIDS_MISMATCH)},
+)  # fmt: skip
 
 
 def policy_and_ids(args: list[bytes], start: int) -> tuple[References, list[bytes]]:
     """The `[KEEPREF|DELREF|ACKED] IDS numids id...` of XDELEX and XACKDEL; the IDs not parsed yet. Raises."""
-    policy = b""
-    ids: list[bytes] = []
-    i = start
-    while i < len(args):
-        option = args[i].upper()
-        if option in POLICIES and not policy:
-            policy = option
-            i += 1
-        elif option == b"IDS" and i + 1 < len(args):
-            count = integer_between(args[i + 1], 1, MAX_INTEGER, NUMIDS_NOT_POSITIVE)
-            if count > len(args) - i - 2:
-                raise CommandError(NUMIDS_MISMATCH)
-            ids = args[i + 2 : i + 2 + count]
-            i += 2 + count
-        else:
-            raise CommandError(SYNTAX)
-    if not ids:
+    policy, ids = _POLICY_AND_IDS.parse(args, start)
+    if ids is None:
         raise CommandError(IDS_REQUIRED)
     return POLICIES[policy] if policy else References.KEEP, ids
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 from broker.broker import Client
@@ -10,10 +11,11 @@ from broker.commands.streams.arguments import consumer_of, interval_start, no_ke
 from broker.commands.streams.consume import claim_effect, creation_effect
 from broker.table.arguments import MAX_INTEGER, integer, integer_between
 from broker.table.command import DELETE, FAST, RW, UPDATE, WRITE, command, key
+from broker.table.parsers import Parser
 from broker.values.streams.group import MAX_COUNT, Consumer, Group
 from broker.values.streams.ids import format_id, parse_id
 from broker.values.streams.stream import Stream
-from protocol.errors import SYNTAX, CommandError
+from protocol.errors import CommandError
 from protocol.replies import array, bulk
 
 XCLAIM_MIN_IDLE: Final = b"ERR Invalid min-idle-time argument for XCLAIM"
@@ -30,42 +32,24 @@ _ALLOCATABLE_COUNT: Final = 1 << 43
 """Redis allocates 16 bytes an entry asked for; from here on no machine has them."""
 
 
-class _ClaimOptions:
-    """What follows XCLAIM's IDs; -1 where not given. `time` is wall milliseconds."""
-
-    __slots__ = ("force", "just_ids", "last_id", "retry_count", "time")
-
-    def __init__(self) -> None:
-        self.force = False
-        self.just_ids = False
-        self.retry_count = -1
-        self.time = -1
-        self.last_id = 0
+def _number(token: str) -> Callable[[bytes], int]:
+    return partial(integer, error=b"ERR Invalid %b option argument for XCLAIM" % token.encode())
 
 
-def _claim_options(args: list[bytes], i: int, now: int) -> _ClaimOptions:
-    options = _ClaimOptions()
-    while i < len(args):
-        word = args[i].upper()
-        more = len(args) - 1 - i
-        if word == b"FORCE":
-            options.force = True
-        elif word == b"JUSTID":
-            options.just_ids = True
-        elif more and word in (b"IDLE", b"TIME", b"RETRYCOUNT"):
-            i += 1
-            value = integer(args[i], b"ERR Invalid %b option argument for XCLAIM" % word)
-            if word == b"RETRYCOUNT":
-                options.retry_count = value
-            else:
-                options.time = value if word == b"TIME" else now - value
-        elif more and word == b"LASTID":
-            i += 1
-            options.last_id = strict_id(args[i])
-        else:
-            raise CommandError(b"ERR Unrecognized XCLAIM option '%b'" % shown(args[i]))
-        i += 1
-    return options
+def _unknown_option(args: list[bytes], at: int) -> CommandError:
+    return CommandError(b"ERR Unrecognized XCLAIM option '%b'" % shown(args[at]))
+
+
+_XCLAIM_OPTIONS: Final = Parser[tuple[bytes, int, int, bool, bool, int]](
+    "XCLAIM", values={token: _number(token) for token in ("IDLE", "TIME", "RETRYCOUNT")} | {"LASTID": strict_id},
+    defaults={"RETRYCOUNT": -1, "LASTID": 0}, together={"time": ("IDLE", "TIME")}, last=("time",),
+    error=_unknown_option,
+)  # fmt: skip
+_XAUTOCLAIM_OPTIONS: Final = Parser[tuple[int, bool]](
+    "XAUTOCLAIM",
+    values={"COUNT": partial(integer_between, low=1, high=_MAX_COUNT_OPTION, error=COUNT_NOT_POSITIVE)},
+    defaults={"COUNT": _DEFAULT_COUNT},
+)
 
 
 @command("XCLAIM", arity=-6, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="5.0.0",
@@ -87,12 +71,15 @@ def xclaim(session: Client, args: list[bytes]) -> bytes:
     while i < len(args) and (id := parse_id(args[i])) >= 0:
         ids.append(id)
         i += 1
-    options = _claim_options(args, i, now)
+    unit, number, retry_count, force, just_ids, last_id = _XCLAIM_OPTIONS.parse(args, i)
     effects: list[list[bytes]] = []
-    moved = options.last_id > group.last_id
+    moved = last_id > group.last_id
     if moved:
-        group.last_id = options.last_id
-    time = options.time if 0 <= options.time <= now else now
+        group.last_id = last_id
+    time = now
+    if unit:
+        wanted = number if unit == b"TIME" else now - number
+        time = wanted if 0 <= wanted <= now else now
     known = args[3] in group.consumers
     consumer = consumer_of(session, name, group, args[3])
     claimed = []
@@ -106,16 +93,16 @@ def xclaim(session: Client, args: list[bytes]) -> bytes:
                 deleted.append(id)
             continue
         if delivery is None:
-            if not options.force:
+            if not force:
                 continue
             count = 1
         else:
             if delivery.consumer is not None and min_idle and now - delivery.time < min_idle:
                 continue
             count = delivery.count
-        if options.retry_count >= 0:
-            count = options.retry_count
-        elif not options.just_ids:
+        if retry_count >= 0:
+            count = retry_count
+        elif not just_ids:
             count = min(count + 1, MAX_COUNT)
         group.claim(id, consumer, time, count)
         claimed.append(id)
@@ -129,7 +116,7 @@ def xclaim(session: Client, args: list[bytes]) -> bytes:
         effects.append([b"XGROUP", b"SETID", name, group.name, format_id(group.last_id), b"ENTRIESREAD",
                         b"%d" % group.entries_read])  # fmt: skip
     _propagate(session, name, group, consumer, known, effects, len(claimed) + len(deleted) + moved)
-    return _entries(stream, claimed, options.just_ids)
+    return _entries(stream, claimed, just_ids)
 
 
 def acknowledge_effect(name: bytes, group: Group, ids: Iterable[int]) -> list[bytes]:
@@ -165,19 +152,7 @@ def xautoclaim(session: Client, args: list[bytes]) -> bytes:
     name = args[1]
     min_idle = max(integer(args[4], XAUTOCLAIM_MIN_IDLE), 0)
     start = interval_start(args[5])
-    count = _DEFAULT_COUNT
-    just_ids = False
-    i = 6
-    while i < len(args):
-        word = args[i].upper()
-        if word == b"COUNT" and i + 1 < len(args):
-            count = integer_between(args[i + 1], 1, _MAX_COUNT_OPTION, COUNT_NOT_POSITIVE)
-            i += 1
-        elif word == b"JUSTID":
-            just_ids = True
-        else:
-            raise CommandError(SYNTAX)
-        i += 1
+    count, just_ids = _XAUTOCLAIM_OPTIONS.parse(args, 6)
     stream = session.db.read_as(name, Stream)
     group = None if stream is None else stream.groups.get(args[2])
     if stream is None or group is None:

@@ -7,6 +7,7 @@ from typing import Final
 from broker.broker import Client
 from broker.commands.streams.arguments import (
     consumer_of,
+    counted,
     no_key_or_group,
     policy_and_ids,
     shown,
@@ -25,7 +26,7 @@ from broker.commands.streams.read import (
     one_stream,
 )
 from broker.commands.streams.write import XDEL
-from broker.table.arguments import integer, integer_between
+from broker.table.arguments import at_least
 from broker.table.command import (
     ACCESS,
     BLOCKING,
@@ -40,6 +41,7 @@ from broker.table.command import (
     key,
     keys_behind,
 )
+from broker.table.parsers import Parser
 from broker.values.streams.group import MAX_COUNT, Consumer, Group
 from broker.values.streams.ids import MAX_ID, format_id
 from broker.values.streams.stream import Stream
@@ -369,6 +371,17 @@ def xackdel(session: Client, args: list[bytes]) -> bytes:
     return integers(results)
 
 
+def _unknown_nack_option(args: list[bytes], at: int) -> CommandError:
+    return CommandError(b"ERR Unrecognized XNACK option '%b'" % shown(args[at]))
+
+
+_NACK_OPTIONS: Final = Parser[tuple[list[bytes] | None, int, bool]](
+    "XNACK", required=("ids",), error=_unknown_nack_option, defaults={"RETRYCOUNT": -1},
+    values={"IDS": counted(NUMIDS_NOT_POSITIVE, NUMIDS_MISMATCH, _MAX_NUMIDS),
+            "RETRYCOUNT": at_least(0, NEGATIVE_RETRYCOUNT)},
+)  # fmt: skip
+
+
 @command("XNACK", arity=-7, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="8.8.0",
          syntax="key group mode=<SILENT|FAIL|FATAL> IDS numids id ... [RETRYCOUNT count] [FORCE]",
          summary="Gives pending entries back to the group unacknowledged, for other consumers to claim at once.",
@@ -382,7 +395,9 @@ def xnack(session: Client, args: list[bytes]) -> bytes:
     mode = args[3].upper()
     if mode not in (b"SILENT", b"FAIL", b"FATAL"):
         raise CommandError(UNKNOWN_MODE)
-    texts, force, retry_count = _nack_options(args)
+    texts, retry_count, force = _NACK_OPTIONS.parse(args, 4)
+    if texts is None:
+        raise CommandError(IDS_EXPECTED)
     released = 0
     for id in strict_ids(texts):
         delivery = group.pel.get(id)
@@ -401,33 +416,3 @@ def xnack(session: Client, args: list[bytes]) -> bytes:
         db.keyspace.dirty += released
         signal_ready(db, args[1])
     return integer_reply(released)
-
-
-def _nack_options(args: list[bytes]) -> tuple[list[bytes], bool, int]:
-    """XNACK's IDs, not parsed yet, FORCE, and RETRYCOUNT (-1: not given). Raises."""
-    texts: list[bytes] = []
-    force = False
-    retry_count = -1
-    i = 4
-    while i < len(args):
-        word = args[i].upper()
-        more = len(args) - 1 - i
-        if word == b"IDS" and more:
-            count = integer_between(args[i + 1], 1, _MAX_NUMIDS, NUMIDS_NOT_POSITIVE)
-            if count > len(args) - i - 2:
-                raise CommandError(NUMIDS_MISMATCH)
-            texts = args[i + 2 : i + 2 + count]
-            i += 2 + count
-        elif word == b"FORCE":
-            force = True
-            i += 1
-        elif word == b"RETRYCOUNT" and more:
-            retry_count = integer(args[i + 1])
-            if retry_count < 0:
-                raise CommandError(NEGATIVE_RETRYCOUNT)
-            i += 2
-        else:
-            raise CommandError(b"ERR Unrecognized XNACK option '%b'" % shown(args[i]))
-    if not texts:
-        raise CommandError(IDS_EXPECTED)
-    return texts, force, retry_count

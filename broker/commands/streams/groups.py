@@ -17,6 +17,7 @@ from broker.commands.streams.arguments import (
 from broker.keyspace.events import STREAM, Event
 from broker.table.arguments import integer
 from broker.table.command import DELETE, DENYOOM, INSERT, RW, UPDATE, WRITE, command, container, key
+from broker.table.parsers import Parser
 from broker.values.streams.group import Group
 from broker.values.streams.stream import UNKNOWN, Stream
 from protocol.errors import CommandError
@@ -49,24 +50,23 @@ declare_help(
 )  # fmt: skip
 
 
-def _options(args: list[bytes], may_create: bool) -> tuple[bool, int]:
-    """MKSTREAM and ENTRIESREAD (UNKNOWN: not given). Raises."""
-    create = False
-    entries_read = UNKNOWN
-    i = 5
-    while i < len(args):
-        word = args[i].upper()
-        if may_create and word == b"MKSTREAM":
-            create = True
-            i += 1
-        elif word == b"ENTRIESREAD" and i + 1 < len(args):
-            entries_read = integer(args[i + 1])
-            if entries_read < 0 and entries_read != UNKNOWN:
-                raise CommandError(NEGATIVE_READ)
-            i += 2
-        else:
-            raise bad_subcommand(args)
-    return create, entries_read
+def _entries_read(argument: bytes) -> int:
+    number = integer(argument)
+    if number < 0 and number != UNKNOWN:
+        raise CommandError(NEGATIVE_READ)
+    return number
+
+
+def _wrong_option(args: list[bytes], at: int) -> CommandError:
+    return bad_subcommand(args)
+
+
+_CREATE_OPTIONS: Final = Parser[tuple[bool, int]](
+    "XGROUP|CREATE", values={"ENTRIESREAD": _entries_read}, defaults={"ENTRIESREAD": UNKNOWN}, error=_wrong_option
+)
+_SETID_OPTIONS: Final = Parser[tuple[int]](
+    "XGROUP|SETID", values={"ENTRIESREAD": _entries_read}, defaults={"ENTRIESREAD": UNKNOWN}, error=_wrong_option
+)
 
 
 def _stream(session: Client, name: bytes) -> Stream:
@@ -90,7 +90,7 @@ def _group(session: Client, args: list[bytes]) -> tuple[Stream, Group]:
          syntax="key group id-selector=<id|$> [MKSTREAM] [ENTRIESREAD entriesread=entries-read]",
          summary="Makes a consumer group.", complexity="O(1)")  # fmt: skip
 def xgroup_create(session: Client, args: list[bytes]) -> bytes:
-    create, entries_read = _options(args, may_create=True)
+    create, entries_read = _CREATE_OPTIONS.parse(args, 5)
     db = session.db
     name = args[2]
     stream = db.get_as(name, Stream)
@@ -117,7 +117,7 @@ def xgroup_create(session: Client, args: list[bytes]) -> bytes:
          syntax="key group id-selector=<id|$> [ENTRIESREAD entriesread=entries-read]",
          summary="Sets the last delivered ID of a consumer group.", complexity="O(1)")  # fmt: skip
 def xgroup_setid(session: Client, args: list[bytes]) -> bytes:
-    _, entries_read = _options(args, may_create=False)
+    [entries_read] = _SETID_OPTIONS.parse(args, 5)
     stream, group = _group(session, args)
     if len(args) not in (5, 7):
         raise bad_subcommand(args)

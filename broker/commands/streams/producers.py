@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from broker.broker import Client
 from broker.commands.streams.arguments import strict_id
 from broker.table.arguments import integer
 from broker.table.command import DENYOOM, FAST, RW, UPDATE, WRITE, command, key
+from broker.table.parsers import Parser
 from broker.values.streams.stream import Stream
-from protocol.errors import NO_SUCH_KEY, SYNTAX, CommandError
+from protocol.errors import NO_SUCH_KEY, CommandError
 from protocol.replies import OK
 
 EMPTY_PRODUCER: Final = b"ERR producer ID must be non-empty"
@@ -26,6 +28,23 @@ _MAX_DURATION: Final = 86_400
 _MAX_MAXSIZE: Final = 10_000
 
 
+def _within(most: int, error: bytes) -> Callable[[bytes], int]:
+    def convert(argument: bytes) -> int:
+        value = integer(argument)
+        if not 1 <= value <= most:
+            raise CommandError(error)
+        return value
+
+    return convert
+
+
+_OPTIONS: Final = Parser[tuple[int | None, int | None]](
+    "XCFGSET", once={"IDMP-DURATION": DURATION_TWICE, "IDMP-MAXSIZE": MAXSIZE_TWICE},
+    values={"IDMP-DURATION": _within(_MAX_DURATION, DURATION_RANGE),
+            "IDMP-MAXSIZE": _within(_MAX_MAXSIZE, MAXSIZE_RANGE)},
+)  # fmt: skip
+
+
 def _stream(session: Client, name: bytes) -> Stream:
     stream = session.db.get_as(name, Stream)
     if stream is None:
@@ -38,27 +57,7 @@ def _stream(session: Client, name: bytes) -> Stream:
          summary="Sets how long and how many idempotency IDs a stream remembers.", complexity="O(1)")  # fmt: skip
 def xcfgset(session: Client, args: list[bytes]) -> bytes:
     stream = _stream(session, args[1])
-    duration = maxsize = None
-    i = 2
-    while i < len(args):
-        word = args[i].upper()
-        if i + 1 == len(args):
-            raise CommandError(SYNTAX)
-        if word == b"IDMP-DURATION":
-            if duration is not None:
-                raise CommandError(DURATION_TWICE)
-            duration = integer(args[i + 1])
-            if not 1 <= duration <= _MAX_DURATION:
-                raise CommandError(DURATION_RANGE)
-        elif word == b"IDMP-MAXSIZE":
-            if maxsize is not None:
-                raise CommandError(MAXSIZE_TWICE)
-            maxsize = integer(args[i + 1])
-            if not 1 <= maxsize <= _MAX_MAXSIZE:
-                raise CommandError(MAXSIZE_RANGE)
-        else:
-            raise CommandError(SYNTAX)
-        i += 2
+    duration, maxsize = _OPTIONS.parse(args, 2)
     if duration is None and maxsize is None:
         raise CommandError(NOTHING_SET)
     if stream.idempotency.configure(duration, maxsize):

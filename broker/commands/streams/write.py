@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from broker.broker import Client
-from broker.commands.streams.arguments import Trimming, policy_and_ids, strict_id, strict_ids
+from broker.commands.streams.arguments import Trimming, policy_and_ids, strict_id, strict_ids, trim_effect
 from broker.keyspace.events import STREAM, Event
 from broker.table.arguments import integer
 from broker.table.command import DELETE, DENYOOM, FAST, RW, UPDATE, WRITE, command, key
 from broker.values.streams.idempotency import content_iid
 from broker.values.streams.ids import MAX_ID, MAX_PART, format_id
 from broker.values.streams.stream import EntryTooLarge, Stream
-from broker.values.streams.trim import References
+from broker.values.streams.trim import References, trim_by_length
 from protocol.errors import NO_SUCH_KEY, SYNTAX, CommandError, wrong_arity
+from protocol.numbers import parse_integer
 from protocol.replies import MINUS_ONE, OK, ZERO, array_header, bulk, integers
 from protocol.replies import integer as integer_reply
 
@@ -38,29 +39,21 @@ XDEL: Final = Event(STREAM, b"xdel")
 XSETID: Final = Event(STREAM, b"xsetid")
 
 
-class _AddOptions:
+class _AddOptions(Trimming):
     """What stands between XADD's key and its ID. `id` is -1 for `*`; without `seq_given` only its time counts."""
 
-    __slots__ = ("id", "iid", "no_create", "producer", "seq_given", "trimming")
+    __slots__ = ("id", "iid", "no_create", "producer", "seq_given")
 
     def __init__(self) -> None:
+        super().__init__()
         self.id = -1
         self.seq_given = True
         self.no_create = False
         self.producer: bytes | None = None
         self.iid: bytes | None = None
-        self.trimming = Trimming()
 
 
 _NO_OPTIONS: Final = _AddOptions()
-
-_REPEATED: Final[dict[tuple[bytes, ...], _AddOptions]] = {}
-"""Options of the forms `MAXLEN ~ n` and `MAXLEN n` before a `*`, which a producer repeats with every entry: 1.5 us less
-than parsing them."""
-
-_MAX_REPEATED: Final = 256
-_MAX_REPEATED_BYTES: Final = 128
-"""A bound on what strangers' arguments can take up here."""
 
 
 @command("XADD", arity=-5, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="stream", since="5.0.0",
@@ -87,7 +80,49 @@ def xadd(session: Client, args: list[bytes]) -> bytes:
                 effect[2] = reply[reply.index(b"\n") + 1 : -2]
                 propagation.instead(effect)
             return reply
+    elif args[2] == b"MAXLEN" and stream.__class__ is Stream:
+        reply = _add_bounded(session, args, stream)
+        if reply:
+            return reply
     return _add(session, args)
+
+
+def _add_bounded(session: Client, args: list[bytes], stream: Stream) -> bytes:
+    """XADD with `MAXLEN ~ n *` or `MAXLEN n *`, as producers send it with every entry; b"" where it is another form.
+
+    The same as `_add`, whose options take 0.5 us.
+    """
+    at = 4 if args[4] == b"*" else 5
+    approximate = at == 5
+    if len(args) < at + 3 or not (len(args) - at) & 1 or args[at] != b"*" or (approximate and args[3] != b"~"):
+        return b""
+    length = parse_integer(args[at - 1])
+    if length is None or length < 0:
+        return b""
+    id = session.broker.clock.now << 64
+    if id <= stream.last_id and (id := stream.last_id + 1) > MAX_ID:
+        return b""
+    fields = args[at + 1 :]
+    try:
+        reply: bytes = stream.append(id, fields)
+    except EntryTooLarge:
+        raise CommandError(TOO_LARGE) from None
+    db = session.db
+    name = args[1]
+    db.changed(name, XADD)
+    removed = trim_by_length(stream, length, approximate)
+    if removed:
+        db.notify(XTRIM, name)
+    propagation = db.keyspace.propagation
+    if propagation.sinks:
+        id_text = reply[reply.index(b"\n") + 1 : -2]
+        if not approximate:
+            propagation.instead([*args[:at], id_text, *fields])
+        elif removed:
+            propagation.instead([b"XADD", name, id_text, *fields], trim_effect(name, stream))
+        else:
+            propagation.instead([b"XADD", name, id_text, *fields])
+    return reply
 
 
 def _add(session: Client, args: list[bytes]) -> bytes:
@@ -100,6 +135,7 @@ def _add(session: Client, args: list[bytes]) -> bytes:
     count = len(args) - at - 1
     if options.producer is not None and options.id >= 0 and not session.broker.state.loading:
         raise CommandError(NOT_AUTO_ID)
+    options.check(required=False)
     if count < 2 or count & 1:
         raise CommandError(wrong_arity(b"xadd"))
     if options.id == 0 and options.seq_given:
@@ -131,7 +167,7 @@ def _add(session: Client, args: list[bytes]) -> bytes:
     db.changed(name, XADD)
     removed = 0
     if options is not _NO_OPTIONS:
-        removed = options.trimming.apply(stream)
+        removed = options.apply(stream)
         if removed:
             db.notify(XTRIM, name)
         if options.producer is not None and options.iid is not None:
@@ -184,31 +220,25 @@ def _effects(
 ) -> list[list[bytes]]:
     """What does the same as this XADD at any time."""
     name = args[1]
-    if options.producer is None and not options.trimming.approximate:
+    if options.producer is None and not options.approximate:
         return [[*args[:at], id_text, *args[at + 1 :]]]
     effects = [[b"XADD", name, id_text, *args[at + 1 :]]]
     if options.producer is not None and options.iid is not None:
         effects.append([b"XIDMPRECORD", name, options.producer, options.iid, id_text])
     if removed:
-        effects.append(options.trimming.effect(name, stream))
+        effects.append(options.effect(name, stream))
     return effects
 
 
 def _add_options(args: list[bytes]) -> tuple[_AddOptions, int]:
-    """The options before XADD's ID, and the position of the ID (past the end where there is none). Raises."""
-    at = 5 if args[4] != b"*" else 4
-    if len(args) > at and args[at] == b"*":
-        repeated = _REPEATED.get(tuple(args[2:at]))
-        if repeated is not None:
-            return repeated, at
+    """The options before XADD's ID, not yet checked against each other, and where the ID stands, if any. Raises."""
     options = _AddOptions()
-    trimming = options.trimming
     i = 2
     while i < len(args):
         argument = args[i]
         if argument == b"*":
             break
-        behind = trimming.take(args, i)
+        behind = options.take(args, i)
         if behind > i:
             i = behind
             continue
@@ -222,13 +252,6 @@ def _add_options(args: list[bytes]) -> tuple[_AddOptions, int]:
             options.seq_given = not argument.endswith(b"-*")
             options.id = strict_id(argument if options.seq_given else argument[:-1] + b"0")
             break
-    trimming.check(required=False)
-    if i == at < len(args) and options.id < 0 and options.producer is None:
-        repeated_words = tuple(args[2:at])
-        if sum(map(len, repeated_words)) < _MAX_REPEATED_BYTES:
-            if len(_REPEATED) == _MAX_REPEATED:
-                _REPEATED.clear()
-            _REPEATED[repeated_words] = options
     return options, i
 
 
@@ -327,6 +350,7 @@ def xsetid(session: Client, args: list[bytes]) -> bytes:
     id = strict_id(args[2])
     added = -1
     deleted = 0
+    # By hand: the two IDs are compared in the place of the second one.
     i = 3
     while i < len(args):
         word = args[i].upper()

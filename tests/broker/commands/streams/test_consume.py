@@ -108,3 +108,22 @@ def test_a_client_that_hung_up_is_handed_nothing(broker: Broker, client: Client)
     worker.session.close()
     client.do("XADD s 9 f v")
     assert client.do("XPENDING s g").startswith(b"*4\r\n:0\r\n")
+
+
+def test_a_read_is_recognised_by_all_of_its_words(broker: Broker, client: Client) -> None:
+    """A session remembers its last XREADGROUP."""
+    assert client.do("XREADGROUP GROUP g c COUNT 1 STREAMS s >").count(b"$1\r\nf") == 1
+    assert client.do("XREADGROUP GROUP g c COUNT 1 STREAMS s >").count(b"$1\r\nf") == 1
+    assert client.do("XREADGROUP GROUP g c COUNT 2 STREAMS s >").count(b"$1\r\nf") == 2
+    assert client.do("XREADGROUP GROUP g c COUNT 1 STREAMS s 0").count(b"$1\r\nf") == 1
+    assert client.do("XREADGROUP GROUP g d COUNT 9 STREAMS s >").count(b"$1\r\nf") == 1
+    assert client.do("XREADGROUP GROUP h d COUNT 9 STREAMS s >").startswith(b"-NOGROUP")
+    assert client.do("XREADGROUP GROUP h d COUNT x STREAMS s >").startswith(b"-ERR value is not an integer")
+
+
+def test_long_reads_are_not_remembered(broker: Broker, client: Client) -> None:
+    client.do(f"XREADGROUP GROUP g {'c' * 10} COUNT 1 STREAMS s >")
+    known = client.session.last_read
+    client.do(f"XREADGROUP GROUP g {'c' * 1000} COUNT 1 STREAMS s >")
+    assert known is not None
+    assert client.session.last_read is known

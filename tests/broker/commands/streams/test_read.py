@@ -49,3 +49,11 @@ def test_lower_case_words(broker: Broker) -> None:
     client.do("XADD s 1 f v")
     assert client.do("xread count 1 streams s 0") == ONE % b"1"
     assert client.do("xRead Count 1 Streams s 0") == ONE % b"1"
+
+
+async def test_a_wait_up_to_the_end_of_time_is_not_measured_again(broker: Broker) -> None:
+    writer = Client(broker)
+    reader = waiting(broker, b"XREAD BLOCK %d STREAMS s $" % (2**63 - 1 - broker.clock.now))
+    broker.clock.now += 5
+    writer.do("XADD s 1 f v")
+    assert reader.take() == ONE % b"1"

@@ -137,13 +137,39 @@ def test_repeated_options_are_parsed_once_and_mean_the_same(client: Client) -> N
     assert client.do("XADD s MAXLEN = 2 * f") == b"-ERR wrong number of arguments for 'xadd' command\r\n"
 
 
-def test_what_is_remembered_of_options_is_bounded() -> None:
-    client = Client(make_broker())
-    stream_write._REPEATED.clear()
-    long = b"0" * 10_000
-    client.do([b"XADD", b"s", b"MINID", b"~", long + b"1-1", b"*", b"f", b"v"])
-    assert not stream_write._REPEATED
-    for number in range(2 * stream_write._MAX_REPEATED):
-        client.do([b"XADD", b"s", b"MINID", b"~", b"%d-1" % number, b"*", b"f", b"v"])
-    assert (b"MINID", b"~", b"%d-1" % number) in stream_write._REPEATED
-    assert len(stream_write._REPEATED) <= stream_write._MAX_REPEATED
+@pytest.mark.parametrize("form", ["MAXLEN ~ 200", "MAXLEN 3", "MAXLEN = 3"])
+def test_the_usual_trimming_does_what_the_general_way_does(form: str) -> None:
+    """`MAXLEN ~ n *` and `MAXLEN n *` have a way of their own; NOMKSTREAM or an equals sign make it the general one."""
+    outcomes = []
+    for options in (form, f"NOMKSTREAM {form}"):
+        broker = make_broker()
+        client = Client(broker)
+        client.do("XADD s 0-1 a b")
+        seen = journal(broker)
+        changes = broker.keyspace.dirty
+        for number in range(320):
+            broker.clock.now = 1_000_000 + number
+            client.do(f"XADD s {options} * n {number}")
+        outcomes.append((lines(seen), broker.keyspace.dirty - changes, client.do("XRANGE s - +")))
+    usual, general = outcomes
+    assert [line.replace("NOMKSTREAM ", "") for line in general[0]] == usual[0]
+    assert usual[1:] == general[1:]
+
+
+@pytest.mark.parametrize(
+    "arguments, error",
+    [
+        ("MAXLEN ~ -1 * a b", "ERR The MAXLEN argument must be >= 0."),
+        ("MAXLEN x * a b", "ERR value is not an integer or out of range"),
+        ("MAXLEN ~ 1 * a", "ERR wrong number of arguments for 'xadd' command"),
+        ("MAXLEN 1 *", "ERR wrong number of arguments for 'xadd' command"),
+        ("IDMPAUTO p LIMIT 1 9-* a b", "ERR syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs"),
+        (
+            "LIMIT 1 IDMPAUTO p * a b",
+            "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
+        ),
+    ],
+)
+def test_errors_of_options(client: Client, arguments: str, error: str) -> None:
+    client.do("XADD s 1 a b")
+    assert client.do(f"XADD s {arguments}") == f"-{error}\r\n".encode()
