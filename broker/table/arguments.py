@@ -1,24 +1,14 @@
-"""Arguments to Python values, with Redis's errors: numbers, time-outs, and options declared as text.
-
-    _OPTIONS = Options("NX|XX", "GT|LT", "CH", "COUNT n", "LIMIT n n")
-    given = _OPTIONS.parse(args, 2)
-    given["NX"] -> bool, given["COUNT"] -> int | None, given["LIMIT"] -> tuple[int, int] | None
-
-Each text declares tokens of which at most one may be given; a token may be followed by its values: `n` an
-integer, `f` a float, `s` any bytes. Options come in any order and any case. A token given twice counts once for
-flags and overrides for values, as in Redis; everything else is a syntax error.
-"""
+"""Arguments to Python values, with Redis's errors: numbers and time-outs, and converters for numbers of options."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import ceil
-from typing import Any, Final
+from typing import Final
 
 from protocol.errors import (
     NOT_FLOAT,
     NOT_INTEGER,
-    SYNTAX,
     TIMEOUT_NEGATIVE,
     TIMEOUT_NOT_FLOAT,
     TIMEOUT_NOT_INTEGER,
@@ -47,12 +37,26 @@ def integer_between(argument: bytes, low: int, high: int, error: bytes) -> int:
     return value
 
 
-def at_least(low: int, error: bytes) -> Callable[[bytes], int]:
-    """A converter (see broker/table/parsers.py) for integers, of which those below `low` have an error of their own."""
+def at_least(low: int, error: bytes, most: int = MAX_INTEGER) -> Callable[[bytes], int]:
+    """A converter (broker/table/parsers.py) for integers, of which those below `low` or above `most` raise `error`."""
 
     def convert(argument: bytes) -> int:
-        value = integer(argument)
-        if value < low:
+        value = parse_integer(argument)
+        if value is None:
+            raise CommandError(NOT_INTEGER)
+        if not low <= value <= most:
+            raise CommandError(error)
+        return value
+
+    return convert
+
+
+def between(low: int, high: int, error: bytes) -> Callable[[bytes], int]:
+    """`integer_between` as a converter: whatever is no integer from `low` to `high` raises `error`."""
+
+    def convert(argument: bytes) -> int:
+        value = parse_integer(argument)
+        if value is None or not low <= value <= high:
             raise CommandError(error)
         return value
 
@@ -101,58 +105,3 @@ def _timeout(milliseconds: int, now: int) -> int:
     if milliseconds > MAX_INTEGER - now:
         raise CommandError(TIMEOUT_OUT_OF_RANGE)
     return milliseconds
-
-
-class Options:
-    """A set of options, declared once at import and parsed for each request."""
-
-    __slots__ = ("_defaults", "_tokens")
-
-    def __init__(self, *declarations: str) -> None:
-        # token -> (its values' kinds, the tokens it excludes)
-        self._tokens: dict[bytes, tuple[str, tuple[str, ...]]] = {}
-        self._defaults: dict[str, Any] = {}
-        for declaration in declarations:
-            alternatives = [alternative.split() for alternative in declaration.split("|")]
-            names = [words[0] for words in alternatives]
-            for name, *kinds in alternatives:
-                others = tuple(other for other in names if other != name)
-                self._tokens[name.encode()] = ("".join(kinds), others)
-                self._defaults[name] = None if kinds else False
-
-    def parse(self, args: list[bytes], start: int, stop: int | None = None) -> dict[str, Any]:
-        """The options in `args[start:stop]`: flags as booleans, values as given, None where absent.
-
-        Raises a syntax error for an unknown token, a missing value or two that exclude each other, and Redis's
-        number errors for values that are no numbers.
-        """
-        found = dict(self._defaults)
-        i = start
-        end = len(args) if stop is None else stop
-        while i < end:
-            name = args[i].upper()
-            declared = self._tokens.get(name)
-            if declared is None:
-                raise CommandError(SYNTAX)
-            kinds, others = declared
-            for other in others:
-                if found[other] is not None and found[other] is not False:
-                    raise CommandError(SYNTAX)
-            i += 1
-            if not kinds:
-                found[name.decode()] = True
-                continue
-            if i + len(kinds) > end:
-                raise CommandError(SYNTAX)
-            values = tuple(_value(kind, args[i + k]) for k, kind in enumerate(kinds))
-            found[name.decode()] = values[0] if len(values) == 1 else values
-            i += len(kinds)
-        return found
-
-
-def _value(kind: str, argument: bytes) -> int | float | bytes:
-    if kind == "n":
-        return integer(argument)
-    if kind == "f":
-        return double(argument)
-    return argument

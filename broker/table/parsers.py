@@ -34,6 +34,8 @@ bytes. What Redis does differently from command to command is no part of the syn
 - `free`: alternatives that may stand together: whether each was given
 - `once`: tokens, or alternatives, that may not be given again, and the error
 - `together`: tokens that are alternatives in Redis's code but not in its documentation, by the group's name
+- `collect`: tokens whose earlier values count, too: a list
+- `also`: the syntax of options that Redis reads but does not document
 - `required`: arguments that must be given, but stand anywhere among the options
 - `leading`: options stand before other arguments; parsing ends at what is none, and the result begins with its position
 
@@ -93,6 +95,8 @@ class Parser(Generic[T]):
         once: Mapping[str, bytes] | None = None,
         together: Mapping[str, Collection[str]] | None = None,
         required: Collection[str] = (),
+        collect: Collection[str] = (),
+        also: str = "",
         leading: bool = False,
     ) -> None:
         self.command = command
@@ -106,6 +110,8 @@ class Parser(Generic[T]):
         self.once = once or {}
         self.together = together or {}
         self.required = required
+        self.collect = collect
+        self.also = also
         self.leading = leading
 
     @cached_property
@@ -176,7 +182,7 @@ class _Writer:
         self.globals: dict[str, Any] = {**_GLOBALS}
         self._lines: list[str] = []
         self._names: set[str] = set()
-        self._arguments = arguments_of(DECLARED[parser.command.lower().encode()].syntax)
+        self._arguments = arguments_of(f"{DECLARED[parser.command.lower().encode()].syntax} {parser.also}")
         self._groups = self._grouped()
         self._check_names()
 
@@ -186,7 +192,11 @@ class _Writer:
         found: list[_Group] = []
         partners = {token: name for name, tokens in parser.together.items() for token in tokens}
         for argument in filter(self._among_options, self._arguments):
-            for name, options in _options_of(argument):
+            for name, found_options in _options_of(argument):
+                options = [
+                    option._replace(repeated=option.repeated or option.token in parser.collect)
+                    for option in found_options
+                ]
                 own = partners.get(options[0].token, name)
                 if name in parser.free:
                     found += [_Group(option.token.lower(), (option,)) for option in options]
@@ -209,7 +219,7 @@ class _Writer:
         tokens = {option.token for group in self._groups for option in group.options}
         names = {group.name for group in self._groups}
         declared = {argument.name for argument in self._arguments}
-        unknown = {*parser.values, *parser.context, *parser.defaults} - tokens
+        unknown = {*parser.values, *parser.context, *parser.defaults, *parser.collect} - tokens
         unknown |= {token for group in parser.together.values() for token in group} - tokens
         unknown |= {*parser.once} - tokens - names
         unknown |= {*parser.last, *parser.together} - names

@@ -7,7 +7,7 @@ from typing import Any, Final
 from broker.broker import Client
 from broker.keyspace.events import DEL, GENERIC, REPLACED, RETYPED, Event
 from broker.keyspace.keyspace import Database, Value, type_name
-from broker.table.arguments import Options, integer
+from broker.table.arguments import integer
 from broker.table.command import (
     ACCESS,
     DELETE,
@@ -25,6 +25,7 @@ from broker.table.command import (
     key,
     keys,
 )
+from broker.table.parsers import Parser
 from broker.values.hash import Hash
 from broker.values.list import List
 from broker.values.set import Set
@@ -40,7 +41,6 @@ COPY_TO: Final = Event(GENERIC, b"copy_to")
 MOVE_FROM: Final = Event(GENERIC, b"move_from")
 MOVE_TO: Final = Event(GENERIC, b"move_to")
 
-_COPY_OPTIONS: Final = Options("REPLACE", "DB n")
 _INT_MAX: Final = (1 << 31) - 1
 _NOT_INT: Final = b"ERR value is out of range, value must between %d and %d" % (-_INT_MAX - 1, _INT_MAX)
 _SUM: Final = ("request_policy:multi_shard", "response_policy:agg_sum")
@@ -144,15 +144,23 @@ def _notify_replaced(db: Database, name: bytes, replaced: Value, value: Value) -
             db.notify(RETYPED, name)
 
 
+def _target(argument: bytes, session: Client) -> Database:
+    return _database(session, integer(argument))
+
+
+_COPY_OPTIONS: Final = Parser[tuple[Database | None, bool]]("COPY", values={"DB": _target}, context=("DB",))
+
+
 @command("COPY", arity=-3, flags=WRITE | DENYOOM, keys=(key(RO, ACCESS), key(OW, UPDATE, at=2)), group="generic",
          since="6.2.0",
          syntax="source destination [DB destination-db] [REPLACE]",
          summary="Copies a key with its time to live.",
          complexity="O(N) for the N elements of the value")  # fmt: skip
 def copy(session: Client, args: list[bytes]) -> bytes:
-    given = _COPY_OPTIONS.parse(args, 3)
+    target, replace = _COPY_OPTIONS.parse(args, 3, session)
     source = session.db
-    target = source if given["DB"] is None else _database(session, given["DB"])
+    if target is None:
+        target = source
     name, new_name = args[1], args[2]
     if source is target and name == new_name:
         raise CommandError(SAME_OBJECT)
@@ -160,7 +168,7 @@ def copy(session: Client, args: list[bytes]) -> bytes:
     if value is None:
         return ZERO
     replaced = target.get(new_name)
-    if replaced is not None and not given["REPLACE"]:
+    if replaced is not None and not replace:
         return ZERO
     _put(target, new_name, _duplicate(value), source.deadline(name))
     target.changed(new_name, COPY_TO)

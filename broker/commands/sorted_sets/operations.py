@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 from broker.broker import Client
 from broker.commands.sorted_sets.replies import entries_reply
 from broker.keyspace.events import DEL, ZSET, Event
+from broker.table.arguments import between
 from broker.table.arguments import double as double_argument
 from broker.table.arguments import integer as integer_argument
-from broker.table.arguments import integer_between
 from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, counted_keys, key
 from broker.table.parsers import Parser
 from broker.values.set import Set
@@ -53,17 +53,15 @@ def _weight(text: bytes) -> float:
     return double_argument(text, WEIGHT)
 
 
-def _limit(text: bytes) -> int:
-    return integer_between(text, 0, _INTEGER_MAX, NEGATIVE_LIMIT)
-
-
 _OPTIONS: Final = Parser[tuple[list[float] | None, bytes, bool]](
     "ZUNION", values={"WEIGHTS": _weight}, context=("WEIGHTS",), defaults={"AGGREGATE": b"SUM"}
 )
 _STORE_OPTIONS: Final = Parser[tuple[list[float] | None, bytes]](
     "ZUNIONSTORE", values={"WEIGHTS": _weight}, context=("WEIGHTS",), defaults={"AGGREGATE": b"SUM"}
 )
-_CARD_OPTIONS: Final = Parser[tuple[int]]("ZINTERCARD", values={"LIMIT": _limit}, defaults={"LIMIT": 0})
+_CARD_OPTIONS: Final = Parser[tuple[int]](
+    "ZINTERCARD", values={"LIMIT": between(0, _INTEGER_MAX, NEGATIVE_LIMIT)}, defaults={"LIMIT": 0}
+)
 _DIFF_OPTIONS: Final = Parser[tuple[bool]]("ZDIFF")
 
 

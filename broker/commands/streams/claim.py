@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Final
 
 from broker.broker import Client
 from broker.commands.streams.arguments import consumer_of, interval_start, no_key_or_group, shown, strict_id
 from broker.commands.streams.consume import claim_effect, creation_effect
-from broker.table.arguments import MAX_INTEGER, integer, integer_between
+from broker.table.arguments import MAX_INTEGER, between, integer
 from broker.table.command import DELETE, FAST, RW, UPDATE, WRITE, command, key
 from broker.table.parsers import Parser
 from broker.values.streams.group import MAX_COUNT, Consumer, Group
@@ -33,7 +32,7 @@ _ALLOCATABLE_COUNT: Final = 1 << 43
 
 
 def _number(token: str) -> Callable[[bytes], int]:
-    return partial(integer, error=b"ERR Invalid %b option argument for XCLAIM" % token.encode())
+    return between(-MAX_INTEGER - 1, MAX_INTEGER, b"ERR Invalid %b option argument for XCLAIM" % token.encode())
 
 
 def _unknown_option(args: list[bytes], at: int) -> CommandError:
@@ -47,7 +46,7 @@ _XCLAIM_OPTIONS: Final = Parser[tuple[bytes, int, int, bool, bool, int]](
 )  # fmt: skip
 _XAUTOCLAIM_OPTIONS: Final = Parser[tuple[int, bool]](
     "XAUTOCLAIM",
-    values={"COUNT": partial(integer_between, low=1, high=_MAX_COUNT_OPTION, error=COUNT_NOT_POSITIVE)},
+    values={"COUNT": between(1, _MAX_COUNT_OPTION, COUNT_NOT_POSITIVE)},
     defaults={"COUNT": _DEFAULT_COUNT},
 )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from broker.broker import Client
 from broker.commands.streams.arguments import strict_id
-from broker.table.arguments import integer
+from broker.table.arguments import at_least
 from broker.table.command import DENYOOM, FAST, RW, UPDATE, WRITE, command, key
 from broker.table.parsers import Parser
 from broker.values.streams.stream import Stream
@@ -28,20 +27,10 @@ _MAX_DURATION: Final = 86_400
 _MAX_MAXSIZE: Final = 10_000
 
 
-def _within(most: int, error: bytes) -> Callable[[bytes], int]:
-    def convert(argument: bytes) -> int:
-        value = integer(argument)
-        if not 1 <= value <= most:
-            raise CommandError(error)
-        return value
-
-    return convert
-
-
 _OPTIONS: Final = Parser[tuple[int | None, int | None]](
     "XCFGSET", once={"IDMP-DURATION": DURATION_TWICE, "IDMP-MAXSIZE": MAXSIZE_TWICE},
-    values={"IDMP-DURATION": _within(_MAX_DURATION, DURATION_RANGE),
-            "IDMP-MAXSIZE": _within(_MAX_MAXSIZE, MAXSIZE_RANGE)},
+    values={"IDMP-DURATION": at_least(1, DURATION_RANGE, _MAX_DURATION),
+            "IDMP-MAXSIZE": at_least(1, MAXSIZE_RANGE, _MAX_MAXSIZE)},
 )  # fmt: skip
 
 

@@ -1,10 +1,11 @@
-"""Arguments to values: numbers, time-outs, declared options; every refusal with Redis's text."""
+"""Arguments to values: numbers, time-outs, converters; every refusal with Redis's text."""
 
 import pytest
 
 from broker.table.arguments import (
     MAX_INTEGER,
-    Options,
+    at_least,
+    between,
     double,
     integer,
     integer_between,
@@ -14,15 +15,12 @@ from broker.table.arguments import (
 from protocol.errors import (
     NOT_FLOAT,
     NOT_INTEGER,
-    SYNTAX,
     TIMEOUT_NEGATIVE,
     TIMEOUT_NOT_FLOAT,
     TIMEOUT_NOT_INTEGER,
     TIMEOUT_OUT_OF_RANGE,
     CommandError,
 )
-
-OPTIONS = Options("NX|XX", "GT|LT|EQ", "CH", "COUNT n", "LIMIT n n", "EX n|PX n|KEEPTTL", "WEIGHT f", "NAME s")
 
 
 @pytest.mark.parametrize(
@@ -40,6 +38,20 @@ def test_integers() -> None:
     for text in (b"6", b"0", b"x"):
         with pytest.raises(CommandError, match="ERR x"):
             integer_between(text, 1, 5, b"ERR x")
+
+
+def test_converters() -> None:
+    positive = at_least(1, b"ERR low", 9)
+    assert [positive(text) for text in (b"1", b"9")] == [1, 9]
+    for text, error in ((b"0", b"ERR low"), (b"10", b"ERR low"), (b"x", NOT_INTEGER)):
+        with pytest.raises(CommandError) as caught:
+            positive(text)
+        assert caught.value.text == error
+    bounded = between(1, 9, b"ERR x")
+    assert bounded(b"5") == 5
+    for text in (b"0", b"10", b"x"):
+        with pytest.raises(CommandError, match="ERR x"):
+            bounded(text)
 
 
 def test_doubles() -> None:
@@ -88,62 +100,4 @@ def test_milliseconds() -> None:
     ):
         with pytest.raises(CommandError) as caught:
             timeout_milliseconds(text, now)
-        assert caught.value.text == error
-
-
-def test_options_in_any_order_and_case() -> None:
-    given = OPTIONS.parse(b"cmd key limit 1 -2 Nx count 7 WEIGHT 1.5 name \x00 ch".split(), 2)
-    assert given["LIMIT"] == (1, -2) and given["COUNT"] == 7 and given["WEIGHT"] == 1.5 and given["NAME"] == b"\x00"
-    assert given["NX"] is True and given["CH"] is True and given["XX"] is False
-    assert given["PX"] is None and given["KEEPTTL"] is False
-
-
-def test_no_options() -> None:
-    given = OPTIONS.parse([b"cmd", b"key"], 2)
-    assert not any(given.values())
-
-
-def test_the_stop() -> None:
-    assert OPTIONS.parse(b"cmd NX GT".split(), 1, 2)["GT"] is False
-    with pytest.raises(CommandError):
-        OPTIONS.parse(b"cmd COUNT 1".split(), 1, 2)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        b"NOPE",
-        b"NX XX",
-        b"XX NX",
-        b"GT LT",
-        b"GT EQ",
-        b"COUNT",
-        b"LIMIT 1",
-        b"EX 1 PX 1",
-        b"KEEPTTL EX 1",
-        b"EX 1 KEEPTTL",
-        b"NX 5",
-    ],
-)
-def test_syntax_errors(words: bytes) -> None:
-    with pytest.raises(CommandError) as caught:
-        OPTIONS.parse(words.split(), 0)
-    assert caught.value.text == SYNTAX
-
-
-def test_given_twice() -> None:
-    given = OPTIONS.parse(b"NX NX COUNT 1 COUNT 2".split(), 0)
-    assert given["NX"] is True and given["COUNT"] == 2
-
-
-def test_zero_counts_as_given() -> None:
-    with pytest.raises(CommandError) as caught:
-        OPTIONS.parse(b"EX 0 PX 1".split(), 0)
-    assert caught.value.text == SYNTAX
-
-
-def test_values_that_are_no_numbers() -> None:
-    for words, error in ((b"COUNT x", NOT_INTEGER), (b"LIMIT 1 x", NOT_INTEGER), (b"WEIGHT x", NOT_FLOAT)):
-        with pytest.raises(CommandError) as caught:
-            OPTIONS.parse(words.split(), 0)
         assert caught.value.text == error
