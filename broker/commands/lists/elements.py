@@ -7,9 +7,10 @@ from typing import Final
 from broker.broker import Client
 from broker.commands.lists.ends import delete_if_empty
 from broker.keyspace.events import LIST, Event
+from broker.table.arguments import between
 from broker.table.arguments import integer as integer_argument
-from broker.table.arguments import integer_between
 from broker.table.command import ACCESS, DELETE, DENYOOM, INSERT, READONLY, RO, RW, UPDATE, WRITE, command, key
+from broker.table.parsers import Parser
 from broker.values.list import List
 from protocol.errors import INDEX_OUT_OF_RANGE, NO_SUCH_KEY, SYNTAX, CommandError
 from protocol.numbers import INTEGER_MAX
@@ -48,6 +49,20 @@ def _magnitude(argument: bytes) -> int:
     return value
 
 
+def _rank(argument: bytes) -> int:
+    rank = _magnitude(argument)
+    if not rank:
+        raise CommandError(RANK_ZERO)
+    return rank
+
+
+_LPOS_OPTIONS: Final = Parser[tuple[int, int | None, int]](
+    "LPOS", defaults={"RANK": 1, "MAXLEN": 0},
+    values={"RANK": _rank, "COUNT": between(0, INTEGER_MAX, COUNT_NEGATIVE),
+            "MAXLEN": between(0, INTEGER_MAX, MAXLEN_NEGATIVE)},
+)  # fmt: skip
+
+
 # Reading
 
 
@@ -81,23 +96,7 @@ def lrange(session: Client, args: list[bytes]) -> bytes:
          summary="Gives the index of an element, or of several equal ones, in a list.",
          complexity="O(N) where N is the number of elements compared")  # fmt: skip
 def lpos(session: Client, args: list[bytes]) -> bytes:
-    rank = 1
-    count: int | None = None
-    maxlen = 0
-    for i in range(3, len(args), 2):
-        option = args[i].upper()
-        if i + 1 == len(args):
-            raise CommandError(SYNTAX)
-        if option == b"RANK":
-            rank = _magnitude(args[i + 1])
-            if not rank:
-                raise CommandError(RANK_ZERO)
-        elif option == b"COUNT":
-            count = integer_between(args[i + 1], 0, INTEGER_MAX, COUNT_NEGATIVE)
-        elif option == b"MAXLEN":
-            maxlen = integer_between(args[i + 1], 0, INTEGER_MAX, MAXLEN_NEGATIVE)
-        else:
-            raise CommandError(SYNTAX)
+    rank, count, maxlen = _LPOS_OPTIONS.parse(args, 3)
     value = session.db.read_as(args[1], List)
     found = value.positions(args[2], rank, 1 if count is None else count, maxlen) if value is not None else []
     if count is not None:
