@@ -5,12 +5,11 @@ only a collection in a hash table is returned in steps. Clients have come to rel
 does the same where the encoding would be such a block.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from broker.process.globs import Glob
-from broker.table.arguments import integer
+from broker.table.arguments import at_least
 from protocol.errors import SYNTAX, CommandError
 from protocol.numbers import parse_unsigned
 from protocol.replies import array_header, bulk, bulks
@@ -24,15 +23,6 @@ Window = Callable[[int, int], tuple[int, list[bytes]]]
 """(cursor, count) -> (next cursor, elements), as broker.values.positions.window."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScanOptions:
-    """`glob` is None where every element matches."""
-
-    count: int
-    glob: Glob | None
-    no_values: bool
-
-
 def scan_cursor(argument: bytes) -> int:
     """A cursor; raises for what isn't an unsigned 64-bit integer."""
     cursor = parse_unsigned(argument)
@@ -41,44 +31,28 @@ def scan_cursor(argument: bytes) -> int:
     return cursor
 
 
-def scan_options(args: Sequence[bytes], *, of_hash: bool = False) -> ScanOptions:
-    """The options of HSCAN, SSCAN and ZSCAN, which begin at the fourth argument."""
-    count = DEFAULT_COUNT
-    glob: Glob | None = None
-    no_values = False
-    at, end = 3, len(args)
-    while at < end:
-        option = args[at].upper()
-        if option == b"COUNT" and at + 1 < end:
-            count = integer(args[at + 1])
-            if count < 1:
-                raise CommandError(SYNTAX)
-            at += 2
-        elif option == b"MATCH" and at + 1 < end:
-            glob = Glob(args[at + 1])
-            if glob.matches_all:
-                glob = None
-            at += 2
-        elif option == b"NOVALUES":
-            if not of_hash:
-                raise CommandError(NOVALUES_ELSEWHERE)
-            no_values = True
-            at += 1
-        else:
-            raise CommandError(SYNTAX)
-    return ScanOptions(count, glob, no_values)
+def glob_of(pattern: bytes) -> Glob | None:
+    """MATCH's pattern, None where every element matches."""
+    glob = Glob(pattern)
+    return None if glob.matches_all else glob
+
+
+SCAN_VALUES: Final[Mapping[str, Callable[..., object]]] = {"MATCH": glob_of, "COUNT": at_least(1, SYNTAX)}
+SCAN_DEFAULTS: Final = {"COUNT": DEFAULT_COUNT}
+ONLY_OF_HASHES: Final = {"NOVALUES": NOVALUES_ELSEWHERE}
+"""What the parsers of all commands of this family have in common."""
 
 
 def scan_elements(
-    window: Window, everything: Iterable[bytes], whole: bool, cursor: int, options: ScanOptions
+    window: Window, everything: Iterable[bytes], whole: bool, cursor: int, glob: Glob | None, count: int
 ) -> tuple[int, list[bytes]]:
     """The next cursor and the elements that match; all of `everything` at once if `whole`."""
     if whole:
         cursor, elements = 0, list(everything)
     else:
-        cursor, elements = window(cursor, options.count)
-    if options.glob is not None:
-        match = options.glob.match
+        cursor, elements = window(cursor, count)
+    if glob is not None:
+        match = glob.match
         elements = [element for element in elements if match(element)]
     return cursor, elements
 

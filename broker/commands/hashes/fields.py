@@ -8,10 +8,12 @@ from typing import Final
 
 from broker.broker import Client
 from broker.commands.random_picks import pick, pick_arguments
-from broker.commands.scanning import EMPTY_SCAN, scan_cursor, scan_elements, scan_options, scan_reply
+from broker.commands.scanning import EMPTY_SCAN, SCAN_DEFAULTS, SCAN_VALUES, scan_cursor, scan_elements, scan_reply
 from broker.keyspace.events import DEL, HASH, Event
+from broker.process.globs import Glob
 from broker.table.arguments import integer as integer_argument
 from broker.table.command import ACCESS, DELETE, DENYOOM, FAST, INSERT, READONLY, RO, RW, UPDATE, WRITE, command, key
+from broker.table.parsers import Parser
 from broker.values.hash import Hash
 from protocol.errors import (
     NAN_OR_INFINITY,
@@ -245,6 +247,9 @@ def hincrbyfloat(session: "Client", args: list[bytes]) -> bytes:
     return bulk(text)
 
 
+_SCAN_OPTIONS: Final = Parser[tuple[Glob | None, int, bool]]("HSCAN", values=SCAN_VALUES, defaults=SCAN_DEFAULTS)
+
+
 @command("HSCAN", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.8.0",
          syntax="key cursor [MATCH pattern] [COUNT count] [NOVALUES]",
          summary="Goes through the fields and values of a hash in steps.",
@@ -254,11 +259,11 @@ def hscan(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Hash)
     if value is None:
         return EMPTY_SCAN
-    options = scan_options(args, of_hash=True)
+    glob, count, no_values = _SCAN_OPTIONS.parse(args, 3)
     config = session.broker.config
     encoding = value.encoding(config.hash_max_listpack_entries, config.hash_max_listpack_value)
-    cursor, fields = scan_elements(value.scan, value, encoding != b"hashtable", cursor, options)
-    if not options.no_values:
+    cursor, fields = scan_elements(value.scan, value, encoding != b"hashtable", cursor, glob, count)
+    if not no_values:
         fields = [text for field in fields for text in (field, value[field])]
     return scan_reply(cursor, fields)
 

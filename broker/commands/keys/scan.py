@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from broker.broker import Client
-from broker.commands.scanning import DEFAULT_COUNT, NOVALUES_ELSEWHERE, scan_cursor, scan_reply
+from broker.commands.scanning import ONLY_OF_HASHES, SCAN_DEFAULTS, SCAN_VALUES, scan_cursor, scan_reply
 from broker.keyspace.keyspace import Database, type_name
 from broker.process.globs import Glob
-from broker.table.arguments import integer
 from broker.table.command import READONLY, TOUCHES_ARBITRARY_KEYS, command
+from broker.table.parsers import Parser
 from broker.values import positions
-from protocol.errors import SYNTAX, CommandError
 from protocol.replies import bulk, bulks
 
 # Cursors and counts past this can't mean more, and compiled code takes them as machine integers.
@@ -45,6 +44,16 @@ def _present(db: Database, names: list[bytes]) -> list[bytes]:
     return [name for name in names if get(name) is not None]
 
 
+def _type(name: bytes) -> str:
+    # A type that does not exist is no error: no key is of it.
+    return name.lower().decode("latin-1")
+
+
+_OPTIONS: Final = Parser[tuple[Glob | None, int, str | None]](
+    "SCAN", values={**SCAN_VALUES, "TYPE": _type}, defaults=SCAN_DEFAULTS, refused=ONLY_OF_HASHES
+)
+
+
 @command("SCAN", arity=-2, flags=READONLY | TOUCHES_ARBITRARY_KEYS, group="generic", since="2.8.0",
          syntax="cursor [MATCH pattern] [COUNT count] [TYPE type]@6.0.0",
          summary="Gives the keys in portions; the cursor leads to the next one.",
@@ -52,7 +61,7 @@ def _present(db: Database, names: list[bytes]) -> list[bytes]:
          tips=("nondeterministic_output", "request_policy:special", "response_policy:special"))  # fmt: skip
 def scan(session: Client, args: list[bytes]) -> bytes:
     cursor = scan_cursor(args[1])
-    count, glob, kind = _options(args)
+    glob, count, kind = _OPTIONS.parse(args, 2)
     db = session.db
     cursor, found = positions.window(db.data, min(cursor, _MOST), min(count, _MOST))
     found = _present(db, found)
@@ -63,32 +72,6 @@ def scan(session: Client, args: list[bytes]) -> bytes:
         get = db.data.__getitem__
         found = [name for name in found if type_name(get(name)) == kind]
     return scan_reply(cursor, found)
-
-
-def _options(args: list[bytes]) -> tuple[int, Glob | None, str | None]:
-    """COUNT, MATCH (None: all) and TYPE (None: all); of one given again, the last holds."""
-    count = DEFAULT_COUNT
-    glob = None
-    kind = None
-    i = 2
-    while i < len(args):
-        option = args[i].upper()
-        if option == b"NOVALUES":
-            raise CommandError(NOVALUES_ELSEWHERE)
-        if option not in (b"COUNT", b"MATCH", b"TYPE") or i + 1 == len(args):
-            raise CommandError(SYNTAX)
-        value = args[i + 1]
-        if option == b"COUNT":
-            count = integer(value)
-            if count < 1:
-                raise CommandError(SYNTAX)
-        elif option == b"MATCH":
-            glob = None if value == b"*" else Glob(value)
-        else:
-            # A type that does not exist is no error: no key is of it.
-            kind = value.lower().decode("latin-1")
-        i += 2
-    return count, glob, kind
 
 
 @command("RANDOMKEY", arity=1, flags=READONLY | TOUCHES_ARBITRARY_KEYS, group="generic", since="1.0.0",

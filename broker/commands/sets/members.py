@@ -4,10 +4,20 @@ from typing import Final
 
 from broker.broker import Client
 from broker.commands.random_picks import pick, pick_arguments
-from broker.commands.scanning import EMPTY_SCAN, scan_cursor, scan_elements, scan_options, scan_reply
+from broker.commands.scanning import (
+    EMPTY_SCAN,
+    ONLY_OF_HASHES,
+    SCAN_DEFAULTS,
+    SCAN_VALUES,
+    scan_cursor,
+    scan_elements,
+    scan_reply,
+)
 from broker.keyspace.events import DEL, SET, Event
+from broker.process.globs import Glob
 from broker.table.arguments import integer_between
 from broker.table.command import ACCESS, DELETE, DENYOOM, FAST, INSERT, READONLY, RO, RW, WRITE, command, key
+from broker.table.parsers import Parser
 from broker.values.set import Set
 from protocol.errors import NOT_POSITIVE, SYNTAX, WRONG_TYPE, CommandError
 from protocol.replies import EMPTY_ARRAY, ONE, ZERO, array_header, bulk, bulk_run, bulks, integer
@@ -195,6 +205,11 @@ def smove(session: "Client", args: list[bytes]) -> bytes:
     return ONE
 
 
+_SCAN_OPTIONS: Final = Parser[tuple[Glob | None, int]](
+    "SSCAN", values=SCAN_VALUES, defaults=SCAN_DEFAULTS, refused=ONLY_OF_HASHES
+)
+
+
 @command("SSCAN", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="set", since="2.8.0",
          syntax="key cursor [MATCH pattern] [COUNT count]", summary="Goes through the members of a set in steps.",
          complexity="O(COUNT) for each call, O(N) for all N members",
@@ -204,9 +219,9 @@ def sscan(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Set)
     if value is None:
         return EMPTY_SCAN
-    options = scan_options(args)
+    glob, count = _SCAN_OPTIONS.parse(args, 3)
     config = session.broker.config
     encoding = value.encoding(
         config.set_max_intset_entries, config.set_max_listpack_entries, config.set_max_listpack_value
     )
-    return scan_reply(*scan_elements(value.scan, value, encoding != b"hashtable", cursor, options))
+    return scan_reply(*scan_elements(value.scan, value, encoding != b"hashtable", cursor, glob, count))

@@ -4,9 +4,18 @@ from typing import Final
 
 from broker.broker import Client
 from broker.commands.random_picks import pick, pick_arguments
-from broker.commands.scanning import EMPTY_SCAN, scan_cursor, scan_elements, scan_options, scan_reply
+from broker.commands.scanning import (
+    EMPTY_SCAN,
+    ONLY_OF_HASHES,
+    SCAN_DEFAULTS,
+    SCAN_VALUES,
+    scan_cursor,
+    scan_elements,
+    scan_reply,
+)
 from broker.commands.sorted_sets.replies import entries_reply
 from broker.keyspace.events import DEL, ZSET, Event
+from broker.process.globs import Glob
 from broker.table.arguments import double as double_argument
 from broker.table.command import ACCESS, DELETE, DENYOOM, FAST, READONLY, RO, RW, UPDATE, WRITE, command, key
 from broker.table.parsers import Parser
@@ -247,6 +256,11 @@ def _rank(session: "Client", args: list[bytes], reverse: bool) -> bytes:
     return array_header(2) + integer(rank) + session.resp.double(score) if with_score else integer(rank)
 
 
+_SCAN_OPTIONS: Final = Parser[tuple[Glob | None, int]](
+    "ZSCAN", values=SCAN_VALUES, defaults=SCAN_DEFAULTS, refused=ONLY_OF_HASHES
+)
+
+
 @command("ZSCAN", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="2.8.0",
          syntax="key cursor [MATCH pattern] [COUNT count]",
          summary="Goes through the members and scores of a sorted set in steps.",
@@ -257,16 +271,16 @@ def zscan(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     if value is None:
         return EMPTY_SCAN
-    options = scan_options(args)
+    glob, count = _SCAN_OPTIONS.parse(args, 3)
     config = session.broker.config
     encoding = value.encoding(config.zset_max_listpack_entries, config.zset_max_listpack_value)
     scores = value.scores
     if encoding == b"listpack":
         members = [member for _, member in value]
-        cursor, members = scan_elements(value.scan, members, True, cursor, options)
+        cursor, members = scan_elements(value.scan, members, True, cursor, glob, count)
         return scan_reply(cursor, [text for member in members for text in (member, format_double(scores[member]))])
     # Redis writes the scores of a large set with 17 digits, shortest form or not.
-    cursor, members = scan_elements(value.scan, (), False, cursor, options)
+    cursor, members = scan_elements(value.scan, (), False, cursor, glob, count)
     return scan_reply(cursor, [text for member in members for text in (member, b"%.17g" % scores[member])])
 
 

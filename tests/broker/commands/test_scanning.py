@@ -5,9 +5,9 @@ import pytest
 from broker.commands.scanning import (
     INVALID_CURSOR,
     NOVALUES_ELSEWHERE,
+    glob_of,
     scan_cursor,
     scan_elements,
-    scan_options,
     scan_reply,
 )
 from protocol.errors import NOT_INTEGER, SYNTAX, CommandError
@@ -27,39 +27,37 @@ def test_invalid_cursor(text: bytes) -> None:
     assert caught.value.text == INVALID_CURSOR
 
 
-def test_options() -> None:
-    options = scan_options([b"SSCAN", b"k", b"0"])
-    assert (options.count, options.glob, options.no_values) == (10, None, False)
-    options = scan_options([b"HSCAN", b"k", b"0", b"count", b"7", b"MATCH", b"a*", b"NoValues"], of_hash=True)
-    assert (options.count, options.no_values) == (7, True)
-    assert options.glob is not None and options.glob.pattern == b"a*"
-    assert scan_options([b"SSCAN", b"k", b"0", b"MATCH", b"*"]).glob is None
+def test_globs() -> None:
+    glob = glob_of(b"a*")
+    assert glob is not None and glob.pattern == b"a*"
+    assert glob_of(b"*") is None
 
 
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        ((b"COUNT", b"0"), SYNTAX),
-        ((b"COUNT", b"x"), NOT_INTEGER),
-        ((b"COUNT",), SYNTAX),
-        ((b"MATCH",), SYNTAX),
-        ((b"TYPE", b"set"), SYNTAX),
-        ((b"NOVALUES",), NOVALUES_ELSEWHERE),
+        ("COUNT 0", SYNTAX),
+        ("COUNT x", NOT_INTEGER),
+        ("COUNT", SYNTAX),
+        ("MATCH", SYNTAX),
+        ("TYPE set", SYNTAX),
+        ("NOVALUES", NOVALUES_ELSEWHERE),
     ],
 )
-def test_errors_of_options(words: tuple[bytes, ...], error: bytes) -> None:
-    with pytest.raises(CommandError) as caught:
-        scan_options([b"SSCAN", b"k", b"0", *words])
-    assert caught.value.text == error
+async def test_errors_of_options(words: str, error: bytes) -> None:
+    async with running() as broker:
+        client = await broker.client()
+        await client.call("SADD", "k", "a")
+        assert await client.call("SSCAN", "k", "0", *words.split()) == b"-" + error + b"\r\n"
 
 
 def test_elements_are_filtered_after_they_were_counted() -> None:
-    options = scan_options([b"SSCAN", b"k", b"0", b"COUNT", b"3", b"MATCH", b"[ac]"])
-    assert scan_elements(lambda cursor, count: (5, [b"a", b"b", b"c"][:count]), (), False, 9, options) == (
+    glob = glob_of(b"[ac]")
+    assert scan_elements(lambda cursor, count: (5, [b"a", b"b", b"c"][:count]), (), False, 9, glob, 3) == (
         5,
         [b"a", b"c"],
     )
-    assert scan_elements(lambda cursor, count: (5, []), [b"c", b"b"], True, 9, options) == (0, [b"c"])
+    assert scan_elements(lambda cursor, count: (5, []), [b"c", b"b"], True, 9, glob, 3) == (0, [b"c"])
 
 
 def test_reply() -> None:
