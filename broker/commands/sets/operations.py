@@ -6,12 +6,13 @@ from typing import Final
 
 from broker.broker import Client
 from broker.keyspace.events import DEL, SET, Event
-from broker.table.arguments import integer_between
+from broker.table.arguments import between, integer_between
 from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, counted_keys, key, keys
+from broker.table.parsers import Parser
 from broker.values.hyperloglog.registers import REGISTERS, estimate, histogram
 from broker.values.hyperloglog.sketch import place
 from broker.values.set import Set
-from protocol.errors import SYNTAX, CommandError
+from protocol.errors import CommandError
 from protocol.replies import ZERO, bulk_run, integer
 
 SINTERSTORE: Final = Event(SET, b"sinterstore")
@@ -120,25 +121,17 @@ def _estimated_union(sources: Sources, limit: int) -> int:
     return min(estimated, limit) if limit else estimated
 
 
-def _counted(session: "Client", args: list[bytes], *, approximable: bool = False) -> tuple[Sources, int, bool]:
-    """The sets of a ...CARD command, its LIMIT (0 for none), and whether APPROX is given."""
+def _counted(args: list[bytes]) -> tuple[list[bytes], int]:
+    """The keys of a ...CARD command, and where its options begin."""
     count = integer_between(args[1], 1, _INTEGER_MAX, NUMKEYS)
     if count > len(args) - 2:
         raise CommandError(TOO_MANY_KEYS)
-    limit = 0
-    approximate = False
-    at = 2 + count
-    while at < len(args):
-        option = args[at].upper()
-        if option == b"LIMIT" and at + 1 < len(args):
-            limit = integer_between(args[at + 1], 0, _INTEGER_MAX, NEGATIVE_LIMIT)
-            at += 2
-        elif option == b"APPROX" and approximable:
-            approximate = True
-            at += 1
-        else:
-            raise CommandError(SYNTAX)
-    return _sources(session, args[2 : 2 + count]), limit, approximate
+    return args[2 : 2 + count], 2 + count
+
+
+_LIMIT: Final = between(0, _INTEGER_MAX, NEGATIVE_LIMIT)
+_CARD_OPTIONS: Final = Parser[tuple[int]]("SINTERCARD", values={"LIMIT": _LIMIT}, defaults={"LIMIT": 0})
+_UNION_OPTIONS: Final = Parser[tuple[bool, int]]("SUNIONCARD", values={"LIMIT": _LIMIT}, defaults={"LIMIT": 0})
 
 
 def _count_reply(count: int, limit: int) -> bytes:
@@ -166,7 +159,9 @@ def sinterstore(session: "Client", args: list[bytes]) -> bytes:
          syntax="numkeys key ... [LIMIT limit]", summary="Counts the members that all of the sets have.",
          complexity="O(N*M) where N is the size of the smallest set and M the number of sets")  # fmt: skip
 def sintercard(session: "Client", args: list[bytes]) -> bytes:
-    sources, limit, _ = _counted(session, args)
+    names, options_at = _counted(args)
+    [limit] = _CARD_OPTIONS.parse(args, options_at)
+    sources = _sources(session, names)
     return integer(_count_common(sources, limit))
 
 
@@ -192,7 +187,9 @@ def sunionstore(session: "Client", args: list[bytes]) -> bytes:
          summary="Counts the members that any of the sets has; APPROX estimates it.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
 def sunioncard(session: "Client", args: list[bytes]) -> bytes:
-    sources, limit, approximate = _counted(session, args, approximable=True)
+    names, options_at = _counted(args)
+    approximate, limit = _UNION_OPTIONS.parse(args, options_at)
+    sources = _sources(session, names)
     if approximate:
         return integer(_estimated_union(sources, limit))
     return _count_reply(len(_union(sources)), limit)
@@ -219,5 +216,7 @@ def sdiffstore(session: "Client", args: list[bytes]) -> bytes:
          syntax="numkeys key ... [LIMIT limit]", summary="Counts the members of the first set that no other one has.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
 def sdiffcard(session: "Client", args: list[bytes]) -> bytes:
-    sources, limit, _ = _counted(session, args)
+    names, options_at = _counted(args)
+    [limit] = _CARD_OPTIONS.parse(args, options_at)
+    sources = _sources(session, names)
     return _count_reply(len(_difference(sources)), limit)
