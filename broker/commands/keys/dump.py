@@ -11,10 +11,11 @@ from broker.keyspace.access import FREQUENCY_MAX
 from broker.keyspace.events import DEL, GENERIC, REPLACED, RETYPED, Event
 from broker.keyspace.expiry import NEVER
 from broker.keyspace.keyspace import Database, type_name
-from broker.table.arguments import MAX_INTEGER, integer
+from broker.table.arguments import MAX_INTEGER, at_least, integer
 from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, key
+from broker.table.parsers import Parser
 from broker.values.streams.stream import Stream
-from protocol.errors import SYNTAX, CommandError
+from protocol.errors import CommandError
 from protocol.replies import OK, bulk
 
 RESTORED: Final = Event(GENERIC, b"restore")
@@ -36,6 +37,13 @@ def dump_(session: Client, args: list[bytes]) -> bytes:
     return session.resp.null if value is None else bulk(dump(value, session.broker.config))
 
 
+_OPTIONS: Final = Parser[tuple[bool, bool, bytes, int]](
+    "RESTORE",
+    values={"IDLETIME": at_least(0, _INVALID_IDLE_TIME), "FREQ": at_least(0, _INVALID_FREQUENCY, FREQUENCY_MAX)},
+    together={"last-use": ("IDLETIME", "FREQ")},
+)  # fmt: skip
+
+
 @command("RESTORE", arity=-4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE),), group="generic", since="2.6.0",
          syntax="key ttl:integer serialized-value [REPLACE]@3.0.0 [ABSTTL]@5.0.0 [IDLETIME seconds]@5.0.0"
                 " [FREQ frequency:integer]@5.0.0",
@@ -43,11 +51,10 @@ def dump_(session: Client, args: list[bytes]) -> bytes:
          summary="Makes a key of a value in Redis's serialisation.",
          complexity="O(N) for the size N of the value, O(N*log(N)) for sorted sets")  # fmt: skip
 def restore_(session: Client, args: list[bytes]) -> bytes:
-    options = _Options(args)
-    absolute = options.absolute
+    replace, absolute, measure, measured = _OPTIONS.parse(args, 4)
     db = session.db
     name = args[1]
-    if not options.replace and db.get(name) is not None:
+    if not replace and db.get(name) is not None:
         raise CommandError(_BUSY_KEY)
     now = session.broker.clock.now
     ttl = integer(args[2])
@@ -78,10 +85,10 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
             db.keyspace.propagation.instead([args[0], name, b"%d" % deadline, *args[3:], b"ABSTTL"])
     db.changed(name, RESTORED)
     # After the change, which counts as one under the LRM policies.
-    if options.idle_seconds is not None:
-        session.broker.access.set_idle(db, name, options.idle_seconds)
-    if options.frequency is not None:
-        session.broker.access.set_frequency(db, name, options.frequency)
+    if measure == b"IDLETIME":
+        session.broker.access.set_idle(db, name, measured)
+    elif measure:
+        session.broker.access.set_frequency(db, name, measured)
     if old is not None:
         db.notify(REPLACED, name)
         if type_name(old) != type_name(value):
@@ -90,38 +97,6 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
         # Commands rely on due fields being gone.
         db.expiry.expire_fields(name, now)
     return OK
-
-
-class _Options:
-    """What stands behind the payload, checked in Redis's order."""
-
-    __slots__ = ("absolute", "frequency", "idle_seconds", "replace")
-
-    def __init__(self, args: list[bytes]) -> None:
-        self.replace = self.absolute = False
-        self.idle_seconds: int | None = None
-        self.frequency: int | None = None
-        at = 4
-        while at < len(args):
-            option = args[at].upper()
-            more = at + 1 < len(args)
-            if option == b"REPLACE":
-                self.replace = True
-            elif option == b"ABSTTL":
-                self.absolute = True
-            elif option == b"IDLETIME" and more and self.frequency is None:
-                at += 1
-                self.idle_seconds = integer(args[at])
-                if self.idle_seconds < 0:
-                    raise CommandError(_INVALID_IDLE_TIME)
-            elif option == b"FREQ" and more and self.idle_seconds is None:
-                at += 1
-                self.frequency = integer(args[at])
-                if not 0 <= self.frequency <= FREQUENCY_MAX:
-                    raise CommandError(_INVALID_FREQUENCY)
-            else:
-                raise CommandError(SYNTAX)
-            at += 1
 
 
 def _remove_expired(db: Database, name: bytes, existed: bool) -> None:

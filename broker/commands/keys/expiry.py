@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from broker.broker import Client
@@ -9,6 +10,7 @@ from broker.commands.expire_options import EXPIRE, PERSIST, has_passed
 from broker.keyspace.events import DEL
 from broker.table.arguments import MAX_INTEGER, integer
 from broker.table.command import ACCESS, FAST, READONLY, RO, RW, UPDATE, WRITE, command, key
+from broker.table.parsers import Parser
 from protocol.errors import CommandError, invalid_expire
 from protocol.replies import MINUS_ONE, ONE, ZERO
 from protocol.replies import integer as integer_reply
@@ -53,7 +55,7 @@ def pexpireat(session: Client, args: list[bytes]) -> bytes:
 
 def _expire(session: Client, args: list[bytes], command_name: bytes, start: int, unit: int) -> bytes:
     """Set a deadline, `args[2]` units of `unit` milliseconds after `start`."""
-    conditions = _conditions(args) if len(args) > 3 else frozenset()
+    allowed = _allowed(args) if len(args) > 3 else None
     when = integer(args[2]) * unit
     # Of what is too large or too small, Redis sees the overflow in its own computation only.
     if not -MAX_INTEGER - 1 <= when <= MAX_INTEGER - start:
@@ -61,7 +63,7 @@ def _expire(session: Client, args: list[bytes], command_name: bytes, start: int,
     when += start
     db = session.db
     name = args[1]
-    if db.get(name) is None or (conditions and not _allowed(conditions, db.deadline(name), when)):
+    if db.get(name) is None or (allowed and not allowed(db.deadline(name), when)):
         return ZERO
     propagation = db.keyspace.propagation
     if has_passed(session.broker, when):
@@ -76,27 +78,31 @@ def _expire(session: Client, args: list[bytes], command_name: bytes, start: int,
     return ONE
 
 
-def _conditions(args: list[bytes]) -> frozenset[bytes]:
-    found = frozenset(option.upper() for option in args[3:])
-    if not found <= {b"NX", b"XX", b"GT", b"LT"}:
-        unknown = next(option for option in args[3:] if option.upper() not in (b"NX", b"XX", b"GT", b"LT"))
-        raise CommandError(b"ERR Unsupported option " + unknown.partition(b"\0")[0])
-    if b"NX" in found and len(found) > 1:
+def _unsupported(args: list[bytes], at: int) -> CommandError:
+    return CommandError(b"ERR Unsupported option " + args[at].partition(b"\0")[0])
+
+
+_OPTIONS: Final = Parser[tuple[bool, bool, bool, bool]]("EXPIRE", free=("condition",), error=_unsupported)
+
+
+def _allowed(args: list[bytes]) -> Callable[[int | None, int], bool]:
+    """NX, XX, GT and LT as a test: whether a deadline may be moved from one time (None: infinitely far) to another."""
+    nx, xx, gt, lt = _OPTIONS.parse(args, 3)
+    if nx and (xx or gt or lt):
         raise CommandError(_NX_WITH_OTHERS)
-    if b"GT" in found and b"LT" in found:
+    if gt and lt:
         raise CommandError(_GT_WITH_LT)
-    return found
 
+    def test(current: int | None, when: int) -> bool:
+        if nx:
+            return current is None
+        if current is None:
+            return lt and not xx
+        if gt:
+            return when > current
+        return not lt or when < current
 
-def _allowed(conditions: frozenset[bytes], current: int | None, when: int) -> bool:
-    """Whether the deadline may be moved from `current` to `when`; none counts as infinitely far away."""
-    if b"NX" in conditions:
-        return current is None
-    if current is None:
-        return conditions == {b"LT"}
-    if b"GT" in conditions:
-        return when > current
-    return b"LT" not in conditions or when < current
+    return test
 
 
 @command("TTL", arity=2, flags=_READS, keys=_READ, group="generic", since="1.0.0",

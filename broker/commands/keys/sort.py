@@ -11,13 +11,13 @@ from typing import Final
 from broker.broker import Client
 from broker.keyspace.events import DEL, LIST, Event
 from broker.keyspace.keyspace import Database, Value
-from broker.table.arguments import integer as integer_argument
 from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, key, unknown_keys
+from broker.table.parsers import Parser
 from broker.values.hash import Hash
 from broker.values.list import List
 from broker.values.set import Set
 from broker.values.sorted_set import SortedSet
-from protocol.errors import SYNTAX, WRONG_TYPE, CommandError
+from protocol.errors import WRONG_TYPE, CommandError
 from protocol.numbers import parse_double
 from protocol.replies import EMPTY_ARRAY, array, bulk, bulks, integer
 
@@ -73,56 +73,43 @@ def _field(db: Database, value: Hash, field: bytes) -> bytes | None:
 
 
 class Request:
-    """The options of one SORT, parsed; the last one counts where one is given again, but each GET does."""
+    """The options of one SORT; of those given again the last counts, but each GET does, and each BY without `*`."""
 
     __slots__ = ("alpha", "by", "count", "descending", "gets", "in_order", "offset", "store")
 
-    def __init__(self, args: list[bytes], may_store: bool) -> None:
-        self.alpha = False
-        self.descending = False
-        self.in_order = True
-        self.by: Pattern | None = None
-        self.gets: list[Pattern] = []
-        self.offset = 0
-        self.count = -1
-        self.store: bytes | None = None
-        i = 2
-        while i < len(args):
-            i += self._take(args, i, may_store)
-
-    def _take(self, args: list[bytes], i: int, may_store: bool) -> int:
-        """Parse the option at `args[i]`; returns how many arguments it is."""
-        option = args[i].upper()
-        behind = len(args) - i - 1
-        if option == b"ASC":
-            self.descending = False
-        elif option == b"DESC":
-            self.descending = True
-        elif option == b"ALPHA":
-            self.alpha = True
-        elif option == b"LIMIT" and behind >= 2:
-            self.offset = integer_argument(args[i + 1])
-            self.count = integer_argument(args[i + 2])
-            return 3
-        elif option == b"STORE" and behind and may_store:
-            self.store = args[i + 1]
-            return 2
-        elif option == b"BY" and behind:
-            self.by = Pattern(args[i + 1])
-            if self.by.leads_nowhere:
-                self.in_order = False
-            return 2
-        elif option == b"GET" and behind:
-            self.gets.append(Pattern(args[i + 1]))
-            return 2
-        else:
-            raise CommandError(SYNTAX)
-        return 1
+    def __init__(
+        self,
+        by: list[Pattern],
+        offset: int,
+        count: int,
+        gets: list[Pattern],
+        order: bytes,
+        alpha: bool,
+        store: bytes | None = None,
+    ) -> None:
+        self.by = by[-1] if by else None
+        self.in_order = not any(pattern.leads_nowhere for pattern in by)
+        self.offset = offset
+        self.count = count
+        self.gets = gets
+        self.descending = order == b"DESC"
+        self.alpha = alpha
+        self.store = store
 
     def span(self, length: int) -> tuple[int, int]:
         """The half-open range that LIMIT means for so many elements."""
         start = min(max(self.offset, 0), length)
         return start, length if self.count < 0 else min(start + self.count, length)
+
+
+_VALUES: Final = {"BY": Pattern, "GET": Pattern}
+_LIMIT: Final = {"LIMIT": (0, -1)}
+_OPTIONS: Final = Parser[tuple[list[Pattern], int, int, list[Pattern], bytes, bool, bytes | None]](
+    "SORT", values=_VALUES, defaults=_LIMIT, collect=("BY",), last=("order",)
+)
+_OPTIONS_RO: Final = Parser[tuple[list[Pattern], int, int, list[Pattern], bytes, bool]](
+    "SORT_RO", values=_VALUES, defaults=_LIMIT, collect=("BY",), last=("order",)
+)
 
 
 def _store_positions(args: list[bytes]) -> list[int]:
@@ -148,7 +135,7 @@ def _store_positions(args: list[bytes]) -> list[int]:
                 "[sorting=ALPHA] [STORE destination]",
          summary="Gives or stores the elements of a list, set or sorted set in order.")  # fmt: skip
 def sort(session: Client, args: list[bytes]) -> bytes:
-    request = Request(args, may_store=True)
+    request = Request(*_OPTIONS.parse(args, 2))
     elements = _sorted_elements(session, args[1], request)
     if request.store is None:
         return _reply(session, elements, request.gets)
@@ -161,7 +148,7 @@ def sort(session: Client, args: list[bytes]) -> bytes:
                 "[sorting=ALPHA]",
          summary="Gives the elements of a list, set or sorted set in order.")  # fmt: skip
 def sort_ro(session: Client, args: list[bytes]) -> bytes:
-    request = Request(args, may_store=False)
+    request = Request(*_OPTIONS_RO.parse(args, 2))
     return _reply(session, _sorted_elements(session, args[1], request), request.gets)
 
 

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from broker.clients.session import Session
-from broker.scripting import calling
-from broker.scripting.calling import LARGE, NO_ROOM
+from broker.scripting.calling import NO_ROOM
 from broker.scripting.conversions import ARRAY, ERROR, HELD, LARGE, STATUS
 from broker.table.command import NOSCRIPT, WRITE
 from tests import twins

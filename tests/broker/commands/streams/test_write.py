@@ -3,7 +3,6 @@
 import pytest
 
 from broker.broker import Broker
-from broker.commands.streams import write as stream_write
 from broker.values.streams.stream import EntryTooLarge, Stream
 from tests.broker.direct import Client
 from tests.broker.effects import journal, lines
