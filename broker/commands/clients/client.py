@@ -15,6 +15,7 @@ from broker.commands.clients.connection import CLIENT_NAME, check_attribute
 from broker.commands.help import declare_help
 from broker.table.arguments import integer, timeout_milliseconds
 from broker.table.command import ADMIN, LOADING, NOSCRIPT, STALE, command, container
+from broker.table.parsers import Parser
 from protocol.errors import SYNTAX, UNBLOCKED, CommandError, wrong_form
 from protocol.replies import NO_REPLY, OK, ONE, ZERO, bulk
 from protocol.replies import integer as integer_reply
@@ -120,6 +121,34 @@ def _client_type(name: bytes) -> ClientType:
     return kind
 
 
+def _client_id(argument: bytes) -> int:
+    client_id = integer(argument, CLIENT_ID_NOT_POSITIVE)
+    if client_id < 1:
+        raise CommandError(CLIENT_ID_NOT_POSITIVE)
+    return client_id
+
+
+def _known_user(name: bytes) -> bytes:
+    if name != b"default":
+        raise CommandError(b"ERR No such user '%b'" % name)
+    return name
+
+
+def _age(argument: bytes) -> int:
+    seconds = integer(argument, MAX_AGE)
+    if seconds <= 0:
+        raise CommandError(MAX_AGE_NOT_POSITIVE)
+    return seconds
+
+
+_KILL_OPTIONS: Final = Parser[
+    tuple[int | None, ClientType | None, bytes | None, bytes | None, bytes | None, bytes, int | None]
+](
+    "CLIENT|KILL", required=("filter",), defaults={"SKIPME": b"YES"},
+    values={"ID": _client_id, "TYPE": _client_type, "USER": _known_user, "MAXAGE": _age},
+)  # fmt: skip
+
+
 @command("CLIENT|KILL", arity=-3, flags=_ADMIN, group="connection", since="2.4.0",
          syntax="filter=<old-format=ip:port!2.8.12|new-format=<[ID client-id]@2.8.12"
                 "|[client-type=TYPE <NORMAL|MASTER@3.2.0|SLAVE|REPLICA@5.0.0|PUBSUB>]@2.8.12|[USER username]"
@@ -132,46 +161,22 @@ def client_kill(session: Client, args: list[bytes]) -> bytes:
         if not _kill(session, [lambda other: other.transport.peer() == args[2]], skip_me=False):
             raise CommandError(NO_SUCH_CLIENT)
         return OK
-    skip_me = True
-    tests: dict[bytes, Callable[[Client], bool]] = {}
-    for at in range(2, len(args), 2):
-        if at + 1 == len(args):
-            raise CommandError(SYNTAX)
-        option, value = args[at].upper(), args[at + 1]
-        if option == b"SKIPME":
-            if value.lower() not in (b"yes", b"no"):
-                raise CommandError(SYNTAX)
-            skip_me = value.lower() == b"yes"
-        else:
-            tests[option] = _kill_test(session, option, value)
-    return integer_reply(_kill(session, list(tests.values()), skip_me))
-
-
-def _kill_test(session: Client, option: bytes, value: bytes) -> Callable[[Client], bool]:
-    """Whether a client is one that this option of CLIENT KILL chooses."""
-    if option == b"ID":
-        client_id = integer(value, CLIENT_ID_NOT_POSITIVE)
-        if client_id < 1:
-            raise CommandError(CLIENT_ID_NOT_POSITIVE)
-        return lambda other: other.id == client_id
-    if option == b"ADDR":
-        return lambda other: other.transport.peer() == value
-    if option == b"LADDR":
-        return lambda other: other.transport.local() == value
-    if option == b"TYPE":
-        kind = _client_type(value)
-        return lambda other: client_type(other) == kind
-    if option == b"USER":
-        if value != b"default":
-            raise CommandError(b"ERR No such user '%b'" % value)
-        return lambda other: other.user == value
-    if option == b"MAXAGE":
-        seconds = integer(value, MAX_AGE)
-        if seconds <= 0:
-            raise CommandError(MAX_AGE_NOT_POSITIVE)
-        now = session.broker.clock.now
-        return lambda other: (now - other.created) // 1000 >= seconds
-    raise CommandError(SYNTAX)
+    client_id, kind, user, address, local, skip_me, seconds = _KILL_OPTIONS.parse(args, 2)
+    now = session.broker.clock.now
+    tests: list[Callable[[Client], bool]] = []
+    if client_id is not None:
+        tests.append(lambda other: other.id == client_id)
+    if kind is not None:
+        tests.append(lambda other: client_type(other) == kind)
+    if user is not None:
+        tests.append(lambda other: other.user == user)
+    if address is not None:
+        tests.append(lambda other: other.transport.peer() == address)
+    if local is not None:
+        tests.append(lambda other: other.transport.local() == local)
+    if seconds is not None:
+        tests.append(lambda other: (now - other.created) // 1000 >= seconds)
+    return integer_reply(_kill(session, tests, skip_me == b"YES"))
 
 
 def _kill(session: Client, tests: list[Callable[[Client], bool]], skip_me: bool) -> int:

@@ -21,6 +21,7 @@ from broker.table.command import (
     STALE,
     command,
 )
+from broker.table.parsers import Parser
 from broker.version import REDIS_VERSION
 from protocol.errors import DB_INDEX, NO_PROTO, SYNTAX, WRONG_PASS, CommandError, wrong_arity
 from protocol.replies import DIALECTS, EMPTY_ARRAY, EMPTY_BULK, OK, PONG, RESP2, bulk
@@ -97,6 +98,19 @@ def auth(session: Client, args: list[bytes]) -> bytes:
     return OK
 
 
+def _wrong_option(args: list[bytes], at: int) -> CommandError:
+    return CommandError(b"ERR Syntax error in HELLO option '%b'" % args[at])
+
+
+def _name(argument: bytes) -> bytes:
+    return check_attribute(argument, CLIENT_NAME)
+
+
+_HELLO_OPTIONS: Final = Parser[tuple[bytes | None, bytes, bytes | None]](
+    "HELLO", values={"SETNAME": _name}, error=_wrong_option
+)
+
+
 @command("HELLO", arity=-1, flags=_ANY_TIME, group="connection",
          since="6.0.0",
          syntax="arguments=[protover [AUTH username password] [SETNAME clientname]]",
@@ -108,9 +122,9 @@ def hello(session: Client, args: list[bytes]) -> bytes:
         version = integer(args[1], PROTOCOL_NOT_INTEGER)
         if version not in DIALECTS:
             raise CommandError(NO_PROTO)
-    credentials, name = _hello_options(args)
-    if credentials is not None:
-        authenticate(session, *credentials)
+    username, password, name = _HELLO_OPTIONS.parse(args, 2)
+    if username is not None:
+        authenticate(session, username, password)
     if session.gate & UNAUTHENTICATED:
         raise CommandError(HELLO_NEEDS_AUTH)
     if name is not None:
@@ -130,23 +144,6 @@ def hello(session: Client, args: list[bytes]) -> bytes:
             (bulk(b"modules"), EMPTY_ARRAY),
         ]
     )
-
-
-def _hello_options(args: list[bytes]) -> tuple[tuple[bytes, bytes] | None, bytes | None]:
-    """What follows the version: the user and password of AUTH, and the name of SETNAME."""
-    credentials = name = None
-    at = 2
-    while at < len(args):
-        option = args[at].upper()
-        if option == b"AUTH" and at + 2 < len(args):
-            credentials = (args[at + 1], args[at + 2])
-            at += 3
-        elif option == b"SETNAME" and at + 1 < len(args):
-            name = check_attribute(args[at + 1], CLIENT_NAME)
-            at += 2
-        else:
-            raise CommandError(b"ERR Syntax error in HELLO option '%b'" % args[at])
-    return credentials, name
 
 
 @command("QUIT", arity=-1, flags=_ANY_TIME | IN_SUBSCRIBED_MODE | NEVER_QUEUED,

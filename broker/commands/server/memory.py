@@ -13,9 +13,10 @@ from broker.commands.server.memory_model import DEFAULT_SAMPLES, modelled_size
 from broker.memory.overview import MemoryOverview
 from broker.process import memory as process_memory
 from broker.process.memory import human
-from broker.table.arguments import integer
+from broker.table.arguments import at_least
 from broker.table.command import READONLY, RO, command, container, key
-from protocol.errors import SYNTAX, CommandError
+from broker.table.parsers import Parser
+from protocol.errors import SYNTAX
 from protocol.replies import OK, Dialect, bulk
 from protocol.replies import integer as integer_reply
 
@@ -31,24 +32,22 @@ container("MEMORY", group="server", since="4.0.0", summary="Memory in use.")
 declare_help("MEMORY", group="server", since="4.0.0", usage={"USAGE": "<key> [SAMPLES <count>]"})
 
 
+_MOST: Final = sys.maxsize // 64
+_USAGE_OPTIONS: Final = Parser[tuple[int]](
+    "MEMORY|USAGE", values={"SAMPLES": at_least(0, SYNTAX)}, defaults={"SAMPLES": DEFAULT_SAMPLES}
+)
+
+
 @command("MEMORY|USAGE", arity=-3, flags=READONLY, keys=(key(RO, at=2),), group="server", since="4.0.0",
          syntax="key [SAMPLES count]", summary="Estimates the bytes a key and its value would take in redis-server.",
          complexity="O(N) where N is the number of samples.")  # fmt: skip
 def memory_usage(session: Client, args: list[bytes]) -> bytes:
-    samples = DEFAULT_SAMPLES
-    at = 3
-    while at < len(args):
-        if args[at].upper() != b"SAMPLES" or at + 1 == len(args):
-            raise CommandError(SYNTAX)
-        samples = integer(args[at + 1])
-        if samples < 0:
-            raise CommandError(SYNTAX)
-        at += 2
+    [samples] = _USAGE_OPTIONS.parse(args, 3)
     value = session.db.peek(args[2])
     if value is None:
         return session.resp.null
     encoding = encoding_of(value, len(args[2]), session.broker.config)
-    return integer_reply(modelled_size(args[2], value, encoding, min(samples, sys.maxsize // 64)))
+    return integer_reply(modelled_size(args[2], value, encoding, min(samples, _MOST)))
 
 
 @command("MEMORY|STATS", arity=2, flags=0, group="server", since="4.0.0",
