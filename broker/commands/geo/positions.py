@@ -9,13 +9,14 @@ from broker.broker import Client
 from broker.commands.geo.arguments import distance_reply, position, unit
 from broker.commands.sorted_sets.members import zadd
 from broker.table.command import ACCESS, DENYOOM, READONLY, RO, RW, UPDATE, WRITE, command, key
+from broker.table.parsers import Parser
 from broker.values.geo.area import distance
 from broker.values.geo.geohash import position_of, score_of, text_of
 from broker.values.sorted_set import SortedSet
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import array_header, bulk
 
-_OPTIONS: Final = frozenset((b"NX", b"XX", b"CH"))
+_OPTIONS: Final = Parser[tuple[int, bytes, bool]]("GEOADD", leading=True)
 
 
 @command("GEOADD", arity=-5, flags=WRITE | DENYOOM, keys=(key(RW, UPDATE),), group="geo", since="3.2.0",
@@ -23,15 +24,8 @@ _OPTIONS: Final = frozenset((b"NX", b"XX", b"CH"))
          summary="Adds members with their positions to a sorted set, which is created if missing, or moves members.",
          complexity="O(log(N)) for each member, N being the size of the sorted set")  # fmt: skip
 def geoadd(session: "Client", args: list[bytes]) -> bytes:
-    at = 2
-    options = set()
-    while at < len(args):
-        option = args[at].upper()
-        if option not in _OPTIONS:
-            break
-        options.add(option)
-        at += 1
-    if (len(args) - at) % 3 or {b"NX", b"XX"} <= options:
+    at, _, _ = _OPTIONS.parse(args, 2)
+    if (len(args) - at) % 3:
         raise CommandError(SYNTAX)
     # Redis makes a ZADD of it, and that is also what it propagates.
     words = [b"ZADD", *args[1:at]]

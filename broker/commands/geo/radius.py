@@ -5,12 +5,13 @@ from typing import Final
 
 from broker.broker import Client
 from broker.commands.geo.arguments import position, radius
-from broker.commands.geo.query import Query
+from broker.commands.geo.query import COUNT, STORE_WITH, Details, Query, position_in
 from broker.keyspace.events import ZSET, Event
 from broker.table.command import ACCESS, DENYOOM, INCOMPLETE, OW, READONLY, RO, UPDATE, WRITE, KeySpec, command, key
-from broker.values.geo.area import Circle
+from broker.table.parsers import Parser
+from broker.values.geo.area import Area, Circle
 from broker.values.sorted_set import SortedSet
-from protocol.errors import SYNTAX, CommandError
+from protocol.errors import CommandError
 
 GEORADIUSSTORE: Final = Event(ZSET, b"georadiusstore")
 
@@ -25,21 +26,11 @@ _POSITION_OPTIONS: Final = 6
 _MEMBER_OPTIONS: Final = 5
 
 
-class _Storing(Query):
-    """A search with the options STORE and STOREDIST, of which the last one counts."""
-
-    __slots__ = ()
-
-    def own_option(self, option: bytes, args: list[bytes], at: int) -> int:
-        if option not in (b"STORE", b"STOREDIST") or at == len(args):
-            raise CommandError(SYNTAX)
-        self.target = args[at]
-        self.stores_distances = option == b"STOREDIST"
-        return at + 1
-
-
 def _finder(options_at: int) -> "Callable[[list[bytes]], list[int]]":
-    """Finds the key that is searched, and the last one to store under."""
+    """Finds the key that is searched, and the last one to store under.
+
+    By hand, because Redis finds them in arguments that it would refuse.
+    """
 
     def find(args: list[bytes]) -> list[int]:
         found = [1]
@@ -63,21 +54,43 @@ def _key_specs(options_at: int) -> tuple[KeySpec, ...]:
     )
 
 
-def _around_position(session: "Client", args: list[bytes], query: Query) -> bytes:
-    centre = position(args[2], args[3])
-    query.area = Circle(centre, *radius(args[4], args[5]))
-    query.parse(args, _POSITION_OPTIONS)
-    query.check_any()
+_READING: Final = Parser[tuple[bool, bool, bool, int, bool, bytes]](
+    "GEORADIUS_RO", values=COUNT, defaults={"COUNT": 0}, last=("order",)
+)
+_STORING: Final = Parser[tuple[bool, bool, bool, int, bool, bytes, bytes, bytes]](
+    "GEORADIUS", values=COUNT, defaults={"COUNT": 0}, last=("order", "store")
+)
+
+
+def _run(
+    session: "Client", args: list[bytes], source: SortedSet | None, area: Area | None, options_at: int, stores: bool
+) -> bytes:
+    if not stores:
+        *details, count, any_, order = _READING.parse(args, options_at)
+        query = Query(source, area, count=count, any=any_, order=order, details=Details(*details))
+        return query.run(session, GEORADIUSSTORE)
+    *details, count, any_, order, store, target = _STORING.parse(args, options_at)
+    if store and any(details):
+        raise CommandError(STORE_WITH % b"STORE option in GEORADIUS")
+    query = Query(
+        source, area, count=count, any=any_, order=order, details=Details(*details),
+        target=target if store else None, stores_distances=store == b"STOREDIST",
+    )  # fmt: skip
     return query.run(session, GEORADIUSSTORE)
 
 
-def _around_member(session: "Client", args: list[bytes], query: Query) -> bytes:
-    if query.source is not None:  # for a missing key Redis checks none of this
-        centre = query.position_of(args[2])
-        query.area = Circle(centre, *radius(args[3], args[4]))
-    query.parse(args, _MEMBER_OPTIONS)
-    query.check_any()
-    return query.run(session, GEORADIUSSTORE)
+def _around_position(session: "Client", args: list[bytes], stores: bool) -> bytes:
+    source = session.db.read_as(args[1], SortedSet)
+    area = Circle(position(args[2], args[3]), *radius(args[4], args[5]))
+    return _run(session, args, source, area, _POSITION_OPTIONS, stores)
+
+
+def _around_member(session: "Client", args: list[bytes], stores: bool) -> bytes:
+    source = session.db.read_as(args[1], SortedSet)
+    area = None
+    if source is not None:  # for a missing key Redis checks none of this
+        area = Circle(position_in(source, args[2]), *radius(args[3], args[4]))
+    return _run(session, args, source, area, _MEMBER_OPTIONS, stores)
 
 
 @command("GEORADIUS", arity=-6, flags=WRITE | DENYOOM, keys=_key_specs(_POSITION_OPTIONS),
@@ -88,7 +101,7 @@ def _around_member(session: "Client", args: list[bytes], query: Query) -> bytes:
          deprecated_since="6.2.0",
          replaced_by="`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument")  # fmt: skip
 def georadius(session: "Client", args: list[bytes]) -> bytes:
-    return _around_position(session, args, _Storing(session.db.read_as(args[1], SortedSet)))
+    return _around_position(session, args, stores=True)
 
 
 @command("GEORADIUS_RO", arity=-6, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.10",
@@ -97,7 +110,7 @@ def georadius(session: "Client", args: list[bytes]) -> bytes:
          summary="Gives the members in a circle around a position.", complexity=_COMPLEXITY,
          deprecated_since="6.2.0", replaced_by="`GEOSEARCH` with the `BYRADIUS` argument")  # fmt: skip
 def georadius_ro(session: "Client", args: list[bytes]) -> bytes:
-    return _around_position(session, args, Query(session.db.read_as(args[1], SortedSet)))
+    return _around_position(session, args, stores=False)
 
 
 @command("GEORADIUSBYMEMBER", arity=-5, flags=WRITE | DENYOOM, keys=_key_specs(_MEMBER_OPTIONS),
@@ -107,7 +120,7 @@ def georadius_ro(session: "Client", args: list[bytes]) -> bytes:
          deprecated_since="6.2.0",
          replaced_by="`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments")  # fmt: skip
 def georadiusbymember(session: "Client", args: list[bytes]) -> bytes:
-    return _around_member(session, args, _Storing(session.db.read_as(args[1], SortedSet)))
+    return _around_member(session, args, stores=True)
 
 
 @command("GEORADIUSBYMEMBER_RO", arity=-5, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.10",
@@ -116,4 +129,4 @@ def georadiusbymember(session: "Client", args: list[bytes]) -> bytes:
          deprecated_since="6.2.0", replaced_by="`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments",
          )  # fmt: skip
 def georadiusbymember_ro(session: "Client", args: list[bytes]) -> bytes:
-    return _around_member(session, args, Query(session.db.read_as(args[1], SortedSet)))
+    return _around_member(session, args, stores=False)

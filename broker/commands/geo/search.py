@@ -1,16 +1,18 @@
 """GEOSEARCH and GEOSEARCHSTORE, whose options say where to search."""
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from broker.broker import Client
 from broker.commands.geo.arguments import box, position, radius
-from broker.commands.geo.query import Query
+from broker.commands.geo.query import COUNT, STORE_WITH, Details, Query, position_in
 from broker.keyspace.events import ZSET, Event
 from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, key
+from broker.table.parsers import Parser
 from broker.values.geo.area import Area, Box, Circle
 from broker.values.geo.geohash import Position
 from broker.values.sorted_set import SortedSet
-from protocol.errors import SYNTAX, CommandError
+from protocol.errors import CommandError
 
 GEOSEARCHSTORE: Final = Event(ZSET, b"geosearchstore")
 
@@ -26,65 +28,46 @@ _SYNTAX: Final = (
 _COMPLEXITY: Final = "O(N+log(M)) where N is the number of members in the cells around the area and M that within it"
 
 
-class _Placed(Query):
-    """A search whose centre and shape are options. Either may be repeated, but not by its alternative."""
+_Size = tuple[float, ...]
+"""What a circle or a box takes after its centre."""
 
-    __slots__ = ("_box", "_centre", "_circle", "_from_member")
 
-    store_name = b"GEOSEARCHSTORE"
+def _centre(member: bytes, source: SortedSet | None) -> Position:
+    # Where the key is missing the centre does not matter.
+    return position_in(source, member) if source is not None else (0.0, 0.0)
 
-    def __init__(self, source: SortedSet | None, target: bytes | None = None) -> None:
-        super().__init__(source)
-        self.target = target
-        self._from_member = False
-        self._centre: Position | None = None
-        self._circle: tuple[float, float] | None = None
-        self._box: tuple[float, float, float] | None = None
 
-    def own_option(self, option: bytes, args: list[bytes], at: int) -> int:
-        left = len(args) - at
-        if option == b"FROMMEMBER" and left >= 1 and (self._from_member or self._centre is None):
-            # Where the key is missing the centre does not matter.
-            self._centre = self.position_of(args[at]) if self.source is not None else (0.0, 0.0)
-            self._from_member = True
-            return at + 1
-        if option == b"FROMLONLAT" and left >= 2 and not self._from_member:
-            self._centre = position(args[at], args[at + 1])
-            return at + 2
-        if option == b"BYRADIUS" and left >= 2 and self._box is None:
-            self._circle = radius(args[at], args[at + 1])
-            return at + 2
-        if option == b"BYBOX" and left >= 3 and self._circle is None:
-            self._box = box(args[at], args[at + 1], args[at + 2])
-            return at + 3
-        if option == b"STOREDIST" and self.target is not None:
-            self.stores_distances = True
-            return at
-        raise CommandError(SYNTAX)
+_VALUES: Final[Mapping[str, Callable[..., object]]] = {
+    "FROMMEMBER": _centre, "FROMLONLAT": position, "BYRADIUS": radius, "BYBOX": box, **COUNT,
+}  # fmt: skip
+_OPTIONS: Final = Parser[tuple[bytes, Position, bytes, _Size, bytes, int, bool, bool, bool, bool]](
+    "GEOSEARCH", values=_VALUES, context=("FROMMEMBER",), required=("from", "by"), defaults={"COUNT": 0},
+    last=("order",),
+)  # fmt: skip
+_STORE_OPTIONS: Final = Parser[tuple[bytes, Position, bytes, _Size, bytes, int, bool, bool, bool, bool, bool]](
+    "GEOSEARCHSTORE", values=_VALUES, context=("FROMMEMBER",), required=("from", "by"), defaults={"COUNT": 0},
+    last=("order",), also="[WITHCOORD] [WITHDIST] [WITHHASH]",
+)  # fmt: skip
 
-    def place(self, name: bytes) -> "Area":
-        """The area that the options describe; `name` is the command's, for the errors."""
-        if self._centre is None:
-            raise CommandError(ONE_CENTRE % name)
-        if self._circle is not None:
-            return Circle(self._centre, *self._circle)
-        if self._box is not None:
-            return Box(self._centre, *self._box)
+
+def _area(name: bytes, centre_by: bytes, centre: Position, shape: bytes, size: _Size) -> Area:
+    """The area that the options describe; `name` is the command's, for the errors."""
+    if not centre_by:
+        raise CommandError(ONE_CENTRE % name)
+    if not shape:
         raise CommandError(ONE_SHAPE % name)
-
-
-def _run(session: "Client", args: list[bytes], query: _Placed, options_at: int) -> bytes:
-    query.parse(args, options_at)
-    query.area = query.place(args[0])
-    query.check_any()
-    return query.run(session, GEOSEARCHSTORE)
+    return Circle(centre, *size) if shape == b"BYRADIUS" else Box(centre, *size)
 
 
 @command("GEOSEARCH", arity=-7, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="6.2.0",
          syntax=f"key {_SYNTAX} [WITHCOORD] [WITHDIST] [WITHHASH]",
          summary="Gives the members in a circle or a box.", complexity=_COMPLEXITY)  # fmt: skip
 def geosearch(session: "Client", args: list[bytes]) -> bytes:
-    return _run(session, args, _Placed(session.db.read_as(args[1], SortedSet)), 2)
+    source = session.db.read_as(args[1], SortedSet)
+    centre_by, centre, shape, size, order, count, any_, *details = _OPTIONS.parse(args, 2, source)
+    area = _area(args[0], centre_by, centre, shape, size)
+    query = Query(source, area, count=count, any=any_, order=order, details=Details(*details))
+    return query.run(session, GEOSEARCHSTORE)
 
 
 @command("GEOSEARCHSTORE", arity=-8, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), key(RO, ACCESS, at=2)),
@@ -92,4 +75,12 @@ def geosearch(session: "Client", args: list[bytes]) -> bytes:
          summary="Stores the members in a circle or a box as another sorted set.",
          complexity=_COMPLEXITY)  # fmt: skip
 def geosearchstore(session: "Client", args: list[bytes]) -> bytes:
-    return _run(session, args, _Placed(session.db.read_as(args[2], SortedSet), args[1]), 3)
+    source = session.db.read_as(args[2], SortedSet)
+    centre_by, centre, shape, size, order, count, any_, by_distance, *details = _STORE_OPTIONS.parse(args, 3, source)
+    if any(details):
+        raise CommandError(STORE_WITH % b"GEOSEARCHSTORE")
+    area = _area(args[0], centre_by, centre, shape, size)
+    query = Query(
+        source, area, count=count, any=any_, order=order, target=args[1], stores_distances=by_distance
+    )  # fmt: skip
+    return query.run(session, GEOSEARCHSTORE)

@@ -25,29 +25,26 @@ def _members(count: int) -> SortedSet:
 
 
 def test_a_search_with_any_ends_early() -> None:
-    query = Query(_members(1000))
-    area = query.area = _Counting((0.5, 0.0), 1000.0, 1000.0)
-    query.parse([b"GEOSEARCH", b"COUNT", b"5", b"ANY"], 1)
+    area = _Counting((0.5, 0.0), 1000.0, 1000.0)
+    query = Query(_members(1000), area, count=5, any=True)
     assert len(query._result()) == 5
     assert area.looked_at == 5
 
 
 def test_only_the_cells_around_are_looked_at() -> None:
-    query = Query(_members(1000))
-    area = query.area = _Counting((0.5, 0.0), 300.0, 1.0)
+    area = _Counting((0.5, 0.0), 300.0, 1.0)
+    query = Query(_members(1000), area)
     assert len(query._result()) == 5
     assert area.looked_at < 20
 
 
-def test_options_are_checked() -> None:
-    query = Query(None)
+async def test_options_are_checked() -> None:
     with pytest.raises(CommandError) as raised:
-        query.parse([b"GEORADIUS_RO", b"STORE", b"d"], 1)
-    assert raised.value.text == SYNTAX
-    query.parse([b"GEORADIUS_RO", b"ANY"], 1)
-    with pytest.raises(CommandError) as raised:
-        query.check_any()
+        Query(None, None, any=True)
     assert raised.value.text == ANY_WITHOUT_COUNT
+    async with running() as broker:
+        client = await broker.client()
+        assert await client.call("GEORADIUS_RO g 0 0 1 m STORE d") == b"-%b\r\n" % SYNTAX
 
 
 async def test_the_result_shares_nothing_with_its_source() -> None:
