@@ -59,6 +59,9 @@ CENTRES = (
     " BYRADIUS 1 x, BYBOX 400 400 km, BYBOX x 1 km, BYBOX -1 1 m"
 )
 
+HASH = ("DEL h", "HSET h a 1 b 2")
+FIELDS = "FIELDS 1 a, FIELDS 2 a b, FIELDS # a, FIELDS x a, FIELDS 5 a"
+
 CASES = {
     "SET": Case("SET k v", f"NX, XX, GET, KEEPTTL, IFEQ v, IFNE v, IFDEQ 0123456789abcdef, IFDNE 1, {DEADLINES}"),
     "GETEX": Case("GETEX k", f"PERSIST, {DEADLINES}", setup=("SET k v",)),
@@ -139,6 +142,15 @@ CASES = {
     "GEOSEARCH anywhere": Case("GEOSEARCH g", f"{CENTRES}, {PLACES}", setup=GEO, max_tokens=5),
     "GEOSEARCH nowhere": Case("GEOSEARCH none", f"{CENTRES}, {PLACES}", "FROMMEMBER a BYRADIUS 2 km"),
     "GEOSEARCHSTORE": Case("GEOSEARCHSTORE to g", f"{CENTRES}, {PLACES}, STOREDIST", "BYRADIUS 200 km", GEO),
+    "HGETEX": Case("HGETEX h", f"PERSIST, {DEADLINES}, {FIELDS}", setup=HASH),
+    "HGETEX fields": Case("HGETEX h", f"PERSIST, {DEADLINES}", "FIELDS 1 a", HASH),
+    "HSETEX": Case("HSETEX h", f"KEEPTTL, FNX, FXX, {DEADLINES}, FIELDS 1 a 1, {FIELDS}", setup=HASH),
+    "HEXPIRE": Case("HEXPIRE h 100000", f"NX, XX, GT, LT, {FIELDS}", setup=HASH),
+    "BITFIELD": Case(
+        "BITFIELD k",
+        "GET u8 0, SET u8 # #, INCRBY i5 #1 #, OVERFLOW WRAP, OVERFLOW SAT, OVERFLOW FAIL, OVERFLOW x, GET x 1",
+        setup=("DEL k",),
+    ),
 }
 
 

@@ -126,7 +126,10 @@ def _expire(session: "Client", args: list[bytes], start: int, unit: int) -> byte
 
 
 def _condition_and_fields(args: list[bytes]) -> tuple[bytes, list[bytes]]:
-    """What follows the time: NX, XX, GT or LT (b"" for none of them), and the fields."""
+    """What follows the time: NX, XX, GT or LT (b"" for none of them), and the fields.
+
+    By hand: FIELDS has an error of its own for each thing that may be wrong with it, checked before what it repeats.
+    """
     given: set[bytes] = set()
     fields: list[bytes] | None = None
     at, end = 3, len(args)

@@ -40,6 +40,8 @@ class _Arguments:
 
     `words` are the fields, with their values for HSETEX. `when` is the deadline in wall milliseconds, None
     without one; `kept` tells that `own` was given; `condition` is FXX, FNX or b"".
+
+    By hand: FIELDS has an error of its own for each thing that may be wrong with it, checked before what it repeats.
     """
 
     __slots__ = ("condition", "kept", "when", "words")

@@ -113,7 +113,7 @@ _OPTIONS_RO: Final = Parser[tuple[list[Pattern], int, int, list[Pattern], bytes,
 
 
 def _store_positions(args: list[bytes]) -> list[int]:
-    """Where SORT's keys stand, as Redis finds them in any arguments: the first one, and the last STORE's."""
+    """Where SORT's keys stand, as Redis finds them in any arguments, also wrong ones: the first, the last STORE's."""
     store: list[int] = []
     i = 2
     while i < len(args):

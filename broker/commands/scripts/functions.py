@@ -90,6 +90,7 @@ declare_help(
          complexity="O(1) beside compiling the source", tips=_TIPS)  # fmt: skip
 def function_load(session: Client, args: list[bytes]) -> bytes:
     replace = False
+    # By hand: the last argument is the code, whatever it looks like.
     for option in args[2:-1]:
         if option.upper() != b"REPLACE":
             raise CommandError(b"ERR Unknown option given: " + option.partition(b"\0")[0])
@@ -129,6 +130,7 @@ def function_flush(session: Client, args: list[bytes]) -> bytes:
 def function_list(session: Client, args: list[bytes]) -> bytes:
     pattern: bytes | None = None
     with_code = False
+    # By hand: an option given again is an unknown one, also where its value is missing.
     words = iter(args[2:])
     for word in words:
         if not with_code and word.upper() == b"WITHCODE":

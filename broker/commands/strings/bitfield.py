@@ -110,7 +110,10 @@ def _read(session: Client, name: bytes, operations: list[_Operation]) -> bytes:
 
 
 def _operations(session: Client, args: list[bytes]) -> list[_Operation]:
-    """The operations that the arguments name, each with the OVERFLOW that stood last before it."""
+    """The operations that the arguments name, each with the OVERFLOW that stood last before it.
+
+    By hand: they are executed in their order.
+    """
     found = []
     overflow = _WRAP
     at = 2
