@@ -1,14 +1,15 @@
 """Parsers of options, generated from the declared syntax of a command.
 
-    _OPTIONS: Final[Parser[tuple[bytes, bytes, bool]]] = Parser("GETEX", values=dict.fromkeys(UNITS, bytes))
-    unit, time = _OPTIONS.parse(args, 2)
+    _OPTIONS: Final = Parser[tuple[int, int | None, int]]("LPOS", defaults={"RANK": 1, "MAXLEN": 0})
+    rank, count, maxlen = _OPTIONS.parse(args, 3)
 
 The line that COMMAND DOCS prints (`syntax=`, broker/table/syntax.py) is the only grammar. `Parser` takes what is
 optional in it, writes one specialised Python function that reads those options in any order and any case, and compiles
 it at the first use of `parse`: a loop over the arguments, one dict look-up for each token, results in local variables.
-SET's takes 0.3 us where a loop over a table of options takes 1.6. Compiling costs 0.5 ms a command (and 2 ms once,
-for the reader of syntax lines), so at import forty commands would delay each start by 20 ms, for parsers most of which
-are never used. A test compiles all of them.
+SET's takes 0.3 us where a loop over a table of options takes 1.6. Compiling all of them at import would delay each
+start by 20 ms, for parsers most of which are never used; so it is the first command with an option that takes 0.5 ms
+longer (and once 2 ms, for the reader of syntax lines). A test compiles all of them, and compares the number of what
+they return with their types.
 
 `parse(args, at)` returns a tuple, made to be unpacked, in the order of the syntax line:
 
@@ -180,7 +181,6 @@ class _Writer:
     def __init__(self, parser: Parser[Any]) -> None:
         self._parser = parser
         self.globals: dict[str, Any] = {**_GLOBALS}
-        self._lines: list[str] = []
         self._names: set[str] = set()
         self._arguments = arguments_of(f"{DECLARED[parser.command.lower().encode()].syntax} {parser.also}")
         self._groups = self._grouped()
@@ -306,7 +306,9 @@ class _Writer:
             elif group.exclusive:
                 body += [f"if {chosen} and {chosen} != {token!r}:", f"    {self._raise_error()}"]
             _, reading, step = self._read(option, [value])
-            body += [f"{chosen} = {token!r}", *(reading if option.operands else []), *step]
+            if not option.operands and value and not group.exclusive:
+                reading = [f"{value} = b''"]
+            body += [f"{chosen} = {token!r}", *reading, *step]
             branches.append((option.token, body))
 
     def _slot_names(self, option: _Option) -> list[str]:
@@ -324,8 +326,6 @@ class _Writer:
         convert = self._parser.values.get(token)
         step = [f"at += {1 + len(operands)}"]
         texts = [f"args[at + {i + 1}]" for i in range(len(operands))]
-        if convert is bytes and len(names) == 1 and len(texts) > 1:
-            return names, [f"{names[0]} = args[at + 1 : at + {1 + len(texts)}]"], step
         if convert is not None and convert is not bytes:
             called = self._global("convert", token, convert)
             more = ", context" if token in self._parser.context else ""
@@ -333,7 +333,7 @@ class _Writer:
         lines: list[str] = []
         if len(names) == 1 and len(texts) > 1:  # alternatives have one value
             raise ValueError(f"{self._parser.command}: {token} has several values and no converter")
-        for name, text, operand in zip(names, texts, operands, strict=bool(operands)):
+        for name, text, operand in zip(names, texts, operands, strict=False):
             lines += self._converted(option, name, text, operand, raw=convert is bytes)
         return names, lines, step
 

@@ -80,6 +80,9 @@ def test_alternatives_exclude_each_other(declare: Declare) -> None:
 def test_the_last_alternative_counts(declare: Declare) -> None:
     parser = declare("key [ASC|DESC]", last=("order",))
     assert parsed(parser, "ASC DESC") == b"DESC"
+    parser = declare("key expiry=[EX seconds|PERSIST]", last=("expiry",))
+    assert parsed(parser, "EX 1 PERSIST") == (b"PERSIST", b"")
+    assert parsed(parser, "PERSIST EX 1") == (b"EX", 1)
 
 
 def test_alternatives_that_may_stand_together(declare: Declare) -> None:
@@ -146,6 +149,8 @@ def test_values_of_several_tokens(declare: Declare) -> None:
     assert parser.parse([], 0, 0)[0] is not parser.parse([], 0, 0)[0]
     for text in ("AGGREGATE MAX", "WEIGHTS 1", "AGGREGATE", "GET"):
         assert parsed(parser, text, 2) == SYNTAX
+    every = declare("key [BY pattern] [GET pattern]", collect=("BY",))
+    assert parsed(every, "BY a BY b GET c GET d") == ([b"a", b"b"], b"d")
     numbers = declare("key [WEIGHTS weight ...]", context=("WEIGHTS",), values={"WEIGHTS": float})
     assert parsed(numbers, "WEIGHTS 1 2.5", 2) == [1.0, 2.5]
 
@@ -185,6 +190,17 @@ def test_errors_of_ones_own(declare: Declare) -> None:
     assert parsed(refusing, "GROUP a") == SYNTAX
 
 
+def test_options_that_are_not_documented(declare: Declare) -> None:
+    parser = declare("key [STOREDIST]", also="[WITHDIST]")
+    assert parsed(parser, "WITHDIST") == (False, True)
+
+
+def test_several_values_need_a_converter_among_alternatives(declare: Declare) -> None:
+    parser = declare("key from=[MEMBER member|POSITION x y]")
+    with pytest.raises(ValueError, match="TRIED: POSITION has several values and no converter"):
+        parser.parse  # noqa: B018
+
+
 def test_any_tokens_and_names(declare: Declare) -> None:
     parser = declare("key [FROM from:integer] [IDMP-DURATION and:integer] [END end] [ARGS args]")
     assert parsed(parser, "from 1 idmp-duration 2 end x args y") == (1, 2, b"x", b"y")
@@ -200,6 +216,7 @@ def test_any_tokens_and_names(declare: Declare) -> None:
         {"free": ("foo",)},
         {"required": ("foo",)},
         {"context": ("FOO",)},
+        {"collect": ("FOO",)},
         {"together": {"x": ("COUNT", "FOO")}},
     ],
 )
