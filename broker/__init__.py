@@ -3,16 +3,17 @@
     async with broker.open_broker() as server:      # in any Trio program or test, without a port
         stream = await server.connect()             # a client's byte stream
 
-A map, from the wire inwards; imports run one way, from the end of this list to its start:
+A map, from the outside inwards; each line imports only what stands below it (docs/architecture.md):
 
-values/         one data structure a file: list, hash, set, sorted set, stream
-keyspace.py     the databases, expiry, and the one way to change a key
-blocking.py     clients that wait for keys;  pubsub.py  channels;  events.py  keyspace events
-commands/       one family a file: a command is one decorated function (registry.py)
-dispatch.py     request -> checks -> command -> reply
-tick.py         poll -> read -> execute -> journal -> write;  connection.py  one client's buffers
-core.py         the parts of one broker;  server.py  listeners, tasks, start and stop
-config/ cli.py log.py   redis.conf and CONFIG, the command line, the log
+testing/        fixtures and clients without a port;  cli.py  the program
+server.py       tasks, start and stop;  network/  the tick, connections, listeners
+commands/       a folder for each family: a command is one decorated function
+broker.py       the parts of one broker, put together
+persistence/    the journal, saves, recovery;  scripting/  Lua;  memory/  its limits
+execution/      request -> checks -> command -> reply
+formats/        Redis's serialisations;  clients/  sessions, waiting, subscriptions
+keyspace/       databases and the one way to change a key;  table/  what commands declare
+values/         one data structure a file;  config/  redis.conf;  process/  clock, timers, log
 """
 
 from typing import TYPE_CHECKING, Any
