@@ -28,8 +28,11 @@ LOCAL = $(if $(ARGS),$(if $(filter --%,$(firstword $(ARGS))),--bind 127.0.0.1),-
 serve: $(VENV)/.serve
 	$(RUN) -m broker serve $(LOCAL) $(or $(ARGS),--port 6379)
 
+# All of them take both cores; a few that ARGS names are sooner done without starting workers.
+PARALLEL = $(if $(ARGS),,--numprocesses auto --dist worksteal)
+
 test: $(VENV)/.test
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest $(PARALLEL) $(ARGS)
 
 check: $(VENV)/.check
 	$(RUN) -m ruff format --check .
