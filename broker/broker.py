@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from broker.clients.blocking import Blocking
+from broker.clients.notifications import Notifications
 from broker.clients.pubsub import PubSub
 from broker.clients.session import BROKER_STATE, CLOSING, UNAUTHENTICATED, Session
 from broker.clients.transport import Transport
@@ -18,17 +19,6 @@ from broker.config import Config
 from broker.execution.dispatcher import Dispatcher
 from broker.execution.state import State
 from broker.keyspace.access import Access
-from broker.keyspace.events import (
-    KEYEVENT,
-    KEYSPACE,
-    SUBKEYEVENT,
-    SUBKEYS,
-    SUBKEYSPACE,
-    SUBKEYSPACEEVENT,
-    SUBKEYSPACEITEM,
-    Event,
-    parse_flags,
-)
 from broker.keyspace.keyspace import Keyspace
 from broker.memory.eviction import Eviction
 from broker.persistence.durability import Durability
@@ -66,9 +56,7 @@ class Broker:
         self.run_id = secrets.token_hex(20)
         self.stats = Stats(log.warning)
         self.pubsub = PubSub()
-        self.keyspace = Keyspace(self.clock, config.databases, self._notify)
-        self.keyspace.notify_all = self._notify_all
-        self.keyspace.notify_fields = self._notify_fields
+        self.keyspace = Keyspace(self.clock, config, Notifications(self.pubsub))
         self.access = Access(self.keyspace, config)
         self.deadlines = Deadlines()
         self.reclaimer = Reclaimer(partial(self.deadlines.after, 0))
@@ -91,8 +79,6 @@ class Broker:
         self.scripting = Scripting(self)
         self.functions = self.scripting.functions
         self.durability = durability(self)
-        self._set_event_mask(config.notify_keyspace_events)
-        config.on_change("notify-keyspace-events", self._set_event_mask)
 
     # Sessions
 
@@ -131,49 +117,6 @@ class Broker:
             self.functions.load_source(code)
         except CommandError as problem:
             raise ValueError(problem.text.decode(errors="replace")) from None
-
-    # Keyspace events
-
-    def _set_event_mask(self, letters: str) -> None:
-        self.keyspace.event_mask = parse_flags(letters.encode()) or 0
-        if not self.keyspace.event_mask & (KEYSPACE | KEYEVENT | SUBKEYS):
-            self.keyspace.event_mask = 0
-
-    def _notify(self, event: Event, key: bytes, database: int) -> None:
-        if not (self.pubsub.patterns or self.pubsub.channels):
-            return
-        mask = self.keyspace.event_mask
-        if mask & KEYSPACE:
-            self.pubsub.publish(b"__keyspace@%d__:%b" % (database, key), event.name)
-        if mask & KEYEVENT:
-            self.pubsub.publish(b"__keyevent@%d__:%b" % (database, event.name), key)
-
-    def _notify_all(self, event: Event, keys: list[bytes], database: int) -> None:
-        """`_notify` for each of the keys, in one piece where only the event's own channel can have listeners."""
-        if not (self.pubsub.patterns or self.pubsub.channels):
-            return
-        mask = self.keyspace.event_mask
-        if mask & KEYSPACE and self.pubsub.may_reach(b"__keyspace@%d__:" % database, keys):
-            for key in keys:
-                self._notify(event, key, database)
-        elif mask & KEYEVENT:
-            self.pubsub.publish_all(b"__keyevent@%d__:%b" % (database, event.name), keys)
-
-    def _notify_fields(self, event: Event, key: bytes, database: int, fields: list[bytes]) -> None:
-        if not (self.pubsub.patterns or self.pubsub.channels):
-            return
-        mask = self.keyspace.event_mask
-        publish = self.pubsub.publish
-        listed = b",".join([b"%d:%b" % (len(field), field) for field in fields])
-        if mask & SUBKEYSPACE:
-            publish(b"__subkeyspace@%d__:%b" % (database, key), event.name + b"|" + listed)
-        if mask & SUBKEYEVENT:
-            publish(b"__subkeyevent@%d__:%b" % (database, event.name), b"%d:%b|%b" % (len(key), key, listed))
-        if mask & SUBKEYSPACEITEM and b"\n" not in key:
-            for field in fields:
-                publish(b"__subkeyspaceitem@%d__:%b\n%b" % (database, key, field), event.name)
-        if mask & SUBKEYSPACEEVENT:
-            publish(b"__subkeyspaceevent@%d__:%b|%b" % (database, event.name, key), listed)
 
 
 def _not_running(options: frozenset[bytes]) -> bool:

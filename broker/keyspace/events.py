@@ -4,7 +4,7 @@ A command module declares its events as constants (`LPUSH = Event(LIST, b"lpush"
 change. The directive notify-keyspace-events chooses classes by letters.
 """
 
-from typing import Final
+from typing import Final, Protocol
 
 KEYSPACE: Final = 1 << 0  # K: sent on __keyspace@<db>__:<key>
 KEYEVENT: Final = 1 << 1  # E: sent on __keyevent@<db>__:<event>
@@ -63,6 +63,19 @@ class Event:
     def __init__(self, flag: int, name: bytes) -> None:
         self.flag = flag
         self.name = name
+
+
+class Notifier(Protocol):
+    """Sends events to those who listen; `mask` (notify-keyspace-events) says on which channels."""
+
+    def notify(self, event: Event, key: bytes, database: int, mask: int) -> None:
+        """Send an event of one key."""
+
+    def notify_all(self, event: Event, keys: list[bytes], database: int, mask: int) -> None:
+        """Send an event of several keys, in their order."""
+
+    def notify_fields(self, event: Event, key: bytes, database: int, fields: list[bytes], mask: int) -> None:
+        """Send an event of some fields of a hash."""
 
 
 DEL: Final = Event(GENERIC, b"del")

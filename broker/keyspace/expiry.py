@@ -174,7 +174,7 @@ class Expiry:
             for key in keys:
                 self.removed(key)
         if keyspace.event_mask & EXPIRED.flag:
-            keyspace.notify_all(EXPIRED, keys, database.index)
+            keyspace.notify_all(EXPIRED, keys, database.index, keyspace.event_mask)
 
     def expire_fields(self, key: bytes, now: int, limit: int = FIELDS_AT_ONCE) -> int:
         """Remove the due fields of the hash at `key`, at most `limit` (at least 1); returns how many there were."""

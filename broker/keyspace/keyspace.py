@@ -19,10 +19,13 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from broker.config import Config
 from broker.keyspace.effects import Propagation
 from broker.keyspace.events import (
     CREATED,
     KEY_MISS,
+    KEYEVENT,
+    KEYSPACE,
     MISSED,
     NEW,
     OVERWRITTEN,
@@ -31,6 +34,8 @@ from broker.keyspace.events import (
     SUBKEYS,
     TYPE_CHANGED,
     Event,
+    Notifier,
+    parse_flags,
 )
 from broker.keyspace.expiry import EXPIRE_BATCH, NEVER, Expiry
 from broker.process.clock import Clock
@@ -132,7 +137,7 @@ class Database:
         keyspace = self.keyspace
         keyspace.misses += 1
         if keyspace.event_mask & KEY_MISS:
-            keyspace.notify(MISSED, key, self.index)
+            keyspace.notify(MISSED, key, self.index, keyspace.event_mask)
 
     # Changing
 
@@ -142,7 +147,7 @@ class Database:
         if value.__class__ is Hash and value.deadlines:
             self.note_field_deadlines(key, value)
         if self.keyspace.event_mask & NEW:
-            self.keyspace.notify(CREATED, key, self.index)
+            self.keyspace.notify(CREATED, key, self.index, self.keyspace.event_mask)
 
     def set(self, key: bytes, value: Value) -> None:
         """Store a value at a key whatever is there; its deadline is dropped."""
@@ -179,7 +184,7 @@ class Database:
         if self.waiters and key in self.waiters:
             keyspace.ready[(self, key)] = None
         if mask and mask & event.flag:
-            keyspace.notify(event, key, self.index)
+            keyspace.notify(event, key, self.index, mask)
 
     def set_keeping_deadline(self, key: bytes, value: Value) -> None:
         """Store a value at a key whatever is there; its deadline stays."""
@@ -198,12 +203,12 @@ class Database:
         old = self.peek(key)
         if old is None:
             if keyspace.event_mask & NEW:
-                keyspace.notify(CREATED, key, self.index)
+                keyspace.notify(CREATED, key, self.index, keyspace.event_mask)
             return
         if keyspace.event_mask & OVERWRITTEN:
-            keyspace.notify(REPLACED, key, self.index)
+            keyspace.notify(REPLACED, key, self.index, keyspace.event_mask)
         if keyspace.event_mask & TYPE_CHANGED and type_name(old) != type_name(value):
-            keyspace.notify(RETYPED, key, self.index)
+            keyspace.notify(RETYPED, key, self.index, keyspace.event_mask)
 
     def delete(self, key: bytes) -> bool:
         """Remove a key and its deadline; False if it was not there. The caller still names the change."""
@@ -227,7 +232,7 @@ class Database:
         if self.waiters and key in self.waiters:
             keyspace.ready[(self, key)] = None
         if keyspace.event_mask & event.flag:
-            keyspace.notify(event, key, self.index)
+            keyspace.notify(event, key, self.index, keyspace.event_mask)
 
     def touch(self, key: bytes, count: int = 1) -> None:
         """`changed` without an event."""
@@ -240,13 +245,13 @@ class Database:
     def notify(self, event: Event, key: bytes) -> None:
         """Send an event beside the one named with the change."""
         if self.keyspace.event_mask & event.flag:
-            self.keyspace.notify(event, key, self.index)
+            self.keyspace.notify(event, key, self.index, self.keyspace.event_mask)
 
     def notify_fields(self, event: Event, key: bytes, fields: list[bytes]) -> None:
         """Send the events that name the fields of a hash which a change concerned (Redis's subkey events)."""
         mask = self.keyspace.event_mask
         if mask & SUBKEYS and mask & event.flag:
-            self.keyspace.notify_fields(event, key, self.index, fields)
+            self.keyspace.notify_fields(event, key, self.index, fields, mask)
 
     def break_watches(self, key: bytes) -> None:
         """The transactions of those who watch the key fail."""
@@ -422,12 +427,12 @@ class Keyspace:
         "overdue", "propagation", "ready", "release", "shown", "suspended",
     )  # fmt: skip
 
-    def __init__(self, clock: Clock, count: int, notify: Callable[[Event, bytes, int], None]) -> None:
-        """`count` databases; `notify(event, key, database)` sends an event that `event_mask` lets through."""
+    def __init__(self, clock: Clock, config: Config, notifier: Notifier) -> None:
+        """`notifier` sends the events that `event_mask` lets through."""
         self.clock = clock
-        self.notify = notify
-        self.notify_all: Callable[[Event, list[bytes], int], None] = self._notify_each
-        self.notify_fields: Callable[[Event, bytes, int, list[bytes]], None]
+        self.notify = notifier.notify
+        self.notify_all = notifier.notify_all
+        self.notify_fields = notifier.notify_fields
         self.access: Access
         self.propagation = Propagation()
         self.dirty = 0
@@ -446,13 +451,15 @@ class Keyspace:
         self.suspended = False
         self.hiding = False
         self.shown: dict[tuple[int, bytes], Hash] = {}
-        self.databases = Databases(self, count)
+        self.databases = Databases(self, config.databases)
         self.databases[0]  # there is always one that clients begin with
+        self.choose_events(config.notify_keyspace_events)
+        config.on_change("notify-keyspace-events", self.choose_events)
 
-    def _notify_each(self, event: Event, keys: list[bytes], database: int) -> None:
-        """The default of `notify_all`: an event of several keys, one after the other."""
-        for key in keys:
-            self.notify(event, key, database)
+    def choose_events(self, letters: str) -> None:
+        """Send the events that these letters of notify-keyspace-events name; without a channel, none."""
+        mask = parse_flags(letters.encode()) or 0
+        self.event_mask = mask if mask & (KEYSPACE | KEYEVENT | SUBKEYS) else 0
 
     def count_changes(self) -> None:
         """Take `dirty` into `changes`."""

@@ -13,9 +13,8 @@ from broker.values.hash import Hash
 from broker.values.list import List
 from protocol.errors import WRONG_TYPE, CommandError
 from tests.broker.direct import Client, bulks
+from tests.broker.keyspace.keyspaces import Heard, make_keyspace
 from tests.broker.sessions import make_broker, make_session
-
-Heard = list[tuple[bytes, bytes, int]]
 
 TOUCHED = Event(GENERIC, b"touched")
 
@@ -45,7 +44,7 @@ def heard() -> Heard:
 @pytest.fixture
 def keyspace(clock: SetClock, heard: Heard) -> Keyspace:
     """Three databases whose events are kept."""
-    return Keyspace(clock, 3, lambda event, name, database: heard.append((event.name, name, database)))
+    return make_keyspace(clock, heard=heard)
 
 
 @pytest.fixture
@@ -299,7 +298,7 @@ def test_swapping(keyspace: Keyspace, clock: SetClock) -> None:
 
 
 def test_databases_are_made_when_they_are_asked_for(clock: SetClock) -> None:
-    databases = Keyspace(clock, 2_000_000_000, lambda event, name, database: None).databases
+    databases = make_keyspace(clock, 2_000_000_000).databases
     assert len(databases) == 2_000_000_000
     assert [database.index for database in databases] == [0]
     last = databases[1_999_999_999]

@@ -2,15 +2,14 @@
 
 import pytest
 
-from broker.keyspace.keyspace import Keyspace
 from broker.keyspace.strings import get_string, read_string
-from broker.process.clock import Clock
 from broker.values.list import List
 from protocol.errors import CommandError
+from tests.broker.keyspace.keyspaces import make_keyspace
 
 
 def test_lookups() -> None:
-    keyspace = Keyspace(Clock(), 1, lambda event, key, database: None)
+    keyspace = make_keyspace()
     database = keyspace.databases[0]
     database.add(b"s", b"v")
     database.add(b"g", bytearray(b"v"))

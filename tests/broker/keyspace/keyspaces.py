@@ -1,0 +1,34 @@
+"""Keyspaces without a broker, for tests of the keyspace alone."""
+
+from __future__ import annotations
+
+from broker.config import Config
+from broker.keyspace.events import Event
+from broker.keyspace.keyspace import Keyspace
+from broker.process.clock import Clock
+
+Heard = list[tuple[bytes, bytes, int]]
+"""Events: name, key, database."""
+
+
+class Listener:
+    """A notifier that keeps all events in `heard`."""
+
+    def __init__(self, heard: Heard) -> None:
+        self.heard = heard
+
+    def notify(self, event: Event, key: bytes, database: int, mask: int) -> None:
+        self.heard.append((event.name, key, database))
+
+    def notify_all(self, event: Event, keys: list[bytes], database: int, mask: int) -> None:
+        self.heard.extend((event.name, key, database) for key in keys)
+
+    def notify_fields(self, event: Event, key: bytes, database: int, fields: list[bytes], mask: int) -> None:
+        self.heard.extend((event.name, field, database) for field in fields)
+
+
+def make_keyspace(clock: Clock | None = None, databases: int = 3, heard: Heard | None = None) -> Keyspace:
+    """A keyspace whose events go to `heard`."""
+    config = Config()
+    config.databases = databases
+    return Keyspace(clock or Clock(), config, Listener([] if heard is None else heard))
