@@ -22,7 +22,6 @@ from broker.commands import command_table
 from broker.config import Config
 from broker.config.directives import BY_NAME
 from broker.config.kinds import bytes_of
-from broker.keyspace.expiry import NEVER
 from broker.native import COMPILED, build
 from broker.network.connection import Connection
 from broker.network.listeners import Listeners, StartError
@@ -34,6 +33,7 @@ from broker.process.log import Log
 from broker.process.memory import tune_allocator
 from broker.process.supervision import Supervision, supervisor_of
 from broker.process.timers import Timer
+from broker.values.deadline_queue import NEVER
 from broker.version import REDIS_VERSION, VERSION
 
 RESERVED_DESCRIPTORS: Final = 32

@@ -1,18 +1,16 @@
 """Removing keys and hash fields whose deadline has passed.
 
-The keys of a database lie in one bucket for each millisecond, and a heap orders the milliseconds: of a million keys
-that fall due within one second, a heap of keys takes 4 to 8 us to give up each, this one 0.1 us. Deletion is lazy: a
-deadline that was dropped stays until it falls due, and is then known by not being the key's any more; one that was
-moved later, as with each renewal of a session, stays in its place until then, so that a renewal costs nothing here.
-What is due goes before each tick, a bounded number at a time (Keyspace.expire_due).
+A deadline that was dropped stays in the queue until it falls due, and is then known by not being the key's any more;
+one that was moved later, as with each renewal of a session, stays in its place until then, so that a renewal costs
+nothing here. What is due goes before each tick, a bounded number at a time (Keyspace.expire_due).
 """
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from broker.keyspace.events import DEL, EXPIRED, FIELDS_EXPIRED
+from broker.values.deadline_queue import DeadlineQueue
 from broker.values.hash import Hash
 
 if TYPE_CHECKING:
@@ -25,9 +23,6 @@ somebody listens to `expired`, and 4 in all where the keys' own channels are lis
 FIELDS_AT_ONCE: Final = 10_000
 """Fields removed at most where a lookup finds some that are due: about 5 ms of work."""
 
-NEVER: Final = 1 << 62
-"""A deadline that is not reached: milliseconds of wall time past all that Redis accepts."""
-
 
 class Expiry:
     """The deadlines of one database, earliest first, and the removal of what is due.
@@ -35,88 +30,48 @@ class Expiry:
     `Database.expires` and `Database.field_deadlines` say which of the deadlines here still hold.
     """
 
-    __slots__ = ("_buckets", "_database", "_heap", "_size")
+    __slots__ = ("_database", "_queue")
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # Milliseconds, each once, and what is due then: most often one key, which then needs no list.
-        self._heap: list[int] = []
-        self._buckets: dict[int, bytes | list[bytes]] = {}
-        self._size = 0
+        self._queue = DeadlineQueue()
 
     def __len__(self) -> int:
         """The deadlines kept, those that hold no longer among them."""
-        return self._size
+        return len(self._queue)
 
     def push(self, key: bytes, deadline: int) -> None:
         """Remember a deadline, in wall milliseconds, of the key or of fields of the hash at it."""
-        self._put(key, deadline)
+        queue = self._queue
+        queue.push(key, deadline)
         database = self._database
         expires, field_deadlines = database.expires, database.field_deadlines
         # When most of them no longer hold, all are put anew, which is O(1) a push over time.
-        if self._size > 2 * (len(expires) + len(field_deadlines)) + 64:
-            self._heap.clear()
-            self._buckets.clear()
-            self._size = 0
-            for deadlines in (expires, field_deadlines):
-                for name, when in deadlines.items():
-                    self._put(name, when)
+        if len(queue) > 2 * (len(expires) + len(field_deadlines)) + 64:
+            queue.refill(expires, field_deadlines)
         keyspace = database.keyspace
         if deadline < keyspace.next_deadline:
             keyspace.next_deadline = deadline
             keyspace.deadline_moved()
 
-    def _put(self, key: bytes, deadline: int) -> None:
-        self._size += 1
-        there = self._buckets.get(deadline)
-        if there is None:
-            self._buckets[deadline] = key
-            heappush(self._heap, deadline)
-        elif isinstance(there, bytes):
-            self._buckets[deadline] = [there, key]
-        else:
-            there.append(key)
-
-    def _take(self, deadline: int, limit: int) -> list[bytes]:
-        """Remove up to `limit` of the keys of `deadline`, the earliest millisecond."""
-        there = self._buckets[deadline]
-        if isinstance(there, bytes):
-            keys = [there]
-        elif len(there) <= limit:
-            keys = there
-        else:
-            keys = there[-limit:]
-            del there[-limit:]
-            self._size -= limit
-            return keys
-        self._size -= len(keys)
-        del self._buckets[deadline]
-        heappop(self._heap)
-        return keys
-
     def next_deadline(self) -> int:
         """The earliest deadline (perhaps of a key that has it no longer), NEVER without one."""
-        return self._heap[0] if self._heap else NEVER
+        return self._queue.next_deadline()
 
     def clear(self) -> None:
         """Forget all deadlines."""
-        self._heap = []
-        self._buckets = {}
-        self._size = 0
+        self._queue = DeadlineQueue()
 
     def swap(self, other: Expiry) -> None:
         """Exchange all deadlines with those of another database."""
-        self._heap, other._heap = other._heap, self._heap
-        self._buckets, other._buckets = other._buckets, self._buckets
-        self._size, other._size = other._size, self._size
+        self._queue, other._queue = other._queue, self._queue
 
     def remove_due(self, now: int, limit: int) -> int:
         """Remove up to `limit` keys and fields whose deadline lies before `now`; returns how many were looked at."""
-        heap = self._heap
+        queue = self._queue
         looked_at = 0
-        while heap and heap[0] < now and looked_at < limit:
-            deadline = heap[0]
-            keys = self._take(deadline, limit - looked_at)
+        while looked_at < limit and queue.next_deadline() < now:
+            deadline, keys = queue.take(limit - looked_at)
             looked_at += len(keys)
             for key in self._remove(keys, deadline):
                 looked_at += self._fall_due(key, deadline, now, limit - looked_at)
@@ -145,7 +100,7 @@ class Expiry:
         """Do what a deadline that is not the key's own calls for; returns how many fields were looked at."""
         current = self._database.expires.get(key)
         if current is not None and current > deadline:
-            self._put(key, current)
+            self._queue.push(key, current)
         if self._database.field_deadlines.get(key) == deadline:
             return self.expire_fields(key, now, limit)
         return 0

@@ -37,8 +37,9 @@ from broker.keyspace.events import (
     Notifier,
     parse_flags,
 )
-from broker.keyspace.expiry import EXPIRE_BATCH, NEVER, Expiry
+from broker.keyspace.expiry import EXPIRE_BATCH, Expiry
 from broker.process.clock import Clock
+from broker.values.deadline_queue import NEVER
 from broker.values.hash import Hash
 from protocol.errors import WRONG_TYPE, CommandError
 

@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Final
 
 from broker.keyspace.access import LFU, LRM, LRU
 from broker.keyspace.events import EVICTED
-from broker.keyspace.expiry import NEVER
 from broker.keyspace.sizes import size_of
 from broker.memory.client_eviction import CLIENT_SIZE, ClientEviction
 from broker.process import memory as process_memory
 from broker.process.memory import Memory
+from broker.values.deadline_queue import NEVER
 from broker.values.positions import random_key, sample_keys
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from broker.commands.expire_options import has_passed
 from broker.formats.rdb.dump_payload import BadFooter, BadFormat, dump, restore
 from broker.keyspace.access import FREQUENCY_MAX
 from broker.keyspace.events import DEL, GENERIC, REPLACED, RETYPED, Event
-from broker.keyspace.expiry import NEVER
 from broker.keyspace.keyspace import Database, type_name
 from broker.table.arguments import MAX_INTEGER, at_least, integer
 from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, key
 from broker.table.parsers import Parser
+from broker.values.deadline_queue import NEVER
 from broker.values.streams.stream import Stream
 from protocol.errors import CommandError
 from protocol.replies import OK, bulk

@@ -6,9 +6,10 @@ import pytest
 
 from broker.keyspace.effects import Effects
 from broker.keyspace.events import EXPIRED_CLASS, GENERIC, KEY_MISS, NEW, OVERWRITTEN, TYPE_CHANGED, Event
-from broker.keyspace.expiry import EXPIRE_BATCH, NEVER
+from broker.keyspace.expiry import EXPIRE_BATCH
 from broker.keyspace.keyspace import FEW_FIELD_DEADLINES, MANY_DATABASES, Database, Keyspace, type_name
 from broker.process.clock import Clock
+from broker.values.deadline_queue import NEVER
 from broker.values.hash import Hash
 from broker.values.list import List
 from protocol.errors import WRONG_TYPE, CommandError

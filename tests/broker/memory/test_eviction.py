@@ -4,13 +4,13 @@ import sys
 
 import pytest
 
-from broker.keyspace.expiry import NEVER
 from broker.memory import eviction
 from broker.memory.client_eviction import CLIENT_SIZE
 from broker.memory.eviction import grown_size
 from broker.network.connection import Connection
 from broker.process import memory as process_memory
 from broker.process.memory import Memory
+from broker.values.deadline_queue import NEVER
 from tests.broker.effects import journal, lines
 from tests.broker.inprocess import Broker, Client, running
 
