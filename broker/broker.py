@@ -56,12 +56,10 @@ class Broker:
         self.run_id = secrets.token_hex(20)
         self.stats = Stats(log.warning)
         self.pubsub = PubSub()
-        self.keyspace = Keyspace(self.clock, config, Notifications(self.pubsub))
-        self.access = Access(self.keyspace, config)
-        self.deadlines = Deadlines()
+        self.deadlines = Deadlines(partial(log.failure, "a timer failed unexpectedly"))
         self.reclaimer = Reclaimer(partial(self.deadlines.after, 0))
-        self.keyspace.release = self.reclaimer.take
-        self.deadlines.failed = partial(log.failure, "a timer failed unexpectedly")
+        self.keyspace = Keyspace(self.clock, config, self.deadlines, Notifications(self.pubsub), self.reclaimer.take)
+        self.access = Access(self.keyspace, config)
         self.commands = commands
         self.eviction = Eviction(self)
         self.blocking = Blocking(self.keyspace, self.deadlines)

@@ -32,8 +32,6 @@ from broker.process.collector import tune_collector
 from broker.process.log import Log
 from broker.process.memory import tune_allocator
 from broker.process.supervision import Supervision, supervisor_of
-from broker.process.timers import Timer
-from broker.values.deadline_queue import NEVER
 from broker.version import REDIS_VERSION, VERSION
 
 RESERVED_DESCRIPTORS: Final = 32
@@ -63,8 +61,6 @@ class Server:
         self.broker.request_shutdown = self.try_to_stop
         self.broker.deadlines.before = self.tick.begin
         self.broker.deadlines.after_actions = self.tick.finish
-        self.broker.keyspace.deadline_moved = self._expiry_moved
-        self._expiry_timer: Timer | None = None
         self._prepared = False
         self.durability = self.broker.durability
         self.tick.before_write.append(self.durability.journal.end_tick)
@@ -73,6 +69,7 @@ class Server:
         self.durability.journal.progress_in_tick = self._answer_for_the_journal
         self.durability.journal.watch = self.tick.watch
         self.durability.journal.unwatch = self.tick.unwatch
+        self.broker.keyspace.timer.start()
         self.broker.eviction.start()
         for name in ("proto-max-bulk-len", "client-query-buffer-limit"):
             config.on_change(name, self._limits_changed)
@@ -132,21 +129,6 @@ class Server:
         return True
 
     # Tasks
-
-    def _expiry_moved(self) -> None:
-        """An earlier key deadline was set: have the timer task remove keys on time, though no client asks."""
-        when = self.broker.clock.trio_deadline(self.broker.keyspace.next_deadline + 1)
-        if self._expiry_timer is not None:
-            if self._expiry_timer.when <= when:
-                return
-            self._expiry_timer.cancel()
-        self._expiry_timer = self.broker.deadlines.at(when, self._expiry_due)
-
-    def _expiry_due(self) -> None:
-        # The timer's bracket has removed what is due (Tick.begin); what is left or comes next sets it again.
-        self._expiry_timer = None
-        if self.broker.keyspace.next_deadline < NEVER:
-            self._expiry_moved()
 
     async def _cron(self) -> None:
         """Once a second: close clients that are idle, or stay over a soft output limit; see to saves that are due."""

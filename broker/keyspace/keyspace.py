@@ -38,7 +38,9 @@ from broker.keyspace.events import (
     parse_flags,
 )
 from broker.keyspace.expiry import EXPIRE_BATCH, Expiry
+from broker.keyspace.expiry_timer import ExpiryTimer
 from broker.process.clock import Clock
+from broker.process.timers import Deadlines
 from broker.values.deadline_queue import NEVER
 from broker.values.hash import Hash
 from protocol.errors import WRONG_TYPE, CommandError
@@ -419,18 +421,22 @@ class Keyspace:
     `ready` holds the keys that changed and have waiters. `event_mask` is notify-keyspace-events.
     `release(value)` is given what was removed or overwritten, unless it is small for sure (see broker.process.reclaim).
     `overdue` says that keys may be there whose deadline has passed, `hiding` that they must stay, and `shown` has the
-    hashes that stand for those with such fields, by database and key.
+    hashes that stand for those with such fields, by database and key. Whatever makes `next_deadline` earlier calls
+    `deadline_moved`.
     """
 
     __slots__ = (
         "access", "active_expiry", "changes", "clock", "databases", "deadline_moved", "dirty", "event_mask", "expired",
         "expired_fields", "hiding", "hits", "misses", "next_deadline", "notify", "notify_all", "notify_fields",
-        "overdue", "propagation", "ready", "release", "shown", "suspended",
+        "overdue", "propagation", "ready", "release", "shown", "suspended", "timer",
     )  # fmt: skip
 
-    def __init__(self, clock: Clock, config: Config, notifier: Notifier) -> None:
+    def __init__(
+        self, clock: Clock, config: Config, timers: Deadlines, notifier: Notifier, release: Callable[[Value], None]
+    ) -> None:
         """`notifier` sends the events that `event_mask` lets through."""
         self.clock = clock
+        self.release = release
         self.notify = notifier.notify
         self.notify_all = notifier.notify_all
         self.notify_fields = notifier.notify_fields
@@ -445,8 +451,8 @@ class Keyspace:
         self.event_mask = 0
         self.ready: dict[tuple[Database, bytes], None] = {}
         self.next_deadline = NEVER
-        self.deadline_moved: Callable[[], None] = _nobody_waits
-        self.release: Callable[[Value], None] = _let_go
+        self.timer = ExpiryTimer(timers, clock, lambda: self.next_deadline)
+        self.deadline_moved = self.timer.moved
         self.active_expiry = True
         self.overdue = False
         self.suspended = False
@@ -535,14 +541,6 @@ class Keyspace:
         self.overdue = overdue
         for database in self.databases:
             database.bind()
-
-
-def _nobody_waits() -> None:
-    """The default of `Keyspace.deadline_moved`, before a timer is there."""
-
-
-def _let_go(value: Value) -> None:
-    """The default of `Keyspace.release`: the value is freed at once."""
 
 
 def type_name(value: Value) -> str:

@@ -38,14 +38,14 @@ class Deadlines:
     the clock, and sending what the actions queued). `failed` is told of an action's unexpected exception.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, failed: Callable[[Exception], None]) -> None:
+        self._failed = failed
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = count()
         self._dead = 0
         self._scope: trio.CancelScope | None = None
         self.before: Callable[[], None] = _nothing
         self.after_actions: Callable[[], None] = _nothing
-        self.failed: Callable[[Exception], None]
 
     def after(self, milliseconds: int, action: Callable[[], None]) -> Timer:
         """Call `action` in `milliseconds` from now."""
@@ -98,7 +98,7 @@ class Deadlines:
                 action()
             except Exception as defect:
                 # A defect costs its own timer, never those of all other clients.
-                self.failed(defect)
+                self._failed(defect)
         self.after_actions()
 
 

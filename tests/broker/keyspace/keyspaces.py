@@ -6,6 +6,7 @@ from broker.config import Config
 from broker.keyspace.events import Event
 from broker.keyspace.keyspace import Keyspace
 from broker.process.clock import Clock
+from broker.process.timers import Deadlines
 
 Heard = list[tuple[bytes, bytes, int]]
 """Events: name, key, database."""
@@ -27,8 +28,20 @@ class Listener:
         self.heard.extend((event.name, field, database) for field in fields)
 
 
-def make_keyspace(clock: Clock | None = None, databases: int = 3, heard: Heard | None = None) -> Keyspace:
+def failing(defect: Exception) -> None:
+    """What a test's timers do with a defect."""
+    raise defect
+
+
+def dropped(value: object) -> None:
+    """What becomes of values that a test's keyspace removes."""
+
+
+def make_keyspace(
+    clock: Clock | None = None, databases: int = 3, heard: Heard | None = None, timers: Deadlines | None = None
+) -> Keyspace:
     """A keyspace whose events go to `heard`."""
     config = Config()
     config.databases = databases
-    return Keyspace(clock or Clock(), config, Listener([] if heard is None else heard))
+    listener = Listener([] if heard is None else heard)
+    return Keyspace(clock or Clock(), config, timers or Deadlines(failing), listener, dropped)

@@ -1,5 +1,6 @@
 """Databases: lookups, changes and who is told of them, expiry, whole-database operations."""
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -9,12 +10,13 @@ from broker.keyspace.events import EXPIRED_CLASS, GENERIC, KEY_MISS, NEW, OVERWR
 from broker.keyspace.expiry import EXPIRE_BATCH
 from broker.keyspace.keyspace import FEW_FIELD_DEADLINES, MANY_DATABASES, Database, Keyspace, type_name
 from broker.process.clock import Clock
+from broker.process.timers import Deadlines, Timer
 from broker.values.deadline_queue import NEVER
 from broker.values.hash import Hash
 from broker.values.list import List
 from protocol.errors import WRONG_TYPE, CommandError
 from tests.broker.direct import Client, bulks
-from tests.broker.keyspace.keyspaces import Heard, make_keyspace
+from tests.broker.keyspace.keyspaces import Heard, failing, make_keyspace
 from tests.broker.sessions import make_broker, make_session
 
 TOUCHED = Event(GENERIC, b"touched")
@@ -28,6 +30,9 @@ class SetClock(Clock):
 
     def read(self) -> int:
         return self.now
+
+    def trio_deadline(self, wall_ms: int) -> float:
+        return wall_ms / 1000
 
 
 @pytest.fixture
@@ -190,9 +195,19 @@ def test_a_deadline_that_was_dropped_and_set_again_is_told_once(
     assert sorted(name for _, name, _ in heard) == [b"a", b"again", b"b"]
 
 
-def test_an_earlier_deadline_wakes_the_timer(keyspace: Keyspace, db: Database) -> None:
+def test_an_earlier_deadline_wakes_the_timer(clock: SetClock) -> None:
     moved: list[int] = []
-    keyspace.deadline_moved = lambda: moved.append(keyspace.next_deadline)
+
+    class Timers(Deadlines):
+        """Timers that are only noted."""
+
+        def at(self, when: float, action: Callable[[], None]) -> Timer:
+            moved.append(round(when * 1000) - 1)
+            return super().at(when, action)
+
+    keyspace = make_keyspace(clock, timers=Timers(failing))
+    keyspace.timer.start()
+    db = keyspace.databases[0]
     for deadline in (5_000_000, 6_000_000, 4_000_000):
         db.add(b"%d" % deadline, b"")
         db.expire_at(b"%d" % deadline, deadline)

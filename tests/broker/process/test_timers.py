@@ -12,9 +12,14 @@ from broker.process.timers import Deadlines
 
 
 @pytest.fixture
-async def deadlines(nursery: trio.Nursery) -> AsyncIterator[Deadlines]:
+def defects() -> list[Exception]:
+    return []
+
+
+@pytest.fixture
+async def deadlines(nursery: trio.Nursery, defects: list[Exception]) -> AsyncIterator[Deadlines]:
     """A set of timers with its task running."""
-    running = Deadlines()
+    running = Deadlines(defects.append)
     nursery.start_soon(running.run)
     await trio.testing.wait_all_tasks_blocked()
     yield running
@@ -78,6 +83,21 @@ async def test_a_batch_is_bracketed(deadlines: Deadlines, autojump_clock: MockCl
         deadlines.at(5.0, lambda: called.append("action"))
     await trio.sleep(6)
     assert called == ["before", "action", "action", "after"]
+
+
+async def test_a_defect_costs_its_own_timer(
+    deadlines: Deadlines, defects: list[Exception], autojump_clock: MockClock
+) -> None:
+    called: list[str] = []
+    defect = RuntimeError("broken")
+
+    def broken() -> None:
+        raise defect
+
+    deadlines.at(5.0, broken)
+    deadlines.at(5.0, lambda: called.append("action"))
+    await trio.sleep(6)
+    assert called == ["action"] and defects == [defect]
 
 
 async def test_cancelled_timers_do_not_pile_up(deadlines: Deadlines, autojump_clock: MockClock) -> None:
