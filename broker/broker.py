@@ -18,7 +18,6 @@ from broker.clients.transport import Transport
 from broker.config import Config
 from broker.execution.dispatcher import Dispatcher
 from broker.execution.state import State
-from broker.keyspace.access import Access
 from broker.keyspace.keyspace import Keyspace
 from broker.memory.eviction import Eviction
 from broker.persistence.durability import Durability
@@ -59,7 +58,7 @@ class Broker:
         self.deadlines = Deadlines(partial(log.failure, "a timer failed unexpectedly"))
         self.reclaimer = Reclaimer(partial(self.deadlines.after, 0))
         self.keyspace = Keyspace(self.clock, config, self.deadlines, Notifications(self.pubsub), self.reclaimer.take)
-        self.access = Access(self.keyspace, config)
+        self.access = self.keyspace.access
         self.commands = commands
         self.eviction = Eviction(self)
         self.blocking = Blocking(self.keyspace, self.deadlines)

@@ -65,7 +65,6 @@ UPWARD: set[tuple[str, str]] = {
     ("broker.scripting.running", "broker.broker"),
 }
 CIRCLES: set[frozenset[str]] = {
-    frozenset({"broker.keyspace.access", "broker.keyspace.expiry", "broker.keyspace.keyspace"}),
     frozenset(
         {
             "broker.broker",

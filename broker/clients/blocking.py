@@ -16,7 +16,8 @@ from typing import Any
 
 from broker.clients.session import CLOSING, REPLY_SKIP, Session
 from broker.clients.wait import Wait
-from broker.keyspace.keyspace import Database, Keyspace
+from broker.keyspace.database import Database
+from broker.keyspace.keyspace import Keyspace
 from broker.process.timers import Deadlines
 from broker.table.command import Handler
 from protocol.replies import NO_REPLY

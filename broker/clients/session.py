@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from broker.clients.transport import Transport
 from broker.clients.wait import Wait
-from broker.keyspace.keyspace import Database, Keyspace
+from broker.keyspace.database import Database
+from broker.keyspace.keyspace import Keyspace
 from broker.process.clock import Clock
 from broker.table.command import Command
 from protocol.replies import RESP2, Dialect

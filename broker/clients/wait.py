@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from broker.keyspace.keyspace import Database
+from broker.keyspace.database import Database
 from broker.process.timers import Timer
 from broker.table.command import Handler
 

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import random
-from typing import TYPE_CHECKING, Final
+from typing import ClassVar, Final
 
-from broker.keyspace.keyspace import Database, Keyspace, Value
-
-if TYPE_CHECKING:
-    from broker.config import Config
-    from broker.keyspace.events import Event
+from broker.config import Config
+from broker.keyspace.database import Database, SharedState, Value
+from broker.keyspace.databases import Databases
+from broker.keyspace.events import Event
 
 LRU: Final = "lru"
 LFU: Final = "lfu"
@@ -43,21 +42,21 @@ class Access:
     """
 
     __slots__ = (
-        "_accesses", "_asked", "_config", "_keyspace", "_minute", "_policy", "_quiet_since", "_since", "_stamps",
-        "recorded", "suspended",
+        "_accesses", "_asked", "_config", "_databases", "_minute", "_policy", "_quiet_since", "_shared", "_since",
+        "_stamps", "recorded", "suspended",
     )  # fmt: skip
 
-    def __init__(self, keyspace: Keyspace, config: Config) -> None:
-        self._keyspace = keyspace
+    def __init__(self, shared: SharedState, databases: Databases, config: Config) -> None:
+        self._shared = shared
+        self._databases = databases
         self._config = config
         self._asked = False
-        self._since = self._quiet_since = keyspace.clock.now
+        self._since = self._quiet_since = shared.clock.now
         self._accesses = self._count()
         self._minute = -1
         self._stamps: list[int] = []
         self.recorded = ""
         self.suspended = False
-        keyspace.access = self
         self.follow(config.maxmemory_policy)
         config.on_change("maxmemory-policy", self.follow)
 
@@ -65,37 +64,40 @@ class Access:
         """Record what a maxmemory-policy needs. What was recorded stays, unless it is of another kind."""
         self._policy = policy
         kind = policy.rpartition("-")[2]
-        if kind not in _DATABASES:
+        if kind not in _TRACKING:
             kind = LRU if self._asked else ""
         if kind == self.recorded:
             return
         self.recorded = kind
         self.sample()
-        self._since = self._keyspace.clock.now if kind == LFU else self._quiet_since
-        databases = self._keyspace.databases
-        databases.kind = _DATABASES.get(kind, Database)
-        for database in databases:
-            database.last_access = {}
-            database.__class__ = databases.kind
-            database.bind()
+        self._since = self._shared.clock.now if kind == LFU else self._quiet_since
+        self._databases.use(self._database_class(kind))
+
+    def _database_class(self, kind: str) -> type[Database]:
+        """The class of databases that leave their traces here. Each Access makes its own, which refers to it, so that a
+        plain Database has no attribute for it."""
+        tracking = _TRACKING.get(kind)
+        if tracking is None:
+            return Database
+        return type(tracking.__name__, (tracking,), {"__slots__": (), "access": self})
 
     def sample(self) -> None:
         """Note whether keys have been accessed since the last call; to be called once a second."""
         accesses = self._count()
         if accesses != self._accesses:
             self._accesses = accesses
-            self._quiet_since = self._keyspace.clock.now
+            self._quiet_since = self._shared.clock.now
 
     def _count(self) -> int:
         """What grows with accesses to keys."""
-        keyspace = self._keyspace
-        return keyspace.hits + keyspace.changes + keyspace.dirty
+        shared = self._shared
+        return shared.hits + shared.changes + shared.dirty
 
     # Asking and setting
 
     def idle_times(self, database: Database, keys: list[bytes]) -> list[int]:
         """For each of some existing keys, milliseconds since its last access (under LRM: change). Not for LFU."""
-        now, since, last = self._keyspace.clock.now, self._since, database.last_access.get
+        now, since, last = self._shared.clock.now, self._since, database.last_access.get
         return [now - last(key, since) for key in keys]
 
     def idle_seconds(self, database: Database, key: bytes) -> int:
@@ -105,7 +107,7 @@ class Access:
         """
         self.ask()
         last = database.last_access.get(key, self._since)
-        return max(0, self._keyspace.clock.now // 1000 - last // 1000)
+        return max(0, self._shared.clock.now // 1000 - last // 1000)
 
     def frequency(self, database: Database, key: bytes) -> int:
         """The access counter of an existing key, 0 to 255, with what it has lost by now. Only for LFU."""
@@ -115,7 +117,7 @@ class Access:
         """Let an existing key have been accessed so long ago (RESTORE IDLETIME); ignored where LFU is recorded."""
         self.ask()
         if self.recorded != LFU:
-            database.last_access[key] = self._keyspace.clock.now - seconds * 1000
+            database.last_access[key] = self._shared.clock.now - seconds * 1000
 
     def set_frequency(self, database: Database, key: bytes, counter: int) -> None:
         """Set a key's access counter, 0 to 255 (RESTORE FREQ); ignored where LFU is not recorded."""
@@ -132,7 +134,7 @@ class Access:
 
     def noting(self, database: Database) -> Callable[[bytes], Value]:
         """A lookup that leaves a trace, made of `database.peek`."""
-        peek, last_access, clock = database.peek, database.last_access, self._keyspace.clock
+        peek, last_access, clock = database.peek, database.last_access, self._shared.clock
 
         def get(key: bytes) -> Value:
             value = peek(key)
@@ -150,17 +152,17 @@ class Access:
 
     def new(self) -> int:
         """What is recorded of a new key."""
-        return self._stamp(NEW_FREQUENCY) if self.recorded == LFU else self._keyspace.clock.now
+        return self._stamp(NEW_FREQUENCY) if self.recorded == LFU else self._shared.clock.now
 
     def again(self, last: int | None) -> int:
         """What is recorded of a key that is accessed, of which `last` was."""
-        return self._counted(last) if self.recorded == LFU else self._keyspace.clock.now
+        return self._counted(last) if self.recorded == LFU else self._shared.clock.now
 
     # LFU
 
     def _stamp(self, counter: int) -> int:
         """The counter with this minute. The same objects for all keys: a new one each would cost them 32 bytes."""
-        minute = self._keyspace.clock.now // 60_000 & _MINUTES
+        minute = self._shared.clock.now // 60_000 & _MINUTES
         if minute != self._minute:
             self._minute = minute
             self._stamps = [minute << 8 | counter for counter in range(FREQUENCY_MAX + 1)]
@@ -182,23 +184,25 @@ class Access:
         counter = last & FREQUENCY_MAX
         if not self._config.lfu_decay_time:
             return counter
-        elapsed = (self._keyspace.clock.now // 60_000 & _MINUTES) - (last >> 8)
+        elapsed = (self._shared.clock.now // 60_000 & _MINUTES) - (last >> 8)
         if elapsed < 0:
             elapsed += _MINUTES
         return max(0, counter - elapsed // self._config.lfu_decay_time)
 
 
-class _Noting(Database):
+class _AccessTracking(Database):
     """A database that records accesses (LRU, LFU)."""
 
     __slots__ = ()
 
+    access: ClassVar[Access]
+
     def bind(self) -> None:
         super().bind()
-        self.get = self.keyspace.access.noting(self)
+        self.get = self.access.noting(self)
 
     def add(self, key: bytes, value: Value) -> None:
-        self.last_access[key] = self.keyspace.access.new()
+        self.last_access[key] = self.access.new()
         super().add(key, value)
 
     def set(self, key: bytes, value: Value) -> None:
@@ -214,7 +218,7 @@ class _Noting(Database):
         super().set_keeping_deadline(key, value)
 
     def _note_stored(self, key: bytes) -> None:
-        access = self.keyspace.access
+        access = self.access
         if self.peek(key) is None:
             self.last_access[key] = access.new()
         elif not access.suspended:
@@ -233,7 +237,7 @@ class _Noting(Database):
         super().swap(other)
 
 
-class _NotingChanges(_Noting):
+class _ChangeTracking(_AccessTracking):
     """A database that records changes (LRM)."""
 
     __slots__ = ()
@@ -252,4 +256,4 @@ class _NotingChanges(_Noting):
         super().touch(key, count)
 
 
-_DATABASES: Final[dict[str, type[Database]]] = {LRU: _Noting, LFU: _Noting, LRM: _NotingChanges}
+_TRACKING: Final[dict[str, type[_AccessTracking]]] = {LRU: _AccessTracking, LFU: _AccessTracking, LRM: _ChangeTracking}

@@ -21,7 +21,7 @@ from protocol.numbers import format_double
 from protocol.shortest import shortest_digits
 
 if TYPE_CHECKING:
-    from broker.keyspace.keyspace import Database
+    from broker.keyspace.database import Database
 
 SIZE: Final = 20
 

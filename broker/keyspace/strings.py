@@ -6,7 +6,7 @@ amortised. Both compare, join and slice alike; where a hashable value is needed,
 
 from __future__ import annotations
 
-from broker.keyspace.keyspace import Database
+from broker.keyspace.database import Database
 from protocol.errors import WRONG_TYPE, CommandError
 
 String = bytes | bytearray

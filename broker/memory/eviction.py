@@ -35,7 +35,7 @@ from broker.values.positions import random_key, sample_keys
 
 if TYPE_CHECKING:
     from broker.broker import Broker
-    from broker.keyspace.keyspace import Database
+    from broker.keyspace.database import Database
 
 Scoring = Callable[["Database", list[bytes]], list[int]]
 
@@ -325,7 +325,7 @@ class Eviction:
         database.delete(key)
         self._broker.stats.evicted_keys += 1
         keyspace.propagation.also(database.index, [b"DEL", key])
-        database.expiry.removed(key)
+        database.removed(key)
         database.notify(EVICTED, key)
         return size
 

@@ -10,7 +10,7 @@ from broker.process import memory as process_memory
 
 if TYPE_CHECKING:
     from broker.broker import Broker
-    from broker.keyspace.keyspace import Database
+    from broker.keyspace.database import Database
 
 
 class MemoryOverview:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from broker.broker import Client
-from broker.keyspace.keyspace import Database
+from broker.keyspace.database import Database
 from broker.table.arguments import integer_between
 from broker.table.command import FAST, READONLY, WRITE, command
 from protocol.errors import DB_INDEX, SYNTAX, CommandError

@@ -8,8 +8,9 @@ from broker.broker import Client
 from broker.commands.expire_options import has_passed
 from broker.formats.rdb.dump_payload import BadFooter, BadFormat, dump, restore
 from broker.keyspace.access import FREQUENCY_MAX
+from broker.keyspace.database import Database, type_name
 from broker.keyspace.events import DEL, GENERIC, REPLACED, RETYPED, Event
-from broker.keyspace.keyspace import Database, type_name
+from broker.keyspace.expiry import expire_fields
 from broker.table.arguments import MAX_INTEGER, at_least, integer
 from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, key
 from broker.table.parsers import Parser
@@ -95,7 +96,7 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
             db.notify(RETYPED, name)
     if db.field_deadlines.get(name, NEVER) < now and not session.broker.state.loading:
         # Commands rely on due fields being gone.
-        db.expiry.expire_fields(name, now)
+        expire_fields(db, name, now)
     return OK
 
 

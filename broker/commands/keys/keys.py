@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from broker.broker import Client
+from broker.keyspace.database import Database, Value, type_name
 from broker.keyspace.events import DEL, GENERIC, REPLACED, RETYPED, Event
-from broker.keyspace.keyspace import Database, Value, type_name
 from broker.table.arguments import integer
 from broker.table.command import (
     ACCESS,

@@ -6,7 +6,7 @@ from typing import Final
 
 from broker.broker import Client
 from broker.commands.scanning import ONLY_OF_HASHES, SCAN_DEFAULTS, SCAN_VALUES, scan_cursor, scan_reply
-from broker.keyspace.keyspace import Database, type_name
+from broker.keyspace.database import Database, type_name
 from broker.process.globs import Glob
 from broker.table.command import READONLY, TOUCHES_ARBITRARY_KEYS, command
 from broker.table.parsers import Parser
@@ -85,6 +85,6 @@ def randomkey(session: Client, args: list[bytes]) -> bytes:
         if db.get(name) is not None:
             return bulk(name)
         tries += 1
-        if tries > RANDOM_TRIES and db.keyspace.hiding and len(db.expires) == len(db.data):
+        if tries > RANDOM_TRIES and session.broker.keyspace.hiding and len(db.expires) == len(db.data):
             return bulk(name)
     return session.resp.null

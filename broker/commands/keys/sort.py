@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from broker.broker import Client
+from broker.keyspace.database import Database, Value
 from broker.keyspace.events import DEL, LIST, Event
-from broker.keyspace.keyspace import Database, Value
 from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, key, unknown_keys
 from broker.table.parsers import Parser
 from broker.values.hash import Hash

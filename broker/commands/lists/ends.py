@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from broker.broker import Client
+from broker.keyspace.database import Database, Value
 from broker.keyspace.events import DEL, LIST, Event
-from broker.keyspace.keyspace import Database, Value
 from broker.table.arguments import integer_between
 from broker.table.command import ACCESS, DELETE, DENYOOM, FAST, INSERT, READONLY, RO, RW, WRITE, command, key
 from broker.values.list import List

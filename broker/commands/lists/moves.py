@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from broker.broker import Client
 from broker.commands.lists.ends import LPOPPED, LPUSHED, RPOPPED, RPUSHED, delete_if_empty
 from broker.commands.lists.pops import COUNT, is_left, timeout_of
-from broker.keyspace.keyspace import Database
+from broker.keyspace.database import Database
 from broker.table.arguments import integer_between
 from broker.table.command import ACCESS, BLOCKING, DELETE, DENYOOM, INSERT, RW, WRITE, Handler, command, key
 from broker.values.list import List

@@ -17,7 +17,7 @@ from typing import Final
 
 from broker.broker import Broker
 from broker.clients.describing import client_type
-from broker.keyspace.keyspace import Database
+from broker.keyspace.database import Database
 from broker.memory.overview import MemoryOverview
 from broker.native import build
 from broker.persistence.recovery import Recovery

@@ -5,8 +5,8 @@ from typing import Final
 
 from broker.broker import Client
 from broker.commands.sorted_sets.replies import flat_entries, nested_entries
+from broker.keyspace.database import Database
 from broker.keyspace.events import DEL, ZSET, Event
-from broker.keyspace.keyspace import Database
 from broker.table.arguments import integer_between, timeout_seconds
 from broker.table.command import ACCESS, BLOCKING, DELETE, FAST, RW, WRITE, command, counted_keys, key, keys
 from broker.values.sorted_set import Entry, SortedSet

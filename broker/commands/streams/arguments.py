@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from broker.broker import Client
+from broker.keyspace.database import Database
 from broker.keyspace.events import STREAM, Event
-from broker.keyspace.keyspace import Database
 from broker.table.arguments import MAX_INTEGER, integer, integer_between
 from broker.table.parsers import Parser
 from broker.values.streams.group import Consumer, Group

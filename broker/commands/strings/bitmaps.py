@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from broker.broker import Client
+from broker.keyspace.database import Database
 from broker.keyspace.events import DEL, STRING, Event
-from broker.keyspace.keyspace import Database
 from broker.keyspace.strings import checked_string, read_string
 from broker.table.arguments import MAX_INTEGER, integer
 from broker.table.command import ACCESS, DENYOOM, FAST, OW, READONLY, RO, RW, UPDATE, WRITE, command, key, keys

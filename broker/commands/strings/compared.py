@@ -7,8 +7,8 @@ from typing import Final
 from broker.broker import Client
 from broker.commands.keys.keys import delete_keys
 from broker.commands.strings.conditions import CONDITIONS, condition_met, digest
+from broker.keyspace.database import Database
 from broker.keyspace.events import DEL
-from broker.keyspace.keyspace import Database
 from broker.keyspace.strings import String, get_string, read_string
 from broker.table.command import ACCESS, DELETE, FAST, READONLY, RO, RW, VARIABLE_FLAGS, WRITE, command, key, keys
 from broker.table.parsers import Parser

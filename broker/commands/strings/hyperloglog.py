@@ -6,8 +6,8 @@ from random import getrandbits
 from typing import Final
 
 from broker.broker import Client
+from broker.keyspace.database import Database
 from broker.keyspace.events import STRING, Event
-from broker.keyspace.keyspace import Database
 from broker.keyspace.strings import String, checked_string, get_string, read_string
 from broker.table.command import (
     ACCESS,

@@ -8,6 +8,7 @@ from broker.broker import Client
 from broker.commands.expire_options import DEADLINES_AS_GIVEN, EXPIRE, deadline_option
 from broker.commands.strings.whole import SET
 from broker.keyspace.events import EXPIRED
+from broker.keyspace.expiry import expire
 from broker.table.arguments import integer_between
 from broker.table.command import (
     ACCESS,
@@ -103,7 +104,7 @@ def msetex(session: Client, args: list[bytes]) -> bytes:
     past = when is not None and when < now and not broker.state.loading
     for name, value in zip(names, args[3:end:2], strict=True):
         if past and db.deadline(name) == when:
-            db.expiry.expire(name)  # named twice, and the first value has expired by now
+            expire(db, name)  # named twice, and the first value has expired by now
         if when is None and unit != b"KEEPTTL":
             db.set(name, value)
         else:

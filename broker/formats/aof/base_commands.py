@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from broker.formats.rdb.dump_payload import dump
 from broker.formats.rdb.value_saving import SavingOptions
-from broker.keyspace.keyspace import Database, Keyspace
+from broker.keyspace.database import Database
+from broker.keyspace.keyspace import Keyspace
 from broker.values.hash import Hash
 from broker.values.list import List
 from broker.values.set import Set

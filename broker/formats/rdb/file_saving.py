@@ -32,8 +32,9 @@ from broker.formats.rdb.primitives import length_bytes, signed_bytes
 from broker.formats.rdb.stream_saving import save_stream, stream_kind
 from broker.formats.rdb.strings import append_string, append_string_keys
 from broker.formats.rdb.value_saving import SavingOptions, append_value
-from broker.keyspace.access import LFU, LRU
-from broker.keyspace.keyspace import Database, Keyspace, Value
+from broker.keyspace.access import LFU, LRU, Access
+from broker.keyspace.database import Database, Value
+from broker.keyspace.keyspace import Keyspace
 from broker.values.hash import Hash
 from broker.values.streams.stream import Stream
 from broker.version import REDIS_VERSION
@@ -90,7 +91,7 @@ def save_rdb(
         append_string(file.out, source, options.rdbcompression)
     keys = 0
     for database in keyspace.databases:
-        for count in _save_database(file, database, options):
+        for count in _save_database(file, database, keyspace.access, options):
             keys += count
             if progress is not None:
                 progress(keys)
@@ -146,7 +147,7 @@ class _File:
         self._write(self._checksum.to_bytes(_CHECKSUM_BYTES, "little"))
 
 
-def _save_database(file: _File, database: Database, options: FileOptions) -> Iterator[int]:
+def _save_database(file: _File, database: Database, access: Access, options: FileOptions) -> Iterator[int]:
     """Write the keys of a database; yields how many there were in each batch."""
     data = database.data
     if not data:
@@ -159,7 +160,7 @@ def _save_database(file: _File, database: Database, options: FileOptions) -> Ite
     recorded = options.maxmemory_policy.rpartition("-")[2]
     items = iter(data.items())
     while batch := list(islice(items, _BATCH)):
-        _save_batch(file, batch, database, _hints(database, batch, recorded), options)
+        _save_batch(file, batch, database, _hints(access, database, batch, recorded), options)
         yield len(batch)
 
 
@@ -205,9 +206,8 @@ def _append_key(file: _File, key: bytes, value: Any, deadline: int | None, hint:
         out[place] = append_value(out, value, options)
 
 
-def _hints(database: Database, batch: list[tuple[bytes, Value]], recorded: str) -> list[bytes] | None:
+def _hints(access: Access, database: Database, batch: list[tuple[bytes, Value]], recorded: str) -> list[bytes] | None:
     """For each key when, or how often, it was accessed, if the policy of eviction asks that."""
-    access = database.keyspace.access
     keys = [key for key, _ in batch]
     if recorded == LRU:
         opcode = bytes((OP_IDLE,))

@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from broker.keyspace.access import LRU
-from broker.keyspace.keyspace import Keyspace, Value
+from broker.keyspace.database import Value
+from broker.keyspace.keyspace import Keyspace
 from broker.values.hash import Hash
 
 
@@ -37,6 +38,7 @@ class KeyspaceTarget:
     """
 
     def __init__(self, keyspace: Keyspace) -> None:
+        self._access = keyspace.access
         self._databases = keyspace.databases
         self._database = keyspace.databases[0]
         self.facts: dict[bytes, bytes] = {}
@@ -63,7 +65,7 @@ class KeyspaceTarget:
             database.expire_at(key, deadline)
         if value.__class__ is Hash and value.deadlines:
             database.note_field_deadlines(key, value)
-        access = database.keyspace.access
+        access = self._access
         # Not by way of `set_idle`: that somebody asked for idle times would be remembered.
         if idle is not None and access.recorded == LRU:
             database.last_access[key] = max(database.keyspace.clock.now - idle * 1000, 0)

@@ -12,6 +12,19 @@ Heard = list[tuple[bytes, bytes, int]]
 """Events: name, key, database."""
 
 
+class SetClock(Clock):
+    """A clock that the test sets."""
+
+    def update(self) -> int:
+        return self.now
+
+    def read(self) -> int:
+        return self.now
+
+    def trio_deadline(self, wall_ms: int) -> float:
+        return wall_ms / 1000
+
+
 class Listener:
     """A notifier that keeps all events in `heard`."""
 

@@ -6,10 +6,10 @@ import trio.testing
 
 from broker.broker import Broker
 from broker.keyspace.access import FREQUENCY_MAX, LFU, LRM, LRU, NEW_FREQUENCY
-from broker.keyspace.keyspace import Database
+from broker.keyspace.database import Database
 from broker.process.clock import TrioClock
 from tests.broker.inprocess import running
-from tests.broker.keyspace.test_keyspace import SetClock
+from tests.broker.keyspace.keyspaces import SetClock
 from tests.broker.sessions import make_broker, make_session, run
 
 START = 1_700_000_000_500

@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker.keyspace.expiry import remove_due
 from broker.process.clock import Clock
 from tests.broker.sessions import make_broker
 
@@ -50,7 +51,7 @@ def test_what_is_due_goes(steps: list[tuple[str, bytes, int]]) -> None:
             for more in range(200):
                 model[key] = clock.now + (number + more) % 13
                 db.expire_at(key, model[key])
-            assert len(db.expiry) <= 2 * len(model) + 65
+            assert len(db.deadlines) <= 2 * len(model) + 65
         elif step == "persist":
             db.persist(key)
             model.pop(key, None)
@@ -68,15 +69,15 @@ def test_what_is_due_goes(steps: list[tuple[str, bytes, int]]) -> None:
             due = {key for key, when in model.items() if when < clock.now}
             while True:
                 before = len(db.expires)
-                looked_at = db.expiry.remove_due(clock.now, 1 if step == "bounded" else 1000)
+                looked_at = remove_due(db, clock.now, 1 if step == "bounded" else 1000)
                 assert before - len(db.expires) <= looked_at
                 if not looked_at:
                     break
             for gone in due:
                 del model[gone]
         assert db.expires == model
-        assert len(db.expiry) >= len(model)
-        assert db.expiry.next_deadline() <= min(model.values(), default=1 << 62)
+        assert len(db.deadlines) >= len(model)
+        assert db.deadlines.next_deadline() <= min(model.values(), default=1 << 62)
     clock.now += 100
-    db.expiry.remove_due(clock.now, 100_000)
-    assert len(db.expiry) == 0 and not db.expires
+    remove_due(db, clock.now, 100_000)
+    assert len(db.deadlines) == 0 and not db.expires

@@ -2,7 +2,7 @@
 
 import re
 
-from broker.keyspace.keyspace import Database
+from broker.keyspace.database import Database
 from tests.broker.inprocess import Client, running
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from broker.broker import Broker
 from broker.formats.rdb.file_saving import needed_version, save_rdb
-from broker.keyspace.keyspace import Value
+from broker.keyspace.database import Value
 from broker.values.hash import Hash
 from tests.broker.persistence.files_made import saved, sealed_file
 from tests.broker.persistence.values_made import (
