@@ -19,7 +19,9 @@ from broker.config import Config
 from broker.execution.dispatcher import Dispatcher
 from broker.execution.state import State
 from broker.keyspace.keyspace import Keyspace
+from broker.memory.client_eviction import ClientEviction
 from broker.memory.eviction import Eviction
+from broker.memory.overview import MemoryOverview, ScriptMemory
 from broker.persistence.durability import Durability
 from broker.process.clock import Clock
 from broker.process.log import Log
@@ -60,7 +62,6 @@ class Broker:
         self.keyspace = Keyspace(self.clock, config, self.deadlines, Notifications(self.pubsub), self.reclaimer.take)
         self.access = self.keyspace.access
         self.commands = commands
-        self.eviction = Eviction(self)
         self.blocking = Blocking(self.keyspace, self.deadlines)
         self.dispatcher = Dispatcher(self)
         self.blocking.execute = self.dispatcher.execute_again
@@ -69,6 +70,19 @@ class Broker:
         self.outbox: list[Session] = []
         self.resumed: list[Session] = []
         self.state = State(self.sessions, self.resume, self.blocking, self.keyspace, self.deadlines)
+        self.eviction = Eviction(
+            config,
+            self.keyspace,
+            ClientEviction(config, self.sessions, self.stats, log),
+            self.state,
+            timers=self.deadlines,
+            reclaimer=self.reclaimer,
+            stats=self.stats,
+            log=log,
+            serve=self.blocking.serve,
+            # Recovery needs the scripts, and they ask whether memory is short: the journal can only be made later.
+            unwritten=lambda: self.durability.journal.unwritten,
+        )
         self.serve_while_busy: Callable[[Session], None] = _nobody_to_serve
         self.request_shutdown: Callable[[frozenset[bytes]], bool] = _not_running
         self.tcp_port = 0
@@ -103,6 +117,18 @@ class Broker:
     def resume(self, session: Session) -> None:
         """The session's held-back requests may go on, in this tick."""
         self.resumed.append(session)
+
+    def memory(self) -> MemoryOverview:
+        """What the broker's memory goes to now."""
+        scripting = self.scripting
+        scripts = ScriptMemory(
+            scripting.scripts.memory(),
+            scripting.functions.memory(),
+            scripting.memory_of_scripts(),
+            scripting.memory_of_functions(),
+        )
+        unwritten = self.durability.journal.unwritten
+        return MemoryOverview(self.eviction, self.keyspace, self.sessions.values(), unwritten, scripts)
 
     def function_sources(self) -> list[bytes]:
         """The sources of all libraries of functions, for a dump."""

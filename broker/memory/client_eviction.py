@@ -6,14 +6,14 @@ most it gets.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from broker.clients.session import CLOSING
-
-if TYPE_CHECKING:
-    from broker.broker import Broker
-    from broker.clients.session import Session
+from broker.clients.session import CLOSING, Session
+from broker.config import Config
+from broker.process.log import Log
+from broker.process.stats import Stats
 
 CLIENT_SIZE: Final = 4096
 """Bytes that a client without anything buffered takes: its session, connection, socket and parser."""
@@ -31,13 +31,25 @@ _SHARE: Final = 50
 class ClientEviction:
     """Keeps a broker's clients within maxmemory-clients."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, config: Config, sessions: Mapping[int, Session], stats: Stats, log: Log) -> None:
+        """`sessions` are all that are open."""
+        self._config = config
+        self._sessions = sessions
+        self._stats = stats
+        self._log = log
         self._next = 0
+
+    def least(self) -> int:
+        """Bytes that all clients take without anything buffered."""
+        return CLIENT_SIZE * len(self._sessions)
+
+    def unsent(self) -> int:
+        """Bytes that wait to be sent to clients."""
+        return unsent_bytes(self._sessions.values())
 
     def limit(self) -> int:
         """The limit in bytes, 0 for none; a share is one of maxmemory."""
-        config = self._broker.config
+        config = self._config
         limit: int = config.maxmemory_clients
         if limit < 0:
             limit = config.maxmemory * -limit // 100
@@ -57,8 +69,7 @@ class ClientEviction:
         self._next = ends + max(_EVERY_NS, (ends - began) * _SHARE)
 
     def _evict(self, limit: int) -> None:
-        broker = self._broker
-        sizes = [(client_memory(session), session) for session in broker.sessions.values()]
+        sizes = [(client_memory(session), session) for session in self._sessions.values()]
         total = sum(size for size, _ in sizes)
         if total < limit:
             return
@@ -66,13 +77,18 @@ class ClientEviction:
         for size, session in sizes:
             if session.no_evict or session.gate & CLOSING:
                 continue
-            broker.log.notice("client closed: maxmemory-clients is reached", id=session.id, bytes=size)
+            self._log.notice("client closed: maxmemory-clients is reached", id=session.id, bytes=size)
             session.kill()
-            broker.stats.evicted_clients += 1
+            self._stats.evicted_clients += 1
             total -= size
             if total < limit:
                 return
-        broker.log.warning("clients are over maxmemory-clients, and no more of them may be closed", bytes=total)
+        self._log.warning("clients are over maxmemory-clients, and no more of them may be closed", bytes=total)
+
+
+def unsent_bytes(sessions: Iterable[Session]) -> int:
+    """Bytes that wait to be sent to some clients."""
+    return sum(session.transport.sizes()[3] for session in sessions)
 
 
 def client_memory(session: Session) -> int:

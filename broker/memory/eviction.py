@@ -22,22 +22,26 @@ import sys
 from bisect import insort
 from collections.abc import Callable
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.config import Config
+from broker.execution.state import State
 from broker.keyspace.access import LFU, LRM, LRU
+from broker.keyspace.database import Database
 from broker.keyspace.events import EVICTED
+from broker.keyspace.keyspace import Keyspace
 from broker.keyspace.sizes import size_of
-from broker.memory.client_eviction import CLIENT_SIZE, ClientEviction
+from broker.memory.client_eviction import ClientEviction
 from broker.process import memory as process_memory
+from broker.process.log import Log
 from broker.process.memory import Memory
+from broker.process.reclaim import Reclaimer
+from broker.process.stats import Stats
+from broker.process.timers import Deadlines
 from broker.values.deadline_queue import NEVER
 from broker.values.positions import random_key, sample_keys
 
-if TYPE_CHECKING:
-    from broker.broker import Broker
-    from broker.keyspace.database import Database
-
-Scoring = Callable[["Database", list[bytes]], list[int]]
+Scoring = Callable[[Database, list[bytes]], list[int]]
 
 POOL_SIZE: Final = 16
 """Candidates kept between two evictions (Redis's EVPOOL_SIZE)."""
@@ -87,11 +91,32 @@ class Eviction:
     process_memory's. `startup` is what was in use and resident when the broker began, in bytes.
     """
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._config = broker.config
-        self._keyspace = broker.keyspace
-        self.clients = ClientEviction(broker)
+    def __init__(
+        self,
+        config: Config,
+        keyspace: Keyspace,
+        clients: ClientEviction,
+        state: State,
+        *,
+        timers: Deadlines,
+        reclaimer: Reclaimer,
+        stats: Stats,
+        log: Log,
+        serve: Callable[[], None],
+        unwritten: Callable[[], int],
+    ) -> None:
+        """`serve` serves clients that wait for keys; `unwritten` is how many bytes wait to be written to the disk."""
+        self._config = config
+        self._keyspace = keyspace
+        self._clock = keyspace.clock
+        self._state = state
+        self._timers = timers
+        self._reclaimer = reclaimer
+        self._stats = stats
+        self._log = log
+        self._serve = serve
+        self._unwritten = unwritten
+        self.clients = clients
         self.measure: Callable[[], Memory] = process_memory.measure
         self.writable: Callable[[], int] = process_memory.writable
         self.startup = Memory(0, 0)
@@ -112,7 +137,7 @@ class Eviction:
         self._measured_changes = -1
         self._exceeded_since = 0
         for name in ("maxmemory", "maxmemory-policy", "maxmemory-clients"):
-            broker.config.on_change(name, self._limits_changed)
+            config.on_change(name, self._limits_changed)
 
     def start(self) -> None:
         """Begin to keep the limits."""
@@ -132,11 +157,11 @@ class Eviction:
 
     def _least(self) -> int:
         tables = sum(database.data.__sizeof__() for database in self._keyspace.databases if database.data)
-        return tables + CLIENT_SIZE * len(self._broker.sessions)
+        return tables + self.clients.least()
 
     def exceeded_ms(self) -> int:
         """For how long the limit has been exceeded now, in milliseconds."""
-        return self._broker.clock.now - self._exceeded_since if self._exceeded_since else 0
+        return self._clock.now - self._exceeded_since if self._exceeded_since else 0
 
     def _limits_changed(self, _: object) -> None:
         self._pool.clear()
@@ -151,13 +176,13 @@ class Eviction:
 
     def check(self) -> None:
         """Bring the process back within its limits, as far as that is done in one slice."""
-        broker, config = self._broker, self._config
-        self.check_at = broker.clock.now + 1
+        config, state = self._config, self._state
+        self.check_at = self._clock.now + 1
         limit = config.maxmemory
-        self.check_after = broker.stats.bytes_read + min(max(limit // _READ_SHARE, _READ_MIN), _READ_MAX)
+        self.check_after = self._stats.bytes_read + min(max(limit // _READ_SHARE, _READ_MIN), _READ_MAX)
         if config.maxmemory_clients:
             self.clients.check()
-        if broker.state.paused or broker.state.loading:
+        if state.paused or state.loading:
             return
         if not limit or self._taken() + self._growth() <= limit:
             self._within()
@@ -174,13 +199,13 @@ class Eviction:
         quick = self._took < _OFTEN_NS and self._keyspace.changes != self._measured_changes
         if quick or perf_counter_ns() >= self._ask_after:
             self._measure()
-        return self._broker.state.out_of_memory
+        return self._state.out_of_memory
 
     # Measuring
 
     def _must_measure(self) -> bool:
         if perf_counter_ns() >= self._measure_after:
-            return not self._broker.reclaimer.pending or self._broker.state.out_of_memory
+            return not self._reclaimer.pending or self._state.out_of_memory
         return self.writable() > self._measured_writable + self._config.maxmemory // 128
 
     def _taken(self) -> int:
@@ -198,8 +223,7 @@ class Eviction:
         fragmented = 0.0
         self._tolerated = max(limit * RESIDENT_SLACK + RESIDENT_SPARE, min(self._tolerated, resident))
         if over > 0 or resident > self._tolerated:
-            unsent = sum(session.transport.sizes()[3] for session in self._broker.sessions.values())
-            unsent += self._broker.durability.journal.unwritten
+            unsent = self.clients.unsent() + self._unwritten()
             over -= unsent
             fragmented = max(0, resident - unsent - self._tolerated)
             fragmented = min(fragmented, limit * FRAGMENTED_MAX)
@@ -246,7 +270,7 @@ class Eviction:
     def _within(self) -> None:
         self._left = self._measured = 0
         if self._exceeded_since:
-            self._broker.stats.eviction_exceeded_ms += self.exceeded_ms()
+            self._stats.eviction_exceeded_ms += self.exceeded_ms()
             self._exceeded_since = 0
         self._refuse(False)
 
@@ -259,26 +283,25 @@ class Eviction:
             self._within()
 
     def _exceeded(self, *, refuse: bool) -> None:
-        self._exceeded_since = self._exceeded_since or self._broker.clock.now
+        self._exceeded_since = self._exceeded_since or self._clock.now
         self._refuse(refuse)
 
     def _refuse(self, refuse: bool) -> None:
-        broker = self._broker
-        if broker.state.out_of_memory != refuse:
-            broker.state.out_of_memory = refuse
-            broker.state.restrict()
+        state = self._state
+        if state.out_of_memory != refuse:
+            state.out_of_memory = refuse
+            state.restrict()
             if refuse:
-                broker.log.warning(
-                    "out of memory: writes are refused until some is freed", maxmemory=broker.config.maxmemory
+                self._log.warning(
+                    "out of memory: writes are refused until some is freed", maxmemory=self._config.maxmemory
                 )
             else:
-                broker.log.notice("memory is within maxmemory again")
+                self._log.notice("memory is within maxmemory again")
 
     # Evicting
 
     def _evict(self) -> None:
         """Evict keys until as much is free as is too much in use, or the slice is over."""
-        broker = self._broker
         began = perf_counter_ns()
         ends = began + self._slice
         evicted = 0
@@ -296,9 +319,9 @@ class Eviction:
         self._keyspace.propagation.flush(0, None)
         if self._keyspace.ready:
             # Not here: this may be in the middle of a command (CONFIG SET).
-            broker.deadlines.after(0, broker.blocking.serve)
+            self._timers.after(0, self._serve)
         if self._left <= 0:
-            self._exceeded_since = self._exceeded_since or broker.clock.now
+            self._exceeded_since = self._exceeded_since or self._clock.now
             self._within()
         elif exhausted:
             self._measured_changes = -1  # sizes were estimated: the next one who is to be refused has it measured
@@ -307,7 +330,7 @@ class Eviction:
             self._exceeded(refuse=False)
             if not self._continuing:
                 self._continuing = True
-                broker.deadlines.after(0, self._continue)
+                self._timers.after(0, self._continue)
 
     def _continue(self) -> None:
         self._continuing = False
@@ -323,7 +346,7 @@ class Eviction:
         else:
             size += size_of(value, _SAMPLES_OF_SIZE)
         database.delete(key)
-        self._broker.stats.evicted_keys += 1
+        self._stats.evicted_keys += 1
         keyspace.propagation.also(database.index, [b"DEL", key])
         database.removed(key)
         database.notify(EVICTED, key)
@@ -340,7 +363,7 @@ class Eviction:
 
     def _scoring(self, order: str) -> Scoring:
         """How good a victim each of some keys is: the greater the better."""
-        access = self._broker.access
+        access = self._keyspace.access
         if order in (LRU, LRM):
             return access.idle_times
         if order == LFU:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import NamedTuple
 
-from broker.memory.client_eviction import client_memory
+from broker.clients.session import Session
+from broker.keyspace.database import Database
+from broker.keyspace.keyspace import Keyspace
+from broker.memory.client_eviction import client_memory, unsent_bytes
+from broker.memory.eviction import Eviction
 from broker.process import memory as process_memory
 
-if TYPE_CHECKING:
-    from broker.broker import Broker
-    from broker.keyspace.database import Database
+
+class ScriptMemory(NamedTuple):
+    """Bytes kept of EVAL's scripts and of libraries of functions, and those that the Lua states of both take."""
+
+    scripts: int
+    functions: int
+    lua_of_scripts: int
+    lua_of_functions: int
 
 
 class MemoryOverview:
@@ -24,28 +34,30 @@ class MemoryOverview:
     `lua_of_functions`. `overhead` is all that but the keys and values themselves take, `dataset` the rest.
     """
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(
+        self,
+        eviction: Eviction,
+        keyspace: Keyspace,
+        sessions: Collection[Session],
+        unwritten: int,
+        scripts: ScriptMemory,
+    ) -> None:
+        """`unwritten` bytes wait to be written to the disk."""
         memory = process_memory.measure()
         self.allocated, self.resident = memory
-        self.used = broker.eviction.used(memory)
-        self.peak = max(process_memory.peak_resident() - broker.eviction.startup.resident, self.used)
-        sessions = broker.sessions.values()
+        self.used = eviction.used(memory)
+        self.peak = max(process_memory.peak_resident() - eviction.startup.resident, self.used)
         self.clients = sum(map(client_memory, sessions))
-        self.journal = broker.durability.journal.unwritten
-        self.unsent = sum(session.transport.sizes()[3] for session in sessions) + self.journal
-        databases = [database for database in broker.keyspace.databases if database.data]
+        self.journal = unwritten
+        self.unsent = unsent_bytes(sessions) + self.journal
+        databases = [database for database in keyspace.databases if database.data]
         self.tables = {
             database.index: (sys.getsizeof(database.data), _of_deadlines(database)) for database in databases
         }
         self.tables_total = sum(map(sum, self.tables.values()))
         self.keys = sum(len(database.data) for database in databases)
-        scripting = broker.scripting
-        self.scripts = scripting.scripts.memory()
-        self.functions = scripting.functions.memory()
-        self.lua_of_scripts = scripting.memory_of_scripts()
-        self.lua_of_functions = scripting.memory_of_functions()
-        of_scripts = self.scripts + self.functions + self.lua_of_scripts + self.lua_of_functions
-        self.overhead = min(self.clients + self.tables_total + of_scripts, self.used)
+        self.scripts, self.functions, self.lua_of_scripts, self.lua_of_functions = scripts
+        self.overhead = min(self.clients + self.tables_total + sum(scripts), self.used)
         self.dataset = self.used - self.overhead
 
     @property

@@ -113,7 +113,7 @@ def _clients(broker: Broker) -> Fields:
 
 
 def _memory(broker: Broker) -> Fields:
-    memory = MemoryOverview(broker)
+    memory = broker.memory()
     machine, limit = process_memory.of_machine(), broker.config.maxmemory
     yield "used_memory", memory.used
     yield "used_memory_human", human(memory.used)

@@ -10,7 +10,6 @@ from broker.broker import Broker, Client
 from broker.commands.help import declare_help
 from broker.commands.keys.object import encoding_of
 from broker.commands.server.memory_model import DEFAULT_SAMPLES, modelled_size
-from broker.memory.overview import MemoryOverview
 from broker.process import memory as process_memory
 from broker.process.memory import human
 from broker.table.arguments import at_least
@@ -54,7 +53,7 @@ def memory_usage(session: Client, args: list[bytes]) -> bytes:
          summary="Tells what memory is used for.", complexity="O(1)", tips=_SHARDS)  # fmt: skip
 def memory_stats(session: Client, args: list[bytes]) -> bytes:
     resp = session.resp
-    memory = MemoryOverview(session.broker)
+    memory = session.broker.memory()
     fields: list[tuple[bytes, int | float | bytes]] = [
         (b"peak.allocated", memory.peak),
         (b"total.allocated", memory.used),
@@ -105,7 +104,7 @@ def memory_doctor(session: Client, args: list[bytes]) -> bytes:
 
 
 def _findings(broker: Broker) -> list[str]:
-    memory = MemoryOverview(broker)
+    memory = broker.memory()
     used, peak, resident, allocated = memory.used, memory.peak, memory.resident, memory.allocated
     machine, limit = process_memory.of_machine(), broker.config.maxmemory
     found = []

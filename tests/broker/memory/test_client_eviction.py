@@ -4,7 +4,10 @@ import pytest
 
 from broker.broker import Broker
 from broker.clients.session import Session
+from broker.config import Config
 from broker.memory.client_eviction import CLIENT_SIZE, LIMIT_MIN, LISTED_SIZE, ClientEviction, client_memory
+from broker.process.log import Log
+from broker.process.stats import Stats
 from tests.broker.direct import Client
 from tests.broker.inprocess import running
 from tests.broker.sessions import Wire, make_broker
@@ -31,7 +34,9 @@ def client(broker: Broker, unsent: int) -> tuple[Session, Buffered]:
     [(0, 0, 0), (1, 0, LIMIT_MIN), (1 << 20, 0, 1 << 20), (-5, 0, 0), (-5, 100 << 20, 5 << 20), (-1, 100, LIMIT_MIN)],
 )
 def test_the_limit(directive: int, maxmemory: int, limit: int) -> None:
-    assert ClientEviction(make_broker(maxmemory_clients=directive, maxmemory=maxmemory)).limit() == limit
+    config, log = Config(), Log("nothing")
+    config.maxmemory_clients, config.maxmemory = directive, maxmemory
+    assert ClientEviction(config, {}, Stats(log.warning), log).limit() == limit
 
 
 def test_the_largest_go_first_and_no_more_than_needed() -> None:

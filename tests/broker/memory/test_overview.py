@@ -5,7 +5,6 @@ import sys
 import pytest
 
 from broker.memory.client_eviction import CLIENT_SIZE
-from broker.memory.overview import MemoryOverview
 from broker.process import memory as process_memory
 from broker.process.memory import Memory
 from tests.broker.inprocess import running
@@ -22,7 +21,7 @@ async def test_the_parts_make_up_the_whole(monkeypatch: pytest.MonkeyPatch) -> N
         broker.broker.eviction.startup = Memory(20 * MEGABYTE, 30 * MEGABYTE)
         monkeypatch.setattr(process_memory, "measure", lambda: Memory(50 * MEGABYTE, 60 * MEGABYTE))
         monkeypatch.setattr(process_memory, "peak_resident", lambda: 90 * MEGABYTE)
-        memory = MemoryOverview(broker.broker)
+        memory = broker.broker.memory()
         assert (memory.used, memory.allocated) == (30 * MEGABYTE, 50 * MEGABYTE)
         assert (memory.resident, memory.peak) == (60 * MEGABYTE, 60 * MEGABYTE)
         assert memory.clients == CLIENT_SIZE and memory.keys == 2
@@ -53,10 +52,10 @@ async def test_info() -> None:
 async def test_a_large_value_shows() -> None:
     async with running() as broker:
         client = await broker.client()
-        before = MemoryOverview(broker.broker)
+        before = broker.broker.memory()
         await client.call("SETRANGE k 30000000 x")
-        after = MemoryOverview(broker.broker)
+        after = broker.broker.memory()
         assert 28 * MEGABYTE < after.used - before.used < 40 * MEGABYTE
         assert 28 * MEGABYTE < after.dataset - before.dataset < 40 * MEGABYTE
         await client.call("DEL k")
-        assert MemoryOverview(broker.broker).used - before.used < 10 * MEGABYTE
+        assert broker.broker.memory().used - before.used < 10 * MEGABYTE
