@@ -27,7 +27,7 @@ from broker.formats.aof.reading import CommandReader, Damaged, Truncated
 from broker.formats.rdb.file_loading import load_rdb
 from broker.formats.rdb.format import MAGIC, VALKEY_MAGIC
 from broker.formats.rdb.reader import BadFormat, Reader
-from broker.persistence.durability import LOCK_SUFFIX
+from broker.persistence.claims import LOCK_SUFFIX
 from broker.persistence.files import TEMPORARY, Disk, read_all
 from broker.table.command import CommandTable
 from broker.values.streams.limits import DefaultStreamLimits

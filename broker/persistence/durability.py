@@ -7,14 +7,14 @@ memory. SAVE, and SHUTDOWN with a save, are what they are: everybody waits.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from broker.persistence.background import Background, Child, Work, fork
-from broker.persistence.files import Disk, Lock, lock_holder
+from broker.persistence.claims import Claims
+from broker.persistence.files import Disk
 from broker.persistence.journal import Journal
 from broker.persistence.recovery import LoadError, Recovery
 from broker.persistence.rewriting import AppendOnlyFolder, Rewrites
@@ -25,22 +25,11 @@ if TYPE_CHECKING:
     from broker.broker import Broker
     from broker.clients.session import Session
 
-LOCK_SUFFIX: Final = ".lock"
-"""Of the files beside the append-only folder and the RDB file; who has one locked may write there."""
-
 UNWRITTEN_MAX: Final = 1 << 30
 """Bytes that gather for the append-only file while the disk takes nothing (at the change of files in a rewrite, ticks
 don't write): beyond that clients' writes are refused, until it has taken them. It is looked at once a second."""
 
 TOO_SLOW: Final = "the disk takes too long"
-
-
-class UnusableFolder(OSError):
-    """The folder takes no files."""
-
-
-class FilesInUse(OSError):
-    """Another broker writes these files."""
 
 
 class Durability:
@@ -56,13 +45,13 @@ class Durability:
         self.journal = Journal(broker.keyspace.propagation, config, broker.clock, broker.log)
         self.background = Background(spawn)
         self.journal.child_runs = lambda: self.background.has_child
+        self._claims = Claims(config, self.disk)
         self.folder = AppendOnlyFolder(broker, self.disk)
-        self.snapshots = Snapshots(broker, self.disk, self.background)
-        self.rewrites = Rewrites(broker, self.folder, self.journal, self.background)
+        self.snapshots = Snapshots(broker, self.disk, self.background, self._claims)
+        self.rewrites = Rewrites(broker, self.folder, self.journal, self.background, self._claims)
         self.recovery = Recovery(broker, self.disk, self.folder, self.journal)
         self._recovered = False
         self._watching: list[Session] = []
-        self._locks: dict[str, Lock] = {}
         self.background.changed = self._follow
         self.journal.error_changed = self._follow
         config.on_change("appendonly", self._switch)
@@ -74,9 +63,9 @@ class Durability:
     async def recover(self) -> None:
         """Load what is there. Raises LoadError, FilesInUse, UnusableFolder."""
         if self._broker.config.appendonly:
-            self.claim_append_only()
+            self._claims.append_only()
         if self._broker.config.save:
-            self.claim_snapshots()
+            self._claims.snapshots()
         await self.recovery.run(sweep=bool(self._broker.config.save))
         # As in Redis: growth since the last rewrite counts, however often the broker was started meanwhile.
         self.rewrites.base_size = self.folder.base_size() if self.journal.is_open else 0
@@ -85,32 +74,6 @@ class Durability:
             # It was switched while everything was being loaded.
             with contextlib.suppress(ValueError):
                 self.rewrites.switch(self._broker.config.appendonly)
-
-    def claim_append_only(self) -> None:
-        """Make sure that no other broker writes to the append-only folder. Raises FilesInUse, UnusableFolder.
-
-        What `dir` has named before stays claimed, too: the append-only file may still be written there.
-        """
-        config = self._broker.config
-        self._claim(os.path.join(config.dir, config.appenddirname), "its append-only file in")
-
-    def claim_snapshots(self) -> None:
-        """The same for the RDB file."""
-        self._claim(self.snapshots.path, "its RDB file at")
-
-    def _claim(self, path: str, what: str) -> None:
-        if path in self._locks:
-            return
-        lock_path = path + LOCK_SUFFIX
-        try:
-            lock = self.disk.lock(lock_path)
-        except OSError as problem:
-            folder = os.path.dirname(path) or os.curdir
-            raise UnusableFolder(f"can't keep files in the folder {folder}: {problem.strerror or problem}") from problem
-        if lock is None:
-            holder = lock_holder(self.disk, lock_path)
-            raise FilesInUse(f"another broker{f' (pid {holder})' if holder else ''} keeps {what} {path}")
-        self._locks[path] = lock
 
     async def run(self) -> None:
         """Do what happens beside the tick, until cancelled."""
@@ -134,7 +97,6 @@ class Durability:
 
     def _start_snapshot(self) -> None:
         try:
-            self.claim_snapshots()
             self.snapshots.start()
         except OSError as problem:
             self._broker.log.warning("Can't save in background", error=str(problem))
@@ -156,7 +118,6 @@ class Durability:
             return True
         broker.log.notice("Saving the final RDB snapshot before exiting")
         try:
-            self.claim_snapshots()
             self.snapshots.save()
         except OSError as problem:
             broker.log.warning(
@@ -171,8 +132,7 @@ class Durability:
         whole = self.journal.close_now()
         self.snapshots.remove_unfinished()
         self.rewrites.remove_unfinished()
-        while self._locks:
-            self._locks.popitem()[1].release()
+        self._claims.release()
         return whole
 
     # What it tells
@@ -219,7 +179,7 @@ class Durability:
     def _switch(self, on: bool) -> None:
         if on:
             try:
-                self.claim_append_only()
+                self._claims.append_only()
             except OSError as problem:
                 raise ValueError(str(problem)) from None
         # What is loaded so far must not become the base: `recover` sees to it when all of it is there.
@@ -227,4 +187,4 @@ class Durability:
             self.rewrites.switch(on)
 
 
-__all__ = ["Durability", "FilesInUse", "LoadError"]
+__all__ = ["Durability", "LoadError"]

@@ -41,6 +41,7 @@ from broker.persistence.saving import SYNC_EVERY
 if TYPE_CHECKING:
     from broker.broker import Broker
     from broker.persistence.background import Background, Progress
+    from broker.persistence.claims import Claims
     from broker.persistence.files import Disk, Output
     from broker.persistence.journal import Journal
 
@@ -214,11 +215,14 @@ class Rewrites:
     it took (-1: there was none yet).
     """
 
-    def __init__(self, broker: Broker, folder: AppendOnlyFolder, journal: Journal, background: Background) -> None:
+    def __init__(
+        self, broker: Broker, folder: AppendOnlyFolder, journal: Journal, background: Background, claims: Claims
+    ) -> None:
         self._broker = broker
         self._folder = folder
         self._journal = journal
         self._background = background
+        self._claims = claims
         self._asked = trio.Event()
         self._begun = trio.Event()
         self._wanted = False
@@ -319,7 +323,7 @@ class Rewrites:
         if journal.is_open:
             await journal.replace(folder.add_increment, self._fork)
             return
-        self._broker.durability.claim_append_only()
+        self._claims.append_only()
         await trio.to_thread.run_sync(folder.settle)
         if not self._broker.config.appendonly:
             self._fork()

@@ -19,6 +19,7 @@ from broker.process.memory import resident
 if TYPE_CHECKING:
     from broker.broker import Broker
     from broker.persistence.background import Background, Progress
+    from broker.persistence.claims import Claims
     from broker.persistence.files import Disk
 
 KIND: Final = "rdb"
@@ -39,10 +40,11 @@ class Snapshots:
     background save did, `seconds` how long it took (-1: there was none yet).
     """
 
-    def __init__(self, broker: Broker, disk: Disk, background: Background) -> None:
+    def __init__(self, broker: Broker, disk: Disk, background: Background, claims: Claims) -> None:
         self._broker = broker
         self._disk = disk
         self._background = background
+        self._claims = claims
         self.last_save = broker.clock.now // 1000
         self._last_try = 0.0
         self._changes_saved = 0
@@ -67,6 +69,7 @@ class Snapshots:
 
     def save(self) -> None:
         """Write the file now, and come back when it is on the disk. Raises OSError; the old file is there then."""
+        self._claims.snapshots()
         broker = self._broker
         self.saves += 1
         began = time.monotonic()
@@ -81,6 +84,7 @@ class Snapshots:
 
     def start(self) -> None:
         """Have a child write the file as of now. Raises OSError; there must be no other child."""
+        self._claims.snapshots()
         broker = self._broker
         self._changes_saved = broker.keyspace.changes + broker.keyspace.dirty
         self._last_try = time.monotonic()
@@ -171,7 +175,6 @@ class Snapshots:
             self._background.kill()
         if self._broker.config.save:
             try:
-                self._broker.durability.claim_snapshots()
                 self.save()
                 # The command's own changes, which are counted later, are in that file as well.
                 self._broker.keyspace.changes -= self._broker.keyspace.dirty

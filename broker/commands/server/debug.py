@@ -118,7 +118,6 @@ def _reload(session: Client, args: list[bytes]) -> bytes:
     durability = session.broker.durability
     if b"NOSAVE" not in options:
         try:
-            durability.claim_snapshots()
             durability.snapshots.save()
         except OSError:
             raise CommandError(SAVE_FAILED) from None

@@ -32,7 +32,6 @@ def save(session: Client, args: list[bytes]) -> bytes:
         raise CommandError(SAVING)
     session.broker.keyspace.count_changes()
     try:
-        durability.claim_snapshots()
         durability.snapshots.save()
     except OSError:
         raise CommandError(FAILED) from None
@@ -54,7 +53,6 @@ def bgsave(session: Client, args: list[bytes]) -> bytes:
         durability.snapshots.scheduled = True
         return _SAVE_SCHEDULED
     try:
-        durability.claim_snapshots()
         durability.snapshots.start()
     except OSError:
         raise CommandError(FAILED) from None

@@ -9,7 +9,7 @@ import pytest
 from broker.commands import command_table
 from broker.formats.aof.writing import sealed
 from broker.persistence.check import USAGE, run
-from broker.persistence.durability import LOCK_SUFFIX
+from broker.persistence.claims import LOCK_SUFFIX
 from broker.persistence.files import Disk
 from protocol.replies import bulks
 from tests.broker.persistence.simulated_disk import SHORT, SimulatedDisk

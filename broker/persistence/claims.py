@@ -1,0 +1,61 @@
+"""Which broker may write which files: one that has locked the file beside them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from broker.persistence.files import Disk, Lock, lock_holder
+
+if TYPE_CHECKING:
+    from broker.config import Config
+
+LOCK_SUFFIX: Final = ".lock"
+"""Of the files beside the append-only folder and the RDB file; who has one locked may write there."""
+
+
+class UnusableFolder(OSError):
+    """The folder takes no files."""
+
+
+class FilesInUse(OSError):
+    """Another broker writes these files."""
+
+
+class Claims:
+    """What this broker has claimed for itself, until `release`.
+
+    What the directives have named before stays claimed, too: files may still be written there.
+    """
+
+    def __init__(self, config: Config, disk: Disk) -> None:
+        self._config = config
+        self._disk = disk
+        self._locks: dict[str, Lock] = {}
+
+    def append_only(self) -> None:
+        """Make sure that no other broker writes to the append-only folder. Raises FilesInUse, UnusableFolder."""
+        self._claim(os.path.join(self._config.dir, self._config.appenddirname), "its append-only file in")
+
+    def snapshots(self) -> None:
+        """The same for the RDB file."""
+        self._claim(os.path.join(self._config.dir, self._config.dbfilename), "its RDB file at")
+
+    def release(self) -> None:
+        """Leave all files to other brokers."""
+        while self._locks:
+            self._locks.popitem()[1].release()
+
+    def _claim(self, path: str, what: str) -> None:
+        if path in self._locks:
+            return
+        lock_path = path + LOCK_SUFFIX
+        try:
+            lock = self._disk.lock(lock_path)
+        except OSError as problem:
+            folder = os.path.dirname(path) or os.curdir
+            raise UnusableFolder(f"can't keep files in the folder {folder}: {problem.strerror or problem}") from problem
+        if lock is None:
+            holder = lock_holder(self._disk, lock_path)
+            raise FilesInUse(f"another broker{f' (pid {holder})' if holder else ''} keeps {what} {path}")
+        self._locks[path] = lock
