@@ -22,7 +22,8 @@ from broker.keyspace.keyspace import Keyspace
 from broker.memory.client_eviction import ClientEviction
 from broker.memory.eviction import Eviction
 from broker.memory.overview import MemoryOverview, ScriptMemory
-from broker.persistence.durability import Durability
+from broker.persistence.durability import Durability, Storage
+from broker.persistence.environment import Environment
 from broker.process.clock import Clock
 from broker.process.log import Log
 from broker.process.reclaim import Reclaimer
@@ -30,7 +31,6 @@ from broker.process.stats import Stats
 from broker.process.timers import Deadlines
 from broker.scripting.engine import Scripting
 from broker.table.command import CommandTable
-from protocol.errors import CommandError
 
 
 class Broker:
@@ -47,7 +47,7 @@ class Broker:
         log: Log,
         commands: CommandTable,
         clock: Clock | None = None,
-        durability: Callable[[Broker], Durability] = Durability,
+        storage: Storage | None = None,
     ) -> None:
         """A broker with empty databases, for whose clients `commands` are there."""
         self.config = config
@@ -89,7 +89,14 @@ class Broker:
         self._last_id = 0
         self.scripting = Scripting(self)
         self.functions = self.scripting.functions
-        self.durability = durability(self)
+        self.durability = Durability(
+            Environment(config, log, self.clock, self.keyspace, self.state),
+            storage or Storage(),
+            self.functions,
+            commands,
+            self,
+            self.blocking.retry,
+        )
 
     # Sessions
 
@@ -129,17 +136,6 @@ class Broker:
         )
         unwritten = self.durability.journal.unwritten
         return MemoryOverview(self.eviction, self.keyspace, self.sessions.values(), unwritten, scripts)
-
-    def function_sources(self) -> list[bytes]:
-        """The sources of all libraries of functions, for a dump."""
-        return self.functions.sources()
-
-    def load_function(self, code: bytes) -> None:
-        """Load a library from a dump; raises ValueError where its source is wrong."""
-        try:
-            self.functions.load_source(code)
-        except CommandError as problem:
-            raise ValueError(problem.text.decode(errors="replace")) from None
 
 
 def _not_running(options: frozenset[bytes]) -> bool:

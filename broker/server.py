@@ -26,7 +26,7 @@ from broker.native import COMPILED, build
 from broker.network.connection import Connection
 from broker.network.listeners import Listeners, StartError
 from broker.network.tick import Tick
-from broker.persistence.durability import Durability, LoadError
+from broker.persistence.durability import LoadError, Storage
 from broker.process.clock import Clock
 from broker.process.collector import tune_collector
 from broker.process.log import Log
@@ -50,11 +50,11 @@ class Server:
         log: Log,
         clock: Clock | None = None,
         stop: trio.Event | None = None,
-        durability: Callable[[Broker], Durability] = Durability,
+        storage: Storage | None = None,
         supervision: Supervision | None = None,
     ) -> None:
         self._supervision = supervision or Supervision()
-        self.broker = Broker(config, log, command_table(config.renamed_commands), clock, durability)
+        self.broker = Broker(config, log, command_table(config.renamed_commands), clock, storage)
         self.tick = Tick(self.broker)
         self.listeners = Listeners(self.broker, self.tick)
         self.stopping = trio.Event() if stop is None else stop
@@ -184,7 +184,7 @@ async def open_broker(
     clock: Clock | None = None,
     stop: trio.Event | None = None,
     started: Callable[[Server], None] | None = None,
-    durability: Callable[[Broker], Durability] = Durability,
+    storage: Storage | None = None,
     supervision: Supervision | None = None,
 ) -> AsyncIterator[Server]:
     """Run a broker inside a Trio program:
@@ -195,8 +195,8 @@ async def open_broker(
     `directives` are redis.conf's, names and values as texts. Without `config` no port is opened (`connect()` needs
     none), and nothing is loaded or kept on the disk, unless `directives` ask for it by `dir` or `appendonly`. Setting
     `stop` shuts the broker down, as leaving the block does. The block is entered when the keys are loaded; `started` is
-    called before that; `durability` makes the part that keeps files (tests put another disk there); `supervision`
-    tells an init system. Raises StartError, or ValueError for a directive that is refused.
+    called before that; `storage` is the disk (tests put another one there); `supervision` tells an init system. Raises
+    StartError, or ValueError for a directive that is refused.
     """
     keeps_files = config is not None or bool({"dir", "appendonly"} & {*(directives or {})})
     if config is None:
@@ -206,7 +206,7 @@ async def open_broker(
     for name, value in (directives or {}).items():
         _assign(config, name, value)
     try:
-        server = Server(config, log or Log("nothing"), clock, stop, durability, supervision)
+        server = Server(config, log or Log("nothing"), clock, stop, storage, supervision)
     except ValueError as problem:
         raise StartError(str(problem)) from None
     if started is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -22,8 +23,9 @@ from broker.persistence.saving import Snapshots
 from protocol.errors import BGSAVE_ERROR, aof_error
 
 if TYPE_CHECKING:
-    from broker.broker import Broker
-    from broker.clients.session import Session
+    from broker.clients.session import Host, Session
+    from broker.persistence.environment import Environment, FunctionLibraries
+    from broker.table.command import CommandTable
 
 UNWRITTEN_MAX: Final = 1 << 30
 """Bytes that gather for the append-only file while the disk takes nothing (at the change of files in a rewrite, ticks
@@ -32,24 +34,44 @@ don't write): beyond that clients' writes are refused, until it has taken them. 
 TOO_SLOW: Final = "the disk takes too long"
 
 
+@dataclass(frozen=True)
+class Storage:
+    """The disk that a broker's files are on, and what makes its children (see Background); tests have their own."""
+
+    disk: Disk = field(default_factory=Disk)
+    spawn: Callable[[Work], Child] = fork
+
+
 class Durability:
-    """The parts of a broker that deal with its files.
+    """The parts of a broker that deal with its files."""
 
-    `disk` and `spawn` (see Background) are replaced by tests.
-    """
+    def __init__(
+        self,
+        environment: Environment,
+        storage: Storage,
+        functions: FunctionLibraries,
+        commands: CommandTable,
+        host: Host,
+        retry: Callable[[Session], None],
+    ) -> None:
+        """`commands`, executed for a client of `host`, are what recovery takes the append-only file for.
 
-    def __init__(self, broker: Broker, disk: Disk | None = None, spawn: Callable[[Work], Child] = fork) -> None:
-        self._broker = broker
-        self.disk = disk or Disk()
-        config = broker.config
-        self.journal = Journal(broker.keyspace.propagation, config, broker.clock, broker.log)
-        self.background = Background(spawn)
+        `retry` executes the command again that a session waits with.
+        """
+        config = self._config = environment.config
+        self._log = environment.log
+        self._keyspace = environment.keyspace
+        self._state = environment.state
+        self._retry = retry
+        disk = storage.disk
+        self.journal = Journal(environment.keyspace.propagation, config, environment.clock, environment.log)
+        self.background = Background(storage.spawn)
         self.journal.child_runs = lambda: self.background.has_child
-        self._claims = Claims(config, self.disk)
-        self.folder = AppendOnlyFolder(broker, self.disk)
-        self.snapshots = Snapshots(broker, self.disk, self.background, self._claims)
-        self.rewrites = Rewrites(broker, self.folder, self.journal, self.background, self._claims)
-        self.recovery = Recovery(broker, self.disk, self.folder, self.journal)
+        self._claims = Claims(config, disk)
+        self.folder = AppendOnlyFolder(config, environment.keyspace, functions, disk)
+        self.snapshots = Snapshots(environment, disk, self.background, self._claims, functions)
+        self.rewrites = Rewrites(environment, self.folder, self.journal, self.background, self._claims)
+        self.recovery = Recovery(environment, self.folder, self.snapshots, self.journal, functions, commands, host)
         self._recovered = False
         self._watching: list[Session] = []
         self.background.changed = self._follow
@@ -62,18 +84,18 @@ class Durability:
 
     async def recover(self) -> None:
         """Load what is there. Raises LoadError, FilesInUse, UnusableFolder."""
-        if self._broker.config.appendonly:
+        if self._config.appendonly:
             self._claims.append_only()
-        if self._broker.config.save:
+        if self._config.save:
             self._claims.snapshots()
-        await self.recovery.run(sweep=bool(self._broker.config.save))
+        await self.recovery.run(sweep=bool(self._config.save))
         # As in Redis: growth since the last rewrite counts, however often the broker was started meanwhile.
         self.rewrites.base_size = self.folder.base_size() if self.journal.is_open else 0
         self._recovered = True
-        if self.journal.is_open != self._broker.config.appendonly:
+        if self.journal.is_open != self._config.appendonly:
             # It was switched while everything was being loaded.
             with contextlib.suppress(ValueError):
-                self.rewrites.switch(self._broker.config.appendonly)
+                self.rewrites.switch(self._config.appendonly)
 
     async def run(self) -> None:
         """Do what happens beside the tick, until cancelled."""
@@ -84,43 +106,42 @@ class Durability:
 
     def cron(self) -> None:
         """Once a second: start what is due, one child at a time."""
-        if not self.background.active and not self._broker.state.loading:
+        if not self.background.active and not self._state.loading:
             if self.rewrites.is_due():
                 self.rewrites.start()
             elif self.snapshots.is_due():
                 self._start_snapshot()
         keys = self.background.progress_to_tell()
         if keys is not None:
-            total = sum(len(database.data) for database in self._broker.keyspace.databases)
-            self._broker.log.notice("writing in the background", what=self.background.kind, keys=keys, of=total)
+            total = sum(len(database.data) for database in self._keyspace.databases)
+            self._log.notice("writing in the background", what=self.background.kind, keys=keys, of=total)
         self._follow()
 
     def _start_snapshot(self) -> None:
         try:
             self.snapshots.start()
         except OSError as problem:
-            self._broker.log.warning("Can't save in background", error=str(problem))
+            self._log.warning("Can't save in background", error=str(problem))
 
     def prepare_shutdown(self, *, save: bool, no_save: bool, force: bool) -> bool:
         """Do what must be done before the broker may end; False if it may not, because something would be lost."""
-        broker = self._broker
-        if broker.state.loading or not (self._recovered or save):
+        if self._state.loading or not (self._recovered or save):
             # What is on the disk must not be replaced by what isn't all of it.
             return True
         if self.journal.provisional and not force:
-            broker.log.warning("not shutting down: the first append-only file is being written")
+            self._log.warning("not shutting down: the first append-only file is being written")
             return False
         if self.journal.write_error is not None and not (force or no_save):
-            broker.log.warning("not shutting down: the append-only file can't be written, and lacks what was answered")
+            self._log.warning("not shutting down: the append-only file can't be written, and lacks what was answered")
             return False
         self.background.kill()
-        if not save and (no_save or not broker.config.save):
+        if not save and (no_save or not self._config.save):
             return True
-        broker.log.notice("Saving the final RDB snapshot before exiting")
+        self._log.notice("Saving the final RDB snapshot before exiting")
         try:
             self.snapshots.save()
         except OSError as problem:
-            broker.log.warning(
+            self._log.warning(
                 "Error trying to save the DB" + (", exiting anyway" if force else ", can't exit"), error=str(problem)
             )
             return force
@@ -151,7 +172,7 @@ class Durability:
 
     def refusal(self) -> bytes | None:
         """Why clients' writes are refused, None if they are not."""
-        config = self._broker.config
+        config = self._config
         if config.stop_writes_on_bgsave_error and config.save and not self.snapshots.succeeded:
             return BGSAVE_ERROR
         problem = self.journal.sync_error or self.journal.write_error
@@ -162,9 +183,9 @@ class Durability:
     def _follow(self) -> None:
         """Refuse clients' writes, or no longer."""
         refusal = self.refusal()
-        if refusal != self._broker.state.write_refusal:
-            self._broker.state.write_refusal = refusal
-            self._broker.state.restrict()
+        if refusal != self._state.write_refusal:
+            self._state.write_refusal = refusal
+            self._state.restrict()
 
     def progressed(self) -> None:
         """The journal has come further; called between two ticks."""
@@ -172,7 +193,7 @@ class Durability:
             watching, self._watching = self._watching, []
             for session in watching:
                 if self.acknowledges(session):
-                    self._broker.blocking.retry(session)
+                    self._retry(session)
                 elif session.waiting is not None:
                     self._watching.append(session)
 
@@ -183,7 +204,7 @@ class Durability:
             except OSError as problem:
                 raise ValueError(str(problem)) from None
         # What is loaded so far must not become the base: `recover` sees to it when all of it is there.
-        if not self._broker.state.loading:
+        if not self._state.loading:
             self.rewrites.switch(on)
 
 

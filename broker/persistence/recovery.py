@@ -29,15 +29,17 @@ from broker.formats.rdb.format import MAGIC, VALKEY_MAGIC
 from broker.formats.rdb.reader import BadFormat, Reader
 from broker.formats.rdb.target import KeyspaceTarget, MergingTarget
 from broker.persistence.files import TEMPORARY
-from broker.persistence.rewriting import write_base
 from broker.table.command import CommandTable
 from protocol.errors import CommandError
 
 if TYPE_CHECKING:
-    from broker.broker import Broker
+    from broker.clients.session import Host
+    from broker.persistence.environment import Environment, FunctionLibraries
     from broker.persistence.files import Disk, Source
     from broker.persistence.journal import Journal
     from broker.persistence.rewriting import AppendOnlyFolder
+    from broker.persistence.saving import Snapshots
+    from broker.process.log import Log
 
 _SLICE_SECONDS: Final = 0.005
 _TELL_SECONDS: Final = 5
@@ -55,11 +57,29 @@ class LoadError(Exception):
 class Recovery:
     """The loading of what is on the disk, and how far it is: `loaded` of `total` bytes since `began` (wall seconds)."""
 
-    def __init__(self, broker: Broker, disk: Disk, folder: AppendOnlyFolder, journal: Journal) -> None:
-        self._broker = broker
-        self._disk = disk
+    def __init__(
+        self,
+        environment: Environment,
+        folder: AppendOnlyFolder,
+        snapshots: Snapshots,
+        journal: Journal,
+        functions: FunctionLibraries,
+        commands: CommandTable,
+        host: Host,
+    ) -> None:
+        """`commands` are what the append-only file is executed with, for a client of `host`."""
+        self._config = environment.config
+        self._log = environment.log
+        self._clock = environment.clock
+        self._keyspace = environment.keyspace
+        self._state = environment.state
+        self._disk = folder.disk
         self._folder = folder
+        self._snapshots = snapshots
         self._journal = journal
+        self._functions = functions
+        self._commands = commands
+        self._host = host
         self.began = 0
         self.total = 0
         self.loaded = 0
@@ -71,17 +91,16 @@ class Recovery:
 
         `sweep` says that nobody else writes this RDB file: its temporary files are left from a crash.
         """
-        broker = self._broker
-        self.began = broker.clock.read() // 1000
+        self.began = self._clock.read() // 1000
         began = time.perf_counter()
-        broker.state.loading = True
-        broker.state.restrict()
+        self._state.loading = True
+        self._state.restrict()
         collecting = gc.isenabled()
         gc.disable()
         try:
             if sweep:
-                self._sweep(broker.config.dir, broker.durability.snapshots.left_behind)
-            if broker.config.appendonly:
+                self._sweep(self._config.dir, self._snapshots.left_behind)
+            if self._config.appendonly:
                 await self._load_append_only()
             else:
                 await self._load_snapshot()
@@ -90,21 +109,21 @@ class Recovery:
         finally:
             if collecting:
                 gc.enable()
-        broker.keyspace.changes = broker.keyspace.dirty = 0
-        broker.state.loading = False
-        broker.state.restrict()
-        broker.keyspace.deadline_moved()
-        keys = sum(len(database.data) for database in broker.keyspace.databases)
+        self._keyspace.changes = self._keyspace.dirty = 0
+        self._state.loading = False
+        self._state.restrict()
+        self._keyspace.deadline_moved()
+        keys = sum(len(database.data) for database in self._keyspace.databases)
         if keys or self.total:
-            source = "append only file" if broker.config.appendonly else "disk"
+            source = "append only file" if self._config.appendonly else "disk"
             seconds = time.perf_counter() - began
-            broker.log.notice(f"DB loaded from {source}: {seconds:.3f} seconds", keys=keys, bytes=self.total)
+            self._log.notice(f"DB loaded from {source}: {seconds:.3f} seconds", keys=keys, bytes=self.total)
 
     def _sweep(self, folder: str, left_behind: Callable[[str], bool]) -> None:
         """Remove what a crash has left half written."""
         for name in self._disk.names(folder):
             if left_behind(name):
-                self._broker.log.notice("removing what an unfinished save has left", file=os.path.join(folder, name))
+                self._log.notice("removing what an unfinished save has left", file=os.path.join(folder, name))
                 # A child that has outlived its broker may be at its end.
                 with contextlib.suppress(FileNotFoundError):
                     self._disk.remove(os.path.join(folder, name))
@@ -120,7 +139,7 @@ class Recovery:
                 await trio.lowlevel.checkpoint()
                 pause_at = time.perf_counter() + _SLICE_SECONDS
             if now >= tell_at:
-                self._broker.log.notice("loading", bytes=self.loaded, of=self.total)
+                self._log.notice("loading", bytes=self.loaded, of=self.total)
                 tell_at = now + _TELL_SECONDS
 
     # A snapshot
@@ -131,55 +150,56 @@ class Recovery:
         With `flush` all keys and functions are removed before. With `merge` a key of the file replaces one of the same
         name; without, there may be none. Watched keys count as changed.
         """
-        broker = self._broker
-        path = self._snapshot_path()
-        target = (MergingTarget if merge else KeyspaceTarget)(broker.keyspace)
-        broker.state.loading = True
+        path = self._snapshots.path
+        target = (MergingTarget if merge else KeyspaceTarget)(self._keyspace)
+        self._state.loading = True
         try:
             with _opened(self._disk, path) as source:
                 if flush:
-                    broker.functions.flush()
-                    for database in broker.keyspace.databases:
+                    self._functions.flush()
+                    for database in self._keyspace.databases:
                         data = database.data
                         database.clear()
-                        broker.reclaimer.take(data)
+                        self._keyspace.release(data)
                 reader = Reader(source=source.read, size=source.size)
-                for _ in self._rdb(path, reader, broker.clock.now, target):
+                for _ in self._rdb(path, reader, self._clock.now, target):
                     pass
         finally:
-            broker.state.loading = False
-            broker.keyspace.deadline_moved()
-            for database in broker.keyspace.databases:
+            self._state.loading = False
+            self._keyspace.deadline_moved()
+            for database in self._keyspace.databases:
                 for name in database.listened_keys():
                     database.touch(name, 0)
 
-    def _snapshot_path(self) -> str:
-        return os.path.join(self._broker.config.dir, self._broker.config.dbfilename)
-
     async def _load_snapshot(self) -> None:
-        path = self._snapshot_path()
+        path = self._snapshots.path
         size = self._disk.size(path)
         if size is None:
             return
         self.total = size
         with _opened(self._disk, path) as source:
-            target = KeyspaceTarget(self._broker.keyspace)
-            await self._load(self._rdb(path, Reader(source=source.read, size=size), self._broker.clock.now, target))
+            target = KeyspaceTarget(self._keyspace)
+            await self._load(self._rdb(path, Reader(source=source.read, size=size), self._clock.now, target))
 
     def _rdb(self, path: str, reader: Reader, now: int | None, target: KeyspaceTarget) -> Generator[int, None, None]:
         """Load an RDB file, or what stands at the beginning of an append-only one."""
-        broker = self._broker
         try:
-            loaded = yield from load_rdb(reader, target, broker.config, now=now, verify=broker.config.rdbchecksum)
+            loaded = yield from load_rdb(reader, target, self._config, now=now, verify=self._config.rdbchecksum)
             for code in target.functions:
-                broker.load_function(code)
+                self._load_library(code)
         except (BadFormat, ValueError) as problem:
             raise LoadError(
                 f"Fatal error loading the DB: {path}: {problem}. The file can't be loaded; nothing was changed in it"
             ) from problem
         self.keys_loaded = loaded.keys
         self.keys_expired = loaded.expired
-        broker.log.notice(f"Done loading RDB, keys loaded: {loaded.keys}, keys expired: {loaded.expired}.", file=path)
+        self._log.notice(f"Done loading RDB, keys loaded: {loaded.keys}, keys expired: {loaded.expired}.", file=path)
+
+    def _load_library(self, code: bytes) -> None:
+        try:
+            self._functions.load_source(code)
+        except CommandError as problem:
+            raise ValueError(problem.text.decode(errors="replace")) from None
 
     # The append-only file
 
@@ -194,8 +214,8 @@ class Recovery:
             try:
                 checksum = await self._load_files(paths, sizes)
             except _CutOff:
-                self._broker.functions.flush()
-                for database in self._broker.keyspace.databases:
+                self._functions.flush()
+                for database in self._keyspace.databases:
                     database.clear()
                 continue
             break
@@ -203,7 +223,7 @@ class Recovery:
 
     def _manifest(self) -> Manifest:
         """The manifest; of an older Redis's single file it is made. Raises LoadError."""
-        folder, config = self._folder, self._broker.config
+        folder, config = self._folder, self._config
         try:
             folder.settle()
         except BadManifest as problem:
@@ -224,7 +244,7 @@ class Recovery:
             self._disk.rename(single, moved)
             self._disk.sync_folder(folder.path)
             self._disk.sync_folder(config.dir)
-            self._broker.log.notice("the append-only file of an older server was moved", file=moved)
+            self._log.notice("the append-only file of an older server was moved", file=moved)
             return folder.manifest
         return manifest
 
@@ -254,7 +274,7 @@ class Recovery:
             begin += part
         reader = Reader(begin, source=source.read, size=file.size)
         if begin.startswith((MAGIC, VALKEY_MAGIC)):
-            yield from self._rdb(file.path, reader, None, KeyspaceTarget(self._broker.keyspace))
+            yield from self._rdb(file.path, reader, None, KeyspaceTarget(self._keyspace))
         commands = CommandReader(reader.read, file.size, reader.offset)
         try:
             yield from self._replay(file.path, commands)
@@ -262,7 +282,7 @@ class Recovery:
             self._cut(file, problem.offset, "ends in the midst of a command")
             self.total -= file.size - problem.offset
         except Damaged as problem:
-            if file.last and file.size - problem.whole <= self._broker.config.aof_load_corrupt_tail_max_size:
+            if file.last and file.size - problem.whole <= self._config.aof_load_corrupt_tail_max_size:
                 self._cut(file, problem.whole, str(problem))
                 # Some of what is cut off may have been executed.
                 raise _CutOff from None
@@ -276,12 +296,12 @@ class Recovery:
                 f"Unexpected end of file reading the append only file {file.path}: {reason} after byte {offset}, and"
                 f" other files follow. {FIX}"
             )
-        if not self._broker.config.aof_load_truncated:
+        if not self._config.aof_load_truncated:
             raise LoadError(
                 f"Unexpected end of file reading the append only file {file.path}: {reason} after byte {offset}."
                 f" Either set aof-load-truncated to yes, and it is cut off there at the next start, or: {FIX}"
             )
-        self._broker.log.warning(
+        self._log.warning(
             "the append-only file is cut off where it is not whole",
             file=file.path,
             reason=reason,
@@ -292,7 +312,9 @@ class Recovery:
 
     def _replay(self, path: str, commands: CommandReader) -> Generator[int, None, None]:
         """Execute the commands of a file, a transaction when all of it is there. Raises LoadError for unknown ones."""
-        replayer = _Replayer(self._broker, path)
+        # What a renamed command did by itself, as the DEL of a key that has expired, is there under its own name.
+        originals = CommandTable() if self._config.renamed_commands else self._commands
+        replayer = _Replayer(self._commands, originals, self._host, self._log, path)
         execute = replayer.execute
         queued: list[tuple[int, list[bytes]]] | None = None
         for count, (offset, args) in enumerate(commands, 1):
@@ -316,15 +338,15 @@ class Recovery:
         folder = self._folder
         manifest = folder.manifest
         if not manifest:
-            config = self._broker.config
+            config = self._config
             if self._disk.size(os.path.join(config.dir, config.dbfilename)) is not None:
-                self._broker.log.warning(
+                self._log.warning(
                     "appendonly is on and there is no append-only file: the broker starts empty, though there is an RDB"
                     " file. To take over its keys, start with appendonly no, and then switch it on with CONFIG SET",
                     file=config.dbfilename,
                 )
             temporary = TEMPORARY + "first-base"
-            write_base(self._broker, folder, temporary, lambda keys: None)
+            folder.write_base(temporary, lambda keys: None)
             folder.install(temporary, 0, None)
             manifest = folder.manifest
         folder.remove_history()
@@ -356,15 +378,14 @@ class _File:
 class _Replayer:
     """Executes commands as a client nobody sees: nothing is checked but that the command exists."""
 
-    def __init__(self, broker: Broker, path: str) -> None:
-        self._session = Session(broker, 0, CLOSED_TRANSPORT)
+    def __init__(self, commands: CommandTable, originals: CommandTable, host: Host, log: Log, path: str) -> None:
+        self._session = Session(host, 0, CLOSED_TRANSPORT)
         self._session.gate = 0
         self._session.never_waits = True
-        self._broker = broker
-        self._commands = broker.commands
-        self._plain = broker.commands.plain
-        # What a renamed command did by itself, as the DEL of a key that has expired, is there under its own name.
-        self._originals = CommandTable() if broker.config.renamed_commands else broker.commands
+        self._log = log
+        self._commands = commands
+        self._plain = commands.plain
+        self._originals = originals
         self._path = path
         self._refused = 0
 
@@ -382,7 +403,7 @@ class _Replayer:
                 raise LoadError(f"{self._path}: '{text}' to the command before byte {offset}") from None
             self._refused += 1
             if self._refused == 1:
-                self._broker.log.warning(
+                self._log.warning(
                     "a command of the append-only file has failed, as it may in Redis; it has no effect",
                     file=self._path,
                     before_byte=offset,
@@ -392,9 +413,7 @@ class _Replayer:
 
     def finish(self) -> None:
         if self._refused > 1:
-            self._broker.log.warning(
-                "commands of the append-only file have failed", file=self._path, commands=self._refused
-            )
+            self._log.warning("commands of the append-only file have failed", file=self._path, commands=self._refused)
 
 
 @contextlib.contextmanager

@@ -39,9 +39,11 @@ from broker.persistence.files import replace as replace_file
 from broker.persistence.saving import SYNC_EVERY
 
 if TYPE_CHECKING:
-    from broker.broker import Broker
+    from broker.config import Config
+    from broker.keyspace.keyspace import Keyspace
     from broker.persistence.background import Background, Progress
     from broker.persistence.claims import Claims
+    from broker.persistence.environment import Environment, FunctionLibraries
     from broker.persistence.files import Disk, Output
     from broker.persistence.journal import Journal
 
@@ -67,8 +69,10 @@ class AppendOnlyFolder:
     A change of `dir` counts when the files are begun anew, not while one of them is written.
     """
 
-    def __init__(self, broker: Broker, disk: Disk) -> None:
-        self._config = broker.config
+    def __init__(self, config: Config, keyspace: Keyspace, functions: FunctionLibraries, disk: Disk) -> None:
+        self._config = config
+        self._keyspace = keyspace
+        self._functions = functions
         self._home: str | None = None
         self.disk = disk
         self.manifest = Manifest()
@@ -152,6 +156,25 @@ class AppendOnlyFolder:
             raise
         return file
 
+    def write_base(self, name: str, progress: Progress) -> None:
+        """Write all values to a new file of that name, which is on the disk then. Raises OSError."""
+        config, keyspace, functions = self._config, self._keyspace, self._functions.sources()
+
+        def content(write: Write) -> None:
+            if config.aof_use_rdb_preamble:
+                save_rdb(write, keyspace, config, functions=functions, aof_base=True, progress=progress)
+            else:
+                save_commands(
+                    lambda commands: write(sealed(commands)), keyspace, config, functions=functions, progress=progress
+                )
+
+        output = self.disk.create(self.file(name))
+        try:
+            fill(output, content, SYNC_EVERY)
+            output.sync()
+        finally:
+            output.close()
+
     def install(self, temporary: str, kept: int, increment: str | None) -> None:
         """Make a temporary file the base, followed by the last `kept` increments.
 
@@ -216,9 +239,15 @@ class Rewrites:
     """
 
     def __init__(
-        self, broker: Broker, folder: AppendOnlyFolder, journal: Journal, background: Background, claims: Claims
+        self,
+        environment: Environment,
+        folder: AppendOnlyFolder,
+        journal: Journal,
+        background: Background,
+        claims: Claims,
     ) -> None:
-        self._broker = broker
+        self._config = environment.config
+        self._log = environment.log
         self._folder = folder
         self._journal = journal
         self._background = background
@@ -231,7 +260,7 @@ class Rewrites:
         self._problem: str | None = None
         self._later_than = 0.0
         self._base = f"{TEMPORARY}rewriteaof-bg-{os.getpid()}.aof"
-        self._increment = f"{TEMPORARY}{broker.config.appendfilename}.incr"
+        self._increment = f"{TEMPORARY}{self._config.appendfilename}.incr"
         self.scheduled = False
         self.base_size = 0
         self.succeeded = True
@@ -256,7 +285,7 @@ class Rewrites:
         """Whether one is asked for, or the file has grown by so much that there should be one."""
         if self.failures >= _PATIENCE and time.monotonic() < self._later_than:
             return False
-        config, size = self._broker.config, self._journal.size
+        config, size = self._config, self._journal.size
         if self.scheduled or (config.appendonly and not self._journal.is_open):
             return True
         percentage = config.auto_aof_rewrite_percentage
@@ -271,7 +300,7 @@ class Rewrites:
                 if not self._journal.is_open:
                     self._folder.settle()
             except (OSError, BadManifest) as problem:
-                self._broker.log.warning("the append-only file can't be switched on", error=str(problem))
+                self._log.warning("the append-only file can't be switched on", error=str(problem))
                 raise ValueError(CANNOT_SWITCH_ON) from None
             self.failures = 0
             if not self._background.active:
@@ -294,7 +323,7 @@ class Rewrites:
         while True:
             await self._asked.wait()
             self._asked = trio.Event()
-            if self._journal.is_open and not self._broker.config.appendonly:
+            if self._journal.is_open and not self._config.appendonly:
                 await self._journal.close()
             if self._wanted:
                 self._wanted = False
@@ -325,7 +354,7 @@ class Rewrites:
             return
         self._claims.append_only()
         await trio.to_thread.run_sync(folder.settle)
-        if not self._broker.config.appendonly:
+        if not self._config.appendonly:
             self._fork()
             return
         self._first = True
@@ -341,14 +370,14 @@ class Rewrites:
     def _fork(self) -> None:
         self._background.start(KIND, self._write, self._done)
         self._forked = True
-        self._broker.log.notice(
+        self._log.notice(
             f"Background append only file rewriting started{self._background.by_pid()}",
             fork_seconds=round(self._background.fork_seconds, 3),
         )
 
     def _write(self, progress: Progress) -> None:
         """Step 3, in the child."""
-        write_base(self._broker, self._folder, self._base, progress)
+        self._folder.write_base(self._base, progress)
 
     async def _done(self, outcome: Outcome) -> None:
         """Steps 4 and 5."""
@@ -358,7 +387,7 @@ class Rewrites:
         self.copied = outcome.copied
         problem = self._problem or outcome.problem
         if not problem:
-            self._broker.log.notice("Background AOF rewrite terminated with success")
+            self._log.notice("Background AOF rewrite terminated with success")
             increment = self._increment if self._first else None
             kept = 1 if journal.is_open and not self._first else 0
             try:
@@ -379,7 +408,7 @@ class Rewrites:
             journal.size = self.base_size = await trio.to_thread.run_sync(folder.size)
         self.succeeded = True
         self.failures = 0
-        self._broker.log.notice(
+        self._log.notice(
             "Background AOF rewrite finished successfully",
             seconds=self.seconds,
             bytes=self.base_size,
@@ -388,7 +417,7 @@ class Rewrites:
         try:
             await trio.to_thread.run_sync(folder.remove_history)
         except OSError as error:
-            self._broker.log.warning("superfluous files of the append-only file are left", error=str(error))
+            self._log.warning("superfluous files of the append-only file are left", error=str(error))
 
     def _failed(self, problem: str) -> None:
         self.succeeded = False
@@ -397,27 +426,4 @@ class Rewrites:
         if self.failures >= _PATIENCE:
             delay = min(60 << min(self.failures - _PATIENCE, 6), _LONGEST_DELAY)
             self._later_than = time.monotonic() + delay
-        self._broker.log.warning(
-            "Background AOF rewrite terminated with error", error=problem, not_again_for_seconds=delay
-        )
-
-
-def write_base(broker: Broker, folder: AppendOnlyFolder, name: str, progress: Progress) -> None:
-    """Write all values to a new file of that name, which is on the disk then. Raises OSError."""
-    config, keyspace, functions = broker.config, broker.keyspace, broker.function_sources()
-
-    def content(write: Write) -> None:
-        if config.aof_use_rdb_preamble:
-            save_rdb(write, keyspace, config, functions=functions, aof_base=True, progress=progress)
-        else:
-            save_commands(
-                lambda commands: write(sealed(commands)), keyspace, config, functions=functions, progress=progress
-            )
-
-    path = folder.file(name)
-    output = folder.disk.create(path)
-    try:
-        fill(output, content, SYNC_EVERY)
-        output.sync()
-    finally:
-        output.close()
+        self._log.warning("Background AOF rewrite terminated with error", error=problem, not_again_for_seconds=delay)

@@ -17,9 +17,9 @@ from broker.persistence.files import TEMPORARY, Write, replace
 from broker.process.memory import resident
 
 if TYPE_CHECKING:
-    from broker.broker import Broker
     from broker.persistence.background import Background, Progress
     from broker.persistence.claims import Claims
+    from broker.persistence.environment import Environment, FunctionLibraries
     from broker.persistence.files import Disk
 
 KIND: Final = "rdb"
@@ -40,12 +40,24 @@ class Snapshots:
     background save did, `seconds` how long it took (-1: there was none yet).
     """
 
-    def __init__(self, broker: Broker, disk: Disk, background: Background, claims: Claims) -> None:
-        self._broker = broker
+    def __init__(
+        self,
+        environment: Environment,
+        disk: Disk,
+        background: Background,
+        claims: Claims,
+        functions: FunctionLibraries,
+    ) -> None:
+        self._config = environment.config
+        self._log = environment.log
+        self._clock = environment.clock
+        self._keyspace = environment.keyspace
+        self._state = environment.state
         self._disk = disk
         self._background = background
         self._claims = claims
-        self.last_save = broker.clock.now // 1000
+        self._functions = functions
+        self.last_save = self._clock.now // 1000
         self._last_try = 0.0
         self._changes_saved = 0
         self._unwanted = False
@@ -64,29 +76,27 @@ class Snapshots:
 
     @property
     def path(self) -> str:
-        config = self._broker.config
+        config = self._config
         return os.path.join(config.dir, config.dbfilename)
 
     def save(self) -> None:
         """Write the file now, and come back when it is on the disk. Raises OSError; the old file is there then."""
         self._claims.snapshots()
-        broker = self._broker
         self.saves += 1
         began = time.monotonic()
         try:
             self._write(self._temporary("save"), lambda keys: None)
         except OSError as problem:
-            broker.log.warning("Error saving DB on disk", file=self.path, error=str(problem))
+            self._log.warning("Error saving DB on disk", file=self.path, error=str(problem))
             raise
-        broker.keyspace.changes = 0
+        self._keyspace.changes = 0
         self._note_success()
-        broker.log.notice("DB saved on disk", file=self.path, seconds=round(time.monotonic() - began, 3))
+        self._log.notice("DB saved on disk", file=self.path, seconds=round(time.monotonic() - began, 3))
 
     def start(self) -> None:
         """Have a child write the file as of now. Raises OSError; there must be no other child."""
         self._claims.snapshots()
-        broker = self._broker
-        self._changes_saved = broker.keyspace.changes + broker.keyspace.dirty
+        self._changes_saved = self._keyspace.changes + self._keyspace.dirty
         self._last_try = time.monotonic()
         self.saves += 1
         self.scheduled = False
@@ -98,39 +108,38 @@ class Snapshots:
         except OSError as problem:
             self._failed(str(problem))
             raise
-        broker.log.notice(
+        self._log.notice(
             f"Background saving started{self._background.by_pid()}",
             fork_seconds=round(self._background.fork_seconds, 3),
         )
 
     async def _done(self, outcome: Outcome) -> None:
-        broker = self._broker
         self.seconds = round(time.monotonic() - self._background.began)
         self.copied = outcome.copied
         if outcome.problem:
             self.remove_unfinished()
             if self._unwanted:
-                broker.log.notice("Background saving terminated: all keys have been removed meanwhile")
+                self._log.notice("Background saving terminated: all keys have been removed meanwhile")
             else:
                 self._failed(outcome.problem)
             return
         self._unfinished = ""
-        broker.keyspace.changes = max(0, broker.keyspace.changes - self._changes_saved)
+        self._keyspace.changes = max(0, self._keyspace.changes - self._changes_saved)
         self._note_success()
-        broker.log.notice("Background saving terminated with success", seconds=self.seconds, copied_bytes=self.copied)
+        self._log.notice("Background saving terminated with success", seconds=self.seconds, copied_bytes=self.copied)
 
     def _note_success(self) -> None:
-        self.last_save = self._broker.clock.now // 1000
+        self.last_save = self._clock.now // 1000
         self.succeeded = True
         self.failures = 0
 
     def _failed(self, problem: str) -> None:
         self.succeeded = False
         self.failures += 1
-        self._broker.log.warning("Background saving error", file=self.path, error=problem)
+        self._log.warning("Background saving error", file=self.path, error=problem)
 
     def _temporary(self, kind: str) -> str:
-        config = self._broker.config
+        config = self._config
         return os.path.join(config.dir, f"{TEMPORARY}{kind}-{os.getpid()}-{config.dbfilename}")
 
     def remove_unfinished(self) -> None:
@@ -142,15 +151,13 @@ class Snapshots:
 
     def left_behind(self, name: str) -> bool:
         """Whether a file of that name is one that an earlier broker, which kept its RDB file here, was writing."""
-        return re.fullmatch(_TEMPORARY_FORM + re.escape(self._broker.config.dbfilename), name) is not None
+        return re.fullmatch(_TEMPORARY_FORM + re.escape(self._config.dbfilename), name) is not None
 
     def _write(self, temporary: str, progress: Progress) -> None:
-        broker = self._broker
-
         def content(write: Write) -> None:
             used = [(b"used-mem", b"%d" % resident())]
-            functions = broker.function_sources()
-            save_rdb(write, broker.keyspace, broker.config, aux=used, functions=functions, progress=progress)
+            functions = self._functions.sources()
+            save_rdb(write, self._keyspace, self._config, aux=used, functions=functions, progress=progress)
 
         replace(self._disk, self.path, content, temporary=temporary, sync_every=SYNC_EVERY)
 
@@ -162,23 +169,21 @@ class Snapshots:
             return True
         if not self.succeeded and time.monotonic() - self._last_try <= RETRY_SECONDS:
             return False
-        since = self._broker.clock.now // 1000 - self.last_save
-        changes = self._broker.keyspace.changes
-        return any(changes >= point.changes and since > point.seconds for point in self._broker.config.save)
+        since = self._clock.now // 1000 - self.last_save
+        changes = self._keyspace.changes
+        return any(changes >= point.changes and since > point.seconds for point in self._config.save)
 
     def all_flushed(self) -> None:
         """FLUSHALL: what a child is writing is no longer wanted, and what is on the disk must go, too."""
-        if self._broker.state.loading:
+        if self._state.loading:
             return
         if self.running:
             self._unwanted = True
             self._background.kill()
-        if self._broker.config.save:
+        if self._config.save:
             try:
                 self.save()
                 # The command's own changes, which are counted later, are in that file as well.
-                self._broker.keyspace.changes -= self._broker.keyspace.dirty
+                self._keyspace.changes -= self._keyspace.dirty
             except OSError as problem:
-                self._broker.log.warning(
-                    "the old RDB file is left: its keys come back at a restart", error=str(problem)
-                )
+                self._log.warning("the old RDB file is left: its keys come back at a restart", error=str(problem))

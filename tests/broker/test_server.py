@@ -17,7 +17,7 @@ import trio.testing
 
 from broker import open_broker
 from broker.network.listeners import StartError
-from broker.persistence.durability import Durability
+from broker.persistence.durability import Storage
 from broker.process.clock import TrioClock
 from tests.broker.persistence.simulated_disk import SimulatedDisk
 
@@ -106,7 +106,7 @@ async def test_a_folder_that_takes_no_files_is_named_with_the_reason(directives:
 
     text = ""
     try:
-        async with open_broker({"dir": "/", **directives}, durability=lambda broker: Durability(broker, ReadOnly())):
+        async with open_broker({"dir": "/", **directives}, storage=Storage(ReadOnly())):
             pytest.fail("it has started")
     except* StartError as problems:
         text = str(problems.exceptions[0])

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from broker import open_broker
 from broker.persistence.background import Child, Outcome, Progress, Work
-from broker.persistence.durability import Durability
+from broker.persistence.durability import Storage
 from tests.broker.inprocess import Broker
 from tests.broker.persistence.simulated_disk import SimulatedDisk
 
@@ -38,7 +38,7 @@ async def durable(
 ) -> AsyncIterator[Broker]:
     """A broker that keeps its files on `disk`, in FOLDER; an append-only file without save points, unless said."""
     settings = {"dir": FOLDER, **(APPENDONLY if directives is None else directives)}
-    async with open_broker(settings, durability=lambda broker: Durability(broker, disk, spawn)) as server:
+    async with open_broker(settings, storage=Storage(disk, spawn)) as server:
         broker = Broker(server)
         try:
             yield broker

@@ -12,7 +12,7 @@ import trio.testing
 
 from broker import broker as core
 from broker.formats.rdb.dump_payload import dump
-from broker.persistence.durability import Durability
+from broker.persistence.durability import Storage
 from broker.process.clock import Clock
 from broker.server import Server, open_broker
 from broker.values.hash import Hash
@@ -240,7 +240,7 @@ class Script:
 
 def state(broker: core.Broker) -> dict[Any, Any]:
     """Everything that a broker knows but for what Redis doesn't keep either: when consumers last asked."""
-    found: dict[Any, Any] = {"functions": sorted(broker.function_sources())}
+    found: dict[Any, Any] = {"functions": sorted(broker.functions.sources())}
     for database in broker.keyspace.databases:
         for key, value in database.data.items():
             found[database.index, key] = database.expires.get(key), _plain(value, broker.clock.now)
@@ -300,9 +300,7 @@ def settings(directives: dict[str, str]) -> dict[str, str]:
 async def loaded(disk: SimulatedDisk, at: int, directives: dict[str, str]) -> dict[Any, Any]:
     """The state of a broker that starts from a copy of this disk at that time."""
     copy = SimulatedDisk(dict(disk.files()))
-    async with open_broker(
-        settings(directives), clock=SetClock(at), durability=lambda broker: Durability(broker, copy, InPlace)
-    ) as server:
+    async with open_broker(settings(directives), clock=SetClock(at), storage=Storage(copy, InPlace)) as server:
         server.tick.begin()
         return state(server.broker)
 
@@ -386,9 +384,7 @@ async def test_every_file_rebuilds_what_was_there(seed: int) -> None:
     script = Script(seed, clock)
     policy = "always" if seed % 2 else "everysec"
     aof = {**APPENDONLY, "appendfsync": policy, "aof-timestamp-enabled": "yes" if seed % 3 else "no"}
-    async with open_broker(
-        settings(aof), clock=clock, durability=lambda broker: Durability(broker, disk, InPlace)
-    ) as server:
+    async with open_broker(settings(aof), clock=clock, storage=Storage(disk, InPlace)) as server:
         broker = Broker(server)
         await perform(script, broker, clock, said)
         client = await broker.client()

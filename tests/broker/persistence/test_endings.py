@@ -11,7 +11,7 @@ import trio
 from broker import open_broker
 from broker.persistence import durability, recovery
 from broker.persistence.background import Outcome, Progress, Work
-from broker.persistence.durability import Durability
+from broker.persistence.durability import Storage
 from broker.server import Server
 from protocol.errors import LOADING, aof_error
 from tests.broker.inprocess import Broker, Client
@@ -91,7 +91,7 @@ async def loading(
         async with open_broker(
             {"dir": FOLDER, **(directives or SNAPSHOTS)},
             started=servers.append,
-            durability=lambda broker: Durability(broker, disk, InPlace),
+            storage=Storage(disk, InPlace),
         ) as server:
             yield Broker(server)
 

@@ -1,7 +1,7 @@
 """CONFIG SET appendfsync is a command like others: what else a transaction does is not divided by it."""
 
 from broker import open_broker
-from broker.persistence.durability import Durability
+from broker.persistence.durability import Storage
 from tests.broker.inprocess import Client
 from tests.broker.persistence.durable import APPENDONLY, FOLDER, InPlace
 from tests.broker.persistence.simulated_disk import SimulatedDisk
@@ -18,9 +18,7 @@ class MovingClock(SetClock):
 
 async def test_a_policy_changed_within_a_transaction_serves_nobody_and_moves_no_time() -> None:
     disk, clock = SimulatedDisk(), MovingClock()
-    async with open_broker(
-        {"dir": FOLDER, **APPENDONLY}, clock=clock, durability=lambda broker: Durability(broker, disk, InPlace)
-    ) as server:
+    async with open_broker({"dir": FOLDER, **APPENDONLY}, clock=clock, storage=Storage(disk, InPlace)) as server:
         waiter, client = Client(await server.connect()), Client(await server.connect())
         await waiter.send("BLPOP list 0")
         assert await client.call("MULTI") == b"+OK\r\n"

@@ -1,7 +1,5 @@
 """Start-up: what is loaded, in which order, what is cut off or refused, and that a refusal changes nothing."""
 
-from functools import partial
-
 import pytest
 import trio
 
@@ -9,7 +7,7 @@ from broker import open_broker
 from broker.config import Config
 from broker.formats.aof.writing import CommandWriter, sealed
 from broker.network.listeners import StartError
-from broker.persistence.durability import Durability
+from broker.persistence.durability import Storage
 from broker.persistence.recovery import Recovery
 from broker.server import Server
 from protocol.replies import bulks
@@ -120,6 +118,14 @@ async def test_functions_and_keys_of_a_dump_and_of_commands() -> None:
         assert await client.call("GET a") == b"$1\r\n1\r\n"
 
 
+async def test_a_library_that_is_wrong_is_refused() -> None:
+    text = await refused(folder(rdb("SET a 1", functions=[b"nonsense"], aof_base=True), b""))
+    assert text == (
+        f"Fatal error loading the DB: /{BASE}: ERR Missing library metadata. The file can't be loaded; nothing was"
+        " changed in it"
+    )
+
+
 async def test_what_is_unknown_is_refused() -> None:
     text = await refused(folder(rdb("SET a 1"), aof("SET b 1", "FROBNICATE x y")))
     assert text == f"/{INCREMENT}: unknown command 'FROBNICATE' before byte {len(aof('SET b 1', 'FROBNICATE x y'))}"
@@ -132,8 +138,8 @@ async def test_commands_that_have_been_renamed_are_known_by_both_names() -> None
     config = Config()
     config.port = 0
     config.renamed_commands = [(b"SET", b"SETTLE")]
-    made = partial(Durability, disk=disk, spawn=InPlace)
-    async with open_broker({**APPENDONLY, "dir": "/"}, config=config, durability=made) as server:
+    storage = Storage(disk, InPlace)
+    async with open_broker({**APPENDONLY, "dir": "/"}, config=config, storage=storage) as server:
         client = await Broker(server).client()
         assert await client.call("MGET a b c") == b"*3\r\n$-1\r\n$1\r\n1\r\n$1\r\n1\r\n"
         assert (await client.call("SET d 1")).startswith(b"-ERR unknown command")
@@ -391,8 +397,8 @@ async def test_early_clients_are_told_how_far_it_is(monkeypatch: pytest.MonkeyPa
 
         async def start() -> None:
             settings = {**APPENDONLY, "dir": "/"}
-            made = partial(Durability, disk=disk, spawn=InPlace)
-            async with open_broker(settings, started=servers.append, durability=made) as server:
+            storage = Storage(disk, InPlace)
+            async with open_broker(settings, started=servers.append, storage=storage) as server:
                 client = await Broker(server).client()
                 assert await client.call("DBSIZE") == b":1000\r\n"
                 assert "loading:0" in await client.text("INFO persistence")

@@ -1,5 +1,8 @@
 """Scripts as a whole: their effects, their limits, what waits for them."""
 
+import pytest
+
+from protocol.errors import CommandError
 from tests.broker.effects import journal, replay_gives_the_same
 from tests.broker.inprocess import running
 from tests.broker.sessions import make_broker, make_session, run
@@ -106,17 +109,15 @@ def test_functions_are_propagated_as_they_came() -> None:
     source = b"#!lua name=x\nredis.register_function('f', function() return redis.call('SET', 'a', 1) end)"
     run(session, [b"FUNCTION", b"LOAD", source], "FCALL f 0", "FUNCTION DELETE x", "FUNCTION FLUSH")
     assert [words[0] for _, words in seen] == [b"FUNCTION", b"SET", b"FUNCTION", b"FUNCTION"]
-    assert broker.function_sources() == []
+    assert broker.functions.sources() == []
 
 
 def test_libraries_of_a_file() -> None:
     broker = make_broker()
-    broker.load_function(b"#!lua name=x\nredis.register_function('f', function() return 'loaded' end)")
+    broker.functions.load_source(b"#!lua name=x\nredis.register_function('f', function() return 'loaded' end)")
     assert run(make_session(broker), "FCALL f 0") == b"$6\r\nloaded\r\n"
-    try:
-        broker.load_function(b"nonsense")
-    except ValueError as problem:
-        assert "Missing library metadata" in str(problem)
+    with pytest.raises(CommandError, match="Missing library metadata"):
+        broker.functions.load_source(b"nonsense")
 
 
 def test_flags() -> None:
