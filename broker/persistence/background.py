@@ -158,8 +158,9 @@ class Background:
     work in place. `changed` is called when one has ended and what it did is in place.
     """
 
-    def __init__(self, spawn: Callable[[Work], Child] = fork) -> None:
+    def __init__(self, spawn: Callable[[Work], Child], changed: Callable[[], None]) -> None:
         self._spawn = spawn
+        self._changed = changed
         self._child: Child | None = None
         self._done: Callable[[Outcome], Awaitable[None]]
         self._started = trio.Event()
@@ -169,7 +170,6 @@ class Background:
         self._told = 0.0
         self.fork_seconds = 0.0
         self.forks = 0
-        self.changed: Callable[[], None] = lambda: None
 
     @property
     def active(self) -> bool:
@@ -238,7 +238,7 @@ class Background:
                 await self._done(outcome)
             finally:
                 self.kind = ""
-                self.changed()
+                self._changed()
 
     def _note_keys(self, keys: int) -> None:
         self.keys = keys

@@ -64,9 +64,15 @@ class Durability:
         self._state = environment.state
         self._retry = retry
         disk = storage.disk
-        self.journal = Journal(environment.keyspace.propagation, config, environment.clock, environment.log)
-        self.background = Background(storage.spawn)
-        self.journal.child_runs = lambda: self.background.has_child
+        self.background = Background(storage.spawn, self._follow)
+        self.journal = Journal(
+            environment.keyspace.propagation,
+            config,
+            environment.clock,
+            environment.log,
+            child_runs=lambda: self.background.has_child,
+            error_changed=self._follow,
+        )
         self._claims = Claims(config, disk)
         self.folder = AppendOnlyFolder(config, environment.keyspace, functions, disk)
         self.snapshots = Snapshots(environment, disk, self.background, self._claims, functions)
@@ -74,8 +80,6 @@ class Durability:
         self.recovery = Recovery(environment, self.folder, self.snapshots, self.journal, functions, commands, host)
         self._recovered = False
         self._watching: list[Session] = []
-        self.background.changed = self._follow
-        self.journal.error_changed = self._follow
         config.on_change("appendonly", self._switch)
         for name in ("stop-writes-on-bgsave-error", "save"):
             config.on_change(name, lambda _: self._follow())

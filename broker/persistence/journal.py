@@ -72,11 +72,22 @@ class Journal:
     forked child is writing, for `no-appendfsync-on-rewrite`.
     """
 
-    def __init__(self, propagation: Propagation, config: Config, clock: Clock, log: Log) -> None:
+    def __init__(
+        self,
+        propagation: Propagation,
+        config: Config,
+        clock: Clock,
+        log: Log,
+        *,
+        child_runs: Callable[[], bool],
+        error_changed: Callable[[], None],
+    ) -> None:
         self._propagation = propagation
         self._config = config
         self._clock = clock
         self._log = log
+        self._child_runs = child_runs
+        self._error_changed = error_changed
         self._pending: list[Effects] = []
         self._record = self._pending.append
         self._buffer: list[bytes] = []
@@ -106,10 +117,8 @@ class Journal:
         self.sync_error: OSError | None = None
         self.progress: Callable[[], None] = _nobody
         self.progress_in_tick: Callable[[], None] = _nobody
-        self.error_changed: Callable[[], None] = _nobody
         self.watch: Callable[[int, Callable[[], None]], None] = _nowhere
         self.unwatch: Callable[[int], None] = _nowhere
-        self.child_runs: Callable[[], bool] = _never
         config.on_change("appendfsync", self._policy_changed)
 
     # What it tells
@@ -248,7 +257,7 @@ class Journal:
         self._unwritten = b""
         self.write_error = self.sync_error = None
         self.provisional = False
-        self.error_changed()
+        self._error_changed()
         self.synced = self._propagation.emitted
         return whole
 
@@ -349,7 +358,7 @@ class Journal:
             if self.write_error is not None:
                 self.write_error = None
                 self._log.notice("the append-only file can be written again")
-                self.error_changed()
+                self._error_changed()
             return
         self._unwritten = memoryview(data)[count:]
         if self.write_error is None:
@@ -357,7 +366,7 @@ class Journal:
                 "the append-only file can't be written; writes are refused until it can be", error=str(problem)
             )
         self.write_error = problem
-        self.error_changed()
+        self._error_changed()
 
     # In the background
 
@@ -425,11 +434,11 @@ class Journal:
             " the broker is started anew",
             error=str(problem),
         )
-        self.error_changed()
+        self._error_changed()
 
     def _paused(self) -> bool:
         """Whether syncs are left out for now."""
-        return self._config.no_appendfsync_on_rewrite and self.child_runs()
+        return self._config.no_appendfsync_on_rewrite and self._child_runs()
 
     def _policy_changed(self, _: object) -> None:
         self._wake.set()
@@ -463,8 +472,3 @@ def _nobody() -> None:
 
 def _nowhere(*_: object) -> None:
     """The default of `Journal.watch`."""
-
-
-def _never() -> bool:
-    """The default of `Journal.child_runs`."""
-    return False

@@ -13,7 +13,7 @@ from broker.persistence.background import Background, Outcome, Progress, Work, f
 
 @pytest.fixture
 async def background(nursery: trio.Nursery) -> AsyncIterator[Background]:
-    running = Background()
+    running = Background(fork, lambda: None)
     nursery.start_soon(running.run)
     yield running
     nursery.cancel_scope.cancel()
@@ -32,6 +32,16 @@ async def outcome_of(background: Background, work: Work) -> Outcome:
     with trio.fail_after(30):
         await done.wait()
     return outcomes[0]
+
+
+async def test_when_one_has_ended_that_is_told_with_the_place_free(nursery: trio.Nursery) -> None:
+    told = trio.Event()
+    background = Background(fork, lambda: None if background.active else told.set())
+    nursery.start_soon(background.run)
+    await outcome_of(background, lambda progress: None)
+    with trio.fail_after(30):
+        await told.wait()
+    nursery.cancel_scope.cancel()
 
 
 async def test_the_child_has_the_values_of_the_moment(background: Background, tmp_path: Path) -> None:
