@@ -26,6 +26,7 @@ from broker.persistence.durability import Durability, Storage
 from broker.persistence.environment import Environment
 from broker.process.clock import Clock
 from broker.process.log import Log
+from broker.process.poller import Watches
 from broker.process.reclaim import Reclaimer
 from broker.process.stats import Stats
 from broker.process.timers import Deadlines
@@ -46,10 +47,14 @@ class Broker:
         config: Config,
         log: Log,
         commands: CommandTable,
+        watches: Watches,
         clock: Clock | None = None,
         storage: Storage | None = None,
     ) -> None:
-        """A broker with empty databases, for whose clients `commands` are there."""
+        """A broker with empty databases, for whose clients `commands` are there.
+
+        `watches` are served by the tick.
+        """
         self.config = config
         self.log = log
         self.clock = clock or Clock()
@@ -96,6 +101,8 @@ class Broker:
             commands,
             self,
             self.blocking.retry,
+            self.deadlines,
+            watches,
         )
 
     # Sessions

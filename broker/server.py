@@ -31,6 +31,7 @@ from broker.process.clock import Clock
 from broker.process.collector import tune_collector
 from broker.process.log import Log
 from broker.process.memory import tune_allocator
+from broker.process.poller import Watches, create_poller
 from broker.process.supervision import Supervision, supervisor_of
 from broker.version import REDIS_VERSION, VERSION
 
@@ -54,8 +55,9 @@ class Server:
         supervision: Supervision | None = None,
     ) -> None:
         self._supervision = supervision or Supervision()
-        self.broker = Broker(config, log, command_table(config.renamed_commands), clock, storage)
-        self.tick = Tick(self.broker)
+        watches = Watches(create_poller())
+        self.broker = Broker(config, log, command_table(config.renamed_commands), watches, clock, storage)
+        self.tick = Tick(self.broker, watches)
         self.listeners = Listeners(self.broker, self.tick)
         self.stopping = trio.Event() if stop is None else stop
         self.broker.request_shutdown = self.try_to_stop
@@ -63,12 +65,6 @@ class Server:
         self.broker.deadlines.after_actions = self.tick.finish
         self._prepared = False
         self.durability = self.broker.durability
-        self.tick.before_write.append(self.durability.journal.end_tick)
-        self.tick.after_turn.append(self.durability.journal.end_turn)
-        self.durability.journal.progress = self._journal_progressed
-        self.durability.journal.progress_in_tick = self._answer_for_the_journal
-        self.durability.journal.watch = self.tick.watch
-        self.durability.journal.unwatch = self.tick.unwatch
         self.broker.keyspace.timer.start()
         self.broker.eviction.start()
         for name in ("proto-max-bulk-len", "client-query-buffer-limit"):
@@ -100,20 +96,6 @@ class Server:
             await self.durability.recover()
         except (LoadError, OSError) as problem:
             raise StartError(str(problem)) from problem
-
-    def _journal_progressed(self) -> None:
-        self.tick.begin()
-        self._answer_for_the_journal()
-        self.tick.finish()
-
-    def _answer_for_the_journal(self) -> None:
-        """More is on the disk, or nothing will be any more: answer those who wait for that."""
-        tick, journal = self.tick, self.durability.journal
-        self.durability.progressed()
-        if journal.sync_error is not None:
-            tick.abandon()
-        tick.safe = journal.safe
-        tick.release()
 
     def try_to_stop(self, options: frozenset[bytes] = frozenset()) -> bool:
         """Stop, as SHUTDOWN does with these options (b"SAVE", b"NOSAVE", b"FORCE"); False if that would lose data."""
@@ -170,7 +152,6 @@ class Server:
             self.durability.prepare_shutdown(save=False, no_save=False, force=True)
         if not self.durability.close():
             self.tick.abandon()
-        self.tick.safe = None
         self.tick.release()
         self.tick.shutdown()
 

@@ -16,7 +16,7 @@ import trio
 from broker.broker import Broker
 from broker.clients.session import CLOSING, HELD, STOPPED, Session
 from broker.network.connection import Connection
-from broker.process.poller import GONE, PEER_CLOSED, READABLE, WRITABLE, create_poller
+from broker.process.poller import GONE, PEER_CLOSED, READABLE, WRITABLE, Watches
 from protocol.limits import READ_SIZE
 from protocol.replies import error
 from protocol.requests import ProtocolError
@@ -34,26 +34,28 @@ class Tick:
 
     `before_write` is called when the requests of a tick have been executed and no reply has left yet: the place
     of the journal. `after_turn` is called when no client is ready, or Trio's other tasks are to get a turn. Replies to
-    a client whose last write is beyond `safe` (a count of Propagation.emitted) are held until `release`; None: no reply
-    waits for the disk.
+    a client whose last write is beyond what the journal says is safe are held until it has come further. `watches` are
+    served with the clients, by the same poller.
     """
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, watches: Watches) -> None:
         self._broker = broker
+        self.watches = watches
         self._dispatcher = broker.dispatcher
         self._stats = broker.stats
         self._eviction = broker.eviction
-        self._poller = create_poller()
+        self._poller = watches.poller
         self._connections: dict[int, Connection] = {}
         self._listeners: dict[int, tuple[socket.socket, Callable[[socket.socket], None]]] = {}
-        self._watched: dict[int, Callable[[], None]] = {}
+        self._watched = watches.calls
         self._to_close: list[Connection] = []
         self._overfull: dict[Connection, None] = {}
         self._going_on = False
         self._held: dict[Connection, None] = {}
-        self.before_write: list[Callable[[], None]] = []
-        self.after_turn: list[Callable[[], None]] = []
-        self.safe: int | None = None
+        journal = self._journal = broker.durability.journal
+        self.before_write: list[Callable[[], None]] = [journal.end_tick]
+        self.after_turn: list[Callable[[], None]] = [journal.end_turn]
+        journal.on_progress(self._journal_progressed)
         broker.serve_while_busy = self.serve_while_busy
 
     # Listeners and connections
@@ -67,16 +69,6 @@ class Tick:
         """Take no more clients from this socket, if it is listened to; the caller closes it."""
         if self._listeners.pop(listener.fileno(), None) is not None:
             self._poller.unregister(listener.fileno())
-
-    def watch(self, fd: int, call: Callable[[], None]) -> None:
-        """Call `call` in the tick whenever this descriptor, which is no client's, is readable."""
-        self._watched[fd] = call
-        self._poller.register(fd, READABLE)
-
-    def unwatch(self, fd: int) -> None:
-        """Watch this descriptor no longer; the caller closes it."""
-        del self._watched[fd]
-        self._poller.unregister(fd)
 
     def adopt(self, sock: socket.socket, peer: bytes) -> Connection:
         """Serve a connected socket from now on."""
@@ -139,7 +131,7 @@ class Tick:
             self._resume()
         for hook in self.before_write:
             hook()
-        safe, to_close = self.safe, self._to_close
+        safe, to_close = self._journal.safe, self._to_close
         while broker.outbox:
             outbox, broker.outbox = broker.outbox, []
             for session in outbox:
@@ -181,9 +173,15 @@ class Tick:
         else:
             self.close(connection)
 
+    def _journal_progressed(self) -> None:
+        """More is on the disk, or nothing will be any more: answer those who wait for that, or end it."""
+        if self._journal.sync_error is not None:
+            self.abandon()
+        self.release()
+
     def release(self) -> None:
         """Send the replies that were held for writes which are safe by now."""
-        safe = self.safe
+        safe = self._journal.safe
         held, self._held = self._held, {}
         for connection in held:
             session = connection.session

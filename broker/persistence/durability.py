@@ -25,6 +25,8 @@ from protocol.errors import BGSAVE_ERROR, aof_error
 if TYPE_CHECKING:
     from broker.clients.session import Host, Session
     from broker.persistence.environment import Environment, FunctionLibraries
+    from broker.process.poller import Watches
+    from broker.process.timers import Deadlines
     from broker.table.command import CommandTable
 
 UNWRITTEN_MAX: Final = 1 << 30
@@ -53,10 +55,12 @@ class Durability:
         commands: CommandTable,
         host: Host,
         retry: Callable[[Session], None],
+        timers: Deadlines,
+        watches: Watches,
     ) -> None:
         """`commands`, executed for a client of `host`, are what recovery takes the append-only file for.
 
-        `retry` executes the command again that a session waits with.
+        `retry` executes the command again that a session waits with. `timers` and `watches` are called in the tick.
         """
         config = self._config = environment.config
         self._log = environment.log
@@ -70,6 +74,8 @@ class Durability:
             config,
             environment.clock,
             environment.log,
+            timers,
+            watches,
             child_runs=lambda: self.background.has_child,
             error_changed=self._follow,
         )
@@ -80,6 +86,7 @@ class Durability:
         self.recovery = Recovery(environment, self.folder, self.snapshots, self.journal, functions, commands, host)
         self._recovered = False
         self._watching: list[Session] = []
+        self.journal.on_progress(self._progressed)
         config.on_change("appendonly", self._switch)
         for name in ("stop-writes-on-bgsave-error", "save"):
             config.on_change(name, lambda _: self._follow())
@@ -191,8 +198,8 @@ class Durability:
             self._state.write_refusal = refusal
             self._state.restrict()
 
-    def progressed(self) -> None:
-        """The journal has come further; called between two ticks."""
+    def _progressed(self) -> None:
+        """The journal has come further."""
         if self._watching:
             watching, self._watching = self._watching, []
             for session in watching:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from broker.keyspace.effects import Effects, Propagation
     from broker.process.clock import Clock
     from broker.process.log import Log
+    from broker.process.poller import Watches
+    from broker.process.timers import Deadlines
 
 ALWAYS: Final = "always"
 NEVER: Final = "no"
@@ -66,9 +68,8 @@ class Journal:
     was written to the open file and, given with `open`, to those before it, in bytes. `write_error` is why the last
     write failed, None after a success; `sync_error` why a sync did, which stays.
 
-    `progress` is called whenever `synced` may have changed, or a sync has failed, outside any tick, and
-    `progress_in_tick` within one; `error_changed` whenever one of the errors has. `watch` is called with a descriptor
-    and what a tick shall call whenever it is readable, `unwatch` with the descriptor. `child_runs` tells whether a
+    `safe` is the position up to which replies may leave; None: none of them waits for the disk. `error_changed` is
+    called whenever one of the errors has. `timers` and `watches` are called in the tick. `child_runs` tells whether a
     forked child is writing, for `no-appendfsync-on-rewrite`.
     """
 
@@ -78,6 +79,8 @@ class Journal:
         config: Config,
         clock: Clock,
         log: Log,
+        timers: Deadlines,
+        watches: Watches,
         *,
         child_runs: Callable[[], bool],
         error_changed: Callable[[], None],
@@ -86,6 +89,8 @@ class Journal:
         self._config = config
         self._clock = clock
         self._log = log
+        self._timers = timers
+        self._watches = watches
         self._child_runs = child_runs
         self._error_changed = error_changed
         self._pending: list[Effects] = []
@@ -109,16 +114,14 @@ class Journal:
         self._exclusive = trio.Semaphore(1)
         self._written = 0
         self._unsynced_since = 0
+        self._told_of_progress: list[Callable[[], None]] = []
         self.synced = 0
+        self.safe: int | None = None
         self.size = 0
         self.delayed_syncs = 0
         self.provisional = False
         self.write_error: OSError | None = None
         self.sync_error: OSError | None = None
-        self.progress: Callable[[], None] = _nobody
-        self.progress_in_tick: Callable[[], None] = _nobody
-        self.watch: Callable[[int, Callable[[], None]], None] = _nowhere
-        self.unwatch: Callable[[int], None] = _nowhere
         config.on_change("appendfsync", self._policy_changed)
 
     # What it tells
@@ -127,15 +130,6 @@ class Journal:
     def is_open(self) -> bool:
         """Whether effects are being recorded."""
         return self._file is not None
-
-    @property
-    def safe(self) -> int | None:
-        """The position up to which replies may leave; None: none of them waits for the disk."""
-        if self._file is None or self.sync_error is not None:
-            return None
-        if self._config.appendfsync == ALWAYS and not self._paused():
-            return self.synced
-        return self._written if self._between_files else None
 
     @property
     def unwritten(self) -> int:
@@ -153,6 +147,31 @@ class Journal:
             return 0
         return max(0, self._clock.now - self._unsynced_since)
 
+    # Progress
+
+    def on_progress(self, call: Callable[[], None]) -> None:
+        """Call this in the tick whenever `safe` or `synced` may have changed, or a sync has failed."""
+        self._told_of_progress.append(call)
+
+    def progress(self) -> None:
+        """Outside any tick: tell of progress, in a tick as soon as possible."""
+        if self.sync_error is None:
+            # From now on, whoever is told. After a failure it stays: what is held now must never leave.
+            self.safe = self._position_of_safety()
+        self._timers.after(0, self._tell_of_progress)
+
+    def _tell_of_progress(self) -> None:
+        self.safe = self._position_of_safety()
+        for call in self._told_of_progress:
+            call()
+
+    def _position_of_safety(self) -> int | None:
+        if self._file is None or self.sync_error is not None:
+            return None
+        if self._config.appendfsync == ALWAYS and not self._paused():
+            return self.synced
+        return self._written if self._between_files else None
+
     # The file
 
     def open(self, file: Output, size: int, checksum: int = 0) -> None:
@@ -167,7 +186,7 @@ class Journal:
             self.provisional = False
             file.close()
             raise
-        self.watch(self._thread.fileno(), self._sync_ended)
+        self._watches.watch(self._thread.fileno(), self._sync_ended)
         self._file = file
         self._writer = CommandWriter()
         self._checksum = checksum
@@ -259,11 +278,12 @@ class Journal:
         self.provisional = False
         self._error_changed()
         self.synced = self._propagation.emitted
+        self.safe = None
         return whole
 
     def _end_thread(self) -> None:
         assert self._thread is not None
-        self.unwatch(self._thread.fileno())
+        self._watches.unwatch(self._thread.fileno())
         problem = None
         try:
             self._thread.close()
@@ -416,7 +436,7 @@ class Journal:
         self._gathers_until = now + (now - self._sync_began) / 2
         if self._buffer and self._config.appendfsync != ALWAYS and not (self.sync_error or self.write_error):
             self._write()
-        self.progress_in_tick()
+        self._tell_of_progress()
 
     def _leave_sync(self, problem: OSError | None) -> None:
         self._unsynced_since = self._syncing_since
@@ -442,7 +462,7 @@ class Journal:
 
     def _policy_changed(self, _: object) -> None:
         self._wake.set()
-        self.progress_in_tick()
+        self._tell_of_progress()
 
 
 def _write_some(file: Output, data: Bytes) -> tuple[int, OSError | None]:
@@ -464,11 +484,3 @@ def _waits() -> int:
     """How often this thread has given up the processor to wait for something; 0 where the system doesn't tell."""
     this_thread = getattr(resource, "RUSAGE_THREAD", None)
     return 0 if this_thread is None else resource.getrusage(this_thread).ru_nvcsw
-
-
-def _nobody() -> None:
-    """The default of what is called when something happens."""
-
-
-def _nowhere(*_: object) -> None:
-    """The default of `Journal.watch`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import sys
+from collections.abc import Callable
 from typing import Final, Protocol
 
 READABLE: Final = 1
@@ -91,3 +92,24 @@ else:
     def create_poller() -> Poller:
         """A new poller."""
         return _KqueuePoller()
+
+
+class Watches:
+    """Descriptors that are no client's, watched by the clients' poller; `calls` says what to call for which.
+
+    Whoever polls calls it whenever the descriptor is readable.
+    """
+
+    def __init__(self, poller: Poller) -> None:
+        self.poller = poller
+        self.calls: dict[int, Callable[[], None]] = {}
+
+    def watch(self, fd: int, call: Callable[[], None]) -> None:
+        """Call `call` in the tick whenever this descriptor is readable."""
+        self.calls[fd] = call
+        self.poller.register(fd, READABLE)
+
+    def unwatch(self, fd: int) -> None:
+        """Watch this descriptor no longer; the caller closes it."""
+        del self.calls[fd]
+        self.poller.unregister(fd)

@@ -6,6 +6,7 @@ from broker.commands import command_table
 from broker.config import Config
 from broker.process.clock import Clock
 from broker.process.log import Log
+from broker.process.poller import Watches, create_poller
 from tests.oracle.wire import split
 
 
@@ -43,7 +44,7 @@ def make_broker(clock: Clock | None = None, **directives: object) -> Broker:
     config = Config()
     for name, value in directives.items():
         setattr(config, name, value)
-    return Broker(config, Log("nothing"), command_table(), clock)
+    return Broker(config, Log("nothing"), command_table(), Watches(create_poller()), clock)
 
 
 def make_session(broker: Broker) -> Session:

@@ -76,14 +76,14 @@ async def test_effects_are_handed_over_before_any_reply_leaves() -> None:
 
 async def test_a_descriptor_that_is_no_clients_is_watched() -> None:
     async with running() as broker:
-        tick, client = broker.server.tick, await broker.client()
+        watches, client = broker.server.tick.watches, await broker.client()
         receiving, sending = os.pipe()
         seen: list[bytes] = []
-        tick.watch(receiving, lambda: seen.append(os.read(receiving, 10)))
+        watches.watch(receiving, lambda: seen.append(os.read(receiving, 10)))
         os.write(sending, b"x")
         while not seen:
             await client.call("PING")
-        tick.unwatch(receiving)
+        watches.unwatch(receiving)
         os.write(sending, b"y")
         await client.call("PING")
         assert seen == [b"x"]
