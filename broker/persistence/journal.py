@@ -238,6 +238,7 @@ class Journal:
             await trio.to_thread.run_sync(old.sync)
         except OSError as problem:
             self._synced(position, problem)
+            self.progress()
             raise
         else:
             self._synced(position, None)

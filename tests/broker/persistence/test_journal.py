@@ -594,3 +594,26 @@ async def broker_file() -> SimulatedDisk:
 async def write(broker: Broker) -> None:
     client = await broker.client()
     await client.call("SET k v")
+
+
+@pytest.mark.parametrize("policy", ["everysec", "no", "always"])
+async def test_where_the_present_file_cannot_be_synced_at_a_change_who_waits_is_disconnected(
+    policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "SYNC_SECONDS", 3600)
+    disk = SlowDisk()
+    async with durable(disk, {**APPENDONLY, "appendfsync": policy}) as broker:
+        writer, reader = await broker.client(), await broker.client()
+        await writer.call("SET before 1")
+        # The manifest, with some policies what is in the present file, the base.
+        with disk.stopped(2 if policy == "always" else 3):
+            await reader.call("BGREWRITEAOF")
+            assert await trio.to_thread.run_sync(disk.syncing.wait, 10)
+            await writer.send("SET between 1")
+            while await reader.call("EXISTS between") == b":0\r\n":
+                pass
+            assert reads_nothing(writer)
+            disk.fail(0, errno.EIO)
+        with trio.fail_after(5):
+            assert await writer.receive() == b""
+        assert await reader.call("SET refused 1") == BROKEN
