@@ -177,7 +177,8 @@ class Tick:
         """More is on the disk, or nothing will be any more: answer those who wait for that, or end it."""
         if self._journal.sync_error is not None:
             self.abandon()
-        self.release()
+        else:
+            self.release()
 
     def release(self) -> None:
         """Send the replies that were held for writes which are safe by now."""
@@ -197,9 +198,16 @@ class Tick:
                 self._drained(connection)
 
     def abandon(self) -> None:
-        """End the connections whose replies are held: nobody will ever know whether their writes are on the disk."""
+        """End the connections whose replies are held, or would be at the end of this tick.
+
+        Nobody will ever know whether their writes are on the disk.
+        """
         for connection in list(self._held):
             self.close(connection)
+        safe = self._journal.safe
+        for session in self._broker.outbox:
+            if safe is not None and session.written > safe:
+                self.close(session.transport)  # type: ignore[arg-type]  # the only transport
 
     def serve_while_busy(self, caller: Session) -> None:
         """Within a request that takes long (a slow script): serve the clients but its own, and send their replies.

@@ -155,18 +155,23 @@ class Journal:
 
     def progress(self) -> None:
         """Outside any tick: tell of progress, in a tick as soon as possible."""
-        if self.sync_error is None:
-            # From now on, whoever is told. After a failure it stays: what is held now must never leave.
-            self.safe = self._position_of_safety()
+        self._move_safe()
         self._timers.after(0, self._tell_of_progress)
 
     def _tell_of_progress(self) -> None:
-        self.safe = self._position_of_safety()
+        self._move_safe()
         for call in self._told_of_progress:
             call()
+        if self.sync_error is not None:
+            self.safe = None  # those who waited have been disconnected, and nobody writes any more
+
+    def _move_safe(self) -> None:
+        # After a failure it stays until everybody is told: what waits then must never leave.
+        if self.sync_error is None:
+            self.safe = self._position_of_safety()
 
     def _position_of_safety(self) -> int | None:
-        if self._file is None or self.sync_error is not None:
+        if self._file is None:
             return None
         if self._config.appendfsync == ALWAYS and not self._paused():
             return self.synced

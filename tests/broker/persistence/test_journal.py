@@ -617,3 +617,22 @@ async def test_where_the_present_file_cannot_be_synced_at_a_change_who_waits_is_
         with trio.fail_after(5):
             assert await writer.receive() == b""
         assert await reader.call("SET refused 1") == BROKEN
+
+
+async def test_what_was_written_in_the_tick_that_learns_of_a_failed_sync_is_not_answered() -> None:
+    async with durable(SlowDisk(), ALWAYS) as broker:
+        writer, reader = await broker.client(), await broker.client()
+        await writer.call("SET before 1")
+        await reader.call("PING")
+        journal = broker.broker.durability.journal
+
+        def fail() -> None:
+            if journal.sync_error is None and broker.broker.keyspace.databases[0].data.get(b"k"):
+                journal._synced(0, OSError(errno.EIO, "Input/output error"))
+                journal._tell_of_progress()
+
+        broker.server.tick.before_write.insert(0, fail)
+        await writer.send("SET k v")
+        assert await writer.receive() == b""
+        assert await reader.call("GET k") == b"$1\r\nv\r\n"
+        assert await reader.call("SET refused 1") == BROKEN
