@@ -43,9 +43,11 @@ CONSUMERS = (
     ("consumers.deadletters", "consumers.groups", "consumers.options", "consumers.transactions"),
     ("consumers.capabilities",),
     ("consumers.connection",),
+    ("consumers.redirections",),
     ("consumers.connecting",),
     ("consumers.backlog", "consumers.codecs", "consumers.middleware", "consumers.nurseries", "consumers.telemetry"),
-    ("consumers", "consumers.errors", "consumers.retry"),
+    ("consumers.addresses", "consumers.errors", "consumers.retry"),
+    ("consumers", "consumers.given"),  # `consumers` itself is a docstring
 )
 HOUSES = (BROKER, CONSUMERS)
 
@@ -69,7 +71,6 @@ CIRCLES: set[frozenset[str]] = {
             "broker.scripting.running",
         }
     ),
-    frozenset({"consumers.jobs.declarations", "consumers.jobs.handles", "consumers.jobs.queue"}),
     frozenset({"consumers.jobs.running", "consumers.jobs.worker"}),
 }
 

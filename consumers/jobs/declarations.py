@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, overload
+from typing import Any, Final, Generic, ParamSpec, Protocol, overload
 
 from typing_extensions import TypeVar
 
@@ -17,12 +17,10 @@ from consumers.jobs.handles import Job
 from consumers.jobs.payloads import Arguments, place
 from consumers.retry import Backoff
 
-if TYPE_CHECKING:
-    from consumers.jobs.queue import Queue
-
-__all__ = ["Call", "Configured", "JobFunction", "Settings", "Unique"]
+__all__ = ["Call", "Configured", "Enqueuer", "JobFunction", "Settings", "Unique"]
 
 P = ParamSpec("P")
+R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T_co = TypeVar("T_co", covariant=True, default=Any)
 
@@ -81,6 +79,16 @@ class Call(Generic[R_co]):
     place: str
 
 
+class Enqueuer(Protocol):
+    """A queue, as far as the functions that it declares need it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def priorities(self) -> Sequence[str]: ...
+    async def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Job[R]]: ...
+
+
 class JobFunction(Generic[P, R_co, T_co]):
     """What @queue.job makes of a function. Calling it calls the function, here and now, as without the decorator.
 
@@ -88,7 +96,7 @@ class JobFunction(Generic[P, R_co, T_co]):
     function a coroutine.
     """
 
-    def __init__(self, queue: Queue, function: Callable[P, T_co], settings: Settings) -> None:
+    def __init__(self, queue: Enqueuer, function: Callable[P, T_co], settings: Settings) -> None:
         check(function, settings.name)
         self.queue = queue
         self.function = function

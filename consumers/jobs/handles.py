@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import trio
 
 from consumers.given import Duration, duration
 from consumers.jobs.outcomes import NoResult, outcome
 
-if TYPE_CHECKING:
-    from consumers.jobs.queue import Queue
-
-__all__ = ["Job"]
+__all__ = ["Job", "JobServer", "OpensJobs"]
 
 R_co = TypeVar("R_co", covariant=True)
+
+
+class JobServer(Protocol):
+    """What a Job asks the server, through its queue's connection."""
+
+    async def wait(self, id: str, *, known: bool) -> bytes: ...
+    async def cancel(self, id: str) -> bool: ...
+
+
+class OpensJobs(Protocol):
+    """A queue, as far as its Jobs need it. connection raises RuntimeError while the queue is not open."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def connection(self) -> JobServer: ...
 
 
 class Job(Generic[R_co]):
@@ -24,7 +37,7 @@ class Job(Generic[R_co]):
 
     def __init__(
         self,
-        queue: Queue,
+        queue: OpensJobs,
         id: str,
         decode: Callable[[bytes], Any],
         *,
@@ -54,7 +67,7 @@ class Job(Generic[R_co]):
             raise NoResult(f"results of the job {self.id} are not kept: its keep_result is 0")
         seconds = math.inf if timeout is None else duration("timeout", timeout)
         with trio.move_on_after(seconds) as scope:
-            stored = await self.queue.connection.results.wait(self.id, known=self._known)
+            stored = await self.queue.connection.wait(self.id, known=self._known)
         if scope.cancelled_caught:
             raise TimeoutError(f"the job {self.id} has not ended within {seconds:g} s")
         return cast(R_co, outcome(stored, self._decode))

@@ -68,6 +68,9 @@ class Connection:
     keep_result: float
     clock: Clock
 
+    async def wait(self, id: str, *, known: bool) -> bytes:
+        return await self.results.wait(id, known=known)
+
     async def cancel(self, id: str) -> bool:
         return await cancelling.cancel(self.keys, self.transactions, id, self.keep_result, self.clock)
 
