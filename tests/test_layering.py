@@ -71,7 +71,6 @@ CIRCLES: set[frozenset[str]] = {
             "broker.scripting.running",
         }
     ),
-    frozenset({"consumers.jobs.running", "consumers.jobs.worker"}),
 }
 
 # Source files that another test file covers, with that file.

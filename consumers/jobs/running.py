@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Container, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
@@ -19,19 +20,21 @@ from consumers.connection import Command
 from consumers.deadletters import bury
 from consumers.delivery import Book, Delivery
 from consumers.errors import Reject, Retry, alone
-from consumers.jobs.cancelling import store
+from consumers.jobs.announcing import Announcer
+from consumers.jobs.cancelling import Cancelled, store
+from consumers.jobs.clock import Clock
 from consumers.jobs.declarations import JobFunction, Settings
 from consumers.jobs.entries import JobEntry
-from consumers.jobs.later import postpone
-from consumers.jobs.names import GROUP
+from consumers.jobs.later import Mover, postpone
+from consumers.jobs.limits import Limiter
+from consumers.jobs.names import GROUP, Keys
 from consumers.jobs.outcomes import CANCELLED, JobTimeout, failure, success
+from consumers.jobs.periodic import Scheduler
 from consumers.jobs.uniqueness import release
+from consumers.middleware import Middlewares
 from consumers.settling import Settlement, Verdict
 
-if TYPE_CHECKING:
-    from consumers.jobs.worker import Worker
-
-__all__ = ["CurrentJob", "RunningJob", "current_job"]
+__all__ = ["CurrentJob", "RunningJob", "WorkerContext", "current_job"]
 
 logger = logging.getLogger("consumers.jobs")
 
@@ -57,10 +60,37 @@ def current_job() -> CurrentJob:
     return _current.get()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerContext:
+    """What the jobs in a worker's hands share: its settings, and the parts that look after its queue.
+
+    functions: by the names of their jobs. periodic: the names of those that this worker schedules. unknown: the
+    settings of a job that nothing is known of yet. running: jobs whose functions run at the moment, by their IDs.
+    """
+
+    name: str
+    keys: Keys
+    clock: Clock
+    functions: Mapping[str, JobFunction[Any, Any]]
+    periodic: Container[str]
+    unknown: Settings
+    hooks: Middlewares
+    threads: trio.CapacityLimiter
+    dead_maxlen: int | None
+    running: dict[str, RunningJob]
+    cancelled: Cancelled
+    mover: Mover
+    limiter: Limiter
+    announcer: Announcer
+    scheduler: Scheduler
+
+
 class RunningJob(Delivery):
     """A delivery of a job. See Delivery for stream, id (the entry's, not the job's) and delivery_count."""
 
-    def __init__(self, worker: Worker, book: Book, stream: str, id: str, values: list[bytes], deliveries: int) -> None:
+    def __init__(
+        self, worker: WorkerContext, book: Book, stream: str, id: str, values: list[bytes], deliveries: int
+    ) -> None:
         super().__init__(book, stream, id, values, deliveries)
         self.worker = worker
         self.entry: JobEntry | None = None
@@ -77,7 +107,7 @@ class RunningJob(Delivery):
         if entry.id in worker.cancelled.ids:
             self._end_cancelled(entry)
             return
-        if entry.periodic and entry.job not in worker.queue.periodic_jobs:
+        if entry.periodic and entry.job not in worker.periodic:
             self._pass_over(entry)
             return
         function = worker.functions.get(entry.job)

@@ -11,7 +11,7 @@ from coredis.exceptions import RedisError
 
 from consumers import given
 from consumers.backlog import Priority
-from consumers.connection import open_link
+from consumers.connection import Link, open_link
 from consumers.delivery import Book
 from consumers.engine import Engine
 from consumers.errors import ConsumerError
@@ -24,7 +24,7 @@ from consumers.jobs.limits import Limiter
 from consumers.jobs.names import GROUP
 from consumers.jobs.periodic import Scheduler
 from consumers.jobs.queue import Queue
-from consumers.jobs.running import RunningJob
+from consumers.jobs.running import RunningJob, WorkerContext
 from consumers.middleware import Middleware, Middlewares
 from consumers.nurseries import open_plain_nursery
 from consumers.options import AckPolicy, Options, Statistics
@@ -69,17 +69,14 @@ class Worker:
         given.instance("name", name, str, type(None))
         given.instance("dead_maxlen", dead_maxlen, int, type(None))
         self.queue = queue
-        self.keys = queue.keys
-        self.functions = queue.functions
-        self.clock = queue.clock
         self.name = name or unique_name()
-        self.dead_maxlen = dead_maxlen
-        self.unknown = Settings(name="unknown", priority=queue.default_priority, keep_result=queue.keep_result)
-        self.hooks = Middlewares(middleware)
-        self.threads = trio.CapacityLimiter(max(1, given.whole("concurrency", concurrency)))
         self.running: dict[str, RunningJob] = {}
+        self._keys = queue.keys
+        self._dead_maxlen = dead_maxlen
+        self._hooks = Middlewares(middleware)
+        self._threads = trio.CapacityLimiter(max(1, given.whole("concurrency", concurrency)))
         self._options = Options(
-            streams=self.keys.in_order,
+            streams=self._keys.in_order,
             group=GROUP,
             consumer=self.name,
             passing=True,
@@ -88,14 +85,10 @@ class Worker:
             prefetch=prefetch if prefetch is not None else 2 * concurrency,
             concurrency=concurrency,
             priority=Priority.STRICT,
-            middleware=(self.hooks,) if middleware else (),
+            middleware=(self._hooks,) if middleware else (),
         )
         self._engine: Engine[RunningJob] | None = None
-        self.cancelled: Cancelled
-        self.mover: Mover
-        self.limiter: Limiter
-        self.announcer: Announcer
-        self.scheduler: Scheduler
+        self._context: WorkerContext
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Work until drained or cancelled. Started once it takes jobs.
@@ -105,26 +98,20 @@ class Worker:
         it gives back what it has in hand, which holds it up for a few seconds at the most (but for threads, which are
         waited for).
         """
-        for function in self.functions.values():
+        for function in self.queue.functions.values():
             # an annotation that can't be decoded is found here, not in the first job
             _ = function.arguments
         client = self.queue.connection.client
         # a job that may not crash a third time runs alone when it could have crashed once
-        patience = 2 if all(function.settings.crashes > 1 for function in self.functions.values()) else 1
+        patience = 2 if all(function.settings.crashes > 1 for function in self.queue.functions.values()) else 1
         engine = self._engine = Engine(client, replace(self._options, patience=patience), self._make)
-        async with open_link(client, self.keys.later) as link, open_link(client, self.keys.later) as careful:
-            transactions = Transactions(careful)
-            self.mover = Mover(self.keys, transactions, self.clock)
-            self.limiter = Limiter(self.keys, transactions, self._options.ack_wait, self.clock)
-            self.cancelled = Cancelled(self.keys, link, self._stop)
-            self.announcer = Announcer(self.keys, link)
-            periodic = list(self.queue.periodic_jobs.values())
-            self.scheduler = Scheduler(self.keys, transactions, periodic, self.clock, self.mover.look)
+        async with open_link(client, self._keys.later) as link, open_link(client, self._keys.later) as careful:
+            context = self._context = self._new_context(link, Transactions(careful))
             try:
                 async with open_plain_nursery() as nursery:
                     tasks = (
-                        self.mover.run, self.limiter.run, self.cancelled.run, self.announcer.run, self.scheduler.run,
-                        self._listen,
+                        context.mover.run, context.limiter.run, context.cancelled.run, context.announcer.run,
+                        context.scheduler.run, self._listen,
                     )  # fmt: skip
                     for task in tasks:
                         nursery.start_soon(task)
@@ -132,6 +119,27 @@ class Worker:
                     nursery.cancel_scope.cancel()
             except RedisError as error:
                 raise ConsumerError(str(error)) from error
+
+    def _new_context(self, link: Link, transactions: Transactions) -> WorkerContext:
+        queue, keys, clock = self.queue, self._keys, self.queue.clock
+        mover = Mover(keys, transactions, clock)
+        return WorkerContext(
+            name=self.name,
+            keys=keys,
+            clock=clock,
+            functions=queue.functions,
+            periodic=queue.periodic_jobs,
+            unknown=Settings(name="unknown", priority=queue.default_priority, keep_result=queue.keep_result),
+            hooks=self._hooks,
+            threads=self._threads,
+            dead_maxlen=self._dead_maxlen,
+            running=self.running,
+            cancelled=Cancelled(keys, link, self._stop),
+            mover=mover,
+            limiter=Limiter(keys, transactions, self._options.ack_wait, clock),
+            announcer=Announcer(keys, link),
+            scheduler=Scheduler(keys, transactions, list(queue.periodic_jobs.values()), clock, mover.look),
+        )
 
     @asynccontextmanager
     async def open(self, grace: Duration = 10.0) -> AsyncIterator[Worker]:
@@ -161,7 +169,7 @@ class Worker:
         return self._engine.statistics if self._engine is not None else Statistics()
 
     def _make(self, book: Book, stream: str, id: str, values: list[bytes], deliveries: int) -> RunningJob:
-        return RunningJob(self, book, stream, id, values, deliveries)
+        return RunningJob(self._context, book, stream, id, values, deliveries)
 
     def _stop(self, id: str) -> None:
         if (job := self.running.get(id)) is not None:
@@ -169,13 +177,13 @@ class Worker:
 
     async def _listen(self) -> None:
         """Hear what is announced to all workers, for ever."""
-        await hear(self.queue.connection.client, self.keys.control, CONTROL, self._heard)
+        await hear(self.queue.connection.client, self._keys.control, CONTROL, self._heard)
 
     def _heard(self, message: bytes | None) -> None:
         if message is None or message == CANCEL:
-            self.cancelled.look()
+            self._context.cancelled.look()
         if message is None or not message.startswith(LATER):
-            self.mover.look()
+            self._context.mover.look()
             return
         with suppress(ValueError):
-            self.mover.look(float(message.removeprefix(LATER)))
+            self._context.mover.look(float(message.removeprefix(LATER)))
