@@ -157,10 +157,11 @@ async def test_drain_finishes_what_runs_and_gives_the_rest_back_at_once(client: 
 
 async def test_drain_cancels_handlers_after_the_grace_time(client: Client) -> None:
     await Producer(client, "orders").publish_many([{"n": str(n)} for n in range(3)])
-    cancelled = 0
+    begun = cancelled = 0
 
     async def handler(message: Message[dict[str, str]]) -> None:
-        nonlocal cancelled
+        nonlocal begun, cancelled
+        begun += 1
         try:
             await trio.sleep_forever()
         except trio.Cancelled:
@@ -171,7 +172,7 @@ async def test_drain_cancels_handlers_after_the_grace_time(client: Client) -> No
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             await nursery.start(consumer.run, handler)
-            await until(lambda: consumer.in_hand == 3)
+            await until(lambda: begun == 3)
             await consumer.drain(grace=0.2)
     assert cancelled == 3
     seen: list[int] = []
