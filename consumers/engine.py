@@ -14,6 +14,7 @@ An engine is used once. It knows nothing of what entries mean; `make` turns one 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import trio
@@ -23,7 +24,7 @@ from consumers.backlog import Backlog, Priority
 from consumers.connection import Client, client_slot, open_link
 from consumers.deadletters import REDRIVEN_GROUP, check_target
 from consumers.delivery import Delivery, State
-from consumers.errors import ConsumerError, cut_short, transient
+from consumers.errors import ConsumerError, cut_short
 from consumers.fetching import Fetcher
 from consumers.groups import Entry, Group, is_missing
 from consumers.handling import Handling, about
@@ -34,6 +35,7 @@ from consumers.nurseries import open_plain_nursery
 from consumers.options import AckPolicy, Options, Statistics
 from consumers.orphans import Orphans, leave
 from consumers.owners import Phase
+from consumers.retry import persist
 from consumers.settling import Settlement, Settler, Verdict
 
 __all__ = ["Engine"]
@@ -184,13 +186,8 @@ class Engine(Generic[D]):
 
     async def _begin(self) -> None:
         try:
-            while True:
-                await self._fetcher.begin()
-                try:
-                    return await check_target(self._group.link, self.options.dead_letter)
-                except Exception as error:
-                    if not transient(error):
-                        raise
+            await self._fetcher.begin()
+            await persist(partial(check_target, self._group.link, self.options.dead_letter), self.options.reconnect)
         except RedisError as error:
             raise ConsumerError(str(error)) from error
 
@@ -461,31 +458,28 @@ class Engine(Generic[D]):
     async def _again(self, delivery: D) -> None:
         """Deliver a postponed entry once more, when it is due."""
         await trio.sleep_until(delivery.due)
-        attempt = 0
-        while delivery.state is State.POSTPONED:
-            try:
-                counts = {delivery.id.encode(): delivery.delivery_count - delivery.doubtful + 1}
-                found = await self._group.take(delivery.stream, counts)
-            except Exception as error:
-                if is_missing(error):
-                    found = []
-                elif transient(error):
-                    attempt += 1
-                    await trio.sleep(self.options.reconnect.delay(attempt))
-                    continue
-                else:
-                    raise
-            if delivery.state is not State.POSTPONED:
-                return
-            if found:
-                delivery.delivery_count, delivery.leased = found[0].deliveries, trio.current_time()
-                delivery.phase, delivery.doubtful = Phase.CLEAN, 0
-                delivery.state = State.WAITING
-                self.statistics.received += 1
-                self.statistics.redelivered += 1
-                self._backlog.put_back(delivery)
-                self._hand_out()
-            else:
-                delivery.lost = True
-                self._expired(delivery)
+        found = await persist(partial(self._take_again, delivery), self.options.reconnect)
+        if delivery.state is not State.POSTPONED:
             return
+        if found:
+            delivery.delivery_count, delivery.leased = found[0].deliveries, trio.current_time()
+            delivery.phase, delivery.doubtful = Phase.CLEAN, 0
+            delivery.state = State.WAITING
+            self.statistics.received += 1
+            self.statistics.redelivered += 1
+            self._backlog.put_back(delivery)
+            self._hand_out()
+        else:
+            delivery.lost = True
+            self._expired(delivery)
+
+    async def _take_again(self, delivery: D) -> list[Entry]:
+        if delivery.state is not State.POSTPONED:
+            return []
+        counts = {delivery.id.encode(): delivery.delivery_count - delivery.doubtful + 1}
+        try:
+            return await self._group.take(delivery.stream, counts)
+        except RedisError as error:
+            if not is_missing(error):
+                raise
+            return []

@@ -11,7 +11,9 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Container
 from datetime import datetime
+from functools import partial
 from heapq import heappop, heappush
+from typing import TypeVar
 
 import trio
 from coredis.exceptions import RedisError
@@ -20,9 +22,11 @@ from consumers.errors import transient
 from consumers.groups import PAGE, Entry, Group, Start, is_missing
 from consumers.orphans import Orphan, Orphans
 from consumers.owners import Phase, owner_of
-from consumers.retry import Backoff
+from consumers.retry import Backoff, persist
 
 __all__ = ["Fetcher"]
+
+T = TypeVar("T")
 
 logger = logging.getLogger("consumers")
 
@@ -70,6 +74,7 @@ class Fetcher:
         self._sweep_at = 0.0
         self._due: list[float] = []
         self._due_added = trio.Event()
+        self._failed = False
         self.uncertain = False
         self.cut = False
 
@@ -80,44 +85,41 @@ class Fetcher:
 
     async def begin(self) -> None:
         """Create the group where it is missing; waits for a server that is away. Raises what is refused for good."""
-        attempt = 0
-        while True:
-            try:
-                return await self._group.ensure(self._start)
-            except Exception as error:
-                attempt += 1
-                await self._wait(error, attempt)
+        await self._persist(partial(self._group.ensure, self._start))
 
     async def run(self) -> None:
         """Fetch until there is no more room to come. Raises what the server refuses for good."""
-        attempt = 0
-        while room := await self._room():
-            try:
-                if attempt:
-                    await self._group.ensure(self._start)
-                self.uncertain = True
-                entries = await (self._read(room) if self.recovered else self._recover(room))
-            except Exception as error:
-                # what was delivered in a lost reply is pending under our own names
-                self._own = None
-                self.cut = True
-                attempt += 1
-                await self._wait(error, attempt)
-                continue
-            self.uncertain = False
-            attempt = 0
+        while (entries := await self._persist(self._fetch)) is not None:
             self._receive(entries)
 
-    async def _wait(self, error: Exception, attempt: int) -> None:
-        """Let some time pass after a failure. Raises it when time won't help."""
-        if not transient(error) and not is_missing(error):
-            raise error
-        delay = self._reconnect.delay(attempt)
+    async def _fetch(self) -> list[Entry] | None:
+        """One read; None when no more entries are wanted."""
+        if not (room := await self._room()):
+            return None
+        try:
+            if self._failed:
+                await self._group.ensure(self._start)
+            self.uncertain = True
+            entries = await (self._read(room) if self.recovered else self._recover(room))
+        except Exception:
+            # what was delivered in a lost reply is pending under our own names
+            self._own = None
+            self.cut = self._failed = True
+            raise
+        self._failed = self.uncertain = False
+        return entries
+
+    async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        def passing(error: Exception) -> bool:
+            return transient(error) or is_missing(error)
+
+        return await persist(attempt, self._reconnect, passing=passing, failed=self._note_failure)
+
+    def _note_failure(self, error: Exception, failures: int, delay: float) -> None:
         logger.warning(
             "reading %s failed, trying again in %.2f s: %s", ", ".join(self._group.streams), delay, error,
-            extra={"stream": self._group.streams[0], "group": self._group.group, "attempt": attempt},
+            extra={"stream": self._group.streams[0], "group": self._group.group, "attempt": failures},
         )  # fmt: skip
-        await trio.sleep(delay)
 
     async def _read(self, room: int) -> list[Entry]:
         now = trio.current_time()

@@ -7,16 +7,17 @@ the other is written down as begun (Group.begin_alone) and handled. If the proce
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 import trio
+from coredis.exceptions import RedisError
 
 from consumers.backlog import id_order
 from consumers.delivery import Delivery, State
-from consumers.errors import transient
 from consumers.groups import Group, is_missing
 from consumers.owners import Phase
-from consumers.retry import Backoff
+from consumers.retry import Backoff, persist
 
 __all__ = ["Isolation"]
 
@@ -85,21 +86,19 @@ class Isolation(Generic[D]):
     async def _begin(self, delivery: D) -> bool:
         # before the server is told: leases that are extended meanwhile must not take it back
         delivery.phase = Phase.ALONE
-        attempt = 0
-        while not delivery.settled:
-            try:
-                ours = await self._group.begin_alone(delivery.stream, delivery.id, delivery.delivery_count)
-            except Exception as error:
-                if is_missing(error):
-                    ours = False
-                elif transient(error):
-                    attempt += 1
-                    await trio.sleep(self._reconnect.delay(attempt))
-                    continue
-                else:
-                    raise
-            if not ours:
-                delivery.lost = True
-                self._lost(delivery)
-            return ours
-        return False
+        ours = await persist(partial(self._write_down, delivery), self._reconnect)
+        if ours is False:
+            delivery.lost = True
+            self._lost(delivery)
+        return bool(ours)
+
+    async def _write_down(self, delivery: D) -> bool | None:
+        """Whether the entry is still ours; None where it was settled meanwhile."""
+        if delivery.settled:
+            return None
+        try:
+            return await self._group.begin_alone(delivery.stream, delivery.id, delivery.delivery_count)
+        except RedisError as error:
+            if not is_missing(error):
+                raise
+            return False

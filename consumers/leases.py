@@ -15,9 +15,9 @@ import trio
 from coredis.exceptions import RedisError
 
 from consumers.delivery import Delivery, State
-from consumers.errors import transient
 from consumers.groups import Group, is_missing
 from consumers.owners import Phase
+from consumers.retry import suppress_transient
 
 __all__ = ["Leases"]
 
@@ -37,11 +37,8 @@ class Leases:
         """Keep leases, for ever. Raises what the server refuses for good."""
         while True:
             await trio.sleep(self._ack_wait / 3)
-            try:
+            with suppress_transient():
                 await self.refresh()
-            except Exception as error:
-                if not transient(error):
-                    raise
 
     async def refresh(self) -> None:
         """Extend every lease now."""

@@ -10,11 +10,9 @@ from consumers.backlog import Priority
 from consumers.groups import Start
 from consumers.middleware import Middleware
 from consumers.owners import is_reserved, unique_name
-from consumers.retry import Backoff
+from consumers.retry import RECONNECT, Backoff
 
 __all__ = ["AckPolicy", "Options", "Statistics"]
-
-RECONNECT = Backoff(initial=0.1, factor=2.0, max=10.0)
 
 
 class AckPolicy(Enum):

@@ -1,16 +1,24 @@
-"""How long to wait before the next attempt.
+"""Trying again: how long to wait before the next attempt, and waiting for what passes by itself.
 
 One curve serves redelivery of a failed entry and reconnection after a cut. Jitter is on by default: consumers that
 failed together (the database behind them went away) must not come back together.
 """
 
 import random
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import trio
 
 from consumers import given
+from consumers.errors import transient
 from consumers.given import Duration
 
-__all__ = ["Backoff"]
+__all__ = ["RECONNECT", "Backoff", "persist", "suppress_transient"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -48,3 +56,43 @@ class Backoff:
         except OverflowError:
             wait = self.max
         return wait * random.uniform(0.5, 1.0) if self.jitter else wait
+
+
+RECONNECT: Final = Backoff(initial=0.1, factor=2, max=10)
+"""For a server that is away: short at first, as most cuts are."""
+
+
+async def persist(
+    attempt: Callable[[], Awaitable[T]],
+    backoff: Backoff = RECONNECT,
+    *,
+    passing: Callable[[Exception], bool] = transient,
+    failed: Callable[[Exception, int, float], None] | None = None,
+) -> T:
+    """Make an attempt, and further ones after errors that pass by themselves; returns what the first success returns.
+
+    passing: whether an error is one of those; any other is raised. failed: called with each of them, the number of
+    failures so far, and the seconds until the next attempt.
+    """
+    failures = 0
+    while True:
+        try:
+            return await attempt()
+        except Exception as error:
+            if not passing(error):
+                raise
+            failures += 1
+            delay = backoff.delay(failures)
+            if failed is not None:
+                failed(error, failures, delay)
+        await trio.sleep(delay)
+
+
+@contextmanager
+def suppress_transient() -> Iterator[None]:
+    """Leave the block at an error that passes by itself: for what is done again before long in any case."""
+    try:
+        yield
+    except Exception as error:
+        if not transient(error):
+            raise

@@ -21,7 +21,7 @@ from consumers.deadletters import bury
 from consumers.errors import transient
 from consumers.groups import Group, is_missing
 from consumers.owners import Phase
-from consumers.retry import Backoff
+from consumers.retry import Backoff, persist
 
 __all__ = ["Settlement", "Settler", "Verdict"]
 
@@ -119,23 +119,13 @@ class Settler:
 
     async def finish(self) -> None:
         """Carry out all that was submitted, waiting for the server where it is away."""
-        attempt = 0
         while self._queue or self._unsure:
-            batch, uncertain = self._unsure + self._queue, bool(self._unsure)
-            self._unsure, self._queue = batch, []
-            try:
-                remaining = await self._send(batch, uncertain)
-            except Exception as error:
-                if not transient(error):
-                    raise
-                remaining = batch
-            self._unsure = remaining
-            if remaining:
-                attempt += 1
-                await trio.sleep(self._reconnect.delay(attempt))
+            await persist(self._send, self._reconnect)
 
-    async def _send(self, batch: list[Settlement], uncertain: bool) -> list[Settlement]:
-        """One round trip. Returns the settlements that must be tried again."""
+    async def _send(self) -> None:
+        """One round trip. Raises what the server refuses of it, with the settlements to be tried again in `_unsure`."""
+        batch, uncertain = self._unsure + self._queue, bool(self._unsure)
+        self._unsure, self._queue = batch, []
         if uncertain:
             batch = await self._still_ours(batch)
         commands: list[Command] = []
@@ -161,10 +151,8 @@ class Settler:
         for stream, settlements in acknowledged.items():
             commands.append(self._group.acknowledge(stream, [one.subject.id for one in settlements]))
             parts.append((settlements, 1))
-        if not commands:
-            return []
-        replies = await self._group.link.execute(commands)
-        return self._apply(parts, replies)
+        replies = await self._group.link.execute(commands) if commands else []
+        self._apply(parts, replies)
 
     def _commands(self, settlement: Settlement) -> list[Command]:
         subject = settlement.subject
@@ -221,9 +209,9 @@ class Settler:
                     self._confirm(one)
         return [one for one in batch if one not in gone]
 
-    def _apply(self, parts: list[tuple[list[Settlement], int]], replies: list[Reply]) -> list[Settlement]:
+    def _apply(self, parts: list[tuple[list[Settlement], int]], replies: list[Reply]) -> None:
         remaining: list[Settlement] = []
-        refused: RedisError | None = None
+        refusal: RedisError | None = None
         place = 0
         for settlements, length in parts:
             error = _error_in(replies[place : place + length])
@@ -233,13 +221,12 @@ class Settler:
                     self._confirm(one)
             else:
                 remaining += settlements
-                if not transient(error):
-                    refused = error
+                if refusal is None or not transient(error):
+                    refusal = error
             place += length
-        if refused is not None:
-            self._unsure = remaining
-            raise refused
-        return remaining
+        self._unsure = remaining
+        if refusal is not None:
+            raise refusal
 
     def _confirm(self, settlement: Settlement) -> None:
         settlement.confirm()

@@ -22,11 +22,10 @@ from consumers import given
 from consumers.connecting import Client, connect, report, slot_of
 from consumers.errors import transient
 from consumers.fanout.messages import Entry, Events, Gap, Reason
-from consumers.fanout.subscription import RECONNECT
 from consumers.given import Duration
 from consumers.groups import Start, after_start
 from consumers.nurseries import open_plain_nursery
-from consumers.retry import Backoff
+from consumers.retry import RECONNECT, Backoff, persist
 
 SAVE_SECONDS = 1.0
 """How long a position may go unsaved while the entries of one batch are handled."""
@@ -67,6 +66,7 @@ class Follower:
         self._backoff = backoff
         self._heartbeat = heartbeat
         self._connection: BaseConnection | None = None
+        self._lost_at: float | None = None
         self._items: deque[Entry | Gap] = deque()
         self._given: Entry | None = None
         self._sent = ""
@@ -106,7 +106,11 @@ class Follower:
             try:
                 await self.save()
             except Exception as error:
-                self._lose(error)
+                # the position is saved with the next fetch, on a new connection
+                self._drop()
+                if not _passing(error):
+                    raise
+                self._report(error)
         else:
             await trio.lowlevel.checkpoint()
         item = self._items.popleft()
@@ -124,23 +128,20 @@ class Follower:
 
     async def _fetch(self) -> None:
         """Wait for entries, however often the connection is lost meanwhile."""
-        attempt = 0
-        lost_at: float | None = None
         while not self._items:
-            try:
-                connection = self._connection or await self.open()
-                if lost_at is not None:
-                    log.info("following again after %.1f s", trio.current_time() - lost_at)
-                    self.reconnects += 1
-                    lost_at = None
-                await self._read(connection)
-                attempt = 0
-            except Exception as error:
-                self._lose(error)
-                if lost_at is None:
-                    lost_at = trio.current_time()
-                attempt += 1
-                await trio.sleep(self._backoff.delay(attempt))
+            await persist(self._read_connected, self._backoff, passing=_passing, failed=self._note_loss)
+
+    async def _read_connected(self) -> None:
+        try:
+            connection = self._connection or await self.open()
+            if self._lost_at is not None:
+                log.info("following again after %.1f s", trio.current_time() - self._lost_at)
+                self.reconnects += 1
+                self._lost_at = None
+            await self._read(connection)
+        except Exception:
+            self._drop()
+            raise
 
     async def _read(self, connection: BaseConnection) -> None:
         """Save the position and wait for the next entries, in one round trip.
@@ -252,11 +253,12 @@ class Follower:
             self.saved = self._sent
         self._saved_at = trio.current_time()
 
-    def _lose(self, error: Exception) -> None:
-        """Give up the connection for an error that a new one may mend; raises any other."""
-        self._drop()
-        if not (transient(error) or _deleted(error)):
-            raise error
+    def _note_loss(self, error: Exception, failures: int, delay: float) -> None:
+        if self._lost_at is None:
+            self._lost_at = trio.current_time()
+        self._report(error)
+
+    def _report(self, error: Exception) -> None:
         log.warning("following %s was interrupted: %s", self._stream, error, extra={"stream": self._stream})
 
     def _drop(self) -> None:
@@ -274,6 +276,11 @@ class Follower:
             except Exception as error:
                 log.warning("the position in %s was not saved: %s", self._stream, error)
         self._drop()
+
+
+def _passing(error: Exception) -> bool:
+    """Whether a new connection may mend it."""
+    return transient(error) or _deleted(error)
 
 
 def _deleted(error: Exception) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 from coredis.exceptions import ConnectionError, MovedError
@@ -22,13 +23,9 @@ from consumers.fanout.links import CHANNELS, KINDS, PATTERNS, SHARD_CHANNELS, Li
 from consumers.fanout.messages import Events, Gap, Message, Reason
 from consumers.given import Duration
 from consumers.nurseries import open_plain_nursery
-from consumers.retry import Backoff
+from consumers.retry import RECONNECT, Backoff, persist
 
 Name = str | bytes
-
-RECONNECT = Backoff(initial=0.1, factor=2, max=10, jitter=True)
-"""Seconds before connecting again: little at first, as most cuts are short; with jitter, as all subscribers of a
-server that was restarted come at once."""
 
 log = logging.getLogger("consumers.fanout")
 
@@ -128,33 +125,33 @@ class Subscription:
 
         The first attempt has to succeed: it raises what it fails with.
         """
-        attempt = 0
-        lost_at: float | None = None
+        await self._stay_connected(task_status.started)
         while not self._buffer.failed:
+            again = partial(self._stay_connected, partial(self._report_return, trio.current_time()))
+            await trio.sleep(self._backoff.delay(1))
             try:
-                async with open_plain_nursery() as nursery:
-                    await self._connect(nursery)
-                    if lost_at is None:
-                        task_status.started()
-                    else:
-                        self._report_return(trio.current_time() - lost_at)
-                    await self._serve(nursery)
-                    nursery.cancel_scope.cancel()
+                await persist(again, self._backoff, failed=self._report_failure)
             except Exception as error:
-                if lost_at is None and not self.connected:
-                    raise
-                if not transient(error):
-                    self._buffer.fail(error)
-                    return
-                self._report_loss(error)
-            finally:
-                self._links = []
-            if self.connected:
-                self.connected = False
-                lost_at = trio.current_time()
-                attempt = 0
-            attempt += 1
-            await trio.sleep(self._backoff.delay(attempt))
+                self._buffer.fail(error)
+
+    async def _stay_connected(self, connected: Callable[[], None]) -> None:
+        """Connect, and receive until that connection is lost. Raises what connecting fails with."""
+        try:
+            async with open_plain_nursery() as nursery:
+                await self._connect(nursery)
+                connected()
+                await self._serve(nursery)
+                nursery.cancel_scope.cancel()
+        except Exception as error:
+            if not self.connected:
+                raise
+            if not transient(error):
+                self._buffer.fail(error)
+            else:
+                log.warning("the subscription was lost: %s", error, extra={"error": str(error)})
+        finally:
+            self._links = []
+            self.connected = False
 
     async def _connect(self, nursery: trio.Nursery) -> None:
         """Open the connections that are needed, and subscribe to all that is wanted."""
@@ -223,11 +220,11 @@ class Subscription:
         if self._buffer.failed:
             self._end(None)
 
-    def _report_loss(self, error: Exception) -> None:
-        text = "the subscription was lost" if self.connected else "subscribing again failed"
-        log.warning("%s: %s", text, error, extra={"error": str(error)})
+    def _report_failure(self, error: Exception, failures: int, delay: float) -> None:
+        log.warning("subscribing again failed: %s", error, extra={"error": str(error)})
 
-    def _report_return(self, seconds: float) -> None:
+    def _report_return(self, lost_at: float) -> None:
+        seconds = trio.current_time() - lost_at
         self.reconnects += 1
         self._buffer.put_gap(Gap(Reason.RECONNECTED, None, seconds))
         log.info("subscribed again after %.1f s", seconds, extra={"seconds": seconds})

@@ -11,15 +11,12 @@ from collections.abc import Callable
 import trio
 
 from consumers.connection import Client, Command, Link
-from consumers.errors import transient
 from consumers.fanout import subscribe
 from consumers.jobs.names import Keys
-from consumers.retry import Backoff
+from consumers.retry import persist, suppress_transient
 from consumers.settling import Settlement
 
 __all__ = ["Announcer", "hear"]
-
-RECONNECT = Backoff(initial=0.1, factor=2, max=10)
 
 
 async def hear(client: Client, channel: str, size: int, receive: Callable[[bytes | None], None]) -> None:
@@ -27,20 +24,15 @@ async def hear(client: Client, channel: str, size: int, receive: Callable[[bytes
 
     size: how many messages may wait. Raises what the server refuses for good.
     """
-    attempt = 0
-    while True:
-        try:
-            async with subscribe(client, shard_channels=[channel], size=size) as messages:
-                attempt = 0
-                receive(None)
-                async for message in messages:
-                    receive(message.data)
-        except Exception as error:
-            # a subscription waits for a server that was there once, not for one that never was
-            if not transient(error):
-                raise
-        attempt += 1
-        await trio.sleep(RECONNECT.delay(attempt))
+
+    async def listen() -> None:
+        async with subscribe(client, shard_channels=[channel], size=size) as messages:
+            receive(None)
+            async for message in messages:
+                receive(message.data)
+
+    # a subscription waits for a server that was there once, not for one that never was
+    await persist(listen)
 
 
 class Announcer:
@@ -80,8 +72,5 @@ class Announcer:
         commands: list[Command] = [
             (b"SPUBLISH", self._keys.replies(reply), " ".join(ids)) for reply, ids in ended.items()
         ]
-        try:
+        with suppress_transient():
             await self._link.execute(commands)
-        except Exception as error:
-            if not transient(error):
-                raise

@@ -13,13 +13,12 @@ import trio
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Link
-from consumers.errors import transient
 from consumers.jobs.clock import Clock
 from consumers.jobs.entries import JobEntry, from_body
 from consumers.jobs.names import Keys
 from consumers.jobs.outcomes import CANCELLED
 from consumers.jobs.uniqueness import release
-from consumers.retry import Backoff
+from consumers.retry import persist
 from consumers.transactions import Ask, Transactions
 
 __all__ = ["CANCEL", "KEEP_SECONDS", "LATER", "Cancelled", "cancel", "later", "store"]
@@ -28,8 +27,6 @@ KEEP_SECONDS = 7 * 86400.0
 LOOK_SECONDS = 5.0
 CANCEL, LATER = b"cancel", b"later "
 """What is announced on a queue's control channel; LATER with when the job is due."""
-
-RECONNECT = Backoff(initial=0.1, factor=2, max=10)
 
 
 def later(due: float) -> bytes:
@@ -93,22 +90,17 @@ class Cancelled:
 
     async def run(self) -> None:
         """Keep the copy, for ever. Raises what the server refuses for good."""
-        attempt = 0
         while True:
             self._news = trio.Event()
-            try:
-                (reply,) = await self._link.execute([(b"ZRANGE", self._keys.cancelled, 0, -1)])
-                if isinstance(reply, RedisError):
-                    raise reply
-            except Exception as error:
-                if not transient(error):
-                    raise
-                attempt += 1
-                await trio.sleep(RECONNECT.delay(attempt))
-                continue
-            attempt = 0
-            before, self.ids = self.ids, frozenset(id.decode() for id in reply)
+            found = await persist(self._read)
+            before, self.ids = self.ids, found
             for id in self.ids - before:
                 self._stop(id)
             with trio.move_on_after(LOOK_SECONDS):
                 await self._news.wait()
+
+    async def _read(self) -> frozenset[str]:
+        (reply,) = await self._link.execute([(b"ZRANGE", self._keys.cancelled, 0, -1)])
+        if isinstance(reply, RedisError):
+            raise reply
+        return frozenset(id.decode() for id in reply)

@@ -14,11 +14,10 @@ from collections.abc import Sequence
 import trio
 
 from consumers.connection import Command
-from consumers.errors import transient
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.jobs.entries import JobEntry, body_of, from_body
 from consumers.jobs.names import Keys
-from consumers.retry import Backoff
+from consumers.retry import persist
 from consumers.transactions import Ask, Transactions
 
 __all__ = ["Mover", "postpone", "put_into_stream"]
@@ -33,8 +32,6 @@ LOOK_SECONDS = 2.0
 
 PAUSE = 0.01
 """The shortest time between two looks, in seconds."""
-
-RECONNECT = Backoff(initial=0.1, factor=2, max=10)
 
 
 def postpone(keys: Keys, stream: str, entry: JobEntry, due: float) -> list[Command]:
@@ -68,19 +65,10 @@ class Mover:
 
     async def run(self) -> None:
         """Move jobs when they are due, for ever. Raises what the server refuses for good."""
-        attempt = 0
         while True:
             # whatever is postponed from here on may be missed by this look
             self._news, self._next = trio.Event(), math.inf
-            try:
-                due = await self.move()
-            except Exception as error:
-                if not transient(error):
-                    raise
-                attempt += 1
-                await trio.sleep(RECONNECT.delay(attempt))
-                continue
-            attempt = 0
+            due = await persist(self.move)
             now = self._clock()
             self._next = now + LOOK_SECONDS if due is None else min(due, now + LOOK_SECONDS)
             with trio.move_on_after(max(0.0, self._next - now)):

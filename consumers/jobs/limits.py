@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 import trio
 
 from consumers.connection import Command
-from consumers.errors import transient
 from consumers.jobs.clock import Clock
 from consumers.jobs.entries import JobEntry, body_of
 from consumers.jobs.later import put_into_stream
 from consumers.jobs.names import GROUP, Keys
-from consumers.retry import Backoff
+from consumers.retry import Backoff, persist
 from consumers.transactions import Ask, Transactions
 
 __all__ = ["Limiter"]
@@ -30,7 +30,8 @@ SWEEP_SECONDS = 1.0
 SWEEP_LIMITS = 100
 """Limits that one sweep looks after, chosen by chance."""
 
-PATIENCE = Backoff(initial=0.1, factor=2, max=10)
+EVERY_SWEEP = Backoff(initial=SWEEP_SECONDS, factor=1, max=SWEEP_SECONDS, jitter=False)
+"""While the server is away: leases have to be kept as soon as it is back."""
 
 
 class Limiter:
@@ -43,6 +44,8 @@ class Limiter:
         self._clock = clock
         self._held: dict[str, str] = {}
         self._freed: dict[str, int] = {}
+        self._kept = 0.0
+        self._swept = 0.0
         self._news = trio.Event()
 
     async def admit(self, entry: JobEntry, limit: str, most: int, stream: str, entry_id: str) -> bool:
@@ -64,7 +67,7 @@ class Limiter:
                 (b"PEXPIRE", running, round(self._lease * 4000)),
             ], True
 
-        admitted = await self._persist([running], decide)
+        admitted = await persist(partial(self._transactions.run, [running], decide))
         if admitted:
             self._held[entry.id] = limit
         return admitted
@@ -94,39 +97,25 @@ class Limiter:
 
     async def run(self) -> None:
         """Keep leases and bring parked jobs back, for ever. Raises what the server refuses for good."""
-        kept = swept = trio.current_time()
+        self._kept = self._swept = trio.current_time()
         while True:
             with trio.move_on_after(SWEEP_SECONDS):
                 await self._news.wait()
             self._news = trio.Event()
-            try:
-                now = trio.current_time()
-                if now - kept >= self._lease / 3:
-                    kept = now
-                    await self._keep()
-                if now - swept >= SWEEP_SECONDS:
-                    swept = now
-                    self._freed.update(await self._some_limits())
-                while self._freed:
-                    limit, most = next(iter(self._freed.items()))
-                    await self._resume(limit, most)
-                    self._freed.pop(limit, None)
-            except Exception as error:
-                if not transient(error):
-                    raise
-                await trio.sleep(SWEEP_SECONDS)
+            await persist(self._tend, EVERY_SWEEP)
 
-    async def _persist(self, watched: list[str], decide: object) -> bool:
-        attempt = 0
-        while True:
-            try:
-                admitted: bool = await self._transactions.run(watched, decide)  # type: ignore[arg-type]
-                return admitted
-            except Exception as error:
-                if not transient(error):
-                    raise
-                attempt += 1
-                await trio.sleep(PATIENCE.delay(attempt))
+    async def _tend(self) -> None:
+        now = trio.current_time()
+        if now - self._kept >= self._lease / 3:
+            await self._keep()
+            self._kept = now
+        if now - self._swept >= SWEEP_SECONDS:
+            self._freed.update(await self._some_limits())
+            self._swept = now
+        while self._freed:
+            limit, most = next(iter(self._freed.items()))
+            await self._resume(limit, most)
+            self._freed.pop(limit, None)
 
     async def _keep(self) -> None:
         until = f"{self._clock() + self._lease:.3f}"

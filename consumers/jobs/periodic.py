@@ -25,12 +25,11 @@ import trio
 from cronsim import CronSim, CronSimError
 
 from consumers.connection import Command
-from consumers.errors import transient
 from consumers.jobs.clock import Clock
 from consumers.jobs.entries import JobEntry
 from consumers.jobs.later import postpone
 from consumers.jobs.names import Keys
-from consumers.retry import Backoff
+from consumers.retry import persist
 from consumers.transactions import Ask, Transactions
 
 __all__ = ["ABANDONED_SECONDS", "Periodic", "Scheduler"]
@@ -43,8 +42,6 @@ ABANDONED_SECONDS = 3 * LOOK_SECONDS
 
 SKEW_SECONDS = 60.0
 """By how much the hosts' clocks may differ without a time running twice when a schedule is replaced."""
-
-RECONNECT = Backoff(initial=0.1, factor=2, max=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +111,16 @@ class Scheduler:
 
     async def run(self) -> None:
         """Schedule, for ever. Raises what the server refuses for good."""
-        attempt = 0
         while True:
-            try:
-                following = min([await self.schedule(periodic) for periodic in self._jobs], default=float("inf"))
-                if self._clock() - self._swept >= LOOK_SECONDS:
-                    await self.sweep()
-            except Exception as error:
-                if not transient(error):
-                    raise
-                attempt += 1
-                await trio.sleep(RECONNECT.delay(attempt))
-                continue
-            attempt = 0
+            following = await persist(self._schedule_all)
             await trio.sleep(max(0.01, min(LOOK_SECONDS, following - self._clock())))
+
+    async def _schedule_all(self) -> float:
+        """Schedule every job's next occurrence; returns when the first of them is to be looked at again."""
+        following = min([await self.schedule(periodic) for periodic in self._jobs], default=float("inf"))
+        if self._clock() - self._swept >= LOOK_SECONDS:
+            await self.sweep()
+        return following
 
     def is_abandoned(self, name: str) -> bool:
         """Whether no worker has this periodic job any more. False as long as that is not known."""

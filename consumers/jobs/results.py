@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import partial
 
 import trio
 
 from consumers.connection import Client, Link
-from consumers.errors import transient
 from consumers.jobs.announcing import hear
 from consumers.jobs.names import Keys
 from consumers.jobs.outcomes import NoResult
 from consumers.jobs.searching import missing
 from consumers.nurseries import open_plain_nursery
-from consumers.retry import Backoff
+from consumers.retry import persist, suppress_transient
 
 __all__ = ["Results"]
 
@@ -40,7 +40,6 @@ SEARCH_SHARE = 20
 AGAIN_SECONDS = 0.1
 """When what was not found is searched for once more; it may have changed its place meanwhile."""
 
-RECONNECT = Backoff(initial=0.1, factor=2, max=10)
 NEWS = 10_000
 """Messages about ended jobs that may wait to be read; beyond, LOOK_SECONDS finds them."""
 
@@ -118,20 +117,19 @@ class Results:
             self._doubted = trio.Event()
             # what a worker has announced has its result in the next moment
             await trio.sleep(AGAIN_SECONDS)
-            begun = trio.current_time()
-            due = [id for id, waiter in self._waiters.items() if waiter.search_at <= begun]
-            try:
-                gone = await missing(self._link, self._keys, due) if due else set[str]()
-            except Exception as error:
-                if not transient(error):
-                    raise
-                continue
-            now = trio.current_time()
-            for id in due:
-                if (waiter := self._waiters.get(id)) is not None:
-                    self._searched(id, waiter, id in gone, now + max(SEARCH_SECONDS, SEARCH_SHARE * (now - begun)))
-            if gone:
-                self._doubted.set()
+            with suppress_transient():
+                await self._search_due()
+
+    async def _search_due(self) -> None:
+        begun = trio.current_time()
+        due = [id for id, waiter in self._waiters.items() if waiter.search_at <= begun]
+        gone = await missing(self._link, self._keys, due) if due else set[str]()
+        now = trio.current_time()
+        for id in due:
+            if (waiter := self._waiters.get(id)) is not None:
+                self._searched(id, waiter, id in gone, now + max(SEARCH_SECONDS, SEARCH_SHARE * (now - begun)))
+        if gone:
+            self._doubted.set()
 
     def _searched(self, id: str, waiter: _Waiter, gone: bool, next_time: float) -> None:
         if gone and waiter.missed:
@@ -142,22 +140,13 @@ class Results:
         waiter.search_at = 0.0 if gone else next_time
 
     async def _ask(self) -> None:
-        attempt = 0
         while True:
             await self._wanted.wait()
             if not self._asked:
                 self._wanted = trio.Event()
                 continue
             ids = list(self._asked)[:PAGE]
-            try:
-                replies = await self._link.execute([(b"GET", self._keys.result(id)) for id in ids])
-            except Exception as error:
-                if not transient(error):
-                    raise
-                attempt += 1
-                await trio.sleep(RECONNECT.delay(attempt))
-                continue
-            attempt = 0
+            replies = await persist(partial(self._link.execute, [(b"GET", self._keys.result(id)) for id in ids]))
             for id, stored in zip(ids, replies, strict=True):
                 self._asked.pop(id, None)
                 if isinstance(stored, Exception):

@@ -14,15 +14,14 @@ from coredis.exceptions import RedisError
 
 from consumers import given
 from consumers.connection import Client, open_link
-from consumers.errors import ConsumerError, Reject, Retry, alone, cut_short, transient
+from consumers.errors import ConsumerError, Reject, Retry, alone, cut_short
 from consumers.given import Duration
 from consumers.lists.hand import Element, Fate, Hand
 from consumers.lists.places import Places
 from consumers.lists.recovery import Recovery
 from consumers.nurseries import open_plain_nursery
-from consumers.options import RECONNECT
 from consumers.owners import unique_name
-from consumers.retry import Backoff
+from consumers.retry import Backoff, persist
 from consumers.transactions import Transactions
 
 __all__ = ["ListConsumer", "ListStatistics"]
@@ -195,23 +194,27 @@ class ListConsumer:
     # From the list to a handler.
 
     async def _fetch(self) -> None:
-        hand, attempt = self._hand, 0
         while not self._draining:
-            room = self._prefetch - len(hand)
-            if room <= 0 or self._isolating:
-                await self._room.park()
-                continue
-            try:
-                if hand.unsure:
-                    unseen, done = await hand.compare()
-                    self._confirmed(done)
-                    self._arrived(unseen)
-                else:
-                    self._arrived(await hand.take(room, BLOCK_SECONDS))
-            except Exception as error:
-                attempt = await self._pause(error, attempt)
+            if self._wanted() > 0:
+                await self._persist(self._take)
             else:
-                attempt = 0
+                await self._room.park()
+
+    def _wanted(self) -> int:
+        """How many elements to take now."""
+        return 0 if self._draining or self._isolating else self._prefetch - len(self._hand)
+
+    async def _take(self) -> None:
+        # asked again at each attempt: the server may have been away for long
+        hand, room = self._hand, self._wanted()
+        if room <= 0:
+            return
+        if hand.unsure:
+            unseen, done = await hand.compare()
+            self._confirmed(done)
+            self._arrived(unseen)
+        else:
+            self._arrived(await hand.take(room, BLOCK_SECONDS))
 
     def _arrived(self, elements: list[Element]) -> None:
         self.statistics.received += len(elements)
@@ -313,21 +316,18 @@ class ListConsumer:
         self._decided.set()
 
     async def _settle(self) -> None:
-        attempt = 0
         while True:
             await self._decided.wait()
             self._decided = trio.Event()
             while self._hand.settled:
-                try:
-                    if self._hand.unsure:
-                        unseen, done = await self._hand.compare()
-                        self._confirmed(done)
-                        self._arrived(unseen)
-                    self._confirmed(await self._hand.flush())
-                except Exception as error:
-                    attempt = await self._pause(error, attempt)
-                else:
-                    attempt = 0
+                await self._persist(self._flush)
+
+    async def _flush(self) -> None:
+        if self._hand.unsure:
+            unseen, done = await self._hand.compare()
+            self._confirmed(done)
+            self._arrived(unseen)
+        self._confirmed(await self._hand.flush())
 
     def _confirmed(self, elements: list[Element]) -> None:
         statistics = self.statistics
@@ -359,20 +359,9 @@ class ListConsumer:
             logger.warning("what is in hand of %s was not given back, others will find it: %s", self.name, error)
 
     async def _persist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        attempt = 0
-        while True:
-            try:
-                return await ask()
-            except Exception as error:
-                attempt = await self._pause(error, attempt)
+        return await persist(ask, failed=self._note_failure)
 
-    async def _pause(self, error: Exception, attempt: int) -> int:
-        """Let some time pass after a failure. Raises it when time won't help."""
-        if not transient(error):
-            raise error
-        delay = RECONNECT.delay(attempt + 1)
+    def _note_failure(self, error: Exception, failures: int, delay: float) -> None:
         logger.warning(
             "the list %s: trying again in %.2f s: %s", self.name, delay, error, extra={"list": self.name}
         )  # fmt: skip
-        await trio.sleep(delay)
-        return attempt + 1

@@ -16,8 +16,8 @@ import trio
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Link
-from consumers.errors import transient
 from consumers.lists.places import Places, digest
+from consumers.retry import suppress_transient
 from consumers.transactions import Ask, Transactions
 
 __all__ = ["Recovery", "give_back"]
@@ -78,7 +78,7 @@ class Recovery:
     async def run(self) -> None:
         """Signs of life and care for the dead, for ever. Raises what the server refuses for good."""
         while True:
-            try:
+            with suppress_transient():
                 await self.beat()
                 await self.sweep()
                 (waiting,) = await self._link.execute([(b"LLEN", self._places.suspects)])
@@ -86,9 +86,6 @@ class Recovery:
                     raise waiting
                 if waiting:
                     self._suspected(waiting)
-            except Exception as error:
-                if not transient(error):
-                    raise
             await trio.sleep(self._alive / 3)
 
     async def sweep(self) -> None:

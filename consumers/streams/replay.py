@@ -5,29 +5,29 @@ shall go on where it stopped keeps `position` where it keeps its results.
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Any, Generic
 
-import trio
 from coredis.exceptions import RedisError
 from typing_extensions import TypeVar
 
 from consumers import given
 from consumers.codecs import Codec, TextCodec
 from consumers.connection import Client, Link, Reply, open_link
-from consumers.errors import ConsumerError, transient
+from consumers.errors import ConsumerError
 from consumers.given import Duration
 from consumers.groups import Start, after_start
-from consumers.retry import Backoff
+from consumers.retry import RECONNECT, Backoff, persist
 
 __all__ = ["Recorded", "Replay"]
 
 logger = logging.getLogger("consumers")
 
 T = TypeVar("T", default=dict[str, str])
+A = TypeVar("A")
 
 TEXT: Any = TextCodec()
 
@@ -103,7 +103,7 @@ class Replay(Generic[T]):
         self._codec = codec
         self._batch = batch
         self._block = seconds
-        self._reconnect = reconnect or Backoff(initial=0.1, factor=2.0, max=10.0)
+        self._reconnect = reconnect or RECONNECT
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[AsyncIterator[Recorded[T]]]:
@@ -142,22 +142,18 @@ class Replay(Generic[T]):
         page: list[tuple[bytes, list[bytes]]] = _raised(reply)
         return page
 
-    async def _persist(self, link: Link, ask: Any) -> Any:
+    async def _persist(self, link: Link, ask: Callable[[Link], Awaitable[A]]) -> A:
         """Ask until the server answers. Raises ConsumerError for a refusal."""
-        attempt = 0
-        while True:
-            try:
-                return await ask(link)
-            except (RedisError, TimeoutError, OSError) as error:
-                if not transient(error):
-                    raise ConsumerError(str(error)) from error
-                attempt += 1
-                delay = self._reconnect.delay(attempt)
-                logger.warning(
-                    "reading %s failed, trying again in %.2f s: %s", self.stream, delay, error,
-                    extra={"stream": self.stream, "attempt": attempt},
-                )  # fmt: skip
-                await trio.sleep(delay)
+        try:
+            return await persist(partial(ask, link), self._reconnect, failed=self._note_failure)
+        except RedisError as error:
+            raise ConsumerError(str(error)) from error
+
+    def _note_failure(self, error: Exception, failures: int, delay: float) -> None:
+        logger.warning(
+            "reading %s failed, trying again in %.2f s: %s", self.stream, delay, error,
+            extra={"stream": self.stream, "attempt": failures},
+        )  # fmt: skip
 
 
 def _last(end: str | datetime | None) -> str | None:
