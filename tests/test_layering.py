@@ -39,14 +39,15 @@ CONSUMERS = (
     ("consumers.jobs",),
     ("consumers.fanout", "consumers.lists", "consumers.streams"),
     ("consumers.engine",),
-    ("consumers.delivery", "consumers.fetching", "consumers.leases", "consumers.settling"),
+    ("consumers.fetching", "consumers.handling", "consumers.isolation", "consumers.leases"),
+    ("consumers.delivery", "consumers.orphans", "consumers.settling"),
     ("consumers.deadletters", "consumers.groups", "consumers.options", "consumers.transactions"),
     ("consumers.capabilities",),
     ("consumers.connection",),
     ("consumers.redirections",),
     ("consumers.connecting",),
     ("consumers.backlog", "consumers.codecs", "consumers.middleware", "consumers.nurseries", "consumers.telemetry"),
-    ("consumers.addresses", "consumers.errors", "consumers.retry"),
+    ("consumers.addresses", "consumers.errors", "consumers.owners", "consumers.retry"),
     ("consumers", "consumers.given"),  # `consumers` itself is a docstring
 )
 HOUSES = (BROKER, CONSUMERS)
