@@ -2,7 +2,12 @@
 
 import os
 
+import hypothesis
 import pytest
+
+# How long an example takes says nothing on a busy machine.
+hypothesis.settings.register_profile("trimaran", deadline=None)
+hypothesis.settings.load_profile("trimaran")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -77,7 +77,7 @@ def test_jobs_are_each_done_once(jobs: ModuleType, logs: Path) -> None:
 
 def test_retries_delays_and_dead_letters(jobs: ModuleType, logs: Path) -> None:
     retried = [jobs.third_time.send(f"job {n}") for n in range(5)]
-    delayed = jobs.add.send_with_options(args=(1, 2), delay=1000)
+    delayed = jobs.add.send_with_options(args=(1, 2), delay=4000)
     failing = jobs.fails.send("failing")
     assert [message.get_result(block=True, timeout=MILLISECONDS) for message in retried] == [3] * 5
     assert "add 1 2" not in counted(jobs)
