@@ -61,8 +61,6 @@ class Server:
         self.listeners = Listeners(self.broker, self.tick)
         self.stopping = trio.Event() if stop is None else stop
         self.broker.request_shutdown = self.try_to_stop
-        self.broker.deadlines.before = self.tick.begin
-        self.broker.deadlines.after_actions = self.tick.finish
         self._prepared = False
         self.durability = self.broker.durability
         self.broker.keyspace.timer.start()
@@ -139,7 +137,7 @@ class Server:
         """Serve until `stopping` is set, then shut down in order."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.tick.run)
-            nursery.start_soon(self.broker.deadlines.run)
+            nursery.start_soon(self.broker.deadlines.run, self.tick.begin, self.tick.finish)
             nursery.start_soon(self._cron)
             nursery.start_soon(self.durability.run)
             await self.stopping.wait()

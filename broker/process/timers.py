@@ -34,18 +34,16 @@ class Timer:
 class Deadlines:
     """Timers on Trio's clock.
 
-    `run` is the task. `before` and `after_actions` bracket a batch of actions (the tick's own bookkeeping: reading
-    the clock, and sending what the actions queued). `failed` is told of an action's unexpected exception.
+    `run` is the task that calls them.
     """
 
     def __init__(self, failed: Callable[[Exception], None]) -> None:
+        """`failed` is told of an action's unexpected exception."""
         self._failed = failed
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = count()
         self._dead = 0
         self._scope: trio.CancelScope | None = None
-        self.before: Callable[[], None] = _nothing
-        self.after_actions: Callable[[], None] = _nothing
 
     def after(self, milliseconds: int, action: Callable[[], None]) -> Timer:
         """Call `action` in `milliseconds` from now."""
@@ -69,16 +67,20 @@ class Deadlines:
             heapify(self._heap)
             self._dead = 0
 
-    async def run(self) -> None:
-        """Wait for the timers and call them, for ever."""
+    async def run(self, before: Callable[[], None], after: Callable[[], None]) -> None:
+        """Wait for the timers and call them, until cancelled.
+
+        `before` and `after` bracket those of one time (the tick's own bookkeeping: reading the clock, and sending what
+        they have queued).
+        """
         while True:
             # Cancelled at the earliest deadline; an action set meanwhile moves the deadline (see `at`).
             with trio.CancelScope(deadline=self._heap[0][0] if self._heap else inf) as self._scope:
                 await trio.sleep_forever()
             self._scope = None
-            self._call_due()
+            self._call_due(before, after)
 
-    def _call_due(self) -> None:
+    def _call_due(self, before: Callable[[], None], after: Callable[[], None]) -> None:
         now = trio.current_time()
         heap = self._heap
         if not heap or heap[0][0] > now:
@@ -87,7 +89,7 @@ class Deadlines:
         due = []
         while heap and heap[0][0] <= now:
             due.append(heappop(heap)[2])
-        self.before()
+        before()
         for timer in due:
             action = timer.action
             if action is None:
@@ -99,8 +101,4 @@ class Deadlines:
             except Exception as defect:
                 # A defect costs its own timer, never those of all other clients.
                 self._failed(defect)
-        self.after_actions()
-
-
-def _nothing() -> None:
-    """The default of the two brackets."""
+        after()

@@ -17,10 +17,16 @@ def defects() -> list[Exception]:
 
 
 @pytest.fixture
-async def deadlines(nursery: trio.Nursery, defects: list[Exception]) -> AsyncIterator[Deadlines]:
+def brackets() -> list[str]:
+    """What was called before and after timers."""
+    return []
+
+
+@pytest.fixture
+async def deadlines(nursery: trio.Nursery, defects: list[Exception], brackets: list[str]) -> AsyncIterator[Deadlines]:
     """A set of timers with its task running."""
     running = Deadlines(defects.append)
-    nursery.start_soon(running.run)
+    nursery.start_soon(running.run, lambda: brackets.append("before"), lambda: brackets.append("after"))
     await trio.testing.wait_all_tasks_blocked()
     yield running
 
@@ -75,14 +81,11 @@ async def test_an_action_may_set_and_cancel_timers(deadlines: Deadlines, autojum
     assert called == ["first", "second"]
 
 
-async def test_a_batch_is_bracketed(deadlines: Deadlines, autojump_clock: MockClock) -> None:
-    called: list[str] = []
-    deadlines.before = lambda: called.append("before")
-    deadlines.after_actions = lambda: called.append("after")
+async def test_a_batch_is_bracketed(deadlines: Deadlines, brackets: list[str], autojump_clock: MockClock) -> None:
     for _ in range(2):
-        deadlines.at(5.0, lambda: called.append("action"))
+        deadlines.at(5.0, lambda: brackets.append("action"))
     await trio.sleep(6)
-    assert called == ["before", "action", "action", "after"]
+    assert brackets == ["before", "action", "action", "after"]
 
 
 async def test_a_defect_costs_its_own_timer(
