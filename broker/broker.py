@@ -38,8 +38,7 @@ class Broker:
     """One broker's parts.
 
     `sessions` maps client IDs to sessions, oldest first. `outbox` lists the sessions with queued output that the
-    tick must send; `resumed` those whose held-back requests may go on. While a slow script runs,
-    `serve_while_busy(caller)` serves the other clients.
+    tick must send; `resumed` those whose held-back requests may go on.
     """
 
     def __init__(
@@ -48,12 +47,15 @@ class Broker:
         log: Log,
         commands: CommandTable,
         watches: Watches,
+        serve_while_busy: Callable[[Session], None],
+        request_shutdown: Callable[[frozenset[bytes]], bool],
         clock: Clock | None = None,
         storage: Storage | None = None,
     ) -> None:
         """A broker with empty databases, for whose clients `commands` are there.
 
-        `watches` are served by the tick.
+        `watches` are served by the tick. `serve_while_busy(caller)` is called while a script runs for long, to serve
+        the clients but its caller; `request_shutdown(options)` is SHUTDOWN's: False where the broker goes on.
         """
         self.config = config
         self.log = log
@@ -88,8 +90,8 @@ class Broker:
             # Recovery needs the scripts, and they ask whether memory is short: the journal can only be made later.
             unwritten=lambda: self.durability.journal.unwritten,
         )
-        self.serve_while_busy: Callable[[Session], None] = _nobody_to_serve
-        self.request_shutdown: Callable[[frozenset[bytes]], bool] = _not_running
+        self.serve_while_busy = serve_while_busy
+        self.request_shutdown = request_shutdown
         self.tcp_port = 0
         self._last_id = 0
         self.scripting = Scripting(self)
@@ -143,15 +145,6 @@ class Broker:
         )
         unwritten = self.durability.journal.unwritten
         return MemoryOverview(self.eviction, self.keyspace, self.sessions.values(), unwritten, scripts)
-
-
-def _not_running(options: frozenset[bytes]) -> bool:
-    """The default of `Broker.request_shutdown`, before a server runs."""
-    return False
-
-
-def _nobody_to_serve(caller: Session) -> None:
-    """The default of `Broker.serve_while_busy`, before a tick runs."""
 
 
 Client = Session[Broker]

@@ -17,7 +17,7 @@ from typing import Final
 import trio
 
 from broker.broker import Broker
-from broker.clients.session import BLOCKED, HELD, POSTPONED
+from broker.clients.session import BLOCKED, HELD, POSTPONED, Session
 from broker.commands import command_table
 from broker.config import Config
 from broker.config.directives import BY_NAME
@@ -56,11 +56,11 @@ class Server:
     ) -> None:
         self._supervision = supervision or Supervision()
         watches = Watches(create_poller())
-        self.broker = Broker(config, log, command_table(config.renamed_commands), watches, clock, storage)
+        commands = command_table(config.renamed_commands)
+        self.broker = Broker(config, log, commands, watches, self._serve_while_busy, self.try_to_stop, clock, storage)
         self.tick = Tick(self.broker, watches)
         self.listeners = Listeners(self.broker, self.tick)
         self.stopping = trio.Event() if stop is None else stop
-        self.broker.request_shutdown = self.try_to_stop
         self._prepared = False
         self.durability = self.broker.durability
         self.broker.keyspace.timer.start()
@@ -81,6 +81,9 @@ class Server:
         self.listeners.admit(ours, b"127.0.0.1:0")
         theirs.setblocking(False)
         return trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
+
+    def _serve_while_busy(self, caller: Session) -> None:
+        self.tick.serve_while_busy(caller)  # looked up when a script is slow: the tick is made after the broker
 
     def _limits_changed(self, _: object) -> None:
         for connection in self.tick.connections():

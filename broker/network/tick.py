@@ -32,10 +32,8 @@ _LISTENING: Final = READABLE | PEER_CLOSED
 class Tick:
     """All connections of a broker, served together.
 
-    `before_write` is called when the requests of a tick have been executed and no reply has left yet: the place
-    of the journal. `after_turn` is called when no client is ready, or Trio's other tasks are to get a turn. Replies to
-    a client whose last write is beyond what the journal says is safe are held until it has come further. `watches` are
-    served with the clients, by the same poller.
+    Replies to a client whose last write is beyond what the journal says is safe are held until it has come further.
+    `watches` are served with the clients, by the same poller.
     """
 
     def __init__(self, broker: Broker, watches: Watches) -> None:
@@ -52,11 +50,8 @@ class Tick:
         self._overfull: dict[Connection, None] = {}
         self._going_on = False
         self._held: dict[Connection, None] = {}
-        journal = self._journal = broker.durability.journal
-        self.before_write: list[Callable[[], None]] = [journal.end_tick]
-        self.after_turn: list[Callable[[], None]] = [journal.end_turn]
-        journal.on_progress(self._journal_progressed)
-        broker.serve_while_busy = self.serve_while_busy
+        self._journal = broker.durability.journal
+        self._journal.on_progress(self._journal_progressed)
 
     # Listeners and connections
 
@@ -110,8 +105,7 @@ class Tick:
                 self.finish()
                 if clock.now >= turn_ends:
                     break
-            for hook in self.after_turn:
-                hook()
+            self._journal.end_turn()
 
     def begin(self) -> None:
         """Time moves on; keys that are due, and those that memory has no room for, go before any request sees them."""
@@ -129,8 +123,7 @@ class Tick:
         broker = self._broker
         if broker.resumed:
             self._resume()
-        for hook in self.before_write:
-            hook()
+        self._journal.end_tick()
         safe, to_close = self._journal.safe, self._to_close
         while broker.outbox:
             outbox, broker.outbox = broker.outbox, []
@@ -222,8 +215,7 @@ class Tick:
         self._overfull.pop(connection, None)
         self._resume_overfull()
         self.finish()
-        for hook in self.after_turn:
-            hook()
+        self._journal.end_turn()
 
     def shutdown(self) -> None:
         """End all connections, after a last attempt to send what is queued."""

@@ -44,7 +44,8 @@ def make_broker(clock: Clock | None = None, **directives: object) -> Broker:
     config = Config()
     for name, value in directives.items():
         setattr(config, name, value)
-    return Broker(config, Log("nothing"), command_table(), Watches(create_poller()), clock)
+    watches = Watches(create_poller())
+    return Broker(config, Log("nothing"), command_table(), watches, lambda caller: None, lambda options: False, clock)
 
 
 def make_session(broker: Broker) -> Session:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import trio.testing
 
 from broker.clients.session import CLOSING, Session
 from broker.table.command import Command
-from tests.broker.inprocess import Client, running
+from tests.broker.inprocess import Broker, Client, running
 from tests.oracle.wire import encode
 
 
@@ -25,6 +26,18 @@ async def _closed(client: Client) -> bool:
             return True
         return True
     return False
+
+
+def _follow(broker: Broker, hook: str, call: Callable[[], None]) -> None:
+    """Have this called as well wherever the tick calls that function of the journal's."""
+    journal = broker.server.durability.journal
+    original: Callable[[], None] = getattr(journal, hook)
+
+    def both() -> None:
+        original()
+        call()
+
+    setattr(journal, hook, both)
 
 
 async def test_a_pipeline_is_answered_in_order() -> None:
@@ -61,7 +74,7 @@ async def test_effects_are_handed_over_before_any_reply_leaves() -> None:
         await client.call("PING")
         seen: list[str] = []
         broker.broker.keyspace.propagation.sinks.append(lambda effects: seen.append("effect"))
-        broker.server.tick.before_write.append(lambda: seen.append("journal"))
+        _follow(broker, "end_tick", lambda: seen.append("journal"))
         (connection,) = broker.server.tick.connections()
         transmit = connection.transmit
 
@@ -96,8 +109,8 @@ async def test_after_a_turn_comes_after_all_ticks_of_it() -> None:
         client = await broker.client()
         await client.call("PING")
         seen: list[str] = []
-        broker.server.tick.before_write.append(lambda: seen.append("tick"))
-        broker.server.tick.after_turn.append(lambda: seen.append("turn"))
+        _follow(broker, "end_tick", lambda: seen.append("tick"))
+        _follow(broker, "end_turn", lambda: seen.append("turn"))
         await client.call("PING")
         assert seen == ["tick", "turn"]
 
@@ -297,7 +310,7 @@ async def test_a_connection_ends_directly_behind_its_last_reply(always: bool, tm
 
         by_id[2].transmit = noted
         broker.broker.close_session = forgotten  # type: ignore[method-assign]
-        broker.server.tick.before_write.append(send_late)
+        _follow(broker, "end_tick", send_late)
         await leaving.call("UNSUBSCRIBE")
         await leaving.stream.send_all(encode("SET k v") + encode("QUIT"))
         assert [await leaving.receive() for _ in range(2)] == [b"+OK\r\n"] * 2
