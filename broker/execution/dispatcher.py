@@ -30,7 +30,6 @@ from broker.table.command import (
     NEVER_QUEUED,
     NO_AUTH,
     NO_MULTI,
-    SCRIPT_RUNNER,
     WRITE,
     Command,
     Handler,
@@ -298,17 +297,17 @@ class Dispatcher:
             return broker.state.busy
         return None
 
-    def _may_write(self, command: Command, args: list[bytes]) -> bool:
+    def _may_write(self, session: Session, command: Command, args: list[bytes]) -> bool:
         """Whether a request may change keys, or reach other clients; a script may have declared not to."""
         if not command.flags & (WRITE | MAY_REPLICATE):
             return False
-        return not (command.flags & SCRIPT_RUNNER and self._broker.scripting.only_reads(command, args))
+        return command.reads_only is None or not command.reads_only(session, args)
 
     def _postpone(self, session: Session, command: Command, args: list[bytes]) -> bool:
         """Hold the client's request back while CLIENT PAUSE concerns it."""
         if self._broker.state.paused == "write":
             requests = (session.queued or ()) if command.name == b"exec" else ((command, args),)
-            if not any(self._may_write(*request) for request in requests):
+            if not any(self._may_write(session, *request) for request in requests):
                 return False
         if session.gate & REPLY_SKIP:
             session.gate ^= REPLY_SKIP_NEXT | REPLY_SKIP

@@ -15,14 +15,13 @@ from broker.scripting.functions import Function, Functions
 from broker.scripting.lua_state import LuaState
 from broker.scripting.running import KILLED, Interruption, Run
 from broker.scripting.sandbox import A_STRING, OUT_OF_MEMORY, LuaError, LuaMemoryError, NoRoomError, Sandbox
-from broker.scripting.scripts import ALLOW_OOM, NO_WRITES, Script, Scripts, declares_no_writes
+from broker.scripting.scripts import ALLOW_OOM, NO_WRITES, Script, Scripts
 from protocol import errors
 from protocol.errors import CommandError
 from protocol.replies import RESP2, bulk, error
 
 if TYPE_CHECKING:
     from broker.broker import Broker
-    from broker.table.command import Command
 
 WRITES_IN_RO: Final = b"ERR Can not execute a script with write flag using *_ro command."
 NO_ROOM: Final = b"ERR not enough memory for the script's keys and arguments"
@@ -62,16 +61,6 @@ class Scripting:
     def memory_of_functions(self) -> int:
         """Bytes that Lua takes for functions."""
         return self._of_functions.memory_used()
-
-    def only_reads(self, command: Command, args: list[bytes]) -> bool:
-        """Whether a request runs a script or function that has declared not to write."""
-        if command.name == b"fcall":
-            function = self.functions.find(args[1])
-            return function is not None and bool(function.flags & NO_WRITES)
-        if command.name == b"eval":
-            return declares_no_writes(args[1])
-        script = self.scripts.find(args[1])
-        return script is not None and bool((script.flags or 0) & NO_WRITES)
 
     def _load_library(self, source: bytes) -> tuple[Any, bytes]:
         return self._of_functions.load_library(source)

@@ -226,6 +226,7 @@ class Command:
         "microseconds",
         "min_args",
         "name",
+        "reads_only",
         "rejected",
         "replaced_by",
         "since",
@@ -251,6 +252,7 @@ class Command:
         syntax: str,
         categories: Sequence[str],
         find_keys: Callable[[list[bytes]], list[int]] | None,
+        reads_only: Callable[[Any, list[bytes]], bool] | None,
         tips: Sequence[str],
         deprecated_since: str,
         replaced_by: str,
@@ -269,6 +271,7 @@ class Command:
         self.complexity = complexity
         self.syntax = syntax
         self.find_keys = find_keys
+        self.reads_only = reads_only
         self.tips = tuple(tips)
         self.deprecated_since = deprecated_since
         self.system = system
@@ -358,6 +361,7 @@ def command(
     keys: Sequence[KeySpec] = (),
     categories: Sequence[str] = (),
     find_keys: Callable[[list[bytes]], list[int]] | None = None,
+    reads_only: Callable[[Any, list[bytes]], bool] | None = None,
     tips: Sequence[str] = (),
     deprecated_since: str = "",
     replaced_by: str = "",
@@ -367,7 +371,8 @@ def command(
 
     `syntax` are its arguments in the notation of broker/table/syntax.py, which reads them when a client asks for them.
     `categories` are ACL categories beside those that flags and group imply; `find_keys` finds the keys where no
-    key specification can; `tips` are Redis's command tips; `system` marks commands that are not for applications.
+    key specification can; `reads_only(session, args)` is True for a call that will not write, of a command that may;
+    `tips` are Redis's command tips; `system` marks commands that are not for applications.
     """
 
     def declare(handler: Handler) -> Handler:
@@ -384,6 +389,7 @@ def command(
             syntax=syntax,
             categories=categories,
             find_keys=find_keys,
+            reads_only=reads_only,
             tips=tips,
             deprecated_since=deprecated_since,
             replaced_by=replaced_by,

@@ -10,7 +10,7 @@ from broker.commands.scripts.scripts import ANY_KEYS, NEGATIVE_KEYS, READ_KEYS, 
 from broker.process.globs import Glob
 from broker.scripting.functions import ENGINE, Library
 from broker.scripting.running import BUSY_SCRIPT
-from broker.scripting.scripts import FLAGS
+from broker.scripting.scripts import FLAGS, NO_WRITES
 from broker.table.command import (
     ALLOW_BUSY,
     DENYOOM,
@@ -41,7 +41,12 @@ _TIPS: Final = ("request_policy:all_shards", "response_policy:all_succeeded")
 _COMPLEXITY: Final = "Depends on the function that is executed."
 
 
-@command("FCALL", arity=-3, flags=_FLAGS | MAY_REPLICATE, keys=(ANY_KEYS,),
+def _fcall_reads_only(session: Client, args: list[bytes]) -> bool:
+    function = session.broker.functions.find(args[1])
+    return function is not None and bool(function.flags & NO_WRITES)
+
+
+@command("FCALL", arity=-3, flags=_FLAGS | MAY_REPLICATE, keys=(ANY_KEYS,), reads_only=_fcall_reads_only,
          group="scripting", since="7.0.0", syntax="function numkeys [key ...] [arg ...]",
          summary="Calls a function.", complexity=_COMPLEXITY)  # fmt: skip
 def fcall(session: Client, args: list[bytes]) -> bytes:

@@ -6,6 +6,7 @@ from typing import Final
 
 from broker.broker import Client
 from broker.commands.help import declare_help
+from broker.scripting.scripts import NO_WRITES, declares_no_writes
 from broker.table.arguments import integer
 from broker.table.command import (
     ACCESS,
@@ -44,7 +45,16 @@ _COMPLEXITY: Final = "Depends on the script that is executed."
 _SHA_SIZE: Final = 40
 
 
-@command("EVAL", arity=-3, flags=_FLAGS | MAY_REPLICATE, keys=(ANY_KEYS,),
+def _eval_reads_only(session: Client, args: list[bytes]) -> bool:
+    return declares_no_writes(args[1])
+
+
+def _evalsha_reads_only(session: Client, args: list[bytes]) -> bool:
+    script = session.broker.scripting.scripts.find(args[1])
+    return script is not None and bool((script.flags or 0) & NO_WRITES)
+
+
+@command("EVAL", arity=-3, flags=_FLAGS | MAY_REPLICATE, keys=(ANY_KEYS,), reads_only=_eval_reads_only,
          group="scripting", since="2.6.0", syntax="script numkeys [key ...] [arg ...]",
          summary="Runs a Lua script.", complexity=_COMPLEXITY)  # fmt: skip
 def eval_(session: Client, args: list[bytes]) -> bytes:
@@ -63,7 +73,7 @@ def eval_ro(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("EVALSHA", arity=-3, flags=_FLAGS | MAY_REPLICATE, keys=(counted_keys(RW, ACCESS, UPDATE, at=2),),
-         group="scripting", since="2.6.0", syntax="sha1 numkeys [key ...] [arg ...]",
+         reads_only=_evalsha_reads_only, group="scripting", since="2.6.0", syntax="sha1 numkeys [key ...] [arg ...]",
          summary="Runs a Lua script given by its SHA-1.", complexity=_COMPLEXITY)  # fmt: skip
 def evalsha(session: Client, args: list[bytes]) -> bytes:
     return _evaluate_by_sha(session, args, False)
