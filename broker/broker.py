@@ -17,6 +17,7 @@ from broker.clients.session import BROKER_STATE, CLOSING, UNAUTHENTICATED, Sessi
 from broker.clients.transport import Transport
 from broker.config import Config
 from broker.execution.dispatcher import Dispatcher
+from broker.execution.executor import Executor
 from broker.execution.state import State
 from broker.keyspace.keyspace import Keyspace
 from broker.memory.client_eviction import ClientEviction
@@ -69,10 +70,8 @@ class Broker:
         self.keyspace = Keyspace(self.clock, config, self.deadlines, Notifications(self.pubsub), self.reclaimer.take)
         self.access = self.keyspace.access
         self.commands = commands
-        self.blocking = Blocking(self.keyspace, self.deadlines)
-        self.dispatcher = Dispatcher(self)
-        self.blocking.execute = self.dispatcher.execute_again
-        self.blocking.resume = self.resume
+        self.executor = Executor(self.keyspace, self.clock, self.stats, log)
+        self.blocking = Blocking(self.keyspace, self.deadlines, self.executor.run_again, self.resume)
         self.sessions: dict[int, Client] = {}
         self.outbox: list[Session] = []
         self.resumed: list[Session] = []
@@ -90,6 +89,10 @@ class Broker:
             # Recovery needs the scripts, and they ask whether memory is short: the journal can only be made later.
             unwritten=lambda: self.durability.journal.unwritten,
         )
+        self.dispatcher = Dispatcher(
+            self.executor, commands, self.keyspace, self.state, self.blocking, self.clock, self.stats, config, log,
+            self.eviction.refuses,
+        )  # fmt: skip
         self.serve_while_busy = serve_while_busy
         self.request_shutdown = request_shutdown
         self.tcp_port = 0

@@ -35,7 +35,7 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "effects": (["broker/keyspace/effects.py"], ["tests/broker/keyspace/test_effects.py"]),
     "dispatch": (
-        ["broker/execution/dispatcher.py"],
+        ["broker/execution/dispatcher.py", "broker/execution/executor.py"],
         ["tests/broker/execution", "tests/broker/commands/clients", "tests/broker/network/test_tick.py"],
     ),
     "blocking": (

@@ -28,22 +28,29 @@ FOREVER = 0
 class Blocking:
     """All waiting clients of a broker.
 
-    `execute(session, handler, args)` runs a command function and returns its reply or its error's;
-    `after_write` is told of what a served client's command changed; `resume(session)` is called when a wait is
-    over, after the reply was queued, so that the client's following requests go on. While `held` (the broker is
-    paused) nobody is served.
+    While `held` (the broker is paused) nobody is served.
     """
 
-    def __init__(self, keyspace: Keyspace, deadlines: Deadlines) -> None:
+    def __init__(
+        self,
+        keyspace: Keyspace,
+        deadlines: Deadlines,
+        execute: Callable[[Session, Handler, list[bytes]], bytes],
+        resume: Callable[[Session], None],
+    ) -> None:
+        """`execute` runs a command function for a session and returns its reply or its error's.
+
+        `resume` is called when a wait is over, after the reply was queued: the client's following requests may go on.
+        """
         self._keyspace = keyspace
         self._deadlines = deadlines
+        self._execute = execute
+        self._resume = resume
         self.held = False
         self._serving = False
         # How many wait for any change of a key, its removal included.
         self._any_change: dict[tuple[Database, bytes], int] = {}
         self.sessions: dict[Session, None] = {}
-        self.execute: Callable[[Session, Handler, list[bytes]], bytes]
-        self.resume: Callable[[Session], None]
 
     def wait(
         self,
@@ -134,7 +141,7 @@ class Blocking:
     def _try(self, session: Session, wait: Wait) -> None:
         if session.waiting is not wait or session.gate & CLOSING:
             return
-        reply = self.execute(session, wait.handler, wait.args)
+        reply = self._execute(session, wait.handler, wait.args)
         if reply:
             self.finish(session, reply)
 
@@ -146,12 +153,14 @@ class Blocking:
     def finish(self, session: Session, reply: bytes) -> None:
         """End a client's wait with this reply."""
         self.cancel(session)
+        if session.last_command is not None:
+            session.last_command.calls += 1
         session.last_active = self._keyspace.clock.now  # `timeout` counts from here
         if session.gate & REPLY_SKIP:
             session.gate &= ~REPLY_SKIP
         else:
             session.send(reply)
-        self.resume(session)
+        self._resume(session)
 
     def cancel(self, session: Session) -> None:
         """Forget a client's wait: it is answered, or it has gone."""

@@ -1,14 +1,16 @@
 """Request -> checks in a fixed order -> command -> reply.
 
-`execute` is the hot path: a session whose `gate` is 0 needs nothing checked but the number of arguments. All
-other requests go through `_careful`, whose checks stand in the order of Redis's, since the order shows in which
-error a client gets.
+`execute` is the hot path: a session whose `gate` is 0 needs nothing checked but the number of arguments, and what
+Executor.run does stands unrolled in the loop. All other requests go through `_careful`, whose checks stand in the order
+of Redis's, since the order shows in which error a client gets.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
+from broker.clients.blocking import Blocking
 from broker.clients.session import (
     BLOCKED,
     IN_MULTI,
@@ -21,6 +23,13 @@ from broker.clients.session import (
     UNAUTHENTICATED,
     Session,
 )
+from broker.config import Config
+from broker.execution.executor import Executor
+from broker.execution.state import State
+from broker.keyspace.keyspace import Keyspace
+from broker.process.clock import Clock
+from broker.process.log import Log
+from broker.process.stats import Stats
 from broker.table.command import (
     ALLOW_BUSY,
     DENYOOM,
@@ -32,14 +41,10 @@ from broker.table.command import (
     NO_MULTI,
     WRITE,
     Command,
-    Handler,
+    CommandTable,
 )
 from protocol import errors
-from protocol.errors import CommandError
 from protocol.replies import NO_REPLY, QUEUED, error
-
-if TYPE_CHECKING:
-    from broker.broker import Broker
 
 REPLIES_AT_ONCE: Final = 1 << 20
 """Bytes of replies after which a client's further requests wait until these have been sent."""
@@ -51,20 +56,46 @@ _HTTP: Final = frozenset((b"post", b"host:"))
 
 
 class Dispatcher:
-    """Executes requests for a broker."""
+    """Executes the requests of a broker's clients."""
 
-    __slots__ = ("_broker", "_keyspace", "_plain")
+    __slots__ = (
+        "_blocking", "_clock", "_config", "_executor", "_keyspace", "_log", "_memory_refuses", "_plain", "_state",
+        "_stats", "_table",
+    )  # fmt: skip
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._keyspace = broker.keyspace
-        self._plain = broker.commands.plain
+    def __init__(
+        self,
+        executor: Executor,
+        table: CommandTable,
+        keyspace: Keyspace,
+        state: State,
+        blocking: Blocking,
+        clock: Clock,
+        stats: Stats,
+        config: Config,
+        log: Log,
+        memory_refuses: Callable[[], bool],
+    ) -> None:
+        """`memory_refuses` says, while the broker is out of memory, whether it still is."""
+        self._executor = executor
+        self._table = table
+        self._plain = table.plain
+        self._keyspace = keyspace
+        self._state = state
+        self._blocking = blocking
+        self._clock = clock
+        self._stats = stats
+        self._config = config
+        self._log = log
+        self._memory_refuses = memory_refuses
 
     def execute(self, session: Session, requests: list[list[bytes]]) -> int:
         """Execute requests in order, appending the replies to `session.out`.
 
         Returns how many were executed: fewer than all when the client must wait (for a key, for the end of a
         pause, for its replies to be sent) or is being closed; a postponed request counts as not executed.
+
+        The clock is read only where one command follows another: those of one kind in a row share their time.
         """
         plain = self._plain
         keyspace = self._keyspace
@@ -72,21 +103,35 @@ class Dispatcher:
         sinks = propagation.sinks
         emitted = propagation.emitted
         append = session.out.append
+        executor = self._executor
+        now = executor.now
         gate = session.gate
-        size = 0
-        done = 0
+        running: Command | None = None  # of all requests since the `first`
+        size = done = first = 0
+        began = 0.0
         for args in requests:
             command = plain.get(args[0])
             if gate or command is None or not command.min_args <= len(args) <= command.max_args:
+                if running is not None:
+                    executor.count(running, done - first, began)
+                    running = None
                 reply = self._careful(session, args)
                 if session.gate & POSTPONED:
                     break
             else:
-                command.calls += 1
+                if command is not running:
+                    ended = now()
+                    if running is not None:
+                        running.calls += done - first
+                        running.seconds += ended - began - executor.elsewhere
+                    executor.elsewhere = 0.0
+                    began = ended
+                    running = command
+                    first = done
                 try:
                     reply = command.handler(session, args)
                 except Exception as exception:
-                    reply = self.failed(command, exception)
+                    reply = executor.failed(command, exception)
                 # What a write leaves is taken at once only where somebody waits for it: 0.2 us less a write.
                 if keyspace.dirty and (sinks or keyspace.ready):
                     if keyspace.ready:
@@ -107,87 +152,28 @@ class Dispatcher:
             size += len(reply)
             gate = session.gate
             if size > REPLIES_AT_ONCE or gate & STOPPED:
+                if gate & BLOCKED and running is not None:
+                    running.calls -= 1  # counted when it is answered
                 break
+        if running is not None:
+            running.calls += done - first
+            running.seconds += now() - began - executor.elsewhere
         if keyspace.dirty:
-            keyspace.count_changes()
+            keyspace.changes += keyspace.dirty
+            keyspace.dirty = 0
         if propagation.emitted != emitted:
             session.written = propagation.emitted
-        self._broker.stats.requests += done
-        session.last_active = self._broker.clock.now
+        self._stats.requests += done
+        session.last_active = self._clock.now
         session.commands += done
         if command is not None:
             session.last_command = command
         return done
 
-    def call(self, session: Session, command: Command, args: list[bytes]) -> bytes:
-        """Execute one command within another (EXEC); waiting clients are served later."""
-        command.calls += 1
-        keyspace = self._keyspace
-        no_touch = session.no_touch  # RESET ends it
-        if no_touch:
-            keyspace.access.suspended = command.name != b"touch"
-        try:
-            reply = command.handler(session, args)
-        except Exception as exception:
-            reply = self.failed(command, exception)
-        if no_touch:
-            keyspace.access.suspended = False
-        if keyspace.dirty:
-            keyspace.changes += keyspace.dirty
-            keyspace.dirty = 0
-            if keyspace.propagation.sinks:
-                keyspace.propagation.flush(session.db.index, args)
-        return reply
-
-    def execute_again(self, session: Session, handler: Handler, args: list[bytes]) -> bytes:
-        """Execute a waiting client's command function again; b"" if it still waits."""
-        messages: list[bytes] = []
-        out, session.out = session.out, messages
-        propagation = self._keyspace.propagation
-        emitted = propagation.emitted
-        try:
-            reply = handler(session, args)
-        except Exception as exception:
-            # A client that waits has executed nothing since.
-            reply = self.failed(session.last_command, exception)
-        session.out = out
-        self._take_changes(session, args)
-        if propagation.emitted != emitted:
-            session.written = propagation.emitted
-        if messages:
-            if reply:
-                return reply + b"".join(messages)
-            out += messages
-        return reply
-
     def _written(self, session: Session, args: list[bytes]) -> None:
-        self._take_changes(session, args)
+        self._executor.take_changes(session, args)
         if self._keyspace.ready:
-            self._broker.blocking.serve()
-
-    def _take_changes(self, session: Session, args: list[bytes]) -> None:
-        """Count what a command has changed, and propagate it."""
-        keyspace = self._keyspace
-        if keyspace.dirty:
-            keyspace.count_changes()
-            keyspace.propagation.flush(session.db.index, args)
-
-    def failed(self, command: Command | None, exception: Exception) -> bytes:
-        """The error reply for what a command function raised."""
-        if not self._keyspace.dirty:
-            # What it wanted propagated must not be taken for the next command's.
-            self._keyspace.propagation.forget()
-        if command is not None:
-            command.failed += 1
-        if isinstance(exception, CommandError):
-            text = exception.text
-        else:
-            # The cost of a defect is one client's error, never the broker.
-            text = errors.INTERNAL
-            name = command.name.decode() if command is not None else "of a waiting client"
-            self._broker.log.failure("a command failed unexpectedly", exception, command=name)
-        self._broker.stats.count_error(text)
-        return error(text)
+            self._blocking.serve()
 
     def _careful(self, session: Session, args: list[bytes]) -> bytes:
         """Execute one request of a session whose gate is set, or that the hot path could not place."""
@@ -210,11 +196,11 @@ class Dispatcher:
 
     def _check_and_call(self, session: Session, args: list[bytes]) -> bytes:
         refusal: bytes | None
-        command = self._broker.commands.find(args)
+        command = self._table.find(args)
         if command is None:
             if args[0].lower() in _HTTP:
                 # A browser was lured into sending requests here: it must not get to send a second line.
-                self._broker.log.warning("client closed: it speaks HTTP", id=session.id)
+                self._log.warning("client closed: it speaks HTTP", id=session.id)
                 session.close()
                 return NO_REPLY
             refusal = self._unknown(args)
@@ -226,18 +212,18 @@ class Dispatcher:
         if refusal is not None:
             return self._refused(session, command, refusal)
         assert command is not None
-        if self._broker.state.paused and self._postpone(session, command, args):
+        if self._state.paused and self._postpone(session, command, args):
             return NO_REPLY
         if session.queued is not None and not command.flags & NEVER_QUEUED:
             return self._queue(session, command, args)
-        reply = self.call(session, command, args)
+        reply = self._executor.run(session, command, args)
         if self._keyspace.ready:
-            self._broker.blocking.serve()
+            self._blocking.serve()
         return reply
 
     def _refused(self, session: Session, command: Command | None, text: bytes) -> bytes:
         """The reply to a request that is not executed; a transaction it belonged to is doomed."""
-        self._broker.stats.count_error(text)
+        self._stats.count_error(text)
         if command is not None:
             command.rejected += 1
             if command.name == b"exec":
@@ -258,17 +244,16 @@ class Dispatcher:
             return QUEUED
         queued.append((command, args))
         session.queued_size += sum(map(len, args)) + ARGUMENT_OVERHEAD * len(args)
-        broker = self._broker
-        if session.queued_size <= broker.config.client_query_buffer_limit:
+        if session.queued_size <= self._config.client_query_buffer_limit:
             return QUEUED
-        broker.stats.query_limit_closes += 1
-        broker.log.warning("client closed: its transaction is over the query buffer limit", id=session.id)
+        self._stats.query_limit_closes += 1
+        self._log.warning("client closed: its transaction is over the query buffer limit", id=session.id)
         session.kill()
         return NO_REPLY
 
     def _unknown(self, args: list[bytes]) -> bytes:
         name = args[0].lower()
-        outer = self._broker.commands.by_name.get(name)
+        outer = self._table.by_name.get(name)
         if outer is not None and outer.subcommands:
             return errors.unknown_subcommand(args)
         return errors.unknown_command(args)
@@ -276,7 +261,7 @@ class Dispatcher:
     def _refusal(self, session: Session, command: Command, gate: int) -> bytes | None:
         """Why this client may not execute this command now, None if it may."""
         flags = command.flags
-        broker = self._broker
+        state = self._state
         if gate & IN_MULTI and command.name == b"exec":
             # EXEC is refused what any of its commands would be.
             for queued, _ in session.queued or ():
@@ -285,16 +270,16 @@ class Dispatcher:
             return errors.NO_AUTH
         if gate & IN_MULTI and flags & NO_MULTI:
             return errors.NOT_IN_MULTI
-        if broker.state.out_of_memory and flags & DENYOOM and broker.eviction.refuses():
+        if state.out_of_memory and flags & DENYOOM and self._memory_refuses():
             return errors.OUT_OF_MEMORY
-        if broker.state.write_refusal and (flags & WRITE or command.name == b"ping"):
-            return broker.state.write_refusal
+        if state.write_refusal and (flags & WRITE or command.name == b"ping"):
+            return state.write_refusal
         if gate & SUBSCRIBED_RESP2 and not flags & IN_SUBSCRIBED_MODE:
             return errors.subscribed_mode(command.name)
-        if broker.state.loading and not flags & LOADING:
+        if state.loading and not flags & LOADING:
             return errors.LOADING
-        if broker.state.busy is not None and not flags & ALLOW_BUSY:
-            return broker.state.busy
+        if state.busy is not None and not flags & ALLOW_BUSY:
+            return state.busy
         return None
 
     def _may_write(self, session: Session, command: Command, args: list[bytes]) -> bool:
@@ -305,12 +290,12 @@ class Dispatcher:
 
     def _postpone(self, session: Session, command: Command, args: list[bytes]) -> bool:
         """Hold the client's request back while CLIENT PAUSE concerns it."""
-        if self._broker.state.paused == "write":
+        if self._state.paused == "write":
             requests = (session.queued or ()) if command.name == b"exec" else ((command, args),)
             if not any(self._may_write(session, *request) for request in requests):
                 return False
         if session.gate & REPLY_SKIP:
             session.gate ^= REPLY_SKIP_NEXT | REPLY_SKIP
         session.gate |= POSTPONED
-        self._broker.state.postponed.append(session)
+        self._state.postponed.append(session)
         return True

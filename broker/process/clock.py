@@ -14,6 +14,9 @@ class Clock:
 
     __slots__ = ("now",)
 
+    stopwatch = staticmethod(time.perf_counter)
+    """Seconds since whenever, for differences: not a method, whose call would take as long again as the reading."""
+
     def __init__(self) -> None:
         self.now = 0
         self.update()
@@ -40,6 +43,8 @@ class TrioClock(Clock):
     """Wall time derived from Trio's clock, for tests with `trio.testing.MockClock`: both jump together."""
 
     __slots__ = ("_epoch_ms",)
+
+    stopwatch = staticmethod(trio.current_time)
 
     def __init__(self, epoch_ms: int = 1_700_000_000_000) -> None:
         """`epoch_ms` is the wall time at Trio's time 0."""

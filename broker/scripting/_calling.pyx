@@ -98,14 +98,14 @@ cdef class Caller:
     cdef bytes _held
     cdef public long long checked
 
-    def __init__(self, plain, session, dispatcher, careful, has_room, failed):
+    def __init__(self, plain, session, executor, careful, has_room, failed):
         self._plain = plain
         self._known = {}
         self._session = session
         self._keyspace = session.broker.keyspace
         self._propagation = self._keyspace.propagation
         self._sinks = self._propagation.sinks
-        self._command_failed = dispatcher.failed
+        self._command_failed = executor.failed
         self._careful = careful
         self._has_room = has_room
         self._failed = failed

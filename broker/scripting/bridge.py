@@ -48,7 +48,7 @@ class Bridge:
         self._interruption = interruption
         self._plain = broker.commands.plain
         self._propagation = broker.keyspace.propagation
-        self.caller = Caller(self._plain, session, broker.dispatcher, self.call, has_room, self._failed)
+        self.caller = Caller(self._plain, session, broker.executor, self.call, has_room, self._failed)
 
     def begin(self, run: Run) -> None:
         """A script begins: say which commands must be looked at twice before it may execute them."""

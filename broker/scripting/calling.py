@@ -15,7 +15,7 @@ from protocol.native import prefer
 
 if TYPE_CHECKING:
     from broker.clients.session import Session
-    from broker.execution.dispatcher import Dispatcher
+    from broker.execution.executor import Executor
     from broker.table.command import Command
 
 NO_ROOM: Final = b"ERR not enough memory"
@@ -35,7 +35,7 @@ class Caller:
         self,
         plain: dict[bytes, Command],
         session: Session,
-        dispatcher: Dispatcher,
+        executor: Executor,
         careful: Callable[..., Result],
         has_room: Callable[[int], bool],
         failed: Callable[[Exception], Result],
@@ -43,7 +43,7 @@ class Caller:
         self._plain = plain
         self._session = session
         self._keyspace = session.broker.keyspace
-        self._command_failed = dispatcher.failed
+        self._command_failed = executor.failed
         self._careful = careful
         self._has_room = has_room
         self._failed = failed
@@ -72,7 +72,7 @@ class Caller:
         return self.seen(self.execute(command, words))
 
     def execute(self, command: Command, words: list[bytes]) -> bytes:
-        """Execute a command; its reply. It is `Dispatcher.call` without what only clients of their own need."""
+        """Execute a command; its reply. It is `Executor.run_call` without what only clients of their own need."""
         command.calls += 1
         keyspace = self._keyspace
         try:

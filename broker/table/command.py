@@ -207,7 +207,7 @@ class Command:
     """One command as declared, with one broker's counters.
 
     `name` is in lower case, with `container|sub` for subcommands. `min_args` and `max_args` count the name.
-    `calls`, `rejected` (refused before it ran), `failed` (answered an error) and `microseconds` are INFO's.
+    `calls`, `rejected` (refused before it ran), `failed` (answered an error) and `seconds` are INFO's.
     """
 
     __slots__ = (
@@ -223,12 +223,12 @@ class Command:
         "handler",
         "key_specs",
         "max_args",
-        "microseconds",
         "min_args",
         "name",
         "reads_only",
         "rejected",
         "replaced_by",
+        "seconds",
         "since",
         "subcommands",
         "summary",
@@ -281,7 +281,7 @@ class Command:
         self.calls = 0
         self.rejected = 0
         self.failed = 0
-        self.microseconds = 0.0
+        self.seconds = 0.0
 
     def key_positions(self, args: list[bytes]) -> list[int]:
         """Where the keys stand in `args`, [] where they can't be found.

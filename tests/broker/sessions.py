@@ -39,6 +39,21 @@ class Wire:
         self.aborted = True
 
 
+class StoppedClock(Clock):
+    """The wall's time and the stopwatch's stand still; a test moves the latter by `seconds`."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        super().__init__()
+
+    def update(self) -> int:
+        self.now = 1_700_000_000_000
+        return self.now
+
+    def stopwatch(self) -> float:  # type: ignore[override]
+        return self.seconds
+
+
 def make_broker(clock: Clock | None = None, **directives: object) -> Broker:
     """A broker that serves nobody; directives by attribute name."""
     config = Config()

@@ -250,7 +250,7 @@ def client_unblock(session: Client, args: list[bytes]) -> bytes:
         return ZERO
     if reason == b"error":
         # It is an error of the command that waits, and counts as one.
-        reply = broker.dispatcher.failed(target.last_command, CommandError(UNBLOCKED))
+        reply = broker.executor.failed(target.last_command, CommandError(UNBLOCKED))
     else:
         reply = target.waiting.nil
     broker.blocking.finish(target, reply)

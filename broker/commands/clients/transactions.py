@@ -23,7 +23,6 @@ from broker.table.command import (
     RO,
     SKIP_SLOWLOG,
     STALE,
-    Command,
     command,
     keys,
 )
@@ -66,9 +65,10 @@ def exec_(session: Client, args: list[bytes]) -> bytes:
     # Unwatched first, so that the transaction's own writes need not mark this session.
     session.unwatch()
     try:
-        return _execute(session, queued)
+        replies = session.broker.executor.run_transaction(session, queued)
     finally:
         session.discard()
+    return array_header(len(queued)) + b"".join(replies)
 
 
 @command("DISCARD", arity=1, flags=_FLAGS | NEVER_QUEUED, group="transactions", since="2.0.0",
@@ -112,17 +112,3 @@ def watched_key_changed(session: Client) -> bool:
             if database.get(name) is None and name in database.data and not was_hidden:
                 return True
     return session.watch_broken
-
-
-def _execute(session: Client, queued: list[tuple[Command, list[bytes]]]) -> bytes:
-    call = session.broker.dispatcher.call
-    propagation = session.broker.keyspace.propagation
-    waited = session.never_waits
-    session.never_waits = True
-    propagation.begin()
-    try:
-        replies = [call(session, queued_command, queued_args) for queued_command, queued_args in queued]
-    finally:
-        propagation.end()
-        session.never_waits = waited
-    return array_header(len(queued)) + b"".join(replies)

@@ -82,5 +82,5 @@ def config_resetstat(session: Client, args: list[bytes]) -> bytes:
     durability.journal.delayed_syncs = 0
     for each in broker.commands:
         each.calls = each.rejected = each.failed = 0
-        each.microseconds = 0.0
+        each.seconds = 0.0
     return OK

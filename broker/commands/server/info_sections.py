@@ -309,9 +309,10 @@ def _commandstats(broker: Broker) -> Fields:
 
 
 def _command_counts(command: Command) -> str:
-    each = command.microseconds / command.calls if command.calls else 0.0
+    microseconds = int(command.seconds * 1_000_000)
+    each = microseconds / command.calls if command.calls else 0.0
     return (
-        f"calls={command.calls},usec={int(command.microseconds)},usec_per_call={each:.2f}"
+        f"calls={command.calls},usec={microseconds},usec_per_call={each:.2f}"
         f",rejected_calls={command.rejected},failed_calls={command.failed}"
     )
 

@@ -24,7 +24,7 @@ def make(kind: Any, *, room: bool = True) -> Any:
     return kind(
         broker.commands.plain,
         session,
-        broker.dispatcher,
+        broker.executor,
         lambda *words: CAREFUL,
         lambda size: room,
         lambda defect: failed,
@@ -103,7 +103,7 @@ def test_nothing_is_raised(kind: Any) -> None:
     caller = kind(
         broker.commands.plain,
         make_session(broker),
-        broker.dispatcher,
+        broker.executor,
         lambda *words: CAREFUL,
         has_room,
         lambda defect: failed,
@@ -120,7 +120,7 @@ def test_what_calls_leave_behind(kind: Any) -> None:
     caller = kind(
         broker.commands.plain,
         make_session(broker),
-        broker.dispatcher,
+        broker.executor,
         lambda *words: CAREFUL,
         lambda size: True,
         lambda defect: (b"failed", ERROR),
