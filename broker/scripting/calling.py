@@ -42,8 +42,7 @@ class Caller:
     ) -> None:
         self._plain = plain
         self._session = session
-        self._keyspace = session.broker.keyspace
-        self._command_failed = executor.failed
+        self._run = executor.run_call
         self._careful = careful
         self._has_room = has_room
         self._failed = failed
@@ -72,19 +71,8 @@ class Caller:
         return self.seen(self.execute(command, words))
 
     def execute(self, command: Command, words: list[bytes]) -> bytes:
-        """Execute a command; its reply. It is `Executor.run_call` without what only clients of their own need."""
-        command.calls += 1
-        keyspace = self._keyspace
-        try:
-            reply = command.handler(self._session, words)
-        except Exception as problem:
-            reply = self._command_failed(command, problem)
-        if keyspace.dirty:
-            keyspace.changes += keyspace.dirty
-            keyspace.dirty = 0
-            if keyspace.propagation.sinks:
-                keyspace.propagation.flush(self._session.db.index, words)
-        return reply
+        """Execute a command; its reply."""
+        return self._run(self._session, command, words)
 
     def seen(self, reply: bytes) -> Result:
         """What a reply is to the script."""

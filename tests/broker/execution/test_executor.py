@@ -93,6 +93,12 @@ def test_the_time_of_a_transaction_is_also_its_commands(broker: Broker, session:
     assert spent(broker) == {"multi": (1, 0), "echo": (3, 7), "publish": (1, 0.5), "exec": (1, 3.5)}
 
 
+def test_the_time_of_a_script_is_also_its_calls(broker: Broker, clock: StoppedClock, session: Session) -> None:
+    script = b"redis.call('ECHO', '1') redis.call('ECHO', '2') return redis.call('PUBLISH', 'c', '0.5')"
+    run(session, "ECHO 4", [b"EVAL", script, b"0"])
+    assert spent(broker) == {"echo": (3, 7), "publish": (1, 0.5), "eval": (1, 3.5)}
+
+
 def _wait_slowly(clock: StoppedClock, seconds: float) -> Callable[[Session, list[bytes]], bytes]:
     """A command function that waits for the list `l`; each time it runs it takes so long."""
 

@@ -10,7 +10,7 @@ from broker.scripting.conversions import ARRAY, ERROR, HELD, LARGE, STATUS
 from broker.table.command import NOSCRIPT, WRITE
 from tests import twins
 from tests.broker.effects import journal
-from tests.broker.sessions import make_broker, make_session
+from tests.broker.sessions import StoppedClock, make_broker, make_session
 
 both = twins.both("broker.scripting.calling", "broker.scripting._calling", attribute="Caller", argument="kind")
 
@@ -132,3 +132,28 @@ def test_what_calls_leave_behind(kind: Any) -> None:
     assert (broker.keyspace.changes, broker.keyspace.dirty) == (1, 0)
     push = broker.commands.plain[b"lpush"]
     assert (push.calls, push.failed, broker.stats.errors) == (1, 1, {b"WRONGTYPE": 1})
+
+
+@both
+def test_a_call_takes_its_own_time(kind: Any) -> None:
+    clock = StoppedClock()
+    broker = make_broker(clock)
+    echo = broker.commands.plain[b"echo"]
+
+    def take(session: Session, args: list[bytes]) -> bytes:
+        clock.seconds += float(args[1])
+        return b"+OK\r\n"
+
+    echo.handler = take
+    caller = kind(
+        broker.commands.plain,
+        make_session(broker),
+        broker.executor,
+        lambda *words: CAREFUL,
+        lambda size: True,
+        lambda defect: (b"failed", ERROR),
+    )
+    caller(b"ECHO", b"1")
+    clock.seconds += 100
+    caller(b"ECHO", b"2.5")
+    assert (echo.calls, echo.seconds) == (2, 3.5)
