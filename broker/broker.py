@@ -87,7 +87,7 @@ class Broker:
             log=log,
             serve=self.blocking.serve,
             # Recovery needs the scripts, and they ask whether memory is short: the journal can only be made later.
-            unwritten=lambda: self.durability.journal.unwritten,
+            unwritten=lambda: self.durability.journal.unwritten_bytes,
         )
         self.dispatcher = Dispatcher(
             self.executor, commands, self.keyspace, self.state, self.blocking, self.clock, self.stats, config, log,
@@ -146,7 +146,7 @@ class Broker:
             scripting.memory_of_scripts(),
             scripting.memory_of_functions(),
         )
-        unwritten = self.durability.journal.unwritten
+        unwritten = self.durability.journal.unwritten_bytes
         return MemoryOverview(self.eviction, self.keyspace, self.sessions.values(), unwritten, scripts)
 
 

@@ -32,7 +32,7 @@ _LISTENING: Final = READABLE | PEER_CLOSED
 class Tick:
     """All connections of a broker, served together.
 
-    Replies to a client whose last write is beyond what the journal says is safe are held until it has come further.
+    Replies to a client whose last write is beyond the journal's acknowledged position are held until that has moved.
     `watches` are served with the clients, by the same poller.
     """
 
@@ -124,13 +124,13 @@ class Tick:
         if broker.resumed:
             self._resume()
         self._journal.end_tick()
-        safe, to_close = self._journal.safe, self._to_close
+        acknowledged, to_close = self._journal.acknowledged_position, self._to_close
         while broker.outbox:
             outbox, broker.outbox = broker.outbox, []
             for session in outbox:
                 session.in_outbox = False
                 connection: Connection = session.transport  # type: ignore[assignment]  # the only transport
-                if safe is not None and session.written > safe:
+                if acknowledged is not None and session.written > acknowledged:
                     self._hold(connection)
                 elif not connection.flush():
                     self.close(connection)
@@ -149,7 +149,7 @@ class Tick:
                 self.close(connection)
 
     def _hold(self, connection: Connection) -> None:
-        """Keep the client's replies until its last write is safe; nothing more is read from it meanwhile.
+        """Keep the client's replies until its last write is acknowledged; nothing more is read from it meanwhile.
 
         What the poller watches for is left as it is until that matters, two system calls that are seldom needed.
         """
@@ -174,12 +174,12 @@ class Tick:
             self.release()
 
     def release(self) -> None:
-        """Send the replies that were held for writes which are safe by now."""
-        safe = self._journal.safe
+        """Send the replies that were held for writes which are acknowledged by now."""
+        acknowledged = self._journal.acknowledged_position
         held, self._held = self._held, {}
         for connection in held:
             session = connection.session
-            if safe is not None and session.written > safe:
+            if acknowledged is not None and session.written > acknowledged:
                 self._held[connection] = None
                 continue
             session.gate &= ~HELD
@@ -197,9 +197,9 @@ class Tick:
         """
         for connection in list(self._held):
             self.close(connection)
-        safe = self._journal.safe
+        acknowledged = self._journal.acknowledged_position
         for session in self._broker.outbox:
-            if safe is not None and session.written > safe:
+            if acknowledged is not None and session.written > acknowledged:
                 self.close(session.transport)  # type: ignore[arg-type]  # the only transport
 
     def serve_while_busy(self, caller: Session) -> None:

@@ -174,7 +174,7 @@ class Durability:
         journal = self.journal
         if not journal.is_open or journal.provisional or journal.sync_error is not None:
             return False
-        return journal.synced >= session.written
+        return journal.synced_position >= session.written
 
     def watch(self, session: Session) -> None:
         """Execute the session's waiting command again when its writes are acknowledged (WAITAOF)."""
@@ -189,7 +189,7 @@ class Durability:
         problem = self.journal.sync_error or self.journal.write_error
         if problem is not None:
             return aof_error(problem.strerror or str(problem))
-        return aof_error(TOO_SLOW) if self.journal.unwritten > UNWRITTEN_MAX else None
+        return aof_error(TOO_SLOW) if self.journal.unwritten_bytes > UNWRITTEN_MAX else None
 
     def _follow(self) -> None:
         """Refuse clients' writes, or no longer."""

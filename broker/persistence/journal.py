@@ -64,13 +64,13 @@ POSTPONED_MS: Final = 2000
 class Journal:
     """The append-only file that is open, and what is not in it yet.
 
-    Positions are counts of Propagation.emitted. `synced` is the position up to which all is on the disk. `size` is what
-    was written to the open file and, given with `open`, to those before it, in bytes. `write_error` is why the last
-    write failed, None after a success; `sync_error` why a sync did, which stays.
+    Positions are counts of Propagation.emitted. Up to `synced_position` all is on the disk; up to
+    `acknowledged_position` replies may leave, None: none of them waits for the disk. `size` is what was written to the
+    open file and, given with `open`, to those before it, in bytes. `write_error` is why the last write failed, None
+    after a success; `sync_error` why a sync did, which stays.
 
-    `safe` is the position up to which replies may leave; None: none of them waits for the disk. `error_changed` is
-    called whenever one of the errors has. `timers` and `watches` are called in the tick. `child_runs` tells whether a
-    forked child is writing, for `no-appendfsync-on-rewrite`.
+    `error_changed` is called whenever one of the errors has. `timers` and `watches` are called in the tick.
+    `child_runs` tells whether a forked child is writing, for `no-appendfsync-on-rewrite`.
     """
 
     def __init__(
@@ -112,11 +112,11 @@ class Journal:
         # One at a time may sync, or put another file in place. (A trio.Lock would have to be released by the task that
         # has acquired it.)
         self._exclusive = trio.Semaphore(1)
-        self._written = 0
+        self._written_position = 0
         self._unsynced_since = 0
         self._told_of_progress: list[Callable[[], None]] = []
-        self.synced = 0
-        self.safe: int | None = None
+        self.synced_position = 0
+        self.acknowledged_position: int | None = None
         self.size = 0
         self.delayed_syncs = 0
         self.provisional = False
@@ -132,7 +132,7 @@ class Journal:
         return self._file is not None
 
     @property
-    def unwritten(self) -> int:
+    def unwritten_bytes(self) -> int:
         """Bytes that wait to be written."""
         return self._buffered + len(self._unwritten)
 
@@ -143,39 +143,39 @@ class Journal:
 
     def unsynced_age(self) -> int:
         """For how many milliseconds the oldest write that is not synced has waited, 0 without one."""
-        if self._file is None or self.synced >= self._propagation.emitted:
+        if self._file is None or self.synced_position >= self._propagation.emitted:
             return 0
         return max(0, self._clock.now - self._unsynced_since)
 
     # Progress
 
     def on_progress(self, call: Callable[[], None]) -> None:
-        """Call this in the tick whenever `safe` or `synced` may have changed, or a sync has failed."""
+        """Call this in the tick whenever one of the positions may have changed, or a sync has failed."""
         self._told_of_progress.append(call)
 
     def progress(self) -> None:
         """Outside any tick: tell of progress, in a tick as soon as possible."""
-        self._move_safe()
+        self._move_acknowledged()
         self._timers.after(0, self._tell_of_progress)
 
     def _tell_of_progress(self) -> None:
-        self._move_safe()
+        self._move_acknowledged()
         for call in self._told_of_progress:
             call()
         if self.sync_error is not None:
-            self.safe = None  # those who waited have been disconnected, and nobody writes any more
+            self.acknowledged_position = None  # those who waited have been disconnected, and nobody writes any more
 
-    def _move_safe(self) -> None:
+    def _move_acknowledged(self) -> None:
         # After a failure it stays until everybody is told: what waits then must never leave.
         if self.sync_error is None:
-            self.safe = self._position_of_safety()
+            self.acknowledged_position = self._position_to_acknowledge()
 
-    def _position_of_safety(self) -> int | None:
+    def _position_to_acknowledge(self) -> int | None:
         if self._file is None:
             return None
         if self._config.appendfsync == ALWAYS and not self._paused():
-            return self.synced
-        return self._written if self._between_files else None
+            return self.synced_position
+        return self._written_position if self._between_files else None
 
     # The file
 
@@ -196,7 +196,7 @@ class Journal:
         self._writer = CommandWriter()
         self._checksum = checksum
         self.size = size
-        self.synced = self._written = self._propagation.emitted
+        self.synced_position = self._written_position = self._propagation.emitted
         self.write_error = self.sync_error = None
         self._propagation.sinks.append(self._record)
         self.progress()
@@ -236,7 +236,7 @@ class Journal:
     async def _change_to(self, file: Output) -> None:
         """Go on in this file when all of the present one is on the disk. Raises OSError; the present one stays then."""
         assert self._file is not None
-        old, position = self._file, self._written
+        old, position = self._file, self._written_position
         self._between_files = True
         self.progress()
         try:
@@ -283,8 +283,8 @@ class Journal:
         self.write_error = self.sync_error = None
         self.provisional = False
         self._error_changed()
-        self.synced = self._propagation.emitted
-        self.safe = None
+        self.synced_position = self._propagation.emitted
+        self.acknowledged_position = None
         return whole
 
     def _end_thread(self) -> None:
@@ -328,7 +328,7 @@ class Journal:
             self._commit()
 
     def _encode(self) -> None:
-        if self.synced == self._written and not self.unwritten:
+        if self.synced_position == self._written_position and not self.unwritten_bytes:
             self._unsynced_since = self._clock.now
         data = self._writer.encode_all(self._pending)
         self._pending.clear()
@@ -380,7 +380,7 @@ class Journal:
         """Take in how a write went that was to bring the file up to `position`."""
         self.size += count
         if problem is None:
-            self._written = position
+            self._written_position = position
             if self.write_error is not None:
                 self.write_error = None
                 self._log.notice("the append-only file can be written again")
@@ -419,12 +419,12 @@ class Journal:
 
     def _sync(self) -> None:
         """Begin to sync what is written."""
-        if self.write_error is not None or self.synced == self._written or self._paused():
+        if self.write_error is not None or self.synced_position == self._written_position or self._paused():
             return
         assert self._file is not None and self._thread is not None
         self._exclusive.acquire_nowait()
         self._syncing_since = self._clock.now
-        self._syncing_to = self._written
+        self._syncing_to = self._written_position
         self._sync_began = monotonic()
         self._thread.start(self._file)
 
@@ -452,7 +452,7 @@ class Journal:
 
     def _synced(self, position: int, problem: OSError | None) -> None:
         if problem is None:
-            self.synced = position
+            self.synced_position = position
             return
         self.sync_error = problem
         self._log.warning(

@@ -206,7 +206,7 @@ def _persistence(broker: Broker) -> Fields:
         yield "aof_current_size", journal.size
         yield "aof_base_size", rewrites.base_size
         yield "aof_pending_rewrite", int(rewrites.scheduled)
-        yield "aof_buffer_length", journal.unwritten
+        yield "aof_buffer_length", journal.unwritten_bytes
         yield "aof_pending_bio_fsync", int(journal.syncing)
         yield "aof_delayed_fsync", journal.delayed_syncs
         yield "aof_oldest_unsynced_ms", journal.unsynced_age()

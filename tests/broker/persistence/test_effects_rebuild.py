@@ -309,7 +309,7 @@ async def settled(server: Server) -> None:
     """Wait until all that the clients have sent is executed, as far as they don't wait for keys."""
     journal, propagation = server.durability.journal, server.broker.keyspace.propagation
     await trio.testing.wait_all_tasks_blocked()
-    while server.broker.config.appendfsync == "always" and journal.synced < propagation.emitted:
+    while server.broker.config.appendfsync == "always" and journal.synced_position < propagation.emitted:
         await trio.sleep(0.001)
         await trio.testing.wait_all_tasks_blocked()
 

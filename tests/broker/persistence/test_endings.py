@@ -255,6 +255,6 @@ async def test_after_a_failed_sync_nothing_is_acknowledged_not_even_when_later_o
         journal.sync_error = OSError(errno.EIO, "as if a sync had failed")
         assert await client.call("BGREWRITEAOF") == b"+Background append only file rewriting started\r\n"
         with trio.fail_after(5):
-            while journal.synced < broker.broker.keyspace.propagation.emitted:
+            while journal.synced_position < broker.broker.keyspace.propagation.emitted:
                 await trio.sleep(0.001)
         assert await client.call("WAITAOF 1 0 20") == b"*2\r\n:0\r\n:0\r\n"

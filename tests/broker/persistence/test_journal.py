@@ -248,7 +248,7 @@ async def test_clients_that_are_let_go_on_share_the_next_sync(monkeypatch: pytes
     async with durable(disk, ALWAYS) as broker:
         journal = broker.broker.durability.journal
         begun: list[int] = []
-        monkeypatch.setattr(journal, "_sync", lambda: begun.append(journal._written))
+        monkeypatch.setattr(journal, "_sync", lambda: begun.append(journal._written_position))
         client = await broker.client()
         await client.call("PING")
         journal._gathers_until = float("inf")
