@@ -93,11 +93,13 @@ class Broker:
             self.executor, commands, self.keyspace, self.state, self.blocking, self.clock, self.stats, config, log,
             self.eviction.refuses,
         )  # fmt: skip
-        self.serve_while_busy = serve_while_busy
         self.request_shutdown = request_shutdown
         self.tcp_port = 0
         self._last_id = 0
-        self.scripting = Scripting(self)
+        self.scripting = Scripting(
+            self, config, commands, self.executor, self.state, self.stats, log, serve=self.blocking.serve,
+            memory_refuses=self.eviction.refuses, serve_while_busy=serve_while_busy,
+        )  # fmt: skip
         self.functions = self.scripting.functions
         self.durability = Durability(
             Environment(config, log, self.clock, self.keyspace, self.state),

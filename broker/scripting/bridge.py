@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from broker.clients.session import Session
+from broker.execution.executor import Executor
+from broker.execution.state import State
+from broker.process.log import Log
+from broker.process.stats import Stats
 from broker.scripting.calling import Caller
 from broker.scripting.conversions import ERROR, Result, number_text
-from broker.scripting.running import Interruption
-from broker.table.command import DENYOOM, MAY_REPLICATE, NOSCRIPT, WRITE, Command
+from broker.scripting.running import Interruption, Run
+from broker.table.command import DENYOOM, MAY_REPLICATE, NOSCRIPT, WRITE, Command, CommandTable
 from protocol import errors
 from protocol.numbers import format_double
 from protocol.replies import DIALECTS
-
-if TYPE_CHECKING:
-    from broker.broker import Broker
-    from broker.clients.session import Session
-    from broker.scripting.running import Run
 
 NO_COMMAND: Final = b"ERR Please specify at least one argument for this redis lib call"
 NOT_TEXTS: Final = b"ERR Lua redis lib command arguments must be strings or integers"
@@ -35,20 +35,31 @@ ACL_WRONG_ARITY: Final = b"Wrong number of args for redis.acl_check_cmd()"
 
 
 class Bridge:
-    """What Lua can call, for one broker; `session` is the one that executes the scripts' commands.
+    """What one Lua state can call; `session` is the one that executes the scripts' commands.
 
-    `has_room(size)` says whether Lua can take so many bytes.
+    `has_room(size)` says whether the state can take so many bytes.
     """
 
     def __init__(
-        self, broker: Broker, session: Session, interruption: Interruption, has_room: Callable[[int], bool]
+        self,
+        session: Session,
+        commands: CommandTable,
+        executor: Executor,
+        state: State,
+        stats: Stats,
+        log: Log,
+        interruption: Interruption,
+        has_room: Callable[[int], bool],
     ) -> None:
-        self._broker = broker
         self._session = session
+        self._commands = commands
+        self._state = state
+        self._stats = stats
+        self._log = log
         self._interruption = interruption
-        self._plain = broker.commands.plain
-        self._propagation = broker.keyspace.propagation
-        self.caller = Caller(self._plain, session, broker.executor, self.call, has_room, self._failed)
+        self._plain = commands.plain
+        self._propagation = session.broker.keyspace.propagation
+        self.caller = Caller(self._plain, session, executor, self.call, has_room, self._failed)
 
     def begin(self, run: Run) -> None:
         """A script begins: say which commands must be looked at twice before it may execute them."""
@@ -69,7 +80,7 @@ class Bridge:
             return NO_COMMAND, ERROR
         command = self._plain.get(words[0])
         if command is None:
-            command = self._broker.commands.find(words)
+            command = self._commands.find(words)
             if command is None:
                 return self._refused(None, UNKNOWN)
         if not command.min_args <= len(words) <= command.max_args:
@@ -101,8 +112,8 @@ class Bridge:
         run: Run = self._interruption.current  # type: ignore[assignment]  # one runs, or who called?
         if run.read_only and flags & (WRITE | MAY_REPLICATE):
             return READ_ONLY
-        if flags & WRITE and not run.wrote and self._broker.state.write_refusal is not None:
-            return self._broker.state.write_refusal
+        if flags & WRITE and not run.wrote and self._state.write_refusal is not None:
+            return self._state.write_refusal
         if self.caller.checked & flags & DENYOOM:
             return errors.OUT_OF_MEMORY
         if flags & WRITE:
@@ -111,11 +122,11 @@ class Bridge:
         return None
 
     def _failed(self, defect: Exception) -> Result:
-        self._broker.log.failure("a call from a script failed unexpectedly", defect)
+        self._log.failure("a call from a script failed unexpectedly", defect)
         return errors.INTERNAL, ERROR
 
     def _refused(self, command: Command | None, text: bytes) -> Result:
-        self._broker.stats.count_error(text)
+        self._stats.count_error(text)
         if command is not None:
             command.rejected += 1
         return text, ERROR
@@ -127,7 +138,7 @@ class Bridge:
             return NOT_TEXTS[4:], True
         if not words:
             return NO_COMMAND[4:], True
-        command = self._broker.commands.find(words)
+        command = self._commands.find(words)
         if command is None:
             return ACL_UNKNOWN, True
         if not command.min_args <= len(words) <= command.max_args:
@@ -146,7 +157,7 @@ class Bridge:
     def log(self, level: int, text: bytes) -> None:
         """redis.log."""
         shown = text.decode(errors="replace")
-        log = self._broker.log
+        log = self._log
         (log.debug, log.verbose, log.notice, log.warning)[level](shown)
 
     def sha1hex(self, text: bytes) -> bytes:
@@ -160,7 +171,7 @@ class Bridge:
             run.errors_passed_on += 1
         else:
             run.has_errors = True
-            self._broker.stats.count_error(text)
+            self._stats.count_error(text)
 
     def number(self, number: float) -> bytes:
         """A number as an argument."""

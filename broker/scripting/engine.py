@@ -7,21 +7,26 @@ is propagated as one unit, and clients that wait for its keys are served when it
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import Any, Final
 
-from broker.clients.session import Session
+from broker.clients.session import Host, Session
 from broker.clients.transport import CLOSED_TRANSPORT
+from broker.config import Config
+from broker.execution.executor import Executor
+from broker.execution.state import State
+from broker.process.log import Log
+from broker.process.stats import Stats
+from broker.scripting.bridge import Bridge
 from broker.scripting.functions import Function, Functions
 from broker.scripting.lua_state import LuaState
 from broker.scripting.running import KILLED, Interruption, Run
 from broker.scripting.sandbox import A_STRING, OUT_OF_MEMORY, LuaError, LuaMemoryError, NoRoomError, Sandbox
 from broker.scripting.scripts import ALLOW_OOM, NO_WRITES, Script, Scripts
+from broker.table.command import CommandTable
 from protocol import errors
 from protocol.errors import CommandError
 from protocol.replies import RESP2, bulk, error
-
-if TYPE_CHECKING:
-    from broker.broker import Broker
 
 WRITES_IN_RO: Final = b"ERR Can not execute a script with write flag using *_ro command."
 NO_ROOM: Final = b"ERR not enough memory for the script's keys and arguments"
@@ -35,23 +40,46 @@ _FAILURE: Final = 2
 
 
 class Scripting:
-    """Scripts and functions of a broker."""
+    """Scripts and functions of a broker.
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._keyspace = broker.keyspace
-        self.interruption = Interruption(broker)
-        session = self._session = Session(broker, 0, CLOSED_TRANSPORT)
+    What they call is executed by a session of their own on `host`. `serve` serves clients who wait for what a script
+    wrote, `memory_refuses` says whether memory is still short, `serve_while_busy(caller)` serves the other clients
+    beside a slow script.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        config: Config,
+        commands: CommandTable,
+        executor: Executor,
+        state: State,
+        stats: Stats,
+        log: Log,
+        *,
+        serve: Callable[[], None],
+        memory_refuses: Callable[[], bool],
+        serve_while_busy: Callable[[Session], None],
+    ) -> None:
+        self._keyspace = host.keyspace
+        self._commands = commands
+        self._state = state
+        self._stats = stats
+        self._serve = serve
+        self._memory_refuses = memory_refuses
+        self.interruption = Interruption(config, log, state, serve_while_busy)
+        session = self._session = Session(host, 0, CLOSED_TRANSPORT)
         session.never_waits = session.is_script = True
         session.gate = 0
         self.functions = Functions(self._load_library, self._forget_functions)
-        self._of_scripts = LuaState(broker, session, self.interruption, self.functions.register)
-        self._of_functions = LuaState(broker, session, self.interruption, self.functions.register)
-        self.scripts = Scripts(self._of_scripts.compile_script, broker.stats)
+        make_bridge = partial(Bridge, session, commands, executor, state, stats, log, self.interruption)
+        self._of_scripts = LuaState(config, self.interruption, make_bridge, self.functions.register)
+        self._of_functions = LuaState(config, self.interruption, make_bridge, self.functions.register)
+        self.scripts = Scripts(self._of_scripts.compile_script, stats)
 
     def flush_scripts(self) -> None:
         """SCRIPT FLUSH: forget all scripts, and what they have left in their Lua state."""
-        self.scripts = Scripts(self._of_scripts.compile_script, self._broker.stats)
+        self.scripts = Scripts(self._of_scripts.compile_script, self._stats)
         self._of_scripts.drop()
 
     def memory_of_scripts(self) -> int:
@@ -91,14 +119,13 @@ class Scripting:
         self, caller: Session, args: list[bytes], name: bytes, flags: int | None, read_only: bool, *, is_eval: bool
     ) -> Run:
         """The run, after the checks that concern the script as a whole."""
-        broker = self._broker
-        out_of_memory = broker.state.out_of_memory and broker.eviction.refuses()
+        out_of_memory = self._state.out_of_memory and self._memory_refuses()
         allows_oom = False
         if flags is not None:
             if flags & NO_WRITES:
                 read_only = True
-            elif broker.state.write_refusal is not None:
-                raise CommandError(errors.script_refused(broker.state.write_refusal))
+            elif self._state.write_refusal is not None:
+                raise CommandError(errors.script_refused(self._state.write_refusal))
             elif read_only:
                 raise CommandError(WRITES_IN_RO)
             elif out_of_memory and not flags & ALLOW_OOM:
@@ -141,13 +168,13 @@ class Scripting:
                 propagation.muted = False
                 propagation.end()
         if self._keyspace.ready and caller.queued is None:
-            self._broker.blocking.serve()
+            self._serve()
         if outcome.__class__ is bytes:
             return bulk(outcome)
         if outcome[1] == _REPLY:
             failures = run.errors_passed_on + run.has_errors  # as strange as in Redis
             if failures:
-                self._broker.commands.find(run.args).failed += failures  # type: ignore[union-attr]
+                self._commands.find(run.args).failed += failures  # type: ignore[union-attr]
             return outcome[0]  # type: ignore[no-any-return]
         return self._failed(run, outcome)
 
@@ -172,8 +199,8 @@ class Scripting:
         else:
             text = b"ERR Error running script %b, %b" % (run.name, outcome[0][:100])
         if not counted:
-            self._broker.stats.count_error(text)
-        command = self._broker.commands.find(run.args)
+            self._stats.count_error(text)
+        command = self._commands.find(run.args)
         if command is not None:
             command.failed += 1
         return error(text)

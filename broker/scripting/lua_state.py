@@ -7,16 +7,13 @@ the seed of math.random) is not seen by functions, and is gone after SCRIPT FLUS
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from broker.config import Config
 from broker.scripting.bridge import Bridge
 from broker.scripting.running import Interruption
 from broker.scripting.sandbox import OUT_OF_MEMORY, LuaError, NoRoomError, Sandbox
 from broker.version import REDIS_VERSION
-
-if TYPE_CHECKING:
-    from broker.broker import Broker
-    from broker.clients.session import Session
 
 Compiled = tuple[Any, bytes]
 """What Lua made of a source, with a text of no meaning; or None and what is wrong."""
@@ -25,24 +22,29 @@ Register = Callable[[bytes, bytes | None, bytes | None], bytes | None]
 
 
 class LuaState:
-    """A Lua state of a broker; `session` executes its commands. Making it takes a millisecond, others are spared it.
+    """A Lua state of a broker. Making it takes a millisecond, which those are spared that have no scripts.
 
-    `register` is called for each function that a library registers.
+    `make_bridge(has_room)` makes what Lua can call; `register` is called for each function that a library registers.
     """
 
-    def __init__(self, broker: Broker, session: Session, interruption: Interruption, register: Register) -> None:
-        self._broker = broker
-        self._session = session
+    def __init__(
+        self,
+        config: Config,
+        interruption: Interruption,
+        make_bridge: Callable[[Callable[[int], bool]], Bridge],
+        register: Register,
+    ) -> None:
+        self._config = config
         self._interruption = interruption
+        self._make_bridge = make_bridge
         self._register = register
         self.sandbox: Sandbox | None = None
         self.bridge: Bridge
-        broker.config.on_change("lua-max-memory", self._limit_memory)
+        config.on_change("lua-max-memory", self._limit_memory)
 
     def start(self) -> Sandbox:
         """Make the state."""
-        broker = self._broker
-        bridge = self.bridge = Bridge(broker, self._session, self._interruption, self.has_room)
+        bridge = self.bridge = self._make_bridge(self.has_room)
         callables: dict[str, Callable[..., Any]] = {
             "call": bridge.caller,
             "call_with_many": bridge.call_with_many,
@@ -60,7 +62,7 @@ class LuaState:
             "register_function": self._register,
         }
         constants = {"version": REDIS_VERSION.encode(), "version_number": _version_number(REDIS_VERSION)}
-        self.sandbox = sandbox = Sandbox(callables, constants, broker.config.lua_max_memory)
+        self.sandbox = sandbox = Sandbox(callables, constants, self._config.lua_max_memory)
         return sandbox
 
     def drop(self) -> None:

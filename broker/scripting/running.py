@@ -8,14 +8,15 @@ and time stands still for the keys.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from broker.clients.session import Session
+from broker.config import Config
+from broker.execution.state import State
+from broker.process.log import Log
 from protocol.errors import CommandError
-
-if TYPE_CHECKING:
-    from broker.broker import Broker
-    from broker.clients.session import Session
 
 LOAD_TIMEOUT: Final = 0.5
 """Seconds that FUNCTION LOAD may take to register its functions, as in Redis."""
@@ -75,8 +76,12 @@ class Run:
 class Interruption:
     """Looks after the script that runs; `current` is None while none does."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, config: Config, log: Log, state: State, serve_while_busy: Callable[[Session], None]) -> None:
+        """`serve_while_busy(caller)` serves the other clients while a slow script runs."""
+        self._config = config
+        self._log = log
+        self._state = state
+        self._serve_while_busy = serve_while_busy
         self.current: Run | None = None
         self._load_ends = 0.0
 
@@ -89,24 +94,23 @@ class Interruption:
             try:
                 self._look(run)
             except Exception as defect:
-                self._broker.log.failure("serving clients beside a slow script failed unexpectedly", defect)
+                self._log.failure("serving clients beside a slow script failed unexpectedly", defect)
         return KILLED if run.killed else None
 
     def _look(self, run: Run) -> None:
-        broker = self._broker
         if not run.slow:
-            threshold = broker.config.busy_reply_threshold
+            threshold = self._config.busy_reply_threshold
             elapsed = (monotonic() - run.started) * 1000
             if elapsed < threshold or not threshold:
                 return
             run.slow = True
-            broker.log.warning(
+            self._log.warning(
                 "a slow script: it can be ended with " + ("SCRIPT KILL" if run.is_eval else "FUNCTION KILL"),
                 name=run.name.decode(),
                 milliseconds=int(elapsed),
             )
-            broker.state.set_busy(BUSY_SCRIPT if run.is_eval else BUSY_FUNCTION)
-        broker.serve_while_busy(run.caller)
+            self._state.set_busy(BUSY_SCRIPT if run.is_eval else BUSY_FUNCTION)
+        self._serve_while_busy(run.caller)
 
     def begin_load(self) -> None:
         """A library's code runs from now on."""
@@ -121,7 +125,7 @@ class Interruption:
         run = self.current
         self.current = None
         if run is not None and run.slow:
-            self._broker.state.set_busy(None)
+            self._state.set_busy(None)
 
     def kill(self, by_script_kill: bool) -> None:
         """SCRIPT KILL or FUNCTION KILL; raises what Redis answers where it can't be done."""
@@ -134,7 +138,7 @@ class Interruption:
             raise CommandError(BUSY_FUNCTION)
         if not by_script_kill and run.is_eval:
             raise CommandError(BUSY_SCRIPT)
-        self._broker.log.notice("script killed on request", name=run.name.decode())
+        self._log.notice("script killed on request", name=run.name.decode())
         run.killed = True
 
     def abandon(self) -> None:

@@ -23,7 +23,10 @@ from tests.broker.sessions import make_broker, make_session
 def bridged(*, read_only: bool = False, out_of_memory: bool = False, room: bool = True) -> tuple[Bridge, Run]:
     broker = make_broker()
     session = Session(broker, 0, CLOSED_TRANSPORT)
-    bridge = Bridge(broker, session, broker.scripting.interruption, lambda size: room)
+    bridge = Bridge(
+        session, broker.commands, broker.executor, broker.state, broker.stats, broker.log,
+        broker.scripting.interruption, lambda size: room,
+    )  # fmt: skip
     run = Run(make_session(broker), [b"EVAL"], b"name", is_eval=True, read_only=read_only, allows_oom=False)
     run.out_of_memory = out_of_memory
     broker.scripting.interruption.current = run

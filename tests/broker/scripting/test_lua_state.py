@@ -1,14 +1,20 @@
 """A Lua state that comes and goes."""
 
-from broker.clients.session import Session
+from functools import partial
+
+from broker.scripting.bridge import Bridge
 from broker.scripting.lua_state import LuaState
 from tests.broker.sessions import make_broker, make_session
 
 
 def make(max_memory: int = 0) -> LuaState:
     broker = make_broker(lua_max_memory=max_memory)
-    session: Session = make_session(broker)
-    return LuaState(broker, session, broker.scripting.interruption, lambda name, description, flags: None)
+    interruption = broker.scripting.interruption
+    make_bridge = partial(
+        Bridge, make_session(broker), broker.commands, broker.executor, broker.state, broker.stats, broker.log,
+        interruption,
+    )  # fmt: skip
+    return LuaState(broker.config, interruption, make_bridge, lambda name, description, flags: None)
 
 
 def test_it_is_made_when_it_is_needed() -> None:

@@ -13,8 +13,7 @@ def running(threshold: int, *, is_eval: bool = True) -> tuple[Interruption, Run,
     broker = make_broker(busy_reply_threshold=threshold)
     session = make_session(broker)
     served: list[Session] = []
-    broker.serve_while_busy = served.append
-    interruption = broker.scripting.interruption
+    interruption = Interruption(broker.config, broker.log, broker.state, served.append)
     run = Run(session, [b"EVAL"], b"name", is_eval=is_eval, read_only=False, allows_oom=False)
     interruption.current = run
     return interruption, run, served
