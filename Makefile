@@ -46,7 +46,7 @@ mutants: $(VENV)/.test
 	$(RUN) tests/mutations.py $(ARGS)
 
 docs: $(VENV)/.serve
-	$(RUN) -m broker.commands.page > docs/commands.md
+	$(RUN) -c "from broker.commands.page import main; main()" > docs/commands.md
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -284,7 +284,7 @@ async def _obey_signals(
 ) -> None:
     """Shut down when asked to, after the save that `shutdown-on-sigterm` and `-sigint` ask for.
 
-    SIGHUP has the log opened anew: it is what a rotation sends, and a terminal that is closed.
+    SIGHUP has the log opened again: it is what a rotation sends, and a terminal that is closed.
     """
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         task_status.started()
@@ -312,9 +312,9 @@ def _reopen(log: Log) -> None:
     try:
         log.reopen()
     except OSError as problem:
-        log.warning("the log can't be opened anew: it goes on where it was", error=str(problem))
+        log.warning("the log can't be opened again: it goes on where it was", error=str(problem))
     else:
-        log.notice("Received SIGHUP: the log is opened anew")
+        log.notice("Received SIGHUP: the log is opened again")
 
 
 def _raise_descriptor_limit(config: Config, log: Log) -> None:

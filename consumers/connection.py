@@ -31,7 +31,7 @@ from consumers.redirections import MIGRATION_SECONDS, follow, is_unstable, targe
 __all__ = ["Argument", "Client", "Command", "Link", "Reply", "client_slot", "open_link", "send_batch"]
 
 ANSWER_SECONDS = 5.0
-"""How long a command may take until its connection is taken for dead."""
+"""How long a command may take until its connection is considered dead."""
 
 UNBLOCK_SECONDS = 1.0
 """How long a cancelled read may hold up its caller, until the server has said what it delivered."""
@@ -43,7 +43,7 @@ UNSTABLE_PAUSE = 0.1
 class Link:
     """Two connections to one server: one for reads that may block, one for everything else.
 
-    Each is opened when first needed, and anew after it was lost. Nothing that may have been executed is ever sent
+    Each is opened when first needed, and again after it was lost. Nothing that may have been executed is ever sent
     again. A method that raises coredis's ConnectionError or TimeoutError does not know whether the server has executed
     the commands.
     """

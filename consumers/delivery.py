@@ -117,7 +117,7 @@ class Delivery:
             await self._book.rejected(self, reason).wait()
 
     async def in_progress(self) -> bool:
-        """Start the lease anew: ack_wait counts from now. The delivery count stays as it is.
+        """Start the lease again: ack_wait counts from now. The delivery count stays as it is.
 
         While a handler runs, or inside `async with message`, this is done without asking. False: the entry is no
         longer this consumer's; somebody else may be handling it.

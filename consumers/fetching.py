@@ -178,7 +178,7 @@ class Fetcher:
             self._due_added.set()
 
     async def wake_when_due(self) -> None:
-        """Wake the waiting read whenever an entry comes due, for ever."""
+        """Wake the waiting read whenever an entry comes due, forever."""
         while True:
             if not self._due:
                 await self._due_added.wait()

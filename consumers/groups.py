@@ -1,6 +1,6 @@
 """A consumer group's operations on the server, over several streams, with delivery counts that are exact.
 
-Who has an entry, since when, and how often it was delivered stands in the group's pending entries list (PEL) on the
+Who has an entry, since when, and how often it was delivered is in the group's pending entries list (PEL) on the
 server and nowhere else, so that it survives any crash here. The rules:
 
 - An entry is *taken* by XREADGROUP, XAUTOCLAIM or XCLAIM; each raises its delivery count by one.
@@ -238,7 +238,7 @@ class Group:
         return (b"XACK", stream, self.group, *ids)
 
     def extend(self, stream: str, ids: Iterable[str], idle: int = 0, phase: Phase = Phase.CLEAN) -> Command:
-        """Start the idle time anew; answers with the IDs of those that were pending, and idle for `idle` ms."""
+        """Start the idle time again; answers with the IDs of those that were pending, and idle for `idle` ms."""
         return (b"XCLAIM", stream, self.group, owner_of(self.consumer, phase), idle, *ids, b"JUSTID")
 
     def shelve(self, stream: str, id: str, deliveries: int, phase: Phase) -> Command:

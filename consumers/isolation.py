@@ -61,7 +61,7 @@ class Isolation(Generic[D]):
         self._wanted.set()
 
     async def run(self) -> None:
-        """Run what is held, for ever. Raises what the server refuses for good."""
+        """Run what is held, forever. Raises what the server refuses for good."""
         while True:
             await self._wanted.wait()
             self._wanted = trio.Event()

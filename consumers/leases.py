@@ -1,6 +1,6 @@
 """Keeping leases: an entry in hand must not become so idle on the server that another consumer claims it.
 
-Every third of ack_wait the idle time of all entries in hand starts anew (XCLAIM JUSTID, which leaves the delivery
+Every third of ack_wait the idle time of all entries in hand starts again (XCLAIM JUSTID, which leaves the delivery
 count alone). An entry whose lease may have run out meanwhile, because this process stood still or the server was
 away, is extended only if it has been idle for half of ack_wait (XCLAIM's own condition, so there is no race): else
 somebody else has it and keeps its lease, and it would be taken from under their hands.
@@ -34,7 +34,7 @@ class Leases:
         self._ack_wait = group.idle / 1000
 
     async def run(self) -> None:
-        """Keep leases, for ever. Raises what the server refuses for good."""
+        """Keep leases, forever. Raises what the server refuses for good."""
         while True:
             await trio.sleep(self._ack_wait / 3)
             with suppress_transient():

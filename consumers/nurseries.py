@@ -81,7 +81,7 @@ class Border:
     def _is_own(self, error: BaseException) -> bool:
         own = self._own
         if isinstance(own, BaseExceptionGroup) and isinstance(error, BaseExceptionGroup):
-            # Trio makes groups anew on their way
+            # Trio makes groups again on their way
             return error.message == own.message and _leaves(error) == _leaves(own)
         return error is own
 

@@ -111,7 +111,7 @@ class Settler:
         self._wanted.set()
 
     async def run(self) -> None:
-        """Carry out what is submitted, for ever. Raises what the server refuses for good."""
+        """Carry out what is submitted, forever. Raises what the server refuses for good."""
         while True:
             await self._wanted.wait()
             self._wanted = trio.Event()

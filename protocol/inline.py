@@ -53,7 +53,7 @@ def _argument(line: bytes, pos: int, argument: bytearray) -> int | None:
 
 
 def _double_quoted(line: bytes, pos: int, argument: bytearray) -> int | None:
-    """Append what stands in double quotes from `pos` on; the position behind the closing one, None without
+    """Append what is in double quotes from `pos` on; the position behind the closing one, None without
     one."""
     size = len(line)
     while pos < size:

@@ -1,7 +1,7 @@
 """One line about one client, as CLIENT LIST and CLIENT INFO show it.
 
 The fields are Redis's, in its order, since tools split the line by spaces and look fields up by name. A field
-that tells of a mechanism that does not exist here (a fixed reply buffer, I/O threads) is 0.
+that describes a mechanism that does not exist here (a fixed reply buffer, I/O threads) is 0.
 """
 
 from __future__ import annotations

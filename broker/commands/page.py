@@ -1,4 +1,4 @@
-"""docs/commands.md, written from the command table: `python -m broker.commands.page > docs/commands.md`.
+"""docs/commands.md, written from the command table: `make docs`.
 
 A test compares the file with what this prints, so that it can't drift from the code.
 """
@@ -71,5 +71,6 @@ def _row(command: Command) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print the page."""
     print("\n".join(lines()))

@@ -31,7 +31,7 @@ class ExpiryTimer:
         self.moved()
 
     def moved(self) -> None:
-        """The earliest deadline has changed. Only an earlier one sets the timer anew; a later one is seen when due."""
+        """The earliest deadline has changed. Only an earlier one sets the timer again; a later one is seen when due."""
         deadline = self._next_deadline()
         if not self._started or deadline >= NEVER:
             return

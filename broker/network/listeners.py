@@ -183,7 +183,7 @@ class Listeners:
         self.tick.listen(sock, self._accept)
 
     def _move_tcp(self, _: object) -> None:
-        """CONFIG SET port or bind: listen anew; the old listeners stay if that fails."""
+        """CONFIG SET port or bind: listen again; the old listeners stay if that fails."""
         config = self.broker.config
         old = self._tcp
         # The same port can't be bound beside itself: close first, and return to the old addresses on failure.

@@ -56,7 +56,7 @@ class Tick:
     # Listeners and connections
 
     def listen(self, listener: socket.socket, accept: Callable[[socket.socket], None]) -> None:
-        """Call `accept(listener)` in the tick whenever a client knocks at the listening socket."""
+        """Call `accept(listener)` in the tick whenever the listener has a pending connection."""
         self._listeners[listener.fileno()] = (listener, accept)
         self._poller.register(listener.fileno(), READABLE)
 
@@ -229,14 +229,14 @@ class Tick:
         read = self._read
         if self._broker.blocking.sessions:
             self._close_hung_up(events)
-        knocking = None
+        listeners_ready = None
         for fd, mask in events:
             connection = connections.get(fd)
             try:
                 if connection is None:
                     if fd in self._listeners:
-                        knocking = knocking or []
-                        knocking.append(fd)
+                        listeners_ready = listeners_ready or []
+                        listeners_ready.append(fd)
                     elif fd in self._watched:
                         self._watched[fd]()
                 elif mask == READABLE:
@@ -248,12 +248,12 @@ class Tick:
                 self._broker.log.failure("serving a client failed unexpectedly", defect)
                 if connection is not None:
                     self.close(connection)
-        if knocking:
+        if listeners_ready:
             # Last: a new client may get the descriptor of one that was closed above, whose events are in the list.
-            self._accept(knocking)
+            self._accept(listeners_ready)
 
-    def _accept(self, knocking: list[int]) -> None:
-        for fd in knocking:
+    def _accept(self, listeners_ready: list[int]) -> None:
+        for fd in listeners_ready:
             if fd in self._listeners:
                 listener, accept = self._listeners[fd]
                 try:

@@ -457,7 +457,7 @@ class Journal:
         self.sync_error = problem
         self._log.warning(
             "syncing the append-only file has failed: nobody knows what of it is on the disk; writes are refused until"
-            " the broker is started anew",
+            " the broker is started again",
             error=str(problem),
         )
         self._error_changed()

@@ -66,7 +66,7 @@ CANNOT_SWITCH_ON: Final = "Unable to turn on AOF. Check server logs."
 class AppendOnlyFolder:
     """Where the files are, and the manifest as it is on the disk.
 
-    A change of `dir` counts when the files are begun anew, not while one of them is written.
+    A change of `dir` counts when the files are begun again, not while one of them is written.
     """
 
     def __init__(self, config: Config, keyspace: Keyspace, functions: FunctionLibraries, disk: Disk) -> None:

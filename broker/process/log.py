@@ -55,7 +55,7 @@ class Log:
         self._threshold = LEVELS.index(level)
 
     def reopen(self) -> None:
-        """Open the file anew, after something moved it away. Raises OSError, and keeps the old one then."""
+        """Open the file again, after something moved it away. Raises OSError, and keeps the old one then."""
         if not self._path:
             sys.stdout.flush()
             self._descriptor = sys.stdout.fileno() if _has_descriptor() else 1
@@ -99,7 +99,7 @@ class Log:
             self._write(_WARNING, text, values)
 
     def _follow_rotation(self) -> None:
-        """Open the file anew if it was renamed or removed: one look at its name a line, 2 us, and lines are few."""
+        """Open the file again if it was renamed or removed: one look at its name a line, 2 us, and lines are few."""
         if not self._path or self._descriptor < 0:
             return
         try:

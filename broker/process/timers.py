@@ -1,4 +1,4 @@
-"""What is to happen at a time: a heap of timers and the one task that waits for the earliest.
+"""What happens at a time: a heap of timers and the one task that waits for the earliest.
 
 A cancelled timer stays in the heap until it would have been due, or until such dead ones are the most of it.
 Setting a timer from the tick costs a heap push; the task is only woken when the earliest time has changed.
@@ -60,7 +60,7 @@ class Deadlines:
         return timer
 
     def forget(self) -> None:
-        """Count a cancelled timer; the heap is made anew when most of it is cancelled."""
+        """Count a cancelled timer; the heap is made again when most of it is cancelled."""
         self._dead += 1
         if self._dead > 64 and self._dead * 2 > len(self._heap):
             self._heap = [entry for entry in self._heap if entry[2].action is not None]

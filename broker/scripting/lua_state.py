@@ -1,4 +1,4 @@
-"""A Lua state with its way to the commands, made when it is first needed, dropped and made anew when told.
+"""A Lua state with its way to the commands, made when it is first needed, dropped and made again when told.
 
 EVAL's scripts and the functions have one each, as in Redis: what scripts leave behind in a library (cjson's settings,
 the seed of math.random) is not seen by functions, and is gone after SCRIPT FLUSH.

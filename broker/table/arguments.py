@@ -72,7 +72,7 @@ def double(argument: bytes, error: bytes = NOT_FLOAT) -> float:
 
 
 def timeout_seconds(argument: bytes, now: int) -> int:
-    """A blocking command's time-out in seconds, as milliseconds (rounded up); 0 waits for ever.
+    """A blocking command's time-out in seconds, as milliseconds (rounded up); 0 waits forever.
 
     `now` is the wall time in milliseconds: a time-out that would end past 2^63-1 is refused.
     """
@@ -87,7 +87,7 @@ def timeout_seconds(argument: bytes, now: int) -> int:
 
 
 def timeout_milliseconds(argument: bytes, now: int) -> int:
-    """A blocking command's time-out in milliseconds; 0 waits for ever."""
+    """A blocking command's time-out in milliseconds; 0 waits forever."""
     value = parse_integer(argument)
     if value is None:
         raise CommandError(TIMEOUT_NOT_INTEGER)

@@ -25,7 +25,7 @@ from libc.stdlib cimport qsort
 from libc.string cimport memcmp, memcpy, memmove
 
 cdef extern from "Python.h":
-    # Declared anew, as a comparison within qsort() has to be free of references.
+    # Declared again, as a comparison within qsort() has to be free of references.
     Py_ssize_t PyBytes_GET_SIZE(PyObject *) nogil
     char *PyBytes_AS_STRING(PyObject *) nogil
     # And this because without an exception to raise it gives the nearest number there is.
@@ -530,7 +530,7 @@ cdef class ScoreOrder:
         return 0
 
     cdef int _split(self, Py_ssize_t *at, int *within) except -1:
-        """Make room at a place in a full block, and give the place anew."""
+        """Make room at a place in a full block, and give the place again."""
         cdef Py_ssize_t count = self.count
         cdef _Block block = block_at(self.places, at[0])
         cdef _Block upper = _Block()

@@ -9,7 +9,7 @@ class Hash(dict[bytes, bytes]):
     """A hash value. Never empty in the keyspace.
 
     `deadlines` is None until a field gets a time to live; then it maps such fields to wall milliseconds. It
-    is for reading: changes go through the methods, and a field that is set anew has to `persist`. Beside it
+    is for reading: changes go through the methods, and a field that is set again has to `persist`. Beside it
     a heap of (deadline, field) finds the earliest; entries of fields that have another deadline by now, or
     none, are passed over.
     """
@@ -38,7 +38,7 @@ class Hash(dict[bytes, bytes]):
         self.deadlines[field] = deadline
         by_deadline = self._by_deadline
         heappush(by_deadline, (deadline, field))
-        # Made anew when most of it is passed over: O(1) a push over time.
+        # Made again when most of it is passed over: O(1) a push over time.
         if len(by_deadline) > 2 * len(self.deadlines) + 64:
             by_deadline[:] = [(when, name) for name, when in self.deadlines.items()]
             heapify(by_deadline)

@@ -43,7 +43,7 @@ POSITIONS_PER_KEY = 10
 _next = ctypes.pythonapi.PyDict_Next
 _next.argtypes = (ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _next.restype = ctypes.c_int
-# One place each for PyDict_Next's answers: allocating them anew for each step doubles its cost.
+# One place each for PyDict_Next's answers: allocating them again for each step doubles its cost.
 # `_key.value` may only be read right after a step that found an entry, as the reference in it is borrowed.
 _position = ctypes.c_ssize_t()
 _key = ctypes.py_object()

@@ -84,7 +84,7 @@ async def states(client: Client, names: Sequence[str], dead_streams: Sequence[st
 
 
 async def _each(client: Client, command: str, names: Sequence[str]) -> list[Any]:
-    """One command for each of many keys, in one round trip; an error reply stands in its place."""
+    """One command for each of many keys, in one round trip; an error reply is in its place."""
     if not names:
         return []
     async with client.pipeline(transaction=False, raise_on_error=False) as pipeline:

@@ -87,7 +87,7 @@ def _described(letter: DeadLetter, as_json: bool) -> str:
 
 
 def _content(letter: DeadLetter) -> dict[str, Any]:
-    """What stands in the entry, for JSON."""
+    """What is in the entry, for JSON."""
     if (job := dead_job(letter)) is not None:
         return {"job": job.name, "job_id": job.id, "arguments": _plain(job.arguments)}
     return {"fields": {name: _plain(value) for name, value in letter.fields.items()}}

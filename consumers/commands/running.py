@@ -135,7 +135,7 @@ class Output:
     """Lines on standard output, written without holding up the program while the reader is slow.
 
     A write that waits for its reader is left behind when the program is told to stop; so nothing is kept in Python's
-    own buffer, whose lock such a write would hold for ever.
+    own buffer, whose lock such a write would hold forever.
     """
 
     def __init__(self, descriptor: int) -> None:

@@ -59,7 +59,7 @@ class Display:
         return handler
 
     async def run(self, worker: Worker, counts: Counts) -> None:
-        """Show it, for ever."""
+        """Show it, forever."""
         before, then = 0, trio.current_time()
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             while True:

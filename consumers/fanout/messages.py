@@ -25,7 +25,7 @@ class Reason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something is missing here. A service that keeps a state by the messages now has to load it anew.
+    """Something is missing here. A service that keeps a state by the messages now has to load it again.
 
     `missing` is how many messages are, None where that can't be known; `seconds` how long the connection was lost.
     """

@@ -2,7 +2,7 @@
 
 A subscription has connections of its own (one; in a cluster one for each node that serves some of its shard
 channels), which are always read, and a bounded buffer. coredis's PubSub is not used: its buffer is unbounded, it does
-not tell that it has reconnected, and it waits for ever on a connection that was cut without a word.
+not tell that it has reconnected, and it waits forever on a connection that was cut without a word.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Subscription:
         self.connected = False
         """Whether the server, as far as is known, sends what is published."""
         self.reconnects = 0
-        """How often the connection was lost and made anew."""
+        """How often the connection was lost and made again."""
 
     @property
     def waiting(self) -> int:

@@ -20,7 +20,7 @@ __all__ = ["Announcer", "hear"]
 
 
 async def hear(client: Client, channel: str, size: int, receive: Callable[[bytes | None], None]) -> None:
-    """Call `receive` with what is said on a shard channel, for ever; first with None: more may have been said before.
+    """Call `receive` with what is said on a shard channel, forever; first with None: more may have been said before.
 
     size: how many messages may wait. Raises what the server refuses for good.
     """
@@ -52,7 +52,7 @@ class Announcer:
         self._news.set()
 
     async def run(self) -> None:
-        """Announce, for ever. Raises what the server refuses for good."""
+        """Announce, forever. Raises what the server refuses for good."""
         while True:
             if not self._expected:
                 self._news = trio.Event()

@@ -1,6 +1,6 @@
 """Cancelling jobs that wait or run: a list of IDs on the server, known to every worker.
 
-A worker keeps a copy, so that starting a job costs no question. The copy is read anew when a cancellation is
+A worker keeps a copy, so that starting a job costs no question. The copy is read again when a cancellation is
 announced on the queue's control channel, after a cut, and every LOOK_SECONDS. Whoever drops or stops the job takes
 its ID off the list in the same transaction; an ID whose job ended meanwhile is forgotten after KEEP_SECONDS.
 """
@@ -89,7 +89,7 @@ class Cancelled:
         self._news.set()
 
     async def run(self) -> None:
-        """Keep the copy, for ever. Raises what the server refuses for good."""
+        """Keep the copy, forever. Raises what the server refuses for good."""
         while True:
             self._news = trio.Event()
             found = await persist(self._read)

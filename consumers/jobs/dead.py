@@ -1,4 +1,4 @@
-"""A job that was given up, as it stands in the dead-letter stream."""
+"""A job that was given up, as it is in the dead-letter stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job as it stands in a stream: an ID of its own, the function's name, its arguments, and what must travel along.
+"""A job as it is in a stream: an ID of its own, the function's name, its arguments, and what must travel along.
 
 The job's ID is not the entry's: a job that is delayed, retried or parked leaves its stream and comes back as another
 entry. While it is in no stream its fields are kept as a body: one msgpack array of the stream and all of them.

@@ -64,7 +64,7 @@ class Mover:
             self._news.set()
 
     async def run(self) -> None:
-        """Move jobs when they are due, for ever. Raises what the server refuses for good."""
+        """Move jobs when they are due, forever. Raises what the server refuses for good."""
         while True:
             # whatever is postponed from here on may be missed by this look
             self._news, self._next = trio.Event(), math.inf

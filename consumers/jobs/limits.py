@@ -1,6 +1,6 @@
 """Limits on how many jobs run at a time over all workers, by the value of some parameters.
 
-Who runs under a limit stands in a sorted set with the end of each one's lease. A job that finds no place is parked:
+Who runs under a limit is in a sorted set with the end of each one's lease. A job that finds no place is parked:
 it leaves its stream, in the same transaction in which that was found out, so it holds up neither a worker nor other
 jobs. Whoever frees a place brings the next parked job back, in the order in which they came; so does every worker
 once in SWEEP_SECONDS, for places whose holders died. A job that comes back has to find a place like any other.
@@ -96,7 +96,7 @@ class Limiter:
         self._news.set()
 
     async def run(self) -> None:
-        """Keep leases and bring parked jobs back, for ever. Raises what the server refuses for good."""
+        """Keep leases and bring parked jobs back, forever. Raises what the server refuses for good."""
         self._kept = self._swept = trio.current_time()
         while True:
             with trio.move_on_after(SWEEP_SECONDS):

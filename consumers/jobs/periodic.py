@@ -110,7 +110,7 @@ class Scheduler:
         self._others: dict[str, _Standing] | None = None
 
     async def run(self) -> None:
-        """Schedule, for ever. Raises what the server refuses for good."""
+        """Schedule, forever. Raises what the server refuses for good."""
         while True:
             following = await persist(self._schedule_all)
             await trio.sleep(max(0.01, min(LOOK_SECONDS, following - self._clock())))

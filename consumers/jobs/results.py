@@ -59,7 +59,7 @@ class Results:
         self._doubted = trio.Event()
 
     async def run(self) -> None:
-        """Serve wait(), for ever. Raises what the server refuses for good."""
+        """Serve wait(), forever. Raises what the server refuses for good."""
         await self._first.wait()
         async with open_plain_nursery() as nursery:
             nursery.start_soon(self._ask)

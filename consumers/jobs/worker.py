@@ -176,7 +176,7 @@ class Worker:
             job.stop()
 
     async def _listen(self) -> None:
-        """Hear what is announced to all workers, for ever."""
+        """Hear what is announced to all workers, forever."""
         await hear(self.queue.connection.client, self._keys.control, CONTROL, self._heard)
 
     def _heard(self, message: bytes | None) -> None:

@@ -60,7 +60,7 @@ class ListConsumer:
         host, process and chance.
     take: the end that is read: "left" where producers RPUSH, "right" where they LPUSH.
     concurrency: most handlers at a time. prefetch: most elements in hand, by default as many.
-    alive: seconds after which a consumer that gives no sign of life is taken for dead.
+    alive: seconds after which a consumer that gives no sign of life is considered dead.
     retries, backoff: how often, and after which delays, an element is handled again *by this consumer* when its
         handler raised; it stays in hand meanwhile. After that, or after Reject, it goes to the list `dead_letter`, by
         default {NAME}:dead; "": it is logged and dropped.

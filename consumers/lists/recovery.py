@@ -76,7 +76,7 @@ class Recovery:
                 raise reply
 
     async def run(self) -> None:
-        """Signs of life and care for the dead, for ever. Raises what the server refuses for good."""
+        """Signs of life and care for the dead, forever. Raises what the server refuses for good."""
         while True:
             with suppress_transient():
                 await self.beat()

@@ -1,4 +1,4 @@
-"""Reading a stream as it is, without a group: from an ID or a time on, to an end or for ever.
+"""Reading a stream as it is, without a group: from an ID or a time on, to an end or forever.
 
 Nothing is acknowledged and nothing changes on the server, so any number of readers see every entry. A reader that
 shall go on where it stopped keeps `position` where it keeps its results.

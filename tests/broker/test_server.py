@@ -298,7 +298,7 @@ def test_stray_signals_end_nothing_and_hangup_opens_the_log_anew(tmp_path: Path)
             process.send_signal(number)
         log.rename(tmp_path / "old")
         process.send_signal(signal.SIGHUP)
-        wait_for(log, "the log is opened anew")
+        wait_for(log, "the log is opened again")
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(path)
             client.sendall(b"PING\r\n")

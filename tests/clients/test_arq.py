@@ -20,7 +20,7 @@ def workers(url: str, tmp_path: Path) -> Iterator[Path]:
     """Two workers that have started; the folder of their logs."""
     command = [str(TOOLS / "arq"), "tests.clients.arq_jobs.WorkerSettings"]
     commands = {"first": command, "second": command}
-    # redis-py's asyncio client may miss that it is cancelled while a reply arrives; arq then polls on for ever
+    # redis-py's asyncio client may miss that it is cancelled while a reply arrives; arq then polls on forever
     with start_workers(commands, tmp_path, patience=1, CLIENT_TEST_URL=url):
         until(
             lambda: all("Starting worker" in log.read_text() for log in tmp_path.glob("*.log")),

@@ -57,15 +57,15 @@ def test_only_once(cache: "RedisCache") -> None:
 
 def test_times_to_live(cache: "RedisCache") -> None:
     cache.set("default", 1)
-    cache.set("for ever", 1, timeout=None)
+    cache.set("forever", 1, timeout=None)
     cache.set("ten", 1, timeout=10)
     cache.set("at once", 1, timeout=0)
     assert 290 < cache.ttl("default") <= 300
-    assert cache.ttl("for ever") is None
+    assert cache.ttl("forever") is None
     assert 9_000 < cache.pttl("ten") <= 10_000
     assert cache.get("at once") is None and cache.ttl("at once") == 0
-    assert cache.expire("for ever", 100) and 90 < cache.ttl("for ever") <= 100
-    assert cache.persist("for ever") and cache.ttl("for ever") is None
+    assert cache.expire("forever", 100) and 90 < cache.ttl("forever") <= 100
+    assert cache.persist("forever") and cache.ttl("forever") is None
     assert cache.touch("ten", 1000) and cache.ttl("ten") > 900
     assert not cache.touch("nothing", 1000)
 

@@ -51,7 +51,7 @@ def test_sessions(port: int, protocol: int, serialization: str) -> None:
         keys = list(connection.scan_iter("session:*"))
         assert len(keys) == 2
         assert all(290 <= connection.ttl(key) <= 300 for key in keys)
-        # a session that the broker has lost begins anew
+        # a session that the broker has lost begins again
         connection.delete(*keys)
         assert one.get("/basket").json == []
         one.post("/basket/figs")

@@ -1,4 +1,4 @@
-"""redis-py's Lock, sync and asyncio, register_script (scripts by SHA, loaded anew once forgotten) and functions."""
+"""redis-py's Lock, sync and asyncio, register_script (scripts by SHA, loaded again once forgotten) and functions."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Clients that end at every point of a blocking call: nothing is popped for nobody, and nothing stays behind."""
+"""Crowds of waiting clients, and clients that vanish: elements are neither lost nor popped for one that is gone."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Scripts that try to leave their cage, to stay in it for ever, or to fill it: the broker lives, and serves the next.
+"""Scripts that try to leave their cage, to stay in it forever, or to fill it: the broker lives, and serves the next.
 
 The broker is a process of its own with a small cap on Lua's memory, so that an escape that ends it fails a test.
 """

@@ -1,6 +1,6 @@
 """Generated commands of every family over a few shared keys, so that each command meets each type.
 
-A command is one of the lines below, its words in braces drawn anew each time. All of it answers the same on two
+A command is one of the lines below, its words in braces drawn again each time. All of it answers the same on two
 servers that are not in step: times are far off or long past, stream IDs are written out, nothing is drawn at random.
 """
 

@@ -191,7 +191,7 @@ def reference() -> Server:
 
 
 def broker() -> Server:
-    """The running broker under test, started anew when it has died. Raises RuntimeError if it won't start."""
+    """The running broker under test, started again when it has died. Raises RuntimeError if it won't start."""
     elsewhere = os.environ.get("TRIMARAN_UNDER_TEST")
     if elsewhere:
         host, _, port_text = elsewhere.rpartition(":")

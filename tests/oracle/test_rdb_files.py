@@ -256,16 +256,16 @@ def test_idle_consumers_are_no_reason_for_a_newer_file(abroad: Abroad) -> None:
     abroad.load(data)
     assert abroad.connection.call("DBSIZE") == b":3\r\n"
     assert abroad.connection.call("PEXPIRETIME", "d") == b":4000000000123\r\n"
-    anew = InProcess(make_broker(clock))
-    anew.load(data)
+    again = InProcess(make_broker(clock))
+    again.load(data)
     for key in ("c", "d"):
         theirs = told(abroad.connection, key)
         assert len(theirs) >= 7 and theirs == as_far_as(theirs, told(here, key))
         for group in ("g", "a"):
             consumers = here.call("XINFO", "CONSUMERS", key, group)
-            assert b"inactive" in consumers and anew.call("XINFO", "CONSUMERS", key, group) == consumers
+            assert b"inactive" in consumers and again.call("XINFO", "CONSUMERS", key, group) == consumers
         info = here.call("XINFO", "STREAM", key, "FULL")
-        assert b"active-time\r\n:-1\r\n" in info and anew.call("XINFO", "STREAM", key, "FULL") == info
+        assert b"active-time\r\n:-1\r\n" in info and again.call("XINFO", "STREAM", key, "FULL") == info
 
 
 @requires("8.8")
@@ -289,20 +289,20 @@ def test_as_commands(name: str, abroad: Abroad) -> None:
     before = keyspace_of(abroad.connection, abroad.level)
     digest = abroad.connection.call("DEBUG", "DIGEST")
     times = deadlines(abroad.connection)
-    here, anew = InProcess(), InProcess()
+    here, again = InProcess(), InProcess()
     here.load(abroad.save())
     parts: list[bytes] = []
     save_commands(parts.append, here.broker.keyspace, here.broker.config)
     data = b"".join(parts)
     abroad.connection.call("FLUSHALL")
-    for target in (abroad.connection, anew):
+    for target in (abroad.connection, again):
         target.send(data)
         for _ in range(commands_in(data)):
             assert not target.receive().startswith(b"-")
         assert deadlines(target) == times
     assert keyspace_of(abroad.connection, abroad.level) == before
     assert abroad.connection.call("DEBUG", "DIGEST") == digest
-    assert_same_but_times(here, anew)
+    assert_same_but_times(here, again)
 
 
 def commands_in(data: bytes) -> int:

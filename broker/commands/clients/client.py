@@ -54,13 +54,13 @@ declare_help(
 
 
 @command("CLIENT|ID", arity=2, flags=_PLAIN, group="connection", since="5.0.0",
-         summary="Gives the client's ID.", complexity="O(1)")  # fmt: skip
+         summary="Returns the client's ID.", complexity="O(1)")  # fmt: skip
 def client_id(session: Client, args: list[bytes]) -> bytes:
     return integer_reply(session.id)
 
 
 @command("CLIENT|GETNAME", arity=2, flags=_PLAIN, group="connection", since="2.6.9",
-         summary="Gives the client's name.", complexity="O(1)")  # fmt: skip
+         summary="Returns the client's name.", complexity="O(1)")  # fmt: skip
 def client_getname(session: Client, args: list[bytes]) -> bytes:
     return bulk(session.name) if session.name else session.resp.null
 

@@ -39,7 +39,7 @@ def geoadd(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("GEOPOS", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.0",
-         syntax="key [member ...]", summary="Gives the positions of members.",
+         syntax="key [member ...]", summary="Returns the positions of members.",
          complexity="O(N) where N is the number of members asked for")  # fmt: skip
 def geopos(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
@@ -57,7 +57,7 @@ def geopos(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("GEOHASH", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.0",
-         syntax="key [member ...]", summary="Gives the positions of members as standard geohashes.",
+         syntax="key [member ...]", summary="Returns the positions of members as standard geohashes.",
          complexity="O(N) where N is the number of members asked for")  # fmt: skip
 def geohash(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
@@ -71,7 +71,7 @@ def geohash(session: "Client", args: list[bytes]) -> bytes:
 
 @command("GEODIST", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.0",
          syntax="key member1 member2 unit=[m=M|km=KM|ft=FT|mi=MI]",
-         summary="Gives the distance of two members.", complexity="O(1)")  # fmt: skip
+         summary="Returns the distance of two members.", complexity="O(1)")  # fmt: skip
 def geodist(session: "Client", args: list[bytes]) -> bytes:
     if len(args) > 5:
         raise CommandError(SYNTAX)

@@ -97,7 +97,7 @@ def _around_member(session: "Client", args: list[bytes], stores: bool) -> bytes:
          find_keys=_finder(_POSITION_OPTIONS), group="geo", since="3.2.0",
          syntax=f"key longitude:double latitude:double radius:double {_UNIT} {_WITH}"
                 f" count-block=[<COUNT count> [ANY]@6.2.0] [ASC|DESC] {_STORE}",
-         summary="Gives or stores the members in a circle around a position.", complexity=_COMPLEXITY,
+         summary="Returns or stores the members in a circle around a position.", complexity=_COMPLEXITY,
          deprecated_since="6.2.0",
          replaced_by="`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument")  # fmt: skip
 def georadius(session: "Client", args: list[bytes]) -> bytes:
@@ -107,7 +107,7 @@ def georadius(session: "Client", args: list[bytes]) -> bytes:
 @command("GEORADIUS_RO", arity=-6, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.10",
          syntax=f"key longitude:double latitude:double radius:double {_UNIT} {_WITH}"
                 " count-block=[<COUNT count> [ANY]@6.2.0] [ASC|DESC]",
-         summary="Gives the members in a circle around a position.", complexity=_COMPLEXITY,
+         summary="Returns the members in a circle around a position.", complexity=_COMPLEXITY,
          deprecated_since="6.2.0", replaced_by="`GEOSEARCH` with the `BYRADIUS` argument")  # fmt: skip
 def georadius_ro(session: "Client", args: list[bytes]) -> bytes:
     return _around_position(session, args, stores=False)
@@ -116,7 +116,7 @@ def georadius_ro(session: "Client", args: list[bytes]) -> bytes:
 @command("GEORADIUSBYMEMBER", arity=-5, flags=WRITE | DENYOOM, keys=_key_specs(_MEMBER_OPTIONS),
          find_keys=_finder(_MEMBER_OPTIONS), group="geo", since="3.2.0",
          syntax=f"key member radius:double {_UNIT} {_WITH} count-block=[<COUNT count> [ANY]] [ASC|DESC] {_STORE}",
-         summary="Gives or stores the members in a circle around a member.", complexity=_COMPLEXITY,
+         summary="Returns or stores the members in a circle around a member.", complexity=_COMPLEXITY,
          deprecated_since="6.2.0",
          replaced_by="`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments")  # fmt: skip
 def georadiusbymember(session: "Client", args: list[bytes]) -> bytes:
@@ -125,7 +125,7 @@ def georadiusbymember(session: "Client", args: list[bytes]) -> bytes:
 
 @command("GEORADIUSBYMEMBER_RO", arity=-5, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.10",
          syntax=f"key member radius:double {_UNIT} {_WITH} count-block=[<COUNT count> [ANY]] [ASC|DESC]",
-         summary="Gives the members in a circle around a member.", complexity=_COMPLEXITY,
+         summary="Returns the members in a circle around a member.", complexity=_COMPLEXITY,
          deprecated_since="6.2.0", replaced_by="`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments",
          )  # fmt: skip
 def georadiusbymember_ro(session: "Client", args: list[bytes]) -> bytes:

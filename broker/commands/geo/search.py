@@ -61,7 +61,7 @@ def _area(name: bytes, centre_by: bytes, centre: Position, shape: bytes, size: _
 
 @command("GEOSEARCH", arity=-7, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="6.2.0",
          syntax=f"key {_SYNTAX} [WITHCOORD] [WITHDIST] [WITHHASH]",
-         summary="Gives the members in a circle or a box.", complexity=_COMPLEXITY)  # fmt: skip
+         summary="Returns the members in a circle or a box.", complexity=_COMPLEXITY)  # fmt: skip
 def geosearch(session: "Client", args: list[bytes]) -> bytes:
     source = session.db.read_as(args[1], SortedSet)
     centre_by, centre, shape, size, order, count, any_, *details = _OPTIONS.parse(args, 2, source)

@@ -208,28 +208,29 @@ def _remaining(session: "Client", args: list[bytes], start: int, unit: int) -> b
 
 
 @command("HTTL", arity=-5, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="7.4.0",
-         syntax="key FIELDS numfields field ...", summary="Gives the time to live of fields in seconds.",
+         syntax="key FIELDS numfields field ...", summary="Returns the time to live of fields in seconds.",
          complexity="O(N) where N is the number of fields", tips=("nondeterministic_output",))  # fmt: skip
 def httl(session: "Client", args: list[bytes]) -> bytes:
     return _remaining(session, args, session.broker.clock.now, 1000)
 
 
 @command("HPTTL", arity=-5, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="7.4.0",
-         syntax="key FIELDS numfields field ...", summary="Gives the time to live of fields in milliseconds.",
+         syntax="key FIELDS numfields field ...", summary="Returns the time to live of fields in milliseconds.",
          complexity="O(N) where N is the number of fields", tips=("nondeterministic_output",))  # fmt: skip
 def hpttl(session: "Client", args: list[bytes]) -> bytes:
     return _remaining(session, args, session.broker.clock.now, 1)
 
 
 @command("HEXPIRETIME", arity=-5, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="7.4.0",
-         syntax="key FIELDS numfields field ...", summary="Gives the Unix time in seconds at which fields expire.",
+         syntax="key FIELDS numfields field ...", summary="Returns the Unix time in seconds at which fields expire.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hexpiretime(session: "Client", args: list[bytes]) -> bytes:
     return _remaining(session, args, 0, 1000)
 
 
 @command("HPEXPIRETIME", arity=-5, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="7.4.0",
-         syntax="key FIELDS numfields field ...", summary="Gives the Unix time in milliseconds at which fields expire.",
+         syntax="key FIELDS numfields field ...",
+         summary="Returns the Unix time in milliseconds at which fields expire.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hpexpiretime(session: "Client", args: list[bytes]) -> bytes:
     return _remaining(session, args, 0, 1)

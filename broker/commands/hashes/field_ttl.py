@@ -93,7 +93,7 @@ class _Arguments:
 @command("HGETEX", arity=-5, flags=WRITE | FAST, keys=(key(RW, ACCESS, UPDATE),), group="hash", since="8.0.0",
          syntax="key [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST] "
                 "FIELDS numfields field ...",
-         summary="Gives the values of fields, and sets or takes off their time to live.",
+         summary="Returns the values of fields, and sets or takes off their time to live.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hgetex(session: "Client", args: list[bytes]) -> bytes:
     name = args[1]
@@ -184,7 +184,7 @@ def _condition_met(condition: bytes, fields: list[bytes], value: Hash | None) ->
 
 @command("HGETDEL", arity=-5, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE),), group="hash", since="8.0.0",
          syntax="key FIELDS numfields field ...",
-         summary="Gives the values of fields and deletes them, and the hash with its last one.",
+         summary="Returns the values of fields and deletes them, and the hash with its last one.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hgetdel(session: "Client", args: list[bytes]) -> bytes:
     name = args[1]

@@ -1,6 +1,6 @@
 """Hashes, without the expiry of fields.
 
-A field that is set anew loses its deadline, one that is incremented keeps it.
+A field that is set again loses its deadline, one that is incremented keeps it.
 """
 
 from itertools import chain
@@ -109,7 +109,7 @@ def hsetnx(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("HGET", arity=3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
-         syntax="key field", summary="Gives the value of a field.", complexity="O(1)")  # fmt: skip
+         syntax="key field", summary="Returns the value of a field.", complexity="O(1)")  # fmt: skip
 def hget(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Hash)
     found = None if value is None else value.get(args[2])
@@ -117,7 +117,7 @@ def hget(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("HMGET", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
-         syntax="key field ...", summary="Gives the values of several fields.",
+         syntax="key field ...", summary="Returns the values of several fields.",
          complexity="O(N) where N is the number of fields asked for")  # fmt: skip
 def hmget(session: "Client", args: list[bytes]) -> bytes:
     find = (session.db.read_as(args[1], Hash) or _NO_FIELDS).get
@@ -130,7 +130,7 @@ def hmget(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("HGETALL", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
-         syntax="key", summary="Gives all fields and values.", complexity="O(N) where N is the size of the hash",
+         syntax="key", summary="Returns all fields and values.", complexity="O(N) where N is the size of the hash",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def hgetall(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Hash) or _NO_FIELDS
@@ -138,21 +138,21 @@ def hgetall(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("HKEYS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
-         syntax="key", summary="Gives all fields.", complexity="O(N) where N is the size of the hash",
+         syntax="key", summary="Returns all fields.", complexity="O(N) where N is the size of the hash",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def hkeys(session: "Client", args: list[bytes]) -> bytes:
     return bulks(list(session.db.read_as(args[1], Hash) or _NO_FIELDS))
 
 
 @command("HVALS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
-         syntax="key", summary="Gives all values.", complexity="O(N) where N is the size of the hash",
+         syntax="key", summary="Returns all values.", complexity="O(N) where N is the size of the hash",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def hvals(session: "Client", args: list[bytes]) -> bytes:
     return bulks(list((session.db.read_as(args[1], Hash) or _NO_FIELDS).values()))
 
 
 @command("HLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="2.0.0",
-         syntax="key", summary="Gives the number of fields.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Returns the number of fields.", complexity="O(1)")  # fmt: skip
 def hlen(session: "Client", args: list[bytes]) -> bytes:
     return integer(len(session.db.read_as(args[1], Hash) or _NO_FIELDS))
 
@@ -164,7 +164,7 @@ def hexists(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("HSTRLEN", arity=3, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="3.2.0",
-         syntax="key field", summary="Gives the length of a field's value in bytes.", complexity="O(1)")  # fmt: skip
+         syntax="key field", summary="Returns the length of a field's value in bytes.", complexity="O(1)")  # fmt: skip
 def hstrlen(session: "Client", args: list[bytes]) -> bytes:
     return integer(len((session.db.read_as(args[1], Hash) or _NO_FIELDS).get(args[2], b"")))
 
@@ -269,7 +269,7 @@ def hscan(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("HRANDFIELD", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="6.2.0",
-         syntax="key options=[count [WITHVALUES]]", summary="Gives one or more fields picked at random.",
+         syntax="key options=[count [WITHVALUES]]", summary="Returns one or more fields picked at random.",
          complexity="O(N) where N is the number of fields returned", tips=("nondeterministic_output",))  # fmt: skip
 def hrandfield(session: "Client", args: list[bytes]) -> bytes:
     if len(args) == 2:

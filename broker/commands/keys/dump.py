@@ -31,7 +31,7 @@ _BAD_FORMAT: Final = b"ERR Bad data format"
 
 @command("DUMP", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="generic", since="2.6.0",
          syntax="key", categories=("keyspace",), tips=("nondeterministic_output",),
-         summary="Gives the value at a key in Redis's serialisation.",
+         summary="Returns the value at a key in Redis's serialisation.",
          complexity="O(N) for the size N of the value")  # fmt: skip
 def dump_(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read(args[1])

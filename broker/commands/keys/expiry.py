@@ -106,28 +106,29 @@ def _allowed(args: list[bytes]) -> Callable[[int | None, int], bool]:
 
 
 @command("TTL", arity=2, flags=_READS, keys=_READ, group="generic", since="1.0.0",
-         syntax="key", summary="Gives a key's time to live in seconds.", complexity="O(1)",
+         syntax="key", summary="Returns a key's time to live in seconds.", complexity="O(1)",
          tips=("nondeterministic_output",))  # fmt: skip
 def ttl(session: Client, args: list[bytes]) -> bytes:
     return _remaining(session, args[1], session.broker.clock.now, 1000)
 
 
 @command("PTTL", arity=2, flags=_READS, keys=_READ, group="generic", since="2.6.0",
-         syntax="key", summary="Gives a key's time to live in milliseconds.", complexity="O(1)",
+         syntax="key", summary="Returns a key's time to live in milliseconds.", complexity="O(1)",
          tips=("nondeterministic_output",))  # fmt: skip
 def pttl(session: Client, args: list[bytes]) -> bytes:
     return _remaining(session, args[1], session.broker.clock.now, 1)
 
 
 @command("EXPIRETIME", arity=2, flags=_READS, keys=_READ, group="generic", since="7.0.0",
-         syntax="key", summary="Gives the Unix time in seconds at which a key expires.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Returns the Unix time in seconds at which a key expires.",
+         complexity="O(1)")  # fmt: skip
 def expiretime(session: Client, args: list[bytes]) -> bytes:
     return _remaining(session, args[1], 0, 1000)
 
 
 @command("PEXPIRETIME", arity=2, flags=_READS, keys=_READ, group="generic", since="7.0.0",
          syntax="key",
-         summary="Gives the Unix time in milliseconds at which a key expires.", complexity="O(1)")  # fmt: skip
+         summary="Returns the Unix time in milliseconds at which a key expires.", complexity="O(1)")  # fmt: skip
 def pexpiretime(session: Client, args: list[bytes]) -> bytes:
     return _remaining(session, args[1], 0, 1)
 

@@ -57,7 +57,7 @@ def _look(session: Client, name: bytes) -> Any:
 
 
 @command("OBJECT|ENCODING", arity=3, flags=READONLY, keys=_KEY, group="generic", since="2.2.3",
-         syntax="key", summary="Gives the name of the encoding that Redis would choose for a value.",
+         syntax="key", summary="Returns the name of the encoding that Redis would choose for a value.",
          complexity="O(1), for small collections O(N) for N elements", tips=_TIPS)  # fmt: skip
 def object_encoding(session: Client, args: list[bytes]) -> bytes:
     value = _look(session, args[2])
@@ -91,7 +91,7 @@ def encoding_of(value: Any, key_length: int, config: Config) -> bytes:
 
 
 @command("OBJECT|REFCOUNT", arity=3, flags=READONLY, keys=_KEY, group="generic", since="2.2.3",
-         syntax="key", summary="Gives the number of references to a value: 1, as none is shared.", complexity="O(1)",
+         syntax="key", summary="Returns the number of references to a value: 1, as none is shared.", complexity="O(1)",
          tips=_TIPS)  # fmt: skip
 def object_refcount(session: Client, args: list[bytes]) -> bytes:
     return session.resp.null if _look(session, args[2]) is None else ONE
@@ -99,7 +99,7 @@ def object_refcount(session: Client, args: list[bytes]) -> bytes:
 
 @command("OBJECT|IDLETIME", arity=3, flags=READONLY, keys=_KEY, group="generic", since="2.2.3",
          syntax="key",
-         summary="Gives the seconds since the last access; of each key they are recorded from the first question on.",
+         summary="Returns the seconds since the last access; of each key they are recorded from the first question on.",
          complexity="O(1)", tips=_TIPS)  # fmt: skip
 def object_idletime(session: Client, args: list[bytes]) -> bytes:
     access = session.broker.access
@@ -113,7 +113,7 @@ def object_idletime(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("OBJECT|FREQ", arity=3, flags=READONLY, keys=_KEY, group="generic", since="4.0.0",
-         syntax="key", summary="Gives the access counter of a key, under an LFU policy.",
+         syntax="key", summary="Returns the access counter of a key, under an LFU policy.",
          complexity="O(1)", tips=_TIPS)  # fmt: skip
 def object_freq(session: Client, args: list[bytes]) -> bytes:
     if _look(session, args[2]) is None:

@@ -23,7 +23,7 @@ Redis does."""
 
 @command("KEYS", arity=2, flags=READONLY, group="generic", since="1.0.0",
          syntax="pattern",
-         summary="Gives all keys that match a pattern.", complexity="O(N) for N keys", categories=("dangerous",),
+         summary="Returns all keys that match a pattern.", complexity="O(N) for N keys", categories=("dangerous",),
          tips=("request_policy:all_shards", "nondeterministic_output_order"))  # fmt: skip
 def keys_(session: Client, args: list[bytes]) -> bytes:
     glob = Glob(args[1])
@@ -56,7 +56,7 @@ _OPTIONS: Final = Parser[tuple[Glob | None, int, str | None]](
 
 @command("SCAN", arity=-2, flags=READONLY | TOUCHES_ARBITRARY_KEYS, group="generic", since="2.8.0",
          syntax="cursor [MATCH pattern] [COUNT count] [TYPE type]@6.0.0",
-         summary="Gives the keys in portions; the cursor leads to the next one.",
+         summary="Returns the keys in portions; the cursor leads to the next one.",
          complexity="O(1) a call, O(N) for all N keys",
          tips=("nondeterministic_output", "request_policy:special", "response_policy:special"))  # fmt: skip
 def scan(session: Client, args: list[bytes]) -> bytes:
@@ -75,7 +75,7 @@ def scan(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("RANDOMKEY", arity=1, flags=READONLY | TOUCHES_ARBITRARY_KEYS, group="generic", since="1.0.0",
-         summary="Gives a key at random, each with the same chance.", complexity="O(1)",
+         summary="Returns a key at random, each with the same chance.", complexity="O(1)",
          tips=("request_policy:all_shards", "response_policy:special", "nondeterministic_output"))  # fmt: skip
 def randomkey(session: Client, args: list[bytes]) -> bytes:
     db = session.db

@@ -133,7 +133,7 @@ def _store_positions(args: list[bytes]) -> list[int]:
          find_keys=_store_positions, group="generic", since="1.0.0", categories=_CATEGORIES, complexity=_COMPLEXITY,
          syntax="key [BY by-pattern=pattern#1] [LIMIT offset count] [GET get-pattern=pattern#1] ... [ASC|DESC] "
                 "[sorting=ALPHA] [STORE destination]",
-         summary="Gives or stores the elements of a list, set or sorted set in order.")  # fmt: skip
+         summary="Returns or stores the elements of a list, set or sorted set in order.")  # fmt: skip
 def sort(session: Client, args: list[bytes]) -> bytes:
     request = Request(*_OPTIONS.parse(args, 2))
     elements = _sorted_elements(session, args[1], request)
@@ -146,7 +146,7 @@ def sort(session: Client, args: list[bytes]) -> bytes:
          group="generic", since="7.0.0", categories=_CATEGORIES, complexity=_COMPLEXITY,
          syntax="key [BY by-pattern=pattern#1] [LIMIT offset count] [GET get-pattern=pattern#1] ... [ASC|DESC] "
                 "[sorting=ALPHA]",
-         summary="Gives the elements of a list, set or sorted set in order.")  # fmt: skip
+         summary="Returns the elements of a list, set or sorted set in order.")  # fmt: skip
 def sort_ro(session: Client, args: list[bytes]) -> bytes:
     request = Request(*_OPTIONS_RO.parse(args, 2))
     return _reply(session, _sorted_elements(session, args[1], request), request.gets)

@@ -67,7 +67,7 @@ _LPOS_OPTIONS: Final = Parser[tuple[int, int | None, int]](
 
 
 @command("LINDEX", arity=3, flags=READONLY, keys=(key(RO, ACCESS),), group="list", since="1.0.0",
-         syntax="key index", summary="Gives the element at an index of a list.",
+         syntax="key index", summary="Returns the element at an index of a list.",
          complexity="O(N) where N is the distance to the nearer end")  # fmt: skip
 def lindex(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], List)
@@ -79,7 +79,7 @@ def lindex(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("LRANGE", arity=4, flags=READONLY, keys=(key(RO, ACCESS),), group="list", since="1.0.0",
-         syntax="key start stop", summary="Gives the elements between two indexes of a list.",
+         syntax="key start stop", summary="Returns the elements between two indexes of a list.",
          complexity="O(S+N) where S is the distance to the nearer end and N the number of elements given")  # fmt: skip
 def lrange(session: Client, args: list[bytes]) -> bytes:
     start = integer_argument(args[2])
@@ -93,7 +93,7 @@ def lrange(session: Client, args: list[bytes]) -> bytes:
 
 @command("LPOS", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="list", since="6.0.6",
          syntax="key element [RANK rank] [COUNT num-matches] [MAXLEN len]",
-         summary="Gives the index of an element, or of several equal ones, in a list.",
+         summary="Returns the index of an element, or of several equal ones, in a list.",
          complexity="O(N) where N is the number of elements compared")  # fmt: skip
 def lpos(session: Client, args: list[bytes]) -> bytes:
     rank, count, maxlen = _LPOS_OPTIONS.parse(args, 3)

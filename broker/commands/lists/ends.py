@@ -163,7 +163,7 @@ def pop_elements(db: Database, name: bytes, value: List, left: bool, count: int)
 
 
 @command("LLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="list", since="1.0.0",
-         syntax="key", summary="Gives the number of elements of a list.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Returns the number of elements of a list.", complexity="O(1)")  # fmt: skip
 def llen(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], List)
     return ZERO if value is None else integer(len(value))

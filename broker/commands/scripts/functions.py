@@ -184,7 +184,7 @@ def _flag_set(flags: int, resp: Dialect) -> bytes:
 
 
 @command("FUNCTION|DUMP", arity=2, flags=NOSCRIPT, group="scripting", since="7.0.0",
-         summary="Gives all libraries as one payload for FUNCTION RESTORE.",
+         summary="Returns all libraries as one payload for FUNCTION RESTORE.",
          complexity="O(N) for N functions")  # fmt: skip
 def function_dump(session: Client, args: list[bytes]) -> bytes:
     return bulk(session.broker.functions.dump())

@@ -138,7 +138,7 @@ def script_exists(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("SCRIPT|SHOW", arity=3, flags=NOSCRIPT, group="scripting", since="8.0.0", syntax="sha1",
-         summary="Gives the text of a script, as Valkey does.", complexity="O(1)")  # fmt: skip
+         summary="Returns the text of a script, as Valkey does.", complexity="O(1)")  # fmt: skip
 def script_show(session: Client, args: list[bytes]) -> bytes:
     script = session.broker.scripting.scripts.find(args[2])
     if script is None:

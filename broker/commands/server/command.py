@@ -55,7 +55,7 @@ declare_help(
 
 
 @command("COMMAND|COUNT", arity=2, flags=_ANY_TIME, group="server", since="2.8.13", categories=("connection",),
-         summary="Gives the number of commands.", complexity="O(1)")  # fmt: skip
+         summary="Returns the number of commands.", complexity="O(1)")  # fmt: skip
 def command_count(session: Client, args: list[bytes]) -> bytes:
     return integer(len(session.broker.commands.by_name))
 
@@ -71,7 +71,7 @@ def command_info(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("COMMAND|DOCS", arity=-2, flags=_ANY_TIME, group="server", since="7.0.0", categories=("connection",),
-         syntax="[command-name ...]", summary="Gives the documentation of commands, by default of all.",
+         syntax="[command-name ...]", summary="Returns the documentation of commands, by default of all.",
          complexity="O(N) where N is the number of commands to look up", tips=_UNORDERED)  # fmt: skip
 def command_docs(session: Client, args: list[bytes]) -> bytes:
     resp = session.resp
@@ -106,7 +106,7 @@ def _filter(kind: bytes, argument: bytes) -> Callable[[Command], bool]:
 
 
 @command("COMMAND|GETKEYS", arity=-3, flags=_ANY_TIME, group="server", since="2.8.13", categories=("connection",),
-         syntax="command [arg ...]", summary="Gives the keys among a command's arguments.",
+         syntax="command [arg ...]", summary="Returns the keys among a command's arguments.",
          complexity="O(N) where N is the number of arguments to the command")  # fmt: skip
 def command_getkeys(session: Client, args: list[bytes]) -> bytes:
     given = args[2:]
@@ -116,7 +116,7 @@ def command_getkeys(session: Client, args: list[bytes]) -> bytes:
 @command("COMMAND|GETKEYSANDFLAGS", arity=-3, flags=_ANY_TIME, group="server", since="7.0.0",
          categories=("connection",),
          syntax="command [arg ...]",
-         summary="Gives the keys among a command's arguments, and what it does with them.",
+         summary="Returns the keys among a command's arguments, and what it does with them.",
          complexity="O(N) where N is the number of arguments to the command")  # fmt: skip
 def command_getkeysandflags(session: Client, args: list[bytes]) -> bytes:
     given = args[2:]

@@ -29,7 +29,7 @@ declare_help(
 
 
 @command("CONFIG|GET", arity=-3, flags=_ADMIN, group="server", since="2.0.0",
-         syntax="parameter ...", summary="Gives the directives that glob patterns name, with their values.",
+         syntax="parameter ...", summary="Returns the directives that glob patterns name, with their values.",
          complexity="O(N) when N is the number of configuration parameters provided")  # fmt: skip
 def config_get(session: Client, args: list[bytes]) -> bytes:
     return session.resp.bulk_map(session.broker.config.get(args[2:]))

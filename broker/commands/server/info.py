@@ -38,7 +38,7 @@ def info(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("TIME", arity=1, flags=LOADING | STALE | FAST, group="server", since="2.6.0",
-         summary="Gives the broker's clock: seconds, and microseconds beside them.", complexity="O(1)",
+         summary="Returns the broker's clock: seconds, and microseconds beside them.", complexity="O(1)",
          tips=("nondeterministic_output",))  # fmt: skip
 def time(session: Client, args: list[bytes]) -> bytes:
     run = session.broker.scripting.interruption.current

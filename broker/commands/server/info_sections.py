@@ -1,7 +1,7 @@
 """INFO: what a broker tells about itself, section by section.
 
 Field names and sections are Redis's, because dashboards and libraries read them by name. A field is only there
-if the broker knows its true value, or if the mechanism it tells of can't be on here, so that 0 is the truth.
+if the broker knows its true value, or if the mechanism it describes can't be on here, so that 0 is the truth.
 """
 
 from __future__ import annotations

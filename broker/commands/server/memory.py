@@ -127,7 +127,7 @@ def _findings(broker: Broker) -> list[str]:
 
 
 @command("MEMORY|PURGE", arity=2, flags=0, group="server", since="4.0.0",
-         summary="Gives free memory back to the system.",
+         summary="Returns free memory back to the system.",
          complexity="Depends on how much memory is allocated, could be slow",
          tips=("request_policy:all_shards", "response_policy:all_succeeded"))  # fmt: skip
 def memory_purge(session: Client, args: list[bytes]) -> bytes:
@@ -138,7 +138,7 @@ def memory_purge(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("MEMORY|MALLOC-STATS", arity=2, flags=0, group="server", since="4.0.0",
-         summary="Gives the allocator's own statistics.",
+         summary="Returns the allocator's own statistics.",
          complexity="Depends on how much memory is allocated, could be slow", tips=_SHARDS)  # fmt: skip
 def memory_malloc_stats(session: Client, args: list[bytes]) -> bytes:
     return bulk(NO_STATISTICS)

@@ -74,7 +74,7 @@ def bgrewriteaof(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("LASTSAVE", arity=1, flags=LOADING | STALE | FAST, group="server", since="1.0.0",
-         summary="Gives the time of the last RDB file, in seconds since 1970.", complexity="O(1)",
+         summary="Returns the time of the last RDB file, in seconds since 1970.", complexity="O(1)",
          categories=("admin", "dangerous"), tips=("nondeterministic_output",))  # fmt: skip
 def lastsave(session: Client, args: list[bytes]) -> bytes:
     return integer(session.broker.durability.snapshots.last_save)

@@ -83,7 +83,7 @@ def srem(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("SMEMBERS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="set", since="1.0.0",
-         syntax="key", summary="Gives all members.", complexity="O(N) where N is the size of the set",
+         syntax="key", summary="Returns all members.", complexity="O(N) where N is the size of the set",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def smembers(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Set) or _NO_MEMBERS
@@ -106,7 +106,7 @@ def smismember(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("SCARD", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="set", since="1.0.0",
-         syntax="key", summary="Gives the number of members.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Returns the number of members.", complexity="O(1)")  # fmt: skip
 def scard(session: "Client", args: list[bytes]) -> bytes:
     return integer(len(session.db.read_as(args[1], Set) or _NO_MEMBERS))
 
@@ -156,7 +156,7 @@ def _pop_several(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("SRANDMEMBER", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="set", since="1.0.0",
-         syntax="key [count]@2.6.0", summary="Gives one or more members picked at random.",
+         syntax="key [count]@2.6.0", summary="Returns one or more members picked at random.",
          complexity="O(N) where N is the number of members returned",
          tips=("nondeterministic_output",))  # fmt: skip
 def srandmember(session: "Client", args: list[bytes]) -> bytes:

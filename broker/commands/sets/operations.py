@@ -139,7 +139,7 @@ def _count_reply(count: int, limit: int) -> bytes:
 
 
 @command("SINTER", arity=-2, flags=READONLY, keys=(keys(RO, ACCESS),), group="set", since="1.0.0",
-         syntax="key ...", summary="Gives the members that all of the sets have.",
+         syntax="key ...", summary="Returns the members that all of the sets have.",
          complexity="O(N*M) where N is the size of the smallest set and M the number of sets",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def sinter(session: "Client", args: list[bytes]) -> bytes:
@@ -166,7 +166,7 @@ def sintercard(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("SUNION", arity=-2, flags=READONLY, keys=(keys(RO, ACCESS),), group="set", since="1.0.0",
-         syntax="key ...", summary="Gives the members that any of the sets has.",
+         syntax="key ...", summary="Returns the members that any of the sets has.",
          complexity="O(N) where N is the size of all sets together",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def sunion(session: "Client", args: list[bytes]) -> bytes:
@@ -196,7 +196,7 @@ def sunioncard(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("SDIFF", arity=-2, flags=READONLY, keys=(keys(RO, ACCESS),), group="set", since="1.0.0",
-         syntax="key ...", summary="Gives the members of the first set that no other one has.",
+         syntax="key ...", summary="Returns the members of the first set that no other one has.",
          complexity="O(N) where N is the size of all sets together",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def sdiff(session: "Client", args: list[bytes]) -> bytes:

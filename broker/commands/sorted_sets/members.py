@@ -194,14 +194,14 @@ def zrem(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("ZCARD", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="sorted_set", since="1.2.0",
-         syntax="key", summary="Gives the number of members.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Returns the number of members.", complexity="O(1)")  # fmt: skip
 def zcard(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     return ZERO if value is None else integer(len(value.scores))
 
 
 @command("ZSCORE", arity=3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set", since="1.2.0",
-         syntax="key member", summary="Gives the score of a member.", complexity="O(1)")  # fmt: skip
+         syntax="key member", summary="Returns the score of a member.", complexity="O(1)")  # fmt: skip
 def zscore(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     score = None if value is None else value.scores.get(args[2])
@@ -211,7 +211,7 @@ def zscore(session: "Client", args: list[bytes]) -> bytes:
 @command("ZMSCORE", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set",
          since="6.2.0",
          syntax="key member ...",
-         summary="Gives the scores of several members.",
+         summary="Returns the scores of several members.",
          complexity="O(N) where N is the number of members asked for")  # fmt: skip
 def zmscore(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
@@ -226,7 +226,7 @@ def zmscore(session: "Client", args: list[bytes]) -> bytes:
 
 @command("ZRANK", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set", since="2.0.0",
          syntax="key member [WITHSCORE]",
-         summary="Gives the rank of a member, 0 for the lowest score.", complexity="O(log(N))")  # fmt: skip
+         summary="Returns the rank of a member, 0 for the lowest score.", complexity="O(log(N))")  # fmt: skip
 def zrank(session: "Client", args: list[bytes]) -> bytes:
     return _rank(session, args, reverse=False)
 
@@ -234,7 +234,7 @@ def zrank(session: "Client", args: list[bytes]) -> bytes:
 @command("ZREVRANK", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set",
          since="2.0.0",
          syntax="key member [WITHSCORE]",
-         summary="Gives the rank of a member, 0 for the highest score.",
+         summary="Returns the rank of a member, 0 for the highest score.",
          complexity="O(log(N))")  # fmt: skip
 def zrevrank(session: "Client", args: list[bytes]) -> bytes:
     return _rank(session, args, reverse=True)
@@ -285,7 +285,7 @@ def zscan(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("ZRANDMEMBER", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="6.2.0",
-         syntax="key options=[count [WITHSCORES]]", summary="Gives one or more members picked at random.",
+         syntax="key options=[count [WITHSCORES]]", summary="Returns one or more members picked at random.",
          complexity="O(N) where N is the number of members returned",
          tips=("nondeterministic_output",))  # fmt: skip
 def zrandmember(session: "Client", args: list[bytes]) -> bytes:

@@ -182,7 +182,7 @@ def _store(session: "Client", target: bytes, result: dict[bytes, float], event: 
 
 @command("ZUNION", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="sorted_set", since="6.2.0",
          syntax="numkeys key ... [WEIGHTS weight ...] [AGGREGATE <SUM|MIN|MAX|COUNT@8.8.0>] [WITHSCORES]",
-         summary="Gives the members that any of the sorted sets has.",
+         summary="Returns the members that any of the sorted sets has.",
          complexity="O(N)+O(M*log(M)) where N is the size of all sorted sets together and M that of the result",
          )  # fmt: skip
 def zunion(session: "Client", args: list[bytes]) -> bytes:
@@ -203,7 +203,7 @@ def zunionstore(session: "Client", args: list[bytes]) -> bytes:
 
 @command("ZINTER", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="sorted_set", since="6.2.0",
          syntax="numkeys key ... [WEIGHTS weight ...] [AGGREGATE <SUM|MIN|MAX|COUNT@8.8.0>] [WITHSCORES]",
-         summary="Gives the members that all of the sorted sets have.",
+         summary="Returns the members that all of the sorted sets have.",
          complexity="O(N*K)+O(M*log(M)) where N is the size of the smallest sorted set, K the number of sorted"
                     " sets and M the size of the result")  # fmt: skip
 def zinter(session: "Client", args: list[bytes]) -> bytes:
@@ -237,7 +237,7 @@ def zintercard(session: "Client", args: list[bytes]) -> bytes:
 
 @command("ZDIFF", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="sorted_set", since="6.2.0",
          syntax="numkeys key ... [WITHSCORES]",
-         summary="Gives the members of the first sorted set that no other one has.",
+         summary="Returns the members of the first sorted set that no other one has.",
          complexity="O(L+K*log(K)) where L is the size of all sorted sets together and K that of the result",
          )  # fmt: skip
 def zdiff(session: "Client", args: list[bytes]) -> bytes:

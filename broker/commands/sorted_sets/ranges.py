@@ -203,7 +203,7 @@ def _reply(session: "Client", wanted: _Range) -> bytes:
 @command("ZRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="1.2.0",
          syntax="key start:string stop:string [BYSCORE|BYLEX]@6.2.0 [REV]@6.2.0 [LIMIT offset count]@6.2.0 "
                 "[WITHSCORES]",
-         summary="Gives the members in a range of ranks, scores or members.",
+         summary="Returns the members in a range of ranks, scores or members.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          )  # fmt: skip
 def zrange(session: "Client", args: list[bytes]) -> bytes:
@@ -221,7 +221,7 @@ def zrange(session: "Client", args: list[bytes]) -> bytes:
 
 @command("ZREVRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="1.2.0",
          syntax="key start stop [WITHSCORES]",
-         summary="Gives the members in a range of ranks, the highest score first.",
+         summary="Returns the members in a range of ranks, the highest score first.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` argument")  # fmt: skip
 def zrevrange(session: "Client", args: list[bytes]) -> bytes:
@@ -230,7 +230,7 @@ def zrevrange(session: "Client", args: list[bytes]) -> bytes:
 
 @command("ZRANGEBYSCORE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="1.0.5",
          syntax="key min:double max:double [WITHSCORES]@2.0.0 [LIMIT offset count]",
-         summary="Gives the members in a range of scores.",
+         summary="Returns the members in a range of scores.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `BYSCORE` argument")  # fmt: skip
 def zrangebyscore(session: "Client", args: list[bytes]) -> bytes:
@@ -240,7 +240,7 @@ def zrangebyscore(session: "Client", args: list[bytes]) -> bytes:
 @command("ZREVRANGEBYSCORE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set",
          since="2.2.0",
          syntax="key max:double min:double [WITHSCORES] [LIMIT offset count]",
-         summary="Gives the members in a range of scores, the highest score first.",
+         summary="Returns the members in a range of scores, the highest score first.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` and `BYSCORE` arguments")  # fmt: skip
 def zrevrangebyscore(session: "Client", args: list[bytes]) -> bytes:
@@ -249,7 +249,7 @@ def zrevrangebyscore(session: "Client", args: list[bytes]) -> bytes:
 
 @command("ZRANGEBYLEX", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="2.8.9",
          syntax="key min max [LIMIT offset count]",
-         summary="Gives the members between two members, where all scores are equal.",
+         summary="Returns the members between two members, where all scores are equal.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `BYLEX` argument")  # fmt: skip
 def zrangebylex(session: "Client", args: list[bytes]) -> bytes:
@@ -258,7 +258,7 @@ def zrangebylex(session: "Client", args: list[bytes]) -> bytes:
 
 @command("ZREVRANGEBYLEX", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="2.8.9",
          syntax="key max min [LIMIT offset count]",
-         summary="Gives the members between two members, the last one first, where all scores are equal.",
+         summary="Returns the members between two members, the last one first, where all scores are equal.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` and `BYLEX` arguments")  # fmt: skip
 def zrevrangebylex(session: "Client", args: list[bytes]) -> bytes:

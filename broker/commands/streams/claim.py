@@ -54,7 +54,7 @@ _XAUTOCLAIM_OPTIONS: Final = Parser[tuple[int, bool]](
 @command("XCLAIM", arity=-6, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="5.0.0",
          syntax="key group consumer min-idle-time:string id ... [IDLE ms] [TIME unix-time-milliseconds] "
                 "[RETRYCOUNT count] [FORCE] [JUSTID] [LASTID lastid]",
-         summary="Gives pending entries of a consumer group to another consumer.", complexity="O(1) for each ID",
+         summary="Returns pending entries of a consumer group to another consumer.", complexity="O(1) for each ID",
          tips=("nondeterministic_output",))  # fmt: skip
 def xclaim(session: Client, args: list[bytes]) -> bytes:
     name = args[1]

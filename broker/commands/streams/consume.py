@@ -384,7 +384,7 @@ _NACK_OPTIONS: Final = Parser[tuple[list[bytes] | None, int, bool]](
 
 @command("XNACK", arity=-7, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="8.8.0",
          syntax="key group mode=<SILENT|FAIL|FATAL> IDS numids id ... [RETRYCOUNT count] [FORCE]",
-         summary="Gives pending entries back to the group unacknowledged, for other consumers to claim at once.",
+         summary="Returns pending entries back to the group unacknowledged, for other consumers to claim at once.",
          complexity="O(1) for each ID")  # fmt: skip
 def xnack(session: Client, args: list[bytes]) -> bytes:
     db = session.db

@@ -33,14 +33,14 @@ NEW_WITHOUT_GROUP: Final = (
 
 
 @command("XLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="stream", since="5.0.0",
-         syntax="key", summary="Gives the number of entries in a stream.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Returns the number of entries in a stream.", complexity="O(1)")  # fmt: skip
 def xlen(session: Client, args: list[bytes]) -> bytes:
     stream = session.db.read_as(args[1], Stream)
     return ZERO if stream is None else integer_reply(stream.length)
 
 
 @command("XRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="stream", since="5.0.0",
-         syntax="key start:string end [COUNT count]", summary="Gives the entries of a stream within a range of IDs.",
+         syntax="key start:string end [COUNT count]", summary="Returns the entries of a stream within a range of IDs.",
          complexity="O(log S + N) with N entries given of S")  # fmt: skip
 def xrange_(session: Client, args: list[bytes]) -> bytes:
     start = interval_start(args[2])
@@ -50,7 +50,7 @@ def xrange_(session: Client, args: list[bytes]) -> bytes:
 
 @command("XREVRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="stream", since="5.0.0",
          syntax="key end start:string [COUNT count]",
-         summary="Gives the entries of a stream within a range of IDs, last first.",
+         summary="Returns the entries of a stream within a range of IDs, last first.",
          complexity="O(log S + N) with N entries given of S")  # fmt: skip
 def xrevrange(session: Client, args: list[bytes]) -> bytes:
     start = interval_start(args[3])
@@ -250,7 +250,7 @@ class ReadReply:
          since="5.0.0",
          syntax="[COUNT count] [MAXCOUNT maxcount]@8.10.0 [MAXSIZE maxsize]@8.10.0 [BLOCK milliseconds] "
                 "STREAMS key ... id ...",
-         summary="Gives the entries of streams above given IDs, and waits for some where there are none.",
+         summary="Returns the entries of streams above given IDs, and waits for some where there are none.",
          complexity="O(log S + N) for each stream, with N entries given of S")  # fmt: skip
 def xread(session: Client, args: list[bytes]) -> bytes:
     at, count, maxcount, maxsize, block = _READ_OPTIONS.parse(args, 1, _wait_begins(session))

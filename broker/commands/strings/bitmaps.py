@@ -89,7 +89,7 @@ def setbit(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("GETBIT", arity=3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="bitmap", since="2.2.0",
-         syntax="key offset", summary="Gives a bit of a string; behind its end all bits are 0.",
+         syntax="key offset", summary="Returns a bit of a string; behind its end all bits are 0.",
          complexity="O(1)")  # fmt: skip
 def getbit(session: Client, args: list[bytes]) -> bytes:
     offset = bit_offset(session, args[2])

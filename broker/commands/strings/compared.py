@@ -68,7 +68,7 @@ def _delete(db: Database, name: bytes) -> bytes:
 
 
 @command("DIGEST", arity=2, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="string", since="8.4.0",
-         syntax="key", summary="Gives the XXH3-64 hash of a string, in hexadecimal.",
+         syntax="key", summary="Returns the XXH3-64 hash of a string, in hexadecimal.",
          complexity="O(N) for the length N")  # fmt: skip
 def digest_(session: Client, args: list[bytes]) -> bytes:
     value = read_string(session.db, args[1])
@@ -77,7 +77,7 @@ def digest_(session: Client, args: list[bytes]) -> bytes:
 
 @command("LCS", arity=-3, flags=READONLY, keys=(keys(RO, ACCESS, at=1, last=2),), group="string", since="7.0.0",
          syntax="key1 key2#0 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
-         summary="Gives the longest common subsequence of two strings, its length, or where it lies.",
+         summary="Returns the longest common subsequence of two strings, its length, or where it lies.",
          complexity="O(N*M) for the lengths N and M")  # fmt: skip
 def lcs(session: Client, args: list[bytes]) -> bytes:
     a, b = _compared(session.db, args[1], args[2])

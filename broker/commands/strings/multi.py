@@ -36,7 +36,7 @@ _ALL_SUCCEEDED: Final = ("request_policy:multi_shard", "response_policy:all_succ
 
 
 @command("MGET", arity=-2, flags=READONLY | FAST, keys=(keys(RO, ACCESS),), group="string", since="1.0.0",
-         syntax="key ...", summary="Gives the values of several strings.", complexity="O(N) for N keys",
+         syntax="key ...", summary="Returns the values of several strings.", complexity="O(N) for N keys",
          tips=("request_policy:multi_shard",))  # fmt: skip
 def mget(session: Client, args: list[bytes]) -> bytes:
     read = session.db.read

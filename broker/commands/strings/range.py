@@ -69,7 +69,7 @@ def setrange(session: Client, args: list[bytes]) -> bytes:
 
 @command("GETRANGE", arity=4, flags=READONLY, keys=(key(RO, ACCESS),), group="string", since="2.4.0",
          syntax="key start end:integer",
-         summary="Gives a part of a string.", complexity="O(N) for N bytes given")  # fmt: skip
+         summary="Returns a part of a string.", complexity="O(N) for N bytes given")  # fmt: skip
 def getrange(session: Client, args: list[bytes]) -> bytes:
     start, end = integer(args[2]), integer(args[3])
     value = read_string(session.db, args[1])
@@ -85,12 +85,12 @@ def getrange(session: Client, args: list[bytes]) -> bytes:
 
 
 command("SUBSTR", arity=4, flags=READONLY, keys=(key(RO, ACCESS),), group="string", since="1.0.0",
-        syntax="key start end:integer", summary="Gives a part of a string.", complexity="O(N) for N bytes given",
+        syntax="key start end:integer", summary="Returns a part of a string.", complexity="O(N) for N bytes given",
         deprecated_since="2.0.0", replaced_by="`GETRANGE`")(getrange)  # fmt: skip
 
 
 @command("STRLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="string", since="2.2.0",
-         syntax="key", summary="Gives the length of a string in bytes.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Returns the length of a string in bytes.", complexity="O(1)")  # fmt: skip
 def strlen(session: Client, args: list[bytes]) -> bytes:
     value = read_string(session.db, args[1])
     return ZERO if value is None else integer_reply(len(value))

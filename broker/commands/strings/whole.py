@@ -35,7 +35,7 @@ _GETEX_OPTIONS: Final = Parser[tuple[bytes, bytes]]("GETEX", values=DEADLINES_AS
 
 
 @command("GET", arity=2, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="string", since="1.0.0",
-         syntax="key", summary="Gives the value of a string.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Returns the value of a string.", complexity="O(1)")  # fmt: skip
 def get(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     value = db.get(args[1])
@@ -165,7 +165,7 @@ def getset(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("GETDEL", arity=2, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE),), group="string", since="6.2.0",
-         syntax="key", summary="Gives a string and deletes it.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Returns a string and deletes it.", complexity="O(1)")  # fmt: skip
 def getdel(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     value = read_string(db, args[1])
@@ -179,7 +179,7 @@ def getdel(session: Client, args: list[bytes]) -> bytes:
 
 @command("GETEX", arity=-2, flags=WRITE | FAST, keys=(key(RW, ACCESS, UPDATE),), group="string", since="6.2.0",
          syntax="key [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST]",
-         summary="Gives a string and sets or drops its time to live.", complexity="O(1)")  # fmt: skip
+         summary="Returns a string and sets or drops its time to live.", complexity="O(1)")  # fmt: skip
 def getex(session: Client, args: list[bytes]) -> bytes:
     unit, time = _GETEX_OPTIONS.parse(args, 2)
     db = session.db

@@ -1,4 +1,4 @@
-"""Values as the commands that build them anew: the base of an append-only file where it is not to be a dump.
+"""Values as the commands that build them again: the base of an append-only file where it is not to be a dump.
 
 They are those of Redis's rewriteAppendOnlyFile(). Commands can't say that an entry is pending, or came of a producer's
 iid, which is no longer in its stream (XCLAIM drops it, XIDMPRECORD refuses it): a stream that remembers such an entry

@@ -14,7 +14,7 @@ versions wrote, is verified, too.
 
 A manifest is a value: each change gives a new one, which becomes true when it has been written. Every file of its form
 that holds something is named in it, as history before it is made and until it is gone: so one that lies beside it
-unnamed tells of a manifest that has lost lines, or of an old one.
+unnamed shows a manifest that has lost lines, or of an old one.
 """
 
 import os

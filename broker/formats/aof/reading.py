@@ -7,8 +7,8 @@ that a command takes for its own: a length must have changed. With that, every c
 (`aof_writing` says what a checksum line covers). What follows the last checksum line is not verified; files of
 redis-server have none.
 
-Commands are split by the protocol's parser, encoded anew and compared with what was read: that finds everything that is
-not in Redis's own form, and gives each its length. It takes 0.6 us a command; the strict scan below, which is left for
+Commands are split by the protocol's parser, encoded again and compared with what was read: that finds all that is not
+in Redis's own form, and gives each its length. It takes 0.6 us a command; the strict scan below, which is left for
 what is incomplete or wrong, would take three times that.
 """
 
@@ -55,7 +55,7 @@ class Truncated(Exception):
 
 
 class Damaged(Exception):
-    """What stands in the file was never written so.
+    """What is in the file was never written so.
 
     `offset` is the byte at which that shows. `whole` is where the last unit ends that may be good: in a file with
     checksums the last that one of them covers, in others the last before `offset`.

@@ -216,7 +216,7 @@ class Group:
         self._released[id] = None
 
     def restore(self, ids: list[int], consumer: Consumer, time: int, count: int) -> None:
-        """Make ascending `ids`, above all that are pending, pending as a saved file tells of a new group.
+        """Make ascending `ids`, above all that are pending, pending as a saved file describes a new group.
 
         They become one delivery, the `count`-th at `time`, as nearly all were that stand together with the same facts.
         """

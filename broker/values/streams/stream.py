@@ -364,7 +364,7 @@ class Stream:
         self.first_id = nodes[0].id_at(nodes[0].lo)
         self.last_id = self.top_id()
 
-    # -- what Redis tells of a stream
+    # -- what Redis reports of a stream
 
     def node_count(self) -> int:
         """The number of nodes: XINFO's radix-tree-keys."""

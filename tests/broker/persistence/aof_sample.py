@@ -105,7 +105,7 @@ def sample(timestamps: bool = True) -> Sample:
 
 
 def _commands(unit: Effects, selected: int | None) -> list[list[bytes]]:
-    """What should be written for a unit, said anew."""
+    """What should be written for a unit, said again."""
     found: list[list[bytes]] = []
     for number, (database, command) in enumerate(unit):
         if database != selected:

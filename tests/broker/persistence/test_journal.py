@@ -464,7 +464,7 @@ async def test_where_a_write_waits_for_a_sync_the_next_ones_gather(
             for name in "ab":
                 assert await client.call(f"SET {name} 1") == b"+OK\r\n"
             assert set(await contents(SimulatedDisk(disk.files()), EVERYSEC)) == {b"k", b"a"}
-            # Not for ever: this sync takes too long.
+            # Not forever: this sync takes too long.
             broker.broker.durability.journal._syncing_since -= POSTPONED_MS
             await client.call("SET c 1")
             assert set(await contents(SimulatedDisk(disk.files()), EVERYSEC)) == {b"k", b"a", b"b", b"c"}

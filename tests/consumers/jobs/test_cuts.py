@@ -81,7 +81,7 @@ async def test_every_element_of_a_list_is_handled_over_a_bad_network(
 
     with trio.fail_after(60):
         async with network(server_url) as between, coredis.Redis.from_url(between.url) as far:
-            # the heartbeat is longer than any fault: nothing is taken for dead
+            # the heartbeat is longer than any fault: nothing is considered dead
             consumer = ListConsumer(far, "box", concurrency=4)
             async with trio.open_nursery() as nursery:
                 await nursery.start(consumer.run, handle)

@@ -91,9 +91,9 @@ def test_entries_that_are_gone_are_remembered() -> None:
         value.delete(gone)
         requests = commands(value)
         assert [request[0] for request in requests] == [b"RESTORE"]
-        anew = built(requests).keyspace.databases[0].data[b"k"]
-        assert content(anew) == content(value)
-        assert gone in anew.groups[b"g"].pel
+        again = built(requests).keyspace.databases[0].data[b"k"]
+        assert content(again) == content(value)
+        assert gone in again.groups[b"g"].pel
 
 
 def test_producers() -> None:
@@ -104,8 +104,8 @@ def test_producers() -> None:
         [b"XCFGSET", b"k", b"IDMP-DURATION", b"50", b"IDMP-MAXSIZE", b"100"],
         [b"XIDMPRECORD", b"k", b"p", b"iid", b"2-2"],
     ]
-    anew = built(commands(value)).keyspace.databases[0].data[b"k"]
-    assert comparable(anew) == comparable(value)
+    again = built(commands(value)).keyspace.databases[0].data[b"k"]
+    assert comparable(again) == comparable(value)
 
 
 def test_a_whole_keyspace() -> None:
