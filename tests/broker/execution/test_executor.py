@@ -113,20 +113,21 @@ def _wait_slowly(clock: StoppedClock, seconds: float) -> Callable[[Session, list
     return handler
 
 
+@pytest.mark.parametrize("behind", [0, 1], ids=["last", "between"])
 @pytest.mark.parametrize("name", ["RPUSH", "rPush"], ids=["plain", "checked"])
 def test_a_waiting_clients_command_has_its_own_time(
-    broker: Broker, clock: StoppedClock, session: Session, name: str
+    broker: Broker, clock: StoppedClock, session: Session, name: str, behind: int
 ) -> None:
     broker.commands.by_name[b"blpop"].handler = _wait_slowly(clock, 2)
     waiting = make_session(broker)
     run(waiting, "ECHO 1", "BLPOP l 0")
     assert spent(broker) == {"echo": (1, 1), "blpop": (0, 2)}, "counted when it is answered"
     clock.seconds += 100
-    run(session, "ECHO 1", f"{name} l x", "ECHO 1")
-    assert spent(broker) == {"echo": (3, 3), "rpush": (1, 0), "blpop": (1, 4)}
+    run(session, "ECHO 1", f"{name} l x", *["ECHO 1"] * behind)
+    assert spent(broker) == {"echo": (2 + behind, 2 + behind), "rpush": (1, 0), "blpop": (1, 4)}
     assert taken(waiting) == OK
-    run(waiting, "Blpop l 0", "ECHO 1")
-    assert spent(broker) == {"echo": (4, 4), "rpush": (1, 0), "blpop": (2, 6)}
+    run(waiting, "Blpop l 0", "BLPOP l 0")
+    assert spent(broker) == {"echo": (2 + behind, 2 + behind), "rpush": (1, 0), "blpop": (3, 8)}
 
 
 def test_what_is_served_between_requests_is_nobody_elses_time(
