@@ -13,5 +13,6 @@ Beside them stand the parts they share. connecting.py and connection.py: the con
 one member of a consumer group, of which streams' consumers and jobs' workers are made; it fetches (fetching.py,
 groups.py, capabilities.py), holds (backlog.py, delivery.py, leases.py) and settles (settling.py, transactions.py,
 deadletters.py). options.py, retry.py, errors.py, middleware.py, telemetry.py and codecs.py are what users choose and
-meet. Work runs in nurseries of the block that began it (nurseries.py) and ends with that block.
+meet. Work runs in nurseries of the block that began it (nurseries.py) and ends with that block; its tasks wake each
+other with doorbell.py.
 """

@@ -18,6 +18,7 @@ from typing import TypeVar
 import trio
 from coredis.exceptions import RedisError
 
+from consumers.doorbell import Doorbell
 from consumers.errors import transient
 from consumers.groups import PAGE, Entry, Group, Start, is_missing
 from consumers.orphans import Orphan, Orphans
@@ -73,7 +74,7 @@ class Fetcher:
         self._orphaned = True
         self._sweep_at = 0.0
         self._due: list[float] = []
-        self._due_added = trio.Event()
+        self._due_added = Doorbell()
         self._failed = False
         self.uncertain = False
         self.cut = False
@@ -175,14 +176,13 @@ class Fetcher:
         due = math.ceil((trio.current_time() + delay) * DUE_GRID) / DUE_GRID
         if due not in self._due:
             heappush(self._due, due)
-            self._due_added.set()
+            self._due_added.ring()
 
     async def wake_when_due(self) -> None:
         """Wake the waiting read whenever an entry comes due, forever."""
         while True:
-            if not self._due:
+            while not self._due:
                 await self._due_added.wait()
-            self._due_added = trio.Event()
             with trio.move_on_at(self._due[0]):
                 # an earlier one may be added meanwhile
                 await self._due_added.wait()

@@ -15,6 +15,7 @@ from coredis.exceptions import RedisError
 
 from consumers.backlog import id_order
 from consumers.delivery import Delivery, State
+from consumers.doorbell import Doorbell
 from consumers.groups import Group, is_missing
 from consumers.owners import Phase
 from consumers.retry import Backoff, persist
@@ -50,7 +51,7 @@ class Isolation(Generic[D]):
         self._lost = lost
         self._reconnect = reconnect
         self._held: list[tuple[bool, D]] = []
-        self._wanted = trio.Event()
+        self._wanted = Doorbell()
         self.active = False
         """Whether suspects are held, so that nothing may be fetched or postponed."""
 
@@ -58,13 +59,12 @@ class Isolation(Generic[D]):
         """Have a suspect run alone; those that crashed alone already come last."""
         self.active = True
         self._held.append((guilty, delivery))
-        self._wanted.set()
+        self._wanted.ring()
 
     async def run(self) -> None:
         """Run what is held, forever. Raises what the server refuses for good."""
         while True:
             await self._wanted.wait()
-            self._wanted = trio.Event()
             self._clear()
             self._held.sort(key=lambda one: (one[0], one[1].stream, id_order(one[1])))
             while self._held:

@@ -18,6 +18,7 @@ from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Reply, outcome
 from consumers.deadletters import bury
+from consumers.doorbell import Doorbell
 from consumers.errors import transient
 from consumers.groups import Group, is_missing
 from consumers.owners import Phase
@@ -100,7 +101,7 @@ class Settler:
         self._reconnect = reconnect
         self._queue: list[Settlement] = []
         self._unsure: list[Settlement] = []
-        self._wanted = trio.Event()
+        self._wanted = Doorbell()
 
     def __len__(self) -> int:
         return len(self._queue) + len(self._unsure)
@@ -108,13 +109,12 @@ class Settler:
     def submit(self, settlement: Settlement) -> None:
         """Decide. Carried out soon by the task that is in run(), or by finish()."""
         self._queue.append(settlement)
-        self._wanted.set()
+        self._wanted.ring()
 
     async def run(self) -> None:
         """Carry out what is submitted, forever. Raises what the server refuses for good."""
         while True:
             await self._wanted.wait()
-            self._wanted = trio.Event()
             await self.finish()
 
     async def finish(self) -> None:

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-import trio
-
 from consumers.connection import Client, Command, Link
+from consumers.doorbell import Doorbell
 from consumers.fanout import subscribe
 from consumers.jobs.names import Keys
 from consumers.retry import persist, suppress_transient
@@ -42,21 +41,20 @@ class Announcer:
         self._keys = keys
         self._link = link
         self._expected: deque[tuple[Settlement, str, str, Callable[[], None] | None]] = deque()
-        self._news = trio.Event()
+        self._bell = Doorbell()
 
     def expect(
         self, settlement: Settlement, id: str = "", reply: str = "", then: Callable[[], None] | None = None
     ) -> None:
         """When it is confirmed, tell `reply` that the job `id` has ended, and call `then`."""
         self._expected.append((settlement, id, reply, then))
-        self._news.set()
+        self._bell.ring()
 
     async def run(self) -> None:
         """Announce, forever. Raises what the server refuses for good."""
         while True:
-            if not self._expected:
-                self._news = trio.Event()
-                await self._news.wait()
+            while not self._expected:
+                await self._bell.wait()
             await self._expected[0][0].wait()
             ended: dict[str, list[str]] = {}
             while self._expected and self._expected[0][0].confirmed:

@@ -13,6 +13,7 @@ import trio
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Link
+from consumers.doorbell import Doorbell
 from consumers.jobs.clock import Clock
 from consumers.jobs.entries import JobEntry, from_body
 from consumers.jobs.names import Keys
@@ -81,23 +82,22 @@ class Cancelled:
         self._keys = keys
         self._link = link
         self._stop = stop
-        self._news = trio.Event()
+        self._bell = Doorbell()
         self.ids: frozenset[str] = frozenset()
 
     def look(self) -> None:
         """The list has changed."""
-        self._news.set()
+        self._bell.ring()
 
     async def run(self) -> None:
         """Keep the copy, forever. Raises what the server refuses for good."""
         while True:
-            self._news = trio.Event()
             found = await persist(self._read)
             before, self.ids = self.ids, found
             for id in self.ids - before:
                 self._stop(id)
             with trio.move_on_after(LOOK_SECONDS):
-                await self._news.wait()
+                await self._bell.wait()
 
     async def _read(self) -> frozenset[str]:
         (reply,) = await self._link.execute([(b"ZRANGE", self._keys.cancelled, 0, -1)])

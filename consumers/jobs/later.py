@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import trio
 
 from consumers.connection import Command
+from consumers.doorbell import Doorbell
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.jobs.entries import JobEntry, body_of, from_body
 from consumers.jobs.names import Keys
@@ -55,24 +56,26 @@ class Mover:
         self._keys = keys
         self._transactions = transactions
         self._clock = clock
-        self._news = trio.Event()
+        self._bell = Doorbell()
         self._next = 0.0
 
     def look(self, due: float = 0.0) -> None:
         """A job has been postponed until then: look, unless there is an earlier one that is waited for anyway."""
         if due < self._next:
-            self._news.set()
+            self._bell.ring()
 
     async def run(self) -> None:
         """Move jobs when they are due, forever. Raises what the server refuses for good."""
         while True:
             # whatever is postponed from here on may be missed by this look
-            self._news, self._next = trio.Event(), math.inf
+            self._next = math.inf
             due = await persist(self.move)
             now = self._clock()
             self._next = now + LOOK_SECONDS if due is None else min(due, now + LOOK_SECONDS)
             with trio.move_on_after(max(0.0, self._next - now)):
-                await self._news.wait()
+                await self._bell.wait()
+                # the next look comes in any case: no need to ring for it
+                self._next = 0.0
                 # thousands may be postponed a second, each due before all earlier ones
                 await trio.sleep(PAUSE)
 

@@ -15,6 +15,7 @@ from functools import partial
 import trio
 
 from consumers.connection import Command
+from consumers.doorbell import Doorbell
 from consumers.jobs.clock import Clock
 from consumers.jobs.entries import JobEntry, body_of
 from consumers.jobs.later import put_into_stream
@@ -46,7 +47,7 @@ class Limiter:
         self._freed: dict[str, int] = {}
         self._kept = 0.0
         self._swept = 0.0
-        self._news = trio.Event()
+        self._bell = Doorbell()
 
     async def admit(self, entry: JobEntry, limit: str, most: int, stream: str, entry_id: str) -> bool:
         """Give the job a place, or park it and acknowledge its entry (False). Waits for a server that is away.
@@ -93,15 +94,14 @@ class Limiter:
         """The job's place was freed: let the next one come."""
         self._held.pop(id, None)
         self._freed[limit] = most
-        self._news.set()
+        self._bell.ring()
 
     async def run(self) -> None:
         """Keep leases and bring parked jobs back, forever. Raises what the server refuses for good."""
         self._kept = self._swept = trio.current_time()
         while True:
             with trio.move_on_after(SWEEP_SECONDS):
-                await self._news.wait()
-            self._news = trio.Event()
+                await self._bell.wait()
             await persist(self._tend, EVERY_SWEEP)
 
     async def _tend(self) -> None:

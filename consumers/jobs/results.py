@@ -17,6 +17,7 @@ from functools import partial
 import trio
 
 from consumers.connection import Client, Link
+from consumers.doorbell import Doorbell
 from consumers.jobs.announcing import hear
 from consumers.jobs.names import Keys
 from consumers.jobs.outcomes import NoResult
@@ -54,9 +55,9 @@ class Results:
         self._channel = keys.replies(token)
         self._waiters: dict[str, _Waiter] = {}
         self._asked: dict[str, None] = {}
-        self._wanted = trio.Event()
+        self._wanted = Doorbell()
         self._first = trio.Event()
-        self._doubted = trio.Event()
+        self._doubted = Doorbell()
 
     async def run(self) -> None:
         """Serve wait(), forever. Raises what the server refuses for good."""
@@ -74,7 +75,7 @@ class Results:
                 if message is not None:
                     # it has ended, maybe without a result that is kept
                     waiter.search_at = trio.current_time() + AGAIN_SECONDS
-                    self._doubted.set()
+                    self._doubted.ring()
 
     async def wait(self, id: str, *, known: bool = False) -> bytes:
         """What is stored of the job, as soon as it is. known: there was such a job when the wait began.
@@ -86,7 +87,7 @@ class Results:
         waiter.search_at = min(waiter.search_at, trio.current_time() + (SEARCH_SECONDS if known else 0.0))
         try:
             if not known:
-                self._doubted.set()
+                self._doubted.ring()
             self._first.set()
             self._want(id)
             await waiter.ready.wait()
@@ -100,21 +101,20 @@ class Results:
 
     def _want(self, id: str) -> None:
         self._asked[id] = None
-        self._wanted.set()
+        self._wanted.ring()
 
     async def _look(self) -> None:
         while True:
             await trio.sleep(LOOK_SECONDS)
             if self._waiters:
                 self._asked.update(dict.fromkeys(self._waiters))
-                self._wanted.set()
+                self._wanted.ring()
 
     async def _search(self) -> None:
         """Find out who waits in vain."""
         while True:
             with trio.move_on_after(SEARCH_SECONDS / 2):
                 await self._doubted.wait()
-            self._doubted = trio.Event()
             # what a worker has announced has its result in the next moment
             await trio.sleep(AGAIN_SECONDS)
             with suppress_transient():
@@ -129,7 +129,7 @@ class Results:
             if (waiter := self._waiters.get(id)) is not None:
                 self._searched(id, waiter, id in gone, now + max(SEARCH_SECONDS, SEARCH_SHARE * (now - begun)))
         if gone:
-            self._doubted.set()
+            self._doubted.ring()
 
     def _searched(self, id: str, waiter: _Waiter, gone: bool, next_time: float) -> None:
         if gone and waiter.missed:
@@ -142,18 +142,16 @@ class Results:
     async def _ask(self) -> None:
         while True:
             await self._wanted.wait()
-            if not self._asked:
-                self._wanted = trio.Event()
-                continue
-            ids = list(self._asked)[:PAGE]
-            replies = await persist(partial(self._link.execute, [(b"GET", self._keys.result(id)) for id in ids]))
-            for id, stored in zip(ids, replies, strict=True):
-                self._asked.pop(id, None)
-                if isinstance(stored, Exception):
-                    raise stored
-                if stored is not None and (waiter := self._waiters.pop(id, None)) is not None:
-                    waiter.stored = stored
-                    waiter.ready.set()
+            while self._asked:
+                ids = list(self._asked)[:PAGE]
+                replies = await persist(partial(self._link.execute, [(b"GET", self._keys.result(id)) for id in ids]))
+                for id, stored in zip(ids, replies, strict=True):
+                    self._asked.pop(id, None)
+                    if isinstance(stored, Exception):
+                        raise stored
+                    if stored is not None and (waiter := self._waiters.pop(id, None)) is not None:
+                        waiter.stored = stored
+                        waiter.ready.set()
 
 
 class _Waiter:

@@ -14,6 +14,7 @@ from coredis.exceptions import RedisError
 
 from consumers import given
 from consumers.connection import Client, open_link
+from consumers.doorbell import Doorbell
 from consumers.errors import ConsumerError, Reject, Retry, alone, cut_short
 from consumers.given import Duration
 from consumers.lists.hand import Element, Fate, Hand
@@ -111,11 +112,11 @@ class ListConsumer:
         self._waiting: deque[Element] = deque()
         self._ready = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
-        self._suspected = trio.Event()
+        self._suspected = Doorbell()
         self._suspects = 0
         self._isolating = False
         self._postponed = 0
-        self._decided = trio.Event()
+        self._decided = Doorbell()
         self._draining = False
         self._started = False
         self._ended = trio.Event()
@@ -181,7 +182,7 @@ class ListConsumer:
         self._draining = True
         self._ready.unpark_all()
         self._room.unpark_all()
-        self._suspected.set()
+        self._suspected.ring()
         if not self._started or self._ended.is_set():
             return
         await self._hand.wake()
@@ -268,7 +269,7 @@ class ListConsumer:
 
     def _suspect(self, waiting: int) -> None:
         self._suspects = waiting
-        self._suspected.set()
+        self._suspected.ring()
 
     async def _work_alone(self, handler: Callable[[bytes], Awaitable[object]]) -> None:
         """Whenever there are suspects: let all handlers end, then run one suspect after the other."""
@@ -276,7 +277,6 @@ class ListConsumer:
             await self._suspected.wait()
             if self._draining:
                 return
-            self._suspected = trio.Event()
             self._isolating = True
             await self._hand.wake()
             # what waits here for its next attempt stays: it does nothing meanwhile
@@ -313,12 +313,11 @@ class ListConsumer:
 
     def _decide(self, element: Element, fate: Fate) -> None:
         self._hand.settle(element, fate)
-        self._decided.set()
+        self._decided.ring()
 
     async def _settle(self) -> None:
         while True:
             await self._decided.wait()
-            self._decided = trio.Event()
             while self._hand.settled:
                 await self._persist(self._flush)
 

@@ -1,0 +1,27 @@
+"""A bell that one task answers: how a task that works in rounds learns that there is something to do."""
+
+import trio
+
+__all__ = ["Doorbell"]
+
+
+class Doorbell:
+    """Rung by anybody, answered by one task.
+
+    A ring is kept until it is answered, and many are answered as one: a task that is busy when it rings finds it at its
+    next wait(). So it looks for work after wait(), never before, and misses nothing.
+    """
+
+    __slots__ = ("_rung",)
+
+    def __init__(self) -> None:
+        self._rung = trio.Event()
+
+    def ring(self) -> None:
+        """Have wait() return, now or when it is next called."""
+        self._rung.set()
+
+    async def wait(self) -> None:
+        """Return when it has rung since the last wait() returned. Cancelled, it leaves a ring for the next one."""
+        await self._rung.wait()
+        self._rung = trio.Event()
