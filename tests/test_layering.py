@@ -82,7 +82,6 @@ TESTED_BY = {
     "consumers/jobs/handles.py": "tests/consumers/jobs/test_worker.py",
     "consumers/jobs/later.py": "tests/consumers/jobs/test_queue.py",
     "consumers/jobs/names.py": "tests/consumers/jobs/test_queue.py",
-    "consumers/jobs/results.py": "tests/consumers/jobs/test_worker.py",
     "consumers/lists/hand.py": "tests/consumers/lists/test_consumer.py",
     "consumers/lists/places.py": "tests/consumers/lists/test_consumer.py",
     "consumers/lists/recovery.py": "tests/consumers/lists/test_consumer.py",

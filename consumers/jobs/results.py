@@ -143,15 +143,17 @@ class Results:
         while True:
             await self._wanted.wait()
             while self._asked:
-                ids = list(self._asked)[:PAGE]
-                replies = await persist(partial(self._link.execute, [(b"GET", self._keys.result(id)) for id in ids]))
-                for id, stored in zip(ids, replies, strict=True):
-                    self._asked.pop(id, None)
-                    if isinstance(stored, Exception):
-                        raise stored
-                    if stored is not None and (waiter := self._waiters.pop(id, None)) is not None:
-                        waiter.stored = stored
-                        waiter.ready.set()
+                await persist(partial(self._ask_for, list(self._asked)[:PAGE]))
+
+    async def _ask_for(self, ids: list[str]) -> None:
+        replies = await self._link.execute([(b"GET", self._keys.result(id)) for id in ids])
+        for id, stored in zip(ids, replies, strict=True):
+            self._asked.pop(id, None)
+            if isinstance(stored, Exception):
+                raise stored
+            if stored is not None and (waiter := self._waiters.pop(id, None)) is not None:
+                waiter.stored = stored
+                waiter.ready.set()
 
 
 class _Waiter:
