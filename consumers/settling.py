@@ -28,7 +28,7 @@ __all__ = ["Settlement", "Settler", "Verdict"]
 
 
 class Verdict(Enum):
-    """What shall become of an entry."""
+    """What shall become of an entry, or of an element of a list."""
 
     ACKNOWLEDGE = auto()
     RELEASE = auto()

@@ -17,12 +17,13 @@ from consumers.connection import Client, open_link
 from consumers.doorbell import Doorbell
 from consumers.errors import ConsumerError, Reject, Retry, alone, cut_short
 from consumers.given import Duration
-from consumers.lists.hand import Element, Fate, Hand
+from consumers.lists.hand import Element, Hand
 from consumers.lists.places import Places
 from consumers.lists.recovery import Recovery
 from consumers.nurseries import open_plain_nursery
 from consumers.owners import unique_name
 from consumers.retry import Backoff, persist
+from consumers.settling import Verdict
 from consumers.transactions import Transactions
 
 __all__ = ["ListConsumer", "ListStatistics"]
@@ -237,7 +238,7 @@ class ListConsumer:
                     raise
                 self._failed(element, alone(error))
             else:
-                self._decide(element, Fate.DONE)
+                self._decide(element, Verdict.ACKNOWLEDGE)
 
     def _failed(self, element: Element, error: BaseException) -> None:
         if isinstance(error, Reject) or element.attempt > self._retries:
@@ -245,7 +246,7 @@ class ListConsumer:
                 "an element of %s is given up: %s", self.name, error, exc_info=error,
                 extra={"list": self.name, "attempt": element.attempt},
             )  # fmt: skip
-            self._decide(element, Fate.DEAD)
+            self._decide(element, Verdict.BURY)
             return
         chosen = error.delay if isinstance(error, Retry) else None
         delay = self._backoff.delay(element.attempt) if chosen is None else chosen
@@ -282,7 +283,7 @@ class ListConsumer:
             # what waits here for its next attempt stays: it does nothing meanwhile
             while len(self._hand) > self._postponed:
                 while self._waiting:
-                    self._decide(self._waiting.popleft(), Fate.BACK)
+                    self._decide(self._waiting.popleft(), Verdict.RELEASE)
                 await self._room.park()
             for _ in range(self._suspects):
                 if self._draining:
@@ -311,7 +312,7 @@ class ListConsumer:
 
     # From a handler back to the server.
 
-    def _decide(self, element: Element, fate: Fate) -> None:
+    def _decide(self, element: Element, fate: Verdict) -> None:
         self._hand.settle(element, fate)
         self._decided.ring()
 
@@ -331,9 +332,9 @@ class ListConsumer:
     def _confirmed(self, elements: list[Element]) -> None:
         statistics = self.statistics
         for element in elements:
-            if element.fate is Fate.DONE:
+            if element.fate is Verdict.ACKNOWLEDGE:
                 statistics.done += 1
-            elif element.fate is Fate.DEAD:
+            elif element.fate is Verdict.BURY:
                 statistics.dead += 1
             else:
                 statistics.given_back += 1
@@ -350,7 +351,7 @@ class ListConsumer:
                 _, done = await hand.compare()
                 self._confirmed(done)
             for element in hand.unsettled:
-                hand.settle(element, Fate.BACK)
+                hand.settle(element, Verdict.RELEASE)
             self._confirmed(await hand.flush())
             await hand.leave_alone()
             await recovery.end()

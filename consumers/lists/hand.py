@@ -10,25 +10,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum, auto
 
 import trio
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Link, Reply
 from consumers.lists.places import Places, digest
+from consumers.settling import Verdict
 
-__all__ = ["Element", "Fate", "Hand"]
+__all__ = ["Element", "Hand"]
 
 ANSWER_SECONDS = 5.0
-
-
-class Fate(Enum):
-    """What becomes of an element."""
-
-    DONE = auto()
-    BACK = auto()
-    DEAD = auto()
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +29,7 @@ class Element:
 
     value: bytes
     attempt: int = 1
-    fate: Fate | None = None
+    fate: Verdict | None = None
 
 
 class Hand:
@@ -90,7 +82,7 @@ class Hand:
         self._held.update(dict.fromkeys(elements))
         return elements
 
-    def settle(self, element: Element, fate: Fate) -> None:
+    def settle(self, element: Element, fate: Verdict) -> None:
         """Decide; carried out by the next flush()."""
         element.fate = fate
         self._settled.append(element)
@@ -120,12 +112,12 @@ class Hand:
     def _commands(self, batch: list[Element]) -> list[Command]:
         commands: list[Command] = [(b"LREM", self._processing, 1, element.value) for element in batch]
         # the one that was taken first shall be read first
-        back = [element.value for element in batch if element.fate is Fate.BACK]
+        back = [element.value for element in batch if element.fate is Verdict.RELEASE]
         commands += [(self._push, self._places.list, value) for value in reversed(back)]
-        gone = [element.value for element in batch if element.fate is not Fate.BACK]
+        gone = [element.value for element in batch if element.fate is not Verdict.RELEASE]
         if gone:
             commands.append((b"HDEL", self._places.recovered, *map(digest, gone)))
-        dead = [element.value for element in batch if element.fate is Fate.DEAD]
+        dead = [element.value for element in batch if element.fate is Verdict.BURY]
         if dead and self._places.dead:
             commands.append((b"RPUSH", self._places.dead, *dead))
         return commands
