@@ -1,7 +1,7 @@
 """From an entry's fields to a value and back.
 
 Payloads are data: a codec never turns bytes into code. Decoding is left to the moment when the value is asked for,
-inside the handler, so that an entry that can't be decoded fails like any other: it is retried and then buried.
+inside the handler, so that an entry that can't be decoded fails like any other: it is retried and then dead-lettered.
 """
 
 import json

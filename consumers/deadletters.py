@@ -19,7 +19,7 @@ from typing import Any
 from consumers.connection import Client, Command, Link, client_slot, open_link
 from consumers.errors import ConsumerError
 
-__all__ = ["REDRIVEN_GROUP", "DeadLetter", "bury", "check_target", "dead_letters", "redrive"]
+__all__ = ["REDRIVEN_GROUP", "DeadLetter", "check_target", "dead_letter_command", "dead_letters", "redrive"]
 
 STREAM, ID, GROUP = b"dead-stream", b"dead-id", b"dead-group"
 REASON, DELIVERIES, CONSUMER, TIME = b"dead-reason", b"dead-delivery-count", b"dead-consumer", b"dead-time"
@@ -50,7 +50,7 @@ class DeadLetter:
     fields: dict[str, bytes]
 
 
-def bury(
+def dead_letter_command(
     dead_letter: str,
     *,
     origin: tuple[str, str, str, str],

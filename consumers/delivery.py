@@ -1,4 +1,4 @@
-"""One entry in hand: delivered to this consumer, and not yet acknowledged, given back or buried."""
+"""One entry in hand: delivered to this consumer, and not yet acknowledged, given back or dead-lettered."""
 
 from collections.abc import Hashable
 from enum import Enum, auto
@@ -12,9 +12,9 @@ from consumers.connection import Command
 from consumers.errors import Reject, Retry, alone
 from consumers.given import Duration, duration
 from consumers.owners import Phase
-from consumers.settling import Settlement, Verdict
+from consumers.settling import Outcome, Settlement
 
-__all__ = ["Book", "Delivery", "State"]
+__all__ = ["Delivery", "Inbox", "State"]
 
 
 class State(Enum):
@@ -31,7 +31,7 @@ class State(Enum):
     SETTLED = auto()
 
 
-class Book(Protocol):
+class Inbox(Protocol):
     """What a delivery asks of the engine that has it in hand."""
 
     def settle(self, delivery: "Delivery", settlement: Settlement) -> None: ...
@@ -53,10 +53,10 @@ class Delivery:
 
     For the engine: phase: the name under which it is pending (owners.py). key: by which it is ordered. running: a
     handler task is on it. kept: its lease is extended. leased: when that was done last (Trio's clock). lost: another
-    consumer has it. released: it was given back. due: when a POSTPONED one comes again.
+    consumer has it. nacked: it was given back. due: when a POSTPONED one comes again.
     """
 
-    def __init__(self, book: Book, stream: str, id: str, values: list[bytes], deliveries: int) -> None:
+    def __init__(self, inbox: Inbox, stream: str, id: str, values: list[bytes], deliveries: int) -> None:
         self.stream = stream
         self.id = id
         self.values = values
@@ -68,10 +68,10 @@ class Delivery:
         self.running = False
         self.kept = True
         self.lost = False
-        self.released = False
+        self.nacked = False
         self.due = 0.0
         self.leased = trio.current_time()
-        self._book = book
+        self._inbox = inbox
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.stream} {self.id} delivery {self.delivery_count}>"
@@ -97,15 +97,16 @@ class Delivery:
         connection they may be executed and the entry still be handled again.
         """
         if not self.settled:
-            await self._carry_out(Settlement(self, Verdict.ACKNOWLEDGE, commands=commands))
+            await self._carry_out(Settlement(self, Outcome.ACK, commands=commands))
 
     async def nack(self, delay: Duration | None = None) -> None:
         """Have the entry delivered again after `delay` (seconds, or a timedelta); None: as the retry policy says.
 
-        An entry that has been delivered max_deliver times is buried instead. Returns when the server has confirmed.
+        An entry that has been delivered max_deliver times is dead-lettered instead. Returns when the server has
+        confirmed.
         """
         seconds = None if delay is None else duration("delay", delay)
-        if not self.settled and (settlement := self._book.failed(self, None, seconds)):
+        if not self.settled and (settlement := self._inbox.failed(self, None, seconds)):
             await settlement.wait()
 
     async def reject(self, reason: str) -> None:
@@ -114,7 +115,7 @@ class Delivery:
         Without a dead-letter stream it is acknowledged and logged as an error.
         """
         if not self.settled:
-            await self._book.rejected(self, reason).wait()
+            await self._inbox.rejected(self, reason).wait()
 
     async def in_progress(self) -> bool:
         """Start the lease again: ack_wait counts from now. The delivery count stays as it is.
@@ -122,20 +123,20 @@ class Delivery:
         While a handler runs, or inside `async with message`, this is done without asking. False: the entry is no
         longer this consumer's; somebody else may be handling it.
         """
-        return not self.settled and await self._book.extend(self)
+        return not self.settled and await self._inbox.extend(self)
 
     def crashed_alone(self, maximum: int | None) -> bool:
         """Its consumer died when it alone was in hand. True: it is given up. maximum: deliveries it may have."""
         deliveries = self.delivery_count - 1
         if maximum is None or deliveries < maximum:
             return False
-        self._book.rejected(
+        self._inbox.rejected(
             self, f"delivered {deliveries} times, in the last of which its consumer died, handling it alone"
         )
         return True
 
     async def _carry_out(self, settlement: Settlement) -> None:
-        self._book.settle(self, settlement)
+        self._inbox.settle(self, settlement)
         await settlement.wait()
 
     async def __aenter__(self) -> Self:
@@ -145,7 +146,7 @@ class Delivery:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """Acknowledge after success; after an Exception give back or bury, as in a handler, and go on.
+        """Acknowledge after success; after an Exception give back or dead-letter, as in a handler, and go on.
 
         SystemExit and its like count as failures, too, and pass through. After Cancelled and KeyboardInterrupt the
         entry is given back for now, uncounted.
@@ -162,14 +163,14 @@ class Delivery:
             return
         error = alone(error)
         if isinstance(error, Reject):
-            self._book.rejected(self, str(error))
+            self._inbox.rejected(self, str(error))
         else:
-            self._book.failed(self, error, error.delay if isinstance(error, Retry) else None)
+            self._inbox.failed(self, error, error.delay if isinstance(error, Retry) else None)
 
     def give_back(self, *, used: bool) -> None:
         """Release the entry, without waiting for the server; whether this delivery counts."""
         if self.state is State.POSTPONED:
             delay = max(0.0, self.due - trio.current_time())
-            self._book.settle(self, Settlement(self, Verdict.RELEASE, delay=delay))
+            self._inbox.settle(self, Settlement(self, Outcome.NACK, delay=delay))
         elif not self.settled:
-            self._book.settle(self, Settlement(self, Verdict.RELEASE, used=used))
+            self._inbox.settle(self, Settlement(self, Outcome.NACK, used=used))

@@ -36,7 +36,7 @@ from consumers.options import AckPolicy, Options, Statistics
 from consumers.orphans import Orphans, leave
 from consumers.owners import Phase
 from consumers.retry import persist
-from consumers.settling import Settlement, Settler, Verdict
+from consumers.settling import Outcome, Settlement, Settler
 
 __all__ = ["Engine"]
 
@@ -264,7 +264,7 @@ class Engine(Generic[D]):
             id = raw_id.decode()
             held = self._in_hand.get((stream, id))
             if held is not None:
-                if not held.released:
+                if not held.nacked:
                     # our own lease had run out and nobody else took it
                     held.delivery_count, held.leased, held.lost = deliveries, trio.current_time(), False
                     held.phase, held.doubtful = phase, doubtful
@@ -277,7 +277,7 @@ class Engine(Generic[D]):
             statistics.received += 1
             statistics.redelivered += deliveries > 1
             if REDRIVEN_GROUP in values and self._is_anothers(delivery):
-                self.settle(delivery, Settlement(delivery, Verdict.ACKNOWLEDGE))
+                self.settle(delivery, Settlement(delivery, Outcome.ACK))
             elif self._draining:
                 delivery.give_back(used=False)
             elif guilty and delivery.crashed_alone(self.options.max_deliver):
@@ -321,7 +321,7 @@ class Engine(Generic[D]):
 
     async def _accept(self, delivery: D) -> bool:
         """Acknowledge an entry before it is handled; False when it was no longer pending."""
-        settlement = Settlement(delivery, Verdict.ACKNOWLEDGE, single=True)
+        settlement = Settlement(delivery, Outcome.ACK, single=True)
         self.settle(delivery, settlement)
         await settlement.wait()
         return settlement.held
@@ -346,26 +346,26 @@ class Engine(Generic[D]):
     # From a handler back to the group.
 
     def _succeeded(self, delivery: D) -> None:
-        self.settle(delivery, Settlement(delivery, Verdict.ACKNOWLEDGE))
+        self.settle(delivery, Settlement(delivery, Outcome.ACK))
 
     def settle(self, delivery: Delivery, settlement: Settlement) -> None:
         """Carry out what was decided about an entry in hand. Raises ConsumerError when the consumer has ended."""
         if self._closed:
             raise ConsumerError(f"the consumer of {delivery!r} has ended")
         delivery.state = State.SETTLING
-        delivery.released = settlement.verdict is Verdict.RELEASE
+        delivery.nacked = settlement.outcome is Outcome.NACK
         self._settler.submit(settlement)
         if not delivery.running:
             self._free(delivery)
 
     def failed(self, delivery: Delivery, error: BaseException | None, delay: float | None) -> Settlement | None:
-        """Have an entry delivered again, after `delay` seconds or as the retry policy says, or bury it.
+        """Have an entry delivered again, after `delay` seconds or as the retry policy says, or dead-letter it.
 
         None: it waits here for its next attempt, since entries of the same key must wait for it.
         """
         maximum = self.options.max_deliver
         if error is not None and cut_short(error) is not None:
-            settlement = Settlement(delivery, Verdict.RELEASE, used=False)
+            settlement = Settlement(delivery, Outcome.NACK, used=False)
             self.settle(delivery, settlement)
             return settlement
         count = delivery.delivery_count - delivery.doubtful
@@ -381,18 +381,18 @@ class Engine(Generic[D]):
         if delivery.key is not None and not (self._draining or self._isolation.active or delivery.lost):
             self._postpone(delivery, wait)
             return None
-        settlement = Settlement(delivery, Verdict.RELEASE, delay=wait)
+        settlement = Settlement(delivery, Outcome.NACK, delay=wait)
         self.settle(delivery, settlement)
         return settlement
 
     def rejected(self, delivery: Delivery, reason: str, error: BaseException | None = None) -> Settlement:
-        """Bury an entry."""
+        """Dead-letter an entry."""
         logger.error(
             "%s %s is given up: %s", delivery.stream, delivery.id, reason,
             exc_info=error, extra=about(delivery) | {"reason": reason},
         )  # fmt: skip
         self._hooks.dead(delivery, reason)
-        settlement = Settlement(delivery, Verdict.BURY, reason=reason)
+        settlement = Settlement(delivery, Outcome.DEAD_LETTER, reason=reason)
         self.settle(delivery, settlement)
         return settlement
 
@@ -408,9 +408,9 @@ class Engine(Generic[D]):
         if self._in_hand.get(place) is delivery:
             del self._in_hand[place]
         statistics = self.statistics
-        if settlement.verdict is Verdict.ACKNOWLEDGE:
+        if settlement.outcome is Outcome.ACK:
             statistics.acknowledged += 1
-        elif settlement.verdict is Verdict.BURY:
+        elif settlement.outcome is Outcome.DEAD_LETTER:
             statistics.dead += 1
         else:
             statistics.released += 1

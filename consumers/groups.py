@@ -233,7 +233,7 @@ class Group:
 
     # Commands about entries in hand; the caller sends them, many in one round trip.
 
-    def acknowledge(self, stream: str, ids: Iterable[str]) -> Command:
+    def ack(self, stream: str, ids: Iterable[str]) -> Command:
         """XACK of entries of one stream."""
         return (b"XACK", stream, self.group, *ids)
 
@@ -249,7 +249,7 @@ class Group:
             b"JUSTID",
         )  # fmt: skip
 
-    def release(self, stream: str, id: str, deliveries: int, delay: float, used: bool) -> Command:
+    def nack(self, stream: str, id: str, deliveries: int, delay: float, used: bool) -> Command:
         """Give one entry back, for the time `delay` (seconds) from now, half a year at the most.
 
         used: whether this delivery counts. deliveries: the count with this delivery.

@@ -1,8 +1,8 @@
-"""What becomes of entries that were handled: acknowledged, given back, or buried; many in one round trip.
+"""What becomes of entries that were handled: acknowledged, given back, or dead-lettered; many in one round trip.
 
 One task sends. Whatever is decided while a round trip is under way goes into the next one, so batches grow with the
 load and nothing waits for a timer. XACK of a stream's entries is one command; giving back is one command an entry;
-a burial is one MULTI/EXEC, and so are all acknowledgements that bring commands of their own.
+dead-lettering is one MULTI/EXEC, and so are all acknowledgements that bring commands of their own.
 
 After a lost connection nobody knows what the server has executed. Then everything is sent again, which for XACK is
 harmless; the rest is sent only for entries that are still pending for this consumer.
@@ -17,22 +17,22 @@ import trio
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Reply, outcome
-from consumers.deadletters import bury
+from consumers.deadletters import dead_letter_command
 from consumers.doorbell import Doorbell
 from consumers.errors import transient
 from consumers.groups import Group, is_missing
 from consumers.owners import Phase
 from consumers.retry import Backoff, persist
 
-__all__ = ["Settlement", "Settler", "Verdict"]
+__all__ = ["Outcome", "Settlement", "Settler"]
 
 
-class Verdict(Enum):
+class Outcome(Enum):
     """What shall become of an entry, or of an element of a list."""
 
-    ACKNOWLEDGE = auto()
-    RELEASE = auto()
-    BURY = auto()
+    ACK = auto()
+    NACK = auto()
+    DEAD_LETTER = auto()
 
 
 class Subject(Protocol):
@@ -51,13 +51,13 @@ class Subject(Protocol):
 class Settlement:
     """A decision about one entry.
 
-    delay, used: of a RELEASE, see Group.release. reason: of a BURY. commands: executed in one MULTI/EXEC with the
-    XACK of an ACKNOWLEDGE. delete: the entry is deleted from its stream there, too. single: that XACK stands alone,
+    delay, used: of a NACK, see Group.nack. reason: of a DEAD_LETTER. commands: executed in one MULTI/EXEC with the
+    XACK of an ACK. delete: the entry is deleted from its stream there, too. single: that XACK stands alone,
     so that `held` says whether the entry was still pending.
     """
 
     subject: Subject
-    verdict: Verdict
+    outcome: Outcome
     delay: float = 0.0
     used: bool = True
     reason: str = ""
@@ -134,11 +134,11 @@ class Settler:
         together: list[Settlement] = []
         for settlement in batch:
             subject = settlement.subject
-            if settlement.verdict is Verdict.ACKNOWLEDGE and (settlement.commands or settlement.delete):
+            if settlement.outcome is Outcome.ACK and (settlement.commands or settlement.delete):
                 together.append(settlement)
-            elif settlement.verdict is Verdict.ACKNOWLEDGE and not settlement.single:
+            elif settlement.outcome is Outcome.ACK and not settlement.single:
                 acknowledged.setdefault(subject.stream, []).append(settlement)
-            elif subject.lost and settlement.verdict is Verdict.RELEASE:
+            elif subject.lost and settlement.outcome is Outcome.NACK:
                 self._confirm(settlement)
             else:
                 before = len(commands)
@@ -149,23 +149,23 @@ class Settler:
             commands += self._transaction(together)
             parts.append((together, len(commands) - before))
         for stream, settlements in acknowledged.items():
-            commands.append(self._group.acknowledge(stream, [one.subject.id for one in settlements]))
+            commands.append(self._group.ack(stream, [one.subject.id for one in settlements]))
             parts.append((settlements, 1))
         replies = await self._group.link.execute(commands) if commands else []
         self._apply(parts, replies)
 
     def _commands(self, settlement: Settlement) -> list[Command]:
         subject = settlement.subject
-        acknowledge = self._group.acknowledge(subject.stream, [subject.id])
-        if settlement.verdict is Verdict.RELEASE:
+        ack = self._group.ack(subject.stream, [subject.id])
+        if settlement.outcome is Outcome.NACK:
             stream, id, count = subject.stream, subject.id, subject.delivery_count
             if subject.phase is not Phase.CLEAN and not settlement.used:
                 return [self._group.shelve(stream, id, count, subject.phase)]
             # it has failed by itself: what it shared with others counts no longer
-            return [self._group.release(stream, id, count - subject.doubtful, settlement.delay, settlement.used)]
-        if settlement.verdict is Verdict.ACKNOWLEDGE or self._dead_letter is None:
-            return [acknowledge]
-        burial = bury(
+            return [self._group.nack(stream, id, count - subject.doubtful, settlement.delay, settlement.used)]
+        if settlement.outcome is Outcome.ACK or self._dead_letter is None:
+            return [ack]
+        dead_letter = dead_letter_command(
             self._dead_letter,
             origin=(subject.stream, subject.id, self._group.group, self._group.consumer),
             values=subject.values,
@@ -173,7 +173,7 @@ class Settler:
             deliveries=subject.delivery_count,
             maxlen=self._dead_maxlen,
         )
-        return [(b"MULTI",), burial, acknowledge, (b"EXEC",)]
+        return [(b"MULTI",), dead_letter, ack, (b"EXEC",)]
 
     def _transaction(self, settlements: list[Settlement]) -> list[Command]:
         """One transaction for all acknowledgements that bring commands: a job's share of it is a third of one's own."""
@@ -187,13 +187,13 @@ class Settler:
                 deleted.setdefault(stream, []).append(id)
             commands += settlement.commands
         first: list[Command] = [(b"MULTI",)]
-        first += [self._group.acknowledge(stream, ids) for stream, ids in acknowledged.items()]
+        first += [self._group.ack(stream, ids) for stream, ids in acknowledged.items()]
         first += [(b"XDEL", stream, *ids) for stream, ids in deleted.items()]
         return [*first, *commands, (b"EXEC",)]
 
     async def _still_ours(self, batch: list[Settlement]) -> list[Settlement]:
         """Without those that were carried out by a try whose reply was lost, or whose entry has gone elsewhere."""
-        doubtful = [one for one in batch if one.verdict is not Verdict.ACKNOWLEDGE or one.commands]
+        doubtful = [one for one in batch if one.outcome is not Outcome.ACK or one.commands]
         questions = [
             question
             for one in doubtful

@@ -82,8 +82,8 @@ TESTED_BY = {
     "consumers/jobs/handles.py": "tests/consumers/jobs/test_worker.py",
     "consumers/jobs/later.py": "tests/consumers/jobs/test_queue.py",
     "consumers/jobs/names.py": "tests/consumers/jobs/test_queue.py",
-    "consumers/lists/hand.py": "tests/consumers/lists/test_consumer.py",
-    "consumers/lists/places.py": "tests/consumers/lists/test_consumer.py",
+    "consumers/lists/inflight.py": "tests/consumers/lists/test_consumer.py",
+    "consumers/lists/keys.py": "tests/consumers/lists/test_consumer.py",
     "consumers/lists/recovery.py": "tests/consumers/lists/test_consumer.py",
 }
 

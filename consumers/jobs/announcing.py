@@ -15,7 +15,7 @@ from consumers.jobs.names import Keys
 from consumers.retry import persist, suppress_transient
 from consumers.settling import Settlement
 
-__all__ = ["Announcer", "hear"]
+__all__ = ["CompletionNotifier", "hear"]
 
 
 async def hear(client: Client, channel: str, size: int, receive: Callable[[bytes | None], None]) -> None:
@@ -34,7 +34,7 @@ async def hear(client: Client, channel: str, size: int, receive: Callable[[bytes
     await persist(listen)
 
 
-class Announcer:
+class CompletionNotifier:
     """Waits for settlements in the order in which they were decided, which is nearly that of their confirmation."""
 
     def __init__(self, keys: Keys, link: Link) -> None:

@@ -1,8 +1,8 @@
 """Jobs that wait for a time: in a sorted set by when they are due, until a worker moves them to their stream.
 
-Every worker runs a mover. Moving is one transaction that watches the queue's counter of moves, so a job is moved
-once, whoever is first, and a worker that dies in between has moved nothing. Due times are by the clock of whoever
-enqueued, compared with the mover's: the hosts' clocks must agree as well as the delays shall.
+Every worker moves those that are due. Moving is one transaction that watches the queue's counter of moves, so a job
+is moved once, whoever is first, and a worker that dies in between has moved nothing. Due times are by the clock of
+whoever enqueued, compared with the worker's: the hosts' clocks must agree as well as the delays shall.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from consumers.jobs.names import Keys
 from consumers.retry import persist
 from consumers.transactions import Ask, Transactions
 
-__all__ = ["Mover", "postpone", "put_into_stream"]
+__all__ = ["DelayedScheduler", "postpone", "put_into_stream"]
 
 logger = logging.getLogger("consumers.jobs")
 
@@ -49,7 +49,7 @@ def put_into_stream(bodies: Sequence[bytes | None]) -> list[Command]:
     return [(b"XADD", stream, b"*", *values) for stream, values in found]
 
 
-class Mover:
+class DelayedScheduler:
     """Moves due jobs of one queue."""
 
     def __init__(self, keys: Keys, transactions: Transactions, clock: Clock = wall_clock) -> None:

@@ -223,11 +223,11 @@ class Queue:
             else:
                 client = server
             link = await stack.enter_async_context(open_link(client, self.keys.later))
-            careful = await stack.enter_async_context(open_link(client, self.keys.later))
+            transaction_link = await stack.enter_async_context(open_link(client, self.keys.later))
             token = os.urandom(6).hex()
             results = Results(client, link, self.keys, token)
             self._connection = Connection(
-                client, link, Transactions(careful), results, self.keys, token, self.keep_result, self.clock
+                client, link, Transactions(transaction_link), results, self.keys, token, self.keep_result, self.clock
             )
             try:
                 async with open_plain_nursery() as nursery:

@@ -17,22 +17,22 @@ from typing import Any
 import trio
 
 from consumers.connection import Command
-from consumers.deadletters import bury
-from consumers.delivery import Book, Delivery
+from consumers.deadletters import dead_letter_command
+from consumers.delivery import Delivery, Inbox
 from consumers.errors import Reject, Retry, alone
-from consumers.jobs.announcing import Announcer
+from consumers.jobs.announcing import CompletionNotifier
 from consumers.jobs.cancelling import Cancelled, store
 from consumers.jobs.clock import Clock
 from consumers.jobs.declarations import JobFunction, Settings
 from consumers.jobs.entries import JobEntry
-from consumers.jobs.later import Mover, postpone
+from consumers.jobs.later import DelayedScheduler, postpone
 from consumers.jobs.limits import Limiter
 from consumers.jobs.names import GROUP, Keys
 from consumers.jobs.outcomes import CANCELLED, JobTimeout, failure, success
 from consumers.jobs.periodic import Scheduler
 from consumers.jobs.uniqueness import release
 from consumers.middleware import Middlewares
-from consumers.settling import Settlement, Verdict
+from consumers.settling import Outcome, Settlement
 
 __all__ = ["CurrentJob", "RunningJob", "WorkerContext", "current_job"]
 
@@ -79,9 +79,9 @@ class WorkerContext:
     dead_maxlen: int | None
     running: dict[str, RunningJob]
     cancelled: Cancelled
-    mover: Mover
+    delayed: DelayedScheduler
     limiter: Limiter
-    announcer: Announcer
+    notifier: CompletionNotifier
     scheduler: Scheduler
 
 
@@ -89,9 +89,9 @@ class RunningJob(Delivery):
     """A delivery of a job. See Delivery for stream, id (the entry's, not the job's) and delivery_count."""
 
     def __init__(
-        self, worker: WorkerContext, book: Book, stream: str, id: str, values: list[bytes], deliveries: int
+        self, worker: WorkerContext, inbox: Inbox, stream: str, id: str, values: list[bytes], deliveries: int
     ) -> None:
-        super().__init__(book, stream, id, values, deliveries)
+        super().__init__(inbox, stream, id, values, deliveries)
         self.worker = worker
         self.entry: JobEntry | None = None
         self.settings: Settings = worker.unknown
@@ -142,14 +142,14 @@ class RunningJob(Delivery):
             return
         commands = postpone(worker.keys, self.stream, entry, worker.clock() + PASS_OVER_SECONDS)
         settlement = self._settle_with(commands, ended=False)
-        worker.announcer.expect(settlement, then=worker.mover.look)
+        worker.notifier.expect(settlement, then=worker.delayed.look)
 
     async def _admitted(self, function: JobFunction[Any, Any], arguments: dict[str, Any], most: int) -> bool:
         assert self.entry is not None
         limit = function.limit_of(arguments)
         if not await self.worker.limiter.admit(self.entry, limit, most, self.stream, self.id):
             # parking has acknowledged it; the engine is to forget it
-            self._settle(Settlement(self, Verdict.ACKNOWLEDGE))
+            self._settle(Settlement(self, Outcome.ACK))
             return False
         self.limit = limit
         return True
@@ -215,7 +215,7 @@ class RunningJob(Delivery):
         error, entry = alone(error), self.entry
         if entry is None:
             # no job at all: there is nothing to be retried
-            self._book.rejected(self, str(error))
+            self._inbox.rejected(self, str(error))
         elif isinstance(error, Reject):
             self._die(entry, str(error), error)
         elif entry.failed >= self.settings.retries:
@@ -253,7 +253,7 @@ class RunningJob(Delivery):
         else:
             commands = [(b"XADD", self.stream, b"*", *again.values())]
         settlement = self._settle_with(commands, ended=False)
-        worker.announcer.expect(settlement, then=worker.mover.look)
+        worker.notifier.expect(settlement, then=worker.delayed.look)
 
     def _die(self, entry: JobEntry, reason: str, error: BaseException) -> None:
         worker = self.worker
@@ -266,7 +266,7 @@ class RunningJob(Delivery):
         # redriven, it starts afresh: all its attempts, and no claim to a place that may be taken by then
         fresh = JobEntry(entry.id, entry.job, entry.arguments, entry.reply)
         values = [one if isinstance(one, bytes) else str(one).encode() for one in fresh.values()]
-        burial = bury(
+        dead_letter = dead_letter_command(
             worker.keys.dead,
             origin=(self.stream, self.id, GROUP, worker.name),
             values=values,
@@ -274,7 +274,7 @@ class RunningJob(Delivery):
             deliveries=entry.failed + self.delivery_count,
             maxlen=worker.dead_maxlen,
         )
-        commands: list[Command] = [burial]
+        commands: list[Command] = [dead_letter]
         stored = failure(error, entry.failed + 1)
         commands += store(worker.keys, entry.id, stored, self.settings.keep_result)
         commands += release(worker.keys, entry.unique, entry.id)
@@ -285,18 +285,18 @@ class RunningJob(Delivery):
         entry, limit, worker = self.entry, self.limit, self.worker
         if limit:
             commands.append(worker.limiter.leave(entry.id, limit))
-        settlement = Settlement(self, Verdict.ACKNOWLEDGE, commands=commands, delete=True)
+        settlement = Settlement(self, Outcome.ACK, commands=commands, delete=True)
         if ended and entry.reply:
-            worker.announcer.expect(settlement, entry.id, entry.reply)
+            worker.notifier.expect(settlement, entry.id, entry.reply)
         if limit:
             most = self.settings.limit or 1
-            worker.announcer.expect(settlement, then=lambda: worker.limiter.left(entry.id, limit, most))
+            worker.notifier.expect(settlement, then=lambda: worker.limiter.left(entry.id, limit, most))
         self._settle(settlement)
         return settlement
 
     def _settle(self, settlement: Settlement) -> None:
         # not awaited: the handler goes on to the next job while this is confirmed
-        self._book.settle(self, settlement)
+        self._inbox.settle(self, settlement)
 
     def _about(self, entry: JobEntry) -> dict[str, object]:
         return {

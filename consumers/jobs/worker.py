@@ -12,14 +12,14 @@ from coredis.exceptions import RedisError
 from consumers import given
 from consumers.backlog import Priority
 from consumers.connection import Link, open_link
-from consumers.delivery import Book
+from consumers.delivery import Inbox
 from consumers.engine import Engine
 from consumers.errors import ConsumerError
 from consumers.given import Duration
-from consumers.jobs.announcing import Announcer, hear
+from consumers.jobs.announcing import CompletionNotifier, hear
 from consumers.jobs.cancelling import CANCEL, LATER, Cancelled
 from consumers.jobs.declarations import Settings
-from consumers.jobs.later import Mover
+from consumers.jobs.later import DelayedScheduler
 from consumers.jobs.limits import Limiter
 from consumers.jobs.names import GROUP
 from consumers.jobs.periodic import Scheduler
@@ -105,12 +105,12 @@ class Worker:
         # a job that may not crash a third time runs alone when it could have crashed once
         patience = 2 if all(function.settings.crashes > 1 for function in self.queue.functions.values()) else 1
         engine = self._engine = Engine(client, replace(self._options, patience=patience), self._make)
-        async with open_link(client, self._keys.later) as link, open_link(client, self._keys.later) as careful:
-            context = self._context = self._new_context(link, Transactions(careful))
+        async with open_link(client, self._keys.later) as link, open_link(client, self._keys.later) as transaction_link:
+            context = self._context = self._new_context(link, Transactions(transaction_link))
             try:
                 async with open_plain_nursery() as nursery:
                     tasks = (
-                        context.mover.run, context.limiter.run, context.cancelled.run, context.announcer.run,
+                        context.delayed.run, context.limiter.run, context.cancelled.run, context.notifier.run,
                         context.scheduler.run, self._listen,
                     )  # fmt: skip
                     for task in tasks:
@@ -122,7 +122,7 @@ class Worker:
 
     def _new_context(self, link: Link, transactions: Transactions) -> WorkerContext:
         queue, keys, clock = self.queue, self._keys, self.queue.clock
-        mover = Mover(keys, transactions, clock)
+        delayed = DelayedScheduler(keys, transactions, clock)
         return WorkerContext(
             name=self.name,
             keys=keys,
@@ -135,10 +135,10 @@ class Worker:
             dead_maxlen=self._dead_maxlen,
             running=self.running,
             cancelled=Cancelled(keys, link, self._stop),
-            mover=mover,
+            delayed=delayed,
             limiter=Limiter(keys, transactions, self._options.ack_wait, clock),
-            announcer=Announcer(keys, link),
-            scheduler=Scheduler(keys, transactions, list(queue.periodic_jobs.values()), clock, mover.look),
+            notifier=CompletionNotifier(keys, link),
+            scheduler=Scheduler(keys, transactions, list(queue.periodic_jobs.values()), clock, delayed.look),
         )
 
     @asynccontextmanager
@@ -168,8 +168,8 @@ class Worker:
         """What was done since the last start: acknowledged counts all that left their stream, however they ended."""
         return self._engine.statistics if self._engine is not None else Statistics()
 
-    def _make(self, book: Book, stream: str, id: str, values: list[bytes], deliveries: int) -> RunningJob:
-        return RunningJob(self._context, book, stream, id, values, deliveries)
+    def _make(self, inbox: Inbox, stream: str, id: str, values: list[bytes], deliveries: int) -> RunningJob:
+        return RunningJob(self._context, inbox, stream, id, values, deliveries)
 
     def _stop(self, id: str) -> None:
         if (job := self.running.get(id)) is not None:
@@ -183,7 +183,7 @@ class Worker:
         if message is None or message == CANCEL:
             self._context.cancelled.look()
         if message is None or not message.startswith(LATER):
-            self._context.mover.look()
+            self._context.delayed.look()
             return
         with suppress(ValueError):
-            self._context.mover.look(float(message.removeprefix(LATER)))
+            self._context.delayed.look(float(message.removeprefix(LATER)))

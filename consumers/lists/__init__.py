@@ -7,8 +7,8 @@
 An element is never popped without a trace: LMOVE takes it to a list of the consumer's own, in one step, and it leaves
 that list when its handler is done. Delivery is at least once (see ListConsumer).
 
-consumer.py  ListConsumer: handlers, retries, drain;  hand.py  what one consumer holds on the server
-recovery.py  heartbeats, and giving back what dead consumers held;  places.py  the names of the keys
+consumer.py  ListConsumer: handlers, retries, drain;  inflight.py  what one consumer holds on the server
+recovery.py  heartbeats, and giving back what dead consumers held;  keys.py  the names of the keys
 """
 
 from consumers.lists.consumer import ListConsumer, ListStatistics

@@ -17,13 +17,13 @@ from consumers.connection import Client, open_link
 from consumers.doorbell import Doorbell
 from consumers.errors import ConsumerError, Reject, Retry, alone, cut_short
 from consumers.given import Duration
-from consumers.lists.hand import Element, Hand
-from consumers.lists.places import Places
+from consumers.lists.inflight import Element, Inflight
+from consumers.lists.keys import ListKeys
 from consumers.lists.recovery import Recovery
 from consumers.nurseries import open_plain_nursery
 from consumers.owners import unique_name
 from consumers.retry import Backoff, persist
-from consumers.settling import Verdict
+from consumers.settling import Outcome
 from consumers.transactions import Transactions
 
 __all__ = ["ListConsumer", "ListStatistics"]
@@ -100,7 +100,7 @@ class ListConsumer:
             raise ValueError("alive must be at least 0.1 s, retries and recoveries can't be negative")
         self.name = name
         self.consumer = consumer or unique_name()
-        self.places = Places(name, dead_letter)
+        self.keys = ListKeys(name, dead_letter)
         self.statistics = ListStatistics()
         self._client = client
         self._from_left = take == "left"
@@ -123,12 +123,12 @@ class ListConsumer:
         self._ended = trio.Event()
         self._handlers = trio.CancelScope()
         self._tasks: trio.Nursery
-        self._hand: Hand
+        self._inflight: Inflight
 
     @property
     def in_hand(self) -> int:
         """How many elements this consumer holds: waiting, being handled, or not yet confirmed by the server."""
-        return len(self._hand) if self._started else 0
+        return len(self._inflight) if self._started else 0
 
     async def run(
         self,
@@ -145,11 +145,14 @@ class ListConsumer:
         if self._started:
             raise RuntimeError("a consumer of a list is used once")
         try:
-            async with open_link(self._client, self.name) as link, open_link(self._client, self.name) as careful:
-                self._hand = Hand(self.places, self.consumer, link, self._from_left)
+            async with (
+                open_link(self._client, self.name) as link,
+                open_link(self._client, self.name) as transaction_link,
+            ):
+                self._inflight = Inflight(self.keys, self.consumer, link, self._from_left)
                 self._started = True
                 recovery = Recovery(
-                    self.places, self.consumer, link, Transactions(careful), from_left=self._from_left,
+                    self.keys, self.consumer, link, Transactions(transaction_link), from_left=self._from_left,
                     alive=self._alive, most=self._recoveries, recovered=self._count_recovered,
                     suspected=self._suspect,
                 )  # fmt: skip
@@ -186,7 +189,7 @@ class ListConsumer:
         self._suspected.ring()
         if not self._started or self._ended.is_set():
             return
-        await self._hand.wake()
+        await self._inflight.wake()
         with trio.move_on_after(grace):
             await self._ended.wait()
             return
@@ -204,19 +207,19 @@ class ListConsumer:
 
     def _wanted(self) -> int:
         """How many elements to take now."""
-        return 0 if self._draining or self._isolating else self._prefetch - len(self._hand)
+        return 0 if self._draining or self._isolating else self._prefetch - len(self._inflight)
 
     async def _take(self) -> None:
         # asked again at each attempt: the server may have been away for long
-        hand, room = self._hand, self._wanted()
+        inflight, room = self._inflight, self._wanted()
         if room <= 0:
             return
-        if hand.unsure:
-            unseen, done = await hand.compare()
+        if inflight.unsure:
+            unseen, done = await inflight.compare()
             self._confirmed(done)
             self._arrived(unseen)
         else:
-            self._arrived(await hand.take(room, BLOCK_SECONDS))
+            self._arrived(await inflight.take(room, BLOCK_SECONDS))
 
     def _arrived(self, elements: list[Element]) -> None:
         self.statistics.received += len(elements)
@@ -238,7 +241,7 @@ class ListConsumer:
                     raise
                 self._failed(element, alone(error))
             else:
-                self._decide(element, Verdict.ACKNOWLEDGE)
+                self._decide(element, Outcome.ACK)
 
     def _failed(self, element: Element, error: BaseException) -> None:
         if isinstance(error, Reject) or element.attempt > self._retries:
@@ -246,7 +249,7 @@ class ListConsumer:
                 "an element of %s is given up: %s", self.name, error, exc_info=error,
                 extra={"list": self.name, "attempt": element.attempt},
             )  # fmt: skip
-            self._decide(element, Verdict.BURY)
+            self._decide(element, Outcome.DEAD_LETTER)
             return
         chosen = error.delay if isinstance(error, Retry) else None
         delay = self._backoff.delay(element.attempt) if chosen is None else chosen
@@ -279,16 +282,16 @@ class ListConsumer:
             if self._draining:
                 return
             self._isolating = True
-            await self._hand.wake()
+            await self._inflight.wake()
             # what waits here for its next attempt stays: it does nothing meanwhile
-            while len(self._hand) > self._postponed:
+            while len(self._inflight) > self._postponed:
                 while self._waiting:
-                    self._decide(self._waiting.popleft(), Verdict.RELEASE)
+                    self._decide(self._waiting.popleft(), Outcome.NACK)
                 await self._room.park()
             for _ in range(self._suspects):
                 if self._draining:
                     return
-                value = await self._persist(self._hand.begin_alone)
+                value = await self._persist(self._inflight.begin_alone)
                 if value is None:
                     break
                 await self._run_alone(handler, value)
@@ -303,38 +306,38 @@ class ListConsumer:
         except BaseException as error:
             if cut_short(error) is not None:
                 raise
-            element = await self._persist(partial(self._hand.end_alone, value, keep=True))
+            element = await self._persist(partial(self._inflight.end_alone, value, keep=True))
             if element is not None:
                 self._failed(element, alone(error))
         else:
-            await self._persist(partial(self._hand.end_alone, value, keep=False))
+            await self._persist(partial(self._inflight.end_alone, value, keep=False))
             self.statistics.done += 1
 
     # From a handler back to the server.
 
-    def _decide(self, element: Element, fate: Verdict) -> None:
-        self._hand.settle(element, fate)
+    def _decide(self, element: Element, outcome: Outcome) -> None:
+        self._inflight.settle(element, outcome)
         self._decided.ring()
 
     async def _settle(self) -> None:
         while True:
             await self._decided.wait()
-            while self._hand.settled:
+            while self._inflight.settled:
                 await self._persist(self._flush)
 
     async def _flush(self) -> None:
-        if self._hand.unsure:
-            unseen, done = await self._hand.compare()
+        if self._inflight.unsure:
+            unseen, done = await self._inflight.compare()
             self._confirmed(done)
             self._arrived(unseen)
-        self._confirmed(await self._hand.flush())
+        self._confirmed(await self._inflight.flush())
 
     def _confirmed(self, elements: list[Element]) -> None:
         statistics = self.statistics
         for element in elements:
-            if element.fate is Verdict.ACKNOWLEDGE:
+            if element.outcome is Outcome.ACK:
                 statistics.done += 1
-            elif element.fate is Verdict.BURY:
+            elif element.outcome is Outcome.DEAD_LETTER:
                 statistics.dead += 1
             else:
                 statistics.given_back += 1
@@ -345,15 +348,15 @@ class ListConsumer:
 
     async def _leave(self, recovery: Recovery) -> None:
         """Give back all that is in hand, and what was taken unseen."""
-        hand = self._hand
+        inflight = self._inflight
         try:
-            if hand.unsure:
-                _, done = await hand.compare()
+            if inflight.unsure:
+                _, done = await inflight.compare()
                 self._confirmed(done)
-            for element in hand.unsettled:
-                hand.settle(element, Verdict.RELEASE)
-            self._confirmed(await hand.flush())
-            await hand.leave_alone()
+            for element in inflight.unsettled:
+                inflight.settle(element, Outcome.NACK)
+            self._confirmed(await inflight.flush())
+            await inflight.leave_alone()
             await recovery.end()
         except (RedisError, OSError) as error:
             logger.warning("what is in hand of %s was not given back, others will find it: %s", self.name, error)

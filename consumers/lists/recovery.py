@@ -5,7 +5,7 @@ in a transaction that watches both the heartbeat and the elements: a consumer th
 keeps what it has. One that stood still for longer loses it, and may be handling the same elements as another then.
 
 Which of several elements a consumer died of, nobody knows, so no crash that it shared counts against an element. What
-was in hand at two of them becomes a suspect, and is handled with nothing else at work (hand.py, begin_alone).
+was in hand at two of them becomes a suspect, and is handled with nothing else at work (inflight.py, begin_alone).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import trio
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Link
-from consumers.lists.places import Places, digest
+from consumers.lists.keys import ListKeys, digest
 from consumers.retry import suppress_transient
 from consumers.transactions import Ask, Transactions
 
@@ -26,10 +26,10 @@ PAGE = 100
 """Most elements that are moved back in one transaction."""
 
 
-def give_back(places: Places, elements: Sequence[bytes], from_left: bool) -> list[Command]:
+def give_back(keys: ListKeys, elements: Sequence[bytes], from_left: bool) -> list[Command]:
     """Put elements, given in the order in which they were taken, where they are read next."""
     verb = b"LPUSH" if from_left else b"RPUSH"
-    return [(verb, places.list, element) for element in reversed(elements)]
+    return [(verb, keys.list, element) for element in reversed(elements)]
 
 
 class Recovery:
@@ -41,7 +41,7 @@ class Recovery:
 
     def __init__(
         self,
-        places: Places,
+        keys: ListKeys,
         consumer: str,
         link: Link,
         transactions: Transactions,
@@ -52,7 +52,7 @@ class Recovery:
         recovered: Callable[[int], None],
         suspected: Callable[[int], None],
     ) -> None:
-        self._places = places
+        self._keys = keys
         self._consumer = consumer
         self._link = link
         self._transactions = transactions
@@ -67,8 +67,8 @@ class Recovery:
         """One sign of life, and the name in the list of names."""
         replies = await self._link.execute(
             [
-                (b"SADD", self._places.consumers, self._consumer),
-                (b"SET", self._places.alive(self._consumer), b"", b"PX", round(self._alive * 1000)),
+                (b"SADD", self._keys.consumers, self._consumer),
+                (b"SET", self._keys.alive(self._consumer), b"", b"PX", round(self._alive * 1000)),
             ]
         )
         for reply in replies:
@@ -81,7 +81,7 @@ class Recovery:
             with suppress_transient():
                 await self.beat()
                 await self.sweep()
-                (waiting,) = await self._link.execute([(b"LLEN", self._places.suspects)])
+                (waiting,) = await self._link.execute([(b"LLEN", self._keys.suspects)])
                 if isinstance(waiting, RedisError):
                     raise waiting
                 if waiting:
@@ -90,15 +90,15 @@ class Recovery:
 
     async def sweep(self) -> None:
         """Give back what consumers held that are dead now."""
-        places = self._places
-        (names,) = await self._link.execute([(b"SMEMBERS", places.consumers)])
+        keys = self._keys
+        (names,) = await self._link.execute([(b"SMEMBERS", keys.consumers)])
         if isinstance(names, RedisError):
             raise names
         others = [name.decode("utf-8", "surrogateescape") for name in names]
         others = [name for name in others if name != self._consumer]
         if not others:
             return
-        signs = await self._link.execute([(b"EXISTS", places.alive(name)) for name in others])
+        signs = await self._link.execute([(b"EXISTS", keys.alive(name)) for name in others])
         for name, sign in zip(others, signs, strict=True):
             if sign == 0:
                 await self._move_all_back(name)
@@ -110,13 +110,11 @@ class Recovery:
 
     async def end(self) -> None:
         """No more signs of life: nothing is in hand."""
-        places = self._places
-        await self._link.execute([(b"SREM", places.consumers, self._consumer), (b"DEL", places.alive(self._consumer))])
+        keys = self._keys
+        await self._link.execute([(b"SREM", keys.consumers, self._consumer), (b"DEL", keys.alive(self._consumer))])
 
     async def _move_all_back(self, name: str, own: bool = False) -> None:
-        replies = await self._link.execute(
-            [(b"LLEN", self._places.processing(name)), (b"LLEN", self._places.alone(name))]
-        )
+        replies = await self._link.execute([(b"LLEN", self._keys.processing(name)), (b"LLEN", self._keys.alone(name))])
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise reply
@@ -127,8 +125,8 @@ class Recovery:
         self._recovered(moved)
 
     async def _move_back(self, name: str, own: bool) -> int:
-        places = self._places
-        processing, alone, alive = places.processing(name), places.alone(name), places.alive(name)
+        keys = self._keys
+        processing, alone, alive = keys.processing(name), keys.alone(name), keys.alive(name)
 
         async def decide(ask: Ask) -> tuple[list[Command], int]:
             lives, held, elements, guilty = await ask(
@@ -142,9 +140,9 @@ class Recovery:
             if lives and not own:
                 return [], 0
             if not elements and not guilty:
-                return [(b"SREM", places.consumers, name)], 0
+                return [(b"SREM", keys.consumers, name)], 0
             found = [*elements, *guilty]
-            (counts,) = await ask([(b"HMGET", places.recovered, *map(digest, found))])
+            (counts,) = await ask([(b"HMGET", keys.recovered, *map(digest, found))])
             crashes = [int(count or 0) for count in counts]
             commands = self._judged(elements, crashes, guilty)
             if elements:
@@ -152,7 +150,7 @@ class Recovery:
             if guilty:
                 commands.append((b"DEL", alone))
             if held == len(elements):
-                commands.append((b"SREM", places.consumers, name))
+                commands.append((b"SREM", keys.consumers, name))
             return commands, len(found)
 
         return await self._transactions.run([alive, processing, alone], decide)
@@ -162,7 +160,7 @@ class Recovery:
 
         Those that were in hand together: back, or to the suspects. Only what ran alone is known to be the cause.
         """
-        places = self._places
+        keys = self._keys
         back: list[bytes] = []
         suspects: list[bytes] = []
         dead: list[bytes] = []
@@ -170,12 +168,12 @@ class Recovery:
             (back if count + 1 < self._patience else suspects).append(element)
         for element, count in zip(guilty, crashes[len(elements) :], strict=True):
             (suspects if count < self._most else dead).append(element)
-        commands = give_back(places, back, self._from_left)
-        commands += [(b"HINCRBY", places.recovered, digest(element), 1) for element in back + suspects]
+        commands = give_back(keys, back, self._from_left)
+        commands += [(b"HINCRBY", keys.recovered, digest(element), 1) for element in back + suspects]
         if suspects:
-            commands.append((b"RPUSH", places.suspects, *suspects))
+            commands.append((b"RPUSH", keys.suspects, *suspects))
         if dead:
-            commands.append((b"HDEL", places.recovered, *map(digest, dead)))
-            if places.dead:
-                commands.append((b"RPUSH", places.dead, *dead))
+            commands.append((b"HDEL", keys.recovered, *map(digest, dead)))
+            if keys.dead:
+                commands.append((b"RPUSH", keys.dead, *dead))
         return commands

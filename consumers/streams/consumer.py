@@ -129,8 +129,8 @@ class Consumer(Generic[T]):
     def _new_engine(self) -> Engine[Message[T]]:
         codec = self._codec
 
-        def make(book: Engine[Message[T]], stream: str, id: str, values: list[bytes], deliveries: int) -> Message[T]:
-            return Message(book, stream, id, values, deliveries, codec)
+        def make(inbox: Engine[Message[T]], stream: str, id: str, values: list[bytes], deliveries: int) -> Message[T]:
+            return Message(inbox, stream, id, values, deliveries, codec)
 
         return Engine(self._client, self.options, make, self._order)
 

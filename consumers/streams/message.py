@@ -6,7 +6,7 @@ from typing import Generic
 from typing_extensions import TypeVar
 
 from consumers.codecs import Codec
-from consumers.delivery import Book, Delivery
+from consumers.delivery import Delivery, Inbox
 
 __all__ = ["Message"]
 
@@ -19,8 +19,10 @@ class Message(Delivery, Generic[T]):
     Beside what Delivery has: `data`, the value that the consumer's codec reads from the fields.
     """
 
-    def __init__(self, book: Book, stream: str, id: str, values: list[bytes], deliveries: int, codec: Codec[T]) -> None:
-        super().__init__(book, stream, id, values, deliveries)
+    def __init__(
+        self, inbox: Inbox, stream: str, id: str, values: list[bytes], deliveries: int, codec: Codec[T]
+    ) -> None:
+        super().__init__(inbox, stream, id, values, deliveries)
         self._codec = codec
 
     @cached_property

@@ -123,7 +123,7 @@ async def test_without_a_dead_letter_stream_the_entry_is_dropped_with_an_error_i
 
 
 async def _at_the_same_time(client: Client, work: Callable[[], Awaitable[Any]]) -> Any:
-    """What `work` returns, while a consumer buries at once whatever comes back."""
+    """What `work` returns, while a consumer dead-letters at once whatever comes back."""
 
     async def handler(message: Message) -> None:
         raise Reject("again")

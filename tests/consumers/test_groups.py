@@ -62,7 +62,7 @@ async def test_no_more_than_there_is_room_for(group: Group) -> None:
 
 async def test_entries_that_are_due_come_first_and_are_counted(group: Group, client: Client) -> None:
     await client.xreadgroup("g", "other", {"s": ">"}, count=3)
-    await group.link.execute([group.release("s", f"{n}-0", 1, 0, True) for n in (1, 2)])
+    await group.link.execute([group.nack("s", f"{n}-0", 1, 0, True) for n in (1, 2)])
     found = await _read(group)
     if len(found) == 2:  # without claiming reads, new ones come with the next read
         found += await _read(group)
@@ -90,7 +90,7 @@ async def test_a_doubtful_lease_is_extended_only_if_it_was_idle(group: Group, cl
 
 async def test_what_is_given_back_for_now_can_be_taken_at_once(group: Group, client: Client) -> None:
     await _read(group)
-    await group.link.execute([group.release("s", "1-0", 1, 0, True), group.release("s", "2-0", 1, 0, False)])
+    await group.link.execute([group.nack("s", "1-0", 1, 0, True), group.nack("s", "2-0", 1, 0, False)])
     rows = await _rows(client)
     assert {row[0]: row[2] for row in rows if row[1] != "a"} == {"1-0": 1, "2-0": 0}
     assert sorted(await _read(group)) == [("1-0", 2), ("2-0", 1)]
@@ -98,7 +98,7 @@ async def test_what_is_given_back_for_now_can_be_taken_at_once(group: Group, cli
 
 async def test_what_is_given_back_for_later_is_taken_when_due(group: Group, client: Client) -> None:
     await _read(group)
-    await group.link.execute([group.release("s", "3-0", 1, ACK_WAIT / 2, True)])
+    await group.link.execute([group.nack("s", "3-0", 1, ACK_WAIT / 2, True)])
     await group.link.execute([group.extend("s", ["1-0", "2-0", "4-0", "5-0"])])
     assert ("3-0", DELAYED, 1) in await _rows(client)
     assert await _read(group, sweep=True) == []

@@ -10,7 +10,7 @@ from consumers.delivery import Delivery
 from consumers.handling import Handling, about
 
 
-class Book:
+class Inbox:
     """Notes what it is asked for."""
 
     def __init__(self) -> None:
@@ -20,8 +20,8 @@ class Book:
         self.failures.append(error)
 
 
-def _delivery(book: Any) -> Delivery:
-    return Delivery(book, "s", "1-0", [], 1)
+def _delivery(inbox: Any) -> Delivery:
+    return Delivery(inbox, "s", "1-0", [], 1)
 
 
 async def test_success_is_told_unless_the_handler_has_decided() -> None:
@@ -35,16 +35,16 @@ async def test_success_is_told_unless_the_handler_has_decided() -> None:
         delivery.state = State.SETTLING
 
     handling: Handling[Delivery] = Handling(None, succeeded.append)
-    first = _delivery(Book())
+    first = _delivery(Inbox())
     await handling.run(first, handle)
-    await handling.run(_delivery(Book()), settles)
+    await handling.run(_delivery(Inbox()), settles)
     assert succeeded == [first]
 
 
 async def test_what_is_cut_short_goes_on_upwards_without_what_failed_beside_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    book = Book()
+    inbox = Inbox()
 
     async def untidy(delivery: Delivery) -> None:
         async with trio.open_nursery() as nursery:
@@ -56,19 +56,19 @@ async def test_what_is_cut_short_goes_on_upwards_without_what_failed_beside_it(
 
     handling: Handling[Delivery] = Handling(None, None)
     with trio.move_on_after(0.01) as scope:
-        await handling.run(_delivery(book), untidy)
-    assert scope.cancelled_caught and book.failures == []
+        await handling.run(_delivery(inbox), untidy)
+    assert scope.cancelled_caught and inbox.failures == []
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert "failed while it was cancelled" in record.getMessage()
 
 
 async def test_a_failure_is_the_entrys() -> None:
-    book = Book()
+    inbox = Inbox()
 
     async def exits(delivery: Delivery) -> None:
         raise SystemExit(3)
 
-    delivery = _delivery(book)
+    delivery = _delivery(inbox)
     await Handling[Delivery](None, None).run(delivery, exits)
-    assert [type(error) for error in book.failures] == [SystemExit]
+    assert [type(error) for error in inbox.failures] == [SystemExit]
     assert about(delivery) == {"stream": "s", "id": "1-0", "delivery_count": 1}

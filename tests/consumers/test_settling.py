@@ -12,7 +12,7 @@ from consumers.capabilities import Capabilities
 from consumers.groups import Group
 from consumers.owners import Phase
 from consumers.retry import Backoff
-from consumers.settling import Settlement, Settler, Verdict
+from consumers.settling import Outcome, Settlement, Settler
 
 Answer = Callable[[list[tuple[Any, ...]]], list[Any]]
 
@@ -74,11 +74,11 @@ async def test_everything_that_was_decided_goes_in_one_round_trip() -> None:
     link, done = Link(fine), list[Settlement]()
     subject = settler(link, done)
     for n in range(3):
-        subject.submit(Settlement(Entry(f"{n}-0"), Verdict.ACKNOWLEDGE))
-    subject.submit(Settlement(Entry("3-0", "t"), Verdict.ACKNOWLEDGE))
-    subject.submit(Settlement(Entry("4-0"), Verdict.RELEASE))
-    subject.submit(Settlement(Entry("5-0"), Verdict.BURY, reason="no good"))
-    subject.submit(Settlement(Entry("6-0"), Verdict.ACKNOWLEDGE, commands=[(b"SET", "k", 1)]))
+        subject.submit(Settlement(Entry(f"{n}-0"), Outcome.ACK))
+    subject.submit(Settlement(Entry("3-0", "t"), Outcome.ACK))
+    subject.submit(Settlement(Entry("4-0"), Outcome.NACK))
+    subject.submit(Settlement(Entry("5-0"), Outcome.DEAD_LETTER, reason="no good"))
+    subject.submit(Settlement(Entry("6-0"), Outcome.ACK, commands=[(b"SET", "k", 1)]))
     await subject.finish()
     (sent,) = link.sent
     assert sorted(names(sent)) == sorted(
@@ -94,9 +94,9 @@ async def test_after_a_lost_reply_only_what_is_still_ours_is_given_back(autojump
 
     link, done = Link(lost, lost, ours, fine), list[Settlement]()
     subject = settler(link, done)
-    subject.submit(Settlement(Entry("1-0"), Verdict.RELEASE))
-    subject.submit(Settlement(Entry("2-0"), Verdict.RELEASE))
-    subject.submit(Settlement(Entry("3-0"), Verdict.ACKNOWLEDGE))
+    subject.submit(Settlement(Entry("1-0"), Outcome.NACK))
+    subject.submit(Settlement(Entry("2-0"), Outcome.NACK))
+    subject.submit(Settlement(Entry("3-0"), Outcome.ACK))
     await subject.finish()
     assert names(link.sent[0]) == [b"XNACK", b"XNACK", b"XACK"]
     assert names(link.sent[2]) == [b"XPENDING", b"XPENDING"]
@@ -114,7 +114,7 @@ async def test_what_the_server_has_no_room_for_now_is_tried_again(autojump_clock
     link = Link(lambda commands: full(sorted(commands, key=len)), fine)
     done: list[Settlement] = []
     subject = settler(link, done)
-    subject.submit(Settlement(Entry("1-0"), Verdict.BURY))
+    subject.submit(Settlement(Entry("1-0"), Outcome.DEAD_LETTER))
     await subject.finish()
     assert names(link.sent[0]) == [b"MULTI", b"XADD", b"XACK", b"EXEC"]
     assert names(link.sent[-1]) == names(link.sent[0]) and len(done) == 1
@@ -126,8 +126,8 @@ async def test_a_refusal_for_good_is_raised_and_the_rest_is_done() -> None:
 
     link, done = Link(refuse), list[Settlement]()
     subject = settler(link, done)
-    subject.submit(Settlement(Entry("1-0"), Verdict.RELEASE))
-    subject.submit(Settlement(Entry("2-0"), Verdict.ACKNOWLEDGE))
+    subject.submit(Settlement(Entry("1-0"), Outcome.NACK))
+    subject.submit(Settlement(Entry("2-0"), Outcome.ACK))
     with pytest.raises(WrongTypeError):
         await subject.finish()
     assert [one.subject.id for one in done] == ["2-0"]
@@ -136,7 +136,7 @@ async def test_a_refusal_for_good_is_raised_and_the_rest_is_done() -> None:
 async def test_a_group_that_is_gone_has_nothing_to_settle() -> None:
     link, done = Link(lambda commands: [StreamConsumerGroupError("gone")] * len(commands)), list[Settlement]()
     subject = settler(link, done)
-    subject.submit(Settlement(Entry("1-0"), Verdict.RELEASE))
+    subject.submit(Settlement(Entry("1-0"), Outcome.NACK))
     await subject.finish()
     assert len(done) == 1
 
@@ -144,7 +144,7 @@ async def test_a_group_that_is_gone_has_nothing_to_settle() -> None:
 async def test_what_somebody_else_has_is_not_given_back() -> None:
     link, done = Link(fine), list[Settlement]()
     subject = settler(link, done)
-    subject.submit(Settlement(Entry("1-0", lost=True), Verdict.RELEASE))
+    subject.submit(Settlement(Entry("1-0", lost=True), Outcome.NACK))
     await subject.finish()
     assert link.sent == [] and len(done) == 1
 
@@ -152,8 +152,8 @@ async def test_what_somebody_else_has_is_not_given_back() -> None:
 async def test_an_acknowledgement_that_stands_alone_says_whether_the_entry_was_pending() -> None:
     link = Link(lambda commands: [1, 0])
     subject = settler(link)
-    first = Settlement(Entry("1-0"), Verdict.ACKNOWLEDGE, single=True)
-    second = Settlement(Entry("2-0"), Verdict.ACKNOWLEDGE, single=True)
+    first = Settlement(Entry("1-0"), Outcome.ACK, single=True)
+    second = Settlement(Entry("2-0"), Outcome.ACK, single=True)
     subject.submit(first)
     subject.submit(second)
     await subject.finish()
@@ -165,7 +165,7 @@ async def test_what_comes_during_a_round_trip_goes_into_the_next() -> None:
     subject = settler(link, done)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(subject.run)
-        waiting = [Settlement(Entry(f"{n}-0"), Verdict.ACKNOWLEDGE) for n in range(5)]
+        waiting = [Settlement(Entry(f"{n}-0"), Outcome.ACK) for n in range(5)]
         for one in waiting:
             subject.submit(one)
             await trio.lowlevel.checkpoint()
@@ -184,7 +184,7 @@ async def test_a_cancelled_round_trip_is_sent_again_by_the_last_finish() -> None
     subject = settler(link, done)
     answer = link.execute
     link.execute = never  # type: ignore[method-assign]
-    subject.submit(Settlement(Entry("1-0"), Verdict.ACKNOWLEDGE))
+    subject.submit(Settlement(Entry("1-0"), Outcome.ACK))
     with trio.move_on_after(0.01):
         await subject.finish()
     assert len(subject) == 1 and not done

@@ -9,13 +9,13 @@ import pytest
 
 from consumers.commands import queue_states
 from consumers.commands.queue_states import QueueState, find_streams, states
-from consumers.deadletters import bury
+from consumers.deadletters import dead_letter_command
 
 Client = coredis.Redis[bytes]
 
 
 async def put_to_death(client: Client, stream: str, group: str, dead: str) -> None:
-    command = bury(
+    command = dead_letter_command(
         dead, origin=(stream, "1-1", group, "c"), values=[b"n", b"1"], reason="no", deliveries=5, maxlen=None
     )
     name, *arguments = command

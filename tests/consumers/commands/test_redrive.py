@@ -8,7 +8,7 @@ import trio
 
 from consumers.commands import redrive
 from consumers.commands.running import CommandError
-from consumers.deadletters import bury
+from consumers.deadletters import dead_letter_command
 from consumers.jobs import JobFailed, Queue, Worker
 from consumers.streams import Consumer, Message, Reject
 from tests.consumers.commands.commands import lines
@@ -21,7 +21,7 @@ Client = coredis.Redis[bytes]
 async def dead(client: Client) -> Client:
     """orders.dead with three dead letters, of two groups."""
     for number, group in enumerate(("billing", "billing", "shipping")):
-        _, key, *rest = bury(
+        _, key, *rest = dead_letter_command(
             "orders.dead",
             origin=("orders", f"{number}-1", group, "c"),
             values=[b"n", b"%d" % number],

@@ -17,7 +17,7 @@ import trio
 
 from consumers.errors import ConsumerError, Reject, Retry
 from consumers.lists import ListConsumer
-from consumers.lists.places import digest
+from consumers.lists.keys import digest
 from consumers.lists.recovery import Recovery
 from consumers.retry import Backoff
 from tests.consumers.jobs.working import until

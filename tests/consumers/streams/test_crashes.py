@@ -83,9 +83,9 @@ async def test_no_entry_is_lost_or_done_twice_when_workers_are_killed(client: Cl
         while await pending(client) or (await client.xinfo_groups("orders"))[0][b"lag"]:
             await trio.sleep(0.1)
     poisoned = {str(n) for n in range(3, published, 5 * EACH_ROUND)}
-    buried = await dead(client)
-    assert {fields[b"n"].decode() for fields in buried} == poisoned
-    assert len(buried) == len(poisoned)
+    dead_letters = await dead(client)
+    assert {fields[b"n"].decode() for fields in dead_letters} == poisoned
+    assert len(dead_letters) == len(poisoned)
     for n in range(published):
         if str(n) in poisoned:
             continue

@@ -15,10 +15,10 @@ import trio
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Link, Reply
-from consumers.lists.places import Places, digest
-from consumers.settling import Verdict
+from consumers.lists.keys import ListKeys, digest
+from consumers.settling import Outcome
 
-__all__ = ["Element", "Hand"]
+__all__ = ["Element", "Inflight"]
 
 ANSWER_SECONDS = 5.0
 
@@ -29,16 +29,16 @@ class Element:
 
     value: bytes
     attempt: int = 1
-    fate: Verdict | None = None
+    outcome: Outcome | None = None
 
 
-class Hand:
+class Inflight:
     """The elements of one consumer."""
 
-    def __init__(self, places: Places, consumer: str, link: Link, from_left: bool) -> None:
-        self._places = places
-        self._processing = places.processing(consumer)
-        self._alone = places.alone(consumer)
+    def __init__(self, keys: ListKeys, consumer: str, link: Link, from_left: bool) -> None:
+        self._keys = keys
+        self._processing = keys.processing(consumer)
+        self._alone = keys.alone(consumer)
         self._link = link
         self._source, self._end = (b"LEFT", b"RIGHT") if from_left else (b"RIGHT", b"LEFT")
         self._push = b"LPUSH" if from_left else b"RPUSH"
@@ -55,12 +55,12 @@ class Hand:
 
     @property
     def unsettled(self) -> list[Element]:
-        """Elements whose fate is not decided, in the order in which they were taken."""
-        return [element for element in self._held if element.fate is None]
+        """Elements whose outcome is not decided, in the order in which they were taken."""
+        return [element for element in self._held if element.outcome is None]
 
     async def take(self, room: int, block: float) -> list[Element]:
         """Up to `room` elements; waits up to `block` seconds for one. Raises errors of coredis."""
-        list_ = self._places.list
+        list_ = self._keys.list
         move = (b"LMOVE", list_, self._processing, self._source, self._end)
         command = (b"BLMOVE", list_, self._processing, self._source, self._end, block)
         async with self._reading:
@@ -82,9 +82,9 @@ class Hand:
         self._held.update(dict.fromkeys(elements))
         return elements
 
-    def settle(self, element: Element, fate: Verdict) -> None:
+    def settle(self, element: Element, outcome: Outcome) -> None:
         """Decide; carried out by the next flush()."""
-        element.fate = fate
+        element.outcome = outcome
         self._settled.append(element)
 
     @property
@@ -112,14 +112,14 @@ class Hand:
     def _commands(self, batch: list[Element]) -> list[Command]:
         commands: list[Command] = [(b"LREM", self._processing, 1, element.value) for element in batch]
         # the one that was taken first shall be read first
-        back = [element.value for element in batch if element.fate is Verdict.RELEASE]
-        commands += [(self._push, self._places.list, value) for value in reversed(back)]
-        gone = [element.value for element in batch if element.fate is not Verdict.RELEASE]
+        back = [element.value for element in batch if element.outcome is Outcome.NACK]
+        commands += [(self._push, self._keys.list, value) for value in reversed(back)]
+        gone = [element.value for element in batch if element.outcome is not Outcome.NACK]
         if gone:
-            commands.append((b"HDEL", self._places.recovered, *map(digest, gone)))
-        dead = [element.value for element in batch if element.fate is Verdict.BURY]
-        if dead and self._places.dead:
-            commands.append((b"RPUSH", self._places.dead, *dead))
+            commands.append((b"HDEL", self._keys.recovered, *map(digest, gone)))
+        dead = [element.value for element in batch if element.outcome is Outcome.DEAD_LETTER]
+        if dead and self._keys.dead:
+            commands.append((b"RPUSH", self._keys.dead, *dead))
         return commands
 
     async def compare(self) -> tuple[list[Element], list[Element]]:
@@ -154,7 +154,7 @@ class Hand:
             # a try whose reply was lost has taken it
             element: bytes = mine[0]
             return element
-        move = (b"LMOVE", self._places.suspects, self._alone, b"LEFT", b"RIGHT")
+        move = (b"LMOVE", self._keys.suspects, self._alone, b"LEFT", b"RIGHT")
         taken = _values(await self._link.execute([move]))
         return taken[0] if taken else None
 
@@ -166,7 +166,7 @@ class Hand:
             self.unsure = self.unsure or keep
             return None
         commands: list[Command] = [
-            (b"LREM", self._alone, 1, value), (b"HDEL", self._places.recovered, digest(value)),
+            (b"LREM", self._alone, 1, value), (b"HDEL", self._keys.recovered, digest(value)),
         ]  # fmt: skip
         if keep:
             commands.append((b"RPUSH", self._processing, value))
@@ -175,7 +175,7 @@ class Hand:
 
     async def leave_alone(self) -> None:
         """Give a suspect back whose handler was cancelled: it stays one."""
-        move = (b"LMOVE", self._alone, self._places.suspects, b"RIGHT", b"LEFT")
+        move = (b"LMOVE", self._alone, self._keys.suspects, b"RIGHT", b"LEFT")
         _values(await self._link.execute([move]))
 
 

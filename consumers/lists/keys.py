@@ -11,7 +11,7 @@
 
 from hashlib import blake2b
 
-__all__ = ["Places", "digest"]
+__all__ = ["ListKeys", "digest"]
 
 
 def digest(element: bytes) -> bytes:
@@ -19,7 +19,7 @@ def digest(element: bytes) -> bytes:
     return blake2b(element, digest_size=16).digest()
 
 
-class Places:
+class ListKeys:
     """Key names for one list."""
 
     def __init__(self, name: str, dead_letter: str | None) -> None:
