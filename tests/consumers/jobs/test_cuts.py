@@ -89,4 +89,4 @@ async def test_every_element_of_a_list_is_handled_over_a_bad_network(
                 await until(lambda: consumer.statistics.done >= 400, seconds=50)
                 nursery.cancel_scope.cancel()
     assert handled == Counter({str(n).encode(): 2 for n in range(200)})
-    assert await client.llen("box") == 0 and await client.llen(consumer.places.processing(consumer.consumer)) == 0
+    assert await client.llen("box") == 0 and await client.llen(consumer.keys.processing(consumer.consumer)) == 0
