@@ -112,13 +112,13 @@ class Bridge:
         run: Run = self._interruption.current  # type: ignore[assignment]  # one runs, or who called?
         if run.read_only and flags & (WRITE | MAY_REPLICATE):
             return READ_ONLY
-        if flags & WRITE and not run.wrote and self._state.write_refusal is not None:
+        if flags & WRITE and self._state.write_refusal is not None:
             return self._state.write_refusal
         if self.caller.checked & flags & DENYOOM:
             return errors.OUT_OF_MEMORY
         if flags & WRITE:
             run.wrote = True
-            self.caller.checked = NOSCRIPT
+            self.caller.checked = NOSCRIPT  # from here on nothing but this is asked about
         return None
 
     def _failed(self, defect: Exception) -> Result:
