@@ -19,7 +19,6 @@ class Keys:
         self.deadlines: list[int] = []
         self.woken: list[float] = []
         self.timers = Deadlines(failing)
-        self.timers.before = self.remove_due
         self.timer = ExpiryTimer(self.timers, clock, lambda: min(self.deadlines, default=NEVER))
 
     def expire_after(self, milliseconds: int) -> None:
@@ -34,7 +33,7 @@ class Keys:
 @pytest.fixture
 async def keys(nursery: trio.Nursery, autojump_clock: MockClock) -> Keys:
     made = Keys(TrioClock())
-    nursery.start_soon(made.timers.run)
+    nursery.start_soon(made.timers.run, made.remove_due, lambda: None)
     return made
 
 
