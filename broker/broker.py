@@ -1,7 +1,7 @@
 """What one broker consists of: the parts that commands reach through their session.
 
 `Broker` joins the parts and does nothing itself but keep broker-wide states (paused, loading, out of memory)
-visible in every session's gate. Sockets and tasks are the server's (broker.server).
+visible in every session's flags. Sockets and tasks are the server's (broker.server).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from broker.keyspace.keyspace import Keyspace
 from broker.memory.client_eviction import ClientEviction
 from broker.memory.eviction import Eviction
 from broker.memory.overview import MemoryOverview, ScriptMemory
-from broker.persistence.durability import Durability, Storage
 from broker.persistence.environment import Environment
+from broker.persistence.persistence import Persistence, Storage
 from broker.process.clock import Clock
 from broker.process.log import Log
 from broker.process.poller import Watches
@@ -87,7 +87,7 @@ class Broker:
             log=log,
             serve=self.blocking.serve,
             # Recovery needs the scripts, and they ask whether memory is short: the journal can only be made later.
-            unwritten=lambda: self.durability.journal.unwritten_bytes,
+            unwritten=lambda: self.persistence.journal.unwritten_bytes,
         )
         self.dispatcher = Dispatcher(
             self.executor, commands, self.keyspace, self.state, self.blocking, self.clock, self.stats, config, log,
@@ -101,7 +101,7 @@ class Broker:
             memory_refuses=self.eviction.refuses, serve_while_busy=serve_while_busy,
         )  # fmt: skip
         self.functions = self.scripting.functions
-        self.durability = Durability(
+        self.persistence = Persistence(
             Environment(config, log, self.clock, self.keyspace, self.state),
             storage or Storage(),
             self.functions,
@@ -124,16 +124,16 @@ class Broker:
 
     def close_session(self, session: Session) -> None:
         """Forget a client that has gone: its wait, its subscriptions, what it watched."""
-        session.gate |= CLOSING
+        session.flags |= CLOSING
         self.blocking.cancel(session)
         self.pubsub.unsubscribe_all(session)
         session.unwatch()
         self.sessions.pop(session.id, None)
 
-    def session_gate(self) -> int:
-        """The gate a new session starts with."""
-        gate = UNAUTHENTICATED if self.config.requirepass else 0
-        return gate | BROKER_STATE if self.state.restricted() else gate
+    def session_flags(self) -> int:
+        """The flags a new session starts with."""
+        flags = UNAUTHENTICATED if self.config.requirepass else 0
+        return flags | BROKER_STATE if self.state.restricted() else flags
 
     def resume(self, session: Session) -> None:
         """The session's held-back requests may go on, in this tick."""
@@ -148,7 +148,7 @@ class Broker:
             scripting.memory_of_scripts(),
             scripting.memory_of_functions(),
         )
-        unwritten = self.durability.journal.unwritten_bytes
+        unwritten = self.persistence.journal.unwritten_bytes
         return MemoryOverview(self.eviction, self.keyspace, self.sessions.values(), unwritten, scripts)
 
 

@@ -26,7 +26,7 @@ from broker.native import COMPILED, build
 from broker.network.connection import Connection
 from broker.network.listeners import Listeners, StartError
 from broker.network.tick import Tick
-from broker.persistence.durability import LoadError, Storage
+from broker.persistence.persistence import LoadError, Storage
 from broker.process.clock import Clock
 from broker.process.collector import tune_collector
 from broker.process.log import Log
@@ -62,7 +62,7 @@ class Server:
         self.listeners = Listeners(self.broker, self.tick)
         self.stopping = trio.Event() if stop is None else stop
         self._prepared = False
-        self.durability = self.broker.durability
+        self.persistence = self.broker.persistence
         self.broker.keyspace.timer.start()
         self.broker.eviction.start()
         for name in ("proto-max-bulk-len", "client-query-buffer-limit"):
@@ -89,12 +89,12 @@ class Server:
         for connection in self.tick.connections():
             connection.limits_changed()
 
-    # Durability
+    # Persistence
 
     async def recover(self) -> None:
         """Load what is on the disk. Raises StartError."""
         try:
-            await self.durability.recover()
+            await self.persistence.recover()
         except (LoadError, OSError) as problem:
             raise StartError(str(problem)) from problem
 
@@ -102,7 +102,7 @@ class Server:
         """Stop, as SHUTDOWN does with these options (b"SAVE", b"NOSAVE", b"FORCE"); False if that would lose data."""
         self.broker.log.notice("User requested shutdown")
         self._supervision.status("Shutting down, after what is to be saved")
-        if not self.durability.prepare_shutdown(
+        if not self.persistence.prepare_shutdown(
             save=b"SAVE" in options, no_save=b"NOSAVE" in options, force=b"FORCE" in options
         ):
             self._supervision.status("Errors trying to shut down, see the log; clients are served on")
@@ -124,7 +124,7 @@ class Server:
                 idle = idle_ms and self._is_idle(connection, now - idle_ms)
                 if idle or not connection.check_soft_limit():
                     self.tick.close(connection)
-            self.durability.cron()
+            self.persistence.cron()
             self.broker.stats.sample(trio.current_time())
             self.broker.access.sample()
             self.tick.finish()
@@ -133,7 +133,7 @@ class Server:
         """Whether nothing has come from the client or been taken by it since; one that waits for the broker is not."""
         session = connection.session
         subscribed = session.channels or session.patterns or session.shard_channels
-        waits = session.gate & (BLOCKED | POSTPONED | HELD)
+        waits = session.flags & (BLOCKED | POSTPONED | HELD)
         return session.last_active < since and not waits and not subscribed
 
     async def run(self) -> None:
@@ -142,7 +142,7 @@ class Server:
             nursery.start_soon(self.tick.run)
             nursery.start_soon(self.broker.deadlines.run, self.tick.begin, self.tick.finish)
             nursery.start_soon(self._cron)
-            nursery.start_soon(self.durability.run)
+            nursery.start_soon(self.persistence.run)
             await self.stopping.wait()
             nursery.cancel_scope.cancel()
 
@@ -150,8 +150,8 @@ class Server:
         """Close listeners, files and connections; queued replies are sent as far as the sockets take them."""
         self.listeners.close()
         if not self._prepared:
-            self.durability.prepare_shutdown(save=False, no_save=False, force=True)
-        if not self.durability.close():
+            self.persistence.prepare_shutdown(save=False, no_save=False, force=True)
+        if not self.persistence.close():
             self.tick.abandon()
         self.tick.release()
         self.tick.shutdown()

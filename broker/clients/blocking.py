@@ -28,7 +28,7 @@ FOREVER = 0
 class Blocking:
     """All waiting clients of a broker.
 
-    While `held` (the broker is paused) nobody is served.
+    While `suspended` (the broker is paused) nobody is served.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Blocking:
         self._deadlines = deadlines
         self._execute = execute
         self._resume = resume
-        self.held = False
+        self.suspended = False
         self._serving = False
         # How many wait for any change of a key, its removal included.
         self._any_change: dict[tuple[Database, bytes], int] = {}
@@ -59,9 +59,9 @@ class Blocking:
         args: list[bytes],
         *,
         keys: Sequence[bytes],
-        kind: type[Any] | None,
+        value_type: type[Any] | None,
         timeout_ms: int,
-        nil: bytes,
+        timeout_reply: bytes,
         retry_ms: int = 0,
     ) -> bytes:
         """Let the client wait for one of `keys` in its database; the command returns what this returns.
@@ -75,19 +75,19 @@ class Blocking:
             waiting.args = args
             self._set_retry(session, waiting, retry_ms)
             return NO_REPLY
-        if session.never_waits:
-            return nil
-        wait = Wait(handler, args, session.db, list(dict.fromkeys(keys)), kind, nil)
+        if session.deny_blocking:
+            return timeout_reply
+        wait = Wait(handler, args, session.db, list(dict.fromkeys(keys)), value_type, timeout_reply)
         waiters = session.db.waiters
         for key in wait.keys:
             waiters.setdefault(key, {})[session] = None
         session.block(wait)
-        if kind is None:
+        if value_type is None:
             for key in wait.keys:
                 self._any_change[(session.db, key)] = self._any_change.get((session.db, key), 0) + 1
         self.sessions[session] = None
         if timeout_ms:
-            wait.timeout = self._deadlines.after(timeout_ms, lambda: self.finish(session, wait.nil))
+            wait.timeout = self._deadlines.after(timeout_ms, lambda: self.finish(session, wait.timeout_reply))
         self._set_retry(session, wait, retry_ms)
         return NO_REPLY
 
@@ -100,7 +100,7 @@ class Blocking:
 
     def serve(self) -> None:
         """Serve those who wait for keys that have become ready; what they do may make further keys ready."""
-        if self._serving or self.held:
+        if self._serving or self.suspended:
             return
         self._serving = True
         ready = self._keyspace.ready
@@ -120,7 +120,7 @@ class Blocking:
         while waiters:
             session = next(iter(waiters))
             wait = session.waiting
-            if wait is None or database.get(key).__class__ is not wait.kind:
+            if wait is None or database.get(key).__class__ is not wait.value_type:
                 break
             self._try(session, wait)
             if session in waiters:
@@ -135,11 +135,11 @@ class Blocking:
             wait = session.waiting
             if wait is None or session not in waiters or session is tried:
                 continue
-            if wait.kind is None or database.get(key).__class__ is wait.kind:
+            if wait.value_type is None or database.get(key).__class__ is wait.value_type:
                 self._try(session, wait)
 
     def _try(self, session: Session, wait: Wait) -> None:
-        if session.waiting is not wait or session.gate & CLOSING:
+        if session.waiting is not wait or session.flags & CLOSING:
             return
         reply = self._execute(session, wait.handler, wait.args)
         if reply:
@@ -156,8 +156,8 @@ class Blocking:
         if session.last_command is not None:
             session.last_command.calls += 1
         session.last_active = self._keyspace.clock.now  # `timeout` counts from here
-        if session.gate & REPLY_SKIP:
-            session.gate &= ~REPLY_SKIP
+        if session.flags & REPLY_SKIP:
+            session.flags &= ~REPLY_SKIP
         else:
             session.send(reply)
         self._resume(session)
@@ -169,7 +169,7 @@ class Blocking:
             return
         session.unblock()
         del self.sessions[session]
-        if wait.kind is None:
+        if wait.value_type is None:
             for key in wait.keys:
                 place = (wait.database, key)
                 self._any_change[place] -= 1

@@ -91,9 +91,9 @@ def _flags(session: Session) -> bytes:
     letters = (
         (b"P", client_type(session) == "pubsub"),
         (b"x", session.queued is not None),
-        (b"b", session.gate & BLOCKED),
+        (b"b", session.flags & BLOCKED),
         (b"d", session.watch_broken),
-        (b"c", session.gate & CLOSING),
+        (b"c", session.flags & CLOSING),
         (b"U", session.transport.peer().startswith(b"/")),
         (b"e", session.no_evict),
         (b"T", session.no_touch),

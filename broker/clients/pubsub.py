@@ -148,10 +148,10 @@ class PubSub:
 
 
 def update_mode(session: Session) -> None:
-    """Set or clear the gate of a subscribed client, after a change of subscriptions or of the version."""
-    session.gate &= ~(SUBSCRIBED_RESP2 | SUBSCRIBED_RESP3)
+    """Set or clear the flag of a subscribed client, after a change of subscriptions or of the version."""
+    session.flags &= ~(SUBSCRIBED_RESP2 | SUBSCRIBED_RESP3)
     if session.channels or session.patterns or session.shard_channels:
-        session.gate |= SUBSCRIBED_RESP2 if session.resp.version == 2 else SUBSCRIBED_RESP3
+        session.flags |= SUBSCRIBED_RESP2 if session.resp.version == 2 else SUBSCRIBED_RESP3
 
 
 def _send(sessions: dict[Session, None], body: bytes, elements: int) -> None:

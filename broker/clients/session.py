@@ -1,6 +1,6 @@
 """One client's logical state, without its socket.
 
-The hot path looks at one attribute, `gate`: as long as it is 0 the client's requests need none of the checks
+The hot path looks at one attribute, `flags`: as long as it is 0 the client's requests need none of the checks
 that only some clients need (authentication, MULTI, subscribed mode, a paused broker, ...). Whoever brings about
 such a state sets its bit.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     from typing import TypeVar  # only a type checker needs the default, and typing_extensions takes 8 ms to import
 
-# Bits of `gate`: states in which a request is checked with care...
+# Bits of `flags`: states in which a request is checked with care...
 UNAUTHENTICATED: Final = 1 << 0
 IN_MULTI: Final = 1 << 1
 SUBSCRIBED_RESP2: Final = 1 << 2
@@ -70,8 +70,8 @@ class Host(Protocol):
     def outbox(self) -> list[Session]:
         """The sessions whose queued output the tick must send."""
 
-    def session_gate(self) -> int:
-        """The gate that a new session starts with."""
+    def session_flags(self) -> int:
+        """The flags that a new session starts with."""
 
 
 if TYPE_CHECKING:
@@ -85,19 +85,49 @@ class Session(Generic[HostT]):
 
     `out` takes encoded replies. Replies to the client's own requests are appended by dispatch; everything else
     goes through `send`. `queued` is the transaction's commands, None outside one, `queued_size` about what
-    they take in memory, in bytes. `commands`, `bytes_in` and `bytes_out` count for CLIENT LIST. `written` is what
-    Propagation.emitted was after the client's last write, 0 before it: the journal is safe for the client beyond that.
+    they take in memory, in bytes. `commands`, `bytes_in` and `bytes_out` count for CLIENT LIST.
+    `last_write_position` is what Effects.position was after the client's last write, 0 before it: once the journal has
+    come that far, everything the client was told is on the disk.
     `watched` maps the keys of WATCH to whether they had expired then, and were there only because expiry is suspended.
     `is_script` is true of the session that executes what scripts call.
     `last_read` is the client's last XREADGROUP and what its options mean, which a worker repeats word for word.
     """
 
     __slots__ = (
-        "__weakref__", "broker", "bytes_in", "bytes_out", "channels", "commands", "created", "db", "gate", "id",
-        "in_outbox", "is_script", "last_active", "last_command", "last_read", "lib_name", "lib_ver", "name",
-        "never_waits",
-        "no_evict", "no_touch", "out", "patterns", "queue_broken", "queued", "queued_size", "resp", "shard_channels",
-        "transport", "user", "waiting", "watch_broken", "watched", "written",
+        "__weakref__",
+        "broker",
+        "bytes_in",
+        "bytes_out",
+        "channels",
+        "commands",
+        "created",
+        "db",
+        "deny_blocking",
+        "flags",
+        "id",
+        "in_outbox",
+        "is_script",
+        "last_active",
+        "last_command",
+        "last_read",
+        "last_write_position",
+        "lib_name",
+        "lib_ver",
+        "name",
+        "no_evict",
+        "no_touch",
+        "out",
+        "patterns",
+        "queue_broken",
+        "queued",
+        "queued_size",
+        "resp",
+        "shard_channels",
+        "transport",
+        "user",
+        "waiting",
+        "watch_broken",
+        "watched",
     )  # fmt: skip
 
     def __init__(self, broker: HostT, session_id: int, transport: Transport) -> None:
@@ -106,7 +136,7 @@ class Session(Generic[HostT]):
         self.transport = transport
         self.db: Database = broker.keyspace.databases[0]
         self.resp: Dialect = RESP2
-        self.gate = broker.session_gate()
+        self.flags = broker.session_flags()
         self.out: list[bytes] = []
         self.in_outbox = False
         self.commands = 0
@@ -128,15 +158,15 @@ class Session(Generic[HostT]):
         self.patterns: dict[bytes, None] = {}
         self.shard_channels: dict[bytes, None] = {}
         self.waiting: Wait | None = None
-        self.never_waits = False
+        self.deny_blocking = False
         self.is_script = False
         self.no_evict = False
         self.no_touch = False
-        self.written = 0
+        self.last_write_position = 0
 
     def send(self, data: bytes) -> None:
         """Queue bytes that are not the reply to the request being executed."""
-        if self.gate & (REPLY_OFF | CLOSING):
+        if self.flags & (REPLY_OFF | CLOSING):
             return
         self.out.append(data)
         if not self.in_outbox:
@@ -145,7 +175,7 @@ class Session(Generic[HostT]):
 
     def push(self, data: bytes) -> None:
         """Queue an out-of-band message; it is sent even where replies are off."""
-        if self.gate & CLOSING:
+        if self.flags & CLOSING:
             return
         self.out.append(data)
         if not self.in_outbox:
@@ -155,12 +185,12 @@ class Session(Generic[HostT]):
     def block(self, wait: Wait) -> None:
         """The client waits: no further request of its is executed."""
         self.waiting = wait
-        self.gate |= BLOCKED
+        self.flags |= BLOCKED
 
     def unblock(self) -> None:
         """The client waits no longer."""
         self.waiting = None
-        self.gate &= ~BLOCKED
+        self.flags &= ~BLOCKED
 
     def unwatch(self) -> None:
         """Forget all keys that the client watches."""
@@ -177,13 +207,13 @@ class Session(Generic[HostT]):
         self.queued = None
         self.queued_size = 0
         self.queue_broken = False
-        self.gate &= ~IN_MULTI
+        self.flags &= ~IN_MULTI
         self.unwatch()
 
     def set_no_touch(self, on: bool) -> None:
         """CLIENT NO-TOUCH."""
         self.no_touch = on
-        self.gate = self.gate | NO_TOUCH if on else self.gate & ~NO_TOUCH
+        self.flags = self.flags | NO_TOUCH if on else self.flags & ~NO_TOUCH
 
     def subscriptions(self) -> int:
         """The number of channels and patterns subscribed to, without shard channels."""
@@ -191,12 +221,12 @@ class Session(Generic[HostT]):
 
     def close(self) -> None:
         """End the connection after the replies queued so far."""
-        self.gate |= CLOSING
+        self.flags |= CLOSING
         self.broker.pubsub.unsubscribe_all(self)
         self.transport.close_soon()
 
     def kill(self) -> None:
         """End the connection; nothing more is sent."""
-        self.gate |= CLOSING
+        self.flags |= CLOSING
         self.broker.pubsub.unsubscribe_all(self)
         self.transport.abort()

@@ -13,21 +13,21 @@ from broker.table.command import Handler
 class Wait:
     """One client's waiting command.
 
-    `handler` and `args` are what is executed again; `kind` is the class of value it can take (None: any change
-    of the key counts, even its removal); `nil` is the reply at the time-out.
+    `handler` and `args` are what is executed again; `value_type` is the class of value it can take (None: any change
+    of the key counts, even its removal); `timeout_reply` is the reply at the time-out.
     """
 
-    __slots__ = ("args", "database", "handler", "keys", "kind", "nil", "retry", "timeout")
+    __slots__ = ("args", "database", "handler", "keys", "retry", "timeout", "timeout_reply", "value_type")
 
     def __init__(
         self, handler: Handler, args: list[bytes], database: Database, keys: Sequence[bytes],
-        kind: type[Any] | None, nil: bytes,
+        value_type: type[Any] | None, timeout_reply: bytes,
     ) -> None:  # fmt: skip
         self.handler = handler
         self.args = args
         self.database = database
         self.keys = keys
-        self.kind = kind
-        self.nil = nil
+        self.value_type = value_type
+        self.timeout_reply = timeout_reply
         self.timeout: Timer | None = None
         self.retry: Timer | None = None

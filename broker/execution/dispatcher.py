@@ -1,8 +1,8 @@
 """Request -> checks in a fixed order -> command -> reply.
 
-`execute` is the hot path: a session whose `gate` is 0 needs nothing checked but the number of arguments, and what
-Executor.run does stands unrolled in the loop. All other requests go through `_careful`, whose checks stand in the order
-of Redis's, since the order shows in which error a client gets.
+`execute` is the hot path: a session whose `flags` are 0 needs nothing checked but the number of arguments, and what
+Executor.run does is unrolled in the loop. All other requests go through `_execute_checked`, whose checks are in Redis's
+order, since the order decides which error a client gets.
 """
 
 from __future__ import annotations
@@ -99,24 +99,24 @@ class Dispatcher:
         """
         plain = self._plain
         keyspace = self._keyspace
-        propagation = keyspace.propagation
-        sinks = propagation.sinks
-        emitted = propagation.emitted
+        effects = keyspace.effects
+        sinks = effects.sinks
+        position = effects.position
         append = session.out.append
         executor = self._executor
         now = executor.now
-        gate = session.gate
+        flags = session.flags
         running: Command | None = None  # of all requests since the `first`
         size = done = first = 0
         began = 0.0
         for args in requests:
             command = plain.get(args[0])
-            if gate or command is None or not command.min_args <= len(args) <= command.max_args:
+            if flags or command is None or not command.min_args <= len(args) <= command.max_args:
                 if running is not None:
                     executor.count(running, done - first, began)
                     running = None
-                reply = self._careful(session, args)
-                if session.gate & POSTPONED:
+                reply = self._execute_checked(session, args)
+                if session.flags & POSTPONED:
                     break
             else:
                 if command is not running:
@@ -139,20 +139,20 @@ class Dispatcher:
                     else:
                         keyspace.changes += keyspace.dirty
                         keyspace.dirty = 0
-                        if propagation.special:
-                            propagation.flush(session.db.index, args)
+                        if effects.special:
+                            effects.flush(session.db.index, args)
                         else:
                             # What nearly every write does, in a quarter of the time.
-                            propagation.emitted += 1
-                            effects = [(session.db.index, args)]
+                            effects.position += 1
+                            unit = [(session.db.index, args)]
                             for sink in sinks:
-                                sink(effects)
+                                sink(unit)
             done += 1
             append(reply)
             size += len(reply)
-            gate = session.gate
-            if size > REPLIES_AT_ONCE or gate & STOPPED:
-                if gate & BLOCKED and running is not None:
+            flags = session.flags
+            if size > REPLIES_AT_ONCE or flags & STOPPED:
+                if flags & BLOCKED and running is not None:
                     running.calls -= 1  # counted when it is answered
                 break
         if running is not None:
@@ -161,8 +161,8 @@ class Dispatcher:
         if keyspace.dirty:
             keyspace.changes += keyspace.dirty
             keyspace.dirty = 0
-        if propagation.emitted != emitted:
-            session.written = propagation.emitted
+        if effects.position != position:
+            session.last_write_position = effects.position
         self._stats.requests += done
         session.last_active = self._clock.now
         session.commands += done
@@ -175,22 +175,22 @@ class Dispatcher:
         if self._keyspace.ready:
             self._blocking.serve()
 
-    def _careful(self, session: Session, args: list[bytes]) -> bytes:
-        """Execute one request of a session whose gate is set, or that the hot path could not place."""
+    def _execute_checked(self, session: Session, args: list[bytes]) -> bytes:
+        """Execute one request of a session with flags set, or that the hot path could not place."""
         # What commands before this one in the pipeline have changed is not this one's.
         self._keyspace.count_changes()
-        if session.gate & REPLY_SKIP_NEXT:
-            session.gate ^= REPLY_SKIP_NEXT | REPLY_SKIP
+        if session.flags & REPLY_SKIP_NEXT:
+            session.flags ^= REPLY_SKIP_NEXT | REPLY_SKIP
         # What the request publishes to its own client must follow the reply.
         messages: list[bytes] = []
         out, session.out = session.out, messages
         reply = self._check_and_call(session, args)
         session.out = out
-        if session.gate & POSTPONED:
+        if session.flags & POSTPONED:
             return NO_REPLY
-        if session.gate & (REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT):
-            if not session.gate & BLOCKED:  # else it is the later reply that is skipped
-                session.gate &= ~REPLY_SKIP
+        if session.flags & (REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT):
+            if not session.flags & BLOCKED:  # else it is the later reply that is skipped
+                session.flags &= ~REPLY_SKIP
             reply = NO_REPLY
         return reply + b"".join(messages) if messages else reply
 
@@ -208,7 +208,7 @@ class Dispatcher:
             refusal = errors.wrong_arity(command.name)
         else:
             session.last_command = command
-            refusal = self._refusal(session, command, session.gate)
+            refusal = self._refusal(session, command, session.flags)
         if refusal is not None:
             return self._refused(session, command, refusal)
         assert command is not None
@@ -258,27 +258,27 @@ class Dispatcher:
             return errors.unknown_subcommand(args)
         return errors.unknown_command(args)
 
-    def _refusal(self, session: Session, command: Command, gate: int) -> bytes | None:
+    def _refusal(self, session: Session, command: Command, flags: int) -> bytes | None:
         """Why this client may not execute this command now, None if it may."""
-        flags = command.flags
+        needs = command.flags
         state = self._state
-        if gate & IN_MULTI and command.name == b"exec":
+        if flags & IN_MULTI and command.name == b"exec":
             # EXEC is refused what any of its commands would be.
             for queued, _ in session.queued or ():
-                flags = (flags | queued.flags & (DENYOOM | WRITE)) & (queued.flags | ~LOADING)
-        if gate & UNAUTHENTICATED and not flags & NO_AUTH:
+                needs = (needs | queued.flags & (DENYOOM | WRITE)) & (queued.flags | ~LOADING)
+        if flags & UNAUTHENTICATED and not needs & NO_AUTH:
             return errors.NO_AUTH
-        if gate & IN_MULTI and flags & NO_MULTI:
+        if flags & IN_MULTI and needs & NO_MULTI:
             return errors.NOT_IN_MULTI
-        if state.out_of_memory and flags & DENYOOM and self._memory_refuses():
+        if state.out_of_memory and needs & DENYOOM and self._memory_refuses():
             return errors.OUT_OF_MEMORY
-        if state.write_refusal and (flags & WRITE or command.name == b"ping"):
+        if state.write_refusal and (needs & WRITE or command.name == b"ping"):
             return state.write_refusal
-        if gate & SUBSCRIBED_RESP2 and not flags & IN_SUBSCRIBED_MODE:
+        if flags & SUBSCRIBED_RESP2 and not needs & IN_SUBSCRIBED_MODE:
             return errors.subscribed_mode(command.name)
-        if state.loading and not flags & LOADING:
+        if state.loading and not needs & LOADING:
             return errors.LOADING
-        if state.busy is not None and not flags & ALLOW_BUSY:
+        if state.busy is not None and not needs & ALLOW_BUSY:
             return state.busy
         return None
 
@@ -294,8 +294,8 @@ class Dispatcher:
             requests = (session.queued or ()) if command.name == b"exec" else ((command, args),)
             if not any(self._may_write(session, *request) for request in requests):
                 return False
-        if session.gate & REPLY_SKIP:
-            session.gate ^= REPLY_SKIP_NEXT | REPLY_SKIP
-        session.gate |= POSTPONED
+        if session.flags & REPLY_SKIP:
+            session.flags ^= REPLY_SKIP_NEXT | REPLY_SKIP
+        session.flags |= POSTPONED
         self._state.postponed.append(session)
         return True

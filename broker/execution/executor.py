@@ -29,11 +29,11 @@ class Executor:
     commands since the one that runs began.
     """
 
-    __slots__ = ("_keyspace", "_log", "_propagation", "_stats", "elsewhere", "now")
+    __slots__ = ("_effects", "_keyspace", "_log", "_stats", "elsewhere", "now")
 
     def __init__(self, keyspace: Keyspace, clock: Clock, stats: Stats, log: Log) -> None:
         self._keyspace = keyspace
-        self._propagation = keyspace.propagation
+        self._effects = keyspace.effects
         self._stats = stats
         self._log = log
         self.now = clock.stopwatch
@@ -46,7 +46,7 @@ class Executor:
         reply = self._act(session, command, args)
         took = self.now() - began
         command.seconds += took - self.elsewhere
-        if not session.gate & BLOCKED:
+        if not session.flags & BLOCKED:
             command.calls += 1
         self.elsewhere = outer + took
         return reply
@@ -55,9 +55,9 @@ class Executor:
         """Execute the commands of a transaction with nothing in between; the reply of each. None of them waits."""
         now = self.now
         replies = []
-        never_waits = session.never_waits
-        session.never_waits = True
-        self._propagation.begin()
+        deny_blocking = session.deny_blocking
+        session.deny_blocking = True
+        self._effects.begin()
         try:
             began = now()
             for command, args in queued:
@@ -67,8 +67,8 @@ class Executor:
                 command.seconds += ended - began
                 began = ended
         finally:
-            self._propagation.end()
-            session.never_waits = never_waits
+            self._effects.end()
+            session.deny_blocking = deny_blocking
         return replies
 
     def run_call(self, session: Session, command: Command, args: list[bytes]) -> bytes:
@@ -83,8 +83,8 @@ class Executor:
         """Execute a waiting client's command function again; b"" if it still waits."""
         messages: list[bytes] = []
         out, session.out = session.out, messages
-        propagation = self._propagation
-        emitted = propagation.emitted
+        effects = self._effects
+        position = effects.position
         command = session.last_command  # a client that waits has executed nothing since
         began = self.now()
         try:
@@ -97,8 +97,8 @@ class Executor:
         if command is not None:
             command.seconds += took
         self.elsewhere += took
-        if propagation.emitted != emitted:
-            session.written = propagation.emitted
+        if effects.position != position:
+            session.last_write_position = effects.position
         if messages:
             if reply:
                 return reply + b"".join(messages)
@@ -126,7 +126,7 @@ class Executor:
         if keyspace.dirty:
             keyspace.changes += keyspace.dirty
             keyspace.dirty = 0
-            self._propagation.flush(session.db.index, args)
+            self._effects.flush(session.db.index, args)
 
     def count(self, command: Command, calls: int, began: float) -> None:
         """Count what has been executed of one command since it began."""
@@ -137,7 +137,7 @@ class Executor:
         """The error reply for what a command function raised, which is counted."""
         if not self._keyspace.dirty:
             # What it wanted propagated must not be taken for the next command's.
-            self._propagation.forget()
+            self._effects.discard()
         if command is not None:
             command.failed += 1
         if isinstance(exception, CommandError):

@@ -1,4 +1,4 @@
-"""States of the broker as a whole in which some requests are refused or wait, kept visible in every session's gate.
+"""States of the broker as a whole in which some requests are refused or wait, kept visible in every session's flags.
 
 The hot path knows nothing of them: a session's bit BROKER_STATE sends its requests the checked way, where the
 dispatcher asks here.
@@ -58,16 +58,16 @@ class State:
         )
 
     def restrict(self) -> None:
-        """Bring every session's gate up to date after a change."""
+        """Bring every session's flags up to date after a change."""
         restricted = self.restricted()
-        self._blocking.held = bool(self.paused) or self.busy is not None
+        self._blocking.suspended = bool(self.paused) or self.busy is not None
         # Not while loading: what is read then is to find all that is there.
         self._keyspace.suspend_expiry(bool(self.paused) and not self.loading)
         for session in self._sessions.values():
             if restricted:
-                session.gate |= BROKER_STATE
+                session.flags |= BROKER_STATE
             else:
-                session.gate &= ~BROKER_STATE
+                session.flags &= ~BROKER_STATE
 
     def set_busy(self, busy: bytes | None) -> None:
         """A slow script runs, and clients are told this; None: it is over."""
@@ -95,6 +95,6 @@ class State:
         self.restrict()
         postponed, self.postponed = self.postponed, []
         for session in postponed:
-            session.gate &= ~POSTPONED
+            session.flags &= ~POSTPONED
             self._resume(session)
         self._blocking.serve()

@@ -103,9 +103,9 @@ class Access:
     def idle_seconds(self, database: Database, key: bytes) -> int:
         """Seconds since the last access (under LRM: change) of an existing key, 0 or more. Not for LFU.
 
-        They are whole seconds of the clock, as in Redis. With the first such question recording begins (see `ask`).
+        They are whole seconds of the clock, as in Redis. The first call begins the recording.
         """
-        self.ask()
+        self.begin_recording()
         last = database.last_access.get(key, self._since)
         return max(0, self._shared.clock.now // 1000 - last // 1000)
 
@@ -115,7 +115,7 @@ class Access:
 
     def set_idle(self, database: Database, key: bytes, seconds: int) -> None:
         """Let an existing key have been accessed so long ago (RESTORE IDLETIME); ignored where LFU is recorded."""
-        self.ask()
+        self.begin_recording()
         if self.recorded != LFU:
             database.last_access[key] = self._shared.clock.now - seconds * 1000
 
@@ -124,7 +124,7 @@ class Access:
         if self.recorded == LFU:
             database.last_access[key] = self._stamp(counter)
 
-    def ask(self) -> None:
+    def begin_recording(self) -> None:
         """Somebody wants idle times: record accesses from now on, whatever the policy."""
         if not self._asked:
             self._asked = True
@@ -133,8 +133,8 @@ class Access:
     # Recording
 
     def noting(self, database: Database) -> Callable[[bytes], Value]:
-        """A lookup that leaves a trace, made of `database.peek`."""
-        peek, last_access, clock = database.peek, database.last_access, self._shared.clock
+        """A lookup that leaves a trace, made of `database.get_untouched`."""
+        peek, last_access, clock = database.get_untouched, database.last_access, self._shared.clock
 
         def get(key: bytes) -> Value:
             value = peek(key)
@@ -219,7 +219,7 @@ class _AccessTracking(Database):
 
     def _note_stored(self, key: bytes) -> None:
         access = self.access
-        if self.peek(key) is None:
+        if self.get_untouched(key) is None:
             self.last_access[key] = access.new()
         elif not access.suspended:
             self.last_access[key] = access.again(self.last_access.get(key))
@@ -250,10 +250,10 @@ class _ChangeTracking(_AccessTracking):
             self.last_access[key] = self.keyspace.clock.now
         super().changed(key, event, count)
 
-    def touch(self, key: bytes, count: int = 1) -> None:
+    def changed_silently(self, key: bytes, count: int = 1) -> None:
         if key in self.data:
             self.last_access[key] = self.keyspace.clock.now
-        super().touch(key, count)
+        super().changed_silently(key, count)
 
 
 _TRACKING: Final[dict[str, type[_AccessTracking]]] = {LRU: _AccessTracking, LFU: _AccessTracking, LRM: _ChangeTracking}

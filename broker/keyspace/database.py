@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol, TypeVar
 
-from broker.keyspace.effects import Propagation
+from broker.keyspace.effects import Effects
 from broker.keyspace.events import (
     CREATED,
     KEY_MISS,
@@ -66,9 +66,25 @@ class SharedState:
     """
 
     __slots__ = (
-        "changes", "clock", "deadline_moved", "dirty", "event_mask", "expired", "expired_fields", "hits", "lookup",
-        "misses", "next_deadline", "notify", "notify_all", "notify_fields", "overdue", "propagation", "ready",
-        "release", "shown",
+        "changes",
+        "clock",
+        "deadline_moved",
+        "dirty",
+        "effects",
+        "event_mask",
+        "expired",
+        "expired_fields",
+        "hits",
+        "lookup",
+        "misses",
+        "next_deadline",
+        "notify",
+        "notify_all",
+        "notify_fields",
+        "overdue",
+        "ready",
+        "release",
+        "shown",
     )  # fmt: skip
 
     def __init__(
@@ -80,7 +96,7 @@ class SharedState:
         self.notify = notifier.notify
         self.notify_all = notifier.notify_all
         self.notify_fields = notifier.notify_fields
-        self.propagation = Propagation()
+        self.effects = Effects()
         self.dirty = 0
         self.changes = 0
         self.hits = 0
@@ -101,8 +117,9 @@ class Database:
 
     `data` maps keys to values, `expires` keys to deadlines in wall milliseconds; `deadlines` has these and those of
     fields in order, and some that no longer hold (broker.keyspace.expiry acts on them). `get` looks a key up for
-    writing or without being counted; `read` counts a hit or a miss and sends `keymiss`. `peek` and `look` are the
-    same for who must not leave a trace in the access times (see broker.keyspace.access, which keeps `last_access`).
+    writing or without being counted; `read` counts a hit or a miss and sends `keymiss`.
+    `get_untouched` and `read_untouched` are the same but record no access (see broker.keyspace.access, which keeps
+    `last_access`).
     `field_deadlines` maps the key of a hash to the earliest deadline of its fields; an entry may outlive its hash,
     until there are `field_deadlines_max` of them.
     `watchers` maps a key to those who watch it, `waiters` to those who wait for it in order of arrival (which clients
@@ -110,8 +127,18 @@ class Database:
     """
 
     __slots__ = (
-        "data", "deadlines", "expires", "field_deadlines", "field_deadlines_max", "get", "index", "keyspace",
-        "last_access", "peek", "waiters", "watchers",
+        "data",
+        "deadlines",
+        "expires",
+        "field_deadlines",
+        "field_deadlines_max",
+        "get",
+        "get_untouched",
+        "index",
+        "keyspace",
+        "last_access",
+        "waiters",
+        "watchers",
     )  # fmt: skip
 
     def __init__(self, keyspace: SharedState, index: int) -> None:
@@ -125,7 +152,7 @@ class Database:
         self.watchers: dict[bytes, set[Watcher]] = {}
         self.waiters: dict[bytes, dict[Any, None]] = {}
         self.last_access: dict[bytes, int] = {}
-        self.peek: Callable[[bytes], Value] = self.data.get
+        self.get_untouched: Callable[[bytes], Value] = self.data.get
         self.get: Callable[[bytes], Value] = self.data.get
 
     # Looking up
@@ -146,9 +173,9 @@ class Database:
             self.keyspace.hits += 1
         return value
 
-    def look(self, key: bytes) -> Value:
+    def read_untouched(self, key: bytes) -> Value:
         """`read`, but not an access (EXISTS, TYPE, TTL)."""
-        value = self.peek(key)
+        value = self.get_untouched(key)
         if value is None:
             self._missed(key)
         else:
@@ -186,7 +213,7 @@ class Database:
         """Store a value at a key whatever is there; its deadline is dropped."""
         if self.expires:
             if self.keyspace.overdue:
-                self.peek(key)
+                self.get_untouched(key)
             self.expires.pop(key, None)
         if self.keyspace.event_mask & (NEW | OVERWRITTEN | TYPE_CHANGED):
             self._notify_replaced(key, value)
@@ -200,7 +227,7 @@ class Database:
         """`set`, and `changed` with a count of 1: what SET does, in 240 ns where the two calls take 290."""
         if self.expires:
             if self.keyspace.overdue:
-                self.peek(key)
+                self.get_untouched(key)
             self.expires.pop(key, None)
         keyspace = self.keyspace
         mask = keyspace.event_mask
@@ -222,7 +249,7 @@ class Database:
     def set_keeping_deadline(self, key: bytes, value: Value) -> None:
         """Store a value at a key whatever is there; its deadline stays."""
         if self.keyspace.overdue:
-            self.peek(key)
+            self.get_untouched(key)
         if self.keyspace.event_mask & (NEW | OVERWRITTEN | TYPE_CHANGED):
             self._notify_replaced(key, value)
         data = self.data
@@ -233,7 +260,7 @@ class Database:
 
     def _notify_replaced(self, key: bytes, value: Value) -> None:
         keyspace = self.keyspace
-        old = self.peek(key)
+        old = self.get_untouched(key)
         if old is None:
             if keyspace.event_mask & NEW:
                 keyspace.notify(CREATED, key, self.index, keyspace.event_mask)
@@ -247,7 +274,7 @@ class Database:
         """Remove a key and its deadline; False if it was not there. The caller still names the change."""
         if self.expires:
             if self.keyspace.overdue:
-                self.peek(key)
+                self.get_untouched(key)
             self.expires.pop(key, None)
         value = self.data.pop(key, None)
         if value is None:
@@ -267,7 +294,7 @@ class Database:
         if keyspace.event_mask & event.flag:
             keyspace.notify(event, key, self.index, keyspace.event_mask)
 
-    def touch(self, key: bytes, count: int = 1) -> None:
+    def changed_silently(self, key: bytes, count: int = 1) -> None:
         """`changed` without an event."""
         self.keyspace.dirty += count
         if self.watchers and key in self.watchers:
@@ -350,7 +377,7 @@ class Database:
 
     def bind(self) -> None:
         """Choose the lookup functions; to be called when `data` is replaced or the mode of expiry changes."""
-        self.peek = self.get = self.keyspace.lookup(self)
+        self.get_untouched = self.get = self.keyspace.lookup(self)
 
     # Whole databases
 

@@ -7,51 +7,51 @@ of a transaction or of a script go out together, as one unit.
 
 from collections.abc import Callable
 
-Effects = list[tuple[int, list[bytes]]]
-"""Commands with the index of the database each applies to."""
+Unit = list[tuple[int, list[bytes]]]
+"""The effects of one command, or of one whole transaction: commands, and the index of the database each applies to."""
 
-Sink = Callable[[Effects], None]
-"""Takes the effects of one command, or all those of one transaction; called in the order of execution."""
+Sink = Callable[[Unit], None]
+"""Takes one unit; called in the order of execution."""
 
 
-class Propagation:
+class Effects:
     """Collects the effects of the running command and hands them to the sinks.
 
-    With no sink (no journal, no replica) all of it costs one test a write. `emitted` counts what went to the sinks, one
-    for each command or transaction: a session that remembers it knows what must be on disk before it is told of it.
-    While `special` is False, the running command is to be propagated as it came, by itself: dispatch does that at once.
-    While `muted`, what commands do is not propagated at all (redis.set_repl within a script).
+    With no sink (no journal, no replica) all of it costs one test per write. `position` counts what went to the sinks,
+    one for each command or transaction: a session that remembers it knows what must be on the disk before it is replied
+    to. While `special` is False, the running command is propagated as it came, by itself: dispatch does that at once.
+    While `suppressed`, what commands do is not propagated at all (redis.set_repl within a script).
     """
 
-    __slots__ = ("_depth", "_extra", "_gathered", "_instead", "emitted", "muted", "sinks", "special")
+    __slots__ = ("_depth", "_extra", "_gathered", "_replacement", "position", "sinks", "special", "suppressed")
 
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
-        self.emitted = 0
-        self.muted = False
+        self.position = 0
+        self.suppressed = False
         self.special = False
-        self._instead: list[list[bytes]] | None = None
-        self._extra: Effects = []
-        self._gathered: Effects = []
+        self._replacement: list[list[bytes]] | None = None
+        self._extra: Unit = []
+        self._gathered: Unit = []
         self._depth = 0
 
-    def instead(self, *commands: list[bytes]) -> None:
+    def replace_with(self, *commands: list[bytes]) -> None:
         """Propagate these commands in place of the one that runs; called again, it adds to them.
 
         Only for a command that has changed, or will change, something: what it names stays until then.
         """
         if self.sinks:
             self.special = True
-            if self._instead is None:
-                self._instead = []
-            self._instead.extend(commands)
+            if self._replacement is None:
+                self._replacement = []
+            self._replacement.extend(commands)
 
-    def forget(self) -> None:
-        """The running command has failed and changed nothing: what it named with `instead` is void."""
-        self._instead = None
+    def discard(self) -> None:
+        """The running command has failed and changed nothing: what it named with `replace_with` is void."""
+        self._replacement = None
         self.special = bool(self._extra or self._depth)
 
-    def also(self, database: int, command: list[bytes]) -> None:
+    def add(self, database: int, command: list[bytes]) -> None:
         """Propagate this command before the one that runs (an expired key's DEL)."""
         if self.sinks:
             self.special = True
@@ -65,25 +65,25 @@ class Propagation:
         """
         if not self.sinks:
             return
-        instead = self._instead
-        if self._depth and command is not None and instead is None and not (self._extra or self.muted):
+        replacement = self._replacement
+        if self._depth and command is not None and replacement is None and not (self._extra or self.suppressed):
             self._gathered.append((database, command))
             return
-        if instead is not None and not (self._extra or self._depth or self.muted):
+        if replacement is not None and not (self._extra or self._depth or self.suppressed):
             # A command that names its effects, most often one: XADD, SPOP, SET with a time to live.
-            self._instead = None
+            self._replacement = None
             self.special = False
-            if instead:
-                self._emit([(database, named) for named in instead])
+            if replacement:
+                self._emit([(database, named) for named in replacement])
             return
-        if self.muted:
-            self._instead = command = None
+        if self.suppressed:
+            self._replacement = command = None
         effects = self._extra
         self._extra = []
         self.special = bool(self._depth)
-        if self._instead is not None:
-            effects.extend((database, replaced) for replaced in self._instead)
-            self._instead = None
+        if self._replacement is not None:
+            effects.extend((database, replaced) for replaced in self._replacement)
+            self._replacement = None
         elif command is not None:
             effects.append((database, command))
         if self._depth:
@@ -102,12 +102,12 @@ class Propagation:
     def end(self) -> None:
         """Hand over what was kept together since the outermost `begin`."""
         self._depth -= 1
-        self.special = bool(self._depth or self._extra or self._instead is not None)
+        self.special = bool(self._depth or self._extra or self._replacement is not None)
         if not self._depth and self._gathered:
             effects, self._gathered = self._gathered, []
             self._emit(effects)
 
-    def _emit(self, effects: Effects) -> None:
-        self.emitted += 1
+    def _emit(self, effects: Unit) -> None:
+        self.position += 1
         for sink in self.sinks:
             sink(effects)

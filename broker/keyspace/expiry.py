@@ -126,9 +126,9 @@ def _expired(database: Database, keys: list[bytes]) -> None:
     if database.last_access:
         for key in keys:
             database.last_access.pop(key, None)
-    if keyspace.propagation.sinks:
+    if keyspace.effects.sinks:
         for key in keys:
-            keyspace.propagation.also(database.index, [b"DEL", key])
+            keyspace.effects.add(database.index, [b"DEL", key])
     if database.watchers or database.waiters:
         for key in keys:
             database.removed(key)
@@ -148,7 +148,7 @@ def expire_fields(database: Database, key: bytes, now: int, limit: int = FIELDS_
     if not fields:
         return 0
     keyspace.expired_fields += len(fields)
-    keyspace.propagation.also(database.index, [b"HDEL", key, *fields])
+    keyspace.effects.add(database.index, [b"HDEL", key, *fields])
     if not value:
         database.delete(key)
     database.removed(key)

@@ -65,7 +65,7 @@ class Keyspace(SharedState):
             for database in self.databases:
                 if left > 0 and database.deadlines.next_deadline() < now:
                     left -= remove_due(database, now, left)
-            self.propagation.flush(0, None)
+            self.effects.flush(0, None)
         self.next_deadline = min(database.deadlines.next_deadline() for database in self.databases)
         self._set_overdue(self.next_deadline < now)
         if not self.active_expiry:

@@ -75,7 +75,7 @@ class ClientEviction:
             return
         sizes.sort(key=lambda pair: pair[0], reverse=True)
         for size, session in sizes:
-            if session.no_evict or session.gate & CLOSING:
+            if session.no_evict or session.flags & CLOSING:
                 continue
             self._log.notice("client closed: maxmemory-clients is reached", id=session.id, bytes=size)
             session.kill()

@@ -316,7 +316,7 @@ class Eviction:
             evicted += 1
             if not evicted % _LOOK_AT_CLOCK and perf_counter_ns() > ends:
                 break
-        self._keyspace.propagation.flush(0, None)
+        self._keyspace.effects.flush(0, None)
         if self._keyspace.ready:
             # Not here: this may be in the middle of a command (CONFIG SET).
             self._timers.after(0, self._serve)
@@ -347,7 +347,7 @@ class Eviction:
             size += size_of(value, _SAMPLES_OF_SIZE)
         database.delete(key)
         self._stats.evicted_keys += 1
-        keyspace.propagation.also(database.index, [b"DEL", key])
+        keyspace.effects.add(database.index, [b"DEL", key])
         database.removed(key)
         database.notify(EVICTED, key)
         return size

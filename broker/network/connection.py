@@ -75,7 +75,7 @@ class Connection:
         """Set the parser's limits for a client that has, or has not, proved who it is."""
         config = self.broker.config
         parser = self.parser
-        parser.authenticated = not self.session.gate & UNAUTHENTICATED
+        parser.authenticated = not self.session.flags & UNAUTHENTICATED
         parser.max_bulk = config.proto_max_bulk_len
         self.query_limit = config.client_query_buffer_limit
         if not parser.authenticated:
@@ -106,8 +106,8 @@ class Connection:
     def abort(self) -> None:
         self.transmit = _refuse_to_send
         self.backlog.clear()
-        self.session.written = 0
-        self.session.gate &= ~HELD
+        self.session.last_write_position = 0
+        self.session.flags &= ~HELD
         self.schedule_close(self)
 
     def release(self) -> None:
@@ -120,7 +120,7 @@ class Connection:
         self.backlog.clear()
         self.session.out.clear()
         self.session.queued = None
-        self.session.written = 0
+        self.session.last_write_position = 0
         self.session.transport = CLOSED_TRANSPORT
 
     # Sending
@@ -211,7 +211,7 @@ class Connection:
             addr=self.peer_name.decode(errors="replace"),
             bytes=size,
         )
-        self.session.gate |= CLOSING
+        self.session.flags |= CLOSING
         return False
 
     def check_soft_limit(self) -> bool:

@@ -50,7 +50,7 @@ class Tick:
         self._overfull: dict[Connection, None] = {}
         self._going_on = False
         self._held: dict[Connection, None] = {}
-        self._journal = broker.durability.journal
+        self._journal = broker.persistence.journal
         self._journal.on_progress(self._journal_progressed)
 
     # Listeners and connections
@@ -130,13 +130,13 @@ class Tick:
             for session in outbox:
                 session.in_outbox = False
                 connection: Connection = session.transport  # type: ignore[assignment]  # the only transport
-                if acknowledged is not None and session.written > acknowledged:
+                if acknowledged is not None and session.last_write_position > acknowledged:
                     self._hold(connection)
                 elif not connection.flush():
                     self.close(connection)
                 elif connection.backlog.size:
                     self._watch(connection)
-                elif to_close and session.gate & CLOSING:
+                elif to_close and session.flags & CLOSING:
                     # Directly behind its last reply: the other clients' replies take their time.
                     self.close(connection)
         if self._overfull and not self._going_on:
@@ -145,7 +145,7 @@ class Tick:
             broker.deadlines.after(0, self._go_on)
         while to_close:
             connection = to_close.pop()
-            if not (connection.backlog.size or connection.session.gate & HELD):
+            if not (connection.backlog.size or connection.session.flags & HELD):
                 self.close(connection)
 
     def _hold(self, connection: Connection) -> None:
@@ -154,12 +154,12 @@ class Tick:
         What the poller watches for is left as it is until that matters, two system calls that are seldom needed.
         """
         session = connection.session
-        if not (session.gate & HELD or connection.backlog.size):
-            session.gate |= HELD
+        if not (session.flags & HELD or connection.backlog.size):
+            session.flags |= HELD
             self._held[connection] = None
             return
         # Messages to a client that is held already, or a reply behind others that its socket did not take.
-        session.gate |= HELD
+        session.flags |= HELD
         self._held[connection] = None
         if connection.keep():
             self._watch(connection)
@@ -179,15 +179,15 @@ class Tick:
         held, self._held = self._held, {}
         for connection in held:
             session = connection.session
-            if acknowledged is not None and session.written > acknowledged:
+            if acknowledged is not None and session.last_write_position > acknowledged:
                 self._held[connection] = None
                 continue
-            session.gate &= ~HELD
+            session.flags &= ~HELD
             if not connection.flush():
                 self.close(connection)
             elif connection.waiting or connection.refused:
                 self._drained(connection, resume=True)
-            elif connection.backlog.size or session.gate & STOPPED or connection.mask != _LISTENING:
+            elif connection.backlog.size or session.flags & STOPPED or connection.mask != _LISTENING:
                 self._drained(connection)
 
     def abandon(self) -> None:
@@ -199,7 +199,7 @@ class Tick:
             self.close(connection)
         acknowledged = self._journal.acknowledged_position
         for session in self._broker.outbox:
-            if acknowledged is not None and session.written > acknowledged:
+            if acknowledged is not None and session.last_write_position > acknowledged:
                 self.close(session.transport)  # type: ignore[arg-type]  # the only transport
 
     def serve_while_busy(self, caller: Session) -> None:
@@ -273,7 +273,7 @@ class Tick:
         """An event beside plain input: room for output, or the peer has closed."""
         if mask & WRITABLE and not self._drained(connection):
             return
-        if mask & GONE and (connection.session.gate & STOPPED or not mask & READABLE):
+        if mask & GONE and (connection.session.flags & STOPPED or not mask & READABLE):
             # Nobody waits for the reply any more; what a blocked client sent behind it is lost, as in Redis.
             self.close(connection)
         elif mask & READABLE:
@@ -288,14 +288,14 @@ class Tick:
         A client that had to read first is resumed once it has; with `resume`, any is.
         """
         session = connection.session
-        if session.gate & HELD:
+        if session.flags & HELD:
             self._watch(connection)
             return True
         full = connection.is_full()
         if not connection.drain():
             self.close(connection)
             return False
-        if session.gate & CLOSING and not connection.backlog.size:
+        if session.flags & CLOSING and not connection.backlog.size:
             self.close(connection)
             return False
         if resume or (full and not connection.is_full()):
@@ -306,14 +306,14 @@ class Tick:
 
     def _watch(self, connection: Connection) -> None:
         """Have the poller watch for what the connection can use now."""
-        gate = connection.session.gate
-        if gate & (STOPPED & ~CLOSING):
+        flags = connection.session.flags
+        if flags & (STOPPED & ~CLOSING):
             mask = PEER_CLOSED
-        elif gate & CLOSING or connection.waiting or connection.is_full():
+        elif flags & CLOSING or connection.waiting or connection.is_full():
             mask = 0  # goes on by itself; what a client sent before it closed its side is still answered
         else:
             mask = _LISTENING
-        if connection.backlog.size and not gate & HELD:
+        if connection.backlog.size and not flags & HELD:
             mask |= WRITABLE
         if mask != connection.mask:
             connection.mask = mask
@@ -321,7 +321,7 @@ class Tick:
 
     def _read(self, connection: Connection) -> None:
         session = connection.session
-        if session.gate & STOPPED or connection.waiting or (connection.backlog.size and connection.is_full()):
+        if session.flags & STOPPED or connection.waiting or (connection.backlog.size and connection.is_full()):
             self._watch(connection)
             return
         try:
@@ -367,9 +367,9 @@ class Tick:
         if not session.in_outbox:
             session.in_outbox = True
             self._broker.outbox.append(session)
-        if done < len(requests) and not session.gate & CLOSING:
+        if done < len(requests) and not session.flags & CLOSING:
             connection.waiting = requests[done:]
-            if not session.gate & STOPPED:
+            if not session.flags & STOPPED:
                 self._overfull[connection] = None
 
     def _resume(self) -> None:
@@ -377,10 +377,10 @@ class Tick:
         while self._broker.resumed:
             resumed, self._broker.resumed = self._broker.resumed, []
             for session in resumed:
-                if session.gate & CLOSING:
+                if session.flags & CLOSING:
                     continue
                 connection: Connection = session.transport  # type: ignore[assignment]  # the only transport
-                if not (session.gate & STOPPED or connection.is_full()):
+                if not (session.flags & STOPPED or connection.is_full()):
                     requests, connection.waiting = connection.waiting, []
                     if requests:
                         self._execute(connection, requests)
@@ -403,7 +403,7 @@ class Tick:
         A request that only broke the limits of clients before AUTH is read again if it came behind an AUTH.
         """
         session = connection.session
-        while not session.gate & STOPPED:
+        while not session.flags & STOPPED:
             connection.refused = False
             try:
                 requests = connection.parser.feed(b"")

@@ -8,7 +8,7 @@ DUMP answers and RESTORE takes; files (`rdb_file_saving`, `rdb_file_loading`, an
 holds goes). `rdb_commands` are values as commands instead. `crc64` and `lzf` are the checksum and the compression
 below all of them. `aof_writing`, `aof_reading` and `manifest` are the append-only file's.
 
-On them stand the parts of a running broker, which `durability` puts together: `journal` (effects on their way to the
-append-only file), `background` (forked children), `saving` (RDB files), `rewriting` (the append-only folder),
-`recovery` (start-up); and `check`, which looks at files. All of it touches the disk through `files` alone.
+On them stand the parts of a running broker, which the module `persistence` puts together: `journal` (effects on their
+way to the append-only file), `background` (forked children), `saving` (RDB files), `rewriting` (the append-only
+folder), `recovery` (start-up); and `check`, which looks at files. All of it touches the disk through `files` alone.
 """

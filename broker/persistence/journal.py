@@ -39,7 +39,7 @@ from broker.persistence.syncing import SyncThread
 
 if TYPE_CHECKING:
     from broker.config import Config
-    from broker.keyspace.effects import Effects, Propagation
+    from broker.keyspace.effects import Effects, Unit
     from broker.process.clock import Clock
     from broker.process.log import Log
     from broker.process.poller import Watches
@@ -64,7 +64,7 @@ POSTPONED_MS: Final = 2000
 class Journal:
     """The append-only file that is open, and what is not in it yet.
 
-    Positions are counts of Propagation.emitted. Up to `synced_position` all is on the disk; up to
+    Positions are counts of Effects.position. Up to `synced_position` all is on the disk; up to
     `acknowledged_position` replies may leave, None: none of them waits for the disk. `size` is what was written to the
     open file and, given with `open`, to those before it, in bytes. `write_error` is why the last write failed, None
     after a success; `sync_error` why a sync did, which stays.
@@ -75,7 +75,7 @@ class Journal:
 
     def __init__(
         self,
-        propagation: Propagation,
+        effects: Effects,
         config: Config,
         clock: Clock,
         log: Log,
@@ -85,7 +85,7 @@ class Journal:
         child_runs: Callable[[], bool],
         error_changed: Callable[[], None],
     ) -> None:
-        self._propagation = propagation
+        self._effects = effects
         self._config = config
         self._clock = clock
         self._log = log
@@ -93,7 +93,7 @@ class Journal:
         self._watches = watches
         self._child_runs = child_runs
         self._error_changed = error_changed
-        self._pending: list[Effects] = []
+        self._pending: list[Unit] = []
         self._record = self._pending.append
         self._buffer: list[bytes] = []
         self._buffered = 0
@@ -143,7 +143,7 @@ class Journal:
 
     def unsynced_age(self) -> int:
         """For how many milliseconds the oldest write that is not synced has waited, 0 without one."""
-        if self._file is None or self.synced_position >= self._propagation.emitted:
+        if self._file is None or self.synced_position >= self._effects.position:
             return 0
         return max(0, self._clock.now - self._unsynced_since)
 
@@ -196,9 +196,9 @@ class Journal:
         self._writer = CommandWriter()
         self._checksum = checksum
         self.size = size
-        self.synced_position = self._written_position = self._propagation.emitted
+        self.synced_position = self._written_position = self._effects.position
         self.write_error = self.sync_error = None
-        self._propagation.sinks.append(self._record)
+        self._effects.sinks.append(self._record)
         self.progress()
 
     async def replace(self, prepare: Callable[[], Output], at_once: Callable[[], None]) -> None:
@@ -267,7 +267,7 @@ class Journal:
         if self._file is None:
             return True
         self._end_thread()
-        self._propagation.sinks.remove(self._record)
+        self._effects.sinks.remove(self._record)
         if self.sync_error is None:
             self._write()
             try:
@@ -283,7 +283,7 @@ class Journal:
         self.write_error = self.sync_error = None
         self.provisional = False
         self._error_changed()
-        self.synced_position = self._propagation.emitted
+        self.synced_position = self._effects.position
         self.acknowledged_position = None
         return whole
 
@@ -338,7 +338,7 @@ class Journal:
         self._buffered += len(data)
 
     def _take(self) -> Bytes:
-        """All that is to be written, checksum and all: it brings the file up to what has been emitted by now."""
+        """All that is to be written, checksum and all: it brings the file up to the present position."""
         if self._pending:
             self._encode()
         data = self._unwritten
@@ -353,7 +353,7 @@ class Journal:
 
     def _write(self) -> None:
         """Write everything; what could not be written stays in `_unwritten`."""
-        position = self._propagation.emitted
+        position = self._effects.position
         data = self._take()
         if data:
             assert self._file is not None

@@ -169,7 +169,7 @@ class Recovery:
             self._keyspace.deadline_moved()
             for database in self._keyspace.databases:
                 for name in database.listened_keys():
-                    database.touch(name, 0)
+                    database.changed_silently(name, 0)
 
     async def _load_snapshot(self) -> None:
         path = self._snapshots.path
@@ -380,8 +380,8 @@ class _Replayer:
 
     def __init__(self, commands: CommandTable, originals: CommandTable, host: Host, log: Log, path: str) -> None:
         self._session = Session(host, 0, CLOSED_TRANSPORT)
-        self._session.gate = 0
-        self._session.never_waits = True
+        self._session.flags = 0
+        self._session.deny_blocking = True
         self._log = log
         self._commands = commands
         self._plain = commands.plain

@@ -97,22 +97,22 @@ cdef object _array(bytes reply, const char* text):
 cdef class Caller:
     cdef dict _plain, _known
     cdef list _sinks
-    cdef object _session, _keyspace, _propagation, _command_failed, _now, _careful, _has_room, _failed
+    cdef object _session, _keyspace, _effects, _command_failed, _now, _execute_checked, _has_room, _failed
     cdef bytes _held
     cdef bint _is_real_time
     cdef public long long checked
 
-    def __init__(self, plain, session, executor, careful, has_room, failed):
+    def __init__(self, plain, session, executor, execute_checked, has_room, failed):
         self._plain = plain
         self._known = {}
         self._session = session
         self._keyspace = session.broker.keyspace
-        self._propagation = self._keyspace.propagation
-        self._sinks = self._propagation.sinks
+        self._effects = self._keyspace.effects
+        self._sinks = self._effects.sinks
         self._command_failed = executor.failed
         self._now = executor.now
         self._is_real_time = executor.now is perf_counter
-        self._careful = careful
+        self._execute_checked = execute_checked
         self._has_room = has_room
         self._failed = failed
         self._held = b""
@@ -136,23 +136,23 @@ cdef class Caller:
             if type(word) is bytes:
                 continue
             if type(word) is not int:
-                return self._careful(*args)
+                return self._execute_checked(*args)
             number = PyLong_AsLongLongAndOverflow(word, &overflow)
             if overflow or not -EXACT < number < EXACT:
-                return self._careful(*args)
+                return self._execute_checked(*args)
             words[i] = _digits(number)
         if not count:
-            return self._careful(*args)
+            return self._execute_checked(*args)
         name = words[0]
         found = self._known.get(name)
         if found is None:
             command = self._plain.get(name)
             if command is None:
-                return self._careful(*args)
+                return self._execute_checked(*args)
             found = self._known[name] = _Known(command)
         known = <_Known>found
         if known.flags & self.checked or count < known.min_args or count > known.max_args:
-            return self._careful(*args)
+            return self._execute_checked(*args)
         return self.seen(self._execute(known.command, known.handler, words))
 
     cdef double _seconds(self) except? -1:
@@ -178,7 +178,7 @@ cdef class Caller:
             keyspace.changes += changes
             keyspace.dirty = 0
             if self._sinks:
-                self._propagation.flush(self._session.db.index, words)
+                self._effects.flush(self._session.db.index, words)
         command.seconds += self._seconds() - began
         command.calls += 1
         return reply

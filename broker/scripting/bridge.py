@@ -58,7 +58,7 @@ class Bridge:
         self._log = log
         self._interruption = interruption
         self._plain = commands.plain
-        self._propagation = session.broker.keyspace.propagation
+        self._effects = session.broker.keyspace.effects
         self.caller = Caller(self._plain, session, executor, self.call, has_room, self._failed)
 
     def begin(self, run: Run) -> None:
@@ -151,8 +151,8 @@ class Bridge:
 
     def set_repl(self, flags: int) -> None:
         """redis.set_repl: without REPL_AOF, the writes that follow are not propagated, there being only the journal."""
-        if self._propagation.sinks:
-            self._propagation.muted = not flags & REPL_AOF
+        if self._effects.sinks:
+            self._effects.suppressed = not flags & REPL_AOF
 
     def log(self, level: int, text: bytes) -> None:
         """redis.log."""

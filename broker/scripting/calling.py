@@ -27,7 +27,7 @@ EXACT: Final = 1 << 53
 class Caller:
     """Called by Lua with a command's words. `checked` are the flags of commands that the bridge must look at first.
 
-    `plain` are the commands by name, executed by `session`; `careful(*words)` is the bridge's way,
+    `plain` are the commands by name, executed by `session`; `execute_checked(*words)` is the bridge's way,
     `has_room(size)` says whether Lua can take so many bytes, `failed(defect)` gives the reply after a defect of ours.
     """
 
@@ -36,14 +36,14 @@ class Caller:
         plain: dict[bytes, Command],
         session: Session,
         executor: Executor,
-        careful: Callable[..., Result],
+        execute_checked: Callable[..., Result],
         has_room: Callable[[int], bool],
         failed: Callable[[Exception], Result],
     ) -> None:
         self._plain = plain
         self._session = session
         self._run = executor.run_call
-        self._careful = careful
+        self._execute_checked = execute_checked
         self._has_room = has_room
         self._failed = failed
         self._held = b""
@@ -64,10 +64,10 @@ class Caller:
             elif word.__class__ is int and -EXACT < word < EXACT:
                 words.append(b"%d" % word)
             else:
-                return self._careful(*args)
+                return self._execute_checked(*args)
         command = self._plain.get(words[0]) if words else None
         if command is None or command.flags & self.checked or not command.min_args <= len(words) <= command.max_args:
-            return self._careful(*args)
+            return self._execute_checked(*args)
         return self.seen(self.execute(command, words))
 
     def execute(self, command: Command, words: list[bytes]) -> bytes:

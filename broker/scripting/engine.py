@@ -69,8 +69,8 @@ class Scripting:
         self._memory_refuses = memory_refuses
         self.interruption = Interruption(config, log, state, serve_while_busy)
         session = self._session = Session(host, 0, CLOSED_TRANSPORT)
-        session.never_waits = session.is_script = True
-        session.gate = 0
+        session.deny_blocking = session.is_script = True
+        session.flags = 0
         self.functions = Functions(self._load_library, self._forget_functions)
         make_bridge = partial(Bridge, session, commands, executor, state, stats, log, self.interruption)
         self._of_scripts = LuaState(config, self.interruption, make_bridge, self.functions.register)
@@ -143,11 +143,11 @@ class Scripting:
         session.db = caller.db
         session.user = caller.user
         session.resp = RESP2
-        propagation = self._keyspace.propagation
+        effects = self._keyspace.effects
         state.bridge.begin(run)
-        is_propagated = bool(propagation.sinks)
+        is_propagated = bool(effects.sinks)
         if is_propagated:
-            propagation.begin()
+            effects.begin()
         self.interruption.current = run
         given: list[Any] = [function, caller.resp.version]
         try:
@@ -165,8 +165,8 @@ class Scripting:
         finally:
             self.interruption.ended()
             if is_propagated:
-                propagation.muted = False
-                propagation.end()
+                effects.suppressed = False
+                effects.end()
         if self._keyspace.ready and caller.queued is None:
             self._serve()
         if outcome.__class__ is bytes:

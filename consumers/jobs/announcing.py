@@ -15,23 +15,23 @@ from consumers.jobs.names import Keys
 from consumers.retry import persist, suppress_transient
 from consumers.settling import Settlement
 
-__all__ = ["CompletionNotifier", "hear"]
+__all__ = ["CompletionNotifier", "listen"]
 
 
-async def hear(client: Client, channel: str, size: int, receive: Callable[[bytes | None], None]) -> None:
+async def listen(client: Client, channel: str, size: int, receive: Callable[[bytes | None], None]) -> None:
     """Call `receive` with what is said on a shard channel, forever; first with None: more may have been said before.
 
     size: how many messages may wait. Raises what the server refuses for good.
     """
 
-    async def listen() -> None:
+    async def receive_all() -> None:
         async with subscribe(client, shard_channels=[channel], size=size) as messages:
             receive(None)
             async for message in messages:
                 receive(message.data)
 
     # a subscription waits for a server that was there once, not for one that never was
-    await persist(listen)
+    await persist(receive_all)
 
 
 class CompletionNotifier:

@@ -85,7 +85,7 @@ class Cancelled:
         self._bell = Doorbell()
         self.ids: frozenset[str] = frozenset()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """The list has changed."""
         self._bell.ring()
 

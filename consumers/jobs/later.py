@@ -59,7 +59,7 @@ class DelayedScheduler:
         self._bell = Doorbell()
         self._next = 0.0
 
-    def look(self, due: float = 0.0) -> None:
+    def poll(self, due: float = 0.0) -> None:
         """A job has been postponed until then: look, unless there is an earlier one that is waited for anyway."""
         if due < self._next:
             self._bell.ring()

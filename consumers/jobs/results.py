@@ -18,7 +18,7 @@ import trio
 
 from consumers.connection import Client, Link
 from consumers.doorbell import Doorbell
-from consumers.jobs.announcing import hear
+from consumers.jobs.announcing import listen
 from consumers.jobs.names import Keys
 from consumers.jobs.outcomes import NoResult
 from consumers.jobs.searching import missing
@@ -66,7 +66,7 @@ class Results:
             nursery.start_soon(self._ask)
             nursery.start_soon(self._look)
             nursery.start_soon(self._search)
-            await hear(self._client, self._channel, NEWS, self._heard)
+            await listen(self._client, self._channel, NEWS, self._heard)
 
     def _heard(self, message: bytes | None) -> None:
         for id in self._waiters if message is None else message.decode().split():

@@ -142,7 +142,7 @@ class RunningJob(Delivery):
             return
         commands = postpone(worker.keys, self.stream, entry, worker.clock() + PASS_OVER_SECONDS)
         settlement = self._settle_with(commands, ended=False)
-        worker.notifier.expect(settlement, then=worker.delayed.look)
+        worker.notifier.expect(settlement, then=worker.delayed.poll)
 
     async def _admitted(self, function: JobFunction[Any, Any], arguments: dict[str, Any], most: int) -> bool:
         assert self.entry is not None
@@ -253,7 +253,7 @@ class RunningJob(Delivery):
         else:
             commands = [(b"XADD", self.stream, b"*", *again.values())]
         settlement = self._settle_with(commands, ended=False)
-        worker.notifier.expect(settlement, then=worker.delayed.look)
+        worker.notifier.expect(settlement, then=worker.delayed.poll)
 
     def _die(self, entry: JobEntry, reason: str, error: BaseException) -> None:
         worker = self.worker

@@ -16,7 +16,7 @@ from consumers.delivery import Inbox
 from consumers.engine import Engine
 from consumers.errors import ConsumerError
 from consumers.given import Duration
-from consumers.jobs.announcing import CompletionNotifier, hear
+from consumers.jobs.announcing import CompletionNotifier, listen
 from consumers.jobs.cancelling import CANCEL, LATER, Cancelled
 from consumers.jobs.declarations import Settings
 from consumers.jobs.later import DelayedScheduler
@@ -138,7 +138,7 @@ class Worker:
             delayed=delayed,
             limiter=Limiter(keys, transactions, self._options.ack_wait, clock),
             notifier=CompletionNotifier(keys, link),
-            scheduler=Scheduler(keys, transactions, list(queue.periodic_jobs.values()), clock, delayed.look),
+            scheduler=Scheduler(keys, transactions, list(queue.periodic_jobs.values()), clock, delayed.poll),
         )
 
     @asynccontextmanager
@@ -177,13 +177,13 @@ class Worker:
 
     async def _listen(self) -> None:
         """Hear what is announced to all workers, forever."""
-        await hear(self.queue.connection.client, self._keys.control, CONTROL, self._heard)
+        await listen(self.queue.connection.client, self._keys.control, CONTROL, self._heard)
 
     def _heard(self, message: bytes | None) -> None:
         if message is None or message == CANCEL:
-            self._context.cancelled.look()
+            self._context.cancelled.poll()
         if message is None or not message.startswith(LATER):
-            self._context.delayed.look()
+            self._context.delayed.poll()
             return
         with suppress(ValueError):
-            self._context.delayed.look(float(message.removeprefix(LATER)))
+            self._context.delayed.poll(float(message.removeprefix(LATER)))

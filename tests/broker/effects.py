@@ -3,20 +3,20 @@
 from typing import Any
 
 from broker import broker as core
-from broker.keyspace.effects import Effects
+from broker.keyspace.effects import Unit
 from broker.values.hash import Hash
 from broker.values.sorted_set import SortedSet
 from tests.broker.inprocess import Broker, Client, running
 
 
-def journal(broker: core.Broker) -> Effects:
+def journal(broker: core.Broker) -> Unit:
     """What the broker propagates from now on."""
-    seen: Effects = []
-    broker.keyspace.propagation.sinks.append(seen.extend)
+    seen: Unit = []
+    broker.keyspace.effects.sinks.append(seen.extend)
     return seen
 
 
-def lines(effects: Effects) -> list[str]:
+def lines(effects: Unit) -> list[str]:
     """Each effect as one line of text, the database left out."""
     return [b" ".join(words).decode() for _, words in effects]
 
@@ -32,7 +32,7 @@ async def effects_of(setup: list[str], command: str) -> list[str]:
         return lines(seen)
 
 
-async def replay(effects: Effects, broker: Broker) -> None:
+async def replay(effects: Unit, broker: Broker) -> None:
     """Execute effects; none may fail."""
     client: Client = await broker.client()
     for database, words in effects:

@@ -17,7 +17,7 @@ import trio.testing
 
 from broker import open_broker
 from broker.network.listeners import StartError
-from broker.persistence.durability import Storage
+from broker.persistence.persistence import Storage
 from broker.process.clock import TrioClock
 from tests.broker.persistence.simulated_disk import SimulatedDisk
 

@@ -183,7 +183,7 @@ def _kill(session: Client, tests: list[Callable[[Client], bool]], skip_me: bool)
     """Close the connections that pass all tests; the client's own one only after its reply."""
     killed = 0
     for other in list(session.broker.sessions.values()):
-        if other.gate & CLOSING or (other is session and skip_me) or not all(test(other) for test in tests):
+        if other.flags & CLOSING or (other is session and skip_me) or not all(test(other) for test in tests):
             continue
         killed += 1
         if other is session:
@@ -200,13 +200,13 @@ def _kill(session: Client, tests: list[Callable[[Client], bool]], skip_me: bool)
 def client_reply(session: Client, args: list[bytes]) -> bytes:
     mode = args[2].upper()
     if mode == b"ON":
-        session.gate &= ~(REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT)
+        session.flags &= ~(REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT)
         return OK
     if mode == b"OFF":
-        session.gate |= REPLY_OFF
+        session.flags |= REPLY_OFF
     elif mode == b"SKIP":
-        if not session.gate & REPLY_OFF:
-            session.gate |= REPLY_SKIP_NEXT
+        if not session.flags & REPLY_OFF:
+            session.flags |= REPLY_SKIP_NEXT
     else:
         raise CommandError(SYNTAX)
     return NO_REPLY
@@ -252,7 +252,7 @@ def client_unblock(session: Client, args: list[bytes]) -> bytes:
         # It is an error of the command that waits, and counts as one.
         reply = broker.executor.failed(target.last_command, CommandError(UNBLOCKED))
     else:
-        reply = target.waiting.nil
+        reply = target.waiting.timeout_reply
     broker.blocking.finish(target, reply)
     return ONE
 

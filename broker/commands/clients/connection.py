@@ -50,7 +50,7 @@ _PRINTABLE: Final = bytes(range(ord("!"), ord("~") + 1))
          syntax="[message]", summary="Answers PONG, or the message.", complexity="O(1)",
          tips=("request_policy:all_shards", "response_policy:all_succeeded"))  # fmt: skip
 def ping(session: Client, args: list[bytes]) -> bytes:
-    if len(args) == 1 and not session.gate:
+    if len(args) == 1 and not session.flags:
         return PONG
     if len(args) > 2:
         raise CommandError(wrong_arity(b"ping"))
@@ -125,7 +125,7 @@ def hello(session: Client, args: list[bytes]) -> bytes:
     username, password, name = _HELLO_OPTIONS.parse(args, 2)
     if username is not None:
         authenticate(session, username, password)
-    if session.gate & UNAUTHENTICATED:
+    if session.flags & UNAUTHENTICATED:
         raise CommandError(HELLO_NEEDS_AUTH)
     if name is not None:
         session.name = name
@@ -161,7 +161,7 @@ def reset(session: Client, args: list[bytes]) -> bytes:
     broker = session.broker
     session.discard()
     broker.pubsub.unsubscribe_all(session)
-    session.gate &= ~(REPLY_OFF | REPLY_SKIP_NEXT)
+    session.flags &= ~(REPLY_OFF | REPLY_SKIP_NEXT)
     session.resp = RESP2
     session.db = broker.keyspace.databases[0]
     session.user = b"default"
@@ -169,7 +169,7 @@ def reset(session: Client, args: list[bytes]) -> bytes:
     session.no_evict = False
     session.set_no_touch(False)
     if broker.config.requirepass:
-        session.gate |= UNAUTHENTICATED
+        session.flags |= UNAUTHENTICATED
     session.transport.limits_changed()
     return b"+RESET\r\n"
 
@@ -184,8 +184,8 @@ def authenticate(session: Client, user: bytes, password: bytes) -> None:
     if user != b"default" or (expected and not compare_digest(password, expected)):
         raise CommandError(WRONG_PASS)
     session.user = user
-    if session.gate & UNAUTHENTICATED:
-        session.gate &= ~UNAUTHENTICATED
+    if session.flags & UNAUTHENTICATED:
+        session.flags &= ~UNAUTHENTICATED
         session.transport.limits_changed()
 
 

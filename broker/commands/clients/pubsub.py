@@ -64,7 +64,7 @@ _SSUBSCRIBE_DENIED: Final = b"ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING c
          syntax="channel ...",
          summary="Subscribes the client to channels.", complexity="O(N) for N channels")  # fmt: skip
 def subscribe(session: Client, args: list[bytes]) -> bytes:
-    if session.never_waits and session.queued is None:
+    if session.deny_blocking and session.queued is None:
         raise CommandError(_SUBSCRIBE_DENIED)
     return _each(session, args[1:], b"subscribe", session.broker.pubsub.subscribe)
 
@@ -81,7 +81,7 @@ def unsubscribe(session: Client, args: list[bytes]) -> bytes:
          syntax="pattern ...", summary="Subscribes the client to all channels that match these patterns.",
          complexity="O(N) for N patterns")  # fmt: skip
 def psubscribe(session: Client, args: list[bytes]) -> bytes:
-    if session.never_waits and session.queued is None:
+    if session.deny_blocking and session.queued is None:
         raise CommandError(_PSUBSCRIBE_DENIED)
     return _each(session, args[1:], b"psubscribe", session.broker.pubsub.subscribe_pattern)
 
@@ -99,7 +99,7 @@ def punsubscribe(session: Client, args: list[bytes]) -> bytes:
          summary="Subscribes the client to shard channels.", complexity="O(N) for N shard channels")  # fmt: skip
 def ssubscribe(session: Client, args: list[bytes]) -> bytes:
     # Unlike the two above it was never allowed in a transaction.
-    if session.never_waits:
+    if session.deny_blocking:
         raise CommandError(_SSUBSCRIBE_DENIED)
     return _each(session, args[1:], b"ssubscribe", session.broker.pubsub.subscribe_shard, shard=True)
 
@@ -124,7 +124,7 @@ def _each(
     if not names:
         answers.append(start + session.resp.null + _count(session, shard))
     reply = b"".join(answers)
-    if session.gate & (REPLY_OFF | REPLY_SKIP):
+    if session.flags & (REPLY_OFF | REPLY_SKIP):
         session.push(reply)
         return NO_REPLY
     return reply

@@ -45,7 +45,7 @@ def multi(session: Client, args: list[bytes]) -> bytes:
     if session.queued is not None:
         raise CommandError(NESTED_MULTI)
     session.queued = []
-    session.gate |= IN_MULTI
+    session.flags |= IN_MULTI
     return OK
 
 

@@ -34,7 +34,7 @@ def geoadd(session: "Client", args: list[bytes]) -> bytes:
     reply = zadd(session, words)
     keyspace = session.db.keyspace
     if keyspace.dirty:
-        keyspace.propagation.instead(words)
+        keyspace.effects.replace_with(words)
     return reply
 
 

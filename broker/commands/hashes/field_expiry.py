@@ -111,16 +111,16 @@ def _expire(session: "Client", args: list[bytes], start: int, unit: int) -> byte
     results = [set_field_deadline(value, field, when, condition, passed) for field in fields]
     updated = [field for field, result in zip(fields, results, strict=True) if result == DONE]
     removed = [field for field, result in zip(fields, results, strict=True) if result == REMOVED]
-    propagation = db.keyspace.propagation
+    effects = db.keyspace.effects
     if removed:
         db.changed(name, HDEL, len(removed))
         db.notify_fields(HDEL, name, removed)
-        propagation.instead([b"HDEL", name, *removed])
+        effects.replace_with([b"HDEL", name, *removed])
         fields_changed(session, name, value)
     elif updated:
         db.changed(name, HEXPIRE, len(updated))
         db.notify_fields(HEXPIRE, name, updated)
-        propagation.instead([b"HPEXPIREAT", name, b"%d" % when, b"FIELDS", b"%d" % len(updated), *updated])
+        effects.replace_with([b"HPEXPIREAT", name, b"%d" % when, b"FIELDS", b"%d" % len(updated), *updated])
         fields_changed(session, name, value)
     return integers(results)
 

@@ -127,7 +127,7 @@ def hgetex(session: "Client", args: list[bytes]) -> bytes:
             event, effect = HEXPIRE, [b"HPEXPIREAT", name, b"%d" % when, b"FIELDS", count, *affected]
         db.changed(name, event, len(affected))
         db.notify_fields(event, name, affected)
-        db.keyspace.propagation.instead(effect)
+        db.keyspace.effects.replace_with(effect)
         fields_changed(session, name, value)
     return b"".join(parts)
 
@@ -159,16 +159,16 @@ def hsetex(session: "Client", args: list[bytes]) -> bytes:
             value.persist(field)
     db.changed(name, HSET, len(fields))
     db.notify_fields(HSET, name, fields)
-    propagation = db.keyspace.propagation
+    effects = db.keyspace.effects
     if passed:
         db.notify(HDEL, name)
         db.notify_fields(HDEL, name, fields)
-        propagation.instead([b"HDEL", name, *fields])
+        effects.replace_with([b"HDEL", name, *fields])
     elif when is not None:
         db.notify(HEXPIRE, name)
         db.notify_fields(HEXPIRE, name, fields)
         count = b"%d" % len(fields)
-        propagation.instead([b"HSETEX", name, b"PXAT", b"%d" % when, b"FIELDS", count, *given.words])
+        effects.replace_with([b"HSETEX", name, b"PXAT", b"%d" % when, b"FIELDS", count, *given.words])
     fields_changed(session, name, value)
     return ONE
 
@@ -206,7 +206,7 @@ def hgetdel(session: "Client", args: list[bytes]) -> bytes:
             db.delete(name)
         db.changed(name, HDEL, len(removed))
         db.notify_fields(HDEL, name, removed)
-        db.keyspace.propagation.instead([b"HDEL", name, *removed])
+        db.keyspace.effects.replace_with([b"HDEL", name, *removed])
         if not value:
             db.notify(DEL, name)
     return b"".join(parts)

@@ -243,7 +243,7 @@ def hincrbyfloat(session: "Client", args: list[bytes]) -> bytes:
         effect = [b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, text]
     else:
         effect = [b"HSET", key, field, text]
-    session.db.keyspace.propagation.instead(effect)
+    session.db.keyspace.effects.replace_with(effect)
     return bulk(text)
 
 

@@ -42,7 +42,7 @@ def flushdb(session: Client, args: list[bytes]) -> bytes:
 def flushall(session: Client, args: list[bytes]) -> bytes:
     _check_mode(args)
     reply = _flush(session, session.broker.keyspace.databases)
-    session.broker.durability.snapshots.all_flushed()
+    session.broker.persistence.snapshots.all_flushed()
     return reply
 
 
@@ -57,7 +57,7 @@ def _flush(session: Client, databases: Iterable[Database]) -> bytes:
     for database in databases:
         for name in database.listened_keys():
             if name in database.data:
-                database.touch(name, 0)
+                database.changed_silently(name, 0)
         data = database.data
         keyspace.dirty += database.clear()
         session.broker.reclaimer.take(data)
@@ -79,7 +79,7 @@ def swapdb(session: Client, args: list[bytes]) -> bytes:
         for database in (a, b):
             for name in database.listened_keys():
                 if name in a.data or name in b.data:
-                    database.touch(name, 0)
+                    database.changed_silently(name, 0)
         a.swap(b)
     keyspace.dirty += 1
     return OK

@@ -83,7 +83,7 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
     if deadline:
         db.expire_at(name, deadline)
         if not absolute:
-            db.keyspace.propagation.instead([args[0], name, b"%d" % deadline, *args[3:], b"ABSTTL"])
+            db.keyspace.effects.replace_with([args[0], name, b"%d" % deadline, *args[3:], b"ABSTTL"])
     db.changed(name, RESTORED)
     # After the change, which counts as one under the LRM policies.
     if measure == b"IDLETIME":
@@ -104,5 +104,5 @@ def _remove_expired(db: Database, name: bytes, existed: bool) -> None:
     """A value was restored past its time: it takes the place of what was there, and is gone at once."""
     db.keyspace.expired += 1
     if existed:
-        db.keyspace.propagation.instead([b"DEL", name])
+        db.keyspace.effects.replace_with([b"DEL", name])
         db.changed(name, DEL)

@@ -65,16 +65,16 @@ def _expire(session: Client, args: list[bytes], command_name: bytes, start: int,
     name = args[1]
     if db.get(name) is None or (allowed and not allowed(db.deadline(name), when)):
         return ZERO
-    propagation = db.keyspace.propagation
+    effects = db.keyspace.effects
     if has_passed(session.broker, when):
         db.delete(name)
         db.changed(name, DEL)
-        propagation.instead([b"DEL", name])
+        effects.replace_with([b"DEL", name])
         return ONE
     db.expire_at(name, when)
     db.changed(name, EXPIRE)
-    if propagation.sinks:
-        propagation.instead([b"PEXPIREAT", name, b"%d" % when])
+    if effects.sinks:
+        effects.replace_with([b"PEXPIREAT", name, b"%d" % when])
     return ONE
 
 
@@ -136,7 +136,7 @@ def pexpiretime(session: Client, args: list[bytes]) -> bytes:
 def _remaining(session: Client, name: bytes, start: int, unit: int) -> bytes:
     """The time from `start` to the deadline, rounded to units of `unit` milliseconds."""
     db = session.db
-    if db.look(name) is None:
+    if db.read_untouched(name) is None:
         return _NO_KEY
     when = db.deadline(name)
     if when is None:

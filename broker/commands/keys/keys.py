@@ -70,7 +70,7 @@ command("UNLINK", arity=-2, flags=WRITE | FAST, keys=(keys(RM, DELETE),), group=
          syntax="key ...",
          summary="Counts those of the given keys that exist.", complexity="O(N) for N keys", tips=_SUM)  # fmt: skip
 def exists(session: Client, args: list[bytes]) -> bytes:
-    look = session.db.look
+    look = session.db.read_untouched
     return integer_reply(sum(look(name) is not None for name in args[1:]))
 
 
@@ -86,7 +86,7 @@ def touch(session: Client, args: list[bytes]) -> bytes:
 @command("TYPE", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="generic", since="1.0.0",
          syntax="key", summary="Tells what a key holds.", complexity="O(1)")  # fmt: skip
 def type_(session: Client, args: list[bytes]) -> bytes:
-    value = session.db.look(args[1])
+    value = session.db.read_untouched(args[1])
     return simple(b"none" if value is None else type_name(value).encode())
 
 

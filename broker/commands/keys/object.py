@@ -48,7 +48,7 @@ declare_help(
 def _look(session: Client, name: bytes) -> Any:
     """The value at a key: counted as a read, but without a keymiss event, and not an access."""
     keyspace = session.broker.keyspace
-    value = session.db.peek(name)
+    value = session.db.get_untouched(name)
     if value is None:
         keyspace.misses += 1
     else:
@@ -104,7 +104,7 @@ def object_refcount(session: Client, args: list[bytes]) -> bytes:
 def object_idletime(session: Client, args: list[bytes]) -> bytes:
     access = session.broker.access
     # Before the question itself looks like an access.
-    access.ask()
+    access.begin_recording()
     if _look(session, args[2]) is None:
         return session.resp.null
     if access.recorded == LFU:

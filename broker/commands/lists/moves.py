@@ -52,7 +52,7 @@ def blmove(session: Client, args: list[bytes]) -> bytes:
     timeout_ms = timeout_of(session, args[5])
     moved = _move(session.db, args, from_left, to_left)
     if moved:
-        session.db.keyspace.propagation.instead([b"LMOVE", *args[1:5]])
+        session.db.keyspace.effects.replace_with([b"LMOVE", *args[1:5]])
         return moved
     return _wait_for_one(session, blmove, args, timeout_ms)
 
@@ -66,7 +66,7 @@ def brpoplpush(session: Client, args: list[bytes]) -> bytes:
     timeout_ms = timeout_of(session, args[3])
     moved = _move(session.db, args, False, True)
     if moved:
-        session.db.keyspace.propagation.instead([b"RPOPLPUSH", args[1], args[2]])
+        session.db.keyspace.effects.replace_with([b"RPOPLPUSH", args[1], args[2]])
         return moved
     return _wait_for_one(session, brpoplpush, args, timeout_ms)
 
@@ -99,10 +99,16 @@ def _target(db: Database, name: bytes) -> List:
 
 def _wait_for_one(session: Client, handler: Handler, args: list[bytes], timeout_ms: int) -> bytes:
     # Redis answers a null where it may not wait, but a null array at the time-out.
-    if session.never_waits:
+    if session.deny_blocking:
         return session.resp.null
     return session.broker.blocking.wait(
-        session, handler, args, keys=args[1:2], kind=List, timeout_ms=timeout_ms, nil=session.resp.null_array
+        session,
+        handler,
+        args,
+        keys=args[1:2],
+        value_type=List,
+        timeout_ms=timeout_ms,
+        timeout_reply=session.resp.null_array,
     )
 
 
@@ -142,10 +148,16 @@ def blmovem(session: Client, args: list[bytes]) -> bytes:
     elements = _move_several(session.db, args, from_left, to_left, amount)
     if elements:
         order = b"OBO" if amount.one_by_one else b"BULK"
-        session.db.keyspace.propagation.instead([b"LMOVEM", *args[1:5], b"EXACTLY", b"%d" % len(elements), order])
+        session.db.keyspace.effects.replace_with([b"LMOVEM", *args[1:5], b"EXACTLY", b"%d" % len(elements), order])
         return bulks(elements)
     return session.broker.blocking.wait(
-        session, blmovem, args, keys=args[1:2], kind=List, timeout_ms=timeout_ms, nil=session.resp.null_array
+        session,
+        blmovem,
+        args,
+        keys=args[1:2],
+        value_type=List,
+        timeout_ms=timeout_ms,
+        timeout_reply=session.resp.null_array,
     )
 
 

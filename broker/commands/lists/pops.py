@@ -74,18 +74,18 @@ def _pop_or_wait(session: Client, args: list[bytes], left: bool) -> bytes:
         if left:
             element = value.popleft()
             db.changed(name, LPOPPED)
-            db.keyspace.propagation.instead([b"LPOP", name])
+            db.keyspace.effects.replace_with([b"LPOP", name])
         else:
             element = value.pop()
             db.changed(name, RPOPPED)
-            db.keyspace.propagation.instead([b"RPOP", name])
+            db.keyspace.effects.replace_with([b"RPOP", name])
         if not value:
             db.delete(name)
             db.notify(DEL, name)
         return _PAIR + bulk(name) + bulk(element)
     return session.broker.blocking.wait(
-        session, blpop if left else brpop, args, keys=names, kind=List, timeout_ms=timeout_ms,
-        nil=session.resp.null_array,
+        session, blpop if left else brpop, args, keys=names, value_type=List, timeout_ms=timeout_ms,
+        timeout_reply=session.resp.null_array,
     )  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def blmpop(session: Client, args: list[bytes]) -> bytes:
     names, left, count = _parse_several(args, 2)
     timeout_ms = timeout_of(session, args[1])
     return _pop_several(session, names, left, count) or session.broker.blocking.wait(
-        session, blmpop, args, keys=names, kind=List, timeout_ms=timeout_ms, nil=session.resp.null_array
+        session, blmpop, args, keys=names, value_type=List, timeout_ms=timeout_ms, timeout_reply=session.resp.null_array
     )
 
 
@@ -140,6 +140,6 @@ def _pop_several(session: Client, names: Sequence[bytes], left: bool, count: int
         value = db.get_as(name, List)
         if value is not None:
             elements = pop_elements(db, name, value, left, count)
-            db.keyspace.propagation.instead([b"LPOP" if left else b"RPOP", name, b"%d" % len(elements)])
+            db.keyspace.effects.replace_with([b"LPOP" if left else b"RPOP", name, b"%d" % len(elements)])
             return _PAIR + bulk(name) + bulks(elements)
     return b""

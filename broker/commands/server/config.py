@@ -74,12 +74,12 @@ def config_resetstat(session: Client, args: list[bytes]) -> bytes:
     broker.stats.reset()
     keyspace = broker.keyspace
     keyspace.hits = keyspace.misses = keyspace.expired = keyspace.expired_fields = 0
-    durability = broker.durability
-    durability.background.forks = 0
-    durability.background.fork_seconds = 0.0
-    durability.snapshots.saves = durability.snapshots.failures = 0
-    durability.rewrites.count = durability.rewrites.failures = 0
-    durability.journal.delayed_syncs = 0
+    persistence = broker.persistence
+    persistence.background.forks = 0
+    persistence.background.fork_seconds = 0.0
+    persistence.snapshots.saves = persistence.snapshots.failures = 0
+    persistence.rewrites.count = persistence.rewrites.failures = 0
+    persistence.journal.delayed_syncs = 0
     for each in broker.commands:
         each.calls = each.rejected = each.failed = 0
         each.seconds = 0.0

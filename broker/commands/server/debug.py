@@ -83,7 +83,7 @@ def _log(session: Client, args: list[bytes]) -> bytes:
 
 
 def _object(session: Client, args: list[bytes]) -> bytes:
-    value = session.db.peek(args[2])
+    value = session.db.get_untouched(args[2])
     if value is None:
         raise CommandError(NO_SUCH_KEY)
     encoding = object_encoding(session, [b"OBJECT", b"ENCODING", args[2]]).split(b"\r\n")[1]
@@ -104,7 +104,7 @@ def _populate(session: Client, args: list[bytes]) -> bytes:
         if database.get(name) is None:
             value = b"value:%d" % number
             database.add(name, value[:size].ljust(size, b"\0") if size else value)
-            database.touch(name)
+            database.changed_silently(name)
     return OK
 
 
@@ -115,14 +115,14 @@ def _reload(session: Client, args: list[bytes]) -> bytes:
     options = {argument.upper() for argument in args[2:]}
     if options - _RELOAD_OPTIONS:
         raise CommandError(RELOAD_OPTIONS)
-    durability = session.broker.durability
+    persistence = session.broker.persistence
     if b"NOSAVE" not in options:
         try:
-            durability.snapshots.save()
+            persistence.snapshots.save()
         except OSError:
             raise CommandError(SAVE_FAILED) from None
     try:
-        durability.recovery.reload(flush=b"NOFLUSH" not in options, merge=b"MERGE" in options)
+        persistence.recovery.reload(flush=b"NOFLUSH" not in options, merge=b"MERGE" in options)
     except (LoadError, OSError) as problem:
         session.broker.log.warning("DEBUG RELOAD", error=str(problem))
         raise CommandError(RELOAD_FAILED) from None

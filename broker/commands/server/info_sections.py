@@ -94,7 +94,7 @@ def _clients(broker: Broker) -> Fields:
     any_change = {
         (wait.database.index, key)
         for session in broker.blocking.sessions
-        if (wait := session.waiting) is not None and wait.kind is None
+        if (wait := session.waiting) is not None and wait.value_type is None
         for key in wait.keys
     }
     yield "connected_clients", len(sessions)
@@ -172,9 +172,9 @@ def _scripts(broker: Broker, memory: MemoryOverview) -> Fields:
 def _persistence(broker: Broker) -> Fields:
     yield "loading", int(broker.state.loading)
     yield "async_loading", 0
-    durability = broker.durability
-    background, snapshots, rewrites = durability.background, durability.snapshots, durability.rewrites
-    journal = durability.journal
+    persistence = broker.persistence
+    background, snapshots, rewrites = persistence.background, persistence.snapshots, persistence.rewrites
+    journal = persistence.journal
     seconds = round(time.monotonic() - background.began) if background.has_child else -1
     total = sum(len(database.data) for database in broker.keyspace.databases) if background.has_child else 0
     yield "current_save_keys_processed", background.keys if background.has_child else 0
@@ -188,8 +188,8 @@ def _persistence(broker: Broker) -> Fields:
     yield "rdb_saves", snapshots.saves
     yield "rdb_saves_consecutive_failures", snapshots.failures
     yield "rdb_last_cow_size", snapshots.copied
-    yield "rdb_last_load_keys_expired", durability.recovery.keys_expired
-    yield "rdb_last_load_keys_loaded", durability.recovery.keys_loaded
+    yield "rdb_last_load_keys_expired", persistence.recovery.keys_expired
+    yield "rdb_last_load_keys_loaded", persistence.recovery.keys_loaded
     yield "aof_enabled", int(broker.config.appendonly)
     yield "aof_rewrite_in_progress", int(rewrites.running)
     yield "aof_rewrite_scheduled", int(rewrites.scheduled)
@@ -211,7 +211,7 @@ def _persistence(broker: Broker) -> Fields:
         yield "aof_delayed_fsync", journal.delayed_syncs
         yield "aof_oldest_unsynced_ms", journal.unsynced_age()
     if broker.state.loading:
-        yield from _loading(durability.recovery, broker.clock.read() // 1000)
+        yield from _loading(persistence.recovery, broker.clock.read() // 1000)
 
 
 def _loading(recovery: Recovery, now: int) -> Fields:
@@ -254,8 +254,8 @@ def _stats(broker: Broker) -> Fields:
     yield "pubsub_channels", len(pubsub.channels)
     yield "pubsub_patterns", len(pubsub.patterns)
     yield "pubsubshard_channels", len(pubsub.shard_channels)
-    yield "latest_fork_usec", int(broker.durability.background.fork_seconds * 1_000_000)
-    yield "total_forks", broker.durability.background.forks
+    yield "latest_fork_usec", int(broker.persistence.background.fork_seconds * 1_000_000)
+    yield "total_forks", broker.persistence.background.forks
     yield "migrate_cached_sockets", 0
     yield "slave_expires_tracked_keys", 0
     for name in ("hits", "misses", "key_hits", "key_misses"):

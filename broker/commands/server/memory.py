@@ -42,7 +42,7 @@ _USAGE_OPTIONS: Final = Parser[tuple[int]](
          complexity="O(N) where N is the number of samples.")  # fmt: skip
 def memory_usage(session: Client, args: list[bytes]) -> bytes:
     [samples] = _USAGE_OPTIONS.parse(args, 3)
-    value = session.db.peek(args[2])
+    value = session.db.get_untouched(args[2])
     if value is None:
         return session.resp.null
     encoding = encoding_of(value, len(args[2]), session.broker.config)

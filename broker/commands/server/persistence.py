@@ -27,12 +27,12 @@ _REWRITE_SCHEDULED: Final = simple(b"Background append only file rewriting sched
          summary="Writes the RDB file; nobody is served meanwhile.",
          complexity="O(N) where N is the total number of keys in all databases")  # fmt: skip
 def save(session: Client, args: list[bytes]) -> bytes:
-    durability = session.broker.durability
-    if durability.snapshots.running:
+    persistence = session.broker.persistence
+    if persistence.snapshots.running:
         raise CommandError(SAVING)
     session.broker.keyspace.count_changes()
     try:
-        durability.snapshots.save()
+        persistence.snapshots.save()
     except OSError:
         raise CommandError(FAILED) from None
     return OK
@@ -43,17 +43,17 @@ def save(session: Client, args: list[bytes]) -> bytes:
 def bgsave(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 2 or (len(args) == 2 and args[1].upper() != b"SCHEDULE"):
         raise CommandError(SYNTAX)
-    durability = session.broker.durability
-    if durability.snapshots.running:
+    persistence = session.broker.persistence
+    if persistence.snapshots.running:
         raise CommandError(SAVING)
     # What a transaction has done so far is not a state that ever was.
-    if durability.background.active or session.queued is not None:
+    if persistence.background.active or session.queued is not None:
         if len(args) == 1 and session.queued is None:
             raise CommandError(ANOTHER_CHILD)
-        durability.snapshots.scheduled = True
+        persistence.snapshots.scheduled = True
         return _SAVE_SCHEDULED
     try:
-        durability.snapshots.start()
+        persistence.snapshots.start()
     except OSError:
         raise CommandError(FAILED) from None
     return _SAVE_STARTED
@@ -62,14 +62,14 @@ def bgsave(session: Client, args: list[bytes]) -> bytes:
 @command("BGREWRITEAOF", arity=1, flags=ADMIN | NOSCRIPT | NO_ASYNC_LOADING, group="server", since="1.0.0",
          summary="Makes the append-only file as short as it can be, in the background.", complexity="O(1)")  # fmt: skip
 def bgrewriteaof(session: Client, args: list[bytes]) -> bytes:
-    durability = session.broker.durability
-    if durability.rewrites.running:
+    persistence = session.broker.persistence
+    if persistence.rewrites.running:
         raise CommandError(REWRITING)
-    durability.rewrites.failures = 0
-    if durability.background.active or session.queued is not None:
-        durability.rewrites.scheduled = True
+    persistence.rewrites.failures = 0
+    if persistence.background.active or session.queued is not None:
+        persistence.rewrites.scheduled = True
         return _REWRITE_SCHEDULED
-    durability.rewrites.start()
+    persistence.rewrites.start()
     return _REWRITE_STARTED
 
 
@@ -77,4 +77,4 @@ def bgrewriteaof(session: Client, args: list[bytes]) -> bytes:
          summary="Returns the time of the last RDB file, in seconds since 1970.", complexity="O(1)",
          categories=("admin", "dangerous"), tips=("nondeterministic_output",))  # fmt: skip
 def lastsave(session: Client, args: list[bytes]) -> bytes:
-    return integer(session.broker.durability.snapshots.last_save)
+    return integer(session.broker.persistence.snapshots.last_save)

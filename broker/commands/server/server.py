@@ -33,7 +33,7 @@ def shutdown(session: Client, args: list[bytes]) -> bytes:
     if b"ABORT" in options:
         # A shutdown has nobody to wait for (there are no replicas), so none is ever in progress.
         raise CommandError(NO_SHUTDOWN)
-    if session.never_waits and b"NOW" not in options:
+    if session.deny_blocking and b"NOW" not in options:
         raise CommandError(NEVER_WAITS)
     if session.broker.state.busy is not None:
         if b"NOSAVE" not in options:
@@ -56,7 +56,9 @@ def wait(session: Client, args: list[bytes]) -> bytes:
     timeout = timeout_milliseconds(args[2], session.broker.clock.now)
     if wanted <= 0:
         return ZERO
-    return session.broker.blocking.wait(session, wait, args, keys=(), kind=None, timeout_ms=timeout, nil=ZERO)
+    return session.broker.blocking.wait(
+        session, wait, args, keys=(), value_type=None, timeout_ms=timeout, timeout_reply=ZERO
+    )
 
 
 @command("WAITAOF", arity=4, flags=BLOCKING, group="generic", since="7.2.0",
@@ -71,10 +73,12 @@ def waitaof(session: Client, args: list[bytes]) -> bytes:
     broker = session.broker
     if local and not broker.config.appendonly:
         raise CommandError(NO_JOURNAL)
-    done = int(broker.config.appendonly and broker.durability.acknowledges(session))
+    done = int(broker.config.appendonly and broker.persistence.acknowledges(session))
     reply = integers([done, 0])
     if done >= local and not replicas:
         return reply
     if not done:
-        broker.durability.watch(session)
-    return broker.blocking.wait(session, waitaof, args, keys=(), kind=None, timeout_ms=timeout, nil=reply)
+        broker.persistence.watch(session)
+    return broker.blocking.wait(
+        session, waitaof, args, keys=(), value_type=None, timeout_ms=timeout, timeout_reply=reply
+    )

@@ -128,7 +128,7 @@ def spop(session: "Client", args: list[bytes]) -> bytes:
     db.changed(args[1], SPOP)
     if not value:
         db.notify(DEL, args[1])
-    db.keyspace.propagation.instead([b"SREM", args[1], member])
+    db.keyspace.effects.replace_with([b"SREM", args[1], member])
     return bulk(member)
 
 
@@ -142,16 +142,16 @@ def _pop_several(session: "Client", args: list[bytes]) -> bytes:
     if value is None or not count:
         return session.resp.set_header(0)
     members = value.pop_random_members(count)
-    propagation = db.keyspace.propagation
+    effects = db.keyspace.effects
     if not value:
         db.delete(name)
         db.changed(name, SPOP, len(members))
         db.notify(DEL, name)
-        propagation.instead([b"DEL", name])
+        effects.replace_with([b"DEL", name])
     else:
         db.changed(name, SPOP, len(members))
         for start in range(0, len(members), _SREM_BATCH):
-            propagation.instead([b"SREM", name, *members[start : start + _SREM_BATCH]])
+            effects.replace_with([b"SREM", name, *members[start : start + _SREM_BATCH]])
     return session.resp.set_header(len(members)) + bulk_run(members)
 
 

@@ -109,13 +109,13 @@ def _pop_one(session: "Client", args: list[bytes], highest: bool) -> bytes:
             bzpopmax if highest else bzpopmin,
             args,
             keys=names,
-            kind=SortedSet,
+            value_type=SortedSet,
             timeout_ms=timeout_ms,
-            nil=session.resp.null_array,
+            timeout_reply=session.resp.null_array,
         )
     name, value = found
     entries = _pop(db, name, value, highest, 1)
-    db.keyspace.propagation.instead([b"ZPOPMAX" if highest else b"ZPOPMIN", name])
+    db.keyspace.effects.replace_with([b"ZPOPMAX" if highest else b"ZPOPMIN", name])
     return array_header(3) + bulk(name) + flat_entries(session, entries)
 
 
@@ -162,7 +162,7 @@ def _pop_several(session: "Client", name: bytes, value: SortedSet, highest: bool
     db = session.db
     entries = _pop(db, name, value, highest, count)
     effect = [b"ZPOPMAX" if highest else b"ZPOPMIN", name, b"%d" % len(entries)]
-    db.keyspace.propagation.instead(effect)
+    db.keyspace.effects.replace_with(effect)
     return array_header(2) + bulk(name) + nested_entries(session, entries)
 
 
@@ -191,5 +191,11 @@ def bzmpop(session: "Client", args: list[bytes]) -> bytes:
     if found is not None:
         return _pop_several(session, *found, highest, count)
     return session.broker.blocking.wait(
-        session, bzmpop, args, keys=names, kind=SortedSet, timeout_ms=timeout_ms, nil=session.resp.null_array
+        session,
+        bzmpop,
+        args,
+        keys=names,
+        value_type=SortedSet,
+        timeout_ms=timeout_ms,
+        timeout_reply=session.resp.null_array,
     )

@@ -83,7 +83,7 @@ def xclaim(session: Client, args: list[bytes]) -> bytes:
     consumer = consumer_of(session, name, group, args[3])
     claimed = []
     deleted = []
-    traced = bool(db.keyspace.propagation.sinks)
+    traced = bool(db.keyspace.effects.sinks)
     for id in ids:
         delivery = group.pel.get(id)
         if id not in stream:
@@ -133,7 +133,7 @@ def _propagate(
         return
     if not known:
         effects.insert(0, creation_effect(name, group, consumer))
-    keyspace.propagation.instead(*effects)
+    keyspace.effects.replace_with(*effects)
 
 
 def _entries(stream: Stream, ids: list[int], just_ids: bool) -> bytes:
@@ -166,7 +166,7 @@ def xautoclaim(session: Client, args: list[bytes]) -> bytes:
     effects: list[list[bytes]] = []
     if claimed:
         consumer.active_time = now
-        if session.db.keyspace.propagation.sinks:
+        if session.db.keyspace.effects.sinks:
             by_count: dict[int, list[int]] = {}
             for id in claimed:
                 by_count.setdefault(group.pel[id].count, []).append(id)

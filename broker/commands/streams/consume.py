@@ -66,7 +66,7 @@ _NEW: Final = MAX_ID
 
 _MAX_NUMIDS: Final = (1 << 31) - 1
 
-Effects = list[list[bytes]]
+Commands = list[list[bytes]]
 
 
 @command("XREADGROUP", arity=-7, flags=BLOCKING | WRITE,
@@ -105,7 +105,7 @@ def xreadgroup(session: Client, args: list[bytes]) -> bytes:
     if block < 0:
         return nil
     return session.broker.blocking.wait(
-        session, xreadgroup, args, keys=keys, kind=None, timeout_ms=block, nil=nil, retry_ms=retry_ms
+        session, xreadgroup, args, keys=keys, value_type=None, timeout_ms=block, timeout_reply=nil, retry_ms=retry_ms
     )
 
 
@@ -129,11 +129,11 @@ def _read_new(session: Client, name: bytes, group_name: bytes, consumer_name: by
         if not noack:
             group.deliver(consumer, ids, now)
         keyspace.dirty += 1
-    if keyspace.dirty and keyspace.propagation.sinks:
+    if keyspace.dirty and keyspace.effects.sinks:
         effects = hand_out_effects(name, group, consumer, ids, noack, now) if ids else []
         if known is None and (noack or not ids):
             effects.append(creation_effect(name, group, consumer))
-        keyspace.propagation.instead(*effects)
+        keyspace.effects.replace_with(*effects)
     return one_stream(session, name, len(ids), text) if ids else b""
 
 
@@ -180,14 +180,14 @@ class _Reading:
         self._noack = noack
         self._now = session.broker.clock.now
         self._oldest: int | None = None
-        self._effects: Effects | None = [] if session.db.keyspace.propagation.sinks else None
+        self._effects: Commands | None = [] if session.db.keyspace.effects.sinks else None
         self.reply = ReadReply(session, wanted)
 
     def propagate(self) -> None:
         """Have the effects propagated in place of the command, if it changed anything."""
         keyspace = self._session.db.keyspace
         if self._effects is not None and keyspace.dirty:
-            keyspace.propagation.instead(*self._effects)
+            keyspace.effects.replace_with(*self._effects)
 
     def retry_ms(self) -> int:
         """When to try again because a pending entry may have become old enough, 0 without CLAIM."""

@@ -103,7 +103,7 @@ def xgroup_create(session: Client, args: list[bytes]) -> bytes:
     if stream is None:
         stream = Stream(session.broker.config)
         db.add(name, stream)
-        db.touch(name, 0)
+        db.changed_silently(name, 0)
     if args[3] in stream.groups:
         raise CommandError(BUSY_GROUP)
     stream.groups[args[3]] = Group(args[3], id, min(entries_read, stream.entries_added))

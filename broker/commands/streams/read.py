@@ -280,7 +280,9 @@ def xread(session: Client, args: list[bytes]) -> bytes:
         # What `$` means is settled when the wait begins.
         ids = [format_id(source[2]) if text == b"$" else text for source, text in zip(sources, wanted.ids, strict=True)]
         args = args[: -len(ids)] + ids
-    return session.broker.blocking.wait(session, xread, args, keys=wanted.keys, kind=Stream, timeout_ms=block, nil=nil)
+    return session.broker.blocking.wait(
+        session, xread, args, keys=wanted.keys, value_type=Stream, timeout_ms=block, timeout_reply=nil
+    )
 
 
 def _read_several(session: Client, wanted: Sources, sources: list[tuple[bytes, Stream | None, int]]) -> bytes:

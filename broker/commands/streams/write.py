@@ -74,11 +74,11 @@ def xadd(session: Client, args: list[bytes]) -> bytes:
             except EntryTooLarge:
                 raise CommandError(TOO_LARGE) from None
             db.changed(name, XADD)
-            propagation = db.keyspace.propagation
-            if propagation.sinks:
+            effects = db.keyspace.effects
+            if effects.sinks:
                 effect = args.copy()
                 effect[2] = reply[reply.index(b"\n") + 1 : -2]
-                propagation.instead(effect)
+                effects.replace_with(effect)
             return reply
     elif args[2] == b"MAXLEN" and stream.__class__ is Stream:
         reply = _add_bounded(session, args, stream)
@@ -113,15 +113,15 @@ def _add_bounded(session: Client, args: list[bytes], stream: Stream) -> bytes:
     removed = trim_by_length(stream, length, approximate)
     if removed:
         db.notify(XTRIM, name)
-    propagation = db.keyspace.propagation
-    if propagation.sinks:
+    effects = db.keyspace.effects
+    if effects.sinks:
         id_text = reply[reply.index(b"\n") + 1 : -2]
         if not approximate:
-            propagation.instead([*args[:at], id_text, *fields])
+            effects.replace_with([*args[:at], id_text, *fields])
         elif removed:
-            propagation.instead([b"XADD", name, id_text, *fields], trim_effect(name, stream))
+            effects.replace_with([b"XADD", name, id_text, *fields], trim_effect(name, stream))
         else:
-            propagation.instead([b"XADD", name, id_text, *fields])
+            effects.replace_with([b"XADD", name, id_text, *fields])
     return reply
 
 
@@ -172,9 +172,9 @@ def _add(session: Client, args: list[bytes]) -> bytes:
             db.notify(XTRIM, name)
         if options.producer is not None and options.iid is not None:
             stream.idempotency.record(options.producer, options.iid, id)
-    propagation = db.keyspace.propagation
-    if propagation.sinks:
-        propagation.instead(*_effects(args, at, options, format_id(id), stream, removed))
+    effects = db.keyspace.effects
+    if effects.sinks:
+        effects.replace_with(*_effects(args, at, options, format_id(id), stream, removed))
     return reply
 
 
@@ -211,7 +211,7 @@ def _known(session: Client, fields: list[bytes], options: _AddOptions, stream: S
     # Redis counts it as a change and propagates the command. Executed again at another time it might add an
     # entry, so here nothing goes out.
     session.db.keyspace.dirty += 1
-    session.db.keyspace.propagation.instead()
+    session.db.keyspace.effects.replace_with()
     return bulk(format_id(id))
 
 
@@ -292,7 +292,7 @@ def xtrim(session: Client, args: list[bytes]) -> bytes:
     removed = trimming.apply(stream)
     if removed:
         if trimming.approximate:
-            db.keyspace.propagation.instead(trimming.effect(args[1], stream))
+            db.keyspace.effects.replace_with(trimming.effect(args[1], stream))
         db.changed(args[1], XTRIM, removed)
     return integer_reply(removed)
 

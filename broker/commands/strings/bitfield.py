@@ -89,7 +89,7 @@ def bitfield(session: Client, args: list[bytes]) -> bytes:
         db.changed(name, SETBIT, changes)
     elif is_grown:
         # All were refused for overflow, but the string has grown: Redis tells nobody, and its journal lacks it.
-        db.touch(name)
+        db.changed_silently(name)
     return array(replies)
 
 

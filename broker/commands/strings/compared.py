@@ -63,7 +63,7 @@ def delifeq(session: Client, args: list[bytes]) -> bytes:
 def _delete(db: Database, name: bytes) -> bytes:
     db.delete(name)
     db.changed(name, DEL)
-    db.keyspace.propagation.instead([b"DEL", name])
+    db.keyspace.effects.replace_with([b"DEL", name])
     return ONE
 
 

@@ -133,5 +133,5 @@ def incrbyfloat(session: Client, args: list[bytes]) -> bytes:
         db.data[name] = text
     db.changed(name, INCRBYFLOAT)
     # The result and not the sum is propagated, so that rounding can't differ where it is done again.
-    db.keyspace.propagation.instead([b"SET", name, text, b"KEEPTTL"])
+    db.keyspace.effects.replace_with([b"SET", name, text, b"KEEPTTL"])
     return bulk(text)

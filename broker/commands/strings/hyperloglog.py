@@ -131,7 +131,7 @@ def pfcount(session: Client, args: list[bytes]) -> bytes:
         except Corrupted:
             raise CommandError(_CORRUPTED) from None
         keep_estimate(value, estimated)
-        db.touch(name)
+        db.changed_silently(name)
     return integer_reply(estimated)
 
 
@@ -204,7 +204,7 @@ def pfdebug(session: Client, args: list[bytes]) -> bytes:
             make_dense(value)
         except Corrupted:
             raise CommandError(_CORRUPTED) from None
-        db.touch(name)
+        db.changed_silently(name)
     if subcommand == b"GETREG":
         return integers(registers(value))
     return ONE if was_sparse else ZERO

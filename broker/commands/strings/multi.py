@@ -116,8 +116,8 @@ def msetex(session: Client, args: list[bytes]) -> bytes:
     if when is not None:
         if past:
             _expire_all(session, names)
-        elif db.keyspace.propagation.sinks:
-            db.keyspace.propagation.instead([b"MSETEX", *args[1:end], b"PXAT", b"%d" % when])
+        elif db.keyspace.effects.sinks:
+            db.keyspace.effects.replace_with([b"MSETEX", *args[1:end], b"PXAT", b"%d" % when])
     return ONE
 
 
@@ -128,4 +128,4 @@ def _expire_all(session: Client, names: list[bytes]) -> None:
         if db.delete(name):
             db.keyspace.expired += 1
             db.notify(EXPIRED, name)
-    db.keyspace.propagation.instead([b"DEL", *names])
+    db.keyspace.effects.replace_with([b"DEL", *names])

@@ -174,7 +174,7 @@ def _float_reply(session: Client, text: bytes) -> bytes:
 
 def _store(session: Client, name: bytes, text: bytes, request: _Request, exists: bool) -> None:
     db = session.db
-    propagation = db.keyspace.propagation
+    effects = db.keyspace.effects
     when = request.when
     if request.enx and db.deadline(name) is not None:
         when = None
@@ -183,7 +183,7 @@ def _store(session: Client, name: bytes, text: bytes, request: _Request, exists:
         if exists:
             db.delete(name)
             db.changed(name, DEL)
-            propagation.instead([b"DEL", name])
+            effects.replace_with([b"DEL", name])
         return
     if exists:
         db.data[name] = text
@@ -202,4 +202,4 @@ def _store(session: Client, name: bytes, text: bytes, request: _Request, exists:
     db.changed(name, INCRBYFLOAT if request.by_float else INCRBY)
     if event is not None:
         db.notify(event, name)
-    propagation.instead(effect)
+    effects.replace_with(effect)

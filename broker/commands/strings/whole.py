@@ -45,7 +45,7 @@ def get(session: Client, args: list[bytes]) -> bytes:
         n = len(value)
         return (BULK_HEADERS[n] if n < 1024 else b"$%d\r\n" % n) + value + CRLF
     # The access was above; this counts it as a hit or a miss.
-    value = db.look(args[1])
+    value = db.read_untouched(args[1])
     return session.resp.null if value is None else bulk(checked_string(value))
 
 
@@ -81,7 +81,7 @@ def _set_with_options(session: Client, args: list[bytes]) -> bytes:
         db.changed(name, SET)
         if get_old:
             effect = [b"SET", name, value]
-            db.keyspace.propagation.instead([*effect, b"KEEPTTL"] if keep_deadline else effect)
+            db.keyspace.effects.replace_with([*effect, b"KEEPTTL"] if keep_deadline else effect)
     return OK if reply is None else reply
 
 
@@ -106,20 +106,20 @@ def _wanted(session: Client, name: bytes, condition: bytes, operand: bytes) -> b
 def _set_until(session: Client, name: bytes, value: bytes, when: int) -> None:
     """Set a string with a deadline. One that has passed removes the key, without a trace of the value."""
     db = session.db
-    propagation = db.keyspace.propagation
+    effects = db.keyspace.effects
     if has_passed(session.broker, when):
         db.keyspace.expired += 1
         if db.get(name) is not None:
             db.delete(name)
-            propagation.instead([b"DEL", name])
+            effects.replace_with([b"DEL", name])
             db.changed(name, DEL)
         return
     db.set_keeping_deadline(name, value)
     db.expire_at(name, when)
     db.changed(name, SET)
     db.notify(EXPIRE, name)
-    if propagation.sinks:
-        propagation.instead([b"SET", name, value, b"PXAT", b"%d" % when])
+    if effects.sinks:
+        effects.replace_with([b"SET", name, value, b"PXAT", b"%d" % when])
 
 
 @command("SETNX", arity=3, flags=WRITE | DENYOOM | FAST, keys=(key(OW, INSERT),), group="string", since="1.0.0",
@@ -160,7 +160,7 @@ def getset(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     reply = _old_value(session, args[1])
     db.store(args[1], args[2], SET)
-    db.keyspace.propagation.instead([b"SET", args[1], args[2]])
+    db.keyspace.effects.replace_with([b"SET", args[1], args[2]])
     return reply
 
 
@@ -173,7 +173,7 @@ def getdel(session: Client, args: list[bytes]) -> bytes:
         return session.resp.null
     db.delete(args[1])
     db.changed(args[1], DEL)
-    db.keyspace.propagation.instead([b"DEL", args[1]])
+    db.keyspace.effects.replace_with([b"DEL", args[1]])
     return bulk(value)
 
 
@@ -188,16 +188,16 @@ def getex(session: Client, args: list[bytes]) -> bytes:
     if value is None:
         return session.resp.null
     when = deadline_option(unit, time, b"getex", session.broker.clock.now)
-    propagation = db.keyspace.propagation
+    effects = db.keyspace.effects
     if when is not None and has_passed(session.broker, when):
         db.delete(name)
         db.changed(name, DEL)
-        propagation.instead([b"DEL", name])
+        effects.replace_with([b"DEL", name])
     elif when is not None:
         db.expire_at(name, when)
         db.changed(name, EXPIRE)
-        propagation.instead([b"PEXPIREAT", name, b"%d" % when])
+        effects.replace_with([b"PEXPIREAT", name, b"%d" % when])
     elif unit == b"PERSIST" and db.persist(name):
         db.changed(name, PERSIST)
-        propagation.instead([b"PERSIST", name])
+        effects.replace_with([b"PERSIST", name])
     return bulk(value)

@@ -10,7 +10,7 @@ flipped bit is found when the file is read.
 from typing import Final
 from zlib import crc32
 
-from broker.keyspace.effects import Effects
+from broker.keyspace.effects import Unit
 from protocol.native import prefer
 from protocol.replies import bulks
 
@@ -27,7 +27,7 @@ def sealed(batch: bytes, checksum: int = 0) -> bytes:
     return b"%b#CRC:%08x\r\n" % (batch, crc32(batch, checksum))
 
 
-def command_run(units: list[Effects], start: int, database: int | None) -> tuple[bytes, int]:
+def command_run(units: list[Unit], start: int, database: int | None) -> tuple[bytes, int]:
     """The bytes of the units from `start` on that are one command each for this database, and where they end.
 
     It may end sooner. Nearly all units are of this kind.
@@ -55,7 +55,7 @@ class CommandWriter:
         self.database: int | None = None
         self._seconds = 0
 
-    def encode_all(self, units: list[Effects]) -> bytes:
+    def encode_all(self, units: list[Unit]) -> bytes:
         """The bytes of several units."""
         parts = []
         at = 0
@@ -68,7 +68,7 @@ class CommandWriter:
             at = end
         return b"".join(parts)
 
-    def encode(self, effects: Effects) -> bytes:
+    def encode(self, effects: Unit) -> bytes:
         """The bytes of one unit: the effects of one command or of one transaction."""
         if not effects:
             return b""

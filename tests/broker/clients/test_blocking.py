@@ -38,7 +38,7 @@ class Runs:
         if self.answers:
             return OK
         return session.broker.blocking.wait(
-            session, self, args, keys=self.keys, kind=self.kind, timeout_ms=self.timeout_ms, nil=b"$-1\r\n",
+            session, self, args, keys=self.keys, kind=self.kind, timeout_ms=self.timeout_ms, timeout_reply=b"$-1\r\n",
             retry_ms=self.retry_ms,
         )  # fmt: skip
 
@@ -94,7 +94,7 @@ def test_other_arguments_are_kept_for_the_next_run(broker: Broker) -> None:
     def count_up(session: Session, args: list[bytes]) -> bytes:
         seen.append(args)
         return session.broker.blocking.wait(
-            session, count_up, [*args, b"again"], keys=[b"k"], kind=List, timeout_ms=FOREVER, nil=b""
+            session, count_up, [*args, b"again"], keys=[b"k"], value_type=List, timeout_ms=FOREVER, timeout_reply=b""
         )
 
     count_up(client.session, [b"x"])
@@ -113,7 +113,7 @@ def test_other_databases_do_not_matter(broker: Broker) -> None:
 
 def test_a_session_that_never_waits_gets_the_nil(broker: Broker) -> None:
     client, runs = Client(broker), Runs(b"k")
-    client.session.never_waits = True
+    client.session.deny_blocking = True
     assert runs(client.session, [b"WAIT"]) == b"$-1\r\n"
     assert not broker.keyspace.databases[0].waiters
 

@@ -199,16 +199,16 @@ def test_the_mode_follows_subscriptions_and_version(broker: Broker) -> None:
     both = SUBSCRIBED_RESP2 | SUBSCRIBED_RESP3
     broker.pubsub.subscribe(session, b"a")
     broker.pubsub.subscribe_shard(session, b"s")
-    assert session.gate & both == SUBSCRIBED_RESP2
+    assert session.flags & both == SUBSCRIBED_RESP2
     session.resp = RESP3
     update_mode(session)
-    assert session.gate & both == SUBSCRIBED_RESP3
+    assert session.flags & both == SUBSCRIBED_RESP3
     session.resp = RESP2
     update_mode(session)
     broker.pubsub.unsubscribe(session, b"a")
-    assert session.gate & both == SUBSCRIBED_RESP2
+    assert session.flags & both == SUBSCRIBED_RESP2
     broker.pubsub.unsubscribe_shard(session, b"s")
-    assert not session.gate & both
+    assert not session.flags & both
 
 
 def test_a_thousand_subscribers(broker: Broker) -> None:

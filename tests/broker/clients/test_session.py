@@ -7,19 +7,19 @@ from tests.broker.sessions import Wire, make_broker, make_session
 def test_a_new_session() -> None:
     broker = make_broker()
     one, two = make_session(broker), make_session(broker)
-    assert one.gate == 0 and one.db is broker.keyspace.databases[0] and one.resp.version == 2
+    assert one.flags == 0 and one.db is broker.keyspace.databases[0] and one.resp.version == 2
     assert two.id == one.id + 1 and broker.sessions == {one.id: one, two.id: two}
 
 
 def test_a_password_and_broker_states_set_the_first_gate() -> None:
-    assert make_session(make_broker(requirepass=b"secret")).gate == UNAUTHENTICATED
+    assert make_session(make_broker(requirepass=b"secret")).flags == UNAUTHENTICATED
     broker = make_broker()
     broker.state.loading = True
-    assert make_session(broker).gate == BROKER_STATE
+    assert make_session(broker).flags == BROKER_STATE
     early = make_session(broker)
     broker.state.loading = False
     broker.state.restrict()
-    assert early.gate == 0
+    assert early.flags == 0
 
 
 def test_sending_enters_the_outbox_once() -> None:
@@ -32,7 +32,7 @@ def test_sending_enters_the_outbox_once() -> None:
 
 def test_silence_holds_replies_back_but_not_pushes() -> None:
     session = make_session(make_broker())
-    session.gate |= REPLY_OFF
+    session.flags |= REPLY_OFF
     session.send(b"reply")
     session.push(b"push")
     assert session.out == [b"push"]
@@ -46,7 +46,7 @@ def test_closing_is_final() -> None:
         session.push(b"b")
         wire = session.transport
         assert isinstance(wire, Wire)
-        assert session.gate & CLOSING & STOPPED and session.out == []
+        assert session.flags & CLOSING & STOPPED and session.out == []
         assert (wire.closed_soon, wire.aborted) == (end == "close", end == "kill")
 
 

@@ -8,7 +8,7 @@ import pytest
 from broker.broker import Broker
 from broker.clients.session import CLOSING, IN_MULTI, REPLY_OFF, UNAUTHENTICATED, Session
 from broker.execution import dispatcher as dispatch
-from broker.keyspace.effects import Effects
+from broker.keyspace.effects import Unit
 from broker.table.command import DENYOOM, LOADING, NO_MULTI, READONLY, WRITE, Command
 from tests.broker.sessions import make_broker, make_session, run, taken
 
@@ -89,14 +89,14 @@ def test_a_stopped_client_executes_nothing_more(session: Session) -> None:
 
 def test_a_closing_client_executes_nothing_more(session: Session) -> None:
     done = session.broker.dispatcher.execute(session, [[b"QUIT"], [b"SET", b"a", b"1"]])
-    assert done == 1 and session.gate & CLOSING
+    assert done == 1 and session.flags & CLOSING
     assert session.broker.keyspace.databases[0].get(b"a") is None
 
 
 def test_strangers_may_say_little() -> None:
     broker = make_broker(requirepass=b"secret")
     session = make_session(broker)
-    assert session.gate & UNAUTHENTICATED
+    assert session.flags & UNAUTHENTICATED
     assert run(session, "GET a") == b"-NOAUTH Authentication required.\r\n"
     assert run(session, "NOPE") == b"-ERR unknown command 'NOPE'\r\n"
     assert run(session, "GET") == b"-ERR wrong number of arguments for 'get' command\r\n"
@@ -113,7 +113,7 @@ def test_out_of_memory_refuses_what_needs_it(broker: Broker, session: Session) -
     broker.state.out_of_memory = True
     broker.state.restrict()
     assert run(session, "EXEC").startswith(b"-EXECABORT Transaction discarded because of: OOM ")
-    assert session.queued is None and not session.gate & IN_MULTI
+    assert session.queued is None and not session.flags & IN_MULTI
     broker.state.out_of_memory = False
     broker.state.restrict()
     assert run(session, "SET a 1") == b"+OK\r\n"
@@ -158,26 +158,26 @@ def test_what_a_transaction_must_not_hold(broker: Broker, session: Session) -> N
 
 
 def test_silence(session: Session) -> None:
-    session.gate |= REPLY_OFF
+    session.flags |= REPLY_OFF
     assert run(session, "SET a 1", "NOPE", "GET a") == b""
-    session.gate &= ~REPLY_OFF
+    session.flags &= ~REPLY_OFF
     assert run(session, "GET a") == b"$1\r\n1\r\n"
 
 
 def test_effects_of_a_write(broker: Broker, session: Session) -> None:
-    effects: list[Effects] = []
-    broker.keyspace.propagation.sinks.append(effects.append)
+    effects: list[Unit] = []
+    broker.keyspace.effects.sinks.append(effects.append)
     run(session, "SELECT 2", "SET a 1", "GET a", "DEL nothing", "DEL a", "LPUSH b")
     assert effects == [[(2, [b"SET", b"a", b"1"])], [(2, [b"DEL", b"a"])]]
     assert broker.keyspace.changes == 2 and broker.keyspace.dirty == 0
 
 
 def test_what_a_failed_command_named_is_void(broker: Broker, session: Session) -> None:
-    effects: list[Effects] = []
-    broker.keyspace.propagation.sinks.append(effects.append)
+    effects: list[Unit] = []
+    broker.keyspace.effects.sinks.append(effects.append)
 
     def fail(session: Session, args: list[bytes]) -> bytes:
-        session.db.keyspace.propagation.instead([b"SET", b"wrong", b"1"])
+        session.db.keyspace.effects.replace_with([b"SET", b"wrong", b"1"])
         raise RuntimeError
 
     broker.commands.by_name[b"echo"].handler = fail

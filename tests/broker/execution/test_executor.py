@@ -10,7 +10,7 @@ from broker.broker import Broker
 from broker.clients.session import Session
 from broker.commands.lists.pops import blpop
 from broker.keyspace import digest
-from broker.keyspace.effects import Effects
+from broker.keyspace.effects import Unit
 from broker.table.command import Command
 from broker.values.list import List
 from protocol.errors import CommandError
@@ -107,7 +107,7 @@ def _wait_slowly(clock: StoppedClock, seconds: float) -> Callable[[Session, list
         if session.db.get(b"l") is not None:
             return OK
         return session.broker.blocking.wait(  # type: ignore[no-any-return]
-            session, handler, args, keys=[b"l"], kind=List, timeout_ms=0, nil=b"$-1\r\n"
+            session, handler, args, keys=[b"l"], value_type=List, timeout_ms=0, timeout_reply=b"$-1\r\n"
         )
 
     return handler
@@ -159,8 +159,8 @@ def test_counting_begins_again(broker: Broker, session: Session) -> None:
 
 
 def test_what_a_script_calls_is_propagated(broker: Broker, session: Session) -> None:
-    effects: list[Effects] = []
-    broker.keyspace.propagation.sinks.append(effects.append)
+    effects: list[Unit] = []
+    broker.keyspace.effects.sinks.append(effects.append)
     reply = broker.executor.run_call(session, broker.commands.by_name[b"set"], [b"SET", b"a", b"x"])
     assert (reply, effects, broker.keyspace.changes) == (OK, [[(0, [b"SET", b"a", b"x"])]], 1)
 
@@ -190,9 +190,9 @@ class Trial:
     def __init__(self, journal: bool) -> None:
         self.broker = make_broker(StoppedClock())
         self.broker.commands.by_name[b"time"].handler = _defect
-        self.effects: list[Effects] = []
+        self.effects: list[Unit] = []
         if journal:
-            self.broker.keyspace.propagation.sinks.append(self.effects.append)
+            self.broker.keyspace.effects.sinks.append(self.effects.append)
         self.session = make_session(self.broker)
         self.waiting = [make_session(self.broker) for _ in range(2)]
         for session in self.waiting:
@@ -210,23 +210,25 @@ class Trial:
             for request in batch:
                 command = broker.commands.find(request)
                 assert isinstance(command, Command)
-                emitted = broker.keyspace.propagation.emitted
+                position = broker.keyspace.effects.position
                 session.out.append(broker.executor.run(session, command, list(request)))
                 if broker.keyspace.ready:
                     broker.blocking.serve()
-                if broker.keyspace.propagation.emitted != emitted:
-                    session.written = broker.keyspace.propagation.emitted
+                if broker.keyspace.effects.position != position:
+                    session.last_write_position = broker.keyspace.effects.position
 
     def outcome(self) -> dict[str, object]:
         """All that the requests have left."""
         keyspace = self.broker.keyspace
         return {
             "replies": taken(self.session),
-            "waiting": [(taken(session), session.waiting is None, session.written) for session in self.waiting],
+            "waiting": [
+                (taken(session), session.waiting is None, session.last_write_position) for session in self.waiting
+            ],
             "counters": [(each.name, each.calls, each.failed, each.rejected) for each in self.broker.commands],
             "errors": self.broker.stats.errors,
             "effects": self.effects,
-            "written": self.session.written,
+            "written": self.session.last_write_position,
             "changes": (keyspace.changes, keyspace.dirty, keyspace.ready),
             "keys": (digest.of_databases(keyspace.databases), [each.expires for each in keyspace.databases]),
         }

@@ -1,4 +1,4 @@
-"""Broker-wide states: they show in every session's gate, and pauses are prolonged, never shortened."""
+"""Broker-wide states: they show in every session's flags, and pauses are prolonged, never shortened."""
 
 import pytest
 import trio
@@ -17,16 +17,16 @@ def broker() -> Broker:
 @pytest.mark.parametrize(
     ("name", "value"), [("loading", True), ("out_of_memory", True), ("write_refusal", b"MISCONF"), ("busy", b"BUSY")]
 )
-def test_each_state_shows_in_the_gates_of_old_and_new_clients(broker: Broker, name: str, value: object) -> None:
+def test_each_state_shows_in_the_flagss_of_old_and_new_clients(broker: Broker, name: str, value: object) -> None:
     before = make_session(broker)
     ordinary = getattr(broker.state, name)
     setattr(broker.state, name, value)
     broker.state.restrict()
-    assert before.gate & make_session(broker).gate & BROKER_STATE
+    assert before.flags & make_session(broker).flags & BROKER_STATE
     setattr(broker.state, name, ordinary)
     broker.state.restrict()
     assert not broker.state.restricted()
-    assert not any(session.gate for session in broker.sessions.values())
+    assert not any(session.flags for session in broker.sessions.values())
 
 
 async def test_a_pause_is_prolonged_and_made_stricter_only(broker: Broker, autojump_clock: MockClock) -> None:
@@ -46,9 +46,9 @@ async def test_what_a_pause_held_back_goes_on_in_the_order_it_came(broker: Broke
     sessions = [make_session(broker) for _ in range(3)]
     broker.state.pause("all", 1000)
     for session in reversed(sessions):
-        session.gate |= POSTPONED
+        session.flags |= POSTPONED
         broker.state.postponed.append(session)
     broker.state.unpause()
     assert broker.resumed == sessions[::-1]
-    assert not any(session.gate for session in sessions)
+    assert not any(session.flags for session in sessions)
     assert not broker.state.postponed

@@ -166,7 +166,7 @@ def test_no_touch() -> None:
     assert idle(broker, b"k") == 0
     clock.now += 10_000
     run(session, "RESET", "GET k")
-    assert idle(broker, b"k") == 0 and not session.gate
+    assert idle(broker, b"k") == 0 and not session.flags
 
 
 def test_counters_grow_ever_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:

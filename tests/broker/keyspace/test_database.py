@@ -81,7 +81,7 @@ def test_changes_are_counted_and_announced(keyspace: Keyspace, db: Database, hea
     keyspace.event_mask = GENERIC
     db.changed(b"k", TOUCHED)
     db.changed(b"k", TOUCHED, 3)
-    db.touch(b"k", 2)
+    db.changed_silently(b"k", 2)
     db.notify(TOUCHED, b"k")
     assert keyspace.dirty == 6
     assert heard == [(b"touched", b"k", 0)] * 3
@@ -94,7 +94,7 @@ def test_changes_reach_those_who_watch_and_wait() -> None:
     broker = make_broker()
     db = broker.keyspace.databases[0]
     watching, waiting = make_session(broker), make_session(broker)
-    for change in (partial(db.changed, b"k", TOUCHED), partial(db.touch, b"k")):
+    for change in (partial(db.changed, b"k", TOUCHED), partial(db.changed_silently, b"k")):
         db.watchers[b"k"] = {watching}
         db.waiters[b"k"] = {waiting: None}
         change()

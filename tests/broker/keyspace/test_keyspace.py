@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from broker.keyspace.database import Database
-from broker.keyspace.effects import Effects
+from broker.keyspace.effects import Unit
 from broker.keyspace.events import EXPIRED_CLASS, NEW, OVERWRITTEN
 from broker.keyspace.expiry import EXPIRE_BATCH
 from broker.keyspace.keyspace import Keyspace
@@ -14,8 +14,8 @@ from tests.broker.keyspace.keyspaces import Heard, SetClock, failing, make_keysp
 
 def test_keys_that_are_due_go(keyspace: Keyspace, db: Database, clock: SetClock, heard: Heard) -> None:
     keyspace.event_mask = EXPIRED_CLASS
-    effects: list[Effects] = []
-    keyspace.propagation.sinks.append(effects.append)
+    effects: list[Unit] = []
+    keyspace.effects.sinks.append(effects.append)
     for name, deadline in ((b"a", 1_000_010), (b"b", 1_000_020), (b"c", 1_000_030)):
         db.add(name, b"v")
         db.expire_at(name, deadline)

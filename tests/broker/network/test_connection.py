@@ -93,7 +93,7 @@ def test_the_hard_limit(broker: Broker, connection: Connection, pipe: Pipe) -> N
     assert connection.flush()
     connection.session.out.append(b"x")
     assert not connection.flush()
-    assert connection.session.gate & CLOSING and broker.stats.output_limit_closes == 1
+    assert connection.session.flags & CLOSING and broker.stats.output_limit_closes == 1
 
 
 @pytest.mark.parametrize("kind", ["subscribe", "subscribe_pattern", "subscribe_shard"])
@@ -152,7 +152,7 @@ def test_limits_before_and_after_the_password() -> None:
     with ours, theirs:
         connection = Connection(broker, ours, b"127.0.0.1:5", lambda connection: None)
         assert not connection.parser.authenticated and connection.query_limit == 1 << 20
-        connection.session.gate = 0
+        connection.session.flags = 0
         connection.limits_changed()
         assert connection.parser.authenticated and connection.query_limit == broker.config.client_query_buffer_limit
         broker.config.proto_max_bulk_len = 1 << 21

@@ -30,7 +30,7 @@ async def _closed(client: Client) -> bool:
 
 def _follow(broker: Broker, hook: str, call: Callable[[], None]) -> None:
     """Have this called as well wherever the tick calls that function of the journal's."""
-    journal = broker.server.durability.journal
+    journal = broker.server.persistence.journal
     original: Callable[[], None] = getattr(journal, hook)
 
     def both() -> None:
@@ -73,7 +73,7 @@ async def test_effects_are_handed_over_before_any_reply_leaves() -> None:
         client = await broker.client()
         await client.call("PING")
         seen: list[str] = []
-        broker.broker.keyspace.propagation.sinks.append(lambda effects: seen.append("effect"))
+        broker.broker.keyspace.effects.sinks.append(lambda effects: seen.append("effect"))
         _follow(broker, "end_tick", lambda: seen.append("journal"))
         (connection,) = broker.server.tick.connections()
         transmit = connection.transmit
@@ -305,7 +305,7 @@ async def test_a_connection_ends_directly_behind_its_last_reply(always: bool, tm
             forget(session)
 
         def send_late() -> None:
-            if by_id[1].session.gate & CLOSING and not seen:
+            if by_id[1].session.flags & CLOSING and not seen:
                 by_id[2].session.push(b"+late\r\n")
 
         by_id[2].transmit = noted

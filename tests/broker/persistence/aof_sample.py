@@ -4,23 +4,23 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from broker.formats.aof.writing import CommandWriter, sealed
-from broker.keyspace.effects import Effects
+from broker.keyspace.effects import Unit
 from protocol.replies import bulks
 
 
-def words(*lines: str, database: int = 0) -> Effects:
+def words(*lines: str, database: int = 0) -> Unit:
     """One unit: each line a command, its words separated by blanks."""
     return [(database, [word.encode() for word in line.split()]) for line in lines]
 
 
-STRINGS: list[Effects] = [
+STRINGS: list[Unit] = [
     words("SET string value PXAT 4102444800000"),
     [(0, [b"SET", b"", b"\r\n#CRC:0123\r\n*1\r\n$5\r\nMULTI\r\n"])],
     [(0, [b"APPEND", b"string", bytes(range(256))])],
     words("SETRANGE string 3 x", "SETBIT bits 7 1", "BITFIELD bits SET u8 0 255"),
     words("MSET a 1 b 2", "INCRBY a 41", "PFADD unique x y z", "GEOADD places 13.361389 38.115556 Palermo"),
 ]
-COLLECTIONS: list[Effects] = [
+COLLECTIONS: list[Unit] = [
     words("RPUSH list a b c"),
     words("LPOP list", "LPUSH other a"),
     words("LINSERT list BEFORE c x", "LTRIM list 0 5", "LSET list 0 y", "SADD set a b c", "SREM set a"),
@@ -29,7 +29,7 @@ COLLECTIONS: list[Effects] = [
     words("ZADD scores 1 a 2.5 b", "ZINCRBY scores 1 a", "ZREMRANGEBYRANK scores 5 9"),
     words("SUNIONSTORE union set set2", "ZUNIONSTORE both 1 scores", "SORT list ALPHA STORE sorted"),
 ]
-STREAMS: list[Effects] = [
+STREAMS: list[Unit] = [
     words("XADD stream 9-1 job 1"),
     words("XGROUP CREATE stream workers 0 ENTRIESREAD 0"),
     words(
@@ -38,7 +38,7 @@ STREAMS: list[Effects] = [
     ),
     words("XACK stream workers 9-1", "XTRIM stream MAXLEN = 100", "XSETID stream 9-2"),
 ]
-KEYS: list[Effects] = [
+KEYS: list[Unit] = [
     words("PEXPIREAT string 4102444800000", database=3),
     [(3, [b"SET", b"k", b"v"]), (9, [b"SET", b"k", b"v"]), (3, [b"MOVE", b"k", b"4"])],
     words("RENAME a c", "COPY c d", "DEL b", "PERSIST string", "SWAPDB 3 9"),
@@ -47,7 +47,7 @@ KEYS: list[Effects] = [
     words("FLUSHALL"),
 ]
 
-BATCHES: list[list[Effects]] = [
+BATCHES: list[list[Unit]] = [
     STRINGS[:1],
     STRINGS[1:],
     COLLECTIONS[:3],
@@ -104,7 +104,7 @@ def sample(timestamps: bool = True) -> Sample:
     return made
 
 
-def _commands(unit: Effects, selected: int | None) -> list[list[bytes]]:
+def _commands(unit: Unit, selected: int | None) -> list[list[bytes]]:
     """What should be written for a unit, said again."""
     found: list[list[bytes]] = []
     for number, (database, command) in enumerate(unit):

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from broker import open_broker
 from broker.persistence.background import Child, Outcome, Progress, Work
-from broker.persistence.durability import Storage
+from broker.persistence.persistence import Storage
 from tests.broker.inprocess import Broker
 from tests.broker.persistence.simulated_disk import SimulatedDisk
 

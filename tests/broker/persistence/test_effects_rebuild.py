@@ -12,7 +12,7 @@ import trio.testing
 
 from broker import broker as core
 from broker.formats.rdb.dump_payload import dump
-from broker.persistence.durability import Storage
+from broker.persistence.persistence import Storage
 from broker.process.clock import Clock
 from broker.server import Server, open_broker
 from broker.values.hash import Hash
@@ -307,9 +307,9 @@ async def loaded(disk: SimulatedDisk, at: int, directives: dict[str, str]) -> di
 
 async def settled(server: Server) -> None:
     """Wait until all that the clients have sent is executed, as far as they don't wait for keys."""
-    journal, propagation = server.durability.journal, server.broker.keyspace.propagation
+    journal, effects = server.persistence.journal, server.broker.keyspace.effects
     await trio.testing.wait_all_tasks_blocked()
-    while server.broker.config.appendfsync == "always" and journal.synced_position < propagation.emitted:
+    while server.broker.config.appendfsync == "always" and journal.synced_position < effects.position:
         await trio.sleep(0.001)
         await trio.testing.wait_all_tasks_blocked()
 
@@ -372,9 +372,9 @@ async def restore(broker: Broker, words: list[str]) -> list[Any]:
 async def until_rewritten(broker: Broker, client: Client) -> None:
     assert (await client.call("BGREWRITEAOF")).startswith(b"+")
     with trio.fail_after(10):
-        while broker.server.durability.background.active:
+        while broker.server.persistence.background.active:
             await trio.sleep(0.001)
-    assert broker.server.durability.rewrites.succeeded
+    assert broker.server.persistence.rewrites.succeeded
 
 
 @pytest.mark.trio

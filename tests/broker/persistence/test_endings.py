@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from broker import open_broker
-from broker.persistence import durability, recovery
+from broker.persistence import persistence, recovery
 from broker.persistence.background import Outcome, Progress, Work
-from broker.persistence.durability import Storage
+from broker.persistence.persistence import Storage
 from broker.server import Server
 from protocol.errors import LOADING, aof_error
 from tests.broker.inprocess import Broker, Client
@@ -105,7 +105,7 @@ async def filled(monkeypatch: pytest.MonkeyPatch) -> SimulatedDisk:
         await client.call("DEBUG", "POPULATE", KEYS)
         assert await client.call("SAVE") == b"+OK\r\n"
         await client.call("BGREWRITEAOF")
-        while broker.broker.durability.background.active:
+        while broker.broker.persistence.background.active:
             await trio.sleep(0.001)
     monkeypatch.setattr(recovery, "_SLICE_SECONDS", 0)
     return disk
@@ -117,7 +117,7 @@ async def test_an_append_only_file_switched_on_while_loading_holds_all_keys(fill
 
     async with loading(filled, switch) as broker:
         with trio.fail_after(10):
-            while not broker.server.durability.journal.is_open or broker.server.durability.journal.provisional:
+            while not broker.server.persistence.journal.is_open or broker.server.persistence.journal.provisional:
                 await trio.sleep(0.01)
     assert len(await contents(filled)) == KEYS
 
@@ -128,7 +128,7 @@ async def test_an_append_only_file_switched_off_while_loading_is_off(filled: Sim
 
     async with loading(filled, switch, APPENDONLY) as broker:
         with trio.fail_after(10):
-            while broker.server.durability.journal.is_open:
+            while broker.server.persistence.journal.is_open:
                 await trio.sleep(0.01)
         assert len(broker.broker.keyspace.databases[0].data) == KEYS
     assert len(await contents(filled)) == KEYS
@@ -196,7 +196,7 @@ async def test_growth_counts_from_the_last_rewrite_however_often_the_broker_star
     assert int(info["aof_current_size"]) > 20_000
     assert int(info["aof_base_size"]) < 1000
     async with durable(disk, APPENDONLY | {"auto-aof-rewrite-min-size": "10000"}) as broker:
-        assert broker.broker.durability.rewrites.is_due()
+        assert broker.broker.persistence.rewrites.is_due()
 
 
 # A disk that hangs
@@ -217,7 +217,7 @@ class Unfinished:
 
 
 async def test_what_gathers_while_the_disk_hangs_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(durability, "UNWRITTEN_MAX", 50_000)
+    monkeypatch.setattr(persistence, "UNWRITTEN_MAX", 50_000)
     disk = SlowDisk()
     async with durable(disk, spawn=Unfinished) as broker:
         client = await broker.client()
@@ -235,7 +235,7 @@ async def test_what_gathers_while_the_disk_hangs_has_a_limit(monkeypatch: pytest
                     with trio.move_on_after(0.02):
                         refusal = await writer.receive()
                     held += [] if refusal else [writer]
-            assert refusal == b"-%b\r\n" % aof_error(durability.TOO_SLOW)
+            assert refusal == b"-%b\r\n" % aof_error(persistence.TOO_SLOW)
             assert len(held) > 40
             assert await client.call("STRLEN k0") == b":1000\r\n"
         for writer in held:
@@ -250,11 +250,11 @@ async def test_after_a_failed_sync_nothing_is_acknowledged_not_even_when_later_o
     disk = SimulatedDisk()
     async with durable(disk, {**APPENDONLY, "auto-aof-rewrite-percentage": "0"}, spawn=Unfinished) as broker:
         client = await broker.client()
-        journal = broker.server.durability.journal
+        journal = broker.server.persistence.journal
         await client.call("SET k v")
         journal.sync_error = OSError(errno.EIO, "as if a sync had failed")
         assert await client.call("BGREWRITEAOF") == b"+Background append only file rewriting started\r\n"
         with trio.fail_after(5):
-            while journal.synced_position < broker.broker.keyspace.propagation.emitted:
+            while journal.synced_position < broker.broker.keyspace.effects.position:
                 await trio.sleep(0.001)
         assert await client.call("WAITAOF 1 0 20") == b"*2\r\n:0\r\n:0\r\n"

@@ -247,13 +247,13 @@ async def test_clients_that_are_let_go_on_share_the_next_sync(monkeypatch: pytes
     """While the last sync's half is not over, and clients are ready, the next one waits for them."""
     disk = SlowDisk()
     async with durable(disk, ALWAYS) as broker:
-        journal = broker.broker.durability.journal
+        journal = broker.broker.persistence.journal
         begun: list[int] = []
         monkeypatch.setattr(journal, "_sync", lambda: begun.append(journal._written_position))
         client = await broker.client()
         await client.call("PING")
         journal._gathers_until = float("inf")
-        broker.broker.keyspace.propagation.emitted += 1
+        broker.broker.keyspace.effects.position += 1
         journal._record([(0, [b"SET", b"k", b"v"])])
         journal.end_tick()
         assert not begun
@@ -272,11 +272,11 @@ async def test_the_thread_ends_with_the_broker_and_with_the_journal() -> None:
         client = await broker.client()
         await client.call("SET k v")
         await client.call("CONFIG SET appendonly no")
-        while broker.broker.durability.journal.is_open:
+        while broker.broker.persistence.journal.is_open:
             await client.call("PING")
         assert not running()
         await client.call("CONFIG SET appendonly yes")
-        while not broker.broker.durability.journal.is_open:
+        while not broker.broker.persistence.journal.is_open:
             await client.call("PING")
         assert running()
     assert not running()
@@ -412,7 +412,7 @@ async def test_every_second_what_is_written_is_synced(autojump_clock: trio.testi
 
 async def begin_to_sync(disk: SlowDisk, broker: Broker) -> None:
     """What once a second happens by itself."""
-    broker.broker.durability.journal._wake.set()
+    broker.broker.persistence.journal._wake.set()
     assert await trio.to_thread.run_sync(disk.syncing.wait, 10)
 
 
@@ -437,7 +437,7 @@ class SluggishWrites:
         self.asleep = True
         self.now = 1000.0
         self.waits = 1
-        journal = broker.broker.durability.journal
+        journal = broker.broker.persistence.journal
         write = journal._write
 
         def sluggish() -> None:
@@ -455,7 +455,7 @@ async def test_where_a_write_waits_for_a_sync_the_next_ones_gather(
 ) -> None:
     disk = SlowDisk()
     async with durable(disk, EVERYSEC) as broker:
-        broker.broker.durability.journal._log = Log(path=str(tmp_path / "log"))
+        broker.broker.persistence.journal._log = Log(path=str(tmp_path / "log"))
         client = await broker.client()
         writes = SluggishWrites(monkeypatch, broker)
         with disk.stopped():
@@ -466,17 +466,17 @@ async def test_where_a_write_waits_for_a_sync_the_next_ones_gather(
                 assert await client.call(f"SET {name} 1") == b"+OK\r\n"
             assert set(await contents(SimulatedDisk(disk.files()), EVERYSEC)) == {b"k", b"a"}
             # Not forever: this sync takes too long.
-            broker.broker.durability.journal._syncing_since -= POSTPONED_MS
+            broker.broker.persistence.journal._syncing_since -= POSTPONED_MS
             await client.call("SET c 1")
             assert set(await contents(SimulatedDisk(disk.files()), EVERYSEC)) == {b"k", b"a", b"b", b"c"}
-        while broker.broker.durability.journal.syncing:
+        while broker.broker.persistence.journal.syncing:
             await client.call("PING")
         assert "aof_delayed_fsync:2" in await client.text("INFO persistence")
         with disk.stopped():
             await begin_to_sync(disk, broker)
             await client.call("SET d 1")
             assert b"d" not in await contents(SimulatedDisk(disk.files()), EVERYSEC)
-        while broker.broker.durability.journal.syncing:
+        while broker.broker.persistence.journal.syncing:
             await client.call("PING")
         assert b"d" in await contents(SimulatedDisk(disk.files()), EVERYSEC)
         # After a while it is tried again.
@@ -553,11 +553,11 @@ async def test_with_always_what_needs_no_sync_for_now_is_written_before_it_is_an
         with disk.stopped():
             await other.send("SET k v")
             assert await trio.to_thread.run_sync(disk.syncing.wait, 10)
-            broker.broker.durability.background._child = InPlace(lambda progress: None)
+            broker.broker.persistence.background._child = InPlace(lambda progress: None)
             await client.call("SET a 1")
             assert await client.call("SET b 1") == b"+OK\r\n"
             assert set(await contents(SimulatedDisk(disk.files()), settings)) == {b"k", b"a", b"b"}
-            broker.broker.durability.background._child = None
+            broker.broker.persistence.background._child = None
 
 
 async def test_without_syncs_nothing_is_acknowledged(autojump_clock: trio.testing.MockClock) -> None:
@@ -625,7 +625,7 @@ async def test_what_was_written_in_the_tick_that_learns_of_a_failed_sync_is_not_
         writer, reader = await broker.client(), await broker.client()
         await writer.call("SET before 1")
         await reader.call("PING")
-        journal = broker.broker.durability.journal
+        journal = broker.broker.persistence.journal
         end_tick = journal.end_tick
 
         def fail_and_end() -> None:

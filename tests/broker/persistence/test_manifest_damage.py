@@ -93,7 +93,7 @@ async def test_an_older_manifest_put_back_is_refused() -> None:
         await client.call("SET a 1")
         old = disk.files()
         await client.call("BGREWRITEAOF")
-        while broker.broker.durability.rewrites.running:
+        while broker.broker.persistence.rewrites.running:
             await client.call("PING")
         await client.call("SET b 1")
     assert "appendonly.aof.2.incr.aof (" in await refused(SimulatedDisk({**disk.files(), **old}))
@@ -114,7 +114,7 @@ async def test_a_base_that_nothing_names_keeps_its_content() -> None:
     async with durable(disk, APPENDONLY) as broker:
         client = await broker.client()
         await client.call("BGREWRITEAOF")
-        while broker.broker.durability.rewrites.running:
+        while broker.broker.persistence.rewrites.running:
             await client.call("PING")
     assert disk.files()[left] == b"whatever"
     assert b"appendonly.aof.4.base.rdb" in disk.files()[MANIFEST]
@@ -136,7 +136,7 @@ async def test_each_moment_of_switching_on_leaves_a_folder_that_starts() -> None
         await client.call("SET k v")
         disk.call = call  # type: ignore[method-assign]
         await client.call("CONFIG SET appendonly yes")
-        while broker.broker.durability.rewrites.running:
+        while broker.broker.persistence.rewrites.running:
             await client.call("PING")
         del disk.call
         images += disk.crash_images()

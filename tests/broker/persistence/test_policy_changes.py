@@ -1,7 +1,7 @@
 """CONFIG SET appendfsync is a command like others: what else a transaction does is not divided by it."""
 
 from broker import open_broker
-from broker.persistence.durability import Storage
+from broker.persistence.persistence import Storage
 from tests.broker.inprocess import Client
 from tests.broker.persistence.durable import APPENDONLY, FOLDER, InPlace
 from tests.broker.persistence.simulated_disk import SimulatedDisk

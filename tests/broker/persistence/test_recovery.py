@@ -7,7 +7,7 @@ from broker import open_broker
 from broker.config import Config
 from broker.formats.aof.writing import CommandWriter, sealed
 from broker.network.listeners import StartError
-from broker.persistence.durability import Storage
+from broker.persistence.persistence import Storage
 from broker.persistence.recovery import Recovery
 from broker.server import Server
 from protocol.replies import bulks
@@ -67,7 +67,7 @@ async def test_a_rewrite_right_after_the_load_of_an_unsealed_file_leaves_a_reada
     async with durable(disk, APPENDONLY) as broker:
         client = await broker.client()
         await client.call("BGREWRITEAOF")
-        while broker.broker.durability.background.active:
+        while broker.broker.persistence.background.active:
             await trio.sleep(0.001)
         await client.call("SET c 1")
     assert set(await loaded(disk)) == {b"a", b"b", b"c"}
@@ -216,7 +216,7 @@ async def test_an_expired_key_of_a_base_stays_until_all_is_loaded_and_one_of_a_s
     assert await loaded(folder(data, aof("PERSIST k"))) == {b"k": b"v"}
     async with durable(SimulatedDisk({"dump.rdb": data}), SNAPSHOT) as running:
         assert await (await running.client()).call("DBSIZE") == b":0\r\n"
-        assert running.broker.durability.recovery.keys_expired == 1
+        assert running.broker.persistence.recovery.keys_expired == 1
 
 
 @pytest.mark.parametrize("name", ["SHUTDOWN", "SUBSCRIBE", "BLPOP", "EXEC", "QUIT", "SAVE", "BGREWRITEAOF", "DEBUG"])

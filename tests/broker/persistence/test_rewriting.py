@@ -20,7 +20,7 @@ OFF = {"save": ""}
 
 async def rewritten(broker: Broker) -> bool:
     """Wait for the rewrite to end; whether it has succeeded."""
-    rewrites = broker.broker.durability.rewrites
+    rewrites = broker.broker.persistence.rewrites
     while rewrites.running:
         await trio.sleep(0.001)
     return rewrites.succeeded
@@ -213,7 +213,7 @@ async def test_it_can_be_switched_on_and_off() -> None:
         for image in disk.crash_images():
             assert await contents(image, ALWAYS) == {b"k": b"v", b"on": b"1"}
         assert await client.call("CONFIG SET appendonly no") == b"+OK\r\n"
-        while broker.broker.durability.journal.is_open:
+        while broker.broker.persistence.journal.is_open:
             await client.call("PING")
         await client.call("SET off 1")
         assert await contents(next(disk.crash_images()), ALWAYS) == {b"k": b"v", b"on": b"1"}
@@ -234,7 +234,7 @@ async def test_switching_on_may_fail_and_is_tried_again(call: int, autojump_cloc
         if reply != b"+OK\r\n":
             assert b"Unable to turn on AOF" in reply or b"Input/output error" in reply
             assert await client.call("CONFIG SET appendonly yes") == b"+OK\r\n"
-        rewrites = broker.broker.durability.rewrites
+        rewrites = broker.broker.persistence.rewrites
         while rewrites.running or not rewrites.base_size:
             await trio.sleep(0.5)
         disk.heal()
@@ -247,11 +247,11 @@ async def test_growth_causes_a_rewrite(autojump_clock: trio.testing.MockClock) -
     disk = SimulatedDisk()
     async with durable(disk, {**ALWAYS, "auto-aof-rewrite-min-size": "1000"}) as broker:
         client = await broker.client()
-        while broker.broker.durability.rewrites.count == 0:
+        while broker.broker.persistence.rewrites.count == 0:
             await client.call("SET k " + "x" * 100)
             await trio.sleep(0.1)
         assert await rewritten(broker)
-        assert 0 < broker.broker.durability.journal.size < 1000
+        assert 0 < broker.broker.persistence.journal.size < 1000
     assert (await contents(disk, ALWAYS))[b"k"] == b"x" * 100
 
 
@@ -270,7 +270,7 @@ async def test_repeated_failures_delay_the_next_attempt(autojump_clock: trio.tes
             await trio.sleep(5)
             # The clock jumps while a thread is at work.
             await rewritten(broker)
-        rewrites = broker.broker.durability.rewrites
+        rewrites = broker.broker.persistence.rewrites
         assert rewrites.failures == rewrites.count == 3
         await client.call("BGREWRITEAOF")
         await rewritten(broker)

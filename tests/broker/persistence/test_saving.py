@@ -22,7 +22,7 @@ REFUSED = b"-MISCONF Redis is configured to save RDB snapshots, but it's current
 
 async def until_saved(broker: Broker) -> None:
     """Wait for the child and what is done after it."""
-    while broker.broker.durability.background.active:
+    while broker.broker.persistence.background.active:
         await trio.sleep(0.01)
 
 
@@ -67,7 +67,7 @@ async def test_save_points_save_by_themselves(autojump_clock: trio.testing.MockC
     async with durable(disk, SNAPSHOTS) as broker:
         client = await broker.client()
         await client.call("SET k v")
-        snapshots: Snapshots = broker.broker.durability.snapshots
+        snapshots: Snapshots = broker.broker.persistence.snapshots
         snapshots.last_save -= 2  # the wall clock does not jump
         await trio.sleep(1.5)
         await until_saved(broker)
@@ -190,7 +190,7 @@ async def test_shutdown_saves_once() -> None:
 
 
 async def saving(server: Server) -> None:
-    while server.broker.durability.background.active:
+    while server.broker.persistence.background.active:
         await trio.sleep(0.005)
 
 
@@ -219,12 +219,12 @@ async def test_what_a_killed_child_has_left_is_removed(tmp_path: Path, monkeypat
             signal.pause()
 
         monkeypatch.setattr(Snapshots, "_write", stuck)
-        durability = server.broker.durability
-        durability.snapshots.start()
+        persistence = server.broker.persistence
+        persistence.snapshots.start()
         while not list(tmp_path.glob("temp-*")):
             await trio.sleep(0.005)
-        durability.background.kill()
+        persistence.background.kill()
         await saving(server)
         assert not list(tmp_path.glob("temp-*"))
-        assert not durability.snapshots.succeeded
+        assert not persistence.snapshots.succeeded
         assert not list(tmp_path.glob("dump.rdb"))

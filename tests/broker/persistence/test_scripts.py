@@ -7,7 +7,7 @@ import pytest
 from tests.broker.inprocess import Broker, Client
 from tests.broker.persistence.durable import APPENDONLY, INCREMENT, contents, durable
 from tests.broker.persistence.simulated_disk import SimulatedDisk
-from tests.broker.persistence.test_durability import idle
+from tests.broker.persistence.test_persistence import idle
 from tests.oracle.wire import encode
 
 ALWAYS = {**APPENDONLY, "appendfsync": "always"}

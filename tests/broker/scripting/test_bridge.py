@@ -105,6 +105,6 @@ def test_the_rest_of_the_api() -> None:
     assert (bridge.double(3), bridge.number(3), bridge.read_double(b"1.5")) == (b"3", b"3", 1.5)
     journal(run.caller.broker)
     bridge.set_repl(0)
-    assert run.caller.broker.keyspace.propagation.muted
+    assert run.caller.broker.keyspace.effects.suppressed
     for level in range(4):
         bridge.log(level, b"text \xff")

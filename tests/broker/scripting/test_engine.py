@@ -65,7 +65,7 @@ def test_writes_are_propagated_as_one() -> None:
     broker = make_broker()
     session = make_session(broker)
     units: list[list[list[bytes]]] = []
-    broker.keyspace.propagation.sinks.append(lambda effects: units.append([words for _, words in effects]))
+    broker.keyspace.effects.sinks.append(lambda effects: units.append([words for _, words in effects]))
     run(session, evaluate("redis.call('SET', 'a', 1) redis.call('GET', 'a') redis.call('INCR', 'a') return 1"))
     assert units == [[[b"SET", b"a", b"1"], [b"INCR", b"a"]]]
     units.clear()

@@ -40,10 +40,10 @@ async def test_a_password_and_its_gate() -> None:
         assert (await client.call("HELLO 3")).startswith(b"-NOAUTH HELLO must be called")
         assert await client.call("AUTH secret") == b"+OK\r\n"
         (session,) = broker.broker.sessions.values()
-        assert not session.gate & UNAUTHENTICATED
+        assert not session.flags & UNAUTHENTICATED
         assert await client.call("GET k") == b"$-1\r\n"
         assert await client.call("RESET") == b"+RESET\r\n"
-        assert session.gate & UNAUTHENTICATED
+        assert session.flags & UNAUTHENTICATED
         assert (await client.call("HELLO 3 AUTH default secret")).startswith(b"%7\r\n")
 
 
@@ -66,7 +66,7 @@ async def test_reset_forgets_everything_but_the_library() -> None:
         assert await client.call("RESET") == b"+RESET\r\n"
         (session,) = broker.broker.sessions.values()
         assert (session.resp.version, session.db.index, session.name, session.lib_name) == (2, 0, b"", b"lib")
-        assert (session.queued, session.gate, session.no_evict, session.watched) == (None, 0, False, {})
+        assert (session.queued, session.flags, session.no_evict, session.watched) == (None, 0, False, {})
 
 
 async def test_quit_answers_and_closes() -> None:

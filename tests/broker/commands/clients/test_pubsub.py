@@ -105,12 +105,12 @@ def test_subscribing_in_a_transaction(client: Client) -> None:
         b"*3\r\n" + answer("subscribe", "a", 1) + answer("subscribe", "b", 2)
         + b"-ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client\r\n$-1\r\n"
     )  # fmt: skip
-    assert client.session.gate & SUBSCRIBED_RESP2
+    assert client.session.flags & SUBSCRIBED_RESP2
 
 
 @pytest.mark.parametrize("name", ["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"])
 def test_where_a_reply_must_follow_each_command(client: Client, name: str) -> None:
-    client.session.never_waits = True
+    client.session.deny_blocking = True
     assert client.do(f"{name} a") == f"-ERR {name} isn't allowed for a DENY BLOCKING client\r\n".encode()
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from broker.broker import Broker
 from broker.clients.session import IN_MULTI
-from broker.keyspace.effects import Effects
+from broker.keyspace.effects import Unit
 from tests.broker.direct import Client, bulk, bulks
 from tests.broker.sessions import Wire, make_broker
 
@@ -34,12 +34,12 @@ def _in_transaction(client: Client, *commands: str) -> bytes:
 
 def test_nothing_happens_before_exec(client: Client, other: Client) -> None:
     client.do("MULTI")
-    assert client.session.gate & IN_MULTI
+    assert client.session.flags & IN_MULTI
     assert client.do("SET k v") == b"+QUEUED\r\n"
     assert other.do("GET k") == b"$-1\r\n"
     assert client.do("EXEC") == b"*1\r\n+OK\r\n"
     assert other.do("GET k") == bulk("v")
-    assert client.session.gate == 0 and client.session.queued is None
+    assert client.session.flags == 0 and client.session.queued is None
 
 
 def test_the_empty_transaction(client: Client) -> None:
@@ -62,7 +62,7 @@ def test_discarding(client: Client, other: Client) -> None:
     assert client.do("DISCARD") == b"+OK\r\n"
     assert client.do("GET k") == b"$-1\r\n"
     assert not client.session.watched and not client.session.db.watchers
-    assert client.session.gate == 0
+    assert client.session.flags == 0
 
 
 def test_a_refused_command_dooms_the_transaction(client: Client) -> None:
@@ -79,7 +79,7 @@ def test_a_refused_command_dooms_the_transaction(client: Client) -> None:
             assert client.do("SET k w") == b"+QUEUED\r\n"
             assert client.session.queued is not None and len(client.session.queued) == 1
             assert client.do("EXEC") == b"-EXECABORT Transaction discarded because of previous errors.\r\n"
-        assert client.do("GET k") == b"$-1\r\n" and client.session.gate == 0
+        assert client.do("GET k") == b"$-1\r\n" and client.session.flags == 0
 
 
 def test_a_failing_command_does_not(client: Client) -> None:
@@ -89,7 +89,7 @@ def test_a_failing_command_does_not(client: Client) -> None:
 
 def test_nothing_waits_inside(client: Client) -> None:
     assert _in_transaction(client, "BLPOP l 0", "SET k v") == b"*2\r\n*-1\r\n+OK\r\n"
-    assert not client.session.never_waits
+    assert not client.session.deny_blocking
     assert client.do("BLPOP l 0") == b"" and client.waits
 
 
@@ -232,8 +232,8 @@ def test_the_size_starts_anew_with_each_transaction(client: Client) -> None:
 
 
 def test_the_effects_are_one_unit(broker: Broker, client: Client, other: Client) -> None:
-    units: list[Effects] = []
-    broker.keyspace.propagation.sinks.append(lambda effects: units.append(list(effects)))
+    units: list[Unit] = []
+    broker.keyspace.effects.sinks.append(lambda effects: units.append(list(effects)))
     other.do("BLPOP l 0")
     _in_transaction(client, "SET a 1", "GET a", "LPUSH a x", "SELECT 2", "SET b 2", "SELECT 0", "RPUSH l x")
     assert units == [

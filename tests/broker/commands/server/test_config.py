@@ -59,18 +59,18 @@ async def test_resetstat() -> None:
 async def test_resetstat_counts_saves_and_forks_anew() -> None:
     async with running() as broker:
         client = await broker.client()
-        durability = broker.broker.durability
+        persistence = broker.broker.persistence
         broker.broker.keyspace.expired_fields = 1
-        durability.background.forks, durability.background.fork_seconds = 2, 0.1
-        durability.snapshots.saves = durability.snapshots.failures = 3
-        durability.rewrites.count = durability.rewrites.failures = 4
-        durability.journal.delayed_syncs = 5
+        persistence.background.forks, persistence.background.fork_seconds = 2, 0.1
+        persistence.snapshots.saves = persistence.snapshots.failures = 3
+        persistence.rewrites.count = persistence.rewrites.failures = 4
+        persistence.journal.delayed_syncs = 5
         await client.call("CONFIG RESETSTAT")
         text = await client.text("INFO everything")
         for field in ("expired_subkeys", "total_forks", "latest_fork_usec", "rdb_saves", "aof_rewrites",
                       "rdb_saves_consecutive_failures", "aof_rewrites_consecutive_failures"):  # fmt: skip
             assert f"\r\n{field}:0\r\n" in text
-        assert not durability.journal.delayed_syncs
+        assert not persistence.journal.delayed_syncs
 
 
 async def test_protected_directives_ask_where_the_client_is() -> None:

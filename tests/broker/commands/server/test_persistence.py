@@ -51,7 +51,7 @@ class HeldChild:
 
 
 async def idle(broker: Broker) -> None:
-    while broker.broker.durability.background.active:
+    while broker.broker.persistence.background.active:
         await trio.sleep(0.001)
 
 
@@ -83,7 +83,7 @@ async def test_a_save_waits_for_a_rewrite_where_it_is_asked_to(autojump_clock: t
         assert await client.call("SAVE") == b"+OK\r\n"  # no child is needed
         await client.call("SET k w")
         held.may_end.set()
-        while broker.broker.durability.snapshots.saves < 2:
+        while broker.broker.persistence.snapshots.saves < 2:
             await trio.sleep(0.1)
         await idle(broker)
     assert await contents(disk, KEEPS_NOTHING) == {b"k": b"w"}
@@ -96,7 +96,7 @@ async def test_nothing_is_saved_from_the_midst_of_a_transaction(autojump_clock: 
         for command in ("MULTI", "SET a 1", "BGSAVE", "BGREWRITEAOF", "SET b 1"):
             await client.call(command)
         assert (await client.call("EXEC")).count(b"scheduled") == 2
-        while broker.broker.durability.snapshots.saves < 1:
+        while broker.broker.persistence.snapshots.saves < 1:
             await trio.sleep(0.1)
         await idle(broker)
     assert set(await contents(disk, KEEPS_NOTHING)) == {b"a", b"b"}
@@ -127,7 +127,7 @@ async def test_lastsave_is_the_time_of_the_last_success() -> None:
     disk = SimulatedDisk()
     async with durable(disk, KEEPS_NOTHING) as broker:
         client = await broker.client()
-        snapshots = broker.broker.durability.snapshots
+        snapshots = broker.broker.persistence.snapshots
         assert await client.call("LASTSAVE") == b":%d\r\n" % (broker.broker.started // 1000)
         snapshots.last_save = 1
         disk.fail(1, errno.EIO)

@@ -44,7 +44,7 @@ class Storage:
     spawn: Callable[[Work], Child] = fork
 
 
-class Durability:
+class Persistence:
     """The parts of a broker that deal with its files."""
 
     def __init__(
@@ -70,7 +70,7 @@ class Durability:
         disk = storage.disk
         self.background = Background(storage.spawn, self._follow)
         self.journal = Journal(
-            environment.keyspace.propagation,
+            environment.keyspace.effects,
             config,
             environment.clock,
             environment.log,
@@ -174,7 +174,7 @@ class Durability:
         journal = self.journal
         if not journal.is_open or journal.provisional or journal.sync_error is not None:
             return False
-        return journal.synced_position >= session.written
+        return journal.synced_position >= session.last_write_position
 
     def watch(self, session: Session) -> None:
         """Execute the session's waiting command again when its writes are acknowledged (WAITAOF)."""
@@ -219,4 +219,4 @@ class Durability:
             self.rewrites.switch(on)
 
 
-__all__ = ["Durability", "LoadError"]
+__all__ = ["LoadError", "Persistence"]

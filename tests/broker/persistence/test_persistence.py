@@ -29,13 +29,13 @@ SNAPSHOTS = {"save": "3600 1"}
 
 async def idle(broker: Broker) -> None:
     """Wait until no child is at work, and none is about to be."""
-    while broker.broker.durability.background.active:
+    while broker.broker.persistence.background.active:
         await trio.sleep(0.001)
 
 
 async def closed(broker: Broker) -> None:
     """Wait until the append-only file is switched off."""
-    while broker.broker.durability.journal.is_open:
+    while broker.broker.persistence.journal.is_open:
         await trio.sleep(0.001)
 
 
@@ -340,7 +340,7 @@ async def test_shutdown_during_the_first_rewrite_needs_force() -> None:
     disk = SimulatedDisk()
     async with durable(disk, KEEPS_NOTHING) as broker:
         client: Client = await broker.client()
-        broker.broker.durability.journal.provisional = True
+        broker.broker.persistence.journal.provisional = True
         assert await client.call("SHUTDOWN") == b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n"
         assert await client.call("SHUTDOWN NOSAVE FORCE") == b""
 
