@@ -38,8 +38,8 @@ class Runs:
         if self.answers:
             return OK
         return session.broker.blocking.wait(
-            session, self, args, keys=self.keys, kind=self.kind, timeout_ms=self.timeout_ms, timeout_reply=b"$-1\r\n",
-            retry_ms=self.retry_ms,
+            session, self, args, keys=self.keys, value_type=self.kind, timeout_ms=self.timeout_ms,
+            timeout_reply=b"$-1\r\n", retry_ms=self.retry_ms,
         )  # fmt: skip
 
     def wait(self, client: Client) -> None:
