@@ -8,6 +8,8 @@ TWINS: Final = (
     "protocol._doubles",
     "protocol._replies",
     "protocol._requests",
+    "broker.network._endpoint",
+    "broker.process._epoll",
     "broker.formats.aof._writing",
     "broker.formats.packed._crc64",
     "broker.formats.packed._listpack",

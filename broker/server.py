@@ -25,7 +25,7 @@ from broker.config.kinds import bytes_of
 from broker.native import COMPILED, build
 from broker.network.connection import Connection
 from broker.network.listeners import Listeners, StartError
-from broker.network.tick import Tick
+from broker.network.tick import LINGER_MS, Tick
 from broker.persistence.persistence import LoadError, Storage
 from broker.process.clock import Clock
 from broker.process.collector import tune_collector
@@ -53,12 +53,14 @@ class Server:
         stop: trio.Event | None = None,
         storage: Storage | None = None,
         supervision: Supervision | None = None,
+        linger_ms: int = 0,
     ) -> None:
+        """`linger_ms`: see Tick."""
         self._supervision = supervision or Supervision()
         watches = Watches(create_poller())
         commands = command_table(config.renamed_commands)
         self.broker = Broker(config, log, commands, watches, self._serve_while_busy, self.try_to_stop, clock, storage)
-        self.tick = Tick(self.broker, watches)
+        self.tick = Tick(self.broker, watches, linger_ms)
         self.listeners = Listeners(self.broker, self.tick)
         self.stopping = trio.Event() if stop is None else stop
         self._prepared = False
@@ -168,6 +170,7 @@ async def open_broker(
     started: Callable[[Server], None] | None = None,
     storage: Storage | None = None,
     supervision: Supervision | None = None,
+    linger_ms: int = 0,
 ) -> AsyncIterator[Server]:
     """Run a broker inside a Trio program:
 
@@ -177,8 +180,9 @@ async def open_broker(
     `directives` are redis.conf's, names and values as texts. Without `config` no port is opened (`connect()` needs
     none), and nothing is loaded or kept on the disk, unless `directives` ask for it by `dir` or `appendonly`. Setting
     `stop` shuts the broker down, as leaving the block does. The block is entered when the keys are loaded; `started` is
-    called before that; `storage` is the disk (tests put another one there); `supervision` tells an init system. Raises
-    StartError, or ValueError for a directive that is refused.
+    called before that; `storage` is the disk (tests put another one there); `supervision` tells an init system;
+    `linger_ms` is for a program that does nothing else (see broker.network.tick). Raises StartError, or ValueError for
+    a directive that is refused.
     """
     keeps_files = config is not None or bool({"dir", "appendonly"} & {*(directives or {})})
     if config is None:
@@ -188,7 +192,7 @@ async def open_broker(
     for name, value in (directives or {}).items():
         _assign(config, name, value)
     try:
-        server = Server(config, log or Log("nothing"), clock, stop, storage, supervision)
+        server = Server(config, log or Log("nothing"), clock, stop, storage, supervision, linger_ms)
     except ValueError as problem:
         raise StartError(str(problem)) from None
     if started is not None:
@@ -256,7 +260,9 @@ async def _serve(config: Config, log: Log, supervision: Supervision) -> int:
         servers: list[Server] = []
         await nursery.start(_obey_signals, servers, log, supervision)
         try:
-            async with open_broker(config=config, log=log, started=servers.append, supervision=supervision) as server:
+            async with open_broker(
+                config=config, log=log, started=servers.append, supervision=supervision, linger_ms=LINGER_MS
+            ) as server:
                 _tell_ready(server, config, log)
                 if not server.stopping.is_set():
                     supervision.ready()

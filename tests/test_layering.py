@@ -64,7 +64,6 @@ TESTED_BY = {
     "broker/commands/page.py": "tests/docs/test_commands_page.py",
     "broker/broker.py": "tests/broker/execution/test_dispatcher.py",
     "broker/network/listeners.py": "tests/broker/test_server.py",
-    "broker/process/poller.py": "tests/broker/network/test_tick.py",
     "broker/clients/transport.py": "tests/broker/network/test_connection.py",
     "broker/clients/wait.py": "tests/broker/clients/test_blocking.py",
     "protocol/native.py": "tests/test_twins.py",

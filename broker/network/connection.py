@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from broker.clients.backlog import Backlog
 from broker.clients.session import CLOSING, HELD, UNAUTHENTICATED
 from broker.clients.transport import CLOSED_TRANSPORT
+from broker.network.endpoint import Endpoint
 from protocol import limits
 from protocol.parser import RequestParser
 
@@ -42,7 +43,7 @@ class Connection:
     """
 
     __slots__ = (
-        "backlog", "broker", "fd", "mask", "parser", "peer_name", "query_limit", "receive", "refused",
+        "backlog", "broker", "endpoint", "fd", "mask", "parser", "peer_name", "query_limit", "receive", "refused",
         "schedule_close", "session", "sock", "soft_since", "transmit", "waiting",
     )  # fmt: skip
 
@@ -57,8 +58,9 @@ class Connection:
         self.broker = broker
         self.sock = sock
         self.fd = sock.fileno()
-        self.receive = sock.recv
-        self.transmit: Callable[[bytes | bytearray | memoryview], int] = sock.send
+        self.endpoint = endpoint = Endpoint(sock)
+        self.receive = endpoint.receive
+        self.transmit: Callable[[bytes | bytearray | memoryview], int] = endpoint.send
         self.peer_name = peer
         self.schedule_close = schedule_close
         self.mask = 0
@@ -115,7 +117,7 @@ class Connection:
 
         Connection and session refer to each other; left so, megabytes would wait for the garbage collector.
         """
-        self.sock.close()
+        self.endpoint.close()
         self.waiting.clear()
         self.backlog.clear()
         self.session.out.clear()

@@ -17,13 +17,17 @@ from broker.broker import Broker
 from broker.clients.session import CLOSING, HELD, STOPPED, Session
 from broker.network.connection import Connection
 from broker.process.poller import GONE, PEER_CLOSED, READABLE, WRITABLE, Watches
-from protocol.limits import READ_SIZE
 from protocol.replies import error
 from protocol.requests import ProtocolError
 
 TURN_MS: Final = 5
 """Milliseconds that ticks may follow each other before Trio's other tasks get a turn; a Trio wake-up costs as
 much as several requests, so under load it must not be paid every tick, and timers must still fire in 10 ms."""
+
+LINGER_MS: Final = 1
+"""Milliseconds for which a turn waits in the kernel for further requests before it ends: clients that are answered
+mostly send again within that time, and a poll that waits is dearer than one that doesn't by much less than Trio's
+wake-up. A broker that shares Trio's loop with its clients must not: they could not send meanwhile."""
 
 _LISTENING: Final = READABLE | PEER_CLOSED
 """What is watched for at a client that has nothing to wait for."""
@@ -36,7 +40,9 @@ class Tick:
     `watches` are served with the clients, by the same poller.
     """
 
-    def __init__(self, broker: Broker, watches: Watches) -> None:
+    def __init__(self, broker: Broker, watches: Watches, linger_ms: int = 0) -> None:
+        """`linger_ms` is LINGER_MS where nothing else runs in this thread, 0 where others share Trio's loop."""
+        self._linger_ms = linger_ms
         self._broker = broker
         self.watches = watches
         self._dispatcher = broker.dispatcher
@@ -99,12 +105,14 @@ class Tick:
         while True:
             await trio.lowlevel.wait_readable(self._poller.fileno())
             turn_ends = clock.update() + TURN_MS
-            while events := poll(0):
+            events = poll(0)
+            while events:
                 self.begin()
                 self._serve(events)
                 self.finish()
                 if clock.now >= turn_ends:
                     break
+                events = poll(self._linger_ms)
             self._journal.end_turn()
 
     def begin(self) -> None:
@@ -325,7 +333,7 @@ class Tick:
             self._watch(connection)
             return
         try:
-            data = connection.receive(READ_SIZE)
+            data = connection.receive()
         except BlockingIOError:
             return
         except OSError:

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from protocol.native import prefer
+
 READABLE: Final = 1
 WRITABLE: Final = 4
 GONE: Final = 0x2018
@@ -19,7 +21,7 @@ PEER_CLOSED: Final = 0x2000
 
 
 class Poller(Protocol):
-    """What the tick needs of epoll; a subset of `select.epoll`."""
+    """What the tick needs of epoll."""
 
     def fileno(self) -> int:
         """The descriptor that is readable when something is ready."""
@@ -33,8 +35,8 @@ class Poller(Protocol):
     def unregister(self, fd: int, /) -> None:
         """Watch a descriptor no longer."""
 
-    def poll(self, timeout: float, maxevents: int = -1, /) -> list[tuple[int, int]]:
-        """What is ready: descriptors with events."""
+    def poll(self, milliseconds: int, /) -> list[tuple[int, int]]:
+        """Descriptors that are ready with their events; waits so long for the first. Empty, too, after a signal."""
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -42,9 +44,25 @@ class Poller(Protocol):
 
 if sys.platform == "linux":
 
+    class EpollPoller:
+        """epoll. Its compiled twin keeps the interpreter's lock while it only asks, and does not wait."""
+
+        def __init__(self) -> None:
+            self._epoll = select.epoll()
+            self.fileno = self._epoll.fileno
+            self.register = self._epoll.register
+            self.modify = self._epoll.modify
+            self.unregister = self._epoll.unregister
+            self.close = self._epoll.close
+
+        def poll(self, milliseconds: int, /) -> list[tuple[int, int]]:
+            return self._epoll.poll(milliseconds / 1000)
+
+    prefer(globals(), "broker.process._epoll", "EpollPoller")
+
     def create_poller() -> Poller:
         """A new poller."""
-        return select.epoll()
+        return EpollPoller()
 
 else:
 
@@ -77,9 +95,9 @@ else:
             self.modify(fd, 0)
             del self._masks[fd]
 
-        def poll(self, timeout: float, maxevents: int = -1, /) -> list[tuple[int, int]]:
+        def poll(self, milliseconds: int, /) -> list[tuple[int, int]]:
             ready: dict[int, int] = {}
-            for event in self._kqueue.control(None, maxevents if maxevents > 0 else 1024, timeout):
+            for event in self._kqueue.control(None, 1024, milliseconds / 1000):
                 mask = READABLE if event.filter == select.KQ_FILTER_READ else WRITABLE
                 if event.flags & select.KQ_EV_EOF:
                     mask |= PEER_CLOSED

@@ -54,12 +54,12 @@ class StoppedClock(Clock):
         return self.seconds
 
 
-def make_broker(clock: Clock | None = None, **directives: object) -> Broker:
+def make_broker(clock: Clock | None = None, watches: Watches | None = None, **directives: object) -> Broker:
     """A broker that serves nobody; directives by attribute name."""
     config = Config()
     for name, value in directives.items():
         setattr(config, name, value)
-    watches = Watches(create_poller())
+    watches = watches or Watches(create_poller())
     return Broker(config, Log("nothing"), command_table(), watches, lambda caller: None, lambda options: False, clock)
 
 

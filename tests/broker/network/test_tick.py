@@ -11,8 +11,11 @@ import trio
 import trio.testing
 
 from broker.clients.session import CLOSING, Session
+from broker.network.tick import LINGER_MS, Tick
+from broker.process.poller import Watches, create_poller
 from broker.table.command import Command
 from tests.broker.inprocess import Broker, Client, running
+from tests.broker.sessions import make_broker
 from tests.oracle.wire import encode
 
 
@@ -434,3 +437,38 @@ async def test_many_clients() -> None:
                 await client.send("INCRBY", "n", number)
             replies = [int((await client.receive())[1:]) for client in clients]
             assert max(replies) == (round_ + 1) * sum(range(200))
+
+
+@pytest.mark.parametrize("linger_ms", [0, LINGER_MS])
+async def test_a_turn_lingers_only_where_nothing_else_runs(linger_ms: int) -> None:
+    """What a poll may wait: nothing for the first of a turn, and then until it brought nothing."""
+    seen: list[int] = []
+
+    class Recorded(Watches):
+        def __init__(self) -> None:
+            super().__init__(create_poller())
+            self.poller, self._poller = self, self.poller
+
+        def poll(self, milliseconds: int, /) -> list[tuple[int, int]]:
+            seen.append(milliseconds)
+            return self._poller.poll(milliseconds)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._poller, name)
+
+    watches = Recorded()
+    broker = make_broker(watches=watches)
+    tick = Tick(broker, watches, linger_ms)
+    ours, theirs = socket.socketpair()
+    tick.adopt(ours, b"127.0.0.1:1")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tick.run)
+        for _ in range(2):
+            theirs.send(encode("PING"))
+            await trio.lowlevel.wait_readable(theirs)
+            assert theirs.recv(100) == b"+PONG\r\n"
+            await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert seen == [0, linger_ms] * 2
+    tick.shutdown()
+    theirs.close()
