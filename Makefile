@@ -20,7 +20,7 @@ PYENV = $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.*/bin/python3)
 PYTHON ?= $(call newest,python3 python3.11 python3.12 python3.13 python3.14,3$(comma) 11)
 comma := ,
 RUN := $(VENV)/bin/python
-SOURCES := pyproject.toml setup.py $(shell find protocol broker -name "*.pyx")
+SOURCES := pyproject.toml setup.py $(shell find protocol broker -name "*.pyx" -o -name "*.pxd" -o -name "*.pxi")
 
 # A broker for this machine, unless ARGS names addresses, or a file that may do so.
 LOCAL = $(if $(ARGS),$(if $(filter --%,$(firstword $(ARGS))),--bind 127.0.0.1),--bind 127.0.0.1)

@@ -9,7 +9,6 @@ in another thread where it was told to; in CPython that thread would hold the in
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from sys import getrefcount
 from typing import Any, Final
@@ -78,9 +77,10 @@ class Reclaimer:
             parts = top[-PIECE:]
             del top[-PIECE:]
             _drop_or_stack(parts, stack, top)
-        elif isinstance(top, deque):
-            parts = [top.pop() for _ in range(min(PIECE, len(top)))]
-            _drop_or_stack(parts, stack, top)
+        elif hasattr(top, "pop_right"):
+            top.pop_right(PIECE)  # a List: nothing in it is large
+            if not top:
+                stack.pop()
         else:
             stack.pop()
             stack.extend(part for part in _attributes(top) if _is_large(part))

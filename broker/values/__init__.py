@@ -1,7 +1,7 @@
 """What a key can hold, one pure data structure a module: no wire format, no session, no clock.
 
 string      bytes; bytearray once it was changed in place
-list.py     List: a deque
+list.py     List: a deque, or packed blocks
 hash.py     Hash: a dict, with the deadlines of fields
 set.py      Set: a dict
 sorted_set.py  SortedSet, on score_order.py: a dict and a SortedList; _score_order.pyx the same compiled

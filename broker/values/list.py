@@ -3,12 +3,17 @@
 Both ends are O(1). A deque finds an element by its index in O(distance to the nearer end / 64), so that
 reads near either end cost what they return. All indexes here are non-negative and within the list: commands
 resolve negative ones.
+
+The compiled twin packs the elements in blocks instead, in a third of the memory.
 """
 
 from collections import deque
+from collections.abc import Collection
 from itertools import islice
 
 from broker.values.listpack_size import EMPTY_LISTPACK, element_size
+from protocol.native import prefer
+from protocol.replies import bulks
 
 # A few elements far from both ends are indexed one by one (2 ns for each 64 elements on the way), more of
 # them are walked to (8 ns for each element on the way).
@@ -60,6 +65,10 @@ class List(deque[bytes]):
         elements = list(islice(reversed(self), after, length - start))
         elements.reverse()
         return elements
+
+    def bulks(self, start: int, stop: int) -> bytes:
+        """The elements from index `start` up to, not including, `stop`, as an array of bulk strings."""
+        return bulks(self.slice(start, stop))
 
     def keep(self, start: int, stop: int) -> None:
         """Remove everything but the elements from index `start` up to, not including, `stop`. O(removed)."""
@@ -146,17 +155,25 @@ class List(deque[bytes]):
 
     def encoding(self, max_listpack_size: int) -> bytes:
         """The name of the encoding that Redis chooses for this content, given `list-max-listpack-size`."""
-        if max_listpack_size >= 0:
-            budget = _BYTES_WITH_COUNT
-            if len(self) > max(max_listpack_size, 1):
-                return b"quicklist"
-        else:
-            budget = _BYTES_BY_LEVEL[min(-max_listpack_size, len(_BYTES_BY_LEVEL)) - 1]
-        if len(self) * 2 > budget:
+        return encoding_of(self, max_listpack_size)
+
+
+def encoding_of(elements: Collection[bytes], max_listpack_size: int) -> bytes:
+    """See List.encoding."""
+    if max_listpack_size >= 0:
+        budget = _BYTES_WITH_COUNT
+        if len(elements) > max(max_listpack_size, 1):
             return b"quicklist"
-        budget -= EMPTY_LISTPACK
-        for element in self:
-            budget -= element_size(element)
-            if budget < 0:
-                return b"quicklist"
-        return b"listpack"
+    else:
+        budget = _BYTES_BY_LEVEL[min(-max_listpack_size, len(_BYTES_BY_LEVEL)) - 1]
+    if len(elements) * 2 > budget:
+        return b"quicklist"
+    budget -= EMPTY_LISTPACK
+    for element in elements:
+        budget -= element_size(element)
+        if budget < 0:
+            return b"quicklist"
+    return b"listpack"
+
+
+prefer(globals(), "broker.values._list", "List")

@@ -14,7 +14,7 @@ from broker.table.parsers import Parser
 from broker.values.list import List
 from protocol.errors import INDEX_OUT_OF_RANGE, NO_SUCH_KEY, SYNTAX, CommandError
 from protocol.numbers import INTEGER_MAX
-from protocol.replies import EMPTY_ARRAY, MINUS_ONE, OK, ZERO, bulk, bulks, integer, integers
+from protocol.replies import EMPTY_ARRAY, MINUS_ONE, OK, ZERO, bulk, integer, integers
 
 LSET: Final = Event(LIST, b"lset")
 LTRIM: Final = Event(LIST, b"ltrim")
@@ -88,7 +88,7 @@ def lrange(session: Client, args: list[bytes]) -> bytes:
     if value is None:
         return EMPTY_ARRAY
     start, stop = _span(start, stop, len(value))
-    return bulks(value.slice(start, stop)) if start < stop else EMPTY_ARRAY
+    return value.bulks(start, stop) if start < stop else EMPTY_ARRAY
 
 
 @command("LPOS", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="list", since="6.0.6",

@@ -14,6 +14,7 @@ from broker.values.set import Set
 from broker.values.sorted_set import SortedSet
 from tests.broker.inprocess import running
 from tests.broker.sessions import make_broker, make_session, run
+from tests.twins import pure_module
 
 
 class Turns:
@@ -49,14 +50,17 @@ def _sorted_set(members: list[Mark]) -> SortedSet:
     return value
 
 
+PURE_LIST: Any = pure_module("broker.values.list").List  # the compiled one takes no elements of another class
+
+
 @pytest.mark.parametrize(
     "make",
     [
-        List,
+        PURE_LIST,
         lambda members: Hash((member, member) for member in members),
         lambda members: Set(dict.fromkeys(members)),
         _sorted_set,
-        lambda members: {b"%d" % n: List(members[n::100]) for n in range(100)},
+        lambda members: {b"%d" % n: PURE_LIST(members[n::100]) for n in range(100)},
     ],
     ids=["list", "hash", "set", "sorted set", "database"],
 )
