@@ -1,1 +1,1 @@
-"""The one place where a request becomes a command that is executed."""
+"""Turning requests into executed commands, in one place."""

@@ -1,8 +1,8 @@
 """Request -> checks in a fixed order -> command -> reply.
 
-`execute` is the hot path: a session whose `flags` are 0 needs nothing checked but the number of arguments, and what
-Executor.run does is unrolled in the loop. All other requests go through `_execute_checked`, whose checks are in Redis's
-order, since the order decides which error a client gets.
+`execute` is the hot path: for a session whose `flags` are 0, only the number of arguments is checked, and the loop
+inlines Executor.run. All other requests go through `_execute_checked`, which checks in Redis's order, since the order
+decides which error a client gets.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ from protocol import errors
 from protocol.replies import NO_REPLY, QUEUED, error
 
 REPLIES_AT_ONCE: Final = 1 << 20
-"""Bytes of replies after which a client's further requests wait until these have been sent."""
+"""Bytes of replies after which a client's remaining requests wait until these have been sent."""
 
 ARGUMENT_OVERHEAD: Final = 48
-"""Bytes that a queued argument costs beside its own: the object's header and its place in the list."""
+"""Bytes that a queued argument costs besides its contents: the object's header and its slot in the list."""
 
 _HTTP: Final = frozenset((b"post", b"host:"))
 
@@ -76,7 +76,7 @@ class Dispatcher:
         log: Log,
         memory_refuses: Callable[[], bool],
     ) -> None:
-        """`memory_refuses` says, while the broker is out of memory, whether it still is."""
+        """`memory_refuses` is called only while the broker is out of memory, and returns whether it still is."""
         self._executor = executor
         self._table = table
         self._plain = table.plain
@@ -92,10 +92,10 @@ class Dispatcher:
     def execute(self, session: Session, requests: list[list[bytes]]) -> int:
         """Execute requests in order, appending the replies to `session.out`.
 
-        Returns how many were executed: fewer than all when the client must wait (for a key, for the end of a
-        pause, for its replies to be sent) or is being closed; a postponed request counts as not executed.
+        Returns the number executed: fewer than all when the client must wait (for a key, for the end of a pause, for
+        its replies to be sent) or is being closed. A postponed request counts as not executed.
 
-        The clock is read only where one command follows another: those of one kind in a row share their time.
+        The clock is read only when the command changes: consecutive requests for one command are timed together.
         """
         plain = self._plain
         keyspace = self._keyspace
@@ -106,7 +106,7 @@ class Dispatcher:
         executor = self._executor
         now = executor.now
         flags = session.flags
-        running: Command | None = None  # of all requests since the `first`
+        running: Command | None = None  # the command of all requests since `first`
         size = done = first = 0
         began = 0.0
         for args in requests:
@@ -132,17 +132,17 @@ class Dispatcher:
                     reply = command.handler(session, args)
                 except Exception as exception:
                     reply = executor.failed(command, exception)
-                # What a write leaves is taken at once only where somebody waits for it: 0.2 us less a write.
+                # Handle a write's effects now only if a sink or a waiting client needs them: saves 0.2 us per write.
                 if keyspace.dirty and (sinks or keyspace.ready):
                     if keyspace.ready:
-                        self._written(session, args)
+                        self._handle_write(session, args)
                     else:
                         keyspace.changes += keyspace.dirty
                         keyspace.dirty = 0
                         if effects.special:
                             effects.flush(session.db.index, args)
                         else:
-                            # What nearly every write does, in a quarter of the time.
+                            # Effects.flush for nearly every write, in a quarter of the time.
                             effects.position += 1
                             unit = [(session.db.index, args)]
                             for sink in sinks:
@@ -153,7 +153,7 @@ class Dispatcher:
             flags = session.flags
             if size > REPLIES_AT_ONCE or flags & STOPPED:
                 if flags & BLOCKED and running is not None:
-                    running.calls -= 1  # counted when it is answered
+                    running.calls -= 1  # counted when the client gets its reply
                 break
         if running is not None:
             running.calls += done - first
@@ -170,18 +170,18 @@ class Dispatcher:
             session.last_command = command
         return done
 
-    def _written(self, session: Session, args: list[bytes]) -> None:
+    def _handle_write(self, session: Session, args: list[bytes]) -> None:
         self._executor.take_changes(session, args)
         if self._keyspace.ready:
             self._blocking.serve()
 
     def _execute_checked(self, session: Session, args: list[bytes]) -> bytes:
-        """Execute one request of a session with flags set, or that the hot path could not place."""
-        # What commands before this one in the pipeline have changed is not this one's.
+        """Execute a request that the hot path leaves: flags are set, or name or arity do not fit."""
+        # Changes made by earlier commands of the pipeline must not be attributed to this one.
         self._keyspace.count_changes()
         if session.flags & REPLY_SKIP_NEXT:
             session.flags ^= REPLY_SKIP_NEXT | REPLY_SKIP
-        # What the request publishes to its own client must follow the reply.
+        # Messages that the request publishes to its own client must follow the reply.
         messages: list[bytes] = []
         out, session.out = session.out, messages
         reply = self._check_and_call(session, args)
@@ -189,7 +189,7 @@ class Dispatcher:
         if session.flags & POSTPONED:
             return NO_REPLY
         if session.flags & (REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT):
-            if not session.flags & BLOCKED:  # else it is the later reply that is skipped
+            if not session.flags & BLOCKED:  # otherwise the reply that ends the wait is the one to skip
                 session.flags &= ~REPLY_SKIP
             reply = NO_REPLY
         return reply + b"".join(messages) if messages else reply
@@ -199,7 +199,7 @@ class Dispatcher:
         command = self._table.find(args)
         if command is None:
             if args[0].lower() in _HTTP:
-                # A browser was lured into sending requests here: it must not get to send a second line.
+                # Someone has tricked a browser into sending requests here: don't read a second line.
                 self._log.warning("client closed: it speaks HTTP", id=session.id)
                 session.close()
                 return NO_REPLY
@@ -222,7 +222,7 @@ class Dispatcher:
         return reply
 
     def _refused(self, session: Session, command: Command | None, text: bytes) -> bytes:
-        """The reply to a request that is not executed; a transaction it belonged to is doomed."""
+        """Return the reply to a request that is not executed, and doom the transaction it belongs to."""
         self._stats.count_error(text)
         if command is not None:
             command.rejected += 1
@@ -234,10 +234,10 @@ class Dispatcher:
         return error(text)
 
     def _queue(self, session: Session, command: Command, args: list[bytes]) -> bytes:
-        """Keep a command for EXEC; a client that queues too much is disconnected.
+        """Keep a command for EXEC; disconnect a client that queues too much.
 
-        As in Redis the queued commands count toward client-query-buffer-limit, here with what an argument
-        costs beside its bytes. A transaction that will fail anyway keeps nothing more.
+        As in Redis, queued commands count toward client-query-buffer-limit, here including each argument's overhead.
+        A transaction that is bound to fail keeps no further commands.
         """
         queued = session.queued
         if queued is None or session.queue_broken or session.watch_broken:
@@ -259,11 +259,11 @@ class Dispatcher:
         return errors.unknown_command(args)
 
     def _refusal(self, session: Session, command: Command, flags: int) -> bytes | None:
-        """Why this client may not execute this command now, None if it may."""
+        """Return the error if this client may not execute this command now, or None if it may."""
         needs = command.flags
         state = self._state
         if flags & IN_MULTI and command.name == b"exec":
-            # EXEC is refused what any of its commands would be.
+            # EXEC is refused whenever any of its commands would be.
             for queued, _ in session.queued or ():
                 needs = (needs | queued.flags & (DENYOOM | WRITE)) & (queued.flags | ~LOADING)
         if flags & UNAUTHENTICATED and not needs & NO_AUTH:
@@ -283,13 +283,13 @@ class Dispatcher:
         return None
 
     def _may_write(self, session: Session, command: Command, args: list[bytes]) -> bool:
-        """Whether a request may change keys, or reach other clients; a script may have declared not to."""
+        """Whether a request may change keys or reach other clients; a script may have declared that it doesn't."""
         if not command.flags & (WRITE | MAY_REPLICATE):
             return False
         return command.reads_only is None or not command.reads_only(session, args)
 
     def _postpone(self, session: Session, command: Command, args: list[bytes]) -> bool:
-        """Hold the client's request back while CLIENT PAUSE concerns it."""
+        """Hold the client's request back if CLIENT PAUSE applies to it; returns whether it does."""
         if self._state.paused == "write":
             requests = (session.queued or ()) if command.name == b"exec" else ((command, args),)
             if not any(self._may_write(session, *request) for request in requests):

@@ -1,12 +1,12 @@
-"""The one act of executing a command: it is counted and timed, its error becomes a reply, its changes are taken.
+"""Executing one command: counting and timing it, turning its error into a reply, collecting its changes.
 
-A client's request comes here from the dispatcher, which has checked it (and which executes plain pipelines in a loop
-of its own, the same act unrolled); a transaction's commands, a script's calls and a waiting client's command come here
-by themselves. Only what is loaded from the append-only file does not: its handlers are called for nobody.
+Client requests arrive from the dispatcher, which has checked them (it executes plain pipelines in its own loop, with
+this code inlined). Transactions, script calls and the commands of waiting clients come here directly. Only commands
+loaded from the append-only file do not: their handlers run without a client.
 
-Times are Redis's: a transaction's commands and a script's calls have their own, which is in the transaction's or the
-script's as well; the commands of waiting clients that a write serves are not in the write's. A command that waits is
-counted when its client is answered, with the time that it ran, not the time that it waited.
+Times are measured as in Redis. The commands of a transaction and the calls of a script have times of their own, which
+the transaction's or the script's time includes; a write's time excludes the commands of waiting clients that it
+serves. A command that waits is counted when its client is answered, with the time it ran, not the time it waited.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from protocol.replies import error
 
 
 class Executor:
-    """Executes commands, without asking whether they may be.
+    """Executes commands without checking whether they are allowed.
 
-    `now` reads the seconds that commands are timed with; `elsewhere` counts those that have gone into other clients'
-    commands since the one that runs began.
+    `now` returns the time in seconds, for timing commands; `elsewhere` is the number of seconds spent on other clients'
+    commands since the running one began.
     """
 
     __slots__ = ("_effects", "_keyspace", "_log", "_stats", "elsewhere", "now")
@@ -40,10 +40,10 @@ class Executor:
         self.elsewhere = 0.0
 
     def run(self, session: Session, command: Command, args: list[bytes]) -> bytes:
-        """Execute a client's request; its reply, or its error's. The caller serves who waits for what it wrote."""
+        """Execute a client's request and return its reply or error reply. The caller serves waiting clients."""
         outer, self.elsewhere = self.elsewhere, 0.0
         began = self.now()
-        reply = self._act(session, command, args)
+        reply = self._invoke(session, command, args)
         took = self.now() - began
         command.seconds += took - self.elsewhere
         if not session.flags & BLOCKED:
@@ -52,7 +52,7 @@ class Executor:
         return reply
 
     def run_transaction(self, session: Session, queued: list[tuple[Command, list[bytes]]]) -> list[bytes]:
-        """Execute the commands of a transaction with nothing in between; the reply of each. None of them waits."""
+        """Execute the commands of a transaction back to back and return their replies. None of them blocks."""
         now = self.now
         replies = []
         deny_blocking = session.deny_blocking
@@ -61,7 +61,7 @@ class Executor:
         try:
             began = now()
             for command, args in queued:
-                replies.append(self._act(session, command, args))
+                replies.append(self._invoke(session, command, args))
                 ended = now()
                 command.calls += 1
                 command.seconds += ended - began
@@ -72,20 +72,20 @@ class Executor:
         return replies
 
     def run_call(self, session: Session, command: Command, args: list[bytes]) -> bytes:
-        """Execute what a script calls; `session` is the scripts' own."""
+        """Execute a script's call; `session` is the one that scripts run in."""
         began = self.now()
-        reply = self._act(session, command, args)
+        reply = self._invoke(session, command, args)
         command.seconds += self.now() - began
         command.calls += 1
         return reply
 
     def run_again(self, session: Session, handler: Handler, args: list[bytes]) -> bytes:
-        """Execute a waiting client's command function again; b"" if it still waits."""
+        """Execute a waiting client's command function again; returns b"" if the client must keep waiting."""
         messages: list[bytes] = []
         out, session.out = session.out, messages
         effects = self._effects
         position = effects.position
-        command = session.last_command  # a client that waits has executed nothing since
+        command = session.last_command  # a waiting client has executed nothing since
         began = self.now()
         try:
             reply = handler(session, args)
@@ -105,9 +105,9 @@ class Executor:
             out += messages
         return reply
 
-    def _act(self, session: Session, command: Command, args: list[bytes]) -> bytes:
+    def _invoke(self, session: Session, command: Command, args: list[bytes]) -> bytes:
         keyspace = self._keyspace
-        no_touch = session.no_touch  # RESET ends it
+        no_touch = session.no_touch  # read first, since RESET clears it
         if no_touch:
             keyspace.access.suspended = command.name != b"touch"
         try:
@@ -121,7 +121,7 @@ class Executor:
         return reply
 
     def take_changes(self, session: Session, args: list[bytes]) -> None:
-        """Count what the command that was just executed has changed, if anything, and propagate it."""
+        """Count and propagate the changes of the command that was just executed, if any."""
         keyspace = self._keyspace
         if keyspace.dirty:
             keyspace.changes += keyspace.dirty
@@ -129,21 +129,21 @@ class Executor:
             self._effects.flush(session.db.index, args)
 
     def count(self, command: Command, calls: int, began: float) -> None:
-        """Count what has been executed of one command since it began."""
+        """Add `calls` executions of a command that took the time since `began`."""
         command.calls += calls
         command.seconds += self.now() - began - self.elsewhere
 
     def failed(self, command: Command | None, exception: Exception) -> bytes:
-        """The error reply for what a command function raised, which is counted."""
+        """Return the error reply for an exception that a command function raised, and count it."""
         if not self._keyspace.dirty:
-            # What it wanted propagated must not be taken for the next command's.
+            # The effects it announced must not be attributed to the next command.
             self._effects.discard()
         if command is not None:
             command.failed += 1
         if isinstance(exception, CommandError):
             text = exception.text
         else:
-            # The cost of a defect is one client's error, never the broker.
+            # A bug costs one client an error; it never takes the broker down.
             text = errors.INTERNAL
             name = command.name.decode() if command is not None else "of a waiting client"
             self._log.failure("a command failed unexpectedly", exception, command=name)

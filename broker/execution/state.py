@@ -1,7 +1,7 @@
-"""States of the broker as a whole in which some requests are refused or wait, kept visible in every session's flags.
+"""Broker-wide states in which some requests are refused or delayed, mirrored in every session's flags.
 
-The hot path knows nothing of them: a session's bit BROKER_STATE sends its requests the checked way, where the
-dispatcher asks here.
+The hot path knows nothing about them: the session flag BROKER_STATE sends requests down the checked path, where the
+dispatcher consults this module.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from broker.process.timers import Deadlines, Timer
 
 
 class State:
-    """What a broker can't do just now.
+    """What the broker can't do at the moment.
 
     `paused` is CLIENT PAUSE's state and `postponed` the sessions whose requests it holds back. `loading` and
-    `out_of_memory` refuse commands by their flags, `write_refusal` refuses writes with that text. `busy` is what
-    clients are told while a slow script runs. Whoever changes one of these calls `restrict`.
+    `out_of_memory` refuse commands by their flags, `write_refusal` refuses writes with that text. `busy` is the error
+    that clients get while a slow script runs. Call `restrict` after changing any of these.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class State:
         keyspace: Keyspace,
         timers: Deadlines,
     ) -> None:
-        """`sessions` are all that are open; `resume` lets one whose request a pause held back go on."""
+        """`sessions` are all open sessions; `resume` continues one whose request a pause held back."""
         self._sessions = sessions
         self._resume = resume
         self._blocking = blocking
@@ -48,7 +48,7 @@ class State:
         self._pause_ends: Timer | None = None
 
     def restricted(self) -> bool:
-        """Whether some requests are refused or wait."""
+        """Whether some requests are refused or delayed."""
         return (
             bool(self.paused)
             or self.loading
@@ -61,7 +61,7 @@ class State:
         """Bring every session's flags up to date after a change."""
         restricted = self.restricted()
         self._blocking.suspended = bool(self.paused) or self.busy is not None
-        # Not while loading: what is read then is to find all that is there.
+        # Not while loading: the commands being loaded must find every key.
         self._keyspace.suspend_expiry(bool(self.paused) and not self.loading)
         for session in self._sessions.values():
             if restricted:
@@ -70,12 +70,12 @@ class State:
                 session.flags &= ~BROKER_STATE
 
     def set_busy(self, busy: bytes | None) -> None:
-        """A slow script runs, and clients are told this; None: it is over."""
+        """Answer clients with this error while a slow script runs; None once it has ended."""
         self.busy = busy
         self.restrict()
 
     def pause(self, kind: Literal["write", "all"], milliseconds: int) -> None:
-        """CLIENT PAUSE; a running pause is prolonged or made stricter, never the other way."""
+        """CLIENT PAUSE; a pause in progress can be extended or made stricter, never the reverse."""
         ends = trio.current_time() + milliseconds / 1000
         if self._pause_ends is not None:
             if self.paused == "all":
@@ -87,7 +87,7 @@ class State:
         self.restrict()
 
     def unpause(self) -> None:
-        """End a pause: the requests held back go on in the order in which they came."""
+        """End a pause and execute the requests held back, in order of arrival."""
         if self._pause_ends is not None:
             self._pause_ends.cancel()
         self._pause_ends = None
