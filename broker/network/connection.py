@@ -1,9 +1,9 @@
-"""One client's connection: its socket, the parser, and what waits on either side.
+"""One client's connection: its socket, its parser, and what is pending in either direction.
 
 Input waits in the parser (an incomplete request) and in `waiting` (complete requests that may not be executed
 yet); output waits in the session's `out` until the end of the tick, and in the backlog when the kernel takes no
-more. Many clients write a whole pipeline before they read its first reply, so a client with a backlog is served on, up
-to UNSENT_MAX. One that is blocked is not read from: TCP makes it wait in turn.
+more. Many clients write a whole pipeline before reading its first reply, so a client with a backlog is still served, up
+to UNSENT_MAX. A blocked client is not read from, and TCP makes it wait in turn.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from broker.config.syntaxes import BufferLimit
 
 UNSENT_MAX: Final = 512 << 20
-"""Bytes of unsent replies at which a client is not read from, and nothing more of it executed, until it has read some.
-Far above what a pipeline needs that is written before it is read (70 million PINGs, half a million values of 1 KB), and
-as much as the longest value there can be by default. Redis has no such bound; without one, a client that never reads
-fills the memory by asking for the same large value again and again."""
+"""Bytes of unsent replies at which the broker stops reading from a client and executing its requests, until the client
+has read some. Far more than any pipeline that is written before it is read needs (70 million PINGs, half a million
+values of 1 KB), and as much as the longest value allowed by default. Redis has no such bound; without one, a client
+that never reads fills the memory by asking for the same large value again and again."""
 
 UNCOUNTED: Final = 16 << 10
-"""Bytes up to which replies are sent before the output limit is looked at: Redis's limit leaves out its reply buffer of
-that size, and so small replies need no look at the configuration."""
+"""Bytes up to which replies are sent without checking the output limit. Redis's limit excludes its reply buffer, which
+has this size; and small replies need not consult the configuration."""
 
 
 class Connection:
     """A client's byte stream, and the session on it.
 
     `mask` is what the poller watches for. `backlog` holds encoded replies that the socket did not take;
-    `soft_since` is the wall time (milliseconds) since which it has been over its class's soft limit, 0 while it is
-    not.
+    `soft_since` is the wall time (milliseconds) since which it has been over the soft limit of the client's class, or
+    0 while it is not.
     """
 
     __slots__ = (
@@ -54,7 +54,7 @@ class Connection:
         peer: bytes,
         schedule_close: Callable[[Connection], None],
     ) -> None:
-        """Serve a connected, non-blocking socket; `schedule_close` ends a connection when the tick does."""
+        """Serve a connected, non-blocking socket; `schedule_close` closes a connection at the end of the tick."""
         self.broker = broker
         self.sock = sock
         self.fd = sock.fileno()
@@ -74,7 +74,7 @@ class Connection:
         self.limits_changed()
 
     def limits_changed(self) -> None:
-        """Set the parser's limits for a client that has, or has not, proved who it is."""
+        """Set the parser's limits, which depend on whether the client is authenticated."""
         config = self.broker.config
         parser = self.parser
         parser.authenticated = not self.session.flags & UNAUTHENTICATED
@@ -113,9 +113,9 @@ class Connection:
         self.schedule_close(self)
 
     def release(self) -> None:
-        """Close the socket, and let go of all buffers at once.
+        """Close the socket and free all buffers immediately.
 
-        Connection and session refer to each other; left so, megabytes would wait for the garbage collector.
+        Connection and session refer to each other; otherwise megabytes would wait for the garbage collector.
         """
         self.endpoint.close()
         self.waiting.clear()
@@ -128,11 +128,11 @@ class Connection:
     # Sending
 
     def is_full(self) -> bool:
-        """Whether so many replies are unsent that the client must read some before it is served on."""
+        """Whether so many replies are unsent that the client must read some before it is served further."""
         return self.backlog.size >= UNSENT_MAX
 
     def flush(self) -> bool:
-        """Send what the session has queued, and what waits; False when the connection must end."""
+        """Send what the session has queued, behind any backlog; False if the connection must be closed."""
         session = self.session
         out = session.out
         data = out[0] if len(out) == 1 else b"".join(out)
@@ -160,7 +160,7 @@ class Connection:
         return self._within_limits()
 
     def keep(self) -> bool:
-        """Put what the session has queued behind what waits; False when the connection must end."""
+        """Append what the session has queued to the backlog; False if the connection must be closed."""
         out = self.session.out
         data = b"".join(out)
         out.clear()
@@ -172,7 +172,7 @@ class Connection:
         return self._within_limits()
 
     def drain(self) -> bool:
-        """Send from the backlog what the socket takes; False when the connection must end."""
+        """Send as much of the backlog as the socket takes; False if the connection must be closed."""
         try:
             sent = self.backlog.send(self.transmit)
         except OSError:
@@ -192,7 +192,7 @@ class Connection:
         return limit
 
     def _within_limits(self) -> bool:
-        """Whether the backlog is within the limits of the client's class; where not, the client is being closed."""
+        """Whether the backlog is within the limits of the client's class; if not, the client is being closed."""
         limit = self._limit()
         size = self.backlog.size
         over = 0 < limit.hard < size
@@ -205,7 +205,7 @@ class Connection:
         return self._limit_reached(size) if over else True
 
     def _limit_reached(self, size: int) -> bool:
-        """Count and log that so many bytes of replies are too many; False: the connection must end."""
+        """Count and log that the unsent replies are over the limit; returns False: the connection must be closed."""
         self.broker.stats.output_limit_closes += 1
         self.broker.log.warning(
             "client closed: its unsent replies are over the output buffer limit",
@@ -217,12 +217,12 @@ class Connection:
         return False
 
     def check_soft_limit(self) -> bool:
-        """`_within_limits` at a time when nothing is sent; False when the connection must end."""
+        """Check the limits while nothing is being sent; False if the connection must be closed."""
         return not self.backlog.size or self._within_limits()
 
 
 def _refuse_to_send(data: object) -> int:
-    """`transmit` of a connection that was aborted: what its requests still queue must not leave."""
+    """`transmit` of an aborted connection: replies that its requests still queue must not be sent."""
     raise OSError("aborted")
 
 
@@ -237,5 +237,5 @@ def format_address(address: object, family: int) -> bytes:
 
 
 def is_loopback(peer: bytes) -> bool:
-    """Whether a formatted address is of the loopback interface."""
+    """Whether a formatted address is on the loopback interface."""
     return peer.startswith((b"127.", b"[::1]", b"[::ffff:127."))

@@ -1,6 +1,6 @@
-"""Listening sockets: TCP on several addresses, a Unix socket, and who is let in.
+"""Listening sockets (TCP on several addresses, a Unix socket), and which connections are let in.
 
-Clients are accepted in the tick, like everything that clients do.
+Clients are accepted within the tick, where all client work happens.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from broker.network.tick import Tick
 from protocol.errors import MAX_CLIENTS, PROTECTED_MODE
 from protocol.replies import error
 
-ACCEPTS_A_TICK: Final = 128
-"""Connections taken from one listener a tick; the rest waits in the kernel's queue."""
+ACCEPTS_PER_TICK: Final = 128
+"""Connections accepted from one listener per tick; the rest wait in the kernel's queue."""
 
 PAUSE_MS: Final = 200
-"""Milliseconds without accepting when the process is out of descriptors: the listener stays readable meanwhile, and
-would keep the tick spinning."""
+"""Milliseconds to stop accepting when the process is out of descriptors: the listener stays readable and would keep
+the tick spinning."""
 
 
 class StartError(Exception):
-    """The broker can't start; the text says why, in one line."""
+    """The broker can't start; the message says why, in one line."""
 
 
 class Listeners:
@@ -56,7 +56,7 @@ class Listeners:
         return self.broker.tcp_port
 
     def close(self) -> None:
-        """Close all; a Unix socket's file goes too."""
+        """Close all listeners and remove the Unix socket's file."""
         self._close_tcp(self._tcp)
         self._tcp = []
         if self._unix is not None:
@@ -69,7 +69,7 @@ class Listeners:
     # Letting clients in
 
     def admit(self, sock: socket.socket, peer: bytes) -> None:
-        """Serve a connected socket, unless the limit of clients or protected mode forbids it."""
+        """Serve a connected socket, unless maxclients or protected mode forbids it."""
         broker = self.broker
         config = broker.config
         exposed = config.protected_mode and not config.requirepass and sock.family != socket.AF_UNIX
@@ -87,7 +87,7 @@ class Listeners:
         sock.close()
 
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTS_A_TICK):
+        for _ in range(ACCEPTS_PER_TICK):
             try:
                 sock, address = listener.accept()
             except BlockingIOError:
@@ -95,7 +95,7 @@ class Listeners:
             except OSError as problem:
                 self.broker.log.warning("accepting a client failed", reason=problem.strerror)
                 if problem.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    self._pause(listener)
+                    self._pause_accepting(listener)
                     return
                 continue
             if listener.family == socket.AF_UNIX:
@@ -104,18 +104,18 @@ class Listeners:
                 self._set_options(sock)
                 self.admit(sock, format_address(address, listener.family))
 
-    def _pause(self, listener: socket.socket) -> None:
+    def _pause_accepting(self, listener: socket.socket) -> None:
         self.tick.stop_listening(listener)
-        self.broker.deadlines.after(PAUSE_MS, partial(self._go_on, listener))
+        self.broker.deadlines.after(PAUSE_MS, partial(self._resume_accepting, listener))
 
-    def _go_on(self, listener: socket.socket) -> None:
+    def _resume_accepting(self, listener: socket.socket) -> None:
         if listener.fileno() >= 0:
             self.tick.listen(listener, self._accept)
 
     def _set_options(self, sock: socket.socket) -> None:
         seconds = self.broker.config.tcp_keepalive
         probes = (("TCP_KEEPIDLE", seconds), ("TCP_KEEPINTVL", max(1, seconds // 3)), ("TCP_KEEPCNT", 3))
-        with suppress(OSError):  # a connection that was reset already takes no options on some systems
+        with suppress(OSError):  # on some systems a connection that has already been reset takes no options
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if not seconds:
                 return
@@ -133,7 +133,7 @@ class Listeners:
                 opened += self._open_address(address.removeprefix("-"), port)
             except OSError as problem:
                 if address.startswith("-"):
-                    continue  # an address that may be missing
+                    continue  # "-" marks an address that may be unavailable
                 for sock in opened:
                     sock.close()
                 reason = problem.strerror or str(problem)
@@ -183,10 +183,10 @@ class Listeners:
         self.tick.listen(sock, self._accept)
 
     def _move_tcp(self, _: object) -> None:
-        """CONFIG SET port or bind: listen again; the old listeners stay if that fails."""
+        """CONFIG SET port or bind: listen on the new addresses, or keep to the old ones if that fails."""
         config = self.broker.config
         old = self._tcp
-        # The same port can't be bound beside itself: close first, and return to the old addresses on failure.
+        # A port can't be bound twice: close first, and go back to the old addresses on failure.
         addresses = [sock.getsockname()[:2] for sock in old]
         self._close_tcp(old)
         self._tcp = []

@@ -1,8 +1,8 @@
 """The tick: poll -> read -> execute -> journal -> write, for every client that is ready.
 
-One Trio task owns all client sockets through a nested poller. A wake-up serves all clients that are ready; all
-their effects go to the journal at once, and each client gets all its replies with one send. A Trio task a
-client reached 0.25 to 0.45 of redis-server's throughput where this reached 0.8 to 0.95.
+One Trio task owns all client sockets through a nested poller. A wake-up serves all clients that are ready; their
+effects go to the journal together, and each client gets all its replies in one send. One Trio task per client reached
+0.25 to 0.45 of redis-server's throughput; this reaches 0.8 to 0.95.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from protocol.replies import error
 from protocol.requests import ProtocolError
 
 TURN_MS: Final = 5
-"""Milliseconds that ticks may follow each other before Trio's other tasks get a turn; a Trio wake-up costs as
-much as several requests, so under load it must not be paid every tick, and timers must still fire in 10 ms."""
+"""Milliseconds for which ticks may follow each other before Trio's other tasks get a turn. A Trio wake-up costs as much
+as several requests, so under load not every tick can pay for one, but timers must still fire within 10 ms."""
 
 LINGER_MS: Final = 1
 """Milliseconds for which a turn waits in the kernel for further requests before it ends: clients that are answered
@@ -30,14 +30,14 @@ mostly send again within that time, and a poll that waits is dearer than one tha
 wake-up. A broker that shares Trio's loop with its clients must not: they could not send meanwhile."""
 
 _LISTENING: Final = READABLE | PEER_CLOSED
-"""What is watched for at a client that has nothing to wait for."""
+"""The poller's mask for a client that is waiting for nothing."""
 
 
 class Tick:
     """All connections of a broker, served together.
 
-    Replies to a client whose last write is beyond the journal's acknowledged position are held until that has moved.
-    `watches` are served with the clients, by the same poller.
+    While a client's last write is beyond the journal's acknowledged position, its replies are held. `watches` are
+    served along with the clients, by the same poller.
     """
 
     def __init__(self, broker: Broker, watches: Watches, linger_ms: int = 0) -> None:
@@ -54,7 +54,7 @@ class Tick:
         self._watched = watches.calls
         self._to_close: list[Connection] = []
         self._overfull: dict[Connection, None] = {}
-        self._going_on = False
+        self._resume_scheduled = False
         self._held: dict[Connection, None] = {}
         self._journal = broker.persistence.journal
         self._journal.on_progress(self._journal_progressed)
@@ -67,12 +67,12 @@ class Tick:
         self._poller.register(listener.fileno(), READABLE)
 
     def stop_listening(self, listener: socket.socket) -> None:
-        """Take no more clients from this socket, if it is listened to; the caller closes it."""
+        """Accept no more clients on this socket, if it is being listened to; the caller closes it."""
         if self._listeners.pop(listener.fileno(), None) is not None:
             self._poller.unregister(listener.fileno())
 
     def adopt(self, sock: socket.socket, peer: bytes) -> Connection:
-        """Serve a connected socket from now on."""
+        """Start serving a connected socket."""
         sock.setblocking(False)
         connection = Connection(self._broker, sock, peer, self._to_close.append)
         self._connections[connection.fd] = connection
@@ -81,16 +81,16 @@ class Tick:
         return connection
 
     def connections(self) -> list[Connection]:
-        """All connections that are open."""
+        """All open connections."""
         return list(self._connections.values())
 
     def close(self, connection: Connection) -> None:
-        """End a connection and forget its client."""
+        """Close a connection and forget its client."""
         if self._connections.get(connection.fd) is not connection:
-            return  # closed already; its descriptor may be another client's by now
+            return  # already closed; its descriptor may belong to another client by now
         del self._connections[connection.fd]
         self._poller.unregister(connection.fd)
-        # The socket first: behind a last reply the client waits for its end.
+        # The socket first: after a last reply, the client is waiting for the connection to close.
         session = connection.session
         connection.release()
         self._held.pop(connection, None)
@@ -116,7 +116,7 @@ class Tick:
             self._journal.end_turn()
 
     def begin(self) -> None:
-        """Time moves on; keys that are due, and those that memory has no room for, go before any request sees them."""
+        """Advance the clock, and remove expired and evicted keys before any request sees them."""
         keyspace = self._broker.keyspace
         now = self._broker.clock.update()
         if now > keyspace.next_deadline and not self._broker.state.loading:
@@ -127,7 +127,7 @@ class Tick:
             self._eviction.check()
 
     def finish(self) -> None:
-        """Let resumed clients go on, hand the effects to the journal, send all replies, end connections."""
+        """Run resumed clients' requests, hand the effects to the journal, send all replies, close connections."""
         broker = self._broker
         if broker.resumed:
             self._resume()
@@ -145,28 +145,28 @@ class Tick:
                 elif connection.backlog.size:
                     self._watch(connection)
                 elif to_close and session.flags & CLOSING:
-                    # Directly behind its last reply: the other clients' replies take their time.
+                    # Immediately after its last reply, because sending the other clients' replies takes time.
                     self.close(connection)
-        if self._overfull and not self._going_on:
-            # They go on after Trio's other tasks and other clients had a turn.
-            self._going_on = True
-            broker.deadlines.after(0, self._go_on)
+        if self._overfull and not self._resume_scheduled:
+            # They continue once Trio's other tasks and other clients have had a turn.
+            self._resume_scheduled = True
+            broker.deadlines.after(0, self._run_scheduled_resume)
         while to_close:
             connection = to_close.pop()
             if not (connection.backlog.size or connection.session.flags & HELD):
                 self.close(connection)
 
     def _hold(self, connection: Connection) -> None:
-        """Keep the client's replies until its last write is acknowledged; nothing more is read from it meanwhile.
+        """Hold the client's replies until its last write is acknowledged; until then nothing more is read from it.
 
-        What the poller watches for is left as it is until that matters, two system calls that are seldom needed.
+        The poller's mask is changed only if an event comes, which usually saves two system calls.
         """
         session = connection.session
         if not (session.flags & HELD or connection.backlog.size):
             session.flags |= HELD
             self._held[connection] = None
             return
-        # Messages to a client that is held already, or a reply behind others that its socket did not take.
+        # Messages to a client that is already held, or a reply behind others that its socket did not take.
         session.flags |= HELD
         self._held[connection] = None
         if connection.keep():
@@ -175,14 +175,14 @@ class Tick:
             self.close(connection)
 
     def _journal_progressed(self) -> None:
-        """More is on the disk, or nothing will be any more: answer those who wait for that, or end it."""
+        """More is on the disk, or nothing ever will be: release the held replies, or close their connections."""
         if self._journal.sync_error is not None:
             self.abandon()
         else:
             self.release()
 
     def release(self) -> None:
-        """Send the replies that were held for writes which are acknowledged by now."""
+        """Send the replies that were held for writes that are now acknowledged."""
         acknowledged = self._journal.acknowledged_position
         held, self._held = self._held, {}
         for connection in held:
@@ -199,9 +199,9 @@ class Tick:
                 self._drained(connection)
 
     def abandon(self) -> None:
-        """End the connections whose replies are held, or would be at the end of this tick.
+        """Close the connections whose replies are held, or would be at the end of this tick.
 
-        Nobody will ever know whether their writes are on the disk.
+        There is no way to learn whether their writes are on the disk.
         """
         for connection in list(self._held):
             self.close(connection)
@@ -211,10 +211,10 @@ class Tick:
                 self.close(session.transport)  # type: ignore[arg-type]  # the only transport
 
     def serve_while_busy(self, caller: Session) -> None:
-        """Within a request that takes long (a slow script): serve the clients but its own, and send their replies.
+        """During a long request (a slow script), serve all clients except its own, and send their replies.
 
-        What was executed before it in this tick goes to the journal first, as at a tick's end. The caller's events are
-        left for later.
+        What was executed before it in this tick goes to the journal first, as at the end of a tick. The caller's own
+        events are left for later.
         """
         connection: Connection = caller.transport  # type: ignore[assignment]  # the only transport
         events = [(fd, mask) for fd, mask in self._poller.poll(0) if fd != connection.fd]
@@ -226,7 +226,7 @@ class Tick:
         self._journal.end_turn()
 
     def shutdown(self) -> None:
-        """End all connections, after a last attempt to send what is queued."""
+        """Close all connections, after a last attempt to send what is queued."""
         self.finish()
         for connection in self.connections():
             self.close(connection)
@@ -252,12 +252,12 @@ class Tick:
                 else:
                     self._serve_other(connection, mask)
             except Exception as defect:
-                # Whatever goes wrong with one client, the others are served on.
+                # Whatever goes wrong with one client, keep serving the others.
                 self._broker.log.failure("serving a client failed unexpectedly", defect)
                 if connection is not None:
                     self.close(connection)
         if listeners_ready:
-            # Last: a new client may get the descriptor of one that was closed above, whose events are in the list.
+            # Last, because a new client may get the descriptor of one closed above whose events are in the list.
             self._accept(listeners_ready)
 
     def _accept(self, listeners_ready: list[int]) -> None:
@@ -270,7 +270,7 @@ class Tick:
                     self._broker.log.failure("accepting a client failed unexpectedly", defect)
 
     def _close_hung_up(self, events: list[tuple[int, int]]) -> None:
-        """Close waiting clients that have gone, before a request of this tick could serve them."""
+        """Close waiting clients that have disconnected, before any request of this tick can serve them."""
         for fd, mask in events:
             if mask & GONE:
                 connection = self._connections.get(fd)
@@ -278,22 +278,22 @@ class Tick:
                     self.close(connection)
 
     def _serve_other(self, connection: Connection, mask: int) -> None:
-        """An event beside plain input: room for output, or the peer has closed."""
+        """Handle an event other than plain input: the socket takes output again, or the peer has closed."""
         if mask & WRITABLE and not self._drained(connection):
             return
         if mask & GONE and (connection.session.flags & STOPPED or not mask & READABLE):
-            # Nobody waits for the reply any more; what a blocked client sent behind it is lost, as in Redis.
+            # There is no one left to reply to; requests that a blocked client has sent since are lost, as in Redis.
             self.close(connection)
         elif mask & READABLE:
             self._read(connection)
             if mask & GONE and connection.session.waiting is not None:
-                # The call that waits came together with the end of the connection.
+                # The blocking call arrived together with the end of the connection.
                 self.close(connection)
 
     def _drained(self, connection: Connection, *, resume: bool = False) -> bool:
-        """Send from the connection's backlog what its socket takes; False where that ended the connection.
+        """Send as much of the connection's backlog as its socket takes; False if that closed the connection.
 
-        A client that had to read first is resumed once it has; with `resume`, any is.
+        Resumes a client that had to read first, once it has; with `resume`, any client.
         """
         session = connection.session
         if session.flags & HELD:
@@ -313,12 +313,12 @@ class Tick:
         return True
 
     def _watch(self, connection: Connection) -> None:
-        """Have the poller watch for what the connection can use now."""
+        """Have the poller watch for the events that the connection can handle now."""
         flags = connection.session.flags
         if flags & (STOPPED & ~CLOSING):
             mask = PEER_CLOSED
         elif flags & CLOSING or connection.waiting or connection.is_full():
-            mask = 0  # goes on by itself; what a client sent before it closed its side is still answered
+            mask = 0  # continues without an event; requests sent before the client closed its side are still answered
         else:
             mask = _LISTENING
         if connection.backlog.size and not flags & HELD:
@@ -362,7 +362,7 @@ class Tick:
             self._refuse(connection)
 
     def _input_ended(self, connection: Connection) -> None:
-        """The client has closed its side of the connection, or both: it may still read what it was answered."""
+        """The client has closed its side of the connection, or both; it may still read its replies."""
         if connection.backlog.size:
             connection.session.close()
             self._watch(connection)
@@ -381,7 +381,7 @@ class Tick:
                 self._overfull[connection] = None
 
     def _resume(self) -> None:
-        """Execute the held-back requests of clients that need not wait any longer."""
+        """Execute the held-back requests of clients that no longer have to wait."""
         while self._broker.resumed:
             resumed, self._broker.resumed = self._broker.resumed, []
             for session in resumed:
@@ -396,19 +396,19 @@ class Tick:
                         self._refuse(connection)
                 self._watch(connection)
 
-    def _go_on(self) -> None:
-        self._going_on = False
+    def _run_scheduled_resume(self) -> None:
+        self._resume_scheduled = False
         self._resume_overfull()
 
     def _resume_overfull(self) -> None:
-        """Let the clients that had too many replies at once go on, but those that must read first."""
+        """Resume the clients that stopped after too many replies at once, unless they must read first."""
         overfull, self._overfull = self._overfull, {}
         self._broker.resumed += [connection.session for connection in overfull]
 
     def _refuse(self, connection: Connection) -> None:
-        """Malformed input: answer with the protocol error and close.
+        """Answer malformed input with the protocol error, and close.
 
-        A request that only broke the limits of clients before AUTH is read again if it came behind an AUTH.
+        A request that only exceeded the limits that apply before AUTH is parsed again if it came after an AUTH.
         """
         session = connection.session
         while not session.flags & STOPPED:
