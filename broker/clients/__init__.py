@@ -1,1 +1,1 @@
-"""What is known of one client without its socket: its session, its waiting, its subscriptions."""
+"""A client without its socket: its session, its blocked command, its subscriptions."""

@@ -1,7 +1,7 @@
-"""Bytes that wait for a socket to take them.
+"""Bytes waiting for a socket to take them.
 
-They lie in pieces: small ones are put together, so that a million replies of seven bytes that leave tick by tick cost
-about what they weigh, and large ones are kept as they are. Nothing is copied when part of a piece has been sent.
+They are kept in pieces: small ones are merged, so that a million seven-byte replies queued tick by tick take little
+more memory than their contents, and large ones are kept as they are. Sending part of a piece copies nothing.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from collections.abc import Callable
 from typing import Final
 
 PIECE: Final = 64 << 10
-"""Bytes below which data is appended to the piece before it, and below which a piece is appended to."""
+"""Size in bytes below which data is merged into the last piece, and below which a piece can take more."""
 
 SENT_AT_ONCE: Final = 1 << 20
-"""Bytes after which `send` leaves the rest for the next tick: a client that reads as fast as it is sent to must not
-hold up the others while hundreds of megabytes go to it."""
+"""Bytes after which `send` leaves the rest for the next tick: a client that reads as fast as the broker sends must not
+hold up the others for hundreds of megabytes."""
 
 
 class Backlog:
-    """A queue of bytes; `size` is how many have not been sent."""
+    """A queue of bytes; `size` is the number not yet sent."""
 
     __slots__ = ("_pieces", "_sent", "size")
 
     def __init__(self) -> None:
         self._pieces: deque[bytes | bytearray] = deque()
-        # Bytes of the first piece that have been sent.
+        # Bytes of the first piece that have already been sent.
         self._sent = 0
         self.size = 0
 
@@ -33,13 +33,13 @@ class Backlog:
         return self.size
 
     def begin(self, data: bytes, sent: int) -> None:
-        """Queue data of which the socket has already taken a part; only while nothing else is queued."""
+        """Queue data of which the socket has already taken `sent` bytes; only while nothing else is queued."""
         self._pieces.append(data)
         self._sent = sent
         self.size = len(data) - sent
 
     def append(self, data: bytes) -> None:
-        """Queue data behind what is there."""
+        """Queue data at the end."""
         size = len(data)
         self.size += size
         pieces = self._pieces
@@ -53,9 +53,9 @@ class Backlog:
             pieces.append(bytearray(data))
 
     def send(self, transmit: Callable[[bytes | bytearray | memoryview], int]) -> int:
-        """Hand over what `transmit`, a socket's `send`, takes; returns how many bytes. Raises OSError, as it does.
+        """Send through `transmit`, a socket's `send`, until the socket is full or about SENT_AT_ONCE bytes are sent.
 
-        Ends when the socket is full, or after about SENT_AT_ONCE.
+        Returns the number of bytes sent. Raises the OSError that `transmit` raises.
         """
         pieces = self._pieces
         total = 0
@@ -75,6 +75,6 @@ class Backlog:
         return total
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Discard everything."""
         self._pieces.clear()
         self._sent = self.size = 0

@@ -1,12 +1,12 @@
 """Clients that wait for keys.
 
 A blocking command that finds nothing registers a `Wait` and returns no reply. When one of its keys changes, the
-command function is simply executed again, in the tick of that change, and either answers (the wait is over) or
-registers again (the client keeps its place). So a command's waiting form can't drift from its plain form.
+command function is simply executed again, in the same tick, and either replies (the wait is over) or registers again
+(the client keeps its place in the queue). So the blocking form of a command can't drift from its plain form.
 
-Clients are served in order of arrival for each key. One that has disconnected is closed before any request of a tick
-is executed (see broker.network.tick), so an element is never popped for it. Inside transactions and scripts nothing
-waits: the command answers as if it had timed out.
+Clients are served in order of arrival per key. One that has disconnected is closed before any request of a tick is
+executed (see broker.network.tick), so an element is never popped for it. Commands don't block inside transactions and
+scripts: they reply as if they had timed out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FOREVER = 0
 class Blocking:
     """All waiting clients of a broker.
 
-    While `suspended` (the broker is paused) nobody is served.
+    While `suspended` (the broker is paused), none of them is served.
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class Blocking:
         execute: Callable[[Session, Handler, list[bytes]], bytes],
         resume: Callable[[Session], None],
     ) -> None:
-        """`execute` runs a command function for a session and returns its reply or its error's.
+        """`execute` runs a command function for a session and returns its reply or error reply.
 
-        `resume` is called when a wait is over, after the reply was queued: the client's following requests may go on.
+        `resume` is called at the end of a wait, once the reply is queued: the client's next requests may be executed.
         """
         self._keyspace = keyspace
         self._deadlines = deadlines
@@ -48,7 +48,7 @@ class Blocking:
         self._resume = resume
         self.suspended = False
         self._serving = False
-        # How many wait for any change of a key, its removal included.
+        # The number of clients that wait for any change of a key, including its removal.
         self._any_change: dict[tuple[Database, bytes], int] = {}
         self.sessions: dict[Session, None] = {}
 
@@ -64,11 +64,11 @@ class Blocking:
         timeout_reply: bytes,
         retry_ms: int = 0,
     ) -> bytes:
-        """Let the client wait for one of `keys` in its database; the command returns what this returns.
+        """Make the client wait for one of `keys` in its database; the command must return what this returns.
 
-        `timeout_ms` is from now, FOREVER (0) for none. `retry_ms`, if not 0, executes the command again after
-        that time though no key has changed. `args` may differ from the client's own (`$` made an ID); they are
-        what `handler` is given again.
+        `timeout_ms` counts from now; FOREVER (0) means no timeout. `retry_ms`, if not 0, executes the command again
+        after that time even if no key has changed. `args` are passed to `handler` again, and may differ from the
+        client's own (`$` replaced by an ID).
         """
         waiting = session.waiting
         if waiting is not None:
@@ -99,7 +99,7 @@ class Blocking:
             wait.retry = self._deadlines.after(retry_ms, lambda: self._try(session, wait))
 
     def serve(self) -> None:
-        """Serve those who wait for keys that have become ready; what they do may make further keys ready."""
+        """Serve the clients waiting for keys that have become ready; serving them may make further keys ready."""
         if self._serving or self.suspended:
             return
         self._serving = True
@@ -115,7 +115,7 @@ class Blocking:
 
     def _serve_key(self, database: Database, key: bytes) -> None:
         waiters = database.waiters[key]
-        # The first in line takes what there is: all that a hand-off needs.
+        # The first in line usually takes all there is, and then nothing more is needed.
         first = None
         while waiters:
             session = next(iter(waiters))
@@ -130,7 +130,7 @@ class Blocking:
             self._serve_all(database, key, waiters, first)
 
     def _serve_all(self, database: Database, key: bytes, waiters: dict[Session, None], tried: Session | None) -> None:
-        """Offer the key to everyone who waits for it: some stay, because it is not what they wait for."""
+        """Offer the key to every client waiting for it; those for which it is not enough stay in the queue."""
         for session in list(waiters):
             wait = session.waiting
             if wait is None or session not in waiters or session is tried:
@@ -146,16 +146,16 @@ class Blocking:
             self.finish(session, reply)
 
     def retry(self, session: Session) -> None:
-        """Execute a waiting client's command again, for a reason that no key tells."""
+        """Execute a waiting client's command again for a reason other than a changed key."""
         if session.waiting is not None:
             self._try(session, session.waiting)
 
     def finish(self, session: Session, reply: bytes) -> None:
-        """End a client's wait with this reply."""
+        """End a client's wait with the given reply."""
         self.cancel(session)
         if session.last_command is not None:
             session.last_command.calls += 1
-        session.last_active = self._keyspace.clock.now  # `timeout` counts from here
+        session.last_active = self._keyspace.clock.now  # the directive `timeout` counts from here
         if session.flags & REPLY_SKIP:
             session.flags &= ~REPLY_SKIP
         else:
@@ -163,7 +163,7 @@ class Blocking:
         self._resume(session)
 
     def cancel(self, session: Session) -> None:
-        """Forget a client's wait: it is answered, or it has gone."""
+        """Forget a client's wait, because it was answered or has disconnected."""
         wait = session.waiting
         if wait is None:
             return
@@ -186,6 +186,6 @@ class Blocking:
                 del waiters[key]
 
     def wake_all(self, database: Database) -> None:
-        """Every key that someone waits for in `database` may have changed (FLUSHDB, SWAPDB)."""
+        """Mark every key that a client waits for in `database` as ready: any may have changed (FLUSHDB, SWAPDB)."""
         for key in database.waiters:
             self._keyspace.ready[(database, key)] = None

@@ -1,7 +1,7 @@
-"""One line about one client, as CLIENT LIST and CLIENT INFO show it.
+"""The line that CLIENT LIST and CLIENT INFO print for one client.
 
-The fields are Redis's, in its order, since tools split the line by spaces and look fields up by name. A field
-that describes a mechanism that does not exist here (a fixed reply buffer, I/O threads) is 0.
+The fields are Redis's, in Redis's order, since tools split the line at spaces and look fields up by name. A field for a
+mechanism that does not exist here (a fixed reply buffer, I/O threads) is 0.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ CLIENT_TYPES: Final[dict[bytes, ClientType]] = {
     b"pubsub": "pubsub",
     b"master": "master",
 }
-"""The names that CLIENT LIST TYPE and CLIENT KILL TYPE take."""
+"""The names that CLIENT LIST TYPE and CLIENT KILL TYPE accept."""
 
 
 def client_type(session: Session) -> ClientType:
-    """The class of a client, which decides its output buffer limits."""
+    """Returns the client's class, which determines its output buffer limits."""
     if session.channels or session.patterns or session.shard_channels:
         return "pubsub"
     return "normal"
 
 
 def client_line(session: Session, running: bytes | None = None) -> bytes:
-    """The line, without a line break; `running` is the command the client is executing just now."""
+    """Returns the line, without a line break; `running` is the command that the client is executing right now."""
     broker = session.broker
     transport = session.transport
     now = broker.clock.now
@@ -87,7 +87,7 @@ def client_line(session: Session, running: bytes | None = None) -> bytes:
 
 
 def _flags(session: Session) -> bytes:
-    """Redis's letters for a client's states; N for none of them."""
+    """Returns Redis's letters for a client's states, or N if none applies."""
     letters = (
         (b"P", client_type(session) == "pubsub"),
         (b"x", session.queued is not None),

@@ -1,6 +1,6 @@
-"""Keyspace events as messages: on which channels an event is published, and how its message reads.
+"""Keyspace events as pub/sub messages: the channels an event is published on, and the text of the message.
 
-While nobody is subscribed to anything, no message is made.
+While there are no subscriptions, no messages are built.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Notifications:
         self._pubsub = pubsub
 
     def notify(self, event: Event, key: bytes, database: int, mask: int) -> None:
-        """Publish an event of one key."""
+        """Publish an event for one key."""
         pubsub = self._pubsub
         if not (pubsub.patterns or pubsub.channels):
             return
@@ -36,7 +36,7 @@ class Notifications:
             pubsub.publish(b"__keyevent@%d__:%b" % (database, event.name), key)
 
     def notify_all(self, event: Event, keys: list[bytes], database: int, mask: int) -> None:
-        """`notify` for each of the keys, in one piece where only the event's own channel can have listeners."""
+        """`notify` for each key, as a single publication if only the event's own channel can have subscribers."""
         pubsub = self._pubsub
         if not (pubsub.patterns or pubsub.channels):
             return

@@ -1,7 +1,7 @@
-"""Publish and subscribe: who listens to which channel, pattern and shard channel.
+"""Publish and subscribe: the subscribers of channels, patterns and shard channels.
 
-A message is encoded once for each protocol version and the same bytes are queued for every subscriber, so that
-fan-out costs an append a subscriber and one send each at the end of the tick.
+A message is encoded once per protocol version, and the same bytes are queued for every subscriber, so fan-out costs one
+append per subscriber, and one send for each at the end of the tick.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MESSAGE: Final = bulk(b"message")
 _SMESSAGE: Final = bulk(b"smessage")
 _PMESSAGE: Final = bulk(b"pmessage")
 
-# Up to here a pattern stands for itself.
+# Before the first of these characters, a pattern is literal.
 _SPECIAL: Final = re.compile(rb"[*?\[\\]")
 
 
@@ -30,13 +30,13 @@ class PubSub:
         self.patterns: dict[bytes, tuple[Glob, dict[Session, None]]] = {}
 
     def subscribe(self, session: Session, channel: bytes) -> None:
-        """Add a subscription; harmless if it is there."""
+        """Add a subscription; has no effect if it exists."""
         session.channels[channel] = None
         self.channels.setdefault(channel, {})[session] = None
         update_mode(session)
 
     def unsubscribe(self, session: Session, channel: bytes) -> None:
-        """Drop a subscription; harmless if there is none."""
+        """Drop a subscription; has no effect if there is none."""
         if channel in session.channels:
             del session.channels[channel]
             _drop(self.channels, channel, session)
@@ -56,7 +56,7 @@ class PubSub:
             update_mode(session)
 
     def subscribe_pattern(self, session: Session, pattern: bytes) -> None:
-        """Add a subscription to all channels that match a glob pattern."""
+        """Subscribe to all channels that match a glob pattern."""
         session.patterns[pattern] = None
         entry = self.patterns.get(pattern)
         if entry is None:
@@ -75,7 +75,7 @@ class PubSub:
             update_mode(session)
 
     def unsubscribe_all(self, session: Session) -> None:
-        """Forget a client: it has gone, or sent RESET."""
+        """Forget a client that has disconnected or sent RESET."""
         for channel in list(session.channels):
             self.unsubscribe(session, channel)
         for channel in list(session.shard_channels):
@@ -84,7 +84,7 @@ class PubSub:
             self.unsubscribe_pattern(session, pattern)
 
     def publish(self, channel: bytes, message: bytes) -> int:
-        """Send a message to a channel; returns how many subscriptions it reached."""
+        """Send a message to a channel; returns the number of subscriptions it reached."""
         receivers = 0
         sessions = self.channels.get(channel)
         if sessions:
@@ -98,9 +98,9 @@ class PubSub:
         return receivers
 
     def publish_all(self, channel: bytes, messages: list[bytes]) -> None:
-        """Send messages to a channel, one after the other; each subscriber gets all of them as one piece.
+        """Send messages to a channel in order; each subscriber gets all of them in one piece.
 
-        That takes 0.15 us a message and protocol version, where `publish` takes 1.
+        That takes 0.15 us per message and protocol version, where `publish` takes 1 us.
         """
         if len(messages) == 1:
             self.publish(channel, messages[0])
@@ -115,7 +115,7 @@ class PubSub:
         if len({session for _, _, sessions in audiences for session in sessions}) < sum(
             len(sessions) for _, _, sessions in audiences
         ):
-            # A client with several subscriptions gets each message for all of them before the next message.
+            # A client with several matching subscriptions gets a message for each of them before the next message.
             for message in messages:
                 self.publish(channel, message)
             return
@@ -128,7 +128,7 @@ class PubSub:
                         session.push(run)
 
     def may_reach(self, prefix: bytes, names: list[bytes]) -> bool:
-        """Whether somebody may have subscribed to one of the channels `prefix` + name; where False, nobody has."""
+        """Whether one of the channels `prefix` + name may have a subscriber; if False, none has."""
         for pattern in self.patterns:
             literal = _SPECIAL.split(pattern, 1)[0]
             if literal.startswith(prefix) or prefix.startswith(literal):
@@ -139,7 +139,7 @@ class PubSub:
         return not channels.keys().isdisjoint([prefix + name for name in names])
 
     def publish_shard(self, channel: bytes, message: bytes) -> int:
-        """Send a message to a shard channel; returns how many subscribers it reached."""
+        """Send a message to a shard channel; returns the number of subscribers it reached."""
         sessions = self.shard_channels.get(channel)
         if not sessions:
             return 0
@@ -148,14 +148,14 @@ class PubSub:
 
 
 def update_mode(session: Session) -> None:
-    """Set or clear the flag of a subscribed client, after a change of subscriptions or of the version."""
+    """Set or clear a client's subscribed flag after its subscriptions or its protocol version changed."""
     session.flags &= ~(SUBSCRIBED_RESP2 | SUBSCRIBED_RESP3)
     if session.channels or session.patterns or session.shard_channels:
         session.flags |= SUBSCRIBED_RESP2 if session.resp.version == 2 else SUBSCRIBED_RESP3
 
 
 def _send(sessions: dict[Session, None], body: bytes, elements: int) -> None:
-    """Queue one message for many; `Session.push` written out, which halves the cost a subscriber."""
+    """Queue one message for many clients, with `Session.push` inlined, which halves the cost per subscriber."""
     resp2 = RESP2.push_header(elements) + body
     resp3 = RESP3.push_header(elements) + body
     for session in sessions:
@@ -166,7 +166,7 @@ def _send(sessions: dict[Session, None], body: bytes, elements: int) -> None:
 
 
 def _run(head: bytes, messages: list[bytes]) -> bytes:
-    """Messages with the same beginning, encoded one after the other."""
+    """Returns messages that begin alike, encoded one after the other."""
     heads = {length: head + b"$%d\r\n" % length for length in set(map(len, messages))}
     parts = [CRLF] * (3 * len(messages))
     parts[::3] = map(heads.__getitem__, map(len, messages))

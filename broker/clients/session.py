@@ -1,8 +1,8 @@
 """One client's logical state, without its socket.
 
-The hot path looks at one attribute, `flags`: as long as it is 0 the client's requests need none of the checks
-that only some clients need (authentication, MULTI, subscribed mode, a paused broker, ...). Whoever brings about
-such a state sets its bit.
+The hot path looks at a single attribute, `flags`: while it is 0, the client's requests skip all the checks that only
+some clients need (authentication, MULTI, subscribed mode, a paused broker, ...). Code that puts a client into such a
+state sets the corresponding bit.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     from typing import TypeVar  # only a type checker needs the default, and typing_extensions takes 8 ms to import
 
-# Bits of `flags`: states in which a request is checked with care...
+# Bits of `flags`: states in which a request takes the checked path...
 UNAUTHENTICATED: Final = 1 << 0
 IN_MULTI: Final = 1 << 1
 SUBSCRIBED_RESP2: Final = 1 << 2
@@ -32,35 +32,35 @@ REPLY_SKIP: Final = 1 << 6
 SUBSCRIBED_RESP3: Final = 1 << 7
 """Messages that the client's own request causes must follow the reply to it."""
 BROKER_STATE: Final = 1 << 5
-"""The broker as a whole is in a state that refuses or delays some requests (see `Broker.restrict`)."""
+"""The broker as a whole is in a state in which it refuses or delays some requests (see `State.restrict`)."""
 NO_TOUCH: Final = 1 << 11
-"""What the client looks up is not an access to it."""
-# ... and those in which the client's next request must not be executed yet, or never.
+"""The client's lookups do not count as accesses to the keys."""
+# ... and those in which the client's next request must not be executed yet, or ever.
 BLOCKED: Final = 1 << 8
 POSTPONED: Final = 1 << 9
 CLOSING: Final = 1 << 10
 HELD: Final = 1 << 12
-"""Replies to what it has written wait until that is on the disk."""
+"""The client's replies are held until its writes are on the disk."""
 STOPPED: Final = BLOCKED | POSTPONED | CLOSING | HELD
 
 
 class Subscriptions(Protocol):
-    """What a session asks of the broker's channels."""
+    """What a session needs from the broker's pub/sub."""
 
     def unsubscribe_all(self, session: Session) -> None:
         """Forget all subscriptions of a client that is disconnecting."""
 
 
 class Host(Protocol):
-    """What a session asks of the broker it is a client of."""
+    """What a session needs from the broker it is a client of."""
 
     @property
     def keyspace(self) -> Keyspace:
-        """The databases; a new session is in the first."""
+        """The databases; a new session starts in the first."""
 
     @property
     def clock(self) -> Clock:
-        """Now, in wall milliseconds."""
+        """The current time, in wall milliseconds."""
 
     @property
     def pubsub(self) -> Subscriptions:
@@ -68,7 +68,7 @@ class Host(Protocol):
 
     @property
     def outbox(self) -> list[Session]:
-        """The sessions whose queued output the tick must send."""
+        """The sessions with queued output for the tick to send."""
 
     def session_flags(self) -> int:
         """The flags that a new session starts with."""
@@ -83,14 +83,14 @@ else:
 class Session(Generic[HostT]):
     """A client: its database, protocol version, transaction, subscriptions and name.
 
-    `out` takes encoded replies. Replies to the client's own requests are appended by dispatch; everything else
-    goes through `send`. `queued` is the transaction's commands, None outside one, `queued_size` about what
-    they take in memory, in bytes. `commands`, `bytes_in` and `bytes_out` count for CLIENT LIST.
-    `last_write_position` is what Effects.position was after the client's last write, 0 before it: once the journal has
-    come that far, everything the client was told is on the disk.
-    `watched` maps the keys of WATCH to whether they had expired then, and were there only because expiry is suspended.
-    `is_script` is true of the session that executes what scripts call.
-    `last_read` is the client's last XREADGROUP and what its options mean, which a worker repeats word for word.
+    `out` collects encoded replies. The dispatcher appends replies to the client's own requests; everything else goes
+    through `send`. `queued` holds the transaction's commands, None outside one; `queued_size` is roughly the memory
+    they take, in bytes. `commands`, `bytes_in` and `bytes_out` are counters for CLIENT LIST.
+    `last_write_position` is Effects.position after the client's last write, 0 before its first: once the journal has
+    reached it, everything the client has been told is on the disk.
+    `watched` maps watched keys to whether they had already expired then and existed only because expiry was suspended.
+    `is_script` is true for the session that scripts make their calls in.
+    `last_read` is the client's last XREADGROUP with its parsed options: workers repeat the same call word for word.
     """
 
     __slots__ = (
@@ -165,7 +165,7 @@ class Session(Generic[HostT]):
         self.last_write_position = 0
 
     def send(self, data: bytes) -> None:
-        """Queue bytes that are not the reply to the request being executed."""
+        """Queue bytes other than the reply to the request being executed."""
         if self.flags & (REPLY_OFF | CLOSING):
             return
         self.out.append(data)
@@ -174,7 +174,7 @@ class Session(Generic[HostT]):
             self.broker.outbox.append(self)
 
     def push(self, data: bytes) -> None:
-        """Queue an out-of-band message; it is sent even where replies are off."""
+        """Queue an out-of-band message, which is sent even if replies are off."""
         if self.flags & CLOSING:
             return
         self.out.append(data)
@@ -183,17 +183,17 @@ class Session(Generic[HostT]):
             self.broker.outbox.append(self)
 
     def block(self, wait: Wait) -> None:
-        """The client waits: no further request of its is executed."""
+        """Put the client into a wait, during which none of its requests is executed."""
         self.waiting = wait
         self.flags |= BLOCKED
 
     def unblock(self) -> None:
-        """The client waits no longer."""
+        """End the client's wait."""
         self.waiting = None
         self.flags &= ~BLOCKED
 
     def unwatch(self) -> None:
-        """Forget all keys that the client watches."""
+        """Stop watching any keys."""
         for database, key in self.watched:
             watchers = database.watchers[key]
             watchers.discard(self)
@@ -203,7 +203,7 @@ class Session(Generic[HostT]):
         self.watch_broken = False
 
     def discard(self) -> None:
-        """End the client's transaction, if there is one, and forget what it watches (DISCARD, RESET, EXEC)."""
+        """End the client's transaction, if any, and unwatch its keys (DISCARD, RESET, EXEC)."""
         self.queued = None
         self.queued_size = 0
         self.queue_broken = False
@@ -216,17 +216,17 @@ class Session(Generic[HostT]):
         self.flags = self.flags | NO_TOUCH if on else self.flags & ~NO_TOUCH
 
     def subscriptions(self) -> int:
-        """The number of channels and patterns subscribed to, without shard channels."""
+        """The number of channels and patterns subscribed to, excluding shard channels."""
         return len(self.channels) + len(self.patterns)
 
     def close(self) -> None:
-        """End the connection after the replies queued so far."""
+        """Close the connection once the replies queued so far have been sent."""
         self.flags |= CLOSING
         self.broker.pubsub.unsubscribe_all(self)
         self.transport.close_soon()
 
     def kill(self) -> None:
-        """End the connection; nothing more is sent."""
+        """Close the connection without sending anything more."""
         self.flags |= CLOSING
         self.broker.pubsub.unsubscribe_all(self)
         self.transport.abort()

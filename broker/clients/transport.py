@@ -1,6 +1,6 @@
-"""What a session may ask of the connection under it, and what it has once there is none.
+"""The interface between a session and its connection, and its stand-in once the connection has ended.
 
-A session does not know of sockets: the network layer implements `Transport`.
+A session knows nothing about sockets: the network layer implements `Transport`.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from broker.clients.backlog import Backlog
 
 
 class Transport(Protocol):
-    """What a session may ask of the connection under it."""
+    """What a session needs from its connection."""
 
     def peer(self) -> bytes:
-        """The peer's address as CLIENT LIST prints it."""
+        """The peer's address, as CLIENT LIST prints it."""
 
     def local(self) -> bytes:
         """The broker's side of the connection, as CLIENT LIST prints it."""
 
     def is_local(self) -> bool:
-        """Whether the peer is on this machine: loopback, Unix socket, or in this process."""
+        """Whether the peer is on this machine: via loopback, a Unix socket, or in this process."""
 
     def limits_changed(self) -> None:
-        """The session was authenticated, or a directive that limits requests was changed."""
+        """Called when the session has been authenticated, or a directive that limits requests has changed."""
 
     def sizes(self) -> tuple[int, int, int, int]:
-        """Bytes of: unparsed input, free input room, parsed but waiting requests, unsent output."""
+        """Bytes of unparsed input, free input space, parsed requests not yet executed, and unsent output."""
 
     def close_soon(self) -> None:
-        """End the connection after what was queued has been sent, at the end of this tick."""
+        """Close the connection at the end of this tick, once the queued output has been sent."""
 
     def abort(self) -> None:
-        """End the connection at the end of this tick without sending what is queued."""
+        """Close the connection at the end of this tick without sending the queued output."""
 
 
 class _ClosedTransport:
@@ -66,4 +66,4 @@ class _ClosedTransport:
 
 
 CLOSED_TRANSPORT: Final = _ClosedTransport()
-"""What a session has in place of a connection where there is none."""
+"""The transport of a session that has no connection."""

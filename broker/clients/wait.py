@@ -13,8 +13,8 @@ from broker.table.command import Handler
 class Wait:
     """One client's waiting command.
 
-    `handler` and `args` are what is executed again; `value_type` is the class of value it can take (None: any change
-    of the key counts, even its removal); `timeout_reply` is the reply at the time-out.
+    `handler(session, args)` is executed again when a key changes. `value_type` is the class of value that it can use;
+    None means that any change of the key counts, even its removal. `timeout_reply` is the reply after the timeout.
     """
 
     __slots__ = ("args", "database", "handler", "keys", "retry", "timeout", "timeout_reply", "value_type")
