@@ -1,1 +1,1 @@
-"""The databases: values by key, deadlines, the one way to change a key, and what a change leaves behind."""
+"""The databases: values by key, deadlines, the one way to change a key, and the effects of a change."""

@@ -1,14 +1,14 @@
 """When, or how often, keys were accessed: for OBJECT IDLETIME and FREQ, and for eviction by LRU, LFU and LRM.
 
-Nothing is recorded until it is needed: until maxmemory-policy is one that needs it, or somebody asks for an idle
-time. Then every database becomes one of the classes here, whose lookups and changes leave their trace in
-`Database.last_access`; a plain `Database` has no test for it anywhere. Keys not looked up since count from the last
-time at which any key may have been accessed before, which the counters of hits and changes tell to a second: so the
-first question gets the true answer where nothing was going on, and one that is too low in a busy broker.
+Nothing is recorded until it is needed, that is, until maxmemory-policy needs it or a client asks for an idle time. Then
+every database becomes one of the classes here, whose lookups and changes are recorded in `Database.last_access`; a
+plain `Database` has no test for it anywhere. The idle time of keys not looked up since counts from the last time that
+any key may have been accessed before, known to the second from the counters of hits and changes: the first answer is
+exact if the broker was idle, and too low if it was busy.
 
 What `last_access` holds depends on what is recorded: wall milliseconds of the last access (LRU) or of the last
-change (LRM), or, for LFU, Redis's counter: 8 bits that grow ever more slowly with each access and fall with time,
-under 16 bits of the minute in which they were last brought up to date.
+change (LRM); or, for LFU, Redis's counter, whose low 8 bits grow ever more slowly with each access and decay over time,
+and whose upper 16 bits are the minute in which they were last updated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LFU: Final = "lfu"
 LRM: Final = "lrm"
 
 NEW_FREQUENCY: Final = 5
-"""The counter of a new key, so that it lives long enough to be accessed (Redis's LFU_INIT_VAL)."""
+"""The counter of a new key, high enough that the key lives until it is accessed (Redis's LFU_INIT_VAL)."""
 
 FREQUENCY_MAX: Final = 255
 
@@ -35,14 +35,14 @@ _MINUTES: Final = 0xFFFF
 
 
 class Access:
-    """What is recorded of accesses to the keys of a broker.
+    """Records accesses to the keys of a broker.
 
-    `recorded` is "lru", "lfu", "lrm", or "" for nothing. While `suspended`, accesses leave no trace (CLIENT
-    NO-TOUCH); new keys do.
+    `recorded` is "lru", "lfu", "lrm", or "" for nothing. While `suspended`, accesses are not recorded (CLIENT
+    NO-TOUCH), but new keys are.
     """
 
     __slots__ = (
-        "_accesses", "_asked", "_config", "_databases", "_minute", "_policy", "_quiet_since", "_shared", "_since",
+        "_accesses", "_config", "_databases", "_minute", "_policy", "_quiet_since", "_requested", "_shared", "_since",
         "_stamps", "recorded", "suspended",
     )  # fmt: skip
 
@@ -50,7 +50,7 @@ class Access:
         self._shared = shared
         self._databases = databases
         self._config = config
-        self._asked = False
+        self._requested = False
         self._since = self._quiet_since = shared.clock.now
         self._accesses = self._count()
         self._minute = -1
@@ -61,11 +61,11 @@ class Access:
         config.on_change("maxmemory-policy", self.follow)
 
     def follow(self, policy: str) -> None:
-        """Record what a maxmemory-policy needs. What was recorded stays, unless it is of another kind."""
+        """Record what a maxmemory-policy needs. Existing records are kept unless they are of another kind."""
         self._policy = policy
         kind = policy.rpartition("-")[2]
         if kind not in _TRACKING:
-            kind = LRU if self._asked else ""
+            kind = LRU if self._requested else ""
         if kind == self.recorded:
             return
         self.recorded = kind
@@ -74,76 +74,76 @@ class Access:
         self._databases.use(self._database_class(kind))
 
     def _database_class(self, kind: str) -> type[Database]:
-        """The class of databases that leave their traces here. Each Access makes its own, which refers to it, so that a
-        plain Database has no attribute for it."""
+        """The class of databases that record accesses here. Each Access creates its own class, which refers to it, so
+        that a plain Database needs no attribute for it."""
         tracking = _TRACKING.get(kind)
         if tracking is None:
             return Database
         return type(tracking.__name__, (tracking,), {"__slots__": (), "access": self})
 
     def sample(self) -> None:
-        """Note whether keys have been accessed since the last call; to be called once a second."""
+        """Note whether keys have been accessed since the last call; call it once a second."""
         accesses = self._count()
         if accesses != self._accesses:
             self._accesses = accesses
             self._quiet_since = self._shared.clock.now
 
     def _count(self) -> int:
-        """What grows with accesses to keys."""
+        """A number that grows with accesses to keys."""
         shared = self._shared
         return shared.hits + shared.changes + shared.dirty
 
-    # Asking and setting
+    # Querying and setting
 
     def idle_times(self, database: Database, keys: list[bytes]) -> list[int]:
-        """For each of some existing keys, milliseconds since its last access (under LRM: change). Not for LFU."""
+        """Milliseconds since the last access (under LRM: change) of each of these existing keys. Not for LFU."""
         now, since, last = self._shared.clock.now, self._since, database.last_access.get
         return [now - last(key, since) for key in keys]
 
     def idle_seconds(self, database: Database, key: bytes) -> int:
         """Seconds since the last access (under LRM: change) of an existing key, 0 or more. Not for LFU.
 
-        They are whole seconds of the clock, as in Redis. The first call begins the recording.
+        Counts whole seconds of the clock, as Redis does. The first call starts the recording.
         """
         self.begin_recording()
         last = database.last_access.get(key, self._since)
         return max(0, self._shared.clock.now // 1000 - last // 1000)
 
     def frequency(self, database: Database, key: bytes) -> int:
-        """The access counter of an existing key, 0 to 255, with what it has lost by now. Only for LFU."""
+        """The access counter of an existing key, 0 to 255, decayed up to now. Only for LFU."""
         return self._decayed(database.last_access.get(key))
 
     def set_idle(self, database: Database, key: bytes, seconds: int) -> None:
-        """Let an existing key have been accessed so long ago (RESTORE IDLETIME); ignored where LFU is recorded."""
+        """Set the seconds since an existing key's last access (RESTORE IDLETIME); ignored if LFU is recorded."""
         self.begin_recording()
         if self.recorded != LFU:
             database.last_access[key] = self._shared.clock.now - seconds * 1000
 
     def set_frequency(self, database: Database, key: bytes, counter: int) -> None:
-        """Set a key's access counter, 0 to 255 (RESTORE FREQ); ignored where LFU is not recorded."""
+        """Set a key's access counter, 0 to 255 (RESTORE FREQ); ignored unless LFU is recorded."""
         if self.recorded == LFU:
             database.last_access[key] = self._stamp(counter)
 
     def begin_recording(self) -> None:
-        """Somebody wants idle times: record accesses from now on, whatever the policy."""
-        if not self._asked:
-            self._asked = True
+        """Record accesses from now on, whatever the policy, because a client wants idle times."""
+        if not self._requested:
+            self._requested = True
             self.follow(self._policy)
 
     # Recording
 
-    def noting(self, database: Database) -> Callable[[bytes], Value]:
-        """A lookup that leaves a trace, made of `database.get_untouched`."""
-        peek, last_access, clock = database.get_untouched, database.last_access, self._shared.clock
+    def recording_lookup(self, database: Database) -> Callable[[bytes], Value]:
+        """Returns a lookup that records accesses, built on `database.get_untouched`."""
+        look_up, last_access, clock = database.get_untouched, database.last_access, self._shared.clock
 
         def get(key: bytes) -> Value:
-            value = peek(key)
+            value = look_up(key)
             if value is not None and not self.suspended:
                 last_access[key] = clock.now
             return value
 
         def get_and_count(key: bytes) -> Value:
-            value = peek(key)
+            value = look_up(key)
             if value is not None and not self.suspended:
                 last_access[key] = self._counted(last_access.get(key))
             return value
@@ -151,17 +151,17 @@ class Access:
         return get_and_count if self.recorded == LFU else get
 
     def new(self) -> int:
-        """What is recorded of a new key."""
+        """The record for a new key."""
         return self._stamp(NEW_FREQUENCY) if self.recorded == LFU else self._shared.clock.now
 
-    def again(self, last: int | None) -> int:
-        """What is recorded of a key that is accessed, of which `last` was."""
+    def accessed(self, last: int | None) -> int:
+        """The record for a key that is being accessed, `last` being its previous one."""
         return self._counted(last) if self.recorded == LFU else self._shared.clock.now
 
     # LFU
 
     def _stamp(self, counter: int) -> int:
-        """The counter with this minute. The same objects for all keys: a new one each would cost them 32 bytes."""
+        """The counter combined with the current minute. Keys share these objects, which saves 32 bytes per key."""
         minute = self._shared.clock.now // 60_000 & _MINUTES
         if minute != self._minute:
             self._minute = minute
@@ -169,7 +169,7 @@ class Access:
         return self._stamps[counter]
 
     def _counted(self, last: int | None) -> int:
-        """An access: the greater the counter, the less likely it grows."""
+        """The record after an access: the higher the counter, the less likely it grows."""
         counter = self._decayed(last)
         if counter < FREQUENCY_MAX:
             above = max(0, counter - NEW_FREQUENCY)
@@ -178,7 +178,7 @@ class Access:
         return self._stamp(counter)
 
     def _decayed(self, last: int | None) -> int:
-        """The counter less one for each lfu-decay-time minutes since; the minutes have wrapped at most once."""
+        """The counter, less one for every lfu-decay-time minutes since; assumes the minutes wrapped at most once."""
         if last is None:
             last = (self._since // 60_000 & _MINUTES) << 8 | NEW_FREQUENCY
         counter = last & FREQUENCY_MAX
@@ -199,7 +199,7 @@ class _AccessTracking(Database):
 
     def bind(self) -> None:
         super().bind()
-        self.get = self.access.noting(self)
+        self.get = self.access.recording_lookup(self)
 
     def add(self, key: bytes, value: Value) -> None:
         self.last_access[key] = self.access.new()
@@ -222,7 +222,7 @@ class _AccessTracking(Database):
         if self.get_untouched(key) is None:
             self.last_access[key] = access.new()
         elif not access.suspended:
-            self.last_access[key] = access.again(self.last_access.get(key))
+            self.last_access[key] = access.accessed(self.last_access.get(key))
 
     def delete(self, key: bytes) -> bool:
         self.last_access.pop(key, None)

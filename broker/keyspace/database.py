@@ -3,12 +3,12 @@
 A value is a plain Python object whose class is its Redis type: bytes (or a bytearray that was changed in place)
 for a string, and List, Hash, Set, SortedSet, Stream from broker.values.
 
-Expiry needs no check at a lookup: keys that are due are removed before each tick, and time stands still during
-it. Only while more keys are due than one tick may remove, while active expiry is off, or while nothing may expire,
-is `Database.get` another function (broker.keyspace.expiry has them). That saved 60 ns a lookup.
+Lookups don't check for expiry: expired keys are removed before each tick, and time stands still during it.
+`Database.get` is replaced by another function (see broker.keyspace.expiry) only while more keys have expired than
+one tick may remove, while active expiry is off, or while nothing may expire. That saved 60 ns per lookup.
 
-A change of a key goes through `Database.changed`, which serves WATCH, waiting clients, keyspace events and the
-count of changes; it costs three failed tests when nobody listens.
+Every change of a key goes through `Database.changed`, which serves WATCH, waiting clients, keyspace events and the
+count of changes; it costs three failed tests when there is no one to notify.
 """
 
 from __future__ import annotations
@@ -43,26 +43,27 @@ Lookup = Callable[[bytes], Value]
 V = TypeVar("V")
 
 FEW_FIELD_DEADLINES: Final = 64
-"""Hashes with field deadlines below which those that are gone are not looked for."""
+"""Number of hashes with field deadlines below which entries of removed hashes are not cleaned up."""
 
 
 class Watcher(Protocol):
-    """Who watches a key: a client, to this module."""
+    """Something that watches a key; for this module, that is all a client is."""
 
     watch_broken: bool
-    """Set when the key has changed."""
+    """Set when a watched key has changed."""
 
 
 class SharedState:
-    """What the databases of a broker share, as they see it; it is the lower half of Keyspace.
+    """What the databases of a broker share, as they see it: the lower half of Keyspace.
 
-    `dirty` counts the changes of the running command; dispatch takes them into `changes` (since the last save), at the
-    latest when it has executed what a client sent at once.
-    `ready` holds the keys that changed and have waiters. `event_mask` is notify-keyspace-events.
-    `release(value)` is given what was removed or overwritten, unless it is small for sure (see broker.process.reclaim).
-    `overdue` says that keys may be there whose deadline has passed, `lookup(database)` makes the function that looks
-    keys up, and `shown` has the hashes that stand for those with fields that are due but must stay, by database and
-    key. Whatever makes `next_deadline` earlier calls `deadline_moved`.
+    `dirty` counts the changes of the running command; the dispatcher adds them to `changes` (since the last save), at
+    the latest at the end of a client's batch of requests.
+    `ready` holds changed keys that clients wait for. `event_mask` is notify-keyspace-events.
+    `release(value)` receives removed and overwritten values, unless they are known to be small (see
+    broker.process.reclaim).
+    `overdue` says that there may be expired keys, and `lookup(database)` returns the function that looks keys up.
+    `shown` holds, by database and key, copies of hashes without their expired fields, for hashes whose expired fields
+    can't be removed yet. Code that makes `next_deadline` earlier calls `deadline_moved`.
     """
 
     __slots__ = (
@@ -115,15 +116,15 @@ class SharedState:
 class Database:
     """One numbered database.
 
-    `data` maps keys to values, `expires` keys to deadlines in wall milliseconds; `deadlines` has these and those of
-    fields in order, and some that no longer hold (broker.keyspace.expiry acts on them). `get` looks a key up for
-    writing or without being counted; `read` counts a hit or a miss and sends `keymiss`.
-    `get_untouched` and `read_untouched` are the same but record no access (see broker.keyspace.access, which keeps
+    `data` maps keys to values and `expires` maps keys to deadlines in wall milliseconds. `deadlines` queues these and
+    the deadlines of fields in order, along with some that no longer apply (see broker.keyspace.expiry).
+    `get` looks a key up for writing, or without counting; `read` counts a hit or a miss and sends `keymiss`.
+    `get_untouched` and `read_untouched` do the same but record no access (see broker.keyspace.access, which maintains
     `last_access`).
     `field_deadlines` maps the key of a hash to the earliest deadline of its fields; an entry may outlive its hash,
-    until there are `field_deadlines_max` of them.
-    `watchers` maps a key to those who watch it, `waiters` to those who wait for it in order of arrival (which clients
-    these are only broker.clients.blocking knows).
+    until there are more than `field_deadlines_max` entries.
+    `watchers` maps a key to its watchers, and `waiters` to the clients waiting for it in order of arrival; what those
+    are, only broker.clients.blocking knows.
     """
 
     __slots__ = (
@@ -158,14 +159,14 @@ class Database:
     # Looking up
 
     def get_as(self, key: bytes, kind: type[V]) -> V | None:
-        """The value at `key` if it is of class `kind`, None for a missing key; raises WRONGTYPE for another."""
+        """The value at `key` if it is of class `kind`, None for a missing key; raises WRONGTYPE otherwise."""
         value = self.get(key)
         if value is None or value.__class__ is kind:
             return value
         raise CommandError(WRONG_TYPE)
 
     def read(self, key: bytes) -> Value:
-        """Look up for reading: counted as a hit or a miss."""
+        """Look a key up for reading: counts a hit or a miss."""
         value = self.get(key)
         if value is None:
             self._missed(key)
@@ -174,7 +175,7 @@ class Database:
         return value
 
     def read_untouched(self, key: bytes) -> Value:
-        """`read`, but not an access (EXISTS, TYPE, TTL)."""
+        """`read`, without recording an access (EXISTS, TYPE, TTL)."""
         value = self.get_untouched(key)
         if value is None:
             self._missed(key)
@@ -183,7 +184,7 @@ class Database:
         return value
 
     def read_as(self, key: bytes, kind: type[V]) -> V | None:
-        """`get_as` for reading: counted as a hit or a miss."""
+        """`get_as` for reading: counts a hit or a miss."""
         value = self.get(key)
         if value is None:
             self._missed(key)
@@ -202,7 +203,7 @@ class Database:
     # Changing
 
     def add(self, key: bytes, value: Value) -> None:
-        """Store a value at a key that does not exist. Fields of a hash keep their deadlines."""
+        """Store a value at a key that does not exist. The fields of a hash keep their deadlines."""
         self.data[key] = value
         if value.__class__ is Hash and value.deadlines:
             self.note_field_deadlines(key, value)
@@ -210,7 +211,7 @@ class Database:
             self.keyspace.notify(CREATED, key, self.index, self.keyspace.event_mask)
 
     def set(self, key: bytes, value: Value) -> None:
-        """Store a value at a key whatever is there; its deadline is dropped."""
+        """Store a value at a key, replacing any value there and dropping its deadline."""
         if self.expires:
             if self.keyspace.overdue:
                 self.get_untouched(key)
@@ -224,7 +225,7 @@ class Database:
             self.keyspace.release(old)
 
     def store(self, key: bytes, value: Value, event: Event) -> None:
-        """`set`, and `changed` with a count of 1: what SET does, in 240 ns where the two calls take 290."""
+        """`set` and `changed` in one, for SET: 240 ns instead of 290 for the two calls."""
         if self.expires:
             if self.keyspace.overdue:
                 self.get_untouched(key)
@@ -247,7 +248,7 @@ class Database:
             keyspace.notify(event, key, self.index, mask)
 
     def set_keeping_deadline(self, key: bytes, value: Value) -> None:
-        """Store a value at a key whatever is there; its deadline stays."""
+        """Store a value at a key, replacing any value there and keeping its deadline."""
         if self.keyspace.overdue:
             self.get_untouched(key)
         if self.keyspace.event_mask & (NEW | OVERWRITTEN | TYPE_CHANGED):
@@ -271,7 +272,7 @@ class Database:
             keyspace.notify(RETYPED, key, self.index, keyspace.event_mask)
 
     def delete(self, key: bytes) -> bool:
-        """Remove a key and its deadline; False if it was not there. The caller still names the change."""
+        """Remove a key and its deadline; False if it did not exist. The caller must still call `changed`."""
         if self.expires:
             if self.keyspace.overdue:
                 self.get_untouched(key)
@@ -284,7 +285,7 @@ class Database:
         return True
 
     def changed(self, key: bytes, event: Event, count: int = 1) -> None:
-        """Name a change of `key`: `count` is what it adds to the number of changes since the last save."""
+        """Announce a change of `key`; `count` is added to the number of changes since the last save."""
         keyspace = self.keyspace
         keyspace.dirty += count
         if self.watchers and key in self.watchers:
@@ -303,23 +304,23 @@ class Database:
             self.keyspace.ready[(self, key)] = None
 
     def notify(self, event: Event, key: bytes) -> None:
-        """Send an event beside the one named with the change."""
+        """Send an event in addition to the one passed to `changed`."""
         if self.keyspace.event_mask & event.flag:
             self.keyspace.notify(event, key, self.index, self.keyspace.event_mask)
 
     def notify_fields(self, event: Event, key: bytes, fields: list[bytes]) -> None:
-        """Send the events that name the fields of a hash which a change concerned (Redis's subkey events)."""
+        """Send the events that list the affected fields of a hash (Redis's subkey events)."""
         mask = self.keyspace.event_mask
         if mask & SUBKEYS and mask & event.flag:
             self.keyspace.notify_fields(event, key, self.index, fields, mask)
 
     def break_watches(self, key: bytes) -> None:
-        """The transactions of those who watch the key fail."""
+        """Make the transactions of the key's watchers fail."""
         for watcher in self.watchers[key]:
             watcher.watch_broken = True
 
     def removed(self, key: bytes) -> None:
-        """Tell those who watch or wait for a key that it has gone without a command."""
+        """Notify watchers and waiting clients that a key was removed other than by a command."""
         if self.watchers and key in self.watchers:
             self.break_watches(key)
         if self.waiters and key in self.waiters:
@@ -331,12 +332,12 @@ class Database:
         """Give an existing key a deadline, in wall milliseconds."""
         before = self.expires.get(key)
         self.expires[key] = deadline
-        # One that moves later needs no place of its own yet: it gets it when the earlier one falls due.
+        # A deadline that moves later is not queued yet: that happens when the earlier one passes.
         if before is None or deadline < before:
             self._push_deadline(key, deadline)
 
     def note_field_deadlines(self, key: bytes, value: Hash) -> None:
-        """The deadlines of the fields of the hash at `key` have changed, or it has come to this key with some."""
+        """Note the field deadlines of the hash at `key`, after they changed or the hash was stored there."""
         earliest = value.earliest_deadline()
         if earliest is None:
             self.field_deadlines.pop(key, None)
@@ -349,7 +350,7 @@ class Database:
     def _push_deadline(self, key: bytes, deadline: int) -> None:
         deadlines, expires, field_deadlines = self.deadlines, self.expires, self.field_deadlines
         deadlines.push(key, deadline)
-        # When most of them no longer hold, the queue is filled again, which is O(1) a push over time.
+        # Once most entries no longer apply, refill the queue, which is amortised O(1) per push.
         if len(deadlines) > 2 * (len(expires) + len(field_deadlines)) + 64:
             deadlines.refill(expires, field_deadlines)
         keyspace = self.keyspace
@@ -358,7 +359,7 @@ class Database:
             keyspace.deadline_moved()
 
     def _tidy_field_deadlines(self) -> None:
-        """Forget hashes that are gone. Done when there may be twice as many, it is O(1) for each deadline noted."""
+        """Forget hashes that no longer exist. Run when the table may have doubled: O(1) per deadline noted."""
         data = self.data
         self.field_deadlines = {
             key: deadline
@@ -376,13 +377,13 @@ class Database:
         return self.expires.get(key)
 
     def bind(self) -> None:
-        """Choose the lookup functions; to be called when `data` is replaced or the mode of expiry changes."""
+        """Choose the lookup functions; must be called when `data` is replaced or the mode of expiry changes."""
         self.get_untouched = self.get = self.keyspace.lookup(self)
 
     # Whole databases
 
     def clear(self) -> int:
-        """Remove all keys; returns how many there were. WATCH and waiting clients are served by the caller."""
+        """Remove all keys; returns their number. The caller takes care of watchers and waiting clients."""
         removed = len(self.data)
         self.data = {}
         self.expires = {}
@@ -393,7 +394,7 @@ class Database:
         return removed
 
     def swap(self, other: Database) -> None:
-        """Exchange all keys with `other`; those who watch or wait stay with the number."""
+        """Exchange all keys with `other`; watchers and waiting clients stay with the database number."""
         self.data, other.data = other.data, self.data
         self.expires, other.expires = other.expires, self.expires
         self.field_deadlines, other.field_deadlines = other.field_deadlines, self.field_deadlines
@@ -403,17 +404,17 @@ class Database:
         other.bind()
 
     def listened_keys(self) -> Iterator[bytes]:
-        """The keys that someone watches or waits for."""
+        """The keys that clients watch or wait for."""
         yield from list(self.watchers)
         yield from list(self.waiters)
 
 
 def unchecked(database: Database) -> Lookup:
-    """Looking up while no key is there whose deadline has passed."""
+    """Returns the lookup for when there are no expired keys."""
     return database.data.get
 
 
 def type_name(value: Value) -> str:
-    """The name of a value's type as TYPE gives it."""
+    """The name of a value's type, as TYPE returns it."""
     kind = value.__class__
     return "string" if kind is bytes or kind is bytearray else str(kind.type_name)

@@ -1,4 +1,4 @@
-"""The databases of a broker by their numbers."""
+"""The databases of a broker, by number."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Final
 from broker.keyspace.database import Database, SharedState
 
 MANY_DATABASES: Final = 1024
-"""Databases made above which those that nobody uses are looked for."""
+"""Number of databases above which unused ones are cleaned up."""
 
 
 class Databases:
-    """The databases by their numbers, made when they are first asked for, since a configuration may allow any number.
+    """The databases by number, created on first use, since a configuration may allow any number of them.
 
-    As many as that is `len`, but only those that were made are iterated over, in the order of their numbers; `made` has
-    them by number, for reading.
+    `len` is the number allowed, but iteration covers only the databases created so far, in order of their numbers;
+    `made` maps their numbers to them, for reading only.
     """
 
-    __slots__ = ("_count", "_kind", "_ordered", "_shared", "_tidied_at", "made")
+    __slots__ = ("_count", "_kind", "_ordered", "_shared", "_tidy_above", "made")
 
     def __init__(self, shared: SharedState, count: int) -> None:
         self._shared = shared
         self._count = count
         self.made: dict[int, Database] = {}
         self._ordered: list[Database] = []
-        self._tidied_at = MANY_DATABASES
+        self._tidy_above = MANY_DATABASES
         self._kind: type[Database] = Database
 
     def __len__(self) -> int:
@@ -42,14 +42,14 @@ class Databases:
         if database is None:
             if not 0 <= index < self._count:
                 raise IndexError(index)
-            # Lookups are bound in the course of it, and what a subclass adds needs no constructor of its own.
+            # `bind` also sets up whatever a subclass adds, so subclasses need no constructor.
             database = self.made[index] = self._kind(self._shared, index)
             database.bind()
             insort(self._ordered, database, key=attrgetter("index"))
         return database
 
     def use(self, kind: type[Database]) -> None:
-        """Make all of them, and those to come, databases of this class. What was recorded of accesses is forgotten."""
+        """Turn all databases, and those created later, into this class. Recorded accesses are forgotten."""
         self._kind = kind
         for database in self:
             database.last_access = {}
@@ -57,9 +57,9 @@ class Databases:
             database.bind()
 
     def tidy(self, held: Iterable[Database]) -> None:
-        """Forget databases that nobody uses, when many have been made: no keys, nobody who waits or watches, and not
-        one of those that are `held`. So clients can't make the table grow by selecting one after the other."""
-        if len(self._ordered) < self._tidied_at:
+        """Forget unused databases once many have been created: those without keys, watchers and waiting clients, and
+        not among `held`. This keeps clients from growing the table by selecting one after another."""
+        if len(self._ordered) < self._tidy_above:
             return
         used = {database.index for database in held} | {0}
         self._ordered = [
@@ -68,4 +68,4 @@ class Databases:
             if database.data or database.watchers or database.waiters or database.index in used
         ]
         self.made = {database.index: database for database in self._ordered}
-        self._tidied_at = max(MANY_DATABASES, 2 * len(self._ordered))
+        self._tidy_above = max(MANY_DATABASES, 2 * len(self._ordered))

@@ -1,8 +1,8 @@
 """DEBUG DIGEST: a signature of all data, the same as redis-server's for the same data.
 
-Two servers with equal digests hold equal keys, values and databases (of deadlines only whether there is one), so
-that replication, persistence and migration can be checked with one command on either side. The scheme is that
-of src/debug.c: parts whose order matters are mixed (each step hashes the last), parts without order are xored.
+Two servers with equal digests hold equal keys, values and databases (for deadlines, only their existence counts), so
+replication, persistence and migration can be checked with one command on either side. The scheme is that of Redis's
+src/debug.c: parts whose order matters are mixed (each step hashes the previous one), the others are xored.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TYPES: Final[dict[type[Any], int]] = {List: 1, Set: 2, SortedSet: 3, Hash: 4, S
 
 
 class Digest:
-    """A digest to which data is added."""
+    """A digest that data can be added to."""
 
     __slots__ = ("_bits",)
 
@@ -41,11 +41,11 @@ class Digest:
         self._bits = 0
 
     def add(self, data: bytes | bytearray) -> None:
-        """Add data whose place among the rest does not matter."""
+        """Add data whose position does not matter."""
         self._bits ^= int.from_bytes(sha1(data).digest(), "big")
 
     def mix(self, data: bytes | bytearray) -> None:
-        """Add data whose place matters."""
+        """Add data whose position matters."""
         self.add(data)
         self._bits = int.from_bytes(sha1(self.value()).digest(), "big")
 
@@ -54,7 +54,7 @@ class Digest:
 
 
 def of_databases(databases: Iterable[Database]) -> bytes:
-    """The digest of all data: 20 zero bytes for none."""
+    """The digest of all data; 20 zero bytes if there is none."""
     digest = Digest()
     for database in databases:
         if not database.data:
@@ -69,7 +69,7 @@ def of_databases(databases: Iterable[Database]) -> bytes:
 
 
 def of_key(database: Database, key: bytes) -> bytes:
-    """The digest of the value at a key, without the key: 20 zero bytes for a missing one."""
+    """The digest of the value at a key, without the key; 20 zero bytes if the key is missing."""
     digest = Digest()
     value = database.get(key)
     if value is not None:
@@ -107,7 +107,7 @@ def _mix_value(digest: Digest, value: Any, expires: bool) -> None:
 
 
 def score_text(score: float) -> bytes:
-    """A score as the digest takes it: its shortest digits even where replies have all of a whole number's."""
+    """A score as the digest formats it: its shortest digits, even where replies print all digits of a whole number."""
     if not score.is_integer() or abs(score) < WHOLE_AS_IT_IS:
         return format_double(score)
     number, exponent = shortest_digits(abs(score))

@@ -1,26 +1,26 @@
-"""What a write leaves for the journal and for replicas: its effects, deterministic.
+"""The deterministic effects of a write, for the journal and for replicas.
 
-A command that does the same whenever it is executed again propagates as it came. One that does not (it read the
-clock, drew at random, waited, or generated an ID) says while it runs what to propagate in its place. The effects
-of a transaction or of a script go out together, as one unit.
+A command that does the same whenever it is executed again propagates as received. One that does not (because it read
+the clock, used a random number, waited, or generated an ID) names the commands to propagate instead while it runs. The
+effects of a transaction or of a script are emitted together, as one unit.
 """
 
 from collections.abc import Callable
 
 Unit = list[tuple[int, list[bytes]]]
-"""The effects of one command, or of one whole transaction: commands, and the index of the database each applies to."""
+"""The effects of one command or one whole transaction: commands, each with the index of its database."""
 
 Sink = Callable[[Unit], None]
-"""Takes one unit; called in the order of execution."""
+"""Receives one unit; called in the order of execution."""
 
 
 class Effects:
     """Collects the effects of the running command and hands them to the sinks.
 
-    With no sink (no journal, no replica) all of it costs one test per write. `position` counts what went to the sinks,
-    one for each command or transaction: a session that remembers it knows what must be on the disk before it is replied
-    to. While `special` is False, the running command is propagated as it came, by itself: dispatch does that at once.
-    While `suppressed`, what commands do is not propagated at all (redis.set_repl within a script).
+    With no sink (no journal, no replica) all of this costs one test per write. `position` counts the units emitted, one
+    per command or transaction: a session remembers it, which tells how much must be on the disk before its replies may
+    be sent. While `special` is False, the running command propagates as received and alone, and the dispatcher emits it
+    directly. While `suppressed`, nothing is propagated (redis.set_repl in a script).
     """
 
     __slots__ = ("_depth", "_extra", "_gathered", "_replacement", "position", "sinks", "special", "suppressed")
@@ -36,9 +36,9 @@ class Effects:
         self._depth = 0
 
     def replace_with(self, *commands: list[bytes]) -> None:
-        """Propagate these commands in place of the one that runs; called again, it adds to them.
+        """Propagate these commands instead of the running one; further calls add to them.
 
-        Only for a command that has changed, or will change, something: what it names stays until then.
+        Only for a command that has changed something or is going to: what it names is kept until a change is flushed.
         """
         if self.sinks:
             self.special = True
@@ -47,21 +47,21 @@ class Effects:
             self._replacement.extend(commands)
 
     def discard(self) -> None:
-        """The running command has failed and changed nothing: what it named with `replace_with` is void."""
+        """Drop what `replace_with` was given: the running command has failed without changing anything."""
         self._replacement = None
         self.special = bool(self._extra or self._depth)
 
     def add(self, database: int, command: list[bytes]) -> None:
-        """Propagate this command before the one that runs (an expired key's DEL)."""
+        """Propagate this command before the running one (an expired key's DEL)."""
         if self.sinks:
             self.special = True
             self._extra.append((database, command))
 
     def flush(self, database: int, command: list[bytes] | None) -> None:
-        """The running command is done and has changed something; None: keys were removed beside any command.
+        """Emit the effects of a command that has changed something; None if keys were removed outside any command.
 
-        What one command does beside its own effect (an expired key's DEL) is one unit with it; keys that are removed
-        beside any command have nothing to do with each other.
+        The side effects of a command (an expired key's DEL) form one unit with it; keys removed outside any command
+        are unrelated, so each is a unit.
         """
         if not self.sinks:
             return
@@ -70,7 +70,7 @@ class Effects:
             self._gathered.append((database, command))
             return
         if replacement is not None and not (self._extra or self._depth or self.suppressed):
-            # A command that names its effects, most often one: XADD, SPOP, SET with a time to live.
+            # The common case of a command that names its effects: XADD, SPOP, SET with a TTL.
             self._replacement = None
             self.special = False
             if replacement:
@@ -95,12 +95,12 @@ class Effects:
             self._emit(effects)
 
     def begin(self) -> None:
-        """Keep what follows together, up to the matching `end`: one transaction, with the scripts in it."""
+        """Collect what follows into one unit, up to the matching `end`: a transaction, including its scripts."""
         self._depth += 1
         self.special = True
 
     def end(self) -> None:
-        """Hand over what was kept together since the outermost `begin`."""
+        """Emit what was collected since the outermost `begin`, once that is ended."""
         self._depth -= 1
         self.special = bool(self._depth or self._extra or self._replacement is not None)
         if not self._depth and self._gathered:

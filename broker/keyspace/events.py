@@ -1,7 +1,7 @@
-"""Keyspace events: what happened to a key, in Redis's classes, and the flags that choose among them.
+"""Keyspace events: what happened to a key, in Redis's classes, and the flags that select them.
 
-A command module declares its events as constants (`LPUSH = Event(LIST, b"lpush")`) and names one with each
-change. The directive notify-keyspace-events chooses classes by letters.
+A command module declares its events as constants (`LPUSH = Event(LIST, b"lpush")`) and passes one with each change. The
+directive notify-keyspace-events selects classes by letter.
 """
 
 from typing import Final, Protocol
@@ -22,12 +22,12 @@ MODULE: Final = 1 << 12  # d
 NEW: Final = 1 << 13  # n
 OVERWRITTEN: Final = 1 << 14  # o
 TYPE_CHANGED: Final = 1 << 15  # c
-SUBKEYSPACE: Final = 1 << 16  # S: sent on __subkeyspace@<db>__:<key>, with the fields concerned
+SUBKEYSPACE: Final = 1 << 16  # S: sent on __subkeyspace@<db>__:<key>, with the affected fields
 SUBKEYEVENT: Final = 1 << 17  # T: sent on __subkeyevent@<db>__:<event>
-SUBKEYSPACEITEM: Final = 1 << 18  # I: sent on __subkeyspaceitem@<db>__:<key>\n<field>, once a field
+SUBKEYSPACEITEM: Final = 1 << 18  # I: sent on __subkeyspaceitem@<db>__:<key>\n<field>, once per field
 SUBKEYSPACEEVENT: Final = 1 << 19  # V: sent on __subkeyspaceevent@<db>__:<event>|<key>
 SUBKEYS: Final = SUBKEYSPACE | SUBKEYEVENT | SUBKEYSPACEITEM | SUBKEYSPACEEVENT
-ARRAY: Final = 1 << 20  # a: of a type that is not here; the letter is known all the same
+ARRAY: Final = 1 << 20  # a: for a type not implemented here; the letter is accepted all the same
 ALL: Final = GENERIC | STRING | LIST | SET | HASH | ZSET | EXPIRED_CLASS | EVICTED_CLASS | STREAM | MODULE
 
 _LETTERS: Final = {
@@ -56,7 +56,7 @@ _LETTERS: Final = {
 
 
 class Event:
-    """One kind of event: its class and the name that is sent."""
+    """One kind of event: its class, and the name that is sent."""
 
     __slots__ = ("flag", "name")
 
@@ -66,16 +66,16 @@ class Event:
 
 
 class Notifier(Protocol):
-    """Sends events to those who listen; `mask` (notify-keyspace-events) says on which channels."""
+    """Sends events to subscribers; `mask` (notify-keyspace-events) says on which channels."""
 
     def notify(self, event: Event, key: bytes, database: int, mask: int) -> None:
-        """Send an event of one key."""
+        """Send an event for one key."""
 
     def notify_all(self, event: Event, keys: list[bytes], database: int, mask: int) -> None:
-        """Send an event of several keys, in their order."""
+        """Send an event for several keys, in order."""
 
     def notify_fields(self, event: Event, key: bytes, database: int, fields: list[bytes], mask: int) -> None:
-        """Send an event of some fields of a hash."""
+        """Send an event for some fields of a hash."""
 
 
 DEL: Final = Event(GENERIC, b"del")
@@ -89,7 +89,7 @@ RETYPED: Final = Event(TYPE_CHANGED, b"type_changed")
 
 
 def parse_flags(text: bytes) -> int | None:
-    """The mask that the letters of notify-keyspace-events stand for; None where one is unknown."""
+    """The mask for the letters of notify-keyspace-events, or None if one is unknown."""
     mask = 0
     for i in range(len(text)):
         letter = text[i : i + 1]

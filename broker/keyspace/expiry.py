@@ -1,8 +1,8 @@
-"""Removing keys and hash fields whose deadline has passed, and lookups while some are left.
+"""Removing keys and hash fields whose deadline has passed, and lookups while some of them remain.
 
-A deadline that was dropped stays in the queue of its database until it falls due, and is then known by not being the
-key's any more; one that was moved later, as with each renewal of a session, stays in its place until then, so that a
-renewal costs nothing here. What is due goes before each tick, a bounded number at a time (Keyspace.expire_due).
+A deadline that was dropped stays in its database's queue until it passes, and is then recognised because the key no
+longer has it. One that was moved later, as each renewal of a session does, also keeps its place until then, so renewals
+cost nothing here. Expired keys are removed before each tick, a bounded number at a time (Keyspace.expire_due).
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from broker.values.deadline_queue import NEVER
 from broker.values.hash import Hash
 
 EXPIRE_BATCH: Final = 1000
-"""Keys removed at most before one tick, so that a mass expiry stalls nobody: about 0.5 ms of work, 0.2 more where
-somebody listens to `expired`, and 4 in all where the keys' own channels are listened to as well."""
+"""The maximum number of keys to remove before one tick, so that a mass expiry stalls no client: about 0.5 ms of work,
+0.2 more with subscribers to `expired`, and 4 in all with subscribers to the keys' own channels as well."""
 
 FIELDS_AT_ONCE: Final = 10_000
-"""Fields removed at most where a lookup finds some that are due: about 5 ms of work."""
+"""The maximum number of fields to remove when a lookup finds expired ones: about 5 ms of work."""
 
 
 # Lookups
 
 
 def checked(database: Database) -> Lookup:
-    """Looking up while keys that are due may still be there: one that is found goes."""
+    """Returns the lookup for when there may be expired keys: it removes the ones that it finds."""
 
     def get(key: bytes) -> Value:
         now = database.keyspace.clock.now
@@ -41,9 +41,9 @@ def checked(database: Database) -> Lookup:
 
 
 def visible(database: Database) -> Lookup:
-    """Looking up while keys and fields that are due must stay: they are passed over.
+    """Returns the lookup for when expired keys and fields must not be removed: it hides them.
 
-    A hash with fields that are due is shown as a copy without them, made once: nothing is written meanwhile.
+    A hash with expired fields is shown as a copy without them, made only once, since nothing is written meanwhile.
     """
 
     def get(key: bytes) -> Value:
@@ -68,19 +68,19 @@ def visible(database: Database) -> Lookup:
 
 
 def remove_due(database: Database, now: int, limit: int) -> int:
-    """Remove up to `limit` keys and fields whose deadline lies before `now`; returns how many were looked at."""
+    """Remove up to `limit` keys and fields whose deadline is before `now`; returns the number examined."""
     deadlines = database.deadlines
     looked_at = 0
     while looked_at < limit and deadlines.next_deadline() < now:
         deadline, keys = deadlines.take(limit - looked_at)
         looked_at += len(keys)
         for key in _remove(database, keys, deadline):
-            looked_at += _fall_due(database, key, deadline, now, limit - looked_at)
+            looked_at += _handle_passed(database, key, deadline, now, limit - looked_at)
     return looked_at
 
 
 def _remove(database: Database, keys: list[bytes], deadline: int) -> list[bytes]:
-    """Remove those of the keys whose deadline this still is, and tell of them; returns the others."""
+    """Remove and announce the keys that still have this deadline; returns the others."""
     expires = database.expires
     data = database.data
     gone = []
@@ -99,8 +99,8 @@ def _remove(database: Database, keys: list[bytes], deadline: int) -> list[bytes]
     return others
 
 
-def _fall_due(database: Database, key: bytes, deadline: int, now: int, limit: int) -> int:
-    """Do what a deadline that is not the key's own calls for; returns how many fields were looked at."""
+def _handle_passed(database: Database, key: bytes, deadline: int, now: int, limit: int) -> int:
+    """Handle a queued deadline that is not the key's own; returns the number of fields removed."""
     current = database.expires.get(key)
     if current is not None and current > deadline:
         database.deadlines.push(key, current)
@@ -117,9 +117,9 @@ def expire(database: Database, key: bytes) -> None:
 
 
 def _expired(database: Database, keys: list[bytes]) -> None:
-    """Count keys that have been removed because their deadline has passed, and tell whom it concerns.
+    """Count and announce keys that were removed because their deadline has passed.
 
-    All of a millisecond at once, because most often nobody watches, and who listens is sent one piece.
+    The keys of one millisecond are handled together: usually nothing watches them, and subscribers get one piece.
     """
     keyspace = database.keyspace
     keyspace.expired += len(keys)
@@ -137,7 +137,7 @@ def _expired(database: Database, keys: list[bytes]) -> None:
 
 
 def expire_fields(database: Database, key: bytes, now: int, limit: int = FIELDS_AT_ONCE) -> int:
-    """Remove the due fields of the hash at `key`, at most `limit` (at least 1); returns how many there were."""
+    """Remove expired fields of the hash at `key`, at most `limit` (at least 1); returns the number removed."""
     del database.field_deadlines[key]
     value = database.data.get(key)
     if value.__class__ is not Hash:

@@ -1,6 +1,6 @@
-"""Waking the broker when the next key falls due, though no client asks for anything.
+"""Waking the broker when the next key expires, even if no client sends anything.
 
-The timer itself removes nothing: what is due goes at the beginning of every tick, and a batch of timers is one.
+The timer itself removes nothing: expired keys are removed at the start of every tick and of every batch of timers.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from broker.values.deadline_queue import NEVER
 
 
 class ExpiryTimer:
-    """A timer for the earliest deadline of a keyspace; sets none before `start`."""
+    """A timer for the earliest deadline of a keyspace, set only after `start`."""
 
     __slots__ = ("_clock", "_next_deadline", "_started", "_timer", "_timers")
 
     def __init__(self, timers: Deadlines, clock: Clock, next_deadline: Callable[[], int]) -> None:
-        """`next_deadline()` is the earliest deadline, in wall milliseconds, NEVER without one."""
+        """`next_deadline()` returns the earliest deadline in wall milliseconds, or NEVER."""
         self._timers = timers
         self._clock = clock
         self._next_deadline = next_deadline
@@ -26,12 +26,13 @@ class ExpiryTimer:
         self._started = False
 
     def start(self) -> None:
-        """Begin to set timers: to be called where Trio runs."""
+        """Start setting timers; must be called with Trio running."""
         self._started = True
         self.moved()
 
     def moved(self) -> None:
-        """The earliest deadline has changed. Only an earlier one sets the timer again; a later one is seen when due."""
+        """The earliest deadline has changed. Only an earlier one resets the timer; a later one is noticed when it
+        fires."""
         deadline = self._next_deadline()
         if not self._started or deadline >= NEVER:
             return
@@ -43,6 +44,6 @@ class ExpiryTimer:
         self._timer = self._timers.at(when, self._due)
 
     def _due(self) -> None:
-        # The batch of timers has removed what is due when it began; what is left or comes next sets the timer again.
+        # The batch of timers removed the expired keys when it began; set the timer for the rest, or the next.
         self._timer = None
         self.moved()

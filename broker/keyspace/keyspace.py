@@ -1,4 +1,4 @@
-"""All databases of a broker: what they share, and the expiry of their keys before each tick."""
+"""All databases of a broker: their shared state, and the expiry of their keys before each tick."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from broker.values.deadline_queue import NEVER
 class Keyspace(SharedState):
     """All databases of a broker, and when their keys expire.
 
-    `active_expiry` says that keys that are due go though nobody looks them up. While `suspended` nothing expires, and
-    once something is due, `hiding` says that it must stay but is not found.
+    With `active_expiry`, expired keys are removed even if they are never looked up. While `suspended`, nothing expires;
+    once something is due, `hiding` says that it is kept but hidden from lookups.
     """
 
     __slots__ = ("access", "active_expiry", "databases", "hiding", "suspended", "timer")
@@ -35,24 +35,24 @@ class Keyspace(SharedState):
         self.hiding = False
         self.databases = Databases(self, config.databases)
         self.access = Access(self, self.databases, config)
-        self.databases[0]  # there is always one that clients begin with
+        self.databases[0]  # always exists, since clients start in it
         self.choose_events(config.notify_keyspace_events)
         config.on_change("notify-keyspace-events", self.choose_events)
 
     def choose_events(self, letters: str) -> None:
-        """Send the events that these letters of notify-keyspace-events name; without a channel, none."""
+        """Send the events selected by these letters of notify-keyspace-events; none if no channel is selected."""
         mask = parse_flags(letters.encode()) or 0
         self.event_mask = mask if mask & (KEYSPACE | KEYEVENT | SUBKEYS) else 0
 
     def count_changes(self) -> None:
-        """Take `dirty` into `changes`."""
+        """Add `dirty` to `changes`."""
         self.changes += self.dirty
         self.dirty = 0
 
     def expire_due(self) -> None:
-        """Remove keys that are due, a bounded number; called before a tick when `next_deadline` has passed.
+        """Remove a bounded number of expired keys; called before a tick when `next_deadline` has passed.
 
-        While expiry is suspended they are hidden from then on.
+        While expiry is suspended, hide them from now on instead.
         """
         if self.suspended:
             self.next_deadline = NEVER
@@ -72,21 +72,21 @@ class Keyspace(SharedState):
             self.next_deadline = NEVER
 
     def set_active_expiry(self, on: bool) -> None:
-        """Switch the removal of due keys that nobody looks up (DEBUG SET-ACTIVE-EXPIRE)."""
+        """Switch the removal of expired keys that are not looked up on or off (DEBUG SET-ACTIVE-EXPIRE)."""
         self.active_expiry = on
         if self.suspended:
             return
         if on:
-            self._look_for_deadlines()
+            self._find_next_deadline()
         else:
             self.next_deadline = NEVER
         self._set_overdue(not on)
 
     def suspend_expiry(self, on: bool) -> None:
-        """Let nothing expire (CLIENT PAUSE), or let it again: keys and fields that are due stay, but are not found.
+        """Suspend or resume expiry (CLIENT PAUSE): expired keys and fields are kept, but hidden from lookups.
 
-        They are hidden from the next tick on in which some are due, and not at once: what follows in the same tick or
-        transaction may still write, and for it no time passes.
+        They are hidden only from the next tick that finds some expired, because commands later in the same tick or
+        transaction may still write, and time stands still for them.
         """
         if on == self.suspended:
             return
@@ -99,12 +99,12 @@ class Keyspace(SharedState):
             shown, self.shown = self.shown, {}
             for copy in shown.values():
                 self.release(copy)
-            self._look_for_deadlines()
+            self._find_next_deadline()
             self._bind(overdue=self.next_deadline < self.clock.now or not self.active_expiry)
             if not self.active_expiry:
                 self.next_deadline = NEVER
 
-    def _look_for_deadlines(self) -> None:
+    def _find_next_deadline(self) -> None:
         self.next_deadline = min(database.deadlines.next_deadline() for database in self.databases)
         self.deadline_moved()
 

@@ -1,7 +1,7 @@
-"""An estimate of the memory one value takes here, for eviction. (MEMORY USAGE tells what Redis would: memory_model.)
+"""An estimate of the memory that a value takes here, for eviction. (MEMORY USAGE models Redis's: see memory_model.)
 
-Every object counts with its own size; of a collection some elements are looked at and stand for all of it, so
-that asking about a set of millions costs no more than about a small one.
+Every object counts with its own size. A collection is extrapolated from a sample of its elements, so estimating a set
+of millions costs no more than a small one.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
 
-# A value's structures are nested to about this depth (a stream's groups' pending entries); behind it lies a cycle.
+# Values nest to about this depth (the pending entries of a stream's groups); anything deeper is a cycle.
 DEPTH_MAX: Final = 10
 
 _COLLECTIONS: Final = (list, tuple, set, frozenset, deque)
 
 
 def size_of(value: Any, samples: int) -> int:
-    """Bytes that the value and what it refers to take; `samples` elements of each collection are looked at.
+    """Bytes taken by the value and everything it refers to, from `samples` elements of each collection.
 
-    A value that keeps count of its own memory (a stream) is asked.
+    A value that tracks its own memory (a stream) is asked for it.
     """
     memory = getattr(value, "memory", None)
     return int(memory()) if callable(memory) else _size(value, samples, DEPTH_MAX)
@@ -44,7 +44,7 @@ def _of_elements(elements: Iterable[Any], count: int, samples: int, depth: int) 
 
 
 def _attributes(value: Any) -> Iterable[Any]:
-    """What an object's own attributes refer to, but not functions and what is shared by all values."""
+    """The values of an object's own attributes, except functions and what all values share."""
     names = {name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())}
     for name in names | getattr(value, "__dict__", {}).keys():
         part = getattr(value, name, None)

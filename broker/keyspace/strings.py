@@ -1,7 +1,7 @@
-"""Strings at keys: what all commands on strings share.
+"""String values: what all string commands share.
 
-A string is `bytes`, or a `bytearray` once a command changed it in place, so that further changes cost O(1)
-amortised. Both compare, join and slice alike; where a hashable value is needed, `bytes(value)` gives one.
+A string is `bytes`, or a `bytearray` once a command has changed it in place, so that further changes cost amortised
+O(1). Both compare, join and slice alike; `bytes(value)` returns a hashable one.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ def get_string(db: Database, key: bytes) -> String | None:
 
 
 def read_string(db: Database, key: bytes) -> String | None:
-    """The same, counted as a hit or a miss."""
+    """`get_string`, counted as a hit or a miss."""
     return None if (value := db.read(key)) is None else checked_string(value)
 
 
 def checked_string(value: object) -> String:
-    """A key's value as the string it is; raises WRONGTYPE if it is none."""
-    # The classes are compared, not isinstance: it is the rule of the keyspace, and faster.
+    """Returns a key's value if it is a string; raises WRONGTYPE otherwise."""
+    # Compare classes instead of calling isinstance: that is how the keyspace tells types, and faster.
     if value.__class__ is bytes or value.__class__ is bytearray:
         return value
     raise CommandError(WRONG_TYPE)
