@@ -1,1 +1,1 @@
-"""The command table: what a command declares (@command), its grammar, its keys, and the arguments that all share."""
+"""The command table: declaring commands (@command), their grammar, their keys, and common kinds of arguments."""

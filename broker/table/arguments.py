@@ -1,4 +1,4 @@
-"""Arguments to Python values, with Redis's errors: numbers and time-outs, and converters for numbers of options."""
+"""Converting arguments to Python values, with Redis's errors: numbers, timeouts, and converters for options."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_INTEGER: Final = (1 << 63) - 1
 
 
 def integer(argument: bytes, error: bytes = NOT_INTEGER) -> int:
-    """A signed 64-bit integer; raises with `error`."""
+    """Parses a signed 64-bit integer; raises CommandError with `error`."""
     value = parse_integer(argument)
     if value is None:
         raise CommandError(error)
@@ -30,7 +30,7 @@ def integer(argument: bytes, error: bytes = NOT_INTEGER) -> int:
 
 
 def integer_between(argument: bytes, low: int, high: int, error: bytes) -> int:
-    """An integer from `low` to `high`; raises with `error`."""
+    """Parses an integer from `low` to `high`; raises CommandError with `error`."""
     value = parse_integer(argument)
     if value is None or not low <= value <= high:
         raise CommandError(error)
@@ -38,7 +38,7 @@ def integer_between(argument: bytes, low: int, high: int, error: bytes) -> int:
 
 
 def at_least(low: int, error: bytes, most: int = MAX_INTEGER) -> Callable[[bytes], int]:
-    """A converter (broker/table/parsers.py) for integers, of which those below `low` or above `most` raise `error`."""
+    """Returns a converter (broker/table/parsers.py) for integers that raises `error` below `low` or above `most`."""
 
     def convert(argument: bytes) -> int:
         value = parse_integer(argument)
@@ -52,7 +52,7 @@ def at_least(low: int, error: bytes, most: int = MAX_INTEGER) -> Callable[[bytes
 
 
 def between(low: int, high: int, error: bytes) -> Callable[[bytes], int]:
-    """`integer_between` as a converter: whatever is no integer from `low` to `high` raises `error`."""
+    """`integer_between` as a converter: anything but an integer from `low` to `high` raises `error`."""
 
     def convert(argument: bytes) -> int:
         value = parse_integer(argument)
@@ -64,7 +64,7 @@ def between(low: int, high: int, error: bytes) -> Callable[[bytes], int]:
 
 
 def double(argument: bytes, error: bytes = NOT_FLOAT) -> float:
-    """A floating-point number, not nan; raises with `error`."""
+    """Parses a floating-point number other than nan; raises CommandError with `error`."""
     value = parse_double(argument)
     if value is None:
         raise CommandError(error)
@@ -72,9 +72,9 @@ def double(argument: bytes, error: bytes = NOT_FLOAT) -> float:
 
 
 def timeout_seconds(argument: bytes, now: int) -> int:
-    """A blocking command's time-out in seconds, as milliseconds (rounded up); 0 waits forever.
+    """Converts a blocking command's timeout in seconds to milliseconds (rounded up); 0 waits forever.
 
-    `now` is the wall time in milliseconds: a time-out that would end past 2^63-1 is refused.
+    `now` is the wall time in milliseconds; a timeout that would end after 2^63-1 is refused.
     """
     if argument == b"0":
         return 0
@@ -87,11 +87,11 @@ def timeout_seconds(argument: bytes, now: int) -> int:
 
 
 def timeout_milliseconds(argument: bytes, now: int) -> int:
-    """A blocking command's time-out in milliseconds; 0 waits forever."""
+    """Parses a blocking command's timeout in milliseconds; 0 waits forever."""
     value = parse_integer(argument)
     if value is None:
         raise CommandError(TIMEOUT_NOT_INTEGER)
-    # Not through _timeout: consumers send one with every read.
+    # Inlines _timeout, since consumers send a timeout with every read.
     if value < 0:
         raise CommandError(TIMEOUT_NEGATIVE)
     if value > MAX_INTEGER - now:

@@ -1,15 +1,15 @@
-"""The command table: everything about a command is declared once, where its function is.
+"""The command table: everything about a command is declared once, next to its function.
 
     @command("LPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(key(RW, INSERT),), group="list",
              since="1.0.0", summary="...", complexity="O(1) for each element added")
     def lpush(session: Session, args: list[bytes]) -> bytes: ...
 
-COMMAND, COMMAND DOCS, ACL categories, key extraction, INFO commandstats and docs/commands.md all come from this
-declaration. `arity` is Redis's: the number of arguments with the name, negative for "at least". A subcommand is
+COMMAND, COMMAND DOCS, ACL categories, key extraction, INFO commandstats and docs/commands.md all derive from this
+declaration. `arity` is Redis's: the number of arguments including the name, negative for "at least". A subcommand is
 declared under its full name (`"XINFO|STREAM"`), its container by `container()`.
 
-The declarations are shared by all brokers of the process and never change; each broker has its own
-`CommandTable`, whose `Command` objects carry that broker's counters.
+The declarations are shared by all brokers in the process and never change; each broker has its own `CommandTable`,
+whose `Command` objects hold that broker's counters.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any, Final
 from protocol.numbers import parse_integer
 
 Handler = Callable[[Any, list[bytes]], bytes]
-"""A command: gets the session and all arguments with the name; returns the encoded reply, b"" for none."""
+"""A command function: takes the session and all arguments including the name; returns the encoded reply, b"" for none.
+"""
 
 # Flags, named as COMMAND INFO prints them.
 WRITE: Final = 1 << 0
@@ -48,9 +49,9 @@ PROTECTED: Final = 1 << 20
 TOUCHES_ARBITRARY_KEYS: Final = 1 << 21
 SCRIPT_RUNNER: Final = 1 << 22
 IN_SUBSCRIBED_MODE: Final = 1 << 30
-"""Not shown to clients: a RESP2 client may send this command while it is subscribed."""
+"""Not shown to clients: a RESP2 client may send this command while subscribed."""
 NEVER_QUEUED: Final = 1 << 31
-"""Not shown to clients: runs at once inside MULTI (EXEC, DISCARD, MULTI, WATCH, QUIT, RESET)."""
+"""Not shown to clients: executed immediately inside MULTI (EXEC, DISCARD, MULTI, WATCH, QUIT, RESET)."""
 
 FLAG_NAMES: Final = {
     WRITE: b"write",
@@ -94,13 +95,13 @@ NO_LIMIT: Final = 1 << 62
 
 
 class KeySpec:
-    """Where keys stand among the arguments: Redis's key specification.
+    """The positions of keys among the arguments: Redis's key specification.
 
-    The search begins at argument `index`, or behind the token `keyword` (looked for from argument `start`,
-    backwards from the end where `start` is negative). From there, either a range (`last` relative to the begin,
-    negative from the end; every `step`; `limit` 2 means half of the rest), or, with `counted`, a number of keys
-    at offset `count_at` and the keys from offset `first` on. `notes` is for people. A specification with
-    `unknown` set says that there are keys which only `find_keys` can find.
+    The search begins at argument `index`, or after the token `keyword` (searched for from argument `start`, or
+    backwards from the end if `start` is negative). From there, the keys are either a range (`last` relative to the
+    beginning, or to the end if negative; every `step`-th argument; `limit` 2 means half of the rest) or, with
+    `counted`, there is a number of keys at offset `count_at` and the keys start at offset `first`. `notes` is for
+    human readers. A specification with `unknown` set says that there are keys that only `find_keys` can find.
     """
 
     __slots__ = (
@@ -139,11 +140,11 @@ class KeySpec:
 
     @property
     def is_plain_range(self) -> bool:
-        """Whether it names a range of arguments: all that clients before Redis 7 understand."""
+        """Whether it is a simple range of arguments, the only kind that clients predating Redis 7 understand."""
         return not (self.keyword or self.counted or self.unknown)
 
     def positions(self, args: Sequence[bytes]) -> list[int]:
-        """The positions of the keys in `args`; [] where the arguments do not fit the specification."""
+        """The positions of the keys in `args`; [] if the arguments do not fit the specification."""
         begin = 0 if self.unknown else self._begin(args)
         if begin <= 0 or begin >= len(args):
             return []
@@ -161,7 +162,7 @@ class KeySpec:
         return list(range(begin, min(last, len(args) - 1) + 1, self.step)) if last < len(args) else []
 
     def counts(self, args: Sequence[bytes]) -> bool:
-        """Whether the number of keys, of a specification that has one, fits the arguments."""
+        """Whether the number of keys, for a specification that has one, fits the arguments."""
         begin = self._begin(args)
         at = begin + self.count_at
         count = parse_integer(args[at]) if 0 < at < len(args) else None
@@ -189,25 +190,25 @@ def keys(*flags: str, at: int = 1, last: int = -1, step: int = 1) -> KeySpec:
 
 
 def counted_keys(*flags: str, at: int = 1, step: int = 1) -> KeySpec:
-    """Argument `at` is the number of keys, which follow it, every `step`-th argument."""
+    """Keys in every `step`-th argument after argument `at`, which is the number of keys."""
     return KeySpec(flags, index=at, counted=True, step=step)
 
 
 def keys_behind(keyword: bytes, *flags: str, start: int = 1, last: int = -1, limit: int = 0) -> KeySpec:
-    """Keys behind the token `keyword`; `limit` 2 takes the first half of what follows."""
+    """Keys after the token `keyword`; `limit` 2 takes the first half of what follows."""
     return KeySpec(flags, keyword=keyword, start=start, last=last, limit=limit)
 
 
 def unknown_keys(*flags: str, notes: str) -> KeySpec:
-    """Keys that no specification can describe; the command's `find_keys` does what can be done."""
+    """Keys that no specification can describe; the command's `find_keys` finds them as far as possible."""
     return KeySpec(flags, notes=notes, unknown=True)
 
 
 class Command:
     """One command as declared, with one broker's counters.
 
-    `name` is in lower case, with `container|sub` for subcommands. `min_args` and `max_args` count the name.
-    `calls`, `rejected` (refused before it ran), `failed` (answered an error) and `seconds` are INFO's.
+    `name` is in lower case, `container|sub` for subcommands. `min_args` and `max_args` include the name.
+    `calls`, `rejected` (refused before it ran), `failed` (replied with an error) and `seconds` are for INFO.
     """
 
     __slots__ = (
@@ -284,9 +285,9 @@ class Command:
         self.seconds = 0.0
 
     def key_positions(self, args: list[bytes]) -> list[int]:
-        """Where the keys stand in `args`, [] where they can't be found.
+        """The positions of the keys in `args`, [] if they can't be found.
 
-        A number of keys that is none, or more than there are, leaves no key certain.
+        If a number of keys is not a number, or exceeds the arguments, no key is certain.
         """
         if self.find_keys is not None:
             return self.find_keys(args)
@@ -296,7 +297,7 @@ class Command:
 
 
 def _has_movable_keys(specs: Sequence[KeySpec]) -> bool:
-    """Whether first, last and step can't say where all keys are: then a client must ask COMMAND GETKEYS."""
+    """Whether first, last and step can't describe where all keys are, so that clients must ask COMMAND GETKEYS."""
     if len(specs) == 1 and specs[0].is_plain_range:
         return INCOMPLETE in specs[0].flags
     previous = 0
@@ -312,8 +313,8 @@ def _has_movable_keys(specs: Sequence[KeySpec]) -> bool:
 def _categories(flags: int, group: str, extra: Sequence[str], is_container: bool) -> tuple[str, ...]:
     """A command's ACL categories, in Redis's order.
 
-    They are what its flags imply, those declared beside, and its group's; the last not where a data type's is
-    declared (SORT is generic, but of @list, @set and @sortedset).
+    They are those that its flags imply, those declared, and its group's, unless the category of a data type is declared
+    (SORT is generic, but belongs to @list, @set and @sortedset).
     """
     found = set(extra)
     if flags & WRITE:
@@ -345,7 +346,7 @@ _OF_GROUPS: Final = frozenset(CATEGORIES) - {
 
 
 DECLARED: Final[dict[bytes, Command]] = {}
-"""All declared commands by full name in lower case; filled by importing broker.commands."""
+"""All declared commands by full lower-case name; importing broker.commands fills it."""
 
 
 def command(
@@ -369,9 +370,9 @@ def command(
 ) -> Callable[[Handler], Handler]:
     """Declare the decorated function as the command `name` (`"XINFO|STREAM"` for a subcommand).
 
-    `syntax` are its arguments in the notation of broker/table/syntax.py, which reads them when a client asks for them.
-    `categories` are ACL categories beside those that flags and group imply; `find_keys` finds the keys where no
-    key specification can; `reads_only(session, args)` is True for a call that will not write, of a command that may;
+    `syntax` describes its arguments in the notation of broker/table/syntax.py, and is parsed when a client asks.
+    `categories` are ACL categories besides those implied by flags and group; `find_keys` finds keys that no key
+    specification can; `reads_only(session, args)` returns whether this call of a command that may write will not;
     `tips` are Redis's command tips; `system` marks commands that are not for applications.
     """
 
@@ -413,7 +414,7 @@ def container(
     arity: int = -2,
     categories: Sequence[str] = (),
 ) -> None:
-    """Declare a command that only holds subcommands."""
+    """Declare a command that consists only of subcommands."""
     command(
         name,
         arity=arity,
@@ -433,14 +434,14 @@ def _no_handler(session: object, args: list[bytes]) -> bytes:
 class CommandTable:
     """One broker's commands.
 
-    `plain` maps the names of commands without subcommands, in upper and in lower case, to commands: the one
-    lookup of the hot path. `find` is the complete one.
+    `plain` maps the names of commands without subcommands, in upper and in lower case, to commands: the only lookup on
+    the hot path. `find` handles every case.
     """
 
     def __init__(self, renamed: Sequence[tuple[bytes, bytes]] = ()) -> None:
-        """`renamed` are commands and their new names, b"" for none (the directive rename-command).
+        """`renamed` pairs commands with their new names, b"" to remove one (the directive rename-command).
 
-        Raises ValueError for a command that does not exist and for a name that is taken.
+        Raises ValueError if a command does not exist or a name is taken.
         """
         self.by_name: dict[bytes, Command] = {}
         self.plain: dict[bytes, Command] = {}
@@ -471,9 +472,9 @@ class CommandTable:
         self.by_name[found.name] = found
 
     def find(self, args: Sequence[bytes]) -> Command | None:
-        """The command that `args` begins with, names in any case; None for an unknown one.
+        """The command that `args` begins with, in upper, lower or mixed case; None if unknown.
 
-        A container's name alone finds the container, whose arity then refuses it (COMMAND alone is a command).
+        A container's name alone finds the container, whose arity then rejects it (COMMAND alone is a command).
         """
         found = self.by_name.get(args[0].lower())
         if found is None or not found.subcommands or len(args) == 1:

@@ -1,8 +1,7 @@
-"""What a command with these arguments does with each of its keys.
+"""What a command with given arguments does with each of its keys.
 
-The key specifications say what may happen to a key in general; for a few commands the options decide (SET with
-GET reads the key too). COMMAND GETKEYSANDFLAGS answers with this, and rules about reading and writing single
-keys need it.
+The key specifications say what may happen to a key in general; for a few commands the options decide (SET with GET also
+reads the key). COMMAND GETKEYSANDFLAGS returns this.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _CONDITIONS: Final = frozenset({b"IFEQ", b"IFNE", b"IFDEQ", b"IFDNE"})
 
 
 def keys_and_access(command: Command, args: list[bytes]) -> list[tuple[int, Flags]]:
-    """The position of each key in `args`, with the flags of what is done to it; [] where none can be found."""
+    """The position of each key in `args`, with flags for what is done to it; [] if no key can be found."""
     decide = _BY_OPTIONS.get(command.name)
     if decide is not None:
         return [(position, decide(args)) for position in command.key_positions(args)]
@@ -26,7 +25,7 @@ def keys_and_access(command: Command, args: list[bytes]) -> list[tuple[int, Flag
     for spec in reversed(command.key_specs):
         if NOT_KEY not in spec.flags:
             declared.update(dict.fromkeys(spec.positions(args), _definite(spec.flags)))
-    # A key that only the command's own function finds is one that no specification describes.
+    # A key that only the command's own function finds is not described by any specification.
     unknown = [spec.flags for spec in command.key_specs if spec.unknown] or [spec.flags for spec in command.key_specs]
     usual = _definite(min(unknown, key=lambda flags: flags[0] != OW)) if unknown else ()
     return [(position, declared.get(position, usual)) for position in command.key_positions(args)]
@@ -49,7 +48,7 @@ def _delex(args: list[bytes]) -> Flags:
 
 
 def _bitfield(args: list[bytes]) -> Flags:
-    """Only reading, if all operations are GETs; what can't be understood may write."""
+    """Read-only if all operations are GETs; anything that can't be parsed may write."""
     at = 2
     while at < len(args):
         word = args[at].upper()

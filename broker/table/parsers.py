@@ -3,45 +3,45 @@
     _OPTIONS: Final = Parser[tuple[int, int | None, int]]("LPOS", defaults={"RANK": 1, "MAXLEN": 0})
     rank, count, maxlen = _OPTIONS.parse(args, 3)
 
-The line that COMMAND DOCS prints (`syntax=`, broker/table/syntax.py) is the only grammar. `Parser` takes what is
-optional in it, writes one specialised Python function that reads those options in any order and any case, and compiles
-it at the first use of `parse`: a loop over the arguments, one dict look-up for each token, results in local variables.
-SET's takes 0.3 us where a loop over a table of options takes 1.6. Compiling all of them at import would delay each
-start by 20 ms, for parsers most of which are never used; so it is the first command with an option that takes 0.5 ms
-longer (and once 2 ms, for the reader of syntax lines). A test compiles all of them, and compares the number of what
-they return with their types.
+The line that COMMAND DOCS prints (`syntax=`, broker/table/syntax.py) is the only grammar. From its optional parts,
+`Parser` generates a specialised Python function that reads those options in any order and any case, and compiles it on
+the first use of `parse`: a loop over the arguments, one dict lookup per token, results in local variables. SET's parser
+takes 0.3 us, where a loop over a table of options takes 1.6 us. Compiling all parsers at import would delay every start
+by 20 ms, though most are never used; instead, the first use of an option takes 0.5 ms longer (and once 2 ms, for the
+reader of syntax lines). A test compiles all parsers and compares the number of values they return with their types.
 
-`parse(args, at)` returns a tuple, made to be unpacked, in the order of the syntax line:
+`parse(args, at)` returns a tuple to unpack, in the order of the syntax line:
 
-- a token alone: whether it was given
-- a token with values: each value, None (or `defaults`) where it was not given; with a converter of several values one
-- alternatives that are tokens alone: the token given, in capitals, b"" for none
-- alternatives of which some have values: the token given, and its value (b"" for none)
-- a token that may be repeated: the list of its values
-- a token with a number of arguments: the list of these
+- for a bare token: whether it was given
+- for a token with values: each value, or None (or its default) if not given; a converter of several values returns one
+- for alternatives that are bare tokens: the token given, in capitals, or b""
+- for alternatives some of which have values: the token given, and its value (each b"" if there is none)
+- for a token that may be repeated: the list of its values
+- for a token with a number of arguments: the list of those arguments
 
-Values are converted in their place, left to right, as Redis does, so that of two errors it is the first that is
-answered. By default an argument of type integer or unix-time becomes an int, one of type double a float; others stay
-bytes. What Redis does differently from command to command is no part of the syntax, and said beside it:
+Values are converted on the spot, left to right, as in Redis, so the first of several errors is reported. By default, an
+argument of type integer or unix-time becomes an int and one of type double a float; others stay bytes. Whatever differs
+from command to command in Redis is not part of the syntax, but declared in addition to it:
 
-- `values`: a token's converter, which gets the token's arguments and raises CommandError; `bytes` leaves an argument as
-  it is, which also means that its errors come after those of all other options
-- `context`: tokens whose converter gets the third argument of `parse` as well; without a converter, the token is
+- `values`: a token's converter, which is passed the token's arguments and raises CommandError; `bytes` leaves an
+  argument as it is, so that its errors can be raised after those of all other options
+- `context`: tokens whose converter is also passed the third argument of `parse`; without a converter, the token is
   followed by that many arguments (WEIGHTS)
-- `error`: the error for what is no option, or lacks its values, or a function of the arguments and the position of the
-  token that makes it
-- `refused`: tokens of related commands, with the names of their values, that have an error of their own here
-- `last`: alternatives of which the last one counts; others exclude each other
-- `free`: alternatives that may stand together: whether each was given
-- `once`: tokens, or alternatives, that may not be given again, and the error
+- `error`: the error for anything that is not an option or lacks values, or a function that makes it from the arguments
+  and the position of the token
+- `refused`: tokens of related commands, with the names of their values, and the specific error they get here
+- `last`: alternatives of which the last one wins; all others are mutually exclusive
+- `free`: alternatives that may be combined; the result says whether each was given
+- `once`: tokens, or alternatives, that may not be repeated, and the error
 - `together`: tokens that are alternatives in Redis's code but not in its documentation, by the group's name
-- `collect`: tokens whose earlier values count, too: a list
+- `collect`: tokens of which earlier occurrences count, too; the result is a list of the values
 - `also`: the syntax of options that Redis reads but does not document
-- `required`: arguments that must be given, but stand anywhere among the options
-- `leading`: options stand before other arguments; parsing ends at what is none, and the result begins with its position
+- `required`: arguments that must be given, but may come anywhere among the options
+- `leading`: the options precede other arguments; parsing stops at the first non-option, and the result begins with its
+  position
 
-A loop by hand is right where an option's error depends on the value of another one, or where the order of tokens is
-a program (BITFIELD).
+Write a loop by hand where an option's error depends on the value of another, or where the order of tokens is a program
+(BITFIELD).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from broker.table.syntax import BLOCK, ONE_OF, TOKEN, Argument, arguments_of
 from protocol.errors import NOT_FLOAT, NOT_INTEGER, SYNTAX, CommandError
 from protocol.numbers import parse_double, parse_integer
 
-_IN_A_ROW: Final = 4
+_CONSECUTIVE: Final = 4
 
 T = TypeVar("T", bound=tuple[Any, ...])
 
@@ -67,7 +67,7 @@ _NUMBERS: Final = {
     "unix-time": ("parse_integer", "NOT_INTEGER"),
     "double": ("parse_double", "NOT_FLOAT"),
 }
-"""The types that are converted without being told: the parser, which returns None for an error, and the error."""
+"""The types converted by default: the parser, which returns None for an error, and the error."""
 
 _GLOBALS: Final = {
     "CommandError": CommandError,
@@ -80,7 +80,7 @@ _GLOBALS: Final = {
 
 
 class Parser(Generic[T]):
-    """The options of a declared command; see the module. At first use, a name that it lacks raises ValueError."""
+    """The options of a declared command; see the module. The first use raises ValueError if the syntax lacks a name."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class Parser(Generic[T]):
 
     @cached_property
     def parse(self) -> Callable[..., T]:
-        """`(args, at)` or `(args, at, context)` to the options from `args[at]` on; raises CommandError."""
+        """Parses `(args, at)` or `(args, at, context)` into the options from `args[at]` on; raises CommandError."""
         writer = _Writer(self)
         code = compile(writer.source(), f"<options of {self.command}>", "exec")
         exec(code, writer.globals)
@@ -126,12 +126,12 @@ class Parser(Generic[T]):
 
     @property
     def source(self) -> str:
-        """The generated function, for people."""
+        """The source of the generated function, for people."""
         return _Writer(self).source()
 
 
 class _Option(NamedTuple):
-    """A token with the arguments that follow it; `repeated` where it may be given several times, each time counting."""
+    """A token with the arguments that follow it; `repeated` if all its occurrences count."""
 
     token: str
     operands: tuple[Argument, ...]
@@ -139,7 +139,7 @@ class _Option(NamedTuple):
 
 
 class _Group(NamedTuple):
-    """Alternatives; one alone for an option that has none."""
+    """Alternative options; a single one if there is no alternative."""
 
     name: str
     options: tuple[_Option, ...]
@@ -147,7 +147,7 @@ class _Group(NamedTuple):
 
 
 def _options_of(argument: Argument) -> Iterator[tuple[str, list[_Option]]]:
-    """The options that an optional argument consists of, alternatives together; nothing for one without a token."""
+    """Yields the options in an optional argument, alternatives together; nothing for one without a token."""
     if argument.token:
         yield argument.name, [_option(argument)]
     elif argument.type == ONE_OF:
@@ -176,7 +176,7 @@ def _option(argument: Argument) -> _Option:
 
 
 class _Writer:
-    """Writes one parser: `globals` is what the function refers to."""
+    """Generates one parser; `globals` are the globals of its function."""
 
     def __init__(self, parser: Parser[Any]) -> None:
         self._parser = parser
@@ -187,7 +187,7 @@ class _Writer:
         self._check_names()
 
     def _grouped(self) -> list[_Group]:
-        """The command's options as the declaration groups them."""
+        """The command's options, grouped as declared."""
         parser = self._parser
         found: list[_Group] = []
         partners = {token: name for name, tokens in parser.together.items() for token in tokens}
@@ -214,7 +214,7 @@ class _Writer:
         return [other.token for other in self._arguments if other.token and not self._among_options(other)]
 
     def _check_names(self) -> None:
-        """Raise for what the declaration names and the syntax does not have."""
+        """Raise ValueError for names in the declaration that the syntax does not have."""
         parser = self._parser
         tokens = {option.token for group in self._groups for option in group.options}
         names = {group.name for group in self._groups}
@@ -228,7 +228,7 @@ class _Writer:
             raise ValueError(f"the syntax of {parser.command} has no {', '.join(sorted(unknown))}")
 
     def source(self) -> str:
-        """The function's text."""
+        """The source of the function."""
         slots: list[str] = ["at"] if self._parser.leading else []
         branches: list[tuple[str, list[str]]] = []
         head: list[str] = []
@@ -244,7 +244,7 @@ class _Writer:
         otherwise = [self._raise_error()]
         if self._parser.leading:
             otherwise = ["break"]
-            # Tokens that end the options: found at once, they need not be tried in other letters.
+            # Tokens that end the options; listed here, they are found without trying them in upper case.
             branches += [(token, ["break"]) for token in self._tokens_behind()]
         numbers = {}
         for number, (token, _) in enumerate(branches, 1):
@@ -263,7 +263,7 @@ class _Writer:
     def _write_single(
         self, group: _Group, slots: list[str], head: list[str], branches: list[tuple[str, list[str]]]
     ) -> None:
-        """An option without alternatives."""
+        """Generate an option without alternatives."""
         [option] = group.options
         parser = self._parser
         names, body, step = self._read(option, [self._name(name) for name in self._slot_names(option)])
@@ -288,7 +288,7 @@ class _Writer:
     def _write_alternatives(
         self, group: _Group, slots: list[str], head: list[str], branches: list[tuple[str, list[str]]]
     ) -> None:
-        """Options that take one place: the token, and the value if any of them has one."""
+        """Generate options that share one result: the token, and the value if any of them has one."""
         chosen = self._name(group.name)
         slots.append(chosen)
         head.append(f"{chosen} = b''")
@@ -312,14 +312,14 @@ class _Writer:
             branches.append((option.token, body))
 
     def _slot_names(self, option: _Option) -> list[str]:
-        """What an option leaves: one value for each argument, unless a converter makes one of all."""
+        """The results of an option: one value per argument, unless a converter combines them into one."""
         operands = option.operands
         if len(operands) < 2 or option.token in self._parser.values or operands[-1].multiple:
             return [option.token]
         return [operand.name for operand in operands]
 
     def _read(self, option: _Option, names: list[str]) -> tuple[list[str], list[str], list[str]]:
-        """Where an option's values go, the lines that convert them, and those that step behind it."""
+        """The variables for an option's values, the lines that convert them, and those that advance past it."""
         operands, token = option.operands, option.token
         if operands and operands[-1].multiple and not option.repeated:
             return names, *self._read_counted(option, names[0])
@@ -331,14 +331,14 @@ class _Writer:
             more = ", context" if token in self._parser.context else ""
             return names, self._stored(option, names[0], f"{called}({', '.join(texts)}{more})"), step
         lines: list[str] = []
-        if len(names) == 1 and len(texts) > 1:  # alternatives have one value
+        if len(names) == 1 and len(texts) > 1:  # alternatives share one value
             raise ValueError(f"{self._parser.command}: {token} has several values and no converter")
         for name, text, operand in zip(names, texts, operands, strict=False):
             lines += self._converted(option, name, text, operand, raw=convert is bytes)
         return names, lines, step
 
     def _converted(self, option: _Option, name: str, text: str, operand: Argument, *, raw: bool) -> list[str]:
-        """The lines that put an argument into a variable, by its declared type."""
+        """The lines that store an argument in a variable, converted by its declared type."""
         if raw:
             return self._stored(option, name, text)
         if operand.type == ONE_OF:
@@ -358,7 +358,7 @@ class _Writer:
         return [f"{name}.append({value})"] if option.repeated else [f"{name} = {value}"]
 
     def _read_counted(self, option: _Option, name: str) -> tuple[list[str], list[str]]:
-        """A token with a list of arguments, whose length is the context or stands before it."""
+        """Generate a token with a list of arguments, whose length is the context or precedes it."""
         parser, token = self._parser, option.token
         if token in parser.context:
             lines = ["if context >= end - at:", f"    {self._raise_error()}"]
@@ -367,13 +367,13 @@ class _Writer:
             if convert is not None and convert is not bytes:
                 taken = f"[{self._global('convert', token, convert)}(text) for text in {taken}]"
             return [*lines, f"{name} = {taken}"], ["at += 1 + context"]
-        # The converter gets the text of the number, and how many arguments there are behind it.
+        # The converter is passed the text of the number, and the number of arguments that follow it.
         called = self._global("convert", token, parser.values[token])
         lines = [f"count = {called}(args[at + 1], end - at - 2)", f"{name} = args[at + 2 : at + 2 + count]"]
         return lines, ["at += 2 + count"]
 
     def _missing_of(self, option: _Option) -> list[str]:
-        """The check that an option's values are there."""
+        """The check that an option's values are present."""
         if not option.operands:
             return []
         counted = option.operands[-1].multiple and not option.repeated
@@ -399,7 +399,7 @@ class _Writer:
         return "raise error_at(args, at)"
 
     def _name(self, name: str) -> str:
-        """A variable of that name, which no keyword and no other variable has."""
+        """Returns a variable named after `name` that clashes with no keyword and no other variable."""
         plain = "".join(c if c.isalnum() else "_" for c in name.lower()) + "_"
         while plain in self._names:
             plain += "_"
@@ -418,11 +418,11 @@ class _Writer:
 
 
 def _choose(bodies: list[list[str]], otherwise: list[str] | None, first: int = 1) -> list[str]:
-    """Run the body whose number is in `which`: by halves, then by a few comparisons in a row.
+    """Generate code that runs the body whose number is `which`: binary search, then a few consecutive comparisons.
 
-    `otherwise` is for 0, which is no option's number; None where it can't come here any more.
+    `otherwise` is the body for 0, which is no option's number; None on branches that can't see a 0.
     """
-    if len(bodies) > _IN_A_ROW:
+    if len(bodies) > _CONSECUTIVE:
         middle = len(bodies) // 2
         return [
             f"if which >= {first + middle}:",

@@ -1,27 +1,27 @@
-"""The arguments of a command, declared as one line and read into the tree that COMMAND DOCS tells.
+"""The arguments of a command, declared as one line and parsed into the tree that COMMAND DOCS returns.
 
     SET:   key value [NX|XX]@2.6.12 [GET]@6.2.0 [EX seconds|PX milliseconds|KEEPTTL@6.0.0]
     LPUSH: key element ...
     XREAD: [COUNT count] [BLOCK milliseconds] STREAMS key ... id ...
 
-The notation is the usual one of command references, so that a declaration can be read without this page:
+The notation is the usual one of command references, so a declaration can be read without this page:
 
-- a word in small letters is an argument, a word in capitals (or `=`, `*`...) a token that is sent as it stands
-- `[...]` is optional, `<...>` only holds together, `|` separates alternatives (a "oneof"); a group of several
-  arguments without alternatives is a "block"
-- what follows a token directly, up to the next `[`, token or named group, is the token's: one argument carries the
-  token itself, several become a block which is named after it; `<GET> key` keeps them apart
-- `...` behind an argument or a group: once or more; behind a group that is one token with its arguments, the token is
-  repeated too
+- a lower-case word is an argument; an upper-case one (or `=`, `*`...) is a token that is sent literally
+- `[...]` is optional, `<...>` only groups, `|` separates alternatives (a "oneof"); a group of several arguments without
+  alternatives is a "block"
+- whatever directly follows a token, up to the next `[`, token or named group, belongs to it: a single argument carries
+  the token itself, several become a block named after it; `<GET> key` keeps them apart
+- `...` after an argument or a group: one or more; after a group of one token with its arguments, the token is repeated
+  too
 
-Names and types follow from conventions, the tables below, and are written out only where they differ:
+Names and types follow conventions (the tables below), and are spelled out only where they differ:
 
-- `name=` gives a group or a token its name; before an argument, the argument's name, the word being what is shown
-- `word:double` is the argument's type
-- `word#1` is the key specification that an argument belongs to; keys count up from 0 by themselves
-- `@6.2.0` behind an argument or a group says since when, `!2.8.12` since when deprecated
+- `name=` names a group or a token; before an argument it is the argument's name, and the word is its display text
+- `word:double` sets the argument's type
+- `word#1` sets the key specification that an argument belongs to; by default keys are numbered from 0
+- `@6.2.0` after an argument or a group is the version that added it, `!2.8.12` the version that deprecated it
 
-Redis keeps these trees as JSON, a page for a command; in one line they stand where the command is declared.
+Redis keeps these trees as JSON, a page per command; as one line they fit where the command is declared.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _NAME_OF_BLOCKS: Final = "data"
 # The name of a token that is not a word.
 _NAMES_OF_SIGNS: Final = {"=": "equal", "~": "approximately", "*": "auto-id", "$": "new-id"}
 
-# Compiled at first use, by the reader: that would be most of this module's import time, and few brokers are asked.
+# Compiled on first use, by the reader: it would be most of this module's import time, and few brokers need it.
 _PIECE: Final = (
     r"\s*(?:(?P<name>[a-z][a-z0-9-]*)=|(?P<mark>\.\.\.|[][<>|])|(?P<since>@[0-9.]+)|(?P<deprecated>![0-9.]+)"
     r"|(?P<spec>\#\d+)|(?P<argument>[a-z][a-z0-9:-]*)|(?P<token>[^\s\[\]<>|@!\#a-z]+))"
@@ -79,11 +79,11 @@ _CLOSING: Final = {"[": "]", "<": ">"}
 
 
 class Argument(NamedTuple):
-    """One argument of a command, as COMMAND DOCS tells it.
+    """One argument of a command, as COMMAND DOCS describes it.
 
     `type` is "string", "integer", "double", "key", "pattern", "unix-time", "pure-token", "oneof" or "block"; the
-    last two hold `arguments`. `shown` is the display text. `key_spec` is an index into the command's key
-    specifications, NO_KEY_SPEC for none. `repeats_token` says that the token stands before every occurrence.
+    last two have `arguments`. `shown` is the display text. `key_spec` is an index into the command's key
+    specifications, or NO_KEY_SPEC. `repeats_token` says that the token precedes every occurrence.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Argument(NamedTuple):
 
 @cache
 def arguments_of(syntax: str) -> tuple[Argument, ...]:
-    """The arguments that the line describes. Only for lines from declarations, for every one is kept.
+    """The arguments that the line describes. Only for lines from declarations, since every result is cached.
 
     Raises ValueError for a line that does not follow the notation.
     """
@@ -141,7 +141,7 @@ class _Reader:
         return self._pieces[at] if at < len(self._pieces) else ("", "")
 
     def _take(self, kind: str, text: str = "") -> str:
-        """The next piece's text where it is of that kind (and that text), else ""."""
+        """Consumes the next piece if it is of that kind (and has that text) and returns its text, else ""."""
         found, value = self._peek()
         if found != kind or (text and value != text):
             return ""
@@ -195,7 +195,7 @@ class _Reader:
         return only._replace(token=token)
 
     def _operand_follows(self) -> bool:
-        """Whether the next piece is the token's; a group with a name of its own is not."""
+        """Whether the next piece belongs to the token; a named group does not."""
         kind, text = self._peek()
         return text == "<" or (self._peek(1)[0] if kind == "name" else kind) == "argument"
 
@@ -219,7 +219,7 @@ class _Reader:
         return found[0] if len(found) == 1 else Argument(_NAME_OF_BLOCKS, BLOCK, arguments=tuple(found))
 
     def _marked(self, found: Argument) -> Argument:
-        """The argument with what stands behind it: repetition and versions."""
+        """The argument with the marks that follow it: repetition and versions."""
         if self._take("mark", "..."):
             found = found._replace(multiple=True, repeats_token=bool(found.token))
         since, deprecated = self._take("since")[1:], self._take("deprecated")[1:]
@@ -227,7 +227,7 @@ class _Reader:
 
 
 def usage(arguments: tuple[Argument, ...]) -> str:
-    """The arguments as a line for people, in the form that Redis's reference uses."""
+    """The arguments as a line for people, formatted as in Redis's reference."""
     return " ".join(map(_usage, arguments))
 
 
