@@ -1,1 +1,1 @@
-"""The process around a broker: time, timers, the log, the poller, memory, statistics. It knows no key and no client."""
+"""The process around a broker: time, timers, log, poller, memory, statistics. It knows nothing of keys and clients."""

@@ -1,7 +1,7 @@
 """The one source of time.
 
-The wall clock is read once a tick: all commands of a tick, and all of a transaction or script, see the same
-`now`. Waiting is measured on Trio's clock, so that tests can jump over it; `Clock` ties both together.
+The wall clock is read once per tick: all commands of a tick, a transaction or a script see the same `now`. Waits are
+measured on Trio's clock, so that tests can skip them; `Clock` ties the two together.
 """
 
 import time
@@ -15,7 +15,7 @@ class Clock:
     __slots__ = ("now",)
 
     stopwatch = staticmethod(time.perf_counter)
-    """Seconds since whenever, for differences: not a method, whose call would take as long again as the reading."""
+    """Seconds since an arbitrary moment, for differences. Not a method, since calling one would double the cost."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -27,15 +27,15 @@ class Clock:
         return now
 
     def read(self) -> int:
-        """The wall clock, in milliseconds, without moving `now`."""
+        """The wall clock in milliseconds, leaving `now` alone."""
         return time.time_ns() // 1_000_000
 
     def microseconds(self) -> int:
-        """The wall clock now, in microseconds."""
+        """The wall clock in microseconds, leaving `now` alone."""
         return time.time_ns() // 1_000
 
     def trio_deadline(self, wall_ms: int) -> float:
-        """The time on Trio's clock at which the wall clock will read `wall_ms`."""
+        """The time on Trio's clock when the wall clock will read `wall_ms`."""
         return trio.current_time() + (wall_ms - self.read()) / 1000
 
 

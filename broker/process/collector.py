@@ -1,8 +1,8 @@
-"""The garbage collector, set up for one large and long-lived heap.
+"""The garbage collector, tuned for one large and long-lived heap.
 
-CPython's defaults scan the young generation every 700 allocations and all of the heap ever again; a keyspace of
-millions of objects makes each full scan a pause of seconds. Keys, values and requests are freed by reference
-counting and form no cycles, so the collector only has to find what libraries and tracebacks leave.
+By default, CPython scans the young generation every 700 allocations, and the whole heap again and again; with a
+keyspace of millions of objects, each full scan is a pause of seconds. Keys, values and requests are freed by reference
+counting and form no cycles, so the collector only has to find what libraries and tracebacks leave behind.
 """
 
 import gc
@@ -13,7 +13,7 @@ YOUNG_THRESHOLD: Final = 50_000
 
 
 def tune_collector() -> None:
-    """Move what exists now out of the collector's sight, and make it look rarely at the rest."""
+    """Exempt all existing objects from collection, and make the collector scan the rest rarely."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_THRESHOLD, 100, 1000)

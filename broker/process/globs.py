@@ -1,16 +1,16 @@
 """Glob patterns as KEYS, SCAN, PSUBSCRIBE, CONFIG GET and ACL rules use them.
 
 The rules are those of `stringmatchlen` in Redis 8.10's util.c: `*`, `?`, `[abc]`, `[^a-z]`, and a backslash
-before a byte that stands for itself. A class without its `]` reaches to the end of the pattern.
+before a byte to take literally. A class without its `]` extends to the end of the pattern.
 
-A pattern is cut at its stars into segments of fixed length. The first and the last segment are anchored;
-each one between them is taken at its leftmost place, which is always right because a star can absorb what
-is skipped. So nothing ever backtracks past one segment: the cost is O(len(pattern) * len(text)) at worst,
-and a segment without `?` or a class is found by bytes.find. Where a segment with classes meets a long text, all its
-places are tried at once, each a bit of one integer (Baeza-Yates and Gonnet's shift-and): 64 times less than that worst.
+A pattern is split at its stars into segments of fixed length. The first and last segments are anchored; each one
+between them is matched at its leftmost position, which is always right because a star can absorb what is skipped. So
+matching never backtracks past one segment: the cost is O(len(pattern) * len(text)) at worst, and a segment without `?`
+or a class is found by bytes.find. When a segment with classes meets a long text, all its positions are tried at once,
+each as one bit of an integer (Baeza-Yates and Gonnet's shift-and), which is 64 times faster than that worst case.
 
-A pattern is as long as its sender likes, and one of 64 MiB of wildcards would take half a minute to cut up. Redis has
-no such step, so there is a bound here: see MAX_SPECIALS.
+Clients can send patterns of any length, and 64 MiB of wildcards would take half a minute to split. Redis has no such
+step, so there is a limit here: see MAX_SPECIALS.
 """
 
 import re
@@ -18,26 +18,26 @@ from collections.abc import Callable
 from functools import partial, reduce
 from operator import or_
 
-# Redis gives up (no match) beyond this many stars that something follows; kept so that answers agree.
+# Redis gives up (no match) beyond this number of stars with something after them; so does this, for equal results.
 MAX_INNER_STARS = 1000
 
-# The wildcards, escapes, runs of stars and bytes within classes that a pattern may have, about 20 ms' worth; one that
-# has more matches nothing. Nearly always that is also Redis's answer: a star that something follows is bounded above,
-# and each other wildcard and each escape takes a byte of the text, so only a text of as many bytes could
-# match. The exceptions are those texts and classes longer than this, where a class has at most 256 bytes to name.
+# The number of wildcards, escapes, runs of stars and bytes in classes that a pattern may have, about 20 ms' worth; a
+# pattern with more matches nothing. That is nearly always what Redis returns too: stars with something after them are
+# limited above, and every other wildcard and escape takes a byte of the text, so only a text with as many bytes could
+# match. The exceptions are such texts, and classes longer than this, although 256 bytes are all that a class can list.
 MAX_SPECIALS = 20_000
 
-# So many comparisons at most (2 ms) are made one by one before the places of a segment are tried at once.
+# The most comparisons to make one by one (2 ms) before trying all positions of a segment at once.
 MAX_COMPARISONS = 20_000
 
 _SPECIAL = re.compile(rb"[*?\[\\]")
 _STARS = re.compile(rb"\**")
-# The next special byte is mostly near; behind so many bytes four searches for one byte each are faster than one for any
-# of them: 15 ms in place of 440 for 64 MiB.
+# The next special byte is usually near; beyond this many bytes, four searches for a single byte each are faster than
+# one for any of them: 15 ms instead of 440 for 64 MiB.
 _NEAR = 100
 _ALL_BYTES = (1 << 256) - 1
-# Redis compares plain C chars, signed on the reference platform: bit (byte ^ 0x80) keeps that order, so that
-# `[a-\xff]` is, as there, the swapped range from 0xff (-1) to `a`.
+# Redis compares plain C chars, which are signed on the reference platform. Bit (byte ^ 0x80) keeps that order, so that
+# `[a-\xff]` is the swapped range from 0xff (-1) to `a`, as in Redis.
 _SIGN = 0x80
 
 
@@ -56,7 +56,7 @@ def _lowered(byte: int) -> int:
 
 
 def _byte_set(byte: int, nocase: bool) -> int:
-    """The bytes that a literal byte (in lower case if `nocase`) matches."""
+    """The set of bytes that a literal byte (in lower case if `nocase`) matches."""
     members = 1 << (byte ^ _SIGN)
     return members | (members & _LOWER) >> _CASE_SHIFT if nocase else members
 
@@ -70,7 +70,7 @@ def _parse_class(pattern: bytes, at: int, end: int, nocase: bool) -> tuple[int, 
     while at < end:
         byte = pattern[at]
         left = end - at
-        if byte == 0x5C and left >= 2:  # an escaped byte is compared as it is, also without regard to case
+        if byte == 0x5C and left >= 2:  # an escaped byte is compared as it is, even if `nocase`
             exact |= 1 << (pattern[at + 1] ^ _SIGN)
             at += 2
         elif byte == 0x5D:  # ]
@@ -99,8 +99,8 @@ class _Segment:
     __slots__ = ("checks", "length", "literal", "masks", "nocase", "pieces", "places")
 
     def __init__(self, parts: list[bytes | int], nocase: bool) -> None:
-        # What the text must begin with; then (offset, byte set) for every later place that has a class, and
-        # (offset, text) for every later literal. `masks` is None where the whole segment is literal.
+        # `literal` is what the text must begin with, `masks` has (offset, byte set) for every class, and `pieces`
+        # (offset, text) for every later literal. `masks` is None if the whole segment is literal.
         self.literal = b""
         self.masks: list[tuple[int, int]] | None = None
         self.pieces: list[tuple[int, bytes]] = []
@@ -127,11 +127,11 @@ class _Segment:
             offset += len(part)
         self.masks = masks
         self.length = offset
-        # The work of `at`, in comparisons: a thousand bytes of literals take as long as one of a class.
+        # The work of `at`, in comparisons: a thousand literal bytes take as long as one class.
         self.checks = len(masks) + len(self.pieces) + offset // 1000
 
     def at(self, text: bytes, folded: bytes, start: int) -> bool:
-        """Whether it matches at `start`; the caller has made sure that `length` bytes are left there."""
+        """Whether it matches at `start`; the caller ensures that at least `length` bytes are left there."""
         if not folded.startswith(self.literal, start):
             return False
         if self.masks is not None:
@@ -144,7 +144,7 @@ class _Segment:
         return True
 
     def find(self, text: bytes, folded: bytes, start: int, end: int) -> int:
-        """The first place in text[start:end] where it matches, or -1."""
+        """The first position in text[start:end] where it matches, or -1."""
         if self.masks is None:
             return folded.find(self.literal, start, end)
         last = end - self.length
@@ -162,13 +162,13 @@ class _Segment:
         return -1
 
     def _checks_at_once(self, size: int) -> int:
-        """The work of `_find_at_once` in a text of that size, in comparisons."""
+        """The work of `_find_at_once` in a text of `size` bytes, in comparisons."""
         return 5 * self.length + size * (2 + self.length // 10_000)
 
     def _find_at_once(self, text: bytes, folded: bytes, start: int, end: int) -> int:
-        """`find` in O(length / 64) for each byte of the text, whatever almost matches.
+        """`find` in O(length / 64) per byte of the text, no matter how much of it almost matches.
 
-        Bit i of `begun` says that the bytes read last match the first i + 1 places of the segment.
+        Bit i of `begun` says that the last bytes read match the first i + 1 positions of the segment.
         """
         places = self.places = self.places or self._places()
         literal = self.literal
@@ -186,7 +186,7 @@ class _Segment:
         return -1
 
     def _places(self) -> list[int]:
-        """For each byte the places of the segment (bit i is place i) that it may stand at."""
+        """For each byte, the positions of the segment that it matches (bit i is position i)."""
         of_set: dict[int, bytearray] = {}
         size = self.length // 8 + 1
         expected = dict(self.masks or ())
@@ -205,7 +205,7 @@ class _Segment:
 
 
 def _next_special(pattern: bytes, at: int) -> int:
-    """Where the first byte from `at` on lies that has a meaning of its own; the length if there is none."""
+    """The position of the first special byte from `at` on; the length of the pattern if there is none."""
     found = _SPECIAL.search(pattern, at, at + _NEAR)
     if found:
         return found.start()
@@ -213,7 +213,7 @@ def _next_special(pattern: bytes, at: int) -> int:
     stretch = 8 * _NEAR
     end = len(pattern)
     while at < end:
-        # Stretch by stretch, so that a byte that is rare isn't looked for through all of the pattern again and again.
+        # In growing stretches, so that a rare byte isn't searched for through the whole pattern again and again.
         places = [pattern.find(special, at, at + stretch) for special in (b"*", b"?", b"[", b"\\")]
         nearest = min((place for place in places if place >= 0), default=-1)
         if nearest >= 0:
@@ -224,9 +224,9 @@ def _next_special(pattern: bytes, at: int) -> int:
 
 
 def _parse(pattern: bytes, nocase: bool) -> list[_Segment] | None:
-    """The segments between the stars: one more than there are stars, a run of stars counting once.
+    """The segments between the stars: one more than the number of stars, a run of stars counting once.
 
-    None if there are more than MAX_SPECIALS, or too many stars.
+    None if there are more than MAX_SPECIALS special bytes, or too many stars.
     """
     segments: list[_Segment] = []
     parts: list[bytes | int] = []
@@ -251,7 +251,7 @@ def _parse(pattern: bytes, nocase: bool) -> list[_Segment] | None:
         elif byte == 0x3F:  # ?
             parts.append(_ALL_BYTES)
         elif byte == 0x5B:  # [
-            # Two bytes more than may be read, so that a range at the bound is seen whole.
+            # Allow two bytes more than the limit, so that a range at the limit is read whole.
             mask, behind = _parse_class(pattern, at, min(end, at + left + 2), nocase)
             left -= behind - at
             at = behind
@@ -268,7 +268,7 @@ def _parse(pattern: bytes, nocase: bool) -> list[_Segment] | None:
 
 
 def _folded(parts: list[bytes | int], nocase: bool) -> list[bytes | int]:
-    """Join neighbouring literals, in lower case if `nocase`."""
+    """Join adjacent literals, in lower case if `nocase`."""
     joined: list[bytes | int] = []
     run: list[bytes] = []
     for part in parts:
@@ -340,8 +340,8 @@ def _matcher(pattern: bytes, nocase: bool) -> Callable[[bytes], bool]:
 class Glob:
     """A pattern compiled once, for matching many texts.
 
-    `match(text)` tells whether the whole text matches. The pattern `*` alone (`matches_all`) matches every
-    text, also the empty one, as in KEYS and SCAN; no other wildcard matches it, as in `stringmatchlen`.
+    `match(text)` returns whether the whole text matches. The pattern `*` (`matches_all`) matches every text including
+    the empty one, as in KEYS and SCAN; no other wildcard matches the empty text, as in `stringmatchlen`.
     """
 
     __slots__ = ("match", "matches_all", "pattern")

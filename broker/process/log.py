@@ -1,14 +1,13 @@
-"""The broker's log: one line an event, for a person or, as JSON, for a machine.
+"""The broker's log: one line per event, for people or, as JSON, for machines.
 
     2026-11-23 12:00:00.123 notice  pid 4711  ready to accept connections port=6379
 
-A line is written with one unbuffered write to a file opened for appending, so that lines of several
-processes don't mix and none is lost in a crash. Data that clients sent may appear in a line; whatever it
-holds, it can't start a second one. A log that can't be written (full disk, closed pipe) never stops the
-broker.
+Each line is one unbuffered write to a file opened for appending, so the lines of several processes don't mix and none
+is lost in a crash. Data sent by clients may appear in a line, but whatever it contains, it can't start a new one. A log
+that can't be written (full disk, closed pipe) never stops the broker.
 
-The standard library's logging is not used: its handlers take locks and format through several calls, and all
-that is needed is this.
+This does not use the standard library's logging, whose handlers take locks and format through several calls: this is
+all that is needed.
 """
 
 import contextlib
@@ -20,25 +19,25 @@ import traceback
 from typing import Final
 
 LEVELS: Final = ("debug", "verbose", "notice", "warning", "nothing")
-"""From the most talkative to silence, as the directive loglevel names them."""
+"""From most verbose to silent, as the directive loglevel names them."""
 
-# One event's text and each of its values are cut beyond this: a client's data must not fill the disk.
+# An event's text and each of its values are truncated to this length: a client's data must not fill the disk.
 TEXT_MAX = 4096
 
 _DEBUG, _VERBOSE, _NOTICE, _WARNING, _NOTHING = range(5)
 
 
 class Log:
-    """Writes events of a level and above.
+    """Writes events of a given level and above.
 
-    An event is a text, whose `%s` and the like stand for args (put together only when the level is written),
-    and named values.
+    An event is a text with %-style placeholders for its arguments (formatted only if the event is written), plus named
+    values.
 
-    path: a file that is appended to; empty: standard output. as_json: a JSON object a line.
+    path: the file to append to, or empty for standard output. as_json: write one JSON object per line.
     """
 
     def __init__(self, level: str = "notice", path: str = "", *, as_json: bool = False) -> None:
-        # Absolute: the working directory follows `dir`.
+        # Absolute, because the directive `dir` changes the working directory.
         self._path = os.path.abspath(path) if path else ""
         self._as_json = as_json
         self._descriptor = -1
@@ -55,7 +54,7 @@ class Log:
         self._threshold = LEVELS.index(level)
 
     def reopen(self) -> None:
-        """Open the file again, after something moved it away. Raises OSError, and keeps the old one then."""
+        """Reopen the file after it was moved away. On failure, raises OSError and keeps the old one open."""
         if not self._path:
             sys.stdout.flush()
             self._descriptor = sys.stdout.fileno() if _has_descriptor() else 1
@@ -71,35 +70,35 @@ class Log:
             self._descriptor = -1
 
     def debug(self, text: str, /, *args: object, **values: object) -> None:
-        """What only somebody who debugs the broker wants to read."""
+        """Log something that is only useful for debugging the broker."""
         if self._threshold <= _DEBUG:
             self._write(_DEBUG, text % args if args else text, values)
 
     def verbose(self, text: str, /, *args: object, **values: object) -> None:
-        """Rarely useful, and not too much of it."""
+        """Log something that is rarely useful, and not too frequent."""
         if self._threshold <= _VERBOSE:
             self._write(_VERBOSE, text % args if args else text, values)
 
     def notice(self, text: str, /, *args: object, **values: object) -> None:
-        """What the operator of a production broker wants to know."""
+        """Log something that the operator of a production broker wants to know."""
         if self._threshold <= _NOTICE:
             self._write(_NOTICE, text % args if args else text, values)
 
     def warning(self, text: str, /, *args: object, **values: object) -> None:
-        """What needs somebody's attention."""
+        """Log something that needs attention."""
         if self._threshold <= _WARNING:
             self._write(_WARNING, text % args if args else text, values)
 
     def failure(self, text: str, error: BaseException, /, **values: object) -> None:
-        """A warning about an unexpected exception, with its traceback."""
+        """Log a warning about an unexpected exception, with its traceback."""
         if self._threshold <= _WARNING:
             values["error"] = f"{type(error).__name__}: {error}"
-            # The end of a traceback tells the most.
+            # The end of a traceback says the most.
             values["traceback"] = "".join(traceback.format_exception(error))[-TEXT_MAX:]
             self._write(_WARNING, text, values)
 
     def _follow_rotation(self) -> None:
-        """Open the file again if it was renamed or removed: one look at its name a line, 2 us, and lines are few."""
+        """Reopen the file if it was renamed or removed. Checking for every line takes 2 us, and lines are few."""
         if not self._path or self._descriptor < 0:
             return
         try:
@@ -111,7 +110,7 @@ class Log:
         except OSError:
             return
         if moved:
-            # Where that is not possible, lines go on to the old file.
+            # If that fails, keep writing to the old file.
             with contextlib.suppress(OSError):
                 self.reopen()
 
@@ -131,7 +130,7 @@ def _text_line(now: float, level: str, text: str, values: dict[str, object]) -> 
 
 
 def _json_line(now: float, level: str, text: str, values: dict[str, object]) -> str:
-    """The event's own names come first and win over values of the same name."""
+    """The standard fields come first and take precedence over values of the same name."""
     local = time.localtime(now)
     milliseconds = int(now * 1000) % 1000
     zone = time.strftime("%z", local)
@@ -154,7 +153,7 @@ def _shown(value: object) -> str:
 
 
 def _one_line(text: str) -> str:
-    """The text with everything that is not printable escaped."""
+    """The text with all non-printable characters escaped."""
     text = text[:TEXT_MAX]
     if text.isprintable():
         return text
@@ -162,14 +161,14 @@ def _one_line(text: str) -> str:
 
 
 def _word(text: str) -> str:
-    """The text as it stands if it is one plain word, else quoted and escaped."""
+    """The text unchanged if it is one plain word, otherwise quoted and escaped."""
     if text.isascii() and text.isprintable() and text and not set(text) & {" ", '"', "=", "\\"}:
         return text
     return json.dumps(text)
 
 
 def _has_descriptor() -> bool:
-    """Whether standard output is a real file; a host program (or a test) may have replaced it."""
+    """Whether standard output is a real file, which a host program (or a test) may have replaced."""
     try:
         sys.stdout.fileno()
     except (OSError, ValueError, AttributeError):

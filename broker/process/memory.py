@@ -1,14 +1,13 @@
 """How much memory this process and this machine have, in bytes.
 
-Two figures tell how much the process takes. What is *resident* is what the system accounts to it; it rises at once
-and falls late, as both Python's allocator and C's keep what was freed for what comes next. What is *in use* is what
-the two have handed out at this moment, and falls with every object freed. An operator's limit is about the first,
-eviction can only act on the second: it makes room inside the process, which then grows no further.
+Two figures describe the process's memory. *Resident* memory is what the system charges to it; it rises immediately and
+falls late, since both Python's and C's allocator keep freed memory for reuse. Memory *in use* is what the two
+allocators have handed out at this moment; it falls with every object freed. An operator's limit is about the former,
+but eviction can only act on the latter: it makes room inside the process, which then grows no further.
 
-Python's allocator, for objects of up to 512 bytes, prints its statistics into a C stream; C's (glibc) gives its own.
-Measured: at 700 MB of small strings 0.7 ms together. glibc walks its lists of free pieces, 0.25 us each: after half
-of 700 MB of values of 1 to 3 KB were deleted at random, 20 ms. Whoever measures must mind what it costs
-(broker.memory.eviction does).
+Python's allocator, for objects of up to 512 bytes, prints its statistics to a C stream; C's (glibc) returns its own.
+Both together took 0.7 ms at 700 MB of small strings. glibc walks its lists of free chunks at 0.25 us each: 20 ms after
+half of 700 MB of values of 1 to 3 KB were deleted at random. Callers must mind that cost (broker.memory.eviction does).
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-# getrusage() gives kilobytes on Linux and bytes on macOS.
+# getrusage() returns kilobytes on Linux and bytes on macOS.
 _RUSAGE_UNIT: Final = 1 if sys.platform == "darwin" else 1024
 
 # Python's statistics are some 4 KB of text.
@@ -40,7 +39,7 @@ _TRIMMED_FROM: Final = 8 << 20
 
 
 class Memory(NamedTuple):
-    """What the process takes, in bytes: in use, and resident."""
+    """The process's memory in bytes: in use, and resident."""
 
     in_use: int
     resident: int
@@ -58,7 +57,7 @@ class _MallocInfo(ctypes.Structure):
 
 
 class _Allocators:
-    """The allocators' own statistics, as far as this system has them."""
+    """The allocators' statistics, as far as this system has them."""
 
     def __init__(self) -> None:
         library = ctypes.CDLL(None)
@@ -69,7 +68,7 @@ class _Allocators:
         self._close = _function(library, "fclose", ctypes.c_int, ctypes.c_void_p)
         self._c = _function(library, "mallinfo2", _MallocInfo)
         self._text = ctypes.create_string_buffer(_TEXT_MAX)
-        # What neither allocator knows of: the programs' code and static data, stacks.
+        # What neither allocator knows about: code, static data, stacks.
         python, _, c, c_free = self._of_python() + self._of_c()
         self._other = max(0, resident() - python - c + c_free) if self._c is not None else 0
 
@@ -85,7 +84,7 @@ class _Allocators:
         return self._of_python()[1] + self._of_c()[1]
 
     def _of_python(self) -> tuple[int, int]:
-        """Bytes that Python's allocator has from the system, and how many of them are free."""
+        """Bytes that Python's allocator has got from the system, and how many of those are free."""
         if self._python is None or self._open is None or self._close is None:
             return 0, 0
         stream = self._open(self._text, _TEXT_MAX, b"w")
@@ -97,7 +96,7 @@ class _Allocators:
         return _number(_ARENAS, text), _number(_AVAILABLE, text) + _number(_UNUSED, text)
 
     def _of_c(self) -> tuple[int, int]:
-        """The same of C's allocator."""
+        """The same for C's allocator."""
         if self._c is None:
             return 0, 0
         info = self._c()
@@ -105,7 +104,7 @@ class _Allocators:
 
 
 def _function(library: Any, name: str, result: Any, *arguments: Any) -> Any:
-    """A C function; None where it is missing."""
+    """A C function, or None if it is missing."""
     function = getattr(library, name, None)
     if function is not None:
         function.restype = result
@@ -114,7 +113,7 @@ def _function(library: Any, name: str, result: Any, *arguments: Any) -> Any:
 
 
 def _number(pattern: re.Pattern[bytes], text: bytes) -> int:
-    """A number of Python's statistics; 0 where it is missing (PYTHONMALLOC=malloc)."""
+    """A number from Python's statistics, or 0 if it is missing (PYTHONMALLOC=malloc)."""
     found = pattern.search(text)
     return int(found[1].replace(b",", b"")) if found else 0
 
@@ -125,10 +124,10 @@ def _allocators() -> _Allocators:
 
 
 def tune_allocator() -> None:
-    """Have C's allocator (glibc) give back what large objects took, whenever they are freed.
+    """Make C's allocator (glibc) return the memory of large objects to the system when they are freed.
 
-    Left to itself it keeps the memory of each large object freed for the next one, so that the tables of a growing
-    keyspace leave holes of tens of megabytes behind.
+    By default it keeps that memory for the next large object, so the tables of a growing keyspace leave holes of tens
+    of megabytes behind.
     """
     mallopt = _function(ctypes.CDLL(None), "mallopt", ctypes.c_int, ctypes.c_int, ctypes.c_int)
     if mallopt is not None:
@@ -137,25 +136,25 @@ def tune_allocator() -> None:
 
 
 def measure() -> Memory:
-    """What the process takes now. Where C's allocator gives no figures, all that Python's has not free is in use."""
+    """The process's current memory. Without statistics from C's allocator, whatever Python's has not free is in use."""
     return _allocators().measure()
 
 
 def unused() -> int:
-    """What the allocators have from the system and have not given out; 0 where they don't tell."""
+    """What the allocators have got from the system but not handed out; 0 if unknown."""
     return _allocators().unused()
 
 
 @lru_cache(maxsize=1)
 def _statm() -> int:
-    """The open file in which Linux tells the process's sizes; -1 elsewhere. Kept open: 1.5 us a reading, not 8."""
+    """The file with the process's sizes on Linux, -1 elsewhere. Kept open: reading it takes 1.5 us instead of 8."""
     try:
         return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return -1
 
 
-# The places of the sizes in that file.
+# The positions of the sizes in that file.
 _RESIDENT: Final = 1
 _WRITABLE: Final = 5
 
@@ -168,26 +167,26 @@ def _pages(place: int) -> int:
 
 
 def resident() -> int:
-    """The process's resident memory now; where the system does not tell, its peak."""
+    """The process's current resident memory, or its peak if the system does not say."""
     return _pages(_RESIDENT)
 
 
 def writable() -> int:
-    """The memory that the process may write to, touched or not; where the system does not tell, its peak.
+    """The memory that the process may write to, touched or not, or peak resident memory if the system does not say.
 
-    All that the allocators give out is part of it, also what was never touched and so is not resident.
+    Includes everything the allocators have handed out, even if never touched and so not resident.
     """
     return _pages(_WRITABLE)
 
 
 def peak_resident() -> int:
-    """The most resident memory the process has had."""
+    """The process's peak resident memory."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RUSAGE_UNIT
 
 
 @lru_cache(maxsize=1)
 def of_machine() -> int:
-    """The machine's physical memory; 0 where the system does not tell."""
+    """The machine's physical memory, or 0 if the system does not say."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * _PAGE
     except (OSError, ValueError):
@@ -195,7 +194,7 @@ def of_machine() -> int:
 
 
 def human(size: int) -> str:
-    """A size for people, as INFO shows it: `1.50M`."""
+    """A human-readable size, as INFO shows it: `1.50M`."""
     if size < 1024:
         return f"{size}B"
     power = min((size.bit_length() - 1) // 10, len("KMGTP"))

@@ -1,7 +1,7 @@
-"""Readiness of many sockets at once: epoll, or kqueue under epoll's interface.
+"""Readiness of many sockets at once: epoll, or kqueue behind epoll's interface.
 
-The poller's own descriptor is readable when any of its sockets is ready, so that Trio waits on this one
-descriptor for all clients.
+The poller's own descriptor is readable when any of its sockets is ready, so Trio waits on this one descriptor for all
+clients.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PEER_CLOSED: Final = 0x2000
 
 
 class Poller(Protocol):
-    """What the tick needs of epoll."""
+    """The part of epoll that the tick needs."""
 
     def fileno(self) -> int:
         """The descriptor that is readable when something is ready."""
@@ -30,16 +30,16 @@ class Poller(Protocol):
         """Watch a descriptor."""
 
     def modify(self, fd: int, eventmask: int, /) -> None:
-        """Watch a descriptor for other events."""
+        """Change the events that a descriptor is watched for."""
 
     def unregister(self, fd: int, /) -> None:
-        """Watch a descriptor no longer."""
+        """Stop watching a descriptor."""
 
     def poll(self, milliseconds: int, /) -> list[tuple[int, int]]:
-        """Descriptors that are ready with their events; waits so long for the first. Empty, too, after a signal."""
+        """Wait up to that long for a ready descriptor; returns all, with events. May return early after a signal."""
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the poller's descriptor."""
 
 
 if sys.platform == "linux":
@@ -67,7 +67,7 @@ if sys.platform == "linux":
 else:
 
     class _KqueuePoller:
-        """kqueue under epoll's interface: two filters a descriptor, joined to one mask."""
+        """kqueue behind epoll's interface: two filters per descriptor, combined into one mask."""
 
         def __init__(self) -> None:
             self._kqueue = select.kqueue()
@@ -113,9 +113,9 @@ else:
 
 
 class Watches:
-    """Descriptors that are no client's, watched by the clients' poller; `calls` says what to call for which.
+    """Descriptors other than clients', watched by the clients' poller; `calls` maps each to its callback.
 
-    Whoever polls calls it whenever the descriptor is readable.
+    The code that polls calls it whenever the descriptor is readable.
     """
 
     def __init__(self, poller: Poller) -> None:
@@ -123,11 +123,11 @@ class Watches:
         self.calls: dict[int, Callable[[], None]] = {}
 
     def watch(self, fd: int, call: Callable[[], None]) -> None:
-        """Call `call` in the tick whenever this descriptor is readable."""
+        """Call `call` within the tick whenever this descriptor is readable."""
         self.calls[fd] = call
         self.poller.register(fd, READABLE)
 
     def unwatch(self, fd: int) -> None:
-        """Watch this descriptor no longer; the caller closes it."""
+        """Stop watching this descriptor; the caller closes it."""
         del self.calls[fd]
         self.poller.unregister(fd)

@@ -1,9 +1,9 @@
-"""Large values freed a slice at a time.
+"""Freeing large values a slice at a time.
 
-To drop the last reference to a list of a million elements frees them all at once, some 30 ms in which nobody is
-served. Whatever removes or overwrites a value hands such a one over here instead (`Keyspace.release`): it is taken
-apart from the inside, about a millisecond's worth at a time, with everybody else's turn in between. (Redis frees it
-in another thread where it was told to; in CPython that thread would hold the interpreter's lock.)
+Dropping the last reference to a list of a million elements frees them all at once: some 30 ms in which no client is
+served. Code that removes or overwrites such a value hands it over here instead (`Keyspace.release`): it is taken apart
+from the inside, about a millisecond's worth at a time, and everything else gets a turn in between. (Redis can free it
+in another thread; in CPython, that thread would hold the interpreter's lock.)
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from sys import getrefcount
 from typing import Any, Final
 
 SLICE_NS: Final = 1_000_000
-"""Nanoseconds of work at once."""
+"""Nanoseconds of work per slice."""
 
 PIECE: Final = 500
-"""Elements freed between two looks at the clock: 50 us or so."""
+"""Elements freed between checks of the clock: about 50 us."""
 
 LARGE: Final = 64
-"""Elements from which handing a value over is worth it (Redis's LAZYFREE_THRESHOLD)."""
+"""Number of elements from which a value is worth handing over (Redis's LAZYFREE_THRESHOLD)."""
 
 
 def _references_alone() -> int:
-    """getrefcount() of an object that only this module holds: by the stack and a local name, and maybe the argument.
+    """getrefcount() of an object that only this module refers to: the stack, a local variable, maybe the argument.
 
-    Asked of the interpreter, since newer ones count the argument no more.
+    Measured, since newer interpreters no longer count the argument.
     """
     stack = [object()]
     top = stack[-1]
@@ -37,7 +37,7 @@ _ALONE: Final = _references_alone()
 
 
 class Reclaimer:
-    """Takes values apart; `later(action)` calls an action after everybody else had a turn."""
+    """Takes values apart; `later(action)` calls an action after everything else has had a turn."""
 
     def __init__(self, later: Callable[[Callable[[], None]], object]) -> None:
         self._later = later
@@ -45,11 +45,11 @@ class Reclaimer:
 
     @property
     def pending(self) -> int:
-        """How many objects wait to be taken apart."""
+        """The number of objects waiting to be taken apart."""
         return len(self._stack)
 
     def take(self, value: Any) -> None:
-        """Free a value that the keyspace has dropped, in slices if it is large; the caller must drop it too."""
+        """Free a value that the keyspace has dropped, in slices if it is large; the caller must also drop it."""
         if _is_large(value):
             if not self._stack:
                 self._later(self._slice)
@@ -65,11 +65,11 @@ class Reclaimer:
                 return
 
     def _piece(self) -> None:
-        """Free some of the topmost object; its own containers go on the stack."""
+        """Free part of the topmost object; containers in it go on the stack."""
         stack = self._stack
         top = stack[-1]
         if getrefcount(top) > _ALONE:
-            stack.pop()  # somebody uses it: theirs is the last reference
+            stack.pop()  # still in use elsewhere, where the last reference will free it
         elif isinstance(top, dict):
             parts = [dict.popitem(top)[1] for _ in range(min(PIECE, len(top)))]
             _drop_or_stack(parts, stack, top)
@@ -93,13 +93,13 @@ def _drop_or_stack(parts: list[Any], stack: list[Any], top: Any) -> None:
 
 
 def _attributes(value: Any) -> list[Any]:
-    """What an object holds in its slots and its dictionary."""
+    """The values in an object's slots and dictionary."""
     names = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
     return [getattr(value, name, None) for name in (*names, *getattr(value, "__dict__", ()))]
 
 
 def _is_large(part: Any) -> bool:
-    """Whether freeing the object may take long: a container with many elements, or an object that may hold one."""
+    """Whether freeing the object may take long: it is a container with many elements, or may hold one."""
     if part.__class__ in _SMALL:
         return False
     try:

@@ -1,7 +1,7 @@
-"""What a broker has counted since its start (or since CONFIG RESETSTAT), for INFO.
+"""What a broker has counted since it started (or since CONFIG RESETSTAT), for INFO.
 
-Rates are taken from the counters once a second, so that they cost nothing a request. (Redis looks ten times a second
-and gives the mean of the last 1.6.)
+Rates are computed from the counters once a second, so they cost nothing per request. (Redis samples ten times a second
+and reports the mean of the last 1.6 seconds.)
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from typing import Final
 from protocol.replies import CRLF
 
 MAX_ERROR_KINDS: Final = 128
-"""Distinct error codes counted, as in Redis, so that scripts can't grow the table without bound."""
+"""The number of distinct error codes counted, as in Redis, so that scripts can't grow the table without bound."""
 
 MAX_ERROR_CODE: Final = 30
-"""Bytes of an error code; a longer first word counts as ERR, as in Redis."""
+"""The longest error code in bytes; a longer first word counts as ERR, as in Redis."""
 
 ERRORS_DISABLED: Final = b"ERRORSTATS_DISABLED"
-"""The one code that is left once there were more than MAX_ERROR_KINDS of them."""
+"""The only code left after there were more than MAX_ERROR_KINDS of them."""
 
 _GENERAL: Final = b"ERR"
 _TO_BLANKS: Final = bytes.maketrans(CRLF, b"  ")
 
 
-def _ignored(warning: str) -> None:
-    """The default of what takes warnings: nobody reads them."""
+def _ignore(warning: str) -> None:
+    """Ignore a warning: the default of `warn`."""
 
 
 class Stats:
-    """Plain counters; whoever does the counted thing adds to them.
+    """Plain counters, incremented wherever the counted event happens.
 
-    `request_rate`, `read_rate` and `write_rate` are requests and bytes a second, between the last two samples.
-    `error_replies` counts all errors, `errors` them by their code. `warn` is told when codes are no longer counted.
+    `request_rate`, `read_rate` and `write_rate` are requests and bytes per second between the last two samples.
+    `error_replies` counts all errors, `errors` counts them by code. `warn` is called when codes are no longer counted.
     """
 
     __slots__ = (
@@ -42,12 +42,12 @@ class Stats:
         "reads", "request_rate", "requests", "write_rate", "writes",
     )  # fmt: skip
 
-    def __init__(self, warn: Callable[[str], None] = _ignored) -> None:
+    def __init__(self, warn: Callable[[str], None] = _ignore) -> None:
         self._warn = warn
         self.reset()
 
     def reset(self) -> None:
-        """Count from zero (CONFIG RESETSTAT)."""
+        """Restart all counters at zero (CONFIG RESETSTAT)."""
         self.requests = 0
         self.clients_served = 0
         self.clients_refused = 0
@@ -69,7 +69,7 @@ class Stats:
         self._sampled = (0, 0, 0)
 
     def sample(self, now: float) -> None:
-        """Take the rates since the last sample; `now` is in seconds, of any clock that is not set back."""
+        """Compute the rates since the last sample; `now` is in seconds, from any monotonic clock."""
         counters = self.requests, self.bytes_read, self.bytes_written
         before = self._sampled_at
         if before is not None and now > before:
@@ -80,10 +80,10 @@ class Stats:
         self._sampled = counters
 
     def count_error(self, text: bytes) -> None:
-        """Count an error reply by its code, its first word.
+        """Count an error reply by its code, which is its first word.
 
-        A text without a code counts as ERR. As in Redis, one code more than MAX_ERROR_KINDS ends the counting by code
-        until `reset`, since it must be scripts that make them up.
+        A text without a code counts as ERR. As in Redis, exceeding MAX_ERROR_KINDS ends the counting by code until
+        `reset`, since scripts must be making codes up.
         """
         self.error_replies += 1
         if self._errors_disabled:
@@ -101,7 +101,7 @@ class Stats:
 
 
 def _code(text: bytes) -> bytes:
-    """The code of an error, which is copied: a slice must not keep a text of megabytes alive."""
+    """The code of an error, copied so that it does not keep a text of megabytes alive."""
     head = text.rstrip(CRLF)[: MAX_ERROR_CODE + 1].translate(_TO_BLANKS)
     code, blank, _ = head.partition(b" ")
     return code if blank else _GENERAL

@@ -1,7 +1,7 @@
-"""What an init system that started the broker is told: when it serves, how far it is, that it ends.
+"""Notifying the init system that started the broker: progress, readiness, shutdown.
 
-systemd reads datagrams of `NAME=value` lines from a Unix socket that NOTIFY_SOCKET names (sd_notify(3)); a name that
-begins with `@` is in Linux's abstract namespace. Upstart watches for the process stopping itself.
+systemd reads datagrams of `NAME=value` lines from the Unix socket named by NOTIFY_SOCKET (sd_notify(3)); a name that
+begins with `@` is in Linux's abstract namespace. Upstart waits for the process to stop itself.
 """
 
 import os
@@ -17,7 +17,7 @@ READY: Final = "Ready to accept connections"
 
 
 def supervisor_of(wanted: str, environment: Mapping[str, str]) -> str:
-    """Who supervises the process, by the directive `supervised` and the environment: SYSTEMD, UPSTART, or ""."""
+    """The process's supervisor, by the directive `supervised` and the environment: SYSTEMD, UPSTART, or ""."""
     for name, variable in ((UPSTART, "UPSTART_JOB"), (SYSTEMD, "NOTIFY_SOCKET")):
         if wanted in (name, "auto") and environment.get(variable):
             return name
@@ -25,24 +25,24 @@ def supervisor_of(wanted: str, environment: Mapping[str, str]) -> str:
 
 
 class Supervision:
-    """Tells the supervisor; by default there is none."""
+    """Notifies the supervisor, if there is one."""
 
     def __init__(self, supervisor: str = "", address: str = "") -> None:
         self._supervisor = supervisor
         self._address = "\0" + address[1:] if address.startswith("@") else address
 
     def status(self, text: str) -> None:
-        """A line for people, which `systemctl status` shows."""
+        """Send a line for people, which `systemctl status` shows."""
         self._notify(f"STATUS={text}")
 
     def ready(self) -> None:
-        """Clients are served from now on."""
+        """Report that clients are now being served."""
         self._notify(f"STATUS={READY}\nREADY=1")
         if self._supervisor == UPSTART:
             os.kill(os.getpid(), signal.SIGSTOP)
 
     def stopping(self) -> None:
-        """The broker is about to end."""
+        """Report that the broker is shutting down."""
         self._notify("STOPPING=1")
 
     def _notify(self, lines: str) -> None:
@@ -54,5 +54,5 @@ class Supervision:
                 sender.setblocking(False)
                 sender.sendto(lines.encode("utf-8", "backslashreplace"), self._address)
         except (OSError, ValueError):
-            # Nobody listens there; who needs to know will see that READY never came.
+            # Nothing listens there; a supervisor that cares will notice that READY never came.
             return

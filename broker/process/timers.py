@@ -1,7 +1,7 @@
-"""What happens at a time: a heap of timers and the one task that waits for the earliest.
+"""A heap of timers, and the single task that waits for the earliest.
 
-A cancelled timer stays in the heap until it would have been due, or until such dead ones are the most of it.
-Setting a timer from the tick costs a heap push; the task is only woken when the earliest time has changed.
+A cancelled timer stays in the heap until its time, or until most of the heap is cancelled timers. Setting a timer from
+the tick costs a heap push; the task is woken only if the earliest time has changed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import trio
 
 
 class Timer:
-    """One thing to happen; `cancel` it or let it be called once."""
+    """An action that is called once, unless `cancel` is called first."""
 
     __slots__ = ("_deadlines", "action", "when")
 
@@ -25,7 +25,7 @@ class Timer:
         self._deadlines = deadlines
 
     def cancel(self) -> None:
-        """Forget it; harmless once it was called."""
+        """Cancel the timer; has no effect once it has fired."""
         if self.action is not None:
             self.action = None
             self._deadlines.forget()
@@ -38,7 +38,7 @@ class Deadlines:
     """
 
     def __init__(self, failed: Callable[[Exception], None]) -> None:
-        """`failed` is told of an action's unexpected exception."""
+        """`failed` is called with an action's unexpected exception."""
         self._failed = failed
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = count()
@@ -60,7 +60,7 @@ class Deadlines:
         return timer
 
     def forget(self) -> None:
-        """Count a cancelled timer; the heap is made again when most of it is cancelled."""
+        """Count a cancelled timer, and rebuild the heap if most of it is cancelled."""
         self._dead += 1
         if self._dead > 64 and self._dead * 2 > len(self._heap):
             self._heap = [entry for entry in self._heap if entry[2].action is not None]
@@ -68,13 +68,13 @@ class Deadlines:
             self._dead = 0
 
     async def run(self, before: Callable[[], None], after: Callable[[], None]) -> None:
-        """Wait for the timers and call them, until cancelled.
+        """Wait for timers and call their actions, until cancelled.
 
-        `before` and `after` bracket those of one time (the tick's own bookkeeping: reading the clock, and sending what
-        they have queued).
+        `before` and `after` are called around each batch of actions (the tick's bookkeeping: reading the clock, and
+        sending what they have queued).
         """
         while True:
-            # Cancelled at the earliest deadline; an action set meanwhile moves the deadline (see `at`).
+            # Cancelled at the earliest deadline; a timer set meanwhile moves the deadline (see `at`).
             with trio.CancelScope(deadline=self._heap[0][0] if self._heap else inf) as self._scope:
                 await trio.sleep_forever()
             self._scope = None
@@ -85,7 +85,7 @@ class Deadlines:
         heap = self._heap
         if not heap or heap[0][0] > now:
             return
-        # Those set by an action for now are called next time, after everybody else had a turn.
+        # Timers that an action sets for now are called next time, after everything else has had a turn.
         due = []
         while heap and heap[0][0] <= now:
             due.append(heappop(heap)[2])
@@ -99,6 +99,6 @@ class Deadlines:
             try:
                 action()
             except Exception as defect:
-                # A defect costs its own timer, never those of all other clients.
+                # A bug costs its own timer, never those of all other clients.
                 self._failed(defect)
         after()
