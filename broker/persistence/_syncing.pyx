@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""`serve_syncs` of broker/persistence/syncing.py, compiled, so that it runs beside the interpreter without its lock."""
+"""`serve_syncs` of broker/persistence/syncing.py, compiled so that it runs without the interpreter's lock."""
 from libc.errno cimport EINTR, EPIPE, errno
 
 cdef extern from *:
@@ -16,13 +16,13 @@ cdef extern from *:
     ssize_t write(int fd, const void *data, size_t size) nogil
 
 
-def serve_syncs(int asked, int told):
+def serve_syncs(int requests, int results):
     """See the reference."""
     cdef int descriptor = 0, problem = 0
     cdef ssize_t size
     with nogil:
         while True:
-            size = read(asked, &descriptor, sizeof(int))
+            size = read(requests, &descriptor, sizeof(int))
             if size < 0 and errno == EINTR:
                 continue
             if size != sizeof(int):
@@ -37,7 +37,7 @@ def serve_syncs(int asked, int told):
                 if problem != EINTR:
                     break
                 problem = 0
-            while write(told, &problem, sizeof(int)) < 0:
+            while write(results, &problem, sizeof(int)) < 0:
                 if errno != EINTR:
                     break
     if problem:

@@ -1,11 +1,11 @@
-"""Work on a point in time: a child process that has all values as they were when it was made, and writes them.
+"""Point-in-time work: a child process that has all values as they were when it was forked, and writes them.
 
-A forked child shares the parent's memory, page by page, until one of them writes to it. So the parent's clients go on
-while the child writes files at its leisure, for the price of a pause (the fork copies the page table) and of copies of
-the pages that change. CPython changes a page by only looking at its objects (reference counts), so in time the
-child copies most of what it visits; its garbage collector, which would visit everything, is off.
+A forked child shares each page of the parent's memory until one of the two writes to it. So the parent keeps serving
+clients while the child writes files at its leisure, for the price of a pause (the fork copies the page table) and of
+copies of the pages that change. CPython changes a page merely by looking at its objects (reference counts), so in time
+the child copies most of what it visits; its garbage collector, which would visit everything, is off.
 
-The child has no part in sockets, tasks or the log. It tells through a pipe how far it is and why it failed.
+The child takes no part in sockets, tasks or the log. It reports its progress, and why it failed, through a pipe.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from typing import Final, Protocol
 import trio
 
 Progress = Callable[[int], None]
-"""Told how many keys are done."""
+"""Called with the number of keys done."""
 
 Work = Callable[[Progress], None]
-"""What the child does; an exception is its failure, and the exception's text the reason."""
+"""What the child does; an exception means that it failed, for the reason in the exception's text."""
 
-TELL_SECONDS: Final = 5
-"""Between two lines in the log about a child that runs for long."""
+REPORT_SECONDS: Final = 5
+"""The interval between log lines about a child that runs for long."""
 
 _READ_SIZE: Final = 4096
 _OWN_MEMORY: Final = "/proc/self/smaps_rollup"
@@ -38,20 +38,20 @@ _OWN_MEMORY: Final = "/proc/self/smaps_rollup"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a child ended: `problem` is "" after a success; `copied` the bytes of memory it had for itself at its end."""
+    """How a child ended: `problem` is "" on success; `copied` is the memory in bytes that it had copied by then."""
 
     problem: str
     copied: int = 0
 
 
 class Child(Protocol):
-    """Work under way."""
+    """Work in progress."""
 
     def kill(self) -> None:
-        """End it; its outcome is a failure then."""
+        """Kill it, which makes its outcome a failure."""
 
     async def wait(self, progress: Progress) -> Outcome:
-        """Its outcome, as soon as there is one."""
+        """Wait for its outcome."""
 
 
 class Forked:
@@ -84,7 +84,7 @@ class Forked:
             os.close(self._pipe)
             if sys.exc_info()[0] is not None:
                 self.kill()
-            # The pipe has ended, so the child is at its end, or was killed.
+            # The pipe is closed, so the child is exiting or was killed.
             _, status = os.waitpid(self.pid, 0)
         problem = said[b"problem"].decode(errors="replace")
         if not problem and status:
@@ -94,14 +94,14 @@ class Forked:
 
 
 def fork(work: Work) -> Child:
-    """Do the work in a forked child. Raises OSError where there can be none."""
+    """Do the work in a forked child. Raises OSError if it can't be forked."""
     receiving, sending = os.pipe()
-    # What is buffered would be written twice.
+    # Buffered output would be written twice.
     sys.stdout.flush()
     sys.stderr.flush()
     try:
         with warnings.catch_warnings():
-            # CPython warns of locks that other threads may hold: the child takes none, it computes and writes files.
+            # CPython warns of locks that other threads may hold; the child takes none, it computes and writes files.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
     except OSError:
@@ -115,7 +115,7 @@ def fork(work: Work) -> Child:
 
 
 def _be_the_child(work: Work, pipe: int) -> None:
-    """Work, tell, and exit without any of the parent's clean-up."""
+    """Do the work, report, and exit without any of the parent's clean-up."""
     status = 1
     try:
         gc.disable()
@@ -123,26 +123,26 @@ def _be_the_child(work: Work, pipe: int) -> None:
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        # A socket that the child held open would not end for its client when the parent closes it.
+        # While the child held a socket open, its client would not notice that the parent has closed it.
         os.closerange(3, pipe)
         os.closerange(pipe + 1, os.sysconf("SC_OPEN_MAX"))
-        # Where the parent has gone, telling fails and the work ends: another broker may keep its files there by now.
-        work(lambda keys: _tell(pipe, "keys", keys))
-        _tell(pipe, "copied", _private_memory())
+        # If the parent is gone, reporting fails and ends the work: another broker may own these files by now.
+        work(lambda keys: _report(pipe, "keys", keys))
+        _report(pipe, "copied", _private_memory())
         status = 0
     except BaseException as problem:
         with contextlib.suppress(OSError):
-            _tell(pipe, "problem", str(problem) or type(problem).__name__)
+            _report(pipe, "problem", str(problem) or type(problem).__name__)
     finally:
         os._exit(status)
 
 
-def _tell(pipe: int, name: str, value: object) -> None:
+def _report(pipe: int, name: str, value: object) -> None:
     os.write(pipe, f"{name} {value}".replace("\n", " ").encode(errors="replace") + b"\n")
 
 
 def _private_memory() -> int:
-    """Bytes of memory that this process doesn't share: what the child has copied. 0 where the system doesn't tell."""
+    """Bytes of memory not shared with the parent, which is what the child has copied; 0 if the system does not say."""
     try:
         with open(_OWN_MEMORY, "rb") as file:
             return sum(int(line.split()[1]) << 10 for line in file if line.startswith(b"Private_Dirty:"))
@@ -153,9 +153,9 @@ def _private_memory() -> int:
 class Background:
     """At most one child at a time.
 
-    `kind` names what it does, "" while there is none; `keys` is how many keys it has done, `began` when the last one
-    did, in seconds of the system's monotonic clock. `spawn` makes children, which takes `fork_seconds`; tests do the
-    work in place. `changed` is called when one has ended and what it did is in place.
+    `kind` names what it does, "" while there is none; `keys` is the number of keys it has done, and `began` when the
+    last one began, in seconds of the system's monotonic clock. `spawn` creates children, which takes `fork_seconds`;
+    tests do the work in place. `changed` is called after a child has ended and its result was dealt with.
     """
 
     def __init__(self, spawn: Callable[[Work], Child], changed: Callable[[], None]) -> None:
@@ -167,13 +167,13 @@ class Background:
         self.kind = ""
         self.keys = 0
         self.began = 0.0
-        self._told = 0.0
+        self._reported = 0.0
         self.fork_seconds = 0.0
         self.forks = 0
 
     @property
     def active(self) -> bool:
-        """Whether a child is running, or what it did is still being put in place."""
+        """Whether a child is running, or its result is still being dealt with."""
         return bool(self.kind)
 
     @property
@@ -182,18 +182,18 @@ class Background:
         return self._child is not None
 
     def reserve(self, kind: str) -> None:
-        """Keep the place for a child that will be started soon."""
+        """Reserve the slot for a child that will be started soon."""
         assert not self.kind
         self.kind = kind
 
     def release(self) -> None:
-        """Give back the place that was reserved."""
+        """Release the reserved slot."""
         self.kind = ""
 
     def start(self, kind: str, work: Work, done: Callable[[Outcome], Awaitable[None]]) -> None:
-        """Start a child now; `done` is awaited with its outcome. Raises OSError where there can be none.
+        """Start a child now; `done` is awaited with its outcome. Raises OSError if it can't be forked.
 
-        The work sees everything as it is at this moment. The place must be free, or reserved for this kind.
+        The work sees everything as it is at this moment. The slot must be free, or reserved for this kind.
         """
         assert self.kind in ("", kind)
         assert self._child is None
@@ -208,24 +208,24 @@ class Background:
         self._started.set()
 
     def by_pid(self) -> str:
-        """Who does the work, for the log: " by pid 4711"; "" where it is no process."""
+        """The process that does the work, for the log: " by pid 4711"; "" if it is not a process."""
         return f" by pid {self._child.pid}" if isinstance(self._child, Forked) else ""
 
     def kill(self) -> None:
-        """End the child, if there is one; it ends as a failure."""
+        """Kill the child, if there is one; it counts as failed."""
         if self._child is not None:
             self._child.kill()
 
-    def progress_to_tell(self) -> int | None:
-        """The keys that a child has done which has run for long, every few seconds; None when there is no news."""
+    def progress_to_report(self) -> int | None:
+        """The number of keys done by a long-running child, every few seconds; otherwise None."""
         now = time.monotonic()
-        if self._child is None or now - max(self.began, self._told) < TELL_SECONDS:
+        if self._child is None or now - max(self.began, self._reported) < REPORT_SECONDS:
             return None
-        self._told = now
+        self._reported = now
         return self.keys
 
     async def run(self) -> None:
-        """See to the children, until cancelled; one that runs then is killed."""
+        """Await the children until cancelled, which kills a running one."""
         while True:
             await self._started.wait()
             self._started = trio.Event()

@@ -1,8 +1,8 @@
-"""`trimaran check`: whether files can be loaded, what is in them, and where the first bad byte stands.
+"""`trimaran check`: whether files can be loaded, what is in them, and where the first bad byte is.
 
-It reads what a server would read, by the same code, and loads nothing. In an append-only folder it follows the
-manifest; a folder of several things is checked thing by thing. With `--fix`, an append-only file is cut off before what
-is damaged, if nothing is to be loaded after it; a copy of the whole file stays beside it. A damaged RDB file can't be
+It reads what a server would read, with the same code, and loads nothing. In an append-only folder it follows the
+manifest; other folders are checked file by file. With `--fix`, an append-only file is truncated before the damage,
+provided that nothing is loaded after it; a copy of the whole file is kept next to it. A damaged RDB file can't be
 repaired.
 """
 
@@ -35,13 +35,13 @@ from broker.values.streams.limits import DefaultStreamLimits
 USAGE: Final = """\
 usage: trimaran check [--fix [-y]] FILE|FOLDER ...
 
-Tells whether append-only files, their manifests and folders, and RDB files are whole, and what is in them. The exit
-status is 0 if everything is, 1 if something is not, 2 if there is nothing to check.
+Checks whether append-only files, their manifests and folders, and RDB files are intact, and reports what is in them.
+The exit status is 0 if everything is intact, 1 if something is not, and 2 if there is nothing to check.
 
-  --fix   cut an append-only file off before what is damaged; asks first, and keeps a copy
+  --fix   truncate an append-only file before the damage; asks first, and keeps a copy
   -y      don't ask
 
-While a broker writes to a file, its end may look cut off.
+While a broker is writing to a file, its end may look truncated.
 """
 
 COPY_SUFFIX: Final = ".before-fix"
@@ -51,10 +51,10 @@ _NAME_LENGTH: Final = 32
 
 @dataclass
 class Report:
-    """What a file is found to be.
+    """The result of checking one file.
 
-    `problem` says what is wrong with it, "" if nothing is, and `offset` where that shows. `whole` is where the file can
-    be cut off, None where that wouldn't help. `facts` are lines about its content.
+    `problem` says what is wrong with it ("" if nothing is), and `offset` where. `whole` is the offset at which the file
+    can be truncated, None if that wouldn't help. `facts` are lines about its contents.
     """
 
     path: str
@@ -127,7 +127,7 @@ class _Contents:
 
 
 def _listed(counts: Counter[str]) -> str:
-    """The sum of the counts, then each, the highest first."""
+    """The sum of the counts, then each of them, highest first."""
     if not counts:
         return "0"
     parts = [f"{count} {name}" for name, count in counts.most_common(_NAMES_SHOWN)]
@@ -137,7 +137,7 @@ def _listed(counts: Counter[str]) -> str:
 
 
 def _shown(name: bytes) -> str:
-    """Some bytes of a file, fit for a terminal."""
+    """Bytes from a file, made safe for a terminal."""
     return name[:_NAME_LENGTH].decode("ascii", "backslashreplace").encode("unicode_escape").decode()
 
 
@@ -147,14 +147,14 @@ def _is_part(name: str) -> bool:
 
 
 class Checker:
-    """Checks files of one disk. `commands` are those that a broker knows: others it would refuse to load."""
+    """Checks files of one disk. `commands` are those that a broker knows; it would refuse to load any others."""
 
     def __init__(self, disk: Disk, commands: CommandTable) -> None:
         self._disk = disk
         self._commands = commands
 
     def check(self, path: str) -> list[Report]:
-        """The reports on a file, or on all that a folder holds; none where it holds nothing of the kind."""
+        """The reports on a file, or on everything in a folder; none if the folder has nothing to check."""
         if self._disk.is_folder(path):
             return self._folder(path)
         if path.endswith(MANIFEST_SUFFIX):
@@ -162,7 +162,7 @@ class Checker:
         return [self.file(path)]
 
     def _folder(self, path: str) -> list[Report]:
-        """A folder of a manifest with its files, or one that holds such folders beside an RDB file."""
+        """Check a folder with a manifest and its files, or one that contains such folders and an RDB file."""
         names = sorted(self._disk.names(path))
         names = [name for name in names if not name.startswith(TEMPORARY)]
         manifests = [name for name in names if name.endswith(MANIFEST_SUFFIX)]
@@ -180,7 +180,7 @@ class Checker:
         return reports
 
     def _manifest(self, path: str) -> list[Report]:
-        """A manifest and the files it names. Only what is loaded last may be cut off."""
+        """Check a manifest and the files it names. Only the file that is loaded last may be truncated."""
         report = Report(path, self._disk.size(path) or 0)
         try:
             manifest = parse(read_all(self._disk, path))
@@ -205,7 +205,7 @@ class Checker:
         return [report, *reports]
 
     def file(self, path: str) -> Report:
-        """One RDB file or append-only file; the content tells which."""
+        """Check one RDB file or append-only file; the contents determine which it is."""
         report = Report(path)
         try:
             source = self._disk.open_source(path)
@@ -216,7 +216,7 @@ class Checker:
             report.size = source.size
             begin = source.read(len(VALKEY_MAGIC))
             reader = Reader(begin, source=source.read, size=report.size)
-            # By its name too: what was an RDB file should not be taken for commands, and cut off at its beginning.
+            # The name counts too: a damaged RDB file should not be mistaken for commands and truncated to nothing.
             is_dump = begin.startswith((MAGIC, VALKEY_MAGIC)) or path.endswith(RDB_SUFFIX)
             if not is_dump or self._dump(reader, report):
                 self._commands_of(CommandReader(reader.read, report.size, reader.offset), report)
@@ -227,7 +227,7 @@ class Checker:
         return report
 
     def _dump(self, reader: Reader, report: Report) -> bool:
-        """Check the RDB file, or that which an append-only file begins with; whether the rest is to be checked."""
+        """Check an RDB file, or the one that an append-only file begins with; returns whether to check the rest."""
         contents = _Contents()
         steps = load_rdb(reader, contents, DefaultStreamLimits(), now=None)
         try:
@@ -242,7 +242,7 @@ class Checker:
         return not report.problem and reader.offset < report.size
 
     def _commands_of(self, commands: CommandReader, report: Report) -> None:
-        """Check what consists of commands."""
+        """Check the commands in an append-only file."""
         counts: Counter[bytes] = Counter()
         before = commands.offset
         try:
@@ -258,7 +258,7 @@ class Checker:
             report.whole = problem.offset
         except Damaged as problem:
             report.problem, report.offset = problem.reason, problem.offset
-            # Where nothing is left it may be no append-only file at all.
+            # If nothing would be left, it may not be an append-only file at all.
             report.whole = problem.whole or None
         shown = Counter({_shown(name): count for name, count in counts.items()})
         report.facts.append(f"commands: {_listed(shown)}")
@@ -271,7 +271,7 @@ class Checker:
 
 
 class _Fixing:
-    """Cuts files off, after asking."""
+    """Truncates files, after asking."""
 
     def __init__(self, disk: Disk, ask: Callable[[str], bool], tell: Callable[[str], None]) -> None:
         self._disk = disk
@@ -279,7 +279,7 @@ class _Fixing:
         self._tell = tell
 
     def fix(self, report: Report) -> bool:
-        """Cut the file off; whether that was done. Raises OSError."""
+        """Truncate the file; returns whether that was done. Raises OSError."""
         path, whole = report.path, report.whole
         if whole is None:
             self._tell(f"{path}: can't be repaired by cutting off its end")
@@ -304,7 +304,7 @@ class _Fixing:
     def _is_in_use(self, folder: str) -> bool:
         """Whether a broker has locked this folder."""
         path = (folder.rstrip("/") or os.getcwd()) + LOCK_SUFFIX
-        # Looked for first: asking for a lock would make its file.
+        # Check that the file exists first, because taking the lock would create it.
         if self._disk.size(path) is None:
             return False
         lock = self._disk.lock(path)
@@ -327,10 +327,10 @@ def run(
     ask: Callable[[str], bool],
     tell: Callable[[str], None],
 ) -> int:
-    """The command, by its arguments: the exit status.
+    """Run the command with these arguments and return its exit status.
 
-    `commands` makes the table by which commands in files are judged; `tell` takes a line for the user, `ask` puts a
-    question.
+    `commands` returns the table that commands in files are looked up in; `tell` prints a line for the user, and `ask`
+    asks a yes/no question.
     """
     options = {word for word in words if word.startswith("-")}
     paths = [word for word in words if not word.startswith("-")]

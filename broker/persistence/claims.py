@@ -1,4 +1,4 @@
-"""Which broker may write which files: one that has locked the file beside them."""
+"""Which broker may write which files: the one that holds the lock file next to them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from broker.config import Config
 
 LOCK_SUFFIX: Final = ".lock"
-"""Of the files beside the append-only folder and the RDB file; who has one locked may write there."""
+"""The suffix of the lock files next to the append-only folder and the RDB file; the lock's holder may write there."""
 
 
 class UnusableFolder(OSError):
-    """The folder takes no files."""
+    """No files can be created in the folder."""
 
 
 class FilesInUse(OSError):
-    """Another broker writes these files."""
+    """Another broker has claimed these files."""
 
 
 class Claims:
-    """What this broker has claimed for itself, until `release`.
+    """The files that this broker has claimed, until `release`.
 
-    What the directives have named before stays claimed, too: files may still be written there.
+    Places that the directives named earlier stay claimed, since files may still be written there.
     """
 
     def __init__(self, config: Config, disk: Disk) -> None:
@@ -38,11 +38,11 @@ class Claims:
         self._claim(os.path.join(self._config.dir, self._config.appenddirname), "its append-only file in")
 
     def snapshots(self) -> None:
-        """The same for the RDB file."""
+        """Make sure that no other broker writes the RDB file. Raises FilesInUse, UnusableFolder."""
         self._claim(os.path.join(self._config.dir, self._config.dbfilename), "its RDB file at")
 
     def release(self) -> None:
-        """Leave all files to other brokers."""
+        """Release all claims."""
         while self._locks:
             self._locks.popitem()[1].release()
 

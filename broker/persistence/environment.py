@@ -1,4 +1,4 @@
-"""What the parts that keep files know of the broker whose files they keep."""
+"""What persistence knows about the broker whose files it manages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The parts of a broker that its files, and the writing of them, depend on."""
+    """The parts of a broker that persistence depends on."""
 
     config: Config
     log: Log
@@ -25,13 +25,13 @@ class Environment:
 
 
 class FunctionLibraries(Protocol):
-    """The libraries of functions, which are in the files beside the keys."""
+    """The libraries of functions, which are saved along with the keys."""
 
     def sources(self) -> list[bytes]:
         """The source of every library, for a dump."""
 
     def load_source(self, source: bytes) -> None:
-        """Load a library from a dump; one of the same name is replaced. Raises CommandError."""
+        """Load a library from a dump, replacing one of the same name. Raises CommandError."""
 
     def flush(self) -> None:
         """Forget all libraries."""

@@ -1,11 +1,11 @@
 """The disk: the only code that touches it.
 
-Everything that persistence does to files is one of the calls of `Disk`, and each call is one thing the disk does, so
-that a test can put a disk in its place that fails at any of them, forgets what was not synced, or writes less than it
-was given. All of it is synchronous and raises OSError; who must not wait calls it in a thread or in a forked child.
+Everything that persistence does to files goes through `Disk`, and each of its calls is a single disk operation, so
+tests can substitute a disk that fails at any of them, forgets what was not synced, or writes less than it was given.
+All calls are synchronous and raise OSError; code that must not block makes them in a thread or in a forked child.
 
-What survives a loss of power: the bytes of a file once its `sync` has come back, and its name (its new name, or its
-absence) once `sync_folder` of its folder has. `replace` does both in the one order that leaves the old or the new file.
+What survives a power failure: the bytes of a file once its `sync` has returned, and its name (or new name, or absence)
+once `sync_folder` of its folder has. `replace` does both in the only order that leaves either the old or the new file.
 """
 
 import contextlib
@@ -18,33 +18,33 @@ from typing import Final
 
 Bytes = bytes | bytearray | memoryview
 Write = Callable[[Bytes], None]
-"""Takes all of what it is given, or raises OSError."""
+"""Writes everything it is given, or raises OSError."""
 
 TEMPORARY: Final = "temp-"
-"""The beginning of a name that a finished file never has, as in Redis: what a crash leaves of it may be removed."""
+"""The prefix of unfinished files, as in Redis; a finished file never has it, so leftovers of a crash can be removed."""
 
 _FILE_MODE: Final = 0o644
 _FOLDER_MODE: Final = 0o755
-# What fsync of a folder says where the system knows no such thing: there is nothing to be done then.
+# The errors that fsync of a folder returns if the system does not support it, in which case there is nothing to do.
 _FOLDER_NOT_SYNCED: Final = (errno.EBADF, errno.EINVAL)
 
-# fdatasync also writes the length that is needed to read the data back, and leaves out the times. macOS lacks it.
+# fdatasync also writes the length, which is needed to read the data back, but not the times. macOS lacks it.
 sync_descriptor: Final[Callable[[int], None]] = getattr(os, "fdatasync", os.fsync)
 
 
 class Source:
-    """A file that is read from its start to its end."""
+    """A file that is read from start to end."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     @property
     def size(self) -> int:
-        """The file's length in bytes, now."""
+        """The file's current length in bytes."""
         return os.fstat(self._descriptor).st_size
 
     def read(self, count: int) -> bytes:
-        """The next bytes: `count` at most, none only at the end."""
+        """The next bytes, at most `count`; none only at the end."""
         return os.read(self._descriptor, count)
 
     def close(self) -> None:
@@ -52,25 +52,24 @@ class Source:
 
 
 class Output:
-    """A file that is written from its start, or from its end."""
+    """A file that is written from its start, or appended to."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     @property
     def descriptor(self) -> int:
-        """What the system knows the open file by, for syncs beside Python; negative where only `sync` will do."""
+        """The file descriptor, for syncs outside Python; negative if only `sync` works."""
         return self._descriptor
 
     def write(self, data: Bytes) -> int:
-        """Write the beginning of `data`; the result says how much of it. `write_all` goes on until all is written."""
+        """Write the beginning of `data` and return the number of bytes written. `write_all` writes all of it."""
         return os.write(self._descriptor, data)
 
     def sync(self) -> None:
-        """Come back when all that was written is on the disk.
+        """Return once everything written is on the disk.
 
-        Once it has failed nothing may be concluded from a later success: the system may have dropped what it could not
-        write.
+        After a failure, a later success means nothing: the system may have dropped what it could not write.
         """
         sync_descriptor(self._descriptor)
 
@@ -79,10 +78,10 @@ class Output:
 
 
 class Lock:
-    """An exclusive right, held until it is released or the process has ended.
+    """An exclusive lock, held until it is released or the process ends.
 
-    It belongs to the open file: a forked child that closes its copy leaves the lock with the parent, and one that keeps
-    it open would hold it beyond the parent's end.
+    It belongs to the open file: a forked child that closes its copy leaves the lock to the parent, and one that keeps
+    it open would hold the lock even after the parent has ended.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -93,26 +92,26 @@ class Lock:
 
 
 class Disk:
-    """The disk of this machine. Relative paths start at the working directory."""
+    """The disk of this machine. Paths are relative to the working directory."""
 
     def open_source(self, path: str) -> Source:
-        """Raises FileNotFoundError and other OSErrors."""
+        """Open a file for reading. Raises FileNotFoundError and other OSErrors."""
         return Source(os.open(path, os.O_RDONLY))
 
     def create(self, path: str) -> Output:
-        """A file of that name, empty, whatever it held before: for temporary names only."""
+        """Create a file of that name, or empty an existing one: for temporary names only."""
         return Output(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE))
 
     def create_new(self, path: str) -> Output:
-        """A new file. Raises FileExistsError where there is one of that name, and other OSErrors."""
+        """Create a new file. Raises FileExistsError if the name is taken, and other OSErrors."""
         return Output(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE))
 
     def append(self, path: str) -> Output:
-        """The file of that name, or a new one, to be written at its end."""
+        """Open a file for appending, creating it if needed."""
         return Output(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _FILE_MODE))
 
     def truncate(self, path: str, size: int) -> None:
-        """Cut the file to `size` bytes, and come back when it is so on the disk."""
+        """Truncate the file to `size` bytes, and return once that is on the disk."""
         descriptor = os.open(path, os.O_WRONLY)
         try:
             os.ftruncate(descriptor, size)
@@ -121,22 +120,22 @@ class Disk:
             os.close(descriptor)
 
     def rename(self, old: str, new: str) -> None:
-        """Give a file another name, in place of any other file of that name."""
+        """Rename a file, replacing any other file of the new name."""
         os.rename(old, new)
 
     def remove(self, path: str) -> None:
-        """Raises FileNotFoundError and other OSErrors."""
+        """Remove a file. Raises FileNotFoundError and other OSErrors."""
         os.unlink(path)
 
     def copy(self, old: str, new: str) -> None:
-        """Make a second file with the same content, and come back when the content is on the disk."""
+        """Copy a file, and return once the contents are on the disk."""
         with open(old, "rb") as source, open(new, "wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
             target.flush()
             os.fsync(target.fileno())
 
     def make_folder(self, path: str) -> None:
-        """Make a folder, unless there is one of that name."""
+        """Create a folder unless it exists."""
         try:
             os.mkdir(path, _FOLDER_MODE)
         except FileExistsError:
@@ -144,7 +143,7 @@ class Disk:
                 raise
 
     def sync_folder(self, path: str) -> None:
-        """Come back when the names of the folder's files are on the disk. The path "" is the working directory."""
+        """Return once the names of the folder's files are on the disk. The path "" is the working directory."""
         descriptor = os.open(path or os.curdir, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
         try:
             os.fsync(descriptor)
@@ -155,7 +154,7 @@ class Disk:
             os.close(descriptor)
 
     def names(self, folder: str) -> list[str]:
-        """What is in the folder, in no order. Raises FileNotFoundError, NotADirectoryError."""
+        """The names in the folder, in no particular order. Raises FileNotFoundError, NotADirectoryError."""
         return os.listdir(folder or os.curdir)
 
     def is_folder(self, path: str) -> bool:
@@ -163,17 +162,17 @@ class Disk:
         return os.path.isdir(path or os.curdir)
 
     def size(self, path: str) -> int | None:
-        """The length of a file in bytes, None where there is no such file."""
+        """The length of a file in bytes, or None if there is no such file."""
         try:
             return os.stat(path).st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def lock(self, path: str) -> Lock | None:
-        """Take the lock that this file stands for; None while another process, or another Lock of this one, has it.
+        """Lock this file; returns None while another process, or another Lock of this process, holds the lock.
 
-        The file stays when the lock is released: with it removed, two processes could lock two files of one name. It
-        holds the process's ID, where the disk has room for that.
+        The file remains after the lock is released: if it were removed, two processes could lock two files of the same
+        name. It contains the process's ID, if the disk has room for that.
         """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, _FILE_MODE)
         try:
@@ -191,7 +190,7 @@ class Disk:
 
 
 def write_all(output: Output, data: Bytes) -> None:
-    """Write all of `data`. Where it raises OSError, any part of it may have been written."""
+    """Write all of `data`. If this raises OSError, any part of the data may have been written."""
     written = output.write(data)
     size = len(data)
     while written < size:
@@ -202,7 +201,7 @@ def write_all(output: Output, data: Bytes) -> None:
 
 
 def read_all(disk: Disk, path: str) -> bytes:
-    """The content of a file, which must be a small one."""
+    """The contents of a file, which must be small."""
     source = disk.open_source(path)
     try:
         parts = []
@@ -214,7 +213,7 @@ def read_all(disk: Disk, path: str) -> bytes:
 
 
 def lock_holder(disk: Disk, path: str) -> int:
-    """The ID of the process that has the lock which this file stands for, 0 where it is not known."""
+    """The ID of the process that has locked this file, or 0 if unknown."""
     try:
         return int(read_all(disk, path))
     except (OSError, ValueError):
@@ -222,7 +221,7 @@ def lock_holder(disk: Disk, path: str) -> int:
 
 
 def temporary_path(path: str) -> str:
-    """Where the file that shall replace `path` is written: in the same folder, so that a rename is all it takes."""
+    """The path to write the replacement of `path` to: in the same folder, so that a rename is all it takes."""
     folder, name = os.path.split(path)
     return os.path.join(folder, TEMPORARY + name)
 
@@ -235,14 +234,14 @@ def replace(
     temporary: str | None = None,
     sync_every: int = 0,
 ) -> None:
-    """Put a new file in the place of `path`, so that at any moment either the old one or the new one is there, whole.
+    """Replace `path` by a new file, so that at any moment either the complete old or the complete new file exists.
 
-    `content` is the file's content, or is called with a function that writes. `temporary` is where it is written first
-    (by default `temporary_path`). With `sync_every`, it is synced each time so many bytes were written: a long file
-    then takes the disk in small steps, not all at the end.
+    `content` is the file's contents, or is called with a function that writes them. They are first written to
+    `temporary` (by default `temporary_path`). With `sync_every`, the file is synced every time that many bytes were
+    written, so that a long file occupies the disk in small steps instead of all at the end.
 
-    Raises OSError, and whatever `content` raises; the temporary file is gone then, and `path` is as it was, except that
-    it may be the new one, not yet safe, where the sync of the folder is what failed.
+    Raises OSError, and whatever `content` raises. The temporary file is removed then, and `path` is unchanged, unless
+    it was the sync of the folder that failed: then `path` may be the new file, which a power failure can still undo.
     """
     temporary = temporary or temporary_path(path)
     output = disk.create(temporary)
@@ -261,7 +260,7 @@ def replace(
 
 
 def fill(output: Output, content: bytes | Callable[[Write], None], sync_every: int = 0) -> None:
-    """Write a file's content, given as it is or by a function that writes it; see `replace`."""
+    """Write a file's contents, given as bytes or by a function that writes them; see `replace`."""
     if isinstance(content, bytes):
         write_all(output, content)
         return

@@ -1,26 +1,26 @@
-"""The journal: what clients have changed, on its way to the append-only file.
+"""The journal: the effects of clients' commands, on their way to the append-only file.
 
-While a tick executes requests, their effects gather in a list. At its end they are encoded, and then it depends on
-`appendfsync`:
+While a tick executes requests, their effects are collected in a list. They are encoded at its end, and what happens
+next depends on `appendfsync`:
 
-- **always**: the tick writes, which the system takes into its memory, and a thread syncs. Meanwhile ticks go on;
-  the replies to the clients that have written are held until the sync that covers their writes is done. What gathers
-  during one sync is the next one's, so however many clients write, the disk is asked once. The next one begins when no
-  client is ready any more, at the latest after half the time that the last one took: begun at once, it would leave out
-  those whom the last one has just released, and on a slow disk the clients would take turns, half of them a sync.
-- **everysec**: the tick writes before its replies leave, also while a sync runs, so that a killed process loses nothing
-  that was answered; once a second the thread syncs. On some file systems a write waits for the sync of its file. Redis
-  therefore never writes during a sync, for two seconds at most. Here a write has to be seen waiting first: then ticks
-  gather during syncs, within the same bound, and every minute a write tries again.
-- **no**: the tick writes, the system syncs when it likes.
+- **always**: the tick writes them, which puts them into the system's page cache, and a thread syncs. Ticks go on
+  meanwhile; clients that have written don't get their replies until the sync that covers their writes is done. Effects
+  that accumulate during one sync go into the next, so one sync serves any number of clients. It begins when no more
+  clients are ready, or after half the duration of the last sync: if it began immediately, it would miss the clients
+  that the last one has just released, and on a slow disk the clients would take turns, half of them per sync.
+- **everysec**: the tick writes before its replies are sent, even while a sync is running, so that a killed process
+  loses nothing that was acknowledged; the thread syncs once a second. On some file systems a write waits for a running
+  sync of its file. That is why Redis postpones writes during a sync, by up to two seconds. Here ticks start postponing
+  theirs, within the same limit, only after a write was seen to wait, and every minute another write tries again.
+- **no**: the tick writes, and the system syncs whenever it likes.
 
-A rewrite puts another file in place. What was written to the old one must be on the disk before the new one holds
-anything, so for the length of one sync nothing can be written; clients that write then wait for their replies.
+A rewrite switches to another file. Everything in the old file must be on the disk before anything is written to the new
+one, so for the duration of one sync nothing can be written, and clients that write wait for their replies.
 
-A **write** that fails (a full disk) is tried again every second; until it succeeds, clients' writes are refused. What
-was executed before is kept, and with `always` its clients go on waiting for their replies. A **sync** that fails is
-final: the system may have dropped what it could not write and tell of success the next time, so nothing that is
-appended to this file is worth anything. Only a restart helps, which reads what is really on the disk.
+A **write** that fails (a full disk) is retried every second; until it succeeds, clients' writes are refused. Effects
+already executed are kept, and with `always` their clients keep waiting for replies. A **sync** that fails is final: the
+system may have dropped what it could not write and report success the next time, so nothing appended to this file can
+be trusted. Only a restart helps, which reads what is really on the disk.
 """
 
 from __future__ import annotations
@@ -49,28 +49,28 @@ ALWAYS: Final = "always"
 NEVER: Final = "no"
 
 SYNC_SECONDS: Final = 1
-"""Between two syncs with `everysec`, and between two attempts to write what could not be written."""
+"""The interval between syncs with `everysec`, and between attempts to repeat a failed write."""
 
 BLOCKED_SECONDS: Final = 0.02
-"""A write during a sync that slept for so long has waited for the disk."""
+"""A write during a sync that takes this long, and sleeps, has waited for the disk."""
 
 GATHER_SECONDS: Final = 60
-"""How long ticks gather during syncs after a write that had to wait: then another write tries."""
+"""How long ticks postpone writes during syncs after a write had to wait, before another write tries."""
 
 POSTPONED_MS: Final = 2000
-"""How long a tick leaves its effects unwritten because a sync is running."""
+"""The longest time that effects stay unwritten because a sync is running."""
 
 
 class Journal:
-    """The append-only file that is open, and what is not in it yet.
+    """The open append-only file, and the effects that are not in it yet.
 
-    Positions are counts of Effects.position. Up to `synced_position` all is on the disk; up to
-    `acknowledged_position` replies may leave, None: none of them waits for the disk. `size` is what was written to the
-    open file and, given with `open`, to those before it, in bytes. `write_error` is why the last write failed, None
-    after a success; `sync_error` why a sync did, which stays.
+    Positions are values of Effects.position. Everything up to `synced_position` is on the disk; replies up to
+    `acknowledged_position` may be sent, and None means that no reply waits for the disk. `size` is the number of bytes
+    written to the open file and, as passed to `open`, to those before it. `write_error` is why the last write failed,
+    None after a success; `sync_error` is why a sync failed, and never goes away.
 
-    `error_changed` is called whenever one of the errors has. `timers` and `watches` are called in the tick.
-    `child_runs` tells whether a forked child is writing, for `no-appendfsync-on-rewrite`.
+    `error_changed` is called whenever one of the errors has changed. `timers` and `watches` fire within the tick.
+    `child_runs` returns whether a forked child is writing, for `no-appendfsync-on-rewrite`.
     """
 
     def __init__(
@@ -109,12 +109,12 @@ class Journal:
         self._sync_began = 0.0
         self._gathers_until = 0.0
         self._blocks_until = 0.0
-        # One at a time may sync, or put another file in place. (A trio.Lock would have to be released by the task that
-        # has acquired it.)
+        # Held to sync, or to switch to another file. (A trio.Lock would have to be released by the task that acquired
+        # it.)
         self._exclusive = trio.Semaphore(1)
         self._written_position = 0
         self._unsynced_since = 0
-        self._told_of_progress: list[Callable[[], None]] = []
+        self._progress_callbacks: list[Callable[[], None]] = []
         self.synced_position = 0
         self.acknowledged_position: int | None = None
         self.size = 0
@@ -124,7 +124,7 @@ class Journal:
         self.sync_error: OSError | None = None
         config.on_change("appendfsync", self._policy_changed)
 
-    # What it tells
+    # Queries
 
     @property
     def is_open(self) -> bool:
@@ -133,7 +133,7 @@ class Journal:
 
     @property
     def unwritten_bytes(self) -> int:
-        """Bytes that wait to be written."""
+        """The number of bytes waiting to be written."""
         return self._buffered + len(self._unwritten)
 
     @property
@@ -142,31 +142,31 @@ class Journal:
         return self._syncing_since != 0
 
     def unsynced_age(self) -> int:
-        """For how many milliseconds the oldest write that is not synced has waited, 0 without one."""
+        """Milliseconds for which the oldest unsynced write has been waiting, 0 if there is none."""
         if self._file is None or self.synced_position >= self._effects.position:
             return 0
         return max(0, self._clock.now - self._unsynced_since)
 
     # Progress
 
-    def on_progress(self, call: Callable[[], None]) -> None:
-        """Call this in the tick whenever one of the positions may have changed, or a sync has failed."""
-        self._told_of_progress.append(call)
+    def on_progress(self, callback: Callable[[], None]) -> None:
+        """Call this within the tick whenever one of the positions may have changed, or a sync has failed."""
+        self._progress_callbacks.append(callback)
 
     def progress(self) -> None:
-        """Outside any tick: tell of progress, in a tick as soon as possible."""
+        """Call the progress callbacks in a tick as soon as possible; for use outside a tick."""
         self._move_acknowledged()
-        self._timers.after(0, self._tell_of_progress)
+        self._timers.after(0, self._notify_progress)
 
-    def _tell_of_progress(self) -> None:
+    def _notify_progress(self) -> None:
         self._move_acknowledged()
-        for call in self._told_of_progress:
-            call()
+        for callback in self._progress_callbacks:
+            callback()
         if self.sync_error is not None:
-            self.acknowledged_position = None  # those who waited have been disconnected, and nobody writes any more
+            self.acknowledged_position = None  # waiting clients have been disconnected, and no one can write any more
 
     def _move_acknowledged(self) -> None:
-        # After a failure it stays until everybody is told: what waits then must never leave.
+        # After a failure it stays until the callbacks have run: replies held by then must never be sent.
         if self.sync_error is None:
             self.acknowledged_position = self._position_to_acknowledge()
 
@@ -180,10 +180,10 @@ class Journal:
     # The file
 
     def open(self, file: Output, size: int, checksum: int = 0) -> None:
-        """Record all effects from now on in this file.
+        """Record all effects in this file from now on.
 
-        `size` counts what the files before it hold, too; `checksum` is that of the bytes at the end of this one which
-        no checksum line covers. Raises OSError where no thread can be had to sync it; the file is closed then.
+        `size` includes the files before it; `checksum` is that of the bytes at the end of this one that no checksum
+        line covers. Raises OSError if no thread can be started to sync it; the file is closed then.
         """
         try:
             self._thread = SyncThread()
@@ -201,14 +201,14 @@ class Journal:
         self._effects.sinks.append(self._record)
         self.progress()
 
-    async def replace(self, prepare: Callable[[], Output], at_once: Callable[[], None]) -> None:
-        """Go on in another, empty file.
+    async def replace(self, prepare: Callable[[], Output], at_switch: Callable[[], None]) -> None:
+        """Continue in another, empty file.
 
-        `prepare`, called in a thread, gives that file, which by then is found by a restart, behind the present one.
-        `at_once` is called at the very moment between the last effect in the present file and the first in the other:
-        no client's request is executed meanwhile. Effects only gather then until the present file is synced: an
-        increment is never cut short while a later one holds something. Raises OSError, and whatever the two do; only
-        where `at_once` is what failed, the other file is in use all the same.
+        `prepare`, called in a thread, returns that file; by then, a restart must find it after the current one.
+        `at_switch` is called between the last effect in the current file and the first in the other, with no request
+        executed in between. Effects are then only collected until the current file is synced: an increment is never
+        incomplete while a later one has contents. Raises OSError, and whatever the two callables raise; if it was
+        `at_switch` that failed, the other file is in use all the same.
         """
         if self.write_error is not None:
             raise self.write_error
@@ -216,17 +216,17 @@ class Journal:
         failed = self.sync_error
         try:
             if self._exclusive.value and self._config.appendfsync != ALWAYS:
-                self._sync()  # so that little is left to be synced while clients wait
+                self._sync()  # so that little is left to sync while clients wait
             async with self._exclusive:
                 if self.sync_error is not failed:
                     raise self.sync_error  # type: ignore[misc]  # it never becomes None here
                 self._write()
                 if self.write_error is not None:
                     raise self.write_error
-                # What gathers from here on is for the other file, which knows of no database yet.
+                # Effects collected from here on are for the other file, in which no database is selected yet.
                 self._writer = CommandWriter()
                 try:
-                    at_once()
+                    at_switch()
                 finally:
                     await self._change_to(prepared)
         finally:
@@ -234,7 +234,7 @@ class Journal:
                 prepared.close()
 
     async def _change_to(self, file: Output) -> None:
-        """Go on in this file when all of the present one is on the disk. Raises OSError; the present one stays then."""
+        """Switch to this file once the current one is on the disk. Raises OSError, keeping the current one then."""
         assert self._file is not None
         old, position = self._file, self._written_position
         self._between_files = True
@@ -257,13 +257,13 @@ class Journal:
             self._write()
 
     async def close(self) -> None:
-        """Stop recording; all that was recorded is written and synced as far as the disk allows."""
+        """Stop recording; what was recorded is written and synced as far as the disk allows."""
         async with self._exclusive:
             self.close_now()
         self.progress()
 
     def close_now(self) -> bool:
-        """`close`, when nothing else is running any more; False if something could not be written and synced."""
+        """`close` for when nothing else is running any more; False if something could not be written and synced."""
         if self._file is None:
             return True
         self._end_thread()
@@ -302,27 +302,27 @@ class Journal:
     # In the tick
 
     def end_tick(self) -> None:
-        """Take the effects of a tick, before any reply to it leaves."""
+        """Handle the effects of a tick, before any of its replies is sent."""
         if self._pending:
             self._encode()
         if not self._buffer:
             return
         if self.sync_error is not None:
-            self._buffer.clear()  # an expired key's end: it will expire again
+            self._buffer.clear()  # only deletions of expired keys, which will expire again
             self._buffered = 0
         elif self._config.appendfsync == ALWAYS and not self._paused():
             if monotonic() >= self._gathers_until:
                 self._commit()
         elif self.write_error is None and not self._between_files:
             if self._syncing_since:
-                self._write_beside_sync()
+                self._write_during_sync()
             else:
                 self._write()
             if self._config.appendfsync == ALWAYS:
-                self._wake.set()  # no reply needs to wait any more
+                self._wake.set()  # no reply has to wait any longer
 
     def end_turn(self) -> None:
-        """No client is ready, or none is looked at for a while: what has gathered need not wait for more."""
+        """Called when no client is ready or will be served for a while: collected effects need not wait for more."""
         self._gathers_until = 0.0
         if self._buffer and self._config.appendfsync == ALWAYS and self.sync_error is None:
             self._commit()
@@ -338,7 +338,7 @@ class Journal:
         self._buffered += len(data)
 
     def _take(self) -> Bytes:
-        """All that is to be written, checksum and all: it brings the file up to the present position."""
+        """Everything to be written, including the checksum; it brings the file up to the current position."""
         if self._pending:
             self._encode()
         data = self._unwritten
@@ -352,32 +352,32 @@ class Journal:
         return data
 
     def _write(self) -> None:
-        """Write everything; what could not be written stays in `_unwritten`."""
+        """Write everything; whatever can't be written stays in `_unwritten`."""
         position = self._effects.position
         data = self._take()
         if data:
             assert self._file is not None
             self._wrote(data, position, *_write_some(self._file, data))
 
-    def _write_beside_sync(self) -> None:
-        """Write while a sync is running, unless writes are known to wait for it."""
+    def _write_during_sync(self) -> None:
+        """Write during a sync, unless writes are known to wait for it."""
         began = monotonic()
         if began < self._blocks_until and self._clock.now - self._syncing_since < POSTPONED_MS:
             return
         waits = _waits()
         self._write()
         if monotonic() - began < BLOCKED_SECONDS or (waits and _waits() == waits):
-            return  # in the second case somebody else had the processor
+            return  # in the second case, it was another process or thread that had the processor
         if not self._blocks_until:
             self._log.warning(
-                "a write to the append-only file had to wait for its sync: from now on, changes gather in memory while"
-                " a sync runs, for two seconds at most, and are lost if the process is killed then"
+                "a write to the append-only file had to wait for its sync: from now on, changes stay in memory while a"
+                " sync is running, for at most two seconds, and are lost if the process is killed then"
             )
         self._blocks_until = began + GATHER_SECONDS
         self.delayed_syncs += 1
 
     def _wrote(self, data: Bytes, position: int, count: int, problem: OSError | None) -> None:
-        """Take in how a write went that was to bring the file up to `position`."""
+        """Process the result of a write that was to bring the file up to `position`."""
         self.size += count
         if problem is None:
             self._written_position = position
@@ -397,7 +397,7 @@ class Journal:
     # In the background
 
     async def run(self) -> None:
-        """See once a second to what ticks don't: syncs with `everysec`, and another attempt at a write that failed."""
+        """Do once a second what ticks don't: sync with `everysec`, and repeat failed writes."""
         while True:
             with trio.move_on_after(SYNC_SECONDS):
                 await self._wake.wait()
@@ -412,13 +412,13 @@ class Journal:
             self.progress()
 
     def _commit(self) -> None:
-        """One write and one sync for everything that has gathered, now or when the one that is running has ended."""
+        """Write and sync everything collected; while a sync is running, that is left until after it."""
         if self._exclusive.value and self.write_error is None:
             self._write()
             self._sync()
 
     def _sync(self) -> None:
-        """Begin to sync what is written."""
+        """Start syncing what was written."""
         if self.write_error is not None or self.synced_position == self._written_position or self._paused():
             return
         assert self._file is not None and self._thread is not None
@@ -429,7 +429,7 @@ class Journal:
         self._thread.start(self._file)
 
     def _sync_ended(self) -> None:
-        """Within a tick: take in how the sync went. The clients that it lets go on are given time to join the next."""
+        """Within a tick, process the result of a sync, and give the clients it releases time to join the next."""
         assert self._thread is not None
         try:
             if not self._thread.ended():
@@ -442,7 +442,7 @@ class Journal:
         self._gathers_until = now + (now - self._sync_began) / 2
         if self._buffer and self._config.appendfsync != ALWAYS and not (self.sync_error or self.write_error):
             self._write()
-        self._tell_of_progress()
+        self._notify_progress()
 
     def _leave_sync(self, problem: OSError | None) -> None:
         self._unsynced_since = self._syncing_since
@@ -456,23 +456,23 @@ class Journal:
             return
         self.sync_error = problem
         self._log.warning(
-            "syncing the append-only file has failed: nobody knows what of it is on the disk; writes are refused until"
-            " the broker is started again",
+            "syncing the append-only file failed: it is unknown how much of it is on the disk; writes are refused until"
+            " the broker is restarted",
             error=str(problem),
         )
         self._error_changed()
 
     def _paused(self) -> bool:
-        """Whether syncs are left out for now."""
+        """Whether syncs are skipped for now."""
         return self._config.no_appendfsync_on_rewrite and self._child_runs()
 
     def _policy_changed(self, _: object) -> None:
         self._wake.set()
-        self._tell_of_progress()
+        self._notify_progress()
 
 
 def _write_some(file: Output, data: Bytes) -> tuple[int, OSError | None]:
-    """Write until all is written or a write fails: how many bytes are in the file, and the failure."""
+    """Write until everything is written or a write fails; returns the number of bytes written, and the error."""
     view = memoryview(data)
     written = 0
     try:
@@ -487,6 +487,6 @@ def _write_some(file: Output, data: Bytes) -> tuple[int, OSError | None]:
 
 
 def _waits() -> int:
-    """How often this thread has given up the processor to wait for something; 0 where the system doesn't tell."""
+    """How often this thread has given up the processor to wait for something; 0 if the system does not say."""
     this_thread = getattr(resource, "RUSAGE_THREAD", None)
     return 0 if this_thread is None else resource.getrusage(this_thread).ru_nvcsw

@@ -1,7 +1,7 @@
-"""What of a broker survives it: the journal, snapshots, rewrites, and loading, put together.
+"""Everything that makes a broker's data outlive it: the journal, snapshots, rewrites and recovery, put together.
 
-Nothing here waits for the disk in the tick but a plain write to the append-only file, which the system takes into its
-memory. SAVE, and SHUTDOWN with a save, are what they are: everybody waits.
+Within the tick, the only disk access is a plain write to the append-only file, which goes to the system's page cache.
+The exceptions are SAVE, and SHUTDOWN with a save, which block all clients.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
     from broker.table.command import CommandTable
 
 UNWRITTEN_MAX: Final = 1 << 30
-"""Bytes that gather for the append-only file while the disk takes nothing (at the change of files in a rewrite, ticks
-don't write): beyond that clients' writes are refused, until it has taken them. It is looked at once a second."""
+"""Bytes that may accumulate for the append-only file while the disk takes nothing (ticks don't write while a rewrite
+changes files). Above it, clients' writes are refused until the disk has taken them. Checked once a second."""
 
 TOO_SLOW: Final = "the disk takes too long"
 
 
 @dataclass(frozen=True)
 class Storage:
-    """The disk that a broker's files are on, and what makes its children (see Background); tests have their own."""
+    """The disk that holds a broker's files, and the function that forks its children (see Background), for tests."""
 
     disk: Disk = field(default_factory=Disk)
     spawn: Callable[[Work], Child] = fork
 
 
 class Persistence:
-    """The parts of a broker that deal with its files."""
+    """The parts of a broker that manage its files."""
 
     def __init__(
         self,
@@ -58,9 +58,9 @@ class Persistence:
         timers: Deadlines,
         watches: Watches,
     ) -> None:
-        """`commands`, executed for a client of `host`, are what recovery takes the append-only file for.
+        """Recovery replays the append-only file with `commands`, for a client of `host`.
 
-        `retry` executes the command again that a session waits with. `timers` and `watches` are called in the tick.
+        `retry` executes a session's waiting command again. `timers` and `watches` fire within the tick.
         """
         config = self._config = environment.config
         self._log = environment.log
@@ -68,7 +68,7 @@ class Persistence:
         self._state = environment.state
         self._retry = retry
         disk = storage.disk
-        self.background = Background(storage.spawn, self._follow)
+        self.background = Background(storage.spawn, self._update_refusal)
         self.journal = Journal(
             environment.keyspace.effects,
             config,
@@ -77,7 +77,7 @@ class Persistence:
             timers,
             watches,
             child_runs=lambda: self.background.has_child,
-            error_changed=self._follow,
+            error_changed=self._update_refusal,
         )
         self._claims = Claims(config, disk)
         self.folder = AppendOnlyFolder(config, environment.keyspace, functions, disk)
@@ -86,47 +86,47 @@ class Persistence:
         self.recovery = Recovery(environment, self.folder, self.snapshots, self.journal, functions, commands, host)
         self._recovered = False
         self._watching: list[Session] = []
-        self.journal.on_progress(self._progressed)
-        config.on_change("appendonly", self._switch)
+        self.journal.on_progress(self._retry_acknowledged)
+        config.on_change("appendonly", self._switch_append_only)
         for name in ("stop-writes-on-bgsave-error", "save"):
-            config.on_change(name, lambda _: self._follow())
+            config.on_change(name, lambda _: self._update_refusal())
 
     # Start and stop
 
     async def recover(self) -> None:
-        """Load what is there. Raises LoadError, FilesInUse, UnusableFolder."""
+        """Load the files on the disk. Raises LoadError, FilesInUse, UnusableFolder."""
         if self._config.appendonly:
             self._claims.append_only()
         if self._config.save:
             self._claims.snapshots()
         await self.recovery.run(sweep=bool(self._config.save))
-        # As in Redis: growth since the last rewrite counts, however often the broker was started meanwhile.
+        # As in Redis: growth counts from the last rewrite, even across restarts.
         self.rewrites.base_size = self.folder.base_size() if self.journal.is_open else 0
         self._recovered = True
         if self.journal.is_open != self._config.appendonly:
-            # It was switched while everything was being loaded.
+            # The directive was changed during loading.
             with contextlib.suppress(ValueError):
                 self.rewrites.switch(self._config.appendonly)
 
     async def run(self) -> None:
-        """Do what happens beside the tick, until cancelled."""
+        """Run the background tasks until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.journal.run)
             nursery.start_soon(self.background.run)
             nursery.start_soon(self.rewrites.run)
 
     def cron(self) -> None:
-        """Once a second: start what is due, one child at a time."""
+        """Called once a second: start a rewrite or snapshot that is due, one child at a time."""
         if not self.background.active and not self._state.loading:
             if self.rewrites.is_due():
                 self.rewrites.start()
             elif self.snapshots.is_due():
                 self._start_snapshot()
-        keys = self.background.progress_to_tell()
+        keys = self.background.progress_to_report()
         if keys is not None:
             total = sum(len(database.data) for database in self._keyspace.databases)
             self._log.notice("writing in the background", what=self.background.kind, keys=keys, of=total)
-        self._follow()
+        self._update_refusal()
 
     def _start_snapshot(self) -> None:
         try:
@@ -135,9 +135,9 @@ class Persistence:
             self._log.warning("Can't save in background", error=str(problem))
 
     def prepare_shutdown(self, *, save: bool, no_save: bool, force: bool) -> bool:
-        """Do what must be done before the broker may end; False if it may not, because something would be lost."""
+        """Prepare the files for shutdown; False if the broker must not end, because data would be lost."""
         if self._state.loading or not (self._recovered or save):
-            # What is on the disk must not be replaced by what isn't all of it.
+            # The files on the disk must not be replaced by a partly loaded keyspace.
             return True
         if self.journal.provisional and not force:
             self._log.warning("not shutting down: the first append-only file is being written")
@@ -159,7 +159,7 @@ class Persistence:
         return True
 
     def close(self) -> bool:
-        """Write and sync what is left, when all tasks have ended; False if that did not succeed."""
+        """Write and sync what is left, after all tasks have ended; False if that failed."""
         self.background.kill()
         whole = self.journal.close_now()
         self.snapshots.remove_unfinished()
@@ -167,22 +167,22 @@ class Persistence:
         self._claims.release()
         return whole
 
-    # What it tells
+    # Queries
 
     def acknowledges(self, session: Session) -> bool:
-        """Whether the session's writes are on this machine's disk, and would be found there."""
+        """Whether the session's writes are on this machine's disk, where a restart would find them."""
         journal = self.journal
         if not journal.is_open or journal.provisional or journal.sync_error is not None:
             return False
         return journal.synced_position >= session.last_write_position
 
     def watch(self, session: Session) -> None:
-        """Execute the session's waiting command again when its writes are acknowledged (WAITAOF)."""
+        """Execute the session's waiting command again once its writes are acknowledged (WAITAOF)."""
         if session not in self._watching:
             self._watching.append(session)
 
     def refusal(self) -> bytes | None:
-        """Why clients' writes are refused, None if they are not."""
+        """The error with which clients' writes are refused, or None."""
         config = self._config
         if config.stop_writes_on_bgsave_error and config.save and not self.snapshots.succeeded:
             return BGSAVE_ERROR
@@ -191,15 +191,15 @@ class Persistence:
             return aof_error(problem.strerror or str(problem))
         return aof_error(TOO_SLOW) if self.journal.unwritten_bytes > UNWRITTEN_MAX else None
 
-    def _follow(self) -> None:
-        """Refuse clients' writes, or no longer."""
+    def _update_refusal(self) -> None:
+        """Start or stop refusing clients' writes."""
         refusal = self.refusal()
         if refusal != self._state.write_refusal:
             self._state.write_refusal = refusal
             self._state.restrict()
 
-    def _progressed(self) -> None:
-        """The journal has come further."""
+    def _retry_acknowledged(self) -> None:
+        """Retry the watched sessions after the journal has progressed."""
         if self._watching:
             watching, self._watching = self._watching, []
             for session in watching:
@@ -208,13 +208,13 @@ class Persistence:
                 elif session.waiting is not None:
                     self._watching.append(session)
 
-    def _switch(self, on: bool) -> None:
+    def _switch_append_only(self, on: bool) -> None:
         if on:
             try:
                 self._claims.append_only()
             except OSError as problem:
                 raise ValueError(str(problem)) from None
-        # What is loaded so far must not become the base: `recover` sees to it when all of it is there.
+        # A partly loaded keyspace must not become the base: `recover` switches once everything is loaded.
         if not self._state.loading:
             self.rewrites.switch(on)
 

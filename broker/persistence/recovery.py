@@ -1,11 +1,11 @@
-"""Start-up: what is on the disk becomes the keyspace again.
+"""Start-up: rebuilding the keyspace from the disk.
 
-As in Redis, with `appendonly` the append-only file is all that counts, else the RDB file. Loading goes in slices of
-some milliseconds, so that early clients are told that the broker is loading, and how far it is.
+As in Redis, with `appendonly` only the append-only file counts, otherwise only the RDB file. Loading proceeds in slices
+of a few milliseconds, so that early clients are answered that the broker is loading, and can ask how far it is.
 
-What is damaged is refused, with the file, the offset and the reason; nothing is skipped. Only where the last file that
-holds something ends in the midst of a command is the rest cut off, if `aof-load-truncated` allows it: a crash while it
-was written leaves that. (Empty increments after it don't count: a rewrite had just begun.)
+Damaged files are refused, with the file, the offset and the reason; nothing is skipped. Only if the last non-empty file
+ends in the middle of a command is the rest cut off, provided that `aof-load-truncated` allows it: that is what a crash
+during a write leaves behind. (Empty increments after it don't count: a rewrite had just begun.)
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ if TYPE_CHECKING:
     from broker.process.log import Log
 
 _SLICE_SECONDS: Final = 0.005
-_TELL_SECONDS: Final = 5
+_REPORT_SECONDS: Final = 5
 _COMMANDS_AT_ONCE: Final = 256
 
 FIX: Final = (
-    "Make a copy of it, look at it with `trimaran check`, and let `trimaran check --fix` cut off what is damaged"
+    "Make a copy of it, examine it with `trimaran check`, and let `trimaran check --fix` cut off the damaged part"
 )
 
 
 class LoadError(Exception):
-    """What is on the disk can't be loaded; the text says which file, where, and why."""
+    """The files on the disk can't be loaded; the message says which file, where, and why."""
 
 
 class Recovery:
-    """The loading of what is on the disk, and how far it is: `loaded` of `total` bytes since `began` (wall seconds)."""
+    """Loads the files on the disk; progress is `loaded` of `total` bytes since `began` (wall seconds)."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Recovery:
         commands: CommandTable,
         host: Host,
     ) -> None:
-        """`commands` are what the append-only file is executed with, for a client of `host`."""
+        """The append-only file is executed with `commands`, for a client of `host`."""
         self._config = environment.config
         self._log = environment.log
         self._clock = environment.clock
@@ -87,9 +87,9 @@ class Recovery:
         self.keys_expired = 0
 
     async def run(self, *, sweep: bool) -> None:
-        """Load what is there, and open the append-only file if there is to be one. Raises LoadError.
+        """Load the files, and open the append-only file if it is configured. Raises LoadError.
 
-        `sweep` says that nobody else writes this RDB file: its temporary files are left from a crash.
+        `sweep` says that no other broker writes this RDB file, so its temporary files are left over from a crash.
         """
         self.began = self._clock.read() // 1000
         began = time.perf_counter()
@@ -120,35 +120,35 @@ class Recovery:
             self._log.notice(f"DB loaded from {source}: {seconds:.3f} seconds", keys=keys, bytes=self.total)
 
     def _sweep(self, folder: str, left_behind: Callable[[str], bool]) -> None:
-        """Remove what a crash has left half written."""
+        """Remove the unfinished files that a crash has left."""
         for name in self._disk.names(folder):
             if left_behind(name):
-                self._log.notice("removing what an unfinished save has left", file=os.path.join(folder, name))
-                # A child that has outlived its broker may be at its end.
+                self._log.notice("removing the leftover file of an unfinished save", file=os.path.join(folder, name))
+                # A child that has outlived its broker may remove or rename it at the same moment.
                 with contextlib.suppress(FileNotFoundError):
                     self._disk.remove(os.path.join(folder, name))
 
     async def _load(self, steps: Iterator[int], before: int = 0) -> None:
-        """Go through the steps of a file, `before` bytes being loaded before it, and let others run between them."""
+        """Run the steps of loading a file, yielding to other tasks in between; `before` bytes were loaded earlier."""
         pause_at = time.perf_counter() + _SLICE_SECONDS
-        tell_at = pause_at + _TELL_SECONDS
+        report_at = pause_at + _REPORT_SECONDS
         for offset in steps:
             self.loaded = before + offset
             now = time.perf_counter()
             if now >= pause_at:
                 await trio.lowlevel.checkpoint()
                 pause_at = time.perf_counter() + _SLICE_SECONDS
-            if now >= tell_at:
+            if now >= report_at:
                 self._log.notice("loading", bytes=self.loaded, of=self.total)
-                tell_at = now + _TELL_SECONDS
+                report_at = now + _REPORT_SECONDS
 
     # A snapshot
 
     def reload(self, *, flush: bool, merge: bool) -> None:
-        """Load the RDB file while everybody waits (DEBUG RELOAD). Raises LoadError, and OSError.
+        """Load the RDB file while all clients wait (DEBUG RELOAD). Raises LoadError and OSError.
 
-        With `flush` all keys and functions are removed before. With `merge` a key of the file replaces one of the same
-        name; without, there may be none. Watched keys count as changed.
+        With `flush`, all keys and functions are removed first. With `merge`, a key in the file replaces an existing
+        one; without, the key must not exist. Watched keys count as changed.
         """
         path = self._snapshots.path
         target = (MergingTarget if merge else KeyspaceTarget)(self._keyspace)
@@ -182,7 +182,7 @@ class Recovery:
             await self._load(self._rdb(path, Reader(source=source.read, size=size), self._clock.now, target))
 
     def _rdb(self, path: str, reader: Reader, now: int | None, target: KeyspaceTarget) -> Generator[int, None, None]:
-        """Load an RDB file, or what stands at the beginning of an append-only one."""
+        """Load an RDB file, or the one at the beginning of an append-only file."""
         try:
             loaded = yield from load_rdb(reader, target, self._config, now=now, verify=self._config.rdbchecksum)
             for code in target.functions:
@@ -222,7 +222,7 @@ class Recovery:
         self._open(checksum)
 
     def _manifest(self) -> Manifest:
-        """The manifest; of an older Redis's single file it is made. Raises LoadError."""
+        """The manifest, created if there is only the single file of an older Redis. Raises LoadError."""
         folder, config = self._folder, self._config
         try:
             folder.settle()
@@ -239,7 +239,7 @@ class Recovery:
             return manifest
         alone = replace(single_base(config.appendfilename), history=manifest.history)
         if not manifest or manifest == alone:
-            # The manifest first: as long as the file is not where it says, this is done again.
+            # The manifest first: until the file is where it says, a restart does this again.
             folder.put_manifest(alone)
             self._disk.rename(single, moved)
             self._disk.sync_folder(folder.path)
@@ -255,7 +255,7 @@ class Recovery:
         return size
 
     async def _load_files(self, paths: list[str], sizes: list[int]) -> int:
-        """Load all files; the checksum with which the last one is to be written further."""
+        """Load all files; returns the checksum with which to continue the last one."""
         last = max((at for at, size in enumerate(sizes) if size), default=-1)
         checksum = 0
         before = 0
@@ -279,18 +279,18 @@ class Recovery:
         try:
             yield from self._replay(file.path, commands)
         except Truncated as problem:
-            self._cut(file, problem.offset, "ends in the midst of a command")
+            self._cut(file, problem.offset, "ends in the middle of a command")
             self.total -= file.size - problem.offset
         except Damaged as problem:
             if file.last and file.size - problem.whole <= self._config.aof_load_corrupt_tail_max_size:
                 self._cut(file, problem.whole, str(problem))
-                # Some of what is cut off may have been executed.
+                # Some of the commands cut off may have been executed.
                 raise _CutOff from None
             raise LoadError(f"Bad file format reading the append only file {file.path}: {problem}. {FIX}") from problem
         file.checksum = commands.checksum
 
     def _cut(self, file: _File, offset: int, reason: str) -> None:
-        """Cut off the end of the last file, where that is allowed. Raises LoadError."""
+        """Truncate the last file, if that is allowed. Raises LoadError."""
         if not file.last:
             raise LoadError(
                 f"Unexpected end of file reading the append only file {file.path}: {reason} after byte {offset}, and"
@@ -302,7 +302,7 @@ class Recovery:
                 f" Either set aof-load-truncated to yes, and it is cut off there at the next start, or: {FIX}"
             )
         self._log.warning(
-            "the append-only file is cut off where it is not whole",
+            "the end of the append-only file is incomplete and is cut off",
             file=file.path,
             reason=reason,
             offset=offset,
@@ -311,8 +311,8 @@ class Recovery:
         self._disk.truncate(file.path, offset)
 
     def _replay(self, path: str, commands: CommandReader) -> Generator[int, None, None]:
-        """Execute the commands of a file, a transaction when all of it is there. Raises LoadError for unknown ones."""
-        # What a renamed command did by itself, as the DEL of a key that has expired, is there under its own name.
+        """Execute the commands of a file, transactions only if complete. Raises LoadError for unknown commands."""
+        # Commands that the broker generated, such as the DEL of an expired key, have their original names in the file.
         originals = CommandTable() if self._config.renamed_commands else self._commands
         replayer = _Replayer(self._commands, originals, self._host, self._log, path)
         execute = replayer.execute
@@ -334,15 +334,15 @@ class Recovery:
         replayer.finish()
 
     def _open(self, checksum: int) -> None:
-        """Let the journal go on at the end of the last increment; make what is missing for that."""
+        """Let the journal continue at the end of the last increment, creating the files that are missing."""
         folder = self._folder
         manifest = folder.manifest
         if not manifest:
             config = self._config
             if self._disk.size(os.path.join(config.dir, config.dbfilename)) is not None:
                 self._log.warning(
-                    "appendonly is on and there is no append-only file: the broker starts empty, though there is an RDB"
-                    " file. To take over its keys, start with appendonly no, and then switch it on with CONFIG SET",
+                    "appendonly is on but there is no append-only file: the broker starts empty although there is an"
+                    " RDB file. To load its keys, start with appendonly no, and then switch it on with CONFIG SET",
                     file=config.dbfilename,
                 )
             temporary = TEMPORARY + "first-base"
@@ -362,11 +362,11 @@ class Recovery:
 
 
 class _CutOff(Exception):
-    """A file was cut off before commands that have been executed: everything is to be loaded again."""
+    """A file was truncated before commands that had been executed: everything must be loaded again."""
 
 
 class _File:
-    """A file of the append-only folder; `last` if none with anything in it follows. `checksum`: see CommandReader."""
+    """A file of the append-only folder; `last` if no non-empty one follows. `checksum`: see CommandReader."""
 
     def __init__(self, path: str, size: int, last: bool) -> None:
         self.path = path
@@ -376,7 +376,7 @@ class _File:
 
 
 class _Replayer:
-    """Executes commands as a client nobody sees: nothing is checked but that the command exists."""
+    """Executes commands as an invisible client, checking only that the command exists."""
 
     def __init__(self, commands: CommandTable, originals: CommandTable, host: Host, log: Log, path: str) -> None:
         self._session = Session(host, 0, CLOSED_TRANSPORT)
@@ -398,13 +398,13 @@ class _Replayer:
             command.handler(self._session, args)
         except CommandError as problem:
             if command.name == b"select":
-                # What follows would go to another database.
+                # The commands that follow would go to the wrong database.
                 text = problem.text.decode(errors="replace")
                 raise LoadError(f"{self._path}: '{text}' to the command before byte {offset}") from None
             self._refused += 1
             if self._refused == 1:
                 self._log.warning(
-                    "a command of the append-only file has failed, as it may in Redis; it has no effect",
+                    "a command in the append-only file failed, which may happen in Redis too; it has no effect",
                     file=self._path,
                     before_byte=offset,
                     command=command.name,
@@ -413,7 +413,7 @@ class _Replayer:
 
     def finish(self) -> None:
         if self._refused > 1:
-            self._log.warning("commands of the append-only file have failed", file=self._path, commands=self._refused)
+            self._log.warning("commands in the append-only file failed", file=self._path, commands=self._refused)
 
 
 @contextlib.contextmanager

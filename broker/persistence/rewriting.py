@@ -1,21 +1,21 @@
 """The append-only file's folder: a base, the increments after it, and the manifest that names them in order.
 
-A rewrite makes a new base of the present values and drops what led to them. Its steps, each of which leaves a folder
-that loads to the same state:
+A rewrite creates a new base from the current values and drops the history that led to them. After each of its steps,
+the folder loads to the same state:
 
-1. a new and empty increment is created, and the manifest names it behind the present one;
-2. at one moment, between two ticks, a child is forked; when the present increment is synced the journal goes on in the
-   new one, and until then it holds effects back, and the replies of those who wrote;
-3. the child has written the values of that moment to a temporary file;
-4. that file becomes the new base: the manifest names it as history (or says that nothing counts yet), it is renamed,
-   and the manifest names it and the new increment, and the older files as history;
-5. the history is removed, and the manifest names it no more.
+1. A new, empty increment is created, and the manifest names it after the current one.
+2. A child is forked between two ticks. Once the current increment is synced, the journal continues in the new one;
+   until then it holds back effects, and the replies of clients that have written.
+3. The child writes the values of that moment to a temporary file.
+4. That file becomes the new base: the manifest names it as history (or says that nothing counts yet), it is renamed,
+   and the manifest names it and the new increment, and the older files as history.
+5. The history is removed, and then dropped from the manifest.
 
-So what holds anything is never in the folder without its name in the manifest, but for temporary files: what is found
-there belongs to a manifest that was lost, cut or replaced by an older one, and neither data nor manifest is touched.
+So except for temporary files, no file with data is ever in the folder without being named by the manifest. If such a
+file is found, its manifest was lost, truncated or replaced by an older one, and neither data nor manifest is touched.
 
-Where the append-only file is only being switched on, the new increment keeps a temporary name until step 4, and is not
-named before: an increment without a base would say that there had been nothing before it.
+While the append-only file is being switched on, the new increment keeps a temporary name until step 4 and is not named
+before that: an increment without a base would mean that there had been no data before it.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
 KIND: Final = "aof"
 
 _PATIENCE: Final = 3
-"""So many rewrites may fail before the next one that nobody asked for has to wait (Redis's number)."""
+"""The number of rewrites that may fail before the next automatic one is delayed (as in Redis)."""
 
 _LONGEST_DELAY: Final = 3600
-"""Seconds that it waits at most."""
+"""The longest such delay, in seconds."""
 
 NOTHING_YET: Final = b"# the first files are being put in place\n"
-"""The manifest's file until it names the first files."""
+"""The contents of the manifest file until it names the first files."""
 
 PUT_RIGHT: Final = "Put the manifest right that belongs to these files, or move away what is superfluous"
 
@@ -64,9 +64,9 @@ CANNOT_SWITCH_ON: Final = "Unable to turn on AOF. Check server logs."
 
 
 class AppendOnlyFolder:
-    """Where the files are, and the manifest as it is on the disk.
+    """The location of the files, and the manifest as it is on the disk.
 
-    A change of `dir` counts when the files are begun again, not while one of them is written.
+    A change of `dir` takes effect when the files are next started from scratch, not while one of them is being written.
     """
 
     def __init__(self, config: Config, keyspace: Keyspace, functions: FunctionLibraries, disk: Disk) -> None:
@@ -89,9 +89,9 @@ class AppendOnlyFolder:
         return os.path.join(self.path, name)
 
     def settle(self) -> None:
-        """Be in the folder that `dir` names now, while no file is open: create it, or read what its manifest says.
+        """Move to the folder that `dir` names now, while no file is open: create it, or read its manifest.
 
-        Raises OSError, and BadManifest: what can't be read is never replaced.
+        Raises OSError and BadManifest; an unreadable manifest is never replaced.
         """
         home = self._config.dir
         if home != self._home:
@@ -102,7 +102,7 @@ class AppendOnlyFolder:
         self._home = home
 
     def _read_manifest(self) -> Manifest:
-        """The manifest, compared with what lies beside it; what a crash has left unnamed and empty is removed."""
+        """Read the manifest, compare it with the folder, and remove empty unnamed files left by a crash."""
         filename = self._config.appendfilename
         sizes = {name: self.disk.size(self.file(name)) or 0 for name in self._names()}
         manifest = Manifest()
@@ -125,14 +125,14 @@ class AppendOnlyFolder:
         return manifest
 
     def _names(self) -> list[str]:
-        """What is in the folder; nothing where there is none."""
+        """The names in the folder; none if there is no folder."""
         return self.disk.names(self.path) if self.disk.is_folder(self.path) else []
 
     def put_manifest(self, manifest: Manifest) -> None:
         """Make this the manifest. Raises OSError.
 
-        It may or may not have been replaced then, so the files that only the new one names keep their names from now
-        on: as history, they are neither written again nor removed before another manifest is in place.
+        After an error the manifest may or may not have been replaced, so the files that only the new one names become
+        history: they are neither written again nor removed before another manifest is in place.
         """
         try:
             replace_file(self.disk, self.manifest_path, manifest.sealed())
@@ -144,7 +144,7 @@ class AppendOnlyFolder:
         self.manifest = manifest
 
     def add_increment(self) -> Output:
-        """A new, empty increment, named in the manifest behind the others."""
+        """Create a new, empty increment, which the manifest names after the others."""
         manifest = self.manifest.with_new_increment(self._config.appendfilename, beside=self._names())
         file = self.disk.create_new(self.file(manifest.increments[-1].name))
         try:
@@ -157,7 +157,7 @@ class AppendOnlyFolder:
         return file
 
     def write_base(self, name: str, progress: Progress) -> None:
-        """Write all values to a new file of that name, which is on the disk then. Raises OSError."""
+        """Write all values to a new file of that name, and sync it. Raises OSError."""
         config, keyspace, functions = self._config, self._keyspace, self._functions.sources()
 
         def content(write: Write) -> None:
@@ -178,7 +178,7 @@ class AppendOnlyFolder:
     def install(self, temporary: str, kept: int, increment: str | None) -> None:
         """Make a temporary file the base, followed by the last `kept` increments.
 
-        `increment` is the temporary name of one that follows them.
+        `increment` is the temporary name of a further increment after those.
         """
         config, beside = self._config, self._names()
         manifest = self.manifest.with_new_base(config.appendfilename, config.aof_use_rdb_preamble, beside)
@@ -188,12 +188,12 @@ class AppendOnlyFolder:
         if increment is not None:
             manifest = manifest.with_new_increment(config.appendfilename, beside=beside)
             new[manifest.increments[-1]] = increment
-        # What a crash leaves with these names is superfluous until the manifest says more.
+        # If a crash leaves files with these names, they are history until the manifest says otherwise.
         if self.manifest:
             history = tuple(replace(entry, kind=HISTORY) for entry in new)
             self.put_manifest(replace(self.manifest, history=history + self.manifest.history))
         else:
-            # redis-server can't cope with history and nothing else: it gives its new files the same names.
+            # redis-server can't handle a manifest with nothing but history: it gives its new files the same names.
             replace_file(self.disk, self.manifest_path, NOTHING_YET)
         for entry, name in new.items():
             self.disk.rename(self.file(name), self.file(entry.name))
@@ -201,7 +201,7 @@ class AppendOnlyFolder:
         self.put_manifest(manifest)
 
     def remove_history(self) -> None:
-        """Remove the files that are superfluous, and then their names from the manifest."""
+        """Remove the history files, and then their names from the manifest."""
         if not self.manifest.history:
             return
         for entry in self.manifest.history:
@@ -216,26 +216,26 @@ class AppendOnlyFolder:
         return re.fullmatch(TEMPORARY + form, name) is not None
 
     def remove(self, name: str) -> None:
-        """Remove a file if it is there; it may stay if the disk fails, since nothing names it."""
+        """Remove a file if it exists. Errors are ignored, because the manifest does not name it."""
         with contextlib.suppress(OSError):
             self.disk.remove(self.file(name))
 
     def size(self) -> int:
-        """The bytes of all files that hold the data."""
+        """The total size in bytes of the base and the increments."""
         return sum(self.disk.size(self.file(entry.name)) or 0 for entry in self.manifest.files())
 
     def base_size(self) -> int:
-        """The bytes of the base, 0 without one."""
+        """The size in bytes of the base, 0 without one."""
         base = self.manifest.base
         return 0 if base is None else self.disk.size(self.file(base.name)) or 0
 
 
 class Rewrites:
-    """Rewrites of the append-only file: asked for, due by its growth, or because it is being switched on.
+    """Rewrites of the append-only file: on request, because of its growth, or to switch it on.
 
-    `scheduled` asks for one as soon as there may be a child. `base_size` is the size in bytes after the last rewrite,
-    and from a start to the first rewrite that of the base; `succeeded` whether the last rewrite did, `seconds` how long
-    it took (-1: there was none yet).
+    `scheduled` requests one as soon as a child may be forked. `base_size` is the size in bytes after the last rewrite,
+    or before the first rewrite, the size of the base; `succeeded` is whether the last rewrite succeeded, and `seconds`
+    how long it took (-1 before the first).
     """
 
     def __init__(
@@ -252,8 +252,8 @@ class Rewrites:
         self._journal = journal
         self._background = background
         self._claims = claims
-        self._asked = trio.Event()
-        self._begun = trio.Event()
+        self._requested = trio.Event()
+        self._begin_done = trio.Event()
         self._wanted = False
         self._first = False
         self._forked = False
@@ -271,18 +271,18 @@ class Rewrites:
 
     @property
     def running(self) -> bool:
-        """Whether one is under way."""
+        """Whether a rewrite is in progress."""
         return self._background.kind == KIND
 
     def start(self) -> None:
-        """Begin one, in a moment; there must be no child."""
+        """Make the task begin a rewrite; there must be no child."""
         self._background.reserve(KIND)
         self.scheduled = False
         self._wanted = True
-        self._asked.set()
+        self._requested.set()
 
     def is_due(self) -> bool:
-        """Whether one is asked for, or the file has grown by so much that there should be one."""
+        """Whether a rewrite was requested, or the file has grown enough for one."""
         if self.failures >= _PATIENCE and time.monotonic() < self._later_than:
             return False
         config, size = self._config, self._journal.size
@@ -294,7 +294,7 @@ class Rewrites:
         return size * 100 // (self.base_size or 1) - 100 >= percentage
 
     def switch(self, on: bool) -> None:
-        """CONFIG SET appendonly: begin with a rewrite, or end. Raises ValueError where there can be no files."""
+        """CONFIG SET appendonly: start with a rewrite, or stop. Raises ValueError if the files can't be kept."""
         if on:
             try:
                 if not self._journal.is_open:
@@ -309,34 +309,34 @@ class Rewrites:
             if self.running:
                 self._problem = "the append-only file is switched off"
                 self._background.kill()
-            self._asked.set()
+            self._requested.set()
 
     def remove_unfinished(self) -> None:
-        """Remove what one that was under way at the broker's end has written; the child has been killed."""
+        """Remove the files of a rewrite that was in progress at shutdown; its child has been killed."""
         if self.running:
             self._folder.remove(self._base)
             if self._first:
                 self._folder.remove(self._increment)
 
     async def run(self) -> None:
-        """Begin the rewrites that are asked for, and end the journal when it is switched off, until cancelled."""
+        """Begin requested rewrites, and close the journal when it is switched off, until cancelled."""
         while True:
-            await self._asked.wait()
-            self._asked = trio.Event()
+            await self._requested.wait()
+            self._requested = trio.Event()
             if self._journal.is_open and not self._config.appendonly:
                 await self._journal.close()
             if self._wanted:
                 self._wanted = False
-                self._begun = trio.Event()
+                self._begin_done = trio.Event()
                 try:
                     await self._begin()
                 except (OSError, BadManifest) as problem:
                     self._cannot_begin(str(problem))
-                self._begun.set()
+                self._begin_done.set()
 
     def _cannot_begin(self, problem: str) -> None:
         if self._forked:
-            # `_done` removes what the child leaves, or has left: behind it, the old increment would be a second copy.
+            # `_done` removes the child's base: followed by the old increment, it would apply that data twice.
             self._problem = problem
             self._background.kill()
         else:
@@ -344,7 +344,7 @@ class Rewrites:
             self._failed(problem)
 
     async def _begin(self) -> None:
-        """Steps 1 and 2."""
+        """Perform steps 1 and 2."""
         journal, folder = self._journal, self._folder
         self.count += 1
         self._problem = None
@@ -376,12 +376,12 @@ class Rewrites:
         )
 
     def _write(self, progress: Progress) -> None:
-        """Step 3, in the child."""
+        """Perform step 3, in the child."""
         self._folder.write_base(self._base, progress)
 
     async def _done(self, outcome: Outcome) -> None:
-        """Steps 4 and 5."""
-        await self._begun.wait()
+        """Perform steps 4 and 5."""
+        await self._begin_done.wait()
         journal, folder = self._journal, self._folder
         self.seconds = round(time.monotonic() - self._background.began)
         self.copied = outcome.copied
@@ -417,7 +417,7 @@ class Rewrites:
         try:
             await trio.to_thread.run_sync(folder.remove_history)
         except OSError as error:
-            self._log.warning("superfluous files of the append-only file are left", error=str(error))
+            self._log.warning("history files of the append-only file could not be removed", error=str(error))
 
     def _failed(self, problem: str) -> None:
         self.succeeded = False

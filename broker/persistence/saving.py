@@ -1,6 +1,6 @@
-"""Snapshots: RDB files of a point in time, by SAVE, BGSAVE, the save points, and at the end.
+"""Snapshots: RDB files of a point in time, by SAVE, BGSAVE, save points, and at shutdown.
 
-A file is written under a temporary name and put in the place of the last one only when it is whole and on the disk.
+A file is written under a temporary name, and replaces the previous one only once it is complete and on the disk.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 KIND: Final = "rdb"
 
 RETRY_SECONDS: Final = 5
-"""How long after a failed save the save points wait before they cause another (Redis's time)."""
+"""How long save points wait after a failed save before they trigger another (as in Redis)."""
 
 _TEMPORARY_FORM: Final = TEMPORARY + "(?:bg)?save-[0-9]+-"
 
 SYNC_EVERY: Final = 4 << 20
-"""A long file is synced each time so many bytes were written, so that its end doesn't take the disk for seconds."""
+"""A long file is synced every time this many bytes were written, so that the final sync doesn't block for seconds."""
 
 
 class Snapshots:
     """The RDB file of a broker, and when it is written.
 
-    `last_save` is the wall time, in seconds, of the last file (or of the start); `succeeded` whether the last
-    background save did, `seconds` how long it took (-1: there was none yet).
+    `last_save` is the wall time in seconds of the last save (or of the start); `succeeded` is whether the last
+    background save succeeded, and `seconds` how long it took (-1 before the first).
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Snapshots:
 
     @property
     def running(self) -> bool:
-        """Whether a background save is."""
+        """Whether a background save is running."""
         return self._background.kind == KIND
 
     @property
@@ -80,7 +80,7 @@ class Snapshots:
         return os.path.join(config.dir, config.dbfilename)
 
     def save(self) -> None:
-        """Write the file now, and come back when it is on the disk. Raises OSError; the old file is there then."""
+        """Write the file and return once it is on the disk. Raises OSError, in which case the old file remains."""
         self._claims.snapshots()
         self.saves += 1
         began = time.monotonic()
@@ -94,14 +94,14 @@ class Snapshots:
         self._log.notice("DB saved on disk", file=self.path, seconds=round(time.monotonic() - began, 3))
 
     def start(self) -> None:
-        """Have a child write the file as of now. Raises OSError; there must be no other child."""
+        """Fork a child that writes the file as of now. Raises OSError; there must be no other child."""
         self._claims.snapshots()
         self._changes_saved = self._keyspace.changes + self._keyspace.dirty
         self._last_try = time.monotonic()
         self.saves += 1
         self.scheduled = False
         self._unwanted = False
-        # Not the name that SAVE takes: a child that was killed may still be writing when SAVE begins.
+        # Not the name that SAVE uses: a killed child may still be writing when SAVE begins.
         temporary = self._unfinished = self._temporary("bgsave")
         try:
             self._background.start(KIND, lambda progress: self._write(temporary, progress), self._done)
@@ -143,14 +143,14 @@ class Snapshots:
         return os.path.join(config.dir, f"{TEMPORARY}{kind}-{os.getpid()}-{config.dbfilename}")
 
     def remove_unfinished(self) -> None:
-        """Remove what a child has begun to write that has been killed, or will never be asked how it ended."""
+        """Remove the unfinished file of a child that was killed, or whose outcome will never be awaited."""
         if self._unfinished:
             with contextlib.suppress(OSError):
                 self._disk.remove(self._unfinished)
             self._unfinished = ""
 
     def left_behind(self, name: str) -> bool:
-        """Whether a file of that name is one that an earlier broker, which kept its RDB file here, was writing."""
+        """Whether a file of this name is a temporary one of an earlier broker that kept its RDB file here."""
         return re.fullmatch(_TEMPORARY_FORM + re.escape(self._config.dbfilename), name) is not None
 
     def _write(self, temporary: str, progress: Progress) -> None:
@@ -161,10 +161,10 @@ class Snapshots:
 
         replace(self._disk, self.path, content, temporary=temporary, sync_every=SYNC_EVERY)
 
-    # On their own
+    # Automatic saves
 
     def is_due(self) -> bool:
-        """Whether a save point asks for a file, or BGSAVE SCHEDULE does."""
+        """Whether a save point or BGSAVE SCHEDULE calls for a save."""
         if self.scheduled:
             return True
         if not self.succeeded and time.monotonic() - self._last_try <= RETRY_SECONDS:
@@ -174,7 +174,7 @@ class Snapshots:
         return any(changes >= point.changes and since > point.seconds for point in self._config.save)
 
     def all_flushed(self) -> None:
-        """FLUSHALL: what a child is writing is no longer wanted, and what is on the disk must go, too."""
+        """FLUSHALL: stop a child that is writing the old keys, and replace the file on the disk as well."""
         if self._state.loading:
             return
         if self.running:
@@ -183,7 +183,7 @@ class Snapshots:
         if self._config.save:
             try:
                 self.save()
-                # The command's own changes, which are counted later, are in that file as well.
+                # The command's own changes are counted later, but that file already includes them.
                 self._keyspace.changes -= self._keyspace.dirty
             except OSError as problem:
-                self._log.warning("the old RDB file is left: its keys come back at a restart", error=str(problem))
+                self._log.warning("the old RDB file remains: its keys will be back after a restart", error=str(problem))

@@ -1,10 +1,10 @@
 """A thread that syncs a file while ticks go on.
 
-It waits at a pipe to be told what to sync, and tells through another one, which the tick's poller watches, that it has:
-so the replies that wait for a sync leave as soon as it is done, without a round through Trio's scheduler. Compiled, it
-never needs the interpreter's lock, for which it would have to wait until a tick is over or makes a system call.
+It reads from one pipe what to sync, and reports through another, which the tick's poller watches: replies that wait for
+a sync are sent as soon as it is done, without a round trip through Trio's scheduler. The compiled version never needs
+the interpreter's lock, for which it would have to wait until a tick ends or makes a system call.
 
-A forked child closes both pipes with all other descriptors, and has no such thread.
+A forked child closes both pipes along with all other descriptors, and has no such thread.
 """
 
 import errno
@@ -20,7 +20,7 @@ from broker.persistence.files import Output, sync_descriptor
 from protocol.native import prefer
 
 NAME: Final = "trimaran sync"
-"""Of the thread."""
+"""The name of the thread."""
 
 _SIZE: Final = 4
 _END: Final = -2
@@ -41,18 +41,18 @@ def _decoded(data: bytes) -> int:
     return int.from_bytes(data, sys.byteorder, signed=True)
 
 
-def serve_syncs(asked: int, told: int) -> int:
-    """Sync each descriptor that comes through the pipe `asked`, and tell the error's number, or 0, through `told`.
+def serve_syncs(requests: int, results: int) -> int:
+    """Sync each descriptor read from the pipe `requests`, and write the errno, or 0, to `results`.
 
-    Both are four bytes in the machine's order. A negative number ends it, and is the result.
+    Each is four bytes in native order. Returns at a negative number, and returns that number.
     """
-    while (descriptor := _decoded(os.read(asked, _SIZE))) >= 0:
-        os.write(told, _encoded(_failure(partial(sync_descriptor, descriptor))))
+    while (descriptor := _decoded(os.read(requests, _SIZE))) >= 0:
+        os.write(results, _encoded(_failure(partial(sync_descriptor, descriptor))))
     return descriptor
 
 
 def _failure(sync: Callable[[], None]) -> int:
-    """The number of the error with which it fails, 0 if it doesn't."""
+    """The errno with which `sync` fails, or 0."""
     try:
         sync()
     except OSError as problem:
@@ -64,14 +64,14 @@ prefer(globals(), "broker.persistence._syncing", "serve_syncs")
 
 
 class SyncThread:
-    """The thread, from when it is made until `close`."""
+    """The thread, which runs from construction until `close`."""
 
     def __init__(self) -> None:
-        """Raises OSError where there are no descriptors left for it, or no threads."""
+        """Raises OSError if no descriptors or no thread can be had."""
         with ExitStack() as undo:
-            self._asked, self._ask = _pipe(undo)
-            self._told, self._tell = _pipe(undo)
-            os.set_blocking(self._told, False)
+            self._requests_out, self._requests_in = _pipe(undo)
+            self._results_out, self._results_in = _pipe(undo)
+            os.set_blocking(self._results_out, False)
             self._file: Output | None = None
             self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
             try:
@@ -81,18 +81,18 @@ class SyncThread:
             self._descriptors = undo.pop_all()
 
     def fileno(self) -> int:
-        """The descriptor that is readable when a sync has ended."""
-        return self._told
+        """The descriptor that becomes readable when a sync has ended."""
+        return self._results_out
 
     def start(self, file: Output) -> None:
-        """Have all that was written to the file synced; one at a time."""
+        """Start syncing everything written to the file; only one sync may run at a time."""
         self._file = file
-        os.write(self._ask, _encoded(file.descriptor))
+        os.write(self._requests_in, _encoded(file.descriptor))
 
     def ended(self) -> bool:
-        """Whether the sync that was running has ended since the last call. Raises the OSError with which it failed."""
+        """Whether the running sync has ended since the last call. Raises OSError if it failed."""
         try:
-            problem = _decoded(os.read(self._told, _SIZE))
+            problem = _decoded(os.read(self._results_out, _SIZE))
         except BlockingIOError:
             return False
         if problem:
@@ -100,14 +100,14 @@ class SyncThread:
         return True
 
     def close(self) -> None:
-        """Come back when the thread has ended, and before it the sync that is running, with the OSError if it fails."""
-        os.write(self._ask, _encoded(_END))
+        """Wait for a running sync and then the thread to end. Raises OSError if the sync failed."""
+        os.write(self._requests_in, _encoded(_END))
         self._thread.join()
         with self._descriptors:
             self.ended()
 
     def _run(self) -> None:
-        while serve_syncs(self._asked, self._tell) != _END:
-            # A file without a descriptor: one of a simulated disk.
+        while serve_syncs(self._requests_out, self._results_in) != _END:
+            # A file without a descriptor, from a simulated disk.
             assert self._file is not None
-            os.write(self._tell, _encoded(_failure(self._file.sync)))
+            os.write(self._results_in, _encoded(_failure(self._file.sync)))

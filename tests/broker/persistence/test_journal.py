@@ -631,7 +631,7 @@ async def test_what_was_written_in_the_tick_that_learns_of_a_failed_sync_is_not_
         def fail_and_end() -> None:
             if journal.sync_error is None and broker.broker.keyspace.databases[0].data.get(b"k"):
                 journal._synced(0, OSError(errno.EIO, "Input/output error"))
-                journal._tell_of_progress()
+                journal._notify_progress()
             end_tick()
 
         with mock.patch.object(journal, "end_tick", fail_and_end):

@@ -303,7 +303,7 @@ UNEXPECTED_END = "Unexpected end of file reading the append only file"
 async def test_a_cut_end_is_refused_where_that_is_asked_for(data: bytes) -> None:
     text = await refused(folder(rdb("SET base 1"), data), **{"aof-load-truncated": "no"})
     assert text.startswith(
-        f"{UNEXPECTED_END} /{INCREMENT}: ends in the midst of a command after byte {WHOLE}. Either set"
+        f"{UNEXPECTED_END} /{INCREMENT}: ends in the middle of a command after byte {WHOLE}. Either set"
     )
 
 
@@ -318,7 +318,7 @@ async def test_empty_increments_may_follow_a_cut_one() -> None:
 async def test_a_cut_file_that_others_follow_is_refused() -> None:
     text = await refused(folder(None, CUT[:-1], aof("SET c 1"), b""))
     assert text.startswith(
-        f"{UNEXPECTED_END} /{INCREMENT}: ends in the midst of a command after byte {WHOLE}, and other"
+        f"{UNEXPECTED_END} /{INCREMENT}: ends in the middle of a command after byte {WHOLE}, and other"
     )
 
 
