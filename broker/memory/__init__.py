@@ -1,1 +1,1 @@
-"""Memory in use, and what is removed when there is too much of it."""
+"""Memory limits: measuring what is in use, and evicting keys and clients when it is too much."""

@@ -1,7 +1,7 @@
-"""maxmemory-clients: when clients' buffers take too much in total, the clients with the largest are disconnected.
+"""maxmemory-clients: when clients' buffers are too large in total, the clients with the largest are disconnected.
 
-The buffers are summed up at most every 10 ms, and less often where that takes long: a fiftieth of all time is the
-most it gets.
+The buffers are added up at most every 10 ms, and less often if that takes long, so that it never uses more than a
+fiftieth of the time.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from broker.process.log import Log
 from broker.process.stats import Stats
 
 CLIENT_SIZE: Final = 4096
-"""Bytes that a client without anything buffered takes: its session, connection, socket and parser."""
+"""Bytes that a client with empty buffers takes: its session, connection, socket and parser."""
 
 LISTED_SIZE: Final = 300
-"""Bytes that a name costs beside its own where it is listed: a channel, a watched key, a key waited for."""
+"""Bytes of overhead for each listed name (a channel, a watched key, a key waited for) besides its length."""
 
 LIMIT_MIN: Final = 128 * 1024
-"""A smaller limit is raised to this, so that a client can still set another one (as in Redis)."""
+"""Smaller limits are raised to this, so that a client can still change the limit (as in Redis)."""
 
 _EVERY_NS: Final = 10_000_000
 _SHARE: Final = 50
@@ -32,7 +32,7 @@ class ClientEviction:
     """Keeps a broker's clients within maxmemory-clients."""
 
     def __init__(self, config: Config, sessions: Mapping[int, Session], stats: Stats, log: Log) -> None:
-        """`sessions` are all that are open."""
+        """`sessions` are all open sessions."""
         self._config = config
         self._sessions = sessions
         self._stats = stats
@@ -40,15 +40,15 @@ class ClientEviction:
         self._next = 0
 
     def least(self) -> int:
-        """Bytes that all clients take without anything buffered."""
+        """Bytes that all clients would take with empty buffers."""
         return CLIENT_SIZE * len(self._sessions)
 
     def unsent(self) -> int:
-        """Bytes that wait to be sent to clients."""
+        """Bytes waiting to be sent to clients."""
         return unsent_bytes(self._sessions.values())
 
     def limit(self) -> int:
-        """The limit in bytes, 0 for none; a share is one of maxmemory."""
+        """The limit in bytes, 0 for none; a percentage is of maxmemory."""
         config = self._config
         limit: int = config.maxmemory_clients
         if limit < 0:
@@ -58,7 +58,7 @@ class ClientEviction:
         return max(limit, LIMIT_MIN) if limit or config.maxmemory_clients else 0
 
     def check(self) -> None:
-        """Disconnect clients, the largest first, until the rest is within the limit; not those with NO-EVICT on."""
+        """Disconnect clients, largest first, until the rest is within the limit; spares clients with NO-EVICT on."""
         began = perf_counter_ns()
         if began < self._next:
             return
@@ -83,17 +83,17 @@ class ClientEviction:
             total -= size
             if total < limit:
                 return
-        self._log.warning("clients are over maxmemory-clients, and no more of them may be closed", bytes=total)
+        self._log.warning("clients exceed maxmemory-clients, but no more of them may be closed", bytes=total)
 
 
 def unsent_bytes(sessions: Iterable[Session]) -> int:
-    """Bytes that wait to be sent to some clients."""
+    """Bytes waiting to be sent to these clients."""
     return sum(session.transport.sizes()[3] for session in sessions)
 
 
 def client_memory(session: Session) -> int:
-    """About the bytes that a client takes: buffers, what it queued in a transaction, and all that is kept by a name it
-    has sent: what it is subscribed to, watches and waits for, and its own names."""
+    """The approximate memory of a client: its buffers, its queued transaction, and the names that it has sent
+    (subscriptions, keys it watches or waits for, and its own names)."""
     waiting = session.waiting
     listed = (
         session.channels, session.patterns, session.shard_channels, () if waiting is None else waiting.args,

@@ -1,19 +1,18 @@
-"""Keeping the broker within maxmemory: keys are evicted by maxmemory-policy, or commands that take memory refused.
+"""Keeping the broker within maxmemory: evicting keys by maxmemory-policy, or refusing commands that take memory.
 
-What counts is what has come into use in the process since the broker began: the interpreter's own tens of megabytes
-do not, so that small limits hold what they would hold in redis-server. While the process can't be using as much, going
-by its size as the system sees it, nothing needs doing; that is looked at once a millisecond at most (1.5 us), and
-whenever clients have sent much. Only then is what is in use measured (see broker.process.memory), which takes longer
-the larger the heap is: a twentieth of all time is the most that measuring gets. Between two measurements the sizes of
-the keys evicted are estimated.
+Only memory that has come into use since the broker started counts, not the interpreter's own tens of megabytes, so that
+small limits hold as much data as they would in redis-server. While the size of the process, as the system sees it,
+rules out that the limit is exceeded, nothing needs doing; that is checked at most once a millisecond (1.5 us), and
+whenever clients have sent a lot. Only beyond that is the memory in use measured (see broker.process.memory), which
+takes longer the larger the heap is, and is allowed at most a twentieth of the time. Between measurements, the sizes of
+evicted keys are estimated.
 
-As in Redis the victims are approximate: maxmemory-samples keys of each database are drawn, and the best candidates
-of these and earlier draws, up to 16, wait in a pool. The rest of a large eviction is continued by a timer, so that
-clients are served meanwhile.
+As in Redis, victims are chosen approximately: maxmemory-samples keys of each database are sampled, and the best
+candidates from these and earlier samples, up to 16, are kept in a pool. A large eviction is continued by a timer, so
+that clients are served in between.
 
-What waits to be sent to clients is not counted: evicting for a client that does not read would empty the keyspace,
-the more so where what it is sent are the events of the evictions. For it there are the limits of output buffers, and
-maxmemory-clients.
+Output waiting for clients is not counted: evicting because of a client that does not read would empty the keyspace,
+all the more if that output consists of eviction events. The output buffer limits and maxmemory-clients limit it.
 """
 
 from __future__ import annotations
@@ -44,41 +43,42 @@ from broker.values.positions import random_key, sample_keys
 Scoring = Callable[[Database, list[bytes]], list[int]]
 
 POOL_SIZE: Final = 16
-"""Candidates kept between two evictions (Redis's EVPOOL_SIZE)."""
+"""Candidates kept between evictions (Redis's EVPOOL_SIZE)."""
 
 SLICE_NS: Final = 5_000_000
-"""Nanoseconds of eviction at once, as long as the limit is about kept."""
+"""Nanoseconds per slice of eviction while memory stays close to the limit."""
 
 LONG_SLICE_NS: Final = 50_000_000
-"""The same where clients write faster than the eviction can follow."""
+"""Nanoseconds per slice when clients write faster than eviction can keep up."""
 
 FAR_OVER: Final = 1.04
-"""In use, of the limit: from here on slices are long, if it becomes more all the same."""
+"""Memory in use relative to the limit above which slices are long, if it keeps growing."""
 
 MEASURING_SHARE: Final = 20
-"""One part in so many of all time is the most that measuring takes."""
+"""Measuring takes at most one part in this many of the time."""
 
 RESIDENT_SLACK: Final = 1.05
 RESIDENT_SPARE: Final = 16 << 20
-"""Resident, of the limit, and in bytes beside that: memory that is free in the process but can't be used counts as in
-use from here on, unless the process was larger already when the limit was set: evicting would not bring that back. The
-allocators keep some megabytes free whatever happens."""
+"""Resident memory relative to the limit, plus a number of bytes, above which memory that is free in the process but
+can't be reused counts as in use. If the process was already larger when the limit was set, that size is tolerated:
+evicting would not give it back. The allocators always keep some megabytes free."""
 
 COPY_SLACK: Final = 0.1
 COPY_SPARE: Final = 8 << 20
-"""Of the limit, and in bytes beside that: the copy of a larger table counts as in use with what it is larger."""
+"""The size of a table relative to the limit, plus a number of bytes, above which the excess counts as in use, because
+the table will be copied when it grows."""
 
 AHEAD: Final = 16
-"""One part in so many of its keys is how far ahead of a table's growth its size counts: what may come between two
-looks at memory. Once a table has grown, evicting doesn't bring it back."""
+"""A table's growth counts once it is within one part in this many of its keys, which allows for the keys that may
+arrive between two checks. Once a table has grown, evicting doesn't shrink it."""
 
 FRAGMENTED_MAX: Final = 0.2
-"""Of the limit: more is not evicted because memory is fragmented. Nothing is refused for it."""
+"""The most to evict because of fragmentation, relative to the limit. No command is refused because of it."""
 
 _SAMPLES_OF_SIZE: Final = 5
-_LOOK_AT_CLOCK: Final = 16
+_KEYS_PER_CLOCK_CHECK: Final = 16
 _OFTEN_NS: Final = 1_000_000
-# Bytes from clients after which memory is looked at within a tick: a share of the limit, within bounds.
+# Bytes from clients after which memory is checked within a tick: a share of the limit, within bounds.
 _READ_SHARE: Final = 256
 _READ_MIN, _READ_MAX = 1 << 16, 1 << 22
 
@@ -86,9 +86,9 @@ _READ_MIN, _READ_MAX = 1 << 16, 1 << 22
 class Eviction:
     """A broker's memory limits.
 
-    `check_at` is the wall time (milliseconds) from which the tick is to call `check`, `check_after` the number of
-    bytes read from clients (Stats.bytes_read); never reached without a limit. `measure` and `writable` are
-    process_memory's. `startup` is what was in use and resident when the broker began, in bytes.
+    The tick calls `check` from the wall time `check_at` (milliseconds) on, and once `check_after` bytes have been read
+    from clients (Stats.bytes_read); without a limit, neither is ever reached. `measure` and `writable` are those of
+    process_memory. `startup` is the memory in use and resident when the broker started, in bytes.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Eviction:
         serve: Callable[[], None],
         unwritten: Callable[[], int],
     ) -> None:
-        """`serve` serves clients that wait for keys; `unwritten` is how many bytes wait to be written to the disk."""
+        """`serve` serves clients waiting for keys; `unwritten` returns the number of bytes waiting for the disk."""
         self._config = config
         self._keyspace = keyspace
         self._clock = keyspace.clock
@@ -140,17 +140,17 @@ class Eviction:
             config.on_change(name, self._limits_changed)
 
     def start(self) -> None:
-        """Begin to keep the limits."""
+        """Start enforcing the limits."""
         self.startup = self.measure()
-        # Of what the process may write to, what was neither in use then nor free for what comes into use.
+        # The part of the process's writable memory that was neither in use at that time nor available for use.
         self._never_in_use = self.writable() - self.startup.in_use - process_memory.unused()
         self._limits_changed(None)
 
     def used(self, memory: Memory) -> int:
-        """What of the process's memory is this broker's: what has come into use since it began.
+        """The part of the process's memory that belongs to this broker: what has come into use since it started.
 
-        The process may have used more for something else then. The broker is known to use what its clients and the
-        tables of its keys take.
+        The process may have freed memory that it used for other things back then. The broker certainly uses what its
+        clients and its tables of keys take.
         """
         self.startup = self.startup._replace(in_use=min(self.startup.in_use, memory.in_use - self._least()))
         return memory.in_use - self.startup.in_use
@@ -160,7 +160,7 @@ class Eviction:
         return tables + self.clients.least()
 
     def exceeded_ms(self) -> int:
-        """For how long the limit has been exceeded now, in milliseconds."""
+        """How long the limit has been exceeded up to now, in milliseconds."""
         return self._clock.now - self._exceeded_since if self._exceeded_since else 0
 
     def _limits_changed(self, _: object) -> None:
@@ -175,7 +175,7 @@ class Eviction:
             self._within()
 
     def check(self) -> None:
-        """Bring the process back within its limits, as far as that is done in one slice."""
+        """Bring the process back within its limits, as far as one slice allows."""
         config, state = self._config, self._state
         self.check_at = self._clock.now + 1
         limit = config.maxmemory
@@ -184,7 +184,7 @@ class Eviction:
             self.clients.check()
         if state.paused or state.loading:
             return
-        if not limit or self._taken() + self._growth() <= limit:
+        if not limit or self._upper_bound() + self._growth() <= limit:
             self._within()
         elif self._must_measure():
             self._measure()
@@ -192,9 +192,9 @@ class Eviction:
             self._evict()
 
     def refuses(self) -> bool:
-        """Whether commands that may take memory are refused: asked while they are, when one comes.
+        """Whether to refuse a command that may take memory; called while the broker is out of memory.
 
-        It is measured again if something has changed, or else a third of the time at most.
+        Measures again if something has changed, otherwise for at most a third of the time.
         """
         quick = self._took < _OFTEN_NS and self._keyspace.changes != self._measured_changes
         if quick or perf_counter_ns() >= self._ask_after:
@@ -208,12 +208,12 @@ class Eviction:
             return not self._reclaimer.pending or self._state.out_of_memory
         return self.writable() > self._measured_writable + self._config.maxmemory // 128
 
-    def _taken(self) -> int:
-        """More than the broker uses, going by the process's size."""
+    def _upper_bound(self) -> int:
+        """An upper bound of the memory that the broker uses, from the size of the process."""
         return self.writable() - self._never_in_use - self.startup.in_use
 
     def _measure(self) -> None:
-        """Measure what is in use, and make room if it is too much."""
+        """Measure the memory in use, and make room if it is too much."""
         began = perf_counter_ns()
         memory = self.measure()
         limit: int = self._config.maxmemory
@@ -230,7 +230,7 @@ class Eviction:
         ends = perf_counter_ns()
         self._measured_writable = self.writable()
         self._measured_changes = self._keyspace.changes
-        # Of two measurements the faster one: the other may have been interrupted for as long as it likes.
+        # The faster of the last two measurements: either may have been interrupted for any length of time.
         self._took, self._took_before = min(ends - began, self._took_before or _OFTEN_NS), ends - began
         self._measure_after = ends + max(_OFTEN_NS, self._took * MEASURING_SHARE)
         self._ask_after = ends + 2 * self._took
@@ -247,12 +247,12 @@ class Eviction:
             self._evict()
 
     def _growth(self) -> int:
-        """What the tables of keys will take when they grow next, beyond what they take now.
+        """The memory that tables of keys will take when they next grow, beyond what they take now.
 
-        Counted before it comes: of small keys the tables are half of the memory, and one that has grown by tens of
-        megabytes at once does not shrink by evicting. Where keys come and go, a table is copied long before all its
-        places are taken; where none is evicted, only one that is nearly full is about to grow. While a table is
-        copied, the old one is there as well.
+        It counts in advance: with small keys, tables make up half of the memory, and one that has grown by tens of
+        megabytes at once does not shrink by evicting. If keys come and go, a table is copied long before it is full; if
+        keys are never evicted, only a nearly full table is about to grow. While a table is copied, the old one exists
+        as well.
         """
         grows_when_full = self._config.maxmemory_policy == "noeviction"
         growth = largest = 0
@@ -275,7 +275,7 @@ class Eviction:
         self._refuse(False)
 
     def _exhausted(self) -> None:
-        """Nothing may be evicted, or nothing is left to evict."""
+        """Handle the case that nothing may be evicted, or nothing is left to evict."""
         self._left = 0
         if self._full:
             self._exceeded(refuse=True)
@@ -301,7 +301,7 @@ class Eviction:
     # Evicting
 
     def _evict(self) -> None:
-        """Evict keys until as much is free as is too much in use, or the slice is over."""
+        """Evict keys until enough memory is free, or the slice is over."""
         began = perf_counter_ns()
         ends = began + self._slice
         evicted = 0
@@ -314,17 +314,17 @@ class Eviction:
                 break
             self._left -= self._remove(*victim)
             evicted += 1
-            if not evicted % _LOOK_AT_CLOCK and perf_counter_ns() > ends:
+            if not evicted % _KEYS_PER_CLOCK_CHECK and perf_counter_ns() > ends:
                 break
         self._keyspace.effects.flush(0, None)
         if self._keyspace.ready:
-            # Not here: this may be in the middle of a command (CONFIG SET).
+            # Not here, since this may run in the middle of a command (CONFIG SET).
             self._timers.after(0, self._serve)
         if self._left <= 0:
             self._exceeded_since = self._exceeded_since or self._clock.now
             self._within()
         elif exhausted:
-            self._measured_changes = -1  # sizes were estimated: the next one who is to be refused has it measured
+            self._measured_changes = -1  # sizes were estimated: measure before refusing the next command
             self._exhausted()
         else:
             self._exceeded(refuse=False)
@@ -337,7 +337,7 @@ class Eviction:
         self.check()
 
     def _remove(self, database: Database, key: bytes) -> int:
-        """Evict one key; about the bytes that become free."""
+        """Evict one key; returns the approximate number of bytes freed."""
         keyspace = self._keyspace
         value = database.data[key]
         size = sys.getsizeof(key)
@@ -353,7 +353,7 @@ class Eviction:
         return size
 
     def _choice(self) -> Callable[[], tuple[Database, bytes] | None]:
-        """The function that chooses a victim under the present policy; it gives None where there is none."""
+        """Returns a function that chooses a victim under the current policy, or returns None if there is none."""
         scope, _, order = self._config.maxmemory_policy.partition("-")
         volatile = scope == "volatile"
         if order == "random":
@@ -362,7 +362,7 @@ class Eviction:
         return lambda: self._best(volatile, scoring)
 
     def _scoring(self, order: str) -> Scoring:
-        """How good a victim each of some keys is: the greater the better."""
+        """Returns the function that rates keys as victims: the higher the score, the better."""
         access = self._keyspace.access
         if order in (LRU, LRM):
             return access.idle_times
@@ -371,7 +371,7 @@ class Eviction:
         return lambda database, keys: [-database.expires[key] for key in keys]
 
     def _random(self, volatile: bool) -> tuple[Database, bytes] | None:
-        """A key at random, of each database in turn."""
+        """A random key, from each database in turn."""
         databases = list(self._keyspace.databases)
         for _ in databases:
             self._next_database = (self._next_database + 1) % len(databases)
@@ -382,7 +382,7 @@ class Eviction:
         return None
 
     def _best(self, volatile: bool, scoring: Scoring) -> tuple[Database, bytes] | None:
-        """The best key of the pool, after new candidates of all databases came in."""
+        """The best key in the pool, after adding new candidates from all databases."""
         databases = self._keyspace.databases
         pool = self._pool
         samples = self._config.maxmemory_samples
@@ -411,9 +411,9 @@ class Eviction:
 
 
 def grown_size(keys: int) -> int:
-    """The bytes that a dict of so many keys takes when it has just grown: CPython gives it three times the room.
+    """The size in bytes of a dict that has just grown with this many keys: CPython makes room for three times as many.
 
-    A place in its index takes 1, 2 or 4 bytes, and two thirds of the places can have an entry of 24 bytes.
+    A slot in its index takes 1, 2 or 4 bytes, and two thirds of the slots can have an entry of 24 bytes.
     """
     places = max(8, 1 << max(0, 3 * keys - 1).bit_length())
     index = 1 if places < 1 << 8 else 2 if places < 1 << 16 else 4

@@ -1,4 +1,4 @@
-"""What a broker's memory goes to, for INFO and MEMORY STATS."""
+"""How a broker's memory is used, for INFO and MEMORY STATS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from broker.process import memory as process_memory
 
 
 class ScriptMemory(NamedTuple):
-    """Bytes kept of EVAL's scripts and of libraries of functions, and those that the Lua states of both take."""
+    """Bytes of EVAL's scripts and of libraries of functions, and of the Lua states of both."""
 
     scripts: int
     functions: int
@@ -26,12 +26,12 @@ class ScriptMemory(NamedTuple):
 class MemoryOverview:
     """A broker's memory at one moment, in bytes.
 
-    `used` is what has come into use since the broker began, which is what maxmemory limits; `peak` is the most there
-    was. `allocated` is what is in use in the whole process, and `resident` what the system accounts to it. `clients` is
-    what clients and their buffers take, `unsent` the part of it that waits to be sent and does not count for eviction.
-    `tables` gives for each database with keys the sizes of the tables of its keys and of its deadlines. `scripts` and
-    `functions` are what is kept of EVAL's scripts and of libraries beside the Lua states of both, `lua_of_scripts` and
-    `lua_of_functions`. `overhead` is all that but the keys and values themselves take, `dataset` the rest.
+    `used` is the memory that has come into use since the broker started, which is what maxmemory limits; `peak` is its
+    maximum so far. `allocated` is the memory in use in the whole process, `resident` what the system charges to it.
+    `clients` is the memory of clients and their buffers; `unsent` is the output waiting for clients and for the disk,
+    which does not count for eviction. `tables` maps each database with keys to the sizes of its tables of keys and of
+    deadlines. `scripts` and `functions` are EVAL's scripts and the function libraries; `lua_of_scripts` and
+    `lua_of_functions` are the Lua states of both. `overhead` is everything except keys and values, `dataset` the rest.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class MemoryOverview:
         unwritten: int,
         scripts: ScriptMemory,
     ) -> None:
-        """`unwritten` bytes wait to be written to the disk."""
+        """`unwritten` is the number of bytes waiting to be written to the disk."""
         memory = process_memory.measure()
         self.allocated, self.resident = memory
         self.used = eviction.used(memory)
@@ -62,17 +62,17 @@ class MemoryOverview:
 
     @property
     def dataset_percent(self) -> float:
-        """The dataset's part of what is used."""
+        """The dataset as a percentage of the memory used."""
         return 100 * self.dataset / max(self.used, 1)
 
     @property
     def peak_percent(self) -> float:
-        """What is used, of the peak."""
+        """The memory used as a percentage of the peak."""
         return 100 * self.used / max(self.peak, 1)
 
     @property
     def fragmentation(self) -> float:
-        """Resident memory, of what is in use in the process."""
+        """The ratio of resident memory to the memory in use in the process."""
         return self.resident / self.allocated
 
 
