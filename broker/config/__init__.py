@@ -1,8 +1,9 @@
 """The broker's configuration, from redis.conf and the command line to CONFIG SET.
 
-kinds.py       what a directive's value may be: its text forms, bounds and error texts
+kinds.py       kinds of directives: text forms, bounds and error texts
+syntaxes.py    directives with a syntax of their own
 directives.py  every directive, declared once
-live.py        Config: the values, CONFIG GET, CONFIG SET and whoever listens for changes
+live.py        Config: the values, CONFIG GET, CONFIG SET and change listeners
 reading.py     redis.conf syntax and redis-server's command line
 rewriting.py   CONFIG REWRITE
 

@@ -1,9 +1,9 @@
-"""Every directive of redis-server 8.10 (and of 7.0, whose set is smaller), declared once, and our own.
+"""Every directive of redis-server 8.10 (and 7.0, which has fewer) and our own, each declared once.
 
-The name is the attribute with dashes. Names, bounds and defaults are those of src/config.c. Directives marked
-inert are checked like any other, so that an existing redis.conf file starts the broker and CONFIG GET answers what
-clients expect, but nothing here depends on their values; see kinds.Directive for the two sorts of them. A test finds
-those that nothing reads and that are not marked, and the other way round.
+The name is the attribute with dashes. Names, bounds and defaults are those of src/config.c. Directives marked inert are
+checked like any other, so that an existing redis.conf file starts the broker and CONFIG GET returns what clients
+expect, but nothing here depends on their values; see kinds.Directive for the two kinds of them. A test finds directives
+that are not read but not marked, and vice versa.
 """
 
 from collections.abc import Callable
@@ -45,14 +45,14 @@ KB = 1024
 MB = 1024 * KB
 GB = 1024 * MB
 
-# Directives of older versions that a file may still hold: Redis reads over them when they have one value.
+# Directives of older versions that a file may still contain: Redis ignores them if they have exactly one value.
 FORGOTTEN = frozenset(
     {"list-max-ziplist-entries", "list-max-ziplist-value", "lua-replicate-commands", "io-threads-do-reads"}
 )
 
 
 def _base_name(what: str, kind: str, may_be_empty: bool = False) -> Callable[[str], None]:
-    """A check that refuses paths: the folder is another directive's matter."""
+    """Returns a check that refuses paths, since another directive sets the folder."""
 
     def check(value: str) -> None:
         if not value and not may_be_empty:
@@ -69,7 +69,7 @@ def _save_or_not(flags: frozenset[str]) -> None:
 
 
 class Declarations:
-    """The table: one attribute a directive, whose type is its value's."""
+    """The table: one attribute per directive, which has the type of its value."""
 
     # Listening.
     bind = Addresses(("*", "-::*"))
@@ -291,10 +291,10 @@ class Declarations:
     # Scripting.
     busy_reply_threshold = Integer(5000, 0, INT64_MAX, alias="lua-time-limit")
     lua_max_memory = Memory(256 * MB, 0, INT64_MAX, own=True)
-    """Ours: what the values of all scripts may take in memory; 0 for no limit."""
+    """Ours: how much memory the values of all scripts may take; 0 means no limit."""
     lua_enable_deprecated_api = Bool(False, immutable=True, hidden=True, inert=True)
 
-    # The vector sets module, which redis-server has built in.
+    # The vector sets module, which is built into redis-server.
     vset_force_single_threaded_execution = Bool(False, inert=True)
 
     # Replication.
@@ -364,7 +364,7 @@ TABLE: dict[str, Directive[object]] = {
 """Every directive by its own name, in the order of the declarations."""
 
 BY_NAME: dict[str, Directive[object]] = dict(TABLE)
-"""The same, and under its alias too."""
+"""Every directive by its name and by its alias."""
 
 for _directive in TABLE.values():
     if _directive.alias:

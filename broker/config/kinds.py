@@ -1,10 +1,10 @@
-"""The kinds of directive: how a value is read from its text, shown by CONFIG GET and written to a file.
+"""The kinds of directives: how a value is parsed from text, shown by CONFIG GET and written to a file.
 
-A directive is a descriptor, so that `config.maxclients` has its type for the type checker from the one
-declaration in directives.py. The value itself lives in the configuration's own dictionary.
+A directive is a descriptor, so that the type checker knows the type of `config.maxclients` from the single declaration
+in directives.py. The value itself is in the configuration's `__dict__`.
 
-Texts, bounds and quirks follow redis-server 8.10 (src/config.c): a client that compares an error text, or
-a file that relies on `1k` being 1000 and `1kb` 1024, finds what it knows.
+Texts, bounds and quirks follow redis-server 8.10 (src/config.c), for clients that compare error texts, and files that
+rely on `1k` being 1000 and `1kb` 1024.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _MEMORY_UNITS = {
 
 
 class Line(NamedTuple):
-    """One line of a rewritten file, after the name; forced: written even where the old file lacks it."""
+    """One line of a rewritten file, after the name; forced: written even if the old file lacks it."""
 
     text: bytes
     forced: bool
 
 
 def text_of(word: bytes) -> str:
-    """A word as text; bytes that are not UTF-8 survive the way back (paths may hold any byte)."""
+    """A word as text; bytes that are not UTF-8 survive the round trip (paths may contain any byte)."""
     return word.decode("utf-8", "surrogateescape")
 
 
@@ -57,7 +57,7 @@ def bytes_of(text: str) -> bytes:
 
 
 def strict_integer(word: bytes) -> int | None:
-    """An integer as Redis's string2ll takes it: no plus sign, no leading zeros, no spaces; else None."""
+    """Parses an integer as Redis's string2ll does: no plus sign, leading zeros or spaces. None if it is not one."""
     if not _STRICT_INTEGER.fullmatch(word):
         return None
     value = int(word)
@@ -65,20 +65,20 @@ def strict_integer(word: bytes) -> int | None:
 
 
 def loose_integer(word: bytes) -> int | None:
-    """An integer as C's strtoll takes it, the whole word: an empty word is 0, too large a one saturates."""
+    """Parses a whole word as C's strtoll does: an empty word is 0, too large a number saturates. None if invalid."""
     if not word:
         return 0
     match = _LOOSE_INTEGER.fullmatch(word)
     if match is None:
         return None
-    # More than 19 digits are past 64 bits, leading zeros aside; int() must not see a megabyte of digits.
+    # Leading zeros aside, more than 19 digits exceed 64 bits; int() must not be given a megabyte of digits.
     digits = match[2].lstrip(b"0")
     size = INT64_MAX if len(digits) > 19 else min(int(digits or b"0"), INT64_MAX)
     return -size if match[1] == b"-" else size
 
 
 def memory_size(word: bytes) -> int | None:
-    """Bytes from `100`, `1k` (1000), `1kb` (1024), `5mb`...; too large a size saturates at 2**64 - 1."""
+    """Bytes from `100`, `1k` (1000), `1kb` (1024), `5mb`...; larger sizes saturate at 2**64 - 1. None if invalid."""
     match = _MEMORY.fullmatch(word)
     if match is None:
         return None
@@ -88,7 +88,7 @@ def memory_size(word: bytes) -> int | None:
 
 
 def memory_text(size: int) -> bytes:
-    """A size in the largest of GB, MB and KB that divides it, as a rewritten file shows it."""
+    """A size in the largest of GB, MB and KB that divides it, as rewritten files show it."""
     if size:
         for unit, name in ((1024**3, "gb"), (1024**2, "mb"), (1024, "kb")):
             if size % unit == 0:
@@ -99,15 +99,15 @@ def memory_text(size: int) -> bytes:
 class Directive(Generic[T]):
     """One directive's declaration.
 
-    default: the value in force when nothing sets it.
-    alias: a second name, as `slave-read-only` for `replica-read-only`.
+    default: the value if nothing sets it.
+    alias: a second name, such as `slave-read-only` for `replica-read-only`.
     immutable: CONFIG SET refuses it; hidden: CONFIG GET shows it only when named in full.
     protected: CONFIG SET needs enable-protected-configs; sensitive: kept out of logs and SLOWLOG.
-    while_loading: False refuses CONFIG SET while the data set is being loaded.
+    while_loading: if False, CONFIG SET is refused while the data set is being loaded.
     several: takes more than one word.
-    inert: nothing here depends on it. True: accepted, reported, and named in the log where it is given another value
-    than its default. A text: another value would promise something that is not kept, which the text names (it "is not
-    supported"), and is refused.
+    inert: nothing here depends on it. If True, it is accepted and reported, and named in the log if given a value other
+    than its default. If a text, any other value would promise a feature that does not exist, which the text names (it
+    "is not supported"), and is refused.
     own: ours, unknown to Redis.
     """
 
@@ -155,15 +155,15 @@ class Directive(Generic[T]):
         return value
 
     def parse(self, words: Sequence[bytes], current: T) -> T:
-        """The value those words ask for, given the current one. Raises ValueError with Redis's text."""
+        """The value that the words specify, given the current one. Raises ValueError with Redis's text."""
         raise NotImplementedError
 
-    def promises_too_much(self, value: T) -> str:
-        """Why the value can't be given to it: it asks for what is not there. "" for all others."""
+    def unsupported(self, value: T) -> str:
+        """Why the value is refused if it requires an unsupported feature, otherwise ""."""
         return f"{self.inert} is not supported" if isinstance(self.inert, str) and value != self.default else ""
 
     def add(self, words: Sequence[bytes], current: T, repeated: bool) -> T:
-        """The value after a line of a file; repeated tells that an earlier line named the same directive."""
+        """The value after a line of a file; repeated: an earlier line named the same directive."""
         return self.parse(words, current)
 
     def text(self, value: T) -> bytes:
@@ -171,7 +171,7 @@ class Directive(Generic[T]):
         raise NotImplementedError
 
     def lines(self, value: T) -> list[Line]:
-        """The lines a rewritten file holds for that value; none: lines of this name are dropped."""
+        """The lines for that value in a rewritten file; if there are none, lines of this name are dropped."""
         return [Line(self.text(value), value != self.default)]
 
 
@@ -191,11 +191,11 @@ class Bool(Directive[bool]):
 
 
 class _Number(Directive[int]):
-    """A whole number between two bounds, both allowed.
+    """An integer between two inclusive bounds.
 
-    unsigned: Redis keeps it in an unsigned C type, so that a negative number is out of bounds rather than
-    a value below them; for a signed 64-bit one a memory size past 2**63 wraps to a negative number.
-    check: refuses a value within the bounds by raising ValueError.
+    unsigned: Redis stores it in an unsigned C type; if it is not, a memory size past 2**63 wraps around to a negative
+    number.
+    check: raises ValueError to refuse a value within the bounds.
     """
 
     def __init__(
@@ -271,7 +271,7 @@ class Memory(_Number):
 
 
 class MemoryOrPercent(_Number):
-    """A size in bytes, or a share of another limit: `5%` is kept as -5, as Redis keeps it."""
+    """A size in bytes, or a percentage of another limit: `5%` is stored as -5, as in Redis."""
 
     def read(self, word: bytes) -> int:
         value = memory_size(word)
@@ -318,8 +318,8 @@ class Octal(_Number):
 class Text(Directive[str]):
     """Any text: a path, a host, a name.
 
-    empty_is_unset: an empty value stands for none, and a rewritten file then has no such line.
-    check: refuses a text by raising ValueError.
+    empty_is_unset: an empty value means none, and a rewritten file then has no such line.
+    check: raises ValueError to refuse a text.
     """
 
     def __init__(
@@ -363,7 +363,7 @@ class Text(Directive[str]):
 
 
 class Secret(Directive[bytes]):
-    """A password, kept as the bytes a client will be compared with; empty: none is set."""
+    """A password, stored as the bytes to compare with what clients send; empty if none is set."""
 
     def __init__(self, *, inert: bool | str = False) -> None:
         super().__init__(b"", sensitive=True, inert=inert)
@@ -379,7 +379,7 @@ class Secret(Directive[bytes]):
 
 
 class Choice(Directive[str]):
-    """One of a few words, whatever their case; same maps a second word to the one it stands for."""
+    """One of a few words, in any case; same maps synonyms to the word they stand for."""
 
     def __init__(
         self,
@@ -408,7 +408,7 @@ class Choice(Directive[str]):
 
 
 class Flags(Directive[frozenset[str]]):
-    """Any of a few words together; none is the word for an empty set, every the one for all of them."""
+    """Any combination of a few words; none is the word for an empty set, every the one for all of them."""
 
     several = True
 
@@ -458,7 +458,7 @@ def _choices_text(names: Sequence[str]) -> str:
 
 
 def quoted(value: bytes) -> bytes:
-    """The value in double quotes with the escapes redis.conf knows, whatever bytes it holds."""
+    """Any value in double quotes, with redis.conf's escapes."""
     escapes = {0x22: '\\"', 0x5C: "\\\\", 0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x07: "\\a", 0x08: "\\b"}
     parts = [escapes.get(byte) or (chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}") for byte in value]
     return ('"' + "".join(parts) + '"').encode()

@@ -1,8 +1,8 @@
-"""The configuration in force: plain attributes to read, CONFIG GET and CONFIG SET, and who wants to know.
+"""The current configuration: plain attributes to read, CONFIG GET and CONFIG SET, and change listeners.
 
-A value is read as `config.maxclients`: the directive's name with underscores. Everything that changes values
-goes through set(), which either changes all that it was asked to or nothing, so that nobody ever acts on half
-a change. Whoever has to follow a change (a listener that moves to another port) registers with on_change().
+A value is read as `config.maxclients`: the directive's name with underscores. Changes at run time go through set(),
+which makes either all or none of them, so that no code ever acts on half a change. Code that must follow a change (to
+listen on another port) registers with on_change().
 """
 
 import os
@@ -15,13 +15,13 @@ from broker.process.globs import Glob
 from protocol.errors import LOADING, CommandError
 
 Listener = Callable[[Any], None]
-"""Called with a directive's new value; refuses it by raising ValueError with the reason."""
+"""Called with a directive's new value; raises ValueError with the reason to refuse it."""
 
 if TYPE_CHECKING:
     _Values = Declarations
 else:
-    # The declarations are descriptors; on the class they would double the cost of every read (27 ns
-    # against 13), and their only use at run time is the table.
+    # The declarations are descriptors; on the class they would double the cost of every read (27 ns instead of 13), and
+    # at run time only the table needs them.
     class _Values:
         pass
 
@@ -29,8 +29,8 @@ else:
 class Config(_Values):
     """The values of all directives.
 
-    file: the redis.conf file they were read from, an absolute path; None without one.
-    renamed_commands: (command, new name) in order, an empty new name removes the command.
+    file: the absolute path of the redis.conf file they were read from, or None.
+    renamed_commands: (command, new name) in order; an empty new name removes the command.
     users: the words of every `user` line after the first, in order.
     """
 
@@ -46,16 +46,16 @@ class Config(_Values):
     def on_change(self, name: str, listener: Listener) -> None:
         """Call listener with the new value after each change of that directive by CONFIG SET.
 
-        Where one refuses, having changed nothing itself, all values go back to what they were and those
-        that were called before it are called again with the old value.
+        If one refuses, having changed nothing itself, all values are restored, and the listeners called before it are
+        called again with the old value.
         """
         self._listeners.setdefault(TABLE[name].name, []).append(listener)
 
     def get(self, patterns: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-        """(name, value) of every directive that a pattern names, each once.
+        """(name, value) of every directive that a pattern matches, each once.
 
-        A name without `*`, `?` or `[` is looked up, answered in the caller's spelling, and finds hidden
-        directives too. An alias answers under its own name, as in Redis.
+        A name without `*`, `?` or `[` is looked up and returned in the caller's spelling, and also finds hidden
+        directives. An alias is returned under its own name, as in Redis.
         """
         found: dict[str, tuple[bytes, bytes]] = {}
         for pattern in patterns:
@@ -78,10 +78,10 @@ class Config(_Values):
         return directive.text(getattr(self, directive.attribute))
 
     def set(self, pairs: Sequence[tuple[bytes, bytes]], *, local: bool = False, loading: bool = False) -> None:
-        """CONFIG SET: change all of those directives, or none.
+        """CONFIG SET: change all of these directives, or none.
 
-        local: the client is on this machine (enable-protected-configs may allow it more); loading: the
-        data set is being loaded. Raises CommandError with Redis's texts.
+        local: the client is on this machine (enable-protected-configs may allow it more); loading: the data set is
+        being loaded. Raises CommandError with Redis's texts.
         """
         chosen = self._choose(pairs, local, loading)
         before = {directive.attribute: getattr(self, directive.attribute) for _, directive, _ in chosen}
@@ -90,7 +90,7 @@ class Config(_Values):
         try:
             for name, directive, value in chosen:
                 at = name
-                # Single spaces separate the words: between two in a row stands an empty one, as in Redis.
+                # Single spaces separate words, so two consecutive ones enclose an empty word, as in Redis.
                 words = (value.split(b" ") if value else []) if directive.several else [value]
                 self.assign(directive, words)
             for name, directive, _ in chosen:
@@ -107,15 +107,15 @@ class Config(_Values):
             raise CommandError(_refusal(at.encode(), str(error))) from None
 
     def assign(self, directive: Directive[Any], words: Sequence[bytes]) -> None:
-        """Give a directive the value those words stand for, without telling anyone. Raises ValueError."""
+        """Set a directive to the value that the words specify, without calling listeners. Raises ValueError."""
         attribute = directive.attribute
         value = directive.parse(words, getattr(self, attribute))
-        if problem := directive.promises_too_much(value):
+        if problem := directive.unsupported(value):
             raise ValueError(problem)
         setattr(self, attribute, value)
 
     def without_effect(self) -> list[str]:
-        """The directives that were given a value which changes nothing here, so that nobody relies on one."""
+        """The directives whose value was changed although they have no effect here, to warn about them."""
         return [
             name
             for name, directive in TABLE.items()
@@ -123,13 +123,13 @@ class Config(_Values):
         ]
 
     def allows(self, action: str, local: bool) -> bool:
-        """Whether a protected action is allowed, given the value of its enable-... directive."""
+        """Whether a protected action is allowed, given the value of its `enable-...` directive."""
         return action == "yes" or (action == "local" and local)
 
     def _choose(
         self, pairs: Sequence[tuple[bytes, bytes]], local: bool, loading: bool
     ) -> list[tuple[str, Directive[Any], bytes]]:
-        """The directives those pairs name, once it is certain that they may be set."""
+        """The directives that the pairs name, after checking that all of them may be set."""
         chosen: list[tuple[str, Directive[Any], bytes]] = []
         for given, value in pairs:
             name = text_of(given.lower())

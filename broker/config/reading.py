@@ -1,7 +1,7 @@
 """redis.conf files and redis-server's command line.
 
-Both are the same language: `--port 6380` is the line `port 6380` read after the file, so that the last word
-on a directive wins. A mistake stops the start, and says in one line where it stands and what it is.
+Both are the same language: `--port 6380` is the line `port 6380`, read after the file, and the last value of a
+directive wins. An error prevents the start, and is reported in one line that says where and what it is.
 """
 
 import glob
@@ -14,7 +14,7 @@ from broker.config.kinds import Directive, bytes_of, quoted, text_of
 from broker.config.live import Config
 from protocol.inline import split_line
 
-# Files may include files; without a bound, one that includes itself would never end.
+# Files may include files; without a limit, one that includes itself would never end.
 INCLUDE_DEPTH_MAX = 16
 
 COMMAND_LINE = "command line"
@@ -23,7 +23,7 @@ STANDARD_INPUT = "standard input"
 
 
 class ConfigFileError(Exception):
-    """A configuration that the broker can't start with; its text is one line for the operator."""
+    """A configuration that the broker can't start with; the message is one line for the operator."""
 
     def __init__(self, place: str, line: bytes, reason: str) -> None:
         shown = line.decode("utf-8", "backslashreplace")
@@ -36,8 +36,7 @@ class ConfigFileError(Exception):
 def load(config: Config, arguments: Sequence[bytes] = (), stdin: BinaryIO | None = None) -> None:
     """Read a configuration as redis-server does: `[file] [--directive value ...]... [-]`.
 
-    `-` as the first or last argument reads stdin as well, after the file and before the arguments. Raises
-    ConfigFileError.
+    `-` as the first or last argument also reads stdin, after the file and before the arguments. Raises ConfigFileError.
     """
     reader = _Reader(config)
     arguments = list(arguments)
@@ -60,10 +59,10 @@ def load(config: Config, arguments: Sequence[bytes] = (), stdin: BinaryIO | None
 
 
 def _argument_lines(arguments: Sequence[bytes]) -> list[bytes]:
-    """The lines that the arguments stand for.
+    """The lines that the arguments represent.
 
-    What follows a directive is its value whatever it looks like, so that `--requirepass --x` works; only
-    `--save` may stand without one, for `save ""`.
+    The argument after a directive is its value, whatever it looks like, so that `--requirepass --x` works; only
+    `--save` may be given without one, meaning `save ""`.
     """
     lines: list[bytes] = []
     has_value = True
@@ -85,7 +84,7 @@ def _argument_lines(arguments: Sequence[bytes]) -> list[bytes]:
 
 
 class _Reader:
-    """Gives a configuration the values its sources ask for, line by line."""
+    """Applies configuration lines to a Config, one by one."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -138,7 +137,7 @@ class _Reader:
         self._seen.add(directive)
 
     def _command(self, name: str, words: list[bytes]) -> None:
-        """A line that is not a directive with a value. Raises ValueError."""
+        """Process a line that is not a directive with a value. Raises ValueError."""
         if name == "include" and len(words) == 2:
             self._include(text_of(words[1]))
         elif name == "rename-command" and len(words) == 3:
@@ -156,7 +155,7 @@ class _Reader:
         if self._depth == INCLUDE_DEPTH_MAX:
             raise ValueError("include nested too deeply")
         path = os.path.join(self._config.dir, path)
-        # Without a match a pattern includes nothing (an empty conf.d is fine), but a name must exist.
+        # A pattern without a match includes nothing (an empty conf.d is fine), but a plain name must exist.
         paths = sorted(glob.glob(path)) if any(special in path for special in "*?[") else [path]
         self._depth += 1
         for found in paths:
@@ -165,14 +164,14 @@ class _Reader:
 
 
 def _check(config: Config) -> None:
-    """What can only be judged once everything is read. Raises ConfigFileError."""
-    # A broker without what these ask for would be open to more clients than it should be, or hold data that
-    # nobody else has: that must not go unnoticed.
+    """Check what can be checked only once everything has been read. Raises ConfigFileError."""
+    # Without the features that these ask for, the broker might let in clients that it shouldn't, or hold the only copy
+    # of data meant to be replicated: that must not go unnoticed.
     for name, directive in TABLE.items():
-        if problem := directive.promises_too_much(getattr(config, directive.attribute)):
+        if problem := directive.unsupported(getattr(config, directive.attribute)):
             raise ConfigFileError(name, b"", problem)
     if config.users:
-        raise ConfigFileError("user", b"", "a user beside the default one is not supported")
+        raise ConfigFileError("user", b"", "users other than the default one are not supported")
     if config.logfile:
         try:
             with open(bytes_of(os.path.join(config.dir, config.logfile)), "ab"):

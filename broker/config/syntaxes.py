@@ -1,6 +1,6 @@
-"""The directives with a syntax of their own: lists, limits, flag letters, the directory.
+"""Directives with a syntax of their own: lists, limits, flag letters, the directory.
 
-Each reads the words of a redis.conf line or of a CONFIG SET value, as redis-server 8.10 does.
+Each parses the words of a redis.conf line or of a CONFIG SET value, as redis-server 8.10 does.
 """
 
 import errno
@@ -25,35 +25,35 @@ from broker.config.kinds import (
 # Redis keeps the addresses in an array of this size.
 BIND_ADDRESSES_MAX = 16
 
-# Timer calls a second.
+# Timer calls per second.
 HZ_MIN = 1
 HZ_MAX = 500
 
-# The replication backlog, in bytes.
+# The smallest replication backlog, in bytes.
 BACKLOG_MIN = 16 * 1024
 
-# The bytes that make up a plain word of a file; any other one has the word quoted.
+# The bytes allowed in an unquoted word of a file.
 _PLAIN = frozenset(range(0x21, 0x7F)) - frozenset(b"\"'\\#")
 
 _CLIENT_CLASSES = {b"normal": "normal", b"slave": "replica", b"replica": "replica", b"pubsub": "pubsub"}
 
-# Event classes in the order CONFIG GET shows them: those that `A` stands for, and the others. Redis shows
-# the first three of the latter only while `A` is not in force.
+# Event classes in the order CONFIG GET shows them: those that `A` includes, and the others. Redis shows the first three
+# of the latter only if `A` is not set.
 EVERY_CLASS = "g$lshzxetda"
-_BESIDE_EVERY_CLASS = "noc"
+_HIDDEN_BY_EVERY_CLASS = "noc"
 _ALWAYS_SHOWN = "KEmSTIV"
-_WITHOUT_BESIDE = dict.fromkeys(map(ord, _BESIDE_EVERY_CLASS))
+_WITHOUT_HIDDEN = dict.fromkeys(map(ord, _HIDDEN_BY_EVERY_CLASS))
 
 
 class SavePoint(NamedTuple):
-    """Save once that many changes are at least that many seconds old."""
+    """Save if there were this many changes and the last save was more than this many seconds ago."""
 
     seconds: int
     changes: int
 
 
 class BufferLimit(NamedTuple):
-    """The output buffer of a client class: bytes at once, bytes for that many seconds; 0 is no limit."""
+    """The output buffer limits of a client class: bytes at any time, and bytes for some seconds; 0 is no limit."""
 
     hard: int
     soft: int
@@ -69,21 +69,21 @@ class BufferLimits(NamedTuple):
 
 
 class Frequency(Integer):
-    """`hz`: any number is taken, and brought within what makes sense."""
+    """`hz`: accepts any number and clamps it to a sensible range."""
 
     def parse(self, words: Sequence[bytes], current: int) -> int:
         return max(HZ_MIN, min(super().parse(words, current), HZ_MAX))
 
 
 class BacklogSize(Memory):
-    """repl-backlog-size: too small a one is made as large as the smallest that is of use."""
+    """repl-backlog-size: raises smaller sizes to the smallest useful one."""
 
     def parse(self, words: Sequence[bytes], current: int) -> int:
         return max(BACKLOG_MIN, super().parse(words, current))
 
 
 class SavePoints(Directive[tuple[SavePoint, ...]]):
-    """`save 3600 1 300 100`: any number of pairs; `save ""`: none. Lines of a file add up."""
+    """`save 3600 1 300 100`: any number of pairs; `save ""`: none. The lines of a file add up."""
 
     several = True
 
@@ -146,7 +146,7 @@ class OutputBufferLimits(Directive[BufferLimits]):
 
 
 class Addresses(Directive[tuple[str, ...]]):
-    """`bind 127.0.0.1 -::1`: a minus sign before an address that may be missing; `""` binds none."""
+    """`bind 127.0.0.1 -::1`: a minus sign marks an address that may be unavailable; `""` binds none."""
 
     several = True
 
@@ -167,7 +167,7 @@ class Addresses(Directive[tuple[str, ...]]):
 
 
 class EventClasses(Directive[str]):
-    """notify-keyspace-events: the letters of the event classes in force, `A` where all it stands for are."""
+    """notify-keyspace-events: the letters of the selected event classes, `A` if all that it includes are selected."""
 
     def parse(self, words: Sequence[bytes], current: str) -> str:
         letters = set(text_of(words[0]))
@@ -175,17 +175,17 @@ class EventClasses(Directive[str]):
             letters.add("A")
         if "A" in letters:
             letters -= set(EVERY_CLASS)
-        ordered = "A" + EVERY_CLASS + _BESIDE_EVERY_CLASS + _ALWAYS_SHOWN
+        ordered = "A" + EVERY_CLASS + _HIDDEN_BY_EVERY_CLASS + _ALWAYS_SHOWN
         if not letters.issubset(ordered):
             raise ValueError("Invalid event class character. Use 'Ag$lshzxeKEtmdnocaSTIV'.")
         return "".join(letter for letter in ordered if letter in letters)
 
     def text(self, value: str) -> bytes:
-        shown = value.translate(_WITHOUT_BESIDE) if value.startswith("A") else value
+        shown = value.translate(_WITHOUT_HIDDEN) if value.startswith("A") else value
         return shown.encode()
 
     def lines(self, value: str) -> list[Line]:
-        # Unlike CONFIG GET's text this one keeps `n`, `o` and `c` beside `A`: reading it back loses nothing.
+        # Unlike CONFIG GET's text, this keeps `n`, `o` and `c` after `A`, so that reading it back loses nothing.
         return [Line(quoted(value.encode()), bool(value))]
 
 
@@ -257,11 +257,11 @@ class Master(Directive[tuple[str, int] | None]):
 
 
 class Directory(Directive[str]):
-    """`dir`: the folder that holds the files, kept as an absolute path.
+    """`dir`: the folder for the files, stored as an absolute path.
 
-    A relative one counts from the folder in force, so that lines of a file act in order, as they do for
-    redis-server, which changes its working directory at once. Here only the command line does that, at the
-    end: a broker inside another program must leave that program's working directory alone.
+    A relative path is resolved against the current value, so that the lines of a file take effect in order, as they do
+    in redis-server, which changes its working directory immediately. Here only the command line does that, at the end:
+    a broker inside another program must leave that program's working directory alone.
     """
 
     def parse(self, words: Sequence[bytes], current: str) -> str:
@@ -286,12 +286,12 @@ class Directory(Directive[str]):
 
 
 def _as_word(value: bytes) -> bytes:
-    """The value as one word of a file's line, quoted only where it has to be."""
+    """The value as one word in a file, quoted only if necessary."""
     return value if value and _PLAIN.issuperset(value) else quoted(value)
 
 
 def _decimal(word: bytes) -> float | None:
-    """A finite decimal number, or None; the length bound keeps float() from chewing on a megabyte."""
+    """Parses a finite decimal number, or returns None; the length limit keeps float() from chewing on a megabyte."""
     if len(word) > 32 or not word or word.strip(b"0123456789.eE+-"):
         return None
     try:
