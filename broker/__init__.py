@@ -3,7 +3,7 @@
     async with broker.open_broker() as server:      # in any Trio program or test, without a port
         stream = await server.connect()             # a client's byte stream
 
-A map, from the outside inwards; each line imports only what stands below it (docs/architecture.md):
+A map, from the outside in; each line imports only from the lines below it (docs/architecture.md):
 
 testing/        fixtures and clients without a port;  cli.py  the program
 server.py       tasks, start and stop;  network/  the tick, connections, listeners
@@ -11,9 +11,9 @@ commands/       a folder for each family: a command is one decorated function
 broker.py       the parts of one broker, put together
 persistence/    the journal, saves, recovery;  scripting/  Lua;  memory/  its limits
 execution/      request -> checks -> command -> reply
-formats/        Redis's serialisations;  clients/  sessions, waiting, subscriptions
+formats/        Redis's serialisations;  clients/  sessions, blocking, subscriptions
 keyspace/       databases and the one way to change a key;  table/  what commands declare
-values/         one data structure a file;  config/  redis.conf;  process/  clock, timers, log
+values/         one data structure per file;  config/  redis.conf;  process/  clock, timers, log
 """
 
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ __all__ = ["Server", "open_broker"]
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded on first use: `import broker.values.streams.stream` must not pull the whole server in.
+    # Loaded on first use: `import broker.values.streams.stream` must not pull in the whole server.
     if name in __all__:
         from broker import server
 

@@ -1,7 +1,7 @@
-"""The entry of the program: `trimaran`, and `python -m broker`.
+"""The entry point of the program: `trimaran`, and `python -m broker`.
 
-It imports next to nothing, so that an interrupt which comes while the rest is imported ends the process at once and
-silently, as it would a program in C, and not with the traceback of an import.
+It imports next to nothing, so that an interrupt during the remaining imports ends the process immediately and silently,
+as it would end a C program, instead of with a traceback.
 """
 
 import signal
@@ -9,7 +9,7 @@ import sys
 
 
 def main() -> int:
-    """Run the command that the process's arguments name; the result is the exit status."""
+    """Run the command named by the process's arguments and return the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from broker import cli
 

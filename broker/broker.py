@@ -1,7 +1,7 @@
-"""What one broker consists of: the parts that commands reach through their session.
+"""The composition root: the parts of one broker, which commands reach through their session.
 
-`Broker` joins the parts and does nothing itself but keep broker-wide states (paused, loading, out of memory)
-visible in every session's flags. Sockets and tasks are the server's (broker.server).
+`Broker` puts the parts together, opens and closes sessions, and does nothing else. Sockets and tasks belong to the
+server (broker.server).
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from broker.table.command import CommandTable
 class Broker:
     """One broker's parts.
 
-    `sessions` maps client IDs to sessions, oldest first. `outbox` lists the sessions with queued output that the
-    tick must send; `resumed` those whose held-back requests may go on.
+    `sessions` maps client IDs to sessions, oldest first. `outbox` lists the sessions with queued output for the tick to
+    send; `resumed` those whose held-back requests may now be executed.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class Broker:
         clock: Clock | None = None,
         storage: Storage | None = None,
     ) -> None:
-        """A broker with empty databases, for whose clients `commands` are there.
+        """Create a broker with empty databases, whose clients can execute `commands`.
 
-        `watches` are served by the tick. `serve_while_busy(caller)` is called while a script runs for long, to serve
-        the clients but its caller; `request_shutdown(options)` is SHUTDOWN's: False where the broker goes on.
+        The tick serves `watches`. `serve_while_busy(caller)` is called during slow scripts, to serve all clients except
+        their caller; `request_shutdown(options)` implements SHUTDOWN, and returns False if the broker keeps running.
         """
         self.config = config
         self.log = log
@@ -86,7 +86,7 @@ class Broker:
             stats=self.stats,
             log=log,
             serve=self.blocking.serve,
-            # Recovery needs the scripts, and they ask whether memory is short: the journal can only be made later.
+            # Recovery needs the scripts, which need to know whether memory is short, so the journal is created later.
             unwritten=lambda: self.persistence.journal.unwritten_bytes,
         )
         self.dispatcher = Dispatcher(
@@ -115,7 +115,7 @@ class Broker:
     # Sessions
 
     def open_session(self, transport: Transport) -> Client:
-        """A new client's session."""
+        """Create the session of a new client."""
         self._last_id += 1
         session = Session(self, self._last_id, transport)
         self.sessions[session.id] = session
@@ -123,7 +123,7 @@ class Broker:
         return session
 
     def close_session(self, session: Session) -> None:
-        """Forget a client that has gone: its wait, its subscriptions, what it watched."""
+        """Forget a client that has disconnected: its wait, its subscriptions, its watched keys."""
         session.flags |= CLOSING
         self.blocking.cancel(session)
         self.pubsub.unsubscribe_all(session)
@@ -131,16 +131,16 @@ class Broker:
         self.sessions.pop(session.id, None)
 
     def session_flags(self) -> int:
-        """The flags a new session starts with."""
+        """The flags that a new session starts with."""
         flags = UNAUTHENTICATED if self.config.requirepass else 0
         return flags | BROKER_STATE if self.state.restricted() else flags
 
     def resume(self, session: Session) -> None:
-        """The session's held-back requests may go on, in this tick."""
+        """Let the session's held-back requests be executed in this tick."""
         self.resumed.append(session)
 
     def memory(self) -> MemoryOverview:
-        """What the broker's memory goes to now."""
+        """How the broker's memory is used at the moment."""
         scripting = self.scripting
         scripts = ScriptMemory(
             scripting.scripts.memory(),

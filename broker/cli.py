@@ -1,10 +1,10 @@
 """The command line: `trimaran serve [redis.conf] [--directive value ...]` and `trimaran check FILE|FOLDER`.
 
-The arguments of `serve` are redis-server's, so that a script or a container that starts redis-server starts
-this broker by changing one word. Called by the name redis-server (a link to it) it takes not even that.
+The arguments of `serve` are redis-server's, so changing one word makes a script or container that starts redis-server
+start this broker instead. If called by the name redis-server (through a link), not even that is needed.
 
-Further commands are found as entry points of the group `trimaran.commands`, so that the broker knows of no client
-side, and other packages may add words of their own. Each is a function of its arguments that returns the exit status.
+Further commands are entry points of the group `trimaran.commands`, so that the broker need not know about the client
+side, and other packages can add commands. Each is a function that takes its arguments and returns the exit status.
 """
 
 import contextlib
@@ -36,18 +36,18 @@ input, and any directive as an option.
   trimaran serve /etc/redis.conf --loglevel verbose
   echo 'maxmemory 128mb' | trimaran serve -
 
-check tells whether append-only files and RDB files are whole, what is in them, and where they are damaged.
+check reports whether append-only files and RDB files are intact, what is in them, and where they are damaged.
 
   trimaran check /var/lib/redis/appendonlydir
-  trimaran check --fix appendonlydir               cuts a damaged end off, after asking, and keeps a copy
+  trimaran check --fix appendonlydir               cuts off a damaged end, after asking, and keeps a copy
 """
 
-# Where redis-server puts it when it becomes a daemon and no other place is named.
+# The PID file of a daemonized redis-server if none is configured.
 DAEMON_PID_FILE = "/var/run/redis.pid"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command those arguments (by default the process's) name; the result is the exit status."""
+    """Run the command named by the arguments (by default the process's) and return the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None and os.path.basename(sys.argv[0]).startswith(("redis-server", "redis-sentinel")):
         words.insert(0, "serve")
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_version())
         return 0
     if words[0] != "serve" and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        # See broker/__main__.py; whatever is no server ends by the exception, and tidies up.
+        # See broker/__main__.py. Commands other than the server end through the exception, and clean up.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         command = COMMANDS.get(words[0]) or _further(words[0])
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if needed in ("", "broker", "consumers", "protocol"):
             raise
         sys.stderr.write(
-            f"trimaran {words[0]}: {needed} is not installed; pip install 'trimaran[consumers]' brings it\n"
+            f"trimaran {words[0]}: {needed} is not installed; install it with pip install 'trimaran[consumers]'\n"
         )
         return 1
     if command is None:
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def serve(words: Sequence[str]) -> int:
-    """Start a broker and serve until it is shut down."""
+    """Start a broker and run it until it is shut down."""
     if words and words[0] in ("--help", "-h"):
         return main(words[:1])
     if words and words[0] in ("--version", "-v"):
@@ -103,7 +103,7 @@ def serve(words: Sequence[str]) -> int:
     _ignore_stray_signals()
     if config.daemonize and not supervisor_of(config.supervised, os.environ):
         _daemonize()
-    # Imported only now: a mistake in the configuration should not take the whole broker's import to tell.
+    # Imported only now, so that configuration errors are reported without importing the whole broker.
     from broker.server import serve as serve_broker
 
     with _pid_file(config, log):
@@ -112,7 +112,7 @@ def serve(words: Sequence[str]) -> int:
 
 
 def check(words: Sequence[str]) -> int:
-    """Check files: see broker.persistence.check."""
+    """Check files; see broker.persistence.check."""
     from broker.commands import command_table
     from broker.persistence.check import run
     from broker.persistence.files import Disk
@@ -139,7 +139,7 @@ FURTHER = "trimaran.commands"
 
 
 def usage() -> str:
-    """The usage text, with the names of further commands. They are not imported for it: that takes half a second."""
+    """The usage text, with the names of further commands. It does not import them, which would take half a second."""
     further = sorted({entry.name for entry in metadata.entry_points(group=FURTHER)} - COMMANDS.keys())
     return f"{USAGE}\nfurther commands: {', '.join(further)}\n" if further else USAGE
 
@@ -160,7 +160,7 @@ def _version() -> str:
 
 
 def _server_version() -> str:
-    """redis-server's form, which tools parse."""
+    """The version in redis-server's format, which tools parse."""
     return f"Redis server v={REDIS_VERSION} sha=00000000:0 malloc=libc bits=64 build=0 ({_version()})"
 
 
@@ -170,22 +170,22 @@ def _name_inert(config: Config, log: Log) -> None:
 
 
 def _ignore_stray_signals() -> None:
-    """Signals that would end the process without a save, sent by a terminal that closes or by mistake.
+    """Ignore signals that would end the process without a save, sent by a closing terminal or by mistake.
 
-    redis-server ignores all but SIGUSR1. SIGHUP has a meaning as soon as the broker is there.
+    redis-server ignores all of them except SIGUSR1. SIGHUP gets a meaning once the broker is running.
     """
     for number in (signal.SIGHUP, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
 
 
 def _daemonize() -> None:
-    """Go on in the background, without a terminal. The process that was started ends at once."""
+    """Continue in the background, without a terminal. The original process ends immediately."""
     sys.stdout.flush()
     sys.stderr.flush()
     if os.fork():
         os._exit(0)
     os.setsid()
-    # A second child is no session leader, so that it can never get a terminal again.
+    # The second child is not a session leader, so it can never acquire a terminal again.
     if os.fork():
         os._exit(0)
     null = os.open(os.devnull, os.O_RDWR)
@@ -197,7 +197,7 @@ def _daemonize() -> None:
 
 @contextlib.contextmanager
 def _pid_file(config: Config, log: Log) -> Iterator[None]:
-    """Keep the process ID in a file meanwhile; like redis-server, go on without one where that fails."""
+    """Keep the process ID in a file for the duration; like redis-server, continue without one if that fails."""
     path = config.pidfile or (DAEMON_PID_FILE if config.daemonize else "")
     if not path:
         yield

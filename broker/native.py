@@ -1,4 +1,4 @@
-"""Which build this is: with the compiled twins of its hot modules, or the pure one, which is several times slower."""
+"""Which build this is: one with compiled twins of its hot modules, or the pure one, which is several times slower."""
 
 import os
 from importlib.util import find_spec
@@ -27,7 +27,7 @@ TWINS: Final = (
     "broker.values.streams._ids",
     "broker.values.streams._node",
 )
-"""The compiled modules; each has a pure one beside it that works without."""
+"""The compiled modules; next to each is a pure one that works without it."""
 
 COMPILED: Final = "compiled"
 PARTLY: Final = "partly compiled"
@@ -35,7 +35,7 @@ PURE: Final = "pure"
 
 
 def build() -> str:
-    """COMPILED, PARTLY or PURE."""
+    """Returns COMPILED, PARTLY or PURE."""
     if os.environ.get("TRIMARAN_PURE") == "1":
         return PURE
     there = sum(find_spec(name) is not None for name in TWINS)

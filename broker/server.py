@@ -1,7 +1,7 @@
 """The broker as a running program: start-up order, tasks, shutdown order.
 
-`open_broker` is the one way to run a broker: in a program or a test it is used as it is, and `serve` (the
-command line) wraps it with signals and a log.
+`open_broker` is the only way to run a broker: programs and tests use it directly, and `serve` (the command line) adds
+signals and a log.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from broker.process.supervision import Supervision, supervisor_of
 from broker.version import REDIS_VERSION, VERSION
 
 RESERVED_DESCRIPTORS: Final = 32
-"""Descriptors kept free for files, listeners and pollers beside one for each client (Redis keeps as many)."""
+"""Descriptors reserved for files, listeners and pollers, in addition to one per client (as many as in Redis)."""
 
 
 class Server:
     """A running broker: its parts, its tick, and the sockets it listens on.
 
-    `listeners.open_tcp` opens a further port; `connect` needs none.
+    `listeners.open_tcp` opens another port; `connect` needs none.
     """
 
     def __init__(
@@ -78,14 +78,14 @@ class Server:
     # Clients
 
     async def connect(self) -> trio.SocketStream:
-        """A client of this broker in the same process: a byte stream that speaks RESP, without any port."""
+        """Connect a client in the same process, without a port; returns a byte stream that speaks RESP."""
         ours, theirs = socket.socketpair()
         self.listeners.admit(ours, b"127.0.0.1:0")
         theirs.setblocking(False)
         return trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
 
     def _serve_while_busy(self, caller: Session) -> None:
-        self.tick.serve_while_busy(caller)  # looked up when a script is slow: the tick is made after the broker
+        self.tick.serve_while_busy(caller)  # looked up on each call, because the tick is created after the broker
 
     def _limits_changed(self, _: object) -> None:
         for connection in self.tick.connections():
@@ -94,20 +94,20 @@ class Server:
     # Persistence
 
     async def recover(self) -> None:
-        """Load what is on the disk. Raises StartError."""
+        """Load the data on the disk. Raises StartError."""
         try:
             await self.persistence.recover()
         except (LoadError, OSError) as problem:
             raise StartError(str(problem)) from problem
 
     def try_to_stop(self, options: frozenset[bytes] = frozenset()) -> bool:
-        """Stop, as SHUTDOWN does with these options (b"SAVE", b"NOSAVE", b"FORCE"); False if that would lose data."""
+        """Stop as SHUTDOWN does with these options (b"SAVE", b"NOSAVE", b"FORCE"); False if that would lose data."""
         self.broker.log.notice("User requested shutdown")
-        self._supervision.status("Shutting down, after what is to be saved")
+        self._supervision.status("Saving data and shutting down")
         if not self.persistence.prepare_shutdown(
             save=b"SAVE" in options, no_save=b"NOSAVE" in options, force=b"FORCE" in options
         ):
-            self._supervision.status("Errors trying to shut down, see the log; clients are served on")
+            self._supervision.status("Errors trying to shut down, see the log; still serving clients")
             return False
         self._prepared = True
         self.stopping.set()
@@ -116,7 +116,7 @@ class Server:
     # Tasks
 
     async def _cron(self) -> None:
-        """Once a second: close clients that are idle, or stay over a soft output limit; see to saves that are due."""
+        """Once a second, close clients that are idle or stay over a soft output limit, and start saves that are due."""
         while True:
             await trio.sleep(1)
             self.tick.begin()
@@ -132,7 +132,7 @@ class Server:
             self.tick.finish()
 
     def _is_idle(self, connection: Connection, since: int) -> bool:
-        """Whether nothing has come from the client or been taken by it since; one that waits for the broker is not."""
+        """Whether the client has neither sent nor taken anything since; a client waiting for the broker isn't idle."""
         session = connection.session
         subscribed = session.channels or session.patterns or session.shard_channels
         waits = session.flags & (BLOCKED | POSTPONED | HELD)
@@ -149,7 +149,7 @@ class Server:
             nursery.cancel_scope.cancel()
 
     def close(self) -> None:
-        """Close listeners, files and connections; queued replies are sent as far as the sockets take them."""
+        """Close listeners, files and connections; queued replies are sent if the sockets take them."""
         self.listeners.close()
         if not self._prepared:
             self.persistence.prepare_shutdown(save=False, no_save=False, force=True)
@@ -177,12 +177,12 @@ async def open_broker(
         async with broker.open_broker({"maxclients": "100"}) as server:
             stream = await server.connect()
 
-    `directives` are redis.conf's, names and values as texts. Without `config` no port is opened (`connect()` needs
-    none), and nothing is loaded or kept on the disk, unless `directives` ask for it by `dir` or `appendonly`. Setting
-    `stop` shuts the broker down, as leaving the block does. The block is entered when the keys are loaded; `started` is
-    called before that; `storage` is the disk (tests put another one there); `supervision` tells an init system;
-    `linger_ms` is for a program that does nothing else (see broker.network.tick). Raises StartError, or ValueError for
-    a directive that is refused.
+    `directives` are redis.conf's, with names and values as strings. Without `config` no port is opened (`connect()`
+    needs none), and nothing is loaded from or saved to the disk, unless `directives` contains `dir` or `appendonly`.
+    Setting `stop` shuts the broker down, as leaving the block does. The block is entered once the keys are loaded;
+    `started` is called before that. `storage` is the disk (tests substitute another), `supervision` notifies an init
+    system, and `linger_ms` is for programs that do nothing else (see broker.network.tick). Raises StartError, or
+    ValueError if a directive is refused.
     """
     keeps_files = config is not None or bool({"dir", "appendonly"} & {*(directives or {})})
     if config is None:
@@ -213,13 +213,13 @@ async def open_broker(
 
 
 def _assign(config: Config, name: object, value: object) -> None:
-    """Give a directive a value that a program has asked for. Raises ValueError, with the directive's name."""
+    """Set a directive to the value given by a program. Raises ValueError with the directive's name."""
     directive = BY_NAME.get(name) if isinstance(name, str) else None
     if directive is None:
         raise ValueError(f"there is no directive {name!r}{_suggestion(name)}")
     if not isinstance(value, str):
-        raise ValueError(f"the value of {name} must be a text as in redis.conf, not {value!r}")
-    # As CONFIG SET and a file take them: any byte of a path survives.
+        raise ValueError(f"the value of {name} must be a string as in redis.conf, not {value!r}")
+    # As in CONFIG SET and in files, a path may contain any byte.
     words = bytes_of(value)
     try:
         config.assign(directive, words.split(b" ") if directive.several else [words])
@@ -229,7 +229,7 @@ def _assign(config: Config, name: object, value: object) -> None:
 
 def _suggestion(name: object) -> str:
     dashed = str(name).replace("_", "-").lower()
-    return f"; {dashed} is one" if dashed != name and dashed in BY_NAME else ""
+    return f"; did you mean {dashed}?" if dashed != name and dashed in BY_NAME else ""
 
 
 def serve(config: Config, log: Log) -> int:
@@ -250,11 +250,11 @@ async def _serve(config: Config, log: Log, supervision: Supervision) -> int:
     )
     if build() != COMPILED:
         log.warning(
-            "this is the slow build: compiled parts are missing, or left out by TRIMARAN_PURE. Install a C compiler,"
-            " and then the broker again",
+            "this is the slow build: compiled modules are missing, or disabled by TRIMARAN_PURE. Install a C compiler,"
+            " then reinstall the broker",
             build=build(),
         )
-    log.notice(f"The commands are those of Redis version={REDIS_VERSION}")
+    log.notice(f"Implements the commands of Redis version={REDIS_VERSION}")
     supervision.status("Loading the data")
     async with trio.open_nursery() as nursery:
         servers: list[Server] = []
@@ -263,7 +263,7 @@ async def _serve(config: Config, log: Log, supervision: Supervision) -> int:
             async with open_broker(
                 config=config, log=log, started=servers.append, supervision=supervision, linger_ms=LINGER_MS
             ) as server:
-                _tell_ready(server, config, log)
+                _log_ready(server, config, log)
                 if not server.stopping.is_set():
                     supervision.ready()
                 await server.stopping.wait()
@@ -277,8 +277,8 @@ async def _serve(config: Config, log: Log, supervision: Supervision) -> int:
     return status
 
 
-def _tell_ready(server: Server, config: Config, log: Log) -> None:
-    """A line for each kind of listener. Launchers and test containers wait for it, some with the asterisk."""
+def _log_ready(server: Server, config: Config, log: Log) -> None:
+    """Log a line per kind of listener. Launchers and test containers wait for it, some of them for the asterisk."""
     if server.port or not config.unixsocket:
         log.notice("* Ready to accept connections tcp", port=server.port, dir=config.dir)
     if config.unixsocket:
@@ -288,9 +288,9 @@ def _tell_ready(server: Server, config: Config, log: Log) -> None:
 async def _obey_signals(
     servers: list[Server], log: Log, supervision: Supervision, *, task_status: trio.TaskStatus[None]
 ) -> None:
-    """Shut down when asked to, after the save that `shutdown-on-sigterm` and `-sigint` ask for.
+    """Shut down on SIGTERM and SIGINT, with the options of `shutdown-on-sigterm` and `shutdown-on-sigint`.
 
-    SIGHUP has the log opened again: it is what a rotation sends, and a terminal that is closed.
+    SIGHUP, which log rotation and a closing terminal send, reopens the log.
     """
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         task_status.started()
@@ -304,27 +304,27 @@ async def _obey_signals(
                 supervision.stopping()
                 os._exit(0)
             if servers[0].stopping.is_set():
-                log.notice(f"Received {name} again, stopping at once")
+                log.notice(f"Received {name} again, stopping immediately")
                 os._exit(1)
-            log.notice(f"Received {name} scheduling shutdown; the same again stops at once")
+            log.notice(f"Received {name} scheduling shutdown; a second one stops immediately")
             config = servers[0].broker.config
             words = config.shutdown_on_sigterm if number == signal.SIGTERM else config.shutdown_on_sigint
             options = frozenset(word.upper().encode() for word in words)
             if not servers[0].try_to_stop(options):
-                log.warning("not shutting down; see above, and SHUTDOWN NOSAVE or FORCE")
+                log.warning("not shutting down, for the reason above; SHUTDOWN NOSAVE or FORCE may override it")
 
 
 def _reopen(log: Log) -> None:
     try:
         log.reopen()
     except OSError as problem:
-        log.warning("the log can't be opened again: it goes on where it was", error=str(problem))
+        log.warning("the log can't be reopened; continuing with the old file", error=str(problem))
     else:
-        log.notice("Received SIGHUP: the log is opened again")
+        log.notice("Received SIGHUP: reopened the log")
 
 
 def _raise_descriptor_limit(config: Config, log: Log) -> None:
-    """Allow the process as many open files as `maxclients` needs, or serve fewer clients and say so."""
+    """Raise the limit of open files to what `maxclients` needs, or reduce `maxclients` and log that."""
     needed = config.maxclients + RESERVED_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:

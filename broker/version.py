@@ -1,9 +1,9 @@
-"""The versions a broker reports."""
+"""The versions that a broker reports."""
 
 from typing import Final
 
 VERSION: Final = "0.1.0"
-"""Trimaran's own version; pyproject.toml's, which a test compares."""
+"""Trimaran's version, the same as in pyproject.toml (a test compares them)."""
 
 REDIS_VERSION: Final = "8.10.0"
-"""The Redis version that clients are told, because they choose features by it."""
+"""The Redis version reported to clients, which choose features by it."""

@@ -1,1 +1,1 @@
-"""Brokers for tests and for programs: pytest fixtures and clients without a port."""
+"""Brokers for tests and programs: pytest fixtures, and clients that need no port."""

@@ -1,7 +1,6 @@
-"""coredis clients of a broker in the same program: no port, no settings, the same code as over TCP.
+"""coredis clients for a broker in the same program: no port, no settings, the same code as over TCP.
 
-The one module of the broker that imports a client library. Nothing else here imports it, so that the broker runs
-without.
+The only module of the broker that imports a client library. The broker itself never imports it, and runs without one.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(unsafe_hash=True)
 class InProcessLocation(Location):
-    """A broker of this program, where others have a host and a port."""
+    """A broker in this program, in place of a host and a port."""
 
     server: Server
 
@@ -32,12 +31,12 @@ class InProcessLocation(Location):
         return "in-process"
 
     async def check(self) -> bool:
-        """Whether it is running."""
+        """Whether the broker is running."""
         return not self.server.stopping.is_set()
 
 
 class InProcessConnection(BaseConnection):
-    """A connection by `Server.connect()`."""
+    """A connection made by `Server.connect()`."""
 
     location: InProcessLocation
 
@@ -47,7 +46,7 @@ class InProcessConnection(BaseConnection):
         return _Stream(await self.location.server.connect())
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Connect and serve requests. coredis leaves its queues open when it can't connect; Python would warn of it."""
+        """Connect and serve requests, and close the queues that coredis leaves open if it can't connect."""
         try:
             await super().run(task_status=task_status)
         finally:
@@ -60,7 +59,7 @@ class InProcessConnection(BaseConnection):
 
 
 class _Stream(ByteStream):
-    """A Trio stream as anyio's: the same, but for its errors and how it ends."""
+    """A Trio stream as an anyio stream: the two differ only in their errors and in how they end."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
@@ -92,9 +91,9 @@ class _Stream(ByteStream):
 
 
 def client(server: Server, **settings: Any) -> coredis.Redis[Any]:
-    """A coredis client of the broker, to be entered with `async with`.
+    """Returns a coredis client for the broker, for use with `async with`.
 
-    `settings` are those of a connection pool: decode_responses, db, username, password, max_connections, ...
+    `settings` are those of coredis's connection pool: decode_responses, db, username, password, max_connections, ...
     """
     pool = ConnectionPool(connection_class=InProcessConnection, location=InProcessLocation(server), **settings)
     return coredis.Redis(connection_pool=pool)

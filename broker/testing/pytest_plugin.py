@@ -1,4 +1,4 @@
-"""pytest fixtures for those who test programs that talk to a broker. Installed with the package; needs no settings.
+"""pytest fixtures for testing programs that talk to a broker. Installed with the package; needs no configuration.
 
     async def test_a_job(broker, autojump_clock):         # a Trio test (pytest-trio)
         async with broker.client() as client:             # coredis, in the same process
@@ -7,12 +7,12 @@
     def test_a_job(broker_on_port):                       # any client
         client = redis.Redis(port=broker_on_port.port)
 
-Each test has a broker of its own, started in a few milliseconds and empty; a marker gives it directives:
-`@pytest.mark.broker(maxmemory="10mb")`. With pytest-trio's `autojump_clock` among the test's arguments, the broker's
-time jumps with the test's: keys expire, blocked clients time out and entries become idle without anybody waiting.
+Each test gets its own empty broker, which starts in a few milliseconds; a marker passes directives to it:
+`@pytest.mark.broker(maxmemory="10mb")`. If the test uses pytest-trio's `autojump_clock`, the broker's time jumps along
+with the test's: keys expire, blocked clients time out and entries become idle without any real waiting.
 
-This module is imported at the start of every run of pytest, also of those that do not use it. So it imports nothing
-that takes time, and neither Trio nor a client library has to be there.
+This module is imported at the start of every run of pytest, even if it is not used. So it imports nothing slow, and
+requires neither Trio nor a client library.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ if TYPE_CHECKING:
     from broker.server import Server
 
 START_SECONDS = 20.0
-"""How long a broker in a thread may take to start or stop: much longer than it ever does."""
+"""How long a broker in a thread may take to start or stop: far longer than it ever does."""
 
 
 class InProcessBroker:
-    """What the fixture `broker` gives. `server` is the running broker, as `broker.open_broker` gives it."""
+    """What the fixture `broker` returns. `server` is the running broker, as `broker.open_broker` yields it."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
 
     def client(self, **settings: Any) -> coredis.Redis[Any]:
-        """A coredis client of this broker, to be entered with `async with`.
+        """Returns a coredis client for this broker, for use with `async with`.
 
-        `settings` are those of coredis's connection pool, for instance decode_responses, db, username, password.
+        `settings` are those of coredis's connection pool, for example decode_responses, db, username, password.
         """
         from broker.testing import in_process
 
         return in_process.client(self.server, **settings)
 
     async def connect(self) -> trio.SocketStream:
-        """A byte stream to this broker that speaks RESP."""
+        """Returns a byte stream to this broker that speaks RESP."""
         return await self.server.connect()
 
 
 @dataclass(frozen=True)
 class BrokerOnPort:
-    """What the fixture `broker_on_port` gives: where the broker listens."""
+    """What the fixture `broker_on_port` returns: the address the broker listens on."""
 
     host: str
     port: int
@@ -69,19 +69,19 @@ class BrokerOnPort:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "broker(**directives): directives of the broker that the fixtures broker and broker_on_port start"
+        "markers", "broker(**directives): directives for the broker that the fixtures broker and broker_on_port start"
     )
 
 
 def _directives(request: pytest.FixtureRequest) -> dict[str, str]:
-    """The closest marker's directives; a Python name's underscores stand for hyphens."""
+    """The closest marker's directives, with the underscores of Python names replaced by hyphens."""
     marker = request.node.get_closest_marker("broker")
     return {name.replace("_", "-"): str(value) for name, value in marker.kwargs.items()} if marker else {}
 
 
 @pytest.fixture
 async def broker(request: pytest.FixtureRequest) -> AsyncIterator[InProcessBroker]:
-    """A broker inside this Trio test, without a port. With `autojump_clock`, its time is the test's."""
+    """A broker inside this Trio test, without a port. With `autojump_clock`, it shares the test's time."""
     import time
 
     import trio
@@ -92,7 +92,7 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[InProcessBroke
 
     clock = Clock()
     if isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock):
-        # begins at the wall clock's time, so that absolute times that the test computes are still to come
+        # Starts at the wall clock's time, so that absolute times computed by the test are in the future.
         clock = TrioClock(time.time_ns() // 1_000_000 - int(trio.current_time() * 1000))
     async with open_broker(_directives(request), clock=clock) as server:
         yield InProcessBroker(server)
@@ -100,7 +100,7 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[InProcessBroke
 
 @pytest.fixture
 def broker_on_port(request: pytest.FixtureRequest) -> Iterator[BrokerOnPort]:
-    """A broker on a free port of 127.0.0.1, for any client. It runs in a thread of its own, on the wall clock."""
+    """A broker on a free port of 127.0.0.1, for any client. It runs in its own thread, on the wall clock."""
     thread = _BrokerThread(_directives(request))
     thread.start()
     try:
@@ -110,7 +110,7 @@ def broker_on_port(request: pytest.FixtureRequest) -> Iterator[BrokerOnPort]:
 
 
 class _BrokerThread:
-    """A broker in a thread with its own `trio.run`, from `start` to `stop`."""
+    """A broker that runs from `start` to `stop` in a thread with its own `trio.run`."""
 
     def __init__(self, directives: dict[str, str]) -> None:
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
@@ -147,7 +147,7 @@ class _BrokerThread:
             await self._stopping.wait()
 
     def wait_until_listening(self) -> int:
-        """The port. Raises what the broker failed to start with."""
+        """Wait for the broker to start and return its port. Raises the error if it failed to start."""
         if not self._ready.wait(START_SECONDS):
             raise TimeoutError(f"the broker did not start within {START_SECONDS:g} seconds")
         if self._failure is not None:
@@ -155,7 +155,7 @@ class _BrokerThread:
         return self._port
 
     def stop(self) -> None:
-        """Shut the broker down. Raises what it failed with meanwhile."""
+        """Shut the broker down. Raises the error if it failed in the meantime."""
         import trio
 
         if self._token is not None and self._stopping is not None:

@@ -189,7 +189,9 @@ def test_a_further_command_whose_libraries_are_missing(
     monkeypatch.setattr(metadata, "entry_points", lambda **wanted: entries.select(**wanted))
     assert cli.main(["publish"]) == 1
     written = capsys.readouterr()
-    assert written.err == "trimaran publish: coredis is not installed; pip install 'trimaran[consumers]' brings it\n"
+    assert (
+        written.err == "trimaran publish: coredis is not installed; install it with pip install 'trimaran[consumers]'\n"
+    )
     assert not written.out
 
 

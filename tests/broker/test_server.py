@@ -83,11 +83,11 @@ async def test_a_port_in_use_is_an_error() -> None:
     [
         ({"nothing": "1"}, "there is no directive 'nothing'"),
         ({"max_memory": "1"}, "there is no directive 'max_memory'"),
-        ({"maxmemory_policy": "1"}, "there is no directive 'maxmemory_policy'; maxmemory-policy is one"),
+        ({"maxmemory_policy": "1"}, "there is no directive 'maxmemory_policy'; did you mean maxmemory-policy?"),
         ({7: "1"}, "there is no directive 7"),
-        ({"port": 6379}, "the value of port must be a text as in redis.conf, not 6379"),
-        ({"save": None}, "the value of save must be a text as in redis.conf, not None"),
-        ({"appendfsync": b"no"}, "the value of appendfsync must be a text as in redis.conf, not b'no'"),
+        ({"port": 6379}, "the value of port must be a string as in redis.conf, not 6379"),
+        ({"save": None}, "the value of save must be a string as in redis.conf, not None"),
+        ({"appendfsync": b"no"}, "the value of appendfsync must be a string as in redis.conf, not b'no'"),
         ({"port": "x"}, "port: argument couldn't be parsed into an integer"),
         ({"tls-port": "6380"}, "tls-port: TLS is not supported"),
     ],
@@ -298,7 +298,7 @@ def test_stray_signals_end_nothing_and_hangup_opens_the_log_anew(tmp_path: Path)
             process.send_signal(number)
         log.rename(tmp_path / "old")
         process.send_signal(signal.SIGHUP)
-        wait_for(log, "the log is opened again")
+        wait_for(log, "reopened the log")
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(path)
             client.sendall(b"PING\r\n")

@@ -90,4 +90,4 @@ def test_a_process_from_its_start_to_its_end(wanted: str, tmp_path: Path) -> Non
         process.send_signal(signal.SIGTERM)
         told = [listening.recv(1000) for _ in range(2)]
         assert process.wait(20) == 0
-    assert told == [b"STATUS=Shutting down, after what is to be saved", b"STOPPING=1"]
+    assert told == [b"STATUS=Saving data and shutting down", b"STOPPING=1"]
