@@ -55,7 +55,7 @@ class Server:
         supervision: Supervision | None = None,
         linger_ms: int = 0,
     ) -> None:
-        """`linger_ms`: see Tick."""
+        """For `linger_ms` see Tick."""
         self._supervision = supervision or Supervision()
         watches = Watches(create_poller())
         commands = command_table(config.renamed_commands)

@@ -25,7 +25,7 @@ cdef enum:
 
 assert _read_size == BUFFER_SIZE
 
-# Shared by all connections: it is copied out of before the interpreter's lock could be given up.
+# Shared by all connections: its contents are copied before the interpreter's lock can be released.
 cdef char buffer[BUFFER_SIZE]
 
 
@@ -44,7 +44,7 @@ cdef class Endpoint:
         cdef ssize_t got = recv(self._fd, buffer, BUFFER_SIZE, MSG_DONTWAIT)
         while got < 0:
             if errno != EINTR:
-                PyErr_SetFromErrno(OSError)  # of the subclass that goes with the number
+                PyErr_SetFromErrno(OSError)  # raises the subclass for this errno
             got = recv(self._fd, buffer, BUFFER_SIZE, MSG_DONTWAIT)
         return PyBytes_FromStringAndSize(buffer, got)
 

@@ -1,8 +1,8 @@
-"""Receiving from and sending to one client's socket, without ever waiting.
+"""Receiving from and sending to one client's socket, without ever blocking.
 
-The compiled twin makes the system calls itself: it receives into one buffer that all connections share, where a socket
-object allocates 64 KiB for each read and gives most of it back, and it keeps the interpreter's lock, since no call
-waits. That takes 0.7 us off a request that comes alone.
+The compiled twin makes the system calls itself. It receives into one buffer shared by all connections, where a socket
+object allocates 64 KiB for each read and frees most of it again, and it keeps the interpreter's lock, since no call
+blocks. That saves 0.7 us for a request that comes alone.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from protocol.native import prefer
 class Endpoint:
     """One connected, non-blocking stream socket.
 
-    `receive()` returns up to READ_SIZE bytes, none at the end of the stream; `send(data)` returns how many bytes the
-    socket took. Both raise BlockingIOError when nothing can be done now, and another OSError when the connection is
+    `receive()` returns up to READ_SIZE bytes, none at the end of the stream; `send(data)` returns the number of bytes
+    that the socket took. Both raise BlockingIOError if the call would block, and another OSError if the connection is
     lost or closed.
     """
 
@@ -30,7 +30,7 @@ class Endpoint:
         self.send = sock.send
 
     def close(self) -> None:
-        """Close the socket. From then on both calls raise OSError, whoever has the descriptor by then."""
+        """Close the socket. From then on both calls raise OSError, even if the descriptor has been reused."""
         self._sock.close()
 
 

@@ -25,9 +25,9 @@ TURN_MS: Final = 5
 as several requests, so under load not every tick can pay for one, but timers must still fire within 10 ms."""
 
 LINGER_MS: Final = 1
-"""Milliseconds for which a turn waits in the kernel for further requests before it ends: clients that are answered
-mostly send again within that time, and a poll that waits is dearer than one that doesn't by much less than Trio's
-wake-up. A broker that shares Trio's loop with its clients must not: they could not send meanwhile."""
+"""Milliseconds that a turn waits in the kernel for further requests before it ends: a client that has got its reply
+usually sends its next request within that time, and a poll that waits costs far less than a Trio wake-up. A broker that
+shares Trio's loop with its clients must not wait, because they could not send anything in the meantime."""
 
 _LISTENING: Final = READABLE | PEER_CLOSED
 """The poller's mask for a client that is waiting for nothing."""
@@ -41,7 +41,7 @@ class Tick:
     """
 
     def __init__(self, broker: Broker, watches: Watches, linger_ms: int = 0) -> None:
-        """`linger_ms` is LINGER_MS where nothing else runs in this thread, 0 where others share Trio's loop."""
+        """`linger_ms` is LINGER_MS if nothing else runs in this thread, and 0 if other tasks share Trio's loop."""
         self._linger_ms = linger_ms
         self._broker = broker
         self.watches = watches

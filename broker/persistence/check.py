@@ -288,7 +288,7 @@ class _Fixing:
             self._tell(f"{path}: a broker is running on this folder; stop it first")
             return False
         copy = self._free_name(path)
-        self._tell(f"{path}: the last {report.size - whole} bytes will be cut off; the file as it is stays as {copy}")
+        self._tell(f"{path}: the last {report.size - whole} bytes will be cut off; a copy is kept as {copy}")
         if not self._ask("Go on? [y/N] "):
             return False
         try:

@@ -45,7 +45,7 @@ class Poller(Protocol):
 if sys.platform == "linux":
 
     class EpollPoller:
-        """epoll. Its compiled twin keeps the interpreter's lock while it only asks, and does not wait."""
+        """epoll. Its compiled twin keeps the interpreter's lock for a poll that does not wait."""
 
         def __init__(self) -> None:
             self._epoll = select.epoll()

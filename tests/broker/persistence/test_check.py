@@ -180,10 +180,7 @@ def test_fix_cuts_off_and_keeps_a_copy(content: bytes, left: bytes) -> None:
     assert disk.files()["f/a.aof"] == content and not answers
     status, lines = check(disk, "--fix", "f/a.aof", ask=asked([True]))
     assert status == 0
-    assert (
-        f"f/a.aof: the last {len(content) - len(left)} bytes will be cut off; the file as it is stays as"
-        in "\n".join(lines)
-    )
+    assert f"f/a.aof: the last {len(content) - len(left)} bytes will be cut off; a copy is kept as" in "\n".join(lines)
     assert f"f/a.aof: ok, {len(left)} bytes" in lines
     files = {"f/a.aof": left, "f/a.aof.before-fix": b"earlier", "f/a.aof.before-fix-2": content}
     assert [image.files() for image in disk.crash_images()] == [files]
