@@ -9,12 +9,16 @@ ROOT = Path(__file__).resolve().parents[1]
 BANNED = {
     "anew": "again",
     "for ever": "forever, or indefinitely",
+    "come back when": "return once",
+    "everybody else": "the others, or everything else",
+    "in its course": "meanwhile, or leave it out",
     "is to happen": "happens",
     "knocks": "has a pending connection",
     "popped for nobody": "popped for a client that has disconnected",
     "stands in": "is in",
     "taken for dead": "considered dead",
     "tells of": "describes, reports",
+    "whom it concerns": "name who is notified",
 }
 SUFFIXES = {".py", ".pyx", ".pxd", ".md"}
 FILES = [
