@@ -19,6 +19,7 @@ TWINS: Final = (
     "broker.persistence._syncing",
     "broker.scripting._calling",
     "broker.values._bits",
+    "broker.values._hash",
     "broker.values._list",
     "broker.values.hyperloglog._hyperloglog",
     "broker.values._positions",

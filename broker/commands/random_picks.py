@@ -5,6 +5,8 @@ A count above 0 asks for that many different keys, one below 0 for so many draws
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from broker.table.arguments import MAX_INTEGER, integer
@@ -35,8 +37,13 @@ def pick_arguments(args: list[bytes], word: bytes) -> tuple[int, bool]:
 
 def pick(d: dict[K, Any], count: int) -> list[K]:
     """The keys that a count other than 0 picks; raises for too many draws. The dict must not be empty."""
+    return pick_by(partial(sample_keys, d), partial(draw_keys, d), count)
+
+
+def pick_by(sample: Callable[[int], list[K]], draw: Callable[[int], list[K]], count: int) -> list[K]:
+    """What a count other than 0 picks, by functions for so many different ones and for so many draws."""
     if count > 0:
-        return sample_keys(d, count)
+        return sample(count)
     if count < -MAX_DRAWS:
         raise CommandError(OUT_OF_RANGE)
-    return draw_keys(d, -count)
+    return draw(-count)

@@ -2,7 +2,7 @@
 
 string      bytes; bytearray once it was changed in place
 list.py     List: a deque, or packed blocks
-hash.py     Hash: a dict, with the deadlines of fields
+hash.py     Hash: a dict, or a packed block, with the deadlines of fields (field_deadlines.py)
 set.py      Set: a dict
 sorted_set.py  SortedSet, on score_order.py: a dict and a SortedList; _score_order.pyx the same compiled
 stream*.py  Stream: entries, consumer groups, pending entries

@@ -196,7 +196,7 @@ def _remaining(session: "Client", args: list[bytes], start: int, unit: int) -> b
     fields = fields_argument(args)
     if value is None:
         return array_header(len(fields)) + b":-2\r\n" * len(fields)
-    deadlines = value.deadlines or {}
+    deadlines: dict[bytes, int] = value.deadlines or {}
     results = []
     for field in fields:
         deadline = deadlines.get(field)

@@ -3,11 +3,10 @@
 A field that is set again loses its deadline, one that is incremented keeps it.
 """
 
-from itertools import chain
 from typing import Final
 
 from broker.broker import Client
-from broker.commands.random_picks import pick, pick_arguments
+from broker.commands.random_picks import pick_arguments, pick_by
 from broker.commands.scanning import EMPTY_SCAN, SCAN_DEFAULTS, SCAN_VALUES, scan_cursor, scan_elements, scan_reply
 from broker.keyspace.events import DEL, HASH, Event
 from broker.process.globs import Glob
@@ -25,7 +24,7 @@ from protocol.errors import (
 )
 from protocol.long_doubles import format_long_double, parse_long_double, sum_long_doubles
 from protocol.numbers import parse_integer
-from protocol.replies import EMPTY_ARRAY, OK, ONE, ZERO, array, array_header, bulk, bulk_run, bulks, integer
+from protocol.replies import EMPTY_ARRAY, OK, ONE, ZERO, array, array_header, bulk, bulks, integer
 
 HSET: Final = Event(HASH, b"hset")
 HDEL: Final = Event(HASH, b"hdel")
@@ -134,7 +133,7 @@ def hmget(session: "Client", args: list[bytes]) -> bytes:
          tips=("nondeterministic_output_order",))  # fmt: skip
 def hgetall(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Hash) or _NO_FIELDS
-    return session.resp.map_header(len(value)) + bulk_run(list(chain.from_iterable(value.items())))
+    return session.resp.map_header(len(value)) + value.bulk_run()
 
 
 @command("HKEYS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
@@ -279,7 +278,7 @@ def hrandfield(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Hash)
     if value is None or not count:
         return EMPTY_ARRAY
-    fields = pick(value, count)
+    fields = pick_by(value.sample_fields, value.draw_fields, count)
     if not with_values:
         return bulks(fields)
     if session.resp.version == 2:

@@ -101,7 +101,7 @@ def _scores(value: SortedSet) -> Iterator[bytes]:
 
 def _hash(key: bytes, value: Hash) -> Iterator[Command]:
     yield from _in_parts([b"HMSET", key], (text for pair in value.items() for text in pair), 2 * _ITEMS)
-    deadlines = value.deadlines or {}
+    deadlines: dict[bytes, int] = value.deadlines or {}
     for deadline, fields in groupby(sorted(deadlines, key=deadlines.__getitem__), deadlines.__getitem__):
         while part := list(islice(fields, _ITEMS)):
             yield [b"HPEXPIREAT", key, b"%d" % deadline, b"FIELDS", b"%d" % len(part), *part]

@@ -192,7 +192,7 @@ def _append_hash(out: bytearray, value: Hash, options: SavingOptions) -> int:
 
 def _append_packed_expiring(out: bytearray, value: Hash, earliest: int, compress: bool) -> int:
     """Fields, values and deadlines in the order of the deadlines; those without one, which is 0, come last."""
-    deadlines = value.deadlines or {}
+    deadlines: dict[bytes, int] = value.deadlines or {}
     expiring = sorted(deadlines, key=deadlines.__getitem__)
     encode, number = listpack.element, listpack.integer
     parts: list[bytes] = []
@@ -207,7 +207,7 @@ def _append_packed_expiring(out: bytearray, value: Hash, earliest: int, compress
 
 def _append_expiring(out: bytearray, value: Hash, earliest: int, compress: bool) -> int:
     """Each field behind its deadline: 0 for none, else counted from the earliest one, which is 1."""
-    deadlines = value.deadlines or {}
+    deadlines: dict[bytes, int] = value.deadlines or {}
     out += length_bytes(len(value))
     for field, text in value.items():
         deadline = deadlines.get(field)

@@ -50,14 +50,16 @@ def _sorted_set(members: list[Mark]) -> SortedSet:
     return value
 
 
-PURE_LIST: Any = pure_module("broker.values.list").List  # the compiled one takes no elements of another class
+# The compiled ones take no elements of another class.
+PURE_LIST: Any = pure_module("broker.values.list").List
+PURE_HASH: Any = pure_module("broker.values.hash").Hash
 
 
 @pytest.mark.parametrize(
     "make",
     [
         PURE_LIST,
-        lambda members: Hash((member, member) for member in members),
+        lambda members: PURE_HASH((member, member) for member in members),
         lambda members: Set(dict.fromkeys(members)),
         _sorted_set,
         lambda members: {b"%d" % n: PURE_LIST(members[n::100]) for n in range(100)},
@@ -81,6 +83,19 @@ def test_everything_is_freed_over_several_turns(make: Callable[[list[Mark]], Any
     assert Mark.freed == 60_000
     assert not reclaimer.pending
     assert count > 1
+
+
+def test_a_compiled_hash_is_taken_apart() -> None:
+    value = Hash({b"%d" % n: b"x" for n in range(100_000)})
+    turns = Turns()
+    reclaimer = Reclaimer(turns.actions.append)
+    reclaimer.take(value)
+    del value
+    count = 0
+    while turns.actions:
+        turns.turn()
+        count += 1
+    assert not reclaimer.pending and count > 1
 
 
 def test_small_values_need_no_turn() -> None:
