@@ -140,6 +140,10 @@ class Server:
 
     async def run(self) -> None:
         """Serve until `stopping` is set, then shut down in order."""
+        with self.broker.stats.collector.measured():
+            await self._run()
+
+    async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.tick.run)
             nursery.start_soon(self.broker.deadlines.run, self.tick.begin, self.tick.finish)

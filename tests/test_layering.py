@@ -90,7 +90,6 @@ TESTED_BY = {
 WITHOUT_BEHAVIOUR = {
     "broker/persistence/environment.py",
     "broker/version.py",
-    "broker/process/collector.py",
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from broker.process.collector import CollectorPauses
 from protocol.replies import CRLF
 
 MAX_ERROR_KINDS: Final = 128
@@ -32,22 +33,25 @@ class Stats:
     """Plain counters, incremented wherever the counted event happens.
 
     `request_rate`, `read_rate` and `write_rate` are requests and bytes per second between the last two samples.
-    `error_replies` counts all errors, `errors` counts them by code. `warn` is called when codes are no longer counted.
+    `error_replies` counts all errors, `errors` counts them by code.
+    `collector` has the garbage collector's pauses. `warn` is called when codes are no longer counted.
     """
 
     __slots__ = (
         "_errors_disabled", "_sampled", "_sampled_at", "_warn", "bytes_read", "bytes_written",
-        "clients_refused", "clients_served", "error_replies", "errors", "evicted_clients", "evicted_keys",
+        "clients_refused", "clients_served", "collector", "error_replies", "errors", "evicted_clients", "evicted_keys",
         "evicted_scripts", "eviction_exceeded_ms", "output_limit_closes", "query_limit_closes", "read_rate",
         "reads", "request_rate", "requests", "write_rate", "writes",
     )  # fmt: skip
 
     def __init__(self, warn: Callable[[str], None] = _ignore) -> None:
         self._warn = warn
+        self.collector = CollectorPauses()
         self.reset()
 
     def reset(self) -> None:
         """Restart all counters at zero (CONFIG RESETSTAT)."""
+        self.collector.reset()
         self.requests = 0
         self.clients_served = 0
         self.clients_refused = 0

@@ -270,6 +270,9 @@ def _stats(broker: Broker) -> Fields:
     yield "total_writes_processed", stats.writes
     yield "io_threaded_reads_processed", 0
     yield "io_threaded_writes_processed", 0
+    yield "trimaran_collections", stats.collector.count
+    yield "trimaran_collections_usec", int(stats.collector.seconds * 1_000_000)
+    yield "trimaran_collections_max_usec", int(stats.collector.longest * 1_000_000)
     yield "io_threaded_total_prefetch_batches", 0
     yield "io_threaded_total_prefetch_entries", 0
     yield "client_query_buffer_limit_disconnections", stats.query_limit_closes

@@ -1,0 +1,32 @@
+"""The collector's pauses are measured while a broker runs, and no longer."""
+
+import gc
+
+from broker.process.collector import CollectorPauses
+from tests.broker.inprocess import running
+
+
+def test_pauses_are_counted_while_they_are_measured() -> None:
+    pauses = CollectorPauses()
+    gc.collect()
+    before = len(gc.callbacks)
+    with pauses.measured():
+        gc.collect()
+        gc.collect()
+    gc.collect()
+    assert pauses.count == 2 and 0 < pauses.longest <= pauses.seconds
+    assert len(gc.callbacks) == before
+    pauses.reset()
+    assert (pauses.count, pauses.seconds, pauses.longest) == (0, 0, 0)
+
+
+async def test_info_has_them() -> None:
+    async with running() as broker:
+        client = await broker.client()
+        await client.call("PING")
+        gc.collect()
+        fields = dict(line.split(":") for line in (await client.text("INFO stats")).split("\r\n") if ":" in line)
+        assert int(fields["trimaran_collections"]) >= 1
+        assert int(fields["trimaran_collections_usec"]) >= int(fields["trimaran_collections_max_usec"]) > 0
+        await client.call("CONFIG RESETSTAT")
+        assert "trimaran_collections:0" in await client.text("INFO stats")
