@@ -11,5 +11,5 @@ for _module in walk_packages(__path__, f"{__name__}."):
 
 
 def command_table(renamed: Sequence[tuple[bytes, bytes]] = ()) -> CommandTable:
-    """A broker's own table of all commands; `renamed` as CommandTable takes it, ValueError where it can't be."""
+    """Returns a broker's own table of all commands. `renamed` is passed to CommandTable; raises its ValueError."""
     return CommandTable(renamed)

@@ -1,7 +1,7 @@
-"""Deadlines as clients give them: EX, PX, EXAT and PXAT with a number.
+"""Deadlines as clients write them: EX, PX, EXAT and PXAT with a number.
 
-The same options stand in SET, GETEX, MSETEX, INCREX and in the commands that set hash fields. Whatever the
-unit, a deadline is kept, compared and propagated as wall milliseconds.
+SET, GETEX, MSETEX, INCREX and the commands that set hash fields take the same options. Whatever the unit, a
+deadline is kept, compared and propagated in wall-clock milliseconds.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ PERSIST: Final = Event(GENERIC, b"persist")
 _UNITS: Final = {b"EX": (1000, True), b"PX": (1, True), b"EXAT": (1000, False), b"PXAT": (1, False)}
 
 DEADLINES_AS_GIVEN: Final[Mapping[str, Callable[..., object]]] = {unit.decode(): bytes for unit in _UNITS}
-"""For a command's `Parser`: Redis reads these numbers only after all options, by `deadline_option`."""
+"""For a command's `Parser`. Redis reads these numbers only after all options; `deadline_option` does that."""
 
 
 def deadline_option(unit: bytes, argument: bytes, command: bytes, now: int) -> int | None:
-    """The deadline that a command's options give, None for another `unit` (KEEPTTL, PERSIST, none at all)."""
+    """Returns the deadline that a command's options set, None for another `unit` (KEEPTTL, PERSIST, or no option)."""
     return deadline(unit, argument, command, now) if unit in _UNITS else None
 
 
 def deadline(unit: bytes, argument: bytes, command: bytes, now: int) -> int:
-    """The deadline in wall milliseconds that `EX 10`, `PXAT 1700000000000` and the like stand for.
+    """Returns the deadline that `EX 10` or `PXAT 1700000000000` sets, in wall-clock milliseconds.
 
-    `command` is the name for the error text, in lower case. Raises if the number is none, is not positive, or
-    the deadline does not fit 64 bits.
+    `command` is the name for the error text, in lower case. Raises if the number is not an integer or not positive,
+    or if the deadline does not fit 64 bits.
     """
     value = integer(argument)
     if value <= 0:
@@ -48,9 +48,8 @@ def deadline(unit: bytes, argument: bytes, command: bytes, now: int) -> int:
 
 
 def has_passed(broker: Broker, when: int) -> bool:
-    """Whether a key with this deadline is to be removed at once.
+    """Whether a key with this deadline has already expired.
 
-    While the journal is read, keys keep deadlines of the past until it has been read: the commands that follow
-    were executed when the key was still there.
+    While the journal is being read no key expires: the commands still to come were executed while the key existed.
     """
     return when <= broker.clock.now and not broker.state.loading

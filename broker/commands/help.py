@@ -1,7 +1,7 @@
-"""The HELP subcommand of container commands, made from the registry.
+"""The HELP subcommand of container commands, generated from the command table.
 
-Redis keeps these texts by hand, beside the same facts in its command table. Here the summaries of the declared
-subcommands are the help, so that it can't tell of a subcommand that is not there, or miss one that is.
+Redis writes these texts by hand, although its command table holds the same facts. Here the help is made of the
+declared subcommands' summaries, so it can neither list a subcommand that does not exist nor miss one that does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def declare_help(
     usage: Mapping[str, str] | None = None,
     categories: Sequence[str] = (),
 ) -> None:
-    """Declare `CONTAINER HELP`; `usage` maps subcommands to the arguments that follow their names."""
+    """Declares `CONTAINER HELP`; `usage` maps a subcommand to the arguments that follow its name."""
     arguments = {name.lower().encode(): text.encode() for name, text in (usage or {}).items()}
 
     @command(

@@ -1,6 +1,6 @@
-"""docs/commands.md, written from the command table: `make docs`.
+"""Writes docs/commands.md from the command table (`make docs`).
 
-A test compares the file with what this prints, so that it can't drift from the code.
+A test compares the file with this output, so it can't drift from the code.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _SHOWN: Final = {WRITE: "write", READONLY: "read", BLOCKING: "blocking", DENYOOM
 _HEAD: Final = """\
 # Commands
 
-All commands of this broker, from its command table (`make docs`). Each takes the options and gives the replies and
-errors of Redis 8.10. *since* is the Redis version that brought the command. *grows* marks commands that are refused
-when memory is used up.
+All commands of this broker, generated from its command table (`make docs`). Each takes the options and returns the
+replies and errors of Redis 8.10. *since* is the Redis version that introduced the command. *grows* marks commands that
+are refused when the broker is out of memory.
 """
 
 
 def lines() -> Iterator[str]:
-    """The page, line by line."""
+    """Yields the page line by line."""
     yield from _HEAD.splitlines()
     groups = {command.group for command in DECLARED.values()}
     for group in [*TITLES, *sorted(groups - TITLES.keys())]:
@@ -72,5 +72,5 @@ def _row(command: Command) -> str:
 
 
 def main() -> None:
-    """Print the page."""
+    """Prints the page."""
     print("\n".join(lines()))

@@ -1,6 +1,6 @@
-"""HRANDFIELD, SRANDMEMBER, ZRANDMEMBER: their count, and the keys of a dict that it picks.
+"""HRANDFIELD, SRANDMEMBER, ZRANDMEMBER: parsing their count, and picking keys of a dict by it.
 
-A count above 0 asks for that many different keys, one below 0 for so many draws from all of them.
+A positive count asks for that many distinct keys, a negative one for that many independent draws.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from broker.values.positions import draw_keys, sample_keys
 from protocol.errors import OUT_OF_RANGE, SYNTAX, CommandError
 
 MAX_DRAWS: Final = 2_000_000
-"""Draws at most, about a second's work. Redis streams any number of them to a client; here a reply is built first."""
+"""Most draws per call, about a second's work. Redis streams any number to the client; here the reply is built first."""
 
 COUNT_RANGE: Final = b"ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
 
@@ -22,7 +22,7 @@ K = TypeVar("K")
 
 
 def pick_arguments(args: list[bytes], word: bytes) -> tuple[int, bool]:
-    """The count, which is there, and whether `word` follows it, in Redis's order of errors."""
+    """Returns the count, which must be present, and whether `word` follows it; errors come in Redis's order."""
     count = integer(args[2])
     if count < -MAX_INTEGER:
         raise CommandError(COUNT_RANGE)
@@ -36,12 +36,12 @@ def pick_arguments(args: list[bytes], word: bytes) -> tuple[int, bool]:
 
 
 def pick(d: dict[K, Any], count: int) -> list[K]:
-    """The keys that a count other than 0 picks; raises for too many draws. The dict must not be empty."""
+    """Returns the keys that a nonzero count picks; raises for too many draws. The dict must not be empty."""
     return pick_by(partial(sample_keys, d), partial(draw_keys, d), count)
 
 
 def pick_by(sample: Callable[[int], list[K]], draw: Callable[[int], list[K]], count: int) -> list[K]:
-    """What a count other than 0 picks, by functions for so many different ones and for so many draws."""
+    """Does the same with functions that return that many distinct keys (`sample`) and draws (`draw`)."""
     if count > 0:
         return sample(count)
     if count < -MAX_DRAWS:

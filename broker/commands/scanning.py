@@ -1,8 +1,8 @@
-"""What the commands of the SCAN family share: the cursor, the options, the reply.
+"""The cursor, options and reply shared by the SCAN family.
 
 Redis keeps small collections in one block of memory and returns them whole in one call, whatever COUNT says;
-only a collection in a hash table is returned in steps. Clients have come to rely on that, so `scan_elements`
-does the same where the encoding would be such a block.
+only a collection in a hash table is returned in steps. Clients rely on that, so `scan_elements` does the same
+where Redis's encoding would be such a block.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,11 +20,11 @@ EMPTY_SCAN: Final = b"*2\r\n$1\r\n0\r\n*0\r\n"
 DEFAULT_COUNT: Final = 10
 
 Window = Callable[[int, int], tuple[int, list[bytes]]]
-"""(cursor, count) -> (next cursor, elements), as broker.values.positions.window."""
+"""(cursor, count) -> (next cursor, elements), like broker.values.positions.window."""
 
 
 def scan_cursor(argument: bytes) -> int:
-    """A cursor; raises for what isn't an unsigned 64-bit integer."""
+    """Returns the cursor; raises unless the argument is an unsigned 64-bit integer."""
     cursor = parse_unsigned(argument)
     if cursor is None:
         raise CommandError(INVALID_CURSOR)
@@ -32,7 +32,7 @@ def scan_cursor(argument: bytes) -> int:
 
 
 def glob_of(pattern: bytes) -> Glob | None:
-    """MATCH's pattern, None where every element matches."""
+    """Returns MATCH's pattern, or None if every element matches."""
     glob = Glob(pattern)
     return None if glob.matches_all else glob
 
@@ -40,13 +40,13 @@ def glob_of(pattern: bytes) -> Glob | None:
 SCAN_VALUES: Final[Mapping[str, Callable[..., object]]] = {"MATCH": glob_of, "COUNT": at_least(1, SYNTAX)}
 SCAN_DEFAULTS: Final = {"COUNT": DEFAULT_COUNT}
 ONLY_OF_HASHES: Final = {"NOVALUES": NOVALUES_ELSEWHERE}
-"""What the parsers of all commands of this family have in common."""
+"""Defaults that the parsers of the whole family share."""
 
 
 def scan_elements(
     window: Window, everything: Iterable[bytes], whole: bool, cursor: int, glob: Glob | None, count: int
 ) -> tuple[int, list[bytes]]:
-    """The next cursor and the elements that match; all of `everything` at once if `whole`."""
+    """Returns the next cursor and the matching elements; `whole` returns all of `everything` in one call."""
     if whole:
         cursor, elements = 0, list(everything)
     else:
@@ -58,5 +58,5 @@ def scan_elements(
 
 
 def scan_reply(cursor: int, elements: Sequence[bytes]) -> bytes:
-    """The reply: the cursor as a bulk string, and an array of bulk strings."""
+    """Encodes the cursor as a bulk string, followed by an array of bulk strings."""
     return array_header(2) + bulk(b"%d" % cursor) + bulks(elements)

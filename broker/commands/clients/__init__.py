@@ -1,1 +1,1 @@
-"""A client and its connection, its subscriptions, its transaction."""
+"""Commands on a client's connection, subscriptions and transaction."""

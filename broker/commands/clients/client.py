@@ -1,6 +1,6 @@
-"""CLIENT: what a client is told and may ask about itself and others.
+"""CLIENT: naming, listing, closing, pausing and unblocking connections.
 
-CLIENT TRACKING and its kin are a family of their own (server-assisted client-side caching).
+CLIENT TRACKING and its relatives (server-assisted client-side caching) are not part of this module.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def client_getname(session: Client, args: list[bytes]) -> bytes:
 
 @command("CLIENT|SETNAME", arity=3, flags=_PLAIN, group="connection", since="2.6.9",
          syntax="connection-name",
-         summary="Names the client; an empty name takes it away.", complexity="O(1)", tips=_ALL_NODES)  # fmt: skip
+         summary="Sets the client's name; an empty one removes it.", complexity="O(1)", tips=_ALL_NODES)  # fmt: skip
 def client_setname(session: Client, args: list[bytes]) -> bytes:
     session.name = check_attribute(args[2], CLIENT_NAME)
     return OK
@@ -75,7 +75,7 @@ def client_setname(session: Client, args: list[bytes]) -> bytes:
 
 @command("CLIENT|SETINFO", arity=4, flags=_PLAIN, group="connection", since="7.2.0",
          syntax="attr=<LIB-NAME libname|LIB-VER libver>",
-         summary="Tells which library the client uses.", complexity="O(1)", tips=_ALL_NODES)  # fmt: skip
+         summary="Records which library the client uses.", complexity="O(1)", tips=_ALL_NODES)  # fmt: skip
 def client_setinfo(session: Client, args: list[bytes]) -> bytes:
     attribute = args[2].upper()
     if attribute not in (b"LIB-NAME", b"LIB-VER"):
@@ -89,7 +89,7 @@ def client_setinfo(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("CLIENT|INFO", arity=2, flags=_PLAIN, group="connection", since="6.2.0",
-         summary="Describes the client's own connection.", complexity="O(1)",
+         summary="Returns information about the client's own connection.", complexity="O(1)",
          tips=("nondeterministic_output",))  # fmt: skip
 def client_info(session: Client, args: list[bytes]) -> bytes:
     return session.resp.verbatim(client_line(session, b"client|info") + b"\n")
@@ -97,7 +97,7 @@ def client_info(session: Client, args: list[bytes]) -> bytes:
 
 @command("CLIENT|LIST", arity=-2, flags=_ADMIN, group="connection", since="2.4.0",
          syntax="[client-type=TYPE <NORMAL|MASTER|REPLICA|PUBSUB>]@5.0.0 [ID client-id ...]@6.2.0",
-         summary="Describes all client connections.",
+         summary="Returns information about all client connections.",
          complexity="O(N) where N is the number of client connections", tips=("nondeterministic_output",))  # fmt: skip
 def client_list(session: Client, args: list[bytes]) -> bytes:
     sessions = session.broker.sessions
@@ -153,11 +153,11 @@ _KILL_OPTIONS: Final = Parser[
          syntax="filter=<old-format=ip:port!2.8.12|new-format=<[ID client-id]@2.8.12"
                 "|[client-type=TYPE <NORMAL|MASTER@3.2.0|SLAVE|REPLICA@5.0.0|PUBSUB>]@2.8.12|[USER username]"
                 "|[ADDR addr=ip:port]|[LADDR laddr=ip:port]@6.2.0|[SKIPME <YES|NO>]|[MAXAGE maxage]@7.4.0> ...>",
-         summary="Closes connections, chosen by address or by other properties.",
+         summary="Closes connections, selected by address or other properties.",
          complexity="O(N) where N is the number of client connections")  # fmt: skip
 def client_kill(session: Client, args: list[bytes]) -> bytes:
     if len(args) == 3:
-        # The old form may kill its own client, and must find one.
+        # The old form may close its own client, and raises if no client matches.
         if not _kill(session, [lambda other: other.transport.peer() == args[2]], skip_me=False):
             raise CommandError(NO_SUCH_CLIENT)
         return OK
@@ -180,7 +180,7 @@ def client_kill(session: Client, args: list[bytes]) -> bytes:
 
 
 def _kill(session: Client, tests: list[Callable[[Client], bool]], skip_me: bool) -> int:
-    """Close the connections that pass all tests; the client's own one only after its reply."""
+    """Closes the connections that pass all tests, the client's own only after its reply."""
     killed = 0
     for other in list(session.broker.sessions.values()):
         if other.flags & CLOSING or (other is session and skip_me) or not all(test(other) for test in tests):
@@ -195,7 +195,7 @@ def _kill(session: Client, tests: list[Callable[[Client], bool]], skip_me: bool)
 
 @command("CLIENT|REPLY", arity=3, flags=_PLAIN, group="connection", since="3.2.0",
          syntax="action=<ON|OFF|SKIP>",
-         summary="Switches the replies to the client on or off, or leaves the next one out.",
+         summary="Turns replies to the client on or off, or skips the next one.",
          complexity="O(1)")  # fmt: skip
 def client_reply(session: Client, args: list[bytes]) -> bytes:
     mode = args[2].upper()
@@ -214,7 +214,7 @@ def client_reply(session: Client, args: list[bytes]) -> bytes:
 
 @command("CLIENT|PAUSE", arity=-3, flags=_ADMIN, group="connection", since="3.0.0",
          syntax="timeout:integer mode=[WRITE|ALL]@6.2.0",
-         summary="Holds back all requests, or those that write, for a time in milliseconds.",
+         summary="Holds back all requests, or only writes, for a time in milliseconds.",
          complexity="O(1)")  # fmt: skip
 def client_pause(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 4:
@@ -228,7 +228,7 @@ def client_pause(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("CLIENT|UNPAUSE", arity=2, flags=_ADMIN, group="connection", since="6.2.0",
-         summary="Ends a pause.", complexity="O(N) Where N is the number of paused clients")  # fmt: skip
+         summary="Ends a pause of clients.", complexity="O(N) where N is the number of paused clients")  # fmt: skip
 def client_unpause(session: Client, args: list[bytes]) -> bytes:
     session.broker.state.unpause()
     return OK
@@ -236,7 +236,7 @@ def client_unpause(session: Client, args: list[bytes]) -> bytes:
 
 @command("CLIENT|UNBLOCK", arity=-3, flags=_ADMIN, group="connection", since="5.0.0",
          syntax="client-id unblock-type=[TIMEOUT|ERROR]",
-         summary="Ends another client's wait, as if timed out or with an error.",
+         summary="Unblocks another client, as if timed out or with an error.",
          complexity="O(log N) where N is the number of client connections")  # fmt: skip
 def client_unblock(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 4:
@@ -249,7 +249,7 @@ def client_unblock(session: Client, args: list[bytes]) -> bytes:
     if target is None or target.waiting is None:
         return ZERO
     if reason == b"error":
-        # It is an error of the command that waits, and counts as one.
+        # The error counts for the command that was waiting.
         reply = broker.executor.failed(target.last_command, CommandError(UNBLOCKED))
     else:
         reply = target.waiting.timeout_reply
@@ -259,7 +259,7 @@ def client_unblock(session: Client, args: list[bytes]) -> bytes:
 
 @command("CLIENT|NO-EVICT", arity=3, flags=_ADMIN, group="connection", since="7.0.0",
          syntax="enabled=<ON|OFF>",
-         summary="Keeps the connection when clients are closed to save memory.", complexity="O(1)")  # fmt: skip
+         summary="Sets whether the client is exempt from being closed to save memory.", complexity="O(1)")  # fmt: skip
 def client_no_evict(session: Client, args: list[bytes]) -> bytes:
     session.no_evict = _on_or_off(args[2])
     return OK
@@ -267,7 +267,7 @@ def client_no_evict(session: Client, args: list[bytes]) -> bytes:
 
 @command("CLIENT|NO-TOUCH", arity=3, flags=_PLAIN, group="connection", since="7.2.0",
          syntax="enabled=<ON|OFF>",
-         summary="Has the client's commands leave no trace in the keys' access times.", complexity="O(1)")  # fmt: skip
+         summary="Sets whether the client's commands update keys' access times.", complexity="O(1)")  # fmt: skip
 def client_no_touch(session: Client, args: list[bytes]) -> bytes:
     session.set_no_touch(_on_or_off(args[2]))
     return OK

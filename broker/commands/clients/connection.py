@@ -47,7 +47,7 @@ _PRINTABLE: Final = bytes(range(ord("!"), ord("~") + 1))
 
 
 @command("PING", arity=-1, flags=FAST | IN_SUBSCRIBED_MODE, group="connection", since="1.0.0",
-         syntax="[message]", summary="Answers PONG, or the message.", complexity="O(1)",
+         syntax="[message]", summary="Returns PONG, or the message.", complexity="O(1)",
          tips=("request_policy:all_shards", "response_policy:all_succeeded"))  # fmt: skip
 def ping(session: Client, args: list[bytes]) -> bytes:
     if len(args) == 1 and not session.flags:
@@ -55,19 +55,19 @@ def ping(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 2:
         raise CommandError(wrong_arity(b"ping"))
     if session.resp is RESP2 and (session.channels or session.patterns or session.shard_channels):
-        # A RESP2 client that is subscribed expects nothing but arrays.
+        # A subscribed RESP2 client expects nothing but arrays.
         return _SUBSCRIBED_PONG + (bulk(args[1]) if len(args) == 2 else EMPTY_BULK)
     return bulk(args[1]) if len(args) == 2 else PONG
 
 
 @command("ECHO", arity=2, flags=LOADING | STALE | FAST, group="connection", since="1.0.0",
-         syntax="message", summary="Answers the message.", complexity="O(1)")  # fmt: skip
+         syntax="message", summary="Returns the message.", complexity="O(1)")  # fmt: skip
 def echo(session: Client, args: list[bytes]) -> bytes:
     return bulk(args[1])
 
 
 @command("SELECT", arity=2, flags=LOADING | STALE | FAST, group="connection", since="1.0.0",
-         syntax="index", summary="Changes the database that the client works on.", complexity="O(1)")  # fmt: skip
+         syntax="index", summary="Changes the client's database.", complexity="O(1)")  # fmt: skip
 def select(session: Client, args: list[bytes]) -> bytes:
     index = integer(args[1])
     databases = session.broker.keyspace.databases
@@ -87,7 +87,7 @@ def select(session: Client, args: list[bytes]) -> bytes:
 @command("AUTH", arity=-2, flags=_ANY_TIME, group="connection",
          since="1.0.0",
          syntax="[username]@6.0.0 password",
-         summary="Proves who the client is.",
+         summary="Authenticates the client.",
          complexity="O(N) where N is the number of passwords defined for the user")  # fmt: skip
 def auth(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 3:
@@ -114,7 +114,7 @@ _HELLO_OPTIONS: Final = Parser[tuple[bytes | None, bytes, bytes | None]](
 @command("HELLO", arity=-1, flags=_ANY_TIME, group="connection",
          since="6.0.0",
          syntax="arguments=[protover [AUTH username password] [SETNAME clientname]]",
-         summary="Chooses the protocol version, and tells about the broker.",
+         summary="Chooses the protocol version and describes the broker.",
          complexity="O(1)")  # fmt: skip
 def hello(session: Client, args: list[bytes]) -> bytes:
     version = 0
@@ -155,7 +155,7 @@ def quit_(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("RESET", arity=1, flags=_ANY_TIME | IN_SUBSCRIBED_MODE | NEVER_QUEUED,
-         group="connection", since="6.2.0", summary="Brings the connection back to the state of a new one.",
+         group="connection", since="6.2.0", summary="Resets the connection to the state of a new one.",
          complexity="O(1)")  # fmt: skip
 def reset(session: Client, args: list[bytes]) -> bytes:
     broker = session.broker
@@ -175,10 +175,10 @@ def reset(session: Client, args: list[bytes]) -> bytes:
 
 
 def authenticate(session: Client, user: bytes, password: bytes) -> None:
-    """Let the client act as that user if the password is right; raises WRONGPASS otherwise.
+    """Logs the client in as that user if the password is right; raises WRONGPASS otherwise.
 
-    Without a password the default user takes any. A comparison that tells by its duration how much of a
-    password was right would give it away to a patient client.
+    If no password is configured, the default user accepts any. The comparison takes constant time: one whose duration
+    depends on how much of the password is right would give it away to a patient client.
     """
     expected = session.broker.config.requirepass
     if user != b"default" or (expected and not compare_digest(password, expected)):
@@ -190,7 +190,7 @@ def authenticate(session: Client, user: bytes, password: bytes) -> None:
 
 
 def check_attribute(value: bytes, error: bytes) -> bytes:
-    """The value if it is free of what would break CLIENT LIST's lines; raises with `error` otherwise."""
+    """Returns the value; raises with `error` if it contains characters that would break CLIENT LIST's lines."""
     if value.translate(None, _PRINTABLE):
         raise CommandError(error)
     return value

@@ -1,7 +1,7 @@
 """Publish and subscribe: the SUBSCRIBE family, PUBLISH, SPUBLISH and PUBSUB.
 
-Each channel of a SUBSCRIBE or UNSUBSCRIBE is answered with a message of its own, which RESP3 sends as a push. A
-push is sent even where CLIENT REPLY has silenced the client, so these answers go around the silence too.
+Each channel of a SUBSCRIBE or UNSUBSCRIBE is answered with a separate message, which RESP3 sends as a push. Pushes
+are sent even if CLIENT REPLY has turned replies off, so these answers bypass that setting too.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def subscribe(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("UNSUBSCRIBE", arity=-1, flags=_SUBSCRIBING, group="pubsub", since="2.0.0",
-         syntax="[channel ...]", summary="Ends the client's subscriptions to these channels, or to all.",
+         syntax="[channel ...]", summary="Unsubscribes the client from these channels, or from all.",
          complexity="O(N) for N channels")  # fmt: skip
 def unsubscribe(session: Client, args: list[bytes]) -> bytes:
     names = args[1:] or list(session.channels)
@@ -78,7 +78,7 @@ def unsubscribe(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("PSUBSCRIBE", arity=-2, flags=_SUBSCRIBING | DENYOOM, group="pubsub", since="2.0.0",
-         syntax="pattern ...", summary="Subscribes the client to all channels that match these patterns.",
+         syntax="pattern ...", summary="Subscribes the client to all channels that match the patterns.",
          complexity="O(N) for N patterns")  # fmt: skip
 def psubscribe(session: Client, args: list[bytes]) -> bytes:
     if session.deny_blocking and session.queued is None:
@@ -87,7 +87,7 @@ def psubscribe(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("PUNSUBSCRIBE", arity=-1, flags=_SUBSCRIBING, group="pubsub", since="2.0.0",
-         syntax="[pattern ...]", summary="Ends the client's subscriptions to these patterns, or to all.",
+         syntax="[pattern ...]", summary="Unsubscribes the client from these patterns, or from all.",
          complexity="O(N) for N patterns")  # fmt: skip
 def punsubscribe(session: Client, args: list[bytes]) -> bytes:
     names = args[1:] or list(session.patterns)
@@ -98,14 +98,14 @@ def punsubscribe(session: Client, args: list[bytes]) -> bytes:
          syntax="shardchannel ...",
          summary="Subscribes the client to shard channels.", complexity="O(N) for N shard channels")  # fmt: skip
 def ssubscribe(session: Client, args: list[bytes]) -> bytes:
-    # Unlike the two above it was never allowed in a transaction.
+    # Unlike the two above, Redis never allowed it in a transaction.
     if session.deny_blocking:
         raise CommandError(_SSUBSCRIBE_DENIED)
     return _each(session, args[1:], b"ssubscribe", session.broker.pubsub.subscribe_shard, shard=True)
 
 
 @command("SUNSUBSCRIBE", arity=-1, flags=_SUBSCRIBING, keys=(keys(NOT_KEY),), group="pubsub", since="7.0.0",
-         syntax="[shardchannel ...]", summary="Ends the client's subscriptions to these shard channels, or to all.",
+         syntax="[shardchannel ...]", summary="Unsubscribes the client from these shard channels, or from all.",
          complexity="O(N) for N shard channels")  # fmt: skip
 def sunsubscribe(session: Client, args: list[bytes]) -> bytes:
     names = args[1:] or list(session.shard_channels)
@@ -115,7 +115,7 @@ def sunsubscribe(session: Client, args: list[bytes]) -> bytes:
 def _each(
     session: Client, names: list[bytes], kind: bytes, act: Callable[[Client, bytes], None], shard: bool = False
 ) -> bytes:
-    """Subscribe to each name, or unsubscribe from it, and answer each with the number of subscriptions left."""
+    """Subscribes to each name, or unsubscribes from it, and answers each with the number of subscriptions left."""
     start = session.resp.push_header(3) + bulk(kind)
     answers = []
     for name in names:
@@ -131,7 +131,7 @@ def _each(
 
 
 def _count(session: Client, shard: bool) -> bytes:
-    """Shard channels are counted by themselves, channels and patterns together."""
+    """Returns the number of subscriptions; shard channels are counted separately, channels and patterns together."""
     return integer(len(session.shard_channels) if shard else session.subscriptions())
 
 
@@ -152,9 +152,9 @@ def spublish(session: Client, args: list[bytes]) -> bytes:
     return integer(session.broker.pubsub.publish_shard(args[1], args[2]))
 
 
-# Looking
+# Inspecting
 
-container("PUBSUB", group="pubsub", since="2.8.0", summary="Shows what is subscribed to.")
+container("PUBSUB", group="pubsub", since="2.8.0", summary="A container for commands about subscriptions.")
 
 
 @command("PUBSUB|CHANNELS", arity=-2, flags=_LISTING, group="pubsub", since="2.8.0",

@@ -1,11 +1,12 @@
 """Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
-Between MULTI and EXEC dispatch queues the client's commands, having checked each; EXEC executes them with nothing
-in between. An error while queueing makes EXEC refuse the whole; one while executing is that command's reply and
-nothing more. All effects go to the journal as one unit, and waiting clients are served after the last command.
+Between MULTI and EXEC the dispatcher checks and queues the client's commands; EXEC executes them with nothing in
+between. An error while queueing makes EXEC refuse the whole transaction; an error while executing is that command's
+reply and affects no other command. All effects go to the journal as one unit, and waiting clients are served after
+the last command.
 
-A watched key is kept in its database's `watchers`; whatever changes the key marks the session there. So EXEC only
-looks at that mark.
+A watched key is listed in its database's `watchers`; any change to the key marks the sessions listed there, so EXEC
+only checks that mark.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _FLAGS: Final = NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY
 
 
 @command("MULTI", arity=1, flags=_FLAGS | NEVER_QUEUED, group="transactions", since="1.2.0",
-         summary="Begins a transaction: the commands that follow are queued.", complexity="O(1)")  # fmt: skip
+         summary="Starts a transaction: the commands that follow are queued.", complexity="O(1)")  # fmt: skip
 def multi(session: Client, args: list[bytes]) -> bytes:
     if session.queued is not None:
         raise CommandError(NESTED_MULTI)
@@ -50,7 +51,7 @@ def multi(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("EXEC", arity=1, flags=NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG | NEVER_QUEUED, group="transactions",
-         since="1.2.0", summary="Executes the queued commands as one.",
+         since="1.2.0", summary="Executes the queued commands of a transaction.",
          complexity="That of the queued commands")  # fmt: skip
 def exec_(session: Client, args: list[bytes]) -> bytes:
     queued = session.queued
@@ -62,7 +63,7 @@ def exec_(session: Client, args: list[bytes]) -> bytes:
     if watched_key_changed(session):
         session.discard()
         return session.resp.null_array
-    # Unwatched first, so that the transaction's own writes need not mark this session.
+    # Unwatch first, so that the transaction's own writes do not mark this session.
     session.unwatch()
     try:
         replies = session.broker.executor.run_transaction(session, queued)
@@ -72,7 +73,7 @@ def exec_(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("DISCARD", arity=1, flags=_FLAGS | NEVER_QUEUED, group="transactions", since="2.0.0",
-         summary="Drops the transaction and all watched keys.", complexity="O(N) for N queued commands")  # fmt: skip
+         summary="Discards a transaction, unwatches all keys.", complexity="O(N) for N queued commands")  # fmt: skip
 def discard(session: Client, args: list[bytes]) -> bytes:
     if session.queued is None:
         raise CommandError(DISCARD_WITHOUT_MULTI)
@@ -81,7 +82,7 @@ def discard(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("WATCH", arity=-2, flags=_FLAGS | NEVER_QUEUED, keys=(keys(RO),), group="transactions", since="2.2.0",
-         syntax="key ...", summary="Makes the next EXEC do nothing if one of these keys has changed by then.",
+         syntax="key ...", summary="Watches keys: the next EXEC does nothing if one of them has changed.",
          complexity="O(1) for each key")  # fmt: skip
 def watch(session: Client, args: list[bytes]) -> bytes:
     if session.queued is not None:
@@ -90,7 +91,7 @@ def watch(session: Client, args: list[bytes]) -> bytes:
         return OK
     database = session.db
     for name in args[1:]:
-        # An overdue key goes now, so that its removal later is no change.
+        # Remove an expired key now, so that its later removal does not count as a change.
         hidden = database.get(name) is None and name in database.data
         database.watchers.setdefault(name, set()).add(session)
         session.watched.setdefault((database, name), hidden)
@@ -98,7 +99,7 @@ def watch(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("UNWATCH", arity=1, flags=_FLAGS, group="transactions", since="2.2.0",
-         summary="Forgets all watched keys.", complexity="O(1)")  # fmt: skip
+         summary="Unwatches all keys.", complexity="O(1)")  # fmt: skip
 def unwatch(session: Client, args: list[bytes]) -> bytes:
     session.unwatch()
     return OK
@@ -107,7 +108,7 @@ def unwatch(session: Client, args: list[bytes]) -> bytes:
 def watched_key_changed(session: Client) -> bool:
     """Whether a key that the session watches has changed or expired since."""
     if session.broker.keyspace.overdue:
-        # Keys may be due and still there: looking one up removes it, which marks those who watch it, or it is hidden.
+        # Expired keys may still be present. A lookup removes the key, which marks its watchers, or hides it.
         for (database, name), was_hidden in list(session.watched.items()):
             if database.get(name) is None and name in database.data and not was_hidden:
                 return True

@@ -1,1 +1,1 @@
-"""Positions in sorted sets."""
+"""Commands on positions, which are kept in sorted sets."""

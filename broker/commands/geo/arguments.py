@@ -1,4 +1,4 @@
-"""Positions, units and lengths as clients give them, and distances as they are given back."""
+"""Parsing of positions, units and lengths, and encoding of distances."""
 
 from typing import Final
 
@@ -21,7 +21,7 @@ _FRACTION: Final = 10_000
 
 
 def position(longitude_text: bytes, latitude_text: bytes) -> Position:
-    """A position within the limits; raises with Redis's errors."""
+    """Parses a position and checks its limits; raises Redis's errors."""
     longitude = double(longitude_text)
     latitude = double(latitude_text)
     if not (LONGITUDE_MIN <= longitude <= LONGITUDE_MAX and LATITUDE_MIN <= latitude <= LATITUDE_MAX):
@@ -30,7 +30,7 @@ def position(longitude_text: bytes, latitude_text: bytes) -> Position:
 
 
 def unit(text: bytes) -> float:
-    """The metres of a unit."""
+    """Returns the length of a unit in metres."""
     metres = _METRES.get(text.upper())
     if metres is None:
         raise CommandError(UNIT)
@@ -38,7 +38,7 @@ def unit(text: bytes) -> float:
 
 
 def radius(length_text: bytes, unit_text: bytes) -> tuple[float, float]:
-    """A radius and the metres of its unit."""
+    """Returns a radius, and the length of its unit in metres."""
     length = double(length_text, RADIUS_NUMBER)
     if length < 0:
         raise CommandError(RADIUS_NEGATIVE)
@@ -46,7 +46,7 @@ def radius(length_text: bytes, unit_text: bytes) -> tuple[float, float]:
 
 
 def box(width_text: bytes, height_text: bytes, unit_text: bytes) -> tuple[float, float, float]:
-    """The width and the height of a box, and the metres of their unit."""
+    """Returns the width and the height of a box, and the length of their unit in metres."""
     width = double(width_text, WIDTH_NUMBER)
     height = double(height_text, HEIGHT_NUMBER)
     if height < 0 or width < 0:
@@ -55,5 +55,5 @@ def box(width_text: bytes, height_text: bytes, unit_text: bytes) -> tuple[float,
 
 
 def distance_reply(distance: float) -> bytes:
-    """A distance with four digits behind the point, a text in both versions of the protocol."""
+    """Encodes a distance with four decimal places, as text in both versions of the protocol."""
     return bulk(b"%d.%04d" % divmod(round(distance * _FRACTION), _FRACTION))

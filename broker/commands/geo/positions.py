@@ -1,6 +1,6 @@
-"""Members with positions: adding them, where they are, how far from each other.
+"""Members with positions: adding and locating them, and measuring distances: GEOADD, GEOPOS, GEOHASH, GEODIST.
 
-The positions are the scores of a sorted set, so all of its commands work on them too.
+Positions are the scores of a sorted set, so all sorted set commands work on them too.
 """
 
 from typing import Final
@@ -21,13 +21,13 @@ _OPTIONS: Final = Parser[tuple[int, bytes, bool]]("GEOADD", leading=True)
 
 @command("GEOADD", arity=-5, flags=WRITE | DENYOOM, keys=(key(RW, UPDATE),), group="geo", since="3.2.0",
          syntax="key [NX|XX]@6.2.0 [change=CH]@6.2.0 <longitude:double latitude:double member> ...",
-         summary="Adds members with their positions to a sorted set, which is created if missing, or moves members.",
+         summary="Adds members with positions to a sorted set, which is created if needed, or moves members.",
          complexity="O(log(N)) for each member, N being the size of the sorted set")  # fmt: skip
 def geoadd(session: "Client", args: list[bytes]) -> bytes:
     at, _, _ = _OPTIONS.parse(args, 2)
     if (len(args) - at) % 3:
         raise CommandError(SYNTAX)
-    # Redis makes a ZADD of it, and that is also what it propagates.
+    # Redis turns it into a ZADD, and propagates that as well.
     words = [b"ZADD", *args[1:at]]
     for longitude, latitude, member in zip(args[at::3], args[at + 1 :: 3], args[at + 2 :: 3], strict=True):
         words += (b"%d" % score_of(*position(longitude, latitude)), member)
@@ -40,7 +40,7 @@ def geoadd(session: "Client", args: list[bytes]) -> bytes:
 
 @command("GEOPOS", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.0",
          syntax="key [member ...]", summary="Returns the positions of members.",
-         complexity="O(N) where N is the number of members asked for")  # fmt: skip
+         complexity="O(N) where N is the number of requested members")  # fmt: skip
 def geopos(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     scores = {} if value is None else value.scores
@@ -58,7 +58,7 @@ def geopos(session: "Client", args: list[bytes]) -> bytes:
 
 @command("GEOHASH", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.0",
          syntax="key [member ...]", summary="Returns the positions of members as standard geohashes.",
-         complexity="O(N) where N is the number of members asked for")  # fmt: skip
+         complexity="O(N) where N is the number of requested members")  # fmt: skip
 def geohash(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     scores = {} if value is None else value.scores
@@ -71,7 +71,7 @@ def geohash(session: "Client", args: list[bytes]) -> bytes:
 
 @command("GEODIST", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.0",
          syntax="key member1 member2 unit=[m=M|km=KM|ft=FT|mi=MI]",
-         summary="Returns the distance of two members.", complexity="O(1)")  # fmt: skip
+         summary="Returns the distance between two members.", complexity="O(1)")  # fmt: skip
 def geodist(session: "Client", args: list[bytes]) -> bytes:
     if len(args) > 5:
         raise CommandError(SYNTAX)

@@ -1,4 +1,4 @@
-"""What all searches for members in an area share: the options, the search, and the reply or the stored result."""
+"""Searching for members in an area: the shared options, the search itself, the reply or the stored result."""
 
 from typing import Final, NamedTuple
 
@@ -18,16 +18,16 @@ COUNT_POSITIVE: Final = b"ERR COUNT must be > 0"
 ANY_WITHOUT_COUNT: Final = b"ERR the ANY argument requires COUNT argument"
 STORE_WITH: Final = b"ERR %b is not compatible with WITHDIST, WITHHASH and WITHCOORD options"
 
-# How many members are taken out of the set at once: a search with ANY ends early.
+# How many members are fetched from the set at a time: a search with ANY ends early.
 _CHUNK: Final = 256
 
 
 COUNT: Final = {"COUNT": at_least(1, COUNT_POSITIVE)}
-"""Of the parsers of all searches; 0 stands for none."""
+"""Default for the parsers of all searches; 0 means no COUNT."""
 
 
 class Details(NamedTuple):
-    """What is given for each member beside it."""
+    """What the reply includes for each member besides its name."""
 
     position: bool = False
     distance: bool = False
@@ -35,7 +35,7 @@ class Details(NamedTuple):
 
 
 def position_in(source: SortedSet | None, member: bytes) -> Position:
-    """The position of a member of the set, which must not be missing."""
+    """Returns the position of a member of the set; raises if it is missing."""
     score = None if source is None else source.scores.get(member)
     if score is None:
         raise CommandError(NO_MEMBER)
@@ -46,10 +46,10 @@ NO_DETAILS: Final = Details()
 
 
 class Query:
-    """One search in the sorted set `source`, None for a missing key, which finds nothing.
+    """One search in the sorted set `source`; None, for a missing key, finds nothing.
 
-    `area` is None only for a missing key. `order` is ASC, DESC or b"". `target` is the key that the result is stored
-    under, None to give it to the client; `stores_distances` makes the distances its scores.
+    `area` is None only for a missing key. `order` is ASC, DESC or b"". `target` is the key to store the result at, None
+    to send it to the client; with `stores_distances` its scores are the distances.
     """
 
     __slots__ = ("any", "area", "count", "details", "order", "source", "stores_distances", "target")
@@ -66,7 +66,7 @@ class Query:
         target: bytes | None = None,
         stores_distances: bool = False,
     ) -> None:
-        """Raises for an ANY without COUNT: the last of Redis's checks."""
+        """Raises for an ANY without COUNT, which Redis checks last."""
         if any and not count:
             raise CommandError(ANY_WITHOUT_COUNT)
         self.source = source
@@ -98,7 +98,7 @@ class Query:
         return found
 
     def _result(self) -> list[Found]:
-        """What the client asked for. COUNT without ANY means the nearest ones."""
+        """Returns the result that the client asked for. COUNT without ANY means the nearest members."""
         found = self._search()
         count = min(self.count or len(found), len(found))
         if self.order or (self.count and not self.any):
@@ -106,7 +106,7 @@ class Query:
         return found[:count]
 
     def run(self, session: "Client", event: Event) -> bytes:
-        """The reply: what was found, or how much of it was stored, with that event."""
+        """Returns the reply: the members found, or how many were stored, firing `event`."""
         result = self._result()
         if self.target is None:
             return self._reply(session, result)

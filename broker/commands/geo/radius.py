@@ -1,4 +1,4 @@
-"""The searches before GEOSEARCH: a circle around a position or a member, given or, where it says so, stored."""
+"""The searches that predate GEOSEARCH: a circle around a position or a member, returned or stored."""
 
 from collections.abc import Callable
 from typing import Final
@@ -15,7 +15,7 @@ from protocol.errors import CommandError
 
 GEORADIUSSTORE: Final = Event(ZSET, b"georadiusstore")
 
-_NOTES: Final = "Of several STORE and STOREDIST only the last one counts."
+_NOTES: Final = "If STORE and STOREDIST are repeated, only the last one counts."
 
 _UNIT: Final = "unit=<m=M|km=KM|ft=FT|mi=MI>"
 _WITH: Final = "[WITHCOORD] [WITHDIST] [WITHHASH]"
@@ -27,9 +27,9 @@ _MEMBER_OPTIONS: Final = 5
 
 
 def _finder(options_at: int) -> "Callable[[list[bytes]], list[int]]":
-    """Finds the key that is searched, and the last one to store under.
+    """Returns a function that finds the searched key and the last key to store at.
 
-    By hand, because Redis finds them in arguments that it would refuse.
+    Parsed by hand, because Redis finds keys even in arguments that it would refuse.
     """
 
     def find(args: list[bytes]) -> list[int]:
@@ -88,7 +88,7 @@ def _around_position(session: "Client", args: list[bytes], stores: bool) -> byte
 def _around_member(session: "Client", args: list[bytes], stores: bool) -> bytes:
     source = session.db.read_as(args[1], SortedSet)
     area = None
-    if source is not None:  # for a missing key Redis checks none of this
+    if source is not None:  # Redis checks none of this for a missing key
         area = Circle(position_in(source, args[2]), *radius(args[3], args[4]))
     return _run(session, args, source, area, _MEMBER_OPTIONS, stores)
 

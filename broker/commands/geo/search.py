@@ -1,4 +1,4 @@
-"""GEOSEARCH and GEOSEARCHSTORE, whose options say where to search."""
+"""GEOSEARCH and GEOSEARCHSTORE."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -25,15 +25,15 @@ _SYNTAX: Final = (
     "|box=<<BYBOX width:double> height:double unit=<m=M|km=KM|ft=FT|mi=MI>>>"
     " [ASC|DESC] count-block=[<COUNT count> [ANY]]"
 )
-_COMPLEXITY: Final = "O(N+log(M)) where N is the number of members in the cells around the area and M that within it"
+_COMPLEXITY: Final = "O(N+log(M)) where N is the number of members in the cells around the area and M that inside it"
 
 
 _Size = tuple[float, ...]
-"""What a circle or a box takes after its centre."""
+"""The measures of a circle or a box."""
 
 
 def _centre(member: bytes, source: SortedSet | None) -> Position:
-    # Where the key is missing the centre does not matter.
+    # If the key is missing, the centre does not matter.
     return position_in(source, member) if source is not None else (0.0, 0.0)
 
 
@@ -51,7 +51,7 @@ _STORE_OPTIONS: Final = Parser[tuple[bytes, Position, bytes, _Size, bytes, int, 
 
 
 def _area(name: bytes, centre_by: bytes, centre: Position, shape: bytes, size: _Size) -> Area:
-    """The area that the options describe; `name` is the command's, for the errors."""
+    """Returns the area that the options describe; `name` is the command's, for error texts."""
     if not centre_by:
         raise CommandError(ONE_CENTRE % name)
     if not shape:
@@ -72,7 +72,7 @@ def geosearch(session: "Client", args: list[bytes]) -> bytes:
 
 @command("GEOSEARCHSTORE", arity=-8, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), key(RO, ACCESS, at=2)),
          group="geo", since="6.2.0", syntax=f"destination source {_SYNTAX} [STOREDIST]",
-         summary="Stores the members in a circle or a box as another sorted set.",
+         summary="Stores the members in a circle or a box in another sorted set.",
          complexity=_COMPLEXITY)  # fmt: skip
 def geosearchstore(session: "Client", args: list[bytes]) -> bytes:
     source = session.db.read_as(args[2], SortedSet)

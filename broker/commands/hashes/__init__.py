@@ -1,1 +1,1 @@
-"""Hashes, and the deadlines of their fields."""
+"""Commands on hashes and the deadlines of their fields."""

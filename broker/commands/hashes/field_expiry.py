@@ -27,7 +27,7 @@ NUMFIELDS_MISMATCH: Final = b"ERR The `numfields` parameter must match the numbe
 TOO_FEW: Final = b"ERR wrong number of arguments"
 CONDITIONS: Final = b"ERR Multiple condition flags specified"
 
-# What a command answers for a field.
+# Results for a single field.
 NO_SUCH_FIELD: Final = -2
 NO_DEADLINE: Final = -1
 NOT_MET: Final = 0
@@ -43,7 +43,7 @@ _CONDITIONS: Final = frozenset((b"NX", b"XX", b"GT", b"LT"))
 
 
 def field_deadline(text: bytes, unit: int, start: int, command_name: bytes) -> int:
-    """The wall milliseconds that lie `text` units of `unit` milliseconds after `start`; raises Redis's errors."""
+    """Returns the wall-clock milliseconds `text` units of `unit` milliseconds after `start`; raises Redis's errors."""
     value = integer_argument(text)
     if value < 0:
         raise CommandError(NEGATIVE)
@@ -54,12 +54,12 @@ def field_deadline(text: bytes, unit: int, start: int, command_name: bytes) -> i
 
 
 def unknown_argument(argument: bytes) -> bytes:
-    """The error for an option that isn't one; Redis cuts it at a NUL."""
+    """The error for an unknown option, which Redis cuts at a NUL."""
     return b"ERR unknown argument: " + argument.partition(b"\0")[0]
 
 
 def set_field_deadline(value: Hash, field: bytes, when: int, condition: bytes, passed: bool) -> int:
-    """Give a field a deadline if the condition (b"" for none) is met; remove the field if `passed`.
+    """Sets a field's deadline if the condition (b"" for none) is met; removes the field if `passed`.
 
     Returns NO_SUCH_FIELD, NOT_MET, DONE or REMOVED.
     """
@@ -79,7 +79,7 @@ def set_field_deadline(value: Hash, field: bytes, when: int, condition: bytes, p
 
 
 def fields_argument(args: list[bytes]) -> list[bytes]:
-    """The fields of a command whose arguments are `key FIELDS numfields field ...` and nothing else."""
+    """Returns the fields of a command whose arguments are exactly `key FIELDS numfields field ...`."""
     if args[2].upper() != b"FIELDS":
         raise CommandError(FIELDS_MISPLACED)
     count = integer_between(args[3], 1, _INTEGER_MAX, NUMFIELDS_NOT_POSITIVE)
@@ -89,7 +89,7 @@ def fields_argument(args: list[bytes]) -> list[bytes]:
 
 
 def fields_changed(session: "Client", name: bytes, value: Hash) -> None:
-    """Last step of a command that set deadlines: note them, or delete the hash if it has lost all its fields."""
+    """The last step of a command that set deadlines: records them, or deletes the hash if it has no fields left."""
     db = session.db
     if value:
         db.note_field_deadlines(name, value)
@@ -126,9 +126,9 @@ def _expire(session: "Client", args: list[bytes], start: int, unit: int) -> byte
 
 
 def _condition_and_fields(args: list[bytes]) -> tuple[bytes, list[bytes]]:
-    """What follows the time: NX, XX, GT or LT (b"" for none of them), and the fields.
+    """Parses the arguments after the time: NX, XX, GT or LT (b"" if none is given), and the fields.
 
-    By hand: FIELDS has an error of its own for each thing that may be wrong with it, checked before what it repeats.
+    Parsed by hand: each way in which FIELDS can be wrong has its own error, checked before the fields are read.
     """
     given: set[bytes] = set()
     fields: list[bytes] | None = None
@@ -237,7 +237,7 @@ def hpexpiretime(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("HPERSIST", arity=-5, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="hash", since="7.4.0",
-         syntax="key FIELDS numfields field ...", summary="Takes the time to live off fields.",
+         syntax="key FIELDS numfields field ...", summary="Removes the time to live of fields.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hpersist(session: "Client", args: list[bytes]) -> bytes:
     name = args[1]

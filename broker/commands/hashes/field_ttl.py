@@ -1,4 +1,4 @@
-"""Fields read or set together with a change of their deadlines, and fields read and deleted."""
+"""Reading or setting fields while changing their deadlines, and reading and deleting fields."""
 
 from typing import Final
 
@@ -31,17 +31,17 @@ NO_TIME: Final = b"ERR missing expire time"
 FXX_AND_FNX: Final = b"ERR Only one of FXX or FNX arguments can be specified"
 
 _INT_MAX = (1 << 31) - 1
-# Of these times: the length of a unit in milliseconds, and whether it counts from now.
+# Option -> the length of its unit in milliseconds, and whether it counts from now.
 _UNITS: Final = {b"EX": (1000, True), b"PX": (1, True), b"EXAT": (1000, False), b"PXAT": (1, False)}
 
 
 class _Arguments:
-    """The arguments of HGETEX (`own` is PERSIST, one word a field) and HSETEX (KEEPTTL, two words a field).
+    """The arguments of HGETEX (`own` is PERSIST, one word per field) and HSETEX (KEEPTTL, two words per field).
 
-    `words` are the fields, with their values for HSETEX. `when` is the deadline in wall milliseconds, None
-    without one; `kept` tells that `own` was given; `condition` is FXX, FNX or b"".
+    `words` are the fields, with their values for HSETEX. `when` is the deadline in wall-clock milliseconds, or None;
+    `kept` is whether `own` was given; `condition` is FXX, FNX or b"".
 
-    By hand: FIELDS has an error of its own for each thing that may be wrong with it, checked before what it repeats.
+    Parsed by hand: each way in which FIELDS can be wrong has its own error, checked before the fields are read.
     """
 
     __slots__ = ("condition", "kept", "when", "words")
@@ -93,7 +93,7 @@ class _Arguments:
 @command("HGETEX", arity=-5, flags=WRITE | FAST, keys=(key(RW, ACCESS, UPDATE),), group="hash", since="8.0.0",
          syntax="key [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST] "
                 "FIELDS numfields field ...",
-         summary="Returns the values of fields, and sets or takes off their time to live.",
+         summary="Returns the values of fields, and sets or removes their time to live.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hgetex(session: "Client", args: list[bytes]) -> bytes:
     name = args[1]
@@ -136,7 +136,7 @@ def hgetex(session: "Client", args: list[bytes]) -> bytes:
          syntax="key [FNX|FXX] "
                 "[EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL] "
                 "FIELDS numfields <field value> ...",
-         summary="Sets fields and their time to live, perhaps only if all or none of them exist.",
+         summary="Sets fields and their time to live, optionally only if all or none of them exist.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hsetex(session: "Client", args: list[bytes]) -> bytes:
     given = _Arguments(session, args, b"KEEPTTL", 2)
@@ -174,7 +174,7 @@ def hsetex(session: "Client", args: list[bytes]) -> bytes:
 
 
 def _condition_met(condition: bytes, fields: list[bytes], value: Hash | None) -> bool:
-    """FXX: all fields exist; FNX: none does."""
+    """Whether all fields exist (FXX) or none does (FNX)."""
     if value is None:
         return condition == b"FNX"
     if condition == b"FXX":
@@ -184,7 +184,7 @@ def _condition_met(condition: bytes, fields: list[bytes], value: Hash | None) ->
 
 @command("HGETDEL", arity=-5, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE),), group="hash", since="8.0.0",
          syntax="key FIELDS numfields field ...",
-         summary="Returns the values of fields and deletes them, and the hash with its last one.",
+         summary="Returns the values of fields and deletes them.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hgetdel(session: "Client", args: list[bytes]) -> bytes:
     name = args[1]

@@ -1,6 +1,6 @@
-"""Hashes, without the expiry of fields.
+"""Commands on hashes, except those on field expiry.
 
-A field that is set again loses its deadline, one that is incremented keeps it.
+Setting a field removes its deadline, incrementing keeps it.
 """
 
 from typing import Final
@@ -40,7 +40,7 @@ _NO_FIELDS: Final[Hash] = Hash()
 
 
 def _hash_for_writing(session: "Client", key: bytes) -> Hash:
-    """The hash at `key`, made if it is missing."""
+    """Returns the hash at `key`, created if it does not exist."""
     value = session.db.get(key)
     if value is None:
         value = Hash()
@@ -51,7 +51,7 @@ def _hash_for_writing(session: "Client", key: bytes) -> Hash:
 
 
 def _set_pairs(session: "Client", args: list[bytes]) -> int:
-    """Set the pairs from the third argument on; how many of the fields are new."""
+    """Sets the pairs from the third argument on; returns how many of the fields are new."""
     n = len(args)
     if n & 1:
         raise CommandError(wrong_arity(args[0].lower()))
@@ -71,13 +71,13 @@ def _set_pairs(session: "Client", args: list[bytes]) -> int:
 
 
 @command("HSET", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="hash", since="2.0.0",
-         syntax="key <field value> ...", summary="Sets fields of a hash, which is created if missing.",
+         syntax="key <field value> ...", summary="Sets fields of a hash, which is created if it does not exist.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
 def hset(session: "Client", args: list[bytes]) -> bytes:
     db = session.db
     value = db.get(args[1])
     if value.__class__ is Hash and len(args) == 4 and not value.deadlines and not db.keyspace.event_mask:
-        # One field of a hash that is there: half the time of the general way.
+        # One field of an existing hash: this takes half the time of the general case.
         before = len(value)
         value[args[2]] = args[3]
         db.changed(args[1], HSET)
@@ -86,7 +86,7 @@ def hset(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("HMSET", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="hash", since="2.0.0",
-         syntax="key <field value> ...", summary="Sets fields of a hash and always answers OK.",
+         syntax="key <field value> ...", summary="Sets fields of a hash; always returns OK.",
          complexity="O(N) where N is the number of fields",
          deprecated_since="4.0.0", replaced_by="`HSET` with multiple field-value pairs")  # fmt: skip
 def hmset(session: "Client", args: list[bytes]) -> bytes:
@@ -96,7 +96,7 @@ def hmset(session: "Client", args: list[bytes]) -> bytes:
 
 @command("HSETNX", arity=4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, INSERT),), group="hash", since="2.0.0",
          syntax="key field value",
-         summary="Sets a field only if it does not exist yet.", complexity="O(1)")  # fmt: skip
+         summary="Sets a field only if it does not exist.", complexity="O(1)")  # fmt: skip
 def hsetnx(session: "Client", args: list[bytes]) -> bytes:
     value = _hash_for_writing(session, args[1])
     if args[2] in value:
@@ -117,7 +117,7 @@ def hget(session: "Client", args: list[bytes]) -> bytes:
 
 @command("HMGET", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
          syntax="key field ...", summary="Returns the values of several fields.",
-         complexity="O(N) where N is the number of fields asked for")  # fmt: skip
+         complexity="O(N) where N is the number of requested fields")  # fmt: skip
 def hmget(session: "Client", args: list[bytes]) -> bytes:
     find = (session.db.read_as(args[1], Hash) or _NO_FIELDS).get
     null = session.resp.null
@@ -157,7 +157,7 @@ def hlen(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("HEXISTS", arity=3, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="2.0.0",
-         syntax="key field", summary="Tells whether a field exists.", complexity="O(1)")  # fmt: skip
+         syntax="key field", summary="Returns whether a field exists.", complexity="O(1)")  # fmt: skip
 def hexists(session: "Client", args: list[bytes]) -> bytes:
     return ONE if args[2] in (session.db.read_as(args[1], Hash) or _NO_FIELDS) else ZERO
 
@@ -169,7 +169,7 @@ def hstrlen(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("HDEL", arity=-3, flags=WRITE | FAST, keys=(key(RW, DELETE),), group="hash", since="2.0.0",
-         syntax="key field ...", summary="Deletes fields, and the hash with its last one.",
+         syntax="key field ...", summary="Deletes fields, and the hash when none are left.",
          complexity="O(N) where N is the number of fields to be removed")  # fmt: skip
 def hdel(session: "Client", args: list[bytes]) -> bytes:
     db = session.db
@@ -191,7 +191,7 @@ def hdel(session: "Client", args: list[bytes]) -> bytes:
 @command("HINCRBY", arity=4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, ACCESS, UPDATE),), group="hash",
          since="2.0.0",
          syntax="key field increment",
-         summary="Adds an integer to the value of a field, which counts as 0 if missing.",
+         summary="Increments the integer value of a field; a missing one counts as 0.",
          complexity="O(1)")  # fmt: skip
 def hincrby(session: "Client", args: list[bytes]) -> bytes:
     increment = integer_argument(args[3])
@@ -215,7 +215,7 @@ def hincrby(session: "Client", args: list[bytes]) -> bytes:
 @command("HINCRBYFLOAT", arity=4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, ACCESS, UPDATE),), group="hash",
          since="2.6.0",
          syntax="key field increment:double",
-         summary="Adds a decimal number to the value of a field, which counts as 0 if missing.",
+         summary="Increments the decimal value of a field; a missing one counts as 0.",
          complexity="O(1)")  # fmt: skip
 def hincrbyfloat(session: "Client", args: list[bytes]) -> bytes:
     _, key, field, increment_text = args
@@ -237,7 +237,7 @@ def hincrbyfloat(session: "Client", args: list[bytes]) -> bytes:
     text = value[field] = format_long_double(total)
     session.db.changed(key, HINCRBYFLOAT)
     session.db.notify_fields(HINCRBYFLOAT, key, [field])
-    # Not the increment: another machine might round otherwise. Plain HSET would drop the field's deadline.
+    # Not the increment: another machine might round differently. Plain HSET would remove the field's deadline.
     if value.deadlines and field in value.deadlines:
         effect = [b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, text]
     else:
@@ -251,7 +251,7 @@ _SCAN_OPTIONS: Final = Parser[tuple[Glob | None, int, bool]]("HSCAN", values=SCA
 
 @command("HSCAN", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.8.0",
          syntax="key cursor [MATCH pattern] [COUNT count] [NOVALUES]",
-         summary="Goes through the fields and values of a hash in steps.",
+         summary="Iterates over the fields and values of a hash.",
          complexity="O(COUNT) for each call, O(N) for all N fields", tips=("nondeterministic_output",))  # fmt: skip
 def hscan(session: "Client", args: list[bytes]) -> bytes:
     cursor = scan_cursor(args[2])
@@ -268,7 +268,7 @@ def hscan(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("HRANDFIELD", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="6.2.0",
-         syntax="key options=[count [WITHVALUES]]", summary="Returns one or more fields picked at random.",
+         syntax="key options=[count [WITHVALUES]]", summary="Returns one or more random fields.",
          complexity="O(N) where N is the number of fields returned", tips=("nondeterministic_output",))  # fmt: skip
 def hrandfield(session: "Client", args: list[bytes]) -> bytes:
     if len(args) == 2:

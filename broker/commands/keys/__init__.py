@@ -1,1 +1,1 @@
-"""Keys whatever they hold: existence, deadlines, scanning, sorting, serialisation."""
+"""Commands on keys of any type: existence, deadlines, scanning, sorting, serialisation."""

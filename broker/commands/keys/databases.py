@@ -20,7 +20,7 @@ _ALL_SUCCEEDED: Final = ("request_policy:all_shards", "response_policy:all_succe
 
 
 @command("DBSIZE", arity=1, flags=READONLY | FAST, group="server", since="1.0.0",
-         summary="Counts the keys of the database.", complexity="O(1)", categories=("keyspace",),
+         summary="Returns the number of keys in the database.", complexity="O(1)", categories=("keyspace",),
          tips=("request_policy:all_shards", "response_policy:agg_sum"))  # fmt: skip
 def dbsize(session: Client, args: list[bytes]) -> bytes:
     return integer(len(session.db.data))
@@ -28,7 +28,7 @@ def dbsize(session: Client, args: list[bytes]) -> bytes:
 
 @command("FLUSHDB", arity=-1, flags=WRITE, group="server", since="1.0.0",
          syntax="[ASYNC@4.0.0|SYNC@6.2.0]",
-         summary="Removes all keys of the database.", complexity="O(N) for N keys", categories=_CATEGORIES,
+         summary="Removes all keys from the database.", complexity="O(N) for N keys", categories=_CATEGORIES,
          tips=_ALL_SUCCEEDED)  # fmt: skip
 def flushdb(session: Client, args: list[bytes]) -> bytes:
     _check_mode(args)
@@ -37,7 +37,7 @@ def flushdb(session: Client, args: list[bytes]) -> bytes:
 
 @command("FLUSHALL", arity=-1, flags=WRITE, group="server", since="1.0.0",
          syntax="[ASYNC@4.0.0|SYNC@6.2.0]",
-         summary="Removes all keys of all databases.", complexity="O(N) for N keys", categories=_CATEGORIES,
+         summary="Removes all keys from all databases.", complexity="O(N) for N keys", categories=_CATEGORIES,
          tips=_ALL_SUCCEEDED)  # fmt: skip
 def flushall(session: Client, args: list[bytes]) -> bytes:
     _check_mode(args)
@@ -47,7 +47,7 @@ def flushall(session: Client, args: list[bytes]) -> bytes:
 
 
 def _check_mode(args: list[bytes]) -> None:
-    """SYNC and ASYNC come to the same: the keys are gone at once, their memory is freed in slices."""
+    """Accepts SYNC and ASYNC, which do the same: keys go immediately, and their memory is freed in slices."""
     if len(args) > 2 or (len(args) == 2 and args[1].upper() not in (b"SYNC", b"ASYNC")):
         raise CommandError(SYNTAX)
 
@@ -65,7 +65,7 @@ def _flush(session: Client, databases: Iterable[Database]) -> bytes:
 
 
 @command("SWAPDB", arity=3, flags=WRITE | FAST, group="server", since="4.0.0",
-         syntax="index1 index2", summary="Exchanges the keys of two databases; clients stay with the number.",
+         syntax="index1 index2", summary="Swaps the keys of two databases; clients keep their database number.",
          complexity="O(N) for N watched keys and waiting clients", categories=_CATEGORIES)  # fmt: skip
 def swapdb(session: Client, args: list[bytes]) -> bytes:
     first = integer_between(args[1], -_INT_MAX - 1, _INT_MAX, _FIRST_INDEX)

@@ -31,7 +31,7 @@ _BAD_FORMAT: Final = b"ERR Bad data format"
 
 @command("DUMP", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="generic", since="2.6.0",
          syntax="key", categories=("keyspace",), tips=("nondeterministic_output",),
-         summary="Returns the value at a key in Redis's serialisation.",
+         summary="Returns a key's value in Redis's serialisation.",
          complexity="O(N) for the size N of the value")  # fmt: skip
 def dump_(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read(args[1])
@@ -49,7 +49,7 @@ _OPTIONS: Final = Parser[tuple[bool, bool, bytes, int]](
          syntax="key ttl:integer serialized-value [REPLACE]@3.0.0 [ABSTTL]@5.0.0 [IDLETIME seconds]@5.0.0"
                 " [FREQ frequency:integer]@5.0.0",
          categories=("keyspace", "dangerous"),
-         summary="Makes a key of a value in Redis's serialisation.",
+         summary="Creates a key from a value in Redis's serialisation.",
          complexity="O(N) for the size N of the value, O(N*log(N)) for sorted sets")  # fmt: skip
 def restore_(session: Client, args: list[bytes]) -> bytes:
     replace, absolute, measure, measured = _OPTIONS.parse(args, 4)
@@ -70,14 +70,14 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
         raise CommandError(_BAD_FORMAT) from None
     deadline = ttl if absolute or not ttl else ttl + now
     old = db.get(name)
-    # Redis's sum of now and a time to live that is too long wraps: the deadline is past.
+    # In Redis the sum of now and an overlong time to live wraps, so that the deadline is in the past.
     if deadline and (has_passed(session.broker, deadline) or deadline > MAX_INTEGER):
         db.delete(name)
         _remove_expired(db, name, old is not None)
         return OK
     if value.__class__ is Stream:
         value.idempotency.expire(now)
-    # What is replaced keeps its place among the keys: moved to their end it would be missed by a SCAN under way.
+    # A replaced key keeps its position in the dict: if it moved to the end, a SCAN in progress would miss it.
     db.persist(name)
     db.add(name, value)
     if deadline:
@@ -85,7 +85,7 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
         if not absolute:
             db.keyspace.effects.replace_with([args[0], name, b"%d" % deadline, *args[3:], b"ABSTTL"])
     db.changed(name, RESTORED)
-    # After the change, which counts as one under the LRM policies.
+    # Set after the change, because a change updates the access time under the LRM policies.
     if measure == b"IDLETIME":
         session.broker.access.set_idle(db, name, measured)
     elif measure:
@@ -95,13 +95,13 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
         if type_name(old) != type_name(value):
             db.notify(RETYPED, name)
     if db.field_deadlines.get(name, NEVER) < now and not session.broker.state.loading:
-        # Commands rely on due fields being gone.
+        # Commands rely on expired fields being gone.
         expire_fields(db, name, now)
     return OK
 
 
 def _remove_expired(db: Database, name: bytes, existed: bool) -> None:
-    """A value was restored past its time: it takes the place of what was there, and is gone at once."""
+    """Counts a value restored past its deadline: it replaces the old one and expires immediately."""
     db.keyspace.expired += 1
     if existed:
         db.keyspace.effects.replace_with([b"DEL", name])

@@ -54,10 +54,10 @@ def pexpireat(session: Client, args: list[bytes]) -> bytes:
 
 
 def _expire(session: Client, args: list[bytes], command_name: bytes, start: int, unit: int) -> bytes:
-    """Set a deadline, `args[2]` units of `unit` milliseconds after `start`."""
+    """Sets a deadline `args[2]` units of `unit` milliseconds after `start`."""
     allowed = _allowed(args) if len(args) > 3 else None
     when = integer(args[2]) * unit
-    # Of what is too large or too small, Redis sees the overflow in its own computation only.
+    # Redis rejects only what overflows in its own computation.
     if not -MAX_INTEGER - 1 <= when <= MAX_INTEGER - start:
         raise CommandError(invalid_expire(command_name))
     when += start
@@ -86,7 +86,7 @@ _OPTIONS: Final = Parser[tuple[bool, bool, bool, bool]]("EXPIRE", free=("conditi
 
 
 def _allowed(args: list[bytes]) -> Callable[[int | None, int], bool]:
-    """NX, XX, GT and LT as a test: whether a deadline may be moved from one time (None: infinitely far) to another."""
+    """Returns NX, XX, GT and LT as a test: may a deadline move from one time (None: infinitely far) to another?"""
     nx, xx, gt, lt = _OPTIONS.parse(args, 3)
     if nx and (xx or gt or lt):
         raise CommandError(_NX_WITH_OTHERS)
@@ -134,7 +134,7 @@ def pexpiretime(session: Client, args: list[bytes]) -> bytes:
 
 
 def _remaining(session: Client, name: bytes, start: int, unit: int) -> bytes:
-    """The time from `start` to the deadline, rounded to units of `unit` milliseconds."""
+    """Returns the time from `start` to the deadline, rounded to units of `unit` milliseconds."""
     db = session.db
     if db.read_untouched(name) is None:
         return _NO_KEY
@@ -146,7 +146,7 @@ def _remaining(session: Client, name: bytes, start: int, unit: int) -> bytes:
 
 
 @command("PERSIST", arity=2, flags=_WRITES, keys=_WRITTEN, group="generic", since="2.2.0",
-         syntax="key", summary="Drops a key's time to live.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Removes a key's time to live.", complexity="O(1)")  # fmt: skip
 def persist(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     if db.get(args[1]) is None or not db.persist(args[1]):

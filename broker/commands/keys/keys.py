@@ -1,4 +1,4 @@
-"""Keys whatever they hold: DEL, UNLINK, EXISTS, TOUCH, TYPE, RENAME, RENAMENX, COPY, MOVE."""
+"""Keys of any type: DEL, UNLINK, EXISTS, TOUCH, TYPE, RENAME, RENAMENX, COPY, MOVE."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ command("UNLINK", arity=-2, flags=WRITE | FAST, keys=(keys(RM, DELETE),), group=
 
 @command("EXISTS", arity=-2, flags=READONLY | FAST, keys=(keys(RO),), group="generic", since="1.0.0",
          syntax="key ...",
-         summary="Counts those of the given keys that exist.", complexity="O(N) for N keys", tips=_SUM)  # fmt: skip
+         summary="Returns how many of the given keys exist.", complexity="O(N) for N keys", tips=_SUM)  # fmt: skip
 def exists(session: Client, args: list[bytes]) -> bytes:
     look = session.db.read_untouched
     return integer_reply(sum(look(name) is not None for name in args[1:]))
@@ -76,15 +76,15 @@ def exists(session: Client, args: list[bytes]) -> bytes:
 
 @command("TOUCH", arity=-2, flags=READONLY | FAST, keys=(keys(RO),), group="generic", since="3.2.1",
          syntax="key ...",
-         summary="Counts those of the given keys that exist, as an access to them.", complexity="O(N) for N keys",
-         tips=_SUM)  # fmt: skip
+         summary="Returns how many of the given keys exist, and counts as an access to them.",
+         complexity="O(N) for N keys", tips=_SUM)  # fmt: skip
 def touch(session: Client, args: list[bytes]) -> bytes:
     read = session.db.read
     return integer_reply(sum(read(name) is not None for name in args[1:]))
 
 
 @command("TYPE", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="generic", since="1.0.0",
-         syntax="key", summary="Tells what a key holds.", complexity="O(1)")  # fmt: skip
+         syntax="key", summary="Returns the type of the value at a key.", complexity="O(1)")  # fmt: skip
 def type_(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read_untouched(args[1])
     return simple(b"none" if value is None else type_name(value).encode())
@@ -93,7 +93,7 @@ def type_(session: Client, args: list[bytes]) -> bytes:
 @command("RENAME", arity=3, flags=WRITE, keys=(key(RW, ACCESS, DELETE), key(OW, UPDATE, at=2)), group="generic",
          since="1.0.0",
          syntax="key newkey",
-         summary="Renames a key; one of the new name is overwritten.", complexity="O(1)")  # fmt: skip
+         summary="Renames a key and overwrites the destination.", complexity="O(1)")  # fmt: skip
 def rename(session: Client, args: list[bytes]) -> bytes:
     _rename(session, args[1], args[2], False)
     return OK
@@ -102,7 +102,7 @@ def rename(session: Client, args: list[bytes]) -> bytes:
 @command("RENAMENX", arity=3, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE), key(OW, INSERT, at=2)),
          group="generic", since="1.0.0",
          syntax="key newkey",
-         summary="Renames a key if none of the new name exists.",
+         summary="Renames a key only if the destination does not exist.",
          complexity="O(1)")  # fmt: skip
 def renamenx(session: Client, args: list[bytes]) -> bytes:
     return ONE if _rename(session, args[1], args[2], True) else ZERO
@@ -129,8 +129,8 @@ def _rename(session: Client, old_name: bytes, new_name: bytes, only_new: bool) -
 
 
 def _put(db: Database, name: bytes, value: Value, deadline: int | None) -> None:
-    """Store a value with its deadline as a new key, whatever is there."""
-    # A key that is replaced keeps its place among the keys: moved to their end it would be missed by a SCAN under way.
+    """Stores a value with its deadline as a new key, replacing any old one."""
+    # A replaced key keeps its position in the dict: if it moved to the end, a SCAN in progress would miss it.
     db.persist(name)
     db.add(name, value)
     if deadline is not None:
@@ -154,7 +154,7 @@ _COPY_OPTIONS: Final = Parser[tuple[Database | None, bool]]("COPY", values={"DB"
 @command("COPY", arity=-3, flags=WRITE | DENYOOM, keys=(key(RO, ACCESS), key(OW, UPDATE, at=2)), group="generic",
          since="6.2.0",
          syntax="source destination [DB destination-db] [REPLACE]",
-         summary="Copies a key with its time to live.",
+         summary="Copies a key's value and time to live to another key.",
          complexity="O(N) for the N elements of the value")  # fmt: skip
 def copy(session: Client, args: list[bytes]) -> bytes:
     target, replace = _COPY_OPTIONS.parse(args, 3, session)
@@ -197,7 +197,7 @@ def move(session: Client, args: list[bytes]) -> bytes:
 
 
 def _database(session: Client, number: int) -> Database:
-    """The database of a number; raises if there is none."""
+    """Returns the database with that number; raises if it does not exist."""
     if not -_INT_MAX - 1 <= number <= _INT_MAX:
         raise CommandError(_NOT_INT)
     databases = session.broker.keyspace.databases
@@ -207,7 +207,7 @@ def _database(session: Client, number: int) -> Database:
 
 
 def _duplicate(value: Any) -> Value:
-    """An independent copy of any value; bytes need none."""
+    """Returns an independent copy of any value; bytes are returned as they are."""
     kind = value.__class__
     if kind is bytes:
         return value

@@ -1,9 +1,9 @@
-"""OBJECT: how a value is kept.
+"""OBJECT: encodings, reference counts and access times of values.
 
-The encodings are those that Redis would choose for the same content; clients and monitoring tools look at them,
-though nothing here is kept that way. Redis doesn't turn back a hash, set or sorted set that once was large; the answer
-here follows the present content, as to know it had been larger every command that adds would have to look at sizes
-and lengths: 40 ns each.
+The encodings are those that Redis would choose for the same content; clients and monitoring tools read them, though
+nothing here is stored that way. Redis never converts a hash, set or sorted set back once it has been large. Here the
+answer depends on the current content alone: to know that a value had been larger, every command that adds would have
+to check sizes and lengths, at 40 ns each.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from protocol.errors import CommandError
 from protocol.numbers import parse_integer
 from protocol.replies import ONE, bulk, integer
 
-# Redis keeps a short string in one 64-byte block with its key: 16 bytes are its header, 7 the two lengths
-# and terminators.
+# Redis keeps a short string in one 64-byte block with its key; the header takes 16 bytes, the two lengths and
+# terminators take 7.
 _EMBEDDED: Final = 64 - 16 - 7
 
 _SWITCHING: Final = (
@@ -36,7 +36,7 @@ _NO_FREQUENCY: Final = b"ERR An LFU maxmemory policy is not selected, access fre
 _KEY: Final = (key(RO, at=2),)
 _TIPS: Final = ("nondeterministic_output",)
 
-container("OBJECT", group="generic", since="2.2.3", summary="Tells how a value is kept.")
+container("OBJECT", group="generic", since="2.2.3", summary="A container for commands that inspect values.")
 declare_help(
     "OBJECT",
     group="generic",
@@ -45,8 +45,8 @@ declare_help(
 )
 
 
-def _look(session: Client, name: bytes) -> Any:
-    """The value at a key: counted as a read, but without a keymiss event, and not an access."""
+def _inspected_value(session: Client, name: bytes) -> Any:
+    """Returns the value at a key. Counts as a hit or a miss, but not as an access, and fires no keymiss event."""
     keyspace = session.broker.keyspace
     value = session.db.get_untouched(name)
     if value is None:
@@ -60,14 +60,14 @@ def _look(session: Client, name: bytes) -> Any:
          syntax="key", summary="Returns the name of the encoding that Redis would choose for a value.",
          complexity="O(1), for small collections O(N) for N elements", tips=_TIPS)  # fmt: skip
 def object_encoding(session: Client, args: list[bytes]) -> bytes:
-    value = _look(session, args[2])
+    value = _inspected_value(session, args[2])
     if value is None:
         return session.resp.null
     return bulk(encoding_of(value, len(args[2]), session.broker.config))
 
 
 def encoding_of(value: Any, key_length: int, config: Config) -> bytes:
-    """The encoding that Redis would choose for a value at a key of that many bytes."""
+    """Returns the encoding that Redis would choose for a value whose key has that many bytes."""
     kind = value.__class__
     if kind is bytes:
         if parse_integer(value) is not None:
@@ -91,21 +91,21 @@ def encoding_of(value: Any, key_length: int, config: Config) -> bytes:
 
 
 @command("OBJECT|REFCOUNT", arity=3, flags=READONLY, keys=_KEY, group="generic", since="2.2.3",
-         syntax="key", summary="Returns the number of references to a value: 1, as none is shared.", complexity="O(1)",
+         syntax="key", summary="Returns the number of references to a value, always 1.", complexity="O(1)",
          tips=_TIPS)  # fmt: skip
 def object_refcount(session: Client, args: list[bytes]) -> bytes:
-    return session.resp.null if _look(session, args[2]) is None else ONE
+    return session.resp.null if _inspected_value(session, args[2]) is None else ONE
 
 
 @command("OBJECT|IDLETIME", arity=3, flags=READONLY, keys=_KEY, group="generic", since="2.2.3",
          syntax="key",
-         summary="Returns the seconds since the last access; of each key they are recorded from the first question on.",
+         summary="Returns the seconds since the last access; recording begins with the first call.",
          complexity="O(1)", tips=_TIPS)  # fmt: skip
 def object_idletime(session: Client, args: list[bytes]) -> bytes:
     access = session.broker.access
-    # Before the question itself looks like an access.
+    # Before the lookup below counts as an access.
     access.begin_recording()
-    if _look(session, args[2]) is None:
+    if _inspected_value(session, args[2]) is None:
         return session.resp.null
     if access.recorded == LFU:
         raise CommandError(_NO_IDLE_TIME)
@@ -116,7 +116,7 @@ def object_idletime(session: Client, args: list[bytes]) -> bytes:
          syntax="key", summary="Returns the access counter of a key, under an LFU policy.",
          complexity="O(1)", tips=_TIPS)  # fmt: skip
 def object_freq(session: Client, args: list[bytes]) -> bytes:
-    if _look(session, args[2]) is None:
+    if _inspected_value(session, args[2]) is None:
         return session.resp.null
     access = session.broker.access
     if access.recorded != LFU:

@@ -1,4 +1,4 @@
-"""Looking through the keys of a database: KEYS, SCAN, RANDOMKEY."""
+"""Iterating over the keys of a database: KEYS, SCAN, RANDOMKEY."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from broker.table.parsers import Parser
 from broker.values import positions
 from protocol.replies import bulk, bulks
 
-# Cursors and counts past this can't mean more, and compiled code takes them as machine integers.
+# No database has more keys than this, and compiled code takes cursors and counts as machine integers.
 _MOST: Final = 1 << 48
 
 RANDOM_TRIES: Final = 100
-"""Keys that RANDOMKEY looks at while expired ones must stay; where all may have expired it then gives such a one, as
-Redis does."""
+"""Keys that RANDOMKEY tries while expired ones must stay. After that, if every key has a deadline, it returns an
+expired one, as Redis does."""
 
 
 @command("KEYS", arity=2, flags=READONLY, group="generic", since="1.0.0",
@@ -37,7 +37,7 @@ def keys_(session: Client, args: list[bytes]) -> bytes:
 
 
 def _present(db: Database, names: list[bytes]) -> list[bytes]:
-    """Those keys that have not expired; looking at each is needed only while expired ones may be there."""
+    """Returns the keys that have not expired; checks each only while expired keys may still be present."""
     if not db.keyspace.overdue:
         return names
     get = db.get
@@ -45,7 +45,7 @@ def _present(db: Database, names: list[bytes]) -> list[bytes]:
 
 
 def _type(name: bytes) -> str:
-    # A type that does not exist is no error: no key is of it.
+    # An unknown type is not an error; it just matches no key.
     return name.lower().decode("latin-1")
 
 
@@ -56,8 +56,8 @@ _OPTIONS: Final = Parser[tuple[Glob | None, int, str | None]](
 
 @command("SCAN", arity=-2, flags=READONLY | TOUCHES_ARBITRARY_KEYS, group="generic", since="2.8.0",
          syntax="cursor [MATCH pattern] [COUNT count] [TYPE type]@6.0.0",
-         summary="Returns the keys in portions; the cursor leads to the next one.",
-         complexity="O(1) a call, O(N) for all N keys",
+         summary="Iterates over the keys of the database.",
+         complexity="O(1) per call, O(N) for all N keys",
          tips=("nondeterministic_output", "request_policy:special", "response_policy:special"))  # fmt: skip
 def scan(session: Client, args: list[bytes]) -> bytes:
     cursor = scan_cursor(args[1])
@@ -75,7 +75,7 @@ def scan(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("RANDOMKEY", arity=1, flags=READONLY | TOUCHES_ARBITRARY_KEYS, group="generic", since="1.0.0",
-         summary="Returns a key at random, each with the same chance.", complexity="O(1)",
+         summary="Returns a random key; all are equally likely.", complexity="O(1)",
          tips=("request_policy:all_shards", "response_policy:special", "nondeterministic_output"))  # fmt: skip
 def randomkey(session: Client, args: list[bytes]) -> bytes:
     db = session.db

@@ -1,7 +1,7 @@
-"""SORT and SORT_RO: the elements of a list, set or sorted set in order, or what they lead to in other keys.
+"""SORT and SORT_RO: the elements of a list, set or sorted set in order, or the values they refer to in other keys.
 
-Texts are compared as bytes. Redis compares them by its locale where the result is not stored; bytes are what it
-does in the locales C and C.UTF-8.
+Texts are compared as bytes. Redis compares them by its locale unless the result is stored; in the locales C and
+C.UTF-8 it compares bytes as well.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ SORTSTORE: Final = Event(LIST, b"sortstore")
 NOT_DOUBLES: Final = b"ERR One or more scores can't be converted into double"
 
 _PATTERN_KEYS: Final = unknown_keys(RO, ACCESS, notes="BY and GET name keys through the elements of the sorted key.")
-_STORE_KEY: Final = unknown_keys(OW, UPDATE, notes="STORE and its key may stand anywhere among the options.")
+_STORE_KEY: Final = unknown_keys(OW, UPDATE, notes="STORE and its key may appear anywhere among the options.")
 _CATEGORIES: Final = ("set", "sortedset", "list", "dangerous")
-_COMPLEXITY: Final = "O(N+M*log(M)) where N is the number of elements and M that of the elements returned"
+_COMPLEXITY: Final = "O(N+M*log(M)) where N is the number of elements and M the number of elements returned"
 
 
 class Pattern:
-    """Where BY and GET look for an element: the element put in place of the first `*` names a key.
+    """A pattern of BY or GET: replacing its first `*` with an element yields the key to look up.
 
-    Behind it, `->field` names a field of the hash at that key. `#` is the element itself. Like Redis's C
+    After that, `->field` names a field of the hash at that key. `#` is the element itself. As with Redis's C
     strings, the search for `*` and `->` ends at a NUL.
     """
 
@@ -54,7 +54,7 @@ class Pattern:
             self.field = text[arrow + 2 :]
 
     def look_up(self, db: Database, element: bytes) -> bytes | bytearray | None:
-        """What `element` leads to; None for a missing key or field, or one of another type."""
+        """Returns the value that `element` refers to; None if the key or field is missing or of another type."""
         if self.itself:
             return element
         if self.leads_nowhere:
@@ -73,7 +73,7 @@ def _field(db: Database, value: Hash, field: bytes) -> bytes | None:
 
 
 class Request:
-    """The options of one SORT; of those given again the last counts, but each GET does, and each BY without `*`."""
+    """The options of one SORT. Of repeated ones the last counts, except that every GET and each BY without `*` does."""
 
     __slots__ = ("alpha", "by", "count", "descending", "gets", "in_order", "offset", "store")
 
@@ -97,7 +97,7 @@ class Request:
         self.store = store
 
     def span(self, length: int) -> tuple[int, int]:
-        """The half-open range that LIMIT means for so many elements."""
+        """Returns the half-open range that LIMIT selects from that many elements."""
         start = min(max(self.offset, 0), length)
         return start, length if self.count < 0 else min(start + self.count, length)
 
@@ -113,7 +113,7 @@ _OPTIONS_RO: Final = Parser[tuple[list[Pattern], int, int, list[Pattern], bytes,
 
 
 def _store_positions(args: list[bytes]) -> list[int]:
-    """Where SORT's keys stand, as Redis finds them in any arguments, also wrong ones: the first, the last STORE's."""
+    """Returns the positions of SORT's keys: the first, and the last STORE's; like Redis, in wrong arguments too."""
     store: list[int] = []
     i = 2
     while i < len(args):
@@ -153,7 +153,7 @@ def sort_ro(session: Client, args: list[bytes]) -> bytes:
 
 
 def _sorted_elements(session: Client, name: bytes, request: Request) -> list[bytes]:
-    """The elements in order, and of those the ones that LIMIT asks for."""
+    """Returns the elements in order, limited by LIMIT."""
     db = session.db
     value = db.read(name)
     kind = value.__class__
@@ -166,7 +166,7 @@ def _sorted_elements(session: Client, name: bytes, request: Request) -> list[byt
         elements = [member for _, member in value] if kind is SortedSet else list(value)
         return _in_order(db, elements, request.by, request.alpha, request.descending)[start:stop]
     if kind is Set:
-        # A set has no order of its own; neither what is stored nor what a script does may depend on where it is kept.
+        # A set has no order, and neither a stored result nor a script's effects may depend on where elements lie.
         members = list(value)
         if request.store is not None or session.is_script:
             members = _in_order(db, members, None, True, request.descending)
@@ -175,7 +175,7 @@ def _sorted_elements(session: Client, name: bytes, request: Request) -> list[byt
 
 
 def _in_own_order(value: Value, start: int, stop: int, descending: bool) -> list[bytes]:
-    """Elements of a list or a sorted set in the order in which they stand there."""
+    """Returns elements of a list or a sorted set in the order of that value."""
     if start >= stop:
         return []
     length = len(value)
@@ -190,13 +190,13 @@ def _in_own_order(value: Value, start: int, stop: int, descending: bool) -> list
 
 
 def _in_order(db: Database, elements: list[bytes], by: Pattern | None, alpha: bool, descending: bool) -> list[bytes]:
-    """All elements sorted by themselves or by what `by` leads to."""
+    """Returns all elements sorted by their own value or by the one that `by` refers to."""
     if by is None:
         weights: list[bytes | bytearray | None] = list(elements)
     else:
         weights = [by.look_up(db, element) for element in elements]
     if not alpha:
-        # Equal numbers are put in the order of the elements' bytes, so that the result is always the same.
+        # Elements with equal numbers are ordered by their bytes, so that the result is always the same.
         scored = list(zip(map(_number, weights), elements, strict=True))
         scored.sort(reverse=descending)
         return [element for _, element in scored]
@@ -233,7 +233,7 @@ def _reply(session: Client, elements: list[bytes], gets: list[Pattern]) -> bytes
 
 
 def _store(db: Database, name: bytes, elements: list[bytes], gets: list[Pattern]) -> bytes:
-    """Store as a list, what is missing as an empty string; the reply is its length."""
+    """Stores the result as a list, missing values as empty strings; the reply is its length."""
     if gets:
         elements = [bytes(pattern.look_up(db, element) or b"") for element in elements for pattern in gets]
     if elements:

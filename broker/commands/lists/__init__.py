@@ -1,1 +1,1 @@
-"""Lists: ends, elements, moves, pops."""
+"""Commands on lists: ends, elements, moves, pops."""

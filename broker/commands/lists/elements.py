@@ -31,7 +31,7 @@ MAXLEN_NEGATIVE: Final = b"ERR MAXLEN can't be negative"
 
 
 def _span(start: int, stop: int, length: int) -> tuple[int, int]:
-    """The half-open range of indexes that an inclusive one with negative indexes means; (0, 0) if empty."""
+    """Converts an inclusive range with negative indexes to a half-open one; (0, 0) if empty."""
     if start < 0:
         start = max(start + length, 0)
     if stop < 0:
@@ -42,7 +42,7 @@ def _span(start: int, stop: int, length: int) -> tuple[int, int]:
 
 
 def _magnitude(argument: bytes) -> int:
-    """An integer whose negative is one, too."""
+    """Parses an integer whose negative is representable, too."""
     value = integer_argument(argument)
     if value < -INTEGER_MAX:
         raise CommandError(MAGNITUDE)
@@ -80,7 +80,7 @@ def lindex(session: Client, args: list[bytes]) -> bytes:
 
 @command("LRANGE", arity=4, flags=READONLY, keys=(key(RO, ACCESS),), group="list", since="1.0.0",
          syntax="key start stop", summary="Returns the elements between two indexes of a list.",
-         complexity="O(S+N) where S is the distance to the nearer end and N the number of elements given")  # fmt: skip
+         complexity="O(S+N) for S elements to the nearer end and N elements returned")  # fmt: skip
 def lrange(session: Client, args: list[bytes]) -> bytes:
     start = integer_argument(args[2])
     stop = integer_argument(args[3])
@@ -93,7 +93,7 @@ def lrange(session: Client, args: list[bytes]) -> bytes:
 
 @command("LPOS", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="list", since="6.0.6",
          syntax="key element [RANK rank] [COUNT num-matches] [MAXLEN len]",
-         summary="Returns the index of an element, or of several equal ones, in a list.",
+         summary="Returns the index of matching elements in a list.",
          complexity="O(N) where N is the number of elements compared")  # fmt: skip
 def lpos(session: Client, args: list[bytes]) -> bytes:
     rank, count, maxlen = _LPOS_OPTIONS.parse(args, 3)
@@ -125,7 +125,7 @@ def lset(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("LTRIM", arity=4, flags=WRITE, keys=(key(RW, DELETE),), group="list", since="1.0.0",
-         syntax="key start stop", summary="Removes all elements of a list but those between two indexes.",
+         syntax="key start stop", summary="Removes all elements of a list except those between two indexes.",
          complexity="O(N) where N is the number of elements removed")  # fmt: skip
 def ltrim(session: Client, args: list[bytes]) -> bytes:
     start = integer_argument(args[2])
@@ -137,7 +137,7 @@ def ltrim(session: Client, args: list[bytes]) -> bytes:
     length = len(value)
     start, stop = _span(start, stop, length)
     value.keep(start, stop)
-    # Redis names the change even where nothing was removed; nothing propagates then.
+    # Redis fires the event even if nothing was removed; nothing propagates then.
     db.changed(args[1], LTRIM, length - len(value))
     delete_if_empty(db, args[1], value)
     return OK
@@ -145,7 +145,7 @@ def ltrim(session: Client, args: list[bytes]) -> bytes:
 
 @command("LINSERT", arity=5, flags=WRITE | DENYOOM, keys=(key(RW, INSERT),), group="list", since="2.2.0",
          syntax="key where=<BEFORE|AFTER> pivot element",
-         summary="Puts an element before or after another one in a list.",
+         summary="Inserts an element before or after another one in a list.",
          complexity="O(N) where N is the length of the list")  # fmt: skip
 def linsert(session: Client, args: list[bytes]) -> bytes:
     place = args[2].upper()
@@ -162,7 +162,7 @@ def linsert(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("LREM", arity=4, flags=WRITE, keys=(key(RW, DELETE),), group="list", since="1.0.0",
-         syntax="key count element", summary="Removes elements equal to a given one from a list.",
+         syntax="key count element", summary="Removes matching elements from a list.",
          complexity="O(N) where N is the length of the list")  # fmt: skip
 def lrem(session: Client, args: list[bytes]) -> bytes:
     count = _magnitude(args[2])

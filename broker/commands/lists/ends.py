@@ -1,7 +1,7 @@
-"""Lists at their ends: LPUSH, RPUSH, LPOP and their relatives, LLEN; and the events of all list commands.
+"""The ends of lists: LPUSH, RPUSH, LPOP and their relatives, LLEN; and the events of all list commands.
 
-Pushing and popping one element is the commonest thing a queue does, so these functions are written flat; a
-helper that both ends shared would cost more than what it does.
+Queues mostly push and pop single elements, so these functions are written flat: calling a shared helper would cost
+more than the work it does.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _POPS: Final = key(RW, ACCESS, DELETE)
 
 
 def delete_if_empty(db: Database, name: bytes, value: List) -> None:
-    """Remove the key of a list that has lost its last element."""
+    """Removes the key of a list that has lost its last element."""
     if not value:
         db.delete(name)
         db.notify(DEL, name)
 
 
 def _new_list(db: Database, name: bytes, value: Value) -> List:
-    """A list at a key where `value` is no list: new if there is nothing; raises WRONGTYPE otherwise."""
+    """Adds a list at a key whose `value` is not a list; raises WRONGTYPE if the key exists."""
     if value is not None:
         raise CommandError(WRONG_TYPE)
     created = List()
@@ -47,7 +47,7 @@ def _new_list(db: Database, name: bytes, value: Value) -> List:
 
 
 @command("LPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="1.0.0",
-         syntax="key element ...", summary="Puts elements at the head of a list, which is made if it is missing.",
+         syntax="key element ...", summary="Prepends elements to a list, which is created if it does not exist.",
          complexity="O(1) for each element")  # fmt: skip
 def lpush(session: Client, args: list[bytes]) -> bytes:
     db = session.db
@@ -65,7 +65,7 @@ def lpush(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("RPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="1.0.0",
-         syntax="key element ...", summary="Puts elements at the tail of a list, which is made if it is missing.",
+         syntax="key element ...", summary="Appends elements to a list, which is created if it does not exist.",
          complexity="O(1) for each element")  # fmt: skip
 def rpush(session: Client, args: list[bytes]) -> bytes:
     db = session.db
@@ -83,14 +83,14 @@ def rpush(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("LPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="2.2.0",
-         syntax="key element ...", summary="Puts elements at the head of a list that exists.",
+         syntax="key element ...", summary="Prepends elements to a list only if it exists.",
          complexity="O(1) for each element")  # fmt: skip
 def lpushx(session: Client, args: list[bytes]) -> bytes:
     return lpush(session, args) if session.db.get(args[1]) is not None else ZERO
 
 
 @command("RPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="2.2.0",
-         syntax="key element ...", summary="Puts elements at the tail of a list that exists.",
+         syntax="key element ...", summary="Appends elements to a list only if it exists.",
          complexity="O(1) for each element")  # fmt: skip
 def rpushx(session: Client, args: list[bytes]) -> bytes:
     return rpush(session, args) if session.db.get(args[1]) is not None else ZERO
@@ -100,8 +100,8 @@ def rpushx(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("LPOP", arity=-2, flags=WRITE | FAST, keys=(_POPS,), group="list", since="1.0.0",
-         syntax="key [count]@6.2.0", summary="Takes the first element, or several, off a list.",
-         complexity="O(N) where N is the number of elements taken")  # fmt: skip
+         syntax="key [count]@6.2.0", summary="Removes and returns the first elements of a list.",
+         complexity="O(N) where N is the number of elements returned")  # fmt: skip
 def lpop(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 2:
         return _pop_several(session, args, left=True)
@@ -121,8 +121,8 @@ def lpop(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("RPOP", arity=-2, flags=WRITE | FAST, keys=(_POPS,), group="list", since="1.0.0",
-         syntax="key [count]@6.2.0", summary="Takes the last element, or several, off a list.",
-         complexity="O(N) where N is the number of elements taken")  # fmt: skip
+         syntax="key [count]@6.2.0", summary="Removes and returns the last elements of a list.",
+         complexity="O(N) where N is the number of elements returned")  # fmt: skip
 def rpop(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 2:
         return _pop_several(session, args, left=False)
@@ -155,7 +155,7 @@ def _pop_several(session: Client, args: list[bytes], left: bool) -> bytes:
 
 
 def pop_elements(db: Database, name: bytes, value: List, left: bool, count: int) -> list[bytes]:
-    """Take up to `count` elements off an end of the list at key `name`, in the order in which they go."""
+    """Pops up to `count` elements off an end of the list at key `name`, and returns them in that order."""
     elements = value.pop_left(count) if left else value.pop_right(count)
     db.changed(name, LPOPPED if left else RPOPPED, len(elements))
     delete_if_empty(db, name, value)

@@ -1,7 +1,7 @@
-"""From one list to another, at once or after waiting: LMOVE, RPOPLPUSH, LMOVEM, BLMOVE, BRPOPLPUSH, BLMOVEM.
+"""Moving elements between lists, without or with waiting: LMOVE, RPOPLPUSH, LMOVEM, BLMOVE, BRPOPLPUSH, BLMOVEM.
 
-A push comes before the pop in keyspace events, as in Redis, but for LMOVEM with one list as both source and
-destination. Where a client had to wait, the command propagates without its waiting form.
+As in Redis, the push precedes the pop in keyspace events, except for LMOVEM with one list as both source and
+destination. If a client had to wait, the command propagates in its non-blocking form.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _KEYS: Final = (key(RW, ACCESS, DELETE), key(RW, INSERT, at=2))
 
 @command("LMOVE", arity=5, flags=WRITE | DENYOOM, keys=_KEYS, group="list", since="6.2.0",
          syntax="source destination wherefrom=<LEFT|RIGHT> whereto=<LEFT|RIGHT>",
-         summary="Moves an element from an end of a list to an end of another.",
+         summary="Moves an element from one end of a list to one end of another.",
          complexity="O(1)")  # fmt: skip
 def lmove(session: Client, args: list[bytes]) -> bytes:
     from_left = is_left(args[3])
@@ -36,7 +36,7 @@ def lmove(session: Client, args: list[bytes]) -> bytes:
 
 @command("RPOPLPUSH", arity=3, flags=WRITE | DENYOOM, keys=_KEYS, group="list", since="1.2.0",
          syntax="source destination",
-         summary="Moves the last element of a list to the head of another.", complexity="O(1)",
+         summary="Moves the last element of a list to the beginning of another.", complexity="O(1)",
          deprecated_since="6.2.0", replaced_by="`LMOVE` with the `RIGHT` and `LEFT` arguments")  # fmt: skip
 def rpoplpush(session: Client, args: list[bytes]) -> bytes:
     return _move(session.db, args, False, True) or session.resp.null
@@ -44,7 +44,7 @@ def rpoplpush(session: Client, args: list[bytes]) -> bytes:
 
 @command("BLMOVE", arity=6, flags=WRITE | DENYOOM | BLOCKING, keys=_KEYS, group="list", since="6.2.0",
          syntax="source destination wherefrom=<LEFT|RIGHT> whereto=<LEFT|RIGHT> timeout",
-         summary="Moves an element from an end of a list to an end of another; waits for one if there is none.",
+         summary="Moves an element from one end of a list to one end of another; waits if there is none.",
          complexity="O(1)")  # fmt: skip
 def blmove(session: Client, args: list[bytes]) -> bytes:
     from_left = is_left(args[3])
@@ -59,7 +59,7 @@ def blmove(session: Client, args: list[bytes]) -> bytes:
 
 @command("BRPOPLPUSH", arity=4, flags=WRITE | DENYOOM | BLOCKING, keys=_KEYS, group="list", since="2.2.0",
          syntax="source destination timeout",
-         summary="Moves the last element of a list to the head of another; waits for one if there is none.",
+         summary="Moves the last element of a list to the beginning of another; waits if there is none.",
          complexity="O(1)", deprecated_since="6.2.0",
          replaced_by="`BLMOVE` with the `RIGHT` and `LEFT` arguments")  # fmt: skip
 def brpoplpush(session: Client, args: list[bytes]) -> bytes:
@@ -72,7 +72,7 @@ def brpoplpush(session: Client, args: list[bytes]) -> bytes:
 
 
 def _move(db: Database, args: list[bytes], from_left: bool, to_left: bool) -> bytes:
-    """Move one element from the list at `args[1]` to that at `args[2]`; its reply, b"" if there is none."""
+    """Moves one element from the list at `args[1]` to that at `args[2]`; returns the reply, b"" if there was none."""
     source = db.get_as(args[1], List)
     if source is None:
         return b""
@@ -89,7 +89,7 @@ def _move(db: Database, args: list[bytes], from_left: bool, to_left: bool) -> by
 
 
 def _target(db: Database, name: bytes) -> List:
-    """The list at a key, made if it is missing; raises WRONGTYPE."""
+    """Returns the list at a key, created if it does not exist; raises WRONGTYPE."""
     target = db.get_as(name, List)
     if target is None:
         target = List()
@@ -98,7 +98,7 @@ def _target(db: Database, name: bytes) -> List:
 
 
 def _wait_for_one(session: Client, handler: Handler, args: list[bytes], timeout_ms: int) -> bytes:
-    # Redis answers a null where it may not wait, but a null array at the time-out.
+    # Redis returns a null where it may not wait, but a null array at the timeout.
     if session.deny_blocking:
         return session.resp.null
     return session.broker.blocking.wait(
@@ -116,7 +116,7 @@ def _wait_for_one(session: Client, handler: Handler, args: list[bytes], timeout_
 
 
 class _Amount(NamedTuple):
-    """How many elements LMOVEM moves (at least `least`, at most `most`), and whether one by one or as a block."""
+    """How many elements LMOVEM moves (`least` to `most`), and whether one by one or as a block."""
 
     least: int = 1
     most: int = 1
@@ -126,7 +126,7 @@ class _Amount(NamedTuple):
 @command("LMOVEM", arity=-5, flags=WRITE | DENYOOM, keys=_KEYS, group="list", since="8.10.0",
          syntax="source destination wherefrom=<LEFT|RIGHT> whereto=<LEFT|RIGHT> "
                 "how-many=[selector=<COUNT count|EXACTLY exactly> ordering=<OBO|BULK>]",
-         summary="Moves several elements from an end of a list to an end of another.",
+         summary="Moves several elements from one end of a list to one end of another.",
          complexity="O(N) where N is the number of elements moved")  # fmt: skip
 def lmovem(session: Client, args: list[bytes]) -> bytes:
     from_left = is_left(args[3])
@@ -138,7 +138,7 @@ def lmovem(session: Client, args: list[bytes]) -> bytes:
 @command("BLMOVEM", arity=-6, flags=WRITE | DENYOOM | BLOCKING, keys=_KEYS, group="list", since="8.10.0",
          syntax="source destination wherefrom=<LEFT|RIGHT> whereto=<LEFT|RIGHT> timeout "
                 "how-many=[selector=<COUNT count|EXACTLY exactly> ordering=<OBO|BULK>]",
-         summary="Moves several elements from an end of a list to an end of another; waits until there are enough.",
+         summary="Moves several elements from one end of a list to one end of another; waits until there are enough.",
          complexity="O(N) where N is the number of elements moved")  # fmt: skip
 def blmovem(session: Client, args: list[bytes]) -> bytes:
     from_left = is_left(args[3])
@@ -177,9 +177,9 @@ def _parse_amount(args: list[bytes], start: int) -> _Amount:
 
 
 def _move_several(db: Database, args: list[bytes], from_left: bool, to_left: bool, amount: _Amount) -> list[bytes]:
-    """Move elements from the list at `args[1]` to that at `args[2]`.
+    """Moves elements from the list at `args[1]` to that at `args[2]`.
 
-    Returns them as they stand in the destination from left to right; none if there are too few.
+    Returns them in the destination's order from left to right, or an empty list if there are too few.
     """
     source = db.get_as(args[1], List)
     if source is None or len(source) < amount.least:

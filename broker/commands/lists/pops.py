@@ -1,6 +1,6 @@
-"""Pops from the first of several lists that has elements, at once or after waiting: LMPOP, BLPOP, BRPOP, BLMPOP.
+"""Popping from the first non-empty one of several lists, without or with waiting: LMPOP, BLPOP, BRPOP, BLMPOP.
 
-What a client got by waiting depends on when it came, so all of these propagate as plain LPOP or RPOP.
+The result of a wait depends on when the client came, so all of these propagate as plain LPOP or RPOP.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PAIR: Final = array_header(2)
 
 
 def is_left(argument: bytes) -> bool:
-    """Whether an end of a list is LEFT; RIGHT is the other, anything else a syntax error."""
+    """Whether the argument is LEFT (True) or RIGHT (False); anything else is a syntax error."""
     end = argument.upper()
     if end == b"LEFT":
         return True
@@ -36,7 +36,7 @@ def is_left(argument: bytes) -> bool:
 
 
 def timeout_of(session: Client, argument: bytes) -> int:
-    """A blocking command's time-out in milliseconds; it was checked already for a client that is waiting."""
+    """Returns a blocking command's timeout in milliseconds; a client that already waits has had it checked."""
     return timeout_seconds(argument, session.broker.clock.now) if session.waiting is None else FOREVER
 
 
@@ -46,7 +46,7 @@ def timeout_of(session: Client, argument: bytes) -> int:
 @command("BLPOP", arity=-3, flags=WRITE | BLOCKING, keys=(keys(RW, ACCESS, DELETE, last=-2),), group="list",
          since="2.0.0",
          syntax="key ... timeout",
-         summary="Takes the first element off the first list that has one; waits for one otherwise.",
+         summary="Removes and returns the first element of the first non-empty list; waits if there is none.",
          complexity="O(N) where N is the number of keys")  # fmt: skip
 def blpop(session: Client, args: list[bytes]) -> bytes:
     return _pop_or_wait(session, args, left=True)
@@ -55,7 +55,7 @@ def blpop(session: Client, args: list[bytes]) -> bytes:
 @command("BRPOP", arity=-3, flags=WRITE | BLOCKING, keys=(keys(RW, ACCESS, DELETE, last=-2),), group="list",
          since="2.0.0",
          syntax="key ... timeout",
-         summary="Takes the last element off the first list that has one; waits for one otherwise.",
+         summary="Removes and returns the last element of the first non-empty list; waits if there is none.",
          complexity="O(N) where N is the number of keys")  # fmt: skip
 def brpop(session: Client, args: list[bytes]) -> bytes:
     return _pop_or_wait(session, args, left=False)
@@ -95,8 +95,8 @@ def _pop_or_wait(session: Client, args: list[bytes], left: bool) -> bytes:
 @command("LMPOP", arity=-4, flags=WRITE, keys=(counted_keys(RW, ACCESS, DELETE, at=1),), group="list",
          since="7.0.0",
          syntax="numkeys key ... where=<LEFT|RIGHT> [COUNT count]",
-         summary="Takes elements off the first list that has some.",
-         complexity="O(N+M) where N is the number of keys and M the number of elements taken")  # fmt: skip
+         summary="Removes and returns elements of the first non-empty list.",
+         complexity="O(N+M) where N is the number of keys and M the number of elements returned")  # fmt: skip
 def lmpop(session: Client, args: list[bytes]) -> bytes:
     names, left, count = _parse_several(args, 1)
     return _pop_several(session, names, left, count) or session.resp.null_array
@@ -105,8 +105,8 @@ def lmpop(session: Client, args: list[bytes]) -> bytes:
 @command("BLMPOP", arity=-5, flags=WRITE | BLOCKING, keys=(counted_keys(RW, ACCESS, DELETE, at=2),), group="list",
          since="7.0.0",
          syntax="timeout numkeys key ... where=<LEFT|RIGHT> [COUNT count]",
-         summary="Takes elements off the first list that has some; waits for some otherwise.",
-         complexity="O(N+M) where N is the number of keys and M the number of elements taken")  # fmt: skip
+         summary="Removes and returns elements of the first non-empty list; waits if there is none.",
+         complexity="O(N+M) where N is the number of keys and M the number of elements returned")  # fmt: skip
 def blmpop(session: Client, args: list[bytes]) -> bytes:
     names, left, count = _parse_several(args, 2)
     timeout_ms = timeout_of(session, args[1])
@@ -116,7 +116,7 @@ def blmpop(session: Client, args: list[bytes]) -> bytes:
 
 
 def _parse_several(args: list[bytes], at: int) -> tuple[list[bytes], bool, int]:
-    """Keys, end and count of an [B]LMPOP whose number of keys is argument `at`."""
+    """Parses the keys, end and count of an LMPOP or BLMPOP whose number of keys is argument `at`."""
     numkeys = integer_between(args[at], 1, INTEGER_MAX, NUMKEYS)
     where = at + numkeys + 1
     if where >= len(args):
@@ -134,7 +134,7 @@ def _parse_several(args: list[bytes], at: int) -> tuple[list[bytes], bool, int]:
 
 
 def _pop_several(session: Client, names: Sequence[bytes], left: bool, count: int) -> bytes:
-    """The reply of an [B]LMPOP; b"" if all lists are missing."""
+    """Returns the reply of an LMPOP or BLMPOP, b"" if no list exists."""
     db = session.db
     for name in names:
         value = db.get_as(name, List)

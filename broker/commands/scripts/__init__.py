@@ -1,1 +1,1 @@
-"""Scripts and functions."""
+"""Commands on scripts and functions."""

@@ -1,4 +1,4 @@
-"""Functions: FCALL, FUNCTION. What keeps and runs them is broker.scripting."""
+"""Functions: FCALL, FUNCTION. broker.scripting stores and runs them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def fcall(session: Client, args: list[bytes]) -> bytes:
 
 @command("FCALL_RO", arity=-3, flags=_FLAGS | READONLY, keys=(READ_KEYS,),
          group="scripting", since="7.0.0", syntax="function numkeys [key ...] [arg ...]",
-         summary="Calls a function that may not write.", complexity=_COMPLEXITY)  # fmt: skip
+         summary="Calls a read-only function.", complexity=_COMPLEXITY)  # fmt: skip
 def fcall_ro(session: Client, args: list[bytes]) -> bytes:
     return _call(session, args, True)
 
@@ -91,11 +91,11 @@ declare_help(
 
 
 @command("FUNCTION|LOAD", arity=-3, flags=NOSCRIPT | WRITE | DENYOOM, group="scripting", since="7.0.0",
-         syntax="[REPLACE] function-code", summary="Makes a library of its source; gives its name.",
-         complexity="O(1) beside compiling the source", tips=_TIPS)  # fmt: skip
+         syntax="[REPLACE] function-code", summary="Creates a library from its source; returns its name.",
+         complexity="O(1) besides compiling the source", tips=_TIPS)  # fmt: skip
 def function_load(session: Client, args: list[bytes]) -> bytes:
     replace = False
-    # By hand: the last argument is the code, whatever it looks like.
+    # Parsed by hand: the last argument is the code, whatever it looks like.
     for option in args[2:-1]:
         if option.upper() != b"REPLACE":
             raise CommandError(b"ERR Unknown option given: " + option.partition(b"\0")[0])
@@ -108,7 +108,7 @@ def function_load(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("FUNCTION|DELETE", arity=3, flags=NOSCRIPT | WRITE, group="scripting", since="7.0.0", syntax="library-name",
-         summary="Removes a library and its functions.", complexity="O(1)", tips=_TIPS)  # fmt: skip
+         summary="Deletes a library and its functions.", complexity="O(1)", tips=_TIPS)  # fmt: skip
 def function_delete(session: Client, args: list[bytes]) -> bytes:
     session.broker.functions.delete(args[2])
     session.broker.keyspace.dirty += 1
@@ -116,7 +116,7 @@ def function_delete(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("FUNCTION|FLUSH", arity=-2, flags=NOSCRIPT | WRITE, group="scripting", since="7.0.0",
-         syntax="flush-type=[ASYNC|SYNC]", summary="Removes all libraries.",
+         syntax="flush-type=[ASYNC|SYNC]", summary="Deletes all libraries.",
          complexity="O(N) for N functions", tips=_TIPS)  # fmt: skip
 def function_flush(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 3:
@@ -130,12 +130,12 @@ def function_flush(session: Client, args: list[bytes]) -> bytes:
 
 @command("FUNCTION|LIST", arity=-2, flags=NOSCRIPT, group="scripting", since="7.0.0",
          syntax="[LIBRARYNAME library-name-pattern:string] [WITHCODE]",
-         summary="Tells of the libraries and their functions.", complexity="O(N) for N functions",
+         summary="Returns information about the libraries and their functions.", complexity="O(N) for N functions",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def function_list(session: Client, args: list[bytes]) -> bytes:
     pattern: bytes | None = None
     with_code = False
-    # By hand: an option given again is an unknown one, also where its value is missing.
+    # Parsed by hand: a repeated option is an unknown one, even if its value is missing.
     words = iter(args[2:])
     for word in words:
         if not with_code and word.upper() == b"WITHCODE":
@@ -192,7 +192,7 @@ def function_dump(session: Client, args: list[bytes]) -> bytes:
 
 @command("FUNCTION|RESTORE", arity=-3, flags=NOSCRIPT | WRITE | DENYOOM, group="scripting", since="7.0.0",
          syntax="serialized-value policy=[FLUSH|APPEND|REPLACE]",
-         summary="Makes the libraries of a payload.", complexity="O(N) for N functions", tips=_TIPS)  # fmt: skip
+         summary="Creates the libraries of a payload.", complexity="O(N) for N functions", tips=_TIPS)  # fmt: skip
 def function_restore(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 4:
         raise CommandError(wrong_form(args))
@@ -205,7 +205,7 @@ def function_restore(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("FUNCTION|KILL", arity=2, flags=NOSCRIPT | ALLOW_BUSY, group="scripting", since="7.0.0",
-         summary="Ends the function that runs, if it has not written yet.", complexity="O(1)",
+         summary="Stops the running function if it has not written yet.", complexity="O(1)",
          tips=("request_policy:all_shards", "response_policy:one_succeeded"))  # fmt: skip
 def function_kill(session: Client, args: list[bytes]) -> bytes:
     session.broker.scripting.interruption.kill(by_script_kill=False)
@@ -213,7 +213,7 @@ def function_kill(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("FUNCTION|STATS", arity=2, flags=NOSCRIPT | ALLOW_BUSY, group="scripting", since="7.0.0",
-         summary="Tells of the function that runs, and how many there are.", complexity="O(1)",
+         summary="Returns the running function, and the number of libraries and functions.", complexity="O(1)",
          tips=("nondeterministic_output", "request_policy:all_shards", "response_policy:special"))  # fmt: skip
 def function_stats(session: Client, args: list[bytes]) -> bytes:
     scripting = session.broker.scripting

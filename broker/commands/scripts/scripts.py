@@ -1,4 +1,4 @@
-"""Scripts: EVAL and its kin, SCRIPT. What runs them is broker.scripting."""
+"""Scripts: EVAL and its relatives, SCRIPT. broker.scripting runs them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def eval_(session: Client, args: list[bytes]) -> bytes:
 
 @command("EVAL_RO", arity=-3, flags=_FLAGS | READONLY, keys=(READ_KEYS,),
          group="scripting", since="7.0.0", syntax="script numkeys [key ...] [arg ...]",
-         summary="Runs a Lua script that may not write.", complexity=_COMPLEXITY)  # fmt: skip
+         summary="Runs a read-only Lua script.", complexity=_COMPLEXITY)  # fmt: skip
 def eval_ro(session: Client, args: list[bytes]) -> bytes:
     keys = key_count(args)
     scripting = session.broker.scripting
@@ -74,14 +74,14 @@ def eval_ro(session: Client, args: list[bytes]) -> bytes:
 
 @command("EVALSHA", arity=-3, flags=_FLAGS | MAY_REPLICATE, keys=(counted_keys(RW, ACCESS, UPDATE, at=2),),
          reads_only=_evalsha_reads_only, group="scripting", since="2.6.0", syntax="sha1 numkeys [key ...] [arg ...]",
-         summary="Runs a Lua script given by its SHA-1.", complexity=_COMPLEXITY)  # fmt: skip
+         summary="Runs a Lua script by its SHA-1.", complexity=_COMPLEXITY)  # fmt: skip
 def evalsha(session: Client, args: list[bytes]) -> bytes:
     return _evaluate_by_sha(session, args, False)
 
 
 @command("EVALSHA_RO", arity=-3, flags=_FLAGS | READONLY, keys=(counted_keys(RO, ACCESS, at=2),),
          group="scripting", since="7.0.0", syntax="sha1 numkeys [key ...] [arg ...]",
-         summary="Runs a Lua script given by its SHA-1 that may not write.", complexity=_COMPLEXITY)  # fmt: skip
+         summary="Runs a read-only Lua script by its SHA-1.", complexity=_COMPLEXITY)  # fmt: skip
 def evalsha_ro(session: Client, args: list[bytes]) -> bytes:
     return _evaluate_by_sha(session, args, True)
 
@@ -98,7 +98,7 @@ def _evaluate_by_sha(session: Client, args: list[bytes], read_only: bool) -> byt
 
 
 def key_count(args: list[bytes]) -> int:
-    """The number of keys that a script's or function's caller says there are; raises CommandError."""
+    """Returns the number of keys that the caller of a script or function declares; raises CommandError."""
     keys = integer(args[2])
     if keys > len(args) - 3:
         raise CommandError(TOO_MANY_KEYS)
@@ -123,14 +123,14 @@ declare_help(
 
 
 @command("SCRIPT|LOAD", arity=3, flags=NOSCRIPT | STALE, group="scripting", since="2.6.0", syntax="script",
-         summary="Compiles a script and keeps it; gives its SHA-1.", complexity="O(N) for a script of N bytes",
+         summary="Compiles and stores a script; returns its SHA-1.", complexity="O(N) for a script of N bytes",
          tips=("request_policy:all_nodes", "response_policy:all_succeeded"))  # fmt: skip
 def script_load(session: Client, args: list[bytes]) -> bytes:
     return bulk(session.broker.scripting.scripts.load(args[2]).sha)
 
 
 @command("SCRIPT|EXISTS", arity=-3, flags=NOSCRIPT, group="scripting", since="2.6.0", syntax="sha1 ...",
-         summary="Tells of each SHA-1 whether its script is known.", complexity="O(N) for N scripts",
+         summary="Returns for each SHA-1 whether its script is stored.", complexity="O(N) for N scripts",
          tips=("request_policy:all_shards", "response_policy:agg_logical_and"))  # fmt: skip
 def script_exists(session: Client, args: list[bytes]) -> bytes:
     known = session.broker.scripting.scripts.knows
@@ -138,7 +138,7 @@ def script_exists(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("SCRIPT|SHOW", arity=3, flags=NOSCRIPT, group="scripting", since="8.0.0", syntax="sha1",
-         summary="Returns the text of a script, as Valkey does.", complexity="O(1)")  # fmt: skip
+         summary="Returns the text of a script (a Valkey command).", complexity="O(1)")  # fmt: skip
 def script_show(session: Client, args: list[bytes]) -> bytes:
     script = session.broker.scripting.scripts.find(args[2])
     if script is None:
@@ -148,7 +148,7 @@ def script_show(session: Client, args: list[bytes]) -> bytes:
 
 @command("SCRIPT|FLUSH", arity=-2, flags=NOSCRIPT, group="scripting", since="2.6.0",
          syntax="flush-type=[ASYNC|SYNC]@6.2.0",
-         summary="Forgets all scripts.", complexity="O(N) for N scripts",
+         summary="Removes all stored scripts.", complexity="O(N) for N scripts",
          tips=("request_policy:all_nodes", "response_policy:all_succeeded"))  # fmt: skip
 def script_flush(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 3 or (len(args) == 3 and args[2].upper() not in (b"SYNC", b"ASYNC")):
@@ -158,7 +158,7 @@ def script_flush(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("SCRIPT|KILL", arity=2, flags=NOSCRIPT | ALLOW_BUSY, group="scripting", since="2.6.0",
-         summary="Ends the script that runs, if it has not written yet.", complexity="O(1)",
+         summary="Stops the running script if it has not written yet.", complexity="O(1)",
          tips=("request_policy:all_shards", "response_policy:one_succeeded"))  # fmt: skip
 def script_kill(session: Client, args: list[bytes]) -> bytes:
     session.broker.scripting.interruption.kill(by_script_kill=True)
@@ -166,7 +166,7 @@ def script_kill(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("SCRIPT|DEBUG", arity=3, flags=NOSCRIPT, group="scripting", since="3.2.0", syntax="mode=<YES|SYNC|NO>",
-         summary="Turns the script debugger off; there is none to turn on.", complexity="O(1)")  # fmt: skip
+         summary="Accepts only NO: there is no script debugger.", complexity="O(1)")  # fmt: skip
 def script_debug(session: Client, args: list[bytes]) -> bytes:
     mode = args[2].upper()
     if mode not in (b"YES", b"SYNC", b"NO"):

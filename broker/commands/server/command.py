@@ -1,4 +1,4 @@
-"""COMMAND: the command table, told to clients from the registry itself."""
+"""COMMAND: the command table as clients see it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WRONG_COUNT: Final = b"ERR Invalid number of arguments specified for command"
 INVALID_ARGUMENTS: Final = b"ERR Invalid arguments specified for command"
 
 _ANY_TIME: Final = LOADING | STALE
-# In the order in which Redis lists them; what it hides is left out.
+# In the order in which Redis lists them, without those that it hides.
 SHOWN_FLAGS: Final = (
     registry.WRITE, registry.READONLY, registry.DENYOOM, registry.ADMIN, registry.PUBSUB, registry.NOSCRIPT,
     registry.BLOCKING, registry.LOADING, registry.STALE, registry.SKIP_MONITOR, registry.SKIP_SLOWLOG,
@@ -33,7 +33,7 @@ _UNORDERED: Final = ("nondeterministic_output_order",)
 
 
 @command("COMMAND", arity=-1, flags=_ANY_TIME, group="server", since="2.8.13", categories=("connection",),
-         summary="Describes all commands.", complexity="O(N) where N is the total number of Redis commands",
+         summary="Returns information about all commands.", complexity="O(N) where N is the number of commands",
          tips=_UNORDERED)  # fmt: skip
 def command_(session: Client, args: list[bytes]) -> bytes:
     return array([_info(session.resp, each) for each in session.broker.commands.by_name.values()])
@@ -61,7 +61,7 @@ def command_count(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("COMMAND|INFO", arity=-2, flags=_ANY_TIME, group="server", since="2.8.13", categories=("connection",),
-         syntax="[command-name ...]", summary="Describes commands, by default all.",
+         syntax="[command-name ...]", summary="Returns information about commands, by default all.",
          complexity="O(N) where N is the number of commands to look up", tips=_UNORDERED)  # fmt: skip
 def command_info(session: Client, args: list[bytes]) -> bytes:
     if len(args) == 2:
@@ -71,7 +71,7 @@ def command_info(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("COMMAND|DOCS", arity=-2, flags=_ANY_TIME, group="server", since="7.0.0", categories=("connection",),
-         syntax="[command-name ...]", summary="Returns the documentation of commands, by default of all.",
+         syntax="[command-name ...]", summary="Returns documentation of commands, by default all.",
          complexity="O(N) where N is the number of commands to look up", tips=_UNORDERED)  # fmt: skip
 def command_docs(session: Client, args: list[bytes]) -> bytes:
     resp = session.resp
@@ -82,7 +82,7 @@ def command_docs(session: Client, args: list[bytes]) -> bytes:
 
 @command("COMMAND|LIST", arity=-2, flags=_ANY_TIME, group="server", since="7.0.0", categories=("connection",),
          syntax="[FILTERBY <MODULE module-name|ACLCAT category|PATTERN pattern>]",
-         summary="Lists the names of commands.", complexity="O(N) where N is the total number of Redis commands",
+         summary="Returns the names of commands.", complexity="O(N) where N is the number of commands",
          tips=_UNORDERED)  # fmt: skip
 def command_list(session: Client, args: list[bytes]) -> bytes:
     chosen: Callable[[Command], bool] | None = None
@@ -106,7 +106,7 @@ def _filter(kind: bytes, argument: bytes) -> Callable[[Command], bool]:
 
 
 @command("COMMAND|GETKEYS", arity=-3, flags=_ANY_TIME, group="server", since="2.8.13", categories=("connection",),
-         syntax="command [arg ...]", summary="Returns the keys among a command's arguments.",
+         syntax="command [arg ...]", summary="Returns the keys in a command's arguments.",
          complexity="O(N) where N is the number of arguments to the command")  # fmt: skip
 def command_getkeys(session: Client, args: list[bytes]) -> bytes:
     given = args[2:]
@@ -116,7 +116,7 @@ def command_getkeys(session: Client, args: list[bytes]) -> bytes:
 @command("COMMAND|GETKEYSANDFLAGS", arity=-3, flags=_ANY_TIME, group="server", since="7.0.0",
          categories=("connection",),
          syntax="command [arg ...]",
-         summary="Returns the keys among a command's arguments, and what it does with them.",
+         summary="Returns the keys in a command's arguments, and how it accesses each.",
          complexity="O(N) where N is the number of arguments to the command")  # fmt: skip
 def command_getkeysandflags(session: Client, args: list[bytes]) -> bytes:
     given = args[2:]
@@ -125,7 +125,7 @@ def command_getkeysandflags(session: Client, args: list[bytes]) -> bytes:
 
 
 def _keys_of(session: Client, given: list[bytes]) -> list[tuple[int, tuple[str, ...]]]:
-    """The positions of the keys in a full command, with what is done to each."""
+    """Returns the positions of the keys in a full command, and the access flags of each."""
     found = session.broker.commands.find(given)
     if found is None:
         raise CommandError(INVALID_COMMAND)
@@ -140,7 +140,7 @@ def _keys_of(session: Client, given: list[bytes]) -> list[tuple[int, tuple[str, 
 
 
 def _named(session: Client, names: list[bytes]) -> Iterator[Command | None]:
-    """The commands of those names, `container|subcommand` for a subcommand; None for an unknown one."""
+    """Yields the commands of those names (`container|subcommand` for a subcommand); None for an unknown one."""
     table = session.broker.commands.by_name
     for name in names:
         outer, bar, inner = name.lower().partition(b"|")
@@ -149,12 +149,12 @@ def _named(session: Client, names: list[bytes]) -> Iterator[Command | None]:
 
 
 def _words(resp: Dialect, words: tuple[str, ...] | list[str]) -> bytes:
-    """A set of simple strings."""
+    """Encodes a set of simple strings."""
     return resp.set_header(len(words)) + b"".join(simple(word.encode()) for word in words)
 
 
 def _info(resp: Dialect, found: Command) -> bytes:
-    """One command as COMMAND INFO describes it."""
+    """Encodes one command for COMMAND INFO."""
     first, last, step = _legacy_range(found.key_specs)
     return array(
         [
@@ -167,7 +167,7 @@ def _info(resp: Dialect, found: Command) -> bytes:
             _words(resp, [f"@{category}" for category in found.categories]),
             resp.set_header(len(found.tips)) + b"".join(bulk(tip.encode()) for tip in found.tips),
             resp.set_header(len(found.key_specs)) + b"".join(_key_spec(resp, spec) for spec in found.key_specs),
-            # Redis's answer for none is an empty set, though some are an array.
+            # Redis answers with an empty set if there are none, but with an array if there are some.
             array([_info(resp, inner) for inner in found.subcommands.values()])
             if found.subcommands
             else resp.set_header(0),
@@ -176,7 +176,7 @@ def _info(resp: Dialect, found: Command) -> bytes:
 
 
 def _legacy_range(specs: tuple[KeySpec, ...]) -> tuple[int, int, int]:
-    """The key positions as clients of Redis before 7.0 know them: first, last, step."""
+    """Returns the key positions as clients of Redis before 7.0 know them: first, last, step."""
     first = last = 0
     for spec in specs:
         if not spec.is_plain_range:
@@ -187,7 +187,7 @@ def _legacy_range(specs: tuple[KeySpec, ...]) -> tuple[int, int, int]:
         if spec.step != 1 or (last and last != spec.index - 1):
             continue
         first = min(first, spec.index) if first else spec.index
-        # A place counted from the end lies behind any counted from the start.
+        # A position counted from the end lies after any counted from the start.
         last = end if end < 0 or 0 <= last < end else last
     return first, last, 1 if first else 0
 
@@ -226,7 +226,7 @@ def _typed(resp: Dialect, kind: bytes, spec: bytes) -> bytes:
 
 
 def _docs(resp: Dialect, found: Command) -> bytes:
-    """One command as COMMAND DOCS describes it."""
+    """Encodes one command for COMMAND DOCS."""
     pairs = [
         (b"summary", found.summary),
         (b"since", found.since),
@@ -264,7 +264,7 @@ def _argument(resp: Dialect, argument: Argument) -> bytes:
     ]
     encoded = [(bulk(name), bulk(text.encode())) for name, text in texts if text]
     if argument.key_spec != NO_KEY_SPEC:
-        # Behind name, type and display text: the reply has Redis's order, which RESP2 clients see.
+        # After name, type and display text: RESP2 clients see the order, so it is Redis's.
         encoded.insert(3, (bulk(b"key_spec_index"), integer(argument.key_spec)))
     marks = {
         "optional": argument.optional,

@@ -1,4 +1,4 @@
-"""CONFIG: the directives in force, and the counters."""
+"""CONFIG: reading and changing directives, and resetting the statistics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_FILE: Final = b"ERR The server is running without a config file"
 _ADMIN: Final = ADMIN | NOSCRIPT | LOADING | STALE
 _ALL_NODES: Final = ("request_policy:all_nodes", "response_policy:all_succeeded")
 
-container("CONFIG", group="server", since="2.0.0", summary="The broker's configuration.")
+container("CONFIG", group="server", since="2.0.0", summary="A container for commands about the broker's configuration.")
 
 declare_help(
     "CONFIG",
@@ -29,7 +29,7 @@ declare_help(
 
 
 @command("CONFIG|GET", arity=-3, flags=_ADMIN, group="server", since="2.0.0",
-         syntax="parameter ...", summary="Returns the directives that glob patterns name, with their values.",
+         syntax="parameter ...", summary="Returns the directives that match glob patterns, with their values.",
          complexity="O(N) when N is the number of configuration parameters provided")  # fmt: skip
 def config_get(session: Client, args: list[bytes]) -> bytes:
     return session.resp.bulk_map(session.broker.config.get(args[2:]))
@@ -51,7 +51,7 @@ def config_set(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("CONFIG|REWRITE", arity=2, flags=_ADMIN, group="server", since="2.8.0",
-         summary="Writes the directives in force to the configuration file.", complexity="O(1)",
+         summary="Writes the current directives to the configuration file.", complexity="O(1)",
          tips=_ALL_NODES)  # fmt: skip
 def config_rewrite(session: Client, args: list[bytes]) -> bytes:
     broker = session.broker
@@ -68,7 +68,7 @@ def config_rewrite(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("CONFIG|RESETSTAT", arity=2, flags=_ADMIN, group="server", since="2.0.0",
-         summary="Sets the counters that INFO shows back to 0.", complexity="O(1)", tips=_ALL_NODES)  # fmt: skip
+         summary="Resets the counters that INFO shows.", complexity="O(1)", tips=_ALL_NODES)  # fmt: skip
 def config_resetstat(session: Client, args: list[bytes]) -> bytes:
     broker = session.broker
     broker.stats.reset()

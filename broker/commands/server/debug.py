@@ -1,7 +1,7 @@
-"""DEBUG: what testers of clients and of the broker itself ask for. Off unless enable-debug-command allows it.
+"""DEBUG: commands for testing clients and the broker itself. Off unless enable-debug-command allows it.
 
-Only those of Redis's subcommands are here that make sense without its C structures; the others are refused as
-unknown ones are.
+It has only those of Redis's subcommands that make sense without Redis's C structures; the others are refused like
+unknown ones.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ RELOAD_FAILED: Final = b"ERR Error trying to load the RDB dump, check server log
 SAVE_FAILED: Final = b"ERR"
 _RELOAD_OPTIONS: Final = frozenset({b"MERGE", b"NOFLUSH", b"NOSAVE"})
 
-# DEBUG SLEEP stops everything, which is its purpose; a slip of the finger should not need a kill.
+# DEBUG SLEEP stops the whole broker, as it is meant to; a typing error should not make it necessary to kill it.
 SLEEP_MAX: Final = 24 * 3600.0
 
 _THREE: Final = [integer_reply(number) for number in range(3)]
 
 
 @command("DEBUG", arity=-2, flags=ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED, system=True, group="server",
-         since="1.0.0", summary="Commands for debugging.", complexity="Depends on subcommand.")  # fmt: skip
+         since="1.0.0", summary="A container for debugging commands.", complexity="Depends on subcommand.")  # fmt: skip
 def debug(session: Client, args: list[bytes]) -> bytes:
     config = session.broker.config
     if not config.allows(config.enable_debug_command, session.transport.is_local()):
@@ -110,7 +110,7 @@ def _populate(session: Client, args: list[bytes]) -> bytes:
 
 def _reload(session: Client, args: list[bytes]) -> bytes:
     if session.broker.state.loading:
-        # What is loaded so far must not replace the file it comes from.
+        # Saving now would replace the file being loaded by the part loaded so far.
         raise CommandError(errors.LOADING)
     options = {argument.upper() for argument in args[2:]}
     if options - _RELOAD_OPTIONS:
@@ -154,7 +154,7 @@ def _attribute(resp: Dialect) -> bytes:
 def _push(resp: Dialect) -> bytes:
     if resp.version == 2:
         raise CommandError(RESP2_HAS_NO_PUSH)
-    # As any push about a request's own doing, it comes behind the reply.
+    # Like any push that a request causes to its own client, it follows the reply.
     message = resp.push_header(2) + bulk(b"server-cpu-usage") + integer_reply(42)
     return bulk(b"Some real reply following the push reply") + message
 
@@ -177,23 +177,23 @@ _EXAMPLES: Final[dict[bytes, Callable[[Dialect], bytes]]] = {
 
 Handler = Callable[["Client", list[bytes]], bytes]
 
-# Name -> the numbers of arguments it takes, what it does, how it is written, what it is for.
+# Name -> the allowed numbers of arguments, the handler, the usage and the summary for HELP.
 _SUBCOMMANDS: Final[dict[bytes, tuple[range, Handler, bytes, bytes]]] = {
-    b"DIGEST": (range(2, 3), _digest, b"DIGEST", b"Gives a signature of all data."),
+    b"DIGEST": (range(2, 3), _digest, b"DIGEST", b"Returns a digest of all data."),
     b"DIGEST-VALUE": (
-        range(2, sys.maxsize), _digest_value, b"DIGEST-VALUE <key> [<key> ...]", b"Gives signatures of values.",
+        range(2, sys.maxsize), _digest_value, b"DIGEST-VALUE <key> [<key> ...]", b"Returns digests of values.",
     ),
-    b"ERROR": (range(3, 4), _error, b"ERROR <string>", b"Answers an error with this text."),
+    b"ERROR": (range(3, 4), _error, b"ERROR <string>", b"Returns an error with this text."),
     b"LOG": (range(3, 4), _log, b"LOG <message>", b"Writes a line to the log."),
-    b"OBJECT": (range(3, 4), _object, b"OBJECT <key>", b"Tells about the object at a key."),
-    b"POPULATE": (range(3, 6), _populate, b"POPULATE <count> [<prefix>] [<size>]", b"Makes that many strings."),
-    b"PROTOCOL": (range(3, 4), _protocol, b"PROTOCOL <type>", b"Answers an example of a protocol type."),
+    b"OBJECT": (range(3, 4), _object, b"OBJECT <key>", b"Returns details about the value at a key."),
+    b"POPULATE": (range(3, 6), _populate, b"POPULATE <count> [<prefix>] [<size>]", b"Creates that many strings."),
+    b"PROTOCOL": (range(3, 4), _protocol, b"PROTOCOL <type>", b"Returns an example of a protocol type."),
     b"RELOAD": (
         range(2, sys.maxsize), _reload, b"RELOAD [MERGE] [NOFLUSH] [NOSAVE]", b"Saves all data and loads it again.",
     ),
     b"SET-ACTIVE-EXPIRE": (
-        range(3, 4), _set_active_expire, b"SET-ACTIVE-EXPIRE <0|1>", b"Removes due keys on time, or only on access.",
+        range(3, 4), _set_active_expire, b"SET-ACTIVE-EXPIRE <0|1>", b"Removes expired keys on time or only on access.",
     ),
-    b"SLEEP": (range(3, 4), _sleep, b"SLEEP <seconds>", b"Stops the whole broker for a time."),
+    b"SLEEP": (range(3, 4), _sleep, b"SLEEP <seconds>", b"Stops the whole broker for that long."),
     b"HELP": (range(2, 3), _help, b"HELP", b"Prints this help."),
 }  # fmt: skip

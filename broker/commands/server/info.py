@@ -1,4 +1,4 @@
-"""INFO, and the other commands by which a broker tells about itself: LOLWUT, ROLE, TIME."""
+"""Commands about the broker itself: INFO, LOLWUT, ROLE, TIME."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ TRIMARAN: Final = r"""
   ~~~  ~~~~~~  ~~~~~~~~~~~  ~~~~~~~  ~~~~
 """
 
-# The versions to which Redis has a drawing, and how many numbers each takes, which must be integers; ours has one size.
+# The versions for which Redis has a drawing, and how many integers each takes as its size; ours has one size.
 _SIZES_OF_DRAWINGS: Final = {5: 3, 6: 2, 8: 0}
 
 
 @command("INFO", arity=-1, flags=LOADING | STALE, group="server", since="1.0.0",
          syntax="[section ...]",
-         summary="Tells about the broker, by sections.", complexity="O(1)", categories=("dangerous",),
+         summary="Returns information and statistics about the broker.", complexity="O(1)", categories=("dangerous",),
          tips=("nondeterministic_output", "request_policy:all_shards", "response_policy:special"))  # fmt: skip
 def info(session: Client, args: list[bytes]) -> bytes:
     names = [argument.decode(errors="replace") for argument in args[1:]]
@@ -38,7 +38,7 @@ def info(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("TIME", arity=1, flags=LOADING | STALE | FAST, group="server", since="2.6.0",
-         summary="Returns the broker's clock: seconds, and microseconds beside them.", complexity="O(1)",
+         summary="Returns the broker's time: seconds and microseconds.", complexity="O(1)",
          tips=("nondeterministic_output",))  # fmt: skip
 def time(session: Client, args: list[bytes]) -> bytes:
     run = session.broker.scripting.interruption.current
@@ -47,14 +47,14 @@ def time(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("ROLE", arity=1, flags=NOSCRIPT | LOADING | STALE | FAST, group="server", since="2.8.12",
-         summary="Tells whether the broker is a master, and who its replicas are.", complexity="O(1)",
+         summary="Returns the replication role, and the replicas.", complexity="O(1)",
          categories=("admin", "dangerous"))  # fmt: skip
 def role(session: Client, args: list[bytes]) -> bytes:
     return array([bulk(b"master"), ZERO, EMPTY_ARRAY])
 
 
 @command("LOLWUT", arity=-1, flags=READONLY | FAST, group="server", since="5.0.0",
-         syntax="[VERSION version]", summary="Draws a ship, and gives the version.", complexity="")  # fmt: skip
+         syntax="[VERSION version]", summary="Draws a ship and returns the version.", complexity="")  # fmt: skip
 def lolwut(session: Client, args: list[bytes]) -> bytes:
     text = f"{TRIMARAN}\nTrimaran {VERSION}. Redis ver. {REDIS_VERSION}\n"
     if len(args) >= 3 and args[1].upper() == b"VERSION":

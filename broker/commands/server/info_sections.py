@@ -1,7 +1,7 @@
-"""INFO: what a broker tells about itself, section by section.
+"""The sections of INFO.
 
-Field names and sections are Redis's, because dashboards and libraries read them by name. A field is only there
-if the broker knows its true value, or if the mechanism it describes can't be on here, so that 0 is the truth.
+Field names and sections are Redis's, because dashboards and libraries read them by name. A field is present only
+if the broker knows its true value, or if the mechanism it describes can't be active here, so that 0 is true.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from broker.version import REDIS_VERSION, VERSION
 
 Fields = Iterator[tuple[str, object]]
 
-# Keys with a deadline that are looked at to estimate the average time to live.
+# Keys with a deadline that are sampled to estimate the average time to live.
 _TTL_SAMPLES: Final = 20
 _NO_REPLICATION_ID: Final = "0" * 40
 
 
 def info_text(broker: Broker, names: Iterable[str]) -> bytes:
-    """The sections that those names ask for, in INFO's order; `all`, `everything` and `default` are sets of them."""
+    """Returns the named sections, in INFO's order; `all`, `everything` and `default` name several of them."""
     asked = {name.lower() for name in names} or {"default"}
     if asked & {"all", "everything"}:
         asked = set(SECTIONS)
@@ -322,7 +322,7 @@ def _command_counts(command: Command) -> str:
 
 def _errorstats(broker: Broker) -> Fields:
     for code, count in sorted(broker.stats.errors.items()):
-        # A script may make up a code; it must not break the line.
+        # A script may invent an error code; it must not break the line.
         yield f"errorstat_{code.translate(_UNSAFE).decode(errors='surrogateescape')}", f"count={count}"
 
 
@@ -346,7 +346,7 @@ def _keyspace(broker: Broker) -> Fields:
 
 
 def _average_ttl(database: Database, now: int) -> int:
-    """The average time to live of some keys that have one, in milliseconds."""
+    """Estimates the average time to live, in milliseconds, from a sample of the keys that have one."""
     deadlines = list(islice(database.expires.values(), _TTL_SAMPLES))
     return max(0, sum(deadlines) // len(deadlines) - now) if deadlines else 0
 
@@ -366,7 +366,7 @@ SECTIONS: Final[dict[str, tuple[str, Callable[[Broker], Fields]]]] = {
     "cluster": ("Cluster", _cluster),
     "keyspace": ("Keyspace", _keyspace),
 }
-"""Section -> its title and what it holds, in the order of INFO."""
+"""Section -> its title and its fields, in INFO's order."""
 
 DEFAULT_SECTIONS: Final = frozenset(SECTIONS) - {"commandstats", "latencystats"}
-"""What INFO without arguments shows."""
+"""The sections that INFO without arguments returns."""

@@ -1,4 +1,4 @@
-"""MEMORY: what keys and the broker take."""
+"""MEMORY: how much memory keys and the broker use."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from protocol.replies import integer as integer_reply
 
 NO_STATISTICS: Final = b"Stats not supported for the current allocator"
 
-# Less than this says nothing about anything: the interpreter itself takes about as much.
+# Below this the figures mean nothing: the interpreter itself takes about as much.
 _EMPTY_BELOW: Final = 50 * 1024 * 1024
 
 _SHARDS: Final = ("nondeterministic_output", "request_policy:all_shards", "response_policy:special")
 
-container("MEMORY", group="server", since="4.0.0", summary="Memory in use.")
+container("MEMORY", group="server", since="4.0.0", summary="A container for commands about memory.")
 
 declare_help("MEMORY", group="server", since="4.0.0", usage={"USAGE": "<key> [SAMPLES <count>]"})
 
@@ -38,7 +38,7 @@ _USAGE_OPTIONS: Final = Parser[tuple[int]](
 
 
 @command("MEMORY|USAGE", arity=-3, flags=READONLY, keys=(key(RO, at=2),), group="server", since="4.0.0",
-         syntax="key [SAMPLES count]", summary="Estimates the bytes a key and its value would take in redis-server.",
+         syntax="key [SAMPLES count]", summary="Estimates the bytes a key would take in redis-server.",
          complexity="O(N) where N is the number of samples.")  # fmt: skip
 def memory_usage(session: Client, args: list[bytes]) -> bytes:
     [samples] = _USAGE_OPTIONS.parse(args, 3)
@@ -50,7 +50,7 @@ def memory_usage(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("MEMORY|STATS", arity=2, flags=0, group="server", since="4.0.0",
-         summary="Tells what memory is used for.", complexity="O(1)", tips=_SHARDS)  # fmt: skip
+         summary="Returns details about memory usage.", complexity="O(1)", tips=_SHARDS)  # fmt: skip
 def memory_stats(session: Client, args: list[bytes]) -> bytes:
     resp = session.resp
     memory = session.broker.memory()
@@ -109,25 +109,25 @@ def _findings(broker: Broker) -> list[str]:
     machine, limit = process_memory.of_machine(), broker.config.maxmemory
     found = []
     if peak > used * 1.5 and peak > _EMPTY_BELOW:
-        found.append(f"* {human(peak)} were used at the peak and {human(used)} are now.")
+        found.append(f"* {human(used)} are in use; at the peak it was {human(peak)}.")
     if resident > allocated * 1.4 and resident > _EMPTY_BELOW:
         found.append(
-            f"* {human(resident)} are the process's and only {human(allocated)} of them in use: what is free is too"
-            " scattered to be given back. MEMORY PURGE gives back what it can."
+            f"* The process holds {human(resident)}, of which only {human(allocated)} are in use: the rest is too"
+            " scattered to be returned to the system. MEMORY PURGE returns what it can."
         )
     if machine and resident > machine * 0.8:
-        found.append(f"* {human(resident)} of the machine's {human(machine)} are this process's alone.")
+        found.append(f"* This process alone holds {human(resident)} of the machine's {human(machine)}.")
     if limit and used > limit * 0.9:
         found.append(f"* {human(used)} of the {human(limit)} that maxmemory allows are in use.")
     if not limit:
-        found.append("* maxmemory is not set: nothing but the system limits the memory that keys take.")
+        found.append("* maxmemory is not set: only the system limits how much memory keys take.")
     if memory.clients > max(used, _EMPTY_BELOW) / 10:
-        found.append(f"* Clients take {human(memory.clients)}: some send or read too slowly (see CLIENT LIST).")
+        found.append(f"* Clients take {human(memory.clients)}: some of them send or read too slowly (see CLIENT LIST).")
     return found or ["Nothing to report."]
 
 
 @command("MEMORY|PURGE", arity=2, flags=0, group="server", since="4.0.0",
-         summary="Returns free memory back to the system.",
+         summary="Returns free memory to the system.",
          complexity="Depends on how much memory is allocated, could be slow",
          tips=("request_policy:all_shards", "response_policy:all_succeeded"))  # fmt: skip
 def memory_purge(session: Client, args: list[bytes]) -> bytes:
@@ -138,7 +138,7 @@ def memory_purge(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("MEMORY|MALLOC-STATS", arity=2, flags=0, group="server", since="4.0.0",
-         summary="Returns the allocator's own statistics.",
+         summary="Returns the allocator's statistics.",
          complexity="Depends on how much memory is allocated, could be slow", tips=_SHARDS)  # fmt: skip
 def memory_malloc_stats(session: Client, args: list[bytes]) -> bytes:
     return bulk(NO_STATISTICS)

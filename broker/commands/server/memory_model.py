@@ -1,12 +1,12 @@
-"""What a value would take in redis-server, for MEMORY USAGE.
+"""How much memory a value would take in redis-server, for MEMORY USAGE.
 
-Programs trim by that figure, to limits that were found with Redis; what the objects here take would be up to 40 times
-as much for a small collection. So the answer is a model of Redis 8.10's structures: exact, but for the allocator's
-rounding, where Redis keeps a value in one block, and mostly within a quarter where it keeps tables. What is really in
-use is told for the whole broker (INFO memory), and eviction goes by that (broker.keyspace.sizes).
+Programs trim by that figure, to limits that were found with Redis, and the objects here take up to 40 times as much
+for a small collection. So the answer comes from a model of Redis 8.10's structures. Except for the allocator's rounding
+it is exact where Redis keeps a value in one block, and mostly within a quarter where it keeps tables. INFO memory
+reports what the whole broker really uses, and eviction is based on that (broker.keyspace.sizes).
 
-As in Redis some elements are looked at and stand for all. With `samples` 0 all count: their lengths are summed up,
-which C does at 10 to 20 ns each, and only what a length costs beside itself is taken from some of them.
+As in Redis, a sample of the elements represents all of them. With `samples` 0 all count: their lengths are summed,
+which C does at 10 to 20 ns each, and only the overhead per element comes from a sample.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OBJECT: Final = 19
 _TEXT: Final = 16
 _BUCKET: Final = 8
 _DICT: Final = 80
-# An element of a table beside its text: what Redis keeps in the entry's own block, and what a longer text costs more.
+# Overhead of a table's element besides its text: the entry's own block, and what a longer text adds.
 _HASH_ENTRY, _LONG_VALUE = 20, 23
 _SET_ENTRY, _LONG_MEMBER = 18, 15
 _ZSET_ENTRY, _ZSET = 69, 600
@@ -42,18 +42,18 @@ _FIELD_DEADLINE, _PACKED_DEADLINE = 18, 10
 _QUICKLIST, _QUICKLIST_NODE, _QUICKLIST_BYTES = 40, 40, 8192
 _STREAM, _STREAM_NODE, _STREAM_ENTRY = 230, 50, 9
 _GROUP, _CONSUMER, _PENDING = 280, 150, 97
-# `$12\r\n` before a short value and `\r\n` behind it.
+# `$12\r\n` before a short value and `\r\n` after it.
 _RESP_BULK: Final = 6
-# Redis samples nodes of a list, of many elements each.
+# Redis samples a list's nodes, each of which has many elements.
 _NODE_ELEMENTS: Final = 128
 _EXACT_MAX: Final = 4096
 _MARGIN_SAMPLES: Final = 64
 
 
 def modelled_size(key: bytes, value: Any, encoding: bytes, samples: int = DEFAULT_SAMPLES) -> int:
-    """Bytes that a key and its value would take in redis-server, where the value has this encoding.
+    """Returns how many bytes a key and its value would take in redis-server, where the value has this encoding.
 
-    `samples` elements are looked at, 0 for all.
+    `samples` is the number of elements to sample, 0 for all.
     """
     size = _OBJECT + len(key)
     kind = value.__class__
@@ -111,8 +111,8 @@ def _sorted_set(value: SortedSet, encoding: bytes, samples: int) -> int:
 
 def _stream(value: Stream, samples: int) -> int:
     count = value.node_count()
-    looked_at = [_stream_node(node) for node in islice(value.nodes(), samples or count)]
-    nodes = sum(looked_at) * count // max(len(looked_at), 1)
+    sampled = [_stream_node(node) for node in islice(value.nodes(), samples or count)]
+    nodes = sum(sampled) * count // max(len(sampled), 1)
     groups = sum(
         _GROUP + _PENDING * len(group.pel) + _CONSUMER * len(group.consumers) for group in value.groups.values()
     )
@@ -121,42 +121,42 @@ def _stream(value: Stream, samples: int) -> int:
 
 
 def _stream_node(node: StreamNode) -> int:
-    """A node's listpack. Its entries' fields are counted as they are held here, less what only RESP writes of them."""
+    """Returns a node's listpack size, from its entries' fields as they are held here, less RESP's framing."""
     entries = len(node)
     if node.texts is None:
         texts = len(node.packed_fields()) * entries // max(len(node.keys), 1)
     else:
         texts = sum(len(fields_part(text)) for text in node.texts[node.lo :])
     fields = len(node.names)
-    # Names are written once where all entries have the same ones.
-    beside = 4 + sum(len(bulk(name)) for name in node.names) + _RESP_BULK * fields
-    values = max(0, texts - entries * beside)
+    # Names are written once if all entries have the same ones.
+    overhead = 4 + sum(len(bulk(name)) for name in node.names) + _RESP_BULK * fields
+    values = max(0, texts - entries * overhead)
     return _STREAM_NODE + sum(map(len, node.names)) + values + entries * (_STREAM_ENTRY + 2 * fields)
 
 
 def _score_size(score: float) -> int:
-    """A score in a listpack: a text unless it is an integer."""
+    """Returns a score's size in a listpack, which holds it as text unless it is an integer."""
     return integer_size(int(score)) if score.is_integer() and abs(score) < 1 << 62 else len(repr(score)) + 2
 
 
 def _table(count: int) -> int:
-    """A hash table's buckets: as many as the next power of 2."""
+    """Returns the size of a hash table's buckets; their number is the next power of 2."""
     return _DICT + _BUCKET * max(4, 1 << (count - 1).bit_length())
 
 
 def _packed(elements: Collection[bytes], samples: int) -> int:
-    """Bytes that elements take in listpacks: exact while there are few, as Redis then has but one block to look at."""
+    """Returns the size of elements in listpacks, exact while there are few, as Redis then keeps them in one block."""
     count = len(elements)
     if count <= _EXACT_MAX:
         return sum(map(element_size, elements))
     if 0 < samples < count:
         return sum(map(element_size, islice(elements, samples))) * count // samples
-    beside = sum(element_size(element) - len(element) for element in islice(elements, _MARGIN_SAMPLES))
-    return sum(map(len, elements)) + beside * count // _MARGIN_SAMPLES
+    overhead = sum(element_size(element) - len(element) for element in islice(elements, _MARGIN_SAMPLES))
+    return sum(map(len, elements)) + overhead * count // _MARGIN_SAMPLES
 
 
 def _lengths(texts: Collection[bytes], samples: int) -> int:
-    """The bytes of all texts, as some of them tell."""
+    """Estimates the total length of all texts from a sample."""
     count = len(texts)
     if not samples or samples >= count:
         return sum(map(len, texts))
@@ -164,5 +164,5 @@ def _lengths(texts: Collection[bytes], samples: int) -> int:
 
 
 def _share_of_long(texts: Iterable[bytes]) -> float:
-    looked_at = [len(text) > _LONG for text in islice(texts, _MARGIN_SAMPLES)]
-    return sum(looked_at) / len(looked_at)
+    sampled = [len(text) > _LONG for text in islice(texts, _MARGIN_SAMPLES)]
+    return sum(sampled) / len(sampled)

@@ -1,4 +1,4 @@
-"""What writes the files when a client asks for it: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE."""
+"""Saving on a client's request: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REWRITE_SCHEDULED: Final = simple(b"Background append only file rewriting sched
 
 
 @command("SAVE", arity=1, flags=ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI, group="server", since="1.0.0",
-         summary="Writes the RDB file; nobody is served meanwhile.",
+         summary="Writes the RDB file; no client is served meanwhile.",
          complexity="O(N) where N is the total number of keys in all databases")  # fmt: skip
 def save(session: Client, args: list[bytes]) -> bytes:
     persistence = session.broker.persistence
@@ -46,7 +46,7 @@ def bgsave(session: Client, args: list[bytes]) -> bytes:
     persistence = session.broker.persistence
     if persistence.snapshots.running:
         raise CommandError(SAVING)
-    # What a transaction has done so far is not a state that ever was.
+    # A transaction's intermediate state must not be saved: other clients never see it.
     if persistence.background.active or session.queued is not None:
         if len(args) == 1 and session.queued is None:
             raise CommandError(ANOTHER_CHILD)
@@ -60,7 +60,7 @@ def bgsave(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("BGREWRITEAOF", arity=1, flags=ADMIN | NOSCRIPT | NO_ASYNC_LOADING, group="server", since="1.0.0",
-         summary="Makes the append-only file as short as it can be, in the background.", complexity="O(1)")  # fmt: skip
+         summary="Rewrites the append-only file in the background.", complexity="O(1)")  # fmt: skip
 def bgrewriteaof(session: Client, args: list[bytes]) -> bytes:
     persistence = session.broker.persistence
     if persistence.rewrites.running:
@@ -74,7 +74,7 @@ def bgrewriteaof(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("LASTSAVE", arity=1, flags=LOADING | STALE | FAST, group="server", since="1.0.0",
-         summary="Returns the time of the last RDB file, in seconds since 1970.", complexity="O(1)",
+         summary="Returns the Unix time in seconds of the last successful save.", complexity="O(1)",
          categories=("admin", "dangerous"), tips=("nondeterministic_output",))  # fmt: skip
 def lastsave(session: Client, args: list[bytes]) -> bytes:
     return integer(session.broker.persistence.snapshots.last_save)

@@ -1,4 +1,4 @@
-"""The broker as a whole: SHUTDOWN, and waiting for replicas and for the journal."""
+"""Shutting down, and waiting for replicas and the journal: SHUTDOWN, WAIT, WAITAOF."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHUTDOWN_OPTIONS: Final = frozenset({b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"AB
 @command("SHUTDOWN", arity=-1, flags=ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY, group="server",
          since="1.0.0",
          syntax="save-selector=[NOSAVE|SAVE] [NOW]@7.0.0 [FORCE]@7.0.0 [ABORT]@7.0.0",
-         summary="Ends the broker.",
+         summary="Shuts the broker down, after saving if so configured.",
          complexity="O(N) when saving, where N is the total number of keys in all databases when saving data,"
                     " otherwise O(1)")  # fmt: skip
 def shutdown(session: Client, args: list[bytes]) -> bytes:
@@ -31,7 +31,7 @@ def shutdown(session: Client, args: list[bytes]) -> bytes:
     if options - _SHUTDOWN_OPTIONS or options >= {b"SAVE", b"NOSAVE"} or (b"ABORT" in options and len(options) > 1):
         raise CommandError(SYNTAX)
     if b"ABORT" in options:
-        # A shutdown has nobody to wait for (there are no replicas), so none is ever in progress.
+        # There are no replicas to wait for, so a shutdown is never in progress.
         raise CommandError(NO_SHUTDOWN)
     if session.deny_blocking and b"NOW" not in options:
         raise CommandError(NEVER_WAITS)
@@ -42,14 +42,14 @@ def shutdown(session: Client, args: list[bytes]) -> bytes:
     session.broker.log.notice("SHUTDOWN requested", id=session.id, options=b" ".join(sorted(options)))
     if not session.broker.request_shutdown(frozenset(options)):
         raise CommandError(SHUTDOWN_FAILED)
-    # The client sees its connection close, and nothing it sent behind this is executed.
+    # The client sees its connection close, and nothing that it sent after this is executed.
     session.close()
     return NO_REPLY
 
 
 @command("WAIT", arity=3, flags=BLOCKING, group="generic", since="3.0.0",
          syntax="numreplicas timeout:integer",
-         summary="Waits until replicas have the client's writes; gives their number.", complexity="O(1)",
+         summary="Waits until replicas have the client's writes; returns their number.", complexity="O(1)",
          categories=("connection",), tips=("request_policy:all_shards", "response_policy:agg_min"))  # fmt: skip
 def wait(session: Client, args: list[bytes]) -> bytes:
     wanted = integer(args[1])

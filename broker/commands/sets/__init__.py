@@ -1,1 +1,1 @@
-"""Sets: members, and operations between sets."""
+"""Commands on sets: members, and operations between sets."""

@@ -1,4 +1,4 @@
-"""Sets: members, random picks and scans."""
+"""Members of sets: adding, removing, testing, random picks and scans."""
 
 from typing import Final
 
@@ -27,14 +27,14 @@ SREM: Final = Event(SET, b"srem")
 SPOP: Final = Event(SET, b"spop")
 
 _INTEGER_MAX = (1 << 63) - 1
-# Members in one SREM that stands for a part of an SPOP, as in Redis.
+# An SPOP propagates as SREMs of up to this many members each, as in Redis.
 _SREM_BATCH = 1024
 
 _NO_MEMBERS: Final[Set] = Set()
 
 
 @command("SADD", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(key(RW, INSERT),), group="set", since="1.0.0",
-         syntax="key member ...", summary="Adds members to a set, which is created if missing.",
+         syntax="key member ...", summary="Adds members to a set, which is created if it does not exist.",
          complexity="O(N) where N is the number of members")  # fmt: skip
 def sadd(session: "Client", args: list[bytes]) -> bytes:
     db = session.db
@@ -59,7 +59,7 @@ def sadd(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("SREM", arity=-3, flags=WRITE | FAST, keys=(key(RW, DELETE),), group="set", since="1.0.0",
-         syntax="key member ...", summary="Removes members from a set, which is deleted with its last one.",
+         syntax="key member ...", summary="Removes members from a set, and the set when none are left.",
          complexity="O(N) where N is the number of members to be removed")  # fmt: skip
 def srem(session: "Client", args: list[bytes]) -> bytes:
     db = session.db
@@ -91,14 +91,14 @@ def smembers(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("SISMEMBER", arity=3, flags=READONLY | FAST, keys=(key(RO),), group="set", since="1.0.0",
-         syntax="key member", summary="Tells whether a member belongs to a set.", complexity="O(1)")  # fmt: skip
+         syntax="key member", summary="Returns whether a member is in a set.", complexity="O(1)")  # fmt: skip
 def sismember(session: "Client", args: list[bytes]) -> bytes:
     return ONE if args[2] in (session.db.read_as(args[1], Set) or _NO_MEMBERS) else ZERO
 
 
 @command("SMISMEMBER", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="set", since="6.2.0",
-         syntax="key member ...", summary="Tells for each of several members whether it belongs to a set.",
-         complexity="O(N) where N is the number of members asked for")  # fmt: skip
+         syntax="key member ...", summary="Returns for each of several members whether it is in a set.",
+         complexity="O(N) where N is the number of requested members")  # fmt: skip
 def smismember(session: "Client", args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Set) or _NO_MEMBERS
     members = args[2:]
@@ -112,7 +112,7 @@ def scard(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("SPOP", arity=-2, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE),), group="set", since="1.0.0",
-         syntax="key [count]@3.2.0", summary="Removes one or more members picked at random and gives them.",
+         syntax="key [count]@3.2.0", summary="Removes and returns one or more random members.",
          complexity="O(N) where N is the number of members popped",
          tips=("nondeterministic_output",))  # fmt: skip
 def spop(session: "Client", args: list[bytes]) -> bytes:
@@ -156,7 +156,7 @@ def _pop_several(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("SRANDMEMBER", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="set", since="1.0.0",
-         syntax="key [count]@2.6.0", summary="Returns one or more members picked at random.",
+         syntax="key [count]@2.6.0", summary="Returns one or more random members.",
          complexity="O(N) where N is the number of members returned",
          tips=("nondeterministic_output",))  # fmt: skip
 def srandmember(session: "Client", args: list[bytes]) -> bytes:
@@ -211,7 +211,7 @@ _SCAN_OPTIONS: Final = Parser[tuple[Glob | None, int]](
 
 
 @command("SSCAN", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="set", since="2.8.0",
-         syntax="key cursor [MATCH pattern] [COUNT count]", summary="Goes through the members of a set in steps.",
+         syntax="key cursor [MATCH pattern] [COUNT count]", summary="Iterates over the members of a set.",
          complexity="O(COUNT) for each call, O(N) for all N members",
          tips=("nondeterministic_output",))  # fmt: skip
 def sscan(session: "Client", args: list[bytes]) -> bytes:

@@ -1,4 +1,4 @@
-"""Intersection, union and difference of sets: given, counted, or stored."""
+"""Intersection, union and difference of sets: returned, counted or stored."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -25,11 +25,11 @@ NEGATIVE_LIMIT: Final = b"ERR LIMIT can't be negative"
 
 _INTEGER_MAX = (1 << 63) - 1
 
-# At least so many members lie between two looks at an estimate, which cost as much as 60 members.
-_LOOK_EVERY: Final = 1024
+# An estimate costs as much as 60 members, so at least this many members lie between two of them.
+_ESTIMATE_EVERY: Final = 1024
 
 Sources = Sequence[Set | None]
-"""The sets of a command in its order, None for a missing key."""
+"""A command's sets in the order of its arguments, None for a missing key."""
 
 
 def _sources(session: "Client", names: Iterable[bytes]) -> Sources:
@@ -49,7 +49,7 @@ def _intersection(sources: Sources) -> list[bytes]:
 
 
 def _count_common(sources: Sources, limit: int) -> int:
-    """The size of the intersection, counted up to `limit` where that isn't 0."""
+    """Returns the size of the intersection, counted up to `limit` if that isn't 0."""
     present = [source for source in sources if source is not None]
     if len(present) < len(sources):
         return 0
@@ -92,7 +92,7 @@ def _set_reply(session: "Client", members: Sequence[bytes] | dict[bytes, None]) 
 
 
 def _store(session: "Client", target: bytes, members: Sequence[bytes] | dict[bytes, None], event: Event) -> bytes:
-    """Replace what `target` holds by a set of these members; delete it if there are none."""
+    """Replaces the value of `target` with a set of these members; deletes the key if there are none."""
     db = session.db
     if members:
         db.set(target, Set.of(members))
@@ -104,25 +104,25 @@ def _store(session: "Client", target: bytes, members: Sequence[bytes] | dict[byt
 
 
 def _estimated_union(sources: Sources, limit: int) -> int:
-    """The size of the union by HyperLogLog, as Redis estimates it; counted up to `limit` where that isn't 0."""
+    """Estimates the size of the union by HyperLogLog, as Redis does; counts up to `limit` if that isn't 0."""
     registers = bytearray(REGISTERS)
-    # An estimate never falls, so it is enough to look now and then whether it has come to the limit.
-    look_at = limit
+    # An estimate never decreases, so checking now and then whether it has reached the limit is enough.
+    next_check = limit
     for seen, member in enumerate(chain.from_iterable(filter(None, sources)), 1):
         index, least = place(member)
         if registers[index] < least:
             registers[index] = least
-        if seen == look_at:
+        if seen == next_check:
             estimated = estimate(histogram(bytes(registers)))
             if estimated >= limit:
                 return limit
-            look_at = seen + max(limit - estimated, _LOOK_EVERY)
+            next_check = seen + max(limit - estimated, _ESTIMATE_EVERY)
     estimated = estimate(histogram(bytes(registers)))
     return min(estimated, limit) if limit else estimated
 
 
 def _counted(args: list[bytes]) -> tuple[list[bytes], int]:
-    """The keys of a ...CARD command, and where its options begin."""
+    """Returns the keys of a ...CARD command, and the index where its options begin."""
     count = integer_between(args[1], 1, _INTEGER_MAX, NUMKEYS)
     if count > len(args) - 2:
         raise CommandError(TOO_MANY_KEYS)
@@ -139,7 +139,7 @@ def _count_reply(count: int, limit: int) -> bytes:
 
 
 @command("SINTER", arity=-2, flags=READONLY, keys=(keys(RO, ACCESS),), group="set", since="1.0.0",
-         syntax="key ...", summary="Returns the members that all of the sets have.",
+         syntax="key ...", summary="Returns the intersection of sets.",
          complexity="O(N*M) where N is the size of the smallest set and M the number of sets",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def sinter(session: "Client", args: list[bytes]) -> bytes:
@@ -149,14 +149,14 @@ def sinter(session: "Client", args: list[bytes]) -> bytes:
 @command("SINTERSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), keys(RO, ACCESS, at=2)),
          group="set", since="1.0.0",
          syntax="destination key ...",
-         summary="Stores the members that all of the sets have.",
+         summary="Stores the intersection of sets.",
          complexity="O(N*M) where N is the size of the smallest set and M the number of sets")  # fmt: skip
 def sinterstore(session: "Client", args: list[bytes]) -> bytes:
     return _store(session, args[1], _intersection(_sources(session, args[2:])), SINTERSTORE)
 
 
 @command("SINTERCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="set", since="7.0.0",
-         syntax="numkeys key ... [LIMIT limit]", summary="Counts the members that all of the sets have.",
+         syntax="numkeys key ... [LIMIT limit]", summary="Returns the number of members in the intersection of sets.",
          complexity="O(N*M) where N is the size of the smallest set and M the number of sets")  # fmt: skip
 def sintercard(session: "Client", args: list[bytes]) -> bytes:
     names, options_at = _counted(args)
@@ -166,7 +166,7 @@ def sintercard(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("SUNION", arity=-2, flags=READONLY, keys=(keys(RO, ACCESS),), group="set", since="1.0.0",
-         syntax="key ...", summary="Returns the members that any of the sets has.",
+         syntax="key ...", summary="Returns the union of sets.",
          complexity="O(N) where N is the size of all sets together",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def sunion(session: "Client", args: list[bytes]) -> bytes:
@@ -176,7 +176,7 @@ def sunion(session: "Client", args: list[bytes]) -> bytes:
 @command("SUNIONSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), keys(RO, ACCESS, at=2)),
          group="set", since="1.0.0",
          syntax="destination key ...",
-         summary="Stores the members that any of the sets has.",
+         summary="Stores the union of sets.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
 def sunionstore(session: "Client", args: list[bytes]) -> bytes:
     return _store(session, args[1], _union(_sources(session, args[2:])), SUNIONSTORE)
@@ -184,7 +184,7 @@ def sunionstore(session: "Client", args: list[bytes]) -> bytes:
 
 @command("SUNIONCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="set", since="8.10.0",
          syntax="numkeys key ... [APPROX] [LIMIT limit]",
-         summary="Counts the members that any of the sets has; APPROX estimates it.",
+         summary="Returns the number of members in the union of sets, with APPROX an estimate.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
 def sunioncard(session: "Client", args: list[bytes]) -> bytes:
     names, options_at = _counted(args)
@@ -196,7 +196,7 @@ def sunioncard(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("SDIFF", arity=-2, flags=READONLY, keys=(keys(RO, ACCESS),), group="set", since="1.0.0",
-         syntax="key ...", summary="Returns the members of the first set that no other one has.",
+         syntax="key ...", summary="Returns the difference between the first set and all others.",
          complexity="O(N) where N is the size of all sets together",
          tips=("nondeterministic_output_order",))  # fmt: skip
 def sdiff(session: "Client", args: list[bytes]) -> bytes:
@@ -206,14 +206,14 @@ def sdiff(session: "Client", args: list[bytes]) -> bytes:
 @command("SDIFFSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), keys(RO, ACCESS, at=2)),
          group="set", since="1.0.0",
          syntax="destination key ...",
-         summary="Stores the members of the first set that no other one has.",
+         summary="Stores the difference between the first set and all others.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
 def sdiffstore(session: "Client", args: list[bytes]) -> bytes:
     return _store(session, args[1], _difference(_sources(session, args[2:])), SDIFFSTORE)
 
 
 @command("SDIFFCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="set", since="8.10.0",
-         syntax="numkeys key ... [LIMIT limit]", summary="Counts the members of the first set that no other one has.",
+         syntax="numkeys key ... [LIMIT limit]", summary="Returns the number of members that only the first set has.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
 def sdiffcard(session: "Client", args: list[bytes]) -> bytes:
     names, options_at = _counted(args)

@@ -1,1 +1,1 @@
-"""Sorted sets: members, ranges, pops, operations between them."""
+"""Commands on sorted sets: members, ranges, pops, operations between them."""

@@ -1,6 +1,6 @@
-"""Union, intersection and difference of sorted sets: given, counted, or stored.
+"""Union, intersection and difference of sorted sets: returned, counted or stored.
 
-Plain sets take part as sorted sets whose scores are 1.
+Plain sets count as sorted sets whose scores are all 1.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ Aggregate = Callable[[float, float], float]
 
 def _sum(a: float, b: float) -> float:
     total = a + b
-    # The infinities of both signs cancel out, as in Redis.
+    # Infinities of opposite sign cancel out, as in Redis.
     return total if total == total else 0.0
 
 
@@ -73,7 +73,7 @@ class _Source(NamedTuple):
 
 
 def _inputs(session: "Client", args: list[bytes], at: int) -> tuple[list[Scores], int]:
-    """The inputs of a command of this family, whose number is argument `at`, and where its options begin."""
+    """Returns the inputs, whose number is argument `at`, and the index where the options begin."""
     count = integer_argument(args[at])
     if count < 1:
         name = args[0].lower()
@@ -85,7 +85,7 @@ def _inputs(session: "Client", args: list[bytes], at: int) -> tuple[list[Scores]
 
 
 class _Operation:
-    """Inputs with what WEIGHTS and AGGREGATE say of them."""
+    """The inputs, with WEIGHTS and AGGREGATE applied."""
 
     __slots__ = ("aggregate", "counts", "sources")
 
@@ -95,11 +95,11 @@ class _Operation:
         self.sources = list(map(_Source, inputs, weights or [1.0] * len(inputs)))
 
     def by_size(self) -> list[_Source]:
-        """The inputs, smallest first. The order decides how sums are rounded."""
+        """Returns the inputs, smallest first. The order decides how sums are rounded."""
         return sorted(self.sources, key=lambda source: len(source.scores))
 
     def weighted(self, score: float, weight: float) -> float:
-        """A score's contribution; NaN where 0 and infinity meet."""
+        """Returns a score's contribution, NaN for 0 times infinity."""
         return weight if self.counts else weight * score
 
 
@@ -163,7 +163,7 @@ def _give(session: "Client", result: dict[bytes, float], with_scores: bool) -> b
 
 
 def _weighed(session: "Client", args: list[bytes]) -> _Operation:
-    """The inputs of ZUNIONSTORE and ZINTERSTORE, with their weights."""
+    """Parses the inputs of ZUNIONSTORE and ZINTERSTORE, with their weights."""
     inputs, options_at = _inputs(session, args, 2)
     return _Operation(inputs, *_STORE_OPTIONS.parse(args, options_at, len(inputs)))
 
@@ -171,7 +171,7 @@ def _weighed(session: "Client", args: list[bytes]) -> _Operation:
 def _store(session: "Client", target: bytes, result: dict[bytes, float], event: Event) -> bytes:
     db = session.db
     if result:
-        # Adding 0 makes 0 of -0, as SortedSet.insert does.
+        # Adding 0 turns -0 into 0, as SortedSet.insert does.
         db.set(target, SortedSet({member: score + 0.0 for member, score in result.items()}))
         db.changed(target, event)
         return integer(len(result))
@@ -182,8 +182,8 @@ def _store(session: "Client", target: bytes, result: dict[bytes, float], event: 
 
 @command("ZUNION", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="sorted_set", since="6.2.0",
          syntax="numkeys key ... [WEIGHTS weight ...] [AGGREGATE <SUM|MIN|MAX|COUNT@8.8.0>] [WITHSCORES]",
-         summary="Returns the members that any of the sorted sets has.",
-         complexity="O(N)+O(M*log(M)) where N is the size of all sorted sets together and M that of the result",
+         summary="Returns the union of sorted sets.",
+         complexity="O(N)+O(M*log(M)) where N is the size of all sorted sets together and M the size of the result",
          )  # fmt: skip
 def zunion(session: "Client", args: list[bytes]) -> bytes:
     inputs, options_at = _inputs(session, args, 1)
@@ -194,8 +194,8 @@ def zunion(session: "Client", args: list[bytes]) -> bytes:
 @command("ZUNIONSTORE", arity=-4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), counted_keys(RO, ACCESS, at=2)),
          group="sorted_set", since="2.0.0",
          syntax="destination numkeys key ... [WEIGHTS weight ...] [AGGREGATE <SUM|MIN|MAX|COUNT@8.8.0>]",
-         summary="Stores the members that any of the sorted sets has.",
-         complexity="O(N)+O(M*log(M)) where N is the size of all sorted sets together and M that of the result",
+         summary="Stores the union of sorted sets.",
+         complexity="O(N)+O(M*log(M)) where N is the size of all sorted sets together and M the size of the result",
          )  # fmt: skip
 def zunionstore(session: "Client", args: list[bytes]) -> bytes:
     return _store(session, args[1], _union(_weighed(session, args)), ZUNIONSTORE)
@@ -203,7 +203,7 @@ def zunionstore(session: "Client", args: list[bytes]) -> bytes:
 
 @command("ZINTER", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="sorted_set", since="6.2.0",
          syntax="numkeys key ... [WEIGHTS weight ...] [AGGREGATE <SUM|MIN|MAX|COUNT@8.8.0>] [WITHSCORES]",
-         summary="Returns the members that all of the sorted sets have.",
+         summary="Returns the intersection of sorted sets.",
          complexity="O(N*K)+O(M*log(M)) where N is the size of the smallest sorted set, K the number of sorted"
                     " sets and M the size of the result")  # fmt: skip
 def zinter(session: "Client", args: list[bytes]) -> bytes:
@@ -215,7 +215,7 @@ def zinter(session: "Client", args: list[bytes]) -> bytes:
 @command("ZINTERSTORE", arity=-4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), counted_keys(RO, ACCESS, at=2)),
          group="sorted_set", since="2.0.0",
          syntax="destination numkeys key ... [WEIGHTS weight ...] [AGGREGATE <SUM|MIN|MAX|COUNT@8.8.0>]",
-         summary="Stores the members that all of the sorted sets have.",
+         summary="Stores the intersection of sorted sets.",
          complexity="O(N*K)+O(M*log(M)) where N is the size of the smallest sorted set, K the number of sorted"
                     " sets and M the size of the result")  # fmt: skip
 def zinterstore(session: "Client", args: list[bytes]) -> bytes:
@@ -225,7 +225,7 @@ def zinterstore(session: "Client", args: list[bytes]) -> bytes:
 @command("ZINTERCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="sorted_set",
          since="7.0.0",
          syntax="numkeys key ... [LIMIT limit]",
-         summary="Counts the members that all of the sorted sets have.",
+         summary="Returns the number of members in the intersection of sorted sets.",
          complexity="O(N*K) where N is the size of the smallest sorted set and K the number of sorted sets",
          )  # fmt: skip
 def zintercard(session: "Client", args: list[bytes]) -> bytes:
@@ -237,8 +237,8 @@ def zintercard(session: "Client", args: list[bytes]) -> bytes:
 
 @command("ZDIFF", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="sorted_set", since="6.2.0",
          syntax="numkeys key ... [WITHSCORES]",
-         summary="Returns the members of the first sorted set that no other one has.",
-         complexity="O(L+K*log(K)) where L is the size of all sorted sets together and K that of the result",
+         summary="Returns the difference between the first sorted set and all others.",
+         complexity="O(L+K*log(K)) where L is the size of all sorted sets together and K the size of the result",
          )  # fmt: skip
 def zdiff(session: "Client", args: list[bytes]) -> bytes:
     inputs, options_at = _inputs(session, args, 1)
@@ -249,8 +249,8 @@ def zdiff(session: "Client", args: list[bytes]) -> bytes:
 @command("ZDIFFSTORE", arity=-4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), counted_keys(RO, ACCESS, at=2)),
          group="sorted_set", since="6.2.0",
          syntax="destination numkeys key ...",
-         summary="Stores the members of the first sorted set that no other one has.",
-         complexity="O(L+K*log(K)) where L is the size of all sorted sets together and K that of the result",
+         summary="Stores the difference between the first sorted set and all others.",
+         complexity="O(L+K*log(K)) where L is the size of all sorted sets together and K the size of the result",
          )  # fmt: skip
 def zdiffstore(session: "Client", args: list[bytes]) -> bytes:
     inputs, options_at = _inputs(session, args, 2)

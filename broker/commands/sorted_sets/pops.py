@@ -1,4 +1,4 @@
-"""Taking members off sorted sets by score, at once or when there are some."""
+"""Popping members by score, without or with waiting: ZPOPMIN, ZPOPMAX, ZMPOP, BZPOPMIN, BZPOPMAX, BZMPOP."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -23,7 +23,7 @@ _INTEGER_MAX = (1 << 63) - 1
 
 
 def _pop(db: "Database", name: bytes, value: SortedSet, highest: bool, count: int) -> list[Entry]:
-    """Take up to `count` (at least 1) entries off the set at `name`."""
+    """Pops up to `count` (at least 1) entries off the set at `name`."""
     pop = value.pop_last if highest else value.pop_first
     event = ZPOPMAX if highest else ZPOPMIN
     length = len(value.scores)
@@ -39,7 +39,7 @@ def _pop(db: "Database", name: bytes, value: SortedSet, highest: bool, count: in
 
 
 def _pop_single(session: "Client", name: bytes, highest: bool) -> bytes:
-    """ZPOPMIN and ZPOPMAX without a count, at 40 % of the time of the general way."""
+    """Executes ZPOPMIN and ZPOPMAX without a count, in 40 % of the time of the general case."""
     db = session.db
     value = db.get_as(name, SortedSet)
     if value is None:
@@ -52,7 +52,7 @@ def _pop_single(session: "Client", name: bytes, highest: bool) -> bytes:
 
 
 def _pop_plain(session: "Client", args: list[bytes], highest: bool) -> bytes:
-    """ZPOPMIN and ZPOPMAX."""
+    """Executes ZPOPMIN and ZPOPMAX."""
     if len(args) == 2:
         return _pop_single(session, args[1], highest)
     if len(args) > 3:
@@ -71,7 +71,7 @@ def _pop_plain(session: "Client", args: list[bytes], highest: bool) -> bytes:
 @command("ZPOPMIN", arity=-2, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE),), group="sorted_set",
          since="5.0.0",
          syntax="key [count]",
-         summary="Takes off the members with the lowest scores.",
+         summary="Removes and returns the members with the lowest scores.",
          complexity="O(log(N)*M) where N is the size of the sorted set and M the number of members popped",
          )  # fmt: skip
 def zpopmin(session: "Client", args: list[bytes]) -> bytes:
@@ -81,7 +81,7 @@ def zpopmin(session: "Client", args: list[bytes]) -> bytes:
 @command("ZPOPMAX", arity=-2, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE),), group="sorted_set",
          since="5.0.0",
          syntax="key [count]",
-         summary="Takes off the members with the highest scores.",
+         summary="Removes and returns the members with the highest scores.",
          complexity="O(log(N)*M) where N is the size of the sorted set and M the number of members popped",
          )  # fmt: skip
 def zpopmax(session: "Client", args: list[bytes]) -> bytes:
@@ -89,7 +89,7 @@ def zpopmax(session: "Client", args: list[bytes]) -> bytes:
 
 
 def _first_set(db: "Database", names: Sequence[bytes]) -> tuple[bytes, SortedSet] | None:
-    """The first key that holds something, which has to be a sorted set."""
+    """Returns the first existing key, which must be a sorted set, and its value."""
     for name in names:
         value = db.get_as(name, SortedSet)
         if value is not None:
@@ -98,7 +98,7 @@ def _first_set(db: "Database", names: Sequence[bytes]) -> tuple[bytes, SortedSet
 
 
 def _pop_one(session: "Client", args: list[bytes], highest: bool) -> bytes:
-    """BZPOPMIN and BZPOPMAX."""
+    """Executes BZPOPMIN and BZPOPMAX."""
     timeout_ms = timeout_seconds(args[-1], session.broker.clock.now)
     names = args[1:-1]
     db = session.db
@@ -122,7 +122,7 @@ def _pop_one(session: "Client", args: list[bytes], highest: bool) -> bytes:
 @command("BZPOPMIN", arity=-3, flags=WRITE | FAST | BLOCKING, keys=(keys(RW, ACCESS, DELETE, last=-2),),
          group="sorted_set", since="5.0.0",
          syntax="key ... timeout",
-         summary="Takes the member with the lowest score off the first sorted set that has any, or waits for one.",
+         summary="Removes and returns the lowest-scored member of the first non-empty sorted set, or waits for one.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
 def bzpopmin(session: "Client", args: list[bytes]) -> bytes:
     return _pop_one(session, args, False)
@@ -131,14 +131,14 @@ def bzpopmin(session: "Client", args: list[bytes]) -> bytes:
 @command("BZPOPMAX", arity=-3, flags=WRITE | FAST | BLOCKING, keys=(keys(RW, ACCESS, DELETE, last=-2),),
          group="sorted_set", since="5.0.0",
          syntax="key ... timeout",
-         summary="Takes the member with the highest score off the first sorted set that has any, or waits for one.",
+         summary="Removes and returns the highest-scored member of the first non-empty sorted set, or waits for one.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
 def bzpopmax(session: "Client", args: list[bytes]) -> bytes:
     return _pop_one(session, args, True)
 
 
 def _several_arguments(args: list[bytes], at: int) -> tuple[list[bytes], bool, int]:
-    """Keys, whether the highest are meant, and count of a [B]ZMPOP whose number of keys is argument `at`."""
+    """Parses keys, MIN or MAX (True) and count of a ZMPOP or BZMPOP whose number of keys is argument `at`."""
     numkeys = integer_between(args[at], 1, _INTEGER_MAX, NUMKEYS)
     where_at = at + 1 + numkeys
     if where_at >= len(args):
@@ -158,7 +158,7 @@ def _several_arguments(args: list[bytes], at: int) -> tuple[list[bytes], bool, i
 
 
 def _pop_several(session: "Client", name: bytes, value: SortedSet, highest: bool, count: int) -> bytes:
-    """The work of ZMPOP and BZMPOP once a set was found."""
+    """Does the work of ZMPOP and BZMPOP on the set that was found."""
     db = session.db
     entries = _pop(db, name, value, highest, count)
     effect = [b"ZPOPMAX" if highest else b"ZPOPMIN", name, b"%d" % len(entries)]
@@ -169,7 +169,7 @@ def _pop_several(session: "Client", name: bytes, value: SortedSet, highest: bool
 @command("ZMPOP", arity=-4, flags=WRITE, keys=(counted_keys(RW, ACCESS, DELETE),), group="sorted_set",
          since="7.0.0",
          syntax="numkeys key ... where=<MIN|MAX> [COUNT count]",
-         summary="Takes members off the first of several sorted sets that has any.",
+         summary="Removes and returns members of the first non-empty sorted set.",
          complexity="O(K) + O(M*log(N)) where K is the number of keys, N the size of the sorted set and M the"
                     " number of members popped")  # fmt: skip
 def zmpop(session: "Client", args: list[bytes]) -> bytes:
@@ -181,7 +181,7 @@ def zmpop(session: "Client", args: list[bytes]) -> bytes:
 @command("BZMPOP", arity=-5, flags=WRITE | BLOCKING, keys=(counted_keys(RW, ACCESS, DELETE, at=2),),
          group="sorted_set", since="7.0.0",
          syntax="timeout numkeys key ... where=<MIN|MAX> [COUNT count]",
-         summary="Takes members off the first of several sorted sets that has any, or waits for some.",
+         summary="Removes and returns members of the first non-empty sorted set, or waits for some.",
          complexity="O(K) + O(M*log(N)) where K is the number of keys, N the size of the sorted set and M the"
                     " number of members popped")  # fmt: skip
 def bzmpop(session: "Client", args: list[bytes]) -> bytes:

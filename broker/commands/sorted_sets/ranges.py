@@ -1,4 +1,4 @@
-"""Ranges of sorted sets: by rank, by score, by member; given, counted, stored, removed."""
+"""Ranges of sorted sets by rank, score or member: returned, counted, stored or removed."""
 
 from collections.abc import Callable
 from typing import Final
@@ -32,10 +32,10 @@ _ONCE: Final = {"sortby": SYNTAX, "REV": SYNTAX}
 _LIMIT: Final = {"LIMIT": (0, -1)}
 _OPTIONS: Final = Parser[tuple[bytes, bool, int, int, bool]]("ZRANGE", once=_ONCE, defaults=_LIMIT)
 _STORE_OPTIONS: Final = Parser[tuple[bytes, bool, int, int]]("ZRANGESTORE", once=_ONCE, defaults=_LIMIT)
-# All commands older than that read these, though some then answer that they make no sense.
+# All commands that predate ZRANGE's BYSCORE and BYLEX parse these, though some then refuse them as meaningless.
 _OLD_OPTIONS: Final = Parser[tuple[bool, int, int]]("ZRANGEBYSCORE", defaults=_LIMIT)
 
-# By far the most frequent bounds: 40 ns where parse_double takes 100 to 300.
+# By far the most frequent bounds: 40 ns instead of parse_double's 100 to 300.
 _COMMON_BOUNDS: Final = {b"-inf": -INFINITY, b"+inf": INFINITY, b"inf": INFINITY} | {
     b"%d" % n: float(n) for n in range(1024)
 }
@@ -44,8 +44,10 @@ _C_SPACE: Final = b" \t\n\v\f\r"
 
 
 def _bound(text: bytes) -> float:
-    """A bound of scores. Redis reads it with bare strtod, which takes more than a score may be: leading white
-    space, an empty text (0), numbers out of range (infinity, 0), and whatever follows a NUL.
+    """Parses a bound of scores.
+
+    Redis reads it with plain strtod, which accepts more than a score may be: leading white space, an empty text (0),
+    numbers out of range (infinity, 0), and anything after a NUL.
     """
     common = _COMMON_BOUNDS.get(text)
     if common is not None:
@@ -78,7 +80,7 @@ def _score_finder(low: bytes, high: bytes) -> "Callable[[SortedSet], Span]":
 
 
 def _lex_bound(text: bytes, is_low: bool) -> bytes | None:
-    """A bound of members as SortedSet.lex_span takes it."""
+    """Parses a bound of members for SortedSet.lex_span."""
     kind = text[:1]
     # `+` and `-` are compared as C strings.
     if kind in (b"+", b"-") and text[1:2] in (b"", b"\0"):
@@ -91,7 +93,7 @@ def _lex_bound(text: bytes, is_low: bool) -> bytes | None:
 
 
 class _LexBounds:
-    """Two bounds of members, and the ranges that they make of a sorted set."""
+    """Two bounds of members, and the ranges that they select from a sorted set."""
 
     __slots__ = ("_high", "_low")
 
@@ -100,11 +102,11 @@ class _LexBounds:
         self._high = _lex_bound(high, False)
 
     def span(self, value: SortedSet) -> Span | None:
-        """The members between the bounds; None where the scores are not all equal."""
+        """Returns the span between the bounds, None if the scores are not all equal."""
         return value.lex_span(self._low, self._high)
 
     def range_of(self, session: "Client", value: SortedSet) -> LexRange:
-        """What takes its place there."""
+        """Returns the range for scores that are not all equal."""
         config = session.broker.config
         encoding = value.encoding(config.zset_max_listpack_entries, config.zset_max_listpack_value)
         return LexRange(value, self._low, self._high, encoding == b"listpack")
@@ -126,7 +128,7 @@ def _rank_finder(start_text: bytes, stop_text: bytes, reverse: bool = False) -> 
 
 
 def _limited(span: Span, length: int, offset: int, limit: int, reverse: bool) -> Span:
-    """The part of `span` that LIMIT leaves; a negative `limit` means no limit."""
+    """Returns the part of `span` that LIMIT selects; a negative `limit` means no limit."""
     start, stop = span
     if offset < 0 or (offset and offset >= length):
         return 0, 0
@@ -140,7 +142,7 @@ def _limited(span: Span, length: int, offset: int, limit: int, reverse: bool) ->
 class _Range:
     """The arguments of a range command from the key on: key, two bounds, options.
 
-    `kind` is BY_SCORE, BY_LEX or else by rank; `offset` and `limit` are LIMIT's, 0 and -1 without.
+    `kind` is BY_SCORE, BY_LEX, or anything else for ranks; without LIMIT, `offset` and `limit` are 0 and -1.
     """
 
     __slots__ = ("_find", "_lex", "key", "limit", "offset", "reverse", "with_scores")
@@ -180,7 +182,7 @@ class _Range:
             self.offset, self.limit = 0, -1
 
     def span(self, session: "Client", value: SortedSet) -> Span:
-        """The ranks that are wanted of a sorted set."""
+        """Returns the span of ranks that the range selects."""
         span = self._find(value)
         if span is None:
             assert self._lex is not None
@@ -203,7 +205,7 @@ def _reply(session: "Client", wanted: _Range) -> bytes:
 @command("ZRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="1.2.0",
          syntax="key start:string stop:string [BYSCORE|BYLEX]@6.2.0 [REV]@6.2.0 [LIMIT offset count]@6.2.0 "
                 "[WITHSCORES]",
-         summary="Returns the members in a range of ranks, scores or members.",
+         summary="Returns the members in a range of ranks or scores, or in a lexicographical range.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          )  # fmt: skip
 def zrange(session: "Client", args: list[bytes]) -> bytes:
@@ -213,7 +215,7 @@ def zrange(session: "Client", args: list[bytes]) -> bytes:
         if start is None or stop is None:
             raise CommandError(NOT_INTEGER)
         value = session.db.read_as(args[1], SortedSet)
-        # Python's slices take the same ranks, but for the one behind the last: it has no name below 0.
+        # Python's slices take the same ranks, except that an exclusive end can't be negative for the last element.
         return EMPTY_ARRAY if value is None else bulks(value.members(start, stop + 1 or len(value)))
     kind, reverse, offset, count, with_scores = _OPTIONS.parse(args, 4)
     return _reply(session, _Range(args, 1, kind, reverse, with_scores, offset, count))
@@ -221,7 +223,7 @@ def zrange(session: "Client", args: list[bytes]) -> bytes:
 
 @command("ZREVRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="1.2.0",
          syntax="key start stop [WITHSCORES]",
-         summary="Returns the members in a range of ranks, the highest score first.",
+         summary="Returns the members in a range of ranks, in reverse order.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` argument")  # fmt: skip
 def zrevrange(session: "Client", args: list[bytes]) -> bytes:
@@ -240,7 +242,7 @@ def zrangebyscore(session: "Client", args: list[bytes]) -> bytes:
 @command("ZREVRANGEBYSCORE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set",
          since="2.2.0",
          syntax="key max:double min:double [WITHSCORES] [LIMIT offset count]",
-         summary="Returns the members in a range of scores, the highest score first.",
+         summary="Returns the members in a range of scores, in reverse order.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` and `BYSCORE` arguments")  # fmt: skip
 def zrevrangebyscore(session: "Client", args: list[bytes]) -> bytes:
@@ -249,7 +251,7 @@ def zrevrangebyscore(session: "Client", args: list[bytes]) -> bytes:
 
 @command("ZRANGEBYLEX", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="2.8.9",
          syntax="key min max [LIMIT offset count]",
-         summary="Returns the members between two members, where all scores are equal.",
+         summary="Returns the members in a lexicographical range, if all scores are equal.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `BYLEX` argument")  # fmt: skip
 def zrangebylex(session: "Client", args: list[bytes]) -> bytes:
@@ -258,7 +260,7 @@ def zrangebylex(session: "Client", args: list[bytes]) -> bytes:
 
 @command("ZREVRANGEBYLEX", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="sorted_set", since="2.8.9",
          syntax="key max min [LIMIT offset count]",
-         summary="Returns the members between two members, the last one first, where all scores are equal.",
+         summary="Returns the members in a lexicographical range, in reverse order, if all scores are equal.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` and `BYLEX` arguments")  # fmt: skip
 def zrevrangebylex(session: "Client", args: list[bytes]) -> bytes:
@@ -268,7 +270,7 @@ def zrevrangebylex(session: "Client", args: list[bytes]) -> bytes:
 @command("ZRANGESTORE", arity=-5, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE), key(RO, ACCESS, at=2)),
          group="sorted_set", since="6.2.0",
          syntax="dst src min max [BYSCORE|BYLEX] [REV] [LIMIT offset count]",
-         summary="Stores the members in a range of ranks, scores or members.",
+         summary="Stores the members in a range of ranks or scores, or in a lexicographical range.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members stored",
          )  # fmt: skip
 def zrangestore(session: "Client", args: list[bytes]) -> bytes:
@@ -301,7 +303,7 @@ def zcount(session: "Client", args: list[bytes]) -> bytes:
 @command("ZLEXCOUNT", arity=4, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set",
          since="2.8.9",
          syntax="key min max",
-         summary="Counts the members between two members, where all scores are equal.",
+         summary="Counts the members in a lexicographical range, if all scores are equal.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
 def zlexcount(session: "Client", args: list[bytes]) -> bytes:
     bounds = _LexBounds(args[2], args[3])
@@ -349,7 +351,7 @@ def zremrangebyscore(session: "Client", args: list[bytes]) -> bytes:
 
 
 @command("ZREMRANGEBYLEX", arity=4, flags=WRITE, keys=(key(RW, DELETE),), group="sorted_set", since="2.8.9",
-         syntax="key min max", summary="Removes the members between two members, where all scores are equal.",
+         syntax="key min max", summary="Removes the members in a lexicographical range, if all scores are equal.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members removed",
          )  # fmt: skip
 def zremrangebylex(session: "Client", args: list[bytes]) -> bytes:

@@ -1,4 +1,4 @@
-"""Members and scores as replies."""
+"""Encoding of members and scores."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +8,7 @@ from protocol.replies import array, array_header, bulk, bulks
 
 
 def entries_reply(session: "Client", entries: Sequence["Entry"], with_scores: bool) -> bytes:
-    """Members in their order; with scores, a flat array in RESP2 and an array of pairs in RESP3."""
+    """Encodes members in their order; with scores, a flat array in RESP2 and an array of pairs in RESP3."""
     if not with_scores:
         return bulks([member for _, member in entries])
     if session.resp.version == 2:
@@ -17,12 +17,12 @@ def entries_reply(session: "Client", entries: Sequence["Entry"], with_scores: bo
 
 
 def flat_entries(session: "Client", entries: Iterable["Entry"]) -> bytes:
-    """Members and scores in turn, without a header."""
+    """Encodes members and scores alternately, without a header."""
     double = session.resp.double
     return b"".join([bulk(member) + double(score) for score, member in entries])
 
 
 def nested_entries(session: "Client", entries: Iterable["Entry"]) -> bytes:
-    """An array of pairs."""
+    """Encodes an array of pairs."""
     double = session.resp.double
     return array([b"*2\r\n" + bulk(member) + double(score) for score, member in entries])

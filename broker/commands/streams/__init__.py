@@ -1,1 +1,1 @@
-"""Streams: adding, reading, groups, claiming, information."""
+"""Commands on streams: adding, reading, groups, claiming, information."""

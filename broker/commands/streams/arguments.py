@@ -1,4 +1,4 @@
-"""What the arguments of stream commands have in common: IDs, trimming options, lists of IDs, and their errors."""
+"""Arguments that stream commands share: IDs, trimming options, lists of IDs, and their errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ POLICIES: Final = {b"KEEPREF": References.KEEP, b"DELREF": References.DELETE, b"
 
 
 def strict_id(argument: bytes, missing_seq: int = 0) -> int:
-    """A stream ID, not `-` or `+`; raises."""
+    """Parses a stream ID other than `-` and `+`; raises."""
     id = parse_id(argument, missing_seq)
     if id < 0:
         raise CommandError(INVALID_ID)
@@ -43,7 +43,7 @@ def strict_id(argument: bytes, missing_seq: int = 0) -> int:
 
 
 def strict_ids(arguments: list[bytes]) -> list[int]:
-    """Stream IDs; raises where one is none."""
+    """Parses stream IDs; raises if one is invalid."""
     ids = [parse_id(argument) for argument in arguments]
     if min(ids) < 0:
         raise CommandError(INVALID_ID)
@@ -51,7 +51,7 @@ def strict_ids(arguments: list[bytes]) -> list[int]:
 
 
 def any_id(argument: bytes, missing_seq: int = 0) -> int:
-    """A stream ID, `-` for the lowest, `+` for the highest; raises."""
+    """Parses a stream ID, `-` being the lowest and `+` the highest; raises."""
     if argument == b"-":
         return 0
     if argument == b"+":
@@ -60,7 +60,7 @@ def any_id(argument: bytes, missing_seq: int = 0) -> int:
 
 
 def interval_start(argument: bytes) -> int:
-    """The first ID of a range: an ID, `-`, `+`, or an ID to start behind (`(1-0`); raises."""
+    """Parses the first ID of a range: an ID, `-`, `+`, or an ID to start after (`(1-0`); raises."""
     id = parse_id(argument)
     if id >= 0:
         return id
@@ -73,7 +73,7 @@ def interval_start(argument: bytes) -> int:
 
 
 def interval_end(argument: bytes) -> int:
-    """The last ID of a range, as `interval_start`; milliseconds alone mean all their entries."""
+    """Parses the last ID of a range, like `interval_start`; milliseconds alone include all their entries."""
     if argument == b"+":
         return MAX_ID
     if argument[:1] == b"(" and len(argument) > 1:
@@ -85,12 +85,12 @@ def interval_end(argument: bytes) -> int:
 
 
 class Trimming:
-    """The trimming options of XADD and XTRIM; `by_id` or `by_length` says to what, -1 for neither.
+    """The trimming options of XADD and XTRIM; `by_id` or `by_length` is the threshold, the other one -1.
 
     `policy` is the token of the policy on references as given, b"" for none.
 
-    Parsed by hand: what is no complete option is XADD's ID, a sign may stand before a threshold, and LIMIT may come
-    before the strategy that it belongs to.
+    Parsed by hand: anything that is not a complete option is XADD's ID, a threshold may follow a `=` or `~`, and LIMIT
+    may precede the strategy that it belongs to.
     """
 
     __slots__ = ("approximate", "by_id", "by_length", "limit", "limit_given", "policy")
@@ -104,7 +104,7 @@ class Trimming:
         self.policy = b""
 
     def take(self, args: list[bytes], i: int) -> int:
-        """Parse the option at `i`; returns the position behind it, `i` where it is none of these. Raises."""
+        """Parses the option at `i`; returns the position after it, or `i` if it is not a trimming option. Raises."""
         option = args[i].upper()
         more = len(args) - 1 - i
         if option in (b"MAXLEN", b"MINID") and more:
@@ -134,7 +134,7 @@ class Trimming:
         return i
 
     def check(self, required: bool) -> None:
-        """Check the options against each other once all are taken; `required`: there must be a strategy. Raises."""
+        """Checks the options against each other once all are taken; raises if `required` and no strategy is given."""
         given = self.by_length >= 0 or self.by_id >= 0
         if self.limit and not given:
             raise CommandError(LIMIT_WITHOUT_STRATEGY)
@@ -144,7 +144,7 @@ class Trimming:
             raise CommandError(LIMIT_WITHOUT_TILDE)
 
     def apply(self, stream: Stream) -> int:
-        """Trim; returns the number of entries removed."""
+        """Trims the stream and returns the number of entries removed."""
         policy = POLICIES[self.policy] if self.policy else References.KEEP
         limit = self.limit if self.limit_given else None
         if self.by_id >= 0:
@@ -154,25 +154,25 @@ class Trimming:
         return 0
 
     def effect(self, key: bytes, stream: Stream) -> list[bytes]:
-        """The exact XTRIM that removes what an approximate one has just removed."""
+        """Returns the exact XTRIM that removes the same entries as the approximate one just applied."""
         effect = trim_effect(key, stream)
         return [*effect, self.policy] if self.policy else effect
 
 
 def trim_effect(key: bytes, stream: Stream) -> list[bytes]:
-    """The exact XTRIM that leaves as many entries as there are now.
+    """Returns the exact XTRIM that leaves as many entries as there are now.
 
-    By length whatever the strategy was: under ACKED, entries that stayed may stand before removed ones.
+    It trims by length whatever the strategy was: under ACKED, entries that stayed may precede removed ones.
     """
     return [b"XTRIM", key, b"MAXLEN", b"=", b"%d" % stream.length]
 
 
 def counted(not_positive: bytes, mismatch: bytes, most: int = MAX_INTEGER) -> Callable[[bytes, int], int]:
-    """A converter for the number before a list of arguments, of which there are so many."""
+    """Returns a converter for the count before a list of arguments, which checks it against the list's length."""
 
-    def convert(argument: bytes, there: int) -> int:
+    def convert(argument: bytes, available: int) -> int:
         count = integer_between(argument, 1, most, not_positive)
-        if count > there:
+        if count > available:
             raise CommandError(mismatch)
         return count
 
@@ -186,7 +186,7 @@ _POLICY_AND_IDS: Final = Parser[tuple[bytes, list[bytes] | None]](
 
 
 def policy_and_ids(args: list[bytes], start: int) -> tuple[References, list[bytes]]:
-    """The `[KEEPREF|DELREF|ACKED] IDS numids id...` of XDELEX and XACKDEL; the IDs not parsed yet. Raises."""
+    """Parses `[KEEPREF|DELREF|ACKED] IDS numids id...` of XDELEX and XACKDEL, but not the IDs themselves. Raises."""
     policy, ids = _POLICY_AND_IDS.parse(args, start)
     if ids is None:
         raise CommandError(IDS_REQUIRED)
@@ -199,27 +199,27 @@ def shown(name: bytes) -> bytes:
 
 
 def no_key_or_group(key: bytes, group: bytes, suffix: bytes = b"") -> CommandError:
-    """The error of a command that needs a key and a group in it."""
+    """The error for a missing key or a missing group in it."""
     return CommandError(b"NOGROUP No such key '%b' or consumer group '%b'%b" % (shown(key), shown(group), suffix))
 
 
 def no_group(key: bytes, group: bytes) -> CommandError:
-    """The error of a command whose key is there without the group."""
+    """The error for a key that exists but does not have the group."""
     return CommandError(b"NOGROUP No such consumer group '%b' for key name '%b'" % (shown(group), shown(key)))
 
 
 def bad_subcommand(args: list[bytes]) -> CommandError:
-    """The error of a subcommand whose options are wrong."""
+    """The error for a subcommand with invalid options."""
     return CommandError(wrong_form(args))
 
 
 def positive_or_zero(argument: bytes) -> int:
-    """A COUNT of which a negative one means none."""
+    """Parses a COUNT; a negative one counts as 0."""
     return max(integer(argument, NOT_INTEGER), 0)
 
 
 def consumer_of(session: Client, key: bytes, group: Group, name: bytes) -> Consumer:
-    """The consumer `name`, made where it does not exist, and marked as seen now."""
+    """Returns the consumer `name`, created if it does not exist, and marks it as seen now."""
     consumer = group.consumers.get(name)
     now = session.broker.clock.now
     if consumer is None:
@@ -231,6 +231,6 @@ def consumer_of(session: Client, key: bytes, group: Group, name: bytes) -> Consu
 
 
 def signal_ready(db: Database, key: bytes) -> None:
-    """Have those who wait for `key` try again, though nothing changed that WATCH would see."""
+    """Makes the clients that wait for `key` try again, although nothing that concerns WATCH has changed."""
     if key in db.waiters:
         db.keyspace.ready[(db, key)] = None

@@ -24,11 +24,11 @@ COUNT_TOO_HIGH: Final = b"ERR Insufficient memory, failed allocating transient m
 
 _DEFAULT_COUNT: Final = 100
 _ATTEMPTS_FOR_EACH: Final = 10
-"""Pending entries looked at by XAUTOCLAIM for each that it may claim."""
+"""Pending entries that XAUTOCLAIM checks at most, per entry of its COUNT."""
 
 _MAX_COUNT_OPTION: Final = MAX_INTEGER // 16
 _ALLOCATABLE_COUNT: Final = 1 << 43
-"""Redis allocates 16 bytes an entry asked for; from here on no machine has them."""
+"""Redis allocates 16 bytes per requested entry; from this count on, no machine has enough memory."""
 
 
 def _number(token: str) -> Callable[[bytes], int]:
@@ -54,7 +54,7 @@ _XAUTOCLAIM_OPTIONS: Final = Parser[tuple[int, bool]](
 @command("XCLAIM", arity=-6, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="5.0.0",
          syntax="key group consumer min-idle-time:string id ... [IDLE ms] [TIME unix-time-milliseconds] "
                 "[RETRYCOUNT count] [FORCE] [JUSTID] [LASTID lastid]",
-         summary="Returns pending entries of a consumer group to another consumer.", complexity="O(1) for each ID",
+         summary="Changes the owner of pending entries to another consumer.", complexity="O(1) for each ID",
          tips=("nondeterministic_output",))  # fmt: skip
 def xclaim(session: Client, args: list[bytes]) -> bytes:
     name = args[1]
@@ -119,14 +119,14 @@ def xclaim(session: Client, args: list[bytes]) -> bytes:
 
 
 def acknowledge_effect(name: bytes, group: Group, ids: Iterable[int]) -> list[bytes]:
-    """The command that takes entries out of the pending ones."""
+    """Returns the command that removes entries from the pending ones."""
     return [b"XACK", name, group.name, *map(format_id, ids)]
 
 
 def _propagate(
     session: Client, name: bytes, group: Group, consumer: Consumer, known: bool, effects: list[list[bytes]], count: int
 ) -> None:
-    """Count `count` changes and propagate them, with the making of the consumer where nothing else implies it."""
+    """Counts `count` changes and propagates them, and a new consumer's creation where nothing else implies it."""
     keyspace = session.db.keyspace
     keyspace.dirty += count
     if not keyspace.dirty:
@@ -144,8 +144,8 @@ def _entries(stream: Stream, ids: list[int], just_ids: bool) -> bytes:
 
 @command("XAUTOCLAIM", arity=-6, flags=WRITE | FAST, keys=(key(RW, DELETE),), group="stream", since="6.2.0",
          syntax="key group consumer min-idle-time:string start:string [COUNT count] [JUSTID]",
-         summary="Finds pending entries that have been idle for long, and gives them to a consumer.",
-         complexity="O(log P + N) with N pending entries looked at of P",
+         summary="Finds long-idle pending entries and changes their owner to a consumer.",
+         complexity="O(log P + N) with N of P pending entries checked",
          tips=("nondeterministic_output",))  # fmt: skip
 def xautoclaim(session: Client, args: list[bytes]) -> bytes:
     name = args[1]
@@ -181,8 +181,10 @@ def xautoclaim(session: Client, args: list[bytes]) -> bytes:
 def _claimable(
     stream: Stream, group: Group, start: int, count: int, now: int, min_idle: int
 ) -> tuple[list[int], list[int], int]:
-    """Walk the pending entries from `start`: those to claim, those taken out because they are deleted, and where to
-    go on (0: at the end). Bounded by `count` and by the number of entries looked at."""
+    """Walks the pending entries from `start`, bounded by `count` and by the number of entries checked.
+
+    Returns those to claim, those removed because their entry is deleted, and where to continue (0: at the end).
+    """
     claimed: list[int] = []
     deleted: list[int] = []
     pel = group.pel

@@ -62,7 +62,7 @@ NEGATIVE_RETRYCOUNT: Final = b"ERR Invalid RETRYCOUNT value, must be >= 0"
 IDS_EXPECTED: Final = b"ERR syntax error, expected IDS keyword"
 
 _NEW: Final = MAX_ID
-"""Stands for the ID `>`, as in Redis."""
+"""Represents the ID `>`, as in Redis."""
 
 _MAX_NUMIDS: Final = (1 << 31) - 1
 
@@ -74,9 +74,9 @@ Commands = list[list[bytes]]
          group="stream", since="5.0.0",
          syntax="group-block=GROUP group consumer [COUNT count] [MAXCOUNT maxcount]@8.10.0 [MAXSIZE maxsize]@8.10.0 "
                 "[BLOCK milliseconds] [CLAIM min-idle-time]@8.4.0 [NOACK] STREAMS key ... id ...",
-         summary="Hands entries of streams to a consumer of a group, new ones or those it has not acknowledged, and"
-                 " waits for new ones where there are none.",
-         complexity="O(log S + N) for each stream, with N entries given of S")  # fmt: skip
+         summary="Returns new entries of streams to a consumer of a group, or those it has not acknowledged yet; waits"
+                 " if there are no new ones.",
+         complexity="O(log S + N) for each stream, with N of S entries returned")  # fmt: skip
 def xreadgroup(session: Client, args: list[bytes]) -> bytes:
     at, group, consumer, count, maxcount, maxsize, block, claim, noack = group_options(session, args)
     retry_ms = 0
@@ -110,7 +110,7 @@ def xreadgroup(session: Client, args: list[bytes]) -> bytes:
 
 
 def _read_new(session: Client, name: bytes, group_name: bytes, consumer_name: bytes, count: int, noack: bool) -> bytes:
-    """New entries of one stream, b"" where there are none: what workers do all day, at 2 us less than `_Reading`."""
+    """Reads new entries of one stream, b"" if there are none. Workers mostly do this; it saves 2 us over `_Reading`."""
     db = session.db
     stream = db.read_as(name, Stream)
     group = None if stream is None else stream.groups.get(group_name)
@@ -140,7 +140,7 @@ def _read_new(session: Client, name: bytes, group_name: bytes, consumer_name: by
 def hand_out_effects(
     name: bytes, group: Group, consumer: Consumer, ids: list[int], noack: bool, now: int
 ) -> list[list[bytes]]:
-    """The commands that move a group past new entries, and make them pending unless `noack`."""
+    """Returns the commands that move a group past new entries, and make them pending unless `noack`."""
     effects = [
         [b"XGROUP", b"SETID", name, group.name, format_id(group.last_id), b"ENTRIESREAD", b"%d" % group.entries_read]
     ]
@@ -150,7 +150,7 @@ def hand_out_effects(
 
 
 def _sources(session: Client, wanted: Sources, name: bytes) -> list[tuple[bytes, Stream, Group, int]]:
-    """Keys with their streams, groups of that name and the IDs to read from; raises."""
+    """Returns the keys with their streams, groups of that name and the IDs to read from; raises."""
     sources = []
     for key_name, text in zip(wanted.keys, wanted.ids, strict=True):
         stream = session.db.read_as(key_name, Stream)
@@ -168,7 +168,7 @@ def _sources(session: Client, wanted: Sources, name: bytes) -> list[tuple[bytes,
 
 
 class _Reading:
-    """One XREADGROUP at work: the reply and the effects as they grow."""
+    """One XREADGROUP in progress: collects its reply and its effects."""
 
     __slots__ = ("_claim", "_consumer", "_effects", "_noack", "_now", "_oldest", "_session", "_wanted", "reply")
 
@@ -184,20 +184,20 @@ class _Reading:
         self.reply = ReadReply(session, wanted)
 
     def propagate(self) -> None:
-        """Have the effects propagated in place of the command, if it changed anything."""
+        """Propagates the effects instead of the command, if it changed anything."""
         keyspace = self._session.db.keyspace
         if self._effects is not None and keyspace.dirty:
             keyspace.effects.replace_with(*self._effects)
 
     def retry_ms(self) -> int:
-        """When to try again because a pending entry may have become old enough, 0 without CLAIM."""
+        """Returns in how many milliseconds a pending entry may be old enough to claim, 0 without CLAIM."""
         if self._claim < 0:
             return 0
         oldest = self._now if self._oldest is None else self._oldest
         return max(oldest + self._claim - self._now + 1, 1)
 
     def serve(self, name: bytes, stream: Stream, group: Group, after: int) -> None:
-        """Read one stream; start it in the reply only where there is something to give."""
+        """Reads one stream; adds it to the reply only if it has entries for the consumer."""
         look_up_again(self._session, name, stream)
         claimable = self._claim >= 0 and self._has_claimable(stream, group)
         known = self._consumer in group.consumers
@@ -226,7 +226,7 @@ class _Reading:
             self._effects.append(creation_effect(name, group, consumer))
 
     def _has_claimable(self, stream: Stream, group: Group) -> bool:
-        """Whether a pending entry is old enough to be claimed; notes the time of the oldest."""
+        """Whether a pending entry is old enough to be claimed; remembers the oldest one's time."""
         oldest = group.oldest(1 << 64, stream.__contains__, 1)
         if not oldest:
             return False
@@ -236,7 +236,7 @@ class _Reading:
         return self._now - time >= self._claim
 
     def _hand_out(self, name: bytes, stream: Stream, group: Group, consumer: Consumer, ids: list[int]) -> None:
-        """Move the group past new entries and make them pending."""
+        """Moves the group past new entries and makes them pending."""
         stream.advance(group, ids)
         if not self._noack:
             group.deliver(consumer, ids, self._now)
@@ -244,7 +244,7 @@ class _Reading:
             self._effects += hand_out_effects(name, group, consumer, ids, self._noack, self._now)
 
     def _read_bounded(self, name: bytes, stream: Stream, group: Group, consumer: Consumer, limit: int) -> bool:
-        """Read with CLAIM or MAXSIZE: claimable entries first, then new ones. Tells whether any entry was given."""
+        """Reads with CLAIM or MAXSIZE: claimable entries first, then new ones. Returns whether there were any."""
         reply = self.reply
         parts: list[bytes] = []
         if self._claim >= 0:
@@ -269,7 +269,7 @@ class _Reading:
     def _claim_old(
         self, name: bytes, stream: Stream, group: Group, consumer: Consumer, limit: int, parts: list[bytes]
     ) -> None:
-        """Give the consumer the pending entries that have waited long enough, in order of delivery."""
+        """Claims the pending entries that are old enough for the consumer, in order of delivery."""
         now = self._now
         for id in group.oldest(now - self._claim, stream.__contains__, limit):
             if self.reply.oversized(len(parts)):
@@ -287,7 +287,7 @@ class _Reading:
                 self._effects.append(claim_effect(name, group, consumer, [id], now, count))
 
     def _read_history(self, stream: Stream, group: Group, consumer: Consumer, after: int, limit: int) -> None:
-        """Give the consumer its pending entries above `after` again, and a nil for those deleted since."""
+        """Returns the consumer's pending entries above `after` once more, with nil for those deleted since."""
         reply = self.reply
         parts: list[bytes] = []
         redelivered = []
@@ -308,19 +308,19 @@ class _Reading:
 
 
 def claim_effect(name: bytes, group: Group, consumer: Consumer, ids: list[int], time: int, count: int) -> list[bytes]:
-    """The command that makes entries pending at a consumer, as delivered at `time` for the `count`-th time."""
+    """Returns the command that makes entries pending for a consumer, as delivered at `time` for the `count`-th time."""
     return [b"XCLAIM", name, group.name, consumer.name, b"0", *map(format_id, ids), b"TIME", b"%d" % time,
             b"RETRYCOUNT", b"%d" % count, b"FORCE", b"JUSTID"]  # fmt: skip
 
 
 def creation_effect(name: bytes, group: Group, consumer: Consumer) -> list[bytes]:
-    """The command that makes a consumer, where nothing else implies it."""
+    """Returns the command that creates a consumer; for cases where no other effect implies it."""
     return [b"XGROUP", b"CREATECONSUMER", name, group.name, consumer.name]
 
 
 @command("XACK", arity=-4, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="5.0.0",
          syntax="key group id ...",
-         summary="Takes entries that a consumer has dealt with out of the group's pending entries.",
+         summary="Acknowledges entries: removes them from the group's pending entries.",
          complexity="O(1) for each ID")  # fmt: skip
 def xack(session: Client, args: list[bytes]) -> bytes:
     db = session.db
@@ -334,7 +334,7 @@ def xack(session: Client, args: list[bytes]) -> bytes:
         acknowledged = int(group.acknowledge(strict_id(args[3])))
     else:
         acknowledged = sum(map(group.acknowledge, strict_ids(args[3:])))
-    # No change that WATCH would see, and nothing to wait for.
+    # Neither a change for WATCH nor one that a client could wait for.
     db.keyspace.dirty += acknowledged
     return integer_reply(acknowledged)
 
@@ -384,7 +384,7 @@ _NACK_OPTIONS: Final = Parser[tuple[list[bytes] | None, int, bool]](
 
 @command("XNACK", arity=-7, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="8.8.0",
          syntax="key group mode=<SILENT|FAIL|FATAL> IDS numids id ... [RETRYCOUNT count] [FORCE]",
-         summary="Returns pending entries back to the group unacknowledged, for other consumers to claim at once.",
+         summary="Returns pending entries to the group unacknowledged, for any consumer to claim immediately.",
          complexity="O(1) for each ID")  # fmt: skip
 def xnack(session: Client, args: list[bytes]) -> bytes:
     db = session.db

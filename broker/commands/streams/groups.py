@@ -36,7 +36,7 @@ XGROUP_SETID: Final = Event(STREAM, b"xgroup-setid")
 XGROUP_DESTROY: Final = Event(STREAM, b"xgroup-destroy")
 XGROUP_DELCONSUMER: Final = Event(STREAM, b"xgroup-delconsumer")
 
-container("XGROUP", group="stream", since="5.0.0", summary="Commands about consumer groups.")
+container("XGROUP", group="stream", since="5.0.0", summary="A container for consumer group commands.")
 
 declare_help(
     "XGROUP", group="stream", since="5.0.0",
@@ -77,7 +77,7 @@ def _stream(session: Client, name: bytes) -> Stream:
 
 
 def _group(session: Client, args: list[bytes]) -> tuple[Stream, Group]:
-    """The stream and group that `args` name; raises."""
+    """Returns the stream and group that `args` name; raises."""
     stream = _stream(session, args[2])
     group = stream.groups.get(args[3])
     if group is None:
@@ -88,7 +88,7 @@ def _group(session: Client, args: list[bytes]) -> tuple[Stream, Group]:
 @command("XGROUP|CREATE", arity=-5, flags=WRITE | DENYOOM, keys=(key(RW, INSERT, at=2),), group="stream",
          since="5.0.0",
          syntax="key group id-selector=<id|$> [MKSTREAM] [ENTRIESREAD entriesread=entries-read]",
-         summary="Makes a consumer group.", complexity="O(1)")  # fmt: skip
+         summary="Creates a consumer group.", complexity="O(1)")  # fmt: skip
 def xgroup_create(session: Client, args: list[bytes]) -> bytes:
     create, entries_read = _CREATE_OPTIONS.parse(args, 5)
     db = session.db
@@ -107,7 +107,7 @@ def xgroup_create(session: Client, args: list[bytes]) -> bytes:
     if args[3] in stream.groups:
         raise CommandError(BUSY_GROUP)
     stream.groups[args[3]] = Group(args[3], id, min(entries_read, stream.entries_added))
-    # Like all below, a change that breaks no WATCH and wakes nobody, unless it says so.
+    # Like all the commands below, this breaks no WATCH and wakes no waiting client unless it says so.
     db.keyspace.dirty += 1
     db.notify(XGROUP_CREATE, name)
     return OK
@@ -115,7 +115,7 @@ def xgroup_create(session: Client, args: list[bytes]) -> bytes:
 
 @command("XGROUP|SETID", arity=-5, flags=WRITE, keys=(key(RW, UPDATE, at=2),), group="stream", since="5.0.0",
          syntax="key group id-selector=<id|$> [ENTRIESREAD entriesread=entries-read]",
-         summary="Sets the last delivered ID of a consumer group.", complexity="O(1)")  # fmt: skip
+         summary="Sets the last-delivered ID of a consumer group.", complexity="O(1)")  # fmt: skip
 def xgroup_setid(session: Client, args: list[bytes]) -> bytes:
     [entries_read] = _SETID_OPTIONS.parse(args, 5)
     stream, group = _group(session, args)
@@ -136,7 +136,7 @@ def xgroup_destroy(session: Client, args: list[bytes]) -> bytes:
         return ZERO
     session.db.keyspace.dirty += 1
     session.db.notify(XGROUP_DESTROY, args[2])
-    # Those who wait in the group are told that it is gone.
+    # Clients waiting in the group get an error, because it is gone.
     signal_ready(session.db, args[2])
     return ONE
 
@@ -144,7 +144,7 @@ def xgroup_destroy(session: Client, args: list[bytes]) -> bytes:
 @command("XGROUP|CREATECONSUMER", arity=5, flags=WRITE | DENYOOM, keys=(key(RW, INSERT, at=2),), group="stream",
          since="6.2.0",
          syntax="key group consumer",
-         summary="Makes a consumer in a group.", complexity="O(1)")  # fmt: skip
+         summary="Creates a consumer in a group.", complexity="O(1)")  # fmt: skip
 def xgroup_createconsumer(session: Client, args: list[bytes]) -> bytes:
     _, group = _group(session, args)
     if args[4] in group.consumers:
@@ -156,7 +156,7 @@ def xgroup_createconsumer(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("XGROUP|DELCONSUMER", arity=5, flags=WRITE, keys=(key(RW, DELETE, at=2),), group="stream", since="5.0.0",
-         syntax="key group consumer", summary="Removes a consumer from a group, with its pending entries.",
+         syntax="key group consumer", summary="Removes a consumer and its pending entries from a group.",
          complexity="O(N) with N pending entries of the consumer")  # fmt: skip
 def xgroup_delconsumer(session: Client, args: list[bytes]) -> bytes:
     _, group = _group(session, args)

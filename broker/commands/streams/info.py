@@ -1,4 +1,4 @@
-"""What is known of streams, groups and pending entries: XINFO and XPENDING."""
+"""Information about streams, groups and pending entries: XINFO and XPENDING."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from protocol.replies import integer as integer_reply
 Pairs = list[tuple[bytes, bytes]]
 
 _FULL_COUNT: Final = 10
-"""Entries that XINFO STREAM FULL shows unless told otherwise."""
+"""Entries that XINFO STREAM FULL shows by default."""
 
-container("XINFO", group="stream", since="5.0.0", summary="Commands that tell about streams.")
+container("XINFO", group="stream", since="5.0.0", summary="A container for commands that inspect streams.")
 
 declare_help(
     "XINFO", group="stream", since="5.0.0",
@@ -54,7 +54,7 @@ def _map(session: Client, pairs: Pairs) -> bytes:
 
 
 def _progress(session: Client, stream: Stream, group: Group) -> Pairs:
-    """How far a group has read."""
+    """Returns how far a group has read."""
     read, lag = group.entries_read, stream.lag(group)
     return [
         (b"last-delivered-id", _id(group.last_id)),
@@ -64,8 +64,8 @@ def _progress(session: Client, stream: Stream, group: Group) -> Pairs:
 
 
 @command("XINFO|CONSUMERS", arity=4, flags=READONLY, keys=(key(RO, ACCESS, at=2),), group="stream", since="5.0.0",
-         syntax="key group", summary="Tells of the consumers of a group.", complexity="O(N) with N consumers",
-         tips=("nondeterministic_output",))  # fmt: skip
+         syntax="key group", summary="Returns information about a group's consumers.",
+         complexity="O(N) with N consumers", tips=("nondeterministic_output",))  # fmt: skip
 def xinfo_consumers(session: Client, args: list[bytes]) -> bytes:
     stream = _stream(session, args[2])
     group = stream.groups.get(args[3])
@@ -91,7 +91,7 @@ def xinfo_consumers(session: Client, args: list[bytes]) -> bytes:
 
 @command("XINFO|GROUPS", arity=3, flags=READONLY, keys=(key(RO, ACCESS, at=2),), group="stream", since="5.0.0",
          syntax="key",
-         summary="Tells of the consumer groups of a stream.", complexity="O(N) with N groups")  # fmt: skip
+         summary="Returns information about a stream's consumer groups.", complexity="O(N) with N groups")  # fmt: skip
 def xinfo_groups(session: Client, args: list[bytes]) -> bytes:
     stream = _stream(session, args[2])
     rows = []
@@ -107,8 +107,8 @@ def xinfo_groups(session: Client, args: list[bytes]) -> bytes:
 
 @command("XINFO|STREAM", arity=-3, flags=READONLY, keys=(key(RO, ACCESS, at=2),), group="stream", since="5.0.0",
          syntax="key full-block=[FULL [COUNT count]]",
-         summary="Tells of a stream, with FULL also of its entries, groups and pending entries.",
-         complexity="O(N) with N nodes of the stream and things told")  # fmt: skip
+         summary="Returns information about a stream, with FULL including its entries, groups and pending entries.",
+         complexity="O(N) with N nodes of the stream and items returned")  # fmt: skip
 def xinfo_stream(session: Client, args: list[bytes]) -> bytes:
     stream = _stream(session, args[2])
     count = _FULL_COUNT
@@ -186,8 +186,8 @@ def _consumer_in_full(session: Client, group: Group, consumer: Consumer, count: 
 
 @command("XPENDING", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="stream", since="5.0.0",
          syntax="key group filters=[[IDLE min-idle-time]@6.2.0 start:string end count [consumer]]",
-         summary="Tells of the pending entries of a consumer group, in sum or one by one.",
-         complexity="O(log P + N) with N pending entries looked at of P",
+         summary="Returns the pending entries of a consumer group, as a summary or one by one.",
+         complexity="O(log P + N) with N of P pending entries checked",
          tips=("nondeterministic_output",))  # fmt: skip
 def xpending(session: Client, args: list[bytes]) -> bytes:
     count = len(args)

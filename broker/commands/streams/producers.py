@@ -1,4 +1,4 @@
-"""The settings and the restoring of idempotent producers: XCFGSET and XIDMPRECORD."""
+"""Configuring and restoring the records of idempotent producers: XCFGSET and XIDMPRECORD."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def xcfgset(session: Client, args: list[bytes]) -> bytes:
 
 @command("XIDMPRECORD", arity=5, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="stream", since="8.6.2",
          syntax="key pid iid stream-id",
-         summary="Records which entry a producer's idempotency ID became, for replication and restoring.",
+         summary="Records the entry that a producer's idempotency ID belongs to, for replication and restoring.",
          complexity="O(1)")  # fmt: skip
 def xidmprecord(session: Client, args: list[bytes]) -> bytes:
     _, name, producer, iid, id_text = args

@@ -40,8 +40,8 @@ def xlen(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("XRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="stream", since="5.0.0",
-         syntax="key start:string end [COUNT count]", summary="Returns the entries of a stream within a range of IDs.",
-         complexity="O(log S + N) with N entries given of S")  # fmt: skip
+         syntax="key start:string end [COUNT count]", summary="Returns the entries of a stream in a range of IDs.",
+         complexity="O(log S + N) with N of S entries returned")  # fmt: skip
 def xrange_(session: Client, args: list[bytes]) -> bytes:
     start = interval_start(args[2])
     end = interval_end(args[3])
@@ -50,8 +50,8 @@ def xrange_(session: Client, args: list[bytes]) -> bytes:
 
 @command("XREVRANGE", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="stream", since="5.0.0",
          syntax="key end start:string [COUNT count]",
-         summary="Returns the entries of a stream within a range of IDs, last first.",
-         complexity="O(log S + N) with N entries given of S")  # fmt: skip
+         summary="Returns the entries of a stream in a range of IDs, in reverse order.",
+         complexity="O(log S + N) with N of S entries returned")  # fmt: skip
 def xrevrange(session: Client, args: list[bytes]) -> bytes:
     start = interval_start(args[3])
     end = interval_end(args[2])
@@ -93,20 +93,21 @@ _READ_OPTIONS: Final = Parser[tuple[int, int, int, int, int]](
     },
 )  # fmt: skip
 _GroupOptions = tuple[int, bytes | None, bytes, int, int, int, int, int, bool]
-"""Where STREAMS stands; group, consumer, COUNT, MAXCOUNT, MAXSIZE, BLOCK, CLAIM, NOACK."""
+"""The position of STREAMS; group, consumer, COUNT, MAXCOUNT, MAXSIZE, BLOCK, CLAIM, NOACK."""
 
 _GROUP_OPTIONS: Final = Parser[_GroupOptions](
     "XREADGROUP", values=_LIMITS | {"CLAIM": _min_idle}, context=("BLOCK",), defaults=_DEFAULTS | {"CLAIM": -1},
     required=("group-block",), leading=True,
 )  # fmt: skip
 _MAX_REMEMBERED: Final = 512
-"""Bytes of a client's arguments that are kept with its session."""
+"""Size limit in bytes for arguments kept with their session."""
 
 
 def group_options(session: Client, args: list[bytes]) -> _GroupOptions:
-    """The options of an XREADGROUP; raises.
+    """Parses the options of an XREADGROUP; raises.
 
-    A worker repeats its read for new entries word for word; comparing it with the last one takes a fifth of parsing.
+    A worker repeats its read for new entries word for word. Comparing it with the last one takes a fifth of the time
+    of parsing it.
     """
     last = session.last_read
     if last is not None and last[0] == args:
@@ -120,30 +121,30 @@ def group_options(session: Client, args: list[bytes]) -> _GroupOptions:
 
 
 def _wait_begins(session: Client) -> int:
-    """The time that BLOCK counts from; 0 for a client that waits already, whose time-out was checked then."""
+    """Returns the time that BLOCK counts from; 0 for a client that already waits, whose timeout has been checked."""
     return session.broker.clock.now if session.waiting is None else 0
 
 
 def _check_streams(args: list[bytes], at: int) -> None:
-    """Raise unless STREAMS and something behind it stand at `at`, where the options end."""
+    """Raises unless STREAMS and at least one more argument are at `at`, where the options end."""
     if at >= len(args) - 1 or args[at].upper() != b"STREAMS":
         raise CommandError(SYNTAX)
 
 
 class Sources:
-    """The streams of an XREAD or XREADGROUP, and how much of them may be read: each 0 where not given.
+    """The streams of an XREAD or XREADGROUP, and the limits on what may be read, 0 for those not given.
 
-    `keys` and `ids` go together.
+    `keys` and `ids` are parallel.
     """
 
     __slots__ = ("count", "ids", "keys", "maxcount", "maxsize")
 
     def __init__(self, args: list[bytes], at: int, count: int, maxcount: int, maxsize: int, unbalanced: bytes) -> None:
-        """`at` is where STREAMS stands. Raises."""
-        behind = len(args) - at - 1
-        if behind & 1:
+        """`at` is the position of STREAMS. Raises."""
+        trailing = len(args) - at - 1
+        if trailing & 1:
             raise CommandError(unbalanced)
-        middle = at + 1 + behind // 2
+        middle = at + 1 + trailing // 2
         self.keys = args[at + 1 : middle]
         self.ids = args[middle:]
         self.count = max(count, 0)
@@ -151,12 +152,12 @@ class Sources:
         self.maxsize = maxsize
 
     def check(self) -> None:
-        """Check the limits against each other, the last of Redis's checks. Raises."""
+        """Checks the limits against each other, which Redis does last. Raises."""
         if self.maxcount and self.count and self.maxcount < self.count:
             raise CommandError(MAXCOUNT_BELOW_COUNT)
 
     def limit(self, total: int) -> int:
-        """How many entries the next stream may still give after `total` of others; 0 is no limit."""
+        """Returns how many entries to read from the next stream after `total` from others; 0 means no limit."""
         if not self.maxcount:
             return self.count
         left = self.maxcount - total
@@ -167,9 +168,9 @@ _WORDS: Final = dict.fromkeys((b"COUNT", b"BLOCK", b"CLAIM", b"MAXCOUNT", b"MAXS
 
 
 def find_read_keys(args: list[bytes]) -> list[int]:
-    """Where the keys of XREAD and XREADGROUP stand: a group, a consumer or a key may be named STREAMS, too.
+    """Returns the positions of XREAD's and XREADGROUP's keys; a group, a consumer or a key may be named STREAMS, too.
 
-    By hand, because Redis finds them in arguments that it would refuse.
+    Parsed by hand, because Redis finds keys even in arguments that it would refuse.
     """
     i = 1
     while i < len(args):
@@ -184,7 +185,7 @@ def find_read_keys(args: list[bytes]) -> list[int]:
 
 
 def look_up_again(session: Client, name: bytes, stream: Stream | None) -> None:
-    """Count the second look-up that Redis makes for each key it reads from."""
+    """Counts the second lookup that Redis makes for each key it reads from."""
     if stream is None:
         session.db.read(name)
     else:
@@ -198,9 +199,9 @@ def one_stream(session: Client, name: bytes, count: int, entries: bytes) -> byte
 
 
 class ReadReply:
-    """The reply to XREAD and XREADGROUP while it grows: streams with their entries.
+    """Builds the reply to XREAD and XREADGROUP: streams with their entries.
 
-    `total` counts entries; `size` the bytes as Redis counts them against MAXSIZE.
+    `total` is the number of entries, `size` the number of bytes as Redis counts them for MAXSIZE.
     """
 
     __slots__ = ("_flat", "_maxcount", "_maxsize", "_parts", "_served", "_session", "size", "total")
@@ -216,29 +217,29 @@ class ReadReply:
         self.size = 0
 
     def full(self) -> bool:
-        """Whether MAXCOUNT or MAXSIZE forbid a further stream."""
+        """Whether MAXCOUNT or MAXSIZE forbids another stream."""
         return bool(self._maxcount and self.total >= self._maxcount) or self.oversized(0)
 
     def oversized(self, more: int) -> bool:
-        """Whether MAXSIZE forbids a further entry, `more` having been taken since the last stream ended."""
+        """Whether MAXSIZE forbids another entry, `more` having been taken since the last stream ended."""
         return self._maxsize > 0 and self.total + more > 0 and self.size >= self._maxsize
 
     def begin(self, name: bytes) -> None:
-        """Start a stream."""
+        """Starts a stream."""
         head = bulk(name) if self._flat else b"*2\r\n" + bulk(name)
         self._parts.append(head)
         self.size += len(head)
         self._served += 1
 
     def end(self, count: int, text: bytes) -> None:
-        """Put a stream's entries; their bytes are in `size` already where MAXSIZE is given."""
+        """Adds a stream's entries; with MAXSIZE their bytes are already in `size`."""
         header = array_header(count)
         self._parts += (header, text)
         self.size += len(header)
         self.total += count
 
     def encoded(self) -> bytes:
-        """The whole reply; b"" where no stream was started."""
+        """Returns the whole reply, b"" if no stream was started."""
         if not self._served:
             return b""
         header = self._session.resp.map_header(self._served) if self._flat else array_header(self._served)
@@ -250,8 +251,8 @@ class ReadReply:
          since="5.0.0",
          syntax="[COUNT count] [MAXCOUNT maxcount]@8.10.0 [MAXSIZE maxsize]@8.10.0 [BLOCK milliseconds] "
                 "STREAMS key ... id ...",
-         summary="Returns the entries of streams above given IDs, and waits for some where there are none.",
-         complexity="O(log S + N) for each stream, with N entries given of S")  # fmt: skip
+         summary="Returns the entries of streams above the given IDs; waits for one if there are none.",
+         complexity="O(log S + N) for each stream, with N of S entries returned")  # fmt: skip
 def xread(session: Client, args: list[bytes]) -> bytes:
     at, count, maxcount, maxsize, block = _READ_OPTIONS.parse(args, 1, _wait_begins(session))
     _check_streams(args, at)
@@ -277,7 +278,7 @@ def xread(session: Client, args: list[bytes]) -> bytes:
     if block < 0:
         return nil
     if b"$" in wanted.ids:
-        # What `$` means is settled when the wait begins.
+        # `$` is resolved when the wait begins.
         ids = [format_id(source[2]) if text == b"$" else text for source, text in zip(sources, wanted.ids, strict=True)]
         args = args[: -len(ids)] + ids
     return session.broker.blocking.wait(
@@ -286,7 +287,7 @@ def xread(session: Client, args: list[bytes]) -> bytes:
 
 
 def _read_several(session: Client, wanted: Sources, sources: list[tuple[bytes, Stream | None, int]]) -> bytes:
-    """The reply from several streams, or with MAXSIZE; b"" where there are no entries."""
+    """Returns the reply from several streams, or with MAXSIZE; b"" if there are no entries."""
     reply = ReadReply(session, wanted)
     for name, stream, after in sources:
         if reply.full():
@@ -306,7 +307,7 @@ def _read_several(session: Client, wanted: Sources, sources: list[tuple[bytes, S
 
 
 def _after(stream: Stream | None, text: bytes) -> int:
-    """The ID that XREAD's `text` stands for; entries above it are wanted. Raises."""
+    """Returns the ID that XREAD's `text` means; entries above it are read. Raises."""
     if text == b"$":
         return 0 if stream is None else stream.last_id
     if text == b"+":
@@ -317,7 +318,7 @@ def _after(stream: Stream | None, text: bytes) -> int:
 
 
 def _read_bounded(reply: ReadReply, name: bytes, stream: Stream, after: int, limit: int) -> None:
-    """Read one stream entry by entry, as far as MAXSIZE allows."""
+    """Reads one stream entry by entry, as far as MAXSIZE allows."""
     if not stream.length or stream.top_id() <= after:
         return
     reply.begin(name)

@@ -40,7 +40,7 @@ XSETID: Final = Event(STREAM, b"xsetid")
 
 
 class _AddOptions(Trimming):
-    """What stands between XADD's key and its ID. `id` is -1 for `*`; without `seq_given` only its time counts."""
+    """The options between XADD's key and its ID. `id` is -1 for `*`; without `seq_given` only its time counts."""
 
     __slots__ = ("id", "iid", "no_create", "producer", "seq_given")
 
@@ -59,14 +59,14 @@ _NO_OPTIONS: Final = _AddOptions()
 @command("XADD", arity=-5, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="stream", since="5.0.0",
          syntax="key [NOMKSTREAM]@6.2.0 [KEEPREF|DELREF|ACKED] idmp=[IDMPAUTO pid|IDMP pid iid]@8.6.0 "
                 "trim=[<MAXLEN|MINID@6.2.0> [=|~] threshold [LIMIT count]@6.2.0] id-selector=<*|id> <field value> ...",
-         summary="Adds an entry to a stream, and creates the stream where there is none.",
+         summary="Adds an entry to a stream, which is created if it does not exist.",
          complexity="O(1), and O(N) where N entries are trimmed", tips=("nondeterministic_output",))  # fmt: skip
 def xadd(session: Client, args: list[bytes]) -> bytes:
     name = args[1]
     db = session.db
     stream = db.get(name)
     if stream.__class__ is Stream and args[2] == b"*" and len(args) & 1:
-        # Brokers run this all day, mostly in this plain form: no test more than it needs.
+        # The commonest form of the commonest command, so it makes only the checks it needs.
         id = session.broker.clock.now << 64
         if id > stream.last_id or (id := stream.last_id + 1) <= MAX_ID:
             try:
@@ -107,9 +107,9 @@ def _add_given(session: Client, args: list[bytes], stream: Stream) -> bytes:
 
 
 def _add_bounded(session: Client, args: list[bytes], stream: Stream) -> bytes:
-    """XADD with `MAXLEN ~ n *` or `MAXLEN n *`, as producers send it with every entry; b"" where it is another form.
+    """Executes XADD with `MAXLEN ~ n *` or `MAXLEN n *`, as many producers send it; returns b"" for any other form.
 
-    The same as `_add`, whose options take 0.5 us.
+    Does the same as `_add`, whose option parsing takes 0.5 us.
     """
     at = 4 if args[4] == b"*" else 5
     approximate = at == 5
@@ -145,7 +145,7 @@ def _add_bounded(session: Client, args: list[bytes], stream: Stream) -> bytes:
 
 
 def _add(session: Client, args: list[bytes]) -> bytes:
-    """XADD in any form."""
+    """Executes XADD in any form."""
     if args[2] == b"*":
         options = _NO_OPTIONS
         at = 2
@@ -198,7 +198,7 @@ def _add(session: Client, args: list[bytes]) -> bytes:
 
 
 def _given_id(stream: Stream, options: _AddOptions) -> int:
-    """The ID of the next entry where the client gives it, at least its time; raises where it can't be."""
+    """Returns the next entry's ID if the client gives it, or at least its time; raises if it is too low."""
     last = stream.last_id
     if last == MAX_ID:
         raise CommandError(EXHAUSTED)
@@ -213,12 +213,12 @@ def _given_id(stream: Stream, options: _AddOptions) -> int:
 
 
 def _known(session: Client, fields: list[bytes], options: _AddOptions, stream: Stream) -> bytes | None:
-    """The reply where the producer has added this before, None where it has not."""
+    """Returns the reply if the producer has added this before, None if it has not."""
     assert options.producer is not None
     if options.iid is None:
         options.iid = content_iid(fields)
     if session.broker.state.loading:
-        # The journal of a redis-server: an ID stands where an entry was added, whatever is known by now of the iid.
+        # redis-server's journal has an ID if and only if an entry was added, whatever is known about the iid by now.
         if options.id >= 0:
             return None
         stream.idempotency.duplicates += 1
@@ -227,8 +227,8 @@ def _known(session: Client, fields: list[bytes], options: _AddOptions, stream: S
     if id is None:
         return None
     stream.idempotency.duplicates += 1
-    # Redis counts it as a change and propagates the command. Executed again at another time it might add an
-    # entry, so here nothing goes out.
+    # Redis counts it as a change and propagates the command. Executed later it might add an entry, so nothing is
+    # propagated here.
     session.db.keyspace.dirty += 1
     session.db.keyspace.effects.replace_with()
     return bulk(format_id(id))
@@ -237,7 +237,7 @@ def _known(session: Client, fields: list[bytes], options: _AddOptions, stream: S
 def _effects(
     args: list[bytes], at: int, options: _AddOptions, id_text: bytes, stream: Stream, removed: int
 ) -> list[list[bytes]]:
-    """What does the same as this XADD at any time."""
+    """Returns the commands that have the same effect as this XADD whenever they are executed."""
     name = args[1]
     if options.producer is None and not options.approximate:
         return [[*args[:at], id_text, *args[at + 1 :]]]
@@ -250,16 +250,16 @@ def _effects(
 
 
 def _add_options(args: list[bytes]) -> tuple[_AddOptions, int]:
-    """The options before XADD's ID, not yet checked against each other, and where the ID stands, if any. Raises."""
+    """Parses the options before XADD's ID, without checking them against each other; returns the ID's position too."""
     options = _AddOptions()
     i = 2
     while i < len(args):
         argument = args[i]
         if argument == b"*":
             break
-        behind = options.take(args, i)
-        if behind > i:
-            i = behind
+        after = options.take(args, i)
+        if after > i:
+            i = after
             continue
         word = argument.upper()
         if word == b"NOMKSTREAM":
@@ -275,7 +275,7 @@ def _add_options(args: list[bytes]) -> tuple[_AddOptions, int]:
 
 
 def _take_producer(args: list[bytes], i: int, word: bytes, options: _AddOptions) -> int:
-    """Parse IDMP or IDMPAUTO at `i`; returns the position behind it. Raises."""
+    """Parses IDMP or IDMPAUTO at `i`; returns the position after it. Raises."""
     if options.producer is not None:
         raise CommandError(PRODUCER_TWICE)
     options.producer = args[i + 1]
@@ -293,16 +293,16 @@ def _take_producer(args: list[bytes], i: int, word: bytes, options: _AddOptions)
 
 @command("XTRIM", arity=-4, flags=WRITE, keys=(key(RW, DELETE),), group="stream", since="5.0.0",
          syntax="key trim=<<MAXLEN|MINID@6.2.0> [=|~] threshold [LIMIT count]@6.2.0 [KEEPREF|DELREF|ACKED]>",
-         summary="Removes entries from the head of a stream.", complexity="O(N) where N entries are removed",
+         summary="Removes entries from the beginning of a stream.", complexity="O(N) where N entries are removed",
          tips=("nondeterministic_output",))  # fmt: skip
 def xtrim(session: Client, args: list[bytes]) -> bytes:
     trimming = Trimming()
     i = 2
     while i < len(args):
-        behind = trimming.take(args, i)
-        if behind == i:
+        after = trimming.take(args, i)
+        if after == i:
             raise CommandError(SYNTAX)
-        i = behind
+        i = after
     trimming.check(required=True)
     db = session.db
     stream = db.get_as(args[1], Stream)
@@ -333,7 +333,7 @@ def xdel(session: Client, args: list[bytes]) -> bytes:
 
 @command("XDELEX", arity=-5, flags=WRITE | FAST, keys=(key(RW, DELETE),), group="stream", since="8.2.0",
          syntax="key [KEEPREF|DELREF|ACKED] IDS numids id ...",
-         summary="Removes entries from a stream, minding the consumer groups that refer to them.",
+         summary="Removes entries from a stream, with a policy on consumer groups that refer to them.",
          complexity="O(1) for each entry and group")  # fmt: skip
 def xdelex(session: Client, args: list[bytes]) -> bytes:
     db = session.db
@@ -357,7 +357,7 @@ def xdelex(session: Client, args: list[bytes]) -> bytes:
     if deleted:
         db.changed(args[1], XDEL, deleted)
     elif unlinked:
-        # References to entries deleted before are gone. Redis counts that as no change, and would lose it.
+        # References to entries deleted earlier are gone. Redis does not count that as a change, and would lose it.
         db.keyspace.dirty += unlinked
     return integers(results)
 
@@ -369,7 +369,7 @@ def xsetid(session: Client, args: list[bytes]) -> bytes:
     id = strict_id(args[2])
     added = -1
     deleted = 0
-    # By hand: the two IDs are compared in the place of the second one.
+    # Parsed by hand: the two IDs are compared as soon as the second one is read.
     i = 3
     while i < len(args):
         word = args[i].upper()

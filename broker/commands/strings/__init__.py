@@ -1,1 +1,1 @@
-"""Strings: whole, in parts, as numbers, bits, bit fields and HyperLogLogs."""
+"""Commands on strings: whole, in parts, as numbers, bits, bit fields and HyperLogLogs."""

@@ -31,7 +31,7 @@ _TYPE: Final = b"ERR Invalid bitfield type. Use something like i16 u8. Note that
 _OVERFLOW: Final = b"ERR Invalid OVERFLOW type specified"
 _READ_ONLY: Final = b"ERR BITFIELD_RO only supports the GET subcommand"
 
-# Each operation with the number of its arguments.
+# Each operation and its number of arguments.
 _OPERATIONS: Final = {b"GET": 2, b"SET": 3, b"INCRBY": 3}
 _WRAP: Final = b"WRAP"
 _SATURATE: Final = b"SAT"
@@ -39,7 +39,7 @@ _FAIL: Final = b"FAIL"
 
 
 class _Operation(NamedTuple):
-    """One operation on the number of `width` bits at `offset`; `operand` is the new value or the increment."""
+    """One operation on the `width` bits at `offset`; `operand` is the new value or the increment."""
 
     name: bytes
     offset: int
@@ -50,18 +50,18 @@ class _Operation(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The first bit behind the number."""
+        """The first bit after the number."""
         return self.offset + self.width
 
 
 @command("BITFIELD", arity=-2, flags=WRITE | DENYOOM,
          keys=(KeySpec((RW, UPDATE, ACCESS, VARIABLE_FLAGS), index=1,
-                       notes="Read only where all operations are GET."),),
+                       notes="Read-only if all operations are GET."),),
          group="bitmap", since="3.2.0",
          syntax="key operation=[get-block=GET encoding offset|write=<[overflow-block=OVERFLOW <WRAP|SAT|FAIL>]"
          " write-operation=<set-block=SET encoding offset value:integer|incrby-block=INCRBY encoding offset increment>>"
          "] ...",
-         summary="Reads, sets and adds to numbers of any width and place in a string.",
+         summary="Reads, sets and increments integers of any width at any bit of a string.",
          complexity="O(1) for each operation")  # fmt: skip
 def bitfield(session: Client, args: list[bytes]) -> bytes:
     operations = _operations(session, args)
@@ -88,14 +88,14 @@ def bitfield(session: Client, args: list[bytes]) -> bytes:
     if changes:
         db.changed(name, SETBIT, changes)
     elif is_grown:
-        # All were refused for overflow, but the string has grown: Redis tells nobody, and its journal lacks it.
+        # All writes failed for overflow, but the string has grown: Redis neither notifies nor propagates that.
         db.changed_silently(name)
     return array(replies)
 
 
 @command("BITFIELD_RO", arity=-2, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="bitmap", since="6.0.0",
          syntax="key get-block=[GET encoding offset] ...",
-         summary="Reads numbers of any width and place in a string.",
+         summary="Reads integers of any width at any bit of a string.",
          complexity="O(1) for each operation")  # fmt: skip
 def bitfield_ro(session: Client, args: list[bytes]) -> bytes:
     operations = _operations(session, args)
@@ -110,9 +110,9 @@ def _read(session: Client, name: bytes, operations: list[_Operation]) -> bytes:
 
 
 def _operations(session: Client, args: list[bytes]) -> list[_Operation]:
-    """The operations that the arguments name, each with the OVERFLOW that stood last before it.
+    """Parses the operations, each with the last OVERFLOW before it.
 
-    By hand: they are executed in their order.
+    Parsed by hand, because their order matters.
     """
     found = []
     overflow = _WRAP
@@ -132,7 +132,7 @@ def _operations(session: Client, args: list[bytes]) -> list[_Operation]:
             raise CommandError(SYNTAX)
         signed, width = _type(args[at + 1])
         place = args[at + 2]
-        # `#3` is the place behind three numbers of this type.
+        # `#3` is the position after three numbers of this type.
         offset = bit_offset(session, place[1:], width) if place[:1] == b"#" else bit_offset(session, place)
         operand = integer(args[at + 3]) if takes == 3 else 0
         found.append(_Operation(name, offset, width, signed, operand, overflow))
@@ -141,9 +141,9 @@ def _operations(session: Client, args: list[bytes]) -> list[_Operation]:
 
 
 def _type(argument: bytes) -> tuple[bool, int]:
-    """A type as `i5` or `u63`: whether it is signed, and its width in bits."""
+    """Parses a type like `i5` or `u63`: returns whether it is signed, and its width in bits."""
     kind = argument[:1]
-    # In Redis the width is a C string, which a NUL ends.
+    # In Redis the width is a C string, which ends at a NUL.
     width = parse_integer(argument[1:].partition(b"\0")[0])
     if kind not in (b"i", b"u") or width is None or not 1 <= width <= (64 if kind == b"i" else 63):
         raise CommandError(_TYPE)
@@ -151,10 +151,10 @@ def _type(argument: bytes) -> tuple[bool, int]:
 
 
 def _number(value: String, operation: _Operation) -> int:
-    """The number that an operation is about; the string goes on with zeros behind its end."""
+    """Returns the number that an operation works on; zeros follow the end of the string."""
     start, end = operation.offset >> 3, operation.end + 7 >> 3
-    behind = -operation.end & 7
-    number = int.from_bytes(value[start:end].ljust(end - start, b"\0"), "big") >> behind & (1 << operation.width) - 1
+    shift = -operation.end & 7
+    number = int.from_bytes(value[start:end].ljust(end - start, b"\0"), "big") >> shift & (1 << operation.width) - 1
     return _signed(number, operation.width) if operation.signed else number
 
 
@@ -163,27 +163,27 @@ def _signed(number: int, width: int) -> int:
 
 
 def _put(value: bytearray, operation: _Operation, number: int) -> None:
-    """Write a number in place of the one that an operation is about; the string is long enough."""
+    """Overwrites the number that an operation works on; the string is long enough."""
     start, end = operation.offset >> 3, operation.end + 7 >> 3
-    behind = -operation.end & 7
+    shift = -operation.end & 7
     mask = (1 << operation.width) - 1
-    around = int.from_bytes(value[start:end], "big") & ~(mask << behind)
-    value[start:end] = (around | (number & mask) << behind).to_bytes(end - start, "big")
+    around = int.from_bytes(value[start:end], "big") & ~(mask << shift)
+    value[start:end] = (around | (number & mask) << shift).to_bytes(end - start, "big")
 
 
 def _new_number(operation: _Operation, old: int) -> int | None:
-    """What SET or INCRBY makes of a number; None where that would overflow and is to fail."""
+    """Returns the result of SET or INCRBY; None if it overflows under OVERFLOW FAIL."""
     adds = operation.name == b"INCRBY"
     new = old + operation.operand if adds else operation.operand
     width = operation.width
     if operation.signed:
         low, high = -(1 << width - 1), (1 << width - 1) - 1
-        # Redis computes the distance to the maximum in 64 bits: for SET of a number further below than that it is
-        # negative, which counts as too large.
+        # Redis computes the distance to the maximum in 64 bits. If the number to SET is further below it than that,
+        # the result is negative, and the number counts as too large.
         too_large = new > high or (not adds and width < 64 and high - new > INTEGER_MAX)
     else:
         low, high = 0, (1 << width) - 1
-        # A negative number to SET is a large unsigned one.
+        # SET takes a negative number for a large unsigned one.
         too_large = new > high or (not adds and new < 0)
     if low <= new <= high:
         return new

@@ -1,6 +1,6 @@
 """Strings as arrays of bits: SETBIT, GETBIT, BITCOUNT, BITPOS, BITOP.
 
-BITFIELD, which keeps numbers of any width in them, is in bitfield.py.
+BITFIELD, for integers of any width, is in bitfield.py.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _NOT_TAKES_ONE: Final = b"ERR BITOP NOT must be called with a single source key.
 
 _BITS: Final = {b"0": 0, b"1": 1}
 
-# The fewest sources of each operation.
+# The minimum number of sources of each operation.
 _OPERATIONS: Final = {
     b"AND": 1, b"OR": 1, b"XOR": 1, b"NOT": 1, b"DIFF": 2, b"DIFF1": 2, b"ANDOR": 2, b"ONE": 1,
 }  # fmt: skip
 
 
 def bit_offset(session: Client, argument: bytes, unit: int = 1) -> int:
-    """An offset in bits, `unit` times the argument; raises for one that no string can have (what is loaded may)."""
+    """Returns an offset in bits, `unit` times the argument; raises beyond the longest string, except while loading."""
     broker = session.broker
     offset = offset_of(argument, unit, MAX_INTEGER if broker.state.loading else broker.config.proto_max_bulk_len)
     if offset < 0:
@@ -44,7 +44,7 @@ def bit_offset(session: Client, argument: bytes, unit: int = 1) -> int:
 
 
 def grown(db: Database, name: bytes, length: int) -> tuple[bytearray, bool]:
-    """The string at `name`, to be changed in place and at least `length` bytes long; and whether it grew for that.
+    """Returns the string at `name` in mutable form, at least `length` bytes long, and whether it has grown.
 
     A missing key is added. New bytes are zero. Raises WRONGTYPE.
     """
@@ -52,7 +52,7 @@ def grown(db: Database, name: bytes, length: int) -> tuple[bytearray, bool]:
 
 
 def _lengthened(db: Database, name: bytes, found: object, length: int) -> tuple[bytearray, bool]:
-    """`grown` of the value that was found at `name`."""
+    """Does the work of `grown` for the value found at `name`."""
     if found is None:
         value = bytearray(length)
         db.add(name, value)
@@ -68,8 +68,8 @@ def _lengthened(db: Database, name: bytes, found: object, length: int) -> tuple[
 
 @command("SETBIT", arity=4, flags=WRITE | DENYOOM, keys=(key(RW, ACCESS, UPDATE),), group="bitmap", since="2.2.0",
          syntax="key offset value:integer",
-         summary="Sets or clears a bit of a string, which grows as needed, and gives the bit's former value.",
-         complexity="O(1), amortised where the string grows")  # fmt: skip
+         summary="Sets or clears a bit of a string, which grows as needed; returns the old bit.",
+         complexity="O(1), amortised if the string grows")  # fmt: skip
 def setbit(session: Client, args: list[bytes]) -> bytes:
     offset = bit_offset(session, args[2])
     bit = _BITS.get(args[3])
@@ -89,7 +89,7 @@ def setbit(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("GETBIT", arity=3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="bitmap", since="2.2.0",
-         syntax="key offset", summary="Returns a bit of a string; behind its end all bits are 0.",
+         syntax="key offset", summary="Returns a bit of a string; all bits after its end are 0.",
          complexity="O(1)")  # fmt: skip
 def getbit(session: Client, args: list[bytes]) -> bytes:
     offset = bit_offset(session, args[2])
@@ -108,9 +108,9 @@ def _is_in_bits(unit: bytes) -> bool:
 
 
 def _bit_range(length: int, start: int, end: int, *, in_bits: bool) -> tuple[int, int]:
-    """The first and the last bit of a range in a string of `length` bytes; the last comes first for an empty one.
+    """Returns the first and the last bit of a range in a string of `length` bytes; an empty range has first > last.
 
-    Negative indexes count from the end; those before the start are the start, those behind the end the end.
+    Negative indexes count from the end; indexes outside the string are clamped to its start or end.
     """
     total = 8 * length if in_bits else length
     if start < 0:
@@ -123,7 +123,7 @@ def _bit_range(length: int, start: int, end: int, *, in_bits: bool) -> tuple[int
 
 @command("BITCOUNT", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="bitmap", since="2.6.0",
          syntax="key range=[start end:integer unit=[BYTE|BIT]@7.0.0]",
-         summary="Counts the bits that are set in a string or a part of it.",
+         summary="Counts the bits set in a string or part of it.",
          complexity="O(N) for N bytes counted")  # fmt: skip
 def bitcount(session: Client, args: list[bytes]) -> bytes:
     given = len(args)
@@ -143,7 +143,7 @@ def bitcount(session: Client, args: list[bytes]) -> bytes:
 
 @command("BITPOS", arity=-3, flags=READONLY, keys=(key(RO, ACCESS),), group="bitmap", since="2.8.7",
          syntax="key bit:integer range=[start end-unit-block=[end:integer unit=[BYTE|BIT]@7.0.0]]",
-         summary="Finds the first bit that is set, or clear, in a string or a part of it.",
+         summary="Finds the first set or clear bit in a string or part of it.",
          complexity="O(N) for N bytes searched")  # fmt: skip
 def bitpos(session: Client, args: list[bytes]) -> bytes:
     bit = integer(args[2])
@@ -163,7 +163,7 @@ def bitpos(session: Client, args: list[bytes]) -> bytes:
         return MINUS_ONE
     position = find(value, bit, first, last)
     if position < 0 and not bit and given < 5:
-        # Without an end, zeros go on behind the string.
+        # Without an explicit end, zeros follow the string.
         position = last + 1
     return integer_reply(position)
 
@@ -171,8 +171,8 @@ def bitpos(session: Client, args: list[bytes]) -> bytes:
 @command("BITOP", arity=-4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE, at=2), keys(RO, ACCESS, at=3)),
          group="bitmap", since="2.6.0",
          syntax="operation=<AND|OR|XOR|NOT|DIFF|DIFF1|ANDOR|ONE> destkey:key key ...",
-         summary="Stores what a bitwise operation makes of strings, and gives its length in bytes.",
-         complexity="O(N) for N bytes of all sources together")  # fmt: skip
+         summary="Stores the result of a bitwise operation on strings; returns its length in bytes.",
+         complexity="O(N) for N bytes in all sources")  # fmt: skip
 def bitop(session: Client, args: list[bytes]) -> bytes:
     operation = args[1].upper()
     fewest = _OPERATIONS.get(operation)

@@ -1,4 +1,4 @@
-"""Strings compared: DELEX, DELIFEQ, DIGEST, LCS."""
+"""Comparing strings: DELEX, DELIFEQ, DIGEST, LCS."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def delex(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("DELIFEQ", arity=3, flags=WRITE | FAST, keys=(key(RW, ACCESS, DELETE),), group="string", since="8.4.0",
-         syntax="key value", summary="Deletes a key if its string equals the given one (a command of Valkey's).",
+         syntax="key value", summary="Deletes a key if its string equals the given one (a Valkey command).",
          complexity="O(1)")  # fmt: skip
 def delifeq(session: Client, args: list[bytes]) -> bytes:
     value = get_string(session.db, args[1])
@@ -77,7 +77,7 @@ def digest_(session: Client, args: list[bytes]) -> bytes:
 
 @command("LCS", arity=-3, flags=READONLY, keys=(keys(RO, ACCESS, at=1, last=2),), group="string", since="7.0.0",
          syntax="key1 key2#0 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
-         summary="Returns the longest common subsequence of two strings, its length, or where it lies.",
+         summary="Returns the longest common subsequence of two strings, its length or its positions.",
          complexity="O(N*M) for the lengths N and M")  # fmt: skip
 def lcs(session: Client, args: list[bytes]) -> bytes:
     a, b = _compared(session.db, args[1], args[2])
@@ -88,7 +88,7 @@ def lcs(session: Client, args: list[bytes]) -> bytes:
         raise CommandError(_TOO_LONG)
     if table_bytes(a, b) > session.broker.config.proto_max_bulk_len:
         raise CommandError(_TOO_MUCH_MEMORY)
-    # Copied only now: a string changed in place may be far larger than what can be compared.
+    # Copied only now: a mutable string may be far larger than the limit checked above.
     a, b = bytes(a), bytes(b)
     if indexes:
         ranges, length = lcs_ranges(a, b, max(least, 0))

@@ -1,7 +1,7 @@
-"""The conditions on a string's present value: IFEQ, IFNE, IFDEQ, IFDNE of SET and DELEX.
+"""The conditions on a string's current value: IFEQ, IFNE, IFDEQ and IFDNE of SET and DELEX.
 
-IFDEQ and IFDNE compare digests, so that a client need not send a large value to make sure of it. A digest is
-the XXH3-64 hash as 16 hexadecimal digits, as DIGEST answers it.
+IFDEQ and IFDNE compare digests, so that a client need not send a large value. A digest is the XXH3-64 hash as
+16 hexadecimal digits, as DIGEST returns it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _NOT_A_DIGEST: Final = b"ERR must be exactly %d hexadecimal characters" % DIGEST
 
 
 def digest(value: String) -> bytes:
-    """The digest of a string, in lower case."""
+    """Returns the digest of a string, in lower case."""
     return xxh3_64_hexdigest(value).encode()
 
 
 def condition_met(condition: bytes, operand: bytes, value: String) -> bool:
-    """Whether `value` meets one of CONDITIONS; raises for a digest of a wrong length.
+    """Whether `value` meets one of CONDITIONS; raises for a digest of the wrong length.
 
-    A digest that is not hexadecimal equals none, as in Redis.
+    As in Redis, an operand that is not hexadecimal equals no digest.
     """
     if condition == b"IFEQ":
         return value == operand

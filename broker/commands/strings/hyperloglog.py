@@ -1,4 +1,4 @@
-"""HyperLogLog: PFADD, PFCOUNT, PFMERGE, and the commands that look inside."""
+"""HyperLogLog: PFADD, PFCOUNT, PFMERGE, and their debugging commands."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ _STANDARD_ERROR: Final = 1.04 / REGISTERS**0.5
 
 
 def _checked(value: String | None) -> String | None:
-    """A string that is a HyperLogLog, None for a missing key; raises for another string."""
+    """Returns the value if it is a HyperLogLog or None (a missing key); raises for any other string."""
     if value is not None and not is_hyperloglog(value):
         raise CommandError(_NOT_ONE)
     return value
 
 
 def _changeable(db: Database, name: bytes, value: String) -> bytearray:
-    """The value of an existing key, to be changed in place."""
+    """Returns the value of an existing key in mutable form."""
     if value.__class__ is bytes:
         value = db.data[name] = bytearray(value)
     assert isinstance(value, bytearray)
@@ -76,7 +76,7 @@ def _changeable(db: Database, name: bytes, value: String) -> bytearray:
 
 @command("PFADD", arity=-2, flags=WRITE | DENYOOM | FAST, keys=(key(RW, INSERT),), group="hyperloglog", since="2.8.9",
          syntax="key [element ...]",
-         summary="Adds elements to a HyperLogLog, which is created if the key does not exist.",
+         summary="Adds elements to a HyperLogLog, which is created if it does not exist.",
          complexity="O(1) for each element")  # fmt: skip
 def pfadd(session: Client, args: list[bytes]) -> bytes:
     db = session.db
@@ -91,7 +91,7 @@ def pfadd(session: Client, args: list[bytes]) -> bytes:
             changes = 1
         else:
             value = _changeable(db, name, found)
-    # Of several elements the last one may meet what is broken: then none was added.
+    # Any of several elements may hit a corrupted part; then none may have been added.
     former = bytes(value) if len(args) > 3 and not is_dense(value) else b""
     limit = session.broker.config.hll_sparse_max_bytes
     try:
@@ -111,10 +111,10 @@ def pfadd(session: Client, args: list[bytes]) -> bytes:
 
 @command("PFCOUNT", arity=-2, flags=READONLY | MAY_REPLICATE,
          keys=(KeySpec((RW, ACCESS), index=1, last=-1,
-                       notes="RW because the estimate is kept in the value of a single key."),),
+                       notes="RW because the value of a single key caches the estimate."),),
          group="hyperloglog", since="2.8.9", syntax="key ...",
-         summary="Estimates how many distinct elements were added to one HyperLogLog, or to several together.",
-         complexity="O(1) for one key whose estimate is up to date, else O(N) for N keys")  # fmt: skip
+         summary="Estimates the number of distinct elements in one HyperLogLog or in the union of several.",
+         complexity="O(1) for one key whose estimate is up to date, otherwise O(N) for N keys")  # fmt: skip
 def pfcount(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 2:
         return integer_reply(estimate(histogram(_union(session.db, args[1:])[0])))
@@ -136,7 +136,7 @@ def pfcount(session: Client, args: list[bytes]) -> bytes:
 
 
 def _union(db: Database, names: list[bytes]) -> tuple[bytes, bool]:
-    """The registers of the union of all keys; and whether any of the values is dense."""
+    """Returns the registers of the union of all keys, and whether any of the values is dense."""
     united = bytes(REGISTERS)
     any_dense = False
     for name in names:
@@ -153,7 +153,7 @@ def _union(db: Database, names: list[bytes]) -> tuple[bytes, bool]:
 @command("PFMERGE", arity=-2, flags=WRITE | DENYOOM,
          keys=(key(RW, ACCESS, INSERT), keys(RO, ACCESS, at=2)), group="hyperloglog", since="2.8.9",
          syntax="destkey:key [sourcekey:key ...]",
-         summary="Adds all that was added to HyperLogLogs to the first one, which is created if it does not exist.",
+         summary="Merges HyperLogLogs into the first one, which is created if it does not exist.",
          complexity="O(N) for N keys")  # fmt: skip
 def pfmerge(session: Client, args: list[bytes]) -> bytes:
     db = session.db
@@ -175,7 +175,7 @@ def pfmerge(session: Client, args: list[bytes]) -> bytes:
 
 @command("PFDEBUG", arity=3, flags=WRITE | DENYOOM | ADMIN, keys=(key(RW, ACCESS, at=2),), system=True,
          group="hyperloglog", since="2.8.9", syntax="subcommand key",
-         summary="Shows the inside of a HyperLogLog: GETREG its registers, DECODE its opcodes, ENCODING; or makes it"
+         summary="Inspects a HyperLogLog: its registers (GETREG), opcodes (DECODE) or encoding (ENCODING); or makes it"
          " dense (TODENSE).",
          complexity="O(1)")  # fmt: skip
 def pfdebug(session: Client, args: list[bytes]) -> bytes:
@@ -211,7 +211,7 @@ def pfdebug(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("PFSELFTEST", arity=1, flags=ADMIN, system=True, group="hyperloglog", since="2.8.9",
-         summary="Tests that registers hold what is put there and that estimates are good.",
+         summary="Tests that registers keep their values and that estimates are accurate.",
          complexity="O(1)")  # fmt: skip
 def pfselftest(session: Client, args: list[bytes]) -> bytes:
     values = bytes(getrandbits(6) for _ in range(REGISTERS))

@@ -1,4 +1,4 @@
-"""Several strings at once: MGET, MSET, MSETNX, MSETEX."""
+"""Reading and setting several strings: MGET, MSET, MSETNX, MSETEX."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def mget(session: Client, args: list[bytes]) -> bytes:
 
 @command("MSET", arity=-3, flags=WRITE | DENYOOM, keys=(keys(OW, UPDATE, step=2),), group="string", since="1.0.1",
          syntax="<key value> ...",
-         summary="Sets several strings, whatever the keys held.", complexity="O(N) for N keys",
+         summary="Sets several strings, overwriting existing keys.", complexity="O(N) for N keys",
          tips=_ALL_SUCCEEDED)  # fmt: skip
 def mset(session: Client, args: list[bytes]) -> bytes:
     if len(args) % 2 == 0:
@@ -62,7 +62,7 @@ def mset(session: Client, args: list[bytes]) -> bytes:
 
 @command("MSETNX", arity=-3, flags=WRITE | DENYOOM, keys=(keys(OW, INSERT, step=2),), group="string", since="1.0.1",
          syntax="<key value> ...",
-         summary="Sets several strings if none of the keys exists.", complexity="O(N) for N keys")  # fmt: skip
+         summary="Sets several strings only if none of the keys exists.", complexity="O(N) for N keys")  # fmt: skip
 def msetnx(session: Client, args: list[bytes]) -> bytes:
     if len(args) % 2 == 0:
         raise CommandError(wrong_arity(b"msetnx"))
@@ -83,7 +83,7 @@ def _set_all(session: Client, args: list[bytes]) -> None:
          since="8.4.0",
          syntax="numkeys <key value> ... [NX|XX] "
                 "[EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]",
-         summary="Sets several strings and one time to live for all of them.",
+         summary="Sets several strings with one time to live for all of them.",
          complexity="O(N) for N keys", tips=_ALL_SUCCEEDED)  # fmt: skip
 def msetex(session: Client, args: list[bytes]) -> bytes:
     count = integer_between(args[1], 1, _MAX_KEYS, _INVALID_NUMKEYS)
@@ -104,7 +104,7 @@ def msetex(session: Client, args: list[bytes]) -> bytes:
     past = when is not None and when < now and not broker.state.loading
     for name, value in zip(names, args[3:end:2], strict=True):
         if past and db.deadline(name) == when:
-            expire(db, name)  # named twice, and the first value has expired by now
+            expire(db, name)  # the key was given twice, and its first value has expired already
         if when is None and unit != b"KEEPTTL":
             db.set(name, value)
         else:
@@ -122,7 +122,7 @@ def msetex(session: Client, args: list[bytes]) -> bytes:
 
 
 def _expire_all(session: Client, names: list[bytes]) -> None:
-    """Let keys expire that were given a deadline of the past: Redis, too, sets them before it finds out."""
+    """Expires keys that were set with a deadline in the past; Redis, too, sets them before it removes them."""
     db = session.db
     for name in names:
         if db.delete(name):

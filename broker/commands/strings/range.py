@@ -20,7 +20,7 @@ _OFFSET: Final = b"ERR offset is out of range"
 
 
 @command("APPEND", arity=3, flags=WRITE | DENYOOM | FAST, keys=(key(RW, INSERT),), group="string", since="2.0.0",
-         syntax="key value", summary="Appends to a string, which is created if the key does not exist.",
+         syntax="key value", summary="Appends to a string, which is created if it does not exist.",
          complexity="O(1) amortised, for short values")  # fmt: skip
 def append(session: Client, args: list[bytes]) -> bytes:
     db = session.db
@@ -41,8 +41,8 @@ def append(session: Client, args: list[bytes]) -> bytes:
 
 @command("SETRANGE", arity=4, flags=WRITE | DENYOOM, keys=(key(RW, UPDATE),), group="string", since="2.2.0",
          syntax="key offset value",
-         summary="Overwrites a part of a string from an offset on; a gap before it is filled with zero bytes.",
-         complexity="O(M) for M bytes written, the first time O(N) for the length N")  # fmt: skip
+         summary="Overwrites part of a string at an offset; pads a gap before it with zero bytes.",
+         complexity="O(M) for M bytes written; O(N) for the length N the first time")  # fmt: skip
 def setrange(session: Client, args: list[bytes]) -> bytes:
     offset = integer(args[2])
     if offset < 0:
@@ -69,14 +69,14 @@ def setrange(session: Client, args: list[bytes]) -> bytes:
 
 @command("GETRANGE", arity=4, flags=READONLY, keys=(key(RO, ACCESS),), group="string", since="2.4.0",
          syntax="key start end:integer",
-         summary="Returns a part of a string.", complexity="O(N) for N bytes given")  # fmt: skip
+         summary="Returns part of a string.", complexity="O(N) for N bytes returned")  # fmt: skip
 def getrange(session: Client, args: list[bytes]) -> bytes:
     start, end = integer(args[2]), integer(args[3])
     value = read_string(session.db, args[1])
     if value is None or (start < 0 and end < 0 and start > end):
         return EMPTY_BULK
     length = len(value)
-    # A negative index counts from the end; one before the start is the start, also for the end.
+    # A negative index counts from the end; one before the start is clamped to the start, also for the range's end.
     if start < 0:
         start = max(start + length, 0)
     if end < 0:
@@ -85,7 +85,7 @@ def getrange(session: Client, args: list[bytes]) -> bytes:
 
 
 command("SUBSTR", arity=4, flags=READONLY, keys=(key(RO, ACCESS),), group="string", since="1.0.0",
-        syntax="key start end:integer", summary="Returns a part of a string.", complexity="O(N) for N bytes given",
+        syntax="key start end:integer", summary="Returns part of a string.", complexity="O(N) for N bytes returned",
         deprecated_since="2.0.0", replaced_by="`GETRANGE`")(getrange)  # fmt: skip
 
 
@@ -97,6 +97,6 @@ def strlen(session: Client, args: list[bytes]) -> bytes:
 
 
 def _check_length(session: Client, length: int) -> None:
-    """Raise if a string may not become `length` bytes long (`proto-max-bulk-len`; what is loaded may)."""
+    """Raises if `length` bytes exceed `proto-max-bulk-len`, which does not apply while loading."""
     if length > session.broker.config.proto_max_bulk_len and not session.broker.state.loading:
         raise CommandError(STRING_TOO_LONG)

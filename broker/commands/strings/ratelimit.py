@@ -1,4 +1,4 @@
-"""INCREX: a counter with bounds and a time to live, as rate limiters and quotas need it."""
+"""INCREX: a counter with bounds and a time to live, for rate limiters and quotas."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from protocol.numbers import INFINITY, INTEGER_MAX, INTEGER_MIN, LongDouble, for
 from protocol.replies import CRLF, array, bulk
 from protocol.replies import integer as integer_reply
 
-# What each token takes the place of: no place may be taken twice. ENX, "only if there is no expiry", makes no
-# sense beside PERSIST.
-_PLACES: Final = {
+# The slots that each token occupies; no slot may be occupied twice. ENX, "only if the key has no expiry", makes no
+# sense together with PERSIST.
+_SLOTS: Final = {
     b"BYINT": ("increment",),
     b"BYFLOAT": ("increment",),
     b"LBOUND": ("lower",),
@@ -51,7 +51,7 @@ _LONG_DOUBLE_MAX: Final = long_double(b"0x1.fffffffffffffffep16383", _VALUE_INFI
 
 
 class _Request:
-    """INCREX's options: the bounds are exact numbers, `when` a deadline in wall milliseconds or None."""
+    """INCREX's options: the bounds are exact numbers, `when` is a deadline in wall-clock milliseconds or None."""
 
     __slots__ = ("by_float", "enx", "increment", "lower", "persist", "saturate", "upper", "when")
 
@@ -71,19 +71,19 @@ class _Request:
         self.when = None if unit is None else deadline(unit, given[unit], b"increx", now)
 
     def _given(self, args: list[bytes]) -> dict[bytes, bytes]:
-        """Each token with its value; the increment is read at its place, the other values after all tokens.
+        """Returns each token with its value; parses the increment on the way, but no other value.
 
-        By hand: PERSIST takes both the place of an expiry and that of ENX, and an increment is an error in its place.
+        Parsed by hand: PERSIST excludes both an expiry and ENX, and a bad increment is an error as soon as it is read.
         """
         given: dict[bytes, bytes] = {}
         taken: set[str] = set()
         i = 2
         while i < len(args):
             token = args[i].upper()
-            places = _PLACES.get(token)
-            if places is None or not taken.isdisjoint(places):
+            slots = _SLOTS.get(token)
+            if slots is None or not taken.isdisjoint(slots):
                 raise CommandError(SYNTAX)
-            taken.update(places)
+            taken.update(slots)
             value = b""
             if token not in _WITHOUT_VALUE:
                 i += 1
@@ -111,7 +111,7 @@ class _Request:
             raise CommandError(_BOUNDS_CROSSED)
 
     def bounded(self, total: int | LongDouble | None) -> int | LongDouble | None:
-        """The sum (None: an overflow) if it is within the bounds, else the bound; None if that is refused."""
+        """Returns the sum (None: an overflow) if within the bounds, otherwise the bound, or None without SATURATE."""
         if total is None:
             bound = self.upper if self.increment >= 0 else self.lower
         elif total > self.upper:
@@ -127,7 +127,7 @@ class _Request:
          since="8.8.0",
          syntax="key increment=[BYFLOAT float|BYINT integer] [SATURATE] [LBOUND lowerbound] [UBOUND upperbound] "
                 "[EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST] [ENX]",
-         summary="Adds to the number in a string, within bounds, and sets or drops its time to live.",
+         summary="Increments the number in a string within bounds, and sets or removes its time to live.",
          complexity="O(1)")  # fmt: skip
 def increx(session: Client, args: list[bytes]) -> bytes:
     request = _Request(args, session.broker.clock.now)
@@ -139,7 +139,7 @@ def increx(session: Client, args: list[bytes]) -> bytes:
 
 
 def _add_integer(session: Client, request: _Request, value: String | None) -> tuple[bytes | None, bytes]:
-    """The new text, None if the key stays as it is, and the reply."""
+    """Returns the new text, None if the key stays unchanged, and the reply."""
     old = stored_integer(value)
     assert isinstance(request.increment, int)
     total = old + request.increment
@@ -153,7 +153,7 @@ def _add_integer(session: Client, request: _Request, value: String | None) -> tu
 
 
 def _add_float(session: Client, request: _Request, value: String | None) -> tuple[bytes | None, bytes]:
-    """The same for long doubles."""
+    """Does the same for long doubles."""
     old = stored_long_double(value)
     if abs(old) == INFINITY:
         raise CommandError(_VALUE_INFINITE)

@@ -1,4 +1,4 @@
-"""Strings as a whole: SET and GET with their relatives."""
+"""Whole strings: SET and GET with their relatives."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def get(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     value = db.get(args[1])
     if value.__class__ is bytes:
-        # The work of Database.read and of bulk() without calling them: 50 of 480 ns.
+        # Database.read and bulk() inlined, which saves 50 of 480 ns.
         db.keyspace.hits += 1
         n = len(value)
         return (BULK_HEADERS[n] if n < 1024 else b"$%d\r\n" % n) + value + CRLF
-    # The access was above; this counts it as a hit or a miss.
+    # db.get has recorded the access; this counts the hit or miss.
     value = db.read_untouched(args[1])
     return session.resp.null if value is None else bulk(checked_string(value))
 
@@ -54,7 +54,7 @@ def get(session: Client, args: list[bytes]) -> bytes:
          syntax="key value [NX|XX|IFEQ ifeq-value@8.4.0|IFNE ifne-value@8.4.0|IFDEQ ifdeq-digest@8.4.0"
                 "|IFDNE ifdne-digest@8.4.0]@2.6.12 [GET]@6.2.0 [EX seconds@2.6.12|PX milliseconds@2.6.12"
                 "|EXAT unix-time-seconds@6.2.0|PXAT unix-time-milliseconds@6.2.0|KEEPTTL@6.0.0]",
-         summary="Sets a string, whatever the key held.", complexity="O(1)")  # fmt: skip
+         summary="Sets a string, overwriting an existing key unless options forbid it.", complexity="O(1)")  # fmt: skip
 def set_(session: Client, args: list[bytes]) -> bytes:
     if len(args) != 3:
         return _set_with_options(session, args)
@@ -91,7 +91,7 @@ def _old_value(session: Client, name: bytes) -> bytes:
 
 
 def _wanted(session: Client, name: bytes, condition: bytes, operand: bytes) -> bool:
-    """Whether the key is as SET's condition wants it."""
+    """Whether the key meets SET's condition."""
     found = session.db.get(name) is not None
     if condition == b"NX":
         return not found
@@ -104,7 +104,7 @@ def _wanted(session: Client, name: bytes, condition: bytes, operand: bytes) -> b
 
 
 def _set_until(session: Client, name: bytes, value: bytes, when: int) -> None:
-    """Set a string with a deadline. One that has passed removes the key, without a trace of the value."""
+    """Sets a string with a deadline. If that has passed, removes the key, and the value leaves no trace."""
     db = session.db
     effects = db.keyspace.effects
     if has_passed(session.broker, when):
@@ -123,7 +123,7 @@ def _set_until(session: Client, name: bytes, value: bytes, when: int) -> None:
 
 
 @command("SETNX", arity=3, flags=WRITE | DENYOOM | FAST, keys=(key(OW, INSERT),), group="string", since="1.0.0",
-         syntax="key value", summary="Sets a string if the key does not exist.", complexity="O(1)",
+         syntax="key value", summary="Sets a string only if the key does not exist.", complexity="O(1)",
          deprecated_since="2.6.12", replaced_by="`SET` with the `NX` argument")  # fmt: skip
 def setnx(session: Client, args: list[bytes]) -> bytes:
     db = session.db
@@ -135,7 +135,7 @@ def setnx(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("SETEX", arity=4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE),), group="string", since="2.0.0",
-         syntax="key seconds value", summary="Sets a string and its time to live in seconds.", complexity="O(1)",
+         syntax="key seconds value", summary="Sets a string with a time to live in seconds.", complexity="O(1)",
          deprecated_since="2.6.12", replaced_by="`SET` with the `EX` argument")  # fmt: skip
 def setex(session: Client, args: list[bytes]) -> bytes:
     _set_until(session, args[1], args[3], deadline(b"EX", args[2], b"setex", session.broker.clock.now))
@@ -144,7 +144,7 @@ def setex(session: Client, args: list[bytes]) -> bytes:
 
 @command("PSETEX", arity=4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE),), group="string", since="2.6.0",
          syntax="key milliseconds value",
-         summary="Sets a string and its time to live in milliseconds.", complexity="O(1)",
+         summary="Sets a string with a time to live in milliseconds.", complexity="O(1)",
          deprecated_since="2.6.12", replaced_by="`SET` with the `PX` argument")  # fmt: skip
 def psetex(session: Client, args: list[bytes]) -> bytes:
     _set_until(session, args[1], args[3], deadline(b"PX", args[2], b"psetex", session.broker.clock.now))
@@ -154,7 +154,7 @@ def psetex(session: Client, args: list[bytes]) -> bytes:
 @command("GETSET", arity=3, flags=WRITE | DENYOOM | FAST, keys=(key(RW, ACCESS, UPDATE),), group="string",
          since="1.0.0",
          syntax="key value",
-         summary="Sets a string and gives its old value.", complexity="O(1)",
+         summary="Sets a string and returns its old value.", complexity="O(1)",
          deprecated_since="6.2.0", replaced_by="`SET` with the `!GET` argument")  # fmt: skip
 def getset(session: Client, args: list[bytes]) -> bytes:
     db = session.db
@@ -179,7 +179,7 @@ def getdel(session: Client, args: list[bytes]) -> bytes:
 
 @command("GETEX", arity=-2, flags=WRITE | FAST, keys=(key(RW, ACCESS, UPDATE),), group="string", since="6.2.0",
          syntax="key [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST]",
-         summary="Returns a string and sets or drops its time to live.", complexity="O(1)")  # fmt: skip
+         summary="Returns a string and sets or removes its time to live.", complexity="O(1)")  # fmt: skip
 def getex(session: Client, args: list[bytes]) -> bytes:
     unit, time = _GETEX_OPTIONS.parse(args, 2)
     db = session.db
