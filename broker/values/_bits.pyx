@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Functions of bits compiled: the same answers (see there for what they promise and why)."""
+"""Compiled twin of functions in bits.py, with the same results; see there for what they promise and why."""
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Check, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_GET_SIZE
@@ -16,7 +16,7 @@ cdef enum:
     DIFF1 = 5
     ANDOR = 6
     ONE = 7
-    # Words of a block: the accumulators and a block of a source fit the nearest cache.
+    # Words per block: the accumulators and a source's block fit the nearest cache.
     WORDS = 512
     BLOCK = 8 * WORDS
 
@@ -36,7 +36,7 @@ cdef Pointer _pointer(value) except NULL:
 
 
 cdef inline uint64_t _pairs(uint64_t word) noexcept nogil:
-    """The set bits of each four, in four bits."""
+    """Returns the number of set bits in each group of four, as four bits."""
     word -= (word >> 1) & 0x5555555555555555ULL
     return (word & 0x3333333333333333ULL) + ((word >> 2) & 0x3333333333333333ULL)
 
@@ -51,7 +51,7 @@ def offset_of(bytes text not None, int unit, int64_t limit):
     cdef Pointer digits = <Pointer>PyBytes_AS_STRING(text)
     cdef Py_ssize_t length = PyBytes_GET_SIZE(text), i
     cdef uint64_t number = 0
-    # What has more digits than the largest integer is out of range; 19 of them can't overflow 64 bits.
+    # A text with more digits than the largest integer is out of range; 19 digits can't overflow 64 bits.
     if not 1 <= length <= 19 or (digits[0] == b"0" and length > 1):
         return -1
     for i in range(length):
@@ -83,7 +83,7 @@ def count_in_bytes(value, Py_ssize_t start, Py_ssize_t end):
     cdef Py_ssize_t left = max(min(end, length) - start, 0)
     at += start
     while left >= 24:
-        # Three words of fours add up to 12 at most, which four bits hold.
+        # Three words add up to at most 12 per group, which four bits hold.
         eights = _pairs(_word(at)) + _pairs(_word(at + 8)) + _pairs(_word(at + 16))
         eights = (eights & 0x0F0F0F0F0F0F0F0FULL) + ((eights >> 4) & 0x0F0F0F0F0F0F0F0FULL)
         total += (eights * 0x0101010101010101ULL) >> 56
@@ -101,7 +101,7 @@ def count_in_bytes(value, Py_ssize_t start, Py_ssize_t end):
 
 
 cdef void _fold(int operation, uint64_t *into, uint64_t *several, const uint64_t *words) noexcept nogil:
-    """Take a block of a further source into the block of the result."""
+    """Combines a block of another source into the block of the result."""
     cdef Py_ssize_t i
     cdef uint64_t word
     if operation == AND:
@@ -120,7 +120,7 @@ cdef void _fold(int operation, uint64_t *into, uint64_t *several, const uint64_t
 
 
 cdef void _finish(int operation, uint64_t *into, const uint64_t *other) noexcept nogil:
-    """What is left to do once all sources are in `into`; `other` is the first source, or what several have."""
+    """Finishes a block once all sources are in `into`; `other` is the first source, or the bits that several have."""
     cdef Py_ssize_t i
     if operation == NOT:
         for i in range(WORDS):
@@ -137,7 +137,7 @@ cdef void _finish(int operation, uint64_t *into, const uint64_t *other) noexcept
 
 
 cdef inline void _load(uint64_t *words, Pointer source, Py_ssize_t length, Py_ssize_t at) noexcept nogil:
-    """A block of a source, with zeros behind its end."""
+    """Loads a block of a source, with zeros after its end."""
     cdef Py_ssize_t size = min(max(length - at, 0), <Py_ssize_t>BLOCK)
     if size:
         memcpy(words, source + at, size)
@@ -153,7 +153,7 @@ def combine(operation, sources):
     cdef uint64_t into[WORDS]
     cdef uint64_t words[WORDS]
     cdef uint64_t other[WORDS]
-    # Where the first source stands apart, the others alone are folded.
+    # If the first source has a special role, only the others are folded.
     cdef bint apart = code == DIFF or code == DIFF1 or code == ANDOR
     cdef char *out
     try:

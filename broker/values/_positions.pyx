@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""positions.py compiled: the same functions, the same answers (see there for what they promise and why)."""
+"""Compiled twin of positions.py, with the same results; see there for what the functions promise and why."""
 
 from cpython.dict cimport PyDict_Next, PyDict_SetItem
 from cpython.object cimport PyObject

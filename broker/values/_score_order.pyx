@@ -1,16 +1,16 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=False
-"""score_order.py compiled: the same answers, in less time and memory (see there for what the methods promise).
+"""Compiled twin of score_order.py: the same results in less time and memory. See there for what the methods promise.
 
-Entries of consecutive ranks lie in blocks: an array of scores beside an array of members, filled from `begin` up to
-`end`. A search goes by bisection over the blocks' first scores, which lie together, and then within one block; a
-change moves the shorter side of a block. Ranks come from a Fenwick tree over the blocks' sizes. It is kept up to date
-while the blocks stay the same, and made again when a rank is asked for after a split or a join: O(n / ROOM) then, but
-only once in a number of changes that grows with ROOM. All else is O(log n).
+Entries of consecutive ranks lie in blocks: an array of scores and an array of members, filled from `begin` up to
+`end`. A search bisects the blocks' first scores, which lie together, and then one block; a change moves the shorter
+side of a block. Ranks come from a Fenwick tree over the blocks' sizes. It is kept up to date while the blocks stay the
+same, and rebuilt when a rank is needed after a split or a join. That takes O(n / ROOM), but the number of changes
+between two rebuilds grows with ROOM. Everything else is O(log n).
 
-Every allocation comes before the first change, and what a reference was the last one to is let go when all arrays are
-whole again. Between a search and the use of the place it found no new container is made (which may call the garbage
-collector, and that finalizers) and no method that a class could define is called. Nothing here can be part of a
-reference cycle, so the collector need not look: members are bytes, which the blocks own.
+Every allocation precedes the first change, and last references are dropped once all arrays are consistent again.
+Between a search and the use of its result, no new container is created (which may run the garbage collector, and that
+finalizers) and no method that a class could define is called. Nothing here can be part of a reference cycle, so the
+collector can ignore it: members are bytes, which the blocks own.
 """
 
 cimport cython
@@ -25,18 +25,18 @@ from libc.stdlib cimport qsort
 from libc.string cimport memcmp, memcpy, memmove
 
 cdef extern from "Python.h":
-    # Declared again, as a comparison within qsort() has to be free of references.
+    # Declared again, because a comparison within qsort() must not touch reference counts.
     Py_ssize_t PyBytes_GET_SIZE(PyObject *) nogil
     char *PyBytes_AS_STRING(PyObject *) nogil
-    # And this because without an exception to raise it gives the nearest number there is.
+    # Declared with NULL as the exception: then it returns the nearest representable number.
     Py_ssize_t PyNumber_AsSsize_t(object, PyObject *) except? -1
 
 cdef enum:
-    ROOM = 256  # entries of a full block
+    ROOM = 256  # entries in a full block
     ROOM_AT_FIRST = 4
     BEFORE_TIES = -1
     AT_MEMBER = 0
-    BEHIND_TIES = 1
+    AFTER_TIES = 1
 
 EMPTY = "an empty sorted set"
 
@@ -53,7 +53,7 @@ cdef inline int order_of_members(PyObject *one, PyObject *other) noexcept nogil:
 
 
 cdef inline int order_of(double score, PyObject *member, double other_score, PyObject *other, int place) noexcept nogil:
-    """Below, at or above 0 as the entry lies before, at or behind the place (`other` only counts with AT_MEMBER)."""
+    """Returns < 0, 0 or > 0 for an entry before, at or after the place (`other` only counts with AT_MEMBER)."""
     if score < other_score:
         return -1
     if score > other_score:
@@ -68,7 +68,7 @@ cdef int order_of_entries(const void *one, const void *other) noexcept nogil:
 
 
 cdef object _normal(score, double value):
-    """The score as it is kept: a float, 0 in place of -0."""
+    """Returns the score as it is stored: a float, 0 instead of -0."""
     return score if value and PyFloat_CheckExact(score) else value + 0.0
 
 
@@ -99,7 +99,7 @@ cdef class _Block:
         return object.__sizeof__(self) + self.room * (sizeof(double) + sizeof(PyObject *))
 
     cdef int make_room(self, int room) except -1:
-        """Move to arrays with room for that many entries, and at least for those there are."""
+        """Moves to arrays with room for that many entries, and at least for the present ones."""
         cdef int count = self.end - self.begin
         cdef double *scores = <double *>PyMem_Malloc(room * (sizeof(double) + sizeof(PyObject *)))
         if scores == NULL:
@@ -117,7 +117,7 @@ cdef class _Block:
         return 0
 
     cdef int find(self, double score, PyObject *member, int place) noexcept:
-        """Where the first entry lies that is not before the place; `end` if there is none."""
+        """Returns the index of the first entry that is not before the place, or `end`."""
         cdef int low = self.begin, high = self.end, middle
         while low < high:
             middle = (low + high) >> 1
@@ -132,7 +132,7 @@ cdef class _Block:
         memmove(self.members + target, self.members + source, count * sizeof(PyObject *))
 
     cdef void insert(self, int at, double score, PyObject *member) noexcept:
-        """Put an entry before the one at `at`; there must be room, and the reference becomes the block's."""
+        """Inserts an entry before the one at `at`. There must be room; the block takes over the reference."""
         if self.begin and (self.end == self.room or at - self.begin < self.end - at):
             self.shift(self.begin, self.begin - 1, at - self.begin)
             self.begin -= 1
@@ -144,7 +144,7 @@ cdef class _Block:
         self.members[at] = member
 
     cdef void remove(self, int at, int count) noexcept:
-        """Close the gap of entries whose references are now the caller's."""
+        """Closes the gap left by entries whose references the caller has taken over."""
         if at - self.begin < self.end - at - count:
             self.shift(self.begin, self.begin + count, at - self.begin)
             self.begin += count
@@ -155,7 +155,7 @@ cdef class _Block:
             self.begin = self.end = 0
 
     cdef void forget(self, int start, int stop) noexcept:
-        """Drop entries."""
+        """Removes entries and their references."""
         cdef PyObject *forgotten[ROOM]
         cdef int count = stop - start, at
         memcpy(forgotten, self.members + start, count * sizeof(PyObject *))
@@ -164,7 +164,7 @@ cdef class _Block:
             Py_DECREF(<object>forgotten[at])
 
     cdef void give(self, _Block other, int count) noexcept:
-        """Hand the last `count` entries over to the end of another block, which has the room behind its last one."""
+        """Moves the last `count` entries to the end of another block, which has room for them there."""
         self.end -= count
         memcpy(other.scores + other.end, self.scores + self.end, count * sizeof(double))
         memcpy(other.members + other.end, self.members + self.end, count * sizeof(PyObject *))
@@ -183,7 +183,7 @@ cdef class _Block:
 
 
 ctypedef struct Place:
-    # A block, its first score, and what the node of the Fenwick tree counts that ends with it.
+    # A block, its first score, and the count of the Fenwick tree's node that ends with it.
     PyObject *block
     double first
     Py_ssize_t counted
@@ -195,7 +195,7 @@ cdef inline _Block block_at(Place *places, Py_ssize_t at):
 
 @cython.no_gc
 cdef class ScoreOrder:
-    # What memory usage and the freeing in slices go by.
+    # For memory usage and freeing in slices.
     __slots__ = ("scores", "_blocks")
 
     cdef readonly dict scores
@@ -232,7 +232,7 @@ cdef class ScoreOrder:
         return member in self.scores
 
     def __iter__(self):
-        # A block at a time, so that a change meanwhile does no harm.
+        # One block at a time, so that a change during the iteration does no harm.
         cdef Py_ssize_t at = 0
         cdef list entries
         while at < self.count:
@@ -300,8 +300,8 @@ cdef class ScoreOrder:
         return self._pop(at, block_at(self.places, at).end - 1)
 
     def score_span(self, double low, bint above_low, double high, bint below_high):
-        cdef Py_ssize_t start = self._rank(low, NULL, BEHIND_TIES if above_low else BEFORE_TIES)
-        cdef Py_ssize_t stop = self._rank(high, NULL, BEFORE_TIES if below_high else BEHIND_TIES)
+        cdef Py_ssize_t start = self._rank(low, NULL, AFTER_TIES if above_low else BEFORE_TIES)
+        cdef Py_ssize_t stop = self._rank(high, NULL, BEFORE_TIES if below_high else AFTER_TIES)
         return start, max(start, stop)
 
     def lex_span(self, low, high):
@@ -329,7 +329,7 @@ cdef class ScoreOrder:
         return self._span(PyNumber_AsSsize_t(start, NULL), PyNumber_AsSsize_t(stop, NULL), reverse, False)
 
     def remove_span(self, Py_ssize_t start, Py_ssize_t stop):
-        # The members stay alive in this list until all is done.
+        # This list keeps the members alive until everything is done.
         cdef list members = self._span(start, stop, False, False)
         cdef Py_ssize_t count = len(members)
         if count == self.length:
@@ -347,7 +347,7 @@ cdef class ScoreOrder:
     # Building
 
     cdef int _fill(self, dict scores) except -1:
-        """Take over a dict, of which this becomes the owner."""
+        """Takes ownership of a dict and adds its entries."""
         cdef Py_ssize_t count = PyDict_Size(scores), at = 0, position = 0
         cdef PyObject *member
         cdef PyObject *score
@@ -360,7 +360,7 @@ cdef class ScoreOrder:
             while at < count and PyDict_Next(scores, &position, &member, &score):
                 check_member(<object>member)
                 entries[at].member = member
-                # Neither of these calls a method that a class could define.
+                # Neither branch calls a method that a class could define.
                 if PyFloat_Check(<object>score):
                     entries[at].score = PyFloat_AS_DOUBLE(<object>score)
                 elif PyLong_Check(<object>score):
@@ -386,7 +386,7 @@ cdef class ScoreOrder:
         return 0
 
     cdef int _adopt(self, list blocks) except -1:
-        """Make these, none of them empty, the blocks."""
+        """Replaces the blocks with these, none of which is empty."""
         cdef Py_ssize_t old_count, at
         cdef Place *old
         cdef Place *places
@@ -421,7 +421,7 @@ cdef class ScoreOrder:
     # Places
 
     cdef void _locate(self, double score, PyObject *member, int place, Py_ssize_t *at, int *within) noexcept:
-        """The block and the place within where an entry with this score and member is, or would come."""
+        """Finds the block and the index in it where an entry with this score and member is, or would be inserted."""
         cdef Py_ssize_t low = 0, high = self.count - 1, middle
         cdef _Block block
         while low < high:
@@ -441,7 +441,7 @@ cdef class ScoreOrder:
         within[0] = block_at(self.places, low).find(score, member, place)
 
     cdef int _locate_entry(self, double score, member, Py_ssize_t *at, int *within) except -1:
-        """`_locate` for an entry that must be there."""
+        """Does `_locate` for an entry that must exist."""
         cdef _Block block
         self._locate(score, <PyObject *>member, AT_MEMBER, at, within)
         block = block_at(self.places, at[0])
@@ -452,13 +452,13 @@ cdef class ScoreOrder:
         return 0
 
     cdef void _count(self) noexcept:
-        """Bring the tree up to date."""
+        """Rebuilds the tree."""
         cdef Py_ssize_t count = self.count, at, above
         cdef _Block block
         for at in range(count):
             block = block_at(self.places, at)
             self.places[at].counted = block.end - block.begin
-        # The node of block number n - 1 counts as many blocks as the lowest bit of n tells.
+        # The node of block number n - 1 covers as many blocks as the value of n's lowest set bit.
         for at in range(1, count + 1):
             above = at + (at & -at)
             if above <= count:
@@ -466,7 +466,7 @@ cdef class ScoreOrder:
         self.counted = True
 
     cdef inline void _resized(self, Py_ssize_t at, int change) noexcept:
-        """The size of a block has changed by this."""
+        """Updates the tree after the size of a block has changed by `change`."""
         cdef Py_ssize_t count
         if self.counted:
             count = self.count
@@ -489,7 +489,7 @@ cdef class ScoreOrder:
         return rank
 
     cdef void _find(self, Py_ssize_t rank, Py_ssize_t *at, int *within) noexcept:
-        """The block and the place within of the entry of a rank that there is."""
+        """Finds the block and the index in it of the entry with an existing rank."""
         cdef Py_ssize_t count = self.count, step = 1, found = 0
         if count > 1:
             if not self.counted:
@@ -507,7 +507,7 @@ cdef class ScoreOrder:
     # Changes
 
     cdef int _insert(self, double score, PyObject *member) except -1:
-        """Add an entry; the dict is the caller's business."""
+        """Adds an entry; the caller updates the dict."""
         cdef Py_ssize_t at
         cdef int within
         self._locate(score, member, AT_MEMBER, &at, &within)
@@ -515,7 +515,7 @@ cdef class ScoreOrder:
         return 0
 
     cdef int _insert_at(self, Py_ssize_t at, int within, double score, PyObject *member) except -1:
-        """Add an entry at its place."""
+        """Adds an entry at its place."""
         cdef _Block block = block_at(self.places, at)
         if block.end - block.begin == ROOM:
             self._split(&at, &within)
@@ -530,11 +530,11 @@ cdef class ScoreOrder:
         return 0
 
     cdef int _split(self, Py_ssize_t *at, int *within) except -1:
-        """Make room at a place in a full block, and give the place again."""
+        """Makes room at a place in a full block, and updates the place."""
         cdef Py_ssize_t count = self.count
         cdef _Block block = block_at(self.places, at[0])
         cdef _Block upper = _Block()
-        # At the very end nothing moves: blocks that are filled in order become full.
+        # At the very end nothing moves, so that blocks filled in order end up full.
         cdef int given = 0 if at[0] == count - 1 and within[0] == block.end else ROOM // 2
         cdef Py_ssize_t room
         cdef Place *places
@@ -559,11 +559,11 @@ cdef class ScoreOrder:
         return 0
 
     cdef object _remove(self, Py_ssize_t at, int within):
-        """Take an entry out, of which the member is returned; the dict is the caller's business."""
+        """Removes an entry and returns its member; the caller updates the dict."""
         cdef _Block block = block_at(self.places, at)
         cdef object member = <object>block.members[within]
         block.remove(within, 1)
-        Py_DECREF(member)  # the block's reference, not this function's
+        Py_DECREF(member)  # the block's reference, not that of this function
         self.length -= 1
         self._note_first(at)
         self._resized(at, -1)
@@ -571,7 +571,7 @@ cdef class ScoreOrder:
         return member
 
     cdef void _settle(self, Py_ssize_t at) noexcept:
-        """Join a block that has few entries left with a neighbour, or give room back where it is the only one."""
+        """Joins a block that has few entries left with a neighbour, or shrinks it if it is the only one."""
         cdef Py_ssize_t count = self.count
         cdef _Block block = block_at(self.places, at)
         cdef int size = block.end - block.begin
@@ -582,7 +582,7 @@ cdef class ScoreOrder:
                 try:
                     block.make_room(max(block.room >> 1, ROOM_AT_FIRST))
                 except MemoryError:
-                    pass  # nothing is given back, then
+                    pass  # it just does not shrink
         elif not size:
             self._drop(at, at + 1)
         elif at + 1 < count and self._joins(at):
@@ -591,8 +591,8 @@ cdef class ScoreOrder:
             self._drop(at, at + 1)
 
     cdef int _cut(self, Py_ssize_t start, Py_ssize_t count) except -1:
-        """Take out `count` entries, not all there are, from rank `start` on."""
-        # What the blocks between own is let go when everything is whole again.
+        """Removes `count` entries, but not all, from rank `start` on."""
+        # Keeps the blocks in between alive until everything is consistent again.
         cdef list dropped = []
         cdef Py_ssize_t at, last_at, each
         cdef int within, last_within
@@ -619,7 +619,7 @@ cdef class ScoreOrder:
         return 0
 
     cdef bint _joins(self, Py_ssize_t at) noexcept:
-        """Move all of the next block's entries to this one, if they leave half of it free."""
+        """Moves all of the next block's entries to this one, if that leaves half of it free; returns whether it did."""
         cdef _Block block = block_at(self.places, at)
         cdef _Block following = block_at(self.places, at + 1)
         cdef int size = following.end - following.begin
@@ -633,7 +633,7 @@ cdef class ScoreOrder:
         return True
 
     cdef void _drop(self, Py_ssize_t start, Py_ssize_t stop) noexcept:
-        """Drop blocks, not all there are, that are empty or that somebody else holds."""
+        """Drops blocks, but not all, that are empty or that the caller keeps alive."""
         cdef Py_ssize_t at
         if start < stop:
             for at in range(start, stop):
@@ -643,7 +643,7 @@ cdef class ScoreOrder:
             self.counted = False
 
     cdef object _take(self, double score, member):
-        """Take out an entry that must be there."""
+        """Removes an entry that must exist."""
         cdef Py_ssize_t at
         cdef int within
         check_member(member)
@@ -651,7 +651,7 @@ cdef class ScoreOrder:
         return self._remove(at, within)
 
     cdef int _move(self, double old, double new, member) except -1:
-        """Give an entry that must be there another score."""
+        """Changes the score of an entry that must exist."""
         cdef Py_ssize_t at, target, count = self.count
         cdef int within, place
         cdef _Block block
@@ -667,7 +667,7 @@ cdef class ScoreOrder:
             else:
                 self._take(old, <object>held)
             return 0
-        # Scores mostly move by little: what lies between the two places moves by one, and nothing else changes.
+        # Scores mostly change little: only the entries between the two places move, by one.
         if place > within:
             place -= 1
             block.shift(within + 1, within, place - within)
@@ -715,10 +715,10 @@ cdef class ScoreOrder:
     cdef Py_ssize_t _append(
         self, list found, Py_ssize_t at, int within, Py_ssize_t count, bint with_scores
     ) except -1:
-        """Append up to `count` entries of a block, or their members; how many these were."""
+        """Appends up to `count` entries of a block, or their members; returns how many."""
         cdef _Block block = block_at(self.places, at)
         cdef int first = within
-        # A new tuple may call the garbage collector, and that a finalizer which changes the block.
+        # A new tuple may run the garbage collector, and that a finalizer that changes the block.
         while block.begin <= within < block.end and count:
             if with_scores:
                 found.append((block.scores[within], <object>block.members[within]))
@@ -732,7 +732,7 @@ cdef class ScoreOrder:
         cdef Py_ssize_t length = self.length, at, left
         cdef int within
         cdef list found = []
-        # As Python's slices take them.
+        # Same rules as Python's slices.
         start = min(start, length) if start >= 0 else max(start + length, 0)
         stop = min(stop, length) if stop >= 0 else max(stop + length, 0)
         left = stop - start

@@ -1,10 +1,10 @@
-"""Bits of strings: counted, looked for and combined, in bulk.
+"""Counting, finding and combining bits of strings, in bulk.
 
 Bit 0 is the highest bit of the first byte, as in Redis. A string may be 512 MiB long and nothing else runs meanwhile,
-so all of it goes by blocks through integers and functions of bytes, never bit by bit: 64 MiB take 80 ms to count,
-3 ms to search and 200 ms to combine with as many. `_bits.pyx` is `count_in_bytes` and `combine` compiled, used when it
-was built: 7 ms and 50 ms; TRIMARAN_PURE=1 in the environment keeps it out. So are `offset_of` and `exchange`, which
-are most of a SETBIT: 0.25 us in place of 0.7.
+so everything works in blocks, with integers and functions of bytes, never bit by bit: 64 MiB take 80 ms to count,
+3 ms to search and 200 ms to combine with another 64 MiB. `_bits.pyx` has compiled twins, used when they are built,
+unless TRIMARAN_PURE=1 is in the environment: `count_in_bytes` (7 ms) and `combine` (50 ms), as well as `offset_of` and
+`exchange`, which are most of a SETBIT (0.25 us instead of 0.7).
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from protocol.numbers import INTEGER_MAX, parse_integer
 
 Bytes = bytes | bytearray
 
-# Large enough that a call is no cost, small enough for a processor's nearest cache.
+# Large enough that the cost of a call vanishes, small enough for a processor's nearest cache.
 BLOCK: Final = 4096
 
 _INVERTED: Final = bytes(range(255, -1, -1))
@@ -25,7 +25,7 @@ _UNIFORM: Final = {fill: bytes([fill]) * BLOCK for fill in (0x00, 0xFF)}
 
 
 def offset_of(text: bytes, unit: int, limit: int) -> int:
-    """The bit that a text names in units of `unit` bits, at most 64; -1 where no string of `limit` bytes has it."""
+    """Returns the bit that a text names in units of `unit` (up to 64) bits; -1 if no string of `limit` bytes has it."""
     number = parse_integer(text)
     if number is None or number < 0:
         return -1
@@ -34,7 +34,7 @@ def offset_of(text: bytes, unit: int, limit: int) -> int:
 
 
 def exchange(value: object, offset: int, bit: int) -> int:
-    """Set a bit and give the one that was there; -1, and nothing is set, where `value` is no bytearray so long."""
+    """Sets a bit and returns the old one; -1, with nothing set, if `value` is not a bytearray of that length."""
     at = offset >> 3
     if not isinstance(value, bytearray) or at >= len(value):
         return -1
@@ -45,24 +45,24 @@ def exchange(value: object, offset: int, bit: int) -> int:
 
 
 def count_in_bytes(value: Bytes, start: int, end: int) -> int:
-    """How many bits are set in `value[start:end]`."""
+    """Returns how many bits are set in `value[start:end]`."""
     number = int.from_bytes
     return sum(number(value[at : min(at + BLOCK, end)], "little").bit_count() for at in range(start, end, BLOCK))
 
 
 def count(value: Bytes, first: int, last: int) -> int:
-    """How many of the bits from `first` to `last` are set; both are bits of the string."""
+    """Returns how many of the bits from `first` to `last` are set; both must be inside the string."""
     start, end = first >> 3, last >> 3
     before = value[start] >> (8 - (first & 7))
-    behind = value[end] & (0x7F >> (last & 7))
-    return count_in_bytes(value, start, end + 1) - before.bit_count() - behind.bit_count()
+    after = value[end] & (0x7F >> (last & 7))
+    return count_in_bytes(value, start, end + 1) - before.bit_count() - after.bit_count()
 
 
 def find(value: Bytes, bit: int, first: int, last: int) -> int:
-    """The first of the bits from `first` to `last` that is `bit`, -1 for none; both are bits of the string."""
+    """Returns the first of the bits from `first` to `last` that is `bit`, or -1; both must be inside the string."""
     fill = 0x00 if bit else 0xFF
     at, end = first >> 3, last >> 3
-    # From here on a byte's set bits are those that are looked for.
+    # From here on a byte's set bits are those to find.
     byte = (value[at] ^ fill) & (0xFF >> (first & 7))
     if not byte and at < end:
         at = _first_other(value, fill, at + 1, end)
@@ -73,7 +73,7 @@ def find(value: Bytes, bit: int, first: int, last: int) -> int:
 
 
 def _first_other(value: Bytes, fill: int, start: int, end: int) -> int:
-    """The first byte of `value[start:end]` that is not `fill`; `end` for none."""
+    """Returns the index of the first byte of `value[start:end]` that is not `fill`, or `end`."""
     uniform = _UNIFORM[fill]
     while start + BLOCK <= end and value.startswith(uniform, start):
         start += BLOCK
@@ -82,7 +82,7 @@ def _first_other(value: Bytes, fill: int, start: int, end: int) -> int:
 
 
 def _and_not(a: int, b: int) -> int:
-    # Not a & ~b: that would be a negative number on the way.
+    # Not a & ~b, because ~b is negative.
     return a ^ (a & b)
 
 
@@ -106,11 +106,11 @@ _OPERATIONS: Final[dict[bytes, Callable[[Sequence[int]], int]]] = {
 
 
 def combine(operation: bytes, sources: Sequence[Bytes]) -> bytearray:
-    """The result of a bitwise operation, as long as the longest source; shorter ones go on with zeros.
+    """Returns the result of a bitwise operation, as long as the longest source; shorter ones are padded with zeros.
 
-    AND, OR and XOR are over all sources, NOT inverts the only one. DIFF is the bits of the first source that no
-    other has, DIFF1 those of the others that the first has not, ANDOR those that the first and any other have, and
-    ONE those that exactly one source has.
+    AND, OR and XOR combine all sources, NOT inverts the only one. DIFF has the bits of the first source that no other
+    has, DIFF1 those of the others that the first lacks, ANDOR those that the first and any other have, and ONE those
+    that exactly one source has.
     """
     if operation == b"NOT":
         return bytearray(sources[0].translate(_INVERTED))

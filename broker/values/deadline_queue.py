@@ -1,8 +1,8 @@
 """Deadlines of keys, earliest first.
 
-Keys lie in one bucket for each millisecond, and a heap orders the milliseconds: of a million keys that fall due within
-one second, a heap of keys takes 4 to 8 us to give up each, this one 0.1 us. Deletion is lazy: a deadline that no longer
-holds stays until it falls due, and whoever takes it out then has to know that.
+Keys lie in one bucket per millisecond, and a heap orders the milliseconds. When a million keys expire within one
+second, a heap of keys takes 4 to 8 us to pop each, this queue 0.1 us. Deletion is lazy: an outdated deadline stays
+until it is reached, and the caller that takes it out must recognise it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from typing import Final
 
 NEVER: Final = 1 << 62
-"""A deadline that is not reached: milliseconds of wall time past all that Redis accepts."""
+"""A deadline that is never reached: wall-clock milliseconds beyond any that Redis accepts."""
 
 
 class DeadlineQueue:
@@ -21,17 +21,17 @@ class DeadlineQueue:
     __slots__ = ("_buckets", "_heap", "_size")
 
     def __init__(self) -> None:
-        # Milliseconds, each once, and what is due then: most often one key, which then needs no list.
+        # Milliseconds, each once, and the keys that expire then: mostly a single one, which needs no list.
         self._heap: list[int] = []
         self._buckets: dict[int, bytes | list[bytes]] = {}
         self._size = 0
 
     def __len__(self) -> int:
-        """The deadlines kept, those that no longer hold among them."""
+        """The number of deadlines, including outdated ones."""
         return self._size
 
     def push(self, key: bytes, deadline: int) -> None:
-        """Add a deadline of the key."""
+        """Adds a deadline for the key."""
         self._size += 1
         there = self._buckets.get(deadline)
         if there is None:
@@ -43,7 +43,7 @@ class DeadlineQueue:
             there.append(key)
 
     def take(self, limit: int) -> tuple[int, list[bytes]]:
-        """Remove and return the earliest deadline with its keys, at most `limit`; there must be one."""
+        """Removes and returns the earliest deadline with at most `limit` of its keys; there must be one."""
         deadline = self._heap[0]
         there = self._buckets[deadline]
         if isinstance(there, bytes):
@@ -61,11 +61,11 @@ class DeadlineQueue:
         return deadline, keys
 
     def next_deadline(self) -> int:
-        """The earliest deadline (perhaps one that no longer holds), NEVER without one."""
+        """Returns the earliest deadline (perhaps an outdated one), NEVER if there is none."""
         return self._heap[0] if self._heap else NEVER
 
     def refill(self, *deadlines: Mapping[bytes, int]) -> None:
-        """Keep these deadlines and no others."""
+        """Replaces all deadlines with these."""
         self._heap.clear()
         self._buckets.clear()
         self._size = 0

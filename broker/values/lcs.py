@@ -2,16 +2,16 @@
 
 Redis fills a table of len(a) * len(b) numbers. Here a row of that table is one integer with a bit for each
 byte of the longer string, clear where the row's number rises (Hyyro, "Bit-parallel LCS-length computation
-revisited", 2004), and one addition makes the next row out of it: 32 times less memory, and fast without
+revisited", 2004), and one addition computes the next row from it: 32 times less memory, and fast without
 compiled code.
 
 There can be several longest subsequences. The walk back through the table takes the same turns as Redis's
-does (up only if the number above is the larger one), so that string and ranges agree with it.
+(up only if the number above is the larger one), so that string and ranges agree with it.
 """
 
 from collections.abc import Iterator
 
-# Redis holds lengths in 32 bits, and each number of its table takes 4 bytes.
+# Redis keeps lengths in 32 bits, and each number in its table takes 4 bytes.
 MAX_LENGTH = (1 << 32) - 2
 CELL_BYTES = 4
 
@@ -19,15 +19,15 @@ Range = tuple[int, int, int, int]
 
 
 def table_bytes(a: bytes | bytearray, b: bytes | bytearray) -> int:
-    """The memory that Redis would take for these strings, in bytes: what its limit is compared with.
+    """Returns the memory in bytes that Redis would take for these strings and compares with its limit.
 
-    It bounds the time that the functions below take, too.
+    It also bounds the time that the functions below take.
     """
     return (len(a) + 1) * (len(b) + 1) * CELL_BYTES
 
 
 def lcs_length(a: bytes, b: bytes) -> int:
-    """How long the longest common subsequence is."""
+    """Returns the length of the longest common subsequence."""
     shorter, longer = (a, b) if len(a) <= len(b) else (b, a)
     row = 0
     for row in _rows(shorter, longer):  # noqa: B007 - only the last row counts
@@ -36,17 +36,17 @@ def lcs_length(a: bytes, b: bytes) -> int:
 
 
 def lcs_string(a: bytes, b: bytes) -> bytes:
-    """The longest common subsequence itself; of several, the one Redis returns."""
+    """Returns the longest common subsequence itself; of several, the one Redis returns."""
     runs = [a[a_start : a_end + 1] for a_start, a_end, _, _ in _runs(a, b)]
     runs.reverse()
     return b"".join(runs)
 
 
 def lcs_ranges(a: bytes, b: bytes, min_length: int = 0) -> tuple[list[Range], int]:
-    """Where the subsequence lies, and its length.
+    """Returns the ranges of the subsequence, and its length.
 
-    Each range is (first in a, last in a, first in b, last in b), last ones first, as Redis lists them;
-    those shorter than `min_length` bytes are left out (the length counts them).
+    Each range is (first in a, last in a, first in b, last in b), the last range first, as Redis lists them;
+    those shorter than `min_length` bytes are omitted (the length counts them).
     """
     ranges: list[Range] = []
     length = 0
@@ -59,7 +59,7 @@ def lcs_ranges(a: bytes, b: bytes, min_length: int = 0) -> tuple[list[Range], in
 
 
 def _rows(shorter: bytes, longer: bytes) -> Iterator[int]:
-    """One row for each prefix of `shorter`, the empty one first.
+    """Yields one row for each prefix of `shorter`, the empty one first.
 
     Bit i of a row is clear where the length for longer[:i + 1] exceeds the length for longer[:i].
     """
@@ -74,14 +74,14 @@ def _rows(shorter: bytes, longer: bytes) -> Iterator[int]:
 
 
 def _places(text: bytes, byte: int) -> int:
-    """A number with bit i set where text[i] is `byte`."""
+    """Returns a number with bit i set where text[i] is `byte`."""
     table = bytearray(b"0" * 256)
     table[byte] = 0x31
     return int(text[::-1].translate(table), 2)
 
 
 def _runs(a: bytes, b: bytes) -> Iterator[Range]:
-    """The common runs, from the end of the strings to their start."""
+    """Yields the common runs, from the end of the strings to their start."""
     if not a or not b:
         return
     rows = list(_rows(a, b) if len(a) <= len(b) else _rows(b, a))
@@ -99,7 +99,7 @@ def _runs(a: bytes, b: bytes) -> Iterator[Range]:
 
 
 def _step_back_in_b(a: bytes, b: bytes, i: int, j: int, rows: list[int]) -> tuple[int, int]:
-    """The next place to look at after a mismatch at a[i - 1], b[j - 1], where a row stands for a prefix of a.
+    """Returns the next position after a mismatch at a[i - 1], b[j - 1], if rows belong to prefixes of a.
 
     In row i, j goes down to where the number rises, or to a match before that; if it rises here, i goes down.
     """
@@ -111,13 +111,13 @@ def _step_back_in_b(a: bytes, b: bytes, i: int, j: int, rows: list[int]) -> tupl
 
 
 def _step_back_in_a(a: bytes, b: bytes, i: int, j: int, rows: list[int]) -> tuple[int, int]:
-    """The same where a row stands for a prefix of b.
+    """Does the same if rows belong to prefixes of b.
 
-    If b[j - 1] adds to the length, then the last byte of a[:i] that equals it is part of the subsequence,
-    and every step down to it is one in a.
+    If b[j - 1] adds to the length, the last byte of a[:i] that equals it is part of the subsequence, and every step
+    down to it is a step in a.
     """
     low = (1 << i) - 1
-    # The row before has as many set bits or more, and more if and only if its number is the smaller one.
+    # The previous row has at least as many set bits, and more if and only if its number is smaller.
     if (rows[j - 1] & low).bit_count() > (rows[j] & low).bit_count():
         return a.rfind(b[j - 1], 0, i) + 1, j
     return i, j - 1

@@ -1,13 +1,13 @@
 """Ranges by member of a sorted set whose scores differ, where the members need not ascend with the ranks.
 
-Such ranges have no meaning of their own, but Redis gives them an answer, and programs rely on it: it looks for the
-first member within the bounds, going by members alone, and takes what follows up to the first one beyond them. Which
-one it finds depends on the encoding. In a small set it goes through the members one by one, and so it is done here. In
-a large one it descends a skip list whose levels are random: it finds some place where a member within the bounds
-follows one that is before them. Of these places the one that a binary search meets is taken here. Where members ascend
-with their scores there is one such place only, and all answers agree.
+Such ranges are meaningless, but Redis answers them, and programs rely on it: it looks for the first member within the
+bounds, ignoring scores, and takes what follows up to the first member beyond them. Which one it finds depends on the
+encoding. It goes through a small set's members one by one, and so does this module. In a large set it descends a skip
+list whose levels are random, and finds some position where a member within the bounds follows one before them; this
+module takes the one that a binary search finds. If members ascend with their scores there is only one such position,
+and all answers agree.
 
-Bounds are those of ScoreOrder.lex_span: members from `low` up to, not including, `high`; None is behind all members.
+Bounds are those of ScoreOrder.lex_span: members from `low` up to, not including, `high`; None is after all members.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _CHUNK = 256
 
 
 class LexRange:
-    """The members of `value` from `low` up to `high`; `is_small` says whether Redis would look through all of them."""
+    """The members of `value` from `low` up to `high`; `is_small` is whether Redis would go through all of them."""
 
     __slots__ = ("_high", "_is_small", "_length", "_low", "_value")
 
@@ -35,7 +35,7 @@ class LexRange:
         self._length = len(value)
 
     def span(self, offset: int = 0, limit: int = -1, reverse: bool = False) -> Span:
-        """What a range command gives. `offset` members are passed over whatever they are; `limit` below 0 is none."""
+        """Returns a range command's result, after skipping `offset` members of any kind; a `limit` below 0 is none."""
         if offset < 0 or offset >= self._length or self._misses():
             return _NOTHING
         if reverse:
@@ -43,13 +43,13 @@ class LexRange:
         return self._upward(self._first(), offset, limit)
 
     def removal(self) -> Span:
-        """What ZREMRANGEBYLEX removes: in a large set Redis does not look first whether there can be anything."""
+        """Returns what ZREMRANGEBYLEX removes; in a large set Redis does not check first whether the range is empty."""
         if self._is_small and self._misses():
             return _NOTHING
         return self._upward(self._first(), 0, -1)
 
     def count(self) -> int:
-        """What ZLEXCOUNT says: in a large set the ranks between the two ends, whatever lies there."""
+        """Returns ZLEXCOUNT's result: in a large set the ranks between the two ends, whatever lies in between."""
         if self._misses():
             return 0
         first = self._first()
@@ -64,7 +64,7 @@ class LexRange:
         return max(0, stop - first)
 
     def _misses(self) -> bool:
-        """Whether there can be nothing, as the bounds or the members at both ends tell."""
+        """Whether the bounds, or the first and last members, show that the range is empty."""
         low, high = self._low, self._high
         if low is None or (high is not None and low >= high):
             return True
@@ -80,14 +80,14 @@ class LexRange:
         return self._value.members(rank, rank + 1)[0]
 
     def _first(self) -> int:
-        """The rank of the first member that is not before the range; the length if there is none."""
+        """Returns the rank of the first member that is not before the range, or the length."""
         if self._is_small:
             members = self._value.members(0, self._length)
             return next((rank for rank, member in enumerate(members) if not self._is_before(member)), self._length)
         return self._search(self._is_before)
 
     def _last(self) -> int:
-        """The rank of the last member that is not beyond the range; -1 if there is none."""
+        """Returns the rank of the last member that is not beyond the range, or -1."""
         if self._is_small:
             members = self._value.members(0, self._length, True)
             beyond = next((at for at, member in enumerate(members) if not self._is_beyond(member)), self._length)

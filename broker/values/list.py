@@ -15,13 +15,13 @@ from broker.values.listpack_size import EMPTY_LISTPACK, element_size
 from protocol.native import prefer
 from protocol.replies import bulks
 
-# A few elements far from both ends are indexed one by one (2 ns for each 64 elements on the way), more of
-# them are walked to (8 ns for each element on the way).
+# Up to _FEW elements far from both ends are indexed one by one (2 ns per 64 elements on the way); for more, an
+# iterator walks there (8 ns per element on the way).
 _FEW = 128
 _FAR = 1024
 
-# Redis's list-max-listpack-size: -1 .. -5 mean so many bytes, and a number of elements goes with at most so
-# many.
+# Redis's list-max-listpack-size: -1 to -5 mean this many bytes; a number of elements also implies at most
+# _BYTES_WITH_COUNT bytes.
 _BYTES_BY_LEVEL = (4096, 8192, 16384, 32768, 65536)
 _BYTES_WITH_COUNT = 8192
 
@@ -33,7 +33,7 @@ class List(deque[bytes]):
     type_name = "list"
 
     def pop_left(self, count: int) -> list[bytes]:
-        """Remove and return up to `count` elements from the head."""
+        """Removes and returns up to `count` elements from the head."""
         if count >= len(self):
             everything = list(self)
             self.clear()
@@ -42,7 +42,7 @@ class List(deque[bytes]):
         return [pop() for _ in range(count)]
 
     def pop_right(self, count: int) -> list[bytes]:
-        """Remove and return up to `count` elements from the tail, the last one first."""
+        """Removes and returns up to `count` elements from the tail, the last one first."""
         if count >= len(self):
             everything = list(self)
             everything.reverse()
@@ -52,7 +52,7 @@ class List(deque[bytes]):
         return [pop() for _ in range(count)]
 
     def slice(self, start: int, stop: int) -> list[bytes]:
-        """The elements from index `start` up to, not including, `stop`."""
+        """Returns the elements from index `start` up to, not including, `stop`."""
         count = stop - start
         length = len(self)
         if count == length:
@@ -71,7 +71,7 @@ class List(deque[bytes]):
         return bulks(self.slice(start, stop))
 
     def keep(self, start: int, stop: int) -> None:
-        """Remove everything but the elements from index `start` up to, not including, `stop`. O(removed)."""
+        """Removes all elements except those from index `start` up to, not including, `stop`. O(removed)."""
         if stop <= start:
             self.clear()
             return
@@ -81,7 +81,7 @@ class List(deque[bytes]):
             self.popleft()
 
     def insert_beside(self, pivot: bytes, element: bytes, after: bool) -> bool:
-        """Insert `element` before or after the first element equal to `pivot`; False where there is none."""
+        """Inserts `element` before or after the first element equal to `pivot`; returns False if there is none."""
         try:
             place = self.index(pivot)
         except ValueError:
@@ -90,9 +90,9 @@ class List(deque[bytes]):
         return True
 
     def remove_equal(self, element: bytes, count: int) -> int:
-        """Remove elements equal to `element`: `count` from the head, -`count` from the tail, all if 0.
+        """Removes elements equal to `element`: `count` from the head, -`count` from the tail, all if 0.
 
-        Returns how many were removed. O(n), one pass whatever their number.
+        Returns how many were removed. One pass, O(n), whatever their number.
         """
         found = self.count(element)
         if not found:
@@ -119,10 +119,10 @@ class List(deque[bytes]):
         return limit
 
     def positions(self, element: bytes, rank: int, limit: int, scan: int) -> list[int]:
-        """The indexes of elements equal to `element`, as LPOS counts them.
+        """Returns the indexes of elements equal to `element`, as LPOS counts them.
 
-        `rank` is the first match that counts: 1 the first, -1 the last (then the search runs from the
-        tail); `limit` is the most to return, 0 for all; `scan` is the most elements to compare, 0 for all.
+        `rank` is the first match that counts: 1 for the first, -1 for the last (the search then runs from the tail);
+        `limit` is how many to return at most, 0 for all; `scan` is how many elements to compare at most, 0 for all.
         """
         length = len(self)
         end = min(scan, length) if scan else length
@@ -154,7 +154,7 @@ class List(deque[bytes]):
         return found
 
     def encoding(self, max_listpack_size: int) -> bytes:
-        """The name of the encoding that Redis chooses for this content, given `list-max-listpack-size`."""
+        """Returns the encoding that Redis chooses for this content, given `list-max-listpack-size`."""
         return encoding_of(self, max_listpack_size)
 
 

@@ -1,20 +1,20 @@
-"""How many bytes an element would take in Redis's listpack encoding.
+"""The size of elements in Redis's listpack encoding.
 
 A stream's entries are held in nodes, and approximate trimming (`MAXLEN ~`) removes whole nodes only. Redis
-ends a node when its listpack has grown to `stream-node-max-bytes`, so to trim the same entries we count the
-same bytes, though nothing of ours is stored in a listpack. The format: an element is its encoding, its
-payload and its own length once more for backward iteration; texts of integers are stored as integers.
+ends a node when its listpack has grown to `stream-node-max-bytes`. To trim the same entries we count the same
+bytes, although nothing here is stored in a listpack. The format of an element: its encoding, its payload, and its
+own length for backward iteration; texts of integers are stored as integers.
 """
 
 EMPTY_LISTPACK = 7
-"""Bytes: total length (4), number of elements (2), terminator (1)."""
+"""In bytes: total length (4), number of elements (2), terminator (1)."""
 
 _MAX_INTEGER_TEXT = 20
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
 
 def integer_size(value: int) -> int:
-    """Bytes of a signed 64-bit integer, its backward length included."""
+    """Returns the bytes of a signed 64-bit integer, including its backward length."""
     if 0 <= value <= 127:
         return 2
     if -4096 <= value <= 4095:
@@ -29,12 +29,12 @@ def integer_size(value: int) -> int:
 
 
 def wrapped_integer_size(value: int) -> int:
-    """The same of a difference of two unsigned 64-bit numbers, which wraps as C's does."""
+    """Returns the same for the difference of two unsigned 64-bit numbers, which wraps as in C."""
     return integer_size((value + (1 << 63)) % (1 << 64) - (1 << 63))
 
 
 def element_size(text: bytes) -> int:
-    """Bytes of a text, stored as an integer where it is the canonical text of one."""
+    """Returns the bytes of a text, which is stored as an integer if it is the canonical text of one."""
     length = len(text)
     if 0 < length <= _MAX_INTEGER_TEXT:
         first = text[0]

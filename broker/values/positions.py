@@ -1,20 +1,19 @@
-"""Scanning and random picks on plain dicts, with no table kept beside them.
+"""Scanning and random picks on plain dicts, without an additional index.
 
 CPython keeps a dict's entries in an insertion-ordered array, and the C API's PyDict_Next walks that array by
-position, O(1) a step. A live entry's position only ever moves *down*: a new one goes to the end, a deletion
-leaves a hole, and a resize squeezes the holes out. So a scan that visits positions from the top down, and
-whose cursor is "all below this is still to be visited", returns every key that is there from its start to
-its end at least once, whatever is added and removed meanwhile. That is the guarantee of Redis's SCAN
-family, without any state between the calls, and a rebuild of the dict in its own order
-(`compact_if_sparse`) keeps it too.
+position, O(1) per step. A live entry's position only ever moves *down*: a new entry goes to the end, a deletion
+leaves a hole, and a resize squeezes the holes out. So a scan that visits positions from the top down, with a
+cursor that means "everything below is still to be visited", returns every key that exists from its start to its
+end at least once, whatever is added and removed meanwhile. That is the guarantee of Redis's SCAN family, without
+any state between the calls, and rebuilding the dict in its own order (`compact_if_sparse`) preserves it.
 
-Holes cost time: PyDict_Next steps over them. Whoever meets a run of them that is long beside the dict's
-size squeezes the holes out at once. As every hole stems from one deletion, that adds O(1) to each deletion.
-Holes behind the last entry can't be met, as PyDict_Next only says that nothing follows; but popitem() drops
-them, so a dict large enough for many of them has its last item taken off and put back (`_settle`).
+Holes cost time, because PyDict_Next steps over them. Any function here that meets a run of holes that is long
+relative to the dict's size squeezes them all out immediately. Every hole stems from one deletion, so that adds O(1)
+per deletion. Holes after the last entry can't be seen, since PyDict_Next only says that nothing follows; but popitem()
+drops them, so in a dict large enough for many of them the last item is popped and put back (`_settle`).
 
-`_positions.pyx` is the same compiled, used when it was built; TRIMARAN_PURE=1 in the environment keeps it
-out. Both need the GIL held throughout a call, and no one iterating over the dict.
+`_positions.pyx` is the compiled twin, used when it is built, unless TRIMARAN_PURE=1 is in the environment. Both
+require that the GIL is held throughout a call and that nothing is iterating over the dict.
 """
 
 import ctypes
@@ -32,19 +31,19 @@ LONG_RUN = 512
 LONG_RUN_SHARE = 8
 # Sparse: more holes than live keys.
 SPARSE = 2
-# A dict takes about 30 bytes of memory for each entry it has room for: 24, and 1.5 places of 4 bytes in its index.
-# When it grows, CPython gives it room for two to four times its keys.
+# A dict takes about 30 bytes of memory per entry of its capacity: 24, and 1.5 index slots of 4 bytes.
+# When it grows, CPython gives it a capacity of two to four times its keys.
 ROOMY_BYTES_PER_KEY = 2 * 30
 EMPTIED_BYTES_PER_KEY = 8 * 30
-# A window looks at this many positions a key asked for before it returns short, as Redis visits at most
+# A window visits at most this many positions per requested key before it returns fewer keys; Redis visits at most
 # this many empty buckets.
 POSITIONS_PER_KEY = 10
 
 _next = ctypes.pythonapi.PyDict_Next
 _next.argtypes = (ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _next.restype = ctypes.c_int
-# One place each for PyDict_Next's answers: allocating them again for each step doubles its cost.
-# `_key.value` may only be read right after a step that found an entry, as the reference in it is borrowed.
+# PyDict_Next's results go to these two, because allocating them for each step would double its cost.
+# `_key.value` may only be read right after a step that found an entry: the reference in it is borrowed.
 _position = ctypes.c_ssize_t()
 _key = ctypes.py_object()
 _at_position = ctypes.addressof(_position)
@@ -52,9 +51,9 @@ _at_key = ctypes.addressof(_key)
 
 
 def top(d: dict[Any, Any]) -> int:
-    """The highest position in use, plus one; 0 for an empty dict.
+    """Returns the highest position in use, plus one; 0 for an empty dict.
 
-    It takes O(log(holes)) steps, one where there are none.
+    It takes O(log(holes)) steps, one if there are none.
     """
     bound = len(d)
     stride = 1
@@ -78,11 +77,11 @@ def top(d: dict[Any, Any]) -> int:
 
 
 def window(d: dict[K, Any], cursor: int, count: int) -> tuple[int, list[K]]:
-    """The next keys of a scan: the cursor to go on with (0: finished) and at most `count` keys.
+    """Returns the next keys of a scan: the cursor to continue with (0: finished) and at most `count` keys.
 
-    `cursor` is 0 to begin, and else what an earlier call returned; any other number is safe and begins at
-    the top or at that position. `count` is at least 1. It looks at no more than 10 * count positions, so it
-    may return no key at all and still not be finished.
+    `cursor` is 0 to begin, otherwise the one that the last call returned; any other number is safe and begins at
+    the top or at that position. `count` is at least 1. A call visits at most 10 * count positions, so it may return
+    no key at all without being finished.
     """
     if cursor > 0 and dict.__sizeof__(d) > EMPTIED_BYTES_PER_KEY * max(len(d), LONG_RUN):
         cursor = _compact_at(d, min(cursor, top(d)))
@@ -117,15 +116,15 @@ def window(d: dict[K, Any], cursor: int, count: int) -> tuple[int, list[K]]:
 
 
 def random_key(d: dict[K, Any]) -> K:
-    """One key, each with the same chance. O(1) expected. Raises IndexError if the dict is empty.
+    """Returns a random key; all are equally likely. O(1) expected. Raises IndexError if the dict is empty.
 
-    It squeezes the holes out of a dict that has too many.
+    Squeezes the holes out of a dict that has too many.
     """
     live = len(d)
     if not live:
         raise IndexError("random key of an empty dict")
     _settle(d)
-    # Any bound above the top will do, and a rough one costs far fewer steps than `top`.
+    # Any bound above the top works, and a rough one costs far fewer steps than `top`.
     bound = live
     stride = live // 8 + 1
     position = _position
@@ -137,7 +136,7 @@ def random_key(d: dict[K, Any]) -> K:
         _compact(d)
         bound = live
     while True:
-        # A hole is thrown away, not replaced by the key after it: that key's chance would grow with the run.
+        # A hole is discarded, not replaced by the key after it, whose chance would grow with the run of holes.
         at = int(random() * bound)
         position.value = at
         if _next(d, _at_position, _at_key, None):
@@ -151,12 +150,12 @@ def random_key(d: dict[K, Any]) -> K:
 
 
 def sample_keys(d: dict[K, Any], count: int) -> list[K]:
-    """`count` different keys, or all of them if there are fewer. O(count) expected."""
+    """Returns `count` distinct keys, or all of them if there are fewer. O(count) expected."""
     length = len(d)
     if count >= length:
         return list(d)
-    # Picking one by one and throwing doubles away is cheap while there are few; from this share of the keys
-    # on, a sample of all of them is cheaper.
+    # Picking one by one and discarding duplicates is cheap for a small share of the keys; from this share on, a sample
+    # of the whole list is cheaper.
     if count * 3 > length:
         return sample(list(d), count)
     chosen: dict[K, None] = {}
@@ -166,14 +165,14 @@ def sample_keys(d: dict[K, Any], count: int) -> list[K]:
 
 
 def draw_keys(d: dict[K, Any], count: int) -> list[K]:
-    """`count` keys, each drawn from all. Raises IndexError if the dict is empty. O(count) expected."""
+    """Returns `count` keys, each drawn from all. Raises IndexError if the dict is empty. O(count) expected."""
     if count < len(d):
         return [random_key(d) for _ in range(count)]
     return choices(list(d), k=count)
 
 
 def compact_if_sparse(d: dict[Any, Any]) -> None:
-    """Squeeze the holes out of a dict that has more of them than keys; it then also gives memory back."""
+    """Squeezes the holes out of a dict that has more of them than keys, which also frees memory."""
     _settle(d)
     highest = top(d)
     if highest >= SPARSE * len(d) and highest > LONG_RUN:
@@ -181,27 +180,27 @@ def compact_if_sparse(d: dict[Any, Any]) -> None:
 
 
 def _settle(d: dict[Any, Any]) -> None:
-    """Make sure that no long run of holes lies behind the last entry, and that there is not far too much room."""
+    """Ensures that no long run of holes follows the last entry, and that the capacity is not far too large."""
     size = dict.__sizeof__(d)
     live = max(len(d), LONG_RUN)
     if size > EMPTIED_BYTES_PER_KEY * live:
         _compact(d)
     elif size > ROOMY_BYTES_PER_KEY * live and d:
-        # 0.1 us. Putting it back uses up one entry of the dict's room, so that once in a while it is rebuilt.
+        # 0.1 us. Putting it back uses up one entry of the dict's capacity, so that it is rebuilt now and then.
         key, value = dict.popitem(d)
         dict.__setitem__(d, key, value)
 
 
 def _compact(d: dict[Any, Any]) -> None:
-    # Merging into an empty dict leaves the holes out and runs in C, 20 ns an entry; dict.copy() may keep
-    # them. dict's own methods, because a subclass may give these names another meaning.
+    # Merging into an empty dict leaves the holes out and runs in C, 20 ns per entry; dict.copy() may keep
+    # them. dict's own methods, because a subclass may redefine these names.
     dense = {**d}
     dict.clear(d)
     dict.update(d, dense)
 
 
 def _compact_at(d: dict[Any, Any], cursor: int) -> int:
-    """Squeeze the holes out; return the position that now parts what was below `cursor` from the rest."""
+    """Squeezes the holes out; returns the position that now separates what was below `cursor` from the rest."""
     _position.value = cursor
     bounded = _next(d, _at_position, _at_key, None)
     boundary = _key.value if bounded else None

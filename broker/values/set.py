@@ -14,35 +14,35 @@ class Set(dict[bytes, None]):
 
     @classmethod
     def of(cls, members: Iterable[bytes]) -> "Set":
-        """A set of these members, in their order."""
+        """Returns a set of these members, in their order."""
         new = cls()
         new.update(dict.fromkeys(members))
         return new
 
     def clone(self) -> "Set":
-        """An independent copy."""
+        """Returns an independent copy."""
         return Set(self)
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
-        """The next cursor (0: finished) and members of a scan; see positions.window."""
+        """Returns the next cursor (0: finished) and members of a scan; see positions.window."""
         return positions.window(self, cursor, count)
 
     def random_member(self) -> bytes:
-        """A member, each with the same chance. O(1) expected."""
+        """Returns a random member; all are equally likely. O(1) expected."""
         return positions.random_key(self)
 
     def random_members(self, count: int) -> list[bytes]:
-        """`count` different members, or all of them if there are fewer. O(count) expected."""
+        """Returns `count` distinct random members, or all of them if there are fewer. O(count) expected."""
         return positions.sample_keys(self, count)
 
     def pop_random(self) -> bytes:
-        """Remove and return a member, each with the same chance. O(1) expected."""
+        """Removes and returns a random member; all are equally likely. O(1) expected."""
         member = positions.random_key(self)
         del self[member]
         return member
 
     def pop_random_members(self, count: int) -> list[bytes]:
-        """Remove and return `count` different members, or all of them if there are fewer."""
+        """Removes and returns `count` random members, or all of them if there are fewer."""
         chosen = positions.sample_keys(self, count)
         if len(chosen) == len(self):
             self.clear()
@@ -52,7 +52,7 @@ class Set(dict[bytes, None]):
         return chosen
 
     def encoding(self, max_intset_entries: int, max_entries: int, max_value: int) -> bytes:
-        """The encoding Redis chooses for this content, given the three `set-max-...` thresholds.
+        """Returns the encoding Redis chooses for this content, given the three `set-max-...` thresholds.
 
         `max_value` is in bytes.
         """

@@ -1,8 +1,8 @@
-"""A sorted set: members in the order of their scores, with what else the commands ask of one.
+"""A sorted set: members in the order of their scores, with scans, random picks and Redis's encoding.
 
 Redis orders by score, then by the bytes of the member (-0.0 and 0.0 are equal). Every range of the ZRANGE family is a
-span of ranks, half-open and ascending: the `..._span` methods find one in O(log n), and `span` and `remove_span`
-take it.
+span of ranks, half-open and ascending: the `..._span` methods find it in O(log n), and `span` and `remove_span` take
+it.
 """
 
 from broker.values import positions
@@ -21,15 +21,15 @@ class SortedSet(ScoreOrder):
     type_name = "zset"
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
-        """The next cursor (0: finished) and members of a scan; see positions.window."""
+        """Returns the next cursor (0: finished) and members of a scan; see positions.window."""
         return positions.window(self.scores, cursor, count)
 
     def random_member(self) -> bytes:
-        """A member, each with the same chance. O(1) expected."""
+        """Returns a random member; all are equally likely. O(1) expected."""
         return positions.random_key(self.scores)
 
     def encoding(self, max_entries: int, max_value: int) -> bytes:
-        """The encoding Redis chooses for this content, given `zset-max-listpack-entries` and `-value`.
+        """Returns the encoding Redis chooses for this content, given `zset-max-listpack-entries` and `-value`.
 
         `max_value` is in bytes.
         """

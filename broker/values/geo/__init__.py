@@ -1,1 +1,1 @@
-"""Positions: their hashes, areas, and what lies near."""
+"""Positions on the globe: geohashes, areas, and the nearest members."""

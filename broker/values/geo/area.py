@@ -1,9 +1,9 @@
-"""Distances on the globe, and the areas that members are searched in: circles and boxes around a position.
+"""Distances on the globe, and areas to search: circles and boxes around a position.
 
-The globe is a sphere with the quadratic mean radius of WGS 84, and distances are those of the haversine formula, in
-metres. They are printed with four digits behind the point, so every operation is Redis's own, in its order.
+The globe is a sphere with the quadratic mean radius of WGS 84, and distances follow the haversine formula, in metres.
+They are printed with four decimal places, so the arithmetic is exactly Redis's, operation by operation.
 
-A search looks through one cell of the geohash grid and those of its eight neighbours that the area reaches into.
+A search covers one cell of the geohash grid and those of its eight neighbours that the area reaches into.
 """
 
 from math import asin, cos, inf, nan, pi, sin, sqrt
@@ -19,7 +19,7 @@ _DIAMETER: Final = 2.0 * EARTH_RADIUS
 
 # Half the circumference in the Mercator projection, in metres: the grid's coarsest cell.
 _MERCATOR_MAX: Final = 20037726.37
-# Towards the poles the cells cover less ground, so a search needs coarser ones.
+# Towards the poles cells cover less ground, so a search needs coarser ones.
 _NARROW_LATITUDE: Final = 66
 _NARROWEST_LATITUDE: Final = 80
 
@@ -28,7 +28,7 @@ _NEIGHBOURS: Final = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1)
 
 
 def distance(longitude: float, latitude: float, other_longitude: float, other_latitude: float) -> float:
-    """The distance of two positions in metres."""
+    """Returns the distance between two positions in metres."""
     half_sine = sin((other_longitude * _RADIAN - longitude * _RADIAN) / 2)
     if half_sine == 0.0:
         return EARTH_RADIUS * abs(other_latitude * _RADIAN - latitude * _RADIAN)
@@ -36,11 +36,11 @@ def distance(longitude: float, latitude: float, other_longitude: float, other_la
     other_north = other_latitude * _RADIAN
     half_rise = sin((other_north - north) / 2)
     root = sqrt(half_rise * half_rise + cos(north) * cos(other_north) * half_sine * half_sine)
-    return _DIAMETER * asin(root if root <= 1.0 else 1.0)  # rounding must not lead opposite ends past the domain
+    return _DIAMETER * asin(root if root <= 1.0 else 1.0)  # rounding must not take antipodes out of asin's domain
 
 
 class Area:
-    """What a search goes by: `centre` is its middle, `unit` the metres of its unit of length."""
+    """The area of a search: `centre` is its middle, `unit` the length of its unit in metres."""
 
     __slots__ = ("centre", "unit")
 
@@ -49,15 +49,15 @@ class Area:
         self.unit = unit
 
     def within(self, position: Position) -> float | None:
-        """The distance in metres of a position from the centre, None where it lies outside."""
+        """Returns the distance of a position from the centre in metres, None if it is outside."""
         raise NotImplementedError
 
     def reach(self) -> tuple[float, float, float]:
-        """In metres: how far it reaches to the east, to the north, and in any direction at most."""
+        """Returns in metres how far it reaches to the east, to the north, and at most in any direction."""
         raise NotImplementedError
 
     def score_ranges(self) -> list[tuple[float, float]]:
-        """The ranges of scores (each up to, not including, its second number) that positions within can have."""
+        """Returns the ranges of scores (each excluding its second number) that positions inside can have."""
         to_east, to_north, farthest = self.reach()
         longitude, latitude = self.centre
         west, south, east, north = _bounds(longitude, latitude, to_east, to_north)
@@ -71,7 +71,7 @@ class Area:
         ):
             step -= 1
             middle = cell_of(longitude, latitude, step)
-        # Of two cells in each direction, none can be left out.
+        # If there are only two cells in each direction, none can be omitted.
         choose = step >= 2
         no_south = choose and middle.south < south
         no_north = choose and middle.north > north
@@ -89,7 +89,7 @@ class Area:
             ):
                 continue
             cell = middle.neighbour(to_the_east, to_the_north)
-            if cell != previous:  # the two neighbours in one direction are the same cell where there are but two
+            if cell != previous:  # with only two cells in a direction, both neighbours are the same cell
                 cells.append(cell)
                 previous = cell
         return [cell.scores() for cell in cells]
@@ -138,19 +138,19 @@ class Box(Area):
 
 
 def _bounds(longitude: float, latitude: float, to_east: float, to_north: float) -> tuple[float, float, float, float]:
-    """The degrees that an area reaches to: west, south, east, north.
+    """Returns the degrees that an area reaches to: west, south, east, north.
 
-    Meridians come closer to each other away from the equator, so the edge nearest to a pole is the one that counts.
+    Meridians converge away from the equator, so the edge nearest to a pole counts.
     """
     rise = to_north / EARTH_RADIUS / _RADIAN
     edge = (latitude - rise if latitude < 0 else latitude + rise) * _RADIAN
-    # An infinite area reaches nowhere in particular; nan makes every comparison with it false.
+    # An infinite area has no bounds; nan makes every comparison with it false.
     width = to_east / EARTH_RADIUS / (cos(edge) if abs(edge) != inf else nan) / _RADIAN
     return longitude - width, latitude - rise, longitude + width, latitude + rise
 
 
 def _step_for(metres: float, latitude: float) -> int:
-    """The step of the grid in which an area of that reach fits into a cell and its neighbours."""
+    """Returns the grid step at which an area of that reach fits into a cell and its neighbours."""
     if metres == 0:
         return STEP_MAX
     step = -1

@@ -4,8 +4,8 @@ Longitude and latitude are each cut into 2^26 steps, and the bits of the two ste
 a double holds exactly. Positions that share leading bits lie in the same cell of a grid, so a cell of any size is
 one range of scores. The latitude ends at the limits of the Mercator projection (EPSG:3857), not at the poles.
 
-A client sees the scores, and what is decoded from them to the last digit; the arithmetic therefore follows Redis
-operation by operation. Splitting and joining the bits goes through texts, 0.4 us where shifts and masks take 1.5.
+Clients see the scores, and the positions decoded from them to the last digit, so the arithmetic follows Redis's
+operation by operation. Splitting and joining the bits goes through texts: 0.4 us instead of 1.5 for shifts and masks.
 """
 
 from typing import Final, NamedTuple
@@ -37,8 +37,8 @@ Position = tuple[float, float]
 class Cell(NamedTuple):
     """One cell of the grid with 2^step cells in either direction.
 
-    `longitude` and `latitude` are its numbers, from west and from south. A position at the upper limit itself
-    lies in the cell with the number 2^step, just outside of the grid.
+    `longitude` and `latitude` are its numbers, counted from the west and the south. A position at the upper limit
+    itself lies in the cell with the number 2^step, just outside the grid.
     """
 
     longitude: int
@@ -46,7 +46,7 @@ class Cell(NamedTuple):
     step: int
 
     def neighbour(self, east: int, north: int) -> "Cell":
-        """The cell that many cells further; past an edge of the grid it goes on at the opposite one."""
+        """Returns the cell that many cells away; the grid wraps around at its edges."""
         last = (1 << self.step) - 1
         return Cell(
             (self.longitude + east) & last if east else self.longitude,
@@ -55,7 +55,7 @@ class Cell(NamedTuple):
         )
 
     def scores(self) -> tuple[float, float]:
-        """The scores of the positions in it: from the first up to, not including, the second."""
+        """Returns the range of scores of the positions in it, including the first and excluding the second."""
         code = _interleave(self.longitude, self.latitude)
         shift = 2 * (STEP_MAX - self.step)
         return float(code << shift), float((code + 1) << shift)
@@ -78,7 +78,7 @@ class Cell(NamedTuple):
 
 
 def cell_of(longitude: float, latitude: float, step: int = STEP_MAX) -> Cell:
-    """The cell of a position within the limits."""
+    """Returns the cell of a position within the limits."""
     return Cell(
         int((longitude - LONGITUDE_MIN) / _LONGITUDE_SCALE * (1 << step)),
         int((latitude - LATITUDE_MIN) / _LATITUDE_SCALE * (1 << step)),
@@ -87,7 +87,7 @@ def cell_of(longitude: float, latitude: float, step: int = STEP_MAX) -> Cell:
 
 
 def score_of(longitude: float, latitude: float) -> int:
-    """The score of a position within the limits."""
+    """Returns the score of a position within the limits."""
     return _interleave(
         int((longitude - LONGITUDE_MIN) / _LONGITUDE_SCALE * (1 << STEP_MAX)),
         int((latitude - LATITUDE_MIN) / _LATITUDE_SCALE * (1 << STEP_MAX)),
@@ -95,11 +95,11 @@ def score_of(longitude: float, latitude: float) -> int:
 
 
 def position_of(score: float) -> Position:
-    """The middle of the finest cell that a score stands for. Any score stands for some position within the limits."""
+    """Returns the middle of the finest cell that a score denotes; any score denotes a position within the limits."""
     bits = f"{int(score) if 0.0 <= score < _SIGNED_END else _converted(score):064b}"
     east = int(bits[::2], 2)
     north = int(bits[1::2], 2)
-    # The numbers of the next cell wrap around as Redis's 32 bits do.
+    # The numbers of the next cell wrap around like Redis's 32 bits.
     longitude = (
         LONGITUDE_MIN
         + east * _FINEST * _LONGITUDE_SCALE
@@ -117,7 +117,7 @@ def position_of(score: float) -> Position:
 
 
 def text_of(longitude: float, latitude: float) -> bytes:
-    """The standard geohash, whose latitudes reach to the poles.
+    """Returns the standard geohash, whose latitudes reach to the poles.
 
     It has 11 letters, 55 bits; Redis computes 52 and writes a 0 as the last letter.
     """
@@ -131,12 +131,12 @@ def text_of(longitude: float, latitude: float) -> bytes:
 
 
 def _interleave(longitude: int, latitude: int) -> int:
-    """The bits of both in turn, the longitude's first: digits of base 2 read in base 4 move apart."""
+    """Interleaves the bits, the longitude's first: reading base-2 digits as base 4 spreads them out."""
     return int(f"{longitude:b}", 4) << 1 | int(f"{latitude:b}", 4)
 
 
 def _converted(score: float) -> int:
-    """A score that is no 63-bit number as 64 bits without a sign: as x86-64 converts it, since C leaves it open."""
+    """Converts a score that is not a 63-bit number to unsigned 64 bits as x86-64 does; C leaves it undefined."""
     if score >= _SIGNED_END:
         return int(score) if score < _UNSIGNED_END else 0
     return int(score) & _UNSIGNED if score > -_SIGNED_END else _OUT_OF_RANGE

@@ -1,10 +1,10 @@
-"""What a search has found, in the order of the distances: all of it, or the first few.
+"""The results of a search in the order of their distances: all of them, or the first few.
 
-A full sort is stable, but where only the first `count` are wanted Redis partitions no further than it must, and
-members at the same distance come out as the partitioning left them. It is the quicksort of Bentley and McIlroy
-("Engineering a sort function", 1993): the pivot is a median of three, or of three such medians, and what is equal to
-it is collected at both ends and swapped back into the middle. Repeating it is slow, so that is done only for a tie
-among the first.
+A full sort is stable, but if only the first `count` are wanted, Redis partitions no further than it must, and members
+at the same distance come out as the partitioning left them. It uses the quicksort of Bentley and McIlroy
+("Engineering a sort function", 1993): the pivot is a median of three, or of three such medians, and elements equal to
+it are collected at both ends and swapped back into the middle. Reproducing that is slow, so this module does it only
+for a tie among the first `count`.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from broker.values.geo.geohash import Position
 
-# Below this many elements they are inserted into place; above it the pivot is a median of medians.
+# Fewer elements than the first are sorted by insertion; with more than the second, the pivot is a median of medians.
 _INSERTED_BELOW: Final = 7
 _MEDIANS_ABOVE: Final = 40
 
@@ -37,7 +37,7 @@ def _far(found: Found) -> float:
 
 
 def in_order(found: list[Found], count: int, descending: bool) -> list[Found]:
-    """The nearest `count` (the farthest, if `descending`), in order."""
+    """Returns the nearest `count` members (the farthest, if `descending`), in order."""
     key = _far if descending else _near
     ordered = sorted(found, key=key)
     if count >= len(found):
@@ -49,9 +49,9 @@ def in_order(found: list[Found], count: int, descending: bool) -> list[Found]:
 
 
 def _partial_sort(found: list[Found], count: int, key: Key) -> None:
-    """Bring the first `count` elements into their places; `count` is less than the length."""
-    # Distances can be chosen so that each pivot is an extreme one. Past what a sort usually takes, the order of
-    # equal ones is given up, not the time.
+    """Sorts the first `count` elements into place; `count` is less than the length."""
+    # A client can choose distances so that each pivot is an extreme one. Beyond the usual cost of a sort, we give up
+    # Redis's order of equal elements rather than the time.
     budget = 4 * len(found) * len(found).bit_length()
     parts = [(0, len(found))]
     while parts:
@@ -70,7 +70,7 @@ def _partial_sort(found: list[Found], count: int, key: Key) -> None:
 
 
 def _partition(found: list[Found], start: int, stop: int, key: Key) -> tuple[int, int]:
-    """Divide a part by its first element: smaller ones up to the first number given, larger ones from the second."""
+    """Partitions by the first element: smaller ones end before the first result, larger ones begin at the second."""
     pivot = key(found[start])
     equal_left = left = start + 1
     equal_right = right = stop - 1
@@ -96,7 +96,7 @@ def _partition(found: list[Found], start: int, stop: int, key: Key) -> tuple[int
 
 
 def _swap(found: list[Found], first: int, end: int, count: int) -> None:
-    """Exchange the `count` elements from `first` on with those up to `end`."""
+    """Swaps the `count` elements from `first` on with those up to `end`."""
     found[first : first + count], found[end - count : end] = found[end - count : end], found[first : first + count]
 
 
@@ -114,7 +114,7 @@ def _pivot(found: list[Found], start: int, length: int, key: Key) -> int:
 
 
 def _median(found: list[Found], a: int, b: int, c: int, key: Key) -> int:
-    """Which of three elements is the middle one; which of two equal ones matters."""
+    """Returns the index of the median of three elements; it matters which of two equal ones that is."""
     low, mid, high = key(found[a]), key(found[b]), key(found[c])
     if low < mid:
         return b if mid < high else c if low < high else a

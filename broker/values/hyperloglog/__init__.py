@@ -1,1 +1,1 @@
-"""HyperLogLog in Redis's own format."""
+"""HyperLogLog in Redis's format."""

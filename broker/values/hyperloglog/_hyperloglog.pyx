@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Functions of hyperloglog and hyperloglog_registers compiled: the same answers (see there for what they promise)."""
+"""Compiled twin of functions in sketch.py and registers.py, with the same results; see there for what they promise."""
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Check, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -44,7 +44,7 @@ cdef Pointer _sized(bytes value, Py_ssize_t size) except NULL:
 
 
 cdef inline uint64_t _word(Pointer at, Py_ssize_t size) noexcept:
-    """Up to eight bytes in little endian."""
+    """Reads up to eight bytes in little endian."""
     cdef uint64_t word = 0
     cdef Py_ssize_t i
     for i in range(size):
@@ -68,7 +68,7 @@ cdef uint64_t _murmur_hash(Pointer at, Py_ssize_t length) noexcept:
 
 
 cdef inline Py_ssize_t _span(Pointer at, Py_ssize_t left) noexcept:
-    """How many registers an opcode covers; a missing second byte counts as zero."""
+    """Returns how many registers an opcode covers; a missing second byte counts as zero."""
     cdef unsigned char op = at[0]
     if op & 0x80:
         return (op & 3) + 1
@@ -109,10 +109,10 @@ def add(bytearray value not None, bytes element not None, Py_ssize_t limit):
 
 
 cdef bint _set_dense(Buffer packed, int index, int least) noexcept:
-    """Raise a register to `least`; whether it was below."""
+    """Raises a register to `least`; returns whether it was lower."""
     cdef Buffer at = packed + (6 * index >> 3)
     cdef int shift = 6 * index & 7
-    # The last register ends with the last byte: only one that reaches over an end of a byte has a second one.
+    # The last register ends with the last byte: only a register that crosses a byte boundary has a second byte.
     cdef unsigned int pair = at[0] | (<unsigned int>at[1] << 8 if shift > 2 else 0)
     if <int>(pair >> shift & 0x3F) >= least:
         return False
@@ -124,14 +124,14 @@ cdef bint _set_dense(Buffer packed, int index, int least) noexcept:
 
 
 cdef bint _set_made_dense(bytearray value, int index, int least) except -1:
-    """The same for a sparse value that can't stay so, at the price of a conversion once in its life."""
+    """Does the same for a sparse value that must become dense, which happens once in its life."""
     from broker.values.hyperloglog.sketch import make_dense
     make_dense(value)
     return _set_dense(<Buffer>PyByteArray_AS_STRING(value) + HEADER, index, least)
 
 
 cdef Buffer _zeros(Buffer out, Py_ssize_t count) noexcept:
-    """Write the opcode for a run of zeros; returns where it ends."""
+    """Writes the opcode for a run of zeros; returns its end."""
     if count > 64:
         out[0] = <unsigned char>(0x40 | (count - 1) >> 8)
         out[1] = (count - 1) & 0xFF
@@ -143,7 +143,7 @@ cdef Buffer _zeros(Buffer out, Py_ssize_t count) noexcept:
 
 
 cdef Buffer _values(Buffer out, int register, Py_ssize_t count) noexcept:
-    """Write the opcode for up to four registers of this value; returns where it ends."""
+    """Writes the opcode for up to four registers of this value; returns its end."""
     if count:
         out[0] = <unsigned char>(0x80 | (register - 1) << 2 | (count - 1))
         return out + 1
@@ -151,10 +151,10 @@ cdef Buffer _values(Buffer out, int register, Py_ssize_t count) noexcept:
 
 
 cdef bint _set_sparse(bytearray value, int index, int least, Py_ssize_t limit) except -1:
-    """Raise a register to `least`, 32 at most; whether it was below."""
+    """Raises a register to `least`, at most 32; returns whether it was lower."""
     cdef Buffer start = <Buffer>PyByteArray_AS_STRING(value)
     cdef Py_ssize_t length = PyByteArray_GET_SIZE(value)
-    cdef Py_ssize_t at = HEADER, first = 0, previous = HEADER, span = 0, size, growth, behind
+    cdef Py_ssize_t at = HEADER, first = 0, previous = HEADER, span = 0, size, growth, after
     cdef unsigned char run[5]
     cdef Buffer end
     cdef int old
@@ -172,16 +172,16 @@ cdef bint _set_sparse(bytearray value, int index, int least, Py_ssize_t limit) e
     if old >= least:
         return False
     size = 2 if start[at] & 0xC0 == 0x40 else 1
-    behind = first + span - 1 - index
+    after = first + span - 1 - index
     if old:
-        end = _values(_values(_values(run, old, index - first), least, 1), old, behind)
+        end = _values(_values(_values(run, old, index - first), least, 1), old, after)
     else:
-        end = _zeros(_values(_zeros(run, index - first), least, 1), behind)
+        end = _zeros(_values(_zeros(run, index - first), least, 1), after)
     growth = (end - <Buffer>run) - size
     if growth > 0 and length + growth > limit:
         return _set_made_dense(value, index, least)
     if at + size > length:
-        # The second byte of a long run is missing: nor is the last byte of what replaces it written.
+        # The second byte of a long run is missing, so the last byte of its replacement is not written either.
         end -= 1
         size -= 1
     _replace(value, at, size, run, end - <Buffer>run)
@@ -190,7 +190,7 @@ cdef bint _set_sparse(bytearray value, int index, int least, Py_ssize_t limit) e
 
 
 cdef int _replace(bytearray value, Py_ssize_t at, Py_ssize_t size, Pointer run, Py_ssize_t run_size) except -1:
-    """`value[at : at + size] = run`."""
+    """Does `value[at : at + size] = run`."""
     cdef Py_ssize_t length = PyByteArray_GET_SIZE(value)
     cdef Py_ssize_t growth = run_size - size, left = length - at - size
     if growth > 0:
@@ -205,7 +205,7 @@ cdef int _replace(bytearray value, Py_ssize_t at, Py_ssize_t size, Pointer run, 
 
 
 cdef int _join_values(bytearray value, Py_ssize_t at) except -1:
-    """Join values that are the same, from the opcode at `at` on."""
+    """Joins equal values, from the opcode at `at` on."""
     cdef Buffer start = <Buffer>PyByteArray_AS_STRING(value)
     cdef Py_ssize_t length = PyByteArray_GET_SIZE(value), end = length
     cdef int count

@@ -12,7 +12,7 @@ _MASK: Final = (1 << 64) - 1
 
 
 def murmur_hash(data: bytes) -> int:
-    """The hash of `data`, an unsigned 64-bit integer."""
+    """Returns the hash of `data`, an unsigned 64-bit integer."""
     length = len(data)
     number = int.from_bytes
     hashed = _SEED ^ (length * _FACTOR & _MASK)

@@ -1,8 +1,8 @@
-"""The registers of a HyperLogLog as 16384 bytes, one each: packed into six bits, merged, and turned into an estimate.
+"""The registers of a HyperLogLog as 16384 bytes, one each: packing into six bits, merging, and estimating.
 
-Everything goes through strided slices, tables of bytes and large integers, so that all registers are treated in a few
-dozen steps, 40 us each. `_hyperloglog.pyx` holds `pack`, `unpack`, `larger` and `histogram` compiled, used when it was
-built: 2 to 10 us; TRIMARAN_PURE=1 in the environment keeps it out.
+Everything works on strided slices, tables of bytes and large integers, so that all registers are processed in a few
+dozen steps, 40 us each. `_hyperloglog.pyx` has compiled twins of `pack`, `unpack`, `larger` and `histogram` (2 to
+10 us), used when they are built, unless TRIMARAN_PURE=1 is in the environment.
 """
 
 from math import inf, pow, sqrt
@@ -13,7 +13,7 @@ from protocol.native import prefer
 REGISTERS: Final = 16384
 PACKED_SIZE: Final = REGISTERS * 6 // 8
 
-# The hash has 50 bits beside those that choose the register, so a register is 51 at most. A stored value may hold more.
+# The hash has 50 bits besides those that choose the register, so a register is at most 51. A loaded one may be larger.
 HASH_BITS: Final = 50
 _VALUES: Final = 64
 
@@ -26,7 +26,7 @@ _HIGH_BITS: Final = int.from_bytes(b"\x80" * REGISTERS, "little")
 
 
 def _shifted(mask: int, shift: int) -> bytes:
-    """A table: each byte's bits in `mask`, moved up by `shift` (down, if negative)."""
+    """Returns a table with each byte's bits in `mask`, moved up by `shift` (down, if negative)."""
     return bytes((byte & mask) << shift if shift > 0 else (byte & mask) >> -shift for byte in range(256))
 
 
@@ -49,7 +49,7 @@ def _either(a: bytes, b: bytes) -> bytes:
 
 
 def unpack(packed: bytes) -> bytes:
-    """Registers of six bits each, four of them in three bytes from the lowest bit on, as bytes."""
+    """Expands six-bit registers, four in three bytes from the lowest bit on, to a byte each."""
     one, two, three = packed[0::3], packed[1::3], packed[2::3]
     registers = bytearray(REGISTERS)
     registers[0::4] = one.translate(_LOW_6)
@@ -60,7 +60,7 @@ def unpack(packed: bytes) -> bytes:
 
 
 def pack(registers: bytes) -> bytes:
-    """The reverse of `unpack`."""
+    """Does the reverse of `unpack`."""
     one, two, three, four = registers[0::4], registers[1::4], registers[2::4], registers[3::4]
     packed = bytearray(PACKED_SIZE)
     packed[0::3] = _either(one, two.translate(_TO_HIGH_2))
@@ -70,15 +70,15 @@ def pack(registers: bytes) -> bytes:
 
 
 def larger(registers: bytes, others: bytes) -> bytes:
-    """The larger of each two registers."""
+    """Returns the larger one of each pair of registers."""
     a, b = int.from_bytes(registers, "little"), int.from_bytes(others, "little")
-    # The highest bit of a byte survives the subtraction where a's register is not below b's.
+    # The highest bit of a byte survives the subtraction if a's register is not lower than b's.
     not_below = ((a | _HIGH_BITS) - b) & _HIGH_BITS
     return (b ^ (a ^ b) & (not_below - (not_below >> 7))).to_bytes(REGISTERS, "little")
 
 
 def histogram(registers: bytes) -> list[int]:
-    """How many registers there are of each value from 0 to 63."""
+    """Returns how many registers have each value from 0 to 63."""
     counts = []
     for value in range(_VALUES):
         rest = registers.translate(None, bytes((value,)))
@@ -88,11 +88,11 @@ def histogram(registers: bytes) -> list[int]:
 
 
 def estimate(counts: list[int]) -> int:
-    """How many distinct elements registers with this histogram have seen.
+    """Estimates how many distinct elements registers with this histogram have seen.
 
     The estimator is Otmar Ertl's ("New cardinality estimation algorithms for HyperLogLog sketches",
-    arXiv:1702.01284), computed in the order of Redis's, whose result is the same to the last bit. What no hashes
-    can have made may be infinite, or past 2^63; that is -2^63, as a conversion in C gives it.
+    arXiv:1702.01284), computed in Redis's order, so that the result is the same to the last bit. Registers that no
+    hashes can have produced may yield infinity or more than 2^63; then the result is -2^63, as C's conversion makes it.
     """
     total = float(REGISTERS)
     z = total * _tau((total - counts[HASH_BITS + 1]) / total)

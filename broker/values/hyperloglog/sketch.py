@@ -1,20 +1,20 @@
-"""HyperLogLog in Redis's format: how many distinct elements were added, to about 0.8 %, in 12 KiB at most.
+"""HyperLogLog in Redis's format: counts distinct elements to about 0.8 %, in at most 12 KiB.
 
-An element's hash says which of 16384 registers it belongs to, and the register keeps the longest run of zeros
-that the rest of a hash ended with, and one. The value is a string, as in Redis, so that GET and SET move it from
-one server to another: a header of 16 bytes (`HYLL`, the encoding, three unused bytes, the last estimate as an
-integer in little endian whose highest bit says that it is out of date), and the registers in one of two encodings.
+An element's hash selects one of 16384 registers, and the register keeps the length of the longest run of zeros at the
+end of the rest of a hash, plus one. The value is a string, as in Redis, so that GET and SET move it from one server to
+another: a header of 16 bytes (`HYLL`, the encoding, three unused bytes, the last estimate as an integer in little
+endian whose highest bit means that it is out of date), and the registers in one of two encodings.
 
-Dense: six bits a register, from the lowest bit of the first byte on.
-Sparse, while that is shorter than a limit: runs of registers that are the same, as one or two bytes each:
+Dense: six bits per register, from the lowest bit of the first byte on.
+Sparse, while that is shorter than a limit: runs of equal registers, as one or two bytes each:
     00nnnnnn              n + 1 registers are zero
     01nnnnnn nnnnnnnn     n + 1 registers are zero (a long run)
     1vvvvvnn              n + 1 registers are v + 1
-The same elements in the same order give the same bytes as in Redis.
+The same elements in the same order produce the same bytes as in Redis.
 
-Every value can come from a client, so all of this meets broken ones: `Corrupted` says so.
-`_hyperloglog.pyx` holds `is_hyperloglog`, `add` and `_expand` compiled, used when it was built: to add an element takes
-0.1 us (dense) to 4 (sparse) then, in place of 2 to 50; TRIMARAN_PURE=1 in the environment keeps it out.
+Any value can come from a client and may be broken, in which case functions raise `Corrupted`.
+`_hyperloglog.pyx` has compiled twins of `is_hyperloglog`, `add` and `_expand`, used when they are built, unless
+TRIMARAN_PURE=1 is in the environment: adding an element then takes 0.1 us (dense) to 4 (sparse) instead of 2 to 50.
 """
 
 import re
@@ -51,17 +51,17 @@ _KIND: Final = 0xC0
 _SPARSE_VALUE_MAX: Final = 32
 _VALUE_RUN_MAX: Final = 4
 _ZERO_RUN_MAX: Final = 64
-# After a change Redis looks at this many opcodes for values that can be joined.
+# After a change Redis checks this many opcodes for values that can be joined.
 _JOIN_OPCODES: Final = 5
 
-# How many registers an opcode of one byte covers, and these registers.
+# The number of registers that a one-byte opcode covers, and those registers.
 _SPANS: Final = bytes((op & 3) + 1 if op & _VALUE else (op & 0x3F) + 1 for op in range(256))
 _RUNS: Final = [bytes(((op >> 2 & 0x1F) + 1 if op & _VALUE else 0,)) * _SPANS[op] for op in range(256)]
-# A long run, whose second byte may be missing at the end; or some opcodes of one byte, few enough to be walked.
+# A long run, whose second byte may be missing at the end; or one-byte opcodes, few enough to walk through.
 _OPCODES: Final = re.compile(rb"[\x40-\x7f].?|[\x00-\x3f\x80-\xff]{1,64}", re.DOTALL)
 _SET: Final = re.compile(rb"[^\x00]")
 _SAME: Final = re.compile(rb"\x00+|(.)\1{0,3}", re.DOTALL)
-# While registers are raised one by one, a sparse value is at most this much longer than in the end.
+# While registers are raised one by one, a sparse value temporarily exceeds its final length by at most this much.
 _PASSING_GROWTH: Final = 3
 
 
@@ -82,22 +82,22 @@ def is_hyperloglog(value: Bytes) -> bool:
 
 
 def is_dense(value: Bytes) -> bool:
-    """Which of the two encodings a HyperLogLog has."""
+    """Whether a HyperLogLog has the dense encoding."""
     return value[_ENCODING] == DENSE
 
 
 def kept_estimate(value: Bytes) -> int | None:
-    """The estimate that is kept in the header; None where it is out of date."""
+    """Returns the estimate stored in the header, None if it is out of date."""
     return None if value[_FLAGS] & _OUT_OF_DATE else int.from_bytes(value[8:HEADER], "little")
 
 
 def keep_estimate(value: bytearray, estimated: int) -> None:
-    """Keep an estimate in the header."""
+    """Stores an estimate in the header."""
     value[8:HEADER] = estimated.to_bytes(8, "little", signed=True)
 
 
 def set_out_of_date(value: bytearray) -> None:
-    """Say that the estimate in the header no longer holds."""
+    """Marks the estimate in the header as out of date."""
     value[_FLAGS] |= _OUT_OF_DATE
 
 
@@ -105,17 +105,17 @@ def set_out_of_date(value: bytearray) -> None:
 
 
 def place(element: bytes) -> tuple[int, int]:
-    """The register that an element belongs to, and what that is at least then."""
+    """Returns an element's register, and the least value of that register once the element is added."""
     hashed = murmur_hash(element)
     rest = hashed >> 14 | 1 << HASH_BITS
     return hashed & REGISTERS - 1, (rest & -rest).bit_length()
 
 
 def add(value: bytearray, element: bytes, limit: int) -> bool:
-    """Add an element; whether that changed a register. The estimate in the header stays.
+    """Adds an element; returns whether that changed a register. Leaves the estimate in the header alone.
 
-    A sparse value becomes dense before it would be longer than `limit` bytes, or where it can't hold the register.
-    Raises Corrupted, and then nothing is changed.
+    A sparse value becomes dense before it would exceed `limit` bytes, or if it can't hold the register.
+    Raises Corrupted, in which case nothing has changed.
     """
     index, least = place(element)
     if value[_ENCODING] == DENSE:
@@ -128,7 +128,7 @@ def add(value: bytearray, element: bytes, limit: int) -> bool:
 
 
 def _set_dense(value: bytearray, index: int, least: int) -> bool:
-    """Raise a register to `least`; whether it was below."""
+    """Raises a register to `least`; returns whether it was lower."""
     at = HEADER + (6 * index >> 3)
     shift = 6 * index & 7
     if shift <= 2:
@@ -147,9 +147,9 @@ def _set_dense(value: bytearray, index: int, least: int) -> bool:
 
 
 class _Place(NamedTuple):
-    """Where a register is in a sparse value: the opcode at `at` covers it, and `first` is the first that that covers.
+    """The place of a register in a sparse value: the opcode at `at` covers it, and `first` is the first it covers.
 
-    `previous` is where the opcode before stands, -1 for none.
+    `previous` is the position of the opcode before, or -1.
     """
 
     register: int
@@ -159,9 +159,9 @@ class _Place(NamedTuple):
 
 
 def _locate(value: Bytes, index: int) -> tuple[int, int, int]:
-    """Where a register is in a sparse value: `at`, `first` and `previous` of its place.
+    """Finds a register in a sparse value: returns `at`, `first` and `previous` of its place.
 
-    Raises Corrupted where the opcodes don't reach that far.
+    Raises Corrupted if the opcodes don't reach that far.
     """
     first = 0
     previous = -1
@@ -186,7 +186,7 @@ def _locate(value: Bytes, index: int) -> tuple[int, int, int]:
 
 
 def _span(value: Bytes, at: int) -> int:
-    """How many registers the opcode at `at` covers; a missing second byte counts as zero."""
+    """Returns how many registers the opcode at `at` covers; a missing second byte counts as zero."""
     op = value[at]
     if op & _KIND != _LONG:
         return _SPANS[op]
@@ -194,36 +194,36 @@ def _span(value: Bytes, at: int) -> int:
 
 
 def _zeros(count: int) -> bytes:
-    """The opcode for a run of zeros, nothing for none."""
+    """Returns the opcode for a run of zeros, b"" for an empty one."""
     if count > _ZERO_RUN_MAX:
         return bytes((_LONG | count - 1 >> 8, count - 1 & 0xFF))
     return bytes((count - 1,)) if count else b""
 
 
 def _values(register: int, count: int) -> bytes:
-    """The opcode for up to four registers of this value, nothing for none."""
+    """Returns the opcode for up to four registers of this value, b"" for none."""
     return bytes((_VALUE | register - 1 << 2 | count - 1,)) if count else b""
 
 
 def _set_sparse(value: bytearray, place: _Place, least: int, limit: int) -> bool:
-    """Raise a register to `least`, 32 at most; whether it was below. Raises Corrupted."""
+    """Raises a register to `least`, at most 32; returns whether it was lower. Raises Corrupted."""
     index, at, first, previous = place
     op = value[at]
     old = (op >> 2 & 0x1F) + 1 if op & _VALUE else 0
     if old >= least:
         return False
-    behind = first + _span(value, at) - 1 - index
+    after = first + _span(value, at) - 1 - index
     if old:
-        run = _values(old, index - first) + _values(least, 1) + _values(old, behind)
+        run = _values(old, index - first) + _values(least, 1) + _values(old, after)
     else:
-        run = _zeros(index - first) + _values(least, 1) + _zeros(behind)
+        run = _zeros(index - first) + _values(least, 1) + _zeros(after)
     size = 2 if op & _KIND == _LONG else 1
     growth = len(run) - size
     if growth > 0 and len(value) + growth > limit:
         make_dense(value)
         return _set_dense(value, index, least)
     if at + size > len(value):
-        # The second byte of a long run is missing. Redis writes past the end, and keeps the length consistent.
+        # The second byte of a long run is missing. Redis writes past the end, but keeps the length consistent.
         run = run[:-1]
     value[at : at + size] = run
     _join_values(value, previous if previous >= 0 else HEADER)
@@ -231,7 +231,7 @@ def _set_sparse(value: bytearray, place: _Place, least: int, limit: int) -> bool
 
 
 def _join_values(value: bytearray, at: int) -> None:
-    """Join values that are the same, from the opcode at `at` on."""
+    """Joins equal values, from the opcode at `at` on."""
     end = len(value)
     for _ in range(_JOIN_OPCODES):
         if at >= end:
@@ -250,7 +250,7 @@ def _join_values(value: bytearray, at: int) -> None:
 
 
 def make_dense(value: bytearray) -> None:
-    """Change a sparse value to the dense encoding. Raises Corrupted."""
+    """Converts a sparse value to the dense encoding. Raises Corrupted."""
     value[HEADER:] = pack(registers(value))
     value[_ENCODING] = DENSE
 
@@ -259,12 +259,12 @@ def make_dense(value: bytearray) -> None:
 
 
 def registers(value: Bytes) -> bytes:
-    """All registers, a byte each. Raises Corrupted."""
+    """Returns all registers, a byte each. Raises Corrupted."""
     return unpack(bytes(value[HEADER:])) if value[_ENCODING] == DENSE else _expand(value)
 
 
 def _expand(value: Bytes) -> bytes:
-    """All registers of a sparse value, a byte each. Raises Corrupted."""
+    """Returns all registers of a sparse value, a byte each. Raises Corrupted."""
     runs = []
     covered = 0
     for match in _OPCODES.finditer(value, HEADER):
@@ -284,24 +284,24 @@ def _expand(value: Bytes) -> bytes:
 
 
 def union(united: bytes, value: Bytes) -> bytes:
-    """The registers of what `united` are the registers of, together with a value. Raises Corrupted."""
+    """Merges the registers of a value into the registers `united`, and returns the result. Raises Corrupted."""
     return larger(united, registers(value))
 
 
 def count(value: Bytes) -> int:
-    """The estimate from the registers. Raises Corrupted."""
+    """Returns the estimate from the registers. Raises Corrupted."""
     return estimate(histogram(registers(value)))
 
 
 def raise_registers(value: bytearray, wanted: bytes, limit: int) -> None:
-    """Raise all registers of a valid value to `wanted`, which is nowhere below them.
+    """Raises all registers of a valid value to `wanted`, none of which is lower than the present one.
 
-    For a sparse value they are 32 at most. It gets the bytes that it has in Redis, where one register is raised after
-    the other from the first on; here each search begins where the last one ended.
+    For a sparse value they are at most 32. It gets the same bytes as in Redis, which raises one register after the
+    other from the first on; here each search begins where the last one ended.
     """
     if value[_ENCODING] == SPARSE:
         if value[HEADER:] == _zeros(REGISTERS):
-            # The common case, a new target, in a fifth of the time.
+            # The common case, a new target, takes a fifth of the time this way.
             written = _write_sparse(wanted)
             if HEADER + len(written) + _PASSING_GROWTH <= limit:
                 value[HEADER:] = written
@@ -319,7 +319,7 @@ def raise_registers(value: bytearray, wanted: bytes, limit: int) -> None:
             _set_sparse(value, _Place(index, at, first, before[-1][0] if before else -1), wanted[index], limit)
             if value[_ENCODING] == DENSE:
                 break
-            # What follows the opcode before may have been split or joined.
+            # The opcodes after the previous one may have been split or joined.
             at, first = before.pop() if before else (HEADER, 0)
         else:
             return
@@ -327,14 +327,14 @@ def raise_registers(value: bytearray, wanted: bytes, limit: int) -> None:
 
 
 def _write_sparse(wanted: bytes) -> bytes:
-    """The opcodes of registers that have been raised from zero one after the other, from the first one on."""
+    """Returns the opcodes that result from raising registers from zero one after the other, from the first one on."""
     return b"".join(
         _values(same[0][0], len(same[0])) if same[1] else _zeros(len(same[0])) for same in _SAME.finditer(wanted)
     )
 
 
 def opcodes(value: Bytes) -> bytes:
-    """The opcodes of a sparse value as text: `z` and `Z` runs of zeros, `v` a value and its run."""
+    """Returns the opcodes of a sparse value as text: `z` and `Z` are runs of zeros, `v` is a value and its run."""
     words = []
     at = HEADER
     while at < len(value):

@@ -1,1 +1,1 @@
-"""The stream and what it consists of: entries, IDs, nodes, groups, pending entries, trimming."""
+"""The stream and its parts: entries, IDs, nodes, groups, pending entries, trimming."""

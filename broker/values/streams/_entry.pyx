@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""stream_entry.encode_entry compiled: the same answers (see there for what it promises and why)."""
+"""Compiled twin of entry.encode_entry, with the same results; see there for what it promises and why."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy
@@ -14,7 +14,7 @@ cdef enum:
 
 
 cdef Py_ssize_t _element_size(field) except -1:
-    """listpack_size.element_size, here but for what is rare."""
+    """Does the same as listpack_size.element_size, which it calls in rare cases."""
     cdef const unsigned char *text = <const unsigned char *>PyBytes_AS_STRING(field)
     cdef Py_ssize_t n = PyBytes_GET_SIZE(field)
     cdef Py_ssize_t i

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""stream_id.parse_id compiled: the same answers (see there for what it promises and why)."""
+"""Compiled twin of ids.parse_id, with the same results; see there for what it promises and why."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
@@ -7,7 +7,7 @@ from broker.values.streams.ids import parse_unusual_id
 
 
 cdef Py_ssize_t _digits(const unsigned char *text, Py_ssize_t length, unsigned long long *value) noexcept:
-    """Read a number at the start of the text; how many digits it has, 0 where it is not of the usual form."""
+    """Reads a number at the start of the text; returns its number of digits, 0 if it is not of the usual form."""
     cdef Py_ssize_t i = 0
     cdef unsigned long long number = 0
     while i < length and 48 <= text[i] <= 57:

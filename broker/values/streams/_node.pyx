@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""The functions at the end of stream_node.py compiled: the same answers (see there for what they promise)."""
+"""Compiled twin of the functions at the end of node.py, with the same results; see there for what they promise."""
 
 from cpython cimport array
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -54,7 +54,7 @@ def narrow_ids(array.array keys not None, Py_ssize_t start, Py_ssize_t end, unsi
 
 
 cdef inline Py_ssize_t _end(array.array ends, Py_ssize_t i) noexcept:
-    """One element of an array of whatever width."""
+    """Returns one element of an array of any width."""
     if ends.ob_descr.itemsize == 2:
         return ends.data.as_ushorts[i]
     if ends.ob_descr.itemsize == 4:
@@ -73,7 +73,7 @@ def narrow_text(
         raise IndexError("no such entries")
     cdef Py_ssize_t first = _end(ends, start - 1) if start else 0
     cdef Py_ssize_t begin = first
-    # The ID's header is `$n` or `$nn`, the longest narrow ID being 20 + 1 + 10 digits long.
+    # The ID's header is `$n` or `$nn`, since the longest narrow ID has 20 + 1 + 10 digits.
     cdef Py_ssize_t total = _end(ends, end - 1) - first
     for i in range(start, end):
         id_length = digits_of(ms + (key[i] >> 32)) + 1 + digits_of(key[i] & LOW)
@@ -124,11 +124,11 @@ def pack(list texts not None):
 
 
 cdef inline Py_ssize_t _prefix(const char *entry) noexcept:
-    """How many bytes stand before the fields of an encoded entry: three lines."""
+    """Returns how many bytes precede the fields of an encoded entry: three lines."""
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t lines = 0
     while lines < 3:
-        # Each encoded entry has these lines; the bytes object ends in a zero for the rest.
+        # Every encoded entry has these lines; for anything else the bytes object's final zero ends the loop.
         if entry[i] == 10:
             lines += 1
         elif entry[i] == 0:

@@ -1,12 +1,12 @@
-"""A consumer group: how far it has read, who it delivered what to, and what is not acknowledged yet.
+"""A consumer group: how far it has read, which consumers it delivered entries to, and which are not acknowledged yet.
 
 The pending entries list (PEL) is a dictionary from entry ID to `Delivery`, an immutable record that all
-entries of one delivery share: handing a thousand entries to a consumer makes one record, a thousand
+entries of one delivery share: delivering a thousand entries to a consumer takes one record, a thousand
 dictionary slots, and two list extensions. Delivering an entry again, or to another consumer, replaces its
 record.
 
-Order by ID comes from a `PendingIndex` for the group and one a consumer. Order by delivery time is wanted by
-XREADGROUP's CLAIM only, so a group keeps it (as a heap, cleaned as it is read) from the first CLAIM on.
+A `PendingIndex` for the group and one per consumer provide the order by ID. Only XREADGROUP's CLAIM needs the order
+by delivery time, so a group maintains it (as a heap, cleaned as it is read) from the first CLAIM on.
 """
 
 from collections import OrderedDict
@@ -16,12 +16,15 @@ from heapq import heapify, heappop, heappush
 from broker.values.streams.pending import SLACK, PendingIndex
 
 MAX_COUNT = (1 << 63) - 1
-"""A delivery counter stays here once it got here (XNACK FATAL puts it here)."""
+"""A delivery counter stops here (XNACK FATAL sets it to this)."""
 
 
 class Consumer:
-    """A member of a group. Times are Unix milliseconds: `seen_time` of its last attempt, `active_time` of
-    its last success (-1: none). `pending` counts its entries in the group's PEL."""
+    """A member of a group.
+
+    Times are Unix milliseconds: `seen_time` of its last attempt, `active_time` of its last success (-1: none).
+    `pending` is the number of its entries in the group's PEL.
+    """
 
     __slots__ = ("active_time", "index", "name", "pending", "seen_time")
 
@@ -34,10 +37,10 @@ class Consumer:
 
 
 class Delivery:
-    """To whom, when (Unix milliseconds) and for the how many-th time an entry was delivered. Never changed.
+    """An immutable record of a delivery: the consumer, the time (Unix milliseconds), and how often it was delivered.
 
-    `consumer` is None for an entry that XNACK released: it belongs to no one, its time is 0. `serial` orders
-    deliveries of the same millisecond.
+    `consumer` is None for an entry that XNACK released: it has no owner, and its time is 0. `serial` orders
+    deliveries in the same millisecond.
     """
 
     __slots__ = ("consumer", "count", "serial", "time")
@@ -50,7 +53,7 @@ class Delivery:
 
 
 class Group:
-    """`last_id` is the last ID delivered, `entries_read` the count of entries read up to it (-1: unknown).
+    """`last_id` is the last-delivered ID, `entries_read` the number of entries read up to it (-1: unknown).
 
     `pel` is read-only for others.
     """
@@ -81,13 +84,12 @@ class Group:
     # -- consumers
 
     def create_consumer(self, name: bytes, now: int) -> Consumer:
-        """A new consumer; the name must be free."""
+        """Creates a consumer; the name must be unused."""
         consumer = self.consumers[name] = Consumer(name, now)
         return consumer
 
     def delete_consumer(self, name: bytes) -> int:
-        """Remove a consumer with its pending entries, and tell how many those were; -1 without such a
-        consumer."""
+        """Removes a consumer with its pending entries; returns how many those were, -1 if there is no such consumer."""
         consumer = self.consumers.pop(name, None)
         if consumer is None:
             return -1
@@ -100,8 +102,7 @@ class Group:
     # -- pending entries
 
     def deliver(self, consumer: Consumer, ids: list[int], now: int) -> None:
-        """Make ascending `ids` pending at `consumer`, as delivered for the first time, whoever had them
-        before."""
+        """Makes ascending `ids` pending for `consumer`, as delivered for the first time, whoever had them before."""
         self._serial = serial = self._serial + 1
         delivery = Delivery(consumer, now, 1, serial)
         consumer.active_time = now
@@ -114,7 +115,7 @@ class Group:
             index.extend(ids)
             consumer.pending += count
         else:
-            # XGROUP SETID went back, or XCLAIM and XNACK with FORCE came before.
+            # Some may be pending already, after XGROUP SETID to a lower ID, or XCLAIM or XNACK with FORCE.
             for id in ids:
                 self._take(id)
                 pel[id] = delivery
@@ -148,7 +149,7 @@ class Group:
         return is_pending
 
     def _take(self, id: int) -> Delivery | None:
-        """Take an entry from whoever has it; it stays in the indices."""
+        """Takes an entry from its consumer, if any; it stays in the indices."""
         delivery = self.pel.pop(id, None)
         if delivery is not None:
             if delivery.consumer is not None:
@@ -158,7 +159,7 @@ class Group:
         return delivery
 
     def acknowledge(self, id: int) -> bool:
-        """Remove a pending entry. Tells whether there was one."""
+        """Removes a pending entry; returns whether there was one."""
         delivery = self.pel.pop(id, None)
         if delivery is None:
             return False
@@ -169,13 +170,12 @@ class Group:
         return True
 
     def claim(self, id: int, consumer: Consumer, time: int, count: int) -> None:
-        """Give an entry, pending or not, to `consumer`, as delivered at `time` for the `count`-th time."""
+        """Assigns an entry, pending or not, to `consumer`, as delivered at `time` for the `count`-th time."""
         self._serial += 1
         self._put(id, Delivery(consumer, time, count, self._serial))
 
     def redeliver(self, ids: list[int], consumer: Consumer, now: int, counts: bool = True) -> None:
-        """Give pending entries in ascending order to `consumer`, each with its delivery counted if
-        `counts`."""
+        """Assigns pending entries in ascending order to `consumer`; counts the delivery of each if `counts`."""
         self._serial += 1
         shared: dict[int, Delivery] = {}
         for id in ids:
@@ -208,17 +208,16 @@ class Group:
             self._tidy_times()
 
     def release(self, id: int, count: int) -> None:
-        """Take an entry, pending or not, from its consumer: it stays pending, at no one, with `count`
-        deliveries."""
+        """Releases an entry, pending or not: it stays pending without an owner, with `count` deliveries."""
         if self._take(id) is None:
             self._index.add(id)
         self.pel[id] = Delivery(None, 0, count, 0)
         self._released[id] = None
 
     def restore(self, ids: list[int], consumer: Consumer, time: int, count: int) -> None:
-        """Make ascending `ids`, above all that are pending, pending as a saved file describes a new group.
+        """Makes ascending `ids`, above all pending ones, pending; for loading a group from a saved file.
 
-        They become one delivery, the `count`-th at `time`, as nearly all were that stand together with the same facts.
+        They become one delivery, the `count`-th, at `time`: consecutive entries with equal details nearly always were.
         """
         self._serial += 1
         delivery = Delivery(consumer, time, count, self._serial)
@@ -228,34 +227,36 @@ class Group:
         consumer.pending += len(ids)
 
     def released_count(self) -> int:
-        """The number of pending entries that belong to no one."""
+        """Returns the number of pending entries without an owner."""
         return len(self._released)
 
     def released(self) -> Iterator[int]:
-        """Those entries, first released first."""
+        """Yields those entries, first released first."""
         return iter(self._released)
 
     # -- pending entries in order
 
     def pending(self, start: int = 0) -> Iterator[int]:
-        """Pending IDs from `start` on. Meanwhile they may be claimed and acknowledged, but none added."""
+        """Yields pending IDs from `start` on. Meanwhile they may be claimed and acknowledged, but none added."""
         return self._index.pending(self.pel.__contains__, start)
 
     def pending_of(self, consumer: Consumer, start: int = 0) -> Iterator[int]:
-        """A consumer's pending IDs from `start` on. Meanwhile they may be acknowledged, but none added."""
+        """Yields a consumer's pending IDs from `start` on. Meanwhile they may be acknowledged, but none added."""
         return consumer.index.pending(self._is_pending_at(consumer), start)
 
     def lowest_pending(self) -> int | None:
-        """The lowest pending ID."""
+        """Returns the lowest pending ID."""
         return next(self.pending(), None)
 
     def highest_pending(self) -> int | None:
-        """The highest pending ID."""
+        """Returns the highest pending ID."""
         return self._index.highest(self.pel.__contains__)
 
     def oldest(self, latest: int, wanted: Callable[[int], bool], limit: int = 0) -> list[int]:
-        """Pending IDs in order of delivery, at most `limit` (0: all) of those that are `wanted` and not
-        delivered after `latest`; those that XNACK released come first."""
+        """Returns pending IDs in order of delivery; those that XNACK released come first.
+
+        At most `limit` (0: all) of those that are `wanted` and were not delivered after `latest`.
+        """
         found = []
         for id in self._released:
             if wanted(id):
@@ -306,7 +307,7 @@ class Group:
     # -- whole
 
     def copy(self) -> "Group":
-        """A group of the same content that shares nothing that changes."""
+        """Returns a group with the same content that shares nothing mutable."""
         other = Group(self.name, self.last_id, self.entries_read)
         for name, consumer in self.consumers.items():
             twin = other.create_consumer(name, consumer.seen_time)
@@ -330,5 +331,5 @@ class Group:
         return other
 
     def memory(self) -> int:
-        """Bytes held, about."""
+        """Estimates the bytes in use."""
         return 600 + 150 * len(self.pel) + 400 * len(self.consumers)

@@ -1,8 +1,8 @@
-"""Idempotent producing: which entry each producer's idempotency IDs (iids) became.
+"""Idempotent producing: the entries that producers' idempotency IDs (iids) belong to.
 
-A producer that repeats an XADD after a lost reply is answered the ID of the entry its first attempt made.
-Iids are kept a producer, in the order they came, at most `maxsize` of them, and each for `duration` seconds
-after the time in its entry's ID.
+A producer that repeats an XADD after a lost reply gets the ID of the entry that its first attempt added. Iids are kept
+per producer in their order of arrival, at most `maxsize`, and each for `duration` seconds after the time in its
+entry's ID.
 """
 
 from collections import OrderedDict
@@ -10,13 +10,13 @@ from collections import OrderedDict
 import xxhash
 
 EXPIRY_INTERVAL_MS = 1000
-"""How often old iids are looked for: it takes a step a producer, too much for each XADD."""
+"""How often expired iids are removed: it takes a step per producer, too much for each XADD."""
 
 _MASK = (1 << 64) - 1
 
 
 class Producers:
-    """A stream's producers. `added` and `duplicates` count over the stream's life; loading sets them."""
+    """A stream's producers. `added` and `duplicates` are counted over the stream's lifetime; loading sets them."""
 
     __slots__ = ("_expired_at", "added", "duplicates", "duration", "maxsize", "producers")
 
@@ -29,9 +29,9 @@ class Producers:
         self._expired_at = 0
 
     def find(self, producer: bytes, iid: bytes, now: int) -> int | None:
-        """The ID of the entry that `iid` became, unless it is too old at `now` (Unix milliseconds; 0: never).
+        """Returns the ID of `iid`'s entry, unless it is too old at `now` (Unix milliseconds; 0: never).
 
-        Makes the producer known, as Redis does.
+        Registers the producer, as Redis does.
         """
         if now - self._expired_at >= EXPIRY_INTERVAL_MS:
             self.expire(now)
@@ -43,7 +43,7 @@ class Producers:
         return id
 
     def record(self, producer: bytes, iid: bytes, id: int) -> None:
-        """Remember the entry that an iid has become; the producer's oldest goes where there are too many."""
+        """Records the entry of an iid; drops the producer's oldest iid if there are too many."""
         iids = self.producers.setdefault(producer, OrderedDict())
         iids.pop(iid, None)
         iids[iid] = id
@@ -52,7 +52,7 @@ class Producers:
             iids.popitem(last=False)
 
     def configure(self, duration: int | None, maxsize: int | None) -> bool:
-        """Set what is not None; a change forgets all producers. Tells whether there was one."""
+        """Sets the limits that are not None. A change drops all producers; returns whether there was one."""
         changed = False
         if duration is not None and duration != self.duration:
             self.duration = duration
@@ -65,9 +65,9 @@ class Producers:
         return changed
 
     def expire(self, now: int) -> bool:
-        """Forget the iids that are too old at `now` (Unix milliseconds) and the producers that have none.
+        """Drops iids that are too old at `now` (Unix milliseconds), and producers without any.
 
-        Tells whether anything was forgotten.
+        Returns whether anything was dropped.
         """
         self._expired_at = now
         limit = now - self.duration * 1000
@@ -87,7 +87,7 @@ class Producers:
         return changed or bool(empty)
 
     def tracked(self) -> int:
-        """The number of iids known, of all producers."""
+        """Returns the number of iids of all producers."""
         return sum(map(len, self.producers.values()))
 
     def copy(self) -> "Producers":
@@ -97,15 +97,15 @@ class Producers:
         return other
 
     def memory(self) -> int:
-        """Bytes held, about."""
+        """Estimates the bytes in use."""
         return 100 + 300 * len(self.producers) + 250 * self.tracked()
 
 
 def content_iid(fields: list[bytes]) -> bytes:
-    """The iid that IDMPAUTO makes of names and values: the same for the same pairs in any order.
+    """Returns the iid that IDMPAUTO derives from names and values: the same for the same pairs in any order.
 
-    16 bytes: XXH3-128 of each pair, the pairs' hashes combined by sum and exclusive or. The construction is
-    that of createIdempotencyHash() in Redis 8.10, so that iids mean the same after moving a data set.
+    16 bytes: XXH3-128 of each pair, the pairs' hashes combined by sum and exclusive or. This is the construction
+    of createIdempotencyHash() in Redis 8.10, so that iids stay valid when a data set moves.
     """
     sum_low = sum_high = xor_low = xor_high = 0
     for name, value in zip(fields[::2], fields[1::2], strict=True):

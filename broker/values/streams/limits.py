@@ -1,11 +1,11 @@
-"""The directives that streams obey. A stream holds the object that has them, so that a change counts at once."""
+"""The directives that streams obey. A stream holds the object that has them, so changes take effect immediately."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 
 class StreamLimits(Protocol):
-    """The directives streams obey; a broker's configuration has them. 0 is no limit for the sizes of nodes."""
+    """The directives that streams obey, part of a broker's configuration. For the sizes of nodes 0 means no limit."""
 
     @property
     def stream_node_max_bytes(self) -> int: ...
@@ -19,7 +19,7 @@ class StreamLimits(Protocol):
 
 @dataclass(slots=True)
 class DefaultStreamLimits:
-    """Redis's defaults: bytes, entries, seconds, entries a producer."""
+    """Redis's defaults: bytes, entries, seconds, entries per producer."""
 
     stream_node_max_bytes: int = 4096
     stream_node_max_entries: int = 100

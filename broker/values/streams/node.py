@@ -1,17 +1,17 @@
 """A node: a run of up to about a hundred consecutive entries of a stream.
 
-The last node of a stream collects entries as the bytes a client reads, `*2 <id> <fields>`, so that answering
-who keeps up is one join. Once it is full it is sealed: the fields of all entries, encoded still, become one
-bytes object with an array of ends, and the IDs are written again for each reader. That takes a third of the
-memory (75 bytes against 190 for an entry of two short fields; redis-server 45), leaves the garbage collector
-nothing to walk, and costs 50 ns an entry read (350 where nothing is compiled).
+The last node of a stream collects entries as the bytes that clients read, `*2 <id> <fields>`, so that serving a
+client that keeps up is one join. A full node is sealed: the fields of all entries, still encoded, become one
+bytes object with an array of ends, and the IDs are formatted again for each reader. That takes a third of the
+memory (75 bytes instead of 190 for an entry of two short fields; redis-server 45), leaves the garbage collector
+nothing to walk, and costs 50 ns per entry read (350 without the compiled twin).
 
-IDs are 8 bytes each, relative to the node's first millisecond; only IDs with a part that 32 bits don't hold
-(in practice: chosen by hand) make a node fall back on Python integers. The boundaries of nodes are those of
+IDs take 8 bytes each, relative to the node's first millisecond; only IDs with a part that does not fit 32 bits
+(in practice: chosen by hand) make a node fall back on Python integers. Nodes have the same boundaries as in
 redis-server, because approximate trimming makes them visible.
 
-`_stream_node.pyx` is the functions at the end compiled, used when it was built: 0.1 us a seek in place of
-0.35, and half of the time an ID; TRIMARAN_PURE=1 in the environment keeps it out.
+`_node.pyx` has compiled twins of the functions at the end, used when they are built, unless TRIMARAN_PURE=1 is in the
+environment: 0.1 us per seek instead of 0.35, and half the time per ID.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from protocol.native import prefer
 
 NARROW = 32
 WIDE = 64
-"""The two kinds of keys, by the bits that a sequence number takes in one: in an array, or as Python integers."""
+"""The two kinds of keys, by the bits of their sequence number: those in an array, and those as Python integers."""
 
 _LOW = (1 << 32) - 1
 
 
 def ends_array(ends: list[int]) -> array[int]:
-    """Ascending positions in the narrowest array that holds them."""
+    """Returns ascending positions in the narrowest array that can hold them."""
     last = ends[-1] if ends else 0
     return array("H" if last <= 0xFFFF else "I" if last <= _LOW else "Q", ends)
 
@@ -42,9 +42,9 @@ class StreamNode:
     """Entries `lo` to the end of `keys`; those before `lo` are trimmed.
 
     `first` is the ID of the first entry ever written here, deleted or not, `ms` and `seq` its parts;
-    `tombstone` the highest deleted ID (0: none). `names` are the field names of the first entry. `space` and
-    `room` are the bytes (as Redis's listpack counts them) and the entries the node still takes; deletions
-    give nothing back. A key is `(ms - node.ms) << shift | seq`.
+    `tombstone` is the highest deleted ID (0: none). `names` are the field names of the first entry. `space` and
+    `room` are the bytes (as Redis's listpack counts them) and the entries that the node can still take; deletions
+    do not increase them. A key is `(ms - node.ms) << shift | seq`.
     """
 
     __slots__ = (
@@ -78,7 +78,7 @@ class StreamNode:
         self._blob = b""
         self._ends: array[int] = array("I")
         if self.seq >> 31:
-            # Wide from the start, so that small steps never leave the 32 bits of a narrow key.
+            # Wide from the start, so that small increments never exceed the 32 bits of a narrow key.
             self.keys = []
             self.shift = WIDE
 
@@ -86,10 +86,10 @@ class StreamNode:
     def sealed(
         cls, first: int, names: list[bytes], keys: array[int] | list[int], shift: int, fields: bytes, ends: array[int]
     ) -> StreamNode:
-        """A sealed node that takes nothing more, of what one consists of: for loading.
+        """Builds a sealed node from its parts, which takes no more entries; for loading.
 
-        `fields` are those of all entries, encoded as for clients, `ends` where each entry's end (see `ends_array`),
-        `shift` says of which kind the keys are.
+        `fields` are those of all entries, encoded as for clients, `ends` is where each entry's end (see `ends_array`),
+        `shift` is the kind of the keys.
         """
         node = cls(first, names, 0, 0)
         node.keys, node.shift = keys, shift
@@ -98,25 +98,25 @@ class StreamNode:
         return node
 
     def packed_fields(self) -> bytes:
-        """The fields of all entries of a sealed node, those before `lo` among them, as clients read them."""
+        """Returns the fields of all entries of a sealed node, including those before `lo`, as clients read them."""
         return self._blob
 
     def packed_ends(self) -> array[int]:
-        """Where each entry's end in `packed_fields`."""
+        """Returns where each entry's fields end in `packed_fields`."""
         return self._ends
 
     def __len__(self) -> int:
         return len(self.keys) - self.lo
 
     def append_key(self, delta: int, seq: int) -> None:
-        """Add the key of an entry whose text the caller adds to `texts`."""
+        """Adds the key of an entry; the caller adds its text to `texts`."""
         if (delta | seq) >> 32 and self.shift == NARROW:
             self.keys = [key >> 32 << 64 | key & _LOW for key in self.keys]
             self.shift = WIDE
         self.keys.append(delta << self.shift | seq)
 
     def seal(self) -> None:
-        """Pack the entries; only deletions follow."""
+        """Packs the entries; from now on there are only deletions."""
         texts = self.texts
         if texts is None:
             return
@@ -128,7 +128,7 @@ class StreamNode:
         self.texts = None
 
     def unseal(self) -> None:
-        """Make the node able to take entries again."""
+        """Unpacks the node, so that it can take entries again."""
         if self.texts is None:
             self.texts = self.entry_texts(self.lo, len(self.keys))
             del self.keys[: self.lo]
@@ -137,7 +137,7 @@ class StreamNode:
             self._ends = array("I")
 
     def upper(self, id: int) -> int:
-        """The position after the last entry whose ID is at most `id`."""
+        """Returns the position after the last entry whose ID is at most `id`."""
         if self.shift == NARROW:
             return narrow_upper(self.keys, self.lo, self.ms, id)
         delta = (id >> 64) - self.ms
@@ -150,21 +150,21 @@ class StreamNode:
         return key + (self.ms << 64)
 
     def ids(self, start: int, end: int) -> list[int]:
-        """The IDs at positions `start` to `end`."""
+        """Returns the IDs at positions `start` to `end`."""
         if self.shift == NARROW:
             return narrow_ids(self.keys, start, end, self.ms)
         base = self.ms << 64
         return [base + key for key in self.keys[start:end]]
 
     def last_id(self) -> int:
-        """The highest ID ever written here, deleted or not."""
+        """Returns the highest ID ever written here, deleted or not."""
         if len(self.keys) > self.lo:
             last = self.id_at(len(self.keys) - 1)
             return last if last > self.tombstone else self.tombstone
         return self.tombstone
 
     def text(self, start: int, end: int) -> bytes:
-        """The entries at positions `start` to `end`, joined."""
+        """Returns the entries at positions `start` to `end`, joined."""
         texts = self.texts
         if texts is not None:
             return texts[start] if end - start == 1 else b"".join(texts[start:end])
@@ -175,7 +175,7 @@ class StreamNode:
         return b"".join(self.entry_texts(start, end))
 
     def entry_texts(self, start: int, end: int) -> list[bytes]:
-        """The entries at positions `start` to `end`, one by one."""
+        """Returns the entries at positions `start` to `end`, one by one."""
         if self.texts is not None:
             return self.texts[start:end]
         if start >= end:
@@ -188,7 +188,7 @@ class StreamNode:
         ]
 
     def delete(self, position: int) -> None:
-        """Remove one entry."""
+        """Removes one entry."""
         id = self.id_at(position)
         if id > self.tombstone:
             self.tombstone = id
@@ -206,12 +206,12 @@ class StreamNode:
         self._ends = ends[:position] + array(ends.typecode, [end - gone for end in ends[position + 1 :]])
 
     def trim(self, count: int) -> None:
-        """Remove the first `count` entries."""
+        """Removes the first `count` entries."""
         self.lo += count
         self.tombstone = max(self.tombstone, self.id_at(self.lo - 1))
 
     def entries(self) -> Iterator[tuple[int, bytes]]:
-        """All entries: IDs and encoded texts."""
+        """Yields all entries: IDs and encoded texts."""
         end = len(self.keys)
         return zip(self.ids(self.lo, end), self.entry_texts(self.lo, end), strict=True)
 
@@ -224,7 +224,7 @@ class StreamNode:
         return node
 
     def memory(self) -> int:
-        """Bytes held, near enough for MEMORY USAGE and eviction."""
+        """Estimates the bytes in use, closely enough for MEMORY USAGE and eviction."""
         texts = len(self._blob) + self._ends.itemsize * len(self._ends)
         if self.texts is not None:
             texts = sum(map(len, self.texts)) + 41 * len(self.texts)
@@ -232,7 +232,7 @@ class StreamNode:
 
 
 def narrow_upper(keys: array[int] | list[int], lo: int, ms: int, id: int) -> int:
-    """The position after the last key, from `lo` on, whose ID is at most `id`; `ms` is the keys' origin."""
+    """Returns the position after the last key, from `lo` on, whose ID is at most `id`; `ms` is the keys' origin."""
     delta = (id >> 64) - ms
     if delta < 0:
         return lo
@@ -243,13 +243,13 @@ def narrow_upper(keys: array[int] | list[int], lo: int, ms: int, id: int) -> int
 
 
 def narrow_ids(keys: array[int] | list[int], start: int, end: int, ms: int) -> list[int]:
-    """The IDs of the keys at positions `start` to `end`."""
+    """Returns the IDs of the keys at positions `start` to `end`."""
     base = ms << 64
     return [base + (key >> 32 << 64 | key & _LOW) for key in keys[start:end]]
 
 
 def narrow_text(blob: bytes, ends: array[int], keys: array[int] | list[int], start: int, end: int, ms: int) -> bytes:
-    """The entries at positions `start` to `end` joined, from the packed fields of a node and their ends."""
+    """Returns the entries at positions `start` to `end`, joined, from the packed fields of a node and their ends."""
     parts: list[bytes] = []
     begin = ends[start - 1] if start else 0
     for id, stop in zip(narrow_ids(keys, start, end, ms), ends[start:end], strict=True):
@@ -259,7 +259,7 @@ def narrow_text(blob: bytes, ends: array[int], keys: array[int] | list[int], sta
 
 
 def pack(texts: list[bytes]) -> tuple[bytes, list[int]]:
-    """The fields of encoded entries joined, and where each entry's end."""
+    """Returns the fields of encoded entries, joined, and where each entry's fields end."""
     parts = [fields_part(text) for text in texts]
     return b"".join(parts), list(accumulate(map(len, parts)))
 

@@ -1,10 +1,9 @@
-"""An ordered index of pending IDs that is cheap to append to and free to remove from.
+"""An ordered index of pending IDs; appending is cheap, removing is free.
 
-Pending entries are a dictionary by ID; what it lacks is order by ID. Deliveries come in ascending order, so
-an index of them is a list to append to, cut into chunks so that the odd ID in the middle doesn't move a
-million others. Acknowledging does not touch the index: an ID that is no longer pending is skipped when met,
-and cleared away with its neighbours once a reader has skipped many, so that each is skipped a bounded number
-of times.
+Pending entries are a dictionary by ID, which lacks order by ID. Deliveries come in ascending order, so the index is
+a list to append to, cut into chunks so that an occasional ID in the middle doesn't move a million others.
+Acknowledging does not touch the index: readers skip IDs that are no longer pending, and remove them chunk-wise once
+they have skipped many, so that each is skipped a bounded number of times.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -13,15 +12,15 @@ from collections.abc import Callable, Iterator
 _CHUNK = 512
 _MANY_STALE = 8
 SLACK = 1024
-"""An index no longer than this is never untidy."""
+"""An index of at most this length is never untidy."""
 
 
 class PendingIndex:
-    """IDs in order, pending ones and others, which readers tell apart by a predicate `is_pending`.
+    """IDs in order, pending ones and others, which readers distinguish by a predicate `is_pending`.
 
-    `last` is the highest ID ever held, `size` how many there are. The predicate is an argument, not an
-    attribute, so that an index doesn't refer to what refers to it: groups with a million pending entries
-    must go away without the garbage collector.
+    `last` is the highest ID ever held, `size` the number of IDs. The predicate is an argument instead of an
+    attribute to avoid a reference cycle: groups with a million pending entries must be freed without the garbage
+    collector.
     """
 
     __slots__ = ("_chunks", "_firsts", "last", "size")
@@ -33,7 +32,7 @@ class PendingIndex:
         self.size = 0
 
     def extend(self, ids: list[int]) -> None:
-        """Add ascending IDs, all above `last`."""
+        """Adds ascending IDs, all above `last`."""
         tail = self._chunks[-1]
         self.last = ids[-1]
         self.size += len(ids)
@@ -46,7 +45,7 @@ class PendingIndex:
             self._firsts.append(chunk[0])
 
     def add(self, id: int) -> None:
-        """Add any ID; one that is here already stays once."""
+        """Adds any ID; a present one is not added again."""
         if id > self.last:
             self.extend([id])
             return
@@ -63,11 +62,11 @@ class PendingIndex:
             del chunk[_CHUNK:]
 
     def is_untidy(self, live: int) -> bool:
-        """Whether IDs that are not pending outnumber the `live` ones by far."""
+        """Whether IDs that are not pending far outnumber the `live` ones."""
         return self.size > 2 * live + SLACK
 
     def tidy(self, is_pending: Callable[[int], bool]) -> None:
-        """Clear away IDs that are not pending."""
+        """Removes IDs that are not pending."""
         ids = list(filter(is_pending, (id for chunk in self._chunks for id in chunk)))
         last = self.last
         self._chunks, self._firsts, self.size = [[]], [0], 0
@@ -76,7 +75,7 @@ class PendingIndex:
         self.last = last
 
     def pending(self, is_pending: Callable[[int], bool], start: int = 0) -> Iterator[int]:
-        """The pending IDs from `start` on. IDs may cease to be pending meanwhile; none may be added."""
+        """Yields the pending IDs from `start` on. IDs may cease to be pending meanwhile; none may be added."""
         index = bisect_right(self._firsts, start) - 1
         while index < len(self._chunks):
             chunk = self._chunks[index]
@@ -89,7 +88,7 @@ class PendingIndex:
                         continue
                     stale += 1
                     if stale == _MANY_STALE:
-                        # filter() does the rest at a fifth of the time a step of this loop takes.
+                        # filter() does the rest in a fifth of the time per ID that this loop takes.
                         self._clean(chunk, is_pending)
                         begin = bisect_right(chunk, id)
                         break
@@ -107,7 +106,7 @@ class PendingIndex:
         self.size -= before - len(chunk)
 
     def highest(self, is_pending: Callable[[int], bool]) -> int | None:
-        """The highest pending ID."""
+        """Returns the highest pending ID."""
         while True:
             chunk = self._chunks[-1]
             while chunk:

@@ -1,10 +1,10 @@
 """A stream: an append-only log of entries in nodes, with its counters and its consumer groups.
 
-Nodes and their first IDs stand in two parallel lists, so that finding an ID is one bisection over nodes and
-one within a node. Trimming the head moves an offset and cuts the lists now and then: it costs what it
-removes, not what remains. Streams know no clock: callers pass times in milliseconds.
+Nodes and their first IDs are in two parallel lists, so that finding an ID takes one bisection over nodes and
+one within a node. Trimming the head moves an offset and cuts the lists now and then: its cost depends on what it
+removes, not on what remains. Streams have no clock: callers pass times in milliseconds.
 
-All behaviour that clients can see (counters, lag, which entries an approximate trim removes) is that of
+All behaviour that clients can see (counters, lag, which entries an approximate trim removes) follows
 t_stream.c in Redis 8.10.
 """
 
@@ -21,17 +21,17 @@ from broker.values.streams.node import StreamNode
 from broker.values.streams.radix import radix_nodes
 
 MAX_ENTRY = 1 << 30
-"""Bytes of all fields and values of one entry (Redis's STREAM_LISTPACK_MAX_SIZE)."""
+"""Maximum bytes of all fields and values of one entry (Redis's STREAM_LISTPACK_MAX_SIZE)."""
 
 MAX_COUNTER = (1 << 63) - 1
 
 _RADIX_KEYS = 10_000
-"""Nodes whose IDs are looked at to count radix tree nodes: 5 ms. A million entries have that many."""
+"""Nodes whose IDs are used to count radix tree nodes, which takes 5 ms. A million entries have that many."""
 
 _MEMORY_SAMPLES = 32
 
 UNKNOWN = -1
-"""The value of an `entries_read` counter that can't be told."""
+"""The value of an unknown `entries_read` counter."""
 
 
 class EntryTooLarge(ValueError):
@@ -39,11 +39,11 @@ class EntryTooLarge(ValueError):
 
 
 class Stream:
-    """Attributes are public, and read-only for others but where a docstring says so.
+    """Attributes are public, and read-only for others unless a docstring says otherwise.
 
-    `first_id` is the lowest live ID (0 in an empty stream), `last_id` the highest ever given out,
-    `max_deleted_id` the highest ID that XDEL and its like removed (trimming doesn't count), `entries_added`
-    how many entries were ever added. Loading and XSETID set the last three.
+    `first_id` is the lowest live ID (0 in an empty stream), `last_id` the highest ever assigned,
+    `max_deleted_id` the highest ID that XDEL and its relatives removed (trimming doesn't count), `entries_added`
+    the number of entries ever added. Loading and XSETID set the last three.
     """
 
     type_name = "stream"
@@ -88,7 +88,7 @@ class Stream:
     # -- adding
 
     def append(self, id: int, fields: list[bytes]) -> bytes:
-        """Add an entry: `fields` are names and values by turns. Returns the ID encoded as a bulk string.
+        """Adds an entry; `fields` are alternating names and values. Returns the ID encoded as a bulk string.
 
         `id` must be above `last_id` and at most MAX_ID. Raises EntryTooLarge.
         """
@@ -98,7 +98,7 @@ class Stream:
         node = self._tail
         if node is None or raw >= node.space or not node.room:
             node = self._start_node(id, fields[::2], raw)
-        # The number of fields, and their names, are stored only where they are not those of the node's first entry.
+        # The number and the names of fields are stored only if they differ from those of the node's first entry.
         names = node.names
         if len(fields) == 2:
             if fields[0] != names[0] or len(names) != 1:
@@ -108,7 +108,7 @@ class Stream:
         else:
             size += sum(map(element_size, fields[::2]))
             size += integer_size(len(fields) // 2) + integer_size(len(fields) + 4) - 2
-        # The rest is StreamNode's business, done here to save a call.
+        # The rest would belong in StreamNode, but is inlined here to save a call.
         delta = ms - node.ms
         step = seq - node.seq
         if 0 <= delta | step < 128:
@@ -148,7 +148,7 @@ class Stream:
     # -- reading
 
     def _seek(self, id: int) -> tuple[int, int]:
-        """The node and the position in it of the first entry whose ID is above `id`."""
+        """Returns the node, and the position in it, of the first entry whose ID is above `id`."""
         index = bisect_right(self._first_ids, id, self._head) - 1
         if index < self._head:
             if self._head == len(self._nodes):
@@ -157,7 +157,7 @@ class Stream:
         return index, self._nodes[index].upper(id)
 
     def _spans(self, start: int, end: int) -> Iterator[tuple[StreamNode, int, int]]:
-        """The runs of entries from `start` to `end`, one a node, in order."""
+        """Yields the runs of entries from `start` to `end`, one per node, in order."""
         first, position = self._seek(start - 1)
         nodes = self._nodes
         for index in range(first, len(nodes)):
@@ -174,10 +174,9 @@ class Stream:
                 yield node, begin, stop
 
     def range(self, start: int, end: int, count: int = 0) -> tuple[int, bytes]:
-        """The entries from `start` to `end`, at most `count` (0: all): how many, and their encodings
-        joined."""
+        """Returns the number of entries from `start` to `end`, at most `count` (0: all), and their joined encodings."""
         if count > 0 and end >= self.last_id and self._tail is not None:
-            # As much as is wanted of one node goes without a generator: half the cost.
+            # The part in one node needs no generator, which halves the cost.
             index, begin = self._seek(start - 1)
             node = self._nodes[index]
             if count <= len(node.keys) - begin:
@@ -194,7 +193,7 @@ class Stream:
         return found, parts[0] if len(parts) == 1 else b"".join(parts)
 
     def reverse_range(self, start: int, end: int, count: int = 0) -> tuple[int, bytes]:
-        """The same from `end` down to `start`."""
+        """Returns the same from `end` down to `start`."""
         parts: list[bytes] = []
         for node, begin, stop in self._reverse_spans(start, end):
             if count and stop - begin > count - len(parts):
@@ -207,7 +206,7 @@ class Stream:
         return len(parts), b"".join(parts)
 
     def _reverse_spans(self, start: int, end: int) -> Iterator[tuple[StreamNode, int, int]]:
-        """The runs of entries from `end` down to `start`, one a node; each run in ascending order."""
+        """Yields the runs of entries from `end` down to `start`, one per node; each run in ascending order."""
         index, stop = self._seek(end)
         while self._head <= index < len(self._nodes):
             node = self._nodes[index]
@@ -220,10 +219,10 @@ class Stream:
             stop = len(self._nodes[index].keys)
 
     def read_after(self, after: int, count: int = 0) -> tuple[list[int], bytes]:
-        """The entries above ID `after`, at most `count` (0: all): their IDs, and their encodings joined."""
+        """Returns the IDs of the entries above ID `after`, at most `count` (0: all), and their joined encodings."""
         if after >= self.last_id:
             return [], b""
-        # The rest of the last node, or as much as is wanted of another, goes without a generator: half the cost.
+        # The rest of the last node, or part of one other node, needs no generator, which halves the cost.
         node = self._tail
         if node is not None:
             if after >= node.first:
@@ -248,7 +247,7 @@ class Stream:
         return ids, parts[0] if len(parts) == 1 else b"".join(parts)
 
     def entries(self, start: int = 0, end: int = MAX_ID) -> Iterator[tuple[int, bytes]]:
-        """The IDs and encodings of the entries from `start` to `end`, one by one.
+        """Yields the IDs and encodings of the entries from `start` to `end`, one by one.
 
         The stream must not change meanwhile.
         """
@@ -256,12 +255,12 @@ class Stream:
             yield from zip(node.ids(begin, stop), node.entry_texts(begin, stop), strict=True)
 
     def nodes(self) -> Iterator[StreamNode]:
-        """The nodes in order, for saving; some may have no live entry."""
+        """Yields the nodes in order, for saving; some may have no live entry."""
         for index in range(self._head, len(self._nodes)):
             yield self._nodes[index]
 
     def _find(self, id: int) -> tuple[int, int]:
-        """The node and position of the entry `id`; (-1, -1) where there is none."""
+        """Returns the node and position of the entry `id`, (-1, -1) if there is none."""
         index = bisect_right(self._first_ids, id, self._head) - 1
         if index < self._head:
             return -1, -1
@@ -275,12 +274,12 @@ class Stream:
         return self._find(id)[0] >= 0
 
     def entry(self, id: int) -> bytes | None:
-        """The encoding of one entry."""
+        """Returns the encoding of one entry."""
         index, position = self._find(id)
         return None if index < 0 else self._nodes[index].text(position, position + 1)
 
     def top_id(self) -> int:
-        """The highest live ID, 0 in an empty stream. Not `last_id` once the last entry was deleted."""
+        """Returns the highest live ID, 0 in an empty stream. It is not `last_id` if the last entry was deleted."""
         for index in range(len(self._nodes) - 1, self._head - 1, -1):
             node = self._nodes[index]
             if len(node):
@@ -290,7 +289,7 @@ class Stream:
     # -- removing
 
     def delete(self, id: int) -> bool:
-        """Remove one entry as XDEL does, and keep the counters right. Tells whether there was one."""
+        """Removes one entry as XDEL does and updates the counters; returns whether there was one."""
         index, position = self._find(id)
         if index < 0:
             return False
@@ -307,12 +306,12 @@ class Stream:
         return True
 
     def node_at(self, position: int) -> StreamNode | None:
-        """The node at `position`, counted from the head; None past the last."""
+        """Returns the node at `position`, counted from the head; None past the last."""
         index = self._head + position
         return self._nodes[index] if index < len(self._nodes) else None
 
     def drop_node(self, position: int) -> None:
-        """Remove a whole node, counted from the head.
+        """Removes a whole node, counted from the head.
 
         For trimming, which adjusts `length` itself and calls `refresh_first_id` at the end.
         """
@@ -342,7 +341,7 @@ class Stream:
             self._nodes[head - 1] = _DROPPED
 
     def refresh_first_id(self) -> None:
-        """Find `first_id` again."""
+        """Updates `first_id`."""
         self.first_id = 0
         if self.length:
             for index in range(self._head, len(self._nodes)):
@@ -352,9 +351,9 @@ class Stream:
                     return
 
     def restore_nodes(self, nodes: list[StreamNode]) -> None:
-        """Give an empty stream its nodes as a saved file tells: sealed ones, none empty, in the order of their IDs.
+        """Fills an empty stream with a saved file's nodes: sealed ones, none empty, in the order of their IDs.
 
-        `entries_added` and the IDs but `first_id` and `last_id` are the caller's business.
+        Sets `first_id` and `last_id`; the caller sets `entries_added` and `max_deleted_id`.
         """
         self._nodes = nodes
         self._first_ids = [node.first for node in nodes]
@@ -367,14 +366,14 @@ class Stream:
     # -- what Redis reports of a stream
 
     def node_count(self) -> int:
-        """The number of nodes: XINFO's radix-tree-keys."""
+        """Returns the number of nodes: XINFO's radix-tree-keys."""
         return len(self._nodes) - self._head
 
     def radix_node_count(self) -> int:
-        """XINFO's radix-tree-nodes: the nodes of Redis's radix tree over the first IDs of our nodes.
+        """Returns XINFO's radix-tree-nodes: the number of nodes in Redis's radix tree over the first IDs of our nodes.
 
-        Exact while no node but those at the head was dropped; afterwards Redis's tree may hold a few more, which
-        it doesn't merge. In very long streams it is projected from the last part.
+        It is exact as long as only nodes at the head were dropped; afterwards Redis's tree may have a few more, which
+        it doesn't merge. In very long streams it is extrapolated from the last part.
         """
         keys = self._first_ids[max(self._head, len(self._first_ids) - _RADIX_KEYS) :]
         if not keys:
@@ -386,11 +385,11 @@ class Stream:
         return self._radix_nodes[1]
 
     def has_tombstones_from(self, id: int) -> bool:
-        """Whether an entry at or above `id` was deleted, as far as `max_deleted_id` tells."""
+        """Whether an entry at or above `id` was deleted, as far as `max_deleted_id` shows."""
         return self.length > 0 and self.max_deleted_id > 0 and id <= self.max_deleted_id
 
     def logical_position(self, id: int) -> int:
-        """How many entries had ever been added up to and with `id`, or UNKNOWN.
+        """Returns how many entries had ever been added up to and including `id`, or UNKNOWN.
 
         Source: streamEstimateDistanceFromFirstEverEntry().
         """
@@ -412,7 +411,7 @@ class Stream:
         return UNKNOWN
 
     def lag(self, group: Group) -> int | None:
-        """Entries not yet delivered to a group; None where deletions make it unknown.
+        """Returns the number of entries not yet delivered to a group; None if deletions make it unknown.
 
         Source: streamReplyWithCGLag().
         """
@@ -426,8 +425,7 @@ class Stream:
         return None if position == UNKNOWN else self.entries_added - position
 
     def advance(self, group: Group, ids: list[int]) -> None:
-        """Move a group past `ids`, ascending entries of the stream above its `last_id`, and count them as
-        read."""
+        """Moves a group past `ids`, ascending entries of the stream above its `last_id`, and counts them as read."""
         known, last = group.entries_read, group.last_id
         if known != UNKNOWN and last >= self.first_id and not (self.max_deleted_id and last <= self.max_deleted_id):
             known += len(ids)
@@ -442,17 +440,17 @@ class Stream:
         group.last_id = ids[-1]
 
     def is_referenced(self, id: int) -> bool:
-        """Whether a group has yet to read the entry, or to acknowledge it."""
+        """Whether any group has yet to read or acknowledge the entry."""
         return any(group.last_id < id or id in group.pel for group in self.groups.values())
 
     def remove_references(self, id: int) -> int:
-        """Take an entry out of every group's pending entries; the number of groups that had it."""
+        """Removes an entry from every group's pending entries; returns the number of groups that had it."""
         return sum(group.acknowledge(id) for group in self.groups.values())
 
     # -- whole
 
     def copy(self) -> "Stream":
-        """A stream of the same content that shares nothing that changes."""
+        """Returns a stream with the same content that shares nothing mutable."""
         other = Stream(self.limits)
         other.length, other.entries_added = self.length, self.entries_added
         other.first_id, other.last_id, other.max_deleted_id = self.first_id, self.last_id, self.max_deleted_id
@@ -464,7 +462,7 @@ class Stream:
         return other
 
     def memory(self) -> int:
-        """Bytes held, near enough for MEMORY USAGE and eviction: projected from some of the nodes."""
+        """Estimates the bytes in use from some of the nodes, closely enough for MEMORY USAGE and eviction."""
         count = self.node_count()
         step = max(count // _MEMORY_SAMPLES, 1)
         sample = self._nodes[self._head :: step]
@@ -474,4 +472,4 @@ class Stream:
 
 
 _DROPPED = StreamNode(0, [], 0, 0)
-"""Stands where a node was dropped from the head, until the list is cut."""
+"""Replaces a node dropped from the head until the list is cut."""

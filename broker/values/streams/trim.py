@@ -1,7 +1,7 @@
 """Trimming a stream from its head, by length or by ID, exactly or approximately.
 
-Approximate trimming removes whole nodes only and stops after `limit` entries, so it depends on where nodes
-end; those are redis-server's (stream_node.py). Source of all rules: streamTrim() in Redis 8.10.
+Approximate trimming removes whole nodes only and stops after `limit` entries, so it depends on the boundaries of
+nodes, which are the same as in redis-server (node.py). Source of all rules: streamTrim() in Redis 8.10.
 """
 
 from enum import Enum
@@ -9,15 +9,17 @@ from enum import Enum
 from broker.values.streams.node import StreamNode
 from broker.values.streams.stream import Stream
 
-# Redis bounds the work of an approximate trim: 100 full nodes, or so many entries where nodes have no limit.
+# Redis bounds the work of an approximate trim to 100 full nodes, or to this many entries if nodes have no limit.
 _NODES_A_TRIM = 100
 _LIMIT_WITHOUT_NODES = 10_000
 _HIGHEST_LIMIT = 1_000_000
 
 
 class References(Enum):
-    """What becomes of consumer groups' references to a deleted entry: they stay, they go too, or the entry
-    stays until every group has read and acknowledged it."""
+    """What happens to consumer groups' references to a deleted entry.
+
+    They stay, or they go too, or the entry stays until every group has read and acknowledged it.
+    """
 
     KEEP = "KEEPREF"
     DELETE = "DELREF"
@@ -31,7 +33,7 @@ def trim_by_length(
     limit: int | None = None,
     references: References = References.KEEP,
 ) -> int:
-    """Remove the first entries until `length` are left; the number removed.
+    """Removes the first entries until `length` are left; returns the number removed.
 
     An approximate trim stops before it removes more than `limit` entries (0: no limit; None: Redis's own bound).
     """
@@ -39,7 +41,7 @@ def trim_by_length(
     if excess <= 0:
         return 0
     if approximate and references is References.KEEP:
-        # The usual end of XADD MAXLEN ~: the first node is still needed.
+        # The usual outcome of XADD MAXLEN ~: the first node is still needed.
         node = stream.node_at(0)
         if node is not None and excess < len(node):
             return 0
@@ -53,7 +55,7 @@ def trim_by_id(
     limit: int | None = None,
     references: References = References.KEEP,
 ) -> int:
-    """Remove the entries below the ID `lowest`; the number removed.
+    """Removes the entries below the ID `lowest`; returns the number removed.
 
     An approximate trim stops before it removes more than `limit` entries (0: no limit; None: Redis's own bound).
     """
@@ -67,7 +69,7 @@ def _trim(
         limit = _default_limit(stream) if approximate else 0
     removed = 0
     keep = references is References.KEEP
-    # Nodes at the head that stay, because of entries that the policy protects, are passed over.
+    # Skips nodes at the head that stay because the policy protects some of their entries.
     passed = 0
     while True:
         node = stream.node_at(passed)
@@ -107,7 +109,7 @@ def _default_limit(stream: Stream) -> int:
 
 
 def _trim_head(stream: Stream, node: StreamNode, length: int, lowest: int | None) -> int:
-    """Remove the first entries of the node that are too many or too low."""
+    """Removes the first entries of the node that exceed the length or are below the ID."""
     gone = stream.length - length if lowest is None else node.upper(lowest - 1) - node.lo
     if gone:
         node.trim(gone)
@@ -116,7 +118,7 @@ def _trim_head(stream: Stream, node: StreamNode, length: int, lowest: int | None
 
 
 def _trim_entries(stream: Stream, node: StreamNode, length: int, lowest: int | None, references: References) -> int:
-    """The same, one by one, as the policy on references allows."""
+    """Does the same entry by entry, as far as the policy on references allows."""
     gone = 0
     for id in node.ids(node.lo, len(node.keys)):
         if stream.length <= length if lowest is None else id >= lowest:
