@@ -163,7 +163,7 @@ cdef class _Block:
         for at in range(count):
             Py_DECREF(<object>forgotten[at])
 
-    cdef void give(self, _Block other, int count) noexcept:
+    cdef void move_to(self, _Block other, int count) noexcept:
         """Moves the last `count` entries to the end of another block, which has room for them there."""
         self.end -= count
         memcpy(other.scores + other.end, self.scores + self.end, count * sizeof(double))
@@ -551,7 +551,7 @@ cdef class ScoreOrder:
         self.places[at[0] + 1].block = <PyObject *>upper
         self.count += 1
         self.counted = False
-        block.give(upper, given)
+        block.move_to(upper, given)
         self._note_first(at[0] + 1)
         if within[0] > block.end or not given:
             within[0] -= block.end
@@ -628,7 +628,7 @@ cdef class ScoreOrder:
         block.shift(block.begin, 0, block.end - block.begin)
         block.end -= block.begin
         block.begin = 0
-        following.give(block, size)
+        following.move_to(block, size)
         following.begin = following.end = 0
         return True
 

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""`command_run` of broker/formats/aof/writing.py, compiled: measured first, then written once.
+"""Compiled twin of `command_run` in writing.py: it measures first and then writes once.
 
-A command of three arguments takes 0.05 us in place of 0.3.
+A command of three arguments takes 0.05 us instead of 0.3.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy
@@ -27,7 +27,7 @@ def command_run(list units, Py_ssize_t start, database):
         total += digits_of(len(command)) + 3
         for word in command:
             if type(word) is not bytes:
-                # A bytearray may change its size: it is left to the general way.
+                # A bytearray may change its size, so the general case handles it.
                 return command_run(units[:end], start, database) if end > start else (b"", start)
             size = PyBytes_GET_SIZE(word)
             total += size + digits_of(size) + 5

@@ -1,8 +1,8 @@
-"""Values as the commands that build them again: the base of an append-only file where it is not to be a dump.
+"""Values as commands that rebuild them: the base of an append-only file that does not begin with a dump.
 
-They are those of Redis's rewriteAppendOnlyFile(). Commands can't say that an entry is pending, or came of a producer's
-iid, which is no longer in its stream (XCLAIM drops it, XIDMPRECORD refuses it): a stream that remembers such an entry
-is written as RESTORE, so that nothing of it is lost.
+The commands are those of Redis's rewriteAppendOnlyFile(). They can't express that a deleted entry is pending, or that
+it belongs to a producer's iid (XCLAIM drops it, XIDMPRECORD refuses it). A stream with such an entry is written as
+RESTORE, so that nothing is lost.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -27,7 +27,7 @@ from protocol.replies import bulks
 Command = list[bytes]
 
 _ITEMS: Final = 64
-"""Elements given to one command, as in Redis."""
+"""Elements per command, as in Redis."""
 
 _CHUNK: Final = 1 << 16
 _KEYS: Final = 1000
@@ -41,10 +41,10 @@ def save_commands(
     functions: Iterable[bytes] = (),
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Write the commands that build all keys, in pieces of 64 KiB or one command; returns the number of keys.
+    """Writes the commands that build all keys, in pieces of 64 KiB or one command; returns the number of keys.
 
-    `functions` are the sources of function libraries. `progress` is told the number of keys written, each thousand
-    keys. Whatever `write` raises goes through.
+    `functions` are the sources of function libraries. `progress` is called with the number of keys written, every
+    thousand keys. Exceptions of `write` propagate.
     """
     out = bytearray()
     keys = 0
@@ -68,7 +68,7 @@ def save_commands(
 
 
 def commands_of(database: Database, key: bytes, value: Any, options: SavingOptions) -> Iterator[Command]:
-    """The commands that build a key of a database with its deadline, where it isn't there."""
+    """Yields the commands that build a key with its deadline, if it does not exist."""
     kind = value.__class__
     if kind is bytes or kind is bytearray:
         yield [b"SET", key, bytes(value)]
@@ -88,7 +88,7 @@ def commands_of(database: Database, key: bytes, value: Any, options: SavingOptio
 
 
 def _in_parts(head: Command, elements: Iterator[bytes], count: int) -> Iterator[Command]:
-    """The elements as arguments of several commands, each with up to `count`."""
+    """Yields several commands with up to `count` elements each."""
     while part := list(islice(elements, count)):
         yield head + part
 

@@ -1,20 +1,19 @@
-"""The manifest of an append-only folder: which files make up the data, and in which order.
+"""The manifest of an append-only folder: which files make up the data, and in which order they are loaded.
 
-A folder holds at most one base (the data at the time of the last rewrite, as an RDB file or as commands), after it the
-increments (the commands since, in order of their sequence numbers), and history: files that a rewrite has made
-superfluous and that are about to be removed. The manifest says which is which, one line a file; replacing it is the
-moment at which a rewrite counts. The form is that of Redis 7, with what 8.x adds to the lines: the replication offset
-at which an increment starts and, once it is closed, ends. Redis 7.0 skips what it doesn't know, by pairs of words.
-Lines that begin with `#` are skipped.
+A folder holds at most one base (the data at the time of the last rewrite, as an RDB file or as commands), the
+increments (the commands since then, in order of their sequence numbers), and history: files that a rewrite has made
+superfluous and that are about to be removed. The manifest lists them, one line per file; replacing it completes a
+rewrite. The format is that of Redis 7, with 8.x's additions to the lines: the replication offset at which an increment
+starts and, once it is closed, ends. Redis 7.0 skips unknown pairs of words. Lines that begin with `#` are skipped.
 
-Ours has a checksum, since of an increment's type, `i`, one bit makes `h`, and the file would be removed. It is one more
-such pair, `crc`, at the end of the first line, where nobody meets it who splits lines into words, or looks for the
-newest increment in the last one. It covers the whole file but the pair itself. A line `#CRC:` at the end, as early
-versions wrote, is verified, too.
+Ours has a checksum, because a single flipped bit turns an increment's type `i` into `h`, and the file would be removed.
+The checksum is one more such pair, `crc`, at the end of the first line, so that it does not disturb programs that split
+lines into words or look for the newest increment in the last line. It covers the whole file except the pair itself. A
+`#CRC:` line at the end, as early versions wrote it, is verified, too.
 
-A manifest is a value: each change gives a new one, which becomes true when it has been written. Every file of its form
-that holds something is named in it, as history before it is made and until it is gone: so one that lies beside it
-unnamed shows a manifest that has lost lines, or of an old one.
+A manifest is immutable: each change returns a new one, which takes effect once it is written. Every non-empty file with
+a name of its form is listed in it, as history before the file is created and until it is removed. So an unlisted one in
+the folder means that the manifest has lost lines, or is an old one.
 """
 
 import os
@@ -38,7 +37,7 @@ BASE: Final = "b"
 HISTORY: Final = "h"
 INCREMENT: Final = "i"
 
-# Redis's texts, word for word.
+# Redis's texts, verbatim.
 EMPTY: Final = "Found an empty AOF manifest"
 INVALID: Final = "Invalid AOF manifest file format"
 TOO_LONG_LINE: Final = "The AOF manifest file contains too long line"
@@ -46,7 +45,7 @@ A_PATH: Final = "File can't be a path, just a filename"
 DUPLICATE_BASE: Final = "Found duplicate base file information"
 NOT_MONOTONIC: Final = "Found a non-monotonic sequence number"
 UNKNOWN_TYPE: Final = "Unknown AOF file type"
-# Ours: Redis has no such check.
+# Our own: Redis has no such checks.
 WRONG_CHECKSUM: Final = "Wrong checksum"
 NAMED_TWICE: Final = "Found a file name twice"
 
@@ -55,11 +54,11 @@ _CHECKSUM_PAIR: Final = re.compile(rb" crc ([^ \n]*)\n")
 _CHECKSUM_LINE: Final = b"#CRC:"
 
 MAX_LINE: Final = 1024
-"""Bytes of a line with its end, as in Redis: a file name has at most 255."""
+"""Most bytes per line with its end, as in Redis, where a file name has at most 255."""
 
 
 class BadManifest(ValueError):
-    """The manifest can't be relied on. `line` counts from 1, 0 for none in particular; `text` is what stands there."""
+    """The manifest is invalid. `line` counts from 1, 0 for no particular one; `text` is that line."""
 
     def __init__(self, reason: str, line: int = 0, text: str = "") -> None:
         super().__init__(f"{reason} (line {line}: {text!r})" if line else reason)
@@ -70,9 +69,9 @@ class BadManifest(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file: its name within the folder, its number among its kind, its kind (BASE, HISTORY or INCREMENT).
+    """One file: its name within the folder, its sequence number, its kind (BASE, HISTORY or INCREMENT).
 
-    The offsets are the replication offsets at an increment's start and end, None where they are not known.
+    The offsets are the replication offsets at an increment's start and end, None if unknown.
     """
 
     name: str
@@ -82,7 +81,7 @@ class Entry:
     end_offset: int | None = None
 
     def line(self) -> bytes:
-        """The entry's line, with its end."""
+        """Returns the entry's line, with its end."""
         name = os.fsencode(self.name)
         if not name.isascii() or not name.decode().isprintable() or b" " in name or b'"' in name or b"\\" in name:
             name = quoted(name)
@@ -96,7 +95,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The files of a folder. An empty one says that nothing was ever written there."""
+    """The files of a folder. An empty manifest means that nothing was ever written there."""
 
     base: Entry | None = None
     increments: tuple[Entry, ...] = ()
@@ -106,27 +105,27 @@ class Manifest:
         return self.base is not None or bool(self.increments)
 
     def files(self) -> Iterator[Entry]:
-        """The files that hold the data, in the order in which they are to be loaded."""
+        """Yields the files that hold the data, in loading order."""
         if self.base is not None:
             yield self.base
         yield from self.increments
 
     def format(self) -> bytes:
-        """The manifest's file: the base first, then history, then the increments."""
+        """Returns the file's content without a checksum: the base first, then history, then the increments."""
         base = () if self.base is None else (self.base,)
         return b"".join(entry.line() for entry in (*base, *self.history, *self.increments))
 
     def sealed(self) -> bytes:
-        """The manifest's file with its checksum; there must be an entry."""
+        """Returns the file's content with its checksum; there must be an entry."""
         content = self.format()
         first, _, rest = content.partition(b"\n")
         return b"%b crc %08x\n%b" % (first, crc32(content), rest)
 
     def with_new_base(self, filename: str, as_rdb: bool, beside: Collection[str] = ()) -> "Manifest":
-        """With another base, whose name begins with `filename` (appendfilename); the old one becomes history.
+        """Returns a manifest with a new base, whose name begins with `filename` (appendfilename).
 
-        The increments stay: `without_rewritten` says which of them the new base makes superfluous. `beside` are the
-        names in the folder: none of them is given to another file.
+        The old base becomes history, and the increments stay: `without_rewritten` removes those that the new base
+        makes superfluous. `beside` are the names in the folder, which a new file must not get.
         """
         number = self._next_number(filename, BASE_SUFFIX, beside)
         name = f"{filename}.{number}{BASE_SUFFIX}{RDB_SUFFIX if as_rdb else AOF_SUFFIX}"
@@ -135,35 +134,35 @@ class Manifest:
     def with_new_increment(
         self, filename: str, start_offset: int | None = None, beside: Collection[str] = ()
     ) -> "Manifest":
-        """With another increment at the end, the one that is written from now on. For `beside` see `with_new_base`.
+        """Returns a manifest with a new increment at the end, the one to write. For `beside` see `with_new_base`.
 
-        Its number is above that of any increment there, those in history too: removing those must not hit it.
+        Its number is above that of any increment, including those in history, whose removal must not hit it.
         """
         number = self._next_number(filename, INCREMENT_SUFFIX, beside)
         name = f"{filename}.{number}{INCREMENT_SUFFIX}{AOF_SUFFIX}"
         return replace(self, increments=(*self.increments, Entry(name, number, INCREMENT, start_offset)))
 
     def without_rewritten(self, kept: int) -> "Manifest":
-        """With all but the last `kept` increments moved to history: the base holds what they say."""
+        """Returns a manifest with all but the last `kept` increments moved to history, since the base covers them."""
         gone = len(self.increments) - kept
         history = tuple(old for entry in reversed(self.increments[:gone]) for old in _as_history(entry))
         return replace(self, increments=self.increments[gone:], history=history + self.history)
 
     def without_history(self) -> "Manifest":
-        """With no history: its files are gone."""
+        """Returns a manifest without history, whose files have been removed."""
         return replace(self, history=())
 
     def reopened(self) -> "Manifest":
-        """With the last increment open again, to be written further: no end offset holds for it any more."""
+        """Returns a manifest with the last increment reopened for writing: it no longer has an end offset."""
         if not self.increments:
             return self
         return replace(self, increments=(*self.increments[:-1], replace(self.increments[-1], end_offset=None)))
 
     def missing_from(self, filename: str, sizes: Mapping[str, int]) -> list[str]:
-        """Of the files in the folder, given by name with their sizes, those that a whole manifest would name.
+        """Returns those files in the folder that a complete manifest would list; `sizes` are the folder's files.
 
-        An increment without a byte is not among them: it is made before it is named. Nor is a second base: it is no
-        older than what the manifest says, or superfluous, and redis-server may leave one.
+        An empty increment is not among them, because it is created before it is listed. Nor is a second base: it is
+        either at least as new as the manifest or superfluous, and redis-server may leave one.
         """
         named = {entry.name for entry in (*self.files(), *self.history)}
         missing = []
@@ -179,7 +178,7 @@ class Manifest:
         return max(numbers, default=0) + 1
 
     def _of(self, suffix: str) -> Iterator[Entry]:
-        """The entries of one kind and those in history that may have been: the names tell, but for a foreign one."""
+        """Yields the entries of one kind, and those in history whose names show that they may have been of it."""
         for entry in (*self.files(), *self.history):
             kind = BASE if suffix == BASE_SUFFIX else INCREMENT
             if entry.kind == kind or (entry.kind == HISTORY and suffix in entry.name):
@@ -187,26 +186,26 @@ class Manifest:
 
 
 def is_increment(filename: str, name: str) -> bool:
-    """Whether a file's name is that of an increment."""
+    """Whether a file is named like an increment."""
     part = _part(filename, name)
     return part is not None and part[0] == INCREMENT_SUFFIX
 
 
 def _part(filename: str, name: str) -> tuple[str, int] | None:
-    """The kind (as a suffix) and the number of a file whose name is of the form that manifests give; else None."""
+    """Returns the kind (as a suffix) and the number from the name of a manifest's file; None for any other name."""
     match = _PART.fullmatch(name.removeprefix(filename)) if name.startswith(filename) else None
     return None if match is None else (INCREMENT_SUFFIX if match[2] else BASE_SUFFIX, int(match[1]))
 
 
 def single_base(filename: str) -> Manifest:
-    """The manifest for an append-only file of Redis before 7, which becomes the base under its own name."""
+    """Returns the manifest for a pre-7 append-only file, which becomes the base under its present name."""
     return Manifest(base=Entry(filename, 1, BASE))
 
 
 def parse(data: bytes) -> Manifest:
-    """The manifest that a file's content says. Raises BadManifest by Redis's checks and with its reasons.
+    """Parses a manifest. Raises BadManifest according to Redis's checks, with Redis's reasons.
 
-    Stricter than Redis: numbers must be numbers, names "." and ".." are no files, and no file comes twice.
+    Stricter than Redis: numbers must be numbers, "." and ".." are not file names, and no file may be listed twice.
     """
     if not data:
         raise BadManifest(EMPTY)
@@ -243,7 +242,7 @@ def parse(data: bytes) -> Manifest:
 
 
 def _verify(data: bytes) -> None:
-    """Raises BadManifest where there is a checksum, and it is wrong."""
+    """Raises BadManifest if there is a checksum and it is wrong."""
     covered = b""
     pair: tuple[int, bytes, bytes] | None = None
     for number, line in enumerate(_lines(data), 1):
@@ -271,7 +270,7 @@ def _parse_line(line: bytes, number: int) -> Entry:
     words = split_line(line)
     if words is None or len(words) < 6 or len(words) % 2 or b"\0" in line:
         raise BadManifest(INVALID, number, text)
-    # Of a key that comes twice the last counts; keys that are not known are skipped. Both as in Redis.
+    # As in Redis, the last one of duplicate keys counts, and unknown keys are skipped.
     values = {key.lower(): value for key, value in zip(words[::2], words[1::2], strict=True)}
     raw_name, kind = values.get(b"file"), values.get(b"type")
     sequence = parse_integer(values.get(b"seq", b""))

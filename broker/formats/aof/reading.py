@@ -1,15 +1,15 @@
-"""The commands of an append-only file, read as they come, with the place of each.
+"""Incremental reading of an append-only file: its commands, and the position of each.
 
-The reader tells two kinds of trouble apart. **Truncated**: the file ends in the midst of a unit, as after a crash while
-it was written; what comes before is good. **Damaged**: anything else. A write that was cut short leaves a beginning
-of what should stand there, so what is no beginning of anything is damage, and so is a whole checksum line at the end
-that a command takes for its own: a length must have changed. With that, every changed bit of a file we wrote is found
-(`aof_writing` says what a checksum line covers). What follows the last checksum line is not verified; files of
-redis-server have none.
+The reader distinguishes two kinds of errors. **Truncated**: the file ends in the middle of a unit, as after a crash
+while it was being written; everything before is good. **Damaged**: anything else. An interrupted write leaves a prefix
+of valid data, so anything that is not such a prefix is damage. So is a complete checksum line at the end that lies
+within a command, because then a length must have changed. Thus every flipped bit in a file that we wrote is detected
+(`writing.py` describes what a checksum line covers). Data after the last checksum line is not verified;
+redis-server's files have no checksums.
 
-Commands are split by the protocol's parser, encoded again and compared with what was read: that finds all that is not
-in Redis's own form, and gives each its length. It takes 0.6 us a command; the strict scan below, which is left for
-what is incomplete or wrong, would take three times that.
+The protocol's parser splits the commands, and these are encoded again and compared with the data: that detects
+anything not in Redis's own form, and yields each command's length. It takes 0.6 us per command. The strict scan below
+would take three times as long, so it only handles incomplete or invalid data.
 """
 
 import re
@@ -22,16 +22,16 @@ from protocol.parser import ProtocolError, RequestParser
 from protocol.replies import bulks
 
 Place = tuple[int, list[bytes]]
-"""A command, with the offset at which it ends."""
+"""The offset at which a command ends, and the command."""
 
 CHUNK: Final = 1 << 17
-"""Bytes read at once: more makes the commands of a chunk leave the processor's cache before they are executed."""
+"""Bytes per read. With more, a chunk's commands would leave the processor's cache before they are executed."""
 
 _HASH: Final = ord("#")
 _LONGEST_LINE: Final = 32
-"""Bytes that an annotation or a header has at most, and some more."""
+"""Bytes, somewhat more than the longest annotation or header has."""
 _LONGEST_READ: Final = 1 << 24
-# Whatever the file holds is there in memory when its length is believed, so the parser needs no limits of its own.
+# A length is only trusted once that much data is in memory, so the parser needs no limits.
 _NO_LIMIT: Final = (1 << 62) - 1
 
 _TIMESTAMP: Final = re.compile(rb"#TS:([0-9]{1,19})")
@@ -55,10 +55,10 @@ class Truncated(Exception):
 
 
 class Damaged(Exception):
-    """What is in the file was never written so.
+    """The file's content was never written that way.
 
-    `offset` is the byte at which that shows. `whole` is where the last unit ends that may be good: in a file with
-    checksums the last that one of them covers, in others the last before `offset`.
+    `offset` is the byte at which that shows. `whole` is the end of the last unit that may be good: in a file with
+    checksums the last unit that one of them covers, in others the last one before `offset`.
     """
 
     def __init__(self, reason: str, offset: int, whole: int) -> None:
@@ -69,17 +69,16 @@ class Damaged(Exception):
 
 
 class CommandReader:
-    """Iterates over the commands of a file, MULTI and EXEC among them.
+    """Iterates over the commands of a file, including MULTI and EXEC.
 
-    Commands are delivered before it is known whether their checksum is right, but at most a chunk of them. After the
-    iteration, also after Truncated:
+    Up to a chunk of commands is yielded before their checksum is verified. After the iteration, also after Truncated:
 
     Attributes:
-        offset: where the last whole unit ends.
-        checksum: that of the bytes before `offset` which no checksum line covers: who writes on begins with it.
-        verified: where the last checksum line ends.
-        checksums: how many of them there were.
-        seconds: the last timestamp annotation's, 0 without one.
+        offset: the end of the last complete unit.
+        checksum: that of the bytes before `offset` that no checksum line covers; a writer that appends starts from it.
+        verified: the end of the last checksum line.
+        checksums: the number of checksum lines.
+        seconds: the time of the last timestamp annotation, 0 without one.
     """
 
     __slots__ = (
@@ -101,20 +100,20 @@ class CommandReader:
     )
 
     def __init__(self, read: Callable[[int], bytes], size: int, offset: int = 0) -> None:
-        """`read(n)` delivers up to n further bytes of a file of `size` bytes, from `offset` on.
+        """`read(n)` returns up to n more bytes of a file of `size` bytes, from `offset` on.
 
-        Where the file grows meanwhile, what is beyond `size` is left alone.
+        If the file grows meanwhile, anything beyond `size` is ignored.
         """
         self._read = read
         self._size = size
         self._taken = offset
-        self._at = offset  # where what is being looked at begins in the file
+        self._at = offset  # where the data being processed begins in the file
         self._parser = _new_parser()
         self._running = 0  # the checksum of the bytes from `verified` to `_covered`
         self._covered = offset
         self._in_transaction = False
         self._tail = b""  # the last bytes read
-        self._confirmed = 0  # how many of the commands about to be delivered a checksum has confirmed
+        self._confirmed = 0  # how many of the commands about to be yielded a checksum has confirmed
         self.offset = offset
         self.checksum = 0
         self.verified = offset
@@ -125,7 +124,7 @@ class CommandReader:
         """Raises Truncated, Damaged, and OSError of `read`."""
         data = b""
         while (lacking := self._lacking(data)) <= self._size - self._taken:
-            # A command longer than a chunk is looked at again only when its known part has doubled.
+            # A command longer than a chunk is parsed again only when its known part has doubled.
             part = self._take(max(lacking, CHUNK, len(data)))
             if not part:
                 break
@@ -136,7 +135,7 @@ class CommandReader:
                 used = self._consume(data, ready)
             except Damaged as error:
                 if self.checksums or b"#CRC:" in data:
-                    # A length may have changed before this showed: what no checksum has confirmed is not believed.
+                    # A wrong length may be the cause, so commands that no checksum has confirmed are not trusted.
                     del ready[self._confirmed :]
                     error.whole = min(error.whole, self.verified)
                 yield from ready
@@ -147,7 +146,7 @@ class CommandReader:
         self._end(data)
 
     def _take(self, wanted: int) -> bytes:
-        """The next `wanted` bytes, less only at the end."""
+        """Returns the next `wanted` bytes, fewer only at the end."""
         parts = []
         wanted = min(wanted, self._size - self._taken)
         while wanted > 0:
@@ -163,7 +162,7 @@ class CommandReader:
         return b"".join(parts)
 
     def _consume(self, data: bytes, ready: list[Place]) -> int:
-        """Append the whole commands of `data` to `ready`; how many bytes they and the annotations are."""
+        """Appends the complete commands of `data` to `ready`; returns their length, including annotations."""
         parser, broken = self._parser, False
         try:
             requests = parser.feed(data)
@@ -171,7 +170,7 @@ class CommandReader:
             requests, broken = error.requests, True
         if broken or parser.buffered:
             self._parser = _new_parser()
-        # An annotation comes as an inline command of one word.
+        # The parser returns an annotation as an inline command of one word.
         texts = [
             bulks(request) if len(request) > 1 or request[0][:1] != b"#" else request[0] + b"\r\n"
             for request in requests
@@ -187,19 +186,19 @@ class CommandReader:
         return used
 
     def _refuse(self, data: bytes, requests: list[list[bytes]], texts: list[bytes], ready: list[Place]) -> NoReturn:
-        """Deliver what comes before the first thing that is not in Redis's form, and raise Damaged."""
+        """Appends the commands before the first one that is not in Redis's form, and raises Damaged."""
         count, pos = 0, 0
         while count < len(texts) and data.startswith(texts[count], pos):
             pos += len(texts[count])
             count += 1
         self._deliver(data, requests[:count], texts[:count], ready)
         self._lacking(data, pos)
-        raise self._damaged("no command", pos, pos)
+        raise self._damaged("not a command", pos, pos)
 
     def _deliver(self, data: bytes, requests: list[list[bytes]], texts: list[bytes], ready: list[Place]) -> int:
-        """Append commands to `ready`, follow transactions, check annotations; how many bytes all of them are."""
+        """Appends commands to `ready`, tracks transactions, checks annotations; returns the length of all of them."""
         if min(map(len, requests), default=2) > 1:
-            # None of these: no need to look at each.
+            # There are none of these, so no need to check each request.
             ends = list(accumulate(map(len, texts), initial=self._at))
             ready += zip(ends[1:], requests, strict=True)
             return ends[-1] - self._at
@@ -217,7 +216,7 @@ class CommandReader:
         return pos
 
     def _cover(self, data: bytes, pos: int) -> None:
-        """Take `data` up to `pos` into the running checksum."""
+        """Adds `data` up to `pos` to the running checksum."""
         self._running = crc32(memoryview(data)[self._covered - self._at : pos], self._running)
         self._covered = self._at + pos
 
@@ -237,7 +236,7 @@ class CommandReader:
         self.seconds = int(match[1])
 
     def _bracket(self, data: bytes, pos: int, name: bytes) -> None:
-        """Follow MULTI and EXEC, which Redis before 7 writes in any case of letters."""
+        """Tracks MULTI and EXEC, which Redis before 7 writes in upper or lower case."""
         name = name.upper()
         if name == b"MULTI":
             if self._in_transaction:
@@ -252,26 +251,26 @@ class CommandReader:
             self._in_transaction = False
 
     def _lacking(self, data: bytes, start: int = 0) -> int:
-        """How many bytes what begins at `start` lacks, at least; 0 where it is whole.
+        """Returns how many bytes at least the unit at `start` lacks, 0 if it is complete.
 
-        Raises Damaged where nothing can make it a command or an annotation.
+        Raises Damaged if nothing can complete it to a command or an annotation.
         """
         if data[start : start + 1] == b"#":
             return self._begun(data, start, start, _LINE_BEGUN, "unknown annotation")
         match = _ARRAY.match(data, start)
         if match is None:
-            return self._begun(data, start, start, _ARRAY_BEGUN, "no command")
+            return self._begun(data, start, start, _ARRAY_BEGUN, "not a command")
         pos = match.end()
         for _ in range(int(match[1])):
             match = _BULK.match(data, pos)
             if match is None:
-                return self._begun(data, start, pos, _BULK_BEGUN, "no length of an argument")
+                return self._begun(data, start, pos, _BULK_BEGUN, "an argument without a valid length")
             end = match.end() + int(match[1])
             pos = end + 2
             if data[end:pos] != b"\r\n":
                 if b"\r\n".startswith(data[end:pos]):
                     return pos - len(data)
-                raise self._damaged("an argument is not as long as it should be", end, start)
+                raise self._damaged("an argument's length is wrong", end, start)
         return 0
 
     def _begun(self, data: bytes, start: int, pos: int, form: re.Pattern[bytes], reason: str) -> int:
@@ -281,16 +280,16 @@ class CommandReader:
         return 1
 
     def _damaged(self, reason: str, pos: int, start: int) -> Damaged:
-        """The error for what is at `pos`, in a command that begins at `start`."""
+        """Returns the error for the data at `pos`, in a command that begins at `start`."""
         whole = self.offset if self._in_transaction else self._at + start
         return Damaged(reason, self._at + pos, min(whole, self.verified) if self.checksums else whole)
 
     def _end(self, data: bytes) -> None:
-        """The end of the file is reached, or `data`, which needs more than there is, stands before it."""
+        """Handles the end of the file, preceded by `data`, which is incomplete or empty."""
         while self._take(CHUNK):
             pass
         if _CHECKSUM_AT_END.search(self._tail) is not None and self.verified != self._taken:
-            raise Damaged("a command reaches over the last checksum", self._at, min(self.verified, self.offset))
+            raise Damaged("a command extends over the last checksum", self._at, min(self.verified, self.offset))
         if data or self._in_transaction:
             raise Truncated(self.offset)
 

@@ -1,10 +1,10 @@
-"""Effects to the bytes of an append-only file, in the form redis-server reads.
+"""Encoding effects as an append-only file that redis-server can read.
 
-Commands stand there as a client would send them: SELECT where the database changes, a unit of several commands between
-MULTI and EXEC. A line that begins with `#` between commands is an annotation, which redis-server skips: `#TS:`, the
-seconds since 1970 at which what follows was written (aof-timestamp-enabled), and ours, `#CRC:`. That one ends every
-batch and holds the CRC-32 of all bytes since the end of the previous such line, or since the file's start, so that a
-flipped bit is found when the file is read.
+The file contains commands as a client would send them, SELECT where the database changes, and units of several commands
+between MULTI and EXEC. A line that begins with `#` between commands is an annotation, which redis-server skips: `#TS:`
+with the Unix time in seconds at which the following commands were written (aof-timestamp-enabled), and our own `#CRC:`.
+That line ends every batch and has the CRC-32 of all bytes since the previous such line or the start of the file, so
+that reading the file detects flipped bits.
 """
 
 from typing import Final
@@ -19,18 +19,18 @@ _EXEC: Final = bulks([b"EXEC"])
 
 
 def sealed(batch: bytes, checksum: int = 0) -> bytes:
-    """The batch with its checksum line.
+    """Returns the batch with its checksum line.
 
-    `checksum` is that of the bytes before it which no checksum line covers (`CommandReader.checksum` of a file that is
-    written further); 0 after a checksum line and at a file's start.
+    `checksum` is that of the preceding bytes that no checksum line covers (`CommandReader.checksum` when appending to a
+    file); 0 after a checksum line and at the start of a file.
     """
     return b"%b#CRC:%08x\r\n" % (batch, crc32(batch, checksum))
 
 
 def command_run(units: list[Unit], start: int, database: int | None) -> tuple[bytes, int]:
-    """The bytes of the units from `start` on that are one command each for this database, and where they end.
+    """Returns the bytes of the units from `start` on that are single commands for this database, and their end.
 
-    It may end sooner. Nearly all units are of this kind.
+    It may stop earlier. Nearly all units are of this kind.
     """
     parts = []
     end = start
@@ -44,9 +44,9 @@ prefer(globals(), "broker.formats.aof._writing", "command_run")
 
 
 class CommandWriter:
-    """Turns effects into bytes; it remembers what the bytes so far have said.
+    """Turns effects into bytes, and keeps track of the selected database and the last timestamp.
 
-    `database` is the one that was selected last, None at the start of a file, where nothing is taken for granted.
+    `database` is the one selected last, None at the start of a file, where nothing may be assumed.
     """
 
     __slots__ = ("_seconds", "database")
@@ -56,7 +56,7 @@ class CommandWriter:
         self._seconds = 0
 
     def encode_all(self, units: list[Unit]) -> bytes:
-        """The bytes of several units."""
+        """Returns the bytes of several units."""
         parts = []
         at = 0
         while at < len(units):
@@ -69,11 +69,11 @@ class CommandWriter:
         return b"".join(parts)
 
     def encode(self, effects: Unit) -> bytes:
-        """The bytes of one unit: the effects of one command or of one transaction."""
+        """Returns the bytes of one unit: the effects of one command or of one transaction."""
         if not effects:
             return b""
         parts = []
-        # As in Redis, the first SELECT comes before MULTI.
+        # As in Redis, the first SELECT precedes MULTI.
         first = effects[0][0]
         if first != self.database:
             parts.append(self._select(first))
@@ -92,7 +92,7 @@ class CommandWriter:
         return bulks([b"SELECT", b"%d" % database])
 
     def timestamp(self, seconds: int) -> bytes:
-        """The annotation for what is written at that time (since 1970), nothing where the last one still holds."""
+        """Returns the annotation for that Unix time, b"" if the last one is still valid."""
         if seconds <= self._seconds:
             return b""
         self._seconds = seconds

@@ -1,1 +1,1 @@
-"""The compact encodings inside RDB values, and their checksums and compression."""
+"""The compact encodings inside RDB values, and their checksum and compression."""

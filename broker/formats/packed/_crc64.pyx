@@ -24,7 +24,7 @@ _fill()
 
 
 def crc64(data, uint64_t crc=0):
-    """The checksum of `data`; `crc` is that of what came before it."""
+    """Returns the checksum of `data`; `crc` is that of the preceding data."""
     cdef const uint8_t[::1] view = data
     cdef const uint8_t* at
     cdef Py_ssize_t left = view.shape[0]

@@ -1,4 +1,4 @@
-"""What _listpack.pyx shares with other compiled modules: elements as bytes."""
+"""Functions on encoded elements that _listpack.pyx shares with other compiled modules."""
 
 from libc.stdint cimport int64_t, uint8_t
 

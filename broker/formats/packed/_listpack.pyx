@@ -14,7 +14,7 @@ cdef enum:
     END = 0xFF
     COUNT_UNKNOWN = 0xFFFF
     MAX_INTEGER_TEXT = 20
-    # What an element has more than its text, at most.
+    # An element's maximum overhead besides its text.
     ELEMENT_BYTES = 10
 
 cdef dict _TINY_BY_TEXT = _BY_TEXT
@@ -22,7 +22,7 @@ cdef list _TEXTS = _TINY_TEXTS
 
 
 cdef Py_ssize_t put_integer(uint8_t* out, int64_t value) noexcept nogil:
-    """Write an integer's element; its size."""
+    """Writes an integer's element; returns its size."""
     cdef Py_ssize_t width, at
     if 0 <= value < 128:
         out[0] = <uint8_t>value
@@ -52,7 +52,7 @@ cdef Py_ssize_t put_integer(uint8_t* out, int64_t value) noexcept nogil:
 
 
 cdef Py_ssize_t _put_backward(uint8_t* out, Py_ssize_t size) noexcept nogil:
-    """Write an element's length as it stands behind it; how many bytes that took."""
+    """Writes an element's length as it follows the element; returns the number of bytes written."""
     cdef Py_ssize_t count = 1, at
     cdef Py_ssize_t rest = size >> 7
     while rest:
@@ -65,7 +65,7 @@ cdef Py_ssize_t _put_backward(uint8_t* out, Py_ssize_t size) noexcept nogil:
 
 
 cdef Py_ssize_t put_text(uint8_t* out, const uint8_t* text, Py_ssize_t length) noexcept nogil:
-    """Write a text's element, as an integer where it is the text of one; its size, 10 more than the text's at most."""
+    """Writes a text's element, as an integer if it is one; returns its size, at most 10 more than the text's."""
     cdef Py_ssize_t head, at
     cdef int64_t value
     if 0 < length <= MAX_INTEGER_TEXT and parse_number(text, length, &value):
@@ -85,7 +85,7 @@ cdef Py_ssize_t put_text(uint8_t* out, const uint8_t* text, Py_ssize_t length) n
 
 
 def element(bytes text not None):
-    """One text as an element: as an integer where it is the text of one."""
+    """Encodes one text as an element, as an integer if it is the text of one."""
     cdef Py_ssize_t length = PyBytes_GET_SIZE(text)
     cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(text)
     cdef uint8_t small[MAX_INTEGER_TEXT]
@@ -106,7 +106,7 @@ def element(bytes text not None):
 
 
 def encode(elements not None):
-    """A listpack of these texts."""
+    """Encodes these texts as a listpack."""
     cdef list texts = elements if isinstance(elements, list) else list(elements)
     cdef Py_ssize_t count = len(texts), size = HEADER, most = HEADER + 1, at
     cdef bytes text
@@ -155,11 +155,11 @@ cdef bytes _text_of(int64_t value):
 cdef Py_ssize_t next_element(
     const uint8_t* data, Py_ssize_t at, Py_ssize_t last, Py_ssize_t* head, Py_ssize_t* length
 ) noexcept nogil:
-    """The size of the element at `at`, which is no end mark, without the length behind it; -1 for a damaged one.
+    """Returns the size of the element at `at`, without the length that follows it; -1 for a damaged one.
 
-    `last` is the place of the end mark. `length` becomes the length of its text, -1 for an integer's, and `head` what
-    stands before the text. Where the next element begins is `at` and the size and as many bytes as that length takes:
-    1 for a size below 128, else one for each seven bits.
+    There must not be an end mark at `at`; `last` is its position. Sets `length` to the length of the text (-1 for an
+    integer) and `head` to the number of bytes before the text. The next element begins at `at` plus the size plus the
+    bytes of the length that follows: 1 for a size below 128, otherwise one per seven bits.
     """
     cdef uint8_t first = data[at]
     cdef uint8_t back[8]
@@ -208,7 +208,7 @@ cdef Py_ssize_t next_element(
 
 
 def decode(bytes blob not None, Py_ssize_t most=<Py_ssize_t>1 << 62):
-    """The elements as texts. Raises BadListpack, also if there are more than `most`."""
+    """Returns the elements as texts. Raises BadListpack, also if there are more than `most`."""
     cdef Py_ssize_t total = PyBytes_GET_SIZE(blob)
     cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(blob)
     cdef Py_ssize_t count, limit, at, last, head, length, size, found = 0
@@ -231,7 +231,7 @@ def decode(bytes blob not None, Py_ssize_t most=<Py_ssize_t>1 << 62):
         if found == limit:
             raise BadListpack
         found += 1
-        # Nothing is read past `last` before the size is known.
+        # Nothing after `last` is read before the size is known.
         size = next_element(data, at, last, &head, &length)
         if size < 0:
             raise BadListpack
@@ -258,6 +258,6 @@ cdef int64_t element_number(const uint8_t* data, uint8_t first, Py_ssize_t size)
         return <int64_t>value - 8192 if value & 0x1000 else <int64_t>value
     for step in range(size - 1, 0, -1):
         value = value << 8 | data[step]
-    # Fill the sign up to 64 bits.
+    # Extend the sign to 64 bits.
     step = 64 - 8 * (size - 1)
     return (<int64_t>(value << step)) >> step

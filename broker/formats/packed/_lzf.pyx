@@ -20,7 +20,7 @@ cdef Py_ssize_t _WORTH_IT = WORTH_IT
 
 
 def decompress(bytes data not None, size):
-    """The `size` bytes that `data` is the compression of. Raises BadCompression."""
+    """Decompresses `data` to `size` bytes. Raises BadCompression."""
     if size < 0 or size > len(data) * _MAX_RATIO:
         raise BadCompression
     cdef Py_ssize_t wanted = size
@@ -66,7 +66,7 @@ cdef bint _decompress(const uint8_t* data, Py_ssize_t end, uint8_t* out, Py_ssiz
 
 
 def compress(bytes data not None):
-    """The compression of `data`, None where it saves no more than WORTH_IT bytes."""
+    """Returns `data` compressed, None if that saves no more than WORTH_IT bytes."""
     cdef Py_ssize_t end = len(data)
     if end <= _WORTH_IT or end > _MAX_INPUT:
         return None
@@ -79,7 +79,7 @@ def compress(bytes data not None):
 
 
 cdef Py_ssize_t _compress(const uint8_t* data, Py_ssize_t end, uint8_t* out, Py_ssize_t limit) noexcept nogil:
-    """Bytes written, -1 where they would be more than `limit`."""
+    """Returns the number of bytes written, -1 if they would exceed `limit`."""
     cdef uint32_t places[1 << HASH_BITS]
     cdef Py_ssize_t at = 0, pending = 0, written = 0, place, longest, length, distance
     cdef uint32_t slot

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The compiled twin of stream_listpack.py's encode and unpack.
 
-They do what nearly all nodes need, those whose IDs fit 32 bits beside the first one's; the rest, and all that is
-damaged, goes to the pure functions.
+They handle nearly all nodes: those whose IDs fit 32 bits relative to the first one. They pass the rest, and anything
+damaged, to the pure functions.
 """
 
 from cpython cimport array
@@ -22,7 +22,7 @@ cdef enum:
     COUNT_UNKNOWN = 0xFFFF
     ENTRY_DELETED = 1
     ENTRY_SAME_FIELDS = 2
-    # What an element has more than its text, at most.
+    # An element's maximum overhead besides its text.
     ELEMENT_BYTES = 10
     # `$`, 20 digits, and two line ends.
     BULK_BYTES = 25
@@ -35,7 +35,7 @@ cdef array.array _WORDS = array.array("I")
 
 
 cdef class _Buffer:
-    """Bytes that grow."""
+    """A growing buffer of bytes."""
 
     cdef uint8_t* data
     cdef Py_ssize_t size, capacity
@@ -44,7 +44,7 @@ cdef class _Buffer:
         free(self.data)
 
     cdef int reserve(self, Py_ssize_t extra) except -1:
-        """Make room for so many bytes more."""
+        """Makes room for `extra` more bytes."""
         cdef Py_ssize_t wanted = self.size + extra
         cdef uint8_t* data
         if wanted > self.capacity:
@@ -63,7 +63,7 @@ cdef class _Buffer:
 # Saving
 
 cdef Py_ssize_t _number_line(const uint8_t* data, Py_ssize_t* at) noexcept nogil:
-    """The number behind the type byte at `at`, which moves behind its line."""
+    """Reads the number after the type byte at `at`, and moves `at` past the line."""
     cdef Py_ssize_t number = 0, here = at[0] + 1
     while data[here] != 13:
         number = number * 10 + (data[here] - 48)
@@ -85,7 +85,7 @@ cdef int _integer(_Buffer out, int64_t value) except -1:
 
 
 cdef Py_ssize_t _end(array.array ends, Py_ssize_t i) noexcept:
-    """One element of an array of whatever width."""
+    """Returns one element of an array of any width."""
     if ends.ob_descr.itemsize == 2:
         return ends.data.as_ushorts[i]
     if ends.ob_descr.itemsize == 4:
@@ -94,7 +94,7 @@ cdef Py_ssize_t _end(array.array ends, Py_ssize_t i) noexcept:
 
 
 cdef bint _same_names(const uint8_t* fields, Py_ssize_t at, Py_ssize_t count, list names):
-    """Whether the names of an entry, whose first field is at `at`, are these."""
+    """Whether an entry, whose first field is at `at`, has these names."""
     cdef Py_ssize_t i, length
     cdef bytes name
     if count != len(names):
@@ -111,7 +111,7 @@ cdef bint _same_names(const uint8_t* fields, Py_ssize_t at, Py_ssize_t count, li
 
 
 def encode(node not None):
-    """A node's key and its listpack."""
+    """Returns a node's key and its listpack."""
     if node.texts is not None or node.shift != NARROW:
         return _encode_any(node)
     cdef bytes blob = node.packed_fields()
@@ -167,17 +167,17 @@ def encode(node not None):
 # Loading
 
 cdef class _Elements:
-    """A place in a listpack."""
+    """A position in a listpack."""
 
     cdef const uint8_t* data
     cdef Py_ssize_t at, last, seen
-    # Of the element that was read last: where its text begins, its length (-1: a number), the number.
+    # The last element read: where its text begins, its length (-1: a number), the number.
     cdef const uint8_t* text
     cdef Py_ssize_t length
     cdef int64_t number
 
     cdef bint next(self) noexcept:
-        """Read an element; False at the end and where it is damaged."""
+        """Reads an element; returns False at the end and for a damaged one."""
         cdef Py_ssize_t size, head
         cdef uint8_t first = self.data[self.at]
         if self.at >= self.last or first == END:
@@ -203,7 +203,7 @@ cdef class _Elements:
 
 
 cdef int _bulk(_Buffer out, _Elements element) except -1:
-    """Append the element that was read last as a bulk string."""
+    """Appends the last element read as a bulk string."""
     cdef uint8_t digits[24]
     cdef const uint8_t* text = element.text
     cdef Py_ssize_t length = element.length
@@ -238,13 +238,13 @@ cdef int _append(_Buffer out, _Buffer other, Py_ssize_t begin, Py_ssize_t end) e
 
 
 def unpack(bytes blob not None, key not None, Py_ssize_t most, Py_ssize_t space):
-    """The node with this key: the node, the highest ID in it, and how many entries it ever had."""
+    """Returns the node with this key, the highest ID in it, and how many entries it ever had."""
     node = _unpack_narrow(blob, key >> 64, key & _PART, most, space)
     return _unpack_any(blob, key, most, space) if node is None else node
 
 
 cdef object _unpack_narrow(bytes blob, uint64_t key_ms, uint64_t key_seq, Py_ssize_t most, Py_ssize_t space):
-    """None where it takes the pure function to tell what is wrong, or to do it."""
+    """Returns None if the pure function must do it, or find out what is wrong."""
     cdef _Elements element = _Elements()
     cdef Py_ssize_t total = PyBytes_GET_SIZE(blob)
     element.data = <const uint8_t*>PyBytes_AS_STRING(blob)
@@ -267,7 +267,7 @@ cdef object _unpack_narrow(bytes blob, uint64_t key_ms, uint64_t key_seq, Py_ssi
     if not element.next_number():
         return None
     names_count = element.number
-    # Each takes two bytes at least.
+    # Each takes at least two bytes.
     if live <= 0 or deleted < 0 or names_count < 0 or live > total or deleted > total or names_count > total:
         return None
     cdef list names = []
@@ -369,7 +369,7 @@ cdef object _unpack_narrow(bytes blob, uint64_t key_ms, uint64_t key_seq, Py_ssi
 
 
 cdef array.array _narrowed(array.array ends, Py_ssize_t size):
-    """The ends in the narrowest array that holds them."""
+    """Returns the ends in the narrowest array that can hold them."""
     cdef Py_ssize_t i, count = len(ends)
     cdef array.array narrow
     if size <= 0xFFFF:

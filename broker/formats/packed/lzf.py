@@ -1,27 +1,27 @@
-"""LZF, the compression Redis uses for strings within dumps.
+"""LZF, Redis's compression of strings in dumps.
 
-A compressed text is a sequence of runs. A control byte below 32 announces that many bytes and one more, as they are.
-Any other refers back: its upper three bits are the length less 2 (7: a byte with the rest follows), its lower five
-and the byte that ends the run the distance less 1. So no reference reaches further back than 8192 bytes or is longer
-than 264, and three bytes never stand for more than 264: what a text can grow to is bounded by its length.
+A compressed text is a sequence of runs. A control byte below 32 precedes that many plus one literal bytes. Any other is
+a back reference: its upper three bits are the length minus 2 (7: a byte with the rest follows); its lower five bits and
+the last byte of the run are the distance minus 1. So no reference reaches further back than 8192 bytes or is longer
+than 264, and three bytes never expand to more than 264: a text's length bounds what it can expand to.
 
-`_lzf.pyx` is the same compiled, used when it was built: compressing runs at 260 MB/s in place of 3, decompressing at
-670 MB/s in place of 14; TRIMARAN_PURE=1 in the environment keeps it out.
+`_lzf.pyx` is the compiled twin, used when it is built, unless TRIMARAN_PURE=1 is in the environment: it compresses
+260 MB/s instead of 3, and decompresses 670 MB/s instead of 14.
 """
 
 from protocol.native import prefer
 
 MAX_RATIO = 88
-"""Bytes that one compressed byte stands for at most."""
+"""Most bytes that one compressed byte can expand to."""
 
 MAX_INPUT = 1 << 31
 """Longer texts are not compressed."""
 
-# The compiled twin's; the pure one takes a tenth of a second for as much as this.
+# The compiled twin has the limit above; the pure one needs a tenth of a second for this much.
 _MAX_PURE_INPUT = 1 << 18
 
 WORTH_IT = 4
-"""Bytes that compression has to save, as in Redis."""
+"""Bytes that compression must save, as in Redis."""
 
 _MAX_DISTANCE = 1 << 13
 _MAX_LENGTH = 264
@@ -31,11 +31,11 @@ _MIN_HASH_BITS = 8
 
 
 class BadCompression(ValueError):
-    """A text is not the compression of as many bytes as it should be."""
+    """A text does not decompress to the expected number of bytes."""
 
 
 def decompress(data: bytes, size: int) -> bytes:
-    """The `size` bytes that `data` is the compression of. Raises BadCompression."""
+    """Decompresses `data` to `size` bytes. Raises BadCompression."""
     end = len(data)
     if size > end * MAX_RATIO:
         raise BadCompression
@@ -61,7 +61,7 @@ def decompress(data: bytes, size: int) -> bytes:
             if distance >= length:
                 out += out[start : start + length]
             else:
-                # The copy reads what it writes: the last `distance` bytes repeat.
+                # The copy overlaps its own output: the last `distance` bytes repeat.
                 out += (out[start:] * (length // distance + 1))[:length]
     except IndexError:
         raise BadCompression from None
@@ -71,14 +71,14 @@ def decompress(data: bytes, size: int) -> bytes:
 
 
 def compress(data: bytes) -> bytes | None:
-    """The compression of `data`, None where it saves no more than WORTH_IT bytes."""
+    """Returns `data` compressed, None if that saves no more than WORTH_IT bytes."""
     end = len(data)
     if end <= WORTH_IT or end > _MAX_PURE_INPUT:
         return None
     out = bytearray()
-    # As many slots as a short text needs: to clear them all takes a microsecond, as long as all else.
+    # Few slots for a short text, because clearing all of them takes a microsecond, as long as the rest.
     shift = 32 - min(max(end.bit_length() + 1, _MIN_HASH_BITS), _HASH_BITS)
-    # The latest place (plus 1) of three bytes, by their hash.
+    # The hash of three bytes -> their latest position, plus 1.
     places: dict[int, int] = {}
     at = pending = 0
     while at < end - 2:

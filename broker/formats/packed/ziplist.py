@@ -1,8 +1,8 @@
-"""The ziplist: what Redis packed small values into before 7.0. It is only read.
+"""The ziplist: Redis's encoding of small values before 7.0. It is only read.
 
-Four bytes of total length, four of where the last element begins, two of the number of elements (65535: count them),
-the elements, a byte 255. An element is the length of the one before it (one byte, or 254 and four), then a text of
-three widths or an integer of six, by its first bits.
+Four bytes for the total length, four for the position of the last element, two for the number of elements (65535: count
+them), the elements, a byte 255. An element begins with the length of the previous one (one byte, or 254 and four); its
+first bits then show whether it is a text (of three widths) or an integer (of six).
 """
 
 from struct import Struct
@@ -20,16 +20,16 @@ _TEXT32 = 0x80
 _INTEGERS = 0xC0
 _TINY_MIN = 0xF1
 _TINY_MAX = 0xFD
-# By the first byte of an integer: its bytes.
+# The first byte of an integer -> its number of bytes.
 _INTEGER_BYTES = {0xC0: 2, 0xD0: 4, 0xE0: 8, 0xF0: 3, 0xFE: 1}
 
 
 class BadZiplist(ValueError):
-    """Some bytes are no ziplist."""
+    """The bytes are not a ziplist."""
 
 
 def decode(blob: bytes, most: int = UNBOUNDED) -> list[bytes]:
-    """The elements as texts. Raises BadZiplist, also if there are more than `most`."""
+    """Returns the elements as texts. Raises BadZiplist, also if there are more than `most`."""
     total = len(blob)
     if total < _header.size + 1:
         raise BadZiplist
@@ -55,7 +55,7 @@ def decode(blob: bytes, most: int = UNBOUNDED) -> list[bytes]:
 
 
 def _element(blob: bytes, at: int, before: int) -> tuple[bytes, int]:
-    """The element at `at`, `before` the length of the one before it, and where the next one begins."""
+    """Returns the element at `at` and where the next one begins; `before` is the length of the previous element."""
     previous = blob[at]
     at += 1
     if previous == _BIG_PREVIOUS:

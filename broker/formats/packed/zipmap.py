@@ -1,8 +1,8 @@
-"""The zipmap: what Redis packed small hashes into before 2.6. It is only read.
+"""The zipmap: Redis's encoding of small hashes before 2.6. It is only read.
 
-One byte of the number of pairs (254 and above: count them), the pairs, a byte 255. A pair is the length of the field
-(one byte below 254, or 254 and four), the field, the length of the value, a byte of how many bytes behind the value
-are unused, the value, and those.
+One byte for the number of pairs (254 and above: count them), the pairs, a byte 255. A pair consists of the length of
+the field (one byte below 254, or 254 and four), the field, the length of the value, a byte for the number of unused
+bytes after the value, the value, and the unused bytes.
 """
 
 END = 0xFF
@@ -12,11 +12,11 @@ UNBOUNDED = 1 << 62
 
 
 class BadZipmap(ValueError):
-    """Some bytes are no zipmap."""
+    """The bytes are not a zipmap."""
 
 
 def decode(blob: bytes, most: int = UNBOUNDED) -> list[bytes]:
-    """Fields and values by turns, at least one pair. Raises BadZipmap, also if there are more than `most`."""
+    """Returns alternating fields and values, at least one pair. Raises BadZipmap, also for more than `most`."""
     if len(blob) < 2 or blob[-1] != END:
         raise BadZipmap
     parts: list[bytes] = []
@@ -40,7 +40,7 @@ def decode(blob: bytes, most: int = UNBOUNDED) -> list[bytes]:
 
 
 def _length(blob: bytes, at: int) -> tuple[int, int]:
-    """The length at `at` and where what it counts begins."""
+    """Returns the length at `at`, and where the bytes that it counts begin."""
     length = blob[at]
     if length < BIG:
         return length, at + 1

@@ -1,1 +1,1 @@
-"""RDB files and DUMP payloads: values in Redis's serialisation, out and in."""
+"""Writing and reading RDB files and DUMP payloads: values in Redis's serialisation."""

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The compiled twin of rdb_strings.py."""
+"""The compiled twin of strings.py."""
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -23,11 +23,11 @@ cdef enum:
     OP_EXPIRETIME_MS = 252
     MAX_INTEGER_TEXT = 11
     MIN_COMPRESSED = 21
-    # A length's first byte and eight more.
+    # A length's first byte, and up to eight more.
     LENGTH_BYTES = 9
     DEADLINE_BYTES = 8
 
-# Looked up when used: lzf has twins of its own.
+# Looked up when used, because lzf has its own twins.
 cdef object _lzf = lzf
 cdef object _BadCompression = lzf.BadCompression
 
@@ -55,7 +55,7 @@ cdef Py_ssize_t _put_length(uint8_t* out, uint64_t length) noexcept nogil:
 
 
 cdef Py_ssize_t _put_integer(uint8_t* out, int64_t value) noexcept nogil:
-    """Write an integer of 32 bits; 0 for a greater one."""
+    """Writes an integer of up to 32 bits; returns 0 for a larger one."""
     cdef Py_ssize_t width, at
     if -128 <= value < 128:
         out[0] = ENCODED_INT8
@@ -74,14 +74,14 @@ cdef Py_ssize_t _put_integer(uint8_t* out, int64_t value) noexcept nogil:
 
 
 cdef int _append(bytearray out, const uint8_t* text, Py_ssize_t length, object whole, bint compress) except -1:
-    """Append the string at `text`, which is also the object `whole`."""
+    """Appends the string at `text`, which is also the object `whole`."""
     cdef Py_ssize_t start = PyByteArray_GET_SIZE(out)
     cdef Py_ssize_t size, packed_length
     cdef int64_t value
     cdef uint8_t* at
     cdef bytes packed
     if length <= MAX_INTEGER_TEXT:
-        # 12 bytes hold either form.
+        # 12 bytes suffice for either form.
         PyByteArray_Resize(out, start + MAX_INTEGER_TEXT + 1)
         at = <uint8_t*>PyByteArray_AS_STRING(out) + start
         size = _put_integer(at, value) if parse_number(text, length, &value) else 0
@@ -112,7 +112,7 @@ cdef int _append(bytearray out, const uint8_t* text, Py_ssize_t length, object w
 
 
 def append_string(bytearray out not None, text not None, bint compress=True):
-    """Append a string: as an integer where it is the text of one of 32 bits, else compressed if that is worth it."""
+    """Appends a string: as an integer if it is the text of a 32-bit one, otherwise compressed if that pays off."""
     if not PyBytes_CheckExact(text):
         text = bytes(text)
     _append(out, <const uint8_t*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), text, compress)
@@ -122,7 +122,7 @@ def append_string_keys(
     bytearray out not None, list items not None, Py_ssize_t at, dict expires not None, list hints, bint compress,
     Py_ssize_t most,
 ):
-    """Append keys with their values, as long as those are plain strings and `out` is shorter than `most` bytes."""
+    """Appends keys and their values while these are plain strings and `out` is shorter than `most` bytes."""
     cdef Py_ssize_t end = len(items)
     cdef Py_ssize_t start, step
     cdef bint some_expire = len(expires) > 0
@@ -159,7 +159,7 @@ def append_string_keys(
 # Reading
 
 cdef Py_ssize_t _read_length(const uint8_t* data, Py_ssize_t at, Py_ssize_t end, uint64_t* length) noexcept nogil:
-    """Where the length at `at` ends; -1 if it isn't whole, or none."""
+    """Returns where the length at `at` ends; -1 if it is incomplete or invalid."""
     cdef uint8_t first
     cdef Py_ssize_t width, step
     if at >= end:
@@ -204,7 +204,7 @@ cdef bytes _text_of(int64_t value):
 
 
 cdef bytes _read_string(const uint8_t* data, Py_ssize_t* place, Py_ssize_t end):
-    """The string at `place`, which moves behind it; None if it isn't whole, or none."""
+    """Reads the string at `place`, which moves past it; returns None if it is incomplete or invalid."""
     cdef Py_ssize_t at = place[0]
     cdef uint64_t length, size
     cdef uint32_t number
@@ -254,7 +254,7 @@ cdef bytes _read_string(const uint8_t* data, Py_ssize_t* place, Py_ssize_t end):
 
 
 def read_strings(bytes data not None, Py_ssize_t at, Py_ssize_t count, list out not None):
-    """Append up to `count` strings that stand whole in `data` from `at` on to `out`; where the next one begins."""
+    """Appends up to `count` complete strings in `data` from `at` on to `out`; returns where the next one begins."""
     cdef const uint8_t* bytes_ = <const uint8_t*>PyBytes_AS_STRING(data)
     cdef Py_ssize_t end = PyBytes_GET_SIZE(data)
     cdef bytes text
@@ -270,7 +270,7 @@ def read_strings(bytes data not None, Py_ssize_t at, Py_ssize_t count, list out 
 def read_string_keys(
     bytes data not None, Py_ssize_t at, Py_ssize_t most, dict values not None, dict deadlines not None
 ):
-    """Read up to `most` keys of plain strings that stand whole in `data` from `at` on: where they end, how many."""
+    """Reads up to `most` complete keys of plain strings in `data` from `at` on; returns their end and their number."""
     cdef const uint8_t* bytes_ = <const uint8_t*>PyBytes_AS_STRING(data)
     cdef Py_ssize_t end = PyBytes_GET_SIZE(data)
     cdef Py_ssize_t here, step, count = 0

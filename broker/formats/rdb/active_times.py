@@ -1,13 +1,13 @@
-"""When the consumers of a stream last succeeded, told beside the stream instead of in it.
+"""The times at which a stream's consumers last succeeded, stored next to the stream instead of in it.
 
-The type of streams that Redis 7.0 reads has one time for a consumer, that of its last attempt; Redis 7.2 gave the last
-success a place in a type of its own, which 7.0 refuses together with the whole file. Nearly every stream with live
-consumers needs that place, so a file keeps the older type and has the times in an AUX field before the key. Servers
-ignore AUX fields they don't know, by the format's rule, and take the last attempt for a success, as 7.0 does.
+The stream type that Redis 7.0 reads has one time per consumer, that of its last attempt. Redis 7.2 introduced a new
+type for the last success, but 7.0 refuses a whole file that has it. Nearly every stream with active consumers needs
+that time, so files keep the older type, and an AUX field before the key holds the times. By the format's rules servers
+ignore unknown AUX fields; they then take the last attempt for the last success, as 7.0 does.
 
-The field is the times, eight bytes each, little-endian and signed, in the order in which the stream has its consumers;
-behind them the key. One that doesn't fit the stream that follows is ignored. As one is read it is a string like any
-other; only the last one before a key is kept, and to apply it takes time in proportion to the consumers of the stream.
+The field consists of the times, eight bytes each, little-endian and signed, in the order of the stream's consumers,
+followed by the key. A field that doesn't fit the next stream is ignored. It is read like any other string; only the
+last one before a key is kept, and applying it takes time proportional to the number of the stream's consumers.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from typing import Final
 from broker.values.streams.stream import Stream
 
 ACTIVE_TIMES: Final = b"trimaran-consumers-active"
-"""The AUX field's name. One that begins with % would be logged by every server."""
+"""The AUX field's name. Every server would log one that begins with %."""
 
 _TIME_BYTES: Final = 8
 _unpacked = Struct("<q").iter_unpack
@@ -28,7 +28,7 @@ _PAUSE_CONSUMERS: Final = 1000
 
 
 def active_times_differ(stream: Stream) -> bool:
-    """Whether there is a consumer whose last success is not its last attempt."""
+    """Whether any consumer's last success differs from its last attempt."""
     return any(
         consumer.active_time != consumer.seen_time
         for group in stream.groups.values()
@@ -37,7 +37,7 @@ def active_times_differ(stream: Stream) -> bool:
 
 
 def pack_active_times(key: bytes, stream: Stream) -> bytes:
-    """The field's value. The order is that of a saved stream: groups by name, their consumers by name."""
+    """Returns the field's value. The order is that of a saved stream: groups by name, their consumers by name."""
     consumers = (
         group.consumers[name] for _, group in sorted(stream.groups.items()) for name in sorted(group.consumers)
     )
@@ -46,9 +46,9 @@ def pack_active_times(key: bytes, stream: Stream) -> bytes:
 
 
 def restore_active_times(value: bytes, key: bytes, stream: Stream) -> Iterator[None]:
-    """Give the consumers of a stream, which was just loaded, the times of a field, if it is that key's.
+    """Sets the times of a just loaded stream's consumers from a field, if the field belongs to that key.
 
-    Yields now and then, so that something else can be done.
+    Yields now and then, so that the caller can do other work.
     """
     groups = stream.groups.values()
     size = sum(len(group.consumers) for group in groups) * _TIME_BYTES

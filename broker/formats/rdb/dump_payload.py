@@ -1,6 +1,6 @@
-"""What DUMP answers and RESTORE takes: a type, a value's body, two bytes of version, eight of checksum.
+"""The payloads of DUMP and RESTORE: a type, a value's body, two bytes of version, eight of checksum.
 
-The footer's numbers are little-endian; the checksum is of all before it, and 0 stands for none.
+The footer's numbers are little-endian; the checksum covers everything before it, and 0 means that there is none.
 """
 
 from typing import Any
@@ -16,9 +16,9 @@ _VERSION_BYTES = 2
 _CHECKSUM_BYTES = 8
 _FOOTER = _VERSION_BYTES + _CHECKSUM_BYTES
 
-# A compressed byte can stand for 88, and four bytes of packed elements for 56 of memory: without bounds a small payload
-# could ask for gigabytes. So compressed parts may grow a payload to so many times its size and as much as stands here
-# for any, and no more elements may come of packed parts than the payload has bytes and these.
+# A compressed byte can expand to 88, and four bytes of packed elements to 56 bytes of memory: without bounds a small
+# payload could take gigabytes. So decompression may grow a payload to MAX_GROWTH times its size plus MAX_INFLATED, and
+# packed parts may yield as many elements as the payload has bytes, plus MAX_ELEMENTS.
 MAX_GROWTH = 32
 MAX_STRING = 512 << 20
 MAX_INFLATED = 64 << 20
@@ -26,11 +26,11 @@ MAX_ELEMENTS = 1 << 21
 
 
 class BadFooter(ValueError):
-    """A payload is of a version that isn't read, or not what was dumped."""
+    """A payload has an unsupported version, or its checksum is wrong."""
 
 
 def dump(value: Any, options: SavingOptions) -> bytes:
-    """The payload for a value of the keyspace."""
+    """Returns the payload for a value of the keyspace."""
     kind, body = save_value(value, options)
     payload = bytearray((kind,))
     payload += body
@@ -40,9 +40,9 @@ def dump(value: Any, options: SavingOptions) -> bytes:
 
 
 def restore(payload: bytes, limits: StreamLimits) -> Any:
-    """The value that a payload holds. Raises BadFooter, BadFormat.
+    """Returns the value of a payload. Raises BadFooter, BadFormat.
 
-    `limits` are the directives that a stream obeys. What follows a complete value is ignored, as Redis does.
+    `limits` are the directives that a stream obeys. Like Redis, this ignores anything after a complete value.
     """
     version = check_footer(payload)
     body = payload[:-_FOOTER]
@@ -53,7 +53,7 @@ def restore(payload: bytes, limits: StreamLimits) -> Any:
 
 
 def check_footer(payload: bytes) -> int:
-    """The version of a payload whose checksum is right. Raises BadFooter."""
+    """Checks a payload's checksum and returns its version. Raises BadFooter."""
     if len(payload) < _FOOTER:
         raise BadFooter
     version = int.from_bytes(payload[-_FOOTER:-_CHECKSUM_BYTES], "little")

@@ -1,9 +1,9 @@
 """Reading a dump file (RDB) of any version, from 1 to Redis 8.10's and Valkey 9.1's, key by key.
 
-What is wrong with a file raises BadFormat with the reason and the offset. What a module wrote can't be skipped, since
-nobody knows what it means; it is refused by the module's name.
+Anything wrong with a file raises BadFormat with the reason and the offset. Data of modules can't be skipped, since only
+the module knows its format; it is refused, and the error names the module.
 
-Where an append-only file begins with a dump, the commands follow behind its checksum: `Reader.read` goes on there.
+If an append-only file begins with a dump, commands follow its checksum: `Reader.read` continues there.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -47,7 +47,7 @@ from broker.values.streams.limits import StreamLimits
 
 _PAUSE_KEYS: Final = 1000
 _PAUSE_BYTES: Final = 1 << 18
-"""After so many keys or bytes the caller may do something else: some milliseconds of work."""
+"""The caller gets a chance to do other work after this many keys or bytes, which take some milliseconds."""
 
 _NO_DEADLINE: Final = -1
 
@@ -58,9 +58,9 @@ _MODULE_VERSION_BITS: Final = 10
 
 @dataclass(slots=True)
 class Loaded:
-    """What came of a file: its version, keys loaded, keys dropped because they had expired or were empty.
+    """The result of loading a file: its version, keys loaded, keys dropped because they had expired or were empty.
 
-    `checked` tells whether the file had a checksum, which was right then.
+    `checked` is whether the file had a checksum, which then was right.
     """
 
     version: int = 0
@@ -73,13 +73,13 @@ class Loaded:
 def load_rdb(
     reader: Reader, target: Target, limits: StreamLimits, *, now: int | None, verify: bool = True
 ) -> Generator[int, None, Loaded]:
-    """Load a file from its beginning into `target`. Yields the offset it has got to, every few milliseconds.
+    """Loads a file from its beginning into `target`. Yields its current offset every few milliseconds.
 
-    `limits` are the directives that streams obey. Keys whose deadline lies before `now` (wall milliseconds) are
-    dropped; for the base of an append-only file `now` is None, since the commands that follow count on all of them.
+    `limits` are the directives that streams obey. Keys whose deadline is before `now` (wall-clock milliseconds) are
+    dropped; for the base of an append-only file `now` is None, since the commands that follow rely on all of them.
     `verify` is whether the checksum is compared (rdbchecksum).
 
-    Raises BadFormat; `target` keeps what was loaded till then.
+    Raises BadFormat; `target` keeps what was loaded until then.
     """
     loading = _Loading(reader, target, limits, now)
     loading.loaded.version = reader.version = _read_header(reader)
@@ -107,7 +107,7 @@ def _read_header(reader: Reader) -> int:
 
 
 class _Loading:
-    """A file on the way: what was said of the key that comes next, and the templates of hashes."""
+    """A file being loaded: the attributes of the next key, and the templates of hashes."""
 
     __slots__ = (
         "_active_times", "_deadline", "_frequency", "_idle", "_limits", "_now", "_reader", "_target", "_templates",
@@ -127,7 +127,7 @@ class _Loading:
         self.loaded = Loaded()
 
     def records(self) -> Generator[int, None, None]:
-        """Load all up to the end mark."""
+        """Loads everything up to the end mark."""
         reader, loaded = self._reader, self.loaded
         offset = keys = 0
         while True:
@@ -149,7 +149,7 @@ class _Loading:
                 yield offset
 
     def _load_stream(self, kind: int) -> Iterator[int]:
-        """Load a key with a stream, in steps: one can be as large as all else."""
+        """Loads a key with a stream, in steps: a single one can be as large as all the rest."""
         reader = self._reader
         key = reader.string()
         stream = yield from stream_steps(reader, kind, self._limits)
@@ -166,7 +166,7 @@ class _Loading:
         try:
             value = load_value(reader, kind, self._limits, self._templates)
         except EmptyValue:
-            # Redis had errors that left such, and loads what else there is.
+            # Redis has had bugs that left empty values; it skips them and loads the rest.
             self.loaded.empty += 1
             self._forget()
             return
@@ -179,26 +179,26 @@ class _Loading:
             self.loaded.expired += 1
             return
         if not self._target.put(key, value, deadline, idle, frequency):
-            raise self._reader.bad("a key comes twice")
+            raise self._reader.bad("a duplicate key")
         self.loaded.keys += 1
 
     def _forget(self) -> None:
-        """What was said of a key holds for that one only."""
+        """Resets the attributes, which apply to a single key."""
         self._deadline = self._idle = self._frequency = self._active_times = None
 
     def _load_strings(self) -> None:
-        """Load the keys of plain strings that follow."""
+        """Loads the following keys of plain strings."""
         values: dict[bytes, bytes] = {}
         deadlines: dict[bytes, int] = {}
         count = self._reader.string_keys(_PAUSE_KEYS, values, deadlines)
         if not count:
             return
         if len(values) != count:
-            raise self._reader.bad("a key comes twice")
+            raise self._reader.bad("a duplicate key")
         if deadlines:
             self._drop_expired(values, deadlines)
         if values and not self._target.put_strings(values, deadlines):
-            raise self._reader.bad("a key comes twice")
+            raise self._reader.bad("a duplicate key")
         self.loaded.keys += len(values)
         self.loaded.expired += count - len(values)
 
@@ -211,7 +211,7 @@ class _Loading:
                 del deadlines[key], values[key]
 
     def _foreign(self, kind: int) -> BadFormat:
-        """The error for a key with a value that only others understand."""
+        """Returns the error for a key whose value this broker does not support."""
         key = self._reader.string()
         name = repr(key[:100])[1:]
         if kind == ARRAY:
@@ -236,14 +236,14 @@ class _Loading:
     def select(self) -> None:
         index = self._reader.length()
         if not self._target.select(index):
-            raise self._reader.bad(f"keys of database {index}, more than there are (see `databases`)")
+            raise self._reader.bad(f"keys of database {index}, which does not exist (see `databases`)")
 
     def sizes(self) -> None:
         self._reader.length()
         self._reader.length()
 
     def slot(self) -> None:
-        """Sizes of a slot of a cluster, which mean nothing here."""
+        """Skips the sizes of a cluster's slot, which mean nothing here."""
         self.sizes()
         self._reader.length()
 
@@ -265,18 +265,18 @@ class _Loading:
         raise self._reader.bad("functions of a release candidate of Redis 7.0")
 
     def template(self) -> None:
-        """The fields of hashes that are stored as their values alone."""
+        """Reads the field names of hashes that are stored as values only."""
         reader = self._reader
         number = reader.length()
         if number in self._templates:
-            raise reader.bad("a template comes twice")
+            raise reader.bad("a duplicate template")
         self._templates[number] = read_fields(reader)
 
     def module(self) -> None:
         raise self._reader.bad(f"data of module type {_module_name(self._reader.length())}")
 
     def metadata(self) -> None:
-        """In a file of Valkey a slot on its way within a cluster; in one of Redis what modules say of a key."""
+        """Handles a slot on the move in a cluster (Valkey's files) or modules' metadata of a key (Redis's files)."""
         reader = self._reader
         if reader.version < OLDEST_VALKEY:
             raise reader.bad("a key with metadata of a module")
@@ -303,7 +303,7 @@ _OPCODES: Final[dict[int, Callable[[_Loading], None]]] = {
 
 
 def _module_name(number: int) -> str:
-    """The name of a module's type: nine characters of six bits each, above ten bits of version."""
+    """Returns the name of a module's type: nine characters of six bits each, above ten bits of version."""
     number >>= _MODULE_VERSION_BITS
     characters = bytearray()
     for _ in range(_MODULE_NAME_SIZE):

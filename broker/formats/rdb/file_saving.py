@@ -1,9 +1,9 @@
-"""Writing a dump file (RDB): all keys of all databases, functions, and what a file says of itself.
+"""Writing a dump file (RDB): all keys of all databases, functions, and the file's own metadata.
 
-The file has the oldest version that holds the data, so that as many servers as possible read it: 10, which Redis 7.0
-introduced, as long as no field of a hash has a deadline and no stream a state that came with Redis 8. That is found
-out first, since the version comes first. What 7.0 doesn't know of consumers stands beside their stream in such a file
-(rdb_active_times.py); a file that is newer anyway has it in the newer type of streams.
+The file gets the oldest version that can hold the data, so that as many servers as possible can read it: 10, which
+Redis 7.0 introduced, unless a hash has a field with a deadline or a stream has a state that Redis 8 introduced. That
+is determined first, since the file begins with the version. In a file of version 10, consumers' times that 7.0 does
+not know precede their stream (active_times.py); a newer file has them in the newer type of streams.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -43,13 +43,13 @@ _CHUNK: Final = 1 << 16
 _MOST_AT_ONCE: Final = 1 << 20
 
 _BATCH: Final = 1000
-"""Keys between two reports of progress."""
+"""Number of keys between two progress reports."""
 
 _CHECKSUM_BYTES: Final = 8
 
 
 class FileOptions(SavingOptions, Protocol):
-    """The directives that decide how a file is written; a broker's configuration has them."""
+    """The directives that decide how a file is written; part of a broker's configuration."""
 
     @property
     def rdbchecksum(self) -> bool: ...
@@ -67,11 +67,11 @@ def save_rdb(
     aof_base: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Write a whole file in pieces of 64 KiB to 1 MiB; returns the number of keys in it.
+    """Writes a whole file in pieces of 64 KiB to 1 MiB; returns the number of keys in it.
 
-    `aux` are further facts about the file, as names and values, `functions` the sources of function libraries.
-    `aof_base` says that the file is the base of an append-only file. `progress` is told the number of keys written,
-    each thousand keys. Whatever `write` raises goes through.
+    `aux` is additional metadata, as names and values, `functions` are the sources of function libraries.
+    `aof_base` is whether the file is the base of an append-only file. `progress` is called with the number of keys
+    written, every thousand keys. Exceptions of `write` propagate.
     """
     file = _File(write, options.rdbchecksum, needed_version(keyspace.databases, options))
     file.out += b"%b%04d" % (MAGIC, file.version)
@@ -100,15 +100,15 @@ def save_rdb(
 
 
 def needed_version(databases: Iterable[Database], options: FileOptions) -> int:
-    """The oldest version that holds all that is in some databases."""
+    """Returns the oldest version that can hold the contents of some databases."""
     version = VERSION_7_0
     for database in databases:
         if any(_expires_by_fields(database, key) for key in database.field_deadlines):
             version = max(version, oldest_version(HASH_METADATA))
-        # Of a million strings, 15 ms.
+        # Takes 15 ms for a million strings.
         if Stream in set(map(type, database.data.values())):
             kinds = {stream_kind(value, options) for value in database.data.values() if value.__class__ is Stream}
-            # What that one has more can stand beside the stream.
+            # The additions of that type go to an AUX field instead.
             kinds.discard(STREAM_LISTPACKS_3)
             version = max((version, *map(oldest_version, kinds)))
     return version
@@ -120,7 +120,7 @@ def _expires_by_fields(database: Database, key: bytes) -> bool:
 
 
 class _File:
-    """What is written and not yet handed on, the checksum of what was, and the version of it all."""
+    """A file being written: the bytes not yet passed to `write`, the checksum of the rest, and the version."""
 
     __slots__ = ("_checksum", "_checksummed", "_write", "out", "version")
 
@@ -132,7 +132,7 @@ class _File:
         self.version = version
 
     def flush(self) -> None:
-        """Hand on all that is there."""
+        """Writes all pending bytes."""
         out = self.out
         if self._checksummed:
             self._checksum = crc64(out, self._checksum)
@@ -141,14 +141,14 @@ class _File:
         out.clear()
 
     def finish(self) -> None:
-        """Write the end."""
+        """Writes the end of the file."""
         self.out.append(OP_EOF)
         self.flush()
         self._write(self._checksum.to_bytes(_CHECKSUM_BYTES, "little"))
 
 
 def _save_database(file: _File, database: Database, access: Access, options: FileOptions) -> Iterator[int]:
-    """Write the keys of a database; yields how many there were in each batch."""
+    """Writes the keys of a database; yields the number of keys in each batch."""
     data = database.data
     if not data:
         return
@@ -185,7 +185,7 @@ def _save_batch(
 
 def _append_key(file: _File, key: bytes, value: Any, deadline: int | None, hint: bytes, options: SavingOptions) -> None:
     out = file.out
-    # In a file of that version no stream has anything else that its type lacks.
+    # In a file of that version streams have nothing else that the older type lacks.
     older_stream = file.version == VERSION_7_0 and value.__class__ is Stream
     if older_stream and active_times_differ(value):
         out.append(OP_AUX)
@@ -195,7 +195,7 @@ def _append_key(file: _File, key: bytes, value: Any, deadline: int | None, hint:
         out.append(OP_EXPIRETIME_MS)
         out += signed_bytes(deadline)
     out += hint
-    # The type stands before the key, and is known after the body.
+    # The type precedes the key, but is only known after the body.
     place = len(out)
     out.append(0)
     append_string(out, key, options.rdbcompression)
@@ -207,7 +207,7 @@ def _append_key(file: _File, key: bytes, value: Any, deadline: int | None, hint:
 
 
 def _hints(access: Access, database: Database, batch: list[tuple[bytes, Value]], recorded: str) -> list[bytes] | None:
-    """For each key when, or how often, it was accessed, if the policy of eviction asks that."""
+    """Returns for each key when or how often it was accessed, if the eviction policy uses that."""
     keys = [key for key, _ in batch]
     if recorded == LRU:
         opcode = bytes((OP_IDLE,))

@@ -5,24 +5,24 @@ Sources: rdb.h of Redis 8.10 and of Valkey 9.
 
 from typing import Final
 
-# Versions. A server refuses what is newer than itself, so a dump says the oldest version that has all it uses.
+# Versions. A server refuses dumps newer than itself, so a dump states the oldest version that has all it uses.
 VERSION_7_0: Final = 10
 VERSION_7_2: Final = 11
 VERSION_7_4: Final = 12
 NEWEST_REDIS: Final = 15
-# Valkey numbers its own versions from 80 on; below that it wrote 11.
+# Valkey numbers its own versions from 80 on; before that it used 11.
 OLDEST_VALKEY: Final = 80
 NEWEST_VALKEY: Final = 89
 
-# A file begins with one of these, and its version in decimal digits that fill nine bytes.
+# A file begins with one of these, and its version in decimal digits, nine bytes in all.
 MAGIC: Final = b"REDIS"
 VALKEY_MAGIC: Final = b"VALKEY"
 FILE_HEADER_BYTES: Final = 9
 
 FIRST_CHECKSUMMED: Final = 5
-"""Files of versions from here on end with a checksum."""
+"""Files of this and newer versions end with a checksum."""
 
-# Types of values. Newer ones may hold what older ones do, packed otherwise.
+# Types of values. Newer ones may have the same content as older ones, packed differently.
 STRING: Final = 0
 LIST: Final = 1
 SET: Final = 2
@@ -93,16 +93,16 @@ PACKED_NODE: Final = 2
 ENTRY_DELETED: Final = 1
 ENTRY_SAME_FIELDS: Final = 2
 
-# Field names of a template stand in one listpack, or each for itself.
+# The field names of a template are in one listpack, or separate strings.
 TEMPLATE_FIELDS_LISTPACK: Final = 0
 TEMPLATE_FIELDS_RAW: Final = 1
 
 MAX_FIELD_DEADLINE: Final = (1 << 48) - 1
-"""The latest deadline of a hash's field, in wall milliseconds."""
+"""The latest possible deadline of a hash's field, in wall-clock milliseconds."""
 
 
 def is_readable(version: int) -> bool:
-    """Whether a dump of this version is one that this broker reads."""
+    """Whether this broker can read dumps of this version."""
     return version <= NEWEST_REDIS or OLDEST_VALKEY <= version <= NEWEST_VALKEY
 
 
@@ -111,12 +111,12 @@ _OLDEST_VERSION: Final = {
     STREAM_LISTPACKS_3: VERSION_7_2,
     HASH_METADATA: VERSION_7_4,
     HASH_LISTPACK_EX: VERSION_7_4,
-    # Their servers have higher numbers, but tell a type they lack by itself; a lower number is never refused.
+    # Introduced by newer versions. But a server that lacks a type refuses it anyway, and none refuses a lower version.
     STREAM_LISTPACKS_4: VERSION_7_4,
     STREAM_LISTPACKS_5: VERSION_7_4,
 }
 
 
 def oldest_version(kind: int) -> int:
-    """The version to give to a dump of a value that was written with this type."""
+    """Returns the version for a dump of a value written with this type."""
     return _OLDEST_VERSION.get(kind, VERSION_7_0)

@@ -1,4 +1,4 @@
-"""Hashes from the dump format: plain ones, packed ones, ones whose fields have deadlines, ones made from templates."""
+"""Hashes from the dump format: plain, packed, with deadlines of fields, or built from templates."""
 
 from collections.abc import Mapping
 
@@ -26,7 +26,7 @@ from broker.values.hash import Hash
 from protocol.numbers import parse_integer
 
 Templates = Mapping[int, list[bytes]]
-"""The fields of the hash templates that a file began with, by their numbers."""
+"""The fields of the hash templates at the beginning of a file, by number."""
 
 HASH_TYPES = frozenset(
     {
@@ -38,7 +38,7 @@ HASH_TYPES = frozenset(
 
 
 def load_hash(reader: Reader, kind: int, templates: Templates | None) -> Hash:
-    """The hash of one of HASH_TYPES that the reader is at. Raises BadFormat."""
+    """Reads a hash of one of HASH_TYPES. Raises BadFormat."""
     if kind == HASH:
         return _plain(reader)
     if kind == HASH_LISTPACK:
@@ -48,14 +48,14 @@ def load_hash(reader: Reader, kind: int, templates: Templates | None) -> Hash:
     if kind == HASH_ZIPMAP:
         return _of_pairs(reader, read_zipmap(reader))
     if kind == HASH_LISTPACK_EX:
-        reader.signed()  # the earliest deadline: in the listpack as well
+        reader.signed()  # the earliest deadline, which the listpack has as well
         return _packed_expiring(reader)
     if kind == HASH_LISTPACK_EX_PRE_GA:
         return _packed_expiring(reader)
     if kind == HASH_METADATA:
         return _expiring(reader, reader.signed() - 1)
     if kind == HASH_METADATA_PRE_GA:
-        # Redis's release candidates and Valkey took the same number.
+        # Redis's release candidates and Valkey use the same number.
         return _valkey(reader) if reader.version >= OLDEST_VALKEY else _expiring(reader, 0)
     return _from_template(reader, kind, templates)
 
@@ -85,7 +85,7 @@ def _set_deadline(reader: Reader, value: Hash, field: bytes, deadline: int) -> N
 
 
 def _packed_expiring(reader: Reader) -> Hash:
-    """Fields, values and deadlines by turns; a deadline of 0 is none."""
+    """Reads alternating fields, values and deadlines; a deadline of 0 means none."""
     parts = read_listpack(reader)
     if len(parts) % 3:
         raise reader.bad("a field without a deadline")
@@ -94,14 +94,14 @@ def _packed_expiring(reader: Reader) -> Hash:
     for field, text in zip(parts[::3], parts[2::3], strict=True):
         deadline = parse_integer(text)
         if deadline is None:
-            raise reader.bad("a deadline is no number")
+            raise reader.bad("a deadline is not a number")
         if deadline:
             _set_deadline(reader, value, field, deadline)
     return value
 
 
 def _expiring(reader: Reader, base: int) -> Hash:
-    """Each field behind its deadline, which is counted from `base`; 0 is none."""
+    """Reads fields, each preceded by its deadline, which is relative to `base`; 0 means none."""
     count = reader.length()
     value = Hash()
     for _ in range(count):
@@ -114,7 +114,7 @@ def _expiring(reader: Reader, base: int) -> Hash:
 
 
 def _valkey(reader: Reader) -> Hash:
-    """Each field and value, and then the deadline; -1 is none."""
+    """Reads each field and value, followed by the deadline; -1 means none."""
     count = reader.length()
     value = Hash()
     for _ in range(count):
@@ -127,7 +127,7 @@ def _valkey(reader: Reader) -> Hash:
 
 
 def _from_template(reader: Reader, kind: int, templates: Templates | None) -> Hash:
-    """Values alone, for the fields of a template: one that comes with the value or, in files, one of the file's."""
+    """Reads values for the fields of a template, which comes with the value or, in files, from the file."""
     packed = kind in (HASH_TEMPLATE_LISTPACK, HASH_TEMPLATE_LISTPACK_REF)
     if kind in (HASH_TEMPLATE_LISTPACK, HASH_TEMPLATE_ARRAY):
         fields = _template_fields(reader)
@@ -149,14 +149,14 @@ def _template_fields(reader: Reader) -> list[bytes]:
         return read_listpack(reader)
     if form == TEMPLATE_FIELDS_RAW:
         return read_fields(reader)
-    raise reader.bad("unknown form of a template")
+    raise reader.bad("unknown template format")
 
 
 def read_fields(reader: Reader) -> list[bytes]:
-    """The fields of a template: at least one, each once."""
+    """Reads the fields of a template: at least one, without duplicates."""
     fields = [reader.string() for _ in range(reader.length())]
     if not fields or len(set(fields)) != len(fields):
-        raise reader.bad("a template without fields, or with one twice")
+        raise reader.bad("a template without fields, or with a duplicate one")
     return fields
 
 

@@ -1,23 +1,23 @@
-"""The packed blobs within a dump (listpack, ziplist, zipmap, intset), read as texts, with the reader's error."""
+"""Reading the packed blobs in a dump (listpack, ziplist, zipmap, intset) as texts, raising the reader's error."""
 
 from broker.formats.packed import intset, listpack, ziplist, zipmap
 from broker.formats.rdb.reader import BadFormat, EmptyValue, Reader
 
-DUPLICATE = "an element comes twice"
+DUPLICATE = "a duplicate element"
 
 
 def empty(reader: Reader) -> EmptyValue:
-    """The error for a value without elements, which no key may have, when all of it was read."""
+    """Returns the error for a completely read value without elements, which no key may have."""
     return EmptyValue("an empty value", reader.offset)
 
 
 def duplicate(reader: Reader) -> BadFormat:
-    """The error for an element that comes twice."""
+    """Returns the error for a duplicate element."""
     return reader.bad(DUPLICATE)
 
 
 def read_listpack(reader: Reader) -> list[bytes]:
-    """The elements of a listpack."""
+    """Reads the elements of a listpack."""
     try:
         elements = listpack.decode(reader.string(), reader.elements)
     except listpack.BadListpack:
@@ -27,7 +27,7 @@ def read_listpack(reader: Reader) -> list[bytes]:
 
 
 def read_ziplist(reader: Reader) -> list[bytes]:
-    """The elements of a ziplist."""
+    """Reads the elements of a ziplist."""
     try:
         elements = ziplist.decode(reader.string(), reader.elements)
     except ziplist.BadZiplist:
@@ -37,7 +37,7 @@ def read_ziplist(reader: Reader) -> list[bytes]:
 
 
 def read_zipmap(reader: Reader) -> list[bytes]:
-    """Fields and values of a zipmap by turns."""
+    """Reads alternating fields and values of a zipmap."""
     try:
         return zipmap.decode(reader.string(), reader.elements)
     except zipmap.BadZipmap:
@@ -45,7 +45,7 @@ def read_zipmap(reader: Reader) -> list[bytes]:
 
 
 def read_intset(reader: Reader) -> list[bytes]:
-    """The members of an intset as texts."""
+    """Reads the members of an intset as texts."""
     try:
         return [b"%d" % member for member in intset.decode(reader.string())]
     except intset.BadIntset:
@@ -53,7 +53,7 @@ def read_intset(reader: Reader) -> list[bytes]:
 
 
 def read_strings(reader: Reader) -> list[bytes]:
-    """A number of strings, and those; at least one."""
+    """Reads a number, and that many strings; at least one."""
     count = reader.length()
     if not count:
         raise empty(reader)

@@ -1,4 +1,4 @@
-"""Lengths and numbers of the dump format as bytes (strings: rdb_strings). The counterpart is rdb_reader."""
+"""Encoding lengths and numbers for the dump format (see strings.py for strings). The counterpart is reader.py."""
 
 from struct import Struct
 
@@ -12,7 +12,7 @@ _SHORT = [bytes((length,)) for length in range(64)]
 
 
 def length_bytes(length: int) -> bytes:
-    """A length or another unsigned 64-bit number."""
+    """Encodes a length or another unsigned 64-bit number."""
     if length < 64:
         return _SHORT[length]
     if length < 1 << 14:
@@ -23,20 +23,20 @@ def length_bytes(length: int) -> bytes:
 
 
 def double_bytes(value: float) -> bytes:
-    """A double in its binary form, as sorted sets have it."""
+    """Encodes a double in its binary form, as sorted sets use it."""
     return _double(value)
 
 
 def signed_bytes(value: int) -> bytes:
-    """A signed 64-bit number: a time in milliseconds."""
+    """Encodes a signed 64-bit number: a time in milliseconds."""
     return value.to_bytes(8, "little", signed=True)
 
 
 def id_bytes(id: int) -> bytes:
-    """A stream's ID in the fixed form of keys and pending entries."""
+    """Encodes a stream's ID in the fixed form of keys and pending entries."""
     return id.to_bytes(16, "big")
 
 
 def id_lengths(id: int) -> bytes:
-    """A stream's ID as two numbers, as headers have it."""
+    """Encodes a stream's ID as two lengths, as headers use it."""
     return length_bytes(id >> 64) + length_bytes(id & (1 << 64) - 1)

@@ -1,7 +1,7 @@
-"""Reading the dump format piece by piece: from bytes at hand or from a source that delivers as it goes.
+"""Reading the dump format piece by piece, from bytes in memory or from an incremental source.
 
-Nothing is believed: a length is checked against what is there before anything is taken, and what is compressed may
-not grow past a budget. Whatever is wrong raises one error, BadFormat, which says what and where.
+Nothing is trusted: a length is checked against the available bytes before anything is taken, and compressed data may
+not expand beyond a budget. Anything wrong raises one error, BadFormat, which says what and where.
 """
 
 from collections.abc import Callable
@@ -30,13 +30,13 @@ UNBOUNDED = 1 << 62
 
 _READ_AHEAD = 1 << 16
 _READ_MOST = 1 << 24
-"""Bytes asked of a source at once at most, so that a false length costs no more memory than what follows it."""
+"""Most bytes to request from a source in one call, so that a false length costs no more memory than what follows it."""
 
 _double = Struct("<d").unpack_from
 
 
 class BadFormat(ValueError):
-    """What was read is no valid dump. `offset` is the byte (of the file or payload) by which that was known."""
+    """The data is not a valid dump. `offset` is the byte of the file or payload where that showed."""
 
     def __init__(self, reason: str, offset: int) -> None:
         super().__init__(f"{reason} at byte {offset}")
@@ -45,14 +45,14 @@ class BadFormat(ValueError):
 
 
 class EmptyValue(BadFormat):
-    """What was read, to its end, is a value without elements, as some old servers wrote by mistake."""
+    """A completely read value has no elements, as some old servers wrote by mistake."""
 
 
 class Reader:
-    """A place in a dump.
+    """A position in a dump.
 
-    `inflation` is how many more bytes may come of compressed ones, `elements` how many more elements may come of
-    packed ones. `version` is the version the dump says it has.
+    `inflation` is how many more bytes decompression may yield, `elements` how many more elements packed values may
+    yield. `version` is the dump's stated version.
     """
 
     __slots__ = (
@@ -69,16 +69,16 @@ class Reader:
         elements: int = UNBOUNDED,
         size: int | None = None,
     ) -> None:
-        """`source(n)` delivers up to n further bytes, b"" at the end.
+        """`source(n)` returns up to n more bytes, b"" at the end.
 
-        `size` is how many bytes there are in all, if that is known: a length that reaches further is false at once.
+        `size` is the total number of bytes, if known: a length that reaches further is then refused immediately.
         """
         self._data = data
         self._at = 0
         self._before = 0
         self._source = source
         self._size = size
-        # The checksum of all before `_summed`, which is a place in `_data`.
+        # The checksum of everything before `_summed`, which is a position in `_data`.
         self._checksum = 0
         self._summed = 0
         self._bounded = inflation < UNBOUNDED
@@ -88,15 +88,15 @@ class Reader:
 
     @property
     def offset(self) -> int:
-        """How many bytes were read so far."""
+        """The number of bytes read so far."""
         return self._before + self._at
 
     def bad(self, reason: str) -> BadFormat:
-        """The error for what was just read."""
+        """Returns the error for what was just read."""
         return BadFormat(reason, self.offset)
 
     def _refill(self, count: int) -> None:
-        """Make `count` bytes available at the present place."""
+        """Makes `count` bytes available at the current position."""
         if self._source is None:
             raise BadFormat("cut short", self._before + len(self._data))
         if self._size is not None and self.offset + count > self._size:
@@ -117,7 +117,7 @@ class Reader:
         self._data = b"".join(parts)
 
     def checksum(self) -> int:
-        """The CRC-64 of all that was read so far."""
+        """Returns the CRC-64 of everything read so far."""
         at = self._at
         if at != self._summed:
             self._checksum = crc64(memoryview(self._data)[self._summed : at], self._checksum)
@@ -125,7 +125,7 @@ class Reader:
         return self._checksum
 
     def read(self, count: int) -> bytes:
-        """Up to `count` further bytes, b"" at the end: for a file in which something else follows a dump."""
+        """Returns up to `count` more bytes, b"" at the end: for a file in which something else follows a dump."""
         if self._at == len(self._data) and self._source is not None:
             self.checksum()
             self._before += self._at
@@ -136,7 +136,7 @@ class Reader:
         return self._data[at : self._at]
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes."""
+        """Returns the next `count` bytes."""
         at = self._at
         end = at + count
         if end > len(self._data):
@@ -146,7 +146,7 @@ class Reader:
         return self._data[at:end]
 
     def byte(self) -> int:
-        """The next byte."""
+        """Returns the next byte."""
         at = self._at
         if at == len(self._data):
             self._refill(1)
@@ -155,7 +155,7 @@ class Reader:
         return self._data[at]
 
     def length(self) -> int:
-        """A length, or another unsigned 64-bit number."""
+        """Reads a length, or another unsigned 64-bit number."""
         first = self.byte()
         if first < LENGTH_14:
             return first
@@ -170,12 +170,12 @@ class Reader:
             return int.from_bytes(self.take(4), "big")
         if first == LENGTH_64:
             return int.from_bytes(self.take(8), "big")
-        raise self.bad("unknown form of a length")
+        raise self.bad("unknown length format")
 
     def string(self) -> bytes:
-        """A string, however it is encoded."""
+        """Reads a string in any encoding."""
         if not self._bounded:
-            # All of it in one call, where it is at hand.
+            # Reads it in one call if it is complete in memory.
             out: list[bytes] = []
             self._at = rdb_strings.read_strings(self._data, self._at, 1, out)
             if out:
@@ -196,28 +196,28 @@ class Reader:
             return b"%d" % int.from_bytes(self.take(4), "little", signed=True)
         if first == ENCODED_LZF:
             return self._compressed()
-        raise self.bad("unknown encoding of a string")
+        raise self.bad("unknown string encoding")
 
     def strings(self, count: int) -> list[bytes]:
-        """So many strings."""
+        """Reads `count` strings."""
         out: list[bytes] = []
         while len(out) < count:
             if self._bounded:
-                # A run doesn't count what is compressed.
+                # Reading a run would not count inflation.
                 out.append(self._string())
                 continue
-            # A string takes a byte at least.
+            # A string takes at least a byte.
             most = min(count - len(out), len(self._data))
             self._at = rdb_strings.read_strings(self._data, self._at, most, out)
             if len(out) < count:
-                # What stands at the end of the data at hand, or is none.
+                # A string that is incomplete in memory, or invalid.
                 out.append(self._string())
         return out
 
     def string_keys(self, most: int, values: dict[bytes, bytes], deadlines: dict[bytes, int]) -> int:
-        """Read up to `most` keys of plain strings, as far as they are at hand; how many.
+        """Reads up to `most` keys of plain strings, as far as they are in memory; returns how many.
 
-        A key that comes twice counts twice.
+        A duplicate key counts twice.
         """
         self._at, count = rdb_strings.read_string_keys(self._data, self._at, most, values, deadlines)
         return count
@@ -235,28 +235,28 @@ class Reader:
             raise self.bad("a compressed string is damaged") from None
 
     def signed(self) -> int:
-        """A signed 64-bit number: a time in milliseconds."""
+        """Reads a signed 64-bit number: a time in milliseconds."""
         return int.from_bytes(self.take(8), "little", signed=True)
 
     def double(self) -> float:
-        """A double in its binary form, which may be NaN."""
+        """Reads a double in its binary form, which may be NaN."""
         value: float = _double(self.take(8))[0]
         return value
 
     def double_text(self) -> float:
-        """A double in its older form, a short text. NaN raises BadFormat."""
+        """Reads a double in its older form, a short text. NaN raises BadFormat."""
         length = self.byte()
         if length in _INFINITIES:
             return _INFINITIES[length]
         value = None if length == _NOT_A_NUMBER else parse_double(self.take(length))
         if value is None:
-            raise self.bad("a score is no number")
+            raise self.bad("a score is not a number")
         return value
 
     def id(self) -> int:
-        """A stream's ID in the fixed form of pending entries."""
+        """Reads a stream's ID in the fixed form of pending entries."""
         return int.from_bytes(self.take(16), "big")
 
     def id_lengths(self) -> int:
-        """A stream's ID as two numbers."""
+        """Reads a stream's ID as two lengths."""
         return self.length() << 64 | self.length()

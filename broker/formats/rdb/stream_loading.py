@@ -1,6 +1,6 @@
 """Streams from the dump format, every type from Redis 5 on.
 
-Nodes end where they ended: approximate trimming removes the same entries before and after.
+Nodes keep their boundaries, so that approximate trimming removes the same entries before and after.
 """
 
 from collections import OrderedDict
@@ -18,7 +18,7 @@ from broker.values.streams.node import StreamNode
 from broker.values.streams.stream import MAX_COUNTER, MAX_ENTRY, UNKNOWN, Stream
 
 Facts = tuple[int, int]
-"""Of a pending entry: when it was delivered, in wall milliseconds, and how often."""
+"""When (in wall-clock milliseconds) and how often a pending entry was delivered."""
 
 _ID_BYTES = 16
 _ids = Struct(">QQ").iter_unpack
@@ -27,17 +27,17 @@ _UNKNOWN_UNSIGNED = (1 << 64) - 1
 _MAX_IDMP_DURATION = 86400
 _MAX_IDMP_MAXSIZE = 10000
 
-# Names that a listpack has once stand with each entry here, which is a kind of inflation. It happens to honest streams,
-# so only one byte of so many counts.
+# Names that a listpack contains once are stored with each entry here, which is a kind of inflation. It happens to
+# honest streams, so only one byte in this many counts.
 _NAMES_SHARE = 4
 
-# Some milliseconds of work.
+# Work of some milliseconds.
 _PAUSE_NODES = 64
 _PAUSE_PENDING = 1000
 
 
 def load_stream(reader: Reader, kind: int, limits: StreamLimits) -> Stream:
-    """The stream that the reader is at, of one of the STREAM_LISTPACKS types. Raises BadFormat."""
+    """Reads a stream of one of the STREAM_LISTPACKS types. Raises BadFormat."""
     steps = stream_steps(reader, kind, limits)
     while True:
         try:
@@ -48,7 +48,7 @@ def load_stream(reader: Reader, kind: int, limits: StreamLimits) -> Stream:
 
 
 def stream_steps(reader: Reader, kind: int, limits: StreamLimits) -> Generator[int, None, Stream]:
-    """`load_stream` in steps of a millisecond or two; yields the reader's offset after each."""
+    """Does `load_stream` in steps of a millisecond or two; yields the reader's offset after each."""
     stream = Stream(limits)
     yield from _load_nodes(reader, stream, limits)
     _load_counters(reader, stream, kind)
@@ -76,10 +76,10 @@ def _load_nodes(reader: Reader, stream: Stream, limits: StreamLimits) -> Iterato
 
 
 def _load_node(reader: Reader, latest: int, limits: StreamLimits) -> tuple[StreamNode, int]:
-    """The node that follows the one that ended with the ID `latest`; the ID that it ends with."""
+    """Reads the node after the one that ended with the ID `latest`; returns its last ID, too."""
     key = reader.string()
     if len(key) != _ID_BYTES:
-        raise reader.bad("a node's key is no ID")
+        raise reader.bad("a node's key is not an ID")
     blob = reader.string()
     size = len(blob)
     try:
@@ -95,9 +95,9 @@ def _load_node(reader: Reader, latest: int, limits: StreamLimits) -> tuple[Strea
     if node.first <= latest:
         raise reader.bad("nodes of a stream are out of order")
     reader.inflation -= max(len(node.packed_fields()) - size, 0) // _NAMES_SHARE
-    # Elements are bounded for the memory they take: here an entry counts as one.
+    # Elements are bounded because of their memory; here an entry counts as one.
     reader.elements -= entries
-    # Deletions give nothing back.
+    # Deletions do not free space.
     most_bytes, most_entries = limits.stream_node_max_bytes, limits.stream_node_max_entries or MAX_COUNTER
     node.space = (most_bytes if 0 < most_bytes < MAX_ENTRY else MAX_ENTRY) - size
     node.room = max(most_entries - entries, 0)
@@ -127,7 +127,7 @@ def _load_group(reader: Reader, stream: Stream, kind: int) -> Iterator[int]:
         raise duplicate(reader)
     entries_read = _entries_read(reader, stream) if kind >= STREAM_LISTPACKS_2 else stream.logical_position(last_id)
     group = stream.groups[name] = Group(name, last_id, entries_read)
-    # Who has them comes later, and is decided before they are made pending: in the order of their IDs.
+    # The consumers follow later in the file. Once they are known, entries are made pending in the order of their IDs.
     pending: dict[int, Facts] = {}
     latest: Facts = 0, 0
     for number in range(reader.length()):
@@ -135,7 +135,7 @@ def _load_group(reader: Reader, stream: Stream, kind: int) -> Iterator[int]:
         if id in pending:
             raise duplicate(reader)
         facts = reader.signed(), min(reader.length(), MAX_COUNT)
-        # Entries that were delivered together share what is known of them.
+        # Entries that were delivered together share one tuple.
         latest = pending[id] = latest if facts == latest else facts
         if not number % _PAUSE_PENDING:
             yield reader.offset
@@ -144,7 +144,7 @@ def _load_group(reader: Reader, stream: Stream, kind: int) -> Iterator[int]:
         yield from _load_consumer(reader, group, pending, owners, kind)
     released = _released(reader, pending, owners) if kind >= STREAM_LISTPACKS_5 else {}
     if len(owners) + len(released) != len(pending):
-        raise reader.bad("a pending entry belongs to no consumer")
+        raise reader.bad("a pending entry has no consumer")
     for (consumer, (time, count)), run in groupby(sorted(owners), lambda id: (owners[id], pending[id])):
         while ids := list(islice(run, _PAUSE_PENDING)):
             group.restore(ids, consumer, time, count)
@@ -158,7 +158,7 @@ def _entries_read(reader: Reader, stream: Stream) -> int:
     if count == _UNKNOWN_UNSIGNED:
         return UNKNOWN
     if count > stream.entries_added:
-        raise reader.bad("a group has read more than there was")
+        raise reader.bad("a group has read more entries than were added")
     return count
 
 
@@ -177,18 +177,18 @@ def _load_consumer(
         for high, low in _ids(reader.take(count * _ID_BYTES)):
             id = high << 64 | low
             if id not in pending or id in owners:
-                raise reader.bad("a consumer's entry is not pending, or at two consumers")
+                raise reader.bad("a consumer's entry is not pending, or has two consumers")
             owners[id] = consumer
         yield reader.offset
 
 
 def _released(reader: Reader, pending: dict[int, Facts], owners: dict[int, Consumer]) -> dict[int, None]:
-    """The pending entries that belong to no one, in the order they were released."""
+    """Reads the pending entries without an owner, in the order of their release."""
     released: dict[int, None] = {}
     for _ in range(reader.length()):
         id = reader.id()
         if id not in pending or id in owners or id in released:
-            raise reader.bad("a released entry is not pending, or at a consumer")
+            raise reader.bad("a released entry is not pending, or has a consumer")
         released[id] = None
     return released
 
@@ -198,7 +198,7 @@ def _load_idempotency(reader: Reader, stream: Stream) -> None:
     producers.duration = reader.length()
     producers.maxsize = reader.length()
     if not (1 <= producers.duration <= _MAX_IDMP_DURATION and 1 <= producers.maxsize <= _MAX_IDMP_MAXSIZE):
-        raise reader.bad("a bound of idempotent producing is out of range")
+        raise reader.bad("a limit for idempotent producers is out of range")
     for _ in range(reader.length()):
         name = reader.string()
         count = reader.length()

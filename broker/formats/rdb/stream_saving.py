@@ -1,8 +1,8 @@
 """Streams in the dump format: nodes, counters, groups with their consumers and pending entries, idempotency.
 
-The oldest type that has all there is to say is that of 7.0; of 7.2 where a consumer's last success and last attempt
-differ; of 8.x where there is state of idempotent producing, or entries that XNACK released. A payload has that one; a
-file may have the type of 7.0 in place of 7.2's (rdb_active_times.py).
+A stream is written with the oldest type that can hold all of it: that of 7.0; that of 7.2 if a consumer's last success
+and last attempt differ; one of 8.x if there are records of idempotent producers, or entries that XNACK released. A
+payload has that type; a file may have the type of 7.0 instead of 7.2's (active_times.py).
 """
 
 from typing import Protocol
@@ -20,7 +20,7 @@ _UNSIGNED = (1 << 64) - 1
 
 
 class IdempotencyDefaults(Protocol):
-    """What a stream has whose dump says nothing of idempotent producing: seconds, and entries a producer."""
+    """The settings of a stream whose dump has none for idempotent producers: seconds, and entries per producer."""
 
     @property
     def stream_idmp_duration(self) -> int: ...
@@ -29,9 +29,9 @@ class IdempotencyDefaults(Protocol):
 
 
 def save_stream(out: bytearray, stream: Stream, kind: int, compress: bool) -> None:
-    """Append a stream's body, of one of the types from STREAM_LISTPACKS_2 on.
+    """Appends a stream's body, of one of the types from STREAM_LISTPACKS_2 on.
 
-    What that type has no place for is left out.
+    Omits whatever the type can't represent.
     """
     nodes = [node for node in stream.nodes() if len(node)]
     out += length_bytes(len(nodes))
@@ -51,7 +51,7 @@ def save_stream(out: bytearray, stream: Stream, kind: int, compress: bool) -> No
 
 
 def stream_kind(stream: Stream, defaults: IdempotencyDefaults) -> int:
-    """The oldest type that has all there is to say of a stream."""
+    """Returns the oldest type that can hold all of a stream."""
     groups = stream.groups.values()
     if any(group.released_count() for group in groups):
         return STREAM_LISTPACKS_5

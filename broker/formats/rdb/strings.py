@@ -1,10 +1,10 @@
-"""Strings in the dump format: written, and whole runs of them read or written at once, most of what most files hold.
+"""Writing and reading strings in the dump format, also in whole runs, which make up most of most files.
 
-Reading a run takes what stands whole in the bytes at hand and stops before anything else: what is cut, encoded in a
-way that is unknown, or damaged is the reader's to judge. Keys of plain strings come with their deadlines.
+Reading a run takes the complete strings in memory and stops at anything else: the reader deals with strings that are
+incomplete, damaged or in an unknown encoding. Keys of plain strings come with their deadlines.
 
-`_rdb_strings.pyx` is the same compiled, used when it was built: 0.03 us a short key with its value written in place of
-1.7, 0.14 read in place of 1.1; TRIMARAN_PURE=1 in the environment keeps it out.
+`_strings.pyx` is the compiled twin, used when it is built, unless TRIMARAN_PURE=1 is in the environment. For a short
+key with its value, writing takes 0.03 us instead of 1.7, reading 0.14 instead of 1.1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from protocol.native import prefer
 from protocol.numbers import parse_integer
 
 _MAX_INTEGER_TEXT = 11
-# Redis compresses from here on; shorter texts never shrink enough.
+# Redis compresses texts from this length on; shorter ones never shrink enough.
 _MIN_COMPRESSED = 21
 
 _int8 = Struct("<Bb").pack
@@ -43,7 +43,7 @@ _DEADLINE_BYTES = 8
 
 
 def append_string(out: bytearray, text: bytes | bytearray, compress: bool = True) -> None:
-    """Append a string: as an integer where it is the text of one of 32 bits, else compressed if that is worth it."""
+    """Appends a string: as an integer if it is the text of a 32-bit one, otherwise compressed if that pays off."""
     length = len(text)
     if length <= _MAX_INTEGER_TEXT:
         encoded = _integer_bytes(bytes(text))
@@ -75,11 +75,11 @@ def _integer_bytes(text: bytes) -> bytes | None:
 
 
 class _Stop(Exception):
-    """What follows is not whole, or no string."""
+    """The next string is incomplete or invalid."""
 
 
 def read_strings(data: bytes, at: int, count: int, out: list[bytes]) -> int:
-    """Append up to `count` strings that stand whole in `data` from `at` on to `out`; where the next one begins."""
+    """Appends up to `count` complete strings in `data` from `at` on to `out`; returns where the next one begins."""
     try:
         for _ in range(count):
             text, at = _string(data, at)
@@ -92,9 +92,9 @@ def read_strings(data: bytes, at: int, count: int, out: list[bytes]) -> int:
 def read_string_keys(
     data: bytes, at: int, most: int, values: dict[bytes, bytes], deadlines: dict[bytes, int]
 ) -> tuple[int, int]:
-    """Read up to `most` keys of plain strings that stand whole in `data` from `at` on: where they end, how many.
+    """Reads up to `most` complete keys of plain strings in `data` from `at` on; returns their end and their number.
 
-    A key's deadline, in wall milliseconds, goes to `deadlines`. One that comes twice counts twice.
+    A key's deadline, in wall-clock milliseconds, goes to `deadlines`. A duplicate key counts twice.
     """
     count = 0
     end = len(data)
@@ -181,10 +181,10 @@ def append_string_keys(
     compress: bool,
     most: int,
 ) -> int:
-    """Append keys with their values, as long as those are plain strings and `out` is shorter than `most` bytes.
+    """Appends keys and their values while these are plain strings and `out` is shorter than `most` bytes.
 
-    Of `items`, those from `at` on; the place of the first that was not appended. `hints` stand beside the items and
-    before the keys' types.
+    Begins at position `at` of `items`; returns the position of the first one not appended. `hints` are parallel to
+    the items and precede the keys' types.
     """
     end = len(items)
     while at < end and len(out) < most:

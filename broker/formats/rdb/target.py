@@ -1,4 +1,4 @@
-"""Where what a dump file holds goes: an interface, and its implementation by the keyspace."""
+"""The receiver of a dump file's contents: an interface, and its implementation for the keyspace."""
 
 from typing import Protocol
 
@@ -9,32 +9,32 @@ from broker.values.hash import Hash
 
 
 class Target(Protocol):
-    """What a file is loaded into. The methods that return a bool return False for what can't be."""
+    """Receives what is loaded from a file. Methods that return a bool return False for invalid input."""
 
     def aux(self, name: bytes, value: bytes) -> None:
-        """A fact about the file."""
+        """Receives metadata of the file."""
 
     def function(self, source: bytes) -> None:
-        """A library of functions. May raise ValueError, which says why it can't be loaded."""
+        """Receives a library of functions. May raise ValueError, which says why it can't be loaded."""
 
     def select(self, index: int) -> bool:
-        """The keys from here on belong to this database; False if there is none of that number."""
+        """Selects the database of the following keys; returns False if it does not exist."""
 
     def put(self, key: bytes, value: Value, deadline: int | None, idle: int | None, frequency: int | None) -> bool:
-        """A key; False if it is there already.
+        """Receives a key; returns False if it exists already.
 
-        Its deadline in wall milliseconds; seconds since it was last accessed, or how often it was (0 to 255), where
-        the file says so.
+        `deadline` is in wall-clock milliseconds. `idle`, the seconds since the last access, and `frequency` (0 to 255)
+        are None unless the file has them.
         """
 
     def put_strings(self, values: dict[bytes, bytes], deadlines: dict[bytes, int]) -> bool:
-        """Many keys of strings, some with deadlines; False if one of them is there already."""
+        """Receives many string keys, some with deadlines; returns False if one of them exists already."""
 
 
 class KeyspaceTarget:
     """Loads a file into a keyspace.
 
-    Libraries of functions and facts about the file are only collected: `functions`, `facts`.
+    It only collects libraries of functions and metadata of the file: `functions`, `facts`.
     """
 
     def __init__(self, keyspace: Keyspace) -> None:
@@ -66,7 +66,7 @@ class KeyspaceTarget:
         if value.__class__ is Hash and value.deadlines:
             database.note_field_deadlines(key, value)
         access = self._access
-        # Not by way of `set_idle`: that somebody asked for idle times would be remembered.
+        # Not with `set_idle`, which would mark idle times as requested by a client.
         if idle is not None and access.recorded == LRU:
             database.last_access[key] = max(database.keyspace.clock.now - idle * 1000, 0)
         if frequency is not None:
@@ -84,7 +84,7 @@ class KeyspaceTarget:
 
 
 class MergingTarget(KeyspaceTarget):
-    """A KeyspaceTarget where what is loaded replaces keys that are there."""
+    """A KeyspaceTarget where loaded keys replace existing ones."""
 
     def put(self, key: bytes, value: Value, deadline: int | None, idle: int | None, frequency: int | None) -> bool:
         self._database.delete(key)

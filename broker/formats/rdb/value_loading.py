@@ -1,6 +1,6 @@
-"""Values from Redis's dump format: every type that Redis 2.6 to 8.10 and Valkey 7.2 to 9 write, but modules and arrays.
+"""Values from Redis's dump format: every type of Redis 2.6 to 8.10 and Valkey 7.2 to 9, except modules and arrays.
 
-All that is read is checked in depth: a value that comes out is whole, without duplicates, and not empty.
+Everything is checked in depth: a returned value is complete, without duplicates, and not empty.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ STREAM_TYPES = frozenset(
 
 
 def load_value(reader: Reader, kind: int, limits: StreamLimits, templates: Templates | None = None) -> Any:
-    """The value of type `kind` that the reader is at, as the keyspace holds it. Raises BadFormat.
+    """Reads a value of type `kind`, as the keyspace holds it. Raises BadFormat.
 
     `limits` are the directives that a stream obeys, `templates` the hash templates of the file (a DUMP has none).
     """
@@ -55,7 +55,7 @@ def load_value(reader: Reader, kind: int, limits: StreamLimits, templates: Templ
         return load_hash(reader, kind, templates)
     if kind in STREAM_TYPES:
         return load_stream(reader, kind, limits)
-    raise reader.bad("unknown type of a value")
+    raise reader.bad("unknown value type")
 
 
 def _string(reader: Reader) -> bytes:
@@ -95,7 +95,7 @@ def _quicklist(reader: Reader) -> List:
                 raise reader.bad("an empty node")
             elements.append(text)
         else:
-            raise reader.bad("unknown form of a node")
+            raise reader.bad("unknown node format")
     return _list_of(reader, elements)
 
 
@@ -135,7 +135,7 @@ def _sorted_set(reader: Reader, read_score: Callable[[], float]) -> SortedSet:
         member = reader.string()
         score = read_score()
         if isnan(score):
-            raise reader.bad("a score is no number")
+            raise reader.bad("a score is not a number")
         # Adding 0 makes -0 positive, as everywhere in this broker.
         scores[member] = score + 0.0
     return _sorted_set_of(reader, scores, count)
@@ -166,7 +166,7 @@ def _sorted_set_packed(reader: Reader, elements: list[bytes]) -> SortedSet:
         if score is None:
             score = parse_double(text)
             if score is None:
-                raise reader.bad("a score is no number")
+                raise reader.bad("a score is not a number")
         scores[member] = score + 0.0
     return _sorted_set_of(reader, scores, len(elements) // 2)
 

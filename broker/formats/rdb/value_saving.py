@@ -1,9 +1,9 @@
-"""Values as Redis's dump format has them: a type and a body.
+"""Values in Redis's dump format: a type and a body.
 
-Everything is written as Redis 7.0 does it, in the encoding that a server of the same thresholds chooses, so that
-servers from there on read it. A newer type is used only for what older ones can't say (deadlines of fields, some
-state of streams). Sets of texts are the one type written otherwise than 8.10 does: their listpacks came with 7.2, and
-every server packs a small set again as it reads it.
+Everything is written as Redis 7.0 does, in the encoding that a server with the same thresholds chooses, so that 7.0 and
+newer servers can read it. A newer type is used only for what older ones can't represent (deadlines of fields, some
+state of streams). Only sets of texts are written differently from 8.10: their listpacks were introduced by 7.2, and
+every server packs a small set again when it reads it.
 """
 
 from itertools import chain
@@ -33,12 +33,12 @@ from broker.values.set import Set
 from broker.values.sorted_set import SortedSet
 from protocol.numbers import format_double, parse_integer
 
-# Redis's list-max-listpack-size: -1 .. -5 mean so many bytes a node, a number of elements goes with at most so many.
+# Redis's list-max-listpack-size: -1 to -5 mean this many bytes per node; a number of elements has the second limit.
 _NODE_BYTES = (4096, 8192, 16384, 32768, 65536)
 _NODE_BYTES_WITH_COUNT = 8192
 _NODE_OVERHEAD = 8
 _EMPTY_LISTPACK = 7
-# What an element has more than its text, at most, and as much as _NODE_OVERHEAD.
+# An element's maximum overhead, which includes _NODE_OVERHEAD.
 _MAX_OVERHEAD = 18
 _ONE_PACKED_NODE = length_bytes(1) + length_bytes(PACKED_NODE)
 
@@ -47,7 +47,7 @@ _EXACT = 1 << 53
 
 
 class SavingOptions(Protocol):
-    """The directives that decide how values are written; a broker's configuration has them."""
+    """The directives that decide how values are written; part of a broker's configuration."""
 
     @property
     def rdbcompression(self) -> bool: ...
@@ -70,13 +70,13 @@ class SavingOptions(Protocol):
 
 
 def save_value(value: Any, options: SavingOptions) -> tuple[int, bytearray]:
-    """The type and the body of a value of the keyspace."""
+    """Returns the type and the body of a value of the keyspace."""
     out = bytearray()
     return append_value(out, value, options), out
 
 
 def append_value(out: bytearray, value: Any, options: SavingOptions) -> int:
-    """Append the body of a value of the keyspace; the type it has."""
+    """Appends the body of a value of the keyspace; returns its type."""
     kind = value.__class__
     if kind is bytes or kind is bytearray:
         append_string(out, value, options.rdbcompression)
@@ -96,7 +96,7 @@ def append_value(out: bytearray, value: Any, options: SavingOptions) -> int:
 
 
 def _append_list(out: bytearray, value: List, options: SavingOptions) -> None:
-    """A list as a quicklist, its nodes ending where Redis's would had it been pushed element by element."""
+    """Appends a list as a quicklist, with nodes as if Redis had pushed element by element."""
     fill = options.list_max_listpack_size
     most_bytes = _NODE_BYTES_WITH_COUNT if fill >= 0 else _NODE_BYTES[min(-fill, len(_NODE_BYTES)) - 1]
     most_elements = max(fill, 1) if fill >= 0 else len(value)
@@ -106,7 +106,7 @@ def _append_list(out: bytearray, value: List, options: SavingOptions) -> None:
     size = _EMPTY_LISTPACK
     compress = options.rdbcompression
     if len(value) <= most_elements and sum(map(len, value)) + _MAX_OVERHEAD * len(value) <= most_bytes:
-        # Most lists, and all short ones, are one node.
+        # Most lists, and all short ones, have one node.
         out += _ONE_PACKED_NODE
         append_string(out, listpack.encode(value), compress)
         return
@@ -160,7 +160,7 @@ def _append_sorted_set(out: bytearray, value: SortedSet, options: SavingOptions)
         append_string(out, listpack.join(parts), compress)
         return ZSET_LISTPACK
     out += length_bytes(len(value))
-    # From the highest: what Redis reads fastest.
+    # Highest score first, which Redis reads fastest.
     for score, member in value.span(0, len(value), reverse=True):
         append_string(out, member, compress)
         out += double_bytes(score)
@@ -191,7 +191,7 @@ def _append_hash(out: bytearray, value: Hash, options: SavingOptions) -> int:
 
 
 def _append_packed_expiring(out: bytearray, value: Hash, earliest: int, compress: bool) -> int:
-    """Fields, values and deadlines in the order of the deadlines; those without one, which is 0, come last."""
+    """Appends fields, values and deadlines in the order of deadlines; fields without one (0) come last."""
     deadlines: dict[bytes, int] = value.deadlines or {}
     expiring = sorted(deadlines, key=deadlines.__getitem__)
     encode, number = listpack.element, listpack.integer
@@ -206,7 +206,7 @@ def _append_packed_expiring(out: bytearray, value: Hash, earliest: int, compress
 
 
 def _append_expiring(out: bytearray, value: Hash, earliest: int, compress: bool) -> int:
-    """Each field behind its deadline: 0 for none, else counted from the earliest one, which is 1."""
+    """Appends each field after its deadline: 0 for none, otherwise relative to the earliest one, which is 1."""
     deadlines: dict[bytes, int] = value.deadlines or {}
     out += length_bytes(len(value))
     for field, text in value.items():

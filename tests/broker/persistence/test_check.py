@@ -133,7 +133,7 @@ def test_a_folder_without_a_manifest() -> None:
         ({"f/a.rdb": RDB.replace(b"\x01b\x01c", b"\x01a\x01c")}, None),
         ({"f/a.aof": COMMANDS[:-1]}, "f/a.aof: BAD: cut short at byte 150 of 150"),
         ({"f/a.aof": COMMANDS.replace(b"1-1", b"1-2")}, "f/a.aof: BAD: wrong checksum at byte 136 of 151"),
-        ({"f/a.aof": b"notes\n"}, "f/a.aof: BAD: no command at byte 0 of 6"),
+        ({"f/a.aof": b"notes\n"}, "f/a.aof: BAD: not a command at byte 0 of 6"),
         ({"f/a.aof": SELECT + bulks([b"N\x1bPE"]) + SET}, "f/a.aof: BAD: unknown command 'N\\x1bPE' at byte 23 of 64"),
         ({"f/a.aof": SELECT + bulks([b"XGROUP", b"X"])}, "f/a.aof: BAD: unknown command 'XGROUP' at byte 23 of 46"),
     ],

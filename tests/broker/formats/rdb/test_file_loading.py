@@ -228,7 +228,7 @@ def test_templates_of_hashes() -> None:
         b"b": content(Hash({b"f": b"x", b"g": b"y"})),
     }
     for wrong, reason in (
-        (template * 2, "a template comes twice"), (b"\xf2\7\0", "without fields"), (b"\xf2\7\2\1f\1f", "one twice"),
+        (template * 2, "a duplicate template"), (b"\xf2\7\0", "without fields"), (b"\xf2\7\2\1f\1f", "a duplicate one"),
         (b"", "unknown template"),
     ):  # fmt: skip
         with pytest.raises(BadFormat, match=reason):
@@ -256,15 +256,15 @@ MODULE = length_bytes(module_number("ReJSON-RL", 3))
         (b"\xf3\1", "a key with metadata of a module", 10),
         (b"\xf6\1", "functions of a release candidate of Redis 7.0", 10),
         (b"\xfe\0\x1c\1k", "key 'k' holds an array, which this broker doesn't have", 14),
-        (b"\xfe\0\x21\1k\1v", "unknown type of a value", 14),
-        (b"\xfe\0\xf1\1k\1v", "unknown type of a value", 14),
-        (b"\xfe\x10", "keys of database 16, more than there are (see `databases`)", 11),
+        (b"\xfe\0\x21\1k\1v", "unknown value type", 14),
+        (b"\xfe\0\xf1\1k\1v", "unknown value type", 14),
+        (b"\xfe\x10", "keys of database 16, which does not exist (see `databases`)", 11),
         (b"\xfe\xc0\1", "a length is missing", 11),
-        (b"\xfe\0\0\1k\1v\0\1k\1w", "a key comes twice", 21),
-        (b"\xfe\0\0\1k\1v\0\1a\1v\0\1a\1v", "a key comes twice", 26),
-        (b"\xfe\0\0\1k\1v\1\1k\1\1v", "a key comes twice", 22),
-        (b"\xfe\0\2\1k\2\1a\1a", "an element comes twice", 19),
-        (b"\xfe\0\0\1k\x82", "unknown form of a length", 15),
+        (b"\xfe\0\0\1k\1v\0\1k\1w", "a duplicate key", 21),
+        (b"\xfe\0\0\1k\1v\0\1a\1v\0\1a\1v", "a duplicate key", 26),
+        (b"\xfe\0\0\1k\1v\1\1k\1\1v", "a duplicate key", 22),
+        (b"\xfe\0\2\1k\2\1a\1a", "a duplicate element", 19),
+        (b"\xfe\0\0\1k\x82", "unknown length format", 15),
     ],
 )  # fmt: skip
 def test_refusals(records: bytes, reason: str, offset: int) -> None:

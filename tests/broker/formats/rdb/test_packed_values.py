@@ -53,4 +53,4 @@ def test_strings() -> None:
 
 def test_errors() -> None:
     assert str(empty(Reader())) == "an empty value at byte 0"
-    assert str(duplicate(Reader())) == "an element comes twice at byte 0"
+    assert str(duplicate(Reader())) == "a duplicate element at byte 0"

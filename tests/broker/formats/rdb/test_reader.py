@@ -66,8 +66,8 @@ def test_numbers() -> None:
         (b"", "cut short", 0),
         (b"\x05abc", "cut short", 4),
         (b"\x81\x7f" + b"\xff" * 7 + b"abc", "cut short", 12),
-        (b"\x82abc", "unknown form of a length", 1),
-        (b"\xc4abc", "unknown encoding of a string", 1),
+        (b"\x82abc", "unknown length format", 1),
+        (b"\xc4abc", "unknown string encoding", 1),
         (b"\xc1a", "cut short", 2),
         (lzf_string(b"\0a", 2), "a compressed string is damaged", 5),
         (lzf_string(b"\0a", 177), "a compressed string can't be that long", 4),
@@ -84,7 +84,7 @@ def test_bad_strings(data: bytes, reason: str, offset: int) -> None:
 
 @pytest.mark.parametrize("data", [b"\xfd", b"\x03nan", b"\x03abc", b"\0"])
 def test_bad_scores(data: bytes) -> None:
-    with pytest.raises(BadFormat, match="a score is no number"):
+    with pytest.raises(BadFormat, match="a score is not a number"):
         Reader(data).double_text()
 
 

@@ -51,14 +51,14 @@ def test_encodings(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("unknown type", "unknown type of a value"),
-        ("module", "unknown type of a value"),
+        ("unknown type", "unknown value type"),
+        ("module", "unknown value type"),
         ("empty list", "an empty value"),
         ("list of 2^63", "cut short"),
         ("quicklist of an empty node", "an empty value"),
-        ("unknown node", "unknown form of a node"),
-        ("set with a member twice", "an element comes twice"),
-        ("zset of no number", "a score is no number"),
+        ("unknown node", "unknown node format"),
+        ("set with a member twice", "a duplicate element"),
+        ("zset of no number", "a score is not a number"),
         ("odd zset ziplist", "a member without a score"),
     ],
 )
