@@ -1,15 +1,15 @@
-"""Compiled Lua 5.1 functions, changed where stock Lua falls short of Redis's.
+"""Patches compiled Lua 5.1 functions where stock Lua falls short of Redis's.
 
 - `return redis.call(...)` is a tail call, which drops the caller's frame. In Redis the callee is a C function, for
-  which Lua keeps the frame, and errors name the script's line. Here the callee is written in Lua, so tail calls become
-  plain calls: all of a script's main chunk, and those of other functions whose callee is, or is called, as a function
-  of a library is. All others stay: recursion by tail calls may be endless.
-- A function with `...` uses a slot of Lua's stack more for each named parameter that it is not given than Lua 5.1.5
-  reserves (CVE-2014-5461). Lua always keeps five slots free, of which it uses up to four itself beyond a function's
-  own; with more than three named parameters, memory beyond the stack could be written. Such a function goes into
-  another one, without named parameters, that never gives it fewer arguments than it names. (Lua itself allows 200.)
+  which Lua keeps the frame, so that errors name the script's line. Here the callee is written in Lua, so tail calls
+  become plain calls: all of them in a script's main chunk, and in other functions those whose callee is a library's
+  function or has the name of one. All others stay, since recursion by tail calls may be endless.
+- For each missing argument, a function with `...` uses one more stack slot than Lua 5.1.5 reserves (CVE-2014-5461).
+  Lua always keeps five slots free, of which it needs up to four beyond a function's own; with more than three named
+  parameters, memory beyond the stack could be written. Such a function is wrapped in another one without named
+  parameters, which always passes at least as many arguments as it has parameters. (Lua itself allows 200.)
 
-The format is that of `string.dump`: a header, then the main function with the others inside.
+The format is that of `string.dump`: a header, then the main function, which contains the others.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ LIBRARY_FUNCTIONS: Final = frozenset(
     b" unpack_one unpack_limit tobit tohex bnot band bor bxor lshift rshift arshift rol ror bswap find format gmatch"
     b" gfind gsub match rep insert create wrap resume random randomseed".split()
 )
-"""Names of those that the cage has written in Lua. What is called so in any other table is taken for one of them."""
+"""Names of library functions that the cage implements in Lua. Any other table's functions of these names count, too."""
 
 BUILTINS: Final = frozenset(
     b"unpack loadstring load rawset rawget setmetatable getmetatable next pairs pcall xpcall collectgarbage".split()
 )
 """Global functions of the same kind."""
 
-MAX_BESIDE_DOTS: Final = 3
-"""Named parameters with which a function with `...` may be called as it is."""
+MAX_UNWRAPPED_PARAMETERS: Final = 3
+"""Most named parameters of a function with `...` that needs no wrapper."""
 
 MAX_STEPS: Final = 1_000_000
-"""Instructions looked at to find what is called by all tail calls of a script; those left then stay as they are."""
+"""Instructions to examine for the callees of all of a script's tail calls; any calls left then stay unchanged."""
 
 SELECT: Final = b"(select)"
-"""The global name by which `select` is found everywhere."""
+"""The global name under which wrappers find `select`."""
 
 _SIGNATURE: Final = b"\x1bLuaQ\x00"
 _OPCODE: Final = 0x3F
@@ -51,7 +51,7 @@ _WRITES_NOTHING: Final = frozenset(
     (_SETGLOBAL, _SETUPVAL, _SETTABLE, _JMP, _EQ, _LT, _LE, _TEST, _TAILCALL, _RETURN, _SETLIST, _CLOSE)
 )
 _WRITES_MANY: Final = frozenset((_SELF, _CALL, _TFORLOOP, _VARARG))
-"""Instructions that write into their first register and those above it."""
+"""Instructions that write to their first register and those above it."""
 
 _CONSTANT: Final = 1 << 8  # an operand that is a constant, not a register
 _IS_VARARG: Final = 2
@@ -59,11 +59,11 @@ _NIL, _BOOLEAN, _NUMBER, _STRING = 0, 1, 3, 4
 
 
 class UnknownFormatError(ValueError):
-    """The byte code is not Lua 5.1's."""
+    """The bytecode is not Lua 5.1's."""
 
 
 def patched(code: bytes) -> bytes:
-    """The dump of a function with the changes above; raises UnknownFormatError."""
+    """Returns a function's dump with the changes above; raises UnknownFormatError."""
     if not code.startswith(_SIGNATURE) or len(code) < 12:
         raise UnknownFormatError
     dump = _Dump(code)
@@ -73,7 +73,7 @@ def patched(code: bytes) -> bytes:
 
 
 class _Function:
-    """One function of a dump: where its parts are, and what it consists of. `made_at` is its place in `parent`."""
+    """One function in a dump: the positions of its parts, and its contents. `made_at` is where `parent` creates it."""
 
     __slots__ = (
         "captures", "children", "code_at", "end", "inner_at", "inner_end", "is_vararg", "line", "made_at", "names",
@@ -101,7 +101,7 @@ class _Function:
         self.plain: set[int] = set()
 
     def keep_frames(self, *, is_main: bool) -> None:
-        """Note which tail calls become plain ones, here and in the functions inside."""
+        """Records which tail calls become plain ones, here and in the inner functions."""
         for at, word in enumerate(self.words):
             if word & _OPCODE == _TAILCALL and (is_main or self._is_library(at, word >> 6 & 0xFF)):
                 self.plain.add(at)
@@ -109,7 +109,7 @@ class _Function:
             child.keep_frames(is_main=False)
 
     def _is_library(self, at: int, register: int) -> bool:
-        """Whether a register seems to hold a library's function when the instruction at `at` is executed."""
+        """Whether a register probably holds a library's function when the instruction at `at` is executed."""
         at = self._written_at(at, register)
         if at < 0:
             return False
@@ -134,14 +134,14 @@ class _Function:
         return False
 
     def _is_captured_library(self, child: _Function, upvalue: int) -> bool:
-        """The same of an upvalue of a function made here, when that was made."""
+        """Does the same for an upvalue of a function created here, at its creation."""
         word = self.words[child.made_at + 1 + upvalue]
         if word & _OPCODE == _MOVE:
             return self._is_library(child.made_at + 1, word >> 23)
         return self.parent is not None and self.parent._is_captured_library(self, word >> 23)
 
     def _written_at(self, before: int, register: int) -> int:
-        """The last instruction before another that writes a register, in the order of the text; -1 for none."""
+        """Returns the last instruction before `before`, in the order of the code, that writes a register, or -1."""
         for at in range(before - 1, max(before - self.steps[0], 0) - 1, -1):
             word = self.words[at]
             kind, first = word & _OPCODE, word >> 6 & 0xFF
@@ -159,7 +159,7 @@ class _Function:
 
 
 class _Dump:
-    """Reads the functions of a dump, and writes them as they are to be."""
+    """Reads the functions of a dump, and writes them with the changes."""
 
     def __init__(self, code: bytes) -> None:
         self._code = code
@@ -185,7 +185,7 @@ class _Dump:
         return self._code[start : self._at - 1] if size else b""
 
     def function(self, parent: _Function | None, made_at: int) -> _Function:
-        """The function that is next, with those inside it."""
+        """Reads the next function, with its inner functions."""
         code = self._code
         found = _Function(parent, made_at, self._at)
         self._string()  # source
@@ -211,7 +211,7 @@ class _Dump:
         return found
 
     def _constants(self) -> list[bytes | None]:
-        """The constants, None for those that are no strings."""
+        """Reads the constants; returns None for those that are not strings."""
         found: list[bytes | None] = []
         for _ in range(self._integer()):
             kind = self._code[self._at]
@@ -229,7 +229,7 @@ class _Dump:
         return found
 
     def _debug(self) -> None:
-        """Lines, local variables, upvalues: passed over."""
+        """Skips line numbers, local variables and upvalues."""
         lines = self._integer()
         self._at += 4 * lines
         for _ in range(self._integer()):
@@ -241,19 +241,19 @@ class _Dump:
     # Writing
 
     def written(self, function: _Function) -> bytes:
-        """A function's part of the new dump."""
+        """Returns a function's part of the new dump."""
         head = bytearray(self._code[function.start : function.inner_at])
         for at in function.plain:
             changed = function.words[at] & ~_OPCODE | _CALL
             struct.pack_into(self._order + "I", head, function.code_at - function.start + 4 * at, changed)
         inner = b"".join(map(self.written, function.children))
         whole = bytes(head) + inner + self._code[function.inner_end : function.end]
-        if function.is_vararg and function.parameters > MAX_BESIDE_DOTS:
+        if function.is_vararg and function.parameters > MAX_UNWRAPPED_PARAMETERS:
             return self._wrapped(function, whole)
         return whole
 
     def _wrapped(self, function: _Function, whole: bytes) -> bytes:
-        """A function that makes the given one, and calls it with its own arguments, and nils for those that lack."""
+        """Wraps a function in one that creates it and calls it with its own arguments, and nil for missing ones."""
         named = function.parameters
         words = [
             _CLOSURE,
@@ -263,7 +263,7 @@ class _Dump:
             _VARARG | 3 << 6,
             _CALL | 1 << 6 | 2 << 14,  # select("#", ...)
             _LT | 1 << 6 | 1 << 23 | (_CONSTANT | 2) << 14,
-            _JMP | (0x1FFFF + 3) << 14,  # where these are fewer than it names
+            _JMP | (0x1FFFF + 3) << 14,  # if these are fewer than its named parameters
             _VARARG | 1 << 6,
             _TAILCALL,
             _RETURN,
@@ -275,7 +275,7 @@ class _Dump:
         integers = self._order + "{}i"
         return b"".join(
             (
-                self._size.pack(0),  # the source is the one of the function around it
+                self._size.pack(0),  # the source is that of the enclosing function
                 struct.pack(integers.format(2), function.line, function.line),
                 bytes((function.upvalues, 0, _IS_VARARG, max(named + 2, 5))),
                 self._int.pack(len(words)),

@@ -1,8 +1,8 @@
-"""From the reply of a command, which is encoded already, to what a script sees; and from its numbers to arguments.
+"""Converting encoded replies of commands to what scripts see, and scripts' numbers to arguments.
 
-A reply becomes what lupa can hand to Lua at once: a plain value, or a tuple of a value and its kind, which the cage
-makes a table of. Nearly all replies are integers, bulk strings, nil, statuses, or flat arrays; those are read here
-without building anything in between.
+A reply becomes something that lupa can pass to Lua directly: a plain value, or a tuple of a value and its kind, from
+which the cage makes a table. Nearly all replies are integers, bulk strings, nil, statuses, or flat arrays; those are
+parsed here without building anything in between.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from protocol.numbers import format_double
 
 Plain = bytes | int | float | bool | None
 Result = Plain | tuple[Any, ...]
-"""What goes to Lua: a plain value, or (value, kind, ...) with one of the kinds below."""
+"""A result for Lua: a plain value, or (value, kind, ...) with one of the kinds below."""
 
 STATUS: Final = 1
 ERROR: Final = 2
 ARRAY: Final = 3
 """(None, ARRAY, values...): a table of these values."""
 ENCODED: Final = 4
-"""(reply, ENCODED): the cage takes the encoded reply apart."""
+"""(reply, ENCODED): the cage parses the encoded reply."""
 HELD: Final = 5
 """(None, HELD): the reply is large, and must be fetched."""
 
 LARGE: Final = 1 << 15
-"""Bytes of a reply from which it is asked first whether Lua has room for it."""
+"""Size in bytes from which a reply is fetched only after checking that Lua has room for it."""
 
 MOST_UNPACKED: Final = 2000
-"""Elements that are handed over one by one; Lua's C stack has room for 8,000 values."""
+"""Most elements that are passed one by one; Lua's C stack has room for 8,000 values."""
 
 _DOLLAR, _COLON, _PLUS, _MINUS, _STAR = b"$:+-*"
 _NIL: Final = b"$-1\r\n"
@@ -37,7 +37,7 @@ _EXACT: Final = 2.0**62
 
 
 def number_text(number: float) -> bytes:
-    """A Lua number as an argument of a command: integral ones without point or exponent."""
+    """Converts a Lua number to an argument of a command: integral ones without point or exponent."""
     if number.__class__ is int:
         return b"%d" % number if -_EXACT <= number <= _EXACT else format_double(float(number))
     if number != number:
@@ -46,7 +46,7 @@ def number_text(number: float) -> bytes:
 
 
 def result(reply: bytes) -> Result:
-    """What a reply is to a script; nothing is nil."""
+    """Converts a reply for a script; an empty one becomes nil."""
     if not reply:
         return False
     kind = reply[0]
@@ -66,7 +66,7 @@ def result(reply: bytes) -> Result:
 
 
 def _array(reply: bytes) -> Result:
-    """An array: its elements where they are bulk strings, integers and nils, and not too many."""
+    """Converts an array: to its elements if these are bulk strings, integers and nils, and not too many."""
     find = reply.index
     at = find(b"\r") + 2
     count = int(reply[1 : at - 2])

@@ -1,7 +1,7 @@
-"""Libraries of functions: FUNCTION LOAD's sources, what they register, and the form in which they are dumped.
+"""Libraries of functions: the sources of FUNCTION LOAD, the functions they register, and the format of their dumps.
 
-A library is replaced, or several are restored, as a whole or not at all: new ones are made ready first, and only what
-fits is then put in the place of the old. Function names are compared without regard to case, library names with.
+Replacing a library and restoring several ones is all or nothing: new libraries are loaded first, and replace the old
+ones only if there are no conflicts. Function names are case-insensitive, library names case-sensitive.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ NO_LIBRARY: Final = b"ERR Library not found"
 BAD_PAYLOAD: Final = b"ERR DUMP payload version or checksum are wrong"
 
 MAX_INFLATED: Final = 64 << 20
-"""Bytes that a payload's compressed sources may grow by."""
+"""Bytes by which decompressing a payload's sources may exceed its size."""
 
 KEPT: Final = 200
-"""Bytes that a library and a function take beside the source and what Lua has of them."""
+"""Bytes that a library or a function takes besides the source and its Lua values."""
 
 _NAME: Final = re.compile(rb"[A-Za-z0-9_]+")
 _FOOTER: Final = 10
@@ -64,8 +64,8 @@ class Library:
 class Functions:
     """A broker's libraries.
 
-    `load(code)` runs a library's code: a table of callbacks by name, or None and why not. `forget()` is called when all
-    functions are gone.
+    `load(code)` runs a library's code and returns a table of callbacks by name, or None and the reason. `forget()` is
+    called when all functions have been deleted.
     """
 
     def __init__(self, load: Callable[[bytes], tuple[Any, bytes]], forget: Callable[[], None]) -> None:
@@ -76,29 +76,29 @@ class Functions:
         self._functions: dict[bytes, Function] = {}
 
     def sources(self) -> list[bytes]:
-        """The source of every library."""
+        """Returns the source of every library."""
         return [library.source for library in self.libraries.values()]
 
     def load_source(self, source: bytes) -> None:
-        """Load a library from a file; one of the same name is replaced. Raises CommandError."""
+        """Loads a library from a file, replacing one with the same name. Raises CommandError."""
         self.load(source, replace=True)
 
     def find(self, name: bytes) -> Function | None:
-        """The function of this name, in any case."""
+        """Returns the function of this name, in upper or lower case."""
         return self._functions.get(name.lower())
 
     def count(self) -> int:
-        """The number of functions in all libraries."""
+        """Returns the number of functions in all libraries."""
         return len(self._functions)
 
     def memory(self) -> int:
-        """Bytes that the sources of the libraries take, with what is kept of each and of each function."""
+        """Returns the bytes that the libraries' sources take, with the overhead of each library and function."""
         return sum(map(sys.getsizeof, self.sources())) + KEPT * (len(self.libraries) + self.count())
 
     def load(self, source: bytes, replace: bool) -> bytes:
-        """FUNCTION LOAD: the library's name. Raises CommandError, having changed nothing."""
-        library = self._made(source, self.libraries, replace)
-        others = self._names_but(library.name)
+        """FUNCTION LOAD: returns the library's name. If it raises CommandError, nothing has changed."""
+        library = self._create(source, self.libraries, replace)
+        others = self._names_outside(library.name)
         for name, function in library.functions.items():
             if name.lower() in others:
                 raise CommandError(b"ERR Function %b already exists" % function.name)
@@ -120,7 +120,7 @@ class Functions:
         self._forget()
 
     def register(self, name: bytes, description: bytes | None, flags: bytes | None) -> bytes | None:
-        """redis.register_function, called by Lua while a library's code runs: None, or what is wrong."""
+        """redis.register_function, called by Lua while a library's code runs: returns None, or the error's text."""
         library = self._loading
         if library is None:
             return b"redis.register_function can only be called on FUNCTION LOAD command"
@@ -139,7 +139,7 @@ class Functions:
     # The dump format
 
     def dump(self) -> bytes:
-        """FUNCTION DUMP: all libraries, each behind its opcode; the footer is that of DUMP."""
+        """FUNCTION DUMP: returns all libraries, each after its opcode, with the footer of DUMP."""
         payload = bytearray()
         for source in self.sources():
             payload.append(OP_FUNCTION2)
@@ -157,7 +157,7 @@ class Functions:
         restored: dict[bytes, Library] = {}
         names: set[bytes] = set()
         for source in _sources_in(payload):
-            library = self._made(source, restored, replace=False)
+            library = self._create(source, restored, replace=False)
             for name, function in library.functions.items():
                 if name.lower() in names:
                     raise CommandError(b"ERR Function %b already exists" % function.name)
@@ -182,10 +182,10 @@ class Functions:
                     raise CommandError(b"ERR Function %b already exists" % name)
         self.libraries = {**kept, **restored}
 
-    # Making
+    # Creating
 
-    def _made(self, source: bytes, present: dict[bytes, Library], replace: bool) -> Library:
-        """A library from its source, its functions registered, but not yet among the others."""
+    def _create(self, source: bytes, present: dict[bytes, Library], replace: bool) -> Library:
+        """Creates a library from its source, with its functions, without adding it to the others."""
         name, engine, code = read_metadata(source)
         if not _NAME.fullmatch(name):
             raise CommandError(b"ERR " + BAD_NAME)
@@ -207,8 +207,8 @@ class Functions:
             raise CommandError(b"ERR No functions registered")
         return library
 
-    def _names_but(self, library_name: bytes) -> set[bytes]:
-        """The names of the functions of all other libraries."""
+    def _names_outside(self, library_name: bytes) -> set[bytes]:
+        """Returns the names of the functions of all other libraries."""
         return {
             name.lower()
             for library in self.libraries.values()
@@ -225,7 +225,7 @@ class Functions:
 
 
 def read_metadata(source: bytes) -> tuple[bytes, bytes, bytes]:
-    """A library's name, its engine, and the code from the end of the shebang line on; raises CommandError."""
+    """Returns a library's name, its engine, and the code from the end of the shebang line on; raises CommandError."""
     if not source.startswith(b"#!"):
         raise CommandError(b"ERR Missing library metadata")
     line, newline, rest = source.partition(b"\n")
@@ -245,7 +245,7 @@ def read_metadata(source: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def _sources_in(payload: bytes) -> list[bytes]:
-    """The sources in a payload whose footer is right; raises CommandError."""
+    """Returns the sources in a payload whose footer has been checked; raises CommandError."""
     body = payload[:-_FOOTER]
     reader = Reader(body, inflation=MAX_INFLATED)
     found = []

@@ -1,18 +1,18 @@
 """One Lua state and the cage in it.
 
-The state is stock Lua 5.1 (lupa's), from which cage.lua takes everything away that a script must not have. What is
-left to guard here is the border, for Lua reports a failed allocation by a jump. Where lupa makes Lua objects for
-Python, that jump skips lupa's own frames: the process ends, or the interpreter's lock is never released. So Lua's
-allocator never refuses anything while a value crosses:
+The state is stock Lua 5.1 (lupa's), from which cage.lua removes everything that a script must not have. This module
+guards the border, because Lua reports a failed allocation by a long jump. While lupa creates Lua objects for Python,
+that jump would skip lupa's own frames: the process would end, or never release the interpreter's lock. So Lua's
+allocator never refuses anything while a value crosses the border:
 
-- Every callable of Python's is made twice, plain and lifting: the latter lifts the cap before it does anything else.
-  cage_border.lua, through which Lua makes all its calls, takes the plain one while at most a quarter of the cap is
-  used, and otherwise the other, restoring the cap behind it. A crossing allocates the value itself and may double what
-  is there already (the table of strings, a stack): below a quarter of the cap that always fits.
-- The other way goes through `enter`, by the same rule. Between runs the cap is only set while little is used.
+- Every Python callable exists twice, plain and lifting: the latter first lifts the memory cap. cage_border.lua, through
+  which Lua makes all its calls, uses the plain one while at most a quarter of the cap is in use; otherwise it uses the
+  lifting one and restores the cap afterwards. A crossing allocates the value itself and may double existing structures
+  (the string table, a stack); below a quarter of the cap that always fits.
+- The other direction goes through `enter`, by the same rule. Between runs the cap is set only while little is in use.
 
-Large replies come in by a call of their own, once it is known that there is room for them. And Python's callables never
-raise, so that no Python object is ever in a script's hands.
+Large replies are fetched by a separate call, once there is certainly room for them. And Python's callables never raise,
+so that a script never gets hold of a Python object.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from broker.scripting import bytecode
 from broker.scripting.libraries import bit, cjson, cmsgpack, struct
 
 SLACK: Final = 1 << 18
-"""Bytes that a crossing may take beside what it doubles: a reply that is not LARGE, and more."""
+"""Bytes that a crossing may take besides what it doubles: a reply that is not LARGE, and some more."""
 
 A_STRING: Final = 48
-"""Bytes that Lua takes for a string beside its text: its header, its place among all strings, and one in a table."""
+"""A string's overhead in Lua, in bytes: its header, its slot in the string table, and one in another table."""
 
 SLICE: Final = 512
-"""Arguments that are handed over at once; between slices a run can be interrupted."""
+"""Arguments passed to Lua per call; between slices a run can be interrupted."""
 
 HOOK_EVERY: Final = 10_000
-"""Lua instructions between two looks at the clock; about 0.1 milliseconds."""
+"""Lua instructions between two readings of the clock; about 0.1 milliseconds."""
 
 HOOK_CLOSELY: Final = 100
-"""The same in a run whose instructions take long."""
+"""The same in a run with slow instructions."""
 
 LONG_BETWEEN_HOOKS: Final = 0.02
-"""Seconds between two looks at the clock from which on instructions take long."""
+"""Seconds between two readings of the clock from which on instructions count as slow."""
 
 LOOK_EVERY: Final = 0.001
-"""Seconds between two questions whether the script may go on."""
+"""Seconds between two checks whether the script may continue."""
 
 MAX_PATTERN: Final = 4096
-"""Bytes of a pattern. Matching recurses in C for every item of it, some 200 bytes of stack each."""
+"""Most bytes of a pattern. Matching recurses in C for each of its items, which takes some 200 bytes of stack."""
 
 UNLIMITED: Final = 0
 
@@ -73,13 +73,14 @@ return loadstring(cage.parts.cage, "=cage")(cage)
 
 
 class NoRoomError(Exception):
-    """A run's arguments don't fit into Lua's memory."""
+    """A run's arguments don't fit in Lua's memory."""
 
 
 class Sandbox:
-    """A caged Lua state. Its methods are the functions that cage.lua gives, which may raise LuaError.
+    """A caged Lua state. Its methods are the functions that cage.lua returns, which may raise LuaError.
 
-    `callables` are what Lua can call, by name. `max_memory` is in bytes beyond what the cage takes, 0 for no cap.
+    `callables` are the functions that Lua can call, by name. `max_memory` is in bytes, not counting the cage itself;
+    0 means no cap.
     """
 
     def __init__(
@@ -108,13 +109,13 @@ class Sandbox:
         self._extend: Callable[[Any, Any], None] = cage[b"extend"]
         self._settle: Callable[[], None] = cage[b"settle"]
         self._set_calm: Callable[[float | None], None] = cage[b"set_calm"]
-        for _ in range(3):  # what has a finalizer goes at the second, its references at the third
+        for _ in range(3):  # objects with a finalizer are freed by the second, what they refer to by the third
             self._lua.gccollect()
         self._cage_takes = self._used()
         self.limit_memory(max_memory)
 
     def _caged(self, callables: Mapping[str, Callable[..., Any]], constants: Mapping[str, Any]) -> Any:
-        """The cage's functions."""
+        """Builds the cage and returns its functions."""
         table_from = self._lua.table_from
         plain = {name.encode(): function for name, function in callables.items()}
         given = table_from({name.encode(): value for name, value in constants.items()})
@@ -131,8 +132,8 @@ class Sandbox:
             library = libraries[name] = self._lua.table()
             module.install(self._lua, library)
         cage = self._lua.execute(_BOOTSTRAP, given)
-        # Outside of any protected call lupa looks up the one at each call, and Lua makes the other of an error in a
-        # handler of errors; as long as these strings live, that takes no memory.
+        # Outside any protected call, lupa looks up the first string on each call, and Lua creates the second for an
+        # error in an error handler. As long as both strings exist, that needs no memory.
         cage[b"anchors"] = table_from([b"debug", b"error in error handling"])
         return cage
 
@@ -154,11 +155,11 @@ class Sandbox:
         self._set_cap(self._cap)
 
     def _rest(self) -> None:
-        """Between runs: the cap is set only while it could not refuse anything."""
+        """Sets the cap between runs, but only while it could not refuse anything."""
         self._set_cap(UNLIMITED if self._used() > self._calm else self._cap)
 
     def limit_memory(self, max_memory: int) -> None:
-        """Cap what the scripts' values take, in bytes; 0 for no cap."""
+        """Limits the memory of the scripts' values, in bytes; 0 means no cap."""
         self.max_memory = max_memory
         self._lift()
         if not max_memory:
@@ -172,9 +173,9 @@ class Sandbox:
         self.tidy()
 
     def enter(self, function: Callable[..., Any], given: list[Any], size: int) -> Any:
-        """Call a function of the cage with values that take at most `size` bytes; it gives plain values.
+        """Calls a function of the cage with values that take at most `size` bytes; it returns plain values.
 
-        `given` is emptied, since Lua's tables in it live as long as they are there. Raises NoRoomError.
+        Empties `given`, which would keep Lua's tables in it alive. Raises NoRoomError.
         """
         if self._used() + size <= self._calm:
             try:
@@ -182,7 +183,7 @@ class Sandbox:
             finally:
                 if self._used() > self._calm:
                     given.clear()
-                    self._left_much()
+                    self._end_crossing()
         if not self.has_room(size):
             raise NoRoomError
         self._lift()
@@ -190,21 +191,21 @@ class Sandbox:
             return self._capped(function, *given)
         finally:
             given.clear()
-            self._left_much()
+            self._end_crossing()
 
-    def _left_much(self) -> None:
+    def _end_crossing(self) -> None:
         if self._used() > self.tidy_at:
             self.tidy()
         else:
             self._rest()
 
     def compile_script(self, source: bytes) -> tuple[Any, bytes]:
-        """A script's Lua function; None and the reason where it has none."""
-        return self._made(self._compile, source)  # type: ignore[no-any-return]
+        """Compiles a script to a Lua function; returns None and the error's text if that fails."""
+        return self._run_source(self._compile, source)  # type: ignore[no-any-return]
 
     def load_library(self, source: bytes) -> tuple[dict[bytes, Any] | None, bytes]:
-        """What a library's code has registered, by name; None and the reason where it failed."""
-        found, problem = self._made(self._load, source)
+        """Runs a library's code; returns the callbacks it registered by name, or None and the error's text."""
+        found, problem = self._run_source(self._load, source)
         if found is None:
             return None, problem
         self._lift()
@@ -213,31 +214,31 @@ class Sandbox:
         finally:
             self._rest()
 
-    def _made(self, function: Callable[..., Any], source: bytes) -> Any:
+    def _run_source(self, function: Callable[..., Any], source: bytes) -> Any:
         if not self.has_room(2 * len(source)):
             raise NoRoomError
         self._lift()
         try:
             return self._capped(function, source)
         finally:
-            self._left_much()
+            self._end_crossing()
 
     # Memory
 
     def memory_used(self) -> int:
-        """Bytes that the scripts' values take."""
+        """Returns the bytes that the scripts' values take."""
         used: int = self._used() - self._cage_takes
         return max(used, 0)
 
     def has_room(self, size: int) -> bool:
-        """Whether so many bytes fit now, if need be after a collection. Only while the cap can't refuse anything."""
+        """Whether `size` bytes fit, collecting garbage if necessary. Only while the cap can't refuse anything."""
         if not self.max_memory or self.memory_used() + size < self.max_memory:
             return True
         self._lua.gccollect()
         return bool(self.memory_used() + size < self.max_memory)
 
     def tidy(self) -> None:
-        """Collect garbage, as is done after a run that has left more than `tidy_at`."""
+        """Collects garbage, as after a run that has left more than `tidy_at` bytes."""
         self._lift()
         self._lua.gccollect()
         if self._cap:
@@ -245,13 +246,13 @@ class Sandbox:
         self._rest()
 
     def recover(self) -> None:
-        """After an error that Lua could not handle inside: free what the run has left, and reset the cage."""
+        """Frees what a run has left and resets the cage, after an error that Lua could not handle itself."""
         self._lift()
         self._settle()
         self.tidy()
 
     def tables(self, *lists: list[bytes], check: Callable[[], object]) -> list[Any]:
-        """A Lua table of each list. `check` is called now and then, and gives something where this must end.
+        """Creates a Lua table from each list. `check` is called now and then; if it returns a value, this must stop.
 
         Raises NoRoomError.
         """
@@ -278,7 +279,7 @@ class Sandbox:
 
 
 def _patched(code: bytes) -> bytes | None:
-    """What Lua calls with each function it has compiled; None where that can't be."""
+    """Patches a function that Lua has compiled; returns None if that is impossible."""
     try:
         return bytecode.patched(code)
     except Exception:
@@ -286,5 +287,5 @@ def _patched(code: bytes) -> bytes | None:
 
 
 def _refuse(owner: object, name: object, is_setting: bool) -> object:
-    """lupa's attribute filter: no attribute of any Python object is for scripts."""
+    """lupa's attribute filter: scripts may not access any attribute of a Python object."""
     raise AttributeError

@@ -1,7 +1,7 @@
-"""EVAL's scripts: compiled once, kept by SHA-1; and the shebang line that gives a script its flags.
+"""EVAL's scripts, compiled once and stored by SHA-1, and the shebang line that declares a script's flags.
 
-Scripts that came with EVAL are dropped again when there are too many, the one least lately used first; those of SCRIPT
-LOAD stay, since their clients rely on EVALSHA.
+If there are too many scripts from EVAL, the least recently used ones are dropped. Scripts from SCRIPT LOAD stay, since
+clients rely on EVALSHA for them.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ FLAGS: Final = {
     b"no-cluster": NO_CLUSTER,
     b"allow-cross-slot-keys": ALLOW_CROSS_SLOT_KEYS,
 }
-"""What scripts and functions may declare, in the order in which Redis lists them."""
+"""The flags that scripts and functions may declare, in the order in which Redis lists them."""
 
 MAX_EVAL_SCRIPTS: Final = 500
-"""Scripts kept that came with EVAL, as in Redis."""
+"""Most scripts from EVAL that are kept, as in Redis."""
 
 KEPT: Final = 400
-"""Bytes that a script takes in the tables here beside its text."""
+"""Bytes that a script takes in the tables here besides its text."""
 
 _ENGINE: Final = b"#!lua"
 
 
 class Script:
-    """A compiled script. `flags` is None for one without a shebang line, which may do all that its command may."""
+    """A compiled script. `flags` is None without a shebang line; it then may do anything that its command may."""
 
     __slots__ = ("body", "flags", "function", "sha")
 
@@ -53,9 +53,9 @@ class Script:
 
 
 class Scripts:
-    """A broker's scripts; `compile_script(source)` gives a Lua function, or None and what is wrong.
+    """A broker's scripts; `compile_script(source)` returns a Lua function, or None and the error's text.
 
-    `stats` counts those that were dropped.
+    `stats` counts the dropped ones.
     """
 
     def __init__(self, compile_script: Callable[[bytes], tuple[Any, bytes]], stats: Stats) -> None:
@@ -69,22 +69,22 @@ class Scripts:
         return len(self._by_sha)
 
     def find(self, sha: bytes) -> Script | None:
-        """The script of this SHA-1 in hexadecimal, in either case."""
+        """Returns the script with this hexadecimal SHA-1, in upper or lower case."""
         return self._by_sha.get(sha) or self._by_sha.get(sha.lower())
 
     def knows(self, sha: bytes) -> bool:
-        """Whether there is a script of this SHA-1."""
+        """Whether there is a script with this SHA-1."""
         return self.find(sha) is not None
 
     def used(self, sha: bytes) -> Script | None:
-        """`find`, for running it: the script is the last to be dropped now."""
+        """Does `find` for a script that is about to run, which makes it the last one to be dropped."""
         script = self.find(sha)
         if script is not None and script.sha in self._of_eval:
             self._of_eval.move_to_end(script.sha)
         return script
 
     def of_eval(self, body: bytes) -> Script:
-        """EVAL's script, compiled if it is new; raises CommandError where it can't be."""
+        """Returns EVAL's script, compiled if it is new; raises CommandError if that fails."""
         script = self._by_body.get(body)
         if script is None:
             script = self._add(body)
@@ -97,11 +97,11 @@ class Scripts:
         return script
 
     def load(self, body: bytes) -> Script:
-        """SCRIPT LOAD: the script stays until SCRIPT FLUSH, unless EVAL had brought it before."""
+        """SCRIPT LOAD: the script stays until SCRIPT FLUSH, unless it came from EVAL first."""
         return self._by_body.get(body) or self._add(body)
 
     def memory(self) -> int:
-        """Bytes that the scripts' texts take, with what is kept of each."""
+        """Returns the bytes that the scripts' texts take, with the overhead of each."""
         return sum(map(sys.getsizeof, self._by_body)) + KEPT * len(self._by_sha)
 
     def _add(self, body: bytes) -> Script:
@@ -119,7 +119,7 @@ class Scripts:
 
 
 def declares_no_writes(body: bytes) -> bool:
-    """Whether a script says in its shebang line that it does not write."""
+    """Whether a script's shebang line declares that it does not write."""
     try:
         flags, _ = read_shebang(body)
     except CommandError:
@@ -128,9 +128,9 @@ def declares_no_writes(body: bytes) -> bool:
 
 
 def read_shebang(body: bytes) -> tuple[int | None, bytes]:
-    """The flags that a script declares, None without a shebang line, and the rest of its text from the line end on.
+    """Returns a script's declared flags, None without a shebang line, and its text from the end of that line on.
 
-    Raises CommandError for a line that says something else.
+    Raises CommandError for an invalid line.
     """
     if not body.startswith(b"#!"):
         return None, body

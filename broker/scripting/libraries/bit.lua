@@ -1,16 +1,16 @@
--- Lua BitOp on the doubles of Lua 5.1: every argument is taken modulo 2^32, every result is a signed 32-bit number.
+-- Lua BitOp on Lua 5.1's doubles: every argument is taken modulo 2^32, every result is a signed 32-bit number.
 local add_entries, type_error = ...
 local floor, format, frexp, select, tonumber, type = math.floor, string.format, math.frexp, select, tonumber, type
 local strsub = string.sub
 
 setfenv(1, {})
 
--- Adding 2^52 + 2^51 moves the integral part of a double into the low bits of its mantissa, rounded to even:
--- BitOp's conversion, and so its result for numbers too large to have 32 exact bits.
+-- Adding 2^52 + 2^51 moves the integral part of a double into the low bits of its mantissa, rounded to even. That is
+-- BitOp's conversion, so that results are the same for numbers too large to have 32 exact bits.
 local SHIFTER = 6755399441055744
 local TWO_31, TWO_32, TWO_52, TWO_53 = 2147483648, 4294967296, 4503599627370496, 9007199254740992
 
--- AND of any two 6-bit numbers a, b at a * 64 + b.
+-- The AND of any two 6-bit numbers a and b, at index a * 64 + b.
 local AND = {}
 for a = 0, 63 do
     for b = 0, 63 do
@@ -31,7 +31,7 @@ for n = 0, 32 do
     POWER[n] = 2 ^ n
 end
 
--- The unsigned 32 bits of an argument.
+-- Returns an argument as unsigned 32 bits.
 local function bits(value, number, count)
     local n = value
     if type(value) ~= "number" then
@@ -78,7 +78,7 @@ local function bnot(...)
     return (signed(TWO_32 - 1 - bits(value, 1, select("#", ...))))
 end
 
--- The arguments behind the first are read from the last to the second: this is the order in which bad ones are named.
+-- Arguments after the first are read from the last to the second, the order in which BitOp reports bad ones.
 local function band(...)
     local count = select("#", ...)
     local first, second = ...
@@ -152,7 +152,7 @@ local function arshift(...)
     return (floor(n / POWER[bits(by, 2, count) % 32]))
 end
 
--- n rotated left by 0 to 32 bits: the low bits move up, those that leave at the top come back below.
+-- Returns n rotated left by 0 to 32 bits: the low bits move up, and those shifted out at the top come in below.
 local function rotated(n, by)
     local low = n % POWER[32 - by]
     return low * POWER[by] + (n - low) / POWER[32 - by]
@@ -183,7 +183,7 @@ local function bswap(...)
     return (signed(((a * 256 + b) * 256 + c) * 256 + (n - c) / 256))
 end
 
--- The second argument is the number of digits, negative for capitals; left out, 8.
+-- The second argument is the number of digits, negative for capitals, 8 by default.
 local function tohex(...)
     local count = select("#", ...)
     local value, wanted = ...

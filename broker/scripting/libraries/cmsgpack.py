@@ -1,7 +1,7 @@
 """The Lua library cmsgpack (lua-cmsgpack 0.4.0): MessagePack to and from Lua values.
 
-Not on the msgpack package: it knows types that this library refuses and refuses keys that it knows, and values would
-have to be walked twice, once on either side.
+It does not use the msgpack package, which supports types that this library refuses, and refuses keys that it supports.
+Values would also have to be walked twice, once on either side.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from broker.scripting.libraries import sources
 
 
 def install(lua: LuaRuntime, library: Any) -> None:
-    """Put pack, unpack, unpack_one, unpack_limit and the texts about the library into the Lua table."""
+    """Adds pack, unpack, unpack_one, unpack_limit and the texts about the library to the Lua table."""
     add_entries, fail, argument_error, type_error = sources.complaints(lua)
     floats = sources.floats(lua)
     pack = sources.chunk(lua, "cmsgpack_pack")(fail, argument_error, floats)

@@ -7,20 +7,20 @@ setfenv(1, {})
 
 local TWO_8, TWO_16, TWO_24, TWO_32, TWO_63 = 2 ^ 8, 2 ^ 16, 2 ^ 24, 2 ^ 32, 2 ^ 63
 local INT_MAX = 2147483647
-local MOST_NESTED = 16  -- a table inside so many others is packed as nil, which ends references in a circle
+local MOST_NESTED = 16  -- a table nested that deeply is packed as nil, which ends circular references
 
--- What a C function of Lua 5.1 may use of the stack. The C library keeps its arguments, their packed texts and the
--- values that it walks there, and gives up where the next ones have no room.
+-- The stack of a C function in Lua 5.1. The C library keeps its arguments, their packed texts and the values that it
+-- walks through there, and fails when there is no room for the next ones.
 local STACK_SLOTS = 8000
 
--- Headers and integers of one byte.
+-- One-byte headers and integers.
 local BYTE = {}
 for code = 0, 255 do
     BYTE[code] = char(code)
 end
 local FALSE, TRUE, NIL = BYTE[0xC2], BYTE[0xC3], BYTE[0xC0]
 
--- Big-endian bytes behind a header; negative integers come out as their two's complement.
+-- Big-endian bytes after a header; negative integers are encoded as two's complement.
 local function two_bytes(header, integer)
     local b = integer % TWO_8
     return char(header, (integer - b) / TWO_8 % TWO_8, b)
@@ -42,7 +42,7 @@ local function eight_bytes(header, integer)
         .. char((low - f - g - h) / TWO_24, f / TWO_16, g / TWO_8, h)
 end
 
--- The shortest form of an integer of 64 bits.
+-- Returns the shortest form of a 64-bit integer.
 local function integer_text(integer)
     if integer >= 0 then
         if integer <= 0x7F then
@@ -67,7 +67,7 @@ local function integer_text(integer)
     return eight_bytes(0xD3, integer)
 end
 
--- Numbers without a fraction are integers; others are floats where that loses nothing, else doubles.
+-- Numbers without a fraction become integers, others floats if that loses nothing, otherwise doubles.
 local function number_text(number)
     if number % 1 == 0 and number >= -TWO_63 and number < TWO_63 then
         return integer_text(number)
@@ -91,7 +91,7 @@ local function string_text(text)
     return four_bytes(0xDB, size) .. text
 end
 
--- The header of an array or a map, by its three forms.
+-- Returns the header of an array or a map, in one of its three forms.
 local function table_header(size, short, medium, long)
     if size <= 15 then
         return BYTE[short + size]
@@ -101,7 +101,7 @@ local function table_header(size, short, medium, long)
     return four_bytes(long, size)
 end
 
--- The number of elements, and whether the table is an array: all its keys are the integers from 1 to that number.
+-- Returns the number of elements, and whether the table is an array: its keys are the integers from 1 to that number.
 local function measured(value)
     local largest, count, is_array = 0, 0, true
     for key in next, value do
@@ -125,8 +125,8 @@ end
 
 local append_table
 
--- Appends a value's text to the parts, of which there are n, and returns how many there are then. level counts the
--- tables around the value, used the C library's stack slots with the value.
+-- Appends a value's text to the n parts, and returns the new number of parts. level is the number of enclosing tables,
+-- used the number of the C library's stack slots in use, including the value.
 local function append_value(value, level, used, parts, n)
     local kind = type(value)
     if kind == "string" then

@@ -9,8 +9,8 @@ setfenv(1, {})
 local TWO_31, TWO_32, TWO_63 = 2 ^ 31, 2 ^ 32, 2 ^ 63
 local INT_MAX = 2147483647
 
--- What a C function of Lua 5.1 may use of the stack. The C library keeps its text, the values that it returns and,
--- while it is in them, arrays with an index and maps with a key there.
+-- The stack of a C function in Lua 5.1. The C library keeps its text and the values to return there and, while inside
+-- them, arrays with an index and maps with a key.
 local STACK_SLOTS = 8000
 
 local function check_stack(used, message)
@@ -37,7 +37,7 @@ local function unsigned_32(data, at)
     return ((a * 256 + b) * 256 + c) * 256 + d
 end
 
--- 64 bits are signed under either header: the C library's integer is.
+-- 64 bits are signed under either header, because the C library's integer is signed.
 local function signed_64(data, at)
     need(data, at + 8)
     local high = unsigned_32(data, at)
@@ -80,7 +80,7 @@ local function decode_map(data, at, length, used)
     return map, at
 end
 
--- Values whose header is 0xC0 to 0xDF, by it.
+-- Values by their header, 0xC0 to 0xDF.
 local LONG = {
     [0xC0] = function(_, at)
         return nil, at + 1
@@ -152,7 +152,7 @@ local LONG = {
     end,
 }
 
--- The value at `at` and the position behind it. used counts the C library's stack slots before the value.
+-- Returns the value at `at` and the position after it. used is the number of the C library's stack slots before it.
 function decode_value(data, at, used)
     local header = byte(data, at)
     if not header then
@@ -206,11 +206,11 @@ local function string_argument(value, count)
     type_error(1, "string", value, count)
 end
 
--- The values from an offset on, at most `limit`, their number, and the position behind them. used counts the C
--- library's stack slots before the first value.
+-- Returns at most `limit` values from an offset on, their number, and the position after them. used is the number of
+-- the C library's stack slots before the first value.
 local function decode_values(data, limit, offset, used)
     if offset < 0 or limit < 0 then
-        -- the C library's text has the length where it speaks of the limit
+        -- the C library's text reports the length as the limit
         local place = "offset of " .. as_int(offset) .. " and limit of " .. as_int(#data)
         fail("Invalid request to unpack with " .. place .. ".")
     elseif offset > #data then
@@ -224,7 +224,7 @@ local function decode_values(data, limit, offset, used)
     return values, n, at
 end
 
--- Lua's unpack for as many values as fit on a C function's stack: it wants three slots for itself.
+-- Lua's unpack for as many values as fit on a C function's stack; it needs three slots itself.
 local function all_of(values, n)
     if n > STACK_SLOTS - 3 then
         return values[1], values[2], values[3], unpack(values, 4, n)
@@ -232,7 +232,7 @@ local function all_of(values, n)
     return unpack(values, 1, n)
 end
 
--- The functions that scripts call end in no call that can fail: a failing tail call would not know its script's line.
+-- Functions that scripts call must not end in a call that can fail: a failing tail call would lose the script's line.
 
 local function unpack_all(...)
     local count = select("#", ...)
@@ -240,8 +240,8 @@ local function unpack_all(...)
     return all_of(values, n)
 end
 
--- As many values as are asked for, and before them the offset of what follows them, which is -1 at the end. Asked for
--- no values from offset 0, the C library gives all of them and no offset.
+-- Returns as many values as requested, preceded by the offset after them, which is -1 at the end. If no values from
+-- offset 0 are requested, the C library returns all of them and no offset.
 local function decode_some(data, limit, offset)
     if limit == 0 and offset == 0 then
         local values, n = decode_values(data, INT_MAX, 0, 1)

@@ -1,7 +1,7 @@
--- How the libraries raise errors: with the texts and the position that a C function of Lua 5.1 would give, which is
--- the line of the script that called the library, however deep in the library the error was found.
+-- Raising errors in libraries, with the text and the position of a C function in Lua 5.1: the line of the script that
+-- called the library, however deep inside the library the error occurs.
 --
--- For this the functions that scripts can call are known here: the search goes up the stack to the first of them.
+-- For that, the functions that scripts can call are registered here: the search goes up the stack to the first of them.
 local error, getinfo, next, setmetatable, type = error, debug.getinfo, next, setmetatable, type
 
 setfenv(1, {})
@@ -17,7 +17,7 @@ local function add_entries(functions)
     return functions
 end
 
--- The level of the function that the script called, as the caller of this function counts.
+-- Returns the level of the function that the script called, relative to the caller of this function.
 local function entry_level()
     local level = 2
     local info = getinfo(level, "f")
@@ -38,7 +38,7 @@ local function argument_error(number, text)
     local name = called and called.name or "?"
     local message = "bad argument #" .. number .. " to '" .. name .. "' (" .. text .. ")"
     if called and called.namewhat == "method" then
-        -- the object before the colon is not counted
+        -- the object before the colon does not count
         if number == 1 then
             message = "calling '" .. name .. "' on bad self (" .. text .. ")"
         else
@@ -48,7 +48,7 @@ local function argument_error(number, text)
     error(message, level + 1)
 end
 
--- count is how many arguments the function was given: an argument behind them has "no value".
+-- count is the number of arguments passed to the function: an argument after them has "no value".
 local function type_error(number, expected, value, count)
     local found = number > count and "no value" or type(value)
     argument_error(number, expected .. " expected, got " .. found)

@@ -1,8 +1,8 @@
--- Doubles to big-endian IEEE 754 bytes and back, of single and double precision.
+-- Converts doubles to big-endian IEEE 754 bytes and back, in single and double precision.
 --
--- In Lua, though Python has it: a string that Python returns is allocated in Lua underneath Python's own frames, and
--- where the runtime's memory is at its end, Lua's error jumps over them. Only numbers come from Python, and only for
--- NaNs, whose sign and payload Lua cannot read: nan_bits(number) is their two halves, nan_of(high, low) the way back.
+-- This is in Lua, though Python has it: Lua would allocate Python's strings underneath Python's own frames, and if the
+-- runtime's memory is exhausted, Lua's error jumps over them. Python only returns numbers, and only for NaNs, whose
+-- sign and payload Lua cannot read: nan_bits(number) returns their two halves, nan_of(high, low) reverses that.
 local nan_bits, nan_of = ...
 local byte, char, floor, frexp, ldexp = string.byte, string.char, math.floor, math.frexp, math.ldexp
 
@@ -15,7 +15,7 @@ local SIGN = 2 ^ 31  -- of a float, and in the high half of a double
 -- A float has 23 bits of fraction, a double 52, of which 20 are in the high half.
 local FLOAT_UNIT, FLOAT_INFINITY, FLOAT_QUIET = 2 ^ 23, 255 * 2 ^ 23, 2 ^ 22
 local DOUBLE_UNIT, DOUBLE_HIGH_UNIT, DOUBLE_INFINITY, DOUBLE_QUIET = 2 ^ 52, 2 ^ 20, 2047 * 2 ^ 20, 2 ^ 19
-local LOST = 2 ^ 29  -- what the fraction of a NaN is divided by to be that of a float
+local LOST = 2 ^ 29  -- divides the fraction of a double's NaN to get that of a float
 
 local function four_bytes(number)
     local d = number % TWO_8
@@ -24,7 +24,7 @@ local function four_bytes(number)
     return char((number - b - c - d) / TWO_24, b / TWO_16, c / TWO_8, d)
 end
 
--- To the nearest integer, of two equally near ones the even one.
+-- Rounds to the nearest integer, and halves to even.
 local function rounded(number)
     local below = floor(number)
     local rest = number - below
@@ -34,8 +34,8 @@ local function rounded(number)
     return below
 end
 
--- The bits of a positive number, the exponent above the fraction: a fraction that is rounded up to a whole unit moves
--- on to the next exponent, and in the end to infinity.
+-- Returns the bits of a positive number, the exponent above the fraction: a fraction rounded up to a whole unit carries
+-- into the exponent, and finally becomes infinity.
 local function positive_float(number)
     local fraction, exponent = frexp(number)
     if number == HUGE or exponent > 128 then
@@ -60,7 +60,7 @@ local function float_bytes(number)
     return four_bytes((high >= SIGN and SIGN or 0) + FLOAT_INFINITY + quiet + fraction)
 end
 
--- The two halves of a positive number's bits.
+-- Returns the two halves of a positive number's bits.
 local function positive_double(number)
     if number == HUGE then
         return DOUBLE_INFINITY, 0
@@ -90,7 +90,7 @@ local function double_bytes(number)
     return four_bytes(high) .. four_bytes(low)
 end
 
--- The number in the four bytes behind a position.
+-- Returns the number in the four bytes after a position.
 local function float_at(data, position)
     local a, b, c, d = byte(data, position + 1, position + 4)
     local sign = a >= 128
@@ -112,7 +112,7 @@ local function float_at(data, position)
     return sign and -number or number
 end
 
--- The number in the eight bytes behind a position.
+-- Returns the number in the eight bytes after a position.
 local function double_at(data, position)
     local a, b, c, d, e, f, g, h = byte(data, position + 1, position + 8)
     local sign = a >= 128

@@ -1,7 +1,7 @@
-"""The Lua side of the libraries: source files in this package, run once in each runtime.
+"""The Lua side of the libraries: source files in this package, run once per runtime.
 
-A chunk takes what it needs of Lua's own library into locals first, and then gives up its globals (setfenv), so
-that nothing a script does to the globals reaches it, and nothing leads from its functions back to them.
+A chunk first copies what it needs from Lua's own library to locals, and then drops its globals (setfenv), so that
+nothing a script does to the globals affects it, and its functions don't lead back to them.
 """
 
 import struct
@@ -14,7 +14,7 @@ from lupa.lua51 import LuaRuntime
 
 FOLDER = Path(__file__).parent
 
-# As the cage itself: what looks for the place in a script where an error was raised passes over chunks of this name.
+# The same as for the cage itself: the search for the line of a script that raised an error skips chunks of this name.
 CHUNK_NAME = b"=cage"
 
 DOUBLE = struct.Struct(">d")
@@ -23,41 +23,41 @@ HALVES = struct.Struct(">II")
 
 @cache
 def source(name: str) -> bytes:
-    """The text of one .lua file of this package."""
+    """Returns the text of one .lua file in this package."""
     return FOLDER.joinpath(name + ".lua").read_bytes()
 
 
 def chunk(lua: LuaRuntime, name: str) -> Callable[..., Any]:
-    """One .lua file as a Lua function."""
+    """Compiles one .lua file to a Lua function."""
     compiled: Callable[..., Any] = lua.compile(source(name), name=CHUNK_NAME)
     return compiled
 
 
 def nan_bits(number: float) -> tuple[int, int]:
-    """The high and the low 32 bits of a NaN."""
+    """Returns the high and the low 32 bits of a NaN."""
     high, low = HALVES.unpack(DOUBLE.pack(number))
     return high, low
 
 
 def nan_of(high: int, low: int) -> float:
-    """The NaN with these high and low 32 bits."""
+    """Returns the NaN with these high and low 32 bits."""
     number: float = DOUBLE.unpack(HALVES.pack(high, low))[0]
     return number
 
 
 def floats(lua: LuaRuntime) -> Any:
-    """The Lua functions of floats.lua, as a Lua table: float_bytes, double_bytes, float_at, double_at."""
+    """Returns the functions of floats.lua as a Lua table: float_bytes, double_bytes, float_at, double_at."""
     as_function = lua.eval("python.as_function")
     return chunk(lua, "floats")(as_function(nan_bits), as_function(nan_of))
 
 
 def complaints(lua: LuaRuntime) -> tuple[Any, ...]:
-    """The Lua functions of complaints.lua: add_entries, fail, argument_error, type_error."""
+    """Returns the functions of complaints.lua: add_entries, fail, argument_error, type_error."""
     functions: tuple[Any, ...] = chunk(lua, "complaints")()
     return functions
 
 
 def export(functions: Any, library: Any) -> None:
-    """Copy one Lua table into another."""
+    """Copies one Lua table into another."""
     for key, value in functions.items():
         library[key] = value

@@ -1,4 +1,4 @@
--- The struct library of Roberto Ierusalimschy: values packed as C lays them out on a 64-bit machine.
+-- Roberto Ierusalimschy's struct library: values packed as C lays them out on a 64-bit machine.
 local add_entries, fail, argument_error, type_error, formats, floats = ...
 local steps_of, KIND = formats.steps_of, formats.KIND
 local float_bytes, double_bytes = floats.float_bytes, floats.double_bytes
@@ -10,8 +10,8 @@ local tonumber, tostring, type, unpack = tonumber, tostring, type, unpack
 setfenv(1, {})
 
 local TWO_16, TWO_24, TWO_32, TWO_53, TWO_63, TWO_64 = 2 ^ 16, 2 ^ 24, 2 ^ 32, 2 ^ 53, 2 ^ 63, 2 ^ 64
-local STACK_SLOTS = 8000  -- of a C function in Lua 5.1: arguments, results and two more have to fit
-local WORD = 8  -- bytes of the integer type in which the C library works: what is behind them is zero
+local STACK_SLOTS = 8000  -- of a C function in Lua 5.1: arguments, results and two more must fit
+local WORD = 8  -- bytes of the C library's integer type: those after them are zero
 
 local SIGNED_BIG, UNSIGNED_BIG, SIGNED_LITTLE = KIND.SIGNED_BIG, KIND.UNSIGNED_BIG, KIND.SIGNED_LITTLE
 local FLOAT_LITTLE, FLOAT_BIG, DOUBLE_LITTLE, DOUBLE_BIG =
@@ -30,8 +30,8 @@ local function both(number, mask)
     return result
 end
 
--- Bytes between a position and the next multiple of size. For a size that is no power of two the C library's
--- arithmetic on bits gives something else, and so does this.
+-- Returns the bytes between a position and the next multiple of size. If size is not a power of two, the C library's
+-- bit arithmetic yields something else, and so does this.
 local function bytes_to_alignment(position, size)
     return both(size - both(position, size - 1), size - 1)
 end
@@ -40,7 +40,7 @@ local function truncated(number)
     return number < 0 and -floor(-number) or floor(number)
 end
 
--- C's conversion to a 64-bit integer on x86-64, of either sign: what does not fit becomes -2^63, or 0 above.
+-- Converts to a 64-bit integer of either sign like C on x86-64: too small numbers become -2^63, too large ones 0.
 local function to_word(number)
     if number >= TWO_64 then
         return 0
@@ -76,8 +76,8 @@ local function integer_bytes(number, size, big)
     return big and reverse(result) or result
 end
 
--- An integer of any size: the bytes beyond the word are read over. Where a sign starts beyond it, the C library's
--- shift wraps around, and the sign is looked for where that lands.
+-- Reads an integer of any size, ignoring the bytes beyond the word. If its sign bit lies beyond the word, the C
+-- library's shift wraps around, and the sign is taken from the bit where that ends up.
 local function wide_integer(data, position, size, kind)
     local text = strsub(data, position + 1, position + size)
     if kind == SIGNED_BIG or kind == UNSIGNED_BIG then
@@ -129,7 +129,7 @@ local function integer_at(data, position, size, kind)
     return value
 end
 
--- A string argument; numbers are taken as their texts.
+-- Returns a string argument; numbers count as their texts.
 local function string_argument(value, number, count)
     if type(value) == "string" then
         return value
@@ -164,7 +164,7 @@ local function number_bytes(kind, number, size)
 end
 
 local function pack(...)
-    -- a missing argument reads as nil, not as no value: the C library has a nil of its own there
+    -- a missing argument reads as nil, not as no value, because the C library pushes a nil there
     local count = select("#", ...) + 1
     local arguments = { ... }
     local steps, length = steps_of(string_argument(arguments[1], 1, count - 1))
@@ -226,18 +226,18 @@ local function number_at(data, position, size, kind)
     return double_at(data, position)
 end
 
--- The 0-based position at which unpack starts, and the position that it returns for an empty format.
+-- Returns the 0-based position at which unpack starts, and the position to return for an empty format.
 local function start_argument(value, count)
     if value == nil then
         return 0, 1
     end
     local start = number_argument(value, 3, count)
     start = start >= TWO_63 and -TWO_63 or to_word(start)
-    -- C reads a negative start as a position far behind every string
+    -- C reads a negative start as a position far beyond every string
     return start > 0 and start - 1 or TWO_64, start
 end
 
--- Text of 'c0': its size is the number that was read last, which is then no result of its own.
+-- Returns the size of a 'c0' text: the number read last, which then is not a result itself.
 local function counted_size(results, n)
     local size = n > 0 and tonumber(results[n])
     return size and to_word(size)

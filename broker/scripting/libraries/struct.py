@@ -1,7 +1,7 @@
-"""The Lua library struct: strings packed from and unpacked into numbers and strings, by a format.
+"""The Lua library struct: packs numbers and strings into a string according to a format, and unpacks them.
 
-All in Lua. The integers in it are 64 bits wide, where a double has 53: what that loses is lost in the C library at
-the same place, where it converts between its integer and Lua's number.
+It is all in Lua. Its integers are 64 bits wide, while a double has 53: precision is lost exactly where the C library
+loses it, too, converting between its integers and Lua's numbers.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from broker.scripting.libraries import sources
 
 
 def install(lua: LuaRuntime, library: Any) -> None:
-    """Put pack, unpack and size into the Lua table."""
+    """Adds pack, unpack and size to the Lua table."""
     formats = sources.chunk(lua, "struct_formats")()
     functions = sources.chunk(lua, "struct")(*sources.complaints(lua), formats, sources.floats(lua))
     sources.export(functions, library)

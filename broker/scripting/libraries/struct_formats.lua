@@ -1,13 +1,13 @@
--- What the formats of struct mean: each is read once into a list of steps, which pack, unpack and size walk.
+-- Formats of struct: each is parsed once into a list of steps, which pack, unpack and size walk through.
 local byte, find, strsub = string.byte, string.find, string.sub
 
 setfenv(1, {})
 
 local INT_MAX = 2147483647
 local LARGEST_INTEGER, LARGEST_ALIGNMENT = 32, 8
-local LONGEST_KEPT, MOST_KEPT = 32, 50  -- formats that are kept: bytes of each, and how many
+local LONGEST_KEPT, MOST_KEPT = 32, 50  -- limits of the cache: bytes per format, and number of formats
 
--- The kinds of steps. SIZE_ERROR is found before an option is looked at, the other errors after.
+-- The kinds of steps. SIZE_ERROR is detected before an option is processed, the other errors after.
 local KIND = {
     UNSIGNED_LITTLE = 1, SIGNED_LITTLE = 2, UNSIGNED_BIG = 3, SIGNED_BIG = 4, FLOAT_LITTLE = 5, FLOAT_BIG = 6,
     DOUBLE_LITTLE = 7, DOUBLE_BIG = 8, PADDING = 9, CHARS = 10, STRING = 11, CONTROL = 12, SIZE_ERROR = 13,
@@ -19,7 +19,7 @@ local LITTLE = { unsigned = KIND.UNSIGNED_LITTLE, signed = KIND.SIGNED_LITTLE,
                  f = KIND.FLOAT_LITTLE, d = KIND.DOUBLE_LITTLE }
 local BIG = { unsigned = KIND.UNSIGNED_BIG, signed = KIND.SIGNED_BIG, f = KIND.FLOAT_BIG, d = KIND.DOUBLE_BIG }
 
--- The number at `at`, or the default: number, position behind it. No number means that it does not fit an int.
+-- Returns the number at `at` or the default, and the position after it; nil for a number that does not fit an int.
 local function number_at(format, at, default)
     local _, last = find(format, "^[0-9]+", at)
     if not last then
@@ -42,7 +42,7 @@ local function is_power_of_two(number)
     return number == 1
 end
 
--- An option of variable size, 'i', 'I' or 'c': its kind, size or error text, and the position behind it.
+-- Returns the kind, size or error text of an 'i', 'I' or 'c' option, and the position after it.
 local function sized(format, at, option, order)
     local size
     size, at = number_at(format, at, option == "c" and 1 or 4)
@@ -56,7 +56,7 @@ local function sized(format, at, option, order)
     return option == "i" and order.signed or order.unsigned, size, at
 end
 
--- The alignment after '!' and the position behind it, or no alignment and the error text.
+-- Returns the alignment after '!' and the position after it, or no alignment and the error text.
 local function alignment_at(format, at)
     local alignment
     alignment, at = number_at(format, at, LARGEST_ALIGNMENT)
@@ -68,8 +68,8 @@ local function alignment_at(format, at)
     return alignment, at
 end
 
--- The steps of a format, three numbers each: kind, size in bytes (or the text of an error), and the number of
--- bytes to align to, 0 if there is nothing to align. Reading ends at what makes every function raise.
+-- Returns the steps of a format, three numbers each: kind, size in bytes (or the text of an error), and the number of
+-- bytes to align to, 0 for no alignment. Parsing ends at anything that makes every function raise.
 local function read(format)
     local steps, n, at, order, alignment = {}, 0, 1, LITTLE, 1
     while at <= #format do
@@ -119,7 +119,7 @@ end
 
 local kept, kept_count, lengths = {}, 0, {}
 
--- The steps of a format and how many numbers they are. A format ends at a zero byte, as C's strings do.
+-- Returns the steps of a format and how many numbers these are. A format ends at a zero byte, like C's strings.
 local function steps_of(format)
     local steps = kept[format]
     if steps then
