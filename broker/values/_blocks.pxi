@@ -1,4 +1,4 @@
-# The storage of a compiled list: elements packed in blocks. Included by _list.pyx, which says why it is as it is.
+# The storage of a compiled list: elements packed in blocks. Included by _list.pyx, which gives the reasons.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_New, PyList_SET_ITEM
@@ -11,9 +11,9 @@ from libc.string cimport memcmp, memcpy, memmove
 cdef enum:
     BLOCK = 4096
     SMALLEST = 64  # bytes of a list's first block
-    FURTHER = 512  # bytes of a further block at first: the list is large by then
+    FURTHER = 512  # initial bytes of further blocks: the list is large by then
     PLAIN = 1024
-    OBJECT_SIZE = 33  # of a bytes object beside its content
+    OBJECT_SIZE = 33  # overhead of a bytes object
     BLOCKS_AT_ONCE = 4
 
 cdef struct Block:
@@ -28,8 +28,8 @@ cdef struct Block:
 cdef struct Cursor:
     Block* block
     const char* at  # where the next element of the block begins
-    Py_ssize_t left  # elements of the block from there on
-    const char* text  # the element that was stepped over
+    Py_ssize_t left  # elements left in the block from there on
+    const char* text  # the last element stepped over
     Py_ssize_t size
 
 
@@ -38,7 +38,7 @@ cdef inline Py_ssize_t packed_size(Py_ssize_t size) noexcept nogil:
 
 
 cdef inline void put(char* at, const char* element, Py_ssize_t size) noexcept nogil:
-    """Write an element with its length on either side."""
+    """Writes an element with its length on either side."""
     if size < 128:
         at[0] = at[size + 1] = <char>size
         memcpy(at + 1, element, size)
@@ -49,13 +49,13 @@ cdef inline void put(char* at, const char* element, Py_ssize_t size) noexcept no
 
 
 cdef inline Py_ssize_t size_behind(const char* at) noexcept nogil:
-    """The length of the element that begins here."""
+    """Returns the length of the element that begins here."""
     cdef unsigned char first = <unsigned char>at[0]
     return first if first < 128 else (first & 0x7F) | <Py_ssize_t>(<unsigned char>at[1]) << 7
 
 
 cdef inline Py_ssize_t size_before(const char* at) noexcept nogil:
-    """The length of the element that ends here."""
+    """Returns the length of the element that ends here."""
     cdef unsigned char last = <unsigned char>(at - 1)[0]
     return last if last < 128 else (last & 0x7F) | <Py_ssize_t>(<unsigned char>(at - 2)[0]) << 7
 
@@ -65,7 +65,7 @@ cdef inline const char* content(const char* at, Py_ssize_t size) noexcept nogil:
 
 
 cdef inline void step(Cursor* cursor) noexcept:
-    """Go over the next element, which there must be."""
+    """Steps over the next element, which must exist."""
     if cursor.left == 0:
         cursor.block += 1
         cursor.left = cursor.block.count
@@ -81,14 +81,14 @@ cdef inline void step(Cursor* cursor) noexcept:
 
 
 cdef inline bint _equal(Block* block, const char* text, Py_ssize_t size) noexcept:
-    """Whether a plain block's element is this text."""
+    """Whether a plain block's element equals this text."""
     if PyBytes_GET_SIZE(<object>block.plain) != size:
         return False
     return memcmp(PyBytes_AS_STRING(<object>block.plain), text, size) == 0
 
 
 cdef class Blocks:
-    """The blocks of a list, and its elements by place; how many there are is the caller's to know."""
+    """The blocks of a list, and access to elements by position; the caller checks the length."""
 
     cdef Block* _blocks  # those in use begin at `_first`
     cdef Py_ssize_t _first
@@ -119,7 +119,7 @@ cdef class Blocks:
         self._first = self._used = self._room = self._length = 0
 
     cdef Block* _insert_block(self, Py_ssize_t place) except NULL:
-        """Make room for a block that will be the `place`th, and return it, all zero. Those behind it move."""
+        """Makes room for a block at position `place`, moving later ones, and returns it, all zero."""
         cdef Py_ssize_t room, first, before = place, behind = self._used - place
         cdef Block* blocks
         cdef Block* block
@@ -130,7 +130,7 @@ cdef class Blocks:
             block = &self._blocks[self._first + place]
             memmove(block + 1, block, behind * sizeof(Block))
         else:
-            # As much again, on the side that grows; both sides of a list that is still short.
+            # Half as much again, on the side that grows.
             room = self._used + self._used // 2 + BLOCKS_AT_ONCE
             if self._used == 0:
                 room = 1
@@ -154,7 +154,7 @@ cdef class Blocks:
         return block
 
     cdef void _remove_block(self, Py_ssize_t place) noexcept:
-        """Free the `place`th block. The array itself is kept: a list that was long may be again."""
+        """Frees the block at position `place`. Keeps the array, since a list that was long may grow again."""
         cdef Block* block = &self._blocks[self._first + place]
         self._free(block)
         if place <= self._used - 1 - place:
@@ -165,7 +165,7 @@ cdef class Blocks:
         self._used -= 1
 
     cdef int _allocate(self, Block* block, Py_ssize_t capacity, Py_ssize_t begin) except -1:
-        """Give a block a buffer of that size, its content moved to `begin`."""
+        """Gives a block a new buffer of that size, with its content at `begin`."""
         cdef char* data = <char*>PyMem_Malloc(capacity)
         cdef Py_ssize_t used = block.end - block.begin
         if data == NULL:
@@ -181,14 +181,14 @@ cdef class Blocks:
         return 0
 
     cdef Block* _block_for(self, Py_ssize_t need, bint left) except NULL:
-        """The block at an end, with room for that many bytes on its outer side."""
+        """Returns the block at an end, with room for that many bytes on its outer side."""
         cdef Block* block
         cdef Py_ssize_t used, capacity
         if self._used:
             block = &self._blocks[self._first + (0 if left else self._used - 1)]
             if block.data != NULL:
                 used = block.end - block.begin
-                # Moved only where that gains a quarter of it, so that it costs little for each element.
+                # Move the content only if that frees a quarter of the block, so that the cost per element is low.
                 if used + need <= block.capacity and used <= block.capacity - (block.capacity >> 2):
                     capacity = block.capacity - used if left else 0
                     memmove(block.data + capacity, block.data + block.begin, used)
@@ -292,7 +292,7 @@ cdef class Blocks:
     # Elements by index
 
     cdef Py_ssize_t _find(self, Py_ssize_t* index) noexcept:
-        """The place of the block that holds the element at `index`, which becomes the index in that block."""
+        """Returns the position of the block with the element at `index`, which becomes the index in that block."""
         cdef Py_ssize_t place, behind
         if index[0] < self._length // 2:
             place = 0
@@ -309,7 +309,7 @@ cdef class Blocks:
         return place
 
     cdef const char* _at(self, Block* block, Py_ssize_t index) noexcept:
-        """Where an element of a block begins; with the index behind the last, the end."""
+        """Returns where an element of a block begins, or the end for the index after the last."""
         cdef const char* at
         if index <= <Py_ssize_t>block.count // 2:
             at = block.data + block.begin
@@ -322,7 +322,7 @@ cdef class Blocks:
         return at
 
     cdef list _elements(self, Block* block):
-        """The elements of a block."""
+        """Returns the elements of a block."""
         cdef const char* at
         cdef Py_ssize_t i, size
         cdef list elements
@@ -339,7 +339,7 @@ cdef class Blocks:
         return elements
 
     cdef int _rewrite(self, Py_ssize_t place, list elements) except -1:
-        """Put these elements in place of those of the `place`th block: in one block, or two halves if they are many."""
+        """Replaces the elements of the block at position `place`, with one block or, if they are many, two halves."""
         cdef Py_ssize_t at, total = 0
         cdef Blocks fresh = Blocks.__new__(Blocks)
         cdef bytes element
@@ -362,7 +362,7 @@ cdef class Blocks:
         return 0
 
     cdef Cursor _from(self, Py_ssize_t index) noexcept:
-        """A cursor that stands before an element, which there must be."""
+        """Returns a cursor in front of an existing element."""
         cdef Cursor cursor
         cursor.block = &self._blocks[self._first + self._find(&index)]
         cursor.left = cursor.block.count - index

@@ -1,9 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""`List` of broker/values/list.py, compiled: elements are packed in blocks, as in Redis's quicklist.
+"""Compiled twin of list.py's `List`: elements are packed in blocks, as in Redis's quicklist.
 
-An element of 16 bytes takes 18 bytes where a deque of bytes objects takes 64, and the garbage collector has nothing to
-visit. A block holds `length bytes length`, so that it can be read from both ends; it grows to BLOCK bytes, towards the
-end of the list at which elements are pushed. What is longer than PLAIN is kept as the object it is, in a block alone.
+An element of 16 bytes takes 18 bytes instead of 64 in a deque of bytes objects, and the garbage collector has nothing
+to visit. A block holds `length bytes length` per element, so that it can be read from both ends; it grows to BLOCK
+bytes, towards the end of the list at which elements are pushed. An element longer than PLAIN stays a bytes object, in a
+block of its own.
 """
 
 from broker.values.list import encoding_of
@@ -25,41 +26,41 @@ cdef class List(Blocks):
         return self._length
 
     def memory(self):
-        """Bytes it takes."""
+        """Returns the bytes in use."""
         return 64 + self._room * sizeof(Block) + self._bytes
 
     # Elements at the ends
 
     def append(self, bytes element not None):
-        """Add an element at the tail."""
+        """Adds an element at the tail."""
         self._push_right(element)
 
     def appendleft(self, bytes element not None):
-        """Add an element at the head."""
+        """Adds an element at the head."""
         self._push_left(element)
 
     def extend(self, elements):
-        """Add elements at the tail, in this order."""
+        """Adds elements at the tail, in this order."""
         for element in elements:
             if type(element) is not bytes:
                 raise TypeError("an element of a list is bytes")
             self._push_right(<bytes>element)
 
     def extendleft(self, elements):
-        """Add elements at the head, one before the other."""
+        """Adds elements at the head, each before the previous one."""
         for element in elements:
             if type(element) is not bytes:
                 raise TypeError("an element of a list is bytes")
             self._push_left(<bytes>element)
 
     def popleft(self):
-        """Remove and return the first element. Raises IndexError."""
+        """Removes and returns the first element. Raises IndexError."""
         if not self._length:
             raise IndexError("the list is empty")
         return self._take_left()
 
     def pop(self):
-        """Remove and return the last element. Raises IndexError."""
+        """Removes and returns the last element. Raises IndexError."""
         if not self._length:
             raise IndexError("the list is empty")
         return self._take_right()
@@ -73,7 +74,7 @@ cdef class List(Blocks):
         return [self._take_right() for _ in range(min(count, self._length))]
 
     def clear(self):
-        """Remove all elements."""
+        """Removes all elements."""
         self._free_all()
 
     # Elements by index
@@ -191,7 +192,7 @@ cdef class List(Blocks):
     # Elements by content
 
     cdef Py_ssize_t _search(self, bytes element, Py_ssize_t start, Py_ssize_t stop) noexcept:
-        """The index of the first equal element from `start` up to `stop`, -1 where there is none."""
+        """Returns the index of the first equal element from `start` up to `stop`, or -1."""
         cdef Py_ssize_t index, size = PyBytes_GET_SIZE(element)
         cdef const char* text = PyBytes_AS_STRING(element)
         cdef Cursor cursor
@@ -231,7 +232,7 @@ cdef class List(Blocks):
         return removed
 
     cdef bint _remove_in_block(self, Py_ssize_t place, bytes element, Py_ssize_t* spared, Py_ssize_t* limit) noexcept:
-        """Remove up to `limit` equal elements of one block, the first `spared` not; False where the block is gone."""
+        """Removes up to `limit` equal elements of a block, except the first `spared`; returns False if it is gone."""
         cdef Block* block = &self._blocks[self._first + place]
         cdef const char* text = PyBytes_AS_STRING(element)
         cdef Py_ssize_t size, need, wanted = PyBytes_GET_SIZE(element)

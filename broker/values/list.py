@@ -67,7 +67,7 @@ class List(deque[bytes]):
         return elements
 
     def bulks(self, start: int, stop: int) -> bytes:
-        """The elements from index `start` up to, not including, `stop`, as an array of bulk strings."""
+        """Returns the elements from index `start` up to, not including, `stop`, as an array of bulk strings."""
         return bulks(self.slice(start, stop))
 
     def keep(self, start: int, stop: int) -> None:
@@ -159,7 +159,7 @@ class List(deque[bytes]):
 
 
 def encoding_of(elements: Collection[bytes], max_listpack_size: int) -> bytes:
-    """See List.encoding."""
+    """Does the work of List.encoding for any collection."""
     if max_listpack_size >= 0:
         budget = _BYTES_WITH_COUNT
         if len(elements) > max(max_listpack_size, 1):

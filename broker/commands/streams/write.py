@@ -88,9 +88,9 @@ def xadd(session: Client, args: list[bytes]) -> bytes:
 
 
 def _add_given(session: Client, args: list[bytes], stream: Stream) -> bytes:
-    """XADD with an ID and no options, as append-only files have it; b"" where it is another form, or refused.
+    """Executes XADD with an ID and no options, as append-only files have it; returns b"" for other or refused ones.
 
-    The same as `_add` in a third of the time.
+    Does the same as `_add` in a third of the time.
     """
     text = args[2]
     if not len(args) & 1 or not text[:1].isdigit():
