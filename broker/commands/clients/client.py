@@ -32,7 +32,7 @@ _ALL_NODES: Final = ("request_policy:all_nodes", "response_policy:all_succeeded"
 _PLAIN: Final = NOSCRIPT | LOADING | STALE
 _ADMIN: Final = ADMIN | _PLAIN
 
-container("CLIENT", group="connection", since="2.4.0", summary="Client connections.")
+container("CLIENT", group="connection", since="2.4.0", summary="A container for commands about client connections.")
 
 declare_help(
     "CLIENT",

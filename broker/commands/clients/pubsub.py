@@ -158,14 +158,14 @@ container("PUBSUB", group="pubsub", since="2.8.0", summary="A container for comm
 
 
 @command("PUBSUB|CHANNELS", arity=-2, flags=_LISTING, group="pubsub", since="2.8.0",
-         syntax="[pattern]",
-         summary="Lists the channels with subscribers.", complexity="O(N) for N channels with subscribers")  # fmt: skip
+         syntax="[pattern]", summary="Returns the channels with subscribers.",
+         complexity="O(N) for N channels with subscribers")  # fmt: skip
 def pubsub_channels(session: Client, args: list[bytes]) -> bytes:
     return _matching(session.broker.pubsub.channels, args)
 
 
 @command("PUBSUB|SHARDCHANNELS", arity=-2, flags=_LISTING, group="pubsub", since="7.0.0",
-         syntax="[pattern]", summary="Lists the shard channels with subscribers.",
+         syntax="[pattern]", summary="Returns the shard channels with subscribers.",
          complexity="O(N) for N shard channels with subscribers")  # fmt: skip
 def pubsub_shardchannels(session: Client, args: list[bytes]) -> bytes:
     return _matching(session.broker.pubsub.shard_channels, args)
@@ -173,26 +173,26 @@ def pubsub_shardchannels(session: Client, args: list[bytes]) -> bytes:
 
 @command("PUBSUB|NUMSUB", arity=-2, flags=_LISTING, group="pubsub", since="2.8.0",
          syntax="[channel ...]",
-         summary="Counts the subscribers of channels.", complexity="O(N) for N channels")  # fmt: skip
+         summary="Returns the number of subscribers of channels.", complexity="O(N) for N channels")  # fmt: skip
 def pubsub_numsub(session: Client, args: list[bytes]) -> bytes:
     return _numbers(session.broker.pubsub.channels, args)
 
 
 @command("PUBSUB|SHARDNUMSUB", arity=-2, flags=_LISTING, group="pubsub", since="7.0.0",
-         syntax="[shardchannel ...]",
-         summary="Counts the subscribers of shard channels.", complexity="O(N) for N shard channels")  # fmt: skip
+         syntax="[shardchannel ...]", summary="Returns the number of subscribers of shard channels.",
+         complexity="O(N) for N shard channels")  # fmt: skip
 def pubsub_shardnumsub(session: Client, args: list[bytes]) -> bytes:
     return _numbers(session.broker.pubsub.shard_channels, args)
 
 
 @command("PUBSUB|NUMPAT", arity=2, flags=_LISTING, group="pubsub", since="2.8.0",
-         summary="Counts the patterns with subscribers.", complexity="O(1)")  # fmt: skip
+         summary="Returns the number of patterns with subscribers.", complexity="O(1)")  # fmt: skip
 def pubsub_numpat(session: Client, args: list[bytes]) -> bytes:
     return integer(len(session.broker.pubsub.patterns))
 
 
 @command("PUBSUB|HELP", arity=2, flags=LOADING | STALE, group="pubsub", since="6.2.0",
-         summary="Lists the subcommands.", complexity="O(1)")  # fmt: skip
+         summary="Prints this help.", complexity="O(1)")  # fmt: skip
 def pubsub_help(session: Client, args: list[bytes]) -> bytes:
     return array([simple(line) for line in _HELP])
 

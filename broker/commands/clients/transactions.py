@@ -73,7 +73,8 @@ def exec_(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("DISCARD", arity=1, flags=_FLAGS | NEVER_QUEUED, group="transactions", since="2.0.0",
-         summary="Discards a transaction, unwatches all keys.", complexity="O(N) for N queued commands")  # fmt: skip
+         summary="Discards a transaction and unwatches all keys.",
+         complexity="O(N) for N queued commands")  # fmt: skip
 def discard(session: Client, args: list[bytes]) -> bytes:
     if session.queued is None:
         raise CommandError(DISCARD_WITHOUT_MULTI)

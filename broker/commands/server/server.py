@@ -12,7 +12,7 @@ from protocol.replies import NO_REPLY, ZERO, integers
 
 NO_SHUTDOWN: Final = b"ERR No shutdown in progress."
 SHUTDOWN_FAILED: Final = b"ERR Errors trying to SHUTDOWN. Check logs."
-NEVER_WAITS: Final = b"ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client"
+SHUTDOWN_DENIED: Final = b"ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client"
 
 NUMLOCAL: Final = b"ERR value is out of range, value must between 0 and 1"
 NO_JOURNAL: Final = b"ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
@@ -34,7 +34,7 @@ def shutdown(session: Client, args: list[bytes]) -> bytes:
         # There are no replicas to wait for, so a shutdown is never in progress.
         raise CommandError(NO_SHUTDOWN)
     if session.deny_blocking and b"NOW" not in options:
-        raise CommandError(NEVER_WAITS)
+        raise CommandError(SHUTDOWN_DENIED)
     if session.broker.state.busy is not None:
         if b"NOSAVE" not in options:
             raise CommandError(session.broker.state.busy)

@@ -74,8 +74,8 @@ Commands = list[list[bytes]]
          group="stream", since="5.0.0",
          syntax="group-block=GROUP group consumer [COUNT count] [MAXCOUNT maxcount]@8.10.0 [MAXSIZE maxsize]@8.10.0 "
                 "[BLOCK milliseconds] [CLAIM min-idle-time]@8.4.0 [NOACK] STREAMS key ... id ...",
-         summary="Returns new entries of streams to a consumer of a group, or those it has not acknowledged yet; waits"
-                 " if there are no new ones.",
+         summary="Returns new entries of streams to a consumer of a group, or those it has not acknowledged yet; BLOCK"
+                 " waits if there are no new ones.",
          complexity="O(log S + N) for each stream, with N of S entries returned")  # fmt: skip
 def xreadgroup(session: Client, args: list[bytes]) -> bytes:
     at, group, consumer, count, maxcount, maxsize, block, claim, noack = group_options(session, args)
@@ -320,7 +320,7 @@ def creation_effect(name: bytes, group: Group, consumer: Consumer) -> list[bytes
 
 @command("XACK", arity=-4, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="5.0.0",
          syntax="key group id ...",
-         summary="Acknowledges entries: removes them from the group's pending entries.",
+         summary="Acknowledges entries, which removes them from the group's pending entries.",
          complexity="O(1) for each ID")  # fmt: skip
 def xack(session: Client, args: list[bytes]) -> bytes:
     db = session.db

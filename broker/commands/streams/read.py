@@ -251,7 +251,7 @@ class ReadReply:
          since="5.0.0",
          syntax="[COUNT count] [MAXCOUNT maxcount]@8.10.0 [MAXSIZE maxsize]@8.10.0 [BLOCK milliseconds] "
                 "STREAMS key ... id ...",
-         summary="Returns the entries of streams above the given IDs; waits for one if there are none.",
+         summary="Returns the entries of streams above the given IDs; BLOCK waits if there are none.",
          complexity="O(log S + N) for each stream, with N of S entries returned")  # fmt: skip
 def xread(session: Client, args: list[bytes]) -> bytes:
     at, count, maxcount, maxsize, block = _READ_OPTIONS.parse(args, 1, _wait_begins(session))
