@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""`Hash` of broker/values/hash.py, compiled: a small one is packed, `length field length value` for each pair.
+"""Compiled twin of hash.py's `Hash`: a small one is packed, as `length field length value` for each pair.
 
-A field is found by going through the pairs, which takes a nanosecond or two for each. What has more than MOST_FIELDS,
-a text longer than LONGEST or a deadline becomes a dict, and stays one. The object holds nothing that could be part of a
-reference cycle, so the garbage collector need not know it.
+Finding a field means going through the pairs, which takes a nanosecond or two for each. A hash with more than
+MOST_FIELDS fields, a text longer than LONGEST or a deadline becomes a dict, and stays one. The object holds nothing
+that could be part of a reference cycle, so the garbage collector can ignore it.
 """
 
 cimport cython
@@ -25,7 +25,7 @@ from protocol.replies import bulk_run
 cdef enum:
     MOST_FIELDS = 64
     LONGEST = 127
-    STEP = 16  # bytes by which the block grows: the allocator's own step
+    STEP = 16  # bytes by which the block grows: the allocator's granularity
 
 
 cdef inline char* put_bulk(char* p, const char* text, Py_ssize_t size) noexcept nogil:
@@ -41,7 +41,7 @@ cdef class Hash:
     """See the reference."""
 
     type_name = "hash"
-    __slots__ = ("fields", "deadlines")  # what a large one is taken apart into (broker.process.reclaim)
+    __slots__ = ("fields", "deadlines")  # the parts of a large hash to free separately (broker.process.reclaim)
 
     cdef char* _data
     cdef uint32_t _size
@@ -58,7 +58,7 @@ cdef class Hash:
         PyMem_Free(self._data)
 
     def memory(self):
-        """Bytes it takes, about: those of a dict's texts as if all had the length of the first ones."""
+        """Estimates the bytes in use; assumes that all of a dict's texts are as long as the first ones."""
         if self.fields is None:
             return 64 + self._room
         some = [len(field) + len(value) + 66 for _, (field, value) in zip(range(10), self.fields.items())]
@@ -69,7 +69,7 @@ cdef class Hash:
     # The packed form
 
     cdef char* _find(self, const char* field, Py_ssize_t size) noexcept:
-        """Where the pair of a field begins, NULL where it isn't there."""
+        """Returns where the pair of a field begins, NULL if it does not exist."""
         cdef char* at = self._data
         cdef char* end = at + self._size
         cdef Py_ssize_t length
@@ -82,7 +82,7 @@ cdef class Hash:
         return NULL
 
     cdef int _resize(self, Py_ssize_t size) except -1:
-        """Have room for that many bytes."""
+        """Makes room for that many bytes in total."""
         cdef Py_ssize_t room = (size + STEP - 1) // STEP * STEP
         cdef char* data
         if room != self._room:
@@ -119,7 +119,7 @@ cdef class Hash:
             p += 1 + field_size
         else:
             before = found[1 + field_size]
-            at = found - self._data + 1 + field_size  # where the value's length stands
+            at = found - self._data + 1 + field_size  # the position of the value's length
             if before != size:
                 self._move(at + 1 + before, at + 1 + size)
             p = self._data + at
@@ -128,7 +128,7 @@ cdef class Hash:
         return 0
 
     cdef int _move(self, Py_ssize_t begin, Py_ssize_t to) except -1:
-        """Move all from `begin` on to another place, which makes the block longer or shorter."""
+        """Moves everything from `begin` on to another position, which makes the block longer or shorter."""
         cdef Py_ssize_t size = self._size + to - begin
         if to > begin:
             self._resize(size)
@@ -139,7 +139,7 @@ cdef class Hash:
         return 0
 
     cdef int _unpack(self) except -1:
-        """Become a dict."""
+        """Converts the hash to a dict."""
         self.fields = dict(self._pairs())
         PyMem_Free(self._data)
         self._data = NULL
@@ -158,7 +158,7 @@ cdef class Hash:
         return pairs
 
     cdef list _texts(self, bint values):
-        """All fields, or all values."""
+        """Returns all fields, or all values."""
         cdef list texts = []
         cdef char* at = self._data
         cdef char* end = at + self._size
@@ -182,7 +182,7 @@ cdef class Hash:
         return self._find(PyBytes_AS_STRING(field), PyBytes_GET_SIZE(field)) != NULL
 
     def get(self, bytes field not None, default=None):
-        """The value of a field, else `default`."""
+        """Returns the value of a field, or `default`."""
         cdef char* at
         cdef PyObject* value
         if self.fields is not None:
@@ -204,7 +204,7 @@ cdef class Hash:
         self._put(field, value)
 
     def update(self, pairs):
-        """Set the fields of (field, value) pairs."""
+        """Sets the fields of (field, value) pairs."""
         for field, value in pairs:
             if type(field) is not bytes or type(value) is not bytes:
                 raise TypeError("fields and values are bytes")
@@ -214,15 +214,15 @@ cdef class Hash:
         return iter(self._texts(False) if self.fields is None else self.fields)
 
     def keys(self):
-        """All fields."""
+        """Returns all fields."""
         return self._texts(False) if self.fields is None else self.fields.keys()
 
     def values(self):
-        """All values."""
+        """Returns all values."""
         return self._texts(True) if self.fields is None else self.fields.values()
 
     def items(self):
-        """All pairs of a field and its value."""
+        """Returns all pairs of a field and its value."""
         return self._pairs() if self.fields is None else self.fields.items()
 
     def __eq__(self, other):
@@ -317,7 +317,7 @@ cdef class Hash:
         return out
 
     def scan(self, cursor, count):
-        """See the reference. One that is packed is returned whole, whatever the cursor: nothing is ever missed so."""
+        """See the reference. Returns a packed hash as a whole, whatever the cursor, so that nothing is ever missed."""
         if self.fields is None:
             return 0, self._texts(False)
         return positions.window(self.fields, cursor, count)

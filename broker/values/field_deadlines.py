@@ -1,4 +1,4 @@
-"""When the fields of a hash expire."""
+"""Deadlines of a hash's fields."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _SPARE = 64
 
 
 class FieldDeadlines(dict[bytes, int]):
-    """Fields and their deadlines in wall milliseconds; `put` sets one, `pop` drops one.
+    """Fields and their deadlines in wall-clock milliseconds; `put` sets one, `pop` removes one.
 
-    A heap of (deadline, field) finds the earliest. Entries of fields that have another deadline by now, or none, are
-    passed over; it is made again when they are most of it.
+    A heap of (deadline, field) finds the earliest. Its outdated entries, whose field has a different deadline by now or
+    none, are skipped; once they are the majority, the heap is rebuilt.
     """
 
     __slots__ = ("_heap",)
@@ -21,7 +21,7 @@ class FieldDeadlines(dict[bytes, int]):
         self._heap: list[tuple[int, bytes]] = []
 
     def put(self, field: bytes, deadline: int) -> None:
-        """Give a field a deadline. O(log n), over time."""
+        """Sets a field's deadline. Amortised O(log n)."""
         self[field] = deadline
         heap = self._heap
         heappush(heap, (deadline, field))
@@ -30,7 +30,7 @@ class FieldDeadlines(dict[bytes, int]):
             heapify(heap)
 
     def earliest(self) -> tuple[int, bytes] | None:
-        """The earliest deadline, and the field that has it; None without any."""
+        """Returns the earliest deadline and its field, or None."""
         if not self:
             return None
         heap = self._heap
@@ -39,7 +39,7 @@ class FieldDeadlines(dict[bytes, int]):
         return heap[0]
 
     def clone(self) -> FieldDeadlines:
-        """An independent copy."""
+        """Returns an independent copy."""
         twin = FieldDeadlines()
         twin.update(self)
         twin._heap = [(deadline, field) for field, deadline in self.items()]
