@@ -6,13 +6,13 @@ fanout    every service gets every message: live by publish/subscribe, durable b
 lists     reliable consumers of plain lists, for producers in other languages
 commands  `trimaran work`, `publish`, `tail`, `queues` and `redrive`
 
-The transport is coredis; the server may be Trimaran, Redis 7 or later, or Valkey, alone, behind Sentinel or as a
+The transport is coredis; the server may be Trimaran, Redis 7 or later, or Valkey, standalone, behind Sentinel or as a
 cluster. Nothing here imports the broker.
 
-Beside them stand the parts they share. connecting.py and connection.py: the connections of a consumer's own. engine.py:
-one member of a consumer group, of which streams' consumers and jobs' workers are made; it fetches (fetching.py,
-groups.py, capabilities.py), holds (backlog.py, delivery.py, leases.py) and settles (settling.py, transactions.py,
-deadletters.py). options.py, retry.py, errors.py, middleware.py, telemetry.py and codecs.py are what users choose and
-meet. Work runs in nurseries of the block that began it (nurseries.py) and ends with that block; its tasks wake each
-other with doorbell.py.
+These packages share the modules next to them. connecting.py and connection.py: dedicated connections. engine.py: one
+member of a consumer group, on which stream consumers and job workers are built; it fetches (fetching.py, groups.py,
+capabilities.py), holds (backlog.py, delivery.py, leases.py) and settles entries (settling.py, transactions.py,
+deadletters.py). options.py, retry.py, errors.py, middleware.py, telemetry.py and codecs.py are part of the interface.
+Work runs in nurseries of the block that began it (nurseries.py) and ends with that block; tasks wake each other with
+doorbell.py.
 """

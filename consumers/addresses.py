@@ -1,7 +1,7 @@
-"""URLs of servers: which are understood, and one clear refusal of the others.
+"""Server URLs: which are supported, and one clear refusal of all others.
 
-coredis takes any scheme that it does not know for redis://, and what follows for a host: a cluster would be one server,
-and a URL of HTTP would be waited for.
+coredis treats any unknown scheme as redis://, and what follows as a host: a cluster would become a single server, and
+a consumer would wait for an HTTP server.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SCHEMES = ("redis", "rediss", "unix")
 
 
 def client_from_url(url: str) -> coredis.Redis[bytes]:
-    """A client of the server at this URL, to be entered. Raises ValueError for any other URL, in one line."""
+    """Return a client, not yet entered, of the server at this URL. Raises ValueError, in one line, for any other."""
     shown = _without_password(url)
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
@@ -41,7 +41,7 @@ def client_from_url(url: str) -> coredis.Redis[bytes]:
 
 
 def _instead(scheme: str) -> str:
-    """What to do for servers that are reached otherwise."""
+    """What to use instead, for servers that are not reached by a URL."""
     if "cluster" in scheme:
         return "; open the queue with a coredis.RedisCluster client"
     if "sentinel" in scheme:

@@ -1,8 +1,9 @@
-"""What has been fetched and waits for a handler, and which entry comes next.
+"""Entries that have been fetched and wait for a handler, and which one is next.
 
-Between streams: strict priority (the first stream that has something) or fair (each in turn). Within a stream the
-order of arrival. With a key, entries of the same key are handed out one at a time, lower IDs first, while entries of
-other keys go past them: a key is busy from the moment one of its entries is handed out until that one is done.
+Between streams, the order is strict priority (the first stream that has an entry) or fair (each in turn); within a
+stream, the order of arrival. With a key, entries of the same key are handed out one at a time, lower IDs first, while
+entries of other keys overtake them: a key is busy from the moment one of its entries is handed out until that one is
+done.
 """
 
 from bisect import insort
@@ -15,14 +16,14 @@ __all__ = ["Backlog", "Orderable", "Priority", "id_order"]
 
 
 class Priority(Enum):
-    """Between several streams: the first one that has entries (STRICT), or each in its turn (FAIR)."""
+    """Between several streams: the first one that has entries (STRICT), or each in turn (FAIR)."""
 
     STRICT = "strict"
     FAIR = "fair"
 
 
 class Orderable(Protocol):
-    """What a backlog needs to know of an item."""
+    """What a backlog needs to know about an item."""
 
     @property
     def stream(self) -> str: ...
@@ -41,7 +42,7 @@ def id_order(item: Orderable) -> tuple[int, int]:
 
 
 class Backlog(Generic[T]):
-    """Items that wait. `key` gives an item's key, or None for one that waits for no other."""
+    """Waiting items. `key` returns an item's key, or None for one that waits for no other."""
 
     def __init__(
         self, streams: Sequence[str], priority: Priority, key: Callable[[T], Hashable | None] | None = None
@@ -58,11 +59,11 @@ class Backlog(Generic[T]):
 
     @property
     def ready(self) -> int:
-        """How many could be handed out now."""
+        """How many items could be handed out now."""
         return sum(map(len, self._queues))
 
     def put(self, item: T) -> None:
-        """Add an item. Its key is busy from now on."""
+        """Add an item. From now on its key is busy."""
         if self._key is not None and (key := self._key(item)) is not None:
             lane = self._lanes.get(key)
             if lane is not None:
@@ -73,11 +74,11 @@ class Backlog(Generic[T]):
         self._ready[item.stream].append(item)
 
     def put_back(self, item: T) -> None:
-        """Add an item that was handed out and is not done: it comes before all others, its key has stayed busy."""
+        """Add an item that was handed out and is not done: it goes before all others, and its key has stayed busy."""
         self._ready[item.stream].appendleft(item)
 
     def take(self) -> T | None:
-        """The next item, or None when nothing can be handed out now."""
+        """Return the next item, or None if none can be handed out now."""
         queues = self._queues
         for place, queue in enumerate(queues):
             if queue:
@@ -88,7 +89,7 @@ class Backlog(Generic[T]):
         return None
 
     def done(self, item: T) -> None:
-        """An item that was handed out needs its key no longer: the next of the same key may come."""
+        """Free the key of an item that was handed out: the next one of the same key may follow."""
         if self._key is None or (key := self._key(item)) is None:
             return
         lane = self._lanes.get(key)
@@ -100,7 +101,7 @@ class Backlog(Generic[T]):
             self._lanes.pop(key, None)
 
     def clear(self) -> Iterator[T]:
-        """Take out all items, whatever their keys."""
+        """Remove and yield all items, whatever their keys."""
         for queue in self._queues:
             while queue:
                 yield queue.popleft()

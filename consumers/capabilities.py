@@ -1,7 +1,7 @@
-"""What the server can do beyond Redis 6.2, asked once for each connection.
+"""What the server can do beyond Redis 6.2, queried once per connection.
 
-Redis's version number says which options XREADGROUP has; whether a command exists is asked of the server itself.
-Valkey reports redis_version 7.2.4 whatever its own version is, and so counts as a server without the options.
+Redis's version number determines which options XREADGROUP has; whether a command exists is queried directly. Valkey
+reports redis_version 7.2.4 whatever its own version is, and therefore counts as a server without the options.
 """
 
 import re
@@ -24,13 +24,13 @@ class Capabilities:
 
 
 LEAST = Capabilities(claiming_reads=False, total_count=False, nack=False)
-"""Any server since Redis 6.2: XAUTOCLAIM and XCLAIM do it all, with more round trips."""
+"""Any server since Redis 6.2: XAUTOCLAIM and XCLAIM do everything, with more round trips."""
 
 _VERSION = re.compile(rb"^redis_version:(\d+)\.(\d+)", re.MULTILINE)
 
 
 async def detect(link: Link) -> Capabilities:
-    """Ask the server. One that permits neither question is taken for one that can do the least.
+    """Query the server. One that permits neither query is assumed to have none of the capabilities.
 
     Raises ConnectionError or TimeoutError.
     """

@@ -1,7 +1,7 @@
 """From an entry's fields to a value and back.
 
-Payloads are data: a codec never turns bytes into code. Decoding is left to the moment when the value is asked for,
-inside the handler, so that an entry that can't be decoded fails like any other: it is retried and then dead-lettered.
+Payloads are data: a codec never turns bytes into code. Decoding happens when the handler accesses the value, so an
+entry that can't be decoded fails like any other: it is retried and then dead-lettered.
 """
 
 import json
@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 
 class Codec(Protocol[T]):
-    """encode: the fields that stand for a value. decode: the value; raises ValueError or KeyError for other fields."""
+    """encode: a value's fields. decode: the value in fields; raises ValueError or KeyError if they hold none."""
 
     def encode(self, value: T) -> Mapping[str, bytes | str]: ...
     def decode(self, fields: Mapping[str, bytes]) -> T: ...
 
 
 class TextCodec:
-    """Fields as they are: names and values of text, in UTF-8. Encoding takes numbers, too."""
+    """Fields as they are: names and values are text, in UTF-8. Encoding also accepts numbers."""
 
     def encode(self, value: Mapping[str, bytes | str | int | float]) -> Mapping[str, bytes | str]:
         return {name: text if isinstance(text, bytes) else str(text) for name, text in value.items()}
@@ -33,7 +33,7 @@ class TextCodec:
 
 
 class JsonCodec:
-    """One field that holds a JSON text."""
+    """One field that holds JSON text."""
 
     def __init__(self, field: str = "data") -> None:
         self._field = field
@@ -46,7 +46,7 @@ class JsonCodec:
 
 
 class MsgpackCodec:
-    """One field that holds a msgpack value; datetimes with a time zone are kept as such."""
+    """One field that holds a msgpack value; datetimes with a time zone are preserved."""
 
     def __init__(self, field: str = "data") -> None:
         self._field = field

@@ -1,9 +1,9 @@
-"""A connection of one's own, beside the client's pool: what links, subscriptions and blocking reads are made of.
+"""Dedicated connections outside the client's pool, for links, subscriptions and blocking reads.
 
-They wait for hours, and they are cancelled while they wait. A pool's connections are for short requests: coredis 6
-lets other tasks' requests share one, and loses a slot of the pool for good when a blocking request is cancelled. So
-the connection is made of the pool's own class and settings (in-process, TLS and Sentinel connections come along), and
-runs in a nursery of ours.
+These wait for hours, and are cancelled while they wait. A pool's connections are for short requests: coredis 6 lets
+other tasks' requests share one, and permanently loses a slot of the pool when a blocking request is cancelled. So the
+connection is built from the pool's own class and settings (which also covers in-process, TLS and Sentinel
+connections), and runs in a nursery of ours.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ Argument: TypeAlias = str | bytes | int | float
 Command: TypeAlias = Sequence[Argument]
 """A command's name and arguments, e.g. (b"XACK", "orders", "billing", "1-1")."""
 Reply: TypeAlias = Any
-"""A decoded RESP3 reply: bytes, int, None, lists and dicts of them; or a RedisError that stands for an error reply."""
+"""A decoded RESP3 reply: bytes, int, None, lists and dicts of these; or a RedisError for an error reply."""
 
 CONNECT_SECONDS = 5.0
-"""How long connecting and the handshake may take, where the client names no `connect_timeout`."""
+"""How long connecting and the handshake may take, unless the client has a `connect_timeout`."""
 
 ERRORS_UNTIL_REFRESH = 15
-"""coredis's default for how many errors make it ask for the cluster's layout again."""
+"""After this many errors coredis, by default, fetches the cluster's layout again."""
 
 NOT_OURS = frozenset(("noreply", "max_idle_time", "stream_timeout", "processing_budget"))
-"""Settings of a client's connections that are wrong for one that mostly waits, and shares nothing with the others."""
+"""Settings of a client's connections that are wrong for one that mostly waits and shares nothing with the others."""
 
 
 async def connect(
@@ -50,16 +50,16 @@ async def connect(
     shielded: bool = False,
     primary: bool = False,
 ) -> BaseConnection:
-    """A new connection to the server that a coredis client (Redis, RedisCluster, one of a Sentinel) talks to.
+    """Open a new connection to the server of a coredis client (Redis, RedisCluster, one from a Sentinel).
 
-    It runs in the nursery until that is cancelled or `invalidate()` is called; with `shielded`, once it stands, only
-    the latter ends it, so that something can still be said when all has been cancelled. In a cluster it goes to the
-    primary that serves the hash `slot`, to any primary without one, or to the `node` that a redirection named. Of a
-    Sentinel's servers it goes to one of the client's kind, or to the primary in any case. Replies come as bytes,
+    It runs in the nursery until that is cancelled or `invalidate()` is called. With `shielded`, once it is established,
+    only the latter ends it, so that commands can still be sent after a cancellation. In a cluster it goes to the
+    primary that serves the hash `slot`, to any primary without one, or to the `node` that a redirection named. With
+    Sentinel it goes to a server of the client's kind, or with `primary` always to the primary. Replies arrive as bytes,
     whatever the client decodes.
 
-    Raises ServerUnavailable when the server is not to be had, another RedisError when it refuses; a ConnectionError
-    where a cluster's layout names no node for the slot.
+    Raises ServerUnavailable when the server can't be reached, another RedisError when it refuses, and ConnectionError
+    when a cluster's layout names no node for the slot.
     """
     seconds = client.connection_pool.connection_kwargs.get("connect_timeout") or CONNECT_SECONDS
     connection: BaseConnection | None = None
@@ -68,18 +68,18 @@ async def connect(
             try:
                 connection = await _construct(client, slot, node, primary)
                 await nursery.start(_run_shielded if shielded else _run, connection)
-                # a cancellation that came with the connection has ended its reader, shield or not
+                # a cancellation that arrived together with the connection has ended its reader, shielded or not
                 await trio.lowlevel.checkpoint_if_cancelled()
                 return connection
             except Exception as error:
-                # coredis makes a ConnectionError even of being cancelled in the handshake
+                # coredis turns even a cancellation during the handshake into a ConnectionError
                 await trio.lowlevel.checkpoint_if_cancelled()
                 if isinstance(error, RedisClusterError):
                     error = ConnectionError(str(error))
                 elif type(error) is ConnectionError or isinstance(error, OSError):
                     error = _unavailable(client, connection, _reason(error))
                 report(client, connection, error)
-                # what is below is Trio's and coredis's: a hundred lines that say nothing more
+                # the causes are Trio's and coredis's: a hundred lines without further information
                 raise error from None
         late = _unavailable(client, connection, f"no answer within {seconds:g} seconds")
         report(client, connection, late)
@@ -101,7 +101,7 @@ def _unavailable(client: Client, connection: BaseConnection | None, reason: str)
 
 
 def _reason(error: BaseException) -> str:
-    """What lies at the bottom of an error of connecting."""
+    """The root cause of a connection error."""
     while (deeper := error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__) is not None:
         error = deeper
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
@@ -110,7 +110,7 @@ def _reason(error: BaseException) -> str:
 
 
 def discard(connection: BaseConnection) -> None:
-    """Close what a connection holds that has never stood; else Python warns of it (ResourceWarning) at some time."""
+    """Close what a never established connection holds; otherwise Python eventually issues a ResourceWarning."""
     for part in vars(connection).values():
         if isinstance(part, MemoryObjectSendStream | MemoryObjectReceiveStream):
             part.close()
@@ -126,7 +126,7 @@ async def _run_shielded(connection: BaseConnection, *, task_status: trio.TaskSta
 
 
 class _Shielding:
-    """Shields a scope once its task has started: a connection that is still being made can be cancelled."""
+    """Shields a scope once its task has started: a connection that is still being opened can be cancelled."""
 
     def __init__(self, scope: trio.CancelScope, status: trio.TaskStatus[None]) -> None:
         self._scope = scope
@@ -161,7 +161,7 @@ async def _construct(
 
 
 def slot_of(client: Client, name: str | bytes) -> int | None:
-    """The hash slot of a key or shard channel; None where there is no cluster, and any connection will do."""
+    """The hash slot of a key or shard channel; None outside a cluster, where any connection will do."""
     return Key(name).slot if isinstance(client.connection_pool, ClusterConnectionPool) else None
 
 
@@ -175,14 +175,14 @@ def serves(client: Client, connection: BaseConnection, slot: int | None) -> bool
 
 
 def report(client: Client, connection: BaseConnection | None, error: Exception) -> None:
-    """Have the client correct its picture of the cluster, if it is one: a slot has moved, or a node is not there.
+    """Have a cluster client correct its view of the cluster: a slot has moved, or a node is unreachable.
 
-    Who only waits on connections of his own sends nothing else by which the client would notice.
+    Code that only waits on dedicated connections sends nothing else by which the client would notice.
     """
     pool = client.connection_pool
     if isinstance(pool, ClusterConnectionPool):
         location = connection.location if connection is not None else None
         node = pool.cluster_layout.node_for_location(location) if isinstance(location, TCPLocation) else None
-        # a move is learnt at once; for the rest coredis asks the cluster only after so many errors
+        # coredis applies a move immediately; for other errors it queries the cluster only after a number of them
         for _ in range(1 if isinstance(error, MovedError) else ERRORS_UNTIL_REFRESH):
             pool.cluster_layout.report_errors(node, error)

@@ -1,19 +1,19 @@
 """The consumers' own connections to the server that holds their streams.
 
-A coredis client supplies address, credentials, TLS, Sentinel and cluster layout; its connections are used, its pool
-is not, for three reasons:
+A coredis client supplies address, credentials, TLS, Sentinel and cluster layout. Its connection classes are used but
+its pool is not, for three reasons:
 
-- A pool's connection that dies while it is leased, or whose blocking command is cancelled, never gives its place
-  back (coredis 6.9): after `max_connections` cuts the pool stands still.
-- A client repeats commands by itself after a cut. Of an XREADGROUP whose reply was lost the repetition hides that
-  entries were delivered, and a repeated XADD adds twice. Here the caller is told, and decides.
-- A blocking read that is cancelled may lose its reply. Here it never does: the read runs on a connection that the
-  server knows by its ID, CLIENT UNBLOCK ends it, and what it was given in the end is returned.
+- A pool's connection that dies while it is leased, or whose blocking command is cancelled, never frees its slot
+  (coredis 6.9): after `max_connections` cuts the pool is stuck.
+- A client repeats commands automatically after a cut. Repeating an XREADGROUP whose reply was lost hides that entries
+  were delivered, and a repeated XADD adds twice. Here the caller gets the error and decides.
+- A cancelled blocking read may lose its reply. Here it never does: the read runs on a connection that the server knows
+  by its ID, CLIENT UNBLOCK ends it, and its final reply is returned.
 
-In a cluster redirections are followed where they say that nothing was executed (redirections.py).
+In a cluster, redirections are followed if they mean that nothing was executed (redirections.py).
 
-The connections live in a nursery of the block of open_link and end with it. They are shielded from its cancellation,
-since what must still be said then (giving entries back) needs them.
+The connections live in a nursery of open_link's block and end with it. They are shielded from its cancellation, because
+giving entries back then still needs them.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
@@ -31,20 +31,20 @@ from consumers.redirections import MIGRATION_SECONDS, follow, is_unstable, targe
 __all__ = ["Argument", "Client", "Command", "Link", "Reply", "client_slot", "open_link", "send_batch"]
 
 ANSWER_SECONDS = 5.0
-"""How long a command may take until its connection is considered dead."""
+"""How long a command may take before its connection is considered dead."""
 
 UNBLOCK_SECONDS = 1.0
-"""How long a cancelled read may hold up its caller, until the server has said what it delivered."""
+"""How long a cancelled read may hold up its caller while the server reports what it delivered."""
 
 UNSTABLE_PAUSE = 0.1
-"""Seconds between two tries of a transaction whose keys are being moved."""
+"""Seconds between two attempts at a transaction whose keys are being moved."""
 
 
 class Link:
     """Two connections to one server: one for reads that may block, one for everything else.
 
-    Each is opened when first needed, and again after it was lost. Nothing that may have been executed is ever sent
-    again. A method that raises coredis's ConnectionError or TimeoutError does not know whether the server has executed
+    Each is opened when first needed, and again after it was lost. A command that may have been executed is never sent
+    again. When a method raises coredis's ConnectionError or TimeoutError, it is unknown whether the server has executed
     the commands.
     """
 
@@ -56,15 +56,15 @@ class Link:
     async def execute(self, commands: Sequence[Command], *, limit: float = ANSWER_SECONDS) -> list[Reply]:
         """Send commands in one write and return their replies in order, error replies as RedisError objects.
 
-        Redirections are followed; TRYAGAIN is a reply like any other. limit: seconds. Raises ConnectionError or
+        Follows redirections; TRYAGAIN is a reply like any other. limit: seconds. Raises ConnectionError or
         TimeoutError.
         """
         return (await self._commands.execute(commands, limit))[0]
 
     async def transaction(self, commands: Sequence[Command], *, limit: float = ANSWER_SECONDS) -> list[Reply]:
-        """The same in MULTI and EXEC. Raises what EXEC answers when the server refused the transaction.
+        """The same in MULTI and EXEC. Raises EXEC's error reply if the server refuses the transaction.
 
-        While a cluster moves some of the keys it waits, up to MIGRATION_SECONDS.
+        While a cluster moves some of the keys, this waits, up to MIGRATION_SECONDS.
         """
         deadline = trio.current_time() + MIGRATION_SECONDS
         while True:
@@ -76,9 +76,9 @@ class Link:
             await trio.sleep(UNSTABLE_PAUSE)
 
     async def watch(self, keys: Sequence[str], questions: Sequence[Command]) -> tuple[list[Reply], TCPLocation | None]:
-        """WATCH keys, then ask; returns the replies to the questions, and the node that watches, for execute_at().
+        """WATCH keys, then query; returns the replies to the queries, and the node that watches, for execute_at().
 
-        None stands for the node of the link. Raises what WATCH is refused with.
+        None is the link's own node. Raises WATCH's error reply.
         """
         (watching, *replies), places = await self._commands.execute([(b"WATCH", *keys), *questions], ANSWER_SECONDS)
         if isinstance(watching, RedisError):
@@ -86,21 +86,21 @@ class Link:
         return replies, places.get(0)
 
     async def execute_at(self, node: TCPLocation | None, commands: Sequence[Command]) -> list[Reply]:
-        """Execute on the connection that watches keys, and nowhere else: redirections are replies like any other."""
+        """Execute on the connection that watches keys, and nowhere else: a redirection is a reply like any other."""
         line = self._commands
         if node is None:
             return await line.execute_at(None, commands, ANSWER_SECONDS)
         return (await line.execute_at(node, [(b"ASKING",), *commands], ANSWER_SECONDS))[1:]
 
     async def read(self, command: Command, *, limit: float = ANSWER_SECONDS) -> Reply:
-        """Execute a command that may block or that takes entries; its reply is not lost in a cancellation.
+        """Execute a command that may block or that takes entries; a cancellation does not lose its reply.
 
-        When it is cancelled it ends the command on the server and then *returns* its reply: book it, the next
-        checkpoint (or read) raises Cancelled. Only a server that does not answer within UNBLOCK_SECONDS makes it raise
-        Cancelled itself; then, as after ConnectionError and TimeoutError, entries may have been delivered unseen.
-        One read at a time. limit: seconds, the blocking time included.
+        When cancelled, it ends the command on the server and then *returns* its reply: process it, and the next
+        checkpoint (or read) raises Cancelled. It raises Cancelled itself only if the server does not answer within
+        UNBLOCK_SECONDS; then, as after ConnectionError and TimeoutError, entries may have been delivered unseen.
+        One read at a time. limit: seconds, including the blocking time.
         """
-        # the one before may have returned in spite of a cancellation
+        # the previous read may have returned in spite of a cancellation
         await trio.lowlevel.checkpoint_if_cancelled()
         connection = await self._reads.ready()
         reply = await self._read(connection, None, command, limit)
@@ -133,7 +133,7 @@ class Link:
             self._blocked = None
 
     async def wake(self) -> None:
-        """End a read that is blocked at this moment, as its time-out does. Where this is not permitted, nothing."""
+        """End a read that is blocked right now, as its time-out does; does nothing if the server does not permit it."""
         blocked = self._blocked
         while blocked is not None and blocked is self._blocked and not blocked[1].complete:
             try:
@@ -143,7 +143,7 @@ class Link:
                 return
             if replies != [0]:
                 return
-            # The read was sent a moment ago on the other connection and the server has not seen it yet.
+            # The read was sent a moment ago on the other connection, and the server has not seen it yet.
             await trio.sleep(0.005)
 
     def close(self) -> None:
@@ -153,7 +153,7 @@ class Link:
 
 
 class _Line:
-    """One connection, and the next one when it is lost; beside it, one to each node that was named by a redirection."""
+    """One connection, replaced when it is lost, and one to each node that a redirection has named."""
 
     def __init__(self, client: Client, key: str, nursery: trio.Nursery) -> None:
         self._client = client
@@ -165,7 +165,7 @@ class _Line:
         self._closing = trio.Event()
 
     async def ready(self) -> BaseConnection:
-        """The connection, established. Raises ConnectionError, TimeoutError, or what the server refuses it with."""
+        """Return the established connection. Raises ConnectionError, TimeoutError, or the server's refusal."""
         connection = self._connection
         if connection is not None and connection.usable:
             return connection
@@ -179,7 +179,7 @@ class _Line:
             return connection
 
     async def ready_at(self, node: TCPLocation | None) -> BaseConnection:
-        """The same for a node that was named by a redirection; None: the node that has the key."""
+        """The same for a node that a redirection named; None: the node that has the key."""
         if node is None:
             return await self.ready()
         async with self._connecting:
@@ -199,7 +199,7 @@ class _Line:
         return connection
 
     async def execute(self, commands: Sequence[Command], limit: float) -> tuple[list[Reply], dict[int, TCPLocation]]:
-        """The replies; and for the first command of what was redirected to another node, which that was."""
+        """Return the replies and, by the index of the first command that was redirected there, the other node."""
         connection = await self.ready()
         replies = await self._send(connection, commands, limit)
         if not any(isinstance(reply, AskError) for reply in replies):
@@ -212,11 +212,11 @@ class _Line:
         return replies, places
 
     async def execute_at(self, node: TCPLocation | None, commands: Sequence[Command], limit: float) -> list[Reply]:
-        """The replies of this node, whatever they are."""
+        """Return this node's replies, whatever they are."""
         return await self._send(await self.ready_at(node), commands, limit)
 
     async def execute_beside(self, other: BaseConnection, commands: Sequence[Command], limit: float) -> list[Reply]:
-        """The replies of the node that another connection leads to. Raises ConnectionError where there is no way."""
+        """Return the replies of the node at another connection's end. Raises ConnectionError if it can't be reached."""
         connection = await self.ready()
         if connection.location != other.location and isinstance(other.location, TCPLocation):
             connection = await self.ready_at(other.location)
@@ -238,16 +238,16 @@ class _Line:
 
     @staticmethod
     def send(connection: BaseConnection, command: Command) -> Any:
-        """Queue one command; awaiting what it returns gives the reply."""
+        """Queue one command and return an awaitable of its reply."""
         name, *arguments = command
         assert isinstance(name, bytes)
-        # its time-out is ours: without one of its own coredis would apply the client's to a blocking read
+        # we time it out ourselves: given no time-out, coredis would apply the client's to a blocking read
         return connection.create_request(
             name, *arguments, decode=False, raise_exceptions=False, timeout=_NEVER, disconnect_on_cancellation=False
         )
 
     def checked(self, reply: Reply, connection: BaseConnection) -> Reply:
-        """The reply to a read. Raises ConnectionError where it stands for the connection's loss, or the slot's move."""
+        """Return the reply to a read. Raises ConnectionError if the connection was lost or the slot has moved."""
         if not isinstance(reply, BaseException):
             return reply
         if isinstance(reply, MovedError):
@@ -258,7 +258,7 @@ class _Line:
         raise ConnectionError(f"connection lost: {reply}") from reply
 
     def _moved(self, connection: BaseConnection, error: MovedError) -> None:
-        """Connect to another node next time. Requests of others that are under way get their own answers first."""
+        """Connect to another node next time. Other requests in flight get their own replies first."""
         if self._connection is connection:
             self._connection = None
             report(self._client, connection, error)
@@ -281,10 +281,10 @@ _NEVER = 10.0**9
 
 
 def send_batch(connection: BaseConnection, commands: Sequence[Command], limit: float | None) -> Awaitable[list[Reply]]:
-    """Queue commands as one request; awaiting it gives their replies, errors and lost ones as exceptions.
+    """Queue commands as one request and return an awaitable of their replies, errors and lost ones as exceptions.
 
-    A request of each one's own costs 15 us a command, this 5. limit: seconds; None: the client's stream_timeout.
-    Cancelling the wait leaves the connection in use.
+    This costs 5 us per command, separate requests 15. limit: seconds; None: the client's stream_timeout. Cancelling
+    the wait leaves the connection in use.
     """
     prepared: Any = [_Prepared(command) for command in commands]
     batch = connection.create_request_batch(prepared, timeout=limit)
@@ -293,7 +293,7 @@ def send_batch(connection: BaseConnection, commands: Sequence[Command], limit: f
 
 
 class _Prepared:
-    """A command as a batch of coredis takes it."""
+    """A command in the form that coredis's batches take."""
 
     __slots__ = ("decode", "name", "serialized_arguments")
 
@@ -305,12 +305,12 @@ class _Prepared:
 
 
 def client_slot(client: Client, key: str) -> int:
-    """What must be equal for keys to be used in one command: the cluster slot; always 0 outside a cluster."""
+    """The cluster slot, which must be equal for keys used in one command; always 0 outside a cluster."""
     return slot_of(client, key) or 0
 
 
 def outcome(replies: Sequence[Reply]) -> list[Reply]:
-    """The replies of a transaction's commands, from all replies between MULTI and EXEC. Raises its refusal."""
+    """Extract the replies of a transaction's commands from all replies from MULTI to EXEC. Raises its refusal."""
     last = replies[-1]
     if isinstance(last, RedisError):
         raise next((reply for reply in replies if isinstance(reply, RedisError)), last)
@@ -319,9 +319,9 @@ def outcome(replies: Sequence[Reply]) -> list[Reply]:
 
 @asynccontextmanager
 async def open_link(client: Client, key: str) -> AsyncIterator[Link]:
-    """Connections to the server that holds `key`, for as long as the block runs. The client must have been entered.
+    """Open connections to the server that holds `key` while the block runs. The client must have been entered.
 
-    Connecting is left to the first command, so that a server that is down at the start is waited for like any cut.
+    The first command connects, so a server that is down at the start is handled like any lost connection.
     """
     async with open_plain_nursery() as nursery:
         link = Link(client, key, nursery)

@@ -1,13 +1,12 @@
-"""The dead-letter stream: entries that no handler could deal with, beside the reason, and the way back.
+"""The dead-letter stream: entries that no handler could process, with the reason, and the way back.
 
-A dead entry keeps its own fields and gets the fields below beside them. Adding it and acknowledging the original is
-one MULTI/EXEC, so an entry is never in neither place. It can be in the dead-letter stream twice when the connection
-broke in that instant and another consumer got the entry meanwhile: (dead-stream, dead-id, dead-group) names it.
+A dead entry keeps its own fields and also gets the fields below. Adding it and acknowledging the original is one
+MULTI/EXEC, so an entry is never missing from both places. It can be in the dead-letter stream twice if the connection
+broke in that instant and another consumer got the entry meanwhile: (dead-stream, dead-id, dead-group) identifies it.
 
-Redriving adds the original fields to the origin stream again, at its end, and deletes the dead entry, in one
-MULTI/EXEC. Other groups of that stream have handled the entry already: the field redriven-group says for which group
-it came back, and consumers of this library that belong to another group pass over it. Given to another stream instead,
-it is new to all groups there.
+Redriving adds the original fields to the end of the origin stream and deletes the dead entry, in one MULTI/EXEC. Other
+groups of that stream have already handled the entry: the field redriven-group says for which group it came back, and
+consumers of this library in other groups skip it. Redriven to another stream instead, it is new to all groups there.
 """
 
 import time
@@ -27,14 +26,14 @@ REDRIVEN_GROUP, REDRIVEN_ID = b"redriven-group", b"redriven-id"
 _OURS = frozenset((STREAM, ID, GROUP, REASON, DELIVERIES, CONSUMER, TIME, REDRIVEN_GROUP, REDRIVEN_ID))
 
 REASON_LIMIT = 1000
-"""Most characters of a reason that are kept: exception texts may hold a whole request."""
+"""Characters of a reason that are kept: exception texts may hold a whole request."""
 
 PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A dead entry. `id` is its own in the dead-letter stream; stream, entry_id and group say where it comes from.
+    """A dead entry. `id` is its ID in the dead-letter stream; stream, entry_id and group are its origin.
 
     fields: those of the original entry. delivery_count: how often it was delivered. time: seconds since 1970.
     """
@@ -75,7 +74,7 @@ def _pairs(values: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
 
 
 def _read(id: bytes, values: Sequence[bytes]) -> DeadLetter | None:
-    """The dead letter in an entry, or None for an entry that somebody else wrote."""
+    """The dead letter in an entry, or None for an entry that is not one of ours."""
     pairs = _pairs(values)
     about = {name: value.decode("utf-8", "replace") for name, value in pairs if name in _OURS}
     if STREAM not in about or ID not in about:
@@ -95,9 +94,9 @@ def _read(id: bytes, values: Sequence[bytes]) -> DeadLetter | None:
 
 
 async def check_target(link: Link, dead_letter: str | None) -> None:
-    """Raise ConsumerError where the dead-letter stream is none: a transaction would find out when it is too late.
+    """Raise ConsumerError if the dead-letter key is not a stream: a transaction would find out too late.
 
-    A transaction is not rolled back, so the entry would be acknowledged and nowhere.
+    A transaction is not rolled back, so the entry would be acknowledged and lost.
     """
     if dead_letter is not None:
         (kind,) = await link.execute([(b"TYPE", dead_letter)])
@@ -106,10 +105,10 @@ async def check_target(link: Link, dead_letter: str | None) -> None:
 
 
 async def dead_letters(client: Client, dead_letter: str) -> AsyncGenerator[DeadLetter, None]:
-    """The dead letters of a stream that are there at the start, oldest first.
+    """Yield the dead letters that are in a stream at the start, oldest first.
 
-    What dies while they are read is not among them, so the listing ends however fast a consumer adds to it. Entries of
-    the stream that are not dead letters are passed over. Raises ConnectionError and other errors of coredis.
+    Entries that die meanwhile are not included, so the listing ends however fast a consumer adds to it. Entries that
+    are not dead letters are skipped. Raises ConnectionError and other errors of coredis.
     """
     newest: Any = await client.xrevrange(dead_letter, count=1).raw(decode_response=False)
     if not newest:
@@ -135,14 +134,14 @@ async def redrive(
     count: int | None = None,
     to: str | None = None,
 ) -> int:
-    """Give dead letters back to the stream they came from, oldest first; returns how many.
+    """Return dead letters to the stream they came from, oldest first; returns how many.
 
-    Only those that are there at the start: what dies again meanwhile stays dead until the next redrive.
+    Covers only those that exist at the start: an entry that dies again meanwhile stays dead until the next redrive.
 
-    where: only those for which this is true. count: at most so many. to: another stream instead of each one's
-    origin. Run by two programs at once, or again after a lost connection, an entry may come back twice: handlers
-    must be idempotent anyway. In a cluster both streams need a common hash tag. Raises ConsumerError where they
-    have none, and errors of coredis.
+    where: only those for which this is true. count: at most this many. to: another stream instead of each one's
+    origin. If two programs run this at the same time, or it is repeated after a lost connection, an entry may come back
+    twice: handlers must be idempotent anyway. In a cluster both streams need a common hash tag. Raises ConsumerError if
+    they have none, and errors of coredis.
     """
     done = 0
     async with open_link(client, dead_letter) as link, aclosing(dead_letters(client, dead_letter)) as letters:
@@ -162,7 +161,7 @@ async def _give_back(link: Link, dead_letter: str, letter: DeadLetter, target: s
     values = [one for name, value in letter.fields.items() for one in (name.encode("utf-8", "surrogateescape"), value)]
     values += [REDRIVEN_ID, letter.entry_id.encode()]
     if target == letter.stream:
-        # another stream has groups of its own, to all of which the entry is new
+        # in another stream the entry is new to all groups
         values += [REDRIVEN_GROUP, letter.group.encode()]
     replies = await link.transaction([(b"XADD", target, b"*", *values), (b"XDEL", dead_letter, letter.id)])
     for reply in replies:

@@ -18,21 +18,21 @@ __all__ = ["Delivery", "Inbox", "State"]
 
 
 class State(Enum):
-    """Where an entry in hand stands."""
+    """The state of an entry in hand."""
 
     WAITING = auto()
-    """It was not yet given to anybody."""
+    """It has not been given to a handler yet."""
     POSTPONED = auto()
     """Its last attempt failed, and it waits here, holding its key, for the next one."""
     ACTIVE = auto()
     """A handler has it."""
     SETTLING = auto()
-    """It is decided what becomes of it; the server has not confirmed it."""
+    """Its outcome is decided; the server has not confirmed it yet."""
     SETTLED = auto()
 
 
 class Inbox(Protocol):
-    """What a delivery asks of the engine that has it in hand."""
+    """What a delivery needs from the engine that has it in hand."""
 
     def settle(self, delivery: "Delivery", settlement: Settlement) -> None: ...
     def failed(self, delivery: "Delivery", error: BaseException | None, delay: float | None) -> Settlement | None: ...
@@ -43,17 +43,16 @@ class Inbox(Protocol):
 class Delivery:
     """An entry as a handler sees it.
 
-    Delivery is at least once: after a crash, a lost connection or a lease that ran out the same entry comes again,
-    here or elsewhere, so what a handler does must be idempotent, keyed by (stream, id) where nothing better is at
-    hand.
+    Delivery is at least once: after a crash, a lost connection or an expired lease the same entry is delivered again,
+    here or elsewhere. So handlers must be idempotent, keyed by (stream, id) if there is nothing better.
 
-    stream, id: which entry. delivery_count: the server's count of its deliveries, 1 for the first. doubtful: how many
-    of them ended in a crash of the consumer while others were in hand, too, so that nobody knows whether a handler had
-    begun. values: its fields and values in turn, as bytes.
+    stream, id: identify the entry. delivery_count: the server's count of its deliveries, 1 for the first. doubtful: how
+    many of them ended in a crash of the consumer while other entries were in hand as well, so that it is unknown
+    whether a handler had begun. values: its fields and values in turn, as bytes.
 
-    For the engine: phase: the name under which it is pending (owners.py). key: by which it is ordered. running: a
-    handler task is on it. kept: its lease is extended. leased: when that was done last (Trio's clock). lost: another
-    consumer has it. nacked: it was given back. due: when a POSTPONED one comes again.
+    For the engine: phase: the name under which it is pending (owners.py). key: the key it is ordered by. running: a
+    handler task is working on it. kept: its lease is extended automatically. leased: when that was last done (Trio's
+    clock). lost: another consumer has it. nacked: it was given back. due: when a POSTPONED one is delivered again.
     """
 
     def __init__(self, inbox: Inbox, stream: str, id: str, values: list[bytes], deliveries: int) -> None:
@@ -78,7 +77,7 @@ class Delivery:
 
     @cached_property
     def fields(self) -> dict[str, bytes]:
-        """The entry's fields. Names are decoded as UTF-8, values are what was sent."""
+        """The entry's fields. Names are decoded as UTF-8, values are the bytes that were sent."""
         values = self.values
         return {
             name.decode("utf-8", "surrogateescape"): value
@@ -87,20 +86,20 @@ class Delivery:
 
     @property
     def settled(self) -> bool:
-        """Whether it is decided what becomes of the entry: acknowledged, given back or rejected."""
+        """Whether the entry's outcome is decided: acknowledged, given back or rejected."""
         return self.state in (State.SETTLING, State.SETTLED)
 
     async def ack(self, *commands: Command) -> None:
-        """Acknowledge the entry; returns when the server has confirmed it. Nothing happens if it is settled already.
+        """Acknowledge the entry; returns when the server has confirmed it. Does nothing if it is already settled.
 
         commands: executed in one MULTI/EXEC with the acknowledgement, e.g. (b"SET", key, result). After a lost
-        connection they may be executed and the entry still be handled again.
+        connection they may have been executed although the entry is handled again.
         """
         if not self.settled:
             await self._carry_out(Settlement(self, Outcome.ACK, commands=commands))
 
     async def nack(self, delay: Duration | None = None) -> None:
-        """Have the entry delivered again after `delay` (seconds, or a timedelta); None: as the retry policy says.
+        """Have the entry delivered again after `delay` (seconds or a timedelta); None: as the retry policy says.
 
         An entry that has been delivered max_deliver times is dead-lettered instead. Returns when the server has
         confirmed.
@@ -110,7 +109,7 @@ class Delivery:
             await settlement.wait()
 
     async def reject(self, reason: str) -> None:
-        """Put the entry into the dead-letter stream at once, with this reason, and acknowledge it.
+        """Move the entry to the dead-letter stream immediately, with this reason, and acknowledge it.
 
         Without a dead-letter stream it is acknowledged and logged as an error.
         """
@@ -118,15 +117,15 @@ class Delivery:
             await self._inbox.rejected(self, reason).wait()
 
     async def in_progress(self) -> bool:
-        """Start the lease again: ack_wait counts from now. The delivery count stays as it is.
+        """Restart the lease: ack_wait counts from now. The delivery count does not change.
 
-        While a handler runs, or inside `async with message`, this is done without asking. False: the entry is no
-        longer this consumer's; somebody else may be handling it.
+        While a handler runs, or inside `async with message`, this happens automatically. False: the entry is no longer
+        this consumer's, and another one may be handling it.
         """
         return not self.settled and await self._inbox.extend(self)
 
     def crashed_alone(self, maximum: int | None) -> bool:
-        """Its consumer died when it alone was in hand. True: it is given up. maximum: deliveries it may have."""
+        """Its consumer died while it alone was in hand. True: it is given up. maximum: deliveries it may have."""
         deliveries = self.delivery_count - 1
         if maximum is None or deliveries < maximum:
             return False
@@ -146,10 +145,10 @@ class Delivery:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """Acknowledge after success; after an Exception give back or dead-letter, as in a handler, and go on.
+        """Acknowledge after success; after an Exception give back or dead-letter, as in a handler, and suppress it.
 
-        SystemExit and its like count as failures, too, and pass through. After Cancelled and KeyboardInterrupt the
-        entry is given back for now, uncounted.
+        SystemExit and similar exceptions count as failures too, but propagate. After Cancelled and KeyboardInterrupt
+        the entry is given back without a delay, uncounted.
         """
         if error is None:
             await self.ack()
@@ -158,7 +157,7 @@ class Delivery:
         return isinstance(error, Exception)
 
     def fail(self, error: BaseException) -> None:
-        """Decide what becomes of the entry after its handler raised `error`."""
+        """Decide the entry's outcome after its handler raised `error`."""
         if self.settled:
             return
         error = alone(error)
@@ -168,7 +167,7 @@ class Delivery:
             self._inbox.failed(self, error, error.delay if isinstance(error, Retry) else None)
 
     def give_back(self, *, used: bool) -> None:
-        """Release the entry, without waiting for the server; whether this delivery counts."""
+        """Release the entry without waiting for the server. used: this delivery counts."""
         if self.state is State.POSTPONED:
             delay = max(0.0, self.due - trio.current_time())
             self._inbox.settle(self, Settlement(self, Outcome.NACK, delay=delay))

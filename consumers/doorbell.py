@@ -1,4 +1,4 @@
-"""A bell that one task answers: how a task that works in rounds learns that there is something to do."""
+"""A bell that one task answers: tells a task that works in rounds that there is something to do."""
 
 import trio
 
@@ -6,10 +6,10 @@ __all__ = ["Doorbell"]
 
 
 class Doorbell:
-    """Rung by anybody, answered by one task.
+    """Rung by any task, answered by one.
 
-    A ring is kept until it is answered, and many are answered as one: a task that is busy when it rings finds it at its
-    next wait(). So it looks for work after wait(), never before, and misses nothing.
+    A ring is kept until it is answered, and several are answered as one: a task that is busy when it rings finds it at
+    its next wait(). So it looks for work after wait(), never before, and misses nothing.
     """
 
     __slots__ = ("_rung",)
@@ -18,10 +18,10 @@ class Doorbell:
         self._rung = trio.Event()
 
     def ring(self) -> None:
-        """Have wait() return, now or when it is next called."""
+        """Make wait() return, now or when it is next called."""
         self._rung.set()
 
     async def wait(self) -> None:
-        """Return when it has rung since the last wait() returned. Cancelled, it leaves a ring for the next one."""
+        """Return once it has rung since the last wait() returned. If cancelled, it leaves the ring for the next one."""
         await self._rung.wait()
         self._rung = trio.Event()

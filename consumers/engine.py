@@ -3,12 +3,12 @@
     fetch (fetching.py) -> in hand, waiting (backlog.py) -> handler -> settled (settling.py) -> no longer in hand
 
 At most `prefetch` entries are in hand, whatever their state; only a settlement that the server has confirmed makes
-room. While they are in hand their leases are kept (leases.py). What was in hand when consumers died before is taken
-with care (orphans.py), and in the end handled with nothing else in hand (isolation.py). All tasks are children of
-run() or of open(): a handler's exception ends with its entry, anything else that goes wrong ends the block and is
-raised from it.
+room. Their leases are kept while they are in hand (leases.py). Entries that were in hand when other consumers died are
+claimed with care (orphans.py), and eventually handled with nothing else in hand (isolation.py). All tasks are children
+of run() or open(): a handler's exception affects only its entry; any other failure ends the block and is raised from
+it.
 
-An engine is used once. It knows nothing of what entries mean; `make` turns one into what handlers get.
+An engine is used once. It knows nothing about what entries mean; `make` turns one into the object that handlers get.
 """
 
 import logging
@@ -43,14 +43,14 @@ __all__ = ["Engine"]
 logger = logging.getLogger("consumers")
 
 GIVE_BACK_SECONDS = 3.0
-"""How long the end of a consumer may be held up by giving back what is in hand. After that, leases run out."""
+"""How long giving back the entries in hand may delay the end of a consumer. After that, their leases run out."""
 
 
 D = TypeVar("D", bound=Delivery)
 
 
 class Engine(Generic[D]):
-    """One consumer at work. order: the key of a delivery whose entries are handled one after the other, or None."""
+    """One consumer at work. order: returns a delivery's key (entries of a key are handled one by one), or None."""
 
     def __init__(
         self,
@@ -95,20 +95,20 @@ class Engine(Generic[D]):
 
     @property
     def used(self) -> bool:
-        """Whether it was started."""
+        """Whether it has been started."""
         return self._started
 
     @property
     def running(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Whether it has been started and has not ended."""
         return self._started and not self._finished.is_set()
 
     @property
     def in_hand(self) -> int:
-        """How many entries are delivered and not yet settled, waiting ones included."""
+        """How many entries are delivered and not yet settled, including waiting ones."""
         return len(self._in_hand)
 
-    # Life.
+    # Life cycle.
 
     async def run(
         self,
@@ -116,7 +116,7 @@ class Engine(Generic[D]):
         *,
         task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Give entries to `handle`, `concurrency` at a time, until drained or cancelled.
+        """Pass entries to `handle`, `concurrency` at a time, until drained or cancelled.
 
         Started once the group exists. Raises ConsumerError when the server refuses what the consumer needs.
         """
@@ -130,7 +130,7 @@ class Engine(Generic[D]):
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Fetch for next() while the block runs. Its end gives back what is in hand."""
+        """Fetch for next() while the block runs. The end of the block gives back what is in hand."""
         if self._started:
             raise RuntimeError("an engine is used once")
         self._started = True
@@ -192,7 +192,7 @@ class Engine(Generic[D]):
             raise ConsumerError(str(error)) from error
 
     async def _guard(self, task: Callable[..., Awaitable[object]], *arguments: object) -> None:
-        """Run a task of the consumer; its failure is that of the consumer."""
+        """Run a task of the consumer; if it fails, so does the consumer."""
         try:
             await task(*arguments)
         except (RedisError, ConsumerError, TimeoutError, OSError) as error:
@@ -203,7 +203,7 @@ class Engine(Generic[D]):
         """Stop fetching, give back what no handler has begun, wait for the rest, and end run().
 
         Handlers that still run after `grace` seconds are cancelled and their entries given back. With open() it
-        returns when all entries that were handed out are settled, or after `grace` seconds.
+        returns once all entries that were handed out are settled, or after `grace` seconds.
         """
         self._draining = True
         self._beginning.cancel()
@@ -221,7 +221,7 @@ class Engine(Generic[D]):
             await self._finished.wait()
 
     def _give_back_waiting(self, *, suspects: bool = False) -> None:
-        """Give back what no handler has begun. suspects: those too that are held to be run alone."""
+        """Give back what no handler has begun. suspects: including entries that are held in order to run alone."""
         waiting = [
             one
             for one in self._in_hand.values()
@@ -233,7 +233,7 @@ class Engine(Generic[D]):
             delivery.give_back(used=False)
 
     async def _give_back(self) -> None:
-        """The end: everything in hand is settled, given back, or left to its lease where the server is away."""
+        """At the end, settle or give back everything in hand; if the server is away, leases will run out."""
         self._give_back_waiting(suspects=True)
         for delivery in list(self._in_hand.values()):
             delivery.give_back(used=not self._cut_short)
@@ -250,7 +250,7 @@ class Engine(Generic[D]):
     # From the group to a handler.
 
     async def _room(self) -> int:
-        """How many entries to fetch now; 0 when no more are wanted. Small reads are put off while others wait."""
+        """How many entries to fetch now; 0 when draining. While entries wait, small reads are put off."""
         while not self._draining:
             room = self.options.prefetch - len(self._in_hand) if not self._isolation.active else 0
             if room >= self._threshold or (room > 0 and not self._backlog.ready):
@@ -265,11 +265,11 @@ class Engine(Generic[D]):
             held = self._in_hand.get((stream, id))
             if held is not None:
                 if not held.nacked:
-                    # our own lease had run out and nobody else took it
+                    # our own lease had run out, and no other consumer had claimed it
                     held.delivery_count, held.leased, held.lost = deliveries, trio.current_time(), False
                     held.phase, held.doubtful = phase, doubtful
                     continue
-                # it came back before the server's answer to giving it back did
+                # it came back before the reply to giving it back did
                 held.lost = True
             delivery = self._make(self, stream, id, values, deliveries)
             delivery.phase, delivery.doubtful = phase, doubtful
@@ -291,7 +291,7 @@ class Engine(Generic[D]):
         self._hand_out()
 
     def _is_anothers(self, delivery: D) -> bool:
-        """Whether it was redriven for another group (and does not just hold that word among its values)."""
+        """Whether it was redriven for another group (and does not merely have that word among its values)."""
         own = self._group.group.encode()
         return delivery.fields.get(REDRIVEN_GROUP.decode(), own) != own
 
@@ -312,7 +312,7 @@ class Engine(Generic[D]):
         return None
 
     async def next(self) -> D | None:
-        """The next entry, within open(); None when drained. Its lease is not kept: settle it within ack_wait."""
+        """Return the next entry, within open(); None when drained. Its lease is not kept: settle it within ack_wait."""
         while (delivery := await self._next()) is not None:
             delivery.kept = False
             if not self._accepts or await self._accept(delivery):
@@ -320,7 +320,7 @@ class Engine(Generic[D]):
         return None
 
     async def _accept(self, delivery: D) -> bool:
-        """Acknowledge an entry before it is handled; False when it was no longer pending."""
+        """Acknowledge an entry before it is handled; returns False if it was no longer pending."""
         settlement = Settlement(delivery, Outcome.ACK, single=True)
         self.settle(delivery, settlement)
         await settlement.wait()
@@ -340,7 +340,7 @@ class Engine(Generic[D]):
                 if delivery.settled:
                     self._free(delivery)
                 else:
-                    # MANUAL: from here on it is up to whoever has the message
+                    # MANUAL: from here on, the code that has the message is responsible for it
                     delivery.kept = False
 
     # From a handler back to the group.
@@ -349,7 +349,7 @@ class Engine(Generic[D]):
         self.settle(delivery, Settlement(delivery, Outcome.ACK))
 
     def settle(self, delivery: Delivery, settlement: Settlement) -> None:
-        """Carry out what was decided about an entry in hand. Raises ConsumerError when the consumer has ended."""
+        """Carry out the outcome of an entry in hand. Raises ConsumerError when the consumer has ended."""
         if self._closed:
             raise ConsumerError(f"the consumer of {delivery!r} has ended")
         delivery.state = State.SETTLING
@@ -361,7 +361,7 @@ class Engine(Generic[D]):
     def failed(self, delivery: Delivery, error: BaseException | None, delay: float | None) -> Settlement | None:
         """Have an entry delivered again, after `delay` seconds or as the retry policy says, or dead-letter it.
 
-        None: it waits here for its next attempt, since entries of the same key must wait for it.
+        Returns None if it waits here for its next attempt, because entries of the same key must wait for it.
         """
         maximum = self.options.max_deliver
         if error is not None and cut_short(error) is not None:
@@ -397,11 +397,11 @@ class Engine(Generic[D]):
         return settlement
 
     async def extend(self, delivery: Delivery) -> bool:
-        """Extend one lease now; False when another consumer has the entry."""
+        """Extend one lease now; returns False if another consumer has the entry."""
         return await self._leases.extend(delivery)
 
     def _confirmed(self, settlement: Settlement) -> None:
-        """The server has done what was decided: there is room for another entry."""
+        """Make room for another entry: the server has carried out the settlement."""
         delivery: Any = settlement.subject
         delivery.state = State.SETTLED
         place = (delivery.stream, delivery.id)
@@ -420,21 +420,21 @@ class Engine(Generic[D]):
             self._changed.unpark_all()
 
     def _free(self, delivery: Delivery) -> None:
-        """Let the next entry of the same key come."""
+        """Let the next entry of the same key follow."""
         if delivery.key is not None:
             self._backlog.done(delivery)  # type: ignore[arg-type]
             delivery.key = None
             self._hand_out()
 
     def _expired(self, delivery: Delivery) -> None:
-        """An entry was left alone for longer than its lease, and is given back; or another consumer has it, or none."""
+        """Give back an entry that was neglected for longer than its lease, or forget one that is no longer ours."""
         logger.warning(
             "%s %s is no longer in hand, unsettled", delivery.stream, delivery.id, extra=about(delivery)
         )  # fmt: skip
         place = delivery.stream, delivery.id
         self._in_hand.pop(place, None)
         if not delivery.lost:
-            # whoever has the message may still acknowledge it, until somebody else has done so
+            # the code that has the message may still acknowledge it, until another consumer does
             left = self._make(self, *place, delivery.values, delivery.delivery_count)
             left.phase, left.doubtful = delivery.phase, delivery.doubtful
             self._in_hand[place] = left
@@ -443,7 +443,7 @@ class Engine(Generic[D]):
         self._free(delivery)
         self._changed.unpark_all()
 
-    # Entries that wait here for their next attempt, because others of the same key wait for them.
+    # Entries that wait here for their next attempt because others of the same key wait for them.
 
     def _postpone(self, delivery: Delivery, delay: float) -> None:
         again = self._make(self, delivery.stream, delivery.id, delivery.values, delivery.delivery_count)
@@ -456,7 +456,7 @@ class Engine(Generic[D]):
         self._tasks.start_soon(self._guard, self._again, again)
 
     async def _again(self, delivery: D) -> None:
-        """Deliver a postponed entry once more, when it is due."""
+        """Deliver a postponed entry once more when its delay has passed."""
         await trio.sleep_until(delivery.due)
         found = await persist(partial(self._take_again, delivery), self.options.reconnect)
         if delivery.state is not State.POSTPONED:

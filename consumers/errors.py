@@ -1,9 +1,9 @@
-"""What can go wrong, seen from a consumer: for its owner, for a handler, and between the two.
+"""What can go wrong with a consumer: for its owner, for a handler, and in between.
 
-A handler that raises anything costs its own entry one attempt and nobody else anything. A failure of the consumer
-itself (no such permission, a key of another type) is a ConsumerError and reaches the task that runs it. Between them
-stands what passes by itself: a cut connection, a server that is loading, full, or just became a replica; it is
-waited for, never raised.
+A handler that raises costs its own entry one attempt and no other entry anything. A failure of the consumer itself (a
+missing permission, a key of another type) is a ConsumerError and reaches the task that runs it. In between are
+transient errors: a cut connection, a server that is loading, full, or has just become a replica. The consumer waits for
+these to pass and never raises them.
 """
 
 import trio
@@ -26,13 +26,13 @@ __all__ = ["ConsumerError", "Reject", "Retry", "ServerUnavailable", "alone", "cu
 
 
 class ConsumerError(Exception):
-    """The consumer can't go on: what it needs from the server is refused, and trying again won't help."""
+    """The consumer can't go on: the server refuses what it needs, and trying again won't help."""
 
 
 class ServerUnavailable(ConnectionError):
-    """There is no connection to the server. It is one of coredis's ConnectionErrors.
+    """There is no connection to the server. This is a subclass of coredis's ConnectionError.
 
-    host, port: of the server; of a Unix socket its path, and None.
+    host, port: the server's; for a Unix socket its path and None.
     """
 
     def __init__(self, reason: str, host: str, port: int | None) -> None:
@@ -42,16 +42,16 @@ class ServerUnavailable(ConnectionError):
 
 
 class Reject(Exception):
-    """Raise it in a handler: this entry can never be handled; it goes to the dead letters at once.
+    """Raised by a handler: this entry can never be handled and goes to the dead letters immediately.
 
-    The text is the reason that stands beside the dead entry.
+    The text is the reason that is stored with the dead entry.
     """
 
 
 class Retry(Exception):
-    """Raise it in a handler: try this entry again.
+    """Raised by a handler: try this entry again.
 
-    delay: seconds, or a timedelta; without it the retry policy says when.
+    delay: seconds or a timedelta; without it the retry policy decides.
     """
 
     def __init__(self, message: str = "", *, delay: Duration | None = None) -> None:
@@ -60,17 +60,18 @@ class Retry(Exception):
 
 
 def alone(error: BaseException) -> BaseException:
-    """The one exception in what a handler's own nursery has put around it; else the error as it is."""
+    """Unwrap the single exception from the groups that a handler's own nurseries have put around it, if any."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
 
 
 def cut_short(error: BaseException) -> BaseException | None:
-    """The part of what left a handler that is none of its doing: that it was cancelled, or the user's Ctrl-C.
+    """Return the part of an exception that is not the handler's doing: a cancellation, or the user's Ctrl-C.
 
-    None: the handler has failed, whatever it raised. SystemExit and GeneratorExit count: a handler has no program of
-    its own to end, and what ends its worker uncounted would end every worker that gets the entry.
+    None: the handler has failed, whatever it raised. SystemExit and GeneratorExit count as failures: a handler has no
+    program of its own to end, and an exception that ended its worker uncounted would end every worker that gets the
+    entry.
     """
     if isinstance(error, BaseExceptionGroup):
         outside, own = error.split((trio.Cancelled, KeyboardInterrupt))
@@ -78,7 +79,7 @@ def cut_short(error: BaseException) -> BaseException | None:
     if isinstance(error, trio.Cancelled | KeyboardInterrupt):
         return error
     if isinstance(error, GeneratorExit) and not trio.lowlevel.in_trio_task():
-        # nothing was raised: Trio has gone, and Python closes the coroutine
+        # nothing was raised: Trio has ended, and Python closes the coroutine
         return error
     return None
 
@@ -87,7 +88,7 @@ _PASSING = (
     ConnectionError, TimeoutError, OSError, ReadOnlyError, ClusterDownError, AskError, TryAgainError, SentinelError,
     UnblockedError,
 )  # fmt: skip
-# Replies that have no class of their own in coredis, by their first word.
+# Replies that have no class in coredis, by their first word.
 _PASSING_CODES = ("OOM", "MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY", "LOADING", "CLUSTERDOWN", "UNKILLABLE")
 
 
@@ -96,6 +97,6 @@ def transient(error: BaseException) -> bool:
     if isinstance(error, _PASSING):
         return True
     if isinstance(error, RedisClusterError) and not isinstance(error, ResponseError):
-        # the client's own picture of the cluster, in which no node is known for a slot at the moment
+        # the client's own view of the cluster, in which a slot currently has no known node
         return True
     return isinstance(error, RedisError) and str(error).split(" ", 1)[0] in _PASSING_CODES

@@ -1,10 +1,10 @@
-"""Fetching entries while there is room for them: own pending ones first, then orphans, due ones, and new ones.
+"""Fetches entries while there is room for them: its own pending ones first, then orphans, due ones, and new ones.
 
-A consumer that starts first asks for what is pending under its own names: what it had in hand when it crashed. It
-asks again after every read whose reply was lost, since entries may have been delivered in it. An entry that is given
-back with a delay comes due at a time that is known here, so the read that waits is woken then; those that others
-gave back are found by each read (servers with claiming reads) or by a sweep every SWEEP_SECONDS. What dead consumers
-left behind is looked for in between, see orphans.py.
+A starting consumer first fetches what is pending under its own names: the entries it had in hand when it crashed. It
+does so again after every read whose reply was lost, since entries may have been delivered in it. An entry given back
+with a delay becomes due at a time that is known here, so the waiting read is woken then. Entries that others gave back
+are found by each read (on servers with claiming reads) or by a sweep every SWEEP_SECONDS. In between, the fetcher looks
+for entries that dead consumers left behind, see orphans.py.
 """
 
 import logging
@@ -32,17 +32,17 @@ T = TypeVar("T")
 logger = logging.getLogger("consumers")
 
 SWEEP_SECONDS = 0.5
-"""How often a server without claiming reads is asked for entries that are due."""
+"""How often a server without claiming reads is polled for entries that are due."""
 
 DUE_GRID = 100
-"""Times at which entries come due are rounded up to this fraction of a second: one wake-up for all in 10 ms."""
+"""Times at which entries become due are rounded up to this fraction of a second: one wake-up for all within 10 ms."""
 
 
 class Fetcher:
-    """Reads a group. `room` waits until entries are wanted and says how many (0: no more); `receive` gets them.
+    """Reads a group. `room` waits until entries are wanted and returns how many (0: no more); `receive` gets them.
 
-    holds: which (stream, ID) are in hand. block: the longest time one read waits, in seconds. strict: earlier
-    streams first. `uncertain` is true while entries may have been delivered that nobody has seen, `cut` once a read's
+    holds: the (stream, ID) pairs in hand. block: how long one read waits at most, in seconds. strict: earlier streams
+    first. `uncertain` is true while entries may have been delivered in a reply that was not seen, `cut` once a read's
     outcome was unknown.
     """
 
@@ -68,8 +68,8 @@ class Fetcher:
         self._room = room
         self._receive = receive
         self._holds = holds
-        # where entries may be pending for us that are not in hand, and from which ID on; None: anywhere.
-        # At the start these are orphans, too; later what a lost reply has brought, and nobody has begun.
+        # Where entries may be pending for us that are not in hand, and from which ID on; None: anywhere. At the start
+        # these are orphans as well; later they are what a lost reply delivered, for which no handler has begun.
         self._own: dict[tuple[str, Phase], str] | None = None
         self._orphaned = True
         self._sweep_at = 0.0
@@ -81,20 +81,20 @@ class Fetcher:
 
     @property
     def recovered(self) -> bool:
-        """Whether all that was pending under our own name is in hand, but for what an uncertain read took."""
+        """Whether all that was pending under our own name is in hand, except for what an uncertain read took."""
         return self._own == {}
 
     async def begin(self) -> None:
-        """Create the group where it is missing; waits for a server that is away. Raises what is refused for good."""
+        """Create the group if it is missing; waits for a server that is away. Raises permanent refusals."""
         await self._persist(partial(self._group.ensure, self._start))
 
     async def run(self) -> None:
-        """Fetch until there is no more room to come. Raises what the server refuses for good."""
+        """Fetch until no more entries are wanted. Raises the server's permanent refusals."""
         while (entries := await self._persist(self._fetch)) is not None:
             self._receive(entries)
 
     async def _fetch(self) -> list[Entry] | None:
-        """One read; None when no more entries are wanted."""
+        """Read once; returns None when no more entries are wanted."""
         if not (room := await self._room()):
             return None
         try:
@@ -103,7 +103,7 @@ class Fetcher:
             self.uncertain = True
             entries = await (self._read(room) if self.recovered else self._recover(room))
         except Exception:
-            # what was delivered in a lost reply is pending under our own names
+            # entries delivered in a lost reply are pending under our own names
             self._own = None
             self.cut = self._failed = True
             raise
@@ -137,7 +137,7 @@ class Fetcher:
         return await self._group.read(room, block, self._strict, sweep)
 
     async def _recover(self, room: int) -> list[Entry]:
-        """Entries that are pending under our own names and not in hand, a page at a time."""
+        """Return entries that are pending under our own names and not in hand, one page at a time."""
         if self._own is None:
             self._own = dict.fromkeys(await self._group.occupied(), "-")
         if not self._own:
@@ -159,7 +159,7 @@ class Fetcher:
         return await (self._orphans.take(mine, 0) if orphaned else self._orphans.resume(mine))
 
     async def unseen(self) -> list[tuple[str, str, int]]:
-        """Stream, ID and delivery count of what may have been delivered in a last read whose reply was lost."""
+        """Return stream, ID and delivery count of entries that the last read delivered, if its reply was lost."""
         found: list[tuple[str, str, int]] = []
         for stream in self._group.streams if self.uncertain else ():
             try:
@@ -172,14 +172,14 @@ class Fetcher:
         return found
 
     def expect(self, delay: float) -> None:
-        """An entry becomes due after `delay` seconds: look for it then."""
+        """Look for an entry that becomes due after `delay` seconds."""
         due = math.ceil((trio.current_time() + delay) * DUE_GRID) / DUE_GRID
         if due not in self._due:
             heappush(self._due, due)
             self._due_added.ring()
 
     async def wake_when_due(self) -> None:
-        """Wake the waiting read whenever an entry comes due, forever."""
+        """Wake the waiting read whenever an entry becomes due, forever."""
         while True:
             while not self._due:
                 await self._due_added.wait()

@@ -1,7 +1,7 @@
-"""What users pass, checked where they pass it: a wrong type is a TypeError that names the argument, at once.
+"""Checks what users pass where they pass it: a wrong type is an immediate TypeError that names the argument.
 
-Without that it would come up later and elsewhere: as an "unhashable type" in a worker's task, or as a stream with the
-name of a Python list. Durations are seconds, or a timedelta, wherever one is taken.
+Otherwise it would surface later and elsewhere: as an "unhashable type" in a worker's task, or as a stream with the name
+of a Python list. Durations are seconds or a timedelta everywhere.
 """
 
 import math
@@ -14,18 +14,18 @@ from coredis import Redis, RedisCluster
 __all__ = ["Duration", "client_of", "duration", "function", "instance", "text", "texts", "whole"]
 
 Duration: TypeAlias = float | timedelta
-"""Seconds, or a timedelta."""
+"""Seconds or a timedelta."""
 
 
 def instance(name: str, value: Any, *kinds: type) -> None:
-    """Raise TypeError unless the value is of one of these types. A bool is no number."""
+    """Raise TypeError unless the value is of one of these types. A bool is not a number."""
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         expected = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
         raise TypeError(f"{name} is {expected}, not {type(value).__name__}: {value!r:.100}")
 
 
 def text(name: str, value: Any, *, empty: bool = False) -> str:
-    """A name. Raises TypeError for what is no str, ValueError for an empty one."""
+    """Return a name. Raises TypeError if it is not a str, ValueError if it is empty."""
     instance(name, value, str)
     if not value and not empty:
         raise ValueError(f"{name} is empty")
@@ -34,21 +34,21 @@ def text(name: str, value: Any, *, empty: bool = False) -> str:
 
 
 def texts(name: str, values: Any) -> tuple[str, ...]:
-    """Several names. Raises TypeError for a single one."""
+    """Return several names. Raises TypeError for a single one."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise TypeError(f"{name} are several names, not {type(values).__name__}: {values!r:.100}")
     return tuple(text(f"each of {name}", one) for one in values)
 
 
 def whole(name: str, value: Any) -> int:
-    """A whole number. Raises TypeError."""
+    """Return an integer. Raises TypeError."""
     instance(name, value, int)
     number: int = value
     return number
 
 
 def duration(name: str, value: Any) -> float:
-    """Seconds. Raises TypeError for what is neither a number nor a timedelta, ValueError for NaN."""
+    """Return seconds. Raises TypeError for anything but a number or a timedelta, ValueError for NaN."""
     if isinstance(value, timedelta):
         return value.total_seconds()
     instance(name, value, float, int, timedelta)
@@ -59,13 +59,13 @@ def duration(name: str, value: Any) -> float:
 
 
 def function(name: str, value: Any) -> None:
-    """Raise TypeError for what can't be called."""
+    """Raise TypeError unless the value can be called."""
     if not callable(value):
         raise TypeError(f"{name} is a function, not {type(value).__name__}: {value!r:.100}")
 
 
 def client_of(value: Any) -> None:
-    """Raise TypeError for what is no client of coredis; redis-py's is a frequent one."""
+    """Raise TypeError unless the value is a coredis client; redis-py's is a frequent mistake."""
     if not isinstance(value, Redis | RedisCluster):
         kind = f"{type(value).__module__}.{type(value).__name__}"
         raise TypeError(f"client is an entered coredis.Redis or coredis.RedisCluster, not {kind}")

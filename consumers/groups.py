@@ -1,17 +1,18 @@
-"""A consumer group's operations on the server, over several streams, with delivery counts that are exact.
+"""A consumer group's operations on the server, over several streams, with exact delivery counts.
 
-Who has an entry, since when, and how often it was delivered is in the group's pending entries list (PEL) on the
-server and nowhere else, so that it survives any crash here. The rules:
+Which consumer has an entry, since when, and how often it was delivered is recorded in the group's pending entries list
+(PEL) on the server and nowhere else, so it survives any crash here. The rules:
 
 - An entry is *taken* by XREADGROUP, XAUTOCLAIM or XCLAIM; each raises its delivery count by one.
-- A lease is kept by XCLAIM with JUSTID: the idle time starts again, the count stays.
-- An entry that is given back stays pending under the consumer name DELAYED with its idle time set so that it reaches
-  DUE, a year, when it is to come again (XCLAIM IDLE): whichever consumer claims such entries then, gets it. One given
-  back for now is released by XNACK where the server has it, else it is made to look delivered long ago.
-- A delivery that nobody used is taken back from the count.
-- An entry that is idle for ack_wait and not for a year was left behind by a consumer that died: see orphans.py.
+- A lease is kept by XCLAIM with JUSTID: the idle time restarts, the count does not change.
+- An entry that is given back stays pending under the consumer name DELAYED, with its idle time set (XCLAIM IDLE) so
+  that it reaches DUE, a year, at the moment of its next delivery: the next consumer that claims such entries gets it.
+  One given back without a delay is released by XNACK if the server has it, and otherwise made to look delivered long
+  ago.
+- A delivery that was not used is subtracted from the count.
+- An entry that is idle for ack_wait but not for a year was left behind by a consumer that died: see orphans.py.
 
-All consumers of a group must use the same ack_wait, since it is the idle time at which a consumer counts as dead.
+All consumers of a group must use the same ack_wait, since it is the idle time after which a consumer counts as dead.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,27 +29,27 @@ from consumers.owners import DELAYED, Phase, owner_of
 __all__ = ["DUE", "Entry", "Group", "Start", "after_start", "is_missing"]
 
 DUE = 365 * 86_400_000
-"""The idle time, in milliseconds, at which an entry that was given back comes again.
+"""The idle time, in milliseconds, at which an entry that was given back is delivered again.
 
-Far beyond the longest time for which a whole group may be down: a claim by this idle time must not get what dead
-consumers left behind, of which nobody has decided yet what it is."""
+Far beyond the longest time for which a whole group may be down: a claim by this idle time must not get entries that
+dead consumers left behind, because these have yet to be assigned a phase."""
 
 PAGE = 1000
-"""Most entries that one question about the PEL asks for."""
+"""The most entries that one query of the PEL asks for."""
 
 SWEEP_STEPS = 20
-"""Most XAUTOCLAIMs in one sweep. Each looks at ten times as many pending entries as it may claim."""
+"""The most XAUTOCLAIMs in one sweep. Each examines ten times as many pending entries as it may claim."""
 
 
 class Start(Enum):
-    """Where a new group begins. An ID ("1526919030474-55": behind it) or a datetime (from it on) may stand instead."""
+    """Where a new group begins. Alternatives are an ID ("1526919030474-55": after it) and a datetime (from it on)."""
 
     BEGINNING = "0"
     END = "$"
 
 
 class Entry(NamedTuple):
-    """An entry as delivered: `values` is its fields and values in turn, `deliveries` counts this one.
+    """An entry as delivered: `values` is its fields and values in turn, `deliveries` includes this one.
 
     phase: the kind of name under which it is pending. doubtful: how many of the deliveries ended in a crash that it
     shared with others. guilty: its consumer died while it alone was in hand.
@@ -64,7 +65,7 @@ class Entry(NamedTuple):
 
 
 def after_start(start: Start | str | datetime) -> str:
-    """The last ID that lies before `start`, as XGROUP CREATE and XREAD take it. A naive datetime is local time."""
+    """Return the last ID before `start`, as XGROUP CREATE and XREAD take it. A naive datetime is local time."""
     if isinstance(start, Start):
         return start.value
     if isinstance(start, datetime):
@@ -76,7 +77,7 @@ def after_start(start: Start | str | datetime) -> str:
 class Group:
     """One consumer's view of one group on one or several streams.
 
-    Every method raises ConnectionError or TimeoutError when the outcome is unknown, RedisError when refused.
+    Every method raises ConnectionError or TimeoutError if the outcome is unknown, and RedisError if it is refused.
     """
 
     def __init__(self, link: Link, streams: Sequence[str], group: str, consumer: str, ack_wait: float) -> None:
@@ -91,9 +92,9 @@ class Group:
         self._turn = 0
 
     async def ensure(self, start: Start | str | datetime) -> None:
-        """Ask what the server can do, and create the group on each stream that has none (and the stream with it).
+        """Query the server's capabilities, and create the group on each stream that has none (and a missing stream).
 
-        A group that was there in this run and is gone begins behind the last entry that it was seen to deliver.
+        A group that existed earlier in this run and is gone begins after the last entry that it was seen to deliver.
         """
         self.capabilities = await detect(self.link)
         create: list[Command] = [
@@ -107,10 +108,10 @@ class Group:
     # Taking entries.
 
     async def read(self, room: int, block: float, strict: bool, sweep: bool) -> list[Entry]:
-        """Up to `room` entries: those that are due first, then new ones; waits up to `block` seconds for one.
+        """Return up to `room` entries: due ones first, then new ones; waits up to `block` seconds for one.
 
-        strict: earlier streams first, as long as they have any; else each gets its turn. sweep: look for entries that
-        are due now; a server with claiming reads does so every time.
+        strict: earlier streams first, as long as they have any; otherwise each gets its turn. sweep: look for entries
+        that are due now; a server with claiming reads does so every time.
         """
         streams = self.streams
         if len(streams) > 1 and not strict:
@@ -129,7 +130,7 @@ class Group:
                 if share > 0 and len(streams) > 1:
                     found += await self._read_once((stream,), share, share, 0.0)
         if not found:
-            # COUNT goes for each stream
+            # COUNT applies to each stream
             found = await self._read_once(streams[:room], max(1, room // len(streams)), 0, block)
         return found
 
@@ -174,7 +175,7 @@ class Group:
         return [Entry(stream, entry[0], entry[1], counts.get(entry[0], 1)) for entry in claimed]
 
     async def _deliveries(self, stream: str, ids: Sequence[bytes]) -> dict[bytes, int]:
-        """The server's delivery counts of entries in the PEL."""
+        """Return the server's delivery counts of entries in the PEL."""
         if not ids:
             return {}
         questions = [(b"XPENDING", stream, self.group, one, one, 1) for one in ids]
@@ -184,9 +185,9 @@ class Group:
     async def take(
         self, stream: str, counts: Mapping[bytes, int], idle: int = 0, phase: Phase = Phase.CLEAN
     ) -> list[Entry]:
-        """Have pending entries delivered to this consumer, those idle for at least `idle` milliseconds.
+        """Have pending entries delivered to this consumer if they are idle for at least `idle` milliseconds.
 
-        counts: their delivery counts from then on. phase: under which of its names. Entries that were deleted
+        counts: their delivery counts from then on. phase: selects which of its names. Entries that were deleted
         meanwhile leave the PEL and are not returned.
         """
         together: dict[int, list[bytes]] = {}
@@ -205,13 +206,13 @@ class Group:
     async def pending(
         self, stream: str, phase: Phase = Phase.CLEAN, first: str = "-", count: int = PAGE
     ) -> dict[bytes, int]:
-        """IDs and delivery counts of what is pending under one of this consumer's names, from the ID `first` on."""
+        """Return IDs and delivery counts of entries pending under one of this consumer's names, from `first` on."""
         owner = owner_of(self.consumer, phase)
         (reply,) = await self.link.execute([(b"XPENDING", stream, self.group, first, b"+", count, owner)])
         return {row[0]: row[3] for row in _raised(reply)}
 
     async def occupied(self) -> list[tuple[str, Phase]]:
-        """The streams and phases in which anything is pending for this consumer, in one round trip."""
+        """Return the streams and phases in which anything is pending for this consumer, in one round trip."""
         places = [(stream, phase) for stream in self.streams for phase in Phase]
         questions = [
             (b"XPENDING", stream, self.group, b"-", b"+", 1, owner_of(self.consumer, phase)) for stream, phase in places
@@ -220,10 +221,10 @@ class Group:
         return [place for place, reply in zip(places, replies, strict=True) if _raised(reply)]
 
     async def begin_alone(self, stream: str, id: str, deliveries: int) -> bool:
-        """Say that the handler of a held entry is about to begin, with nothing else in hand. False: it is another's."""
+        """Record that a held entry's handler is about to begin, with nothing else in hand. False: no longer ours."""
         (rows,) = await self.link.execute(self.owned(stream, [id], Phase.HELD))
         if not _raised(rows):
-            # or a try whose reply was lost has done it
+            # an attempt whose reply was lost may have done it
             (rows,) = await self.link.execute(self.owned(stream, [id], Phase.ALONE))
             return bool(_raised(rows))
         owner = owner_of(self.consumer, Phase.ALONE)
@@ -231,18 +232,18 @@ class Group:
         (reply,) = await self.link.execute([command])
         return bool(_raised(reply))
 
-    # Commands about entries in hand; the caller sends them, many in one round trip.
+    # Commands for entries in hand; the caller sends them, many in one round trip.
 
     def ack(self, stream: str, ids: Iterable[str]) -> Command:
-        """XACK of entries of one stream."""
+        """XACK for entries of one stream."""
         return (b"XACK", stream, self.group, *ids)
 
     def extend(self, stream: str, ids: Iterable[str], idle: int = 0, phase: Phase = Phase.CLEAN) -> Command:
-        """Start the idle time again; answers with the IDs of those that were pending, and idle for `idle` ms."""
+        """Restart the idle time; the reply has the IDs of those that were pending and idle for `idle` ms."""
         return (b"XCLAIM", stream, self.group, owner_of(self.consumer, phase), idle, *ids, b"JUSTID")
 
     def shelve(self, stream: str, id: str, deliveries: int, phase: Phase) -> Command:
-        """Give back an entry that is under suspicion and was not begun: it stays under it, for anybody to take."""
+        """Give back a suspect that was not begun: it stays a suspect, for any consumer to take."""
         shelf = owner_of("", Phase.HELD if phase is Phase.ALONE else phase)
         return (
             b"XCLAIM", stream, self.group, shelf, 0, id, b"IDLE", self.idle, b"RETRYCOUNT", max(0, deliveries - 1),
@@ -250,7 +251,7 @@ class Group:
         )  # fmt: skip
 
     def nack(self, stream: str, id: str, deliveries: int, delay: float, used: bool) -> Command:
-        """Give one entry back, for the time `delay` (seconds) from now, half a year at the most.
+        """Give one entry back, to be delivered again `delay` seconds from now, at most half a year.
 
         used: whether this delivery counts. deliveries: the count with this delivery.
         """
@@ -266,7 +267,7 @@ class Group:
         )  # fmt: skip
 
     def owned(self, stream: str, ids: Iterable[str], phase: Phase = Phase.CLEAN) -> list[Command]:
-        """One question for each ID: whether it is still pending for this consumer (a list with one row if so)."""
+        """One query per ID: whether it is still pending for this consumer (the reply has one row if so)."""
         owner = owner_of(self.consumer, phase)
         return [(b"XPENDING", stream, self.group, one, one, 1, owner) for one in ids]
 
@@ -278,5 +279,5 @@ def _raised(reply: Reply) -> Reply:
 
 
 def is_missing(error: BaseException) -> bool:
-    """Whether a reply says that the group (or its stream) is gone."""
+    """Whether an error reply means that the group (or its stream) is gone."""
     return isinstance(error, StreamConsumerGroupError) and not isinstance(error, StreamDuplicateConsumerGroupError)

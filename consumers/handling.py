@@ -1,4 +1,4 @@
-"""Giving an entry to its handler, and judging what comes out of it: success, a failure, or an end from outside."""
+"""Passes an entry to its handler and judges the outcome: success, a failure, or a cancellation from outside."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -18,14 +18,14 @@ D = TypeVar("D", bound=Delivery)
 
 
 class Handling(Generic[D]):
-    """hooks: called around handlers. succeeded: called for what a handler has not settled itself when it returns."""
+    """hooks: called around handlers. succeeded: called when a handler returns without having settled its entry."""
 
     def __init__(self, hooks: Middlewares | None, succeeded: Callable[[D], None] | None) -> None:
         self._hooks = hooks
         self._succeeded = succeeded
 
     async def run(self, delivery: D, handle: Callable[[D], Awaitable[object]]) -> None:
-        """Handle an entry. Raises only what comes from outside of the handler, see cut_short."""
+        """Handle an entry. Raises only what comes from outside the handler, see cut_short."""
         try:
             if self._hooks is not None:
                 await self._run_with_hooks(self._hooks, delivery, handle)

@@ -1,7 +1,8 @@
-"""Running suspects alone: entries that were in hand whenever consumers died, one at a time, with nothing else in hand.
+"""Runs suspects alone: entries that were in hand at several crashes, one at a time, with nothing else in hand.
 
-While one is held, nothing is fetched. What waits is given back and what runs is waited for; then one suspect after
-the other is written down as begun (Group.begin_alone) and handled. If the process dies, the server says of which.
+While a suspect is held, nothing is fetched. Waiting entries are given back and running ones finish; then one suspect
+after the other is recorded as begun (Group.begin_alone) and handled. If the process dies, the server knows which one
+it was.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ D = TypeVar("D", bound=Delivery)
 
 
 class Isolation(Generic[D]):
-    """The suspects in hand. clear: called to give back what else waits. in_hand: how many entries are in hand in all.
+    """The suspects in hand. clear: gives back all other waiting entries. in_hand: returns how many entries are in hand.
 
-    changed: where tasks wait until something is settled, or may be fetched again. hand_out: gives a suspect to a
+    changed: where tasks wait until an entry is settled, or fetching may resume. hand_out: passes a suspect to a
     handler. lost: called when another consumer has it.
     """
 
@@ -56,13 +57,13 @@ class Isolation(Generic[D]):
         """Whether suspects are held, so that nothing may be fetched or postponed."""
 
     def hold(self, delivery: D, *, guilty: bool) -> None:
-        """Have a suspect run alone; those that crashed alone already come last."""
+        """Have a suspect run alone; those that have already crashed alone come last."""
         self.active = True
         self._held.append((guilty, delivery))
         self._wanted.ring()
 
     async def run(self) -> None:
-        """Run what is held, forever. Raises what the server refuses for good."""
+        """Run held suspects, forever. Raises the server's permanent refusals."""
         while True:
             await self._wanted.wait()
             self._clear()
@@ -84,16 +85,16 @@ class Isolation(Generic[D]):
             await self._changed.park()
 
     async def _begin(self, delivery: D) -> bool:
-        # before the server is told: leases that are extended meanwhile must not take it back
+        # before recording it on the server: leases that are extended meanwhile must not undo it
         delivery.phase = Phase.ALONE
-        ours = await persist(partial(self._write_down, delivery), self._reconnect)
+        ours = await persist(partial(self._record, delivery), self._reconnect)
         if ours is False:
             delivery.lost = True
             self._lost(delivery)
         return bool(ours)
 
-    async def _write_down(self, delivery: D) -> bool | None:
-        """Whether the entry is still ours; None where it was settled meanwhile."""
+    async def _record(self, delivery: D) -> bool | None:
+        """Record the entry as begun; returns whether it is still ours, None if it was settled meanwhile."""
         if delivery.settled:
             return None
         try:

@@ -1,12 +1,12 @@
-"""Keeping leases: an entry in hand must not become so idle on the server that another consumer claims it.
+"""Keeps leases: an entry in hand must not become so idle on the server that another consumer claims it.
 
-Every third of ack_wait the idle time of all entries in hand starts again (XCLAIM JUSTID, which leaves the delivery
-count alone). An entry whose lease may have run out meanwhile, because this process stood still or the server was
-away, is extended only if it has been idle for half of ack_wait (XCLAIM's own condition, so there is no race): else
-somebody else has it and keeps its lease, and it would be taken from under their hands.
+Every third of ack_wait the idle time of all entries in hand is restarted (XCLAIM JUSTID, which does not change the
+delivery count). An entry whose lease may have run out, because this process was suspended or the server was away, is
+extended only if it has been idle for half of ack_wait (XCLAIM's own condition, so there is no race). Otherwise another
+consumer has it and keeps its lease, and extending would steal it.
 
-An entry that was handed out by the pull interface and is neither settled nor inside `async with` is not kept: its
-lease runs out after ack_wait, unless in_progress() is called, and the entry is given back.
+The lease of an entry that was handed out by the pull interface and is neither settled nor inside `async with` is not
+kept: it runs out after ack_wait, unless in_progress() is called, and the entry is given back.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +23,7 @@ __all__ = ["Leases"]
 
 
 class Leases:
-    """Keeps the leases of what `in_hand` returns. `expired` is called for an entry whose lease was let go."""
+    """Keeps the leases of the entries that `in_hand` returns. `expired` is called for each lease that has run out."""
 
     def __init__(
         self, group: Group, in_hand: Callable[[], Iterable[Delivery]], expired: Callable[[Delivery], None]
@@ -34,7 +34,7 @@ class Leases:
         self._ack_wait = group.idle / 1000
 
     async def run(self) -> None:
-        """Keep leases, forever. Raises what the server refuses for good."""
+        """Keep leases, forever. Raises the server's permanent refusals."""
         while True:
             await trio.sleep(self._ack_wait / 3)
             with suppress_transient():
@@ -47,13 +47,13 @@ class Leases:
         left: list[Delivery] = []
         for delivery in list(self._in_hand()):
             if delivery.kept:
-                # what is being given back must not be taken again
+                # an entry that is being given back must not be claimed again
                 if delivery.state is not State.SETTLING and not delivery.lost:
                     kept.append(delivery)
             elif now - delivery.leased > self._ack_wait:
                 left.append(delivery)
         await self._extend(kept, now)
-        # given back by us, since others look only after consumers that are silent; not where one of them was quicker
+        # given back by us, since others claim only from silent consumers; but not if another one has claimed it
         questions = [
             one for delivery in left for one in self._group.owned(delivery.stream, [delivery.id], delivery.phase)
         ]
@@ -66,7 +66,7 @@ class Leases:
                 self._expired(delivery)
 
     async def extend(self, delivery: Delivery) -> bool:
-        """Extend one lease; False when the entry has gone elsewhere."""
+        """Extend one lease; returns False if another consumer has the entry."""
         if not delivery.lost:
             await self._extend([delivery], trio.current_time())
         return not delivery.lost

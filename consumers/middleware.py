@@ -1,8 +1,8 @@
 """Hooks around the handling of an entry, for metrics, tracing and logs.
 
-A hook is a plain function that must not block: it runs in the handler's task, between two checkpoints, so that it
-may set context variables there (start) and reset them (success, failure). An exception in a hook is logged; it never
-changes what becomes of the entry.
+A hook is a plain function that must not block: it runs in the handler's task, between two checkpoints, so it can set
+context variables there (start) and reset them (success, failure). An exception in a hook is logged and never changes
+the entry's outcome.
 """
 
 import logging
@@ -17,7 +17,7 @@ logger = logging.getLogger("consumers")
 
 
 class Handled(Protocol):
-    """What a hook is told about an entry."""
+    """What a hook can read about an entry."""
 
     @property
     def stream(self) -> str: ...
@@ -33,13 +33,13 @@ class Handled(Protocol):
 
 
 class Middleware:
-    """Derive from it and override what is of interest; a hook that is not overridden does nothing."""
+    """Derive from this class and override hooks; a hook that is not overridden does nothing."""
 
     def start(self, message: Handled) -> None:
         """A handler is about to get the entry."""
 
     def success(self, message: Handled, seconds: float) -> None:
-        """The handler returned after so many seconds."""
+        """The handler returned after `seconds`."""
 
     def failure(self, message: Handled, error: BaseException, seconds: float) -> None:
         """The handler raised; trio.Cancelled when it was cancelled. Then retry or dead follows, or neither."""
@@ -48,11 +48,11 @@ class Middleware:
         """The entry will be delivered again, not before `delay` seconds from now."""
 
     def dead(self, message: Handled, reason: str) -> None:
-        """The entry was given up: it goes to the dead-letter stream, or is dropped where there is none."""
+        """The entry was given up: it goes to the dead-letter stream, or is dropped if there is none."""
 
 
 class Middlewares(Middleware):
-    """Several as one: start in order, all other hooks in the opposite order, each safe from the others' failures."""
+    """Several as one: start in order, all other hooks in reverse order, each unaffected by the others' failures."""
 
     def __init__(self, middlewares: Iterable[Middleware]) -> None:
         self._all = tuple(middlewares)

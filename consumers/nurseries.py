@@ -1,8 +1,8 @@
-"""Nurseries whose block raises what the user raised in it, or what one failed task raised, not a group around it.
+"""Nurseries whose block raises what the user raised in it, or what one failed task raised, without a group around it.
 
-The nurseries of this package are none of the user's. What leaves the user's own block leaves the nursery as it is, even
-if a task fails at the same time: that is logged then. Without an exception of the block's own, that of a single task
-is raised as it is; only those of several tasks make a group.
+This package's nurseries are an implementation detail. An exception that leaves the user's own block leaves the nursery
+unchanged, even if a task fails at the same time; the task's failure is then logged. If the block itself raised nothing,
+the exception of a single task is raised unchanged; only those of several tasks form a group.
 """
 
 import logging
@@ -16,11 +16,11 @@ __all__ = ["Border", "open_plain_nursery"]
 logger = logging.getLogger("consumers")
 
 AROUND = "Exceptions from Trio nursery"
-"""The text of a group that a nursery makes."""
+"""The message of a group that a nursery creates."""
 
 
 class Border:
-    """Keeps what the user's block raises apart from what is put around it on the way out.
+    """Tells what the user's block raises from the groups that are put around it on the way out.
 
     border = Border()
     with border.outside():
@@ -44,14 +44,14 @@ class Border:
 
     @contextmanager
     def outside(self) -> Iterator[None]:
-        """Around what makes groups. Raises one exception as it is."""
+        """Around the nurseries. Raises a single exception unchanged."""
         try:
             yield
         except BaseExceptionGroup as group:
             alone = self._chosen(group)
             if alone is None:
                 raise
-            # the group is no cause of what it was put around
+            # the group is not the cause of what it was put around
             context = alone.__context__
             try:
                 raise alone
@@ -60,20 +60,20 @@ class Border:
                 del alone, context
 
     def _chosen(self, group: BaseExceptionGroup[BaseException]) -> BaseException | None:
-        """What to raise in place of a group; None: the group."""
+        """What to raise instead of a group; None: the group."""
         errors = self._flat(group)
         if not any(self._is_own(error) for error in errors):
             return errors[0] if len(errors) == 1 else None
         others = [one for one in errors if not self._is_own(one) and not isinstance(one, trio.Cancelled)]
         if not all(isinstance(error, Exception) for error in others):
-            # somebody wants the program to end
+            # one of them is meant to end the program
             return None
         for error in others:
-            logger.error("a task has failed, beside what its block raised: %s", error, exc_info=error)
+            logger.error("a task has failed, in addition to what its block raised: %s", error, exc_info=error)
         return self._own
 
     def _flat(self, error: BaseException) -> list[BaseException]:
-        """What is in a group that was put around exceptions, and in such groups in it."""
+        """The exceptions in a group that a nursery put around them, recursively."""
         if not isinstance(error, BaseExceptionGroup) or self._is_own(error) or error.message != AROUND:
             return [error]
         return [one for inner in error.exceptions for one in self._flat(inner)]
@@ -81,7 +81,7 @@ class Border:
     def _is_own(self, error: BaseException) -> bool:
         own = self._own
         if isinstance(own, BaseExceptionGroup) and isinstance(error, BaseExceptionGroup):
-            # Trio makes groups again on their way
+            # Trio creates groups again as they propagate
             return error.message == own.message and _leaves(error) == _leaves(own)
         return error is own
 

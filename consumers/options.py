@@ -1,4 +1,4 @@
-"""How a consumer works: what one can choose, with limits, and what it counts."""
+"""How a consumer works: its options, with limits, and its counters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,10 +29,10 @@ class AckPolicy(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How one consumer works. Times are in seconds; see consumers.streams.Consumer for what each means.
+    """One consumer's options. Times are in seconds; see consumers.streams.Consumer for what each means.
 
-    passing: the consumer's name is not used again, so it is taken off the group at the end. patience: how many crashes
-    an entry may share with others until it is run alone.
+    passing: the consumer's name is not used again, so it is removed from the group at the end. patience: how many
+    crashes an entry may share with others before it runs alone.
     """
 
     streams: Sequence[str]
@@ -89,7 +89,7 @@ class Options:
 
 @dataclass(slots=True)
 class Statistics:
-    """What a consumer has done since it started: entries received (of these: again), and what became of them."""
+    """What a consumer has done since it started: entries received (redelivered ones among them), and their outcomes."""
 
     received: int = 0
     redelivered: int = 0

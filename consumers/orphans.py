@@ -1,12 +1,12 @@
-"""Entries that dead consumers left behind: found, taken under a name that says what is known of them (owners.py).
+"""Finds entries that dead consumers left behind, and takes them under a name that encodes what is known (owners.py).
 
-A crash convicts nobody while several entries were in hand: which of them were begun, and which one did it, is
-unknown. Those that were in hand at one crash are delivered again as ever; those that were in hand at `patience` of
-them are suspects, and run alone; so the next crash names the culprit. If there is none, all of them come through: a
-process that was killed from outside costs its entries nothing but time.
+A crash convicts no entry while several were in hand: which of them were begun, and which one caused it, is unknown.
+Entries that were in hand at one crash are delivered again as usual; those that were in hand at `patience` crashes are
+suspects and run alone, so the next crash identifies the culprit. If there is none, all of them succeed: a process that
+was killed from outside costs its entries nothing but time.
 
-A consumer is silent when it has not spoken to the group for ack_wait. Each claim is the server's own test that the
-entry was idle for as long, so two consumers that find the same orphan don't both get it.
+A consumer is silent if it has not talked to the group for ack_wait. Each claim makes the server check that the entry
+has been idle that long, so two consumers that find the same orphan don't both get it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from consumers.owners import DELAYED, SHELVES, Phase, owner_of, read_owner
 __all__ = ["Orphans", "leave"]
 
 SWEEP_SECONDS = 5.0
-"""The longest time between two looks; a quarter of ack_wait where that is shorter."""
+"""The longest time between two searches; a quarter of ack_wait if that is shorter."""
 
 TIDY_SECONDS = 600.0
 FORGET_SECONDS = 3600.0
-"""How long a name with nothing pending must have been silent until it is taken off the group."""
+"""How long a name with nothing pending must have been silent before it is removed from the group."""
 
 FORGET = """
 local gone = 0
@@ -42,14 +42,14 @@ for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
 end
 return gone
 """
-"""Takes names with nothing pending off a group: ARGV are the group and the least silence in ms.
+"""Removes names with nothing pending from a group: ARGV are the group and the least silence in ms.
 
-A script, since deleting a consumer deletes what is pending for it, and between a question and a command of its own an
-entry could come; WATCH does not see that. It is sent only where there is a name to be taken off."""
+It is a script because deleting a consumer deletes what is pending for it, and between a query and a separate command an
+entry could be delivered, which WATCH does not notice. It is sent only if there is a name to remove."""
 
 
 class Orphan(NamedTuple):
-    """A pending entry of a silent consumer. deliveries: as the server has counted them."""
+    """A pending entry of a silent consumer. deliveries: the server's count."""
 
     stream: str
     id: bytes
@@ -58,9 +58,9 @@ class Orphan(NamedTuple):
 
 
 class Orphans:
-    """What was left behind in a group. patience: crashes that an entry may share before it is run alone.
+    """The orphans of a group. patience: crashes that an entry may share before it runs alone.
 
-    begun: False where entries are acknowledged before they are handled, so that none that is pending was begun.
+    begun: False if entries are acknowledged before they are handled, so that no pending entry was begun.
     """
 
     def __init__(self, group: Group, *, patience: int, begun: bool) -> None:
@@ -73,7 +73,7 @@ class Orphans:
         self.look_at = trio.current_time()
 
     async def find(self, room: int) -> list[Entry]:
-        """Take up to `room` entries of silent consumers: suspects alone, or others."""
+        """Take up to `room` entries of silent consumers: only suspects if there are any, otherwise others."""
         now = trio.current_time()
         self.look_at = now + self._every * random.uniform(0.75, 1)
         tidy = now >= self._tidy_at
@@ -87,7 +87,7 @@ class Orphans:
         return await self.take(chosen[:room], self._group.idle)
 
     async def _silent(self, tidy: bool) -> list[tuple[str, str]]:
-        """Streams and names under which something is pending that nobody looks after. tidy: see to the names, too."""
+        """Return streams and silent names under which entries are pending. tidy: also clean up unused names."""
         group, silent = self._group, list[tuple[str, str]]()
         least = max(round(FORGET_SECONDS * 1000), 10 * group.idle)
         questions: list[Command] = [(b"XINFO", b"CONSUMERS", stream, group.group) for stream in group.streams]
@@ -105,7 +105,7 @@ class Orphans:
                 elif name in SHELVES or row[b"idle"] >= group.idle:
                     silent.append((stream, name))
             if tidy and unused:
-                # where no scripts are permitted the names stay
+                # if scripts are not permitted, the names stay
                 await group.link.execute([(b"EVAL", FORGET, 1, stream, group.group, least)])
         return silent
 
@@ -123,7 +123,7 @@ class Orphans:
         ]
 
     async def take(self, orphans: list[Orphan], idle: int) -> list[Entry]:
-        """Take these, if they are still idle for so many milliseconds."""
+        """Take these if they are still idle for `idle` milliseconds."""
         together: dict[tuple[str, Phase, str], dict[bytes, int]] = {}
         for one in orphans:
             phase, count = self._next(one)
@@ -131,7 +131,7 @@ class Orphans:
         entries: list[Entry] = []
         for (stream, phase, owner), counts in together.items():
             guilty = self._begun and read_owner(owner)[1] is Phase.ALONE
-            # a suspect's delivery counts from when it is begun
+            # a suspect's delivery counts once it has begun
             ahead = 1 if phase is Phase.HELD else 0
             doubtful = 0 if guilty else self.doubtful(phase)
             for entry in await self._group.take(stream, counts, idle, phase):
@@ -140,9 +140,9 @@ class Orphans:
         return entries
 
     async def resume(self, own: list[Orphan]) -> list[Entry]:
-        """Take what was delivered to this consumer in a reply that it has not seen, so that nothing was begun.
+        """Take entries that were delivered to this consumer in a reply it has not seen, so none was begun.
 
-        own: entries under one name of one stream.
+        own: entries under one name in one stream.
         """
         if not own:
             return []
@@ -153,13 +153,13 @@ class Orphans:
         return [entry._replace(deliveries=entry.deliveries + ahead, doubtful=self.doubtful(phase)) for entry in entries]
 
     def doubtful(self, phase: Phase) -> int:
-        """How many deliveries of an entry of this phase ended in crashes that it shared."""
+        """How many deliveries of an entry in this phase ended in crashes that it shared."""
         if phase is Phase.CLEAN:
             return 0
         return 1 if phase is Phase.AGAIN else self._patience
 
     def _next(self, orphan: Orphan) -> tuple[Phase, int]:
-        """The phase in which an orphan is taken, and its delivery count on the server from then on."""
+        """Return the phase in which an orphan is taken, and its delivery count on the server from then on."""
         consumer, phase = read_owner(orphan.owner)
         if not self._begun:
             return Phase.CLEAN, orphan.deliveries
@@ -173,7 +173,7 @@ class Orphans:
         return Phase.HELD, orphan.deliveries
 
     async def _adopt_delayed(self, stream: str) -> None:
-        """Make entries come again that were given back by a release that had them due at ack_wait instead of DUE."""
+        """Make entries due that were given back by a release that delivered them again at ack_wait instead of DUE."""
         group, first = self._group, "-"
         while True:
             question = (b"XPENDING", stream, group.group, b"IDLE", group.idle, first, b"+", PAGE, DELAYED)
@@ -193,10 +193,10 @@ class Orphans:
 
 
 async def leave(group: Group, *, wholly: bool) -> None:
-    """Take a consumer's names off the group, those under which nothing is pending; the one it reads with if `wholly`.
+    """Remove a consumer's names from the group if nothing is pending under them; with `wholly` also its reading name.
 
-    Only for a consumer that knows the outcome of all it has asked for: a read whose reply was lost may still be
-    waiting on the server, and get an entry under a name that is being deleted.
+    Only for a consumer that knows the outcome of all its requests: a read whose reply was lost may still be waiting on
+    the server, and get an entry under a name that is being deleted.
     """
     names = [owner_of(group.consumer, phase) for phase in Phase if wholly or phase is not Phase.CLEAN]
     places = [(stream, name) for stream in group.streams for name in names]
@@ -209,7 +209,7 @@ async def leave(group: Group, *, wholly: bool) -> None:
 
 
 def _unless_missing(reply: Reply) -> Reply:
-    """The rows of a reply, none where the group is gone. Raises any other error."""
+    """The rows of a reply; none if the group is gone. Raises any other error."""
     if isinstance(reply, RedisError):
         if is_missing(reply) or "no such key" in str(reply):
             return []

@@ -1,18 +1,19 @@
-"""The names under which entries stand in a group's pending entries list: who has an entry, and what is known of it.
+"""The names under which entries are in a group's pending entries list: their consumer, and what is known about them.
 
-A server says of a pending entry who has it and how often it was delivered. Whether its handler was running when its
-consumer died, it can't say, so the names do. A consumer `c` holds entries under four names:
+A server knows which consumer has a pending entry and how often it was delivered. It does not know whether the entry's
+handler was running when the consumer died, so the names record it. A consumer `c` holds entries under four names:
 
-    c             what it reads
-    c (again)     what was in hand at one crash. Whose fault that was, nobody knows
-    c (held)      what was in hand at two. A suspect: it waits until nothing else runs in its consumer
-    c (alone)     the suspect whose handler runs, with nothing else in hand
+    c             entries that it has read
+    c (again)     entries that were in hand at one crash, whose cause is unknown
+    c (held)      entries that were in hand at two: suspects, which wait until nothing else runs in their consumer
+    c (alone)     the suspect whose handler is running, with nothing else in hand
 
-A consumer that dies leaves its entries under these names, whatever killed it, kill -9 included. Only an entry found
-under `c (alone)` is known to have been begun, and to be what its consumer died of, so only that is ever given up for
-a crash. All others lose nothing by it: a delivery that ended in a crash they shared counts for none of them.
+A consumer that dies leaves its entries under these names, whatever killed it, even kill -9. Only an entry found under
+`c (alone)` is known to have been begun and to have killed its consumer, so only that one is ever given up because of a
+crash. All others lose nothing: a delivery that ended in a shared crash is not counted against any of them.
 
-Two names belong to no consumer. `(again)` and `(held)` hold what was given back unbegun, under the same suspicion.
+Two names belong to no consumer: `(again)` and `(held)` hold entries that were given back unbegun, under the same
+suspicion.
 """
 
 import os
@@ -26,7 +27,7 @@ DELAYED = "(delayed)"
 
 
 class Phase(Enum):
-    """What is known of an entry in hand, by the suffix of the name under which it stands."""
+    """What is known about an entry in hand, as the suffix of the name under which it is pending."""
 
     CLEAN = ""
     AGAIN = "(again)"
@@ -58,5 +59,5 @@ def is_reserved(consumer: str) -> bool:
 
 
 def unique_name() -> str:
-    """A consumer's name that no other process has, and no other consumer of this one: host, process and chance."""
+    """Return a consumer name that no other process or consumer has: host, process ID and random characters."""
     return f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"

@@ -1,11 +1,11 @@
-"""Redirections of a cluster whose slots move: what was not executed here, and has to be sent elsewhere.
+"""Redirections in a cluster whose slots move: commands that were not executed here and must be sent elsewhere.
 
-While a slot migrates, its keys move one by one. The node that still owns the slot answers ASK for a key that it does
-not have (any more): the other node is to be asked, for this once, after ASKING. Where the keys of one command or
-transaction lie on both sides, or are nowhere and the target can't know that, it is TRYAGAIN, until the slot has moved.
-Once it has, the old node answers MOVED. None of them executed anything, so all may be followed without doubt.
+While a slot migrates, its keys move one by one. The node that still owns the slot replies ASK for a key that it does
+not have (any more): send this one command to the other node, after ASKING. If the keys of one command or transaction
+are on both sides, or nowhere and the target can't know that, the reply is TRYAGAIN until the slot has moved. After
+that, the old node replies MOVED. None of these has executed anything, so all can be followed safely.
 
-A batch is followed unit by unit, a unit being one command, or a transaction from MULTI to EXEC.
+A batch is followed unit by unit, a unit being one command or a transaction from MULTI to EXEC.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -18,10 +18,10 @@ from consumers.connecting import Command, Reply
 __all__ = ["MIGRATION_SECONDS", "follow", "is_unstable", "target"]
 
 MIGRATION_SECONDS = 30.0
-"""How long what is asked for once (enqueueing, redriving) waits for a slot that is on its way."""
+"""How long one-off operations (enqueueing, redriving) wait for a slot that is being moved."""
 
 MOST_REDIRECTIONS = 5
-"""How often a command is sent on: a node that points elsewhere may not have heard yet that the slot came back."""
+"""How often a command is forwarded: a node that redirects may not know yet that the slot came back."""
 
 
 async def follow(
@@ -31,16 +31,16 @@ async def follow(
     send: Callable[[TCPLocation, list[Command]], Awaitable[list[Reply]]],
     moved: Callable[[MovedError], None],
 ) -> dict[int, TCPLocation]:
-    """Send what was redirected to where it belongs, putting the new replies in place of the redirections.
+    """Send redirected commands to the right nodes and replace the redirections with the new replies.
 
-    source: the location that answered. send: executes commands on another node. moved: is told of each move.
-    Returns where the units were executed in the end, by the place of their first command.
+    source: the location that replied. send: executes commands on another node. moved: called for each MOVED.
+    Returns where the units were finally executed, by the index of their first command.
     """
     places: dict[int, TCPLocation] = {}
     for _ in range(MOST_REDIRECTIONS):
         if not any(isinstance(reply, AskError) for reply in replies):
             break
-        # first all of one node together, in order
+        # first group all units of one node, in order
         waiting: dict[tuple[TCPLocation, bool], list[slice]] = {}
         for unit in _units(commands):
             error = next((reply for reply in replies[unit] if isinstance(reply, AskError)), None)
@@ -50,7 +50,7 @@ async def follow(
                     moved(error)
                 waiting.setdefault(place, []).append(unit)
         for (node, asking), units in waiting.items():
-            # ASKING holds for one command, or for a whole transaction
+            # ASKING applies to one command or a whole transaction
             before: list[Command] = [(b"ASKING",)] if asking else []
             answers = await send(node, [one for unit in units for one in (*before, *commands[unit])])
             begin = 0
@@ -74,11 +74,11 @@ def _units(commands: Sequence[Command]) -> Iterator[slice]:
 
 
 def target(error: AskError, source: object) -> TCPLocation:
-    """Where a redirection points; a node that does not know its name means the host that it was reached by."""
+    """Where a redirection points; a node that does not know its own name means the host at which it was reached."""
     host = error.host or (source.host if isinstance(source, TCPLocation) else "")
     return TCPLocation(host, error.port)
 
 
 def is_unstable(error: BaseException) -> bool:
-    """Whether nothing was executed because a slot is on its way."""
+    """Whether nothing was executed because a slot is being moved."""
     return isinstance(error, TryAgainError | AskError)

@@ -1,7 +1,7 @@
-"""Trying again: how long to wait before the next attempt, and waiting for what passes by itself.
+"""Retrying: how long to wait before the next attempt, and retrying after transient errors.
 
 One curve serves redelivery of a failed entry and reconnection after a cut. Jitter is on by default: consumers that
-failed together (the database behind them went away) must not come back together.
+failed together (because the database behind them went away) must not come back together.
 """
 
 import random
@@ -26,9 +26,10 @@ class Backoff:
     """A delay that grows from attempt to attempt.
 
     initial: the time before the second attempt. factor: how much longer each further wait is. max: the longest
-    wait. Both are seconds, or a timedelta. jitter: a random wait between half of the computed one and all of it.
+    wait. Both times are seconds or a timedelta. jitter: wait a random time between half of the computed one and all
+    of it.
 
-    Raises ValueError for a negative time, or a factor below 1.
+    Raises ValueError for a negative time or a factor below 1.
     """
 
     initial: float = 1.0
@@ -36,7 +37,7 @@ class Backoff:
     max: float = 60.0
     jitter: bool = True
 
-    # The fields are seconds, whatever they were made of: they are read at every failure.
+    # The fields are in seconds, whatever was passed: they are read at every failure.
 
     def __init__(self, initial: Duration = 1.0, factor: float = 2.0, max: Duration = 60.0, jitter: bool = True) -> None:
         given.instance("factor", factor, float, int)
@@ -50,7 +51,7 @@ class Backoff:
             raise ValueError("factor must be at least 1")
 
     def delay(self, attempt: int) -> float:
-        """Seconds to wait after the attempt of this number, counted from 1."""
+        """Seconds to wait after this attempt, counted from 1."""
         try:
             wait = min(self.max, self.initial * self.factor ** max(0, attempt - 1))
         except OverflowError:
@@ -59,7 +60,7 @@ class Backoff:
 
 
 RECONNECT: Final = Backoff(initial=0.1, factor=2, max=10)
-"""For a server that is away: short at first, as most cuts are."""
+"""For a server that is away: short at first, since most cuts are."""
 
 
 async def persist(
@@ -69,10 +70,10 @@ async def persist(
     passing: Callable[[Exception], bool] = transient,
     failed: Callable[[Exception, int, float], None] | None = None,
 ) -> T:
-    """Make an attempt, and further ones after errors that pass by themselves; returns what the first success returns.
+    """Make an attempt, and further ones after transient errors; returns the result of the first success.
 
-    passing: whether an error is one of those; any other is raised. failed: called with each of them, the number of
-    failures so far, and the seconds until the next attempt.
+    passing: whether an error is transient; any other is raised. failed: called with each transient error, the number
+    of failures so far, and the seconds until the next attempt.
     """
     failures = 0
     while True:
@@ -90,7 +91,7 @@ async def persist(
 
 @contextmanager
 def suppress_transient() -> Iterator[None]:
-    """Leave the block at an error that passes by itself: for what is done again before long in any case."""
+    """Leave the block at a transient error: for work that is soon repeated anyway."""
     try:
         yield
     except Exception as error:

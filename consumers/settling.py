@@ -1,10 +1,10 @@
-"""What becomes of entries that were handled: acknowledged, given back, or dead-lettered; many in one round trip.
+"""Settles entries that were handled: acknowledges, gives back, or dead-letters them, many in one round trip.
 
-One task sends. Whatever is decided while a round trip is under way goes into the next one, so batches grow with the
-load and nothing waits for a timer. XACK of a stream's entries is one command; giving back is one command an entry;
-dead-lettering is one MULTI/EXEC, and so are all acknowledgements that bring commands of their own.
+One task sends. Decisions made while a round trip is in progress go into the next one, so batches grow with the load
+and nothing waits for a timer. XACK of a stream's entries is one command; giving back is one command per entry;
+dead-lettering is one MULTI/EXEC, and so are all acknowledgements that carry additional commands.
 
-After a lost connection nobody knows what the server has executed. Then everything is sent again, which for XACK is
+After a lost connection it is unknown what the server has executed. Then everything is sent again, which for XACK is
 harmless; the rest is sent only for entries that are still pending for this consumer.
 """
 
@@ -28,7 +28,7 @@ __all__ = ["Outcome", "Settlement", "Settler"]
 
 
 class Outcome(Enum):
-    """What shall become of an entry, or of an element of a list."""
+    """The outcome of an entry, or of an element of a list."""
 
     ACK = auto()
     NACK = auto()
@@ -36,7 +36,7 @@ class Outcome(Enum):
 
 
 class Subject(Protocol):
-    """An entry in hand, as far as settling needs it."""
+    """The part of an entry in hand that settling needs."""
 
     stream: str
     id: str
@@ -51,9 +51,9 @@ class Subject(Protocol):
 class Settlement:
     """A decision about one entry.
 
-    delay, used: of a NACK, see Group.nack. reason: of a DEAD_LETTER. commands: executed in one MULTI/EXEC with the
-    XACK of an ACK. delete: the entry is deleted from its stream there, too. single: that XACK stands alone,
-    so that `held` says whether the entry was still pending.
+    delay, used: for NACK, see Group.nack. reason: for DEAD_LETTER. commands: for ACK, executed in one MULTI/EXEC with
+    the XACK. delete: also delete the entry from its stream there. single: send an XACK for this entry alone, so that
+    `held` tells whether the entry was still pending.
     """
 
     subject: Subject
@@ -71,12 +71,12 @@ class Settlement:
     async def wait(self) -> None:
         """Wait until the server has confirmed it."""
         if not self.confirmed:
-            # made only when somebody waits: most settlements nobody waits for
+            # created only when needed: most settlements have no waiting task
             self._waiting = self._waiting or trio.Event()
             await self._waiting.wait()
 
     def confirm(self) -> None:
-        """The server has confirmed it."""
+        """Note that the server has confirmed it."""
         self.confirmed = True
         if self._waiting is not None:
             self._waiting.set()
@@ -107,23 +107,23 @@ class Settler:
         return len(self._queue) + len(self._unsure)
 
     def submit(self, settlement: Settlement) -> None:
-        """Decide. Carried out soon by the task that is in run(), or by finish()."""
+        """Submit a decision. The task in run() carries it out soon, or finish() does."""
         self._queue.append(settlement)
         self._wanted.ring()
 
     async def run(self) -> None:
-        """Carry out what is submitted, forever. Raises what the server refuses for good."""
+        """Carry out submitted settlements, forever. Raises the server's permanent refusals."""
         while True:
             await self._wanted.wait()
             await self.finish()
 
     async def finish(self) -> None:
-        """Carry out all that was submitted, waiting for the server where it is away."""
+        """Carry out everything that was submitted, waiting for the server if it is away."""
         while self._queue or self._unsure:
             await persist(self._send, self._reconnect)
 
     async def _send(self) -> None:
-        """One round trip. Raises what the server refuses of it, with the settlements to be tried again in `_unsure`."""
+        """Make one round trip. Raises the server's refusal; settlements to retry are then in `_unsure`."""
         batch, uncertain = self._unsure + self._queue, bool(self._unsure)
         self._unsure, self._queue = batch, []
         if uncertain:
@@ -161,7 +161,7 @@ class Settler:
             stream, id, count = subject.stream, subject.id, subject.delivery_count
             if subject.phase is not Phase.CLEAN and not settlement.used:
                 return [self._group.shelve(stream, id, count, subject.phase)]
-            # it has failed by itself: what it shared with others counts no longer
+            # it has failed on its own account: crashes it shared with others no longer count
             return [self._group.nack(stream, id, count - subject.doubtful, settlement.delay, settlement.used)]
         if settlement.outcome is Outcome.ACK or self._dead_letter is None:
             return [ack]
@@ -176,7 +176,7 @@ class Settler:
         return [(b"MULTI",), dead_letter, ack, (b"EXEC",)]
 
     def _transaction(self, settlements: list[Settlement]) -> list[Command]:
-        """One transaction for all acknowledgements that bring commands: a job's share of it is a third of one's own."""
+        """One transaction for all acknowledgements with commands: per job it costs a third of a separate one."""
         acknowledged: dict[str, list[str]] = {}
         deleted: dict[str, list[str]] = {}
         commands: list[Command] = []
@@ -192,7 +192,7 @@ class Settler:
         return [*first, *commands, (b"EXEC",)]
 
     async def _still_ours(self, batch: list[Settlement]) -> list[Settlement]:
-        """Without those that were carried out by a try whose reply was lost, or whose entry has gone elsewhere."""
+        """Drop settlements that an attempt with a lost reply has carried out, or whose entry another consumer has."""
         doubtful = [one for one in batch if one.outcome is not Outcome.ACK or one.commands]
         questions = [
             question
@@ -234,7 +234,7 @@ class Settler:
 
 
 def _error_in(replies: Sequence[Reply]) -> RedisError | None:
-    """The first error among the replies of one settlement, be it inside a transaction."""
+    """The first error among the replies of one settlement, including those inside a transaction."""
     if len(replies) > 1:
         try:
             replies = outcome(replies)

@@ -21,7 +21,7 @@ SCOPE = "trimaran.consumers"
 
 
 def traced(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields, and beside them those that carry the current trace context (traceparent, ...)."""
+    """Return the fields plus those that carry the current trace context (traceparent, ...)."""
     carried: dict[str, Any] = {}
     propagate.inject(carried)
     return {**fields, **carried}
@@ -30,7 +30,7 @@ def traced(fields: Mapping[str, Any]) -> dict[str, Any]:
 class OpenTelemetry(Middleware):
     """Traces and measures what handlers do.
 
-    group: named in spans and metrics. tracer_provider, meter_provider: others than the global ones.
+    group: its name in spans and metrics. tracer_provider, meter_provider: used instead of the global ones.
     """
 
     def __init__(self, *, group: str = "", tracer_provider: Any = None, meter_provider: Any = None) -> None:
@@ -42,9 +42,9 @@ class OpenTelemetry(Middleware):
         self._duration = meter.create_histogram(
             "messaging.process.duration", unit="s", description="How long handlers took."
         )
-        self._retries = meter.create_counter("messaging.process.retries", description="Entries to be delivered again.")
+        self._retries = meter.create_counter("messaging.process.retries", description="Entries to deliver again.")
         self._dead = meter.create_counter("messaging.process.dead", description="Entries that were given up.")
-        # by the message itself, which hashes by identity: the same entry may be in hand twice after a lost lease
+        # keyed by the message, which hashes by identity: the same entry may be in hand twice after a lost lease
         self._spans: dict[Handled, tuple[Any, Any]] = {}
 
     def start(self, message: Handled) -> None:

@@ -1,7 +1,8 @@
-"""Transactions that depend on what they read, without scripts: WATCH, look, MULTI, EXEC, and again if it changed.
+"""Transactions that depend on what they read, without scripts: WATCH, query, MULTI, EXEC, and retry on a change.
 
-What is watched is chosen so that only rivals touch it (a queue's counter of moves, one limit's places, one unique
-place), never what every producer writes: so a transaction is repeated when two workers want the same, not under load.
+Watched keys are chosen so that only competitors write to them (a queue's counter of moves, one limit's slots, one
+unique job's key), never keys that every producer writes: so a transaction is repeated when two workers compete for the
+same thing, not under load.
 """
 
 import random
@@ -22,25 +23,25 @@ Ask: TypeAlias = Callable[[Sequence[Command]], Awaitable[list[Reply]]]
 Decision: TypeAlias = Callable[[Ask], Awaitable[tuple[Sequence[Command], T]]]
 
 QUICK = 3
-"""Tries without a pause between them."""
+"""Attempts without a pause between them."""
 
 PAUSE = 0.02
-"""The longest pause before a further try, in seconds."""
+"""The longest pause before a further attempt, in seconds."""
 
 
 class Transactions:
-    """Runs them one at a time on a link that nobody else uses."""
+    """Runs transactions one at a time, on a link used for nothing else."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self._lock = trio.Lock()
 
     async def run(self, watched: Sequence[str], decide: Decision[T]) -> T:
-        """Execute what `decide` chooses, if nothing watched has changed since it looked; else have it look again.
+        """Execute the commands that `decide` chooses if no watched key has changed since; otherwise it decides again.
 
-        decide: gets a function that asks the server, returns the commands (none: nothing is done) and the value
-        to be returned. While a cluster moves some of the keys it waits, up to MIGRATION_SECONDS. Raises the server's
-        refusals; ConnectionError and TimeoutError when the outcome is unknown.
+        decide: takes a function that queries the server; returns the commands (none: nothing is done) and the value to
+        return. While a cluster moves some of the keys, this waits, up to MIGRATION_SECONDS. Raises the server's
+        refusals; ConnectionError and TimeoutError if the outcome is unknown.
         """
         async with self._lock:
             attempt = 0
@@ -65,7 +66,7 @@ class Transactions:
         node: TCPLocation | None = None
 
         async def ask(commands: Sequence[Command]) -> list[Reply]:
-            # the first question travels with WATCH
+            # the first query is sent with WATCH
             nonlocal asked, node
             if asked or not watched:
                 replies = await link.execute(commands)
@@ -79,7 +80,7 @@ class Transactions:
             if asked:
                 await link.execute_at(node, [(b"UNWATCH",)])
             return True, value
-        # where the keys are not all with the node that watches, the transaction has to wait until they are
+        # if not all keys are on the node that watches, the transaction has to wait until they are
         replies = await link.execute_at(node, [(b"MULTI",), *commands, (b"EXEC",)])
         for reply in replies:
             _raised(reply)

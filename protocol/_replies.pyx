@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""`bulk_run` of protocol/replies.py, compiled: the whole text is measured first and then written once.
+"""`bulk_run` of protocol/replies.py, compiled: it measures the whole text first and then writes it once.
 
-10 elements take 0.25 us in place of 1.9, a thousand 14 in place of 57.
+10 elements take 0.25 us instead of 1.9, a thousand 14 instead of 57.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy

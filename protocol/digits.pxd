@@ -1,6 +1,6 @@
-"""Decimal numbers as text, for the compiled modules: written, measured, read; and RESP's headers, which hold them.
+"""Decimal numbers as text, for the compiled modules: measuring, writing and reading them, and RESP headers.
 
-All of it is inline, so that a module which uses it is compiled with it and nothing is imported for it at run time.
+Everything is inline: it is compiled into the modules that use it, and nothing is imported at run time.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -16,7 +16,7 @@ cdef inline Py_ssize_t digits_of(uint64_t number) noexcept nogil:
 
 
 cdef inline char* put_digits(char* at, uint64_t number, Py_ssize_t digits) noexcept nogil:
-    """Write a number that has so many digits; where it ends."""
+    """Write a number that has this many digits; return where it ends."""
     cdef char* digit = at + digits
     while digit > at:
         digit -= 1
@@ -26,12 +26,12 @@ cdef inline char* put_digits(char* at, uint64_t number, Py_ssize_t digits) noexc
 
 
 cdef inline char* put_number(char* at, uint64_t number) noexcept nogil:
-    """Write a number; where it ends."""
+    """Write a number; return where it ends."""
     return put_digits(at, number, digits_of(number))
 
 
 cdef inline char* put_header(char* at, char kind, uint64_t number) noexcept nogil:
-    """Write a RESP header: a letter or sign, a number, and the end of the line; where it ends."""
+    """Write a RESP header (a letter or sign, a number, and CRLF); return where it ends."""
     at[0] = kind
     at = put_number(at + 1, number)
     at[0] = 13
@@ -40,7 +40,7 @@ cdef inline char* put_header(char* at, char kind, uint64_t number) noexcept nogi
 
 
 cdef inline bint parse_number(const unsigned char* text, Py_ssize_t length, int64_t* value) noexcept nogil:
-    """Read the canonical text of a signed 64-bit integer, the only one that Redis takes for a number; False for another."""
+    """Read a signed 64-bit integer in its canonical form, the only one that Redis accepts; False for any other."""
     cdef bint negative = length > 0 and text[0] == 45
     cdef Py_ssize_t at = 1 if negative else 0
     cdef uint64_t total = 0

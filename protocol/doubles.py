@@ -1,7 +1,7 @@
 """How doubles are written: scores and other floating-point numbers in replies of both protocol versions.
 
-The reference; `_doubles.pyx` is the same in Cython, since a reply may hold a score for each of its members.
-`protocol.numbers` offers the one that is in use.
+This is the reference; `_doubles.pyx` is the same in Cython, since a reply may hold a score for each of its members.
+`protocol.numbers` exports the one in use.
 """
 
 from typing import Final
@@ -17,8 +17,8 @@ _INTEGRAL_MAX: Final = float(2**62)
 def format_double(x: float) -> bytes:
     """The text of a double: Redis's `d2string`.
 
-    Integral values up to 2^62 have no point and no exponent; others are in the shortest form of the Grisu2
-    algorithm, which now and then has a digit more than Python's repr().
+    Integral values up to 2^62 have no point and no exponent. Others have the form of the Grisu2 algorithm, which now
+    and then has one digit more than Python's repr().
     """
     if x.is_integer():
         if x == 0:
@@ -31,7 +31,7 @@ def format_double(x: float) -> bytes:
         return b"inf"
     elif x == -_INFINITY:
         return b"-inf"
-    # 0.5 us where the digits take 3. With up to three digits behind the point and 15 in all, the decimal is never
+    # 0.5 us instead of 3 for the digits. With up to three digits after the point and 15 in all, the decimal is never
     # nearer than 1/250 of the last bit's value to a rounding boundary, and Grisu2's error is half of that.
     text = repr(x)
     if len(text) - text.find(".") <= 4 and len(text) <= 16:
@@ -42,7 +42,7 @@ def format_double(x: float) -> bytes:
 
 
 def _positive_text(x: float, most_digits: int) -> bytes:
-    """Lay out a positive double's digits: plain where that stays short, else with an exponent.
+    """Lay out a positive double's digits: plain if that stays short, otherwise with an exponent.
 
     `most_digits` bounds the digits of the exponent form only, as in Redis, whose buffer is 24 bytes.
     """

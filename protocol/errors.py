@@ -1,18 +1,21 @@
-"""Every error text a client can be sent, once.
+"""The error texts that several commands share, and the error that carries one to the client.
 
 The texts are Redis 8.10's own, since clients match on them: the first word is the code that libraries switch
-on, and several libraries compare whole sentences. A command raises `CommandError` with one of these constants
-(or with a text built by one of the functions at the end); dispatch turns it into an error reply.
+on, and several libraries compare whole sentences. A command raises `CommandError` with one of these constants, with a
+text built by one of the functions at the end, or with a text that only that command has and that its module defines;
+the executor turns it into an error reply.
 """
 
 from typing import Final
 
+from protocol.limits import COMMAND_NAME_SHOWN
+
 
 class CommandError(Exception):
-    """A command's refusal, which the client is sent as an error reply.
+    """A command's refusal, which is sent to the client as an error reply.
 
-    `text` is the whole error as bytes: the code, a space, the sentence. It need not be free of CR and LF: the
-    encoder (`protocol.replies.error`) replaces them, so that no client data can start a second reply.
+    `text` is the whole error as bytes: the code, a space, the sentence. It may contain CR and LF: the encoder
+    (`protocol.replies.error`) replaces them, so no client data can start a second reply.
     """
 
     def __init__(self, text: bytes) -> None:
@@ -70,46 +73,50 @@ PROTECTED_MODE: Final = (
 
 
 def exec_abort(refusal: bytes) -> bytes:
-    """The text for an EXEC that was refused before it ran (and so has dropped its transaction)."""
+    """The text for an EXEC that was refused before it ran (and has therefore dropped its transaction)."""
     return b"EXECABORT Transaction discarded because of: " + refusal.removeprefix(b"ERR ")
 
 
 def unknown_command(args: list[bytes]) -> bytes:
     """The text for a command that does not exist.
 
-    Names and arguments are cut at 128 bytes, and at a NUL, which ends a text in C.
+    The name is cut at COMMAND_NAME_SHOWN bytes, and so are the arguments together; each also ends at a NUL, as a string
+    does in C.
     """
-    text = b"ERR unknown command '%b'" % args[0].partition(b"\0")[0][:128]
+    text = b"ERR unknown command '%b'" % args[0].partition(b"\0")[0][:COMMAND_NAME_SHOWN]
     if len(args) < 2:
         return text
     shown = b""
     for argument in args[1:]:
-        if len(shown) >= 128:
+        if len(shown) >= COMMAND_NAME_SHOWN:
             break
-        shown += b"'%b' " % argument.partition(b"\0")[0][: 128 - len(shown)]
+        shown += b"'%b' " % argument.partition(b"\0")[0][: COMMAND_NAME_SHOWN - len(shown)]
     return text + b", with args beginning with: " + shown
 
 
 def unknown_subcommand(args: list[bytes]) -> bytes:
     """The text for a container command with a subcommand that does not exist."""
-    return b"ERR unknown subcommand '%b'. Try %b HELP." % (args[1].partition(b"\0")[0][:128], args[0].upper())
+    return b"ERR unknown subcommand '%b'. Try %b HELP." % (
+        args[1].partition(b"\0")[0][:COMMAND_NAME_SHOWN],
+        args[0].upper(),
+    )
 
 
 def wrong_form(args: list[bytes]) -> bytes:
     """The text for a subcommand that exists, but not with these arguments."""
     return b"ERR unknown subcommand or wrong number of arguments for '%b'. Try %b HELP." % (
-        args[1].partition(b"\0")[0][:128],
+        args[1].partition(b"\0")[0][:COMMAND_NAME_SHOWN],
         args[0].upper(),
     )
 
 
 def wrong_arity(name: bytes) -> bytes:
-    """The text for a wrong number of arguments; `name` is in lower case, subcommands as `xinfo|stream`."""
+    """The text for a wrong number of arguments; `name` is in lower case, a subcommand's like `xinfo|stream`."""
     return b"ERR wrong number of arguments for '%b' command" % name
 
 
 def invalid_expire(name: bytes) -> bytes:
-    """The text for an expire time that is out of range, or zero where it may not be."""
+    """The text for an expire time that is out of range, or zero where that is not allowed."""
     return b"ERR invalid expire time in '%b' command" % name
 
 
@@ -122,12 +129,12 @@ def subscribed_mode(name: bytes) -> bytes:
 
 
 def aof_error(reason: str) -> bytes:
-    """Writes are refused because the append-only file can't be written or synced."""
+    """The text for a write that is refused because the append-only file can't be written or synced."""
     return _AOF_ERROR + reason.encode("utf-8", "replace")
 
 
 def script_refused(refusal: bytes) -> bytes:
-    """A script that says by its flags that it writes is refused where writes are, with this text."""
+    """The text for a script whose flags declare that it writes, while writes are refused with `refusal`."""
     blocked = b"Writable scripts are blocked. Use 'no-writes' flag for read only scripts."
     unable = b", but it's currently unable to persist to disk. "
     if refusal == BGSAVE_ERROR:

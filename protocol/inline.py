@@ -1,14 +1,14 @@
-"""Splitting a line into arguments by Redis's quoting rules, for inline requests and redis.conf lines.
+"""Splits a line into arguments by Redis's quoting rules, for inline requests and redis.conf lines.
 
-Blanks separate arguments. `"..."` knows the escapes `\\n \\r \\t \\b \\a \\xHH` and takes any other escaped
-byte as it is; `'...'` knows only `\\'`. A quote may open in the middle of an argument, but a blank or the
-line's end must follow the closing one.
+White space separates arguments. `"..."` supports the escapes `\\n \\r \\t \\b \\a \\xHH` and takes any other escaped
+byte literally; `'...'` supports only `\\'`. A quote may open in the middle of an argument, but white space or the end
+of the line must follow the closing one.
 """
 
 from typing import Final
 
 _BLANKS: Final = frozenset(b" \t\n\v\f\r")
-_SEPARATORS: Final = frozenset(b" \t\n\r")  # what ends an argument: fewer than the blanks, as in Redis
+_SEPARATORS: Final = frozenset(b" \t\n\r")  # end an argument: fewer than the blanks, as in Redis
 _ESCAPES: Final = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
 _HEXADECIMAL: Final = frozenset(b"0123456789abcdefABCDEF")
 _BACKSLASH: Final = ord("\\")
@@ -17,7 +17,7 @@ _DOUBLE: Final = ord('"')
 
 
 def split_line(line: bytes) -> list[bytes] | None:
-    """The arguments of a line, without its line end; None for unbalanced quotes."""
+    """Return the arguments of a line, given without its line end; None for unbalanced quotes."""
     if b'"' not in line and b"'" not in line and b"\v" not in line and b"\f" not in line:
         return line.split()
     arguments: list[bytes] = []
@@ -36,8 +36,7 @@ def split_line(line: bytes) -> list[bytes] | None:
 
 
 def _argument(line: bytes, pos: int, argument: bytearray) -> int | None:
-    """Append the argument that starts at `pos`, and return the position behind it; None for unbalanced
-    quotes."""
+    """Append the argument that starts at `pos` and return the position after it; None for unbalanced quotes."""
     size = len(line)
     while pos < size:
         byte = line[pos]
@@ -53,8 +52,8 @@ def _argument(line: bytes, pos: int, argument: bytearray) -> int | None:
 
 
 def _double_quoted(line: bytes, pos: int, argument: bytearray) -> int | None:
-    """Append what is in double quotes from `pos` on; the position behind the closing one, None without
-    one."""
+    """Append the double-quoted text that starts at `pos` and return the position after the closing quote, None if
+    there is none."""
     size = len(line)
     while pos < size:
         byte = line[pos]
@@ -75,7 +74,7 @@ def _double_quoted(line: bytes, pos: int, argument: bytearray) -> int | None:
 
 
 def _single_quoted(line: bytes, pos: int, argument: bytearray) -> int | None:
-    """The same in single quotes."""
+    """The same for single quotes."""
     size = len(line)
     while pos < size:
         byte = line[pos]

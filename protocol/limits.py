@@ -1,7 +1,6 @@
-"""Every limit on what a client may send, each with its reason.
+"""The limits on what a client may send, each with its reason.
 
-A limit that a directive can change stands here with its default. The parser and the connection read these
-names; no other module writes such a number down again.
+A limit that a directive can change has the directive's default here; tests/protocol/test_limits.py keeps them equal.
 """
 
 from typing import Final
@@ -11,7 +10,7 @@ MIB: Final = 1024 * KIB
 GIB: Final = 1024 * MIB
 
 MAX_ARGS: Final = 1024 * KIB
-"""Elements of one request's array. Redis allows 2^31-1, but no client sends so many, and each costs a
+"""Elements of one request's array. Redis allows 2^31-1, but no client sends that many, and each costs a
 pointer and an object before the first command check is made."""
 
 MAX_ARGS_UNAUTHENTICATED: Final = 10
@@ -28,16 +27,13 @@ MAX_INLINE: Final = 64 * KIB
 
 QUERY_BUFFER: Final = 1 * GIB
 """Bytes held for one client's incomplete request: Redis's default of `client-query-buffer-limit`. Past it the
-client is disconnected without a reply, as by Redis."""
+client is disconnected without a reply, as in Redis."""
 
 QUERY_BUFFER_UNAUTHENTICATED: Final = 1 * MIB
-"""The same before AUTH, so that strangers can't fill the memory (Redis's own limit)."""
-
-QUERY_BUFFER_MIN: Final = 1 * MIB
-"""The least that `client-query-buffer-limit` can be set to."""
+"""The same before AUTH, so that unauthenticated clients can't fill the memory (Redis's own limit)."""
 
 READ_SIZE: Final = 64 * KIB
-"""Bytes read from one client a tick, so that one long pipeline can't starve the other clients."""
+"""Bytes read from one client per tick, so that one long pipeline can't starve the other clients."""
 
 COMMAND_NAME_SHOWN: Final = 128
 """Bytes of an unknown command's name, and of all its arguments together, that an error reply repeats."""

@@ -1,6 +1,6 @@
-"""The 80-bit long doubles that INCRBYFLOAT, HINCRBYFLOAT and their relatives compute in.
+"""The 80-bit long doubles that INCRBYFLOAT, HINCRBYFLOAT and similar commands compute with.
 
-Redis uses the C compiler's long double, on its common platforms the x87 format: a 64-bit mantissa and a
+Redis uses the C compiler's long double, which on its common platforms is the x87 format: a 64-bit mantissa and a
 15-bit exponent. Clients see its rounding (0.1 + 0.2 is 0.3, not 0.30000000000000004), and Python has no such
 type. So a finite long double is a `Fraction` here, always rounded to 64 bits, and an infinity is a float;
 both compare and order as numbers. The results are the same on every platform.
@@ -20,7 +20,7 @@ _EXPONENT_MIN: Final = -16445  # the smallest positive value is 2^-16445
 _TEXT_MAX: Final = 5 * 1024 - 1  # longer texts are refused, as by Redis
 _FRACTION_DIGITS: Final = 17
 
-# Decimal exponents of a text's leading digit outside of these bounds over- or underflow whatever the digits.
+# If the decimal exponent of a text's leading digit is outside these bounds, it over- or underflows whatever the digits.
 _DECIMAL_EXPONENT_MAX: Final = 5000
 _DECIMAL_EXPONENT_MIN: Final = -5000
 
@@ -36,9 +36,9 @@ _INFINITIES: Final = frozenset((b"inf", b"infinity"))
 
 
 def parse_long_double(data: bytes) -> LongDouble | None:
-    """A long double by Redis's `string2ld`; None for a text that is not one, for nan, and out of range.
+    """Parse a long double like Redis's `string2ld`; None for a text that is not one, for nan, and out of range.
 
-    Accepts what C's strtold does without white space, infinities included.
+    Accepts what C's strtold does except white space, including infinities.
     """
     if len(data) > _TEXT_MAX:
         return None
@@ -111,7 +111,7 @@ def sum_long_doubles(a: LongDouble, b: LongDouble) -> LongDouble | None:
 
 
 def format_long_double(value: LongDouble) -> bytes:
-    """Redis's human-friendly text: 17 digits behind the point, trailing zeros cut, never an exponent."""
+    """Redis's human-friendly text: 17 digits after the point, trailing zeros cut, never an exponent."""
     if not isinstance(value, Fraction):
         return b"inf" if value > 0 else b"-inf"
     numerator, denominator = abs(value.numerator) * 10**_FRACTION_DIGITS, value.denominator

@@ -1,11 +1,11 @@
 """Redis's strict number texts: what it accepts from a client, and how it writes numbers back.
 
-Python's own int() and float() also take `+5`, ` 5`, `05` and `1_0`, so client bytes go through these
+Python's own int() and float() also accept `+5`, ` 5`, `05` and `1_0`, so client bytes go through these
 functions and nothing else. Each returns None for a text that is not a valid number, and the caller has the
 error text that fits its command.
 
-Long doubles, which INCRBYFLOAT and its relatives compute in, come from `protocol.long_doubles`; `format_double` is the
-compiled twin of `protocol.doubles` where that was built.
+Long doubles, which INCRBYFLOAT and similar commands compute with, come from `protocol.long_doubles`; `format_double` is
+the compiled twin of `protocol.doubles` if that was built.
 """
 
 import re
@@ -55,19 +55,19 @@ _INFINITIES: Final = {
     sign + name: -INFINITY if sign == b"-" else INFINITY for sign in (b"", b"+", b"-") for name in (b"inf", b"infinity")
 }
 
-# Redis parses a decimal text itself when it has at most 19 significant digits and a decimal exponent within
-# these bounds, and asks the C library otherwise. Only the latter reports overflow and underflow.
+# Redis parses a decimal text itself if it has at most 19 significant digits and a decimal exponent within
+# these bounds, and otherwise calls the C library. Only the latter reports overflow and underflow.
 _OWN_DIGITS: Final = 19
 _OWN_EXPONENT_MIN: Final = -342
 _OWN_EXPONENT_MAX: Final = 308
 
 
 def parse_integer(data: bytes) -> int | None:
-    """A signed 64-bit integer by Redis's `string2ll`: an optional `-`, then digits without a leading zero.
+    """Parse a signed 64-bit integer like Redis's `string2ll`: an optional `-`, then digits without a leading zero.
 
     `+`, `-0`, spaces, underscores and values out of range are refused.
     """
-    small = _SMALL.get(data)  # 45 ns, where the checks below take 130
+    small = _SMALL.get(data)  # 45 ns instead of 130 for the checks below
     if small is not None:
         return small
     if data.isdigit():
@@ -82,10 +82,10 @@ def parse_integer(data: bytes) -> int | None:
 
 
 def parse_unsigned(data: bytes) -> int | None:
-    """An unsigned 64-bit integer by Redis's `string2ull`, which the two parts of a stream ID go through.
+    """Parse an unsigned 64-bit integer like Redis's `string2ull`, which parses the two parts of a stream ID.
 
-    A negative number that `string2ll` accepts is refused. What it does not accept is handed to the C library's
-    strtoull, so leading white space, `+` and leading zeros are accepted, the text ends at a NUL, and a `-` that comes
+    A negative number that `string2ll` accepts is refused. A text that it does not accept goes to the C library's
+    strtoull, so leading white space, `+` and leading zeros are accepted, the text ends at a NUL, and a `-` that gets
     that far (`-0`, `-03`, ` -3`) negates modulo 2^64.
     """
     if data.isdigit() and len(data) <= 19:
@@ -108,10 +108,10 @@ def parse_unsigned(data: bytes) -> int | None:
 
 
 def parse_double(data: bytes) -> float | None:
-    """A double by Redis's `string2d`: scores, coordinates, weights.
+    """Parse a double like Redis's `string2d`: scores, coordinates, weights.
 
-    Accepts what C's strtod does without white space: `3`, `-.5`, `1.`, `1e5`, hexadecimal floats, and `inf`
-    or `infinity` with a sign in any case. Refuses nan and texts out of range, with Redis's exception: short
+    Accepts what C's strtod does except white space: `3`, `-.5`, `1.`, `1e5`, hexadecimal floats, and `inf`
+    or `infinity` in any case, with or without a sign. Refuses nan and texts out of range, with Redis's exception: short
     texts at the edge of the range (`9e308`, `1e-330`) become infinity or zero instead.
     """
     if data.translate(None, _DECIMAL):
@@ -142,7 +142,7 @@ def _parse_special_double(data: bytes) -> float | None:
 
 
 def _parsed_by_redis_itself(data: bytes) -> bool:
-    """Whether a decimal text that came to zero or infinity is one that Redis does not check for range."""
+    """Whether a decimal text that evaluated to zero or infinity is one that Redis does not check for range."""
     match = _DECIMAL_PARTS.fullmatch(data)
     if match is None:
         return False

@@ -1,4 +1,4 @@
-"""The request parser in use: the compiled twin where it was built, else the pure one."""
+"""The request parser in use: the compiled twin if it was built, otherwise the pure one."""
 
 from typing import Final
 

@@ -1,11 +1,11 @@
 """Values to RESP bytes.
 
-A command returns its reply already encoded, so these functions run on every request. What is alike in both
-protocol versions is a plain function here. What differs (maps, sets, doubles, nulls, pushes, ...) is chosen by
-a `Dialect`, one shared object a version, which each session holds: no command branches on the version.
+A command returns its reply already encoded, so these functions run on every request. Types that both protocol
+versions encode alike are plain functions here. The others (maps, sets, doubles, nulls, pushes, ...) are methods of a
+`Dialect`, one shared object per version, which each session holds: no command branches on the version.
 
-`header + value + CRLF` was measured 2 to 3 times faster than formatting with `%`, and a table of ready headers
-faster still. `bulk_run` has a compiled twin, used where it was built.
+`header + value + CRLF` was measured 2 to 3 times faster than formatting with `%`, and a table of ready-made headers
+faster still. `bulk_run` has a compiled twin.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -30,11 +30,11 @@ INTEGERS: Final = [b":%d\r\n" % n for n in range(10_000)]
 ARRAY_HEADERS: Final = [b"*%d\r\n" % n for n in range(1024)]
 
 MANY: Final = 16
-"""Elements from which `bulk_run`'s strided form was measured faster than its loop, by 30 % at a thousand."""
+"""Beyond this many elements `bulk_run`'s strided form is faster than its loop, by 30 % at a thousand."""
 
 
 class _Headers(dict[int, bytes]):
-    """BULK_HEADERS for any length."""
+    """BULK_HEADERS, extended to any length."""
 
     def __missing__(self, n: int) -> bytes:
         return b"$%d\r\n" % n
@@ -62,9 +62,9 @@ def simple(text: bytes) -> bytes:
 
 
 def error(text: bytes) -> bytes:
-    """An error reply; CR and LF in `text` become spaces, so that no client data can start a second reply.
+    """An error reply; CR and LF in `text` become spaces, so no client data can start a second reply.
 
-    Those at its end are dropped, as by Redis.
+    Those at its end are dropped, as in Redis.
     """
     return b"-" + text.rstrip(CRLF).translate(_NO_LINE_BREAKS) + CRLF
 
@@ -75,7 +75,7 @@ def array_header(n: int) -> bytes:
 
 
 def array(parts: Sequence[bytes]) -> bytes:
-    """An array of elements that are encoded already."""
+    """An array of elements that are already encoded."""
     return array_header(len(parts)) + b"".join(parts)
 
 
@@ -85,7 +85,7 @@ def bulks(values: Collection[bytes]) -> bytes:
 
 
 def bulk_run(values: Collection[bytes]) -> bytes:
-    """Bulk strings one after the other, without a header; 30 % faster than joining what `bulk` gives."""
+    """Bulk strings one after the other, without a header; 30 % faster than joining the results of `bulk`."""
     if len(values) > MANY:
         parts = [CRLF] * (3 * len(values))
         parts[::3] = map(_ALL_HEADERS.__getitem__, map(len, values))
@@ -110,7 +110,7 @@ def integers(values: Sequence[int]) -> bytes:
 class Dialect:
     """The replies that the protocol versions encode differently, in RESP2's form.
 
-    `null` stands for a missing value, `null_array` for a missing array (RESP3 has one null for both).
+    `null` is a missing value, `null_array` a missing array (RESP3 has one null for both).
     """
 
     version: int = 2
@@ -150,11 +150,11 @@ class Dialect:
         return ONE if value else ZERO
 
     def verbatim(self, text: bytes, kind: bytes = b"txt") -> bytes:
-        """A text for people, `kind` its three-letter format; in RESP2 a bulk string."""
+        """A human-readable text, `kind` being its three-letter format; in RESP2 a bulk string."""
         return bulk(text)
 
     def big_number(self, digits: bytes) -> bytes:
-        """An integer of any size given as its digits; in RESP2 a bulk string."""
+        """An integer of any size, given as digits; in RESP2 a bulk string."""
         return bulk(digits)
 
 

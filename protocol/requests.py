@@ -1,13 +1,12 @@
 """Bytes in, complete requests out: RESP arrays of bulk strings, and inline commands.
 
-This is the reference; `_requests.pyx` is the same in Cython. Redis's rules hold, and its error texts, with
-three points made stricter: a length line ends with CRLF (Redis takes any byte for the LF), so does a bulk
-(Redis skips two bytes unread), and a line's limit counts from its first byte, however the bytes arrived.
+This is the reference; `_requests.pyx` is the same in Cython. It follows Redis's rules and error texts, and is stricter
+in three points: a length line ends with CRLF (Redis accepts any byte for the LF), so does a bulk (Redis skips two bytes
+unread), and a line's limit counts from its first byte, however the bytes arrived.
 
-The parser keeps its place in an incomplete request: arguments already complete are out of the buffer, and the
-buffer (a bytearray, since it grows in place) is looked at again only when the bulk's last byte or a line's
-end has arrived. So input costs O(n) in any pieces, and nothing is allocated for bytes that a length only
-announces.
+The parser keeps its place in an incomplete request: complete arguments have left the buffer, and the buffer (a
+bytearray, since it grows in place) is examined again only once the bulk's last byte or a line's end has arrived. So
+input costs O(n) in pieces of any size, and nothing is allocated for bytes that a length merely announces.
 """
 
 from typing import Final
@@ -32,8 +31,8 @@ _DOLLAR: Final = ord("$")
 _CR: Final = ord("\r")
 _LF: Final = ord("\n")
 
-# What stands between a request's parts, whole, for the lengths that occur most: one slice and one lookup each
-# replace a search and a number's parsing (1.4 us to 0.9 us for a SET).
+# The bytes between a request's parts, for the most frequent lengths: one slice and one lookup replace a search and
+# the parsing of a number (1.4 us to 0.9 us for a SET).
 _SHORT_ARRAYS: Final = {b"*%d\r\n" % n: n for n in range(1, 10)}
 _ARRAYS: Final = {b"*%d\r\n" % n: n for n in range(10, 100)}
 _BULKS_1: Final = {b"\r\n$%d\r\n" % n: n for n in range(10)}
@@ -42,11 +41,10 @@ _BULKS_3: Final = {b"\r\n$%d\r\n" % n: n for n in range(100, 1000)}
 
 
 class ProtocolError(Exception):
-    """A client broke the protocol: it is sent `text` as an error reply, and the connection is closed.
+    """A client violated the protocol: `text` is sent as an error reply, and the connection is closed.
 
-    `text` is the whole error as bytes (it may hold a byte of the client's, CR and LF included: the reply's
-    encoder replaces these). `requests` are the complete requests that came before the offending byte in the
-    same call.
+    `text` is the whole error as bytes (it may hold a byte that the client sent, even CR or LF, which the reply's
+    encoder replaces). `requests` are the complete requests before the offending byte in the same call.
     """
 
     def __init__(self, text: bytes, requests: list[list[bytes]]) -> None:
@@ -62,7 +60,7 @@ class RequestParser:
         max_args: elements of one request.
         max_bulk: bytes of one element.
         max_inline: bytes of one line.
-        authenticated: False applies Redis's far tighter limits to strangers.
+        authenticated: False applies Redis's much tighter limits for unauthenticated clients.
     """
 
     __slots__ = (
@@ -93,7 +91,7 @@ class RequestParser:
         self._args: list[bytes] = []  # the complete arguments of the incomplete request
         self._wanted = 0  # arguments it still lacks, 0 between requests
         self._bulk = -1  # length of the bulk being received, -1 before its header
-        self._taken = 0  # bytes of the incomplete request consumed already
+        self._taken = 0  # bytes of the incomplete request already consumed
 
     @property
     def buffered(self) -> int:
@@ -101,13 +99,13 @@ class RequestParser:
         return self._taken + len(self._tail)
 
     def feed(self, data: bytes) -> list[list[bytes]]:
-        """Every request that `data` completes, each a list of its arguments. Empty requests are skipped.
+        """Return the requests that `data` completes, each as a list of its arguments. Empty requests are skipped.
 
-        After an error the parser stays in front of the offending element, so that a call with b"" tries again
-        with the limits of then.
+        After an error the parser stays in front of the offending element, so a call with b"" tries again with the
+        limits in force then.
 
         Raises:
-            ProtocolError: the input breaks the protocol or a limit.
+            ProtocolError: the input violates the protocol or a limit.
         """
         requests: list[list[bytes]] = []
         if self._tail or self._wanted:
@@ -118,7 +116,7 @@ class RequestParser:
         return requests
 
     def _resume(self, data: bytes, requests: list[list[bytes]]) -> list[list[bytes]]:
-        """`feed` with an incomplete request at hand: collect until it is worth looking at again."""
+        """`feed` while a request is incomplete: collect data until parsing can make progress."""
         tail, bulk = self._tail, self._bulk
         size = len(tail) + len(data)
         if data and (size < bulk + 2 if bulk >= 0 else b"\n" not in data and size <= self.max_inline):
@@ -127,7 +125,7 @@ class RequestParser:
         tail += data
         self._tail = bytearray()
         if bulk >= 0 and tail[bulk : bulk + 2] == b"\r\n":
-            # The bulk is complete: taken straight from the buffer, so that a large one is copied only once.
+            # Take the complete bulk straight from the buffer, so that a large one is copied only once.
             with memoryview(tail) as view:
                 self._args.append(bytes(view[:bulk]))
             self._taken += bulk + 2
@@ -139,9 +137,9 @@ class RequestParser:
         return requests
 
     def _whole_requests(self, data: bytes, pos: int, requests: list[list[bytes]]) -> int:
-        """Append the requests that are complete and have no long part, and return the position behind them.
+        """Append the leading requests that are complete and have no long part; return the position after them.
 
-        A fast path for the usual traffic; `_parse` takes whatever it stops at.
+        A fast path for the usual traffic; `_parse` continues wherever it stops.
         """
         if self.max_args < 99 or self.max_bulk < 999 or self.max_inline < 8:
             return pos
@@ -176,7 +174,7 @@ class RequestParser:
             pos = pos_next
 
     def _parse(self, data: bytes, pos: int, requests: list[list[bytes]]) -> None:
-        """Take in `data` from `pos` on, part by part, and keep what is incomplete."""
+        """Consume `data` from `pos` on, part by part, and keep what is incomplete."""
         size, start, error = len(data), pos, None
         while pos < size:
             if self._bulk >= 0:
@@ -216,7 +214,7 @@ class RequestParser:
             self._taken = 0
 
     def _line(self, line: bytes, requests: list[list[bytes]]) -> bytes | None:
-        """Take in a line, given without its LF; the error's text if it is bad."""
+        """Consume a line, given without its LF; return the error's text if it is malformed."""
         if self._wanted:
             return self._bulk_header(line)
         if line[:1] == b"*":

@@ -1,9 +1,9 @@
 """The digits of a double by the Grisu2 algorithm, as Redis 8 writes scores.
 
-Python's repr() gives the shortest text that reads back as the same double. Grisu2 (Florian Loitsch, "Printing
+Python's repr() returns the shortest text that reads back as the same double. Grisu2 (Florian Loitsch, "Printing
 floating-point numbers quickly and accurately with integers", 2010) works on 64-bit approximations and narrows
-the rounding interval by their error, so about one double in a thousand gets a digit more or another last
-digit. A client that compares scores as text sees that, hence the same algorithm here, in exact integers.
+the rounding interval by their error, so about one double in a thousand gets an extra digit or a different last
+digit. Clients that compare scores as text see that, hence the same algorithm here, in exact integers.
 """
 
 import struct
@@ -15,7 +15,7 @@ _MANTISSA_MASK: Final = (1 << _MANTISSA_BITS) - 1
 _EXPONENT_BIAS: Final = 1023 + _MANTISSA_BITS
 _HALF: Final = 1 << 63
 
-# The cached powers of ten: every eighth from 10^-348 on. The scaled exponent has to come to -60 to -32.
+# The cached powers of ten: every eighth from 10^-348 on. The scaled exponent has to be within -60 to -32.
 POWERS: Final = 87
 POWER_FIRST: Final = -348
 POWER_STEP: Final = 8
@@ -34,7 +34,7 @@ _unpack = struct.Struct("<Q").unpack
 
 
 def shortest_digits(x: float) -> tuple[int, int]:
-    """The digits (as one integer) and the decimal exponent of `x`, which must be positive and finite.
+    """Return the digits (as one integer) and the decimal exponent of `x`, which must be positive and finite.
 
     The value is digits * 10^exponent.
     """
@@ -59,8 +59,7 @@ def shortest_digits(x: float) -> tuple[int, int]:
     value = (value * power + _HALF) >> 64
     point = -(exponent + power_exponent + 64)
 
-    # The largest unit of which a multiple is within the boundaries; the remainder can only fall with the
-    # unit.
+    # Find the largest unit that has a multiple within the boundaries; the remainder can only fall with the unit.
     width = (upper - lower) * _SCALE
     scaled = upper * _SCALE
     low, high = 0, len(_UNITS) - 1
@@ -72,12 +71,12 @@ def shortest_digits(x: float) -> tuple[int, int]:
             low = middle + 1
     unit = _UNITS[low] << point
     digits, remainder = divmod(scaled, unit)
-    while remainder == width and low > _UNIT_LARGEST:  # the boundary itself counts for units of 1 and more only
+    while remainder == width and low > _UNIT_LARGEST:  # only units of 1 and more may hit the boundary itself
         low += 1
         unit = _UNITS[low] << point
         digits, remainder = divmod(scaled, unit)
 
-    # Step down to the multiple nearest to the value.
+    # Step down to the multiple nearest the value.
     target = (upper - value) * _SCALE
     while (
         remainder < target
@@ -91,10 +90,9 @@ def shortest_digits(x: float) -> tuple[int, int]:
 
 @cache
 def _scaling(exponent: int) -> tuple[int, int, int]:
-    """The cached power of ten for values of a binary exponent: mantissa of 64 bits, exponent, decimal
-    exponent.
+    """Return the cached power of ten for values with a binary exponent: 64-bit mantissa, exponent, decimal exponent.
 
-    More than one power can fit, so this searches from the same estimate as Redis. The cache is bounded: there
+    More than one power can fit, so the search starts from the same estimate as Redis's. The cache is bounded: there
     are 2,100 exponents.
     """
     index = (int(-(exponent + POWERS) * _LOG10_OF_2) - POWER_FIRST) // POWER_STEP

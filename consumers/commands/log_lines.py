@@ -1,4 +1,4 @@
-"""Log records as JSON, one object a line, with the fields that were given as `extra`."""
+"""Log records as JSON, one object per line, including the fields passed as `extra`."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ _STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", None, None))) | {
 
 
 class JsonLines(logging.Formatter):
-    """time (ISO 8601, UTC), level, logger, message, the record's extra fields, and error, a traceback."""
+    """Fields: time (ISO 8601, UTC), level, logger, message, the record's extra fields, and error (a traceback)."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = {

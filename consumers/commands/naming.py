@@ -1,4 +1,4 @@
-"""What people call a queue: by its key, or, of a job queue, by the name that the program gives it."""
+"""Resolves how users name a queue: by its key, or, for a job queue, by the name that the program gives it."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ __all__ = ["dead_stream", "named_streams"]
 
 
 async def kind_of(client: Client, key: str) -> str:
-    """The key's type; "none" where there is no such key."""
+    """The key's type; "none" if there is no such key."""
     kind: Any = await client.type(key)
     return kind.decode() if isinstance(kind, bytes) else str(kind)
 
 
 async def queue_streams(client: Client, name: str) -> list[str]:
-    """The streams of the job queue of this name, none where there is none."""
+    """The streams of the job queue with this name; empty if there is none."""
     escaped = "".join(f"\\{one}" if one in "*?[]\\" else one for one in Keys(name, ()).prefix)
     return await find_streams(client, f"{escaped}*")
 
 
 async def named_streams(client: Client, name: str) -> list[str]:
-    """What `name` stands for: the stream or list itself, or the streams of a job queue. Raises CommandError."""
+    """Resolve `name`: the stream or list itself, or the streams of a job queue. Raises CommandError."""
     kind = await kind_of(client, name)
     if kind in ("stream", "list"):
         return [name]
     if found := await queue_streams(client, name):
         return found
     if kind != "none":
-        raise CommandError(f"{printable(name)} is a {kind}, no stream, list or job queue")
+        raise CommandError(f"{printable(name)} is a {kind}, not a stream, list or job queue")
     raise CommandError(f"there is no stream, list or job queue {printable(name)}")
 
 
 async def dead_stream(client: Client, name: str) -> str:
-    """The dead-letter stream that `name` stands for: itself, or that of a job queue. Raises CommandError.
+    """Resolve `name` to a dead-letter stream: itself, or that of a job queue. Raises CommandError.
 
-    A job queue without dead jobs has none yet; its name is returned all the same.
+    A job queue without dead jobs has no such stream yet; its name is returned all the same.
     """
     kind = await kind_of(client, name)
     if kind == "stream":
         return name
     if kind != "none":
-        raise CommandError(f"{printable(name)} is a {kind}, no dead-letter stream")
+        raise CommandError(f"{printable(name)} is a {kind}, not a dead-letter stream")
     dead = Keys(name, ()).dead
     if await kind_of(client, dead) == "stream" or await queue_streams(client, name):
         return dead

@@ -23,7 +23,7 @@ Publish a message to a channel, or add an entry to a stream.
   trimaran publish --stream orders customer=7 total=12
   producer | trimaran publish --stream orders             each line is a JSON object of fields
 
-Prints how many subscribers received a message, or the ID of an entry; of lines, how many were published."""
+Prints how many subscribers received the message, or the entry's ID; for lines, how many were published."""
 
 CHUNK = 65536
 
@@ -37,13 +37,13 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--shard", action="store_true", help="the channel is a shard channel")
     options = parser.parse_intermixed_args(words)
     if options.stream is not None:
-        # what stands first is no channel then
+        # then the first argument is not a channel
         options.data = [*([options.channel] if options.channel is not None else []), *options.data]
         for pair in options.data:
             if "=" not in pair:
                 parser.error(f"{pair!r} is not FIELD=VALUE")
     elif options.channel is None:
-        parser.error("name a CHANNEL, or a --stream")
+        parser.error("name a CHANNEL or a --stream")
     elif len(options.data) > 1:
         parser.error("a message is one argument: put it in quotes")
     return run(_publish, options, "publish")
@@ -105,7 +105,7 @@ async def _send(client: Client, options: argparse.Namespace, messages: list[Any]
 
 
 async def _input() -> AsyncGenerator[list[bytes], None]:
-    """Standard input's lines, as they come: all of each read at once."""
+    """Yield standard input's lines as they arrive, all lines of a read together."""
     rest = b""
     while data := await trio.to_thread.run_sync(os.read, sys.stdin.fileno(), CHUNK, abandon_on_cancel=True):
         *lines, rest = (rest + data).split(b"\n")

@@ -1,4 +1,4 @@
-"""How streams and their consumer groups stand: what `trimaran queues` shows."""
+"""The state of streams and their consumer groups, as shown by `trimaran queues`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from consumers.commands.running import Client
 from consumers.deadletters import dead_letters
 
 DEAD_LIMIT = 1000
-"""Dead letters counted one by one in each dead-letter stream, as each belongs to a queue and group of its own."""
+"""Dead letters counted in each dead-letter stream: one by one, because each may belong to another queue and group."""
 
 DEAD_FIELD = b"dead-stream"
-"""The field by which an entry is known for a dead letter."""
+"""The field that marks an entry as a dead letter."""
 
 PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """One group of one stream; without a group, a stream that nobody consumes, or a list.
+    """One group of one stream; without a group, a stream without consumers or a list.
 
-    depth: entries in the stream. in_hand: delivered, not acknowledged. lag: not delivered yet, None where the server
-    does not know. oldest: seconds since the oldest entry that is not acknowledged was added, None if there is
-    none (or its ID is no time). dead: dead letters that came from here; `dead_complete` is False when there may be
-    more.
+    depth: entries in the stream. in_hand: delivered, not acknowledged. lag: not delivered yet, None if the server does
+    not know. oldest: seconds since the oldest unacknowledged entry was added, None if there is none (or its ID is not a
+    time). dead: dead letters that came from here; `dead_complete` is False if there may be more.
     """
 
     queue: str
@@ -41,15 +40,15 @@ class QueueState:
 
 
 async def find_streams(client: Client, pattern: str | None = None) -> list[str]:
-    """The names of all streams (that match), by SCAN."""
+    """Return the names of all streams (that match the pattern), by SCAN."""
     found = {name async for name in client.scan_iter(match=pattern, count=PAGE, type_="stream")}
     return sorted(map(_text, found))
 
 
 async def states(client: Client, names: Sequence[str], dead_streams: Sequence[str] = ()) -> list[QueueState]:
-    """How the named streams and lists stand now. A name that is no such key is left out.
+    """Return the current state of the named streams and lists. Names of other keys are left out.
 
-    Dead letters are looked for in `dead_streams` and in those of the named streams that hold some.
+    Dead letters are counted in `dead_streams` and in those of the named streams that hold some.
     """
     kinds = await _each(client, "type", names)
     streams = [name for name, kind in zip(names, kinds, strict=True) if _text(kind) == "stream"]
@@ -84,7 +83,7 @@ async def states(client: Client, names: Sequence[str], dead_streams: Sequence[st
 
 
 async def _each(client: Client, command: str, names: Sequence[str]) -> list[Any]:
-    """One command for each of many keys, in one round trip; an error reply is in its place."""
+    """Send one command for each key, in one round trip; errors are returned in place of replies."""
     if not names:
         return []
     async with client.pipeline(transaction=False, raise_on_error=False) as pipeline:
@@ -100,7 +99,7 @@ async def _or_error(reply: Any) -> Any:
 
 
 async def _oldest(client: Client, stream: str, group: Any) -> int | None:
-    """The time in the ID of the oldest entry that is not acknowledged, in milliseconds."""
+    """The time in the ID of the oldest unacknowledged entry, in milliseconds."""
     if group[b"pending"]:
         summary: Any = await client.xpending(stream, group[b"name"])
         if summary.minimum_identifier is not None:
@@ -111,7 +110,7 @@ async def _oldest(client: Client, stream: str, group: Any) -> int | None:
 
 
 async def _dead(client: Client, streams: Any) -> tuple[Counter[tuple[str, str]], bool]:
-    """Dead letters by the stream and group they came from, and whether that is all of them."""
+    """Count dead letters by the stream and group they came from; also returns whether that is all of them."""
     counts: Counter[tuple[str, str]] = Counter()
     complete = True
     for stream in streams:

@@ -1,4 +1,4 @@
-"""`trimaran queues`: how the queues stand, as a table that keeps itself up to date, or as lines."""
+"""`trimaran queues`: the state of the queues, as a table that refreshes itself, or as lines."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from consumers.commands.queue_states import QueueState, find_streams, states
 from consumers.commands.running import Client, CommandError, Output, argument_parser, printable, run
 
 DESCRIPTION = """\
-Show the streams of the server and their consumer groups: how much is in them, in hand (delivered, not acknowledged),
-still to be delivered (lag), how old the oldest unacknowledged entry is (with --json: in seconds), and how many dead
-letters came from there.
+Show the server's streams and their consumer groups: how many entries they hold (depth), how many are in hand
+(delivered, not acknowledged) or not delivered yet (lag), the age of the oldest unacknowledged entry (in seconds with
+--json), and how many dead letters came from there.
 
   trimaran queues                       all streams
-  trimaran queues orders 'jobs:*'       these; of lists only the length is known
+  trimaran queues orders 'jobs:*'       only these; for lists only the length is known
   trimaran queues thumbnails            the streams of a job queue, by its own name
-  trimaran queues --json --interval 10  a JSON object a line for each, every 10 seconds
+  trimaran queues --json --interval 10  one JSON object per line for each, every 10 seconds
 
 On a terminal the table is refreshed until Ctrl-C; elsewhere it is printed once, unless --interval is given."""
 
 INTERVAL = 2.0
 FIND_SECONDS = 30.0
-"""How often new streams are looked for: that goes through all keys of the server."""
+"""How often to look for new streams, which scans all keys of the server."""
 
 COLUMNS = ("queue", "group", "depth", "in hand", "lag", "oldest", "dead")
 
 
 def main(words: Sequence[str]) -> int:
     parser = argument_parser("queues", DESCRIPTION)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="keys, job queues, or patterns of streams' names")
-    parser.add_argument("--interval", type=_seconds, metavar="SECONDS", help="refresh so often")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="keys, job queues, or patterns for stream names")
+    parser.add_argument("--interval", type=_seconds, metavar="SECONDS", help="refresh interval")
     parser.add_argument("--once", action="store_true", help="do not refresh")
     return run(_queues, parser.parse_intermixed_args(words), "queues")
 
@@ -66,7 +66,7 @@ async def _queues(client: Client, options: argparse.Namespace, output: Output) -
 
 
 class _Finder:
-    """The queues that were asked for. Patterns are looked up again from time to time."""
+    """The requested queues. Patterns are matched again from time to time."""
 
     def __init__(self, client: Client, asked: Sequence[str]) -> None:
         self._client = client
@@ -78,7 +78,7 @@ class _Finder:
         self._found_at = float("-inf")
 
     async def resolve(self) -> None:
-        """Find what the names stand for, and whether the patterns match anything. Raises CommandError."""
+        """Resolve the names, and check that the patterns match something. Raises CommandError."""
         found = [stream for name in self._names for stream in await named_streams(self._client, name)]
         self._names = list(dict.fromkeys(found))
         if any(pattern is not None for pattern in self._patterns) and not self._names:
@@ -102,7 +102,7 @@ def _is_pattern(name: str) -> bool:
 
 
 async def _show(finder: _Finder, interval: float) -> None:
-    """Draw the table; again every `interval` seconds, unless that is 0."""
+    """Draw the table, and redraw it every `interval` seconds, unless that is 0."""
     console = Console()
     with Live(console=console, auto_refresh=False, transient=False) as live:
         while True:
@@ -118,7 +118,7 @@ def _table(queues: Sequence[QueueState]) -> Table:
         table.add_column(column, justify="left" if number < 2 else "right", no_wrap=number >= 2)
     for state in queues:
         style = "red" if state.dead else None
-        table.add_row(*map(Text, _cells(state)), style=style)  # Text: a name is no markup
+        table.add_row(*map(Text, _cells(state)), style=style)  # Text: a name is not markup
     if not queues:
         table.caption = "no streams"
     return table

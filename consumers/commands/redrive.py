@@ -1,4 +1,4 @@
-"""`trimaran redrive`: dead letters back to the streams they came from."""
+"""`trimaran redrive`: returns dead letters to the streams they came from."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from consumers.deadletters import DeadLetter, dead_letters, redrive
 from consumers.jobs.dead import dead_job
 
 DESCRIPTION = """\
-Give the entries of a dead-letter stream back to the streams they came from, oldest first.
+Return the entries of a dead-letter stream to the streams they came from, oldest first.
 
-  trimaran redrive orders.dead --dry-run           list them, with the fields of each
+  trimaran redrive orders.dead --dry-run           list them, each with its fields
   trimaran redrive thumbnails --dry-run            those of a job queue, by its own name, with job and arguments
   trimaran redrive orders.dead --group billing
   trimaran redrive orders.dead --count 100 --to orders.retry
 
-Prints how many were given back. An entry may come back twice when the connection is lost meanwhile."""
+Prints how many were returned. If the connection is lost meanwhile, an entry may be returned twice."""
 
 TEXT_LIMIT = 300
-"""Most characters of a job's arguments, or an entry's fields, that are shown without --json."""
+"""Characters of a job's arguments or an entry's fields that are shown without --json."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -33,8 +33,8 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--count", type=positive, metavar="N", help="at most N of them")
     parser.add_argument("--group", help="only those of this consumer group")
     parser.add_argument("--stream", help="only those that came from this stream")
-    parser.add_argument("--to", metavar="STREAM", help="give them to this stream instead of where they came from")
-    parser.add_argument("--dry-run", action="store_true", help="only list them, with the reason of each")
+    parser.add_argument("--to", metavar="STREAM", help="send them to this stream instead of where they came from")
+    parser.add_argument("--dry-run", action="store_true", help="only list them, each with its reason")
     return run(_redrive, parser.parse_intermixed_args(words), "redrive")
 
 
@@ -60,12 +60,12 @@ async def _redrive(client: Client, options: argparse.Namespace, output: Output) 
 
 
 async def _check(client: Client, stream: str) -> None:
-    """Raise CommandError for a stream that holds other things than dead letters."""
+    """Raise CommandError for a stream that holds no dead letters but other entries."""
     async with aclosing(dead_letters(client, stream)) as letters:
         async for _ in letters:
             return
     if await client.xlen(stream):
-        raise CommandError(f"there are no dead letters in {printable(stream)}, but other entries")
+        raise CommandError(f"{printable(stream)} holds no dead letters but other entries")
 
 
 def _described(letter: DeadLetter, as_json: bool) -> str:
@@ -87,14 +87,14 @@ def _described(letter: DeadLetter, as_json: bool) -> str:
 
 
 def _content(letter: DeadLetter) -> dict[str, Any]:
-    """What is in the entry, for JSON."""
+    """The entry's content, for JSON."""
     if (job := dead_job(letter)) is not None:
         return {"job": job.name, "job_id": job.id, "arguments": _plain(job.arguments)}
     return {"fields": {name: _plain(value) for name, value in letter.fields.items()}}
 
 
 def _call(letter: DeadLetter) -> str:
-    """The same as a text of limited length: a job's call and its ID, or fields."""
+    """The same as text of limited length: a job's call and its ID, or fields."""
     job = dead_job(letter)
     pairs = job.arguments if job is not None else letter.fields
     inside = ", ".join(f"{name}={_plain(value)!r}" for name, value in pairs.items())
@@ -104,7 +104,7 @@ def _call(letter: DeadLetter) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Data with texts in place of the bytes in it; JSON has none."""
+    """Data with its bytes replaced by strings, since JSON has no bytes."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     if isinstance(value, dict):

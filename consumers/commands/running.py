@@ -1,7 +1,7 @@
-"""What every command shares: the server's URL, signals, exit statuses, and output that can be cut off.
+"""What all commands share: the server's URL, signals, exit statuses, and output whose reader may go away.
 
-Exit statuses: 0 done; 1 the server, or the connection to it, failed, with one line on standard error; 2 a mistake in
-the arguments; 128 + n ended by signal n, which also stands for a reader of the output that has gone (SIGPIPE).
+Exit statuses: 0 done; 1 the server or the connection to it failed, with one line on standard error; 2 a mistake in the
+arguments; 128 + n ended by signal n, including SIGPIPE if the output's reader has gone.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class CommandError(Exception):
 
 
 def argument_parser(name: str, description: str, **settings: Any) -> argparse.ArgumentParser:
-    """A parser for `trimaran NAME`, with the options that every command has."""
+    """Return a parser for `trimaran NAME`, with the options that every command has."""
     parser = argparse.ArgumentParser(
         prog=f"trimaran {name}",
         description=description,
@@ -49,12 +49,12 @@ def argument_parser(name: str, description: str, **settings: Any) -> argparse.Ar
         default=DEFAULT_URL,
         help="redis://[user:password@]host:port/db, rediss://... (TLS) or unix:///path (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     return parser
 
 
 def positive(text: str) -> int:
-    """An argument that is a number above zero."""
+    """Parse an argument that is a number above zero."""
     number = int(text) if text.isascii() and text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
@@ -62,9 +62,9 @@ def positive(text: str) -> int:
 
 
 def run(command: Command, options: argparse.Namespace, name: str) -> int:
-    """Run a command with a client of `options.url`; returns the exit status, once errors have been told."""
+    """Run a command with a client of `options.url`, report errors, and return the exit status."""
     logging.basicConfig(format=f"trimaran {name}: %(message)s")
-    # coredis logs a traceback for every connection that fails in its handshake; the consumers say it in a line
+    # coredis logs a traceback for every connection that fails in its handshake; the consumers report it in one line
     logging.getLogger("coredis").setLevel(logging.CRITICAL)
     try:
         client = client_from_url(options.url)
@@ -87,7 +87,7 @@ def _tell(name: str, text: str, status: int) -> int:
 
 
 def _text(error: BaseException) -> str:
-    """The first real error's text, with what caused it where that says more."""
+    """The first actual error's text, followed by its cause's text if that says more."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     cause = error.__cause__
@@ -123,7 +123,7 @@ async def _signal() -> int:
 
 
 async def _reader_gone(descriptor: int) -> int:
-    """Wait until nobody reads the output any more (`| head`), which a write would find out, but only the next one."""
+    """Wait until the output's reader has gone (`| head`), which otherwise only the next write would discover."""
     kind = os.fstat(descriptor).st_mode
     if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
         await trio.sleep_forever()
@@ -132,10 +132,10 @@ async def _reader_gone(descriptor: int) -> int:
 
 
 class Output:
-    """Lines on standard output, written without holding up the program while the reader is slow.
+    """Writes lines to standard output without blocking the program while the reader is slow.
 
-    A write that waits for its reader is left behind when the program is told to stop; so nothing is kept in Python's
-    own buffer, whose lock such a write would hold forever.
+    A write that waits for its reader is abandoned when the program is stopped. So nothing is kept in Python's own
+    buffer, whose lock such a write would hold forever.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -158,7 +158,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def printable(data: bytes | str) -> str:
-    """Data as one line of text. Control characters, and bytes that are not UTF-8, become escapes: none steers a tty."""
+    """Data as one line of text. Control characters and bytes that are not UTF-8 become escapes, to protect the tty."""
     text = data if isinstance(data, str) else data.decode("utf-8", "backslashreplace")
     if text.isprintable():
         return text

@@ -1,4 +1,4 @@
-"""`trimaran tail`: what is published to a channel or added to a stream, as it comes."""
+"""`trimaran tail`: shows what is published to a channel or added to a stream, as it arrives."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from consumers.streams import Replay
 DESCRIPTION = """\
 Print what is published to a channel or added to a stream, until Ctrl-C.
 
-  trimaran tail news                       a channel, unless there is a stream of that name
+  trimaran tail news                       a channel, unless there is a stream with that name
   trimaran tail --pattern 'prices.*'
-  trimaran tail orders                     a stream: its last 10 entries, and what follows
-  trimaran tail -n 0 --count 1 orders      the next entry, then end
+  trimaran tail orders                     a stream: its last 10 entries, then new ones
+  trimaran tail -n 0 --count 1 orders      print the next entry, then end
   trimaran tail --no-follow -n 100 orders --json
 
-A message of one channel is printed as it is, with its channel before it for a pattern; an entry as its ID and
-FIELD=VALUE. Tabs stand between. Control characters, and what is not UTF-8, are printed as escapes."""
+A message is printed as it is, for a pattern after its channel; an entry as its ID and FIELD=VALUE pairs, separated by
+tabs. Control characters, and bytes that are not UTF-8, are printed as escapes."""
 
 BUFFER = 10_000
-"""Messages that may wait for a slow reader of the output, until the oldest are dropped (and that is told)."""
+"""Messages that may wait for a slow reader of the output before the oldest are dropped (which is reported)."""
 
 LAST = 10
 PAGE = 100
@@ -93,7 +93,7 @@ def _described(message: Message, as_json: bool) -> str:
 
 
 def _json_value(name: str, value: bytes) -> dict[str, str]:
-    """A value under its name; what is not UTF-8 under the name and `_base64`."""
+    """A value under its name; one that is not UTF-8 under the name plus `_base64`."""
     try:
         return {name: value.decode()}
     except UnicodeDecodeError:
@@ -117,9 +117,9 @@ async def _entries(client: Client, options: argparse.Namespace, output: Output, 
 
 
 async def _begin(client: Client, stream: str, count: int) -> tuple[str, str | None]:
-    """The ID behind which to begin, so that `count` entries come first, and the last ID there is now, if any.
+    """Return the ID after which the last `count` entries begin, and the current last ID, if any.
 
-    Page by page, so that entries do not have to fit in memory only to be passed over.
+    It goes page by page, so that entries need not fit in memory only to be skipped.
     """
     end, last = "+", None
     while True:

@@ -1,9 +1,9 @@
 """`trimaran work`: a worker for a job queue, as a program.
 
-Unlike the other commands it does not stop at a signal but begins to: it takes no more jobs, finishes those that run
-within a grace time, gives the rest back, and then ends with status 0, since that is what it was told. A second
-signal ends the grace time. Threads can't be stopped: where they go on after it, the process ends without them, and
-their jobs come again once the lease has run out.
+Unlike the other commands it does not stop at a signal but begins to stop: it takes no more jobs, lets running ones
+finish within a grace period, gives the rest back, and then ends with status 0, since that is what was requested. A
+second signal ends the grace period. Threads can't be stopped: if they continue after it, the process ends without
+them, and their jobs run again once the lease has run out.
 """
 
 from __future__ import annotations
@@ -31,29 +31,27 @@ Run the jobs of a queue that a Python module declares.
   trimaran work myapp:queue                          16 jobs at a time
   trimaran work myapp.jobs:queue --concurrency 50 --url redis://queue.example:6379
 
-SIGTERM or SIGINT: no more jobs are taken, those that run may finish within the grace time, the rest is given back.
-Then the status is 0. A second signal ends the grace time."""
+On SIGTERM or SIGINT it takes no more jobs, lets running ones finish within the grace period, and gives the rest back;
+the status is then 0. A second signal ends the grace period."""
 
 STUCK_SECONDS = 5.0
-"""How long after the end of the grace time threads may hold up the process."""
+"""How long threads may hold up the process after the end of the grace period."""
 
 logger = logging.getLogger("consumers.jobs")
 
 
 def main(words: Sequence[str]) -> int:
     parser = argument_parser("work", DESCRIPTION)
+    parser.add_argument("queue", metavar="MODULE:QUEUE", help="the consumers.jobs.Queue, e.g. myapp.jobs:queue")
     parser.add_argument(
-        "queue", metavar="MODULE:QUEUE", help="where the consumers.jobs.Queue is, e.g. myapp.jobs:queue"
+        "--concurrency", type=positive, default=16, metavar="N", help="jobs that run at a time (%(default)s)"
     )
-    parser.add_argument(
-        "--concurrency", type=positive, default=16, metavar="N", help="most jobs at a time (%(default)s)"
-    )
-    parser.add_argument("--prefetch", type=positive, metavar="N", help="most jobs in hand (twice the concurrency)")
+    parser.add_argument("--prefetch", type=positive, metavar="N", help="jobs in hand (twice the concurrency)")
     parser.add_argument("--lease", type=_seconds, default=30.0, metavar="SECONDS", help="until a crash is noticed (30)")
     parser.add_argument(
-        "--grace", type=_seconds, default=10.0, metavar="SECONDS", help="to finish jobs at the end (10)"
+        "--grace", type=_seconds, default=10.0, metavar="SECONDS", help="for running jobs to finish at the end (10)"
     )
-    parser.add_argument("--name", help="the worker's, unique in the queue (host, process and chance)")
+    parser.add_argument("--name", help="the worker's name, unique in the queue (host, process and random characters)")
     options = parser.parse_args(words)
     try:
         queue = find(options.queue)
@@ -72,7 +70,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def find(target: str) -> Queue:
-    """The queue that MODULE:NAME names, looked for from the current folder, too. Raises CommandError."""
+    """Return the queue that MODULE:NAME names; also searches the current folder. Raises CommandError."""
     module, _, name = target.partition(":")
     if not module or not name:
         raise CommandError(f"{target!r} is not of the form MODULE:QUEUE")
@@ -115,25 +113,25 @@ async def _end_at_signal(
     signals: AsyncIterator[int], worker: Worker, grace: float, everything: trio.CancelScope
 ) -> None:
     number = await anext(signals)
-    logger.info("%s: finishing what runs, within %g s", signal.Signals(number).name, grace)
+    logger.info("%s: finishing running jobs, within %g s", signal.Signals(number).name, grace)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_hurry, signals, everything)
         trio.lowlevel.spawn_system_task(_end_without_threads, grace + STUCK_SECONDS)
         await worker.drain(grace)
-        # where it had not begun to work there was nothing to be drained
+        # if it had not begun to work, there was nothing to drain
         everything.cancel()
 
 
 async def _hurry(signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
     await anext(signals)
-    logger.info("giving back what runs")
+    logger.info("giving back running jobs")
     trio.lowlevel.spawn_system_task(_end_without_threads, STUCK_SECONDS)
     everything.cancel()
 
 
 async def _end_without_threads(seconds: float) -> None:
     await trio.sleep(seconds)
-    logger.error("jobs in threads go on: ending without them; they come again after the lease")
+    logger.error("jobs in threads are still running: ending without them; they run again after the lease")
     logging.shutdown()
     os._exit(FAILED)
 
@@ -154,7 +152,7 @@ def _log(display: Display | None, *, as_json: bool) -> None:
         form = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
         handler.setFormatter(JsonLines() if as_json else form)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # coredis logs a traceback for every connection that fails in its handshake; the consumers say it in a line
+    # coredis logs a traceback for every connection that fails in its handshake; the consumers report it in one line
     logging.getLogger("coredis").setLevel(logging.CRITICAL)
 
 

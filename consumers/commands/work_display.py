@@ -1,4 +1,4 @@
-"""What `trimaran work` shows on a terminal: counts, the rate, and the jobs that run now."""
+"""The display of `trimaran work` on a terminal: counts, the rate, and the running jobs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["Counts", "Display"]
 
 REFRESH_SECONDS = 0.5
 ROWS = 12
-"""Most running jobs that are shown, those that have run longest."""
+"""Running jobs that are shown: those that have run longest."""
 
 
 class Counts(Middleware):
-    """How many runs of a worker's jobs ended in which way."""
+    """How many of a worker's job runs ended in each way."""
 
     def __init__(self) -> None:
         self.succeeded = self.failed = self.retried = self.given_up = 0
@@ -52,9 +52,9 @@ class Display:
         self._console = console or Console(stderr=True)
 
     def log_handler(self) -> logging.Handler:
-        """A handler whose lines go above the display."""
+        """Return a handler whose lines go above the display."""
         handler = RichHandler(console=self._console, show_path=False, markup=False)
-        # Rich shows time and level in columns of their own; without a format of its own a handler gets logging's
+        # Rich shows time and level in columns; without a format a handler would get logging's default
         handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
         return handler
 
@@ -70,14 +70,14 @@ class Display:
                 await trio.sleep(REFRESH_SECONDS)
 
     def table(self, worker: Worker, counts: Counts, rate: float) -> Group:
-        """What is shown: a line of counts, and a table of the jobs that run."""
+        """Return the display: a line of counts, and a table of the running jobs."""
         line = Text(f"{printable(self._queue)}: {counts}, {rate:.0f}/s, {worker.in_hand} in hand", style="bold")
         table = Table(box=None, pad_edge=False, show_header=False)
         now = trio.current_time()
         running = list(worker.running.values())
         for job in running[:ROWS]:
             if job.entry is not None:
-                # Text: a name is no markup
+                # Text: a name is not markup
                 table.add_row(Text(printable(job.entry.job)), Text(job.entry.id), f"{now - job.begun:.1f} s")
         if len(running) > ROWS:
             table.add_row(f"and {len(running) - ROWS} more")

@@ -6,7 +6,7 @@
 subscription.py  subscribe: channels, patterns, shard channels;  buffer.py  what happens when a service is slow
 links.py         one subscribed connection
 following.py     follow: a stream, each service at its own position
-publishing.py    publish, publish_many;  messages.py  what is received
+publishing.py    publish, publish_many;  messages.py  what subscribers receive
 """
 
 from consumers.errors import ServerUnavailable

@@ -1,7 +1,7 @@
 """The bounded buffer between the connection and a service, and what it does when the service is slow.
 
-Pub/sub has no back-pressure: a server cuts off a subscriber that does not read (client-output-buffer-limit), and then
-everything is lost. So the connection is always read, and this is the one place that messages wait in.
+Pub/sub has no back-pressure: a server disconnects a subscriber that does not read (client-output-buffer-limit), and
+then everything is lost. So the connection is always read, and this is the only place where messages wait.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from consumers import given
 from consumers.fanout.messages import Gap, Message, Reason
 
 RUN = 50
-"""Messages taken in a row before other tasks get their turn. A turn for each message would let a service that falls
-behind take one while the connection brings a thousand."""
+"""Messages taken in a row before other tasks get a turn. Yielding after each message would let a service that falls
+behind take one while the connection delivers a thousand."""
 
 
 class WhenFull(enum.Enum):
-    """What happens when a message comes for which there is no room."""
+    """What happens when a message arrives and there is no room."""
 
     DROP_OLDEST = "drop-oldest"
-    """The message that has waited longest goes: the service is never further behind than the buffer holds."""
+    """Drop the message that has waited longest: the service is never further behind than the buffer holds."""
 
     DROP_NEWEST = "drop-newest"
-    """The message itself goes: what waits already stays complete."""
+    """Drop the new message: the messages that already wait stay complete."""
 
     ERROR = "error"
-    """The subscription ends: what came before is delivered, then SlowConsumerError is raised."""
+    """End the subscription: earlier messages are delivered, then SlowConsumerError is raised."""
 
 
 class SlowConsumerError(Exception):
-    """The service was too slow for its buffer, and asked to be told by an error."""
+    """The service was too slow for its buffer, and chose WhenFull.ERROR."""
 
 
 class Buffer:
-    """At most `size` messages, in the order they came; gaps stand between them.
+    """At most `size` messages, in order of arrival, with gaps between them.
 
-    With `key`, a message replaces a waiting one for which that function gives the same key, at its place in the
-    order. Such a service needs the latest of each only, so that is no gap: it counts as `conflated`. `dropped` counts
-    the messages that found no room.
+    With `key`, a message replaces a waiting one for which that function returns the same key, at its place in the
+    order. Such a service needs only the latest of each, so this is not a gap: it counts as `conflated`. `dropped`
+    counts the messages for which there was no room.
     """
 
     def __init__(self, size: int, when_full: WhenFull, key: Callable[[Message], Hashable] | None = None) -> None:
@@ -56,7 +56,7 @@ class Buffer:
         self.dropped = 0
         self.conflated = 0
         self.length = 0
-        # By the message's key, or by one of its own. An OrderedDict gives up its first in O(1), a dict does not.
+        # By the message's key, or by a unique object. An OrderedDict removes its first item in O(1), a dict does not.
         self._items: OrderedDict[Hashable, Message | Gap] = OrderedDict()
         self._last: Hashable = None
         self._leading: Gap | None = None
@@ -70,7 +70,7 @@ class Buffer:
         return self._failure is not None
 
     def put(self, message: Message) -> None:
-        """Add a message, by the policy when there is no room. Raises what `key` raises."""
+        """Add a message; if there is no room, apply the policy. Raises what `key` raises."""
         if self._failure is not None:
             return
         self.received += 1
@@ -87,7 +87,7 @@ class Buffer:
         self._readers.unpark()
 
     def put_gap(self, gap: Gap) -> None:
-        """Mark that something is missing after what has come so far."""
+        """Mark that something is missing after the messages so far."""
         last = self._items.get(self._last)
         if isinstance(last, Gap):
             self._items[self._last] = _joined(last, gap)
@@ -97,13 +97,13 @@ class Buffer:
         self._readers.unpark()
 
     def fail(self, error: BaseException) -> None:
-        """Accept nothing more; readers get the error once all that waits has been delivered. The first one counts."""
+        """Accept nothing more; readers get the first such error once all waiting messages have been delivered."""
         if self._failure is None:
             self._failure = error
         self._readers.unpark_all()
 
     async def take(self) -> Message | Gap:
-        """The next message or gap; waits for one. Raises the error given to `fail`."""
+        """Return the next message or gap; waits for one. Raises the error passed to `fail`."""
         self._run += 1
         if self._run < RUN:
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -142,7 +142,7 @@ class Buffer:
 
 
 def _joined(first: Gap | None, second: Gap) -> Gap:
-    """One gap for two next to each other. How much was missed is unknown as soon as one of them does not know."""
+    """One gap for two adjacent ones. The number of missing messages is unknown if either one's is."""
     if first is None:
         return second
     missing = None if first.missing is None or second.missing is None else first.missing + second.missing

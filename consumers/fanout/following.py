@@ -1,8 +1,8 @@
-"""Durable fan-out: every service reads the whole stream, each from a position of its own that the server keeps.
+"""Durable fan-out: every service reads the whole stream, each from its own position, which the server keeps.
 
 The position is a consumer group's last-delivered ID, and nothing else of the group is used: no entry is ever pending,
-so that a hundred services cost the server a hundred numbers. It lives and is copied with the stream, and XINFO GROUPS
-(and so every tool that shows groups) tells how far behind each service is.
+so a hundred services cost the server a hundred numbers. It lives and is copied with the stream, and XINFO GROUPS (and
+every tool that shows groups) reports how far behind each service is.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ log = logging.getLogger("consumers.fanout")
 
 
 class Follower:
-    """What `follow` gives: an async iterator of entries, for one task.
+    """Yielded by `follow`: an async iterator of entries, for one task.
 
-    `position` is the ID of the last entry that counts as handled; `saved` is the one that the server knows.
+    `position` is the ID of the last entry that counts as handled; `saved` is the position that the server has.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Follower:
         self._given: Entry | None = None
         self._sent = ""
         self._saved_at = trio.current_time()
-        # How many entries were ever added up to `position`, those that are gone by now too (XINFO's entries-read).
+        # How many entries were ever added up to `position`, including ones now gone (XINFO's entries-read).
         self._count: int | None = None
 
     def __aiter__(self) -> AsyncIterator[Entry]:
@@ -83,13 +83,13 @@ class Follower:
         return item
 
     def events(self) -> AsyncIterator[Entry | Gap]:
-        """Entries, and a Gap where the stream was trimmed, or deleted, before the service had read it."""
+        """Iterate over entries, with a Gap where the stream was trimmed or deleted before the service had read it."""
         return Events(self._next)
 
     async def save(self) -> None:
-        """Save the position now, with the entry given last counted as handled too.
+        """Save the position now, counting the most recently returned entry as handled.
 
-        Raises ConnectionError or TimeoutError when the server is not there; the position is saved later then.
+        Raises ConnectionError or TimeoutError if the server is unreachable; the position is then saved later.
         """
         self._settle()
         if self._connection is None:
@@ -119,7 +119,7 @@ class Follower:
         return item
 
     def _settle(self) -> None:
-        """The loop asks for more: what it was given has been handled."""
+        """Count the last entry as handled, because the loop asks for more."""
         if self._given is not None:
             self.position = self._given.id
             self._given = None
@@ -146,9 +146,10 @@ class Follower:
     async def _read(self, connection: BaseConnection) -> None:
         """Save the position and wait for the next entries, in one round trip.
 
-        XINFO stands before XREAD, so that what it tells belongs to the position that XREAD goes on from. When this is
-        cancelled, XREAD may go on waiting at the server, and nothing after it would be answered: only the position is
-        still seen to, then the connection is given up. What XREAD brings to nobody comes again, as the position says.
+        XINFO precedes XREAD, so that its reply belongs to the position from which XREAD continues. When this is
+        cancelled, XREAD may go on waiting on the server, and nothing after it would be answered: only the position is
+        still saved, then the connection is given up. Entries that the abandoned XREAD returns are read again, because
+        the position has not moved.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         save = self._request_save(connection)
@@ -175,7 +176,7 @@ class Follower:
         return Entry(self._stream, item[0].decode(), dict(zip(names, flat[1::2], strict=True)))
 
     def _compare(self, information: Any) -> None:
-        """Find out whether entries after the position are gone: fewer are left than were added since."""
+        """Find out whether entries after the position are gone: fewer are left than have been added since."""
         added, length = information.get(b"entries-added"), information[b"length"]
         first = information.get(b"recorded-first-entry-id", b"0-0").decode()
         if added is None:
@@ -191,7 +192,7 @@ class Follower:
     # The connection and the position
 
     async def open(self) -> BaseConnection:
-        """Connect, and create the stream and the service's position where they are missing."""
+        """Connect, and create the stream and the service's position if they are missing."""
         connection = await connect(self._client, self._nursery, slot=slot_of(self._client, self._key), shielded=True)
         try:
             await self._find_position(connection)
@@ -218,7 +219,7 @@ class Follower:
             created = False
         if not first_time:
             if created:
-                # Somebody has deleted the stream or the position, and whatever had not been read with it.
+                # The stream or the position was deleted, along with whatever had not been read.
                 self._items.append(Gap(Reason.TRIMMED))
                 self._count = None
             return
@@ -232,11 +233,11 @@ class Follower:
         if state[b"last-generated-id"].decode() == self.position:
             self._count = state[b"entries-added"]
         elif _parsed(self.position) < _parsed(state[b"recorded-first-entry-id"].decode()):
-            # What was trimmed before the service began is not missing to it.
+            # Entries that were trimmed before the service began do not count as missing.
             self._count = state[b"entries-added"] - state[b"length"]
 
     def _request_save(self, connection: BaseConnection) -> Awaitable[Any] | None:
-        """Send the position unless the server knows it; `_confirm` waits for the answer."""
+        """Send the position unless the server has it; `_confirm` waits for the reply."""
         if self.position == self.saved:
             return None
         self._sent = self.position
@@ -267,7 +268,7 @@ class Follower:
             self._connection = None
 
     async def close(self) -> None:
-        """Save the position, if that is soon done, and close the connection."""
+        """Save the position, if that does not take long, and close the connection."""
         if self._connection is None:
             return
         with trio.move_on_after(PARTING_SECONDS, shield=True):
@@ -279,12 +280,12 @@ class Follower:
 
 
 def _passing(error: Exception) -> bool:
-    """Whether a new connection may mend it."""
+    """Whether reconnecting may help."""
     return transient(error) or _deleted(error)
 
 
 def _deleted(error: Exception) -> bool:
-    """Whether the stream, or the group that holds the position, is no more."""
+    """Whether the stream, or the group that holds the position, is gone."""
     if isinstance(error, StreamConsumerGroupError):
         return True
     return str(error).startswith(("The XGROUP subcommand requires the key to exist", "no such key"))
@@ -315,17 +316,17 @@ async def follow(
     An entry counts as handled when the loop asks for the next one. The position is saved with each fetch of up to
     `batch` entries, every second meanwhile, and at the end of the block. Delivery is at least once: after a crash the
     service sees again what it had handled since the last save, so handling an entry twice must do no harm (let its
-    effect depend on `entry.id`). The entry at which the loop is left, by `break` or by an error, comes again, unless
-    `save()` is called first. Entries come in order; one that can't be handled is the service's to set aside.
+    effect depend on `entry.id`). The entry at which the loop is left, by `break` or an error, is delivered again unless
+    `save()` is called first. Entries arrive in order; the service must set aside entries that it can't handle.
 
-    A service that is new begins at `start`: Start.END (what is added from now on), Start.BEGINNING (the oldest entry),
-    behind an ID, or at a time. One task at a time may follow under the name of a service: two would each see
-    everything, and overwrite each other's position. Sharing the work of one service is what `consumers.streams` is for.
+    A new service begins at `start`: Start.END (what is added from now on), Start.BEGINNING (the oldest entry), after an
+    ID, or at a time. Only one task at a time may follow under a service's name: two would each see everything, and
+    overwrite each other's position. To share the work of one service, use `consumers.streams`.
 
-    Trimming does not wait for readers. When the stream was trimmed past the position, `events()` says so.
+    Trimming does not wait for readers. If the stream was trimmed past the position, `events()` reports it.
 
-    Lost connections are made again as in `subscribe`. Raises what coredis raises when the first connection fails, or
-    the server refuses a command (no permission, a key of another type).
+    Lost connections are reestablished as in `subscribe`. Raises coredis's error if the first connection fails or the
+    server refuses a command (no permission, a key of another type).
     """
     given.client_of(client)
     given.instance("stream", stream, str, bytes)

@@ -1,4 +1,4 @@
-"""One connection that is subscribed: telling the server what to, reading what it pushes, noticing that it is gone."""
+"""One subscribed connection: subscribes, reads what the server pushes, and notices when the connection is lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Names = dict[bytes, set[bytes]]
 """Names by kind."""
 
 CHANNELS, PATTERNS, SHARD_CHANNELS = KINDS = (b"", b"P", b"S")
-"""The kinds of names: what stands before SUBSCRIBE and UNSUBSCRIBE for each."""
+"""The kinds of names: each one's prefix to SUBSCRIBE and UNSUBSCRIBE."""
 
 
 def names(channels: Iterable[str | bytes], patterns: Iterable[str | bytes], shards: Iterable[str | bytes]) -> Names:
@@ -36,8 +36,8 @@ def _encoded(name: str | bytes) -> bytes:
 class Link:
     """A connection, used for nothing else. `receive` is called with each message, in order.
 
-    `heartbeat` is how long nothing may come before the server is asked whether it is there, and how long it may take
-    to answer, in seconds. `shard_channels` are those that somebody wants now.
+    `heartbeat` is how long the server may be silent before it is sent a PING, and how long it may take to answer, in
+    seconds. `shard_channels` are those that are currently wanted.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Link:
         self._heartbeat = heartbeat
         self._receive = receive
         self._shard_channels = shard_channels
-        self._heard = trio.current_time()
+        self._last_received = trio.current_time()
 
-    async def tell(self, verb: bytes, wanted: Names) -> None:
+    async def send(self, verb: bytes, wanted: Names) -> None:
         """SUBSCRIBE to (or UNSUBSCRIBE from) names and wait until the server has done it, in one round trip.
 
-        These commands have no reply of their own but one push for each name. A PING after them is answered when they
-        are done; one that was refused is answered with an error, which coredis takes for the PING's. Raises that
-        error, ConnectionError or TimeoutError.
+        These commands have no reply but one push per name. A PING after them is answered when they are done; a command
+        that is refused gets an error reply, which coredis takes for the PING's. Raises that error, ConnectionError or
+        TimeoutError.
         """
         for kind, some in wanted.items():
             if kind == SHARD_CHANNELS:
@@ -69,27 +69,27 @@ class Link:
         await self.connection.create_request(b"PING", timeout=self._heartbeat)
 
     async def beat(self) -> None:
-        """Ask for a sign of life whenever none has come for a while. Raises ConnectionError or TimeoutError."""
+        """Send a PING whenever the server has been silent for a while. Raises ConnectionError or TimeoutError."""
         while True:
-            quiet = trio.current_time() - self._heard
+            quiet = trio.current_time() - self._last_received
             if quiet >= self._heartbeat:
                 await self.connection.create_request(b"PING", timeout=self._heartbeat)
-                self._heard = trio.current_time()
+                self._last_received = trio.current_time()
             else:
                 await trio.sleep(self._heartbeat - quiet)
 
     async def read(self) -> None:
-        """Hand over messages as they come. Raises ConnectionError when the connection is lost, what `receive` raises.
+        """Pass on messages as they arrive. Raises ConnectionError when the connection is lost, and what `receive` does.
 
-        coredis's own generator gives one message a scheduler pass, while its reader may parse thousands into an
-        unbounded buffer meanwhile. So this takes all there is at once, from that buffer itself: then no more than one
-        read of the socket (64 KiB) ever waits in it.
+        coredis's own generator yields one message per scheduler pass, while its reader may parse thousands into an
+        unbounded buffer. So this reads directly from that buffer and takes everything each time: no more than one read
+        of the socket (64 KiB) ever waits in it.
         """
         pushes = self.connection._push_message_buffer_out
         try:
             while True:
                 push: Any = await pushes.receive()
-                self._heard = trio.current_time()
+                self._last_received = trio.current_time()
                 try:
                     while True:
                         self._take(push)

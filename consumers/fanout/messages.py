@@ -14,7 +14,7 @@ class Reason(enum.Enum):
     """Why something is missing between two messages."""
 
     RECONNECTED = "reconnected"
-    """The connection was lost. What was published until it was back is gone; nobody knows how much that was."""
+    """The connection was lost. What was published until it was back is gone; its amount is unknown."""
 
     OVERFLOW = "overflow"
     """The buffer was full: `missing` messages were dropped by its policy."""
@@ -25,9 +25,9 @@ class Reason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something is missing here. A service that keeps a state by the messages now has to load it again.
+    """Something is missing here. A service that builds its state from messages now has to load it again.
 
-    `missing` is how many messages are, None where that can't be known; `seconds` how long the connection was lost.
+    `missing` is the number of missing messages, None if unknown; `seconds` is how long the connection was lost.
     """
 
     reason: Reason
@@ -39,8 +39,8 @@ class Gap:
 class Message:
     """A published message.
 
-    `channel` is where it was published, `pattern` the pattern that it came by, None when it came by the channel's
-    name. Names that are not UTF-8 keep their odd bytes as surrogates (Python's `surrogateescape`).
+    `channel` is where it was published; `pattern` is the pattern that matched, None if the channel itself was
+    subscribed. Names that are not UTF-8 keep their odd bytes as surrogates (Python's `surrogateescape`).
     """
 
     channel: str
@@ -55,7 +55,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry of a stream. `id` is its ID, `ms-seq`. Of `fields` only the names are decoded."""
+    """An entry of a stream. `id` is its ID, `ms-seq`. In `fields` only the names are decoded."""
 
     stream: str
     id: str
@@ -63,7 +63,7 @@ class Entry:
 
 
 class Events(Generic[T]):
-    """An async iterator that asks a function for each next item."""
+    """An async iterator that calls a function for each item."""
 
     def __init__(self, take: Callable[[], Awaitable[T]]) -> None:
         self._take = take

@@ -1,4 +1,4 @@
-"""Publishing to whoever listens now. For services that read later there are streams (`consumers.streams.Producer`)."""
+"""Publishes to current subscribers. For services that read later there are streams (`consumers.streams.Producer`)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Data = str | bytes
 async def publish(client: Client, channel: Data, data: Data, *, shard: bool = False) -> int:
     """Publish to a channel, or with `shard` to a shard channel; returns how many subscribers got it.
 
-    At most once: nobody gets it later, and a subscriber that is disconnected never does. In a cluster the number
-    counts only the subscribers of one node. A client repeats the command after a lost connection (its retry policy),
-    so that a message may arrive twice.
+    Delivery is at most once: a disconnected subscriber never gets the message. In a cluster the number covers only the
+    subscribers of one node. The client repeats the command after a lost connection (its retry policy), so a message may
+    arrive twice.
     """
     return await (client.spublish(channel, data) if shard else client.publish(channel, data))
 
@@ -24,7 +24,7 @@ async def publish_many(client: Client, messages: Iterable[tuple[Data, Data]]) ->
     commands = [(b"PUBLISH", channel, data) for channel, data in messages]
     if not commands:
         return []
-    # any node of a cluster will do, which coredis's pipeline does not know
+    # any node of a cluster will do, but coredis's pipeline does not know that
     async with client.connection_pool.acquire() as connection:
         waiting = send_batch(connection, commands, None)
     counts: list[int] = []

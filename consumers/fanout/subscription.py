@@ -1,8 +1,8 @@
 """Subscriptions to channels, patterns and shard channels: live fan-out.
 
-A subscription has connections of its own (one; in a cluster one for each node that serves some of its shard
-channels), which are always read, and a bounded buffer. coredis's PubSub is not used: its buffer is unbounded, it does
-not tell that it has reconnected, and it waits forever on a connection that was cut without a word.
+A subscription has its own connections (one; in a cluster one for each node that serves some of its shard channels),
+which are always read, and a bounded buffer. coredis's PubSub is not used: its buffer is unbounded, it does not report
+that it has reconnected, and it waits forever on a connection that was silently cut.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ log = logging.getLogger("consumers.fanout")
 
 
 class Subscription:
-    """What `subscribe` gives: an async iterator of messages, and the counters of what it did.
+    """Yielded by `subscribe`: an async iterator of messages, with counters.
 
-    Several tasks may iterate: each message goes to one of them. Iterating raises what ends a subscription:
-    SlowConsumerError, coredis's AuthenticationError or AuthorizationError, and what the `conflate` function raises.
+    Several tasks may iterate: each message goes to one of them. Iterating raises the error that ended a subscription:
+    SlowConsumerError, coredis's AuthenticationError or AuthorizationError, or what the `conflate` function raised.
     """
 
     def __init__(self, client: Client, buffer: Buffer, backoff: Backoff, heartbeat: float, wanted: Names) -> None:
@@ -49,7 +49,7 @@ class Subscription:
         self.connected = False
         """Whether the server, as far as is known, sends what is published."""
         self.reconnects = 0
-        """How often the connection was lost and made again."""
+        """How often the connection was lost and reestablished."""
 
     @property
     def waiting(self) -> int:
@@ -58,17 +58,17 @@ class Subscription:
 
     @property
     def received(self) -> int:
-        """Messages that came from the server."""
+        """Messages that arrived from the server."""
         return self._buffer.received
 
     @property
     def dropped(self) -> int:
-        """Messages that found no room in the buffer."""
+        """Messages for which the buffer had no room."""
         return self._buffer.dropped
 
     @property
     def conflated(self) -> int:
-        """Messages that a later one of the same key replaced before they were read."""
+        """Messages that a later one with the same key replaced before they were read."""
         return self._buffer.conflated
 
     def __aiter__(self) -> AsyncIterator[Message]:
@@ -80,13 +80,13 @@ class Subscription:
         return item
 
     def events(self) -> AsyncIterator[Message | Gap]:
-        """Messages, and a Gap wherever some are missing. It reads from the same buffer as iterating does."""
+        """Iterate over messages, with a Gap wherever some are missing. It reads from the same buffer as iterating."""
         return Events(self._buffer.take)
 
     async def add(self, *channels: Name, patterns: Iterable[Name] = (), shard_channels: Iterable[Name] = ()) -> None:
-        """Subscribe to more. Done when the server has confirmed it; while disconnected, it comes with the rest.
+        """Subscribe to more; returns once the server has confirmed it. While disconnected, it is left to reconnecting.
 
-        Raises what the server refuses it with; then nothing has been added.
+        Raises the server's refusal; then nothing has been added.
         """
         given = names(channels, patterns, shard_channels)
         new = {kind: given[kind] - self._wanted[kind] for kind in KINDS}
@@ -100,7 +100,7 @@ class Subscription:
             raise
 
     async def remove(self, *channels: Name, patterns: Iterable[Name] = (), shard_channels: Iterable[Name] = ()) -> None:
-        """Unsubscribe. What has come before is still delivered."""
+        """Unsubscribe. Messages that have arrived before are still delivered."""
         given = names(channels, patterns, shard_channels)
         old = {kind: given[kind] & self._wanted[kind] for kind in KINDS}
         for kind in KINDS:
@@ -112,18 +112,18 @@ class Subscription:
             await trio.lowlevel.checkpoint()
             return
         try:
-            await self._tell(verb, changed)
+            await self._send(verb, changed)
         except Exception as error:
             if not transient(error):
                 raise
-            self._end(error)  # the next connection is told all that is wanted
+            self._end(error)  # the next connection subscribes to all that is wanted
 
     # Staying connected
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Stay subscribed until cancelled, or until there is an error that connecting again can't mend.
+        """Stay subscribed until cancelled, or until an error that reconnecting can't fix.
 
-        The first attempt has to succeed: it raises what it fails with.
+        The first attempt has to succeed: this raises its error.
         """
         await self._stay_connected(task_status.started)
         while not self._buffer.failed:
@@ -135,7 +135,7 @@ class Subscription:
                 self._buffer.fail(error)
 
     async def _stay_connected(self, connected: Callable[[], None]) -> None:
-        """Connect, and receive until that connection is lost. Raises what connecting fails with."""
+        """Connect, and receive until that connection is lost. Raises the error if connecting fails."""
         try:
             async with open_plain_nursery() as nursery:
                 await self._connect(nursery)
@@ -162,17 +162,17 @@ class Subscription:
                 links.append(await self._open(nursery, slot))
         self._lost = trio.Event()
         self._problem = None
-        # What is added from here on is told by `add`, what was added before by this: nothing is between the two.
+        # Names added from here on are subscribed by `add`, earlier ones by this: none falls between the two.
         self._links = links
-        await self._tell(b"SUBSCRIBE", self._wanted)
+        await self._send(b"SUBSCRIBE", self._wanted)
         self.connected = True
 
     async def _open(self, nursery: trio.Nursery, slot: int | None) -> Link:
         connection = await connect(self._client, nursery, slot=slot)
         return Link(connection, self._heartbeat, self._receive, self._wanted[SHARD_CHANNELS])
 
-    async def _tell(self, verb: bytes, changed: Names) -> None:
-        """Tell each node its share. Raises ConnectionError when no link leads to the node of a shard channel."""
+    async def _send(self, verb: bytes, changed: Names) -> None:
+        """Send each node its share. Raises ConnectionError if no link leads to the node of a shard channel."""
         first = {CHANNELS: set(changed[CHANNELS]), PATTERNS: set(changed[PATTERNS]), SHARD_CHANNELS: set[bytes]()}
         shares = {self._links[0]: first}
         for name in changed[SHARD_CHANNELS]:
@@ -183,13 +183,13 @@ class Subscription:
             shares.setdefault(link, {SHARD_CHANNELS: set()})[SHARD_CHANNELS].add(name)
         for link, share in shares.items():
             try:
-                await link.tell(verb, share)
+                await link.send(verb, share)
             except MovedError as error:
                 report(self._client, link.connection, error)
                 raise
 
     async def _serve(self, nursery: trio.Nursery) -> None:
-        """Read until a link is lost, and raise why; returns when the buffer takes no more."""
+        """Read until a link is lost, and raise its error; returns when the buffer accepts no more."""
         for link in self._links:
             nursery.start_soon(self._watch, link.read)
             nursery.start_soon(self._watch, link.beat)
@@ -204,7 +204,7 @@ class Subscription:
             self._end(error)
 
     def _end(self, problem: Exception | None) -> None:
-        """Give up the connections, for this reason."""
+        """Give up the connections because of this problem."""
         if not self._lost.is_set():
             self._problem = problem
             self._lost.set()
@@ -213,7 +213,7 @@ class Subscription:
         try:
             self._buffer.put(message)
         except BaseException as error:
-            # the `conflate` function's doing: no new connection mends it, nor is it to end the program
+            # raised by the `conflate` function: reconnecting does not help, and it must not end the program
             if cut_short(error) is not None:
                 raise
             self._buffer.fail(error)
@@ -248,18 +248,18 @@ async def subscribe(
             async for message in messages:
                 ...
 
-    The block is entered once the server has confirmed all names. Delivery is at most once: what is published while
-    the service is not connected, or finds its buffer full, is lost to it. `events()` says where; a service that must
-    see everything follows a stream instead (`follow`).
+    The block is entered once the server has confirmed all names. Delivery is at most once: messages that are published
+    while the service is disconnected, or while its buffer is full, are lost to it. `events()` reports where; a service
+    that must see everything follows a stream instead (`follow`).
 
-    At most `size` messages wait for the service; `when_full` says what happens to one more. With `conflate`, only the
-    latest message waits of those for which this function gives the same key: `size` is then a number of keys.
+    At most `size` messages wait for the service; `when_full` decides what happens to one more. With `conflate`, only
+    the latest of the messages for which this function returns the same key waits: `size` is then a number of keys.
 
-    A lost connection is made again for as long as it takes, after the delays of `reconnect`. The server counts as lost
-    too when nothing has come from it for `heartbeat` seconds and it leaves a PING unanswered for as long.
+    A lost connection is reestablished, however long it takes, after the delays of `reconnect`. The connection also
+    counts as lost if the server has sent nothing for `heartbeat` seconds and leaves a PING unanswered for as long.
 
-    Raises what coredis raises when the first connection fails or the server refuses a name; later errors are raised
-    by the iterator. The client may be a Redis, a RedisCluster or one that a Sentinel gave.
+    Raises coredis's error if the first connection fails or the server refuses a name; later errors are raised by the
+    iterator. The client may be a Redis, a RedisCluster or one from a Sentinel.
     """
     given.client_of(client)
     given.instance("reconnect", reconnect, Backoff)

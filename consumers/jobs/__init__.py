@@ -12,14 +12,14 @@
     async with queue.open("redis://127.0.0.1") as queue:        # where they run; or `trimaran work myapp:queue`
         await Worker(queue, concurrency=50).run()
 
-Jobs run at least once: what they do must be idempotent (see Queue). The server is any with Redis 7's commands:
-Trimaran, Redis, Valkey; no scripts are needed.
+Jobs run at least once, so they must be idempotent (see Queue). The server may be any with Redis 7's commands: Trimaran,
+Redis, Valkey. Queues need no scripts.
 
 queue.py     Queue: declaring, enqueueing, dead jobs;  declarations.py  a declared function;  handles.py  Job
-worker.py    Worker, on the engine of consumers;  running.py  one job in a worker's hands
+worker.py    Worker, on the consumers' engine;  running.py  one job in a worker's hands
 later.py     delayed jobs;  periodic.py  cron;  limits.py  limits by key;  uniqueness.py  unique jobs
-cancelling.py, results.py, searching.py, announcing.py
-entries.py   a job as a stream's entry;  payloads.py  arguments and results;  outcomes.py  how a job ended
+cancelling.py, results.py, searching.py, announcing.py;  clock.py  the time;  dead.py  dead jobs
+entries.py   a job as a stream entry;  payloads.py  arguments and results;  outcomes.py  how a job ended
 names.py     the queue's keys
 """
 

@@ -1,6 +1,6 @@
-"""Telling others what has happened to jobs, once the server has confirmed it; and hearing it.
+"""Announces what has happened to jobs, once the server has confirmed it, and receives such announcements.
 
-Nothing depends on it: who waits for a result or for a place looks by himself, too, only later.
+Nothing depends on it: code that waits for a result or for a free slot also polls, only less often.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ __all__ = ["CompletionNotifier", "listen"]
 
 
 async def listen(client: Client, channel: str, size: int, receive: Callable[[bytes | None], None]) -> None:
-    """Call `receive` with what is said on a shard channel, forever; first with None: more may have been said before.
+    """Call `receive` with each message on a shard channel, forever; first with None, as earlier ones may be missing.
 
-    size: how many messages may wait. Raises what the server refuses for good.
+    size: how many messages may wait. Raises the server's permanent refusals.
     """
 
     async def receive_all() -> None:
@@ -30,12 +30,12 @@ async def listen(client: Client, channel: str, size: int, receive: Callable[[byt
             async for message in messages:
                 receive(message.data)
 
-    # a subscription waits for a server that was there once, not for one that never was
+    # a subscription itself waits only for a server that it has reached before
     await persist(receive_all)
 
 
 class CompletionNotifier:
-    """Waits for settlements in the order in which they were decided, which is nearly that of their confirmation."""
+    """Waits for settlements in the order of the decisions, which is nearly that of their confirmation."""
 
     def __init__(self, keys: Keys, link: Link) -> None:
         self._keys = keys
@@ -46,12 +46,12 @@ class CompletionNotifier:
     def expect(
         self, settlement: Settlement, id: str = "", reply: str = "", then: Callable[[], None] | None = None
     ) -> None:
-        """When it is confirmed, tell `reply` that the job `id` has ended, and call `then`."""
+        """Once the settlement is confirmed, announce to `reply` that the job `id` has ended, and call `then`."""
         self._expected.append((settlement, id, reply, then))
         self._bell.ring()
 
     async def run(self) -> None:
-        """Announce, forever. Raises what the server refuses for good."""
+        """Announce, forever. Raises the server's permanent refusals."""
         while True:
             while not self._expected:
                 await self._bell.wait()
@@ -64,9 +64,9 @@ class CompletionNotifier:
                 if then is not None:
                     then()
             if ended:
-                await self._tell(ended)
+                await self._announce(ended)
 
-    async def _tell(self, ended: dict[str, list[str]]) -> None:
+    async def _announce(self, ended: dict[str, list[str]]) -> None:
         commands: list[Command] = [
             (b"SPUBLISH", self._keys.replies(reply), " ".join(ids)) for reply, ids in ended.items()
         ]

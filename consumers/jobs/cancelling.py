@@ -1,8 +1,8 @@
-"""Cancelling jobs that wait or run: a list of IDs on the server, known to every worker.
+"""Cancels waiting and running jobs: a list of IDs on the server, known to every worker.
 
-A worker keeps a copy, so that starting a job costs no question. The copy is read again when a cancellation is
-announced on the queue's control channel, after a cut, and every LOOK_SECONDS. Whoever drops or stops the job takes
-its ID off the list in the same transaction; an ID whose job ended meanwhile is forgotten after KEEP_SECONDS.
+A worker keeps a copy, so that starting a job takes no query. It reads the list again when a cancellation is announced
+on the queue's control channel, after a cut, and every LOOK_SECONDS. The worker that drops or stops the job removes its
+ID from the list in the same transaction; an ID whose job ended meanwhile is forgotten after KEEP_SECONDS.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ __all__ = ["CANCEL", "KEEP_SECONDS", "LATER", "Cancelled", "cancel", "later", "s
 KEEP_SECONDS = 7 * 86400.0
 LOOK_SECONDS = 5.0
 CANCEL, LATER = b"cancel", b"later "
-"""What is announced on a queue's control channel; LATER with when the job is due."""
+"""Announcements on a queue's control channel; LATER is followed by the time at which the job is due."""
 
 
 def later(due: float) -> bytes:
-    """The announcement of a job that is postponed until then."""
+    """The announcement of a job that is postponed until `due`."""
     return b"%s%.6f" % (LATER, due)
 
 
 def store(keys: Keys, id: str, stored: bytes, keep: float) -> list[Command]:
-    """The command that keeps a job's end for `keep` seconds; none for 0."""
+    """The command that stores a job's outcome for `keep` seconds; none if that is 0."""
     return [(b"SET", keys.result(id), stored, b"PX", round(keep * 1000))] if keep > 0 else []
 
 
 async def cancel(keys: Keys, transactions: Transactions, id: str, keep: float, clock: Clock) -> bool:
-    """Take the job out of those that wait for a time (True), or put it on the list (False)."""
+    """Remove the job if it waits for a time (returns True), or else put it on the list (False)."""
 
     async def decide(ask: Ask) -> tuple[list[Command], bool]:
         due, body, ended = await ask(
@@ -86,11 +86,11 @@ class Cancelled:
         self.ids: frozenset[str] = frozenset()
 
     def poll(self) -> None:
-        """The list has changed."""
+        """Read the list again: it has changed."""
         self._bell.ring()
 
     async def run(self) -> None:
-        """Keep the copy, forever. Raises what the server refuses for good."""
+        """Keep the copy up to date, forever. Raises the server's permanent refusals."""
         while True:
             found = await persist(self._read)
             before, self.ids = self.ids, found

@@ -1,8 +1,8 @@
-"""What time it is to a queue: when delayed jobs are due, when leases end.
+"""A queue's clock, which determines when delayed jobs are due and leases end.
 
-That is the wall clock, because several programs have to agree on it, and it goes on while a machine sleeps. In a test
-under trio.testing's MockClock it is the test's clock: a job that is to run in an hour, or again after a back-off, is
-then due when the test's time has jumped there, not in an hour of real time.
+It is the wall clock, because several programs have to agree on it and it goes on while a machine sleeps. In a test
+under trio.testing's MockClock it is the test's clock: a job that is delayed by an hour, or retried after a back-off, is
+then due when the test's time has jumped there, not after an hour of real time.
 """
 
 import sys
@@ -16,14 +16,14 @@ import trio
 __all__ = ["Clock", "wall_clock"]
 
 Clock = Callable[[], float]
-"""Tells the time in seconds since 1970."""
+"""Returns the time in seconds since 1970."""
 
 _beginnings: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
-"""The wall clock's time at which each mock clock stood at 0."""
+"""The wall clock's time at which each mock clock was at 0."""
 
 
 def wall_clock() -> float:
-    """Seconds since 1970. Raises RuntimeError outside of Trio once trio.testing has been imported."""
+    """Seconds since 1970. Raises RuntimeError outside Trio once trio.testing has been imported."""
     testing = sys.modules.get("trio.testing")
     if testing is None or not isinstance(clock := trio.lowlevel.current_clock(), testing.MockClock):
         return time.time()

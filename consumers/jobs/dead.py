@@ -13,12 +13,12 @@ from consumers.jobs.payloads import decoder
 __all__ = ["PLAIN", "DeadJob", "dead_job"]
 
 PLAIN = decoder(Any)
-"""Decodes what no annotation says more about."""
+"""Decodes values without an annotation."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadJob:
-    """A job that was given up. entry_id: its own in the dead-letter stream. time: when, in seconds since 1970."""
+    """A job that was given up. entry_id: its ID in the dead-letter stream. time: when, in seconds since 1970."""
 
     id: str
     name: str
@@ -29,7 +29,7 @@ class DeadJob:
 
 
 def dead_job(letter: DeadLetter) -> DeadJob | None:
-    """The job in a dead letter; None for an entry that is no job."""
+    """The job in a dead letter; None for an entry that is not a job."""
     try:
         id, name = letter.fields["id"].decode(), letter.fields["job"].decode()
         arguments = PLAIN(letter.fields["args"])

@@ -1,4 +1,4 @@
-"""A function declared as a job: what a caller enqueues by and a worker runs by."""
+"""A function declared as a job, through which callers enqueue it and workers run it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ R_co = TypeVar("R_co", covariant=True)
 T_co = TypeVar("T_co", covariant=True, default=Any)
 
 Unique = bool | str | Sequence[str]
-"""Which parameters' values make a job unique: one name, several, True for all of them, False for none."""
+"""The parameters whose values make a job unique: one name, several, True for all of them, False for none."""
 
 RESERVED: Final = frozenset(("delay", "at", "priority", "unique"))
-"""What enqueue() takes beside the function's own arguments."""
+"""What enqueue() takes in addition to the function's own arguments."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the decorator was given; see Queue.job."""
+    """The decorator's arguments; see Queue.job."""
 
     name: str
     retries: int = 3
@@ -66,9 +66,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[R_co]):
-    """A call of a job, ready to be enqueued with others: Queue.enqueue_many.
+    """A call of a job, ready to be enqueued with others by Queue.enqueue_many.
 
-    delay: seconds. due: seconds since 1970. Neither: at once. place: what makes it unique, "" where it is not.
+    delay: seconds. due: seconds since 1970. Neither: as soon as possible. place: the key that makes it unique, "" if it
+    is not.
     """
 
     function: JobFunction[..., R_co]
@@ -80,7 +81,7 @@ class Call(Generic[R_co]):
 
 
 class Enqueuer(Protocol):
-    """A queue, as far as the functions that it declares need it."""
+    """The part of a queue that its declared functions need."""
 
     @property
     def name(self) -> str: ...
@@ -90,10 +91,10 @@ class Enqueuer(Protocol):
 
 
 class JobFunction(Generic[P, R_co, T_co]):
-    """What @queue.job makes of a function. Calling it calls the function, here and now, as without the decorator.
+    """What @queue.job returns. Calling it calls the function directly, as without the decorator.
 
-    As a type: the parameters, what the job returns (Job.result), and what a direct call returns: for an asynchronous
-    function a coroutine.
+    Type parameters: the parameters, the job's result (Job.result), and the result of a direct call, which is a
+    coroutine for an asynchronous function.
     """
 
     def __init__(self, queue: Enqueuer, function: Callable[P, T_co], settings: Settings) -> None:
@@ -108,7 +109,7 @@ class JobFunction(Generic[P, R_co, T_co]):
         self.__wrapped__ = function
         parameters = inspect.signature(function).parameters
         if taken := RESERVED & parameters.keys():
-            raise TypeError(f"{settings.name}: enqueue() takes {', '.join(sorted(taken))} itself, name it otherwise")
+            raise TypeError(f"{settings.name}: enqueue() takes {', '.join(sorted(taken))} itself, choose another name")
         for which in (settings.unique, settings.limit_by):
             if unknown := set(self._names(which, parameters)) - parameters.keys():
                 raise TypeError(f"{settings.name} has no parameter {', '.join(sorted(unknown))}")
@@ -121,11 +122,11 @@ class JobFunction(Generic[P, R_co, T_co]):
 
     @cached_property
     def arguments(self) -> Arguments:
-        """The parameters; evaluated late, as annotations may name what is defined further down."""
+        """The parameters; evaluated late, as annotations may name types defined further down."""
         return Arguments(self.function, self.name)
 
-    # A call without options is checked against the function's own signature. One with options can't be expressed beside
-    # a ParamSpec: for that there is with_options().
+    # A call without options is checked against the function's own signature. A call with options can't be expressed
+    # with a ParamSpec: for that there is with_options().
 
     @overload
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R_co]: ...
@@ -144,16 +145,16 @@ class JobFunction(Generic[P, R_co, T_co]):
     async def enqueue(self, *args: Any, **kwargs: Any) -> Job[R_co]:
         """Have a worker run the function with these arguments, at least once.
 
-        delay: not before so long from now, in seconds or as a timedelta. at: not before this time (a naive datetime is
-        local time). priority: one of the queue's. unique: a parameter's name, several, or True for all: while a job of
-        this function with the same values waits or runs, no other is added, and the Job of that one is returned. One
-        that was cancelled does not count, even if it has not stopped yet.
+        delay: the earliest start from now, in seconds or as a timedelta. at: the earliest start as a datetime (a naive
+        one is local time). priority: one of the queue's. unique: a parameter's name, several, or True for all: while a
+        job of this function with the same values waits or runs, no other is added, and the Job of that one is returned.
+        A job that was cancelled does not count, even if it has not stopped yet.
 
-        Type checkers see no arguments beside options; with_options() lets them.
+        When options are passed, type checkers can't check the arguments; with with_options() they can.
 
         Raises TypeError for arguments that the function does not take or that are not data. Raises coredis's
-        ConnectionError or TimeoutError when it is unknown whether the job was added; adding it again may then run
-        it twice, unless it is unique.
+        ConnectionError or TimeoutError if it is unknown whether the job was added; adding it again may then run it
+        twice, unless it is unique.
         """
         (job,) = await self.queue.enqueue_many([self._call(args, kwargs)])
         return job
@@ -173,7 +174,7 @@ class JobFunction(Generic[P, R_co, T_co]):
     @overload
     def call(self, *args: Any, unique: Unique, **kwargs: Any) -> Call[R_co]: ...
     def call(self, *args: Any, **kwargs: Any) -> Call[R_co]:
-        """The same as enqueue(), to be added together with others by Queue.enqueue_many."""
+        """The same as enqueue(), but returns a call that Queue.enqueue_many adds together with others."""
         return self._call(args, kwargs)
 
     def with_options(
@@ -184,7 +185,7 @@ class JobFunction(Generic[P, R_co, T_co]):
         priority: str | None = None,
         unique: Unique | None = None,
     ) -> Configured[P, R_co]:
-        """The same job with options of enqueue(), whose own enqueue() and call() take the function's arguments only:
+        """The same job with options of enqueue(); its own enqueue() and call() take only the function's arguments:
 
             await resize.with_options(delay=10, priority="high").enqueue("cat.png", width=200)
 
@@ -202,7 +203,7 @@ class JobFunction(Generic[P, R_co, T_co]):
             given.instance("at", at, datetime)
         priority = kwargs.pop("priority", settings.priority)
         if priority not in self.queue.priorities:
-            raise ValueError(f"{priority!r} is none of the priorities {', '.join(self.queue.priorities)}")
+            raise ValueError(f"{priority!r} is not one of the priorities {', '.join(self.queue.priorities)}")
         unique = kwargs.pop("unique", settings.unique)
         arguments = self.arguments
         bound = arguments.bind(args, kwargs)
@@ -214,7 +215,7 @@ class JobFunction(Generic[P, R_co, T_co]):
         )  # fmt: skip
 
     def limit_of(self, bound: dict[str, Any]) -> str:
-        """Which limit a call falls under: equal for equal values of the parameters that limit_by names."""
+        """The limit that a call falls under: equal for equal values of the parameters that limit_by names."""
         return self._place(self.settings.limit_by, bound)
 
     def _place(self, which: Unique, bound: dict[str, Any]) -> str:
@@ -249,18 +250,18 @@ class Configured(Generic[P, R_co]):
 
 
 def check(function: Any, name: str) -> None:
-    """Raise TypeError for what can't be a job: its arguments have to travel by name, and it has to return."""
+    """Raise TypeError for a function that can't be a job: it must take its arguments by name, and return."""
     if not callable(function):
-        raise TypeError(f"the job {name}: {type(function).__name__} is no function")
+        raise TypeError(f"the job {name}: {type(function).__name__} is not a function")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(f"the job {name} is a generator: a job returns one value")
     parameters = inspect.signature(function).parameters
     owner, _, _ = getattr(function, "__qualname__", "").rpartition(".")
     in_class = bool(owner) and not owner.endswith("<locals>")
     if inspect.ismethod(function) or (in_class and next(iter(parameters), "") in ("self", "cls")):
-        raise TypeError(f"the job {name} is a method: its object can't travel, so declare a function")
+        raise TypeError(f"the job {name} is a method: its object can't be sent, so declare a function")
     for parameter in parameters.values():
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise TypeError(
-                f"the job {name}: the parameter {str(parameter).partition(':')[0]!r} has no name to travel by"
+                f"the job {name}: the parameter {str(parameter).partition(':')[0]!r} can't be passed by name"
             )

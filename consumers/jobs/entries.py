@@ -1,7 +1,7 @@
-"""A job as it is in a stream: an ID of its own, the function's name, its arguments, and what must travel along.
+"""A job as a stream entry: its ID, the function's name, its arguments, and what must be stored with it.
 
 The job's ID is not the entry's: a job that is delayed, retried or parked leaves its stream and comes back as another
-entry. While it is in no stream its fields are kept as a body: one msgpack array of the stream and all of them.
+entry. While it is in no stream, its fields are kept as a body: one msgpack array of the stream and all fields.
 """
 
 import os
@@ -21,11 +21,11 @@ _decode = msgspec.msgpack.Decoder(list[bytes]).decode
 
 @dataclass(frozen=True, slots=True)
 class JobEntry:
-    """id, job: which job of which function. arguments: msgpack.
+    """id: the job's ID. job: the function's job name. arguments: msgpack.
 
-    reply: where the program that enqueued it listens. unique: the place that it holds, see Keys.unique; "": none.
-    failed: how often it has failed. since: its place among parked jobs, 0 where it was never parked.
-    periodic: it is an occurrence of a periodic job, and nobody wants it once that has no schedule any more.
+    reply: the token of the program that enqueued it, which listens for it. unique: the place that it holds, see
+    Keys.unique; "": none. failed: how often it has failed. since: its position among parked jobs, 0 if it was never
+    parked. periodic: it is an occurrence of a periodic job, obsolete once that has no schedule any more.
     """
 
     id: str
@@ -54,7 +54,7 @@ class JobEntry:
 
     @classmethod
     def read(cls, values: Sequence[bytes]) -> "JobEntry":
-        """From an entry's fields and values. Raises ValueError for an entry that is no job."""
+        """From an entry's fields and values. Raises ValueError for an entry that is not a job."""
         fields = dict(zip(values[::2], values[1::2], strict=True))
         try:
             id, job, arguments = fields[ID].decode(), fields[JOB].decode(), fields[ARGUMENTS]
@@ -77,16 +77,16 @@ def _number(text: bytes) -> int:
 
 
 def new_id() -> str:
-    """An ID that nobody else makes: 96 random bits."""
+    """Return an ID that is unique everywhere: 96 random bits."""
     return os.urandom(12).hex()
 
 
 def body_of(stream: str, entry: JobEntry) -> bytes:
-    """What is kept of a job that is in no stream."""
+    """The stored form of a job that is in no stream."""
     return _encode([stream.encode(), *(one if isinstance(one, bytes) else str(one).encode() for one in entry.values())])
 
 
 def from_body(body: bytes) -> tuple[str, list[bytes]]:
-    """The stream and the fields and values in turn. Raises ValueError."""
+    """Return the stream, and the fields and values in turn. Raises ValueError."""
     stream, *values = _decode(body)
     return stream.decode(), values

@@ -1,4 +1,4 @@
-"""A job that was enqueued, seen from the outside: its result, and its cancellation."""
+"""An enqueued job seen from outside: its result and its cancellation."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class JobServer(Protocol):
-    """What a Job asks the server, through its queue's connection."""
+    """What a Job needs from the server, through its queue's connection."""
 
     async def wait(self, id: str, *, known: bool) -> bytes: ...
     async def cancel(self, id: str) -> bool: ...
 
 
 class OpensJobs(Protocol):
-    """A queue, as far as its Jobs need it. connection raises RuntimeError while the queue is not open."""
+    """The part of a queue that its Jobs need. connection raises RuntimeError while the queue is not open."""
 
     @property
     def name(self) -> str: ...
@@ -33,7 +33,7 @@ class OpensJobs(Protocol):
 
 
 class Job(Generic[R_co]):
-    """A job, by its ID. created: False where a unique job was there already and this is that one."""
+    """A job, by its ID. created: False if a unique job already existed and this is that one."""
 
     def __init__(
         self,
@@ -56,12 +56,12 @@ class Job(Generic[R_co]):
         return f"<Job {self.queue.name} {self.id}>"
 
     async def result(self, timeout: Duration | None = None) -> R_co:
-        """What the job returned, decoded by its function's return annotation; waits for it.
+        """Wait for the job and return its result, decoded according to its function's return annotation.
 
-        timeout: seconds, or a timedelta. Raises TimeoutError after it; JobFailed when the job was given up,
-        JobCancelled when it was cancelled. Results are kept for keep_result seconds; later, or where that is 0, or if
-        there never was such a job or it was deleted, this raises NoResult: at once, or for a job that was enqueued by
-        this program within half a minute.
+        timeout: seconds or a timedelta. Raises TimeoutError after it, JobFailed if the job was given up, JobCancelled
+        if it was cancelled. Results are kept for keep_result seconds. Later, or if that is 0, or if the job never
+        existed or was deleted, this raises NoResult: immediately, or within half a minute for a job that this program
+        enqueued.
         """
         if not self._kept:
             raise NoResult(f"results of the job {self.id} are not kept: its keep_result is 0")
@@ -73,10 +73,10 @@ class Job(Generic[R_co]):
         return cast(R_co, outcome(stored, self._decode))
 
     async def cancel(self) -> bool:
-        """See to it that the job does not run, or is stopped. True: it was delayed, and is gone now.
+        """Prevent the job from running, or stop it. Returns True if it was delayed, and is now gone.
 
-        A job that waits is dropped when its turn comes; one that runs is cancelled at its next checkpoint (a
-        synchronous one when it asks, see Queue.job); what it has done is done. Workers hear of it within
-        milliseconds, so a job may still return: result() tells. A job that has ended is left alone.
+        A waiting job is dropped when its turn comes. A running one is cancelled at its next checkpoint (a synchronous
+        one when it checks, see Queue.job); its effects so far remain. It takes milliseconds to reach the workers, so a
+        job may still return: result() shows which. A job that has ended is left alone.
         """
         return await self.queue.connection.cancel(self.id)

@@ -1,8 +1,8 @@
-"""Jobs that wait for a time: in a sorted set by when they are due, until a worker moves them to their stream.
+"""Jobs that wait for a time: in a sorted set by due time, until a worker moves them to their stream.
 
-Every worker moves those that are due. Moving is one transaction that watches the queue's counter of moves, so a job
-is moved once, whoever is first, and a worker that dies in between has moved nothing. Due times are by the clock of
-whoever enqueued, compared with the worker's: the hosts' clocks must agree as well as the delays shall.
+Every worker moves due jobs. Moving is one transaction that watches the queue's counter of moves, so a job is moved
+exactly once, and a worker that dies in between has moved nothing. Due times come from the enqueuing program's clock and
+are compared with the worker's: delays are only as accurate as the hosts' clocks agree.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ __all__ = ["DelayedScheduler", "postpone", "put_into_stream"]
 logger = logging.getLogger("consumers.jobs")
 
 BATCH = 200
-"""Most jobs moved in one transaction."""
+"""Jobs moved in one transaction, at most."""
 
-LOOK_SECONDS = 2.0
-"""How long a job may become due unseen, where the news of it was lost."""
+POLL_SECONDS = 2.0
+"""How late a due job may be noticed if its announcement was lost."""
 
 PAUSE = 0.01
-"""The shortest time between two looks, in seconds."""
+"""The shortest time between two polls, in seconds."""
 
 
 def postpone(keys: Keys, stream: str, entry: JobEntry, due: float) -> list[Command]:
-    """Commands that keep a job until it is due; to be executed in one transaction."""
+    """Commands that store a job until it is due; to be executed in one transaction."""
     return [
         (b"HSET", keys.bodies, entry.id, body_of(stream, entry)),
         (b"ZADD", keys.later, f"{due:.6f}", entry.id),
@@ -44,7 +44,7 @@ def postpone(keys: Keys, stream: str, entry: JobEntry, due: float) -> list[Comma
 
 
 def put_into_stream(bodies: Sequence[bytes | None]) -> list[Command]:
-    """XADD of jobs that were kept."""
+    """XADD commands for stored jobs."""
     found = [from_body(body) for body in bodies if body is not None]
     return [(b"XADD", stream, b"*", *values) for stream, values in found]
 
@@ -60,27 +60,27 @@ class DelayedScheduler:
         self._next = 0.0
 
     def poll(self, due: float = 0.0) -> None:
-        """A job has been postponed until then: look, unless there is an earlier one that is waited for anyway."""
+        """Poll for a job that was postponed until `due`, unless an earlier poll is planned anyway."""
         if due < self._next:
             self._bell.ring()
 
     async def run(self) -> None:
-        """Move jobs when they are due, forever. Raises what the server refuses for good."""
+        """Move jobs when they are due, forever. Raises the server's permanent refusals."""
         while True:
-            # whatever is postponed from here on may be missed by this look
+            # this poll may miss jobs that are postponed from here on
             self._next = math.inf
             due = await persist(self.move)
             now = self._clock()
-            self._next = now + LOOK_SECONDS if due is None else min(due, now + LOOK_SECONDS)
+            self._next = now + POLL_SECONDS if due is None else min(due, now + POLL_SECONDS)
             with trio.move_on_after(max(0.0, self._next - now)):
                 await self._bell.wait()
-                # the next look comes in any case: no need to ring for it
+                # the next poll happens in any case: no need to ring for it
                 self._next = 0.0
-                # thousands may be postponed a second, each due before all earlier ones
+                # thousands may be postponed per second, each due before all earlier ones
                 await trio.sleep(PAUSE)
 
     async def move(self) -> float | None:
-        """Move what is due; returns when the next one will be (seconds since 1970), None when there is none."""
+        """Move due jobs; returns when the next one is due (seconds since 1970), None if there is none."""
         while (due := await self._transactions.run([self._keys.moves], self._decide)) is not None:
             if due > self._clock():
                 return due

@@ -1,9 +1,9 @@
-"""Limits on how many jobs run at a time over all workers, by the value of some parameters.
+"""Limits on how many jobs run at a time across all workers, by the values of some parameters.
 
-Who runs under a limit is in a sorted set with the end of each one's lease. A job that finds no place is parked:
-it leaves its stream, in the same transaction in which that was found out, so it holds up neither a worker nor other
-jobs. Whoever frees a place brings the next parked job back, in the order in which they came; so does every worker
-once in SWEEP_SECONDS, for places whose holders died. A job that comes back has to find a place like any other.
+The jobs that run under a limit are in a sorted set, by the end of their leases. A job that finds no free place is
+parked: it leaves its stream in the same transaction that found this out, so it holds up neither a worker nor other
+jobs. The worker that frees a place brings the next parked job back, in order of arrival; so does every worker every
+SWEEP_SECONDS, for places whose holders have died. A job that comes back has to find a place like any other.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ logger = logging.getLogger("consumers.jobs")
 
 SWEEP_SECONDS = 1.0
 SWEEP_LIMITS = 100
-"""Limits that one sweep looks after, chosen by chance."""
+"""Limits checked by one sweep, chosen at random."""
 
 EVERY_SWEEP = Backoff(initial=SWEEP_SECONDS, factor=1, max=SWEEP_SECONDS, jitter=False)
-"""While the server is away: leases have to be kept as soon as it is back."""
+"""Retries while the server is away: leases must be renewed as soon as it is back."""
 
 
 class Limiter:
-    """Gives out places. lease: seconds until the place of a worker that died is free."""
+    """Assigns places. lease: seconds after which the place of a dead worker is free."""
 
     def __init__(self, keys: Keys, transactions: Transactions, lease: float, clock: Clock) -> None:
         self._keys = keys
@@ -52,7 +52,7 @@ class Limiter:
     async def admit(self, entry: JobEntry, limit: str, most: int, stream: str, entry_id: str) -> bool:
         """Give the job a place, or park it and acknowledge its entry (False). Waits for a server that is away.
 
-        limit: which places. most: how many there are. entry_id: the entry in `stream` that the job came as.
+        limit: selects the set of places. most: how many there are. entry_id: the job's entry in `stream`.
         """
         running, now = self._keys.running(limit), self._clock()
 
@@ -87,17 +87,17 @@ class Limiter:
         ]
 
     def leave(self, id: str, limit: str) -> Command:
-        """The command that frees the job's place; to be executed with what ends the job. When it was, call left()."""
+        """The command that frees the job's place; execute it with the end of the job, then call freed()."""
         return (b"ZREM", self._keys.running(limit), id)
 
-    def left(self, id: str, limit: str, most: int) -> None:
-        """The job's place was freed: let the next one come."""
+    def freed(self, id: str, limit: str, most: int) -> None:
+        """Let the next job have the place, which has been freed."""
         self._held.pop(id, None)
         self._freed[limit] = most
         self._bell.ring()
 
     async def run(self) -> None:
-        """Keep leases and bring parked jobs back, forever. Raises what the server refuses for good."""
+        """Keep leases and bring parked jobs back, forever. Raises the server's permanent refusals."""
         self._kept = self._swept = trio.current_time()
         while True:
             with trio.move_on_after(SWEEP_SECONDS):
@@ -141,7 +141,7 @@ class Limiter:
         return found
 
     async def _resume(self, limit: str, most: int) -> None:
-        """Bring as many parked jobs back as there are places."""
+        """Bring back as many parked jobs as there are free places."""
         keys = self._keys
         running, parked = keys.running(limit), keys.parked(limit)
 
@@ -154,7 +154,7 @@ class Limiter:
                 return [], None
             (ids,) = await ask([(b"ZRANGE", parked, 0, most - taken - 1)])
             if not ids:
-                # another worker was quicker, between the two questions
+                # another worker was faster, between the two queries
                 return [], None
             (bodies,) = await ask([(b"HMGET", keys.bodies, *ids)])
             return [*put_into_stream(bodies), (b"ZREM", parked, *ids), (b"HDEL", keys.bodies, *ids)], None

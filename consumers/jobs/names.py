@@ -1,18 +1,18 @@
-"""The keys of one queue. All carry one hash tag, so that a cluster keeps the queue on one node.
+"""The keys of one queue. All have the same hash tag, so a cluster keeps the queue on one node.
 
-jobs:{NAME}:PRIORITY      a stream for each priority, and `resumed`, which comes before them all
+jobs:{NAME}:PRIORITY      a stream for each priority, and `resumed`, which precedes them all
 jobs:{NAME}:dead          the dead-letter stream
-jobs:{NAME}:later         a sorted set: jobs that wait for a time, by when they are due (seconds since 1970)
+jobs:{NAME}:later         a sorted set: jobs that wait for a time, by due time (seconds since 1970)
 jobs:{NAME}:bodies        a hash: what to add to which stream, for jobs that are in no stream
-jobs:{NAME}:moves         a counter, raised whenever such a job is taken out: transactions watch it
-jobs:{NAME}:result:ID     how a job ended
+jobs:{NAME}:moves         a counter, raised whenever such a job is removed: transactions watch it
+jobs:{NAME}:result:ID     a job's outcome
 jobs:{NAME}:place:...     a sorted set: IDs of unique jobs that have claimed this place, by the end of their claim
-jobs:{NAME}:cancelled     a sorted set: IDs of jobs that shall not run, by when that was said
+jobs:{NAME}:cancelled     a sorted set: IDs of jobs that must not run, by the time of their cancellation
 jobs:{NAME}:periodic      a hash: the last time for which each periodic job was scheduled
-jobs:{NAME}:schedules     a hash: of each periodic job, the schedule in force and who vouches for it, see periodic.py
+jobs:{NAME}:schedules     a hash: each periodic job's schedule in force and its workers' last sign of life (periodic.py)
 jobs:{NAME}:running:...   a sorted set: IDs of jobs that hold a place under a limit, by the end of their lease
 jobs:{NAME}:parked:...    a sorted set: IDs of jobs that wait for such a place, in order
-jobs:{NAME}:limits        a hash: the limits under which jobs are parked, and how high each is
+jobs:{NAME}:limits        a hash: the limits under which jobs are parked, with their sizes
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ GROUP = "workers"
 RESERVED = frozenset(
     ("resumed", "dead", "later", "bodies", "moves", "cancelled", "periodic", "schedules", "limits", "control")
 )
-"""What no priority may be called: the names of the queue's other keys."""
+"""Names that no priority may have, because the queue's other keys have them."""
 
 
 class Keys:
@@ -47,14 +47,14 @@ class Keys:
 
     @property
     def in_order(self) -> tuple[str, ...]:
-        """The streams, those first that are read first."""
+        """The streams, in the order in which they are read."""
         return (self.resumed, *self.streams.values())
 
     def result(self, id: str) -> str:
         return f"{self.prefix}result:{id}"
 
     def replies(self, token: str) -> str:
-        """The shard channel on which a program hears which of its jobs have ended."""
+        """The shard channel that tells a program which of its jobs have ended."""
         return f"{self.prefix}replies:{token}"
 
     def unique(self, place: str) -> str:

@@ -1,4 +1,4 @@
-"""How a job ended, as it is stored: one byte that says how, and msgpack."""
+"""A job's outcome as it is stored: one byte for its kind, and msgpack."""
 
 import traceback
 from collections.abc import Callable
@@ -14,7 +14,7 @@ __all__ = [
 ]  # fmt: skip
 
 TRACEBACK_LIMIT = 8000
-"""Most characters of a traceback that are kept, its end."""
+"""Characters of a traceback's end that are kept."""
 
 MESSAGE_LIMIT = 1000
 
@@ -27,7 +27,7 @@ class JobFailed(JobError):
     """A job was given up. It is in the dead-letter stream.
 
     kind: the name of the exception's class. message: its text. attempts: how often the job was run.
-    traceback: where it was raised, as text. The exception itself does not travel: payloads are data.
+    traceback: where it was raised, as text. The exception object itself is not sent: payloads are data.
     """
 
     def __init__(self, kind: str, message: str, attempts: int, traceback: str) -> None:
@@ -43,11 +43,11 @@ class JobCancelled(JobError):
 
 
 class NoResult(JobError):
-    """No result will come: there is no such job, or it has ended and its result is not kept (any more)."""
+    """There will be no result: there is no such job, or it has ended and its result is not kept (any more)."""
 
 
 class JobTimeout(Exception):
-    """A job ran longer than it may. It counts as a failure and is retried like any other."""
+    """A job exceeded its timeout. This counts as a failure and is retried like any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +64,19 @@ SUCCESS, FAILURE, CANCELLED = b"+", b"-", b"x"
 
 
 def success(value: object) -> bytes:
-    """What is stored for a job that returned `value`. Raises TypeError where that is not data."""
+    """The stored outcome of a job that returned `value`. Raises TypeError if that is not data."""
     return SUCCESS + encode(value)
 
 
 def failure(error: BaseException, attempts: int) -> bytes:
-    """What is stored for a job that was given up after `error`."""
+    """The stored outcome of a job that was given up after `error`."""
     trace = "".join(traceback.format_exception(error))[-TRACEBACK_LIMIT:].encode("utf-8", "replace").decode()
     message = str(error)[:MESSAGE_LIMIT].encode("utf-8", "replace").decode()
     return FAILURE + encode(_Failure(type(error).__name__, message, attempts, trace))
 
 
 def outcome(stored: bytes, decode: Callable[[bytes], Any]) -> Any:
-    """The job's result, by its function's decoder. Raises JobFailed, JobCancelled, and ValueError for a bad result."""
+    """Return the job's result, by its function's decoder. Raises JobFailed, JobCancelled, or ValueError if invalid."""
     kind, data = stored[:1], stored[1:]
     if kind == SUCCESS:
         return decode(data)
@@ -85,4 +85,4 @@ def outcome(stored: bytes, decode: Callable[[bytes], Any]) -> Any:
     if kind == FAILURE:
         about = _decode_failure(data)
         raise JobFailed(about.kind, about.message, about.attempts, about.traceback)
-    raise ValueError("what is stored is no result")
+    raise ValueError("the stored value is not a result")

@@ -1,13 +1,13 @@
-"""Arguments and results as msgpack, data only: decoding never makes anything but what the job's annotations name.
+"""Arguments and results as msgpack, data only: decoding creates nothing but the types that the job's annotations name.
 
-Encoding takes what msgspec does: None, bool, int, float, str, bytes, lists, tuples, sets, dicts, dataclasses,
-TypedDicts, NamedTuples, enums, UUID, Decimal, date, time, timedelta, and datetimes (aware ones as msgpack timestamps:
-they come back as the same instant in UTC; naive ones as text, and naive where annotated); and paths. Arguments travel
-as a map by parameter name, so that a program in any language can enqueue a job, and a parameter with a default may be
-added at any time.
+Encoding supports msgspec's types: None, bool, int, float, str, bytes, lists, tuples, sets, dicts, dataclasses,
+TypedDicts, NamedTuples, enums, UUID, Decimal, date, time, timedelta, and datetimes (aware ones as msgpack timestamps,
+which come back as the same instant in UTC; naive ones as text, and naive if annotated); and paths. Arguments are a map
+by parameter name, so a program in any language can enqueue a job, and a parameter with a default may be added at any
+time.
 
-Decoding goes by the annotations: a parameter `order: Order` (a dataclass) gets an Order, checked field by field.
-Where there is no annotation the plain data comes through: a dataclass is then a dict, a set a list.
+Decoding follows the annotations: a parameter `order: Order` (a dataclass) gets an Order, checked field by field.
+Without an annotation the value is plain data: a dataclass is then a dict, a set a list.
 """
 
 import inspect
@@ -42,7 +42,7 @@ _canonical = msgspec.msgpack.Encoder(enc_hook=_plain, order="deterministic").enc
 
 
 def decoder(annotation: Any) -> Callable[[bytes], Any]:
-    """A function from msgpack to a value of the annotated type. It raises msgspec.ValidationError (a ValueError).
+    """Return a function from msgpack to the annotated type. It raises msgspec.ValidationError (a ValueError).
 
     Raises TypeError for an annotation that can't be decoded.
     """
@@ -50,7 +50,7 @@ def decoder(annotation: Any) -> Callable[[bytes], Any]:
 
 
 def _foreign(known: Any) -> type | None:
-    """The first class in a type that data can't be made into."""
+    """The first class in a type that can't be made from data."""
     waiting, seen = [known], set[int]()
     while waiting:
         one = waiting.pop()
@@ -68,7 +68,7 @@ def _foreign(known: Any) -> type | None:
 
 
 def place(values: Iterable[object]) -> str:
-    """A short text that is equal for equal values."""
+    """Return a short text that is equal for equal values."""
     return blake2b(_canonical(list(values)), digest_size=12).hexdigest()
 
 
@@ -76,7 +76,7 @@ class Arguments:
     """The parameters of a function: from a call's arguments to msgpack and back."""
 
     def __init__(self, function: Callable[..., Any], job: str) -> None:
-        """job: its name, for the texts of errors. Raises TypeError for annotations that can't be decoded."""
+        """job: its name, for error messages. Raises TypeError for annotations that can't be decoded."""
         self._job = job
         self.signature = inspect.signature(function)
         self.names = frozenset(self.signature.parameters)
@@ -88,22 +88,22 @@ class Arguments:
             self._check(name, hint)
         self.decode_result = decoder(hints.get("return", Any))
         fields = {name: hints.get(name, Any) for name in self.signature.parameters}
-        # functional TypedDicts can't be built from a variable in a checker's eyes
+        # type checkers do not accept a functional TypedDict built from a variable
         kind: Any = TypedDict("Arguments", fields, total=False)  # type: ignore[misc]
         self._decode = decoder(kind)
 
     def _check(self, name: str, hint: Any) -> None:
-        what = "what it returns" if name == "return" else f"the parameter {name!r}"
+        what = "the return value" if name == "return" else f"the parameter {name!r}"
         try:
             decoder(hint)
             foreign = _foreign(msgspec.inspect.type_info(hint))
         except (TypeError, NameError) as error:
             raise TypeError(f"the job {self._job}: {what} can't be decoded: {error}") from error
         if foreign is not None:
-            raise TypeError(f"the job {self._job}: {what} is annotated with {foreign.__name__}, which is no data")
+            raise TypeError(f"the job {self._job}: {what} is annotated with {foreign.__name__}, which is not data")
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments by parameter name. Raises TypeError as the call itself would."""
+        """Return arguments by parameter name. Raises TypeError as the call itself would."""
         try:
             return self.signature.bind(*args, **kwargs).arguments
         except TypeError as error:
@@ -122,11 +122,11 @@ class Arguments:
             raise
 
     def chosen(self, bound: Mapping[str, Any], names: Iterable[str]) -> list[Any]:
-        """The values of some parameters, defaults included."""
+        """Return the values of some parameters, including defaults."""
         parameters = self.signature.parameters
         return [bound[name] if name in bound else parameters[name].default for name in names]
 
     def unpack(self, data: bytes) -> dict[str, Any]:
-        """Arguments by parameter name. Raises msgspec.ValidationError or DecodeError."""
+        """Return arguments by parameter name. Raises msgspec.ValidationError or DecodeError."""
         arguments: dict[str, Any] = self._decode(data)
         return arguments

@@ -1,17 +1,18 @@
-"""Jobs by the clock: a cron expression, a function without required arguments, and one occurrence scheduled ahead.
+"""Periodic jobs: a cron expression, a function without required arguments, and one occurrence scheduled ahead.
 
-Every worker schedules, but each time only once: the last time for which a periodic job was scheduled stands on the
-server, and the transaction that schedules the next one watches it. The occurrence then waits among the delayed jobs,
-so it needs no worker at its time but one afterwards: where all were down, what was due runs once when one comes back.
+Every worker schedules, but each occurrence is scheduled only once: the server stores the last time for which a periodic
+job was scheduled, and the transaction that schedules the next one watches it. The occurrence then waits among the
+delayed jobs, so no worker is needed at its time, only afterwards: if all were down, a missed job runs once when one
+comes back.
 
-That state belongs to a schedule: to the job's name *and* its expression, time zone and stream. Beside it stands who
-vouches for it: since when a worker that has this very schedule runs, and when one was last seen.
+This state belongs to a schedule: to the job's name *and* its expression, time zone and stream. Stored with it is who
+vouches for it: since when a worker with exactly this schedule has been running, and when one was last seen.
 
-- A worker that has another schedule under the same name takes over if it was started later, or if nobody who has the
-  old one has been seen for ABANDONED_SECONDS. The occurrence that waits is replaced, unless it is due already. During
-  a rolling deploy one schedule is in force at any time, the newer one, and each time comes once.
-- A job that no worker has any more is forgotten after ABANDONED_SECONDS, with its occurrence. What had left for a
-  stream by then is dropped by the worker that gets it (`is_abandoned`).
+- A worker that has another schedule under the same name takes over if it was started later, or if no worker with the
+  old one has been seen for ABANDONED_SECONDS. The waiting occurrence is replaced, unless it is already due. During a
+  rolling deploy one schedule is in force at any time, the newer one, and each occurrence runs once.
+- A job that no worker has any more is forgotten after ABANDONED_SECONDS, with its occurrence. An occurrence that has
+  reached a stream by then is dropped by the worker that gets it (`is_abandoned`).
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ from consumers.transactions import Ask, Transactions
 __all__ = ["ABANDONED_SECONDS", "Periodic", "Scheduler"]
 
 LOOK_SECONDS = 30.0
-"""A worker wakes at least so often: for clocks that were set, machines that slept, and to vouch for its schedules."""
+"""A worker wakes at least this often: for clocks that were set, machines that slept, and to vouch for its schedules."""
 
 ABANDONED_SECONDS = 3 * LOOK_SECONDS
-"""After how long without a worker that vouches for it a schedule is abandoned."""
+"""A schedule is abandoned after this long without a worker that vouches for it."""
 
 SKEW_SECONDS = 60.0
-"""By how much the hosts' clocks may differ without a time running twice when a schedule is replaced."""
+"""How much the hosts' clocks may differ before replacing a schedule may run an occurrence twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """When a job runs: `expression` in cron's five fields (or six, seconds first), in the time zone `zone`."""
+    """When a job runs: `expression` has cron's five fields (or six, seconds first), in the time zone `zone`."""
 
     name: str
     job: str
@@ -59,11 +60,11 @@ class Periodic:
         try:
             next(CronSim(self.expression, datetime.now(self.zone)))
         except (CronSimError, StopIteration) as error:
-            raise ValueError(f"{self.expression!r} is no cron expression that ever comes: {error}") from None
+            raise ValueError(f"{self.expression!r} is not a cron expression that ever occurs: {error}") from None
 
     @property
     def schedule(self) -> str:
-        """Equal for schedules that come at the same times to the same stream, in whatever process."""
+        """Equal for schedules with the same times and the same stream, in any process."""
         zone = getattr(self.zone, "key", None) or self.zone.tzname(datetime(2000, 1, 1))
         return f"{self.expression} {zone} {self.stream}"
 
@@ -74,7 +75,7 @@ class Periodic:
 
 
 class _Standing(msgspec.Struct, frozen=True):
-    """What the server knows of a job's schedule. since: when the newest worker that has it was started."""
+    """What the server stores about a job's schedule. since: when the newest worker that has it was started."""
 
     schedule: str = ""
     since: float = 0.0
@@ -89,7 +90,7 @@ _decode = msgspec.json.Decoder(_Standing).decode
 
 
 class Scheduler:
-    """Schedules periodic jobs, each one occurrence ahead. scheduled: called when one was."""
+    """Schedules periodic jobs, each one occurrence ahead. scheduled: called after one has been scheduled."""
 
     def __init__(
         self,
@@ -110,33 +111,33 @@ class Scheduler:
         self._others: dict[str, _Standing] | None = None
 
     async def run(self) -> None:
-        """Schedule, forever. Raises what the server refuses for good."""
+        """Schedule, forever. Raises the server's permanent refusals."""
         while True:
             following = await persist(self._schedule_all)
             await trio.sleep(max(0.01, min(LOOK_SECONDS, following - self._clock())))
 
     async def _schedule_all(self) -> float:
-        """Schedule every job's next occurrence; returns when the first of them is to be looked at again."""
+        """Schedule every job's next occurrence; returns when to check the first of them again."""
         following = min([await self.schedule(periodic) for periodic in self._jobs], default=float("inf"))
         if self._clock() - self._swept >= LOOK_SECONDS:
             await self.sweep()
         return following
 
     def is_abandoned(self, name: str) -> bool:
-        """Whether no worker has this periodic job any more. False as long as that is not known."""
+        """Whether no worker has this periodic job any more. False as long as that is unknown."""
         if name in self._names or self._others is None:
             return False
         standing = self._others.get(name)
         return standing is None or standing.abandoned(self._clock())
 
     async def schedule(self, periodic: Periodic) -> float:
-        """See to it that the next occurrence is scheduled; returns when to look again."""
+        """Make sure that the next occurrence is scheduled; returns when to check again."""
         keys = self._keys
         following, replaces = await self._transactions.run(
             [keys.periodic, keys.schedules], lambda ask: self._continue(periodic, ask)
         )
         if replaces:
-            # only this watches the counter of moves, which rises all the time where jobs are delayed
+            # only this watches the counter of moves, which rises constantly while jobs are delayed
             following = await self._transactions.run(
                 [keys.periodic, keys.schedules, keys.moves], lambda ask: self._replace(periodic, ask)
             )
@@ -144,7 +145,7 @@ class Scheduler:
         return following
 
     async def _continue(self, periodic: Periodic, ask: Ask) -> tuple[list[Command], tuple[float, bool]]:
-        """The next occurrence of a schedule that is in force; or whether it has to replace another one."""
+        """Schedule the next occurrence of a schedule in force, or return that it has to replace another schedule."""
         now = self._clock()
         last, standing = await self._ask(ask, periodic.name)
         if last is not None and standing.schedule != periodic.schedule:
@@ -159,18 +160,18 @@ class Scheduler:
         return commands, (due, False)
 
     async def _replace(self, periodic: Periodic, ask: Ask) -> tuple[list[Command], float]:
-        """Put a schedule in force in place of another one of the same job."""
+        """Put a schedule in force, replacing another one of the same job."""
         now = self._clock()
         last, standing = await self._ask(ask, periodic.name)
         if last is None or standing.schedule == periodic.schedule:
-            # another worker was quicker
+            # another worker was faster
             return [], now
         due, commands = periodic.after(now), list[Command]()
         (waiting,) = await ask([(b"ZSCORE", self._keys.later, _id(periodic.name, last))])
         if waiting is not None and waiting > now:
             commands = self._withdrawal(periodic.name, last)
         elif now < last < now + SKEW_SECONDS:
-            # it has run, by a clock that is before ours
+            # it has run, by a clock that is ahead of ours
             due = periodic.after(last)
         return [*commands, *self._occurrence(periodic, due), self._vouch(periodic, _Standing(), now)], due
 
@@ -196,14 +197,14 @@ class Scheduler:
     # Schedules of jobs that this worker does not have.
 
     async def sweep(self) -> None:
-        """Learn which there are, and forget those that nobody has any more."""
+        """Find out which there are, and forget those that no worker has any more."""
         keys = self._keys
         found: dict[str, _Standing] = {}
 
         async def look(ask: Ask) -> tuple[list[Command], None]:
             found.clear()
             scheduled, standings = await ask([(b"HKEYS", keys.periodic), (b"HGETALL", keys.schedules)])
-            # a worker of an earlier version does not vouch for what it schedules: that gets its time from here on
+            # a worker of an earlier version does not vouch for its schedules: their time starts here
             first = _Standing(seen=self._clock())
             unknown: list[Command] = []
             for name in scheduled:
@@ -235,7 +236,7 @@ class Scheduler:
 
 
 def _id(name: str, due: float) -> str:
-    """The ID of the job that is an occurrence: whoever schedules it, it is the same."""
+    """The ID of the job that is an occurrence: the same whichever worker schedules it."""
     return f"{name}@{due:.0f}"
 
 

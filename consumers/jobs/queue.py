@@ -1,4 +1,4 @@
-"""A job queue: functions declared as jobs, and the way in."""
+"""A job queue: functions declared as jobs, and enqueueing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 PIPELINE = 1000
-"""Most jobs that are added in one transaction."""
+"""Jobs that are added in one transaction, at most."""
 
 
 class Decorator(Protocol):
@@ -57,7 +57,7 @@ class Decorator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An opened queue's means."""
+    """What an opened queue works with."""
 
     client: Client
     link: Link
@@ -76,7 +76,7 @@ class Connection:
 
 
 class Queue:
-    """A job queue, by its name; the same name in all programs that enqueue or work.
+    """A job queue, identified by its name, the same in all programs that enqueue or work.
 
         queue = Queue("thumbnails")
 
@@ -87,14 +87,14 @@ class Queue:
             job = await resize.enqueue("cat.png", width=200)
             print(await job.result(timeout=60))
 
-    Jobs are run *at least once*: again after they failed, after a worker crashed or lost its connection for longer
-    than its lease, and in rare cases after they had succeeded. So a job's effects must be idempotent: writing the same
-    file again, an upsert, a payment with an idempotency key (current_job().id stays the same over all attempts).
+    Jobs run *at least once*: again after they failed, after a worker crashed or lost its connection for longer than its
+    lease, and in rare cases after they had succeeded. So a job's effects must be idempotent: writing the same file
+    again, an upsert, a payment with an idempotency key (current_job().id stays the same for all attempts).
 
-    priorities: from the most urgent; workers take no job while a more urgent one waits. The second of three (or the
-        only one) is the default.
-    keep_result: for how many seconds results are kept, unless a job says otherwise; 0: not at all.
-    unique_for: after how many seconds a unique job's place is free in any case.
+    priorities: starting with the most urgent; workers take no job while a more urgent one waits. The second of three
+        (or the only one) is the default.
+    keep_result: how many seconds results are kept, unless a job has its own setting; 0: not at all.
+    unique_for: seconds after which a unique job's place is free in any case.
     """
 
     def __init__(
@@ -146,21 +146,21 @@ class Queue:
         """Declare a function as a job of this queue.
 
         An asynchronous function runs in a task of the worker, a synchronous one in a thread. A thread can't be
-        stopped: a time-out, a cancellation and the end of the worker wait until the function returns, or asks
-        trio.from_thread.check_cancelled(), which raises then; what it returns after its time-out counts as a
-        failure, after a cancellation as nothing.
+        stopped: a time-out, a cancellation and the end of the worker wait until the function returns, or calls
+        trio.from_thread.check_cancelled(), which then raises. A result returned after the time-out counts as a
+        failure; after a cancellation it is ignored.
 
-        name: by which workers know it, by default the function's; jobs that are enqueued go by it.
-        retries: how often it is run again after it raised; then it is dead: it goes to the dead-letter stream. Reject
-            makes it dead at once, Retry(delay=) chooses the delay. backoff: the delays.
-        timeout: seconds, after which a run counts as failed.
+        name: the name by which workers know the job, by default the function's; it is stored with enqueued jobs.
+        retries: how often it runs again after it raised; then it is dead: it goes to the dead-letter stream. Reject
+            makes it dead immediately, Retry(delay=) sets the delay. backoff: the delays.
+        timeout: seconds after which a run counts as failed.
         priority: the default of enqueue. unique: see JobFunction.enqueue.
-        limit: how many jobs of this function may run at a time over all workers; with limit_by, how many with the
-            same values of these parameters. Those beyond wait without holding up others. A crashed worker's places
+        limit: how many jobs of this function may run at a time across all workers; with limit_by, how many with the
+            same values of these parameters. The others wait without holding up other jobs. A crashed worker's places
             are free after its lease.
-        crashes: how often its worker may die under it until it is dead; only a worker that died while it ran nothing
-            else shows that the job is the cause, see "Jobs that kill their worker" in docs/worker-queues.md.
-        keep_result: as the queue's.
+        crashes: how often its worker may die under it before it is dead; only a worker that died while it ran nothing
+            else proves that the job is the cause, see "Jobs that kill their worker" in docs/worker-queues.md.
+        keep_result: overrides the queue's.
         cron: run it at these times without arguments, in `timezone`: five fields, or six with seconds first.
         """
 
@@ -178,7 +178,7 @@ class Queue:
                 keep_result=self.keep_result if keep_result is None else given.duration("keep_result", keep_result),
             )
             if settings.priority not in self.priorities:
-                raise ValueError(f"{settings.priority!r} is none of the priorities {', '.join(self.priorities)}")
+                raise ValueError(f"{settings.priority!r} is not one of the priorities {', '.join(self.priorities)}")
             if settings.name in self.functions:
                 raise ValueError(f"the queue {self.name} has a job {settings.name!r} already")
             declared: JobFunction[Any, Any] = JobFunction(self, function, settings)
@@ -193,16 +193,16 @@ class Queue:
         stream = self.keys.streams[declared.settings.priority]
         self.periodic_jobs[declared.name] = Periodic(declared.name, declared.name, cron, zone, encode({}), stream)
 
-    # The life of a program that uses it.
+    # Opening.
 
     @asynccontextmanager
     async def open(self, server: Client | str) -> AsyncIterator[Queue]:
-        """Connect the queue for as long as the block runs, in this program; enqueue, wait and work inside.
+        """Connect the queue in this program while the block runs; enqueue, wait and work inside.
 
         server: a redis://, rediss:// or unix:// URL, or an entered coredis client (Redis, Sentinel's, RedisCluster).
 
-        What the block raises comes out as it is. A server that is not there is waited for by workers; to others it is
-        ServerUnavailable. Raises ValueError for another URL.
+        Exceptions raised by the block propagate unchanged. If the server is unreachable, workers wait; everything else
+        raises ServerUnavailable. Raises ValueError for another URL.
         """
         if not isinstance(server, str):
             given.client_of(server)
@@ -239,19 +239,19 @@ class Queue:
 
     @property
     def connection(self) -> Connection:
-        """What open() has set up. Raises RuntimeError outside of it."""
+        """What open() has set up. Raises RuntimeError outside open()."""
         if self._connection is None:
             raise RuntimeError(f"the queue {self.name} is not open: use it inside `async with queue.open(...)`")
         return self._connection
 
-    # The way in.
+    # Enqueueing.
 
     async def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Job[R]]:
         """Add jobs, up to 1000 in one transaction and round trip; returns their Jobs in order.
 
             await queue.enqueue_many([resize.call(path, width=200) for path in paths])
 
-        Raises as JobFunction.enqueue does; of more than 1000 jobs some may have been added then.
+        Raises as JobFunction.enqueue does; with more than 1000 jobs, some may have been added by then.
         """
         jobs: list[Job[R]] = []
         batch: list[Call[R]] = []
@@ -331,7 +331,7 @@ class Queue:
                 raise reply
 
     def handle(self, id: str, function: JobFunction[Any, R] | None = None) -> Job[R]:
-        """The Job with this ID, enqueued here or elsewhere. function: whose annotation decodes the result."""
+        """Return the Job with this ID, enqueued here or elsewhere. function: its annotation decodes the result."""
         if function is None:
             return Job(self, id, PLAIN)
         return Job(self, id, function.arguments.decode_result, kept=function.settings.keep_result > 0)
@@ -339,16 +339,16 @@ class Queue:
     # Dead jobs.
 
     async def dead_jobs(self) -> AsyncIterator[DeadJob]:
-        """The jobs that were given up, oldest first."""
+        """Yield the jobs that were given up, oldest first."""
         async with aclosing(dead_letters(self.connection.client, self.keys.dead)) as letters:
             async for letter in letters:
                 if (job := dead_job(letter)) is not None:
                     yield job
 
     async def redrive(self, *, where: Callable[[DeadJob], bool] | None = None, count: int | None = None) -> int:
-        """Give dead jobs (those for which `where` is true, at most `count`) another try; returns how many.
+        """Give dead jobs (those for which `where` is true, at most `count`) another chance; returns how many.
 
-        They keep their IDs, have all their retries again, and are not unique any more.
+        They keep their IDs, have all their retries again, and are no longer unique.
         """
 
         def chosen(letter: DeadLetter) -> bool:

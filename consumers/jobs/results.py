@@ -1,11 +1,11 @@
-"""Waiting for results: one task asks for all that are awaited in this program, many in one round trip.
+"""Waits for results: one task fetches all that are awaited in this program, many in one round trip.
 
-A job whose result does not come is searched for (searching.py): at once where this program does not know of it, else
-after a while, so that nobody waits for what was deleted, or has ended and been forgotten.
+A job whose result does not arrive is searched for (searching.py): immediately if this program did not enqueue it,
+otherwise after a while, so that no task waits for a job that was deleted, or has ended and been forgotten.
 
-It asks when a wait begins, when a worker says that jobs of this program have ended (on a shard channel of this
-program's own, one message for many jobs), and every LOOK_SECONDS, which finds what other programs enqueued and what
-was said while the connection was cut. Nothing is listened to before the first result is awaited.
+Results are fetched when a wait begins, when a worker announces that jobs of this program have ended (on this program's
+own shard channel, one message for many jobs), and every POLL_SECONDS, which finds jobs that other programs enqueued and
+announcements missed while the connection was cut. The subscription starts with the first awaited result.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ __all__ = ["Results"]
 
 logger = logging.getLogger("consumers.jobs")
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 PAGE = 1000
 
 SEARCH_SECONDS = 10.0
-"""After how long a job without a result is searched for, and again, unless that takes its time."""
+"""How often a job without a result is searched for, unless searching takes long."""
 
 SEARCH_SHARE = 20
-"""A search is followed by a pause of so many times as long as it took."""
+"""The pause after a search is this many times as long as the search."""
 
 AGAIN_SECONDS = 0.1
-"""When what was not found is searched for once more; it may have changed its place meanwhile."""
+"""How soon a job that was not found is searched for once more; it may have moved meanwhile."""
 
-NEWS = 10_000
-"""Messages about ended jobs that may wait to be read; beyond, LOOK_SECONDS finds them."""
+ANNOUNCEMENTS = 10_000
+"""Messages about ended jobs that may wait to be read; polling finds any beyond."""
 
 
 class Results:
@@ -60,27 +60,27 @@ class Results:
         self._doubted = Doorbell()
 
     async def run(self) -> None:
-        """Serve wait(), forever. Raises what the server refuses for good."""
+        """Serve wait(), forever. Raises the server's permanent refusals."""
         await self._first.wait()
         async with open_plain_nursery() as nursery:
-            nursery.start_soon(self._ask)
-            nursery.start_soon(self._look)
+            nursery.start_soon(self._fetch)
+            nursery.start_soon(self._poll)
             nursery.start_soon(self._search)
-            await listen(self._client, self._channel, NEWS, self._heard)
+            await listen(self._client, self._channel, ANNOUNCEMENTS, self._announced)
 
-    def _heard(self, message: bytes | None) -> None:
+    def _announced(self, message: bytes | None) -> None:
         for id in self._waiters if message is None else message.decode().split():
             if (waiter := self._waiters.get(id)) is not None:
                 self._want(id)
                 if message is not None:
-                    # it has ended, maybe without a result that is kept
+                    # it has ended, perhaps without a result that is kept
                     waiter.search_at = trio.current_time() + AGAIN_SECONDS
                     self._doubted.ring()
 
     async def wait(self, id: str, *, known: bool = False) -> bytes:
-        """What is stored of the job, as soon as it is. known: there was such a job when the wait began.
+        """Return the job's stored outcome as soon as there is one. known: the job existed when the wait began.
 
-        Raises NoResult when there is no such job, or no more.
+        Raises NoResult if there is no such job, or no longer one.
         """
         waiter = self._waiters.setdefault(id, _Waiter())
         waiter.count += 1
@@ -103,19 +103,19 @@ class Results:
         self._asked[id] = None
         self._wanted.ring()
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         while True:
-            await trio.sleep(LOOK_SECONDS)
+            await trio.sleep(POLL_SECONDS)
             if self._waiters:
                 self._asked.update(dict.fromkeys(self._waiters))
                 self._wanted.ring()
 
     async def _search(self) -> None:
-        """Find out who waits in vain."""
+        """Find out which tasks wait in vain."""
         while True:
             with trio.move_on_after(SEARCH_SECONDS / 2):
                 await self._doubted.wait()
-            # what a worker has announced has its result in the next moment
+            # the result of a job that a worker has just announced arrives in a moment
             await trio.sleep(AGAIN_SECONDS)
             with suppress_transient():
                 await self._search_due()
@@ -139,13 +139,13 @@ class Results:
         waiter.missed = gone
         waiter.search_at = 0.0 if gone else next_time
 
-    async def _ask(self) -> None:
+    async def _fetch(self) -> None:
         while True:
             await self._wanted.wait()
             while self._asked:
-                await persist(partial(self._ask_for, list(self._asked)[:PAGE]))
+                await persist(partial(self._fetch_page, list(self._asked)[:PAGE]))
 
-    async def _ask_for(self, ids: list[str]) -> None:
+    async def _fetch_page(self, ids: list[str]) -> None:
         replies = await self._link.execute([(b"GET", self._keys.result(id)) for id in ids])
         for id, stored in zip(ids, replies, strict=True):
             self._asked.pop(id, None)
@@ -157,7 +157,7 @@ class Results:
 
 
 class _Waiter:
-    """Those who wait for one job."""
+    """The tasks that wait for one job."""
 
     def __init__(self) -> None:
         self.count = 0

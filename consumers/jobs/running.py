@@ -1,7 +1,7 @@
-"""A job in a worker's hands: running its function, and deciding what becomes of it, in one transaction each time.
+"""A job in a worker's hands: runs its function and settles the outcome, in one transaction each time.
 
-Whatever happens to a job, its entry is acknowledged and deleted together with the commands that say what it became:
-a result, a later attempt, a dead letter. So at every moment it is in exactly one place.
+Whatever happens to a job, its entry is acknowledged and deleted together with the commands that record the outcome: a
+result, a later attempt, a dead letter. So at any time the job is in exactly one place.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ logger = logging.getLogger("consumers.jobs")
 
 
 PASS_OVER_SECONDS = 5.0
-"""How long an occurrence waits that came to a worker without its schedule."""
+"""How long an occurrence is postponed when a worker without its schedule gets it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CurrentJob:
-    """What a job's function may know of the job: its ID, the same over all attempts, its name, and which attempt."""
+    """What a job's function can know about the job: its ID, which is the same for all attempts, name and attempt."""
 
     id: str
     name: str
@@ -56,16 +56,16 @@ _current: ContextVar[CurrentJob] = ContextVar("current_job")
 
 
 def current_job() -> CurrentJob:
-    """The job that is being run, in the function and in what it calls, threads included. Raises LookupError."""
+    """Return the running job, in its function and whatever that calls, threads included. Raises LookupError."""
     return _current.get()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
-    """What the jobs in a worker's hands share: its settings, and the parts that look after its queue.
+    """What the jobs in a worker's hands share: its settings, and the parts that maintain its queue.
 
-    functions: by the names of their jobs. periodic: the names of those that this worker schedules. unknown: the
-    settings of a job that nothing is known of yet. running: jobs whose functions run at the moment, by their IDs.
+    functions: by the names of their jobs. periodic: the names of the jobs that this worker schedules. unknown: the
+    settings of a job that has not been identified yet. running: jobs whose functions are running, by ID.
     """
 
     name: str
@@ -132,11 +132,11 @@ class RunningJob(Delivery):
             )  # fmt: skip
 
     def _pass_over(self, entry: JobEntry) -> None:
-        """Leave an occurrence to the workers that have its schedule; where there are none, drop it."""
+        """Leave an occurrence to workers that have its schedule; drop it if there are none."""
         worker = self.worker
         if worker.scheduler.is_abandoned(entry.job):
             logger.info(
-                "%s %s is dropped: it is no periodic job any more", entry.job, entry.id, extra=self._about(entry)
+                "%s %s is dropped: it is no longer a periodic job", entry.job, entry.id, extra=self._about(entry)
             )
             self.end(b"")
             return
@@ -148,7 +148,7 @@ class RunningJob(Delivery):
         assert self.entry is not None
         limit = function.limit_of(arguments)
         if not await self.worker.limiter.admit(self.entry, limit, most, self.stream, self.id):
-            # parking has acknowledged it; the engine is to forget it
+            # parking has acknowledged it; the engine must forget it
             self._settle(Settlement(self, Outcome.ACK))
             return False
         self.limit = limit
@@ -171,7 +171,7 @@ class RunningJob(Delivery):
                 else:
                     call = partial(function.function, **arguments)
                     returned = await trio.to_thread.run_sync(call, limiter=self.worker.threads)
-                    # a thread is not stopped: its result comes too late; but when the worker ends it is welcome
+                    # a thread is not stopped, so its result is too late; but when the worker ends it is still accepted
                     if self.scope.cancel_called:
                         await trio.lowlevel.checkpoint_if_cancelled()
         finally:
@@ -189,15 +189,15 @@ class RunningJob(Delivery):
         self.end(CANCELLED)
 
     def stop(self) -> None:
-        """It was cancelled."""
+        """Cancel the running job."""
         self.stopped = True
         if self.scope is not None:
             self.scope.cancel()
 
-    # What becomes of it.
+    # The outcome.
 
     def end(self, stored: bytes) -> None:
-        """It is done; `stored` is its result."""
+        """End the job; `stored` is its result."""
         assert self.entry is not None
         worker, entry = self.worker, self.entry
         commands: list[Command] = []
@@ -209,12 +209,12 @@ class RunningJob(Delivery):
         self._settle_with(commands)
 
     def fail(self, error: BaseException) -> None:
-        """Decide what becomes of the job after an attempt that raised; called by the engine."""
+        """Decide the job's outcome after an attempt that raised; called by the engine."""
         if self.settled:
             return
         error, entry = alone(error), self.entry
         if entry is None:
-            # no job at all: there is nothing to be retried
+            # not a job at all: there is nothing to retry
             self._inbox.rejected(self, str(error))
         elif isinstance(error, Reject):
             self._die(entry, str(error), error)
@@ -225,11 +225,11 @@ class RunningJob(Delivery):
             self._again(entry, error, self.settings.backoff.delay(entry.failed + 1) if chosen is None else chosen)
 
     def crashed_alone(self, maximum: int | None) -> bool:
-        """Its worker died when nothing else was in hand. True: it is given up for that."""
+        """Its worker died while nothing else was in hand. Returns True if the job is given up for that."""
         try:
             entry = JobEntry.read(self.values)
         except ValueError:
-            # no job: its run says so
+            # not a job: running it reports that
             return False
         function, died = self.worker.functions.get(entry.job), self.delivery_count - 1
         if function is None or died <= function.settings.crashes:
@@ -263,7 +263,7 @@ class RunningJob(Delivery):
             exc_info=error, extra=self._about(entry) | self._run() | {"reason": reason},
         )  # fmt: skip
         worker.hooks.dead(self, reason)
-        # redriven, it starts afresh: all its attempts, and no claim to a place that may be taken by then
+        # if redriven, it starts fresh: with all its attempts, and no claim to a place that may be taken by then
         fresh = JobEntry(entry.id, entry.job, entry.arguments, entry.reply)
         values = [one if isinstance(one, bytes) else str(one).encode() for one in fresh.values()]
         dead_letter = dead_letter_command(
@@ -290,12 +290,12 @@ class RunningJob(Delivery):
             worker.notifier.expect(settlement, entry.id, entry.reply)
         if limit:
             most = self.settings.limit or 1
-            worker.notifier.expect(settlement, then=lambda: worker.limiter.left(entry.id, limit, most))
+            worker.notifier.expect(settlement, then=lambda: worker.limiter.freed(entry.id, limit, most))
         self._settle(settlement)
         return settlement
 
     def _settle(self, settlement: Settlement) -> None:
-        # not awaited: the handler goes on to the next job while this is confirmed
+        # not awaited: the handler takes the next job while this is being confirmed
         self._inbox.settle(self, settlement)
 
     def _about(self, entry: JobEntry) -> dict[str, object]:
@@ -305,7 +305,7 @@ class RunningJob(Delivery):
         }  # fmt: skip
 
     def _seconds(self) -> float:
-        """How long this run took; 0 for one that never began."""
+        """How long this run took; 0 if it never began."""
         return trio.current_time() - self.begun if self.begun else 0.0
 
     def _run(self) -> dict[str, object]:

@@ -1,7 +1,7 @@
-"""Whether jobs are still anywhere: waiting for a time or a place, in a stream, or ended with a result that is kept.
+"""Finds out whether jobs still exist: waiting for a time or a place, in a stream, or ended with a stored result.
 
-A job's ID is in no index, since that would cost every job a command. So the streams are read through, which is done for
-awaited jobs alone, all in one go, and seldom.
+Job IDs are not indexed, since that would cost every job a command. So the streams are read in full, but only for
+awaited jobs, for all of them together, and rarely.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from consumers.jobs.names import Keys
 __all__ = ["missing"]
 
 PAGE = 1000
-"""Entries of a stream, or questions about jobs, in one round trip."""
+"""Stream entries, or queries about jobs, per round trip."""
 
 
 async def missing(link: Link, keys: Keys, ids: Iterable[str]) -> set[str]:
-    """Those of the IDs under which nothing was found.
+    """Return the IDs for which nothing was found.
 
-    A job that changes its place at just the wrong time may be among them, so only who is missing twice is gone.
+    A job that moves at just the wrong time may be among them, so only a job that is missing twice is gone.
     """
     left = set(ids)
     await _strike(link, left, [[(b"HEXISTS", keys.bodies, id), (b"EXISTS", keys.result(id))] for id in left])
     for stream in keys.in_order:
         if left:
             await _strike_entries(link, stream, left)
-    # one that failed meanwhile has left its stream for the place that was looked at first
+    # one that failed meanwhile has left its stream for the place that was searched first
     await _strike(link, left, [[(b"HEXISTS", keys.bodies, id), (b"EXISTS", keys.result(id))] for id in left])
     return left
 
 
 async def _strike(link: Link, left: set[str], questions: Collection[list[Command]]) -> None:
-    """Take those off the list of whom any of their questions is answered with 1."""
+    """Discard the IDs for which any query is answered with 1."""
     asked = list(zip(list(left), questions, strict=True))
     for begin in range(0, len(asked), PAGE):
         page = asked[begin : begin + PAGE]
@@ -46,7 +46,7 @@ async def _strike(link: Link, left: set[str], questions: Collection[list[Command
 
 
 async def _strike_entries(link: Link, stream: str, left: set[str]) -> None:
-    """Take those off the list that a stream has entries of."""
+    """Discard the IDs that have an entry in the stream."""
     first = "-"
     while left:
         (reply,) = await link.execute([(b"XRANGE", stream, first, b"+", b"COUNT", PAGE)])

@@ -1,9 +1,8 @@
-"""Places of unique jobs: while a job holds one, no other is added for it.
+"""Places of unique jobs: while a job holds one, no other job is added for it.
 
-A place is a sorted set of the jobs that have claimed it, by the end of their claim. So whoever ends a job takes
-away that job's claim and no other's: neither that of its successor, where its own had run out before, nor that of the
-one that was added after it was cancelled. A job on the list of cancelled ones holds no place: what is enqueued after a
-cancellation is another job.
+A place is a sorted set of the jobs that have claimed it, by the end of their claim. So the end of a job removes that
+job's claim and no other: neither its successor's, if its own claim had already run out, nor that of a job added after
+it was cancelled. A job on the list of cancelled ones holds no place: enqueueing after a cancellation adds another job.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ __all__ = ["claim", "holders", "release"]
 
 
 async def holders(ask: Ask, keys: Keys, places: Sequence[str], now: float) -> dict[str, str]:
-    """The IDs of the jobs that hold these places, by place. To be asked while the places are watched."""
+    """Return the IDs of the jobs that hold these places, by place. Call it while the places are watched."""
     claims = await ask([(b"ZRANGE", keys.unique(place), f"{now:.3f}", b"+inf", b"BYSCORE") for place in places])
     found = {place: [id.decode() for id in ids] for place, ids in zip(places, claims, strict=True) if ids}
     if not found:
@@ -32,7 +31,7 @@ async def holders(ask: Ask, keys: Keys, places: Sequence[str], now: float) -> di
 
 
 def claim(keys: Keys, place: str, id: str, now: float, seconds: float) -> list[Command]:
-    """Commands that give the job the place, for so many seconds at the most."""
+    """Commands that give the job the place, for at most `seconds`."""
     return [
         (b"ZREMRANGEBYSCORE", keys.unique(place), b"-inf", f"({now:.3f}"),
         (b"ZADD", keys.unique(place), f"{now + seconds:.3f}", id),

@@ -1,4 +1,4 @@
-"""A worker: the shared engine on a queue's streams, and the tasks that every worker does for its queue."""
+"""A worker: the shared engine on a queue's streams, and the tasks that every worker performs for its queue."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from consumers.transactions import Transactions
 __all__ = ["Worker"]
 
 CONTROL = 1000
-"""News on the control channel that may wait; one stands for all before it."""
+"""Announcements on the control channel that may wait to be read."""
 
 
 class Worker:
@@ -44,14 +44,15 @@ class Worker:
             worker = Worker(queue, concurrency=50)
             await nursery.start(worker.run)
 
-    See Queue for what at-least-once asks of jobs, and Queue.job for synchronous functions.
+    See Queue for what at-least-once delivery requires of jobs, and Queue.job for synchronous functions.
 
-    concurrency: most jobs at a time. prefetch: most jobs in hand, waiting ones included, by default twice as many;
-        set it to concurrency where jobs take long, so that none waits here while another worker is idle.
-    lease: after how many seconds without a sign of life the jobs of a crashed worker are given to others. The same for
-        all workers of a queue. A job may run longer than that, as long as its worker lives.
-    name: unique among the workers of the queue, by default of host, process and chance.
-    middleware: hooks, which get the RunningJob. dead_maxlen: to about so many entries the dead-letter stream is kept.
+    concurrency: jobs that run at a time, at most. prefetch: jobs in hand, including waiting ones, by default twice as
+        many; set it to concurrency if jobs take long, so that none waits here while another worker is idle.
+    lease: seconds without a sign of life after which a crashed worker's jobs are given to others. The same for all
+        workers of a queue. A job may run longer than that as long as its worker lives.
+    name: unique among the queue's workers, by default made of host, process and random characters.
+    middleware: hooks, which get the RunningJob. dead_maxlen: the dead-letter stream is trimmed to about this many
+        entries.
     """
 
     def __init__(
@@ -93,16 +94,15 @@ class Worker:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Work until drained or cancelled. Started once it takes jobs.
 
-        Whatever a job raises concerns that job alone, SystemExit included (but not the user's KeyboardInterrupt).
-        Raises ConsumerError when the server refuses what the worker needs; lost connections are waited for. Cancelled,
-        it gives back what it has in hand, which holds it up for a few seconds at the most (but for threads, which are
-        waited for).
+        An exception in a job, even SystemExit (but not the user's KeyboardInterrupt), affects only that job. Raises
+        ConsumerError if the server refuses what the worker needs; it waits for lost connections. When cancelled, it
+        gives back what it has in hand, which takes at most a few seconds (except that it waits for threads).
         """
         for function in self.queue.functions.values():
-            # an annotation that can't be decoded is found here, not in the first job
+            # an annotation that can't be decoded fails here, not in the first job
             _ = function.arguments
         client = self.queue.connection.client
-        # a job that may not crash a third time runs alone when it could have crashed once
+        # if a job must not crash a third time, jobs run alone after one crash that they may have caused
         patience = 2 if all(function.settings.crashes > 1 for function in self.queue.functions.values()) else 1
         engine = self._engine = Engine(client, replace(self._options, patience=patience), self._make)
         async with open_link(client, self._keys.later) as link, open_link(client, self._keys.later) as transaction_link:
@@ -143,17 +143,17 @@ class Worker:
 
     @asynccontextmanager
     async def open(self, grace: Duration = 10.0) -> AsyncIterator[Worker]:
-        """Work while the block runs; then stop taking jobs, and give those that run `grace` seconds to end."""
+        """Work while the block runs; then stop taking jobs, and give running ones `grace` seconds to end."""
         async with open_plain_nursery() as nursery:
             await nursery.start(self.run)
             yield self
             await self.drain(grace)
 
     async def drain(self, grace: Duration = 10.0) -> None:
-        """Take no more jobs, give back what has not begun, wait for what runs, and end run().
+        """Take no more jobs, give back those that have not begun, wait for running ones, and end run().
 
         Jobs that still run after `grace` seconds are cancelled and given back; that does not count as an attempt.
-        A thread can't be cancelled and is waited for. Not to be called by a job.
+        A thread can't be cancelled; this waits for it. A job must not call this.
         """
         if self._engine is not None:
             await self._engine.drain(given.duration("grace", grace))
@@ -165,7 +165,7 @@ class Worker:
 
     @property
     def statistics(self) -> Statistics:
-        """What was done since the last start: acknowledged counts all that left their stream, however they ended."""
+        """Counts since the last start; `acknowledged` is all jobs that left their stream, however they ended."""
         return self._engine.statistics if self._engine is not None else Statistics()
 
     def _make(self, inbox: Inbox, stream: str, id: str, values: list[bytes], deliveries: int) -> RunningJob:
@@ -176,10 +176,10 @@ class Worker:
             job.stop()
 
     async def _listen(self) -> None:
-        """Hear what is announced to all workers, forever."""
-        await listen(self.queue.connection.client, self._keys.control, CONTROL, self._heard)
+        """Receive announcements to all workers, forever."""
+        await listen(self.queue.connection.client, self._keys.control, CONTROL, self._announced)
 
-    def _heard(self, message: bytes | None) -> None:
+    def _announced(self, message: bytes | None) -> None:
         if message is None or message == CANCEL:
             self._context.cancelled.poll()
         if message is None or not message.startswith(LATER):

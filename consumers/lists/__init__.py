@@ -1,11 +1,11 @@
-"""Reliable consumers of plain lists, for producers in other languages that know LPUSH and RPUSH and no more.
+"""Reliable consumers of plain lists, for producers in other languages that know only LPUSH and RPUSH.
 
     consumer = ListConsumer(client, "emails", concurrency=8)
     async with trio.open_nursery() as nursery:
         await nursery.start(consumer.run, handler)
 
-An element is never popped without a trace: LMOVE takes it to a list of the consumer's own, in one step, and it leaves
-that list when its handler is done. Delivery is at least once (see ListConsumer).
+An element is never popped without a trace: LMOVE moves it to the consumer's own list in one step, and it leaves that
+list when its handler is done. Delivery is at least once (see ListConsumer).
 
 consumer.py  ListConsumer: handlers, retries, drain;  inflight.py  what one consumer holds on the server
 recovery.py  heartbeats, and giving back what dead consumers held;  keys.py  the names of the keys

@@ -34,12 +34,12 @@ T = TypeVar("T")
 
 BLOCK_SECONDS = 5.0
 GIVE_BACK_SECONDS = 3.0
-"""How long the end of a consumer may be held up by giving back what is in hand."""
+"""How long giving back the elements in hand may delay the end of a consumer."""
 
 
 @dataclass(slots=True)
 class ListStatistics:
-    """What a consumer has done: elements received and what became of them; recovered: of dead consumers."""
+    """What a consumer has done: elements received, their outcomes, and elements recovered from dead consumers."""
 
     received: int = 0
     done: int = 0
@@ -49,25 +49,25 @@ class ListStatistics:
 
 
 class ListConsumer:
-    """Takes elements of a list and hands each to a handler, *at least once*.
+    """Takes elements from a list and passes each to a handler, *at least once*.
 
         consumer = ListConsumer(client, "emails", concurrency=8)
         await nursery.start(consumer.run, handler)
 
-    An element comes again after its handler failed, and after a crash or a cut that outlasted the heartbeat; then
-    two consumers may even have it at a time. Make handlers idempotent by something in the element itself, since
-    elements of a plain list have no IDs.
+    An element is delivered again after its handler failed, and after a crash or a cut that outlasted the heartbeat; in
+    the latter case two consumers may even have it at the same time. Make handlers idempotent by something in the
+    element itself, since elements of a plain list have no IDs.
 
-    client: an entered coredis client. name: the list. consumer: unique among the list's consumers, by default of
-        host, process and chance.
-    take: the end that is read: "left" where producers RPUSH, "right" where they LPUSH.
-    concurrency: most handlers at a time. prefetch: most elements in hand, by default as many.
-    alive: seconds after which a consumer that gives no sign of life is considered dead.
-    retries, backoff: how often, and after which delays, an element is handled again *by this consumer* when its
+    client: an entered coredis client. name: the list. consumer: unique among the list's consumers, by default made of
+        host, process and random characters.
+    take: the end to read from: "left" if producers RPUSH, "right" if they LPUSH.
+    concurrency: handlers that run at a time. prefetch: elements in hand, by default as many.
+    alive: seconds after which a consumer without a heartbeat is considered dead.
+    retries, backoff: how often, and after which delays, an element is handled again *by this consumer* after its
         handler raised; it stays in hand meanwhile. After that, or after Reject, it goes to the list `dead_letter`, by
         default {NAME}:dead; "": it is logged and dropped.
-    recoveries: how often an element may be found in a dead consumer's hand until it is dead; but only one that ran
-        alone in it is taken for the cause. What was found in the hands of two dead consumers runs alone.
+    recoveries: how often an element may be found with a dead consumer before it is dead; but only one that ran alone
+        there is considered the cause. An element that was found with two dead consumers runs alone.
     """
 
     def __init__(
@@ -136,10 +136,10 @@ class ListConsumer:
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Give each element to `handler` until drained or cancelled. Once only; started when it takes elements.
+        """Pass each element to `handler` until drained or cancelled. Only once; started when it takes elements.
 
-        Whatever a handler raises concerns its element alone, SystemExit included (but not KeyboardInterrupt). Raises
-        ConsumerError when the server refuses what the consumer needs; lost connections are waited for. Cancelled, it
+        An exception in a handler, even SystemExit (but not KeyboardInterrupt), affects only its element. Raises
+        ConsumerError if the server refuses what the consumer needs; it waits for lost connections. When cancelled, it
         gives back what is in hand.
         """
         if self._started:
@@ -156,7 +156,7 @@ class ListConsumer:
                     alive=self._alive, most=self._recoveries, recovered=self._count_recovered,
                     suspected=self._suspect,
                 )  # fmt: skip
-                # before the first element is taken, others must know whose it is
+                # before the first element is taken, others must know this consumer
                 await self._persist(recovery.begin)
                 try:
                     async with open_plain_nursery() as self._tasks:
@@ -210,7 +210,7 @@ class ListConsumer:
         return 0 if self._draining or self._isolating else self._prefetch - len(self._inflight)
 
     async def _take(self) -> None:
-        # asked again at each attempt: the server may have been away for long
+        # evaluated again at each attempt: the server may have been away for long
         inflight, room = self._inflight, self._wanted()
         if room <= 0:
             return
@@ -276,14 +276,14 @@ class ListConsumer:
         self._suspected.ring()
 
     async def _work_alone(self, handler: Callable[[bytes], Awaitable[object]]) -> None:
-        """Whenever there are suspects: let all handlers end, then run one suspect after the other."""
+        """Whenever there are suspects, let all handlers end, then run one suspect after the other."""
         while True:
             await self._suspected.wait()
             if self._draining:
                 return
             self._isolating = True
             await self._inflight.wake()
-            # what waits here for its next attempt stays: it does nothing meanwhile
+            # elements that wait here for their next attempt stay: they do nothing meanwhile
             while len(self._inflight) > self._postponed:
                 while self._waiting:
                     self._decide(self._waiting.popleft(), Outcome.NACK)
@@ -347,7 +347,7 @@ class ListConsumer:
         self.statistics.recovered += count
 
     async def _leave(self, recovery: Recovery) -> None:
-        """Give back all that is in hand, and what was taken unseen."""
+        """Give back everything in hand, and what was taken unseen."""
         inflight = self._inflight
         try:
             if inflight.unsure:
@@ -359,10 +359,10 @@ class ListConsumer:
             await inflight.leave_alone()
             await recovery.end()
         except (RedisError, OSError) as error:
-            logger.warning("what is in hand of %s was not given back, others will find it: %s", self.name, error)
+            logger.warning("elements of %s in hand were not given back, others will find them: %s", self.name, error)
 
-    async def _persist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        return await persist(ask, failed=self._note_failure)
+    async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        return await persist(attempt, failed=self._note_failure)
 
     def _note_failure(self, error: Exception, failures: int, delay: float) -> None:
         logger.warning(

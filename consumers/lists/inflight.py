@@ -1,8 +1,8 @@
-"""What one consumer of a list holds, here and on the server, and keeping the two the same.
+"""What one consumer of a list holds, here and on the server, and how the two are kept the same.
 
-Taking moves elements into the consumer's own list, settling removes them, many in one round trip. After a lost reply
-nobody knows which of it the server has done; then the own list is read and compared: what is in it and not in hand
-was either taken unseen, and is in hand now, or settled in vain, and is settled again.
+Taking moves elements into the consumer's own list, settling removes them, many in one round trip. After a lost reply it
+is unknown what the server has done; then the own list is read and compared: an element in it that is not in hand was
+either taken unseen, and is in hand now, or its settlement was not executed, and is repeated.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ANSWER_SECONDS = 5.0
 
 @dataclass(slots=True, eq=False)
 class Element:
-    """An element in hand. attempt: which one, counted by this consumer."""
+    """An element in hand. attempt: the number of the attempt, counted by this consumer."""
 
     value: bytes
     attempt: int = 1
@@ -48,18 +48,18 @@ class Inflight:
         self._reading = trio.Lock()
         self._settling = trio.Lock()
         self.unsure = False
-        """Whether the own list may hold what is not in hand."""
+        """Whether the own list may hold elements that are not in hand."""
 
     def __len__(self) -> int:
         return len(self._held)
 
     @property
     def unsettled(self) -> list[Element]:
-        """Elements whose outcome is not decided, in the order in which they were taken."""
+        """Elements without a decided outcome, in the order in which they were taken."""
         return [element for element in self._held if element.outcome is None]
 
     async def take(self, room: int, block: float) -> list[Element]:
-        """Up to `room` elements; waits up to `block` seconds for one. Raises errors of coredis."""
+        """Take up to `room` elements; waits up to `block` seconds for one. Raises errors of coredis."""
         list_ = self._keys.list
         move = (b"LMOVE", list_, self._processing, self._source, self._end)
         command = (b"BLMOVE", list_, self._processing, self._source, self._end, block)
@@ -74,7 +74,7 @@ class Inflight:
             return self._hold(values)
 
     async def wake(self) -> None:
-        """End a take() that waits."""
+        """End a waiting take()."""
         await self._link.wake()
 
     def _hold(self, values: Iterable[bytes]) -> list[Element]:
@@ -83,17 +83,17 @@ class Inflight:
         return elements
 
     def settle(self, element: Element, outcome: Outcome) -> None:
-        """Decide; carried out by the next flush()."""
+        """Decide an element's outcome; the next flush() carries it out."""
         element.outcome = outcome
         self._settled.append(element)
 
     @property
     def settled(self) -> int:
-        """How many wait to be carried out."""
+        """How many settlements wait to be carried out."""
         return len(self._settled)
 
     async def flush(self) -> list[Element]:
-        """Carry out what was decided; returns those elements. Raises errors of coredis."""
+        """Carry out the decided outcomes; returns those elements. Raises errors of coredis."""
         async with self._settling:
             batch, self._settled = self._settled, []
             if not batch:
@@ -111,7 +111,7 @@ class Inflight:
 
     def _commands(self, batch: list[Element]) -> list[Command]:
         commands: list[Command] = [(b"LREM", self._processing, 1, element.value) for element in batch]
-        # the one that was taken first shall be read first
+        # the element that was taken first must be read first
         back = [element.value for element in batch if element.outcome is Outcome.NACK]
         commands += [(self._push, self._keys.list, value) for value in reversed(back)]
         gone = [element.value for element in batch if element.outcome is not Outcome.NACK]
@@ -123,7 +123,7 @@ class Inflight:
         return commands
 
     async def compare(self) -> tuple[list[Element], list[Element]]:
-        """Read the own list: returns elements taken unseen, and settled ones of which it proves to be carried out."""
+        """Read the own list: returns elements taken unseen, and settled ones that prove to have been carried out."""
         await self._link.wake()
         async with self._reading, self._settling:
             if not self.unsure:
@@ -145,13 +145,13 @@ class Inflight:
             self.unsure = False
             return unseen, done
 
-    # Suspects. One command each, so that a crash at any point leaves the element in exactly one list.
+    # Suspects. Each step is one command, so a crash at any point leaves the element in exactly one list.
 
     async def begin_alone(self) -> bytes | None:
-        """Take the next suspect, which from here on is known to have been begun; None: there is none."""
+        """Take the next suspect, which is from here on recorded as begun; returns None if there is none."""
         (mine,) = _values(await self._link.execute([(b"LRANGE", self._alone, 0, -1)]))
         if mine:
-            # a try whose reply was lost has taken it
+            # an attempt whose reply was lost has taken it
             element: bytes = mine[0]
             return element
         move = (b"LMOVE", self._keys.suspects, self._alone, b"LEFT", b"RIGHT")
@@ -159,10 +159,10 @@ class Inflight:
         return taken[0] if taken else None
 
     async def end_alone(self, value: bytes, *, keep: bool) -> Element | None:
-        """A suspect did no harm; it is done, or in hand from now on like any other element (`keep`)."""
+        """End a suspect that did no harm: it is done, or with `keep` in hand from now on like any other element."""
         (mine,) = _values(await self._link.execute([(b"LRANGE", self._alone, 0, -1)]))
         if value not in mine:
-            # a try whose reply was lost has done it
+            # an attempt whose reply was lost has done it
             self.unsure = self.unsure or keep
             return None
         commands: list[Command] = [
@@ -174,7 +174,7 @@ class Inflight:
         return self._hold([value])[0] if keep else None
 
     async def leave_alone(self) -> None:
-        """Give a suspect back whose handler was cancelled: it stays one."""
+        """Give back a suspect whose handler was cancelled: it stays a suspect."""
         move = (b"LMOVE", self._alone, self._keys.suspects, b"RIGHT", b"LEFT")
         _values(await self._link.execute([move]))
 

@@ -1,11 +1,11 @@
 """The keys around a list `orders`, all with its hash tag so that a cluster keeps them together.
 
-{orders}:processing:NAME    what the consumer NAME has in hand, in the order in which it took it
-{orders}:alive:NAME         its heartbeat, a key that runs out
+{orders}:processing:NAME    a list: what the consumer NAME has in hand, in the order in which it took it
+{orders}:alive:NAME         its heartbeat, a key that expires
 {orders}:consumers          a set: the names of consumers that have, or may have, elements in hand
-{orders}:recovered          a hash: how often an element was found in a dead consumer's hand, by its digest
-{orders}:suspects           a list: elements that were found there at two crashes; each of them is to run alone
-{orders}:alone:NAME         the one of them that NAME runs, with no other handler at work
+{orders}:recovered          a hash: how often an element was found with a dead consumer, by its digest
+{orders}:suspects           a list: elements that were found there after two crashes; each of them runs alone
+{orders}:alone:NAME         the suspect that NAME is running, with no other handler at work
 {orders}:dead               a list: elements that were given up, the latest last
 """
 
@@ -15,7 +15,7 @@ __all__ = ["ListKeys", "digest"]
 
 
 def digest(element: bytes) -> bytes:
-    """What stands for an element in {orders}:recovered: elements may be long."""
+    """The field for an element in {orders}:recovered, since elements may be long."""
     return blake2b(element, digest_size=16).digest()
 
 

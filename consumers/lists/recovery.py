@@ -1,11 +1,13 @@
 """Heartbeats, and giving back what dead consumers held.
 
-A consumer's heartbeat is a key that runs out when it is not renewed. Whoever finds it gone moves the elements back,
-in a transaction that watches both the heartbeat and the elements: a consumer that comes back to life in that moment
-keeps what it has. One that stood still for longer loses it, and may be handling the same elements as another then.
+A consumer's heartbeat is a key that expires unless it is renewed. A consumer that finds it gone moves the elements
+back, in a transaction that watches both the heartbeat and the elements: a consumer that comes back to life in that
+moment keeps what it has. One that was suspended for longer loses them, and may then handle the same elements as
+another.
 
-Which of several elements a consumer died of, nobody knows, so no crash that it shared counts against an element. What
-was in hand at two of them becomes a suspect, and is handled with nothing else at work (inflight.py, begin_alone).
+It is unknown which of several elements killed a consumer, so a shared crash does not count against an element. An
+element that was in hand at two crashes becomes a suspect, and is handled with nothing else at work (inflight.py,
+begin_alone).
 """
 
 from __future__ import annotations
@@ -23,20 +25,20 @@ from consumers.transactions import Ask, Transactions
 __all__ = ["Recovery", "give_back"]
 
 PAGE = 100
-"""Most elements that are moved back in one transaction."""
+"""Elements that are moved back in one transaction, at most."""
 
 
 def give_back(keys: ListKeys, elements: Sequence[bytes], from_left: bool) -> list[Command]:
-    """Put elements, given in the order in which they were taken, where they are read next."""
+    """Commands that put elements, given in the order in which they were taken, where they are read next."""
     verb = b"LPUSH" if from_left else b"RPUSH"
     return [(verb, keys.list, element) for element in reversed(elements)]
 
 
 class Recovery:
-    """The heartbeat of one consumer, and its care for the dead.
+    """The heartbeat of one consumer, and its recovery of dead consumers' elements.
 
-    most: how often an element may be found in a dead consumer's hand. recovered: called with how many were moved back;
-    suspected: with how many wait to be run alone, when any do.
+    most: how often an element may be found with a dead consumer. recovered: called with the number of elements moved
+    back. suspected: called with the number of elements that wait to run alone, if there are any.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class Recovery:
         self._suspected = suspected
 
     async def beat(self) -> None:
-        """One sign of life, and the name in the list of names."""
+        """Renew the heartbeat, and the consumer's name in the set of names."""
         replies = await self._link.execute(
             [
                 (b"SADD", self._keys.consumers, self._consumer),
@@ -76,7 +78,7 @@ class Recovery:
                 raise reply
 
     async def run(self) -> None:
-        """Signs of life and care for the dead, forever. Raises what the server refuses for good."""
+        """Renew the heartbeat and recover elements, forever. Raises the server's permanent refusals."""
         while True:
             with suppress_transient():
                 await self.beat()
@@ -89,7 +91,7 @@ class Recovery:
             await trio.sleep(self._alive / 3)
 
     async def sweep(self) -> None:
-        """Give back what consumers held that are dead now."""
+        """Give back what dead consumers held."""
         keys = self._keys
         (names,) = await self._link.execute([(b"SMEMBERS", keys.consumers)])
         if isinstance(names, RedisError):
@@ -104,12 +106,12 @@ class Recovery:
                 await self._move_all_back(name)
 
     async def begin(self) -> None:
-        """At the start: give back what an earlier consumer of the same name held, and give the first sign of life."""
+        """At the start, give back what an earlier consumer with the same name held, and send the first heartbeat."""
         await self._move_all_back(self._consumer, own=True)
         await self.beat()
 
     async def end(self) -> None:
-        """No more signs of life: nothing is in hand."""
+        """End the heartbeat, when nothing is in hand."""
         keys = self._keys
         await self._link.execute([(b"SREM", keys.consumers, self._consumer), (b"DEL", keys.alive(self._consumer))])
 
@@ -119,7 +121,7 @@ class Recovery:
             if isinstance(reply, RedisError):
                 raise reply
         left = sum(replies)
-        # no more than it held at the start: another process of the same name may go on filling it
+        # no more than it held at the start: another process with the same name may go on filling it
         while (moved := await self._move_back(name, own)) and (left := left - moved) > 0:
             self._recovered(moved)
         self._recovered(moved)
@@ -156,9 +158,10 @@ class Recovery:
         return await self._transactions.run([alive, processing, alone], decide)
 
     def _judged(self, elements: list[bytes], crashes: list[int], guilty: list[bytes]) -> list[Command]:
-        """Where elements go that were found in a dead consumer's hand. crashes: how many they were found at before.
+        """Decide where elements found with a dead consumer go. crashes: after how many they were found before.
 
-        Those that were in hand together: back, or to the suspects. Only what ran alone is known to be the cause.
+        Elements that were in hand together go back, or to the suspects. Only one that ran alone is known to be the
+        cause.
         """
         keys = self._keys
         back: list[bytes] = []

@@ -4,7 +4,7 @@
     async with trio.open_nursery() as nursery:
         await nursery.start(consumer.run, handler)
 
-Delivery is at least once: handlers must be idempotent (see Consumer). The server is any that speaks RESP3 and has
+Delivery is at least once: handlers must be idempotent (see Consumer). The server may be any that speaks RESP3 and has
 streams with XAUTOCLAIM: Trimaran, Redis 6.2 and later, Valkey.
 """
 

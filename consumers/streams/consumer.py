@@ -40,32 +40,32 @@ class Consumer(Generic[T]):
             await nursery.start(consumer.run, handler)
 
     Each entry goes to one member of the group, *at least once*: again after a crash, a lost connection, or a handler
-    that failed. Make handlers idempotent: record (stream, id) with the effect, or use an effect that may be
-    repeated. Ordering by a key holds within one consumer and while no member of the group crashes; where it must
-    hold over several processes, give each its own stream and choose the stream by the key when publishing.
+    that failed. Make handlers idempotent: record (stream, id) with the effect, or use an effect that can be repeated.
+    Ordering by a key holds within one consumer while no member of the group crashes. If it must hold across several
+    processes, give each its own stream, and choose the stream by the key when publishing.
 
-    client: an entered coredis client (Redis, Sentinel's, RedisCluster), of any settings.
+    client: an entered coredis client (Redis, Sentinel's, RedisCluster) with any settings.
     stream, streams: one or several streams; in a cluster with a common hash tag. group, consumer: names; the
-        consumer's is by default one that no other has. A name of one's own must be one that no other process uses, and
-        that this one has again after a restart: it begins with what it had in hand.
+        consumer's is by default unique. If you choose a name, no other process may use it, and this one must have it
+        again after a restart: it then begins with what it had in hand.
     ack_policy: see AckPolicy.
-    ack_wait: seconds of idleness after which an entry is taken for abandoned and any member claims it; the same for all
-        members. Leases are kept while a handler runs, so it says how soon a crash is noticed, not how long a
+    ack_wait: seconds of idleness after which an entry is considered abandoned and any member claims it; the same for
+        all members. Leases are kept while a handler runs, so it determines how soon a crash is noticed, not how long a
         handler may take.
     max_deliver: deliveries after which an entry is given up; None: never. A delivery that ended in a crash of its
-        consumer counts only if the entry was alone in hand; what was in hand at two crashes is run alone, to see.
-    dead_letter: the stream that takes what was given up or rejected, kept to about dead_letter_maxlen entries. Without
-        one such entries are logged and dropped.
+        consumer counts only if the entry was alone in hand; an entry that was in hand at two crashes runs alone, to
+        find out.
+    dead_letter: the stream for entries that are given up or rejected, trimmed to about dead_letter_maxlen entries.
+        Without one such entries are logged and dropped.
     retry: the delay before an entry is delivered again, by its delivery count.
-    prefetch: most entries in hand, waiting and being handled. concurrency: most handlers at a time.
+    prefetch: entries in hand, waiting or being handled. concurrency: handlers that run at a time.
     order_by: a field's name, or a function of a message; entries with the same value are handled one after the
         other, and wait for one that failed until it succeeds or is given up. They wait in hand: a value with many
         entries takes up prefetch. None as the value: no order.
     priority: between several streams, see Priority.
-    start: where a group that does not exist yet begins: Start.BEGINNING, Start.END, behind an ID, or from a
-        datetime on.
-    Times are seconds, or a timedelta.
-    codec: reads message.data. middleware: hooks. block: the longest time that one read waits on the server.
+    start: where a group that does not exist yet begins: Start.BEGINNING, Start.END, after an ID, or from a datetime on.
+    codec: reads message.data. middleware: hooks. block: how long one read waits on the server, at most.
+    Times are seconds or a timedelta.
 
     Delayed redelivery survives crashes: the entry stays in the group's pending list with its idle time set so that any
     member finds it when it is due.
@@ -135,7 +135,7 @@ class Consumer(Generic[T]):
         return Engine(self._client, self.options, make, self._order)
 
     def _fresh(self) -> Engine[Message[T]]:
-        """The engine of the next run; one that was used is replaced. Raises RuntimeError while one runs."""
+        """Return the engine for the next run; a used one is replaced. Raises RuntimeError while one is running."""
         if self._engine.running:
             raise RuntimeError("the consumer is running")
         if self._engine.used:
@@ -148,12 +148,12 @@ class Consumer(Generic[T]):
         *,
         task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Give each entry to `handler`, until drained or cancelled.
+        """Pass each entry to `handler`, until drained or cancelled.
 
-        Whatever a handler raises (SystemExit, too; not trio.Cancelled and KeyboardInterrupt) costs only its own entry
-        an attempt: it is logged and the entry delivered again, or given up. Raises ConsumerError when the server
-        refuses what the consumer needs; lost connections are waited for. Cancelled, it gives back what is in hand,
-        which holds it up for a few seconds at the most.
+        An exception in a handler (even SystemExit, but not trio.Cancelled and KeyboardInterrupt) costs only its own
+        entry an attempt: it is logged, and the entry is delivered again or given up. Raises ConsumerError if the server
+        refuses what the consumer needs; it waits for lost connections. When cancelled, it gives back what is in hand,
+        which takes at most a few seconds.
         """
         given.function("handler", handler)
         await self._fresh().run(handler, task_status=task_status)
@@ -167,19 +167,19 @@ class Consumer(Generic[T]):
                     async with message:
                         ...
 
-        `async with message` acknowledges it, or gives it back after an exception (which ends there), and keeps its
-        lease meanwhile. A message outside of it must be settled within ack_wait, or asked for more time by
-        in_progress(). At the end of the block what is in hand and unsettled is given back.
+        `async with message` acknowledges it, or gives it back after an exception (which it suppresses), and keeps its
+        lease meanwhile. A message outside such a block must be settled, or extended by in_progress(), within ack_wait.
+        At the end of open()'s block, everything in hand and unsettled is given back.
         """
         engine = self._fresh()
         async with engine.open():
             yield _Messages(engine)
 
     async def drain(self, grace: Duration = 10.0) -> None:
-        """Stop fetching, finish what handlers have begun, give the rest back at once, and end run().
+        """Stop fetching, give back what no handler has begun, wait for running handlers, and end run().
 
         Handlers that still run after `grace` seconds are cancelled, and their entries given back for others to
-        handle. Not to be called by a handler. Messages that are pulled end; the block of open() stays open.
+        handle. A handler must not call this. Iterating over pulled messages ends; open()'s block goes on.
         """
         await self._engine.drain(given.duration("grace", grace))
 
@@ -190,7 +190,7 @@ class Consumer(Generic[T]):
 
     @property
     def statistics(self) -> Statistics:
-        """What has been done since the last start."""
+        """Counts since the last start."""
         return self._engine.statistics
 
 
@@ -224,7 +224,7 @@ def _order(order_by: str | Callable[[Message[T]], Hashable | None] | None) -> Ca
         except BaseException as error:
             if cut_short(error) is not None:
                 raise
-            # its handler will meet the same defect, where it counts as an attempt
+            # its handler will hit the same defect, and there it counts as an attempt
             logger.exception("order_by failed for %r", message)
             return None
 

@@ -14,9 +14,9 @@ T = TypeVar("T", default=dict[str, str])
 
 
 class Message(Delivery, Generic[T]):
-    """What a handler gets. Delivery is at least once; a handler must be idempotent, see Delivery.
+    """What a handler gets. Delivery is at least once, so handlers must be idempotent, see Delivery.
 
-    Beside what Delivery has: `data`, the value that the consumer's codec reads from the fields.
+    In addition to Delivery it has `data`, the value that the consumer's codec reads from the fields.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Publishing to a stream."""
+"""Publishes to a stream."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -23,19 +23,19 @@ TEXT: Any = TextCodec()
 _Arguments: TypeAlias = tuple[bytes | str | int, ...]
 
 PIPELINE = 1000
-"""Most entries that are sent before their IDs are read, so that neither side buffers without limit."""
+"""Entries that are sent before their IDs are read, at most, so that neither side buffers without limit."""
 
 
 class Producer(Generic[T]):
     """Publishes values to a stream.
 
-    client: an entered coredis client. codec: makes the fields of a value; by default a mapping of texts. maxlen: the
-    stream is kept to about so many entries, or exactly with exact=True (slower); older ones are deleted, whether or
-    not every group has read them.
+    client: an entered coredis client. codec: encodes a value as fields; by default values are mappings of strings.
+    maxlen: the stream is trimmed to about this many entries, or exactly this many with exact=True (slower); older ones
+    are deleted, whether or not every group has read them.
 
-    When the connection breaks, a value may have been added although publish() raises; nothing is sent again by itself
-    (but what a cluster's node did not execute and redirected). Whoever publishes again may have the value in the stream
-    twice, so consumers must be idempotent, for instance by an ID that the value carries.
+    When the connection breaks, a value may have been added although publish() raises; nothing is sent again
+    automatically (except commands that a cluster's node redirected without executing them). Publishing again may add
+    the value twice, so consumers must be idempotent, for instance by an ID that the value carries.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Producer(Generic[T]):
     async def publish_many(self, values: Iterable[T]) -> list[str]:
         """Add values in order, up to a thousand in one round trip; returns their IDs.
 
-        Raises as publish() does; some of the values may have been added then.
+        Raises as publish() does; some of the values may have been added by then.
         """
         ids: list[str] = []
         batch: list[_Arguments] = []
@@ -81,8 +81,8 @@ class Producer(Generic[T]):
         pool = self._client.connection_pool
         if isinstance(pool, ClusterConnectionPool):
             return [_id(reply) for reply in await self._send_in_cluster(pool, commands)]
-        # Not a pipeline of coredis: that holds its connection until the replies are there, and when it is cancelled or
-        # cut the pool loses the place for good.
+        # Not a coredis pipeline: that holds its connection until the replies have arrived, and if it is cancelled or
+        # cut, the pool permanently loses the slot.
         async with pool.acquire() as connection:
             waiting = send_batch(connection, commands, None)
         return [_id(reply) for reply in await waiting]

@@ -1,7 +1,7 @@
-"""Reading a stream as it is, without a group: from an ID or a time on, to an end or forever.
+"""Reads a stream without a group: from an ID or a time on, to an end or forever.
 
-Nothing is acknowledged and nothing changes on the server, so any number of readers see every entry. A reader that
-shall go on where it stopped keeps `position` where it keeps its results.
+Nothing is acknowledged and nothing changes on the server, so any number of readers see every entry. A reader that must
+resume where it stopped stores `position` with its results.
 """
 
 import logging
@@ -46,7 +46,7 @@ class Recorded(Generic[T]):
 
     @cached_property
     def fields(self) -> dict[str, bytes]:
-        """The entry's fields. Names are decoded as UTF-8, values are what was sent."""
+        """The entry's fields. Names are decoded as UTF-8, values are the bytes that were sent."""
         values = self._values
         pairs = zip(values[::2], values[1::2], strict=True)
         return {name.decode("utf-8", "surrogateescape"): value for name, value in pairs}
@@ -64,13 +64,13 @@ class Replay(Generic[T]):
             async for entry in entries:
                 ...
 
-    start: Start.BEGINNING, Start.END (what is added from now on), behind an ID, or from a datetime on. end: the last
-    ID, or the time, up to which to read; by default the entry that is the newest one when reading begins. follow: wait
-    for new entries at the end instead of stopping. batch: how many entries one read fetches. `position` is the ID of
-    the last entry that was handed out.
+    start: Start.BEGINNING, Start.END (what is added from now on), after an ID, or from a datetime on. end: the last ID
+    or the time up to which to read; by default the entry that is the newest when reading begins. follow: wait for new
+    entries at the end instead of stopping. batch: how many entries one read fetches. `position` is the ID of the last
+    entry that was returned.
 
-    Each entry comes once and in order as long as this object lives, also over lost connections. Entries that were
-    trimmed before they were read are missed.
+    Each entry is returned once and in order as long as this object lives, even across lost connections. Entries that
+    were trimmed before they were read are missed.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Replay(Generic[T]):
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[AsyncIterator[Recorded[T]]]:
-        """Read while the block runs. Raises ConsumerError where the server refuses."""
+        """Read while the block runs. Raises ConsumerError if the server refuses."""
         async with open_link(self._client, self.stream) as link, aclosing(self._entries(link)) as entries:
             yield entries
 
@@ -142,10 +142,10 @@ class Replay(Generic[T]):
         page: list[tuple[bytes, list[bytes]]] = _raised(reply)
         return page
 
-    async def _persist(self, link: Link, ask: Callable[[Link], Awaitable[A]]) -> A:
-        """Ask until the server answers. Raises ConsumerError for a refusal."""
+    async def _persist(self, link: Link, query: Callable[[Link], Awaitable[A]]) -> A:
+        """Query until the server answers. Raises ConsumerError for a refusal."""
         try:
-            return await persist(partial(ask, link), self._reconnect, failed=self._note_failure)
+            return await persist(partial(query, link), self._reconnect, failed=self._note_failure)
         except RedisError as error:
             raise ConsumerError(str(error)) from error
 

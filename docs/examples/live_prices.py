@@ -1,7 +1,7 @@
-"""Live fan-out: prices to three services, two of them too slow; each has said what it would rather lose.
+"""Live fan-out: prices to three services, two of them too slow; each chooses what it would rather lose.
 
-The archive keeps up and misses nothing. The chart needs the latest price of each share only: a newer one replaces
-the one that waits. The alarm looks at single prices: of more than 10 that wait, the oldest go.
+The archive keeps up and misses nothing. The chart needs only the latest price of each share: a newer one replaces
+the waiting one. The alarm checks individual prices: if more than 10 wait, the oldest are dropped.
 """
 
 import os
@@ -12,7 +12,7 @@ import trio
 from consumers.fanout import Gap, WhenFull, publish, subscribe
 
 URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379")
-WORK_SECONDS = 0.05  # what the slow services take for a price
+WORK_SECONDS = 0.05  # how long the slow services take per price
 
 
 async def archive(client: coredis.Redis[bytes], *, task_status: trio.TaskStatus[None]) -> None:

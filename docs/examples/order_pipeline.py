@@ -1,6 +1,6 @@
-"""Three services on one stream of orders. One order is poison to one of them, and comes back after the repair.
+"""Three services on one stream of orders. One order is poison to one of them, and is redriven after the repair.
 
-Each service is a consumer group: it gets every order, at its own pace. In earnest they are three programs.
+Each service is a consumer group: it gets every order, at its own pace. In practice they would be three programs.
 """
 
 import os
@@ -57,7 +57,7 @@ async def main() -> None:
         async for letter in dead_letters(client, "orders.dead"):
             print(f"dead in {letter.group}: {letter.fields['total'].decode()}, {letter.reason}")
 
-        await nursery.start(billing.run, bill)  # the repaired version, to which what died is given back
+        await nursery.start(billing.run, bill)  # the repaired version, which gets the dead order again
         print("redriven:", await redrive(client, "orders.dead"))
         for _ in range(3 * len(ORDERS)):
             print(await results.receive())

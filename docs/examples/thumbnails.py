@@ -1,9 +1,9 @@
-"""A worker queue for thumbnails: the jobs are real work for a processor, done in threads.
+"""A worker queue for thumbnails: the jobs are CPU-bound work, done in threads.
 
     trimaran work thumbnails:queue --concurrency 4      # start as many of these as you like, on any machine
-    python thumbnails.py cat.ppm dog.ppm                # enqueues, waits, prints what came of it
+    python thumbnails.py cat.ppm dog.ppm                # enqueues, waits, prints the outcome
 
-Pictures are in the PPM format (binary, "P6"), so that this needs no library for them.
+Pictures are in the PPM format (binary, "P6"), so this needs no image library.
 """
 
 import os
@@ -22,11 +22,11 @@ queue = Queue("thumbnails")
 
 @queue.job(retries=5, timeout=60, unique=True)
 def thumbnail(path: Path, width: int) -> Path:
-    """Write a copy of the picture that is about `width` pixels wide; returns where. Twice does no harm."""
+    """Write a copy of the picture that is about `width` pixels wide; returns its path. Running twice does no harm."""
     data = path.read_bytes()
     header = re.match(rb"P6\s+(\d+)\s+(\d+)\s+255\s", data)
     if header is None:
-        raise Reject(f"{path.name} is no PPM picture")  # trying again would not help
+        raise Reject(f"{path.name} is not a PPM picture")  # trying again would not help
     columns, rows = map(int, header.groups())
     step, first = max(1, columns // width), header.end()
     small = bytearray()

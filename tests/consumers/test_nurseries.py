@@ -53,7 +53,7 @@ async def test_the_blocks_own_exception_comes_first_and_the_others_are_logged(
             raise KeyError("own")
     assert not isinstance(caught.value.__context__, BaseExceptionGroup)
     (record,) = caplog.records
-    assert "beside what its block raised: background" in record.getMessage() and record.exc_info is not None
+    assert "in addition to what its block raised: background" in record.getMessage() and record.exc_info is not None
 
 
 async def test_what_ends_the_program_is_kept() -> None:

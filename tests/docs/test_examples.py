@@ -20,7 +20,7 @@ def test_pictures_become_thumbnails_and_others_are_rejected(port_url: str, tmp_p
     names = ("stripes.ppm", "grey.ppm", "noise.ppm")
     with worker("thumbnails:queue", port_url, EXAMPLES):
         printed = run(EXAMPLES / "thumbnails.py", port_url, [str(tmp_path / name) for name in names])
-    assert printed == ["made stripes.64.ppm", "failed: Reject: grey.ppm is no PPM picture", "made noise.64.ppm"]
+    assert printed == ["made stripes.64.ppm", "failed: Reject: grey.ppm is not a PPM picture", "made noise.64.ppm"]
     small = b"".join(bytes((10, 20, 30)) * 32 + bytes((200, 100, 0)) * 32 for _ in range(48))
     assert (tmp_path / "stripes.64.ppm").read_bytes() == b"P6 64 48 255\n" + small
     assert len(list(tmp_path.iterdir())) == 5

@@ -28,13 +28,13 @@ async def test_a_queue_goes_by_its_key_or_by_its_own_name(client: Client) -> Non
     assert await dead_stream(client, "orders") == "orders"
     assert await dead_stream(client, "sho*p") == "jobs:{sho*p}:dead"
     for name, text in (
-        ("text", "text is a string, no stream, list or job queue"),
+        ("text", "text is a string, not a stream, list or job queue"),
         ("no\x1b", r"there is no stream, list or job queue no\\x1b"),
     ):
         with pytest.raises(CommandError, match=f"^{text}$"):
             await named_streams(client, name)
     for name, text in (
-        ("list", "list is a list, no dead-letter stream"),
+        ("list", "list is a list, not a dead-letter stream"),
         ("nosuch", "there is no dead-letter stream or job queue nosuch"),
     ):
         with pytest.raises(CommandError, match=f"^{text}$"):

@@ -81,7 +81,7 @@ async def test_the_stream_is_kept_short(client: Client, typed: Callable[[bytes],
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        ([], "name a CHANNEL, or a --stream"),
+        ([], "name a CHANNEL or a --stream"),
         (["news", "two", "words"], "put it in quotes"),
         (["--stream", "orders", "word"], "'word' is not FIELD=VALUE"),
         (["--stream", "orders", "--maxlen", "0", "a=b"], "'0' is not a number above zero"),

@@ -122,4 +122,4 @@ async def test_a_worker_with_a_thread_that_does_not_end_ends_all_the_same(client
             begun = trio.current_time()
             assert await process.wait() == 1
             assert trio.current_time() - begun < work.STUCK_SECONDS + 5
-            assert any("jobs in threads go on" in line for line in await lines(process))
+            assert any("jobs in threads are still running" in line for line in await lines(process))

@@ -35,14 +35,14 @@ def test_what_can_be_no_job_is_told_at_its_declaration() -> None:
         yield 1
 
     wrong: list[tuple[Any, str]] = [
-        (several, "the job {} has no name to travel by"),
-        (named, "has no name to travel by"),
-        (positional, "has no name to travel by"),
-        (Image.resize, "is a method: its object can't travel"),
+        (several, "the job {} can't be passed by name"),
+        (named, "can't be passed by name"),
+        (positional, "can't be passed by name"),
+        (Image.resize, "is a method: its object can't be sent"),
         (Image().resize, "is a method"),
         (generator, "is a generator"),
         (asynchronous, "is a generator"),
-        (5, "int is no function"),
+        (5, "int is not a function"),
     ]
     for function, text in wrong:
         with pytest.raises(TypeError, match=f"the job wrong.*{text.removeprefix('the job {} ')}"):
@@ -63,8 +63,8 @@ def test_annotations_that_are_no_data_are_told_with_the_jobs_name() -> None:
     def later(what: "Missing") -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
     for job, text in (
-        (paint, "the job paint: the parameter 'image' is annotated with Image, which is no data"),
-        (paints, "the job paints: the parameter 'images' is annotated with Image, which is no data"),
+        (paint, "the job paint: the parameter 'image' is annotated with Image, which is not data"),
+        (paints, "the job paints: the parameter 'images' is annotated with Image, which is not data"),
         (later, "the job later: its annotations can't be evaluated: name 'Missing' is not defined"),
     ):
         with pytest.raises(TypeError, match=text):

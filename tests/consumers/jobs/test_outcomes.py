@@ -37,5 +37,5 @@ def test_a_cancellation_and_what_is_no_result() -> None:
     with pytest.raises(JobCancelled):
         outcome(CANCELLED, PLAIN)
     for stored in (b"", b"?", b"{}"):
-        with pytest.raises(ValueError, match="what is stored is no result"):
+        with pytest.raises(ValueError, match="the stored value is not a result"):
             outcome(stored, PLAIN)

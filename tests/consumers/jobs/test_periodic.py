@@ -50,7 +50,7 @@ def test_the_next_time(expression: str, zone: str, after: str, expected: str) ->
 
 @pytest.mark.parametrize("expression", ["", "* * * *", "60 * * * *", "x * * * *", "0 0 31 2 *", "@daily"])
 def test_what_is_no_cron_expression_is_refused(expression: str) -> None:
-    with pytest.raises(ValueError, match="is no cron expression that ever comes"):
+    with pytest.raises(ValueError, match="is not a cron expression that ever occurs"):
         periodic(expression)
 
 

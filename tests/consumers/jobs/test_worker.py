@@ -218,7 +218,7 @@ async def test_urgent_jobs_come_first(queue: Queue) -> None:
     async with Worker(queue, concurrency=1, prefetch=2).open():
         await until(lambda: len(order) == 5)
     assert order == ["high", "normal 0", "normal 1", "normal 2", "sweep"]
-    with pytest.raises(ValueError, match="'urgent' is none of the priorities high, normal, low"):
+    with pytest.raises(ValueError, match="'urgent' is not one of the priorities high, normal, low"):
         await note.enqueue("x", priority="urgent")
 
 
