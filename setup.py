@@ -1,7 +1,7 @@
 """The optional compiled parts; everything else is declared in pyproject.toml.
 
-Each compiled module is the twin of a pure one and only faster, so an installation without Cython or a C
-compiler leaves them out and goes on.
+Each compiled module is the twin of a pure one and merely faster, so an installation without Cython or a C
+compiler leaves them out and continues.
 """
 
 from pathlib import Path

@@ -5,7 +5,7 @@ import os
 import hypothesis
 import pytest
 
-# How long an example takes says nothing on a busy machine.
+# On a busy machine the time that an example takes means nothing.
 hypothesis.settings.register_profile("trimaran", deadline=None)
 hypothesis.settings.load_profile("trimaran")
 
@@ -15,7 +15,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--oracle-examples",
         metavar="N",
         type=int,
-        help="generated scripts for each oracle test, in place of each test's own small number",
+        help="generated scripts per oracle test, instead of each test's own small number",
     )
 
 

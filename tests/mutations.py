@@ -1,12 +1,12 @@
-"""What the tests do not notice: small faults put into the code, one at a time, and the tests of that part run on each.
+"""Finds what the tests do not notice: plants small faults in the code, one at a time, and runs that part's tests.
 
     make mutants                                  a sample of each part
-    make mutants ARGS='pubsub effects --all'      every fault of these
+    make mutants ARGS='pubsub effects --all'      every fault in these parts
     make mutants ARGS='blocking --seed 7 --sample 40'
 
-A fault is one comparison turned round, one number off by one, one condition negated, one `and` for an `or`, one
-statement left out. It is put into a copy of the source tree, so the tree itself is never touched. Those that no test
-notices are printed; a survivor is either given a test or explained in EXPLAINED. Exit status 1: some are neither.
+A fault is one comparison changed, one number off by one, one condition negated, `and` instead of `or`, or one statement
+left out. It is planted in a copy of the source tree, so the tree itself is never touched. Faults that no test notices
+are printed; each survivor needs a test or an explanation in EXPLAINED. Exit status 1: some have neither.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 SECONDS = 120
-"""A run of tests that takes longer than this hangs on the fault, and so has noticed it."""
+"""A test run that takes longer than this hangs because of the fault, and so has noticed it."""
 
 PARTS: dict[str, tuple[list[str], list[str]]] = {
     "pubsub": (
@@ -51,10 +51,10 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {
         [f"tests/broker/{name}" for name in ("persistence/test_journal.py", "formats/aof/test_manifest.py")],
     ),
 }  # fmt: skip
-"""The parts that can be tried: their sources, and the tests that must notice."""
+"""The parts: their sources, and the tests that must notice faults."""
 
 EXPLAINED: dict[str, str] = {}
-"""Survivors that are no fault, by `Fault.name`, with the reason."""
+"""Survivors that do not change behaviour, by `Fault.name`, with the reason."""
 
 _OTHER_COMPARISON: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -64,7 +64,7 @@ _OTHER_COMPARISON: dict[type[ast.cmpop], type[ast.cmpop]] = {
 
 @dataclass
 class Fault:
-    """One change of one file: `apply` makes it in a syntax tree of its own."""
+    """One change to one file: `apply` returns the changed source."""
 
     path: str
     line: int
@@ -73,13 +73,13 @@ class Fault:
 
     @property
     def name(self) -> str:
-        """What it is called in EXPLAINED; line numbers change too often to be part of it."""
+        """Its name in EXPLAINED; line numbers change too often to be part of it."""
         text = (ROOT / self.path).read_text().splitlines()[self.line - 1].strip()
         return f"{self.path}: {text}: {self.what}"
 
 
 def faults(path: str) -> Iterator[Fault]:
-    """All faults that can be put into a file."""
+    """All faults that can be planted in a file."""
     source = (ROOT / path).read_text()
     for index, node in enumerate(ast.walk(ast.parse(source))):
         for what, change in _changes(node):
@@ -90,7 +90,7 @@ def faults(path: str) -> Iterator[Fault]:
                 _replace(tree, target, change(target))
                 return ast.unparse(ast.fix_missing_locations(tree))
 
-            yield Fault(path, node.lineno, what, apply)  # type: ignore[attr-defined]  # these all have a place
+            yield Fault(path, node.lineno, what, apply)  # type: ignore[attr-defined]  # all of these have a line
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[ast.AST], ast.AST | None]]]:
@@ -106,7 +106,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[ast.AST], ast.AST |
         yield f"{node.value} to {node.value + 1}", _with(value=lambda n: n.value + 1)
     elif isinstance(node, ast.AugAssign):
         yield "left out", lambda n: ast.Pass()
-        yield "set in place of added", lambda n: ast.Assign([n.target], n.value)  # type: ignore[attr-defined]
+        yield "set instead of added", lambda n: ast.Assign([n.target], n.value)  # type: ignore[attr-defined]
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         yield "left out", lambda n: ast.Pass()
 
@@ -132,7 +132,7 @@ def _replace(tree: ast.AST, target: ast.AST, by: ast.AST | None) -> None:
 
 
 def copied_tree(folder: str) -> Path:
-    """A copy of the sources and tests in which faults can be made; compiled twins come along."""
+    """Copy the sources and tests, including compiled twins, so that faults can be planted in the copy."""
     there = Path(folder) / "tree"
     there.mkdir()
     for name in ("protocol", "broker", "consumers", "tests"):
@@ -153,12 +153,12 @@ def passes(tree: Path, tests: list[str]) -> bool:
 
 
 def survivors(part: str, chosen: list[Fault], tests: list[str]) -> list[Fault]:
-    """Those of the faults that no test notices."""
+    """Return the faults that no test notices."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         tree = copied_tree(folder)
         if not passes(tree, tests):
-            raise SystemExit(f"{part}: its tests fail without any fault")
+            raise SystemExit(f"{part}: its tests fail even without a fault")
         for number, fault in enumerate(chosen, 1):
             file = tree / fault.path
             whole = file.read_text()
@@ -173,10 +173,10 @@ def survivors(part: str, chosen: list[Fault], tests: list[str]) -> list[Fault]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help=f"of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--sample", type=int, default=25, help="faults tried of each part (default: %(default)s)")
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help=f"any of {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--sample", type=int, default=25, help="faults to try per part (default: %(default)s)")
     parser.add_argument("--all", action="store_true", help="try all of them")
-    parser.add_argument("--seed", type=int, default=1, help="another sample (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="selects the sample (default: %(default)s)")
     options = parser.parse_args()
     left = []
     for part in options.parts or PARTS:

@@ -1,6 +1,6 @@
 """Modules with a compiled twin (see protocol.native), for tests that run on both or compare the two.
 
-`both` parametrises a test, `pure_module` gives the reference alone. tests/test_twins.py fails where a twin should have
+`both` parametrises a test, `pure_module` returns only the reference. tests/test_twins.py fails if a twin should have
 been built and was not, so here the compiled half may be skipped.
 """
 
@@ -18,11 +18,11 @@ from protocol.native import IN_USE
 
 
 def pure_module(name: str) -> ModuleType:
-    """A second instance of a module, loaded as if its twin had not been built."""
+    """Return a second instance of a module, loaded as if its twin had not been built."""
     spec = importlib.util.find_spec(name)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # While it is executed, dataclasses and the like look the module up by its name.
+    # During execution, dataclasses and others look the module up by its name.
     with (
         mock.patch.dict(os.environ, TRIMARAN_PURE="1"),
         mock.patch.dict(sys.modules, {name: module}),
@@ -33,9 +33,9 @@ def pure_module(name: str) -> ModuleType:
 
 
 def both(name: str, twin: str, *, attribute: str = "", argument: str = "module") -> pytest.MarkDecorator:
-    """Run a test with the module `name` as it is without its twin, and as it is with it.
+    """Run a test with the module `name` twice: without its twin and with it.
 
-    The test takes the module as `argument`, or that attribute of it.
+    The test takes the module, or the named attribute of it, as `argument`.
     """
     pure: Any = pure_module(name)
     compiled: Any = importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""What keeping files costs beside throughput: loading them, and what clients notice of a save in the background."""
+"""The cost of keeping files besides throughput: loading them, and how clients notice a background save."""
 
 import re
 import socket
@@ -43,7 +43,7 @@ def _wait_for_child(server: Server) -> None:
 
 
 def _reload(server: Server) -> float:
-    """Seconds from the end of the process to the first answer of a new one."""
+    """Seconds from the end of the process to the first reply of a new one."""
     server.restart_begin()
     began = time.monotonic()
     server.restart_end()
@@ -73,7 +73,7 @@ def load(servers: Sequence[Server], count: int) -> str:
             server.remove_files()
             server.restart()
             rows.append(cells)
-    return table("Loading at the start, seconds", ["server", "data", "RDB file", "append-only file"], rows)
+    return table("Loading on start, seconds", ["server", "data", "RDB file", "append-only file"], rows)
 
 
 def background_save(servers: Sequence[Server], count: int) -> str:

@@ -1,9 +1,10 @@
 """How long a message takes from a publisher to the services that subscribe to it with consumers.fanout.
 
-`python tests/benchmarks/fanout_consumers.py [--url redis://...]`, against a broker of its own or a server that runs.
-One process publishes at a fixed rate; a message's time counts from when it was due, so that a stall counts for all that
-it delays. Another holds all subscribers, by `consumers` or by coredis's own PubSub. Times are CLOCK_MONOTONIC's, which
-all processes of a machine share. With --rate 0 it publishes as fast as it can, and only the throughput means something.
+`python tests/benchmarks/fanout_consumers.py [--url redis://...]`, against a broker of its own or a running server. One
+process publishes at a fixed rate; a message's time counts from when it was due, so a stall counts for every message
+that it delays. Another holds all subscribers, through `consumers` or coredis's own PubSub. Times are CLOCK_MONOTONIC's,
+which all processes on a machine share. With --rate 0 it publishes as fast as it can, and only the throughput is
+meaningful.
 """
 
 import argparse
@@ -27,11 +28,11 @@ BURST = 500
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--url", help="a server that runs, in place of a broker of our own")
+    parser.add_argument("--url", help="a running server, instead of a broker of our own")
     parser.add_argument("--subscribers", type=int, default=10)
-    parser.add_argument("--rate", type=int, default=500, help="messages a second; 0: as many as possible")
+    parser.add_argument("--rate", type=int, default=500, help="messages per second; 0: as many as possible")
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--size", type=int, default=100, help="bytes of a message")
+    parser.add_argument("--size", type=int, default=100, help="bytes per message")
     parser.add_argument("--by", choices=("subscribe", "follow", "coredis"), default="subscribe")
     parser.add_argument("--publish", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -109,7 +110,7 @@ async def measure(options: argparse.Namespace) -> None:
     figures = {f"p{part:g}": delays[min(len(delays) - 1, int(len(delays) * part / 100))] for part in (50, 90, 99, 99.9)}
     figures["max"] = delays[-1]
     print(f"{options.by}: {len(delays)} of {expected} delivered to {options.subscribers} subscribers", end=", ")
-    print(f"{len(delays) / ((last - started) / 1e9):,.0f} a second", end="; ")
+    print(f"{len(delays) / ((last - started) / 1e9):,.0f} per second", end="; ")
     print(", ".join(f"{name} {value / 1e6:.2f} ms" for name, value in figures.items()))
 
 

@@ -1,11 +1,11 @@
-"""Jobs a second, end to end with an empty handler and one worker process: this project's queue beside others.
+"""Jobs per second, end to end with an empty handler and one worker process: this project's queue next to others.
 
     python tests/benchmarks/jobs.py --url redis://127.0.0.1:6379 --python streaq=/venvs/streaq/bin/python ...
 
-Each library runs in an interpreter of its own (it is left out where none is named and it can't be imported), on the
-same server, one after the other, in turns. First a producer adds the jobs, by the library's way of adding many where
-it has one; then one worker process is started. The handler counts, and nothing else: the time runs from its first
-call to its last. Settings are those that were found fastest; "results" says whether each job's result is stored.
+Each library runs in its own interpreter (it is left out if none is named and it can't be imported), on the same server,
+one after the other, in turns. First a producer adds the jobs, using the library's bulk call if it has one; then one
+worker process is started. The handler only counts: the time runs from its first call to its last. Settings are the
+fastest that were found; "results" is whether each job's result is stored.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import itertools, os, time
 numbers = itertools.count(1)
 def count():
     global begun
-    seen = next(numbers)  # in threads, too, each number comes once
+    seen = next(numbers)  # each number is returned once, even in threads
     if seen == 1:
         begun = time.perf_counter()
     if seen == int(os.environ["JOBS"]):
@@ -40,7 +40,7 @@ URL, N = os.environ["URL"], int(os.environ["JOBS"])
 
 @dataclass(frozen=True)
 class Library:
-    """A job library: its app module, its producer, its worker's command line, how many jobs it is given."""
+    """A job library: its app module, its producer, its worker's command line, and its number of jobs."""
 
     name: str
     package: str
@@ -186,7 +186,7 @@ print(time.perf_counter() - begun)
 
 
 def measure(library: Library, python: str, url: str, jobs: int, limit: float) -> tuple[float, float]:
-    """Jobs added a second and jobs done a second."""
+    """Jobs added per second and jobs done per second."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "app.py").write_text(COUNT + library.app)
         done = Path(folder) / "done"
@@ -211,7 +211,7 @@ def measure(library: Library, python: str, url: str, jobs: int, limit: float) ->
                         raise RuntimeError(f"{library.name}: the worker did not finish: {log.read()[-500:]}")
                     time.sleep(0.05)
             finally:
-                # some have children, which would take the next round's jobs
+                # some have child processes, which would take the next round's jobs
                 os.killpg(worker.pid, signal.SIGKILL)
                 worker.wait()
         return jobs / float(added.stdout.split()[-1]), jobs / float(done.read_text())

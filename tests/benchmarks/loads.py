@@ -1,7 +1,7 @@
 """The measured workloads.
 
-Load comes from redis-benchmark wherever it can make it, because a generator must not be slower than the
-servers; the rest sends bytes prepared beforehand and counts the bytes that come back.
+redis-benchmark generates the load wherever it can, because a generator must not be slower than the
+servers; the others send bytes prepared beforehand and count the bytes that come back.
 """
 
 import csv
@@ -35,13 +35,13 @@ class Sample:
 
     @property
     def cpu(self) -> float:
-        """Server CPU seconds a request."""
+        """Server CPU seconds per request."""
         return self.cpu_seconds / self.requests
 
 
 @dataclass(frozen=True)
 class Workload:
-    """run(server, requests, pipeline) does about that many requests and returns (requests done, seconds)."""
+    """run(server, requests, pipeline) makes about that many requests and returns (requests made, seconds)."""
 
     name: str
     run: Callable[[Server, int, int], tuple[int, float]]
@@ -66,7 +66,7 @@ def redis_benchmark(server: Server, requests: int, pipeline: int, *arguments: st
 
 
 def benchmark_rate(output: str) -> float:
-    """Requests a second, from redis-benchmark's CSV."""
+    """Requests per second, from redis-benchmark's CSV."""
     rows = [row for row in csv.reader(output.splitlines()) if len(row) > 1]
     if not rows:
         raise LoadFailed(f"redis-benchmark printed no figures: {output!r}")
@@ -77,7 +77,7 @@ Load = Callable[[Server, int, int], tuple[int, float]]
 
 
 def by_benchmark(*arguments: str) -> Load:
-    """A workload that redis-benchmark can do alone."""
+    """A workload that redis-benchmark can generate alone."""
 
     def run(server: Server, requests: int, pipeline: int) -> tuple[int, float]:
         command = redis_benchmark(server, requests, pipeline, *arguments)
@@ -90,7 +90,7 @@ def by_benchmark(*arguments: str) -> Load:
 
 
 def by_script(script: str, *arguments: str) -> tuple[Load, Callable[[Server, int], None]]:
-    """A workload of EVALSHA, and what loads its script."""
+    """A workload of EVALSHA, and the function that loads its script."""
 
     def prepare(server: Server, requests: int) -> None:
         server.call("SCRIPT", "LOAD", script)
@@ -111,7 +111,7 @@ def _fill_set(server: Server, requests: int) -> None:
 
 
 def _fill_sorted_set(server: Server, requests: int) -> None:
-    """A thousand members to read, and for each request one to pop."""
+    """A thousand members to read, and one to pop per request."""
     for key, count in (("board", 1000), ("queue", requests * 2)):
         server.fill(
             b"".join(
@@ -122,7 +122,7 @@ def _fill_sorted_set(server: Server, requests: int) -> None:
 
 
 def _fill_bits(server: Server, requests: int) -> None:
-    """4 KiB of bits, and a hash of one field."""
+    """4 KiB of bits, and a hash with one field."""
     server.fill(encode("SETRANGE", "bits", 0, b"\x5a" * 4096) + encode("HSET", "hash", "field:000000000000", "xxx"))
 
 
@@ -166,7 +166,7 @@ def consume(server: Server, requests: int, pipeline: int) -> tuple[int, float]:
 
 
 def replay(server: Server, scripts: list[list[tuple[bytes, int]]], pipeline: int) -> tuple[int, float]:
-    """Send each connection's requests, `pipeline` at a time: the next when the expected bytes have come."""
+    """Send each connection's requests, `pipeline` at a time: the next ones once the expected bytes have arrived."""
     poller = select.epoll()
     left: dict[int, tuple[socket.socket, Iterator[tuple[bytes, int]]]] = {}
     waiting: dict[int, int] = {}
@@ -183,7 +183,7 @@ def replay(server: Server, scripts: list[list[tuple[bytes, int]]], pipeline: int
     while left:
         for fd, _ in poller.poll(60) or [(-1, 0)]:
             if fd < 0:
-                raise LoadFailed(f"{server.name} stopped answering; {waiting} bytes were expected yet")
+                raise LoadFailed(f"{server.name} stopped answering; {waiting} bytes were still expected")
             sock, prepared = left[fd]
             got = sock.recv(1 << 18)
             if got[:1] == b"-" or not got:
@@ -205,7 +205,7 @@ def replay(server: Server, scripts: list[list[tuple[bytes, int]]], pipeline: int
 
 
 def publish(subscribers: int, publishers: int) -> Callable[[Server, int, int], tuple[int, float]]:
-    """A workload in which every message goes to that many subscribers; it ends when all have all of them."""
+    """A workload in which every message goes to that many subscribers; it ends once they have received all."""
 
     def run(server: Server, requests: int, pipeline: int) -> tuple[int, float]:
         server.call("CONFIG", "SET", "client-output-buffer-limit", "pubsub 0 0 0")
@@ -226,7 +226,7 @@ def publish(subscribers: int, publishers: int) -> Callable[[Server, int, int], t
                 ready = poller.poll(30)
                 got = sum(by_fd[fd].recv_into(buffer) for fd, _ in ready)
                 if not got:
-                    raise LoadFailed(f"{server.name}: subscribers miss {expected} bytes")
+                    raise LoadFailed(f"{server.name}: subscribers are missing {expected} bytes")
                 expected -= got
         seconds = time.perf_counter() - started
         poller.close()

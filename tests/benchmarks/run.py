@@ -1,10 +1,9 @@
-"""Measure the broker beside a redis-server: `make bench`, or `python tests/benchmarks/run.py --quick --only
-GET,SET`.
+"""Compares the broker with a redis-server: `make bench`, or `python tests/benchmarks/run.py --quick --only GET,SET`.
 
 Both run at the same time, without persistence unless --appendfsync is given, and are loaded in turns (round by round,
-the order swapped each round), so that a machine's mood hits both. A line's figures are the medians of its rounds; the
-throughput ratio is the broker's requests a second over redis-server's (more is better), the CPU ratio its
-server CPU time a request over redis-server's (less is better). Only ratios taken in one run mean anything.
+the order swapped each round), so that the machine's variations affect both. A line's figures are the medians of its
+rounds; the throughput ratio is the broker's requests per second over redis-server's (more is better), the CPU ratio its
+server CPU time per request over redis-server's (less is better). Only ratios from one run are meaningful.
 """
 
 import argparse
@@ -36,13 +35,13 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     names = ", ".join((*WORKLOADS, *SECTIONS))
     parser.add_argument("--only", metavar="A,B", help=f"some of: {names}")
-    parser.add_argument("--rounds", type=int, help="rounds of each line (default 5, quick 3)")
+    parser.add_argument("--rounds", type=int, help="rounds per line (default 5, quick 3)")
     parser.add_argument("--pipeline", default="1,16", help="pipeline depths (default 1,16)")
-    parser.add_argument("--seconds", type=float, help="aimed length of one run (default 2, quick 0.7)")
+    parser.add_argument("--seconds", type=float, help="target length of one run (default 2, quick 0.7)")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, no sections unless named")
     parser.add_argument("--appendfsync", choices=("always", "everysec", "no"), help="with an append-only file")
     parser.add_argument("--redis", default=shutil.which("redis-server"), help="the redis-server to compare with")
-    parser.add_argument("--ours", help="another command line in the broker's place; {port} is its port")
+    parser.add_argument("--ours", help="a command line to use instead of the broker's; {port} is its port")
     return parser.parse_args()
 
 
@@ -80,7 +79,7 @@ def run_section(name: str, both: Sequence[Server], quick: bool) -> None:
 
 
 def run_workloads(both: Sequence[Server], workloads: Sequence[Workload], options: argparse.Namespace) -> None:
-    """Print the table, a line as soon as it is known."""
+    """Print the table, each line as soon as it is known."""
     rounds = options.rounds or (3 if options.quick else 5)
     seconds = options.seconds or (0.7 if options.quick else 2.0)
     head = [

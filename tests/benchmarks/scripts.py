@@ -17,7 +17,7 @@ redis.call('ZADD', KEYS[1], now, time[1] .. time[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return ARGV[2] - used
 """
-"""A window of ARGV[1] milliseconds in which KEYS[1] has ARGV[2] turns: five calls."""
+"""A window of ARGV[1] milliseconds in which KEYS[1] may be used ARGV[2] times: five calls."""
 
 LOOP: Final = """
 for i = 1, 50 do
@@ -29,5 +29,5 @@ end
 
 
 def sha(script: str) -> str:
-    """What EVALSHA calls it by."""
+    """The digest by which EVALSHA calls it."""
     return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()

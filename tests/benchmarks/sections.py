@@ -25,7 +25,7 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
 
 def raise_file_limit() -> int:
-    """Let this process, and servers started later, open as many files as allowed; the new limit."""
+    """Let this process, and servers started later, open as many files as allowed; returns the new limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
@@ -51,7 +51,7 @@ def idle_clients(servers: Sequence[Server], count: int) -> str:
                 [server.name, f"{answered:,}", f"{grown / MEBI:.1f}", f"{grown / count / 1024:.2f}",
                  f"{connecting / count * 1e6:.0f}", f"{100 * idle:.1f} %"]
             )  # fmt: skip
-    head = ["server", "clients", "MiB more", "KiB a client", "CPU us to connect and PING", "CPU while idle"]
+    head = ["server", "clients", "MiB more", "KiB per client", "CPU us to connect and PING", "CPU while idle"]
     return table(f"{count:,} idle clients", head, rows)
 
 
@@ -68,12 +68,12 @@ def stream_memory(servers: Sequence[Server], entries: int) -> str:
         length = server.call("XLEN", "readings").strip(b":\r\n").decode()
         rows.append([server.name, length, f"{grown / MEBI:.0f}", f"{grown / entries:.0f}"])
         server.call("FLUSHALL")
-    head = ["server", "XLEN", "MiB more", "bytes an entry"]
+    head = ["server", "XLEN", "MiB more", "bytes per entry"]
     return table(f"{entries:,} stream entries of two fields", head, rows)
 
 
 def type_memory(servers: Sequence[Server], elements: int) -> str:
-    """Bytes a key or an element, by type: many small keys, or one large value."""
+    """Bytes per key or element, by type: many small keys, or one large value."""
     fills = {
         "string key": lambda n: encode("SET", f"key:{n:012}", f"value:{n:012}"),
         "string key with a TTL": lambda n: encode("SET", f"key:{n:012}", f"value:{n:012}", "EX", 100_000),
@@ -95,11 +95,12 @@ def type_memory(servers: Sequence[Server], elements: int) -> str:
             grown.append((server.resident_bytes() - before) / elements)
             server.restart()
         rows.append([name, *(f"{size:.0f}" for size in grown), f"{grown[1] / grown[0]:.2f}"])
-    return table(f"bytes each, of {elements:,}", ["what", *(server.name for server in servers), "ratio"], rows)
+    head = ["what", *(server.name for server in servers), "ratio"]
+    return table(f"Bytes per element, {elements:,} of each", head, rows)
 
 
 def fan_out(servers: Sequence[Server], subscribers: int, messages: int) -> str:
-    """One publisher, many subscribers: messages delivered a second, median of three."""
+    """One publisher, many subscribers: messages delivered per second, median of three."""
     rows = []
     rates: dict[str, list[float]] = {server.name: [] for server in servers}
     for _ in range(3):
@@ -114,7 +115,7 @@ def fan_out(servers: Sequence[Server], subscribers: int, messages: int) -> str:
 
 
 def latency(servers: Sequence[Server], seconds: float) -> str:
-    """GET latency of 50 clients at half of the slower server's rate, sent at random moments (open loop)."""
+    """GET latency of 50 clients at half of the slower server's rate, sent at random times (open loop)."""
     get = WORKLOADS["GET"]
     half = min(get.measure(server, 50_000, 1).rate for server in servers) / 2
     rows = []

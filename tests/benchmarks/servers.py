@@ -30,11 +30,11 @@ def free_port() -> int:
 
 
 class LoadFailed(Exception):
-    """A workload could not run to its end; the text says why."""
+    """A workload could not be completed; the text says why."""
 
 
 class Server:
-    """A server process. The command line has {port} where its port belongs."""
+    """A server process. The command line has {port} in place of its port."""
 
     def __init__(self, name: str, command: Sequence[str]) -> None:
         self.name = name
@@ -68,19 +68,19 @@ class Server:
         return sock
 
     def call(self, *command: str | bytes | int) -> bytes:
-        """One command on a connection of its own; the reply must fit one read."""
+        """Send one command on a new connection; the reply must fit one read."""
         with self.connect() as sock:
             sock.sendall(encode(*command))
             return sock.recv(1 << 16)
 
     def fill(self, data: bytes) -> None:
-        """Send commands, and wait until the last has been answered. Raises LoadFailed at an error reply."""
+        """Send commands, and wait until the last has been answered. Raises LoadFailed on an error reply."""
         data += encode("PING", FILLED)
         with self.connect() as sock:
             tail = b""
             for at in range(0, len(data), 1 << 16):
                 sock.sendall(data[at : at + (1 << 16)])
-                # read in between: a server may stop reading from a client that doesn't
+                # read in between: a server may stop reading from a client that doesn't read
                 while select.select([sock], [], [], 0)[0]:
                     tail = self._checked(tail, sock.recv(1 << 16))
             while not tail.endswith(b"\r\n" + FILLED + b"\r\n"):
@@ -101,20 +101,20 @@ class Server:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def restart(self) -> None:
-        """A new process in place of the old one: memory as if nothing had been stored."""
+        """Replace the process with a new one: memory as if nothing had been stored."""
         self.restart_begin()
         self.restart_end()
 
     def restart_begin(self) -> None:
-        """The first half of `restart`: the process has ended."""
+        """The first half of `restart`: end the process."""
         self._end()
 
     def restart_end(self) -> None:
-        """The second half: another one answers."""
+        """The second half: start a new one and wait until it answers."""
         self._start()
 
     def arguments(self, name: str, value: str) -> None:
-        """Give one of the command line's settings another value, from the next start on."""
+        """Change one of the command line's settings from the next start on."""
         self._argv[self._argv.index(name) + 1] = value
 
     def remove_files(self) -> None:

@@ -1,4 +1,4 @@
-"""Clients whose commands go straight to dispatch: for unit tests of commands, of those that wait above all."""
+"""Clients whose commands go straight to the dispatcher: for unit tests of commands, especially those that wait."""
 
 from broker.broker import Broker
 from tests.broker.sessions import make_session, taken
@@ -7,7 +7,7 @@ from tests.oracle.wire import encode
 
 
 class Client:
-    """One client of a broker that nobody serves."""
+    """One client of a broker that is not being served."""
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
@@ -15,16 +15,16 @@ class Client:
 
     @property
     def waits(self) -> bool:
-        """Whether the client waits for a key."""
+        """Whether the client is waiting for a key."""
         return self.session.waiting is not None
 
     def do(self, command: str | list[bytes]) -> bytes:
-        """Execute a command (a text is split as redis-cli does); everything the client is sent by it."""
+        """Execute a command (a str is split as redis-cli does); returns everything it sends to the client."""
         assert not self.waits, "a client that waits sends nothing"
         return run_commands(self.session, command)
 
     def take(self) -> bytes:
-        """What the client has been sent since it was last looked at."""
+        """Everything sent to the client since the last call."""
         return taken(self.session)
 
 

@@ -1,4 +1,4 @@
-"""What a broker propagates, seen by a test, and done again in another broker."""
+"""What a broker propagates: captured by a test, and replayed in another broker."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def journal(broker: core.Broker) -> Unit:
 
 
 def lines(effects: Unit) -> list[str]:
-    """Each effect as one line of text, the database left out."""
+    """Each effect as one line of text, without the database."""
     return [b" ".join(words).decode() for _, words in effects]
 
 
@@ -42,7 +42,7 @@ async def replay(effects: Unit, broker: Broker) -> None:
 
 
 async def replay_gives_the_same(script: list[list[str]]) -> None:
-    """Run a script, run its effects on another broker, and compare the two keyspaces."""
+    """Run a script, replay its effects on another broker, and compare the two keyspaces."""
     async with running() as original, running() as copy:
         client = await original.client()
         seen = journal(original.broker)

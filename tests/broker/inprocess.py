@@ -1,4 +1,4 @@
-"""Clients of a broker in the same process: what unit tests of commands speak through."""
+"""Clients of a broker in the same process, for unit tests of commands."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from tests.oracle.wire import encode, frame_end, split
 
 
 class Client:
-    """One client: `call` sends a command (a text is split as redis-cli does) and gives the reply's bytes."""
+    """One client: `call` sends a command (a str is split as redis-cli does) and returns the reply's bytes."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
@@ -62,7 +62,7 @@ class Broker:
 
 @asynccontextmanager
 async def running(directives: dict[str, str] | None = None, clock: Clock | None = None) -> AsyncIterator[Broker]:
-    """A broker without a port; its clients are closed at the end."""
+    """Run a broker without a port; its clients are closed at the end."""
     async with open_broker(directives, clock=clock) as server:
         broker = Broker(server)
         try:

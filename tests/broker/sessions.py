@@ -11,7 +11,7 @@ from tests.oracle.wire import split
 
 
 class Wire:
-    """A transport that only notes what was asked of it."""
+    """A transport that only records its calls."""
 
     def __init__(self) -> None:
         self.closed_soon = False
@@ -40,7 +40,7 @@ class Wire:
 
 
 class StoppedClock(Clock):
-    """The wall's time and the stopwatch's stand still; a test moves the latter by `seconds`."""
+    """The wall clock and the stopwatch stand still; a test advances the latter with `seconds`."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -55,7 +55,7 @@ class StoppedClock(Clock):
 
 
 def make_broker(clock: Clock | None = None, watches: Watches | None = None, **directives: object) -> Broker:
-    """A broker that serves nobody; directives by attribute name."""
+    """A broker that serves no clients; directives by attribute name."""
     config = Config()
     for name, value in directives.items():
         setattr(config, name, value)
@@ -64,19 +64,19 @@ def make_broker(clock: Clock | None = None, watches: Watches | None = None, **di
 
 
 def make_session(broker: Broker) -> Session:
-    """A client of it, over a `Wire`."""
+    """One of its clients, over a `Wire`."""
     return broker.open_session(Wire())
 
 
 def run(session: Session, *commands: str | list[bytes]) -> bytes:
-    """Execute commands as one pipeline; what was queued for the client, which is taken."""
+    """Execute commands as one pipeline; returns what was queued for the client, and removes it."""
     requests = [split(command) if isinstance(command, str) else command for command in commands]
     session.broker.dispatcher.execute(session, requests)
     return taken(session)
 
 
 def taken(session: Session) -> bytes:
-    """What is queued for the client; nothing is afterwards."""
+    """Return what is queued for the client, and remove it."""
     sent = b"".join(session.out)
     session.out.clear()
     return sent

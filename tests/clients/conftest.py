@@ -1,4 +1,4 @@
-"""The broker that the client libraries talk to, empty at the start of each test."""
+"""The broker that the client libraries use, empty at the start of each test."""
 
 from collections.abc import Iterator
 
@@ -37,7 +37,7 @@ def url(port: int) -> str:
 
 
 def skip_loudly(reason: str) -> None:
-    """Skip a test for want of a tool, and say so at the end of the run."""
+    """Skip a test because a tool is missing, and report that at the end of the run."""
     if reason not in _missing:
         _missing.append(reason)
     pytest.skip(reason)

@@ -31,7 +31,7 @@ def until(condition: Callable[[], T], what: str, logs: Callable[[], str] = str, 
 
 @contextlib.contextmanager
 def worker(name: str, command: list[str], folder: Path, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A worker process with its output in folder/name.log; told to end, then killed, by its pid."""
+    """A worker process with its output in folder/name.log; asked to end, then killed, by its pid."""
     with workers({name: command}, folder, **environment) as processes:
         yield processes[name]
 

@@ -1,4 +1,4 @@
-"""Two redis-servers that are a cluster: what the tests of streams and of fan-out in a cluster share."""
+"""Two redis-servers that form a cluster, for the tests of streams and fan-out in a cluster."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -21,7 +21,7 @@ Nodes = tuple[RedisServer, RedisServer]
 
 
 def tell(node: RedisServer, command: str) -> bytes:
-    """The reply of one node to a command, as it came."""
+    """Return one node's raw reply to a command."""
     connection = Connection(("127.0.0.1", node.port))
     reply = connection.call(*command.split())
     connection.close()
@@ -29,7 +29,7 @@ def tell(node: RedisServer, command: str) -> bytes:
 
 
 def move_slot(nodes: Nodes, slot: int) -> tuple[RedisServer, RedisServer]:
-    """Give a slot, without its keys, to the other node; returns who had it and who has it now."""
+    """Give a slot, without its keys, to the other node; returns its old and its new owner."""
     source, target = nodes if slot < HALF else nodes[::-1]
     owner = tell(target, "CLUSTER MYID").split()[1].decode()
     for node in (target, source):
@@ -38,7 +38,7 @@ def move_slot(nodes: Nodes, slot: int) -> tuple[RedisServer, RedisServer]:
 
 
 class Migration:
-    """A slot on its way to the other node, key by key. Begun with the object."""
+    """A slot that is being moved to the other node, key by key. Creating the object begins it."""
 
     def __init__(self, nodes: Nodes, slot: int) -> None:
         self.source, self.target = nodes if slot < HALF else nodes[::-1]
@@ -48,12 +48,12 @@ class Migration:
             assert tell(node, f"CLUSTER SETSLOT {slot} {state} {name}") == b"+OK\r\n"
 
     def left(self) -> list[str]:
-        """Those that have not been moved."""
+        """The keys that have not been moved."""
         reply = tell(self.source, f"CLUSTER GETKEYSINSLOT {self._slot} 1000").split(b"\r\n")
         return [line.decode() for line in reply[2::2]]
 
     def move(self, *keys: str) -> None:
-        """Move keys, or those that are left."""
+        """Move these keys, or all that are left."""
         for key in keys or self.left():
             assert tell(self.source, f"MIGRATE 127.0.0.1 {self.target.port} {key} 0 5000") in (
                 b"+OK\r\n",
@@ -71,7 +71,7 @@ class Migration:
 
 @contextmanager
 def two_nodes() -> Iterator[Nodes]:
-    """Two redis-servers that are about to be a cluster, the first with the lower half of the slots."""
+    """Start two redis-servers that will form a cluster, the first with the lower half of the slots."""
     path = executable("redis-newest") or executable("redis-older")
     if path is None:
         pytest.skip("no redis-server")
@@ -92,7 +92,7 @@ def _start_node(path: Path, stack: ExitStack) -> RedisServer:
             try:
                 server.start()
             except RuntimeError:
-                continue  # its bus listens 10,000 above its port, where somebody else may
+                continue  # its bus listens 10,000 above its port, which may be taken
             return server
     raise RuntimeError("no free pair of ports")
 
@@ -106,4 +106,4 @@ async def started_cluster(nodes: Nodes, **settings: Any) -> "AsyncIterator[cored
     async with coredis.RedisCluster("127.0.0.1", nodes[0].port, **settings) as client:
         yield client
     for stream in client.connection_pool.cluster_layout._error_stream:
-        stream.close()  # coredis leaves them open, of which Python would warn
+        stream.close()  # coredis leaves them open, and Python would warn

@@ -13,7 +13,7 @@ _missing: list[str] = []
 
 @pytest.fixture(scope="session")
 def _redis_servers() -> Iterator[dict[str, RedisServer]]:
-    """The redis-server processes of this run, started when a test first asks for one."""
+    """The redis-server processes of this run, each started when a test first needs it."""
     running: dict[str, RedisServer] = {}
     try:
         yield running
@@ -24,7 +24,7 @@ def _redis_servers() -> Iterator[dict[str, RedisServer]]:
 
 @pytest.fixture(params=KINDS)
 def server_kind(request: pytest.FixtureRequest) -> str:
-    """Which server: "broker", "redis-newest" or "redis-older". Skips, loudly, what this machine lacks."""
+    """Which server: "broker", "redis-newest" or "redis-older". Skips servers that this machine lacks, with a notice."""
     kind: str = request.param
     if kind != "broker" and servers.executable(kind) is None:
         reason = f"no redis-server of the kind {kind!r}"

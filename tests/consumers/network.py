@@ -32,7 +32,7 @@ class Network:
                 await trio.aclose_forcefully(stream)
 
     async def half_close(self, side: str) -> None:
-        """Tell one side ("client" or "server") that nothing more will come; it may go on sending."""
+        """Send one side ("client" or "server") an end of stream; it may go on sending."""
         for near, far in list(self._pairs):
             with suppress(*GONE):
                 await (near if side == "client" else far).send_eof()
@@ -65,7 +65,7 @@ class Network:
 
 @asynccontextmanager
 async def network(server_url: str) -> AsyncIterator[Network]:
-    """A proxy to the server at this URL."""
+    """Run a proxy to the server at this URL."""
     server = urlsplit(server_url)
     assert server.hostname is not None and server.port is not None
     address = (server.hostname, server.port)

@@ -31,7 +31,7 @@ START_SECONDS = 20.0
 
 
 def executable(kind: str) -> Path | None:
-    """The redis-server of this kind, or None where this machine has none."""
+    """The redis-server of this kind, or None if this machine has none."""
     if kind == "redis-newest":
         try:
             path, version = find_reference()
@@ -60,7 +60,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start it and wait until it answers PING. Raises RuntimeError when it does not."""
+        """Start it and wait until it answers PING. Raises RuntimeError if it does not."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(self._command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
@@ -83,7 +83,7 @@ class RedisServer:
         connection.close()
 
     def kill(self) -> None:
-        """kill -9, as a crash does."""
+        """kill -9, like a crash."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
@@ -100,7 +100,7 @@ class RedisServer:
 
 @contextmanager
 def redis_server(kind: str, *options: str) -> Iterator[RedisServer]:
-    """A running server of this kind in a process of its own (the broker, too), ended with the block."""
+    """A running server of this kind in its own process (the broker as well), ended with the block."""
     path = executable(kind) if kind != "broker" else None
     assert path is not None or kind == "broker"
     server = RedisServer(path, *options)

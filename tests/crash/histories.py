@@ -1,4 +1,4 @@
-"""Clients that each work on keys of their own, so that the state of these must be one of their own history.
+"""Clients that each work on their own keys, so that the keys' state must be one from that client's history.
 
 The broker's code runs in the test, too, on a keyspace in memory: it says what the state is after each unit. A unit is
 what happens whole or not at all: a command, a transaction, a script.
@@ -24,7 +24,7 @@ SCRIPT = (
 )
 FAR_OFF = 4_102_444_800_000
 BATCH = 8
-"""Units a client sends at once, at most."""
+"""Units that a client sends together, at most."""
 
 
 class History:
@@ -33,7 +33,7 @@ class History:
     def __init__(self, name: str) -> None:
         self.name = name
         self.settled: list[Unit] = []
-        """What was sent and found done in earlier rounds."""
+        """What was sent, and found executed, in earlier rounds."""
         self._numbers = 0
         self._begin()
 
@@ -41,7 +41,7 @@ class History:
         self.sent: list[Unit] = []
         self.answered = 0
         self.answers: list[tuple[float, int]] = []
-        """When how many had been answered."""
+        """How many had been answered at which time."""
 
     def key(self, kind: str) -> str:
         return f"{self.name}:{kind}"
@@ -49,7 +49,7 @@ class History:
     # What it does
 
     def _command(self, chance: random.Random) -> list[str]:
-        """A command that does the same whenever it is executed in the same state."""
+        """A command that has the same effect whenever it is executed in the same state."""
         key, number = self.key, chance.randrange(30)
         self._numbers += 1
         count = str(self._numbers)
@@ -91,7 +91,7 @@ class History:
         return [self._command(chance)]
 
     def work(self, connection: Connection, chance: random.Random) -> None:
-        """Send units and count the answers until the connection ends."""
+        """Send units and count the replies until the connection ends."""
         while connection.usable:
             batch = [self._unit(chance) for _ in range(chance.randrange(1, BATCH))]
             self.sent += batch
@@ -109,7 +109,7 @@ class History:
     # What must have come of it
 
     def state(self, call: Call) -> Any:
-        """All that its keys hold, but for times."""
+        """Everything that its keys hold, except for times."""
         keys = [self.key(kind) for kind in "nstlhmzx"]
         stream = self.key("x")
         facts = call("XINFO", "STREAM", stream)
@@ -131,7 +131,7 @@ class History:
 
         At least `guaranteed` units of this round must have been. What is done is settled then.
         """
-        # Nearly always it is what was answered, or little more; else it is searched for from the start.
+        # Nearly always it is what was answered, or a little more; otherwise search from the start.
         for first in (self.answered, guaranteed):
             session = make_session(make_broker(enable_debug_command="yes"))
             for unit in self.settled + self.sent[:first]:
@@ -150,7 +150,7 @@ class History:
         )
 
     def answered_before(self, moment: float) -> int:
-        """How many units had been answered then."""
+        """How many units had been answered at that time."""
         return max((count for when, count in self.answers if when < moment), default=0)
 
 
@@ -164,7 +164,7 @@ def _do(session: Session, unit: Unit) -> None:
 
 
 def _stable(facts: bytes) -> list[bytes]:
-    """Of XINFO STREAM's fields those that don't depend on how the stream came to be."""
+    """The fields of XINFO STREAM that don't depend on how the stream was built."""
     items = parse(facts).items
     names = (b"length", b"last-generated-id", b"max-deleted-entry-id", b"entries-added", b"groups")
     return [value.text for name, value in zip(items[::2], items[1::2], strict=False) if name.text in names]

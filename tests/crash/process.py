@@ -1,4 +1,4 @@
-"""A broker as a process of its own, on real files, that can be killed and started again on them."""
+"""A broker in its own process, on real files, that can be killed and restarted on them."""
 
 import resource
 import signal
@@ -54,20 +54,20 @@ class Process:
         return Connection(("127.0.0.1", self.port))
 
     def kill(self) -> None:
-        """End it as a crash does: nothing of it runs any more when this comes back."""
+        """End it like a crash: nothing of it is running when this returns."""
         self._end(signal.SIGKILL)
 
     def signal_end(self) -> None:
-        """Send SIGTERM, and don't wait."""
+        """Send SIGTERM without waiting."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
 
     def terminate(self) -> int:
-        """Ask it to end; its exit status."""
+        """Ask it to end; returns its exit status."""
         return self._end(signal.SIGTERM)
 
     def ended(self) -> int:
-        """Wait until it has ended by itself; its exit status."""
+        """Wait until it has ended on its own; returns its exit status."""
         return self._end(None)
 
     def _end(self, number: signal.Signals | None) -> int:
@@ -84,12 +84,12 @@ class Process:
             raise
 
     def log(self) -> str:
-        """The end of what it has printed."""
+        """The end of its output."""
         return (self.folder / "log").read_bytes()[-4000:].decode("utf-8", "replace")
 
 
 def no_file_longer_than(size: int) -> Callable[[], None]:
-    """For `start`: writing beyond so many bytes of a file fails, with EFBIG; the limit can be raised from outside."""
+    """For `start`: writing beyond this many bytes of a file fails with EFBIG; the limit can be raised from outside."""
 
     def prepare() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -14,7 +14,7 @@ Id = tuple[int, int]
 
 @dataclass
 class Group:
-    """What is there: the entries, the pending ones with their consumer, and the group's counters."""
+    """The actual state: the entries, the pending ones with their consumer, and the group's counters."""
 
     entries: dict[Id, bytes] = field(default_factory=dict)
     pending: dict[Id, bytes] = field(default_factory=dict)
@@ -26,14 +26,14 @@ class Group:
 
 
 class WorkQueue:
-    """What the clients of one stream know of it: facts that the broker has told them, and what they have asked for."""
+    """What the clients of one stream know about it: what the broker has confirmed, and what they have requested."""
 
     def __init__(self) -> None:
         self.before = Group()
         self._lock = threading.Lock()
         self._jobs = 0
         self.acknowledgements: set[Id] = set()
-        """All that XACK was ever sent for."""
+        """All entries for which XACK was ever sent."""
         self._begin()
 
     def _begin(self) -> None:
@@ -77,10 +77,10 @@ class WorkQueue:
                     return
                 self.acknowledged |= set(done)
 
-    # What must have come of it
+    # The expected outcome
 
     def verify(self, connection: Connection, *, nothing_lost: bool) -> None:
-        """Compare what is there with what is known; it is what is known from now on."""
+        """Compare the actual state with what is known, and adopt it as known."""
         now = read(connection)
         delivered = {entry for entry in now.entries if entry <= now.last_delivered}
         assert now.added == len(now.entries)

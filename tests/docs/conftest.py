@@ -1,4 +1,4 @@
-"""`port_url`: an empty server on a port, the broker and then the newest redis-server, in processes of their own."""
+"""`port_url`: an empty server on a port, first the broker and then the newest redis-server, each in its own process."""
 
 from collections.abc import Iterator
 

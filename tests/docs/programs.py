@@ -1,4 +1,4 @@
-"""The documents' programs, run as a reader would: each in a process of its own, against a server on a port."""
+"""Runs the documents' programs as a reader would: each in its own process, against a server on a port."""
 
 import os
 import signal
@@ -15,12 +15,12 @@ COMMAND = "import importlib, sys; sys.exit(importlib.import_module(sys.argv[1]).
 
 
 def environment(url: str) -> dict[str, str]:
-    """The environment in which this project's packages are found, and the server."""
+    """The environment in which programs find this project's packages and the server."""
     return {**os.environ, "REDIS_URL": url, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
 def run(program: Path, url: str, arguments: Sequence[str] = ()) -> list[str]:
-    """What a program prints, line by line. Fails with its errors when it fails."""
+    """Return a program's output, line by line. Fails with its errors if it fails."""
     done = subprocess.run(
         [sys.executable, str(program), *arguments],
         env=environment(url), cwd=program.parent, capture_output=True, text=True, timeout=SECONDS,
@@ -30,7 +30,7 @@ def run(program: Path, url: str, arguments: Sequence[str] = ()) -> list[str]:
 
 
 def trimaran(command: str, *arguments: str, url: str) -> None:
-    """`trimaran COMMAND ...`, which has to succeed."""
+    """Run `trimaran COMMAND ...`, which has to succeed."""
     subprocess.run(
         [sys.executable, "-c", COMMAND, f"consumers.commands.{command}", *arguments, "--url", url],
         env=environment(url), cwd=ROOT, check=True, capture_output=True, timeout=SECONDS,
@@ -39,7 +39,7 @@ def trimaran(command: str, *arguments: str, url: str) -> None:
 
 @contextmanager
 def worker(target: str, url: str, folder: Path) -> Iterator[None]:
-    """`trimaran work TARGET` in a folder, for as long as the block runs; it then has to end in order, at a SIGTERM."""
+    """Run `trimaran work TARGET` in a folder while the block runs; it must then end in order on SIGTERM."""
     process = subprocess.Popen(
         [sys.executable, "-c", COMMAND, "consumers.commands.work", target, "--url", url],
         env=environment(url), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -48,7 +48,7 @@ def worker(target: str, url: str, folder: Path) -> Iterator[None]:
         yield
         process.terminate()
         output, _ = process.communicate(timeout=SECONDS)
-        # One that another worker was quicker than may not have come so far as to take the signal.
+        # If another worker was faster, this one may not have started far enough to handle the signal.
         assert process.returncode in (0, -signal.SIGTERM), output
     finally:
         process.kill()

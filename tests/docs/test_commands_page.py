@@ -1,4 +1,4 @@
-"""docs/commands.md is what the command table says."""
+"""docs/commands.md agrees with the command table."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The programs under docs/examples run, and come to what they are there to show."""
+"""The programs under docs/examples run, and produce what they are meant to show."""
 
 import ast
 import os

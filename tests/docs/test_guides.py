@@ -1,4 +1,4 @@
-"""The guides' code: the named programs and tests run as they stand there, all other Python at least compiles."""
+"""The guides' code: the named programs and tests run unchanged, all other Python at least compiles."""
 
 import ast
 import re
@@ -30,7 +30,7 @@ def blocks(guide: str) -> list[str]:
 
 
 def unpack(guide: str, folder: Path, url: str = URL) -> list[str]:
-    """Write the guide's named files into a folder, for another server than the one they name."""
+    """Write the guide's named files into a folder, with the URL of another server."""
     names = []
     for block in blocks(guide):
         if found := NAME.match(block):
@@ -41,7 +41,7 @@ def unpack(guide: str, folder: Path, url: str = URL) -> list[str]:
 
 @contextmanager
 def running(program: Path, url: str) -> Iterator["subprocess.Popen[str]"]:
-    """A program that goes on until Ctrl-C, which ends the block."""
+    """Run a program that goes on until Ctrl-C, which is sent at the end of the block."""
     process = subprocess.Popen(
         [sys.executable, str(program)], env=environment(url), cwd=program.parent,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -95,14 +95,14 @@ def test_a_follower_goes_on_where_it_stopped(port_url: str, tmp_path: Path) -> N
 
 
 def _wait_until_all_is_saved(url: str) -> None:
-    """Until the only service's position is the end of the stream: what Ctrl-C interrupts may not save it any more."""
+    """Wait until the only service's position is the end of the stream: Ctrl-C may prevent it from being saved."""
     with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), SECONDS) as connection:
         answers = connection.makefile("rb")
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             connection.sendall(b"XINFO STREAM orders\r\nXINFO GROUPS orders\r\nECHO end\r\n")
             ids = ID.findall(b"".join(iter(answers.readline, b"end\r\n")))
-            # the last ID of all is the group's position
+            # the very last ID is the group's position
             if ids[-1] == max(ids, key=lambda id: tuple(map(int, id.split(b"-")))):
                 return
             time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Calls with every number a command takes, for the tests that replace these numbers by extremes.
+"""Calls with every number that a command takes, for tests that replace these numbers with extremes.
 
 Each line is one valid call on the keys that `POPULATE` makes; each run of digits in it is a number to replace (in a
 stream ID, in the type of a bit field). Commands without a line take no numbers, and are called by their arity alone.
@@ -230,7 +230,7 @@ _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
 def replaced(call: list[str]) -> Iterator[list[str]]:
-    """The call with each of its numbers in turn replaced by each extreme."""
+    """The call with each of its numbers in turn replaced with each extreme."""
     for i, word in enumerate(call[1:], start=1):
         for match in _NUMBER.finditer(word):
             for extreme in EXTREMES:

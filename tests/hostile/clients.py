@@ -14,7 +14,7 @@ from tests.oracle.wire import CLOSED, encode, frame_end
 __all__ = ["CLOSED", "PATIENCE", "Client", "assert_serves", "connect", "encode", "until"]
 
 PATIENCE = 20.0
-"""Seconds after which a reply counts as one that never comes. Nothing is measured with it."""
+"""Seconds after which a reply counts as never arriving. Nothing is measured with it."""
 
 
 class Client:
@@ -25,7 +25,7 @@ class Client:
         self._buffer = bytearray()
 
     async def send(self, data: bytes) -> None:
-        """Send bytes as they are; that the broker has closed shows when receiving."""
+        """Send bytes unchanged; a connection that the broker has closed shows when receiving."""
         try:
             with trio.fail_after(PATIENCE):
                 await self.stream.send_all(data)
@@ -51,14 +51,14 @@ class Client:
         return await self.receive()
 
     async def rest(self) -> list[bytes]:
-        """All replies up to the end of the connection."""
+        """Return all replies up to the end of the connection."""
         replies = []
         while (reply := await self.receive()) != CLOSED:
             replies.append(reply)
         return replies
 
     async def vanish(self) -> None:
-        """Close without a word."""
+        """Close without a QUIT."""
         await trio.aclose_forcefully(self.stream)
 
 
@@ -72,14 +72,14 @@ async def connect(server: broker.Server) -> AsyncIterator[Client]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait for something that the broker does by itself."""
+    """Wait for something that the broker does on its own."""
     with trio.fail_after(PATIENCE):
         while not condition():
             await trio.sleep(0.001)
 
 
 async def assert_serves(server: broker.Server, password: str = "") -> None:
-    """A new client gets right answers."""
+    """Check that a new client gets correct replies."""
     async with connect(server) as client:
         if password:
             assert await client.call("AUTH", password) == b"+OK\r\n"

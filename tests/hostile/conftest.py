@@ -1,4 +1,4 @@
-"""Brokers under attack: one for each test in the test's own process, or one for a module in a process of its own."""
+"""Brokers under attack: one per test in the test's own process, or one per module in a separate process."""
 
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +21,7 @@ async def server() -> AsyncIterator[broker.Server]:
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[Server]:
-    """A broker in a process of its own: a call that never ends fails its test, not the test run."""
+    """A broker in a separate process: a call that never ends fails its test, not the test run."""
     port = free_port()
     command = [sys.executable, "-m", "broker", "serve", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     server = start("broker", command, port)

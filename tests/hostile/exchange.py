@@ -1,4 +1,4 @@
-"""Many calls at once to a broker, each answered before the next is looked at."""
+"""Many calls sent to a broker together, each answered before the next is checked."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def populate(connection: Connection) -> None:
 
 
 def answers(connection: Connection, requests: list[bytes]) -> list[list[bytes]]:
-    """The replies to each piece of input: those up to the marker's that is sent behind it."""
+    """The replies to each piece of input: those before the reply of the marker that is sent after it."""
     marker = encode(["ECHO", "end of a call"])
     found: list[list[bytes]] = []
     for first in range(0, len(requests), AT_ONCE):
@@ -47,7 +47,7 @@ def shown(call: list[str]) -> str:
 
 
 def assert_answered(process: Server, connection: Connection, calls: list[list[str]]) -> None:
-    """One reply to each call, and none that tells of a defect; the calls are of one command, the first a valid one."""
+    """Check that each call gets one reply and none shows a defect; the calls are of one command, the first is valid."""
     populate(connection)
     requests, expected = [encode(call) for call in calls], 1
     if find(calls[0]).flags & BLOCKING:  # in a transaction nothing waits

@@ -1,4 +1,4 @@
-"""Ends the servers that the oracle tests started, and says loudly what the reference could not be used for."""
+"""Ends the servers that the oracle tests started, and reports clearly what the reference could not be used for."""
 
 from collections.abc import Generator, Iterator
 
@@ -8,7 +8,7 @@ from tests.oracle import servers
 from tests.oracle.harness import Differs, close_controls
 
 COMPATIBLE_WITH = (8, 10)
-"""The Redis version whose behaviour is the broker's; an older reference answers some commands otherwise."""
+"""The Redis version whose behaviour the broker has; an older reference answers some commands differently."""
 
 _older: list[str] = []
 
@@ -32,7 +32,7 @@ def _reference_found() -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With an older reference, replies that differ are expected; any other failure is one."""
+    """With an older reference, differing replies are expected failures; any other failure counts."""
     report = yield
     differs = call.excinfo is not None and isinstance(call.excinfo.value, Differs)
     if report.when == "call" and differs and servers.version() < COMPATIBLE_WITH and servers.broker_alive():

@@ -13,38 +13,38 @@ str/bytes/int/float, or one of these around either:
     Shape(cmd)                  only the types compare, at every depth (TIME, INFO, random values)
     Masked(cmd, mask)           mask(bytes) -> bytes is applied to both replies first
     Skip(cmd)                   sent and received, not compared
-    Step(cmd, replies=2)        a command with another number of replies than one; the above take replies=
-                                too. SUBSCRIBE and its kin know their number when they name their channels
-    Each(theirs, ours)          another command for each server (client ids, ports)
+    Step(cmd, replies=2)        a command with a number of replies other than one; the above accept replies=
+                                too. SUBSCRIBE and related commands know theirs if they name channels
+    Each(theirs, ours)          a different command for each server (client ids, ports)
     Raw(b"PING\\r\\n")            exactly these bytes (inline commands, protocol errors); replies= as above
 
-same(script, resp=(2, 3), mask=None, unordered=False, state=False, cleanup=()): mask and unordered hold for
+same(script, resp=(2, 3), mask=None, unordered=False, state=False, cleanup=()): mask and unordered apply to
 every command; state=True also compares the whole keyspaces afterwards; cleanup's commands run at the end on
 both, whatever happened (restore what FLUSHALL doesn't: CONFIG SET, FUNCTION FLUSH, ACL DELUSER).
-A closed connection is a reply like any other (CLOSED), and so is one that never came (SILENT); either ends
+A closed connection is a reply like any other (CLOSED), and so is one that never arrived (SILENT); either ends
 the script.
 
-Several clients, each standing for one connection to either server:
+Several clients, each with one connection to either server:
 
     with pair() as p:
         c1, c2 = p.client(resp=3), p.client()
-        c1.send("BLPOP k 0")      # sends to both and waits for nothing
-        p.settle()                # until both have taken in all that was sent and blocked, or answered
+        c1.send("BLPOP k 0")      # sends to both and does not wait
+        p.settle()                # waits until both have processed everything sent, and are blocked or have answered
         c1.nothing()              # neither has sent anything
         c2.do("LPUSH k 1")        # send, receive, compare; markers as above
-        c1.receive()              # one reply or push of both, compared as the sent command's marker says
-        c1.drain()                # everything that is there to be read (events, invalidations), compared
-        c1.ids                    # (theirs, ours): what CLIENT ID says, for Each(...)
+        c1.receive()              # one reply or push from both, compared as the sent command's marker says
+        c1.drain()                # everything that can be read (events, invalidations), compared
+        c1.ids                    # (theirs, ours): the CLIENT IDs, for Each(...)
     do, receive and drain return the reference's bytes, so a test can assert on them too.
 
-Generated commands (hypothesis; the same ones in every run, `pytest --oracle-examples N` runs N of each test):
+Generated commands (hypothesis; the same ones in every run, `pytest --oracle-examples N` runs N per test):
 
     @examples(40)
     @given(st.lists(commands, max_size=20))
     def test_lists(script): agree(script)         # same(script, resp=(3,), state=True)
 
 Older references: @requires("8.4") on a test, pytestmark = requires("7.4") on a module, marks=requires(...) on
-a parameter; where the reference is older than 8.10, a difference counts as an expected failure (conftest.py).
+a parameter; if the reference is older than 8.10, a difference counts as an expected failure (conftest.py).
 version() is the reference's, e.g. (8, 10, 2). Stream IDs from the clock: mask=stream_ids.
 """
 
@@ -85,7 +85,7 @@ class Differs(pytest.fail.Exception):
 
 
 class Step:
-    """A command, and what counts as the same reply to it: here, the same bytes."""
+    """A command, and when two replies to it count as the same: here, when the bytes are equal."""
 
     def __init__(self, command: "Command", *, replies: int | None = None) -> None:
         parts = split(command) if isinstance(command, str) else command
@@ -106,7 +106,7 @@ AnyCommand = Command | Step
 
 
 class Raw(Step):
-    """Bytes sent as they are."""
+    """Bytes sent unchanged."""
 
     def __init__(self, data: bytes, *, replies: int = 1) -> None:
         self.theirs = self.ours = data
@@ -172,7 +172,7 @@ class Unordered(Step):
 
 
 class Shape(Step):
-    """Only the types compare."""
+    """Only the types are compared."""
 
     def agrees(self, theirs: bytes, ours: bytes) -> bool:
         return _shape(parse(theirs)) == _shape(parse(ours))
@@ -205,7 +205,7 @@ def _shown(part: str | bytes | int | float) -> str:
 
 
 def _reply_text(reply: bytes, other: bytes) -> str:
-    """A reply for a failure message: the part of a long one where it begins to differ from the other."""
+    """A reply for a failure message; of a long one, the part where it begins to differ from the other."""
     if len(reply) <= SHOWN:
         return repr(reply)
     same_until = next(
@@ -226,7 +226,7 @@ def _servers() -> tuple[servers.Server, servers.Server]:
 
 
 def _control(server: servers.Server) -> Connection:
-    """A lasting connection for what is not part of the test."""
+    """A permanent connection for commands that are not part of the test."""
     connection = _controls.get(server.name)
     if connection is not None and connection.usable:
         return connection
@@ -237,7 +237,7 @@ def _control(server: servers.Server) -> Connection:
 
 
 def close_controls() -> None:
-    """Close the control connections, at the session's end."""
+    """Close the control connections at the end of the session."""
     while _controls:
         _controls.popitem()[1].close()
 
@@ -288,26 +288,26 @@ class Client:
         self._sent.append(step)
 
     def receive(self, command: AnyCommand | None = None) -> bytes:
-        """One reply or push of each, compared as the oldest unanswered (or given) command says."""
+        """Receive one reply or push from each, compared as the oldest unanswered (or given) command says."""
         step = _step(command) if command is not None else self._sent.pop(0) if self._sent else _step("(a push)")
         return self._compare(step)
 
     def do(self, command: AnyCommand) -> bytes:
-        """Send, receive all its replies, compare. The reference's bytes."""
+        """Send, receive all replies, compare. Returns the reference's bytes."""
         step = _step(command)
         self.theirs.send(step.theirs)
         self.ours.send(step.ours)
         return b"".join([self._compare(step) for _ in range(step.replies)])
 
     def nothing(self) -> None:
-        """Fail when either server has sent something that was not received."""
+        """Fail if either server has sent something that was not received."""
         self._flush()
         theirs, ours = self.theirs.waiting(), self.ours.waiting()
         if theirs or ours:
             raise Differs(f"expected no reply\n  theirs: {theirs!r}\n  ours:   {ours!r}", pytrace=False)
 
     def drain(self) -> bytes:
-        """All replies and pushes that are there, compared one by one. The reference's bytes."""
+        """Receive all replies and pushes that have arrived, compared one by one. Returns the reference's bytes."""
         self._flush()
         replies = []
         while _complete(self.theirs.waiting()) or _complete(self.ours.waiting()):
@@ -318,7 +318,7 @@ class Client:
         return b"".join(replies)
 
     def blocked(self, connection: Connection) -> bool:
-        """Whether this side is in a blocking command that has not been answered, as far as was seen."""
+        """Whether this side is in a blocking command that, as far as is known, has not been answered."""
         return bool(self._sent) and self._sent[-1].name in _BLOCKING and not connection.waiting()
 
     def _compare(self, step: Step) -> bytes:
@@ -327,7 +327,7 @@ class Client:
         return self._last
 
     def difference(self, step: Step) -> str:
-        """Receive one reply of each; how they differ, or ""."""
+        """Receive one reply from each; returns how they differ, or ""."""
         return self._compared(step, self.theirs.receive(), self.ours.receive())
 
     def _compared(self, step: Step, theirs: bytes, ours: bytes) -> str:

@@ -1,7 +1,7 @@
 """Generated commands of every family over a few shared keys, so that each command meets each type.
 
-A command is one of the lines below, its words in braces drawn again each time. All of it answers the same on two
-servers that are not in step: times are far off or long past, stream IDs are written out, nothing is drawn at random.
+A command is one of the lines below, its words in braces drawn again each time. Every reply is the same on two servers
+that are not in step: times are far off or long past, stream IDs are explicit, and no command picks at random.
 """
 
 import re
@@ -34,7 +34,7 @@ _DRAWN: dict[str, tuple[str, ...]] = {
     "bound": ("(1", "-inf", "+inf", "2", "[a", "-", "+"),
 }
 
-# ~ before a line: its reply has no order; ? before it: its numbers may be a little off.
+# ~ before a line: the reply has no order; ? before a line: numbers may be slightly off.
 _LINES = """
 SET {k} {e}
 SET {k} {e} KEEPTTL
@@ -222,7 +222,7 @@ def _filled(draw: st.DrawFn, line: str) -> AnyCommand:
             continue
         drawn = draw(st.sampled_from(_DRAWN[places[0]]))
         whole = word.replace(f"{{{places[0]}}}", drawn)
-        # a drawn option may be none, or several words; an element is one word, and may be empty
+        # a drawn option may be no word or several; an element is one word, and may be empty
         words += whole.split() if places[0] in ("flag", "city") else [whole]
     return Unordered(words) if mark == "~" else Loose(words) if mark else words
 
@@ -234,7 +234,7 @@ commands = st.one_of([_filled(line) for line in _LINES.strip().split("\n")])
 def _transaction(draw: st.DrawFn) -> list[AnyCommand]:
     watched: list[AnyCommand] = draw(st.sampled_from([[], [], ["WATCH a b"], ["WATCH a", "SET a 1"], ["WATCH c d"]]))
     between = draw(st.lists(commands, max_size=2)) if watched else []
-    # the order of the replies is not compared in it, but the keyspaces at the end are
+    # this does not compare the order of replies, but the keyspaces at the end are compared
     end = draw(st.sampled_from([Unordered("EXEC"), Unordered("EXEC"), "DISCARD"]))
     return [*watched, *between, "MULTI", *draw(st.lists(commands, max_size=5)), end]
 

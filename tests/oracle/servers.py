@@ -1,11 +1,11 @@
 """The two servers that the oracle tests compare: the reference, and the broker under test.
 
-Both are started once, when the first test asks for them, on free ports of 127.0.0.1 in temporary folders,
+Both are started once, when the first test needs them, on free ports of 127.0.0.1 in temporary folders,
 and ended by stop(). Environment variables:
 
-TRIMARAN_ORACLE      path of the reference redis-server (or valkey-server); else the newest found
-TRIMARAN_UNDER_TEST  host:port of a server that runs already, to be tested in the broker's place
-TRIMARAN_PURE        passed on to the broker, as the whole environment is: the pure-Python parser
+TRIMARAN_ORACLE      path of the reference redis-server (or valkey-server); by default the newest found
+TRIMARAN_UNDER_TEST  host:port of a running server to test instead of the broker
+TRIMARAN_PURE        passed on to the broker, like the whole environment: no compiled twins
 """
 
 import atexit
@@ -45,7 +45,7 @@ class OracleMissing(Exception):
 
 
 class Server:
-    """A server process of ours, or (process None) one that somebody else runs."""
+    """A server process of ours, or (process None) one that was not started here."""
 
     def __init__(
         self, name: str, address: Address, process: "subprocess.Popen[bytes] | None", folder: Path | None
@@ -56,11 +56,11 @@ class Server:
         self.folder = folder
 
     def connect(self) -> Connection:
-        """A new client. Raises OSError when the server does not listen."""
+        """Return a new client. Raises OSError if the server does not listen."""
         return Connection(self.address)
 
     def log(self) -> str:
-        """The end of what the process has printed."""
+        """The end of the process's output."""
         if self.folder is None:
             return "(no log: not started here)"
         return (self.folder / "log").read_bytes()[-4000:].decode("utf-8", "replace")
@@ -81,7 +81,7 @@ class Server:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago."""
+    """Return a port on 127.0.0.1 that was free a moment ago."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -91,7 +91,7 @@ def free_port() -> int:
 def start(name: str, command: list[str], port: int) -> Server:
     """Start a server that will listen on 127.0.0.1:port, and wait until it answers PING.
 
-    Raises RuntimeError with the end of its log when it does not.
+    Raises RuntimeError with the end of its log if it does not.
     """
     folder = Path(tempfile.mkdtemp(prefix="trimaran-oracle-"))
     with (folder / "log").open("wb") as log:
@@ -128,7 +128,7 @@ def _candidates() -> Iterator[Path]:
 
 
 def _version_of(path: Path) -> tuple[int, ...]:
-    """What the executable says about itself, e.g. (8, 10, 2); () when it does not run."""
+    """The version that the executable reports, e.g. (8, 10, 2); () if it does not run."""
     try:
         text = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=True).stdout.decode()
     except (OSError, subprocess.SubprocessError):
@@ -139,7 +139,7 @@ def _version_of(path: Path) -> tuple[int, ...]:
 
 def _newest(paths: Iterable[Path]) -> tuple[Path, tuple[int, ...]] | None:
     known = [(path, _version_of(path)) for path in paths if os.access(path, os.X_OK)]
-    # a Valkey counts its own versions: it is a stand-in for Redis 7.2 and never "newer" than a redis-server
+    # Valkey has its own version numbers: it counts as Redis 7.2 and is never "newer" than a redis-server
     ranked = [(path, found if "valkey" not in path.name else (7, 2, 4)) for path, found in known if found]
     return max(ranked, key=lambda item: item[1], default=None)
 
@@ -157,7 +157,7 @@ def find_reference() -> tuple[Path, tuple[int, ...]]:
 
 
 def version() -> tuple[int, ...]:
-    """The reference's Redis version, e.g. (8, 10, 2); () when there is none."""
+    """The reference's Redis version, e.g. (8, 10, 2); () if there is none."""
     try:
         return find_reference()[1]
     except OracleMissing:
@@ -183,7 +183,7 @@ def _once(name: str, command: list[str], port: int) -> Server:
 
 
 def reference() -> Server:
-    """The running reference server. Raises OracleMissing, or RuntimeError when it does not start."""
+    """Return the running reference server. Raises OracleMissing, or RuntimeError if it does not start."""
     path = str(find_reference()[0])
     port = free_port()
     options = ["--save", "", "--appendonly", "no", "--enable-debug-command", "yes", "--loglevel", "warning"]
@@ -191,7 +191,7 @@ def reference() -> Server:
 
 
 def broker() -> Server:
-    """The running broker under test, started again when it has died. Raises RuntimeError if it won't start."""
+    """Return the running broker under test, restarted if it has died. Raises RuntimeError if it won't start."""
     elsewhere = os.environ.get("TRIMARAN_UNDER_TEST")
     if elsewhere:
         host, _, port_text = elsewhere.rpartition(":")

@@ -1,8 +1,8 @@
 """A server's whole keyspace in comparable form, for the end of a generated script.
 
-Values whose order is not part of the data (sets, hashes) are sorted; times are reduced to whether there is
-one, since the two servers are not in step to the millisecond. Keys about to expire within the run would make
-a test depend on timing: give them deadlines far off or long past.
+Values whose order is not part of the data (sets, hashes) are sorted; a time is reduced to whether it is set, since the
+two servers are not in step to the millisecond. Keys about to expire within the run would make a test depend on timing:
+give them deadlines far off or long past.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,9 +40,9 @@ def _texts(reply: Plain) -> list[bytes]:
 
 
 def keyspace_of(connection: Connection, version: tuple[int, ...]) -> dict[tuple[int, bytes], str]:
-    """Every key of every database as (db, key) -> a text of its type, whether it expires, and its content.
+    """Every key of every database as (db, key) -> a text with its type, whether it expires, and its content.
 
-    version is the reference's: below 7.4 hash fields can't have deadlines, and are not asked for them.
+    version is the reference's: below 7.4 hash fields can't have deadlines, and are not queried for them.
     """
     found: dict[tuple[int, bytes], str] = {}
     databases = _call(connection, [c for n in range(DATABASES) for c in (["SELECT", str(n)], ["KEYS", "*"])])[1::2]
@@ -85,7 +85,7 @@ def _hash(connection: Connection, key: bytes, flat: list[bytes], version: tuple[
 
 
 def _stream(reply: Plain) -> Plain:
-    """XINFO STREAM FULL without what differs between two runs; the entries come from XRANGE instead."""
+    """XINFO STREAM FULL without fields that differ between two runs; the entries come from XRANGE instead."""
     if not isinstance(reply, list):
         return reply
     kept: list[Plain] = []
@@ -128,7 +128,7 @@ def _pairs(flat: Plain) -> Iterable[tuple[Plain, Plain]]:
 
 
 def differences(theirs: dict[tuple[int, bytes], str], ours: dict[tuple[int, bytes], str]) -> list[str]:
-    """A line of text for each key that is not the same in both."""
+    """Return a text for each key that is not the same in both."""
     return [
         f"key {key!r} of database {db}\n  theirs: {theirs.get((db, key))}\n  ours:   {ours.get((db, key))}"
         for db, key in sorted(theirs.keys() | ours.keys())

@@ -1,8 +1,8 @@
-"""A blocking RESP connection that hands out replies as the exact bytes that arrived.
+"""A blocking RESP connection that returns replies as the exact bytes that arrived.
 
 The tests compare bytes, so nothing here decodes on the way in: a reply is framed (where does it end?) and
 kept whole. `parse` turns one into a tree afterwards, for the few comparisons that look inside. It shares no
-code with protocol/, so that a mistake there cannot hide itself here.
+code with protocol/, so that a mistake there cannot hide here.
 """
 
 import socket
@@ -14,10 +14,10 @@ __all__ = ["CLOSED", "SILENT", "Address", "Connection", "Node", "encode", "frame
 Address = tuple[str, int]
 
 CLOSED = b"<connection closed>"
-"""Stands in for a reply when the server has closed the connection."""
+"""Returned instead of a reply when the server has closed the connection."""
 
 SILENT = b"<no reply in time>"
-"""Stands in for a reply that did not come within the connection's timeout."""
+"""Returned instead of a reply that did not arrive within the connection's timeout."""
 
 _ESCAPES = {"n": b"\n", "r": b"\r", "t": b"\t", "b": b"\b", "a": b"\a"}
 _ELEMENTS = {ord("*"): 1, ord("~"): 1, ord(">"): 1, ord("%"): 2, ord("|"): 2}
@@ -25,7 +25,7 @@ _SIZED = frozenset(b"$=!")
 
 
 def split(line: str) -> list[bytes]:
-    """Split a command line as redis-cli does: blanks separate, "..." knows escapes, '...' only \\'.
+    """Split a command line as redis-cli does: blanks separate, "..." supports escapes, '...' only \\'.
 
     Raises ValueError for an open quote or for text that touches a closing quote.
     """
@@ -76,7 +76,7 @@ def encode(command: str | Sequence[str | bytes | int | float]) -> bytes:
 
 
 def frame_end(buffer: bytes | bytearray, start: int = 0) -> int:
-    """Where the reply that begins at start ends, or -1 when more bytes are needed.
+    """Where the reply that begins at start ends, or -1 if more bytes are needed.
 
     An attribute (|) belongs to the reply that follows it. Raises ValueError for an unknown type byte.
     """
@@ -153,14 +153,14 @@ class Connection:
         self._sock.close()
 
     def send(self, data: bytes) -> None:
-        """Send bytes as they are. A closed connection shows at the next receive()."""
+        """Send bytes unchanged. A closed connection shows at the next receive()."""
         try:
             self._sock.sendall(data)
         except OSError:
             self.usable = False
 
     def receive(self) -> bytes:
-        """The next reply or push, its exact bytes; CLOSED at the stream's end, SILENT after the timeout."""
+        """Return the next reply's or push's exact bytes; CLOSED at the stream's end, SILENT after the timeout."""
         while True:
             end = frame_end(self._buffer) if self._buffer else -1
             if end >= 0:
@@ -180,7 +180,7 @@ class Connection:
             self._buffer += data
 
     def waiting(self) -> bytes:
-        """The bytes that are here and not yet received, without waiting; CLOSED at the stream's end."""
+        """Return the bytes that have arrived and not been received, without waiting; CLOSED at the stream's end."""
         self._sock.setblocking(False)
         try:
             while data := self._sock.recv(1 << 18):
