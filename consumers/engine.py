@@ -245,7 +245,7 @@ class Engine(Generic[D]):
             if not self._fetcher.cut and not self._fetcher.uncertain:
                 await leave(self._group, wholly=self.options.passing)
         except (RedisError, TimeoutError, OSError) as error:
-            logger.warning("entries in hand were not given back, they come again after ack_wait: %s", error)
+            logger.warning("entries in hand were not given back, they are delivered again after ack_wait: %s", error)
 
     # From the group to a handler.
 

@@ -1,4 +1,4 @@
-"""Worker processes that a test starts and ends, and waiting for what they do."""
+"""Worker processes that a test starts and ends, and waiting for their effects."""
 
 import contextlib
 import os

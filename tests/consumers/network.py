@@ -1,6 +1,6 @@
-"""A proxy between consumers and their server on which the network fails in the ways it does: late, mute, half, gone.
+"""A proxy between consumers and their server that fails as networks do: late, silent, one-way, or gone.
 
-Faults are set while it runs. Both directions are faulty alike unless said otherwise.
+Faults are set while it runs. They affect both directions unless stated otherwise.
 """
 
 import random

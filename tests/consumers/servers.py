@@ -1,7 +1,7 @@
 """The servers that the consumers are tested against: the broker in the test's own process, and redis-server.
 
-The broker runs inside the test's Trio program, on a port so that coredis and worker processes reach it. A
-redis-server is a process of its own: one that claims in XREADGROUP and has XNACK (the newest found), and one that
+The broker runs inside the test's Trio program, on a port so that coredis and worker processes can reach it. A
+redis-server is a separate process: one that claims in XREADGROUP and has XNACK (the newest found), and one that
 has neither (an older one), because a consumer works differently on each.
 """
 

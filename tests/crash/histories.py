@@ -1,7 +1,7 @@
 """Clients that each work on their own keys, so that the keys' state must be one from that client's history.
 
-The broker's code runs in the test, too, on a keyspace in memory: it says what the state is after each unit. A unit is
-what happens whole or not at all: a command, a transaction, a script.
+The broker's code also runs in the test, on a keyspace in memory: it determines the state after each unit. A unit is
+executed completely or not at all: a command, a transaction, a script.
 """
 
 import random

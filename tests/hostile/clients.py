@@ -1,6 +1,6 @@
-"""Clients that do what a library would not: send any bytes, read or not, vanish.
+"""Clients that do what a library would not: send arbitrary bytes, stop reading, vanish.
 
-Framing and encoding are the oracle tests' own, so that no code under test is used to test it.
+Framing and encoding are the oracle tests' own, so that the code under test is not used to test itself.
 """
 
 from collections.abc import AsyncIterator, Callable
