@@ -5,6 +5,7 @@
 #   make check                                        format, lint and types
 #   make oracle                                       redis-server 8.10.2, which the oracle tests compare with
 #   make bench ARGS='--quick --only GET,SET'          compares with redis-server; see tests/benchmarks/run.py --help
+#   make bench ARGS=--check                           fails if CPU ratios are worse than those on record
 #   make mutants ARGS='pubsub'                        faults that the tests do not notice; see tests/mutations.py
 #   make docs                                         docs/commands.md, from the command table
 #   make clean                                        removes all of the above except the oracle

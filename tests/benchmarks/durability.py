@@ -1,79 +1,70 @@
-"""The cost of keeping files besides throughput: loading them, and how clients notice a background save."""
+"""What keeping files costs beside throughput: loading them, and what clients notice of a save in the background."""
 
-import re
+import contextlib
 import socket
+import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from sections import MEBI, table
+from filling import ELEMENTS, KEYS, fill
+from memory import MEBI
 from servers import Server, encode
+from tables import table
 
-CHUNK = 20_000
-SAVE_SECONDS = 300.0
-
-
-def _fill_keys(server: Server, count: int) -> None:
-    for at in range(0, count, CHUNK):
-        server.fill(
-            b"".join(encode("SET", f"key:{n:012}", f"value:{n:012}") for n in range(at, min(count, at + CHUNK)))
-        )
-
-
-def _fill_stream(server: Server, count: int) -> None:
-    for at in range(0, count, CHUNK):
-        numbers = range(at, min(count, at + CHUNK))
-        server.fill(b"".join(encode("XADD", "stream", "*", "sensor", n % 1000, "value", n) for n in numbers))
+LOADED: dict[str, Callable[[int], bytes]] = {
+    "keys": KEYS["string key"],
+    "entries of one stream": ELEMENTS["stream entry"],
+    "elements of one list": ELEMENTS["list element"],
+    "fields of one hash": ELEMENTS["hash field"],
+    "members of one sorted set": ELEMENTS["sorted set member"],
+}
 
 
-def _info(server: Server, section: str, field: str) -> str:
-    text = server.call("INFO", section).decode()
-    found = re.search(rf"^{field}:(.*?)\r$", text, re.MULTILINE)
-    assert found, f"{server.name} has no {field}"
-    return found[1]
+def load(servers: Sequence[Server], count: int) -> str:
+    """Start-up from each kind of file: seconds, and how long clients wait meanwhile for their LOADING replies.
+
+    The append-only file is one command an element, with nothing in its base.
+    """
+    rows = []
+    for what, command in LOADED.items():
+        for server in servers:
+            cells = [server.name, f"{count:,} {what}"]
+            with _appending(server, "no"):
+                empty = statistics.median(_reload(server) for _ in range(3))
+                fill(server, command, count)
+                server.call("SAVE")
+                cells += _loading(server, empty)
+            with _appending(server, "yes"):
+                fill(server, command, count)
+                cells += _loading(server, empty)
+            rows.append(cells)
+    head = ["server", "data", "RDB file, s", "longest reply, ms", "append-only file, s", "longest reply, ms"]
+    return table("Loading at the start", head, rows)
 
 
-def _wait_for_child(server: Server) -> None:
-    ends = time.monotonic() + SAVE_SECONDS
-    while time.monotonic() < ends:
-        busy = (_info(server, "persistence", name) for name in ("rdb_bgsave_in_progress", "aof_rewrite_in_progress"))
-        if set(busy) == {"0"}:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{server.name}: the save takes too long")
+@contextlib.contextmanager
+def _appending(server: Server, value: str) -> Iterator[None]:
+    """With an empty append-only file or none, and afterwards without data and as the server was started."""
+    usual = server.argument("--appendonly")
+    server.set_argument("--appendonly", value)
+    server.restart(keep_files=False)
+    yield
+    server.set_argument("--appendonly", usual)
+    server.restart(keep_files=False)
 
 
 def _reload(server: Server) -> float:
-    """Seconds from the end of the process to the first reply of a new one."""
+    """Seconds from the end of the process to the first answer of a new one."""
     server.restart_begin()
     began = time.monotonic()
     server.restart_end()
     return time.monotonic() - began
 
 
-def load(servers: Sequence[Server], count: int) -> str:
-    """Start-up from each kind of file."""
-    rows = []
-    for what, fill in (("keys", _fill_keys), ("stream entries", _fill_stream)):
-        for server in servers:
-            cells = [server.name, f"{count:,} {what}"]
-            empty = _reload(server)
-            server.call("FLUSHALL")
-            fill(server, count)
-            server.call("SAVE")
-            cells.append(f"{_reload(server) - empty:.2f}")
-            server.call("CONFIG", "SET", "appendonly", "yes")
-            _wait_for_child(server)
-            server.call("FLUSHALL")
-            fill(server, count)
-            server.arguments("--appendonly", "yes")
-            cells.append(f"{_reload(server) - empty:.2f}")
-            server.arguments("--appendonly", "no")
-            server.call("FLUSHALL")
-            server.call("SAVE")
-            server.remove_files()
-            server.restart()
-            rows.append(cells)
-    return table("Loading on start, seconds", ["server", "data", "RDB file", "append-only file"], rows)
+def _loading(server: Server, empty: float) -> list[str]:
+    """Seconds that a start takes beyond one without data, and milliseconds of the slowest reply to a PING meanwhile."""
+    seconds = _reload(server) - empty
+    return [f"{seconds:.2f}", f"{server.longest_wait * 1000:.1f}"]
 
 
 def background_save(servers: Sequence[Server], count: int) -> str:
@@ -81,7 +72,7 @@ def background_save(servers: Sequence[Server], count: int) -> str:
     rows = []
     for server in servers:
         server.call("FLUSHALL")
-        _fill_keys(server, count)
+        fill(server, KEYS["string key"], count)
         before = server.resident_bytes()
         with server.connect() as sock:
             began = time.monotonic()
@@ -93,8 +84,8 @@ def background_save(servers: Sequence[Server], count: int) -> str:
                 sock.recv(64)
                 worst = max(worst, time.monotonic() - sent)
             seconds = time.monotonic() - began
-        fork = int(_info(server, "stats", "latest_fork_usec"))
-        copied = int(_info(server, "persistence", "rdb_last_cow_size"))
+        fork = int(server.info("stats", "latest_fork_usec") or 0)
+        copied = int(server.info("persistence", "rdb_last_cow_size") or 0)
         rows.append(
             [server.name, f"{seconds:.2f}", f"{fork / 1000:.1f}", f"{worst * 1000:.1f}", f"{before / MEBI:.0f}",
              f"{copied / MEBI:.0f}"]

@@ -1,9 +1,12 @@
-"""The scripts whose EVALSHA is measured: one that does nothing, one that is typical, one that mostly calls."""
+"""The scripts whose EVALSHA is measured: from one that does nothing to one that mostly calls, and one of JSON."""
 
 import hashlib
+import json
 from typing import Final
 
 TRIVIAL: Final = "return 1"
+
+ONE_CALL: Final = "return redis.call('GET', KEYS[1])"
 
 RATE_LIMITER: Final = """
 local time = redis.call('TIME')
@@ -26,6 +29,16 @@ for i = 1, 50 do
 end
 """
 """A hundred calls."""
+
+JSON: Final = "return #cjson.encode(cjson.decode(ARGV[1]))"
+
+_ORDER = {
+    "id": 1234567,
+    "customer": {"name": "Grace Hopper", "email": "grace@example.org", "since": 1952.5, "active": True},
+    "items": [{"sku": f"item-{n:06}", "quantity": n, "price": n * 1.25, "gift": n % 2 == 0} for n in range(12)],
+}
+DOCUMENT: Final = json.dumps({**_ORDER, "note": "x" * (1024 - 12 - len(json.dumps(_ORDER)))})
+"""What JSON is given: 1 KiB of objects in a list, strings and numbers."""
 
 
 def sha(script: str) -> str:
