@@ -1,9 +1,9 @@
 """The ratios that are on record, and whether measured ones are worse.
 
-Only the CPU ratio counts. It hardly depends on what else the machine does: both servers run on the same processors, in
-turns of a second, and waiting costs neither of them anything; while the throughput ratio, which is shown beside it,
-also depends on which of the processes the load generator shares a core with. What noise is left is kept
-from failing the check by three things:
+Only the CPU ratio counts. It depends far less on what else the machine does: both servers run on the same processors,
+in turns of a second or so, and waiting costs neither of them anything; the throughput ratio, which is shown beside it,
+also depends on which of the processes the load generator shares a core with. Three things keep what noise is left from
+failing the check:
 
 - a line's ratio is the median of its rounds, each round's ratio being between runs one after the other;
 - it may be 10 % above the recorded one;
