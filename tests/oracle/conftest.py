@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from tests.oracle import servers
+from tests.oracle.background import until_quiet
 from tests.oracle.harness import Differs, close_controls
 
 COMPATIBLE_WITH = (8, 10)
@@ -18,6 +19,23 @@ def _servers_end() -> Iterator[None]:
     yield
     close_controls()
     servers.stop()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _configuration_stays() -> Iterator[None]:
+    """What one module sets and leaves would be in force for all that follow: save points, for one, save at any time."""
+    yield
+    for server in servers.running():
+        was, server.directives = server.directives, server.read_directives()
+        assert server.directives == was, f"{server.name} has been left with another configuration"
+
+
+@pytest.fixture
+def quiet_servers() -> Iterator[None]:
+    """The two servers, with no background save or rewrite left by tests before, and none left for those behind."""
+    until_quiet()
+    yield
+    until_quiet()
 
 
 @pytest.fixture(autouse=True)

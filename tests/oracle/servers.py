@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tests.oracle.wire import Address, Connection
+from tests.oracle.wire import Address, Connection, parse
 
 __all__ = [
     "OracleMissing",
@@ -32,6 +32,7 @@ __all__ = [
     "find_reference",
     "free_port",
     "reference",
+    "running",
     "stop",
     "version",
 ]
@@ -45,7 +46,10 @@ class OracleMissing(Exception):
 
 
 class Server:
-    """A server process of ours, or (process None) one that was not started here."""
+    """A server process of ours, or (process None) one that was not started here.
+
+    `directives` is the configuration that tests find, read once one of the shared servers has started.
+    """
 
     def __init__(
         self, name: str, address: Address, process: "subprocess.Popen[bytes] | None", folder: Path | None
@@ -54,10 +58,18 @@ class Server:
         self.address = address
         self.process = process
         self.folder = folder
+        self.directives: dict[bytes, bytes] = {}
 
     def connect(self) -> Connection:
         """Return a new client. Raises OSError if the server does not listen."""
         return Connection(self.address)
+
+    def read_directives(self) -> dict[bytes, bytes]:
+        """The names and values of CONFIG GET *."""
+        connection = self.connect()
+        texts = [item.text for item in parse(connection.call("CONFIG", "GET", "*")).items]
+        connection.close()
+        return dict(zip(texts[::2], texts[1::2], strict=True))
 
     def log(self) -> str:
         """The end of the process's output."""
@@ -179,6 +191,7 @@ def _once(name: str, command: list[str], port: int) -> Server:
     except RuntimeError as error:
         _failed[name] = str(error)
         raise
+    _running[name].directives = _running[name].read_directives()
     return _running[name]
 
 
@@ -195,7 +208,10 @@ def broker() -> Server:
     elsewhere = os.environ.get("TRIMARAN_UNDER_TEST")
     if elsewhere:
         host, _, port_text = elsewhere.rpartition(":")
-        return _running.setdefault("ours", Server("ours", (host or "127.0.0.1", int(port_text)), None, None))
+        if "ours" not in _running:
+            server = _running["ours"] = Server("ours", (host or "127.0.0.1", int(port_text)), None, None)
+            server.directives = server.read_directives()
+        return _running["ours"]
     port = free_port()
     command = [
         sys.executable,
@@ -210,6 +226,11 @@ def broker() -> Server:
         "",
     ]
     return _once("ours", [*command, "--enable-debug-command", "yes"], port)
+
+
+def running() -> list[Server]:
+    """Those of the two servers that have been started and have not died."""
+    return [server for server in _running.values() if server.alive()]
 
 
 def broker_alive() -> bool:

@@ -6,7 +6,6 @@ The reference takes part, and redis-server 7.0 and redis-check-aof where they ar
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from broker.formats.aof.writing import CommandWriter, sealed
 from broker.persistence.files import Disk
 from protocol.replies import bulk, bulks
 from tests.oracle import servers
+from tests.oracle.background import rewrite
 from tests.oracle.servers import Server
 
 MANIFEST = "appendonly.aof.manifest"
@@ -123,10 +123,7 @@ def _read(path: Path) -> tuple[list[list[bytes]], CommandReader]:
 
 def test_its_manifest_is_read_and_written_alike(server: Server) -> None:
     connection = server.connect()
-    connection.call("BGREWRITEAOF")
-    deadline = time.monotonic() + 20
-    while b"aof_rewrite_in_progress:1" in connection.call("INFO", "persistence") and time.monotonic() < deadline:
-        time.sleep(0.05)
+    rewrite(connection)
     connection.close()
     data = (folder_of(server) / MANIFEST).read_bytes()
     manifest = parse(data)

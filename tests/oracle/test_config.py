@@ -149,7 +149,6 @@ def test_one_command(command: str) -> None:
         ("maxmemory", ["100mb", "1k", "1kb", "0"], "0"),
         ("maxmemory-clients", ["5%", "100%", "0%", "1gb"], "0"),
         ("notify-keyspace-events", ["KEA", "Ex", "g$KExe", "AKEm", "nocKE", "Ano", "KEg$lshzxetda", ""], ""),
-        ("save", ["60 1", "60 1 30 2", ""], "3600 1 300 100 60 10000"),
         (
             "client-output-buffer-limit",
             ["normal 1mb 1k 5", "replica 1gb 0 0 pubsub 0 0 0"],
@@ -170,6 +169,12 @@ def test_values_as_they_are_shown(name: str, values: list[str], default: str) ->
     for value in values:
         script += [["CONFIG", "SET", name, value], ["CONFIG", "GET", name]]
     same(script, cleanup=[["CONFIG", "SET", name, default]])
+
+
+@pytest.mark.usefixtures("quiet_servers")
+def test_save_points_as_they_are_shown() -> None:
+    values = ["60 1", "60 1 30 2", "3600 1 300 100 60 10000", ""]
+    same([command for value in values for command in (["CONFIG", "SET", "save", value], "CONFIG GET save")])
 
 
 @requires("8.10")
