@@ -48,7 +48,8 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "persistence": (
         ["broker/persistence/journal.py", "broker/formats/aof/manifest.py"],
-        [f"tests/broker/{name}" for name in ("persistence/test_journal.py", "formats/aof/test_manifest.py")],
+        [f"tests/broker/persistence/test_{name}.py" for name in ("journal", "journal_faults", "held_replies")]
+        + ["tests/broker/formats/aof/test_manifest.py"],
     ),
 }  # fmt: skip
 """The parts: their sources, and the tests that must notice faults."""

@@ -17,7 +17,7 @@ from protocol.errors import LOADING, aof_error
 from tests.broker.inprocess import Broker, Client
 from tests.broker.persistence.durable import APPENDONLY, FOLDER, InPlace, contents, durable
 from tests.broker.persistence.simulated_disk import SimulatedDisk
-from tests.broker.persistence.test_journal import SlowDisk
+from tests.broker.persistence.slow_disk import SlowDisk
 from tests.oracle.wire import encode
 
 ALWAYS = {**APPENDONLY, "appendfsync": "always"}
