@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -75,13 +76,12 @@ class Load:
         return moment
 
     def verify(self, process: Process, moment: float, *, nothing_lost: bool) -> None:
-        connection = process.connect()
-        for history in self.histories:
-            guaranteed = history.answered if nothing_lost else history.answered_before(moment - AT_RISK)
-            self.answered += history.answered
-            self.lost += history.settle(history.state(connection.call), guaranteed)
-        self.queue.verify(connection, nothing_lost=nothing_lost)
-        connection.close()
+        with closing(process.connect()) as connection:
+            for history in self.histories:
+                guaranteed = history.answered if nothing_lost else history.answered_before(moment - AT_RISK)
+                self.answered += history.answered
+                self.lost += history.settle(history.state(connection.call), guaranteed)
+            self.queue.verify(connection, nothing_lost=nothing_lost)
 
 
 def _disturb(connection: Connection, chance: random.Random) -> None:

@@ -84,7 +84,8 @@ class WorkQueue:
         now = read(connection)
         delivered = {entry for entry in now.entries if entry <= now.last_delivered}
         assert now.added == len(now.entries)
-        assert now.entries_read == len(delivered) and now.lag == len(now.entries) - len(delivered)
+        counted = (now.entries_read, now.lag, now.last_delivered)
+        assert counted[:2] == (len(delivered), len(now.entries) - len(delivered)), (counted, len(now.entries))
         assert now.pending.keys() <= delivered and now.by_consumer == len(now.pending)
         assert delivered - now.pending.keys() <= self.acknowledgements, "delivered, not pending, and never acknowledged"
         known = {**self.before.entries, **self.added}
@@ -115,7 +116,7 @@ def read(connection: Connection) -> Group:
         {_id(entry.items[0].text): entry.items[1].items[1].text for entry in entries},
         {_id(entry.items[0].text): entry.items[1].text for entry in pending},
         _id(group[b"last-delivered-id"]),
-        int(group[b"entries-read"] or 0),
+        max(0, int(group[b"entries-read"])),  # a null's text is -1: nothing has been delivered yet
         int(group[b"lag"]),
         int(_fields(parse(connection.call("XINFO", "STREAM", STREAM)))[b"entries-added"]),
         sum(int(consumer[b"pending"]) for consumer in consumers),
