@@ -10,6 +10,15 @@ from urllib.parse import urlsplit
 
 import trio
 
+KINDS_OF_TROUBLE = [
+    "cut", "late", "half-closed to the client", "half-closed to the server", "replies lost", "refused",
+]  # fmt: skip
+
+BURSTS, FAULTS = 4, 6
+"""Faults come in bursts, one upon another while the last one is being got over; behind each the network is well until
+somebody has connected again, and after the last one for good. Without these ends a slow machine may find no good moment
+for as long as there is trouble, and it waits longer after each failure."""
+
 GONE = (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError, OSError)
 
 
@@ -24,6 +33,7 @@ class Network:
         self.refuse = False
         self.connections = 0
         self._pairs: set[tuple[trio.SocketStream, trio.SocketStream]] = set()
+        self._connected = trio.Event()
 
     async def cut(self) -> None:
         """End all connections."""
@@ -37,6 +47,12 @@ class Network:
             with suppress(*GONE):
                 await (near if side == "client" else far).send_eof()
 
+    async def connected(self) -> None:
+        """Wait until there is a connection."""
+        while not self._pairs:
+            self._connected = trio.Event()
+            await self._connected.wait()
+
     async def serve(self, near: trio.SocketStream, address: tuple[str, int]) -> None:
         if self.refuse:
             return
@@ -44,6 +60,7 @@ class Network:
         far = await trio.open_tcp_stream(*address)
         pair = (near, far)
         self._pairs.add(pair)
+        self._connected.set()
         try:
             async with trio.open_nursery() as both:
                 both.start_soon(self._pass, near, far, False)
@@ -80,3 +97,34 @@ async def network(server_url: str) -> AsyncIterator[Network]:
         nursery.start_soon(trio.serve_listeners, serve, listeners)
         yield between
         nursery.cancel_scope.cancel()
+
+
+async def trouble(between: Network, kind: str) -> None:
+    """Several bursts of one kind of fault; then the network is well."""
+    for _ in range(BURSTS):
+        for _ in range(FAULTS):
+            await trio.sleep(random.uniform(0.02, 0.15))
+            await _fault(between, kind)
+        await between.connected()
+    between.delay = 0.0
+
+
+async def _fault(between: Network, kind: str) -> None:
+    if kind == "cut":
+        await between.cut()
+    elif kind == "late":
+        between.delay = random.choice((0, 0.02, 0.1))
+    elif kind == "half-closed to the client":
+        await between.half_close("client")
+    elif kind == "half-closed to the server":
+        await between.half_close("server")
+    elif kind == "replies lost":
+        between.swallow_replies = True
+        await trio.sleep(random.uniform(0, 0.05))
+        await between.cut()
+        between.swallow_replies = False
+    elif kind == "refused":
+        between.refuse = True
+        await between.cut()
+        await trio.sleep(random.uniform(0, 0.2))
+        between.refuse = False

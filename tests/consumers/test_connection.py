@@ -107,6 +107,15 @@ async def test_a_server_that_does_not_answer_is_given_up(client: Client, server_
             await link.execute([(b"PING",)], limit=0.2)
         between.swallow_replies = False
         assert await link.execute([(b"PING",)]) == [b"PONG"]
+        assert await link.read((b"PING",)) == b"PONG"
+        between.swallow_replies = True
+        with pytest.raises(TimeoutError):
+            await link.read((b"PING",), limit=0.2)
+
+
+@pytest.mark.parametrize("server_kind", ["broker"], indirect=True)  # no server has a part in this
+async def test_a_server_that_does_not_answer_a_new_connection_is_given_up(client: Client, server_url: str) -> None:
+    async with network(server_url) as between, coredis.Redis.from_url(between.url) as far, open_link(far, "s") as link:
         between.swallow_replies = True
         with pytest.raises((TimeoutError, ConnectionError)):
             await link.read((b"PING",), limit=0.2)

@@ -112,14 +112,14 @@ async def test_failures_are_logged_with_the_job(client: Client, server_url: str)
     assert given_up["reason"] == "failed 3 times: ValueError: poison" and "Traceback" in given_up["error"]
 
 
+@pytest.mark.parametrize("server_kind", ["broker"], indirect=True)  # no server has a part in this
 async def test_a_worker_with_a_thread_that_does_not_end_ends_all_the_same(client: Client, server_url: str) -> None:
     with trio.fail_after(40):
         async with queue.open(client), worker(server_url, "--grace", "0.2", "--lease", "1") as process:
             await until_ready(client)
-            await program.block.enqueue(30.0)
+            await program.block.enqueue(60.0)
             await trio.sleep(0.5)
             process.send_signal(signal.SIGTERM)
-            begun = trio.current_time()
+            # 40 s are much less than what the thread would take without an end to waiting for it
             assert await process.wait() == 1
-            assert trio.current_time() - begun < work.STUCK_SECONDS + 5
             assert any("jobs in threads are still running" in line for line in await lines(process))

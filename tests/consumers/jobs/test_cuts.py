@@ -9,8 +9,7 @@ import trio
 from consumers.jobs import JobFailed, Queue, Worker, current_job
 from consumers.lists import ListConsumer
 from tests.consumers.jobs.working import SOON, dead, keys, until
-from tests.consumers.network import network
-from tests.consumers.streams.test_cuts import KINDS_OF_TROUBLE, _trouble
+from tests.consumers.network import KINDS_OF_TROUBLE, network, trouble
 
 Client = coredis.Redis[bytes]
 
@@ -48,7 +47,7 @@ async def test_every_job_is_done_over_a_bad_network(client: Client, server_url: 
             workers = [Worker(there, concurrency=8, lease=1) for _ in range(2)]
             for worker in workers:
                 await nursery.start(worker.run)
-            nursery.start_soon(_trouble, between, kind)
+            nursery.start_soon(trouble, between, kind)
             calls = [(limited if n % 4 == 0 else free).call(n, n % 3, delay=n % 5 / 10) for n in range(JOBS)]
             jobs = await here.enqueue_many(calls)
             bad = await here.functions["hopeless"].enqueue()
@@ -85,7 +84,7 @@ async def test_every_element_of_a_list_is_handled_over_a_bad_network(
             consumer = ListConsumer(far, "box", concurrency=4)
             async with trio.open_nursery() as nursery:
                 await nursery.start(consumer.run, handle)
-                nursery.start_soon(_trouble, between, kind)
+                nursery.start_soon(trouble, between, kind)
                 await until(lambda: consumer.statistics.done >= 400, seconds=50)
                 nursery.cancel_scope.cancel()
     assert handled == Counter({str(n).encode(): 2 for n in range(200)})

@@ -253,7 +253,8 @@ async def test_an_occurrence_waits_for_a_worker_that_has_its_schedule(
     newer.job(cron="* * * * *")(tidy)
     async with broker.client() as client, older.open(client), newer.open(client):
         async with Worker(older).open(), Worker(newer).open():
-            await trio.sleep(30 * 60 + 30)
+            # Each goes to either worker by chance: that the older one has met none of ten is one run in a thousand.
+            await trio.sleep(10 * 60 + 30)
         assert [job async for job in newer.dead_jobs()] == []
-    assert len(ran) >= 29
+    assert len(ran) >= 9
     assert len(set(ran)) == len(ran)

@@ -8,39 +8,10 @@ import pytest
 import trio
 
 from consumers.streams import Consumer, Message, Producer
-from tests.consumers.network import Network, network
+from tests.consumers.network import KINDS_OF_TROUBLE, network, trouble
 from tests.consumers.streams.running import SOON, Client, pending, running, until
 
 ENTRIES = 300
-
-
-async def _trouble(between: Network, kind: str) -> None:
-    """One fault, over and over."""
-    while True:
-        await trio.sleep(random.uniform(0.02, 0.15))
-        if kind == "cut":
-            await between.cut()
-        elif kind == "late":
-            between.delay = random.choice((0, 0.02, 0.1))
-        elif kind == "half-closed to the client":
-            await between.half_close("client")
-        elif kind == "half-closed to the server":
-            await between.half_close("server")
-        elif kind == "replies lost":
-            between.swallow_replies = True
-            await trio.sleep(random.uniform(0, 0.05))
-            await between.cut()
-            between.swallow_replies = False
-        elif kind == "refused":
-            between.refuse = True
-            await between.cut()
-            await trio.sleep(random.uniform(0, 0.2))
-            between.refuse = False
-
-
-KINDS_OF_TROUBLE = [
-    "cut", "late", "half-closed to the client", "half-closed to the server", "replies lost", "refused",
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_TROUBLE)
@@ -61,7 +32,7 @@ async def test_everything_is_handled_over_a_bad_network(client: Client, server_u
             far, stream="orders", group="billing", consumer="a", ack_wait=2, retry=SOON, prefetch=16, block=1
         )
         async with running(consumer, handler, limit=60), trio.open_nursery() as nursery:
-            nursery.start_soon(_trouble, between, kind)
+            nursery.start_soon(trouble, between, kind)
             for n in range(ENTRIES):
                 await Producer(client, "orders").publish({"n": str(n)})
                 await trio.sleep(0.004)
