@@ -22,7 +22,8 @@ OTHERS = 31
 
 
 @pytest.mark.parametrize("round", range(ROUNDS))
-@pytest.mark.parametrize(("max_deliver", "runs"), [(1, (1, 2)), (2, (1, 2)), (3, (1, 3)), (5, (1, 5))])
+# 1 and 2 end within the runs that it may share with others, 3 in one that it had alone: more would be more of these.
+@pytest.mark.parametrize(("max_deliver", "runs"), [(1, (1, 2)), (2, (1, 2)), (3, (1, 3))])
 async def test_the_culprit_alone_is_dead(
     client: Client, server_url: str, max_deliver: int, runs: tuple[int, int], round: int
 ) -> None:
