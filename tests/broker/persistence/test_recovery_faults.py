@@ -77,8 +77,8 @@ async def test_a_prefix_loads_the_units_that_are_whole(monkeypatch: pytest.Monke
     monkeypatch.setattr(time, "time_ns", lambda: 1_750_000_000_000_000_000)
     made = sample()
     states = {end: state_after(made, end) for end in made.ends}
-    # Around the end of each unit, and every seventh byte; the reader's test cuts at all of them.
-    near = {end + step for end in made.ends for step in (-1, 0, 1)} | {*range(0, len(made.data), 7)}
+    # Around the end of each unit, and every 31st byte; the reader's test cuts at all of them.
+    near = {end + step for end in made.ends for step in (-1, 0, 1)} | {*range(0, len(made.data), 31)}
     for cut in sorted(near & {*range(len(made.data) + 1)}):
         disk = folder(None, made.data[:cut])
         assert await keys_loaded(disk) == states[made.before(cut)], cut
@@ -88,7 +88,8 @@ async def test_a_prefix_loads_the_units_that_are_whole(monkeypatch: pytest.Monke
 async def test_a_flipped_bit_anywhere_is_refused() -> None:
     made = sample()
     chance = random.Random(4)
-    for _ in range(400):
+    # That each bit is found is the reader's test; this is about what recovery does then.
+    for _ in range(100):
         at = chance.randrange(len(made.data))
         data = bytearray(made.data)
         data[at] ^= 1 << chance.randrange(8)
@@ -101,7 +102,8 @@ async def test_a_flipped_bit_anywhere_in_a_base_or_a_manifest_is_refused() -> No
     whole = SimulatedDisk({**whole.files(), MANIFEST: parse(whole.files()[MANIFEST]).sealed()})
     wanted = await keys_loaded(SimulatedDisk(whole.files()))
     chance = random.Random(5)
-    for path, count in ((BASE, 300), (MANIFEST, 300)):
+    # Fewer in the base: the loader's own test flips bits of RDB files everywhere.
+    for path, count in ((BASE, 100), (MANIFEST, 300)):
         for _ in range(count):
             data = bytearray(whole.files()[path])
             at = chance.randrange(len(data))
