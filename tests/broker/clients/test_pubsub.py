@@ -95,7 +95,7 @@ def _heard(subscriptions: list[tuple[str, bytes]], messages: list[bytes], *, at_
     ids=["channel", "versions", "patterns", "channel and pattern", "two patterns", "nobody"],
 )
 def test_messages_sent_at_once_are_those_sent_one_by_one(subscriptions: list[tuple[str, bytes]]) -> None:
-    for messages in ([b"one"], [b"one", b"", b"x" * 2000, b"two", *(b"%d" % n for n in range(30))]):
+    for messages in ([b"one"], [b"one", b"two"], [b"one", b"", b"x" * 2000, b"two", *(b"%d" % n for n in range(30))]):
         assert _heard(subscriptions, messages, at_once=True) == _heard(subscriptions, messages, at_once=False)
 
 
