@@ -47,7 +47,6 @@ class Blocking:
         self._execute = execute
         self._resume = resume
         self.suspended = False
-        self._serving = False
         # The number of clients that wait for any change of a key, including its removal.
         self._any_change: dict[tuple[Database, bytes], int] = {}
         self.sessions: dict[Session, None] = {}
@@ -100,18 +99,14 @@ class Blocking:
 
     def serve(self) -> None:
         """Serve the clients waiting for keys that have become ready; serving them may make further keys ready."""
-        if self._serving or self.suspended:
+        if self.suspended:
             return
-        self._serving = True
         ready = self._keyspace.ready
-        try:
-            while ready:
-                database, key = next(iter(ready))
-                del ready[(database, key)]
-                if key in database.waiters:
-                    self._serve_key(database, key)
-        finally:
-            self._serving = False
+        while ready:
+            database, key = next(iter(ready))
+            del ready[(database, key)]
+            if key in database.waiters:
+                self._serve_key(database, key)
 
     def _serve_key(self, database: Database, key: bytes) -> None:
         waiters = database.waiters[key]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.oracle.harness import Masked, pair, requires
+from tests.oracle.harness import Each, Masked, pair, requires
 from tests.oracle.test_stream_info import times
 
 pytestmark = requires("8.10")
@@ -187,7 +187,19 @@ def test_unblocking() -> None:
             for command in ("XREAD BLOCK 0 STREAMS s $", "XREADGROUP GROUP g a BLOCK 0 STREAMS s >"):
                 a.send(command)
                 p.settle()
-                from tests.oracle.harness import Each
-
                 writer.do(Each(f"CLIENT UNBLOCK {ids[0]} {how}", f"CLIENT UNBLOCK {ids[1]} {how}"))
                 a.receive()
+
+
+def test_the_one_behind_who_was_unblocked_is_told_of_the_end() -> None:
+    with pair() as p:
+        first, second, writer = p.client(), p.client(), p.client()
+        theirs, ours = first.ids
+        writer.do("XGROUP CREATE s g $ MKSTREAM")
+        for client in (first, second):
+            client.send("XREADGROUP GROUP g c BLOCK 0 STREAMS s >")
+            p.settle()
+        writer.do(Each(f"CLIENT UNBLOCK {theirs}", f"CLIENT UNBLOCK {ours}"))
+        first.receive()
+        writer.do("DEL s")
+        second.receive()

@@ -235,6 +235,18 @@ def test_a_defect_costs_the_waiting_client_an_error(broker: Broker) -> None:
     assert next_one.take() == bulks("k", "a")
 
 
+def test_retrying_without_a_change(broker: Broker) -> None:
+    client, runs = Client(broker), Runs(b"k")
+    runs.wait(client)
+    broker.blocking.retry(client.session)
+    assert runs.count == 2 and client.waits
+    runs.answers = True
+    broker.blocking.retry(client.session)
+    assert client.take() == OK
+    broker.blocking.retry(client.session)
+    assert runs.count == 3, "it waits no more"
+
+
 def test_wake_all(broker: Broker) -> None:
     client = Client(broker)
     client.do("BLPOP k 0")
@@ -297,4 +309,20 @@ async def test_retry(autojump_clock: MockClock) -> None:
         assert runs.count == 3
         assert await client.receive() == OK
         await trio.sleep(1)
+        assert runs.count == 3
+
+
+async def test_a_run_for_a_change_puts_the_retry_off(autojump_clock: MockClock) -> None:
+    async with running() as broker:
+        await broker.client()
+        (session,) = broker.broker.sessions.values()
+        runs = Runs(b"k")
+        runs.retry_ms = 50
+        assert runs(session, [b"WAIT"]) == NO_REPLY
+        await trio.sleep(0.03)
+        put(broker.broker, b"k", List([b"a"]))
+        assert runs.count == 2
+        await trio.sleep(0.04)
+        assert runs.count == 2
+        await trio.sleep(0.02)
         assert runs.count == 3
