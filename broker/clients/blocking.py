@@ -93,9 +93,7 @@ class Blocking:
     def _set_retry(self, session: Session, wait: Wait, retry_ms: int) -> None:
         if wait.retry is not None:
             wait.retry.cancel()
-            wait.retry = None
-        if retry_ms:
-            wait.retry = self._deadlines.after(retry_ms, lambda: self._try(session, wait))
+        wait.retry = self._deadlines.after(retry_ms, lambda: self._try(session, wait)) if retry_ms else None
 
     def serve(self) -> None:
         """Serve the clients waiting for keys that have become ready; serving them may make further keys ready."""

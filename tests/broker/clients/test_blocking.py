@@ -186,6 +186,15 @@ def test_nothing_is_left_behind(broker: Broker) -> None:
     assert client.session in broker.resumed
 
 
+def test_nothing_is_left_behind_of_those_without_a_kind(broker: Broker) -> None:
+    clients, runs = [Client(broker) for _ in range(3)], Runs(b"k", b"d", kind=None)
+    for client in clients:
+        runs.wait(client)
+    for client in clients:
+        broker.close_session(client.session)
+    assert not broker.blocking._any_change
+
+
 async def test_a_client_that_hung_up_takes_nothing() -> None:
     async with running() as broker:
         gone, other, writer = [await broker.client() for _ in range(3)]
