@@ -79,7 +79,7 @@ PARTS: dict[str, Part] = {
     "blocking": Part(
         ("broker/clients/blocking.py",),
         ("tests/broker/execution/test_executor.py", "tests/broker/commands/lists", "tests/broker/test_server.py"),
-        ("tests/broker/persistence/test_durability.py", "tests/oracle/test_list_blocking.py",
+        ("tests/broker/persistence/test_persistence.py", "tests/oracle/test_list_blocking.py",
          "tests/oracle/test_stream_blocking.py", "tests/oracle/test_waiting.py"),
     ),
     "effects": Part(
@@ -95,8 +95,9 @@ PARTS: dict[str, Part] = {
     ),
     "persistence": Part(
         ("broker/persistence/*.py", "broker/formats/aof/*.py"),
+        ("tests/broker/persistence/test_journal.py", "tests/broker/persistence/test_persistence.py",
+         "tests/broker/persistence/test_rewriting.py", "tests/broker/persistence/test_recovery.py"),
         ("tests/broker/persistence", "tests/broker/formats/aof"),
-        ("tests/crash",),
     ),
     "streams": Part(
         ("broker/values/streams/*.py", "broker/commands/streams/*.py"),
@@ -108,7 +109,7 @@ PARTS: dict[str, Part] = {
 
 _WORTH_LOOKING = "if waiters and (database.get(key) is not None or (database, key) in self._any_change):"
 
-_FIRST_IN_LINE = "if wait is None or database.get(key).__class__ is not wait.kind:"
+_FIRST_IN_LINE = "if wait is None or database.get(key).__class__ is not wait.value_type:"
 
 _UNLESS_FEWER_CHANNELS = (
     "if len(channels) < len(names) and not any(channel.startswith(prefix) for channel in channels):"

@@ -104,6 +104,56 @@ def test_a_script_inside_a_transaction_belongs_to_it(effects: Effects, collected
     assert [[words[1] for _, words in unit] for unit in collected] == [[b"a", b"b", b"c"]]
 
 
+def test_what_was_added_comes_first_in_a_transaction_too(effects: Effects, collected: list[Unit]) -> None:
+    effects.begin()
+    effects.flush(0, [b"SET", b"a", b"1"])
+    effects.add(2, [b"DEL", b"expired"])
+    effects.flush(0, [b"SET", b"b", b"2"])
+    effects.flush(0, None)
+    effects.end()
+    assert collected == [[(0, [b"SET", b"a", b"1"]), (2, [b"DEL", b"expired"]), (0, [b"SET", b"b", b"2"])]]
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_while_suppressed_only_what_was_added_goes_out(effects: Effects, collected: list[Unit], depth: int) -> None:
+    for _ in range(depth):
+        effects.begin()
+    effects.suppressed = True
+    effects.flush(0, [b"SET", b"a", b"1"])
+    effects.replace_with([b"SREM", b"s", b"a"])
+    effects.flush(0, [b"SPOP", b"s"])
+    effects.add(2, [b"DEL", b"expired"])
+    effects.flush(0, [b"SET", b"b", b"2"])
+    effects.suppressed = False
+    for _ in range(depth):
+        effects.end()
+    effects.flush(0, [b"SET", b"c", b"3"])
+    assert collected == [[(2, [b"DEL", b"expired"])], [(0, [b"SET", b"c", b"3"])]]
+
+
+def test_what_is_more_than_the_command_as_it_came_is_special(effects: Effects) -> None:
+    assert not effects.special
+    for step in (lambda: effects.replace_with([b"SREM", b"s", b"a"]), lambda: effects.add(0, [b"DEL", b"k"])):
+        step()
+        assert effects.special
+        effects.begin()
+        effects.end()
+        assert effects.special, "it is not propagated yet"
+        effects.flush(0, [b"SPOP", b"s"])
+        assert not effects.special
+    effects.begin()
+    effects.begin()
+    assert effects.special
+    effects.flush(0, [b"SET", b"a", b"1"])
+    effects.end()
+    assert effects.special, "the outer one goes on"
+    effects.add(0, [b"DEL", b"k"])
+    effects.flush(0, [b"SET", b"b", b"2"])
+    assert effects.special
+    effects.end()
+    assert not effects.special
+
+
 def test_every_sink_gets_everything() -> None:
     first: list[Unit] = []
     second: list[Unit] = []
