@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.oracle.harness import Each, Masked, pair, requires
+from tests.oracle.harness import Each, Masked, pair, requires, stream_ids
 from tests.oracle.test_stream_info import times
 
 pytestmark = requires("8.10")
@@ -203,3 +203,20 @@ def test_the_one_behind_who_was_unblocked_is_told_of_the_end() -> None:
         first.receive()
         writer.do("DEL s")
         second.receive()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["XADD s * f v", "XADD s MAXLEN 1 * f v", "XADD s MAXLEN ~ 1 * f v", "XADD s MAXLEN = 1 * f v", "XADD s 99-* f v"],
+)
+def test_every_form_of_xadd_wakes_and_breaks_a_watch(command: str) -> None:
+    with pair(mask=stream_ids) as p:
+        reader, watcher, writer = p.client(), p.client(), p.client()
+        writer.do("XADD s 1 f v")
+        reader.send("XREAD BLOCK 0 STREAMS s $")
+        p.settle()
+        watcher.do("WATCH s")
+        writer.do(command)
+        reader.receive()
+        for line in ("MULTI", "PING", "EXEC"):
+            watcher.do(line)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.oracle.harness import Masked, pair, requires
+from tests.oracle.harness import Masked, pair, requires, stream_ids
 from tests.oracle.test_stream_info import idle
 
 pytestmark = requires("8.10")
@@ -18,6 +18,10 @@ SETUP = [
     "command",
     [
         "XADD s 9 f v",
+        "XADD s * f v",
+        "XADD s MAXLEN 3 * f v",
+        "XADD s MAXLEN ~ 3 * f v",
+        "XADD t * f v",
         "XADD t 9 f v",
         "XADD t NOMKSTREAM 9 f v",
         "XADD s MAXLEN 3 9 f v",
@@ -69,10 +73,39 @@ def test_events(command: str) -> None:
         client.do("CONFIG SET notify-keyspace-events KEAnm")
         try:
             listener.do("PSUBSCRIBE __key*__:*")
-            client.do(Masked(command, lambda reply: idle(reply) if b"IDMP p" not in command.encode() else b""))
+            client.do(Masked(command, lambda reply: idle(stream_ids(reply))))
             listener.drain()
         finally:
             client.do('CONFIG SET notify-keyspace-events ""')
+
+
+def test_changes_since_the_last_save() -> None:
+    """How many changes each command counts as."""
+    with pair(mask=stream_ids) as p:
+        client = p.client()
+        for line in SETUP:
+            client.do(line)
+        client.do("SAVE")
+        for command in (
+            "XADD s * f v", "XADD s MAXLEN 7 * f v", "XADD s MAXLEN ~ 7 * f v", "XADD s MAXLEN 6 9999999999999 f v",
+            "XADD s NOMKSTREAM * f v", "XADD t NOMKSTREAM * f v", "XADD u 1 f v",
+            "XREADGROUP GROUP g c COUNT 1 STREAMS s >", "XREADGROUP GROUP g c COUNT 1 NOACK STREAMS s >",
+            "XREADGROUP GROUP g d STREAMS s 0", "XREADGROUP GROUP g c STREAMS s 0",
+            "XREADGROUP GROUP g e COUNT 1 STREAMS s >", "XREADGROUP GROUP g c COUNT 1 MAXCOUNT 1 STREAMS s >",
+            "XREADGROUP GROUP g c STREAMS s >", "XREADGROUP GROUP g f STREAMS s >", "XREADGROUP GROUP g c STREAMS s >",
+            "XACK s g 1", "XACK s g 3 4 99", "XGROUP CREATE s h 0", "XREADGROUP GROUP h c COUNT 3 STREAMS s >",
+            "XGROUP CREATE u h 0", "XADD u 2 f v", "XREADGROUP GROUP h c STREAMS s u > >",
+            "XCLAIM s h d 0 5 6 JUSTID", "XCLAIM s h d 0 99", "XAUTOCLAIM s h e 0 0 COUNT 2 JUSTID",
+            "XNACK s h FAIL IDS 2 6 7", "XGROUP SETID s h 0", "XGROUP CREATECONSUMER s h z", "XGROUP DELCONSUMER s h z",
+            "XGROUP DELCONSUMER s h d", "XGROUP DESTROY s h", "XDEL s 5 6 99", "XDELEX s IDS 2 7 99",
+            "XTRIM s MAXLEN 1", "XTRIM s MAXLEN 1", "XSETID s 9999999999999-9",
+        ):  # fmt: skip
+            client.do(Masked(command, lambda reply: idle(stream_ids(reply))))
+            client.do(Masked("INFO persistence", changes))
+
+
+def changes(reply: bytes) -> bytes:
+    return b"".join(line for line in reply.split(b"\r\n") if line.startswith(b"rdb_changes_since_last_save"))
 
 
 def test_hits_and_misses() -> None:
