@@ -142,10 +142,22 @@ _EXPLAINED = [
         _ONLY_SLOWER,
     ),
     (
+        "broker/commands/streams/write.py",
+        "if options.producer is not None and options.iid is not None:",
+        "And to Or",
+        "by then there are both or none",
+    ),
+    (
         "broker/values/streams/entry.py",
         'return entry[entry.index(b"\\n", entry.index(b"\\n", 4) + 1) + 1 :]',
         "1 to 2",
         "an ID has three bytes or more: the search for its end may begin later",
+    ),
+    (
+        "broker/values/streams/stream.py",
+        "elif head >= 64 and head * 2 >= len(self._nodes):",
+        "GtE to Gt",
+        "places of nodes that are gone are cleared away one node later",
     ),
     ("broker/values/streams/stream.py", "if 0 <= delta | step < 128:", "0 to 1", _ONLY_SLOWER),
 ]  # fmt: skip

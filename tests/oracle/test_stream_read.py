@@ -21,6 +21,16 @@ def test_ranges() -> None:
     same(script)
 
 
+def test_reading_behind_any_entry() -> None:
+    """Where an entry's ID is the next one after the one before, and wherever the nodes end."""
+    script = [f"XADD s 1-{n} f {n}" for n in range(1, 231)] + ["XGROUP CREATE s g 0"]
+    for n in (0, 1, 50, 98, 99, 100, 101, 102, 199, 200, 201, 228, 229, 230):
+        for count in ("", "COUNT 1", "COUNT 60", "COUNT 150"):
+            script += [f"XREAD {count} STREAMS s 1-{n}", f"XGROUP SETID s g 1-{n}",
+                       f"XREADGROUP GROUP g c {count} NOACK STREAMS s >", f"XRANGE s (1-{n} + {count}"]  # fmt: skip
+    same(script)
+
+
 def test_errors_of_ranges() -> None:
     same(
         [

@@ -1,5 +1,6 @@
 """A stream against a plain list of entries."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -7,7 +8,7 @@ from broker.values.streams.entry import decode_fields
 from broker.values.streams.group import Group
 from broker.values.streams.ids import MAX_ID, format_id
 from broker.values.streams.limits import DefaultStreamLimits
-from broker.values.streams.stream import Stream
+from broker.values.streams.stream import EntryTooLarge, Stream
 
 SMALL = st.integers(0, 40)
 STEPS = st.lists(
@@ -161,3 +162,12 @@ def test_nodes_given_to_an_empty_stream() -> None:
         other.append(ms(11), [b"f", b"11"])
     assert [list(node.entries()) for node in stream.nodes()] == [list(node.entries()) for node in original.nodes()]
     assert ms(9) in stream and ms(10) not in stream
+
+
+def test_how_large_an_entry_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broker.values.streams.stream.MAX_ENTRY", 5000)
+    stream = filled(1)
+    stream.append(ms(2), [b"field", b"v" * 4995])
+    with pytest.raises(EntryTooLarge):
+        stream.append(ms(3), [b"field", b"v" * 4996])
+    assert (len(stream), stream.top_id()) == (2, ms(2))
