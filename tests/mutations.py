@@ -136,6 +136,12 @@ _EXPLAINED = [
         "only the first piece is taken",
     ),
     (
+        "broker/commands/streams/read.py",
+        '_DEFAULTS: Final = {"COUNT": 0, "MAXCOUNT": 0, "MAXSIZE": 0, "BLOCK": -1}',
+        "1 to 2",
+        "any number below 0 stands for none",
+    ),
+    (
         "broker/commands/streams/write.py",
         'elif args[2] == b"MAXLEN" and stream.__class__ is Stream:',
         "2 to 3",

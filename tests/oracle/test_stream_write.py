@@ -317,6 +317,7 @@ def test_xsetid() -> None:
             "XSETID s 5-1",
             "XSETID s 6-1",
             "XADD s 6-1 f v",
+            "XSETID s 7-1 ENTRIESADDED 0",
             "XSETID s 7-1 ENTRIESADDED 1",
             "XSETID s 7-1 ENTRIESADDED 2 MAXDELETEDID 8-1",
             "XSETID s 7-1 ENTRIESADDED 20 MAXDELETEDID 4-1",
