@@ -77,7 +77,7 @@ PARTS: dict[str, Part] = {
         ("tests/oracle/test_pubsub.py",),
     ),
     "blocking": Part(
-        ("broker/clients/blocking.py",),
+        ("broker/clients/blocking.py", "broker/commands/lists/pops.py", "broker/commands/lists/moves.py"),
         ("tests/broker/execution/test_executor.py", "tests/broker/commands/lists", "tests/broker/test_server.py"),
         ("tests/broker/persistence/test_persistence.py", "tests/oracle/test_list_blocking.py",
          "tests/oracle/test_stream_blocking.py", "tests/oracle/test_waiting.py"),
@@ -90,8 +90,8 @@ PARTS: dict[str, Part] = {
     "dispatch": Part(
         ("broker/execution/*.py",),
         ("tests/broker/execution", "tests/broker/commands/clients"),
-        ("tests/broker/network", "tests/broker/clients", "tests/broker/commands/scripts", "tests/oracle/test_client.py",
-         "tests/oracle/test_transactions.py"),
+        ("tests/broker/network", "tests/broker/clients", "tests/broker/keyspace", "tests/broker/commands/scripts",
+         "tests/oracle/test_client.py", "tests/oracle/test_transactions.py", "tests/oracle/test_notifications.py"),
     ),
     "persistence": Part(
         ("broker/persistence/*.py", "broker/formats/aof/*.py"),
