@@ -99,6 +99,12 @@ def test_the_time_of_a_script_is_also_its_calls(broker: Broker, clock: StoppedCl
     assert spent(broker) == {"echo": (3, 7), "publish": (1, 0.5), "eval": (1, 3.5)}
 
 
+def test_a_call_has_its_time_without_the_compiled_border_too(broker: Broker, session: Session) -> None:
+    for seconds in (b"2", b"0.5"):
+        assert broker.executor.run_call(session, broker.commands.by_name[b"echo"], [b"ECHO", seconds]) == OK
+    assert spent(broker) == {"echo": (2, 2.5)}
+
+
 def _wait_slowly(clock: StoppedClock, seconds: float) -> Callable[[Session, list[bytes]], bytes]:
     """A command function that waits for the list `l`; each time it runs it takes so long."""
 
