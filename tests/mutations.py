@@ -143,7 +143,7 @@ _EXPLAINED = [
     ),
     (
         "broker/commands/streams/write.py",
-        'elif args[2] == b"MAXLEN" and stream.__class__ is Stream:',
+        'reply = _add_bounded(session, args, stream) if args[2] == b"MAXLEN" else _add_given(session, args, stream)',
         "2 to 3",
         _ONLY_SLOWER,
     ),
