@@ -159,6 +159,26 @@ def test_a_wait_that_ends_without_anything_counts(broker: Broker) -> None:
     assert (found.calls, found.failed) == (2, 1)
 
 
+def test_messages_to_a_waiting_client_follow_its_reply_or_come_at_once(broker: Broker, session: Session) -> None:
+    message = b">1\r\n+message\r\n"
+
+    def handler(session: Session, args: list[bytes]) -> bytes:
+        session.push(message)
+        if session.db.get(b"l") is not None:
+            return OK
+        return session.broker.blocking.wait(  # type: ignore[no-any-return]
+            session, handler, args, keys=[b"l"], value_type=List, timeout_ms=0, timeout_reply=b"$-1\r\n"
+        )
+
+    broker.commands.by_name[b"blpop"].handler = handler
+    waiting = make_session(broker)
+    run(waiting, "BLPOP l 0")
+    broker.blocking.retry(waiting)
+    assert taken(waiting) == message
+    run(session, "RPUSH l x")
+    assert taken(waiting) == OK + message
+
+
 def test_counting_begins_again(broker: Broker, session: Session) -> None:
     run(session, "ECHO 1", "CONFIG RESETSTAT")
     assert spent(broker) == {"config|resetstat": (1, 0)}
