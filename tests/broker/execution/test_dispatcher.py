@@ -76,6 +76,9 @@ def test_too_many_replies_stop_the_pipeline(session: Session) -> None:
     done = session.broker.dispatcher.execute(session, requests)
     assert done == 4 and sum(map(len, session.out)) > dispatch.REPLIES_AT_ONCE
     session.out.clear()
+    run(session, [b"SET", b"k", b"x" * (dispatch.REPLIES_AT_ONCE // 2 - len(b"$524277\r\n\r\n"))])
+    assert session.broker.dispatcher.execute(session, requests) == 3, "exactly as much is not too much"
+    assert len(taken(session)) == 3 * dispatch.REPLIES_AT_ONCE // 2
 
 
 def test_a_stopped_client_executes_nothing_more(session: Session) -> None:
