@@ -154,6 +154,12 @@ _EXPLAINED = [
         "by then there are both or none",
     ),
     (
+        "broker/persistence/recovery.py",
+        "folder.install(temporary, 0, None)",
+        "0 to 1",
+        "there is no increment yet that could be kept",
+    ),
+    (
         "broker/values/streams/entry.py",
         'return entry[entry.index(b"\\n", entry.index(b"\\n", 4) + 1) + 1 :]',
         "1 to 2",

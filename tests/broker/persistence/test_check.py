@@ -52,6 +52,18 @@ def test_an_append_only_file() -> None:
     )
 
 
+def test_of_many_kinds_of_commands_the_most_frequent_are_named() -> None:
+    kinds = (
+        b"APPEND BITFIELD BITOP COPY DECR DECRBY DEL EXPIRE GEOADD HDEL HINCRBY HSET INCR INCRBY LPOP LPUSH LREM LSET"
+        b" MSET PERSIST PFADD RENAME"
+    ).split()
+    texts = [bulks([name, b"a", b"1"]) for name in kinds]
+    status, lines = check({"a.aof": SELECT * 3 + SET * 2 + b"".join(texts)}, "a.aof")
+    assert status == 0
+    assert lines[1].startswith("  commands: 27 (3 SELECT, 2 SET, 1 ") and lines[1].endswith(", and 4 more kinds)")
+    assert lines[1].count(",") == 20
+
+
 def test_a_dump() -> None:
     assert check({"d.rdb": RDB}, "d.rdb") == (
         0,

@@ -304,6 +304,13 @@ def test_reading_may_begin_within_a_file() -> None:
     assert reader.offset == reader.verified == len(data)
 
 
+def test_only_a_single_word_is_an_annotation() -> None:
+    request = [b"#TS:1700000000", b"x"]
+    found, _, error = read(SELECT + bulks(request) + SET)
+    assert error is None
+    assert commands(found) == [[b"SELECT", b"0"], request, [b"SET", b"a", b"1"]]
+
+
 def test_an_empty_file() -> None:
     found, reader, error = read(b"")
     assert (found, reader.offset, error) == ([], 0, None)
