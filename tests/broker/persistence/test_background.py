@@ -56,6 +56,31 @@ async def test_the_child_has_the_values_of_the_moment(background: Background, tm
     assert (tmp_path / "file").read_text() == "then"
 
 
+async def test_children_are_counted(background: Background) -> None:
+    assert background.forks == 0
+    for number in (1, 2):
+        await outcome_of(background, lambda progress: None)
+        assert background.forks == number
+
+
+def test_where_there_can_be_no_child_nothing_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise OSError
+
+    def free() -> list[int]:
+        """The next two descriptors."""
+        found = [os.dup(0), os.dup(0)]
+        for descriptor in found:
+            os.close(descriptor)
+        return found
+
+    monkeypatch.setattr(os, "fork", refuse)
+    before = free()
+    with pytest.raises(OSError):
+        fork(lambda progress: None)
+    assert free() == before
+
+
 async def test_what_the_child_has_copied_is_known(background: Background) -> None:
     outcome = await outcome_of(background, lambda progress: None)
     assert outcome.problem == ""

@@ -78,6 +78,12 @@ def test_a_dump() -> None:
     )
 
 
+def test_keys_before_any_database_is_named_are_in_the_first() -> None:
+    dump = b"REDIS0010" + STRINGS + b"\xfe\x03" + b"\x00\x01c\x01d" + b"\xff" + bytes(8)
+    status, lines = check({"d.rdb": dump}, "d.rdb")
+    assert (status, lines[2:]) == (0, ["  keys: 3 (3 string)", "  databases: 0, 3"])
+
+
 def test_a_dump_followed_by_commands() -> None:
     status, lines = check({"a.aof": RDB + SELECT + SET}, "a.aof")
     assert status == 0
