@@ -17,6 +17,7 @@ TWINS: Final = (
     "broker.formats.rdb._strings",
     "broker.formats.packed._stream_listpack",
     "broker.persistence._syncing",
+    "broker.scripting._border",
     "broker.scripting._calling",
     "broker.values._bits",
     "broker.values._hash",

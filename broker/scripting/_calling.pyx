@@ -34,7 +34,7 @@ cdef class _Known:
         self.max_args = min(most, 1 << 62)
 
 
-cdef bytes _digits(long long number):
+cdef bytes digits(long long number):
     cdef char text[20]
     cdef int at = 20
     cdef bint negative = number < 0
@@ -95,13 +95,6 @@ cdef object _array(bytes reply, const char* text):
 
 
 cdef class Caller:
-    cdef dict _plain, _known
-    cdef list _sinks
-    cdef object _session, _keyspace, _effects, _command_failed, _now, _execute_checked, _has_room, _failed
-    cdef bytes _held
-    cdef bint _is_real_time
-    cdef public long long checked
-
     def __init__(self, plain, session, executor, execute_checked, has_room, failed):
         self._plain = plain
         self._known = {}
@@ -122,38 +115,44 @@ cdef class Caller:
         try:
             return self._called(args)
         except Exception as defect:
-            return self._failed(defect)
+            return self.seen(self._failed(defect))
 
     cdef object _called(self, tuple args):
         cdef list words = list(args)
-        cdef Py_ssize_t i, count = len(words)
+        cdef Py_ssize_t i
         cdef long long number
         cdef int overflow = 0
-        cdef object word, name, found
-        cdef _Known known
-        for i in range(count):
+        cdef object word
+        for i in range(len(words)):
             word = words[i]
             if type(word) is bytes:
                 continue
             if type(word) is not int:
-                return self._execute_checked(*args)
+                return self.seen(self._execute_checked(*args))
             number = PyLong_AsLongLongAndOverflow(word, &overflow)
             if overflow or not -EXACT < number < EXACT:
-                return self._execute_checked(*args)
-            words[i] = _digits(number)
+                return self.seen(self._execute_checked(*args))
+            words[i] = digits(number)
+        return self.seen(self.reply_to(words))
+
+    cdef bytes reply_to(self, list words):
+        """The reply to a call with these words, which are bytes all."""
+        cdef Py_ssize_t count = len(words)
+        cdef object name, found
+        cdef _Known known
         if not count:
-            return self._execute_checked(*args)
+            return self._execute_checked()
         name = words[0]
         found = self._known.get(name)
         if found is None:
             command = self._plain.get(name)
             if command is None:
-                return self._execute_checked(*args)
+                return self._execute_checked(*words)
             found = self._known[name] = _Known(command)
         known = <_Known>found
         if known.flags & self.checked or count < known.min_args or count > known.max_args:
-            return self._execute_checked(*args)
-        return self.seen(self._execute(known.command, known.handler, words))
+            return self._execute_checked(*words)
+        return self._execute(known.command, known.handler, words)
 
     cdef double _seconds(self) except? -1:
         cdef timespec now
@@ -162,12 +161,13 @@ cdef class Caller:
         clock_gettime(CLOCK_MONOTONIC, &now)
         return now.tv_sec + 1e-9 * now.tv_nsec
 
-    cpdef object execute(self, command, list words):
+    cpdef bytes execute(self, command, list words):
         """Execute a command; its reply. `Executor.run_call` without what only clients of their own need."""
         return self._execute(command, command.handler, words)
 
-    cdef object _execute(self, object command, object handler, list words):
+    cdef bytes _execute(self, object command, object handler, list words):
         cdef object keyspace = self._keyspace, changes
+        cdef bytes reply
         cdef double began = self._seconds()
         try:
             reply = handler(self._session, words)
@@ -197,7 +197,7 @@ cdef class Caller:
         try:
             return self._value(reply) if self._has_room(len(reply)) else NO_ROOM
         except Exception as defect:
-            return self._failed(defect)
+            return self._value(self._failed(defect))
 
     cdef object _value(self, bytes reply):
         cdef Py_ssize_t size = PyBytes_GET_SIZE(reply), start

@@ -15,16 +15,15 @@ from broker.execution.executor import Executor
 from broker.execution.state import State
 from broker.process.log import Log
 from broker.process.stats import Stats
-from broker.scripting.calling import Caller
-from broker.scripting.conversions import ERROR, Result, number_text
+from broker.scripting.calling import NOT_TEXTS, Caller
+from broker.scripting.conversions import Result, number_text
 from broker.scripting.running import Interruption, Run
 from broker.table.command import DENYOOM, MAY_REPLICATE, NOSCRIPT, WRITE, Command, CommandTable
 from protocol import errors
 from protocol.numbers import format_double
-from protocol.replies import DIALECTS
+from protocol.replies import DIALECTS, error
 
 NO_COMMAND: Final = b"ERR Please specify at least one argument for this redis lib call"
-NOT_TEXTS: Final = b"ERR Lua redis lib command arguments must be strings or integers"
 UNKNOWN: Final = b"ERR Unknown Redis command called from script"
 WRONG_ARITY: Final = b"ERR Wrong number of args calling Redis command from script"
 NOT_FROM_SCRIPT: Final = b"ERR This Redis command is not allowed from script"
@@ -59,25 +58,25 @@ class Bridge:
         self._interruption = interruption
         self._plain = commands.plain
         self._effects = session.broker.keyspace.effects
-        self.caller = Caller(self._plain, session, executor, self.call, has_room, self._failed)
+        self.caller = Caller(self._plain, session, executor, self.reply, has_room, self._failed)
 
     def begin(self, run: Run) -> None:
         """A script begins: say which commands must be looked at twice before it may execute them."""
         checked = NOSCRIPT | WRITE | MAY_REPLICATE if run.read_only else NOSCRIPT | WRITE
         self.caller.checked = checked | DENYOOM if run.out_of_memory and not run.allows_oom else checked
 
-    def call(self, *args: Any) -> Result:
-        """redis.call and redis.pcall, with all checks in Redis's order."""
+    def reply(self, *args: Any) -> bytes:
+        """The reply to redis.call and redis.pcall, with all checks in Redis's order."""
         words = list(args)
         for word in words:
             if word.__class__ is not bytes:
                 texts = _texts(words)
                 if texts is None:
-                    return NOT_TEXTS, ERROR
+                    return error(NOT_TEXTS)
                 words = texts
                 break
         if not words:
-            return NO_COMMAND, ERROR
+            return error(NO_COMMAND)
         command = self._plain.get(words[0])
         if command is None:
             command = self._commands.find(words)
@@ -89,7 +88,7 @@ class Bridge:
             refusal = self._refusal(command)
             if refusal is not None:
                 return self._refused(command, refusal)
-        return self.caller.seen(self.caller.execute(command, words))
+        return self.caller.execute(command, words)
 
     def call_with_many(self, lengths: bytes, texts: bytes) -> Result:
         """`call` with the arguments as one text and their lengths."""
@@ -121,15 +120,15 @@ class Bridge:
             self.caller.checked = NOSCRIPT  # from here on nothing but this is asked about
         return None
 
-    def _failed(self, defect: Exception) -> Result:
+    def _failed(self, defect: Exception) -> bytes:
         self._log.failure("a call from a script failed unexpectedly", defect)
-        return errors.INTERNAL, ERROR
+        return error(errors.INTERNAL)
 
-    def _refused(self, command: Command | None, text: bytes) -> Result:
+    def _refused(self, command: Command | None, text: bytes) -> bytes:
         self._stats.count_error(text)
         if command is not None:
             command.rejected += 1
-        return text, ERROR
+        return error(text)
 
     def acl_check_cmd(self, *args: Any) -> Any:
         """redis.acl_check_cmd: whether the caller may execute this; (text, True) for an error."""

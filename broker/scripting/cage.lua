@@ -85,6 +85,10 @@ local killed = nil
 
 local is_settling = false -- between two runs nothing is interrupted
 
+-- marks[1] says that the run has left something for `settle`: where it has not, the border in C spares the call.
+local marks = { false } -- its place is there already: the hook must not need memory
+cage.marks = marks
+
 -- What Python says of the script that runs: it is asked each time, and says nothing once the run is over.
 local function look()
   killed = python_hook()
@@ -101,6 +105,7 @@ local function hook()
   if is_settling then
     return
   end
+  marks[1] = true
   local now = clock()
   if hooked_at and now - hooked_at > cage.long_between_hooks and not is_watched_closely then
     is_watched_closely = true
@@ -137,6 +142,7 @@ function cage.watch(thread)
   if not threads[thread] then
     threads[thread] = true
     watched = watched + 1
+    marks[1] = true
   end
   sethook(thread, hook, "", HOOK_EVERY)
 end
@@ -311,12 +317,13 @@ local called, called_keys, called_arguments
 -- Lets go of what a run was given, whatever it has come to.
 local function settle()
   is_settling, killed = true, nil
+  cage.script_resp = 2
   script_globals.KEYS, script_globals.ARGV = nil, nil
   called, called_keys, called_arguments = nil, nil, nil
   if watched > many then
     forget_dead_threads()
   end
-  hooked_at = nil
+  hooked_at, marks[1] = nil, false
   if is_watched_closely then
     is_watched_closely = false
     sethook(hook, "", HOOK_EVERY)
@@ -330,6 +337,7 @@ local function finished(resp, ok, value)
     cage.restore() -- it may have been stopped just before that was done
     ok, value = false, error_table(killed)
   end
+  local script_resp = cage.script_resp
   settle()
   if not ok then
     if type(value) ~= "table" then
@@ -350,12 +358,13 @@ local function finished(resp, ok, value)
     return format(":%d\r\n", value), REPLY
   end
   local parts = {}
+  cage.script_resp = script_resp
   cage.append(value, parts, resp, 1)
+  cage.script_resp = 2
   return concat(parts), REPLY
 end
 
 local function run(script, resp)
-  environment, cage.script_resp = script_environment, 2
   return finished(resp, xpcall(script, handler))
 end
 
@@ -387,12 +396,25 @@ end
 
 function cage.call_function(callback, resp, keys, arguments)
   called, called_keys, called_arguments = callback, keys, arguments
-  environment, cage.script_resp = function_environment, 2
   return finished(resp, xpcall(invoke, handler))
 end
 
+-- What Python gets of a function: itself, by lupa, or the number by which the border in C has kept it.
+local in_c = cage.in_c
+local function for_python(compiled, problem)
+  if compiled and in_c then
+    return in_c.keep(compiled), problem
+  end
+  return cage.leaving(compiled, problem)
+end
+
+if in_c then
+  in_c.connect(handler, finished, script_globals, marks, hook)
+end
+
 function cage.compile_script(source)
-  return cage.leaving(cage.compile(source, "@user_script", script_environment))
+  environment = script_environment
+  return for_python(cage.compile(source, "@user_script", script_environment))
 end
 
 function cage.load_library(source)
@@ -407,6 +429,11 @@ function cage.load_library(source)
   failure = killed or failure
   ok, killed = ok and not killed, nil
   if ok then
+    if in_c then
+      for name, callback in next, found do
+        found[name] = in_c.keep(callback)
+      end
+    end
     return cage.leaving(found, "")
   end
   local text

@@ -79,6 +79,10 @@ function redis.pcall(...)
   return reply(python_call(...))
 end
 
+if cage.in_c and cage.in_c.call then
+  redis.call, redis.pcall = cage.in_c.call, cage.in_c.pcall
+end
+
 local function complain(text)
   error(error_table(text))
 end
@@ -148,6 +152,7 @@ function redis.setresp(...)
     complain("RESP version must be 2 or 3.")
   end
   cage.script_resp = version
+  cage.marks[1] = true
   cage.setresp(version)
 end
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from broker.table.command import Command
 
 NO_ROOM: Final = b"ERR not enough memory"
+NOT_TEXTS: Final = b"ERR Lua redis lib command arguments must be strings or integers"
 
 EXACT: Final = 1 << 53
 """Whole numbers beyond this are not surely whole in Lua: the bridge writes them as Redis does."""
@@ -27,7 +28,7 @@ EXACT: Final = 1 << 53
 class Caller:
     """Called by Lua with a command's words. `checked` are the flags of commands that the bridge must look at first.
 
-    `plain` are the commands by name, executed by `session`; `execute_checked(*words)` is the bridge's way,
+    `plain` are the commands by name, executed by `session`; `execute_checked(*words)` is the bridge's way to a reply,
     `has_room(size)` says whether Lua can take so many bytes, `failed(defect)` gives the reply after a defect of ours.
     """
 
@@ -36,9 +37,9 @@ class Caller:
         plain: dict[bytes, Command],
         session: Session,
         executor: Executor,
-        execute_checked: Callable[..., Result],
+        execute_checked: Callable[..., bytes],
         has_room: Callable[[int], bool],
-        failed: Callable[[Exception], Result],
+        failed: Callable[[Exception], bytes],
     ) -> None:
         self._plain = plain
         self._session = session
@@ -54,7 +55,7 @@ class Caller:
             return self._called(args)
         except Exception as defect:
             # lupa would hand the exception itself to the script.
-            return self._failed(defect)
+            return self.seen(self._failed(defect))
 
     def _called(self, args: tuple[Any, ...]) -> Result:
         words = []
@@ -64,10 +65,10 @@ class Caller:
             elif word.__class__ is int and -EXACT < word < EXACT:
                 words.append(b"%d" % word)
             else:
-                return self._execute_checked(*args)
+                return self.seen(self._execute_checked(*args))
         command = self._plain.get(words[0]) if words else None
         if command is None or command.flags & self.checked or not command.min_args <= len(words) <= command.max_args:
-            return self._execute_checked(*args)
+            return self.seen(self._execute_checked(*args))
         return self.seen(self.execute(command, words))
 
     def execute(self, command: Command, words: list[bytes]) -> bytes:
@@ -87,7 +88,7 @@ class Caller:
         try:
             return result(reply) if self._has_room(len(reply)) else (NO_ROOM, ERROR)
         except Exception as defect:
-            return self._failed(defect)
+            return result(self._failed(defect))
 
 
 prefer(globals(), "broker.scripting._calling", "Caller")

@@ -17,26 +17,23 @@ from broker.execution.executor import Executor
 from broker.execution.state import State
 from broker.process.log import Log
 from broker.process.stats import Stats
+from broker.scripting.border import NoRoomError, Outcome
 from broker.scripting.bridge import Bridge
 from broker.scripting.functions import Function, Functions
 from broker.scripting.lua_state import LuaState
 from broker.scripting.running import KILLED, Interruption, Run
-from broker.scripting.sandbox import A_STRING, OUT_OF_MEMORY, LuaError, LuaMemoryError, NoRoomError, Sandbox
+from broker.scripting.sandbox import OUT_OF_MEMORY, LuaError, LuaMemoryError, Sandbox
 from broker.scripting.scripts import ALLOW_OOM, NO_WRITES, Script, Scripts
 from broker.table.command import CommandTable
 from protocol import errors
 from protocol.errors import CommandError
-from protocol.replies import RESP2, bulk, error
+from protocol.replies import RESP2, error
 
 WRITES_IN_RO: Final = b"ERR Can not execute a script with write flag using *_ro command."
 NO_ROOM: Final = b"ERR not enough memory for the script's keys and arguments"
 
-FEW_ARGUMENTS: Final = 64
-"""Keys and arguments that are handed to Lua one by one; more go in tables, which takes longer for few."""
-
-# The second value of a finished run: an encoded reply, an error of the script, an error of Lua's.
-_REPLY: Final = 1
 _FAILURE: Final = 2
+"""The second value of the outcome of a run that failed by an error of the script, not of Lua's."""
 
 
 class Scripting:
@@ -103,17 +100,14 @@ class Scripting:
         state = self._of_scripts
         sandbox = state.sandbox or state.start()
         run = self._prepare(caller, args, script.sha, script.flags, read_only, is_eval=True)
-        if keys > 2 or len(args) > FEW_ARGUMENTS:
-            return self._run(run, state, sandbox.run_with_tables, script.function, keys)
-        call = (sandbox.run_without_keys, sandbox.run_with_key, sandbox.run_with_two_keys)[keys]
-        return self._run(run, state, call, script.function, None)
+        return self._run(run, state, sandbox.evaluate, script.function, keys)
 
     def call(self, caller: Session, args: list[bytes], function: Function, keys: int, read_only: bool) -> bytes:
         """Call a function for a client; arguments as for `evaluate`."""
         state = self._of_functions
         sandbox = state.sandbox or state.start()
         run = self._prepare(caller, args, function.name, function.flags, read_only, is_eval=False)
-        return self._run(run, state, sandbox.call_function, function.callback, keys)
+        return self._run(run, state, sandbox.call, function.callback, keys)
 
     def _prepare(
         self, caller: Session, args: list[bytes], name: bytes, flags: int | None, read_only: bool, *, is_eval: bool
@@ -135,9 +129,8 @@ class Scripting:
         run.out_of_memory = out_of_memory
         return run
 
-    def _run(self, run: Run, state: LuaState, call: Callable[..., Any], function: Any, keys: int | None) -> bytes:
-        """Call what runs a script or function; with the number of keys it takes them in tables."""
-        sandbox: Sandbox = state.sandbox  # type: ignore[assignment]  # `call` is one of its functions
+    def _run(self, run: Run, state: LuaState, enter: Callable[..., Outcome], function: Any, keys: int) -> bytes:
+        """Run a script or function by what its sandbox has for that."""
         caller = run.caller
         session = self._session
         session.db = caller.db
@@ -149,17 +142,10 @@ class Scripting:
         if is_propagated:
             effects.begin()
         self.interruption.current = run
-        given: list[Any] = [function, caller.resp.version]
         try:
-            if keys is None:
-                given += run.args[3:]
-                size = sum(map(len, run.args)) + A_STRING * len(given)
-            else:
-                size = A_STRING
-                given += sandbox.tables(run.args[3 : 3 + keys], run.args[3 + keys :], check=self.interruption.check)
-            outcome = sandbox.enter(call, given, size)
+            outcome = enter(function, caller.resp.version, run.args, keys)
         except LuaError as problem:
-            outcome = self._broken_off(sandbox, run, problem)
+            outcome = self._broken_off(state, run, problem)
         except NoRoomError:
             outcome = (b"ERR " + KILLED if run.killed else NO_ROOM, _FAILURE, False)
         finally:
@@ -169,18 +155,17 @@ class Scripting:
                 effects.end()
         if self._keyspace.ready and caller.queued is None:
             self._serve()
-        if outcome.__class__ is bytes:
-            return bulk(outcome)
-        if outcome[1] == _REPLY:
+        if isinstance(outcome, bytes):
             failures = run.errors_passed_on + run.has_errors  # as strange as in Redis
             if failures:
                 self._commands.find(run.args).failed += failures  # type: ignore[union-attr]
-            return outcome[0]  # type: ignore[no-any-return]
+            return outcome
         return self._failed(run, outcome)
 
-    def _broken_off(self, sandbox: Sandbox, run: Run, problem: LuaError) -> tuple[Any, ...]:
+    def _broken_off(self, state: LuaState, run: Run, problem: LuaError) -> tuple[Any, ...]:
         """The outcome where Lua stopped outside of the script's own code: killed, or without memory."""
         self.interruption.ended()  # or a kill would also stop the recovery
+        sandbox: Sandbox = state.sandbox  # type: ignore[assignment]  # it was what ran
         sandbox.recover()
         if run.killed:
             return b"ERR " + KILLED, _FAILURE, False

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from broker.config import Config
+from broker.scripting.border import NoRoomError
 from broker.scripting.bridge import Bridge
 from broker.scripting.running import Interruption
-from broker.scripting.sandbox import OUT_OF_MEMORY, LuaError, NoRoomError, Sandbox
+from broker.scripting.sandbox import OUT_OF_MEMORY, LuaError, Sandbox
 from broker.version import REDIS_VERSION
 
 Compiled = tuple[Any, bytes]

@@ -24,13 +24,15 @@ from typing import Any, Final
 from lupa import lua51
 
 from broker.scripting import bytecode
+from broker.scripting.border import A_STRING, Border, NoRoomError, Outcome, UnsupportedError
 from broker.scripting.libraries import bit, cjson, cmsgpack, struct
+from protocol.replies import bulk
 
 SLACK: Final = 1 << 18
 """Bytes that a crossing may take besides what it doubles: a reply that is not LARGE, and some more."""
 
-A_STRING: Final = 48
-"""A string's overhead in Lua, in bytes: its header, its slot in the string table, and one in another table."""
+FEW_ARGUMENTS: Final = 64
+"""Words of a request that lupa hands over one by one; more go in tables, which takes longer for few."""
 
 SLICE: Final = 512
 """Arguments passed to Lua per call; between slices a run can be interrupted."""
@@ -60,6 +62,9 @@ LuaMemoryError = lua51.LuaMemoryError
 _LIBRARIES: Final = {b"bit": bit, b"cjson": cjson, b"cmsgpack": cmsgpack, b"struct": struct}
 _FOLDER: Final = Path(__file__).parent
 
+_REPLY: Final = 1
+"""The second value of `finished` where the first is an encoded reply."""
+
 _BOOTSTRAP: Final = """
 local cage = ...
 for _, kind in pairs({ "plain", "lifting" }) do
@@ -70,10 +75,6 @@ end
 cage.lift, cage.restore = python.as_function(cage.lift), python.as_function(cage.restore)
 return loadstring(cage.parts.cage, "=cage")(cage)
 """
-
-
-class NoRoomError(Exception):
-    """A run's arguments don't fit in Lua's memory."""
 
 
 class Sandbox:
@@ -95,14 +96,16 @@ class Sandbox:
             attribute_filter=_refuse,
             max_memory=UNLIMITED,
         )
-        self._used: Callable[[], int] = self._lua.get_memory_used
-        self._set_cap: Callable[[int], None] = self._lua.set_max_memory
+        self._check = callables["hook"]
+        self._border = border = self._in_c(callables["call"])
+        self._used: Callable[[], int] = border.used if border is not None else self._lua.get_memory_used
+        self._set_limit: Callable[[int], None] = border.set_limit if border is not None else self._lua.set_max_memory
         self._cage = cage = self._caged({**callables, "patch": _patched}, constants)
-        self.run_without_keys: Callable[..., Any] = cage[b"run_without_keys"]
-        self.run_with_key: Callable[..., Any] = cage[b"run_with_key"]
-        self.run_with_two_keys: Callable[..., Any] = cage[b"run_with_two_keys"]
-        self.run_with_tables: Callable[..., Any] = cage[b"run_with_tables"]
-        self.call_function: Callable[..., Any] = cage[b"call_function"]
+        self._run_without_keys: Callable[..., Any] = cage[b"run_without_keys"]
+        self._run_with_key: Callable[..., Any] = cage[b"run_with_key"]
+        self._run_with_two_keys: Callable[..., Any] = cage[b"run_with_two_keys"]
+        self._run_with_tables: Callable[..., Any] = cage[b"run_with_tables"]
+        self._call_function: Callable[..., Any] = cage[b"call_function"]
         self._compile: Callable[[bytes], tuple[Any, bytes]] = cage[b"compile_script"]
         self._load: Callable[[bytes], Any] = cage[b"load_library"]
         self._capped: Callable[..., Any] = cage[b"capped"]
@@ -112,7 +115,17 @@ class Sandbox:
         for _ in range(3):  # objects with a finalizer are freed by the second, what they refer to by the third
             self._lua.gccollect()
         self._cage_takes = self._used()
+        if border is not None:
+            border.tidy = self.tidy
+            # One call less for each run.
+            self.evaluate, self.call = border.evaluate, border.call  # type: ignore[method-assign]
         self.limit_memory(max_memory)
+
+    def _in_c(self, caller: Callable[..., Any]) -> Border | None:
+        try:
+            return Border(self._lua, caller, self._check)
+        except UnsupportedError:
+            return None
 
     def _caged(self, callables: Mapping[str, Callable[..., Any]], constants: Mapping[str, Any]) -> Any:
         """Builds the cage and returns its functions."""
@@ -125,6 +138,7 @@ class Sandbox:
         given[b"hook_every"], given[b"hook_closely"] = HOOK_EVERY, HOOK_CLOSELY
         given[b"long_between_hooks"], given[b"look_every"] = LONG_BETWEEN_HOOKS, LOOK_EVERY
         given[b"max_pattern"] = MAX_PATTERN
+        given[b"in_c"] = self._border.functions if self._border is not None else None
         given[b"select_name"] = bytecode.SELECT
         given[b"parts"] = table_from({path.stem.encode(): path.read_bytes() for path in _FOLDER.glob("*.lua")})
         given[b"libraries"] = libraries = table_from({})
@@ -137,26 +151,47 @@ class Sandbox:
         cage[b"anchors"] = table_from([b"debug", b"error in error handling"])
         return cage
 
+    # Running
+
+    def evaluate(self, function: Any, resp: int, request: list[bytes], keys: int) -> Outcome:
+        """Run a script with the keys and arguments of a request, from the fourth word on.
+
+        Raises NoRoomError; LuaError where Lua stopped outside of the script's own code: then `recover` must be called.
+        """
+        if keys > 2 or len(request) > FEW_ARGUMENTS:
+            return self._run_with(self._run_with_tables, function, resp, request, keys)
+        run = (self._run_without_keys, self._run_with_key, self._run_with_two_keys)[keys]
+        given = [function, resp, *request[3:]]
+        return _outcome(self.enter(run, given, sum(map(len, request)) + A_STRING * len(given)))
+
+    def call(self, function: Any, resp: int, request: list[bytes], keys: int) -> Outcome:
+        """Call a library's function, likewise."""
+        return self._run_with(self._call_function, function, resp, request, keys)
+
+    def _run_with(self, run: Callable[..., Any], function: Any, resp: int, request: list[bytes], keys: int) -> Outcome:
+        tables = self.tables(request[3 : 3 + keys], request[3 + keys :], check=self._check)
+        return _outcome(self.enter(run, [function, resp, *tables], A_STRING))
+
     # The border
 
     def _lifting(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        set_cap = self._set_cap
+        set_limit = self._set_limit
 
         def lifted(*args: Any) -> Any:
-            set_cap(UNLIMITED)
+            set_limit(UNLIMITED)
             return function(*args)
 
         return lifted
 
     def _lift(self) -> None:
-        self._set_cap(UNLIMITED)
+        self._set_limit(UNLIMITED)
 
     def _restore(self) -> None:
-        self._set_cap(self._cap)
+        self._set_limit(self._cap)
 
     def _rest(self) -> None:
-        """Sets the cap between runs, but only while it could not refuse anything."""
-        self._set_cap(UNLIMITED if self._used() > self._calm else self._cap)
+        """Between runs: the cap is set only while it could not refuse anything."""
+        self._set_limit(UNLIMITED if self._used() > self._calm else self._cap)
 
     def limit_memory(self, max_memory: int) -> None:
         """Limits the memory of the scripts' values, in bytes; 0 means no cap."""
@@ -164,12 +199,15 @@ class Sandbox:
         self._lift()
         if not max_memory:
             self._cap = UNLIMITED
-            self._calm = self.tidy_at = 1 << 62
+            self._calm = self._tidy_at = 1 << 62
             self._set_calm(None)
+            if self._border is not None:
+                self._border.set_cap(UNLIMITED, self._tidy_at)
             return
         self._cap = self._cage_takes + max_memory
         self._calm = (self._cap - SLACK) // 4
-        self._set_calm(self._calm + self._lua.get_memory_used(total=True) - self._used())
+        counted = 0 if self._border is not None else self._lua.get_memory_used(total=True) - self._used()
+        self._set_calm(self._calm + counted)
         self.tidy()
 
     def enter(self, function: Callable[..., Any], given: list[Any], size: int) -> Any:
@@ -193,15 +231,16 @@ class Sandbox:
             given.clear()
             self._end_crossing()
 
-    def _end_crossing(self) -> None:
-        if self._used() > self.tidy_at:
+    def _left_much(self) -> None:
+        if self._used() > self._tidy_at:
             self.tidy()
         else:
             self._rest()
 
     def compile_script(self, source: bytes) -> tuple[Any, bytes]:
-        """Compiles a script to a Lua function; returns None and the error's text if that fails."""
-        return self._run_source(self._compile, source)  # type: ignore[no-any-return]
+        """A script's Lua function; None and the reason where it has none."""
+        function, problem = self._made(self._compile, source)
+        return self._kept(function), problem
 
     def load_library(self, source: bytes) -> tuple[dict[bytes, Any] | None, bytes]:
         """Runs a library's code; returns the callbacks it registered by name, or None and the error's text."""
@@ -210,11 +249,14 @@ class Sandbox:
             return None, problem
         self._lift()
         try:
-            return dict(found.items()), problem
+            return {name: self._kept(function) for name, function in found.items()}, problem
         finally:
             self._rest()
 
-    def _run_source(self, function: Callable[..., Any], source: bytes) -> Any:
+    def _kept(self, function: Any) -> Any:
+        return function if function is None or self._border is None else self._border.kept(function)
+
+    def _made(self, function: Callable[..., Any], source: bytes) -> Any:
         if not self.has_room(2 * len(source)):
             raise NoRoomError
         self._lift()
@@ -238,11 +280,13 @@ class Sandbox:
         return bool(self.memory_used() + size < self.max_memory)
 
     def tidy(self) -> None:
-        """Collects garbage, as after a run that has left more than `tidy_at` bytes."""
+        """Collect garbage, as is done after a run that has left much."""
         self._lift()
         self._lua.gccollect()
         if self._cap:
-            self.tidy_at = max(self._cap // 2, (self._cap + self._used()) // 2)
+            self._tidy_at = max(self._cap // 2, (self._cap + self._used()) // 2)
+            if self._border is not None:
+                self._border.set_cap(self._cap, self._tidy_at)
         self._rest()
 
     def recover(self) -> None:
@@ -276,6 +320,13 @@ class Sandbox:
                 raise NoRoomError
             self._extend(table, table_from(texts[at : at + SLICE]))
         return table
+
+
+def _outcome(found: Any) -> Outcome:
+    """What the cage's `finished` gives, with its replies as they are sent."""
+    if found.__class__ is bytes:
+        return bulk(found)
+    return found[0] if found[1] == _REPLY else found  # type: ignore[no-any-return]
 
 
 def _patched(code: bytes) -> bytes | None:

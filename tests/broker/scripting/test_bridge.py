@@ -13,9 +13,10 @@ from broker.scripting.bridge import (
     WRONG_ARITY,
     Bridge,
 )
-from broker.scripting.conversions import ARRAY, ERROR, HELD, LARGE, STATUS
+from broker.scripting.conversions import ERROR, HELD, LARGE
 from broker.scripting.running import Run
 from protocol.errors import OUT_OF_MEMORY
+from protocol.replies import OK, error
 from tests.broker.effects import journal
 from tests.broker.sessions import make_broker, make_session
 
@@ -36,13 +37,13 @@ def bridged(*, read_only: bool = False, out_of_memory: bool = False, room: bool 
 
 def test_replies() -> None:
     bridge, run = bridged()
-    assert bridge.call(b"GET", b"k") is False
+    assert bridge.reply(b"GET", b"k") == b"$-1\r\n"
     assert not run.wrote
-    assert bridge.call(b"SET", b"k", 5) == (b"OK", STATUS)
+    assert bridge.reply(b"SET", b"k", 5) == b"+OK\r\n"
     assert run.wrote
-    assert bridge.call(b"INCRBYFLOAT", b"k", 0.5) == b"5.5"
-    assert bridge.call(b"mget", b"k", b"x") == (None, ARRAY, b"5.5", False)
-    assert bridge.call(b"Exists", b"k") == 1
+    assert bridge.reply(b"INCRBYFLOAT", b"k", 0.5) == b"$3\r\n5.5\r\n"
+    assert bridge.reply(b"mget", b"k", b"x") == b"*2\r\n$3\r\n5.5\r\n$-1\r\n"
+    assert bridge.reply(b"Exists", b"k") == b":1\r\n"
     assert bridge.call_with_many(b"5 1 1", b"RPUSHlx") == 1
 
 
@@ -61,37 +62,37 @@ def test_replies() -> None:
 )
 def test_refusals(words: tuple[bytes, ...], text: bytes) -> None:
     bridge, _run = bridged()
-    assert bridge.call(*words) == (text, ERROR)
+    assert bridge.reply(*words) == error(text)
 
 
 def test_what_only_reads_writes_nothing() -> None:
     bridge, _run = bridged(read_only=True)
-    assert bridge.call(b"SET", b"k", b"v") == (READ_ONLY, ERROR)
-    assert bridge.call(b"PUBLISH", b"c", b"v") == (READ_ONLY, ERROR)
-    assert bridge.call(b"GET", b"k") is False
+    assert bridge.reply(b"SET", b"k", b"v") == error(READ_ONLY)
+    assert bridge.reply(b"PUBLISH", b"c", b"v") == error(READ_ONLY)
+    assert bridge.reply(b"GET", b"k") == b"$-1\r\n"
 
 
 def test_out_of_memory_holds_until_the_script_has_written() -> None:
     bridge, _run = bridged(out_of_memory=True)
-    assert bridge.call(b"SET", b"k", b"v") == (OUT_OF_MEMORY, ERROR)
-    assert bridge.call(b"DEL", b"k") == 0
-    assert bridge.call(b"SET", b"k", b"v") == (b"OK", STATUS)
+    assert bridge.reply(b"SET", b"k", b"v") == error(OUT_OF_MEMORY)
+    assert bridge.reply(b"DEL", b"k") == b":0\r\n"
+    assert bridge.reply(b"SET", b"k", b"v") == OK
 
 
 def test_writes_may_be_refused_until_the_script_has_written() -> None:
     bridge, run = bridged()
     run.caller.broker.state.write_refusal = b"MISCONF no"
-    assert bridge.call(b"SET", b"k", b"v") == (b"MISCONF no", ERROR)
+    assert bridge.reply(b"SET", b"k", b"v") == error(b"MISCONF no")
     run.caller.broker.state.write_refusal = None
-    assert bridge.call(b"SET", b"k", b"v") == (b"OK", STATUS)
+    assert bridge.reply(b"SET", b"k", b"v") == OK
     run.caller.broker.state.write_refusal = b"MISCONF no"
-    assert bridge.call(b"SET", b"k", b"v") == (b"OK", STATUS)
+    assert bridge.reply(b"SET", b"k", b"v") == OK
 
 
 def test_replies_that_lua_has_no_room_for() -> None:
     bridge, _ = bridged(room=False)
-    bridge.call(b"SET", b"k", b"x" * LARGE)
-    assert bridge.call(b"GET", b"k") == (None, HELD)
+    bridge.caller(b"SET", b"k", b"x" * LARGE)
+    assert bridge.caller(b"GET", b"k") == (None, HELD)
     assert bridge.caller.fetch() == (b"ERR not enough memory", ERROR)
 
 

@@ -15,19 +15,19 @@ from tests.broker.sessions import StoppedClock, make_broker, make_session
 both = twins.both("broker.scripting.calling", "broker.scripting._calling", attribute="Caller", argument="kind")
 
 CAREFUL = (b"with care", STATUS)
+CAREFUL_REPLY = b"+with care\r\n"
 
 
 def make(kind: Any, *, room: bool = True) -> Any:
     broker = make_broker()
     session: Session = make_session(broker)
-    failed = (b"failed", ERROR)
     return kind(
         broker.commands.plain,
         session,
         broker.executor,
-        lambda *words: CAREFUL,
+        lambda *words: CAREFUL_REPLY,
         lambda size: room,
-        lambda defect: failed,
+        lambda defect: b"-failed\r\n",
     )
 
 
@@ -99,18 +99,17 @@ def test_nothing_is_raised(kind: Any) -> None:
     def has_room(size: int) -> bool:
         raise RuntimeError
 
-    failed = (b"failed", ERROR)
     caller = kind(
         broker.commands.plain,
         make_session(broker),
         broker.executor,
-        lambda *words: CAREFUL,
+        lambda *words: CAREFUL_REPLY,
         has_room,
-        lambda defect: failed,
+        lambda defect: b"-failed\r\n",
     )
     caller(b"SET", b"k", b"x" * LARGE)
     assert caller(b"GET", b"k") == (None, HELD)
-    assert caller.fetch() == failed
+    assert caller.fetch() == (b"failed", ERROR)
 
 
 @both
@@ -121,9 +120,9 @@ def test_what_calls_leave_behind(kind: Any) -> None:
         broker.commands.plain,
         make_session(broker),
         broker.executor,
-        lambda *words: CAREFUL,
+        lambda *words: CAREFUL_REPLY,
         lambda size: True,
-        lambda defect: (b"failed", ERROR),
+        lambda defect: b"-failed\r\n",
     )
     caller(b"SET", b"k", b"v")
     caller(b"LPUSH", b"k", b"v")
@@ -149,9 +148,9 @@ def test_a_call_takes_its_own_time(kind: Any) -> None:
         broker.commands.plain,
         make_session(broker),
         broker.executor,
-        lambda *words: CAREFUL,
+        lambda *words: CAREFUL_REPLY,
         lambda size: True,
-        lambda defect: (b"failed", ERROR),
+        lambda defect: b"-failed\r\n",
     )
     caller(b"ECHO", b"1")
     clock.seconds += 100

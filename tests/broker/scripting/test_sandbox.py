@@ -1,47 +1,74 @@
 """The Lua state: its cage, its memory, and how it recovers."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from broker.scripting.sandbox import SLICE, LuaError, NoRoomError, Sandbox
+import broker.scripting.sandbox as module
+from broker.scripting.border import NoRoomError
+from broker.scripting.sandbox import SLICE, LuaError, Sandbox
+from protocol.native import IN_USE
+from tests.twins import pure_module
+
+STILL_HERE = b"$10\r\nstill here\r\n"
 
 
 def nothing(*args: object) -> None:
     return None
 
 
-def make(max_memory: int = 0) -> Sandbox:
+def make(max_memory: int = 0, hook: Callable[..., object] = nothing) -> Sandbox:
     names = (
         "call call_with_many fetch acl_check_cmd setresp set_repl log sha1hex count_error number double read_double"
         " hook register_function"
     )
-    return Sandbox(dict.fromkeys(names.split(), nothing), {"version": b"1.2.3", "version_number": 66051}, max_memory)
+    callables = dict.fromkeys(names.split(), nothing) | {"hook": hook}
+    return Sandbox(callables, {"version": b"1.2.3", "version_number": 66051}, max_memory)
+
+
+@pytest.fixture(params=["lupa", "C"], autouse=True)
+def border(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test with all crossings by lupa, and with those in C that the compiled build has."""
+    if request.param == "lupa":
+        pure = pure_module("broker.scripting.border")
+        monkeypatch.setattr(module, "Border", pure.Border)
+        monkeypatch.setattr(module, "UnsupportedError", pure.UnsupportedError)
+    elif not IN_USE["broker.scripting._border"]:
+        pytest.skip("nothing is compiled")
 
 
 def run(sandbox: Sandbox, source: bytes, *arguments: bytes) -> Any:
     function, problem = sandbox.compile_script(source)
     assert function is not None, problem
-    return sandbox.enter(sandbox.run_without_keys, [function, 2, *arguments], 1000)
+    return sandbox.evaluate(function, 2, [b"EVAL", source, b"0", *arguments], 0)
 
 
 def test_values_and_errors() -> None:
     sandbox = make()
-    assert run(sandbox, b"return ARGV[1]", b"x") == b"x"
-    assert run(sandbox, b"return {1, ARGV[2]}", b"x", b"y") == (b"*2\r\n:1\r\n$1\r\ny\r\n", 1)
-    assert run(sandbox, b"return redis.REDIS_VERSION_NUM") == (b":66051\r\n", 1)
+    assert run(sandbox, b"return ARGV[1]", b"x") == b"$1\r\nx\r\n"
+    assert run(sandbox, b"return {1, ARGV[2]}", b"x", b"y") == b"*2\r\n:1\r\n$1\r\ny\r\n"
+    assert run(sandbox, b"return redis.REDIS_VERSION_NUM") == b":66051\r\n"
     assert run(sandbox, b"\nerror('no')") == (b"ERR user_script:2: no", 2, False, b"@user_script:2")
     assert sandbox.compile_script(b"return =") == (None, b"user_script:1: unexpected symbol near '='")
 
 
-def test_keys() -> None:
+@pytest.mark.parametrize("keys", range(5))
+def test_keys(keys: int) -> None:
     sandbox = make()
-    function, _ = sandbox.compile_script(b"return table.concat(KEYS) .. '|' .. table.concat(ARGV)")
-    assert sandbox.run_with_key(function, 2, b"k", b"a", b"b") == b"k|ab"
-    assert sandbox.run_with_two_keys(function, 2, b"k", b"l") == b"kl|"
-    tables = sandbox.tables([b"k", b"l", b"m"], [], check=nothing)
-    assert sandbox.enter(sandbox.run_with_tables, [function, 2, *tables], 0) == b"klm|"
+    function, _ = sandbox.compile_script(b"return #KEYS .. table.concat(KEYS) .. '|' .. table.concat(ARGV)")
+    request = [b"EVAL", b"", b"", b"k", b"l", b"m", b"n"]
+    assert sandbox.evaluate(function, 2, request, keys) == b"$6\r\n%d%b|%b\r\n" % (keys, b"klmn"[:keys], b"klmn"[keys:])
+
+
+def test_many_arguments() -> None:
+    sandbox = make()
+    function, _ = sandbox.compile_script(b"return {#KEYS, #ARGV, KEYS[1], ARGV[#ARGV], ARGV[0]}")
+    request = [b"EVAL", b"", b"", *[b"%d" % i for i in range(5 * SLICE)]]
+    assert sandbox.evaluate(function, 2, request, SLICE + 1) == (
+        b"*4\r\n:%d\r\n:%d\r\n$1\r\n0\r\n$4\r\n%d\r\n" % (SLICE + 1, 4 * SLICE - 1, 5 * SLICE - 1)
+    )
 
 
 @pytest.mark.parametrize("name", ["debug", "io", "package", "python", "require", "print", "setfenv"])
@@ -58,7 +85,7 @@ def test_random_numbers_begin_as_in_a_new_redis() -> None:
 def test_libraries_are_loaded() -> None:
     sandbox = make()
     source = b"return {type(cjson.encode), type(cmsgpack.pack), type(struct.pack), type(bit.band)}"
-    assert run(sandbox, source)[0].count(b"function") == 4
+    assert run(sandbox, source).count(b"function") == 4
 
 
 def test_memory_has_an_end_and_comes_back() -> None:
@@ -66,7 +93,7 @@ def test_memory_has_an_end_and_comes_back() -> None:
     outcome = run(sandbox, b"local t = {} while true do t[#t + 1] = {} end")
     assert b"not enough memory" in outcome[0]
     sandbox.tidy()
-    assert run(sandbox, b"return 'still here'") == b"still here"
+    assert run(sandbox, b"return 'still here'") == STILL_HERE
     assert sandbox.has_room(1 << 20) and not sandbox.has_room(1 << 30)
 
 
@@ -84,10 +111,10 @@ def test_calls_succeed_where_memory_is_full_to_the_last_byte(max_memory: int, ca
     function, _ = sandbox.compile_script(FILL + b"return " + call)
     sandbox.limit_memory(max_memory)
     with suppress(LuaError, NoRoomError):
-        sandbox.enter(sandbox.run_without_keys, [function, 2], 1000)
+        sandbox.evaluate(function, 2, [b"EVAL", b"", b"0"], 0)
     sandbox.recover()
     sandbox.limit_memory(32 << 20)
-    assert run(sandbox, b"return 'still here'") == b"still here"
+    assert run(sandbox, b"return 'still here'") == STILL_HERE
 
 
 def test_what_a_run_was_given_is_let_go() -> None:
@@ -95,9 +122,8 @@ def test_what_a_run_was_given_is_let_go() -> None:
     function, _ = sandbox.compile_script(b"error(#ARGV)")
     before = sandbox.memory_used()
     for _ in range(3):
-        tables = sandbox.tables([], [b"%d" % i for i in range(500_000)], check=nothing)
-        assert sandbox.enter(sandbox.run_with_tables, [function, 2, *tables], 0)[0] == b"ERR user_script:1: 500000"
-        del tables
+        outcome = sandbox.evaluate(function, 2, [b"EVAL", b"", b"0", *[b"%d" % i for i in range(500_000)]], 0)
+        assert outcome[0] == b"ERR user_script:1: 500000"
     sandbox.tidy()
     assert sandbox.memory_used() < before + (4 << 20)  # Lua's table of all strings is halved at each collection
 
@@ -106,13 +132,14 @@ def test_arguments_that_do_not_fit() -> None:
     sandbox = make(1 << 20)
     for many in ([b"x" * (1 << 20)], [b"x"] * 100_000, [b"%d" % i for i in range(30_000)]):
         with pytest.raises(NoRoomError):
-            sandbox.tables([], many, check=nothing)
-    assert run(sandbox, b"return 'still here'") == b"still here"
+            run(sandbox, b"return 1", *many)
+    assert run(sandbox, b"return 'still here'") == STILL_HERE
 
 
 def test_handing_over_many_arguments_can_be_interrupted() -> None:
+    sandbox = make(hook=lambda: b"killed")
     with pytest.raises(NoRoomError):
-        make().tables([b"k"], [b"x"] * (SLICE + 1), check=lambda: b"killed")
+        run(sandbox, b"return 1", *[b"x"] * (SLICE + 1))
 
 
 def test_recovering_from_an_error_outside_of_the_script() -> None:
@@ -120,7 +147,7 @@ def test_recovering_from_an_error_outside_of_the_script() -> None:
     with pytest.raises(LuaError):
         run(sandbox, b"local t = {} for i = 1, 3e5 do t[i] = {i} end return {t, t, t, t}")
     sandbox.recover()
-    assert run(sandbox, b"return 'still here'") == b"still here"
+    assert run(sandbox, b"return 'still here'") == STILL_HERE
 
 
 def test_a_library_registers_callbacks() -> None:

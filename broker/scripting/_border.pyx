@@ -1,0 +1,823 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""`Border` of border.py, compiled: it goes to Lua by its C interface.
+
+Lua reports an error by a jump to the last protected call. So whatever may raise one stands in functions that hold no
+Python object (`nogil`, called by Lua itself); what they work with is in structs that somebody else owns. The
+interpreter's lock is held all the while a script runs; the hook, which calls Python, lets other threads have it.
+"""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.list cimport PyList_New, PyList_SET_ITEM
+from cpython.ref cimport Py_INCREF, PyObject
+from libc.stdlib cimport calloc, free, realloc, strtod
+from libc.string cimport memcpy
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+from itertools import count
+
+from lupa import lua51
+
+from broker.scripting.lua cimport (
+    ALL_RESULTS, BOOLEAN, COLLECT, MEMORY_ERROR, NUMBER, REGISTRY, STRING, TABLE, Api, Lua, find_api, upvalue,
+)
+from broker.scripting._calling cimport Caller, digits
+from protocol.digits cimport digits_of, put_header, put_number
+
+from broker.scripting.border import NoRoomError, UnsupportedError
+from broker.scripting.calling import NO_ROOM as _NO_ROOM, NOT_TEXTS as _NOT_TEXTS
+from broker.scripting.conversions import LARGE as _LARGE, number_text
+from protocol.errors import INTERNAL
+from protocol.replies import error
+
+cdef extern from *:
+    """
+    /* What package.loadlib of Lua finds by its name. */
+    static int (*trimaran_opened)(void*);
+    __attribute__((visibility("default"))) int trimaran_border(void* state) { return trimaran_opened(state); }
+    """
+    int (*trimaran_opened)(void*) noexcept nogil
+
+cdef extern from "Python.h" nogil:
+    # The same as those of cpython, for objects that are borrowed.
+    Py_ssize_t size_of_list "PyList_GET_SIZE" (PyObject* a_list)
+    PyObject* item_of "PyList_GET_ITEM" (PyObject* a_list, Py_ssize_t i)
+    char* text_of "PyBytes_AS_STRING" (PyObject* text)
+    Py_ssize_t size_of "PyBytes_GET_SIZE" (PyObject* text)
+
+cdef Api lua
+cdef bint IS_THERE = find_api(&lua, lua51.__file__.encode())
+
+cdef Py_ssize_t LARGE = _LARGE
+cdef bytes NO_ROOM = error(_NO_ROOM)
+cdef bytes NOT_TEXTS = error(_NOT_TEXTS)
+cdef double MOST_EXACT = 2.0**62
+
+cdef size_t A_STRING = 48
+"""Bytes that Lua takes for a string beside its text, and for its place in a table."""
+cdef Py_ssize_t SLICE = 512
+"""Arguments that are handed over between two questions whether the run goes on."""
+cdef long long LOOK_EVERY = 1_000_000
+"""Nanoseconds of work here after which Lua's hook is called, as it would be while Lua works."""
+cdef Py_ssize_t MOST_WRITTEN = 1 << 20
+"""Bytes of a reply that is written here: a larger one is Lua's to write, within its memory and its hook's sight."""
+cdef int MOST_NESTED = 32
+"""Tables within each other in a reply that is written here."""
+cdef Py_ssize_t ROOM_KEPT = 1 << 16
+"""Bytes of the buffer for replies that stay for the next one."""
+
+
+# Memory ---------------------------------------------------------------------------------------------------------------
+
+cdef struct Shared:
+    # What Lua's allocator, the border and each function that is kept have in common; the last of them frees it.
+    size_t owners
+    size_t used
+    size_t limit  # 0 for none
+    int* dropped  # references to functions that nobody has any longer
+    size_t dropped_count
+    size_t dropped_room
+
+
+cdef void disown(Shared* shared) noexcept nogil:
+    shared.owners -= 1
+    if not shared.owners:
+        free(shared.dropped)
+        free(shared)
+
+
+cdef void* allocate(void* data, void* place, size_t old_size, size_t size) noexcept nogil:
+    """Lua's allocator: what lupa's is as well, with a limit that is set without asking lupa."""
+    cdef Shared* shared = <Shared*>data
+    cdef void* found
+    if place == NULL:
+        old_size = 0
+    if not size:
+        free(place)
+        shared.used -= old_size
+        if not shared.used:  # the last that goes is the state itself
+            disown(shared)
+        return NULL
+    if size > old_size and shared.limit and shared.used + (size - old_size) >= shared.limit:
+        return NULL
+    found = realloc(place, size)
+    if found != NULL:
+        shared.used += size - old_size
+    return found
+
+
+cdef class Kept:
+    """A Lua function, for as long as this lives."""
+
+    cdef Shared* shared
+    cdef int reference
+
+    def __dealloc__(self):
+        cdef Shared* shared = self.shared
+        cdef int* more
+        if shared == NULL:
+            return
+        if shared.dropped_count == shared.dropped_room:
+            more = <int*>realloc(shared.dropped, (2 * shared.dropped_room + 16) * sizeof(int))
+            if more != NULL:
+                shared.dropped = more
+                shared.dropped_room = 2 * shared.dropped_room + 16
+        if shared.dropped_count < shared.dropped_room:
+            shared.dropped[shared.dropped_count] = self.reference
+            shared.dropped_count += 1
+        disown(shared)
+
+
+# From Python's replies to Lua's values --------------------------------------------------------------------------------
+
+cdef struct Side:
+    # What the C functions know of their border; `owner` is the Border, which this is a part of.
+    PyObject* owner
+    Shared* shared
+    size_t cap
+    const char* reply
+    Py_ssize_t reply_size
+    int enter, handler, finished, globals, marks, hook  # references in Lua's registry
+    char* out
+    Py_ssize_t out_size, out_room
+    unsigned int steps
+    long long looked
+
+
+cdef void pause(Lua L, Side* side) noexcept nogil:
+    """Once in a while, call Lua's hook: what is done here can take long, and scripts can be killed."""
+    cdef timespec now
+    cdef long long nanoseconds
+    side.steps += 1
+    if side.steps & 7:
+        return
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    nanoseconds = now.tv_sec * 1_000_000_000 + now.tv_nsec
+    if nanoseconds - side.looked < LOOK_EVERY:
+        return
+    if side.looked:
+        lua.rawgeti(L, REGISTRY, side.hook)
+        lua.call(L, 0, 0)
+    side.looked = nanoseconds
+
+
+cdef bint has_room(Lua L, Side* side, size_t size) noexcept nogil:
+    """Whether Lua can take so many bytes, if need be after a collection."""
+    if not side.cap or side.shared.used + size < side.cap:
+        return True
+    lua.gc(L, COLLECT, 0)
+    return side.shared.used + size < side.cap
+
+
+cdef long long read_integer(const char** at) noexcept nogil:
+    """The integer that a line of a reply holds behind its first byte."""
+    cdef const char* text = at[0] + 1
+    cdef bint negative = text[0] == c"-"
+    cdef unsigned long long number = 0
+    if negative:
+        text += 1
+    while text[0] != c"\r":
+        number = number * 10 + <unsigned long long>(text[0] - c"0")
+        text += 1
+    at[0] = text + 2
+    return <long long>(0 - number) if negative else <long long>number
+
+
+cdef void push_line(Lua L, const char** at) noexcept nogil:
+    """Push what a line holds behind its first byte."""
+    cdef const char* text = at[0] + 1
+    cdef const char* end = text
+    while end[0] != c"\r":
+        end += 1
+    at[0] = end + 2
+    lua.pushlstring(L, text, end - text)
+
+
+cdef void push_field(Lua L, const char* name, size_t size, const char** at) noexcept nogil:
+    """Push a table with a line as its only field."""
+    lua.createtable(L, 0, 1)
+    lua.pushlstring(L, name, size)
+    push_line(L, at)
+    lua.rawset(L, -3)
+
+
+cdef void push_error(Lua L, const char** at) noexcept nogil:
+    lua.createtable(L, 0, 2)
+    lua.pushlstring(L, b"err", 3)
+    push_line(L, at)
+    lua.rawset(L, -3)
+    lua.pushlstring(L, b"ignore_error_stats_update", 25)
+    lua.pushboolean(L, 1)
+    lua.rawset(L, -3)
+
+
+cdef void push_pairs(Lua L, Side* side, const char** at, long long pairs, bint is_set) noexcept nogil:
+    """Push {map = {...}} or {set = {...}}."""
+    cdef long long i
+    lua.createtable(L, 0, 1)
+    lua.pushlstring(L, b"set" if is_set else b"map", 3)
+    lua.createtable(L, 0, 0)
+    for i in range(pairs):
+        push_value(L, side, at)
+        if is_set:
+            lua.pushboolean(L, 1)
+        else:
+            push_value(L, side, at)
+        if lua.type(L, -2):
+            lua.rawset(L, -3)
+        else:  # nil is no key
+            lua.settop(L, -3)
+    lua.rawset(L, -3)
+
+
+cdef void push_verbatim(Lua L, const char* text, size_t size) noexcept nogil:
+    lua.createtable(L, 0, 1)
+    lua.pushlstring(L, b"verbatim_string", 15)
+    lua.createtable(L, 0, 2)
+    lua.pushlstring(L, b"format", 6)
+    lua.pushlstring(L, text, 3)
+    lua.rawset(L, -3)
+    lua.pushlstring(L, b"string", 6)
+    lua.pushlstring(L, text + 4, size - 4)
+    lua.rawset(L, -3)
+    lua.rawset(L, -3)
+
+
+cdef void push_value(Lua L, Side* side, const char** at) noexcept nogil:
+    """Push what is to be read at a place of an encoded reply, and move on behind it."""
+    cdef char kind = at[0][0]
+    cdef long long size, i
+    if not lua.checkstack(L, 8):
+        lua.pushlstring(L, b"stack overflow", 14)
+        lua.error(L)
+    if kind == c"$" or kind == c"=":
+        size = read_integer(at)
+        if size < 0:
+            lua.pushboolean(L, 0)
+            return
+        if kind == c"$":
+            lua.pushlstring(L, at[0], size)
+        else:
+            push_verbatim(L, at[0], size)
+        at[0] += size + 2
+        pause(L, side)
+    elif kind == c":":
+        lua.pushnumber(L, <double>read_integer(at))
+    elif kind == c"+":
+        push_field(L, b"ok", 2, at)
+    elif kind == c"-":
+        push_error(L, at)
+    elif kind == c"*":
+        size = read_integer(at)
+        if size < 0:
+            lua.pushboolean(L, 0)
+            return
+        lua.createtable(L, <int>size if size < 1 << 20 else 1 << 20, 0)
+        for i in range(1, size + 1):
+            push_value(L, side, at)
+            lua.rawseti(L, -2, <int>i)
+    elif kind == c"%" or kind == c"~":
+        size = read_integer(at)
+        push_pairs(L, side, at, size, kind == c"~")
+    elif kind == c",":
+        lua.createtable(L, 0, 1)
+        lua.pushlstring(L, b"double", 6)
+        lua.pushnumber(L, strtod(at[0] + 1, NULL))
+        lua.rawset(L, -3)
+        while at[0][0] != c"\n":
+            at[0] += 1
+        at[0] += 1
+    elif kind == c"(":
+        push_field(L, b"big_number", 10, at)
+    elif kind == c"#":
+        lua.pushboolean(L, at[0][1] == c"t")
+        at[0] += 4
+    else:  # null
+        lua.pushnil(L)
+        at[0] += 3
+
+
+# redis.call -----------------------------------------------------------------------------------------------------------
+
+cdef void execute(Lua L, Side* side) noexcept with gil:
+    """Execute the command that a function of Lua's was called with."""
+    (<Border>side.owner).execute(L)
+
+
+cdef void forget_reply(Side* side) noexcept with gil:
+    (<Border>side.owner).reply = None
+
+
+cdef int answer(Lua L, bint raises) noexcept nogil:
+    cdef Side* side = <Side*>lua.touserdata(L, upvalue(1))
+    cdef const char* at
+    cdef bint is_error
+    execute(L, side)
+    lua.settop(L, 0)  # arguments may have filled the stack
+    at = side.reply
+    if not side.reply_size:
+        lua.pushboolean(L, 0)
+        return 1
+    is_error = at[0] == c"-"
+    if side.reply_size <= LARGE:
+        push_value(L, side, &at)
+    elif has_room(L, side, side.reply_size):
+        push_value(L, side, &at)
+        forget_reply(side)
+    else:
+        at = text_of(<PyObject*>NO_ROOM)
+        push_error(L, &at)
+        forget_reply(side)
+        is_error = True
+    return lua.error(L) if is_error and raises else 1
+
+
+cdef int call(Lua L) noexcept nogil:
+    """redis.call."""
+    return answer(L, True)
+
+
+cdef int protected_call(Lua L) noexcept nogil:
+    """redis.pcall."""
+    return answer(L, False)
+
+
+# From a script's value to a reply -------------------------------------------------------------------------------------
+
+cdef char* reserve(Side* side, Py_ssize_t size) noexcept nogil:
+    """Room for so many bytes behind what is written; NULL where the reply would be too large."""
+    cdef Py_ssize_t wanted = side.out_size + size
+    cdef char* more
+    if wanted > MOST_WRITTEN:
+        return NULL
+    if wanted > side.out_room:
+        more = <char*>realloc(side.out, 2 * wanted + 1024)
+        if more == NULL:
+            return NULL
+        side.out = more
+        side.out_room = 2 * wanted + 1024
+    return side.out + side.out_size
+
+
+cdef bint write_text(Side* side, const char* text, Py_ssize_t size) noexcept nogil:
+    cdef char* at = reserve(side, size)
+    if at == NULL:
+        return False
+    memcpy(at, text, size)
+    side.out_size += size
+    return True
+
+
+cdef bint write_header(Side* side, char kind, unsigned long long number) noexcept nogil:
+    cdef char* at = reserve(side, 24)
+    if at == NULL:
+        return False
+    side.out_size = put_header(at, kind, number) - side.out
+    return True
+
+
+cdef bint write_integer(Side* side, double number) noexcept nogil:
+    """As C's printf writes it, truncated."""
+    cdef long long whole = <long long>number
+    cdef char* at = reserve(side, 24)
+    if at == NULL:
+        return False
+    at[0] = c":"
+    at += 1
+    if whole < 0:
+        at[0] = c"-"
+        at += 1
+    at = put_number(at, 0 - <unsigned long long>whole if whole < 0 else <unsigned long long>whole)
+    at[0] = c"\r"
+    at[1] = c"\n"
+    side.out_size = at + 2 - side.out
+    return True
+
+
+cdef bint write_status(Side* side, const char* text) noexcept nogil:
+    """A status: its text ends at a zero byte, and has no ends of lines."""
+    cdef Py_ssize_t size = 0, i
+    cdef char* at
+    while text[size]:
+        size += 1
+    at = reserve(side, size + 3)
+    if at == NULL:
+        return False
+    at[0] = c"+"
+    for i in range(size):
+        at[1 + i] = c" " if text[i] == c"\r" or text[i] == c"\n" else text[i]
+    at[size + 1] = c"\r"
+    at[size + 2] = c"\n"
+    side.out_size += size + 3
+    return True
+
+
+cdef bint has_field(Lua L, const char* name, size_t size, int kind) noexcept nogil:
+    """Whether the table on top has such a field; it is pushed where it has."""
+    lua.pushlstring(L, name, size)
+    lua.rawget(L, -2)
+    if lua.type(L, -1) == kind:
+        return True
+    lua.settop(L, -2)
+    return False
+
+
+cdef bint write_table(Lua L, Side* side, int resp, int depth) noexcept nogil:
+    cdef int size = 0, i
+    if depth > MOST_NESTED or not lua.checkstack(L, 8):
+        return False
+    while True:
+        lua.rawgeti(L, -1, size + 1)
+        i = lua.type(L, -1)
+        lua.settop(L, -2)
+        if not i:
+            break
+        size += 1
+    # A table that has nothing beside these is no status, error or map.
+    if size:
+        lua.pushnumber(L, size)
+    else:
+        lua.pushnil(L)
+    if lua.next(L, -2):
+        lua.settop(L, -3)
+        if has_field(L, b"err", 3, STRING):
+            return False
+        if has_field(L, b"ok", 2, STRING):
+            if not write_status(side, lua.tolstring(L, -1, NULL)):
+                return False
+            lua.settop(L, -2)
+            return True
+        if (
+            has_field(L, b"double", 6, NUMBER) or has_field(L, b"big_number", 10, STRING)
+            or has_field(L, b"verbatim_string", 15, TABLE) or has_field(L, b"map", 3, TABLE)
+            or has_field(L, b"set", 3, TABLE)
+        ):
+            return False
+    if not write_header(side, c"*", size):
+        return False
+    for i in range(1, size + 1):
+        lua.rawgeti(L, -1, i)
+        if not write(L, side, resp, depth):
+            return False
+        lua.settop(L, -2)
+    return True
+
+
+cdef bint write(Lua L, Side* side, int resp, int depth) noexcept nogil:
+    """Write the value on top as a reply; False for one that is left to the cage, which can write all.
+
+    Nothing has been said about the version of the replies that the script sees: that is left to the cage as well.
+    """
+    cdef int kind = lua.type(L, -1)
+    cdef const char* text
+    cdef size_t size
+    if kind == STRING:
+        text = lua.tolstring(L, -1, &size)
+        return write_header(side, c"$", size) and write_text(side, text, size) and write_text(side, b"\r\n", 2)
+    if kind == NUMBER:
+        return write_integer(side, lua.tonumber(L, -1))
+    if kind == TABLE:
+        return write_table(L, side, resp, depth + 1)
+    if kind == BOOLEAN and lua.toboolean(L, -1):
+        return write_text(side, b":1\r\n", 4)
+    if resp == 3:
+        return write_text(side, b"_\r\n", 3)
+    return write_text(side, b"$-1\r\n", 5)
+
+
+# Running --------------------------------------------------------------------------------------------------------------
+
+cdef struct Call:
+    Side* side
+    PyObject* request
+    Py_ssize_t keys
+    int function, resp
+    bint is_callback  # called with its keys and arguments; a script has them in globals
+    int stage
+    bint is_written
+
+cdef int GIVING = 0
+cdef int INTERRUPTED = 1
+cdef int RUNNING = 2
+
+
+cdef bint goes_on(Side* side) noexcept with gil:
+    return (<Border>side.owner).check() is None
+
+
+cdef bint push_words(Lua L, Call* call, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+    """Push a table of words of the request; False where the run has been interrupted."""
+    cdef PyObject* word
+    cdef Py_ssize_t i
+    lua.createtable(L, <int>(end - first), 0)
+    for i in range(first, end):
+        word = item_of(call.request, i)
+        lua.pushlstring(L, text_of(word), size_of(word))
+        lua.rawseti(L, -2, <int>(i - first + 1))
+        if not (i - first + 1) % SLICE and not goes_on(call.side):
+            return False
+    return True
+
+
+cdef void set_words(Lua L, Side* side, int keys, int arguments) noexcept nogil:
+    """Set KEYS and ARGV to what is at these places."""
+    lua.rawgeti(L, REGISTRY, side.globals)
+    lua.pushlstring(L, b"KEYS", 4)
+    lua.pushvalue(L, keys)
+    lua.rawset(L, -3)
+    lua.pushlstring(L, b"ARGV", 4)
+    lua.pushvalue(L, arguments)
+    lua.rawset(L, -3)
+
+
+cdef int enter(Lua L) noexcept nogil:
+    """Run what a Call says: one value, whose text is a bulk string unless it is written; or what `finished` gives."""
+    cdef Call* call = <Call*>lua.touserdata(L, 1)
+    cdef Side* side = call.side
+    cdef Py_ssize_t end = size_of_list(call.request)
+    cdef int status
+    cdef bint is_marked
+    lua.rawgeti(L, REGISTRY, side.handler)  # 2
+    lua.rawgeti(L, REGISTRY, call.function)  # 3
+    if not push_words(L, call, 3, 3 + call.keys) or not push_words(L, call, 3 + call.keys, end):
+        call.stage = INTERRUPTED
+        return 0
+    call.stage = RUNNING
+    if call.is_callback:
+        status = lua.pcall(L, 2, 1, 2)
+    else:
+        set_words(L, side, 4, 5)
+        lua.settop(L, 3)
+        status = lua.pcall(L, 0, 1, 2)
+    lua.rawgeti(L, REGISTRY, side.marks)  # 4
+    lua.rawgeti(L, 4, 1)
+    is_marked = lua.toboolean(L, -1)
+    lua.settop(L, 3)
+    if not (status or is_marked):
+        if lua.type(L, 3) != STRING:
+            side.out_size = 0
+            call.is_written = write(L, side, call.resp, 0)
+            lua.settop(L, 3)
+        if call.is_written or lua.type(L, 3) == STRING:
+            if not call.is_callback:
+                lua.pushnil(L)
+                set_words(L, side, 4, 4)
+                lua.settop(L, 3)
+            return 1
+    lua.rawgeti(L, REGISTRY, side.finished)
+    lua.pushnumber(L, call.resp)
+    lua.pushboolean(L, not status)
+    lua.pushvalue(L, 3)
+    lua.call(L, 3, 4)
+    return 4
+
+
+cdef int keep(Lua L) noexcept nogil:
+    """keep(value): a number by which Python knows it."""
+    lua.settop(L, 1)
+    lua.pushnumber(L, lua.ref(L, REGISTRY))
+    return 1
+
+
+cdef int connect(Lua L) noexcept nogil:
+    """connect(handler, finished, globals, marks, hook): what the cage is run with."""
+    cdef Side* side = <Side*>lua.touserdata(L, upvalue(1))
+    lua.settop(L, 5)
+    side.hook = lua.ref(L, REGISTRY)
+    side.marks = lua.ref(L, REGISTRY)
+    side.globals = lua.ref(L, REGISTRY)
+    side.finished = lua.ref(L, REGISTRY)
+    side.handler = lua.ref(L, REGISTRY)
+    return 0
+
+
+# The border -----------------------------------------------------------------------------------------------------------
+
+cdef dict opening = {}
+cdef object tokens = count()
+
+
+cdef Side* opened_with(double token, Lua L, bint* calls) noexcept with gil:
+    cdef Border border = opening.pop(int(token))
+    border.L = L
+    calls[0] = border.caller is not None
+    return &border.side
+
+
+cdef int open_in_lua(Lua L) noexcept nogil:
+    """open(token): a table of the functions that the cage has from here."""
+    cdef bint calls = False
+    cdef Side* side = opened_with(lua.tonumber(L, 1), L, &calls)
+    lua.pushlightuserdata(L, side)
+    lua.pushcclosure(L, enter, 1)
+    side.enter = lua.ref(L, REGISTRY)
+    lua.createtable(L, 0, 4)
+    if calls:
+        push_function(L, side, b"call", 4, call)
+        push_function(L, side, b"pcall", 5, protected_call)
+    push_function(L, side, b"keep", 4, keep)
+    push_function(L, side, b"connect", 7, connect)
+    return 1
+
+
+cdef void push_function(Lua L, Side* side, const char* name, size_t size, int (*function)(Lua) noexcept nogil) noexcept nogil:
+    lua.pushlstring(L, name, size)
+    lua.pushlightuserdata(L, side)
+    lua.pushcclosure(L, function, 1)
+    lua.rawset(L, -3)
+
+
+trimaran_opened = open_in_lua
+
+
+cdef class Border:
+    cdef Lua L
+    cdef Side side
+    cdef readonly object functions
+    cdef object runtime, check, raised
+    cdef Caller caller
+    cdef bytes reply
+    cdef public object tidy
+    cdef size_t much
+
+    def __init__(self, runtime, caller, check):
+        cdef Shared* shared
+        if not IS_THERE:
+            raise UnsupportedError
+        self.runtime = runtime
+        self.caller = caller if type(caller) is Caller else None
+        self.check = check
+        self.side.owner = <PyObject*>self
+        token = next(tokens)
+        opening[token] = self
+        load = runtime.eval("package.loadlib")
+        opened = load(__file__.encode(), b"trimaran_border") if load is not None else None
+        if not callable(opened):
+            del opening[token]
+            raise UnsupportedError
+        self.functions = opened(token)
+        shared = self.side.shared = <Shared*>calloc(1, sizeof(Shared))
+        if shared == NULL:
+            raise MemoryError
+        shared.owners = 2  # the allocator and this
+        shared.used = runtime.get_memory_used(total=True)
+        lua.setallocf(self.L, allocate, shared)
+
+    def __dealloc__(self):
+        free(self.side.out)
+        if self.side.shared != NULL:
+            disown(self.side.shared)
+
+    # Memory
+
+    def used(self):
+        """Bytes that Lua has allocated."""
+        return self.side.shared.used
+
+    def set_limit(self, size_t limit):
+        """From now on Lua is refused what would take it beyond; 0 for no limit."""
+        self.side.shared.limit = limit
+
+    def set_cap(self, size_t cap, size_t much):
+        self.side.cap = cap
+        self.much = much
+
+    # Functions
+
+    def kept(self, int reference):
+        """A function that the cage has kept."""
+        cdef Kept function = Kept.__new__(Kept)
+        function.reference = reference
+        function.shared = self.side.shared
+        function.shared.owners += 1
+        return function
+
+    cdef void drop(self) noexcept:
+        cdef Shared* shared = self.side.shared
+        while shared.dropped_count:
+            shared.dropped_count -= 1
+            lua.unref(self.L, REGISTRY, shared.dropped[shared.dropped_count])
+
+    # Calls
+
+    cdef void execute(self, Lua L) noexcept:
+        cdef list words
+        try:
+            words = self.words(L)
+            self.reply = NOT_TEXTS if words is None else self.caller.reply_to(words)
+        except Exception as defect:
+            self.reply = self.caller._failed(defect)
+        except BaseException as end:
+            self.raised = end
+            self.reply = error(INTERNAL)
+        self.side.reply = PyBytes_AS_STRING(self.reply)
+        self.side.reply_size = len(self.reply)
+
+    cdef list words(self, Lua L):
+        """What a function of Lua's was called with, as the words of a command; None where one is no text nor number."""
+        cdef int i, kind, size = lua.gettop(L)
+        cdef size_t length
+        cdef const char* text
+        cdef double number
+        cdef list words = PyList_New(size)
+        cdef object word
+        for i in range(size):
+            kind = lua.type(L, i + 1)
+            if kind == STRING:
+                text = lua.tolstring(L, i + 1, &length)
+                word = PyBytes_FromStringAndSize(text, length)
+            elif kind == NUMBER:
+                number = lua.tonumber(L, i + 1)
+                if -MOST_EXACT <= number <= MOST_EXACT and number == <double><long long>number:
+                    word = digits(<long long>number)
+                else:
+                    word = number_text(number)
+            else:
+                return None
+            Py_INCREF(word)
+            PyList_SET_ITEM(words, i, word)
+        return words
+
+    # Running
+
+    def evaluate(self, Kept function, int resp, list request, Py_ssize_t keys):
+        return self.run(function, resp, request, keys, False)
+
+    def call(self, Kept function, int resp, list request, Py_ssize_t keys):
+        return self.run(function, resp, request, keys, True)
+
+    cdef object run(self, Kept function, int resp, list request, Py_ssize_t keys, bint is_callback):
+        cdef Side* side = &self.side
+        cdef Shared* shared = side.shared
+        cdef Lua L = self.L
+        cdef Call call
+        cdef int status, base
+        cdef Py_ssize_t i, count = len(request)
+        cdef size_t size = 0
+        if side.cap:
+            for i in range(3, count):
+                size += A_STRING + size_of(item_of(<PyObject*>request, i))
+            shared.limit = 0
+            if not has_room(L, side, size):
+                raise NoRoomError
+        self.drop()
+        shared.limit = side.cap
+        side.looked = 0
+        call.side = side
+        call.request = <PyObject*>request
+        call.keys = keys
+        call.function = function.reference
+        call.resp = resp
+        call.is_callback = is_callback
+        call.stage = GIVING
+        call.is_written = False
+        base = lua.gettop(L)
+        lua.rawgeti(L, REGISTRY, side.enter)
+        lua.pushlightuserdata(L, &call)
+        status = lua.pcall(L, 1, ALL_RESULTS, 0)
+        try:
+            return self.outcome(&call, status, base)
+        finally:
+            lua.settop(L, base)
+            shared.limit = 0
+            self.reply = None
+            if side.out_room > ROOM_KEPT:
+                free(side.out)
+                side.out = NULL
+                side.out_room = 0
+            if shared.used > self.much:
+                self.tidy()
+
+    cdef object outcome(self, Call* call, int status, int base):
+        cdef Lua L = self.L
+        cdef size_t size
+        cdef const char* text
+        cdef bytes reply
+        cdef char* at
+        if self.raised is not None:
+            raised, self.raised = self.raised, None
+            raise raised
+        if call.stage == INTERRUPTED or (status == MEMORY_ERROR and call.stage == GIVING):
+            raise NoRoomError
+        if status:
+            text = lua.tolstring(L, -1, NULL)
+            problem = "unknown error" if text == NULL else text.decode(errors="replace")
+            raise lua51.LuaMemoryError(problem) if status == MEMORY_ERROR else lua51.LuaError(problem)
+        if call.is_written:
+            return PyBytes_FromStringAndSize(self.side.out, self.side.out_size)
+        text = lua.tolstring(L, base + 1, &size)
+        if lua.gettop(L) == base + 1 or not lua.type(L, base + 2):
+            reply = PyBytes_FromStringAndSize(NULL, size + digits_of(size) + 5)
+            at = put_header(PyBytes_AS_STRING(reply), c"$", size)
+            memcpy(at, text, size)
+            at[size] = c"\r"
+            at[size + 1] = c"\n"
+            return reply
+        reply = text[:size]
+        if lua.tonumber(L, base + 2) == 1:
+            return reply
+        rest = [reply, int(lua.tonumber(L, base + 2))]
+        if lua.type(L, base + 3):
+            rest.append(bool(lua.toboolean(L, base + 3)))
+        if lua.type(L, base + 4):
+            text = lua.tolstring(L, base + 4, &size)
+            rest.append(<bytes>text[:size])
+        return tuple(rest)
