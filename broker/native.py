@@ -19,6 +19,8 @@ TWINS: Final = (
     "broker.persistence._syncing",
     "broker.scripting._border",
     "broker.scripting._calling",
+    "broker.scripting.libraries._cjson",
+    "broker.scripting.libraries._cmsgpack",
     "broker.values._bits",
     "broker.values._hash",
     "broker.values._list",

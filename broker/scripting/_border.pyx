@@ -10,14 +10,14 @@ from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.ref cimport Py_INCREF, PyObject
 from libc.stdlib cimport calloc, free, realloc, strtod
 from libc.string cimport memcpy
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from itertools import count
 
 from lupa import lua51
 
 from broker.scripting.lua cimport (
-    ALL_RESULTS, BOOLEAN, COLLECT, MEMORY_ERROR, NUMBER, REGISTRY, STRING, TABLE, Api, Lua, find_api, upvalue,
+    ALL_RESULTS, BOOLEAN, COLLECT, MEMORY_ERROR, NUMBER, REGISTRY, STRING, TABLE, Api, Lua, Pace, find_api,
+    pause, upvalue,
 )
 from broker.scripting._calling cimport Caller, digits
 from protocol.digits cimport digits_of, put_header, put_number
@@ -55,8 +55,6 @@ cdef size_t A_STRING = 48
 """Bytes that Lua takes for a string beside its text, and for its place in a table."""
 cdef Py_ssize_t SLICE = 512
 """Arguments that are handed over between two questions whether the run goes on."""
-cdef long long LOOK_EVERY = 1_000_000
-"""Nanoseconds of work here after which Lua's hook is called, as it would be while Lua works."""
 cdef Py_ssize_t MOST_WRITTEN = 1 << 20
 """Bytes of a reply that is written here: a larger one is Lua's to write, within its memory and its hook's sight."""
 cdef int MOST_NESTED = 32
@@ -135,28 +133,10 @@ cdef struct Side:
     size_t cap
     const char* reply
     Py_ssize_t reply_size
-    int enter, handler, finished, globals, marks, hook  # references in Lua's registry
+    int enter, handler, finished, globals, marks  # references in Lua's registry
     char* out
     Py_ssize_t out_size, out_room
-    unsigned int steps
-    long long looked
-
-
-cdef void pause(Lua L, Side* side) noexcept nogil:
-    """Once in a while, call Lua's hook: what is done here can take long, and scripts can be killed."""
-    cdef timespec now
-    cdef long long nanoseconds
-    side.steps += 1
-    if side.steps & 7:
-        return
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    nanoseconds = now.tv_sec * 1_000_000_000 + now.tv_nsec
-    if nanoseconds - side.looked < LOOK_EVERY:
-        return
-    if side.looked:
-        lua.rawgeti(L, REGISTRY, side.hook)
-        lua.call(L, 0, 0)
-    side.looked = nanoseconds
+    Pace pace
 
 
 cdef bint has_room(Lua L, Side* side, size_t size) noexcept nogil:
@@ -258,7 +238,7 @@ cdef void push_value(Lua L, Side* side, const char** at) noexcept nogil:
         else:
             push_verbatim(L, at[0], size)
         at[0] += size + 2
-        pause(L, side)
+        pause(&lua, L, &side.pace)
     elif kind == c":":
         lua.pushnumber(L, <double>read_integer(at))
     elif kind == c"+":
@@ -578,10 +558,9 @@ cdef int keep(Lua L) noexcept nogil:
 
 
 cdef int connect(Lua L) noexcept nogil:
-    """connect(handler, finished, globals, marks, hook): what the cage is run with."""
+    """connect(handler, finished, globals, marks): what the cage is run with."""
     cdef Side* side = <Side*>lua.touserdata(L, upvalue(1))
-    lua.settop(L, 5)
-    side.hook = lua.ref(L, REGISTRY)
+    lua.settop(L, 4)
     side.marks = lua.ref(L, REGISTRY)
     side.globals = lua.ref(L, REGISTRY)
     side.finished = lua.ref(L, REGISTRY)
@@ -760,7 +739,7 @@ cdef class Border:
                 raise NoRoomError
         self.drop()
         shared.limit = side.cap
-        side.looked = 0
+        side.pace.looked = 0
         call.side = side
         call.request = <PyObject*>request
         call.keys = keys

@@ -32,8 +32,9 @@ class UnsupportedError(Exception):
 class Border:
     """A Lua runtime of lupa's, reached past lupa; `check` says why the run that is being prepared must end, or None.
 
-    `functions` is a Lua table of C functions for the cage: keep(value), which gives a number; connect(handler, finished,
-    globals, marks, hook), which the cage calls once; and redis.call and redis.pcall where `caller` is a compiled Caller.
+    `functions` is a Lua table of C functions for the cage: keep(value), which gives a number; connect(handler,
+    finished, globals, marks), which the cage calls once; and redis.call and redis.pcall where `caller` is a compiled
+    Caller.
     Raises UnsupportedError.
     """
 

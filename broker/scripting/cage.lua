@@ -409,7 +409,7 @@ local function for_python(compiled, problem)
 end
 
 if in_c then
-  in_c.connect(handler, finished, script_globals, marks, hook)
+  in_c.connect(handler, finished, script_globals, marks)
 end
 
 function cage.compile_script(source)

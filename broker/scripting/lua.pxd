@@ -10,6 +10,13 @@ cdef extern from "<dlfcn.h>" nogil:
     void* dlopen(const char* path, int mode)
     void* dlsym(void* library, const char* name)
 
+cdef extern from "<time.h>" nogil:
+    cdef struct timespec:
+        long tv_sec
+        long tv_nsec
+    const int CLOCK_MONOTONIC
+    int clock_gettime(int clock, timespec* now)
+
 ctypedef void* Lua
 """A lua_State."""
 ctypedef int (*Function)(Lua) noexcept nogil
@@ -29,6 +36,21 @@ cdef enum:
     COLLECT = 2
     ALL_RESULTS = -1
     MEMORY_ERROR = 4
+    COUNT_EVENT = 3
+
+cdef struct Debug:
+    # A lua_Debug; a hook is given only these two.
+    int event
+    const char* texts[4]
+    int currentline
+    char rest[128]
+
+ctypedef void (*Hook)(Lua, Debug*) noexcept nogil
+
+cdef struct Pace:
+    # When was it last seen whether it is time for the hook.
+    unsigned int steps
+    long long looked
 
 cdef struct Api:
     # In the order of NAMES; whatever raises an error in Lua jumps past its C callers.
@@ -65,6 +87,7 @@ cdef struct Api:
     int (*gc)(Lua, int, int) noexcept nogil
     Allocator (*getallocf)(Lua, void**) noexcept nogil
     void (*setallocf)(Lua, Allocator, void*) noexcept nogil
+    Hook (*gethook)(Lua) noexcept nogil
     int (*ref)(Lua, int) noexcept nogil
     void (*unref)(Lua, int, int) noexcept nogil
 
@@ -77,7 +100,8 @@ cdef inline bint find_api(Api* api, const char* path) noexcept:
         b"lua_objlen", b"lua_pushnil", b"lua_pushnumber", b"lua_pushlstring", b"lua_pushcclosure",
         b"lua_pushboolean", b"lua_pushlightuserdata", b"lua_rawget", b"lua_rawgeti", b"lua_rawset", b"lua_rawseti",
         b"lua_createtable", b"lua_getmetatable", b"lua_next", b"lua_newuserdata", b"lua_call", b"lua_pcall",
-        b"lua_error", b"lua_gc", b"lua_getallocf", b"lua_setallocf", b"luaL_ref", b"luaL_unref",
+        b"lua_error", b"lua_gc", b"lua_getallocf", b"lua_setallocf",
+        b"lua_gethook", b"luaL_ref", b"luaL_unref",
     ]
     cdef void** functions = <void**>api
     cdef void* library = dlopen(path, RTLD_NOW | RTLD_NOLOAD)
@@ -94,3 +118,30 @@ cdef inline bint find_api(Api* api, const char* path) noexcept:
 cdef inline int upvalue(int i) noexcept nogil:
     """The place of a C function's upvalue."""
     return GLOBALS - i
+
+
+cdef inline void pause(Api* lua, Lua L, Pace* pace) noexcept nogil:
+    """Call the hook once in a while, as Lua does between instructions: what is done in C can take long as well.
+
+    The hook raises an error where the script is killed.
+    """
+    cdef timespec now
+    cdef long long nanoseconds
+    cdef Debug debug
+    cdef Hook hook
+    cdef int top
+    pace.steps += 1
+    if pace.steps & 7:
+        return
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    nanoseconds = now.tv_sec * 1_000_000_000 + now.tv_nsec
+    if nanoseconds - pace.looked < 1_000_000:
+        return
+    hook = lua.gethook(L)
+    if pace.looked and hook != NULL and lua.checkstack(L, 20):
+        debug.event = COUNT_EVENT
+        debug.currentline = -1
+        top = lua.gettop(L)
+        hook(L, &debug)
+        lua.settop(L, top)  # Lua's hooks leave that to their caller
+    pace.looked = nanoseconds

@@ -2,7 +2,7 @@
 --
 -- The usual forms are recognised by one pattern each; what they do not cover (escapes, odd numbers, errors) goes
 -- the careful way, which reads as the C library does: a zero byte ends the text, numbers are what C's strtod takes.
-local fail, argument_error, type_error, null = ...
+local fail, argument_error, type_error, null, decode_usual = ...
 local byte, char, concat, find, floor = string.byte, string.char, table.concat, string.find, math.floor
 local match, select, setmetatable, strsub = string.match, select, setmetatable, string.sub
 local tonumber, tostring, type = tonumber, tostring, type
@@ -306,6 +306,12 @@ return function(settings)
             text = tostring(text)
         elseif type(text) ~= "string" then
             type_error(1, "string", text, 1)
+        end
+        if decode_usual and not settings.decode_array_with_array_mt then
+            local value = decode_usual(text, settings.decode_max_depth)
+            if value ~= nil then
+                return value
+            end
         end
         if find(text, "^.?%z") and #text >= 2 then
             fail("JSON parser does not support UTF-16 or UTF-32")

@@ -1,5 +1,5 @@
 -- cjson.encode: a Lua value as JSON text.
-local fail, argument_error, null = ...
+local fail, argument_error, null, encode_usual = ...
 local char, concat, find, format = string.char, table.concat, string.find, string.format
 local getmetatable, gsub, next, rawget = debug.getmetatable, string.gsub, next, rawget
 local select, type = select, type
@@ -176,6 +176,13 @@ return function(settings)
     return function(...)
         if select("#", ...) ~= 1 then
             argument_error(1, "expected 1 argument")
+        end
+        if encode_usual then
+            local text = encode_usual((...), settings.encode_max_depth, settings.sparse_convert, settings.sparse_ratio,
+                                      settings.sparse_safe, settings.encode_number_precision)
+            if text then
+                return text
+            end
         end
         local parts = {}
         append_value(settings, "", (...), 0, 1, parts, 0)

@@ -1,5 +1,5 @@
 -- cmsgpack.pack: Lua values as MessagePack.
-local fail, argument_error, floats = ...
+local fail, argument_error, floats, pack_usual = ...
 local float_bytes, double_bytes, float_at = floats.float_bytes, floats.double_bytes, floats.float_at
 local char, concat, next, select, type = string.char, table.concat, next, select, type
 
@@ -165,6 +165,12 @@ function append_table(value, level, used, parts, n)
 end
 
 return function(...)
+    if pack_usual then
+        local text = pack_usual(...)
+        if text then
+            return text
+        end
+    end
     local count = select("#", ...)
     if count == 0 then
         argument_error(0, "MessagePack pack needs input.")

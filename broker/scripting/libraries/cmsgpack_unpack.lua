@@ -1,5 +1,5 @@
 -- cmsgpack.unpack, unpack_one and unpack_limit: MessagePack as Lua values.
-local fail, type_error, floats = ...
+local fail, type_error, floats, unpack_usual = ...
 local float_at, double_at = floats.float_at, floats.double_at
 local byte, error, floor, select, strsub = string.byte, error, math.floor, select, string.sub
 local tonumber, tostring, type, unpack = tonumber, tostring, type, unpack
@@ -236,6 +236,12 @@ end
 
 local function unpack_all(...)
     local count = select("#", ...)
+    if unpack_usual and count == 1 and type((...)) == "string" then
+        local worked, value = unpack_usual(...)
+        if worked then
+            return value
+        end
+    end
     local values, n = decode_values(string_argument((...), count), INT_MAX, 0, count)
     return all_of(values, n)
 end
