@@ -99,7 +99,10 @@ class Scripting:
         """Run a script for a client; `args` is its request, with `keys` keys from the fourth argument on."""
         state = self._of_scripts
         sandbox = state.sandbox or state.start()
-        run = self._prepare(caller, args, script.sha, script.flags, read_only, is_eval=True)
+        if script.flags is None and not self._state.out_of_memory:
+            run = Run(caller, args, script.sha, True, read_only, False)  # nothing that _prepare checks
+        else:
+            run = self._prepare(caller, args, script.sha, script.flags, read_only, is_eval=True)
         return self._run(run, state, sandbox.evaluate, script.function, keys)
 
     def call(self, caller: Session, args: list[bytes], function: Function, keys: int, read_only: bool) -> bytes:
@@ -156,9 +159,8 @@ class Scripting:
         if self._keyspace.ready and caller.queued is None:
             self._serve()
         if isinstance(outcome, bytes):
-            failures = run.errors_passed_on + run.has_errors  # as strange as in Redis
-            if failures:
-                self._commands.find(run.args).failed += failures  # type: ignore[union-attr]
+            if run.errors_passed_on or run.has_errors:  # as strange as in Redis
+                self._commands.find(run.args).failed += run.errors_passed_on + run.has_errors  # type: ignore[union-attr]
             return outcome
         return self._failed(run, outcome)
 

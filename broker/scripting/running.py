@@ -39,13 +39,17 @@ class Run:
     executed. In the reply were `errors_passed_on` of commands, or it `has_errors` of the script's own.
     """
 
-    __slots__ = (
-        "_time", "allows_oom", "args", "caller", "errors_passed_on", "has_errors", "is_eval", "killed", "name",
-        "out_of_memory", "read_only", "slow", "started", "wrote",
-    )  # fmt: skip
+    # Most runs never set these: they are the class's until one does, which spares each run half a microsecond.
+    out_of_memory = False
+    wrote = False
+    errors_passed_on = 0
+    has_errors = False
+    slow = False
+    killed = False
+    _time = 0
 
     def __init__(
-        self, caller: Session, args: list[bytes], name: bytes, *, is_eval: bool, read_only: bool, allows_oom: bool
+        self, caller: Session, args: list[bytes], name: bytes, is_eval: bool, read_only: bool, allows_oom: bool
     ) -> None:
         self.caller = caller
         self.args = args
@@ -53,14 +57,7 @@ class Run:
         self.is_eval = is_eval
         self.read_only = read_only
         self.allows_oom = allows_oom
-        self.out_of_memory = False
-        self.wrote = False
-        self.errors_passed_on = 0
-        self.has_errors = False
-        self.slow = False
-        self.killed = False
         self.started = monotonic()
-        self._time = 0
 
     def microseconds(self) -> int:
         """The wall clock, in microseconds: for the script it stands still from when it first asks."""

@@ -77,9 +77,9 @@ class Scripts:
         return self.find(sha) is not None
 
     def used(self, sha: bytes) -> Script | None:
-        """Does `find` for a script that is about to run, which makes it the last one to be dropped."""
-        script = self.find(sha)
-        if script is not None and script.sha in self._of_eval:
+        """`find`, for running it: the script is the last to be dropped now."""
+        script = self._by_sha.get(sha) or self._by_sha.get(sha.lower())
+        if script is not None and self._of_eval and script.sha in self._of_eval:
             self._of_eval.move_to_end(script.sha)
         return script
 
