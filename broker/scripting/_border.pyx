@@ -8,7 +8,7 @@ interpreter's lock is held all the while a script runs; the hook, which calls Py
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.ref cimport Py_INCREF, PyObject
-from libc.stdlib cimport calloc, free, realloc, strtod
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
 
 from itertools import count
@@ -16,11 +16,13 @@ from itertools import count
 from lupa import lua51
 
 from broker.scripting.lua cimport (
-    ALL_RESULTS, BOOLEAN, COLLECT, MEMORY_ERROR, NUMBER, REGISTRY, STRING, TABLE, Api, Lua, Pace, find_api,
-    pause, upvalue,
+    ALL_RESULTS, COLLECT, MEMORY_ERROR, NUMBER, REGISTRY, STRING, Api, Lua, Pace, find_api, upvalue,
 )
+from broker.scripting.lua_memory cimport Shared, allocate, disown
+from broker.scripting.lua_replies cimport Out, write
+from broker.scripting.lua_values cimport push_error, push_value
 from broker.scripting._calling cimport Caller, digits
-from protocol.digits cimport digits_of, put_header, put_number
+from protocol.digits cimport digits_of, put_header
 
 from broker.scripting.border import NoRoomError, UnsupportedError
 from broker.scripting.calling import NO_ROOM as _NO_ROOM, NOT_TEXTS as _NOT_TEXTS
@@ -55,51 +57,8 @@ cdef size_t A_STRING = 48
 """Bytes that Lua takes for a string beside its text, and for its place in a table."""
 cdef Py_ssize_t SLICE = 512
 """Arguments that are handed over between two questions whether the run goes on."""
-cdef Py_ssize_t MOST_WRITTEN = 1 << 20
-"""Bytes of a reply that is written here: a larger one is Lua's to write, within its memory and its hook's sight."""
-cdef int MOST_NESTED = 32
-"""Tables within each other in a reply that is written here."""
 cdef Py_ssize_t ROOM_KEPT = 1 << 16
 """Bytes of the buffer for replies that stay for the next one."""
-
-
-# Memory ---------------------------------------------------------------------------------------------------------------
-
-cdef struct Shared:
-    # What Lua's allocator, the border and each function that is kept have in common; the last of them frees it.
-    size_t owners
-    size_t used
-    size_t limit  # 0 for none
-    int* dropped  # references to functions that nobody has any longer
-    size_t dropped_count
-    size_t dropped_room
-
-
-cdef void disown(Shared* shared) noexcept nogil:
-    shared.owners -= 1
-    if not shared.owners:
-        free(shared.dropped)
-        free(shared)
-
-
-cdef void* allocate(void* data, void* place, size_t old_size, size_t size) noexcept nogil:
-    """Lua's allocator: what lupa's is as well, with a limit that is set without asking lupa."""
-    cdef Shared* shared = <Shared*>data
-    cdef void* found
-    if place == NULL:
-        old_size = 0
-    if not size:
-        free(place)
-        shared.used -= old_size
-        if not shared.used:  # the last that goes is the state itself
-            disown(shared)
-        return NULL
-    if size > old_size and shared.limit and shared.used + (size - old_size) >= shared.limit:
-        return NULL
-    found = realloc(place, size)
-    if found != NULL:
-        shared.used += size - old_size
-    return found
 
 
 cdef class Kept:
@@ -124,8 +83,6 @@ cdef class Kept:
         disown(shared)
 
 
-# From Python's replies to Lua's values --------------------------------------------------------------------------------
-
 cdef struct Side:
     # What the C functions know of their border; `owner` is the Border, which this is a part of.
     PyObject* owner
@@ -134,8 +91,7 @@ cdef struct Side:
     const char* reply
     Py_ssize_t reply_size
     int enter, handler, finished, globals, marks  # references in Lua's registry
-    char* out
-    Py_ssize_t out_size, out_room
+    Out out
     Pace pace
 
 
@@ -145,134 +101,6 @@ cdef bint has_room(Lua L, Side* side, size_t size) noexcept nogil:
         return True
     lua.gc(L, COLLECT, 0)
     return side.shared.used + size < side.cap
-
-
-cdef long long read_integer(const char** at) noexcept nogil:
-    """The integer that a line of a reply holds behind its first byte."""
-    cdef const char* text = at[0] + 1
-    cdef bint negative = text[0] == c"-"
-    cdef unsigned long long number = 0
-    if negative:
-        text += 1
-    while text[0] != c"\r":
-        number = number * 10 + <unsigned long long>(text[0] - c"0")
-        text += 1
-    at[0] = text + 2
-    return <long long>(0 - number) if negative else <long long>number
-
-
-cdef void push_line(Lua L, const char** at) noexcept nogil:
-    """Push what a line holds behind its first byte."""
-    cdef const char* text = at[0] + 1
-    cdef const char* end = text
-    while end[0] != c"\r":
-        end += 1
-    at[0] = end + 2
-    lua.pushlstring(L, text, end - text)
-
-
-cdef void push_field(Lua L, const char* name, size_t size, const char** at) noexcept nogil:
-    """Push a table with a line as its only field."""
-    lua.createtable(L, 0, 1)
-    lua.pushlstring(L, name, size)
-    push_line(L, at)
-    lua.rawset(L, -3)
-
-
-cdef void push_error(Lua L, const char** at) noexcept nogil:
-    lua.createtable(L, 0, 2)
-    lua.pushlstring(L, b"err", 3)
-    push_line(L, at)
-    lua.rawset(L, -3)
-    lua.pushlstring(L, b"ignore_error_stats_update", 25)
-    lua.pushboolean(L, 1)
-    lua.rawset(L, -3)
-
-
-cdef void push_pairs(Lua L, Side* side, const char** at, long long pairs, bint is_set) noexcept nogil:
-    """Push {map = {...}} or {set = {...}}."""
-    cdef long long i
-    lua.createtable(L, 0, 1)
-    lua.pushlstring(L, b"set" if is_set else b"map", 3)
-    lua.createtable(L, 0, 0)
-    for i in range(pairs):
-        push_value(L, side, at)
-        if is_set:
-            lua.pushboolean(L, 1)
-        else:
-            push_value(L, side, at)
-        if lua.type(L, -2):
-            lua.rawset(L, -3)
-        else:  # nil is no key
-            lua.settop(L, -3)
-    lua.rawset(L, -3)
-
-
-cdef void push_verbatim(Lua L, const char* text, size_t size) noexcept nogil:
-    lua.createtable(L, 0, 1)
-    lua.pushlstring(L, b"verbatim_string", 15)
-    lua.createtable(L, 0, 2)
-    lua.pushlstring(L, b"format", 6)
-    lua.pushlstring(L, text, 3)
-    lua.rawset(L, -3)
-    lua.pushlstring(L, b"string", 6)
-    lua.pushlstring(L, text + 4, size - 4)
-    lua.rawset(L, -3)
-    lua.rawset(L, -3)
-
-
-cdef void push_value(Lua L, Side* side, const char** at) noexcept nogil:
-    """Push what is to be read at a place of an encoded reply, and move on behind it."""
-    cdef char kind = at[0][0]
-    cdef long long size, i
-    if not lua.checkstack(L, 8):
-        lua.pushlstring(L, b"stack overflow", 14)
-        lua.error(L)
-    if kind == c"$" or kind == c"=":
-        size = read_integer(at)
-        if size < 0:
-            lua.pushboolean(L, 0)
-            return
-        if kind == c"$":
-            lua.pushlstring(L, at[0], size)
-        else:
-            push_verbatim(L, at[0], size)
-        at[0] += size + 2
-        pause(&lua, L, &side.pace)
-    elif kind == c":":
-        lua.pushnumber(L, <double>read_integer(at))
-    elif kind == c"+":
-        push_field(L, b"ok", 2, at)
-    elif kind == c"-":
-        push_error(L, at)
-    elif kind == c"*":
-        size = read_integer(at)
-        if size < 0:
-            lua.pushboolean(L, 0)
-            return
-        lua.createtable(L, <int>size if size < 1 << 20 else 1 << 20, 0)
-        for i in range(1, size + 1):
-            push_value(L, side, at)
-            lua.rawseti(L, -2, <int>i)
-    elif kind == c"%" or kind == c"~":
-        size = read_integer(at)
-        push_pairs(L, side, at, size, kind == c"~")
-    elif kind == c",":
-        lua.createtable(L, 0, 1)
-        lua.pushlstring(L, b"double", 6)
-        lua.pushnumber(L, strtod(at[0] + 1, NULL))
-        lua.rawset(L, -3)
-        while at[0][0] != c"\n":
-            at[0] += 1
-        at[0] += 1
-    elif kind == c"(":
-        push_field(L, b"big_number", 10, at)
-    elif kind == c"#":
-        lua.pushboolean(L, at[0][1] == c"t")
-        at[0] += 4
-    else:  # null
-        lua.pushnil(L)
-        at[0] += 3
 
 
 # redis.call -----------------------------------------------------------------------------------------------------------
@@ -298,13 +126,13 @@ cdef int answer(Lua L, bint raises) noexcept nogil:
         return 1
     is_error = at[0] == c"-"
     if side.reply_size <= LARGE:
-        push_value(L, side, &at)
+        push_value(&lua, L, &side.pace, &at)
     elif has_room(L, side, side.reply_size):
-        push_value(L, side, &at)
+        push_value(&lua, L, &side.pace, &at)
         forget_reply(side)
     else:
         at = text_of(<PyObject*>NO_ROOM)
-        push_error(L, &at)
+        push_error(&lua, L, &at)
         forget_reply(side)
         is_error = True
     return lua.error(L) if is_error and raises else 1
@@ -318,149 +146,6 @@ cdef int call(Lua L) noexcept nogil:
 cdef int protected_call(Lua L) noexcept nogil:
     """redis.pcall."""
     return answer(L, False)
-
-
-# From a script's value to a reply -------------------------------------------------------------------------------------
-
-cdef char* reserve(Side* side, Py_ssize_t size) noexcept nogil:
-    """Room for so many bytes behind what is written; NULL where the reply would be too large."""
-    cdef Py_ssize_t wanted = side.out_size + size
-    cdef char* more
-    if wanted > MOST_WRITTEN:
-        return NULL
-    if wanted > side.out_room:
-        more = <char*>realloc(side.out, 2 * wanted + 1024)
-        if more == NULL:
-            return NULL
-        side.out = more
-        side.out_room = 2 * wanted + 1024
-    return side.out + side.out_size
-
-
-cdef bint write_text(Side* side, const char* text, Py_ssize_t size) noexcept nogil:
-    cdef char* at = reserve(side, size)
-    if at == NULL:
-        return False
-    memcpy(at, text, size)
-    side.out_size += size
-    return True
-
-
-cdef bint write_header(Side* side, char kind, unsigned long long number) noexcept nogil:
-    cdef char* at = reserve(side, 24)
-    if at == NULL:
-        return False
-    side.out_size = put_header(at, kind, number) - side.out
-    return True
-
-
-cdef bint write_integer(Side* side, double number) noexcept nogil:
-    """As C's printf writes it, truncated."""
-    cdef long long whole = <long long>number
-    cdef char* at = reserve(side, 24)
-    if at == NULL:
-        return False
-    at[0] = c":"
-    at += 1
-    if whole < 0:
-        at[0] = c"-"
-        at += 1
-    at = put_number(at, 0 - <unsigned long long>whole if whole < 0 else <unsigned long long>whole)
-    at[0] = c"\r"
-    at[1] = c"\n"
-    side.out_size = at + 2 - side.out
-    return True
-
-
-cdef bint write_status(Side* side, const char* text) noexcept nogil:
-    """A status: its text ends at a zero byte, and has no ends of lines."""
-    cdef Py_ssize_t size = 0, i
-    cdef char* at
-    while text[size]:
-        size += 1
-    at = reserve(side, size + 3)
-    if at == NULL:
-        return False
-    at[0] = c"+"
-    for i in range(size):
-        at[1 + i] = c" " if text[i] == c"\r" or text[i] == c"\n" else text[i]
-    at[size + 1] = c"\r"
-    at[size + 2] = c"\n"
-    side.out_size += size + 3
-    return True
-
-
-cdef bint has_field(Lua L, const char* name, size_t size, int kind) noexcept nogil:
-    """Whether the table on top has such a field; it is pushed where it has."""
-    lua.pushlstring(L, name, size)
-    lua.rawget(L, -2)
-    if lua.type(L, -1) == kind:
-        return True
-    lua.settop(L, -2)
-    return False
-
-
-cdef bint write_table(Lua L, Side* side, int resp, int depth) noexcept nogil:
-    cdef int size = 0, i
-    if depth > MOST_NESTED or not lua.checkstack(L, 8):
-        return False
-    while True:
-        lua.rawgeti(L, -1, size + 1)
-        i = lua.type(L, -1)
-        lua.settop(L, -2)
-        if not i:
-            break
-        size += 1
-    # A table that has nothing beside these is no status, error or map.
-    if size:
-        lua.pushnumber(L, size)
-    else:
-        lua.pushnil(L)
-    if lua.next(L, -2):
-        lua.settop(L, -3)
-        if has_field(L, b"err", 3, STRING):
-            return False
-        if has_field(L, b"ok", 2, STRING):
-            if not write_status(side, lua.tolstring(L, -1, NULL)):
-                return False
-            lua.settop(L, -2)
-            return True
-        if (
-            has_field(L, b"double", 6, NUMBER) or has_field(L, b"big_number", 10, STRING)
-            or has_field(L, b"verbatim_string", 15, TABLE) or has_field(L, b"map", 3, TABLE)
-            or has_field(L, b"set", 3, TABLE)
-        ):
-            return False
-    if not write_header(side, c"*", size):
-        return False
-    for i in range(1, size + 1):
-        lua.rawgeti(L, -1, i)
-        if not write(L, side, resp, depth):
-            return False
-        lua.settop(L, -2)
-    return True
-
-
-cdef bint write(Lua L, Side* side, int resp, int depth) noexcept nogil:
-    """Write the value on top as a reply; False for one that is left to the cage, which can write all.
-
-    Nothing has been said about the version of the replies that the script sees: that is left to the cage as well.
-    """
-    cdef int kind = lua.type(L, -1)
-    cdef const char* text
-    cdef size_t size
-    if kind == STRING:
-        text = lua.tolstring(L, -1, &size)
-        return write_header(side, c"$", size) and write_text(side, text, size) and write_text(side, b"\r\n", 2)
-    if kind == NUMBER:
-        return write_integer(side, lua.tonumber(L, -1))
-    if kind == TABLE:
-        return write_table(L, side, resp, depth + 1)
-    if kind == BOOLEAN and lua.toboolean(L, -1):
-        return write_text(side, b":1\r\n", 4)
-    if resp == 3:
-        return write_text(side, b"_\r\n", 3)
-    return write_text(side, b"$-1\r\n", 5)
 
 
 # Running --------------------------------------------------------------------------------------------------------------
@@ -533,8 +218,8 @@ cdef int enter(Lua L) noexcept nogil:
     lua.settop(L, 3)
     if not (status or is_marked):
         if lua.type(L, 3) != STRING:
-            side.out_size = 0
-            call.is_written = write(L, side, call.resp, 0)
+            side.out.size = 0
+            call.is_written = write(&lua, L, &side.out, call.resp, 0)
             lua.settop(L, 3)
         if call.is_written or lua.type(L, 3) == STRING:
             if not call.is_callback:
@@ -641,7 +326,7 @@ cdef class Border:
         lua.setallocf(self.L, allocate, shared)
 
     def __dealloc__(self):
-        free(self.side.out)
+        free(self.side.out.start)
         if self.side.shared != NULL:
             disown(self.side.shared)
 
@@ -758,10 +443,10 @@ cdef class Border:
             lua.settop(L, base)
             shared.limit = 0
             self.reply = None
-            if side.out_room > ROOM_KEPT:
-                free(side.out)
-                side.out = NULL
-                side.out_room = 0
+            if side.out.room > ROOM_KEPT:
+                free(side.out.start)
+                side.out.start = NULL
+                side.out.room = 0
             if shared.used > self.much:
                 self.tidy()
 
@@ -781,7 +466,7 @@ cdef class Border:
             problem = "unknown error" if text == NULL else text.decode(errors="replace")
             raise lua51.LuaMemoryError(problem) if status == MEMORY_ERROR else lua51.LuaError(problem)
         if call.is_written:
-            return PyBytes_FromStringAndSize(self.side.out, self.side.out_size)
+            return PyBytes_FromStringAndSize(self.side.out.start, self.side.out.size)
         text = lua.tolstring(L, base + 1, &size)
         if lua.gettop(L) == base + 1 or not lua.type(L, base + 2):
             reply = PyBytes_FromStringAndSize(NULL, size + digits_of(size) + 5)
