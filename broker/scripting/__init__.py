@@ -7,7 +7,8 @@ bytecode.py     patches compiled scripts where stock Lua 5.1 falls short of Redi
 bridge.py       redis.call and its relatives: from Lua to the command table and back
 calling.py      the fast path of nearly every call
 conversions.py  encoded replies -> Lua values, Lua numbers -> arguments
-running.py      the running script: its time limits, being busy, being killed
+border.py       both ways between Python and Lua by Lua's C interface, where the compiled build can have it
+running.py      the script that runs now: its limits in time, being busy, being killed
 scripts.py      EVAL's scripts by SHA-1, and their shebang lines
 functions.py    libraries of functions, and their dump format
 libraries/      cjson, cmsgpack, struct, bit

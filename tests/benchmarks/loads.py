@@ -165,3 +165,43 @@ def publish(subscribers: int, publishers: int) -> Load:
         return sample
 
     return run
+
+
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        Workload("PING", by_benchmark("-t", "ping_mbulk")),
+        Workload("SET", by_benchmark("-t", "set", "-r", "100000")),
+        Workload("GET", by_benchmark("-t", "get", "-r", "100000"), _fill_keys),
+        Workload("INCR", by_benchmark("-t", "incr", "-r", "100000")),
+        Workload("LPUSH", by_benchmark("-t", "lpush")),
+        Workload("RPOP", by_benchmark("-t", "rpop"), _fill_list),
+        Workload("LPOP", by_benchmark("-t", "lpop"), _fill_list),
+        Workload("XADD", by_benchmark("XADD", "stream", "*", "field", "value"), share=0.7),
+        Workload("BLPOP-handoff", hand_off, share=0.3),
+        Workload("XREADGROUP+XACK", consume, _fill_stream, share=0.3),
+        Workload("PUBLISH-to-50", publish(SUBSCRIBERS, CLIENTS), share=0.05),
+        Workload("HSET", by_benchmark("-r", "10000", "HSET", "hash", "field:__rand_int__", "xxx")),
+        Workload("HGET", by_benchmark("HGET", "hash", "field:000000000000"), _fill_bits),
+        Workload("SADD", by_benchmark("-r", "100000", "SADD", "set", "member:__rand_int__")),
+        Workload("SPOP", by_benchmark("SPOP", "set"), _fill_set),
+        Workload(
+            "ZADD", by_benchmark("-r", "10000", "ZADD", "board", "__rand_int__", "member:__rand_int__"), share=0.7
+        ),
+        Workload("ZINCRBY", by_benchmark("-r", "1000", "ZINCRBY", "board", "1", "member:__rand_int__"), share=0.7),
+        Workload("ZRANGE-10", by_benchmark("ZRANGE", "board", "100", "109"), _fill_sorted_set, share=0.5),
+        Workload("ZPOPMIN", by_benchmark("ZPOPMIN", "queue"), _fill_sorted_set, share=0.5),
+        Workload("EXPIRE", by_benchmark("-r", "100000", "EXPIRE", "key:__rand_int__", "1000"), _fill_keys),
+        Workload("SCAN", by_benchmark("-r", "100000", "SCAN", "__rand_int__"), _fill_keys, share=0.3),
+        Workload("PFADD", by_benchmark("-r", "100000", "PFADD", "visitors", "user:__rand_int__")),
+        Workload("SETBIT", by_benchmark("SETBIT", "bits", "123456", "1")),
+        Workload("BITCOUNT-4K", by_benchmark("BITCOUNT", "bits"), _fill_bits),
+        Workload("EVALSHA", *by_script(scripts.TRIVIAL, "0"), share=0.7),
+        Workload("EVALSHA-GET", *by_script(scripts.ONE_CALL, "1", "key:__rand_int__"), share=0.5),
+        Workload("EVALSHA-5-cheap", *by_script(scripts.FIVE_CALLS, "3", "key", "hash", "counter", "xxx"), share=0.2),
+        Workload("EVALSHA-5", *by_script(scripts.RATE_LIMITER, "1", "key:__rand_int__", "60000", "100"), share=0.2),
+        Workload("EVALSHA-100", *by_script(scripts.LOOP, "1", "hash", "xxx"), share=0.03),
+        Workload("EVALSHA-cjson", *by_script(scripts.JSON, "0"), share=0.01),
+        Workload("EVALSHA-cmsgpack", *by_script(scripts.MESSAGE_PACK, "0"), share=0.01),
+    )
+}
