@@ -231,7 +231,7 @@ class Sandbox:
             given.clear()
             self._end_crossing()
 
-    def _left_much(self) -> None:
+    def _end_crossing(self) -> None:
         if self._used() > self._tidy_at:
             self.tidy()
         else:
@@ -239,7 +239,7 @@ class Sandbox:
 
     def compile_script(self, source: bytes) -> tuple[Any, bytes]:
         """A script's Lua function; None and the reason where it has none."""
-        function, problem = self._made(self._compile, source)
+        function, problem = self._run_source(self._compile, source)
         return self._kept(function), problem
 
     def load_library(self, source: bytes) -> tuple[dict[bytes, Any] | None, bytes]:
@@ -256,7 +256,7 @@ class Sandbox:
     def _kept(self, function: Any) -> Any:
         return function if function is None or self._border is None else self._border.kept(function)
 
-    def _made(self, function: Callable[..., Any], source: bytes) -> Any:
+    def _run_source(self, function: Callable[..., Any], source: bytes) -> Any:
         if not self.has_room(2 * len(source)):
             raise NoRoomError
         self._lift()

@@ -1,4 +1,4 @@
-"""The scripts whose EVALSHA is measured: what a run, a call, typical scripts, many calls and the libraries cost."""
+"""The scripts whose EVALSHA is measured: from one that does nothing to one that mostly calls, and one of JSON."""
 
 import hashlib
 import json
@@ -7,16 +7,6 @@ from typing import Final
 TRIVIAL: Final = "return 1"
 
 ONE_CALL: Final = "return redis.call('GET', KEYS[1])"
-
-FIVE_CALLS: Final = """
-local before = redis.call('GET', KEYS[1])
-redis.call('SET', KEYS[1], ARGV[1])
-redis.call('HSET', KEYS[2], 'field', ARGV[1])
-local count = redis.call('INCR', KEYS[3])
-redis.call('EXPIRE', KEYS[1], 100)
-return {count, before}
-"""
-"""Five cheap calls, and a reply of several values."""
 
 RATE_LIMITER: Final = """
 local time = redis.call('TIME')
@@ -49,22 +39,6 @@ _ORDER = {
 }
 DOCUMENT: Final = json.dumps({**_ORDER, "note": "x" * (1024 - 12 - len(json.dumps(_ORDER)))})
 """What JSON is given: 1 KiB of objects in a list, strings and numbers."""
-
-
-_DOCUMENT: Final = """
-local document = {}
-for i = 1, 6 do
-  document[i] = {
-    id = i, name = 'user number ' .. i, email = 'user' .. i .. '@example.com', tags = {'a', 'b', 'c'}, active = true,
-    score = i * 1.5, note = 'some text that is rather longer than others',
-  }
-end
-"""
-"""About a kilobyte of JSON."""
-
-JSON: Final = _DOCUMENT + "for i = 1, 10 do document = cjson.decode(cjson.encode(document)) end"
-MESSAGE_PACK: Final = _DOCUMENT + "for i = 1, 10 do document = cmsgpack.unpack(cmsgpack.pack(document)) end"
-"""Ten times there and back."""
 
 
 def sha(script: str) -> str:
