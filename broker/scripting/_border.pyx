@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """`Border` of border.py, compiled: it goes to Lua by its C interface.
 
-Lua reports an error by a jump to the last protected call. So whatever may raise one stands in functions that hold no
+Lua reports an error by a jump to the last protected call. So whatever may raise one is in functions that hold no
 Python object (`nogil`, called by Lua itself); what they work with is in structs that somebody else owns. The
 interpreter's lock is held all the while a script runs; the hook, which calls Python, lets other threads have it.
 """

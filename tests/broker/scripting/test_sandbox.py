@@ -79,7 +79,7 @@ def test_what_was_taken_away(name: str) -> None:
 
 def test_random_numbers_begin_as_in_a_new_redis() -> None:
     source = b"return {math.random(1000), math.random(1000)}"
-    assert run(make(), source)[0] == b"*2\r\n:397\r\n:841\r\n"
+    assert run(make(), source) == b"*2\r\n:397\r\n:841\r\n"
 
 
 def test_libraries_are_loaded() -> None:
