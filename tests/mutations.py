@@ -175,6 +175,8 @@ _EXPLAINED = [
         "places of nodes that are gone are cleared away one node later",
     ),
     ("broker/values/streams/stream.py", "if 0 <= delta | step < 128:", "0 to 1", _ONLY_SLOWER),
+    ("broker/persistence/journal.py", "self._gathers_until = now + (now - self._sync_began) / 2", "left out",
+     "it decides only which writes share a sync"),
 ]  # fmt: skip
 
 EXPLAINED: dict[str, str] = {f"{path}: {line}: {what}": reason for path, line, what, reason in _EXPLAINED}

@@ -42,6 +42,26 @@ async def test_a_full_disk_refuses_writes_and_goes_on_by_itself(autojump_clock: 
     assert set(await contents(disk, EVERYSEC)) == {b"before", b"executed", b"after"}
 
 
+async def test_what_a_full_disk_did_not_take_is_not_in_a_later_file(autojump_clock: trio.testing.MockClock) -> None:
+    """It is in the base of that file already, and would be executed twice."""
+    disk = SimulatedDisk()
+    async with durable(disk, EVERYSEC) as broker:
+        client = await broker.client()
+        journal = broker.broker.persistence.journal
+        await full(disk)
+        assert await client.call("INCR n") == b":1\r\n"
+        assert await client.call("PING") == FULL
+        assert await client.call("CONFIG SET appendonly no") == b"+OK\r\n"
+        while journal.is_open:
+            await trio.sleep(0.01)
+        disk.heal()
+        assert await client.call("CONFIG SET appendonly yes") == b"+OK\r\n"
+        while not journal.is_open or journal.provisional:
+            await trio.sleep(0.01)
+        assert await client.call("INCR n") == b":2\r\n"
+    assert await contents(disk, EVERYSEC) == {b"n": b"2"}
+
+
 async def test_with_always_a_full_disk_lets_the_client_wait_until_there_is_room() -> None:
     disk = SimulatedDisk()
     async with durable(disk, ALWAYS) as broker:

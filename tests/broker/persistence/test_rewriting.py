@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from broker import open_broker
-from broker.persistence.background import Child, Work
+from broker.persistence.background import Child, Outcome, Progress, Work
 from tests.broker.inprocess import Broker, Client
 from tests.broker.persistence.durable import APPENDONLY, MANIFEST, InPlace, contents, durable
 from tests.broker.persistence.simulated_disk import SHORT, SimulatedDisk
@@ -200,6 +200,39 @@ async def test_without_an_append_only_file_a_rewrite_makes_a_base() -> None:
         await client.call("BGREWRITEAOF")
         assert await rewritten(broker)
     assert await contents(disk, ALWAYS) == {b"k": b"v"}
+
+
+class Unending(InPlace):
+    """A child that is at work until it is killed."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self._killed = trio.Event()
+
+    def kill(self) -> None:
+        self._killed.set()
+        super().kill()
+
+    async def wait(self, progress: Progress) -> Outcome:
+        await self._killed.wait()
+        return await super().wait(progress)
+
+
+def temporary(disk: SimulatedDisk) -> list[str]:
+    """The files that are not yet what they will be."""
+    return [name for name in disk.files() if "temp-" in name]
+
+
+@pytest.mark.parametrize("settings", [OFF, ALWAYS])
+async def test_an_unfinished_rewrite_leaves_no_files(settings: dict[str, str]) -> None:
+    disk = SimulatedDisk()
+    async with durable(disk, settings, spawn=Unending) as broker:
+        client = await broker.client()
+        await client.call("BGREWRITEAOF" if settings is ALWAYS else "CONFIG SET appendonly yes")
+        while len(temporary(disk)) < (1 if settings is ALWAYS else 2):  # the base, and the first increment
+            await trio.sleep(0.001)
+        await client.call("SHUTDOWN NOSAVE FORCE")
+    assert not temporary(disk)
 
 
 async def test_it_can_be_switched_on_and_off() -> None:
