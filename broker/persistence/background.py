@@ -236,9 +236,15 @@ class Background:
                 self._child = None
             try:
                 await self._done(outcome)
-            finally:
-                self.kind = ""
-                self._changed()
+            except Exception:
+                self._end()
+                raise
+            # Cancelled, it stays: the shutdown has to remove what the child has left.
+            self._end()
+
+    def _end(self) -> None:
+        self.kind = ""
+        self._changed()
 
     def _note_keys(self, keys: int) -> None:
         self.keys = keys
