@@ -196,7 +196,7 @@ def million() -> Broker:
     data = session.db.data
     for number in range(1_000_000):
         name = b"%d" % number
-        dict.__setitem__(data[b"HSCAN"], name, b"1")
+        data[b"HSCAN"][name] = b"1"
         dict.__setitem__(data[b"SSCAN"], name, None)
         data[b"ZSCAN"].scores[name] = 1.0
     for number in range(1_000_000):
