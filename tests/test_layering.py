@@ -1,4 +1,4 @@
-"""The house rules that a test can hold: imports run downwards, and every source file has a test."""
+"""The house rules that a test can enforce: imports run downwards, every source file has a test, and none is long."""
 
 import ast
 import re
@@ -9,6 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ("protocol", "broker", "consumers", "tests")
+SUFFIXES = (".py", ".pyx", ".pxd", ".pxi", ".lua", ".cjs")
+MAX_LINES = 500
 
 # The floors of each house, from the top down; modules of one line are neighbours. A module imports from its own floor
 # and from those below. A name stands for itself and all under it; the longest that fits counts. What only a type
@@ -261,6 +263,14 @@ def _has_behaviour(path: Path) -> bool:
     """Whether a file holds anything but a docstring, imports and assignments."""
     quiet = (ast.Expr, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
     return any(not isinstance(statement, quiet) for statement in ast.parse(path.read_text()).body)
+
+
+def test_no_file_is_long() -> None:
+    """A longer one holds a second idea; the order by score is one algorithm."""
+    files = [path for folder in OURS for suffix in SUFFIXES for path in (ROOT / folder).rglob(f"*{suffix}")]
+    assert len(files) > 500
+    long = [path.relative_to(ROOT).as_posix() for path in files if len(path.read_text().splitlines()) > MAX_LINES]
+    assert set(long) <= {"broker/values/_score_order.pyx"}
 
 
 def test_the_exceptions_are_real_files() -> None:
