@@ -1,10 +1,11 @@
 """When, or how often, keys were accessed: for OBJECT IDLETIME and FREQ, and for eviction by LRU, LFU and LRM.
 
 Nothing is recorded until it is needed, that is, until maxmemory-policy needs it or a client asks for an idle time. Then
-every database becomes one of the classes here, whose lookups and changes are recorded in `Database.last_access`; a
-plain `Database` has no test for it anywhere. The idle time of keys not looked up since counts from the last time that
-any key may have been accessed before, known to the second from the counters of hits and changes: the first answer is
-exact if the broker was idle, and too low if it was busy.
+databases look keys up by a function of this module, which records it in `Database.last_access`, and a bit of the event
+mask has them report what they store and change; while nothing is recorded, the test for events covers this, too. The
+idle time of keys not looked up since counts from the last time that any key may have been accessed before, known to the
+second from the counters of hits and changes: the first answer is exact if the broker was idle, and too low if it was
+busy.
 
 What `last_access` holds depends on what is recorded: wall milliseconds of the last access (LRU) or of the last
 change (LRM); or, for LFU, Redis's counter, whose low 8 bits grow ever more slowly with each access and decay over time,
@@ -13,14 +14,13 @@ and whose upper 16 bits are the minute in which they were last updated.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import random
-from typing import ClassVar, Final
+from typing import Final
 
 from broker.config import Config
-from broker.keyspace.database import Database, SharedState, Value
+from broker.keyspace.database import Database, Lookup, SharedState, Value
 from broker.keyspace.databases import Databases
-from broker.keyspace.events import Event
+from broker.keyspace.events import ACCESS_RECORDED, CHANGE_RECORDED, RECORDED
 
 LRU: Final = "lru"
 LFU: Final = "lfu"
@@ -32,6 +32,9 @@ NEW_FREQUENCY: Final = 5
 FREQUENCY_MAX: Final = 255
 
 _MINUTES: Final = 0xFFFF
+
+_MASKS: Final = {LRU: ACCESS_RECORDED, LFU: ACCESS_RECORDED, LRM: CHANGE_RECORDED}
+"""What databases tell a recorder, by what it records."""
 
 
 class Access:
@@ -64,22 +67,17 @@ class Access:
         """Record what a maxmemory-policy needs. Existing records are kept unless they are of another kind."""
         self._policy = policy
         kind = policy.rpartition("-")[2]
-        if kind not in _TRACKING:
+        if kind not in _MASKS:
             kind = LRU if self._requested else ""
         if kind == self.recorded:
             return
         self.recorded = kind
         self.sample()
         self._since = self._shared.clock.now if kind == LFU else self._quiet_since
-        self._databases.use(self._database_class(kind))
-
-    def _database_class(self, kind: str) -> type[Database]:
-        """The class of databases that record accesses here. Each Access creates its own class, which refers to it, so
-        that a plain Database needs no attribute for it."""
-        tracking = _TRACKING.get(kind)
-        if tracking is None:
-            return Database
-        return type(tracking.__name__, (tracking,), {"__slots__": (), "access": self})
+        shared = self._shared
+        shared.event_mask = shared.event_mask & ~RECORDED | _MASKS.get(kind, 0)
+        shared.recorder = self if kind else None
+        self._databases.forget_accesses()
 
     def sample(self) -> None:
         """Note whether keys have been accessed since the last call; call it once a second."""
@@ -132,8 +130,10 @@ class Access:
 
     # Recording
 
-    def recording_lookup(self, database: Database) -> Callable[[bytes], Value]:
-        """Returns a lookup that records accesses, built on `database.get_untouched`."""
+    def recording_lookup(self, database: Database) -> Lookup | None:
+        """Returns a lookup that records accesses, built on `database.get_untouched`; None where only changes count."""
+        if self.recorded == LRM:
+            return None
         look_up, last_access, clock = database.get_untouched, database.last_access, self._shared.clock
 
         def get(key: bytes) -> Value:
@@ -150,13 +150,25 @@ class Access:
 
         return get_and_count if self.recorded == LFU else get
 
-    def new(self) -> int:
-        """The record for a new key."""
-        return self._stamp(NEW_FREQUENCY) if self.recorded == LFU else self._shared.clock.now
+    def adding(self, database: Database, key: bytes) -> None:
+        """A key that does not exist is about to be stored."""
+        database.last_access[key] = self._stamp(NEW_FREQUENCY) if self.recorded == LFU else self._shared.clock.now
 
-    def accessed(self, last: int | None) -> int:
-        """The record for a key that is being accessed, `last` being its previous one."""
-        return self._counted(last) if self.recorded == LFU else self._shared.clock.now
+    def storing(self, database: Database, key: bytes) -> None:
+        """A key that may or may not exist is about to be stored."""
+        if database.get_untouched(key) is None:
+            self.adding(database, key)
+        elif not self.suspended:
+            last_access = database.last_access
+            if self.recorded == LFU:
+                last_access[key] = self._counted(last_access.get(key))
+            else:
+                last_access[key] = self._shared.clock.now
+
+    def changed(self, database: Database, key: bytes) -> None:
+        """A key has changed, which only LRM records."""
+        if key in database.data:
+            database.last_access[key] = self._shared.clock.now
 
     # LFU
 
@@ -188,72 +200,3 @@ class Access:
         if elapsed < 0:
             elapsed += _MINUTES
         return max(0, counter - elapsed // self._config.lfu_decay_time)
-
-
-class _AccessTracking(Database):
-    """A database that records accesses (LRU, LFU)."""
-
-    __slots__ = ()
-
-    access: ClassVar[Access]
-
-    def bind(self) -> None:
-        super().bind()
-        self.get = self.access.recording_lookup(self)
-
-    def add(self, key: bytes, value: Value) -> None:
-        self.last_access[key] = self.access.new()
-        super().add(key, value)
-
-    def set(self, key: bytes, value: Value) -> None:
-        self._note_stored(key)
-        super().set(key, value)
-
-    def store(self, key: bytes, value: Value, event: Event) -> None:
-        self.set(key, value)
-        self.changed(key, event)
-
-    def set_keeping_deadline(self, key: bytes, value: Value) -> None:
-        self._note_stored(key)
-        super().set_keeping_deadline(key, value)
-
-    def _note_stored(self, key: bytes) -> None:
-        access = self.access
-        if self.get_untouched(key) is None:
-            self.last_access[key] = access.new()
-        elif not access.suspended:
-            self.last_access[key] = access.accessed(self.last_access.get(key))
-
-    def delete(self, key: bytes) -> bool:
-        self.last_access.pop(key, None)
-        return super().delete(key)
-
-    def clear(self) -> int:
-        self.last_access = {}
-        return super().clear()
-
-    def swap(self, other: Database) -> None:
-        self.last_access, other.last_access = other.last_access, self.last_access
-        super().swap(other)
-
-
-class _ChangeTracking(_AccessTracking):
-    """A database that records changes (LRM)."""
-
-    __slots__ = ()
-
-    def bind(self) -> None:
-        Database.bind(self)
-
-    def changed(self, key: bytes, event: Event, count: int = 1) -> None:
-        if key in self.data:
-            self.last_access[key] = self.keyspace.clock.now
-        super().changed(key, event, count)
-
-    def changed_silently(self, key: bytes, count: int = 1) -> None:
-        if key in self.data:
-            self.last_access[key] = self.keyspace.clock.now
-        super().changed_silently(key, count)
-
-
-_TRACKING: Final[dict[str, type[_AccessTracking]]] = {LRU: _AccessTracking, LFU: _AccessTracking, LRM: _ChangeTracking}

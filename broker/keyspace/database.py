@@ -18,11 +18,13 @@ from typing import Any, Final, Protocol, TypeVar
 
 from broker.keyspace.effects import Effects
 from broker.keyspace.events import (
+    CHANGE_RECORDED,
     CREATED,
     KEY_MISS,
     MISSED,
     NEW,
     OVERWRITTEN,
+    RECORDED,
     REPLACED,
     RETYPED,
     SUBKEYS,
@@ -45,6 +47,9 @@ V = TypeVar("V")
 FEW_FIELD_DEADLINES: Final = 64
 """Number of hashes with field deadlines below which entries of removed hashes are not cleaned up."""
 
+_STORED: Final = NEW | OVERWRITTEN | TYPE_CHANGED | RECORDED
+"""What storing a value whatever is at the key leaves beside the event of its command."""
+
 
 class Watcher(Protocol):
     """Something that watches a key; for this module, that is all a client is."""
@@ -53,12 +58,29 @@ class Watcher(Protocol):
     """Set when a watched key has changed."""
 
 
+class Recorder(Protocol):
+    """Keeps `Database.last_access` while accesses are recorded (broker.keyspace.access)."""
+
+    def recording_lookup(self, database: Database) -> Lookup | None:
+        """A lookup that records an access; None where lookups leave no record."""
+
+    def adding(self, database: Database, key: bytes) -> None:
+        """A key that does not exist is about to be stored."""
+
+    def storing(self, database: Database, key: bytes) -> None:
+        """A key that may or may not exist is about to be stored."""
+
+    def changed(self, database: Database, key: bytes) -> None:
+        """A key has changed; called while `event_mask` has CHANGE_RECORDED."""
+
+
 class SharedState:
     """What the databases of a broker share, as they see it: the lower half of Keyspace.
 
     `dirty` counts the changes of the running command; the dispatcher adds them to `changes` (since the last save), at
     the latest at the end of a client's batch of requests.
-    `ready` holds changed keys that clients wait for. `event_mask` is notify-keyspace-events.
+    `ready` holds changed keys that clients wait for. `event_mask` is notify-keyspace-events, with a bit of RECORDED
+    while `recorder` keeps track of accesses.
     `release(value)` receives removed and overwritten values, unless they are known to be small (see
     broker.process.reclaim).
     `overdue` says that there may be expired keys, and `lookup(database)` returns the function that looks keys up.
@@ -84,6 +106,7 @@ class SharedState:
         "notify_fields",
         "overdue",
         "ready",
+        "recorder",
         "release",
         "shown",
     )  # fmt: skip
@@ -105,6 +128,7 @@ class SharedState:
         self.expired = 0
         self.expired_fields = 0
         self.event_mask = 0
+        self.recorder: Recorder | None = None
         self.ready: dict[tuple[Database, bytes], None] = {}
         self.next_deadline = NEVER
         self.deadline_moved = deadline_moved
@@ -207,8 +231,13 @@ class Database:
         self.data[key] = value
         if value.__class__ is Hash and value.deadlines:
             self.note_field_deadlines(key, value)
-        if self.keyspace.event_mask & NEW:
-            self.keyspace.notify(CREATED, key, self.index, self.keyspace.event_mask)
+        keyspace = self.keyspace
+        mask = keyspace.event_mask
+        if mask & (NEW | RECORDED):
+            if mask & RECORDED and keyspace.recorder is not None:
+                keyspace.recorder.adding(self, key)
+            if mask & NEW:
+                keyspace.notify(CREATED, key, self.index, mask)
 
     def set(self, key: bytes, value: Value) -> None:
         """Store a value at a key, replacing any value there and dropping its deadline."""
@@ -216,8 +245,8 @@ class Database:
             if self.keyspace.overdue:
                 self.get_untouched(key)
             self.expires.pop(key, None)
-        if self.keyspace.event_mask & (NEW | OVERWRITTEN | TYPE_CHANGED):
-            self._notify_replaced(key, value)
+        if self.keyspace.event_mask & _STORED:
+            self._storing(key, value)
         data = self.data
         old = data.get(key)
         data[key] = value
@@ -232,8 +261,8 @@ class Database:
             self.expires.pop(key, None)
         keyspace = self.keyspace
         mask = keyspace.event_mask
-        if mask and mask & (NEW | OVERWRITTEN | TYPE_CHANGED):
-            self._notify_replaced(key, value)
+        if mask and mask & _STORED:
+            self._storing(key, value)
         data = self.data
         old = data.get(key)
         data[key] = value
@@ -244,23 +273,25 @@ class Database:
             self.break_watches(key)
         if self.waiters and key in self.waiters:
             keyspace.ready[(self, key)] = None
-        if mask and mask & event.flag:
-            keyspace.notify(event, key, self.index, mask)
+        if mask:
+            self._announce(key, event, mask)
 
     def set_keeping_deadline(self, key: bytes, value: Value) -> None:
         """Store a value at a key, replacing any value there and keeping its deadline."""
         if self.keyspace.overdue:
             self.get_untouched(key)
-        if self.keyspace.event_mask & (NEW | OVERWRITTEN | TYPE_CHANGED):
-            self._notify_replaced(key, value)
+        if self.keyspace.event_mask & _STORED:
+            self._storing(key, value)
         data = self.data
         old = data.get(key)
         data[key] = value
         if old is not None and old.__class__ is not bytes:
             self.keyspace.release(old)
 
-    def _notify_replaced(self, key: bytes, value: Value) -> None:
+    def _storing(self, key: bytes, value: Value) -> None:
         keyspace = self.keyspace
+        if keyspace.event_mask & RECORDED and keyspace.recorder is not None:
+            keyspace.recorder.storing(self, key)
         old = self.get_untouched(key)
         if old is None:
             if keyspace.event_mask & NEW:
@@ -277,6 +308,8 @@ class Database:
             if self.keyspace.overdue:
                 self.get_untouched(key)
             self.expires.pop(key, None)
+        if self.last_access:
+            self.last_access.pop(key, None)
         value = self.data.pop(key, None)
         if value is None:
             return False
@@ -292,8 +325,16 @@ class Database:
             self.break_watches(key)
         if self.waiters and key in self.waiters:
             keyspace.ready[(self, key)] = None
-        if keyspace.event_mask & event.flag:
-            keyspace.notify(event, key, self.index, keyspace.event_mask)
+        mask = keyspace.event_mask
+        if mask:
+            self._announce(key, event, mask)
+
+    def _announce(self, key: bytes, event: Event, mask: int) -> None:
+        keyspace = self.keyspace
+        if mask & CHANGE_RECORDED and keyspace.recorder is not None:
+            keyspace.recorder.changed(self, key)
+        if mask & event.flag:
+            keyspace.notify(event, key, self.index, mask)
 
     def changed_silently(self, key: bytes, count: int = 1) -> None:
         """`changed` without an event."""
@@ -302,6 +343,8 @@ class Database:
             self.break_watches(key)
         if self.waiters and key in self.waiters:
             self.keyspace.ready[(self, key)] = None
+        if self.keyspace.event_mask & CHANGE_RECORDED and self.keyspace.recorder is not None:
+            self.keyspace.recorder.changed(self, key)
 
     def notify(self, event: Event, key: bytes) -> None:
         """Send an event in addition to the one passed to `changed`."""
@@ -379,6 +422,8 @@ class Database:
     def bind(self) -> None:
         """Choose the lookup functions; must be called when `data` is replaced or the mode of expiry changes."""
         self.get_untouched = self.get = self.keyspace.lookup(self)
+        if self.keyspace.recorder is not None:
+            self.get = self.keyspace.recorder.recording_lookup(self) or self.get
 
     # Whole databases
 
@@ -390,6 +435,7 @@ class Database:
         self.field_deadlines = {}
         self.field_deadlines_max = FEW_FIELD_DEADLINES
         self.deadlines = DeadlineQueue()
+        self.last_access = {}
         self.bind()
         return removed
 
@@ -400,6 +446,7 @@ class Database:
         self.field_deadlines, other.field_deadlines = other.field_deadlines, self.field_deadlines
         self.field_deadlines_max, other.field_deadlines_max = other.field_deadlines_max, self.field_deadlines_max
         self.deadlines, other.deadlines = other.deadlines, self.deadlines
+        self.last_access, other.last_access = other.last_access, self.last_access
         self.bind()
         other.bind()
 

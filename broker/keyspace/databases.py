@@ -20,7 +20,7 @@ class Databases:
     `made` maps their numbers to them, for reading only.
     """
 
-    __slots__ = ("_count", "_kind", "_ordered", "_shared", "_tidy_above", "made")
+    __slots__ = ("_count", "_ordered", "_shared", "_tidy_above", "made")
 
     def __init__(self, shared: SharedState, count: int) -> None:
         self._shared = shared
@@ -28,7 +28,6 @@ class Databases:
         self.made: dict[int, Database] = {}
         self._ordered: list[Database] = []
         self._tidy_above = MANY_DATABASES
-        self._kind: type[Database] = Database
 
     def __len__(self) -> int:
         return self._count
@@ -42,18 +41,15 @@ class Databases:
         if database is None:
             if not 0 <= index < self._count:
                 raise IndexError(index)
-            # `bind` also sets up whatever a subclass adds, so subclasses need no constructor.
-            database = self.made[index] = self._kind(self._shared, index)
+            database = self.made[index] = Database(self._shared, index)
             database.bind()
             insort(self._ordered, database, key=attrgetter("index"))
         return database
 
-    def use(self, kind: type[Database]) -> None:
-        """Turn all databases, and those created later, into this class. Recorded accesses are forgotten."""
-        self._kind = kind
+    def forget_accesses(self) -> None:
+        """Forget recorded accesses, and look keys up by what is recorded from now on."""
         for database in self:
             database.last_access = {}
-            database.__class__ = kind
             database.bind()
 
     def tidy(self, held: Iterable[Database]) -> None:

@@ -28,6 +28,11 @@ SUBKEYSPACEITEM: Final = 1 << 18  # I: sent on __subkeyspaceitem@<db>__:<key>\n<
 SUBKEYSPACEEVENT: Final = 1 << 19  # V: sent on __subkeyspaceevent@<db>__:<event>|<key>
 SUBKEYS: Final = SUBKEYSPACE | SUBKEYEVENT | SUBKEYSPACEITEM | SUBKEYSPACEEVENT
 ARRAY: Final = 1 << 20  # a: for a type not implemented here; the letter is accepted all the same
+ACCESS_RECORDED: Final = 1 << 28
+CHANGE_RECORDED: Final = 1 << 29
+RECORDED: Final = ACCESS_RECORDED | CHANGE_RECORDED
+"""Not events, and without a letter: what is stored, or changed, also goes to broker.keyspace.access. Where nobody
+listens and nothing is recorded, one test of the mask covers both."""
 ALL: Final = GENERIC | STRING | LIST | SET | HASH | ZSET | EXPIRED_CLASS | EVICTED_CLASS | STREAM | MODULE
 
 _LETTERS: Final = {

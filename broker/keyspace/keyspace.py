@@ -8,7 +8,7 @@ from broker.config import Config
 from broker.keyspace.access import Access
 from broker.keyspace.database import SharedState, Value, unchecked
 from broker.keyspace.databases import Databases
-from broker.keyspace.events import KEYEVENT, KEYSPACE, SUBKEYS, Notifier, parse_flags
+from broker.keyspace.events import KEYEVENT, KEYSPACE, RECORDED, SUBKEYS, Notifier, parse_flags
 from broker.keyspace.expiry import EXPIRE_BATCH, checked, remove_due, visible
 from broker.keyspace.expiry_timer import ExpiryTimer
 from broker.process.clock import Clock
@@ -42,7 +42,9 @@ class Keyspace(SharedState):
     def choose_events(self, letters: str) -> None:
         """Send the events selected by these letters of notify-keyspace-events; none if no channel is selected."""
         mask = parse_flags(letters.encode()) or 0
-        self.event_mask = mask if mask & (KEYSPACE | KEYEVENT | SUBKEYS) else 0
+        if not mask & (KEYSPACE | KEYEVENT | SUBKEYS):
+            mask = 0
+        self.event_mask = mask | self.event_mask & RECORDED
 
     def count_changes(self) -> None:
         """Add `dirty` to `changes`."""
