@@ -7,7 +7,7 @@ state sets the corresponding bit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
+from typing import Any, Final, Generic, Protocol
 
 from broker.clients.transport import Transport
 from broker.clients.wait import Wait
@@ -15,12 +15,8 @@ from broker.keyspace.database import Database
 from broker.keyspace.keyspace import Keyspace
 from broker.process.clock import Clock
 from broker.table.command import Command
+from broker.type_variables import TypeVar
 from protocol.replies import RESP2, Dialect
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeVar
-else:
-    from typing import TypeVar  # only a type checker needs the default, and typing_extensions takes 8 ms to import
 
 # Bits of `flags`: states in which a request takes the checked path...
 UNAUTHENTICATED: Final = 1 << 0
@@ -74,10 +70,7 @@ class Host(Protocol):
         """The flags that a new session starts with."""
 
 
-if TYPE_CHECKING:
-    HostT = TypeVar("HostT", bound=Host, default=Host, covariant=True)
-else:
-    HostT = TypeVar("HostT", bound=Host, covariant=True)
+HostT = TypeVar("HostT", bound=Host, default=Host, covariant=True)
 
 
 class Session(Generic[HostT]):

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from broker.clients.backlog import Backlog
-
 
 class Transport(Protocol):
     """What a session needs from its connection."""
@@ -38,8 +36,6 @@ class Transport(Protocol):
 class _ClosedTransport:
     """The transport of a session whose connection has ended."""
 
-    backlog: Final = Backlog()
-
     def peer(self) -> bytes:
         return b""
 
@@ -60,9 +56,6 @@ class _ClosedTransport:
 
     def abort(self) -> None:
         pass
-
-    def flush(self) -> bool:
-        return True
 
 
 CLOSED_TRANSPORT: Final = _ClosedTransport()

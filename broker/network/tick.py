@@ -137,7 +137,9 @@ class Tick:
             outbox, broker.outbox = broker.outbox, []
             for session in outbox:
                 session.in_outbox = False
-                connection: Connection = session.transport  # type: ignore[assignment]  # the only transport
+                connection = session.transport
+                if not isinstance(connection, Connection):
+                    continue  # closed meanwhile
                 if acknowledged is not None and session.last_write_position > acknowledged:
                     self._hold(connection)
                 elif not connection.flush():
@@ -207,8 +209,10 @@ class Tick:
             self.close(connection)
         acknowledged = self._journal.acknowledged_position
         for session in self._broker.outbox:
-            if acknowledged is not None and session.last_write_position > acknowledged:
-                self.close(session.transport)  # type: ignore[arg-type]  # the only transport
+            connection = session.transport
+            unacknowledged = acknowledged is not None and session.last_write_position > acknowledged
+            if unacknowledged and isinstance(connection, Connection):
+                self.close(connection)
 
     def serve_while_busy(self, caller: Session) -> None:
         """During a long request (a slow script), serve all clients except its own, and send their replies.
@@ -216,7 +220,8 @@ class Tick:
         What was executed before it in this tick goes to the journal first, as at the end of a tick. The caller's own
         events are left for later.
         """
-        connection: Connection = caller.transport  # type: ignore[assignment]  # the only transport
+        connection = caller.transport
+        assert isinstance(connection, Connection)
         events = [(fd, mask) for fd, mask in self._poller.poll(0) if fd != connection.fd]
         if events:
             self._serve(events)
@@ -385,9 +390,9 @@ class Tick:
         while self._broker.resumed:
             resumed, self._broker.resumed = self._broker.resumed, []
             for session in resumed:
-                if session.flags & CLOSING:
+                connection = session.transport
+                if session.flags & CLOSING or not isinstance(connection, Connection):
                     continue
-                connection: Connection = session.transport  # type: ignore[assignment]  # the only transport
                 if not (session.flags & STOPPED or connection.is_full()):
                     requests, connection.waiting = connection.waiting, []
                     if requests:

@@ -14,7 +14,6 @@ whose `Command` objects hold that broker's counters.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -284,6 +283,28 @@ class Command:
         self.failed = 0
         self.seconds = 0.0
 
+    def with_own_counters(self) -> Command:
+        """The same command, with counters that begin at zero."""
+        return Command(
+            self.name.decode(),
+            self.handler,
+            arity=self.arity,
+            flags=self.flags,
+            key_specs=self.key_specs,
+            group=self.group,
+            since=self.since,
+            summary=self.summary,
+            complexity=self.complexity,
+            syntax=self.syntax,
+            categories=self.categories,
+            find_keys=self.find_keys,
+            reads_only=self.reads_only,
+            tips=self.tips,
+            deprecated_since=self.deprecated_since,
+            replaced_by=self.replaced_by,
+            system=self.system,
+        )
+
     def key_positions(self, args: list[bytes]) -> list[int]:
         """The positions of the keys in `args`, [] if they can't be found.
 
@@ -447,11 +468,11 @@ class CommandTable:
         self.plain: dict[bytes, Command] = {}
         for declared in DECLARED.values():
             if b"|" not in declared.name:
-                self._add(copy.copy(declared))
+                self._add(declared.with_own_counters())
         for declared in DECLARED.values():
             outer, bar, inner = declared.name.partition(b"|")
             if bar:
-                self.by_name[outer].subcommands[inner] = copy.copy(declared)
+                self.by_name[outer].subcommands[inner] = declared.with_own_counters()
         for old, new in renamed:
             self._rename(old.lower(), new.lower())
         for name, found in self.by_name.items():

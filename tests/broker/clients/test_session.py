@@ -1,6 +1,6 @@
 """A session's own state: what it sends when, and how it ends."""
 
-from broker.clients.session import BROKER_STATE, CLOSING, REPLY_OFF, STOPPED, UNAUTHENTICATED
+from broker.clients.session import BROKER_STATE, CLOSING, REPLY_OFF, STOPPED, UNAUTHENTICATED, Host, HostT, Session
 from tests.broker.sessions import Wire, make_broker, make_session
 
 
@@ -67,3 +67,9 @@ def test_a_closed_session_is_forgotten() -> None:
     db.watchers[b"k"] = {session}
     broker.close_session(session)
     assert broker.sessions == {} and db.watchers == {} and session.watched == {}
+
+
+def test_a_session_is_one_of_any_host_unless_told() -> None:
+    # A type checker knows the default; at run time the variable is a plain one.
+    assert Session.__parameters__ == (HostT,)  # type: ignore[attr-defined]
+    assert HostT.__bound__ is Host and HostT.__covariant__
