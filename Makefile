@@ -22,7 +22,8 @@ PYENV = $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.*/bin/python3)
 PYTHON ?= $(call newest,python3 python3.11 python3.12 python3.13 python3.14,3$(comma) 11)
 comma := ,
 RUN := $(VENV)/bin/python
-SOURCES := pyproject.toml setup.py $(shell find protocol broker -name "*.pyx" -o -name "*.pxd" -o -name "*.pxi")
+# What the build depends on: mypyc compiles modules with what it knows of the types of all others.
+SOURCES := pyproject.toml setup.py $(shell find protocol broker -name "*.py" -o -name "*.pyx" -o -name "*.pxd" -o -name "*.pxi")
 
 # A broker for this machine only, unless ARGS names addresses, or a file that may do so.
 LOCAL = $(if $(ARGS),$(if $(filter --%,$(firstword $(ARGS))),--bind 127.0.0.1),--bind 127.0.0.1)
@@ -64,6 +65,7 @@ docs: $(VENV)/.serve
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
+	find protocol broker \( -name '*.so' -o -name '_compiled.*.txt' \) -delete
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "make: needs CPython 3.11 or newer (make PYTHON=/path/to/python3)" >&2; exit 1; }

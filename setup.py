@@ -1,26 +1,45 @@
 """The optional compiled parts; everything else is declared in pyproject.toml.
 
-Each compiled module is the twin of a pure one and merely faster, so an installation without Cython or a C
-compiler leaves them out and continues.
+There are two kinds, listed by broker/native.py: twins in Cython, and modules that mypyc compiles from their own source.
+Both are only faster, so an installation without Cython, mypy or a C compiler leaves them out and goes on.
 """
 
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError, CCompilerError
 
 ROOT = Path(__file__).parent
-COMPILED = sorted(
-    path.relative_to(ROOT) for package in ("protocol", "broker") for path in (ROOT / package).rglob("*.pyx")
-)
+sys.path.insert(0, str(ROOT))
+
+from broker.native import MODULES, TWINS  # noqa: E402  # only found from here on
+from protocol.native import RECORD, checksum  # noqa: E402
+
+GROUP = "protocol._compiled"
+"""The library of all compiled modules: calls between them are plain C calls. What stands beside each source only points
+into it."""
+
+OPTIMISATION = "2"
+
+PACKAGES = ("protocol", "broker")
 
 
-def extensions() -> list[Extension]:
+def twins() -> list[Extension]:
     try:
         from Cython.Build import cythonize
     except ImportError:
         return []
+    paths = [name.replace(".", "/") + ".pyx" for name in TWINS]
     modules: list[Extension] = cythonize(
-        [Extension(".".join(path.with_suffix("").parts), [str(path)], extra_compile_args=["-O2"]) for path in COMPILED],
+        [Extension(name, [path], extra_compile_args=["-O2"]) for name, path in zip(TWINS, paths, strict=True)],
         language_level=3,
     )
     for module in modules:
@@ -28,4 +47,91 @@ def extensions() -> list[Extension]:
     return modules
 
 
-setup(ext_modules=extensions())
+class Build(build_ext):
+    """Builds the twins, then what mypyc compiles."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.extensions:
+            return  # no Cython; and so no compiler was set up
+        sources = {name: ROOT / (name.replace(".", "/") + ".py") for name in MODULES}
+        record = self._record(sources)
+        target = Path(self.get_ext_fullpath(GROUP)).with_name(RECORD.name)
+        if not self.force and target.exists() and target.read_text() == record:
+            return
+        target.unlink(missing_ok=True)  # until all is there, nothing is vouched for
+        self._remove_compiled()
+        try:
+            self._compile(list(sources.values()))
+        except (BaseError, CCompilerError, Unavailable) as problem:
+            self._remove_compiled()
+            self.warn(f"modules are left uncompiled, which is several times slower: {problem}")
+            return
+        target.write_text(record)
+
+    def _record(self, sources: dict[str, Path]) -> str:
+        lines = [f"{checksum(path)} {name}" for name, path in sources.items()]
+        # What mypyc makes of a module depends on the types of those that it imports, too.
+        everything = [__file__, *sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
+        lines.insert(0, f"# of {' '.join(checksum(Path(path)) for path in everything)}")
+        return "\n".join(lines) + "\n"
+
+    def _remove_compiled(self) -> None:
+        """Remove what earlier builds compiled, also of modules no longer listed: it would shadow their sources."""
+        suffix = sysconfig.get_config_var("EXT_SUFFIX")
+        library = Path(self.get_ext_fullpath(f"{GROUP}__mypyc"))
+        top = library.parent.parent
+        for package in PACKAGES:
+            for path in (top / package).rglob(f"*{suffix}"):
+                name = path.relative_to(top).as_posix().removesuffix(suffix)
+                if (ROOT / f"{name}.py").exists() or path == library:
+                    path.unlink()
+
+    def _compile(self, paths: list[Path]) -> None:
+        try:
+            from mypyc.build import mypycify
+        except ImportError as problem:
+            raise Unavailable(f"mypyc is not installed ({problem})") from problem
+        # Each interpreter has its own: several may build in one checkout.
+        work = Path("build") / f"mypyc.{sysconfig.get_config_var('SOABI')}"
+        options = ["--config-file=", "--ignore-missing-imports", f"--cache-dir={work / 'mypy'}"]
+        try:
+            library, *pointers = mypycify(
+                [*options, *(str(path.relative_to(ROOT)) for path in paths)],
+                opt_level=OPTIMISATION,
+                debug_level="0",
+                multi_file=True,
+                target_dir=str(work),
+                group_name=GROUP,
+            )
+        except SystemExit as problem:
+            raise Unavailable(f"mypyc refuses: {problem}") from problem
+        # The headers stand where the library will; what includes them does not look there.
+        library.include_dirs.append(str((work / GROUP.replace(".", "/")).parent))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            library.extra_objects = list(pool.map(lambda source: self._object(library, source, work), library.sources))
+            library.sources, library.depends = [], library.extra_objects
+            for extension in (library, *pointers):
+                extension._needs_stub = False
+            list(pool.map(self.build_extension, (library, *pointers)))
+
+    def _object(self, library: Extension, source: str, work: Path) -> str:
+        """Compile one source of the library, if it or a header has changed."""
+        compiler: Any = self.compiler
+        [path] = compiler.object_filenames([source], output_dir=self.build_temp)
+        newest = max(os.path.getmtime(name) for name in (source, *work.rglob("*.h")))
+        if self.force or not os.path.exists(path) or os.path.getmtime(path) <= newest:
+            compiler.compile(
+                [source],
+                output_dir=self.build_temp,
+                include_dirs=library.include_dirs,
+                extra_postargs=library.extra_compile_args,
+            )
+        return str(path)
+
+
+class Unavailable(Exception):
+    """What mypyc needs is not there."""
+
+
+setup(ext_modules=twins(), cmdclass={"build_ext": Build})

@@ -18,6 +18,8 @@ values/         one data structure per file;  config/  redis.conf;  process/  cl
 
 from typing import TYPE_CHECKING, Any
 
+import protocol as protocol  # its loader decides what runs compiled
+
 if TYPE_CHECKING:
     from broker.server import Server as Server
     from broker.server import open_broker as open_broker

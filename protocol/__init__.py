@@ -12,5 +12,7 @@ long_doubles.py   the 80-bit arithmetic of INCRBYFLOAT
 shortest.py       the digits of a double, as Redis picks them
 errors.py         the error texts that several commands share
 limits.py         the limits on what a client may send, each with its reason
-native.py         the loader of compiled twins, here and in the broker
+native.py         the loader of what is compiled, here and in the broker; in place before any of it is imported
 """
+
+from protocol import native as native

@@ -270,11 +270,19 @@ def _replace(tree: ast.AST, target: ast.AST, by: ast.AST | None) -> None:
 
 
 def copied_tree(folder: str) -> Path:
-    """Copy the sources and tests, including compiled twins, so that faults can be planted in the copy."""
+    """Copy the sources and tests, including compiled twins, so that faults can be planted in the copy.
+
+    Modules compiled from their own source stay behind: they would run instead of the fault.
+    """
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        compiled = {name for name in names if name.endswith(".so") and f"{name.partition('.')[0]}.py" in names}
+        return compiled | {name for name in names if name == "__pycache__" or name.endswith(".c")}
+
     there = Path(folder) / "tree"
     there.mkdir()
     for name in ("protocol", "broker", "consumers", "tests"):
-        shutil.copytree(ROOT / name, there / name, ignore=shutil.ignore_patterns("__pycache__", "*.c"))
+        shutil.copytree(ROOT / name, there / name, ignore=left_out)
     shutil.copy(ROOT / "pyproject.toml", there)
     return there
 

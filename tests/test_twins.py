@@ -1,13 +1,16 @@
-"""Each compiled twin was built and is in use, where there is a compiler."""
+"""What is compiled was built and is in use, where there is a compiler; the loader of it."""
 
 import importlib
-import os
+import re
 import shutil
+import sys
 import sysconfig
+from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 
 import pytest
 
+from broker.native import MODULES
 from protocol import native
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,8 +22,11 @@ TWINS = sorted(
 COMPILER = (sysconfig.get_config_var("CC") or "cc").split()[0]
 
 
-@pytest.mark.skipif(os.environ.get("TRIMARAN_PURE") == "1", reason="compiled twins are kept out")
-@pytest.mark.skipif(shutil.which(COMPILER) is None, reason="there is no compiler")
+COMPILES = not native.pure() and shutil.which(COMPILER) is not None
+where_it_is_built = pytest.mark.skipif(not COMPILES, reason="there is nothing compiled")
+
+
+@where_it_is_built
 @pytest.mark.parametrize("twin", TWINS)
 def test_a_twin_was_built(twin: str) -> None:
     importlib.import_module("broker.server")
@@ -50,3 +56,80 @@ def test_all_twins_can_be_kept_out(monkeypatch: pytest.MonkeyPatch) -> None:
     native.prefer(namespace, "math", "sqrt")
     assert namespace == {"sqrt": None}
     assert native.missing() == ["math"]
+
+
+@where_it_is_built
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_runs_compiled(name: str) -> None:
+    module = importlib.import_module(name)
+    assert str(module.__file__).endswith(tuple(EXTENSION_SUFFIXES))
+
+
+@pytest.mark.skipif(not native.pure(), reason="the modules may be compiled")
+@pytest.mark.parametrize("name", MODULES)
+def test_in_pure_mode_a_module_runs_from_its_source(name: str) -> None:
+    assert str(importlib.import_module(name).__file__).endswith(".py")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A source, an extension next to it, a twin, and a module that was never compiled."""
+    for name in ("there.py", f"there{EXTENSION_SUFFIXES[0]}", f"_twin{EXTENSION_SUFFIXES[0]}", "plain.py"):
+        (tmp_path / name).write_text("")
+    return tmp_path
+
+
+def _found(guard: native.Guard, name: str, folder: Path) -> str | None:
+    spec = guard.find_spec(name, [str(folder)])
+    return None if spec is None or spec.origin is None else Path(spec.origin).name
+
+
+def test_a_compiled_module_is_found_while_its_source_is_the_one_it_was_made_of(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRIMARAN_PURE", raising=False)
+    guard = native.Guard({"broker.there": native.checksum(folder / "there.py")})
+    assert _found(guard, "broker.there", folder) == f"there{EXTENSION_SUFFIXES[0]}"
+    assert _found(guard, "broker._twin", folder) == f"_twin{EXTENSION_SUFFIXES[0]}"
+    assert _found(guard, "broker.plain", folder) == "plain.py"
+    assert _found(guard, "broker.missing", folder) is None
+    (folder / "there.py").write_text("edited = True")
+    with pytest.raises(native.StaleBuildError, match=r"^broker.there was compiled from another version of .*there\.py"):
+        _found(guard, "broker.there", folder)
+
+
+def test_an_extension_that_no_build_accounts_for_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRIMARAN_PURE", raising=False)
+    with pytest.raises(native.StaleBuildError):
+        _found(native.Guard({}), "broker.there", folder)
+
+
+def test_in_pure_mode_the_source_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIMARAN_PURE", "1")
+    assert _found(native.Guard({}), "broker.there", folder) == "there.py"
+
+
+def test_modules_of_others_are_none_of_its_business(folder: Path) -> None:
+    assert _found(native.Guard({}), "brokers.there", folder) is None
+    assert _found(native.Guard({}), "there", folder) is None
+
+
+def test_it_comes_before_the_ordinary_finder() -> None:
+    finders = [type(finder) for finder in sys.meta_path]
+    assert finders.index(native.Guard) < sys.meta_path.index(PathFinder)
+
+
+def test_what_was_compiled_is_read_from_what_the_build_wrote(tmp_path: Path) -> None:
+    record = tmp_path / "record.txt"
+    assert native.compiled_modules(record) == {}
+    record.write_text("# of 0123\n89abcdef broker.there\n")
+    assert native.compiled_modules(record) == {"broker.there": "89abcdef"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_compiled_module_promises_only_what_it_keeps(name: str) -> None:
+    source = (ROOT / (name.replace(".", "/") + ".py")).read_text()
+    assert "type: ignore[assignment]" not in source, "compiled, that is a cast that nobody checks"
+    assert not re.search(r"^if TYPE_CHECKING:(?:\n(?: .*)?)+\nelse:", source, re.MULTILINE), (
+        "compiled, there is no else"
+    )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from broker.broker import Broker
     from broker.config.syntaxes import BufferLimit
 
-UNSENT_MAX: Final = 512 << 20
+UNSENT_MAX = 512 << 20
 """Bytes of unsent replies at which the broker stops reading from a client and executing its requests, until the client
 has read some. Far more than any pipeline that is written before it is read needs (70 million PINGs, half a million
 values of 1 KB), and as much as the longest value allowed by default. Redis has no such bound; without one, a client

@@ -209,10 +209,10 @@ class Tick:
             self.close(connection)
         acknowledged = self._journal.acknowledged_position
         for session in self._broker.outbox:
-            connection = session.transport
+            transport = session.transport
             unacknowledged = acknowledged is not None and session.last_write_position > acknowledged
-            if unacknowledged and isinstance(connection, Connection):
-                self.close(connection)
+            if unacknowledged and isinstance(transport, Connection):
+                self.close(transport)
 
     def serve_while_busy(self, caller: Session) -> None:
         """During a long request (a slow script), serve all clients except its own, and send their replies.

@@ -286,24 +286,11 @@ class Command:
     def with_own_counters(self) -> Command:
         """The same command, with counters that begin at zero."""
         return Command(
-            self.name.decode(),
-            self.handler,
-            arity=self.arity,
-            flags=self.flags,
-            key_specs=self.key_specs,
-            group=self.group,
-            since=self.since,
-            summary=self.summary,
-            complexity=self.complexity,
-            syntax=self.syntax,
-            categories=self.categories,
-            find_keys=self.find_keys,
-            reads_only=self.reads_only,
-            tips=self.tips,
-            deprecated_since=self.deprecated_since,
-            replaced_by=self.replaced_by,
-            system=self.system,
-        )
+            self.name.decode(), self.handler, arity=self.arity, flags=self.flags, key_specs=self.key_specs,
+            group=self.group, since=self.since, summary=self.summary, complexity=self.complexity, syntax=self.syntax,
+            categories=self.categories, find_keys=self.find_keys, reads_only=self.reads_only, tips=self.tips,
+            deprecated_since=self.deprecated_since, replaced_by=self.replaced_by, system=self.system,
+        )  # fmt: skip
 
     def key_positions(self, args: list[bytes]) -> list[int]:
         """The positions of the keys in `args`, [] if they can't be found.

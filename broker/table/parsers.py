@@ -15,7 +15,8 @@ reader of syntax lines). A test compiles all parsers and compares the number of 
 - for a bare token: whether it was given
 - for a token with values: each value, or None (or its default) if not given; a converter of several values returns one
 - for alternatives that are bare tokens: the token given, in capitals, or b""
-- for alternatives some of which have values: the token given, and its value (each b"" if there is none)
+- for alternatives some of which have values: the token given, and its value (each b"" if there is none, or the default
+  that is declared by the name of the alternatives)
 - for a token that may be repeated: the list of its values
 - for a token with a number of arguments: the list of those arguments
 
@@ -219,9 +220,9 @@ class _Writer:
         tokens = {option.token for group in self._groups for option in group.options}
         names = {group.name for group in self._groups}
         declared = {argument.name for argument in self._arguments}
-        unknown = {*parser.values, *parser.context, *parser.defaults, *parser.collect} - tokens
+        unknown = {*parser.values, *parser.context, *parser.collect} - tokens
         unknown |= {token for group in parser.together.values() for token in group} - tokens
-        unknown |= {*parser.once} - tokens - names
+        unknown |= {*parser.once, *parser.defaults} - tokens - names
         unknown |= {*parser.last, *parser.together} - names
         unknown |= {*parser.free, *parser.required} - declared
         if unknown:
@@ -292,11 +293,12 @@ class _Writer:
         chosen = self._name(group.name)
         slots.append(chosen)
         head.append(f"{chosen} = b''")
-        value = ""
+        value = no_value = ""
         if any(option.operands for option in group.options):
             value = self._name(group.name + "-value")
             slots.append(value)
-            head.append(f"{value} = b''")
+            no_value = f"{value} = {self._constant(value, self._parser.defaults.get(group.name, b''))}"
+            head.append(no_value)
         for option in group.options:
             token = option.token.encode()
             once = self._once(option.token, group.name)
@@ -307,7 +309,7 @@ class _Writer:
                 body += [f"if {chosen} and {chosen} != {token!r}:", f"    {self._raise_error()}"]
             _, reading, step = self._read(option, [value])
             if not option.operands and value and not group.exclusive:
-                reading = [f"{value} = b''"]
+                reading = [no_value]
             body += [f"{chosen} = {token!r}", *reading, *step]
             branches.append((option.token, body))
 

@@ -5,16 +5,23 @@ The compiled twin packs a small hash in one block of memory, as Redis does, whic
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import chain
+from typing import TYPE_CHECKING, ClassVar
 
 from broker.values import positions
 from broker.values.field_deadlines import FieldDeadlines
 from protocol.native import prefer
 from protocol.replies import bulk_run
 
+if TYPE_CHECKING:
+    # Compiled modules rely on types, and the twin is no dict: this is as much of one as both are.
+    from collections import UserDict as _Mapping
+else:
+    _Mapping = dict
 
-class Hash(dict[bytes, bytes]):
+
+class Hash(_Mapping[bytes, bytes]):
     """A hash value. Never empty in the keyspace.
 
     `deadlines` is None until a field gets a time to live. It is read-only: changes go through the methods, and setting
@@ -22,9 +29,9 @@ class Hash(dict[bytes, bytes]):
     """
 
     __slots__ = ("deadlines",)
-    type_name = "hash"
+    type_name: ClassVar = "hash"
 
-    def __init__(self, content: dict[bytes, bytes] | None = None) -> None:
+    def __init__(self, content: Mapping[bytes, bytes] | None = None) -> None:
         if content is not None:
             super().__init__(content)
         self.deadlines: FieldDeadlines | None = None
@@ -76,19 +83,19 @@ class Hash(dict[bytes, bytes]):
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """Returns the next cursor (0: finished) and fields of a scan; see positions.window."""
-        return positions.window(self, cursor, count)
+        return positions.window(self, cursor, count)  # type: ignore[arg-type]  # a dict here
 
     def random_field(self) -> bytes:
         """Returns a random field; all are equally likely. O(1) expected."""
-        return positions.random_key(self)
+        return positions.random_key(self)  # type: ignore[arg-type]  # a dict here
 
     def sample_fields(self, count: int) -> list[bytes]:
         """Returns up to `count` distinct fields; see positions.sample_keys."""
-        return positions.sample_keys(self, count)
+        return positions.sample_keys(self, count)  # type: ignore[arg-type]  # a dict here
 
     def draw_fields(self, count: int) -> list[bytes]:
         """Returns `count` fields, each drawn from all; see positions.draw_keys."""
-        return positions.draw_keys(self, count)
+        return positions.draw_keys(self, count)  # type: ignore[arg-type]  # a dict here
 
     def encoding(self, max_entries: int, max_value: int) -> bytes:
         """Returns the encoding Redis chooses for this content, given `hash-max-listpack-entries` and `-value`.

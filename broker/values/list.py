@@ -10,6 +10,7 @@ The compiled twin packs the elements in blocks instead, in a third of the memory
 from collections import deque
 from collections.abc import Collection
 from itertools import islice
+from typing import ClassVar
 
 from broker.values.listpack_size import EMPTY_LISTPACK, element_size
 from protocol.native import prefer
@@ -30,7 +31,7 @@ class List(deque[bytes]):
     """A list value. Never empty in the keyspace."""
 
     __slots__ = ()
-    type_name = "list"
+    type_name: ClassVar = "list"
 
     def pop_left(self, count: int) -> list[bytes]:
         """Removes and returns up to `count` elements from the head."""

@@ -1,6 +1,7 @@
 """A set: a dict from each member to None, so that positions.py can scan it and pick members at random."""
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from broker.values import positions
 from protocol.numbers import parse_integer
@@ -10,7 +11,7 @@ class Set(dict[bytes, None]):
     """A set value. Never empty in the keyspace."""
 
     __slots__ = ()
-    type_name = "set"
+    type_name: ClassVar = "set"
 
     @classmethod
     def of(cls, members: Iterable[bytes]) -> "Set":

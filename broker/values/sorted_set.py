@@ -5,6 +5,8 @@ span of ranks, half-open and ascending: the `..._span` methods find it in O(log 
 it.
 """
 
+from typing import ClassVar
+
 from broker.values import positions
 from broker.values.score_order import Entry, ScoreOrder
 from protocol.native import prefer
@@ -18,7 +20,7 @@ class SortedSet(ScoreOrder):
     """A sorted set value. Never empty in the keyspace."""
 
     __slots__ = ()
-    type_name = "zset"
+    type_name: ClassVar = "zset"
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """Returns the next cursor (0: finished) and members of a scan; see positions.window."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import broker
-from broker.native import COMPILED, PARTLY, PURE, TWINS, build
+from broker.native import COMPILED, MODULES, PARTLY, PURE, TWINS, build
 
 ROOT = Path(broker.__file__).parent.parent
 
@@ -30,6 +30,7 @@ def test_what_it_is_called(monkeypatch: pytest.MonkeyPatch, is_there: Callable[[
     monkeypatch.delenv("TRIMARAN_PURE", raising=False)
     found = importlib.util.find_spec("os")
     monkeypatch.setattr("broker.native.find_spec", lambda twin: found if is_there(twin) else None)
+    monkeypatch.setattr("broker.native.compiled_modules", lambda: {name: "" for name in MODULES if is_there(name)})
     assert build() == name
 
 

@@ -106,7 +106,7 @@ def _name(argument: bytes) -> bytes:
     return check_attribute(argument, CLIENT_NAME)
 
 
-_HELLO_OPTIONS: Final = Parser[tuple[bytes | None, bytes, bytes | None]](
+_HELLO_OPTIONS: Final = Parser[tuple[bytes | None, bytes | None, bytes | None]](
     "HELLO", values={"SETNAME": _name}, error=_wrong_option
 )
 
@@ -123,7 +123,7 @@ def hello(session: Client, args: list[bytes]) -> bytes:
         if version not in DIALECTS:
             raise CommandError(NO_PROTO)
     username, password, name = _HELLO_OPTIONS.parse(args, 2)
-    if username is not None:
+    if username is not None and password is not None:
         authenticate(session, username, password)
     if session.flags & UNAUTHENTICATED:
         raise CommandError(HELLO_NEEDS_AUTH)

@@ -42,6 +42,7 @@ _OPTIONS: Final = Parser[tuple[bool, bool, bytes, int]](
     "RESTORE",
     values={"IDLETIME": at_least(0, _INVALID_IDLE_TIME), "FREQ": at_least(0, _INVALID_FREQUENCY, FREQUENCY_MAX)},
     together={"last-use": ("IDLETIME", "FREQ")},
+    defaults={"last-use": 0},
 )  # fmt: skip
 
 

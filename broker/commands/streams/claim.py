@@ -41,7 +41,7 @@ def _unknown_option(args: list[bytes], at: int) -> CommandError:
 
 _XCLAIM_OPTIONS: Final = Parser[tuple[bytes, int, int, bool, bool, int]](
     "XCLAIM", values={token: _number(token) for token in ("IDLE", "TIME", "RETRYCOUNT")} | {"LASTID": strict_id},
-    defaults={"RETRYCOUNT": -1, "LASTID": 0}, together={"time": ("IDLE", "TIME")}, last=("time",),
+    defaults={"RETRYCOUNT": -1, "LASTID": 0, "time": 0}, together={"time": ("IDLE", "TIME")}, last=("time",),
     error=_unknown_option,
 )  # fmt: skip
 _XAUTOCLAIM_OPTIONS: Final = Parser[tuple[int, bool]](

@@ -80,14 +80,15 @@ Commands = list[list[bytes]]
 def xreadgroup(session: Client, args: list[bytes]) -> bytes:
     at, group, consumer, count, maxcount, maxsize, block, claim, noack = group_options(session, args)
     retry_ms = 0
-    if args[-1] == b">" and len(args) - at == 3 and group is not None and not (maxcount or maxsize or claim >= 0):
+    plain = args[-1] == b">" and len(args) - at == 3 and not (maxcount or maxsize or claim >= 0)
+    if plain and group is not None and consumer is not None:
         keys = args[at + 1 : at + 2]
         given = _read_new(session, keys[0], group, consumer, count, noack)
         if given:
             return given
     else:
         wanted = Sources(args, at, count, maxcount, maxsize, UNBALANCED_GROUP)
-        if group is None:
+        if group is None or consumer is None:
             raise CommandError(MISSING_GROUP)
         wanted.check()
         keys = wanted.keys

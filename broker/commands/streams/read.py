@@ -92,7 +92,7 @@ _READ_OPTIONS: Final = Parser[tuple[int, int, int, int, int]](
         for words in ("GROUP group consumer", "NOACK", "CLAIM min-idle-time")
     },
 )  # fmt: skip
-_GroupOptions = tuple[int, bytes | None, bytes, int, int, int, int, int, bool]
+_GroupOptions = tuple[int, bytes | None, bytes | None, int, int, int, int, int, bool]
 """The position of STREAMS; group, consumer, COUNT, MAXCOUNT, MAXSIZE, BLOCK, CLAIM, NOACK."""
 
 _GROUP_OPTIONS: Final = Parser[_GroupOptions](

@@ -10,6 +10,7 @@ t_stream.c in Redis 8.10.
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from typing import ClassVar
 
 from broker.values.listpack_size import EMPTY_LISTPACK, element_size, integer_size, wrapped_integer_size
 from broker.values.streams.entry import encode_entry
@@ -46,7 +47,7 @@ class Stream:
     the number of entries ever added. Loading and XSETID set the last three.
     """
 
-    type_name = "stream"
+    type_name: ClassVar = "stream"
 
     __slots__ = (
         "_first_ids",

@@ -6,6 +6,7 @@ from broker.broker import Broker
 from broker.keyspace.events import parse_flags
 from tests.broker.direct import Client, bulks
 from tests.broker.sessions import make_broker
+from tests.twins import needs_source
 
 LISTEN = "PSUBSCRIBE __key*@*__:*"
 
@@ -97,6 +98,7 @@ def test_keys_of_any_bytes() -> None:
     assert listening.take().endswith(b"$4\r\n\r\n\x00\xff\r\n")
 
 
+@needs_source("broker.clients.pubsub")
 def test_events_without_subscribers_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
     broker = make_broker()
     broker.keyspace.event_mask = parse_flags(b"KEA") or 0

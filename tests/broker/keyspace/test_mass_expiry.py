@@ -11,8 +11,12 @@ from broker.process.clock import TrioClock
 from tests.broker.effects import journal, lines
 from tests.broker.inprocess import Broker, Client, running
 from tests.oracle.wire import encode, parse
+from tests.twins import is_compiled
 
 KEYS = 20_000
+
+WATCHED = not is_compiled("broker.keyspace.keyspace")
+"""Whether the batches can be watched; if not, only what comes of them is tested."""
 
 
 class AheadClock(TrioClock):
@@ -25,9 +29,11 @@ class AheadClock(TrioClock):
 
 
 def batches(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
-    """Filled with (Trio's time, keys removed) for each time that keys are removed."""
+    """Filled with (Trio's time, keys removed) for each time that keys are removed, where that can be watched."""
     keyspace = broker.broker.keyspace
     seen: list[tuple[float, int]] = []
+    if not WATCHED:
+        return seen
     original = type(keyspace).expire_due
 
     def counted(self: object) -> None:
@@ -66,11 +72,12 @@ async def test_keys(spread_ms: int, autojump_clock: trio.testing.MockClock, monk
         seen = batches(broker, monkeypatch)
         heard = await expired_names(listener, KEYS)
         assert Counter(heard) == Counter(name.encode() for name in names)
-        assert sum(removed for _, removed in seen) == KEYS
-        assert max(removed for _, removed in seen) <= EXPIRE_BATCH
         # On time: this clock stands still while the broker works, so nothing waits for more than its own millisecond.
         start = broker.broker.clock.trio_deadline(due)
-        assert seen[-1][0] - start <= (spread_ms + 2) / 1000
+        assert trio.current_time() - start <= (spread_ms + 2) / 1000
+        if WATCHED:
+            assert sum(removed for _, removed in seen) == KEYS
+            assert max(removed for _, removed in seen) <= EXPIRE_BATCH
         # In each database in the order of the deadlines, whatever the batches are.
         for half in (set(names[::2]), set(names[1::2])):
             order = [deadlines[name.decode()] for name in heard if name.decode() in half]
@@ -135,8 +142,9 @@ async def test_fields(autojump_clock: trio.testing.MockClock, monkeypatch: pytes
         await filled(client, [["HSETEX", f"h{n}", "PXAT", str(due), "FIELDS", "2", *pairs[:4]] for n in range(1000)])
         seen = batches(broker, monkeypatch)
         await trio.sleep(6)
-        assert sum(removed for _, removed in seen) == 7000
-        assert max(removed for _, removed in seen) <= EXPIRE_BATCH + 1
+        if WATCHED:
+            assert sum(removed for _, removed in seen) == 7000
+            assert max(removed for _, removed in seen) <= EXPIRE_BATCH + 1
         assert set(broker.broker.keyspace.databases[0].data) == {b"h"}
         assert await client.call("HGETALL h") == encode(["stays", "v"])
 
@@ -159,7 +167,7 @@ async def test_nobody_sees_a_key_that_is_due(
         clock.ahead_ms = 600
         await client.stream.send_all(b"".join(map(encode, script)))
         replies = [await client.receive() for _ in script]
-        assert seen[0][1] == EXPIRE_BATCH
+        assert not WATCHED or seen[0][1] == EXPIRE_BATCH
         assert replies == [
             b":0\r\n", encode(["stays"]), b"*2\r\n$1\r\n0\r\n" + encode(["stays"]), b"$5\r\nstays\r\n", b"$-1\r\n",
             b"$-1\r\n", b":-1\r\n", b":1\r\n",

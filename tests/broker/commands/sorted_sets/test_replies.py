@@ -1,16 +1,17 @@
 """Members and scores in the two protocol versions."""
 
-from types import SimpleNamespace
-from typing import Any
-
+from broker.broker import Client
 from broker.commands.sorted_sets.replies import entries_reply
-from protocol.replies import RESP2, RESP3
+from protocol.replies import RESP2, RESP3, Dialect
+from tests.broker.sessions import make_broker, make_session
 
 ENTRIES = [(1.0, b"a"), (-0.5, b"")]
 
 
-def _session(resp: Any) -> Any:
-    return SimpleNamespace(resp=resp)
+def _session(resp: Dialect) -> Client:
+    session = make_session(make_broker())
+    session.resp = resp
+    return session
 
 
 def test_without_scores() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from broker.broker import Broker
-from broker.values.streams.stream import EntryTooLarge, Stream
+from broker.values.streams.stream import Stream
 from tests.broker.direct import Client
 from tests.broker.effects import journal, lines
 from tests.broker.sessions import make_broker
@@ -107,11 +107,8 @@ def test_events(broker: Broker, client: Client) -> None:
 
 
 def test_an_entry_may_not_be_larger_than_redis_takes(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object) -> None:
-        raise EntryTooLarge
-
-    monkeypatch.setattr(Stream, "append", refuse)
-    assert client.do("XADD s 1 a b") == b"-ERR Elements are too large to be stored\r\n"
+    monkeypatch.setattr("broker.values.streams.stream.MAX_ENTRY", 100)
+    assert client.do(f"XADD s 1 a {200 * 'b'}") == b"-ERR Elements are too large to be stored\r\n"
 
 
 def test_references_to_deleted_entries_propagate(broker: Broker, client: Client) -> None:

@@ -1,6 +1,7 @@
 """Producers and their idempotency IDs."""
 
 from broker.values.streams.idempotency import Producers, content_iid
+from tests.twins import needs_source
 
 
 def test_an_iid_is_found_until_it_is_too_old() -> None:
@@ -27,6 +28,7 @@ def test_old_ones_go_from_all_producers() -> None:
     assert list(producers.producers) == [b"r"]
 
 
+@needs_source("broker.values.streams.idempotency")
 def test_looking_is_cheap_however_many_producers_there_are() -> None:
     calls = 0
 
