@@ -23,7 +23,7 @@ _OPTIONS: Final = Parser[tuple[int, bytes, bool]]("GEOADD", leading=True)
          syntax="key [NX|XX]@6.2.0 [change=CH]@6.2.0 <longitude:double latitude:double member> ...",
          summary="Adds members with positions to a sorted set, which is created if needed, or moves members.",
          complexity="O(log(N)) for each member, N being the size of the sorted set")  # fmt: skip
-def geoadd(session: "Client", args: list[bytes]) -> bytes:
+def geoadd(session: Client, args: list[bytes]) -> bytes:
     at, _, _ = _OPTIONS.parse(args, 2)
     if (len(args) - at) % 3:
         raise CommandError(SYNTAX)
@@ -41,7 +41,7 @@ def geoadd(session: "Client", args: list[bytes]) -> bytes:
 @command("GEOPOS", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.0",
          syntax="key [member ...]", summary="Returns the positions of members.",
          complexity="O(N) where N is the number of requested members")  # fmt: skip
-def geopos(session: "Client", args: list[bytes]) -> bytes:
+def geopos(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     scores = {} if value is None else value.scores
     resp = session.resp
@@ -59,7 +59,7 @@ def geopos(session: "Client", args: list[bytes]) -> bytes:
 @command("GEOHASH", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.0",
          syntax="key [member ...]", summary="Returns the positions of members as standard geohashes.",
          complexity="O(N) where N is the number of requested members")  # fmt: skip
-def geohash(session: "Client", args: list[bytes]) -> bytes:
+def geohash(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     scores = {} if value is None else value.scores
     parts = [array_header(len(args) - 2)]
@@ -72,7 +72,7 @@ def geohash(session: "Client", args: list[bytes]) -> bytes:
 @command("GEODIST", arity=-4, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="3.2.0",
          syntax="key member1 member2 unit=[m=M|km=KM|ft=FT|mi=MI]",
          summary="Returns the distance between two members.", complexity="O(1)")  # fmt: skip
-def geodist(session: "Client", args: list[bytes]) -> bytes:
+def geodist(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 5:
         raise CommandError(SYNTAX)
     metres_of_unit = unit(args[4]) if len(args) == 5 else 1.0

@@ -105,14 +105,14 @@ class Query:
             return in_order(found, count, self.order == b"DESC")
         return found[:count]
 
-    def run(self, session: "Client", event: Event) -> bytes:
+    def run(self, session: Client, event: Event) -> bytes:
         """Returns the reply: the members found, or how many were stored, firing `event`."""
         result = self._result()
         if self.target is None:
             return self._reply(session, result)
         return self._store(session, self.target, result, event)
 
-    def _reply(self, session: "Client", result: list[Found]) -> bytes:
+    def _reply(self, session: Client, result: list[Found]) -> bytes:
         details = self.details
         if not any(details):
             return bulks([found.member for found in result]) if result else EMPTY_ARRAY
@@ -131,7 +131,7 @@ class Query:
             parts.append(part)
         return array(parts)
 
-    def _store(self, session: "Client", target: bytes, result: list[Found], event: Event) -> bytes:
+    def _store(self, session: Client, target: bytes, result: list[Found], event: Event) -> bytes:
         db = session.db
         if result:
             unit = self.area.unit if self.area else 1.0

@@ -63,7 +63,7 @@ _STORING: Final = Parser[tuple[bool, bool, bool, int, bool, bytes, bytes, bytes]
 
 
 def _run(
-    session: "Client", args: list[bytes], source: SortedSet | None, area: Area | None, options_at: int, stores: bool
+    session: Client, args: list[bytes], source: SortedSet | None, area: Area | None, options_at: int, stores: bool
 ) -> bytes:
     if not stores:
         *details, count, any_, order = _READING.parse(args, options_at)
@@ -79,13 +79,13 @@ def _run(
     return query.run(session, GEORADIUSSTORE)
 
 
-def _around_position(session: "Client", args: list[bytes], stores: bool) -> bytes:
+def _around_position(session: Client, args: list[bytes], stores: bool) -> bytes:
     source = session.db.read_as(args[1], SortedSet)
     area = Circle(position(args[2], args[3]), *radius(args[4], args[5]))
     return _run(session, args, source, area, _POSITION_OPTIONS, stores)
 
 
-def _around_member(session: "Client", args: list[bytes], stores: bool) -> bytes:
+def _around_member(session: Client, args: list[bytes], stores: bool) -> bytes:
     source = session.db.read_as(args[1], SortedSet)
     area = None
     if source is not None:  # Redis checks none of this for a missing key
@@ -100,7 +100,7 @@ def _around_member(session: "Client", args: list[bytes], stores: bool) -> bytes:
          summary="Returns or stores the members in a circle around a position.", complexity=_COMPLEXITY,
          deprecated_since="6.2.0",
          replaced_by="`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument")  # fmt: skip
-def georadius(session: "Client", args: list[bytes]) -> bytes:
+def georadius(session: Client, args: list[bytes]) -> bytes:
     return _around_position(session, args, stores=True)
 
 
@@ -109,7 +109,7 @@ def georadius(session: "Client", args: list[bytes]) -> bytes:
                 " count-block=[<COUNT count> [ANY]@6.2.0] [ASC|DESC]",
          summary="Returns the members in a circle around a position.", complexity=_COMPLEXITY,
          deprecated_since="6.2.0", replaced_by="`GEOSEARCH` with the `BYRADIUS` argument")  # fmt: skip
-def georadius_ro(session: "Client", args: list[bytes]) -> bytes:
+def georadius_ro(session: Client, args: list[bytes]) -> bytes:
     return _around_position(session, args, stores=False)
 
 
@@ -119,7 +119,7 @@ def georadius_ro(session: "Client", args: list[bytes]) -> bytes:
          summary="Returns or stores the members in a circle around a member.", complexity=_COMPLEXITY,
          deprecated_since="6.2.0",
          replaced_by="`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments")  # fmt: skip
-def georadiusbymember(session: "Client", args: list[bytes]) -> bytes:
+def georadiusbymember(session: Client, args: list[bytes]) -> bytes:
     return _around_member(session, args, stores=True)
 
 
@@ -128,5 +128,5 @@ def georadiusbymember(session: "Client", args: list[bytes]) -> bytes:
          summary="Returns the members in a circle around a member.", complexity=_COMPLEXITY,
          deprecated_since="6.2.0", replaced_by="`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments",
          )  # fmt: skip
-def georadiusbymember_ro(session: "Client", args: list[bytes]) -> bytes:
+def georadiusbymember_ro(session: Client, args: list[bytes]) -> bytes:
     return _around_member(session, args, stores=False)

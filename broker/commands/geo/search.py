@@ -62,7 +62,7 @@ def _area(name: bytes, centre_by: bytes, centre: Position, shape: bytes, size: _
 @command("GEOSEARCH", arity=-7, flags=READONLY, keys=(key(RO, ACCESS),), group="geo", since="6.2.0",
          syntax=f"key {_SYNTAX} [WITHCOORD] [WITHDIST] [WITHHASH]",
          summary="Returns the members in a circle or a box.", complexity=_COMPLEXITY)  # fmt: skip
-def geosearch(session: "Client", args: list[bytes]) -> bytes:
+def geosearch(session: Client, args: list[bytes]) -> bytes:
     source = session.db.read_as(args[1], SortedSet)
     centre_by, centre, shape, size, order, count, any_, *details = _OPTIONS.parse(args, 2, source)
     area = _area(args[0], centre_by, centre, shape, size)
@@ -74,7 +74,7 @@ def geosearch(session: "Client", args: list[bytes]) -> bytes:
          group="geo", since="6.2.0", syntax=f"destination source {_SYNTAX} [STOREDIST]",
          summary="Stores the members in a circle or a box in another sorted set.",
          complexity=_COMPLEXITY)  # fmt: skip
-def geosearchstore(session: "Client", args: list[bytes]) -> bytes:
+def geosearchstore(session: Client, args: list[bytes]) -> bytes:
     source = session.db.read_as(args[2], SortedSet)
     centre_by, centre, shape, size, order, count, any_, by_distance, *details = _STORE_OPTIONS.parse(args, 3, source)
     if any(details):

@@ -88,7 +88,7 @@ def fields_argument(args: list[bytes]) -> list[bytes]:
     return args[4:]
 
 
-def fields_changed(session: "Client", name: bytes, value: Hash) -> None:
+def fields_changed(session: Client, name: bytes, value: Hash) -> None:
     """The last step of a command that set deadlines: records them, or deletes the hash if it has no fields left."""
     db = session.db
     if value:
@@ -98,7 +98,7 @@ def fields_changed(session: "Client", name: bytes, value: Hash) -> None:
         db.notify(DEL, name)
 
 
-def _expire(session: "Client", args: list[bytes], start: int, unit: int) -> bytes:
+def _expire(session: Client, args: list[bytes], start: int, unit: int) -> bytes:
     """HEXPIRE and its relatives: a deadline `args[2]` units of `unit` milliseconds after `start`."""
     name = args[1]
     db = session.db
@@ -162,7 +162,7 @@ def _condition_and_fields(args: list[bytes]) -> tuple[bytes, list[bytes]]:
          syntax="key seconds [NX|XX|GT|LT] FIELDS numfields field ...",
          summary="Sets the time to live of fields in seconds.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hexpire(session: "Client", args: list[bytes]) -> bytes:
+def hexpire(session: Client, args: list[bytes]) -> bytes:
     return _expire(session, args, session.broker.clock.now, 1000)
 
 
@@ -170,7 +170,7 @@ def hexpire(session: "Client", args: list[bytes]) -> bytes:
          syntax="key milliseconds [NX|XX|GT|LT] FIELDS numfields field ...",
          summary="Sets the time to live of fields in milliseconds.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hpexpire(session: "Client", args: list[bytes]) -> bytes:
+def hpexpire(session: Client, args: list[bytes]) -> bytes:
     return _expire(session, args, session.broker.clock.now, 1)
 
 
@@ -178,7 +178,7 @@ def hpexpire(session: "Client", args: list[bytes]) -> bytes:
          syntax="key unix-time-seconds [NX|XX|GT|LT] FIELDS numfields field ...",
          summary="Sets the Unix time in seconds at which fields expire.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hexpireat(session: "Client", args: list[bytes]) -> bytes:
+def hexpireat(session: Client, args: list[bytes]) -> bytes:
     return _expire(session, args, 0, 1000)
 
 
@@ -186,11 +186,11 @@ def hexpireat(session: "Client", args: list[bytes]) -> bytes:
          syntax="key unix-time-milliseconds [NX|XX|GT|LT] FIELDS numfields field ...",
          summary="Sets the Unix time in milliseconds at which fields expire.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hpexpireat(session: "Client", args: list[bytes]) -> bytes:
+def hpexpireat(session: Client, args: list[bytes]) -> bytes:
     return _expire(session, args, 0, 1)
 
 
-def _remaining(session: "Client", args: list[bytes], start: int, unit: int) -> bytes:
+def _remaining(session: Client, args: list[bytes], start: int, unit: int) -> bytes:
     """HTTL and its relatives: the time from `start` to each deadline, in units of `unit` milliseconds."""
     value = session.db.read_as(args[1], Hash)
     fields = fields_argument(args)
@@ -210,21 +210,21 @@ def _remaining(session: "Client", args: list[bytes], start: int, unit: int) -> b
 @command("HTTL", arity=-5, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="7.4.0",
          syntax="key FIELDS numfields field ...", summary="Returns the time to live of fields in seconds.",
          complexity="O(N) where N is the number of fields", tips=("nondeterministic_output",))  # fmt: skip
-def httl(session: "Client", args: list[bytes]) -> bytes:
+def httl(session: Client, args: list[bytes]) -> bytes:
     return _remaining(session, args, session.broker.clock.now, 1000)
 
 
 @command("HPTTL", arity=-5, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="7.4.0",
          syntax="key FIELDS numfields field ...", summary="Returns the time to live of fields in milliseconds.",
          complexity="O(N) where N is the number of fields", tips=("nondeterministic_output",))  # fmt: skip
-def hpttl(session: "Client", args: list[bytes]) -> bytes:
+def hpttl(session: Client, args: list[bytes]) -> bytes:
     return _remaining(session, args, session.broker.clock.now, 1)
 
 
 @command("HEXPIRETIME", arity=-5, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="7.4.0",
          syntax="key FIELDS numfields field ...", summary="Returns the Unix time in seconds at which fields expire.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hexpiretime(session: "Client", args: list[bytes]) -> bytes:
+def hexpiretime(session: Client, args: list[bytes]) -> bytes:
     return _remaining(session, args, 0, 1000)
 
 
@@ -232,14 +232,14 @@ def hexpiretime(session: "Client", args: list[bytes]) -> bytes:
          syntax="key FIELDS numfields field ...",
          summary="Returns the Unix time in milliseconds at which fields expire.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hpexpiretime(session: "Client", args: list[bytes]) -> bytes:
+def hpexpiretime(session: Client, args: list[bytes]) -> bytes:
     return _remaining(session, args, 0, 1)
 
 
 @command("HPERSIST", arity=-5, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="hash", since="7.4.0",
          syntax="key FIELDS numfields field ...", summary="Removes the time to live of fields.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hpersist(session: "Client", args: list[bytes]) -> bytes:
+def hpersist(session: Client, args: list[bytes]) -> bytes:
     name = args[1]
     value = session.db.get_as(name, Hash)
     fields = fields_argument(args)

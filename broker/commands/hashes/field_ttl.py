@@ -46,7 +46,7 @@ class _Arguments:
 
     __slots__ = ("condition", "kept", "when", "words")
 
-    def __init__(self, session: "Client", args: list[bytes], own: bytes, width: int) -> None:
+    def __init__(self, session: Client, args: list[bytes], own: bytes, width: int) -> None:
         self.condition = b""
         self.kept = False
         self.when: int | None = None
@@ -95,7 +95,7 @@ class _Arguments:
                 "FIELDS numfields field ...",
          summary="Returns the values of fields, and sets or removes their time to live.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hgetex(session: "Client", args: list[bytes]) -> bytes:
+def hgetex(session: Client, args: list[bytes]) -> bytes:
     name = args[1]
     db = session.db
     value = db.get_as(name, Hash)
@@ -138,7 +138,7 @@ def hgetex(session: "Client", args: list[bytes]) -> bytes:
                 "FIELDS numfields <field value> ...",
          summary="Sets fields and their time to live, optionally only if all or none of them exist.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hsetex(session: "Client", args: list[bytes]) -> bytes:
+def hsetex(session: Client, args: list[bytes]) -> bytes:
     given = _Arguments(session, args, b"KEEPTTL", 2)
     name = args[1]
     db = session.db
@@ -186,7 +186,7 @@ def _condition_met(condition: bytes, fields: list[bytes], value: Hash | None) ->
          syntax="key FIELDS numfields field ...",
          summary="Returns the values of fields and deletes them.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hgetdel(session: "Client", args: list[bytes]) -> bytes:
+def hgetdel(session: Client, args: list[bytes]) -> bytes:
     name = args[1]
     db = session.db
     value = db.get_as(name, Hash)

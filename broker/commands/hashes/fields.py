@@ -39,7 +39,7 @@ _INTEGER_MAX = (1 << 63) - 1
 _NO_FIELDS: Final[Hash] = Hash()
 
 
-def _hash_for_writing(session: "Client", key: bytes) -> Hash:
+def _hash_for_writing(session: Client, key: bytes) -> Hash:
     """Returns the hash at `key`, created if it does not exist."""
     value = session.db.get(key)
     if value is None:
@@ -50,7 +50,7 @@ def _hash_for_writing(session: "Client", key: bytes) -> Hash:
     return value
 
 
-def _set_pairs(session: "Client", args: list[bytes]) -> int:
+def _set_pairs(session: Client, args: list[bytes]) -> int:
     """Sets the pairs from the third argument on; returns how many of the fields are new."""
     n = len(args)
     if n & 1:
@@ -73,7 +73,7 @@ def _set_pairs(session: "Client", args: list[bytes]) -> int:
 @command("HSET", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="hash", since="2.0.0",
          syntax="key <field value> ...", summary="Sets fields of a hash, which is created if it does not exist.",
          complexity="O(N) where N is the number of fields")  # fmt: skip
-def hset(session: "Client", args: list[bytes]) -> bytes:
+def hset(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     value = db.get(args[1])
     if value.__class__ is Hash and len(args) == 4 and not value.deadlines and not db.keyspace.event_mask:
@@ -89,7 +89,7 @@ def hset(session: "Client", args: list[bytes]) -> bytes:
          syntax="key <field value> ...", summary="Sets fields of a hash; always returns OK.",
          complexity="O(N) where N is the number of fields",
          deprecated_since="4.0.0", replaced_by="`HSET` with multiple field-value pairs")  # fmt: skip
-def hmset(session: "Client", args: list[bytes]) -> bytes:
+def hmset(session: Client, args: list[bytes]) -> bytes:
     _set_pairs(session, args)
     return OK
 
@@ -97,7 +97,7 @@ def hmset(session: "Client", args: list[bytes]) -> bytes:
 @command("HSETNX", arity=4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, INSERT),), group="hash", since="2.0.0",
          syntax="key field value",
          summary="Sets a field only if it does not exist.", complexity="O(1)")  # fmt: skip
-def hsetnx(session: "Client", args: list[bytes]) -> bytes:
+def hsetnx(session: Client, args: list[bytes]) -> bytes:
     value = _hash_for_writing(session, args[1])
     if args[2] in value:
         return ZERO
@@ -109,7 +109,7 @@ def hsetnx(session: "Client", args: list[bytes]) -> bytes:
 
 @command("HGET", arity=3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
          syntax="key field", summary="Returns the value of a field.", complexity="O(1)")  # fmt: skip
-def hget(session: "Client", args: list[bytes]) -> bytes:
+def hget(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Hash)
     found = None if value is None else value.get(args[2])
     return session.resp.null if found is None else bulk(found)
@@ -118,7 +118,7 @@ def hget(session: "Client", args: list[bytes]) -> bytes:
 @command("HMGET", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
          syntax="key field ...", summary="Returns the values of several fields.",
          complexity="O(N) where N is the number of requested fields")  # fmt: skip
-def hmget(session: "Client", args: list[bytes]) -> bytes:
+def hmget(session: Client, args: list[bytes]) -> bytes:
     find = (session.db.read_as(args[1], Hash) or _NO_FIELDS).get
     null = session.resp.null
     parts = [array_header(len(args) - 2)]
@@ -131,7 +131,7 @@ def hmget(session: "Client", args: list[bytes]) -> bytes:
 @command("HGETALL", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
          syntax="key", summary="Returns all fields and values.", complexity="O(N) where N is the size of the hash",
          tips=("nondeterministic_output_order",))  # fmt: skip
-def hgetall(session: "Client", args: list[bytes]) -> bytes:
+def hgetall(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Hash) or _NO_FIELDS
     return session.resp.map_header(len(value)) + value.bulk_run()
 
@@ -139,39 +139,39 @@ def hgetall(session: "Client", args: list[bytes]) -> bytes:
 @command("HKEYS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
          syntax="key", summary="Returns all fields.", complexity="O(N) where N is the size of the hash",
          tips=("nondeterministic_output_order",))  # fmt: skip
-def hkeys(session: "Client", args: list[bytes]) -> bytes:
+def hkeys(session: Client, args: list[bytes]) -> bytes:
     return bulks(list(session.db.read_as(args[1], Hash) or _NO_FIELDS))
 
 
 @command("HVALS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="2.0.0",
          syntax="key", summary="Returns all values.", complexity="O(N) where N is the size of the hash",
          tips=("nondeterministic_output_order",))  # fmt: skip
-def hvals(session: "Client", args: list[bytes]) -> bytes:
+def hvals(session: Client, args: list[bytes]) -> bytes:
     return bulks(list((session.db.read_as(args[1], Hash) or _NO_FIELDS).values()))
 
 
 @command("HLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="2.0.0",
          syntax="key", summary="Returns the number of fields.", complexity="O(1)")  # fmt: skip
-def hlen(session: "Client", args: list[bytes]) -> bytes:
+def hlen(session: Client, args: list[bytes]) -> bytes:
     return integer(len(session.db.read_as(args[1], Hash) or _NO_FIELDS))
 
 
 @command("HEXISTS", arity=3, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="2.0.0",
          syntax="key field", summary="Returns whether a field exists.", complexity="O(1)")  # fmt: skip
-def hexists(session: "Client", args: list[bytes]) -> bytes:
+def hexists(session: Client, args: list[bytes]) -> bytes:
     return ONE if args[2] in (session.db.read_as(args[1], Hash) or _NO_FIELDS) else ZERO
 
 
 @command("HSTRLEN", arity=3, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="3.2.0",
          syntax="key field", summary="Returns the length of a field's value in bytes.", complexity="O(1)")  # fmt: skip
-def hstrlen(session: "Client", args: list[bytes]) -> bytes:
+def hstrlen(session: Client, args: list[bytes]) -> bytes:
     return integer(len((session.db.read_as(args[1], Hash) or _NO_FIELDS).get(args[2], b"")))
 
 
 @command("HDEL", arity=-3, flags=WRITE | FAST, keys=(key(RW, DELETE),), group="hash", since="2.0.0",
          syntax="key field ...", summary="Deletes fields, and the hash when none are left.",
          complexity="O(N) where N is the number of fields to be removed")  # fmt: skip
-def hdel(session: "Client", args: list[bytes]) -> bytes:
+def hdel(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     value = db.get_as(args[1], Hash)
     if value is None:
@@ -193,7 +193,7 @@ def hdel(session: "Client", args: list[bytes]) -> bytes:
          syntax="key field increment",
          summary="Increments the integer value of a field; a missing one counts as 0.",
          complexity="O(1)")  # fmt: skip
-def hincrby(session: "Client", args: list[bytes]) -> bytes:
+def hincrby(session: Client, args: list[bytes]) -> bytes:
     increment = integer_argument(args[3])
     value = session.db.get_as(args[1], Hash)
     old = None if value is None else value.get(args[2])
@@ -217,7 +217,7 @@ def hincrby(session: "Client", args: list[bytes]) -> bytes:
          syntax="key field increment:double",
          summary="Increments the decimal value of a field; a missing one counts as 0.",
          complexity="O(1)")  # fmt: skip
-def hincrbyfloat(session: "Client", args: list[bytes]) -> bytes:
+def hincrbyfloat(session: Client, args: list[bytes]) -> bytes:
     _, key, field, increment_text = args
     increment = parse_long_double(increment_text)
     if increment is None:
@@ -253,7 +253,7 @@ _SCAN_OPTIONS: Final = Parser[tuple[Glob | None, int, bool]]("HSCAN", values=SCA
          syntax="key cursor [MATCH pattern] [COUNT count] [NOVALUES]",
          summary="Iterates over the fields and values of a hash.",
          complexity="O(COUNT) for each call, O(N) for all N fields", tips=("nondeterministic_output",))  # fmt: skip
-def hscan(session: "Client", args: list[bytes]) -> bytes:
+def hscan(session: Client, args: list[bytes]) -> bytes:
     cursor = scan_cursor(args[2])
     value = session.db.read_as(args[1], Hash)
     if value is None:
@@ -270,7 +270,7 @@ def hscan(session: "Client", args: list[bytes]) -> bytes:
 @command("HRANDFIELD", arity=-2, flags=READONLY, keys=(key(RO, ACCESS),), group="hash", since="6.2.0",
          syntax="key options=[count [WITHVALUES]]", summary="Returns one or more random fields.",
          complexity="O(N) where N is the number of fields returned", tips=("nondeterministic_output",))  # fmt: skip
-def hrandfield(session: "Client", args: list[bytes]) -> bytes:
+def hrandfield(session: Client, args: list[bytes]) -> bytes:
     if len(args) == 2:
         value = session.db.read_as(args[1], Hash)
         return session.resp.null if value is None else bulk(value.random_field())

@@ -175,7 +175,7 @@ _EXAMPLES: Final[dict[bytes, Callable[[Dialect], bytes]]] = {
     b"false": lambda resp: resp.boolean(False),
 }
 
-Handler = Callable[["Client", list[bytes]], bytes]
+Handler = Callable[[Client, list[bytes]], bytes]
 
 # Name -> the allowed numbers of arguments, the handler, the usage and the summary for HELP.
 _SUBCOMMANDS: Final[dict[bytes, tuple[range, Handler, bytes, bytes]]] = {

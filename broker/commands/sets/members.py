@@ -36,7 +36,7 @@ _NO_MEMBERS: Final[Set] = Set()
 @command("SADD", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(key(RW, INSERT),), group="set", since="1.0.0",
          syntax="key member ...", summary="Adds members to a set, which is created if it does not exist.",
          complexity="O(N) where N is the number of members")  # fmt: skip
-def sadd(session: "Client", args: list[bytes]) -> bytes:
+def sadd(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     value = db.get(args[1])
     if value is None:
@@ -61,7 +61,7 @@ def sadd(session: "Client", args: list[bytes]) -> bytes:
 @command("SREM", arity=-3, flags=WRITE | FAST, keys=(key(RW, DELETE),), group="set", since="1.0.0",
          syntax="key member ...", summary="Removes members from a set, and the set when none are left.",
          complexity="O(N) where N is the number of members to be removed")  # fmt: skip
-def srem(session: "Client", args: list[bytes]) -> bytes:
+def srem(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     value = db.get_as(args[1], Set)
     if value is None:
@@ -85,21 +85,21 @@ def srem(session: "Client", args: list[bytes]) -> bytes:
 @command("SMEMBERS", arity=2, flags=READONLY, keys=(key(RO, ACCESS),), group="set", since="1.0.0",
          syntax="key", summary="Returns all members.", complexity="O(N) where N is the size of the set",
          tips=("nondeterministic_output_order",))  # fmt: skip
-def smembers(session: "Client", args: list[bytes]) -> bytes:
+def smembers(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Set) or _NO_MEMBERS
     return session.resp.set_header(len(value)) + bulk_run(value)
 
 
 @command("SISMEMBER", arity=3, flags=READONLY | FAST, keys=(key(RO),), group="set", since="1.0.0",
          syntax="key member", summary="Returns whether a member is in a set.", complexity="O(1)")  # fmt: skip
-def sismember(session: "Client", args: list[bytes]) -> bytes:
+def sismember(session: Client, args: list[bytes]) -> bytes:
     return ONE if args[2] in (session.db.read_as(args[1], Set) or _NO_MEMBERS) else ZERO
 
 
 @command("SMISMEMBER", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="set", since="6.2.0",
          syntax="key member ...", summary="Returns for each of several members whether it is in a set.",
          complexity="O(N) where N is the number of requested members")  # fmt: skip
-def smismember(session: "Client", args: list[bytes]) -> bytes:
+def smismember(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], Set) or _NO_MEMBERS
     members = args[2:]
     return array_header(len(members)) + b"".join([ONE if member in value else ZERO for member in members])
@@ -107,7 +107,7 @@ def smismember(session: "Client", args: list[bytes]) -> bytes:
 
 @command("SCARD", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="set", since="1.0.0",
          syntax="key", summary="Returns the number of members.", complexity="O(1)")  # fmt: skip
-def scard(session: "Client", args: list[bytes]) -> bytes:
+def scard(session: Client, args: list[bytes]) -> bytes:
     return integer(len(session.db.read_as(args[1], Set) or _NO_MEMBERS))
 
 
@@ -115,7 +115,7 @@ def scard(session: "Client", args: list[bytes]) -> bytes:
          syntax="key [count]@3.2.0", summary="Removes and returns one or more random members.",
          complexity="O(N) where N is the number of members popped",
          tips=("nondeterministic_output",))  # fmt: skip
-def spop(session: "Client", args: list[bytes]) -> bytes:
+def spop(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 2:
         return _pop_several(session, args)
     db = session.db
@@ -132,7 +132,7 @@ def spop(session: "Client", args: list[bytes]) -> bytes:
     return bulk(member)
 
 
-def _pop_several(session: "Client", args: list[bytes]) -> bytes:
+def _pop_several(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 3:
         raise CommandError(SYNTAX)
     name = args[1]
@@ -159,7 +159,7 @@ def _pop_several(session: "Client", args: list[bytes]) -> bytes:
          syntax="key [count]@2.6.0", summary="Returns one or more random members.",
          complexity="O(N) where N is the number of members returned",
          tips=("nondeterministic_output",))  # fmt: skip
-def srandmember(session: "Client", args: list[bytes]) -> bytes:
+def srandmember(session: Client, args: list[bytes]) -> bytes:
     if len(args) == 2:
         value = session.db.read_as(args[1], Set)
         return session.resp.null if value is None else bulk(value.random_member())
@@ -177,7 +177,7 @@ def srandmember(session: "Client", args: list[bytes]) -> bytes:
          syntax="source destination member",
          summary="Moves a member from one set to another.",
          complexity="O(1)")  # fmt: skip
-def smove(session: "Client", args: list[bytes]) -> bytes:
+def smove(session: Client, args: list[bytes]) -> bytes:
     _, source_key, target_key, member = args
     db = session.db
     source = db.get(source_key)
@@ -214,7 +214,7 @@ _SCAN_OPTIONS: Final = Parser[tuple[Glob | None, int]](
          syntax="key cursor [MATCH pattern] [COUNT count]", summary="Iterates over the members of a set.",
          complexity="O(COUNT) for each call, O(N) for all N members",
          tips=("nondeterministic_output",))  # fmt: skip
-def sscan(session: "Client", args: list[bytes]) -> bytes:
+def sscan(session: Client, args: list[bytes]) -> bytes:
     cursor = scan_cursor(args[2])
     value = session.db.read_as(args[1], Set)
     if value is None:

@@ -32,7 +32,7 @@ Sources = Sequence[Set | None]
 """A command's sets in the order of its arguments, None for a missing key."""
 
 
-def _sources(session: "Client", names: Iterable[bytes]) -> Sources:
+def _sources(session: Client, names: Iterable[bytes]) -> Sources:
     db = session.db
     return [db.read_as(name, Set) for name in names]
 
@@ -87,11 +87,11 @@ def _difference(sources: Sources) -> dict[bytes, None]:
     return members
 
 
-def _set_reply(session: "Client", members: Sequence[bytes] | dict[bytes, None]) -> bytes:
+def _set_reply(session: Client, members: Sequence[bytes] | dict[bytes, None]) -> bytes:
     return session.resp.set_header(len(members)) + bulk_run(members)
 
 
-def _store(session: "Client", target: bytes, members: Sequence[bytes] | dict[bytes, None], event: Event) -> bytes:
+def _store(session: Client, target: bytes, members: Sequence[bytes] | dict[bytes, None], event: Event) -> bytes:
     """Replaces the value of `target` with a set of these members; deletes the key if there are none."""
     db = session.db
     if members:
@@ -142,7 +142,7 @@ def _count_reply(count: int, limit: int) -> bytes:
          syntax="key ...", summary="Returns the intersection of sets.",
          complexity="O(N*M) where N is the size of the smallest set and M the number of sets",
          tips=("nondeterministic_output_order",))  # fmt: skip
-def sinter(session: "Client", args: list[bytes]) -> bytes:
+def sinter(session: Client, args: list[bytes]) -> bytes:
     return _set_reply(session, _intersection(_sources(session, args[1:])))
 
 
@@ -151,14 +151,14 @@ def sinter(session: "Client", args: list[bytes]) -> bytes:
          syntax="destination key ...",
          summary="Stores the intersection of sets.",
          complexity="O(N*M) where N is the size of the smallest set and M the number of sets")  # fmt: skip
-def sinterstore(session: "Client", args: list[bytes]) -> bytes:
+def sinterstore(session: Client, args: list[bytes]) -> bytes:
     return _store(session, args[1], _intersection(_sources(session, args[2:])), SINTERSTORE)
 
 
 @command("SINTERCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="set", since="7.0.0",
          syntax="numkeys key ... [LIMIT limit]", summary="Returns the number of members in the intersection of sets.",
          complexity="O(N*M) where N is the size of the smallest set and M the number of sets")  # fmt: skip
-def sintercard(session: "Client", args: list[bytes]) -> bytes:
+def sintercard(session: Client, args: list[bytes]) -> bytes:
     names, options_at = _counted(args)
     [limit] = _CARD_OPTIONS.parse(args, options_at)
     sources = _sources(session, names)
@@ -169,7 +169,7 @@ def sintercard(session: "Client", args: list[bytes]) -> bytes:
          syntax="key ...", summary="Returns the union of sets.",
          complexity="O(N) where N is the size of all sets together",
          tips=("nondeterministic_output_order",))  # fmt: skip
-def sunion(session: "Client", args: list[bytes]) -> bytes:
+def sunion(session: Client, args: list[bytes]) -> bytes:
     return _set_reply(session, _union(_sources(session, args[1:])))
 
 
@@ -178,7 +178,7 @@ def sunion(session: "Client", args: list[bytes]) -> bytes:
          syntax="destination key ...",
          summary="Stores the union of sets.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
-def sunionstore(session: "Client", args: list[bytes]) -> bytes:
+def sunionstore(session: Client, args: list[bytes]) -> bytes:
     return _store(session, args[1], _union(_sources(session, args[2:])), SUNIONSTORE)
 
 
@@ -186,7 +186,7 @@ def sunionstore(session: "Client", args: list[bytes]) -> bytes:
          syntax="numkeys key ... [APPROX] [LIMIT limit]",
          summary="Returns the number of members in the union of sets, with APPROX an estimate.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
-def sunioncard(session: "Client", args: list[bytes]) -> bytes:
+def sunioncard(session: Client, args: list[bytes]) -> bytes:
     names, options_at = _counted(args)
     approximate, limit = _UNION_OPTIONS.parse(args, options_at)
     sources = _sources(session, names)
@@ -199,7 +199,7 @@ def sunioncard(session: "Client", args: list[bytes]) -> bytes:
          syntax="key ...", summary="Returns the difference between the first set and all others.",
          complexity="O(N) where N is the size of all sets together",
          tips=("nondeterministic_output_order",))  # fmt: skip
-def sdiff(session: "Client", args: list[bytes]) -> bytes:
+def sdiff(session: Client, args: list[bytes]) -> bytes:
     return _set_reply(session, _difference(_sources(session, args[1:])))
 
 
@@ -208,14 +208,14 @@ def sdiff(session: "Client", args: list[bytes]) -> bytes:
          syntax="destination key ...",
          summary="Stores the difference between the first set and all others.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
-def sdiffstore(session: "Client", args: list[bytes]) -> bytes:
+def sdiffstore(session: Client, args: list[bytes]) -> bytes:
     return _store(session, args[1], _difference(_sources(session, args[2:])), SDIFFSTORE)
 
 
 @command("SDIFFCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="set", since="8.10.0",
          syntax="numkeys key ... [LIMIT limit]", summary="Returns the number of members that only the first set has.",
          complexity="O(N) where N is the size of all sets together")  # fmt: skip
-def sdiffcard(session: "Client", args: list[bytes]) -> bytes:
+def sdiffcard(session: Client, args: list[bytes]) -> bytes:
     names, options_at = _counted(args)
     [limit] = _CARD_OPTIONS.parse(args, options_at)
     sources = _sources(session, names)

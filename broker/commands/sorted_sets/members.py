@@ -53,7 +53,7 @@ def _score(argument: bytes) -> float:
                 "<score member> ...",
          summary="Adds members to a sorted set, which is created if needed, or changes their scores.",
          complexity="O(log(N)) for each member, N being the size of the sorted set")  # fmt: skip
-def zadd(session: "Client", args: list[bytes]) -> bytes:
+def zadd(session: Client, args: list[bytes]) -> bytes:
     if len(args) == 4:
         text = args[2]
         score = _SMALL_SCORES.get(text)
@@ -65,7 +65,7 @@ def zadd(session: "Client", args: list[bytes]) -> bytes:
     return _add_with_options(session, args)
 
 
-def _add_one(session: "Client", name: bytes, member: bytes, score: float) -> bytes:
+def _add_one(session: Client, name: bytes, member: bytes, score: float) -> bytes:
     """Executes ZADD of one member without options, in a quarter of the time of the general case."""
     db = session.db
     value = db.get(name)
@@ -80,7 +80,7 @@ def _add_one(session: "Client", name: bytes, member: bytes, score: float) -> byt
     return ZERO
 
 
-def _made(session: "Client", name: bytes, found: object) -> SortedSet:
+def _made(session: Client, name: bytes, found: object) -> SortedSet:
     """Adds a new sorted set if nothing was found; raises WRONGTYPE if another type was."""
     if found is not None:
         raise CommandError(WRONG_TYPE)
@@ -89,7 +89,7 @@ def _made(session: "Client", name: bytes, found: object) -> SortedSet:
     return value
 
 
-def _add_with_options(session: "Client", args: list[bytes]) -> bytes:
+def _add_with_options(session: Client, args: list[bytes]) -> bytes:
     """Executes ZADD in any form."""
     at, nx, xx, gt, lt, counts_changes, increments = _OPTIONS.parse(args, 2)
     if at == len(args) or (len(args) - at) & 1:
@@ -143,7 +143,7 @@ def _add_with_options(session: "Client", args: list[bytes]) -> bytes:
          syntax="key increment member",
          summary="Increments the score of a member; a missing one counts as 0.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
-def zincrby(session: "Client", args: list[bytes]) -> bytes:
+def zincrby(session: Client, args: list[bytes]) -> bytes:
     text = args[2]
     amount = _SMALL_SCORES.get(text)
     if amount is None:
@@ -173,7 +173,7 @@ def zincrby(session: "Client", args: list[bytes]) -> bytes:
          syntax="key member ...", summary="Removes members from a sorted set, and the set when none are left.",
          complexity="O(M*log(N)) where N is the size of the sorted set and M the number of members to be removed",
          )  # fmt: skip
-def zrem(session: "Client", args: list[bytes]) -> bytes:
+def zrem(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     name = args[1]
     value = db.get_as(name, SortedSet)
@@ -195,14 +195,14 @@ def zrem(session: "Client", args: list[bytes]) -> bytes:
 
 @command("ZCARD", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="sorted_set", since="1.2.0",
          syntax="key", summary="Returns the number of members.", complexity="O(1)")  # fmt: skip
-def zcard(session: "Client", args: list[bytes]) -> bytes:
+def zcard(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     return ZERO if value is None else integer(len(value.scores))
 
 
 @command("ZSCORE", arity=3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set", since="1.2.0",
          syntax="key member", summary="Returns the score of a member.", complexity="O(1)")  # fmt: skip
-def zscore(session: "Client", args: list[bytes]) -> bytes:
+def zscore(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     score = None if value is None else value.scores.get(args[2])
     return session.resp.null if score is None else session.resp.double(score)
@@ -213,7 +213,7 @@ def zscore(session: "Client", args: list[bytes]) -> bytes:
          syntax="key member ...",
          summary="Returns the scores of several members.",
          complexity="O(N) where N is the number of requested members")  # fmt: skip
-def zmscore(session: "Client", args: list[bytes]) -> bytes:
+def zmscore(session: Client, args: list[bytes]) -> bytes:
     value = session.db.read_as(args[1], SortedSet)
     scores = {} if value is None else value.scores
     resp = session.resp
@@ -227,7 +227,7 @@ def zmscore(session: "Client", args: list[bytes]) -> bytes:
 @command("ZRANK", arity=-3, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set", since="2.0.0",
          syntax="key member [WITHSCORE]",
          summary="Returns the rank of a member, 0 for the lowest score.", complexity="O(log(N))")  # fmt: skip
-def zrank(session: "Client", args: list[bytes]) -> bytes:
+def zrank(session: Client, args: list[bytes]) -> bytes:
     return _rank(session, args, reverse=False)
 
 
@@ -236,11 +236,11 @@ def zrank(session: "Client", args: list[bytes]) -> bytes:
          syntax="key member [WITHSCORE]",
          summary="Returns the rank of a member, 0 for the highest score.",
          complexity="O(log(N))")  # fmt: skip
-def zrevrank(session: "Client", args: list[bytes]) -> bytes:
+def zrevrank(session: Client, args: list[bytes]) -> bytes:
     return _rank(session, args, reverse=True)
 
 
-def _rank(session: "Client", args: list[bytes], reverse: bool) -> bytes:
+def _rank(session: Client, args: list[bytes], reverse: bool) -> bytes:
     if len(args) > 4:
         raise CommandError(wrong_arity(args[0].lower()))
     with_score = len(args) == 4
@@ -266,7 +266,7 @@ _SCAN_OPTIONS: Final = Parser[tuple[Glob | None, int]](
          summary="Iterates over the members and scores of a sorted set.",
          complexity="O(COUNT) for each call, O(N) for all N members",
          tips=("nondeterministic_output",))  # fmt: skip
-def zscan(session: "Client", args: list[bytes]) -> bytes:
+def zscan(session: Client, args: list[bytes]) -> bytes:
     cursor = scan_cursor(args[2])
     value = session.db.read_as(args[1], SortedSet)
     if value is None:
@@ -288,7 +288,7 @@ def zscan(session: "Client", args: list[bytes]) -> bytes:
          syntax="key options=[count [WITHSCORES]]", summary="Returns one or more random members.",
          complexity="O(N) where N is the number of members returned",
          tips=("nondeterministic_output",))  # fmt: skip
-def zrandmember(session: "Client", args: list[bytes]) -> bytes:
+def zrandmember(session: Client, args: list[bytes]) -> bytes:
     if len(args) == 2:
         value = session.db.read_as(args[1], SortedSet)
         return session.resp.null if value is None else bulk(value.random_member())

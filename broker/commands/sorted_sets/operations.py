@@ -72,7 +72,7 @@ class _Source(NamedTuple):
     weight: float
 
 
-def _inputs(session: "Client", args: list[bytes], at: int) -> tuple[list[Scores], int]:
+def _inputs(session: Client, args: list[bytes], at: int) -> tuple[list[Scores], int]:
     """Returns the inputs, whose number is argument `at`, and the index where the options begin."""
     count = integer_argument(args[at])
     if count < 1:
@@ -103,7 +103,7 @@ class _Operation:
         return weight if self.counts else weight * score
 
 
-def _scores(session: "Client", name: bytes) -> Scores:
+def _scores(session: Client, name: bytes) -> Scores:
     value = session.db.read(name)
     if value is None:
         return {}
@@ -158,17 +158,17 @@ def _difference(operation: _Operation) -> dict[bytes, float]:
     return result
 
 
-def _give(session: "Client", result: dict[bytes, float], with_scores: bool) -> bytes:
+def _give(session: Client, result: dict[bytes, float], with_scores: bool) -> bytes:
     return entries_reply(session, list(SortedSet(result)), with_scores)
 
 
-def _weighed(session: "Client", args: list[bytes]) -> _Operation:
+def _weighed(session: Client, args: list[bytes]) -> _Operation:
     """Parses the inputs of ZUNIONSTORE and ZINTERSTORE, with their weights."""
     inputs, options_at = _inputs(session, args, 2)
     return _Operation(inputs, *_STORE_OPTIONS.parse(args, options_at, len(inputs)))
 
 
-def _store(session: "Client", target: bytes, result: dict[bytes, float], event: Event) -> bytes:
+def _store(session: Client, target: bytes, result: dict[bytes, float], event: Event) -> bytes:
     db = session.db
     if result:
         # Adding 0 turns -0 into 0, as SortedSet.insert does.
@@ -185,7 +185,7 @@ def _store(session: "Client", target: bytes, result: dict[bytes, float], event: 
          summary="Returns the union of sorted sets.",
          complexity="O(N)+O(M*log(M)) where N is the size of all sorted sets together and M the size of the result",
          )  # fmt: skip
-def zunion(session: "Client", args: list[bytes]) -> bytes:
+def zunion(session: Client, args: list[bytes]) -> bytes:
     inputs, options_at = _inputs(session, args, 1)
     weights, aggregate, with_scores = _OPTIONS.parse(args, options_at, len(inputs))
     return _give(session, _union(_Operation(inputs, weights, aggregate)), with_scores)
@@ -197,7 +197,7 @@ def zunion(session: "Client", args: list[bytes]) -> bytes:
          summary="Stores the union of sorted sets.",
          complexity="O(N)+O(M*log(M)) where N is the size of all sorted sets together and M the size of the result",
          )  # fmt: skip
-def zunionstore(session: "Client", args: list[bytes]) -> bytes:
+def zunionstore(session: Client, args: list[bytes]) -> bytes:
     return _store(session, args[1], _union(_weighed(session, args)), ZUNIONSTORE)
 
 
@@ -206,7 +206,7 @@ def zunionstore(session: "Client", args: list[bytes]) -> bytes:
          summary="Returns the intersection of sorted sets.",
          complexity="O(N*K)+O(M*log(M)) where N is the size of the smallest sorted set, K the number of sorted"
                     " sets and M the size of the result")  # fmt: skip
-def zinter(session: "Client", args: list[bytes]) -> bytes:
+def zinter(session: Client, args: list[bytes]) -> bytes:
     inputs, options_at = _inputs(session, args, 1)
     weights, aggregate, with_scores = _OPTIONS.parse(args, options_at, len(inputs))
     return _give(session, _intersection(_Operation(inputs, weights, aggregate)), with_scores)
@@ -218,7 +218,7 @@ def zinter(session: "Client", args: list[bytes]) -> bytes:
          summary="Stores the intersection of sorted sets.",
          complexity="O(N*K)+O(M*log(M)) where N is the size of the smallest sorted set, K the number of sorted"
                     " sets and M the size of the result")  # fmt: skip
-def zinterstore(session: "Client", args: list[bytes]) -> bytes:
+def zinterstore(session: Client, args: list[bytes]) -> bytes:
     return _store(session, args[1], _intersection(_weighed(session, args)), ZINTERSTORE)
 
 
@@ -228,7 +228,7 @@ def zinterstore(session: "Client", args: list[bytes]) -> bytes:
          summary="Returns the number of members in the intersection of sorted sets.",
          complexity="O(N*K) where N is the size of the smallest sorted set and K the number of sorted sets",
          )  # fmt: skip
-def zintercard(session: "Client", args: list[bytes]) -> bytes:
+def zintercard(session: Client, args: list[bytes]) -> bytes:
     inputs, options_at = _inputs(session, args, 1)
     [limit] = _CARD_OPTIONS.parse(args, options_at)
     count = len(_intersection(_Operation(inputs)))
@@ -240,7 +240,7 @@ def zintercard(session: "Client", args: list[bytes]) -> bytes:
          summary="Returns the difference between the first sorted set and all others.",
          complexity="O(L+K*log(K)) where L is the size of all sorted sets together and K the size of the result",
          )  # fmt: skip
-def zdiff(session: "Client", args: list[bytes]) -> bytes:
+def zdiff(session: Client, args: list[bytes]) -> bytes:
     inputs, options_at = _inputs(session, args, 1)
     [with_scores] = _DIFF_OPTIONS.parse(args, options_at)
     return _give(session, _difference(_Operation(inputs)), with_scores)
@@ -252,7 +252,7 @@ def zdiff(session: "Client", args: list[bytes]) -> bytes:
          summary="Stores the difference between the first sorted set and all others.",
          complexity="O(L+K*log(K)) where L is the size of all sorted sets together and K the size of the result",
          )  # fmt: skip
-def zdiffstore(session: "Client", args: list[bytes]) -> bytes:
+def zdiffstore(session: Client, args: list[bytes]) -> bytes:
     inputs, options_at = _inputs(session, args, 2)
     if options_at < len(args):
         raise CommandError(SYNTAX)

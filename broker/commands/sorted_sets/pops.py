@@ -38,7 +38,7 @@ def _pop(db: "Database", name: bytes, value: SortedSet, highest: bool, count: in
     return entries
 
 
-def _pop_single(session: "Client", name: bytes, highest: bool) -> bytes:
+def _pop_single(session: Client, name: bytes, highest: bool) -> bytes:
     """Executes ZPOPMIN and ZPOPMAX without a count, in 40 % of the time of the general case."""
     db = session.db
     value = db.get_as(name, SortedSet)
@@ -51,7 +51,7 @@ def _pop_single(session: "Client", name: bytes, highest: bool) -> bytes:
     return b"*2\r\n" + bulk(member) + session.resp.double(score)
 
 
-def _pop_plain(session: "Client", args: list[bytes], highest: bool) -> bytes:
+def _pop_plain(session: Client, args: list[bytes], highest: bool) -> bytes:
     """Executes ZPOPMIN and ZPOPMAX."""
     if len(args) == 2:
         return _pop_single(session, args[1], highest)
@@ -74,7 +74,7 @@ def _pop_plain(session: "Client", args: list[bytes], highest: bool) -> bytes:
          summary="Removes and returns the members with the lowest scores.",
          complexity="O(log(N)*M) where N is the size of the sorted set and M the number of members popped",
          )  # fmt: skip
-def zpopmin(session: "Client", args: list[bytes]) -> bytes:
+def zpopmin(session: Client, args: list[bytes]) -> bytes:
     return _pop_plain(session, args, False)
 
 
@@ -84,7 +84,7 @@ def zpopmin(session: "Client", args: list[bytes]) -> bytes:
          summary="Removes and returns the members with the highest scores.",
          complexity="O(log(N)*M) where N is the size of the sorted set and M the number of members popped",
          )  # fmt: skip
-def zpopmax(session: "Client", args: list[bytes]) -> bytes:
+def zpopmax(session: Client, args: list[bytes]) -> bytes:
     return _pop_plain(session, args, True)
 
 
@@ -97,7 +97,7 @@ def _first_set(db: "Database", names: Sequence[bytes]) -> tuple[bytes, SortedSet
     return None
 
 
-def _pop_one(session: "Client", args: list[bytes], highest: bool) -> bytes:
+def _pop_one(session: Client, args: list[bytes], highest: bool) -> bytes:
     """Executes BZPOPMIN and BZPOPMAX."""
     timeout_ms = timeout_seconds(args[-1], session.broker.clock.now)
     names = args[1:-1]
@@ -124,7 +124,7 @@ def _pop_one(session: "Client", args: list[bytes], highest: bool) -> bytes:
          syntax="key ... timeout",
          summary="Removes and returns the lowest-scored member of the first non-empty sorted set, or waits for one.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
-def bzpopmin(session: "Client", args: list[bytes]) -> bytes:
+def bzpopmin(session: Client, args: list[bytes]) -> bytes:
     return _pop_one(session, args, False)
 
 
@@ -133,7 +133,7 @@ def bzpopmin(session: "Client", args: list[bytes]) -> bytes:
          syntax="key ... timeout",
          summary="Removes and returns the highest-scored member of the first non-empty sorted set, or waits for one.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
-def bzpopmax(session: "Client", args: list[bytes]) -> bytes:
+def bzpopmax(session: Client, args: list[bytes]) -> bytes:
     return _pop_one(session, args, True)
 
 
@@ -157,7 +157,7 @@ def _several_arguments(args: list[bytes], at: int) -> tuple[list[bytes], bool, i
     return args[at + 1 : where_at], where == b"MAX", count
 
 
-def _pop_several(session: "Client", name: bytes, value: SortedSet, highest: bool, count: int) -> bytes:
+def _pop_several(session: Client, name: bytes, value: SortedSet, highest: bool, count: int) -> bytes:
     """Does the work of ZMPOP and BZMPOP on the set that was found."""
     db = session.db
     entries = _pop(db, name, value, highest, count)
@@ -172,7 +172,7 @@ def _pop_several(session: "Client", name: bytes, value: SortedSet, highest: bool
          summary="Removes and returns members of the first non-empty sorted set.",
          complexity="O(K) + O(M*log(N)) where K is the number of keys, N the size of the sorted set and M the"
                     " number of members popped")  # fmt: skip
-def zmpop(session: "Client", args: list[bytes]) -> bytes:
+def zmpop(session: Client, args: list[bytes]) -> bytes:
     names, highest, count = _several_arguments(args, 1)
     found = _first_set(session.db, names)
     return session.resp.null_array if found is None else _pop_several(session, *found, highest, count)
@@ -184,7 +184,7 @@ def zmpop(session: "Client", args: list[bytes]) -> bytes:
          summary="Removes and returns members of the first non-empty sorted set, or waits for some.",
          complexity="O(K) + O(M*log(N)) where K is the number of keys, N the size of the sorted set and M the"
                     " number of members popped")  # fmt: skip
-def bzmpop(session: "Client", args: list[bytes]) -> bytes:
+def bzmpop(session: Client, args: list[bytes]) -> bytes:
     names, highest, count = _several_arguments(args, 2)
     timeout_ms = timeout_seconds(args[1], session.broker.clock.now)
     found = _first_set(session.db, names)

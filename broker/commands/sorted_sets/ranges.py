@@ -105,7 +105,7 @@ class _LexBounds:
         """Returns the span between the bounds, None if the scores are not all equal."""
         return value.lex_span(self._low, self._high)
 
-    def range_of(self, session: "Client", value: SortedSet) -> LexRange:
+    def range_of(self, session: Client, value: SortedSet) -> LexRange:
         """Returns the range for scores that are not all equal."""
         config = session.broker.config
         encoding = value.encoding(config.zset_max_listpack_entries, config.zset_max_listpack_value)
@@ -181,7 +181,7 @@ class _Range:
             self._find = _rank_finder(low, high, self.reverse)
             self.offset, self.limit = 0, -1
 
-    def span(self, session: "Client", value: SortedSet) -> Span:
+    def span(self, session: Client, value: SortedSet) -> Span:
         """Returns the span of ranks that the range selects."""
         span = self._find(value)
         if span is None:
@@ -192,7 +192,7 @@ class _Range:
         return span
 
 
-def _reply(session: "Client", wanted: _Range) -> bytes:
+def _reply(session: Client, wanted: _Range) -> bytes:
     value = session.db.read_as(wanted.key, SortedSet)
     if value is None:
         return EMPTY_ARRAY
@@ -208,7 +208,7 @@ def _reply(session: "Client", wanted: _Range) -> bytes:
          summary="Returns the members in a range of ranks or scores, or in a lexicographical range.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          )  # fmt: skip
-def zrange(session: "Client", args: list[bytes]) -> bytes:
+def zrange(session: Client, args: list[bytes]) -> bytes:
     if len(args) == 4:
         start = parse_integer(args[2])
         stop = parse_integer(args[3])
@@ -226,7 +226,7 @@ def zrange(session: "Client", args: list[bytes]) -> bytes:
          summary="Returns the members in a range of ranks, in reverse order.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` argument")  # fmt: skip
-def zrevrange(session: "Client", args: list[bytes]) -> bytes:
+def zrevrange(session: Client, args: list[bytes]) -> bytes:
     return _reply(session, _Range(args, 1, BY_RANK, True, *_OLD_OPTIONS.parse(args, 4)))
 
 
@@ -235,7 +235,7 @@ def zrevrange(session: "Client", args: list[bytes]) -> bytes:
          summary="Returns the members in a range of scores.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `BYSCORE` argument")  # fmt: skip
-def zrangebyscore(session: "Client", args: list[bytes]) -> bytes:
+def zrangebyscore(session: Client, args: list[bytes]) -> bytes:
     return _reply(session, _Range(args, 1, BY_SCORE, False, *_OLD_OPTIONS.parse(args, 4)))
 
 
@@ -245,7 +245,7 @@ def zrangebyscore(session: "Client", args: list[bytes]) -> bytes:
          summary="Returns the members in a range of scores, in reverse order.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` and `BYSCORE` arguments")  # fmt: skip
-def zrevrangebyscore(session: "Client", args: list[bytes]) -> bytes:
+def zrevrangebyscore(session: Client, args: list[bytes]) -> bytes:
     return _reply(session, _Range(args, 1, BY_SCORE, True, *_OLD_OPTIONS.parse(args, 4)))
 
 
@@ -254,7 +254,7 @@ def zrevrangebyscore(session: "Client", args: list[bytes]) -> bytes:
          summary="Returns the members in a lexicographical range, if all scores are equal.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `BYLEX` argument")  # fmt: skip
-def zrangebylex(session: "Client", args: list[bytes]) -> bytes:
+def zrangebylex(session: Client, args: list[bytes]) -> bytes:
     return _reply(session, _Range(args, 1, BY_LEX, False, *_OLD_OPTIONS.parse(args, 4)))
 
 
@@ -263,7 +263,7 @@ def zrangebylex(session: "Client", args: list[bytes]) -> bytes:
          summary="Returns the members in a lexicographical range, in reverse order, if all scores are equal.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members returned",
          deprecated_since="6.2.0", replaced_by="`ZRANGE` with the `REV` and `BYLEX` arguments")  # fmt: skip
-def zrevrangebylex(session: "Client", args: list[bytes]) -> bytes:
+def zrevrangebylex(session: Client, args: list[bytes]) -> bytes:
     return _reply(session, _Range(args, 1, BY_LEX, True, *_OLD_OPTIONS.parse(args, 4)))
 
 
@@ -273,7 +273,7 @@ def zrevrangebylex(session: "Client", args: list[bytes]) -> bytes:
          summary="Stores the members in a range of ranks or scores, or in a lexicographical range.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members stored",
          )  # fmt: skip
-def zrangestore(session: "Client", args: list[bytes]) -> bytes:
+def zrangestore(session: Client, args: list[bytes]) -> bytes:
     kind, reverse, offset, count = _STORE_OPTIONS.parse(args, 5)
     wanted = _Range(args, 2, kind, reverse, False, offset, count)
     db = session.db
@@ -291,7 +291,7 @@ def zrangestore(session: "Client", args: list[bytes]) -> bytes:
 @command("ZCOUNT", arity=4, flags=READONLY | FAST, keys=(key(RO, ACCESS),), group="sorted_set", since="2.0.0",
          syntax="key min:double max:double", summary="Counts the members in a range of scores.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
-def zcount(session: "Client", args: list[bytes]) -> bytes:
+def zcount(session: Client, args: list[bytes]) -> bytes:
     find = _score_finder(args[2], args[3])
     value = session.db.read_as(args[1], SortedSet)
     if value is None:
@@ -305,7 +305,7 @@ def zcount(session: "Client", args: list[bytes]) -> bytes:
          syntax="key min max",
          summary="Counts the members in a lexicographical range, if all scores are equal.",
          complexity="O(log(N)) where N is the size of the sorted set")  # fmt: skip
-def zlexcount(session: "Client", args: list[bytes]) -> bytes:
+def zlexcount(session: Client, args: list[bytes]) -> bytes:
     bounds = _LexBounds(args[2], args[3])
     value = session.db.read_as(args[1], SortedSet)
     if value is None:
@@ -317,7 +317,7 @@ def zlexcount(session: "Client", args: list[bytes]) -> bytes:
     return integer(stop - start)
 
 
-def _remove(session: "Client", name: bytes, find: "Callable[[SortedSet], Span]", event: Event) -> bytes:
+def _remove(session: Client, name: bytes, find: "Callable[[SortedSet], Span]", event: Event) -> bytes:
     db = session.db
     value = db.get_as(name, SortedSet)
     if value is None:
@@ -338,7 +338,7 @@ def _remove(session: "Client", name: bytes, find: "Callable[[SortedSet], Span]",
          syntax="key start stop", summary="Removes the members in a range of ranks.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members removed",
          )  # fmt: skip
-def zremrangebyrank(session: "Client", args: list[bytes]) -> bytes:
+def zremrangebyrank(session: Client, args: list[bytes]) -> bytes:
     return _remove(session, args[1], _rank_finder(args[2], args[3]), ZREMRANGEBYRANK)
 
 
@@ -346,7 +346,7 @@ def zremrangebyrank(session: "Client", args: list[bytes]) -> bytes:
          syntax="key min:double max:double", summary="Removes the members in a range of scores.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members removed",
          )  # fmt: skip
-def zremrangebyscore(session: "Client", args: list[bytes]) -> bytes:
+def zremrangebyscore(session: Client, args: list[bytes]) -> bytes:
     return _remove(session, args[1], _score_finder(args[2], args[3]), ZREMRANGEBYSCORE)
 
 
@@ -354,7 +354,7 @@ def zremrangebyscore(session: "Client", args: list[bytes]) -> bytes:
          syntax="key min max", summary="Removes the members in a lexicographical range, if all scores are equal.",
          complexity="O(log(N)+M) where N is the size of the sorted set and M the number of members removed",
          )  # fmt: skip
-def zremrangebylex(session: "Client", args: list[bytes]) -> bytes:
+def zremrangebylex(session: Client, args: list[bytes]) -> bytes:
     bounds = _LexBounds(args[2], args[3])
 
     def find(value: SortedSet) -> Span:

@@ -7,7 +7,7 @@ from broker.values.sorted_set import Entry
 from protocol.replies import array, array_header, bulk, bulks
 
 
-def entries_reply(session: "Client", entries: Sequence["Entry"], with_scores: bool) -> bytes:
+def entries_reply(session: Client, entries: Sequence["Entry"], with_scores: bool) -> bytes:
     """Encodes members in their order; with scores, a flat array in RESP2 and an array of pairs in RESP3."""
     if not with_scores:
         return bulks([member for _, member in entries])
@@ -16,13 +16,13 @@ def entries_reply(session: "Client", entries: Sequence["Entry"], with_scores: bo
     return nested_entries(session, entries)
 
 
-def flat_entries(session: "Client", entries: Iterable["Entry"]) -> bytes:
+def flat_entries(session: Client, entries: Iterable["Entry"]) -> bytes:
     """Encodes members and scores alternately, without a header."""
     double = session.resp.double
     return b"".join([bulk(member) + double(score) for score, member in entries])
 
 
-def nested_entries(session: "Client", entries: Iterable["Entry"]) -> bytes:
+def nested_entries(session: Client, entries: Iterable["Entry"]) -> bytes:
     """Encodes an array of pairs."""
     double = session.resp.double
     return array([b"*2\r\n" + bulk(member) + double(score) for score, member in entries])
