@@ -33,7 +33,7 @@ from broker.keyspace.events import (
     Notifier,
 )
 from broker.process.clock import Clock
-from broker.values.deadline_queue import NEVER, DeadlineQueue
+from broker.values.deadline_queue import NEVER, Deadline, DeadlineQueue
 from broker.values.hash import Hash
 from protocol.errors import WRONG_TYPE, CommandError
 
@@ -170,7 +170,7 @@ class Database:
         self.keyspace = keyspace
         self.index = index
         self.data: dict[bytes, Value] = {}
-        self.expires: dict[bytes, int] = {}
+        self.expires: dict[bytes, Deadline] = {}
         self.field_deadlines: dict[bytes, int] = {}
         self.field_deadlines_max = FEW_FIELD_DEADLINES
         self.deadlines = DeadlineQueue()
@@ -371,7 +371,7 @@ class Database:
 
     # Deadlines
 
-    def expire_at(self, key: bytes, deadline: int) -> None:
+    def expire_at(self, key: bytes, deadline: Deadline) -> None:
         """Give an existing key a deadline, in wall milliseconds."""
         before = self.expires.get(key)
         self.expires[key] = deadline
@@ -390,7 +390,7 @@ class Database:
                 self._tidy_field_deadlines()
             self._push_deadline(key, earliest)
 
-    def _push_deadline(self, key: bytes, deadline: int) -> None:
+    def _push_deadline(self, key: bytes, deadline: Deadline) -> None:
         deadlines, expires, field_deadlines = self.deadlines, self.expires, self.field_deadlines
         deadlines.push(key, deadline)
         # Once most entries no longer apply, refill the queue, which is amortised O(1) per push.

@@ -103,6 +103,12 @@ def test_changes_reach_those_who_watch_and_wait() -> None:
         broker.keyspace.ready.clear()
 
 
+def test_a_deadline_is_one_object_wherever_it_is_kept(db: Database) -> None:
+    db.set(b"k", b"v")
+    db.expire_at(b"k", 1 << 41)
+    assert db.expires[b"k"] is db.deadlines.take(1)[0]
+
+
 def test_deadlines_set_again_and_again_do_not_pile_up(db: Database) -> None:
     db.add(b"k", b"")
     for deadline in range(2_000_000, 2_010_000):
