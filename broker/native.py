@@ -11,8 +11,8 @@ from typing import Final
 from protocol.native import compiled_modules, pure
 
 TWINS: Final = (
+    "protocol._bulk_runs",
     "protocol._doubles",
-    "protocol._replies",
     "protocol._requests",
     "broker.network._endpoint",
     "broker.process._epoll",
@@ -35,12 +35,14 @@ TWINS: Final = (
     "broker.values._score_order",
     "broker.values.streams._entry",
     "broker.values.streams._ids",
-    "broker.values.streams._node",
+    "broker.values.streams._narrow",
 )
 """Written in Cython; next to each is a pure module that works without it."""
 
 MODULES: Final = (
     "protocol.errors",
+    "protocol.numbers",
+    "protocol.replies",
     "broker.clients.backlog",
     "broker.clients.blocking",
     "broker.clients.notifications",
@@ -94,6 +96,7 @@ MODULES: Final = (
     "broker.values.streams.group",
     "broker.values.streams.idempotency",
     "broker.values.streams.limits",
+    "broker.values.streams.node",
     "broker.values.streams.pending",
     "broker.values.streams.stream",
     "broker.values.streams.trim",
@@ -102,7 +105,7 @@ MODULES: Final = (
 
 Left out of what is as busy:
 
-- protocol.numbers, protocol.replies, broker.values.{bits,positions,streams.entry,streams.ids,streams.node}: they have
+- protocol.{bulk_runs,doubles}, broker.values.{bits,positions,streams.entry,streams.ids,streams.narrow}: they have
   twins, which replace names of theirs when they are loaded, and a call between compiled functions would miss that
 - broker.values.{hash,list,set,sorted_set}: they derive from classes that are not compiled, which mypyc does not support
 - broker.keyspace.access: its counters share integer objects, of which compiled code makes one for each key

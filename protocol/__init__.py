@@ -4,7 +4,8 @@ parser.py         the request parser in use: the compiled twin if it was built, 
 requests.py       bytes in, complete requests out (RESP arrays and inline commands); the reference
 _requests.pyx     the same, compiled; optional
 inline.py         splits a line into arguments by Redis's quoting rules
-replies.py        values to RESP2 and RESP3 bytes; _replies.pyx compiles runs of bulk strings
+bulk_runs.py      runs of bulk strings; _bulk_runs.pyx is the same, compiled
+replies.py        values to RESP2 and RESP3 bytes
 numbers.py        strict integers and floats, in and out
 digits.pxd        integers as text, for compiled modules
 doubles.py        how doubles are written; _doubles.pyx is the same, compiled

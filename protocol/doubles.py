@@ -1,11 +1,11 @@
 """How doubles are written: scores and other floating-point numbers in replies of both protocol versions.
 
-This is the reference; `_doubles.pyx` is the same in Cython, since a reply may hold a score for each of its members.
-`protocol.numbers` exports the one in use.
+`_doubles.pyx` is the compiled twin, since a reply may hold a score for each of its members.
 """
 
 from typing import Final
 
+from protocol.native import prefer
 from protocol.shortest import shortest_digits
 
 _INFINITY: Final = float("inf")
@@ -59,3 +59,6 @@ def _positive_text(x: float, most_digits: int) -> bytes:
         return digits[:point] + b"." + digits[point:]
     point_and_rest = b"." + digits[1:most_digits] if count > 1 else b""
     return b"%b%be%b%d" % (digits[:1], point_and_rest, b"-" if magnitude < 0 else b"+", abs(magnitude))
+
+
+prefer(globals(), "protocol._doubles", "format_double")

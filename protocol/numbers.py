@@ -19,9 +19,6 @@ from protocol.long_doubles import (
     parse_long_double,
     sum_long_doubles,
 )
-from protocol.native import prefer
-
-prefer(globals(), "protocol._doubles", "format_double")
 
 __all__ = [
     "INFINITY",

@@ -211,30 +211,9 @@ class Command:
     """
 
     __slots__ = (
-        "arity",
-        "calls",
-        "categories",
-        "complexity",
-        "deprecated_since",
-        "failed",
-        "find_keys",
-        "flags",
-        "group",
-        "handler",
-        "key_specs",
-        "max_args",
-        "min_args",
-        "name",
-        "reads_only",
-        "rejected",
-        "replaced_by",
-        "seconds",
-        "since",
-        "subcommands",
-        "summary",
-        "syntax",
-        "system",
-        "tips",
+        "arity", "calls", "categories", "complexity", "deprecated_since", "failed", "find_keys", "flags",
+        "group", "handler", "key_specs", "max_args", "min_args", "name", "reads_only", "rejected",
+        "replaced_by", "seconds", "since", "subcommands", "summary", "syntax", "system", "tips",
     )  # fmt: skip
 
     def __init__(

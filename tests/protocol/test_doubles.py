@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import doubles, numbers
+from protocol import doubles
 from protocol.native import IN_USE
 from protocol.numbers import parse_double
 from protocol.shortest import shortest_digits
+from tests.twins import pure_module
 
 Format = Callable[[float], bytes]
 
@@ -21,10 +22,11 @@ Format = Callable[[float], bytes]
 @pytest.fixture(scope="module", params=["pure", "compiled"])
 def format_double(request: pytest.FixtureRequest) -> Format:
     if request.param == "pure":
-        return doubles.format_double
+        pure: Format = pure_module("protocol.doubles").format_double
+        return pure
     if not IN_USE["protocol._doubles"]:
         pytest.skip("the compiled twin is not in use")
-    return numbers.format_double
+    return doubles.format_double
 
 
 @pytest.mark.parametrize(

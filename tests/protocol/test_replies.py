@@ -94,11 +94,3 @@ def _encode(value: object, resp: replies.Dialect) -> bytes:
     assert isinstance(value, list)
     parts = [_encode(element, resp) for element in value]
     return resp.set_header(len(parts)) + b"".join(parts)
-
-
-@given(st.lists(st.binary(max_size=12) | st.integers(0, 3000).map(bytes), max_size=40))
-def test_a_run_of_bulks_is_each_of_them(values: list[bytes]) -> None:
-    expected = b"".join(b"$%d\r\n%b\r\n" % (len(value), value) for value in values)
-    assert replies.bulk_run(values) == expected
-    assert replies.bulks(values) == b"*%d\r\n" % len(values) + expected
-    assert replies.bulk_run(dict.fromkeys(values)) == b"".join(map(replies.bulk, dict.fromkeys(values)))

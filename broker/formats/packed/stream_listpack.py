@@ -16,7 +16,8 @@ from broker.formats.packed import listpack
 from broker.formats.rdb.format import ENTRY_DELETED, ENTRY_SAME_FIELDS
 from broker.values.streams.entry import decode_fields
 from broker.values.streams.ids import MAX_PART
-from broker.values.streams.node import NARROW, WIDE, StreamNode, ends_array
+from broker.values.streams.narrow import NARROW
+from broker.values.streams.node import WIDE, StreamNode, ends_array
 from protocol.native import prefer
 from protocol.numbers import parse_integer
 from protocol.replies import bulks

@@ -9,9 +9,6 @@ nothing to walk, and costs 50 ns per entry read (350 without the compiled twin).
 IDs take 8 bytes each, relative to the node's first millisecond; only IDs with a part that does not fit 32 bits
 (in practice: chosen by hand) make a node fall back on Python integers. Nodes have the same boundaries as in
 redis-server, because approximate trimming makes them visible.
-
-`_node.pyx` has compiled twins of the functions at the end, used when they are built, unless TRIMARAN_PURE=1 is in the
-environment: 0.1 us per seek instead of 0.35, and half the time per ID.
 """
 
 from __future__ import annotations
@@ -19,23 +16,21 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
-from broker.values.streams.entry import entry_prefix, fields_part
+from broker.values.streams.entry import entry_prefix
 from broker.values.streams.ids import MAX_PART
-from protocol.native import prefer
+from broker.values.streams.narrow import LOW, NARROW, narrow_ids, narrow_text, narrow_upper, pack
 
-NARROW = 32
 WIDE = 64
-"""The two kinds of keys, by the bits of their sequence number: those in an array, and those as Python integers."""
-
-_LOW = (1 << 32) - 1
+"""NARROW and WIDE are the two kinds of keys, by the bits of their sequence number: those in an array, and those as
+Python integers."""
 
 
 def ends_array(ends: list[int]) -> array[int]:
     """Returns ascending positions in the narrowest array that can hold them."""
     last = ends[-1] if ends else 0
-    return array("H" if last <= 0xFFFF else "I" if last <= _LOW else "Q", ends)
+    return array("H" if last <= 0xFFFF else "I" if last <= LOW else "Q", ends)
 
 
 class StreamNode:
@@ -111,7 +106,7 @@ class StreamNode:
     def append_key(self, delta: int, seq: int) -> None:
         """Adds the key of an entry; the caller adds its text to `texts`."""
         if (delta | seq) >> 32 and self.shift == NARROW:
-            self.keys = [key >> 32 << 64 | key & _LOW for key in self.keys]
+            self.keys = [key >> 32 << 64 | key & LOW for key in self.keys]
             self.shift = WIDE
         self.keys.append(delta << self.shift | seq)
 
@@ -146,7 +141,7 @@ class StreamNode:
     def id_at(self, position: int) -> int:
         key = self.keys[position]
         if self.shift == NARROW:
-            return (self.ms + (key >> 32)) << 64 | key & _LOW
+            return (self.ms + (key >> 32)) << 64 | key & LOW
         return key + (self.ms << 64)
 
     def ids(self, start: int, end: int) -> list[int]:
@@ -229,39 +224,3 @@ class StreamNode:
         if self.texts is not None:
             texts = sum(map(len, self.texts)) + 41 * len(self.texts)
         return 320 + texts + (8 if self.shift == NARROW else 52) * len(self.keys)
-
-
-def narrow_upper(keys: array[int] | list[int], lo: int, ms: int, id: int) -> int:
-    """Returns the position after the last key, from `lo` on, whose ID is at most `id`; `ms` is the keys' origin."""
-    delta = (id >> 64) - ms
-    if delta < 0:
-        return lo
-    if delta > _LOW:
-        return len(keys)
-    seq = id & MAX_PART
-    return bisect_right(keys, delta << NARROW | (seq if seq < _LOW else _LOW), lo)
-
-
-def narrow_ids(keys: array[int] | list[int], start: int, end: int, ms: int) -> list[int]:
-    """Returns the IDs of the keys at positions `start` to `end`."""
-    base = ms << 64
-    return [base + (key >> 32 << 64 | key & _LOW) for key in keys[start:end]]
-
-
-def narrow_text(blob: bytes, ends: array[int], keys: array[int] | list[int], start: int, end: int, ms: int) -> bytes:
-    """Returns the entries at positions `start` to `end`, joined, from the packed fields of a node and their ends."""
-    parts: list[bytes] = []
-    begin = ends[start - 1] if start else 0
-    for id, stop in zip(narrow_ids(keys, start, end, ms), ends[start:end], strict=True):
-        parts += (entry_prefix(id), blob[begin:stop])
-        begin = stop
-    return b"".join(parts)
-
-
-def pack(texts: list[bytes]) -> tuple[bytes, list[int]]:
-    """Returns the fields of encoded entries, joined, and where each entry's fields end."""
-    parts = [fields_part(text) for text in texts]
-    return b"".join(parts), list(accumulate(map(len, parts)))
-
-
-prefer(globals(), "broker.values.streams._node", "narrow_upper", "narrow_ids", "narrow_text", "pack")

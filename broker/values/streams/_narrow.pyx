@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Compiled twin of the functions at the end of node.py, with the same results; see there for what they promise."""
+"""Compiled twin of narrow.py, with the same results; see there for what they promise."""
 
 from cpython cimport array
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE

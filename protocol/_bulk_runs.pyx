@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""`bulk_run` of protocol/replies.py, compiled: it measures the whole text first and then writes it once.
+"""`bulk_run` of bulk_runs.py, compiled: it measures the whole text first and then writes it once.
 
 10 elements take 0.25 us instead of 1.9, a thousand 14 instead of 57.
 """
