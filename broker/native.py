@@ -43,6 +43,7 @@ MODULES: Final = (
     "protocol.errors",
     "protocol.numbers",
     "protocol.replies",
+    "broker.broker",
     "broker.clients.backlog",
     "broker.clients.blocking",
     "broker.clients.notifications",

@@ -72,23 +72,35 @@ class Blocking:
         waiting = session.waiting
         if waiting is not None:
             waiting.args = args
-            self._set_retry(session, waiting, retry_ms)
+            if retry_ms or waiting.retry is not None:
+                self._set_retry(session, waiting, retry_ms)
             return NO_REPLY
         if session.deny_blocking:
             return timeout_reply
-        wait = Wait(handler, args, session.db, list(dict.fromkeys(keys)), value_type, timeout_reply)
-        waiters = session.db.waiters
-        for key in wait.keys:
-            waiters.setdefault(key, {})[session] = None
+        database = session.db
+        distinct = list(keys) if len(keys) == 1 else list(dict.fromkeys(keys))
+        wait = Wait(handler, args, database, distinct, value_type, timeout_reply)
+        waiters = database.waiters
+        for key in distinct:
+            sessions = waiters.get(key)
+            if sessions is None:
+                waiters[key] = {session: None}
+            else:
+                sessions[session] = None
         session.block(wait)
         if value_type is None:
-            for key in wait.keys:
-                self._any_change[(session.db, key)] = self._any_change.get((session.db, key), 0) + 1
+            for key in distinct:
+                self._any_change[(database, key)] = self._any_change.get((database, key), 0) + 1
         self.sessions[session] = None
+        # Timers are set in functions of their own: compiled, one with a lambda prepares for it whenever it is called.
         if timeout_ms:
-            wait.timeout = self._deadlines.after(timeout_ms, lambda: self.finish(session, wait.timeout_reply))
-        self._set_retry(session, wait, retry_ms)
+            self._set_timeout(session, wait, timeout_ms)
+        if retry_ms:
+            self._set_retry(session, wait, retry_ms)
         return NO_REPLY
+
+    def _set_timeout(self, session: Session, wait: Wait, timeout_ms: int) -> None:
+        wait.timeout = self._deadlines.after(timeout_ms, lambda: self.finish(session, wait.timeout_reply))
 
     def _set_retry(self, session: Session, wait: Wait, retry_ms: int) -> None:
         if wait.retry is not None:
@@ -101,26 +113,34 @@ class Blocking:
             return
         ready = self._keyspace.ready
         while ready:
-            database, key = next(iter(ready))
-            del ready[(database, key)]
-            if key in database.waiters:
-                self._serve_key(database, key)
+            place = next(iter(ready))
+            del ready[place]
+            database, key = place
+            waiters = database.waiters.get(key)
+            if waiters is not None:
+                self._serve_key(database, key, waiters)
 
-    def _serve_key(self, database: Database, key: bytes) -> None:
-        waiters = database.waiters[key]
+    def _serve_key(self, database: Database, key: bytes, waiters: dict[Session, None]) -> None:
         # The first in line usually takes all there is, and then nothing more is needed.
         first = None
-        while waiters:
+        value = database.get(key)
+        while waiters and value is not None:
             session = next(iter(waiters))
             wait = session.waiting
-            if wait is None or database.get(key).__class__ is not wait.value_type:
+            if wait is None or type(value) is not wait.value_type:
                 break
             self._try(session, wait)
+            value = database.get(key)
             if session in waiters:
                 first = session
                 break
-        if waiters and (database.get(key) is not None or (database, key) in self._any_change):
+        if not waiters:
+            return
+        if value is not None or (self._any_change and (database, key) in self._any_change):
             self._serve_all(database, key, waiters, first)
+        else:
+            # What was served has changed the key, but there is nothing left of it to offer.
+            self._keyspace.ready.pop((database, key), None)
 
     def _serve_all(self, database: Database, key: bytes, waiters: dict[Session, None], tried: Session | None) -> None:
         """Offer the key to every client waiting for it; those for which it is not enough stay in the queue."""
@@ -168,9 +188,10 @@ class Blocking:
                 self._any_change[place] -= 1
                 if not self._any_change[place]:
                     del self._any_change[place]
-        for timer in (wait.timeout, wait.retry):
-            if timer is not None:
-                timer.cancel()
+        if wait.timeout is not None:
+            wait.timeout.cancel()
+        if wait.retry is not None:
+            wait.retry.cancel()
         waiters = wait.database.waiters
         for key in wait.keys:
             sessions = waiters[key]

@@ -102,7 +102,7 @@ class Dispatcher:
         effects = keyspace.effects
         sinks = effects.sinks
         position = effects.position
-        append = session.out.append
+        out = session.out
         executor = self._executor
         now = executor.now
         flags = session.flags
@@ -148,7 +148,7 @@ class Dispatcher:
                             for sink in sinks:
                                 sink(unit)
             done += 1
-            append(reply)
+            out.append(reply)
             size += len(reply)
             flags = session.flags
             if size > REPLIES_AT_ONCE or flags & STOPPED:

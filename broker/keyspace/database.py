@@ -185,7 +185,7 @@ class Database:
     def get_as(self, key: bytes, kind: type[V]) -> V | None:
         """The value at `key` if it is of class `kind`, None for a missing key; raises WRONGTYPE otherwise."""
         value = self.get(key)
-        if value is None or value.__class__ is kind:
+        if value is None or type(value) is kind:
             return value
         raise CommandError(WRONG_TYPE)
 
@@ -214,7 +214,7 @@ class Database:
             self._missed(key)
             return None
         self.keyspace.hits += 1
-        if value.__class__ is kind:
+        if type(value) is kind:
             return value
         raise CommandError(WRONG_TYPE)
 
@@ -229,7 +229,7 @@ class Database:
     def add(self, key: bytes, value: Value) -> None:
         """Store a value at a key that does not exist. The fields of a hash keep their deadlines."""
         self.data[key] = value
-        if value.__class__ is Hash and value.deadlines:
+        if type(value) is Hash and value.deadlines:
             self.note_field_deadlines(key, value)
         keyspace = self.keyspace
         mask = keyspace.event_mask
@@ -250,7 +250,7 @@ class Database:
         data = self.data
         old = data.get(key)
         data[key] = value
-        if old is not None and old.__class__ is not bytes:
+        if old is not None and type(old) is not bytes:
             self.keyspace.release(old)
 
     def store(self, key: bytes, value: Value, event: Event) -> None:
@@ -266,7 +266,7 @@ class Database:
         data = self.data
         old = data.get(key)
         data[key] = value
-        if old is not None and old.__class__ is not bytes:
+        if old is not None and type(old) is not bytes:
             keyspace.release(old)
         keyspace.dirty += 1
         if self.watchers and key in self.watchers:
@@ -285,7 +285,7 @@ class Database:
         data = self.data
         old = data.get(key)
         data[key] = value
-        if old is not None and old.__class__ is not bytes:
+        if old is not None and type(old) is not bytes:
             self.keyspace.release(old)
 
     def _storing(self, key: bytes, value: Value) -> None:
@@ -313,7 +313,7 @@ class Database:
         value = self.data.pop(key, None)
         if value is None:
             return False
-        if value.__class__ is not bytes and value:
+        if type(value) is not bytes and value:
             self.keyspace.release(value)
         return True
 

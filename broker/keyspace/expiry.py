@@ -52,7 +52,7 @@ def visible(database: Database) -> Lookup:
         if database.expires.get(key, NEVER) < now:
             return None
         value = database.data.get(key)
-        if database.field_deadlines.get(key, NEVER) < now and value.__class__ is Hash:
+        if database.field_deadlines.get(key, NEVER) < now and type(value) is Hash:
             place = (database.index, key)
             shown = keyspace.shown.get(place)
             if shown is None:
@@ -89,7 +89,7 @@ def _remove(database: Database, keys: list[bytes], deadline: int) -> list[bytes]
         if expires.get(key) == deadline:
             del expires[key]
             value = data.pop(key)
-            if value.__class__ is not bytes:
+            if type(value) is not bytes:
                 database.keyspace.release(value)
             gone.append(key)
         else:
@@ -140,7 +140,7 @@ def expire_fields(database: Database, key: bytes, now: int, limit: int = FIELDS_
     """Remove expired fields of the hash at `key`, at most `limit` (at least 1); returns the number removed."""
     del database.field_deadlines[key]
     value = database.data.get(key)
-    if value.__class__ is not Hash:
+    if type(value) is not Hash:
         return 0
     keyspace = database.keyspace
     fields: list[bytes] = value.remove_due(now, max(limit, 1))

@@ -239,7 +239,6 @@ class Tick:
 
     def _serve(self, events: list[tuple[int, int]]) -> None:
         connections = self._connections
-        read = self._read
         if self._broker.blocking.sessions:
             self._close_hung_up(events)
         listeners_ready = None
@@ -253,7 +252,7 @@ class Tick:
                     elif fd in self._watched:
                         self._watched[fd]()
                 elif mask == READABLE:
-                    read(connection)
+                    self._read(connection)
                 else:
                     self._serve_other(connection, mask)
             except Exception as defect:

@@ -90,7 +90,8 @@ NOT_KEY: Final = "not_key"
 INCOMPLETE: Final = "incomplete"
 VARIABLE_FLAGS: Final = "variable_flags"
 
-NO_LIMIT: Final = 1 << 62
+NO_LIMIT: Final = (1 << 62) - 1
+"""Of the number of arguments: the largest integer that compiled code compares without an object."""
 
 
 class KeySpec:

@@ -14,8 +14,9 @@ from typing import Any, Final
 Deadline = Any
 """Wall milliseconds, an int. Typed as one, compiled code would make an object of 32 bytes for each place it is kept."""
 
-NEVER: Final = 1 << 62
-"""A deadline that is never reached: wall-clock milliseconds beyond any that Redis accepts."""
+NEVER: Final = (1 << 62) - 1
+"""A deadline that is never reached: wall-clock milliseconds in the very far future. One more, and compiled code would
+need an object for it, which each tick would compare the clock with."""
 
 
 class DeadlineQueue:

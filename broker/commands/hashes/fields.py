@@ -45,7 +45,7 @@ def _hash_for_writing(session: Client, key: bytes) -> Hash:
     if value is None:
         value = Hash()
         session.db.add(key, value)
-    elif value.__class__ is not Hash:
+    elif type(value) is not Hash:
         raise CommandError(WRONG_TYPE)
     return value
 
@@ -76,7 +76,7 @@ def _set_pairs(session: Client, args: list[bytes]) -> int:
 def hset(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     value = db.get(args[1])
-    if value.__class__ is Hash and len(args) == 4 and not value.deadlines and not db.keyspace.event_mask:
+    if type(value) is Hash and len(args) == 4 and not value.deadlines and not db.keyspace.event_mask:
         # One field of an existing hash: this takes half the time of the general case.
         before = len(value)
         value[args[2]] = args[3]

@@ -53,7 +53,7 @@ def lpush(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     name = args[1]
     value = db.get(name)
-    if value.__class__ is not List:
+    if type(value) is not List:
         value = _new_list(db, name, value)
     if len(args) == 3:
         value.appendleft(args[2])
@@ -71,7 +71,7 @@ def rpush(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     name = args[1]
     value = db.get(name)
-    if value.__class__ is not List:
+    if type(value) is not List:
         value = _new_list(db, name, value)
     if len(args) == 3:
         value.append(args[2])
@@ -108,7 +108,7 @@ def lpop(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     name = args[1]
     value = db.get(name)
-    if value.__class__ is not List:
+    if type(value) is not List:
         if value is None:
             return session.resp.null
         raise CommandError(WRONG_TYPE)
@@ -129,7 +129,7 @@ def rpop(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     name = args[1]
     value = db.get(name)
-    if value.__class__ is not List:
+    if type(value) is not List:
         if value is None:
             return session.resp.null
         raise CommandError(WRONG_TYPE)

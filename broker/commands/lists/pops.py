@@ -69,7 +69,7 @@ def _pop_or_wait(session: Client, args: list[bytes], left: bool) -> bytes:
         value = db.get(name)
         if value is None:
             continue
-        if value.__class__ is not List:
+        if type(value) is not List:
             raise CommandError(WRONG_TYPE)
         if left:
             element = value.popleft()

@@ -42,7 +42,7 @@ def sadd(session: Client, args: list[bytes]) -> bytes:
     if value is None:
         value = Set()
         db.add(args[1], value)
-    elif value.__class__ is not Set:
+    elif type(value) is not Set:
         raise CommandError(WRONG_TYPE)
     if len(args) == 3:
         if args[2] in value:
@@ -184,7 +184,7 @@ def smove(session: Client, args: list[bytes]) -> bytes:
     target = db.get(target_key)
     if source is None:
         return ZERO
-    if source.__class__ is not Set or (target is not None and target.__class__ is not Set):
+    if type(source) is not Set or (target is not None and target.__class__ is not Set):
         raise CommandError(WRONG_TYPE)
     if source is target:
         return ONE if member in source else ZERO

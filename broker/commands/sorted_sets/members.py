@@ -69,7 +69,7 @@ def _add_one(session: Client, name: bytes, member: bytes, score: float) -> bytes
     """Executes ZADD of one member without options, in a quarter of the time of the general case."""
     db = session.db
     value = db.get(name)
-    if value.__class__ is not SortedSet:
+    if type(value) is not SortedSet:
         value = _made(session, name, value)
     old = value.put(member, score)
     if old is None:
@@ -152,7 +152,7 @@ def zincrby(session: Client, args: list[bytes]) -> bytes:
     member = args[3]
     db = session.db
     value = db.get(name)
-    if value.__class__ is not SortedSet:
+    if type(value) is not SortedSet:
         value = _made(session, name, value)
     old = value.scores.get(member)
     if old is None:

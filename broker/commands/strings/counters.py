@@ -40,7 +40,7 @@ def incr(session: Client, args: list[bytes]) -> bytes:
     name = args[1]
     db = session.db
     value = db.get(name)
-    if value.__class__ is bytes and value.isdigit() and len(value) < 19 and value[0] != _ZERO:
+    if type(value) is bytes and value.isdigit() and len(value) < 19 and value[0] != _ZERO:
         # A plain counter: this saves 0.2 us.
         db.data[name] = text = b"%d" % (int(value) + 1)
         db.changed(name, INCRBY)

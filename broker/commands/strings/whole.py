@@ -39,7 +39,7 @@ _GETEX_OPTIONS: Final = Parser[tuple[bytes, bytes]]("GETEX", values=DEADLINES_AS
 def get(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     value = db.get(args[1])
-    if value.__class__ is bytes:
+    if type(value) is bytes:
         # Database.read and bulk() inlined, which saves 50 of 480 ns.
         db.keyspace.hits += 1
         n = len(value)

@@ -17,6 +17,7 @@ from broker.table.command import Command
 from tests.broker.inprocess import Broker, Client, running
 from tests.broker.sessions import make_broker
 from tests.oracle.wire import encode
+from tests.twins import needs_source
 
 
 async def _closed(client: Client) -> bool:
@@ -286,6 +287,7 @@ async def test_quitting_ends_the_connection_behind_the_replies() -> None:
         assert await (await broker.client()).call("GET k") == b"$-1\r\n"
 
 
+@needs_source("broker.broker")
 @pytest.mark.parametrize("always", [False, True])
 async def test_a_connection_ends_directly_behind_its_last_reply(always: bool, tmp_path: Path) -> None:
     """Before any other client's replies are sent, and before the broker has forgotten the client."""

@@ -83,7 +83,7 @@ def test_a_defect_while_serving_does_not_end_the_script() -> None:
     def fail(caller: Session) -> None:
         raise RuntimeError
 
-    run.caller.broker.serve_while_busy = fail
+    interruption._serve_while_busy = fail
     run.started -= 1
     assert interruption.check() is None
 
