@@ -398,7 +398,9 @@ class Tick:
                         self._execute(connection, requests)
                     if connection.refused and not connection.waiting:
                         self._refuse(connection)
-                self._watch(connection)
+                if connection.mask != _LISTENING or connection.backlog.size or session.flags & CLOSING:
+                    self._watch(connection)
+                # Else the mask is changed only if an event comes: a client that waits again usually sends nothing.
 
     def _run_scheduled_resume(self) -> None:
         self._resume_scheduled = False

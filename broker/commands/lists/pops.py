@@ -71,18 +71,21 @@ def _pop_or_wait(session: Client, args: list[bytes], left: bool) -> bytes:
             continue
         if type(value) is not List:
             raise CommandError(WRONG_TYPE)
+        effects = db.keyspace.effects  # whose sinks are asked about here, since making the list costs more
         if left:
             element = value.popleft()
             db.changed(name, LPOPPED)
-            db.keyspace.effects.replace_with([b"LPOP", name])
+            if effects.sinks:
+                effects.replace_with([b"LPOP", name])
         else:
             element = value.pop()
             db.changed(name, RPOPPED)
-            db.keyspace.effects.replace_with([b"RPOP", name])
+            if effects.sinks:
+                effects.replace_with([b"RPOP", name])
         if not value:
             db.delete(name)
             db.notify(DEL, name)
-        return _PAIR + bulk(name) + bulk(element)
+        return bulks([name, element])
     return session.broker.blocking.wait(
         session, blpop if left else brpop, args, keys=names, value_type=List, timeout_ms=timeout_ms,
         timeout_reply=session.resp.null_array,
