@@ -12,7 +12,7 @@ import trio.testing
 
 from broker.clients.session import CLOSING, Session
 from broker.network.tick import LINGER_MS, Tick
-from broker.process.poller import Watches, create_poller
+from broker.process.poller import PEER_CLOSED, Watches, create_poller
 from broker.table.command import Command
 from tests.broker.inprocess import Broker, Client, running
 from tests.broker.sessions import make_broker
@@ -240,6 +240,24 @@ async def test_a_time_out() -> None:
         client = await broker.client()
         await client.stream.send_all(encode(["BLPOP", "l", "0.01"]) + encode(["PING"]))
         assert await client.receive() == b"*-1\r\n"
+        assert await client.receive() == b"+PONG\r\n"
+
+
+async def test_a_client_that_waits_again_is_not_polled_for_what_it_sends() -> None:
+    async with running() as broker:
+        client, other = await broker.client(), await broker.client()
+        await client.stream.send_all(encode(["BLPOP", "k", "0"]) * 2)
+        await trio.testing.wait_all_tasks_blocked()
+        await other.call("RPUSH k a")
+        assert await client.receive() == b"*2\r\n$1\r\nk\r\n$1\r\na\r\n"
+        connection = broker.server.tick.connections()[0]
+        assert connection.session.waiting is not None
+        await client.stream.send_all(encode(["PING"]))
+        with trio.fail_after(5):
+            await trio.testing.wait_all_tasks_blocked()
+        assert connection.mask == PEER_CLOSED  # otherwise each poll would return at once
+        await other.call("RPUSH k b")
+        assert await client.receive() == b"*2\r\n$1\r\nk\r\n$1\r\nb\r\n"
         assert await client.receive() == b"+PONG\r\n"
 
 
