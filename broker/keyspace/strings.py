@@ -25,6 +25,6 @@ def read_string(db: Database, key: bytes) -> String | None:
 def checked_string(value: object) -> String:
     """Returns a key's value if it is a string; raises WRONGTYPE otherwise."""
     # Compare classes instead of calling isinstance: that is how the keyspace tells types, and faster.
-    if type(value) is bytes or value.__class__ is bytearray:
+    if type(value) is bytes or type(value) is bytearray:
         return value
     raise CommandError(WRONG_TYPE)

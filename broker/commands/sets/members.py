@@ -184,7 +184,7 @@ def smove(session: Client, args: list[bytes]) -> bytes:
     target = db.get(target_key)
     if source is None:
         return ZERO
-    if type(source) is not Set or (target is not None and target.__class__ is not Set):
+    if type(source) is not Set or (target is not None and type(target) is not Set):
         raise CommandError(WRONG_TYPE)
     if source is target:
         return ONE if member in source else ZERO
