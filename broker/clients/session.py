@@ -187,13 +187,15 @@ class Session(Generic[HostT]):
 
     def unwatch(self) -> None:
         """Stop watching any keys."""
+        self.watch_broken = False
+        if not self.watched:
+            return
         for database, key in self.watched:
             watchers = database.watchers[key]
             watchers.discard(self)
             if not watchers:
                 del database.watchers[key]
         self.watched.clear()
-        self.watch_broken = False
 
     def discard(self) -> None:
         """End the client's transaction, if any, and unwatch its keys (DISCARD, RESET, EXEC)."""
