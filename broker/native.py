@@ -72,8 +72,10 @@ MODULES: Final = (
     "broker.commands.streams.consume",
     "broker.commands.streams.read",
     "broker.commands.streams.write",
+    "broker.commands.strings.bitmaps",
     "broker.commands.strings.conditions",
     "broker.commands.strings.counters",
+    "broker.commands.strings.hyperloglog",
     "broker.commands.strings.multi",
     "broker.commands.strings.whole",
     "broker.execution.dispatcher",
@@ -89,6 +91,7 @@ MODULES: Final = (
     "broker.keyspace.strings",
     "broker.network.connection",
     "broker.network.tick",
+    "broker.process.clock",
     "broker.process.stats",
     "broker.table.arguments",
     "broker.table.command",
@@ -110,7 +113,7 @@ Left out of what is as busy:
   twins, which replace names of theirs when they are loaded, and a call between compiled functions would miss that
 - broker.values.{hash,list,set,sorted_set}: they derive from classes that are not compiled, which mypyc does not support
 - broker.keyspace.access: its counters share integer objects, of which compiled code makes one for each key
-- broker.process.{clock,timers}: tests derive clocks from the clock; a timer costs a heap push, compiled or not
+- broker.process.timers: a timer costs a heap push, compiled or not
 - broker.persistence.journal, broker.formats.aof.writing: they work once a tick
 
 What serves operators (INFO, CONFIG, DEBUG and their like) or a connection as such isn't busy.

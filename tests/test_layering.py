@@ -33,7 +33,7 @@ BROKER = (
     ("broker.values",),
     ("broker.config",),
     ("broker.process",),
-    ("broker.native", "broker.type_variables", "broker.version"),
+    ("broker.class_options", "broker.native", "broker.type_variables", "broker.version"),
     ("protocol",),
 )
 CONSUMERS = (
@@ -67,6 +67,7 @@ TESTED_BY = {
     "broker/broker.py": "tests/broker/execution/test_dispatcher.py",
     "broker/network/listeners.py": "tests/broker/test_server.py",
     "broker/clients/transport.py": "tests/broker/network/test_connection.py",
+    "broker/class_options.py": "tests/broker/process/test_clock.py",
     "broker/type_variables.py": "tests/broker/clients/test_session.py",
     "broker/clients/wait.py": "tests/broker/clients/test_blocking.py",
     "protocol/native.py": "tests/test_twins.py",

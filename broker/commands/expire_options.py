@@ -17,16 +17,16 @@ from protocol.errors import CommandError, invalid_expire
 EXPIRE: Final = Event(GENERIC, b"expire")
 PERSIST: Final = Event(GENERIC, b"persist")
 
-# A unit in milliseconds, and whether it counts from now.
-_UNITS: Final = {b"EX": (1000, True), b"PX": (1, True), b"EXAT": (1000, False), b"PXAT": (1, False)}
+DEADLINE_UNITS: Final = {b"EX": (1000, True), b"PX": (1, True), b"EXAT": (1000, False), b"PXAT": (1, False)}
+"""For each option that sets a deadline its unit in milliseconds, and whether it counts from now."""
 
-DEADLINES_AS_GIVEN: Final[Mapping[str, Callable[..., object]]] = {unit.decode(): bytes for unit in _UNITS}
+DEADLINES_AS_GIVEN: Final[Mapping[str, Callable[..., object]]] = {unit.decode(): bytes for unit in DEADLINE_UNITS}
 """For a command's `Parser`. Redis reads these numbers only after all options; `deadline_option` does that."""
 
 
 def deadline_option(unit: bytes, argument: bytes, command: bytes, now: int) -> int | None:
     """Returns the deadline that a command's options set, None for another `unit` (KEEPTTL, PERSIST, or no option)."""
-    return deadline(unit, argument, command, now) if unit in _UNITS else None
+    return deadline(unit, argument, command, now) if unit in DEADLINE_UNITS else None
 
 
 def deadline(unit: bytes, argument: bytes, command: bytes, now: int) -> int:
@@ -38,7 +38,7 @@ def deadline(unit: bytes, argument: bytes, command: bytes, now: int) -> int:
     value = integer(argument)
     if value <= 0:
         raise CommandError(invalid_expire(command))
-    milliseconds, from_now = _UNITS[unit]
+    milliseconds, from_now = DEADLINE_UNITS[unit]
     value *= milliseconds
     if from_now:
         value += now

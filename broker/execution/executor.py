@@ -11,6 +11,8 @@ serves. A command that waits is counted when its client is answered, with the ti
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from broker.clients.session import BLOCKED, Session
 from broker.keyspace.keyspace import Keyspace
 from broker.process.clock import Clock
@@ -36,7 +38,7 @@ class Executor:
         self._effects = keyspace.effects
         self._stats = stats
         self._log = log
-        self.now = clock.stopwatch
+        self.now: Callable[[], float] = clock.stopwatch
         self.elsewhere = 0.0
 
     def run(self, session: Session, command: Command, args: list[bytes]) -> bytes:

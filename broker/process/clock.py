@@ -4,17 +4,23 @@ The wall clock is read once per tick: all commands of a tick, a transaction or a
 measured on Trio's clock, so that tests can skip them; `Clock` ties the two together.
 """
 
+from __future__ import annotations
+
 import time
+from typing import ClassVar
 
 import trio
 
+from broker.class_options import mypyc_attr
 
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Clock:
     """Wall time in milliseconds, `now`, cached until the next `update`."""
 
     __slots__ = ("now",)
 
-    stopwatch = staticmethod(time.perf_counter)
+    stopwatch: ClassVar = staticmethod(time.perf_counter)
     """Seconds since an arbitrary moment, for differences. Not a method, since calling one would double the cost."""
 
     def __init__(self) -> None:
@@ -39,12 +45,13 @@ class Clock:
         return trio.current_time() + (wall_ms - self.read()) / 1000
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class TrioClock(Clock):
     """Wall time derived from Trio's clock, for tests with `trio.testing.MockClock`: both jump together."""
 
     __slots__ = ("_epoch_ms",)
 
-    stopwatch = staticmethod(trio.current_time)
+    stopwatch: ClassVar = staticmethod(trio.current_time)
 
     def __init__(self, epoch_ms: int = 1_700_000_000_000) -> None:
         """`epoch_ms` is the wall time at Trio's time 0."""

@@ -108,7 +108,7 @@ def unwatch(session: Client, args: list[bytes]) -> bytes:
 
 def watched_key_changed(session: Client) -> bool:
     """Whether a key that the session watches has changed or expired since."""
-    if session.broker.keyspace.overdue:
+    if session.watched and session.broker.keyspace.overdue:
         # Expired keys may still be present. A lookup removes the key, which marks its watchers, or hides it.
         for (database, name), was_hidden in list(session.watched.items()):
             if database.get(name) is None and name in database.data and not was_hidden:

@@ -34,12 +34,18 @@ _OPERATIONS: Final = {
 }  # fmt: skip
 
 
+LEAST_LIMIT: Final = 1 << 20
+"""The lowest value of proto-max-bulk-len: up to this length no string is refused, and nobody needs to ask."""
+
+
 def bit_offset(session: Client, argument: bytes, unit: int = 1) -> int:
     """Returns an offset in bits, `unit` times the argument; raises beyond the longest string, except while loading."""
-    broker = session.broker
-    offset = offset_of(argument, unit, MAX_INTEGER if broker.state.loading else broker.config.proto_max_bulk_len)
+    offset = offset_of(argument, unit, LEAST_LIMIT)
     if offset < 0:
-        raise CommandError(BIT_OFFSET)
+        broker = session.broker
+        offset = offset_of(argument, unit, MAX_INTEGER if broker.state.loading else broker.config.proto_max_bulk_len)
+        if offset < 0:
+            raise CommandError(BIT_OFFSET)
     return offset
 
 

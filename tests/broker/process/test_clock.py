@@ -6,6 +6,7 @@ import trio
 import trio.testing
 
 from broker.process.clock import Clock, TrioClock
+from tests.broker.sessions import make_broker, make_session, run
 
 
 def test_now_stands_still_until_updated() -> None:
@@ -27,6 +28,26 @@ def test_units() -> None:
     clock = Clock()
     assert abs(clock.read() - time.time() * 1000) < 1000
     assert abs(clock.microseconds() - time.time() * 1_000_000) < 1_000_000
+
+
+def test_a_clock_of_another_kind() -> None:
+    """Compiled or not, code that knows Clock calls what a class derived from it has in its place."""
+
+    class SteppingClock(Clock):
+        def update(self) -> int:
+            self.now += 7
+            return self.now
+
+        def stopwatch(self) -> float:  # type: ignore[override]
+            return self.now / 1000
+
+    clock = SteppingClock()
+    broker = make_broker(clock)
+    session = make_session(broker)
+    assert session.created == 7
+    assert clock.update() == broker.keyspace.clock.now == 14
+    assert broker.executor.now() == 0.014
+    assert run(session, "TIME", "SET a 1 PXAT 15", "PTTL a", "EXPIRETIME a").endswith(b"+OK\r\n:1\r\n:0\r\n")
 
 
 async def test_a_wall_time_on_trios_clock() -> None:
