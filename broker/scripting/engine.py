@@ -164,7 +164,7 @@ class Scripting:
             return outcome
         return self._failed(run, outcome)
 
-    def _broken_off(self, state: LuaState, run: Run, problem: LuaError) -> tuple[Any, ...]:
+    def _broken_off(self, state: LuaState, run: Run, problem: Exception) -> tuple[Any, ...]:
         """The outcome where Lua stopped outside of the script's own code: killed, or without memory."""
         self.interruption.ended()  # or a kill would also stop the recovery
         sandbox: Sandbox = state.sandbox  # type: ignore[assignment]  # it was what ran

@@ -91,8 +91,12 @@ def test_a_defect_while_serving_does_not_end_the_script() -> None:
 def test_loading_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     interruption = make_broker().scripting.interruption
     assert interruption.check() is None
-    monkeypatch.setattr("broker.scripting.running.LOAD_TIMEOUT", -1.0)
+    now = 0.0
+    monkeypatch.setattr("broker.scripting.running.monotonic", lambda: now)
     interruption.begin_load()
+    now = 0.4
+    assert interruption.check() is None
+    now = 0.6
     assert interruption.check() == b"FUNCTION LOAD timeout"
     interruption.end_load()
     assert interruption.check() is None
