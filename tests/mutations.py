@@ -114,14 +114,7 @@ _ONLY_SLOWER = "the general way does the same, slower"
 _EXPLAINED = [
     (
         "broker/clients/blocking.py",
-        "if waiters and (database.get(key) is not None or (database, key) in self._any_change):",
-        "And to Or",
-        "who is offered what it does not wait for is not run",
-    ),
-    ("broker/clients/blocking.py", "while waiters:", "condition negated", _ONLY_SLOWER),
-    (
-        "broker/clients/blocking.py",
-        "if wait is None or database.get(key).__class__ is not wait.value_type:",
+        "if wait is None or type(value) is not wait.value_type:",
         "Is to IsNot",
         _ONLY_SLOWER,
     ),

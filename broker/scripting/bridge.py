@@ -108,7 +108,8 @@ class Bridge:
         flags = command.flags
         if flags & NOSCRIPT:
             return NOT_FROM_SCRIPT
-        run: Run = self._interruption.current  # type: ignore[assignment]  # one runs, or who called?
+        run = self._interruption.current
+        assert run is not None  # or who called?
         if run.read_only and flags & (WRITE | MAY_REPLICATE):
             return READ_ONLY
         if flags & WRITE and self._state.write_refusal is not None:
@@ -165,7 +166,8 @@ class Bridge:
 
     def count_error(self, text: bytes, was_counted: bool) -> None:
         """An error in the script's own reply, which may have been counted when a command gave it."""
-        run: Run = self._interruption.current  # type: ignore[assignment]  # one runs, or who called?
+        run = self._interruption.current
+        assert run is not None  # or who called?
         if was_counted:
             run.errors_passed_on += 1
         else:

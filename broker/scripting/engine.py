@@ -22,7 +22,7 @@ from broker.scripting.bridge import Bridge
 from broker.scripting.functions import Function, Functions
 from broker.scripting.lua_state import LuaState
 from broker.scripting.running import KILLED, Interruption, Run
-from broker.scripting.sandbox import OUT_OF_MEMORY, LuaError, LuaMemoryError, Sandbox
+from broker.scripting.sandbox import OUT_OF_MEMORY, LuaError, LuaMemoryError
 from broker.scripting.scripts import ALLOW_OOM, NO_WRITES, Script, Scripts
 from broker.table.command import CommandTable
 from protocol import errors
@@ -167,7 +167,8 @@ class Scripting:
     def _broken_off(self, state: LuaState, run: Run, problem: Exception) -> tuple[Any, ...]:
         """The outcome where Lua stopped outside of the script's own code: killed, or without memory."""
         self.interruption.ended()  # or a kill would also stop the recovery
-        sandbox: Sandbox = state.sandbox  # type: ignore[assignment]  # it was what ran
+        sandbox = state.sandbox
+        assert sandbox is not None  # it was what ran
         sandbox.recover()
         if run.killed:
             return b"ERR " + KILLED, _FAILURE, False

@@ -179,9 +179,9 @@ def test_watching_an_expired_key_without_active_expiry() -> None:
             client.do("PING")
             client.do("EXEC")
         for between in ("PING", "GET k", "DEL k", "SET k new"):
-            client.do("SET k v PX 5")
+            client.do("SET k v PX 100")  # long enough that it has not expired before WATCH on a busy machine
             client.do("WATCH k")
-            time.sleep(0.02)
+            time.sleep(0.12)
             other.do(between)
             client.do("MULTI")
             client.do("PING")
