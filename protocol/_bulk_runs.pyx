@@ -4,9 +4,8 @@
 10 elements take 0.25 us instead of 1.9, a thousand 14 instead of 57.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcpy
 
-from protocol.digits cimport digits_of, put_header
+from protocol.digits cimport bulk_size, put_bulk
 
 
 def bulk_run(values):
@@ -20,15 +19,9 @@ def bulk_run(values):
         if type(value) is not bytes:
             items[i] = bytes(value)
         size = PyBytes_GET_SIZE(items[i])
-        total += size + digits_of(size) + 5
+        total += bulk_size(size)
     out = PyBytes_FromStringAndSize(NULL, total)
     p = PyBytes_AS_STRING(out)
     for item in items:
-        size = PyBytes_GET_SIZE(item)
-        p = put_header(p, c"$", size)
-        memcpy(p, PyBytes_AS_STRING(item), size)
-        p += size
-        p[0] = c"\r"
-        p[1] = c"\n"
-        p += 2
+        p = put_bulk(p, PyBytes_AS_STRING(item), PyBytes_GET_SIZE(item))
     return out

@@ -1,9 +1,10 @@
-"""Decimal numbers as text, for the compiled modules: measuring, writing and reading them, and RESP headers.
+"""Decimal numbers as text, for the compiled modules: measuring, writing and reading them; RESP headers and bulk strings.
 
 Everything is inline: it is compiled into the modules that use it, and nothing is imported at run time.
 """
 
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
 
 
 cdef inline Py_ssize_t digits_of(uint64_t number) noexcept nogil:
@@ -37,6 +38,20 @@ cdef inline char* put_header(char* at, char kind, uint64_t number) noexcept nogi
     at[0] = 13
     at[1] = 10
     return at + 2
+
+
+cdef inline Py_ssize_t bulk_size(uint64_t size) noexcept nogil:
+    """How many bytes a bulk string of this size takes."""
+    return size + digits_of(size) + 5
+
+
+cdef inline char* put_bulk(char* at, const char* text, Py_ssize_t size) noexcept nogil:
+    """Write a bulk string; return where it ends."""
+    at = put_header(at, 36, size)
+    memcpy(at, text, size)
+    at[size] = 13
+    at[size + 1] = 10
+    return at + size + 2
 
 
 cdef inline bint parse_number(const unsigned char* text, Py_ssize_t length, int64_t* value) noexcept nogil:

@@ -22,12 +22,18 @@ MAX_BULK: Final = 512 * MIB
 MAX_BULK_UNAUTHENTICATED: Final = 16 * KIB
 """Bytes of one bulk string before AUTH: any password fits (Redis's own limit)."""
 
+MAX_BULK_LEAST: Final = 1 * MIB
+"""The lowest value of `proto-max-bulk-len`: up to it, no length needs comparing with the directive."""
+
 MAX_INLINE: Final = 64 * KIB
 """Bytes of one line: an inline request, or the header of an array or bulk (Redis's PROTO_INLINE_MAX_SIZE)."""
 
 QUERY_BUFFER: Final = 1 * GIB
 """Bytes held for one client's incomplete request: Redis's default of `client-query-buffer-limit`. Past it the
 client is disconnected without a reply, as in Redis."""
+
+QUERY_BUFFER_LEAST: Final = 1 * MIB
+"""The lowest value of `client-query-buffer-limit`."""
 
 QUERY_BUFFER_UNAUTHENTICATED: Final = 1 * MIB
 """The same before AUTH, so that unauthenticated clients can't fill the memory (Redis's own limit)."""

@@ -44,6 +44,7 @@ from broker.table.command import (
     CommandTable,
 )
 from protocol import errors
+from protocol.limits import QUERY_BUFFER_LEAST
 from protocol.replies import NO_REPLY, QUEUED, error
 
 REPLIES_AT_ONCE: Final = 1 << 20
@@ -51,9 +52,6 @@ REPLIES_AT_ONCE: Final = 1 << 20
 
 ARGUMENT_OVERHEAD: Final = 48
 """Bytes that a queued argument costs besides its contents: the object's header and its slot in the list."""
-
-LEAST_QUERY_LIMIT: Final = 1 << 20
-"""The lowest value of client-query-buffer-limit: what a transaction may queue without a look at the configuration."""
 
 _HTTP: Final = frozenset((b"post", b"host:"))
 
@@ -266,7 +264,7 @@ class Dispatcher:
         for argument in args:
             size += len(argument)
         session.queued_size = size
-        if size <= LEAST_QUERY_LIMIT or size <= self._config.client_query_buffer_limit:
+        if size <= QUERY_BUFFER_LEAST or size <= self._config.client_query_buffer_limit:
             return QUEUED
         self._stats.query_limit_closes += 1
         self._log.warning("client closed: its transaction is over the query buffer limit", id=session.id)

@@ -19,21 +19,13 @@ from random import choice, choices, sample
 from broker.values import positions
 from broker.values.field_deadlines import FieldDeadlines
 from broker.values.hash import encoding_of
-from protocol.digits cimport digits_of, put_header
+from protocol.digits cimport bulk_size, put_bulk
 from protocol.replies import bulk_run
 
 cdef enum:
     MOST_FIELDS = 64
     LONGEST = 127
     STEP = 16  # bytes by which the block grows: the allocator's granularity
-
-
-cdef inline char* put_bulk(char* p, const char* text, Py_ssize_t size) noexcept nogil:
-    p = put_header(p, c"$", size)
-    memcpy(p, text, size)
-    p[size] = c"\r"
-    p[size + 1] = c"\n"
-    return p + size + 2
 
 
 @cython.no_gc
@@ -306,7 +298,7 @@ cdef class Hash:
         if self.fields is not None:
             return bulk_run([text for pair in self.fields.items() for text in pair])
         while at < end:
-            total += at[0] + digits_of(at[0]) + 5
+            total += bulk_size(at[0])
             at += 1 + at[0]
         out = PyBytes_FromStringAndSize(NULL, total)
         p = PyBytes_AS_STRING(out)

@@ -8,7 +8,7 @@ block of its own.
 """
 
 from broker.values.list import encoding_of
-from protocol.digits cimport digits_of, put_header
+from protocol.digits cimport bulk_size, digits_of, put_bulk, put_header
 from protocol.replies import EMPTY_ARRAY
 
 include "_blocks.pxi"
@@ -144,17 +144,12 @@ cdef class List(Blocks):
         cursor = again = self._from(start)
         for i in range(stop - start):
             step(&cursor)
-            total += cursor.size + digits_of(cursor.size) + 5
+            total += bulk_size(cursor.size)
         out = PyBytes_FromStringAndSize(NULL, total + digits_of(stop - start) + 3)
         p = put_header(PyBytes_AS_STRING(out), c"*", stop - start)
         for i in range(stop - start):
             step(&again)
-            p = put_header(p, c"$", again.size)
-            memcpy(p, again.text, again.size)
-            p += again.size
-            p[0] = c"\r"
-            p[1] = c"\n"
-            p += 2
+            p = put_bulk(p, again.text, again.size)
         return out
 
     def keep(self, Py_ssize_t start, Py_ssize_t stop):

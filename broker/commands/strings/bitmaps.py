@@ -15,6 +15,7 @@ from broker.table.arguments import MAX_INTEGER, integer
 from broker.table.command import ACCESS, DENYOOM, FAST, OW, READONLY, RO, RW, UPDATE, WRITE, command, key, keys
 from broker.values.bits import combine, count, exchange, find, offset_of
 from protocol.errors import SYNTAX, CommandError
+from protocol.limits import MAX_BULK_LEAST
 from protocol.replies import MINUS_ONE, ONE, ZERO
 from protocol.replies import integer as integer_reply
 
@@ -34,13 +35,9 @@ _OPERATIONS: Final = {
 }  # fmt: skip
 
 
-LEAST_LIMIT: Final = 1 << 20
-"""The lowest value of proto-max-bulk-len: up to this length no string is refused, and nobody needs to ask."""
-
-
 def bit_offset(session: Client, argument: bytes, unit: int = 1) -> int:
     """Returns an offset in bits, `unit` times the argument; raises beyond the longest string, except while loading."""
-    offset = offset_of(argument, unit, LEAST_LIMIT)
+    offset = offset_of(argument, unit, MAX_BULK_LEAST)
     if offset < 0:
         broker = session.broker
         offset = offset_of(argument, unit, MAX_INTEGER if broker.state.loading else broker.config.proto_max_bulk_len)

@@ -4,9 +4,8 @@
 A command of three arguments takes 0.05 us instead of 0.3.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcpy
 
-from protocol.digits cimport digits_of, put_header
+from protocol.digits cimport bulk_size, digits_of, put_bulk, put_header
 
 
 def command_run(list units, Py_ssize_t start, database):
@@ -30,7 +29,7 @@ def command_run(list units, Py_ssize_t start, database):
                 # A bytearray may change its size, so the general case handles it.
                 return command_run(units[:end], start, database) if end > start else (b"", start)
             size = PyBytes_GET_SIZE(word)
-            total += size + digits_of(size) + 5
+            total += bulk_size(size)
         end += 1
     out = PyBytes_FromStringAndSize(NULL, total)
     p = PyBytes_AS_STRING(out)
@@ -38,11 +37,5 @@ def command_run(list units, Py_ssize_t start, database):
         command = (<tuple>(<list>units[index])[0])[1]
         p = put_header(p, c"*", len(command))
         for word in command:
-            size = PyBytes_GET_SIZE(word)
-            p = put_header(p, c"$", size)
-            memcpy(p, PyBytes_AS_STRING(word), size)
-            p += size
-            p[0] = c"\r"
-            p[1] = c"\n"
-            p += 2
+            p = put_bulk(p, PyBytes_AS_STRING(word), PyBytes_GET_SIZE(word))
     return out, end
