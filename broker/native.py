@@ -18,7 +18,7 @@ TWINS: Final = (
     "broker.process._epoll",
     "broker.formats.aof._writing",
     "broker.formats.packed._crc64",
-    "broker.formats.packed._listpack",
+    "broker.values._listpack",
     "broker.formats.packed._lzf",
     "broker.formats.rdb._strings",
     "broker.formats.packed._stream_listpack",
@@ -36,6 +36,7 @@ TWINS: Final = (
     "broker.values.streams._entry",
     "broker.values.streams._ids",
     "broker.values.streams._narrow",
+    "broker.values.streams._packed_fields",
 )
 """Written in Cython; next to each is a pure module that works without it."""
 
@@ -115,8 +116,9 @@ MODULES: Final = (
 
 Left out of what is as busy:
 
-- protocol.{bulk_runs,doubles}, broker.values.{bits,positions,streams.entry,streams.ids,streams.narrow}: they have
-  twins, which replace names of theirs when they are loaded, and a call between compiled functions would miss that
+- protocol.{bulk_runs,doubles}, broker.values.{bits,listpack,positions},
+  broker.values.streams.{entry,ids,narrow,packed_fields}: they have twins, which replace names of theirs when they are
+  loaded, and a call between compiled functions would miss that
 - broker.values.{hash,list,set,sorted_set}: they derive from classes that are not compiled, which mypyc does not support
 - broker.keyspace.access: its counters share integer objects, of which compiled code makes one for each key
 - broker.process.timers: a timer costs a heap push, compiled or not

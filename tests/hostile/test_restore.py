@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from broker.formats.packed import listpack, lzf
+from broker.formats.packed import lzf
 from broker.formats.rdb import dump_payload
 from broker.formats.rdb.dump_payload import BadFooter, BadFormat, dump, restore
+from broker.values import listpack
 from tests.broker.persistence.payloads import BAD, HAND_MADE, WORSE, lzf_string, sealed, string, ziplist
 from tests.broker.persistence.values_made import DIRECTIVES, Directives, all_values
 from tests.oracle.servers import Server

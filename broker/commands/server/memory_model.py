@@ -21,10 +21,8 @@ from broker.values.list import List
 from broker.values.listpack_size import EMPTY_LISTPACK, element_size, integer_size
 from broker.values.set import Set
 from broker.values.sorted_set import SortedSet
-from broker.values.streams.entry import fields_part
 from broker.values.streams.node import StreamNode
 from broker.values.streams.stream import Stream
-from protocol.replies import bulk
 
 DEFAULT_SAMPLES: Final = 5
 
@@ -42,8 +40,6 @@ _FIELD_DEADLINE, _PACKED_DEADLINE = 18, 10
 _QUICKLIST, _QUICKLIST_NODE, _QUICKLIST_BYTES = 40, 40, 8192
 _STREAM, _STREAM_NODE, _STREAM_ENTRY = 230, 50, 9
 _GROUP, _CONSUMER, _PENDING = 280, 150, 97
-# `$12\r\n` before a short value and `\r\n` after it.
-_RESP_BULK: Final = 6
 # Redis samples a list's nodes, each of which has many elements.
 _NODE_ELEMENTS: Final = 128
 _EXACT_MAX: Final = 4096
@@ -121,17 +117,11 @@ def _stream(value: Stream, samples: int) -> int:
 
 
 def _stream_node(node: StreamNode) -> int:
-    """Returns a node's listpack size, from its entries' fields as they are held here, less RESP's framing."""
+    """Returns a node's listpack size, from its entries' fields, which are packed in the same way."""
     entries = len(node)
-    if node.texts is None:
-        texts = len(node.packed_fields()) * entries // max(len(node.keys), 1)
-    else:
-        texts = sum(len(fields_part(text)) for text in node.texts[node.lo :])
-    fields = len(node.names)
-    # Names are written once if all entries have the same ones.
-    overhead = 4 + sum(len(bulk(name)) for name in node.names) + _RESP_BULK * fields
-    values = max(0, texts - entries * overhead)
-    return _STREAM_NODE + sum(map(len, node.names)) + values + entries * (_STREAM_ENTRY + 2 * fields)
+    packed, ends = node.packed()
+    before = ends[node.lo - 1] if node.lo else 0
+    return _STREAM_NODE + sum(map(element_size, node.names)) + len(packed) - before + entries * _STREAM_ENTRY
 
 
 def _score_size(score: float) -> int:

@@ -6,13 +6,16 @@ damaged, to the pure functions.
 """
 
 from cpython cimport array
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
-from protocol.digits cimport put_header, put_number
-from broker.formats.packed._listpack cimport element_number, next_element, put_integer, put_text
+from broker.values.listpack_elements cimport (
+    MAX_INTEGER_TEXT, element_number, integer_size, next_element, put_integer, put_text, read_element,
+)
+from broker.values.streams.position_arrays cimport narrowest, position
+from protocol.digits cimport parse_number
 from broker.formats.packed.stream_listpack import NARROW, encode as _encode_any, unpack as _unpack_any
 from broker.values.streams.node import StreamNode
 
@@ -24,14 +27,13 @@ cdef enum:
     ENTRY_SAME_FIELDS = 2
     # An element's maximum overhead besides its text.
     ELEMENT_BYTES = 10
-    # `$`, 20 digits, and two line ends.
-    BULK_BYTES = 25
+    OWN_NAMES = 0xFF
+    # What most entries take besides their fields.
+    ENTRY_BYTES = 9
 
 cdef uint64_t LOW = 0xFFFFFFFF
 cdef object _PART = (1 << 64) - 1
 cdef array.array _LONGS = array.array("Q")
-cdef array.array _SHORTS = array.array("H")
-cdef array.array _WORDS = array.array("I")
 
 
 cdef class _Buffer:
@@ -62,16 +64,6 @@ cdef class _Buffer:
 
 # Saving
 
-cdef Py_ssize_t _number_line(const uint8_t* data, Py_ssize_t* at) noexcept nogil:
-    """Reads the number after the type byte at `at`, and moves `at` past the line."""
-    cdef Py_ssize_t number = 0, here = at[0] + 1
-    while data[here] != 13:
-        number = number * 10 + (data[here] - 48)
-        here += 1
-    at[0] = here + 2
-    return number
-
-
 cdef int _element(_Buffer out, const uint8_t* text, Py_ssize_t length) except -1:
     out.reserve(length + ELEMENT_BYTES)
     out.size += put_text(out.data + out.size, text, length)
@@ -84,74 +76,54 @@ cdef int _integer(_Buffer out, int64_t value) except -1:
     return 0
 
 
-cdef Py_ssize_t _end(array.array ends, Py_ssize_t i) noexcept:
-    """Returns one element of an array of any width."""
-    if ends.ob_descr.itemsize == 2:
-        return ends.data.as_ushorts[i]
-    if ends.ob_descr.itemsize == 4:
-        return ends.data.as_uints[i]
-    return <Py_ssize_t>ends.data.as_ulonglongs[i]
-
-
-cdef bint _same_names(const uint8_t* fields, Py_ssize_t at, Py_ssize_t count, list names):
-    """Whether an entry, whose first field is at `at`, has these names."""
-    cdef Py_ssize_t i, length
-    cdef bytes name
-    if count != len(names):
-        return False
-    for i in range(count):
-        name = <bytes>names[i]
-        length = _number_line(fields, &at)
-        if length != PyBytes_GET_SIZE(name) or memcmp(fields + at, PyBytes_AS_STRING(name), length):
-            return False
-        at += length + 2
-        length = _number_line(fields, &at)
-        at += length + 2
-    return True
+cdef int _copy(_Buffer out, const uint8_t* data, Py_ssize_t size) except -1:
+    out.reserve(size)
+    memcpy(out.data + out.size, data, size)
+    out.size += size
+    return 0
 
 
 def encode(node not None):
     """Returns a node's key and its listpack."""
-    if node.texts is not None or node.shift != NARROW:
+    if node.shift != NARROW:
         return _encode_any(node)
-    cdef bytes blob = node.packed_fields()
-    cdef array.array ends = node.packed_ends()
-    cdef array.array keys = node.keys
+    cdef bytes packed
+    cdef array.array ends, keys = node.keys
+    packed, ends = node.packed()
     cdef list names = node.names
-    cdef const uint8_t* fields = <const uint8_t*>PyBytes_AS_STRING(blob)
-    cdef unsigned long long* key = keys.data.as_ulonglongs
-    cdef Py_ssize_t lo = node.lo, total = len(keys), i, step, at, count, length, elements
-    cdef Py_ssize_t names_count = len(names)
-    cdef uint64_t ms = key[lo] >> 32, seq = key[lo] & LOW
+    cdef const uint8_t* fields = <const uint8_t*>PyBytes_AS_STRING(packed)
+    cdef const uint8_t* text
+    cdef uint64_t* key = <uint64_t*>keys.data.as_ulonglongs
+    cdef Py_ssize_t lo = node.lo, total = len(keys), names_count = len(names), elements = 4 + names_count
+    cdef Py_ssize_t i, step, begin, end, length
+    cdef int64_t count
     cdef bint same
     cdef bytes name
     cdef _Buffer out = _Buffer()
-    out.reserve(HEADER + PyBytes_GET_SIZE(blob))
+    out.reserve(HEADER + PyBytes_GET_SIZE(packed) + ENTRY_BYTES * (total - lo))
     out.size = HEADER
     _integer(out, total - lo)
     _integer(out, 0)
     _integer(out, names_count)
-    for i in range(names_count):
-        name = <bytes>names[i]
+    for name in names:
         _element(out, <const uint8_t*>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
     _integer(out, 0)
-    elements = 4 + names_count
-    at = _end(ends, lo - 1) if lo else 0
+    begin = position(ends, lo - 1) if lo else 0
     for i in range(lo, total):
-        count = _number_line(fields, &at) // 2
-        same = _same_names(fields, at, count, names)
+        end = position(ends, i)
+        same = fields[begin] != OWN_NAMES
         _integer(out, ENTRY_SAME_FIELDS if same else 0)
-        _integer(out, <int64_t>(key[i] >> 32) - <int64_t>ms)
-        _integer(out, <int64_t>(key[i] & LOW) - <int64_t>seq)
-        if not same:
-            _integer(out, count)
-        for step in range(2 * count):
-            length = _number_line(fields, &at)
-            if not same or step & 1:
-                _element(out, fields + at, length)
-            at += length + 2
+        _integer(out, <int64_t>(key[i] >> 32) - <int64_t>(key[lo] >> 32))
+        _integer(out, <int64_t>(key[i] & LOW) - <int64_t>(key[lo] & LOW))
+        if same:
+            count = names_count
+        else:
+            begin += 1
+            read_element(fields + begin, &text, &length, &count)
+        _copy(out, fields + begin, end - begin)
         _integer(out, count + 3 if same else 2 * count + 4)
         elements += count + 4 if same else 2 * count + 5
+        begin = end
     out.reserve(1)
     out.data[out.size] = END
     out.size += 1
@@ -201,27 +173,17 @@ cdef class _Elements:
     cdef bint next_number(self) noexcept:
         return self.next() and self.length < 0
 
-
-cdef int _bulk(_Buffer out, _Elements element) except -1:
-    """Appends the last element read as a bulk string."""
-    cdef uint8_t digits[24]
-    cdef const uint8_t* text = element.text
-    cdef Py_ssize_t length = element.length
-    if length < 0:
-        text = digits
-        if element.number < 0:
-            digits[0] = 45
-            length = put_number(<char*>digits + 1, 0 - <uint64_t>element.number) - <char*>digits
-        else:
-            length = put_number(<char*>digits, <uint64_t>element.number) - <char*>digits
-    out.reserve(length + BULK_BYTES)
-    out.size = put_header(<char*>out.data + out.size, 36, length) - <char*>out.data
-    memcpy(out.data + out.size, text, length)
-    out.size += length
-    out.data[out.size] = 13
-    out.data[out.size + 1] = 10
-    out.size += 2
-    return 0
+    cdef bint next_canonical(self) noexcept:
+        """Reads an element; returns False also if we would have encoded it differently, which no server does."""
+        cdef Py_ssize_t begin = self.at
+        cdef int64_t number
+        if not self.next():
+            return False
+        if self.length < 0:
+            return self.at - begin == integer_size(self.number)
+        if self.length <= MAX_INTEGER_TEXT and parse_number(self.text, self.length, &number):
+            return False
+        return self.text - self.data - begin == (1 if self.length < 64 else 2 if self.length < 4096 else 5)
 
 
 cdef bytes _text(_Elements element):
@@ -230,20 +192,13 @@ cdef bytes _text(_Elements element):
     return b"%d" % element.number
 
 
-cdef int _append(_Buffer out, _Buffer other, Py_ssize_t begin, Py_ssize_t end) except -1:
-    out.reserve(end - begin)
-    memcpy(out.data + out.size, other.data + begin, end - begin)
-    out.size += end - begin
-    return 0
-
-
-def unpack(bytes blob not None, key not None, Py_ssize_t most, Py_ssize_t space):
+def unpack(bytes blob not None, key not None, Py_ssize_t most):
     """Returns the node with this key, the highest ID in it, and how many entries it ever had."""
-    node = _unpack_narrow(blob, key >> 64, key & _PART, most, space)
-    return _unpack_any(blob, key, most, space) if node is None else node
+    node = _unpack_narrow(blob, key >> 64, key & _PART, most)
+    return _unpack_any(blob, key, most) if node is None else node
 
 
-cdef object _unpack_narrow(bytes blob, uint64_t key_ms, uint64_t key_seq, Py_ssize_t most, Py_ssize_t space):
+cdef object _unpack_narrow(bytes blob, uint64_t key_ms, uint64_t key_seq, Py_ssize_t most):
     """Returns None if the pure function must do it, or find out what is wrong."""
     cdef _Elements element = _Elements()
     cdef Py_ssize_t total = PyBytes_GET_SIZE(blob)
@@ -271,15 +226,11 @@ cdef object _unpack_narrow(bytes blob, uint64_t key_ms, uint64_t key_seq, Py_ssi
     if live <= 0 or deleted < 0 or names_count < 0 or live > total or deleted > total or names_count > total:
         return None
     cdef list names = []
-    cdef _Buffer name_bulks = _Buffer()
     cdef Py_ssize_t i
-    cdef array.array name_ends = array.clone(_LONGS, names_count, False)
     for i in range(names_count):
         if not element.next():
             return None
         names.append(_text(element))
-        _bulk(name_bulks, element)
-        name_ends.data.as_ulonglongs[i] = name_bulks.size
     if not element.next_number() or element.number:
         return None
     cdef array.array keys = array.clone(_LONGS, live, False)
@@ -288,7 +239,7 @@ cdef object _unpack_narrow(bytes blob, uint64_t key_ms, uint64_t key_seq, Py_ssi
     cdef int64_t flags, own
     cdef uint64_t ms, seq, delta, latest_ms = 0, latest_seq = 0, first_ms = 0, first_seq = 0
     cdef uint64_t gone_ms = 0, gone_seq = 0
-    cdef Py_ssize_t live_seen = 0, deleted_seen = 0, before, begin, size
+    cdef Py_ssize_t live_seen = 0, deleted_seen = 0, begin, end, size
     while element.at < element.last:
         if not element.next_number():
             return None
@@ -314,47 +265,40 @@ cdef object _unpack_narrow(bytes blob, uint64_t key_ms, uint64_t key_seq, Py_ssi
         delta = ms - first_ms
         if (delta | seq) >> 32:
             return None
-        before = out.size
         if flags & ENTRY_SAME_FIELDS:
             if not names_count:
                 return None
-            out.reserve(BULK_BYTES)
-            out.size = put_header(<char*>out.data + out.size, 42, 2 * names_count) - <char*>out.data
-            begin = 0
+            begin = element.at
             for i in range(names_count):
-                if not element.next():
-                    return None
-                _append(out, name_bulks, begin, name_ends.data.as_ulonglongs[i])
-                begin = name_ends.data.as_ulonglongs[i]
-                _bulk(out, element)
-                if out.size > space:
+                if not element.next_canonical():
                     return None
             size = names_count + 3
         else:
-            if not element.next_number():
+            begin = element.at
+            if not element.next_canonical() or element.length >= 0:
                 return None
             own = element.number
             if own <= 0 or own > total:
                 return None
-            out.reserve(BULK_BYTES)
-            out.size = put_header(<char*>out.data + out.size, 42, 2 * own) - <char*>out.data
             for i in range(2 * own):
-                if not element.next():
-                    return None
-                _bulk(out, element)
-                if out.size > space:
+                if not element.next_canonical():
                     return None
             size = 2 * own + 4
+        end = element.at
         if not element.next_number() or element.number != size:
             return None
         if flags & ENTRY_DELETED:
             deleted_seen += 1
-            out.size = before
             gone_ms = ms
             gone_seq = seq
         else:
             if live_seen == live:
                 return None
+            out.reserve(1 + end - begin)
+            if not flags & ENTRY_SAME_FIELDS:
+                out.data[out.size] = OWN_NAMES
+                out.size += 1
+            _copy(out, element.data + begin, end - begin)
             keys.data.as_ulonglongs[live_seen] = delta << 32 | seq
             ends.data.as_ulonglongs[live_seen] = out.size
             live_seen += 1
@@ -363,23 +307,6 @@ cdef object _unpack_narrow(bytes blob, uint64_t key_ms, uint64_t key_seq, Py_ssi
     if live_seen != live or deleted_seen != deleted or (count != COUNT_UNKNOWN and count != element.seen):
         return None
     first = <object>first_ms << 64 | first_seq
-    node = StreamNode.sealed(first, names, keys, NARROW, out.taken(), _narrowed(ends, out.size))
+    node = StreamNode.sealed(first, names, keys, NARROW, out.taken(), narrowest(ends, live))
     node.tombstone = <object>gone_ms << 64 | gone_seq
     return node, <object>latest_ms << 64 | latest_seq, live_seen + deleted_seen
-
-
-cdef array.array _narrowed(array.array ends, Py_ssize_t size):
-    """Returns the ends in the narrowest array that can hold them."""
-    cdef Py_ssize_t i, count = len(ends)
-    cdef array.array narrow
-    if size <= 0xFFFF:
-        narrow = array.clone(_SHORTS, count, False)
-        for i in range(count):
-            narrow.data.as_ushorts[i] = <unsigned short>ends.data.as_ulonglongs[i]
-        return narrow
-    if size <= <Py_ssize_t>LOW:
-        narrow = array.clone(_WORDS, count, False)
-        for i in range(count):
-            narrow.data.as_uints[i] = <unsigned int>ends.data.as_ulonglongs[i]
-        return narrow
-    return ends

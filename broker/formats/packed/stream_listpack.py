@@ -11,16 +11,16 @@ in the environment: writing takes 0.07 us per entry instead of 3.5, reading 0.09
 
 from array import array
 from collections.abc import Iterator
+from itertools import accumulate
 
-from broker.formats.packed import listpack
 from broker.formats.rdb.format import ENTRY_DELETED, ENTRY_SAME_FIELDS
-from broker.values.streams.entry import decode_fields
+from broker.values import listpack
 from broker.values.streams.ids import MAX_PART
 from broker.values.streams.narrow import NARROW
-from broker.values.streams.node import WIDE, StreamNode, ends_array
+from broker.values.streams.node import WIDE, StreamNode
+from broker.values.streams.packed_fields import OWN_NAMES, ends_array, pack_fields, unpack_fields
 from protocol.native import prefer
 from protocol.numbers import parse_integer
-from protocol.replies import bulks
 
 _HALF = 1 << 63
 
@@ -35,25 +35,27 @@ def encode(node: StreamNode) -> tuple[int, bytes]:
     The key is the first live entry's ID, while Redis's key may be that of a deleted entry.
     """
     element, integer = listpack.element, listpack.integer
-    names = node.names
+    names, lo = node.names, node.lo
     count = len(names)
     parts = [integer(len(node)), integer(0), integer(count)]
     parts += map(element, names)
     parts.append(integer(0))
-    key = node.id_at(node.lo)
+    key = node.id_at(lo)
     ms, seq = key >> 64, key & MAX_PART
-    same_fields, same_size = integer(ENTRY_SAME_FIELDS), integer(count + 3)
-    for id, text in node.entries():
-        fields = decode_fields(text)
-        same = fields[::2] == names
+    packed, ends = node.packed()
+    begin = ends[lo - 1] if lo else 0
+    for id, end in zip(node.ids(lo, len(node.keys)), ends[lo:], strict=True):
+        fields = unpack_fields(packed[begin:end], names)
+        same = not packed.startswith(OWN_NAMES, begin)
+        begin = end
         parts += (
-            same_fields if same else integer(0),
+            integer(ENTRY_SAME_FIELDS if same else 0),
             integer(_wrapped((id >> 64) - ms)),
             integer(_wrapped((id & MAX_PART) - seq)),
         )
         if same:
             parts += map(element, fields[1::2])
-            parts.append(same_size)
+            parts.append(integer(count + 3))
         else:
             parts.append(integer(len(fields) // 2))
             parts += map(element, fields)
@@ -83,8 +85,8 @@ class NodeHead:
         self.names = elements[3 : 3 + count]
 
 
-def decode(elements: list[bytes], key: int) -> Iterator[tuple[int, bool, list[bytes]]]:
-    """Yields the entries of a node: ID, whether it is deleted, alternating names and values. Raises BadNode."""
+def decode(elements: list[bytes], key: int) -> Iterator[tuple[int, int, list[bytes]]]:
+    """Yields the entries of a node: ID, flags, alternating names and values. Raises BadNode."""
     head = NodeHead(elements)
     names = head.names
     count = len(names)
@@ -109,41 +111,36 @@ def decode(elements: list[bytes], key: int) -> Iterator[tuple[int, bool, list[by
         if end >= total or not fields or _integer(elements[end]) != size:
             raise BadNode
         at = end + 1
-        gone = bool(flags & ENTRY_DELETED)
-        deleted += gone
-        live += not gone
-        yield (ms + ms_step & MAX_PART) << 64 | seq + seq_step & MAX_PART, gone, fields
+        if flags & ENTRY_DELETED:
+            deleted += 1
+        else:
+            live += 1
+        yield (ms + ms_step & MAX_PART) << 64 | seq + seq_step & MAX_PART, flags, fields
     if live != head.live or deleted != head.deleted:
         raise BadNode
 
 
-def unpack(blob: bytes, key: int, most: int, space: int) -> tuple[StreamNode, int, int]:
+def unpack(blob: bytes, key: int, most: int) -> tuple[StreamNode, int, int]:
     """Returns the sealed node with this key, the highest ID in it (deleted or not), and how many entries it ever had.
 
-    Raises BadNode and BadListpack, also if there are more than `most` elements, or if the fields, encoded for clients,
-    take more than `space` bytes.
+    Raises BadNode and BadListpack, also if there are more than `most` elements.
     """
     elements = listpack.decode(blob, most)
     head = NodeHead(elements)
     ids: list[int] = []
     parts: list[bytes] = []
-    ends: list[int] = []
-    size = first = tombstone = 0
+    first = tombstone = 0
     latest = max(key - 1, 0)
-    for id, deleted, fields in decode(elements, key):
+    for id, flags, fields in decode(elements, key):
         if id <= latest:
             raise BadNode
         latest = id
         first = first or id
-        if deleted:
+        if flags & ENTRY_DELETED:
             tombstone = id
             continue
-        parts.append(bulks(fields))
-        size += len(parts[-1])
-        if size > space:
-            raise BadNode
+        parts.append(pack_fields(fields, head.names if flags & ENTRY_SAME_FIELDS else []))
         ids.append(id)
-        ends.append(size)
     ms = first >> 64
     origin = ms << 64
     keys: array[int] | list[int]
@@ -153,7 +150,9 @@ def unpack(blob: bytes, key: int, most: int, space: int) -> tuple[StreamNode, in
     else:
         shift = NARROW
         keys = array("Q", [id - origin >> 64 << NARROW | id & MAX_PART for id in ids])
-    node = StreamNode.sealed(first, head.names, keys, shift, b"".join(parts), ends_array(ends))
+    node = StreamNode.sealed(
+        first, head.names, keys, shift, b"".join(parts), ends_array(list(accumulate(map(len, parts))))
+    )
     node.tombstone = tombstone
     return node, latest, head.live + head.deleted
 

@@ -1,7 +1,8 @@
 """Reading the packed blobs in a dump (listpack, ziplist, zipmap, intset) as texts, raising the reader's error."""
 
-from broker.formats.packed import intset, listpack, ziplist, zipmap
+from broker.formats.packed import intset, ziplist, zipmap
 from broker.formats.rdb.reader import BadFormat, EmptyValue, Reader
+from broker.values import listpack
 
 DUPLICATE = "a duplicate element"
 

@@ -8,10 +8,11 @@ from collections.abc import Generator, Iterator
 from itertools import groupby, islice
 from struct import Struct
 
-from broker.formats.packed import listpack, stream_listpack
+from broker.formats.packed import stream_listpack
 from broker.formats.rdb.format import STREAM_LISTPACKS_2, STREAM_LISTPACKS_3, STREAM_LISTPACKS_4, STREAM_LISTPACKS_5
 from broker.formats.rdb.packed_values import duplicate
-from broker.formats.rdb.reader import UNBOUNDED, Reader
+from broker.formats.rdb.reader import Reader
+from broker.values import listpack
 from broker.values.streams.group import MAX_COUNT, Consumer, Group
 from broker.values.streams.limits import StreamLimits
 from broker.values.streams.node import StreamNode
@@ -27,8 +28,8 @@ _UNKNOWN_UNSIGNED = (1 << 64) - 1
 _MAX_IDMP_DURATION = 86400
 _MAX_IDMP_MAXSIZE = 10000
 
-# Names that a listpack contains once are stored with each entry here, which is a kind of inflation. It happens to
-# honest streams, so only one byte in this many counts.
+# Names that a node contains once are sent with each of its entries, so kilobytes could be read as gigabytes. It happens
+# to honest streams, so only one byte in this many counts.
 _NAMES_SHARE = 4
 
 # Work of some milliseconds.
@@ -85,16 +86,17 @@ def _load_node(reader: Reader, latest: int, limits: StreamLimits) -> tuple[Strea
     try:
         if size > MAX_ENTRY:
             raise stream_listpack.BadNode
-        space = size + reader.inflation * _NAMES_SHARE
-        found = stream_listpack.unpack(blob, int.from_bytes(key, "big"), reader.elements, min(space, UNBOUNDED))
+        node, last, entries = stream_listpack.unpack(blob, int.from_bytes(key, "big"), reader.elements)
+        inflation = sum(map(len, node.names)) * (len(node) - 1) // _NAMES_SHARE
+        if inflation > reader.inflation:
+            raise stream_listpack.BadNode
     except listpack.BadListpack:
         raise reader.bad("a listpack is damaged or too long") from None
     except stream_listpack.BadNode:
         raise reader.bad("a node of a stream is damaged or too large") from None
-    node, last, entries = found
     if node.first <= latest:
         raise reader.bad("nodes of a stream are out of order")
-    reader.inflation -= max(len(node.packed_fields()) - size, 0) // _NAMES_SHARE
+    reader.inflation -= inflation
     # Elements are bounded because of their memory; here an entry counts as one.
     reader.elements -= entries
     # Deletions do not free space.

@@ -9,7 +9,7 @@ every server packs a small set again when it reads it.
 from itertools import chain
 from typing import Any, Protocol
 
-from broker.formats.packed import intset, listpack
+from broker.formats.packed import intset
 from broker.formats.rdb.format import (
     HASH,
     HASH_LISTPACK,
@@ -27,6 +27,7 @@ from broker.formats.rdb.format import (
 from broker.formats.rdb.primitives import double_bytes, length_bytes, signed_bytes
 from broker.formats.rdb.stream_saving import save_stream, stream_kind
 from broker.formats.rdb.strings import append_string
+from broker.values import listpack
 from broker.values.hash import Hash
 from broker.values.list import List
 from broker.values.set import Set

@@ -72,9 +72,4 @@ def decode_fields(entry: bytes) -> list[bytes]:
     return fields
 
 
-def fields_part(entry: bytes) -> bytes:
-    """Returns the encoding of an entry's fields alone: an array of bulk strings."""
-    return entry[entry.index(b"\n", entry.index(b"\n", 4) + 1) + 1 :]
-
-
 prefer(globals(), "broker.values.streams._entry", "encode_entry")

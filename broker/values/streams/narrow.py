@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from itertools import accumulate
 
-from broker.values.streams.entry import entry_prefix, fields_part
 from broker.values.streams.ids import MAX_PART
 from protocol.native import prefer
 
@@ -36,20 +34,4 @@ def narrow_ids(keys: array[int] | list[int], start: int, end: int, ms: int) -> l
     return [base + (key >> 32 << 64 | key & LOW) for key in keys[start:end]]
 
 
-def narrow_text(blob: bytes, ends: array[int], keys: array[int] | list[int], start: int, end: int, ms: int) -> bytes:
-    """Returns the entries at positions `start` to `end`, joined, from the packed fields of a node and their ends."""
-    parts: list[bytes] = []
-    begin = ends[start - 1] if start else 0
-    for id, stop in zip(narrow_ids(keys, start, end, ms), ends[start:end], strict=True):
-        parts += (entry_prefix(id), blob[begin:stop])
-        begin = stop
-    return b"".join(parts)
-
-
-def pack(texts: list[bytes]) -> tuple[bytes, list[int]]:
-    """Returns the fields of encoded entries, joined, and where each entry's fields end."""
-    parts = [fields_part(text) for text in texts]
-    return b"".join(parts), list(accumulate(map(len, parts)))
-
-
-prefer(globals(), "broker.values.streams._narrow", "narrow_upper", "narrow_ids", "narrow_text", "pack")
+prefer(globals(), "broker.values.streams._narrow", "narrow_upper", "narrow_ids")

@@ -16,21 +16,18 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import pairwise
 
 from broker.values.streams.entry import entry_prefix
 from broker.values.streams.ids import MAX_PART
-from broker.values.streams.narrow import LOW, NARROW, narrow_ids, narrow_text, narrow_upper, pack
+from broker.values.streams.narrow import LOW, NARROW, narrow_ids, narrow_upper
+from broker.values.streams.packed_fields import fields_text, narrow_text, pack
 
 WIDE = 64
 """NARROW and WIDE are the two kinds of keys, by the bits of their sequence number: those in an array, and those as
 Python integers."""
 
-
-def ends_array(ends: list[int]) -> array[int]:
-    """Returns ascending positions in the narrowest array that can hold them."""
-    last = ends[-1] if ends else 0
-    return array("H" if last <= 0xFFFF else "I" if last <= LOW else "Q", ends)
+_NO_ENDS: array[int] = array("I")
+"""An open node's, which all share."""
 
 
 class StreamNode:
@@ -43,8 +40,8 @@ class StreamNode:
     """
 
     __slots__ = (
-        "_blob",
         "_ends",
+        "_packed",
         "first",
         "keys",
         "lo",
@@ -70,8 +67,8 @@ class StreamNode:
         self.keys: array[int] | list[int] = array("Q")
         self.texts: list[bytes] | None = []
         self.shift = NARROW
-        self._blob = b""
-        self._ends: array[int] = array("I")
+        self._packed = b""
+        self._ends = _NO_ENDS
         if self.seq >> 31:
             # Wide from the start, so that small increments never exceed the 32 bits of a narrow key.
             self.keys = []
@@ -79,26 +76,21 @@ class StreamNode:
 
     @classmethod
     def sealed(
-        cls, first: int, names: list[bytes], keys: array[int] | list[int], shift: int, fields: bytes, ends: array[int]
+        cls, first: int, names: list[bytes], keys: array[int] | list[int], shift: int, packed: bytes, ends: array[int]
     ) -> StreamNode:
         """Builds a sealed node from its parts, which takes no more entries; for loading.
 
-        `fields` are those of all entries, encoded as for clients, `ends` is where each entry's end (see `ends_array`),
-        `shift` is the kind of the keys.
+        `packed` and `ends` are the entries' fields (see packed_fields.py), `shift` is the kind of the keys.
         """
         node = cls(first, names, 0, 0)
         node.keys, node.shift = keys, shift
-        node._blob, node._ends = fields, ends
+        node._packed, node._ends = packed, ends
         node.texts = None
         return node
 
-    def packed_fields(self) -> bytes:
-        """Returns the fields of all entries of a sealed node, including those before `lo`, as clients read them."""
-        return self._blob
-
-    def packed_ends(self) -> array[int]:
-        """Returns where each entry's fields end in `packed_fields`."""
-        return self._ends
+    def packed(self) -> tuple[bytes, array[int]]:
+        """Returns the packed fields of all entries, including those before `lo`, and where each entry's end."""
+        return (self._packed, self._ends) if self.texts is None else pack(self.texts, self.names)
 
     def __len__(self) -> int:
         return len(self.keys) - self.lo
@@ -115,11 +107,10 @@ class StreamNode:
         texts = self.texts
         if texts is None:
             return
-        del texts[: self.lo]
-        del self.keys[: self.lo]
+        self._packed, self._ends = pack(texts[self.lo :], self.names)
+        # A copy has no room to grow in.
+        self.keys = self.keys[self.lo :]
         self.lo = 0
-        self._blob, ends = pack(texts)
-        self._ends = ends_array(ends)
         self.texts = None
 
     def unseal(self) -> None:
@@ -128,8 +119,8 @@ class StreamNode:
             self.texts = self.entry_texts(self.lo, len(self.keys))
             del self.keys[: self.lo]
             self.lo = 0
-            self._blob = b""
-            self._ends = array("I")
+            self._packed = b""
+            self._ends = _NO_ENDS
 
     def upper(self, id: int) -> int:
         """Returns the position after the last entry whose ID is at most `id`."""
@@ -166,7 +157,7 @@ class StreamNode:
         if start >= end:
             return b""
         if self.shift == NARROW:
-            return narrow_text(self._blob, self._ends, self.keys, start, end, self.ms)
+            return narrow_text(self._packed, self._ends, self.keys, start, end, self.ms, self.names)
         return b"".join(self.entry_texts(start, end))
 
     def entry_texts(self, start: int, end: int) -> list[bytes]:
@@ -175,12 +166,16 @@ class StreamNode:
             return self.texts[start:end]
         if start >= end:
             return []
-        blob, ends = self._blob, self._ends
-        first = ends[start - 1] if start else 0
-        return [
-            entry_prefix(id) + blob[begin:stop]
-            for id, (begin, stop) in zip(self.ids(start, end), pairwise((first, *ends[start:end])), strict=True)
-        ]
+        packed, ends, names = self._packed, self._ends, self.names
+        if self.shift == NARROW:
+            keys, ms = self.keys, self.ms
+            return [narrow_text(packed, ends, keys, at, at + 1, ms, names) for at in range(start, end)]
+        begin = ends[start - 1] if start else 0
+        texts: list[bytes] = []
+        for id, stop in zip(self.ids(start, end), ends[start:end], strict=True):
+            texts.append(entry_prefix(id) + fields_text(packed, begin, stop, names))
+            begin = stop
+        return texts
 
     def delete(self, position: int) -> None:
         """Removes one entry."""
@@ -197,7 +192,7 @@ class StreamNode:
         ends = self._ends
         begin = ends[position - 1]
         gone = ends[position] - begin
-        self._blob = self._blob[:begin] + self._blob[begin + gone :]
+        self._packed = self._packed[:begin] + self._packed[begin + gone :]
         self._ends = ends[:position] + array(ends.typecode, [end - gone for end in ends[position + 1 :]])
 
     def trim(self, count: int) -> None:
@@ -215,12 +210,12 @@ class StreamNode:
         node.tombstone, node.lo = self.tombstone, self.lo
         node.keys = self.keys[:]
         node.texts = None if self.texts is None else self.texts[:]
-        node.shift, node._blob, node._ends = self.shift, self._blob, self._ends
+        node.shift, node._packed, node._ends = self.shift, self._packed, self._ends
         return node
 
     def memory(self) -> int:
         """Estimates the bytes in use, closely enough for MEMORY USAGE and eviction."""
-        texts = len(self._blob) + self._ends.itemsize * len(self._ends)
+        texts = len(self._packed) + self._ends.itemsize * len(self._ends)
         if self.texts is not None:
             texts = sum(map(len, self.texts)) + 41 * len(self.texts)
         return 320 + texts + (8 if self.shift == NARROW else 52) * len(self.keys)

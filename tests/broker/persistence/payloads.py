@@ -2,9 +2,10 @@
 
 import struct
 
-from broker.formats.packed import intset, listpack
+from broker.formats.packed import intset
 from broker.formats.packed.crc64 import crc64
 from broker.formats.rdb.primitives import length_bytes
+from broker.values import listpack
 
 
 def sealed(body: bytes, version: int = 10) -> bytes:

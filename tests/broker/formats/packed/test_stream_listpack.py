@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.formats.packed import listpack, stream_listpack
+from broker.formats.packed import stream_listpack
 from broker.formats.packed.stream_listpack import BadNode, NodeHead, decode
+from broker.formats.rdb.format import ENTRY_DELETED, ENTRY_SAME_FIELDS
+from broker.values import listpack
 from broker.values.streams.entry import decode_fields
 from broker.values.streams.limits import DefaultStreamLimits
 from broker.values.streams.node import StreamNode
@@ -28,7 +30,9 @@ def test_round_trip(value: Stream) -> None:
         assert (head.live, head.deleted, head.names) == (len(node), 0, node.names)
         found = list(decode(elements, key))
         assert key == found[0][0] >= node.first
-        assert found == [(id, False, decode_fields(text)) for id, text in node.entries()]
+        assert [(id, fields) for id, _, fields in found] == [(id, decode_fields(text)) for id, text in node.entries()]
+        for _, flags, fields in found:
+            assert flags == (ENTRY_SAME_FIELDS if fields[::2] == node.names else 0)
 
 
 def test_ids_far_apart() -> None:
@@ -47,8 +51,8 @@ ENTRIES = [b"3", b"0", b"0", b"v", b"4", b"0", b"0", b"1", b"1", b"g", b"w", b"6
 
 def test_deleted_entries_are_told() -> None:
     assert list(decode(HEAD + ENTRIES, 7 << 64)) == [
-        (7 << 64, True, [b"f", b"v"]),
-        (7 << 64 | 1, False, [b"g", b"w"]),
+        (7 << 64, ENTRY_SAME_FIELDS | ENTRY_DELETED, [b"f", b"v"]),
+        (7 << 64 | 1, 0, [b"g", b"w"]),
     ]
 
 
@@ -75,14 +79,15 @@ def test_an_entry_without_fields() -> None:
 
 
 PURE = pure_module("broker.formats.packed.stream_listpack")
-SPACE = 1 << 30
+MOST = 1 << 30
 
 
 def told(found: tuple[StreamNode, int, int]) -> object:
     """All there is to a node that was unpacked."""
     node, last, entries = found
-    parts = (node.first, node.names, node.shift, list(node.keys), node.packed_fields(), list(node.packed_ends()))
-    return parts, node.packed_ends().typecode, node.tombstone, node.space, node.room, last, entries
+    packed, ends = node.packed()
+    parts = (node.first, node.names, node.shift, list(node.keys), packed, list(ends))
+    return parts, ends.typecode, node.tombstone, node.space, node.room, last, entries
 
 
 def outcome(unpack: Callable[..., tuple[StreamNode, int, int]], *args: object) -> object:
@@ -120,17 +125,11 @@ def test_twins_agree_on_nodes(entries: list[tuple[tuple[int, int], list[bytes]]]
                 node.seal()
             key, blob = stream_listpack.encode(node)
             assert (key, blob) == PURE.encode(node)
-        found = stream_listpack.unpack(blob, key, SPACE, SPACE)
-        assert told(found) == told(PURE.unpack(blob, key, SPACE, SPACE))
+        found = stream_listpack.unpack(blob, key, MOST)
+        assert told(found) == told(PURE.unpack(blob, key, MOST))
         assert list(found[0].entries()) == texts
-        for space in (0, len(found[0].packed_fields()) - 1, len(found[0].packed_fields())):
-            assert outcome(stream_listpack.unpack, blob, key, SPACE, space) == outcome(
-                PURE.unpack, blob, key, SPACE, space
-            )
         for most in (0, 5, len(listpack.decode(blob)) - 1, len(listpack.decode(blob))):
-            assert outcome(stream_listpack.unpack, blob, key, most, SPACE) == outcome(
-                PURE.unpack, blob, key, most, SPACE
-            )
+            assert outcome(stream_listpack.unpack, blob, key, most) == outcome(PURE.unpack, blob, key, most)
 
 
 def test_a_trimmed_node() -> None:
@@ -141,12 +140,12 @@ def test_a_trimmed_node() -> None:
     key, blob = stream_listpack.encode(node)
     assert (key, blob) == PURE.encode(node)
     assert key == node.id_at(node.lo)
-    assert list(stream_listpack.unpack(blob, key, SPACE, SPACE)[0].entries()) == list(node.entries())
+    assert list(stream_listpack.unpack(blob, key, MOST)[0].entries()) == list(node.entries())
 
 
 def test_deleted_entries_leave_a_tombstone() -> None:
     for unpack in (stream_listpack.unpack, PURE.unpack):
-        node, last, entries = unpack(listpack.encode(HEAD + ENTRIES), 7 << 64, SPACE, SPACE)
+        node, last, entries = unpack(listpack.encode(HEAD + ENTRIES), 7 << 64, MOST)
         assert (node.first, last, entries, node.tombstone) == (7 << 64, 7 << 64 | 1, 2, 7 << 64)
         assert [id for id, _ in node.entries()] == [7 << 64 | 1]
 
@@ -161,10 +160,10 @@ def test_twins_agree_on_damaged_nodes(node: list[bytes]) -> None:
             damaged[rng.randrange(len(blob))] = rng.choice(
                 [0, 1, 2, 3, 4, 127, 128, 0x81, 0xF1, 0xFF, rng.randrange(256)]
             )
-        arguments = bytes(damaged), rng.choice([0, 7 << 64, MAX << 64 | MAX]), SPACE, SPACE
+        arguments = bytes(damaged), rng.choice([0, 7 << 64, MAX << 64 | MAX]), MOST
         assert outcome(stream_listpack.unpack, *arguments) == outcome(PURE.unpack, *arguments)
     for size in range(len(blob)):
-        assert outcome(stream_listpack.unpack, blob[:size], 0, SPACE, SPACE) == "BadListpack"
+        assert outcome(stream_listpack.unpack, blob[:size], 0, MOST) == "BadListpack"
 
 
 def test_order_within_a_node_and_below_its_key() -> None:
@@ -172,4 +171,30 @@ def test_order_within_a_node_and_below_its_key() -> None:
     below = [b"1", b"0", b"1", b"f", b"0", b"2", b"-1", b"0", b"v", b"4"]
     for elements in (backwards, below):
         for unpack in (stream_listpack.unpack, PURE.unpack):
-            assert outcome(unpack, listpack.encode(elements), 7 << 64, SPACE, SPACE) == "BadNode"
+            assert outcome(unpack, listpack.encode(elements), 7 << 64, MOST) == "BadNode"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"\x8212\3", b"\xe0\1x\3", b"\xf0\1\0\0\0x\6", b"\xc0\5\2", b"\xf1\5\0\3", b"\xf4\5\0\0\0\0\0\0\0\x09"],
+)
+def test_elements_encoded_wastefully(value: bytes) -> None:
+    """No server writes them, but they can be read, and are then held and written like any other."""
+    (text,) = listpack.elements(value)
+    wasteful = listpack.encode([b"1", b"0", b"1", b"f", b"0", b"2", b"0", b"0", b"?", b"4"]).replace(b"\x81?\2", value)
+    blob = len(wasteful).to_bytes(4, "little") + wasteful[4:]
+    for unpack in (stream_listpack.unpack, PURE.unpack):
+        node, _, _ = unpack(blob, 7 << 64, MOST)
+        assert node.packed()[0] == listpack.element(text)
+        assert [decode_fields(entry) for _, entry in node.entries()] == [[b"f", text]]
+
+
+def test_an_entry_that_repeats_the_names_of_its_node() -> None:
+    """Redis writes names only if they differ."""
+    node = [b"2", b"0", b"1", b"f", b"0", *ENTRIES[:5], b"0", b"0", b"1", b"1", b"f", b"w", b"6"]
+    node[5] = b"2"
+    blob = listpack.encode(node)
+    found = [unpack(blob, 7 << 64, MOST) for unpack in (stream_listpack.unpack, PURE.unpack)]
+    assert told(found[0]) == told(found[1])
+    for encode in (stream_listpack.encode, PURE.encode):
+        assert encode(found[0][0]) == (7 << 64, blob)

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from broker.formats.packed import listpack
 from broker.formats.rdb.format import HASH_TEMPLATE_ARRAY_REF, HASH_TEMPLATE_LISTPACK_REF
 from broker.formats.rdb.hash_loading import HASH_TYPES, load_hash
 from broker.formats.rdb.reader import BadFormat, Reader
+from broker.values import listpack
 from tests.broker.persistence.payloads import HAND_MADE, string
 
 EXPECTED: dict[str, tuple[dict[bytes, bytes], dict[bytes, int]]] = {

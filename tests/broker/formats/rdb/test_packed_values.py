@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from broker.formats.packed import intset, listpack
+from broker.formats.packed import intset
 from broker.formats.rdb.packed_values import (
     duplicate,
     empty,
@@ -15,6 +15,7 @@ from broker.formats.rdb.packed_values import (
     read_zipmap,
 )
 from broker.formats.rdb.reader import BadFormat, Reader
+from broker.values import listpack
 from tests.broker.persistence.payloads import string, strings, ziplist, zipmap
 
 READERS: list[tuple[Callable[[Reader], list[bytes]], bytes, list[bytes]]] = [

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.values.listpack_size import element_size
-from broker.values.streams.entry import decode_fields, fields_part
+from broker.values.streams.entry import decode_fields
 from tests import twins
 
 both = twins.both("broker.values.streams.entry", "broker.values.streams._entry")
@@ -49,7 +49,6 @@ def test_encoding(module: ModuleType) -> None:
     assert bulk_id == b"$3\r\n1-1\r\n"
     assert entry == b"*2\r\n$3\r\n1-1\r\n*2\r\n$2\r\nab\r\n$1\r\nc\r\n"
     assert (raw, size) == (3, 3)
-    assert fields_part(entry) == b"*2\r\n$2\r\nab\r\n$1\r\nc\r\n"
 
 
 @both

@@ -6,7 +6,6 @@ from types import ModuleType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.values.streams.entry import encode_entry, fields_part
 from tests import twins
 
 both = twins.both("broker.values.streams.narrow", "broker.values.streams._narrow")
@@ -31,26 +30,3 @@ def test_narrow_keys(module: ModuleType, ms: int, pairs: list[tuple[int, int]], 
     for wanted in (id, *ids, *(id + 1 for id in ids), *(id - 1 for id in ids)):
         if wanted < 2**128:
             assert module.narrow_upper(keys, lo, ms, wanted) == lo + sum(id <= wanted for id in ids[lo:])
-
-
-@both
-def test_packing(module: ModuleType) -> None:
-    texts = [encode_entry(n, n, [b"f", b"v" * n])[1] for n in (0, 1, 9, 10, 99, 5000)]
-    blob, ends = module.pack(texts)
-    assert blob == b"".join(fields_part(text) for text in texts)
-    assert [len(fields_part(text)) for text in texts] == [b - a for a, b in zip([0, *ends], ends, strict=False)]
-
-
-@both
-@given(
-    pairs=st.sets(st.tuples(NARROW, NARROW), min_size=1, max_size=8).map(sorted), code=st.sampled_from(["H", "I", "Q"])
-)
-def test_texts_of_narrow_keys(module: ModuleType, pairs: list[tuple[int, int]], code: str) -> None:
-    for ms in (0, 7, 1526919030474, 2**64 - 2**32):
-        keys = array("Q", [delta << 32 | seq for delta, seq in pairs])
-        texts = [encode_entry(ms + delta, seq, [b"f", b"v" * (seq & 7)])[1] for delta, seq in pairs]
-        blob, ends = module.pack(texts)
-        for start in range(len(texts)):
-            for end in range(start + 1, len(texts) + 1):
-                found = module.narrow_text(blob, array(code, ends), keys, start, end, ms)
-                assert found == b"".join(texts[start:end])

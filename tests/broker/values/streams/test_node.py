@@ -3,8 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.values.streams import node as stream_node
-from broker.values.streams.entry import encode_entry
+from broker.values.streams.entry import decode_fields, encode_entry
 from broker.values.streams.ids import MAX_PART
 from broker.values.streams.node import StreamNode
 
@@ -12,12 +11,30 @@ PARTS = st.sampled_from([0, 1, 2, 5, 2**31, 2**32 - 1, 2**32, 2**40, MAX_PART])
 IDS = st.sets(st.builds(lambda ms, seq: ms << 64 | seq, PARTS, PARTS), min_size=1, max_size=20).map(sorted)
 
 
+VALUES = (
+    b"",
+    b"v",
+    b"-12",
+    b"007",
+    b"9223372036854775807",
+    b"9223372036854775808",
+    b"\r\n$1\r\n",
+    b"x" * 64,
+    b"y" * 5000,
+)
+NAMES = ([b"f"], [b"f", b"g"], [b"f", b"f"], [b""], [b"\xff"], [b"g"], [b"f" * 70])
+
+
 def text(id: int) -> bytes:
-    return encode_entry(id >> 64, id & MAX_PART, [b"f", b"v" * (id & 3)])[1]
+    """Returns an entry whose fields depend on its ID; most have the same names."""
+    kind = id % 1_000_003
+    names = NAMES[kind % len(NAMES)] if kind % 3 == 0 else NAMES[0]
+    fields = [part for at, name in enumerate(names) for part in (name, VALUES[(kind + at) % len(VALUES)])]
+    return encode_entry(id >> 64, id & MAX_PART, fields)[1]
 
 
 def build(ids: list[int]) -> StreamNode:
-    node = StreamNode(ids[0], [b"f"], 1 << 30, 1 << 30)
+    node = StreamNode(ids[0], decode_fields(text(ids[0]))[::2], 1 << 30, 1 << 30)
     for id in ids:
         node.append_key((id >> 64) - node.ms, id & MAX_PART)
         assert node.texts is not None
@@ -69,18 +86,34 @@ def test_a_copy_is_its_own() -> None:
 def test_a_node_of_its_parts(ids: list[int]) -> None:
     node = build(ids)
     node.seal()
-    ends = list(node.packed_ends())
-    assert ends[-1] == len(node.packed_fields())
-    again = StreamNode.sealed(
-        node.first, node.names, node.keys, node.shift, node.packed_fields(), stream_node.ends_array(ends)
-    )
+    packed, ends = node.packed()
+    assert ends[-1] == len(packed)
+    again = StreamNode.sealed(node.first, node.names, node.keys, node.shift, packed, ends)
     assert list(again.entries()) == list(node.entries())
     assert again.text(0, len(ids)) == node.text(0, len(ids))
     again.unseal()
     assert list(again.entries()) == list(node.entries())
 
 
-def test_ends_in_the_narrowest_array() -> None:
-    for ends, code in (([], "H"), ([65535], "H"), ([1, 65536], "I"), ([2**32 - 1], "I"), ([2**32], "Q")):
-        assert stream_node.ends_array(ends).typecode == code
-        assert list(stream_node.ends_array(ends)) == ends
+def test_packed_before_it_is_sealed() -> None:
+    node = build([1, 2, 3, 4])
+    node.trim(1)
+    open_ones = node.packed()
+    assert open_ones[1][-1] == len(open_ones[0])
+    node.seal()
+    packed, ends = node.packed()
+    assert open_ones[0].endswith(packed)
+    assert list(ends) == [end - open_ones[1][0] for end in open_ones[1][1:]]
+
+
+def test_sealing_takes_memory_from_an_entry_of_the_usual_names() -> None:
+    node = StreamNode(1, [b"sensor", b"value"], 1 << 30, 1 << 30)
+    for seq in range(1, 101):
+        node.append_key(0, seq)
+        assert node.texts is not None
+        node.texts.append(encode_entry(0, seq, [b"sensor", b"%012d" % seq, b"value", b"%012d" % seq])[1])
+    before = node.memory()
+    node.seal()
+    # Two values with two bytes each, an end, and a key.
+    assert node.memory() < before / 2
+    assert len(node.packed()[0]) == 100 * 2 * (12 + 2)

@@ -112,6 +112,11 @@ def _backward(size: int) -> bytes:
     return bytes(out)
 
 
+def elements(joined: bytes) -> list[bytes]:
+    """Returns joined elements as texts. Raises BadListpack."""
+    return decode(_header.pack(HEADER + len(joined) + 1, COUNT_UNKNOWN) + joined + b"\xff")
+
+
 def decode(blob: bytes, most: int = UNBOUNDED) -> list[bytes]:
     """Returns the elements as texts. Raises BadListpack, also if there are more than `most`."""
     total = len(blob)
@@ -188,4 +193,4 @@ def _large_element(blob: bytes, at: int, first: int) -> tuple[bytes, int]:
     return text, end
 
 
-prefer(globals(), "broker.formats.packed._listpack", "decode", "element", "encode")
+prefer(globals(), "broker.values._listpack", "decode", "element", "encode")

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.formats.packed import listpack
-from broker.formats.packed.listpack import BadListpack
+from broker.values import listpack
+from broker.values.listpack import BadListpack
 from broker.values.listpack_size import element_size
 from tests.twins import pure_module
 
-PURE = pure_module("broker.formats.packed.listpack")
+PURE = pure_module("broker.values.listpack")
 
 EDGES = [
     0, 1, 127, 128, 4095, 4096, 32767, 32768, 8388607, 8388608, 2**31 - 1, 2**31, 2**63 - 1,
@@ -52,6 +52,7 @@ def test_round_trip(texts: list[bytes]) -> None:
     blob = listpack.encode(texts)
     assert listpack.decode(blob) == texts
     assert len(blob) == 7 + sum(map(element_size, texts))
+    assert listpack.elements(blob[6:-1]) == PURE.elements(blob[6:-1]) == texts
 
 
 def test_more_elements_than_the_header_can_tell() -> None:
