@@ -3,10 +3,10 @@
 It begins with the number of entries, the number of deleted ones, the number and the names of the first entry's
 fields, and a zero. An entry consists of its flags, its ID as two differences from the node's key, then either the
 values of exactly those fields, or the number of its fields and alternating fields and values, and finally the number of
-elements of the entry.
+elements of the entry. A sealed node holds just these values, or this number and these fields, in the same form.
 
 `_stream_listpack.pyx` has compiled twins of `encode` and `unpack`, used when they are built, unless TRIMARAN_PURE=1 is
-in the environment: writing takes 0.07 us per entry instead of 3.5, reading 0.09 instead of 4.6.
+in the environment: writing takes 0.03 us per entry instead of 4.1, reading 0.07 instead of 4.9.
 """
 
 from array import array

