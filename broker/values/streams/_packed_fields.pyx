@@ -3,7 +3,7 @@
 
 from cpython cimport array
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
@@ -163,17 +163,45 @@ cdef inline char* _put_bulk(char* out, const void* text, Py_ssize_t length) noex
     return out + 2
 
 
+cdef const uint8_t* _number_text(uint8_t* end, int64_t number) noexcept nogil:
+    """Writes a number so that its text stops at `end`; returns where it begins."""
+    cdef uint64_t left = <uint64_t>number if number >= 0 else 0 - <uint64_t>number
+    cdef uint64_t rest
+    cdef uint32_t four, two
+    # Four digits at a time: a division waits for the one before, and those within a group hardly do.
+    while left >= 10000:
+        rest = left // 10000
+        four = <uint32_t>(left - rest * 10000)
+        left = rest
+        two = four // 100
+        four -= two * 100
+        end -= 4
+        end[0] = <uint8_t>(48 + two // 10)
+        end[1] = <uint8_t>(48 + two % 10)
+        end[2] = <uint8_t>(48 + four // 10)
+        end[3] = <uint8_t>(48 + four % 10)
+    while True:
+        end -= 1
+        end[0] = <uint8_t>(48 + left % 10)
+        left //= 10
+        if not left:
+            break
+    if number < 0:
+        end -= 1
+        end[0] = 45
+    return end
+
+
 cdef inline const uint8_t* _put_element(const uint8_t* at, char** out) noexcept nogil:
     """Writes an element as a bulk string; returns where the next one begins."""
     cdef const uint8_t* text
     cdef Py_ssize_t length
     cdef int64_t number
-    cdef char digits[MAX_DIGITS + 1]
+    cdef uint8_t digits[MAX_DIGITS + 1]
     at = read_element(at, &text, &length, &number)
     if length < 0:
-        digits[0] = 45
-        length = put_number(digits + (number < 0), number if number >= 0 else 0 - <uint64_t>number) - digits
-        text = <const uint8_t*>digits
+        text = _number_text(&digits[MAX_DIGITS + 1], number)
+        length = &digits[MAX_DIGITS + 1] - text
     out[0] = _put_bulk(out[0], text, length)
     return at
 
