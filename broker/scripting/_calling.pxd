@@ -1,17 +1,22 @@
+cdef class Known:
+    cdef bytes name
+    cdef object command
+    cdef long long flags
+    cdef Py_ssize_t min_args, max_args
+
+
 cdef class Caller:
     cdef dict _plain, _known
-    cdef list _sinks
-    cdef object _session, _keyspace, _effects, _command_failed, _now, _execute_checked, _has_room, _failed
+    cdef list _latest  # of the known commands those last called, each at a place that its name gives
+    cdef object _session, _run, _execute_checked, _refuse, _has_room, _failed
     cdef bytes _held
-    cdef bint _is_real_time
     cdef public long long checked
 
-    cdef bytes reply_to(self, list words)
-    cdef bytes _execute(self, object command, object handler, list words)
+    cdef Known known(self, const char* name, size_t size)
+    cdef Known _find(self, bytes name)
+    cdef bytes reply_to(self, Known known, list words)
     cdef object _called(self, tuple args)
     cdef object _value(self, bytes reply)
-    cdef double _seconds(self) except? -1
-    cpdef bytes execute(self, command, list words)
     cpdef object seen(self, bytes reply)
 
 cdef bytes digits(long long number)

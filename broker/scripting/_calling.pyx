@@ -2,9 +2,7 @@
 """`Caller` of calling.py, compiled, with the most frequent kinds of reply read here."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
-
-from time import perf_counter
+from libc.string cimport memcmp
 
 from broker.scripting.conversions import ARRAY, ERROR, HELD, LARGE as _LARGE, MOST_UNPACKED as _MOST_UNPACKED, STATUS, result
 
@@ -15,20 +13,19 @@ cdef tuple IS_HELD = (None, HELD)
 cdef long long MOST_UNPACKED = _MOST_UNPACKED
 cdef object STATUS_ = STATUS
 cdef object ARRAY_ = ARRAY
+cdef enum:
+    PLACES = 128
 cdef bytes OK = b"+OK\r\n"
 cdef tuple OK_STATUS = (b"OK", STATUS)
 
 
-cdef class _Known:
+cdef class Known:
     """What is asked of a command at each call."""
-    cdef object command, handler
-    cdef long long flags
-    cdef Py_ssize_t min_args, max_args
 
-    def __init__(self, command):
+    def __init__(self, bytes name, command):
         cdef object most = command.max_args
+        self.name = name
         self.command = command
-        self.handler = command.handler
         self.flags = command.flags
         self.min_args = command.min_args
         self.max_args = min(most, 1 << 62)
@@ -95,17 +92,14 @@ cdef object _array(bytes reply, const char* text):
 
 
 cdef class Caller:
-    def __init__(self, plain, session, executor, execute_checked, has_room, failed):
+    def __init__(self, plain, session, executor, execute_checked, refuse, has_room, failed):
         self._plain = plain
         self._known = {}
+        self._latest = [None] * PLACES
         self._session = session
-        self._keyspace = session.broker.keyspace
-        self._effects = self._keyspace.effects
-        self._sinks = self._effects.sinks
-        self._command_failed = executor.failed
-        self._now = executor.now
-        self._is_real_time = executor.now is perf_counter
+        self._run = executor.run_call
         self._execute_checked = execute_checked
+        self._refuse = refuse
         self._has_room = has_room
         self._failed = failed
         self._held = b""
@@ -133,55 +127,44 @@ cdef class Caller:
             if overflow or not -EXACT < number < EXACT:
                 return self.seen(self._execute_checked(*args))
             words[i] = digits(number)
-        return self.seen(self.reply_to(words))
+        return self.seen(self.reply_to(self._find(words[0]) if words else None, words))
 
-    cdef bytes reply_to(self, list words):
-        """The reply to a call with these words, which are bytes all."""
-        cdef Py_ssize_t count = len(words)
-        cdef object name, found
-        cdef _Known known
-        if not count:
-            return self._execute_checked()
-        name = words[0]
-        found = self._known.get(name)
+    cdef Known known(self, const char* name, size_t size):
+        """The command of this name; None where the bridge must look for it."""
+        cdef Known known
+        cdef size_t place
+        if not size:
+            return None
+        place = (size + 3 * <unsigned char>name[0] + 7 * <unsigned char>name[size - 1]) % PLACES
+        known = self._latest[place]
+        if known is None or PyBytes_GET_SIZE(known.name) != <Py_ssize_t>size or memcmp(PyBytes_AS_STRING(known.name), name, size):
+            known = self._find(PyBytes_FromStringAndSize(name, size))
+            if known is not None:
+                self._latest[place] = known
+        return known
+
+    cdef Known _find(self, bytes name):
+        cdef object found = self._known.get(name)
         if found is None:
             command = self._plain.get(name)
-            if command is None:
-                return self._execute_checked(*words)
-            found = self._known[name] = _Known(command)
-        known = <_Known>found
-        if known.flags & self.checked or count < known.min_args or count > known.max_args:
+            if command is not None:
+                found = self._known[name] = Known(name, command)
+        return found
+
+    cdef bytes reply_to(self, Known known, list words):
+        """The reply to a call of a command with these words, which are bytes all."""
+        cdef Py_ssize_t count = len(words)
+        if known is None or count < known.min_args or count > known.max_args:
             return self._execute_checked(*words)
-        return self._execute(known.command, known.handler, words)
+        if known.flags & self.checked:
+            refusal = self._refuse(known.command)
+            if refusal is not None:
+                return refusal
+        return self._run(self._session, known.command, words)
 
-    cdef double _seconds(self) except? -1:
-        cdef timespec now
-        if not self._is_real_time:
-            return self._now()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return now.tv_sec + 1e-9 * now.tv_nsec
-
-    cpdef bytes execute(self, command, list words):
-        """Execute a command; its reply. `Executor.run_call` without what only clients of their own need."""
-        return self._execute(command, command.handler, words)
-
-    cdef bytes _execute(self, object command, object handler, list words):
-        cdef object keyspace = self._keyspace, changes
-        cdef bytes reply
-        cdef double began = self._seconds()
-        try:
-            reply = handler(self._session, words)
-        except Exception as problem:
-            reply = self._command_failed(command, problem)
-        changes = keyspace.dirty
-        if changes:
-            keyspace.changes += changes
-            keyspace.dirty = 0
-            if self._sinks:
-                self._effects.flush(self._session.db.index, words)
-        command.seconds += self._seconds() - began
-        command.calls += 1
-        return reply
+    def execute(self, command, list words):
+        """Execute a command; its reply."""
+        return self._run(self._session, command, words)
 
     cpdef object seen(self, bytes reply):
         """What a reply is to the script."""

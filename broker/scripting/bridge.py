@@ -58,7 +58,7 @@ class Bridge:
         self._interruption = interruption
         self._plain = commands.plain
         self._effects = session.broker.keyspace.effects
-        self.caller = Caller(self._plain, session, executor, self.reply, has_room, self._failed)
+        self.caller = Caller(self._plain, session, executor, self.reply, self.refuse, has_room, self._failed)
 
     def begin(self, run: Run) -> None:
         """A script begins: say which commands must be looked at twice before it may execute them."""
@@ -85,10 +85,15 @@ class Bridge:
         if not command.min_args <= len(words) <= command.max_args:
             return self._refused(command, WRONG_ARITY)
         if command.flags & self.caller.checked:
-            refusal = self._refusal(command)
+            refusal = self.refuse(command)
             if refusal is not None:
-                return self._refused(command, refusal)
+                return refusal
         return self.caller.execute(command, words)
+
+    def refuse(self, command: Command) -> bytes | None:
+        """The error reply to a command with one of the caller's checked flags; None where it may be executed."""
+        refusal = self._refusal(command)
+        return None if refusal is None else self._refused(command, refusal)
 
     def call_with_many(self, lengths: bytes, texts: bytes) -> Result:
         """`call` with the arguments as one text and their lengths."""

@@ -1,8 +1,8 @@
 """The short way of redis.call: what nearly every call is, a known command with texts and integers, is done at once.
 
-Anything else (an unknown name, a wrong number of arguments, a command whose flags need a look, a value that is neither
-text nor whole number) goes to the bridge, which decides with care. `_calling.pyx` is the same compiled, in less than
-half the time; TRIMARAN_PURE=1 in the environment keeps it out.
+Anything else (an unknown name, a wrong number of arguments, a value that is neither text nor whole number) goes to the
+bridge, which decides with care; so does the question whether a command may be executed whose flags need a look.
+`_calling.pyx` is the same compiled, in less than half the time; TRIMARAN_PURE=1 in the environment keeps it out.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Caller:
     """Called by Lua with a command's words. `checked` are the flags of commands that the bridge must look at first.
 
     `plain` are the commands by name, executed by `session`; `execute_checked(*words)` is the bridge's way to a reply,
+    `refuse(command)` gives the error reply to a command that has one of the checked flags and may not be executed,
     `has_room(size)` says whether Lua can take so many bytes, `failed(defect)` gives the reply after a defect of ours.
     """
 
@@ -38,6 +39,7 @@ class Caller:
         session: Session,
         executor: Executor,
         execute_checked: Callable[..., bytes],
+        refuse: Callable[[Command], bytes | None],
         has_room: Callable[[int], bool],
         failed: Callable[[Exception], bytes],
     ) -> None:
@@ -45,6 +47,7 @@ class Caller:
         self._session = session
         self._run = executor.run_call
         self._execute_checked = execute_checked
+        self._refuse = refuse
         self._has_room = has_room
         self._failed = failed
         self._held = b""
@@ -67,8 +70,12 @@ class Caller:
             else:
                 return self.seen(self._execute_checked(*args))
         command = self._plain.get(words[0]) if words else None
-        if command is None or command.flags & self.checked or not command.min_args <= len(words) <= command.max_args:
+        if command is None or not command.min_args <= len(words) <= command.max_args:
             return self.seen(self._execute_checked(*args))
+        if command.flags & self.checked:
+            refusal = self._refuse(command)
+            if refusal is not None:
+                return self.seen(refusal)
         return self.seen(self.execute(command, words))
 
     def execute(self, command: Command, words: list[bytes]) -> bytes:

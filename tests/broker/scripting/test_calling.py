@@ -18,7 +18,7 @@ CAREFUL = (b"with care", STATUS)
 CAREFUL_REPLY = b"+with care\r\n"
 
 
-def make(kind: Any, *, room: bool = True) -> Any:
+def make(kind: Any, *, room: bool = True, refusal: bytes | None = None) -> Any:
     broker = make_broker()
     session: Session = make_session(broker)
     return kind(
@@ -26,6 +26,7 @@ def make(kind: Any, *, room: bool = True) -> Any:
         session,
         broker.executor,
         lambda *words: CAREFUL_REPLY,
+        lambda command: refusal,
         lambda size: room,
         lambda defect: b"-failed\r\n",
     )
@@ -48,7 +49,7 @@ def test_plain_calls(kind: Any) -> None:
     "words",
     [
         (), (b"NOSUCH",), (b"Get", b"k"), (b"GET",), (b"GET", b"a", b"b"), (b"GET", None), (b"GET", 1.5),
-        (b"GET", 1 << 53), (b"GET", True), (b"CONFIG", b"GET", b"x"),
+        (b"GET", 1 << 53), (b"GET", True), (b"CONFIG", b"GET", b"x"), (b"",),
     ],
 )  # fmt: skip
 def test_what_is_left_to_the_bridge(kind: Any, words: tuple[Any, ...]) -> None:
@@ -57,11 +58,19 @@ def test_what_is_left_to_the_bridge(kind: Any, words: tuple[Any, ...]) -> None:
 
 @both
 def test_flags_that_are_checked(kind: Any) -> None:
-    caller = make(kind)
+    caller = make(kind, refusal=b"-NO way\r\n")
     caller.checked = NOSCRIPT | WRITE
-    assert caller(b"SET", b"k", b"v") == CAREFUL
+    assert caller(b"SET", b"k", b"v") == (b"NO way", ERROR)
+    assert caller(b"SET", b"k") == CAREFUL
     assert caller(b"EXISTS", b"k") == 0
     caller.checked = NOSCRIPT
+    assert caller(b"SET", b"k", b"v") == (b"OK", STATUS)
+
+
+@both
+def test_checked_commands_that_are_allowed(kind: Any) -> None:
+    caller = make(kind)
+    caller.checked = WRITE
     assert caller(b"SET", b"k", b"v") == (b"OK", STATUS)
 
 
@@ -104,6 +113,7 @@ def test_nothing_is_raised(kind: Any) -> None:
         make_session(broker),
         broker.executor,
         lambda *words: CAREFUL_REPLY,
+        lambda command: None,
         has_room,
         lambda defect: b"-failed\r\n",
     )
@@ -121,6 +131,7 @@ def test_what_calls_leave_behind(kind: Any) -> None:
         make_session(broker),
         broker.executor,
         lambda *words: CAREFUL_REPLY,
+        lambda command: None,
         lambda size: True,
         lambda defect: b"-failed\r\n",
     )
@@ -149,6 +160,7 @@ def test_a_call_takes_its_own_time(kind: Any) -> None:
         make_session(broker),
         broker.executor,
         lambda *words: CAREFUL_REPLY,
+        lambda command: None,
         lambda size: True,
         lambda defect: b"-failed\r\n",
     )
