@@ -9,7 +9,6 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.ref cimport Py_INCREF, PyObject
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcpy
 
 from itertools import count
 
@@ -21,14 +20,13 @@ from broker.scripting.lua cimport (
 from broker.scripting.lua_memory cimport Shared, allocate, disown
 from broker.scripting.lua_replies cimport Out, write
 from broker.scripting.lua_values cimport push_error, push_value
-from broker.scripting._calling cimport Caller, Known, digits
-from protocol.digits cimport digits_of, put_header
+from broker.scripting._calling cimport Caller, Known, digits, is_text
 
 from broker.scripting.border import NoRoomError, UnsupportedError
 from broker.scripting.calling import NO_ROOM as _NO_ROOM, NOT_TEXTS as _NOT_TEXTS
 from broker.scripting.conversions import LARGE as _LARGE, number_text
 from protocol.errors import INTERNAL
-from protocol.replies import error
+from protocol.replies import bulk, error
 
 cdef extern from *:
     """
@@ -198,7 +196,7 @@ cdef void set_words(Lua L, Side* side, int keys, int arguments) noexcept nogil:
 
 
 cdef int enter(Lua L) noexcept nogil:
-    """Run what a Call says: one value, whose text is a bulk string unless it is written; or what `finished` gives."""
+    """Run what a Call says: one value, which is written unless it is a long text; or what `finished` gives."""
     cdef Call* call = <Call*>lua.touserdata(L, 1)
     cdef Side* side = call.side
     cdef Py_ssize_t end = size_of_list(call.request)
@@ -221,10 +219,9 @@ cdef int enter(Lua L) noexcept nogil:
     is_marked = lua.toboolean(L, -1)
     lua.settop(L, 3)
     if not (status or is_marked):
-        if lua.type(L, 3) != STRING:
-            side.out.size = 0
-            call.is_written = write(&lua, L, &side.out, call.resp, 0)
-            lua.settop(L, 3)
+        side.out.size = 0
+        call.is_written = write(&lua, L, &side.out, call.resp, 0)
+        lua.settop(L, 3)
         if call.is_written or lua.type(L, 3) == STRING:
             if not call.is_callback:
                 lua.pushnil(L)
@@ -303,6 +300,7 @@ cdef class Border:
     cdef object runtime, check, raised
     cdef Caller caller
     cdef bytes reply
+    cdef bytes first_key  # of the run: most calls name it, and this one's hash is known after the first
     cdef public object tidy
     cdef size_t much
 
@@ -402,7 +400,10 @@ cdef class Border:
                 word = known.name
             elif kind == STRING:
                 text = lua.tolstring(L, i + 1, &length)
-                word = PyBytes_FromStringAndSize(text, length)
+                if i == 1 and is_text(self.first_key, text, length):
+                    word = self.first_key
+                else:
+                    word = PyBytes_FromStringAndSize(text, length)
             elif kind == NUMBER:
                 number = lua.tonumber(L, i + 1)
                 if -MOST_EXACT <= number <= MOST_EXACT and number == <double><long long>number:
@@ -448,6 +449,7 @@ cdef class Border:
         call.is_callback = is_callback
         call.stage = GIVING
         call.is_written = False
+        self.first_key = <bytes>request[3] if keys else None
         base = lua.gettop(L)
         lua.rawgeti(L, REGISTRY, side.enter)
         lua.pushlightuserdata(L, &call)
@@ -457,7 +459,7 @@ cdef class Border:
         finally:
             lua.settop(L, base)
             shared.limit = 0
-            self.reply = None
+            self.reply = self.first_key = None
             if side.out.room > ROOM_KEPT:
                 free(side.out.start)
                 side.out.start = NULL
@@ -470,7 +472,6 @@ cdef class Border:
         cdef size_t size
         cdef const char* text
         cdef bytes reply
-        cdef char* at
         if self.raised is not None:
             raised, self.raised = self.raised, None
             raise raised
@@ -484,12 +485,7 @@ cdef class Border:
             return PyBytes_FromStringAndSize(self.side.out.start, self.side.out.size)
         text = lua.tolstring(L, base + 1, &size)
         if lua.gettop(L) == base + 1 or not lua.type(L, base + 2):
-            reply = PyBytes_FromStringAndSize(NULL, size + digits_of(size) + 5)
-            at = put_header(PyBytes_AS_STRING(reply), c"$", size)
-            memcpy(at, text, size)
-            at[size] = c"\r"
-            at[size + 1] = c"\n"
-            return reply
+            return bulk(text[:size])
         reply = text[:size]
         if lua.tonumber(L, base + 2) == 1:
             return reply

@@ -1,3 +1,7 @@
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.string cimport memcmp
+
+
 cdef class Known:
     cdef bytes name
     cdef object command
@@ -20,3 +24,11 @@ cdef class Caller:
     cpdef object seen(self, bytes reply)
 
 cdef bytes digits(long long number)
+
+cdef inline bint is_text(bytes known, const char* text, size_t size) noexcept:
+    """Whether `known`, which may be None, is this text."""
+    return (
+        known is not None
+        and PyBytes_GET_SIZE(known) == <Py_ssize_t>size
+        and not memcmp(PyBytes_AS_STRING(known), text, size)
+    )

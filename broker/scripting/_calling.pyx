@@ -2,7 +2,6 @@
 """`Caller` of calling.py, compiled, with the most frequent kinds of reply read here."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow
-from libc.string cimport memcmp
 
 from broker.scripting.conversions import ARRAY, ERROR, HELD, LARGE as _LARGE, MOST_UNPACKED as _MOST_UNPACKED, STATUS, result
 
@@ -137,7 +136,7 @@ cdef class Caller:
             return None
         place = (size + 3 * <unsigned char>name[0] + 7 * <unsigned char>name[size - 1]) % PLACES
         known = self._latest[place]
-        if known is None or PyBytes_GET_SIZE(known.name) != <Py_ssize_t>size or memcmp(PyBytes_AS_STRING(known.name), name, size):
+        if known is None or not is_text(known.name, name, size):
             known = self._find(PyBytes_FromStringAndSize(name, size))
             if known is not None:
                 self._latest[place] = known

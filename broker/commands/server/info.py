@@ -43,7 +43,8 @@ def info(session: Client, args: list[bytes]) -> bytes:
 def time(session: Client, args: list[bytes]) -> bytes:
     run = session.broker.scripting.interruption.current
     now = session.broker.clock.microseconds() if run is None else run.microseconds()
-    return bulks([b"%d" % part for part in divmod(now, 1_000_000)])
+    seconds = now // 1_000_000
+    return bulks([b"%d" % seconds, b"%d" % (now - seconds * 1_000_000)])
 
 
 @command("ROLE", arity=1, flags=NOSCRIPT | LOADING | STALE | FAST, group="server", since="2.8.12",
