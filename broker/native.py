@@ -52,33 +52,49 @@ MODULES: Final = (
     "broker.clients.session",
     "broker.clients.transport",
     "broker.clients.wait",
+    "broker.commands.clients.connection",
     "broker.commands.clients.pubsub",
     "broker.commands.clients.transactions",
     "broker.commands.expire_options",
+    "broker.commands.hashes.field_expiry",
+    "broker.commands.hashes.field_ttl",
     "broker.commands.hashes.fields",
     "broker.commands.keys.expiry",
     "broker.commands.keys.keys",
-    "broker.commands.lists.ends",
+    "broker.commands.keys.object",
+    "broker.commands.keys.scan",
+    "broker.commands.keys.sort",
     "broker.commands.lists.elements",
+    "broker.commands.lists.ends",
     "broker.commands.lists.moves",
     "broker.commands.lists.pops",
+    "broker.commands.page",
+    "broker.commands.scanning",
+    "broker.commands.scripts.functions",
     "broker.commands.scripts.scripts",
     "broker.commands.server.info",
     "broker.commands.sets.members",
+    "broker.commands.sets.operations",
     "broker.commands.sorted_sets.members",
+    "broker.commands.sorted_sets.operations",
     "broker.commands.sorted_sets.pops",
     "broker.commands.sorted_sets.ranges",
     "broker.commands.sorted_sets.replies",
     "broker.commands.streams.arguments",
     "broker.commands.streams.claim",
     "broker.commands.streams.consume",
+    "broker.commands.streams.groups",
+    "broker.commands.streams.info",
     "broker.commands.streams.read",
     "broker.commands.streams.write",
+    "broker.commands.strings.bitfield",
     "broker.commands.strings.bitmaps",
     "broker.commands.strings.conditions",
     "broker.commands.strings.counters",
     "broker.commands.strings.hyperloglog",
     "broker.commands.strings.multi",
+    "broker.commands.strings.range",
+    "broker.commands.strings.ratelimit",
     "broker.commands.strings.whole",
     "broker.execution.dispatcher",
     "broker.execution.executor",
@@ -123,8 +139,9 @@ Left out of what is as busy:
 - broker.keyspace.access: its counters share integer objects, of which compiled code makes one for each key
 - broker.process.timers: a timer costs a heap push, compiled or not
 - broker.persistence.journal, broker.formats.aof.writing: they work once a tick
+- broker.commands.{geo.*,keys.dump,random_picks,strings.compared}: nearly all of their time is their values'
 
-What serves operators (INFO, CONFIG, DEBUG and their like) or a connection as such isn't busy.
+What serves operators (CLIENT, CONFIG, DEBUG and their like) isn't busy.
 """
 
 COMPILED: Final = "compiled"

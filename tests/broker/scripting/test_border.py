@@ -104,6 +104,27 @@ def test_what_scripts_call(sessions: list[Session], version: int) -> None:
 @pytest.mark.parametrize(
     "source",
     [
+        "return {redis.call('GET', KEYS[1]), redis.call('SET', KEYS[2], 1), redis.call('GET', 'k')}",
+        "KEYS[1] = 'm' redis.call('SET', KEYS[1], 2) return {redis.call('GET', 'k'), redis.call('GET', 'm')}",
+        "KEYS = nil collectgarbage() redis.call('APPEND', ('k'):rep(1), 3) return redis.call('GET', ARGV[1])",
+        "return {redis.call('GET', 'kk'), redis.call('GET', ''), redis.call('ECHO', 'k'), redis.call('STRLEN', 'K')}",
+    ],
+)
+def test_keys_that_calls_name(sessions: list[Session], source: str) -> None:
+    for request in ([b"2", b"k", b"m", b"k"], [b"0", b"k"], [b"1", b"k"], [b"1", b"", b"k"]):
+        same(sessions, b"EVAL", source.encode(), *request)
+
+
+def test_commands_alike_in_size_and_ends(sessions: list[Session]) -> None:
+    source = b"local t = {} for i = 1, 4 do t[i] = redis.pcall(ARGV[i], KEYS[1]) end return t"
+    same(sessions, b"EVAL", source, b"1", b"z", b"get", b"gXt", b"GET", b"get")
+    same(sessions, b"EVAL", source, b"1", b"z", b"zcard", b"zXXXd", b"zcard", b"")
+    same(sessions, b"EVAL", source, b"1", b"k", b"strlen", b"sXXXXn", b"Strlen", b"strlen")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
         "error('x')", "error({err='MINE x'})", "error({1})", "error()", "error(nil)", "error('x', 2)", "nosuch()",
         "local x = 1 + {}", "return redis.error_reply('x')", "redis.call('LPUSH', 'k', 1)",
         "\n\nredis.call('NOSUCH')", "x = 1", "local function f() redis.call('LLEN', 'k') end f()",
