@@ -53,6 +53,8 @@ cdef double MOST_EXACT = 2.0**62
 
 cdef size_t A_STRING = 48
 """Bytes that Lua takes for a string beside its text, and for its place in a table."""
+cdef size_t MUCH_GIVEN = 1 << 12
+"""Bytes of keys and arguments from which Lua lets go of them after the run; fewer stay until the next one's."""
 cdef Py_ssize_t SLICE = 512
 """Arguments that are handed over between two questions whether the run goes on."""
 cdef Py_ssize_t ROOM_KEPT = 1 << 16
@@ -156,14 +158,14 @@ cdef struct Call:
     Side* side
     PyObject* request
     Py_ssize_t keys
+    size_t size  # bytes that the keys and arguments take
     int function, resp
     bint is_callback  # called with its keys and arguments; a script has them in globals
     int stage
     bint is_written
 
-cdef int GIVING = 0
-cdef int INTERRUPTED = 1
-cdef int RUNNING = 2
+cdef enum:
+    GIVING, INTERRUPTED, RUNNING
 
 
 cdef bint goes_on(Side* side) noexcept with gil:
@@ -223,7 +225,7 @@ cdef int enter(Lua L) noexcept nogil:
         call.is_written = write(&lua, L, &side.out, call.resp, 0)
         lua.settop(L, 3)
         if call.is_written or lua.type(L, 3) == STRING:
-            if not call.is_callback:
+            if call.size > MUCH_GIVEN and not call.is_callback:
                 lua.pushnil(L)
                 set_words(L, side, 4, 4)
                 lua.settop(L, 3)
@@ -432,9 +434,9 @@ cdef class Border:
         cdef int status, base
         cdef Py_ssize_t i, count = len(request)
         cdef size_t size = 0
+        for i in range(3, count):
+            size += A_STRING + size_of(item_of(<PyObject*>request, i))
         if side.cap:
-            for i in range(3, count):
-                size += A_STRING + size_of(item_of(<PyObject*>request, i))
             shared.limit = 0
             if not has_room(L, side, size):
                 raise NoRoomError
@@ -444,6 +446,7 @@ cdef class Border:
         call.side = side
         call.request = <PyObject*>request
         call.keys = keys
+        call.size = size
         call.function = function.reference
         call.resp = resp
         call.is_callback = is_callback
@@ -471,7 +474,6 @@ cdef class Border:
         cdef Lua L = self.L
         cdef size_t size
         cdef const char* text
-        cdef bytes reply
         if self.raised is not None:
             raised, self.raised = self.raised, None
             raise raised

@@ -115,6 +115,15 @@ def test_keys_that_calls_name(sessions: list[Session], source: str) -> None:
         same(sessions, b"EVAL", source.encode(), *request)
 
 
+@pytest.mark.parametrize("request_", [[b"0", b"x" * 1_000_000], [b"1", b"x" * 1_000_000], [b"0", *[b"x"] * 30_000]])
+def test_large_arguments_do_not_outlive_their_run(sessions: list[Session], request_: list[bytes]) -> None:
+    for session in sessions:
+        sandbox = session.broker.scripting._of_scripts.sandbox  # type: ignore[attr-defined]
+        run(session, [b"EVAL", b"return 1", *request_])
+        sandbox.tidy()
+        assert sandbox.memory_used() < 300_000
+
+
 def test_commands_alike_in_size_and_ends(sessions: list[Session]) -> None:
     source = b"local t = {} for i = 1, 4 do t[i] = redis.pcall(ARGV[i], KEYS[1]) end return t"
     same(sessions, b"EVAL", source, b"1", b"z", b"get", b"gXt", b"GET", b"get")
