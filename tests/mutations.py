@@ -156,12 +156,6 @@ _EXPLAINED = [
     ),
     ("broker/persistence/recovery.py", "self._refused = 0", "0 to 1", "it counts only what is logged"),
     (
-        "broker/values/streams/entry.py",
-        'return entry[entry.index(b"\\n", entry.index(b"\\n", 4) + 1) + 1 :]',
-        "1 to 2",
-        "an ID has three bytes or more: the search for its end may begin later",
-    ),
-    (
         "broker/values/streams/stream.py",
         "elif head >= 64 and head * 2 >= len(self._nodes):",
         "GtE to Gt",
