@@ -62,7 +62,7 @@ cdef enum:
 cdef PyObject *recent[1 << PLACE_BITS]
 
 
-cdef inline bytes recent_or_new(const char* p, Py_ssize_t size):
+cdef bytes recent_or_new(const char* p, Py_ssize_t size):
     """These bytes, as an existing object if the table has one."""
     cdef uint64_t head = 0, tail = 0
     cdef PyObject *there

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from broker.process.log import Log
 
 
+class LoadError(Exception):
+    """The files on the disk can't be loaded; the message says which file, where, and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """The parts of a broker that persistence depends on."""

@@ -15,9 +15,10 @@ import trio
 
 from broker.persistence.background import Background, Child, Work, fork
 from broker.persistence.claims import Claims
+from broker.persistence.environment import LoadError
 from broker.persistence.files import Disk
 from broker.persistence.journal import Journal
-from broker.persistence.recovery import LoadError, Recovery
+from broker.persistence.recovery import Recovery
 from broker.persistence.rewriting import AppendOnlyFolder, Rewrites
 from broker.persistence.saving import Snapshots
 from protocol.errors import BGSAVE_ERROR, aof_error

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from broker.clients.session import Session
-from broker.clients.transport import CLOSED_TRANSPORT
 from broker.formats.aof.manifest import BadManifest, Manifest, single_base
 from broker.formats.aof.reading import CommandReader, Damaged, Truncated
 from broker.formats.rdb.file_loading import load_rdb
 from broker.formats.rdb.format import MAGIC, VALKEY_MAGIC
 from broker.formats.rdb.reader import BadFormat, Reader
 from broker.formats.rdb.target import KeyspaceTarget, MergingTarget
+from broker.persistence.environment import LoadError
 from broker.persistence.files import TEMPORARY
+from broker.persistence.replaying import Replayer
 from broker.table.command import CommandTable
 from protocol.errors import CommandError
 
@@ -39,19 +39,13 @@ if TYPE_CHECKING:
     from broker.persistence.journal import Journal
     from broker.persistence.rewriting import AppendOnlyFolder
     from broker.persistence.saving import Snapshots
-    from broker.process.log import Log
 
 _SLICE_SECONDS: Final = 0.005
 _REPORT_SECONDS: Final = 5
-_COMMANDS_AT_ONCE: Final = 256
 
 FIX: Final = (
     "Make a copy of it, examine it with `trimaran check`, and let `trimaran check --fix` cut off the damaged part"
 )
-
-
-class LoadError(Exception):
-    """The files on the disk can't be loaded; the message says which file, where, and why."""
 
 
 class Recovery:
@@ -142,6 +136,13 @@ class Recovery:
                 self._log.notice("loading", bytes=self.loaded, of=self.total)
                 report_at = now + _REPORT_SECONDS
 
+    def _clear(self) -> None:
+        """Remove all keys, which are freed later, bit by bit."""
+        for database in self._keyspace.databases:
+            data = database.data
+            database.clear()
+            self._keyspace.release(data)
+
     # A snapshot
 
     def reload(self, *, flush: bool, merge: bool) -> None:
@@ -157,10 +158,7 @@ class Recovery:
             with _opened(self._disk, path) as source:
                 if flush:
                     self._functions.flush()
-                    for database in self._keyspace.databases:
-                        data = database.data
-                        database.clear()
-                        self._keyspace.release(data)
+                    self._clear()
                 reader = Reader(source=source.read, size=source.size)
                 for _ in self._rdb(path, reader, self._clock.now, target):
                     pass
@@ -215,8 +213,7 @@ class Recovery:
                 checksum = await self._load_files(paths, sizes)
             except _CutOff:
                 self._functions.flush()
-                for database in self._keyspace.databases:
-                    database.clear()
+                self._clear()
                 continue
             break
         self._open(checksum)
@@ -310,28 +307,11 @@ class Recovery:
         )
         self._disk.truncate(file.path, offset)
 
-    def _replay(self, path: str, commands: CommandReader) -> Generator[int, None, None]:
-        """Execute the commands of a file, transactions only if complete. Raises LoadError for unknown commands."""
+    def _replay(self, path: str, reader: CommandReader) -> Iterator[int]:
+        """Execute the commands of a file. Raises LoadError for unknown commands."""
         # Commands that the broker generated, such as the DEL of an expired key, have their original names in the file.
         originals = CommandTable() if self._config.renamed_commands else self._commands
-        replayer = _Replayer(self._commands, originals, self._host, self._log, path)
-        execute = replayer.execute
-        queued: list[tuple[int, list[bytes]]] | None = None
-        for count, (offset, args) in enumerate(commands, 1):
-            if len(args) == 1 and (name := args[0].upper()) in (b"MULTI", b"EXEC"):
-                if name == b"MULTI":
-                    queued = []
-                else:
-                    for place in queued or ():
-                        execute(*place)
-                    queued = None
-            elif queued is not None:
-                queued.append((offset, args))
-            else:
-                execute(offset, args)
-            if not count % _COMMANDS_AT_ONCE:
-                yield offset
-        replayer.finish()
+        return Replayer(self._commands, originals, self._host, self._log, path, self._keyspace.release).steps(reader)
 
     def _open(self, checksum: int) -> None:
         """Let the journal continue at the end of the last increment, creating the files that are missing."""
@@ -373,47 +353,6 @@ class _File:
         self.size = size
         self.last = last
         self.checksum = 0
-
-
-class _Replayer:
-    """Executes commands as an invisible client, checking only that the command exists."""
-
-    def __init__(self, commands: CommandTable, originals: CommandTable, host: Host, log: Log, path: str) -> None:
-        self._session = Session(host, 0, CLOSED_TRANSPORT)
-        self._session.flags = 0
-        self._session.deny_blocking = True
-        self._log = log
-        self._commands = commands
-        self._plain = commands.plain
-        self._originals = originals
-        self._path = path
-        self._refused = 0
-
-    def execute(self, offset: int, args: list[bytes]) -> None:
-        command = self._plain.get(args[0]) or self._commands.find(args) or self._originals.find(args)
-        if command is None or not command.min_args <= len(args) <= command.max_args:
-            name = b" ".join(args[:1])[:128].decode(errors="replace")
-            raise LoadError(f"{self._path}: unknown command '{name}' before byte {offset}")
-        try:
-            command.handler(self._session, args)
-        except CommandError as problem:
-            if command.name == b"select":
-                # The commands that follow would go to the wrong database.
-                text = problem.text.decode(errors="replace")
-                raise LoadError(f"{self._path}: '{text}' to the command before byte {offset}") from None
-            self._refused += 1
-            if self._refused == 1:
-                self._log.warning(
-                    "a command in the append-only file failed, which may happen in Redis too; it has no effect",
-                    file=self._path,
-                    before_byte=offset,
-                    command=command.name,
-                    error=problem.text,
-                )
-
-    def finish(self) -> None:
-        if self._refused > 1:
-            self._log.warning("commands in the append-only file failed", file=self._path, commands=self._refused)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from typing import Final
 from broker.broker import Client
 from broker.commands.keys.object import object_encoding
 from broker.keyspace import digest as dataset_digest
-from broker.persistence.recovery import LoadError
+from broker.persistence.environment import LoadError
 from broker.table.arguments import MAX_INTEGER, integer_between
 from broker.table.command import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
 from protocol import errors

@@ -46,7 +46,7 @@ def made() -> Sample:
     return sample()
 
 
-@pytest.fixture(params=[CHUNK, 100])
+@pytest.fixture(params=[CHUNK, 100, 7])
 def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(aof_reading, "CHUNK", request.param)
     size: int = request.param
