@@ -95,10 +95,14 @@ class Server:
 
     async def recover(self) -> None:
         """Load the data on the disk. Raises StartError."""
+        # Loading is a task that is never idle.
+        linger_ms, self.tick.linger_ms = self.tick.linger_ms, 0
         try:
             await self.persistence.recover()
         except (LoadError, OSError) as problem:
             raise StartError(str(problem)) from problem
+        finally:
+            self.tick.linger_ms = linger_ms
 
     def try_to_stop(self, options: frozenset[bytes] = frozenset()) -> bool:
         """Stop as SHUTDOWN does with these options (b"SAVE", b"NOSAVE", b"FORCE"); False if that would lose data."""

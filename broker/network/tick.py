@@ -41,8 +41,8 @@ class Tick:
     """
 
     def __init__(self, broker: Broker, watches: Watches, linger_ms: int = 0) -> None:
-        """`linger_ms` is LINGER_MS if nothing else runs in this thread, and 0 if other tasks share Trio's loop."""
-        self._linger_ms = linger_ms
+        """`linger_ms` is LINGER_MS if nothing else runs in this thread, and 0 while other tasks share Trio's loop."""
+        self.linger_ms = linger_ms
         self._broker = broker
         self.watches = watches
         self._dispatcher = broker.dispatcher
@@ -112,7 +112,7 @@ class Tick:
                 self.finish()
                 if clock.now >= turn_ends:
                     break
-                events = poll(self._linger_ms)
+                events = poll(self.linger_ms)
             self._journal.end_turn()
 
     def begin(self) -> None:

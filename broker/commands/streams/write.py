@@ -65,25 +65,27 @@ def xadd(session: Client, args: list[bytes]) -> bytes:
     name = args[1]
     db = session.db
     stream = db.get(name)
-    if stream.__class__ is Stream and args[2] == b"*" and len(args) & 1:
-        # The commonest form of the commonest command, so it makes only the checks it needs.
-        id = session.broker.clock.now << 64
-        if id > stream.last_id or (id := stream.last_id + 1) <= MAX_ID:
-            try:
-                reply: bytes = stream.append(id, args[3:])
-            except EntryTooLarge:
-                raise CommandError(TOO_LARGE) from None
-            db.changed(name, XADD)
-            effects = db.keyspace.effects
-            if effects.sinks:
-                effect = args.copy()
-                effect[2] = reply[reply.index(b"\n") + 1 : -2]
-                effects.replace_with(effect)
-            return reply
-    elif stream.__class__ is Stream:
-        reply = _add_bounded(session, args, stream) if args[2] == b"MAXLEN" else _add_given(session, args, stream)
-        if reply:
-            return reply
+    if type(stream) is Stream:
+        text = args[2]
+        if text == b"*" and len(args) & 1:
+            # The commonest form of the commonest command, so it makes only the checks it needs.
+            id = session.broker.clock.now << 64
+            if id > stream.last_id or (id := stream.last_id + 1) <= MAX_ID:
+                try:
+                    reply = stream.append(id, args[3:])
+                except EntryTooLarge:
+                    raise CommandError(TOO_LARGE) from None
+                db.changed(name, XADD)
+                effects = db.keyspace.effects
+                if effects.sinks:
+                    effect = args.copy()
+                    effect[2] = reply[reply.index(b"\n") + 1 : -2]
+                    effects.replace_with(effect)
+                return reply
+        else:
+            reply = _add_bounded(session, args, stream) if text == b"MAXLEN" else _add_given(session, args, stream)
+            if reply:
+                return reply
     return _add(session, args)
 
 
@@ -93,13 +95,13 @@ def _add_given(session: Client, args: list[bytes], stream: Stream) -> bytes:
     Does the same as `_add` in a third of the time.
     """
     text = args[2]
-    if not len(args) & 1 or not text[:1].isdigit():
+    if not len(args) & 1 or not text or not 48 <= text[0] <= 57:
         return b""
     id = parse_id(text)
     if id <= stream.last_id:
         return b""
     try:
-        reply: bytes = stream.append(id, args[3:])
+        reply = stream.append(id, args[3:])
     except EntryTooLarge:
         raise CommandError(TOO_LARGE) from None
     session.db.changed(args[1], XADD)
@@ -123,7 +125,7 @@ def _add_bounded(session: Client, args: list[bytes], stream: Stream) -> bytes:
         return b""
     fields = args[at + 1 :]
     try:
-        reply: bytes = stream.append(id, fields)
+        reply = stream.append(id, fields)
     except EntryTooLarge:
         raise CommandError(TOO_LARGE) from None
     db = session.db

@@ -125,14 +125,17 @@ class Reader:
         return self._checksum
 
     def read(self, count: int) -> bytes:
-        """Returns up to `count` more bytes, b"" at the end: for a file in which something else follows a dump."""
+        """Returns up to `count` more bytes, b"" at the end: for a file in which something else follows a dump.
+
+        What is read in this way has no part in the dump's checksum.
+        """
+        self.checksum()
         if self._at == len(self._data) and self._source is not None:
-            self.checksum()
             self._before += self._at
-            self._at = self._summed = 0
+            self._at = 0
             self._data = self._source(count)
         at = self._at
-        self._at = min(at + count, len(self._data))
+        self._at = self._summed = min(at + count, len(self._data))
         return self._data[at : self._at]
 
     def take(self, count: int) -> bytes:
