@@ -100,6 +100,14 @@ MODULES: Final = (
     "broker.execution.dispatcher",
     "broker.execution.executor",
     "broker.execution.state",
+    "broker.formats.rdb.file_loading",
+    "broker.formats.rdb.hash_loading",
+    "broker.formats.rdb.large_values",
+    "broker.formats.rdb.packed_values",
+    "broker.formats.rdb.reader",
+    "broker.formats.rdb.stream_loading",
+    "broker.formats.rdb.target",
+    "broker.formats.rdb.value_loading",
     "broker.keyspace.database",
     "broker.keyspace.databases",
     "broker.keyspace.effects",
@@ -130,7 +138,7 @@ MODULES: Final = (
     "broker.values.streams.stream",
     "broker.values.streams.trim",
 )
-"""Compiled by mypyc from the source as it stands: what a request of the busy commands goes through.
+"""Compiled by mypyc from the source as it stands: what a request of the busy commands goes through, and loading files.
 
 Left out of what is as busy:
 

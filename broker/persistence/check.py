@@ -113,6 +113,9 @@ class _Contents:
         self.deadlines += len(deadlines)
         return len(self._present) == before + len(values)
 
+    def drop(self, value: object) -> None:
+        pass
+
     def lines(self) -> Iterator[str]:
         yield f"keys: {_listed(self.types)}"
         used = sorted(index for index, keys in self._keys.items() if keys)

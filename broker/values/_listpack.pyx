@@ -92,42 +92,55 @@ cdef bytes _text_of(int64_t value):
 
 def decode(bytes blob not None, Py_ssize_t most=<Py_ssize_t>1 << 62):
     """Returns the elements as texts. Raises BadListpack, also if there are more than `most`."""
-    cdef Py_ssize_t total = PyBytes_GET_SIZE(blob)
     cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(blob)
-    cdef Py_ssize_t count, limit, at, last, head, length, size, found = 0
-    cdef uint8_t first
     cdef list elements = []
-    if total < HEADER + 1 or data[total - 1] != END:
-        raise BadListpack
-    if <uint32_t>(data[0] | data[1] << 8 | data[2] << 16 | <uint32_t>data[3] << 24) != <uint64_t>total:
+    cdef Py_ssize_t count
+    if decode_run(blob, 0, most, elements) != PyBytes_GET_SIZE(blob):
         raise BadListpack
     count = data[4] | data[5] << 8
-    limit = most if count == COUNT_UNKNOWN else count
-    if limit > most:
+    if count != COUNT_UNKNOWN and count != len(elements):
         raise BadListpack
-    at = HEADER
+    return elements
+
+
+cpdef Py_ssize_t decode_run(bytes blob, Py_ssize_t at, Py_ssize_t most, list out) except -1:
+    """See the reference."""
+    cdef Py_ssize_t total, last, head, length, size
+    cdef const uint8_t* data
+    cdef uint8_t first
+    if blob is None or out is None:
+        raise TypeError("a listpack is bytes, its elements are a list")
+    total = PyBytes_GET_SIZE(blob)
+    data = <const uint8_t*>PyBytes_AS_STRING(blob)
     last = total - 1
+    if not at:
+        if total < HEADER + 1 or data[last] != END:
+            raise BadListpack
+        if <uint32_t>(data[0] | data[1] << 8 | data[2] << 16 | <uint32_t>data[3] << 24) != <uint64_t>total:
+            raise BadListpack
+        at = HEADER
+    elif not HEADER <= at < total or data[last] != END:
+        raise BadListpack
     while True:
         first = data[at]
         if first == END:
-            break
-        if found == limit:
-            raise BadListpack
-        found += 1
+            if at != last:
+                raise BadListpack
+            return total
+        if not most:
+            return at
+        most -= 1
         # Nothing after `last` is read before the size is known.
         size = next_element(data, at, last, &head, &length)
         if size < 0:
             raise BadListpack
         if length >= 0:
-            elements.append(PyBytes_FromStringAndSize(<const char*>data + at + head, length))
+            out.append(PyBytes_FromStringAndSize(<const char*>data + at + head, length))
         elif first < 0x80:
-            elements.append(_TEXTS[first])
+            out.append(_TEXTS[first])
         else:
-            elements.append(_text_of(element_number(data + at, first, size)))
+            out.append(_text_of(element_number(data + at, first, size)))
         at += size + 1
         while size >= 128:
             at += 1
             size >>= 7
-    if at != last or (count != COUNT_UNKNOWN and count != found):
-        raise BadListpack
-    return elements

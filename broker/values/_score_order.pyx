@@ -534,8 +534,13 @@ cdef class ScoreOrder:
         cdef Py_ssize_t count = self.count
         cdef _Block block = block_at(self.places, at[0])
         cdef _Block upper = _Block()
-        # At the very end nothing moves, so that blocks filled in order end up full.
-        cdef int given = 0 if at[0] == count - 1 and within[0] == block.end else ROOM // 2
+        # At the very end nothing moves, and at the very beginning everything does, so that blocks filled in ascending or
+        # descending order end up full.
+        cdef int given = ROOM // 2
+        if at[0] == count - 1 and within[0] == block.end:
+            given = 0
+        elif at[0] == 0 and within[0] == block.begin:
+            given = ROOM
         cdef Py_ssize_t room
         cdef Place *places
         upper.make_room(ROOM if given else ROOM_AT_FIRST)

@@ -3,7 +3,8 @@
 Four bytes of width (2, 4 or 8), four for the number of members, then the members, all little-endian.
 """
 
-from itertools import pairwise
+from itertools import islice
+from operator import ge
 from struct import Struct, pack, unpack_from
 
 _header = Struct("<II")
@@ -31,6 +32,6 @@ def decode(blob: bytes) -> list[int]:
     if code is None or not count or _header.size + count * width != len(blob):
         raise BadIntset
     members = list(unpack_from(f"<{count}{code}", blob, _header.size))
-    if any(a >= b for a, b in pairwise(members)):
+    if any(map(ge, members, islice(members, 1, None))):
         raise BadIntset
     return members

@@ -7,7 +7,6 @@ If an append-only file begins with a dump, commands follow its checksum: `Reader
 """
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from broker.formats.rdb.active_times import ACTIVE_TIMES, restore_active_times
@@ -39,10 +38,10 @@ from broker.formats.rdb.format import (
     is_readable,
 )
 from broker.formats.rdb.hash_loading import read_fields
+from broker.formats.rdb.large_values import Steps
 from broker.formats.rdb.reader import BadFormat, EmptyValue, Reader
-from broker.formats.rdb.stream_loading import stream_steps
 from broker.formats.rdb.target import Target
-from broker.formats.rdb.value_loading import STREAM_TYPES, load_value
+from broker.formats.rdb.value_loading import STREAM_TYPES, begin_value
 from broker.values.streams.limits import StreamLimits
 
 _PAUSE_KEYS: Final = 1000
@@ -56,18 +55,20 @@ _MODULE_NAME_SIZE: Final = 9
 _MODULE_VERSION_BITS: Final = 10
 
 
-@dataclass(slots=True)
 class Loaded:
     """The result of loading a file: its version, keys loaded, keys dropped because they had expired or were empty.
 
     `checked` is whether the file had a checksum, which then was right.
     """
 
-    version: int = 0
-    keys: int = 0
-    expired: int = 0
-    empty: int = 0
-    checked: bool = False
+    __slots__ = ("checked", "empty", "expired", "keys", "version")
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.keys = 0
+        self.expired = 0
+        self.empty = 0
+        self.checked = False
 
 
 def load_rdb(
@@ -137,46 +138,57 @@ class _Loading:
             handle = _OPCODES.get(kind)
             if handle is not None:
                 handle(self)
-            elif kind in STREAM_TYPES:
-                yield from self._load_stream(kind)
             else:
-                self._load_key(kind)
-                if kind == STRING:
+                large = self._load_key(kind)
+                if large is not None:
+                    yield from self._load_large(kind, large)
+                elif kind == STRING:
                     self._load_strings()
             seen = loaded.keys + loaded.expired
             if seen - keys >= _PAUSE_KEYS or reader.offset - offset >= _PAUSE_BYTES:
                 keys, offset = seen, reader.offset
                 yield offset
 
-    def _load_stream(self, kind: int) -> Iterator[int]:
-        """Loads a key with a stream, in steps: a single one can be as large as all the rest."""
-        reader = self._reader
-        key = reader.string()
-        stream = yield from stream_steps(reader, kind, self._limits)
-        if self._active_times is not None and kind < STREAM_LISTPACKS_3:
-            for _ in restore_active_times(self._active_times, key, stream):
-                yield reader.offset
-        self._store(key, stream)
-
-    def _load_key(self, kind: int) -> None:
+    def _load_key(self, kind: int) -> tuple[bytes, Steps] | None:
+        """Loads a key; returns its name and Steps if its value takes long to read."""
         reader = self._reader
         if kind in (MODULE_2, MODULE_PRE_GA, ARRAY):
             raise self._foreign(kind)
         key = reader.string()
         try:
-            value = load_value(reader, kind, self._limits, self._templates)
+            value = begin_value(reader, kind, self._limits, self._templates)
         except EmptyValue:
-            # Redis has had bugs that left empty values; it skips them and loads the rest.
-            self.loaded.empty += 1
-            self._forget()
-            return
+            self._skip()
+            return None
+        if value.__class__ is Steps:
+            return key, value
         self._store(key, value)
+        return None
+
+    def _load_large(self, kind: int, large: tuple[bytes, Steps]) -> Iterator[int]:
+        """Loads a value in steps: a single one can be as large as all the rest."""
+        key, reading = large
+        try:
+            value = yield from reading.steps
+        except EmptyValue:
+            self._skip()
+            return
+        if self._active_times is not None and kind in STREAM_TYPES and kind < STREAM_LISTPACKS_3:
+            for _ in restore_active_times(self._active_times, key, value):
+                yield self._reader.offset
+        self._store(key, value)
+
+    def _skip(self) -> None:
+        """Skips an empty value. Redis has had bugs that left such behind; it skips them and loads the rest, too."""
+        self.loaded.empty += 1
+        self._forget()
 
     def _store(self, key: bytes, value: Any) -> None:
         deadline, idle, frequency = self._deadline, self._idle, self._frequency
         self._forget()
         if deadline is not None and self._now is not None and deadline < self._now:
             self.loaded.expired += 1
+            self._target.drop(value)
             return
         if not self._target.put(key, value, deadline, idle, frequency):
             raise self._reader.bad("a duplicate key")

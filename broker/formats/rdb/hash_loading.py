@@ -1,6 +1,7 @@
 """Hashes from the dump format: plain, packed, with deadlines of fields, or built from templates."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from typing import Any, Final
 
 from broker.formats.rdb.format import (
     HASH,
@@ -20,7 +21,8 @@ from broker.formats.rdb.format import (
     TEMPLATE_FIELDS_LISTPACK,
     TEMPLATE_FIELDS_RAW,
 )
-from broker.formats.rdb.packed_values import duplicate, empty, read_listpack, read_ziplist, read_zipmap
+from broker.formats.rdb.large_values import PIECE, Form, checked, in_steps, read_packed, read_plain, read_texts
+from broker.formats.rdb.packed_values import read_listpack, read_ziplist, read_zipmap
 from broker.formats.rdb.reader import Reader
 from broker.values.hash import Hash
 from protocol.numbers import parse_integer
@@ -28,7 +30,7 @@ from protocol.numbers import parse_integer
 Templates = Mapping[int, list[bytes]]
 """The fields of the hash templates at the beginning of a file, by number."""
 
-HASH_TYPES = frozenset(
+HASH_TYPES: Final = frozenset(
     {
         HASH, HASH_ZIPMAP, HASH_ZIPLIST, HASH_LISTPACK, HASH_METADATA, HASH_METADATA_PRE_GA, HASH_LISTPACK_EX,
         HASH_LISTPACK_EX_PRE_GA, HASH_TEMPLATE_LISTPACK, HASH_TEMPLATE_LISTPACK_REF, HASH_TEMPLATE_ARRAY,
@@ -37,21 +39,21 @@ HASH_TYPES = frozenset(
 )  # fmt: skip
 
 
-def load_hash(reader: Reader, kind: int, templates: Templates | None) -> Hash:
-    """Reads a hash of one of HASH_TYPES. Raises BadFormat."""
-    if kind == HASH:
-        return _plain(reader)
+def load_hash(reader: Reader, kind: int, templates: Templates | None) -> Any:
+    """Reads a hash of one of HASH_TYPES; returns it, or Steps. Raises BadFormat."""
     if kind == HASH_LISTPACK:
-        return _of_pairs(reader, read_listpack(reader))
+        return read_packed(reader, _PAIRS)
+    if kind == HASH:
+        return read_plain(reader, _PAIRS)
     if kind == HASH_ZIPLIST:
-        return _of_pairs(reader, read_ziplist(reader))
+        return read_texts(reader, _PAIRS, read_ziplist(reader))
     if kind == HASH_ZIPMAP:
-        return _of_pairs(reader, read_zipmap(reader))
+        return read_texts(reader, _PAIRS, read_zipmap(reader))
     if kind == HASH_LISTPACK_EX:
         reader.signed()  # the earliest deadline, which the listpack has as well
-        return _packed_expiring(reader)
+        return read_packed(reader, _EXPIRING)
     if kind == HASH_LISTPACK_EX_PRE_GA:
-        return _packed_expiring(reader)
+        return read_packed(reader, _EXPIRING)
     if kind == HASH_METADATA:
         return _expiring(reader, reader.signed() - 1)
     if kind == HASH_METADATA_PRE_GA:
@@ -60,22 +62,9 @@ def load_hash(reader: Reader, kind: int, templates: Templates | None) -> Hash:
     return _from_template(reader, kind, templates)
 
 
-def _plain(reader: Reader) -> Hash:
-    return _of_pairs(reader, reader.strings(2 * reader.length()))
-
-
-def _checked(reader: Reader, value: Hash, count: int) -> Hash:
-    if not count:
-        raise empty(reader)
-    if len(value) != count:
-        raise duplicate(reader)
-    return value
-
-
-def _of_pairs(reader: Reader, parts: list[bytes]) -> Hash:
-    if len(parts) % 2:
-        raise reader.bad("a field without a value")
-    return _checked(reader, Hash(dict(zip(parts[::2], parts[1::2], strict=True))), len(parts) // 2)
+def _set_pairs(reader: Reader, value: Hash, texts: list[bytes]) -> None:
+    """Sets alternating fields and values."""
+    value.update(zip(texts[::2], texts[1::2], strict=True))
 
 
 def _set_deadline(reader: Reader, value: Hash, field: bytes, deadline: int) -> None:
@@ -84,49 +73,62 @@ def _set_deadline(reader: Reader, value: Hash, field: bytes, deadline: int) -> N
     value.expire_at(field, deadline)
 
 
-def _packed_expiring(reader: Reader) -> Hash:
-    """Reads alternating fields, values and deadlines; a deadline of 0 means none."""
-    parts = read_listpack(reader)
-    if len(parts) % 3:
-        raise reader.bad("a field without a deadline")
-    value = Hash(dict(zip(parts[::3], parts[1::3], strict=True)))
-    _checked(reader, value, len(parts) // 3)
-    for field, text in zip(parts[::3], parts[2::3], strict=True):
+def _set_expiring(reader: Reader, value: Hash, texts: list[bytes]) -> None:
+    """Sets alternating fields, values and deadlines; a deadline of 0 means none."""
+    value.update(zip(texts[::3], texts[1::3], strict=True))
+    for field, text in zip(texts[::3], texts[2::3], strict=True):
         deadline = parse_integer(text)
         if deadline is None:
             raise reader.bad("a deadline is not a number")
         if deadline:
             _set_deadline(reader, value, field, deadline)
-    return value
 
 
-def _expiring(reader: Reader, base: int) -> Hash:
+_PAIRS: Final = Form(Hash, _set_pairs, 2, "a field without a value")
+_EXPIRING: Final = Form(Hash, _set_expiring, 3, "a field without a deadline")
+
+
+def _expiring(reader: Reader, base: int) -> Any:
     """Reads fields, each preceded by its deadline, which is relative to `base`; 0 means none."""
     count = reader.length()
+    return in_steps(count, _expiring_steps(reader, base, count))
+
+
+def _expiring_steps(reader: Reader, base: int, count: int) -> Generator[int, None, Hash]:
     value = Hash()
-    for _ in range(count):
+    for number in range(count):
         deadline = reader.length()
         field = reader.string()
         value[field] = reader.string()
         if deadline:
             _set_deadline(reader, value, field, base + deadline)
-    return _checked(reader, value, count)
+        if not number % PIECE:
+            yield reader.offset
+    checked(reader, value, count)
+    return value
 
 
-def _valkey(reader: Reader) -> Hash:
+def _valkey(reader: Reader) -> Any:
     """Reads each field and value, followed by the deadline; -1 means none."""
     count = reader.length()
+    return in_steps(count, _valkey_steps(reader, count))
+
+
+def _valkey_steps(reader: Reader, count: int) -> Generator[int, None, Hash]:
     value = Hash()
-    for _ in range(count):
+    for number in range(count):
         field = reader.string()
         value[field] = reader.string()
         deadline = reader.signed()
         if deadline != -1:
             _set_deadline(reader, value, field, deadline)
-    return _checked(reader, value, count)
+        if not number % PIECE:
+            yield reader.offset
+    checked(reader, value, count)
+    return value
 
 
-def _from_template(reader: Reader, kind: int, templates: Templates | None) -> Hash:
+def _from_template(reader: Reader, kind: int, templates: Templates | None) -> Any:
     """Reads values for the fields of a template, which comes with the value or, in files, from the file."""
     packed = kind in (HASH_TEMPLATE_LISTPACK, HASH_TEMPLATE_LISTPACK_REF)
     if kind in (HASH_TEMPLATE_LISTPACK, HASH_TEMPLATE_ARRAY):
@@ -140,7 +142,7 @@ def _from_template(reader: Reader, kind: int, templates: Templates | None) -> Ha
         values = [reader.string() for _ in fields]
     if len(fields) != len(values):
         raise reader.bad("not as many values as fields")
-    return _checked(reader, Hash(dict(zip(fields, values, strict=True))), len(fields))
+    return checked(reader, Hash(dict(zip(fields, values, strict=True))), len(fields))
 
 
 def _template_fields(reader: Reader) -> list[bytes]:

@@ -6,6 +6,7 @@ not expand beyond a budget. Anything wrong raises one error, BadFormat, which sa
 
 from collections.abc import Callable
 from struct import Struct
+from typing import Final
 
 from broker.formats.packed import lzf
 from broker.formats.packed.crc64 import crc64
@@ -22,17 +23,17 @@ from broker.formats.rdb.format import (
 )
 from protocol.numbers import parse_double
 
-_INFINITIES = {254: float("inf"), 255: float("-inf")}
-_NOT_A_NUMBER = 253
-_TEXTS = [b"%d" % value for value in range(-128, 128)]
+_INFINITIES: Final = {254: float("inf"), 255: float("-inf")}
+_NOT_A_NUMBER: Final = 253
+_TEXTS: Final = [b"%d" % value for value in range(-128, 128)]
 
-UNBOUNDED = 1 << 62
+UNBOUNDED: Final = 1 << 62
 
-_READ_AHEAD = 1 << 16
-_READ_MOST = 1 << 24
+_READ_AHEAD: Final = 1 << 16
+_READ_MOST: Final = 1 << 24
 """Most bytes to request from a source in one call, so that a false length costs no more memory than what follows it."""
 
-_double = Struct("<d").unpack_from
+_double: Final = Struct("<d").unpack_from
 
 
 class BadFormat(ValueError):

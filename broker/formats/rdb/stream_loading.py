@@ -37,19 +37,8 @@ _PAUSE_NODES = 64
 _PAUSE_PENDING = 1000
 
 
-def load_stream(reader: Reader, kind: int, limits: StreamLimits) -> Stream:
-    """Reads a stream of one of the STREAM_LISTPACKS types. Raises BadFormat."""
-    steps = stream_steps(reader, kind, limits)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            stream: Stream = end.value
-            return stream
-
-
 def stream_steps(reader: Reader, kind: int, limits: StreamLimits) -> Generator[int, None, Stream]:
-    """Does `load_stream` in steps of a millisecond or two; yields the reader's offset after each."""
+    """Reads a stream of one of the STREAM_LISTPACKS types; see Steps. Raises BadFormat."""
     stream = Stream(limits)
     yield from _load_nodes(reader, stream, limits)
     _load_counters(reader, stream, kind)

@@ -30,6 +30,9 @@ class Target(Protocol):
     def put_strings(self, values: dict[bytes, bytes], deadlines: dict[bytes, int]) -> bool:
         """Receives many string keys, some with deadlines; returns False if one of them exists already."""
 
+    def drop(self, value: Value) -> None:
+        """Receives a value that is not wanted, and may be large."""
+
 
 class KeyspaceTarget:
     """Loads a file into a keyspace.
@@ -39,6 +42,7 @@ class KeyspaceTarget:
 
     def __init__(self, keyspace: Keyspace) -> None:
         self._access = keyspace.access
+        self._release = keyspace.release
         self._databases = keyspace.databases
         self._database = keyspace.databases[0]
         self.facts: dict[bytes, bytes] = {}
@@ -81,6 +85,9 @@ class KeyspaceTarget:
         for key, deadline in deadlines.items():
             database.expire_at(key, deadline)
         return len(data) == before + len(values)
+
+    def drop(self, value: Value) -> None:
+        self._release(value)
 
 
 class MergingTarget(KeyspaceTarget):

@@ -88,6 +88,30 @@ def test_twins_agree_on_damage(texts: list[bytes], data: st.DataObject) -> None:
     cut = bytes(blob[:size]).ljust(data.draw(st.sampled_from([size, len(blob)])), b"\xff")
     most = data.draw(st.sampled_from([0, 3, 10, 1 << 60]))
     assert _outcome(PURE, cut, most) == _outcome(listpack, cut, most)
+    step = data.draw(st.sampled_from([1, 3, 10]))
+    assert _runs(PURE, cut, step) == _runs(listpack, cut, step)
+
+
+def _runs(module: ModuleType, blob: bytes, step: int) -> tuple[list[bytes], list[int], bool]:
+    """The elements, the position after each `step` of them, and whether there was damage."""
+    elements: list[bytes] = []
+    places: list[int] = []
+    try:
+        while not places or places[-1] != len(blob):
+            places.append(module.decode_run(blob, places[-1] if places else 0, step, elements))
+    except ValueError as error:
+        assert type(error).__name__ == "BadListpack"
+        # A damaged run's elements don't count.
+        return elements[: step * len(places)], places, True
+    return elements, places, False
+
+
+@given(st.lists(TEXTS, max_size=10), st.sampled_from([1, 3, 10]))
+def test_runs(texts: list[bytes], step: int) -> None:
+    elements, places, damaged = _runs(listpack, listpack.encode(texts), step)
+    assert elements == texts
+    assert not damaged
+    assert len(places) == max(-(-len(texts) // step), 1)
 
 
 @given(TEXTS)

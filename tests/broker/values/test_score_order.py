@@ -415,3 +415,13 @@ def test_room_is_given_back() -> None:
         value.pop_last()
     assert sum(map(sys.getsizeof, value._blocks)) < full / 4
     assert len(list(value)) == 10
+
+
+@compiled
+@pytest.mark.parametrize("sign", [1, -1])
+def test_blocks_filled_in_order_are_full(sign: int) -> None:
+    value: Any = PREFERRED()
+    for number in range(0, sign * 10_000, sign):
+        value.put(b"%d" % number, float(number))
+    assert list(value) == sorted((float(number), b"%d" % number) for number in range(0, sign * 10_000, sign))
+    assert len(value._blocks) == -(-10_000 // 256)

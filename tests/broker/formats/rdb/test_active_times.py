@@ -5,8 +5,8 @@ import pytest
 from broker.formats.rdb.active_times import active_times_differ, pack_active_times, restore_active_times
 from broker.formats.rdb.format import STREAM_LISTPACKS_2
 from broker.formats.rdb.reader import Reader
-from broker.formats.rdb.stream_loading import load_stream
 from broker.formats.rdb.stream_saving import save_stream
+from broker.formats.rdb.value_loading import load_value
 from broker.values.streams.group import Group
 from broker.values.streams.stream import Stream
 from tests.broker.persistence.values_made import DIRECTIVES, content, grouped_stream, idle_stream, stream
@@ -16,7 +16,7 @@ def without_times(value: Stream) -> Stream:
     """What the older type has of a stream."""
     out = bytearray()
     save_stream(out, value, STREAM_LISTPACKS_2, True)
-    return load_stream(Reader(bytes(out)), STREAM_LISTPACKS_2, DIRECTIVES)
+    return load_value(Reader(bytes(out)), STREAM_LISTPACKS_2, DIRECTIVES)
 
 
 def unordered(consumers: int = 3) -> Stream:

@@ -6,8 +6,9 @@ import pytest
 
 from broker.formats.packed import stream_listpack
 from broker.formats.rdb.reader import BadFormat, Reader
-from broker.formats.rdb.stream_loading import load_stream, stream_steps
+from broker.formats.rdb.stream_loading import stream_steps
 from broker.formats.rdb.stream_saving import save_stream, stream_kind
+from broker.formats.rdb.value_loading import load_value
 from broker.values.streams.entry import decode_fields
 from broker.values.streams.limits import DefaultStreamLimits
 from broker.values.streams.stream import UNKNOWN, Stream
@@ -17,7 +18,7 @@ from tests.broker.persistence.values_made import DIRECTIVES, Directives, content
 
 
 def load(payload: bytes, directives: Directives = DIRECTIVES) -> Stream:
-    return load_stream(Reader(payload[1:-10]), payload[0], directives)
+    return load_value(Reader(payload[1:-10]), payload[0], directives)
 
 
 def saved(value: Stream, directives: Directives = DIRECTIVES) -> tuple[int, bytes]:
@@ -30,7 +31,7 @@ def saved(value: Stream, directives: Directives = DIRECTIVES) -> tuple[int, byte
 
 def reloaded(value: Stream, directives: Directives = DIRECTIVES) -> Stream:
     kind, body = saved(value, directives)
-    return load_stream(Reader(body), kind, directives)
+    return load_value(Reader(body), kind, directives)
 
 
 @pytest.mark.parametrize("name", [name for name in HAND_MADE if name.startswith("stream")])
@@ -111,10 +112,10 @@ def test_an_entry_counts_as_one_element() -> None:
     for elements in (905, 904):
         reader = Reader(body, elements=elements)
         if elements == 905:
-            assert load_stream(reader, kind, DIRECTIVES).length == 500
+            assert load_value(reader, kind, DIRECTIVES).length == 500
         else:
             with pytest.raises(BadFormat, match="too long"):
-                load_stream(reader, kind, DIRECTIVES)
+                load_value(reader, kind, DIRECTIVES)
 
 
 def test_names_that_multiply_are_bounded() -> None:
@@ -123,9 +124,9 @@ def test_names_that_multiply_are_bounded() -> None:
     for n in range(1, 101):
         value.append(n << 64, [b"n" * 1000, b"v"])
     kind, body = saved(value, replace(DIRECTIVES, rdbcompression=False))
-    assert load_stream(Reader(body, inflation=25_600), kind, DIRECTIVES).length == 100
+    assert load_value(Reader(body, inflation=25_600), kind, DIRECTIVES).length == 100
     with pytest.raises(BadFormat, match="too large"):
-        load_stream(Reader(body, inflation=24_500), kind, DIRECTIVES)
+        load_value(Reader(body, inflation=24_500), kind, DIRECTIVES)
 
 
 def test_nodes_in_order() -> None:
@@ -134,7 +135,7 @@ def test_nodes_in_order() -> None:
     (first, one), (second, other) = [stream_listpack.encode(node) for node in value.nodes()][:2]
     data = body.replace(first.to_bytes(16, "big"), second.to_bytes(16, "big"), 1)
     with pytest.raises(BadFormat, match="out of order"):
-        load_stream(Reader(data), kind, DIRECTIVES)
+        load_value(Reader(data), kind, DIRECTIVES)
     assert one != other
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from broker.formats.rdb.format import STREAM_LISTPACKS_2, STREAM_LISTPACKS_3, STREAM_LISTPACKS_4, STREAM_LISTPACKS_5
 from broker.formats.rdb.reader import Reader
-from broker.formats.rdb.stream_loading import load_stream
 from broker.formats.rdb.stream_saving import save_stream, stream_kind
+from broker.formats.rdb.value_loading import load_value
 from tests.broker.persistence.values_made import DIRECTIVES, all_values, stream
 
 
@@ -43,5 +43,5 @@ def test_an_older_type_leaves_out_when_consumers_succeeded() -> None:
     save_stream(newer, value, STREAM_LISTPACKS_3, True)
     consumers = len(value.groups[b"g"].consumers)
     assert len(newer) == len(older) + 8 * consumers
-    again = load_stream(Reader(bytes(older)), STREAM_LISTPACKS_2, DIRECTIVES)
+    again = load_value(Reader(bytes(older)), STREAM_LISTPACKS_2, DIRECTIVES)
     assert all(consumer.active_time == consumer.seen_time for consumer in again.groups[b"g"].consumers.values())
