@@ -29,6 +29,7 @@ from broker.formats.rdb.target import KeyspaceTarget, MergingTarget
 from broker.persistence.environment import LoadError
 from broker.persistence.files import TEMPORARY
 from broker.persistence.replaying import Replayer
+from broker.process.collector import exempt_loaded
 from broker.table.command import CommandTable
 from protocol.errors import CommandError
 
@@ -102,6 +103,7 @@ class Recovery:
             raise LoadError(f"{problem.filename or 'the disk'}: {problem.strerror or problem}") from problem
         finally:
             if collecting:
+                exempt_loaded()
                 gc.enable()
         self._keyspace.changes = self._keyspace.dirty = 0
         self._state.loading = False

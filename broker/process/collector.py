@@ -25,6 +25,15 @@ def tune_collector() -> None:
     gc.set_threshold(YOUNG_THRESHOLD, 100, 1000)
 
 
+def exempt_loaded() -> None:
+    """Exempt what has been loaded since, in a process whose collector was tuned.
+
+    A million values that were made while the collector was off would all belong to the young generation.
+    """
+    if gc.get_freeze_count():
+        gc.freeze()
+
+
 class CollectorPauses:
     """How long the collector has stopped everything: `count` times, `seconds` in all, `longest` of them at once."""
 

@@ -10,13 +10,13 @@ t_stream.c in Redis 8.10.
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from broker.values.listpack_size import EMPTY_LISTPACK, element_size, integer_size, wrapped_integer_size
-from broker.values.streams.entry import encode_entry
+from broker.values.streams.entry import encode_added
 from broker.values.streams.group import Group
 from broker.values.streams.idempotency import Producers
-from broker.values.streams.ids import MAX_ID, MAX_PART
+from broker.values.streams.ids import MAX_ID
 from broker.values.streams.limits import DefaultStreamLimits, StreamLimits
 from broker.values.streams.node import StreamNode
 from broker.values.streams.radix import radix_nodes
@@ -24,14 +24,18 @@ from broker.values.streams.radix import radix_nodes
 MAX_ENTRY = 1 << 30
 """Maximum bytes of all fields and values of one entry (Redis's STREAM_LISTPACK_MAX_SIZE)."""
 
-MAX_COUNTER = (1 << 63) - 1
+MAX_COUNTER: Final = (1 << 63) - 1
+_SMALL: Final = 1 << 60
 
 _RADIX_KEYS = 10_000
 """Nodes whose IDs are used to count radix tree nodes, which takes 5 ms. A million entries have that many."""
 
 _MEMORY_SAMPLES = 32
 
-UNKNOWN = -1
+_NO_NAMES: Final[list[bytes]] = [b""]
+"""Any names, where there is no node yet."""
+
+UNKNOWN: Final = -1
 """The value of an unknown `entries_read` counter."""
 
 
@@ -93,22 +97,11 @@ class Stream:
 
         `id` must be above `last_id` and at most MAX_ID. Raises EntryTooLarge.
         """
-        ms = id >> 64
-        seq = id & MAX_PART
-        id_bulk, entry, raw, size = encode_entry(ms, seq, fields)
         node = self._tail
+        id_bulk, entry, raw, size, ms, seq = encode_added(id, fields, _NO_NAMES if node is None else node.names)
         if node is None or raw >= node.space or not node.room:
             node = self._start_node(id, fields[::2], raw)
-        # The number and the names of fields are stored only if they differ from those of the node's first entry.
-        names = node.names
-        if len(fields) == 2:
-            if fields[0] != names[0] or len(names) != 1:
-                size += element_size(fields[0]) + 2
-        elif names == fields[::2]:
-            size += integer_size(len(names) + 3) - 2
-        else:
-            size += sum(map(element_size, fields[::2]))
-            size += integer_size(len(fields) // 2) + integer_size(len(fields) + 4) - 2
+            size = encode_added(id, fields, node.names)[3]
         # The rest would belong in StreamNode, but is inlined here to save a call.
         delta = ms - node.ms
         step = seq - node.seq
@@ -124,7 +117,8 @@ class Stream:
         self.length += 1
         if self.length == 1:
             self.first_id = id
-        if self.entries_added < MAX_COUNTER:
+        # The first comparison is the faster one in compiled code.
+        if self.entries_added < _SMALL or self.entries_added < MAX_COUNTER:
             self.entries_added += 1
         return id_bulk
 

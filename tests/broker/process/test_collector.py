@@ -2,7 +2,7 @@
 
 import gc
 
-from broker.process.collector import CollectorPauses
+from broker.process.collector import CollectorPauses, exempt_loaded
 from tests.broker.inprocess import running
 
 
@@ -30,3 +30,17 @@ async def test_info_has_them() -> None:
         assert int(fields["trimaran_collections_usec"]) >= int(fields["trimaran_collections_max_usec"]) > 0
         await client.call("CONFIG RESETSTAT")
         assert "trimaran_collections:0" in await client.text("INFO stats")
+
+
+def test_what_was_loaded_is_exempt_only_where_the_rest_is() -> None:
+    assert not gc.get_freeze_count()
+    exempt_loaded()
+    assert not gc.get_freeze_count()
+    gc.freeze()
+    try:
+        before = gc.get_freeze_count()
+        loaded: list[list[int]] = [[] for _ in range(1000)]
+        exempt_loaded()
+        assert gc.get_freeze_count() >= before + len(loaded)
+    finally:
+        gc.unfreeze()

@@ -2,10 +2,10 @@
 
 from types import ModuleType
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.values.listpack_size import element_size
+from broker.values.listpack_size import element_size, integer_size
 from broker.values.streams.entry import decode_fields
 from tests import twins
 
@@ -37,6 +37,7 @@ FIELDS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=5).map(
     lambda pairs: [text for pair in pairs for text in pair]
 )
 PARTS = st.integers(0, 2**64 - 1) | st.sampled_from([0, 9, 10, 99, 1526919030474, 2**64 - 1])
+NAMES = st.lists(st.sampled_from([b"f", b"long" * 20, b"7", b""]), min_size=1, max_size=3)
 
 
 def bulk(text: bytes) -> bytes:
@@ -66,3 +67,23 @@ def test_any_entry(module: ModuleType, ms: int, seq: int, fields: list[bytes]) -
 def test_many_fields(module: ModuleType) -> None:
     fields = [b"%d" % n for n in range(4000)]
     assert decode_fields(module.encode_entry(5, 5, fields)[1]) == fields
+
+
+@both
+@settings(max_examples=300)
+@given(ms=PARTS, seq=PARTS, fields=FIELDS, names=NAMES, same=st.booleans())
+def test_an_entry_for_a_node(
+    module: ModuleType, ms: int, seq: int, fields: list[bytes], names: list[bytes], same: bool
+) -> None:
+    """Only other names than those of the node take room in its listpack, and their number with them."""
+    names = fields[::2] if same else names
+    added = module.encode_added(ms << 64 | seq, fields, names)
+    id_bulk, entry, raw, values = module.encode_entry(ms, seq, fields)
+    count = len(fields) // 2
+    if fields[::2] == names:
+        # Redis's integer at the end: the number of elements.
+        size = values + integer_size(count + 3) - 2
+    else:
+        own = sum(map(element_size, fields[::2])) + integer_size(count) + integer_size(2 * count + 4)
+        size = values + own - 2
+    assert added == (id_bulk, entry, raw, size, ms, seq)
