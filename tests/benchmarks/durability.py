@@ -13,32 +13,45 @@ from tables import table
 
 LOADED: dict[str, Callable[[int], bytes]] = {
     "keys": KEYS["string key"],
+    "hashes of 5 fields": KEYS["hash key of 5 fields"],
     "entries of one stream": ELEMENTS["stream entry"],
     "elements of one list": ELEMENTS["list element"],
     "fields of one hash": ELEMENTS["hash field"],
+    "members of one set": ELEMENTS["set member"],
     "members of one sorted set": ELEMENTS["sorted set member"],
 }
+AT_ONCE = "members of one set, by one command"
 
 
 def load(servers: Sequence[Server], count: int) -> str:
-    """Start-up from each kind of file: seconds, and how long clients wait meanwhile for their LOADING replies.
+    """Start-up from each kind of file: seconds, CPU seconds, and how long clients wait meanwhile for LOADING replies.
 
-    The append-only file is one command an element, with nothing in its base.
+    The append-only file is one command an element, with nothing in its base; and once a single command.
     """
     rows = []
+    empty = {}
+    for server in servers:
+        with _appending(server, "no"):
+            starts = [_reload(server) for _ in range(3)]
+        empty[server.name] = tuple(statistics.median(values) for values in zip(*starts, strict=True))
     for what, command in LOADED.items():
         for server in servers:
             cells = [server.name, f"{count:,} {what}"]
             with _appending(server, "no"):
-                empty = statistics.median(_reload(server) for _ in range(3))
                 fill(server, command, count)
                 server.call("SAVE")
-                cells += _loading(server, empty)
+                cells += _loading(server, *empty[server.name])
             with _appending(server, "yes"):
                 fill(server, command, count)
-                cells += _loading(server, empty)
+                cells += _loading(server, *empty[server.name])
             rows.append(cells)
-    head = ["server", "data", "RDB file, s", "longest reply, ms", "append-only file, s", "longest reply, ms"]
+    for server in servers:
+        with _appending(server, "yes"):
+            server.call("SADD", "set", *(f"member:{n:012}" for n in range(count)))
+            cells = [server.name, f"{count:,} {AT_ONCE}", "", "", ""]
+            rows.append(cells + _loading(server, *empty[server.name]))
+    file = ["{}, s", "its CPU, s", "longest reply, ms"]
+    head = ["server", "data", *(text.format(kind) for kind in ("RDB file", "append-only file") for text in file)]
     return table("Loading at the start", head, rows)
 
 
@@ -53,18 +66,18 @@ def _appending(server: Server, value: str) -> Iterator[None]:
     server.restart(keep_files=False)
 
 
-def _reload(server: Server) -> float:
-    """Seconds from the end of the process to the first answer of a new one."""
+def _reload(server: Server) -> tuple[float, float]:
+    """Seconds from the end of the process to the first answer of a new one, and the CPU seconds of that."""
     server.restart_begin()
     began = time.monotonic()
     server.restart_end()
-    return time.monotonic() - began
+    return time.monotonic() - began, server.cpu_seconds()
 
 
-def _loading(server: Server, empty: float) -> list[str]:
-    """Seconds that a start takes beyond one without data, and milliseconds of the slowest reply to a PING meanwhile."""
-    seconds = _reload(server) - empty
-    return [f"{seconds:.2f}", f"{server.longest_wait * 1000:.1f}"]
+def _loading(server: Server, empty: float, empty_cpu: float) -> list[str]:
+    """Seconds and CPU seconds that a start takes beyond an empty one; milliseconds of the slowest reply to a PING."""
+    seconds, cpu = _reload(server)
+    return [f"{seconds - empty:.2f}", f"{cpu - empty_cpu:.2f}", f"{server.longest_wait * 1000:.1f}"]
 
 
 def background_save(servers: Sequence[Server], count: int) -> str:
