@@ -23,6 +23,7 @@ from broker.keyspace.keyspace import Keyspace
 from broker.memory.client_eviction import ClientEviction
 from broker.memory.eviction import Eviction
 from broker.memory.overview import MemoryOverview, ScriptMemory
+from broker.migration.migrations import Migrations
 from broker.persistence.environment import Environment
 from broker.persistence.persistence import Persistence, Storage
 from broker.process.clock import Clock
@@ -111,6 +112,7 @@ class Broker:
             self.deadlines,
             watches,
         )
+        self.migrations = Migrations(config, log, self.keyspace, self.blocking, self.executor, self.deadlines)
 
     # Sessions
 

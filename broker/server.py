@@ -153,6 +153,7 @@ class Server:
             nursery.start_soon(self.broker.deadlines.run, self.tick.begin, self.tick.finish)
             nursery.start_soon(self._cron)
             nursery.start_soon(self.persistence.run)
+            nursery.start_soon(self.broker.migrations.run)
             await self.stopping.wait()
             nursery.cancel_scope.cancel()
 

@@ -14,7 +14,8 @@ class Wait:
     """One client's waiting command.
 
     `handler(session, args)` is executed again when a key changes. `value_type` is the class of value that it can use;
-    None means that any change of the key counts, even its removal. `timeout_reply` is the reply after the timeout.
+    None means that any change of the key counts, even its removal. `timeout_reply` is the reply after the timeout, and
+    empty if only what the client waits for can end the wait (MIGRATE).
     """
 
     __slots__ = ("args", "database", "handler", "keys", "retry", "timeout", "timeout_reply", "value_type")

@@ -38,6 +38,9 @@ BLOCK: Final = "block"
 
 NO_KEY_SPEC: Final = -1
 
+EMPTY_TOKEN: Final = '""'
+"""Stands for an argument that is the empty string."""
+
 # The type of an argument by its name; all others are strings.
 _NAMES_OF_TYPES: Final = {
     "integer": "client-id count cursor db decrement destination-db entries-added entriesread exactly idmp-duration"

@@ -246,7 +246,7 @@ def client_unblock(session: Client, args: list[bytes]) -> bytes:
         raise CommandError(UNBLOCK_REASON)
     broker = session.broker
     target = broker.sessions.get(integer(args[2]))
-    if target is None or target.waiting is None:
+    if target is None or target.waiting is None or not target.waiting.timeout_reply:
         return ZERO
     if reason == b"error":
         # The error counts for the command that was waiting.

@@ -11,7 +11,7 @@ from broker.process.globs import Glob
 from broker.table import command as registry
 from broker.table.command import FLAG_NAMES, LOADING, NO_MANDATORY_KEYS, NOT_KEY, STALE, Command, KeySpec, command
 from broker.table.key_access import keys_and_access
-from broker.table.syntax import NO_KEY_SPEC, Argument, arguments_of
+from broker.table.syntax import EMPTY_TOKEN, NO_KEY_SPEC, Argument, arguments_of
 from protocol.errors import SYNTAX, CommandError
 from protocol.replies import Dialect, array, bulk, bulks, integer, simple
 
@@ -262,7 +262,7 @@ def _argument(resp: Dialect, argument: Argument) -> bytes:
         (b"since", argument.since),
         (b"deprecated_since", argument.deprecated_since),
     ]
-    encoded = [(bulk(name), bulk(text.encode())) for name, text in texts if text]
+    encoded = [(bulk(name), bulk(b"" if text == EMPTY_TOKEN else text.encode())) for name, text in texts if text]
     if argument.key_spec != NO_KEY_SPEC:
         # After name, type and display text: RESP2 clients see the order, so it is Redis's.
         encoded.insert(3, (bulk(b"key_spec_index"), integer(argument.key_spec)))

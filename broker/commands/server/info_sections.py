@@ -256,7 +256,7 @@ def _stats(broker: Broker) -> Fields:
     yield "pubsubshard_channels", len(pubsub.shard_channels)
     yield "latest_fork_usec", int(broker.persistence.background.fork_seconds * 1_000_000)
     yield "total_forks", broker.persistence.background.forks
-    yield "migrate_cached_sockets", 0
+    yield "migrate_cached_sockets", broker.migrations.idle.size
     yield "slave_expires_tracked_keys", 0
     for name in ("hits", "misses", "key_hits", "key_misses"):
         yield f"active_defrag_{name}", 0
