@@ -32,6 +32,8 @@ from broker.process.poller import Watches
 from broker.process.reclaim import Reclaimer
 from broker.process.stats import Stats
 from broker.process.timers import Deadlines
+from broker.replication.handshakes import Handshakes
+from broker.replication.snapshot_transfer import SnapshotTransfers
 from broker.scripting.engine import Scripting
 from broker.table.command import CommandTable
 
@@ -112,6 +114,11 @@ class Broker:
             self.deadlines,
             watches,
         )
+        self.handshakes = Handshakes()
+        self.snapshot_transfers = SnapshotTransfers(
+            config, log, self.keyspace, self.functions, self.blocking, self.persistence.background, self.deadlines,
+            watches,
+        )  # fmt: skip
         self.migrations = Migrations(config, log, self.keyspace, self.blocking, self.executor, self.deadlines)
 
     # Sessions
@@ -128,6 +135,7 @@ class Broker:
         """Forget a client that has disconnected: its wait, its subscriptions, its watched keys."""
         session.flags |= CLOSING
         self.blocking.cancel(session)
+        self.handshakes.forget(session)
         self.pubsub.unsubscribe_all(session)
         session.unwatch()
         self.sessions.pop(session.id, None)

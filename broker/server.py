@@ -131,6 +131,7 @@ class Server:
                 if idle or not connection.check_soft_limit():
                     self.tick.close(connection)
             self.persistence.cron()
+            self.broker.snapshot_transfers.cron()
             self.broker.stats.sample(trio.current_time())
             self.broker.access.sample()
             self.tick.finish()
@@ -160,6 +161,7 @@ class Server:
     def close(self) -> None:
         """Close listeners, files and connections; queued replies are sent if the sockets take them."""
         self.listeners.close()
+        self.broker.snapshot_transfers.close()
         if not self._prepared:
             self.persistence.prepare_shutdown(save=False, no_save=False, force=True)
         if not self.persistence.close():

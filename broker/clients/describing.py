@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from broker.clients.session import BLOCKED, CLOSING
+from broker.clients.session import BLOCKED, CLOSING, REPLICA
 
 if TYPE_CHECKING:
     from broker.clients.session import Session
@@ -27,6 +27,8 @@ CLIENT_TYPES: Final[dict[bytes, ClientType]] = {
 
 def client_type(session: Session) -> ClientType:
     """Returns the client's class, which determines its output buffer limits."""
+    if session.flags & REPLICA:
+        return "replica"
     if session.channels or session.patterns or session.shard_channels:
         return "pubsub"
     return "normal"
@@ -89,6 +91,7 @@ def client_line(session: Session, running: bytes | None = None) -> bytes:
 def _flags(session: Session) -> bytes:
     """Returns Redis's letters for a client's states, or N if none applies."""
     letters = (
+        (b"S", session.flags & REPLICA),
         (b"P", client_type(session) == "pubsub"),
         (b"x", session.queued is not None),
         (b"b", session.flags & BLOCKED),

@@ -37,6 +37,8 @@ POSTPONED: Final = 1 << 9
 CLOSING: Final = 1 << 10
 HELD: Final = 1 << 12
 """The client's replies are held until its writes are on the disk."""
+REPLICA: Final = 1 << 16
+"""The client gets an RDB file, and has the output limits of replicas. (Of the states on the checked path.)"""
 STOPPED: Final = BLOCKED | POSTPONED | CLOSING | HELD
 
 

@@ -318,7 +318,7 @@ class Declarations:
         "disabled", ("disabled", "on-empty-db", "swapdb", "flushdb"), while_loading=False, inert=True
     )
     repl_diskless_sync_delay = Integer(5, 0, INT_MAX, inert=True)
-    repl_timeout = Integer(60, 1, INT_MAX, inert=True)
+    repl_timeout = Integer(60, 1, INT_MAX)
     repl_ping_replica_period = Integer(10, 1, INT_MAX, alias="repl-ping-slave-period", inert=True)
     repl_diskless_sync_max_replicas = Integer(0, 0, INT_MAX, inert=True)
     repl_compression = Integer(0, 0, 22, immutable=True, hidden=True, inert=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from time import perf_counter_ns
 from typing import Final
 
-from broker.clients.session import CLOSING, Session
+from broker.clients.session import CLOSING, REPLICA, Session
 from broker.config import Config
 from broker.process.log import Log
 from broker.process.stats import Stats
@@ -75,7 +75,7 @@ class ClientEviction:
             return
         sizes.sort(key=lambda pair: pair[0], reverse=True)
         for size, session in sizes:
-            if session.no_evict or session.flags & CLOSING:
+            if session.no_evict or session.flags & (CLOSING | REPLICA):
                 continue
             self._log.notice("client closed: maxmemory-clients is reached", id=session.id, bytes=size)
             session.kill()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from broker.clients.backlog import Backlog
-from broker.clients.session import CLOSING, HELD, UNAUTHENTICATED
+from broker.clients.session import CLOSING, HELD, REPLICA, UNAUTHENTICATED
 from broker.clients.transport import CLOSED_TRANSPORT
 from broker.network.endpoint import Endpoint
 from protocol import limits
@@ -188,6 +188,9 @@ class Connection:
         session = self.session
         classes = self.broker.config.client_output_buffer_limit
         subscribed = session.channels or session.patterns or session.shard_channels
+        if session.flags & REPLICA:
+            replica: BufferLimit = classes.replica
+            return replica
         limit: BufferLimit = classes.pubsub if subscribed else classes.normal
         return limit
 

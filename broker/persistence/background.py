@@ -93,8 +93,11 @@ class Forked:
         return Outcome(problem, int(said[b"copied"]))
 
 
-def fork(work: Work) -> Child:
-    """Do the work in a forked child. Raises OSError if it can't be forked."""
+def fork(work: Work, keep: int = -1) -> Child:
+    """Do the work in a forked child. Raises OSError if it can't be forked.
+
+    The child keeps the descriptor `keep` open, if there is one.
+    """
     receiving, sending = os.pipe()
     # Buffered output would be written twice.
     sys.stdout.flush()
@@ -109,12 +112,12 @@ def fork(work: Work) -> Child:
         os.close(sending)
         raise
     if not pid:
-        _be_the_child(work, sending)
+        _be_the_child(work, sending, keep)
     os.close(sending)
     return Forked(pid, receiving)
 
 
-def _be_the_child(work: Work, pipe: int) -> None:
+def _be_the_child(work: Work, pipe: int, keep: int) -> None:
     """Do the work, report, and exit without any of the parent's clean-up."""
     status = 1
     try:
@@ -124,8 +127,11 @@ def _be_the_child(work: Work, pipe: int) -> None:
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         # While the child held a socket open, its client would not notice that the parent has closed it.
-        os.closerange(3, pipe)
-        os.closerange(pipe + 1, os.sysconf("SC_OPEN_MAX"))
+        first = 3
+        for kept in sorted({pipe, keep} - {-1}):
+            os.closerange(first, kept)
+            first = kept + 1
+        os.closerange(first, os.sysconf("SC_OPEN_MAX"))
         # If the parent is gone, reporting fails and ends the work: another broker may own these files by now.
         work(lambda keys: _report(pipe, "keys", keys))
         _report(pipe, "copied", _private_memory())
@@ -190,15 +196,16 @@ class Background:
         """Release the reserved slot."""
         self.kind = ""
 
-    def start(self, kind: str, work: Work, done: Callable[[Outcome], Awaitable[None]]) -> None:
+    def start(self, kind: str, work: Work, done: Callable[[Outcome], Awaitable[None]], *, keep: int = -1) -> None:
         """Start a child now; `done` is awaited with its outcome. Raises OSError if it can't be forked.
 
-        The work sees everything as it is at this moment. The slot must be free, or reserved for this kind.
+        The work sees everything as it is at this moment. The slot must be free, or reserved for this kind. `keep` is a
+        descriptor that the child needs, which only a forked one can have.
         """
         assert self.kind in ("", kind)
         assert self._child is None
         began = time.monotonic()
-        self._child = self._spawn(work)
+        self._child = self._spawn(work) if keep < 0 else fork(work, keep)
         self.began = time.monotonic()
         self.forks += 1
         self.fork_seconds = self.began - began

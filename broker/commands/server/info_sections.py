@@ -238,7 +238,7 @@ def _stats(broker: Broker) -> Fields:
     yield "instantaneous_input_repl_kbps", "0.00"
     yield "instantaneous_output_repl_kbps", "0.00"
     yield "rejected_connections", stats.clients_refused
-    yield "sync_full", 0
+    yield "sync_full", broker.snapshot_transfers.count
     yield "sync_partial_ok", 0
     yield "sync_partial_err", 0
     yield "expired_subkeys", keyspace.expired_fields

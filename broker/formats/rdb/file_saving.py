@@ -65,15 +65,17 @@ def save_rdb(
     aux: Iterable[tuple[bytes, bytes]] = (),
     functions: Iterable[bytes] = (),
     aof_base: bool = False,
+    keys: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Writes a whole file in pieces of 64 KiB to 1 MiB; returns the number of keys in it.
 
     `aux` is additional metadata, as names and values, `functions` are the sources of function libraries.
-    `aof_base` is whether the file is the base of an append-only file. `progress` is called with the number of keys
-    written, every thousand keys. Exceptions of `write` propagate.
+    `keys` is whether the keys are written at all. `aof_base` is whether the file is the base of an append-only file.
+    `progress` is called with the number of keys written, every thousand keys. Exceptions of `write` propagate.
     """
-    file = _File(write, options.rdbchecksum, needed_version(keyspace.databases, options))
+    databases = keyspace.databases if keys else ()
+    file = _File(write, options.rdbchecksum, needed_version(databases, options))
     file.out += b"%b%04d" % (MAGIC, file.version)
     facts = (
         (b"redis-ver", REDIS_VERSION.encode()),
@@ -89,14 +91,14 @@ def save_rdb(
     for source in functions:
         file.out.append(OP_FUNCTION2)
         append_string(file.out, source, options.rdbcompression)
-    keys = 0
-    for database in keyspace.databases:
+    written = 0
+    for database in databases:
         for count in _save_database(file, database, keyspace.access, options):
-            keys += count
+            written += count
             if progress is not None:
-                progress(keys)
+                progress(written)
     file.finish()
-    return keys
+    return written
 
 
 def needed_version(databases: Iterable[Database], options: FileOptions) -> int:

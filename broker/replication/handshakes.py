@@ -1,0 +1,100 @@
+"""What clients have said with REPLCONF: what they are able to read, and what they want of the RDB file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from broker.table.arguments import at_least, integer
+from protocol.errors import SYNTAX, CommandError
+from protocol.inline import split_line
+from protocol.replies import NO_REPLY, OK
+
+if TYPE_CHECKING:
+    from broker.clients.session import Session
+
+ADDRESS_MAX: Final = 256
+MISSING_FILTER: Final = b"ERR Missing rdb-filter-only values"
+NO_COMPRESSION: Final = b"ERR Master has not enabled replication compression"
+
+
+@dataclass(slots=True)
+class Handshake:
+    """`end_mark` is whether the client recognises a file's end by a mark, so that its size need not be known before."""
+
+    rdb_only: bool = False
+    end_mark: bool = False
+    with_keys: bool = True
+    with_functions: bool = True
+
+    @property
+    def filtered(self) -> bool:
+        """Whether the client wants only a part of the file."""
+        return not (self.with_keys and self.with_functions)
+
+
+_switch: Final = at_least(0, b"ERR value is out of range, value must between 0 and 1", 1)
+
+
+class Handshakes:
+    """The settings of the clients that have sent REPLCONF."""
+
+    def __init__(self) -> None:
+        self._settings: dict[Session, Handshake] = {}
+
+    def of(self, session: Session) -> Handshake:
+        """The client's settings so far, which may be changed."""
+        return self._settings.setdefault(session, Handshake())
+
+    def forget(self, session: Session) -> None:
+        """Forget a client that has disconnected. (Sessions, compiled, must not be referenced weakly.)"""
+        self._settings.pop(session, None)
+
+    def configure(self, session: Session, pairs: list[bytes]) -> bytes:
+        """Apply pairs of options and values, in order, and return the reply. Raises CommandError.
+
+        What a replica says about itself is accepted, but nothing depends on it yet.
+        """
+        if len(pairs) % 2:
+            raise CommandError(SYNTAX)
+        settings = self.of(session)
+        for option, value in zip(pairs[::2], pairs[1::2], strict=True):
+            name = option.lower()
+            if name in (b"ack", b"getack"):
+                # A replica's position, and the question for it: neither is answered.
+                return NO_REPLY
+            if name == b"rdb-only":
+                settings.rdb_only = bool(_switch(value))
+            elif name == b"rdb-filter-only":
+                _filter(settings, value)
+            elif name == b"capa":
+                settings.end_mark = settings.end_mark or value.lower() == b"eof"
+            elif name == b"listening-port":
+                integer(value)
+            elif name == b"ip-address":
+                if len(value) >= ADDRESS_MAX:
+                    raise CommandError(
+                        b"ERR REPLCONF ip-address provided by replica instance is too long: %d bytes" % len(value)
+                    )
+            elif name in (b"rdb-channel", b"rdb-no-compress", b"rdb-no-checksum"):
+                _switch(value)
+            elif name == b"compression":
+                integer(value)
+                raise CommandError(NO_COMPRESSION)
+            elif name == b"main-ch-client-id":
+                raise CommandError(b"ERR Unrecognized RDB client id: %d" % integer(value))
+            else:
+                raise CommandError(b"ERR Unrecognized REPLCONF option: %b" % option)
+        return OK
+
+
+def _filter(settings: Handshake, value: bytes) -> None:
+    """Leave out everything that the value does not name. Raises CommandError."""
+    words = split_line(value)
+    if words is None:
+        raise CommandError(MISSING_FILTER)
+    settings.with_keys = settings.with_functions = False
+    for word in words:
+        if word.lower() != b"functions":
+            raise CommandError(b"ERR Unsupported rdb-filter-only option: %b" % word)
+        settings.with_functions = True
