@@ -291,6 +291,7 @@ class Declarations:
     # Scripting.
     busy_reply_threshold = Integer(5000, 0, INT64_MAX, alias="lua-time-limit")
     lua_max_memory = Memory(256 * MB, 0, INT64_MAX, own=True)
+    rdb_skip_unsupported = Bool(False, own=True)
     """Ours: how much memory the values of all scripts may take; 0 means no limit."""
     lua_enable_deprecated_api = Bool(False, immutable=True, hidden=True, inert=True)
 

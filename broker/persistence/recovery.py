@@ -24,7 +24,7 @@ from broker.formats.aof.manifest import BadManifest, Manifest, single_base
 from broker.formats.aof.reading import CommandReader, Damaged, Truncated
 from broker.formats.rdb.file_loading import load_rdb
 from broker.formats.rdb.format import MAGIC, VALKEY_MAGIC
-from broker.formats.rdb.reader import BadFormat, Reader
+from broker.formats.rdb.reader import BadFormat, Reader, Unsupported
 from broker.formats.rdb.target import KeyspaceTarget, MergingTarget
 from broker.persistence.environment import LoadError
 from broker.persistence.files import TEMPORARY
@@ -80,6 +80,7 @@ class Recovery:
         self.loaded = 0
         self.keys_loaded = 0
         self.keys_expired = 0
+        self.keys_skipped = 0
 
     async def run(self, *, sweep: bool) -> None:
         """Load the files, and open the append-only file if it is configured. Raises LoadError.
@@ -184,15 +185,29 @@ class Recovery:
     def _rdb(self, path: str, reader: Reader, now: int | None, target: KeyspaceTarget) -> Generator[int, None, None]:
         """Load an RDB file, or the one at the beginning of an append-only file."""
         try:
-            loaded = yield from load_rdb(reader, target, self._config, now=now, verify=self._config.rdbchecksum)
+            config = self._config
+            loaded = yield from load_rdb(
+                reader, target, config, now=now, verify=config.rdbchecksum, skip_unsupported=config.rdb_skip_unsupported
+            )
             for code in target.functions:
                 self._load_library(code)
         except (BadFormat, ValueError) as problem:
+            hint = "; with rdb-skip-unsupported yes such keys are left out" if isinstance(problem, Unsupported) else ""
             raise LoadError(
-                f"Fatal error loading the DB: {path}: {problem}. The file can't be loaded; nothing was changed in it"
+                f"Fatal error loading the DB: {path}: {problem}{hint}. The file can't be loaded; nothing was changed in"
+                " it"
             ) from problem
         self.keys_loaded = loaded.keys
         self.keys_expired = loaded.expired
+        self.keys_skipped = loaded.skipped
+        for key, what in loaded.skipped_keys:
+            self._log.warning("a key was left out: this broker doesn't have its type", key=key, holds=what)
+        if loaded.skipped:
+            self._log.warning(
+                "keys were left out, as rdb-skip-unsupported says; saving will lose them",
+                file=path,
+                keys=loaded.skipped,
+            )
         self._log.notice(f"Done loading RDB, keys loaded: {loaded.keys}, keys expired: {loaded.expired}.", file=path)
 
     def _load_library(self, code: bytes) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from broker.broker import Client
 from broker.commands.expire_options import has_passed
-from broker.formats.rdb.dump_payload import BadFooter, BadFormat, dump, restore
+from broker.formats.rdb.dump_payload import BadFooter, BadFormat, Unsupported, dump, restore
 from broker.keyspace.access import FREQUENCY_MAX
 from broker.keyspace.database import Database, type_name
 from broker.keyspace.events import DEL, GENERIC, REPLACED, RETYPED, Event
@@ -66,6 +66,8 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
         value = restore(args[3], session.broker.config)
     except BadFooter:
         raise CommandError(_BAD_FOOTER) from None
+    except Unsupported as error:
+        raise CommandError(b"%b: %b" % (_BAD_FORMAT, error.reason.encode())) from None
     except BadFormat as error:
         session.broker.log.verbose("RESTORE of a bad payload", key=name, reason=error)
         raise CommandError(_BAD_FORMAT) from None

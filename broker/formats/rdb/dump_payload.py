@@ -7,7 +7,8 @@ from typing import Any
 
 from broker.formats.packed.crc64 import crc64
 from broker.formats.rdb.format import STRING, is_readable, oldest_version
-from broker.formats.rdb.reader import BadFormat, Reader
+from broker.formats.rdb.reader import BadFormat, Reader, Unsupported
+from broker.formats.rdb.unsupported import UNSUPPORTED, describe
 from broker.formats.rdb.value_loading import load_value
 from broker.formats.rdb.value_saving import SavingOptions, save_value
 from broker.values.streams.limits import StreamLimits
@@ -40,7 +41,8 @@ def dump(value: Any, options: SavingOptions) -> bytes:
 
 
 def restore(payload: bytes, limits: StreamLimits) -> Any:
-    """Returns the value of a payload. Raises BadFooter, BadFormat.
+    """Returns the value of a payload. Raises BadFooter, BadFormat, and Unsupported for a type that this broker
+    doesn't have.
 
     `limits` are the directives that a stream obeys. Like Redis, this ignores anything after a complete value.
     """
@@ -49,7 +51,10 @@ def restore(payload: bytes, limits: StreamLimits) -> Any:
     size = len(body)
     inflation = MAX_STRING if body[:1] == bytes((STRING,)) else MAX_INFLATED
     reader = Reader(body, version, inflation=inflation + MAX_GROWTH * size, elements=MAX_ELEMENTS + size)
-    return load_value(reader, reader.byte(), limits)
+    kind = reader.byte()
+    if kind in UNSUPPORTED:
+        raise Unsupported(f"it holds {describe(reader, kind)}", reader.offset)
+    return load_value(reader, kind, limits)
 
 
 def check_footer(payload: bytes) -> int:
@@ -65,4 +70,4 @@ def check_footer(payload: bytes) -> int:
     return version
 
 
-__all__ = ["BadFooter", "BadFormat", "check_footer", "dump", "restore"]
+__all__ = ["BadFooter", "BadFormat", "Unsupported", "check_footer", "dump", "restore"]

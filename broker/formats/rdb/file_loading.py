@@ -1,7 +1,7 @@
 """Reading a dump file (RDB) of any version, from 1 to Redis 8.10's and Valkey 9.1's, key by key.
 
-Anything wrong with a file raises BadFormat with the reason and the offset. Data of modules can't be skipped, since only
-the module knows its format; it is refused, and the error names the module.
+Anything wrong with a file raises BadFormat with the reason and the offset. Values of types that this broker doesn't
+have (arrays, data of modules) are refused, and the error names the key and the type; on request such keys are left out.
 
 If an append-only file begins with a dump, commands follow its checksum: `Reader.read` continues there.
 """
@@ -11,12 +11,9 @@ from typing import Any, Final
 
 from broker.formats.rdb.active_times import ACTIVE_TIMES, restore_active_times
 from broker.formats.rdb.format import (
-    ARRAY,
     FILE_HEADER_BYTES,
     FIRST_CHECKSUMMED,
     MAGIC,
-    MODULE_2,
-    MODULE_PRE_GA,
     OLDEST_VALKEY,
     OP_AUX,
     OP_EOF,
@@ -39,8 +36,9 @@ from broker.formats.rdb.format import (
 )
 from broker.formats.rdb.hash_loading import read_fields
 from broker.formats.rdb.large_values import Steps
-from broker.formats.rdb.reader import BadFormat, EmptyValue, Reader
+from broker.formats.rdb.reader import EmptyValue, Reader, Unsupported
 from broker.formats.rdb.target import Target
+from broker.formats.rdb.unsupported import UNSUPPORTED, describe, module_name, skip_module_data, skip_value
 from broker.formats.rdb.value_loading import STREAM_TYPES, begin_value
 from broker.values.streams.limits import StreamLimits
 
@@ -50,39 +48,48 @@ _PAUSE_BYTES: Final = 1 << 18
 
 _NO_DEADLINE: Final = -1
 
-_MODULE_NAME: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_MODULE_NAME_SIZE: Final = 9
-_MODULE_VERSION_BITS: Final = 10
+SKIPPED_NAMED: Final = 100
+"""How many skipped keys are remembered by name."""
 
 
 class Loaded:
     """The result of loading a file: its version, keys loaded, keys dropped because they had expired or were empty.
 
-    `checked` is whether the file had a checksum, which then was right.
+    `skipped` is the number of keys left out because this broker doesn't have their types; `skipped_keys` names the
+    first of them and what they hold. `checked` is whether the file had a checksum, which then was right.
     """
 
-    __slots__ = ("checked", "empty", "expired", "keys", "version")
+    __slots__ = ("checked", "empty", "expired", "keys", "skipped", "skipped_keys", "version")
 
     def __init__(self) -> None:
         self.version = 0
         self.keys = 0
         self.expired = 0
         self.empty = 0
+        self.skipped = 0
+        self.skipped_keys: list[tuple[bytes, str]] = []
         self.checked = False
 
 
 def load_rdb(
-    reader: Reader, target: Target, limits: StreamLimits, *, now: int | None, verify: bool = True
+    reader: Reader,
+    target: Target,
+    limits: StreamLimits,
+    *,
+    now: int | None,
+    verify: bool = True,
+    skip_unsupported: bool = False,
 ) -> Generator[int, None, Loaded]:
     """Loads a file from its beginning into `target`. Yields its current offset every few milliseconds.
 
     `limits` are the directives that streams obey. Keys whose deadline is before `now` (wall-clock milliseconds) are
     dropped; for the base of an append-only file `now` is None, since the commands that follow rely on all of them.
-    `verify` is whether the checksum is compared (rdbchecksum).
+    `verify` is whether the checksum is compared (rdbchecksum). With `skip_unsupported`, keys of types that this broker
+    doesn't have are left out; without, they are an error.
 
     Raises BadFormat; `target` keeps what was loaded until then.
     """
-    loading = _Loading(reader, target, limits, now)
+    loading = _Loading(reader, target, limits, now, skip_unsupported)
     loading.loaded.version = reader.version = _read_header(reader)
     yield from loading.records()
     if reader.version >= FIRST_CHECKSUMMED:
@@ -111,15 +118,16 @@ class _Loading:
     """A file being loaded: the attributes of the next key, and the templates of hashes."""
 
     __slots__ = (
-        "_active_times", "_deadline", "_frequency", "_idle", "_limits", "_now", "_reader", "_target", "_templates",
-        "loaded",
+        "_active_times", "_deadline", "_frequency", "_idle", "_limits", "_now", "_reader", "_skipping", "_target",
+        "_templates", "loaded",
     )  # fmt: skip
 
-    def __init__(self, reader: Reader, target: Target, limits: StreamLimits, now: int | None) -> None:
+    def __init__(self, reader: Reader, target: Target, limits: StreamLimits, now: int | None, skipping: bool) -> None:
         self._reader = reader
         self._target = target
         self._limits = limits
         self._now = now
+        self._skipping = skipping
         self._templates: dict[int, list[bytes]] = {}
         self._deadline: int | None = None
         self._idle: int | None = None
@@ -152,8 +160,9 @@ class _Loading:
     def _load_key(self, kind: int) -> tuple[bytes, Steps] | None:
         """Loads a key; returns its name and Steps if its value takes long to read."""
         reader = self._reader
-        if kind in (MODULE_2, MODULE_PRE_GA, ARRAY):
-            raise self._foreign(kind)
+        if kind in UNSUPPORTED:
+            self._leave_out(kind)
+            return None
         key = reader.string()
         try:
             value = begin_value(reader, kind, self._limits, self._templates)
@@ -222,13 +231,18 @@ class _Loading:
             elif now is not None and deadline < now:
                 del deadlines[key], values[key]
 
-    def _foreign(self, kind: int) -> BadFormat:
-        """Returns the error for a key whose value this broker does not support."""
-        key = self._reader.string()
+    def _leave_out(self, kind: int) -> None:
+        """Skips a key whose value this broker can't hold, if that is allowed. Raises BadFormat."""
+        reader = self._reader
+        key = reader.string()
         name = repr(key[:100])[1:]
-        if kind == ARRAY:
-            return self._reader.bad(f"key {name} holds an array, which this broker doesn't have")
-        return self._reader.bad(f"key {name} holds data of module type {_module_name(self._reader.length())}")
+        if not self._skipping:
+            raise Unsupported(f"key {name} holds {describe(reader, kind)}", reader.offset)
+        what = skip_value(reader, kind)
+        self._forget()
+        self.loaded.skipped += 1
+        if len(self.loaded.skipped_keys) < SKIPPED_NAMED:
+            self.loaded.skipped_keys.append((key, what))
 
     # Opcodes
 
@@ -285,7 +299,14 @@ class _Loading:
         self._templates[number] = read_fields(reader)
 
     def module(self) -> None:
-        raise self._reader.bad(f"data of module type {_module_name(self._reader.length())}")
+        reader = self._reader
+        name = module_name(reader.length())
+        if not self._skipping:
+            raise Unsupported(f"data of module type {name}", reader.offset)
+        # When it is to be loaded, as a part of the same form.
+        reader.length()
+        reader.length()
+        skip_module_data(reader)
 
     def metadata(self) -> None:
         """Handles a slot on the move in a cluster (Valkey's files) or modules' metadata of a key (Redis's files)."""
@@ -312,13 +333,3 @@ _OPCODES: Final[dict[int, Callable[[_Loading], None]]] = {
     OP_MODULE_AUX: _Loading.module,
     OP_KEY_META: _Loading.metadata,
 }
-
-
-def _module_name(number: int) -> str:
-    """Returns the name of a module's type: nine characters of six bits each, above ten bits of version."""
-    number >>= _MODULE_VERSION_BITS
-    characters = bytearray()
-    for _ in range(_MODULE_NAME_SIZE):
-        characters.append(_MODULE_NAME[number & 63])
-        number >>= 6
-    return characters[::-1].decode()

@@ -49,6 +49,10 @@ class EmptyValue(BadFormat):
     """A completely read value has no elements, as some old servers wrote by mistake."""
 
 
+class Unsupported(BadFormat):
+    """There is a value of a type that this broker doesn't have."""
+
+
 class Reader:
     """A position in a dump.
 

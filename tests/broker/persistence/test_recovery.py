@@ -13,8 +13,9 @@ from broker.server import Server
 from protocol.replies import bulks
 from tests.broker.inprocess import Broker
 from tests.broker.persistence.durable import APPENDONLY, INCREMENT, MANIFEST, InPlace, contents, durable
-from tests.broker.persistence.files_made import saved
+from tests.broker.persistence.files_made import saved, sealed_file
 from tests.broker.persistence.folders import BASE, aof, folder, loaded, rdb, refused
+from tests.broker.persistence.payloads import sealed as sealed_payload
 from tests.broker.persistence.simulated_disk import SimulatedDisk
 from tests.broker.sessions import make_broker, make_session, run
 
@@ -415,3 +416,19 @@ async def test_early_clients_are_told_how_far_it_is(monkeypatch: pytest.MonkeyPa
             assert line in info
         await client.stream.aclose()
         may_end.set()
+
+
+async def test_keys_of_types_that_are_not_there_are_left_out_if_so_configured() -> None:
+    array = b"\x1c\x03odd\x01\x00\x00\x03\x01x"
+    disk = SimulatedDisk()
+    file = disk.create("/dump.rdb")
+    file.write(sealed_file(b"\x00\x01k\x01v" + array, 15))
+    file.close()
+    refusal = await refused(disk, appendonly="no")
+    assert "key 'odd' holds an array" in refusal and "rdb-skip-unsupported yes" in refusal
+    async with durable(disk, {"appendonly": "no", "save": "", "rdb-skip-unsupported": "yes"}) as broker:
+        client = await broker.client()
+        assert await client.call("KEYS *") == b"*1\r\n$1\r\nk\r\n"
+        assert "trimaran_rdb_keys_skipped:1" in await client.text("INFO persistence")
+        reply = await client.call("RESTORE", "k", "0", sealed_payload(array[:1] + array[5:], 15), "REPLACE")
+        assert reply == b"-ERR Bad data format: it holds an array, which this broker doesn't have\r\n"
