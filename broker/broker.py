@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from broker.clients.blocking import Blocking
+from broker.clients.fieldsets import Fieldsets
 from broker.clients.notifications import Notifications
 from broker.clients.pubsub import PubSub
 from broker.clients.session import BROKER_STATE, CLOSING, UNAUTHENTICATED, Session
@@ -114,6 +115,7 @@ class Broker:
             self.deadlines,
             watches,
         )
+        self.fieldsets = Fieldsets()
         self.handshakes = Handshakes()
         self.snapshot_transfers = SnapshotTransfers(
             config, log, self.keyspace, self.functions, self.blocking, self.persistence.background, self.deadlines,
@@ -136,6 +138,7 @@ class Broker:
         session.flags |= CLOSING
         self.blocking.cancel(session)
         self.handshakes.forget(session)
+        self.fieldsets.forget(session)
         self.pubsub.unsubscribe_all(session)
         session.unwatch()
         self.sessions.pop(session.id, None)

@@ -64,6 +64,7 @@ TESTED_BY = {
     "broker/__init__.py": "tests/broker/test_server.py",
     "broker/__main__.py": "tests/broker/test_cli.py",
     "broker/commands/__init__.py": "tests/broker/table/test_command.py",
+    "broker/commands/hashes/importing.py": "tests/oracle/test_hash_imports.py",
     "broker/commands/keys/migrate.py": "tests/oracle/test_migrate.py",
     "broker/commands/server/replication.py": "tests/oracle/test_replication_handshake.py",
     "broker/commands/page.py": "tests/docs/test_commands_page.py",

@@ -168,6 +168,7 @@ def reset(session: Client, args: list[bytes]) -> bytes:
     session.name = b""
     session.no_evict = False
     session.set_no_touch(False)
+    broker.fieldsets.forget(session)
     if broker.config.requirepass:
         session.flags |= UNAUTHENTICATED
     session.transport.limits_changed()
