@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.oracle import servers
 from tests.oracle.harness import CLOSED, Client, Each, Loose, Shape, Skip, Step, pair, same
 from tests.oracle.wire import parse
 
@@ -269,3 +270,13 @@ def test_unblock() -> None:
         admin.do(Each(["CLIENT", "UNBLOCK", theirs], ["CLIENT", "UNBLOCK", ours]))
         client.receive()
         client.do("PING")
+
+
+def test_valkeys_clients_may_say_what_they_can_do() -> None:
+    connection = servers.broker().connect()
+    try:
+        assert connection.call("CLIENT", "CAPA", "redirect") == b"+OK\r\n"
+        assert connection.call("CLIENT", "CAPA", "whatever", "else") == b"+OK\r\n"
+        assert connection.call("CLIENT", "CAPA") == b"-ERR wrong number of arguments for 'client|capa' command\r\n"
+    finally:
+        connection.close()

@@ -16,7 +16,7 @@ from tests.oracle.wire import Node, parse
 assert broker.commands  # declares all commands
 
 # What Redis does not have: these are Valkey's.
-OURS_ALONE = {"delifeq", "script|show"}
+OURS_ALONE = {"client|capa", "delifeq", "script|show"}
 PROSE = {"notes", "summary", "complexity", "arguments", "history", "subcommands"}
 
 pytestmark = requires("8.10")

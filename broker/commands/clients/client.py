@@ -14,7 +14,7 @@ from broker.clients.session import CLOSING, REPLY_OFF, REPLY_SKIP, REPLY_SKIP_NE
 from broker.commands.clients.connection import CLIENT_NAME, check_attribute
 from broker.commands.help import declare_help
 from broker.table.arguments import integer, timeout_milliseconds
-from broker.table.command import ADMIN, LOADING, NOSCRIPT, STALE, command, container
+from broker.table.command import ADMIN, ALLOW_BUSY, LOADING, NOSCRIPT, STALE, command, container
 from broker.table.parsers import Parser
 from protocol.errors import SYNTAX, UNBLOCKED, CommandError, wrong_form
 from protocol.replies import NO_REPLY, OK, ONE, ZERO, bulk
@@ -40,6 +40,7 @@ declare_help(
     since="5.0.0",
     categories=("connection",),
     usage={
+        "CAPA": "<option> [<option> ...]",
         "KILL": "<ip:port> | <option> <value> [<option> <value> ...]",
         "LIST": "[TYPE <normal|master|replica|pubsub>] [ID <client-id> ...]",
         "NO-EVICT": "<ON|OFF>",
@@ -85,6 +86,14 @@ def client_setinfo(session: Client, args: list[bytes]) -> bytes:
         session.lib_name = value
     else:
         session.lib_ver = value
+    return OK
+
+
+@command("CLIENT|CAPA", arity=-3, flags=_PLAIN | ALLOW_BUSY, group="connection", since="8.0.0",
+         syntax="capability ...", summary="Says what the client can do, as Valkey's clients do; nothing depends on it.",
+         complexity="O(1)")  # fmt: skip
+def client_capa(session: Client, args: list[bytes]) -> bytes:
+    # Of Valkey's capabilities only `redirect` has a meaning, and that is for replicas.
     return OK
 
 

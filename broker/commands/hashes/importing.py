@@ -19,7 +19,8 @@ VALUE_COUNT: Final = b"ERR value count does not match fieldset field count"
 
 _ALL_SHARDS: Final = ("request_policy:all_shards",)
 
-container("HIMPORT", group="hash", since="8.10.0", summary="A container for commands that import hashes.")
+container("HIMPORT", group="hash", since="8.10.0", categories=("hash",),
+          summary="A container for commands that import hashes.")  # fmt: skip
 
 
 def _fieldsets(session: Client) -> dict[bytes, Fieldset]:
