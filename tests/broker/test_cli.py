@@ -72,7 +72,7 @@ def test_the_log_follows_the_configuration(server: FakeServer, tmp_path: Path) -
 
 def test_inert_directives_are_named(server: FakeServer, tmp_path: Path) -> None:
     cli.main(["serve", "--logfile", "log", "--io-threads", "4", "--port", "1"])
-    assert (tmp_path / "log").read_text().rstrip().endswith("directives without effect here names=io-threads")
+    assert (tmp_path / "log").read_text().rstrip().endswith("these directives have no effect here names=io-threads")
 
 
 @pytest.mark.parametrize("words", [["--sentinel"], ["--port", "1", "--sentinel"]])
