@@ -130,6 +130,8 @@ class Server:
             now = self.broker.clock.now
             for connection in self.tick.connections():
                 idle = idle_ms and self._is_idle(connection, now - idle_ms)
+                if idle:
+                    self.broker.log.verbose("Closing idle client", id=connection.session.id)
                 if idle or not connection.check_soft_limit():
                     self.tick.close(connection)
             self.persistence.cron()

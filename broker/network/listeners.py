@@ -91,9 +91,11 @@ class Listeners:
         elif exposed and not is_loopback(peer):
             refusal = PROTECTED_MODE
         else:
-            self.tick.adopt(sock, peer)
+            connection = self.tick.adopt(sock, peer)
+            broker.log.verbose("Accepted a client", id=connection.session.id, addr=peer)
             return
         broker.stats.clients_refused += 1
+        broker.log.verbose("Error accepting a client connection", addr=peer, reason=refusal)
         sock.setblocking(False)
         with suppress(OSError):
             sock.send(error(refusal))

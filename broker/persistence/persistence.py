@@ -131,6 +131,8 @@ class Persistence:
         self._update_refusal()
 
     def _start_snapshot(self) -> None:
+        if point := self.snapshots.reached():
+            self._log.notice(f"{point.changes} changes in {point.seconds} seconds. Saving...")
         try:
             self.snapshots.start()
         except OSError as problem:
