@@ -65,6 +65,7 @@ TESTED_BY = {
     "broker/__main__.py": "tests/broker/test_cli.py",
     "broker/commands/__init__.py": "tests/broker/table/test_command.py",
     "broker/commands/page.py": "tests/docs/test_commands_page.py",
+    "broker/config/page.py": "tests/docs/test_configuration_page.py",
     "broker/broker.py": "tests/broker/execution/test_dispatcher.py",
     "broker/network/listeners.py": "tests/broker/test_server.py",
     "broker/clients/transport.py": "tests/broker/network/test_connection.py",
