@@ -116,7 +116,6 @@ def serve(words: Sequence[str]) -> int:
     from broker.server import serve as serve_broker
 
     with _pid_file(config, log):
-        _name_inert(config, log)
         return serve_broker(config, log)
 
 
@@ -180,11 +179,6 @@ def _server_version() -> str:
     return f"Redis server v={REDIS_VERSION} sha=00000000:0 malloc=libc bits=64 build=0 ({_version()})"
 
 
-def _name_inert(config: Config, log: Log) -> None:
-    if changed := config.without_effect():
-        log.notice("these directives have no effect here", names=" ".join(changed))
-
-
 def _ignore_stray_signals() -> None:
     """Ignore signals that would end the process without a save, sent by a closing terminal or by mistake.
 
@@ -227,5 +221,6 @@ def _pid_file(config: Config, log: Log) -> Iterator[None]:
     try:
         yield
     finally:
+        log.notice("Removing the pid file", path=path)
         with contextlib.suppress(OSError):
             os.unlink(path)

@@ -34,7 +34,7 @@ from broker.process.log import Log
 from broker.process.memory import tune_allocator
 from broker.process.poller import Watches, create_poller
 from broker.process.supervision import EXTENSION_SECONDS, Supervision, supervisor_of, watchdog_seconds
-from broker.startup_log import log_ready, log_start
+from broker.startup_log import log_ready, log_start, log_supervision, log_without_effect
 
 RESERVED_DESCRIPTORS: Final = 32
 """Descriptors reserved for files, listeners and pollers, in addition to one per client (as many as in Redis)."""
@@ -204,8 +204,10 @@ async def open_broker(
         config.save = ()
     for name, value in (directives or {}).items():
         _assign(config, name, value)
+    log = log or Log("nothing")
+    log_without_effect(config, log)
     try:
-        server = Server(config, log or Log("nothing"), clock, stop, storage, supervision, linger_ms)
+        server = Server(config, log, clock, stop, storage, supervision, linger_ms)
     except ValueError as problem:
         raise StartError(str(problem)) from None
     if started is not None:
@@ -251,8 +253,10 @@ def serve(config: Config, log: Log) -> int:
     tune_collector()
     tune_allocator()
     environment, pid = os.environ, os.getpid()
+    supervisor = supervisor_of(config.supervised, environment)
+    log_supervision(config, supervisor, log)
     supervision = Supervision(
-        supervisor_of(config.supervised, environment),
+        supervisor,
         environment.get("NOTIFY_SOCKET", ""),
         watchdog_seconds(environment, pid),
     )

@@ -13,6 +13,7 @@ from broker.config import Config
 from broker.native import COMPILED, build
 from broker.process.kernel import OVERCOMMIT_WARNING, refuses_overcommit
 from broker.process.log import Log
+from broker.process.supervision import VARIABLES
 from broker.version import REDIS_VERSION, VERSION
 
 LOOPBACK: Final = ("127.", "[::1]", "::1")
@@ -44,6 +45,19 @@ def log_start(config: Config, log: Log) -> None:
     )
     if (config.save or config.appendonly) and refuses_overcommit():
         log.warning(OVERCOMMIT_WARNING)
+
+
+def log_without_effect(config: Config, log: Log) -> None:
+    """Name the directives that were given a value which changes nothing."""
+    if changed := config.without_effect():
+        log.notice("these directives have no effect here", names=" ".join(changed))
+
+
+def log_supervision(config: Config, supervisor: str, log: Log) -> None:
+    """Warn of a supervisor that was named but has not started this process: it would wait for a sign in vain."""
+    wanted = config.supervised
+    if wanted in VARIABLES and wanted != supervisor:
+        log.warning(f"{wanted} supervision requested, but {VARIABLES[wanted]} not found")
 
 
 def log_ready(config: Config, log: Log, addresses: Sequence[str]) -> None:

@@ -16,7 +16,8 @@ MAX_LINES = 500
 # and from those below. A name stands for itself and all under it; the longest that fits counts. What only a type
 # checker imports counts as well: an arrow upward ties the parts together all the same.
 BROKER = (
-    ("broker", "broker.__main__", "broker.cli", "broker.health"),  # `broker` itself only names what broker.server offers
+    # `broker` itself only names what broker.server offers.
+    ("broker", "broker.__main__", "broker.cli", "broker.health"),
     ("broker.testing",),
     ("broker.server",),
     ("broker.hosting", "broker.startup_log"),

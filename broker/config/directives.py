@@ -91,7 +91,7 @@ class Declarations(ValkeyDeclarations):
     maxclients = Integer(10000, 1, UINT_MAX, unsigned=True)
     bind_source_addr = Text(inert=True)
     socket_mark_id = Integer(0, 0, UINT_MAX, unsigned=True, immutable=True)
-    max_new_connections_per_cycle = Integer(10, 1, 1000, unsigned=True, inert=True)
+    max_new_connections_per_cycle = Integer(10, 1, 1000, unsigned=True)
     max_new_tls_connections_per_cycle = Integer(1, 1, 1000, unsigned=True, inert=True)
 
     # TLS.

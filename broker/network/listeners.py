@@ -20,9 +20,6 @@ from broker.network.tick import Tick
 from protocol.errors import MAX_CLIENTS, PROTECTED_MODE
 from protocol.replies import error
 
-ACCEPTS_PER_TICK: Final = 128
-"""Connections accepted from one listener per tick; the rest wait in the kernel's queue."""
-
 PAUSE_MS: Final = 200
 """Milliseconds to stop accepting when the process is out of descriptors: the listener stays readable and would keep
 the tick spinning."""
@@ -102,7 +99,8 @@ class Listeners:
         sock.close()
 
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTS_PER_TICK):
+        # The rest wait in the kernel's queue until the next tick.
+        for _ in range(self.broker.config.max_new_connections_per_cycle):
             try:
                 sock, address = listener.accept()
             except BlockingIOError:

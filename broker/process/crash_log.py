@@ -1,4 +1,4 @@
-"""What the log tells of a process that dies or hangs in native code: the Python stack of each thread.
+"""What the log shows of a process that dies or hangs in native code: the Python stack of each thread.
 
 `crash-log-enabled` is Redis's switch for the first, `watchdog-period` (milliseconds) for the second.
 """

@@ -14,6 +14,9 @@ from typing import Final
 SYSTEMD: Final = "systemd"
 UPSTART: Final = "upstart"
 
+VARIABLES: Final = {UPSTART: "UPSTART_JOB", SYSTEMD: "NOTIFY_SOCKET"}
+"""What each supervisor sets in the environment of a process that is to notify it."""
+
 READY: Final = "Ready to accept connections"
 
 EXTENSION_SECONDS: Final = 30
@@ -22,7 +25,7 @@ EXTENSION_SECONDS: Final = 30
 
 def supervisor_of(wanted: str, environment: Mapping[str, str]) -> str:
     """The process's supervisor, by the directive `supervised` and the environment: SYSTEMD, UPSTART, or ""."""
-    for name, variable in ((UPSTART, "UPSTART_JOB"), (SYSTEMD, "NOTIFY_SOCKET")):
+    for name, variable in VARIABLES.items():
         if wanted in (name, "auto") and environment.get(variable):
             return name
     return ""

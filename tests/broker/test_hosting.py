@@ -90,3 +90,32 @@ def test_a_crash_is_in_the_log(tmp_path: Path) -> None:
         process.communicate(timeout=20)
     assert process.returncode == -signal.SIGSEGV
     assert "Fatal Python error: Segmentation fault" in log.read_text()
+
+
+CHILD = """
+import sys
+from broker.config import Config
+from broker.hosting import Hosting
+from broker.process.log import Log
+from broker.process.oom_score import OomScore
+from pathlib import Path
+config, score = Config(), Path(sys.argv[2])
+config.oom_score_adj, config.oom_score_adj_values = "absolute", (1, 2, 3)
+config.port, config.bind, config.bgsave_cpulist = 6380, ("127.0.0.1",), "0"
+log = Log()
+Hosting(config, log, OomScore(log.warning, score)).child_begins(sys.argv[1])
+status = Path("/proc/self/status").read_text()
+print(Path("/proc/self/cmdline").read_text().strip("\\0"), score.read_text(), "Cpus_allowed_list:\\t0\\n" in status)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("kind", "title"), [("rdb", "redis-rdb-bgsave"), ("aof", "redis-aof-rewrite")])
+def test_a_child(kind: str, title: str, tmp_path: Path) -> None:
+    pytest.importorskip("setproctitle")
+    score = tmp_path / "oom_score_adj"
+    score.write_text("0")
+    words = [sys.executable, "-c", CHILD, kind, str(score)]
+    shown = subprocess.check_output(words, text=True, cwd=ROOT).split()
+    assert shown[:3] == [title, "127.0.0.1:6380", "3"]
+    assert kind == "aof" or shown[3] == "True"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from broker import startup_log
+from broker import open_broker, startup_log
 from broker.config import Config
 from broker.config.syntaxes import SavePoint
 from broker.process.log import Log
@@ -54,3 +54,27 @@ def test_an_open_door_is_named(password: bytes, addresses: list[str], warned: bo
     text = logged(tmp_path, config, addresses)
     assert ("anyone who can reach these addresses" in text) is warned
     assert "secret" not in text
+
+
+async def test_directives_without_effect_are_named_for_programs_too(tmp_path: Path) -> None:
+    log = Log(path=str(tmp_path / "log"))
+    async with open_broker({"io-threads": "4", "hz": "50", "timeout": "9"}, log=log):
+        assert 'these directives have no effect here names="hz io-threads"' in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "supervisor", "warning"),
+    [
+        ("systemd", "", "systemd supervision requested, but NOTIFY_SOCKET not found"),
+        ("upstart", "", "upstart supervision requested, but UPSTART_JOB not found"),
+        ("systemd", "systemd", ""),
+        ("auto", "", ""),
+        ("no", "", ""),
+    ],
+)
+def test_a_supervisor_that_is_not_there(wanted: str, supervisor: str, warning: str, tmp_path: Path) -> None:
+    config = Config()
+    config.supervised = wanted
+    startup_log.log_supervision(config, supervisor, Log(path=str(tmp_path / "log")))
+    assert warning in (text := (tmp_path / "log").read_text())
+    assert bool(text) is bool(warning)

@@ -211,3 +211,37 @@ def test_a_file_with_every_directive_of_the_reference(tmp_path: Path) -> None:
     file = tmp_path / "redis.conf"
     file.write_bytes(b"\n".join(lines))
     load(Config(), [os.fsencode(file)])
+
+
+@requires("8.10")
+@pytest.mark.parametrize("value", ["{title} {port}", "{bad}", "", "{title", "}x{{title}}", "{}", " "])
+def test_titles(value: str) -> None:
+    same(
+        [
+            ["CONFIG", "SET", "proc-title-template", value],
+            ["CONFIG", "GET", "proc-title-template"],
+            ["CONFIG", "SET", "proc-title-template", "{title} {listen-addr} {server-mode}"],
+        ]
+    )
+
+
+@requires("8.10")
+def test_what_a_process_is_to_its_system() -> None:
+    same(
+        [
+            ["CONFIG", "SET", "watchdog-period", "1"],
+            ["CONFIG", "GET", "watchdog-period"],
+            ["CONFIG", "SET", "watchdog-period", "0"],
+            ["CONFIG", "SET", "oom-score-adj", "yes"],
+            ["CONFIG", "SET", "oom-score-adj-values", "10 100 50"],
+            ["CONFIG", "GET", "oom-score-adj-values"],
+            ["CONFIG", "SET", "oom-score-adj-values", "10 100"],
+            ["CONFIG", "SET", "oom-score-adj-values", "10 100 5000"],
+            ["CONFIG", "SET", "oom-score-adj", "no"],
+            ["CONFIG", "SET", "oom-score-adj-values", "0 200 800"],
+            ["CONFIG", "SET", "crash-log-enabled", "no"],
+            ["CONFIG", "SET", "crash-log-enabled", "yes"],
+            ["CONFIG", "SET", "hide-user-data-from-log", "yes"],
+            ["CONFIG", "SET", "hide-user-data-from-log", "no"],
+        ]
+    )
