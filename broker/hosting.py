@@ -11,6 +11,7 @@ import trio
 
 from broker.config import Config
 from broker.persistence.rewriting import KIND as REWRITE
+from broker.process import collation
 from broker.process.cpus import stay_on
 from broker.process.crash_log import LEAST_PERIOD_MS, CrashLog
 from broker.process.kernel import disable_huge_pages, uses_huge_pages
@@ -45,11 +46,16 @@ class Hosting:
         if config.disable_thp and uses_huge_pages() and not disable_huge_pages():
             self._log.warning("huge pages can't be disabled: saves will copy more memory, and latency suffers")
         self._crash_log.enable(config.crash_log_enabled)
+        try:
+            collation.choose(config.locale_collate)
+        except ValueError:
+            self._log.warning("Failed to configure LOCALE for invalid locale name", name=config.locale_collate)
         self._watch(config.watchdog_period)
         for name in ("port", "tls-port", "bind", "proc-title-template"):
             config.on_change(name, self._show_title)
         for name in ("oom-score-adj", "oom-score-adj-values"):
             config.on_change(name, self._adjust)
+        config.on_change("locale-collate", collation.choose)
         config.on_change("crash-log-enabled", self._crash_log.enable)
         config.on_change("watchdog-period", self._watch)
 
