@@ -8,7 +8,7 @@
 #   make bench ARGS=--check                           fails if CPU ratios are worse than those on record
 #   make mutants ARGS='pubsub'                        faults that the tests do not notice; see tests/mutations.py
 #   make wheels                                       dist/*.whl for each CPython found here, manylinux on Linux
-#   make docs                                         docs/commands.md, from the command table
+#   make docs                                         docs/commands.md and docs/configuration.md, from the tables
 #   make clean                                        removes all of the above except the oracle
 
 .DELETE_ON_ERROR:
@@ -61,6 +61,7 @@ wheels: $(VENV)/bin/python
 
 docs: $(VENV)/.serve
 	$(RUN) -c "from broker.commands.page import main; main()" > docs/commands.md
+	$(RUN) -c "from broker.config.page import main; main()" > docs/configuration.md
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

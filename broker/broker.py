@@ -142,6 +142,7 @@ class Broker:
         self.pubsub.unsubscribe_all(session)
         session.unwatch()
         self.sessions.pop(session.id, None)
+        self.log.verbose("Client closed connection", id=session.id)
 
     def session_flags(self) -> int:
         """The flags that a new session starts with."""

@@ -1,4 +1,4 @@
-"""The command line: `trimaran serve [redis.conf] [--directive value ...]` and `trimaran check FILE|FOLDER`.
+"""The command line: `trimaran serve [redis.conf] [--directive value ...]`, `trimaran check FILE|FOLDER` and others.
 
 The arguments of `serve` are redis-server's, so changing one word makes a script or container that starts redis-server
 start this broker instead. If called by the name redis-server (through a link), not even that is needed.
@@ -18,11 +18,13 @@ from broker.config import Config, ConfigFileError, load
 from broker.native import build
 from broker.process.log import Log
 from broker.process.supervision import supervisor_of
+from broker.process.syslog import Syslog
 from broker.version import REDIS_VERSION
 
 USAGE = """\
-usage: trimaran serve [redis.conf] [--directive value ...] [--log-format text|json]
+usage: trimaran serve [redis.conf] [--directive value ...] [--log-format text|json|logfmt]
        trimaran check [--fix [-y]] FILE|FOLDER ...
+       trimaran health [--url URL] [--timeout SECONDS]
        trimaran COMMAND --help
        trimaran --version
        trimaran --help
@@ -40,6 +42,10 @@ check reports whether append-only files and RDB files are intact, what is in the
 
   trimaran check /var/lib/redis/appendonlydir
   trimaran check --fix appendonlydir               cuts off a damaged end, after asking, and keeps a copy
+
+health reports whether a broker answers, by its exit status and one line; for a container's health check.
+
+  trimaran health --url redis://:password@127.0.0.1:6380
 """
 
 # The PID file of a daemonized redis-server if none is configured.
@@ -92,7 +98,8 @@ def serve(words: Sequence[str]) -> int:
     try:
         load(config, [os.fsencode(word) for word in words], sys.stdin.buffer)
         _enter(config.dir)
-        log = Log(config.loglevel, config.logfile, as_json=config.log_format == "json")
+        syslog = Syslog(config.syslog_ident, config.syslog_facility) if config.syslog_enabled else None
+        log = Log(config.loglevel, config.logfile, form=config.log_format, syslog=syslog)
     except ConfigFileError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -100,6 +107,8 @@ def serve(words: Sequence[str]) -> int:
         sys.stderr.write(f"trimaran: {error}\n")
         return 1
     config.on_change("loglevel", lambda level: setattr(log, "level", level))
+    log.hide_user_data(config.hide_user_data_from_log)
+    config.on_change("hide-user-data-from-log", log.hide_user_data)
     _ignore_stray_signals()
     if config.daemonize and not supervisor_of(config.supervised, os.environ):
         _daemonize()
@@ -107,7 +116,6 @@ def serve(words: Sequence[str]) -> int:
     from broker.server import serve as serve_broker
 
     with _pid_file(config, log):
-        _name_inert(config, log)
         return serve_broker(config, log)
 
 
@@ -125,6 +133,13 @@ def check(words: Sequence[str]) -> int:
     return run(words, Disk(), command_table, ask, print)
 
 
+def health(words: Sequence[str]) -> int:
+    """Report whether a broker answers; see broker.health."""
+    from broker.health import main as check_health
+
+    return check_health(words)
+
+
 def _enter(folder: str) -> None:
     try:
         os.chdir(folder)
@@ -133,7 +148,7 @@ def _enter(folder: str) -> None:
 
 
 Command = Callable[[Sequence[str]], int]
-COMMANDS: dict[str, Command] = {"serve": serve, "check": check}
+COMMANDS: dict[str, Command] = {"serve": serve, "check": check, "health": health}
 FURTHER = "trimaran.commands"
 """The entry point group of further commands."""
 
@@ -162,11 +177,6 @@ def _version() -> str:
 def _server_version() -> str:
     """The version in redis-server's format, which tools parse."""
     return f"Redis server v={REDIS_VERSION} sha=00000000:0 malloc=libc bits=64 build=0 ({_version()})"
-
-
-def _name_inert(config: Config, log: Log) -> None:
-    if changed := config.without_effect():
-        log.notice("directives without effect here", names=" ".join(changed))
 
 
 def _ignore_stray_signals() -> None:
@@ -211,5 +221,6 @@ def _pid_file(config: Config, log: Log) -> Iterator[None]:
     try:
         yield
     finally:
+        log.notice("Removing the pid file", path=path)
         with contextlib.suppress(OSError):
             os.unlink(path)

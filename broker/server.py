@@ -10,7 +10,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -22,7 +22,8 @@ from broker.commands import command_table
 from broker.config import Config
 from broker.config.directives import BY_NAME
 from broker.config.kinds import bytes_of
-from broker.native import COMPILED, build
+from broker.hosting import Hosting
+from broker.network.activation import passed_sockets
 from broker.network.connection import Connection
 from broker.network.listeners import Listeners, StartError
 from broker.network.tick import LINGER_MS, Tick
@@ -32,8 +33,8 @@ from broker.process.collector import tune_collector
 from broker.process.log import Log
 from broker.process.memory import tune_allocator
 from broker.process.poller import Watches, create_poller
-from broker.process.supervision import Supervision, supervisor_of
-from broker.version import REDIS_VERSION, VERSION
+from broker.process.supervision import EXTENSION_SECONDS, Supervision, supervisor_of, watchdog_seconds
+from broker.startup_log import log_ready, log_start, log_supervision, log_without_effect
 
 RESERVED_DESCRIPTORS: Final = 32
 """Descriptors reserved for files, listeners and pollers, in addition to one per client (as many as in Redis)."""
@@ -85,6 +86,7 @@ class Server:
         return trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
 
     def _serve_while_busy(self, caller: Session) -> None:
+        self._supervision.alive()
         self.tick.serve_while_busy(caller)  # looked up on each call, because the tick is created after the broker
 
     def _limits_changed(self, _: object) -> None:
@@ -128,6 +130,8 @@ class Server:
             now = self.broker.clock.now
             for connection in self.tick.connections():
                 idle = idle_ms and self._is_idle(connection, now - idle_ms)
+                if idle:
+                    self.broker.log.verbose("Closing idle client", id=connection.session.id)
                 if idle or not connection.check_soft_limit():
                     self.tick.close(connection)
             self.persistence.cron()
@@ -181,6 +185,7 @@ async def open_broker(
     started: Callable[[Server], None] | None = None,
     storage: Storage | None = None,
     supervision: Supervision | None = None,
+    sockets: Sequence[socket.socket] = (),
     linger_ms: int = 0,
 ) -> AsyncIterator[Server]:
     """Run a broker inside a Trio program:
@@ -192,8 +197,8 @@ async def open_broker(
     needs none), and nothing is loaded from or saved to the disk, unless `directives` contains `dir` or `appendonly`.
     Setting `stop` shuts the broker down, as leaving the block does. The block is entered once the keys are loaded;
     `started` is called before that. `storage` is the disk (tests substitute another), `supervision` notifies an init
-    system, and `linger_ms` is for programs that do nothing else (see broker.network.tick). Raises StartError, or
-    ValueError if a directive is refused.
+    system, `sockets` listen already (see broker.network.activation), and `linger_ms` is for programs that do nothing
+    else (see broker.network.tick). Raises StartError, or ValueError if a directive is refused.
     """
     keeps_files = config is not None or bool({"dir", "appendonly"} & {*(directives or {})})
     if config is None:
@@ -202,14 +207,16 @@ async def open_broker(
         config.save = ()
     for name, value in (directives or {}).items():
         _assign(config, name, value)
+    log = log or Log("nothing")
+    log_without_effect(config, log)
     try:
-        server = Server(config, log or Log("nothing"), clock, stop, storage, supervision, linger_ms)
+        server = Server(config, log, clock, stop, storage, supervision, linger_ms)
     except ValueError as problem:
         raise StartError(str(problem)) from None
     if started is not None:
         started(server)
     try:
-        server.listeners.open()
+        server.listeners.open(sockets)
         server.broker.log.notice("Server initialized")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.run)
@@ -248,33 +255,49 @@ def serve(config: Config, log: Log) -> int:
     _raise_descriptor_limit(config, log)
     tune_collector()
     tune_allocator()
-    supervision = Supervision(supervisor_of(config.supervised, os.environ), os.environ.get("NOTIFY_SOCKET", ""))
-    return trio.run(_serve, config, log, supervision)
-
-
-async def _serve(config: Config, log: Log, supervision: Supervision) -> int:
-    status = 0
-    log.notice(
-        f"Running mode=standalone, port={config.port}, PID: {os.getpid()}",
-        trimaran=VERSION,
-        build=build(),
+    environment, pid = os.environ, os.getpid()
+    supervisor = supervisor_of(config.supervised, environment)
+    log_supervision(config, supervisor, log)
+    supervision = Supervision(
+        supervisor,
+        environment.get("NOTIFY_SOCKET", ""),
+        watchdog_seconds(environment, pid),
     )
-    if build() != COMPILED:
-        log.warning(
-            "this is the slow build: compiled modules are missing, or disabled by TRIMARAN_PURE. Install a C compiler,"
-            " then reinstall the broker",
-            build=build(),
-        )
-    log.notice(f"Implements the commands of Redis version={REDIS_VERSION}")
+    try:
+        sockets = passed_sockets(environment, pid)
+    except ValueError as problem:
+        log.warning(str(problem))
+        return 1
+    hosting = Hosting(config, log)
+    hosting.begin()
+    try:
+        return trio.run(_serve, config, log, supervision, hosting, sockets)
+    finally:
+        hosting.end()
+
+
+async def _serve(
+    config: Config, log: Log, supervision: Supervision, hosting: Hosting, sockets: Sequence[socket.socket]
+) -> int:
+    status = 0
+    log_start(config, log)
     supervision.status("Loading the data")
     async with trio.open_nursery() as nursery:
         servers: list[Server] = []
         await nursery.start(_obey_signals, servers, log, supervision)
+        nursery.start_soon(_report_alive, servers, supervision)
+        nursery.start_soon(hosting.run)
         try:
             async with open_broker(
-                config=config, log=log, started=servers.append, supervision=supervision, linger_ms=LINGER_MS
+                config=config,
+                log=log,
+                started=servers.append,
+                storage=Storage(child_begins=hosting.child_begins),
+                supervision=supervision,
+                sockets=sockets,
+                linger_ms=LINGER_MS,
             ) as server:
-                _log_ready(server, config, log)
+                log_ready(config, log, server.listeners.addresses())
                 if not server.stopping.is_set():
                     supervision.ready()
                 await server.stopping.wait()
@@ -288,12 +311,13 @@ async def _serve(config: Config, log: Log, supervision: Supervision) -> int:
     return status
 
 
-def _log_ready(server: Server, config: Config, log: Log) -> None:
-    """Log a line per kind of listener. Launchers and test containers wait for it, some of them for the asterisk."""
-    if server.port or not config.unixsocket:
-        log.notice("* Ready to accept connections tcp", port=server.port, dir=config.dir)
-    if config.unixsocket:
-        log.notice("* Ready to accept connections unix", path=config.unixsocket, dir=config.dir)
+async def _report_alive(servers: Sequence[Server], supervision: Supervision) -> None:
+    """Notify the supervisor that the broker is alive, and while it loads, that the start goes on."""
+    while True:
+        if not servers or servers[0].broker.state.loading:
+            supervision.starting("Loading the data")
+        supervision.alive()
+        await trio.sleep(supervision.interval or EXTENSION_SECONDS / 3)
 
 
 async def _obey_signals(
@@ -308,7 +332,12 @@ async def _obey_signals(
         async for number in signals:
             name = signal.Signals(number).name
             if number == signal.SIGHUP:
+                loaded = servers and not servers[0].broker.state.loading
+                if loaded:
+                    supervision.reloading()
                 _reopen(log)
+                if loaded:
+                    supervision.ready()
                 continue
             if not servers or servers[0].broker.state.loading:
                 log.notice(f"Received {name} while loading: there is nothing to save")

@@ -16,9 +16,11 @@ MAX_LINES = 500
 # and from those below. A name stands for itself and all under it; the longest that fits counts. What only a type
 # checker imports counts as well: an arrow upward ties the parts together all the same.
 BROKER = (
-    ("broker", "broker.__main__", "broker.cli"),  # `broker` itself only names what broker.server offers
+    # `broker` itself only names what broker.server offers.
+    ("broker", "broker.__main__", "broker.cli", "broker.health"),
     ("broker.testing",),
     ("broker.server",),
+    ("broker.hosting", "broker.startup_log"),
     ("broker.network",),
     ("broker.commands",),
     ("broker.broker",),
@@ -68,6 +70,7 @@ TESTED_BY = {
     "broker/commands/keys/migrate.py": "tests/oracle/test_migrate.py",
     "broker/commands/server/replication.py": "tests/oracle/test_replication_handshake.py",
     "broker/commands/page.py": "tests/docs/test_commands_page.py",
+    "broker/config/page.py": "tests/docs/test_configuration_page.py",
     "broker/broker.py": "tests/broker/execution/test_dispatcher.py",
     "broker/network/listeners.py": "tests/broker/test_server.py",
     "broker/clients/transport.py": "tests/broker/network/test_connection.py",

@@ -6,6 +6,8 @@ directives.py  every directive, declared once
 live.py        Config: the values, CONFIG GET, CONFIG SET and change listeners
 reading.py     redis.conf syntax and redis-server's command line
 rewriting.py   CONFIG REWRITE
+valkey.py      what Valkey 9 has and Redis does not
+page.py        docs/configuration.md
 
 Redis's own names, defaults and error texts are kept so that a redis.conf file works unchanged.
 """

@@ -39,6 +39,8 @@ from broker.config.syntaxes import (
     SavePoint,
     SavePoints,
 )
+from broker.config.valkey import SYNONYMS, ValkeyDeclarations
+from broker.process.title import check_template
 
 INT_MIN = -INT_MAX - 1
 KB = 1024
@@ -47,7 +49,13 @@ GB = 1024 * MB
 
 # Directives of older versions that a file may still contain: Redis ignores them if they have exactly one value.
 FORGOTTEN = frozenset(
-    {"list-max-ziplist-entries", "list-max-ziplist-value", "lua-replicate-commands", "io-threads-do-reads"}
+    {
+        "list-max-ziplist-entries",
+        "list-max-ziplist-value",
+        "lua-replicate-commands",
+        "io-threads-do-reads",
+        "events-per-io-thread",
+    }
 )
 
 
@@ -68,7 +76,7 @@ def _save_or_not(flags: frozenset[str]) -> None:
         raise ValueError("shutdown options SAVE and NOSAVE can't be used simultaneously")
 
 
-class Declarations:
+class Declarations(ValkeyDeclarations):
     """The table: one attribute per directive, which has the type of its value."""
 
     # Listening.
@@ -82,8 +90,8 @@ class Declarations:
     timeout = Integer(0, 0, INT_MAX)
     maxclients = Integer(10000, 1, UINT_MAX, unsigned=True)
     bind_source_addr = Text(inert=True)
-    socket_mark_id = Integer(0, 0, UINT_MAX, unsigned=True, immutable=True, inert=True)
-    max_new_connections_per_cycle = Integer(10, 1, 1000, unsigned=True, inert=True)
+    socket_mark_id = Integer(0, 0, UINT_MAX, unsigned=True, immutable=True)
+    max_new_connections_per_cycle = Integer(10, 1, 1000, unsigned=True)
     max_new_tls_connections_per_cycle = Integer(1, 1, 1000, unsigned=True, inert=True)
 
     # TLS.
@@ -119,25 +127,25 @@ class Declarations:
     shutdown_on_sigint = Flags("default", ("save", "nosave", "now", "force"), check=_save_or_not)
     shutdown_on_sigterm = Flags("default", ("save", "nosave", "now", "force"), check=_save_or_not)
     databases = Integer(16, 1, INT_MAX, immutable=True)
-    hz = Frequency(10, 0, INT_MAX)
+    hz = Frequency(10, 0, INT_MAX, inert=True)
     dynamic_hz = Bool(True, inert=True)
-    set_proc_title = Bool(True, immutable=True, inert=True)
-    proc_title_template = Text("{title} {listen-addr} {server-mode}", empty_is_unset=False, inert=True)
+    set_proc_title = Bool(True, immutable=True)
+    proc_title_template = Text("{title} {listen-addr} {server-mode}", empty_is_unset=False, check=check_template)
     always_show_logo = Bool(False, immutable=True, inert=True)
-    crash_log_enabled = Bool(True, inert=True)
+    crash_log_enabled = Bool(True)
     crash_memcheck_enabled = Bool(True, inert=True)
     use_exit_on_panic = Bool(False, hidden=True, inert=True)
-    watchdog_period = Integer(0, 0, INT_MAX, hidden=True, inert=True)
-    disable_thp = Bool(True, immutable=True, inert=True)
-    oom_score_adj = Choice("no", ("no", "yes", "relative", "absolute"), same={"relative": "yes"}, inert=True)
-    oom_score_adj_values = OomScores((0, 200, 800), inert=True)
+    watchdog_period = Integer(0, 0, INT_MAX, hidden=True)
+    disable_thp = Bool(True, immutable=True)
+    oom_score_adj = Choice("no", ("no", "yes", "relative", "absolute"), same={"relative": "yes"})
+    oom_score_adj_values = OomScores((0, 200, 800))
     io_threads = Integer(1, 1, 128, immutable=True, inert=True)
     prefetch_batch_max_size = Integer(16, 0, 128, hidden=True, inert=True)
-    server_cpulist = Text(alias="server_cpulist", immutable=True, inert=True)
-    bio_cpulist = Text(alias="bio_cpulist", immutable=True, inert=True)
-    aof_rewrite_cpulist = Text(alias="aof_rewrite_cpulist", immutable=True, inert=True)
-    bgsave_cpulist = Text(alias="bgsave_cpulist", immutable=True, inert=True)
-    locale_collate = Text(empty_is_unset=False, inert=True)
+    server_cpulist = Text(alias="server_cpulist", immutable=True)
+    bio_cpulist = Text(alias="bio_cpulist", immutable=True)
+    aof_rewrite_cpulist = Text(alias="aof_rewrite_cpulist", immutable=True)
+    bgsave_cpulist = Text(alias="bgsave_cpulist", immutable=True)
+    locale_collate = Text(empty_is_unset=False)
     ignore_warnings = Text(empty_is_unset=False, inert=True)
     enable_protected_configs = Choice("no", ("no", "yes", "local"), immutable=True)
     enable_debug_command = Choice("no", ("no", "yes", "local"), immutable=True)
@@ -146,16 +154,15 @@ class Declarations:
     # Logging.
     loglevel = Choice("notice", ("debug", "verbose", "notice", "warning", "nothing"))
     logfile = Text(immutable=True, empty_is_unset=False)
-    log_format = Choice("text", ("text", "json"), own=True)
-    syslog_enabled = Bool(False, immutable=True, inert=True)
-    syslog_ident = Text("redis", immutable=True, empty_is_unset=False, inert=True)
+    log_format = Choice("text", ("text", "json", "logfmt", "legacy"), same={"legacy": "text"}, own=True)
+    syslog_enabled = Bool(False, immutable=True)
+    syslog_ident = Text("redis", immutable=True, empty_is_unset=False)
     syslog_facility = Choice(
         "local0",
         ("user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"),
         immutable=True,
-        inert=True,
     )
-    hide_user_data_from_log = Bool(False, inert="keeping clients' data out of the log")
+    hide_user_data_from_log = Bool(False)
 
     # Clients and requests.
     requirepass = Secret()
@@ -229,7 +236,7 @@ class Declarations:
     rdb_key_save_delay = Integer(0, INT_MIN, INT_MAX, hidden=True, inert=True)
     key_load_delay = Integer(0, INT_MIN, INT_MAX, hidden=True, inert=True)
     sanitize_dump_payload = Choice("no", ("no", "yes", "clients"), inert=True)
-    preload_file = Text(immutable=True, inert=True)
+    preload_file = Text(immutable=True, inert="loading a file before the others")
     backupdirname = Text("backupdir", immutable=True, inert=True)
     backup_sealed_ttl = Integer(0, 0, INT64_MAX, inert=True)
 
@@ -324,7 +331,7 @@ class Declarations:
     repl_diskless_sync_max_replicas = Integer(0, 0, INT_MAX, inert=True)
     repl_compression = Integer(0, 0, 22, immutable=True, hidden=True, inert=True)
     repl_compression_max_latency = Integer(100, 0, INT_MAX, hidden=True, inert=True)
-    repl_backlog_size = BacklogSize(MB, 1, INT64_MAX)
+    repl_backlog_size = BacklogSize(MB, 1, INT64_MAX, inert=True)
     repl_backlog_ttl = Integer(3600, 0, INT64_MAX, inert=True)
     min_replicas_to_write = Integer(0, 0, INT_MAX, alias="min-slaves-to-write", inert="replication")
     min_replicas_max_lag = Integer(10, 0, INT_MAX, alias="min-slaves-max-lag", inert=True)
@@ -360,13 +367,18 @@ class Declarations:
 
 
 TABLE: dict[str, Directive[object]] = {
-    directive.name: directive for directive in vars(Declarations).values() if isinstance(directive, Directive)
+    directive.name: directive
+    for declarations in (Declarations, ValkeyDeclarations)
+    for directive in vars(declarations).values()
+    if isinstance(directive, Directive)
 }
 """Every directive by its own name, in the order of the declarations."""
 
 BY_NAME: dict[str, Directive[object]] = dict(TABLE)
-"""Every directive by its name and by its alias."""
+"""Every directive by its name, by its alias, and by the name that Valkey has given it."""
 
 for _directive in TABLE.values():
     if _directive.alias:
         BY_NAME[_directive.alias] = _directive
+for _name, _meant in SYNONYMS.items():
+    BY_NAME[_name] = TABLE[_meant]

@@ -388,11 +388,12 @@ class Choice(Directive[str]):
         *,
         same: Mapping[str, str] | None = None,
         immutable: bool = False,
+        hidden: bool = False,
         while_loading: bool = True,
         inert: bool | str = False,
         own: bool = False,
     ) -> None:
-        super().__init__(default, immutable=immutable, while_loading=while_loading, inert=inert, own=own)
+        super().__init__(default, immutable=immutable, hidden=hidden, while_loading=while_loading, inert=inert, own=own)
         self.names = names
         self.same = same or {}
         self.by_word = {name.lower(): name for name in names}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.config.directives import BY_NAME, TABLE, Declarations
 from broker.config.kinds import Directive, text_of
+from broker.config.valkey import SYNONYMS
 from broker.process.globs import Glob
 from protocol.errors import LOADING, CommandError
 
@@ -67,7 +68,7 @@ class Config(_Values):
                 continue
             matches = Glob(pattern, nocase=True).match
             for name, directive in BY_NAME.items():
-                if directive.hidden or name in found:
+                if directive.hidden or name in SYNONYMS or name in found:
                     continue
                 if matches(name.encode()):
                     found[name] = (name.encode(), self.text(directive))

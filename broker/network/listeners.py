@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -17,9 +19,6 @@ from broker.network.connection import format_address, is_loopback
 from broker.network.tick import Tick
 from protocol.errors import MAX_CLIENTS, PROTECTED_MODE
 from protocol.replies import error
-
-ACCEPTS_PER_TICK: Final = 128
-"""Connections accepted from one listener per tick; the rest wait in the kernel's queue."""
 
 PAUSE_MS: Final = 200
 """Milliseconds to stop accepting when the process is out of descriptors: the listener stays readable and would keep
@@ -39,16 +38,26 @@ class Listeners:
         self._tcp: list[socket.socket] = []
         self._unix: socket.socket | None = None
         self._unix_path = ""
+        self._unix_is_ours = False
         broker.config.on_change("port", self._move_tcp)
         broker.config.on_change("bind", self._move_tcp)
 
-    def open(self) -> None:
-        """Open the listeners that the configuration asks for; raises StartError."""
+    def open(self, passed: Sequence[socket.socket] = ()) -> None:
+        """Open the listeners that the configuration asks for; raises StartError.
+
+        `passed` are sockets that listen already: TCP ones replace `port` and `bind`, a Unix one `unixsocket`.
+        """
         config = self.broker.config
-        if config.port:
+        for sock in passed:
+            self._adopt(sock)
+        if config.port and not self._tcp:
             self._tcp = self._open_tcp(config.port, config.bind)
-        if config.unixsocket:
+        if config.unixsocket and self._unix is None:
             self._open_unix(config.unixsocket, config.unixsocketperm)
+
+    def addresses(self) -> list[str]:
+        """Where clients connect: `127.0.0.1:6379`, `[::1]:6379`."""
+        return [format_address(sock.getsockname(), sock.family).decode() for sock in self._tcp]
 
     def open_tcp(self, host: str, port: int) -> int:
         """Listen on one address; port 0 lets the kernel choose. Returns the port; raises StartError."""
@@ -63,8 +72,9 @@ class Listeners:
             self.tick.stop_listening(self._unix)
             self._unix.close()
             self._unix = None
-            with suppress(OSError):
-                os.unlink(self._unix_path)
+            if self._unix_is_ours:
+                with suppress(OSError):
+                    os.unlink(self._unix_path)
 
     # Letting clients in
 
@@ -78,16 +88,19 @@ class Listeners:
         elif exposed and not is_loopback(peer):
             refusal = PROTECTED_MODE
         else:
-            self.tick.adopt(sock, peer)
+            connection = self.tick.adopt(sock, peer)
+            broker.log.verbose("Accepted a client", id=connection.session.id, addr=peer)
             return
         broker.stats.clients_refused += 1
+        broker.log.verbose("Error accepting a client connection", addr=peer, reason=refusal)
         sock.setblocking(False)
         with suppress(OSError):
             sock.send(error(refusal))
         sock.close()
 
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTS_PER_TICK):
+        # The rest wait in the kernel's queue until the next tick.
+        for _ in range(self.broker.config.max_new_connections_per_cycle):
             try:
                 sock, address = listener.accept()
             except BlockingIOError:
@@ -113,8 +126,9 @@ class Listeners:
             self.tick.listen(listener, self._accept)
 
     def _set_options(self, sock: socket.socket) -> None:
-        seconds = self.broker.config.tcp_keepalive
-        probes = (("TCP_KEEPIDLE", seconds), ("TCP_KEEPINTVL", max(1, seconds // 3)), ("TCP_KEEPCNT", 3))
+        config = self.broker.config
+        seconds, count = config.tcp_keepalive, config.tcp_keepalive_probes
+        probes = (("TCP_KEEPIDLE", seconds), ("TCP_KEEPINTVL", max(1, seconds // 3)), ("TCP_KEEPCNT", count))
         with suppress(OSError):  # on some systems a connection that has already been reset takes no options
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if not seconds:
@@ -125,6 +139,20 @@ class Listeners:
                     sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     # Opening
+
+    def _adopt(self, sock: socket.socket) -> None:
+        """Listen on a socket that was opened by someone else, who keeps the file of a Unix socket."""
+        config = self.broker.config
+        if sock.family == socket.AF_UNIX:
+            if self._unix is not None:
+                raise StartError("only one Unix socket can be passed (LISTEN_FDS)")
+            self._unix = sock
+            self._unix_path = config.unixsocket = os.fsdecode(sock.getsockname())
+        else:
+            if not self._tcp:
+                self.broker.tcp_port = config.port = sock.getsockname()[1]
+            self._tcp.append(sock)
+        self.tick.listen(sock, self._accept)
 
     def _open_tcp(self, port: int, addresses: tuple[str, ...]) -> list[socket.socket]:
         opened: list[socket.socket] = []
@@ -156,6 +184,7 @@ class Listeners:
                 if kind == socket.AF_INET6:
                     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 sock.setblocking(False)
+                self._mark(sock)
                 sock.bind(address)
                 sock.listen(self.broker.config.tcp_backlog)
             except OSError:
@@ -165,6 +194,16 @@ class Listeners:
             sockets.append(sock)
         return sockets
 
+    def _mark(self, sock: socket.socket) -> None:
+        """Mark a socket for the firewall and routing (`socket-mark-id`), which needs the right to administer them."""
+        mark = self.broker.config.socket_mark_id
+        if not mark:
+            return
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_MARK", 0), mark)
+        except OSError as problem:
+            self.broker.log.warning("sockets can't be marked", id=mark, reason=problem.strerror)
+
     def _open_unix(self, path: str, mode: int) -> None:
         with suppress(FileNotFoundError):
             os.unlink(path)
@@ -172,14 +211,18 @@ class Listeners:
         try:
             sock.setblocking(False)
             sock.bind(path)
+            if group := self.broker.config.unixsocketgroup:
+                shutil.chown(path, group=group)
             if mode:
                 os.chmod(path, mode)
             sock.listen(self.broker.config.tcp_backlog)
-        except OSError as problem:
+        except (OSError, LookupError) as problem:
             sock.close()
-            raise StartError(f"Failed opening Unix socket {path}: {problem.strerror or problem}") from None
+            reason = getattr(problem, "strerror", None) or problem
+            raise StartError(f"Failed opening Unix socket {path}: {reason}") from None
         self._unix = sock
         self._unix_path = path
+        self._unix_is_ours = True
         self.tick.listen(sock, self._accept)
 
     def _move_tcp(self, _: object) -> None:

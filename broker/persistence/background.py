@@ -161,12 +161,19 @@ class Background:
 
     `kind` names what it does, "" while there is none; `keys` is the number of keys it has done, and `began` when the
     last one began, in seconds of the system's monotonic clock. `spawn` creates children, which takes `fork_seconds`;
-    tests do the work in place. `changed` is called after a child has ended and its result was dealt with.
+    tests do the work in place. `changed` is called after a child has ended and its result was dealt with. A child calls
+    `child_begins` with its kind before it does anything else.
     """
 
-    def __init__(self, spawn: Callable[[Work], Child], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        spawn: Callable[[Work], Child],
+        changed: Callable[[], None],
+        child_begins: Callable[[str], None] | None = None,
+    ) -> None:
         self._spawn = spawn
         self._changed = changed
+        self._child_begins = child_begins
         self._child: Child | None = None
         self._done: Callable[[Outcome], Awaitable[None]]
         self._started = trio.Event()
@@ -205,6 +212,7 @@ class Background:
         assert self.kind in ("", kind)
         assert self._child is None
         began = time.monotonic()
+work = self._as_child(kind, work)
         self._child = self._spawn(work) if keep < 0 else fork(work, keep)
         self.began = time.monotonic()
         self.forks += 1
@@ -213,6 +221,17 @@ class Background:
         self.keys = 0
         self._done = done
         self._started.set()
+
+    def _as_child(self, kind: str, work: Work) -> Work:
+        begins = self._child_begins
+        if begins is None:
+            return work
+
+        def whole(progress: Progress) -> None:
+            begins(kind)
+            work(progress)
+
+        return whole
 
     def by_pid(self) -> str:
         """The process that does the work, for the log: " by pid 4711"; "" if it is not a process."""

@@ -36,6 +36,7 @@ import trio
 from broker.formats.aof.writing import CommandWriter, sealed
 from broker.persistence.files import Bytes, Output
 from broker.persistence.syncing import SyncThread
+from broker.process.cpus import stay_on
 
 if TYPE_CHECKING:
     from broker.config import Config
@@ -187,6 +188,7 @@ class Journal:
         """
         try:
             self._thread = SyncThread()
+            stay_on(self._config.bio_cpulist, self._log.warning, self._thread.native_id)
         except OSError:
             self.provisional = False
             file.close()

@@ -39,10 +39,11 @@ TOO_SLOW: Final = "the disk takes too long"
 
 @dataclass(frozen=True)
 class Storage:
-    """The disk that holds a broker's files, and the function that forks its children (see Background), for tests."""
+    """The disk that holds a broker's files, and how its children are forked and begin (see Background)."""
 
     disk: Disk = field(default_factory=Disk)
     spawn: Callable[[Work], Child] = fork
+    child_begins: Callable[[str], None] | None = None
 
 
 class Persistence:
@@ -69,7 +70,7 @@ class Persistence:
         self._state = environment.state
         self._retry = retry
         disk = storage.disk
-        self.background = Background(storage.spawn, self._update_refusal)
+        self.background = Background(storage.spawn, self._update_refusal, storage.child_begins)
         self.journal = Journal(
             environment.keyspace.effects,
             config,
@@ -130,6 +131,8 @@ class Persistence:
         self._update_refusal()
 
     def _start_snapshot(self) -> None:
+        if point := self.snapshots.reached():
+            self._log.notice(f"{point.changes} changes in {point.seconds} seconds. Saving...")
         try:
             self.snapshots.start()
         except OSError as problem:

@@ -316,7 +316,7 @@ class Recovery:
                 f" Either set aof-load-truncated to yes, and it is cut off there at the next start, or: {FIX}"
             )
         self._log.warning(
-            "the end of the append-only file is incomplete and is cut off",
+            "AOF loaded anyway because aof-load-truncated is enabled: its incomplete end is cut off",
             file=file.path,
             reason=reason,
             offset=offset,

@@ -180,5 +180,5 @@ class Replayer:
                 file=self._path,
                 before_byte=end,
                 command=command.name,
-                error=problem.text,
+                error=self._log.user_data(problem.text),
             )

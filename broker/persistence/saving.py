@@ -17,6 +17,7 @@ from broker.persistence.files import TEMPORARY, Write, replace
 from broker.process.memory import resident
 
 if TYPE_CHECKING:
+    from broker.config.syntaxes import SavePoint
     from broker.persistence.background import Background, Progress
     from broker.persistence.claims import Claims
     from broker.persistence.environment import Environment, FunctionLibraries
@@ -169,9 +170,16 @@ class Snapshots:
             return True
         if not self.succeeded and time.monotonic() - self._last_try <= RETRY_SECONDS:
             return False
+        return self.reached() is not None
+
+    def reached(self) -> SavePoint | None:
+        """The first save point that has been reached."""
         since = self._clock.now // 1000 - self.last_save
         changes = self._keyspace.changes
-        return any(changes >= point.changes and since > point.seconds for point in self._config.save)
+        for point in self._config.save:
+            if changes >= point.changes and since > point.seconds:
+                return point
+        return None
 
     def all_flushed(self) -> None:
         """FLUSHALL: stop a child that is writing the old keys, and replace the file on the disk as well."""

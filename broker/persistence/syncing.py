@@ -80,6 +80,11 @@ class SyncThread:
                 raise OSError(errno.EAGAIN, str(problem)) from None
             self._descriptors = undo.pop_all()
 
+    @property
+    def native_id(self) -> int:
+        """The thread's number in the system."""
+        return self._thread.native_id or 0
+
     def fileno(self) -> int:
         """The descriptor that becomes readable when a sync has ended."""
         return self._results_out

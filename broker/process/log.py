@@ -18,11 +18,16 @@ import time
 import traceback
 from typing import Final
 
+from broker.process.syslog import Syslog
+
 LEVELS: Final = ("debug", "verbose", "notice", "warning", "nothing")
 """From most verbose to silent, as the directive loglevel names them."""
 
 # An event's text and each of its values are truncated to this length: a client's data must not fill the disk.
 TEXT_MAX = 4096
+
+REDACTED: Final = "*redacted*"
+"""What stands for clients' data under `hide-user-data-from-log`, as in Redis."""
 
 _DEBUG, _VERBOSE, _NOTICE, _WARNING, _NOTHING = range(5)
 
@@ -33,13 +38,18 @@ class Log:
     An event is a text with %-style placeholders for its arguments (formatted only if the event is written), plus named
     values.
 
-    path: the file to append to, or empty for standard output. as_json: write one JSON object per line.
+    path: the file to append to, or empty for standard output. form: how a line looks: "text", "json" or "logfmt".
+    syslog: where each line goes as well.
     """
 
-    def __init__(self, level: str = "notice", path: str = "", *, as_json: bool = False) -> None:
+    def __init__(
+        self, level: str = "notice", path: str = "", *, form: str = "text", syslog: Syslog | None = None
+    ) -> None:
         # Absolute, because the directive `dir` changes the working directory.
         self._path = os.path.abspath(path) if path else ""
-        self._as_json = as_json
+        self._line = _FORMS[form]
+        self._syslog = syslog
+        self._hides_user_data = False
         self._descriptor = -1
         self._threshold = LEVELS.index(level)
         self.reopen()
@@ -53,6 +63,18 @@ class Log:
     def level(self, level: str) -> None:
         self._threshold = LEVELS.index(level)
 
+    def fileno(self) -> int:
+        """The file's descriptor, which stays the same when the file is reopened."""
+        return self._descriptor
+
+    def hide_user_data(self, hide: bool) -> None:
+        """Follow `hide-user-data-from-log`."""
+        self._hides_user_data = hide
+
+    def user_data(self, value: object) -> object:
+        """A client's key, value or text as it may appear in an event: REDACTED if it must not."""
+        return REDACTED if self._hides_user_data else value
+
     def reopen(self) -> None:
         """Reopen the file after it was moved away. On failure, raises OSError and keeps the old one open."""
         if not self._path:
@@ -60,8 +82,12 @@ class Log:
             self._descriptor = sys.stdout.fileno() if _has_descriptor() else 1
             return
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        self.close()
-        self._descriptor = descriptor
+        if self._descriptor < 0:
+            self._descriptor = descriptor
+            return
+        # Crash reports are written to the same number.
+        os.dup2(descriptor, self._descriptor, inheritable=False)
+        os.close(descriptor)
 
     def close(self) -> None:
         """Close the file; standard output stays open."""
@@ -92,9 +118,15 @@ class Log:
     def failure(self, text: str, error: BaseException, /, **values: object) -> None:
         """Log a warning about an unexpected exception, with its traceback."""
         if self._threshold <= _WARNING:
-            values["error"] = f"{type(error).__name__}: {error}"
+            if self._hides_user_data:
+                # An exception's text may quote what a client sent.
+                values["error"] = type(error).__name__
+                frames = traceback.format_tb(error.__traceback__)
+            else:
+                values["error"] = f"{type(error).__name__}: {error}"
+                frames = traceback.format_exception(error)
             # The end of a traceback says the most.
-            values["traceback"] = "".join(traceback.format_exception(error))[-TEXT_MAX:]
+            values["traceback"] = "".join(frames)[-TEXT_MAX:]
             self._write(_WARNING, text, values)
 
     def _follow_rotation(self) -> None:
@@ -116,26 +148,29 @@ class Log:
 
     def _write(self, level: int, text: str, values: dict[str, object]) -> None:
         self._follow_rotation()
-        now = time.time()
-        line = (_json_line if self._as_json else _text_line)(now, LEVELS[level], text, values)
+        line = self._line(time.time(), LEVELS[level], text, values)
         with contextlib.suppress(OSError):
             os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
+        if self._syslog is not None:
+            self._syslog.write(level, _one_line(text) + _named(values))
 
 
 def _text_line(now: float, level: str, text: str, values: dict[str, object]) -> str:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
     milliseconds = int(now * 1000) % 1000
-    shown = "".join(f" {name}={_word(_shown(value))}" for name, value in values.items())
-    return f"{stamp}.{milliseconds:03d} {level:7} pid {os.getpid()}  {_one_line(text)}{shown}\n"
+    return f"{stamp}.{milliseconds:03d} {level:7} pid {os.getpid()}  {_one_line(text)}{_named(values)}\n"
+
+
+def _logfmt_line(now: float, level: str, text: str, values: dict[str, object]) -> str:
+    """The line as Valkey writes it, with the event's own values at the end."""
+    head = f'pid={os.getpid()} role=master timestamp="{_iso_time(now)}" level={level}'
+    return f"{head} message={json.dumps(text[:TEXT_MAX])}{_named(values)}\n"
 
 
 def _json_line(now: float, level: str, text: str, values: dict[str, object]) -> str:
     """The standard fields come first and take precedence over values of the same name."""
-    local = time.localtime(now)
-    milliseconds = int(now * 1000) % 1000
-    zone = time.strftime("%z", local)
     event: dict[str, object] = {
-        "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{milliseconds:03d}{zone[:3]}:{zone[3:]}",
+        "time": _iso_time(now),
         "level": level,
         "pid": os.getpid(),
         "message": text[:TEXT_MAX],
@@ -144,6 +179,20 @@ def _json_line(now: float, level: str, text: str, values: dict[str, object]) -> 
         plain = isinstance(value, bool | int | float) or value is None
         event.setdefault(name, value if plain else _shown(value))
     return json.dumps(event) + "\n"
+
+
+_FORMS: Final = {"text": _text_line, "json": _json_line, "logfmt": _logfmt_line}
+
+
+def _iso_time(now: float) -> str:
+    local = time.localtime(now)
+    milliseconds = int(now * 1000) % 1000
+    zone = time.strftime("%z", local)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{milliseconds:03d}{zone[:3]}:{zone[3:]}"
+
+
+def _named(values: dict[str, object]) -> str:
+    return "".join(f" {name}={_word(_shown(value))}" for name, value in values.items())
 
 
 def _shown(value: object) -> str:

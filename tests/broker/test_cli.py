@@ -70,11 +70,6 @@ def test_the_log_follows_the_configuration(server: FakeServer, tmp_path: Path) -
     assert (tmp_path / "log").read_text().startswith('{"time": ')
 
 
-def test_inert_directives_are_named(server: FakeServer, tmp_path: Path) -> None:
-    cli.main(["serve", "--logfile", "log", "--io-threads", "4", "--port", "1"])
-    assert (tmp_path / "log").read_text().rstrip().endswith("directives without effect here names=io-threads")
-
-
 @pytest.mark.parametrize("words", [["--sentinel"], ["--port", "1", "--sentinel"]])
 def test_a_sentinel_is_refused(server: FakeServer, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["serve", *words]) == 1

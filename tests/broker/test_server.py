@@ -19,6 +19,7 @@ from broker import open_broker
 from broker.network.listeners import StartError
 from broker.persistence.persistence import Storage
 from broker.process.clock import TrioClock
+from broker.process.log import Log
 from tests.broker.persistence.simulated_disk import SimulatedDisk
 
 
@@ -204,6 +205,33 @@ async def test_idle_clients_are_closed(autojump_clock: trio.testing.MockClock) -
         await trio.sleep(4)
         assert await idle.receive_some() == b""
         assert len(server.broker.sessions) == 1
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+async def test_what_a_verbose_log_says_of_clients(
+    hidden: bool, tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    log = Log("verbose", str(tmp_path / "log"))
+    log.hide_user_data(hidden)
+    directives = {"timeout": "10", "requirepass": "pass1", "maxclients": "1"}
+    async with open_broker(directives, log=log, clock=TrioClock()) as server, await server.connect() as client:
+        for request in (b"AUTH mallory guess1\r\n", b"HELLO 3 AUTH default guess2\r\n"):
+            assert b"WRONGPASS" in await ask(client, request)
+        async with await server.connect() as refused:
+            assert b"max number of clients" in await refused.receive_some()
+        assert b"OK" in await ask(client, b"AUTH pass1\r\n")
+        await trio.sleep(12)
+    text = (tmp_path / "log").read_text()
+    user = "*redacted*" if hidden else "mallory"
+    at = 0
+    for words in (
+        "Accepted a client id=1 addr=127.0.0.1:0", f"failed AUTH id=1 addr=127.0.0.1:0 user={user}",
+        "failed AUTH id=1", "Error accepting a client connection addr=127.0.0.1:0", "max number of clients",
+        "Closing idle client id=1", "Client closed connection id=1",
+    ):  # fmt: skip
+        at = text.index(words, at)
+    for secret in ("guess1", "guess2", "pass1"):
+        assert secret not in text
 
 
 async def test_who_waits_for_the_broker_is_not_idle(autojump_clock: trio.testing.MockClock) -> None:

@@ -1,9 +1,14 @@
 """CONFIG beside the reference: every directive's name, default, and what CONFIG SET says of bad values."""
 
+import os
+from pathlib import Path
+
 import pytest
 
+from broker.config import Config, load
 from broker.config.directives import BY_NAME, TABLE
-from broker.config.kinds import Bool, Choice, Flags, Integer, Memory, MemoryOrPercent
+from broker.config.kinds import Bool, Choice, Flags, Integer, Memory, MemoryOrPercent, quoted
+from broker.config.valkey import SYNONYMS, ValkeyDeclarations
 from tests.oracle.harness import Unordered, pair, requires, same
 from tests.oracle.wire import parse
 
@@ -19,6 +24,7 @@ OF_THE_INSTANCE = {
     b"enable-debug-command",
     b"enable-module-command",
 }
+OF_VALKEY = {name.replace("_", "-") for name in vars(ValkeyDeclarations)} | SYNONYMS.keys()
 OWN = {name.encode() for name, directive in TABLE.items() if directive.own}
 
 
@@ -40,7 +46,9 @@ def test_every_directive_and_its_default() -> None:
 
 
 @requires("8.10")
-@pytest.mark.parametrize("name", sorted(name for name, directive in BY_NAME.items() if directive.hidden))
+@pytest.mark.parametrize(
+    "name", sorted(name for name, directive in BY_NAME.items() if directive.hidden and name not in OF_VALKEY)
+)
 def test_hidden_directives(name: str) -> None:
     if name in ("repl-compression", "repl-compression-max-latency", "req-res-logfile", "client-default-resp"):
         pytest.skip("only in other builds of redis-server")
@@ -69,7 +77,9 @@ BAD_VALUES = [
     [
         name
         for name, directive in BY_NAME.items()
-        if not directive.own and isinstance(directive, Bool | Integer | Memory | MemoryOrPercent | Choice | Flags)
+        if not directive.own
+        and name not in OF_VALKEY
+        and isinstance(directive, Bool | Integer | Memory | MemoryOrPercent | Choice | Flags)
     ],
 )
 def test_refused_values(name: str) -> None:
@@ -183,5 +193,55 @@ def test_patterns() -> None:
         [
             Unordered(["CONFIG", "GET", pattern], pairs=True)
             for pattern in ("*max-*-entries", "SLAVE*", "[ab]*fsync*", "h?")
+        ]
+    )
+
+
+@requires("7.0")
+def test_a_file_with_every_directive_of_the_reference(tmp_path: Path) -> None:
+    """The reference writes its defaults and its sample file's lines; they start this broker, too."""
+    with pair() as both:
+        shown = directives(both.client().theirs.call("CONFIG", "GET", "*"))
+    lines = []
+    for name, value in shown.items():
+        directive = BY_NAME[name.decode()]
+        if directive.name in ("replicaof", "dir", "logfile", "pidfile"):
+            continue
+        lines.append(name + b" " + (value if directive.several and value else quoted(value)))
+    file = tmp_path / "redis.conf"
+    file.write_bytes(b"\n".join(lines))
+    load(Config(), [os.fsencode(file)])
+
+
+@requires("8.10")
+@pytest.mark.parametrize("value", ["{title} {port}", "{bad}", "", "{title", "}x{{title}}", "{}", " "])
+def test_titles(value: str) -> None:
+    same(
+        [
+            ["CONFIG", "SET", "proc-title-template", value],
+            ["CONFIG", "GET", "proc-title-template"],
+            ["CONFIG", "SET", "proc-title-template", "{title} {listen-addr} {server-mode}"],
+        ]
+    )
+
+
+@requires("8.10")
+def test_what_a_process_is_to_its_system() -> None:
+    same(
+        [
+            ["CONFIG", "SET", "watchdog-period", "1"],
+            ["CONFIG", "GET", "watchdog-period"],
+            ["CONFIG", "SET", "watchdog-period", "0"],
+            ["CONFIG", "SET", "oom-score-adj", "yes"],
+            ["CONFIG", "SET", "oom-score-adj-values", "10 100 50"],
+            ["CONFIG", "GET", "oom-score-adj-values"],
+            ["CONFIG", "SET", "oom-score-adj-values", "10 100"],
+            ["CONFIG", "SET", "oom-score-adj-values", "10 100 5000"],
+            ["CONFIG", "SET", "oom-score-adj", "no"],
+            ["CONFIG", "SET", "oom-score-adj-values", "0 200 800"],
+            ["CONFIG", "SET", "crash-log-enabled", "no"],
+            ["CONFIG", "SET", "crash-log-enabled", "yes"],
+            ["CONFIG", "SET", "hide-user-data-from-log", "yes"],
+            ["CONFIG", "SET", "hide-user-data-from-log", "no"],
         ]
     )

@@ -183,6 +183,8 @@ def authenticate(session: Client, user: bytes, password: bytes) -> None:
     """
     expected = session.broker.config.requirepass
     if user != b"default" or (expected and not compare_digest(password, expected)):
+        log = session.broker.log
+        log.verbose("failed AUTH", id=session.id, addr=session.transport.peer(), user=log.user_data(user))
         raise CommandError(WRONG_PASS)
     session.user = user
     if session.flags & UNAUTHENTICATED:

@@ -69,7 +69,8 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
     except Unsupported as error:
         raise CommandError(b"%b: %b" % (_BAD_FORMAT, error.reason.encode())) from None
     except BadFormat as error:
-        session.broker.log.verbose("RESTORE of a bad payload", key=name, reason=error)
+        log = session.broker.log
+        log.verbose("RESTORE of a bad payload", key=log.user_data(name), reason=error)
         raise CommandError(_BAD_FORMAT) from None
     deadline = ttl if absolute or not ttl else ttl + now
     old = db.get(name)

@@ -6,11 +6,12 @@ C.UTF-8 it compares bytes as well.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from broker.broker import Client
 from broker.keyspace.database import Database, Value
 from broker.keyspace.events import DEL, LIST, Event
+from broker.process.collation import Key, collation_key
 from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, key, unknown_keys
 from broker.table.parsers import Parser
 from broker.values.hash import Hash
@@ -162,14 +163,16 @@ def _sorted_elements(session: Client, name: bytes, request: Request) -> list[byt
             return []
         raise CommandError(WRONG_TYPE)
     start, stop = request.span(len(value))
+    # As in Redis: what is stored must not depend on the locale.
+    collation = collation_key() if request.store is None else None
     if request.in_order:
         elements = [member for _, member in value] if kind is SortedSet else list(value)
-        return _in_order(db, elements, request.by, request.alpha, request.descending)[start:stop]
+        return _in_order(db, elements, request.by, request.alpha, request.descending, collation)[start:stop]
     if kind is Set:
         # A set has no order, and neither a stored result nor a script's effects may depend on where elements lie.
         members = list(value)
         if request.store is not None or session.is_script:
-            members = _in_order(db, members, None, True, request.descending)
+            members = _in_order(db, members, None, True, request.descending, collation)
         return members[start:stop]
     return _in_own_order(value, start, stop, request.descending)
 
@@ -189,8 +192,10 @@ def _in_own_order(value: Value, start: int, stop: int, descending: bool) -> list
     return found
 
 
-def _in_order(db: Database, elements: list[bytes], by: Pattern | None, alpha: bool, descending: bool) -> list[bytes]:
-    """Returns all elements sorted by their own value or by the one that `by` refers to."""
+def _in_order(
+    db: Database, elements: list[bytes], by: Pattern | None, alpha: bool, descending: bool, collation: Key | None
+) -> list[bytes]:
+    """Returns all elements sorted by their own value or by the one that `by` refers to; texts by their `collation`."""
     if by is None:
         weights: list[bytes | bytearray | None] = list(elements)
     else:
@@ -201,9 +206,13 @@ def _in_order(db: Database, elements: list[bytes], by: Pattern | None, alpha: bo
         scored.sort(reverse=descending)
         return [element for _, element in scored]
     if by is None:
-        return sorted(elements, reverse=descending)
+        return (
+            sorted(elements, key=collation, reverse=descending) if collation else sorted(elements, reverse=descending)
+        )
     # Elements without a weight come first; equal ones keep their order.
-    keyed = [(weight is not None, bytes(weight or b"")) for weight in weights]
+    texts = [bytes(weight or b"") for weight in weights]
+    places: list[Any] = list(map(collation, texts)) if collation else list(texts)
+    keyed = [(weight is not None, place) for weight, place in zip(weights, places, strict=True)]
     order = sorted(range(len(elements)), key=keyed.__getitem__, reverse=descending)
     return [elements[i] for i in order]
 

@@ -45,8 +45,8 @@ def config_set(session: Client, args: list[bytes]) -> bytes:
     broker = session.broker
     broker.config.set(pairs, local=session.transport.is_local(), loading=broker.state.loading)
     named = {BY_NAME[text_of(name.lower())].name for name, _ in pairs}
-    if idle := named.intersection(broker.config.without_effect()):
-        broker.log.notice("directives without effect here", names=" ".join(sorted(idle)))
+    for name in sorted(named.intersection(broker.config.without_effect())):
+        broker.log.warning(f"CONFIG SET: {name} has no effect here")
     return OK
 
 

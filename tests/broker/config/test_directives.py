@@ -8,6 +8,7 @@ import pytest
 import broker
 from broker.config import Config, ConfigFileError, load
 from broker.config.directives import BY_NAME, FORGOTTEN, TABLE
+from broker.config.valkey import SYNONYMS
 from protocol.errors import CommandError
 
 
@@ -20,9 +21,9 @@ def test_names_are_attributes_with_dashes() -> None:
 
 def test_aliases_name_other_directives() -> None:
     for name, directive in BY_NAME.items():
-        assert name in (directive.name, directive.alias)
+        assert name in (directive.name, directive.alias) or SYNONYMS[name] == directive.name
     assert BY_NAME["slave-read-only"] is BY_NAME["replica-read-only"]
-    assert len(BY_NAME) == len(TABLE) + sum(1 for directive in TABLE.values() if directive.alias)
+    assert len(BY_NAME) == len(TABLE) + len(SYNONYMS) + sum(1 for directive in TABLE.values() if directive.alias)
 
 
 def test_forgotten_directives_are_not_in_the_table() -> None:
@@ -39,24 +40,45 @@ def test_every_default_reads_back_from_its_own_text() -> None:
         assert directive.parse(words, directive.default) == directive.default, name
 
 
-def attributes_read() -> set[str]:
-    """What the broker's modules read as attributes, of whatever object."""
-    return {
-        node.attr
-        for path in Path(broker.__file__).parent.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
-    }
+REPORTS = ("commands/server/info.py", "commands/server/info_sections.py", "commands/server/info_process.py")
+"""Modules that show values to clients: that alone is no effect."""
+
+HOLDERS = ("config", "options", "limits")
+"""How variables and attributes that hold a Config end, also where a module knows it as a Protocol of a few values."""
+
+
+def is_config(node: ast.expr) -> bool:
+    name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+    return name.endswith(HOLDERS)
+
+
+def directives_read() -> set[str]:
+    """The attributes that something acts on: `config.name` is read, or `on_change("name", ...)` listens."""
+    root = Path(broker.__file__).parent
+    found: set[str] = set()
+    for path in root.rglob("*.py"):
+        if path.relative_to(root).as_posix() in REPORTS:
+            continue
+        text = path.read_text()
+        listens = ".on_change(" in text
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                # Config itself reads what decides on CONFIG SET.
+                if is_config(node.value) or (path.name == "live.py" and isinstance(node.value, ast.Name)):
+                    found.add(node.attr)
+            elif listens and isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in TABLE:
+                found.add(TABLE[node.value].attribute)
+    return found
 
 
 def test_a_directive_that_nothing_reads_says_that_it_has_no_effect() -> None:
-    read = attributes_read()
+    read = directives_read()
     unread = {name for name, directive in TABLE.items() if not directive.inert and directive.attribute not in read}
     assert unread == set()
 
 
 def test_a_directive_with_an_effect_is_not_said_to_have_none() -> None:
-    read = attributes_read()
+    read = directives_read()
     idle = {name: directive for name, directive in TABLE.items() if directive.inert is True}
     assert {name for name, directive in idle.items() if directive.attribute in read} == set()
 
@@ -67,7 +89,6 @@ def test_a_directive_with_an_effect_is_not_said_to_have_none() -> None:
         ("tls-port", "6380", "TLS"),
         ("min-replicas-to-write", "1", "replication"),
         ("min-slaves-to-write", "1", "replication"),
-        ("hide-user-data-from-log", "yes", "keeping clients' data out of the log"),
     ],
 )
 def test_what_would_promise_too_much_is_refused_at_the_start_and_later(name: str, value: str, what: str) -> None:

@@ -27,7 +27,7 @@ def test_a_text_line(tmp_path: Path) -> None:
 
 def test_a_json_line(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    Log(path=str(path), as_json=True).warning("x", port=6379, data=b"\xff\n", level="mine", rate=0.5)
+    Log(path=str(path), form="json").warning("x", port=6379, data=b"\xff\n", level="mine", rate=0.5)
     (line,) = lines(path)
     event = json.loads(line)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", event.pop("time"))
@@ -36,11 +36,11 @@ def test_a_json_line(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("form", ["text", "json", "logfmt"])
 @pytest.mark.parametrize("hostile", ["a\nb", "a\r\nb", "\x1b[2J", "\u2028", "\x85", "\udcff", 'a" x=1', b"\n\xff"])
-def test_client_data_stays_within_its_line(tmp_path: Path, as_json: bool, hostile: str | bytes) -> None:
+def test_client_data_stays_within_its_line(tmp_path: Path, form: str, hostile: str | bytes) -> None:
     path = tmp_path / "log"
-    log = Log(path=str(path), as_json=as_json)
+    log = Log(path=str(path), form=form)
     log.notice("from a client", name=hostile)
     log.notice(hostile if isinstance(hostile, str) else "x")
     assert len(path.read_text().splitlines()) == 2
@@ -70,6 +70,29 @@ def test_a_failure_carries_its_traceback_in_one_line(tmp_path: Path) -> None:
     (line,) = lines(path)
     assert "KeyError: 'gone'" in line
     assert "test_log.py" in line
+
+
+def test_a_logfmt_line(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    Log(path=str(path), form="logfmt").notice('say "x"', port=6379)
+    (line,) = lines(path)
+    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d"
+    assert re.fullmatch(rf'pid=\d+ role=master timestamp="{stamp}" level=notice message="say \\"x\\"" port=6379', line)
+
+
+def test_users_data_is_hidden_on_request(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = Log(path=str(path))
+    for hidden in (False, True):
+        log.hide_user_data(hidden)
+        log.notice("bad payload", key=log.user_data(b"secret"))
+        try:
+            raise ValueError("".join(("sec", "ret")))
+        except ValueError as error:
+            log.failure("failed", error)
+    shown = lines(path)
+    assert ["secret" in line for line in shown] == [True, True, False, False]
+    assert "key=*redacted*" in shown[2] and "test_log.py" in shown[3]
 
 
 def test_a_long_text_is_cut(tmp_path: Path) -> None:

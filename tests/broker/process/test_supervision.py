@@ -5,13 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from broker.process.supervision import SYSTEMD, UPSTART, Supervision, supervisor_of
+from broker.process.supervision import SYSTEMD, UPSTART, Supervision, supervisor_of, watchdog_seconds
 
 
 @contextmanager
@@ -68,6 +69,54 @@ def test_one_that_does_not_read_holds_up_nobody(tmp_path: Path) -> None:
             supervision.status("x" * 1000)
 
 
+@pytest.mark.parametrize(
+    ("environment", "seconds"),
+    [
+        ({}, 0.0),
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "7"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "8"}, 0.0),
+        ({"WATCHDOG_USEC": "x"}, 0.0),
+    ],
+)
+def test_the_watchdogs_interval(environment: dict[str, str], seconds: float) -> None:
+    assert watchdog_seconds(environment, 7) == seconds
+
+
+def test_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: times[-1])
+    address = str(tmp_path / "s")
+    with supervisor(address) as listening:
+        listening.setblocking(False)
+        supervision = Supervision(SYSTEMD, address, watchdog=20)
+        received = 0
+        for now in (100.0, 101.0, 104.9, 105.0, 106.0):
+            times.append(now)
+            supervision.alive()
+            with suppress(BlockingIOError):
+                assert listening.recv(1000) == b"WATCHDOG=1"
+                received += 1
+        assert received == 2
+        Supervision(SYSTEMD, address).alive()
+        Supervision("", address, watchdog=20).alive()
+        with pytest.raises(BlockingIOError):
+            listening.recv(1000)
+
+
+def test_a_long_start_and_a_reload(tmp_path: Path) -> None:
+    address = str(tmp_path / "s")
+    with supervisor(address) as listening:
+        supervision = Supervision(SYSTEMD, address)
+        supervision.starting("Loading the data")
+        assert listening.recv(1000) == b"STATUS=Loading the data\nEXTEND_TIMEOUT_USEC=30000000"
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        supervision.reloading()
+        said = dict(line.split("=") for line in listening.recv(1000).decode().splitlines())
+        assert said["RELOADING"] == "1"
+        assert before <= int(said["MONOTONIC_USEC"]) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+
+
 @pytest.mark.parametrize("wanted", ["systemd", "auto"])
 def test_a_process_from_its_start_to_its_end(wanted: str, tmp_path: Path) -> None:
     address = str(tmp_path / "s")
@@ -79,15 +128,27 @@ def test_a_process_from_its_start_to_its_end(wanted: str, tmp_path: Path) -> Non
         subprocess.Popen(
             [sys.executable, "-m", "broker", "serve", *words],
             stdout=subprocess.DEVNULL,
-            env={**os.environ, "NOTIFY_SOCKET": address},
+            env={**os.environ, "NOTIFY_SOCKET": address, "WATCHDOG_USEC": "100000"},
         ) as process,
     ):
-        told = [listening.recv(1000)]
-        while b"READY=1" not in told[-1]:
-            told.append(listening.recv(1000))
-        assert told[0] == b"STATUS=Loading the data"
+
+        def told() -> bytes:
+            """The next message that is no sign of life."""
+            while True:
+                message = listening.recv(1000)
+                if message != b"WATCHDOG=1":
+                    return message
+
+        assert told() == b"STATUS=Loading the data"
+        while b"READY=1" not in (message := told()):
+            assert message.startswith(b"STATUS=")
         assert process.poll() is None
+        while listening.recv(1000) != b"WATCHDOG=1":
+            pass
+        process.send_signal(signal.SIGHUP)
+        assert told().startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+        assert told() == b"STATUS=Ready to accept connections\nREADY=1"
         process.send_signal(signal.SIGTERM)
-        told = [listening.recv(1000) for _ in range(2)]
+        ends = [told() for _ in range(2)]
         assert process.wait(20) == 0
-    assert told == [b"STATUS=Saving data and shutting down", b"STOPPING=1"]
+    assert ends == [b"STATUS=Saving data and shutting down", b"STOPPING=1"]

@@ -34,11 +34,12 @@ async def test_setting_what_has_no_effect_is_noted_in_the_log(tmp_path: Path) ->
     async with running() as broker:
         client = await broker.client()
         broker.broker.log = Log(path=str(tmp_path / "log"))
-        assert await client.call("CONFIG SET slowlog-max-len 7 slave-priority 5 hz 20") == b"+OK\r\n"
-        (line,) = (tmp_path / "log").read_text().splitlines()
-        assert line.endswith('directives without effect here names="replica-priority slowlog-max-len"')
-        assert await client.call("CONFIG SET slowlog-max-len 128 hz 10") == b"+OK\r\n"
-        assert len((tmp_path / "log").read_text().splitlines()) == 1
+        assert await client.call("CONFIG SET jemalloc-bg-thread no timeout 5 hz 20") == b"+OK\r\n"
+        lines = (tmp_path / "log").read_text().splitlines()
+        for line, name in zip(lines, ("hz", "jemalloc-bg-thread"), strict=True):
+            assert " warning " in line and line.endswith(f"CONFIG SET: {name} has no effect here")
+        assert await client.call("CONFIG SET jemalloc-bg-thread yes hz 10") == b"+OK\r\n"
+        assert len((tmp_path / "log").read_text().splitlines()) == 2
 
 
 async def test_resetstat() -> None:
