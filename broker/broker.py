@@ -13,7 +13,7 @@ from functools import partial
 from broker.clients.blocking import Blocking
 from broker.clients.notifications import Notifications
 from broker.clients.pubsub import PubSub
-from broker.clients.session import BROKER_STATE, CLOSING, UNAUTHENTICATED, Session
+from broker.clients.session import BROKER_STATE, CLOSING, MONITORING, UNAUTHENTICATED, Session
 from broker.clients.transport import Transport
 from broker.config import Config
 from broker.execution.dispatcher import Dispatcher
@@ -23,6 +23,10 @@ from broker.keyspace.keyspace import Keyspace
 from broker.memory.client_eviction import ClientEviction
 from broker.memory.eviction import Eviction
 from broker.memory.overview import MemoryOverview, ScriptMemory
+from broker.observation.latency import Latency
+from broker.observation.monitor import Monitors
+from broker.observation.observer import Observer
+from broker.observation.slowlog import SlowLog
 from broker.persistence.environment import Environment
 from broker.persistence.persistence import Persistence, Storage
 from broker.process.clock import Clock
@@ -70,8 +74,14 @@ class Broker:
         self.keyspace = Keyspace(self.clock, config, self.deadlines, Notifications(self.pubsub), self.reclaimer.take)
         self.access = self.keyspace.access
         self.commands = commands
-        self.executor = Executor(self.keyspace, self.clock, self.stats, log)
-        self.blocking = Blocking(self.keyspace, self.deadlines, self.executor.run_again, self.resume)
+        self.latency = Latency(config, self.clock)
+        self.slowlog = SlowLog(config, self.clock)
+        self.monitors = Monitors(self.clock)
+        observer = Observer(config, commands, self.slowlog, self.latency)
+        self.executor = Executor(self.keyspace, self.clock, self.stats, log, observer, self.monitors)
+        self.blocking = Blocking(
+            self.keyspace, self.deadlines, self.executor.run_again, self.resume, self.executor.answered
+        )
         self.sessions: dict[int, Client] = {}
         self.outbox: list[Session] = []
         self.resumed: list[Session] = []
@@ -128,7 +138,21 @@ class Broker:
         self.blocking.cancel(session)
         self.pubsub.unsubscribe_all(session)
         session.unwatch()
+        self.stop_monitoring(session)
         self.sessions.pop(session.id, None)
+
+    def start_monitoring(self, session: Session) -> None:
+        """Show the client every request from now on."""
+        self.monitors.add(session)
+        self.state.monitored = True
+        self.state.restrict()
+
+    def stop_monitoring(self, session: Session) -> None:
+        """Show the client no more requests, if it was shown any."""
+        if session.flags & MONITORING:
+            self.monitors.remove(session)
+            self.state.monitored = bool(self.monitors.sessions)
+            self.state.restrict()
 
     def session_flags(self) -> int:
         """The flags that a new session starts with."""

@@ -31,6 +31,8 @@ BROKER_STATE: Final = 1 << 5
 """The broker as a whole is in a state in which it refuses or delays some requests (see `State.restrict`)."""
 NO_TOUCH: Final = 1 << 11
 """The client's lookups do not count as accesses to the keys."""
+MONITORING: Final = 1 << 15
+"""The client is shown all requests, and may not use keys itself."""
 # ... and those in which the client's next request must not be executed yet, or ever.
 BLOCKED: Final = 1 << 8
 POSTPONED: Final = 1 << 9
