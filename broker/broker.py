@@ -67,14 +67,14 @@ class Broker:
         self.clock = clock or Clock()
         self.started = self.clock.now
         self.run_id = secrets.token_hex(20)
-        self.stats = Stats(log.warning)
+        self.latency = Latency(config, self.clock)
+        self.stats = Stats(log.warning, lambda seconds: self.latency.add("garbage-collection", seconds * 1000))
         self.pubsub = PubSub()
         self.deadlines = Deadlines(partial(log.failure, "a timer failed unexpectedly"))
         self.reclaimer = Reclaimer(partial(self.deadlines.after, 0))
         self.keyspace = Keyspace(self.clock, config, self.deadlines, Notifications(self.pubsub), self.reclaimer.take)
         self.access = self.keyspace.access
         self.commands = commands
-        self.latency = Latency(config, self.clock)
         self.slowlog = SlowLog(config, self.clock)
         self.monitors = Monitors(self.clock)
         observer = Observer(config, commands, self.slowlog, self.latency)
@@ -95,6 +95,7 @@ class Broker:
             reclaimer=self.reclaimer,
             stats=self.stats,
             log=log,
+            latency=self.latency,
             serve=self.blocking.serve,
             # Recovery needs the scripts, which need to know whether memory is short, so the journal is created later.
             unwritten=lambda: self.persistence.journal.unwritten_bytes,
@@ -112,7 +113,7 @@ class Broker:
         )  # fmt: skip
         self.functions = self.scripting.functions
         self.persistence = Persistence(
-            Environment(config, log, self.clock, self.keyspace, self.state),
+            Environment(config, log, self.clock, self.keyspace, self.state, self.latency),
             storage or Storage(),
             self.functions,
             commands,

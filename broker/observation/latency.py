@@ -3,6 +3,10 @@
 An event is a kind of work that keeps the broker from serving its clients: a command, a fork, a sync of the journal. A
 spike is one that took latency-monitor-threshold or longer; 0 records none. Of each event the worst spikes of the last
 160 seconds that had any are kept, as in Redis.
+
+Redis's names: command, fast-command, fork, aof-write (with how it was written: aof-write-alone, -active-child,
+-pending-fsync), aof-fsync-always, expire-cycle, eviction-cycle. Ours: garbage-collection, and tick, all that is done
+before other clients get a turn.
 """
 
 from __future__ import annotations
@@ -10,10 +14,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
-from typing import Final
+from typing import Final, TypeVar
 
 from broker.config import Config
 from broker.process.clock import Clock
+
+T = TypeVar("T")
 
 SAMPLES: Final = 160
 """The number of seconds with spikes that are remembered for each event."""
@@ -57,14 +63,21 @@ class Latency:
             spikes = self.events[event] = Spikes()
         spikes.add(self._clock.read() // 1000, int(milliseconds))
 
-    def measure(self, event: str, work: Callable[[], None]) -> None:
-        """Do some work, and record it if it takes too long."""
+    def measure(self, event: str, work: Callable[[], T]) -> T:
+        """Do some work, record it if it takes too long, and return its result."""
         if not self.threshold:
-            work()
-            return
+            return work()
         began = perf_counter()
-        work()
+        result = work()
         self.add(event, (perf_counter() - began) * 1000)
+        return result
+
+    def add_write(self, seconds: float, *, syncing: bool, child_runs: bool) -> None:
+        """The journal was written, perhaps while it was being synced or a child was writing, too."""
+        if self.threshold and seconds * 1000 >= self.threshold:
+            beside = "pending-fsync" if syncing else "active-child" if child_runs else "alone"
+            for event in (f"aof-write-{beside}", "aof-write"):
+                self.add(event, seconds * 1000)
 
     def reset(self, names: list[str]) -> int:
         """Forget the spikes of these events, or of all; returns the number of events that had any."""

@@ -69,7 +69,10 @@ class Persistence:
         self._state = environment.state
         self._retry = retry
         disk = storage.disk
-        self.background = Background(storage.spawn, self._update_refusal)
+        latency = environment.latency
+        self.background = Background(
+            lambda work: latency.measure("fork", lambda: storage.spawn(work)), self._update_refusal
+        )
         self.journal = Journal(
             environment.keyspace.effects,
             config,
@@ -77,6 +80,7 @@ class Persistence:
             environment.log,
             timers,
             watches,
+            latency,
             child_runs=lambda: self.background.has_child,
             error_changed=self._update_refusal,
         )
