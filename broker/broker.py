@@ -23,6 +23,7 @@ from broker.keyspace.keyspace import Keyspace
 from broker.memory.client_eviction import ClientEviction
 from broker.memory.eviction import Eviction
 from broker.memory.overview import MemoryOverview, ScriptMemory
+from broker.observation.command_log import large_replies, large_requests
 from broker.observation.latency import Latency
 from broker.observation.monitor import Monitors
 from broker.observation.observer import Observer
@@ -77,7 +78,9 @@ class Broker:
         self.commands = commands
         self.slowlog = SlowLog(config, self.clock)
         self.monitors = Monitors(self.clock)
-        observer = Observer(config, commands, self.slowlog, self.latency)
+        self.large_requests = large_requests(config, self.clock)
+        self.large_replies = large_replies(config, self.clock)
+        observer = Observer(config, commands, self.slowlog, self.latency, self.large_requests, self.large_replies)
         self.executor = Executor(self.keyspace, self.clock, self.stats, log, observer, self.monitors)
         self.blocking = Blocking(
             self.keyspace, self.deadlines, self.executor.run_again, self.resume, self.executor.answered

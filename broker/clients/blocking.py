@@ -37,7 +37,7 @@ class Blocking:
         deadlines: Deadlines,
         execute: Callable[[Session, Handler, list[bytes]], bytes],
         resume: Callable[[Session], None],
-        answered: Callable[[Session, Wait], None],
+        answered: Callable[[Session, Wait, bytes], None],
     ) -> None:
         """`execute` runs a command function for a session and returns its reply or error reply.
 
@@ -171,7 +171,7 @@ class Blocking:
         wait = session.waiting
         self.cancel(session)
         if wait is not None:
-            self._answered(session, wait)
+            self._answered(session, wait, reply)
         session.last_active = self._keyspace.clock.now  # the directive `timeout` counts from here
         if session.flags & REPLY_SKIP:
             session.flags &= ~REPLY_SKIP

@@ -280,9 +280,14 @@ class Declarations:
 
     # Observation.
     slowlog_entry_max_argc = Integer(32, 2, INT_MAX)
-    slowlog_max_len = Integer(128, 0, INT64_MAX)
+    slowlog_max_len = Integer(128, 0, INT64_MAX, alias="commandlog-slow-execution-max-len")
     slowlog_entry_max_string_len = Integer(128, 1, INT64_MAX)
-    slowlog_log_slower_than = Integer(10000, -1, INT64_MAX)
+    slowlog_log_slower_than = Integer(10000, -1, INT64_MAX, alias="commandlog-execution-slower-than")
+    commandlog_request_larger_than = Integer(MB, -1, INT64_MAX, own=True)
+    """Valkey's, as are the next three; the sizes are in bytes, -1 logs nothing."""
+    commandlog_large_request_max_len = Integer(128, 0, INT64_MAX, own=True)
+    commandlog_reply_larger_than = Integer(MB, -1, INT64_MAX, own=True)
+    commandlog_large_reply_max_len = Integer(128, 0, INT64_MAX, own=True)
     latency_tracking = Bool(True)
     latency_monitor_threshold = Integer(0, 0, INT64_MAX)
     latency_tracking_info_percentiles = Percentiles((50.0, 99.0, 99.9))

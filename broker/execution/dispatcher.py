@@ -173,6 +173,11 @@ class Dispatcher:
             keyspace.dirty = 0
         if effects.position != position:
             session.last_write_position = effects.position
+        observer = executor.observer
+        if size >= observer.large_reply or session.bytes_in - session.bytes_executed >= observer.large_request:
+            observer.sizes_noticed(session, requests[:done], out[len(out) - done :])
+        if done == len(requests):
+            session.bytes_executed = session.bytes_in
         self._stats.requests += done
         session.last_active = self._clock.now
         session.commands += done

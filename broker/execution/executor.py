@@ -31,11 +31,11 @@ from protocol.replies import error
 class Executor:
     """Executes commands without checking whether they are allowed.
 
-    `now` returns the time in seconds, for timing commands; `elsewhere` is the number of seconds spent on other clients'
-    commands since the running one began.
+    `now` returns the time in seconds, for timing commands, and `observer` learns what they took; `elsewhere` is the
+    number of seconds spent on other clients' commands since the running one began.
     """
 
-    __slots__ = ("_effects", "_keyspace", "_log", "_monitors", "_observer", "_stats", "elsewhere", "now")
+    __slots__ = ("_effects", "_keyspace", "_log", "_monitors", "_stats", "elsewhere", "now", "observer")
 
     def __init__(
         self, keyspace: Keyspace, clock: Clock, stats: Stats, log: Log, observer: Observer, monitors: Monitors
@@ -44,7 +44,7 @@ class Executor:
         self._effects = keyspace.effects
         self._stats = stats
         self._log = log
-        self._observer = observer
+        self.observer = observer
         self._monitors = monitors
         self.now: Callable[[], float] = clock.stopwatch
         self.elsewhere = 0.0
@@ -69,10 +69,13 @@ class Executor:
         try:
             began = now()
             for command, args in queued:
-                replies.append(self._invoke(session, command, args))
+                reply = self._invoke(session, command, args)
+                replies.append(reply)
+                if len(reply) >= self.observer.large_reply:
+                    self.observer.reply_noticed(session, command, args, reply)
                 ended = now()
                 if self.count(command, 1, ended - began):
-                    self._observer.noticed(session, command, args, ended - began)
+                    self.observer.noticed(session, command, args, ended - began)
                 began = ended
         finally:
             self._effects.end()
@@ -85,7 +88,7 @@ class Executor:
         reply = self._invoke(session, command, args)
         took = self.now() - began
         if self.count(command, 1, took):
-            self._observer.noticed(session, command, args, took)
+            self.observer.noticed(session, command, args, took)
         return reply
 
     def run_again(self, session: Session, handler: Handler, args: list[bytes]) -> bytes:
@@ -149,7 +152,7 @@ class Executor:
         """
         command.calls += calls
         command.seconds += took
-        observer = self._observer
+        observer = self.observer
         if observer.tracking:
             histogram = command.histogram
             if histogram is None:
@@ -165,7 +168,7 @@ class Executor:
                 wait.request = args
                 wait.seconds += took
         elif self.count(command, 1, took):
-            self._observer.noticed(session, command, args, took)
+            self.observer.noticed(session, command, args, took)
 
     def count_run(
         self, session: Session, command: Command, requests: list[list[bytes]], first: int, done: int, took: float
@@ -173,13 +176,17 @@ class Executor:
         """Count the consecutive requests for one command from `first` to before `done`; their replies end `out`."""
         count = done - first
         if self.count(command, count, took):
-            self._observer.run_noticed(session, command, requests[first:done], session.out[-count:], took)
+            self.observer.run_noticed(session, command, requests[first:done], session.out[-count:], took)
 
-    def answered(self, session: Session, wait: Wait) -> None:
+    def answered(self, session: Session, wait: Wait, reply: bytes) -> None:
         """Count the command of a client whose wait is over."""
         command = session.last_command  # a waiting client has executed nothing since
-        if command is not None and self.count(command, 1, wait.seconds):
-            self._observer.noticed(session, command, wait.request, wait.seconds)
+        if command is None:
+            return
+        if self.count(command, 1, wait.seconds):
+            self.observer.noticed(session, command, wait.request, wait.seconds)
+        if len(reply) >= self.observer.large_reply:
+            self.observer.reply_noticed(session, command, wait.request, reply)
 
     def failed(self, command: Command | None, exception: Exception) -> bytes:
         """Return the error reply for an exception that a command function raised, and count it."""

@@ -2,7 +2,7 @@
 
 - histogram: how long a command's calls took, in few counters
 - latency, graph, doctor: spikes by event, and what to make of them
-- slowlog: the last slow commands
+- slowlog, command_log: the last commands that took long, or whose request or reply was large
 - monitor: the clients that watch every request (MONITOR)
 - redaction: what of a request must not be shown
 - observer: gets the time of every command from the executor, and tells the others

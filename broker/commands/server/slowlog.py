@@ -6,7 +6,7 @@ from typing import Final
 
 from broker.broker import Client
 from broker.commands.help import declare_help
-from broker.observation.slowlog import Entry
+from broker.observation.command_log import Entry
 from broker.table.arguments import MAX_INTEGER, integer_between
 from broker.table.command import ADMIN, LOADING, STALE, command, container
 from protocol.errors import CommandError, wrong_form
@@ -38,7 +38,7 @@ def slowlog_get(session: Client, args: list[bytes]) -> bytes:
 
 def _entry(entry: Entry) -> bytes:
     return array([
-        integer_reply(entry.id), integer_reply(entry.at), integer_reply(entry.microseconds), bulks(entry.args),
+        integer_reply(entry.id), integer_reply(entry.at), integer_reply(entry.amount), bulks(entry.args),
         bulk(entry.peer), bulk(entry.client), integer_reply(entry.argc),
     ])  # fmt: skip
 
