@@ -14,7 +14,7 @@ from broker.clients.blocking import Blocking
 from broker.clients.fieldsets import Fieldsets
 from broker.clients.notifications import Notifications
 from broker.clients.pubsub import PubSub
-from broker.clients.session import BROKER_STATE, CLOSING, UNAUTHENTICATED, Session
+from broker.clients.session import BROKER_STATE, CLOSING, MONITORING, UNAUTHENTICATED, Session
 from broker.clients.transport import Transport
 from broker.config import Config
 from broker.execution.dispatcher import Dispatcher
@@ -25,6 +25,11 @@ from broker.memory.client_eviction import ClientEviction
 from broker.memory.eviction import Eviction
 from broker.memory.overview import MemoryOverview, ScriptMemory
 from broker.migration.migrations import Migrations
+from broker.observation.command_log import large_replies, large_requests
+from broker.observation.latency import Latency
+from broker.observation.monitor import Monitors
+from broker.observation.observer import Observer
+from broker.observation.slowlog import SlowLog
 from broker.persistence.environment import Environment
 from broker.persistence.persistence import Persistence, Storage
 from broker.process.clock import Clock
@@ -67,15 +72,23 @@ class Broker:
         self.clock = clock or Clock()
         self.started = self.clock.now
         self.run_id = secrets.token_hex(20)
-        self.stats = Stats(log.warning)
+        self.latency = Latency(config, self.clock)
+        self.stats = Stats(log.warning, lambda seconds: self.latency.add("garbage-collection", seconds * 1000))
         self.pubsub = PubSub()
         self.deadlines = Deadlines(partial(log.failure, "a timer failed unexpectedly"))
         self.reclaimer = Reclaimer(partial(self.deadlines.after, 0))
         self.keyspace = Keyspace(self.clock, config, self.deadlines, Notifications(self.pubsub), self.reclaimer.take)
         self.access = self.keyspace.access
         self.commands = commands
-        self.executor = Executor(self.keyspace, self.clock, self.stats, log)
-        self.blocking = Blocking(self.keyspace, self.deadlines, self.executor.run_again, self.resume)
+        self.slowlog = SlowLog(config, self.clock)
+        self.monitors = Monitors(self.clock)
+        self.large_requests = large_requests(config, self.clock)
+        self.large_replies = large_replies(config, self.clock)
+        observer = Observer(config, commands, self.slowlog, self.latency, self.large_requests, self.large_replies)
+        self.executor = Executor(self.keyspace, self.clock, self.stats, log, observer, self.monitors)
+        self.blocking = Blocking(
+            self.keyspace, self.deadlines, self.executor.run_again, self.resume, self.executor.answered
+        )
         self.sessions: dict[int, Client] = {}
         self.outbox: list[Session] = []
         self.resumed: list[Session] = []
@@ -89,6 +102,7 @@ class Broker:
             reclaimer=self.reclaimer,
             stats=self.stats,
             log=log,
+            latency=self.latency,
             serve=self.blocking.serve,
             # Recovery needs the scripts, which need to know whether memory is short, so the journal is created later.
             unwritten=lambda: self.persistence.journal.unwritten_bytes,
@@ -106,7 +120,7 @@ class Broker:
         )  # fmt: skip
         self.functions = self.scripting.functions
         self.persistence = Persistence(
-            Environment(config, log, self.clock, self.keyspace, self.state),
+            Environment(config, log, self.clock, self.keyspace, self.state, self.latency),
             storage or Storage(),
             self.functions,
             commands,
@@ -141,8 +155,22 @@ class Broker:
         self.fieldsets.forget(session)
         self.pubsub.unsubscribe_all(session)
         session.unwatch()
+        self.stop_monitoring(session)
         self.sessions.pop(session.id, None)
         self.log.verbose("Client closed connection", id=session.id)
+
+    def start_monitoring(self, session: Session) -> None:
+        """Show the client every request from now on."""
+        self.monitors.add(session)
+        self.state.monitored = True
+        self.state.restrict()
+
+    def stop_monitoring(self, session: Session) -> None:
+        """Show the client no more requests, if it was shown any."""
+        if session.flags & MONITORING:
+            self.monitors.remove(session)
+            self.state.monitored = bool(self.monitors.sessions)
+            self.state.restrict()
 
     def session_flags(self) -> int:
         """The flags that a new session starts with."""

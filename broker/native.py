@@ -118,6 +118,8 @@ MODULES: Final = (
     "broker.keyspace.strings",
     "broker.network.connection",
     "broker.network.tick",
+    "broker.observation.histogram",
+    "broker.observation.observer",
     "broker.persistence.replaying",
     "broker.process.clock",
     "broker.process.stats",

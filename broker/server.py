@@ -17,7 +17,7 @@ from typing import Final
 import trio
 
 from broker.broker import Broker
-from broker.clients.session import BLOCKED, HELD, POSTPONED, Session
+from broker.clients.session import BLOCKED, HELD, MONITORING, POSTPONED, Session
 from broker.commands import command_table
 from broker.config import Config
 from broker.config.directives import BY_NAME
@@ -144,7 +144,7 @@ class Server:
         """Whether the client has neither sent nor taken anything since; a client waiting for the broker isn't idle."""
         session = connection.session
         subscribed = session.channels or session.patterns or session.shard_channels
-        waits = session.flags & (BLOCKED | POSTPONED | HELD)
+        waits = session.flags & (BLOCKED | POSTPONED | HELD | MONITORING)
         return session.last_active < since and not waits and not subscribed
 
     async def run(self) -> None:

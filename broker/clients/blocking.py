@@ -37,15 +37,18 @@ class Blocking:
         deadlines: Deadlines,
         execute: Callable[[Session, Handler, list[bytes]], bytes],
         resume: Callable[[Session], None],
+        answered: Callable[[Session, Wait, bytes], None],
     ) -> None:
         """`execute` runs a command function for a session and returns its reply or error reply.
 
-        `resume` is called at the end of a wait, once the reply is queued: the client's next requests may be executed.
+        `answered` counts the command of a client whose wait is over. `resume` is called at the end of a wait, once the
+        reply is queued: the client's next requests may be executed.
         """
         self._keyspace = keyspace
         self._deadlines = deadlines
         self._execute = execute
         self._resume = resume
+        self._answered = answered
         self.suspended = False
         # The number of clients that wait for any change of a key, including its removal.
         self._any_change: dict[tuple[Database, bytes], int] = {}
@@ -165,9 +168,10 @@ class Blocking:
 
     def finish(self, session: Session, reply: bytes) -> None:
         """End a client's wait with the given reply."""
+        wait = session.waiting
         self.cancel(session)
-        if session.last_command is not None:
-            session.last_command.calls += 1
+        if wait is not None:
+            self._answered(session, wait, reply)
         session.last_active = self._keyspace.clock.now  # the directive `timeout` counts from here
         if session.flags & REPLY_SKIP:
             session.flags &= ~REPLY_SKIP

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from broker.clients.session import BLOCKED, CLOSING, REPLICA
+from broker.clients.session import BLOCKED, CLOSING, MONITORING, REPLICA
 
 if TYPE_CHECKING:
     from broker.clients.session import Session
@@ -92,6 +92,7 @@ def _flags(session: Session) -> bytes:
     """Returns Redis's letters for a client's states, or N if none applies."""
     letters = (
         (b"S", session.flags & REPLICA),
+        (b"O", session.flags & MONITORING),
         (b"P", client_type(session) == "pubsub"),
         (b"x", session.queued is not None),
         (b"b", session.flags & BLOCKED),

@@ -31,6 +31,8 @@ BROKER_STATE: Final = 1 << 5
 """The broker as a whole is in a state in which it refuses or delays some requests (see `State.restrict`)."""
 NO_TOUCH: Final = 1 << 11
 """The client's lookups do not count as accesses to the keys."""
+MONITORING: Final = 1 << 15
+"""The client is shown all requests, and may not use keys itself."""
 # ... and those in which the client's next request must not be executed yet, or ever.
 BLOCKED: Final = 1 << 8
 POSTPONED: Final = 1 << 9
@@ -80,7 +82,8 @@ class Session(Generic[HostT]):
 
     `out` collects encoded replies. The dispatcher appends replies to the client's own requests; everything else goes
     through `send`. `queued` holds the transaction's commands, None outside one; `queued_size` is roughly the memory
-    they take, in bytes. `commands`, `bytes_in` and `bytes_out` are counters for CLIENT LIST.
+    they take, in bytes. `commands`, `bytes_in` and `bytes_out` are counters for CLIENT LIST; `bytes_executed` is what
+    `bytes_in` was when all requests had been executed.
     `last_write_position` is Effects.position after the client's last write, 0 before its first: once the journal has
     reached it, everything the client has been told is on the disk.
     `watched` maps watched keys to whether they had already expired then and existed only because expiry was suspended.
@@ -91,6 +94,7 @@ class Session(Generic[HostT]):
     __slots__ = (
         "__weakref__",
         "broker",
+        "bytes_executed",
         "bytes_in",
         "bytes_out",
         "channels",
@@ -136,6 +140,7 @@ class Session(Generic[HostT]):
         self.in_outbox = False
         self.commands = 0
         self.bytes_in = 0
+        self.bytes_executed = 0
         self.bytes_out = 0
         self.user = b"default"
         self.name = b""

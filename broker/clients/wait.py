@@ -15,10 +15,22 @@ class Wait:
 
     `handler(session, args)` is executed again when a key changes. `value_type` is the class of value that it can use;
     None means that any change of the key counts, even its removal. `timeout_reply` is the reply after the timeout, and
-    empty if only what the client waits for can end the wait (MIGRATE).
+    empty if only what the client waits for can end the wait (MIGRATE). `request` is what the client sent, and `seconds`
+    the time that it has been executed so far.
     """
 
-    __slots__ = ("args", "database", "handler", "keys", "retry", "timeout", "timeout_reply", "value_type")
+    __slots__ = (
+        "args",
+        "database",
+        "handler",
+        "keys",
+        "request",
+        "retry",
+        "seconds",
+        "timeout",
+        "timeout_reply",
+        "value_type",
+    )
 
     def __init__(
         self, handler: Handler, args: list[bytes], database: Database, keys: Sequence[bytes],
@@ -26,6 +38,8 @@ class Wait:
     ) -> None:  # fmt: skip
         self.handler = handler
         self.args = args
+        self.request = args
+        self.seconds = 0.0
         self.database = database
         self.keys = keys
         self.value_type = value_type

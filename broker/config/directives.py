@@ -286,13 +286,13 @@ class Declarations(ValkeyDeclarations):
     array_sparse_kmin = Integer(5, 0, 256, unsigned=True, inert=True)
 
     # Observation.
-    slowlog_entry_max_argc = Integer(32, 2, INT_MAX, inert=True)
-    slowlog_max_len = Integer(128, 0, INT64_MAX, inert=True)
-    slowlog_entry_max_string_len = Integer(128, 1, INT64_MAX, inert=True)
-    slowlog_log_slower_than = Integer(10000, -1, INT64_MAX, inert=True)
-    latency_tracking = Bool(True, inert=True)
-    latency_monitor_threshold = Integer(0, 0, INT64_MAX, inert=True)
-    latency_tracking_info_percentiles = Percentiles((50.0, 99.0, 99.9), inert=True)
+    slowlog_entry_max_argc = Integer(32, 2, INT_MAX)
+    slowlog_max_len = Integer(128, 0, INT64_MAX)
+    slowlog_entry_max_string_len = Integer(128, 1, INT64_MAX)
+    slowlog_log_slower_than = Integer(10000, -1, INT64_MAX)
+    latency_tracking = Bool(True)
+    latency_monitor_threshold = Integer(0, 0, INT64_MAX)
+    latency_tracking_info_percentiles = Percentiles((50.0, 99.0, 99.9))
     notify_keyspace_events = EventClasses("")
 
     # Scripting.

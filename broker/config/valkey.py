@@ -46,10 +46,10 @@ class ValkeyDeclarations:
     active_defrag_cycle_us = Integer(500, 0, 100000, hidden=True, inert=True)
 
     # Observation.
-    commandlog_request_larger_than = Integer(1024 * 1024, -1, INT64_MAX, hidden=True, inert=True)
-    commandlog_large_request_max_len = Integer(128, 0, INT64_MAX, hidden=True, inert=True)
-    commandlog_reply_larger_than = Integer(1024 * 1024, -1, INT64_MAX, hidden=True, inert=True)
-    commandlog_large_reply_max_len = Integer(128, 0, INT64_MAX, hidden=True, inert=True)
+    commandlog_request_larger_than = Integer(1024 * 1024, -1, INT64_MAX, hidden=True)
+    commandlog_large_request_max_len = Integer(128, 0, INT64_MAX, hidden=True)
+    commandlog_reply_larger_than = Integer(1024 * 1024, -1, INT64_MAX, hidden=True)
+    commandlog_large_reply_max_len = Integer(128, 0, INT64_MAX, hidden=True)
 
     # Data. While `import-mode` is on, Valkey keeps keys that are due; ignoring it would lose what is being imported.
     import_mode = Bool(False, hidden=True, inert="import mode")

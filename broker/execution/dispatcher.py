@@ -14,6 +14,7 @@ from broker.clients.blocking import Blocking
 from broker.clients.session import (
     BLOCKED,
     IN_MULTI,
+    MONITORING,
     POSTPONED,
     REPLY_OFF,
     REPLY_SKIP,
@@ -39,6 +40,7 @@ from broker.table.command import (
     NEVER_QUEUED,
     NO_AUTH,
     NO_MULTI,
+    READONLY,
     WRITE,
     Command,
     CommandTable,
@@ -96,7 +98,8 @@ class Dispatcher:
         Returns the number executed: fewer than all when the client must wait (for a key, for the end of a pause, for
         its replies to be sent) or is being closed. A postponed request counts as not executed.
 
-        The clock is read only when the command changes: consecutive requests for one command are timed together.
+        The clock is read only when the command changes: consecutive requests for one command are timed together, unless
+        it is to be timed alone, as all that may take long are.
         """
         plain = self._plain
         keyspace = self._keyspace
@@ -114,7 +117,8 @@ class Dispatcher:
             command = plain.get(args[0])
             if flags or command is None or not command.min_args <= len(args) <= command.max_args:
                 if running is not None:
-                    executor.count(running, done - first, began)
+                    if done > first:
+                        executor.count_run(session, running, requests, first, done, now() - began - executor.elsewhere)
                     running = None
                 if flags == IN_MULTI and command is not None and command.min_args <= len(args) <= command.max_args:
                     reply = self._execute_in_multi(session, command, args)
@@ -125,9 +129,8 @@ class Dispatcher:
             else:
                 if command is not running:
                     ended = now()
-                    if running is not None:
-                        running.calls += done - first
-                        running.seconds += ended - began - executor.elsewhere
+                    if running is not None and done > first:
+                        executor.count_run(session, running, requests, first, done, ended - began - executor.elsewhere)
                     executor.elsewhere = 0.0
                     began = ended
                     running = command
@@ -136,6 +139,12 @@ class Dispatcher:
                     reply = command.handler(session, args)
                 except Exception as exception:
                     reply = executor.failed(command, exception)
+                if command.timed_alone:
+                    ended = now()
+                    executor.executed(session, command, args, ended - began - executor.elsewhere)
+                    executor.elsewhere = 0.0
+                    began = ended
+                    first = done + 1
                 # Handle a write's effects now only if a sink or a waiting client needs them: saves 0.2 us per write.
                 if keyspace.dirty and (sinks or keyspace.ready):
                     if keyspace.ready:
@@ -156,17 +165,19 @@ class Dispatcher:
             size += len(reply)
             flags = session.flags
             if size > REPLIES_AT_ONCE or flags & STOPPED:
-                if flags & BLOCKED and running is not None:
-                    running.calls -= 1  # counted when the client gets its reply
                 break
-        if running is not None:
-            running.calls += done - first
-            running.seconds += now() - began - executor.elsewhere
+        if running is not None and done > first:
+            executor.count_run(session, running, requests, first, done, now() - began - executor.elsewhere)
         if keyspace.dirty:
             keyspace.changes += keyspace.dirty
             keyspace.dirty = 0
         if effects.position != position:
             session.last_write_position = effects.position
+        observer = executor.observer
+        if size >= observer.large_reply or session.bytes_in - session.bytes_executed >= observer.large_request:
+            observer.sizes_noticed(session, requests[:done], out[len(out) - done :])
+        if done == len(requests):
+            session.bytes_executed = session.bytes_in
         self._stats.requests += done
         session.last_active = self._clock.now
         session.commands += done
@@ -302,6 +313,8 @@ class Dispatcher:
             return errors.LOADING
         if state.busy is not None and not needs & ALLOW_BUSY:
             return state.busy
+        if flags & MONITORING and needs & (WRITE | READONLY | MAY_REPLICATE):
+            return errors.NO_KEYSPACE
         return None
 
     def _may_write(self, session: Session, command: Command, args: list[bytes]) -> bool:

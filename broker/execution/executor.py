@@ -14,7 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from broker.clients.session import BLOCKED, Session
+from broker.clients.wait import Wait
 from broker.keyspace.keyspace import Keyspace
+from broker.observation.histogram import Histogram
+from broker.observation.monitor import Monitors
+from broker.observation.observer import Observer
 from broker.process.clock import Clock
 from broker.process.log import Log
 from broker.process.stats import Stats
@@ -27,17 +31,21 @@ from protocol.replies import error
 class Executor:
     """Executes commands without checking whether they are allowed.
 
-    `now` returns the time in seconds, for timing commands; `elsewhere` is the number of seconds spent on other clients'
-    commands since the running one began.
+    `now` returns the time in seconds, for timing commands, and `observer` learns what they took; `elsewhere` is the
+    number of seconds spent on other clients' commands since the running one began.
     """
 
-    __slots__ = ("_effects", "_keyspace", "_log", "_stats", "elsewhere", "now")
+    __slots__ = ("_effects", "_keyspace", "_log", "_monitors", "_stats", "elsewhere", "now", "observer")
 
-    def __init__(self, keyspace: Keyspace, clock: Clock, stats: Stats, log: Log) -> None:
+    def __init__(
+        self, keyspace: Keyspace, clock: Clock, stats: Stats, log: Log, observer: Observer, monitors: Monitors
+    ) -> None:
         self._keyspace = keyspace
         self._effects = keyspace.effects
         self._stats = stats
         self._log = log
+        self.observer = observer
+        self._monitors = monitors
         self.now: Callable[[], float] = clock.stopwatch
         self.elsewhere = 0.0
 
@@ -47,9 +55,7 @@ class Executor:
         began = self.now()
         reply = self._invoke(session, command, args)
         took = self.now() - began
-        command.seconds += took - self.elsewhere
-        if not session.flags & BLOCKED:
-            command.calls += 1
+        self.executed(session, command, args, took - self.elsewhere)
         self.elsewhere = outer + took
         return reply
 
@@ -63,10 +69,13 @@ class Executor:
         try:
             began = now()
             for command, args in queued:
-                replies.append(self._invoke(session, command, args))
+                reply = self._invoke(session, command, args)
+                replies.append(reply)
+                if len(reply) >= self.observer.large_reply:
+                    self.observer.reply_noticed(session, command, args, reply)
                 ended = now()
-                command.calls += 1
-                command.seconds += ended - began
+                if self.count(command, 1, ended - began):
+                    self.observer.noticed(session, command, args, ended - began)
                 began = ended
         finally:
             self._effects.end()
@@ -77,8 +86,9 @@ class Executor:
         """Execute a script's call; `session` is the one that scripts run in."""
         began = self.now()
         reply = self._invoke(session, command, args)
-        command.seconds += self.now() - began
-        command.calls += 1
+        took = self.now() - began
+        if self.count(command, 1, took):
+            self.observer.noticed(session, command, args, took)
         return reply
 
     def run_again(self, session: Session, handler: Handler, args: list[bytes]) -> bytes:
@@ -96,8 +106,8 @@ class Executor:
         session.out = out
         self.take_changes(session, args)
         took = self.now() - began
-        if command is not None:
-            command.seconds += took
+        if session.waiting is not None:
+            session.waiting.seconds += took
         self.elsewhere += took
         if effects.position != position:
             session.last_write_position = effects.position
@@ -112,12 +122,17 @@ class Executor:
         no_touch = session.no_touch  # read first, since RESET clears it
         if no_touch:
             keyspace.access.suspended = command.name != b"touch"
+        monitored = bool(self._monitors.sessions)
+        if monitored:
+            self._monitors.begins(session, command, args)
         try:
             reply = command.handler(session, args)
         except Exception as exception:
             reply = self.failed(command, exception)
         if no_touch:
             keyspace.access.suspended = False
+        if monitored:
+            self._monitors.ended(session, command, args)
         if keyspace.dirty:
             self.take_changes(session, args)
         return reply
@@ -130,10 +145,48 @@ class Executor:
             keyspace.dirty = 0
             self._effects.flush(session.db.index, args)
 
-    def count(self, command: Command, calls: int, began: float) -> None:
-        """Add `calls` executions of a command that took the time since `began`."""
+    def count(self, command: Command, calls: int, took: float) -> bool:
+        """Count `calls` executions of a command that took so many seconds together.
+
+        Returns whether that must be noticed: by Observer.noticed or Observer.run_noticed.
+        """
         command.calls += calls
-        command.seconds += self.now() - began - self.elsewhere
+        command.seconds += took
+        observer = self.observer
+        if observer.tracking:
+            histogram = command.histogram
+            if histogram is None:
+                histogram = command.histogram = Histogram()
+            histogram.record(took if calls == 1 else took / calls, calls)
+        return took >= observer.notice_at
+
+    def executed(self, session: Session, command: Command, args: list[bytes], took: float) -> None:
+        """Count a request that took so many seconds; if its client waits now, it is counted when that is answered."""
+        if session.flags & BLOCKED:
+            wait = session.waiting
+            if wait is not None:
+                wait.request = args
+                wait.seconds += took
+        elif self.count(command, 1, took):
+            self.observer.noticed(session, command, args, took)
+
+    def count_run(
+        self, session: Session, command: Command, requests: list[list[bytes]], first: int, done: int, took: float
+    ) -> None:
+        """Count the consecutive requests for one command from `first` to before `done`; their replies end `out`."""
+        count = done - first
+        if self.count(command, count, took):
+            self.observer.run_noticed(session, command, requests[first:done], session.out[-count:], took)
+
+    def answered(self, session: Session, wait: Wait, reply: bytes) -> None:
+        """Count the command of a client whose wait is over."""
+        command = session.last_command  # a waiting client has executed nothing since
+        if command is None:
+            return
+        if self.count(command, 1, wait.seconds):
+            self.observer.noticed(session, command, wait.request, wait.seconds)
+        if len(reply) >= self.observer.large_reply:
+            self.observer.reply_noticed(session, command, wait.request, reply)
 
     def failed(self, command: Command | None, exception: Exception) -> bytes:
         """Return the error reply for an exception that a command function raised, and count it."""

@@ -22,7 +22,8 @@ class State:
 
     `paused` is CLIENT PAUSE's state and `postponed` the sessions whose requests it holds back. `loading` and
     `out_of_memory` refuse commands by their flags, `write_refusal` refuses writes with that text. `busy` is the error
-    that clients get while a slow script runs. Call `restrict` after changing any of these.
+    that clients get while a slow script runs. `monitored` is
+    whether requests are to be shown to clients. Call `restrict` after changing any of these.
     """
 
     def __init__(
@@ -45,16 +46,18 @@ class State:
         self.out_of_memory = False
         self.write_refusal: bytes | None = None
         self.busy: bytes | None = None
+        self.monitored = False
         self._pause_ends: Timer | None = None
 
     def restricted(self) -> bool:
-        """Whether some requests are refused or delayed."""
+        """Whether some requests are refused, delayed, or shown to others."""
         return (
             bool(self.paused)
             or self.loading
             or self.out_of_memory
             or self.write_refusal is not None
             or self.busy is not None
+            or self.monitored
         )
 
     def restrict(self) -> None:

@@ -31,6 +31,7 @@ from broker.keyspace.events import EVICTED
 from broker.keyspace.keyspace import Keyspace
 from broker.keyspace.sizes import size_of
 from broker.memory.client_eviction import ClientEviction
+from broker.observation.latency import Latency
 from broker.process import memory as process_memory
 from broker.process.log import Log
 from broker.process.memory import Memory
@@ -102,6 +103,7 @@ class Eviction:
         reclaimer: Reclaimer,
         stats: Stats,
         log: Log,
+        latency: Latency,
         serve: Callable[[], None],
         unwritten: Callable[[], int],
     ) -> None:
@@ -114,6 +116,7 @@ class Eviction:
         self._reclaimer = reclaimer
         self._stats = stats
         self._log = log
+        self._latency = latency
         self._serve = serve
         self._unwritten = unwritten
         self.clients = clients
@@ -189,7 +192,7 @@ class Eviction:
         elif self._must_measure():
             self._measure()
         elif self._left > 0:
-            self._evict()
+            self._latency.measure("eviction-cycle", self._evict)
 
     def refuses(self) -> bool:
         """Whether to refuse a command that may take memory; called while the broker is out of memory.
@@ -244,7 +247,7 @@ class Eviction:
             outrun = in_use > limit * FAR_OVER and 0 < self._measured < in_use
             self._slice = LONG_SLICE_NS if outrun else SLICE_NS
             self._measured = in_use
-            self._evict()
+            self._latency.measure("eviction-cycle", self._evict)
 
     def _growth(self) -> int:
         """The memory that tables of keys will take when they next grow, beyond what they take now.

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from broker.clients.backlog import Backlog
-from broker.clients.session import CLOSING, HELD, REPLICA, UNAUTHENTICATED
+from broker.clients.session import CLOSING, HELD, MONITORING, REPLICA, UNAUTHENTICATED
 from broker.clients.transport import CLOSED_TRANSPORT
 from broker.network.endpoint import Endpoint
 from protocol import limits
@@ -27,7 +27,8 @@ UNSENT_MAX = 512 << 20
 """Bytes of unsent replies at which the broker stops reading from a client and executing its requests, until the client
 has read some. Far more than any pipeline that is written before it is read needs (70 million PINGs, half a million
 values of 1 KB), and as much as the longest value allowed by default. Redis has no such bound; without one, a client
-that never reads fills the memory by asking for the same large value again and again."""
+that never reads fills the memory by asking for the same large value again and again. A client that monitors asks for
+nothing, and is closed."""
 
 UNCOUNTED: Final = 16 << 10
 """Bytes up to which replies are sent without checking the output limit. Redis's limit excludes its reply buffer, which
@@ -198,7 +199,7 @@ class Connection:
         """Whether the backlog is within the limits of the client's class; if not, the client is being closed."""
         limit = self._limit()
         size = self.backlog.size
-        over = 0 < limit.hard < size
+        over = 0 < limit.hard < size or (size >= UNSENT_MAX and self.session.flags & MONITORING != 0)
         if 0 < limit.soft < size:
             now = self.broker.clock.now
             self.soft_since = self.soft_since or now

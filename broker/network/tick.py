@@ -48,6 +48,7 @@ class Tick:
         self._dispatcher = broker.dispatcher
         self._stats = broker.stats
         self._eviction = broker.eviction
+        self._latency = broker.latency
         self._poller = watches.poller
         self._connections: dict[int, Connection] = {}
         self._listeners: dict[int, tuple[socket.socket, Callable[[socket.socket], None]]] = {}
@@ -107,9 +108,12 @@ class Tick:
             turn_ends = clock.update() + TURN_MS
             events = poll(0)
             while events:
+                began = clock.stopwatch() if self._latency.threshold else 0.0
                 self.begin()
                 self._serve(events)
                 self.finish()
+                if began:
+                    self._latency.add("tick", (clock.stopwatch() - began) * 1000)
                 if clock.now >= turn_ends:
                     break
                 events = poll(self.linger_ms)
@@ -120,7 +124,7 @@ class Tick:
         keyspace = self._broker.keyspace
         now = self._broker.clock.update()
         if now > keyspace.next_deadline and not self._broker.state.loading:
-            keyspace.expire_due()
+            self._latency.measure("expire-cycle", keyspace.expire_due)
             if keyspace.ready:
                 self._broker.blocking.serve()
         if now >= self._eviction.check_at:

@@ -212,7 +212,7 @@ class Background:
         assert self.kind in ("", kind)
         assert self._child is None
         began = time.monotonic()
-work = self._as_child(kind, work)
+        work = self._as_child(kind, work)
         self._child = self._spawn(work) if keep < 0 else fork(work, keep)
         self.began = time.monotonic()
         self.forks += 1

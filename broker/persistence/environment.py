@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from broker.config import Config
     from broker.execution.state import State
     from broker.keyspace.keyspace import Keyspace
+    from broker.observation.latency import Latency
     from broker.process.clock import Clock
     from broker.process.log import Log
 
@@ -26,6 +27,7 @@ class Environment:
     clock: Clock
     keyspace: Keyspace
     state: State
+    latency: Latency
 
 
 class FunctionLibraries(Protocol):

@@ -41,6 +41,7 @@ from broker.process.cpus import stay_on
 if TYPE_CHECKING:
     from broker.config import Config
     from broker.keyspace.effects import Effects, Unit
+    from broker.observation.latency import Latency
     from broker.process.clock import Clock
     from broker.process.log import Log
     from broker.process.poller import Watches
@@ -82,6 +83,7 @@ class Journal:
         log: Log,
         timers: Deadlines,
         watches: Watches,
+        latency: Latency,
         *,
         child_runs: Callable[[], bool],
         error_changed: Callable[[], None],
@@ -92,6 +94,7 @@ class Journal:
         self._log = log
         self._timers = timers
         self._watches = watches
+        self._latency = latency
         self._child_runs = child_runs
         self._error_changed = error_changed
         self._pending: list[Unit] = []
@@ -359,7 +362,10 @@ class Journal:
         data = self._take()
         if data:
             assert self._file is not None
-            self._wrote(data, position, *_write_some(self._file, data))
+            began = monotonic()
+            result = _write_some(self._file, data)
+            self._latency.add_write(monotonic() - began, syncing=self._syncing_since > 0, child_runs=self._child_runs())
+            self._wrote(data, position, *result)
 
     def _write_during_sync(self) -> None:
         """Write during a sync, unless writes are known to wait for it."""
@@ -441,6 +447,8 @@ class Journal:
             problem = error
         self._leave_sync(problem)
         now = monotonic()
+        if self._config.appendfsync == ALWAYS:
+            self._latency.add("aof-fsync-always", (now - self._sync_began) * 1000)
         self._gathers_until = now + (now - self._sync_began) / 2
         if self._buffer and self._config.appendfsync != ALWAYS and not (self.sync_error or self.write_error):
             self._write()

@@ -70,7 +70,12 @@ class Persistence:
         self._state = environment.state
         self._retry = retry
         disk = storage.disk
-        self.background = Background(storage.spawn, self._update_refusal, storage.child_begins)
+        latency = environment.latency
+        self.background = Background(
+            lambda work: latency.measure("fork", lambda: storage.spawn(work)),
+            self._update_refusal,
+            storage.child_begins,
+        )
         self.journal = Journal(
             environment.keyspace.effects,
             config,
@@ -78,6 +83,7 @@ class Persistence:
             environment.log,
             timers,
             watches,
+            latency,
             child_runs=lambda: self.background.has_child,
             error_changed=self._update_refusal,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -37,9 +37,11 @@ def exempt_loaded() -> None:
 class CollectorPauses:
     """How long the collector has stopped everything: `count` times, `seconds` in all, `longest` of them at once."""
 
-    __slots__ = ("_began", "count", "longest", "seconds")
+    __slots__ = ("_began", "_paused", "count", "longest", "seconds")
 
-    def __init__(self) -> None:
+    def __init__(self, paused: Callable[[float], None]) -> None:
+        """`paused` is called after each pause with its seconds."""
+        self._paused = paused
         self._began = 0.0
         self.reset()
 
@@ -67,3 +69,4 @@ class CollectorPauses:
             self.count += 1
             self.seconds += took
             self.longest = max(self.longest, took)
+            self._paused(took)

@@ -25,8 +25,8 @@ _GENERAL: Final = b"ERR"
 _TO_BLANKS: Final = bytes.maketrans(CRLF, b"  ")
 
 
-def _ignore(warning: str) -> None:
-    """Ignore a warning: the default of `warn`."""
+def _ignore(_: object) -> None:
+    """Ignore a warning or a pause: the default of what Stats is given."""
 
 
 class Stats:
@@ -34,7 +34,8 @@ class Stats:
 
     `request_rate`, `read_rate` and `write_rate` are requests and bytes per second between the last two samples.
     `error_replies` counts all errors, `errors` counts them by code.
-    `collector` has the garbage collector's pauses. `warn` is called when codes are no longer counted.
+    `collector` has the garbage collector's pauses, each of which `paused` is told. `warn` is called when codes are no
+    longer counted.
     """
 
     __slots__ = (
@@ -44,9 +45,9 @@ class Stats:
         "reads", "request_rate", "requests", "write_rate", "writes",
     )  # fmt: skip
 
-    def __init__(self, warn: Callable[[str], None] = _ignore) -> None:
+    def __init__(self, warn: Callable[[str], None] = _ignore, paused: Callable[[float], None] = _ignore) -> None:
         self._warn = warn
-        self.collector = CollectorPauses()
+        self.collector = CollectorPauses(paused)
         self.reset()
 
     def reset(self) -> None:

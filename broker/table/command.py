@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from broker.observation.histogram import Histogram
 from protocol.numbers import parse_integer
 
 Handler = Callable[[Any, list[bytes]], bytes]
@@ -208,13 +209,15 @@ class Command:
     """One command as declared, with one broker's counters.
 
     `name` is in lower case, `container|sub` for subcommands. `min_args` and `max_args` include the name.
-    `calls`, `rejected` (refused before it ran), `failed` (replied with an error) and `seconds` are for INFO.
+    `calls`, `rejected` (refused before it ran), `failed` (replied with an error), `seconds` and `histogram` (of the
+    time a call takes, None before the first) are for INFO. `timed_alone` is whether each call's time is taken, even if
+    the next request is for the same command.
     """
 
     __slots__ = (
         "arity", "calls", "categories", "complexity", "deprecated_since", "failed", "find_keys", "flags",
-        "group", "handler", "key_specs", "max_args", "min_args", "name", "reads_only", "rejected",
-        "replaced_by", "seconds", "since", "subcommands", "summary", "syntax", "system", "tips",
+        "group", "handler", "histogram", "key_specs", "max_args", "min_args", "name", "reads_only", "rejected",
+        "replaced_by", "seconds", "since", "subcommands", "summary", "syntax", "system", "timed_alone", "tips",
     )  # fmt: skip
 
     def __init__(
@@ -262,6 +265,8 @@ class Command:
         self.rejected = 0
         self.failed = 0
         self.seconds = 0.0
+        self.histogram: Histogram | None = None
+        self.timed_alone = False
 
     def with_own_counters(self) -> Command:
         """The same command, with counters that begin at zero."""

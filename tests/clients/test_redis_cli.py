@@ -1,5 +1,6 @@
 """redis-cli (Debian's redis-tools): arguments, standard input, output formats, mass insertion, scanning modes."""
 
+import os
 import shutil
 import subprocess
 
@@ -61,3 +62,44 @@ def test_scanning_modes(cli: list[str]) -> None:
         assert "Sampled 6 keys in the keyspace!" in summary
         assert "1 streams with" in summary
     assert "1 lists with 3 items" in run([*cli, "--bigkeys"])
+
+
+def test_watching(cli: list[str]) -> None:
+    with subprocess.Popen([*cli, "monitor"], stdout=subprocess.PIPE, text=True) as monitor:
+        assert monitor.stdout is not None
+        try:
+            assert monitor.stdout.readline() == "OK\n"
+            run([*cli, "SET", "k", 'a "b"'])
+            lines = [monitor.stdout.readline()]
+            while '"SET"' not in lines[-1]:
+                lines.append(monitor.stdout.readline())
+            assert lines[-1].endswith('] "SET" "k" "a \\"b\\""\n')
+        finally:
+            monitor.kill()
+    run([*cli, "CONFIG", "SET", "slowlog-log-slower-than", "0"])
+    run([*cli, "GET", "k"])
+    run([*cli, "CONFIG", "SET", "slowlog-log-slower-than", "10000"])
+    assert '"GET"\n      2) "k"' in run([*cli, "--no-raw", "SLOWLOG", "GET", "2"])
+    assert "CONFIG SET latency-monitor-threshold" in run([*cli, "LATENCY", "DOCTOR"])
+    assert "get" in run([*cli, "LATENCY", "HISTOGRAM", "get"])
+
+
+@pytest.mark.parametrize(
+    "mode", [["--latency"], ["--latency-history", "-i", "1"], ["--latency-dist", "-i", "1"], ["--stat", "-i", "1"]]
+)
+def test_modes_that_never_end(cli: list[str], mode: list[str]) -> None:
+    ours, theirs = os.openpty()
+    with subprocess.Popen([*cli, *mode], stdout=theirs, stdin=subprocess.DEVNULL) as watching:
+        try:
+            shown = b""
+            while len(shown) < 200:
+                shown += os.read(ours, 1024)
+            assert watching.poll() is None and b"ERR" not in shown
+        finally:
+            watching.kill()
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_the_machines_own_latency(cli: list[str]) -> None:
+    assert "Worst run took" in run([*cli, "--intrinsic-latency", "1"])

@@ -210,3 +210,34 @@ def test_asyncio_pubsub_streams_and_pipelines(port: int, protocol: int) -> None:
             assert await client.get("n") == "1000"
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+def test_monitor(client: redis.Redis) -> None:
+    with client.monitor() as monitor:
+        client.set("k", 'a "b"')
+        commands = monitor.listen()
+        seen = next(commands)
+        while not seen["command"].startswith("SET"):
+            seen = next(commands)
+        assert (seen["command"], seen["db"], seen["client_type"]) == ('SET k a "b"', 0, "tcp")
+        client.eval("return redis.call('get', 'k')", 0)
+        kinds = [(seen["command"].split()[0], seen["client_type"]) for seen in (next(commands), next(commands))]
+        assert kinds == [("EVAL", "tcp"), ("get", "lua")]
+
+
+def test_slowlog_and_latency(client: redis.Redis) -> None:
+    client.config_set("slowlog-log-slower-than", 0)
+    try:
+        client.slowlog_reset()
+        client.get("k")
+        assert client.slowlog_len() == 2
+        newest = client.slowlog_get(2)[1]
+        assert newest["command"] == b"GET k" and newest["duration"] >= 0
+        assert client.slowlog_get()[0]["id"] > newest["id"]
+    finally:
+        client.config_set("slowlog-log-slower-than", 10000)
+    assert client.latency_latest() == []
+    assert client.latency_history("command") == []
+    assert client.latency_reset() == 0
+    assert client.info("commandstats")["cmdstat_get"]["calls"] >= 1
+    assert "p50" in client.info("latencystats")["latency_percentiles_usec_get"]

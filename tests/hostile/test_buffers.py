@@ -110,6 +110,20 @@ async def test_a_pipeliner_that_never_reads(server: broker.Server, monkeypatch: 
             assert len(await deaf.receive()) == 100 * KIB + len(b"$102400\r\n\r\n")
 
 
+async def test_a_monitor_that_never_reads(server: broker.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broker.network.connection.UNSENT_MAX", 16 * MIB)
+    async with connect(server) as deaf, connect(server) as client:
+        assert await deaf.call("MONITOR") == b"+OK\r\n"
+        monitor = server.tick.connections()[0]
+        for _ in range(400):
+            await client.call("ECHO", "x" * (100 * KIB))
+            if monitor not in server.tick.connections():
+                break
+        assert monitor not in server.tick.connections() and not server.broker.monitors.sessions
+        assert server.broker.stats.output_limit_closes == 1
+        await assert_serves(server)
+
+
 async def test_clients_that_never_read_count_as_memory_of_clients() -> None:
     async with broker.open_broker({"maxmemory-clients": "8mb"}) as server:
         async with connect(server) as client:

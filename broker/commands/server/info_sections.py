@@ -278,6 +278,10 @@ def _stats(broker: Broker) -> Fields:
     yield "io_threaded_total_prefetch_entries", 0
     yield "client_query_buffer_limit_disconnections", stats.query_limit_closes
     yield "client_output_buffer_limit_disconnections", stats.output_limit_closes
+    slow = broker.slowlog.total
+    yield "slowlog_commands_count", slow.count
+    yield "slowlog_commands_time_ms_max", f"{slow.longest * 1000:.2f}"
+    yield "slowlog_commands_time_ms_sum", f"{slow.seconds * 1000:.2f}"
 
 
 def _replication(broker: Broker) -> Fields:
@@ -309,7 +313,17 @@ def _modules(broker: Broker) -> Fields:
 def _commandstats(broker: Broker) -> Fields:
     for command in broker.commands:
         if command.calls or command.rejected or command.failed:
-            yield f"cmdstat_{command.name.decode()}", _command_counts(command)
+            yield f"cmdstat_{command.name.decode()}", _command_counts(command) + _slow_counts(broker, command)
+
+
+def _slow_counts(broker: Broker, command: Command) -> str:
+    slow = broker.slowlog.by_command.get(command.name)
+    if slow is None:
+        return ""
+    return (
+        f",slowlog_count={slow.count},slowlog_time_ms_sum={slow.seconds * 1000:.2f}"
+        f",slowlog_time_ms_max={slow.longest * 1000:.2f}"
+    )
 
 
 def _command_counts(command: Command) -> str:
@@ -331,7 +345,18 @@ _UNSAFE: Final = bytes.maketrans(b"#:\n\r", b"____")
 
 
 def _latencystats(broker: Broker) -> Fields:
-    yield from ()
+    if not broker.config.latency_tracking:
+        return
+    percentiles = [(_number(percent), percent) for percent in broker.config.latency_tracking_info_percentiles]
+    for command in broker.commands:
+        histogram = command.histogram
+        if histogram is not None:
+            times = (f"p{name}={histogram.percentile(percent) / 1000:.3f}" for name, percent in percentiles)
+            yield f"latency_percentiles_usec_{command.name.decode()}", ",".join(times)
+
+
+def _number(value: float) -> str:
+    return f"{value:f}".rstrip("0").rstrip(".")
 
 
 def _cluster(broker: Broker) -> Fields:

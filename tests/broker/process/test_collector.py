@@ -7,7 +7,8 @@ from tests.broker.inprocess import running
 
 
 def test_pauses_are_counted_while_they_are_measured() -> None:
-    pauses = CollectorPauses()
+    told: list[float] = []
+    pauses = CollectorPauses(told.append)
     gc.collect()
     before = len(gc.callbacks)
     with pauses.measured():
@@ -16,6 +17,7 @@ def test_pauses_are_counted_while_they_are_measured() -> None:
     gc.collect()
     assert pauses.count == 2 and 0 < pauses.longest <= pauses.seconds
     assert len(gc.callbacks) == before
+    assert sum(told) == pauses.seconds and len(told) == 2
     pauses.reset()
     assert (pauses.count, pauses.seconds, pauses.longest) == (0, 0, 0)
 
