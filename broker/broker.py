@@ -14,6 +14,7 @@ from broker.clients.blocking import Blocking
 from broker.clients.notifications import Notifications
 from broker.clients.pubsub import PubSub
 from broker.clients.session import BROKER_STATE, CLOSING, UNAUTHENTICATED, Session
+from broker.clients.tracking import Tracking
 from broker.clients.transport import Transport
 from broker.config import Config
 from broker.execution.dispatcher import Dispatcher
@@ -70,9 +71,14 @@ class Broker:
         self.keyspace = Keyspace(self.clock, config, self.deadlines, Notifications(self.pubsub), self.reclaimer.take)
         self.access = self.keyspace.access
         self.commands = commands
-        self.executor = Executor(self.keyspace, self.clock, self.stats, log)
-        self.blocking = Blocking(self.keyspace, self.deadlines, self.executor.run_again, self.resume)
         self.sessions: dict[int, Client] = {}
+        self.tracking = Tracking(
+            self.keyspace, self.sessions, config, commands.find, partial(self.deadlines.after, 0),
+            # Scripting needs the executor, which needs this.
+            lambda: self.scripting.interruption.current is not None,
+        )  # fmt: skip
+        self.executor = Executor(self.keyspace, self.clock, self.stats, log, self.tracking)
+        self.blocking = Blocking(self.keyspace, self.deadlines, self.executor.run_again, self.resume)
         self.outbox: list[Session] = []
         self.resumed: list[Session] = []
         self.state = State(self.sessions, self.resume, self.blocking, self.keyspace, self.deadlines)
@@ -91,7 +97,7 @@ class Broker:
         )
         self.dispatcher = Dispatcher(
             self.executor, commands, self.keyspace, self.state, self.blocking, self.clock, self.stats, config, log,
-            self.eviction.refuses,
+            self.eviction.refuses, self.tracking,
         )  # fmt: skip
         self.request_shutdown = request_shutdown
         self.tcp_port = 0
@@ -123,9 +129,10 @@ class Broker:
         return session
 
     def close_session(self, session: Session) -> None:
-        """Forget a client that has disconnected: its wait, its subscriptions, its watched keys."""
+        """Forget a client that has disconnected: its wait, its tracking, its subscriptions, its watched keys."""
         session.flags |= CLOSING
         self.blocking.cancel(session)
+        self.tracking.disable(session)
         self.pubsub.unsubscribe_all(session)
         session.unwatch()
         self.sessions.pop(session.id, None)

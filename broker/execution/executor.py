@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from broker.clients.session import BLOCKED, Session
+from broker.clients.session import BLOCKED, TRACKING, Session
+from broker.clients.tracking import Tracking
 from broker.keyspace.keyspace import Keyspace
 from broker.process.clock import Clock
 from broker.process.log import Log
 from broker.process.stats import Stats
-from broker.table.command import Command, Handler
+from broker.table.command import READONLY, Command, Handler
 from protocol import errors
 from protocol.errors import CommandError
 from protocol.replies import error
@@ -31,13 +32,14 @@ class Executor:
     commands since the running one began.
     """
 
-    __slots__ = ("_effects", "_keyspace", "_log", "_stats", "elsewhere", "now")
+    __slots__ = ("_effects", "_keyspace", "_log", "_stats", "_tracking", "elsewhere", "now")
 
-    def __init__(self, keyspace: Keyspace, clock: Clock, stats: Stats, log: Log) -> None:
+    def __init__(self, keyspace: Keyspace, clock: Clock, stats: Stats, log: Log, tracking: Tracking) -> None:
         self._keyspace = keyspace
         self._effects = keyspace.effects
         self._stats = stats
         self._log = log
+        self._tracking = tracking
         self.now: Callable[[], float] = clock.stopwatch
         self.elsewhere = 0.0
 
@@ -88,11 +90,18 @@ class Executor:
         effects = self._effects
         position = effects.position
         command = session.last_command  # a waiting client has executed nothing since
+        tracking = self._tracking
+        outer, tracking.current = tracking.current, session if session.flags & TRACKING else None
         began = self.now()
         try:
             reply = handler(session, args)
         except Exception as exception:
             reply = self.failed(command, exception)
+        if tracking.current is not None:
+            if command is not None and command.flags & READONLY:
+                tracking.remember(command, args)
+            tracking.executed(session, args)
+        tracking.current = outer
         session.out = out
         self.take_changes(session, args)
         took = self.now() - began
@@ -120,6 +129,8 @@ class Executor:
             keyspace.access.suspended = False
         if keyspace.dirty:
             self.take_changes(session, args)
+        if self._tracking.current is not None and command.flags & READONLY:
+            self._tracking.remember(command, args)
         return reply
 
     def take_changes(self, session: Session, args: list[bytes]) -> None:
