@@ -225,7 +225,19 @@ class Tracking:
     def key_changed(self, key: bytes) -> None:
         """Tell the clients that have read a key that it has changed, and note it for those that are told of all."""
         if self._audiences:
-            self._note(key)
+            # In Redis, a script is a client of its own, to which NOLOOP does not apply.
+            self._note(key, None if self._in_script() else self.current)
+        if self._keys:
+            self._tell_readers(key)
+
+    def key_removed(self, key: bytes) -> None:
+        """The same for a key that has expired or was evicted, for which no client counts as the one who did it."""
+        if self._audiences:
+            self._note(key, None)
+        if self._keys:
+            self._tell_readers(key)
+
+    def _tell_readers(self, key: bytes) -> None:
         readers = self._keys.pop(key, None)
         if readers is not None:
             self._invalidate(key, readers, self.current)
@@ -248,7 +260,7 @@ class Tracking:
             elif not state.no_loop:
                 self._pending.append((session, state, keys))
 
-    def _note(self, key: bytes) -> None:
+    def _note(self, key: bytes, changer: Session | None) -> None:
         audiences = self._audiences
         size = len(key)
         for length in self._lengths:
@@ -259,8 +271,7 @@ class Tracking:
                     if changed is None:
                         changed = self._changed[prefix] = {}
                         self.announcing = True
-                    # In Redis, a script is a client of its own, to which NOLOOP does not apply.
-                    changed[key] = None if self._in_script() else self.current
+                    changed[key] = changer
 
     def flushed(self) -> None:
         """All keys of a database are gone: tell all tracking clients that nothing they hold is valid any more."""

@@ -79,7 +79,10 @@ class Tracker(Protocol):
     """Tells clients of changes of keys that they hold in their caches (broker.clients.tracking)."""
 
     def key_changed(self, key: bytes) -> None:
-        """A key has changed in some database; called while `event_mask` has CHANGE_TRACKED."""
+        """A command has changed a key of some database; called while `event_mask` has CHANGE_TRACKED."""
+
+    def key_removed(self, key: bytes) -> None:
+        """The same for a key that was removed, or lost fields, other than by a command."""
 
 
 class SharedState:
@@ -381,7 +384,7 @@ class Database:
         """Notify all who listen that a key was removed other than by a command."""
         self.alert(key)
         if self.keyspace.event_mask & CHANGE_TRACKED and self.keyspace.tracker is not None:
-            self.keyspace.tracker.key_changed(key)
+            self.keyspace.tracker.key_removed(key)
 
     def alert(self, key: bytes) -> None:
         """Notify watchers and waiting clients alone that a key may have changed along with all others."""

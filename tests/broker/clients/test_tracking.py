@@ -185,6 +185,17 @@ def test_expiry_and_eviction_count_as_changes(broker: Broker) -> None:
     assert client.take() == TOLD_OF_K
 
 
+def test_what_expires_is_nobodys_own_change(broker: Broker) -> None:
+    broker.keyspace.set_active_expiry(False)
+    listener = tracking_client(broker, "BCAST NOLOOP")
+    listener.do("SET k 1 PX 1")
+    broker.tracking.broadcast()
+    broker.clock.now += 10
+    assert listener.do("GET k") == b"_\r\n"
+    broker.tracking.broadcast()
+    assert listener.take() == TOLD_OF_K
+
+
 def test_a_full_table_forgets_keys_as_if_they_had_changed() -> None:
     broker = make_broker(tracking_table_max_keys=3)
     client = tracking_client(broker, "NOLOOP")
