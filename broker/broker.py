@@ -15,6 +15,7 @@ from broker.clients.fieldsets import Fieldsets
 from broker.clients.notifications import Notifications
 from broker.clients.pubsub import PubSub
 from broker.clients.session import BROKER_STATE, CLOSING, MONITORING, UNAUTHENTICATED, Session
+from broker.clients.tracking import Tracking
 from broker.clients.transport import Transport
 from broker.config import Config
 from broker.execution.dispatcher import Dispatcher
@@ -85,11 +86,16 @@ class Broker:
         self.large_requests = large_requests(config, self.clock)
         self.large_replies = large_replies(config, self.clock)
         observer = Observer(config, commands, self.slowlog, self.latency, self.large_requests, self.large_replies)
-        self.executor = Executor(self.keyspace, self.clock, self.stats, log, observer, self.monitors)
+        self.sessions: dict[int, Client] = {}
+        self.tracking = Tracking(
+            self.keyspace, self.sessions, config, commands.find, partial(self.deadlines.after, 0),
+            # Scripting needs the executor, which needs this.
+            lambda: self.scripting.interruption.current is not None,
+        )  # fmt: skip
+        self.executor = Executor(self.keyspace, self.clock, self.stats, log, observer, self.monitors, self.tracking)
         self.blocking = Blocking(
             self.keyspace, self.deadlines, self.executor.run_again, self.resume, self.executor.answered
         )
-        self.sessions: dict[int, Client] = {}
         self.outbox: list[Session] = []
         self.resumed: list[Session] = []
         self.state = State(self.sessions, self.resume, self.blocking, self.keyspace, self.deadlines)
@@ -109,7 +115,7 @@ class Broker:
         )
         self.dispatcher = Dispatcher(
             self.executor, commands, self.keyspace, self.state, self.blocking, self.clock, self.stats, config, log,
-            self.eviction.refuses,
+            self.eviction.refuses, self.tracking,
         )  # fmt: skip
         self.request_shutdown = request_shutdown
         self.tcp_port = 0
@@ -148,11 +154,12 @@ class Broker:
         return session
 
     def close_session(self, session: Session) -> None:
-        """Forget a client that has disconnected: its wait, its subscriptions, its watched keys."""
+        """Forget a client that has disconnected: its wait, its tracking, its subscriptions, its watched keys."""
         session.flags |= CLOSING
         self.blocking.cancel(session)
         self.handshakes.forget(session)
         self.fieldsets.forget(session)
+        self.tracking.disable(session)
         self.pubsub.unsubscribe_all(session)
         session.unwatch()
         self.stop_monitoring(session)

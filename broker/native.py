@@ -51,6 +51,8 @@ MODULES: Final = (
     "broker.clients.notifications",
     "broker.clients.pubsub",
     "broker.clients.session",
+    "broker.clients.tracking",
+    "broker.clients.tracking_state",
     "broker.clients.transport",
     "broker.clients.wait",
     "broker.commands.clients.connection",

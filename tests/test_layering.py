@@ -78,6 +78,7 @@ TESTED_BY = {
     "broker/clients/transport.py": "tests/broker/network/test_connection.py",
     "broker/class_options.py": "tests/broker/process/test_clock.py",
     "broker/type_variables.py": "tests/broker/clients/test_session.py",
+    "broker/clients/tracking_state.py": "tests/broker/clients/test_tracking.py",
     "broker/clients/wait.py": "tests/broker/clients/test_blocking.py",
     "protocol/native.py": "tests/test_twins.py",
     "consumers/delivery.py": "tests/consumers/streams/test_consumer.py",

@@ -76,7 +76,7 @@ def client_line(session: Session, running: bytes | None = None) -> bytes:
         (b"events", b"rw" if unsent else b"r"),
         (b"cmd", running),
         (b"user", session.user),
-        (b"redir", -1),
+        (b"redir", -1 if session.tracking is None else session.tracking.redirect),
         (b"resp", session.resp.version),
         (b"lib-name", session.lib_name),
         (b"lib-ver", session.lib_ver),
@@ -90,12 +90,16 @@ def client_line(session: Session, running: bytes | None = None) -> bytes:
 
 def _flags(session: Session) -> bytes:
     """Returns Redis's letters for a client's states, or N if none applies."""
+    tracking = session.tracking
     letters = (
         (b"S", session.flags & REPLICA),
         (b"O", session.flags & MONITORING),
         (b"P", client_type(session) == "pubsub"),
         (b"x", session.queued is not None),
         (b"b", session.flags & BLOCKED),
+        (b"t", tracking is not None),
+        (b"R", tracking is not None and tracking.broken),
+        (b"B", tracking is not None and tracking.broadcast),
         (b"d", session.watch_broken),
         (b"c", session.flags & CLOSING),
         (b"U", session.transport.peer().startswith(b"/")),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Generic, Protocol
 
+from broker.clients.tracking_state import TrackingState
 from broker.clients.transport import Transport
 from broker.clients.wait import Wait
 from broker.keyspace.database import Database
@@ -33,6 +34,9 @@ NO_TOUCH: Final = 1 << 11
 """The client's lookups do not count as accesses to the keys."""
 MONITORING: Final = 1 << 15
 """The client is shown all requests, and may not use keys itself."""
+TRACKING: Final = 1 << 14
+"""What the client reads is tracked, or it receives invalidations: those that its own request causes must follow the
+reply to it."""
 # ... and those in which the client's next request must not be executed yet, or ever.
 BLOCKED: Final = 1 << 8
 POSTPONED: Final = 1 << 9
@@ -88,6 +92,7 @@ class Session(Generic[HostT]):
     reached it, everything the client has been told is on the disk.
     `watched` maps watched keys to whether they had already expired then and existed only because expiry was suspended.
     `is_script` is true for the session that scripts make their calls in.
+    `tracking` holds the options of CLIENT TRACKING while it is on.
     `last_read` is the client's last XREADGROUP with its parsed options: workers repeat the same call word for word.
     """
 
@@ -122,6 +127,7 @@ class Session(Generic[HostT]):
         "queued_size",
         "resp",
         "shard_channels",
+        "tracking",
         "transport",
         "user",
         "waiting",
@@ -157,6 +163,7 @@ class Session(Generic[HostT]):
         self.channels: dict[bytes, None] = {}
         self.patterns: dict[bytes, None] = {}
         self.shard_channels: dict[bytes, None] = {}
+        self.tracking: TrackingState | None = None
         self.waiting: Wait | None = None
         self.deny_blocking = False
         self.is_script = False
@@ -189,6 +196,8 @@ class Session(Generic[HostT]):
 
     def unblock(self) -> None:
         """End the client's wait."""
+        if self.tracking is not None:
+            self.tracking.caching = False
         self.waiting = None
         self.flags &= ~BLOCKED
 

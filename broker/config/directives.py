@@ -181,7 +181,7 @@ class Declarations(ValkeyDeclarations):
     maxmemory_clients = MemoryOrPercent(0, -100, INT64_MAX)
     lookahead = Integer(16, 1, INT_MAX, inert=True)
     client_default_resp = Integer(2, 2, 3, unsigned=True, immutable=True, hidden=True, inert=True)
-    tracking_table_max_keys = Integer(1000000, 0, INT64_MAX, unsigned=True, inert=True)
+    tracking_table_max_keys = Integer(1000000, 0, INT64_MAX, unsigned=True)
     req_res_logfile = Text(immutable=True, hidden=True, inert=True)
 
     # Memory.

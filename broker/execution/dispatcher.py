@@ -21,9 +21,11 @@ from broker.clients.session import (
     REPLY_SKIP_NEXT,
     STOPPED,
     SUBSCRIBED_RESP2,
+    TRACKING,
     UNAUTHENTICATED,
     Session,
 )
+from broker.clients.tracking import Tracking
 from broker.config import Config
 from broker.execution.executor import Executor
 from broker.execution.state import State
@@ -63,7 +65,7 @@ class Dispatcher:
 
     __slots__ = (
         "_blocking", "_clock", "_config", "_executor", "_keyspace", "_log", "_memory_refuses", "_plain", "_state",
-        "_stats", "_table",
+        "_stats", "_table", "_tracking",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +80,7 @@ class Dispatcher:
         config: Config,
         log: Log,
         memory_refuses: Callable[[], bool],
+        tracking: Tracking,
     ) -> None:
         """`memory_refuses` is called only while the broker is out of memory, and returns whether it still is."""
         self._executor = executor
@@ -91,6 +94,7 @@ class Dispatcher:
         self._config = config
         self._log = log
         self._memory_refuses = memory_refuses
+        self._tracking = tracking
 
     def execute(self, session: Session, requests: list[list[bytes]]) -> int:
         """Execute requests in order, appending the replies to `session.out`.
@@ -211,7 +215,12 @@ class Dispatcher:
         # Messages that the request publishes to its own client must follow the reply.
         messages: list[bytes] = []
         out, session.out = session.out, messages
+        tracking = self._tracking
+        outer, tracking.current = tracking.current, session if session.flags & TRACKING else None
         reply = self._check_and_call(session, command, args)
+        if tracking.current is not None:
+            tracking.executed(session, args)
+        tracking.current = outer
         session.out = out
         if session.flags & POSTPONED:
             return NO_REPLY

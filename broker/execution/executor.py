@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from broker.clients.session import BLOCKED, Session
+from broker.clients.session import BLOCKED, TRACKING, Session
+from broker.clients.tracking import Tracking
 from broker.clients.wait import Wait
 from broker.keyspace.keyspace import Keyspace
 from broker.observation.histogram import Histogram
@@ -22,7 +23,7 @@ from broker.observation.observer import Observer
 from broker.process.clock import Clock
 from broker.process.log import Log
 from broker.process.stats import Stats
-from broker.table.command import Command, Handler
+from broker.table.command import READONLY, Command, Handler
 from protocol import errors
 from protocol.errors import CommandError
 from protocol.replies import error
@@ -35,10 +36,17 @@ class Executor:
     number of seconds spent on other clients' commands since the running one began.
     """
 
-    __slots__ = ("_effects", "_keyspace", "_log", "_monitors", "_stats", "elsewhere", "now", "observer")
+    __slots__ = ("_effects", "_keyspace", "_log", "_monitors", "_stats", "_tracking", "elsewhere", "now", "observer")
 
     def __init__(
-        self, keyspace: Keyspace, clock: Clock, stats: Stats, log: Log, observer: Observer, monitors: Monitors
+        self,
+        keyspace: Keyspace,
+        clock: Clock,
+        stats: Stats,
+        log: Log,
+        observer: Observer,
+        monitors: Monitors,
+        tracking: Tracking,
     ) -> None:
         self._keyspace = keyspace
         self._effects = keyspace.effects
@@ -46,6 +54,7 @@ class Executor:
         self._log = log
         self.observer = observer
         self._monitors = monitors
+        self._tracking = tracking
         self.now: Callable[[], float] = clock.stopwatch
         self.elsewhere = 0.0
 
@@ -98,11 +107,18 @@ class Executor:
         effects = self._effects
         position = effects.position
         command = session.last_command  # a waiting client has executed nothing since
+        tracking = self._tracking
+        outer, tracking.current = tracking.current, session if session.flags & TRACKING else None
         began = self.now()
         try:
             reply = handler(session, args)
         except Exception as exception:
             reply = self.failed(command, exception)
+        if tracking.current is not None:
+            if command is not None and command.flags & READONLY:
+                tracking.remember(command, args)
+            tracking.executed(session, args)
+        tracking.current = outer
         session.out = out
         self.take_changes(session, args)
         took = self.now() - began
@@ -135,6 +151,8 @@ class Executor:
             self._monitors.ended(session, command, args)
         if keyspace.dirty:
             self.take_changes(session, args)
+        if self._tracking.current is not None and command.flags & READONLY:
+            self._tracking.remember(command, args)
         return reply
 
     def take_changes(self, session: Session, args: list[bytes]) -> None:

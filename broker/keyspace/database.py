@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol, TypeVar
 from broker.keyspace.effects import Effects
 from broker.keyspace.events import (
     CHANGE_RECORDED,
+    CHANGE_TRACKED,
     CREATED,
     KEY_MISS,
     MISSED,
@@ -74,13 +75,23 @@ class Recorder(Protocol):
         """A key has changed; called while `event_mask` has CHANGE_RECORDED."""
 
 
+class Tracker(Protocol):
+    """Tells clients of changes of keys that they hold in their caches (broker.clients.tracking)."""
+
+    def key_changed(self, key: bytes) -> None:
+        """A command has changed a key of some database; called while `event_mask` has CHANGE_TRACKED."""
+
+    def key_removed(self, key: bytes) -> None:
+        """The same for a key that was removed, or lost fields, other than by a command."""
+
+
 class SharedState:
     """What the databases of a broker share, as they see it: the lower half of Keyspace.
 
     `dirty` counts the changes of the running command; the dispatcher adds them to `changes` (since the last save), at
     the latest at the end of a client's batch of requests.
     `ready` holds changed keys that clients wait for. `event_mask` is notify-keyspace-events, with a bit of RECORDED
-    while `recorder` keeps track of accesses.
+    while `recorder` keeps track of accesses, and CHANGE_TRACKED while `tracker` wants to know of changes.
     `release(value)` receives removed and overwritten values, unless they are known to be small (see
     broker.process.reclaim).
     `overdue` says that there may be expired keys, and `lookup(database)` returns the function that looks keys up.
@@ -109,6 +120,7 @@ class SharedState:
         "recorder",
         "release",
         "shown",
+        "tracker",
     )  # fmt: skip
 
     def __init__(
@@ -129,6 +141,7 @@ class SharedState:
         self.expired_fields = 0
         self.event_mask = 0
         self.recorder: Recorder | None = None
+        self.tracker: Tracker | None = None
         self.ready: dict[tuple[Database, bytes], None] = {}
         self.next_deadline = NEVER
         self.deadline_moved = deadline_moved
@@ -331,6 +344,8 @@ class Database:
 
     def _announce(self, key: bytes, event: Event, mask: int) -> None:
         keyspace = self.keyspace
+        if mask & CHANGE_TRACKED and keyspace.tracker is not None:
+            keyspace.tracker.key_changed(key)
         if mask & CHANGE_RECORDED and keyspace.recorder is not None:
             keyspace.recorder.changed(self, key)
         if mask & event.flag:
@@ -343,8 +358,11 @@ class Database:
             self.break_watches(key)
         if self.waiters and key in self.waiters:
             self.keyspace.ready[(self, key)] = None
-        if self.keyspace.event_mask & CHANGE_RECORDED and self.keyspace.recorder is not None:
-            self.keyspace.recorder.changed(self, key)
+        keyspace = self.keyspace
+        if keyspace.event_mask & CHANGE_TRACKED and keyspace.tracker is not None:
+            keyspace.tracker.key_changed(key)
+        if keyspace.event_mask & CHANGE_RECORDED and keyspace.recorder is not None:
+            keyspace.recorder.changed(self, key)
 
     def notify(self, event: Event, key: bytes) -> None:
         """Send an event in addition to the one passed to `changed`."""
@@ -363,7 +381,13 @@ class Database:
             watcher.watch_broken = True
 
     def removed(self, key: bytes) -> None:
-        """Notify watchers and waiting clients that a key was removed other than by a command."""
+        """Notify all who listen that a key was removed other than by a command."""
+        self.alert(key)
+        if self.keyspace.event_mask & CHANGE_TRACKED and self.keyspace.tracker is not None:
+            self.keyspace.tracker.key_removed(key)
+
+    def alert(self, key: bytes) -> None:
+        """Notify watchers and waiting clients alone that a key may have changed along with all others."""
         if self.watchers and key in self.watchers:
             self.break_watches(key)
         if self.waiters and key in self.waiters:

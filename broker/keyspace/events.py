@@ -33,6 +33,9 @@ CHANGE_RECORDED: Final = 1 << 29
 RECORDED: Final = ACCESS_RECORDED | CHANGE_RECORDED
 """Not events, and without a letter: what is stored, or changed, also goes to broker.keyspace.access. Where nobody
 listens and nothing is recorded, one test of the mask covers both."""
+CHANGE_TRACKED: Final = 1 << 30
+"""Not an event either: clients may hold keys in their caches, and must be told of what is changed."""
+NOT_EVENTS: Final = RECORDED | CHANGE_TRACKED
 ALL: Final = GENERIC | STRING | LIST | SET | HASH | ZSET | EXPIRED_CLASS | EVICTED_CLASS | STREAM | MODULE
 
 _LETTERS: Final = {

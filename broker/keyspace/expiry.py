@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from broker.keyspace.database import Database, Lookup, Value
-from broker.keyspace.events import DEL, EXPIRED, FIELDS_EXPIRED
+from broker.keyspace.events import CHANGE_TRACKED, DEL, EXPIRED, FIELDS_EXPIRED
 from broker.values.deadline_queue import NEVER
 from broker.values.hash import Hash
 
@@ -129,7 +129,7 @@ def _expired(database: Database, keys: list[bytes]) -> None:
     if keyspace.effects.sinks:
         for key in keys:
             keyspace.effects.add(database.index, [b"DEL", key])
-    if database.watchers or database.waiters:
+    if database.watchers or database.waiters or keyspace.event_mask & CHANGE_TRACKED:
         for key in keys:
             database.removed(key)
     if keyspace.event_mask & EXPIRED.flag:

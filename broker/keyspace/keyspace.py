@@ -8,7 +8,7 @@ from broker.config import Config
 from broker.keyspace.access import Access
 from broker.keyspace.database import SharedState, Value, unchecked
 from broker.keyspace.databases import Databases
-from broker.keyspace.events import KEYEVENT, KEYSPACE, RECORDED, SUBKEYS, Notifier, parse_flags
+from broker.keyspace.events import KEYEVENT, KEYSPACE, NOT_EVENTS, SUBKEYS, Notifier, parse_flags
 from broker.keyspace.expiry import EXPIRE_BATCH, checked, remove_due, visible
 from broker.keyspace.expiry_timer import ExpiryTimer
 from broker.process.clock import Clock
@@ -44,7 +44,7 @@ class Keyspace(SharedState):
         mask = parse_flags(letters.encode()) or 0
         if not mask & (KEYSPACE | KEYEVENT | SUBKEYS):
             mask = 0
-        self.event_mask = mask | self.event_mask & RECORDED
+        self.event_mask = mask | self.event_mask & NOT_EVENTS
 
     def count_changes(self) -> None:
         """Add `dirty` to `changes`."""

@@ -93,10 +93,11 @@ def unsent_bytes(sessions: Iterable[Session]) -> int:
 
 def client_memory(session: Session) -> int:
     """The approximate memory of a client: its buffers, its queued transaction, and the names that it has sent
-    (subscriptions, keys it watches or waits for, and its own names)."""
+    (subscriptions, tracked prefixes, keys it watches or waits for, and its own names)."""
     waiting = session.waiting
     listed = (
         session.channels, session.patterns, session.shard_channels, () if waiting is None else waiting.args,
+        () if session.tracking is None else session.tracking.prefixes,
     )  # fmt: skip
     count = len(session.watched)
     size = sum([len(key) for _, key in session.watched])

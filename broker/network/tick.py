@@ -57,6 +57,7 @@ class Tick:
         self._overfull: dict[Connection, None] = {}
         self._resume_scheduled = False
         self._held: dict[Connection, None] = {}
+        self._tracking = broker.tracking
         self._journal = broker.persistence.journal
         self._journal.on_progress(self._journal_progressed)
 
@@ -135,6 +136,8 @@ class Tick:
         broker = self._broker
         if broker.resumed:
             self._resume()
+        if self._tracking.announcing:
+            self._tracking.broadcast()
         self._journal.end_tick()
         acknowledged, to_close = self._journal.acknowledged_position, self._to_close
         while broker.outbox:

@@ -170,7 +170,7 @@ class Recovery:
             self._keyspace.deadline_moved()
             for database in self._keyspace.databases:
                 for name in database.listened_keys():
-                    database.changed_silently(name, 0)
+                    database.alert(name)
 
     async def _load_snapshot(self) -> None:
         path = self._snapshots.path

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import coredis
 import pytest
 import trio
+from coredis.patterns.cache import LRUCache
 from coredis.patterns.streams import GroupConsumer
 
 
@@ -97,3 +98,21 @@ async def test_group_consumers_share_a_stream(client: "coredis.Redis[str]") -> N
                         received.append(entry.identifier)
     assert sorted(received) == sent
     assert (await client.xpending("jobs", "g")).pending == 0
+
+
+async def test_the_client_side_cache(port: int, client: "coredis.Redis[str]") -> None:
+    async def until_it_reads(value: str | None) -> None:
+        with trio.fail_after(60):
+            while await caching.get("k") != value:
+                await trio.lowlevel.checkpoint()
+
+    cache = LRUCache()
+    async with coredis.Redis("127.0.0.1", port, decode_responses=True, cache=cache) as caching:
+        await client.set("k", "1")
+        assert [await caching.get("k") for _ in range(10)] == ["1"] * 10
+        assert sum(cache.stats.hits.values()) == 9
+        await client.set("k", "2")
+        await until_it_reads("2")
+        await client.delete(["k"])
+        await until_it_reads(None)
+        assert cache.stats.invalidations

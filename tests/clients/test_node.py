@@ -68,3 +68,15 @@ def test_node_redis(modules: Path, url: str, resp: str) -> None:
 
 def test_ioredis(modules: Path, url: str) -> None:
     assert run(modules, "ioredis.cjs", url) == COMMON | {"sorted": ["a", "1.5", "b", "2"], "popped": ["queue", "job"]}
+
+
+def test_the_client_side_cache_of_node_redis(modules: Path, url: str) -> None:
+    assert run(modules, "client_side_cache.cjs", url) == {
+        "first": "1",
+        "again": "1",
+        "hits": 1,
+        "changed": "2",
+        "own": "3",
+        "flushed": [None, None],
+        "pooled": "1",
+    }

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 import redis.asyncio
+from redis.cache import CacheConfig
 
 from tests.clients.processes import until
 
@@ -241,3 +242,27 @@ def test_slowlog_and_latency(client: redis.Redis) -> None:
     assert client.latency_reset() == 0
     assert client.info("commandstats")["cmdstat_get"]["calls"] >= 1
     assert "p50" in client.info("latencystats")["latency_percentiles_usec_get"]
+
+
+def test_the_client_side_cache(port: int) -> None:
+    with (
+        redis.Redis(port=port, protocol=3, decode_responses=True, cache_config=CacheConfig()) as caching,
+        redis.Redis(port=port, decode_responses=True) as other,
+    ):
+        cache = caching.get_cache()
+        assert cache is not None
+        other.set("k", "1")
+        other.hset("h", "f", "1")
+        assert (caching.get("k"), caching.get("k"), caching.hgetall("h")) == ("1", "1", {"f": "1"})
+        assert cache.size == 2
+        reads = other.info("commandstats")["cmdstat_get"]["calls"]
+        assert caching.get("k") == "1"
+        assert other.info("commandstats")["cmdstat_get"]["calls"] == reads
+        other.set("k", "2")
+        until(lambda: caching.get("k") == "2", "the change of k")
+        caching.incr("k")
+        until(lambda: caching.get("k") == "3", "the client's own change")
+        other.hdel("h", "f")
+        until(lambda: caching.hgetall("h") == {}, "the removal of h")
+        other.flushall()
+        until(lambda: caching.get("k") is None, "the removal of all keys")

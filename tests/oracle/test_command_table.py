@@ -17,7 +17,8 @@ assert broker.commands  # declares all commands
 
 # What Redis does not have: these are Valkey's.
 OURS_ALONE = {
-    "client|capa", "commandlog", "commandlog|get", "commandlog|help", "commandlog|len", "commandlog|reset", "delifeq", "script|show",
+    "client|capa", "commandlog", "commandlog|get", "commandlog|help", "commandlog|len", "commandlog|reset",
+    "delifeq", "script|show",
 }  # fmt: skip
 PROSE = {"notes", "summary", "complexity", "arguments", "history", "subcommands"}
 

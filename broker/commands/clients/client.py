@@ -1,7 +1,4 @@
-"""CLIENT: naming, listing, closing, pausing and unblocking connections.
-
-CLIENT TRACKING and its relatives (server-assisted client-side caching) are not part of this module.
-"""
+"""CLIENT: naming, listing, closing, pausing and unblocking connections (tracking is in tracking.py)."""
 
 from __future__ import annotations
 
@@ -40,6 +37,7 @@ declare_help(
     since="5.0.0",
     categories=("connection",),
     usage={
+        "CACHING": "<YES|NO>",
         "CAPA": "<option> [<option> ...]",
         "KILL": "<ip:port> | <option> <value> [<option> <value> ...]",
         "LIST": "[TYPE <normal|master|replica|pubsub>] [ID <client-id> ...]",
@@ -49,6 +47,7 @@ declare_help(
         "REPLY": "<ON|OFF|SKIP>",
         "SETINFO": "<LIB-NAME libname | LIB-VER libver>",
         "SETNAME": "<name>",
+        "TRACKING": "<ON|OFF> [REDIRECT <client-id>] [BCAST] [PREFIX <prefix> ...] [OPTIN] [OPTOUT] [NOLOOP]",
         "UNBLOCK": "<client-id> [TIMEOUT|ERROR]",
     },
 )

@@ -162,6 +162,7 @@ def reset(session: Client, args: list[bytes]) -> bytes:
     session.discard()
     broker.pubsub.unsubscribe_all(session)
     broker.stop_monitoring(session)
+    broker.tracking.disable(session)
     session.flags &= ~(REPLY_OFF | REPLY_SKIP_NEXT)
     session.resp = RESP2
     session.db = broker.keyspace.databases[0]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from broker.broker import Client
+from broker.clients.session import REPLY_OFF, REPLY_SKIP
 from broker.keyspace.database import Database
 from broker.table.arguments import integer_between
 from broker.table.command import FAST, READONLY, WRITE, command
@@ -32,7 +33,7 @@ def dbsize(session: Client, args: list[bytes]) -> bytes:
          tips=_ALL_SUCCEEDED)  # fmt: skip
 def flushdb(session: Client, args: list[bytes]) -> bytes:
     _check_mode(args)
-    return _flush(session, [session.db])
+    return _flush(session, args, [session.db])
 
 
 @command("FLUSHALL", arity=-1, flags=WRITE, group="server", since="1.0.0",
@@ -41,7 +42,7 @@ def flushdb(session: Client, args: list[bytes]) -> bytes:
          tips=_ALL_SUCCEEDED)  # fmt: skip
 def flushall(session: Client, args: list[bytes]) -> bytes:
     _check_mode(args)
-    reply = _flush(session, session.broker.keyspace.databases)
+    reply = _flush(session, args, session.broker.keyspace.databases)
     session.broker.persistence.snapshots.all_flushed()
     return reply
 
@@ -52,15 +53,23 @@ def _check_mode(args: list[bytes]) -> None:
         raise CommandError(SYNTAX)
 
 
-def _flush(session: Client, databases: Iterable[Database]) -> bytes:
+def _flush(session: Client, args: list[bytes], databases: Iterable[Database]) -> bytes:
     keyspace = session.broker.keyspace
     for database in databases:
         for name in database.listened_keys():
             if name in database.data:
-                database.changed_silently(name, 0)
+                database.alert(name)
         data = database.data
         keyspace.dirty += database.clear()
         session.broker.reclaimer.take(data)
+    tracking = session.broker.tracking
+    tracking.flushed()
+    if tracking.current is session and session.queued is None and args[-1].upper() != b"ASYNC":
+        # In Redis, the client waits for another thread to free the memory: it is told before it gets its reply.
+        tracking.send_pending(session)
+        if not session.flags & (REPLY_OFF | REPLY_SKIP):
+            messages, session.out[:] = b"".join(session.out), []
+            return messages + OK
     return OK
 
 
@@ -79,7 +88,7 @@ def swapdb(session: Client, args: list[bytes]) -> bytes:
         for database in (a, b):
             for name in database.listened_keys():
                 if name in a.data or name in b.data:
-                    database.changed_silently(name, 0)
+                    database.alert(name)
         a.swap(b)
     keyspace.dirty += 1
     return OK

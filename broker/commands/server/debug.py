@@ -123,6 +123,8 @@ def _reload(session: Client, args: list[bytes]) -> bytes:
             raise CommandError(SAVE_FAILED) from None
     try:
         persistence.recovery.reload(flush=b"NOFLUSH" not in options, merge=b"MERGE" in options)
+        if b"NOFLUSH" not in options:
+            session.broker.tracking.flushed()
     except (LoadError, OSError) as problem:
         session.broker.log.warning("DEBUG RELOAD", error=str(problem))
         raise CommandError(RELOAD_FAILED) from None

@@ -103,7 +103,7 @@ def _clients(broker: Broker) -> Fields:
     yield "client_recent_max_input_buffer", max((buffered + room for buffered, room, _, _ in sizes), default=0)
     yield "client_recent_max_output_buffer", max((unsent for _, _, _, unsent in sizes), default=0)
     yield "blocked_clients", len(broker.blocking.sessions) + len(broker.state.postponed)
-    yield "tracking_clients", 0
+    yield "tracking_clients", broker.tracking.clients
     yield "pubsub_clients", sum(1 for session in sessions if client_type(session) == "pubsub")
     yield "watching_clients", sum(1 for session in sessions if session.watched)
     yield "clients_in_timeout_table", timed
@@ -263,9 +263,9 @@ def _stats(broker: Broker) -> Fields:
         yield f"active_defrag_{name}", 0
     yield "total_active_defrag_time", 0
     yield "current_active_defrag_time", 0
-    yield "tracking_total_keys", 0
-    yield "tracking_total_items", 0
-    yield "tracking_total_prefixes", 0
+    yield "tracking_total_keys", broker.tracking.keys
+    yield "tracking_total_items", broker.tracking.items
+    yield "tracking_total_prefixes", broker.tracking.prefixes
     yield "total_error_replies", stats.error_replies
     yield "total_reads_processed", stats.reads
     yield "total_writes_processed", stats.writes
