@@ -29,6 +29,7 @@ BROKER = (
     ("broker.formats",),
     ("broker.clients",),
     ("broker.keyspace",),
+    ("broker.acl",),
     ("broker.table",),
     ("broker.values",),
     ("broker.config",),
