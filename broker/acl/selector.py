@@ -230,11 +230,7 @@ class Selector:
         known = self.keys.get(text)
         if known is not None:
             permissions |= known.permissions
-        if text == b"*" and permissions == READ_WRITE:
-            self.all_keys = True
-            self.keys.clear()
-        else:
-            self.keys[text] = KeyPattern(text, permissions)
+        self.keys[text] = KeyPattern(text, permissions)
 
     def _add_channel(self, rule: bytes) -> None:
         if rule == b"&*":
