@@ -90,8 +90,8 @@ class Users:
         name = self._config.aclfile
         return os.path.join(self._config.dir, name) if name else None
 
-    def load(self) -> dict[bytes, User]:
-        """Replace all users by those of the ACL file; returns the users there were. Raises AclFileError.
+    def load(self) -> None:
+        """Replace all users by those of the ACL file. Raises AclFileError.
 
         If the file does not name the default user, that is as in a broker without configuration, whatever requirepass
         says; it remains the same object in any case.
@@ -99,12 +99,9 @@ class Users:
         path = self.path()
         assert path is not None
         loaded = read_users(path, self._unrestricted(), self.all_channels())
-        before = dict(self._by_name)
-        before[DEFAULT] = self.default.copy(self.all_channels())
         self.default.become(loaded[DEFAULT])
         loaded[DEFAULT] = self.default
         self._by_name = loaded
-        return before
 
     def save(self) -> None:
         """Write all users to the ACL file. Raises OSError."""
