@@ -158,7 +158,7 @@ class Blocking:
     def _try(self, session: Session, wait: Wait) -> None:
         if session.waiting is not wait or session.flags & CLOSING:
             return
-        if session.flags & RESTRICTED:
+        if session.flags & RESTRICTED and wait.keys:
             denied = self._refuse(session, wait.args)
             if denied:
                 # The key that it waited for is no longer its business: the element stays for others.
