@@ -10,11 +10,13 @@ import secrets
 from collections.abc import Callable
 from functools import partial
 
+from broker.acl.users import Users
 from broker.clients.blocking import Blocking
 from broker.clients.fieldsets import Fieldsets
 from broker.clients.notifications import Notifications
+from broker.clients.permissions import update_sessions
 from broker.clients.pubsub import PubSub
-from broker.clients.session import BROKER_STATE, CLOSING, MONITORING, UNAUTHENTICATED, Session
+from broker.clients.session import BROKER_STATE, CLOSING, MONITORING, RESTRICTED, UNAUTHENTICATED, Session
 from broker.clients.tracking import Tracking
 from broker.clients.transport import Transport
 from broker.config import Config
@@ -75,6 +77,7 @@ class Broker:
         self.run_id = secrets.token_hex(20)
         self.latency = Latency(config, self.clock)
         self.stats = Stats(log.warning, lambda seconds: self.latency.add("garbage-collection", seconds * 1000))
+        self.users = Users(config, self.clock)
         self.pubsub = PubSub()
         self.deadlines = Deadlines(partial(log.failure, "a timer failed unexpectedly"))
         self.reclaimer = Reclaimer(partial(self.deadlines.after, 0))
@@ -94,8 +97,9 @@ class Broker:
         )  # fmt: skip
         self.executor = Executor(self.keyspace, self.clock, self.stats, log, observer, self.monitors, self.tracking)
         self.blocking = Blocking(
-            self.keyspace, self.deadlines, self.executor.run_again, self.resume, self.executor.answered
-        )
+            self.keyspace, self.deadlines, self.executor.run_again, self.resume, self.executor.answered,
+            self.executor.refuse_again,
+        )  # fmt: skip
         self.outbox: list[Session] = []
         self.resumed: list[Session] = []
         self.state = State(self.sessions, self.resume, self.blocking, self.keyspace, self.deadlines)
@@ -118,6 +122,7 @@ class Broker:
             self.eviction.refuses, self.tracking,
         )  # fmt: skip
         self.request_shutdown = request_shutdown
+        config.on_change("requirepass", self._set_default_password)
         self.tcp_port = 0
         self._last_id = 0
         self.scripting = Scripting(
@@ -181,8 +186,14 @@ class Broker:
 
     def session_flags(self) -> int:
         """The flags that a new session starts with."""
-        flags = UNAUTHENTICATED if self.config.requirepass else 0
+        flags = UNAUTHENTICATED if self.users.login_required() else 0
+        if not self.users.default.has_all_rights:
+            flags |= RESTRICTED
         return flags | BROKER_STATE if self.state.restricted() else flags
+
+    def _set_default_password(self, password: bytes) -> None:
+        self.users.set_default_password(password)
+        update_sessions(self.sessions.values(), self.users.default)
 
     def resume(self, session: Session) -> None:
         """Let the session's held-back requests be executed in this tick."""

@@ -33,6 +33,7 @@ BROKER = (
     ("broker.observation",),
     ("broker.clients",),
     ("broker.keyspace",),
+    ("broker.acl",),
     ("broker.table",),
     ("broker.values",),
     ("broker.observation.latency", "broker.observation.histogram"),

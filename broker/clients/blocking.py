@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from broker.clients.session import CLOSING, REPLY_SKIP, Session
+from broker.clients.session import CLOSING, REPLY_SKIP, RESTRICTED, Session
 from broker.clients.wait import Wait
 from broker.keyspace.database import Database
 from broker.keyspace.keyspace import Keyspace
@@ -38,17 +38,20 @@ class Blocking:
         execute: Callable[[Session, Handler, list[bytes]], bytes],
         resume: Callable[[Session], None],
         answered: Callable[[Session, Wait, bytes], None],
+        refuse: Callable[[Session, list[bytes]], bytes],
     ) -> None:
         """`execute` runs a command function for a session and returns its reply or error reply.
 
-        `answered` counts the command of a client whose wait is over. `resume` is called at the end of a wait, once the
-        reply is queued: the client's next requests may be executed.
+        `answered` counts the command of a client whose wait is over. `refuse` returns the error reply if the client's
+        user may no longer execute its command, else b"". `resume` is called at the end of a wait, once the reply is
+        queued: the client's next requests may be executed.
         """
         self._keyspace = keyspace
         self._deadlines = deadlines
         self._execute = execute
         self._resume = resume
         self._answered = answered
+        self._refuse = refuse
         self.suspended = False
         # The number of clients that wait for any change of a key, including its removal.
         self._any_change: dict[tuple[Database, bytes], int] = {}
@@ -157,6 +160,12 @@ class Blocking:
     def _try(self, session: Session, wait: Wait) -> None:
         if session.waiting is not wait or session.flags & CLOSING:
             return
+        if session.flags & RESTRICTED and wait.keys:
+            denied = self._refuse(session, wait.args)
+            if denied:
+                # The key that it waited for is no longer its business: the element stays for others.
+                self.finish(session, denied, refused=True)
+                return
         reply = self._execute(session, wait.handler, wait.args)
         if reply:
             self.finish(session, reply)
@@ -166,11 +175,11 @@ class Blocking:
         if session.waiting is not None:
             self._try(session, session.waiting)
 
-    def finish(self, session: Session, reply: bytes) -> None:
-        """End a client's wait with the given reply."""
+    def finish(self, session: Session, reply: bytes, refused: bool = False) -> None:
+        """End a client's wait with the given reply; a command that was refused in the end does not count as called."""
         wait = session.waiting
         self.cancel(session)
-        if wait is not None:
+        if wait is not None and not refused:
             self._answered(session, wait, reply)
         session.last_active = self._keyspace.clock.now  # the directive `timeout` counts from here
         if session.flags & REPLY_SKIP:

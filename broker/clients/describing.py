@@ -75,7 +75,7 @@ def client_line(session: Session, running: bytes | None = None) -> bytes:
         (b"tot-mem", buffered + room + waiting + session.queued_size + unsent),
         (b"events", b"rw" if unsent else b"r"),
         (b"cmd", running),
-        (b"user", session.user),
+        (b"user", session.user_name),
         (b"redir", -1 if session.tracking is None else session.tracking.redirect),
         (b"resp", session.resp.version),
         (b"lib-name", session.lib_name),

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Final, Generic, Protocol
 
+from broker.acl.user import User
+from broker.acl.users import Users
 from broker.clients.tracking_state import TrackingState
 from broker.clients.transport import Transport
 from broker.clients.wait import Wait
@@ -32,6 +34,8 @@ BROKER_STATE: Final = 1 << 5
 """The broker as a whole is in a state in which it refuses or delays some requests (see `State.restrict`)."""
 NO_TOUCH: Final = 1 << 11
 """The client's lookups do not count as accesses to the keys."""
+RESTRICTED: Final = 1 << 13
+"""The client's user may not do everything: each request is checked."""
 MONITORING: Final = 1 << 15
 """The client is shown all requests, and may not use keys itself."""
 TRACKING: Final = 1 << 14
@@ -71,6 +75,10 @@ class Host(Protocol):
         """The channels that the client may have subscribed to."""
 
     @property
+    def users(self) -> Users:
+        """The users that clients can log in as."""
+
+    @property
     def outbox(self) -> list[Session]:
         """The sessions with queued output for the tick to send."""
 
@@ -82,7 +90,9 @@ HostT = TypeVar("HostT", bound=Host, default=Host, covariant=True)
 
 
 class Session(Generic[HostT]):
-    """A client: its database, protocol version, transaction, subscriptions and name.
+    """A client: its user, database, protocol version, transaction, subscriptions and name.
+
+    `authenticated` says that it has logged in, or connected while that was not required.
 
     `out` collects encoded replies. The dispatcher appends replies to the client's own requests; everything else goes
     through `send`. `queued` holds the transaction's commands, None outside one; `queued_size` is roughly the memory
@@ -98,6 +108,7 @@ class Session(Generic[HostT]):
 
     __slots__ = (
         "__weakref__",
+        "authenticated",
         "broker",
         "bytes_executed",
         "bytes_in",
@@ -142,13 +153,14 @@ class Session(Generic[HostT]):
         self.db: Database = broker.keyspace.databases[0]
         self.resp: Dialect = RESP2
         self.flags = broker.session_flags()
+        self.user: User = broker.users.default
+        self.authenticated = not self.flags & UNAUTHENTICATED
         self.out: list[bytes] = []
         self.in_outbox = False
         self.commands = 0
         self.bytes_in = 0
         self.bytes_executed = 0
         self.bytes_out = 0
-        self.user = b"default"
         self.name = b""
         self.lib_name = b""
         self.lib_ver = b""
@@ -170,6 +182,29 @@ class Session(Generic[HostT]):
         self.no_evict = False
         self.no_touch = False
         self.last_write_position = 0
+
+    @property
+    def user_name(self) -> bytes:
+        """The name of the client's user."""
+        return self.user.name
+
+    def become_user(self, user: User, authenticated: bool) -> None:
+        """Act as this user from now on."""
+        self.user = user
+        self.authenticated = authenticated
+        self.update_rights()
+
+    def update_rights(self) -> None:
+        """Bring the flags up to date after the client's user or the need to log in has changed."""
+        flags = self.flags & ~(UNAUTHENTICATED | RESTRICTED)
+        if not self.user.has_all_rights:
+            flags |= RESTRICTED
+        if not self.authenticated and self.broker.users.login_required():
+            flags |= UNAUTHENTICATED
+        differs = (flags ^ self.flags) & UNAUTHENTICATED
+        self.flags = flags
+        if differs:
+            self.transport.limits_changed()
 
     def send(self, data: bytes) -> None:
         """Queue bytes other than the reply to the request being executed."""

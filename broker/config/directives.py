@@ -166,9 +166,9 @@ class Declarations(ValkeyDeclarations):
 
     # Clients and requests.
     requirepass = Secret()
-    aclfile = Text(immutable=True, empty_is_unset=False, inert="a file of users")
-    acl_pubsub_default = Choice("resetchannels", ("allchannels", "resetchannels"), inert=True)
-    acllog_max_len = Integer(128, 0, INT64_MAX, inert=True)
+    aclfile = Text(immutable=True, empty_is_unset=False)
+    acl_pubsub_default = Choice("resetchannels", ("allchannels", "resetchannels"))
+    acllog_max_len = Integer(128, 0, INT64_MAX)
     proto_max_bulk_len = Memory(512 * MB, MB, INT64_MAX)
     client_query_buffer_limit = Memory(GB, MB, INT64_MAX, unsigned=True)
     client_output_buffer_limit = OutputBufferLimits(

@@ -170,8 +170,6 @@ def _check(config: Config) -> None:
     for name, directive in TABLE.items():
         if problem := directive.unsupported(getattr(config, directive.attribute)):
             raise ConfigFileError(name, b"", problem)
-    if config.users:
-        raise ConfigFileError("user", b"", "users other than the default one are not supported")
     if config.logfile:
         try:
             with open(bytes_of(os.path.join(config.dir, config.logfile)), "ab"):

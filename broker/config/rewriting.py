@@ -33,7 +33,7 @@ def rewrite(config: Config, path: str, users: Sequence[bytes] | None = None) -> 
             old = file.read()
     except FileNotFoundError:
         old = b""
-    _replace_file(path, rewritten(config, old, users))
+    replace_file(path, rewritten(config, old, users))
 
 
 def rewritten(config: Config, old: bytes, users: Sequence[bytes] | None = None) -> bytes:
@@ -98,7 +98,7 @@ class _Page:
         return b"".join(line + b"\n" for line in kept)
 
 
-def _replace_file(path: str, content: bytes) -> None:
+def replace_file(path: str, content: bytes) -> None:
     """Replace a file atomically and durably, or raise OSError."""
     folder = os.path.dirname(os.path.abspath(path))
     descriptor, temporary = tempfile.mkstemp(prefix=os.path.basename(path) + ".", dir=folder)

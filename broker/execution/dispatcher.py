@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from broker.acl.log import MULTI, TOP_LEVEL
 from broker.clients.blocking import Blocking
+from broker.clients.permissions import denial
 from broker.clients.session import (
     BLOCKED,
     IN_MULTI,
@@ -19,6 +21,7 @@ from broker.clients.session import (
     REPLY_OFF,
     REPLY_SKIP,
     REPLY_SKIP_NEXT,
+    RESTRICTED,
     STOPPED,
     SUBSCRIBED_RESP2,
     TRACKING,
@@ -119,7 +122,11 @@ class Dispatcher:
         began = 0.0
         for args in requests:
             command = plain.get(args[0])
-            if flags or command is None or not command.min_args <= len(args) <= command.max_args:
+            if (
+                command is None
+                or not command.min_args <= len(args) <= command.max_args
+                or (flags and not (flags == RESTRICTED and session.user.permits(command, args)))
+            ):
                 if running is not None:
                     if done > first:
                         executor.count_run(session, running, requests, first, done, now() - began - executor.elsewhere)
@@ -245,7 +252,7 @@ class Dispatcher:
             refusal = errors.wrong_arity(command.name)
         else:
             session.last_command = command
-            refusal = self._refusal(session, command, session.flags)
+            refusal = self._refusal(session, command, args)
         if refusal is not None:
             return self._refused(session, command, refusal)
         assert command is not None
@@ -298,8 +305,9 @@ class Dispatcher:
             return errors.unknown_subcommand(args)
         return errors.unknown_command(args)
 
-    def _refusal(self, session: Session, command: Command, flags: int) -> bytes | None:
+    def _refusal(self, session: Session, command: Command, args: list[bytes]) -> bytes | None:
         """Return the error if this client may not execute this command now, or None if it may."""
+        flags = session.flags
         needs = command.flags
         if flags == IN_MULTI:
             return errors.NOT_IN_MULTI if needs & NO_MULTI else None
@@ -312,6 +320,10 @@ class Dispatcher:
             return errors.NO_AUTH
         if flags & IN_MULTI and needs & NO_MULTI:
             return errors.NOT_IN_MULTI
+        if flags & RESTRICTED:
+            denied = denial(session, command, args, MULTI if flags & IN_MULTI else TOP_LEVEL)
+            if denied is not None:
+                return denied
         if state.out_of_memory and needs & DENYOOM and self._memory_refuses():
             return errors.OUT_OF_MEMORY
         if state.write_refusal and (needs & WRITE or command.name == b"ping"):

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from broker.clients.session import BLOCKED, TRACKING, Session
+from broker.acl.log import TOP_LEVEL
+from broker.clients.permissions import denial, denial_in_exec
+from broker.clients.session import BLOCKED, RESTRICTED, TRACKING, Session
 from broker.clients.tracking import Tracking
 from broker.clients.wait import Wait
 from broker.keyspace.keyspace import Keyspace
@@ -72,12 +74,19 @@ class Executor:
         """Execute the commands of a transaction back to back and return their replies. None of them blocks."""
         now = self.now
         replies = []
+        denials = 0
         deny_blocking = session.deny_blocking
         session.deny_blocking = True
         self._effects.begin()
         try:
             began = now()
             for command, args in queued:
+                if session.flags & RESTRICTED:
+                    denied = denial_in_exec(session, command, args)
+                    if denied is not None:
+                        replies.append(self._denied(denied))
+                        denials += 1
+                        continue
                 reply = self._invoke(session, command, args)
                 replies.append(reply)
                 if len(reply) >= self.observer.large_reply:
@@ -89,7 +98,13 @@ class Executor:
         finally:
             self._effects.end()
             session.deny_blocking = deny_blocking
+        if denials and session.last_command is not None:
+            session.last_command.failed += 1  # EXEC's, once, as in Redis
         return replies
+
+    def _denied(self, text: bytes) -> bytes:
+        self._stats.count_error(text)
+        return error(text)
 
     def run_call(self, session: Session, command: Command, args: list[bytes]) -> bytes:
         """Execute a script's call; `session` is the one that scripts run in."""
@@ -132,6 +147,15 @@ class Executor:
                 return reply + b"".join(messages)
             out += messages
         return reply
+
+    def refuse_again(self, session: Session, args: list[bytes]) -> bytes:
+        """The error reply if a waiting client's user may no longer execute its command; b"" if it may."""
+        command = session.last_command
+        denied = denial(session, command, args, TOP_LEVEL) if command is not None else None
+        if denied is None or command is None:
+            return b""
+        command.rejected += 1
+        return self._denied(denied)
 
     def _invoke(self, session: Session, command: Command, args: list[bytes]) -> bytes:
         keyspace = self._keyspace

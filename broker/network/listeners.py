@@ -82,7 +82,7 @@ class Listeners:
         """Serve a connected socket, unless maxclients or protected mode forbids it."""
         broker = self.broker
         config = broker.config
-        exposed = config.protected_mode and not config.requirepass and sock.family != socket.AF_UNIX
+        exposed = config.protected_mode and broker.users.default.nopass and sock.family != socket.AF_UNIX
         if len(broker.sessions) >= config.maxclients:
             refusal = MAX_CLIENTS
         elif exposed and not is_loopback(peer):

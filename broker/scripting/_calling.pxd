@@ -15,6 +15,7 @@ cdef class Caller:
     cdef object _session, _run, _execute_checked, _refuse, _has_room, _failed
     cdef bytes _held
     cdef public long long checked
+    cdef public bint restricted
 
     cdef Known known(self, const char* name, size_t size)
     cdef Known _find(self, bytes name)

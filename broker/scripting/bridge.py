@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, Final
 
+from broker.acl.log import LUA
+from broker.clients.permissions import denial
 from broker.clients.session import Session
 from broker.execution.executor import Executor
 from broker.execution.state import State
@@ -29,6 +31,7 @@ WRONG_ARITY: Final = b"ERR Wrong number of args calling Redis command from scrip
 NOT_FROM_SCRIPT: Final = b"ERR This Redis command is not allowed from script"
 READ_ONLY: Final = b"ERR Write commands are not allowed from read-only scripts."
 REPL_AOF: Final = 1
+IN_SCRIPT: Final = b"ERR ACL failure in script: "
 ACL_UNKNOWN: Final = b"Invalid command passed to redis.acl_check_cmd()"
 ACL_WRONG_ARITY: Final = b"Wrong number of args for redis.acl_check_cmd()"
 
@@ -64,6 +67,7 @@ class Bridge:
         """A script begins: say which commands must be looked at twice before it may execute them."""
         checked = NOSCRIPT | WRITE | MAY_REPLICATE if run.read_only else NOSCRIPT | WRITE
         self.caller.checked = checked | DENYOOM if run.out_of_memory and not run.allows_oom else checked
+        self.caller.restricted = not run.caller.user.has_all_rights
 
     def reply(self, *args: Any) -> bytes:
         """The reply to redis.call and redis.pcall, with all checks in Redis's order."""
@@ -84,6 +88,10 @@ class Bridge:
                 return self._refused(None, UNKNOWN)
         if not command.min_args <= len(words) <= command.max_args:
             return self._refused(command, WRONG_ARITY)
+        if self.caller.restricted and not command.flags & NOSCRIPT:
+            denied = self._denial(command, words)
+            if denied is not None:
+                return self._refused(command, denied)
         if command.flags & self.caller.checked:
             refusal = self.refuse(command)
             if refusal is not None:
@@ -126,6 +134,15 @@ class Bridge:
             self.caller.checked = NOSCRIPT  # from here on nothing but this is asked about
         return None
 
+    def _denial(self, command: Command, words: list[bytes]) -> bytes | None:
+        """The error if the script's user may not execute this."""
+        run = self._interruption.current
+        assert run is not None  # or who called?
+        runs_it = self._commands.find(run.args)
+        running = runs_it.name if runs_it is not None else b""
+        denied = denial(self._session, command, words, LUA, run.caller, running)
+        return None if denied is None else IN_SCRIPT + denied.removeprefix(b"NOPERM ")
+
     def _failed(self, defect: Exception) -> bytes:
         self._log.failure("a call from a script failed unexpectedly", defect)
         return error(errors.INTERNAL)
@@ -148,7 +165,7 @@ class Bridge:
             return ACL_UNKNOWN, True
         if not command.min_args <= len(words) <= command.max_args:
             return ACL_WRONG_ARITY, True
-        return True
+        return self._session.user.permits(command, words)
 
     def setresp(self, version: int) -> None:
         """redis.setresp: the protocol version of the replies that the script sees."""

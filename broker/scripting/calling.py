@@ -26,7 +26,8 @@ EXACT: Final = 1 << 53
 
 
 class Caller:
-    """Called by Lua with a command's words. `checked` are the flags of commands that the bridge must look at first.
+    """Called by Lua with a command's words. `checked` are the flags of commands that the bridge must look at first;
+    `restricted` says that it must look at all of them, since the script's user may not do everything.
 
     `plain` are the commands by name, executed by `session`; `execute_checked(*words)` is the bridge's way to a reply,
     `refuse(command)` gives the error reply to a command that has one of the checked flags and may not be executed,
@@ -52,6 +53,7 @@ class Caller:
         self._failed = failed
         self._held = b""
         self.checked = 0
+        self.restricted = False
 
     def __call__(self, *args: Any) -> Result:
         try:
@@ -70,7 +72,7 @@ class Caller:
             else:
                 return self.seen(self._execute_checked(*args))
         command = self._plain.get(words[0]) if words else None
-        if command is None or not command.min_args <= len(words) <= command.max_args:
+        if command is None or self.restricted or not command.min_args <= len(words) <= command.max_args:
             return self.seen(self._execute_checked(*args))
         if command.flags & self.checked:
             refusal = self._refuse(command)

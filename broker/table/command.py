@@ -208,7 +208,8 @@ def unknown_keys(*flags: str, notes: str) -> KeySpec:
 class Command:
     """One command as declared, with one broker's counters.
 
-    `name` is in lower case, `container|sub` for subcommands. `min_args` and `max_args` include the name.
+    `id` is its place in DECLARED. `name` is in lower case, `container|sub` for subcommands. `min_args` and `max_args`
+    include the name.
     `calls`, `rejected` (refused before it ran), `failed` (replied with an error), `seconds` and `histogram` (of the
     time a call takes, None before the first) are for INFO. `timed_alone` is whether each call's time is taken, even if
     the next request is for the same command.
@@ -216,7 +217,7 @@ class Command:
 
     __slots__ = (
         "arity", "calls", "categories", "complexity", "deprecated_since", "failed", "find_keys", "flags",
-        "group", "handler", "histogram", "key_specs", "max_args", "min_args", "name", "reads_only", "rejected",
+        "group", "handler", "histogram", "id", "key_specs", "max_args", "min_args", "name", "reads_only", "rejected",
         "replaced_by", "seconds", "since", "subcommands", "summary", "syntax", "system", "timed_alone", "tips",
     )  # fmt: skip
 
@@ -241,6 +242,7 @@ class Command:
         replaced_by: str,
         system: bool,
     ) -> None:
+        self.id = 0
         self.name = name.lower().encode()
         self.handler = handler
         self.arity = arity
@@ -270,12 +272,14 @@ class Command:
 
     def with_own_counters(self) -> Command:
         """The same command, with counters that begin at zero."""
-        return Command(
+        copy = Command(
             self.name.decode(), self.handler, arity=self.arity, flags=self.flags, key_specs=self.key_specs,
             group=self.group, since=self.since, summary=self.summary, complexity=self.complexity, syntax=self.syntax,
             categories=self.categories, find_keys=self.find_keys, reads_only=self.reads_only, tips=self.tips,
             deprecated_since=self.deprecated_since, replaced_by=self.replaced_by, system=self.system,
         )  # fmt: skip
+        copy.id = self.id
+        return copy
 
     def key_positions(self, args: list[bytes]) -> list[int]:
         """The positions of the keys in `args`, [] if they can't be found.
@@ -328,8 +332,9 @@ def _categories(flags: int, group: str, extra: Sequence[str], is_container: bool
 
 
 CATEGORIES: Final = (
-    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo",
-    "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
+    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "array", "bitmap", "hyperloglog",
+    "geo", "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction",
+    "scripting",
 )  # fmt: skip
 """All ACL categories, in Redis's order."""
 
@@ -391,6 +396,7 @@ def command(
         )
         if declared.name in DECLARED:
             raise ValueError(f"command {name} declared twice")
+        declared.id = len(DECLARED)
         DECLARED[declared.name] = declared
         return handler
 

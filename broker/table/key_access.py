@@ -18,7 +18,7 @@ _CONDITIONS: Final = frozenset({b"IFEQ", b"IFNE", b"IFDEQ", b"IFDNE"})
 
 def keys_and_access(command: Command, args: list[bytes]) -> list[tuple[int, Flags]]:
     """The position of each key in `args`, with flags for what is done to it; [] if no key can be found."""
-    decide = _BY_OPTIONS.get(command.name)
+    decide = DECIDED_BY_OPTIONS.get(command.name)
     if decide is not None:
         return [(position, decide(args)) for position in command.key_positions(args)]
     declared: dict[int, Flags] = {}
@@ -61,8 +61,9 @@ def _bitfield(args: list[bytes]) -> Flags:
     return (RO, ACCESS)
 
 
-_BY_OPTIONS: Final[dict[bytes, Callable[[list[bytes]], Flags]]] = {
+DECIDED_BY_OPTIONS: Final[dict[bytes, Callable[[list[bytes]], Flags]]] = {
     b"set": _set,
     b"delex": _delex,
     b"bitfield": _bitfield,
 }
+"""The commands whose options decide what is done to their key."""

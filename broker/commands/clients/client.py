@@ -136,12 +136,6 @@ def _client_id(argument: bytes) -> int:
     return client_id
 
 
-def _known_user(name: bytes) -> bytes:
-    if name != b"default":
-        raise CommandError(b"ERR No such user '%b'" % name)
-    return name
-
-
 def _age(argument: bytes) -> int:
     seconds = integer(argument, MAX_AGE)
     if seconds <= 0:
@@ -149,11 +143,18 @@ def _age(argument: bytes) -> int:
     return seconds
 
 
+def _known_user(name: bytes, session: Client) -> bytes:
+    if session.broker.users.get(name) is None:
+        raise CommandError(b"ERR No such user '%b'" % name)
+    return name
+
+
 _KILL_OPTIONS: Final = Parser[
     tuple[int | None, ClientType | None, bytes | None, bytes | None, bytes | None, bytes, int | None]
 ](
     "CLIENT|KILL", required=("filter",), defaults={"SKIPME": b"YES"},
     values={"ID": _client_id, "TYPE": _client_type, "USER": _known_user, "MAXAGE": _age},
+    context=("USER",),
 )  # fmt: skip
 
 
@@ -169,7 +170,7 @@ def client_kill(session: Client, args: list[bytes]) -> bytes:
         if not _kill(session, [lambda other: other.transport.peer() == args[2]], skip_me=False):
             raise CommandError(NO_SUCH_CLIENT)
         return OK
-    client_id, kind, user, address, local, skip_me, seconds = _KILL_OPTIONS.parse(args, 2)
+    client_id, kind, user, address, local, skip_me, seconds = _KILL_OPTIONS.parse(args, 2, session)
     now = session.broker.clock.now
     tests: list[Callable[[Client], bool]] = []
     if client_id is not None:
@@ -177,7 +178,7 @@ def client_kill(session: Client, args: list[bytes]) -> bytes:
     if kind is not None:
         tests.append(lambda other: client_type(other) == kind)
     if user is not None:
-        tests.append(lambda other: other.user == user)
+        tests.append(lambda other: other.user_name == user)
     if address is not None:
         tests.append(lambda other: other.transport.peer() == address)
     if local is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from hmac import compare_digest
 from itertools import chain
 from typing import Final
 
+from broker.acl.log import AUTH, MULTI, TOP_LEVEL
 from broker.broker import Client
+from broker.clients.describing import client_line
 from broker.clients.pubsub import update_mode
 from broker.clients.session import REPLY_OFF, REPLY_SKIP_NEXT, UNAUTHENTICATED
 from broker.table.arguments import integer
@@ -92,9 +93,9 @@ def select(session: Client, args: list[bytes]) -> bytes:
 def auth(session: Client, args: list[bytes]) -> bytes:
     if len(args) > 3:
         raise CommandError(SYNTAX)
-    if len(args) == 2 and not session.broker.config.requirepass:
+    if len(args) == 2 and session.broker.users.default.nopass:
         raise CommandError(NO_PASSWORD_SET)
-    authenticate(session, b"default" if len(args) == 2 else args[1], args[-1])
+    authenticate(session, args[0], b"default" if len(args) == 2 else args[1], args[-1])
     return OK
 
 
@@ -124,7 +125,7 @@ def hello(session: Client, args: list[bytes]) -> bytes:
             raise CommandError(NO_PROTO)
     username, password, name = _HELLO_OPTIONS.parse(args, 2)
     if username is not None and password is not None:
-        authenticate(session, username, password)
+        authenticate(session, args[0], username, password)
     if session.flags & UNAUTHENTICATED:
         raise CommandError(HELLO_NEEDS_AUTH)
     if name is not None:
@@ -166,32 +167,28 @@ def reset(session: Client, args: list[bytes]) -> bytes:
     session.flags &= ~(REPLY_OFF | REPLY_SKIP_NEXT)
     session.resp = RESP2
     session.db = broker.keyspace.databases[0]
-    session.user = b"default"
+    session.become_user(broker.users.default, not broker.users.login_required())
     session.name = b""
     session.no_evict = False
     session.set_no_touch(False)
     broker.fieldsets.forget(session)
-    if broker.config.requirepass:
-        session.flags |= UNAUTHENTICATED
-    session.transport.limits_changed()
     return b"+RESET\r\n"
 
 
-def authenticate(session: Client, user: bytes, password: bytes) -> None:
-    """Logs the client in as that user if the password is right; raises WRONGPASS otherwise.
+def authenticate(session: Client, by: bytes, name: bytes, password: bytes) -> None:
+    """Logs the client in as that user if the password is right; raises WRONGPASS otherwise, noted in ACL LOG.
 
-    If no password is configured, the default user accepts any. The comparison takes constant time: one whose duration
-    depends on how much of the password is right would give it away to a patient client.
+    `by` is the word with which the client asked for it.
     """
-    expected = session.broker.config.requirepass
-    if user != b"default" or (expected and not compare_digest(password, expected)):
+    users = session.broker.users
+    user = users.get(name)
+    if user is None or not user.accepts(password):
+        context = MULTI if session.queued is not None else TOP_LEVEL
+        users.log.add(AUTH, context, by, name, client_line(session, by.lower()))
         log = session.broker.log
-        log.verbose("failed AUTH", id=session.id, addr=session.transport.peer(), user=log.user_data(user))
+        log.verbose("failed AUTH", id=session.id, addr=session.transport.peer(), user=log.user_data(name))
         raise CommandError(WRONG_PASS)
-    session.user = user
-    if session.flags & UNAUTHENTICATED:
-        session.flags &= ~UNAUTHENTICATED
-        session.transport.limits_changed()
+    session.become_user(user, True)
 
 
 def check_attribute(value: bytes, error: bytes) -> bytes:

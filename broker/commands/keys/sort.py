@@ -24,6 +24,8 @@ from protocol.replies import EMPTY_ARRAY, array, bulk, bulks, integer
 
 SORTSTORE: Final = Event(LIST, b"sortstore")
 
+BY_DENIED: Final = b"ERR BY option of SORT denied due to insufficient ACL permissions."
+GET_DENIED: Final = b"ERR GET option of SORT denied due to insufficient ACL permissions."
 NOT_DOUBLES: Final = b"ERR One or more scores can't be converted into double"
 
 _PATTERN_KEYS: Final = unknown_keys(RO, ACCESS, notes="BY and GET name keys through the elements of the sorted key.")
@@ -103,7 +105,20 @@ class Request:
         return start, length if self.count < 0 else min(start + self.count, length)
 
 
+def _constant(text: bytes) -> Pattern:
+    """Returns BY's pattern for a user who may not read all keys: one that names none."""
+    pattern = Pattern(text)
+    if not pattern.leads_nowhere:
+        raise CommandError(BY_DENIED)
+    return pattern
+
+
+def _denied(text: bytes) -> Pattern:
+    raise CommandError(GET_DENIED)
+
+
 _VALUES: Final = {"BY": Pattern, "GET": Pattern}
+_DENIED_VALUES: Final = {"BY": _constant, "GET": _denied}
 _LIMIT: Final = {"LIMIT": (0, -1)}
 _OPTIONS: Final = Parser[tuple[list[Pattern], int, int, list[Pattern], bytes, bool, bytes | None]](
     "SORT", values=_VALUES, defaults=_LIMIT, collect=("BY",), last=("order",)
@@ -111,6 +126,21 @@ _OPTIONS: Final = Parser[tuple[list[Pattern], int, int, list[Pattern], bytes, bo
 _OPTIONS_RO: Final = Parser[tuple[list[Pattern], int, int, list[Pattern], bytes, bool]](
     "SORT_RO", values=_VALUES, defaults=_LIMIT, collect=("BY",), last=("order",)
 )
+
+_DENYING: Final = Parser[tuple[list[Pattern], int, int, list[Pattern], bytes, bool, bytes | None]](
+    "SORT", values=_DENIED_VALUES, defaults=_LIMIT, collect=("BY",), last=("order",)
+)
+_DENYING_RO: Final = Parser[tuple[list[Pattern], int, int, list[Pattern], bytes, bool]](
+    "SORT_RO", values=_DENIED_VALUES, defaults=_LIMIT, collect=("BY",), last=("order",)
+)
+
+
+def _may_follow_patterns(session: Client, args: list[bytes]) -> bool:
+    """Whether the client's user may read whatever keys BY and GET lead to."""
+    if session.user.has_all_rights:
+        return True
+    found = session.broker.commands.find(args)
+    return found is None or session.user.permits_reading_all_keys(found, args)
 
 
 def _store_positions(args: list[bytes]) -> list[int]:
@@ -136,7 +166,7 @@ def _store_positions(args: list[bytes]) -> list[int]:
                 "[sorting=ALPHA] [STORE destination]",
          summary="Returns or stores the elements of a list, set or sorted set in order.")  # fmt: skip
 def sort(session: Client, args: list[bytes]) -> bytes:
-    request = Request(*_OPTIONS.parse(args, 2))
+    request = Request(*(_OPTIONS if _may_follow_patterns(session, args) else _DENYING).parse(args, 2))
     elements = _sorted_elements(session, args[1], request)
     if request.store is None:
         return _reply(session, elements, request.gets)
@@ -149,7 +179,7 @@ def sort(session: Client, args: list[bytes]) -> bytes:
                 "[sorting=ALPHA]",
          summary="Returns the elements of a list, set or sorted set in order.")  # fmt: skip
 def sort_ro(session: Client, args: list[bytes]) -> bytes:
-    request = Request(*_OPTIONS_RO.parse(args, 2))
+    request = Request(*(_OPTIONS_RO if _may_follow_patterns(session, args) else _DENYING_RO).parse(args, 2))
     return _reply(session, _sorted_elements(session, args[1], request), request.gets)
 
 

@@ -58,7 +58,8 @@ def config_rewrite(session: Client, args: list[bytes]) -> bytes:
     if broker.config.file is None:
         raise CommandError(NO_FILE)
     try:
-        rewrite(broker.config, broker.config.file)
+        users = [] if broker.users.path() else [b"%b %b" % (user.name, user.describe()) for user in broker.users]
+        rewrite(broker.config, broker.config.file, users)
     except OSError as problem:
         reason = problem.strerror or str(problem)
         broker.log.warning("CONFIG REWRITE failed", file=broker.config.file, reason=reason)

@@ -32,6 +32,7 @@ Fields = Iterator[tuple[str, object]]
 # Keys with a deadline that are sampled to estimate the average time to live.
 _TTL_SAMPLES: Final = 20
 _NO_REPLICATION_ID: Final = "0" * 40
+_DENIED_NAMES: Final = {"command": "cmd", "tls-cert": "tls_cert"}
 
 
 def info_text(broker: Broker, names: Iterable[str]) -> bytes:
@@ -267,6 +268,8 @@ def _stats(broker: Broker) -> Fields:
     yield "tracking_total_items", broker.tracking.items
     yield "tracking_total_prefixes", broker.tracking.prefixes
     yield "total_error_replies", stats.error_replies
+    for reason, count in broker.users.log.denied.items():
+        yield f"acl_access_denied_{_DENIED_NAMES.get(reason, reason)}", count
     yield "total_reads_processed", stats.reads
     yield "total_writes_processed", stats.writes
     yield "io_threaded_reads_processed", 0
