@@ -35,6 +35,9 @@ from broker.process.poller import Watches, create_poller
 from broker.process.supervision import Supervision, supervisor_of
 from broker.version import REDIS_VERSION, VERSION
 
+PEAK_RESET_MS: Final = 5000
+"""Milliseconds for which CLIENT LIST's `rbp` remembers the largest replies (as in Redis)."""
+
 RESERVED_DESCRIPTORS: Final = 32
 """Descriptors reserved for files, listeners and pollers, in addition to one per client (as many as in Redis)."""
 
@@ -130,8 +133,11 @@ class Server:
                 idle = idle_ms and self._is_idle(connection, now - idle_ms)
                 if idle or not connection.check_soft_limit():
                     self.tick.close(connection)
+                elif now - connection.peak_since > PEAK_RESET_MS:
+                    connection.reset_peak()
             self.persistence.cron()
             self.broker.stats.sample(trio.current_time())
+            self.broker.stats.sample_memory(now // 1000)
             self.broker.access.sample()
             self.tick.finish()
 

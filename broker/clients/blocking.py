@@ -168,6 +168,7 @@ class Blocking:
         self.cancel(session)
         if session.last_command is not None:
             session.last_command.calls += 1
+        session.commands += 1
         session.last_active = self._keyspace.clock.now  # the directive `timeout` counts from here
         if session.flags & REPLY_SKIP:
             session.flags &= ~REPLY_SKIP
