@@ -141,7 +141,7 @@ class Declarations:
     ignore_warnings = Text(empty_is_unset=False, inert=True)
     enable_protected_configs = Choice("no", ("no", "yes", "local"), immutable=True)
     enable_debug_command = Choice("no", ("no", "yes", "local"), immutable=True)
-    enable_module_command = Choice("no", ("no", "yes", "local"), immutable=True, inert=True)
+    enable_module_command = Choice("no", ("no", "yes", "local"), immutable=True)
 
     # Logging.
     loglevel = Choice("notice", ("debug", "verbose", "notice", "warning", "nothing"))
