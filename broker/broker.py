@@ -63,6 +63,7 @@ class Broker:
         self.clock = clock or Clock()
         self.started = self.clock.now
         self.run_id = secrets.token_hex(20)
+        self.replication_id = secrets.token_hex(20)
         self.stats = Stats(log.warning)
         self.pubsub = PubSub()
         self.deadlines = Deadlines(partial(log.failure, "a timer failed unexpectedly"))

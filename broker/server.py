@@ -126,6 +126,8 @@ class Server:
         """Once a second, close clients that are idle or stay over a soft output limit, and start saves that are due."""
         while True:
             await trio.sleep(1)
+            if self.broker.state.cron_paused:
+                continue
             self.tick.begin()
             idle_ms = self.broker.config.timeout * 1000
             now = self.broker.clock.now

@@ -23,6 +23,7 @@ class State:
     `paused` is CLIENT PAUSE's state and `postponed` the sessions whose requests it holds back. `loading` and
     `out_of_memory` refuse commands by their flags, `write_refusal` refuses writes with that text. `busy` is the error
     that clients get while a slow script runs. Call `restrict` after changing any of these.
+    `checksums_ignored`, `scripts_may_all` and `cron_paused` are DEBUG's switches for tests.
     """
 
     def __init__(
@@ -45,6 +46,9 @@ class State:
         self.out_of_memory = False
         self.write_refusal: bytes | None = None
         self.busy: bytes | None = None
+        self.checksums_ignored = False
+        self.scripts_may_all = False
+        self.cron_paused = False
         self._pause_ends: Timer | None = None
 
     def restricted(self) -> bool:

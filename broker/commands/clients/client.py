@@ -251,6 +251,10 @@ def client_unblock(session: Client, args: list[bytes]) -> bytes:
     if reason == b"error":
         # The error counts for the command that was waiting.
         reply = broker.executor.failed(target.last_command, CommandError(UNBLOCKED))
+        # Redis counts it for the running command as well, which is this one.
+        unblock = broker.commands.find(args)
+        if unblock is not None:
+            unblock.failed += 1
     else:
         reply = target.waiting.timeout_reply
     broker.blocking.finish(target, reply)

@@ -69,7 +69,7 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
     if ttl < 0:
         raise CommandError(_INVALID_TTL)
     try:
-        value = restore(args[3], session.broker.config)
+        value = restore(args[3], session.broker.config, verify=not session.broker.state.checksums_ignored)
     except BadFooter:
         raise CommandError(_BAD_FOOTER) from None
     except BadFormat as error:
