@@ -20,9 +20,12 @@ from broker.values.set import Set
 from broker.values.sorted_set import SortedSet
 from broker.version import VERSION
 
-SAMPLED: Final = 10_000
-"""The number of keys from which a figure about all keys of a database is estimated, if there are more: INFO must not
-take longer the more keys there are. Looking at so many takes 3 ms."""
+FEW: Final = 10_000
+"""Up to so many keys, figures about all keys of a database are exact. Beyond, they are estimated from a sample, because
+INFO must not take longer the more keys there are."""
+
+SAMPLED: Final = 2000
+"""The number of keys in such a sample."""
 
 ACTIVE_MS: Final = 512
 """A client is active if it has sent something within so many milliseconds (as in Redis)."""
@@ -71,9 +74,7 @@ def stale_percentage(broker: Broker) -> float:
     now = broker.clock.now
     if not broker.keyspace.overdue:
         return 0.0
-    sampled = [
-        deadline < now for database in broker.keyspace.databases for deadline in _some_deadlines(database, SAMPLED)
-    ]
+    sampled = [deadline < now for database in broker.keyspace.databases for deadline in _some_deadlines(database, FEW)]
     return 100 * sum(sampled) / max(1, len(sampled))
 
 
@@ -90,7 +91,7 @@ def _some_deadlines(database: Database, count: int) -> list[int]:
 def hashes_with_deadlines(database: Database) -> int:
     """Returns how many hashes have fields with a deadline; an estimate if there are many."""
     keys = database.field_deadlines
-    sampled = [_has_deadlines(database.data.get(key)) for key in islice(keys, SAMPLED)]
+    sampled = [_has_deadlines(database.data.get(key)) for key in islice(keys, FEW)]
     return sum(sampled) * len(keys) // max(1, len(sampled))
 
 
@@ -104,7 +105,7 @@ def key_sizes(database: Database) -> dict[str, str]:
     A string's size is its bytes, another value's the number of its elements; streams aren't counted, as in Redis.
     """
     data = database.data
-    keys = data if len(data) <= SAMPLED else sample_keys(data, SAMPLED)
+    keys = data if len(data) <= FEW else sample_keys(data, SAMPLED)
     counts: dict[tuple[str, int], int] = {}
     examined = 0
     for key in keys:

@@ -18,6 +18,7 @@ def test_sizes_are_counted_by_powers_of_two() -> None:
 
 
 def test_of_many_keys_a_sample_stands_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "FEW", 100)
     monkeypatch.setattr(figures, "SAMPLED", 50)
     session = make_session(make_broker())
     for number in range(1000):
