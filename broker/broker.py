@@ -75,6 +75,7 @@ class Broker:
         self.clock = clock or Clock()
         self.started = self.clock.now
         self.run_id = secrets.token_hex(20)
+        self.replication_id = secrets.token_hex(20)
         self.latency = Latency(config, self.clock)
         self.stats = Stats(log.warning, lambda seconds: self.latency.add("garbage-collection", seconds * 1000))
         self.users = Users(config, self.clock)

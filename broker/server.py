@@ -36,6 +36,9 @@ from broker.process.poller import Watches, create_poller
 from broker.process.supervision import EXTENSION_SECONDS, Supervision, supervisor_of, watchdog_seconds
 from broker.startup_log import log_ready, log_start, log_supervision, log_without_effect
 
+PEAK_RESET_MS: Final = 5000
+"""Milliseconds for which CLIENT LIST's `rbp` remembers the largest replies (as in Redis)."""
+
 RESERVED_DESCRIPTORS: Final = 32
 """Descriptors reserved for files, listeners and pollers, in addition to one per client (as many as in Redis)."""
 
@@ -125,6 +128,8 @@ class Server:
         """Once a second, close clients that are idle or stay over a soft output limit, and start saves that are due."""
         while True:
             await trio.sleep(1)
+            if self.broker.state.cron_paused:
+                continue
             self.tick.begin()
             idle_ms = self.broker.config.timeout * 1000
             now = self.broker.clock.now
@@ -134,9 +139,12 @@ class Server:
                     self.broker.log.verbose("Closing idle client", id=connection.session.id)
                 if idle or not connection.check_soft_limit():
                     self.tick.close(connection)
+                elif now - connection.peak_since > PEAK_RESET_MS:
+                    connection.reset_peak()
             self.persistence.cron()
             self.broker.snapshot_transfers.cron()
             self.broker.stats.sample(trio.current_time())
+            self.broker.stats.sample_memory(now // 1000)
             self.broker.access.sample()
             self.tick.finish()
 

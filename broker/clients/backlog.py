@@ -32,6 +32,10 @@ class Backlog:
     def __len__(self) -> int:
         return self.size
 
+    def pieces(self) -> int:
+        """The number of pieces that the bytes are kept in."""
+        return len(self._pieces)
+
     def begin(self, data: bytes, sent: int) -> None:
         """Queue data of which the socket has already taken `sent` bytes; only while nothing else is queued."""
         self._pieces.append(data)

@@ -181,6 +181,7 @@ class Blocking:
         self.cancel(session)
         if wait is not None and not refused:
             self._answered(session, wait, reply)
+        session.commands += 1
         session.last_active = self._keyspace.clock.now  # the directive `timeout` counts from here
         if session.flags & REPLY_SKIP:
             session.flags &= ~REPLY_SKIP

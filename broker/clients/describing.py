@@ -1,14 +1,20 @@
 """The line that CLIENT LIST and CLIENT INFO print for one client.
 
-The fields are Redis's, in Redis's order, since tools split the line at spaces and look fields up by name. A field for a
-mechanism that does not exist here (a fixed reply buffer, I/O threads) is 0.
+The fields are Redis's, in Redis's order, since tools split the line at spaces and look fields up by name. Where Redis
+has a reply buffer of its own for each client, here a list collects the replies of a tick: `obl` and `rbs` are the
+bytes in it and with it, `rbp` the most that a tick has sent lately. Replies are never shared with the keys' values, so
+the fields about sharing are 0.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Literal
 
+from broker.clients.memory_use import client_memory
 from broker.clients.session import BLOCKED, CLOSING, MONITORING, REPLICA
+from protocol.limits import READ_SIZE
 
 if TYPE_CHECKING:
     from broker.clients.session import Session
@@ -34,18 +40,34 @@ def client_type(session: Session) -> ClientType:
     return "normal"
 
 
-def client_line(session: Session, running: bytes | None = None) -> bytes:
-    """Returns the line, without a line break; `running` is the command that the client is executing right now."""
+def client_line(session: Session, running: bytes | None = None, args: Iterable[bytes] = ()) -> bytes:
+    """Returns the line, without a line break.
+
+    `running` is the command that the client is executing right now, with these arguments.
+    """
     broker = session.broker
     transport = session.transport
     now = broker.clock.now
-    buffered, room, waiting, unsent = transport.sizes()
+    buffered, room, parsed, _ = transport.sizes()
+    unsent, pieces, peak = transport.replies()
     queued = session.queued
+    memory = client_memory(session)
+    replies = sum(map(len, session.out))
+    parsed += sum(map(len, args))
+    if session.waiting is not None:
+        parsed += sum(map(len, session.waiting.args))
+    in_transaction = sum(len(argument) for _, arguments in queued or () for argument in arguments)
     if running is None:
         running = session.last_command.name if session.last_command is not None else b"NULL"
         idle = (now - session.last_active) // 1000
     else:
+        if queued is not None:
+            running = b"exec"
         idle = 0
+        # All clients' input is received into one buffer, which is this client's for as long as it is being served.
+        buffered += session.received
+        room += READ_SIZE - session.received
+        memory += READ_SIZE
     fields = (
         (b"id", session.id),
         (b"addr", transport.peer()),
@@ -63,16 +85,16 @@ def client_line(session: Session, running: bytes | None = None) -> bytes:
         (b"watch", 0 if session.watch_broken else len(session.watched)),
         (b"qbuf", buffered),
         (b"qbuf-free", room),
-        (b"argv-mem", waiting),
-        (b"multi-mem", session.queued_size),
-        (b"rbs", 0),
-        (b"rbp", 0),
-        (b"obl", 0),
-        (b"oll", len(session.out)),
+        (b"argv-mem", parsed),
+        (b"multi-mem", in_transaction),
+        (b"rbs", sys.getsizeof(session.out) + replies),
+        (b"rbp", peak),
+        (b"obl", replies),
+        (b"oll", pieces),
         (b"omem", unsent),
         (b"omem-shared", 0),
-        (b"omem-unshared", unsent),
-        (b"tot-mem", buffered + room + waiting + session.queued_size + unsent),
+        (b"omem-unshared", 0),
+        (b"tot-mem", memory),
         (b"events", b"rw" if unsent else b"r"),
         (b"cmd", running),
         (b"user", session.user_name),
@@ -84,6 +106,9 @@ def client_line(session: Session, running: bytes | None = None) -> bytes:
         (b"tot-net-in", session.bytes_in),
         (b"tot-net-out", session.bytes_out),
         (b"tot-cmds", session.commands),
+        (b"read-events", session.reads),
+        (b"avg-pipeline-len-sum", session.parsed),
+        (b"avg-pipeline-len-cnt", session.pipelines),
     )
     return b" ".join(name + b"=" + (b"%d" % value if isinstance(value, int) else value) for name, value in fields)
 

@@ -96,8 +96,9 @@ class Session(Generic[HostT]):
 
     `out` collects encoded replies. The dispatcher appends replies to the client's own requests; everything else goes
     through `send`. `queued` holds the transaction's commands, None outside one; `queued_size` is roughly the memory
-    they take, in bytes. `commands`, `bytes_in` and `bytes_out` are counters for CLIENT LIST; `bytes_executed` is what
-    `bytes_in` was when all requests had been executed.
+    they take, in bytes. `commands`, `bytes_in`, `bytes_out`, `reads`, `pipelines` (reads that completed requests) and
+    `parsed` (the requests in these) are counters for CLIENT LIST; `received` is the size of the last read, and
+    `bytes_executed` is what `bytes_in` was when all requests had been executed.
     `last_write_position` is Effects.position after the client's last write, 0 before its first: once the journal has
     reached it, everything the client has been told is on the disk.
     `watched` maps watched keys to whether they had already expired then and existed only because expiry was suspended.
@@ -132,10 +133,14 @@ class Session(Generic[HostT]):
         "no_evict",
         "no_touch",
         "out",
+        "parsed",
         "patterns",
+        "pipelines",
         "queue_broken",
         "queued",
         "queued_size",
+        "reads",
+        "received",
         "resp",
         "shard_channels",
         "tracking",
@@ -161,6 +166,10 @@ class Session(Generic[HostT]):
         self.bytes_in = 0
         self.bytes_executed = 0
         self.bytes_out = 0
+        self.reads = 0
+        self.pipelines = 0
+        self.parsed = 0
+        self.received = 0
         self.name = b""
         self.lib_name = b""
         self.lib_ver = b""

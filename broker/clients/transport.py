@@ -26,6 +26,13 @@ class Transport(Protocol):
     def sizes(self) -> tuple[int, int, int, int]:
         """Bytes of unparsed input, free input space, parsed requests not yet executed, and unsent output."""
 
+    def replies(self) -> tuple[int, int, int]:
+        """Bytes of replies that the client has not taken and the pieces they are in, and the most bytes sent at once
+        in recent seconds."""
+
+    def held_back(self) -> int:
+        """The number of complete requests that were received and may not be executed yet."""
+
     def close_soon(self) -> None:
         """Close the connection at the end of this tick, once the queued output has been sent."""
 
@@ -50,6 +57,12 @@ class _ClosedTransport:
 
     def sizes(self) -> tuple[int, int, int, int]:
         return 0, 0, 0, 0
+
+    def replies(self) -> tuple[int, int, int]:
+        return 0, 0, 0
+
+    def held_back(self) -> int:
+        return 0
 
     def close_soon(self) -> None:
         pass

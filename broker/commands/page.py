@@ -28,6 +28,7 @@ TITLES: Final = {
     "hyperloglog": "HyperLogLog",
     "connection": "Connection",
     "server": "Server",
+    "cluster": "Cluster",
 }
 
 _SHOWN: Final = {WRITE: "write", READONLY: "read", BLOCKING: "blocking", DENYOOM: "grows", FAST: "fast"}

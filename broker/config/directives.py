@@ -149,7 +149,7 @@ class Declarations(ValkeyDeclarations):
     ignore_warnings = Text(empty_is_unset=False, inert=True)
     enable_protected_configs = Choice("no", ("no", "yes", "local"), immutable=True)
     enable_debug_command = Choice("no", ("no", "yes", "local"), immutable=True)
-    enable_module_command = Choice("no", ("no", "yes", "local"), immutable=True, inert=True)
+    enable_module_command = Choice("no", ("no", "yes", "local"), immutable=True)
 
     # Logging.
     loglevel = Choice("notice", ("debug", "verbose", "notice", "warning", "nothing"))
@@ -233,8 +233,8 @@ class Declarations(ValkeyDeclarations):
     stop_writes_on_bgsave_error = Bool(True)
     rdb_save_incremental_fsync = Bool(True, inert=True)
     rdb_del_sync_files = Bool(False, inert=True)
-    rdb_key_save_delay = Integer(0, INT_MIN, INT_MAX, hidden=True, inert=True)
-    key_load_delay = Integer(0, INT_MIN, INT_MAX, hidden=True, inert=True)
+    rdb_key_save_delay = Integer(0, INT_MIN, INT_MAX, hidden=True)
+    key_load_delay = Integer(0, INT_MIN, INT_MAX, hidden=True)
     sanitize_dump_payload = Choice("no", ("no", "yes", "clients"), inert=True)
     preload_file = Text(immutable=True, inert="loading a file before the others")
     backupdirname = Text("backupdir", immutable=True, inert=True)

@@ -191,7 +191,7 @@ class Dispatcher:
             session.bytes_executed = session.bytes_in
         self._stats.requests += done
         session.last_active = self._clock.now
-        session.commands += done
+        session.commands += done - 1 if flags & BLOCKED else done  # a wait is counted when it ends
         if command is not None:
             session.last_command = command
         return done
@@ -268,6 +268,7 @@ class Dispatcher:
     def _refused(self, session: Session, command: Command | None, text: bytes) -> bytes:
         """Return the reply to a request that is not executed, and doom the transaction it belongs to."""
         self._stats.count_error(text)
+        session.commands -= 1  # as in Redis, only what is executed counts
         if command is not None:
             command.rejected += 1
             if command.name == b"exec":
@@ -283,6 +284,7 @@ class Dispatcher:
         As in Redis, queued commands count toward client-query-buffer-limit, here including each argument's overhead.
         A transaction that is bound to fail keeps no further commands.
         """
+        session.commands -= 1  # counted by EXEC
         queued = session.queued
         if queued is None or session.queue_broken or session.watch_broken:
             return QUEUED

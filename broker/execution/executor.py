@@ -73,6 +73,7 @@ class Executor:
     def run_transaction(self, session: Session, queued: list[tuple[Command, list[bytes]]]) -> list[bytes]:
         """Execute the commands of a transaction back to back and return their replies. None of them blocks."""
         now = self.now
+        session.commands += len(queued)
         replies = []
         denials = 0
         deny_blocking = session.deny_blocking

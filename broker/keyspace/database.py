@@ -94,6 +94,8 @@ class SharedState:
     while `recorder` keeps track of accesses, and CHANGE_TRACKED while `tracker` wants to know of changes.
     `release(value)` receives removed and overwritten values, unless they are known to be small (see
     broker.process.reclaim).
+    `expired` and `expired_fields` count keys and fields removed because of their deadlines, and the same names with
+    `_on_access` those of them that a lookup found.
     `overdue` says that there may be expired keys, and `lookup(database)` returns the function that looks keys up.
     `shown` holds, by database and key, copies of hashes without their expired fields, for hashes whose expired fields
     can't be removed yet. Code that makes `next_deadline` earlier calls `deadline_moved`.
@@ -108,6 +110,8 @@ class SharedState:
         "event_mask",
         "expired",
         "expired_fields",
+        "expired_fields_on_access",
+        "expired_on_access",
         "hits",
         "lookup",
         "misses",
@@ -139,6 +143,8 @@ class SharedState:
         self.misses = 0
         self.expired = 0
         self.expired_fields = 0
+        self.expired_on_access = 0
+        self.expired_fields_on_access = 0
         self.event_mask = 0
         self.recorder: Recorder | None = None
         self.tracker: Tracker | None = None

@@ -34,7 +34,7 @@ def checked(database: Database) -> Lookup:
             expire(database, key)
             return None
         if database.field_deadlines.get(key, NEVER) < now:
-            expire_fields(database, key, now)
+            database.keyspace.expired_fields_on_access += expire_fields(database, key, now)
         return database.data.get(key)
 
     return get
@@ -110,7 +110,8 @@ def _handle_passed(database: Database, key: bytes, deadline: int, now: int, limi
 
 
 def expire(database: Database, key: bytes) -> None:
-    """Remove a key because its deadline has passed."""
+    """Remove a key that a lookup found to be past its deadline."""
+    database.keyspace.expired_on_access += 1
     del database.expires[key]
     database.keyspace.release(database.data.pop(key))
     _expired(database, [key])

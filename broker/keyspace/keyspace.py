@@ -20,10 +20,20 @@ class Keyspace(SharedState):
     """All databases of a broker, and when their keys expire.
 
     With `active_expiry`, expired keys are removed even if they are never looked up. While `suspended`, nothing expires;
-    once something is due, `hiding` says that it is kept but hidden from lookups.
+    once something is due, `hiding` says that it is kept but hidden from lookups. `expiry_batches_full` counts the
+    batches that left expired keys for the next one, and `expiry_seconds` is the time that all batches have taken.
     """
 
-    __slots__ = ("access", "active_expiry", "databases", "hiding", "suspended", "timer")
+    __slots__ = (
+        "access",
+        "active_expiry",
+        "databases",
+        "expiry_batches_full",
+        "expiry_seconds",
+        "hiding",
+        "suspended",
+        "timer",
+    )
 
     def __init__(
         self, clock: Clock, config: Config, timers: Deadlines, notifier: Notifier, release: Callable[[Value], None]
@@ -31,6 +41,8 @@ class Keyspace(SharedState):
         self.timer = ExpiryTimer(timers, clock, lambda: self.next_deadline)
         super().__init__(clock, notifier, release, self.timer.moved)
         self.active_expiry = True
+        self.expiry_batches_full = 0
+        self.expiry_seconds = 0.0
         self.suspended = False
         self.hiding = False
         self.databases = Databases(self, config.databases)
@@ -64,10 +76,14 @@ class Keyspace(SharedState):
         now = self.clock.now
         left = EXPIRE_BATCH
         if self.active_expiry:
+            began = self.clock.stopwatch()
             for database in self.databases:
                 if left > 0 and database.deadlines.next_deadline() < now:
                     left -= remove_due(database, now, left)
             self.effects.flush(0, None)
+            if left <= 0:
+                self.expiry_batches_full += 1
+            self.expiry_seconds += self.clock.stopwatch() - began
         self.next_deadline = min(database.deadlines.next_deadline() for database in self.databases)
         self._set_overdue(self.next_deadline < now)
         if not self.active_expiry:

@@ -10,16 +10,11 @@ from collections.abc import Iterable, Mapping
 from time import perf_counter_ns
 from typing import Final
 
+from broker.clients.memory_use import CLIENT_SIZE, client_memory
 from broker.clients.session import CLOSING, REPLICA, Session
 from broker.config import Config
 from broker.process.log import Log
 from broker.process.stats import Stats
-
-CLIENT_SIZE: Final = 4096
-"""Bytes that a client with empty buffers takes: its session, connection, socket and parser."""
-
-LISTED_SIZE: Final = 300
-"""Bytes of overhead for each listed name (a channel, a watched key, a key waited for) besides its length."""
 
 LIMIT_MIN: Final = 128 * 1024
 """Smaller limits are raised to this, so that a client can still change the limit (as in Redis)."""
@@ -89,21 +84,3 @@ class ClientEviction:
 def unsent_bytes(sessions: Iterable[Session]) -> int:
     """Bytes waiting to be sent to these clients."""
     return sum(session.transport.sizes()[3] for session in sessions)
-
-
-def client_memory(session: Session) -> int:
-    """The approximate memory of a client: its buffers, its queued transaction, and the names that it has sent
-    (subscriptions, tracked prefixes, keys it watches or waits for, and its own names)."""
-    waiting = session.waiting
-    listed = (
-        session.channels, session.patterns, session.shard_channels, () if waiting is None else waiting.args,
-        () if session.tracking is None else session.tracking.prefixes,
-    )  # fmt: skip
-    count = len(session.watched)
-    size = sum([len(key) for _, key in session.watched])
-    for names in listed:
-        if names:
-            count += len(names)
-            size += sum(map(len, names))
-    size += len(session.name) + len(session.lib_name) + len(session.lib_ver)
-    return CLIENT_SIZE + sum(session.transport.sizes()) + session.queued_size + size + count * LISTED_SIZE

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Collection
 from typing import NamedTuple
 
+from broker.clients.memory_use import client_memory
 from broker.clients.session import Session
 from broker.keyspace.database import Database
 from broker.keyspace.keyspace import Keyspace
-from broker.memory.client_eviction import client_memory, unsent_bytes
+from broker.memory.client_eviction import unsent_bytes
 from broker.memory.eviction import Eviction
 from broker.process import memory as process_memory
 
@@ -27,7 +28,8 @@ class MemoryOverview:
     """A broker's memory at one moment, in bytes.
 
     `used` is the memory that has come into use since the broker started, which is what maxmemory limits; `peak` is its
-    maximum so far. `allocated` is the memory in use in the whole process, `resident` what the system charges to it.
+    maximum so far. `allocated` is the memory in use in the whole process, `active` that and what the allocators keep
+    for reuse, `resident` what the system charges to it.
     `clients` is the memory of clients and their buffers; `unsent` is the output waiting for clients and for the disk,
     which does not count for eviction. `tables` maps each database with keys to the sizes of its tables of keys and of
     deadlines. `scripts` and `functions` are EVAL's scripts and the function libraries; `lua_of_scripts` and
@@ -45,6 +47,7 @@ class MemoryOverview:
         """`unwritten` is the number of bytes waiting to be written to the disk."""
         memory = process_memory.measure()
         self.allocated, self.resident = memory
+        self.active = min(self.allocated + process_memory.unused(), self.resident)
         self.used = eviction.used(memory)
         self.peak = max(process_memory.peak_resident() - eviction.startup.resident, self.used)
         self.clients = sum(map(client_memory, sessions))

@@ -40,12 +40,13 @@ class Connection:
 
     `mask` is what the poller watches for. `backlog` holds encoded replies that the socket did not take;
     `soft_since` is the wall time (milliseconds) since which it has been over the soft limit of the client's class, or
-    0 while it is not.
+    0 while it is not. `peak` is the largest number of bytes of replies that one tick has sent since
+    `peak_since`, the wall time (milliseconds) when it was last reset.
     """
 
     __slots__ = (
-        "backlog", "broker", "endpoint", "fd", "mask", "parser", "peer_name", "query_limit", "receive", "refused",
-        "schedule_close", "session", "sock", "soft_since", "transmit", "waiting",
+        "backlog", "broker", "endpoint", "fd", "mask", "parser", "peak", "peak_since", "peer_name", "query_limit",
+        "receive", "refused", "schedule_close", "session", "sock", "soft_since", "transmit", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +69,8 @@ class Connection:
         self.waiting: list[list[bytes]] = []
         self.backlog = Backlog()
         self.soft_since = 0
+        self.peak = 0
+        self.peak_since = broker.clock.now
         self.refused = False
         self.parser = RequestParser()
         self.query_limit = 0
@@ -102,6 +105,17 @@ class Connection:
         waiting = sum(len(argument) for request in self.waiting for argument in request)
         unsent = self.backlog.size + sum(map(len, self.session.out))
         return self.parser.buffered, 0, waiting, unsent
+
+    def replies(self) -> tuple[int, int, int]:
+        return self.backlog.size, self.backlog.pieces(), self.peak
+
+    def held_back(self) -> int:
+        return len(self.waiting)
+
+    def reset_peak(self) -> None:
+        """Forget the largest replies sent so far."""
+        self.peak = 0
+        self.peak_since = self.broker.clock.now
 
     def close_soon(self) -> None:
         self.schedule_close(self)
@@ -143,6 +157,8 @@ class Connection:
         if not data:
             return True
         size = len(data)
+        if size > self.peak:
+            self.peak = size
         if size > UNCOUNTED and 0 < self._limit().hard < size:
             return self._limit_reached(size)
         try:

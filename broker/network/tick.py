@@ -104,17 +104,22 @@ class Tick:
         """Serve until cancelled."""
         poll = self._poller.poll
         clock = self._broker.clock
+        stats = self._stats
         while True:
             await trio.lowlevel.wait_readable(self._poller.fileno())
             turn_ends = clock.update() + TURN_MS
             events = poll(0)
             while events:
+                reads = stats.reads
                 began = clock.stopwatch() if self._latency.threshold else 0.0
                 self.begin()
                 self._serve(events)
                 self.finish()
                 if began:
                     self._latency.add("tick", (clock.stopwatch() - began) * 1000)
+                stats.cycles += 1
+                if stats.reads != reads:
+                    stats.busy_cycles += 1
                 if clock.now >= turn_ends:
                     break
                 events = poll(self.linger_ms)
@@ -357,12 +362,17 @@ class Tick:
         self._stats.bytes_read += size
         self._stats.reads += 1
         session.bytes_in += size
+        session.reads += 1
+        session.received = size
         try:
             requests = connection.parser.feed(data)
         except ProtocolError as problem:
             connection.refused = True
             requests = problem.requests
         if requests:
+            self._stats.pipelines += 1
+            session.pipelines += 1
+            session.parsed += len(requests)
             if self._stats.bytes_read > self._eviction.check_after:
                 self._eviction.check()
             self._execute(connection, requests)

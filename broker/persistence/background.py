@@ -32,6 +32,9 @@ Work = Callable[[Progress], None]
 REPORT_SECONDS: Final = 5
 """The interval between log lines about a child that runs for long."""
 
+MEASURE_SECONDS: Final = 1.0
+"""The interval at which the child measures what it has copied: rarely, since the system visits all its pages."""
+
 _READ_SIZE: Final = 4096
 _OWN_MEMORY: Final = "/proc/self/smaps_rollup"
 
@@ -55,10 +58,12 @@ class Child(Protocol):
 
 
 class Forked:
-    """A forked child process."""
+    """A forked child process; `copied` is the memory in bytes that it has copied, as it reported last."""
 
     def __init__(self, pid: int, pipe: int) -> None:
         self.pid = pid
+        self.copied = 0
+        self.copied_at = time.monotonic()
         self._pipe = pipe
 
     def kill(self) -> None:
@@ -80,6 +85,9 @@ class Forked:
                     said[name] = value
                     if name == b"keys":
                         progress(int(value))
+                    elif name == b"copied":
+                        self.copied = int(value)
+                        self.copied_at = time.monotonic()
         finally:
             os.close(self._pipe)
             if sys.exc_info()[0] is not None:
@@ -133,7 +141,7 @@ def _be_the_child(work: Work, pipe: int, keep: int) -> None:
             first = kept + 1
         os.closerange(first, os.sysconf("SC_OPEN_MAX"))
         # If the parent is gone, reporting fails and ends the work: another broker may own these files by now.
-        work(lambda keys: _report(pipe, "keys", keys))
+        work(_Reporter(pipe))
         _report(pipe, "copied", _private_memory())
         status = 0
     except BaseException as problem:
@@ -141,6 +149,20 @@ def _be_the_child(work: Work, pipe: int, keep: int) -> None:
             _report(pipe, "problem", str(problem) or type(problem).__name__)
     finally:
         os._exit(status)
+
+
+class _Reporter:
+    """What the child calls with the number of keys done; now and then it also reports how much memory was copied."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._measure_at = time.monotonic() + MEASURE_SECONDS
+
+    def __call__(self, keys: int) -> None:
+        _report(self._pipe, "keys", keys)
+        if time.monotonic() >= self._measure_at:
+            _report(self._pipe, "copied", _private_memory())
+            self._measure_at = time.monotonic() + MEASURE_SECONDS
 
 
 def _report(pipe: int, name: str, value: object) -> None:
@@ -180,6 +202,7 @@ class Background:
         self.kind = ""
         self.keys = 0
         self.began = 0.0
+        self._copied_peak = 0
         self._reported = 0.0
         self.fork_seconds = 0.0
         self.forks = 0
@@ -193,6 +216,20 @@ class Background:
     def has_child(self) -> bool:
         """Whether there is a child process."""
         return self._child is not None
+
+    @property
+    def copied(self) -> int:
+        """Bytes of memory that the running child has copied, 0 without one."""
+        return self._child.copied if isinstance(self._child, Forked) else 0
+
+    @property
+    def copied_peak(self) -> int:
+        """The most memory that a child has copied, in bytes."""
+        return max(self._copied_peak, self.copied)
+
+    def copied_age(self) -> int:
+        """The seconds since the running child reported what it has copied, 0 without one."""
+        return round(time.monotonic() - self._child.copied_at) if isinstance(self._child, Forked) else 0
 
     def reserve(self, kind: str) -> None:
         """Reserve the slot for a child that will be started soon."""
@@ -259,6 +296,7 @@ class Background:
             try:
                 outcome = await self._child.wait(self._note_keys)
             finally:
+                self._copied_peak = self.copied_peak
                 self._child = None
             try:
                 await self._done(outcome)

@@ -99,6 +99,15 @@ class Persistence:
         for name in ("stop-writes-on-bgsave-error", "save"):
             config.on_change(name, lambda _: self._update_refusal())
 
+    def reload_append_only(self) -> None:
+        """Load the append-only files again while all clients wait (DEBUG LOADAOF). Raises LoadError and OSError."""
+        if not self.journal.is_open:
+            raise LoadError("there is no append-only file")
+        self.journal.end_tick()
+        if self.journal.unwritten_bytes:
+            raise LoadError("not all changes have been written to the append-only file")
+        self.recovery.reload_append_only()
+
     # Start and stop
 
     async def recover(self) -> None:

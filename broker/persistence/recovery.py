@@ -26,6 +26,7 @@ from broker.formats.rdb.file_loading import load_rdb
 from broker.formats.rdb.format import MAGIC, VALKEY_MAGIC
 from broker.formats.rdb.reader import BadFormat, Reader, Unsupported
 from broker.formats.rdb.target import KeyspaceTarget, MergingTarget
+from broker.persistence.delays import delay_seconds
 from broker.persistence.environment import LoadError
 from broker.persistence.files import TEMPORARY
 from broker.persistence.replaying import Replayer
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from broker.persistence.saving import Snapshots
 
 _SLICE_SECONDS: Final = 0.005
+
+# How often a delay of loading looks whether the directive has changed.
+_DELAYED_SECONDS: Final = 0.05
 _REPORT_SECONDS: Final = 5
 
 FIX: Final = (
@@ -81,6 +85,7 @@ class Recovery:
         self.keys_loaded = 0
         self.keys_expired = 0
         self.keys_skipped = 0
+        self._at_once = False
 
     async def run(self, *, sweep: bool) -> None:
         """Load the files, and open the append-only file if it is configured. Raises LoadError.
@@ -129,9 +134,14 @@ class Recovery:
         """Run the steps of loading a file, yielding to other tasks in between; `before` bytes were loaded earlier."""
         pause_at = time.perf_counter() + _SLICE_SECONDS
         report_at = pause_at + _REPORT_SECONDS
+        keys = 0
         for offset in steps:
             self.loaded = before + offset
             now = time.perf_counter()
+            if self._at_once:
+                continue
+            if self._config.key_load_delay:
+                keys = await self._delay(keys)
             if now >= pause_at:
                 await trio.lowlevel.checkpoint()
                 pause_at = time.perf_counter() + _SLICE_SECONDS
@@ -145,6 +155,15 @@ class Recovery:
             data = database.data
             database.clear()
             self._keyspace.release(data)
+
+    async def _delay(self, loaded: int) -> int:
+        """Wait as key-load-delay says for the keys loaded since there were so many; returns their number."""
+        keys = sum(len(database.data) for database in self._keyspace.databases)
+        waited = 0.0
+        while (left := delay_seconds(self._config.key_load_delay, keys - loaded) - waited) > 0:
+            await trio.sleep(min(left, _DELAYED_SECONDS))
+            waited += _DELAYED_SECONDS
+        return keys
 
     # A snapshot
 
@@ -184,10 +203,11 @@ class Recovery:
 
     def _rdb(self, path: str, reader: Reader, now: int | None, target: KeyspaceTarget) -> Generator[int, None, None]:
         """Load an RDB file, or the one at the beginning of an append-only file."""
+        verify = self._config.rdbchecksum and not self._state.checksums_ignored
         try:
             config = self._config
             loaded = yield from load_rdb(
-                reader, target, config, now=now, verify=config.rdbchecksum, skip_unsupported=config.rdb_skip_unsupported
+                reader, target, config, now=now, verify=verify, skip_unsupported=config.rdb_skip_unsupported
             )
             for code in target.functions:
                 self._load_library(code)
@@ -234,6 +254,30 @@ class Recovery:
                 continue
             break
         self._open(checksum)
+
+    def reload_append_only(self) -> None:
+        """Load the append-only files while all clients wait (DEBUG LOADAOF). Raises LoadError and OSError."""
+        folder, keyspace = self._folder, self._keyspace
+        paths = [folder.file(entry.name) for entry in folder.manifest.files()]
+        sinks = list(keyspace.effects.sinks)
+        keyspace.effects.sinks.clear()  # what is loaded is in the files already
+        self._state.loading = self._at_once = True
+        try:
+            self._functions.flush()
+            self._clear()
+            # Nothing in it waits as long as it is to be done at once.
+            with contextlib.suppress(StopIteration):
+                self._load_files(paths, [self._size(path) for path in paths]).send(None)
+        except _CutOff:
+            raise LoadError("the last file ends in something damaged") from None
+        finally:
+            self._state.loading = self._at_once = False
+            keyspace.dirty = 0
+            keyspace.effects.sinks.extend(sinks)
+            keyspace.deadline_moved()
+            for database in keyspace.databases:
+                for name in database.listened_keys():
+                    database.changed_silently(name, 0)
 
     def _manifest(self) -> Manifest:
         """The manifest, created if there is only the single file of an older Redis. Raises LoadError."""

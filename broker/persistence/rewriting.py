@@ -34,6 +34,7 @@ from broker.formats.aof.manifest import HISTORY, MANIFEST_SUFFIX, BadManifest, M
 from broker.formats.aof.writing import sealed
 from broker.formats.rdb.file_saving import save_rdb
 from broker.persistence.background import Outcome
+from broker.persistence.delays import delayed
 from broker.persistence.files import TEMPORARY, Write, fill, read_all
 from broker.persistence.files import replace as replace_file
 from broker.persistence.saving import SYNC_EVERY
@@ -156,9 +157,10 @@ class AppendOnlyFolder:
             raise
         return file
 
-    def write_base(self, name: str, progress: Progress) -> None:
-        """Write all values to a new file of that name, and sync it. Raises OSError."""
+    def write_base(self, name: str, shown: Progress) -> None:
+        """Write all values to a new file of that name, and sync it, calling `shown`. Raises OSError."""
         config, keyspace, functions = self._config, self._keyspace, self._functions.sources()
+        progress = delayed(shown, config)
 
         def content(write: Write) -> None:
             if config.aof_use_rdb_preamble:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker.formats.rdb.file_saving import save_rdb
 from broker.persistence.background import Outcome
+from broker.persistence.delays import delayed
 from broker.persistence.files import TEMPORARY, Write, replace
 from broker.process.memory import resident
 
@@ -82,8 +83,12 @@ class Snapshots:
 
     def save(self) -> None:
         """Write the file and return once it is on the disk. Raises OSError, in which case the old file remains."""
-        self._claims.snapshots()
         self.saves += 1
+        self.replace_file()
+
+    def replace_file(self) -> None:
+        """`save` as part of another command, which does not count as a save in INFO."""
+        self._claims.snapshots()
         began = time.monotonic()
         try:
             self._write(self._temporary("save"), lambda keys: None)
@@ -154,10 +159,11 @@ class Snapshots:
         """Whether a file of this name is a temporary one of an earlier broker that kept its RDB file here."""
         return re.fullmatch(_TEMPORARY_FORM + re.escape(self._config.dbfilename), name) is not None
 
-    def _write(self, temporary: str, progress: Progress) -> None:
+    def _write(self, temporary: str, shown: Progress) -> None:
         def content(write: Write) -> None:
             used = [(b"used-mem", b"%d" % resident())]
             functions = self._functions.sources()
+            progress = delayed(shown, self._config)
             save_rdb(write, self._keyspace, self._config, aux=used, functions=functions, progress=progress)
 
         replace(self._disk, self.path, content, temporary=temporary, sync_every=SYNC_EVERY)
@@ -190,7 +196,7 @@ class Snapshots:
             self._background.kill()
         if self._config.save:
             try:
-                self.save()
+                self.replace_file()
                 # The command's own changes are counted later, but that file already includes them.
                 self._keyspace.changes -= self._keyspace.dirty
             except OSError as problem:

@@ -37,11 +37,16 @@ _ALONE: Final = _references_alone()
 
 
 class Reclaimer:
-    """Takes values apart; `later(action)` calls an action after everything else has had a turn."""
+    """Takes values apart; `later(action)` calls an action after everything else has had a turn.
+
+    `freed` is the number of values that were taken apart, as of when nothing was left to do.
+    """
 
     def __init__(self, later: Callable[[Callable[[], None]], object]) -> None:
         self._later = later
         self._stack: list[Any] = []
+        self._taken = 0
+        self.freed = 0
 
     @property
     def pending(self) -> int:
@@ -54,6 +59,7 @@ class Reclaimer:
             if not self._stack:
                 self._later(self._slice)
             self._stack.append(value)
+            self._taken += 1
 
     def _slice(self) -> None:
         stack = self._stack
@@ -63,6 +69,8 @@ class Reclaimer:
             if time.perf_counter_ns() > ends:
                 self._later(self._slice)
                 return
+        self.freed += self._taken
+        self._taken = 0
 
     def _piece(self) -> None:
         """Free part of the topmost object; containers in it go on the stack."""

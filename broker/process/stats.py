@@ -7,9 +7,11 @@ and reports the mean of the last 1.6 seconds.)
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import thread_time
 from typing import Final
 
 from broker.process.collector import CollectorPauses
+from broker.process.memory import peak_resident
 from protocol.replies import CRLF
 
 MAX_ERROR_KINDS: Final = 128
@@ -32,22 +34,29 @@ def _ignore(_: object) -> None:
 class Stats:
     """Plain counters, incremented wherever the counted event happens.
 
-    `request_rate`, `read_rate` and `write_rate` are requests and bytes per second between the last two samples.
+    `request_rate`, `read_rate` and `write_rate` are requests and bytes per second between the last two samples,
+    `cycle_rate` is ticks per second, and `cycle_seconds` the processor time that one took. `cycles` counts ticks,
+    `busy_cycles` those in which clients sent something, `pipelines` the reads that completed requests.
+    `memory_peak` is the process's largest resident memory, in bytes, and `memory_peak_at` when it had become so large,
+    in seconds of wall time.
     `error_replies` counts all errors, `errors` counts them by code.
     `collector` has the garbage collector's pauses, each of which `paused` is told. `warn` is called when codes are no
     longer counted.
     """
 
     __slots__ = (
-        "_errors_disabled", "_sampled", "_sampled_at", "_warn", "bytes_read", "bytes_written",
-        "clients_refused", "clients_served", "collector", "error_replies", "errors", "evicted_clients", "evicted_keys",
-        "evicted_scripts", "eviction_exceeded_ms", "output_limit_closes", "query_limit_closes", "read_rate",
-        "reads", "request_rate", "requests", "write_rate", "writes",
+        "_errors_disabled", "_loop_began", "_sampled", "_sampled_at", "_sampled_loop", "_warn", "busy_cycles",
+        "bytes_read", "bytes_written", "clients_refused", "clients_served", "collector", "cycle_rate", "cycle_seconds",
+        "cycles", "error_replies", "errors", "evicted_clients", "evicted_keys", "evicted_scripts",
+        "eviction_exceeded_ms", "memory_peak", "memory_peak_at", "output_limit_closes", "pipelines",
+        "query_limit_closes", "read_rate", "reads", "request_rate", "requests", "write_rate", "writes",
     )  # fmt: skip
 
     def __init__(self, warn: Callable[[str], None] = _ignore, paused: Callable[[float], None] = _ignore) -> None:
         self._warn = warn
         self.collector = CollectorPauses(paused)
+        self.memory_peak = 0
+        self.memory_peak_at = 0
         self.reset()
 
     def reset(self) -> None:
@@ -59,6 +68,9 @@ class Stats:
         self.bytes_read = 0
         self.reads = 0
         self.writes = 0
+        self.cycles = 0
+        self.busy_cycles = 0
+        self.pipelines = 0
         self.bytes_written = 0
         self.output_limit_closes = 0
         self.query_limit_closes = 0
@@ -69,20 +81,38 @@ class Stats:
         self.error_replies = 0
         self.errors: dict[bytes, int] = {}
         self._errors_disabled = False
-        self.request_rate = self.read_rate = self.write_rate = 0.0
+        self.request_rate = self.read_rate = self.write_rate = self.cycle_rate = self.cycle_seconds = 0.0
         self._sampled_at: float | None = None
-        self._sampled = (0, 0, 0)
+        self._sampled = (0, 0, 0, 0)
+        self._loop_began = self._sampled_loop = thread_time()
 
     def sample(self, now: float) -> None:
         """Compute the rates since the last sample; `now` is in seconds, from any monotonic clock."""
-        counters = self.requests, self.bytes_read, self.bytes_written
+        counters = self.requests, self.bytes_read, self.bytes_written, self.cycles
+        loop = thread_time()
         before = self._sampled_at
         if before is not None and now > before:
-            self.request_rate, self.read_rate, self.write_rate = (
+            self.request_rate, self.read_rate, self.write_rate, self.cycle_rate = (
                 (count - old) / (now - before) for count, old in zip(counters, self._sampled, strict=True)
             )
+            self.cycle_seconds = (loop - self._sampled_loop) / max(self.cycles - self._sampled[3], 1)
         self._sampled_at = now
         self._sampled = counters
+        self._sampled_loop = loop
+
+    def sample_memory(self, now: int) -> None:
+        """Note when the process's memory reaches a new peak; `now` is the wall time in seconds."""
+        peak = peak_resident()
+        if peak > self.memory_peak:
+            self.memory_peak = peak
+            self.memory_peak_at = now
+
+    def loop_seconds(self) -> float:
+        """The processor time that the thread which serves the clients has used since the counters were reset.
+
+        This is what its ticks took apart from waiting, without a clock read by each of them.
+        """
+        return max(0.0, thread_time() - self._loop_began)
 
     def count_error(self, text: bytes) -> None:
         """Count an error reply by its code, which is its first word.

@@ -119,7 +119,7 @@ class Bridge:
         What the broker's state forbids is only forbidden until the script has written: it is not stopped half-way.
         """
         flags = command.flags
-        if flags & NOSCRIPT:
+        if flags & NOSCRIPT and not self._state.scripts_may_all:
             return NOT_FROM_SCRIPT
         run = self._interruption.current
         assert run is not None  # or who called?

@@ -32,6 +32,12 @@ class Wire:
     def sizes(self) -> tuple[int, int, int, int]:
         return 0, 0, 0, 0
 
+    def replies(self) -> tuple[int, int, int]:
+        return 0, 0, 0
+
+    def held_back(self) -> int:
+        return 0
+
     def close_soon(self) -> None:
         self.closed_soon = True
 

@@ -53,6 +53,26 @@ class Process:
     def connect(self) -> Connection:
         return Connection(("127.0.0.1", self.port))
 
+    def connect_again(self) -> Connection:
+        """A connection as soon as the process, which is starting anew, has loaded everything."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                connection = self.connect()
+            except OSError:
+                time.sleep(0.01)
+                continue
+            if connection.call("DBSIZE").startswith(b":"):
+                return connection
+            connection.close()
+            time.sleep(0.01)
+        raise AssertionError(f"the broker did not start anew:\n{self.log()}")
+
+    def wait(self) -> int:
+        """Wait until it has ended, and return its exit status."""
+        assert self._process is not None
+        return self._process.wait(START_SECONDS)
+
     def kill(self) -> None:
         """End it like a crash: nothing of it is running when this returns."""
         self._end(signal.SIGKILL)

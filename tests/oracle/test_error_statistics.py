@@ -6,7 +6,7 @@ import pytest
 
 from broker.process.stats import MAX_ERROR_KINDS
 from tests.oracle.harness import AnyCommand, Each, Masked, pair, requires, same
-from tests.oracle.wire import parse
+from tests.oracle.wire import Connection, parse
 
 pytestmark = requires("8.10")
 
@@ -118,3 +118,57 @@ def test_a_destination_of_the_wrong_type(waiting: str) -> None:
         client.receive()
         other.do("INFO errorstats")
         other.do(_of(waiting.split()[0].lower()))
+
+
+def _statistics(connection: Connection) -> list[bytes]:
+    """The counts of errors and of calls, without times."""
+    lines = parse(connection.call("INFO", "errorstats", "commandstats")).text.split(b"\r\n")
+    counted = (line for line in lines if line.startswith((b"errorstat_", b"cmdstat_")) and b"_info:" not in line)
+    return sorted(re.sub(rb"usec=\d+,usec_per_call=[\d.]+,", b"", line) for line in counted)
+
+
+WAITS = {
+    "unblocked": ("BLPOP nolist 0", None),
+    "group destroyed": ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", "XGROUP DESTROY s g"),
+    "stream deleted": ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", "DEL s"),
+    "another type": ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", "SET s x"),
+}
+
+
+@pytest.mark.parametrize("case", WAITS)
+def test_errors_that_end_waits(case: str) -> None:
+    wait, ending = WAITS[case]
+    with pair(cleanup=["CONFIG RESETSTAT"]) as both:
+        waiting, control = both.client(), both.client()
+        control.do("XGROUP CREATE s g $ MKSTREAM")
+        theirs, ours = waiting.ids
+        control.do("CONFIG RESETSTAT")
+        waiting.send(wait)
+        both.settle()
+        if ending is None:
+            control.do(Each(f"CLIENT UNBLOCK {theirs} ERROR", f"CLIENT UNBLOCK {ours} ERROR"))
+        else:
+            control.do(ending)
+        waiting.receive()
+        counted = [
+            [line for line in _statistics(connection) if b"ping:" not in line]
+            for connection in (control.theirs, control.ours)
+        ]
+        assert counted[1] == counted[0]
+
+
+def test_scripts_that_fail() -> None:
+    sources = (
+        "return redis.call('INCR', 'a', 1)", "return redis.error_reply('MY err')", "error('x')", "not lua",
+        "return redis.pcall('GET')", "return redis.call('SET', 'a', 'b') + {}",
+    )  # fmt: skip
+    with pair(cleanup=["CONFIG RESETSTAT"]) as both:
+        client = both.client()
+        client.do("CONFIG RESETSTAT")
+        for source in sources:
+            client.do(["EVAL", source, 0])
+        client.do("EVALSHA " + "f" * 40 + " 0")
+        client.do("FCALL nothing 0")
+        client.do("EVAL_RO \"return redis.call('SET', 'a', 'b')\" 0")
+        theirs, ours = (_statistics(connection) for connection in (client.theirs, client.ours))
+        assert ours == theirs

@@ -75,3 +75,15 @@ def test_special_values(commands: list[Command]) -> None:
             int(parse(connection.call("MEMORY", "USAGE", "k")).text) for connection in (client.theirs, client.ours)
         )
         assert 0.5 * theirs <= ours <= 1.6 * theirs
+
+
+def test_statistics_have_the_same_names() -> None:
+    with pair() as both:
+        client = both.client(resp=3)
+        for command in ("SET k v EX 1000", "HSET h f v", "SELECT 2", "SET k v"):
+            client.do(command)
+        theirs, ours = (
+            [item.text for item in parse(connection.call("MEMORY", "STATS")).items[::2]]
+            for connection in (client.theirs, client.ours)
+        )
+        assert ours == theirs

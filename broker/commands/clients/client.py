@@ -100,7 +100,7 @@ def client_capa(session: Client, args: list[bytes]) -> bytes:
          summary="Returns information about the client's own connection.", complexity="O(1)",
          tips=("nondeterministic_output",))  # fmt: skip
 def client_info(session: Client, args: list[bytes]) -> bytes:
-    return session.resp.verbatim(client_line(session, b"client|info") + b"\n")
+    return session.resp.verbatim(client_line(session, b"client|info", args) + b"\n")
 
 
 @command("CLIENT|LIST", arity=-2, flags=_ADMIN, group="connection", since="2.4.0",
@@ -118,8 +118,8 @@ def client_list(session: Client, args: list[bytes]) -> bytes:
         chosen = [sessions[given] for given in ids if given in sessions]
     elif len(args) != 2:
         raise CommandError(SYNTAX)
-    lines = [client_line(other, b"client|list" if other is session else None) + b"\n" for other in chosen]
-    return session.resp.verbatim(b"".join(lines))
+    lines = [client_line(session, b"client|list", args) if other is session else client_line(other) for other in chosen]
+    return session.resp.verbatim(b"".join(line + b"\n" for line in lines))
 
 
 def _client_type(name: bytes) -> ClientType:
@@ -260,6 +260,10 @@ def client_unblock(session: Client, args: list[bytes]) -> bytes:
     if reason == b"error":
         # The error counts for the command that was waiting.
         reply = broker.executor.failed(target.last_command, CommandError(UNBLOCKED))
+        # Redis counts it for the running command as well, which is this one.
+        unblock = broker.commands.find(args)
+        if unblock is not None:
+            unblock.failed += 1
     else:
         reply = target.waiting.timeout_reply
     broker.blocking.finish(target, reply)

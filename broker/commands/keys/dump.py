@@ -12,7 +12,7 @@ from broker.keyspace.database import Database, type_name
 from broker.keyspace.events import DEL, GENERIC, REPLACED, RETYPED, Event
 from broker.keyspace.expiry import expire_fields
 from broker.table.arguments import MAX_INTEGER, at_least, integer
-from broker.table.command import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, key
+from broker.table.command import ACCESS, ASKING, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, key
 from broker.table.parsers import Parser
 from broker.values.deadline_queue import NEVER
 from broker.values.streams.stream import Stream
@@ -46,6 +46,12 @@ _OPTIONS: Final = Parser[tuple[bool, bool, bytes, int]](
 )  # fmt: skip
 
 
+@command("RESTORE-ASKING", arity=-4, flags=WRITE | DENYOOM | ASKING, keys=(key(OW, UPDATE),), group="server",
+         since="3.0.0", system=True, categories=("keyspace", "dangerous"),
+         syntax="key ttl:integer serialized-value [REPLACE]@3.0.0 [ABSTTL]@5.0.0 [IDLETIME seconds]@5.0.0"
+                " [FREQ frequency:integer]@5.0.0",
+         summary="The same as RESTORE, as a cluster's nodes send it to each other.",
+         complexity="O(N) for the size N of the value, O(N*log(N)) for sorted sets")  # fmt: skip
 @command("RESTORE", arity=-4, flags=WRITE | DENYOOM, keys=(key(OW, UPDATE),), group="generic", since="2.6.0",
          syntax="key ttl:integer serialized-value [REPLACE]@3.0.0 [ABSTTL]@5.0.0 [IDLETIME seconds]@5.0.0"
                 " [FREQ frequency:integer]@5.0.0",
@@ -63,7 +69,7 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
     if ttl < 0:
         raise CommandError(_INVALID_TTL)
     try:
-        value = restore(args[3], session.broker.config)
+        value = restore(args[3], session.broker.config, verify=not session.broker.state.checksums_ignored)
     except BadFooter:
         raise CommandError(_BAD_FOOTER) from None
     except Unsupported as error:

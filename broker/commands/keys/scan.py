@@ -11,6 +11,7 @@ from broker.process.globs import Glob
 from broker.table.command import READONLY, TOUCHES_ARBITRARY_KEYS, command
 from broker.table.parsers import Parser
 from broker.values import positions
+from broker.values.deadline_queue import NEVER
 from protocol.replies import bulk, bulks
 
 # No database has more keys than this, and compiled code takes cursors and counts as machine integers.
@@ -33,7 +34,11 @@ def keys_(session: Client, args: list[bytes]) -> bytes:
     else:
         match = glob.match
         found = [name for name in db.data if match(name)]
-    return bulks(_present(db, found))
+    if db.keyspace.overdue:
+        # Unlike other lookups, this one does not remove what has expired.
+        now, deadline = db.keyspace.clock.now, db.expires.get
+        found = [name for name in found if deadline(name, NEVER) >= now]
+    return bulks(found)
 
 
 def _present(db: Database, names: list[bytes]) -> list[bytes]:

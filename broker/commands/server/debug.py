@@ -1,6 +1,6 @@
 """DEBUG: commands for testing clients and the broker itself. Off unless enable-debug-command allows it.
 
-It has only those of Redis's subcommands that make sense without Redis's C structures; the others are refused like
+Those for test suites are in debug_testing.py. Subcommands that show or change Redis's C structures are refused like
 unknown ones.
 """
 
@@ -12,13 +12,13 @@ from collections.abc import Callable
 from typing import Final
 
 from broker.broker import Client
-from broker.commands.keys.object import object_encoding
+from broker.commands.server.debug_testing import TESTING, describe_object
 from broker.keyspace import digest as dataset_digest
 from broker.persistence.environment import LoadError
 from broker.table.arguments import MAX_INTEGER, integer_between
 from broker.table.command import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
 from protocol import errors
-from protocol.errors import NO_SUCH_KEY, NOT_POSITIVE, STRING_TOO_LONG, CommandError, wrong_form
+from protocol.errors import NOT_POSITIVE, STRING_TOO_LONG, CommandError, wrong_form
 from protocol.numbers import parse_double
 from protocol.replies import OK, Dialect, array, bulk, error, integers, simple
 from protocol.replies import integer as integer_reply
@@ -82,14 +82,6 @@ def _log(session: Client, args: list[bytes]) -> bytes:
     return OK
 
 
-def _object(session: Client, args: list[bytes]) -> bytes:
-    value = session.db.get_untouched(args[2])
-    if value is None:
-        raise CommandError(NO_SUCH_KEY)
-    encoding = object_encoding(session, [b"OBJECT", b"ENCODING", args[2]]).split(b"\r\n")[1]
-    return simple(b"Value at:0x%x refcount:1 encoding:%b" % (id(value), encoding))
-
-
 def _populate(session: Client, args: list[bytes]) -> bytes:
     if session.broker.state.loading:
         raise CommandError(errors.LOADING)
@@ -118,7 +110,7 @@ def _reload(session: Client, args: list[bytes]) -> bytes:
     persistence = session.broker.persistence
     if b"NOSAVE" not in options:
         try:
-            persistence.snapshots.save()
+            persistence.snapshots.replace_file()
         except OSError:
             raise CommandError(SAVE_FAILED) from None
     try:
@@ -187,7 +179,7 @@ _SUBCOMMANDS: Final[dict[bytes, tuple[range, Handler, bytes, bytes]]] = {
     ),
     b"ERROR": (range(3, 4), _error, b"ERROR <string>", b"Returns an error with this text."),
     b"LOG": (range(3, 4), _log, b"LOG <message>", b"Writes a line to the log."),
-    b"OBJECT": (range(3, 4), _object, b"OBJECT <key>", b"Returns details about the value at a key."),
+    b"OBJECT": (range(3, 4), describe_object, b"OBJECT <key>", b"Returns details about the value at a key."),
     b"POPULATE": (range(3, 6), _populate, b"POPULATE <count> [<prefix>] [<size>]", b"Creates that many strings."),
     b"PROTOCOL": (range(3, 4), _protocol, b"PROTOCOL <type>", b"Returns an example of a protocol type."),
     b"RELOAD": (
@@ -197,5 +189,6 @@ _SUBCOMMANDS: Final[dict[bytes, tuple[range, Handler, bytes, bytes]]] = {
         range(3, 4), _set_active_expire, b"SET-ACTIVE-EXPIRE <0|1>", b"Removes expired keys on time or only on access.",
     ),
     b"SLEEP": (range(3, 4), _sleep, b"SLEEP <seconds>", b"Stops the whole broker for that long."),
+    **TESTING,
     b"HELP": (range(2, 3), _help, b"HELP", b"Prints this help."),
 }  # fmt: skip

@@ -33,6 +33,7 @@ _SIZES_OF_DRAWINGS: Final = {5: 3, 6: 2, 8: 0}
          summary="Returns information and statistics about the broker.", complexity="O(1)", categories=("dangerous",),
          tips=("nondeterministic_output", "request_policy:all_shards", "response_policy:special"))  # fmt: skip
 def info(session: Client, args: list[bytes]) -> bytes:
+    session.last_active = session.broker.clock.now  # the client that asks is an active one
     names = [argument.decode(errors="replace") for argument in args[1:]]
     return session.resp.verbatim(info_text(session.broker, names))
 

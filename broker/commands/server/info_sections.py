@@ -12,12 +12,11 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import Final
 
 from broker.broker import Broker
 from broker.clients.describing import client_type
-from broker.keyspace.database import Database
+from broker.commands.server import info_figures as figures
 from broker.memory.overview import MemoryOverview
 from broker.native import build
 from broker.persistence.recovery import Recovery
@@ -29,8 +28,6 @@ from broker.version import REDIS_VERSION, VERSION
 
 Fields = Iterator[tuple[str, object]]
 
-# Keys with a deadline that are sampled to estimate the average time to live.
-_TTL_SAMPLES: Final = 20
 _NO_REPLICATION_ID: Final = "0" * 40
 _DENIED_NAMES: Final = {"command": "cmd", "tls-cert": "tls_cert"}
 
@@ -58,11 +55,14 @@ def _server(broker: Broker) -> Fields:
     yield "trimaran_version", VERSION
     yield "redis_git_sha1", "00000000"
     yield "redis_git_dirty", 0
+    yield "redis_build_id", figures.build_id()
     yield "redis_mode", "standalone"
     yield "os", f"{system.system} {system.release} {system.machine}"
     yield "arch_bits", 64 if sys.maxsize > 2**32 else 32
     yield "monotonic_clock", "POSIX clock_gettime"
     yield "multiplexing_api", "kqueue" if sys.platform == "darwin" else "epoll"
+    yield "atomicvar_api", "c11-builtin"
+    yield "gcc_version", figures.compiler_version()
     yield "python_version", platform.python_version()
     yield "trimaran_build", build()
     yield "process_id", os.getpid()
@@ -108,12 +108,14 @@ def _clients(broker: Broker) -> Fields:
     yield "pubsub_clients", sum(1 for session in sessions if client_type(session) == "pubsub")
     yield "watching_clients", sum(1 for session in sessions if session.watched)
     yield "clients_in_timeout_table", timed
+    yield "active_clients", figures.active_clients(broker)
     yield "total_watched_keys", sum(len(database.watchers) for database in databases)
     yield "total_blocking_keys", sum(len(database.waiters) for database in databases)
     yield "total_blocking_keys_on_nokey", len(any_change)
 
 
 def _memory(broker: Broker) -> Fields:
+    broker.stats.sample_memory(broker.clock.now // 1000)
     memory = broker.memory()
     machine, limit = process_memory.of_machine(), broker.config.maxmemory
     yield "used_memory", memory.used
@@ -122,19 +124,29 @@ def _memory(broker: Broker) -> Fields:
     yield "used_memory_rss_human", human(memory.resident)
     yield "used_memory_peak", memory.peak
     yield "used_memory_peak_human", human(memory.peak)
+    yield "used_memory_peak_time", broker.stats.memory_peak_at
     yield "used_memory_peak_perc", f"{memory.peak_percent:.2f}%"
     yield "used_memory_overhead", memory.overhead
     yield "used_memory_startup", 0
     yield "used_memory_dataset", memory.dataset
     yield "used_memory_dataset_perc", f"{memory.dataset_percent:.2f}%"
     yield "allocator_allocated", memory.allocated
+    yield "allocator_active", memory.active
     yield "allocator_resident", memory.resident
+    yield "allocator_muzzy", 0
     yield "total_system_memory", machine
     yield "total_system_memory_human", human(machine)
     yield from _scripts(broker, memory)
     yield "maxmemory", limit
     yield "maxmemory_human", human(limit)
     yield "maxmemory_policy", broker.config.maxmemory_policy
+    yield "allocator_frag_ratio", f"{memory.active / memory.allocated:.2f}"
+    yield "allocator_frag_bytes", memory.active - memory.allocated
+    yield "allocator_rss_ratio", f"{memory.resident / memory.active:.2f}"
+    yield "allocator_rss_bytes", memory.resident - memory.active
+    # Resident memory is known for the process only, so the allocators' share of it has no figure of its own.
+    yield "rss_overhead_ratio", "1.00"
+    yield "rss_overhead_bytes", 0
     yield "mem_fragmentation_ratio", f"{memory.fragmentation:.2f}"
     yield "mem_fragmentation_bytes", memory.resident - memory.allocated
     yield "mem_not_counted_for_evict", memory.unsent
@@ -143,12 +155,19 @@ def _memory(broker: Broker) -> Fields:
     yield "mem_replica_full_sync_buffer", 0
     yield "mem_clients_slaves", 0
     yield "mem_clients_normal", memory.clients
-    yield "mem_aof_buffer", memory.journal
+    # Clients' replies are copies, not shared with the keys' values.
+    yield "mem_clients_normal_shared", 0
+    yield "mem_clients_normal_unshared", 0
+    yield "mem_cluster_slot_migration_output_buffer", 0
+    yield "mem_cluster_slot_migration_input_buffer", 0
+    yield "mem_cluster_slot_migration_input_buffer_peak", 0
     yield "mem_cluster_links", 0
+    yield "mem_aof_buffer", memory.journal
     yield "mem_allocator", "python"
     yield "mem_overhead_db_hashtable_rehashing", 0
     yield "active_defrag_running", 0
     yield "lazyfree_pending_objects", broker.reclaimer.pending
+    yield "lazyfreed_objects", broker.reclaimer.freed
 
 
 def _scripts(broker: Broker, memory: MemoryOverview) -> Fields:
@@ -166,6 +185,7 @@ def _scripts(broker: Broker, memory: MemoryOverview) -> Fields:
     yield "used_memory_vm_total", states
     yield "used_memory_vm_total_human", human(states)
     yield "used_memory_functions", memory.functions
+    yield "used_memory_hash_templates", 0
     yield "used_memory_scripts", sources
     yield "used_memory_scripts_human", human(sources)
 
@@ -178,6 +198,10 @@ def _persistence(broker: Broker) -> Fields:
     journal = persistence.journal
     seconds = round(time.monotonic() - background.began) if background.has_child else -1
     total = sum(len(database.data) for database in broker.keyspace.databases) if background.has_child else 0
+    yield "current_cow_peak", background.copied_peak
+    yield "current_cow_size", background.copied
+    yield "current_cow_size_age", background.copied_age()
+    yield "current_fork_perc", f"{100 * background.keys / total:.2f}" if total else "0.00"
     yield "current_save_keys_processed", background.keys if background.has_child else 0
     yield "current_save_keys_total", total
     yield "rdb_changes_since_last_save", broker.keyspace.changes
@@ -202,6 +226,7 @@ def _persistence(broker: Broker) -> Fields:
     yield "aof_rewrites_consecutive_failures", rewrites.failures
     yield "aof_last_write_status", "err" if journal.write_error or journal.sync_error else "ok"
     yield "aof_last_cow_size", rewrites.copied
+    yield "backup_in_progress", 0
     yield "module_fork_in_progress", 0
     yield "module_fork_last_cow_size", 0
     if broker.config.appendonly:
@@ -226,10 +251,15 @@ def _loading(recovery: Recovery, now: int) -> Fields:
     yield "loading_eta_seconds", elapsed * left // (recovery.loaded + 1)
 
 
+def _threads(broker: Broker) -> Fields:
+    stats = broker.stats
+    yield "io_thread_0", f"clients={len(broker.sessions)},reads={stats.reads},writes={stats.writes}"
+
+
 def _stats(broker: Broker) -> Fields:
     stats, keyspace, pubsub = broker.stats, broker.keyspace, broker.pubsub
     yield "total_connections_received", stats.clients_served
-    yield "total_commands_processed", stats.requests
+    yield "total_commands_processed", sum(command.calls for command in broker.commands)
     yield "instantaneous_ops_per_sec", int(stats.request_rate)
     yield "total_net_input_bytes", stats.bytes_read
     yield "total_net_output_bytes", stats.bytes_written
@@ -244,7 +274,12 @@ def _stats(broker: Broker) -> Fields:
     yield "sync_partial_ok", 0
     yield "sync_partial_err", 0
     yield "expired_subkeys", keyspace.expired_fields
+    yield "expired_subkeys_active", keyspace.expired_fields - keyspace.expired_fields_on_access
     yield "expired_keys", keyspace.expired
+    yield "expired_keys_active", keyspace.expired - keyspace.expired_on_access
+    yield "expired_stale_perc", f"{figures.stale_percentage(broker):.2f}"
+    yield "expired_time_cap_reached_count", keyspace.expiry_batches_full
+    yield "expire_cycle_cpu_milliseconds", int(keyspace.expiry_seconds * 1000)
     exceeded = broker.eviction.exceeded_ms()
     yield "evicted_keys", stats.evicted_keys
     yield "evicted_clients", stats.evicted_clients
@@ -267,31 +302,60 @@ def _stats(broker: Broker) -> Fields:
     yield "tracking_total_keys", broker.tracking.keys
     yield "tracking_total_items", broker.tracking.items
     yield "tracking_total_prefixes", broker.tracking.prefixes
+    yield "unexpected_error_replies", 0
     yield "total_error_replies", stats.error_replies
-    for reason, count in broker.users.log.denied.items():
-        yield f"acl_access_denied_{_DENIED_NAMES.get(reason, reason)}", count
+    yield "dump_payload_sanitizations", 0
     yield "total_reads_processed", stats.reads
     yield "total_writes_processed", stats.writes
     yield "io_threaded_reads_processed", 0
     yield "io_threaded_writes_processed", 0
-    yield "trimaran_collections", stats.collector.count
-    yield "trimaran_collections_usec", int(stats.collector.seconds * 1_000_000)
-    yield "trimaran_collections_max_usec", int(stats.collector.longest * 1_000_000)
     yield "io_threaded_total_prefetch_batches", 0
     yield "io_threaded_total_prefetch_entries", 0
     yield "client_query_buffer_limit_disconnections", stats.query_limit_closes
     yield "client_output_buffer_limit_disconnections", stats.output_limit_closes
+    yield "reply_buffer_shrinks", 0
+    yield "reply_buffer_expands", 0
+    yield from _loop(broker)
     slow = broker.slowlog.total
     yield "slowlog_commands_count", slow.count
     yield "slowlog_commands_time_ms_max", f"{slow.longest * 1000:.2f}"
     yield "slowlog_commands_time_ms_sum", f"{slow.seconds * 1000:.2f}"
+    yield "hash_templates", 0
+    yield "hash_template_keys", 0
+    for reason, count in broker.users.log.denied.items():
+        yield f"acl_access_denied_{_DENIED_NAMES.get(reason, reason)}", count
+    yield "trimaran_collections", stats.collector.count
+    yield "trimaran_collections_usec", int(stats.collector.seconds * 1_000_000)
+    yield "trimaran_collections_max_usec", int(stats.collector.longest * 1_000_000)
+
+
+def _command_seconds(broker: Broker) -> float:
+    """Returns the time spent in commands. EXEC's is that of the commands it executed, which have counted it, too."""
+    times = sum(command.seconds for command in broker.commands if command.name != b"exec")
+    return min(times, broker.stats.loop_seconds())
+
+
+def _loop(broker: Broker) -> Fields:
+    stats = broker.stats
+    held_back = sum(session.transport.held_back() for session in broker.sessions.values())
+    pipelined = stats.requests + held_back
+    yield "eventloop_cycles", stats.cycles
+    yield "eventloop_duration_sum", int(stats.loop_seconds() * 1_000_000)
+    yield "eventloop_duration_cmd_sum", int(_command_seconds(broker) * 1_000_000)
+    yield "instantaneous_eventloop_cycles_per_sec", int(stats.cycle_rate)
+    yield "instantaneous_eventloop_duration_usec", int(stats.cycle_seconds * 1_000_000)
+    yield "eventloop_cycles_with_clients_processing", stats.busy_cycles
+    yield "total_client_processing_events", stats.reads
+    yield "avg_pipeline_length_sum", pipelined
+    yield "avg_pipeline_length_cnt", stats.pipelines
+    yield "avg_pipeline_length", f"{pipelined / max(1, stats.pipelines):.2f}"
 
 
 def _replication(broker: Broker) -> Fields:
     yield "role", "master"
     yield "connected_slaves", 0
     yield "master_failover_state", "no-failover"
-    yield "master_replid", broker.run_id
+    yield "master_replid", broker.replication_id
     yield "master_replid2", _NO_REPLICATION_ID
     yield "master_repl_offset", 0
     yield "second_repl_offset", -1
@@ -307,9 +371,12 @@ def _cpu(broker: Broker) -> Fields:
     yield "used_cpu_user", f"{own.ru_utime:.6f}"
     yield "used_cpu_sys_children", f"{children.ru_stime:.6f}"
     yield "used_cpu_user_children", f"{children.ru_utime:.6f}"
+    main = figures.thread_usage()
+    yield "used_cpu_sys_main_thread", f"{main.ru_stime:.6f}"
+    yield "used_cpu_user_main_thread", f"{main.ru_utime:.6f}"
 
 
-def _modules(broker: Broker) -> Fields:
+def _nothing(broker: Broker) -> Fields:
     yield from ()
 
 
@@ -369,15 +436,15 @@ def _cluster(broker: Broker) -> Fields:
 def _keyspace(broker: Broker) -> Fields:
     for database in broker.keyspace.databases:
         if database.data:
-            average = _average_ttl(database, broker.clock.now)
-            counts = f"keys={len(database.data)},expires={len(database.expires)},avg_ttl={average}"
+            average, fields = figures.average_ttl(database, broker.clock.now), figures.hashes_with_deadlines(database)
+            counts = f"keys={len(database.data)},expires={len(database.expires)},avg_ttl={average},subexpiry={fields}"
             yield f"db{database.index}", counts
 
 
-def _average_ttl(database: Database, now: int) -> int:
-    """Estimates the average time to live, in milliseconds, from a sample of the keys that have one."""
-    deadlines = list(islice(database.expires.values(), _TTL_SAMPLES))
-    return max(0, sum(deadlines) // len(deadlines) - now) if deadlines else 0
+def _keysizes(broker: Broker) -> Fields:
+    for database in broker.keyspace.databases:
+        for name, histogram in figures.key_sizes(database).items():
+            yield f"db{database.index}_distrib_{name}", histogram
 
 
 SECTIONS: Final[dict[str, tuple[str, Callable[[Broker], Fields]]]] = {
@@ -385,15 +452,18 @@ SECTIONS: Final[dict[str, tuple[str, Callable[[Broker], Fields]]]] = {
     "clients": ("Clients", _clients),
     "memory": ("Memory", _memory),
     "persistence": ("Persistence", _persistence),
+    "threads": ("Threads", _threads),
     "stats": ("Stats", _stats),
     "replication": ("Replication", _replication),
     "cpu": ("CPU", _cpu),
-    "modules": ("Modules", _modules),
+    "hotkeys": ("Hotkeys", _nothing),
+    "modules": ("Modules", _nothing),
     "commandstats": ("Commandstats", _commandstats),
     "errorstats": ("Errorstats", _errorstats),
     "latencystats": ("Latencystats", _latencystats),
     "cluster": ("Cluster", _cluster),
     "keyspace": ("Keyspace", _keyspace),
+    "keysizes": ("Keysizes", _keysizes),
 }
 """Section -> its title and its fields, in INFO's order."""
 

@@ -42,7 +42,7 @@ _USAGE_OPTIONS: Final = Parser[tuple[int]](
          complexity="O(N) where N is the number of samples.")  # fmt: skip
 def memory_usage(session: Client, args: list[bytes]) -> bytes:
     [samples] = _USAGE_OPTIONS.parse(args, 3)
-    value = session.db.get_untouched(args[2])
+    value = session.db.data.get(args[2])  # as in Redis, whether it has expired or not
     if value is None:
         return session.resp.null
     encoding = encoding_of(value, len(args[2]), session.broker.config)
@@ -62,10 +62,14 @@ def memory_stats(session: Client, args: list[bytes]) -> bytes:
         (b"replica.fullsync.buffer", 0),
         (b"clients.slaves", 0),
         (b"clients.normal", memory.clients),
+        (b"clients.normal.shared", 0),
+        (b"clients.normal.unshared", 0),
         (b"cluster.links", 0),
+        (b"aof.buffer", memory.journal),
         (b"lua.caches", memory.scripts),
         (b"functions.caches", memory.functions),
         (b"script.VMs", memory.lua_of_scripts + memory.lua_of_functions),
+        (b"hash.templates", 0),
     ]
     for index, (main, expires) in memory.tables.items():
         tables = [
@@ -84,7 +88,15 @@ def memory_stats(session: Client, args: list[bytes]) -> bytes:
         (b"dataset.percentage", memory.dataset_percent),
         (b"peak.percentage", memory.peak_percent),
         (b"allocator.allocated", memory.allocated),
+        (b"allocator.active", memory.active),
         (b"allocator.resident", memory.resident),
+        (b"allocator.muzzy", 0),
+        (b"allocator-fragmentation.ratio", memory.active / memory.allocated),
+        (b"allocator-fragmentation.bytes", memory.active - memory.allocated),
+        (b"allocator-rss.ratio", memory.resident / memory.active),
+        (b"allocator-rss.bytes", memory.resident - memory.active),
+        (b"rss-overhead.ratio", 1.0),
+        (b"rss-overhead.bytes", 0),
         (b"fragmentation", memory.fragmentation),
         (b"fragmentation.bytes", memory.resident - memory.allocated),
     ]

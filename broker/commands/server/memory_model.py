@@ -72,8 +72,18 @@ def _list(value: List, encoding: bytes, samples: int) -> int:
     packed = _packed(value, samples * _NODE_ELEMENTS)
     if encoding == b"listpack":
         return EMPTY_LISTPACK + packed
-    nodes = min(len(value), packed // _QUICKLIST_BYTES + 1)
-    return _QUICKLIST + packed + nodes * (_QUICKLIST_NODE + EMPTY_LISTPACK)
+    return _QUICKLIST + packed + _nodes(value, packed) * (_QUICKLIST_NODE + EMPTY_LISTPACK)
+
+
+def _nodes(value: List, packed: int) -> int:
+    return min(len(value), packed // _QUICKLIST_BYTES + 1)
+
+
+def list_nodes(value: List) -> tuple[int, int]:
+    """Returns how many listpacks Redis would keep a list in, and their size in bytes."""
+    packed = _packed(value, 0)
+    nodes = _nodes(value, packed)
+    return nodes, packed + nodes * EMPTY_LISTPACK
 
 
 def _hash(value: Hash, encoding: bytes, samples: int) -> int:

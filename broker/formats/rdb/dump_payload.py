@@ -40,13 +40,14 @@ def dump(value: Any, options: SavingOptions) -> bytes:
     return bytes(payload)
 
 
-def restore(payload: bytes, limits: StreamLimits) -> Any:
+def restore(payload: bytes, limits: StreamLimits, *, verify: bool = True) -> Any:
     """Returns the value of a payload. Raises BadFooter, BadFormat, and Unsupported for a type that this broker
     doesn't have.
 
-    `limits` are the directives that a stream obeys. Like Redis, this ignores anything after a complete value.
+    `limits` are the directives that a stream obeys; `verify` is whether the checksum is compared. Like Redis, this
+    ignores anything after a complete value.
     """
-    version = check_footer(payload)
+    version = check_footer(payload, verify=verify)
     body = payload[:-_FOOTER]
     size = len(body)
     inflation = MAX_STRING if body[:1] == bytes((STRING,)) else MAX_INFLATED
@@ -57,7 +58,7 @@ def restore(payload: bytes, limits: StreamLimits) -> Any:
     return load_value(reader, kind, limits)
 
 
-def check_footer(payload: bytes) -> int:
+def check_footer(payload: bytes, *, verify: bool = True) -> int:
     """Checks a payload's checksum and returns its version. Raises BadFooter."""
     if len(payload) < _FOOTER:
         raise BadFooter
@@ -65,7 +66,7 @@ def check_footer(payload: bytes) -> int:
     checksum = int.from_bytes(payload[-_CHECKSUM_BYTES:], "little")
     if not is_readable(version):
         raise BadFooter
-    if checksum and checksum != crc64(memoryview(payload)[:-_CHECKSUM_BYTES]):
+    if verify and checksum and checksum != crc64(memoryview(payload)[:-_CHECKSUM_BYTES]):
         raise BadFooter
     return version
 

@@ -3,9 +3,10 @@
 import pytest
 
 from broker.broker import Broker
+from broker.clients.memory_use import CLIENT_SIZE, LISTED_SIZE, client_memory
 from broker.clients.session import Session
 from broker.config import Config
-from broker.memory.client_eviction import CLIENT_SIZE, LIMIT_MIN, LISTED_SIZE, ClientEviction, client_memory
+from broker.memory.client_eviction import LIMIT_MIN, ClientEviction
 from broker.process.log import Log
 from broker.process.stats import Stats
 from tests.broker.direct import Client

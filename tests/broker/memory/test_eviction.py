@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from broker.clients.memory_use import CLIENT_SIZE
 from broker.memory import eviction
-from broker.memory.client_eviction import CLIENT_SIZE
 from broker.memory.eviction import grown_size
 from broker.network.connection import Connection
 from broker.process import memory as process_memory

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from broker.memory.client_eviction import CLIENT_SIZE
+from broker.clients.memory_use import CLIENT_SIZE
 from broker.process import memory as process_memory
 from broker.process.memory import Memory
 from tests.broker.inprocess import running

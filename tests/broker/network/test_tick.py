@@ -72,6 +72,25 @@ async def test_the_replies_of_a_tick_leave_with_one_send() -> None:
         assert sends == [700]
 
 
+async def test_reads_pipelines_and_ticks_are_counted() -> None:
+    async with running() as broker:
+        client = await broker.client()
+        stats = broker.broker.stats
+        (session,) = broker.broker.sessions.values()
+        await client.stream.send_all(encode(["PING"]) * 3 + b"*1\r\n")
+        for _ in range(3):
+            await client.receive()
+        await client.stream.send_all(b"$4\r\nPI")
+        await trio.testing.wait_all_tasks_blocked()
+        await client.stream.send_all(b"NG\r\n")
+        await client.receive()
+        await trio.testing.wait_all_tasks_blocked()
+        assert (session.reads, session.pipelines, session.parsed, session.commands) == (3, 2, 4, 4)
+        assert (stats.reads, stats.pipelines, stats.requests) == (3, 2, 4)
+        assert stats.busy_cycles == 3 <= stats.cycles
+        assert session.transport.replies() == (0, 0, len(b"+PONG\r\n" * 3))
+
+
 async def test_effects_are_handed_over_before_any_reply_leaves() -> None:
     async with running() as broker:
         client = await broker.client()

@@ -87,6 +87,19 @@ async def test_what_the_child_has_copied_is_known(background: Background) -> Non
     assert outcome.copied > 0 or not os.path.exists("/proc/self/smaps_rollup")
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="the system does not say")
+async def test_copies_are_measured_while_it_runs(background: Background, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broker.persistence.background.MEASURE_SECONDS", 0.0)
+
+    def work(progress: Progress) -> None:
+        progress(1)
+        os.kill(os.getpid(), signal.SIGKILL)  # before it reports the outcome
+
+    assert (await outcome_of(background, work)).copied > 0
+    assert background.copied_peak > 0
+    assert (background.copied, background.copied_age()) == (0, 0)
+
+
 async def test_a_failure_has_the_exceptions_text(background: Background) -> None:
     def work(progress: Progress) -> None:
         raise OSError(28, "No space left\non device")

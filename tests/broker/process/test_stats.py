@@ -71,3 +71,27 @@ def test_an_error_code_is_a_short_first_word(text: bytes, code: bytes) -> None:
     stats = Stats()
     stats.count_error(text)
     assert stats.errors == {code: 1}
+
+
+def test_ticks_are_sampled_like_requests() -> None:
+    stats = Stats()
+    stats.sample(10.0)
+    stats.cycles += 100
+    sum(range(200_000))  # takes processor time
+    stats.sample(12.0)
+    assert stats.cycle_rate == 50
+    assert 0 < stats.cycle_seconds * 100 <= stats.loop_seconds()
+    stats.reset()
+    assert (stats.cycle_rate, stats.cycle_seconds, stats.cycles) == (0, 0, 0)
+
+
+def test_the_moment_of_the_largest_memory_is_kept() -> None:
+    stats = Stats()
+    stats.sample_memory(100)
+    assert stats.memory_peak > 0 and stats.memory_peak_at == 100
+    stats.memory_peak -= 1  # the process has grown since
+    stats.sample_memory(200)
+    assert stats.memory_peak_at == 200
+    stats.memory_peak = 1 << 60
+    stats.sample_memory(300)
+    assert stats.memory_peak_at == 200

@@ -42,7 +42,7 @@ async def test_help_and_object() -> None:
         client = await broker.client()
         assert b"+SLEEP <seconds>\r\n" in await client.call("DEBUG HELP")
         await client.call("SET k v")
-        assert b" refcount:1 encoding:embstr\r\n" in await client.call("DEBUG OBJECT k")
+        assert b" refcount:1 encoding:embstr serializedlength:2 lru:" in await client.call("DEBUG OBJECT k")
 
 
 async def test_reloading_keeps_all_data_and_breaks_watches(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ async def test_stats() -> None:
         await client.call("HELLO 3")
         await client.call("SET k v EX 100")
         reply = await client.call("MEMORY STATS")
-        assert reply.startswith(b"%25\r\n")
+        assert reply.startswith(b"%37\r\n")
         assert b"$4\r\ndb.0\r\n%2\r\n" in reply
         assert b"$10\r\nkeys.count\r\n:1\r\n" in reply
 

@@ -1,0 +1,200 @@
+"""INFO beside the reference: its sections and fields in order, and the values that both must have."""
+
+import pytest
+
+from tests.oracle import servers
+from tests.oracle.harness import pair, requires
+from tests.oracle.wire import Connection, parse
+
+pytestmark = requires("8.10")
+
+OURS_ALONE = {"trimaran_version", "python_version", "trimaran_build"} | {
+    f"trimaran_collections{unit}" for unit in ("", "_usec", "_max_usec")
+}
+# Fields of parts that have their own tests.
+ELSEWHERE = ("slowlog_", "acl_", "tracking_")
+# These list what there is rather than naming fixed fields.
+LISTS = ("Modules", "Commandstats", "Errorstats", "Latencystats", "Keyspace", "Keysizes")
+
+Section = dict[str, str]
+
+
+def sections(connection: Connection, *names: str) -> dict[str, Section]:
+    found: dict[str, Section] = {}
+    for line in parse(connection.call("INFO", *names)).text.decode().split("\r\n"):
+        if line.startswith("# "):
+            section = found[line[2:]] = {}
+        elif line:
+            name, _, value = line.partition(":")
+            section[name] = value
+    return found
+
+
+def both(*names: str) -> list[dict[str, Section]]:
+    told = []
+    for server in (servers.reference(), servers.broker()):
+        connection = server.connect()
+        told.append(sections(connection, *names))
+        connection.close()
+    return told
+
+
+@pytest.mark.parametrize("names", [(), ("all",), ("everything",), ("default",), ("keysizes", "threads"), ("nothing",)])
+def test_the_sections_are_the_same_in_the_same_order(names: tuple[str, ...]) -> None:
+    theirs, ours = both(*names)
+    assert list(ours) == list(theirs)
+
+
+def test_the_fields_are_the_same_in_the_same_order() -> None:
+    theirs, ours = both("everything")
+    for title in theirs:
+        if title not in LISTS:
+            names = [name for name in theirs[title] if not name.startswith(ELSEWHERE)]
+            our_names = [name for name in ours[title] if not name.startswith(ELSEWHERE)]
+            assert [name for name in our_names if name not in OURS_ALONE] == names, title
+
+
+def test_a_new_server_has_the_same_values() -> None:
+    """What has not happened reads the same on both, in type and value."""
+    told = []
+    for server in (servers.reference(), servers.broker()):
+        connection = server.connect()
+        connection.call("FLUSHALL")
+        connection.call("CONFIG", "RESETSTAT")
+        told.append(sections(connection, "everything"))
+        connection.close()
+    differing = {
+        name
+        for title in ("Clients", "Persistence", "Stats", "Cluster")
+        for name, value in told[0][title].items()
+        if not name.startswith(ELSEWHERE) and told[1][title][name] != value
+    }
+    assert differing <= DEPEND_ON_THE_SERVER
+    for title, section in told[0].items():
+        for name, value in section.items():
+            assert kind(told[1][title].get(name, value)) == kind(value), name
+
+
+DEPEND_ON_THE_SERVER = {
+    "active_clients", "rdb_last_save_time", "total_net_input_bytes", "total_net_output_bytes",
+    "instantaneous_ops_per_sec", "instantaneous_input_kbps", "instantaneous_output_kbps", "eventloop_cycles",
+    "eventloop_duration_sum", "eventloop_duration_cmd_sum", "instantaneous_eventloop_cycles_per_sec",
+    "instantaneous_eventloop_duration_usec", "eventloop_cycles_with_clients_processing", "latest_fork_usec",
+    "client_recent_max_input_buffer", "client_recent_max_output_buffer", "current_cow_peak", "rdb_last_cow_size",
+    "aof_last_cow_size", "rdb_last_load_keys_loaded", "rdb_last_bgsave_time_sec", "aof_last_rewrite_time_sec",
+    "rdb_changes_since_last_save", "connected_clients", "lazyfreed_objects",
+    "expire_cycle_cpu_milliseconds",
+}  # fmt: skip
+
+
+def kind(value: str) -> str:
+    """Whether a value is a number, and with how many decimals."""
+    whole, point, decimals = value.rstrip("%").partition(".")
+    if whole.lstrip("-").isdecimal() and (decimals.isdecimal() or not point):
+        return f"number.{len(decimals)}{value[-1] if value.endswith('%') else ''}"
+    return "text"
+
+
+COUNTED = (
+    "total_commands_processed", "keyspace_hits", "keyspace_misses", "expired_keys", "expired_subkeys",
+    "total_error_replies", "total_client_processing_events", "avg_pipeline_length_sum",
+    "avg_pipeline_length_cnt", "avg_pipeline_length", "total_reads_processed", "unexpected_error_replies",
+)  # fmt: skip
+
+PIPELINES = (
+    (b"SET a 1\r\nGET a\r\nGET missing\r\n", 3),
+    (b"NOSUCH\r\nGET\r\nINCRBY a x\r\n", 3),
+    (b"MULTI\r\nINCR a\r\nGET a\r\nEXEC\r\n", 4),
+    (b"MULTI\r\nNOSUCH\r\nEXEC\r\n", 3),
+    (b"EVAL \"for i = 1, 5 do redis.call('GET', 'a') end\" 0\r\n", 1),
+    (b"BLPOP l 0.001\r\n", 1),
+    (b"LPUSH l 1\r\nBLPOP l 0\r\n", 2),
+    (b"PING\r\n" * 16, 16),
+)
+
+
+def test_the_counters_count_alike() -> None:
+    told = []
+    for server in (servers.reference(), servers.broker()):
+        watching, client = server.connect(), server.connect()
+        client.call("FLUSHALL")
+        watching.call("CONFIG", "RESETSTAT")
+        counts = []
+        for data, replies in PIPELINES:
+            client.send(data)
+            for _ in range(replies):
+                client.receive()
+            section = sections(watching, "stats")["Stats"]
+            counts.append({name: section[name] for name in COUNTED})
+        told.append(counts)
+        watching.close()
+        client.close()
+    for (data, _), theirs, ours in zip(PIPELINES, *told, strict=True):
+        assert (data, ours) == (data, theirs)
+
+
+def test_sizes_and_deadlines_of_keys() -> None:
+    script = (
+        ["SET", "empty", ""], ["SET", "number", "12345"], ["SETRANGE", "long", "70000", "x"], ["SETBIT", "bits", 9, 1],
+        ["SETRANGE", "mega", 1048575, "x"], ["RPUSH", "l", "1", "2", "3"], ["SADD", "s", *range(5)],
+        ["SADD", "s2", *"abcdefgh"], ["ZADD", "z", "1", "a", "2", "b"], ["HSET", "h", "f", "v"],
+        ["HSET", "h2", "f", "v", "g", "w"], ["HEXPIRE", "h2", "100", "FIELDS", "1", "f"],
+        ["XADD", "x", "1-1", "f", "v"],
+        ["PFADD", "hll", "a"], ["APPEND", "empty", ""], ["SELECT", "3"], ["SET", "other", "v"],
+        ["HSET", "h3", "f", "v"], ["HEXPIRE", "h3", "100", "FIELDS", "1", "f"], ["DEL", "h3"],
+    )  # fmt: skip
+    told = []
+    for server in (servers.reference(), servers.broker()):
+        connection = server.connect()
+        connection.call("FLUSHALL")
+        for command in script:
+            assert not connection.call(*command).startswith(b"-"), command
+        told.append(sections(connection, "keyspace", "keysizes"))
+        connection.call("FLUSHALL")
+        connection.close()
+    assert told[1] == told[0]
+    assert told[0]["Keyspace"]["db0"].endswith("subexpiry=1")
+
+
+def test_clients_that_wait_watch_and_subscribe() -> None:
+    names = (
+        "connected_clients", "blocked_clients", "pubsub_clients", "watching_clients", "total_watched_keys",
+        "clients_in_timeout_table", "total_blocking_keys", "total_blocking_keys_on_nokey", "tracking_clients",
+    )  # fmt: skip
+    with pair() as p:
+        blocked, timed, watching, subscribed = (p.client() for _ in range(4))
+        blocked.send("BLPOP nokey other 0")
+        timed.send("XREADGROUP GROUP g c BLOCK 100000 STREAMS nostream >")
+        timed.receive()
+        timed.send("BRPOP nokey 1000")
+        watching.do("WATCH a b")
+        subscribed.do("SUBSCRIBE channel")
+        p.settle()
+        theirs, ours = both("clients")
+        assert [ours["Clients"][name] for name in names] == [theirs["Clients"][name] for name in names]
+
+
+def test_what_monitors_read_is_there() -> None:
+    """The fields that telegraf's and Datadog's checks read and redis-server 8.10 still has."""
+    fields = {name for section in both()[1].values() for name in section}
+    assert not MONITORED - fields
+
+
+# fmt: off
+MONITORED = {
+    "active_defrag_hits", "active_defrag_key_hits", "active_defrag_key_misses", "active_defrag_misses",
+    "active_defrag_running", "aof_current_rewrite_time_sec", "aof_enabled", "aof_last_bgrewrite_status",
+    "aof_last_rewrite_time_sec", "aof_last_write_status", "aof_rewrite_in_progress", "aof_rewrite_scheduled",
+    "blocked_clients", "cluster_enabled", "connected_clients", "connected_slaves", "evicted_keys", "expired_keys",
+    "instantaneous_input_kbps", "instantaneous_ops_per_sec", "instantaneous_output_kbps", "keyspace_hits",
+    "keyspace_misses", "latest_fork_usec", "loading", "lru_clock", "master_repl_offset", "maxmemory",
+    "maxmemory_policy", "mem_fragmentation_ratio", "migrate_cached_sockets", "pubsub_channels", "pubsub_patterns",
+    "rdb_bgsave_in_progress", "rdb_changes_since_last_save", "rdb_current_bgsave_time_sec", "rdb_last_bgsave_status",
+    "rdb_last_bgsave_time_sec", "rdb_last_save_time", "redis_version", "rejected_connections", "repl_backlog_active",
+    "repl_backlog_first_byte_offset", "repl_backlog_histlen", "repl_backlog_size", "role", "sync_full",
+    "sync_partial_err", "sync_partial_ok", "total_commands_processed", "total_connections_received",
+    "total_net_input_bytes", "total_net_output_bytes", "total_system_memory", "uptime_in_seconds", "used_cpu_sys",
+    "used_cpu_sys_children", "used_cpu_user", "used_cpu_user_children", "used_memory", "used_memory_lua",
+    "used_memory_overhead", "used_memory_peak", "used_memory_rss", "used_memory_startup",
+}
+# fmt: on
