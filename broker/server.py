@@ -287,10 +287,12 @@ async def _serve(config: Config, log: Log, supervision: Supervision) -> int:
 
 def _log_ready(server: Server, config: Config, log: Log) -> None:
     """Log a line per kind of listener. Launchers and test containers wait for it, some of them for the asterisk."""
-    if server.port or not config.unixsocket:
+    if server.port or not (config.unixsocket or config.tls_port):
         log.notice("* Ready to accept connections tcp", port=server.port, dir=config.dir)
     if config.unixsocket:
         log.notice("* Ready to accept connections unix", path=config.unixsocket, dir=config.dir)
+    if config.tls_port:
+        log.notice("* Ready to accept connections tls", port=config.tls_port, dir=config.dir)
 
 
 async def _obey_signals(

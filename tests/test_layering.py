@@ -65,7 +65,6 @@ TESTED_BY = {
     "broker/commands/__init__.py": "tests/broker/table/test_command.py",
     "broker/commands/page.py": "tests/docs/test_commands_page.py",
     "broker/broker.py": "tests/broker/execution/test_dispatcher.py",
-    "broker/network/listeners.py": "tests/broker/test_server.py",
     "broker/clients/transport.py": "tests/broker/network/test_connection.py",
     "broker/class_options.py": "tests/broker/process/test_clock.py",
     "broker/type_variables.py": "tests/broker/clients/test_session.py",

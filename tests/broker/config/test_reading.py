@@ -135,7 +135,6 @@ def test_lines_that_are_no_directives(tmp_path: Path) -> None:
         ("port \x1b[2J\n", ":1: 'port \\x1b[2J': argument couldn't be parsed into an integer"),
         ("cluster-enabled yes\n", "cluster-enabled: cluster mode is not supported"),
         ("replicaof host 6379\n", "replicaof: replication is not supported"),
-        ("tls-port 6380\n", "tls-port: TLS is not supported"),
         ("aclfile users.acl\n", "aclfile: a file of users is not supported"),
         ("user alice on >x\n", "user: users other than the default one are not supported"),
     ],
