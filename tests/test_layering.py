@@ -49,7 +49,14 @@ CONSUMERS = (
     ("consumers.redirections",),
     ("consumers.connecting",),
     ("consumers.backlog", "consumers.codecs", "consumers.middleware", "consumers.nurseries", "consumers.telemetry"),
-    ("consumers.addresses", "consumers.doorbell", "consumers.errors", "consumers.owners", "consumers.retry"),
+    (
+        "consumers.addresses",
+        "consumers.doorbell",
+        "consumers.encryption",
+        "consumers.errors",
+        "consumers.owners",
+        "consumers.retry",
+    ),
     ("consumers", "consumers.given"),  # `consumers` itself is a docstring
 )
 HOUSES = (BROKER, CONSUMERS)
