@@ -30,6 +30,10 @@ PAUSE_MS: Final = 200
 """Milliseconds to stop accepting when the process is out of descriptors: the listener stays readable and would keep
 the tick spinning."""
 
+PORT_REFUSED: Final = "Unable to listen on this port. Check server logs."
+BIND_REFUSED: Final = "Failed to bind to specified addresses."
+"""Redis's answers to CONFIG SET port, tls-port and bind."""
+
 
 class StartError(Exception):
     """The broker can't start; the message says why, in one line."""
@@ -47,9 +51,11 @@ class Listeners:
         self.handshakes = Handshakes(broker, tick, self.admit)
         self._unix: socket.socket | None = None
         self._unix_path = ""
-        broker.config.on_change("port", self._move_tcp)
-        broker.config.on_change("bind", self._move_all)
-        broker.config.on_change("tls-port", self._move_tls)
+        config = broker.config
+        config.on_change("port", partial(self._move_tcp, PORT_REFUSED))
+        config.on_change("tls-port", partial(self._move_tls, PORT_REFUSED))
+        config.on_change("bind", partial(self._move_tcp, BIND_REFUSED))
+        config.on_change("bind", self._rebind_tls)
 
     def open(self) -> None:
         """Open the listeners that the configuration asks for; raises StartError."""
@@ -231,24 +237,23 @@ class Listeners:
         self._unix_path = path
         self.tick.listen(sock, self._accept)
 
-    def _move_tcp(self, _: object) -> None:
+    def _move_tcp(self, refusal: str, _: object) -> None:
         """CONFIG SET port or bind: listen on the new addresses, or keep to the old ones if that fails."""
-        self._tcp = self._move(self._tcp, self.broker.config.port)
+        self._tcp = self._move(self._tcp, self.broker.config.port, refusal)
         self.broker.tcp_port = self.broker.config.port
 
-    def _move_tls(self, _: object) -> None:
+    def _move_tls(self, refusal: str, _: object) -> None:
         """CONFIG SET tls-port or bind, likewise."""
         contexts = self.tls_contexts
         if contexts.server is None and not contexts.configure():
             raise ValueError(NOT_CONFIGURED)
-        self._tls = self._move(self._tls, self.broker.config.tls_port, tls=True)
+        self._tls = self._move(self._tls, self.broker.config.tls_port, refusal, tls=True)
 
-    def _move_all(self, value: object) -> None:
-        self._move_tcp(value)
+    def _rebind_tls(self, value: object) -> None:
         if self._tls:
-            self._move_tls(value)
+            self._move_tls(BIND_REFUSED, value)
 
-    def _move(self, old: list[socket.socket], port: int, *, tls: bool = False) -> list[socket.socket]:
+    def _move(self, old: list[socket.socket], port: int, refusal: str, *, tls: bool = False) -> list[socket.socket]:
         # A port can't be bound twice: close first, and go back to the old addresses on failure.
         addresses = [sock.getsockname()[:2] for sock in old]
         self._close_tcp(old)
@@ -259,7 +264,8 @@ class Listeners:
             for host, old_port in addresses:
                 with suppress(StartError):
                     old += self._open_tcp(old_port, (host,), tls=tls)
-            raise ValueError(f"Unable to listen on this port: {problem}") from None
+            self.broker.log.warning("%s", problem)
+            raise ValueError(refusal) from None
 
     def _close_tcp(self, listeners: list[socket.socket]) -> None:
         for sock in listeners:

@@ -238,6 +238,14 @@ def test_plain_requests_on_the_encrypted_port(sides: tuple[Side, Side]) -> None:
     assert endings == ["closed", "closed"]
 
 
+def test_a_port_that_is_taken(sides: tuple[Side, Side], certificates: Certificates) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        both(sides, "CONFIG", "SET", "tls-port", str(other.getsockname()[1]))
+        both(sides, "CONFIG", "SET", "port", str(other.getsockname()[1]))
+    for side in sides:
+        assert "PONG" in outcome(side.port, certificates.client_context())
+
+
 def test_pipelines_and_large_values(sides: tuple[Side, Side], certificates: Certificates) -> None:
     value = "0123456789abcdef" * 500_000
     requests = [("SET", "k", value), *[("INCR", "n"), ("LPUSH", "l", "x"), ("PING", "y" * 20_000)] * 300, ("GET", "k")]
