@@ -62,11 +62,13 @@ def log_supervision(config: Config, supervisor: str, log: Log) -> None:
 
 def log_ready(config: Config, log: Log, addresses: Sequence[str]) -> None:
     """Log a line per kind of listener. Launchers and test containers wait for it, some of them for the asterisk."""
-    if addresses or not config.unixsocket:
+    if addresses or not (config.unixsocket or config.tls_port):
         where = " ".join(addresses)
         log.notice("* Ready to accept connections tcp", port=config.port, addresses=where, dir=config.dir)
     if config.unixsocket:
         log.notice("* Ready to accept connections unix", path=config.unixsocket, dir=config.dir)
+    if config.tls_port:
+        log.notice("* Ready to accept connections tls", port=config.tls_port, dir=config.dir)
     exposed = [address for address in addresses if not address.startswith(LOOPBACK)]
     if exposed and not config.requirepass and not config.protected_mode:
         log.warning(

@@ -6,18 +6,24 @@ a consumer would wait for an HTTP server.
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import coredis
+
+from consumers.encryption import context_from_query
 
 __all__ = ["client_from_url"]
 
 SCHEMES = ("redis", "rediss", "unix")
 
 
-def client_from_url(url: str) -> coredis.Redis[bytes]:
-    """Return a client, not yet entered, of the server at this URL. Raises ValueError, in one line, for any other."""
+def client_from_url(url: str, context: ssl.SSLContext | None = None) -> coredis.Redis[bytes]:
+    """Return a client, not yet entered, of the server at this URL. Raises ValueError, in one line, for any other.
+
+    `context` is for rediss://, in place of what the URL itself says about certificates.
+    """
     shown = _without_password(url)
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
@@ -34,7 +40,10 @@ def client_from_url(url: str) -> coredis.Redis[bytes]:
             raise ValueError("not a URL of one server")
         if database and not (database.isascii() and database.isdecimal()):
             raise ValueError(f"{database!r} is no database's number")
-        client: coredis.Redis[Any] = coredis.Redis.from_url(f"{scheme}://{rest}", decode_components=True)
+        settings: dict[str, Any] = {}
+        if scheme == "rediss":
+            settings["ssl_context"] = context or context_from_query(dict(parse_qsl(parts.query)))
+        client: coredis.Redis[Any] = coredis.Redis.from_url(f"{scheme}://{rest}", decode_components=True, **settings)
     except (ValueError, OSError, RuntimeError) as error:
         raise ValueError(f"{shown}: {error}") from None
     return client

@@ -55,7 +55,14 @@ CONSUMERS = (
     ("consumers.redirections",),
     ("consumers.connecting",),
     ("consumers.backlog", "consumers.codecs", "consumers.middleware", "consumers.nurseries", "consumers.telemetry"),
-    ("consumers.addresses", "consumers.doorbell", "consumers.errors", "consumers.owners", "consumers.retry"),
+    (
+        "consumers.addresses",
+        "consumers.doorbell",
+        "consumers.encryption",
+        "consumers.errors",
+        "consumers.owners",
+        "consumers.retry",
+    ),
     ("consumers", "consumers.given"),  # `consumers` itself is a docstring
 )
 HOUSES = (BROKER, CONSUMERS)
@@ -75,7 +82,6 @@ TESTED_BY = {
     "broker/commands/page.py": "tests/docs/test_commands_page.py",
     "broker/config/page.py": "tests/docs/test_configuration_page.py",
     "broker/broker.py": "tests/broker/execution/test_dispatcher.py",
-    "broker/network/listeners.py": "tests/broker/test_server.py",
     "broker/clients/transport.py": "tests/broker/network/test_connection.py",
     "broker/class_options.py": "tests/broker/process/test_clock.py",
     "broker/type_variables.py": "tests/broker/clients/test_session.py",

@@ -16,6 +16,7 @@ from broker.config.kinds import (
     Bool,
     Choice,
     Directive,
+    FileName,
     Flags,
     Integer,
     Memory,
@@ -92,30 +93,30 @@ class Declarations(ValkeyDeclarations):
     bind_source_addr = Text(inert=True)
     socket_mark_id = Integer(0, 0, UINT_MAX, unsigned=True, immutable=True)
     max_new_connections_per_cycle = Integer(10, 1, 1000, unsigned=True)
-    max_new_tls_connections_per_cycle = Integer(1, 1, 1000, unsigned=True, inert=True)
+    max_new_tls_connections_per_cycle = Integer(1, 1, 1000, unsigned=True)
 
     # TLS.
-    tls_port = Integer(0, 0, 65535, inert="TLS")
-    tls_session_cache_size = Integer(20 * KB, 0, INT_MAX, inert=True)
-    tls_session_cache_timeout = Integer(300, 0, INT_MAX, inert=True)
-    tls_cluster = Bool(False, inert=True)
-    tls_replication = Bool(False, inert=True)
-    tls_auth_clients = Choice("yes", ("no", "yes", "optional"), inert=True)
-    tls_auth_clients_user = Choice("off", ("CN", "off"), inert=True)
-    tls_prefer_server_ciphers = Bool(False, inert=True)
-    tls_session_caching = Bool(True, inert=True)
-    tls_cert_file = Text(inert=True)
-    tls_key_file = Text(inert=True)
-    tls_key_file_pass = Secret(inert=True)
-    tls_client_cert_file = Text(inert=True)
-    tls_client_key_file = Text(inert=True)
-    tls_client_key_file_pass = Secret(inert=True)
-    tls_dh_params_file = Text(inert=True)
-    tls_ca_cert_file = Text(inert=True)
-    tls_ca_cert_dir = Text(inert=True)
-    tls_protocols = Text(inert=True)
-    tls_ciphers = Text(inert=True)
-    tls_ciphersuites = Text(inert=True)
+    tls_port = Integer(0, 0, 65535)
+    tls_session_cache_size = Integer(20 * KB, 0, INT_MAX)
+    tls_session_cache_timeout = Integer(300, 0, INT_MAX)
+    tls_cluster = Bool(False)
+    tls_replication = Bool(False)
+    tls_auth_clients = Choice("yes", ("no", "yes", "optional"))
+    tls_auth_clients_user = Choice("off", ("CN", "off"))
+    tls_prefer_server_ciphers = Bool(False)
+    tls_session_caching = Bool(True)
+    tls_cert_file = FileName()
+    tls_key_file = FileName()
+    tls_key_file_pass = Secret()
+    tls_client_cert_file = FileName()
+    tls_client_key_file = FileName()
+    tls_client_key_file_pass = Secret()
+    tls_dh_params_file = FileName()
+    tls_ca_cert_file = FileName()
+    tls_ca_cert_dir = FileName()
+    tls_protocols = Text()
+    tls_ciphers = Text()
+    tls_ciphersuites = Text()
     tls_expected_peer_name = Text(inert=True)
 
     # The process.

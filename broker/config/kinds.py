@@ -105,6 +105,7 @@ class Directive(Generic[T]):
     protected: CONFIG SET needs enable-protected-configs; sensitive: kept out of logs and SLOWLOG.
     while_loading: if False, CONFIG SET is refused while the data set is being loaded.
     several: takes more than one word.
+    volatile: names a file, so CONFIG SET applies the same value again: the file may have changed.
     inert: nothing here depends on it. If True, it is accepted and reported, and named in the log if given a value other
     than its default. If a text, any other value would promise a feature that does not exist, which the text names (it
     "is not supported"), and is refused.
@@ -112,6 +113,7 @@ class Directive(Generic[T]):
     """
 
     several = False
+    volatile = False
 
     def __init__(
         self,
@@ -360,6 +362,12 @@ class Text(Directive[str]):
         if self.empty_is_unset and not value:
             return []
         return [Line(quoted(bytes_of(value)), value != self.default)]
+
+
+class FileName(Text):
+    """The path of a file or folder whose contents are read when the directive is set."""
+
+    volatile = True
 
 
 class Secret(Directive[bytes]):

@@ -7,6 +7,7 @@ listen on another port) registers with on_change().
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from broker.config.directives import BY_NAME, TABLE, Declarations
@@ -97,14 +98,15 @@ class Config(_Values):
             for name, directive, _ in chosen:
                 at = name
                 value_now = getattr(self, directive.attribute)
-                if value_now != before[directive.attribute]:
+                if value_now != before[directive.attribute] or directive.volatile:
                     for listener in self._listeners.get(directive.name, ()):
                         listener(value_now)
                         called.append((listener, before[directive.attribute]))
         except ValueError as error:
             self.__dict__.update(before)
             for listener, value_before in reversed(called):
-                listener(value_before)
+                with suppress(ValueError):  # a file that was right a moment ago, for example
+                    listener(value_before)
             raise CommandError(_refusal(at.encode(), str(error))) from None
 
     def assign(self, directive: Directive[Any], words: Sequence[bytes]) -> None:

@@ -16,6 +16,7 @@ from broker.clients.backlog import Backlog
 from broker.clients.session import CLOSING, HELD, MONITORING, REPLICA, UNAUTHENTICATED
 from broker.clients.transport import CLOSED_TRANSPORT
 from broker.network.endpoint import Endpoint
+from broker.network.tls import TlsEndpoint
 from protocol import limits
 from protocol.parser import RequestParser
 
@@ -55,14 +56,18 @@ class Connection:
         sock: socket.socket,
         peer: bytes,
         schedule_close: Callable[[Connection], None],
+        endpoint: TlsEndpoint | None = None,
     ) -> None:
-        """Serve a connected, non-blocking socket; `schedule_close` closes a connection at the end of the tick."""
+        """Serve a connected, non-blocking socket; `schedule_close` closes a connection at the end of the tick.
+
+        `endpoint` is given for an encrypted connection whose handshake is complete.
+        """
         self.broker = broker
         self.sock = sock
         self.fd = sock.fileno()
-        self.endpoint = endpoint = Endpoint(sock)
-        self.receive = endpoint.receive
-        self.transmit: Callable[[bytes | bytearray | memoryview], int] = endpoint.send
+        self.endpoint: Endpoint | TlsEndpoint = endpoint or Endpoint(sock)
+        self.receive: Callable[[], bytes] = self.endpoint.receive
+        self.transmit: Callable[[bytes | bytearray | memoryview], int] = self.endpoint.send
         self.peer_name = peer
         self.schedule_close = schedule_close
         self.mask = 0

@@ -1,4 +1,4 @@
-"""Listening sockets (TCP on several addresses, a Unix socket), and which connections are let in.
+"""Listening sockets (TCP on several addresses, with and without TLS, a Unix socket), and which connections are let in.
 
 Clients are accepted within the tick, where all client work happens.
 """
@@ -14,15 +14,25 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
+from broker.acl.log import TLS_CERTIFICATE, TOP_LEVEL
 from broker.broker import Broker
-from broker.network.connection import format_address, is_loopback
+from broker.clients.describing import client_line
+from broker.network.connection import Connection, format_address, is_loopback
+from broker.network.endpoint import Endpoint
+from broker.network.handshakes import Handshakes
 from broker.network.tick import Tick
+from broker.network.tls import TlsEndpoint
+from broker.network.tls_contexts import NOT_CONFIGURED, TlsContexts
 from protocol.errors import MAX_CLIENTS, PROTECTED_MODE
 from protocol.replies import error
 
 PAUSE_MS: Final = 200
 """Milliseconds to stop accepting when the process is out of descriptors: the listener stays readable and would keep
 the tick spinning."""
+
+PORT_REFUSED: Final = "Unable to listen on this port. Check server logs."
+BIND_REFUSED: Final = "Failed to bind to specified addresses."
+"""Redis's answers to CONFIG SET port, tls-port and bind."""
 
 
 class StartError(Exception):
@@ -36,11 +46,17 @@ class Listeners:
         self.broker = broker
         self.tick = tick
         self._tcp: list[socket.socket] = []
+        self._tls: list[socket.socket] = []
+        self.tls_contexts = TlsContexts(broker.config, broker.log)
+        self.handshakes = Handshakes(broker, tick, self.admit)
         self._unix: socket.socket | None = None
         self._unix_path = ""
         self._unix_is_ours = False
-        broker.config.on_change("port", self._move_tcp)
-        broker.config.on_change("bind", self._move_tcp)
+        config = broker.config
+        config.on_change("port", partial(self._move_tcp, PORT_REFUSED))
+        config.on_change("tls-port", partial(self._move_tls, PORT_REFUSED))
+        config.on_change("bind", partial(self._move_tcp, BIND_REFUSED))
+        config.on_change("bind", self._rebind_tls)
 
     def open(self, passed: Sequence[socket.socket] = ()) -> None:
         """Open the listeners that the configuration asks for; raises StartError.
@@ -52,6 +68,10 @@ class Listeners:
             self._adopt(sock)
         if config.port and not self._tcp:
             self._tcp = self._open_tcp(config.port, config.bind)
+        if self.tls_contexts.needed() and not self.tls_contexts.configure():
+            raise StartError("Failed to configure TLS. Check logs for more info.")
+        if config.tls_port:
+            self._tls = self._open_tcp(config.tls_port, config.bind, tls=True)
         if config.unixsocket and self._unix is None:
             self._open_unix(config.unixsocket, config.unixsocketperm)
 
@@ -66,8 +86,9 @@ class Listeners:
 
     def close(self) -> None:
         """Close all listeners and remove the Unix socket's file."""
-        self._close_tcp(self._tcp)
-        self._tcp = []
+        self._close_tcp(self._tcp + self._tls)
+        self._tcp, self._tls = [], []
+        self.handshakes.close()
         if self._unix is not None:
             self.tick.stop_listening(self._unix)
             self._unix.close()
@@ -78,29 +99,67 @@ class Listeners:
 
     # Letting clients in
 
-    def admit(self, sock: socket.socket, peer: bytes) -> None:
-        """Serve a connected socket, unless maxclients or protected mode forbids it."""
+    def admit(self, sock: socket.socket, peer: bytes, endpoint: TlsEndpoint | None = None) -> None:
+        """Serve a connected socket, unless maxclients or protected mode forbids it.
+
+        `endpoint` is given if it is encrypted, and the handshake complete.
+        """
         broker = self.broker
         config = broker.config
         exposed = config.protected_mode and broker.users.default.nopass and sock.family != socket.AF_UNIX
-        if len(broker.sessions) >= config.maxclients:
+        if self._is_full():
             refusal = MAX_CLIENTS
         elif exposed and not is_loopback(peer):
             refusal = PROTECTED_MODE
         else:
-            connection = self.tick.adopt(sock, peer)
+            connection = self.tick.adopt(sock, peer, endpoint)
             broker.log.verbose("Accepted a client", id=connection.session.id, addr=peer)
+            if endpoint is not None:
+                self._log_in(connection, endpoint)
+                self.tick.serve_received(connection)
             return
         broker.stats.clients_refused += 1
         broker.log.verbose("Error accepting a client connection", addr=peer, reason=refusal)
         sock.setblocking(False)
+        refused = endpoint or Endpoint(sock)
         with suppress(OSError):
-            sock.send(error(refusal))
-        sock.close()
+            refused.send(error(refusal))
+        refused.close()
+
+    def _admit_encrypted(self, sock: socket.socket, peer: bytes) -> None:
+        """Let an accepted socket begin its handshake. Who is one too many gets no reason: it could not be encrypted."""
+        context = self.tls_contexts.server
+        if self._is_full() or context is None:
+            self.broker.stats.clients_refused += 1
+            sock.close()
+            return
+        sock.setblocking(False)
+        self.handshakes.begin(sock, peer, TlsEndpoint(sock, context))
+
+    def _log_in(self, connection: Connection, endpoint: TlsEndpoint) -> None:
+        """With tls-auth-clients-user, log the client in as the user whom its certificate names."""
+        if self.broker.config.tls_auth_clients_user != "CN":
+            return
+        name = endpoint.common_name().encode()
+        session = connection.session
+        users = self.broker.users
+        user = users.get(name) if name else None
+        if user is not None and user.enabled:
+            session.become_user(user, True)
+            self.broker.log.verbose("TLS: Auto-authenticated client as %s", endpoint.common_name(), id=session.id)
+        elif name:
+            users.log.add(TLS_CERTIFICATE, TOP_LEVEL, b"", name, client_line(session))
+            self.broker.log.verbose("TLS: the certificate names no user", user=endpoint.common_name(), id=session.id)
+
+    def _is_full(self) -> bool:
+        return len(self.broker.sessions) + len(self.handshakes) >= self.broker.config.maxclients
 
     def _accept(self, listener: socket.socket) -> None:
+        encrypted = listener in self._tls
+        config = self.broker.config
+        most = config.max_new_tls_connections_per_cycle if encrypted else config.max_new_connections_per_cycle
         # The rest wait in the kernel's queue until the next tick.
-        for _ in range(self.broker.config.max_new_connections_per_cycle):
+        for _ in range(most):
             try:
                 sock, address = listener.accept()
             except BlockingIOError:
@@ -115,7 +174,8 @@ class Listeners:
                 self.admit(sock, self._unix_path.encode() + b":0")
             else:
                 self._set_options(sock)
-                self.admit(sock, format_address(address, listener.family))
+                admit = self._admit_encrypted if encrypted else self.admit
+                admit(sock, format_address(address, listener.family))
 
     def _pause_accepting(self, listener: socket.socket) -> None:
         self.tick.stop_listening(listener)
@@ -154,7 +214,7 @@ class Listeners:
             self._tcp.append(sock)
         self.tick.listen(sock, self._accept)
 
-    def _open_tcp(self, port: int, addresses: tuple[str, ...]) -> list[socket.socket]:
+    def _open_tcp(self, port: int, addresses: tuple[str, ...], *, tls: bool = False) -> list[socket.socket]:
         opened: list[socket.socket] = []
         for address in addresses:
             try:
@@ -166,10 +226,10 @@ class Listeners:
                     sock.close()
                 reason = problem.strerror or str(problem)
                 text = f"Could not create server TCP listening socket {address}:{port}: {reason}"
-                raise StartError(f"{text}. Failed listening on port {port} (tcp)") from None
+                raise StartError(f"{text}. Failed listening on port {port} ({'tls' if tls else 'tcp'})") from None
         for sock in opened:
             self.tick.listen(sock, self._accept)
-        if opened:
+        if opened and not tls:
             self.broker.tcp_port = opened[0].getsockname()[1]
         return opened
 
@@ -225,22 +285,35 @@ class Listeners:
         self._unix_is_ours = True
         self.tick.listen(sock, self._accept)
 
-    def _move_tcp(self, _: object) -> None:
+    def _move_tcp(self, refusal: str, _: object) -> None:
         """CONFIG SET port or bind: listen on the new addresses, or keep to the old ones if that fails."""
-        config = self.broker.config
-        old = self._tcp
+        self._tcp = self._move(self._tcp, self.broker.config.port, refusal)
+        self.broker.tcp_port = self.broker.config.port
+
+    def _move_tls(self, refusal: str, _: object) -> None:
+        """CONFIG SET tls-port or bind, likewise."""
+        contexts = self.tls_contexts
+        if contexts.server is None and not contexts.configure():
+            raise ValueError(NOT_CONFIGURED)
+        self._tls = self._move(self._tls, self.broker.config.tls_port, refusal, tls=True)
+
+    def _rebind_tls(self, value: object) -> None:
+        if self._tls:
+            self._move_tls(BIND_REFUSED, value)
+
+    def _move(self, old: list[socket.socket], port: int, refusal: str, *, tls: bool = False) -> list[socket.socket]:
         # A port can't be bound twice: close first, and go back to the old addresses on failure.
         addresses = [sock.getsockname()[:2] for sock in old]
         self._close_tcp(old)
-        self._tcp = []
+        old.clear()
         try:
-            self._tcp = self._open_tcp(config.port, config.bind) if config.port else []
-            self.broker.tcp_port = config.port
+            return self._open_tcp(port, self.broker.config.bind, tls=tls) if port else []
         except StartError as problem:
-            for host, port in addresses:
+            for host, old_port in addresses:
                 with suppress(StartError):
-                    self._tcp += self._open_tcp(port, (host,))
-            raise ValueError(f"Unable to listen on this port: {problem}") from None
+                    old += self._open_tcp(old_port, (host,), tls=tls)
+            self.broker.log.warning("%s", problem)
+            raise ValueError(refusal) from None
 
     def _close_tcp(self, listeners: list[socket.socket]) -> None:
         for sock in listeners:

@@ -16,6 +16,7 @@ import trio
 from broker.broker import Broker
 from broker.clients.session import CLOSING, HELD, STOPPED, Session
 from broker.network.connection import Connection
+from broker.network.tls import TlsEndpoint
 from broker.process.poller import GONE, PEER_CLOSED, READABLE, WRITABLE, Watches
 from protocol.replies import error
 from protocol.requests import ProtocolError
@@ -37,11 +38,12 @@ class Tick:
     """All connections of a broker, served together.
 
     While a client's last write is beyond the journal's acknowledged position, its replies are held. `watches` are
-    served along with the clients, by the same poller.
+    served along with the clients, by the same poller. `number` counts the ticks.
     """
 
     def __init__(self, broker: Broker, watches: Watches, linger_ms: int = 0) -> None:
         """`linger_ms` is LINGER_MS if nothing else runs in this thread, and 0 while other tasks share Trio's loop."""
+        self.number = 0
         self.linger_ms = linger_ms
         self._broker = broker
         self.watches = watches
@@ -73,14 +75,22 @@ class Tick:
         if self._listeners.pop(listener.fileno(), None) is not None:
             self._poller.unregister(listener.fileno())
 
-    def adopt(self, sock: socket.socket, peer: bytes) -> Connection:
-        """Start serving a connected socket."""
+    def adopt(self, sock: socket.socket, peer: bytes, endpoint: TlsEndpoint | None = None) -> Connection:
+        """Start serving a connected socket; `endpoint` is given if it is encrypted."""
         sock.setblocking(False)
-        connection = Connection(self._broker, sock, peer, self._to_close.append)
+        connection = Connection(self._broker, sock, peer, self._to_close.append, endpoint)
         self._connections[connection.fd] = connection
         connection.mask = _LISTENING
         self._poller.register(connection.fd, connection.mask)
         return connection
+
+    def serve_received(self, connection: Connection) -> None:
+        """Serve what the connection's endpoint has received already, which no poller reports."""
+        try:
+            self._read(connection)
+        except Exception as defect:
+            self._broker.log.failure("serving a client failed unexpectedly", defect)
+            self.close(connection)
 
     def connections(self) -> list[Connection]:
         """All open connections."""
@@ -250,6 +260,7 @@ class Tick:
         self._poller.close()
 
     def _serve(self, events: list[tuple[int, int]]) -> None:
+        self.number += 1
         connections = self._connections
         if self._broker.blocking.sessions:
             self._close_hung_up(events)

@@ -22,6 +22,7 @@ import trio
 from coredis.exceptions import RedisError
 
 from consumers.addresses import client_from_url
+from consumers.encryption import tls_context
 from consumers.errors import ConsumerError
 
 DEFAULT_URL = "redis://127.0.0.1:6379"
@@ -50,7 +51,27 @@ def argument_parser(name: str, description: str, **settings: Any) -> argparse.Ar
         help="redis://[user:password@]host:port/db, rediss://... (TLS) or unix:///path (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+    tls = parser.add_argument_group("TLS")
+    tls.add_argument("--tls", action="store_true", help="encrypt the connection, as rediss:// does")
+    tls.add_argument("--cacert", metavar="FILE", help="certificates to trust, a file or a folder (the system's)")
+    tls.add_argument("--cert", metavar="FILE", help="the certificate to present to the server")
+    tls.add_argument("--key", metavar="FILE", help="its key, if the certificate's file does not contain it")
+    tls.add_argument("--insecure", action="store_true", help="trust any server, whatever its certificate")
     return parser
+
+
+def client_of(options: argparse.Namespace) -> Client:
+    """Return a client, not yet entered, of the server that the options name. Raises ValueError, in one line."""
+    url: str = options.url
+    scheme, separator, rest = url.partition("://")
+    if options.tls and scheme.lower() == "redis":
+        url, scheme = f"rediss{separator}{rest}", "rediss"
+    given = [name for name in ("tls", "cacert", "cert", "key", "insecure") if getattr(options, name)]
+    if not given or (given == ["tls"] and scheme.lower() == "rediss"):
+        return client_from_url(url)
+    if scheme.lower() != "rediss":
+        raise ValueError(f"--{given[0]}: only for rediss://, or redis:// with --tls")
+    return client_from_url(url, tls_context(options.cacert, options.cert, options.key, verified=not options.insecure))
 
 
 def positive(text: str) -> int:
@@ -67,7 +88,7 @@ def run(command: Command, options: argparse.Namespace, name: str) -> int:
     # coredis logs a traceback for every connection that fails in its handshake; the consumers report it in one line
     logging.getLogger("coredis").setLevel(logging.CRITICAL)
     try:
-        client = client_from_url(options.url)
+        client = client_of(options)
     except ValueError as error:
         return _tell(name, str(error), 2)
     try:

@@ -20,7 +20,7 @@ import trio
 from coredis.exceptions import RedisError
 
 from consumers.commands.log_lines import JsonLines
-from consumers.commands.running import FAILED, CommandError, argument_parser, positive
+from consumers.commands.running import FAILED, CommandError, argument_parser, client_of, positive
 from consumers.commands.work_display import Counts, Display
 from consumers.errors import ConsumerError
 from consumers.jobs import Queue, Worker
@@ -103,7 +103,7 @@ async def _work(queue: Queue, options: argparse.Namespace, display: Display | No
             nursery.start_soon(_end_at_signal, signals, worker, options.grace, nursery.cancel_scope)
             if display is not None:
                 nursery.start_soon(display.run, worker, counts)
-            async with queue.open(options.url):
+            async with client_of(options) as client, queue.open(client):
                 await worker.run()
             nursery.cancel_scope.cancel()
     logger.info("worker %s has ended: %s", worker.name, counts)

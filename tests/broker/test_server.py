@@ -90,7 +90,6 @@ async def test_a_port_in_use_is_an_error() -> None:
         ({"save": None}, "the value of save must be a string as in redis.conf, not None"),
         ({"appendfsync": b"no"}, "the value of appendfsync must be a string as in redis.conf, not b'no'"),
         ({"port": "x"}, "port: argument couldn't be parsed into an integer"),
-        ({"tls-port": "6380"}, "tls-port: TLS is not supported"),
     ],
 )
 async def test_a_directive_that_is_refused_is_a_value_error(directives: dict[str, str], reason: str) -> None:

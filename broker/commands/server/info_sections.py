@@ -68,7 +68,7 @@ def _server(broker: Broker) -> Fields:
     yield "process_id", os.getpid()
     yield "process_supervised", supervisor_of(config.supervised, os.environ) or "no"
     yield "run_id", broker.run_id
-    yield "tcp_port", broker.tcp_port
+    yield "tcp_port", broker.tcp_port or config.tls_port
     yield "server_time_usec", clock.microseconds()
     yield "uptime_in_seconds", uptime
     yield "uptime_in_days", uptime // 86400
@@ -85,6 +85,10 @@ def _server(broker: Broker) -> Fields:
         listeners = 1
     if config.unixsocket:
         yield f"listener{listeners}", f"name=unix,bind={config.unixsocket}"
+        listeners += 1
+    if config.tls_port:
+        addresses = ",".join(f"bind={address}" for address in config.bind)
+        yield f"listener{listeners}", f"name=tls,{addresses},port={config.tls_port}"
 
 
 def _clients(broker: Broker) -> Fields:

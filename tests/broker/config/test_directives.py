@@ -86,7 +86,6 @@ def test_a_directive_with_an_effect_is_not_said_to_have_none() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "what"),
     [
-        ("tls-port", "6380", "TLS"),
         ("min-replicas-to-write", "1", "replication"),
         ("min-slaves-to-write", "1", "replication"),
     ],

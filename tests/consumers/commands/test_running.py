@@ -8,12 +8,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from broker.testing.pytest_plugin import BrokerOnPort, broker_on_port  # noqa: F401
 from consumers.commands.running import Output, positive, printable
+from tests.certificates import Certificates
+from tests.oracle.servers import free_port, start
 from tests.oracle.wire import Connection
 
 
@@ -180,3 +183,53 @@ async def test_a_line_that_nobody_reads_is_an_error() -> None:
     with pytest.raises(BrokenPipeError):
         await output.line("x")
     os.close(theirs)
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> Iterator[tuple[Certificates, int]]:
+    """A broker that demands certificates of its clients, and its encrypted port."""
+    certificates, port, tls_port = Certificates(tmp_path), free_port(), free_port()
+    directives = {"port": str(port), "tls-port": str(tls_port), "bind": "127.0.0.1", "save": ""}
+    named = {f"--{name}": value for name, value in (directives | certificates.directives()).items()}
+    options = [word for pair in named.items() for word in pair]
+    server = start("broker", [sys.executable, "-m", "broker", "serve", *options], port)
+    try:
+        yield certificates, tls_port
+    finally:
+        server.stop()
+
+
+def test_an_encrypted_connection(encrypted: tuple[Certificates, int]) -> None:
+    certificates, port = encrypted
+    trust = ["--cacert", str(certificates.ca)]
+    ours = ["--cert", str(certificates.client_certificate), "--key", str(certificates.client_key)]
+    files = f"ssl_certfile={certificates.client_certificate}&ssl_keyfile={certificates.client_key}"
+    for words_ in (
+        ["--url", f"redis://127.0.0.1:{port}", "--tls", *trust, *ours],
+        ["--url", f"rediss://127.0.0.1:{port}", *trust, *ours],
+        ["--url", f"rediss://127.0.0.1:{port}", "--insecure", *ours],
+        ["--url", f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificates.ca}&{files}"],
+    ):
+        done = run("publish", "news", "x", *words_)
+        assert (done.returncode, done.stderr) == (0, ""), done
+    for words_, reason in (
+        (["--url", f"rediss://127.0.0.1:{port}", *ours], "certificate verify failed"),
+        (["--url", f"rediss://127.0.0.1:{port}", *trust], ""),  # the server wants a certificate
+        (["--url", f"redis://127.0.0.1:{port}"], ""),  # not encrypted
+    ):
+        done = run("publish", "news", "x", *words_)
+        assert done.returncode == 1 and done.stderr.count("\n") == 1 and reason in done.stderr, done
+
+
+@pytest.mark.parametrize(
+    ("words_", "text"),
+    [
+        (["--cacert", "x"], "--cacert: only for rediss://, or redis:// with --tls"),
+        (["--insecure", "--url", "unix:///x"], "--insecure: only for rediss://, or redis:// with --tls"),
+        (["--tls", "--url", "unix:///x"], "--tls: only for rediss://, or redis:// with --tls"),
+        (["--tls", "--cert", "/nowhere"], "/nowhere: no certificate and key: No such file or directory"),
+    ],
+)
+def test_options_that_can_not_be_are_2(words_: list[str], text: str) -> None:
+    done = run("publish", "news", "x", *words_)
+    assert (done.returncode, done.stderr) == (2, f"trimaran publish: {text}\n")
