@@ -16,6 +16,9 @@ _VERSION_BYTES = 2
 _CHECKSUM_BYTES = 8
 _FOOTER = _VERSION_BYTES + _CHECKSUM_BYTES
 
+VERSION_OF_7_0 = 10
+"""The version that Redis 7.0 writes, the oldest server whose replicas and append-only files matter here."""
+
 # A compressed byte can expand to 88, and four bytes of packed elements to 56 bytes of memory: without bounds a small
 # payload could take gigabytes. So decompression may grow a payload to MAX_GROWTH times its size plus MAX_INFLATED, and
 # packed parts may yield as many elements as the payload has bytes, plus MAX_ELEMENTS.
@@ -50,6 +53,15 @@ def restore(payload: bytes, limits: StreamLimits) -> Any:
     inflation = MAX_STRING if body[:1] == bytes((STRING,)) else MAX_INFLATED
     reader = Reader(body, version, inflation=inflation + MAX_GROWTH * size, elements=MAX_ELEMENTS + size)
     return load_value(reader, reader.byte(), limits)
+
+
+def as_old_as_possible(payload: bytes, value: Any, options: SavingOptions) -> bytes:
+    """Returns the payload of a value that was restored from `payload`, of a version that more servers can read.
+
+    A server writes its own version into every payload, however old the value's form is.
+    """
+    version = int.from_bytes(payload[-_FOOTER:-_CHECKSUM_BYTES], "little")
+    return payload if version <= VERSION_OF_7_0 else dump(value, options)
 
 
 def check_footer(payload: bytes) -> int:
