@@ -17,6 +17,7 @@ from broker.commands.hashes.field_expiry import (
     set_field_deadline,
     unknown_argument,
 )
+from broker.commands.hashes.fields import set_effects
 from broker.keyspace.events import DEL, HASH, Event
 from broker.table.arguments import integer_between
 from broker.table.command import ACCESS, DELETE, DENYOOM, FAST, RW, UPDATE, WRITE, command, key
@@ -164,11 +165,12 @@ def hsetex(session: Client, args: list[bytes]) -> bytes:
         db.notify(HDEL, name)
         db.notify_fields(HDEL, name, fields)
         effects.replace_with([b"HDEL", name, *fields])
-    elif when is not None:
-        db.notify(HEXPIRE, name)
-        db.notify_fields(HEXPIRE, name, fields)
-        count = b"%d" % len(fields)
-        effects.replace_with([b"HSETEX", name, b"PXAT", b"%d" % when, b"FIELDS", count, *given.words])
+    else:
+        if when is not None:
+            db.notify(HEXPIRE, name)
+            db.notify_fields(HEXPIRE, name, fields)
+        if effects.sinks:
+            effects.replace_with(*set_effects(name, value, given.words))
     fields_changed(session, name, value)
     return ONE
 

@@ -237,13 +237,26 @@ def hincrbyfloat(session: Client, args: list[bytes]) -> bytes:
     text = value[field] = format_long_double(total)
     session.db.changed(key, HINCRBYFLOAT)
     session.db.notify_fields(HINCRBYFLOAT, key, [field])
-    # Not the increment: another machine might round differently. Plain HSET would remove the field's deadline.
-    if value.deadlines and field in value.deadlines:
-        effect = [b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, text]
-    else:
-        effect = [b"HSET", key, field, text]
-    session.db.keyspace.effects.replace_with(effect)
+    # Not the increment: another machine might round differently.
+    session.db.keyspace.effects.replace_with(*set_effects(key, value, [field, text]))
     return bulk(text)
+
+
+def set_effects(key: bytes, value: Hash, pairs: list[bytes]) -> list[list[bytes]]:
+    """Returns the commands that set these fields of a hash, which are set already, with the deadlines that they have.
+
+    HSETEX would do it in one, but older servers know only HSET, which drops deadlines, and Redis 7.4's HPEXPIREAT.
+    """
+    effects = [[b"HSET", key, *pairs]]
+    if value.deadlines:
+        fields: dict[int, dict[bytes, None]] = {}
+        for field in pairs[::2]:
+            when = value.deadlines.get(field)
+            if when is not None:
+                fields.setdefault(when, {})[field] = None
+        for when, alike in fields.items():
+            effects.append([b"HPEXPIREAT", key, b"%d" % when, b"FIELDS", b"%d" % len(alike), *alike])
+    return effects
 
 
 _SCAN_OPTIONS: Final = Parser[tuple[Glob | None, int, bool]]("HSCAN", values=SCAN_VALUES, defaults=SCAN_DEFAULTS)

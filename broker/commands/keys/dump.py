@@ -6,7 +6,7 @@ from typing import Final
 
 from broker.broker import Client
 from broker.commands.expire_options import has_passed
-from broker.formats.rdb.dump_payload import BadFooter, BadFormat, Unsupported, dump, restore
+from broker.formats.rdb.dump_payload import BadFooter, BadFormat, Unsupported, as_old_as_possible, dump, restore
 from broker.keyspace.access import FREQUENCY_MAX
 from broker.keyspace.database import Database, type_name
 from broker.keyspace.events import DEL, GENERIC, REPLACED, RETYPED, Event
@@ -92,8 +92,10 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
     db.add(name, value)
     if deadline:
         db.expire_at(name, deadline)
-        if not absolute:
-            db.keyspace.effects.replace_with([args[0], name, b"%d" % deadline, *args[3:], b"ABSTTL"])
+    effects = db.keyspace.effects
+    if effects.sinks:
+        effect = [args[0], name, b"%d" % deadline, as_old_as_possible(args[3], value, session.broker.config), *args[4:]]
+        effects.replace_with(effect if absolute or not deadline else [*effect, b"ABSTTL"])
     db.changed(name, RESTORED)
     # Set after the change, because a change updates the access time under the LRM policies.
     if measure == b"IDLETIME":

@@ -147,8 +147,6 @@ def blmovem(session: Client, args: list[bytes]) -> bytes:
     amount = _parse_amount(args, 6)
     elements = _move_several(session.db, args, from_left, to_left, amount)
     if elements:
-        order = b"OBO" if amount.one_by_one else b"BULK"
-        session.db.keyspace.effects.replace_with([b"LMOVEM", *args[1:5], b"EXACTLY", b"%d" % len(elements), order])
         return bulks(elements)
     return session.broker.blocking.wait(
         session,
@@ -201,4 +199,28 @@ def _move_several(db: Database, args: list[bytes], from_left: bool, to_left: boo
         db.changed(args[2], pushed, 0)
         db.changed(args[1], popped, len(elements))
         delete_if_empty(db, args[1], source)
+    effects = db.keyspace.effects
+    if effects.sinks:
+        effects.replace_with(*_in_old_words(args, from_left, to_left, amount.one_by_one, elements))
     return elements
+
+
+def _in_old_words(
+    args: list[bytes], from_left: bool, to_left: bool, one_by_one: bool, elements: list[bytes]
+) -> list[list[bytes]]:
+    """Returns what moving several elements did, in commands that servers older than Redis 8.10 know.
+
+    A block that leaves and arrives at the same side keeps its order, which LMOVE would reverse; within one list it
+    stays where it is. Elements moved one by one within one side of a list change places, and its deadline stays.
+    """
+    count = len(elements)
+    if args[1] == args[2] and from_left is to_left:
+        if not one_by_one:
+            return []
+        first = 0 if to_left else -count
+        return [[b"LSET", args[1], b"%d" % (first + i), element] for i, element in enumerate(elements)]
+    if from_left is not to_left or one_by_one:
+        return [[b"LMOVE", *args[1:5]]] * count
+    if from_left:
+        return [[b"LPOP", args[1], b"%d" % count], [b"LPUSH", args[2], *reversed(elements)]]
+    return [[b"RPOP", args[1], b"%d" % count], [b"RPUSH", args[2], *elements]]

@@ -17,6 +17,7 @@ from broker.table.parsers import Parser
 from broker.values.set import Set
 from broker.values.sorted_set import SortedSet
 from protocol.errors import SYNTAX, WRONG_TYPE, CommandError
+from protocol.numbers import format_double
 from protocol.replies import ZERO, integer
 
 ZUNIONSTORE: Final = Event(ZSET, b"zunionstore")
@@ -27,6 +28,9 @@ WEIGHT: Final = b"ERR weight value is not a float"
 NEGATIVE_LIMIT: Final = b"ERR LIMIT can't be negative"
 
 _INTEGER_MAX = (1 << 63) - 1
+
+_ZADD_WORDS: Final = 1024
+"""Scores and members that a propagated ZADD has at most."""
 
 Scores = Mapping[bytes, float]
 Aggregate = Callable[[float, float], float]
@@ -168,15 +172,27 @@ def _weighed(session: Client, args: list[bytes]) -> _Operation:
     return _Operation(inputs, *_STORE_OPTIONS.parse(args, options_at, len(inputs)))
 
 
-def _store(session: Client, target: bytes, result: dict[bytes, float], event: Event) -> bytes:
+def _store(
+    session: Client, target: bytes, result: dict[bytes, float], event: Event, propagate_result: bool = False
+) -> bytes:
+    """Store a result. With `propagate_result`, that is propagated, because Redis knows the operation only since 8.8."""
     db = session.db
+    effects = db.keyspace.effects
     if result:
         # Adding 0 turns -0 into 0, as SortedSet.insert does.
         db.set(target, SortedSet({member: score + 0.0 for member, score in result.items()}))
         db.changed(target, event)
+        if propagate_result and effects.sinks:
+            pairs = [word for member, score in result.items() for word in (format_double(score + 0.0), member)]
+            effects.replace_with(
+                [b"DEL", target],
+                *([b"ZADD", target, *pairs[at : at + _ZADD_WORDS]] for at in range(0, len(pairs), _ZADD_WORDS)),
+            )
         return integer(len(result))
     if db.delete(target):
         db.changed(target, DEL)
+        if propagate_result:
+            effects.replace_with([b"DEL", target])
     return ZERO
 
 
@@ -198,7 +214,8 @@ def zunion(session: Client, args: list[bytes]) -> bytes:
          complexity="O(N)+O(M*log(M)) where N is the size of all sorted sets together and M the size of the result",
          )  # fmt: skip
 def zunionstore(session: Client, args: list[bytes]) -> bytes:
-    return _store(session, args[1], _union(_weighed(session, args)), ZUNIONSTORE)
+    operation = _weighed(session, args)
+    return _store(session, args[1], _union(operation), ZUNIONSTORE, operation.counts)
 
 
 @command("ZINTER", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="sorted_set", since="6.2.0",
@@ -219,7 +236,8 @@ def zinter(session: Client, args: list[bytes]) -> bytes:
          complexity="O(N*K)+O(M*log(M)) where N is the size of the smallest sorted set, K the number of sorted"
                     " sets and M the size of the result")  # fmt: skip
 def zinterstore(session: Client, args: list[bytes]) -> bytes:
-    return _store(session, args[1], _intersection(_weighed(session, args)), ZINTERSTORE)
+    operation = _weighed(session, args)
+    return _store(session, args[1], _intersection(operation), ZINTERSTORE, operation.counts)
 
 
 @command("ZINTERCARD", arity=-3, flags=READONLY, keys=(counted_keys(RO, ACCESS),), group="sorted_set",

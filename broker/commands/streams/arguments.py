@@ -11,9 +11,9 @@ from broker.keyspace.events import STREAM, Event
 from broker.table.arguments import MAX_INTEGER, integer, integer_between
 from broker.table.parsers import Parser
 from broker.values.streams.group import Consumer, Group
-from broker.values.streams.ids import MAX_ID, MAX_PART, parse_id
+from broker.values.streams.ids import MAX_ID, MAX_PART, format_id, parse_id
 from broker.values.streams.stream import Stream
-from broker.values.streams.trim import References, trim_by_id, trim_by_length
+from broker.values.streams.trim import References, Removal, trim_by_id, trim_by_length
 from protocol.errors import NOT_INTEGER, SYNTAX, CommandError, wrong_form
 
 INVALID_ID: Final = b"ERR Invalid stream ID specified as stream command argument"
@@ -87,13 +87,13 @@ def interval_end(argument: bytes) -> int:
 class Trimming:
     """The trimming options of XADD and XTRIM; `by_id` or `by_length` is the threshold, the other one -1.
 
-    `policy` is the token of the policy on references as given, b"" for none.
+    `policy` is the token of the policy on references as given, b"" for none; `removal` is what went under it.
 
     Parsed by hand: anything that is not a complete option is XADD's ID, a threshold may follow a `=` or `~`, and LIMIT
     may precede the strategy that it belongs to.
     """
 
-    __slots__ = ("approximate", "by_id", "by_length", "limit", "limit_given", "policy")
+    __slots__ = ("approximate", "by_id", "by_length", "limit", "limit_given", "policy", "removal")
 
     def __init__(self) -> None:
         self.by_length = -1
@@ -102,6 +102,7 @@ class Trimming:
         self.limit = 0
         self.limit_given = False
         self.policy = b""
+        self.removal: Removal | None = None
 
     def take(self, args: list[bytes], i: int) -> int:
         """Parses the option at `i`; returns the position after it, or `i` if it is not a trimming option. Raises."""
@@ -147,16 +148,36 @@ class Trimming:
         """Trims the stream and returns the number of entries removed."""
         policy = POLICIES[self.policy] if self.policy else References.KEEP
         limit = self.limit if self.limit_given else None
+        if policy is not References.KEEP:
+            self.removal = Removal()
         if self.by_id >= 0:
-            return trim_by_id(stream, self.by_id, self.approximate, limit, policy)
+            return trim_by_id(stream, self.by_id, self.approximate, limit, policy, self.removal)
         if self.by_length >= 0:
-            return trim_by_length(stream, self.by_length, self.approximate, limit, policy)
+            return trim_by_length(stream, self.by_length, self.approximate, limit, policy, self.removal)
         return 0
 
-    def effect(self, key: bytes, stream: Stream) -> list[bytes]:
-        """Returns the exact XTRIM that removes the same entries as the approximate one just applied."""
+    def is_exact(self) -> bool:
+        """Whether the options as given do the same at any time, and are known to Redis 5."""
+        return not (self.approximate or self.policy)
+
+    def effects(self, key: bytes, stream: Stream) -> list[list[bytes]]:
+        """Returns the commands that remove exactly what was just removed.
+
+        They have no policy, which Redis knows only since 8.2, unless ACKED has passed over entries: XDEL would leave
+        another max-deleted-entry-id.
+        """
         effect = trim_effect(key, stream)
-        return [*effect, self.policy] if self.policy else effect
+        removal = self.removal
+        if removal is None:
+            return [effect]
+        if self.policy == b"ACKED" and stream.length and stream.first_id < removal.last_id:
+            return [[*effect, self.policy]]
+        return [effect, *acknowledgements(key, removal.references)]
+
+
+def acknowledgements(key: bytes, pending: dict[bytes, list[int]]) -> list[list[bytes]]:
+    """Returns an XACK for each group whose references to these entries were removed."""
+    return [[b"XACK", key, group, *map(format_id, ids)] for group, ids in pending.items()]
 
 
 def trim_effect(key: bytes, stream: Stream) -> list[bytes]:

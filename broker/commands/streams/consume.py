@@ -6,6 +6,7 @@ from typing import Final
 
 from broker.broker import Client
 from broker.commands.streams.arguments import (
+    acknowledgements,
     consumer_of,
     counted,
     no_key_or_group,
@@ -352,23 +353,31 @@ def xackdel(session: Client, args: list[bytes]) -> bytes:
     if stream is None or group is None:
         return array_header(len(texts)) + MINUS_ONE * len(texts)
     results = []
-    deleted = acknowledged = 0
+    deleted: list[bytes] = []
+    acknowledged: list[int] = []
+    unlinked: dict[bytes, list[int]] = {args[2]: acknowledged}
     for id in strict_ids(texts):
         if not group.acknowledge(id):
             results.append(-1)
             continue
-        acknowledged += 1
+        acknowledged.append(id)
         if policy is References.ACKED and stream.is_referenced(id):
             results.append(2)
             continue
         if policy is References.DELETE:
-            stream.remove_references(id)
-        deleted += stream.delete(id)
+            stream.remove_references(id, unlinked)
+        if stream.delete(id):
+            deleted.append(format_id(id))
         results.append(1)
     if deleted:
-        db.changed(args[1], XDEL, acknowledged)
+        db.changed(args[1], XDEL, len(acknowledged))
     else:
-        db.keyspace.dirty += acknowledged
+        db.keyspace.dirty += len(acknowledged)
+    if acknowledged:
+        effects = acknowledgements(args[1], unlinked)
+        if deleted:
+            effects.append([b"XDEL", args[1], *deleted])
+        db.keyspace.effects.replace_with(*effects)
     return integers(results)
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from broker.broker import Client
-from broker.commands.streams.arguments import Trimming, policy_and_ids, strict_id, strict_ids, trim_effect
+from broker.commands.streams.arguments import (
+    Trimming,
+    acknowledgements,
+    policy_and_ids,
+    strict_id,
+    strict_ids,
+    trim_effect,
+)
 from broker.keyspace.events import STREAM, Event
 from broker.table.arguments import integer
 from broker.table.command import DELETE, DENYOOM, FAST, RW, UPDATE, WRITE, command, key
@@ -241,13 +248,13 @@ def _effects(
 ) -> list[list[bytes]]:
     """Returns the commands that have the same effect as this XADD whenever they are executed."""
     name = args[1]
-    if options.producer is None and not options.approximate:
+    if options.producer is None and options.is_exact():
         return [[*args[:at], id_text, *args[at + 1 :]]]
     effects = [[b"XADD", name, id_text, *args[at + 1 :]]]
     if options.producer is not None and options.iid is not None:
         effects.append([b"XIDMPRECORD", name, options.producer, options.iid, id_text])
     if removed:
-        effects.append(options.effect(name, stream))
+        effects += options.effects(name, stream)
     return effects
 
 
@@ -312,8 +319,8 @@ def xtrim(session: Client, args: list[bytes]) -> bytes:
         return ZERO
     removed = trimming.apply(stream)
     if removed:
-        if trimming.approximate:
-            db.keyspace.effects.replace_with(trimming.effect(args[1], stream))
+        if not trimming.is_exact():
+            db.keyspace.effects.replace_with(*trimming.effects(args[1], stream))
         db.changed(args[1], XTRIM, removed)
     return integer_reply(removed)
 
@@ -344,23 +351,29 @@ def xdelex(session: Client, args: list[bytes]) -> bytes:
     if stream is None:
         return array_header(len(texts)) + MINUS_ONE * len(texts)
     results = []
-    deleted = unlinked = 0
+    deleted: list[bytes] = []
+    unlinked: dict[bytes, list[int]] = {}
     for id in strict_ids(texts):
         if policy is References.ACKED and stream.is_referenced(id):
             results.append(2)
             continue
         if policy is References.DELETE:
-            unlinked += stream.remove_references(id)
+            stream.remove_references(id, unlinked)
         if stream.delete(id):
-            deleted += 1
+            deleted.append(format_id(id))
             results.append(1)
         else:
             results.append(-1)
     if deleted:
-        db.changed(args[1], XDEL, deleted)
+        db.changed(args[1], XDEL, len(deleted))
     elif unlinked:
         # References to entries deleted earlier are gone. Redis does not count that as a change, and would lose it.
-        db.keyspace.dirty += unlinked
+        db.keyspace.dirty += sum(map(len, unlinked.values()))
+    if deleted or unlinked:
+        effects = acknowledgements(args[1], unlinked)
+        if deleted:
+            effects.append([b"XDEL", args[1], *deleted])
+        db.keyspace.effects.replace_with(*effects)
     return integers(results)
 
 

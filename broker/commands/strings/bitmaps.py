@@ -33,6 +33,8 @@ _BITS: Final = {b"0": 0, b"1": 1}
 _OPERATIONS: Final = {
     b"AND": 1, b"OR": 1, b"XOR": 1, b"NOT": 1, b"DIFF": 2, b"DIFF1": 2, b"ANDOR": 2, b"ONE": 1,
 }  # fmt: skip
+_NEW_OPERATIONS: Final = frozenset((b"DIFF", b"DIFF1", b"ANDOR", b"ONE"))
+"""Since Redis 8.2: what they stored is propagated, so that older servers can read it."""
 
 
 def bit_offset(session: Client, argument: bytes, unit: int = 1) -> int:
@@ -193,7 +195,11 @@ def bitop(session: Client, args: list[bytes]) -> bytes:
         result = combine(operation, sources)
         db.set(target, result)
         db.changed(target, SET)
+        if operation in _NEW_OPERATIONS:
+            db.keyspace.effects.replace_with([b"SET", target, bytes(result)])
         return integer_reply(len(result))
     if db.delete(target):
         db.changed(target, DEL)
+        if operation in _NEW_OPERATIONS:
+            db.keyspace.effects.replace_with([b"DEL", target])
     return ZERO

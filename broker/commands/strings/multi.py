@@ -113,12 +113,24 @@ def msetex(session: Client, args: list[bytes]) -> bytes:
             db.expire_at(name, when)
             db.notify(EXPIRE, name)
         db.changed(name, SET)
-    if when is not None:
-        if past:
-            _expire_all(session, names)
-        elif db.keyspace.effects.sinks:
-            db.keyspace.effects.replace_with([b"MSETEX", *args[1:end], b"PXAT", b"%d" % when])
+    if past:
+        _expire_all(session, names)
+        return ONE
+    effects = db.keyspace.effects
+    if effects.sinks:
+        effects.replace_with(*_as_sets(args[2:end], unit, when))
     return ONE
+
+
+def _as_sets(pairs: list[bytes], unit: bytes, when: int | None) -> list[list[bytes]]:
+    """Returns what an MSETEX did, in commands that servers older than Redis 8.4 know."""
+    if when is not None:
+        options = [b"PXAT", b"%d" % when]
+    elif unit == b"KEEPTTL":
+        options = [unit]
+    else:
+        return [[b"MSET", *pairs]]
+    return [[b"SET", name, value, *options] for name, value in zip(pairs[::2], pairs[1::2], strict=True)]
 
 
 def _expire_all(session: Client, names: list[bytes]) -> None:

@@ -91,7 +91,8 @@ def _set_with_options(session: Client, args: list[bytes]) -> bytes:
         else:
             db.set(name, value)
         db.changed(name, SET)
-        if get_old:
+        if get_old or condition.startswith(b"IF"):
+            # Not the condition: it was met, and Redis knows operands only since 8.4, GET since 6.2.
             effect = [b"SET", name, value]
             db.keyspace.effects.replace_with([*effect, b"KEEPTTL"] if keep_deadline else effect)
     return OK if reply is None else reply

@@ -17,6 +17,9 @@ _VERSION_BYTES = 2
 _CHECKSUM_BYTES = 8
 _FOOTER = _VERSION_BYTES + _CHECKSUM_BYTES
 
+VERSION_OF_7_0 = 10
+"""The version that Redis 7.0 writes, the oldest server whose replicas and append-only files matter here."""
+
 # A compressed byte can expand to 88, and four bytes of packed elements to 56 bytes of memory: without bounds a small
 # payload could take gigabytes. So decompression may grow a payload to MAX_GROWTH times its size plus MAX_INFLATED, and
 # packed parts may yield as many elements as the payload has bytes, plus MAX_ELEMENTS.
@@ -56,6 +59,15 @@ def restore(payload: bytes, limits: StreamLimits, *, verify: bool = True) -> Any
     if kind in UNSUPPORTED:
         raise Unsupported(f"it holds {describe(reader, kind)}", reader.offset)
     return load_value(reader, kind, limits)
+
+
+def as_old_as_possible(payload: bytes, value: Any, options: SavingOptions) -> bytes:
+    """Returns the payload of a value that was restored from `payload`, of a version that more servers can read.
+
+    A server writes its own version into every payload, however old the value's form is.
+    """
+    version = int.from_bytes(payload[-_FOOTER:-_CHECKSUM_BYTES], "little")
+    return payload if version <= VERSION_OF_7_0 else dump(value, options)
 
 
 def check_footer(payload: bytes, *, verify: bool = True) -> int:

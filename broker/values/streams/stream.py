@@ -438,9 +438,18 @@ class Stream:
         """Whether any group has yet to read or acknowledge the entry."""
         return any(group.last_id < id or id in group.pel for group in self.groups.values())
 
-    def remove_references(self, id: int) -> int:
-        """Removes an entry from every group's pending entries; returns the number of groups that had it."""
-        return sum(group.acknowledge(id) for group in self.groups.values())
+    def remove_references(self, id: int, removed: dict[bytes, list[int]] | None = None) -> int:
+        """Removes an entry from every group's pending entries; returns the number of groups that had it.
+
+        `removed` gets the ID, under the name of each group that had it.
+        """
+        count = 0
+        for name, group in self.groups.items():
+            if group.acknowledge(id):
+                count += 1
+                if removed is not None:
+                    removed.setdefault(name, []).append(id)
+        return count
 
     # -- whole
 

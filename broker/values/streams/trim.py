@@ -26,16 +26,31 @@ class References(Enum):
     ACKED = "ACKED"
 
 
+class Removal:
+    """What a trim removed entry by entry, under a policy other than KEEP.
+
+    `last_id` is the highest ID removed, -1 if none was; `references` has the IDs that are no longer pending, by group.
+    """
+
+    __slots__ = ("last_id", "references")
+
+    def __init__(self) -> None:
+        self.last_id = -1
+        self.references: dict[bytes, list[int]] = {}
+
+
 def trim_by_length(
     stream: Stream,
     length: int,
     approximate: bool = False,
     limit: int | None = None,
     references: References = References.KEEP,
+    removal: Removal | None = None,
 ) -> int:
     """Removes the first entries until `length` are left; returns the number removed.
 
     An approximate trim stops before it removes more than `limit` entries (0: no limit; None: Redis's own bound).
+    `removal` takes down what went, for a policy other than KEEP.
     """
     excess = stream.length - length
     if excess <= 0:
@@ -45,7 +60,7 @@ def trim_by_length(
         node = stream.node_at(0)
         if node is not None and excess < len(node):
             return 0
-    return _trim(stream, length, None, approximate, limit, references)
+    return _trim(stream, length, None, approximate, limit, references, removal)
 
 
 def trim_by_id(
@@ -54,16 +69,24 @@ def trim_by_id(
     approximate: bool = False,
     limit: int | None = None,
     references: References = References.KEEP,
+    removal: Removal | None = None,
 ) -> int:
     """Removes the entries below the ID `lowest`; returns the number removed.
 
     An approximate trim stops before it removes more than `limit` entries (0: no limit; None: Redis's own bound).
+    `removal` takes down what went, for a policy other than KEEP.
     """
-    return _trim(stream, 0, lowest, approximate, limit, references)
+    return _trim(stream, 0, lowest, approximate, limit, references, removal)
 
 
 def _trim(
-    stream: Stream, length: int, lowest: int | None, approximate: bool, limit: int | None, references: References
+    stream: Stream,
+    length: int,
+    lowest: int | None,
+    approximate: bool,
+    limit: int | None,
+    references: References,
+    removal: Removal | None,
 ) -> int:
     if limit is None:
         limit = _default_limit(stream) if approximate else 0
@@ -89,7 +112,7 @@ def _trim(
         gone = (
             _trim_head(stream, node, length, lowest)
             if keep
-            else _trim_entries(stream, node, length, lowest, references)
+            else _trim_entries(stream, node, length, lowest, references, removal)
         )
         removed += gone
         if not whole:
@@ -117,7 +140,14 @@ def _trim_head(stream: Stream, node: StreamNode, length: int, lowest: int | None
     return gone
 
 
-def _trim_entries(stream: Stream, node: StreamNode, length: int, lowest: int | None, references: References) -> int:
+def _trim_entries(
+    stream: Stream,
+    node: StreamNode,
+    length: int,
+    lowest: int | None,
+    references: References,
+    removal: Removal | None,
+) -> int:
     """Does the same entry by entry, as far as the policy on references allows."""
     gone = 0
     for id in node.ids(node.lo, len(node.keys)):
@@ -127,8 +157,10 @@ def _trim_entries(stream: Stream, node: StreamNode, length: int, lowest: int | N
             if stream.is_referenced(id):
                 continue
         else:
-            stream.remove_references(id)
+            stream.remove_references(id, None if removal is None else removal.references)
         node.delete(node.upper(id) - 1)
         stream.length -= 1
         gone += 1
+        if removal is not None:
+            removal.last_id = id
     return gone

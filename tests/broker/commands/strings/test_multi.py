@@ -30,11 +30,11 @@ async def test_msetnx_sets_all_or_nothing() -> None:
 @pytest.mark.parametrize(
     ("command", "reply", "effects"),
     [
-        ("MSETEX 2 a 1 b 2", b":1", ["MSETEX 2 a 1 b 2"]),
+        ("MSETEX 2 a 1 b 2", b":1", ["MSET a 1 b 2"]),
         ("MSETEX 2 a 1 b 2 XX", b":0", []),
         ("MSETEX 1 k 1 NX", b":0", []),
-        ("MSETEX 1 a 1 NX KEEPTTL", b":1", ["MSETEX 1 a 1 NX KEEPTTL"]),
-        ("MSETEX 2 a 1 k 2 EX 10", b":1", [f"MSETEX 2 a 1 k 2 PXAT {NOW + 10_000}"]),
+        ("MSETEX 1 a 1 NX KEEPTTL", b":1", ["SET a 1 KEEPTTL"]),
+        ("MSETEX 2 a 1 k 2 EX 10", b":1", [f"SET a 1 PXAT {NOW + 10_000}", f"SET k 2 PXAT {NOW + 10_000}"]),
         ("MSETEX 2 a 1 k 2 PXAT 5", b":1", ["DEL a k"]),
         ("MSETEX 0", b"-ERR wrong number of arguments for 'msetex' command", []),
         ("MSETEX 0 a 1", b"-ERR invalid numkeys value", []),
