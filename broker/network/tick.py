@@ -154,6 +154,9 @@ class Tick:
         if self._tracking.announcing:
             self._tracking.broadcast()
         self._journal.end_tick()
+        while broker.resumed:  # those for whose writes it has waited for the disk
+            self._resume()
+            self._journal.end_tick()
         acknowledged, to_close = self._journal.acknowledged_position, self._to_close
         while broker.outbox:
             outbox, broker.outbox = broker.outbox, []

@@ -275,3 +275,18 @@ def fill(output: Output, content: bytes | Callable[[Write], None], sync_every: i
             unsynced = 0
 
     content(write)
+
+
+def write_some(file: Output, data: Bytes) -> tuple[int, OSError | None]:
+    """Write until everything is written or a write fails; returns the number of bytes written, and the error."""
+    view = memoryview(data)
+    written = 0
+    try:
+        while written < len(view):
+            count = file.write(view[written:])
+            if not count:
+                return written, OSError(errno.EIO, "the file takes no more bytes")
+            written += count
+    except OSError as problem:
+        return written, problem
+    return written, None

@@ -7,7 +7,8 @@ next depends on `appendfsync`:
   meanwhile; clients that have written don't get their replies until the sync that covers their writes is done. Effects
   that accumulate during one sync go into the next, so one sync serves any number of clients. It begins when no more
   clients are ready, or after half the duration of the last sync: if it began immediately, it would miss the clients
-  that the last one has just released, and on a slow disk the clients would take turns, half of them per sync.
+  that the last one has just released, and on a slow disk the clients would take turns, half of them per sync. While
+  the disk is quicker than a thread is woken, the tick itself syncs: until a sync takes longer, all clients wait for it.
 - **everysec**: the tick writes before its replies are sent, even while a sync is running, so that a killed process
   loses nothing that was acknowledged; the thread syncs once a second. On some file systems a write waits for a running
   sync of its file. That is why Redis postpones writes during a sync, by up to two seconds. Here ticks start postponing
@@ -25,8 +26,6 @@ be trusted. Only a restart helps, which reads what is really on the disk.
 
 from __future__ import annotations
 
-import errno
-import resource
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -34,8 +33,8 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from broker.formats.aof.writing import CommandWriter, sealed
-from broker.persistence.files import Bytes, Output
-from broker.persistence.syncing import SyncThread
+from broker.persistence.files import Bytes, Output, write_some
+from broker.persistence.syncing import QUICK_SECONDS, SyncThread, failure_of, times_waited
 from broker.process.cpus import stay_on
 
 if TYPE_CHECKING:
@@ -112,6 +111,7 @@ class Journal:
         self._syncing_to = 0
         self._sync_began = 0.0
         self._gathers_until = 0.0
+        self._syncs_are_quick = False
         self._blocks_until = 0.0
         # Held to sync, or to switch to another file. (A trio.Lock would have to be released by the task that acquired
         # it.)
@@ -275,9 +275,7 @@ class Journal:
         self._effects.sinks.remove(self._record)
         if self.sync_error is None:
             self._write()
-            try:
-                self._file.sync()
-            except OSError as problem:
+            if problem := failure_of(self._file.sync):
                 self._synced(0, problem)
         whole = self.sync_error is None and self.write_error is None
         self._file.close()
@@ -295,11 +293,7 @@ class Journal:
     def _end_thread(self) -> None:
         assert self._thread is not None
         self._watches.unwatch(self._thread.fileno())
-        problem = None
-        try:
-            self._thread.close()
-        except OSError as error:
-            problem = error
+        problem = failure_of(self._thread.close)
         self._thread = None
         if self._syncing_since:
             self._leave_sync(problem)
@@ -363,7 +357,7 @@ class Journal:
         if data:
             assert self._file is not None
             began = monotonic()
-            result = _write_some(self._file, data)
+            result = write_some(self._file, data)
             self._latency.add_write(monotonic() - began, syncing=self._syncing_since > 0, child_runs=self._child_runs())
             self._wrote(data, position, *result)
 
@@ -372,9 +366,9 @@ class Journal:
         began = monotonic()
         if began < self._blocks_until and self._clock.now - self._syncing_since < POSTPONED_MS:
             return
-        waits = _waits()
+        waits = times_waited()
         self._write()
-        if monotonic() - began < BLOCKED_SECONDS or (waits and _waits() == waits):
+        if monotonic() - began < BLOCKED_SECONDS or (waits and times_waited() == waits):
             return  # in the second case, it was another process or thread that had the processor
         if not self._blocks_until:
             self._log.warning(
@@ -423,11 +417,36 @@ class Journal:
         """Write and sync everything collected; while a sync is running, that is left until after it."""
         if self._exclusive.value and self.write_error is None:
             self._write()
-            self._sync()
+            if self._syncs_are_quick:
+                self._sync_in_tick()
+            else:
+                self._sync()
+
+    def _needs_sync(self) -> bool:
+        return self.write_error is None and self.synced_position != self._written_position and not self._paused()
+
+    def _sync_in_tick(self) -> None:
+        """Sync what was written, and process the result, at the end of a tick or turn."""
+        if not self._needs_sync():
+            return
+        assert self._file is not None
+        self._unsynced_since = self._clock.now
+        began = monotonic()
+        problem = failure_of(self._file.sync)
+        self._measured(monotonic() - began)
+        self._synced(self._written_position, problem)
+        self._notify_progress()
+
+    def _measured(self, seconds: float) -> None:
+        """Decide by the time that a sync took where the next one is done."""
+        if self._config.appendfsync == ALWAYS:
+            self._latency.add("aof-fsync-always", seconds * 1000)
+        # The disks of tests can't be synced but in the thread.
+        self._syncs_are_quick = seconds < QUICK_SECONDS and self._file is not None and self._file.descriptor >= 0
 
     def _sync(self) -> None:
         """Start syncing what was written."""
-        if self.write_error is not None or self.synced_position == self._written_position or self._paused():
+        if not self._needs_sync():
             return
         assert self._file is not None and self._thread is not None
         self._exclusive.acquire_nowait()
@@ -447,8 +466,7 @@ class Journal:
             problem = error
         self._leave_sync(problem)
         now = monotonic()
-        if self._config.appendfsync == ALWAYS:
-            self._latency.add("aof-fsync-always", (now - self._sync_began) * 1000)
+        self._measured(now - self._sync_began)
         self._gathers_until = now + (now - self._sync_began) / 2
         if self._buffer and self._config.appendfsync != ALWAYS and not (self.sync_error or self.write_error):
             self._write()
@@ -479,24 +497,3 @@ class Journal:
     def _policy_changed(self, _: object) -> None:
         self._wake.set()
         self._notify_progress()
-
-
-def _write_some(file: Output, data: Bytes) -> tuple[int, OSError | None]:
-    """Write until everything is written or a write fails; returns the number of bytes written, and the error."""
-    view = memoryview(data)
-    written = 0
-    try:
-        while written < len(view):
-            count = file.write(view[written:])
-            if not count:
-                return written, OSError(errno.EIO, "the file takes no more bytes")
-            written += count
-    except OSError as problem:
-        return written, problem
-    return written, None
-
-
-def _waits() -> int:
-    """How often this thread has given up the processor to wait for something; 0 if the system does not say."""
-    this_thread = getattr(resource, "RUSAGE_THREAD", None)
-    return 0 if this_thread is None else resource.getrusage(this_thread).ru_nvcsw

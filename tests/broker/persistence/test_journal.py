@@ -130,7 +130,7 @@ class SluggishWrites:
 
         monkeypatch.setattr(journal, "_write", sluggish)
         monkeypatch.setattr(journal_module, "monotonic", lambda: self.now)
-        monkeypatch.setattr(journal_module, "_waits", lambda: self.waits)
+        monkeypatch.setattr(journal_module, "times_waited", lambda: self.waits)
 
 
 async def test_where_a_write_waits_for_a_sync_the_next_ones_gather(
