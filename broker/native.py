@@ -124,6 +124,7 @@ MODULES: Final = (
     "broker.network.connection",
     "broker.network.tick",
     "broker.observation.histogram",
+    "broker.observation.monitor",
     "broker.observation.observer",
     "broker.persistence.replaying",
     "broker.process.clock",

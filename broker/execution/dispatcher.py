@@ -105,8 +105,8 @@ class Dispatcher:
         Returns the number executed: fewer than all when the client must wait (for a key, for the end of a pause, for
         its replies to be sent) or is being closed. A postponed request counts as not executed.
 
-        The clock is read only when the command changes: consecutive requests for one command are timed together, unless
-        it is to be timed alone, as all that may take long are.
+        The clock is read only when the command changes: consecutive requests for one command are timed together. For a
+        command that may take long it is read each time, to notice the one that does; they are counted together.
         """
         plain = self._plain
         keyspace = self._keyspace
@@ -119,7 +119,8 @@ class Dispatcher:
         flags = session.flags
         running: Command | None = None  # the command of all requests since `first`
         size = done = first = 0
-        began = 0.0
+        began = since = waited = 0.0  # `since`: of this request, with `waited` before it for other clients' commands
+        observer = executor.observer
         for args in requests:
             command = plain.get(args[0])
             if (
@@ -142,8 +143,8 @@ class Dispatcher:
                     ended = now()
                     if running is not None and done > first:
                         executor.count_run(session, running, requests, first, done, ended - began - executor.elsewhere)
-                    executor.elsewhere = 0.0
-                    began = ended
+                    executor.elsewhere = waited = 0.0
+                    began = since = ended
                     running = command
                     first = done
                 try:
@@ -152,10 +153,15 @@ class Dispatcher:
                     reply = executor.failed(command, exception)
                 if command.timed_alone:
                     ended = now()
-                    executor.executed(session, command, args, ended - began - executor.elsewhere)
-                    executor.elsewhere = 0.0
-                    began = ended
-                    first = done + 1
+                    if ended - since >= observer.notice_at or session.flags & BLOCKED:
+                        if done > first:
+                            executor.count_run(session, command, requests, first, done, since - began - waited)
+                        executor.executed(session, command, args, ended - since - executor.elsewhere + waited)
+                        executor.elsewhere = 0.0
+                        began = ended
+                        first = done + 1
+                    since = ended
+                    waited = executor.elsewhere
                 # Handle a write's effects now only if a sink or a waiting client needs them: saves 0.2 us per write.
                 if keyspace.dirty and (sinks or keyspace.ready):
                     if keyspace.ready:
@@ -184,7 +190,6 @@ class Dispatcher:
             keyspace.dirty = 0
         if effects.position != position:
             session.last_write_position = effects.position
-        observer = executor.observer
         if size >= observer.large_reply or session.bytes_in - session.bytes_executed >= observer.large_request:
             observer.sizes_noticed(session, requests[:done], out[len(out) - done :])
         if done == len(requests):

@@ -218,7 +218,7 @@ class Executor:
     ) -> None:
         """Count the consecutive requests for one command from `first` to before `done`; their replies end `out`."""
         count = done - first
-        if self.count(command, count, took):
+        if self.count(command, count, took) and not command.timed_alone:
             self.observer.run_noticed(session, command, requests[first:done], session.out[-count:], took)
 
     def answered(self, session: Session, wait: Wait, reply: bytes) -> None:
