@@ -138,12 +138,6 @@ _EXPLAINED = [
     ),
     (
         "broker/commands/streams/write.py",
-        'reply = _add_bounded(session, args, stream) if args[2] == b"MAXLEN" else _add_given(session, args, stream)',
-        "2 to 3",
-        _ONLY_SLOWER,
-    ),
-    (
-        "broker/commands/streams/write.py",
         "if options.producer is not None and options.iid is not None:",
         "And to Or",
         "by then there are both or none",
@@ -154,7 +148,7 @@ _EXPLAINED = [
         "0 to 1",
         "there is no increment yet that could be kept",
     ),
-    ("broker/persistence/recovery.py", "self._refused = 0", "0 to 1", "it counts only what is logged"),
+    ("broker/persistence/replaying.py", "self._refused = 0", "0 to 1", "it counts only what is logged"),
     (
         "broker/values/streams/stream.py",
         "elif head >= 64 and head * 2 >= len(self._nodes):",

@@ -211,8 +211,8 @@ class Command:
     `id` is its place in DECLARED. `name` is in lower case, `container|sub` for subcommands. `min_args` and `max_args`
     include the name.
     `calls`, `rejected` (refused before it ran), `failed` (replied with an error), `seconds` and `histogram` (of the
-    time a call takes, None before the first) are for INFO. `timed_alone` is whether the clock is read after each call, even if
-    the next request is for the same command.
+    time a call takes, None before the first) are for INFO. `timed_alone` is whether the clock is read after each
+    call, even if the next request is for the same command.
     """
 
     __slots__ = (

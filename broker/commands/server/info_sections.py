@@ -17,13 +17,13 @@ from typing import Final
 from broker.broker import Broker
 from broker.clients.describing import client_type
 from broker.commands.server import info_figures as figures
+from broker.commands.server.info_commands import commandstats, latencystats
 from broker.memory.overview import MemoryOverview
 from broker.native import build
 from broker.persistence.recovery import Recovery
 from broker.process import memory as process_memory
 from broker.process.memory import human
 from broker.process.supervision import supervisor_of
-from broker.table.command import Command
 from broker.version import REDIS_VERSION, VERSION
 
 Fields = Iterator[tuple[str, object]]
@@ -384,31 +384,6 @@ def _nothing(broker: Broker) -> Fields:
     yield from ()
 
 
-def _commandstats(broker: Broker) -> Fields:
-    for command in broker.commands:
-        if command.calls or command.rejected or command.failed:
-            yield f"cmdstat_{command.name.decode()}", _command_counts(command) + _slow_counts(broker, command)
-
-
-def _slow_counts(broker: Broker, command: Command) -> str:
-    slow = broker.slowlog.by_command.get(command.name)
-    if slow is None:
-        return ""
-    return (
-        f",slowlog_count={slow.count},slowlog_time_ms_sum={slow.seconds * 1000:.2f}"
-        f",slowlog_time_ms_max={slow.longest * 1000:.2f}"
-    )
-
-
-def _command_counts(command: Command) -> str:
-    microseconds = int(command.seconds * 1_000_000)
-    each = microseconds / command.calls if command.calls else 0.0
-    return (
-        f"calls={command.calls},usec={microseconds},usec_per_call={each:.2f}"
-        f",rejected_calls={command.rejected},failed_calls={command.failed}"
-    )
-
-
 def _errorstats(broker: Broker) -> Fields:
     for code, count in sorted(broker.stats.errors.items()):
         # A script may invent an error code; it must not break the line.
@@ -416,21 +391,6 @@ def _errorstats(broker: Broker) -> Fields:
 
 
 _UNSAFE: Final = bytes.maketrans(b"#:\n\r", b"____")
-
-
-def _latencystats(broker: Broker) -> Fields:
-    if not broker.config.latency_tracking:
-        return
-    percentiles = [(_number(percent), percent) for percent in broker.config.latency_tracking_info_percentiles]
-    for command in broker.commands:
-        histogram = command.histogram
-        if histogram is not None:
-            times = (f"p{name}={histogram.percentile(percent) / 1000:.3f}" for name, percent in percentiles)
-            yield f"latency_percentiles_usec_{command.name.decode()}", ",".join(times)
-
-
-def _number(value: float) -> str:
-    return f"{value:f}".rstrip("0").rstrip(".")
 
 
 def _cluster(broker: Broker) -> Fields:
@@ -462,9 +422,9 @@ SECTIONS: Final[dict[str, tuple[str, Callable[[Broker], Fields]]]] = {
     "cpu": ("CPU", _cpu),
     "hotkeys": ("Hotkeys", _nothing),
     "modules": ("Modules", _nothing),
-    "commandstats": ("Commandstats", _commandstats),
+    "commandstats": ("Commandstats", commandstats),
     "errorstats": ("Errorstats", _errorstats),
-    "latencystats": ("Latencystats", _latencystats),
+    "latencystats": ("Latencystats", latencystats),
     "cluster": ("Cluster", _cluster),
     "keyspace": ("Keyspace", _keyspace),
     "keysizes": ("Keysizes", _keysizes),

@@ -11,11 +11,9 @@ import trio
 import trio.testing
 
 from broker.clients.session import CLOSING, Session
-from broker.network.tick import LINGER_MS, Tick
-from broker.process.poller import PEER_CLOSED, Watches, create_poller
+from broker.process.poller import PEER_CLOSED
 from broker.table.command import Command
 from tests.broker.inprocess import Broker, Client, running
-from tests.broker.sessions import make_broker
 from tests.oracle.wire import encode
 from tests.twins import needs_source
 
@@ -32,7 +30,7 @@ async def _closed(client: Client) -> bool:
     return False
 
 
-def _follow(broker: Broker, hook: str, call: Callable[[], None]) -> None:
+def follow(broker: Broker, hook: str, call: Callable[[], None]) -> None:
     """Have this called as well wherever the tick calls that function of the journal's."""
     journal = broker.server.persistence.journal
     original: Callable[[], None] = getattr(journal, hook)
@@ -97,7 +95,7 @@ async def test_effects_are_handed_over_before_any_reply_leaves() -> None:
         await client.call("PING")
         seen: list[str] = []
         broker.broker.keyspace.effects.sinks.append(lambda effects: seen.append("effect"))
-        _follow(broker, "end_tick", lambda: seen.append("journal"))
+        follow(broker, "end_tick", lambda: seen.append("journal"))
         (connection,) = broker.server.tick.connections()
         transmit = connection.transmit
 
@@ -125,17 +123,6 @@ async def test_a_descriptor_that_is_no_clients_is_watched() -> None:
         assert seen == [b"x"]
         os.close(receiving)
         os.close(sending)
-
-
-async def test_after_a_turn_comes_after_all_ticks_of_it() -> None:
-    async with running() as broker:
-        client = await broker.client()
-        await client.call("PING")
-        seen: list[str] = []
-        _follow(broker, "end_tick", lambda: seen.append("tick"))
-        _follow(broker, "end_turn", lambda: seen.append("turn"))
-        await client.call("PING")
-        assert seen == ["tick", "turn"]
 
 
 async def test_a_client_with_too_many_replies_lets_others_in() -> None:
@@ -352,7 +339,7 @@ async def test_a_connection_ends_directly_behind_its_last_reply(always: bool, tm
 
         by_id[2].transmit = noted
         broker.broker.close_session = forgotten  # type: ignore[method-assign]
-        _follow(broker, "end_tick", send_late)
+        follow(broker, "end_tick", send_late)
         await leaving.call("UNSUBSCRIBE")
         await leaving.stream.send_all(encode("SET k v") + encode("QUIT"))
         assert [await leaving.receive() for _ in range(2)] == [b"+OK\r\n"] * 2
@@ -476,38 +463,3 @@ async def test_many_clients() -> None:
                 await client.send("INCRBY", "n", number)
             replies = [int((await client.receive())[1:]) for client in clients]
             assert max(replies) == (round_ + 1) * sum(range(200))
-
-
-@pytest.mark.parametrize("linger_ms", [0, LINGER_MS])
-async def test_a_turn_lingers_only_where_nothing_else_runs(linger_ms: int) -> None:
-    """What a poll may wait: nothing for the first of a turn, and then until it brought nothing."""
-    seen: list[int] = []
-
-    class Recorded(Watches):
-        def __init__(self) -> None:
-            super().__init__(create_poller())
-            self.poller, self._poller = self, self.poller
-
-        def poll(self, milliseconds: int, /) -> list[tuple[int, int]]:
-            seen.append(milliseconds)
-            return self._poller.poll(milliseconds)
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self._poller, name)
-
-    watches = Recorded()
-    broker = make_broker(watches=watches)
-    tick = Tick(broker, watches, linger_ms)
-    ours, theirs = socket.socketpair()
-    tick.adopt(ours, b"127.0.0.1:1")
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(tick.run)
-        for _ in range(2):
-            theirs.send(encode("PING"))
-            await trio.lowlevel.wait_readable(theirs)
-            assert theirs.recv(100) == b"+PONG\r\n"
-            await trio.testing.wait_all_tasks_blocked()
-        nursery.cancel_scope.cancel()
-    assert seen == [0, linger_ms] * 2
-    tick.shutdown()
-    theirs.close()

@@ -62,12 +62,3 @@ def test_histogram(session: Session) -> None:
 
 def test_help(session: Session) -> None:
     assert b"GRAPH <event>" in run(session, "LATENCY HELP")
-
-
-def test_percentiles_in_info(broker: Broker, session: Session) -> None:
-    run(session, "GET a")
-    assert b"\r\nlatency_percentiles_usec_get:p50=0.001,p99=0.001,p99.9=0.001\r\n" in run(session, "INFO latencystats")
-    broker.config.set([(b"latency-tracking-info-percentiles", b"12.5 100")])
-    assert b"\r\nlatency_percentiles_usec_get:p12.5=0.001,p100=0.001\r\n" in run(session, "INFO latencystats")
-    broker.config.set([(b"latency-tracking", b"no")])
-    assert run(session, "INFO latencystats").endswith(b"# Latencystats\r\n\r\n")
