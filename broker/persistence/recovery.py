@@ -213,15 +213,17 @@ class Recovery:
                 self._load_library(code)
         except (BadFormat, ValueError) as problem:
             hint = "; with rdb-skip-unsupported yes such keys are left out" if isinstance(problem, Unsupported) else ""
+            shown = self._log.user_data(problem) if hint else problem  # which names a key
             raise LoadError(
-                f"Fatal error loading the DB: {path}: {problem}{hint}. The file can't be loaded; nothing was changed in"
+                f"Fatal error loading the DB: {path}: {shown}{hint}. The file can't be loaded; nothing was changed in"
                 " it"
             ) from problem
         self.keys_loaded = loaded.keys
         self.keys_expired = loaded.expired
         self.keys_skipped = loaded.skipped
         for key, what in loaded.skipped_keys:
-            self._log.warning("a key was left out: this broker doesn't have its type", key=key, holds=what)
+            shown = self._log.user_data(key)
+            self._log.warning("a key was left out: this broker doesn't have its type", key=shown, holds=what)
         if loaded.skipped:
             self._log.warning(
                 "keys were left out, as rdb-skip-unsupported says; saving will lose them",
