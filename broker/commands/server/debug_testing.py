@@ -188,14 +188,14 @@ def _restart(session: Client, args: list[bytes]) -> bytes:
     if not persistence.prepare_shutdown(save=False, no_save=False, force=False):
         raise CommandError(SHUTDOWN_FAILED)
     persistence.close()
-    _start_anew(args)
+    _start_again(args)
 
 
 def _crash_and_recover(session: Client, args: list[bytes]) -> bytes:
-    _start_anew(args)
+    _start_again(args)
 
 
-def _start_anew(args: list[bytes]) -> NoReturn:
+def _start_again(args: list[bytes]) -> NoReturn:
     """Replaces the process by a new one with the same arguments; the sockets are closed by that."""
     milliseconds = parse_integer(args[2]) if len(args) == 3 else 0
     time.sleep(max(0, milliseconds or 0) / 1000)
@@ -223,7 +223,7 @@ TESTING: Final[dict[bytes, tuple[range, Handler, bytes, bytes]]] = {
         range(2, 3), _rewrite_all, b"CONFIG-REWRITE-FORCE-ALL", b"CONFIG REWRITE that writes every directive.",
     ),
     b"CRASH-AND-RECOVER": (
-        range(2, 4), _crash_and_recover, b"CRASH-AND-RECOVER [<milliseconds>]", b"Starts anew without any shutdown.",
+        range(2, 4), _crash_and_recover, b"CRASH-AND-RECOVER [<milliseconds>]", b"Starts again without any shutdown.",
     ),
     b"DICT-RESIZING": (range(3, 4), accept, b"DICT-RESIZING <0|1>", _ACCEPTED),
     b"HTSTATS": (range(3, 5), _database_tables, b"HTSTATS <dbid> [full]", b"Returns the sizes of a database's tables."),
@@ -246,7 +246,7 @@ TESTING: Final[dict[bytes, tuple[range, Handler, bytes, bytes]]] = {
         range(4, 5), _reply_buffer, b"REPLYBUFFER <PEAK-RESET-TIME <NEVER|RESET|time>|RESIZING <0|1>>", _ACCEPTED,
     ),
     b"RESTART": (
-        range(2, 4), _restart, b"RESTART [<milliseconds>]", b"Shuts down as SHUTDOWN does, and starts anew.",
+        range(2, 4), _restart, b"RESTART [<milliseconds>]", b"Shuts down as SHUTDOWN does, and starts again.",
     ),
     b"SEGFAULT": (range(2, 3), _segmentation_fault, b"SEGFAULT", b"Ends the process by a segmentation fault."),
     b"SET-DISABLE-DENY-SCRIPTS": (

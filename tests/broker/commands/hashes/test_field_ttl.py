@@ -22,7 +22,7 @@ FAR = 4_102_444_800_000
         ("HSETEX h FNX FIELDS 1 a 5", []),
         (f"HSETEX h FXX EXAT {FAR // 1000} FIELDS 1 a 5", ["HSET h a 5", f"HPEXPIREAT h {FAR} FIELDS 1 a"]),
         ("HSETEX h EX 0 FIELDS 1 n 5", ["HDEL h n"]),
-        ("HSETEX h KEEPTTL FIELDS 1 b 5", ["HSET h b 5", f"HPEXPIREAT h {FAR} FIELDS 1 b"]),
+        ("HSETEX h KEEPTTL FIELDS 1 b 5", ["HSET h b 5", f"HPEXPIREAT h {FAR + 1} FIELDS 1 b"]),
         ("HGETDEL h FIELDS 2 a zz", ["HDEL h a"]),
         ("HGETDEL h FIELDS 1 zz", []),
     ],
