@@ -267,6 +267,7 @@ class Recovery:
         try:
             self._functions.flush()
             self._clear()
+            self._state.restrict()  # the commands must find what a pause or import mode hides
             # Nothing in it waits as long as it is to be done at once.
             with contextlib.suppress(StopIteration):
                 self._load_files(paths, [self._size(path) for path in paths]).send(None)
@@ -274,6 +275,7 @@ class Recovery:
             raise LoadError("the last file ends in something damaged") from None
         finally:
             self._state.loading = self._at_once = False
+            self._state.restrict()
             keyspace.dirty = 0
             keyspace.effects.sinks.extend(sinks)
             keyspace.deadline_moved()

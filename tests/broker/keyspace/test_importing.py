@@ -4,6 +4,8 @@ import pytest
 
 from broker.broker import Broker
 from broker.clients.session import Session
+from tests.broker.persistence.durable import APPENDONLY, durable
+from tests.broker.persistence.simulated_disk import SimulatedDisk
 from tests.broker.sessions import StoppedClock, make_broker, make_session, run
 
 PAST = "PXAT 1"
@@ -133,6 +135,33 @@ def test_reset_ends_a_client_s_role(clients: Clients) -> None:
     run(tool, f"SET due v {PAST}")
     assert run(tool, "RESET", "GET due") == b"+RESET\r\n$-1\r\n"
     assert run(tool, "CLIENT IMPORT-SOURCE maybe") == b"-ERR syntax error\r\n"
+
+
+async def test_the_journal_is_read_with_all_that_is_due() -> None:
+    settings = {**APPENDONLY, "import-mode": "yes", "enable-debug-command": "yes"}
+    disk = SimulatedDisk()
+    async with durable(disk, settings) as broker:
+        tool, other = await broker.client(), await broker.client()
+        for command in (
+            "CLIENT IMPORT-SOURCE ON",
+            "SET k 5 PXAT 1",
+            "INCR k",
+            "HSET h due 1",
+            "HPEXPIREAT h 1 FIELDS 1 due",
+        ):
+            assert not (await tool.call(command)).startswith(b"-")
+        assert await tool.call("HINCRBY h due 1") == b":2\r\n"
+        for client in (tool, other):
+            assert await client.call("DEBUG LOADAOF") == b"+OK\r\n"
+            assert await tool.call("GET k") == b"$1\r\n6\r\n"
+            assert await tool.call("HGET h due") == b"$1\r\n2\r\n"
+            assert await other.call("GET k") == b"$-1\r\n"
+    async with durable(disk, settings) as broker:
+        tool, other = await broker.client(), await broker.client()
+        assert await other.call("EXISTS k") == b":0\r\n"
+        await tool.call("CLIENT IMPORT-SOURCE ON")
+        assert await tool.call("GET k") == b"$1\r\n6\r\n"
+        assert await tool.call("HGET h due") == b"$1\r\n2\r\n"
 
 
 def test_nothing_is_evicted(clients: Clients) -> None:
