@@ -104,6 +104,8 @@ class Broker:
         self.outbox: list[Session] = []
         self.resumed: list[Session] = []
         self.state = State(self.sessions, self.resume, self.blocking, self.keyspace, self.deadlines)
+        self.state.set_importing(config.import_mode)
+        config.on_change("import-mode", self.state.set_importing)
         self.eviction = Eviction(
             config,
             self.keyspace,

@@ -130,5 +130,6 @@ def _flags(session: Session) -> bytes:
         (b"U", session.transport.peer().startswith(b"/")),
         (b"e", session.no_evict),
         (b"T", session.no_touch),
+        (b"I", session.import_source),
     )
     return b"".join(letter for letter, holds in letters if holds) or b"N"

@@ -102,6 +102,7 @@ class Session(Generic[HostT]):
     `last_write_position` is Effects.position after the client's last write, 0 before its first: once the journal has
     reached it, everything the client has been told is on the disk.
     `watched` maps watched keys to whether they had already expired then and existed only because expiry was suspended.
+    `import_source` says that the client copies another server's data, and sees keys that are due (import-mode).
     `is_script` is true for the session that scripts make their calls in.
     `tracking` holds the options of CLIENT TRACKING while it is on.
     `last_read` is the client's last XREADGROUP with its parsed options: workers repeat the same call word for word.
@@ -121,6 +122,7 @@ class Session(Generic[HostT]):
         "deny_blocking",
         "flags",
         "id",
+        "import_source",
         "in_outbox",
         "is_script",
         "last_active",
@@ -190,6 +192,7 @@ class Session(Generic[HostT]):
         self.is_script = False
         self.no_evict = False
         self.no_touch = False
+        self.import_source = False
         self.last_write_position = 0
 
     @property

@@ -51,8 +51,8 @@ class ValkeyDeclarations:
     commandlog_reply_larger_than = Integer(1024 * 1024, -1, INT64_MAX, hidden=True)
     commandlog_large_reply_max_len = Integer(128, 0, INT64_MAX, hidden=True)
 
-    # Data. While `import-mode` is on, Valkey keeps keys that are due; ignoring it would lose what is being imported.
-    import_mode = Bool(False, hidden=True, inert="import mode")
+    # Data.
+    import_mode = Bool(False, hidden=True)
     rdb_version_check = Choice("strict", ("strict", "relaxed"), hidden=True, inert=True)
     lua_enable_insecure_api = Bool(False, immutable=True, hidden=True, inert=True)
 

@@ -18,6 +18,7 @@ from broker.clients.permissions import denial, denial_in_exec
 from broker.clients.session import BLOCKED, RESTRICTED, TRACKING, Session
 from broker.clients.tracking import Tracking
 from broker.clients.wait import Wait
+from broker.keyspace import importing
 from broker.keyspace.keyspace import Keyspace
 from broker.observation.histogram import Histogram
 from broker.observation.monitor import Monitors
@@ -125,6 +126,8 @@ class Executor:
         command = session.last_command  # a waiting client has executed nothing since
         tracking = self._tracking
         outer, tracking.current = tracking.current, session if session.flags & TRACKING else None
+        if self._keyspace.importing and command is not None:
+            importing.prepare(session.db, session.import_source, command, args)
         began = self.now()
         try:
             reply = handler(session, args)
@@ -163,6 +166,10 @@ class Executor:
         no_touch = session.no_touch  # read first, since RESET clears it
         if no_touch:
             keyspace.access.suspended = command.name != b"touch"
+        if keyspace.importing:
+            # A script's calls see what the client sees whose request they belong to.
+            visible = keyspace.everything_visible if session.is_script else session.import_source
+            importing.prepare(session.db, visible, command, args)
         monitored = bool(self._monitors.sessions)
         if monitored:
             self._monitors.begins(session, command, args)

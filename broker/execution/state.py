@@ -22,9 +22,9 @@ class State:
 
     `paused` is CLIENT PAUSE's state and `postponed` the sessions whose requests it holds back. `loading` and
     `out_of_memory` refuse commands by their flags, `write_refusal` refuses writes with that text. `busy` is the error
-    that clients get while a slow script runs. `monitored` is whether requests are to be shown to clients. Call
-    `restrict` after changing any of these. `checksums_ignored`, `scripts_may_all` and `cron_paused` are DEBUG's
-    switches for tests.
+    that clients get while a slow script runs. `monitored` is whether requests are to be shown to clients, `importing`
+    is import-mode. Call `restrict` after changing any of these. `checksums_ignored`, `scripts_may_all` and
+    `cron_paused` are DEBUG's switches for tests.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class State:
         self.write_refusal: bytes | None = None
         self.busy: bytes | None = None
         self.monitored = False
+        self.importing = False
         self.checksums_ignored = False
         self.scripts_may_all = False
         self.cron_paused = False
@@ -62,6 +63,7 @@ class State:
             or self.write_refusal is not None
             or self.busy is not None
             or self.monitored
+            or self.importing
         )
 
     def restrict(self) -> None:
@@ -69,12 +71,18 @@ class State:
         restricted = self.restricted()
         self._blocking.suspended = bool(self.paused) or self.busy is not None
         # Not while loading: the commands being loaded must find every key.
-        self._keyspace.suspend_expiry(bool(self.paused) and not self.loading)
+        importing = self.importing and not self.loading
+        self._keyspace.suspend_expiry(importing or (bool(self.paused) and not self.loading), importing)
         for session in self._sessions.values():
             if restricted:
                 session.flags |= BROKER_STATE
             else:
                 session.flags &= ~BROKER_STATE
+
+    def set_importing(self, on: bool) -> None:
+        """Keep what is due, and evict nothing, while another server's data is copied (import-mode)."""
+        self.importing = on
+        self.restrict()
 
     def set_busy(self, busy: bytes | None) -> None:
         """Answer clients with this error while a slow script runs; None once it has ended."""

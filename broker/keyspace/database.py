@@ -97,6 +97,7 @@ class SharedState:
     `expired` and `expired_fields` count keys and fields removed because of their deadlines, and the same names with
     `_on_access` those of them that a lookup found.
     `overdue` says that there may be expired keys, and `lookup(database)` returns the function that looks keys up.
+    `everything_visible` is whether the running command, in import mode, finds keys and fields that are due.
     `shown` holds, by database and key, copies of hashes without their expired fields, for hashes whose expired fields
     can't be removed yet. Code that makes `next_deadline` earlier calls `deadline_moved`.
     """
@@ -108,6 +109,7 @@ class SharedState:
         "dirty",
         "effects",
         "event_mask",
+        "everything_visible",
         "expired",
         "expired_fields",
         "expired_fields_on_access",
@@ -152,6 +154,7 @@ class SharedState:
         self.next_deadline = NEVER
         self.deadline_moved = deadline_moved
         self.overdue = False
+        self.everything_visible = False
         self.lookup: Callable[[Database], Lookup] = unchecked
         self.shown: dict[tuple[int, bytes], Hash] = {}
 

@@ -11,6 +11,7 @@ from broker.keyspace.databases import Databases
 from broker.keyspace.events import KEYEVENT, KEYSPACE, NOT_EVENTS, SUBKEYS, Notifier, parse_flags
 from broker.keyspace.expiry import EXPIRE_BATCH, checked, remove_due, visible
 from broker.keyspace.expiry_timer import ExpiryTimer
+from broker.keyspace.importing import forget_copies, imported
 from broker.process.clock import Clock
 from broker.process.timers import Deadlines
 from broker.values.deadline_queue import NEVER
@@ -20,8 +21,10 @@ class Keyspace(SharedState):
     """All databases of a broker, and when their keys expire.
 
     With `active_expiry`, expired keys are removed even if they are never looked up. While `suspended`, nothing expires;
-    once something is due, `hiding` says that it is kept but hidden from lookups. `expiry_batches_full` counts the
-    batches that left expired keys for the next one, and `expiry_seconds` is the time that all batches have taken.
+    once something is due, `hiding` says that it is kept but hidden from lookups. While `importing` nothing expires
+    either, and what is due is hidden from some clients only (see broker.keyspace.importing). `expiry_batches_full`
+    counts the batches that left expired keys for the next one, and `expiry_seconds` is the time that all batches have
+    taken.
     """
 
     __slots__ = (
@@ -31,6 +34,7 @@ class Keyspace(SharedState):
         "expiry_batches_full",
         "expiry_seconds",
         "hiding",
+        "importing",
         "suspended",
         "timer",
     )
@@ -45,6 +49,7 @@ class Keyspace(SharedState):
         self.expiry_seconds = 0.0
         self.suspended = False
         self.hiding = False
+        self.importing = False
         self.databases = Databases(self, config.databases)
         self.access = Access(self, self.databases, config)
         self.databases[0]  # always exists, since clients start in it
@@ -100,23 +105,26 @@ class Keyspace(SharedState):
             self.next_deadline = NEVER
         self._set_overdue(not on)
 
-    def suspend_expiry(self, on: bool) -> None:
-        """Suspend or resume expiry (CLIENT PAUSE): expired keys and fields are kept, but hidden from lookups.
+    def suspend_expiry(self, on: bool, importing: bool = False) -> None:
+        """Suspend or resume expiry (CLIENT PAUSE, import-mode): expired keys and fields are kept, but hidden.
 
-        They are hidden only from the next tick that finds some expired, because commands later in the same tick or
-        transaction may still write, and time stands still for them.
+        During a pause they are hidden only from the next tick that finds some expired, because commands later in the
+        same tick or transaction may still write, and time stands still for them.
         """
-        if on == self.suspended:
+        if on == self.suspended and importing == self.importing:
             return
         self.suspended = on
+        self.importing = importing
+        self.everything_visible = False
         if on:
-            if not self.active_expiry:
+            if importing or self.hiding:
+                self.hiding = True
+                self._bind(overdue=True)
+            elif not self.active_expiry:
                 self.next_deadline = self.clock.now
         else:
             self.hiding = False
-            shown, self.shown = self.shown, {}
-            for copy in shown.values():
-                self.release(copy)
+            forget_copies(self)
             self._find_next_deadline()
             self._bind(overdue=self.next_deadline < self.clock.now or not self.active_expiry)
             if not self.active_expiry:
@@ -133,6 +141,9 @@ class Keyspace(SharedState):
 
     def _bind(self, overdue: bool) -> None:
         self.overdue = overdue
-        self.lookup = visible if self.hiding else checked if overdue else unchecked
+        if self.importing:
+            self.lookup = imported
+        else:
+            self.lookup = visible if self.hiding else checked if overdue else unchecked
         for database in self.databases:
             database.bind()

@@ -240,7 +240,7 @@ class Eviction:
         self._full = over > 0
         if over + fragmented <= 0:
             self._within()
-        elif self._config.maxmemory_policy == "noeviction":
+        elif self._config.maxmemory_policy == "noeviction" or self._state.importing:
             self._exhausted()
         else:
             self._left = int(over + fragmented)

@@ -140,16 +140,18 @@ class Listeners:
         """With tls-auth-clients-user, log the client in as the user whom its certificate names."""
         if self.broker.config.tls_auth_clients_user != "CN":
             return
-        name = endpoint.common_name().encode()
+        common_name = endpoint.common_name()
+        name = common_name.encode()
         session = connection.session
         users = self.broker.users
+        log = self.broker.log
         user = users.get(name) if name else None
         if user is not None and user.enabled:
             session.become_user(user, True)
-            self.broker.log.verbose("TLS: Auto-authenticated client as %s", endpoint.common_name(), id=session.id)
+            log.verbose("TLS: Auto-authenticated client as %s", log.user_data(common_name), id=session.id)
         elif name:
             users.log.add(TLS_CERTIFICATE, TOP_LEVEL, b"", name, client_line(session))
-            self.broker.log.verbose("TLS: the certificate names no user", user=endpoint.common_name(), id=session.id)
+            log.verbose("TLS: the certificate names no user", user=log.user_data(common_name), id=session.id)
 
     def _is_full(self) -> bool:
         return len(self.broker.sessions) + len(self.handshakes) >= self.broker.config.maxclients

@@ -213,15 +213,17 @@ class Recovery:
                 self._load_library(code)
         except (BadFormat, ValueError) as problem:
             hint = "; with rdb-skip-unsupported yes such keys are left out" if isinstance(problem, Unsupported) else ""
+            shown = self._log.user_data(problem) if hint else problem  # which names a key
             raise LoadError(
-                f"Fatal error loading the DB: {path}: {problem}{hint}. The file can't be loaded; nothing was changed in"
+                f"Fatal error loading the DB: {path}: {shown}{hint}. The file can't be loaded; nothing was changed in"
                 " it"
             ) from problem
         self.keys_loaded = loaded.keys
         self.keys_expired = loaded.expired
         self.keys_skipped = loaded.skipped
         for key, what in loaded.skipped_keys:
-            self._log.warning("a key was left out: this broker doesn't have its type", key=key, holds=what)
+            shown = self._log.user_data(key)
+            self._log.warning("a key was left out: this broker doesn't have its type", key=shown, holds=what)
         if loaded.skipped:
             self._log.warning(
                 "keys were left out, as rdb-skip-unsupported says; saving will lose them",
@@ -265,6 +267,7 @@ class Recovery:
         try:
             self._functions.flush()
             self._clear()
+            self._state.restrict()  # the commands must find what a pause or import mode hides
             # Nothing in it waits as long as it is to be done at once.
             with contextlib.suppress(StopIteration):
                 self._load_files(paths, [self._size(path) for path in paths]).send(None)
@@ -272,6 +275,7 @@ class Recovery:
             raise LoadError("the last file ends in something damaged") from None
         finally:
             self._state.loading = self._at_once = False
+            self._state.restrict()
             keyspace.dirty = 0
             keyspace.effects.sinks.extend(sinks)
             keyspace.deadline_moved()

@@ -12,6 +12,13 @@ COMPATIBLE_WITH = (8, 10)
 """The Redis version whose behaviour the broker has; an older reference answers some commands differently."""
 
 _older: list[str] = []
+_missing: set[str] = set()
+
+
+def skip_loudly(reason: str) -> None:
+    """Skip a test because another server is missing, and report that at the end of the run."""
+    _missing.add(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -66,6 +73,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     except servers.OracleMissing as missing:
         terminalreporter.write_line(f"ALL ORACLE TESTS WERE SKIPPED: {missing}", red=True, bold=True)
         return
+    for reason in sorted(_missing):
+        terminalreporter.write_line(f"ORACLE TESTS WERE SKIPPED: {reason}", red=True, bold=True)
     terminalreporter.write_line(f"oracle: compared with {path} {'.'.join(map(str, version))}")
     if version < COMPATIBLE_WITH:
         text = f"ORACLE: {len(_older)} tests differ from this old reference and were not counted; see make oracle"

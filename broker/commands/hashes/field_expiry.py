@@ -201,7 +201,7 @@ def _remaining(session: Client, args: list[bytes], start: int, unit: int) -> byt
     for field in fields:
         deadline = deadlines.get(field)
         if deadline is not None:
-            results.append((deadline - start + unit - 1) // unit)
+            results.append((max(deadline - start, 0) + unit - 1) // unit)  # in import mode some are due
         else:
             results.append(NO_DEADLINE if field in value else NO_SUCH_FIELD)
     return integers(results)

@@ -106,7 +106,8 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
         db.notify(REPLACED, name)
         if type_name(old) != type_name(value):
             db.notify(RETYPED, name)
-    if db.field_deadlines.get(name, NEVER) < now and not session.broker.state.loading:
+    state = session.broker.state
+    if db.field_deadlines.get(name, NEVER) < now and not state.loading and not state.importing:
         # Commands rely on expired fields being gone.
         expire_fields(db, name, now)
     return OK

@@ -61,6 +61,8 @@ def _expire(session: Client, args: list[bytes], command_name: bytes, start: int,
     if not -MAX_INTEGER - 1 <= when <= MAX_INTEGER - start:
         raise CommandError(invalid_expire(command_name))
     when += start
+    if session.broker.state.importing:
+        when = max(when, 0)  # the key stays, with a deadline that every format can hold
     db = session.db
     name = args[1]
     if db.get(name) is None or (allowed and not allowed(db.deadline(name), when)):

@@ -34,7 +34,7 @@ def keys_(session: Client, args: list[bytes]) -> bytes:
     else:
         match = glob.match
         found = [name for name in db.data if match(name)]
-    if db.keyspace.overdue:
+    if db.keyspace.overdue and not db.keyspace.everything_visible:
         # Unlike other lookups, this one does not remove what has expired.
         now, deadline = db.keyspace.clock.now, db.expires.get
         found = [name for name in found if deadline(name, NEVER) >= now]

@@ -85,6 +85,18 @@ async def test_a_certificate_that_names_no_user_is_not_logged_in(certificates: C
         assert await client.call("AUTH secret") == b"+OK\r\n"
 
 
+@pytest.mark.parametrize("name", ["default", "stranger"])
+async def test_a_certificates_name_is_user_data(tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str) -> None:
+    async with serving(Certificates(tmp_path, client=name), tls_auth_clients_user="CN") as running:
+        log = running.broker.log
+        log.level = "verbose"
+        for hide in (False, True):
+            log.hide_user_data(hide)
+            await (await running.connect()).call("PING")
+            lines = [line for line in capfd.readouterr().out.splitlines() if "TLS: " in line]
+            assert len(lines) == 1 and (name in lines[0]) is not hide
+
+
 async def test_protected_mode_refuses_in_an_encrypted_reply(certificates: Certificates) -> None:
     async with serving(certificates) as running:
         admit = running.server.listeners.handshakes._complete
