@@ -22,9 +22,9 @@ class State:
 
     `paused` is CLIENT PAUSE's state and `postponed` the sessions whose requests it holds back. `loading` and
     `out_of_memory` refuse commands by their flags, `write_refusal` refuses writes with that text. `busy` is the error
-    that clients get while a slow script runs. `monitored` is whether requests are to be shown to clients. Call
-    `restrict` after changing any of these. `checksums_ignored`, `scripts_may_all` and `cron_paused` are DEBUG's
-    switches for tests.
+    that clients get while a slow script runs. `monitored` is whether requests are to be shown to clients, `measured`
+    whether their costs are attributed to keys. Call `restrict` after changing any of these. `checksums_ignored`,
+    `scripts_may_all` and `cron_paused` are DEBUG's switches for tests.
     """
 
     def __init__(
@@ -48,13 +48,14 @@ class State:
         self.write_refusal: bytes | None = None
         self.busy: bytes | None = None
         self.monitored = False
+        self.measured = False
         self.checksums_ignored = False
         self.scripts_may_all = False
         self.cron_paused = False
         self._pause_ends: Timer | None = None
 
     def restricted(self) -> bool:
-        """Whether some requests are refused, delayed, or shown to others."""
+        """Whether some requests are refused, delayed, shown to others, or measured by key."""
         return (
             bool(self.paused)
             or self.loading
@@ -62,6 +63,7 @@ class State:
             or self.write_refusal is not None
             or self.busy is not None
             or self.monitored
+            or self.measured
         )
 
     def restrict(self) -> None:
