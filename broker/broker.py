@@ -29,6 +29,7 @@ from broker.memory.eviction import Eviction
 from broker.memory.overview import MemoryOverview, ScriptMemory
 from broker.migration.migrations import Migrations
 from broker.observation.command_log import large_replies, large_requests
+from broker.observation.hotkeys import Hotkeys
 from broker.observation.latency import Latency
 from broker.observation.monitor import Monitors
 from broker.observation.observer import Observer
@@ -87,6 +88,7 @@ class Broker:
         self.commands = commands
         self.slowlog = SlowLog(config, self.clock)
         self.monitors = Monitors(self.clock)
+        self.hotkeys = Hotkeys(self.clock, self.deadlines, self._measuring_changed)
         self.large_requests = large_requests(config, self.clock)
         self.large_replies = large_replies(config, self.clock)
         observer = Observer(config, commands, self.slowlog, self.latency, self.large_requests, self.large_replies)
@@ -96,7 +98,9 @@ class Broker:
             # Scripting needs the executor, which needs this.
             lambda: self.scripting.interruption.current is not None,
         )  # fmt: skip
-        self.executor = Executor(self.keyspace, self.clock, self.stats, log, observer, self.monitors, self.tracking)
+        self.executor = Executor(
+            self.keyspace, self.clock, self.stats, log, observer, self.monitors, self.hotkeys, self.tracking
+        )
         self.blocking = Blocking(
             self.keyspace, self.deadlines, self.executor.run_again, self.resume, self.executor.answered,
             self.executor.refuse_again,
@@ -186,6 +190,10 @@ class Broker:
             self.monitors.remove(session)
             self.state.monitored = bool(self.monitors.sessions)
             self.state.restrict()
+
+    def _measuring_changed(self, active: bool) -> None:
+        self.state.measured = active
+        self.state.restrict()
 
     def session_flags(self) -> int:
         """The flags that a new session starts with."""

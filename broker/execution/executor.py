@@ -21,6 +21,7 @@ from broker.clients.wait import Wait
 from broker.keyspace import importing
 from broker.keyspace.keyspace import Keyspace
 from broker.observation.histogram import Histogram
+from broker.observation.hotkeys import Hotkeys
 from broker.observation.monitor import Monitors
 from broker.observation.observer import Observer
 from broker.process.clock import Clock
@@ -39,7 +40,9 @@ class Executor:
     number of seconds spent on other clients' commands since the running one began.
     """
 
-    __slots__ = ("_effects", "_keyspace", "_log", "_monitors", "_stats", "_tracking", "elsewhere", "now", "observer")
+    __slots__ = (
+        "_effects", "_hotkeys", "_keyspace", "_log", "_monitors", "_stats", "_tracking", "elsewhere", "now", "observer",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Executor:
         log: Log,
         observer: Observer,
         monitors: Monitors,
+        hotkeys: Hotkeys,
         tracking: Tracking,
     ) -> None:
         self._keyspace = keyspace
@@ -57,6 +61,7 @@ class Executor:
         self._log = log
         self.observer = observer
         self._monitors = monitors
+        self._hotkeys = hotkeys
         self._tracking = tracking
         self.now: Callable[[], float] = clock.stopwatch
         self.elsewhere = 0.0
@@ -68,6 +73,8 @@ class Executor:
         reply = self._invoke(session, command, args)
         took = self.now() - began
         self.executed(session, command, args, took - self.elsewhere)
+        if self._hotkeys.active:
+            self._hotkeys.executed(session, command, args, reply, took - self.elsewhere)
         self.elsewhere = outer + took
         return reply
 
@@ -96,6 +103,9 @@ class Executor:
                 ended = now()
                 if self.count(command, 1, ended - began):
                     self.observer.noticed(session, command, args, ended - began)
+                if self._hotkeys.active:
+                    self._hotkeys.executed(session, command, args, reply, ended - began)
+                    ended = now()
                 began = ended
         finally:
             self._effects.end()

@@ -22,9 +22,9 @@ class State:
 
     `paused` is CLIENT PAUSE's state and `postponed` the sessions whose requests it holds back. `loading` and
     `out_of_memory` refuse commands by their flags, `write_refusal` refuses writes with that text. `busy` is the error
-    that clients get while a slow script runs. `monitored` is whether requests are to be shown to clients, `importing`
-    is import-mode. Call `restrict` after changing any of these. `checksums_ignored`, `scripts_may_all` and
-    `cron_paused` are DEBUG's switches for tests.
+    that clients get while a slow script runs. `monitored` is whether requests are to be shown to clients, `measured`
+    whether their costs are attributed to keys, `importing` is import-mode. Call `restrict` after changing any of these.
+    `checksums_ignored`, `scripts_may_all` and `cron_paused` are DEBUG's switches for tests.
     """
 
     def __init__(
@@ -49,13 +49,14 @@ class State:
         self.busy: bytes | None = None
         self.monitored = False
         self.importing = False
+        self.measured = False
         self.checksums_ignored = False
         self.scripts_may_all = False
         self.cron_paused = False
         self._pause_ends: Timer | None = None
 
     def restricted(self) -> bool:
-        """Whether some requests are refused, delayed, or shown to others."""
+        """Whether some requests are refused, delayed, shown to others, or measured by key."""
         return (
             bool(self.paused)
             or self.loading
@@ -64,6 +65,7 @@ class State:
             or self.busy is not None
             or self.monitored
             or self.importing
+            or self.measured
         )
 
     def restrict(self) -> None:

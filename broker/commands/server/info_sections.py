@@ -380,6 +380,13 @@ def _cpu(broker: Broker) -> Fields:
     yield "used_cpu_user_main_thread", f"{main.ru_utime:.6f}"
 
 
+def _hotkeys(broker: Broker) -> Fields:
+    hotkeys = broker.hotkeys
+    if hotkeys.measurement is not None:
+        yield "hotkeys-tracking-active", int(hotkeys.active)
+        yield "hotkeys-cmd-cpu-time", int(hotkeys.measurement.spent * 1000)
+
+
 def _nothing(broker: Broker) -> Fields:
     yield from ()
 
@@ -420,7 +427,7 @@ SECTIONS: Final[dict[str, tuple[str, Callable[[Broker], Fields]]]] = {
     "stats": ("Stats", _stats),
     "replication": ("Replication", _replication),
     "cpu": ("CPU", _cpu),
-    "hotkeys": ("Hotkeys", _nothing),
+    "hotkeys": ("Hotkeys", _hotkeys),
     "modules": ("Modules", _nothing),
     "commandstats": ("Commandstats", commandstats),
     "errorstats": ("Errorstats", _errorstats),
