@@ -25,10 +25,9 @@ OURS_ALONE = {
 MISSING = {
     # Replication.
     "failover", "replicaof", "slaveof",
-    # Copying the server's files, and finding its hot keys.
+    # Copying the server's files.
     "backup", "backup|abort", "backup|cleanup", "backup|help", "backup|list", "backup|seal", "backup|start",
     "backup|status",
-    "hotkeys", "hotkeys|get", "hotkeys|help", "hotkeys|reset", "hotkeys|start", "hotkeys|stop",
 }  # fmt: skip
 # Vector sets and arrays.
 NEVER = re.compile(
