@@ -38,6 +38,11 @@ IN_TRANSACTION: Final = b"ERR scripts in a transaction can only be debugged in m
 UNREACHABLE: Final = b"ERR scripts can't be debugged over this connection"
 NO_FORK: Final = b"ERR the debugging session can't be forked: %b"
 
+TOO_MANY: Final = b"ERR too many scripts are being debugged"
+
+MAX_CHILDREN: Final = 64
+"""Sessions in children at a time. Their clients don't count towards maxclients, and each is a copy of this process."""
+
 DEFAULT_THRESHOLD_MS: Final = 5000
 """How long a script may run before it is stopped if busy-reply-threshold is 0, as in Redis."""
 
@@ -87,6 +92,8 @@ class Debugging:
         is_forked = self.modes[session] == YES
         if is_forked and session.queued is not None:
             raise CommandError(IN_TRANSACTION)
+        if is_forked and len(self._children) >= MAX_CHILDREN:
+            raise CommandError(TOO_MANY)
         channel = session.transport.channel(in_child=is_forked)
         if channel is None:
             raise CommandError(UNREACHABLE)

@@ -176,11 +176,19 @@ class Sandbox:
 
     def begin_debugging(self) -> None:
         """Have scripts stop at their lines, and call the debugger."""
-        self.enter(self._begin_debugging, [], 0)
+        self._uncapped(self._begin_debugging)
 
     def end_debugging(self) -> None:
         """Have scripts run as usual."""
-        self.enter(self._end_debugging, [], 0)
+        self._uncapped(self._end_debugging)
+
+    def _uncapped(self, function: Callable[[], None]) -> None:
+        """Call a function of the cage that must succeed, however much memory a script has left."""
+        self._lift()
+        try:
+            function()
+        finally:
+            self._rest()
 
     # The border
 

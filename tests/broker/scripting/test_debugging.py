@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from broker.scripting import debugging
 from tests.broker.encrypted import serving
 from tests.broker.inprocess import Broker, Client, running
 from tests.broker.sessions import make_broker, make_session, run
@@ -114,6 +115,53 @@ async def test_no_process_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "fork", fork)
         reply = await client.call("EVAL 'return 1' 0")
         assert reply == b"-ERR the debugging session can't be forked: Resource temporarily unavailable\r\n"
+
+
+async def test_too_many_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(debugging, "MAX_CHILDREN", 1)
+    async with running() as broker:
+        first, second = await broker.client(), await broker.client()
+        await begin(first)
+        await second.call("SCRIPT DEBUG YES")
+        assert await second.call("EVAL 'return 1' 0") == b"-ERR too many scripts are being debugged\r\n"
+
+
+async def test_nothing_of_a_child_reaches_files_or_other_clients(tmp_path: Path) -> None:
+    script = """redis.call('flushall')
+        for i = 1, 1000 do redis.call('set', 'k' .. i, string.rep('x', 1000), 'px', 60000) end
+        redis.call('publish', 'channel', 'message')
+        redis.call('rpush', 'list', 'x')
+        redis.log(redis.LOG_WARNING, 'text')
+        return redis.call('dbsize')"""
+    directives = {"dir": str(tmp_path), "appendonly": "yes", "notify-keyspace-events": "KEA"}
+    async with running(directives) as broker:
+        client, other, waiting = [await broker.client() for _ in range(3)]
+        await other.call("SET kept 1")
+        await other.call("SUBSCRIBE channel __keyevent@0__:set")
+        await other.receive()
+        await waiting.send("BLPOP list 0")
+        await client.call("SCRIPT DEBUG YES")
+        await client.call("EVAL", script, 0)
+        assert await client.call("c") == END
+        assert await client.receive() == b":1001\r\n"
+        last = await broker.client()
+        assert await last.call("DBSIZE") == b":1\r\n"
+        await last.call("PUBLISH channel real")
+        assert (await other.receive()).endswith(b"real\r\n")
+        await last.call("RPUSH list y")
+        assert (await waiting.receive()).endswith(b"y\r\n")
+    async with running(directives) as broker:
+        client = await broker.client()
+        assert await client.call("KEYS *") == b"*1\r\n$4\r\nkept\r\n"
+
+
+async def test_a_script_that_has_filled_the_memory() -> None:
+    async with running({"lua-max-memory": "2mb"}) as broker:
+        client = await broker.client()
+        await client.call("SCRIPT DEBUG YES")
+        await client.call("EVAL", "local t = {}\nfor i = 1, 1e9 do t[i] = i .. 'x' end", 0)
+        assert await client.call("c") == END
+        assert b"not enough memory" in await client.receive()
 
 
 def test_modes_are_forgotten_with_their_clients() -> None:
