@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from broker.broker import Client
@@ -64,7 +65,7 @@ def _evalsha_reads_only(session: Client, args: list[bytes]) -> bool:
 def eval_(session: Client, args: list[bytes]) -> bytes:
     scripting = session.broker.scripting
     if scripting.debugging.modes and session in scripting.debugging.modes:
-        return scripting.debug(session, args, lambda: _evaluate(session, args, False))
+        return scripting.debug(session, args, partial(_evaluate, session, args, False))
     keys = key_count(args)
     return scripting.evaluate(session, args, scripting.scripts.of_eval(args[1]), keys, False)
 
@@ -75,7 +76,7 @@ def eval_(session: Client, args: list[bytes]) -> bytes:
 def eval_ro(session: Client, args: list[bytes]) -> bytes:
     scripting = session.broker.scripting
     if scripting.debugging.modes and session in scripting.debugging.modes:
-        return scripting.debug(session, args, lambda: _evaluate(session, args, True))
+        return scripting.debug(session, args, partial(_evaluate, session, args, True))
     return _evaluate(session, args, True)
 
 
