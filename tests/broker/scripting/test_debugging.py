@@ -164,6 +164,33 @@ async def test_a_script_that_has_filled_the_memory() -> None:
         assert b"not enough memory" in await client.receive()
 
 
+async def test_code_that_does_not_end() -> None:
+    async with running({"busy-reply-threshold": "50"}) as broker:
+        client = await broker.client()
+        await begin(client)
+        expected = b"*1\r\n+<error> the code takes longer than busy-reply-threshold\r\n"
+        assert await client.call("e", "while true do end") == expected
+        assert await client.call("e", "coroutine.yield(1)") == (
+            b"*1\r\n+<error> attempt to yield across metamethod/C-call boundary\r\n"
+        )
+        assert await client.call("e", "debug") == (
+            b"*1\r\n+<error> ldb_eval:1: Script attempted to access nonexistent global variable 'debug'\r\n"
+        )
+        assert await client.call("a") == END
+
+
+async def test_tables_that_hold_themselves_many_times() -> None:
+    """Shown whole, this one would take hours."""
+    script = "local t = {}\nfor i = 1, 100 do t[i] = t end\nredis.breakpoint()\nreturn 1"
+    async with running() as broker:
+        client = await broker.client()
+        await client.call("SCRIPT DEBUG YES")
+        await client.call("EVAL", script, 0)
+        await client.call("c")
+        assert (await client.call("p t")).startswith(b"*2\r\n+<value> {{{{{{{{{{<max recursion level reached!")
+        assert await client.call("c") == END
+
+
 def test_modes_are_forgotten_with_their_clients() -> None:
     broker = make_broker()
     session = make_session(broker)
