@@ -133,7 +133,7 @@ class Broker:
         self.tcp_port = 0
         self._last_id = 0
         self.scripting = Scripting(
-            self, config, commands, self.executor, self.state, self.stats, log, serve=self.blocking.serve,
+            self, config, commands, self.executor, self.state, self.stats, log, watches, serve=self.blocking.serve,
             memory_refuses=self.eviction.refuses, serve_while_busy=serve_while_busy,
         )  # fmt: skip
         self.functions = self.scripting.functions
@@ -171,6 +171,7 @@ class Broker:
         self.blocking.cancel(session)
         self.handshakes.forget(session)
         self.fieldsets.forget(session)
+        self.scripting.debugging.forget(session)
         self.tracking.disable(session)
         self.pubsub.unsubscribe_all(session)
         session.unwatch()

@@ -174,6 +174,7 @@ class Server:
         """Close listeners, files and connections; queued replies are sent if the sockets take them."""
         self.listeners.close()
         self.broker.snapshot_transfers.close()
+        self.broker.scripting.debugging.close()
         if not self._prepared:
             self.persistence.prepare_shutdown(save=False, no_save=False, force=True)
         if not self.persistence.close():

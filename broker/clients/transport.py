@@ -8,6 +8,22 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 
+class Channel(Protocol):
+    """A connection whose client is waited for, while the process does nothing else."""
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+
+    def receive(self) -> bytes:
+        """Wait for bytes of the client's; returns none if it is gone."""
+
+    def send(self, data: bytes) -> None:
+        """Send all of this, if need be after a wait; it is dropped if the client is gone."""
+
+    def close(self) -> None:
+        """Tell the client that nothing more comes, and close the connection."""
+
+
 class Transport(Protocol):
     """What a session needs from its connection."""
 
@@ -32,6 +48,15 @@ class Transport(Protocol):
 
     def held_back(self) -> int:
         """The number of complete requests that were received and may not be executed yet."""
+
+    def channel(self, in_child: bool) -> Channel | None:
+        """The connection for a dialogue during which nothing else is served, or for a child that takes it over.
+
+        None if that can't be had.
+        """
+
+    def hand_over(self) -> None:
+        """Leave the connection to a child: what this process does with it from now on must not reach the client."""
 
     def close_soon(self) -> None:
         """Close the connection at the end of this tick, once the queued output has been sent."""
@@ -63,6 +88,12 @@ class _ClosedTransport:
 
     def held_back(self) -> int:
         return 0
+
+    def channel(self, in_child: bool) -> Channel | None:
+        return None
+
+    def hand_over(self) -> None:
+        pass
 
     def close_soon(self) -> None:
         pass

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from broker.clients.backlog import Backlog
 from broker.clients.session import CLOSING, HELD, MONITORING, REPLICA, UNAUTHENTICATED
-from broker.clients.transport import CLOSED_TRANSPORT
+from broker.clients.transport import CLOSED_TRANSPORT, Channel
+from broker.network.channel import BlockingChannel
 from broker.network.endpoint import Endpoint
 from broker.network.tls import TlsEndpoint
 from protocol import limits
@@ -121,6 +122,18 @@ class Connection:
         """Forget the largest replies sent so far."""
         self.peak = 0
         self.peak_since = self.broker.clock.now
+
+    def channel(self, in_child: bool) -> Channel | None:
+        if not in_child and self._is_in_process():
+            return None  # it would wait for a client that can't do anything meanwhile
+        return BlockingChannel(self.sock, self.endpoint, self.backlog)
+
+    def _is_in_process(self) -> bool:
+        return self.sock.family == socket.AF_UNIX and not self.sock.getsockname()
+
+    def hand_over(self) -> None:
+        # Closing an encrypted connection says so to the client.
+        self.endpoint = Endpoint(self.sock)
 
     def close_soon(self) -> None:
         self.schedule_close(self)

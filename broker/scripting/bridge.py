@@ -39,7 +39,7 @@ ACL_WRONG_ARITY: Final = b"Wrong number of args for redis.acl_check_cmd()"
 class Bridge:
     """What one Lua state can call; `session` is the one that executes the scripts' commands.
 
-    `has_room(size)` says whether the state can take so many bytes.
+    `has_room(size)` says whether the state can take so many bytes. `refused` is set when a command may not be executed.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Bridge:
         self._interruption = interruption
         self._plain = commands.plain
         self._effects = session.broker.keyspace.effects
+        self.refused = False
         self.caller = Caller(self._plain, session, executor, self.reply, self.refuse, has_room, self._failed)
 
     def begin(self, run: Run) -> None:
@@ -148,6 +149,7 @@ class Bridge:
         return error(errors.INTERNAL)
 
     def _refused(self, command: Command | None, text: bytes) -> bytes:
+        self.refused = True
         self._stats.count_error(text)
         if command is not None:
             command.rejected += 1

@@ -38,6 +38,9 @@ end
 
 -- An error as redis.pcall gives it. `text` with a leading `-` carries its own code; any other gets ERR.
 local function error_table(text)
+  if cage.error_made then
+    cage.error_made(text)
+  end
   text = c_string(text)
   local code = "ERR"
   if byte(text) == 45 then
@@ -231,7 +234,7 @@ function cage.is_environment(value)
   return environments[value]
 end
 
-for _, name in pairs({ "cage_base", "cage_libraries", "cage_replies", "cage_api", "cage_registering" }) do
+for _, name in pairs({ "cage_base", "cage_libraries", "cage_replies", "cage_api", "cage_registering", "cage_debugger" }) do
   loadstring(cage.parts[name], HERE)(cage)
 end
 
@@ -273,6 +276,7 @@ local function make_globals(its_redis)
 end
 
 local script_globals, script_environment = make_globals(view(cage.redis))
+cage.script_globals, cage.script_environment = script_globals, script_environment
 local function_globals, function_environment = make_globals(view(cage.redis_of_functions))
 local loading_redis = view(nothing_but(cage.loading_redis))
 local loading_globals = nothing_but({ redis = loading_redis })

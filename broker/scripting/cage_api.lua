@@ -198,3 +198,4 @@ function redis.replicate_commands()
 end
 
 cage.redis, cage.complain, cage.constants = redis, complain, constants
+cage.reply, cage.reply_or_raise = reply, reply_or_raise

@@ -16,9 +16,11 @@ from broker.config import Config
 from broker.execution.executor import Executor
 from broker.execution.state import State
 from broker.process.log import Log
+from broker.process.poller import Watches
 from broker.process.stats import Stats
 from broker.scripting.border import NoRoomError, Outcome
 from broker.scripting.bridge import Bridge
+from broker.scripting.debugging import Debugging
 from broker.scripting.functions import Function, Functions
 from broker.scripting.lua_state import LuaState
 from broker.scripting.running import KILLED, Interruption, Run
@@ -53,6 +55,7 @@ class Scripting:
         state: State,
         stats: Stats,
         log: Log,
+        watches: Watches,
         *,
         serve: Callable[[], None],
         memory_refuses: Callable[[], bool],
@@ -65,13 +68,17 @@ class Scripting:
         self._serve = serve
         self._memory_refuses = memory_refuses
         self.interruption = Interruption(config, log, state, serve_while_busy)
+        self.debugging = Debugging(config, log, watches, self.interruption)
         session = self._session = Session(host, 0, CLOSED_TRANSPORT)
         session.deny_blocking = session.is_script = True
         session.flags = 0
         self.functions = Functions(self._load_library, self._forget_functions)
         make_bridge = partial(Bridge, session, commands, executor, state, stats, log, self.interruption)
-        self._of_scripts = LuaState(config, self.interruption, make_bridge, self.functions.register)
-        self._of_functions = LuaState(config, self.interruption, make_bridge, self.functions.register)
+        make_state = partial(
+            LuaState, config, self.interruption, make_bridge, self.functions.register, self.debugging.callables
+        )
+        self._of_scripts = make_state()
+        self._of_functions = make_state()
         self.scripts = Scripts(self._of_scripts.compile_script, stats)
 
     def flush_scripts(self) -> None:
@@ -104,6 +111,12 @@ class Scripting:
         else:
             run = self._prepare(caller, args, script.sha, script.flags, read_only, is_eval=True)
         return self._run(run, state, sandbox.evaluate, script.function, keys)
+
+    def debug(self, caller: Session, args: list[bytes], evaluate: Callable[[], bytes]) -> bytes:
+        """EVAL of a client in debugging mode, where `evaluate` is it without the debugger."""
+        state = self._of_scripts
+        sandbox = state.sandbox or state.start()
+        return self.debugging.run(caller, args[1], state.bridge, sandbox, evaluate)
 
     def call(self, caller: Session, args: list[bytes], function: Function, keys: int, read_only: bool) -> bytes:
         """Call a function for a client; arguments as for `evaluate`."""

@@ -25,7 +25,8 @@ Register = Callable[[bytes, bytes | None, bytes | None], bytes | None]
 class LuaState:
     """A Lua state of a broker. Making it takes a millisecond, which those are spared that have no scripts.
 
-    `make_bridge(has_room)` makes what Lua can call; `register` is called for each function that a library registers.
+    `make_bridge(has_room)` makes what Lua can call; `register` is called for each function that a library registers;
+    `debugger(bridge)` returns what the debugger's part in Lua calls.
     """
 
     def __init__(
@@ -34,11 +35,13 @@ class LuaState:
         interruption: Interruption,
         make_bridge: Callable[[Callable[[int], bool]], Bridge],
         register: Register,
+        debugger: Callable[[Bridge], dict[str, Callable[..., Any]]],
     ) -> None:
         self._config = config
         self._interruption = interruption
         self._make_bridge = make_bridge
         self._register = register
+        self._debugger = debugger
         self.sandbox: Sandbox | None = None
         self.bridge: Bridge
         config.on_change("lua-max-memory", self._limit_memory)
@@ -61,6 +64,7 @@ class LuaState:
             "read_double": bridge.read_double,
             "hook": self._interruption.check,
             "register_function": self._register,
+            **self._debugger(bridge),
         }
         constants = {"version": REDIS_VERSION.encode(), "version_number": _version_number(REDIS_VERSION)}
         self.sandbox = sandbox = Sandbox(callables, constants, self._config.lua_max_memory)

@@ -71,7 +71,10 @@ class Run:
 
 
 class Interruption:
-    """Looks after the script that runs; `current` is None while none does."""
+    """Looks after the script that runs; `current` is None while none does.
+
+    While `is_debugging`, the client's debugger decides how long it may run, and no other client is served.
+    """
 
     def __init__(self, config: Config, log: Log, state: State, serve_while_busy: Callable[[Session], None]) -> None:
         """`serve_while_busy(caller)` serves the other clients while a slow script runs."""
@@ -80,6 +83,7 @@ class Interruption:
         self._state = state
         self._serve_while_busy = serve_while_busy
         self.current: Run | None = None
+        self.is_debugging = False
         self._load_ends = 0.0
 
     def check(self) -> bytes | None:
@@ -98,7 +102,7 @@ class Interruption:
         if not run.slow:
             threshold = self._config.busy_reply_threshold
             elapsed = (monotonic() - run.started) * 1000
-            if elapsed < threshold or not threshold:
+            if elapsed < threshold or not threshold or self.is_debugging:
                 return
             run.slow = True
             self._log.warning(

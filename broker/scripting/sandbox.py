@@ -108,6 +108,8 @@ class Sandbox:
         self._call_function: Callable[..., Any] = cage[b"call_function"]
         self._compile: Callable[[bytes], tuple[Any, bytes]] = cage[b"compile_script"]
         self._load: Callable[[bytes], Any] = cage[b"load_library"]
+        self._begin_debugging: Callable[[], None] = cage[b"begin_debugging"]
+        self._end_debugging: Callable[[], None] = cage[b"end_debugging"]
         self._capped: Callable[..., Any] = cage[b"capped"]
         self._extend: Callable[[Any, Any], None] = cage[b"extend"]
         self._settle: Callable[[], None] = cage[b"settle"]
@@ -171,6 +173,22 @@ class Sandbox:
     def _run_with(self, run: Callable[..., Any], function: Any, resp: int, request: list[bytes], keys: int) -> Outcome:
         tables = self.tables(request[3 : 3 + keys], request[3 + keys :], check=self._check)
         return _outcome(self.enter(run, [function, resp, *tables], A_STRING))
+
+    def begin_debugging(self) -> None:
+        """Have scripts stop at their lines, and call the debugger."""
+        self._uncapped(self._begin_debugging)
+
+    def end_debugging(self) -> None:
+        """Have scripts run as usual."""
+        self._uncapped(self._end_debugging)
+
+    def _uncapped(self, function: Callable[[], None]) -> None:
+        """Call a function of the cage that must succeed, however much memory a script has left."""
+        self._lift()
+        try:
+            function()
+        finally:
+            self._rest()
 
     # The border
 

@@ -2,6 +2,7 @@
 
 from broker.broker import Broker
 from broker.clients.session import Session
+from broker.clients.transport import Channel
 from broker.commands import command_table
 from broker.config import Config
 from broker.process.clock import Clock
@@ -37,6 +38,12 @@ class Wire:
 
     def held_back(self) -> int:
         return 0
+
+    def channel(self, in_child: bool) -> Channel | None:
+        return None
+
+    def hand_over(self) -> None:
+        pass
 
     def close_soon(self) -> None:
         self.closed_soon = True

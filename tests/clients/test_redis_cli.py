@@ -3,10 +3,12 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.clients.conftest import skip_loudly
+from tests.oracle import servers
 
 
 @pytest.fixture
@@ -62,6 +64,26 @@ def test_scanning_modes(cli: list[str]) -> None:
         assert "Sampled 6 keys in the keyspace!" in summary
         assert "1 streams with" in summary
     assert "1 lists with 3 items" in run([*cli, "--bigkeys"])
+
+
+@pytest.mark.parametrize(("option", "rolled_back"), [("--ldb", True), ("--ldb-sync-mode", False)])
+def test_debugging_scripts(cli: list[str], tmp_path: Path, option: str, rolled_back: bool) -> None:
+    script = tmp_path / "script.lua"
+    script.write_text("local key = KEYS[1]\nredis.call('set', key, ARGV[1])\nlocal v = 1\nreturn ARGV\n")
+    newest = servers.find_reference()[0].with_name("redis-cli")
+    for program in {cli[0], str(newest) if newest.exists() else cli[0]}:
+        run(cli, "DEL k")
+        command = [program, *cli[1:], option, "--eval", str(script), "k", ",", "a b"]
+        shown = run(command, "help\ns\nn\np\np key\nl\nb 4\nt\ne 1+1\nr get k\nm 70\nc\nc\n")
+        for text in (
+            "[b]reak <line>", "* Stopped at 1, stop reason = step over", "<redis> set k a b", '<reply> "+OK"',
+            '<value> key = "k"', "In top level:", "<retval> 2", '<reply> "a b"', "stop reason = break point",
+            '1) "a b"',
+            "(Lua debugging session ended -- dataset changes rolled back)" if rolled_back
+            else "(Lua debugging session ended)",
+        ):  # fmt: skip
+            assert text in shown
+        assert run([*cli, "GET", "k"]) == ("\n" if rolled_back else "a b\n")
 
 
 def test_watching(cli: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from broker.broker import Client
@@ -34,7 +35,8 @@ TOO_MANY_KEYS: Final = b"ERR Number of keys can't be greater than number of args
 NEGATIVE_KEYS: Final = b"ERR Number of keys can't be negative"
 FLUSH_OPTIONS: Final = b"ERR SCRIPT FLUSH only support SYNC|ASYNC option"
 DEBUG_OPTIONS: Final = b"ERR Use SCRIPT DEBUG YES/SYNC/NO"
-NO_DEBUGGER: Final = b"ERR the script debugger is not supported"
+NOT_FIRST: Final = b"ERR SCRIPT DEBUG must be called outside a pipeline"
+NOT_BY_SHA: Final = b"ERR Please use EVAL instead of EVALSHA for debugging"
 
 _WORST: Final = "We cannot tell how the keys will be used so we assume the worst, %s"
 ANY_KEYS: Final = KeySpec((RW, ACCESS, UPDATE), index=2, counted=True, notes=_WORST % "RW and UPDATE")
@@ -61,8 +63,10 @@ def _evalsha_reads_only(session: Client, args: list[bytes]) -> bool:
          group="scripting", since="2.6.0", syntax="script numkeys [key ...] [arg ...]",
          summary="Runs a Lua script.", complexity=_COMPLEXITY)  # fmt: skip
 def eval_(session: Client, args: list[bytes]) -> bytes:
-    keys = key_count(args)
     scripting = session.broker.scripting
+    if scripting.debugging.modes and session in scripting.debugging.modes:
+        return scripting.debug(session, args, partial(_evaluate, session, args, False))
+    keys = key_count(args)
     return scripting.evaluate(session, args, scripting.scripts.of_eval(args[1]), keys, False)
 
 
@@ -70,9 +74,16 @@ def eval_(session: Client, args: list[bytes]) -> bytes:
          group="scripting", since="7.0.0", syntax="script numkeys [key ...] [arg ...]",
          summary="Runs a read-only Lua script.", complexity=_COMPLEXITY)  # fmt: skip
 def eval_ro(session: Client, args: list[bytes]) -> bytes:
+    scripting = session.broker.scripting
+    if scripting.debugging.modes and session in scripting.debugging.modes:
+        return scripting.debug(session, args, partial(_evaluate, session, args, True))
+    return _evaluate(session, args, True)
+
+
+def _evaluate(session: Client, args: list[bytes], read_only: bool) -> bytes:
     keys = key_count(args)
     scripting = session.broker.scripting
-    return scripting.evaluate(session, args, scripting.scripts.of_eval(args[1]), keys, True)
+    return scripting.evaluate(session, args, scripting.scripts.of_eval(args[1]), keys, read_only)
 
 
 @command("EVALSHA", arity=-3, flags=_FLAGS | MAY_REPLICATE, keys=(counted_keys(RW, ACCESS, UPDATE, at=2),),
@@ -90,12 +101,14 @@ def evalsha_ro(session: Client, args: list[bytes]) -> bytes:
 
 
 def _evaluate_by_sha(session: Client, args: list[bytes], read_only: bool) -> bytes:
+    scripting = session.broker.scripting
     if len(args[1]) != _SHA_SIZE:
         raise CommandError(NO_SCRIPT)
+    if scripting.debugging.modes and session in scripting.debugging.modes:
+        raise CommandError(NOT_BY_SHA)
     keys = _FEW_KEYS.get(args[2], _MANY)
     if keys > len(args) - 3:
         keys = key_count(args)
-    scripting = session.broker.scripting
     script = scripting.scripts.used(args[1])
     if script is None:
         raise CommandError(NO_SCRIPT)
@@ -171,11 +184,12 @@ def script_kill(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("SCRIPT|DEBUG", arity=3, flags=NOSCRIPT, group="scripting", since="3.2.0", syntax="mode=<YES|SYNC|NO>",
-         summary="Accepts only NO: there is no script debugger.", complexity="O(1)")  # fmt: skip
+         summary="Sets the debug mode of the client's next scripts.", complexity="O(1)")  # fmt: skip
 def script_debug(session: Client, args: list[bytes]) -> bytes:
+    if session.queued is not None:
+        raise CommandError(NOT_FIRST)
     mode = args[2].upper()
     if mode not in (b"YES", b"SYNC", b"NO"):
         raise CommandError(DEBUG_OPTIONS)
-    if mode != b"NO":
-        raise CommandError(NO_DEBUGGER)
+    session.broker.scripting.debugging.set_mode(session, mode)
     return OK

@@ -14,7 +14,13 @@ def make(max_memory: int = 0) -> LuaState:
         Bridge, make_session(broker), broker.commands, broker.executor, broker.state, broker.stats, broker.log,
         interruption,
     )  # fmt: skip
-    return LuaState(broker.config, interruption, make_bridge, lambda name, description, flags: None)
+    return LuaState(
+        broker.config,
+        interruption,
+        make_bridge,
+        lambda name, description, flags: None,
+        broker.scripting.debugging.callables,
+    )
 
 
 def test_it_is_made_when_it_is_needed() -> None:
