@@ -26,7 +26,7 @@ GROUPING_MS: Final = 60_000
 SEARCHED: Final = 10
 
 OBJECT_MAX: Final = 1 << 16
-"""The longest object kept, in bytes: a client may be denied keys of half a gigabyte."""
+"""The most bytes of an object, and of a client's line, that are kept: keys and names may have half a gigabyte."""
 
 
 class Entry:
@@ -65,7 +65,7 @@ class AclLog:
             self.entries.clear()
             return
         now = self._clock.now
-        denied = denied[:OBJECT_MAX]
+        denied, client = denied[:OBJECT_MAX], client[:OBJECT_MAX]
         entries = self.entries
         for at, entry in enumerate(islice(entries, SEARCHED)):
             if (

@@ -61,8 +61,6 @@ def client_line(session: Session, running: bytes | None = None, args: Iterable[b
         running = session.last_command.name if session.last_command is not None else b"NULL"
         idle = (now - session.last_active) // 1000
     else:
-        if queued is not None:
-            running = b"exec"
         idle = 0
         # All clients' input is received into one buffer, which is this client's for as long as it is being served.
         buffered += session.received

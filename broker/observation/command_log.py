@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from broker.config import Config
 from broker.process.clock import Clock
+
+NAME_MAX: Final = 1024
+"""Bytes of the client's name that are kept; Redis keeps it whole, up to 512 MiB for each entry."""
 
 
 class Entry(NamedTuple):
@@ -41,7 +44,8 @@ class CommandLog:
         """Log a command, and forget the oldest if there are more than `longest_log`. `args` must be fit to be shown."""
         entries = self.entries
         at = self._clock.read() // 1000
-        entries.appendleft(Entry(self._next_id, at, amount, self._kept(args), peer, client, len(args)))
+        name = _shortened(client, NAME_MAX)
+        entries.appendleft(Entry(self._next_id, at, amount, self._kept(args), peer, name, len(args)))
         self._next_id += 1
         while len(entries) > longest_log:
             entries.pop()

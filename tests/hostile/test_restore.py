@@ -145,15 +145,19 @@ def test_bombs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_broker_answers_them(process: Server, connection: Connection) -> None:
-    """Through the front door: one of two errors, or a key that can be read whole and dumped."""
-    errors = (b"-ERR Bad data format\r\n", b"-ERR DUMP payload version or checksum are wrong\r\n")
+    """Through the front door: an error, or a key that can be read whole and dumped."""
+    errors = (
+        b"-ERR Bad data format\r\n",
+        b"-ERR Bad data format: it holds ",
+        b"-ERR DUMP payload version or checksum are wrong\r\n",
+    )
     for name, payload in payloads().items():
         if len(payload) > 5000:
             continue
         for seed in range(10):
             hostile = mutated(payload, random.Random(f"{name} {seed}"))
             reply = connection.call("RESTORE", "k", "0", hostile, "REPLACE")
-            assert reply in (*errors, b"+OK\r\n"), (name, seed, reply)
+            assert reply.startswith((*errors, b"+OK\r\n")), (name, seed, reply)
             if reply == b"+OK\r\n":
                 for command in (("DUMP", "k"), ("OBJECT", "ENCODING", "k"), ("XINFO", "STREAM", "k", "FULL"),
                                 ("LRANGE", "k", "0", "-1"), ("HGETALL", "k"), ("ZRANGE", "k", "0", "-1"),

@@ -8,11 +8,12 @@ from broker.commands import command_table
 from broker.table.command import CATEGORIES
 from tests.oracle.acl import left_as_found
 from tests.oracle.harness import Masked, examples, pair, requires
+from tests.oracle.test_command_table import OURS_ALONE
 
 pytestmark = [requires("8.10"), pytest.mark.usefixtures("left_as_found")]
 __all__ = ["left_as_found"]
 
-NAMES = sorted(command.name.decode() for command in command_table())
+NAMES = sorted({command.name.decode() for command in command_table()} - OURS_ALONE)
 KEYS = ["a", "ab", "b", "key:1", "key:22", "[x]", ""]
 CHANNELS = ["a", "ab", "news.1", "news.*", ""]
 KEY_PATTERNS = ["*", "a", "a*", "a?", "[ab]", "key:*", "key:?", "*:1", "\\[x\\]", "**", "[^a]*", ""]

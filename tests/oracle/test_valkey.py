@@ -68,8 +68,10 @@ def entries(connection: Connection, kind: str, count: int = -1) -> list[tuple[ob
 
     def told(entry: Node) -> tuple[object, ...]:
         assert len(entry.items) == 6 and re.fullmatch(rb"127\.0\.0\.1:\d+", entry.items[4].text)
-        amount = entry.items[2].text if kind != "slow" else None
-        return amount, [argument.text for argument in entry.items[3].items], entry.items[5].text
+        arguments = [argument.text for argument in entry.items[3].items]
+        # How long a command takes is not comparable, nor the length of a reply that shows times and ports.
+        amount = entry.items[2].text if kind != "slow" and arguments[0] != b"COMMANDLOG" else None
+        return amount, arguments, entry.items[5].text
 
     return [told(entry) for entry in parse(connection.call("COMMANDLOG", "GET", count, kind)).items]
 

@@ -98,11 +98,16 @@ def client_capa(session: Client, args: list[bytes]) -> bytes:
     return OK
 
 
+def _running(session: Client, name: bytes) -> bytes:
+    """The command that the client executes: EXEC, if the one of this name is part of its transaction."""
+    return b"exec" if session.queued is not None else name
+
+
 @command("CLIENT|INFO", arity=2, flags=_PLAIN, group="connection", since="6.2.0",
          summary="Returns information about the client's own connection.", complexity="O(1)",
          tips=("nondeterministic_output",))  # fmt: skip
 def client_info(session: Client, args: list[bytes]) -> bytes:
-    return session.resp.verbatim(client_line(session, b"client|info", args) + b"\n")
+    return session.resp.verbatim(client_line(session, _running(session, b"client|info"), args) + b"\n")
 
 
 @command("CLIENT|LIST", arity=-2, flags=_ADMIN, group="connection", since="2.4.0",
@@ -120,7 +125,8 @@ def client_list(session: Client, args: list[bytes]) -> bytes:
         chosen = [sessions[given] for given in ids if given in sessions]
     elif len(args) != 2:
         raise CommandError(SYNTAX)
-    lines = [client_line(session, b"client|list", args) if other is session else client_line(other) for other in chosen]
+    running = _running(session, b"client|list")
+    lines = [client_line(session, running, args) if other is session else client_line(other) for other in chosen]
     return session.resp.verbatim(b"".join(line + b"\n" for line in lines))
 
 
