@@ -2,7 +2,7 @@
 
 Times are nanoseconds, from 1 to 10^9; longer ones count as 10^9. The first 256 have a counter each, and each further
 power of two has 128 of equal width, as in the HdrHistogram that Redis keeps, so the same times give the same
-percentiles. Counters are created as longer times occur: 8 KB for a command of a few microseconds.
+percentiles. Counters are created where times occur, 128 at once: 1 KB for each power of two.
 """
 
 from __future__ import annotations
@@ -16,19 +16,26 @@ _EXACT: Final = 256
 _HALF: Final = 128
 
 _NANOSECONDS: Final = 1e9
+_PIECES: Final = 24
+_NONE: Final = (0,) * _HALF
 
 HIGHEST: Final = (1 << 30) - 1
 """The upper end of the range that LONGEST is in."""
 
 
 class Histogram:
-    """`calls` is the number of times recorded; `counts` has the counters, as far as there are any yet."""
+    """`calls` is the number of times recorded."""
 
-    __slots__ = ("calls", "counts")
+    __slots__ = ("_pieces", "calls")
 
     def __init__(self) -> None:
         self.calls = 0
-        self.counts: list[int] = [0] * (_EXACT + 4 * _HALF)
+        self._pieces: list[list[int]] = [[]] * _PIECES
+
+    @property
+    def counts(self) -> list[int]:
+        """All counters."""
+        return [count for piece in self._pieces for count in piece or _NONE]
 
     def record(self, seconds: float, calls: int) -> None:
         """Count so many calls that took this time each."""
@@ -40,10 +47,10 @@ class Histogram:
             nanoseconds >>= 1
             shift += 1
         place = shift * _HALF + nanoseconds
-        counts = self.counts
-        if place >= len(counts):
-            counts += [0] * (_HALF * (1 + (place - len(counts)) // _HALF))
-        counts[place] += calls
+        piece = self._pieces[place >> 7]
+        if not piece:
+            piece = self._pieces[place >> 7] = [0] * _HALF
+        piece[place & 127] += calls
         self.calls += calls
 
     def percentile(self, percent: float) -> int:
@@ -59,10 +66,11 @@ class Histogram:
     def cumulative(self) -> list[tuple[int, int]]:
         """(microseconds, calls that took at most that long) for each doubling of 1 us at which calls were added."""
         found: list[tuple[int, int]] = []
+        counts = self.counts
         seen, place, level = 0, 0, 1024
         while seen < self.calls:
-            ends = min(place_of(level) + 1, len(self.counts))
-            added = sum(self.counts[place:ends])
+            ends = min(place_of(level) + 1, len(counts))
+            added = sum(counts[place:ends])
             place = ends
             if added:
                 seen += added

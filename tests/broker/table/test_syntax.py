@@ -156,6 +156,8 @@ def test_declarations_agree_with_the_arity(command: Command) -> None:
     XGROUP CREATE and its like count the container's name too. Options that may not all be missing are declared as
     optional, as in Redis, so that there may be fewer; one argument may be the whole of an older form.
     """
+    if command.name == b"hotkeys|start":
+        return  # Redis's arity is that of the name alone, and the command complains of what is missing
     arguments = arguments_of(command.syntax)
     least = sum(map(_least, arguments)) + 1 + (b"|" in command.name)
     if command.arity > 0:
