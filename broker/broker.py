@@ -42,7 +42,10 @@ from broker.process.poller import Watches
 from broker.process.reclaim import Reclaimer
 from broker.process.stats import Stats
 from broker.process.timers import Deadlines
+from broker.replication.feed import Feed
 from broker.replication.handshakes import Handshakes
+from broker.replication.history import History
+from broker.replication.replicas import Replicas
 from broker.replication.snapshot_transfer import SnapshotTransfers
 from broker.scripting.engine import Scripting
 from broker.table.command import CommandTable
@@ -76,7 +79,6 @@ class Broker:
         self.clock = clock or Clock()
         self.started = self.clock.now
         self.run_id = secrets.token_hex(20)
-        self.replication_id = secrets.token_hex(20)
         self.latency = Latency(config, self.clock)
         self.stats = Stats(log.warning, lambda seconds: self.latency.add("garbage-collection", seconds * 1000))
         self.users = Users(config, self.clock)
@@ -149,6 +151,9 @@ class Broker:
         )
         self.fieldsets = Fieldsets()
         self.handshakes = Handshakes()
+        self.history = History(config.repl_backlog_size)
+        self.replicas = Replicas()
+        self.feed = Feed(self.keyspace.effects, self.history, self.replicas)
         self.snapshot_transfers = SnapshotTransfers(
             config, log, self.keyspace, self.functions, self.blocking, self.persistence.background, self.deadlines,
             watches,

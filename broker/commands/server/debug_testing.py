@@ -7,7 +7,6 @@ no effect here; the others do what they do there.
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import sys
 import time
@@ -87,7 +86,7 @@ def _reply_buffer(session: Client, args: list[bytes]) -> bytes:
 
 
 def _change_replication_id(session: Client, args: list[bytes]) -> bytes:
-    session.broker.replication_id = secrets.token_hex(20)
+    session.broker.history.change_id()
     return OK
 
 

@@ -359,7 +359,7 @@ def _replication(broker: Broker) -> Fields:
     yield "role", "master"
     yield "connected_slaves", 0
     yield "master_failover_state", "no-failover"
-    yield "master_replid", broker.replication_id
+    yield "master_replid", broker.history.id
     yield "master_replid2", _NO_REPLICATION_ID
     yield "master_repl_offset", 0
     yield "second_repl_offset", -1
