@@ -71,8 +71,10 @@ class LuaState:
         return sandbox
 
     def drop(self) -> None:
-        """Forget the state with all in it."""
-        self.sandbox = None
+        """Free the state with everything in it."""
+        if self.sandbox is not None:
+            self.sandbox.close()
+            self.sandbox = None
 
     def memory_used(self) -> int:
         """Bytes that Lua's values take."""

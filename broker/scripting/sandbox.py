@@ -123,6 +123,14 @@ class Sandbox:
             self.evaluate, self.call = border.evaluate, border.call  # type: ignore[method-assign]
         self.limit_memory(max_memory)
 
+    def close(self) -> None:
+        """Free the Lua state with everything in it; nothing may be called afterwards.
+
+        What Lua can call refers to this object, and this object to the Lua state: up to lua-max-memory would otherwise
+        wait for the garbage collector, which hardly ever looks at old objects.
+        """
+        vars(self).clear()
+
     def _in_c(self, caller: Callable[..., Any]) -> Border | None:
         try:
             return Border(self._lua, caller, self._check)
@@ -193,10 +201,8 @@ class Sandbox:
     # The border
 
     def _lifting(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        set_limit = self._set_limit
-
         def lifted(*args: Any) -> Any:
-            set_limit(UNLIMITED)
+            self._set_limit(UNLIMITED)  # not held by itself, which would keep the Lua state alive (see `close`)
             return function(*args)
 
         return lifted

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.oracle.harness import Loose, Shape, Skip, pair, requires, same
+from tests.oracle import servers
+from tests.oracle.harness import Loose, Shape, Skip, close_controls, pair, requires, same
 
 POLICIES = (
     "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "allkeys-lrm",
@@ -16,6 +17,13 @@ RESET = (
 DUMPED = b"\x00\x01v\n\x00\x91\x08\xce\xb2\x198\x8a\xce"
 # The reference evicts a few keys with each command; the last ones in a large table it often misses.
 MEANWHILE = tuple(Skip("PING") for _ in range(300))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _fresh_servers() -> None:
+    """New servers: what thousands of tests leave in both (scripts, statistics) would count as memory in use."""
+    close_controls()
+    servers.stop()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """A Lua state that comes and goes."""
 
+import gc
 from functools import partial
+
+from lupa.lua51 import LuaRuntime
 
 from broker.scripting.bridge import Bridge
 from broker.scripting.lua_state import LuaState
@@ -49,3 +52,23 @@ def test_sources_that_do_not_fit() -> None:
     assert state.compile_script(b"return {" + b"{}," * (2 << 20) + b"}")[0] is None
     assert state.compile_script(b"return 1")[0] is not None
     assert state.has_room(1 << 20) and not state.has_room(1 << 30)
+
+
+def test_dropping_frees_what_lua_holds_at_once() -> None:
+    """Not when the collector comes by: it hardly ever does, and until then maxmemory would count it."""
+
+    def runtimes() -> int:
+        return sum(isinstance(item, LuaRuntime) for item in gc.get_objects())
+
+    gc.collect()
+    before = runtimes()
+    state = make()
+    for source in (b"return 1", b"cjson.decode('[1]') return redis.pcall('get', KEYS[1])"):
+        assert state.compile_script(source)[0] is not None
+    assert runtimes() == before + 1
+    gc.disable()
+    try:
+        state.drop()
+        assert runtimes() == before
+    finally:
+        gc.enable()
