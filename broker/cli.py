@@ -25,6 +25,8 @@ USAGE = """\
 usage: trimaran serve [redis.conf] [--directive value ...] [--log-format text|json|logfmt]
        trimaran check [--fix [-y]] FILE|FOLDER ...
        trimaran health [--url URL] [--timeout SECONDS]
+       trimaran replicas | promote | follow HOST PORT [--url URL]
+       trimaran migrate --from URL --to URL
        trimaran COMMAND --help
        trimaran --version
        trimaran --help
@@ -46,6 +48,12 @@ check reports whether append-only files and RDB files are intact, what is in the
 health reports whether a broker answers, by its exit status and one line; for a container's health check.
 
   trimaran health --url redis://:password@127.0.0.1:6380
+
+replicas prints a server's role and its replicas, promote makes a replica a master, follow makes a server the
+replica of another, and migrate moves everything from one server to another while clients are served.
+
+  trimaran replicas --url redis://10.0.0.5
+  trimaran migrate --from redis://10.0.0.5 --to redis://10.0.0.6
 """
 
 # The PID file of a daemonized redis-server if none is configured.
@@ -134,10 +142,38 @@ def check(words: Sequence[str]) -> int:
 
 
 def health(words: Sequence[str]) -> int:
-    """Report whether a broker answers; see broker.health."""
-    from broker.health import main as check_health
+    """Report whether a broker answers; see broker.remote.health."""
+    from broker.remote.health import main as check_health
 
     return check_health(words)
+
+
+def promote(words: Sequence[str]) -> int:
+    """Make a replica a master; see broker.remote.roles."""
+    from broker.remote.roles import promote as run
+
+    return run(words)
+
+
+def follow(words: Sequence[str]) -> int:
+    """Make a server the replica of another; see broker.remote.roles."""
+    from broker.remote.roles import follow as run
+
+    return run(words)
+
+
+def replicas(words: Sequence[str]) -> int:
+    """Print a server's role and its replicas; see broker.remote.roles."""
+    from broker.remote.roles import replicas as run
+
+    return run(words)
+
+
+def migrate(words: Sequence[str]) -> int:
+    """Move everything from one server to another; see broker.remote.moving."""
+    from broker.remote.moving import main as run
+
+    return run(words)
 
 
 def _enter(folder: str) -> None:
@@ -148,7 +184,15 @@ def _enter(folder: str) -> None:
 
 
 Command = Callable[[Sequence[str]], int]
-COMMANDS: dict[str, Command] = {"serve": serve, "check": check, "health": health}
+COMMANDS: dict[str, Command] = {
+    "serve": serve,
+    "check": check,
+    "health": health,
+    "promote": promote,
+    "follow": follow,
+    "replicas": replicas,
+    "migrate": migrate,
+}
 FURTHER = "trimaran.commands"
 """The entry point group of further commands."""
 

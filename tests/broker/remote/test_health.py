@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from broker import health
+from broker.remote import health
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
         (b"-BUSY Redis is busy running a script.\r\n", 0, "is busy running a script"),
         (b"-LOADING Redis is loading the dataset in memory\r\n", 1, "answered LOADING"),
         (b"-NOAUTH Authentication required.\r\n", 1, "answered NOAUTH"),
-        (b"\x1b[2J\r\n", 1, "answered \\x1b[2J"),
+        (b"+\x1b[2J\r\n", 1, "answered \\x1b[2J"),
         (b"x" * 10000, 1, "the answer is not Redis's"),
     ],
 )
