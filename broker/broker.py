@@ -45,7 +45,10 @@ from broker.process.timers import Deadlines
 from broker.replication.feed import Feed
 from broker.replication.handshakes import Handshakes
 from broker.replication.history import History
+from broker.replication.link import MasterLink, Parts
+from broker.replication.loading import Loading
 from broker.replication.replicas import Replicas
+from broker.replication.role import Role
 from broker.replication.snapshot_transfer import SnapshotTransfers
 from broker.scripting.engine import Scripting
 from broker.table.command import CommandTable
@@ -154,6 +157,21 @@ class Broker:
         self.history = History(config.repl_backlog_size)
         self.replicas = Replicas()
         self.feed = Feed(self.keyspace.effects, self.history, self.replicas)
+        self.role = Role(
+            config, log, self.clock, self.state, self.dispatcher, self.blocking, self.keyspace.effects, self.history,
+            self.feed, self.replicas,
+        )  # fmt: skip
+        loading = Loading(
+            config, log, self.keyspace, self.functions, self.blocking, self.tracking, self.state, self.persistence
+        )
+        self.master_link = MasterLink(
+            self.role,
+            Parts(
+                config, log, commands, self.executor, self.blocking, self.keyspace, self.state,
+                self.persistence.journal, self.history, self.feed, self.replicas, loading, self.open_session,
+                self.close_session, lambda: config.tls_port if config.tls_replication else self.tcp_port,
+            ),
+        )  # fmt: skip
         self.snapshot_transfers = SnapshotTransfers(
             config, log, self.keyspace, self.functions, self.blocking, self.persistence.background, self.deadlines,
             watches,

@@ -26,6 +26,7 @@ from broker.hosting import Hosting
 from broker.network.activation import passed_sockets
 from broker.network.connection import Connection
 from broker.network.listeners import Listeners, StartError
+from broker.network.outgoing import connect
 from broker.network.tick import LINGER_MS, Tick
 from broker.persistence.persistence import LoadError, Storage
 from broker.process.clock import Clock
@@ -34,6 +35,7 @@ from broker.process.log import Log
 from broker.process.memory import tune_allocator
 from broker.process.poller import Watches, create_poller
 from broker.process.supervision import EXTENSION_SECONDS, Supervision, supervisor_of, watchdog_seconds
+from broker.replication.role import Address
 from broker.startup_log import log_ready, log_start, log_supervision, log_without_effect
 
 PEAK_RESET_MS: Final = 5000
@@ -122,6 +124,9 @@ class Server:
         self.stopping.set()
         return True
 
+    async def _connect(self, master: Address) -> trio.abc.Stream:
+        return await connect(master.host, master.port, self.broker.config, self.listeners.tls_contexts)
+
     # Tasks
 
     async def _cron(self) -> None:
@@ -167,6 +172,7 @@ class Server:
             nursery.start_soon(self._cron)
             nursery.start_soon(self.persistence.run)
             nursery.start_soon(self.broker.migrations.run)
+            nursery.start_soon(self.broker.master_link.run, self.tick.begin, self.tick.finish, self._connect)
             await self.stopping.wait()
             nursery.cancel_scope.cancel()
 
@@ -232,6 +238,7 @@ async def open_broker(
             try:
                 if keeps_files:
                     await server.recover()
+                server.broker.master_link.begin()
                 yield server
             finally:
                 server.stopping.set()

@@ -54,6 +54,8 @@ WATCH_INSIDE_MULTI: Final = b"ERR WATCH inside MULTI is not allowed"
 NO_KEYSPACE: Final = b"ERR Replica can't interact with the keyspace"
 NOT_IN_MULTI: Final = b"ERR Command not allowed inside a transaction"
 LOADING: Final = b"LOADING Redis is loading the dataset in memory"
+READ_ONLY_REPLICA: Final = b"READONLY You can't write against a read only replica."
+MASTER_DOWN: Final = b"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
 OUT_OF_MEMORY: Final = b"OOM command not allowed when used memory > 'maxmemory'."
 _AOF_ERROR: Final = b"MISCONF Errors writing to the AOF file: "
 BGSAVE_ERROR: Final = (
@@ -64,6 +66,9 @@ BGSAVE_ERROR: Final = (
 )
 MAX_CLIENTS: Final = b"ERR max number of clients reached"
 UNBLOCKED: Final = b"UNBLOCKED client unblocked via CLIENT UNBLOCK"
+UNBLOCKED_BY_ROLE: Final = (
+    b"UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
+)
 INTERNAL: Final = b"ERR internal error"
 PROTECTED_MODE: Final = (
     b"DENIED This broker runs in protected mode: it is reachable from other machines and no password is set, so"

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Literal
 
 from broker.clients.memory_use import client_memory
-from broker.clients.session import BLOCKED, CLOSING, MONITORING, REPLICA
+from broker.clients.session import BLOCKED, CLOSING, MASTER, MONITORING, REPLICA
 from protocol.limits import READ_SIZE
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ CLIENT_TYPES: Final[dict[bytes, ClientType]] = {
 
 def client_type(session: Session) -> ClientType:
     """Returns the client's class, which determines its output buffer limits."""
-    if session.flags & REPLICA:
-        return "replica"
+    if session.flags & (REPLICA | MASTER):
+        return "replica" if session.flags & REPLICA else "master"
     if session.channels or session.patterns or session.shard_channels:
         return "pubsub"
     return "normal"
@@ -95,7 +95,7 @@ def client_line(session: Session, running: bytes | None = None, args: Iterable[b
         (b"tot-mem", memory),
         (b"events", b"rw" if unsent else b"r"),
         (b"cmd", running),
-        (b"user", session.user_name),
+        (b"user", b"(superuser)" if session.flags & MASTER else session.user_name),
         (b"redir", -1 if session.tracking is None else session.tracking.redirect),
         (b"resp", session.resp.version),
         (b"lib-name", session.lib_name),
@@ -116,6 +116,7 @@ def _flags(session: Session) -> bytes:
     tracking = session.tracking
     letters = (
         (b"S", session.flags & REPLICA),
+        (b"M", session.flags & MASTER),
         (b"O", session.flags & MONITORING),
         (b"P", client_type(session) == "pubsub"),
         (b"x", session.queued is not None),
@@ -128,6 +129,6 @@ def _flags(session: Session) -> bytes:
         (b"U", session.transport.peer().startswith(b"/")),
         (b"e", session.no_evict),
         (b"T", session.no_touch),
-        (b"I", session.import_source),
+        (b"I", session.import_source and not session.flags & MASTER),
     )
     return b"".join(letter for letter, holds in letters if holds) or b"N"

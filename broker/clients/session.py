@@ -49,6 +49,8 @@ HELD: Final = 1 << 12
 """The client's replies are held until its writes are on the disk."""
 REPLICA: Final = 1 << 16
 """The client gets an RDB file, and has the output limits of replicas. (Of the states on the checked path.)"""
+MASTER: Final = 1 << 17
+"""Not a client but the link to the master, whose commands are executed here. (Never on the dispatcher's paths.)"""
 STOPPED: Final = BLOCKED | POSTPONED | CLOSING | HELD
 
 

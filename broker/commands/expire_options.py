@@ -51,7 +51,7 @@ def has_passed(broker: Broker, when: int) -> bool:
     """Whether a key with this deadline has already expired.
 
     While the journal is being read no key expires: the commands still to come were executed while the key existed.
-    Nor does any in import mode: its expiry is up to the server that the data comes from.
+    Nor does any in import mode or on a replica: its expiry is up to the server that the data comes from.
     """
     state = broker.state
-    return when <= broker.clock.now and not state.loading and not state.importing
+    return when <= broker.clock.now and not (state.loading or state.importing or state.replica)

@@ -43,9 +43,11 @@ from broker.table.command import (
     LOADING,
     MAY_REPLICATE,
     NEVER_QUEUED,
+    NO_ASYNC_LOADING,
     NO_AUTH,
     NO_MULTI,
     READONLY,
+    STALE,
     WRITE,
     Command,
     CommandTable,
@@ -88,7 +90,7 @@ class Dispatcher:
         """`memory_refuses` is called only while the broker is out of memory, and returns whether it still is."""
         self._executor = executor
         self._table = table
-        self._plain = table.plain
+        self._plain = dict(table.plain)
         self._keyspace = keyspace
         self._state = state
         self._blocking = blocking
@@ -98,6 +100,18 @@ class Dispatcher:
         self._log = log
         self._memory_refuses = memory_refuses
         self._tracking = tracking
+
+    def set_read_only(self, on: bool) -> None:
+        """Send clients' writes down the checked path, which refuses them, or no longer.
+
+        Reads are as fast as before. The table is changed in place, since the request that causes this may be followed
+        by others that are executed in the same loop.
+        """
+        for name, command in self._table.plain.items():
+            if on and command.flags & WRITE:
+                self._plain.pop(name, None)
+            else:
+                self._plain[name] = command
 
     def execute(self, session: Session, requests: list[list[bytes]]) -> int:
         """Execute requests in order, appending the replies to `session.out`.
@@ -316,13 +330,14 @@ class Dispatcher:
         """Return the error if this client may not execute this command now, or None if it may."""
         flags = session.flags
         needs = command.flags
-        if flags == IN_MULTI:
-            return errors.NOT_IN_MULTI if needs & NO_MULTI else None
         state = self._state
+        if flags == IN_MULTI and not state.read_only:
+            return errors.NOT_IN_MULTI if needs & NO_MULTI else None
         if flags & IN_MULTI and command.name == b"exec":
             # EXEC is refused whenever any of its commands would be.
             for queued, _ in session.queued or ():
-                needs = (needs | queued.flags & (DENYOOM | WRITE)) & (queued.flags | ~LOADING)
+                needs |= queued.flags & (DENYOOM | WRITE | NO_ASYNC_LOADING)
+                needs &= queued.flags | ~(LOADING | STALE)
         if flags & UNAUTHENTICATED and not needs & NO_AUTH:
             return errors.NO_AUTH
         if flags & IN_MULTI and needs & NO_MULTI:
@@ -335,9 +350,13 @@ class Dispatcher:
             return errors.OUT_OF_MEMORY
         if state.write_refusal and (needs & WRITE or command.name == b"ping"):
             return state.write_refusal
+        if state.read_only and needs & WRITE:
+            return errors.READ_ONLY_REPLICA
         if flags & SUBSCRIBED_RESP2 and not needs & IN_SUBSCRIBED_MODE:
             return errors.subscribed_mode(command.name)
-        if state.loading and not needs & LOADING:
+        if state.stale and not needs & STALE:
+            return errors.MASTER_DOWN
+        if (state.loading and not needs & LOADING) or (state.async_loading and needs & NO_ASYNC_LOADING):
             return errors.LOADING
         if state.busy is not None and not needs & ALLOW_BUSY:
             return state.busy

@@ -23,7 +23,11 @@ class State:
     `paused` is CLIENT PAUSE's state and `postponed` the sessions whose requests it holds back. `loading` and
     `out_of_memory` refuse commands by their flags, `write_refusal` refuses writes with that text. `busy` is the error
     that clients get while a slow script runs. `monitored` is whether requests are to be shown to clients, `measured`
-    whether their costs are attributed to keys, `importing` is import-mode. Call `restrict` after changing any of these.
+    whether their costs are attributed to keys, `importing` is import-mode.
+    `replica` is whether this broker follows a master, which alone expires keys; `read_only` whether clients' writes are
+    refused for that reason, and `stale` whether most commands are, because the link to the master is down.
+    `async_loading` is whether a new dataset is being loaded while the old one is served.
+    Call `restrict` after changing any of these. `applying` is set while the master's commands are executed.
     `checksums_ignored`, `scripts_may_all` and `cron_paused` are DEBUG's switches for tests.
     """
 
@@ -50,6 +54,11 @@ class State:
         self.monitored = False
         self.importing = False
         self.measured = False
+        self.replica = False
+        self.read_only = False
+        self.stale = False
+        self.async_loading = False
+        self.applying = False
         self.checksums_ignored = False
         self.scripts_may_all = False
         self.cron_paused = False
@@ -66,15 +75,30 @@ class State:
             or self.monitored
             or self.importing
             or self.measured
+            or self.stale
+            or self.async_loading
+            or self._accepts_writes_as_replica()
         )
+
+    def _accepts_writes_as_replica(self) -> bool:
+        # What clients write to such a replica must not meet keys that are due (see broker.keyspace.importing).
+        return self.replica and not self.read_only
+
+    def is_replaying(self) -> bool:
+        """Whether the commands being executed have been executed before, elsewhere or before a restart.
+
+        They had no error then, so limits and times of the present must not cause one.
+        """
+        return self.loading or self.applying
 
     def restrict(self) -> None:
         """Bring every session's flags up to date after a change."""
         restricted = self.restricted()
         self._blocking.suspended = bool(self.paused) or self.busy is not None
         # Not while loading: the commands being loaded must find every key.
-        importing = self.importing and not self.loading
-        self._keyspace.suspend_expiry(importing or (bool(self.paused) and not self.loading), importing)
+        importing = (self.importing or self._accepts_writes_as_replica()) and not self.loading
+        suspended = importing or ((bool(self.paused) or self.replica) and not self.loading)
+        self._keyspace.suspend_expiry(suspended, importing)
         for session in self._sessions.values():
             if restricted:
                 session.flags |= BROKER_STATE

@@ -94,6 +94,11 @@ class Effects:
         elif effects:
             self._emit(effects)
 
+    @property
+    def has_gathered(self) -> bool:
+        """Whether a transaction is running that has changed something."""
+        return bool(self._gathered)
+
     def begin(self) -> None:
         """Collect what follows into one unit, up to the matching `end`: a transaction, including its scripts."""
         self._depth += 1

@@ -22,9 +22,9 @@ class Keyspace(SharedState):
 
     With `active_expiry`, expired keys are removed even if they are never looked up. While `suspended`, nothing expires;
     once something is due, `hiding` says that it is kept but hidden from lookups. While `importing` nothing expires
-    either, and what is due is hidden from some clients only (see broker.keyspace.importing). `expiry_batches_full`
-    counts the batches that left expired keys for the next one, and `expiry_seconds` is the time that all batches have
-    taken.
+    either, and what is due is hidden from some clients only (see broker.keyspace.importing). While `revealing`, nothing
+    is hidden. `expiry_batches_full` counts the batches that left expired keys for the next one, and `expiry_seconds` is
+    the time that all batches have taken.
     """
 
     __slots__ = (
@@ -35,6 +35,7 @@ class Keyspace(SharedState):
         "expiry_seconds",
         "hiding",
         "importing",
+        "revealing",
         "suspended",
         "timer",
     )
@@ -50,6 +51,7 @@ class Keyspace(SharedState):
         self.suspended = False
         self.hiding = False
         self.importing = False
+        self.revealing = False
         self.databases = Databases(self, config.databases)
         self.access = Access(self, self.databases, config)
         self.databases[0]  # always exists, since clients start in it
@@ -130,6 +132,20 @@ class Keyspace(SharedState):
             if not self.active_expiry:
                 self.next_deadline = NEVER
 
+    def reveal(self, on: bool) -> None:
+        """Let lookups find what is due while a master's commands are executed, and then hide it again.
+
+        The master decides what has expired: where these commands were executed first, it had not.
+        """
+        if on:
+            if self.hiding or self.overdue:
+                self.revealing = True
+                self._bind(overdue=False)
+        elif self.revealing:
+            self.revealing = False
+            forget_copies(self)
+            self._bind(overdue=True)
+
     def _find_next_deadline(self) -> None:
         self.next_deadline = min(database.deadlines.next_deadline() for database in self.databases)
         self.deadline_moved()
@@ -141,7 +157,9 @@ class Keyspace(SharedState):
 
     def _bind(self, overdue: bool) -> None:
         self.overdue = overdue
-        if self.importing:
+        if self.revealing:
+            self.lookup = unchecked
+        elif self.importing:
             self.lookup = imported
         else:
             self.lookup = visible if self.hiding else checked if overdue else unchecked

@@ -11,7 +11,7 @@ from time import perf_counter_ns
 from typing import Final
 
 from broker.clients.memory_use import CLIENT_SIZE, client_memory
-from broker.clients.session import CLOSING, REPLICA, Session
+from broker.clients.session import CLOSING, MASTER, REPLICA, Session
 from broker.config import Config
 from broker.process.log import Log
 from broker.process.stats import Stats
@@ -70,7 +70,7 @@ class ClientEviction:
             return
         sizes.sort(key=lambda pair: pair[0], reverse=True)
         for size, session in sizes:
-            if session.no_evict or session.flags & (CLOSING | REPLICA):
+            if session.no_evict or session.flags & (CLOSING | REPLICA | MASTER):
                 continue
             self._log.notice("client closed: maxmemory-clients is reached", id=session.id, bytes=size)
             session.kill()

@@ -139,7 +139,7 @@ class Eviction:
         self._took = self._took_before = self._ask_after = 0
         self._measured_changes = -1
         self._exceeded_since = 0
-        for name in ("maxmemory", "maxmemory-policy", "maxmemory-clients"):
+        for name in ("maxmemory", "maxmemory-policy", "maxmemory-clients", "replica-ignore-maxmemory"):
             config.on_change(name, self._limits_changed)
 
     def start(self) -> None:
@@ -186,6 +186,9 @@ class Eviction:
         if config.maxmemory_clients:
             self.clients.check()
         if state.paused or state.loading:
+            return
+        if state.replica and config.replica_ignore_maxmemory:
+            self._within()  # the master evicts, and its memory decides
             return
         if not limit or self._upper_bound() + self._growth() <= limit:
             self._within()

@@ -108,6 +108,17 @@ class Persistence:
             raise LoadError("not all changes have been written to the append-only file")
         self.recovery.reload_append_only()
 
+    async def suspend_append_only(self) -> None:
+        """Close the append-only file: what it describes is about to be replaced."""
+        self.background.kill()
+        await self.rewrites.suspend()
+
+    def resume_append_only(self) -> None:
+        """Begin a new append-only file with all that is there now, if there is to be one."""
+        if self._config.appendonly and not self.journal.is_open:
+            with contextlib.suppress(ValueError):  # logged; tried again by `cron`
+                self.rewrites.switch(True)
+
     # Start and stop
 
     async def recover(self) -> None:

@@ -96,21 +96,16 @@ class Recovery:
         began = time.perf_counter()
         self._state.loading = True
         self._state.restrict()
-        collecting = gc.isenabled()
-        gc.disable()
         try:
-            if sweep:
-                self._sweep(self._config.dir, self._snapshots.left_behind)
-            if self._config.appendonly:
-                await self._load_append_only()
-            else:
-                await self._load_snapshot()
+            with _uncollected():
+                if sweep:
+                    self._sweep(self._config.dir, self._snapshots.left_behind)
+                if self._config.appendonly:
+                    await self._load_append_only()
+                else:
+                    await self._load_snapshot()
         except OSError as problem:
             raise LoadError(f"{problem.filename or 'the disk'}: {problem.strerror or problem}") from problem
-        finally:
-            if collecting:
-                exempt_loaded()
-                gc.enable()
         self._keyspace.changes = self._keyspace.dirty = 0
         self._state.loading = False
         self._state.restrict()
@@ -120,6 +115,16 @@ class Recovery:
             source = "append only file" if self._config.appendonly else "disk"
             seconds = time.perf_counter() - began
             self._log.notice(f"DB loaded from {source}: {seconds:.3f} seconds", keys=keys, bytes=self.total)
+
+    async def load_received(self, name: str, source: Callable[[int], bytes], size: int, target: KeyspaceTarget) -> None:
+        """Load an RDB file from a master, in which nothing has expired, except for the functions in it.
+
+        `name` is what errors call it. Raises LoadError, and what `source` raises.
+        """
+        self.began = self._clock.read() // 1000
+        self.total = size
+        with _uncollected():
+            await self._load(self._keys(name, Reader(source=source, size=size), None, target))
 
     def _sweep(self, folder: str, left_behind: Callable[[str], bool]) -> None:
         """Remove the unfinished files that a crash has left."""
@@ -203,21 +208,24 @@ class Recovery:
 
     def _rdb(self, path: str, reader: Reader, now: int | None, target: KeyspaceTarget) -> Generator[int, None, None]:
         """Load an RDB file, or the one at the beginning of an append-only file."""
+        yield from self._keys(path, reader, now, target)
+        try:
+            for code in target.functions:
+                self.load_library(code)
+        except ValueError as problem:
+            raise _unusable(path, problem) from problem
+
+    def _keys(self, path: str, reader: Reader, now: int | None, target: KeyspaceTarget) -> Generator[int, None, None]:
         verify = self._config.rdbchecksum and not self._state.checksums_ignored
         try:
             config = self._config
             loaded = yield from load_rdb(
                 reader, target, config, now=now, verify=verify, skip_unsupported=config.rdb_skip_unsupported
             )
-            for code in target.functions:
-                self._load_library(code)
         except (BadFormat, ValueError) as problem:
             hint = "; with rdb-skip-unsupported yes such keys are left out" if isinstance(problem, Unsupported) else ""
             shown = self._log.user_data(problem) if hint else problem  # which names a key
-            raise LoadError(
-                f"Fatal error loading the DB: {path}: {shown}{hint}. The file can't be loaded; nothing was changed in"
-                " it"
-            ) from problem
+            raise _unusable(path, f"{shown}{hint}") from problem
         self.keys_loaded = loaded.keys
         self.keys_expired = loaded.expired
         self.keys_skipped = loaded.skipped
@@ -232,7 +240,8 @@ class Recovery:
             )
         self._log.notice(f"Done loading RDB, keys loaded: {loaded.keys}, keys expired: {loaded.expired}.", file=path)
 
-    def _load_library(self, code: bytes) -> None:
+    def load_library(self, code: bytes) -> None:
+        """Load a library of functions. Raises ValueError."""
         try:
             self._functions.load_source(code)
         except CommandError as problem:
@@ -404,6 +413,25 @@ class Recovery:
                 folder.put_manifest(manifest.reopened())
             file = self._disk.append(folder.file(manifest.increments[-1].name))
         self._journal.open(file, folder.size(), checksum)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector from examining what is being loaded, then and later."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            exempt_loaded()
+            gc.enable()
+
+
+def _unusable(path: str, reason: object) -> LoadError:
+    return LoadError(
+        f"Fatal error loading the DB: {path}: {reason}. The file can't be loaded; nothing was changed in it"
+    )
 
 
 class _CutOff(Exception):

@@ -313,6 +313,13 @@ class Rewrites:
                 self._background.kill()
             self._requested.set()
 
+    async def suspend(self) -> None:
+        """End a rewrite that is running, and close the append-only file; `switch` begins another."""
+        if self.running:
+            self._problem = "the dataset is being replaced"
+            self._background.kill()
+        await self._journal.close()
+
     def remove_unfinished(self) -> None:
         """Remove the files of a rewrite that was in progress at shutdown; its child has been killed."""
         if self.running:

@@ -126,8 +126,11 @@ class Bridge:
         assert run is not None  # or who called?
         if run.read_only and flags & (WRITE | MAY_REPLICATE):
             return READ_ONLY
-        if flags & WRITE and self._state.write_refusal is not None:
-            return self._state.write_refusal
+        if flags & WRITE:
+            if self._state.read_only:
+                return errors.READ_ONLY_REPLICA
+            if self._state.write_refusal is not None:
+                return self._state.write_refusal
         if self.caller.checked & flags & DENYOOM:
             return errors.OUT_OF_MEMORY
         if flags & WRITE:

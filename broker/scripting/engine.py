@@ -134,6 +134,8 @@ class Scripting:
         if flags is not None:
             if flags & NO_WRITES:
                 read_only = True
+            elif self._state.read_only:
+                raise CommandError(errors.READ_ONLY_REPLICA)
             elif self._state.write_refusal is not None:
                 raise CommandError(errors.script_refused(self._state.write_refusal))
             elif read_only:

@@ -107,7 +107,8 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
         if type_name(old) != type_name(value):
             db.notify(RETYPED, name)
     state = session.broker.state
-    if db.field_deadlines.get(name, NEVER) < now and not state.loading and not state.importing:
+    keeps_due = state.loading or state.importing or state.replica
+    if not keeps_due and db.field_deadlines.get(name, NEVER) < now:
         # Commands rely on expired fields being gone.
         expire_fields(db, name, now)
     return OK

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from broker.broker import Client
+from broker.commands.server.info_replica import replica_role
 from broker.commands.server.info_sections import info_text
 from broker.table.arguments import integer
 from broker.table.command import FAST, LOADING, NOSCRIPT, READONLY, STALE, command
@@ -52,6 +53,8 @@ def time(session: Client, args: list[bytes]) -> bytes:
          summary="Returns the replication role, and the replicas.", complexity="O(1)",
          categories=("admin", "dangerous"))  # fmt: skip
 def role(session: Client, args: list[bytes]) -> bytes:
+    if session.broker.role.is_replica:
+        return replica_role(session.broker)
     return array([bulk(b"master"), ZERO, EMPTY_ARRAY])
 
 

@@ -18,6 +18,7 @@ from broker.broker import Broker
 from broker.clients.describing import client_type
 from broker.commands.server import info_figures as figures
 from broker.commands.server.info_commands import commandstats, latencystats
+from broker.commands.server.info_replica import replica_fields
 from broker.memory.overview import MemoryOverview
 from broker.native import build
 from broker.persistence.recovery import Recovery
@@ -28,7 +29,6 @@ from broker.version import REDIS_VERSION, VERSION
 
 Fields = Iterator[tuple[str, object]]
 
-_NO_REPLICATION_ID: Final = "0" * 40
 _DENIED_NAMES: Final = {"command": "cmd", "tls-cert": "tls_cert"}
 
 
@@ -356,17 +356,19 @@ def _loop(broker: Broker) -> Fields:
 
 
 def _replication(broker: Broker) -> Fields:
-    yield "role", "master"
+    history = broker.history
+    yield "role", "slave" if broker.role.is_replica else "master"
+    yield from replica_fields(broker)
     yield "connected_slaves", 0
     yield "master_failover_state", "no-failover"
-    yield "master_replid", broker.history.id
-    yield "master_replid2", _NO_REPLICATION_ID
-    yield "master_repl_offset", 0
-    yield "second_repl_offset", -1
-    yield "repl_backlog_active", 0
+    yield "master_replid", history.id
+    yield "master_replid2", history.second_id
+    yield "master_repl_offset", history.offset
+    yield "second_repl_offset", history.second_offset
+    yield "repl_backlog_active", int(history.backlog is not None)
     yield "repl_backlog_size", broker.config.repl_backlog_size
-    yield "repl_backlog_first_byte_offset", 0
-    yield "repl_backlog_histlen", 0
+    yield "repl_backlog_first_byte_offset", history.backlog.start + 1 if history.backlog is not None else 0
+    yield "repl_backlog_histlen", history.backlog.length if history.backlog is not None else 0
 
 
 def _cpu(broker: Broker) -> Fields:

@@ -161,7 +161,7 @@ def _add(session: Client, args: list[bytes]) -> bytes:
     else:
         options, at = _add_options(args)
     count = len(args) - at - 1
-    if options.producer is not None and options.id >= 0 and not session.broker.state.loading:
+    if options.producer is not None and options.id >= 0 and not session.broker.state.is_replaying():
         raise CommandError(NOT_AUTO_ID)
     options.check(required=False)
     if count < 2 or count & 1:
@@ -226,7 +226,7 @@ def _known(session: Client, fields: list[bytes], options: _AddOptions, stream: S
     assert options.producer is not None
     if options.iid is None:
         options.iid = content_iid(fields)
-    if session.broker.state.loading:
+    if session.broker.state.is_replaying():
         # redis-server's journal has an ID if and only if an entry was added, whatever is known about the iid by now.
         if options.id >= 0:
             return None

@@ -38,11 +38,13 @@ _NEW_OPERATIONS: Final = frozenset((b"DIFF", b"DIFF1", b"ANDOR", b"ONE"))
 
 
 def bit_offset(session: Client, argument: bytes, unit: int = 1) -> int:
-    """Returns an offset in bits, `unit` times the argument; raises beyond the longest string, except while loading."""
+    """Returns an offset in bits, `unit` times the argument; raises beyond the longest string, unless replaying."""
     offset = offset_of(argument, unit, MAX_BULK_LEAST)
     if offset < 0:
         broker = session.broker
-        offset = offset_of(argument, unit, MAX_INTEGER if broker.state.loading else broker.config.proto_max_bulk_len)
+        offset = offset_of(
+            argument, unit, MAX_INTEGER if broker.state.is_replaying() else broker.config.proto_max_bulk_len
+        )
         if offset < 0:
             raise CommandError(BIT_OFFSET)
     return offset

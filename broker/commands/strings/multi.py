@@ -101,7 +101,7 @@ def msetex(session: Client, args: list[bytes]) -> bytes:
         for name in names:
             if (db.get(name) is not None) is not wanted:
                 return ZERO
-    past = when is not None and when < now and not broker.state.loading
+    past = when is not None and when < now and not (broker.state.loading or broker.state.replica)
     for name, value in zip(names, args[3:end:2], strict=True):
         if past and db.deadline(name) == when:
             expire(db, name)  # the key was given twice, and its first value has expired already

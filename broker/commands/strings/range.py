@@ -97,6 +97,6 @@ def strlen(session: Client, args: list[bytes]) -> bytes:
 
 
 def _check_length(session: Client, length: int) -> None:
-    """Raises if `length` bytes exceed `proto-max-bulk-len`, which does not apply while loading."""
-    if length > session.broker.config.proto_max_bulk_len and not session.broker.state.loading:
+    """Raises if `length` bytes exceed `proto-max-bulk-len`, which does not apply to replayed commands."""
+    if length > session.broker.config.proto_max_bulk_len and not session.broker.state.is_replaying():
         raise CommandError(STRING_TOO_LONG)

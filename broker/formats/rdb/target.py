@@ -4,6 +4,7 @@ from typing import Protocol
 
 from broker.keyspace.access import LRU
 from broker.keyspace.database import Value
+from broker.keyspace.databases import Databases
 from broker.keyspace.keyspace import Keyspace
 from broker.values.hash import Hash
 
@@ -88,6 +89,28 @@ class KeyspaceTarget:
 
     def drop(self, value: Value) -> None:
         self._release(value)
+
+
+class StagingTarget(KeyspaceTarget):
+    """A KeyspaceTarget that loads into databases of its own, which take the places of the others with `install`."""
+
+    def __init__(self, keyspace: Keyspace) -> None:
+        super().__init__(keyspace)
+        self._places = self._databases
+        self._databases = Databases(keyspace, len(self._places))
+        self._database = self._databases[0]
+
+    def install(self) -> None:
+        """Put what was loaded into the keyspace's databases, which must be empty."""
+        for staged in self._databases:
+            if staged.data:
+                self._places[staged.index].swap(staged)
+
+    def discard(self) -> None:
+        """Free what was loaded."""
+        for staged in self._databases:
+            self._release(staged.data)
+            staged.clear()
 
 
 class MergingTarget(KeyspaceTarget):
