@@ -330,7 +330,7 @@ class Declarations(ValkeyDeclarations):
     repl_diskless_sync_max_replicas = Integer(0, 0, INT_MAX, inert=True)
     repl_compression = Integer(0, 0, 22, immutable=True, hidden=True, inert=True)
     repl_compression_max_latency = Integer(100, 0, INT_MAX, hidden=True, inert=True)
-    repl_backlog_size = BacklogSize(MB, 1, INT64_MAX, inert=True)
+    repl_backlog_size = BacklogSize(MB, 1, INT64_MAX)
     repl_backlog_ttl = Integer(3600, 0, INT64_MAX, inert=True)
     min_replicas_to_write = Integer(0, 0, INT_MAX, alias="min-slaves-to-write", inert="replication")
     min_replicas_max_lag = Integer(10, 0, INT_MAX, alias="min-slaves-max-lag", inert=True)

@@ -20,7 +20,7 @@ from broker.process.stats import Stats
 from broker.scripting.calling import NOT_TEXTS, Caller
 from broker.scripting.conversions import Result, number_text
 from broker.scripting.running import Interruption, Run
-from broker.table.command import DENYOOM, MAY_REPLICATE, NOSCRIPT, WRITE, Command, CommandTable
+from broker.table.command import DENYOOM, MAY_REPLICATE, NOSCRIPT, STALE, WRITE, Command, CommandTable
 from protocol import errors
 from protocol.numbers import format_double
 from protocol.replies import DIALECTS, error
@@ -29,6 +29,7 @@ NO_COMMAND: Final = b"ERR Please specify at least one argument for this redis li
 UNKNOWN: Final = b"ERR Unknown Redis command called from script"
 WRONG_ARITY: Final = b"ERR Wrong number of args calling Redis command from script"
 NOT_FROM_SCRIPT: Final = b"ERR This Redis command is not allowed from script"
+STALE_REPLICA: Final = b"ERR Can not execute the command on a stale replica"
 READ_ONLY: Final = b"ERR Write commands are not allowed from read-only scripts."
 REPL_AOF: Final = 1
 IN_SCRIPT: Final = b"ERR ACL failure in script: "
@@ -68,7 +69,7 @@ class Bridge:
         """A script begins: say which commands must be looked at twice before it may execute them."""
         checked = NOSCRIPT | WRITE | MAY_REPLICATE if run.read_only else NOSCRIPT | WRITE
         self.caller.checked = checked | DENYOOM if run.out_of_memory and not run.allows_oom else checked
-        self.caller.restricted = not run.caller.user.has_all_rights
+        self.caller.restricted = self._state.stale or not run.caller.user.has_all_rights
 
     def reply(self, *args: Any) -> bytes:
         """The reply to redis.call and redis.pcall, with all checks in Redis's order."""
@@ -93,6 +94,8 @@ class Bridge:
             denied = self._denial(command, words)
             if denied is not None:
                 return self._refused(command, denied)
+            if self._state.stale and not command.flags & STALE:
+                return self._refused(command, STALE_REPLICA)
         if command.flags & self.caller.checked:
             refusal = self.refuse(command)
             if refusal is not None:

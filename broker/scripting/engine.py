@@ -25,7 +25,7 @@ from broker.scripting.functions import Function, Functions
 from broker.scripting.lua_state import LuaState
 from broker.scripting.running import KILLED, Interruption, Run
 from broker.scripting.sandbox import OUT_OF_MEMORY, LuaError, LuaMemoryError
-from broker.scripting.scripts import ALLOW_OOM, NO_WRITES, Script, Scripts
+from broker.scripting.scripts import ALLOW_OOM, ALLOW_STALE, NO_WRITES, Script, Scripts
 from broker.table.command import CommandTable
 from protocol import errors
 from protocol.errors import CommandError
@@ -106,7 +106,7 @@ class Scripting:
         """Run a script for a client; `args` is its request, with `keys` keys from the fourth argument on."""
         state = self._of_scripts
         sandbox = state.sandbox or state.start()
-        if script.flags is None and not self._state.out_of_memory:
+        if script.flags is None and not (self._state.out_of_memory or self._state.stale):
             run = Run(caller, args, script.sha, True, read_only, False)  # nothing that _prepare checks
         else:
             run = self._prepare(caller, args, script.sha, script.flags, read_only, is_eval=True)
@@ -129,20 +129,23 @@ class Scripting:
         self, caller: Session, args: list[bytes], name: bytes, flags: int | None, read_only: bool, *, is_eval: bool
     ) -> Run:
         """The run, after the checks that concern the script as a whole."""
-        out_of_memory = self._state.out_of_memory and self._memory_refuses()
+        state = self._state
+        out_of_memory = state.out_of_memory and self._memory_refuses()
         allows_oom = False
         if flags is not None:
             if flags & NO_WRITES:
                 read_only = True
-            elif self._state.read_only:
+            elif state.read_only:
                 raise CommandError(errors.READ_ONLY_REPLICA)
-            elif self._state.write_refusal is not None:
-                raise CommandError(errors.script_refused(self._state.write_refusal))
+            elif state.write_refusal is not None:
+                raise CommandError(errors.script_refused(state.write_refusal))
             elif read_only:
                 raise CommandError(WRITES_IN_RO)
             elif out_of_memory and not flags & ALLOW_OOM:
                 raise CommandError(errors.OUT_OF_MEMORY)
             allows_oom = bool(flags & ALLOW_OOM)
+        if state.stale and not (flags and flags & ALLOW_STALE):
+            raise CommandError(errors.MASTER_DOWN)
         run = Run(caller, args, name, is_eval=is_eval, read_only=read_only, allows_oom=allows_oom)
         run.out_of_memory = out_of_memory
         return run

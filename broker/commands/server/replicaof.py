@@ -23,13 +23,13 @@ _SYNTAX: Final = "args=<host-port=host port:integer|no-one=NO ONE>"
 
 
 @command("REPLICAOF", arity=3, flags=_FLAGS, group="server", since="5.0.0", syntax=_SYNTAX,
-         summary="Makes this broker a replica of another server, or a master.", complexity="O(1)")  # fmt: skip
+         summary="Turns this broker into a replica of another server or a master.", complexity="O(1)")  # fmt: skip
 def replicaof(session: Client, args: list[bytes]) -> bytes:
     return _change_role(session, args)
 
 
 @command("SLAVEOF", arity=3, flags=_FLAGS, group="server", since="1.0.0", syntax=_SYNTAX,
-         summary="Makes this broker a replica of another server, or a master.", complexity="O(1)",
+         summary="Turns this broker into a replica of another server or a master.", complexity="O(1)",
          deprecated_since="5.0.0", replaced_by="`REPLICAOF`")  # fmt: skip
 def slaveof(session: Client, args: list[bytes]) -> bytes:
     return _change_role(session, args)

@@ -132,3 +132,31 @@ async def field(broker: Broker, name: str, section: str = "replication") -> str:
 async def settled() -> None:
     """Until everything waits for something else than time."""
     await trio.testing.wait_all_tasks_blocked(0.01)
+
+
+FILE = payload("SET a 1", "RPUSH l x y")
+
+
+async def value(broker: Broker, key: str) -> bytes:
+    client = await broker.client()
+    return await client.call("GET", key)
+
+
+async def arrived(broker: Broker, key: str, wanted: bytes) -> None:
+    """Wait until a key has a value."""
+    with trio.fail_after(60):
+        while await value(broker, key) != b"$%d\r\n%b\r\n" % (len(wanted), wanted):
+            await trio.sleep(0.01)
+
+
+async def recovers(broker: Broker, master: Master) -> None:
+    """The next attempts succeed, and nothing is left of those before."""
+    with trio.fail_after(600):
+        peer = await master.accept()
+        await peer.greet()
+        await peer.request()
+        await peer.send(b"+FULLRESYNC %b 500\r\n$%d\r\n%b" % (OTHER_ID.encode(), len(FILE), FILE))
+        await peer.acknowledged(500)
+        await peer.command("INCR a")
+        await arrived(broker, "a", b"2")
+        assert await field(broker, "master_replid") == OTHER_ID
