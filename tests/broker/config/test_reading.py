@@ -134,7 +134,6 @@ def test_lines_that_are_no_directives(tmp_path: Path) -> None:
         ("rename-command GET\n", ":1: 'rename-command GET': Bad directive or wrong number of arguments"),
         ("port \x1b[2J\n", ":1: 'port \\x1b[2J': argument couldn't be parsed into an integer"),
         ("cluster-enabled yes\n", "cluster-enabled: cluster mode is not supported"),
-        ("cluster-enabled yes\n", "cluster-enabled: cluster mode is not supported"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(tmp_path: Path, text: str, reason: str) -> None:
