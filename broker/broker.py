@@ -52,6 +52,7 @@ from broker.replication.role import Role
 from broker.replication.snapshot_transfer import SnapshotTransfers
 from broker.scripting.engine import Scripting
 from broker.table.command import CommandTable
+from broker.tls.contexts import TlsContexts
 
 
 class Broker:
@@ -176,7 +177,10 @@ class Broker:
             config, log, self.keyspace, self.functions, self.blocking, self.persistence.background, self.deadlines,
             watches,
         )  # fmt: skip
-        self.migrations = Migrations(config, log, self.keyspace, self.blocking, self.executor, self.deadlines)
+        self.tls_contexts = TlsContexts(config, log)
+        self.migrations = Migrations(
+            config, log, self.keyspace, self.blocking, self.executor, self.deadlines, self.tls_contexts
+        )
 
     # Sessions
 

@@ -125,7 +125,7 @@ class Server:
         return True
 
     async def _connect(self, master: Address) -> trio.abc.Stream:
-        return await connect(master.host, master.port, self.broker.config, self.listeners.tls_contexts)
+        return await connect(master.host, master.port, self.broker.config, self.broker.tls_contexts)
 
     # Tasks
 

@@ -38,6 +38,7 @@ BROKER = (
     ("broker.table",),
     ("broker.values",),
     ("broker.observation.latency", "broker.observation.histogram"),
+    ("broker.tls",),
     ("broker.config",),
     ("broker.process",),
     ("broker.class_options", "broker.native", "broker.type_variables", "broker.version"),

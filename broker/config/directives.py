@@ -72,6 +72,16 @@ def _base_name(what: str, kind: str, may_be_empty: bool = False) -> Callable[[st
     return check
 
 
+def _peer_names(value: str) -> None:
+    if any(character in value for character in "\t\n\v\f\r"):
+        raise ValueError(
+            "tls-expected-peer-name must not contain whitespace other than spaces separating names;"
+            " use an empty string to disable it"
+        )
+    if value and not value.strip(" "):
+        raise ValueError("tls-expected-peer-name contains no usable name; use an empty string to disable it")
+
+
 def _save_or_not(flags: frozenset[str]) -> None:
     if flags >= {"save", "nosave"}:
         raise ValueError("shutdown options SAVE and NOSAVE can't be used simultaneously")
@@ -117,7 +127,7 @@ class Declarations(ValkeyDeclarations):
     tls_protocols = Text()
     tls_ciphers = Text()
     tls_ciphersuites = Text()
-    tls_expected_peer_name = Text(inert=True)
+    tls_expected_peer_name = Text(check=_peer_names)
 
     # The process.
     dir = Directory("", protected=True, while_loading=False)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 from protocol.replies import bulks
 
 if TYPE_CHECKING:
+    import ssl
+
     from broker.migration.links import Address, Link, Opener
 
 CONNECTING: Final = b"IOERR error or timeout connecting to the client"
@@ -24,9 +26,13 @@ _PIECE: Final = 64 << 10
 
 @dataclass(slots=True)
 class Transfer:
-    """What is sent: `restores` are the encoded RESTORE commands. `credentials` are AUTH's arguments, if any."""
+    """What is sent: `restores` are the encoded RESTORE commands. `credentials` are AUTH's arguments, if any.
+
+    With `context` the connection is encrypted.
+    """
 
     address: Address
+    context: ssl.SSLContext | None
     timeout: float
     database: int
     credentials: list[bytes]
@@ -56,7 +62,7 @@ async def transfer(plan: Transfer, link: Link | None, open_link: Opener) -> tupl
     """
     for may_retry in (True, False):
         try:
-            link = link or await open_link(plan.address, plan.timeout)
+            link = link or await open_link(plan.address, plan.timeout, plan.context)
         except ConnectionError:
             # Redis takes the connection for made, and then fails to write.
             return Outcome(error=WRITING), None

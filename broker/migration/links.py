@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
@@ -49,10 +50,10 @@ class Link(Protocol):
         """Close the connection at once."""
 
 
-Opener = Callable[[Address, float], Awaitable[Link]]
+Opener = Callable[[Address, float, ssl.SSLContext | None], Awaitable[Link]]
 """Connects to an address; the number of seconds applies to connecting and to each later step.
 
-Raises ConnectionError if there is nobody, and otherwise OSError.
+With a context the connection is encrypted. Raises ConnectionError if there is nobody, and otherwise OSError.
 """
 
 
@@ -74,7 +75,7 @@ class _Lines:
         del received[: end + 1]
         return line
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | bytearray) -> None:
         """Keep what was received. Raises OSError at the end of the connection."""
         if not data:
             raise ConnectionResetError("the connection was closed")
@@ -84,10 +85,14 @@ class _Lines:
 class TrioLink:
     """A link for a task of its own."""
 
-    def __init__(self, stream: trio.SocketStream, timeout: float) -> None:
+    def __init__(
+        self, socket_stream: trio.SocketStream, timeout: float, encrypted: trio.abc.Stream | None = None
+    ) -> None:
+        """`encrypted` is the stream that encrypts what goes through the socket's, if any."""
         self.database = _NO_DATABASE
         self.timeout = timeout
-        self._stream = stream
+        self._socket = socket_stream.socket
+        self._stream = encrypted or socket_stream
         self._lines = _Lines()
 
     async def send(self, data: memoryview) -> None:
@@ -107,7 +112,7 @@ class TrioLink:
         return line
 
     def close(self) -> None:
-        self._stream.socket.close()
+        self._socket.close()
 
 
 class _TimeLimit:
@@ -126,7 +131,7 @@ class _TimeLimit:
         return handled
 
 
-async def open_link(address: Address, timeout: float) -> Link:
+async def open_link(address: Address, timeout: float, context: ssl.SSLContext | None) -> Link:
     """Connect without holding up anything else; see Opener."""
     host, port = _host_and_port(address)
     try:
@@ -136,7 +141,20 @@ async def open_link(address: Address, timeout: float) -> Link:
         raise
     except OSError as problem:
         raise ConnectionRefusedError from problem  # Trio sums up what went wrong with each address
-    return TrioLink(stream, timeout)
+    return TrioLink(stream, timeout) if context is None else await _encrypt(stream, timeout, context)
+
+
+async def _encrypt(stream: trio.SocketStream, timeout: float, context: ssl.SSLContext) -> Link:
+    encrypted = trio.SSLStream(stream, context)
+    try:
+        with _TimeLimit(timeout):
+            await encrypted.do_handshake()
+    except BaseException as problem:
+        stream.socket.close()
+        if isinstance(problem, trio.BrokenResourceError):
+            raise OSError("the handshake failed") from problem
+        raise
+    return TrioLink(stream, timeout, encrypted)
 
 
 class BlockingLink:
@@ -159,10 +177,16 @@ class BlockingLink:
         self._socket.close()
 
 
-async def open_blocking_link(address: Address, timeout: float) -> Link:
+async def open_blocking_link(address: Address, timeout: float, context: ssl.SSLContext | None) -> Link:
     """Connect and let everything else wait; see Opener."""
     sock = socket.create_connection(_host_and_port(address), timeout)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if context is not None:
+        try:
+            sock = context.wrap_socket(sock)
+        except OSError as problem:
+            sock.close()
+            raise OSError("the handshake failed") from problem
     return BlockingLink(sock)
 
 

@@ -13,6 +13,7 @@ at most the timeout at each step, as in Redis.
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from broker.process.log import Log
     from broker.process.timers import Deadlines
     from broker.table.command import Handler
+    from broker.tls.contexts import TlsContexts
 
 NO_KEY: Final = simple(b"NOKEY")
 
@@ -103,6 +105,7 @@ class Migrations:
         blocking: Blocking,
         executor: Executor,
         deadlines: Deadlines,
+        tls_contexts: TlsContexts,
         connect: Opener = open_link,
     ) -> None:
         self._config = config
@@ -111,10 +114,14 @@ class Migrations:
         self._blocking = blocking
         self._executor = executor
         self._deadlines = deadlines
+        self._tls_contexts = tls_contexts
         self._connect = connect
         self._moving: set[tuple[Database, bytes]] = set()
         self._queued: dict[Session, None] = {}
         self.idle = IdleLinks(deadlines)
+        # What was let in under other rules is not used again.
+        for name in ("tls-cluster", "tls-expected-peer-name"):
+            config.on_change(name, lambda _: self.idle.close())
         self._send, self._receive = trio.open_memory_channel[tuple[_Migration, Transfer]](2**20)
 
     def start(self, session: Session, handler: Handler, args: list[bytes], request: Request) -> bytes:
@@ -131,7 +138,7 @@ class Migrations:
                 raise CommandError(UNDER_WAY)
             self._queued[session] = None
             return self._wait(session, handler, args)
-        plan = Transfer(request.address, request.timeout, request.database, request.credentials, [])
+        plan = Transfer(request.address, self._encryption(), request.timeout, request.database, request.credentials, [])
         end = [b"REPLACE"] if request.replace else []
         for name, value in found.items():
             deadline = database.deadline(name)
@@ -148,6 +155,10 @@ class Migrations:
             migration.watch()
         self._send.send_nowait((migration, plan))
         return self._wait(session, handler, args)
+
+    def _encryption(self) -> ssl.SSLContext | None:
+        """Connections to targets are encrypted with tls-cluster, as in Redis, for which they belong to its cluster."""
+        return self._tls_contexts.client if self._config.tls_cluster else None
 
     def _wait(self, session: Session, handler: Handler, args: list[bytes]) -> bytes:
         # Without a reply for a timeout: CLIENT UNBLOCK can't undo what has been sent.

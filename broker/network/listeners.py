@@ -22,7 +22,7 @@ from broker.network.endpoint import Endpoint
 from broker.network.handshakes import Handshakes
 from broker.network.tick import Tick
 from broker.network.tls import TlsEndpoint
-from broker.network.tls_contexts import NOT_CONFIGURED, TlsContexts
+from broker.tls.contexts import NOT_CONFIGURED
 from protocol.errors import MAX_CLIENTS, PROTECTED_MODE
 from protocol.replies import error
 
@@ -47,7 +47,7 @@ class Listeners:
         self.tick = tick
         self._tcp: list[socket.socket] = []
         self._tls: list[socket.socket] = []
-        self.tls_contexts = TlsContexts(broker.config, broker.log)
+        self._tls_contexts = broker.tls_contexts
         self.handshakes = Handshakes(broker, tick, self.admit)
         self._unix: socket.socket | None = None
         self._unix_path = ""
@@ -68,7 +68,7 @@ class Listeners:
             self._adopt(sock)
         if config.port and not self._tcp:
             self._tcp = self._open_tcp(config.port, config.bind)
-        if self.tls_contexts.needed() and not self.tls_contexts.configure():
+        if self._tls_contexts.needed() and not self._tls_contexts.configure():
             raise StartError("Failed to configure TLS. Check logs for more info.")
         if config.tls_port:
             self._tls = self._open_tcp(config.tls_port, config.bind, tls=True)
@@ -128,7 +128,7 @@ class Listeners:
 
     def _admit_encrypted(self, sock: socket.socket, peer: bytes) -> None:
         """Let an accepted socket begin its handshake. Who is one too many gets no reason: it could not be encrypted."""
-        context = self.tls_contexts.server
+        context = self._tls_contexts.server
         if self._is_full() or context is None:
             self.broker.stats.clients_refused += 1
             sock.close()
@@ -294,7 +294,7 @@ class Listeners:
 
     def _move_tls(self, refusal: str, _: object) -> None:
         """CONFIG SET tls-port or bind, likewise."""
-        contexts = self.tls_contexts
+        contexts = self._tls_contexts
         if contexts.server is None and not contexts.configure():
             raise ValueError(NOT_CONFIGURED)
         self._tls = self._move(self._tls, self.broker.config.tls_port, refusal, tls=True)

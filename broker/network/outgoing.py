@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from broker.config import Config
-from broker.network.tls_contexts import TlsContexts
+from broker.tls.contexts import TlsContexts
 
 
 async def connect(host: str, port: int, config: Config, contexts: TlsContexts) -> trio.abc.Stream:

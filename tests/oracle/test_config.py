@@ -143,6 +143,8 @@ REFUSED_FOR_OTHER_REASONS = {
         "CONFIG SET latency-tracking-info-percentiles 'a'",
         "CONFIG SET maxmemory-policy nothing",
         "CONFIG SET shutdown-on-sigterm 'save nosave'",
+        "CONFIG SET tls-expected-peer-name ' '",
+        'CONFIG SET tls-expected-peer-name "a\\tb"',
         "CONFIG REWRITE",
         "CONFIG REWRITE x",
         "CONFIG RESETSTAT",

@@ -78,7 +78,14 @@ def restored(sides: tuple[Side, Side], certificates: Certificates) -> Iterator[N
 
 
 def _defaults(certificates: Certificates) -> dict[str, str]:
-    empty = ("tls-protocols", "tls-ciphers", "tls-ciphersuites", "tls-ca-cert-dir", "tls-client-cert-file")
+    empty = (
+        "tls-protocols",
+        "tls-ciphers",
+        "tls-ciphersuites",
+        "tls-ca-cert-dir",
+        "tls-client-cert-file",
+        "tls-client-key-file",
+    )
     return {**certificates.directives(tls_auth_clients="yes"), **dict.fromkeys(empty, "")}
 
 
@@ -258,6 +265,80 @@ def test_pipelines_and_large_values(sides: tuple[Side, Side], certificates: Cert
 def test_info_names_the_ports(sides: tuple[Side, Side]) -> None:
     for side in sides:
         assert b"tcp_port:%d\r\n" % side.server.address[1] in side.plain("INFO", "server")
+
+
+@pytest.fixture(scope="module")
+def target(certificates: Certificates) -> Iterator[Side]:
+    """A server that keys are migrated to, which asks for certificates."""
+    reference = _reference()
+    if reference is None:
+        pytest.skip("no redis-server with TLS")
+    port, tls_port = free_port(), free_port()
+    options = {"port": str(port), "tls-port": str(tls_port), "bind": "127.0.0.1", "save": ""}
+    words = [word for pair in {**options, **certificates.directives()}.items() for word in pair]
+    words[::2] = [f"--{word}" for word in words[::2]]
+    server = start("target", [reference, *words], port)
+    yield Side(server, tls_port)
+    server.stop()
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+@pytest.mark.parametrize("encrypted_port", [True, False])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"tls-cluster": "yes"},
+        {"tls-replication": "yes"},
+        {"tls-cluster": "yes", "tls-protocols": "TLSv1.2"},
+        {"tls-cluster": "yes", "tls-protocols": "TLSv1.1"},
+        {"tls-cluster": "yes", "tls-client-cert-file": "client", "tls-client-key-file": "client"},
+        {"tls-cluster": "yes", "tls-client-cert-file": "foreign", "tls-client-key-file": "foreign"},
+        {"tls-cluster": "yes", "tls-ca-cert-file": "foreign"},
+    ],
+)
+def test_keys_are_migrated(
+    sides: tuple[Side, Side],
+    certificates: Certificates,
+    target: Side,
+    restored: None,
+    tmp_path: Path,
+    settings: dict[str, str],
+    encrypted_port: bool,
+    in_transaction: bool,
+) -> None:
+    foreign = trustme.CA()
+    stranger = foreign.issue_cert("mallory@example.org")
+    stranger.private_key_pem.write_to_path(tmp_path / "foreign.key")
+    stranger.cert_chain_pems[0].write_to_path(tmp_path / "foreign.pem")
+    foreign.cert_pem.write_to_path(tmp_path / "ca.pem")
+    files = {
+        ("client", "cert"): certificates.client_certificate,
+        ("client", "key"): certificates.client_key,
+        ("foreign", "cert"): tmp_path / "foreign.pem",
+        ("foreign", "key"): tmp_path / "foreign.key",
+        ("foreign", "ca"): tmp_path / "ca.pem",
+    }
+    words = []
+    for name, value in settings.items():
+        kind = next((kind for kind in ("ca", "cert", "key") if f"-{kind}-" in name), "")
+        words += [name, str(files.get((value, kind), value))]
+    port = target.port if encrypted_port else target.server.address[1]
+    if words:
+        both(sides, "CONFIG", "SET", *words)
+    # Theirs would go on with a connection that it has kept, whatever the settings.
+    target.plain("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    migrate = ["MIGRATE", "127.0.0.1", str(port), "k", "0", "500", "REPLACE"]
+    requests = [["SET", "k", "v"], *([["MULTI"], migrate, ["EXEC"]] if in_transaction else [migrate]), ["EXISTS", "k"]]
+    replies = []
+    for side in sides:
+        connection = side.server.connect()
+        # Where the target refuses the certificate, timing decides at which step the connection turns out to be closed.
+        found = [connection.call(*request) for request in requests]
+        replies.append([reply.replace(b"timeout writing to", b"timeout reading to") for reply in found])
+        connection.close()
+    assert replies[1] == replies[0]
+    both(sides, "CONFIG", "SET", "tls-cluster", "no", "tls-replication", "no")
 
 
 def test_what_is_written_to_a_file(certificates: Certificates, tmp_path: Path) -> None:

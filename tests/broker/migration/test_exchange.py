@@ -1,5 +1,6 @@
 """The conversation with the target, on connections that answer as told."""
 
+import ssl
 from collections.abc import Sequence
 
 import pytest
@@ -36,14 +37,14 @@ class Scripted:
 
 
 def plan(*restores: bytes, credentials: Sequence[bytes] = ()) -> Transfer:
-    return Transfer((b"h", b"1"), 1.0, 3, list(credentials), list(restores))
+    return Transfer((b"h", b"1"), None, 1.0, 3, list(credentials), list(restores))
 
 
 def outcome_of(plan: Transfer, *links: Link | OSError, kept: Link | None = None) -> tuple[Outcome, Link | None]:
     """The outcome where connecting gives `links` one after the other."""
     left = list(links)
 
-    async def connect(address: Address, timeout: float) -> Link:
+    async def connect(address: Address, timeout: float, context: ssl.SSLContext | None) -> Link:
         link = left.pop(0)
         if isinstance(link, OSError):
             raise link

@@ -1,7 +1,10 @@
 """Connections to targets: lines, ends, timeouts, and the idle ones."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -15,12 +18,14 @@ from broker.migration.links import (
     BlockingLink,
     IdleLinks,
     Link,
+    Opener,
     TrioLink,
     open_blocking_link,
     open_link,
     run_now,
 )
 from broker.process.timers import Deadlines
+from tests.certificates import Certificates
 
 
 def listener() -> tuple[trio.socket.SocketType, Address]:
@@ -32,7 +37,7 @@ def listener() -> tuple[trio.socket.SocketType, Address]:
 
 
 async def _on_trio(address: Address) -> Link:
-    return await open_link(address, 5)
+    return await open_link(address, 5, None)
 
 
 async def _blocking(address: Address) -> Link:
@@ -40,7 +45,7 @@ async def _blocking(address: Address) -> Link:
 
 
 async def _opened(address: Address) -> Link:
-    return await open_blocking_link(address, 5)
+    return await open_blocking_link(address, 5, None)
 
 
 @pytest.fixture(params=[_on_trio, _blocking])
@@ -115,13 +120,91 @@ async def test_a_blocking_link_times_out() -> None:
     with sock:
 
         async def talk() -> None:
-            link = await open_blocking_link(address, 0.01)
+            link = await open_blocking_link(address, 0.01, None)
             assert isinstance(link, BlockingLink)
             with pytest.raises(TimeoutError):
                 await link.read_line()
             link.close()
 
         run_now(talk())
+
+
+class Authority:
+    """Encrypts a listener's connections, and has a context for those who trust it."""
+
+    def __init__(self, folder: Path) -> None:
+        certificates = Certificates(folder)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificates.certificate, certificates.key)
+        self.trusting = certificates.client_context()
+        self.trusting.check_hostname = False
+        self.distrusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.distrusting.check_hostname = False
+
+    async def echo(self, sock: trio.socket.SocketType) -> None:
+        """Accept a connection, and return to it what it sends."""
+        peer, _ = await sock.accept()
+        stream = trio.SSLStream(trio.SocketStream(peer), self._context, server_side=True)
+        with suppress(trio.BrokenResourceError):
+            async for data in stream:
+                await stream.send_all(data)
+        peer.close()
+
+
+async def _in_a_thread(conversation: Coroutine[Any, Any, None]) -> None:
+    """Run what uses blocking links, while the listener has the loop."""
+    await trio.to_thread.run_sync(run_now, conversation)
+
+
+async def _here(conversation: Coroutine[Any, Any, None]) -> None:
+    await conversation
+
+
+ENCRYPTED = [(open_link, _here), (open_blocking_link, _in_a_thread)]
+
+
+@pytest.mark.parametrize(("opener", "run"), ENCRYPTED)
+async def test_an_encrypted_conversation(
+    tmp_path: Path, opener: Opener, run: Callable[[Coroutine[Any, Any, None]], Awaitable[None]]
+) -> None:
+    authority = Authority(tmp_path)
+    sock, address = listener()
+    lines = [b"x" * 50_000, b"short", b"y" * 16_384]
+
+    async def talk() -> None:
+        link = await opener(address, 5, authority.trusting)
+        await link.send(memoryview(b"".join(line + b"\r\n" for line in lines)))
+        assert [await link.read_line() for _ in lines] == lines
+        link.close()
+
+    with sock:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(authority.echo, sock)
+            await run(talk())
+
+
+@pytest.mark.parametrize(("opener", "run"), ENCRYPTED)
+async def test_an_unknown_authority_is_no_connection(
+    tmp_path: Path, opener: Opener, run: Callable[[Coroutine[Any, Any, None]], Awaitable[None]]
+) -> None:
+    authority = Authority(tmp_path)
+    sock, address = listener()
+
+    async def talk() -> None:
+        with pytest.raises(OSError, match="handshake") as caught:
+            await opener(address, 5, authority.distrusting)
+        assert not isinstance(caught.value, ConnectionError)
+
+    with sock:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(authority.echo, sock)
+            await run(talk())
+
+
+async def test_a_handshake_without_an_answer(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    sock, address = listener()
+    with sock, pytest.raises(TimeoutError):
+        await open_link(address, 5, Authority(tmp_path).trusting)
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """Migrations between two brokers in this program: what others do meanwhile, and what becomes of the keys."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -28,7 +29,7 @@ class Road:
     def hold(self) -> None:
         self.opened = trio.Event()
 
-    async def connect(self, address: Address, timeout: float) -> Link:
+    async def connect(self, address: Address, timeout: float, context: ssl.SSLContext | None) -> Link:
         if self.target is None:
             raise TimeoutError
         self.connections += 1
@@ -186,7 +187,7 @@ async def test_a_target_that_falls_silent(autojump_clock: trio.testing.MockClock
         assert await mover.call("GET a") == b"$1\r\n1\r\n"
 
 
-async def _silent(address: Address, timeout: float) -> Link:
+async def _silent(address: Address, timeout: float, context: ssl.SSLContext | None) -> Link:
     ours, theirs = trio.socket.socketpair()
     _silent_ends.append(theirs)
     return TrioLink(trio.SocketStream(ours), timeout)

@@ -9,8 +9,8 @@ import trio
 
 from broker.config import Config
 from broker.network.outgoing import connect
-from broker.network.tls_contexts import TlsContexts
 from broker.process.log import Log
+from broker.tls.contexts import TlsContexts
 from tests.certificates import Certificates
 
 

@@ -1,10 +1,13 @@
-"""What the ssl module can't set: cipher suites of TLS 1.3 and the session cache."""
+"""What the ssl module can't set: cipher suites of TLS 1.3, the session cache, and expected names."""
 
 import ssl
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from broker.network import openssl
+from broker.tls import openssl
+from tests.certificates import Certificates
 
 
 @pytest.fixture
@@ -36,6 +39,45 @@ def test_the_cache_is_set_and_disabled(context: ssl.SSLContext) -> None:
     assert library.SSL_CTX_ctrl(pointer, get_mode, 0, None) != 0
     openssl.disable_session_cache(context)
     assert library.SSL_CTX_ctrl(pointer, get_mode, 0, None) == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "accepted"),
+    [
+        ([], True),
+        (["localhost"], True),
+        (["elsewhere", "localhost"], True),
+        (["elsewhere"], False),
+        (["*"], False),
+        ([".example.org"], True),
+        (["example.org"], False),
+        (["node.example.com"], True),
+        (["a.node.example.com"], False),
+    ],
+)
+def test_names_expected_of_a_server(tmp_path: Path, names: list[str], accepted: bool) -> None:
+    certificates = Certificates(tmp_path)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(*certificates.issue("server", "localhost", "node.example.org", "*.example.com"))
+    client = certificates.client_context()
+    client.check_hostname = False
+    # What is set later replaces what was set before.
+    for expected in (["nobody"], names):
+        openssl.set_expected_names(client, expected)
+    assert handshake_succeeds(server, client) == accepted
+
+
+def handshake_succeeds(server: ssl.SSLContext, client: ssl.SSLContext) -> bool:
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = client.wrap_bio(back, there), server.wrap_bio(there, back, server_side=True)
+    try:
+        for _ in range(3):
+            for end in ends:
+                with suppress(ssl.SSLWantReadError):
+                    end.do_handshake()
+    except ssl.SSLCertVerificationError:
+        return False
+    return ends[0].version() is not None
 
 
 def test_another_interpreter_is_not_guessed_at(context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:

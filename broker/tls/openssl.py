@@ -10,12 +10,14 @@ import _ssl
 import ctypes
 import ssl
 import sys
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
 _SET_CACHE_SIZE: Final = 42
 _SET_CACHE_MODE: Final = 44
 _CACHE_OFF: Final = 0
+_NO_PARTIAL_WILDCARDS: Final = 4
 
 
 class Unavailable(ValueError):
@@ -42,6 +44,19 @@ def disable_session_cache(context: ssl.SSLContext) -> None:
     _library().SSL_CTX_ctrl(_pointer(context), _SET_CACHE_MODE, _CACHE_OFF, None)
 
 
+def set_expected_names(context: ssl.SSLContext, names: Sequence[str]) -> None:
+    """Accept only certificates with one of these names; with none, whatever the name. Raises ValueError."""
+    library, pointer = _library(), _pointer(context)
+    parameters = ctypes.c_void_p(library.SSL_CTX_get0_param(pointer))
+    done = library.X509_VERIFY_PARAM_set1_host(parameters, None, 0)
+    library.X509_VERIFY_PARAM_set_hostflags(parameters, _NO_PARTIAL_WILDCARDS)
+    for name in names:
+        word = name.encode("utf-8", "surrogateescape")
+        done = done and library.X509_VERIFY_PARAM_add1_host(parameters, word, len(word))
+    if not done:
+        raise ValueError(f"Failed to configure the names expected of other servers: {' '.join(names)}")
+
+
 @cache
 def _library() -> ctypes.CDLL:
     try:
@@ -51,6 +66,12 @@ def _library() -> ctypes.CDLL:
         library.SSL_CTX_set_timeout.restype = ctypes.c_long
         library.SSL_CTX_ctrl.argtypes = ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_void_p
         library.SSL_CTX_ctrl.restype = ctypes.c_long
+        library.SSL_CTX_get0_param.argtypes = (ctypes.c_void_p,)
+        library.SSL_CTX_get0_param.restype = ctypes.c_void_p
+        host = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t
+        library.X509_VERIFY_PARAM_set1_host.argtypes = host
+        library.X509_VERIFY_PARAM_add1_host.argtypes = host
+        library.X509_VERIFY_PARAM_set_hostflags.argtypes = ctypes.c_void_p, ctypes.c_uint
     except (OSError, AttributeError):
         raise Unavailable("not available in this build of Python's ssl module") from None
     return library

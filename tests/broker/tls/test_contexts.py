@@ -8,8 +8,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from broker.config import Config
-from broker.network.tls_contexts import DIRECTIVES, TlsContexts
 from broker.process.log import Log
+from broker.tls import openssl
+from broker.tls.contexts import DIRECTIVES, TlsContexts
 from protocol.errors import CommandError
 from tests.certificates import Certificates
 
@@ -35,6 +36,19 @@ class Contexts(TlsContexts):
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
     return Certificates(tmp_path)
+
+
+def test_expected_names_are_set_and_cleared(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[ssl.SSLContext, list[str]]] = []
+    monkeypatch.setattr(openssl, "set_expected_names", lambda context, names: calls.append((context, list(names))))
+    contexts = Contexts(certificates, tls_expected_peer_name="a.example.org")
+    assert calls == []
+    assert contexts.configure() and contexts.client is not None
+    contexts.set(tls_expected_peer_name="a.example.org  .example.net")
+    contexts.set(tls_expected_peer_name="")
+    client = contexts.client
+    assert calls == [(client, ["a.example.org"]), (client, ["a.example.org", ".example.net"]), (client, [])]
+    assert "begins with a dot: every name below such a domain is accepted" in contexts.log_text()
 
 
 def configured(certificates: Certificates, **directives: str) -> ssl.SSLContext:

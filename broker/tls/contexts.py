@@ -11,8 +11,8 @@ import warnings
 from typing import Final
 
 from broker.config import Config
-from broker.network import openssl
 from broker.process.log import Log
+from broker.tls import openssl
 
 PROTOCOLS: Final = {
     "tlsv1": (ssl.TLSVersion.TLSv1, ssl.OP_NO_TLSv1),
@@ -53,7 +53,8 @@ NOT_CONFIGURED: Final = "Unable to update TLS configuration. Check server logs."
 class TlsContexts:
     """A broker's contexts: `server` for its clients, `client` for where it connects to itself; None until configured.
 
-    `client` has the client certificate if one is configured, and otherwise the server's.
+    `client` has the client certificate if one is configured, and otherwise the server's. As in Redis, the other side's
+    certificate is verified, but not for the address: operators name whom they expect in `tls-expected-peer-name`.
     """
 
     def __init__(self, config: Config, log: Log) -> None:
@@ -63,6 +64,7 @@ class TlsContexts:
         self.client: ssl.SSLContext | None = None
         for name in DIRECTIVES:
             config.on_change(name, self._changed)
+        config.on_change("tls-expected-peer-name", self._peer_names_changed)
 
     def configure(self) -> bool:
         """Make new contexts; False, with the reason in the log and the old ones in place, if that fails."""
@@ -82,6 +84,19 @@ class TlsContexts:
     def _changed(self, _: object) -> None:
         if self.needed() and not self.configure():
             raise ValueError(NOT_CONFIGURED)
+
+    def _peer_names_changed(self, names: str) -> None:
+        if self.client is not None:
+            self._expect(self.client, names)
+
+    def _expect(self, context: ssl.SSLContext, names: str) -> None:
+        """Accept only servers whose certificate has one of these names, or any without names. Raises ValueError."""
+        expected = names.split()
+        openssl.set_expected_names(context, expected)
+        if domains := sum(name.startswith(".") for name in expected):
+            self._log.warning(
+                "tls-expected-peer-name begins with a dot: every name below such a domain is accepted", names=domains
+            )
 
     # Making them
 
@@ -137,6 +152,8 @@ class TlsContexts:
             )
         else:
             _load_certificate(context, config.tls_cert_file, config.tls_key_file, config.tls_key_file_pass)
+        if config.tls_expected_peer_name:
+            self._expect(context, config.tls_expected_peer_name)
         return context
 
     def _set_common(self, context: ssl.SSLContext) -> None:
