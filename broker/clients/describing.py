@@ -52,7 +52,8 @@ def client_line(session: Session, running: bytes | None = None, args: Iterable[b
     unsent, pieces, peak = transport.replies()
     queued = session.queued
     memory = client_memory(session)
-    replies = sum(map(len, session.out))
+    unsent_replies = session.unsent()
+    replies = sum(map(len, unsent_replies))
     parsed += sum(map(len, args))
     if session.waiting is not None:
         parsed += sum(map(len, session.waiting.args))
@@ -85,7 +86,7 @@ def client_line(session: Session, running: bytes | None = None, args: Iterable[b
         (b"qbuf-free", room),
         (b"argv-mem", parsed),
         (b"multi-mem", in_transaction),
-        (b"rbs", sys.getsizeof(session.out) + replies),
+        (b"rbs", sys.getsizeof(unsent_replies) + replies),
         (b"rbp", peak),
         (b"obl", replies),
         (b"oll", pieces),

@@ -96,11 +96,13 @@ class Session(Generic[HostT]):
 
     `authenticated` says that it has logged in, or connected while that was not required.
 
-    `out` collects encoded replies. The dispatcher appends replies to the client's own requests; everything else goes
-    through `send`. `queued` holds the transaction's commands, None outside one; `queued_size` is roughly the memory
-    they take, in bytes. `commands`, `bytes_in`, `bytes_out`, `reads`, `pipelines` (reads that completed requests) and
-    `parsed` (the requests in these) are counters for CLIENT LIST; `received` is the size of the last read, and
-    `bytes_executed` is what `bytes_in` was when all requests had been executed.
+    `replies` collects what the tick sends to the client: the dispatcher appends the replies to its own requests, and
+    everything else goes through `send`, to `out`. That is the same list, except while a request is executed whose own
+    messages must follow its reply.
+    `queued` holds the transaction's commands, None outside one; `queued_size` is roughly the memory they take in bytes.
+    `commands`, `bytes_in`, `bytes_out`, `reads`, `pipelines` (reads that completed requests) and `parsed` (the requests
+    in these) are counters for CLIENT LIST; `received` is the size of the last read, and `bytes_executed` is what
+    `bytes_in` was when all requests had been executed.
     `last_write_position` is Effects.position after the client's last write, 0 before its first: once the journal has
     reached it, everything the client has been told is on the disk.
     `watched` maps watched keys to whether they had already expired then and existed only because expiry was suspended.
@@ -111,7 +113,6 @@ class Session(Generic[HostT]):
     """
 
     __slots__ = (
-        "__weakref__",
         "authenticated",
         "broker",
         "bytes_executed",
@@ -145,6 +146,7 @@ class Session(Generic[HostT]):
         "queued_size",
         "reads",
         "received",
+        "replies",
         "resp",
         "shard_channels",
         "tracking",
@@ -164,7 +166,8 @@ class Session(Generic[HostT]):
         self.flags = broker.session_flags()
         self.user: User = broker.users.default
         self.authenticated = not self.flags & UNAUTHENTICATED
-        self.out: list[bytes] = []
+        self.replies: list[bytes] = []
+        self.out = self.replies
         self.in_outbox = False
         self.commands = 0
         self.bytes_in = 0
@@ -237,6 +240,10 @@ class Session(Generic[HostT]):
         if not self.in_outbox:
             self.in_outbox = True
             self.broker.outbox.append(self)
+
+    def unsent(self) -> list[bytes]:
+        """What waits to be sent at the end of the tick, in order: replies and messages."""
+        return self.replies if self.out is self.replies else self.replies + self.out
 
     def block(self, wait: Wait) -> None:
         """Put the client into a wait, during which none of its requests is executed."""

@@ -109,7 +109,7 @@ class Connection:
 
     def sizes(self) -> tuple[int, int, int, int]:
         waiting = sum(len(argument) for request in self.waiting for argument in request)
-        unsent = self.backlog.size + sum(map(len, self.session.out))
+        unsent = self.backlog.size + sum(map(len, self.session.unsent()))
         return self.parser.buffered, 0, waiting, unsent
 
     def replies(self) -> tuple[int, int, int]:

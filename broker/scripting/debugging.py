@@ -18,7 +18,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final, NoReturn
 
-from broker.clients.session import Session
+from broker.clients.session import REPLY_OFF, REPLY_SKIP, Session
 from broker.clients.transport import Channel
 from broker.config import Config
 from broker.process.log import Log
@@ -164,7 +164,10 @@ class Debugging:
             except Exception as defect:
                 self._log.failure("debugging a script failed unexpectedly", defect)
                 reply = error(INTERNAL)
-            channel.send(b"".join(session.out) + reply)
+            if session.flags & (REPLY_OFF | REPLY_SKIP):
+                reply = b""
+            # Not what the script has published to its own client, as in Redis: nothing that it does lasts.
+            channel.send(b"".join([*session.replies, reply]))
             channel.close()
         finally:
             os._exit(0)

@@ -238,6 +238,66 @@ def test_a_session_that_is_pipelined_with_its_mode(both: Both) -> None:
     both.finish()
 
 
+@pytest.fixture(params=["monitored", "unnoticed"])
+def monitored(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With and without somebody who monitors, which decides how requests are executed here."""
+    monitors = []
+    if request.param == "monitored":
+        for server in (servers.reference(), servers.broker()):
+            monitors.append(server.connect())
+            assert monitors[-1].call("MONITOR") == b"+OK\r\n"
+    yield
+    for monitor in monitors:
+        monitor.close()
+
+
+def test_what_was_unsent_before_the_session_is_sent_after_it(both: Both, monitored: None) -> None:
+    both.send(b"".join(map(encode, [["ECHO", "before"], ["GET", "nokey"], ["EVAL", LINES, "0"]])))
+    assert b"Stopped at 1" in both.receive()
+    assert both.do("c") == END
+    assert both.receive() == b"$6\r\nbefore\r\n"
+    assert both.receive() == b"$-1\r\n"
+    both.finish()
+
+
+@pytest.mark.parametrize("first", ["ECHO", "CLIENT"])
+def test_the_mode_behind_other_requests(monitored: None, first: str) -> None:
+    """It is set only where the client has been told everything."""
+    both = Both("NO")
+    before = ["ECHO", "x"] if first == "ECHO" else ["CLIENT", "REPLY", "SKIP"]
+    words = [before, ["PING"], ["SCRIPT", "DEBUG", "YES"], ["EVAL", "return 1", "0"], ["SCRIPT", "DEBUG", "NO"]]
+    both.send(b"".join(map(encode, words)))
+    if first == "ECHO":
+        for _ in words:
+            both.receive()
+    else:
+        assert b"Stopped at 1" in both.receive()
+        assert both.do("c") == END
+        assert both.receive() == b"+OK\r\n"
+        both.finish()
+
+
+def test_a_client_without_replies() -> None:
+    """In mode SYNC, Redis would close the connection only when it has something to send."""
+    both = Both("YES")
+    both.do("CLIENT", "NO-EVICT", "off")
+    both.send(encode(["CLIENT", "REPLY", "OFF"]) + encode(["EVAL", LINES, "0"]))
+    assert b"Stopped at 1" in both.receive()
+    assert both.do("c") == END
+    assert both.receive() == CLOSED
+
+
+def test_what_a_script_publishes_to_its_own_client(both: Both) -> None:
+    for client in both.clients:
+        client.call("HELLO", "3")
+    both.do("SUBSCRIBE", "news")
+    both.send(encode(["PING"]) + encode(["EVAL", "redis.call('publish', 'news', 'x')\nreturn 5", "0"]))
+    assert b"Stopped at 1" in both.receive()
+    assert both.do("c") == END
+    for _ in range(4):
+        both.receive()
+
+
 def test_notifications_and_blocked_clients() -> None:
     """In mode SYNC a client that waits for what the script writes gets it; in mode YES it does not."""
     with pair() as p:

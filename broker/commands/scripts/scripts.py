@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 from broker.broker import Client
+from broker.clients.session import REPLY_OFF
 from broker.commands.help import declare_help
 from broker.scripting.scripts import NO_WRITES, declares_no_writes
 from broker.table.arguments import integer
@@ -186,7 +187,9 @@ def script_kill(session: Client, args: list[bytes]) -> bytes:
 @command("SCRIPT|DEBUG", arity=3, flags=NOSCRIPT, group="scripting", since="3.2.0", syntax="mode=<YES|SYNC|NO>",
          summary="Sets the debug mode of the client's next scripts.", complexity="O(1)")  # fmt: skip
 def script_debug(session: Client, args: list[bytes]) -> bytes:
-    if session.queued is not None:
+    unsent_replies, _, _ = session.transport.replies()
+    in_transaction = session.queued is not None and not session.flags & REPLY_OFF
+    if in_transaction or unsent_replies or any(session.unsent()):
         raise CommandError(NOT_FIRST)
     mode = args[2].upper()
     if mode not in (b"YES", b"SYNC", b"NO"):
