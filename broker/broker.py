@@ -144,7 +144,7 @@ class Broker:
         )  # fmt: skip
         self.functions = self.scripting.functions
         self.persistence = Persistence(
-            Environment(config, log, self.clock, self.keyspace, self.state, self.latency),
+            Environment(config, log, self.clock, self.keyspace, self.state, self.latency, self.stats),
             storage or Storage(),
             self.functions,
             commands,

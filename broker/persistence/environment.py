@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from broker.observation.latency import Latency
     from broker.process.clock import Clock
     from broker.process.log import Log
+    from broker.process.stats import Stats
 
 
 class LoadError(Exception):
@@ -28,6 +29,7 @@ class Environment:
     keyspace: Keyspace
     state: State
     latency: Latency
+    stats: Stats
 
 
 class FunctionLibraries(Protocol):

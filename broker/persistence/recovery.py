@@ -72,6 +72,7 @@ class Recovery:
         self._clock = environment.clock
         self._keyspace = environment.keyspace
         self._state = environment.state
+        self._stats = environment.stats
         self._disk = folder.disk
         self._folder = folder
         self._snapshots = snapshots
@@ -226,6 +227,7 @@ class Recovery:
             hint = "; with rdb-skip-unsupported yes such keys are left out" if isinstance(problem, Unsupported) else ""
             shown = self._log.user_data(problem) if hint else problem  # which names a key
             raise _unusable(path, f"{shown}{hint}") from problem
+        self._stats.count_packed_values(reader.packed)
         self.keys_loaded = loaded.keys
         self.keys_expired = loaded.expired
         self.keys_skipped = loaded.skipped
@@ -385,7 +387,8 @@ class Recovery:
         """Execute the commands of a file. Raises LoadError for unknown commands."""
         # Commands that the broker generated, such as the DEL of an expired key, have their original names in the file.
         originals = CommandTable() if self._config.renamed_commands else self._commands
-        return Replayer(self._commands, originals, self._host, self._log, path, self._keyspace.release).steps(reader)
+        replayer = Replayer(self._commands, originals, self._host, self._log, self._stats, path, self._keyspace.release)
+        return replayer.steps(reader)
 
     def _open(self, checksum: int) -> None:
         """Let the journal continue at the end of the last increment, creating the files that are missing."""

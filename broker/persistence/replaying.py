@@ -16,6 +16,7 @@ from broker.formats.aof.reading import Batch, CommandReader
 from broker.persistence.environment import LoadError
 from broker.persistence.pieces import PIECE, pieces
 from broker.process.log import Log
+from broker.process.stats import Stats
 from broker.table.command import Command, CommandTable
 from protocol.errors import CommandError
 
@@ -31,7 +32,7 @@ class Replayer:
     `release` takes large objects that are no longer used.
     """
 
-    __slots__ = ("_commands", "_log", "_originals", "_path", "_plain", "_refused", "_release", "_session")
+    __slots__ = ("_commands", "_log", "_originals", "_path", "_plain", "_refused", "_release", "_session", "_stats")
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class Replayer:
         originals: CommandTable,
         host: Host,
         log: Log,
+        stats: Stats,
         path: str,
         release: Callable[[object], None],
     ) -> None:
@@ -46,6 +48,7 @@ class Replayer:
         self._session.flags = 0
         self._session.deny_blocking = True
         self._log = log
+        self._stats = stats
         self._commands = commands
         self._plain = commands.plain
         self._originals = originals
@@ -173,6 +176,8 @@ class Replayer:
             # The commands that follow would go to the wrong database.
             text = problem.text.decode(errors="replace")
             raise LoadError(f"{self._path}: '{text}' to the command before byte {end}") from None
+        self._stats.count_error(problem.text)
+        self._stats.unexpected_errors += 1
         self._refused += 1
         if self._refused == 1:
             self._log.warning(

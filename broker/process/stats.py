@@ -39,7 +39,9 @@ class Stats:
     `busy_cycles` those in which clients sent something, `pipelines` the reads that completed requests.
     `memory_peak` is the process's largest resident memory, in bytes, and `memory_peak_at` when it had become so large,
     in seconds of wall time.
-    `error_replies` counts all errors, `errors` counts them by code.
+    `error_replies` counts all errors, `errors` counts them by code, `unexpected_errors` those of commands that had
+    succeeded before (in the append-only file). `packed_values` counts the listpacks and the like that were examined in
+    depth, in payloads and files.
     `collector` has the garbage collector's pauses, each of which `paused` is told. `warn` is called when codes are no
     longer counted.
     """
@@ -48,8 +50,9 @@ class Stats:
         "_errors_disabled", "_loop_began", "_sampled", "_sampled_at", "_sampled_loop", "_warn", "busy_cycles",
         "bytes_read", "bytes_written", "clients_refused", "clients_served", "collector", "cycle_rate", "cycle_seconds",
         "cycles", "error_replies", "errors", "evicted_clients", "evicted_keys", "evicted_scripts",
-        "eviction_exceeded_ms", "memory_peak", "memory_peak_at", "output_limit_closes", "pipelines",
-        "query_limit_closes", "read_rate", "reads", "request_rate", "requests", "write_rate", "writes",
+        "eviction_exceeded_ms", "memory_peak", "memory_peak_at", "output_limit_closes", "packed_values", "pipelines",
+        "query_limit_closes", "read_rate", "reads", "request_rate", "requests", "unexpected_errors", "write_rate",
+        "writes",
     )  # fmt: skip
 
     def __init__(self, warn: Callable[[str], None] = _ignore, paused: Callable[[float], None] = _ignore) -> None:
@@ -80,6 +83,8 @@ class Stats:
         self.eviction_exceeded_ms = 0
         self.error_replies = 0
         self.errors: dict[bytes, int] = {}
+        self.unexpected_errors = 0
+        self.packed_values = 0
         self._errors_disabled = False
         self.request_rate = self.read_rate = self.write_rate = self.cycle_rate = self.cycle_seconds = 0.0
         self._sampled_at: float | None = None
@@ -113,6 +118,10 @@ class Stats:
         This is what its ticks took apart from waiting, without a clock read by each of them.
         """
         return max(0.0, thread_time() - self._loop_began)
+
+    def count_packed_values(self, number: int) -> None:
+        """Count values that were examined in depth."""
+        self.packed_values += number
 
     def count_error(self, text: bytes) -> None:
         """Count an error reply by its code, which is its first word.

@@ -131,6 +131,32 @@ def test_the_counters_count_alike() -> None:
         assert (data, ours) == (data, theirs)
 
 
+PACKED = (
+    "RPUSH l 1 2 3", f"RPUSH nodes {'x' * 100} {' y' * 300}", f"RPUSH plain {'z' * 9000}", "HSET h f v", "SET s v",
+    "SADD numbers 1 2", "SADD texts a b", "ZADD z 1 a", "XADD x 1-1 f v",
+    f"HSET large {' '.join(map(str, range(2000)))}",
+)  # fmt: skip
+
+
+def test_payloads_that_are_examined_are_counted() -> None:
+    connections = [server.connect() for server in (servers.reference(), servers.broker())]
+    reference = connections[0]
+    reference.call("FLUSHALL")
+    reference.call("CONFIG", "SET", "sanitize-dump-payload", "yes")
+    for command in PACKED:
+        reference.call(*command.split())
+        payload = parse(reference.call("DUMP", command.split()[1])).text
+        counts = []
+        for connection in connections:
+            connection.call("CONFIG", "RESETSTAT")
+            assert connection.call("RESTORE", "copy", "0", payload, "REPLACE") == b"+OK\r\n"
+            counts.append(sections(connection, "stats")["Stats"]["dump_payload_sanitizations"])
+        assert (command, counts[1]) == (command, counts[0])
+    reference.call("CONFIG", "SET", "sanitize-dump-payload", "no")
+    for connection in connections:
+        connection.close()
+
+
 def test_sizes_and_deadlines_of_keys() -> None:
     script = (
         ["SET", "empty", ""], ["SET", "number", "12345"], ["SETRANGE", "long", "70000", "x"], ["SETBIT", "bits", 9, 1],

@@ -68,8 +68,14 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
     ttl = integer(args[2])
     if ttl < 0:
         raise CommandError(_INVALID_TTL)
+    broker = session.broker
     try:
-        value = restore(args[3], session.broker.config, verify=not session.broker.state.checksums_ignored)
+        value = restore(
+            args[3],
+            broker.config,
+            verify=not broker.state.checksums_ignored,
+            examined=broker.stats.count_packed_values,
+        )
     except BadFooter:
         raise CommandError(_BAD_FOOTER) from None
     except Unsupported as error:

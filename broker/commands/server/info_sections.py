@@ -306,9 +306,9 @@ def _stats(broker: Broker) -> Fields:
     yield "tracking_total_keys", broker.tracking.keys
     yield "tracking_total_items", broker.tracking.items
     yield "tracking_total_prefixes", broker.tracking.prefixes
-    yield "unexpected_error_replies", 0
+    yield "unexpected_error_replies", stats.unexpected_errors
     yield "total_error_replies", stats.error_replies
-    yield "dump_payload_sanitizations", 0
+    yield "dump_payload_sanitizations", stats.packed_values
     yield "total_reads_processed", stats.reads
     yield "total_writes_processed", stats.writes
     yield "io_threaded_reads_processed", 0

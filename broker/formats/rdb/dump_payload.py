@@ -3,6 +3,7 @@
 The footer's numbers are little-endian; the checksum covers everything before it, and 0 means that there is none.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from broker.formats.packed.crc64 import crc64
@@ -43,12 +44,15 @@ def dump(value: Any, options: SavingOptions) -> bytes:
     return bytes(payload)
 
 
-def restore(payload: bytes, limits: StreamLimits, *, verify: bool = True) -> Any:
+def restore(
+    payload: bytes, limits: StreamLimits, *, verify: bool = True, examined: Callable[[int], None] = lambda packed: None
+) -> Any:
     """Returns the value of a payload. Raises BadFooter, BadFormat, and Unsupported for a type that this broker
     doesn't have.
 
-    `limits` are the directives that a stream obeys; `verify` is whether the checksum is compared. Like Redis, this
-    ignores anything after a complete value.
+    `limits` are the directives that a stream obeys; `verify` is whether the checksum is compared. `examined` is called
+    with the number of packed values that were examined, whatever the outcome. Like Redis, this ignores anything after a
+    complete value.
     """
     version = check_footer(payload, verify=verify)
     body = payload[:-_FOOTER]
@@ -58,7 +62,10 @@ def restore(payload: bytes, limits: StreamLimits, *, verify: bool = True) -> Any
     kind = reader.byte()
     if kind in UNSUPPORTED:
         raise Unsupported(f"it holds {describe(reader, kind)}", reader.offset)
-    return load_value(reader, kind, limits)
+    try:
+        return load_value(reader, kind, limits)
+    finally:
+        examined(reader.packed)
 
 
 def as_old_as_possible(payload: bytes, value: Any, options: SavingOptions) -> bytes:

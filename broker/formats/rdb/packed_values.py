@@ -26,6 +26,7 @@ def read_listpack(reader: Reader) -> list[bytes]:
 
 def decode_listpack(reader: Reader, blob: bytes) -> list[bytes]:
     """Returns the elements of a listpack that has just been read."""
+    reader.packed += 1
     try:
         elements = listpack.decode(blob, reader.elements)
     except listpack.BadListpack:
@@ -36,6 +37,7 @@ def decode_listpack(reader: Reader, blob: bytes) -> list[bytes]:
 
 def listpack_runs(reader: Reader, blob: bytes, piece: int) -> Iterator[list[bytes]]:
     """Yields what `decode_listpack` returns in runs of `piece` elements."""
+    reader.packed += 1
     at = found = 0
     end = len(blob)
     while True:
@@ -63,6 +65,7 @@ def _damaged(reader: Reader) -> BadFormat:
 
 def read_ziplist(reader: Reader) -> list[bytes]:
     """Reads the elements of a ziplist."""
+    reader.packed += 1
     try:
         elements = ziplist.decode(reader.string(), reader.elements)
     except ziplist.BadZiplist:
@@ -73,6 +76,7 @@ def read_ziplist(reader: Reader) -> list[bytes]:
 
 def read_zipmap(reader: Reader) -> list[bytes]:
     """Reads alternating fields and values of a zipmap."""
+    reader.packed += 1
     try:
         return zipmap.decode(reader.string(), reader.elements)
     except zipmap.BadZipmap:
@@ -81,6 +85,7 @@ def read_zipmap(reader: Reader) -> list[bytes]:
 
 def read_intset(reader: Reader) -> list[int]:
     """Reads the members of an intset."""
+    reader.packed += 1
     try:
         return intset.decode(reader.string())
     except intset.BadIntset:

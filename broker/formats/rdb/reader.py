@@ -57,12 +57,12 @@ class Reader:
     """A position in a dump.
 
     `inflation` is how many more bytes decompression may yield, `elements` how many more elements packed values may
-    yield. `version` is the dump's stated version.
+    yield. `version` is the dump's stated version, `packed` the number of packed values examined so far.
     """
 
     __slots__ = (
         "_at", "_before", "_bounded", "_checksum", "_data", "_size", "_source", "_summed", "elements", "inflation",
-        "version",
+        "packed", "version",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +90,7 @@ class Reader:
         self.version = version
         self.inflation = inflation
         self.elements = elements
+        self.packed = 0
 
     @property
     def offset(self) -> int:

@@ -72,6 +72,7 @@ def _load_node(reader: Reader, latest: int, limits: StreamLimits) -> tuple[Strea
         raise reader.bad("a node's key is not an ID")
     blob = reader.string()
     size = len(blob)
+    reader.packed += 1
     try:
         if size > MAX_ENTRY:
             raise stream_listpack.BadNode

@@ -27,7 +27,9 @@ class Loading:
         self.released: list[object] = []
         commands = self.broker.commands
         self.reader = CommandReader(io.BytesIO(data).read, len(data))
-        replayer = Replayer(commands, commands, self.broker, self.broker.log, "file", self.released.append)
+        replayer = Replayer(
+            commands, commands, self.broker, self.broker.log, self.broker.stats, "file", self.released.append
+        )
         self.steps = replayer.steps(self.reader)
 
     def value(self, key: bytes) -> object:
@@ -118,3 +120,15 @@ def test_the_offset_of_an_unknown_command() -> None:
     data = aof("SET a 1", "MULTI", "SET b 1", "FROB x")
     with pytest.raises(LoadError, match=f"unknown command 'FROB' before byte {len(data)}"):
         list(Loading(data + aof("SET c 1", "EXEC")).steps)
+
+
+def test_errors_are_counted_as_unexpected() -> None:
+    loading = Loading(aof("SET k v", "LPUSH k x", "INCR k", "MULTI", "LPUSH k x", "SET k w", "EXEC"))
+    for _ in loading.steps:
+        pass
+    stats = loading.broker.stats
+    assert (stats.unexpected_errors, stats.error_replies) == (3, 3)
+    assert stats.errors == {b"WRONGTYPE": 2, b"ERR": 1}
+    assert loading.value(b"k") == b"w"
+    stats.reset()
+    assert stats.unexpected_errors == 0
