@@ -116,7 +116,6 @@ def serve(words: Sequence[str]) -> int:
         return 1
     config.on_change("loglevel", lambda level: setattr(log, "level", level))
     log.hide_user_data(config.hide_user_data_from_log)
-    config.on_change("hide-user-data-from-log", log.hide_user_data)
     _ignore_stray_signals()
     if config.daemonize and not supervisor_of(config.supervised, os.environ):
         _daemonize()

@@ -223,6 +223,8 @@ async def open_broker(
     for name, value in (directives or {}).items():
         _assign(config, name, value)
     log = log or Log("nothing")
+    log.hide_user_data(config.hide_user_data_from_log)
+    config.on_change("hide-user-data-from-log", log.hide_user_data)
     log_without_effect(config, log)
     try:
         server = Server(config, log, clock, stop, storage, supervision, linger_ms)
@@ -288,6 +290,10 @@ def serve(config: Config, log: Log) -> int:
     hosting.begin()
     try:
         return trio.run(_serve, config, log, supervision, hosting, sockets)
+    except Exception as defect:
+        # The log hides what clients have sent, if it must; the interpreter's own report would not.
+        log.failure("the broker has failed unexpectedly", defect)
+        return 1
     finally:
         hosting.end()
 

@@ -456,7 +456,8 @@ class Tick:
                 requests = problem.requests
                 if not requests:
                     text = problem.text
-                    self._broker.log.verbose("protocol error", id=session.id, text=text.decode(errors="replace"))
+                    log = self._broker.log
+                    log.verbose("protocol error", id=session.id, text=log.user_data(text))
                     session.send(error(text))
                     session.close()
                     return

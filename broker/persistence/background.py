@@ -16,12 +16,14 @@ import os
 import signal
 import sys
 import time
-import warnings
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import trio
+
+from broker.process.forking import begin_child, fork_with_pipe
 
 Progress = Callable[[int], None]
 """Called with the number of keys done."""
@@ -106,23 +108,10 @@ def fork(work: Work, keep: int = -1) -> Child:
 
     The child keeps the descriptor `keep` open, if there is one.
     """
-    receiving, sending = os.pipe()
-    # Buffered output would be written twice.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    try:
-        with warnings.catch_warnings():
-            # CPython warns of locks that other threads may hold; the child takes none, it computes and writes files.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            pid = os.fork()
-    except OSError:
-        os.close(receiving)
-        os.close(sending)
-        raise
+    pid, pipe = fork_with_pipe()
     if not pid:
-        _be_the_child(work, sending, keep)
-    os.close(sending)
-    return Forked(pid, receiving)
+        _be_the_child(work, pipe, keep)
+    return Forked(pid, pipe)
 
 
 def _be_the_child(work: Work, pipe: int, keep: int) -> None:
@@ -130,25 +119,24 @@ def _be_the_child(work: Work, pipe: int, keep: int) -> None:
     status = 1
     try:
         gc.disable()
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        # While the child held a socket open, its client would not notice that the parent has closed it.
-        first = 3
-        for kept in sorted({pipe, keep} - {-1}):
-            os.closerange(first, kept)
-            first = kept + 1
-        os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+        begin_child(pipe, keep)
         # If the parent is gone, reporting fails and ends the work: another broker may own these files by now.
         work(_Reporter(pipe))
         _report(pipe, "copied", _private_memory())
         status = 0
     except BaseException as problem:
         with contextlib.suppress(OSError):
-            _report(pipe, "problem", str(problem) or type(problem).__name__)
+            _report(pipe, "problem", _reason(problem))
     finally:
         os._exit(status)
+
+
+def _reason(problem: BaseException) -> str:
+    """What went wrong, for the log. Only an error of the system's is sure not to quote keys or values."""
+    if isinstance(problem, OSError) and str(problem):
+        return str(problem)
+    where = traceback.extract_tb(problem.__traceback__)[-1:]
+    return type(problem).__name__ + "".join(f" at {os.path.basename(frame.filename)}:{frame.lineno}" for frame in where)
 
 
 class _Reporter:

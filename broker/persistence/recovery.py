@@ -247,7 +247,9 @@ class Recovery:
         try:
             self._functions.load_source(code)
         except CommandError as problem:
-            raise ValueError(problem.text.decode(errors="replace")) from None
+            # It may quote the library.
+            shown = self._log.user_data(problem.text.decode(errors="replace"))
+            raise ValueError(str(shown)) from None
 
     # The append-only file
 

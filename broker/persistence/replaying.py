@@ -167,7 +167,7 @@ class Replayer:
         args = batch.commands[at]
         command = self._plain.get(args[0]) or self._commands.find(args) or self._originals.find(args)
         if command is None or not command.min_args <= len(args) <= command.max_args:
-            name = args[0][:128].decode(errors="replace")
+            name = self._log.user_data(args[0][:128].decode(errors="replace"))
             raise LoadError(f"{self._path}: unknown command '{name}' before byte {batch.end(at)}")
         return command
 

@@ -121,7 +121,7 @@ class Log:
             if self._hides_user_data:
                 # An exception's text may quote what a client sent.
                 values["error"] = type(error).__name__
-                frames = traceback.format_tb(error.__traceback__)
+                frames = _frames_alone(error)
             else:
                 values["error"] = f"{type(error).__name__}: {error}"
                 frames = traceback.format_exception(error)
@@ -153,6 +153,18 @@ class Log:
             os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
         if self._syslog is not None:
             self._syslog.write(level, _one_line(text) + _named(values))
+
+
+def _frames_alone(error: BaseException) -> list[str]:
+    """A traceback without the exceptions' texts: those of which a group consists, or what came before, are named."""
+    frames = traceback.format_tb(error.__traceback__)
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        frames = [*_frames_alone(before), f"{type(before).__name__}, and then:\n", *frames]
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            frames += [f"{type(part).__name__}:\n", *_frames_alone(part)]
+    return frames
 
 
 def _text_line(now: float, level: str, text: str, values: dict[str, object]) -> str:

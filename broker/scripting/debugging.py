@@ -12,8 +12,6 @@ import contextlib
 import gc
 import os
 import signal
-import sys
-import warnings
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final, NoReturn
@@ -21,6 +19,7 @@ from typing import Any, Final, NoReturn
 from broker.clients.session import REPLY_OFF, REPLY_SKIP, Session
 from broker.clients.transport import Channel
 from broker.config import Config
+from broker.process.forking import begin_child, fork_with_pipe
 from broker.process.log import Log
 from broker.process.poller import Watches
 from broker.scripting.bridge import Bridge
@@ -125,24 +124,14 @@ class Debugging:
 
     def _fork(self, session: Session, channel: Channel, debug: Callable[[], bytes]) -> bytes:
         """Leave the client to a child."""
-        receiving, sending = os.pipe()
-        # Buffered output would be written twice.
-        sys.stdout.flush()
-        sys.stderr.flush()
         try:
-            with warnings.catch_warnings():
-                # CPython warns of locks that other threads may hold; what the child runs takes none.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                pid = os.fork()
+            pid, pipe = fork_with_pipe()
         except OSError as problem:
-            os.close(receiving)
-            os.close(sending)
             raise CommandError(NO_FORK % (problem.strerror or "").encode()) from None
         if not pid:
-            self._be_the_child(session, channel, debug, sending)
-        os.close(sending)
-        self._children[receiving] = pid
-        self._watches.watch(receiving, lambda: self._child_ended(receiving))
+            self._be_the_child(session, channel, debug, pipe)
+        self._children[pipe] = pid
+        self._watches.watch(pipe, lambda: self._child_ended(pipe))
         self._log.notice("a script is debugged in a child process", pid=pid, id=session.id)
         session.transport.hand_over()
         session.kill()
@@ -152,11 +141,7 @@ class Debugging:
         """Debug, send the reply, and exit without any of the parent's clean-up; the pipe's end tells the parent."""
         try:
             gc.freeze()
-            signal.set_wakeup_fd(-1)
-            for number in (signal.SIGINT, signal.SIGHUP):
-                signal.signal(number, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            _close_all_but(channel.fileno(), pipe, self._log.fileno())
+            begin_child(channel.fileno(), pipe, self._log.fileno())
             try:
                 reply = debug()
             except CommandError as refused:
@@ -275,15 +260,3 @@ def _call(bridge: Bridge, words: list[bytes]) -> tuple[bytes, bool]:
     bridge.refused = False
     reply = bridge.reply(*words)
     return reply, bridge.refused
-
-
-def _close_all_but(*kept: int) -> None:
-    """Close all descriptors but these and the standard ones.
-
-    While a child held one of the parent's open, its other side would not notice that the parent has closed it.
-    """
-    first = 3
-    for descriptor in sorted({number for number in kept if number > 2}):
-        os.closerange(first, descriptor)
-        first = descriptor + 1
-    os.closerange(first, os.sysconf("SC_OPEN_MAX"))

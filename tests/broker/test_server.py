@@ -16,10 +16,12 @@ import trio
 import trio.testing
 
 from broker import open_broker
+from broker.config import Config
 from broker.network.listeners import StartError
 from broker.persistence.persistence import Storage
 from broker.process.clock import TrioClock
 from broker.process.log import Log
+from broker.server import serve
 from tests.broker.persistence.simulated_disk import SimulatedDisk
 
 
@@ -211,8 +213,8 @@ async def test_what_a_verbose_log_says_of_clients(
     hidden: bool, tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     log = Log("verbose", str(tmp_path / "log"))
-    log.hide_user_data(hidden)
     directives = {"timeout": "10", "requirepass": "pass1", "maxclients": "1"}
+    directives["hide-user-data-from-log"] = "yes" if hidden else "no"
     async with open_broker(directives, log=log, clock=TrioClock()) as server, await server.connect() as client:
         for request in (b"AUTH mallory guess1\r\n", b"HELLO 3 AUTH default guess2\r\n"):
             assert b"WRONGPASS" in await ask(client, request)
@@ -231,6 +233,31 @@ async def test_what_a_verbose_log_says_of_clients(
         at = text.index(words, at)
     for secret in ("guess1", "guess2", "pass1"):
         assert secret not in text
+
+
+def test_a_broker_that_fails_says_so_in_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> int:
+        raise KeyError("".join(("sec", "ret")))
+
+    monkeypatch.setattr("broker.server._serve", fail)
+    log = Log(path=str(tmp_path / "log"))
+    log.hide_user_data(True)
+    config = Config()
+    config.set_proc_title = False
+    assert serve(config, log) == 1
+    text = (tmp_path / "log").read_text()
+    assert "the broker has failed unexpectedly error=KeyError" in text and "secret" not in text
+
+
+async def test_user_data_is_hidden_from_when_that_is_asked_for(tmp_path: Path) -> None:
+    log = Log("verbose", str(tmp_path / "log"))
+    async with open_broker({"requirepass": "p"}, log=log) as server, await server.connect() as client:
+        for name, hidden in (("first", "yes"), ("second", "no"), ("third", "yes")):
+            await ask(client, b"AUTH %b guess\r\n" % name.encode())
+            server.broker.config.set([(b"hide-user-data-from-log", hidden.encode())])
+    text = (tmp_path / "log").read_text()
+    assert [f"user={name}" in text for name in ("first", "second", "third")] == [True, False, True]
+    assert text.count("user=*redacted*") == 1
 
 
 async def test_who_waits_for_the_broker_is_not_idle(autojump_clock: trio.testing.MockClock) -> None:

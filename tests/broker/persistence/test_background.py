@@ -1,6 +1,7 @@
 """Children: what they did, why they failed, and that they are gone afterwards."""
 
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -79,6 +80,19 @@ def test_where_there_can_be_no_child_nothing_stays_open(monkeypatch: pytest.Monk
     with pytest.raises(OSError):
         fork(lambda progress: None)
     assert free() == before
+
+
+async def test_why_the_child_failed_is_told_without_keys(background: Background) -> None:
+    """Only what the system says is passed on: any other exception may quote what it was about."""
+
+    def refused(progress: Progress) -> None:
+        raise OSError("no space left")
+
+    def defective(progress: Progress) -> None:
+        raise KeyError("a key of somebody's")
+
+    assert (await outcome_of(background, refused)).problem == "no space left"
+    assert re.fullmatch(r"KeyError at test_background.py:\d+", (await outcome_of(background, defective)).problem)
 
 
 async def test_what_the_child_has_copied_is_known(background: Background) -> None:

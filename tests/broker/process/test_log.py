@@ -95,6 +95,24 @@ def test_users_data_is_hidden_on_request(tmp_path: Path) -> None:
     assert "key=*redacted*" in shown[2] and "test_log.py" in shown[3]
 
 
+def test_hidden_texts_leave_a_traceback_that_says_where(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = Log(path=str(path), form="json")
+    log.hide_user_data(True)
+    text = "".join(("sec", "ret"))
+    try:
+        try:
+            raise KeyError(text)
+        except KeyError as missing:
+            raise ExceptionGroup(text, [ValueError(text), OSError(text)]) from missing
+    except ExceptionGroup as error:
+        log.failure("failed", error)
+    (line,) = lines(path)
+    assert "secret" not in line
+    for name in ("KeyError, and then:", "ValueError:", "OSError:", "test_log.py"):
+        assert name in line
+
+
 def test_a_long_text_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "log"
     Log(path=str(path)).notice("x" * 100_000, data=b"y" * 100_000)
