@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.oracle.harness import Command, Pair, Raw, pair, requires
+from tests.oracle.harness import Command, Pair, Raw, Shape, Unordered, pair, requires
 from tests.oracle.wire import parse
 
 pytestmark = requires("8.10")
@@ -53,19 +53,23 @@ def test_nothing_expires_meanwhile() -> None:
     with pair(cleanup=["CLIENT UNPAUSE"]) as both:
         control, client, writer = both.client(), both.client(), both.client()
         for command in (
-            "CONFIG RESETSTAT", "SET stay 1", "HSET h f v g w", "HPEXPIRE h 40 FIELDS 1 f", "SET e 1 PX 40",
+            "CONFIG RESETSTAT", "SET stay 1", "HSET h f v g w", "HPEXPIRE h 40 FIELDS 1 f", "HSET all f v g w",
+            "HPEXPIRE all 40 FIELDS 2 f g", "SET e 1 PX 40",
             "SET e2 1 PX 40", "CLIENT PAUSE 100000 WRITE",
         ):  # fmt: skip
             control.do(command)
         expired(both, "e2")
         for command in (
             "DBSIZE", "GET e", "EXISTS e e2", "TTL e", "TYPE e", "STRLEN e", "MGET e stay", "DUMP e", "HGETALL h",
-            "HGET h f", "HKEYS h", "HTTL h FIELDS 2 f g", "HSCAN h 0", "TOUCH e", "MEMORY USAGE missing", "DBSIZE",
+            "HGET h f", "HKEYS h", "HTTL h FIELDS 2 f g", "HSCAN h 0", "HLEN h", Unordered("HRANDFIELD h 3"),
+            Unordered("HRANDFIELD h 3 WITHVALUES"), Shape("HRANDFIELD h -4"), "HLEN all", Shape("HRANDFIELD all"),
+            Unordered("HRANDFIELD all 2"), Shape("HRANDFIELD all -3"), "HGETALL all", "HLEN missing",
+            "TOUCH e", "MEMORY USAGE missing", "DBSIZE",
             "EVAL_RO \"return redis.call('GET', 'e')\" 0",
         ):  # fmt: skip
             client.do(command)
         told = [parse(connection.call("INFO", "keyspace")).text for connection in (client.theirs, client.ours)]
-        assert told[0] == told[1] and b"keys=4,expires=2,avg_ttl=0,subexpiry=1" in told[0]
+        assert told[0] == told[1] and b"keys=5,expires=2,avg_ttl=0,subexpiry=2" in told[0]
         writer.send("SET e new NX")
         both.settle(blocked=1)
         control.do("CLIENT UNPAUSE")

@@ -179,7 +179,7 @@ DUE = (
 )  # fmt: skip
 
 READS = (
-    "GET due", "EXISTS due stays due", "TTL due", "PTTL due", "EXPIRETIME due", "TYPE due", "STRLEN due",
+    "HLEN h", "GET due", "EXISTS due stays due", "TTL due", "PTTL due", "EXPIRETIME due", "TYPE due", "STRLEN due",
     "MGET due stays", "GETRANGE due 0 -1", "BITCOUNT due", "LRANGE l 0 -1", "LLEN l", "ZRANGE z 0 -1 WITHSCORES",
     "ZSCORE z a", "ZCARD z", "HGET h due", "HMGET h due stays", "HGETALL h", "HEXISTS h due",
     "HTTL h FIELDS 2 due stays", "XRANGE s - +", "OBJECT ENCODING due", "DUMP nosuch", "TOUCH due stays", "SORT_RO l",
@@ -223,6 +223,14 @@ def test_what_is_due_is_seen_by_the_source_alone(connect: Callable[[], Sides]) -
     for clients in (tool, other, tool):
         same(clients, *READS)
     assert same(tool, "GET due") == b"$1\r\n5\r\n"
+
+
+def test_a_hash_of_which_all_is_due(connect: Callable[[], Sides]) -> None:
+    tool, other = tool_and_other(connect)
+    same(tool, "HSET all a 1 b 2", "HPEXPIREAT all 1 FIELDS 2 a b")
+    for read in ("HLEN all", "HRANDFIELD all", "HRANDFIELD all 2", "HRANDFIELD all -3 WITHVALUES", "HGETALL all"):
+        same(other, read)
+    same(other, "HRANDFIELD h", "HRANDFIELD h 2", "EXISTS all", "TYPE all")
 
 
 # Valkey's GETEX leaves what it does not find, and its due fields stay when others write to their hash.

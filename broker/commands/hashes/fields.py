@@ -153,7 +153,18 @@ def hvals(session: Client, args: list[bytes]) -> bytes:
 @command("HLEN", arity=2, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="2.0.0",
          syntax="key", summary="Returns the number of fields.", complexity="O(1)")  # fmt: skip
 def hlen(session: Client, args: list[bytes]) -> bytes:
-    return integer(len(session.db.read_as(args[1], Hash) or _NO_FIELDS))
+    # Redis, and Valkey in import mode, count what they don't show.
+    return integer(len(_with_due_fields(session, args[1]) or _NO_FIELDS))
+
+
+def _with_due_fields(session: Client, key: bytes) -> Hash | None:
+    """`read_as`, but where fields that are due are kept and hidden, with these as well."""
+    value = session.db.read_as(key, Hash)
+    if value is None or not session.db.keyspace.shown:
+        return value
+    whole = session.db.data[key]
+    assert type(whole) is Hash
+    return whole
 
 
 @command("HEXISTS", arity=3, flags=READONLY | FAST, keys=(key(RO),), group="hash", since="2.0.0",
@@ -285,11 +296,11 @@ def hscan(session: Client, args: list[bytes]) -> bytes:
          complexity="O(N) where N is the number of fields returned", tips=("nondeterministic_output",))  # fmt: skip
 def hrandfield(session: Client, args: list[bytes]) -> bytes:
     if len(args) == 2:
-        value = session.db.read_as(args[1], Hash)
-        return session.resp.null if value is None else bulk(value.random_field())
+        value = _drawn_from(session, args[1])
+        return bulk(value.random_field()) if value else session.resp.null
     count, with_values = pick_arguments(args, b"WITHVALUES")
-    value = session.db.read_as(args[1], Hash)
-    if value is None or not count:
+    value = _drawn_from(session, args[1])
+    if not value or not count:
         return EMPTY_ARRAY
     fields = pick_by(value.sample_fields, value.draw_fields, count)
     if not with_values:
@@ -297,3 +308,10 @@ def hrandfield(session: Client, args: list[bytes]) -> bytes:
     if session.resp.version == 2:
         return bulks([text for field in fields for text in (field, value[field])])
     return array([bulks([field, value[field]]) for field in fields])
+
+
+def _drawn_from(session: Client, key: bytes) -> Hash | None:
+    """What HRANDFIELD draws from: in a pause, as in Redis, also what is due; in import mode, as in Valkey, not."""
+    if session.broker.keyspace.importing:
+        return session.db.read_as(key, Hash)
+    return _with_due_fields(session, key)

@@ -1,5 +1,9 @@
 """A session's own state: what it sends when, and how it ends."""
 
+import weakref
+
+import pytest
+
 from broker.clients.session import BROKER_STATE, CLOSING, REPLY_OFF, STOPPED, UNAUTHENTICATED, Host, HostT, Session
 from tests.broker.sessions import Wire, make_broker, make_session
 
@@ -73,3 +77,9 @@ def test_a_session_is_one_of_any_host_unless_told() -> None:
     # A type checker knows the default; at run time the variable is a plain one.
     assert Session.__parameters__ == (HostT,)  # type: ignore[attr-defined]
     assert HostT.__bound__ is Host and HostT.__covariant__
+
+
+def test_a_weak_reference_is_refused() -> None:
+    """Compiled classes can't have any; asking for one must be an error in either build."""
+    with pytest.raises(TypeError):
+        weakref.ref(make_session(make_broker()))
