@@ -5,10 +5,57 @@ import re
 import pytest
 
 from tests.oracle.acl import left_as_found, log, users
-from tests.oracle.harness import CLOSED, Masked, Shape, pair, requires
+from tests.oracle.harness import CLOSED, SILENT, Masked, Shape, pair, requires
+from tests.oracle.wire import encode, split
 
 pytestmark = [requires("8.10"), pytest.mark.usefixtures("left_as_found")]
 __all__ = ["left_as_found"]
+
+
+DELETED = "ACL DELUSER u"
+OF_ONESELF = {
+    "alone": [DELETED],
+    "in a pipeline": ["SET a 1", DELETED, "SET b 2"],
+    "in a transaction": ["MULTI", "SET a 1", DELETED, "EXEC", "SET b 2"],
+    "early in a transaction": ["MULTI", "SET a 1", DELETED, "SET b 2", "GET a", "EXEC", "PING"],
+    "before a script in a transaction": ["MULTI", DELETED, "EVAL \"return redis.call('SET', 'a', '1')\" 0", "EXEC"],
+    "and created again": ["MULTI", DELETED, "ACL SETUSER u on nopass +@all ~*", "SET a 1", "EXEC"],
+    "but discarded": ["MULTI", DELETED, "DISCARD", "SET b 2"],
+    "with a watched key": ["WATCH a", "MULTI", "SET b 1", DELETED, "EXEC"],
+    "switched off": ["ACL SETUSER u off", "SET a 1", "ACL WHOAMI"],
+    "switched off in a transaction": ["MULTI", "ACL SETUSER u off", "SET a 1", "EXEC", "SET b 2", "ACL WHOAMI"],
+    "reset in a transaction": ["MULTI", "ACL SETUSER u reset", "SET a 1", "EXEC", "PING"],
+    "denied in a transaction": ["MULTI", "ACL SETUSER u -set", "SET a 1", "GET a", "EXEC", "SET b 2"],
+    "denied a key in a transaction": ["MULTI", "ACL SETUSER u resetkeys ~b", "SET a 1", "SET b 2", "EXEC", "SET a 3"],
+    "channels revoked in a transaction": [
+        "MULTI", "SUBSCRIBE x", "ACL SETUSER u resetchannels", "SET a 1", "EXEC", "PING",
+    ],
+    "killed in a transaction": ["MULTI", "CLIENT KILL USER u SKIPME no", "SET a 1", "EXEC", "PING"],
+    "in a script": ["EVAL \"return redis.pcall('ACL', 'DELUSER', 'u')\" 0", "SET a 1"],
+    "switched off in a script": ["EVAL \"return redis.pcall('ACL', 'SETUSER', 'u', 'off')\" 0", "SET a 1"],
+}  # fmt: skip
+"""What clients do to their own users."""
+
+
+@pytest.mark.parametrize("requests", OF_ONESELF.values(), ids=OF_ONESELF)
+def test_changing_ones_own_user(requests: list[str]) -> None:
+    """Redis closes the connection in the midst of EXEC's reply, which here is complete; what is executed is the same."""
+    sent = b"".join(encode(split(request)) for request in [*requests, "ECHO end"])
+    with pair() as both:
+        admin, client = users(both, "+@all ~* &*")
+        told = []
+        for connection in (client.theirs, client.ours):
+            connection.send(sent)
+            reply, replies = b"", b""
+            while reply not in (CLOSED, SILENT) and not reply.endswith(b"end\r\n"):
+                reply = connection.receive()
+                replies += reply if reply != CLOSED else connection.unfinished()
+            told.append((replies, reply == CLOSED))
+        (theirs, theirs_closed), (ours, ours_closed) = told
+        assert ours_closed == theirs_closed
+        assert ours.startswith(theirs) if theirs_closed and "EXEC" in requests else ours == theirs
+        for command in ("MGET a b", "ACL USERS", "ACL WHOAMI", log()):
+            admin.do(command)
 
 
 @pytest.mark.parametrize("resp", [2, 3])

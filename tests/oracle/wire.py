@@ -159,6 +159,10 @@ class Connection:
         except OSError:
             self.usable = False
 
+    def unfinished(self) -> bytes:
+        """The beginning of a reply that is not complete."""
+        return bytes(self._buffer)
+
     def receive(self) -> bytes:
         """Return the next reply's or push's exact bytes; CLOSED at the stream's end, SILENT after the timeout."""
         while True:
