@@ -45,8 +45,8 @@ class Access:
     """
 
     __slots__ = (
-        "_accesses", "_config", "_databases", "_minute", "_policy", "_quiet_since", "_requested", "_shared", "_since",
-        "_stamps", "recorded", "suspended",
+        "_accesses", "_config", "_databases", "_minute", "_policy", "_quiet_since", "_ready", "_requested", "_shared",
+        "_since", "_stamps", "_unknown", "recorded", "suspended",
     )  # fmt: skip
 
     def __init__(self, shared: SharedState, databases: Databases, config: Config) -> None:
@@ -60,7 +60,9 @@ class Access:
         self._stamps: list[int] = []
         self.recorded = ""
         self.suspended = False
+        self._ready = False
         self.follow(config.maxmemory_policy)
+        self._ready = True
         config.on_change("maxmemory-policy", self.follow)
 
     def follow(self, policy: str) -> None:
@@ -71,6 +73,8 @@ class Access:
             kind = LRU if self._requested else ""
         if kind == self.recorded:
             return
+        # As in Redis, keys that have been there before begin without frequency.
+        self._unknown = 0 if self._ready and kind == LFU else NEW_FREQUENCY
         self.recorded = kind
         self.sample()
         self._since = self._shared.clock.now if kind == LFU else self._quiet_since
@@ -192,7 +196,7 @@ class Access:
     def _decayed(self, last: int | None) -> int:
         """The counter, less one for every lfu-decay-time minutes since; assumes the minutes wrapped at most once."""
         if last is None:
-            last = (self._since // 60_000 & _MINUTES) << 8 | NEW_FREQUENCY
+            last = (self._since // 60_000 & _MINUTES) << 8 | self._unknown
         counter = last & FREQUENCY_MAX
         if not self._config.lfu_decay_time:
             return counter

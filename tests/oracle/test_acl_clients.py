@@ -39,7 +39,7 @@ OF_ONESELF = {
 
 @pytest.mark.parametrize("requests", OF_ONESELF.values(), ids=OF_ONESELF)
 def test_changing_ones_own_user(requests: list[str]) -> None:
-    """Redis closes the connection in the midst of EXEC's reply, which here is complete; what is executed is the same."""
+    """Redis closes the connection within EXEC's reply, which is complete here; what is executed is the same."""
     sent = b"".join(encode(split(request)) for request in [*requests, "ECHO end"])
     with pair() as both:
         admin, client = users(both, "+@all ~* &*")

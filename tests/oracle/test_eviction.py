@@ -3,7 +3,7 @@
 import pytest
 
 from tests.oracle import servers
-from tests.oracle.harness import Loose, Shape, Skip, close_controls, pair, requires, same
+from tests.oracle.harness import AnyCommand, Loose, Shape, Skip, close_controls, pair, requires, same
 
 POLICIES = (
     "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "allkeys-lrm",
@@ -337,3 +337,40 @@ def test_lru_evicts_the_longest_unused() -> None:
         for _ in range(4):
             subscriber.receive()
         subscriber.nothing()
+
+
+ACCESSES = (
+    "SET g 1|SET g 2|SET g 2 XX|SET g 3 NX|SET g 3 IFEQ 2|SET g 4 IFEQ 9|SET g 1 GET|SET g 1 NX GET|"
+    "SET g 2 XX GET|SET g 1 KEEPTTL|SET g 1 EX 100|GETSET g 5|GETEX g EX 10|GETEX g|SETRANGE g 0 x|APPEND g x|"
+    "STRLEN g|TOUCH g|EXISTS g|TTL g|TYPE g|EXPIRE g 100|PERSIST g|MGET g|MSET g 2 n 1|SETNX g 1|"
+    "OBJECT ENCODING g|MEMORY USAGE g|SETBIT g 1 1",
+    "HSET g a 1|HSET g b 1|HSET g b 1 c 2|HMSET g b 2|HSETNX g b 1|HSETNX g z 1|HINCRBY g n 1|HDEL g n|HGETALL g|"
+    "HMGET g a b|HLEN g|HSETEX g FIELDS 1 q 1|HGETEX g FIELDS 1 q|HGETDEL g FIELDS 1 q|HEXPIRE g 10 FIELDS 1 a|"
+    "HSET g b 5",
+    "SADD g a|SADD g b|SREM g b|SISMEMBER g a|SMEMBERS g|SCARD g|SADD g x y z|SPOP g|SRANDMEMBER g|SUNION g|"
+    "SINTERSTORE t g",
+    "ZADD g 1 a|ZADD g 2 b|ZADD g XX 3 a|ZINCRBY g 1 a|ZREM g b|ZRANGE g 0 -1|ZADD g 1 q|ZPOPMIN g|ZUNIONSTORE y 1 g",
+    "RPUSH g a b c|RPUSH g a|LPUSHX g a|RPUSHX g a|LSET g 0 x|LREM g 0 a|LTRIM g 0 5|LINDEX g 0|LPOS g x|"
+    "RPUSH g 1 2 3|LMOVE g m LEFT LEFT|LMPOP 1 g LEFT|BLPOP g 1|SORT g STORE k",
+    "XADD g 1-1 a b|XADD g 2-1 a b|XRANGE g - +|XGROUP CREATE g g 0|XACK g g 1-1|XDEL g 1-1|XTRIM g MAXLEN 5|"
+    "XPENDING g g",
+    "INCR g|INCRBYFLOAT g 1|DECR g|BITFIELD g SET u8 0 1|BITFIELD g GET u8 0|BITOP NOT j g|COPY g i|RENAME g g2|"
+    "RENAME g2 g",
+    "PFADD g 1|PFADD g 2|PFMERGE p2 g|PFCOUNT g",
+    "GEOADD g 1 1 a|GEOADD g 2 1 b|GEODIST g a b|GEOSEARCHSTORE x g FROMMEMBER a BYRADIUS 1 km",
+)
+"""For each type, commands on one key."""
+
+
+@pytest.mark.parametrize("commands", ACCESSES, ids=[commands.split()[0] for commands in ACCESSES])
+def test_what_counts_as_an_access(commands: str) -> None:
+    """Each access counts, for certain."""
+    script: list[AnyCommand] = [
+        "SET g before",
+        "CONFIG SET lfu-log-factor 0 maxmemory-policy allkeys-lfu",
+        "OBJECT FREQ g",
+        "DEL g",
+    ]
+    for command in commands.split("|"):
+        script += [Shape(command), "OBJECT FREQ g"]
+    same(script, cleanup=["CONFIG SET lfu-log-factor 10 maxmemory-policy noeviction"])

@@ -50,12 +50,16 @@ def _hash_for_writing(session: Client, key: bytes) -> Hash:
     return value
 
 
-def _set_pairs(session: Client, args: list[bytes]) -> int:
-    """Sets the pairs from the third argument on; returns how many of the fields are new."""
+def _set_pairs(session: Client, args: list[bytes], value: Hash | None = None) -> int:
+    """Sets the pairs from the third argument on; returns how many of the fields are new.
+
+    `value` is given if the hash has been looked up, which counts as an access.
+    """
     n = len(args)
     if n & 1:
         raise CommandError(wrong_arity(args[0].lower()))
-    value = _hash_for_writing(session, args[1])
+    if value is None:
+        value = _hash_for_writing(session, args[1])
     before = len(value)
     if n == 4:
         value[args[2]] = args[3]
@@ -76,13 +80,15 @@ def _set_pairs(session: Client, args: list[bytes]) -> int:
 def hset(session: Client, args: list[bytes]) -> bytes:
     db = session.db
     value = db.get(args[1])
-    if type(value) is Hash and len(args) == 4 and not value.deadlines and not db.keyspace.event_mask:
+    if type(value) is not Hash:
+        return integer(_set_pairs(session, args))
+    if len(args) == 4 and not value.deadlines and not db.keyspace.event_mask:
         # One field of an existing hash: this takes half the time of the general case.
         before = len(value)
         value[args[2]] = args[3]
         db.changed(args[1], HSET)
         return ONE if len(value) > before else ZERO
-    return integer(_set_pairs(session, args))
+    return integer(_set_pairs(session, args, value))
 
 
 @command("HMSET", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="hash", since="2.0.0",

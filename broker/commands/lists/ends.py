@@ -86,14 +86,14 @@ def rpush(session: Client, args: list[bytes]) -> bytes:
          syntax="key element ...", summary="Prepends elements to a list only if it exists.",
          complexity="O(1) for each element")  # fmt: skip
 def lpushx(session: Client, args: list[bytes]) -> bytes:
-    return lpush(session, args) if session.db.get(args[1]) is not None else ZERO
+    return lpush(session, args) if session.db.get_untouched(args[1]) is not None else ZERO
 
 
 @command("RPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(_PUSHES,), group="list", since="2.2.0",
          syntax="key element ...", summary="Appends elements to a list only if it exists.",
          complexity="O(1) for each element")  # fmt: skip
 def rpushx(session: Client, args: list[bytes]) -> bytes:
-    return rpush(session, args) if session.db.get(args[1]) is not None else ZERO
+    return rpush(session, args) if session.db.get_untouched(args[1]) is not None else ZERO
 
 
 # Popping

@@ -81,6 +81,7 @@ def _set_with_options(session: Client, args: list[bytes]) -> bytes:
     when = None if keep_deadline or not unit else deadline(unit, time, b"set", session.broker.clock.now)
     reply = _old_value(session, name) if get_old else None
     if condition and not _wanted(session, name, condition, operand):
+        session.db.get(name)  # as an access: where the key is set, that is one
         return session.resp.null if reply is None else reply
     if when is not None:
         _set_until(session, name, value, when)
@@ -105,7 +106,7 @@ def _old_value(session: Client, name: bytes) -> bytes:
 
 def _wanted(session: Client, name: bytes, condition: bytes, operand: bytes) -> bool:
     """Whether the key meets SET's condition."""
-    found = session.db.get(name) is not None
+    found = session.db.get_untouched(name) is not None
     if condition == b"NX":
         return not found
     if condition == b"XX":
