@@ -3,6 +3,7 @@
 Everything is inline: it is compiled into the modules that use it, and nothing is imported at run time.
 """
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
@@ -29,6 +30,17 @@ cdef inline char* put_digits(char* at, uint64_t number, Py_ssize_t digits) noexc
 cdef inline char* put_number(char* at, uint64_t number) noexcept nogil:
     """Write a number; return where it ends."""
     return put_digits(at, number, digits_of(number))
+
+
+cdef inline bytes integer_text(int64_t value):
+    """Return a number as text."""
+    cdef char text[24]
+    cdef char* at = text
+    if value < 0:
+        at[0] = 45
+        at += 1
+    at = put_number(at, <uint64_t>value if value >= 0 else 0 - <uint64_t>value)
+    return PyBytes_FromStringAndSize(text, at - text)
 
 
 cdef inline char* put_header(char* at, char kind, uint64_t number) noexcept nogil:

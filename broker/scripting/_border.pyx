@@ -11,7 +11,6 @@ from cpython.ref cimport Py_INCREF, PyObject
 from libc.stdlib cimport calloc, free, realloc
 
 from itertools import count
-
 from lupa import lua51
 
 from broker.scripting.lua cimport (
@@ -20,7 +19,8 @@ from broker.scripting.lua cimport (
 from broker.scripting.lua_memory cimport Shared, allocate, disown
 from broker.scripting.lua_replies cimport Out, write
 from broker.scripting.lua_values cimport push_error, push_value
-from broker.scripting._calling cimport Caller, Known, digits, is_text
+from broker.scripting._calling cimport Caller, Known, is_text
+from protocol.digits cimport integer_text
 
 from broker.scripting.border import NoRoomError, UnsupportedError
 from broker.scripting.calling import NO_ROOM as _NO_ROOM, NOT_TEXTS as _NOT_TEXTS
@@ -409,7 +409,7 @@ cdef class Border:
             elif kind == NUMBER:
                 number = lua.tonumber(L, i + 1)
                 if -MOST_EXACT <= number <= MOST_EXACT and number == <double><long long>number:
-                    word = digits(<long long>number)
+                    word = integer_text(<long long>number)
                 else:
                     word = number_text(number)
             else:

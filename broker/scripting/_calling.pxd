@@ -24,7 +24,6 @@ cdef class Caller:
     cdef object _value(self, bytes reply)
     cpdef object seen(self, bytes reply)
 
-cdef bytes digits(long long number)
 
 cdef inline bint is_text(bytes known, const char* text, size_t size) noexcept:
     """Whether `known`, which may be None, is this text."""

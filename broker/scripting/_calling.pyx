@@ -3,6 +3,7 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 
+from protocol.digits cimport integer_text
 from broker.scripting.conversions import ARRAY, ERROR, HELD, LARGE as _LARGE, MOST_UNPACKED as _MOST_UNPACKED, STATUS, result
 
 cdef Py_ssize_t LARGE = _LARGE
@@ -28,24 +29,6 @@ cdef class Known:
         self.flags = command.flags
         self.min_args = command.min_args
         self.max_args = min(most, 1 << 62)
-
-
-cdef bytes digits(long long number):
-    cdef char text[20]
-    cdef int at = 20
-    cdef bint negative = number < 0
-    if negative:
-        number = -number
-    while True:
-        at -= 1
-        text[at] = <char>(48 + number % 10)
-        number //= 10
-        if not number:
-            break
-    if negative:
-        at -= 1
-        text[at] = 45
-    return PyBytes_FromStringAndSize(text + at, 20 - at)
 
 
 cdef object _array(bytes reply, const char* text):
@@ -126,7 +109,7 @@ cdef class Caller:
             number = PyLong_AsLongLongAndOverflow(word, &overflow)
             if overflow or not -EXACT < number < EXACT:
                 return self.seen(self._execute_checked(*args))
-            words[i] = digits(number)
+            words[i] = integer_text(number)
         return self.seen(self.reply_to(self._find(words[0]) if words else None, words))
 
     cdef Known known(self, const char* name, size_t size):

@@ -5,7 +5,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from protocol.digits cimport parse_number
+from protocol.digits cimport integer_text, parse_number
 from broker.values.listpack_elements cimport (
     MAX_INTEGER_TEXT, element_number, next_element, put_backward, put_integer, put_text,
 )
@@ -73,21 +73,7 @@ def encode(elements not None):
 
 
 cdef bytes _text_of(int64_t value):
-    if 0 <= value < 128:
-        return <bytes>_TEXTS[value]
-    cdef char digits[24]
-    cdef uint64_t rest = <uint64_t>value if value >= 0 else 0 - <uint64_t>value
-    cdef Py_ssize_t at = 24
-    while True:
-        at -= 1
-        digits[at] = <char>(48 + rest % 10)
-        rest /= 10
-        if not rest:
-            break
-    if value < 0:
-        at -= 1
-        digits[at] = 45
-    return PyBytes_FromStringAndSize(digits + at, 24 - at)
+    return <bytes>_TEXTS[value] if 0 <= value < 128 else integer_text(value)
 
 
 def decode(bytes blob not None, Py_ssize_t most=<Py_ssize_t>1 << 62):

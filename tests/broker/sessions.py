@@ -8,6 +8,7 @@ from broker.config import Config
 from broker.process.clock import Clock
 from broker.process.log import Log
 from broker.process.poller import Watches, create_poller
+from protocol.replies import OK
 from tests.oracle.wire import split
 
 
@@ -65,6 +66,17 @@ class StoppedClock(Clock):
 
     def stopwatch(self) -> float:  # type: ignore[override]
         return self.seconds
+
+
+def make_slow(broker: Broker, clock: StoppedClock, *names: bytes, per_second: int = 1) -> None:
+    """Let these commands take as long as their last argument says, in units of which a second has so many."""
+
+    def take(session: Session, args: list[bytes]) -> bytes:
+        clock.seconds += float(args[-1]) / per_second
+        return OK
+
+    for name in names:
+        broker.commands.by_name[name].handler = take
 
 
 def make_broker(clock: Clock | None = None, watches: Watches | None = None, **directives: object) -> Broker:

@@ -1,6 +1,7 @@
 """What the build is called."""
 
 import importlib.util
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,13 @@ ROOT = Path(broker.__file__).parent.parent
 def test_the_list_of_twins_is_that_of_their_sources() -> None:
     sources = [path for package in ("protocol", "broker") for path in (ROOT / package).rglob("*.pyx")]
     assert sorted(TWINS) == sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sources)
+
+
+def test_nobody_refers_weakly_to_what_may_be_compiled() -> None:
+    """A class that mypyc compiles, and that has a base in Python, leaves weak references to its instances dangling."""
+    for package in ("protocol", "broker"):
+        for path in (ROOT / package).rglob("*.py"):
+            assert not re.search(r"^\s*(import|from) weakref|__weakref__", path.read_text(), re.MULTILINE), path
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from cpython.dict cimport PyDict_SetItem
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from protocol.digits cimport parse_number
+from protocol.digits cimport integer_text, parse_number
 from broker.formats.packed import lzf
 
 cdef enum:
@@ -187,22 +187,6 @@ cdef Py_ssize_t _read_length(const uint8_t* data, Py_ssize_t at, Py_ssize_t end,
     return at + 1 + width
 
 
-cdef bytes _text_of(int64_t value):
-    cdef char digits[24]
-    cdef uint64_t rest = <uint64_t>value if value >= 0 else 0 - <uint64_t>value
-    cdef Py_ssize_t at = 24
-    while True:
-        at -= 1
-        digits[at] = <char>(48 + rest % 10)
-        rest /= 10
-        if not rest:
-            break
-    if value < 0:
-        at -= 1
-        digits[at] = 45
-    return PyBytes_FromStringAndSize(digits + at, 24 - at)
-
-
 cdef bytes _read_string(const uint8_t* data, Py_ssize_t* place, Py_ssize_t end):
     """Reads the string at `place`, which moves past it; returns None if it is incomplete or invalid."""
     cdef Py_ssize_t at = place[0]
@@ -222,12 +206,12 @@ cdef bytes _read_string(const uint8_t* data, Py_ssize_t* place, Py_ssize_t end):
         if end - at < 2:
             return None
         place[0] = at + 2
-        return _text_of(<int8_t>data[at + 1])
+        return integer_text(<int8_t>data[at + 1])
     if first == ENCODED_INT16:
         if end - at < 3:
             return None
         place[0] = at + 3
-        return _text_of(<int16_t>(<uint32_t>data[at + 1] | <uint32_t>data[at + 2] << 8))
+        return integer_text(<int16_t>(<uint32_t>data[at + 1] | <uint32_t>data[at + 2] << 8))
     if first == ENCODED_INT32:
         if end - at < 5:
             return None
@@ -236,7 +220,7 @@ cdef bytes _read_string(const uint8_t* data, Py_ssize_t* place, Py_ssize_t end):
             | <uint32_t>data[at + 3] << 16 | <uint32_t>data[at + 4] << 24
         )
         place[0] = at + 5
-        return _text_of(<int32_t>number)
+        return integer_text(<int32_t>number)
     if first != ENCODED_LZF:
         return None
     at = _read_length(data, at + 1, end, &length)

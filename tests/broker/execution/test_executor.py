@@ -1,6 +1,6 @@
 """The executor: what one command leaves, its time above all, and that the dispatcher's loop is the same act."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ from broker.values.list import List
 from protocol.errors import CommandError
 from protocol.replies import NO_REPLY, OK
 from tests.broker.direct import Client
-from tests.broker.sessions import StoppedClock, make_broker, make_session, run, taken
+from tests.broker.sessions import StoppedClock, make_broker, make_session, make_slow, run, taken
 
 
 @pytest.fixture
@@ -35,16 +35,9 @@ def session(broker: Broker) -> Session:
 
 
 @pytest.fixture(autouse=True)
-def slow(broker: Broker, clock: StoppedClock) -> Iterator[None]:
+def slow(broker: Broker, clock: StoppedClock) -> None:
     """ECHO and PUBLISH take as many seconds as their last argument says."""
-
-    def take(session: Session, args: list[bytes]) -> bytes:
-        clock.seconds += float(args[-1])
-        return OK
-
-    for name in (b"echo", b"publish"):
-        broker.commands.by_name[name].handler = take
-    yield
+    make_slow(broker, clock, b"echo", b"publish")
 
 
 def spent(broker: Broker) -> dict[str, tuple[int, float]]:

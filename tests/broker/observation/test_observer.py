@@ -1,13 +1,10 @@
 """The observer: which commands are noticed, with which times, and how runs of them are told apart."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from broker.broker import Broker
 from broker.clients.session import Session
-from protocol.replies import OK
-from tests.broker.sessions import StoppedClock, make_broker, make_session, run
+from tests.broker.sessions import StoppedClock, make_broker, make_session, make_slow, run
 
 
 @pytest.fixture
@@ -26,16 +23,9 @@ def session(broker: Broker) -> Session:
 
 
 @pytest.fixture(autouse=True)
-def slow(broker: Broker, clock: StoppedClock) -> Iterator[None]:
-    """ECHO (a fast command), LRANGE and EXEC's like take as many milliseconds as their last argument says."""
-
-    def take(session: Session, args: list[bytes]) -> bytes:
-        clock.seconds += float(args[-1]) / 1000
-        return OK
-
-    for name in (b"echo", b"lrange"):
-        broker.commands.by_name[name].handler = take
-    yield
+def slow(broker: Broker, clock: StoppedClock) -> None:
+    """ECHO (a fast command) and LRANGE take as many milliseconds as their last argument says."""
+    make_slow(broker, clock, b"echo", b"lrange", per_second=1000)
 
 
 def logged(broker: Broker) -> list[tuple[str, int]]:
