@@ -6,7 +6,10 @@ expect, but nothing here depends on their values; see kinds.Directive for the tw
 that are not read but not marked, and vice versa.
 """
 
+import ipaddress
+import re
 from collections.abc import Callable
+from typing import Final
 
 from broker.config.kinds import (
     INT64_MAX,
@@ -24,6 +27,7 @@ from broker.config.kinds import (
     Octal,
     Secret,
     Text,
+    bytes_of,
 )
 from broker.config.syntaxes import (
     Addresses,
@@ -72,6 +76,33 @@ def _base_name(what: str, kind: str, may_be_empty: bool = False) -> Callable[[st
     return check
 
 
+_HOST: Final = re.compile(r"[0-9A-Za-z.-]*")
+_HOST_MAX: Final = 256
+_ADDRESS_MAX: Final = 46
+_NOT_IN_NAMES: Final = re.compile(r"[\x00-,:-@\[-^{-\x7f]")
+
+
+def _announced_host(value: str) -> None:
+    if len(bytes_of(value)) >= _HOST_MAX:
+        raise ValueError("Hostnames must be less than 256 characters")
+    if not _HOST.fullmatch(value):
+        raise ValueError("Hostnames may only contain alphanumeric characters, hyphens or dots")
+
+
+def _announced_address(value: str) -> None:
+    if len(bytes_of(value)) >= _ADDRESS_MAX:
+        raise ValueError("Hostnames for cluster-announce-ip must be less than 46 characters")
+    try:
+        ipaddress.IPv6Address(value)
+    except ValueError:
+        _announced_host(value)
+
+
+def _announced_name(value: str) -> None:
+    if _NOT_IN_NAMES.search(value):
+        raise ValueError("Announced human node name contained invalid character")
+
+
 def _peer_names(value: str) -> None:
     if any(character in value for character in "\t\n\v\f\r"):
         raise ValueError(
@@ -117,10 +148,10 @@ class Declarations(ValkeyDeclarations):
     tls_session_caching = Bool(True)
     tls_cert_file = FileName()
     tls_key_file = FileName()
-    tls_key_file_pass = Secret()
+    tls_key_file_pass = Secret(ends_at_null=True)
     tls_client_cert_file = FileName()
     tls_client_key_file = FileName()
-    tls_client_key_file_pass = Secret()
+    tls_client_key_file_pass = Secret(ends_at_null=True)
     tls_dh_params_file = FileName()
     tls_ca_cert_file = FileName()
     tls_ca_cert_dir = FileName()
@@ -354,10 +385,10 @@ class Declarations(ValkeyDeclarations):
     cluster_allow_pubsubshard_when_down = Bool(True, inert=True)
     cluster_allow_replica_migration = Bool(True, inert=True)
     cluster_slot_stats_enabled = Flags("no", ("cpu", "net", "mem"), every="yes", inert=True)
-    cluster_announce_ip = Text(inert=True)
+    cluster_announce_ip = Text(check=_announced_address, inert=True)
     cluster_config_file = Text("nodes.conf", immutable=True, empty_is_unset=False, inert=True)
-    cluster_announce_hostname = Text(inert=True)
-    cluster_announce_human_nodename = Text(inert=True)
+    cluster_announce_hostname = Text(check=_announced_host, inert=True)
+    cluster_announce_human_nodename = Text(check=_announced_name, inert=True)
     cluster_preferred_endpoint_type = Choice("ip", ("ip", "hostname", "unknown-endpoint"), inert=True)
     cluster_replica_validity_factor = Integer(10, 0, INT_MAX, alias="cluster-slave-validity-factor", inert=True)
     cluster_migration_barrier = Integer(1, 0, INT_MAX, inert=True)

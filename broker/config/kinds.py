@@ -105,6 +105,7 @@ class Directive(Generic[T]):
     protected: CONFIG SET needs enable-protected-configs; sensitive: kept out of logs and SLOWLOG.
     while_loading: if False, CONFIG SET is refused while the data set is being loaded.
     several: takes more than one word.
+    ends_at_null: Redis reads a word of CONFIG SET as a C string.
     volatile: names a file, so CONFIG SET applies the same value again: the file may have changed.
     inert: nothing here depends on it. If True, it is accepted and reported, and named in the log if given a value other
     than its default. If a text, any other value would promise a feature that does not exist, which the text names (it
@@ -114,6 +115,7 @@ class Directive(Generic[T]):
 
     several = False
     volatile = False
+    ends_at_null = True
 
     def __init__(
         self,
@@ -252,6 +254,8 @@ class _Number(Directive[int]):
 class Integer(_Number):
     """A plain decimal number."""
 
+    ends_at_null = False
+
     def read(self, word: bytes) -> int:
         value = strict_integer(word)
         if value is None:
@@ -373,8 +377,9 @@ class FileName(Text):
 class Secret(Directive[bytes]):
     """A password, stored as the bytes to compare with what clients send; empty if none is set."""
 
-    def __init__(self, *, inert: bool | str = False) -> None:
+    def __init__(self, *, ends_at_null: bool = False, inert: bool | str = False) -> None:
         super().__init__(b"", sensitive=True, inert=inert)
+        self.ends_at_null = ends_at_null
 
     def parse(self, words: Sequence[bytes], current: bytes) -> bytes:
         return words[0]

@@ -94,6 +94,8 @@ class Config(_Values):
                 at = name
                 # Single spaces separate words, so two consecutive ones enclose an empty word, as in Redis.
                 words = (value.split(b" ") if value else []) if directive.several else [value]
+                if directive.ends_at_null and b"\0" in value:
+                    words = [word.partition(b"\0")[0] for word in words]
                 self.assign(directive, words)
             for name, directive, _ in chosen:
                 at = name

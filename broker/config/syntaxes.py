@@ -21,6 +21,7 @@ from broker.config.kinds import (
     quoted,
     text_of,
 )
+from protocol.numbers import parse_double
 
 # Redis keeps the addresses in an array of this size.
 BIND_ADDRESSES_MAX = 16
@@ -31,6 +32,9 @@ HZ_MAX = 500
 
 # The smallest replication backlog, in bytes.
 BACKLOG_MIN = 16 * 1024
+
+# The longest text that is read as a number with a fraction, as in Redis.
+_NUMBER_MAX = 5 * 1024
 
 # The bytes allowed in an unquoted word of a file.
 _PLAIN = frozenset(range(0x21, 0x7F)) - frozenset(b"\"'\\#")
@@ -199,7 +203,7 @@ class Percentiles(Directive[tuple[float, ...]]):
             return ()
         values = []
         for word in words:
-            value = _decimal(word)
+            value = parse_double(word) if len(word) <= _NUMBER_MAX else None
             if value is None:
                 raise ValueError("Invalid latency-tracking-info-percentiles parameters")
             if not 0.0 <= value <= 100.0:
@@ -288,13 +292,3 @@ class Directory(Directive[str]):
 def _as_word(value: bytes) -> bytes:
     """The value as one word in a file, quoted only if necessary."""
     return value if value and _PLAIN.issuperset(value) else quoted(value)
-
-
-def _decimal(word: bytes) -> float | None:
-    """Parses a finite decimal number, or returns None; the length limit keeps float() from chewing on a megabyte."""
-    if len(word) > 32 or not word or word.strip(b"0123456789.eE+-"):
-        return None
-    try:
-        return float(word)
-    except ValueError:
-        return None

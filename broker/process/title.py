@@ -16,6 +16,8 @@ except ImportError:  # without it, only the short name can be set
 
 VARIABLES: Final = ("title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file")
 
+INVALID: Final = "template format is invalid or contains unknown variables"
+
 _PR_SET_NAME: Final = 15
 
 # The kernel keeps this many bytes of a short name.
@@ -37,15 +39,15 @@ def expand(template: str, values: Mapping[str, str]) -> str:
             continue
         name, closed, rest = rest.partition("}")
         if not closed or name not in VARIABLES:
-            raise ValueError("template format is invalid or contains unknown variables")
+            raise ValueError(INVALID)
         parts.append(values.get(name, ""))
     return "".join(parts).strip(" ")
 
 
 def check_template(template: str) -> None:
     """Raises ValueError, with Redis's text, for a template that can't be a title."""
-    if not expand(template, dict.fromkeys(VARIABLES, "x")):
-        raise ValueError("template format is invalid or contains unknown variables")
+    if "\0" in template or not expand(template, dict.fromkeys(VARIABLES, "x")):
+        raise ValueError(INVALID)
 
 
 def listen_address(bind: tuple[str, ...], port: int, tls_port: int, unixsocket: str) -> str:
