@@ -52,6 +52,10 @@ KB = 1024
 MB = 1024 * KB
 GB = 1024 * MB
 
+# The values of replication-compat.
+LATEST: Final = "latest"
+REDIS_7_0: Final = "7.0"
+
 # Directives of older versions that a file may still contain: Redis ignores them if they have exactly one value.
 FORGOTTEN = frozenset(
     {
@@ -274,6 +278,8 @@ class Declarations(ValkeyDeclarations):
     rdbchecksum = Bool(True, immutable=True)
     stop_writes_on_bgsave_error = Bool(True)
     rdb_save_incremental_fsync = Bool(True, inert=True)
+    rdb_skip_unsupported = Bool(False, own=True)
+    """Ours: whether keys of types that only redis-server has are left out of what is loaded."""
     rdb_del_sync_files = Bool(False, inert=True)
     rdb_key_save_delay = Integer(0, INT_MIN, INT_MAX, hidden=True)
     key_load_delay = Integer(0, INT_MIN, INT_MAX, hidden=True)
@@ -340,7 +346,6 @@ class Declarations(ValkeyDeclarations):
     # Scripting.
     busy_reply_threshold = Integer(5000, 0, INT64_MAX, alias="lua-time-limit")
     lua_max_memory = Memory(256 * MB, 0, INT64_MAX, own=True)
-    rdb_skip_unsupported = Bool(False, own=True)
     """Ours: how much memory the values of all scripts may take; 0 means no limit."""
     lua_enable_deprecated_api = Bool(False, immutable=True, hidden=True, inert=True)
 
@@ -348,6 +353,8 @@ class Declarations(ValkeyDeclarations):
     vset_force_single_threaded_execution = Bool(False, inert=True)
 
     # Replication.
+    replication_compat = Choice(LATEST, (LATEST, REDIS_7_0), own=True)
+    """Ours: the oldest server that must understand effects and files, as far as it has a word for what they say."""
     replicaof = Master(None, alias="slaveof", immutable=True)
     masteruser = Secret()
     masterauth = Secret()

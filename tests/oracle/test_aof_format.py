@@ -3,7 +3,6 @@
 The reference takes part, and redis-server 7.0 and redis-check-aof where they are installed.
 """
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -23,17 +22,17 @@ from tests.oracle.servers import Server
 MANIFEST = "appendonly.aof.manifest"
 
 
-def _path_of_7_0() -> Path:
-    path = os.environ.get("TRIMARAN_REDIS_SERVER") or shutil.which("redis-server")
-    if path is None or b" v=7.0." not in subprocess.run([path, "--version"], capture_output=True).stdout:
-        pytest.skip("no redis-server of version 7.0 is installed")
-    return Path(path)
+def path_of_7_0() -> Path:
+    try:
+        return servers.find_7_0()
+    except servers.OracleMissing as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="module", params=["reference", "7.0"])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server of its own with an append-only file."""
-    path = servers.find_reference()[0] if request.param == "reference" else _path_of_7_0()
+    path = servers.find_reference()[0] if request.param == "reference" else path_of_7_0()
     port = servers.free_port()
     options = ["--save", "", "--bind", "127.0.0.1", "--enable-debug-command", "yes", "--appendonly", "yes"]
     started = servers.start(request.param, [str(path), "--port", str(port), *options, "--appendfsync", "always"], port)

@@ -19,7 +19,7 @@ from tests.oracle import servers
 from tests.oracle.background import rewrite
 from tests.oracle.harness import version
 from tests.oracle.state import differences, keyspace_of
-from tests.oracle.test_aof_format import _path_of_7_0
+from tests.oracle.test_aof_format import path_of_7_0
 from tests.oracle.test_dump import CORPORA, NEWER, Command, fill, streams_of
 from tests.oracle.wire import Connection, parse
 
@@ -77,7 +77,7 @@ def abroad(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Abroad]:
     if request.param == "reference":
         server = Abroad(servers.find_reference()[0], tmp_path, version())
     else:
-        server = Abroad(_path_of_7_0(), tmp_path, (7, 0))
+        server = Abroad(path_of_7_0(), tmp_path, (7, 0))
     yield server
     server.stop()
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from broker.broker import Client
 from broker.commands.expire_options import has_passed
+from broker.formats.aof.base_commands import commands_of
 from broker.formats.rdb.dump_payload import BadFooter, BadFormat, Unsupported, as_old_as_possible, dump, restore
 from broker.keyspace.access import FREQUENCY_MAX
 from broker.keyspace.database import Database, type_name
@@ -15,6 +16,7 @@ from broker.table.arguments import MAX_INTEGER, at_least, integer
 from broker.table.command import ACCESS, ASKING, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command, key
 from broker.table.parsers import Parser
 from broker.values.deadline_queue import NEVER
+from broker.values.hash import Hash
 from broker.values.streams.stream import Stream
 from protocol.errors import CommandError
 from protocol.replies import OK, bulk
@@ -98,10 +100,6 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
     db.add(name, value)
     if deadline:
         db.expire_at(name, deadline)
-    effects = db.keyspace.effects
-    if effects.sinks:
-        effect = [args[0], name, b"%d" % deadline, as_old_as_possible(args[3], value, session.broker.config), *args[4:]]
-        effects.replace_with(effect if absolute or not deadline else [*effect, b"ABSTTL"])
     db.changed(name, RESTORED)
     # Set after the change, because a change updates the access time under the LRM policies.
     if measure == b"IDLETIME":
@@ -117,7 +115,27 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
     if not keeps_due and db.field_deadlines.get(name, NEVER) < now:
         # Commands rely on expired fields being gone.
         expire_fields(db, name, now)
+    if db.keyspace.effects.sinks:
+        effect = [args[0], name, b"%d" % deadline, args[3], *args[4:]]
+        if deadline and not absolute:
+            effect.append(b"ABSTTL")
+        db.keyspace.effects.replace_with(*_effects(session, effect, value, replaces=old is not None))
     return OK
+
+
+def _effects(session: Client, effect: list[bytes], value: Any, replaces: bool) -> list[list[bytes]]:
+    """Returns the commands that do what the command `effect` has done, and that as many servers as possible know.
+
+    A hash whose fields have deadlines is set by commands: of its payloads, those of one server are read by no other.
+    """
+    name = effect[1]
+    removal = [[b"DEL", name]] if replaces else []
+    if name not in session.db.data:
+        return removal  # all fields were due
+    if value.__class__ is not Hash or not value.deadlines:
+        effect[3] = as_old_as_possible(effect[3], value, session.broker.config)
+        return [effect]
+    return [*removal, *commands_of(session.db, name, value, session.broker.config)]
 
 
 def _remove_expired(db: Database, name: bytes, existed: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from broker.broker import Client
 from broker.commands.help import declare_help
 from broker.commands.scripts.scripts import ANY_KEYS, NEGATIVE_KEYS, READ_KEYS, TOO_MANY_KEYS
+from broker.formats.rdb.dump_payload import functions_as_old_as_possible
 from broker.process.globs import Glob
 from broker.scripting.functions import ENGINE, Library
 from broker.scripting.running import BUSY_SCRIPT
@@ -200,7 +201,10 @@ def function_restore(session: Client, args: list[bytes]) -> bytes:
     if policy not in (b"flush", b"append", b"replace"):
         raise CommandError(POLICIES)
     session.broker.functions.restore(args[2], policy)
-    session.broker.keyspace.dirty += 1
+    keyspace = session.broker.keyspace
+    keyspace.dirty += 1
+    if keyspace.effects.sinks:
+        keyspace.effects.replace_with([*args[:2], functions_as_old_as_possible(args[2]), *args[3:]])
     return OK
 
 

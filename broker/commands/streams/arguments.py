@@ -160,18 +160,25 @@ class Trimming:
         """Whether the options as given do the same at any time, and are known to Redis 5."""
         return not (self.approximate or self.policy)
 
-    def effects(self, key: bytes, stream: Stream) -> list[list[bytes]]:
+    def effects(self, key: bytes, stream: Stream, older: bool) -> list[list[bytes]]:
         """Returns the commands that remove exactly what was just removed.
 
-        They have no policy, which Redis knows only since 8.2, unless ACKED has passed over entries: XDEL would leave
-        another max-deleted-entry-id.
+        They have no policy, which Redis knows only since 8.2. If ACKED has passed over entries, XDEL removes those
+        behind, and XSETID restores the max-deleted-entry-id. It can't restore that nothing was ever deleted, so then
+        the policy is needed after all; if `older` servers must understand it, an ID below all others has to do.
         """
         effect = trim_effect(key, stream)
         removal = self.removal
         if removal is None:
             return [effect]
-        if self.policy == b"ACKED" and stream.length and stream.first_id < removal.last_id:
-            return [[*effect, self.policy]]
+        if self.policy == b"ACKED" and stream.length and stream.first_id < removal.ids[-1]:
+            if not (stream.max_deleted_id or older):
+                return [[*effect, self.policy]]
+            max_deleted_id = format_id(stream.max_deleted_id or 1)
+            return [
+                [b"XDEL", key, *map(format_id, removal.ids)],
+                [b"XSETID", key, format_id(stream.last_id), b"MAXDELETEDID", max_deleted_id],
+            ]
         return [effect, *acknowledgements(key, removal.references)]
 
 

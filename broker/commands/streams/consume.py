@@ -27,6 +27,7 @@ from broker.commands.streams.read import (
     one_stream,
 )
 from broker.commands.streams.write import XDEL
+from broker.config.directives import REDIS_7_0
 from broker.table.arguments import at_least
 from broker.table.command import (
     ACCESS,
@@ -45,6 +46,7 @@ from broker.table.command import (
 from broker.table.parsers import Parser
 from broker.values.streams.group import MAX_COUNT, Consumer, Group
 from broker.values.streams.ids import MAX_ID, format_id
+from broker.values.streams.older import RELEASED
 from broker.values.streams.stream import Stream
 from broker.values.streams.trim import References
 from protocol.errors import CommandError
@@ -311,7 +313,11 @@ class _Reading:
 
 def claim_effect(name: bytes, group: Group, consumer: Consumer, ids: list[int], time: int, count: int) -> list[bytes]:
     """Returns the command that makes entries pending for a consumer, as delivered at `time` for the `count`-th time."""
-    return [b"XCLAIM", name, group.name, consumer.name, b"0", *map(format_id, ids), b"TIME", b"%d" % time,
+    return _claim_effect(name, group.name, consumer.name, ids, time, count)
+
+
+def _claim_effect(name: bytes, group: bytes, consumer: bytes, ids: list[int], time: int, count: int) -> list[bytes]:
+    return [b"XCLAIM", name, group, consumer, b"0", *map(format_id, ids), b"TIME", b"%d" % time,
             b"RETRYCOUNT", b"%d" % count, b"FORCE", b"JUSTID"]  # fmt: skip
 
 
@@ -408,7 +414,8 @@ def xnack(session: Client, args: list[bytes]) -> bytes:
     texts, retry_count, force = _NACK_OPTIONS.parse(args, 4)
     if texts is None:
         raise CommandError(IDS_EXPECTED)
-    released = 0
+    changes = 0
+    released: dict[int, int] = {}
     for id in strict_ids(texts):
         delivery = group.pel.get(id)
         if delivery is None and not (force and id in stream):
@@ -421,8 +428,19 @@ def xnack(session: Client, args: list[bytes]) -> bytes:
         elif mode == b"SILENT" and count:
             count -= 1
         group.release(id, count)
-        released += 1
-    if released:
-        db.keyspace.dirty += released
+        released[id] = count
+        changes += 1
+    if changes:
+        db.keyspace.dirty += changes
+        if session.broker.config.replication_compat == REDIS_7_0:
+            db.keyspace.effects.replace_with(*_release_effects(args[1], args[2], released))
         signal_ready(db, args[1])
-    return integer_reply(released)
+    return integer_reply(changes)
+
+
+def _release_effects(name: bytes, group: bytes, released: dict[int, int]) -> list[list[bytes]]:
+    """Returns what XNACK did for servers that have no entries without an owner; `released` has deliveries by ID."""
+    ids: dict[int, list[int]] = {}
+    for id, count in released.items():
+        ids.setdefault(count, []).append(id)
+    return [_claim_effect(name, group, RELEASED, alike, 0, count) for count, alike in ids.items()]

@@ -85,6 +85,18 @@ def _group(session: Client, args: list[bytes]) -> tuple[Stream, Group]:
     return stream, group
 
 
+def _bounded(session: Client, args: list[bytes], entries_read: int, stream: Stream) -> int:
+    """Returns the counter of a group that has read `entries_read` entries: no more than were added to its stream.
+
+    Redis 7.0 and Valkey would take over a larger number.
+    """
+    if entries_read <= stream.entries_added:
+        return entries_read
+    at = next(at for at, word in enumerate(args) if at > 4 and word.upper() == b"ENTRIESREAD")
+    session.db.keyspace.effects.replace_with([*args[: at + 1], b"%d" % stream.entries_added, *args[at + 2 :]])
+    return stream.entries_added
+
+
 @command("XGROUP|CREATE", arity=-5, flags=WRITE | DENYOOM, keys=(key(RW, INSERT, at=2),), group="stream",
          since="5.0.0",
          syntax="key group id-selector=<id|$> [MKSTREAM] [ENTRIESREAD entriesread=entries-read]",
@@ -106,7 +118,7 @@ def xgroup_create(session: Client, args: list[bytes]) -> bytes:
         db.changed_silently(name, 0)
     if args[3] in stream.groups:
         raise CommandError(BUSY_GROUP)
-    stream.groups[args[3]] = Group(args[3], id, min(entries_read, stream.entries_added))
+    stream.groups[args[3]] = Group(args[3], id, _bounded(session, args, entries_read, stream))
     # Like all the commands below, this breaks no WATCH and wakes no waiting client unless it says so.
     db.keyspace.dirty += 1
     db.notify(XGROUP_CREATE, name)
@@ -122,7 +134,7 @@ def xgroup_setid(session: Client, args: list[bytes]) -> bytes:
     if len(args) not in (5, 7):
         raise bad_subcommand(args)
     group.last_id = stream.last_id if args[4] == b"$" else any_id(args[4])
-    group.entries_read = min(entries_read, stream.entries_added)
+    group.entries_read = _bounded(session, args, entries_read, stream)
     session.db.keyspace.dirty += 1
     session.db.notify(XGROUP_SETID, args[2])
     return OK

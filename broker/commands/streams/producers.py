@@ -6,6 +6,7 @@ from typing import Final
 
 from broker.broker import Client
 from broker.commands.streams.arguments import strict_id
+from broker.config.directives import REDIS_7_0
 from broker.table.arguments import at_least
 from broker.table.command import DENYOOM, FAST, RW, UPDATE, WRITE, command, key
 from broker.table.parsers import Parser
@@ -51,6 +52,7 @@ def xcfgset(session: Client, args: list[bytes]) -> bytes:
         raise CommandError(NOTHING_SET)
     if stream.idempotency.configure(duration, maxsize):
         session.db.keyspace.dirty += 1
+        _drop_for_older(session)
     return OK
 
 
@@ -72,6 +74,13 @@ def xidmprecord(session: Client, args: list[bytes]) -> bytes:
     if known is None:
         stream.idempotency.record(producer, iid, id)
         session.db.keyspace.dirty += 1
+        _drop_for_older(session)
     elif known != id:
         raise CommandError(IID_TAKEN)
     return OK
+
+
+def _drop_for_older(session: Client) -> None:
+    """Propagates nothing if servers of 7.0 must understand it: they have no word for idempotent producers."""
+    if session.broker.config.replication_compat == REDIS_7_0:
+        session.db.keyspace.effects.replace_with()

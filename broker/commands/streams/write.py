@@ -13,6 +13,7 @@ from broker.commands.streams.arguments import (
     strict_ids,
     trim_effect,
 )
+from broker.config.directives import REDIS_7_0
 from broker.keyspace.events import STREAM, Event
 from broker.table.arguments import integer
 from broker.table.command import DELETE, DENYOOM, FAST, RW, UPDATE, WRITE, command, key
@@ -202,7 +203,8 @@ def _add(session: Client, args: list[bytes]) -> bytes:
             stream.idempotency.record(options.producer, options.iid, id)
     effects = db.keyspace.effects
     if effects.sinks:
-        effects.replace_with(*_effects(args, at, options, format_id(id), stream, removed))
+        older = session.broker.config.replication_compat == REDIS_7_0
+        effects.replace_with(*_effects(args, at, options, format_id(id), stream, removed, older))
     return reply
 
 
@@ -244,17 +246,20 @@ def _known(session: Client, fields: list[bytes], options: _AddOptions, stream: S
 
 
 def _effects(
-    args: list[bytes], at: int, options: _AddOptions, id_text: bytes, stream: Stream, removed: int
+    args: list[bytes], at: int, options: _AddOptions, id_text: bytes, stream: Stream, removed: int, older: bool
 ) -> list[list[bytes]]:
-    """Returns the commands that have the same effect as this XADD whenever they are executed."""
+    """Returns the commands that have the same effect as this XADD whenever they are executed.
+
+    `older` is whether servers of 7.0 must understand them; those have no word for idempotent producers.
+    """
     name = args[1]
     if options.producer is None and options.is_exact():
         return [[*args[:at], id_text, *args[at + 1 :]]]
     effects = [[b"XADD", name, id_text, *args[at + 1 :]]]
-    if options.producer is not None and options.iid is not None:
+    if options.producer is not None and options.iid is not None and not older:
         effects.append([b"XIDMPRECORD", name, options.producer, options.iid, id_text])
     if removed:
-        effects += options.effects(name, stream)
+        effects += options.effects(name, stream, older)
     return effects
 
 
@@ -320,7 +325,8 @@ def xtrim(session: Client, args: list[bytes]) -> bytes:
     removed = trimming.apply(stream)
     if removed:
         if not trimming.is_exact():
-            db.keyspace.effects.replace_with(*trimming.effects(args[1], stream))
+            older = session.broker.config.replication_compat == REDIS_7_0
+            db.keyspace.effects.replace_with(*trimming.effects(args[1], stream, older))
         db.changed(args[1], XTRIM, removed)
     return integer_reply(removed)
 

@@ -33,7 +33,10 @@ _TOO_MUCH_MEMORY: Final = b"ERR Insufficient memory, transient memory for LCS ex
          complexity="O(1), with a digest O(N) for the length N")  # fmt: skip
 def delex(session: Client, args: list[bytes]) -> bytes:
     if len(args) == 2:
-        return delete_keys(session, args)
+        reply = delete_keys(session, args)
+        if reply is not ZERO:
+            session.db.keyspace.effects.replace_with([b"DEL", args[1]])
+        return reply
     if len(args) != 4:
         raise CommandError(wrong_arity(b"delex"))
     try:

@@ -2,14 +2,15 @@
 
 The commands are those of Redis's rewriteAppendOnlyFile(). They can't express that a deleted entry is pending, or that
 it belongs to a producer's iid (XCLAIM drops it, XIDMPRECORD refuses it). A stream with such an entry is written as
-RESTORE, so that nothing is lost.
+RESTORE, so that nothing is lost. With `replication-compat 7.0` there is nothing about producers, and no XNACK.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, groupby, islice
 from typing import Any, Final
 
-from broker.formats.rdb.dump_payload import dump
+from broker.config.directives import REDIS_7_0
+from broker.formats.rdb.dump_payload import as_old_as_possible, dump
 from broker.formats.rdb.value_saving import SavingOptions
 from broker.keyspace.database import Database
 from broker.keyspace.keyspace import Keyspace
@@ -20,6 +21,7 @@ from broker.values.sorted_set import SortedSet
 from broker.values.streams.entry import decode_fields
 from broker.values.streams.group import Group
 from broker.values.streams.ids import MAX_PART
+from broker.values.streams.older import without_released
 from broker.values.streams.stream import Stream
 from protocol.numbers import format_double
 from protocol.replies import bulks
@@ -112,12 +114,17 @@ def _id(id: int) -> bytes:
 
 
 def _stream(key: bytes, stream: Stream, options: SavingOptions) -> Iterator[Command]:
+    older = options.replication_compat == REDIS_7_0
+    if older:
+        stream = without_released(stream)
     groups = stream.groups.values()
     producers = stream.idempotency
-    pending = (id for group in groups for id in group.pel)
-    produced = (id for iids in producers.producers.values() for id in iids.values())
-    if any(id not in stream for id in chain(pending, produced)):
-        yield [b"RESTORE", key, b"0", dump(stream, options)]
+    needed: Iterator[int] = (id for group in groups for id in group.pel)
+    if not older:
+        needed = chain(needed, (id for iids in producers.producers.values() for id in iids.values()))
+    if any(id not in stream for id in needed):
+        payload = dump(stream, options)
+        yield [b"RESTORE", key, b"0", as_old_as_possible(payload, stream, options)]
         return
     for id, entry in stream.entries():
         yield [b"XADD", key, _id(id), *decode_fields(entry)]
@@ -127,6 +134,8 @@ def _stream(key: bytes, stream: Stream, options: SavingOptions) -> Iterator[Comm
     yield [b"XSETID", key, _id(stream.last_id), *counters]
     for group in groups:
         yield from _group(key, group)
+    if older:
+        return
     if producers.duration != options.stream_idmp_duration or producers.maxsize != options.stream_idmp_maxsize:
         bounds = [b"IDMP-DURATION", b"%d" % producers.duration, b"IDMP-MAXSIZE", b"%d" % producers.maxsize]
         yield [b"XCFGSET", key, *bounds]

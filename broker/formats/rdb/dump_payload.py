@@ -7,18 +7,26 @@ from collections.abc import Callable
 from typing import Any
 
 from broker.formats.packed.crc64 import crc64
-from broker.formats.rdb.format import STRING, is_readable, oldest_version
+from broker.formats.rdb.format import (
+    STREAM_LISTPACKS_2,
+    STREAM_LISTPACKS_3,
+    STRING,
+    VERSION_7_0,
+    is_readable,
+    oldest_version,
+)
 from broker.formats.rdb.reader import BadFormat, Reader, Unsupported
+from broker.formats.rdb.stream_saving import save_stream, stream_kind
 from broker.formats.rdb.unsupported import UNSUPPORTED, describe
 from broker.formats.rdb.value_loading import load_value
 from broker.formats.rdb.value_saving import SavingOptions, save_value
 from broker.values.streams.limits import StreamLimits
+from broker.values.streams.stream import Stream
 
 _VERSION_BYTES = 2
 _CHECKSUM_BYTES = 8
 _FOOTER = _VERSION_BYTES + _CHECKSUM_BYTES
 
-VERSION_OF_7_0 = 10
 """The version that Redis 7.0 writes, the oldest server whose replicas and append-only files matter here."""
 
 # A compressed byte can expand to 88, and four bytes of packed elements to 56 bytes of memory: without bounds a small
@@ -37,11 +45,17 @@ class BadFooter(ValueError):
 def dump(value: Any, options: SavingOptions) -> bytes:
     """Returns the payload for a value of the keyspace."""
     kind, body = save_value(value, options)
-    payload = bytearray((kind,))
-    payload += body
-    payload += oldest_version(kind).to_bytes(_VERSION_BYTES, "little")
-    payload += crc64(payload).to_bytes(_CHECKSUM_BYTES, "little")
-    return bytes(payload)
+    return _payload(kind, body)
+
+
+def _payload(kind: int, body: bytearray) -> bytes:
+    payload = bytes((kind,)) + body
+    return _sealed(payload, oldest_version(kind))
+
+
+def _sealed(payload: bytes, version: int) -> bytes:
+    payload += version.to_bytes(_VERSION_BYTES, "little")
+    return payload + crc64(payload).to_bytes(_CHECKSUM_BYTES, "little")
 
 
 def restore(
@@ -71,17 +85,32 @@ def restore(
 def as_old_as_possible(payload: bytes, value: Any, options: SavingOptions) -> bytes:
     """Returns the payload of a value that was restored from `payload`, of a version that more servers can read.
 
-    A server writes its own version into every payload, however old the value's form is.
+    A server writes its own version into every payload, however old the value's form is. When a stream's consumers last
+    succeeded, which Redis 7.0 can't read, is left out: no other effect says it, either.
     """
-    version = int.from_bytes(payload[-_FOOTER:-_CHECKSUM_BYTES], "little")
-    return payload if version <= VERSION_OF_7_0 else dump(value, options)
+    if _version_of(payload) <= VERSION_7_0:
+        return payload
+    if value.__class__ is Stream and stream_kind(value, options) == STREAM_LISTPACKS_3:
+        body = bytearray()
+        save_stream(body, value, STREAM_LISTPACKS_2, options.rdbcompression)
+        return _payload(STREAM_LISTPACKS_2, body)
+    return dump(value, options)
+
+
+def functions_as_old_as_possible(payload: bytes) -> bytes:
+    """Returns the same for a payload of functions, whose form is as old as they are."""
+    return payload if _version_of(payload) <= VERSION_7_0 else _sealed(payload[:-_FOOTER], VERSION_7_0)
+
+
+def _version_of(payload: bytes) -> int:
+    return int.from_bytes(payload[-_FOOTER:-_CHECKSUM_BYTES], "little")
 
 
 def check_footer(payload: bytes, *, verify: bool = True) -> int:
     """Checks a payload's checksum and returns its version. Raises BadFooter."""
     if len(payload) < _FOOTER:
         raise BadFooter
-    version = int.from_bytes(payload[-_FOOTER:-_CHECKSUM_BYTES], "little")
+    version = _version_of(payload)
     checksum = int.from_bytes(payload[-_CHECKSUM_BYTES:], "little")
     if not is_readable(version):
         raise BadFooter

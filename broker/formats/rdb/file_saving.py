@@ -1,15 +1,17 @@
 """Writing a dump file (RDB): all keys of all databases, functions, and the file's own metadata.
 
 The file gets the oldest version that can hold the data, so that as many servers as possible can read it: 10, which
-Redis 7.0 introduced, unless a hash has a field with a deadline or a stream has a state that Redis 8 introduced. That
-is determined first, since the file begins with the version. In a file of version 10, consumers' times that 7.0 does
-not know precede their stream (active_times.py); a newer file has them in the newer type of streams.
+Redis 7.0 introduced, unless a hash has a field with a deadline or a stream has a state that Redis 8 introduced and that
+`replication-compat` does not leave out. That is determined first, since the file begins with the version. In a file of
+version 10, consumers' times that 7.0 does not know precede their stream (active_times.py); a newer file has them in the
+newer type of streams.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, Protocol
 
+from broker.config.directives import REDIS_7_0
 from broker.formats.packed.crc64 import crc64
 from broker.formats.rdb.active_times import ACTIVE_TIMES, active_times_differ, pack_active_times
 from broker.formats.rdb.format import (
@@ -36,6 +38,7 @@ from broker.keyspace.access import LFU, LRU, Access
 from broker.keyspace.database import Database, Value
 from broker.keyspace.keyspace import Keyspace
 from broker.values.hash import Hash
+from broker.values.streams.older import without_released
 from broker.values.streams.stream import Stream
 from broker.version import REDIS_VERSION
 
@@ -187,8 +190,13 @@ def _save_batch(
 
 def _append_key(file: _File, key: bytes, value: Any, deadline: int | None, hint: bytes, options: SavingOptions) -> None:
     out = file.out
-    # In a file of that version streams have nothing else that the older type lacks.
-    older_stream = file.version == VERSION_7_0 and value.__class__ is Stream
+    older_stream = False
+    if value.__class__ is Stream:
+        older = options.replication_compat == REDIS_7_0
+        if older:
+            value = without_released(value)
+        # In a file of that version streams have nothing else that the older type lacks.
+        older_stream = older or file.version == VERSION_7_0
     if older_stream and active_times_differ(value):
         out.append(OP_AUX)
         append_string(out, ACTIVE_TIMES, False)

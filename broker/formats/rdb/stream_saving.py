@@ -2,11 +2,13 @@
 
 A stream is written with the oldest type that can hold all of it: that of 7.0; that of 7.2 if a consumer's last success
 and last attempt differ; one of 8.x if there are records of idempotent producers, or entries that XNACK released. A
-payload has that type; a file may have the type of 7.0 instead of 7.2's (active_times.py).
+payload has that type; a file may have the type of 7.0 instead of 7.2's (active_times.py). With `replication-compat 7.0`
+all have the type of 7.0, and what it can't represent is left out.
 """
 
 from typing import Protocol
 
+from broker.config.directives import REDIS_7_0
 from broker.formats.packed import stream_listpack
 from broker.formats.rdb.active_times import active_times_differ
 from broker.formats.rdb.format import STREAM_LISTPACKS_2, STREAM_LISTPACKS_3, STREAM_LISTPACKS_4, STREAM_LISTPACKS_5
@@ -14,14 +16,20 @@ from broker.formats.rdb.primitives import id_bytes, id_lengths, length_bytes, si
 from broker.formats.rdb.strings import append_string
 from broker.values.streams.group import Consumer, Group
 from broker.values.streams.idempotency import Producers
+from broker.values.streams.older import without_released
 from broker.values.streams.stream import Stream
 
 _UNSIGNED = (1 << 64) - 1
 
 
-class IdempotencyDefaults(Protocol):
-    """The settings of a stream whose dump has none for idempotent producers: seconds, and entries per producer."""
+class StreamOptions(Protocol):
+    """The directives that decide with which type a stream is written.
 
+    The two about idempotent producers (seconds, and entries per producer) are those of a stream whose dump has none.
+    """
+
+    @property
+    def replication_compat(self) -> str: ...
     @property
     def stream_idmp_duration(self) -> int: ...
     @property
@@ -33,6 +41,8 @@ def save_stream(out: bytearray, stream: Stream, kind: int, compress: bool) -> No
 
     Omits whatever the type can't represent.
     """
+    if kind < STREAM_LISTPACKS_5:
+        stream = without_released(stream)
     nodes = [node for node in stream.nodes() if len(node)]
     out += length_bytes(len(nodes))
     for node in nodes:
@@ -50,8 +60,10 @@ def save_stream(out: bytearray, stream: Stream, kind: int, compress: bool) -> No
         _append_idempotency(out, stream.idempotency)
 
 
-def stream_kind(stream: Stream, defaults: IdempotencyDefaults) -> int:
-    """Returns the oldest type that can hold all of a stream."""
+def stream_kind(stream: Stream, options: StreamOptions) -> int:
+    """Returns the oldest type that can hold all of a stream, or all that `replication-compat` asks for."""
+    if options.replication_compat == REDIS_7_0:
+        return STREAM_LISTPACKS_2
     groups = stream.groups.values()
     if any(group.released_count() for group in groups):
         return STREAM_LISTPACKS_5
@@ -60,8 +72,8 @@ def stream_kind(stream: Stream, defaults: IdempotencyDefaults) -> int:
         producers.producers
         or producers.added
         or producers.duplicates
-        or producers.duration != defaults.stream_idmp_duration
-        or producers.maxsize != defaults.stream_idmp_maxsize
+        or producers.duration != options.stream_idmp_duration
+        or producers.maxsize != options.stream_idmp_maxsize
     ):
         return STREAM_LISTPACKS_4
     if active_times_differ(stream):

@@ -29,13 +29,13 @@ class References(Enum):
 class Removal:
     """What a trim removed entry by entry, under a policy other than KEEP.
 
-    `last_id` is the highest ID removed, -1 if none was; `references` has the IDs that are no longer pending, by group.
+    `ids` are the IDs in order; `references` has the IDs that are no longer pending, by group.
     """
 
-    __slots__ = ("last_id", "references")
+    __slots__ = ("ids", "references")
 
     def __init__(self) -> None:
-        self.last_id = -1
+        self.ids: list[int] = []
         self.references: dict[bytes, list[int]] = {}
 
 
@@ -162,5 +162,5 @@ def _trim_entries(
         stream.length -= 1
         gone += 1
         if removal is not None:
-            removal.last_id = id
+            removal.ids.append(id)
     return gone

@@ -27,6 +27,7 @@ class Directives:
     stream_node_max_entries: int = 100
     stream_idmp_duration: int = 100
     stream_idmp_maxsize: int = 100
+    replication_compat: str = "latest"
 
 
 DIRECTIVES = Directives()

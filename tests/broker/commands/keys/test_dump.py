@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from broker.process.clock import TrioClock
-from tests.broker.effects import contents, journal, replay
+from tests.broker.effects import contents, journal, lines, replay
 from tests.broker.inprocess import running
 from tests.broker.persistence.payloads import HAND_MADE, sealed
 
@@ -118,3 +118,45 @@ async def test_a_bad_payload_is_logged_with_its_place() -> None:
         assert reply == b"-ERR Bad data format\r\n"
         for payload in HAND_MADE.values():
             assert await client.call("RESTORE", "k", "0", payload, "REPLACE") == b"+OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("setup", "words", "effects"),
+    [
+        ("", ["0", _due(NOW + 1500, 0)], ["HMSET k a v b v", f"HPEXPIREAT k {NOW + 1500} FIELDS 1 a"]),
+        (
+            "SET k v",
+            [f"{NOW + 50}", _due(NOW + 1500, NOW + 1500), "ABSTTL", "REPLACE", "FREQ", "5"],
+            ["DEL k", "HMSET k a v b v", f"HPEXPIREAT k {NOW + 1500} FIELDS 2 a b", f"PEXPIREAT k {NOW + 50}"],
+        ),
+        ("", ["0", _due(NOW - 5, NOW + 5)], ["HDEL k a", "HMSET k b v", f"HPEXPIREAT k {NOW + 5} FIELDS 1 b"]),
+        ("", ["0", _due(NOW - 5)], ["HDEL k a"]),
+        ("SET k v", ["0", _due(NOW - 5), "REPLACE"], ["HDEL k a", "DEL k"]),
+    ],
+)
+async def test_hashes_whose_fields_expire_propagate_as_commands(
+    setup: str, words: list[str | bytes], effects: list[str], autojump_clock: object
+) -> None:
+    async with running(clock=TrioClock(NOW)) as broker, running(clock=TrioClock(NOW)) as copy:
+        client, other = await broker.client(), await copy.client()
+        for one in (client, other) if setup else ():
+            await one.call(setup)
+        seen = journal(broker.broker)
+        assert await client.call("RESTORE", "k", *words) == b"+OK\r\n"
+        assert lines(seen) == effects
+        if b"HDEL" not in seen[0][1] or not setup:
+            await replay(seen, copy)
+            assert contents(broker.broker) == contents(copy.broker)
+
+
+async def test_payloads_of_streams_propagate_as_7_0_reads_them(autojump_clock: object) -> None:
+    async with running(clock=TrioClock(NOW)) as broker:
+        client = await broker.client()
+        for line in ("XADD x 1 f v", "XGROUP CREATE x g $", "XREADGROUP GROUP g c STREAMS x >"):
+            await client.call(line)
+        payload = (await client.call("DUMP x")).split(b"\r\n", 1)[1][:-2]
+        assert payload[-10:-8] == b"\x0b\0"
+        seen = journal(broker.broker)
+        await client.call("RESTORE", "y", "0", payload)
+        [(_, effect)] = seen
+        assert effect[0] == b"RESTORE" and effect[3][:1] == b"\x13" and effect[3][-10:-8] == b"\x0a\0"

@@ -127,3 +127,16 @@ def test_long_reads_are_not_remembered(broker: Broker, client: Client) -> None:
     client.do(f"XREADGROUP GROUP g {'c' * 1000} COUNT 1 STREAMS s >")
     assert known is not None
     assert client.session.last_read is known
+
+
+def test_released_entries_propagate_to_older_servers_as_claimed(broker: Broker, client: Client) -> None:
+    client.do("XREADGROUP GROUP g c COUNT 3 STREAMS s >")
+    client.do("XCLAIM s g c 0 2 RETRYCOUNT 7 JUSTID")
+    assert seen_lines(broker, client, "XNACK s g FAIL IDS 1 1") == ["XNACK s g FAIL IDS 1 1"]
+    broker.config.set([(b"replication-compat", b"7.0")])
+    assert seen_lines(broker, client, "XNACK s g FAIL IDS 3 3 2 1", "XNACK s g FAIL IDS 1 9") == [
+        "XCLAIM s g trimaran-released 0 3-0 1-0 TIME 0 RETRYCOUNT 1 FORCE JUSTID",
+        "XCLAIM s g trimaran-released 0 2-0 TIME 0 RETRYCOUNT 7 FORCE JUSTID",
+    ]
+    broker.config.set([(b"replication-compat", b"latest")])
+    assert seen_lines(broker, client, "XNACK s g FATAL IDS 1 4 FORCE") == ["XNACK s g FATAL IDS 1 4 FORCE"]

@@ -35,3 +35,17 @@ def test_those_who_wait_in_a_destroyed_group_are_told() -> None:
     broker.dispatcher.execute(worker.session, [b"XREADGROUP GROUP g c BLOCK 0 STREAMS s >".split()])
     client.do("XGROUP DESTROY s g")
     assert worker.take().startswith(b"-NOGROUP No such key 's' or consumer group 'g'")
+
+
+def test_counters_propagate_as_bounded() -> None:
+    broker = make_broker()
+    client = Client(broker)
+    seen = journal(broker)
+    for command in ("XADD s 1-1 f v", "XGROUP CREATE s g 0 ENTRIESREAD 5", "XGROUP CREATE s h 0 entriesread 1",
+                    "XGROUP SETID s g 0 EntriesRead 7", "XGROUP SETID s g 0 ENTRIESREAD -1",
+                    "XGROUP CREATE t g $ ENTRIESREAD 3 MKSTREAM"):  # fmt: skip
+        assert client.do(command)[:1] != b"-"
+    assert lines(seen)[1:] == [
+        "XGROUP CREATE s g 0 ENTRIESREAD 1", "XGROUP CREATE s h 0 entriesread 1", "XGROUP SETID s g 0 EntriesRead 1",
+        "XGROUP SETID s g 0 ENTRIESREAD -1", "XGROUP CREATE t g $ ENTRIESREAD 0 MKSTREAM",
+    ]  # fmt: skip

@@ -169,3 +169,29 @@ def test_the_usual_trimming_does_what_the_general_way_does(form: str) -> None:
 def test_errors_of_options(client: Client, arguments: str, error: str) -> None:
     client.do("XADD s 1 a b")
     assert client.do(f"XADD s {arguments}") == f"-{error}\r\n".encode()
+
+
+PASSED_OVER = ("XADD s 1 f v", "XADD s 2 f v", "XADD s 3 f v", "XADD s 4 f v", "XGROUP CREATE s g 0",
+               "XREADGROUP GROUP g c STREAMS s >", "XACK s g 2 3")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "older", "trim", "effects"),
+    [
+        ((), False, "XTRIM s MAXLEN 1 ACKED", ["XTRIM s MAXLEN = 2 ACKED"]),
+        ((), True, "XTRIM s MAXLEN 1 ACKED", ["XDEL s 2-0 3-0", "XSETID s 4-0 MAXDELETEDID 0-1"]),
+        ((), True, "XADD s ACKED MINID 3 5 f v", ["XADD s 5-0 f v", "XDEL s 2-0", "XSETID s 5-0 MAXDELETEDID 0-1"]),
+        (("XADD s 4-1 f v", "XDEL s 4-1"), False, "XTRIM s MINID 4 ACKED",
+         ["XDEL s 2-0 3-0", "XSETID s 4-1 MAXDELETEDID 4-1"]),
+        (("XACK s g 1",), True, "XTRIM s MAXLEN 1 ACKED", ["XTRIM s MAXLEN = 1"]),
+    ],
+)  # fmt: skip
+def test_trims_that_pass_over_entries(
+    broker: Broker, client: Client, before: tuple[str, ...], older: bool, trim: str, effects: list[str]
+) -> None:
+    for command in (*PASSED_OVER, *before):
+        client.do(command)
+    broker.config.set([(b"replication-compat", b"7.0" if older else b"latest")])
+    seen = journal(broker)
+    client.do(trim)
+    assert lines(seen) == effects

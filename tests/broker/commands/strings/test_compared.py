@@ -11,8 +11,8 @@ ABC = "78af5f94892f3950"  # XXH3-64 of "abc"
 @pytest.mark.parametrize(
     ("command", "reply", "effects"),
     [
-        ("DELEX s", b":1", ["DELEX s"]),
-        ("DELEX l", b":1", ["DELEX l"]),
+        ("DELEX s", b":1", ["DEL s"]),
+        ("DELEX l", b":1", ["DEL l"]),
         ("DELEX s IFEQ abc", b":1", ["DEL s"]),
         ("DELEX s IFNE abc", b":0", []),
         (f"DELEX s ifdeq {ABC.upper()}", b":1", ["DEL s"]),

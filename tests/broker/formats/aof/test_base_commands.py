@@ -1,5 +1,7 @@
 """Commands that build values: each value, built by them in another broker, is the same."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -106,6 +108,28 @@ def test_producers() -> None:
     ]
     again = built(commands(value)).keyspace.databases[0].data[b"k"]
     assert comparable(again) == comparable(value)
+
+
+@pytest.mark.parametrize("made", [producers_stream, released_stream])
+def test_streams_for_7_0(made: Callable[[], Stream]) -> None:
+    value = made()
+    if made is producers_stream:
+        value.idempotency.record(b"p", b"gone", 9 << 64)
+    database = make_broker().keyspace.databases[0]
+    requests = list(commands_of(database, b"k", value, replace(DIRECTIVES, replication_compat="7.0")))
+    assert not {request[0] for request in requests} - {b"XADD", b"XSETID", b"XGROUP", b"XCLAIM"}
+    again = built(requests).keyspace.databases[0].data[b"k"]
+    assert list(again.entries()) == list(value.entries()) and not again.idempotency.producers
+    for name, group in value.groups.items():
+        assert list(again.groups[name].pending()) == list(group.pending())
+
+
+def test_a_deleted_entry_that_is_pending_for_7_0() -> None:
+    value = released_stream()
+    value.delete(next(value.groups[b"g"].released()))
+    database = make_broker().keyspace.databases[0]
+    [request] = commands_of(database, b"k", value, replace(DIRECTIVES, replication_compat="7.0"))
+    assert request[0] == b"RESTORE" and request[3][-10:-8] == b"\x0a\0"
 
 
 def test_a_whole_keyspace() -> None:

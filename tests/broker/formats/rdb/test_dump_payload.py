@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.formats.rdb import dump_payload
-from broker.formats.rdb.dump_payload import BadFooter, BadFormat, check_footer, dump, restore
+from broker.formats.rdb.dump_payload import (
+    BadFooter,
+    BadFormat,
+    check_footer,
+    dump,
+    functions_as_old_as_possible,
+    restore,
+)
 from broker.values.hash import Hash
 from broker.values.list import List
 from broker.values.set import Set
@@ -88,3 +95,10 @@ def test_small_payloads_do_not_become_large_values(monkeypatch: pytest.MonkeyPat
     same = dump(List([b"ab"] * 20_000), DIRECTIVES)
     with pytest.raises(BadFormat, match="too long"):
         restore(same, DIRECTIVES)
+
+
+def test_payloads_of_functions_as_old_as_possible() -> None:
+    record = b"\xf5\x04code"
+    old = sealed(record, 10)
+    assert functions_as_old_as_possible(old) is old
+    assert functions_as_old_as_possible(sealed(record, 15)) == old

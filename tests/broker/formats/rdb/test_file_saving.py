@@ -6,7 +6,8 @@ from broker.broker import Broker
 from broker.formats.rdb.file_saving import needed_version, save_rdb
 from broker.keyspace.database import Value
 from broker.values.hash import Hash
-from tests.broker.persistence.files_made import saved, sealed_file
+from broker.values.streams.older import RELEASED
+from tests.broker.persistence.files_made import load, saved, sealed_file
 from tests.broker.persistence.values_made import (
     all_values,
     expiring_hash,
@@ -105,6 +106,26 @@ def test_when_consumers_succeeded_stands_beside_a_stream_that_7_0_reads() -> Non
     database.add(b"h", expiring_hash(1, 1))
     data = saved(broker)
     assert b"trimaran" not in data and b"\xfc\5\4\3\2\1\0\0\0\x15\1k" in data
+
+
+def test_files_for_7_0_have_nothing_newer_but_deadlines_of_fields() -> None:
+    broker = make_broker(replication_compat="7.0")
+    database = broker.keyspace.databases[0]
+    for key, value in ((b"p", producers_stream()), (b"r", released_stream()), (b"i", idle_stream())):
+        database.add(key, value)
+    data = saved(broker)
+    assert data.startswith(b"REDIS0010") and data.count(b"trimaran-consumers-active") == 2
+    copy = make_broker()
+    load(data, copy)
+    loaded = copy.keyspace.databases[0].data
+    group = loaded[b"r"].groups[b"g"]
+    assert list(group.pending_of(group.consumers[RELEASED])) == sorted(database.data[b"r"].groups[b"g"].released())
+    for key in (b"r", b"i"):
+        for name, consumer in database.data[key].groups[b"g"].consumers.items():
+            assert loaded[key].groups[b"g"].consumers[name].active_time == consumer.active_time
+    database.add(b"h", expiring_hash(1, 1))
+    newer = saved(broker)
+    assert newer.startswith(b"REDIS0012") and newer.count(b"trimaran-consumers-active") == 2
 
 
 def test_a_stream_of_which_7_0_knows_all_has_nothing_beside_it() -> None:

@@ -1,0 +1,131 @@
+"""Streams and their consumer groups."""
+
+from tests.oracle.effects.cases import SOON, Case, Cases, after, served, silent
+
+__all__ = ["STREAMS"]
+
+GROUPS = (
+    "XADD x 1-1 a 1; XADD x 1-2 a 2 b 3; XADD x 2-1 a 4; XADD x 3-1 c 5; XGROUP CREATE x g 0; XGROUP CREATE x other 0;"
+    " XGROUP CREATECONSUMER x g idle"
+)
+"""A stream of four entries, with two groups that have read nothing."""
+
+READ = (
+    f"{GROUPS}; XREADGROUP GROUP g c1 COUNT 2 STREAMS x >; XREADGROUP GROUP g c2 COUNT 1 STREAMS x >;"
+    " XREADGROUP GROUP other c COUNT 2 STREAMS x >"
+)
+"""1-1 and 1-2 are pending in both groups, 2-1 in g; 3-1 is unread."""
+
+RELEASED = f"{READ}; XNACK x g FAIL IDS 1 1-1"
+
+PASSED_OVER = (
+    f"{READ}; XACK x g 1-2; XACK x other 1-2; XREADGROUP GROUP g c2 STREAMS x >; XREADGROUP GROUP other c STREAMS x >;"
+    " XACK x g 2-1; XACK x other 2-1"
+)
+"""Of the entries 1-1 and 3-1 are still referred to, 1-2 and 2-1 between them are not."""
+
+MANY = [["EVAL", "for i = 1, 250 do redis.call('XADD', 'x', i .. '-1', 'a', i) end", 0]]
+
+PRODUCED = "XADD x IDMP p i1 * a 1; XADD x IDMP p i2 * a 2"
+
+ADDING: Cases = {
+    "xadd": [
+        *after("", "XADD x * a 1", "XADD x 5-* a 1 b 2", "XADD x 5-1 a 1", "XADD x 5 a 1", "XADD x MAXLEN 5 * a 1"),
+        *silent("", "XADD x NOMKSTREAM * a 1"),
+        *after(READ, "XADD x NOMKSTREAM * a 1", "XADD x MAXLEN 2 * a 1", "XADD x MAXLEN = 2 * a 1",
+               "XADD x MAXLEN ~ 2 * a 1", "XADD x MINID 2-1 * a 1", "XADD x MINID = 2 9-9 a 1",
+               "XADD x KEEPREF MAXLEN 2 * a 1", "XADD x DELREF MAXLEN 2 * a 1", "XADD x ACKED MAXLEN 2 * a 1",
+               "XADD x DELREF MINID = 2-1 * a 1", "XADD x MAXLEN 0 * a 1"),
+        *after(PASSED_OVER, "XADD x ACKED MAXLEN 2 * a 1", "XADD x MAXLEN 2 * a 1", "XADD x ACKED MINID 2-1 * a 1"),
+        *after(f"{PASSED_OVER}; XADD x 4-1 a 1; XDEL x 4-1", "XADD x ACKED MAXLEN 2 * a 1"),
+        *after(MANY, "XADD x MAXLEN ~ 100 * a 1", "XADD x MAXLEN ~ 100 LIMIT 100 * a 1", "XADD x MINID ~ 150-1 * a 1",
+               "XADD x KEEPREF MAXLEN ~ 10 LIMIT 0 * a 1"),
+        *after(PRODUCED, "XADD x IDMP p i3 * a 3", "XADD x IDMPAUTO p * a 3", "XADD x IDMP q i1 MAXLEN 2 * a 3"),
+        *silent(PRODUCED, "XADD x IDMP p i1 * a 1"),
+    ],
+    "xtrim": [
+        *after(READ, "XTRIM x MAXLEN 2", "XTRIM x MAXLEN = 1", "XTRIM x MINID 2", "XTRIM x MAXLEN 2 KEEPREF",
+               "XTRIM x MAXLEN 2 DELREF", "XTRIM x MINID = 2-1 DELREF", "XTRIM x MAXLEN 0 DELREF", "XTRIM x MAXLEN 0"),
+        *after(PASSED_OVER, "XTRIM x MAXLEN 1 ACKED", "XTRIM x MINID 3 ACKED", "XTRIM x MAXLEN 3 ACKED"),
+        *after(f"{PASSED_OVER}; XADD x 4-1 a 1; XDEL x 4-1", "XTRIM x MAXLEN 0 ACKED"),
+        *after(f"{READ}; XACK x g 1-1; XACK x other 1-1", "XTRIM x MAXLEN 0 ACKED"),
+        *silent(READ, "XTRIM x MAXLEN 3 ACKED", "XTRIM x MAXLEN ~ 2"),
+        *after(MANY, "XTRIM x MAXLEN ~ 100", "XTRIM x MINID ~ 150-1", "XTRIM x MAXLEN ~ 0 LIMIT 100"),
+    ],
+    "xdel": after(READ, "XDEL x 1-2 3-1", "XDEL x 1-1 9-9", "XDEL x 1-1 1-2 2-1 3-1"),
+    "xdelex": [
+        *after(READ, "XDELEX x IDS 2 1-2 3-1", "XDELEX x KEEPREF IDS 1 1-1", "XDELEX x DELREF IDS 2 1-2 3-1",
+               "XDELEX x DELREF IDS 4 1-1 1-2 2-1 3-1"),
+        *after(PASSED_OVER, "XDELEX x ACKED IDS 3 1-1 1-2 2-1"),
+        *after(f"{READ}; XDEL x 1-1", "XDELEX x DELREF IDS 1 1-1"),
+        *silent(READ, "XDELEX x ACKED IDS 1 1-2"),
+    ],
+    "xsetid": after(READ, "XSETID x 9-9", "XSETID x 9-9 ENTRIESADDED 50 MAXDELETEDID 2-5"),
+    "xcfgset": after(PRODUCED, "XCFGSET x IDMP-DURATION 50", "XCFGSET x IDMP-MAXSIZE 50 IDMP-DURATION 10"),
+    "xidmprecord": after(f"XADD x {SOON}-1 a 1", f"XIDMPRECORD x p i {SOON}-1"),
+}  # fmt: skip
+
+CONSUMING: Cases = {
+    "xreadgroup": [
+        *after(GROUPS, "XREADGROUP GROUP g c STREAMS x >", "XREADGROUP GROUP g c COUNT 2 STREAMS x >",
+               "XREADGROUP GROUP g c COUNT 2 NOACK STREAMS x >", "XREADGROUP GROUP g c MAXCOUNT 3 STREAMS x >",
+               "XREADGROUP GROUP g c MAXSIZE 1 STREAMS x >", "XREADGROUP GROUP g c BLOCK 10 STREAMS x >",
+               "XREADGROUP GROUP g c STREAMS x 0"),
+        *after(f"{GROUPS}; XADD y 7-1 a 1; XGROUP CREATE y g 0", "XREADGROUP GROUP g c COUNT 2 STREAMS x y > >",
+               "XREADGROUP GROUP g idle MAXCOUNT 3 STREAMS x y > >", "XREADGROUP GROUP g c STREAMS x y > 0"),
+        *after(READ, "XREADGROUP GROUP g c3 CLAIM 0 STREAMS x >", "XREADGROUP GROUP g c1 CLAIM 0 COUNT 2 STREAMS x >",
+               "XREADGROUP GROUP g c3 STREAMS x 0"),
+        *after(RELEASED, "XREADGROUP GROUP g c3 CLAIM 0 STREAMS x >",
+               "XREADGROUP GROUP g c1 CLAIM 100000 COUNT 1 STREAMS x >"),
+        *after(f"{READ}; XDEL x 2-1 3-1", "XREADGROUP GROUP g c3 STREAMS x >"),
+        *served("XGROUP CREATE x g $ MKSTREAM", "XREADGROUP GROUP g c BLOCK 0 STREAMS x >",
+                "XADD x * a 1; XADD x * b 2"),
+        *served("XGROUP CREATE x g $ MKSTREAM", "XREADGROUP GROUP g c BLOCK 0 NOACK STREAMS x >",
+                "MULTI; XADD x * a 1; XADD x * b 2; EXEC"),
+        *served(f"{READ}; XREADGROUP GROUP g c2 STREAMS x >",
+                "XREADGROUP GROUP g c3 BLOCK 0 CLAIM 10000000 STREAMS x >", "XNACK x g FAIL IDS 1 1-1"),
+    ],
+    "xack": [*after(READ, "XACK x g 1-1 1-2 9-9"), *after(RELEASED, "XACK x g 1-1"), *silent(READ, "XACK x g 3-1")],
+    "xackdel": [
+        *after(READ, "XACKDEL x g IDS 2 1-1 3-1", "XACKDEL x g KEEPREF IDS 1 1-2", "XACKDEL x g DELREF IDS 2 1-1 2-1",
+               "XACKDEL x g ACKED IDS 2 1-1 2-1"),
+        *after(f"{READ}; XDEL x 1-1", "XACKDEL x g DELREF IDS 1 1-1"),
+    ],
+    "xnack": [
+        *after(READ, "XNACK x g FAIL IDS 2 1-2 1-1", "XNACK x g SILENT IDS 2 1-1 2-1", "XNACK x g FATAL IDS 1 2-1",
+               "XNACK x g FAIL IDS 2 3-1 1-1 FORCE", "XNACK x g FAIL IDS 1 3-1 RETRYCOUNT 5 FORCE"),
+        *after(f"{RELEASED}; XGROUP DELCONSUMER x g c1", "XNACK x g FAIL IDS 1 2-1"),
+        *silent(READ, "XNACK x g FAIL IDS 1 3-1"),
+    ],
+    "xclaim": [
+        *after(READ, "XCLAIM x g c2 0 1-1 1-2", "XCLAIM x g new 0 1-1 JUSTID",
+               "XCLAIM x g c2 0 1-1 IDLE 5000 RETRYCOUNT 7",
+               "XCLAIM x g c2 0 1-1 TIME 5000", "XCLAIM x g c2 0 3-1 FORCE", "XCLAIM x g c2 0 1-1 LASTID 3-1",
+               "XCLAIM x g new 100000000 1-1", "XCLAIM x g c2 100000000 1-1 LASTID 3-1"),
+        *after(f"{READ}; XDEL x 1-1", "XCLAIM x g c2 0 1-1 1-2"),
+        *after(RELEASED, "XCLAIM x g c2 100000000 1-1"),
+        *silent(READ, "XCLAIM x g c1 0 3-1"),
+    ],
+    "xautoclaim": [
+        *after(READ, "XAUTOCLAIM x g c2 0 0", "XAUTOCLAIM x g c2 0 1-2 COUNT 1", "XAUTOCLAIM x g new 0 - JUSTID",
+               "XAUTOCLAIM x g new 10000000 0"),
+        *after(f"{READ}; XDEL x 1-1", "XAUTOCLAIM x g c2 0 0"),
+        *after(RELEASED, "XAUTOCLAIM x g c2 100000000 0"),
+    ],
+    "xgroup|create": [
+        *after("", "XGROUP CREATE x g 0 MKSTREAM", "XGROUP CREATE x g $ MKSTREAM ENTRIESREAD 5"),
+        *after(GROUPS, "XGROUP CREATE x new $", "XGROUP CREATE x new 2", "XGROUP CREATE x new 1-1 ENTRIESREAD 1"),
+    ],
+    "xgroup|setid": after(READ, "XGROUP SETID x g 1-1", "XGROUP SETID x g $", "XGROUP SETID x g 2-1 ENTRIESREAD 3"),
+    "xgroup|destroy": [
+        *after(READ, "XGROUP DESTROY x g"),
+        Case(("XGROUP CREATE x g $ MKSTREAM",), "XREADGROUP GROUP g c BLOCK 0 STREAMS x >", ("XGROUP DESTROY x g",)),
+    ],
+    "xgroup|createconsumer": after(READ, "XGROUP CREATECONSUMER x g new"),
+    "xgroup|delconsumer": [
+        *after(READ, "XGROUP DELCONSUMER x g c1", "XGROUP DELCONSUMER x g idle"),
+        *after(RELEASED, "XGROUP DELCONSUMER x g c1"),
+    ],
+}  # fmt: skip
+
+STREAMS: Cases = {**ADDING, **CONSUMING}
