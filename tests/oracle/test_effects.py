@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import broker.commands  # noqa: F401  # declares them all
+import broker.commands  # noqa: F401  (declares all commands)
+from broker.formats.rdb.format import STREAM_LISTPACKS_4, STREAM_LISTPACKS_5
 from broker.table.command import DECLARED, MAY_REPLICATE, WRITE
 from broker.table.syntax import EMPTY_TOKEN, Argument, arguments_of
 from tests.oracle import servers
@@ -53,7 +54,7 @@ STREAM_NEWS = {
     b"XIDMPRECORD": "idempotent producers: Redis 8.6",
     b"XCFGSET": "idempotent producers: Redis 8.6",
     b"ACKED": "a trim that passed over entries of a stream from which none had been deleted: Redis 8.2",
-    b"RESTORE": "a payload with an entry without an owner, or with idempotent producers",
+    b"RESTORE": "of a stream with an entry without an owner, or with idempotent producers",
 }
 FIELD_NEWS = {
     b"HPEXPIREAT": "deadlines of fields: Redis 7.4, Valkey 9.0",
@@ -67,7 +68,8 @@ NEWS: Mapping[str, Mapping[bytes, str]] = {
 }
 """What has no exact word in a server's language, and so is said in that of a newer one."""
 
-NEWEST_PAYLOAD = {"ours": 15, "reference": 15, "7.0": 10, "valkey": 11}
+NEW_STREAMS = (STREAM_LISTPACKS_4, STREAM_LISTPACKS_5)
+"""The types of payloads that are news."""
 
 ONLY_NEWS = {
     "7.0": {"hpersist", "xnack", "xcfgset", "xidmprecord"},
@@ -153,7 +155,7 @@ def news_in(appended: bytes, name: str) -> set[bytes]:
     found = set()
     for command in commands_of(appended):
         words = {command[0]} | ({b"ACKED"} & set(command[1:]))
-        if command[0] == b"RESTORE" and int.from_bytes(command[3][-10:-8], "little") <= NEWEST_PAYLOAD[name]:
+        if command[0] == b"RESTORE" and command[3][0] not in NEW_STREAMS:
             words.clear()
         found |= words & NEWS[name].keys()
     return found

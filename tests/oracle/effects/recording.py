@@ -81,7 +81,7 @@ class Recorder:
         self._file = (self.folder / manifest.increments[-1].name).open("rb")
 
     def configure(self, directive: str, value: str) -> None:
-        self._do(self._client, ["CONFIG", "SET", directive, value])
+        assert self._client.call("CONFIG", "SET", directive, value) == b"+OK\r\n"
 
     def stop(self) -> None:
         assert self._file is not None
@@ -101,25 +101,25 @@ class Recorder:
 
     def execute(self, case: Case) -> tuple[bytes, bytes]:
         """Execute a case on an empty keyspace; returns what its preparation and the command have appended."""
-        for line in ("SELECT 0", "FLUSHALL", "FUNCTION FLUSH", *case.setup):
-            self._do(self._client, line)
+        lines = ("SELECT 0", "FLUSHALL", "FUNCTION FLUSH", *case.setup)
+        self._client.send(b"".join(encode(words(line)) for line in lines))
+        for line in lines:
+            reply = self._client.receive()
+            assert not reply.startswith(b"-"), (line, reply)
         prepared = self._appended()
         request = encode(self._filled(case.command))
         if case.then:
             self._client.send(request)
             self._until_blocked()
             for line in case.then:
-                self._do(self._meanwhile, line)
+                reply = self._meanwhile.call(*words(line))
+                assert not reply.startswith(b"-"), (line, reply)
             self._client.receive()
         else:
             self._client.send(request)
             reply = self._client.receive()
             assert case.silent or not reply.startswith(b"-"), (str(case), reply)
         return prepared, self._appended()
-
-    def _do(self, connection: Connection, line: Line) -> None:
-        reply = connection.call(*self._filled(line))
-        assert not reply.startswith(b"-"), (line, reply)
 
     def _filled(self, line: Line) -> list[bytes]:
         """The words of a line, with what stands in braces replaced."""
@@ -196,15 +196,16 @@ def _plain(node: Node) -> Plain:
 def keyspace_of(connection: Connection) -> Keyspace:
     """Every key with its type, its deadline and its digest, or its fields or consumer groups."""
     found: Keyspace = {}
-    databases = _ask(connection, [line for n in range(DATABASES) for line in (("SELECT", n), ("KEYS", "*"))])[1::2]
-    for number, keys in enumerate(databases):
+    questions = [line for number in range(DATABASES) for line in (("SELECT", number), ("KEYS", "*"))]
+    *databases, libraries, _ = _ask(connection, [*questions, ("FUNCTION", "LIST", "WITHCODE"), ("SELECT", 0)])
+    for number, keys in enumerate(databases[1::2]):
         if keys:
-            _ask(connection, [("SELECT", number)])
+            if number:
+                _ask(connection, [("SELECT", number)])
             for key in keys:
                 assert isinstance(key, bytes)
                 found[number, key] = _facts(connection, key)
     _ask(connection, [("SELECT", 0)])
-    [libraries] = _ask(connection, [("FUNCTION", "LIST", "WITHCODE")])
     assert isinstance(libraries, list)
     found[-1, b""] = sorted((_named(library, b"library_code") for library in libraries), key=repr)
     return found
