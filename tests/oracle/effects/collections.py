@@ -143,13 +143,13 @@ HASHES: Cases = {
             *after(PLAIN, f"{name.upper()} h 0 FIELDS 2 a b", f"{name.upper()} h 0 FIELDS 3 a b c"),
         ]
         for name, (soon, late) in {
-            "hexpire": (1000, SECONDS), "hpexpire": (1_000_000, SOON), "hexpireat": (SECONDS - 5, SECONDS + 5),
+            "hexpire": (1000, SECONDS), "hpexpire": (100_000_000, SOON), "hexpireat": (SECONDS - 5, SECONDS + 5),
             "hpexpireat": (SOON - 5, SOON + 5),
         }.items()
     },
     "hgetex": [
         *after(FIELDS, "HGETEX h PERSIST FIELDS 2 a b", "HGETEX h EX 1000 FIELDS 2 a q",
-               "HGETEX h PX 1000000 FIELDS 1 b", f"HGETEX h EXAT {SECONDS} FIELDS 1 a",
+               "HGETEX h PX 100000000 FIELDS 1 b", f"HGETEX h EXAT {SECONDS} FIELDS 1 a",
                f"HGETEX h PXAT {SOON} FIELDS 1 a",
                f"HGETEX h PXAT {PAST} FIELDS 1 b"),
         *after(PLAIN, f"HGETEX h PXAT {PAST} FIELDS 2 a q"),
@@ -161,7 +161,7 @@ HASHES: Cases = {
                f"HSETEX h PXAT {PAST} FIELDS 2 a 5 b 6"),
         *after(FIELDS, "HSETEX h FIELDS 2 a 5 b 6", "HSETEX h KEEPTTL FIELDS 3 a 5 b 6 n 7",
                "HSETEX h EX 1000 FIELDS 1 a 5",
-               "HSETEX h PX 1000000 FIELDS 2 a 5 n 6", f"HSETEX h EXAT {SECONDS} FIELDS 1 b 5",
+               "HSETEX h PX 100000000 FIELDS 2 a 5 n 6", f"HSETEX h EXAT {SECONDS} FIELDS 1 b 5",
                f"HSETEX h FXX PXAT {SOON} FIELDS 2 a 5 b 6", "HSETEX h FIELDS 3 b 1 b 2 b 3",
                "HSETEX h KEEPTTL FIELDS 2 b 1 b 2"),
         *silent("HSET h a 1", "HSETEX h FNX FIELDS 2 a 5 n 6"),

@@ -16,11 +16,11 @@ EVERY_TYPE = (
 EVERY_KEY = ("k", "l", "s", "z", "h", "x", "p")
 EXPIRING = f"HSET h a 1 b 2; HPEXPIREAT h {SOON} FIELDS 1 a"
 
-DEADLINES = {"expire": 1000, "pexpire": 1_000_000, "expireat": SECONDS - 5, "pexpireat": SOON - 5}
+DEADLINES = {"expire": 1000, "pexpire": 100_000_000, "expireat": SECONDS - 5, "pexpireat": SOON - 5}
 
 SCRIPT = (
     "redis.call('INCRBYFLOAT', KEYS[1], ARGV[1]) redis.call('SPOP', KEYS[2])"
-    " return redis.call('SET', KEYS[3], 1, 'EX', 100)"
+    " return redis.call('SET', KEYS[3], 1, 'EX', 10000)"
 )
 LIBRARY = """#!lua name=lib
 redis.register_function('f', function(keys, args)
@@ -67,7 +67,7 @@ KEYS: Cases = {
         *silent(EVERY_TYPE, "MIGRATE 127.0.0.1 {PORT} k 9 10000 COPY REPLACE"),
     ],
     "restore": [
-        *after(EVERY_TYPE, *RESTORED, ["RESTORE", "k", 1_000_000, "{DUMP l}", "REPLACE"],
+        *after(EVERY_TYPE, *RESTORED, ["RESTORE", "k", 100_000_000, "{DUMP l}", "REPLACE"],
                ["RESTORE", "k", SOON, "{DUMP l}", "ABSTTL", "REPLACE", "IDLETIME", 50],
                ["RESTORE", "k", PAST, "{DUMP l}", "ABSTTL", "REPLACE"], ["RESTORE", "new", 0, "{DUMP l}", "FREQ", 5],
                *(["RESTORE", "new", 0, f"{{NEWER DUMP {name}}}"] for name in EVERY_KEY)),
@@ -80,7 +80,7 @@ KEYS: Cases = {
     ],
     "restore-asking": after(EVERY_TYPE, ["RESTORE-ASKING", "new", 0, "{DUMP z}"],
         ["RESTORE-ASKING", "k", SOON, "{DUMP l}", "ABSTTL", "REPLACE", "IDLETIME", 50],
-        ["RESTORE-ASKING", "new", 1_000_000, "{DUMP l}", "FREQ", 5],
+        ["RESTORE-ASKING", "new", 100_000_000, "{DUMP l}", "FREQ", 5],
     ),
     "sort": [
         *after("RPUSH l 3 1 2; SADD s 3 1 2; SET w1 9; SET w2 8; SET w3 7; SET v1 x; HSET h1 f y",

@@ -9,7 +9,7 @@ SECONDS = SOON // 1000
 STRINGS: Cases = {
     "set": [
         *after("", "SET k v", "SET k v NX", "SET k v GET", f"SET k v {FIXED}", f"SET k v EXAT {SECONDS}",
-               "SET k v EX 1000 NX GET", "SET k v PX 1000000", "SET k v IFNE x", "SET k 12", 'SET "" ""'),
+               "SET k v EX 1000 NX GET", "SET k v PX 100000000", "SET k v IFNE x", "SET k 12", 'SET "" ""'),
         *after(f"SET k old {FIXED}", "SET k v", "SET k v XX", "SET k v KEEPTTL", "SET k v XX KEEPTTL GET",
                "SET k v IFEQ old", "SET k v IFEQ old KEEPTTL", "SET k v IFNE other EX 5000 GET",
                ["SET", "k", "v", "IFDEQ", "{DIGEST k}"], "SET k v IFDNE 0000000000000000 KEEPTTL",
@@ -19,19 +19,19 @@ STRINGS: Cases = {
     ],
     "setnx": [*after("", "SETNX k v"), *silent("SET k v", "SETNX k w")],
     "setex": after("SET k v", "SETEX k 1000 w"),
-    "psetex": after("RPUSH k v", "PSETEX k 1000000 w"),
+    "psetex": after("RPUSH k v", "PSETEX k 100000000 w"),
     "getset": [*after("", "GETSET k v"), *after(f"SET k v {FIXED}", "GETSET k w")],
     "getdel": after("SET k v", "GETDEL k"),
     "getex": [
-        *after("SET k v EX 100", "GETEX k PERSIST", "GETEX k EX 1000", "GETEX k PX 1000000",
+        *after("SET k v EX 10000", "GETEX k PERSIST", "GETEX k EX 1000", "GETEX k PX 100000000",
                f"GETEX k EXAT {SECONDS}", f"GETEX k PXAT {SOON}", f"GETEX k PXAT {PAST}"),
-        *silent("SET k v", "GETEX k", "GETEX k PERSIST", "GETEX other EX 10"),
+        *silent("SET k v", "GETEX k", "GETEX k PERSIST", "GETEX other EX 10000"),
     ],
     "mset": after(f"SET b 2 {FIXED}; RPUSH c x", "MSET a 1 b 3 c 4 a 5"),
     "msetnx": [*after("", "MSETNX a 1 b 2"), *silent("SET a 1", "MSETNX a 1 b 2")],
     "msetex": [
         *after(f"SET b old {FIXED}; RPUSH c x", "MSETEX 2 a 1 b 2", "MSETEX 2 a 1 b 2 KEEPTTL",
-               "MSETEX 3 a 1 b 2 c 3 EX 1000", "MSETEX 2 a 1 b 2 PX 1000000", f"MSETEX 2 a 1 b 2 EXAT {SECONDS}",
+               "MSETEX 3 a 1 b 2 c 3 EX 1000", "MSETEX 2 a 1 b 2 PX 100000000", f"MSETEX 2 a 1 b 2 EXAT {SECONDS}",
                f"MSETEX 2 a 1 b 2 PXAT {SOON}", "MSETEX 1 b 2 XX", "MSETEX 1 b 2 XX KEEPTTL", "MSETEX 1 a 2 NX",
                f"MSETEX 2 a 1 b 2 PXAT {PAST}"),
         *silent("SET a 1", "MSETEX 2 a 1 b 2 NX", "MSETEX 2 a 1 b 2 XX"),
@@ -45,8 +45,8 @@ STRINGS: Cases = {
     "incrbyfloat": after(f"SET k 5.1 {FIXED}", "INCRBYFLOAT k 0.1", "INCRBYFLOAT new 3e-20", "INCRBYFLOAT k -5.1"),
     "increx": [
         *after("", "INCREX k", "INCREX k BYINT 5", "INCREX k BYFLOAT 1.5", "INCREX k EX 1000",
-               "INCREX k BYINT 5 UBOUND 3 SATURATE", "INCREX k BYINT -5 LBOUND -3 SATURATE EX 50 ENX"),
-        *after(f"SET k 10 {FIXED}", "INCREX k", "INCREX k BYINT 5 EX 100 ENX", "INCREX k BYFLOAT 0.1 PX 100000",
+               "INCREX k BYINT 5 UBOUND 3 SATURATE", "INCREX k BYINT -5 LBOUND -3 SATURATE EX 5000 ENX"),
+        *after(f"SET k 10 {FIXED}", "INCREX k", "INCREX k BYINT 5 EX 10000 ENX", "INCREX k BYFLOAT 0.1 PX 100000000",
                f"INCREX k BYINT 2 EXAT {SECONDS}", f"INCREX k PXAT {SOON}", "INCREX k PERSIST",
                f"INCREX k PXAT {PAST}", "INCREX k BYINT 5 UBOUND 12 SATURATE"),
         *silent("SET k 10", "INCREX k BYINT 5 UBOUND 12"),
