@@ -91,6 +91,7 @@ TESTED_BY = {
     "broker/replication/payload.py": "tests/broker/replication/test_link.py",
     "broker/commands/page.py": "tests/docs/test_commands_page.py",
     "broker/config/page.py": "tests/docs/test_configuration_page.py",
+    "broker/persistence/append_only_folder.py": "tests/broker/persistence/test_rewriting.py",
     "broker/broker.py": "tests/broker/execution/test_dispatcher.py",
     "broker/clients/transport.py": "tests/broker/network/test_connection.py",
     "broker/class_options.py": "tests/broker/process/test_clock.py",

@@ -285,8 +285,10 @@ class Declarations(ValkeyDeclarations):
     key_load_delay = Integer(0, INT_MIN, INT_MAX, hidden=True)
     sanitize_dump_payload = Choice("no", ("no", "yes", "clients"), inert=True)
     preload_file = Text(immutable=True, inert="loading a file before the others")
-    backupdirname = Text("backupdir", immutable=True, inert=True)
-    backup_sealed_ttl = Integer(0, 0, INT64_MAX, inert=True)
+    backupdirname = Text(
+        "backupdir", immutable=True, empty_is_unset=False, check=_base_name("backupdirname", "dirname")
+    )
+    backup_sealed_ttl = Integer(0, 0, INT64_MAX)
 
     # The append-only file.
     appendonly = Bool(False)

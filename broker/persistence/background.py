@@ -99,7 +99,7 @@ class Forked:
         problem = said[b"problem"].decode(errors="replace")
         if not problem and status:
             code = os.waitstatus_to_exitcode(status)
-            problem = f"terminated by signal {-code}" if code < 0 else f"exit status {code}"
+            problem = f"child terminated by signal {-code}" if code < 0 else f"child exited with code {code}"
         return Outcome(problem, int(said[b"copied"]))
 
 

@@ -123,6 +123,10 @@ class Disk:
         """Rename a file, replacing any other file of the new name."""
         os.rename(old, new)
 
+    def link(self, old: str, new: str) -> None:
+        """Give a file another name on the same file system. Raises FileExistsError if that is taken."""
+        os.link(old, new)
+
     def remove(self, path: str) -> None:
         """Remove a file. Raises FileNotFoundError and other OSErrors."""
         os.unlink(path)

@@ -10,9 +10,7 @@ next depends on `appendfsync`:
   that the last one has just released, and on a slow disk the clients would take turns, half of them per sync. While
   the disk is quicker than a thread is woken, the tick itself syncs: until a sync takes longer, all clients wait for it.
 - **everysec**: the tick writes before its replies are sent, even while a sync is running, so that a killed process
-  loses nothing that was acknowledged; the thread syncs once a second. On some file systems a write waits for a running
-  sync of its file. That is why Redis postpones writes during a sync, by up to two seconds. Here ticks start postponing
-  theirs, within the same limit, only after a write was seen to wait, and every minute another write tries again.
+  loses nothing that was acknowledged; the thread syncs once a second (where writes wait for a sync: postponing.py).
 - **no**: the tick writes, and the system syncs whenever it likes.
 
 A rewrite switches to another file. Everything in the old file must be on the disk before anything is written to the new
@@ -34,7 +32,8 @@ import trio
 
 from broker.formats.aof.writing import CommandWriter, sealed
 from broker.persistence.files import Bytes, Output, write_some
-from broker.persistence.syncing import QUICK_SECONDS, SyncThread, failure_of, times_waited
+from broker.persistence.postponing import Postponement
+from broker.persistence.syncing import QUICK_SECONDS, SyncThread, failure_of
 from broker.process.cpus import stay_on
 
 if TYPE_CHECKING:
@@ -51,15 +50,6 @@ NEVER: Final = "no"
 
 SYNC_SECONDS: Final = 1
 """The interval between syncs with `everysec`, and between attempts to repeat a failed write."""
-
-BLOCKED_SECONDS: Final = 0.02
-"""A write during a sync that takes this long, and sleeps, has waited for the disk."""
-
-GATHER_SECONDS: Final = 60
-"""How long ticks postpone writes during syncs after a write had to wait, before another write tries."""
-
-POSTPONED_MS: Final = 2000
-"""The longest time that effects stay unwritten because a sync is running."""
 
 
 class Journal:
@@ -112,7 +102,7 @@ class Journal:
         self._sync_began = 0.0
         self._gathers_until = 0.0
         self._syncs_are_quick = False
-        self._blocks_until = 0.0
+        self._postponement = Postponement(log)
         # Held to sync, or to switch to another file. (A trio.Lock would have to be released by the task that acquired
         # it.)
         self._exclusive = trio.Semaphore(1)
@@ -261,6 +251,28 @@ class Journal:
         if self._config.appendfsync != ALWAYS or self._paused():
             self._write()
 
+    def sync_now(self) -> None:
+        """Return once everything is on the disk; all clients wait meanwhile. Raises OSError. Not during `replace`."""
+        assert self._file is not None and self._thread is not None
+        if self._syncing_since:
+            self._leave_sync(failure_of(self._thread.wait))
+        self._write()
+        if problem := self.sync_error or self.write_error:
+            raise problem
+        problem = failure_of(self._file.sync)
+        self._synced(self._written_position, problem)
+        self.progress()
+        if problem is not None:
+            raise problem
+
+    def continue_in(self, file: Output) -> None:
+        """Continue in another, empty file, right after `sync_now`; a restart must find it after the current one."""
+        assert self._file is not None and not self.unwritten_bytes
+        self._file.close()
+        self._file = file
+        self._writer = CommandWriter()
+        self._checksum = 0
+
     async def close(self) -> None:
         """Stop recording; what was recorded is written and synced as far as the disk allows."""
         async with self._exclusive:
@@ -363,20 +375,8 @@ class Journal:
 
     def _write_during_sync(self) -> None:
         """Write during a sync, unless writes are known to wait for it."""
-        began = monotonic()
-        if began < self._blocks_until and self._clock.now - self._syncing_since < POSTPONED_MS:
-            return
-        waits = times_waited()
-        self._write()
-        if monotonic() - began < BLOCKED_SECONDS or (waits and times_waited() == waits):
-            return  # in the second case, it was another process or thread that had the processor
-        if not self._blocks_until:
-            self._log.warning(
-                "a write to the append-only file had to wait for its sync: from now on, changes stay in memory while a"
-                " sync is running, for at most two seconds, and are lost if the process is killed then"
-            )
-        self._blocks_until = began + GATHER_SECONDS
-        self.delayed_syncs += 1
+        if not self._postponement.applies(self._clock.now - self._syncing_since):
+            self.delayed_syncs += self._postponement.attempt(self._write)
 
     def _wrote(self, data: Bytes, position: int, count: int, problem: OSError | None) -> None:
         """Process the result of a write that was to bring the file up to `position`."""

@@ -1,7 +1,7 @@
 """Everything that makes a broker's data outlive it: the journal, snapshots, rewrites and recovery, put together.
 
 Within the tick, the only disk access is a plain write to the append-only file, which goes to the system's page cache.
-The exceptions are SAVE, and SHUTDOWN with a save, which block all clients.
+The exceptions are SAVE, SHUTDOWN with a save, and BACKUP SEAL, which block all clients.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from broker.persistence.append_only_folder import AppendOnlyFolder
 from broker.persistence.background import Background, Child, Work, fork
+from broker.persistence.backup import APPEND_ONLY_RELOADED, SWITCHED_OFF, Backup, Refused
 from broker.persistence.claims import Claims
 from broker.persistence.environment import LoadError
 from broker.persistence.files import Disk
 from broker.persistence.journal import Journal
 from broker.persistence.recovery import Recovery
-from broker.persistence.rewriting import AppendOnlyFolder, Rewrites
+from broker.persistence.rewriting import Rewrites
 from broker.persistence.saving import Snapshots
 from protocol.errors import BGSAVE_ERROR, aof_error
 
@@ -73,7 +75,7 @@ class Persistence:
         latency = environment.latency
         self.background = Background(
             lambda work: latency.measure("fork", lambda: storage.spawn(work)),
-            self._update_refusal,
+            self._child_ended,
             storage.child_begins,
         )
         self.journal = Journal(
@@ -91,6 +93,7 @@ class Persistence:
         self.folder = AppendOnlyFolder(config, environment.keyspace, functions, disk)
         self.snapshots = Snapshots(environment, disk, self.background, self._claims, functions)
         self.rewrites = Rewrites(environment, self.folder, self.journal, self.background, self._claims)
+        self.backup = Backup(environment, self.folder, self.journal, self.background, self.rewrites)
         self.recovery = Recovery(environment, self.folder, self.snapshots, self.journal, functions, commands, host)
         self._recovered = False
         self._watching: list[Session] = []
@@ -101,6 +104,7 @@ class Persistence:
 
     def reload_append_only(self) -> None:
         """Load the append-only files again while all clients wait (DEBUG LOADAOF). Raises LoadError and OSError."""
+        self.backup.fail(APPEND_ONLY_RELOADED)
         if not self.journal.is_open:
             raise LoadError("there is no append-only file")
         self.journal.end_tick()
@@ -144,9 +148,12 @@ class Persistence:
             nursery.start_soon(self.rewrites.run)
 
     def cron(self) -> None:
-        """Called once a second: start a rewrite or snapshot that is due, one child at a time."""
+        """Called once a second: start a backup, rewrite or snapshot that is due, one child at a time."""
+        if not self._state.loading:
+            self.backup.cron()
         if not self.background.active and not self._state.loading:
-            if self.rewrites.is_due():
+            # While a backup is in progress, no other rewrite may begin.
+            if self.rewrites.is_due() and not self.backup.in_progress:
                 self.rewrites.start()
             elif self.snapshots.is_due():
                 self._start_snapshot()
@@ -221,6 +228,11 @@ class Persistence:
             return aof_error(problem.strerror or str(problem))
         return aof_error(TOO_SLOW) if self.journal.unwritten_bytes > UNWRITTEN_MAX else None
 
+    def _child_ended(self) -> None:
+        self._update_refusal()
+        with contextlib.suppress(Refused):  # the log says why
+            self.backup.proceed()
+
     def _update_refusal(self) -> None:
         """Start or stop refusing clients' writes."""
         refusal = self.refusal()
@@ -244,6 +256,8 @@ class Persistence:
                 self._claims.append_only()
             except OSError as problem:
                 raise ValueError(str(problem)) from None
+        elif not self.rewrites.for_backup:
+            self.backup.fail(SWITCHED_OFF)
         # A partly loaded keyspace must not become the base: `recover` switches once everything is loaded.
         if not self._state.loading:
             self.rewrites.switch(on)

@@ -36,10 +36,10 @@ from protocol.errors import CommandError
 
 if TYPE_CHECKING:
     from broker.clients.session import Host
+    from broker.persistence.append_only_folder import AppendOnlyFolder
     from broker.persistence.environment import Environment, FunctionLibraries
     from broker.persistence.files import Disk, Source
     from broker.persistence.journal import Journal
-    from broker.persistence.rewriting import AppendOnlyFolder
     from broker.persistence.saving import Snapshots
 
 _SLICE_SECONDS: Final = 0.005

@@ -1,4 +1,4 @@
-"""The append-only file's folder: a base, the increments after it, and the manifest that names them in order.
+"""Rewrites of the append-only file: when one begins, its steps, and what becomes of it.
 
 A rewrite creates a new base from the current values and drops the history that led to them. After each of its steps,
 the folder loads to the same state:
@@ -11,9 +11,6 @@ the folder loads to the same state:
    and the manifest names it and the new increment, and the older files as history.
 5. The history is removed, and then dropped from the manifest.
 
-So except for temporary files, no file with data is ever in the folder without being named by the manifest. If such a
-file is found, its manifest was lost, truncated or replaced by an older one, and neither data nor manifest is touched.
-
 While the append-only file is being switched on, the new increment keeps a temporary name until step 4 and is not named
 before that: an increment without a base would mean that there had been no data before it.
 """
@@ -22,30 +19,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
-from dataclasses import replace
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import trio
 
-from broker.formats.aof.base_commands import save_commands
-from broker.formats.aof.manifest import HISTORY, MANIFEST_SUFFIX, BadManifest, Manifest, is_increment, parse
-from broker.formats.aof.writing import sealed
-from broker.formats.rdb.file_saving import save_rdb
+from broker.formats.aof.manifest import BadManifest
 from broker.persistence.background import Outcome
-from broker.persistence.delays import delayed
-from broker.persistence.files import TEMPORARY, Write, fill, read_all
-from broker.persistence.files import replace as replace_file
-from broker.persistence.saving import SYNC_EVERY
+from broker.persistence.files import TEMPORARY
 
 if TYPE_CHECKING:
-    from broker.config import Config
-    from broker.keyspace.keyspace import Keyspace
+    from broker.persistence.append_only_folder import AppendOnlyFolder
     from broker.persistence.background import Background, Progress
     from broker.persistence.claims import Claims
-    from broker.persistence.environment import Environment, FunctionLibraries
-    from broker.persistence.files import Disk, Output
+    from broker.persistence.environment import Environment
     from broker.persistence.journal import Journal
 
 KIND: Final = "aof"
@@ -56,180 +44,9 @@ _PATIENCE: Final = 3
 _LONGEST_DELAY: Final = 3600
 """The longest such delay, in seconds."""
 
-NOTHING_YET: Final = b"# the first files are being put in place\n"
-"""The contents of the manifest file until it names the first files."""
-
-PUT_RIGHT: Final = "Put the manifest right that belongs to these files, or move away what is superfluous"
+SWITCHED_OFF: Final = "the append-only file is switched off"
 
 CANNOT_SWITCH_ON: Final = "Unable to turn on AOF. Check server logs."
-
-
-class AppendOnlyFolder:
-    """The location of the files, and the manifest as it is on the disk.
-
-    A change of `dir` takes effect when the files are next started from scratch, not while one of them is being written.
-    """
-
-    def __init__(self, config: Config, keyspace: Keyspace, functions: FunctionLibraries, disk: Disk) -> None:
-        self._config = config
-        self._keyspace = keyspace
-        self._functions = functions
-        self._home: str | None = None
-        self.disk = disk
-        self.manifest = Manifest()
-
-    @property
-    def path(self) -> str:
-        return os.path.join(self._home or self._config.dir, self._config.appenddirname)
-
-    @property
-    def manifest_path(self) -> str:
-        return self.file(self._config.appendfilename + MANIFEST_SUFFIX)
-
-    def file(self, name: str) -> str:
-        return os.path.join(self.path, name)
-
-    def settle(self) -> None:
-        """Move to the folder that `dir` names now, while no file is open: create it, or read its manifest.
-
-        Raises OSError and BadManifest; an unreadable manifest is never replaced.
-        """
-        home = self._config.dir
-        if home != self._home:
-            self._home = None
-            self.manifest = self._read_manifest()
-        self.disk.make_folder(self.path)
-        self.disk.sync_folder(home)
-        self._home = home
-
-    def _read_manifest(self) -> Manifest:
-        """Read the manifest, compare it with the folder, and remove empty unnamed files left by a crash."""
-        filename = self._config.appendfilename
-        sizes = {name: self.disk.size(self.file(name)) or 0 for name in self._names()}
-        manifest = Manifest()
-        unnamed = "there is no such file, and nothing else names"
-        if filename + MANIFEST_SUFFIX in sizes:
-            content = read_all(self.disk, self.manifest_path)
-            manifest = parse(content)
-            unnamed = "it doesn't name"
-            if content == NOTHING_YET:
-                for name in manifest.missing_from(filename, sizes):
-                    self.disk.remove(self.file(name))
-                    del sizes[name]
-        if missing := manifest.missing_from(filename, sizes):
-            files = ", ".join(f"{name} ({sizes[name]} bytes)" for name in missing)
-            raise BadManifest(f"{unnamed} {files}. {PUT_RIGHT}")
-        named = {entry.name for entry in (*manifest.files(), *manifest.history)}
-        for name, size in sizes.items():
-            if not size and name not in named and is_increment(filename, name):
-                self.remove(name)
-        return manifest
-
-    def _names(self) -> list[str]:
-        """The names in the folder; none if there is no folder."""
-        return self.disk.names(self.path) if self.disk.is_folder(self.path) else []
-
-    def put_manifest(self, manifest: Manifest) -> None:
-        """Make this the manifest. Raises OSError.
-
-        After an error the manifest may or may not have been replaced, so the files that only the new one names become
-        history: they are neither written again nor removed before another manifest is in place.
-        """
-        try:
-            replace_file(self.disk, self.manifest_path, manifest.sealed())
-        except OSError:
-            named = {entry.name for entry in (*self.manifest.files(), *self.manifest.history)}
-            unsure = tuple(replace(entry, kind=HISTORY) for entry in manifest.files() if entry.name not in named)
-            self.manifest = replace(self.manifest, history=unsure + self.manifest.history)
-            raise
-        self.manifest = manifest
-
-    def add_increment(self) -> Output:
-        """Create a new, empty increment, which the manifest names after the others."""
-        manifest = self.manifest.with_new_increment(self._config.appendfilename, beside=self._names())
-        file = self.disk.create_new(self.file(manifest.increments[-1].name))
-        try:
-            # The names must be on the disk before the manifest that relies on them.
-            self.disk.sync_folder(self.path)
-            self.put_manifest(manifest)
-        except OSError:
-            file.close()
-            raise
-        return file
-
-    def write_base(self, name: str, shown: Progress) -> None:
-        """Write all values to a new file of that name, and sync it, calling `shown`. Raises OSError."""
-        config, keyspace, functions = self._config, self._keyspace, self._functions.sources()
-        progress = delayed(shown, config)
-
-        def content(write: Write) -> None:
-            if config.aof_use_rdb_preamble:
-                save_rdb(write, keyspace, config, functions=functions, aof_base=True, progress=progress)
-            else:
-                save_commands(
-                    lambda commands: write(sealed(commands)), keyspace, config, functions=functions, progress=progress
-                )
-
-        output = self.disk.create(self.file(name))
-        try:
-            fill(output, content, SYNC_EVERY)
-            output.sync()
-        finally:
-            output.close()
-
-    def install(self, temporary: str, kept: int, increment: str | None) -> None:
-        """Make a temporary file the base, followed by the last `kept` increments.
-
-        `increment` is the temporary name of a further increment after those.
-        """
-        config, beside = self._config, self._names()
-        manifest = self.manifest.with_new_base(config.appendfilename, config.aof_use_rdb_preamble, beside)
-        manifest = manifest.without_rewritten(kept)
-        assert manifest.base is not None
-        new = {manifest.base: temporary}
-        if increment is not None:
-            manifest = manifest.with_new_increment(config.appendfilename, beside=beside)
-            new[manifest.increments[-1]] = increment
-        # If a crash leaves files with these names, they are history until the manifest says otherwise.
-        if self.manifest:
-            history = tuple(replace(entry, kind=HISTORY) for entry in new)
-            self.put_manifest(replace(self.manifest, history=history + self.manifest.history))
-        else:
-            # redis-server can't handle a manifest with nothing but history: it gives its new files the same names.
-            replace_file(self.disk, self.manifest_path, NOTHING_YET)
-        for entry, name in new.items():
-            self.disk.rename(self.file(name), self.file(entry.name))
-        self.disk.sync_folder(self.path)
-        self.put_manifest(manifest)
-
-    def remove_history(self) -> None:
-        """Remove the history files, and then their names from the manifest."""
-        if not self.manifest.history:
-            return
-        for entry in self.manifest.history:
-            with contextlib.suppress(FileNotFoundError):
-                self.disk.remove(self.file(entry.name))
-        self.disk.sync_folder(self.path)
-        self.put_manifest(self.manifest.without_history())
-
-    def left_behind(self, name: str) -> bool:
-        """Whether a file of that name is a temporary one of an earlier broker in this folder."""
-        form = rf"(?:rewriteaof-bg-[0-9]+\.aof|first-base|{re.escape(self._config.appendfilename)}\.(?:incr|manifest))"
-        return re.fullmatch(TEMPORARY + form, name) is not None
-
-    def remove(self, name: str) -> None:
-        """Remove a file if it exists. Errors are ignored, because the manifest does not name it."""
-        with contextlib.suppress(OSError):
-            self.disk.remove(self.file(name))
-
-    def size(self) -> int:
-        """The total size in bytes of the base and the increments."""
-        return sum(self.disk.size(self.file(entry.name)) or 0 for entry in self.manifest.files())
-
-    def base_size(self) -> int:
-        """The size in bytes of the base, 0 without one."""
-        base = self.manifest.base
-        return 0 if base is None else self.disk.size(self.file(base.name)) or 0
 
 
 class Rewrites:
@@ -237,7 +54,7 @@ class Rewrites:
 
     `scheduled` requests one as soon as a child may be forked. `base_size` is the size in bytes after the last rewrite,
     or before the first rewrite, the size of the base; `succeeded` is whether the last rewrite succeeded, and `seconds`
-    how long it took (-1 before the first).
+    how long it took (-1 before the first). `for_backup` is whether the append-only file is kept for a backup only.
     """
 
     def __init__(
@@ -259,11 +76,15 @@ class Rewrites:
         self._wanted = False
         self._first = False
         self._forked = False
+        self._base_only = False
+        self._discards = False
         self._problem: str | None = None
+        self._ended: list[Callable[[str], None]] = []
         self._later_than = 0.0
         self._base = f"{TEMPORARY}rewriteaof-bg-{os.getpid()}.aof"
         self._increment = f"{TEMPORARY}{self._config.appendfilename}.incr"
         self.scheduled = False
+        self.for_backup = False
         self.base_size = 0
         self.succeeded = True
         self.failures = 0
@@ -276,10 +97,26 @@ class Rewrites:
         """Whether a rewrite is in progress."""
         return self._background.kind == KIND
 
+    @property
+    def keeps_file(self) -> bool:
+        """Whether there is to be an append-only file."""
+        return self._config.appendonly or self.for_backup
+
+    @property
+    def leaves_increment(self) -> bool:
+        """Whether the running rewrite, if it succeeds, leaves a base that is followed by an increment."""
+        return self.running and self.keeps_file and not self._base_only and self._problem is None
+
+    def on_end(self, callback: Callable[[str], None]) -> None:
+        """Call this after each rewrite with the reason why it failed, or "" if the new base is in place."""
+        self._ended.append(callback)
+
     def start(self) -> None:
         """Make the task begin a rewrite; there must be no child."""
         self._background.reserve(KIND)
         self.scheduled = False
+        self._problem = None
+        self._base_only = False
         self._wanted = True
         self._requested.set()
 
@@ -297,7 +134,10 @@ class Rewrites:
 
     def switch(self, on: bool) -> None:
         """CONFIG SET appendonly: start with a rewrite, or stop. Raises ValueError if the files can't be kept."""
-        if on:
+        if on and self.for_backup:
+            # It stays when the backup ends.
+            self.for_backup = self._discards = False
+        elif on:
             try:
                 if not self._journal.is_open:
                     self._folder.settle()
@@ -308,10 +148,50 @@ class Rewrites:
             if not self._background.active:
                 self.start()
         else:
-            if self.running:
-                self._problem = "the append-only file is switched off"
-                self._background.kill()
-            self._requested.set()
+            self._stop()
+
+    def _stop(self) -> None:
+        """Stop a running rewrite, and have the journal closed."""
+        if self._wanted:
+            self._wanted = False
+            self._background.release()
+        elif self.running:
+            self._problem = SWITCHED_OFF
+            self._background.kill()
+        self._requested.set()
+
+    def start_for_backup(self) -> None:
+        """Begin a rewrite, if need be with an append-only file for the backup alone; there must be no child.
+
+        Raises OSError and BadManifest.
+        """
+        if not self._config.appendonly:
+            self._claims.append_only()
+            if not self._journal.is_open:
+                self._folder.settle()
+                self._discards = not self._folder.manifest
+            self.for_backup = True
+        self.start()
+
+    def end_for_backup(self) -> None:
+        """If the append-only file was for the backup alone, close it, and remove it if there was none before."""
+        if not self.for_backup:
+            return
+        self.for_backup = False
+        self._stop()
+        if not self.running:  # else `_done` does the rest
+            self._journal.close_now()
+            self._journal.progress()
+            self._discard()
+
+    def _discard(self) -> None:
+        if not self._discards:
+            return
+        self._discards = False
+        try:
+            self._folder.discard()
+        except (OSError, BadManifest) as problem:
+            self._log.warning("the append-only file of a backup could not be removed", error=str(problem))
 
     async def suspend(self) -> None:
         """End a rewrite that is running, and close the append-only file; `switch` begins another."""
@@ -332,7 +212,7 @@ class Rewrites:
         while True:
             await self._requested.wait()
             self._requested = trio.Event()
-            if self._journal.is_open and not self._config.appendonly:
+            if self._journal.is_open and not self.keeps_file:
                 await self._journal.close()
             if self._wanted:
                 self._wanted = False
@@ -351,19 +231,20 @@ class Rewrites:
         else:
             self._background.release()
             self._failed(problem)
+            self._report(problem)
 
     async def _begin(self) -> None:
         """Perform steps 1 and 2."""
         journal, folder = self._journal, self._folder
         self.count += 1
-        self._problem = None
         self._first = self._forked = False
         if journal.is_open:
             await journal.replace(folder.add_increment, self._fork)
             return
         self._claims.append_only()
         await trio.to_thread.run_sync(folder.settle)
-        if not self._config.appendonly:
+        if not self.keeps_file:
+            self._base_only = True
             self._fork()
             return
         self._first = True
@@ -389,7 +270,17 @@ class Rewrites:
         self._folder.write_base(self._base, progress)
 
     async def _done(self, outcome: Outcome) -> None:
-        """Perform steps 4 and 5."""
+        self._report(await self._finish(outcome))
+        if not self.keeps_file:
+            await self._journal.close()
+            self._discard()
+
+    def _report(self, problem: str) -> None:
+        for callback in self._ended:
+            callback(problem)
+
+    async def _finish(self, outcome: Outcome) -> str:
+        """Perform steps 4 and 5; returns why that failed, or ""."""
         await self._begin_done.wait()
         journal, folder = self._journal, self._folder
         self.seconds = round(time.monotonic() - self._background.began)
@@ -409,7 +300,7 @@ class Rewrites:
                 await journal.close()
                 folder.remove(self._increment)
             self._failed(problem)
-            return
+            return problem
         if journal.provisional:
             journal.provisional = False
             journal.progress()
@@ -427,8 +318,12 @@ class Rewrites:
             await trio.to_thread.run_sync(folder.remove_history)
         except OSError as error:
             self._log.warning("history files of the append-only file could not be removed", error=str(error))
+        return ""
 
     def _failed(self, problem: str) -> None:
+        if problem is SWITCHED_OFF:
+            self._log.notice(f"Background AOF rewrite terminated: {problem}")
+            return
         self.succeeded = False
         self.failures += 1
         delay = 0

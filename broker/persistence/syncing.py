@@ -10,6 +10,7 @@ A forked child closes both pipes along with all other descriptors, and has no su
 import errno
 import os
 import resource
+import select
 import sys
 import threading
 from collections.abc import Callable
@@ -114,6 +115,14 @@ class SyncThread:
         if problem:
             raise OSError(problem, os.strerror(problem))
         return True
+
+    def wait(self) -> None:
+        """Wait for the running sync to end. Raises OSError if it failed."""
+        # Not select.select, which refuses descriptors from 1,024 on.
+        results = select.poll()
+        results.register(self._results_out, select.POLLIN)
+        while not self.ended():
+            results.poll()
 
     def close(self) -> None:
         """Wait for a running sync and then the thread to end. Raises OSError if the sync failed."""

@@ -25,9 +25,6 @@ OURS_ALONE = {
 MISSING = {
     # Replication.
     "failover", "replicaof", "slaveof",
-    # Copying the server's files.
-    "backup", "backup|abort", "backup|cleanup", "backup|help", "backup|list", "backup|seal", "backup|start",
-    "backup|status",
 }  # fmt: skip
 # Vector sets and arrays.
 NEVER = re.compile(

@@ -100,11 +100,11 @@ def _changes(reply: bytes) -> bytes:
 
 
 NOT_HERE = {
-    b"backup_in_progress", b"current_cow_peak", b"current_cow_size", b"current_cow_size_age", b"current_fork_perc",
+    b"current_cow_peak", b"current_cow_size", b"current_cow_size_age", b"current_fork_perc",
     b"current_save_keys_processed", b"current_save_keys_total", b"module_fork_in_progress",
     b"module_fork_last_cow_size",
 }  # fmt: skip
-"""Of what Redis's INFO tells: about modules, about its backups, and how it counts the pages of a child under way."""
+"""Of what Redis's INFO tells: about modules, and how it counts the pages of a child under way."""
 
 
 def test_info_has_the_same_fields() -> None:

@@ -14,6 +14,7 @@ from typing import Final
 from broker.broker import Client
 from broker.commands.server.debug_testing import TESTING, describe_object
 from broker.keyspace import digest as dataset_digest
+from broker.persistence.backup import RELOADED
 from broker.persistence.environment import LoadError
 from broker.table.arguments import MAX_INTEGER, integer_between
 from broker.table.command import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
@@ -108,6 +109,7 @@ def _reload(session: Client, args: list[bytes]) -> bytes:
     if options - _RELOAD_OPTIONS:
         raise CommandError(RELOAD_OPTIONS)
     persistence = session.broker.persistence
+    persistence.backup.fail(RELOADED)
     if b"NOSAVE" not in options:
         try:
             persistence.snapshots.replace_file()

@@ -220,7 +220,7 @@ def _persistence(broker: Broker) -> Fields:
     yield "rdb_last_load_keys_expired", persistence.recovery.keys_expired
     yield "trimaran_rdb_keys_skipped", persistence.recovery.keys_skipped
     yield "rdb_last_load_keys_loaded", persistence.recovery.keys_loaded
-    yield "aof_enabled", int(broker.config.appendonly)
+    yield "aof_enabled", int(rewrites.keeps_file)
     yield "aof_rewrite_in_progress", int(rewrites.running)
     yield "aof_rewrite_scheduled", int(rewrites.scheduled)
     yield "aof_last_rewrite_time_sec", rewrites.seconds
@@ -230,7 +230,7 @@ def _persistence(broker: Broker) -> Fields:
     yield "aof_rewrites_consecutive_failures", rewrites.failures
     yield "aof_last_write_status", "err" if journal.write_error or journal.sync_error else "ok"
     yield "aof_last_cow_size", rewrites.copied
-    yield "backup_in_progress", 0
+    yield "backup_in_progress", int(persistence.backup.in_progress)
     yield "module_fork_in_progress", 0
     yield "module_fork_last_cow_size", 0
     if broker.config.appendonly:

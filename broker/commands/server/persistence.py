@@ -63,10 +63,11 @@ def bgsave(session: Client, args: list[bytes]) -> bytes:
          summary="Rewrites the append-only file in the background.", complexity="O(1)")  # fmt: skip
 def bgrewriteaof(session: Client, args: list[bytes]) -> bytes:
     persistence = session.broker.persistence
-    if persistence.rewrites.running:
+    backing_up = persistence.backup.in_progress
+    if persistence.rewrites.running and not backing_up:
         raise CommandError(REWRITING)
     persistence.rewrites.failures = 0
-    if persistence.background.active or session.queued is not None:
+    if backing_up or persistence.background.active or session.queued is not None:
         persistence.rewrites.scheduled = True
         return _REWRITE_SCHEDULED
     persistence.rewrites.start()

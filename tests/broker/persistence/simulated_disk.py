@@ -292,6 +292,14 @@ class SimulatedDisk(Disk):
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), new)
         self._step(to_folder, (from_folder, from_name, None), (to_folder, to_name, file))
 
+    def link(self, old: str, new: str) -> None:
+        self.call("link")
+        file = self._file(old)
+        folder, name = self._split(new)
+        if name in folder.entries:
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), new)
+        self._step(folder, (folder, name, file))
+
     def remove(self, path: str) -> None:
         self.call("remove")
         self._file(path)

@@ -123,7 +123,7 @@ async def test_a_failure_has_the_exceptions_text(background: Background) -> None
 
 async def test_a_child_that_dies_is_a_failure(background: Background) -> None:
     outcome = await outcome_of(background, lambda progress: os.kill(os.getpid(), signal.SIGSEGV))
-    assert outcome.problem == f"terminated by signal {int(signal.SIGSEGV)}"
+    assert outcome.problem == f"child terminated by signal {int(signal.SIGSEGV)}"
 
 
 async def test_a_child_can_be_killed(background: Background) -> None:
@@ -142,7 +142,7 @@ async def test_a_child_can_be_killed(background: Background) -> None:
     background.kill()
     with trio.fail_after(30):
         await ended.wait()
-    assert done[0].problem == "terminated by signal 9"
+    assert done[0].problem == "child terminated by signal 9"
 
 
 async def test_progress_is_told(background: Background) -> None:

@@ -7,7 +7,8 @@ import pytest
 import trio
 
 from broker.persistence import journal as journal_module
-from broker.persistence.journal import GATHER_SECONDS, POSTPONED_MS
+from broker.persistence import postponing as postponing_module
+from broker.persistence.postponing import GATHER_SECONDS, POSTPONED_MS
 from broker.persistence.syncing import NAME
 from broker.process.log import Log
 from tests.broker.inprocess import Broker
@@ -129,8 +130,9 @@ class SluggishWrites:
             write()
 
         monkeypatch.setattr(journal, "_write", sluggish)
-        monkeypatch.setattr(journal_module, "monotonic", lambda: self.now)
-        monkeypatch.setattr(journal_module, "times_waited", lambda: self.waits)
+        for module in (journal_module, postponing_module):
+            monkeypatch.setattr(module, "monotonic", lambda: self.now)
+        monkeypatch.setattr(postponing_module, "times_waited", lambda: self.waits)
 
 
 async def test_where_a_write_waits_for_a_sync_the_next_ones_gather(
@@ -138,7 +140,7 @@ async def test_where_a_write_waits_for_a_sync_the_next_ones_gather(
 ) -> None:
     disk = SlowDisk()
     async with durable(disk, EVERYSEC) as broker:
-        broker.broker.persistence.journal._log = Log(path=str(tmp_path / "log"))
+        broker.broker.persistence.journal._postponement._log = Log(path=str(tmp_path / "log"))
         client = await broker.client()
         writes = SluggishWrites(monkeypatch, broker)
         with disk.stopped():
