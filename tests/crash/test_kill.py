@@ -85,11 +85,12 @@ class Load:
 
 
 def _disturb(connection: Connection, chance: random.Random) -> None:
-    """Rewrites and saves at random, until the connection ends."""
+    """Rewrites, saves and steps of backups at random, until the connection ends."""
+    requests = ["BGREWRITEAOF", "BGSAVE", "BACKUP START", "BACKUP SEAL", "BACKUP CLEANUP"]
     while connection.usable:
         time.sleep(chance.expovariate(10))
         try:
-            if connection.call(chance.choice(["BGREWRITEAOF", "BGSAVE"])) in (CLOSED, SILENT):
+            if connection.call(*chance.choice(requests).split()) in (CLOSED, SILENT):
                 return
         except OSError:
             return

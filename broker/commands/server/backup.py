@@ -15,7 +15,7 @@ from protocol.replies import OK, array, bulk, integer
 _CHANGES: Final = ADMIN | NOSCRIPT
 _SHOWS: Final = ADMIN | STALE
 
-container("BACKUP", group="server", since="8.10.0", summary="A container for commands that back up the data.")
+container("BACKUP", arity=2, group="server", since="8.10.0", summary="A container for commands that back up the data.")
 
 declare_help("BACKUP", group="server", since="8.10.0")
 

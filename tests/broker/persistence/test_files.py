@@ -162,6 +162,21 @@ def test_a_copy_may_replace_a_longer_file(disk: Disk) -> None:
     assert read_all(disk, "b") == b"short"
 
 
+def test_a_link_is_another_name_of_the_same_file(disk: Disk) -> None:
+    put(disk, "a", b"1")
+    disk.link("a", "b")
+    output = disk.append("a")
+    output.write(b"2")
+    output.close()
+    disk.remove("a")
+    assert read_all(disk, "b") == b"12"
+    put(disk, "c", b"3")
+    with pytest.raises(FileExistsError):
+        disk.link("b", "c")
+    with pytest.raises(FileNotFoundError):
+        disk.link("a", "d")
+
+
 class Stubborn(Output):
     """Takes `size` bytes of what it is given."""
 

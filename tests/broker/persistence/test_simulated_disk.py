@@ -85,6 +85,16 @@ def test_a_removed_file_comes_back_with_its_data() -> None:
     assert states(disk) == {state(), state(a=b"1"), state(a=b""), state(a=b"2")}
 
 
+def test_a_link_is_sure_once_its_folder_was_synced() -> None:
+    disk = SimulatedDisk({"a": b"1"})
+    disk.link("a", "b")
+    assert states(disk) == {state(a=b"1"), state(a=b"1", b=b"1")}
+    disk.sync_folder(".")
+    disk.remove("a")
+    disk.sync_folder(".")
+    assert states(disk) == {state(b=b"1")}
+
+
 def test_an_emptied_file_may_be_as_it_was() -> None:
     disk = SimulatedDisk({"a": b"old"})
     disk.create("a").write(b"n")

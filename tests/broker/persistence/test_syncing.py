@@ -114,6 +114,22 @@ def test_closing_waits_for_the_sync_that_is_running(module: ModuleType, problem:
     assert all(other.name != syncing.NAME for other in threading.enumerate())
 
 
+def test_waiting_for_the_sync_that_is_running(thread: syncing.SyncThread) -> None:
+    for problem in (None, OSError(errno.EIO, "broken"), None):
+        file = Slow()
+        file.problem = problem
+        thread.start(file)
+        assert file.begun.wait(10)
+        threading.Timer(0.05, file.may_end.set).start()
+        if problem is None:
+            thread.wait()
+        else:
+            with pytest.raises(OSError, match="Input/output"):
+                thread.wait()
+        assert file.may_end.is_set()
+        assert not thread.ended()
+
+
 def test_closing_leaves_no_descriptor(module: ModuleType) -> None:
     before = os.listdir("/dev/fd")
     module.SyncThread().close()

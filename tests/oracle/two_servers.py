@@ -1,0 +1,141 @@
+"""A server of each kind in a folder of its own, to which the same is done; they may end and start again."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.oracle import servers
+from tests.oracle.background import until
+from tests.oracle.wire import Connection
+
+SECONDS = 20.0
+
+
+class One:
+    """A server that may end and start again, in its folder."""
+
+    def __init__(self, command: Sequence[str], folder: Path, options: Sequence[str]) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self._command = [*command, "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", *options]
+        self._command += ["--enable-debug-command", "yes", "--enable-protected-configs", "yes"]
+        self._process: subprocess.Popen[bytes]
+
+    def start(self) -> None:
+        port = servers.free_port()
+        with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._command, "--port", str(port)],
+                cwd=servers.ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                self.connection = Connection(("127.0.0.1", port))
+                if self.connection.call("DBSIZE").startswith(b":"):
+                    return
+                self.connection.close()
+            time.sleep(0.02)
+        raise AssertionError((self.folder.parent / f"{self.folder.name}.log").read_text()[-3000:])
+
+    def call(self, command: str) -> bytes:
+        """The reply, with folders and times that are told made the same everywhere."""
+        reply = self.connection.call(*command.split())
+        reply = re.sub(rb"\$\d+\r\n" + re.escape(bytes(self.folder)), b"$#\r\n<folder>", reply)
+        return re.sub(rb"(_time\r\n:)[1-9]\d*", rb"\1<time>", reply)
+
+    def state(self) -> str:
+        return self.call("BACKUP STATUS").split(b"\r\n")[4].decode()
+
+    def wait(self, state: str) -> None:
+        deadline = time.monotonic() + SECONDS
+        while self.state() != state:
+            assert time.monotonic() < deadline, self.call("BACKUP STATUS")
+            time.sleep(0.02)
+
+    def info(self) -> list[bytes]:
+        fields = rb"(?:backup_in_progress|aof_enabled|aof_rewrite_scheduled|aof_last_bgrewrite_status):.*"
+        return re.findall(fields, self.connection.call("INFO", "persistence"))
+
+    def backup_files(self) -> list[str]:
+        folder = self.folder / "backupdir"
+        return sorted(os.listdir(folder)) if folder.is_dir() else ["<no folder>"]
+
+    def children(self) -> list[int]:
+        found = []
+        for task in Path(f"/proc/{self._process.pid}/task").iterdir():
+            found += [int(child) for child in (task / "children").read_text().split()]
+        return found
+
+    def kill(self) -> None:
+        self._process.kill()
+        self.wait_for_end()
+
+    def wait_for_end(self) -> None:
+        self.connection.close()
+        self._process.wait(SECONDS)
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self.kill()
+
+
+class Two:
+    """A server of each kind, to which the same is done."""
+
+    def __init__(self, folder: Path, options: Sequence[str]) -> None:
+        self.theirs = One([str(servers.find_reference()[0])], folder / "theirs", options)
+        self.ours = One([sys.executable, "-m", "broker", "serve"], folder / "ours", options)
+        self.both = (self.theirs, self.ours)
+        for one in self.both:
+            one.start()
+
+    def do(self, *commands: str) -> bytes:
+        """Send the commands to both, and compare the replies; returns the last one."""
+        reply = b""
+        for command in commands:
+            reply = self.theirs.call(command)
+            assert self.ours.call(command) == reply, command
+        return reply
+
+    def each(self, act: Callable[[One], object]) -> None:
+        """Do this with both, and compare what it returns."""
+        theirs = act(self.theirs)
+        assert act(self.ours) == theirs
+
+    def wait(self, state: str) -> None:
+        self.each(lambda one: one.wait(state))
+        self.do("BACKUP STATUS")
+
+    def compare(self) -> None:
+        """Compare all that a backup shows."""
+        self.do("BACKUP STATUS", "BACKUP LIST", "CONFIG GET appendonly")
+        self.each(One.info)
+        self.each(One.backup_files)
+
+    def start_backup(self) -> None:
+        self.do("BACKUP START")
+        self.wait("incrementing")
+
+
+def quiet(p: Two) -> None:
+    """Wait until neither has a child, or will start one."""
+    for one in p.both:
+        until(one.connection, "rdb_bgsave_in_progress:0", "aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0")
+
+
+def forked(p: Two) -> list[int]:
+    """The process IDs of their children, once each has one."""
+    deadline = time.monotonic() + SECONDS
+    while not all(found := [one.children() for one in p.both]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return [children[0] for children in found]
