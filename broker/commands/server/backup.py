@@ -36,7 +36,7 @@ def backup_seal(session: Client, args: list[bytes]) -> bytes:
 
 
 @command("BACKUP|ABORT", arity=2, flags=_CHANGES, group="server", since="8.10.0",
-         summary="Gives up a backup that is not sealed.", complexity="O(1)")  # fmt: skip
+         summary="Cancels a backup that is not sealed, and removes its files.", complexity="O(1)")  # fmt: skip
 def backup_abort(session: Client, args: list[bytes]) -> bytes:
     return _answer(session.broker.persistence.backup.abort)
 
