@@ -67,6 +67,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words.insert(0, "serve")
         if os.path.basename(sys.argv[0]).startswith("redis-sentinel"):
             words.append("--sentinel")
+    if words and words[0] == "serve":
+        return serve(words[1:])
+    try:
+        try:
+            return _run(words)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The output's reader has gone (`| head`). Nobody sees what is still in the buffer, which Python writes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _run(words: Sequence[str]) -> int:
+    """Run any command but the server."""
     if not words:
         sys.stderr.write(usage())
         return 2
@@ -76,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] in ("--version", "-v", "version"):
         print(_version())
         return 0
-    if words[0] != "serve" and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         # See broker/__main__.py. Commands other than the server end through the exception, and clean up.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

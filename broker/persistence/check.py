@@ -290,6 +290,12 @@ class _Fixing:
         if self._is_in_use(os.path.dirname(path)):
             self._tell(f"{path}: a broker is running on this folder; stop it first")
             return False
+        if self._disk.link_count(path) > 1:
+            self._tell(
+                f"{path}: has another name, in an append-only folder or a backup, and would be cut off there as well;"
+                " repair a copy of the folder instead"
+            )
+            return False
         copy = self._free_name(path)
         self._tell(f"{path}: the last {report.size - whole} bytes will be cut off; a copy is kept as {copy}")
         if not self._ask("Go on? [y/N] "):

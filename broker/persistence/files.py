@@ -127,6 +127,10 @@ class Disk:
         """Give a file another name on the same file system. Raises FileExistsError if that is taken."""
         os.link(old, new)
 
+    def link_count(self, path: str) -> int:
+        """The number of names that a file has. Raises FileNotFoundError and other OSErrors."""
+        return os.stat(path).st_nlink
+
     def remove(self, path: str) -> None:
         """Remove a file. Raises FileNotFoundError and other OSErrors."""
         os.unlink(path)

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 import types
@@ -192,6 +193,25 @@ def test_a_further_command_whose_libraries_are_missing(
 
 def test_no_entry_point_replaces_a_command_of_the_brokers_own(entry_points: None, server: FakeServer) -> None:
     assert cli.main(["serve", "--port", "7000"]) == 7
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["--version"], ["serve", "--help"], ["check", __file__], ["check", "--help"], ["health", "--help"],
+     ["health", "--url", "redis://127.0.0.1:1"], ["tail", "--help"], ["queues", "--help"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_output_whose_reader_has_gone_ends_a_command_silently(words: list[str], unbuffered: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "broker", *words]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(command, env=environment, stdout=writing, stderr=subprocess.PIPE, timeout=60)
+    os.close(writing)
+    assert done.stderr == b""
+    # argparse ignores that its help can't be written.
+    assert done.returncode == 128 + signal.SIGPIPE or (unbuffered and words[0] in ("tail", "queues"))
 
 
 def test_check_answers_by_its_exit_status(

@@ -300,6 +300,11 @@ class SimulatedDisk(Disk):
             raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), new)
         self._step(folder, (folder, name, file))
 
+    def link_count(self, path: str) -> int:
+        self.call("link_count")
+        file = self._file(path)
+        return sum(node is file for _, node in _walk(self._root, ""))
+
     def remove(self, path: str) -> None:
         self.call("remove")
         self._file(path)

@@ -277,3 +277,31 @@ def test_on_the_real_disk(tmp_path: Path) -> None:
     assert status == 0
     assert (tmp_path / "a.aof.before-fix").read_bytes() == COMMANDS[:-1]
     assert (tmp_path / "a.aof").read_bytes() == sealed(SELECT + SET + SET) + XADD
+
+
+def test_fix_does_not_touch_a_file_that_a_backup_shares() -> None:
+    files = {**FOLDER, "f/a.1.incr.aof": COMMANDS[:-1]}
+    disk = SimulatedDisk(files)
+    disk.make_folder("backup")
+    for name in files:
+        disk.link(name, name.replace("f/", "backup/", 1))
+    before = disk.files()
+    status, lines = check(disk, "--fix", "-y", "backup")
+    assert status == 1 and "has another name" in lines[-1]
+    assert disk.files() == before
+    for name in files:
+        disk.remove(name)
+    assert check(disk, "--fix", "-y", "backup")[0] == 0
+
+
+def test_a_backup_is_checked_like_the_folder_it_was_made_of() -> None:
+    """On its own, and with the append-only folder beside it; one that was never sealed has no manifest."""
+    files = {
+        path.replace("f/", f"{folder}/", 1): data for folder in ("live", "backupdir") for path, data in FOLDER.items()
+    }
+    status, lines = check(files, "backupdir")
+    assert status == 0 and "  base: 1, increments: 1, superfluous files: 0" in lines
+    status, lines = check({f"data/{path}": data for path, data in files.items()}, "data")
+    assert status == 0 and lines.count("  base: 1, increments: 1, superfluous files: 0") == 2
+    status, lines = check({"backupdir/a.1.base.rdb": RDB}, "backupdir")
+    assert status == 0 and lines[-1] == "  no manifest names it: a server does not load it"

@@ -164,12 +164,14 @@ def test_a_copy_may_replace_a_longer_file(disk: Disk) -> None:
 
 def test_a_link_is_another_name_of_the_same_file(disk: Disk) -> None:
     put(disk, "a", b"1")
+    assert disk.link_count("a") == 1
     disk.link("a", "b")
+    assert disk.link_count("a") == disk.link_count("b") == 2
     output = disk.append("a")
     output.write(b"2")
     output.close()
     disk.remove("a")
-    assert read_all(disk, "b") == b"12"
+    assert read_all(disk, "b") == b"12" and disk.link_count("b") == 1
     put(disk, "c", b"3")
     with pytest.raises(FileExistsError):
         disk.link("b", "c")
