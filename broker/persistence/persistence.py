@@ -114,6 +114,7 @@ class Persistence:
 
     async def suspend_append_only(self) -> None:
         """Close the append-only file: what it describes is about to be replaced."""
+        self.backup.fail(SWITCHED_OFF)
         self.background.kill()
         await self.rewrites.suspend()
 

@@ -148,17 +148,17 @@ class Rewrites:
             if not self._background.active:
                 self.start()
         else:
-            self._stop()
+            self._stop(SWITCHED_OFF)
+            self._requested.set()
 
-    def _stop(self) -> None:
-        """Stop a running rewrite, and have the journal closed."""
+    def _stop(self, reason: str) -> None:
+        """Stop a running rewrite."""
         if self._wanted:
             self._wanted = False
             self._background.release()
         elif self.running:
-            self._problem = SWITCHED_OFF
+            self._problem = reason
             self._background.kill()
-        self._requested.set()
 
     def start_for_backup(self) -> None:
         """Begin a rewrite, if need be with an append-only file for the backup alone; there must be no child.
@@ -178,7 +178,7 @@ class Rewrites:
         if not self.for_backup:
             return
         self.for_backup = False
-        self._stop()
+        self._stop(SWITCHED_OFF)
         if not self.running:  # else `_done` does the rest
             self._journal.close_now()
             self._journal.progress()
@@ -195,9 +195,7 @@ class Rewrites:
 
     async def suspend(self) -> None:
         """End a rewrite that is running, and close the append-only file; `switch` begins another."""
-        if self.running:
-            self._problem = "the dataset is being replaced"
-            self._background.kill()
+        self._stop("the dataset is being replaced")
         await self._journal.close()
 
     def remove_unfinished(self) -> None:

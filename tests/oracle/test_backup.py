@@ -219,6 +219,20 @@ def test_what_other_commands_do_to_it(commands: list[str], appendonly: str, two:
         quiet(p)
 
 
+@either
+def test_the_data_of_a_master_take_the_place_of_its_own(appendonly: str, two: Start, tmp_path: Path) -> None:
+    p = two(appendonly)
+    master = One([str(servers.find_reference()[0])], tmp_path / "master", ["--repl-diskless-sync-delay", "0"])
+    master.start()
+    try:
+        p.start_backup()
+        p.do(f"REPLICAOF 127.0.0.1 {master.port}")
+        p.wait("failed")
+        p.compare()
+    finally:
+        master.stop()
+
+
 def test_an_append_only_file_switched_on_meanwhile_stays(two: Start) -> None:
     p = two("no")
     p.start_backup()

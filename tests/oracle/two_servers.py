@@ -27,7 +27,7 @@ class One:
         self._process: subprocess.Popen[bytes]
 
     def start(self) -> None:
-        port = servers.free_port()
+        port = self.port = servers.free_port()
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._command, "--port", str(port)],
