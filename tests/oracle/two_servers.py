@@ -53,7 +53,8 @@ class One:
         return re.sub(rb"(_time\r\n:)[1-9]\d*", rb"\1<time>", reply)
 
     def state(self) -> str:
-        return self.call("BACKUP STATUS").split(b"\r\n")[4].decode()
+        reply = self.call("BACKUP STATUS")
+        return reply.split(b"\r\n")[4].decode() if reply.startswith(b"*") else ""  # such as LOADING
 
     def wait(self, state: str) -> None:
         deadline = time.monotonic() + SECONDS
