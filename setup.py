@@ -29,6 +29,9 @@ into it."""
 
 OPTIMISATION = "2"
 
+INTERNAL = ["-fvisibility=hidden", "-fno-plt"] if os.name == "posix" else []
+"""Without these, calls between the modules go through the dynamic linker's table, as if they might be replaced."""
+
 PACKAGES = ("protocol", "broker")
 
 
@@ -109,6 +112,7 @@ class Build(build_ext):
             )
         except SystemExit as problem:
             raise Unavailable(f"mypyc refuses: {problem}") from problem
+        library.extra_compile_args += INTERNAL
         # The headers stand where the library will; what includes them does not look there.
         library.include_dirs.append(str((work / GROUP.replace(".", "/")).parent))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
