@@ -66,16 +66,20 @@ class Effects:
         if not self.sinks:
             return
         replacement = self._replacement
-        if self._depth and command is not None and replacement is None and not (self._extra or self.suppressed):
-            self._gathered.append((database, command))
-            return
-        if replacement is not None and not (self._extra or self._depth or self.suppressed):
-            # The common case of a command that names its effects: XADD, SPOP, SET with a TTL.
-            self._replacement = None
-            self.special = False
-            if replacement:
-                self._emit([(database, named) for named in replacement])
-            return
+        if not (self._extra or self.suppressed):
+            if replacement is not None:
+                # The common case of a command that names its effects: XADD, SPOP, SET with a TTL.
+                self._replacement = None
+                self.special = bool(self._depth)
+                unit = [(database, named) for named in replacement]
+                if self._depth:
+                    self._gathered += unit
+                elif unit:
+                    self._emit(unit)
+                return
+            if self._depth and command is not None:
+                self._gathered.append((database, command))
+                return
         if self.suppressed:
             self._replacement = command = None
         effects = self._extra

@@ -27,20 +27,25 @@ def sealed(batch: bytes, checksum: int = 0) -> bytes:
     return b"%b#CRC:%08x\r\n" % (batch, crc32(batch, checksum))
 
 
-def command_run(units: list[Unit], start: int, database: int | None) -> tuple[bytes, int]:
-    """Returns the bytes of the units from `start` on that are single commands for this database, and their end.
+def unit_run(units: list[Unit], start: int, database: int | None) -> tuple[bytes, int]:
+    """Returns the bytes of the units from `start` on whose commands are all for this database, and their end.
 
     It may stop earlier. Nearly all units are of this kind.
     """
     parts = []
     end = start
-    while end < len(units) and len(units[end]) == 1 and units[end][0][0] == database:
-        parts.append(bulks(units[end][0][1]))
+    while end < len(units) and all(selected == database for selected, _ in units[end]):
+        unit = units[end]
+        if len(unit) > 1:
+            parts.append(_MULTI)
+        parts += [bulks(command) for _, command in unit]
+        if len(unit) > 1:
+            parts.append(_EXEC)
         end += 1
     return b"".join(parts), end
 
 
-prefer(globals(), "broker.formats.aof._writing", "command_run")
+prefer(globals(), "broker.formats.aof._writing", "unit_run")
 
 
 class CommandWriter:
@@ -60,7 +65,7 @@ class CommandWriter:
         parts = []
         at = 0
         while at < len(units):
-            run, end = command_run(units, at, self.database)
+            run, end = unit_run(units, at, self.database)
             if end == at:
                 run = self.encode(units[at])
                 end += 1

@@ -67,20 +67,28 @@ def test_many_units_are_encoded_as_one_by_one() -> None:
     assert at_once.database == one_by_one.database == 3
 
 
-@twins.both("broker.formats.aof.writing", "broker.formats.aof._writing", attribute="command_run", argument="run")
-def test_a_run_ends_at_a_transaction_and_at_another_database(run: Callable[..., tuple[bytes, int]]) -> None:
-    units = [[(0, COMMAND)], [(0, COMMAND)], [(1, COMMAND)], [(1, COMMAND), (1, COMMAND)]]
+@twins.both("broker.formats.aof.writing", "broker.formats.aof._writing", attribute="unit_run", argument="run")
+def test_a_run_ends_at_another_database(run: Callable[..., tuple[bytes, int]]) -> None:
+    units = [[(0, COMMAND)], [(0, COMMAND)], [(1, COMMAND)], [(1, COMMAND), (1, COMMAND)], [(1, COMMAND), (2, COMMAND)]]
+    transaction = MULTI + SET + SET + EXEC
     assert run(units, 0, 0) == (SET + SET, 2)
     assert run(units, 2, 0) == (b"", 2)
-    assert run(units, 2, 1) == (SET, 3)
-    assert run(units, 3, 1) == (b"", 3)
+    assert run(units, 2, 1) == (SET + transaction, 4)
+    assert run(units, 3, 1) == (transaction, 4)
     assert run(units, 4, 1) == (b"", 4)
+    assert run(units, 5, 1) == (b"", 5)
     assert run(units, 0, None) == (b"", 0)
 
 
-@given(st.lists(st.lists(st.binary(max_size=300), min_size=1, max_size=12), max_size=30))
-def test_runs_are_what_clients_would_send(commands: list[list[bytes]]) -> None:
-    expected = b"".join(map(encode, commands))
-    units = [[(5, command)] for command in commands]
-    for encoder in (aof_writing.command_run, PURE.command_run):
+COMMANDS = st.lists(st.binary(max_size=300), min_size=1, max_size=12)
+
+
+@given(st.lists(st.lists(COMMANDS, min_size=1, max_size=4), max_size=20))
+def test_runs_are_what_clients_would_send(transactions: list[list[list[bytes]]]) -> None:
+    expected = b""
+    for commands in transactions:
+        sent = commands if len(commands) == 1 else [[b"MULTI"], *commands, [b"EXEC"]]
+        expected += b"".join(map(encode, sent))
+    units = [[(5, command) for command in commands] for commands in transactions]
+    for encoder in (aof_writing.unit_run, PURE.unit_run):
         assert encoder(units, 0, 5) == (expected, len(units))
