@@ -111,6 +111,8 @@ def parse_double(data: bytes) -> float | None:
     or `infinity` in any case, with or without a sign. Refuses nan and texts out of range, with Redis's exception: short
     texts at the edge of the range (`9e308`, `1e-330`) become infinity or zero instead.
     """
+    if data.isdigit() and len(data) <= _OWN_DIGITS:
+        return float(data)  # needs none of the checks, which cost 0.2 us
     if data.translate(None, _DECIMAL):
         return _parse_special_double(data)
     try:

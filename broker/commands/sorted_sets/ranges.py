@@ -52,6 +52,9 @@ def _bound(text: bytes) -> float:
     common = _COMMON_BOUNDS.get(text)
     if common is not None:
         return common
+    value = parse_double(text)
+    if value is not None:
+        return value
     text = text.split(b"\0", 1)[0]
     if not text:
         return 0.0
