@@ -63,13 +63,22 @@ class Bridge:
         self._plain = commands.plain
         self._effects = session.broker.keyspace.effects
         self.refused = False
+        self._checked = 0
+        self._restricted = False
         self.caller = Caller(self._plain, session, executor, self.reply, self.refuse, has_room, self._failed)
 
     def begin(self, run: Run) -> None:
         """A script begins: say which commands must be looked at twice before it may execute them."""
         checked = NOSCRIPT | WRITE | MAY_REPLICATE if run.read_only else NOSCRIPT | WRITE
-        self.caller.checked = checked | DENYOOM if run.out_of_memory and not run.allows_oom else checked
-        self.caller.restricted = self._state.stale or not run.caller.user.has_all_rights
+        if run.out_of_memory and not run.allows_oom:
+            checked |= DENYOOM
+        self._look_at(checked, self._state.stale or not run.caller.user.has_all_rights)
+
+    def _look_at(self, checked: int, restricted: bool) -> None:
+        """Say which commands the caller must ask about; mostly they are the same as before, and it need not be told."""
+        if checked != self._checked or restricted != self._restricted:
+            self._checked = self.caller.checked = checked
+            self._restricted = self.caller.restricted = restricted
 
     def reply(self, *args: Any) -> bytes:
         """The reply to redis.call and redis.pcall, with all checks in Redis's order."""
@@ -90,13 +99,13 @@ class Bridge:
                 return self._refused(None, UNKNOWN)
         if not command.min_args <= len(words) <= command.max_args:
             return self._refused(command, WRONG_ARITY)
-        if self.caller.restricted and not command.flags & NOSCRIPT:
+        if self._restricted and not command.flags & NOSCRIPT:
             denied = self._denial(command, words)
             if denied is not None:
                 return self._refused(command, denied)
             if self._state.stale and not command.flags & STALE:
                 return self._refused(command, STALE_REPLICA)
-        if command.flags & self.caller.checked:
+        if command.flags & self._checked:
             refusal = self.refuse(command)
             if refusal is not None:
                 return refusal
@@ -134,11 +143,11 @@ class Bridge:
                 return errors.READ_ONLY_REPLICA
             if self._state.write_refusal is not None:
                 return self._state.write_refusal
-        if self.caller.checked & flags & DENYOOM:
+        if self._checked & flags & DENYOOM:
             return errors.OUT_OF_MEMORY
         if flags & WRITE:
             run.wrote = True
-            self.caller.checked = NOSCRIPT  # from here on nothing but this is asked about
+            self._look_at(NOSCRIPT, self._restricted)  # from here on nothing but this is asked about
         return None
 
     def _denial(self, command: Command, words: list[bytes]) -> bytes | None:
