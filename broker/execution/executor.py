@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from broker.acl.log import TOP_LEVEL
 from broker.clients.permissions import denial, denial_in_exec
-from broker.clients.session import BLOCKED, RESTRICTED, TRACKING, Session
+from broker.clients.session import BLOCKED, BROKER_STATE, RESTRICTED, TRACKING, Session
 from broker.clients.tracking import Tracking
 from broker.clients.wait import Wait
 from broker.keyspace import importing
@@ -73,7 +73,7 @@ class Executor:
         reply = self._invoke(session, command, args)
         took = self.now() - began
         self.executed(session, command, args, took - self.elsewhere)
-        if self._hotkeys.active:
+        if session.flags & BROKER_STATE and self._hotkeys.active:
             self._hotkeys.executed(session, command, args, reply, took - self.elsewhere)
         self.elsewhere = outer + took
         return reply
@@ -103,7 +103,7 @@ class Executor:
                 ended = now()
                 if self.count(command, 1, ended - began):
                     self.observer.noticed(session, command, args, ended - began)
-                if self._hotkeys.active:
+                if session.flags & BROKER_STATE and self._hotkeys.active:
                     self._hotkeys.executed(session, command, args, reply, ended - began)
                     ended = now()
                 began = ended
