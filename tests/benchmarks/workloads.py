@@ -149,7 +149,7 @@ _LINES = (
     ),
     Workload("XREADGROUP+XACK", consume, _fill_stream, (18_000, 120_000)),
     Workload("PUBLISH-to-50", publish(50, CLIENTS), rates=(15_000, 40_000)),
-    Workload("PUBLISH-to-1000", publish(1_000, CLIENTS), rates=(150, 150)),
+    Workload("PUBLISH-to-1000", publish(1_000, CLIENTS), rates=(1_500, 5_000)),
     Workload("HSET", by_benchmark("-r", "10000", "HSET", "hash", "field:__rand_int__", "xxx")),
     Workload("HGET", by_benchmark("HGET", "hash", "field:000000000000"), _fill_bits),
     Workload("HGETALL-5", by_benchmark("-r", "1000", "HGETALL", "user:__rand_int__"), _fill_hashes, (50_000, 250_000)),
