@@ -123,10 +123,10 @@ class Build(build_ext):
             list(pool.map(self.build_extension, (library, *pointers)))
 
     def _object(self, library: Extension, source: str, work: Path) -> str:
-        """Compile one source of the library, if it or a header has changed."""
+        """Compile one source of the library, if it, a header or this file with its options has changed."""
         compiler: Any = self.compiler
         [path] = compiler.object_filenames([source], output_dir=self.build_temp)
-        newest = max(os.path.getmtime(name) for name in (source, *work.rglob("*.h")))
+        newest = max(os.path.getmtime(name) for name in (source, __file__, *work.rglob("*.h")))
         if self.force or not os.path.exists(path) or os.path.getmtime(path) <= newest:
             compiler.compile(
                 [source],
