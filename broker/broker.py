@@ -42,7 +42,9 @@ from broker.process.poller import Watches
 from broker.process.reclaim import Reclaimer
 from broker.process.stats import Stats
 from broker.process.timers import Deadlines
+from broker.replication.farewell import Farewell
 from broker.replication.feed import Feed
+from broker.replication.full_sync import FullSyncs
 from broker.replication.handshakes import Handshakes
 from broker.replication.history import History
 from broker.replication.link import MasterLink, Parts
@@ -50,6 +52,8 @@ from broker.replication.loading import Loading
 from broker.replication.replicas import Replicas
 from broker.replication.role import Role
 from broker.replication.snapshot_transfer import SnapshotTransfers
+from broker.replication.upkeep import StreamUpkeep
+from broker.replication.waiting import ReplicaWaits
 from broker.scripting.engine import Scripting
 from broker.table.command import CommandTable
 from broker.tls.contexts import TlsContexts
@@ -69,14 +73,15 @@ class Broker:
         commands: CommandTable,
         watches: Watches,
         serve_while_busy: Callable[[Session], None],
-        request_shutdown: Callable[[frozenset[bytes]], bool],
+        request_shutdown: Callable[[frozenset[bytes]], bool | None],
         clock: Clock | None = None,
         storage: Storage | None = None,
     ) -> None:
         """Create a broker with empty databases, whose clients can execute `commands`.
 
         The tick serves `watches`. `serve_while_busy(caller)` is called during slow scripts, to serve all clients except
-        their caller; `request_shutdown(options)` implements SHUTDOWN, and returns False if the broker keeps running.
+        their caller; `request_shutdown(options)` implements SHUTDOWN, and returns False if the broker keeps running,
+        None if it has to wait for replicas before it ends.
         """
         self.config = config
         self.log = log
@@ -143,8 +148,12 @@ class Broker:
             memory_refuses=self.eviction.refuses, serve_while_busy=serve_while_busy,
         )  # fmt: skip
         self.functions = self.scripting.functions
+        self.history = History(config.repl_backlog_size)
+        config.on_change("repl-backlog-size", self.history.set_limit)
+        self.replicas = Replicas(config, log, self.history)
+        self.feed = Feed(self.keyspace.effects, self.history, self.replicas)
         self.persistence = Persistence(
-            Environment(config, log, self.clock, self.keyspace, self.state, self.latency, self.stats),
+            Environment(config, log, self.clock, self.keyspace, self.state, self.latency, self.stats, self.feed),
             storage or Storage(),
             self.functions,
             commands,
@@ -154,10 +163,14 @@ class Broker:
             watches,
         )
         self.fieldsets = Fieldsets()
-        self.handshakes = Handshakes()
-        self.history = History(config.repl_backlog_size)
-        self.replicas = Replicas()
-        self.feed = Feed(self.keyspace.effects, self.history, self.replicas)
+        self.handshakes = Handshakes(self.replicas)
+        self.replica_waits = ReplicaWaits(self.feed, self.history, self.replicas, self.blocking.retry)
+        self.full_syncs = FullSyncs(
+            config, log, self.keyspace, self.functions, self.persistence.background, self.deadlines, self.history,
+            self.feed, self.replicas,
+        )  # fmt: skip
+        self.farewell = Farewell(config, log, self.state, self.deadlines, self.history, self.feed, self.replicas)
+        self.stream_upkeep = StreamUpkeep(config, log, self.history, self.feed, self.replicas, self.state)
         self.role = Role(
             config, log, self.clock, self.state, self.dispatcher, self.blocking, self.keyspace.effects, self.history,
             self.feed, self.replicas,
@@ -196,6 +209,8 @@ class Broker:
         """Forget a client that has disconnected: its wait, its tracking, its subscriptions, its watched keys."""
         session.flags |= CLOSING
         self.blocking.cancel(session)
+        self.replicas.forget(session)
+        self.replica_waits.forget(session)
         self.handshakes.forget(session)
         self.fieldsets.forget(session)
         self.scripting.debugging.forget(session)

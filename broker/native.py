@@ -129,6 +129,7 @@ MODULES: Final = (
     "broker.persistence.replaying",
     "broker.process.clock",
     "broker.process.stats",
+    "broker.replication.outflow",
     "broker.scripting.bridge",
     "broker.scripting.engine",
     "broker.scripting.lua_state",

@@ -17,7 +17,7 @@ from typing import Final
 import trio
 
 from broker.broker import Broker
-from broker.clients.session import BLOCKED, HELD, MONITORING, POSTPONED, Session
+from broker.clients.session import BLOCKED, HELD, MONITORING, POSTPONED, REPLICA, Session
 from broker.commands import command_table
 from broker.config import Config
 from broker.config.directives import BY_NAME
@@ -37,6 +37,8 @@ from broker.process.poller import Watches, create_poller
 from broker.process.supervision import EXTENSION_SECONDS, Supervision, supervisor_of, watchdog_seconds
 from broker.replication.role import Address
 from broker.startup_log import log_ready, log_start, log_supervision, log_without_effect
+from protocol.errors import SHUTDOWN_FAILED
+from protocol.replies import NO_REPLY, error
 
 PEAK_RESET_MS: Final = 5000
 """Milliseconds for which CLIENT LIST's `rbp` remembers the largest replies (as in Redis)."""
@@ -111,9 +113,36 @@ class Server:
         finally:
             self.tick.linger_ms = linger_ms
 
-    def try_to_stop(self, options: frozenset[bytes] = frozenset()) -> bool:
-        """Stop as SHUTDOWN does with these options (b"SAVE", b"NOSAVE", b"FORCE"); False if that would lose data."""
-        self.broker.log.notice("User requested shutdown")
+    def try_to_stop(self, options: frozenset[bytes] = frozenset()) -> bool | None:
+        """Stop as SHUTDOWN does with these options (b"SAVE", b"NOSAVE", b"FORCE", b"NOW").
+
+        False if that would lose data. None if replicas are waited for first; the clients that have sent SHUTDOWN are
+        told what becomes of it.
+        """
+        farewell = self.broker.farewell
+        if not farewell.waiting:
+            self.broker.log.notice("User requested shutdown")
+        if b"NOW" in options or self.broker.state.loading:
+            farewell.cut_short()
+        elif farewell.waiting or farewell.begin(lambda stop: self._replicas_waited_for(options, stop)):
+            self._supervision.status("Waiting for replicas before shutting down")
+            return None
+        return self.stopping.is_set() or self._stop(options)
+
+    def _replicas_waited_for(self, options: frozenset[bytes], stop: bool) -> None:
+        """Stop now, or tell the clients that have sent SHUTDOWN that the broker keeps running."""
+        stopped = stop and self._stop(options)
+        if not stopped:
+            self.broker.farewell.resume()
+        for session in list(self.broker.blocking.sessions):
+            if session.last_command is not None and session.last_command.name == b"shutdown":
+                self.broker.blocking.finish(session, NO_REPLY if stopped else error(SHUTDOWN_FAILED))
+                if stopped:
+                    session.close()
+
+    def _stop(self, options: frozenset[bytes]) -> bool:
+        """Save as configured, and stop; False if that would lose data."""
+        self.broker.farewell.report()
         self._supervision.status("Saving data and shutting down")
         if not self.persistence.prepare_shutdown(
             save=b"SAVE" in options, no_save=b"NOSAVE" in options, force=b"FORCE" in options
@@ -148,6 +177,8 @@ class Server:
                     connection.reset_peak()
             self.persistence.cron()
             self.broker.snapshot_transfers.cron()
+            self.broker.full_syncs.cron()
+            self.broker.stream_upkeep.cron()
             self.broker.stats.sample(trio.current_time())
             self.broker.stats.sample_memory(now // 1000)
             self.broker.access.sample()
@@ -157,7 +188,7 @@ class Server:
         """Whether the client has neither sent nor taken anything since; a client waiting for the broker isn't idle."""
         session = connection.session
         subscribed = session.channels or session.patterns or session.shard_channels
-        waits = session.flags & (BLOCKED | POSTPONED | HELD | MONITORING)
+        waits = session.flags & (BLOCKED | POSTPONED | HELD | MONITORING | REPLICA)
         return session.last_active < since and not waits and not subscribed
 
     async def run(self) -> None:
@@ -180,6 +211,7 @@ class Server:
         """Close listeners, files and connections; queued replies are sent if the sockets take them."""
         self.listeners.close()
         self.broker.snapshot_transfers.close()
+        self.broker.full_syncs.close()
         self.broker.scripting.debugging.close()
         if not self._prepared:
             self.persistence.prepare_shutdown(save=False, no_save=False, force=True)
@@ -240,6 +272,7 @@ async def open_broker(
             try:
                 if keeps_files:
                     await server.recover()
+                server.broker.role.resume()
                 server.broker.master_link.begin()
                 yield server
             finally:
@@ -372,7 +405,9 @@ async def _obey_signals(
             config = servers[0].broker.config
             words = config.shutdown_on_sigterm if number == signal.SIGTERM else config.shutdown_on_sigint
             options = frozenset(word.upper().encode() for word in words)
-            if not servers[0].try_to_stop(options):
+            if servers[0].broker.farewell.waiting:
+                servers[0].broker.farewell.cut_short()
+            elif servers[0].try_to_stop(options) is False:
                 log.warning("not shutting down, for the reason above; SHUTDOWN NOSAVE or FORCE may override it")
 
 

@@ -19,17 +19,26 @@ hold up the others for hundreds of megabytes."""
 
 
 class Backlog:
-    """A queue of bytes; `size` is the number not yet sent."""
+    """A queue of bytes; `size` is the number not yet sent.
 
-    __slots__ = ("_pieces", "_sent", "size")
+    While it is `eager`, what is in it is sent at the end of each tick that queues something, not only when the socket
+    reports that it takes output again.
+    """
+
+    __slots__ = ("_pieces", "_sent", "eager", "size")
 
     def __init__(self) -> None:
         self._pieces: deque[bytes | bytearray] = deque()
         # Bytes of the first piece that have already been sent.
         self._sent = 0
         self.size = 0
+        self.eager = False
 
     def __len__(self) -> int:
+        return self.size
+
+    def limited(self) -> int:
+        """The number of bytes that count for client-output-buffer-limit."""
         return self.size
 
     def pieces(self) -> int:

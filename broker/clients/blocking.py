@@ -78,6 +78,7 @@ class Blocking:
         waiting = session.waiting
         if waiting is not None:
             waiting.args = args
+            waiting.timeout_reply = timeout_reply
             if retry_ms or waiting.retry is not None:
                 self._set_retry(session, waiting, retry_ms)
             return NO_REPLY

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from broker.clients.backlog import Backlog
+
 
 class Channel(Protocol):
     """A connection whose client is waited for, while the process does nothing else."""
@@ -58,6 +60,15 @@ class Transport(Protocol):
     def hand_over(self) -> None:
         """Leave the connection to a child: what this process does with it from now on must not reach the client."""
 
+    def direct_descriptor(self) -> int:
+        """The descriptor to which bytes can be written as they are, -1 if the connection is encrypted."""
+
+    def replace_backlog(self, backlog: Backlog) -> bool:
+        """Send what is in this queue instead of the usual one; False if that is not empty."""
+
+    def delay_small_packets(self) -> None:
+        """Let the system delay small packets, to send fewer of them."""
+
     def close_soon(self) -> None:
         """Close the connection at the end of this tick, once the queued output has been sent."""
 
@@ -93,6 +104,15 @@ class _ClosedTransport:
         return None
 
     def hand_over(self) -> None:
+        pass
+
+    def direct_descriptor(self) -> int:
+        return -1
+
+    def replace_backlog(self, backlog: Backlog) -> bool:
+        return False
+
+    def delay_small_packets(self) -> None:
         pass
 
     def close_soon(self) -> None:

@@ -18,6 +18,7 @@ from broker.clients.session import (
     IN_MULTI,
     MONITORING,
     POSTPONED,
+    REPLICA,
     REPLY_OFF,
     REPLY_SKIP,
     REPLY_SKIP_NEXT,
@@ -146,6 +147,8 @@ class Dispatcher:
                     if done > first:
                         executor.count_run(session, running, requests, first, done, now() - began - executor.elsewhere)
                     running = None
+                if effects.position != position:
+                    position = session.last_write_position = effects.position  # for WAIT and WAITAOF
                 if flags == IN_MULTI and command is not None and command.min_args <= len(args) <= command.max_args:
                     reply = self._execute_in_multi(session, command, args)
                 else:
@@ -236,6 +239,7 @@ class Dispatcher:
         """
         # Changes made by earlier commands of the pipeline must not be attributed to this one.
         self._keyspace.count_changes()
+        is_replica = session.flags & REPLICA
         if session.flags & REPLY_SKIP_NEXT:
             session.flags ^= REPLY_SKIP_NEXT | REPLY_SKIP
         # Messages that the request publishes to its own client must follow the reply.
@@ -254,7 +258,16 @@ class Dispatcher:
             if not session.flags & BLOCKED:  # otherwise the reply that ends the wait is the one to skip
                 session.flags &= ~REPLY_SKIP
             reply = NO_REPLY
+        if is_replica and reply:
+            return self._replica_replied(session)
         return reply + b"".join(messages) if messages else reply
+
+    def _replica_replied(self, session: Session) -> bytes:
+        """Disconnect a replica that has sent a request with a reply: it would take it for a part of the stream."""
+        name = session.last_command.name.decode() if session.last_command is not None else "NULL"
+        self._log.warning(f"Replica generated a reply to command '{name}', disconnecting it", id=session.id)
+        session.kill()
+        return NO_REPLY
 
     def _check_and_call(self, session: Session, command: Command | None, args: list[bytes]) -> bytes:
         refusal: bytes | None
@@ -350,6 +363,8 @@ class Dispatcher:
             return errors.OUT_OF_MEMORY
         if state.write_refusal and (needs & WRITE or command.name == b"ping"):
             return state.write_refusal
+        if state.too_few_replicas and needs & WRITE:
+            return errors.NO_REPLICAS
         if state.read_only and needs & WRITE:
             return errors.READ_ONLY_REPLICA
         if flags & SUBSCRIBED_RESP2 and not needs & IN_SUBSCRIBED_MODE:
@@ -360,7 +375,7 @@ class Dispatcher:
             return errors.LOADING
         if state.busy is not None and not needs & ALLOW_BUSY:
             return state.busy
-        if flags & MONITORING and needs & (WRITE | READONLY | MAY_REPLICATE):
+        if flags & (MONITORING | REPLICA) and needs & (WRITE | READONLY | MAY_REPLICATE):
             return errors.NO_KEYSPACE
         return None
 

@@ -21,9 +21,10 @@ class State:
     """What the broker can't do at the moment.
 
     `paused` is CLIENT PAUSE's state and `postponed` the sessions whose requests it holds back. `loading` and
-    `out_of_memory` refuse commands by their flags, `write_refusal` refuses writes with that text. `busy` is the error
-    that clients get while a slow script runs. `monitored` is whether requests are to be shown to clients, `measured`
-    whether their costs are attributed to keys, `importing` is import-mode.
+    `out_of_memory` refuse commands by their flags, `write_refusal` refuses writes with that text, `too_few_replicas`
+    (min-replicas-to-write) with one of its own. `busy` is the error that clients get while a slow script runs.
+    `monitored` is whether requests are to be shown to clients, `measured` whether their costs are attributed to keys,
+    `importing` is import-mode.
     `replica` is whether this broker follows a master, which alone expires keys; `read_only` whether clients' writes are
     refused for that reason, and `stale` whether most commands are, because the link to the master is down.
     `async_loading` is whether a new dataset is being loaded while the old one is served.
@@ -50,6 +51,7 @@ class State:
         self.loading = False
         self.out_of_memory = False
         self.write_refusal: bytes | None = None
+        self.too_few_replicas = False
         self.busy: bytes | None = None
         self.monitored = False
         self.importing = False
@@ -71,6 +73,7 @@ class State:
             or self.loading
             or self.out_of_memory
             or self.write_refusal is not None
+            or self.too_few_replicas
             or self.busy is not None
             or self.monitored
             or self.importing

@@ -20,15 +20,25 @@ class Effects:
     With no sink (no journal, no replica) all of this costs one test per write. `position` counts the units emitted, one
     per command or transaction: a session remembers it, which tells how much must be on the disk before its replies may
     be sent. While `special` is False, the running command propagates as received and alone, and the dispatcher emits it
-    directly. While `suppressed`, nothing is propagated (redis.set_repl in a script).
+    directly. While `suppressed`, not everything is propagated to everybody (redis.set_repl in a script).
+
+    `replica_sinks` are those of the sinks that lead to replicas, which also get what isn't to be recorded: messages.
     """
 
-    __slots__ = ("_depth", "_extra", "_gathered", "_replacement", "position", "sinks", "special", "suppressed")
+    __slots__ = (
+        "_depth", "_extra", "_gathered", "_journal_only", "_replacement", "_replicas_only", "_to_journal",
+        "_to_replicas", "position", "replica_sinks", "sinks", "special", "suppressed",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
+        self.replica_sinks: list[Sink] = []
         self.position = 0
         self.suppressed = False
+        self._to_journal = self._to_replicas = True
+        # The places of what goes to some of the sinks only, in the unit that is being gathered.
+        self._journal_only: set[int] = set()
+        self._replicas_only: set[int] = set()
         self.special = False
         self._replacement: list[list[bytes]] | None = None
         self._extra: Unit = []
@@ -57,6 +67,23 @@ class Effects:
             self.special = True
             self._extra.append((database, command))
 
+    def publish(self, database: int, command: list[bytes]) -> None:
+        """Propagate this command, the running one, to replicas only (PUBLISH)."""
+        if not (self.replica_sinks and self._to_replicas):
+            return
+        if self._depth:
+            self._replicas_only.add(len(self._gathered))
+            self._gathered.append((database, command))
+        else:
+            # Not a new position: clients would wait for the journal, which will never have it.
+            for sink in self.replica_sinks:
+                sink([(database, command)])
+
+    def restrict(self, *, to_journal: bool, to_replicas: bool) -> None:
+        """Propagate what follows only to these, until called again; only between `begin` and `end`."""
+        self._to_journal, self._to_replicas = to_journal, to_replicas
+        self.suppressed = not (to_journal and to_replicas)
+
     def flush(self, database: int, command: list[bytes] | None) -> None:
         """Emit the effects of a command that has changed something; None if keys were removed outside any command.
 
@@ -81,7 +108,9 @@ class Effects:
                 self._gathered.append((database, command))
                 return
         if self.suppressed:
-            self._replacement = command = None
+            self._mark_restricted(1 if self._replacement is None else len(self._replacement))
+            if not (self._to_journal or self._to_replicas):
+                self._replacement = command = None
         effects = self._extra
         self._extra = []
         self.special = bool(self._depth)
@@ -114,7 +143,31 @@ class Effects:
         self.special = bool(self._depth or self._extra or self._replacement is not None)
         if not self._depth and self._gathered:
             effects, self._gathered = self._gathered, []
-            self._emit(effects)
+            if self._journal_only or self._replicas_only:
+                self._emit_separately(effects)
+            else:
+                self._emit(effects)
+
+    def _mark_restricted(self, count: int) -> None:
+        """Note that the running command's effects, which follow the additional ones, are not for everybody."""
+        first = len(self._gathered) + len(self._extra)
+        if self._to_journal:
+            self._journal_only.update(range(first, first + count))
+        elif self._to_replicas:
+            self._replicas_only.update(range(first, first + count))
+
+    def _emit_separately(self, effects: Unit) -> None:
+        """Emit a unit of which the journal and replicas get different parts."""
+        for_journal = [effect for at, effect in enumerate(effects) if at not in self._replicas_only]
+        for_replicas = [effect for at, effect in enumerate(effects) if at not in self._journal_only]
+        self._journal_only.clear()
+        self._replicas_only.clear()
+        if for_journal:
+            self.position += 1
+        for sink in self.sinks:
+            part = for_replicas if sink in self.replica_sinks else for_journal
+            if part:
+                sink(part)
 
     def _emit(self, effects: Unit) -> None:
         self.position += 1

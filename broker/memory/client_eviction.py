@@ -82,5 +82,12 @@ class ClientEviction:
 
 
 def unsent_bytes(sessions: Iterable[Session]) -> int:
-    """Bytes waiting to be sent to these clients."""
-    return sum(session.transport.sizes()[3] for session in sessions)
+    """Bytes waiting to be sent to these clients; replicas share theirs, the part of the stream that they lack."""
+    unsent = shared = 0
+    for session in sessions:
+        size = session.transport.sizes()[3]
+        if session.flags & REPLICA:
+            shared = max(shared, size)
+        else:
+            unsent += size
+    return unsent + shared

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from broker.clients.memory_use import client_memory
-from broker.clients.session import Session
+from broker.clients.session import REPLICA, Session
 from broker.keyspace.database import Database
 from broker.keyspace.keyspace import Keyspace
 from broker.memory.client_eviction import unsent_bytes
@@ -30,7 +30,8 @@ class MemoryOverview:
     `used` is the memory that has come into use since the broker started, which is what maxmemory limits; `peak` is its
     maximum so far. `allocated` is the memory in use in the whole process, `active` that and what the allocators keep
     for reuse, `resident` what the system charges to it.
-    `clients` is the memory of clients and their buffers; `unsent` is the output waiting for clients and for the disk,
+    `clients` is the memory of clients and their buffers, `replicas` that of clients that receive the stream (with the
+    part of it that they lack, which they share); `unsent` is the output waiting for clients and for the disk,
     which does not count for eviction. `tables` maps each database with keys to the sizes of its tables of keys and of
     deadlines. `scripts` and `functions` are EVAL's scripts and the function libraries; `lua_of_scripts` and
     `lua_of_functions` are the Lua states of both. `overhead` is everything except keys and values, `dataset` the rest.
@@ -50,7 +51,9 @@ class MemoryOverview:
         self.active = min(self.allocated + process_memory.unused(), self.resident)
         self.used = eviction.used(memory)
         self.peak = max(process_memory.peak_resident() - eviction.startup.resident, self.used)
-        self.clients = sum(map(client_memory, sessions))
+        replicas = [session for session in sessions if session.flags & REPLICA]
+        self.replicas = sum(map(client_memory, replicas))
+        self.clients = sum(map(client_memory, sessions)) - self.replicas
         self.journal = unwritten
         self.unsent = unsent_bytes(sessions) + self.journal
         databases = [database for database in keyspace.databases if database.data]
@@ -60,7 +63,7 @@ class MemoryOverview:
         self.tables_total = sum(map(sum, self.tables.values()))
         self.keys = sum(len(database.data) for database in databases)
         self.scripts, self.functions, self.lua_of_scripts, self.lua_of_functions = scripts
-        self.overhead = min(self.clients + self.tables_total + sum(scripts), self.used)
+        self.overhead = min(self.clients + self.replicas + self.tables_total + sum(scripts), self.used)
         self.dataset = self.used - self.overhead
 
     @property

@@ -109,11 +109,11 @@ class Connection:
 
     def sizes(self) -> tuple[int, int, int, int]:
         waiting = sum(len(argument) for request in self.waiting for argument in request)
-        unsent = self.backlog.size + sum(map(len, self.session.unsent()))
+        unsent = self.backlog.limited() + sum(map(len, self.session.unsent()))
         return self.parser.buffered, 0, waiting, unsent
 
     def replies(self) -> tuple[int, int, int]:
-        return self.backlog.size, self.backlog.pieces(), self.peak
+        return self.backlog.limited(), self.backlog.pieces(), self.peak
 
     def held_back(self) -> int:
         return len(self.waiting)
@@ -134,6 +134,19 @@ class Connection:
     def hand_over(self) -> None:
         # Closing an encrypted connection says so to the client.
         self.endpoint = Endpoint(self.sock)
+
+    def direct_descriptor(self) -> int:
+        return self.fd if isinstance(self.endpoint, Endpoint) else -1
+
+    def replace_backlog(self, backlog: Backlog) -> bool:
+        if self.backlog.size:
+            return False
+        self.backlog = backlog
+        return True
+
+    def delay_small_packets(self) -> None:
+        if self.sock.family != socket.AF_UNIX:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
 
     def close_soon(self) -> None:
         self.schedule_close(self)
@@ -162,7 +175,7 @@ class Connection:
 
     def is_full(self) -> bool:
         """Whether so many replies are unsent that the client must read some before it is served further."""
-        return self.backlog.size >= UNSENT_MAX
+        return self.backlog.size >= UNSENT_MAX and not self.backlog.eager
 
     def flush(self) -> bool:
         """Send what the session has queued, behind any backlog; False if the connection must be closed."""
@@ -170,8 +183,8 @@ class Connection:
         out = session.out
         data = out[0] if len(out) == 1 else b"".join(out)
         out.clear()
-        if self.backlog.size:
-            return self._keep(data)
+        if self.backlog.size or self.backlog.eager:
+            return self._keep(data) and (not self.backlog.eager or self.drain())
         if not data:
             return True
         size = len(data)
@@ -232,7 +245,7 @@ class Connection:
     def _within_limits(self) -> bool:
         """Whether the backlog is within the limits of the client's class; if not, the client is being closed."""
         limit = self._limit()
-        size = self.backlog.size
+        size = self.backlog.limited()
         over = 0 < limit.hard < size or (size >= UNSENT_MAX and self.session.flags & MONITORING != 0)
         if 0 < limit.soft < size:
             now = self.broker.clock.now
@@ -256,7 +269,7 @@ class Connection:
 
     def check_soft_limit(self) -> bool:
         """Check the limits while nothing is being sent; False if the connection must be closed."""
-        return not self.backlog.size or self._within_limits()
+        return not self.backlog.limited() or self._within_limits()
 
 
 def _refuse_to_send(data: object) -> int:

@@ -60,6 +60,11 @@ class Tick:
         self._resume_scheduled = False
         self._held: dict[Connection, None] = {}
         self._tracking = broker.tracking
+        self._feed = broker.feed
+        self._streamable = broker.feed.pending
+        self._replica_waits = broker.replica_waits
+        self._asking = broker.replica_waits.asking
+        self._acknowledgements = broker.replicas.acknowledgements
         self._journal = broker.persistence.journal
         self._journal.on_progress(self._journal_progressed)
 
@@ -149,6 +154,8 @@ class Tick:
     def finish(self) -> None:
         """Run resumed clients' requests, hand the effects to the journal, send all replies, close connections."""
         broker = self._broker
+        if self._acknowledgements:
+            self._replica_waits.serve()
         if broker.resumed:
             self._resume()
         if self._tracking.announcing:
@@ -157,6 +164,9 @@ class Tick:
         while broker.resumed:  # those for whose writes it has waited for the disk
             self._resume()
             self._journal.end_tick()
+        if self._streamable or self._asking:
+            self._replica_waits.ask()
+            self._feed.flush()
         acknowledged, to_close = self._journal.acknowledged_position, self._to_close
         while broker.outbox:
             outbox, broker.outbox = broker.outbox, []

@@ -17,6 +17,7 @@ from broker.formats.aof.manifest import HISTORY, MANIFEST_SUFFIX, BadManifest, M
 from broker.formats.aof.writing import sealed
 from broker.formats.rdb.file_saving import save_rdb
 from broker.persistence.delays import delayed
+from broker.persistence.environment import NoStream
 from broker.persistence.files import TEMPORARY, Write, fill, read_all
 from broker.persistence.files import replace as replace_file
 from broker.persistence.saving import SYNC_EVERY
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from broker.config import Config
     from broker.keyspace.keyspace import Keyspace
     from broker.persistence.background import Progress
-    from broker.persistence.environment import FunctionLibraries
+    from broker.persistence.environment import FunctionLibraries, Stream
     from broker.persistence.files import Disk, Output
 
 NOTHING_YET: Final = b"# the first files are being put in place\n"
@@ -40,8 +41,11 @@ class AppendOnlyFolder:
     A change of `dir` takes effect when the files are next started from scratch, not while one of them is being written.
     """
 
-    def __init__(self, config: Config, keyspace: Keyspace, functions: FunctionLibraries, disk: Disk) -> None:
+    def __init__(
+        self, config: Config, keyspace: Keyspace, functions: FunctionLibraries, disk: Disk, stream: Stream | None = None
+    ) -> None:
         self._config = config
+        self._stream = stream or NoStream()
         self._keyspace = keyspace
         self._functions = functions
         self._home: str | None = None
@@ -116,7 +120,9 @@ class AppendOnlyFolder:
 
     def add_increment(self) -> Output:
         """Create a new, empty increment, which the manifest names after the others."""
-        manifest = self.manifest.with_new_increment(self._config.appendfilename, beside=self._names())
+        manifest = self.manifest.with_new_increment(
+            self._config.appendfilename, self._stream.offset, beside=self._names()
+        )
         file = self.disk.create_new(self.file(manifest.increments[-1].name))
         try:
             # The names must be on the disk before the manifest that relies on them.
@@ -158,7 +164,7 @@ class AppendOnlyFolder:
         assert manifest.base is not None
         new = {manifest.base: temporary}
         if increment is not None:
-            manifest = manifest.with_new_increment(config.appendfilename, beside=beside)
+            manifest = manifest.with_new_increment(config.appendfilename, self._stream.offset, beside=beside)
             new[manifest.increments[-1]] = increment
         # If a crash leaves files with these names, they are history until the manifest says otherwise.
         if self.manifest:
@@ -171,6 +177,11 @@ class AppendOnlyFolder:
             self.disk.rename(self.file(name), self.file(entry.name))
         self.disk.sync_folder(self.path)
         self.put_manifest(manifest)
+
+    def close(self) -> None:
+        """Note how long the stream is, of which no more follows in these files. Raises OSError."""
+        if self.manifest.increments:
+            self.put_manifest(self.manifest.closed(self._stream.offset))
 
     def remove_history(self) -> None:
         """Remove the history files, and then their names from the manifest."""

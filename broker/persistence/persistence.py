@@ -90,7 +90,7 @@ class Persistence:
             error_changed=self._update_refusal,
         )
         self._claims = Claims(config, disk)
-        self.folder = AppendOnlyFolder(config, environment.keyspace, functions, disk)
+        self.folder = AppendOnlyFolder(config, environment.keyspace, functions, disk, environment.stream)
         self.snapshots = Snapshots(environment, disk, self.background, self._claims, functions)
         self.rewrites = Rewrites(environment, self.folder, self.journal, self.background, self._claims)
         self.backup = Backup(environment, self.folder, self.journal, self.background, self.rewrites)
@@ -199,7 +199,11 @@ class Persistence:
     def close(self) -> bool:
         """Write and sync what is left, after all tasks have ended; False if that failed."""
         self.background.kill()
+        was_open = self.journal.is_open and not self.journal.provisional
         whole = self.journal.close_now()
+        if was_open and whole:
+            with contextlib.suppress(OSError):
+                self.folder.close()
         self.snapshots.remove_unfinished()
         self.rewrites.remove_unfinished()
         self._claims.release()

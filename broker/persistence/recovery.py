@@ -73,6 +73,7 @@ class Recovery:
         self._keyspace = environment.keyspace
         self._state = environment.state
         self._stats = environment.stats
+        self._stream = environment.stream
         self._disk = folder.disk
         self._folder = folder
         self._snapshots = snapshots
@@ -206,6 +207,7 @@ class Recovery:
         with _opened(self._disk, path) as source:
             target = KeyspaceTarget(self._keyspace)
             await self._load(self._rdb(path, Reader(source=source.read, size=size), self._clock.now, target))
+        self._stream.restore(target.facts)
 
     def _rdb(self, path: str, reader: Reader, now: int | None, target: KeyspaceTarget) -> Generator[int, None, None]:
         """Load an RDB file, or the one at the beginning of an append-only file."""
@@ -410,6 +412,9 @@ class Recovery:
             manifest = folder.manifest
         folder.remove_history()
         manifest = folder.manifest
+        if manifest.increments:
+            last = manifest.increments[-1]
+            self._stream.resume(last.end_offset or last.start_offset or 0)
         if not manifest.increments:
             file = folder.add_increment()
             checksum = 0

@@ -55,6 +55,7 @@ class Snapshots:
         self._clock = environment.clock
         self._keyspace = environment.keyspace
         self._state = environment.state
+        self._stream = environment.stream
         self._disk = disk
         self._background = background
         self._claims = claims
@@ -160,11 +161,13 @@ class Snapshots:
         return re.fullmatch(_TEMPORARY_FORM + re.escape(self._config.dbfilename), name) is not None
 
     def _write(self, temporary: str, shown: Progress) -> None:
+        place = self._stream.facts()
+
         def content(write: Write) -> None:
-            used = [(b"used-mem", b"%d" % resident())]
+            aux = [(b"used-mem", b"%d" % resident()), *place]
             functions = self._functions.sources()
             progress = delayed(shown, self._config)
-            save_rdb(write, self._keyspace, self._config, aux=used, functions=functions, progress=progress)
+            save_rdb(write, self._keyspace, self._config, aux=aux, functions=functions, progress=progress)
 
         replace(self._disk, self.path, content, temporary=temporary, sync_every=SYNC_EVERY)
 

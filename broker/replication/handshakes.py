@@ -12,25 +12,44 @@ from protocol.replies import NO_REPLY, OK
 
 if TYPE_CHECKING:
     from broker.clients.session import Session
+    from broker.replication.replicas import Replicas
 
 ADDRESS_MAX: Final = 256
+VERSION_NUMBERS: Final = 3
+FIRST_WITH_OWN_FILES: Final = (9, 0, 0)
+"""The first version of Valkey whose files differ from Redis's."""
+
 MISSING_FILTER: Final = b"ERR Missing rdb-filter-only values"
 NO_COMPRESSION: Final = b"ERR Master has not enabled replication compression"
 
 
 @dataclass(slots=True)
 class Handshake:
-    """`end_mark` is whether the client recognises a file's end by a mark, so that its size need not be known before."""
+    """What a client has said.
+
+    `end_mark` is whether it recognises a file's end by a mark, so that its size need not be known before; `renames` is
+    whether it accepts another ID when it continues. `port` and `address` are where it can be reached itself, 0 and ""
+    if it has not said that. `version` is Valkey's version, as three numbers; other servers don't tell theirs.
+    """
 
     rdb_only: bool = False
     end_mark: bool = False
+    renames: bool = False
     with_keys: bool = True
     with_functions: bool = True
+    port: int = 0
+    address: str = ""
+    version: tuple[int, int, int] | None = None
 
     @property
     def filtered(self) -> bool:
         """Whether the client wants only a part of the file."""
         return not (self.with_keys and self.with_functions)
+
+    @property
+    def reads_valkey_files(self) -> bool:
+        """Whether it reads Valkey's own form of the file."""
+        return self.version is not None and self.version >= FIRST_WITH_OWN_FILES
 
 
 _switch: Final = at_least(0, b"ERR value is out of range, value must between 0 and 1", 1)
@@ -39,7 +58,9 @@ _switch: Final = at_least(0, b"ERR value is out of range, value must between 0 a
 class Handshakes:
     """The settings of the clients that have sent REPLCONF."""
 
-    def __init__(self) -> None:
+    def __init__(self, replicas: Replicas) -> None:
+        """`replicas` learns what replicas report."""
+        self._replicas = replicas
         self._settings: dict[Session, Handshake] = {}
 
     def of(self, session: Session) -> Handshake:
@@ -50,18 +71,28 @@ class Handshakes:
         """Forget a client that has disconnected. (Sessions, compiled, must not be referenced weakly.)"""
         self._settings.pop(session, None)
 
+    def _acknowledge(self, session: Session, pairs: list[bytes]) -> None:
+        try:
+            offset = integer(pairs[1])
+            synced = integer(pairs[3]) if len(pairs) > 3 and pairs[2].lower() == b"fack" else None
+        except CommandError:
+            return
+        self._replicas.acknowledge(session, offset, synced)
+
     def configure(self, session: Session, pairs: list[bytes]) -> bytes:
         """Apply pairs of options and values, in order, and return the reply. Raises CommandError.
 
-        What a replica says about itself is accepted, but nothing depends on it yet.
+        Replicas report how far they are with `ack`, and with `getack` a master asks for that; neither is answered.
         """
         if len(pairs) % 2:
             raise CommandError(SYNTAX)
         settings = self.of(session)
         for option, value in zip(pairs[::2], pairs[1::2], strict=True):
             name = option.lower()
-            if name in (b"ack", b"getack"):
-                # A replica's position, and the question for it: neither is answered.
+            if name == b"ack":
+                self._acknowledge(session, pairs)
+                return NO_REPLY
+            if name == b"getack":
                 return NO_REPLY
             if name == b"rdb-only":
                 settings.rdb_only = bool(_switch(value))
@@ -69,13 +100,17 @@ class Handshakes:
                 _filter(settings, value)
             elif name == b"capa":
                 settings.end_mark = settings.end_mark or value.lower() == b"eof"
+                settings.renames = settings.renames or value.lower() == b"psync2"
             elif name == b"listening-port":
-                integer(value)
+                settings.port = integer(value)
+            elif name == b"version":
+                settings.version = _version(value)
             elif name == b"ip-address":
                 if len(value) >= ADDRESS_MAX:
                     raise CommandError(
                         b"ERR REPLCONF ip-address provided by replica instance is too long: %d bytes" % len(value)
                     )
+                settings.address = value.decode(errors="replace")
             elif name in (b"rdb-channel", b"rdb-no-compress", b"rdb-no-checksum"):
                 _switch(value)
             elif name == b"compression":
@@ -86,6 +121,15 @@ class Handshakes:
             else:
                 raise CommandError(b"ERR Unrecognized REPLCONF option: %b" % option)
         return OK
+
+
+def _version(value: bytes) -> tuple[int, int, int]:
+    """Returns the numbers of a version such as 9.1.0. Raises CommandError."""
+    numbers = value.split(b".")
+    if len(numbers) != VERSION_NUMBERS or not all(number.isdigit() for number in numbers):
+        raise CommandError(b"ERR Unrecognized version format: %b" % value)
+    major, minor, patch = map(int, numbers)
+    return major, minor, patch
 
 
 def _filter(settings: Handshake, value: bytes) -> None:

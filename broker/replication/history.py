@@ -91,13 +91,17 @@ class Reader:
         self._block = block
         self._at = at
 
-    def part(self) -> memoryview | bytes | bytearray:
-        """Returns the next bytes, as many as are in one piece; none at the end. Keep no view of it."""
+    def part(self) -> bytes | memoryview:
+        """Returns the next bytes, as many as are in one block; none at the end."""
         block = self._block
         while self._at == len(block.data) and block.next is not None:
             self._block = block = block.next
             self._at = 0
-        return memoryview(block.data)[self._at :] if self._at else block.data
+        data = block.data
+        if isinstance(data, bytearray):
+            # It could not grow while a view of it exists, and it is small.
+            return bytes(memoryview(data)[self._at :])
+        return memoryview(data)[self._at :] if self._at else data
 
     def advance(self, count: int) -> None:
         """Go on by so many of the bytes that `part` has returned."""

@@ -11,6 +11,7 @@ from broker.replication.incoming import LinkLost
 from protocol.replies import bulks
 
 if TYPE_CHECKING:
+    from broker.clients.backlog import Backlog
     from broker.clients.transport import Channel
     from broker.config import Config
     from broker.replication.role import Address
@@ -116,6 +117,15 @@ class LinkTransport:
         return None
 
     def hand_over(self) -> None:
+        pass
+
+    def direct_descriptor(self) -> int:
+        return -1
+
+    def replace_backlog(self, backlog: Backlog) -> bool:
+        return False
+
+    def delay_small_packets(self) -> None:
         pass
 
     def close_soon(self) -> None:

@@ -71,13 +71,13 @@ class Role:
         self.master: Address | None = None
         self.link = LinkStatus(clock)
         self.continues = False
-        self.stream_database = 0
         self.promotes_master = False
         self._scope = trio.CancelScope()
         for name in ("replica-read-only", "replica-serve-stale-data"):
             config.on_change(name, lambda _: self.update())
         if config.replicaof is not None:
             self.master = Address(*config.replicaof)
+            feed.stop()
             self.link.begin()
             self.update()
 
@@ -85,6 +85,22 @@ class Role:
     def is_replica(self) -> bool:
         """Whether this broker follows a master."""
         return self.master is not None
+
+    @property
+    def stream_database(self) -> int:
+        return self._feed.followed_database
+
+    @stream_database.setter
+    def stream_database(self, index: int) -> None:
+        self._feed.followed_database = index
+
+    def resume(self) -> None:
+        """After a restart, continue the master's stream where the RDB file was that has been loaded."""
+        place = self._feed.restored
+        if place is not None and self.master is not None:
+            id, offset, self.stream_database = place
+            self._history.adopt(id, offset)
+            self.continues = True
 
     def scope(self) -> trio.CancelScope:
         """Returns a scope for what is done for the present master, or without one: it is cancelled at the change."""
@@ -124,8 +140,7 @@ class Role:
             f"Setting secondary replication ID to {history.second_id}, valid up to offset: {history.second_offset}."
             f" New replication ID is {history.id}"
         )
-        if history.backlog is not None:
-            self._feed.start()
+        self._feed.start()
         self._changed()
 
     def update(self) -> None:

@@ -32,6 +32,7 @@ NOT_FROM_SCRIPT: Final = b"ERR This Redis command is not allowed from script"
 STALE_REPLICA: Final = b"ERR Can not execute the command on a stale replica"
 READ_ONLY: Final = b"ERR Write commands are not allowed from read-only scripts."
 REPL_AOF: Final = 1
+REPL_REPLICA: Final = 2
 IN_SCRIPT: Final = b"ERR ACL failure in script: "
 ACL_UNKNOWN: Final = b"Invalid command passed to redis.acl_check_cmd()"
 ACL_WRONG_ARITY: Final = b"Wrong number of args for redis.acl_check_cmd()"
@@ -143,6 +144,8 @@ class Bridge:
                 return errors.READ_ONLY_REPLICA
             if self._state.write_refusal is not None:
                 return self._state.write_refusal
+            if self._state.too_few_replicas:
+                return errors.NO_REPLICAS
         if self._checked & flags & DENYOOM:
             return errors.OUT_OF_MEMORY
         if flags & WRITE:
@@ -189,9 +192,9 @@ class Bridge:
         self._session.resp = DIALECTS[version]
 
     def set_repl(self, flags: int) -> None:
-        """redis.set_repl: without REPL_AOF, the writes that follow are not propagated, there being only the journal."""
+        """redis.set_repl: whether the writes that follow are propagated to the journal, to replicas, or both."""
         if self._effects.sinks:
-            self._effects.suppressed = not flags & REPL_AOF
+            self._effects.restrict(to_journal=bool(flags & REPL_AOF), to_replicas=bool(flags & REPL_REPLICA))
 
     def log(self, level: int, text: bytes) -> None:
         """redis.log."""

@@ -139,6 +139,8 @@ class Scripting:
                 raise CommandError(errors.READ_ONLY_REPLICA)
             elif state.write_refusal is not None:
                 raise CommandError(errors.script_refused(state.write_refusal))
+            elif state.too_few_replicas:
+                raise CommandError(errors.NO_REPLICAS)
             elif read_only:
                 raise CommandError(WRITES_IN_RO)
             elif out_of_memory and not flags & ALLOW_OOM:
@@ -172,7 +174,7 @@ class Scripting:
         finally:
             self.interruption.ended()
             if is_propagated:
-                effects.suppressed = False
+                effects.restrict(to_journal=True, to_replicas=True)
                 effects.end()
         if self._keyspace.ready and caller.queued is None:
             self._serve()

@@ -430,11 +430,14 @@ def _no_handler(session: object, args: list[bytes]) -> bytes:
     raise AssertionError("a container is never called: the table resolves its subcommands")
 
 
+_NEVER_PLAIN: Final = (b"wait", b"waitaof")
+
+
 class CommandTable:
     """One broker's commands.
 
     `plain` maps the names of commands without subcommands, in upper and in lower case, to commands: the only lookup on
-    the hot path. `find` handles every case.
+    the hot path. It lacks some that depend on what the same pipeline has written before. `find` handles every case.
     """
 
     def __init__(self, renamed: Sequence[tuple[bytes, bytes]] = ()) -> None:
@@ -454,7 +457,7 @@ class CommandTable:
         for old, new in renamed:
             self._rename(old.lower(), new.lower())
         for name, found in self.by_name.items():
-            if not found.subcommands:
+            if not found.subcommands and found.name not in _NEVER_PLAIN:
                 self.plain[name] = self.plain[name.upper()] = found
 
     def _rename(self, old: bytes, new: bytes) -> None:

@@ -1,6 +1,7 @@
 """Sessions without sockets: a broker's parts, driven by hand, for unit tests of the core."""
 
 from broker.broker import Broker
+from broker.clients.backlog import Backlog
 from broker.clients.session import Session
 from broker.clients.transport import Channel
 from broker.commands import command_table
@@ -18,6 +19,8 @@ class Wire:
     def __init__(self) -> None:
         self.closed_soon = False
         self.aborted = False
+        self.delayed = False
+        self.backlog = Backlog()
 
     def peer(self) -> bytes:
         return b"127.0.0.1:1"
@@ -45,6 +48,16 @@ class Wire:
 
     def hand_over(self) -> None:
         pass
+
+    def direct_descriptor(self) -> int:
+        return -1
+
+    def replace_backlog(self, backlog: Backlog) -> bool:
+        self.backlog = backlog
+        return True
+
+    def delay_small_packets(self) -> None:
+        self.delayed = True
 
     def close_soon(self) -> None:
         self.closed_soon = True

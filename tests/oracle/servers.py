@@ -106,12 +106,19 @@ def free_port() -> int:
         return port
 
 
-def start(name: str, command: list[str], port: int, prepare: Callable[[Path], object] | None = None) -> Server:
+def start(
+    name: str,
+    command: list[str],
+    port: int,
+    prepare: Callable[[Path], object] | None = None,
+    folder: Path | None = None,
+) -> Server:
     """Start a server that will listen on 127.0.0.1:port, and wait until it answers PING.
 
-    `prepare` is called with its folder first. Raises RuntimeError with the end of its log if it does not start.
+    Its files are in `folder`, by default a new one, which is removed when it is stopped; `prepare` is called with it
+    first. Raises RuntimeError with the end of its log if it does not start.
     """
-    folder = Path(tempfile.mkdtemp(prefix="trimaran-oracle-"))
+    folder = folder or Path(tempfile.mkdtemp(prefix="trimaran-oracle-"))
     if prepare is not None:
         prepare(folder)
     with (folder / "log").open("wb") as log:

@@ -142,14 +142,23 @@ def _count(session: Client, shard: bool) -> bytes:
          syntax="channel message", summary="Sends a message to a channel.",
          complexity="O(N+M) for N subscribers of the channel and M patterns in all")  # fmt: skip
 def publish(session: Client, args: list[bytes]) -> bytes:
-    return integer(session.broker.pubsub.publish(args[1], args[2]))
+    return _published(session, args, session.broker.pubsub.publish(args[1], args[2]))
 
 
 @command("SPUBLISH", arity=3, flags=_PUBLISHING, keys=(key(NOT_KEY),), group="pubsub", since="7.0.0",
          syntax="shardchannel message", summary="Sends a message to a shard channel.",
          complexity="O(N) for N subscribers of the shard channel")  # fmt: skip
 def spublish(session: Client, args: list[bytes]) -> bytes:
-    return integer(session.broker.pubsub.publish_shard(args[1], args[2]))
+    return _published(session, args, session.broker.pubsub.publish_shard(args[1], args[2]))
+
+
+def _published(session: Client, args: list[bytes], receivers: int) -> bytes:
+    """Passes the message on to replicas, if there are any, and returns the reply."""
+    effects = session.broker.keyspace.effects
+    if effects.replica_sinks:
+        effects.publish(session.db.index, args)
+        session.broker.replica_waits.published.add(session)
+    return integer(receivers)
 
 
 # Inspecting

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from broker.broker import Client
-from broker.commands.server.info_replica import replica_role
 from broker.commands.server.info_sections import info_text
 from broker.table.arguments import integer
-from broker.table.command import FAST, LOADING, NOSCRIPT, READONLY, STALE, command
+from broker.table.command import FAST, LOADING, READONLY, STALE, command
 from broker.version import REDIS_VERSION, VERSION
-from protocol.replies import EMPTY_ARRAY, ZERO, array, bulk, bulks
+from protocol.replies import bulks
 
 TRIMARAN: Final = r"""
                     /|
@@ -47,15 +46,6 @@ def time(session: Client, args: list[bytes]) -> bytes:
     now = session.broker.clock.microseconds() if run is None else run.microseconds()
     seconds = now // 1_000_000
     return bulks([b"%d" % seconds, b"%d" % (now - seconds * 1_000_000)])
-
-
-@command("ROLE", arity=1, flags=NOSCRIPT | LOADING | STALE | FAST, group="server", since="2.8.12",
-         summary="Returns the replication role, and the replicas.", complexity="O(1)",
-         categories=("admin", "dangerous"))  # fmt: skip
-def role(session: Client, args: list[bytes]) -> bytes:
-    if session.broker.role.is_replica:
-        return replica_role(session.broker)
-    return array([bulk(b"master"), ZERO, EMPTY_ARRAY])
 
 
 @command("LOLWUT", arity=-1, flags=READONLY | FAST, group="server", since="5.0.0",

@@ -18,7 +18,7 @@ from broker.broker import Broker
 from broker.clients.describing import client_type
 from broker.commands.server import info_figures as figures
 from broker.commands.server.info_commands import commandstats, latencystats
-from broker.commands.server.info_replica import replica_fields
+from broker.commands.server.info_replication import replication
 from broker.memory.overview import MemoryOverview
 from broker.native import build
 from broker.persistence.recovery import Recovery
@@ -102,7 +102,7 @@ def _clients(broker: Broker) -> Fields:
         if (wait := session.waiting) is not None and wait.value_type is None
         for key in wait.keys
     }
-    yield "connected_clients", len(sessions)
+    yield "connected_clients", len(sessions) - len(broker.replicas.by_session)
     yield "cluster_connections", 0
     yield "maxclients", broker.config.maxclients
     yield "client_recent_max_input_buffer", max((buffered + room for buffered, room, _, _ in sizes), default=0)
@@ -154,10 +154,11 @@ def _memory(broker: Broker) -> Fields:
     yield "mem_fragmentation_ratio", f"{memory.fragmentation:.2f}"
     yield "mem_fragmentation_bytes", memory.resident - memory.allocated
     yield "mem_not_counted_for_evict", memory.unsent
-    yield "mem_replication_backlog", 0
-    yield "mem_total_replication_buffers", 0
+    backlog, buffers = broker.replicas.memory()
+    yield "mem_replication_backlog", backlog
+    yield "mem_total_replication_buffers", buffers
     yield "mem_replica_full_sync_buffer", 0
-    yield "mem_clients_slaves", 0
+    yield "mem_clients_slaves", memory.replicas
     yield "mem_clients_normal", memory.clients
     # Clients' replies are copies, not shared with the keys' values.
     yield "mem_clients_normal_shared", 0
@@ -209,7 +210,7 @@ def _persistence(broker: Broker) -> Fields:
     yield "current_save_keys_processed", background.keys if background.has_child else 0
     yield "current_save_keys_total", total
     yield "rdb_changes_since_last_save", broker.keyspace.changes
-    yield "rdb_bgsave_in_progress", int(snapshots.running)
+    yield "rdb_bgsave_in_progress", int(snapshots.running or broker.full_syncs.running)
     yield "rdb_last_save_time", snapshots.last_save
     yield "rdb_last_bgsave_status", "ok" if snapshots.succeeded else "err"
     yield "rdb_last_bgsave_time_sec", snapshots.seconds
@@ -268,15 +269,16 @@ def _stats(broker: Broker) -> Fields:
     yield "total_net_input_bytes", stats.bytes_read
     yield "total_net_output_bytes", stats.bytes_written
     yield "total_net_repl_input_bytes", 0
-    yield "total_net_repl_output_bytes", 0
+    yield "total_net_repl_output_bytes", broker.replicas.sent()
     yield "instantaneous_input_kbps", f"{stats.read_rate / 1024:.2f}"
     yield "instantaneous_output_kbps", f"{stats.write_rate / 1024:.2f}"
     yield "instantaneous_input_repl_kbps", "0.00"
-    yield "instantaneous_output_repl_kbps", "0.00"
+    yield "instantaneous_output_repl_kbps", f"{broker.replicas.rate / 1024:.2f}"
     yield "rejected_connections", stats.clients_refused
-    yield "sync_full", broker.snapshot_transfers.count
-    yield "sync_partial_ok", 0
-    yield "sync_partial_err", 0
+    syncs = broker.full_syncs
+    yield "sync_full", broker.snapshot_transfers.count + syncs.count
+    yield "sync_partial_ok", syncs.continued
+    yield "sync_partial_err", syncs.refused
     yield "expired_subkeys", keyspace.expired_fields
     yield "expired_subkeys_active", keyspace.expired_fields - keyspace.expired_fields_on_access
     yield "expired_keys", keyspace.expired
@@ -355,22 +357,6 @@ def _loop(broker: Broker) -> Fields:
     yield "avg_pipeline_length", f"{pipelined / max(1, stats.pipelines):.2f}"
 
 
-def _replication(broker: Broker) -> Fields:
-    history = broker.history
-    yield "role", "slave" if broker.role.is_replica else "master"
-    yield from replica_fields(broker)
-    yield "connected_slaves", 0
-    yield "master_failover_state", "no-failover"
-    yield "master_replid", history.id
-    yield "master_replid2", history.second_id
-    yield "master_repl_offset", history.offset
-    yield "second_repl_offset", history.second_offset
-    yield "repl_backlog_active", int(history.backlog is not None)
-    yield "repl_backlog_size", broker.config.repl_backlog_size
-    yield "repl_backlog_first_byte_offset", history.backlog.start + 1 if history.backlog is not None else 0
-    yield "repl_backlog_histlen", history.backlog.length if history.backlog is not None else 0
-
-
 def _cpu(broker: Broker) -> Fields:
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     yield "used_cpu_sys", f"{own.ru_stime:.6f}"
@@ -427,7 +413,7 @@ SECTIONS: Final[dict[str, tuple[str, Callable[[Broker], Fields]]]] = {
     "persistence": ("Persistence", _persistence),
     "threads": ("Threads", _threads),
     "stats": ("Stats", _stats),
-    "replication": ("Replication", _replication),
+    "replication": ("Replication", replication),
     "cpu": ("CPU", _cpu),
     "hotkeys": ("Hotkeys", _hotkeys),
     "modules": ("Modules", _nothing),

@@ -7,14 +7,22 @@ from typing import Final
 from broker.broker import Client
 from broker.table.arguments import MAX_INTEGER, integer, integer_between, timeout_milliseconds
 from broker.table.command import ADMIN, ALLOW_BUSY, BLOCKING, LOADING, NO_MULTI, NOSCRIPT, STALE, command
-from protocol.errors import NOT_INTEGER, NOT_POSITIVE, SYNTAX, CommandError
-from protocol.replies import NO_REPLY, ZERO, integers
+from protocol.errors import NOT_INTEGER, NOT_POSITIVE, SHUTDOWN_FAILED, SYNTAX, CommandError
+from protocol.replies import NO_REPLY, OK, integers
+from protocol.replies import integer as integer_reply
 
 NO_SHUTDOWN: Final = b"ERR No shutdown in progress."
-SHUTDOWN_FAILED: Final = b"ERR Errors trying to SHUTDOWN. Check logs."
 SHUTDOWN_DENIED: Final = b"ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client"
 
 NUMLOCAL: Final = b"ERR value is out of range, value must between 0 and 1"
+NO_WAIT_ON_REPLICA: Final = (
+    b"ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured"
+    b" to be writable (which is not the default) writes to replicas are just local and are not propagated."
+)
+NO_WAITAOF_ON_REPLICA: Final = (
+    b"ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and"
+    b" are not propagated."
+)
 NO_JOURNAL: Final = b"ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
 
 _SHUTDOWN_OPTIONS: Final = frozenset({b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"ABORT"})
@@ -31,8 +39,10 @@ def shutdown(session: Client, args: list[bytes]) -> bytes:
     if options - _SHUTDOWN_OPTIONS or options >= {b"SAVE", b"NOSAVE"} or (b"ABORT" in options and len(options) > 1):
         raise CommandError(SYNTAX)
     if b"ABORT" in options:
-        # There are no replicas to wait for, so a shutdown is never in progress.
-        raise CommandError(NO_SHUTDOWN)
+        if not session.broker.farewell.waiting:
+            raise CommandError(NO_SHUTDOWN)
+        session.broker.farewell.abort()
+        return OK
     if session.deny_blocking and b"NOW" not in options:
         raise CommandError(SHUTDOWN_DENIED)
     if session.broker.state.busy is not None:
@@ -40,7 +50,12 @@ def shutdown(session: Client, args: list[bytes]) -> bytes:
             raise CommandError(session.broker.state.busy)
         session.broker.scripting.interruption.abandon()
     session.broker.log.notice("SHUTDOWN requested", id=session.id, options=b" ".join(sorted(options)))
-    if not session.broker.request_shutdown(frozenset(options)):
+    stopping = session.broker.request_shutdown(frozenset(options))
+    if stopping is None:
+        return session.broker.blocking.wait(
+            session, shutdown, args, keys=(), value_type=None, timeout_ms=0, timeout_reply=NO_REPLY
+        )
+    if not stopping:
         raise CommandError(SHUTDOWN_FAILED)
     # The client sees its connection close, and nothing that it sent after this is executed.
     session.close()
@@ -52,13 +67,18 @@ def shutdown(session: Client, args: list[bytes]) -> bytes:
          summary="Waits until replicas have the client's writes; returns their number.", complexity="O(1)",
          categories=("connection",), tips=("request_policy:all_shards", "response_policy:agg_min"))  # fmt: skip
 def wait(session: Client, args: list[bytes]) -> bytes:
+    broker = session.broker
+    if broker.feed.following:
+        raise CommandError(NO_WAIT_ON_REPLICA)
     wanted = integer(args[1])
-    timeout = timeout_milliseconds(args[2], session.broker.clock.now)
-    if wanted <= 0:
-        return ZERO
-    return session.broker.blocking.wait(
-        session, wait, args, keys=(), value_type=None, timeout_ms=timeout, timeout_reply=ZERO
-    )
+    timeout = timeout_milliseconds(args[2], broker.clock.now)
+    waits = broker.replica_waits
+    have = waits.acknowledged(session)
+    reply = integer_reply(have)
+    if have >= wanted:
+        return reply
+    waits.begin(session)
+    return broker.blocking.wait(session, wait, args, keys=(), value_type=None, timeout_ms=timeout, timeout_reply=reply)
 
 
 @command("WAITAOF", arity=4, flags=BLOCKING, group="generic", since="7.2.0",
@@ -71,14 +91,18 @@ def waitaof(session: Client, args: list[bytes]) -> bytes:
     replicas = integer_between(args[2], 0, MAX_INTEGER, NOT_POSITIVE)
     timeout = timeout_milliseconds(args[3], session.broker.clock.now)
     broker = session.broker
+    if broker.feed.following:
+        raise CommandError(NO_WAITAOF_ON_REPLICA)
     if local and not broker.config.appendonly:
         raise CommandError(NO_JOURNAL)
     done = int(broker.config.appendonly and broker.persistence.acknowledges(session))
-    reply = integers([done, 0])
-    if done >= local and not replicas:
+    synced = broker.replica_waits.synced(session)
+    reply = integers([done, synced])
+    if done >= local and synced >= replicas:
         return reply
     if not done:
         broker.persistence.watch(session)
+    broker.replica_waits.begin(session)
     return broker.blocking.wait(
         session, waitaof, args, keys=(), value_type=None, timeout_ms=timeout, timeout_reply=reply
     )

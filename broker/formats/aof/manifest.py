@@ -158,6 +158,13 @@ class Manifest:
             return self
         return replace(self, increments=(*self.increments[:-1], replace(self.increments[-1], end_offset=None)))
 
+    def closed(self, end_offset: int) -> "Manifest":
+        """Returns a manifest in which the last increment ends at this offset."""
+        last = self.increments[-1]
+        if last.start_offset is None:
+            return self
+        return replace(self, increments=(*self.increments[:-1], replace(last, end_offset=end_offset)))
+
     def missing_from(self, filename: str, sizes: Mapping[str, int]) -> list[str]:
         """Returns those files in the folder that a complete manifest would list; `sizes` are the folder's files.
 

@@ -17,6 +17,7 @@ from broker.formats.rdb.active_times import ACTIVE_TIMES, active_times_differ, p
 from broker.formats.rdb.format import (
     HASH_METADATA,
     MAGIC,
+    OLDEST_VALKEY,
     OP_AUX,
     OP_EOF,
     OP_EXPIRETIME_MS,
@@ -27,13 +28,15 @@ from broker.formats.rdb.format import (
     OP_SELECTDB,
     STREAM_LISTPACKS_2,
     STREAM_LISTPACKS_3,
+    VALKEY_MAGIC,
     VERSION_7_0,
+    VERSION_7_2,
     oldest_version,
 )
 from broker.formats.rdb.primitives import length_bytes, signed_bytes
 from broker.formats.rdb.stream_saving import save_stream, stream_kind
 from broker.formats.rdb.strings import append_string, append_string_keys
-from broker.formats.rdb.value_saving import SavingOptions, append_value
+from broker.formats.rdb.value_saving import SavingOptions, append_valkey_hash, append_value
 from broker.keyspace.access import LFU, LRU, Access
 from broker.keyspace.database import Database, Value
 from broker.keyspace.keyspace import Keyspace
@@ -68,18 +71,26 @@ def save_rdb(
     aux: Iterable[tuple[bytes, bytes]] = (),
     functions: Iterable[bytes] = (),
     aof_base: bool = False,
+    as_valkey: bool = False,
     keys: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Writes a whole file in pieces of 64 KiB to 1 MiB; returns the number of keys in it.
 
     `aux` is additional metadata, as names and values, `functions` are the sources of function libraries.
-    `keys` is whether the keys are written at all. `aof_base` is whether the file is the base of an append-only file.
-    `progress` is called with the number of keys written, every thousand keys. Exceptions of `write` propagate.
+    `keys` is whether the keys are written at all, `aof_base` whether the file is the base of an append-only file, and
+    `as_valkey` whether it is one of Valkey's, which differs where fields have deadlines: NotForValkey is raised if a
+    stream has a state that Redis 8 introduced. `progress` is called with the number of keys written, every thousand
+    keys. Exceptions of `write` propagate.
     """
     databases = keyspace.databases if keys else ()
-    file = _File(write, options.rdbchecksum, needed_version(databases, options))
-    file.out += b"%b%04d" % (MAGIC, file.version)
+    version = needed_version(databases, options)
+    if as_valkey:
+        if needed_version(databases, options, fields=False) > VERSION_7_2:
+            raise NotForValkey("a stream has a state that Valkey does not know")
+        version = OLDEST_VALKEY
+    file = _File(write, options.rdbchecksum, version)
+    file.out += b"%b%03d" % (VALKEY_MAGIC, version) if as_valkey else b"%b%04d" % (MAGIC, version)
     facts = (
         (b"redis-ver", REDIS_VERSION.encode()),
         (b"redis-bits", b"64"),
@@ -104,11 +115,15 @@ def save_rdb(
     return written
 
 
-def needed_version(databases: Iterable[Database], options: FileOptions) -> int:
-    """Returns the oldest version that can hold the contents of some databases."""
+class NotForValkey(Exception):
+    """The keys include something that Valkey can't read."""
+
+
+def needed_version(databases: Iterable[Database], options: FileOptions, *, fields: bool = True) -> int:
+    """Returns the oldest version that can hold the contents of some databases; `fields`: and deadlines of fields."""
     version = VERSION_7_0
     for database in databases:
-        if any(_expires_by_fields(database, key) for key in database.field_deadlines):
+        if fields and any(_expires_by_fields(database, key) for key in database.field_deadlines):
             version = max(version, oldest_version(HASH_METADATA))
         # Takes 15 ms for a million strings.
         if Stream in set(map(type, database.data.values())):
@@ -196,7 +211,7 @@ def _append_key(file: _File, key: bytes, value: Any, deadline: int | None, hint:
         if older:
             value = without_released(value)
         # In a file of that version streams have nothing else that the older type lacks.
-        older_stream = older or file.version == VERSION_7_0
+        older_stream = older or file.version in (VERSION_7_0, OLDEST_VALKEY)
     if older_stream and active_times_differ(value):
         out.append(OP_AUX)
         append_string(out, ACTIVE_TIMES, False)
@@ -212,6 +227,8 @@ def _append_key(file: _File, key: bytes, value: Any, deadline: int | None, hint:
     if older_stream:
         save_stream(out, value, STREAM_LISTPACKS_2, options.rdbcompression)
         out[place] = STREAM_LISTPACKS_2
+    elif file.version == OLDEST_VALKEY and value.__class__ is Hash and value.deadlines:
+        out[place] = append_valkey_hash(out, value, options.rdbcompression)
     else:
         out[place] = append_value(out, value, options)
 

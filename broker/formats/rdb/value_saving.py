@@ -21,6 +21,7 @@ from broker.formats.rdb.format import (
     SET,
     SET_INTSET,
     STRING,
+    VALKEY_HASH_2,
     ZSET_2,
     ZSET_LISTPACK,
 )
@@ -206,6 +207,17 @@ def _append_packed_expiring(out: bytearray, value: Hash, earliest: int, compress
             parts += (encode(field), encode(text), number(0))
     append_string(out, listpack.join(parts), compress)
     return HASH_LISTPACK_EX
+
+
+def append_valkey_hash(out: bytearray, value: Hash, compress: bool) -> int:
+    """Appends a hash with deadlines as Valkey 9 does: each field and value before its deadline, -1 for none."""
+    deadlines: dict[bytes, int] = value.deadlines or {}
+    out += length_bytes(len(value))
+    for field, text in value.items():
+        append_string(out, field, compress)
+        append_string(out, text, compress)
+        out += signed_bytes(deadlines.get(field, -1))
+    return VALKEY_HASH_2
 
 
 def _append_expiring(out: bytearray, value: Hash, earliest: int, compress: bool) -> int:

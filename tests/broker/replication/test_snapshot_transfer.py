@@ -161,10 +161,3 @@ async def test_a_child_that_fails() -> None:
         broker.broker.snapshot_transfers.cron()
         broker.server.tick.finish()
         assert not (await rest(client)).strip()
-
-
-async def test_real_replicas_are_told_to_come_later() -> None:
-    async with running() as broker:
-        client = await broker.client()
-        assert (await client.call("SYNC")).startswith(b"-ERR This broker has no replicas")
-        assert (await client.call("PSYNC ? -1")).startswith(b"-NOMASTERLINK ")
