@@ -163,7 +163,7 @@ class Broker:
             watches,
         )
         self.fieldsets = Fieldsets()
-        self.handshakes = Handshakes(self.replicas)
+        self.handshakes = Handshakes(self.replicas.acknowledge)
         self.replica_waits = ReplicaWaits(self.feed, self.history, self.replicas, self.blocking.retry)
         self.full_syncs = FullSyncs(
             config, log, self.keyspace, self.functions, self.persistence.background, self.deadlines, self.history,

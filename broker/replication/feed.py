@@ -51,6 +51,7 @@ class Feed:
         Only between two commands.
         """
         self.following = False
+        self._replicas.left = None
         if self._history.backlog is not None:
             self.join()
 

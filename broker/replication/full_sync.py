@@ -19,6 +19,7 @@ import trio
 
 from broker.formats.rdb.file_saving import save_rdb
 from broker.formats.rdb.format import FILE_HEADER_BYTES, MAGIC, VERSION_7_0, VERSION_7_2
+from broker.persistence.delays import delayed
 from broker.replication.outflow import SnapshotFile
 from broker.replication.replicas import LOADING, ONLINE, WAITING, Replica
 from protocol.replies import NO_REPLY, simple
@@ -219,14 +220,18 @@ class FullSyncs:
             while view:
                 view = view[os.write(descriptor, view) :]
 
+        # On a replica, the stream goes on in the database that its master has selected.
+        place = self._feed.facts()
+
         def work(progress: Progress) -> None:
             save_rdb(
                 write,
                 self._keyspace,
                 self._config,
+                aux=place,
                 functions=self._functions.sources(),
                 as_valkey=as_valkey,
-                progress=progress,
+                progress=delayed(progress, self._config),
             )
 
         return work

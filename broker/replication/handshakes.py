@@ -11,8 +11,9 @@ from protocol.inline import split_line
 from protocol.replies import NO_REPLY, OK
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from broker.clients.session import Session
-    from broker.replication.replicas import Replicas
 
 ADDRESS_MAX: Final = 256
 VERSION_NUMBERS: Final = 3
@@ -58,9 +59,9 @@ _switch: Final = at_least(0, b"ERR value is out of range, value must between 0 a
 class Handshakes:
     """The settings of the clients that have sent REPLCONF."""
 
-    def __init__(self, replicas: Replicas) -> None:
-        """`replicas` learns what replicas report."""
-        self._replicas = replicas
+    def __init__(self, acknowledge: Callable[[Session, int, int | None], None]) -> None:
+        """`acknowledge` is called with the offsets that a replica reports (see Replicas.acknowledge)."""
+        self._acknowledge = acknowledge
         self._settings: dict[Session, Handshake] = {}
 
     def of(self, session: Session) -> Handshake:
@@ -71,13 +72,13 @@ class Handshakes:
         """Forget a client that has disconnected. (Sessions, compiled, must not be referenced weakly.)"""
         self._settings.pop(session, None)
 
-    def _acknowledge(self, session: Session, pairs: list[bytes]) -> None:
+    def _report(self, session: Session, pairs: list[bytes]) -> None:
         try:
             offset = integer(pairs[1])
             synced = integer(pairs[3]) if len(pairs) > 3 and pairs[2].lower() == b"fack" else None
         except CommandError:
             return
-        self._replicas.acknowledge(session, offset, synced)
+        self._acknowledge(session, offset, synced)
 
     def configure(self, session: Session, pairs: list[bytes]) -> bytes:
         """Apply pairs of options and values, in order, and return the reply. Raises CommandError.
@@ -90,7 +91,7 @@ class Handshakes:
         for option, value in zip(pairs[::2], pairs[1::2], strict=True):
             name = option.lower()
             if name == b"ack":
-                self._acknowledge(session, pairs)
+                self._report(session, pairs)
                 return NO_REPLY
             if name == b"getack":
                 return NO_REPLY

@@ -87,9 +87,9 @@ class Replicas:
     """The replicas by session, in the order in which they came.
 
     `acknowledgements` is not empty while reports have arrived that nobody has looked at. `sent_before` are the bytes
-    sent to replicas that have left, `rate` those sent to all in the last second; `left` is when the last one left, in
-    seconds of Trio's clock. `changed` is called when the number of those that are good enough (min-replicas-to-write)
-    may have changed.
+    sent to replicas that have left, `rate` those sent to all in the last second. `left` is since when there are none,
+    in seconds of Trio's clock, None if nobody has looked yet. `changed` is called when the number of those that are
+    good enough (min-replicas-to-write) may have changed.
     """
 
     def __init__(self, config: Config, log: Log, history: History) -> None:
@@ -101,7 +101,7 @@ class Replicas:
         self.changed: list[Callable[[], None]] = []
         self.sent_before = self._sampled = 0
         self.rate = 0
-        self.left = 0.0
+        self.left: float | None = None
 
     @property
     def online(self) -> list[Replica]:

@@ -54,6 +54,8 @@ class StreamUpkeep:
         limit = self._config.repl_backlog_ttl
         if not (limit and self._feed.active) or self._replicas.by_session:
             return
+        if self._replicas.left is None:
+            self._replicas.left = trio.current_time()
         if trio.current_time() - self._replicas.left > limit:
             self._feed.detach()
             self._history.close_backlog()

@@ -84,6 +84,8 @@ def config_resetstat(session: Client, args: list[bytes]) -> bytes:
     persistence.snapshots.saves = persistence.snapshots.failures = 0
     persistence.rewrites.count = persistence.rewrites.failures = 0
     persistence.journal.delayed_syncs = 0
+    syncs = broker.full_syncs
+    syncs.count = syncs.continued = syncs.refused = broker.snapshot_transfers.count = 0
     broker.slowlog.reset_counters()
     for each in broker.commands:
         each.calls = each.rejected = each.failed = 0

@@ -1,14 +1,24 @@
 """Full synchronizations: who gets which snapshot when, and what follows it."""
 
+import random
+from pathlib import Path
+
 import pytest
 import trio
 
 from broker.replication.full_sync import PAUSE_SECONDS
+from tests.broker.encrypted import serving
 from tests.broker.inprocess import Broker, running
-from tests.broker.replication.followers import follower
+from tests.broker.replication.followers import Follower, follower
+from tests.certificates import Certificates
 
 AT_ONCE = {"repl-diskless-sync-delay": "0"}
 SELECT = [b"SELECT", b"0"]
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path)
 
 
 async def replicas_asking(broker: Broker, count: int) -> None:
@@ -223,3 +233,15 @@ async def test_one_that_follows_after_its_snapshot_need_not_wait(autojump_clock:
         await replica.stream.aclose()
         await trio.sleep(2)
         assert not broker.broker.full_syncs._failures
+
+
+async def test_a_tls_connection_gets_the_snapshot_encrypted(certificates: Certificates) -> None:
+    async with serving(certificates, repl_diskless_sync_delay="0") as encrypted:
+        client = await encrypted.connect()
+        value = random.Random(1).randbytes(3 << 20)
+        await client.call("SET", "large", value)
+        replica = Follower((await encrypted.connect()).stream)
+        sync = await replica.synchronize()
+        assert value in sync.snapshot
+        await client.call("SET a 1")
+        await replica.expect(SELECT, [b"SET", b"a", b"1"])

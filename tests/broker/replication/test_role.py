@@ -28,7 +28,7 @@ def test_following() -> None:
 def test_a_master_with_a_history_can_be_continued() -> None:
     broker = make_broker()
     session = make_session(broker)
-    broker.feed.start()
+    broker.feed.join()
     run(session, "SET a 1")
     broker.role.follow(MASTER)
     assert broker.role.continues
@@ -43,7 +43,7 @@ def test_a_master_with_a_history_can_be_continued() -> None:
 def test_a_transaction_that_has_written_is_not_in_the_stream() -> None:
     broker = make_broker()
     session = make_session(broker)
-    broker.feed.start()
+    broker.feed.join()
     run(session, "MULTI", "SET a 1", "SLAVEOF master 6379", "EXEC")
     assert broker.role.is_replica and not broker.role.continues
 
