@@ -42,7 +42,7 @@ def test_it_has_the_keys_and_follows(kind: str, master: Start, replica: Start, c
     assert info(client, "stats")["sync_full"] == "1"
 
 
-@kinds
+@pytest.mark.parametrize("kind", ["redis-7.0"])
 def test_writes_during_the_synchronization_arrive(kind: str, master: Start, replica: Start, connect: Connect) -> None:
     ours = master("--rdb-key-save-delay", "200")
     client = connect(ours)
@@ -57,7 +57,7 @@ def test_writes_during_the_synchronization_arrive(kind: str, master: Start, repl
     same(client, follower)
 
 
-@kinds
+@pytest.mark.parametrize("kind", ["valkey-9"])
 def test_a_message_arrives_at_the_replicas_subscribers(
     kind: str, master: Start, replica: Start, connect: Connect
 ) -> None:
@@ -141,7 +141,7 @@ def test_after_a_cut_it_continues_where_it_was(kind: str, master: Start, replica
         cable.close()
 
 
-@kinds
+@pytest.mark.parametrize("kind", ["redis-8"])
 def test_after_a_restart_it_continues_where_it_was(
     kind: str, master: Start, replica: Start, connect: Connect, tmp_path: Path
 ) -> None:
