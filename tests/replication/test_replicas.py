@@ -208,3 +208,30 @@ def test_a_user_needs_three_commands(master: Start, replica: Start, connect: Con
     wait_until("the replica is linked", lambda: linked(follower))
     write(client, 2, 50)
     same(client, follower)
+
+
+def test_a_replica_passes_the_stream_on_and_takes_over(master: Start, replica: Start, connect: Connect) -> None:
+    """This broker, a replica of itself, and redis-server behind that one; then the middle one is promoted."""
+    first, second = master(), master()
+    leader, middle = connect(first), connect(second)
+    leader.call("SELECT", 3)
+    leader.call("SET", "elsewhere", 1)
+    middle.call("REPLICAOF", *first.address)
+    wait_until("the middle one is linked", lambda: linked(middle))
+    leader.call("SET", "elsewhere", 2)
+    follower = connect(replica("redis-8", second))
+    wait_until("the last one is linked", lambda: linked(follower))
+    leader.call("SET", "elsewhere", 3)  # in the database that was selected before the last one came
+    leader.call("SELECT", 0)
+    write(leader, 1, 300)
+    wait_until("the middle one is in step", lambda: in_step(leader, middle))
+    wait_until("the last one is in step", lambda: in_step(leader, follower))
+    assert digest(leader) == digest(middle) == digest(follower)
+    before = info(middle, "stats")["sync_full"]
+    middle.call("REPLICAOF", "NO", "ONE")
+    leader.call("REPLICAOF", *second.address)
+    write(middle, 2, 300)
+    wait_until("the last one follows the new master", lambda: in_step(middle, follower))
+    wait_until("the former master follows the new one", lambda: in_step(middle, leader))
+    assert digest(leader) == digest(middle) == digest(follower)
+    assert info(middle, "stats")["sync_full"] == before
