@@ -58,7 +58,8 @@ async def test_an_increment_goes_on_where_it_ended() -> None:
     for number in range(3):
         async with durable(disk, APPENDONLY) as broker:
             await (await broker.client()).call(f"SET more{number} 1")
-    assert b"startoffset 0\n" in disk.files()[MANIFEST]
+            assert b"startoffset 0\n" in disk.files()[MANIFEST]
+        assert b"startoffset 0 endoffset 99\n" in disk.files()[MANIFEST]
     assert disk.files()[INCREMENT].startswith(aof("SELECT 0", "SET b 1")) and not disk.files().get(SECOND)
     assert set(await loaded(disk)) == {b"a", b"b", b"more0", b"more1", b"more2"}
 
