@@ -108,7 +108,10 @@ class Effects:
                 self._gathered.append((database, command))
                 return
         if self.suppressed:
-            self._mark_restricted(1 if self._replacement is None else len(self._replacement))
+            if self._replacement is not None:
+                self._mark_restricted(len(self._replacement))
+            elif command is not None:
+                self._mark_restricted(1)
             if not (self._to_journal or self._to_replicas):
                 self._replacement = command = None
         effects = self._extra

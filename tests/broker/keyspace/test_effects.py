@@ -118,13 +118,13 @@ def test_what_was_added_comes_first_in_a_transaction_too(effects: Effects, colle
 def test_while_suppressed_only_what_was_added_goes_out(effects: Effects, collected: list[Unit], depth: int) -> None:
     for _ in range(depth):
         effects.begin()
-    effects.suppressed = True
+    effects.restrict(to_journal=False, to_replicas=False)
     effects.flush(0, [b"SET", b"a", b"1"])
     effects.replace_with([b"SREM", b"s", b"a"])
     effects.flush(0, [b"SPOP", b"s"])
     effects.add(2, [b"DEL", b"expired"])
     effects.flush(0, [b"SET", b"b", b"2"])
-    effects.suppressed = False
+    effects.restrict(to_journal=True, to_replicas=True)
     for _ in range(depth):
         effects.end()
     effects.flush(0, [b"SET", b"c", b"3"])

@@ -181,3 +181,19 @@ def test_old_positions_are_remembered_less_exactly() -> None:
     assert all(exact[position] <= fed.feed.offset_of(position) for position in exact)
     last = fed.effects.position
     assert fed.feed.offset_of(last) == exact[last]
+
+
+def test_what_has_expired_during_a_script_goes_to_everybody() -> None:
+    fed = Fed()
+    recorded: list[Unit] = []
+    fed.effects.sinks.append(recorded.append)
+    fed.feed.join()
+    fed.effects.begin()
+    fed.effects.restrict(to_journal=True, to_replicas=False)
+    fed.effects.add(0, [b"DEL", b"expired"])
+    fed.effects.flush(0, None)
+    fed.effects.restrict(to_journal=True, to_replicas=True)
+    fed.effects.flush(0, [b"DEL", b"a"])
+    fed.effects.end()
+    assert [command[1] for _, command in recorded[0]] == [b"expired", b"a"]
+    assert [command[1] for _, command in fed.feed.pending[0]] == [b"expired", b"a"]
