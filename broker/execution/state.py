@@ -65,6 +65,8 @@ class State:
         self.scripts_may_all = False
         self.cron_paused = False
         self._pause_ends: Timer | None = None
+        self._pause_of_clients: Literal["", "write", "all"] = ""
+        self._pauses_for_failover = False
 
     def restricted(self) -> bool:
         """Whether some requests are refused, delayed, shown to others, or measured by key."""
@@ -122,21 +124,34 @@ class State:
         """CLIENT PAUSE; a pause in progress can be extended or made stricter, never the reverse."""
         ends = trio.current_time() + milliseconds / 1000
         if self._pause_ends is not None:
-            if self.paused == "all":
+            if self._pause_of_clients == "all":
                 kind = "all"
             ends = max(ends, self._pause_ends.when)
             self._pause_ends.cancel()
-        self.paused = kind
+        self._pause_of_clients = kind
         self._pause_ends = self._timers.at(ends, self.unpause)
-        self.restrict()
+        self._pause_again()
 
     def unpause(self) -> None:
-        """End a pause and execute the requests held back, in order of arrival."""
+        """End CLIENT PAUSE's pause, and execute the requests held back, in order of arrival."""
         if self._pause_ends is not None:
             self._pause_ends.cancel()
         self._pause_ends = None
-        self.paused = ""
+        self._pause_of_clients = ""
+        self._pause_again()
+
+    def pause_for_failover(self, on: bool) -> None:
+        """Hold writes back, or no longer, whatever CLIENT PAUSE and UNPAUSE say."""
+        self._pauses_for_failover = on
+        self._pause_again()
+
+    def _pause_again(self) -> None:
+        """Follow a change of what causes pauses; what is held back is tried again."""
+        before = self.paused
+        self.paused = self._pause_of_clients or ("write" if self._pauses_for_failover else "")
         self.restrict()
+        if self.paused in (before, "all"):
+            return
         postponed, self.postponed = self.postponed, []
         for session in postponed:
             session.flags &= ~POSTPONED

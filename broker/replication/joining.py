@@ -56,6 +56,10 @@ class Accepted:
     offset: int
 
 
+class Rejected(LinkLost):
+    """The server that was asked to take over refuses."""
+
+
 class Joining:
     """One conversation; `port` and `config` say how this replica can be reached, and who it is."""
 
@@ -127,7 +131,7 @@ class Joining:
                 f"Master is currently unable to PSYNC but should be in the future: {_shown(reply)}", later=True
             )
         if failover:
-            raise LinkLost("Failover target rejected psync request")
+            raise Rejected(f"Failover target rejected psync request: {_shown(reply)}")
         if not reply.startswith(b"-ERR"):
             raise LinkLost(f"Unexpected reply to PSYNC from master: {_shown(reply)}")
         self._log.notice(f"Master does not support PSYNC or is in error state (reply: {_shown(reply)})")

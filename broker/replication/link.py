@@ -20,8 +20,9 @@ import trio
 
 from broker.clients.session import MASTER
 from broker.replication.applying import Applying, Diverged
+from broker.replication.failover import REJECTED
 from broker.replication.incoming import Incoming, LinkLost
-from broker.replication.joining import NO_OFFSET, Accepted, Joining, Known
+from broker.replication.joining import NO_OFFSET, Accepted, Joining, Known, Rejected
 from broker.replication.link_sending import LinkTransport, Sender
 from broker.replication.payload import receive_payload
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from broker.keyspace.keyspace import Keyspace
     from broker.persistence.journal import Journal
     from broker.process.log import Log
+    from broker.replication.failover import Failover
     from broker.replication.feed import Feed
     from broker.replication.history import History
     from broker.replication.loading import Loading
@@ -80,6 +82,7 @@ class Parts:
     feed: Feed
     replicas: Replicas
     loading: Loading
+    failover: Failover
     open_session: Callable[[Transport], Session]
     close_session: Callable[[Session], None]
     listening_port: Callable[[], int]
@@ -194,8 +197,7 @@ class MasterLink:
         joining = Joining(parts.config, self._log, incoming, sender.send, parts.listening_port())
         status.state = "handshake"
         known = Known(parts.history.id if role.continues else "", parts.history.offset)
-        asked_to_take_over, role.promotes_master = role.promotes_master, False
-        accepted = await joining.join(known, failover=asked_to_take_over)
+        accepted = await self._join(joining, known)
         nursery.start_soon(self._send, sender, nursery.cancel_scope)
         if accepted.whole:
             await self._load(incoming, accepted)
@@ -224,6 +226,22 @@ class MasterLink:
             await self._apply(incoming, applying, session, sender)
         finally:
             parts.close_session(session)
+
+    async def _join(self, joining: Joining, known: Known) -> Accepted:
+        failover = self._parts.failover
+        if not failover.in_progress:
+            return await joining.join(known)
+        try:
+            accepted = await joining.join(known, failover=True)
+        except Rejected:
+            self._begin()
+            failover.abort(REJECTED)
+            self._finish()
+            raise
+        self._begin()
+        failover.end()
+        self._finish()
+        return accepted
 
     async def _send(self, sender: Sender, connection: trio.CancelScope) -> None:
         try:

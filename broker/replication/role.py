@@ -43,7 +43,6 @@ class Role:
 
     `continues` says that the history's offset is how far this broker's data have come in the stream that the history
     names, so that a master may continue it. `stream_database` is the database that the stream has selected there.
-    `promotes_master` is set while a failover asks the new master to become one.
     """
 
     def __init__(
@@ -71,7 +70,6 @@ class Role:
         self.master: Address | None = None
         self.link = LinkStatus(clock)
         self.continues = False
-        self.promotes_master = False
         self._scope = trio.CancelScope()
         for name in ("replica-read-only", "replica-serve-stale-data"):
             config.on_change(name, lambda _: self.update())
@@ -107,7 +105,7 @@ class Role:
         self._scope = trio.CancelScope()
         return self._scope
 
-    def follow(self, master: Address, *, promotes_master: bool = False) -> None:
+    def follow(self, master: Address) -> None:
         """Become that master's replica, of whichever role before; within a tick."""
         if self.master is None:
             self._log.notice(
@@ -119,7 +117,6 @@ class Role:
             self._feed.stop()
             self.stream_database = 0  # a new master's stream begins with a SELECT
         self.master = master
-        self.promotes_master = promotes_master
         self._config.replicaof = (master.host, master.port)
         self._disconnect_blocked()
         self.link.begin()
@@ -131,7 +128,7 @@ class Role:
             return
         history = self._history
         self.master = None
-        self.promotes_master = self.continues = False
+        self.continues = False
         self._config.replicaof = None
         self.link.end()
         self._replicas.disconnect_all()

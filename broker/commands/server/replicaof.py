@@ -37,6 +37,8 @@ def slaveof(session: Client, args: list[bytes]) -> bytes:
 
 def _change_role(session: Client, args: list[bytes]) -> bytes:
     role, log = session.broker.role, session.broker.log
+    if session.broker.failover.active:
+        raise CommandError(FAILING_OVER)
     client = client_line(session).decode("utf-8", "backslashreplace")
     if args[1].lower() == b"no" and args[2].lower() == b"one":
         if role.is_replica:
