@@ -42,6 +42,7 @@ from broker.process.poller import Watches
 from broker.process.reclaim import Reclaimer
 from broker.process.stats import Stats
 from broker.process.timers import Deadlines
+from broker.replication.failover import Failover
 from broker.replication.farewell import Farewell
 from broker.replication.feed import Feed
 from broker.replication.full_sync import FullSyncs
@@ -178,12 +179,16 @@ class Broker:
         loading = Loading(
             config, log, self.keyspace, self.functions, self.blocking, self.tracking, self.state, self.persistence
         )
+        self.failover = Failover(
+            log, self.clock, self.state, self.deadlines, self.history, self.feed, self.replicas, self.role
+        )
         self.master_link = MasterLink(
             self.role,
             Parts(
                 config, log, commands, self.executor, self.blocking, self.keyspace, self.state,
-                self.persistence.journal, self.history, self.feed, self.replicas, loading, self.open_session,
-                self.close_session, lambda: config.tls_port if config.tls_replication else self.tcp_port,
+                self.persistence.journal, self.history, self.feed, self.replicas, loading, self.failover,
+                self.open_session, self.close_session,
+                lambda: config.tls_port if config.tls_replication else self.tcp_port,
             ),
         )  # fmt: skip
         self.snapshot_transfers = SnapshotTransfers(

@@ -1,8 +1,8 @@
 """FAILOVER: handing the role of the master over to a replica, without losing a write.
 
-Clients' writes are held back until a replica has acknowledged everything. Then this broker becomes its replica, and asks
-it to take over along with the request for the stream (PSYNC ... FAILOVER). Whatever was held back is then refused, as by
-any replica.
+Clients' writes are held back until a replica has acknowledged everything. Then this broker becomes its replica, and
+asks it to take over along with the request for the stream (PSYNC ... FAILOVER). What was held back is then refused, as
+by any replica.
 """
 
 from __future__ import annotations

@@ -34,6 +34,20 @@ FOLLOW = [NOBODY]
         "SLAVEOF NO ONE",
         "replicaof no one",
         "CONFIG SET replicaof x",
+        "FAILOVER",
+        "FAILOVER TO 127.0.0.1 1",
+        "FAILOVER ABORT",
+        "FAILOVER TIMEOUT 0",
+        "FAILOVER TIMEOUT -1",
+        "FAILOVER TIMEOUT x",
+        "FAILOVER TO 127.0.0.1 1 FORCE",
+        "FAILOVER TO 127.0.0.1 FORCE",
+        "FAILOVER TO 127.0.0.1 x",
+        "FAILOVER TO",
+        "FAILOVER nonsense",
+        "FAILOVER ABORT TIMEOUT 1",
+        "FAILOVER FORCE FORCE",
+        "FAILOVER TIMEOUT 1 TIMEOUT 2",
     ],
 )
 def test_on_a_master(command: str) -> None:
@@ -60,6 +74,10 @@ def test_on_a_master(command: str) -> None:
         "GETEX k",
         "SET k",
         "FUNCTION FLUSH",
+        "FAILOVER",
+        "FAILOVER ABORT",
+        "WAIT 0 0",
+        "WAITAOF 0 0 0",
         "READONLY",
         "READWRITE",
         "ASKING",
@@ -216,6 +234,31 @@ def test_both_say_the_same_of_themselves_to_the_master(following: tuple[Client, 
     assert ours == theirs, offsets
     states = re.findall(rb"slave\d:ip=127.0.0.1,port=\d+,state=(\w+)", to_master.call("INFO", "replication"))
     assert states == [b"online", b"online"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "FAILOVER TO 127.0.0.1 1",
+        "FAILOVER TO 127.0.0.1 1 FORCE TIMEOUT 5",
+        "FAILOVER FORCE TIMEOUT 5",
+        "FAILOVER FORCE",
+        "FAILOVER ABORT",
+    ],
+)
+def test_failover_of_a_master_with_a_replica(command: str) -> None:
+    with pair() as p:
+        client = p.client()
+        sockets = [server.connect() for server in (servers.reference(), servers.broker())]
+        for connection in sockets:
+            connection.send(b"PSYNC ? -1\r\n")
+        for connection in (client.theirs, client.ours):
+            while b"slave0" not in connection.call("INFO", "replication"):
+                pass
+        client.do(command)
+        client.do("SET a 1")
+        for connection in sockets:
+            connection.close()
 
 
 def test_promotion_keeps_the_second_id(following: tuple[Client, Connection]) -> None:

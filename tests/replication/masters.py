@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -41,8 +42,9 @@ def _executable(kind: str) -> list[str]:
 class Member:
     """A running server, whose clients are closed at its end."""
 
-    def __init__(self, started: Server) -> None:
+    def __init__(self, started: Server, keeps_files: bool) -> None:
         self.server = started
+        self._keeps_files = keeps_files
         self.port = started.address[1]
         self._clients: list[Connection] = []
 
@@ -62,19 +64,21 @@ class Member:
     def close(self) -> None:
         for client in self._clients:
             client.close()
+        if self._keeps_files:
+            self.server.folder = None
         self.server.stop()
 
 
 @contextmanager
-def server(kind: str, *options: str, port: int = 0) -> Iterator[Member]:
-    """Run a server of that kind."""
+def server(kind: str, *options: str, port: int = 0, folder: Path | None = None) -> Iterator[Member]:
+    """Run a server of that kind, with its files in `folder` if that is given."""
     port = port or servers.free_port()
     command = [*_executable(kind), "--port", str(port), "--bind", "127.0.0.1", "--enable-debug-command", "yes"]
     if "--save" not in options:
         command += ["--save", ""]
     if kind != OURS:
         command += ["--repl-diskless-sync-delay", "0"]
-    member = Member(servers.start(kind, [*command, *options], port))
+    member = Member(servers.start(kind, [*command, *options], port, folder), folder is not None)
     try:
         yield member
     finally:

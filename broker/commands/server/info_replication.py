@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from broker.broker import Broker, Client
 from broker.commands.server.info_replica import replica_fields, replica_role
@@ -11,15 +10,13 @@ from broker.replication.replicas import ONLINE
 from broker.table.command import FAST, LOADING, NOSCRIPT, STALE, command
 from protocol.replies import array, bulk, bulks, integer
 
-NO_FAILOVER: Final = "no-failover"
-
 
 def replication(broker: Broker) -> Iterator[tuple[str, object]]:
     """The fields of the section."""
     yield "role", "slave" if broker.role.is_replica else "master"
     yield from replica_fields(broker)
     yield from _replicas(broker)
-    yield "master_failover_state", NO_FAILOVER
+    yield "master_failover_state", broker.failover.state
     yield from _stream(broker)
 
 

@@ -15,6 +15,7 @@ from protocol.replies import NO_REPLY, simple
 FILTER_NEEDS_MARK: Final = b"ERR Filtered replica requires EOF capability"
 FAILOVER: Final = b"ERR PSYNC FAILOVER can't be sent to a master."
 ANOTHER_HISTORY: Final = b"ERR PSYNC FAILOVER replid must match my replid."
+WHILE_FAILING_OVER: Final = b"NOMASTERLINK Can't SYNC while failing over"
 NO_MASTER: Final = b"NOMASTERLINK Can't SYNC while not connected with my master"
 """Any other error makes a replica send SYNC, and then try again at once; after this one it waits a second."""
 
@@ -55,6 +56,8 @@ def psync(session: Client, args: list[bytes]) -> bytes:
 def _settings(session: Client) -> Handshake:
     """What the client has said with REPLCONF; raises CommandError if it can't be served now."""
     role = session.broker.role
+    if session.broker.failover.active:
+        raise CommandError(WHILE_FAILING_OVER)
     if role.is_replica and not role.link.is_up:
         raise CommandError(NO_MASTER)
     wanted = session.broker.handshakes.of(session)

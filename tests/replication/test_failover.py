@@ -1,0 +1,82 @@
+"""Handing over the role of the master, with servers of all kinds on either side: nothing acknowledged is lost."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from tests.oracle.wire import Connection
+from tests.replication.masters import OURS, REDIS_7, REFERENCE, VALKEY, Member, digest, in_sync, info, server, until
+
+
+def pair_of(stack: ExitStack, first: str, second: str) -> tuple[Member, Connection, Member, Connection]:
+    """A master and its replica, in sync."""
+    master, replica = stack.enter_context(server(first)), stack.enter_context(server(second))
+    leader, follower = master.connect(), replica.connect()
+    follower.call("REPLICAOF", "127.0.0.1", str(master.port))
+    in_sync(leader, follower)
+    return master, leader, replica, follower
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(OURS, OURS), (OURS, REDIS_7), (OURS, REFERENCE), (OURS, VALKEY), (REFERENCE, OURS), (VALKEY, OURS)],
+)
+def test_there_and_back(first: str, second: str) -> None:
+    with ExitStack() as stack:
+        master, leader, replica, follower = pair_of(stack, first, second)
+        writing = master.connect()
+        for number in range(100):
+            leader.call("SET", f"k{number}", "1")
+        assert leader.call("FAILOVER", "TO", "127.0.0.1", str(replica.port), "TIMEOUT", "10000") == b"+OK\r\n"
+        writing.send(b"SET held 1\r\n")  # until the end of the failover, which refuses it
+        assert writing.receive() == b"-READONLY You can't write against a read only replica.\r\n"
+        until(lambda: info(follower)["role"] == "master", "the replica has taken over")
+        follower.call("SET", "new", "1")
+        in_sync(follower, leader)
+        assert digest(leader) == digest(follower)
+        assert info(follower)["master_replid2"] != "0" * 40
+        assert info(follower, "stats")["sync_full"] == "0"
+        assert follower.call("FAILOVER") == b"+OK\r\n"
+        until(lambda: info(leader)["role"] == "master", "the first has taken over again")
+        leader.call("SET", "newer", "1")
+        in_sync(leader, follower)
+        assert digest(leader) == digest(follower)
+
+
+def test_a_replica_that_does_not_catch_up() -> None:
+    with ExitStack() as stack:
+        master, leader, replica, follower = pair_of(stack, OURS, REDIS_7)
+        leader.call("SET", "a", "1")
+        in_sync(leader, follower)
+        follower.send(b"DEBUG SLEEP 3\r\n")
+        leader.call("SET", "a", "2")
+        waiting = master.connect()
+        assert leader.call("FAILOVER", "TIMEOUT", "100") == b"+OK\r\n"
+        assert info(leader)["master_failover_state"] == "waiting-for-sync"
+        assert leader.call("REPLICAOF", "NO", "ONE") == b"-ERR REPLICAOF not allowed while failing over.\r\n"
+        assert leader.call("FAILOVER") == b"-ERR FAILOVER already in progress.\r\n"
+        waiting.send(b"SET a 3\r\n")
+        assert waiting.receive() == b"+OK\r\n"
+        assert info(leader)["master_failover_state"] == "no-failover"
+        assert leader.call("FAILOVER") == b"+OK\r\n"
+        assert leader.call("FAILOVER", "ABORT") == b"+OK\r\n"
+        assert leader.call("SET", "a", "4") == b"+OK\r\n"
+        assert follower.receive() == b"+OK\r\n"
+        in_sync(leader, follower)
+        assert leader.call("FAILOVER", "TO", "127.0.0.1", str(replica.port)) == b"+OK\r\n"
+        until(lambda: info(follower)["role"] == "master")
+
+
+def test_a_target_that_is_gone_and_comes_to_nothing() -> None:
+    with ExitStack() as stack:
+        _, leader, replica, follower = pair_of(stack, OURS, REDIS_7)
+        follower.send(b"DEBUG SLEEP 2\r\n")
+        leader.call("SET", "a", "1")
+        port = str(replica.port)
+        assert leader.call("FAILOVER", "TO", "127.0.0.1", port, "FORCE", "TIMEOUT", "50") == b"+OK\r\n"
+        replica.kill()
+        until(lambda: info(leader)["master_failover_state"] == "failover-in-progress")
+        assert leader.call("SET", "a", "2") == b"-READONLY You can't write against a read only replica.\r\n"
+        assert leader.call("FAILOVER", "ABORT") == b"+OK\r\n"
+        assert leader.call("SET", "a", "3") == b"+OK\r\n"
+        assert info(leader)["role"] == "master"
