@@ -96,7 +96,7 @@ def client_line(session: Session, running: bytes | None = None, args: Iterable[b
         (b"tot-mem", memory),
         (b"events", b"rw" if unsent else b"r"),
         (b"cmd", running),
-        (b"user", b"(superuser)" if session.flags & MASTER else session.user_name),
+        (b"user", session.user_name),
         (b"redir", -1 if session.tracking is None else session.tracking.redirect),
         (b"resp", session.resp.version),
         (b"lib-name", session.lib_name),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import trio
 
+from broker.acl.user import User
 from broker.clients.session import MASTER
 from broker.replication.applying import Applying, Diverged
 from broker.replication.failover import REJECTED
@@ -209,6 +210,7 @@ class MasterLink:
         transport = LinkTransport(stream, master, nursery.cancel_scope)
         session = parts.open_session(transport)
         try:
+            session.become_user(_superuser(), True)
             session.flags = MASTER
             session.deny_blocking = session.import_source = True
             session.db = parts.keyspace.databases[role.stream_database]
@@ -306,6 +308,13 @@ class MasterLink:
         if not journal.is_open or journal.provisional:
             return offset, None
         return offset, min(offset, applying.synced_offset(journal.synced_position))
+
+
+def _superuser() -> User:
+    """The user of the master's commands, whose rights no client can change."""
+    user = User(b"(superuser)")
+    user.has_all_rights = True
+    return user
 
 
 def _reason(problem: BaseException) -> str:

@@ -150,6 +150,21 @@ async def test_promoted_while_connected(monkeypatch: pytest.MonkeyPatch, autojum
         assert master.connections == 1
 
 
+async def test_no_client_takes_its_rights(monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock) -> None:
+    async with replica(monkeypatch) as (broker, master):
+        peer = await master.accept()
+        await peer.full_sync(FILE)
+        client = await broker.client()
+        assert b"user=(superuser)" in await client.call("CLIENT LIST TYPE master")
+        await client.call("ACL SETUSER other on nopass +@all ~* &*")
+        await client.call("AUTH other x")
+        assert await client.call("ACL SETUSER default resetkeys -@all") == b"+OK\r\n"
+        await peer.command("MULTI", "INCR a", "INCR a", "EXEC", "INCR a")
+        with trio.fail_after(60):
+            while await client.call("GET a") != b"$1\r\n4\r\n":
+                await trio.sleep(0.01)
+
+
 async def test_killed_by_a_client_it_comes_back(monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock) -> None:
     async with replica(monkeypatch) as (broker, master):
         peer = await master.accept()
