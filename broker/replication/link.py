@@ -11,6 +11,7 @@ as after any client's request.
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -324,9 +325,9 @@ def _reason(problem: BaseException) -> str:
         if isinstance(cause, BaseExceptionGroup):
             cause = cause.exceptions[-1]
             continue
-        text = getattr(cause, "strerror", None)
-        if text:
-            return str(text)
+        if isinstance(cause, OSError) and cause.strerror:
+            # Trio's own text is longer; a name that can't be resolved has a negative number.
+            return os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror
         cause = cause.__cause__
     return str(problem)
 
