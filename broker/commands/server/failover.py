@@ -24,7 +24,7 @@ NOT_ONLINE: Final = b"ERR FAILOVER target replica is not online."
 
 
 @command("FAILOVER", arity=-1, flags=ADMIN | NOSCRIPT | STALE, group="server", since="6.2.0",
-         syntax="[target=TO host port:integer [FORCE]] [ABORT] [TIMEOUT milliseconds:integer]",
+         syntax="[target=TO <host port:integer [FORCE]>] [ABORT] [TIMEOUT milliseconds]",
          summary="Hands the role of the master over to a replica that has all writes.",
          complexity="O(1)")  # fmt: skip
 def failover(session: Client, args: list[bytes]) -> bytes:

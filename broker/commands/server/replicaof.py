@@ -19,7 +19,7 @@ INVALID_PORT: Final = b"ERR Invalid master port"
 ALREADY: Final = simple(b"OK Already connected to specified master")
 
 _FLAGS: Final = ADMIN | NOSCRIPT | STALE | NO_ASYNC_LOADING
-_SYNTAX: Final = "args=<host-port=host port:integer|no-one=NO ONE>"
+_SYNTAX: Final = "args=<host-port=<host port:integer>|no-one=<NO ONE>>"
 
 
 @command("REPLICAOF", arity=3, flags=_FLAGS, group="server", since="5.0.0", syntax=_SYNTAX,
