@@ -175,6 +175,7 @@ class Server:
                     self.tick.close(connection)
                 elif now - connection.peak_since > PEAK_RESET_MS:
                     connection.reset_peak()
+            self.broker.keyspace.expire_written_here()
             self.persistence.cron()
             self.broker.snapshot_transfers.cron()
             self.broker.full_syncs.cron()

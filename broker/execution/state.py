@@ -104,6 +104,7 @@ class State:
         importing = (self.importing or self._accepts_writes_as_replica()) and not self.loading
         suspended = importing or ((bool(self.paused) or self.replica) and not self.loading)
         self._keyspace.suspend_expiry(suspended, importing)
+        self._keyspace.collect_writes(self._accepts_writes_as_replica())
         for session in self._sessions.values():
             if restricted:
                 session.flags |= BROKER_STATE

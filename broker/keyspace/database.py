@@ -92,14 +92,13 @@ class SharedState:
     the latest at the end of a client's batch of requests.
     `ready` holds changed keys that clients wait for. `event_mask` is notify-keyspace-events, with a bit of RECORDED
     while `recorder` keeps track of accesses, and CHANGE_TRACKED while `tracker` wants to know of changes.
-    `release(value)` receives removed and overwritten values, unless they are known to be small (see
-    broker.process.reclaim).
-    `expired` and `expired_fields` count keys and fields removed because of their deadlines, and the same names with
-    `_on_access` those of them that a lookup found.
+    `release(value)` receives removed and overwritten values that may be large (see broker.process.reclaim).
+    `expired` and `expired_fields` count what was removed because of its deadline; with `_on_access`, what lookups found.
     `overdue` says that there may be expired keys, and `lookup(database)` returns the function that looks keys up.
     `everything_visible` is whether the running command, in import mode, finds keys and fields that are due.
-    `shown` holds, by database and key, copies of hashes without their expired fields, for hashes whose expired fields
-    can't be removed yet. Code that makes `next_deadline` earlier calls `deadline_moved`.
+    `shown` holds, by database and key, copies of hashes whose expired fields must not be removed, without these.
+    `written_here`, on a replica that takes writes, are the keys that clients have written, with their databases: no
+    master says when those expire. Code that makes `next_deadline` earlier calls `deadline_moved`.
     """
 
     __slots__ = (
@@ -127,6 +126,7 @@ class SharedState:
         "release",
         "shown",
         "tracker",
+        "written_here",
     )  # fmt: skip
 
     def __init__(
@@ -157,6 +157,7 @@ class SharedState:
         self.everything_visible = False
         self.lookup: Callable[[Database], Lookup] = unchecked
         self.shown: dict[tuple[int, bytes], Hash] = {}
+        self.written_here: dict[tuple[int, bytes], None] | None = None
 
 
 class Database:

@@ -40,6 +40,8 @@ def prepare(database: Database, everything_visible: bool, command: Command, args
         key = args[position]
         if RO in access:
             continue
+        if keyspace.written_here is not None:
+            keyspace.written_here[(database.index, key)] = None
         if RM in access:
             keyspace.everything_visible = True  # DEL and UNLINK find, and count, what is hidden from reads
             continue

@@ -9,7 +9,7 @@ from broker.keyspace.access import Access
 from broker.keyspace.database import SharedState, Value, unchecked
 from broker.keyspace.databases import Databases
 from broker.keyspace.events import KEYEVENT, KEYSPACE, NOT_EVENTS, SUBKEYS, Notifier, parse_flags
-from broker.keyspace.expiry import EXPIRE_BATCH, checked, remove_due, visible
+from broker.keyspace.expiry import EXPIRE_BATCH, checked, expire, remove_due, visible
 from broker.keyspace.expiry_timer import ExpiryTimer
 from broker.keyspace.importing import forget_copies, imported
 from broker.process.clock import Clock
@@ -95,6 +95,26 @@ class Keyspace(SharedState):
         self._set_overdue(self.next_deadline < now)
         if not self.active_expiry:
             self.next_deadline = NEVER
+
+    def collect_writes(self, on: bool) -> None:
+        """Keep in mind what clients write on a replica that takes writes, or no longer."""
+        if on != (self.written_here is not None):
+            self.written_here = {} if on else None
+
+    def expire_written_here(self) -> None:
+        """Remove keys that clients have written on a replica and that have expired; called once a second."""
+        places = self.written_here
+        if not places:
+            return
+        for index, key in list(places):
+            database = self.databases[index]
+            deadline = database.expires.get(key)
+            if deadline is not None and deadline >= self.clock.now:
+                continue
+            del places[(index, key)]
+            if deadline is not None:
+                expire(database, key)
+        self.effects.flush(0, None)
 
     def set_active_expiry(self, on: bool) -> None:
         """Switch the removal of expired keys that are not looked up on or off (DEBUG SET-ACTIVE-EXPIRE)."""

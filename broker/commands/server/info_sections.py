@@ -300,7 +300,7 @@ def _stats(broker: Broker) -> Fields:
     yield "latest_fork_usec", int(broker.persistence.background.fork_seconds * 1_000_000)
     yield "total_forks", broker.persistence.background.forks
     yield "migrate_cached_sockets", broker.migrations.idle.size
-    yield "slave_expires_tracked_keys", 0
+    yield "slave_expires_tracked_keys", len(keyspace.written_here or ())
     for name in ("hits", "misses", "key_hits", "key_misses"):
         yield f"active_defrag_{name}", 0
     yield "total_active_defrag_time", 0

@@ -238,3 +238,21 @@ async def test_due_keys_are_hidden_and_stay(monkeypatch: pytest.MonkeyPatch, aut
         await trio.sleep(1)
         assert await client.call("HGETALL h") == b"*2\r\n$1\r\nb\r\n$1\r\n2\r\n"
         assert await field(broker, "expired_subkeys", "stats") == "1"
+
+
+async def test_what_clients_write_on_a_replica_expires(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    async with replica(monkeypatch, {"replica-read-only": "no"}, TrioClock()) as (broker, master):
+        peer = await master.accept()
+        await peer.full_sync(FILE)
+        client = await broker.client()
+        await client.call("SET mine 1 PX 500")
+        await client.call("SET lasting 1")
+        await peer.command(f"SET theirs 1 PXAT {broker.broker.clock.read() + 500}")
+        await arrived(broker, "theirs", b"1")
+        assert await field(broker, "slave_expires_tracked_keys", "stats") == "2"
+        await trio.sleep(3)
+        assert await client.call("MGET mine theirs lasting") == b"*3\r\n$-1\r\n$-1\r\n$1\r\n1\r\n"
+        assert await client.call("DBSIZE") == b":4\r\n"  # a, l, lasting and theirs
+        assert await field(broker, "slave_expires_tracked_keys", "stats") == "0"
