@@ -88,17 +88,16 @@ class Tracker(Protocol):
 class SharedState:
     """What the databases of a broker share, as they see it: the lower half of Keyspace.
 
-    `dirty` counts the changes of the running command; the dispatcher adds them to `changes` (since the last save), at
-    the latest at the end of a client's batch of requests.
+    `dirty` counts the running command's changes; the dispatcher adds them to `changes` (since the last save) in time.
     `ready` holds changed keys that clients wait for. `event_mask` is notify-keyspace-events, with a bit of RECORDED
     while `recorder` keeps track of accesses, and CHANGE_TRACKED while `tracker` wants to know of changes.
     `release(value)` receives removed and overwritten values that may be large (see broker.process.reclaim).
-    `expired` and `expired_fields` count what was removed because of its deadline; with `_on_access`, what lookups found.
+    `expired` and `expired_fields` count what was removed when due; with `_on_access`, what of that lookups found.
     `overdue` says that there may be expired keys, and `lookup(database)` returns the function that looks keys up.
-    `everything_visible` is whether the running command, in import mode, finds keys and fields that are due.
-    `shown` holds, by database and key, copies of hashes whose expired fields must not be removed, without these.
-    `written_here`, on a replica that takes writes, are the keys that clients have written, with their databases: no
-    master says when those expire. Code that makes `next_deadline` earlier calls `deadline_moved`.
+    `everything_visible` is whether the running command, in import mode, finds keys and fields that are due. `shown`
+    holds, by database and key, copies of hashes whose expired fields must not be removed, without these.
+    `written_here` are the keys that clients have written on a replica: no master expires them. Code that makes
+    `next_deadline` earlier calls `deadline_moved`.
     """
 
     __slots__ = (
