@@ -3,6 +3,7 @@
 import trio
 from trio.testing import MockClock
 
+from broker.config.rewriting import rewritten
 from broker.replication.history import NO_ID
 from broker.replication.role import Address
 from tests.broker.inprocess import running
@@ -87,6 +88,16 @@ def test_directives_hold_at_once() -> None:
     assert run(session, "SET a 1", "GET a") == b"+OK\r\n$1\r\n1\r\n"
     run(session, "CONFIG SET replica-read-only yes")
     assert run(session, "SET a 2").startswith(b"-READONLY")
+
+
+def test_config_rewrite_keeps_the_master() -> None:
+    broker = make_broker()
+    session = make_session(broker)
+    run(session, "SLAVEOF host 7000")
+    assert b"replicaof host 7000" in rewritten(broker.config, b"port 1\n")
+    assert rewritten(broker.config, b"slaveof other 1\n").startswith(b"replicaof host 7000\n")
+    run(session, "SLAVEOF NO ONE")
+    assert b"other" not in rewritten(broker.config, b"slaveof other 1\n")
 
 
 def test_a_replica_does_not_evict() -> None:
