@@ -78,7 +78,7 @@ def server(kind: str, *options: str, port: int = 0, folder: Path | None = None) 
         command += ["--save", ""]
     if kind != OURS:
         command += ["--repl-diskless-sync-delay", "0"]
-    member = Member(servers.start(kind, [*command, *options], port, folder), folder is not None)
+    member = Member(servers.start(kind, [*command, *options], port, folder=folder), folder is not None)
     try:
         yield member
     finally:
