@@ -125,8 +125,7 @@ class FullSyncs:
         return self._snapshot is not None
 
     def cron(self) -> None:
-        """Called once a second: begin what had to wait, and note who was not able to load what it was sent."""
-        self._look_after_doubtful()
+        """Called once a second: begin what had to wait."""
         self.begin()
 
     def close(self) -> None:
@@ -137,9 +136,13 @@ class FullSyncs:
     # The child
 
     def begin(self) -> None:
-        """Fork a child for the waiting replicas, unless they have to wait; within a tick, but not for a request."""
+        """Fork a child for the waiting replicas, unless they have to wait; within a tick, but not for a request.
+
+        Those that were not able to load what they were sent have to.
+        """
         if self._background.active:
             return
+        self._look_after_doubtful()
         now = trio.current_time()
         waiting = [
             replica

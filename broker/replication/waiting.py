@@ -21,7 +21,7 @@ class ReplicaWaits:
     """Who waits for replicas.
 
     `asking` is not empty if the replicas are to be asked at the end of this tick. `published` are the clients that have
-    sent messages to replicas: Effects.position does not count those, so they wait for all that was streamed.
+    sent messages to replicas in this tick, which Effects.position does not count.
     """
 
     def __init__(self, feed: Feed, history: History, replicas: Replicas, retry: Callable[[Session], None]) -> None:
@@ -32,6 +32,8 @@ class ReplicaWaits:
         self._retry = retry
         # How much of the stream each waits for.
         self._offsets: dict[Session, int] = {}
+        # How long the stream was when it had a client's last message.
+        self._messages: dict[Session, int] = {}
         self.asking: list[Session] = []
         self.published: set[Session] = set()
 
@@ -50,7 +52,9 @@ class ReplicaWaits:
         if session.waiting is not None and session in self._offsets:
             return self._offsets[session]
         offset = self._feed.offset_of(session.last_write_position)
-        return self._history.offset if session in self.published else offset
+        if session in self.published:
+            return self._history.offset
+        return max(offset, self._messages.get(session, 0))
 
     def begin(self, session: Session) -> None:
         """The session's command is about to wait: execute it again when replicas report."""
@@ -61,6 +65,7 @@ class ReplicaWaits:
     def forget(self, session: Session) -> None:
         """Forget a client that has disconnected."""
         self._offsets.pop(session, None)
+        self._messages.pop(session, None)
         self.published.discard(session)
 
     def serve(self) -> None:
@@ -73,7 +78,11 @@ class ReplicaWaits:
                 self._offsets.pop(session, None)
 
     def ask(self) -> None:
-        """Ask all replicas how far they are, if anybody has begun to wait."""
+        """At the end of a tick, ask all replicas how far they are, if anybody has begun to wait."""
+        if self.published:
+            self._feed.flush()
+            self._messages.update(dict.fromkeys(self.published, self._history.offset))
+            self.published.clear()
         if self.asking:
             self.asking.clear()
             if self._replicas.online:

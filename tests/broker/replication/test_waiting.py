@@ -82,8 +82,10 @@ async def test_messages_are_waited_for_as_well() -> None:
         await client.call("PUBLISH c m")
         await client.send("WAIT 1 0")
         await replica.expect(SELECT, [b"PUBLISH", b"c", b"m"], GETACK)
-        await replica.acknowledge(broker.broker.history.offset)
+        await replica.acknowledge(broker.broker.history.offset - 37)
         assert await client.receive() == b":1\r\n"
+        # The question is a part of the stream that the client doesn't wait for.
+        assert await client.call("WAIT 1 0") == b":1\r\n"
 
 
 async def test_waitaof_counts_what_is_on_the_replicas_disks(autojump_clock: trio.testing.MockClock) -> None:
@@ -120,5 +122,5 @@ async def test_a_waiter_that_leaves_is_forgotten() -> None:
         await client.stream.aclose()
         await trio.testing.wait_all_tasks_blocked()
         waits = broker.broker.replica_waits
-        assert not waits.published
+        assert not waits._messages
         assert not waits._offsets
