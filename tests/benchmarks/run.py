@@ -33,6 +33,7 @@ import latency
 import lines
 import memory
 import recorded
+import replication
 import tables
 from servers import ROOT, LoadFailed, Server, raise_file_limit
 from workloads import WORKLOADS
@@ -45,6 +46,9 @@ SECTIONS = {
     "types": lambda servers, quick: memory.type_memory(servers, 20_000 if quick else 500_000),
     "latency": lambda servers, quick: latency.latency(servers, *((50_000, 1, 1) if quick else (1_000_000, 4, 3))),
     "load": lambda servers, quick: durability.load(servers, 50_000 if quick else 1_000_000),
+    "replication": lambda servers, quick: replication.cost(
+        servers, *((3, 0.3, 100_000) if quick else (5, 1.0, 1_000_000))
+    ),
     "bgsave": lambda servers, quick: durability.background_save(servers, 100_000 if quick else 1_000_000),
 }
 

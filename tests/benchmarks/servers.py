@@ -175,6 +175,9 @@ class Server:
         """The second half: another one answers."""
         self._start()
 
+    def program(self) -> str:
+        return self._argv[0]
+
     def argument(self, name: str) -> str:
         """The value of one of the command line's settings; "no" if it isn't there."""
         return self._argv[self._argv.index(name) + 1] if name in self._argv else "no"
