@@ -21,10 +21,10 @@ CONTROLS = bool(os.environ.get("TRIMARAN_REPLICATION_CONTROLS"))
 PAIRS = [("trimaran", "trimaran"), ("trimaran", "redis-8"), ("redis-8", "trimaran")]
 CHAINS = [
     ("trimaran", "trimaran", "trimaran"), ("redis-7.0", "trimaran", "redis-8"), ("trimaran", "redis-7.0", "trimaran"),
-    ("valkey", "trimaran", "trimaran"), ("redis-8", "trimaran", "trimaran"),
 ]  # fmt: skip
 if CONTROLS:
     PAIRS += [("redis-7.0", "redis-7.0"), ("redis-8", "redis-8"), ("valkey", "valkey")]
+    CHAINS += [("valkey", "trimaran", "trimaran"), ("redis-8", "trimaran", "trimaran")]
     CHAINS += [("redis-7.0",) * 3, ("redis-8",) * 3, ("redis-7.0", "redis-8", "redis-8"), ("valkey",) * 3]
 
 
