@@ -83,9 +83,8 @@ def _requests(servers: Sequence[Server], following: dict[str, list[Server]], rou
             ours.cpu / theirs.cpu for ours, theirs in zip(samples, found[servers[0].name, depth, count], strict=True)
         )
         rate = statistics.median(sample.rate for sample in samples)
-        rows.append(
-            [name, str(depth), str(count), f"{rate:,.0f}", f"{cpu * 1e6:.2f}", f"{(cpu - alone) * 1e6:+.2f}", f"{redis:.2f}"]
-        )  # fmt: skip
+        figures = [f"{rate:,.0f}", f"{cpu * 1e6:.2f}", f"{(cpu - alone) * 1e6:+.2f}", f"{redis:.2f}"]
+        rows.append([name, str(depth), str(count), *figures])
     head = [
         "server",
         "pipeline",
