@@ -154,9 +154,9 @@ class Sentinels:
         """The number of the last failover that any of them knows of."""
         return max(int(self._facts(port).get(b"config-epoch", b"0")) for port in self.ports)
 
-    def fail_over(self) -> None:
-        """SENTINEL FAILOVER. Waits if another failover has just ended, or if no replica is fit yet."""
-        until(lambda: self.call(self.ports[0], "SENTINEL", "FAILOVER", NAME) == b"+OK\r\n", self.logs)
+    def fail_over(self) -> bool:
+        """SENTINEL FAILOVER; False if another one has hardly ended, or if no replica is fit yet."""
+        return self.call(self.ports[0], "SENTINEL", "FAILOVER", NAME) == b"+OK\r\n"
 
 
 @contextlib.contextmanager

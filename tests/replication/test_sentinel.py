@@ -55,9 +55,17 @@ def be_cut_off(sentinels: Sentinels, master: Member) -> None:
 
 def be_replaced(sentinels: Sentinels, master: Member) -> None:
     """SENTINEL FAILOVER, with writes paused until the old master has heard of it."""
-    # the connection may have been closed in an earlier reconfiguration
-    until(lambda: master.node.call("CLIENT", "PAUSE", 20_000, "WRITE") == b"+OK\r\n", master.node.log)
-    sentinels.fail_over()
+
+    def begins() -> bool:
+        # the connection may have been closed in an earlier reconfiguration
+        if master.node.call("CLIENT", "PAUSE", 20_000, "WRITE") != b"+OK\r\n":
+            return False
+        if sentinels.fail_over():
+            return True
+        master.node.call("CLIENT", "UNPAUSE")
+        return False
+
+    until(begins, sentinels.logs)
     sentinels.until_another_is_master(master)
 
 
