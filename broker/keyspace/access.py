@@ -60,6 +60,7 @@ class Access:
         self._stamps: list[int] = []
         self.recorded = ""
         self.suspended = False
+        self._unknown = NEW_FREQUENCY
         self._ready = False
         self.follow(config.maxmemory_policy)
         self._ready = True

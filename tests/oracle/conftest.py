@@ -37,6 +37,13 @@ def _configuration_stays() -> Iterator[None]:
         assert server.directives == was, f"{server.name} has been left with another configuration"
 
 
+@pytest.fixture(scope="module")
+def fresh_servers() -> None:
+    """New servers for a module that sees what others leave behind: memory in use, the replication offset."""
+    close_controls()
+    servers.stop()
+
+
 @pytest.fixture
 def quiet_servers() -> Iterator[None]:
     """The two servers, with no background save or rewrite left by tests before, and none left for those behind."""

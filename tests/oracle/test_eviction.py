@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.oracle import servers
-from tests.oracle.harness import AnyCommand, Loose, Shape, Skip, close_controls, pair, requires, same
+from tests.oracle.harness import AnyCommand, Loose, Shape, Skip, pair, requires, same
 
 POLICIES = (
     "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "allkeys-lrm",
@@ -19,11 +18,8 @@ DUMPED = b"\x00\x01v\n\x00\x91\x08\xce\xb2\x198\x8a\xce"
 MEANWHILE = tuple(Skip("PING") for _ in range(300))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _fresh_servers() -> None:
-    """New servers: what thousands of tests leave in both (scripts, statistics) would count as memory in use."""
-    close_controls()
-    servers.stop()
+# What thousands of tests leave in both servers (scripts, statistics) would count as memory in use.
+pytestmark = pytest.mark.usefixtures("fresh_servers")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from tests.oracle import servers
 from tests.oracle.harness import Client, Masked, Shape, Skip, Step, pair, requires, same
 from tests.oracle.wire import Connection, parse
 
-pytestmark = requires("8.10")
+pytestmark = [requires("8.10"), pytest.mark.usefixtures("fresh_servers")]
 
 # Part of the tests' names, so it must be the same in each process that collects them; nothing listens there.
 NOBODY = "REPLICAOF 127.0.0.1 1"

@@ -58,7 +58,7 @@ def test_dropping_frees_what_lua_holds_at_once() -> None:
     """Not when the collector comes by: it hardly ever does, and until then maxmemory would count it."""
 
     def runtimes() -> int:
-        return sum(isinstance(item, LuaRuntime) for item in gc.get_objects())
+        return sum(type(item) is LuaRuntime for item in gc.get_objects())
 
     gc.collect()
     before = runtimes()

@@ -158,6 +158,8 @@ def test_declarations_agree_with_the_arity(command: Command) -> None:
     """
     if command.name == b"hotkeys|start":
         return  # Redis's arity is that of the name alone, and the command complains of what is missing
+    if command.name == b"backup":
+        return  # Redis counts the subcommand's name
     arguments = arguments_of(command.syntax)
     least = sum(map(_least, arguments)) + 1 + (b"|" in command.name)
     if command.arity > 0:

@@ -41,7 +41,9 @@ async def test_access_times_by_policy() -> None:
         assert (await client.call("OBJECT FREQ k")).startswith(b"-ERR An LFU maxmemory policy is not selected")
         await client.call("CONFIG SET maxmemory-policy allkeys-lfu")
         assert (await client.call("OBJECT IDLETIME k")).startswith(b"-ERR An LFU maxmemory policy is selected")
-        assert await client.call("OBJECT FREQ k") == b":5\r\n"
+        assert await client.call("OBJECT FREQ k") == b":0\r\n"  # it was there before
+        await client.call("SET new v")
+        assert await client.call("OBJECT FREQ new") == b":5\r\n"
         for name in ("ENCODING", "REFCOUNT", "IDLETIME", "FREQ"):
             assert await client.call(f"OBJECT {name} no") == b"$-1\r\n"
 

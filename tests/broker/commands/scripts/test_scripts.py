@@ -32,7 +32,12 @@ def test_script_subcommands() -> None:
     assert run(session, "SCRIPT FLUSH NOW") == b"-ERR SCRIPT FLUSH only support SYNC|ASYNC option\r\n"
     assert run(session, "SCRIPT KILL") == b"-NOTBUSY No scripts in execution right now.\r\n"
     assert run(session, "SCRIPT DEBUG NO") == b"+OK\r\n"
-    assert run(session, "SCRIPT DEBUG YES", "SCRIPT DEBUG NO", "EVAL 'return 1' 0") == b"+OK\r\n+OK\r\n:1\r\n"
+    assert run(session, "SCRIPT DEBUG YES") == b"+OK\r\n"
+    assert run(session, "PING", "SCRIPT DEBUG YES").startswith(
+        b"+PONG\r\n-ERR SCRIPT DEBUG must be called outside a pipeline"
+    )
+    assert run(session, "SCRIPT DEBUG NO") == b"+OK\r\n"
+    assert run(session, "EVAL 'return 1' 0") == b":1\r\n"
     assert b"SHOW <sha1>" in run(session, "SCRIPT HELP")
 
 
