@@ -21,8 +21,8 @@ from tests.oracle.wire import CLOSED
 
 pytestmark = requires("8.10")
 
-SLOWLY = "CONFIG SET rdb-key-save-delay 200000"
-"""Makes a child take over half a second for the three keys that the servers begin with."""
+SLOWLY = "CONFIG SET rdb-key-save-delay 400000"
+"""Makes a child take over a second for the three keys that the servers begin with."""
 
 NEVER = "CONFIG SET rdb-key-save-delay 10000000"
 """Makes a child take longer than any test."""
@@ -198,6 +198,8 @@ def test_what_other_commands_do_to_it(commands: list[str], appendonly: str, two:
         if state == "pending":
             p.do("BGSAVE")
         p.do("BACKUP START")
+        if state == "snapshotting":
+            forked(p)
         if state in ("incrementing", "sealed"):
             p.wait("incrementing")
         if state == "sealed":
@@ -205,7 +207,7 @@ def test_what_other_commands_do_to_it(commands: list[str], appendonly: str, two:
         p.do("CONFIG SET rdb-key-save-delay 0")
         for command in commands:
             theirs, ours = (one.call(command) for one in p.both)
-            assert theirs[:1] == ours[:1], command
+            assert theirs[:1] == ours[:1], f"{command} while {state}: {theirs!r} {ours!r}"
         # FLUSHALL ends a save, and then the backup begins when it likes.
         if p.theirs.state() in ("pending", "snapshotting"):
             p.wait("incrementing")

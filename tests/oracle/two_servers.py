@@ -109,8 +109,8 @@ class Two:
 
     def each(self, act: Callable[[One], object]) -> None:
         """Do this with both, and compare what it returns."""
-        theirs = act(self.theirs)
-        assert act(self.ours) == theirs
+        theirs, ours = act(self.theirs), act(self.ours)
+        assert ours == theirs
 
     def wait(self, state: str) -> None:
         self.each(lambda one: one.wait(state))
