@@ -105,8 +105,8 @@ class Persistence:
     def reload_append_only(self) -> None:
         """Load the append-only files again while all clients wait (DEBUG LOADAOF). Raises LoadError and OSError."""
         self.backup.fail(APPEND_ONLY_RELOADED)
-        if not self.journal.is_open:
-            raise LoadError("there is no append-only file")
+        if not self.journal.is_open or self.journal.provisional:  # without its base it holds only what came since
+            raise LoadError("there is no complete append-only file")
         self.journal.end_tick()
         if self.journal.unwritten_bytes:
             raise LoadError("not all changes have been written to the append-only file")
