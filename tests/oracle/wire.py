@@ -144,7 +144,7 @@ class Connection:
     def __init__(self, address: Address, timeout: float = 10.0) -> None:
         self._sock = socket.create_connection(address, timeout=timeout)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._timeout = timeout
+        self.timeout = timeout
         self._buffer = bytearray()
         self.usable = True
 
@@ -195,7 +195,7 @@ class Connection:
         except OSError:
             self.usable = False
         finally:
-            self._sock.settimeout(self._timeout)
+            self._sock.settimeout(self.timeout)
         return bytes(self._buffer) if self._buffer or self.usable else CLOSED
 
     def call(self, *command: str | bytes | int | float) -> bytes:

@@ -15,7 +15,8 @@ from tests.replication.acknowledged import Load
 from tests.replication.nodes import until
 from tests.replication.sentinels import Member, Sentinels, guarded_set
 
-ROUNDS = int(os.environ.get("TRIMARAN_SENTINEL_ROUNDS") or 2)
+RECORD = os.environ.get("TRIMARAN_SENTINEL_ROUNDS", "")
+ROUNDS = int(RECORD or 2)
 
 SETS = {
     "trimaran": ("trimaran", "trimaran", "trimaran"),
@@ -74,6 +75,8 @@ FAULTS: tuple[Callable[[Sentinels, Member], None], ...] = (die, hang, be_cut_off
 
 @pytest.mark.parametrize("name", SETS)
 def test_nothing_acknowledged_is_lost(name: str, tmp_path: Path) -> None:
+    if name == "mixed" and not RECORD:
+        pytest.skip("half a minute, for the record only: TRIMARAN_SENTINEL_ROUNDS")
     gaps: dict[str, list[float]] = {}
     excused = 0
     first = list(SETS).index(name)  # so that the few rounds of the suite meet all faults
