@@ -36,6 +36,7 @@ from broker.observation.observer import Observer
 from broker.observation.slowlog import SlowLog
 from broker.persistence.environment import Environment
 from broker.persistence.persistence import Persistence, Storage
+from broker.policies.policies import Policies
 from broker.process.clock import Clock
 from broker.process.log import Log
 from broker.process.poller import Watches
@@ -136,6 +137,9 @@ class Broker:
             # Recovery needs the scripts, which need to know whether memory is short, so the journal is created later.
             unwritten=lambda: self.persistence.journal.unwritten_bytes,
         )
+        self.policies = Policies(
+            config, log, self.state, self.keyspace, self.deadlines, self.stats, self.blocking.serve
+        )
         self.dispatcher = Dispatcher(
             self.executor, commands, self.keyspace, self.state, self.blocking, self.clock, self.stats, config, log,
             self.eviction.refuses, self.tracking,
@@ -174,7 +178,7 @@ class Broker:
         self.stream_upkeep = StreamUpkeep(config, log, self.history, self.feed, self.replicas, self.state)
         self.role = Role(
             config, log, self.clock, self.state, self.dispatcher, self.blocking, self.keyspace.effects, self.history,
-            self.feed, self.replicas,
+            self.feed, self.replicas, self.policies,
         )  # fmt: skip
         loading = Loading(
             config, log, self.keyspace, self.functions, self.blocking, self.tracking, self.state, self.persistence

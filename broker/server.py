@@ -66,7 +66,7 @@ class Server:
         """For `linger_ms` see Tick."""
         self._supervision = supervision or Supervision()
         watches = Watches(create_poller())
-        commands = command_table(config.renamed_commands)
+        commands = command_table(config.renamed_commands, extensions=config.stream_extensions)
         self.broker = Broker(config, log, commands, watches, self._serve_while_busy, self.try_to_stop, clock, storage)
         self.tick = Tick(self.broker, watches, linger_ms)
         self.listeners = Listeners(self.broker, self.tick)
@@ -108,6 +108,7 @@ class Server:
         linger_ms, self.tick.linger_ms = self.tick.linger_ms, 0
         try:
             await self.persistence.recover()
+            self.broker.policies.reload()
         except (LoadError, OSError) as problem:
             raise StartError(str(problem)) from problem
         finally:
@@ -177,6 +178,7 @@ class Server:
                     connection.reset_peak()
             self.broker.keyspace.expire_written_here()
             self.persistence.cron()
+            self.broker.policies.check()
             self.broker.snapshot_transfers.cron()
             self.broker.full_syncs.cron()
             self.broker.stream_upkeep.cron()

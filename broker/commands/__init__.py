@@ -10,6 +10,6 @@ for _module in walk_packages(__path__, f"{__name__}."):
     import_module(_module.name)
 
 
-def command_table(renamed: Sequence[tuple[bytes, bytes]] = ()) -> CommandTable:
-    """Returns a broker's own table of all commands. `renamed` is passed to CommandTable; raises its ValueError."""
-    return CommandTable(renamed)
+def command_table(renamed: Sequence[tuple[bytes, bytes]] = (), *, extensions: bool = False) -> CommandTable:
+    """Returns a broker's own table of all commands. The arguments are CommandTable's; raises its ValueError."""
+    return CommandTable(renamed, extensions=extensions)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import broker.commands  # noqa: F401  (declares all commands)
-from broker.table.command import BLOCKING, DECLARED, DENYOOM, FAST, READONLY, WRITE, Command
+from broker.table.command import BLOCKING, DECLARED, DENYOOM, EXTENDED, FAST, READONLY, WRITE, Command
 from broker.table.syntax import arguments_of, usage
 
 TITLES: Final = {
@@ -38,7 +38,8 @@ _HEAD: Final = """\
 
 All commands of this broker, generated from its command table (`make docs`). Each takes the options and returns the
 replies and errors of Redis 8.10. *since* is the Redis version that introduced the command. *grows* marks commands that
-are refused when the broker is out of memory.
+are refused when the broker is out of memory. *extension* marks what exists, or has all its
+options, only with `stream-extensions yes` (policies.md).
 """
 
 
@@ -54,12 +55,13 @@ def lines() -> Iterator[str]:
             yield ""
             yield "| command | arguments | what it does | | complexity | since |"
             yield "|---|---|---|---|---|---|"
-            yield from map(_row, members)
+            yield from (_row(EXTENDED.get(command.name, command)) for command in members)
 
 
 def _row(command: Command) -> str:
     name = command.name.decode().upper().replace("|", " ")
     marks = " ".join(word for flag, word in _SHOWN.items() if command.flags & flag)
+    marks = f"{marks} extension" if command.extension else marks
     arguments = usage(arguments_of(command.syntax))
     cells = [
         f"`{name}`",

@@ -354,6 +354,10 @@ class Declarations(ValkeyDeclarations):
     # The vector sets module, which is built into redis-server.
     vset_force_single_threaded_execution = Bool(False, inert=True)
 
+    # Streams.
+    stream_extensions = Bool(False, immutable=True, own=True)
+    """Ours: the policies of groups, and the commands and options that set them, which no Redis has."""
+
     # Replication.
     replication_compat = Choice(LATEST, (LATEST, REDIS_7_0), own=True)
     """Ours: the oldest server that must understand effects and files, as far as it has a word for what they say."""

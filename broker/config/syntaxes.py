@@ -44,8 +44,9 @@ _CLIENT_CLASSES = {b"normal": "normal", b"slave": "replica", b"replica": "replic
 # Event classes in the order CONFIG GET shows them: those that `A` includes, and the others. Redis shows the first three
 # of the latter only if `A` is not set.
 EVERY_CLASS = "g$lshzxetda"
+INVALID_EVENT_CLASS = "Invalid event class character. Use 'Ag$lshzxeKEtmdnocaSTIV'."
 _HIDDEN_BY_EVERY_CLASS = "noc"
-_ALWAYS_SHOWN = "KEmSTIV"
+_ALWAYS_SHOWN = "KEmSTIVp"
 _WITHOUT_HIDDEN = dict.fromkeys(map(ord, _HIDDEN_BY_EVERY_CLASS))
 
 
@@ -181,7 +182,7 @@ class EventClasses(Directive[str]):
             letters -= set(EVERY_CLASS)
         ordered = "A" + EVERY_CLASS + _HIDDEN_BY_EVERY_CLASS + _ALWAYS_SHOWN
         if not letters.issubset(ordered):
-            raise ValueError("Invalid event class character. Use 'Ag$lshzxeKEtmdnocaSTIV'.")
+            raise ValueError(INVALID_EVENT_CLASS)
         return "".join(letter for letter in ordered if letter in letters)
 
     def text(self, value: str) -> bytes:

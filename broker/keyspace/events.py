@@ -28,6 +28,7 @@ SUBKEYSPACEITEM: Final = 1 << 18  # I: sent on __subkeyspaceitem@<db>__:<key>\n<
 SUBKEYSPACEEVENT: Final = 1 << 19  # V: sent on __subkeyspaceevent@<db>__:<event>|<key>
 SUBKEYS: Final = SUBKEYSPACE | SUBKEYEVENT | SUBKEYSPACEITEM | SUBKEYSPACEEVENT
 ARRAY: Final = 1 << 20  # a: for a type not implemented here; the letter is accepted all the same
+POLICY: Final = 1 << 21  # p: what the policies of streams do; only with `stream-extensions`
 ACCESS_RECORDED: Final = 1 << 28
 CHANGE_RECORDED: Final = 1 << 29
 RECORDED: Final = ACCESS_RECORDED | CHANGE_RECORDED
@@ -56,6 +57,7 @@ _LETTERS: Final = {
     b"K": KEYSPACE,
     b"E": KEYEVENT,
     b"m": KEY_MISS,
+    b"p": POLICY,
     b"S": SUBKEYSPACE,
     b"T": SUBKEYEVENT,
     b"I": SUBKEYSPACEITEM,

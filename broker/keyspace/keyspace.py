@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from broker.config import Config
+from broker.config.syntaxes import INVALID_EVENT_CLASS
 from broker.keyspace.access import Access
 from broker.keyspace.database import SharedState, Value, unchecked
 from broker.keyspace.databases import Databases
-from broker.keyspace.events import KEYEVENT, KEYSPACE, NOT_EVENTS, SUBKEYS, Notifier, parse_flags
+from broker.keyspace.events import KEYEVENT, KEYSPACE, NOT_EVENTS, POLICY, SUBKEYS, Notifier, parse_flags
 from broker.keyspace.expiry import EXPIRE_BATCH, checked, expire, remove_due, visible
 from broker.keyspace.expiry_timer import ExpiryTimer
 from broker.keyspace.importing import forget_copies, imported
@@ -28,6 +29,7 @@ class Keyspace(SharedState):
     """
 
     __slots__ = (
+        "_extensions",
         "access",
         "active_expiry",
         "databases",
@@ -55,12 +57,18 @@ class Keyspace(SharedState):
         self.databases = Databases(self, config.databases)
         self.access = Access(self, self.databases, config)
         self.databases[0]  # always exists, since clients start in it
+        self._extensions = config.stream_extensions
         self.choose_events(config.notify_keyspace_events)
         config.on_change("notify-keyspace-events", self.choose_events)
 
     def choose_events(self, letters: str) -> None:
-        """Send the events selected by these letters of notify-keyspace-events; none if no channel is selected."""
+        """Send the events selected by these letters of notify-keyspace-events; none if no channel is selected.
+
+        Raises ValueError for those of policies if there are none (stream-extensions).
+        """
         mask = parse_flags(letters.encode()) or 0
+        if mask & POLICY and not self._extensions:
+            raise ValueError(INVALID_EVENT_CLASS)
         if not mask & (KEYSPACE | KEYEVENT | SUBKEYS):
             mask = 0
         self.event_mask = mask | self.event_mask & NOT_EVENTS

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import sys
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from time import perf_counter_ns
 from typing import Final
 
@@ -32,6 +33,7 @@ from broker.keyspace.keyspace import Keyspace
 from broker.keyspace.sizes import size_of
 from broker.memory.client_eviction import ClientEviction
 from broker.observation.latency import Latency
+from broker.policies.policy_hash import PREFIX
 from broker.process import memory as process_memory
 from broker.process.log import Log
 from broker.process.memory import Memory
@@ -383,9 +385,16 @@ class Eviction:
             self._next_database = (self._next_database + 1) % len(databases)
             database = databases[self._next_database]
             keys = database.expires if volatile else database.data
-            if keys:
-                return database, random_key(keys)
+            if keys and (found := self._evictable([random_key(keys)], keys)):
+                return database, found[0]
         return None
+
+    def _evictable(self, sample: list[bytes], keys: Iterable[bytes]) -> list[bytes]:
+        """Returns the sample without policies, which are never evicted; if nothing is left, any other of the keys."""
+        if not self._config.stream_extensions:
+            return sample
+        kept = [key for key in sample if not key.startswith(PREFIX)]
+        return kept or list(islice((key for key in keys if not key.startswith(PREFIX)), 1))
 
     def _best(self, volatile: bool, scoring: Scoring) -> tuple[Database, bytes] | None:
         """The best key in the pool, after adding new candidates from all databases."""
@@ -396,10 +405,10 @@ class Eviction:
             found = False
             for database in databases:
                 keys = database.expires if volatile else database.data
-                if not keys:
+                sample = self._evictable(sample_keys(keys, samples), keys) if keys else []
+                if not sample:
                     continue
                 found = True
-                sample = sample_keys(keys, samples)
                 for score, key in zip(scoring(database, sample), sample, strict=True):
                     candidate = (score, database.index, key)
                     if len(pool) < POOL_SIZE:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from broker.execution.dispatcher import Dispatcher
     from broker.execution.state import State
     from broker.keyspace.effects import Effects
+    from broker.policies.policies import Policies
     from broker.process.clock import Clock
     from broker.process.log import Log
     from broker.replication.feed import Feed
@@ -57,6 +58,7 @@ class Role:
         history: History,
         feed: Feed,
         replicas: Replicas,
+        policies: Policies,
     ) -> None:
         self._config = config
         self._log = log
@@ -67,6 +69,7 @@ class Role:
         self._history = history
         self._feed = feed
         self._replicas = replicas
+        self._policies = policies
         self.master: Address | None = None
         self.link = LinkStatus(clock)
         self.continues = False
@@ -153,6 +156,7 @@ class Role:
 
     def _changed(self) -> None:
         self.update()
+        self._policies.reload()
         self._scope.cancel()
 
     def _disconnect_blocked(self) -> None:

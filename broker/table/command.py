@@ -212,11 +212,12 @@ class Command:
     include the name.
     `calls`, `rejected` (refused before it ran), `failed` (replied with an error), `seconds` and `histogram` (of the
     time a call takes, None before the first) are for INFO. `timed_alone` is whether the clock is read after each
-    call, even if the next request is for the same command.
+    call, even if the next request is for the same command. `extension` is whether only brokers with
+    `stream-extensions` have it.
     """
 
     __slots__ = (
-        "arity", "calls", "categories", "complexity", "deprecated_since", "failed", "find_keys", "flags",
+        "arity", "calls", "categories", "complexity", "deprecated_since", "extension", "failed", "find_keys", "flags",
         "group", "handler", "histogram", "id", "key_specs", "max_args", "min_args", "name", "reads_only", "rejected",
         "replaced_by", "seconds", "since", "subcommands", "summary", "syntax", "system", "timed_alone", "tips",
     )  # fmt: skip
@@ -241,6 +242,7 @@ class Command:
         deprecated_since: str,
         replaced_by: str,
         system: bool,
+        extension: bool,
     ) -> None:
         self.id = 0
         self.name = name.lower().encode()
@@ -260,6 +262,7 @@ class Command:
         self.tips = tuple(tips)
         self.deprecated_since = deprecated_since
         self.system = system
+        self.extension = extension
         self.replaced_by = replaced_by
         self.categories = _categories(flags, group, categories, handler is _no_handler)
         self.subcommands: dict[bytes, Command] = {}
@@ -277,6 +280,7 @@ class Command:
             group=self.group, since=self.since, summary=self.summary, complexity=self.complexity, syntax=self.syntax,
             categories=self.categories, find_keys=self.find_keys, reads_only=self.reads_only, tips=self.tips,
             deprecated_since=self.deprecated_since, replaced_by=self.replaced_by, system=self.system,
+            extension=self.extension,
         )  # fmt: skip
         copy.id = self.id
         return copy
@@ -346,6 +350,9 @@ _OF_GROUPS: Final = frozenset(CATEGORIES) - {
 DECLARED: Final[dict[bytes, Command]] = {}
 """All declared commands by full lower-case name; importing broker.commands fills it."""
 
+EXTENDED: Final[dict[bytes, Command]] = {}
+"""Commands of DECLARED as brokers with `stream-extensions` have them: with further options."""
+
 
 def command(
     name: str,
@@ -365,35 +372,27 @@ def command(
     deprecated_since: str = "",
     replaced_by: str = "",
     system: bool = False,
+    extension: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Declare the decorated function as the command `name` (`"XINFO|STREAM"` for a subcommand).
 
     `syntax` describes its arguments in the notation of broker/table/syntax.py, and is parsed when a client asks.
     `categories` are ACL categories besides those implied by flags and group; `find_keys` finds keys that no key
     specification can; `reads_only(session, args)` returns whether this call of a command that may write will not;
-    `tips` are Redis's command tips; `system` marks commands that are not for applications.
+    `tips` are Redis's command tips; `system` marks commands that are not for applications. `extension` marks what only
+    brokers with `stream-extensions` have: a command, or another form of one that is declared already.
     """
 
     def declare(handler: Handler) -> Handler:
         declared = Command(
-            name,
-            handler,
-            arity=arity,
-            flags=flags,
-            key_specs=keys,
-            group=group,
-            since=since,
-            summary=summary,
-            complexity=complexity,
-            syntax=syntax,
-            categories=categories,
-            find_keys=find_keys,
-            reads_only=reads_only,
-            tips=tips,
-            deprecated_since=deprecated_since,
-            replaced_by=replaced_by,
-            system=system,
-        )
+            name, handler, arity=arity, flags=flags, key_specs=keys, group=group, since=since, summary=summary,
+            complexity=complexity, syntax=syntax, categories=categories, find_keys=find_keys, reads_only=reads_only,
+            tips=tips, deprecated_since=deprecated_since, replaced_by=replaced_by, system=system, extension=extension,
+        )  # fmt: skip
+        if extension and declared.name in DECLARED:
+            declared.id = DECLARED[declared.name].id
+            EXTENDED[declared.name] = declared
+            return handler
         if declared.name in DECLARED:
             raise ValueError(f"command {name} declared twice")
         declared.id = len(DECLARED)
@@ -440,17 +439,20 @@ class CommandTable:
     the hot path. It lacks some that depend on what the same pipeline has written before. `find` handles every case.
     """
 
-    def __init__(self, renamed: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    def __init__(self, renamed: Sequence[tuple[bytes, bytes]] = (), *, extensions: bool = False) -> None:
         """`renamed` pairs commands with their new names, b"" to remove one (the directive rename-command).
 
-        Raises ValueError if a command does not exist or a name is taken.
+        `extensions` is the directive stream-extensions. Raises ValueError if a command does not exist or a name is
+        taken.
         """
         self.by_name: dict[bytes, Command] = {}
         self.plain: dict[bytes, Command] = {}
-        for declared in DECLARED.values():
+        chosen = [EXTENDED.get(name, declared) if extensions else declared for name, declared in DECLARED.items()]
+        chosen = [declared for declared in chosen if extensions or not declared.extension]
+        for declared in chosen:
             if b"|" not in declared.name:
                 self._add(declared.with_own_counters())
-        for declared in DECLARED.values():
+        for declared in chosen:
             outer, bar, inner = declared.name.partition(b"|")
             if bar:
                 self.by_name[outer].subcommands[inner] = declared.with_own_counters()

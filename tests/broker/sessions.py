@@ -98,7 +98,8 @@ def make_broker(clock: Clock | None = None, watches: Watches | None = None, **di
     for name, value in directives.items():
         setattr(config, name, value)
     watches = watches or Watches(create_poller())
-    return Broker(config, Log("nothing"), command_table(), watches, lambda caller: None, lambda options: False, clock)
+    commands = command_table(extensions=config.stream_extensions)
+    return Broker(config, Log("nothing"), commands, watches, lambda caller: None, lambda options: False, clock)
 
 
 def make_session(broker: Broker) -> Session:

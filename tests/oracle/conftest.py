@@ -44,6 +44,21 @@ def fresh_servers() -> None:
     servers.stop()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The policies of streams must not change what streams are to others: their tests run in both settings."""
+    if metafunc.module.__name__.rpartition(".")[2].startswith("test_stream_"):
+        metafunc.fixturenames.insert(0, "_stream_extensions")
+        metafunc.parametrize("_stream_extensions", ["no", "yes"], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def _stream_extensions(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.param == "yes":
+        servers.with_options("--stream-extensions", "yes")
+    yield
+    servers.with_options()
+
+
 @pytest.fixture
 def quiet_servers() -> Iterator[None]:
     """The two servers, with no background save or rewrite left by tests before, and none left for those behind."""

@@ -41,6 +41,7 @@ __all__ = [
     "stop",
     "valkey",
     "version",
+    "with_options",
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -247,6 +248,15 @@ def valkey() -> Server:
     return _once("valkey", [path, "--port", str(port), "--bind", "127.0.0.1", *options], port)
 
 
+_options_under_test: tuple[str, ...] = ()
+
+
+def with_options(*options: str) -> None:
+    """Let the broker under test be one that was started with these options, too."""
+    global _options_under_test
+    _options_under_test = options
+
+
 def broker() -> Server:
     """Return the running broker under test, restarted if it has died. Raises RuntimeError if it won't start."""
     elsewhere = os.environ.get("TRIMARAN_UNDER_TEST")
@@ -269,7 +279,8 @@ def broker() -> Server:
         "--save",
         "",
     ]
-    return _once("ours", [*command, "--enable-debug-command", "yes"], port)
+    options = _options_under_test
+    return _once(" ".join(["ours", *options]), [*command, "--enable-debug-command", "yes", *options], port)
 
 
 def running() -> list[Server]:
@@ -279,8 +290,7 @@ def running() -> list[Server]:
 
 def broker_alive() -> bool:
     """Whether the broker has not died since it was started."""
-    server = _running.get("ours")
-    return server is None or server.alive()
+    return all(server.alive() for name, server in _running.items() if name.startswith("ours"))
 
 
 @atexit.register

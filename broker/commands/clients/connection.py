@@ -25,7 +25,7 @@ from broker.table.command import (
 from broker.table.parsers import Parser
 from broker.version import REDIS_VERSION
 from protocol.errors import DB_INDEX, NO_PROTO, SYNTAX, WRONG_PASS, CommandError, wrong_arity
-from protocol.replies import DIALECTS, EMPTY_ARRAY, EMPTY_BULK, OK, PONG, RESP2, bulk
+from protocol.replies import DIALECTS, EMPTY_ARRAY, EMPTY_BULK, OK, PONG, RESP2, array, bulk
 from protocol.replies import integer as integer_reply
 
 NO_PASSWORD_SET: Final = (
@@ -134,17 +134,18 @@ def hello(session: Client, args: list[bytes]) -> bytes:
         session.resp = DIALECTS[version]
         update_mode(session)
     replicates = session.broker.config.replicaof is not None
-    return session.resp.map(
-        [
-            (bulk(b"server"), bulk(b"redis")),
-            (bulk(b"version"), bulk(REDIS_VERSION.encode())),
-            (bulk(b"proto"), integer_reply(session.resp.version)),
-            (bulk(b"id"), integer_reply(session.id)),
-            (bulk(b"mode"), bulk(b"standalone")),
-            (bulk(b"role"), bulk(b"replica" if replicates else b"master")),
-            (bulk(b"modules"), EMPTY_ARRAY),
-        ]
-    )
+    fields = [
+        (bulk(b"server"), bulk(b"redis")),
+        (bulk(b"version"), bulk(REDIS_VERSION.encode())),
+        (bulk(b"proto"), integer_reply(session.resp.version)),
+        (bulk(b"id"), integer_reply(session.id)),
+        (bulk(b"mode"), bulk(b"standalone")),
+        (bulk(b"role"), bulk(b"replica" if replicates else b"master")),
+        (bulk(b"modules"), EMPTY_ARRAY),
+    ]
+    if session.broker.config.stream_extensions:
+        fields.append((bulk(b"extensions"), array([bulk(b"streams")])))
+    return session.resp.map(fields)
 
 
 @command("QUIT", arity=-1, flags=_ANY_TIME | IN_SUBSCRIBED_MODE | NEVER_QUEUED,

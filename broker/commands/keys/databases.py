@@ -90,5 +90,6 @@ def swapdb(session: Client, args: list[bytes]) -> bytes:
                 if name in a.data or name in b.data:
                     database.alert(name)
         a.swap(b)
+        session.broker.policies.reload()
     keyspace.dirty += 1
     return OK

@@ -122,6 +122,7 @@ def _reload(session: Client, args: list[bytes]) -> bytes:
     except (LoadError, OSError) as problem:
         session.broker.log.warning("DEBUG RELOAD", error=str(problem))
         raise CommandError(RELOAD_FAILED) from None
+    session.broker.policies.reload()
     return OK
 
 

@@ -292,6 +292,9 @@ def _stats(broker: Broker) -> Fields:
     yield "evicted_scripts", stats.evicted_scripts
     yield "total_eviction_exceeded_time", stats.eviction_exceeded_ms + exceeded
     yield "current_eviction_exceeded_time", exceeded
+    if broker.config.stream_extensions:
+        yield "entries_redelivered", stats.entries_redelivered
+        yield "entries_dead_lettered", stats.entries_dead_lettered
     yield "keyspace_hits", keyspace.hits
     yield "keyspace_misses", keyspace.misses
     yield "pubsub_channels", len(pubsub.channels)

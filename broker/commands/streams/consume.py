@@ -1,4 +1,4 @@
-"""Consuming streams in a group: XREADGROUP, XACK, XACKDEL and XNACK."""
+"""Consuming streams in a group: XREADGROUP, XACK and XACKDEL."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from broker.broker import Client
 from broker.commands.streams.arguments import (
     acknowledgements,
     consumer_of,
-    counted,
     no_key_or_group,
     policy_and_ids,
-    shown,
-    signal_ready,
     strict_id,
     strict_ids,
 )
@@ -27,8 +24,7 @@ from broker.commands.streams.read import (
     one_stream,
 )
 from broker.commands.streams.write import XDEL
-from broker.config.directives import REDIS_7_0
-from broker.table.arguments import at_least
+from broker.policies.governed_group import REDELIVERED, GovernedGroup
 from broker.table.command import (
     ACCESS,
     BLOCKING,
@@ -43,10 +39,8 @@ from broker.table.command import (
     key,
     keys_behind,
 )
-from broker.table.parsers import Parser
 from broker.values.streams.group import MAX_COUNT, Consumer, Group
 from broker.values.streams.ids import MAX_ID, format_id
-from broker.values.streams.older import RELEASED
 from broker.values.streams.stream import Stream
 from broker.values.streams.trim import References
 from protocol.errors import CommandError
@@ -58,16 +52,9 @@ _MEANINGLESS: Final = (
     b" specifying a proper ID, or use the > ID to get new messages. The %b ID would just return an empty result set."
 )
 IN_XREADGROUP: Final = b" in XREADGROUP with GROUP option"
-UNKNOWN_MODE: Final = b"ERR mode must be SILENT, FAIL, or FATAL"
-NUMIDS_NOT_POSITIVE: Final = b"ERR numids must be a positive integer"
-NUMIDS_MISMATCH: Final = b"ERR number of IDs doesn't match numids"
-NEGATIVE_RETRYCOUNT: Final = b"ERR Invalid RETRYCOUNT value, must be >= 0"
-IDS_EXPECTED: Final = b"ERR syntax error, expected IDS keyword"
 
 _NEW: Final = MAX_ID
 """Represents the ID `>`, as in Redis."""
-
-_MAX_NUMIDS: Final = (1 << 31) - 1
 
 Commands = list[list[bytes]]
 
@@ -84,7 +71,7 @@ def xreadgroup(session: Client, args: list[bytes]) -> bytes:
     at, group, consumer, count, maxcount, maxsize, block, claim, noack = group_options(session, args)
     retry_ms = 0
     plain = args[-1] == b">" and len(args) - at == 3 and not (maxcount or maxsize or claim >= 0)
-    if plain and group is not None and consumer is not None:
+    if plain and group is not None and consumer is not None and not _has_due(session, args[at + 1], group, noack):
         keys = args[at + 1 : at + 2]
         given = _read_new(session, keys[0], group, consumer, count, noack)
         if given:
@@ -111,6 +98,15 @@ def xreadgroup(session: Client, args: list[bytes]) -> bytes:
     return session.broker.blocking.wait(
         session, xreadgroup, args, keys=keys, value_type=None, timeout_ms=block, timeout_reply=nil, retry_ms=retry_ms
     )
+
+
+def _has_due(session: Client, name: bytes, group_name: bytes, noack: bool) -> bool:
+    """Whether the policy of the group has entries to be delivered again, to a client that acknowledges them."""
+    policies = session.broker.policies
+    if not policies.by_stream or noack:
+        return False
+    governed = policies.find(session.db, name, group_name)
+    return governed is not None and governed.has_due()
 
 
 def _read_new(session: Client, name: bytes, group_name: bytes, consumer_name: bytes, count: int, noack: bool) -> bytes:
@@ -214,6 +210,8 @@ class _Reading:
             self._claim = -1
             reply.begin(name)
             self._read_history(stream, group, consumer, after, limit)
+        elif (governed := self._governed(name, group)) is not None:
+            changed = self._read_governed(name, stream, group, consumer, limit, governed)
         elif self._claim < 0 and not self._wanted.maxsize:
             ids, text = stream.read_after(group.last_id, limit)
             if ids:
@@ -228,6 +226,69 @@ class _Reading:
             self._session.db.keyspace.dirty += 1
         if self._effects is not None and not known and (self._noack or not changed):
             self._effects.append(creation_effect(name, group, consumer))
+
+    def _governed(self, name: bytes, group: Group) -> GovernedGroup | None:
+        """Returns the group if its policy decides what is read, rather than CLAIM or NOACK."""
+        policies = self._session.broker.policies
+        if not policies.by_stream or self._claim >= 0 or self._noack:
+            return None
+        return policies.find(self._session.db, name, group.name)
+
+    def _read_governed(
+        self, name: bytes, stream: Stream, group: Group, consumer: Consumer, limit: int, governed: GovernedGroup
+    ) -> bool:
+        """Reads entries that are due by the group's policy first, then new ones. Returns whether there were any."""
+        reply = self.reply
+        # With MAXSIZE, what is taken might not be allowed.
+        at_once = 1 if self._wanted.maxsize else limit
+        due = self._take_due(name, stream, group, governed, at_once)
+        if not due and stream.top_id() <= group.last_id:
+            return False
+        reply.begin(name)
+        parts: list[bytes] = []
+        while due:
+            for id in due:
+                entry = stream.entry(id)
+                assert entry is not None
+                parts.append(entry)
+                reply.size += len(entry)
+            self._redeliver(name, group, consumer, due)
+            if len(parts) == limit or not self._wanted.maxsize or reply.oversized(len(parts)):
+                break
+            due = self._take_due(name, stream, group, governed, 1)
+        ids = []
+        if not limit or len(parts) < limit:
+            for id, entry in stream.entries(group.last_id + 1):
+                if reply.oversized(len(parts)):
+                    break
+                parts.append(entry)
+                ids.append(id)
+                reply.size += len(entry)
+                if len(parts) == limit:
+                    break
+        if ids:
+            self._hand_out(name, stream, group, consumer, ids)
+        reply.end(len(parts), b"".join(parts))
+        return True
+
+    def _take_due(self, name: bytes, stream: Stream, group: Group, governed: GovernedGroup, limit: int) -> list[int]:
+        due, effects = governed.take_due(stream, group, limit)
+        if self._effects is not None:
+            self._effects += effects
+        return due
+
+    def _redeliver(self, name: bytes, group: Group, consumer: Consumer, ids: list[int]) -> None:
+        """Delivers pending entries to the consumer once more."""
+        now = self._now
+        group.redeliver(ids, consumer, now)
+        consumer.active_time = now
+        self._session.db.notify(REDELIVERED, name)
+        if self._effects is not None:
+            by_count: dict[int, list[int]] = {}
+            for id in ids:
+                by_count.setdefault(group.pel[id].count, []).append(id)
+            for count, alike in by_count.items():
+                self._effects.append(claim_effect(name, group, consumer, alike, now, count))
 
     def _has_claimable(self, stream: Stream, group: Group) -> bool:
         """Whether a pending entry is old enough to be claimed; remembers the oldest one's time."""
@@ -313,10 +374,11 @@ class _Reading:
 
 def claim_effect(name: bytes, group: Group, consumer: Consumer, ids: list[int], time: int, count: int) -> list[bytes]:
     """Returns the command that makes entries pending for a consumer, as delivered at `time` for the `count`-th time."""
-    return _claim_effect(name, group.name, consumer.name, ids, time, count)
+    return pending_effect(name, group.name, consumer.name, ids, time, count)
 
 
-def _claim_effect(name: bytes, group: bytes, consumer: bytes, ids: list[int], time: int, count: int) -> list[bytes]:
+def pending_effect(name: bytes, group: bytes, consumer: bytes, ids: list[int], time: int, count: int) -> list[bytes]:
+    """`claim_effect`, with the names of the group and the consumer."""
     return [b"XCLAIM", name, group, consumer, b"0", *map(format_id, ids), b"TIME", b"%d" % time,
             b"RETRYCOUNT", b"%d" % count, b"FORCE", b"JUSTID"]  # fmt: skip
 
@@ -385,62 +447,3 @@ def xackdel(session: Client, args: list[bytes]) -> bytes:
             effects.append([b"XDEL", args[1], *deleted])
         db.keyspace.effects.replace_with(*effects)
     return integers(results)
-
-
-def _unknown_nack_option(args: list[bytes], at: int) -> CommandError:
-    return CommandError(b"ERR Unrecognized XNACK option '%b'" % shown(args[at]))
-
-
-_NACK_OPTIONS: Final = Parser[tuple[list[bytes] | None, int, bool]](
-    "XNACK", required=("ids",), error=_unknown_nack_option, defaults={"RETRYCOUNT": -1},
-    values={"IDS": counted(NUMIDS_NOT_POSITIVE, NUMIDS_MISMATCH, _MAX_NUMIDS),
-            "RETRYCOUNT": at_least(0, NEGATIVE_RETRYCOUNT)},
-)  # fmt: skip
-
-
-@command("XNACK", arity=-7, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="8.8.0",
-         syntax="key group mode=<SILENT|FAIL|FATAL> IDS numids id ... [RETRYCOUNT count] [FORCE]",
-         summary="Returns pending entries to the group unacknowledged, for any consumer to claim immediately.",
-         complexity="O(1) for each ID")  # fmt: skip
-def xnack(session: Client, args: list[bytes]) -> bytes:
-    db = session.db
-    stream = db.get_as(args[1], Stream)
-    group = None if stream is None else stream.groups.get(args[2])
-    if stream is None or group is None:
-        raise no_key_or_group(args[1], args[2])
-    mode = args[3].upper()
-    if mode not in (b"SILENT", b"FAIL", b"FATAL"):
-        raise CommandError(UNKNOWN_MODE)
-    texts, retry_count, force = _NACK_OPTIONS.parse(args, 4)
-    if texts is None:
-        raise CommandError(IDS_EXPECTED)
-    changes = 0
-    released: dict[int, int] = {}
-    for id in strict_ids(texts):
-        delivery = group.pel.get(id)
-        if delivery is None and not (force and id in stream):
-            continue
-        count = 0 if delivery is None else delivery.count
-        if retry_count >= 0:
-            count = retry_count
-        elif mode == b"FATAL":
-            count = MAX_COUNT
-        elif mode == b"SILENT" and count:
-            count -= 1
-        group.release(id, count)
-        released[id] = count
-        changes += 1
-    if changes:
-        db.keyspace.dirty += changes
-        if session.broker.config.replication_compat == REDIS_7_0:
-            db.keyspace.effects.replace_with(*_release_effects(args[1], args[2], released))
-        signal_ready(db, args[1])
-    return integer_reply(changes)
-
-
-def _release_effects(name: bytes, group: bytes, released: dict[int, int]) -> list[list[bytes]]:
-    """Returns what XNACK did for servers that have no entries without an owner; `released` has deliveries by ID."""
-    ids: dict[int, list[int]] = {}
-    for id, count in released.items():
-        ids.setdefault(count, []).append(id)
-    return [_claim_effect(name, group, RELEASED, alike, 0, count) for count, alike in ids.items()]

@@ -41,6 +41,8 @@ container("XGROUP", group="stream", since="5.0.0", summary="A container for cons
 declare_help(
     "XGROUP", group="stream", since="5.0.0",
     usage={
+        "CFGGET": "<key> <group>",
+        "CFGSET": "<key> <group> [ACKWAIT <ms>] [MAXDELIVER <n>] [DEADLETTER <key>] [BACKOFF <n> <ms> ...]",
         "CREATE": "<key> <group> <id|$> [MKSTREAM] [ENTRIESREAD entries-read]",
         "CREATECONSUMER": "<key> <group> <consumer>",
         "DELCONSUMER": "<key> <group> <consumer>",

@@ -16,9 +16,11 @@ from broker.commands.streams.arguments import (
     no_key_or_group,
     positive_or_zero,
 )
+from broker.commands.streams.policies import described
 from broker.table.arguments import integer
 from broker.table.command import ACCESS, READONLY, RO, command, container, key
 from broker.values.streams.group import Consumer, Group
+from broker.values.streams.group_policy import GroupPolicy
 from broker.values.streams.ids import MAX_ID, format_id
 from broker.values.streams.stream import UNKNOWN, Stream
 from protocol.errors import NO_SUCH_KEY, SYNTAX, CommandError
@@ -94,6 +96,8 @@ def xinfo_consumers(session: Client, args: list[bytes]) -> bytes:
          summary="Returns information about a stream's consumer groups.", complexity="O(N) with N groups")  # fmt: skip
 def xinfo_groups(session: Client, args: list[bytes]) -> bytes:
     stream = _stream(session, args[2])
+    broker = session.broker
+    policies = broker.policies.stored(session.db, args[2]) if broker.config.stream_extensions else None
     rows = []
     for name, group in sorted(stream.groups.items()):
         pairs: Pairs = [
@@ -101,8 +105,24 @@ def xinfo_groups(session: Client, args: list[bytes]) -> bytes:
             (b"consumers", integer_reply(len(group.consumers))),
             (b"pending", integer_reply(len(group.pel))),
         ]
-        rows.append(_map(session, pairs + _progress(session, stream, group)))
+        pairs += _progress(session, stream, group)
+        if policies and name in policies:
+            pairs += _policy(session, args[2], group, policies[name])
+        rows.append(_map(session, pairs))
     return array(rows)
+
+
+def _policy(session: Client, name: bytes, group: Group, policy: GroupPolicy) -> Pairs:
+    """Returns what the policy of a group is, and what it has done."""
+    governed = session.broker.policies.find(session.db, name, group.name)  # not on a replica
+    oldest = None if governed is None else governed.oldest_pending_ms(group)
+    return [
+        *described(policy),
+        (b"inflight", integer_reply(len(group.pel) - group.released_count())),
+        (b"oldest-pending-ms", session.resp.null if oldest is None else integer_reply(oldest)),
+        (b"redelivered", integer_reply(0 if governed is None else governed.redelivered)),
+        (b"dead-lettered", integer_reply(0 if governed is None else governed.dead_lettered)),
+    ]
 
 
 @command("XINFO|STREAM", arity=-3, flags=READONLY, keys=(key(RO, ACCESS, at=2),), group="stream", since="5.0.0",

@@ -13,49 +13,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 
+from broker.values.streams.delivery import MAX_COUNT, Consumer, Delivery
+from broker.values.streams.due_order import DueOrder
 from broker.values.streams.pending import SLACK, PendingIndex
 
-MAX_COUNT = (1 << 63) - 1
-"""A delivery counter stops here (XNACK FATAL sets it to this)."""
-
-
-class Consumer:
-    """A member of a group.
-
-    Times are Unix milliseconds: `seen_time` of its last attempt, `active_time` of its last success (-1: none).
-    `pending` is the number of its entries in the group's PEL.
-    """
-
-    __slots__ = ("active_time", "index", "name", "pending", "seen_time")
-
-    def __init__(self, name: bytes, now: int) -> None:
-        self.name = name
-        self.seen_time = now
-        self.active_time = -1
-        self.pending = 0
-        self.index = PendingIndex()
-
-
-class Delivery:
-    """An immutable record of a delivery: the consumer, the time (Unix milliseconds), and how often it was delivered.
-
-    `consumer` is None for an entry that XNACK released: it has no owner, and its time is 0. `serial` orders
-    deliveries in the same millisecond.
-    """
-
-    __slots__ = ("consumer", "count", "serial", "time")
-
-    def __init__(self, consumer: Consumer | None, time: int, count: int, serial: int) -> None:
-        self.consumer = consumer
-        self.time = time
-        self.count = count
-        self.serial = serial
+__all__ = ["MAX_COUNT", "Consumer", "Delivery", "Group"]
 
 
 class Group:
     """`last_id` is the last-delivered ID, `entries_read` the number of entries read up to it (-1: unknown).
 
-    `pel` is read-only for others.
+    `pel` is read-only for others. `due` is the order in which entries become overdue, None without a policy.
     """
 
     __slots__ = (
@@ -64,6 +32,7 @@ class Group:
         "_released",
         "_serial",
         "consumers",
+        "due",
         "entries_read",
         "last_id",
         "name",
@@ -80,6 +49,7 @@ class Group:
         self._released: OrderedDict[int, None] = OrderedDict()
         self._by_time: list[tuple[int, int, int]] | None = None
         self._serial = 0
+        self.due: DueOrder | None = None
 
     # -- consumers
 
@@ -128,6 +98,8 @@ class Group:
             for id in ids:
                 heappush(self._by_time, (now, serial, id))
             self._tidy_times()
+        if self.due is not None:
+            self.due.add(delivery, ids)
 
     def _index_consumer(self, consumer: Consumer, ids: list[int]) -> None:
         index = consumer.index
@@ -206,6 +178,8 @@ class Group:
         if self._by_time is not None:
             heappush(self._by_time, (delivery.time, delivery.serial, id))
             self._tidy_times()
+        if self.due is not None:
+            self.due.add(delivery, [id])
 
     def release(self, id: int, count: int) -> None:
         """Releases an entry, pending or not: it stays pending without an owner, with `count` deliveries."""

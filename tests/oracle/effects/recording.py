@@ -61,6 +61,7 @@ class Recorder:
             "appendfsync": "no",
             "auto-aof-rewrite-percentage": "0",
             "enable-debug-command": "yes",
+            "stream-extensions": "yes",
             **directives,
         }
         command = [word for name, value in options.items() for word in (f"--{name}", value)]

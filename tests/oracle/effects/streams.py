@@ -18,6 +18,16 @@ READ = (
 
 RELEASED = f"{READ}; XNACK x g FAIL IDS 1 1-1"
 
+GOVERNED = f"{READ}; XGROUP CFGSET x g ACKWAIT 100000 MAXDELIVER 3 DEADLETTER dlq"
+"""The same group under a policy; nothing is due."""
+
+OVERDUE = f"{GOVERNED}; XCLAIM x g c1 0 1-1 2-1 IDLE 500000 RETRYCOUNT 2"
+
+CFGSET = "XGROUP CFGSET x g ACKWAIT 100000 MAXDELIVER 3 DEADLETTER dlq"
+
+DYING = f"{READ}; XCLAIM x g c1 0 2-1 IDLE 500000 RETRYCOUNT 3"
+"""With the policy, 2-1 dies at once."""
+
 PASSED_OVER = (
     f"{READ}; XACK x g 1-2; XACK x other 1-2; XREADGROUP GROUP g c2 STREAMS x >; XREADGROUP GROUP other c STREAMS x >;"
     " XACK x g 2-1; XACK x other 2-1"
@@ -77,6 +87,11 @@ CONSUMING: Cases = {
                "XREADGROUP GROUP g c3 STREAMS x 0"),
         *after(RELEASED, "XREADGROUP GROUP g c3 CLAIM 0 STREAMS x >",
                "XREADGROUP GROUP g c1 CLAIM 100000 COUNT 1 STREAMS x >"),
+        *after(OVERDUE, "XREADGROUP GROUP g c3 STREAMS x >", "XREADGROUP GROUP g c1 COUNT 1 STREAMS x >",
+               "XREADGROUP GROUP g c2 MAXSIZE 1 STREAMS x >", "XREADGROUP GROUP g c3 NOACK STREAMS x >"),
+        *after(f"{OVERDUE}; XDEL x 1-1", "XREADGROUP GROUP g c1 STREAMS x >"),
+        Case((*DYING.split("; "), "XGROUP CREATE dlq w 0 MKSTREAM"), "XREADGROUP GROUP w c BLOCK 0 STREAMS dlq >",
+             (CFGSET,)),
         *after(f"{READ}; XDEL x 2-1 3-1", "XREADGROUP GROUP g c3 STREAMS x >"),
         *served("XGROUP CREATE x g $ MKSTREAM", "XREADGROUP GROUP g c BLOCK 0 STREAMS x >",
                 "XADD x * a 1; XADD x * b 2"),
@@ -96,6 +111,9 @@ CONSUMING: Cases = {
                "XNACK x g FAIL IDS 2 3-1 1-1 FORCE", "XNACK x g FAIL IDS 1 3-1 RETRYCOUNT 5 FORCE"),
         *after(f"{RELEASED}; XGROUP DELCONSUMER x g c1", "XNACK x g FAIL IDS 1 2-1"),
         *silent(READ, "XNACK x g FAIL IDS 1 3-1"),
+        *after(GOVERNED, "XNACK x g FATAL IDS 2 1-1 2-1", "XNACK x g FATAL IDS 2 2-1 1-1 RETRYCOUNT 1",
+               "XNACK x g FAIL IDS 1 2-1 DELAY 5000", "XNACK x g SILENT IDS 2 3-1 1-1 FORCE DELAY 0",
+               "XNACK x g FAIL IDS 2 1-1 2-1"),
     ],
     "xclaim": [
         *after(READ, "XCLAIM x g c2 0 1-1 1-2", "XCLAIM x g new 0 1-1 JUSTID",
@@ -115,6 +133,11 @@ CONSUMING: Cases = {
     "xgroup|create": [
         *after("", "XGROUP CREATE x g 0 MKSTREAM", "XGROUP CREATE x g $ MKSTREAM ENTRIESREAD 5"),
         *after(GROUPS, "XGROUP CREATE x new $", "XGROUP CREATE x new 2", "XGROUP CREATE x new 1-1 ENTRIESREAD 1"),
+    ],
+    "xgroup|cfgset": [
+        *after(READ, CFGSET, "XGROUP CFGSET x g BACKOFF 2 1000 2000"),
+        *after(GOVERNED, "XGROUP CFGSET x g ACKWAIT 0 MAXDELIVER 0", "XGROUP CFGSET x other ACKWAIT 5000"),
+        *after(f"{READ}; XGROUP CFGSET x g ACKWAIT 1000000", "XGROUP CFGSET x g ACKWAIT 0"),
     ],
     "xgroup|setid": after(READ, "XGROUP SETID x g 1-1", "XGROUP SETID x g $", "XGROUP SETID x g 2-1 ENTRIESREAD 3"),
     "xgroup|destroy": [

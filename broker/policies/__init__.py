@@ -1,0 +1,7 @@
+"""What the broker does on its own for the groups of streams, as their policies say; docs/policies.md is the manual.
+
+- policy_hash: where the policies of a stream are stored
+- policies: all policies in force, read from there once
+- governed_group: one group under a policy; when its entries are due, and the timer for that
+- dead_letters: what becomes of an entry that nobody could handle
+"""

@@ -1,0 +1,55 @@
+"""Where the policies of a stream are stored: in an ordinary hash beside it.
+
+Every server keeps such a hash through rewrites, RDB files and replication, and servers without policies do nothing with
+it. It belongs to the stream's name: DEL and RENAME of the stream leave it. The hash of the stream K is at
+`~policy:{T}:K`, where T is K's hash tag, or K if it has none, so both are in the same slot of a cluster. (For a key
+without a tag that contains a brace, there is no name of which that is true.) Its fields are `<group> NUL <option>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from broker.values.streams.group_policy import OPTIONS, GroupPolicy, policy_of
+
+PREFIX: Final = b"~policy:{"
+
+
+def policy_key(stream: bytes) -> bytes:
+    """Returns the key of the hash with the policies of the stream at `stream`."""
+    return PREFIX + _hash_tag(stream) + b"}:" + stream
+
+
+def _hash_tag(key: bytes) -> bytes:
+    """Returns the part of a key that decides on its slot."""
+    begin = key.find(b"{")
+    end = key.find(b"}", begin + 1)
+    return key[begin + 1 : end] if 0 <= begin < end - 1 else key
+
+
+def stream_key(key: bytes) -> bytes | None:
+    """Returns the key of the stream whose policies are in the hash at `key`; None if that is no such hash."""
+    at = key.find(b"}:", len(PREFIX)) if key.startswith(PREFIX) else -1
+    while at >= 0:
+        stream = key[at + 2 :]
+        if policy_key(stream) == key:
+            return stream
+        at = key.find(b"}:", at + 1)
+    return None
+
+
+def field(group: bytes, option: bytes) -> bytes:
+    """Returns the field with an option of a group's policy."""
+    return group + b"\0" + option
+
+
+def policies_in(fields: Mapping[bytes, bytes]) -> dict[bytes, GroupPolicy]:
+    """Returns the policy of each group that has one. What is not a policy is skipped, since clients can write there."""
+    texts: dict[bytes, dict[bytes, bytes]] = {}
+    for name, text in fields.items():
+        group, separator, option = name.rpartition(b"\0")
+        if separator and option in OPTIONS:
+            texts.setdefault(group, {})[option] = text
+    found = {group: policy_of(options) for group, options in texts.items()}
+    return {group: policy for group, policy in found.items() if policy}

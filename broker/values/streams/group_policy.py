@@ -1,0 +1,78 @@
+"""The policy of a consumer group: how long a delivery may stay unacknowledged, how often it is repeated, and what then.
+
+A policy is stored as options with texts (`ackwait` -> `30000`), so that servers without policies keep them as data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from broker.values.streams.delivery import MAX_COUNT
+from protocol.numbers import parse_integer
+
+ACKWAIT: Final = b"ackwait"
+MAXDELIVER: Final = b"maxdeliver"
+DEADLETTER: Final = b"deadletter"
+BACKOFF: Final = b"backoff"
+OPTIONS: Final = (ACKWAIT, MAXDELIVER, DEADLETTER, BACKOFF)
+
+DEFAULT_ACK_WAIT: Final = 30_000
+"""Milliseconds to wait for an acknowledgement where only other options say that there is a wait."""
+
+MAX_BACKOFF: Final = 32
+"""The number of waits that a policy may have."""
+
+
+class GroupPolicy(NamedTuple):
+    """Times are milliseconds; 0 and empty stand for an option that is not set.
+
+    `dead_letter` is the key of the stream that receives entries which were delivered `max_deliver` times in vain.
+    `backoff` has the wait after the first delivery, after the second, and so on; the last one repeats.
+    """
+
+    ack_wait: int = 0
+    max_deliver: int = 0
+    dead_letter: bytes = b""
+    backoff: tuple[int, ...] = ()
+
+    def completed(self) -> GroupPolicy:
+        """Returns the policy with an ACKWAIT if other options need one."""
+        needs_wait = bool(self.max_deliver or self.backoff)
+        return self._replace(ack_wait=DEFAULT_ACK_WAIT) if needs_wait and not self.ack_wait else self
+
+    def waits(self) -> tuple[int, ...]:
+        """Returns the wait after each delivery, of which the last one repeats; () if nothing is redelivered."""
+        return self.backoff or ((self.ack_wait,) if self.ack_wait else ())
+
+    def wait(self, count: int) -> int:
+        """Returns the wait after the `count`-th delivery; there must be one."""
+        waits = self.waits()
+        return waits[min(max(count, 1), len(waits)) - 1]
+
+    def last_count(self) -> int:
+        """Returns the number of deliveries from which on an entry is dead once its wait is over."""
+        return self.max_deliver or MAX_COUNT
+
+    def texts(self) -> dict[bytes, bytes]:
+        """Returns the options that are set, as they are stored."""
+        texts = {
+            ACKWAIT: b"%d" % self.ack_wait,
+            MAXDELIVER: b"%d" % self.max_deliver,
+            DEADLETTER: self.dead_letter,
+            BACKOFF: b" ".join(b"%d" % wait for wait in self.backoff),
+        }
+        return {option: text for option, text in texts.items() if text not in (b"", b"0")}
+
+
+def policy_of(texts: Mapping[bytes, bytes]) -> GroupPolicy | None:
+    """Returns the policy that was stored, None if it is not one: clients may have written there."""
+    numbers = [parse_integer(texts.get(option, b"0")) for option in (ACKWAIT, MAXDELIVER)]
+    waits = [parse_integer(text) for text in texts.get(BACKOFF, b"").split()]
+    if len(waits) > MAX_BACKOFF or any(number is None or number < 0 for number in numbers):
+        return None
+    if any(wait is None or wait < 1 for wait in waits):
+        return None
+    ack_wait, max_deliver = (number or 0 for number in numbers)
+    backoff = tuple(wait or 0 for wait in waits)
+    return GroupPolicy(ack_wait, max_deliver, texts.get(DEADLETTER, b""), backoff).completed()

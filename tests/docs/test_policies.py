@@ -1,0 +1,33 @@
+"""The lines of docs/policies.md do what it says."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.crash.process import Process
+from tests.docs.programs import ROOT
+
+BLOCK = re.compile(r"^```\n(\$ .*?)^```$", re.MULTILINE | re.DOTALL)
+ID = re.compile(r'"\d{13}-\d+"')
+TIME = re.compile(r'"\d{13}"')
+
+
+@pytest.mark.skipif(shutil.which("redis-cli") is None, reason="no redis-cli")
+def test_the_lines_print_what_they_say(tmp_path: Path) -> None:
+    blocks = BLOCK.findall((ROOT / "docs" / "policies.md").read_text())
+    assert len(blocks) >= 4
+    process = Process(tmp_path, stream_extensions="yes", save="")
+    process.start()
+    try:
+        for block in blocks:
+            for step in block.split("$ ")[1:]:
+                line, _, expected = step.partition("\n")
+                command = line.replace("redis-cli", f"redis-cli -p {process.port} --no-raw", 1)
+                done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+                printed = TIME.sub('"TIME"', ID.sub('"ID"', done.stdout))
+                assert printed.replace("\n\n", "\n") == expected, line
+    finally:
+        process.kill()
