@@ -291,6 +291,15 @@ def _command(name: bytes) -> Command:
     return command
 
 
+def names_extension(rule: bytes) -> bool:
+    """Whether a rule names a command that only brokers with `stream-extensions` have."""
+    for word in rule.strip(b"()").lower().split():
+        command = DECLARED.get(word[1:]) if word[:1] in (b"+", b"-") else None
+        if command is not None and command.extension:
+            return True
+    return False
+
+
 def _subcommands(command: Command) -> list[Command]:
     if b"|" in command.name:
         return []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.process import Process
-from tests.docs.programs import ROOT
+from tests.docs.programs import ROOT, trimaran
 
 BLOCK = re.compile(r"^```\n(\$ .*?)^```$", re.MULTILINE | re.DOTALL)
 ID = re.compile(r'"\d{13}-\d+"')
@@ -29,5 +29,10 @@ def test_the_lines_print_what_they_say(tmp_path: Path) -> None:
                 done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
                 printed = TIME.sub('"TIME"', ID.sub('"ID"', done.stdout))
                 assert printed.replace("\n\n", "\n") == expected, line
+        trimaran("redrive", "orders-dead", url=f"redis://127.0.0.1:{process.port}")
+        connection = process.connect()
+        newest = connection.call("XREVRANGE", "orders", "+", "-", "COUNT", "1")
+        connection.close()
+        assert b"redriven-id\r\n$3\r\n2-1\r\n" in newest and b"total\r\n$1\r\n5\r\n" in newest
     finally:
         process.kill()

@@ -8,7 +8,7 @@ from typing import Final
 from broker.acl.checking import PERMITTED, POSITION
 from broker.acl.file import AclFileError, UnmatchedError, merge_selectors
 from broker.acl.log import COMMAND, Entry
-from broker.acl.selector import RuleError, Selector, has_spaces
+from broker.acl.selector import UNKNOWN, RuleError, Selector, has_spaces, names_extension
 from broker.acl.users import DEFAULT
 from broker.broker import Client
 from broker.clients.permissions import (
@@ -146,6 +146,9 @@ def acl_setuser(session: Client, args: list[bytes]) -> bytes:
     changed = users.create(name) if user is None else user.copy(users.all_channels())
     for rule in rules:
         try:
+            # Files may name such commands, so that a broker starts that had the directive once.
+            if not broker.config.stream_extensions and names_extension(rule):
+                raise RuleError(UNKNOWN)
             changed.apply(rule)
         except RuleError as problem:
             shown = rule.partition(b"\0")[0]

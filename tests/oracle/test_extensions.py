@@ -1,0 +1,44 @@
+"""Without `stream-extensions` nothing shows that there could be policies: their words get Redis's errors."""
+
+import pytest
+
+from tests.oracle import servers
+from tests.oracle.conftest import skip_loudly
+from tests.oracle.harness import requires, same
+
+pytestmark = requires("8.10")
+
+SETUP = ["XADD s 1-1 a 1", "XGROUP CREATE s g 0", "XREADGROUP GROUP g c STREAMS s >"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "XGROUP CFGSET s g ACKWAIT 1",
+        "XGROUP CFGSET",
+        "XGROUP CFGGET s g",
+        "XNACK s g FAIL IDS 1 1-1 DELAY 5",
+        "CONFIG SET notify-keyspace-events Kp",
+        "COMMAND INFO xgroup|cfgset xgroup|cfgget",
+        "COMMAND DOCS xgroup|cfgset",
+        "COMMAND GETKEYS XGROUP CFGSET s g DEADLETTER d",
+        "ACL SETUSER eve +xgroup|cfgset",
+        "ACL SETUSER eve -xgroup|cfgget",
+        "ACL SETUSER eve (+XGROUP|CFGGET)",
+        "ACL DRYRUN default XGROUP CFGSET s g ACKWAIT 1",
+    ],
+)
+def test_the_words_are_unknown(command: str) -> None:
+    same([*SETUP, command, "XINFO GROUPS s"], cleanup=["ACL DELUSER eve"])
+
+
+def test_the_class_of_events_has_a_letter_that_nobody_else_has() -> None:
+    try:
+        others = [servers.reference(), servers.valkey()]
+    except servers.OracleMissing as missing:
+        skip_loudly(str(missing))
+    for server in others:
+        connection = server.connect()
+        reply = connection.call("CONFIG", "SET", "notify-keyspace-events", "Kp")
+        connection.close()
+        assert b"Invalid event class character" in reply
