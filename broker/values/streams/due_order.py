@@ -32,7 +32,7 @@ class DueOrder:
     `size` is the number of IDs held, with those that are no longer pending.
     """
 
-    __slots__ = ("_arm", "_final", "_open", "_pel", "_tidy_at", "armed", "last_count", "size", "waits")
+    __slots__ = ("_arm", "_earliest", "_final", "_open", "_pel", "_tidy_at", "armed", "last_count", "size", "waits")
 
     def __init__(
         self, waits: tuple[int, ...], last_count: int, pel: Mapping[int, Delivery], arm: Callable[[int], None]
@@ -40,6 +40,8 @@ class DueOrder:
         self.waits = waits
         self.last_count = last_count
         self.armed = NEVER
+        # Nothing that is to be delivered again is due before; most reads look no further.
+        self._earliest = NEVER
         self._arm = arm
         self._pel = pel
         self._open: list[list[Item]] = [[] for _ in waits]
@@ -57,22 +59,26 @@ class DueOrder:
         """Notes a delivery."""
         count, time = delivery.count, delivery.time
         level = min(max(count, 1), len(self.waits)) - 1
-        heaps = self._final if count >= self.last_count else self._open
-        heappush(heaps[level], (time, delivery.serial, ids))
+        due = time + self.waits[level]
+        if count >= self.last_count:
+            heappush(self._final[level], (time, delivery.serial, ids))
+        else:
+            heappush(self._open[level], (time, delivery.serial, ids))
+            if due < self._earliest:
+                self._earliest = due
         self.size += len(ids)
         if self.size > self._tidy_at:
             self._tidy()
-        due = time + self.waits[level]
         if due < self.armed:
             self.armed = due
             self._arm(due)
 
     def _tidy(self) -> None:
         """Drops items of which nothing is pending any more, and decides when to do so again."""
-        pending = self._pel.keys()
+        serials = {delivery.serial for delivery in self._pel.values()}
         self.size = 0
         for heap in self._open + self._final:
-            heap[:] = [item for item in heap if not pending.isdisjoint(item[2])]
+            heap[:] = [item for item in heap if item[1] in serials]
             heapify(heap)
             self.size += sum([len(item[2]) for item in heap])
         self._tidy_at = 2 * self.size + _FEW
@@ -95,13 +101,13 @@ class DueOrder:
 
     def has_due(self, now: int) -> bool:
         """Whether an entry is to be delivered again."""
+        if now < self._earliest:
+            return False
+        self._earliest = NEVER
         for wait, heap in zip(self.waits, self._open, strict=True):
-            while heap and heap[0][0] + wait <= now:
-                if self._front(heap):
-                    if heap[0][0] + wait <= now:
-                        return True
-                    break
-        return False
+            if self._front(heap):
+                self._earliest = min(self._earliest, heap[0][0] + wait)
+        return self._earliest <= now
 
     def take_due(self, now: int, limit: int) -> list[int]:
         """Removes and returns entries to be delivered again, the longest pending first; at most `limit` (0: all).
