@@ -99,6 +99,7 @@ def _load_append_only(session: Client, args: list[bytes]) -> bytes:
     except (LoadError, OSError) as problem:
         broker.log.warning("DEBUG LOADAOF", error=str(problem))
         raise CommandError(LOAD_FAILED) from None
+    broker.policies.reload()
     return OK
 
 

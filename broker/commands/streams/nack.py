@@ -83,7 +83,8 @@ def xnack(session: Client, args: list[bytes]) -> bytes:
          complexity="O(1) for each ID", extension=True)  # fmt: skip
 def xnack_extended(session: Client, args: list[bytes]) -> bytes:
     policies = session.broker.policies
-    governed = policies.find(session.db, args[1], args[2]) if policies.by_stream else None
+    acts = bool(policies.by_stream) and not session.broker.state.is_replaying()
+    governed = policies.find(session.db, args[1], args[2]) if acts else None
     if governed is None and b"DELAY" not in [word.upper() for word in args[7:]]:
         return xnack(session, args)
     stream, group, mode = _begin(session, args)

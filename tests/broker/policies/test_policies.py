@@ -138,6 +138,17 @@ async def test_reloading(tmp_path: Path, autojump_clock: MockClock) -> None:
         assert await in_force(client)
 
 
+async def test_loading_the_append_only_file_again(tmp_path: Path, autojump_clock: MockClock) -> None:
+    setup = (*GROUP, "XREADGROUP GROUP g alice COUNT 2 STREAMS s >", "XNACK s g FATAL IDS 1 1-1", POLICY)
+    async with governing(*setup, dir=str(tmp_path), appendonly="yes", enable_debug_command="yes") as (_, client):
+        await trio.sleep(0.1)
+        assert len(await dead_letters(client)) == 1
+        assert await client.call("DEBUG LOADAOF") == b"+OK\r\n"
+        assert [each["dead-id"] for each in await dead_letters(client)] == ["1-1"]
+        await trio.sleep(3)
+        assert ids(await client.call("XREADGROUP GROUP g bob COUNT 1 STREAMS s >")) == ["2-1"]
+
+
 async def test_another_policy_applies_to_what_is_pending(autojump_clock: MockClock) -> None:
     async with governing(*DYING) as (_, client):
         await client.call("XGROUP CFGSET s g ACKWAIT 5000")
