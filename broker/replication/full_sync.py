@@ -126,6 +126,7 @@ class FullSyncs:
 
     def cron(self) -> None:
         """Called once a second: begin what had to wait."""
+        self._forget_old_failures()
         self.begin()
 
     def close(self) -> None:
@@ -286,6 +287,13 @@ class FullSyncs:
     def _waits_until(self, replica: Replica) -> float:
         failures = self._failures.get(replica.name)
         return failures.until if failures is not None else 0.0
+
+    def _forget_old_failures(self) -> None:
+        """Forget replicas that have not asked again for long: their names are what they say themselves."""
+        now = trio.current_time()
+        for name, failures in list(self._failures.items()):
+            if now > failures.until + PAUSE_SECONDS[-1]:
+                del self._failures[name]
 
     def _look_after_doubtful(self) -> None:
         for replica, reason in list(self._doubtful.items()):

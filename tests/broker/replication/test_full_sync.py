@@ -221,6 +221,19 @@ async def test_one_that_can_not_load_its_snapshot_has_to_wait(autojump_clock: tr
         assert trio.current_time() - asked >= PAUSE_SECONDS[0] - 2
 
 
+async def test_one_that_never_asks_again_is_forgotten(autojump_clock: trio.testing.MockClock) -> None:
+    async with running(AT_ONCE) as broker:
+        client = await broker.client()
+        await client.call("HSETEX h EX 100000 FIELDS 1 f v")
+        replica = await follower(broker)
+        await replica.synchronize()
+        await replica.stream.aclose()
+        await trio.sleep(2)
+        assert broker.broker.full_syncs._failures
+        await trio.sleep(PAUSE_SECONDS[0] + PAUSE_SECONDS[-1] + 2)
+        assert not broker.broker.full_syncs._failures
+
+
 async def test_one_that_follows_after_its_snapshot_need_not_wait(autojump_clock: trio.testing.MockClock) -> None:
     async with running(AT_ONCE) as broker:
         client = await broker.client()
