@@ -155,7 +155,19 @@ def test_waiting_clients_are_disconnected() -> None:
 def test_a_writable_replica() -> None:
     same(["SET a 1", "CONFIG SET replica-read-only no", *FOLLOW, "SET a 2", "GET a", "SET k v PX 1",
           Skip("DEBUG SLEEP 0.01"), "GET k", "EXISTS k", "APPEND k x", "GET k", "PEXPIREAT a 1", "GET a",
-          "DBSIZE", "MULTI", "SET b 1", "EXEC"], cleanup=BACK)  # fmt: skip
+          "MULTI", "SET b 1", "EXEC"], cleanup=BACK)  # fmt: skip
+
+
+def test_a_writable_replica_removes_what_its_clients_wrote() -> None:
+    """It does so now and then (not at once), since no master tells it to."""
+    with pair(cleanup=BACK) as p:
+        client = p.client()
+        for command in ("SET a 1", "SET kept 1", "CONFIG SET replica-read-only no", *FOLLOW, "PEXPIREAT a 1"):
+            client.do(command)
+        for connection in (client.theirs, client.ours):
+            while connection.call("DBSIZE") != b":1\r\n":
+                pass
+        client.do("KEYS *")
 
 
 def test_expired_keys_stay() -> None:
