@@ -52,13 +52,17 @@ def main(words: Sequence[str]) -> int:
         "--grace", type=_seconds, default=10.0, metavar="SECONDS", help="for running jobs to finish at the end (10)"
     )
     parser.add_argument("--name", help="the worker's name, unique in the queue (host, process and random characters)")
+    parser.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), default="info",
+        help="what is logged; info has a line for each finished job (info)",
+    )  # fmt: skip
     options = parser.parse_args(words)
     try:
         queue = find(options.queue)
     except CommandError as error:
         return _tell(str(error), 2)
     display = Display(queue.name) if sys.stderr.isatty() and not options.json else None
-    _log(display, as_json=options.json)
+    _log(display, options.log_level, as_json=options.json)
     status = 0
     try:
         trio.run(_work, queue, options, display)
@@ -143,7 +147,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _log(display: Display | None, *, as_json: bool) -> None:
+def _log(display: Display | None, level: str, *, as_json: bool) -> None:
     handler: logging.Handler
     if display is not None:
         handler = display.log_handler()
@@ -151,7 +155,7 @@ def _log(display: Display | None, *, as_json: bool) -> None:
         handler = logging.StreamHandler()
         form = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
         handler.setFormatter(JsonLines() if as_json else form)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.basicConfig(level=level.upper(), handlers=[handler])
     # coredis logs a traceback for every connection that fails in its handshake; the consumers report it in one line
     logging.getLogger("coredis").setLevel(logging.CRITICAL)
 

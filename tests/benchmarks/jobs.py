@@ -70,7 +70,7 @@ trio.run(main)
 """
 OUR_WORKER = (
     "-c", "from app import URL; from consumers.commands.work import main;"
-    "main(['app:queue', '--concurrency', '100', '--prefetch', '400', '--url', URL])",
+    "main(['app:queue', '--concurrency', '100', '--prefetch', '400', '--log-level', 'warning', '--url', URL])",
 )  # fmt: skip
 
 STREAQ = """
