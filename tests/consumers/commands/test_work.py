@@ -83,13 +83,12 @@ async def test_a_signal_lets_jobs_finish_and_gives_back_the_rest(client: Client,
 
 async def test_the_log_says_no_more_than_asked_for(client: Client, server_url: str) -> None:
     with trio.fail_after(40):
-        async with queue.open(client):
-            async with worker(server_url, "--log-level", "warning") as process:
-                job = await program.work.enqueue(1, 0.0)
-                assert await job.result(timeout=20) == 1
-                process.send_signal(signal.SIGTERM)
-                assert await process.wait() == 0
-                assert await lines(process) == []
+        async with queue.open(client), worker(server_url, "--log-level", "warning") as process:
+            job = await program.work.enqueue(1, 0.0)
+            assert await job.result(timeout=20) == 1
+            process.send_signal(signal.SIGTERM)
+            assert await process.wait() == 0
+            assert await lines(process) == []
 
 
 async def test_a_second_signal_ends_the_grace_time(client: Client, server_url: str) -> None:
