@@ -28,7 +28,7 @@ from consumers.connecting import Argument, Client, Command, Reply, connect, repo
 from consumers.nurseries import open_plain_nursery
 from consumers.redirections import MIGRATION_SECONDS, follow, is_unstable, target
 
-__all__ = ["Argument", "Client", "Command", "Link", "Reply", "client_slot", "open_link", "send_batch"]
+__all__ = ["Argument", "Client", "Command", "Link", "Reply", "ask_any", "client_slot", "open_link", "send_batch"]
 
 ANSWER_SECONDS = 5.0
 """How long a command may take before its connection is considered dead."""
@@ -278,6 +278,16 @@ class _Line:
 
 _NEVER = 10.0**9
 """Seconds: a time-out that coredis never reaches."""
+
+
+async def ask_any(client: Client, commands: Sequence[Command]) -> list[Reply]:
+    """Send commands that concern no key in one write, in a cluster to any node; returns their replies in order.
+
+    Error replies are RedisError objects. coredis's own pipeline needs a key.
+    """
+    async with client.connection_pool.acquire() as connection:
+        waiting = send_batch(connection, commands, None)
+    return list(await waiting)
 
 
 def send_batch(connection: BaseConnection, commands: Sequence[Command], limit: float | None) -> Awaitable[list[Reply]]:

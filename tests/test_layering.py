@@ -55,10 +55,10 @@ CONSUMERS = (
     ("consumers.capabilities",),
     ("consumers.connection",),
     ("consumers.redirections",),
+    ("consumers.addresses",),
     ("consumers.connecting",),
     ("consumers.backlog", "consumers.codecs", "consumers.middleware", "consumers.nurseries", "consumers.telemetry"),
     (
-        "consumers.addresses",
         "consumers.doorbell",
         "consumers.encryption",
         "consumers.errors",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from consumers.commands.queue_states import find_streams
-from consumers.commands.running import Client, CommandError, printable
+from consumers.commands.running import CommandError, printable
+from consumers.connecting import Client
 from consumers.jobs.names import Keys
 
 __all__ = ["dead_stream", "named_streams"]

@@ -13,7 +13,9 @@ from typing import Any
 import trio
 from coredis.tokens import PureToken
 
-from consumers.commands.running import Client, CommandError, Output, argument_parser, positive, run
+from consumers.commands.running import CommandError, Output, argument_parser, positive, run
+from consumers.connecting import Client
+from consumers.fanout import publish_many
 
 DESCRIPTION = """\
 Publish a message to a channel, or add an entry to a stream.
@@ -85,6 +87,8 @@ def _parsed(options: argparse.Namespace, line: bytes) -> Any:
 
 async def _send(client: Client, options: argparse.Namespace, messages: list[Any]) -> list[Any]:
     """Send all in one round trip; returns the replies."""
+    if options.stream is None and not options.shard:
+        return list(await publish_many(client, [(options.channel, message) for message in messages]))
     trim: dict[str, Any] = {}
     if options.maxlen is not None:
         trim = {
@@ -97,10 +101,8 @@ async def _send(client: Client, options: argparse.Namespace, messages: list[Any]
         for message in messages:
             if options.stream is not None:
                 replies.append(pipeline.xadd(options.stream, message, **trim))
-            elif options.shard:
-                replies.append(pipeline.spublish(options.channel, message))
             else:
-                replies.append(pipeline.publish(options.channel, message))
+                replies.append(pipeline.spublish(options.channel, message))
     return [await reply for reply in replies]
 
 

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from consumers.commands.running import Client
+from consumers.connection import Client, ask_any
 from consumers.deadletters import dead_letters
 
 DEAD_LIMIT = 1000
@@ -55,8 +55,8 @@ async def states(client: Client, names: Sequence[str], dead_streams: Sequence[st
     lists = [name for name, kind in zip(names, kinds, strict=True) if _text(kind) == "list"]
     lengths = dict(zip(lists, await _each(client, "llen", lists), strict=True))
     dead, complete = await _dead(client, dict.fromkeys([*dead_streams, *streams]))
-    now = await client.time()
-    now_ms = int(now.timestamp() * 1000)
+    [time] = await ask_any(client, [(b"TIME",)])
+    now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
     found = [QueueState(name, None, length) for name, length in lengths.items()]
     depths = await _each(client, "xlen", streams)
     for name, depth, groups in zip(streams, depths, await _each(client, "xinfo_groups", streams), strict=True):

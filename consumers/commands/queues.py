@@ -15,7 +15,8 @@ from rich.text import Text
 
 from consumers.commands.naming import named_streams
 from consumers.commands.queue_states import QueueState, find_streams, states
-from consumers.commands.running import Client, CommandError, Output, argument_parser, printable, run
+from consumers.commands.running import CommandError, Output, argument_parser, printable, run
+from consumers.connecting import Client
 
 DESCRIPTION = """\
 Show the server's streams and their consumer groups: how many entries they hold (depth), how many are in hand

@@ -9,7 +9,8 @@ from contextlib import aclosing
 from typing import Any
 
 from consumers.commands.naming import dead_stream
-from consumers.commands.running import Client, CommandError, Output, argument_parser, positive, printable, run
+from consumers.commands.running import CommandError, Output, argument_parser, positive, printable, run
+from consumers.connecting import Client
 from consumers.deadletters import DeadLetter, dead_letters, redrive
 from consumers.jobs.dead import dead_job
 

@@ -17,18 +17,16 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-import coredis
 import trio
 from coredis.exceptions import RedisError
 
-from consumers.addresses import client_from_url
+from consumers.addresses import client_from_url, default_url
+from consumers.connecting import Client
 from consumers.encryption import tls_context
 from consumers.errors import ConsumerError
 
-DEFAULT_URL = "redis://127.0.0.1:6379"
 FAILED = 1
 
-Client: TypeAlias = "coredis.Redis[bytes]"
 Command: TypeAlias = Callable[[Client, argparse.Namespace, "Output"], Awaitable[int]]
 
 
@@ -47,8 +45,10 @@ def argument_parser(name: str, description: str, **settings: Any) -> argparse.Ar
     )
     parser.add_argument(
         "--url",
-        default=DEFAULT_URL,
-        help="redis://[user:password@]host:port/db, rediss://... (TLS) or unix:///path (default: %(default)s)",
+        default=default_url(),
+        help="redis://[user:password@]host:port/db, unix:///path, redis+sentinel://host:port,host:port/name/db or "
+        "redis+cluster://host:port,host:port; rediss instead of redis: TLS "
+        "(default: $REDIS_URL or redis://127.0.0.1:6379)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     tls = parser.add_argument_group("TLS")
@@ -64,12 +64,14 @@ def client_of(options: argparse.Namespace) -> Client:
     """Return a client, not yet entered, of the server that the options name. Raises ValueError, in one line."""
     url: str = options.url
     scheme, separator, rest = url.partition("://")
-    if options.tls and scheme.lower() == "redis":
-        url, scheme = f"rediss{separator}{rest}", "rediss"
+    transport, plus, kind = scheme.lower().partition("+")
+    if options.tls and transport == "redis":
+        transport = "rediss"
+        url = f"rediss{plus}{kind}{separator}{rest}"
     given = [name for name in ("tls", "cacert", "cert", "key", "insecure") if getattr(options, name)]
-    if not given or (given == ["tls"] and scheme.lower() == "rediss"):
+    if not given or (given == ["tls"] and transport == "rediss"):
         return client_from_url(url)
-    if scheme.lower() != "rediss":
+    if transport != "rediss":
         raise ValueError(f"--{given[0]}: only for rediss://, or redis:// with --tls")
     return client_from_url(url, tls_context(options.cacert, options.cert, options.key, verified=not options.insecure))
 

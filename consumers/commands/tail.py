@@ -9,7 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from consumers.commands.running import Client, Output, argument_parser, positive, printable, run
+from consumers.commands.running import Output, argument_parser, positive, printable, run
+from consumers.connecting import Client
 from consumers.fanout import Gap, Message, subscribe
 from consumers.streams import Replay
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from consumers.connection import Client, send_batch
+from consumers.connection import Client, ask_any
 
 Data = str | bytes
 
@@ -24,11 +24,8 @@ async def publish_many(client: Client, messages: Iterable[tuple[Data, Data]]) ->
     commands = [(b"PUBLISH", channel, data) for channel, data in messages]
     if not commands:
         return []
-    # any node of a cluster will do, but coredis's pipeline does not know that
-    async with client.connection_pool.acquire() as connection:
-        waiting = send_batch(connection, commands, None)
     counts: list[int] = []
-    for reply in await waiting:
+    for reply in await ask_any(client, commands):
         if isinstance(reply, Exception):
             raise reply
         counts.append(reply)

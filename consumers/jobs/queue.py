@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 from coredis.exceptions import RedisError
 
 from consumers import given
-from consumers.addresses import client_from_url
+from consumers.addresses import client_from_url, default_url
 from consumers.connection import Client, Command, Link, open_link
 from consumers.deadletters import DeadLetter, dead_letters, redrive
 from consumers.given import Duration
@@ -196,15 +196,18 @@ class Queue:
     # Opening.
 
     @asynccontextmanager
-    async def open(self, server: Client | str) -> AsyncIterator[Queue]:
+    async def open(self, server: Client | str | None = None) -> AsyncIterator[Queue]:
         """Connect the queue in this program while the block runs; enqueue, wait and work inside.
 
-        server: a redis://, rediss:// or unix:// URL, or an entered coredis client (Redis, Sentinel's, RedisCluster).
+        server: a URL (consumers.addresses has their forms) or an entered coredis client (Redis, Sentinel's,
+        RedisCluster); without one, the URL in the environment's REDIS_URL, or redis://127.0.0.1:6379.
 
         Exceptions raised by the block propagate unchanged. If the server is unreachable, workers wait; everything else
         raises ServerUnavailable. Raises ValueError for another URL.
         """
-        if not isinstance(server, str):
+        if server is None:
+            server = default_url()
+        elif not isinstance(server, str):
             given.client_of(server)
         if self._connection is not None:
             raise RuntimeError(f"the queue {self.name} is open already")

@@ -1,0 +1,117 @@
+"""Queues and all commands, reached by the URL of a cluster, of Sentinels, or of the environment."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import trio
+
+from consumers.jobs import Queue, Worker
+from tests.consumers.clusters import HALF, started_cluster, two_nodes
+from tests.consumers.sentinel import NAME, sentinel_of
+from tests.consumers.servers import RedisServer, executable
+
+queue = Queue("places")
+KINDS = ("cluster", "sentinel")
+
+
+@queue.job()
+async def double(n: int) -> int:
+    if n < 0:
+        raise ValueError("negative")
+    return 2 * n
+
+
+@contextmanager
+def _url(kind: str) -> Iterator[str]:
+    if kind == "cluster":
+        with two_nodes() as nodes:
+
+            async def ready() -> None:
+                async with started_cluster(nodes):
+                    pass
+
+            trio.run(ready)
+            yield f"redis+cluster://127.0.0.1:{nodes[0].port},127.0.0.1:{nodes[1].port}"
+        return
+    path = executable("redis-newest") or executable("redis-older")
+    if path is None:
+        pytest.skip("no redis-server")
+    server = RedisServer(path)
+    try:
+        server.start()
+        with sentinel_of(server) as port:
+            yield f"redis+sentinel://127.0.0.1:{port}/{NAME}/0"
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with _url(request.param) as found:
+        yield found
+
+
+def trimaran(*words: str, url: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "broker", *words, *(["--url", url] if url is not None else [])]
+    environment = {"PATH": "/usr/bin:/bin", **variables}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+
+
+def printed(*words: str, url: str) -> str:
+    done = trimaran(*words, url=url)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+async def test_a_queue_works_there(url: str) -> None:
+    with trio.fail_after(60):
+        async with queue.open(url), trio.open_nursery() as nursery:
+            worker = Worker(queue)
+            nursery.start_soon(worker.run)
+            jobs = await queue.enqueue_many([double.call(n) for n in range(20)])
+            assert [await job.result(timeout=30) for job in jobs] == [2 * n for n in range(20)]
+            nursery.cancel_scope.cancel()
+
+
+def test_commands_work_there(url: str) -> None:
+    for n in range(3):
+        printed("publish", "--stream", f"orders-{n}", f"n={n}", url=url)
+    assert printed("tail", "orders-1", "--no-follow", url=url).endswith("\tn=1\n")
+    assert printed("publish", "nobody", "x", url=url) == printed("publish", "--shard", "nobody", "x", url=url) == "0\n"
+    lines = [json.loads(line) for line in printed("queues", "orders-*", "--json", url=url).splitlines()]
+    assert {line["queue"]: line["depth"] for line in lines} == {f"orders-{n}": 1 for n in range(3)}
+    assert printed("redrive", "places", "--dry-run", url=url) == ""
+
+
+async def test_the_environment_names_the_server(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = trimaran("publish", "--stream", "named", "n=1", REDIS_URL=url)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("REDIS_URL", url)
+    with trio.fail_after(60):
+        async with queue.open():
+            streams = await queue.connection.link.execute([(b"XLEN", "named")])
+    assert streams == [1]
+
+
+def test_one_of_the_places_may_be_missing(url: str) -> None:
+    scheme, _, rest = url.partition("://")
+    assert printed("publish", "nobody", "x", url=f"{scheme}://127.0.0.1:1,{rest}") == "0\n"
+
+
+def test_a_missing_place_is_one_line() -> None:
+    for url in ("redis+cluster://127.0.0.1:1,127.0.0.1:2", f"redis+sentinel://127.0.0.1:1/{NAME}"):
+        done = trimaran("publish", "news", "x", url=url)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1 and done.stderr.startswith("trimaran publish: ")
+
+
+def test_the_halves_of_the_cluster_both_have_streams() -> None:
+    """Otherwise the tests above would see one node only."""
+    from coredis.typing import Key
+
+    slots = [Key(f"orders-{n}").slot for n in range(3)]
+    assert min(slots) < HALF <= max(slots)
