@@ -6,5 +6,7 @@ proxy       a TCP proxy that cuts, holds and refuses, also after a number of byt
 writes      generated writes of every family
 contents    what two servers must have in common
 sentinels   a trio of redis-sentinels
-acknowledged  clients of a set under Sentinel that remember what was acknowledged
+sentinel_logs  the failovers in their logs
+acknowledged  clients of a set under Sentinel that remember what was confirmed
+losses      which of that may be lost, and the evidence
 """

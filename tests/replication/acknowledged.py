@@ -1,10 +1,11 @@
-"""Clients of a set under Sentinel, which remember what was acknowledged: written, and confirmed by a replica (WAIT 1).
+"""Clients of a set under Sentinel, which remember what was confirmed: written, and acknowledged by a replica (WAIT 1).
 
 Writers use redis-py's Sentinel client; a consumer of `consumers.streams` with coredis's reads what they add to a
 stream.
 """
 
 import contextlib
+import dataclasses
 import itertools
 import logging
 import threading
@@ -25,7 +26,7 @@ from tests.oracle.wire import parse
 from tests.replication.nodes import Node, until
 from tests.replication.sentinels import NAME
 
-__all__ = ["Load", "Writer", "direct_clients"]
+__all__ = ["Confirmed", "Load", "Writer", "direct_clients"]
 
 STREAM = "jobs"
 GROUP = "workers"
@@ -40,6 +41,18 @@ PAUSE = 0.02
 """Seconds between two attempts while there is no master."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Confirmed:
+    """A write that a replica has acknowledged."""
+
+    key: str
+    number: int
+    moment: float
+    """When, in seconds since 1970, as the servers' logs have it."""
+    server: int
+    """The port of the master that was written to."""
+
+
 class Writer:
     """Sets a key of its own and adds an entry to the stream, again and again, through one of several clients.
 
@@ -49,12 +62,7 @@ class Writer:
     def __init__(self, name: str, clients: Sequence["redis.Redis[bytes]"]) -> None:
         self.name = name
         self.sent = 0
-        self.acknowledged: dict[str, int] = {}
-        """Keys whose writes were confirmed, with their numbers."""
-        self.forgotten: set[str] = set()
-        """Of these, what nobody expects any longer."""
-        self.moments: list[float] = []
-        """When each was."""
+        self.confirmed: list[Confirmed] = []
         self.failures: dict[str, int] = {}
         """Attempts that failed, by the kind of error."""
         self._clients = [*clients]
@@ -80,9 +88,17 @@ class Writer:
             pipeline.wait(REPLICAS, WAIT_MILLISECONDS)
             *_, replicas = pipeline.execute()
         if replicas >= REPLICAS:
-            self.acknowledged[key] = self.sent
-            self.moments.append(time.monotonic())
+            self.confirmed.append(Confirmed(key, self.sent, time.time(), self._port()))
         time.sleep(BREATH)
+
+    def _port(self) -> int:
+        """Where the current client is connected to; it has one connection."""
+        pool = self._clients[0].connection_pool
+        if isinstance(pool, redis.sentinel.SentinelConnectionPool):
+            address = pool.master_address
+            assert address is not None
+            return int(address[1])
+        return int(pool.connection_kwargs["port"])
 
 
 def direct_clients(*ports: int) -> "list[redis.Redis[bytes]]":
@@ -101,6 +117,7 @@ class Load:
         self._sentinel = redis.sentinel.Sentinel([("127.0.0.1", port) for port in ports], socket_timeout=0.5)
         self.writers = [Writer(f"writer{number}", [self._sentinel_client()]) for number in range(WRITERS)]
         self.handled: set[str] = set()
+        self._forgotten: set[str] = set()
         self._stopping = threading.Event()
 
     def _sentinel_client(self) -> "redis.Redis[bytes]":
@@ -143,59 +160,53 @@ class Load:
 
     # What must have come of it
 
-    def acknowledged(self) -> int:
-        return sum(len(writer.acknowledged) for writer in self.writers)
+    def confirmed(self) -> int:
+        """How many writes were confirmed."""
+        return sum(len(writer.confirmed) for writer in self.writers)
 
     def until_writing(self, count: int = 20) -> None:
-        """Wait until so many more writes were acknowledged."""
-        before = self.acknowledged()
-        until(lambda: self.acknowledged() >= before + count, self._describe)
+        """Wait until so many more writes were confirmed."""
+        before = self.confirmed()
+        until(lambda: self.confirmed() >= before + count, self._describe)
 
     def _describe(self) -> str:
-        return f"writes are acknowledged: {[writer.failures for writer in self.writers]}\n{self._logs()}"
+        return f"writes are confirmed: {[writer.failures for writer in self.writers]}\n{self._logs()}"
 
     def longest_gap(self, begin: float) -> float:
-        """The longest time since `begin` in which no writer had an acknowledgement."""
-        moments = sorted(moment for writer in self.writers for moment in [*writer.moments] if moment >= begin)
-        edges = [begin, *moments]
-        return max(after - before for before, after in itertools.pairwise(edges))
+        """The longest time since `begin`, as time.time() counts, in which no write was confirmed."""
+        moments = sorted(write.moment for write in self._all_confirmed() if write.moment >= begin)
+        return max(after - before for before, after in itertools.pairwise([begin, *moments]))
 
-    def lost(self, master: Node) -> dict[str, float]:
-        """What was acknowledged and is not on this server: keys, or entries of the stream; with the moment of each."""
-        expected = {key: b"%d" % number for key, number in self._all_acknowledged().items()}  # before anything is read
+    def lost(self, master: Node) -> list[Confirmed]:
+        """What was confirmed and is not on this server: keys, or entries of the stream."""
+        expected = self._expected()  # before anything is read
         with contextlib.closing(master.connect()) as connection:
             entries = parse(connection.call("XRANGE", STREAM, "-", "+")).items
             added = {entry.items[1].items[1].text.decode() for entry in entries}
             values: list[bytes] = []
-            keys = [*expected]
-            for at in range(0, len(keys), 1000):
-                values += [value.text for value in parse(connection.call("MGET", *keys[at : at + 1000])).items]
-        moments = {
-            key: moment
-            for writer in self.writers
-            for key, moment in zip([*writer.acknowledged], writer.moments, strict=False)
-        }
-        missing = [key for key, value in zip(keys, values, strict=True) if value != expected[key] or key not in added]
-        return {key: moments[key] for key in missing}
+            for at in range(0, len(expected), 1000):
+                keys = [write.key for write in expected[at : at + 1000]]
+                values += [value.text for value in parse(connection.call("MGET", *keys)).items]
+        return [
+            write
+            for write, value in zip(expected, values, strict=True)
+            if value != b"%d" % write.number or write.key not in added
+        ]
 
-    def forget(self, keys: Iterable[str]) -> None:
+    def forget(self, writes: Iterable[Confirmed]) -> None:
         """Don't expect these any longer."""
-        for key in keys:
-            for writer in self.writers:
-                writer.forgotten.add(key)
+        self._forgotten |= {write.key for write in writes}
 
-    def _all_acknowledged(self) -> dict[str, int]:
-        return {
-            key: number
-            for writer in self.writers
-            for key, number in [*writer.acknowledged.items()]
-            if key not in writer.forgotten
-        }
+    def _all_confirmed(self) -> list[Confirmed]:
+        return [write for writer in self.writers for write in writer.confirmed.copy()]
+
+    def _expected(self) -> list[Confirmed]:
+        return [write for write in self._all_confirmed() if write.key not in self._forgotten]
 
     def until_handled(self) -> None:
-        """Wait until the consumer has handled every acknowledged entry."""
-        keys = {*self._all_acknowledged()}
+        """Wait until the consumer has handled every confirmed entry."""
+        keys = {write.key for write in self._expected()}
         until(
             lambda: keys <= self.handled,
-            lambda: f"{len(keys - self.handled)} of {len(keys)} acknowledged entries are handled",
+            lambda: f"{len(keys - self.handled)} of {len(keys)} confirmed entries are handled",
         )

@@ -16,6 +16,7 @@ from tests.oracle.servers import free_port
 from tests.oracle.wire import CLOSED, SILENT, Connection, parse
 from tests.replication.nodes import Node, require, until
 from tests.replication.proxy import Proxy
+from tests.replication.sentinel_logs import Promotion, aborts, promotions
 
 __all__ = ["NAME", "Member", "Sentinels", "guarded_set"]
 
@@ -119,44 +120,63 @@ class Sentinels:
             for facts in map(self._facts, self.ports)
         )
 
+    def _agreed(self) -> Member | None:
+        ports = {self._facts(port).get(b"port") for port in self.ports}
+        return next((member for member in self.members if ports == {b"%d" % member.port}), None)
+
     def master(self) -> Member:
         """The member that all of them hold for the master, once they agree."""
-        found: list[Member] = []
+        found: list[Member | None] = []
 
         def agreed() -> bool:
-            ports = {self._facts(port).get(b"port") for port in self.ports}
-            found[:] = [member for member in self.members if ports == {b"%d" % member.port}]
-            return bool(found)
+            found[:] = [self._agreed()]
+            return found != [None]
 
         until(agreed, self.logs)
+        assert found[0] is not None
         return found[0]
 
-    def until_another_is_master(self, than: Member) -> Member:
-        """Wait until a failover has replaced this one; returns the new master."""
-        until(lambda: self.master() is not than, self.logs)
+    def until_replaced(self, member: Member, since: float) -> Member:
+        """Wait until a failover that ended since then has replaced this master; returns the one that there is now.
+
+        That may be the same, if another failover has followed.
+        """
+        until(lambda: any(one.old == member.port for one in self.promotions(since)), self.logs)
         return self.master()
 
-    def until_whole(self, master: Member) -> None:
-        """Wait until every other member is a replica of this one, in sync, and all Sentinels are content."""
+    def until_whole(self) -> Member:
+        """Wait until all other members are replicas of the master, in sync, and all Sentinels are content."""
+        found: list[Member] = []
 
         def whole() -> bool:
-            if not self._know_everybody():
+            master = self._agreed() if self._know_everybody() else None
+            if master is None or master.node.info().get("role") != "master":
                 return False
-            others = [member for member in self.members if member is not master]
-            infos = [member.node.info() for member in others]
-            return master.node.info().get("role") == "master" and all(
+            found[:] = [master]
+            infos = [member.node.info() for member in self.members if member is not master]
+            return all(
                 info.get("master_link_status") == "up" and info.get("master_port") == str(master.port) for info in infos
             )
 
         until(whole, lambda: f"{[member.node.info() for member in self.members]}\n{self.logs()}", 90)
+        return found[0]
 
-    def epoch(self) -> int:
-        """The number of the last failover that any of them knows of."""
-        return max(int(self._facts(port).get(b"config-epoch", b"0")) for port in self.ports)
-
-    def fail_over(self) -> bool:
+    def fail_over(self, *options: str) -> bool:
         """SENTINEL FAILOVER; False if another one has hardly ended, or if no replica is fit yet."""
-        return self.call(self.ports[0], "SENTINEL", "FAILOVER", NAME) == b"+OK\r\n"
+        return self.call(self.ports[0], "SENTINEL", "FAILOVER", NAME, *options) == b"+OK\r\n"
+
+    # What they have logged
+
+    def _own_logs(self) -> list[str]:
+        return [path.read_text(errors="replace") for path in self._folder.glob("sentinel-*/log")]
+
+    def promotions(self, since: float) -> list[Promotion]:
+        """The failovers that have succeeded since then (seconds since 1970), the earliest first."""
+        return promotions(self._own_logs(), since)
+
+    def aborts(self, since: float) -> list[str]:
+        """The failovers that were given up since then."""
+        return aborts(self._own_logs(), since)
 
 
 @contextlib.contextmanager
