@@ -1,15 +1,16 @@
-"""What the server can do beyond Redis 6.2, queried once per connection.
+"""What the server can do beyond Redis 6.2, queried for each connection: another may lead to another kind of server.
 
 Redis's version number determines which options XREADGROUP has; whether a command exists is queried directly. Valkey
 reports redis_version 7.2.4 whatever its own version is, and therefore counts as a server without the options.
 """
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from coredis.exceptions import RedisError
 
-from consumers.connection import Link
+from consumers.connecting import Command, Reply
 
 __all__ = ["LEAST", "Capabilities", "detect"]
 
@@ -29,12 +30,12 @@ LEAST = Capabilities(claiming_reads=False, total_count=False, nack=False)
 _VERSION = re.compile(rb"^redis_version:(\d+)\.(\d+)", re.MULTILINE)
 
 
-async def detect(link: Link) -> Capabilities:
-    """Query the server. One that permits neither query is assumed to have none of the capabilities.
+async def detect(execute: Callable[[list[Command]], Awaitable[list[Reply]]]) -> Capabilities:
+    """Query a server. One that permits neither query is assumed to have none of the capabilities.
 
-    Raises ConnectionError or TimeoutError.
+    execute: sends commands to it and returns their replies. Raises what that raises.
     """
-    about, known = await link.execute([(b"INFO", b"server"), (b"COMMAND", b"INFO", b"XNACK")])
+    about, known = await execute([(b"INFO", b"server"), (b"COMMAND", b"INFO", b"XNACK")])
     found = None if isinstance(about, RedisError) else _VERSION.search(about)
     version = (int(found[1]), int(found[2])) if found else (0, 0)
     nack = not isinstance(known, RedisError) and bool(known) and known[0] is not None

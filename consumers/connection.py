@@ -24,6 +24,7 @@ import trio
 from coredis.connection import BaseConnection, TCPLocation
 from coredis.exceptions import AskError, ConnectionError, MovedError, RedisError
 
+from consumers.capabilities import LEAST, Capabilities, detect
 from consumers.connecting import Argument, Client, Command, Reply, connect, report, slot_of
 from consumers.nurseries import open_plain_nursery
 from consumers.redirections import MIGRATION_SECONDS, follow, is_unstable, target
@@ -132,6 +133,13 @@ class Link:
         finally:
             self._blocked = None
 
+    async def capabilities(self, *, reading: bool) -> Capabilities:
+        """What the server can do that gets the next read, or the next commands.
+
+        In a failover these may be different servers, of different versions. Raises ConnectionError or TimeoutError.
+        """
+        return await (self._reads if reading else self._commands).capabilities()
+
     async def wake(self) -> None:
         """End a read that is blocked right now, as its time-out does; does nothing if the server does not permit it."""
         blocked = self._blocked
@@ -163,6 +171,8 @@ class _Line:
         self._elsewhere: dict[TCPLocation, BaseConnection] = {}
         self._connecting = trio.Lock()
         self._closing = trio.Event()
+        self._queried: BaseConnection | None = None
+        self._capabilities = LEAST
 
     async def ready(self) -> BaseConnection:
         """Return the established connection. Raises ConnectionError, TimeoutError, or the server's refusal."""
@@ -177,6 +187,13 @@ class _Line:
                 connection = await self._connect(None)
                 self._connection = connection
             return connection
+
+    async def capabilities(self) -> Capabilities:
+        """Those of the server at the end of the connection that ready() returns."""
+        while (connection := await self.ready()) is not self._queried:
+            found = await detect(lambda commands: self._send(connection, commands, ANSWER_SECONDS))
+            self._capabilities, self._queried = found, connection
+        return self._capabilities
 
     async def ready_at(self, node: TCPLocation | None) -> BaseConnection:
         """The same for a node that a redirection named; None: the node that has the key."""

@@ -130,6 +130,7 @@ class Fetcher:
         if self._due:
             block = min(block, max(0.0, self._due[0] - now))
         sweep = now >= self._sweep_at
+        await self._group.query_for_reading()
         if not self._group.capabilities.claiming_reads:
             if sweep:
                 self._sweep_at = now + SWEEP_SECONDS

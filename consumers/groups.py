@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from coredis.exceptions import RedisError, StreamConsumerGroupError, StreamDuplicateConsumerGroupError
 
-from consumers.capabilities import LEAST, Capabilities, detect
+from consumers.capabilities import LEAST, Capabilities
 from consumers.connection import Command, Link, Reply
 from consumers.owners import DELAYED, Phase, owner_of
 
@@ -87,16 +87,24 @@ class Group:
         self.consumer = consumer
         self.idle = max(1, round(ack_wait * 1000))
         self.capabilities: Capabilities = LEAST
+        self._nack = False
         self._last: dict[str, str] = {}
         self._cursors: dict[str, bytes] = {}
         self._turn = 0
 
+    async def query_for_reading(self) -> None:
+        """Find out what the server can do that is read from, if it may have been replaced."""
+        self.capabilities = await self.link.capabilities(reading=True)
+
+    async def query_for_settling(self) -> None:
+        """The same of the server that gets what nack() returns."""
+        self._nack = (await self.link.capabilities(reading=False)).nack
+
     async def ensure(self, start: Start | str | datetime) -> None:
-        """Query the server's capabilities, and create the group on each stream that has none (and a missing stream).
+        """Create the group on each stream that has none (and a missing stream).
 
         A group that existed earlier in this run and is gone begins after the last entry that it was seen to deliver.
         """
-        self.capabilities = await detect(self.link)
         create: list[Command] = [
             (b"XGROUP", b"CREATE", stream, self.group, self._last.get(stream) or after_start(start), b"MKSTREAM")
             for stream in self.streams
@@ -113,6 +121,7 @@ class Group:
         strict: earlier streams first, as long as they have any; otherwise each gets its turn. sweep: look for entries
         that are due now; a server with claiming reads does so every time.
         """
+        await self.query_for_reading()
         streams = self.streams
         if len(streams) > 1 and not strict:
             self._turn = (self._turn + 1) % len(streams)
@@ -256,7 +265,7 @@ class Group:
         used: whether this delivery counts. deliveries: the count with this delivery.
         """
         count = deliveries if used else max(0, deliveries - 1)
-        if delay <= 0 and self.capabilities.nack:
+        if delay <= 0 and self._nack:
             return (b"XNACK", stream, self.group, b"FAIL", b"IDS", 1, id, b"RETRYCOUNT", count)
         if delay <= 0:
             since: tuple[bytes, int] = (b"TIME", 0)

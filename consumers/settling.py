@@ -8,6 +8,7 @@ After a lost connection it is unknown what the server has executed. Then everyth
 harmless; the rest is sent only for entries that are still pending for this consumer.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -124,6 +125,8 @@ class Settler:
 
     async def _send(self) -> None:
         """Make one round trip. Raises the server's refusal; settlements to retry are then in `_unsure`."""
+        if any(settlement.outcome is Outcome.NACK for settlement in itertools.chain(self._unsure, self._queue)):
+            await self._group.query_for_settling()
         batch, uncertain = self._unsure + self._queue, bool(self._unsure)
         self._unsure, self._queue = batch, []
         if uncertain:

@@ -52,10 +52,10 @@ CONSUMERS = (
     ("consumers.fetching", "consumers.handling", "consumers.isolation", "consumers.leases"),
     ("consumers.delivery", "consumers.orphans", "consumers.settling"),
     ("consumers.deadletters", "consumers.groups", "consumers.options", "consumers.transactions"),
-    ("consumers.capabilities",),
     ("consumers.connection",),
     ("consumers.redirections",),
     ("consumers.addresses",),
+    ("consumers.capabilities",),
     ("consumers.connecting",),
     ("consumers.backlog", "consumers.codecs", "consumers.middleware", "consumers.nurseries", "consumers.telemetry"),
     (

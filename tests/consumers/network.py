@@ -24,49 +24,52 @@ GONE = (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceErr
 
 class Network:
     """`url` leads through the proxy. delay: seconds that each piece waits. swallow_replies: the server's answers are
-    lost while requests arrive. refuse: new connections are closed at once."""
+    lost while requests arrive. refuse: new connections are closed at once. server: the URL of what new ones lead to."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, server: str) -> None:
+        self.server = server
         self.url = f"redis://127.0.0.1:{port}/0"
         self.delay = 0.0
         self.swallow_replies = False
         self.refuse = False
         self.connections = 0
-        self._pairs: set[tuple[trio.SocketStream, trio.SocketStream]] = set()
+        self.pairs: set[tuple[trio.SocketStream, trio.SocketStream]] = set()
         self._connected = trio.Event()
 
     async def cut(self) -> None:
         """End all connections."""
-        for pair in list(self._pairs):
+        for pair in list(self.pairs):
             for stream in pair:
                 await trio.aclose_forcefully(stream)
 
     async def half_close(self, side: str) -> None:
         """Send one side ("client" or "server") an end of stream; it may go on sending."""
-        for near, far in list(self._pairs):
+        for near, far in list(self.pairs):
             with suppress(*GONE):
                 await (near if side == "client" else far).send_eof()
 
     async def connected(self) -> None:
         """Wait until there is a connection."""
-        while not self._pairs:
+        while not self.pairs:
             self._connected = trio.Event()
             await self._connected.wait()
 
-    async def serve(self, near: trio.SocketStream, address: tuple[str, int]) -> None:
+    async def serve(self, near: trio.SocketStream) -> None:
         if self.refuse:
             return
         self.connections += 1
-        far = await trio.open_tcp_stream(*address)
+        server = urlsplit(self.server)
+        assert server.hostname is not None and server.port is not None
+        far = await trio.open_tcp_stream(server.hostname, server.port)
         pair = (near, far)
-        self._pairs.add(pair)
+        self.pairs.add(pair)
         self._connected.set()
         try:
             async with trio.open_nursery() as both:
                 both.start_soon(self._pass, near, far, False)
                 both.start_soon(self._pass, far, near, True)
         finally:
-            self._pairs.discard(pair)
+            self.pairs.discard(pair)
             await trio.aclose_forcefully(far)
 
     async def _pass(self, source: trio.SocketStream, target: trio.SocketStream, replies: bool) -> None:
@@ -83,15 +86,12 @@ class Network:
 @asynccontextmanager
 async def network(server_url: str) -> AsyncIterator[Network]:
     """Run a proxy to the server at this URL."""
-    server = urlsplit(server_url)
-    assert server.hostname is not None and server.port is not None
-    address = (server.hostname, server.port)
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    between = Network(listeners[0].socket.getsockname()[1])
+    between = Network(listeners[0].socket.getsockname()[1], server_url)
 
     async def serve(near: trio.SocketStream) -> None:
         with suppress(*GONE):
-            await between.serve(near, address)
+            await between.serve(near)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, serve, listeners)

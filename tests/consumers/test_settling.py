@@ -35,6 +35,9 @@ class Link:
         self.sent: list[list[tuple[Any, ...]]] = []
         self._answers = list(answers)
 
+    async def capabilities(self, *, reading: bool) -> Capabilities:
+        return Capabilities(True, True, True)
+
     async def execute(self, commands: Sequence[Any], *, limit: float = 5) -> list[Any]:
         await trio.lowlevel.checkpoint()
         self.sent.append([tuple(command) for command in commands])
@@ -59,7 +62,6 @@ def lost(commands: list[tuple[Any, ...]]) -> list[Any]:
 
 def settler(link: Any, settled: list[Settlement] | None = None, dead_letter: str | None = "dead") -> Settler:
     group = Group(link, ["s", "t"], "g", "a", 1.0)
-    group.capabilities = Capabilities(True, True, True)
     note = settled.append if settled is not None else lambda settlement: None
     return Settler(
         group, note, dead_letter=dead_letter, dead_maxlen=None, reconnect=Backoff(initial=0.1, jitter=False)
