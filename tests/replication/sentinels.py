@@ -139,9 +139,16 @@ class Sentinels:
     def until_replaced(self, member: Member, since: float) -> Member:
         """Wait until a failover that ended since then has replaced this master; returns the one that there is now.
 
-        That may be the same, if another failover has followed.
+        That may be the same, if another failover has followed. The other replicas have been moved by then: a master
+        that comes back before goes on with them for a moment, and what they confirm is lost.
         """
-        until(lambda: any(one.old == member.port for one in self.promotions(since)), self.logs)
+
+        def replaced() -> bool:
+            found = self.promotions(since)
+            back = bool(found) and found[-1].new == member.port
+            return any(one.old == member.port for one in found) and (back or self._agreed() not in (None, member))
+
+        until(replaced, self.logs)
         return self.master()
 
     def until_whole(self) -> Member:
