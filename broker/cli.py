@@ -17,6 +17,7 @@ from importlib import metadata
 from broker.config import Config, ConfigFileError, load
 from broker.native import build
 from broker.process.log import Log
+from broker.process.suggesting import suggestion
 from broker.process.supervision import supervisor_of
 from broker.process.syslog import Syslog
 from broker.version import REDIS_VERSION
@@ -105,7 +106,8 @@ def _run(words: Sequence[str]) -> int:
         )
         return 1
     if command is None:
-        sys.stderr.write(f"trimaran: unknown command {words[0]!r}\n\n{usage()}")
+        meant = suggestion(words[0], ["serve", *COMMANDS, *_further_names()])
+        sys.stderr.write(f"trimaran: unknown command {words[0]!r}{meant or chr(10) * 2 + usage().rstrip()}\n")
         return 2
     return command(words[1:])
 
@@ -213,8 +215,12 @@ FURTHER = "trimaran.commands"
 
 def usage() -> str:
     """The usage text, with the names of further commands. It does not import them, which would take half a second."""
-    further = sorted({entry.name for entry in metadata.entry_points(group=FURTHER)} - COMMANDS.keys())
+    further = _further_names()
     return f"{USAGE}\nfurther commands: {', '.join(further)}\n" if further else USAGE
+
+
+def _further_names() -> list[str]:
+    return sorted({entry.name for entry in metadata.entry_points(group=FURTHER)} - COMMANDS.keys())
 
 
 def _further(word: str) -> Command | None:

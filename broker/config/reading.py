@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 from broker.config.directives import BY_NAME, FORGOTTEN, TABLE
 from broker.config.kinds import Directive, bytes_of, quoted, text_of
 from broker.config.live import Config
+from broker.process.suggesting import suggestion
 from protocol.inline import split_line
 
 # Files may include files; without a limit, one that includes itself would never end.
@@ -149,7 +150,9 @@ class _Reader:
         elif name == "sentinel":
             raise ValueError(NO_SENTINEL)
         elif not (name in FORGOTTEN and len(words) == 2):
-            raise ValueError("Bad directive or wrong number of arguments")
+            known = {*BY_NAME, *FORGOTTEN, "include", "rename-command", "user"}
+            meant = "" if name in known else suggestion(name, known)
+            raise ValueError(f"Bad directive or wrong number of arguments{meant}")
 
     def _include(self, path: str) -> None:
         if self._depth == INCLUDE_DEPTH_MAX:

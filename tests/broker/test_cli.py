@@ -139,7 +139,9 @@ def test_a_folder_that_is_not_there(server: FakeServer, capsys: pytest.CaptureFi
 def test_other_words_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
     assert cli.main(["dance"]) == 2
-    assert "unknown command 'dance'" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"{cli.usage()}trimaran: unknown command 'dance'\n\n{cli.usage()}"
+    assert cli.main(["serv"]) == 2
+    assert capsys.readouterr().err == "trimaran: unknown command 'serv'; did you mean serve?\n"
 
 
 def test_called_as_redis_server(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,6 +127,7 @@ def test_lines_that_are_no_directives(tmp_path: Path) -> None:
         ("\n\nport x\n", ":3: 'port x': argument couldn't be parsed into an integer"),
         ('port "1\n', ":1: 'port \"1': Unbalanced quotes in configuration line"),
         ("nonsense yes\n", ":1: 'nonsense yes': Bad directive or wrong number of arguments"),
+        ("maxmemry 5mb\n", ":1: 'maxmemry 5mb': Bad directive or wrong number of arguments; did you mean maxmemory?"),
         ("nonsense\n", ":1: 'nonsense': Bad directive or wrong number of arguments"),
         ("loadmodule x.so\n", ":1: 'loadmodule x.so': modules can't be loaded: this is not redis-server"),
         ("sentinel\n", ":1: 'sentinel': sentinel mode is not supported"),
