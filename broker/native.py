@@ -129,6 +129,7 @@ MODULES: Final = (
     "broker.observation.observer",
     "broker.persistence.replaying",
     "broker.policies.governed_group",
+    "broker.policies.governed_stream",
     "broker.policies.policies",
     "broker.process.clock",
     "broker.process.stats",

@@ -101,31 +101,10 @@ class SharedState:
     """
 
     __slots__ = (
-        "changes",
-        "clock",
-        "deadline_moved",
-        "dirty",
-        "effects",
-        "event_mask",
-        "everything_visible",
-        "expired",
-        "expired_fields",
-        "expired_fields_on_access",
-        "expired_on_access",
-        "hits",
-        "lookup",
-        "misses",
-        "next_deadline",
-        "notify",
-        "notify_all",
-        "notify_fields",
-        "overdue",
-        "ready",
-        "recorder",
-        "release",
-        "shown",
-        "tracker",
-        "written_here",
+        "changes", "clock", "deadline_moved", "dirty", "effects", "event_mask", "everything_visible", "expired",
+        "expired_fields", "expired_fields_on_access", "expired_on_access", "hits", "lookup", "misses",
+        "next_deadline", "notify", "notify_all", "notify_fields", "overdue", "ready", "recorder", "release", "shown",
+        "tracker", "written_here",
     )  # fmt: skip
 
     def __init__(
@@ -169,8 +148,8 @@ class Database:
     `last_access`).
     `field_deadlines` maps the key of a hash to the earliest deadline of its fields; an entry may outlive its hash,
     until there are more than `field_deadlines_max` entries.
-    `watchers` maps a key to its watchers, and `waiters` to the clients waiting for it in order of arrival; what those
-    are, only broker.clients.blocking knows.
+    `watchers` maps a key to its watchers, `waiters` to the clients waiting for it in order of arrival, and `governed`
+    to the policy of the stream there; what those are, only broker.clients.blocking and broker.policies know.
     """
 
     __slots__ = (
@@ -181,6 +160,7 @@ class Database:
         "field_deadlines_max",
         "get",
         "get_untouched",
+        "governed",
         "index",
         "keyspace",
         "last_access",
@@ -198,6 +178,7 @@ class Database:
         self.deadlines = DeadlineQueue()
         self.watchers: dict[bytes, set[Watcher]] = {}
         self.waiters: dict[bytes, dict[Any, None]] = {}
+        self.governed: dict[bytes, Any] = {}
         self.last_access: dict[bytes, int] = {}
         self.get_untouched: Callable[[bytes], Value] = self.data.get
         self.get: Callable[[bytes], Value] = self.data.get

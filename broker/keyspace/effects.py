@@ -56,6 +56,11 @@ class Effects:
                 self._replacement = []
             self._replacement.extend(commands)
 
+    def begin_with(self, command: list[bytes]) -> None:
+        """Propagate this command, the running one, and then what `replace_with` adds, unless it has named others."""
+        if self._replacement is None:
+            self.replace_with(command)
+
     def discard(self) -> None:
         """Drop what `replace_with` was given: the running command has failed without changing anything."""
         self._replacement = None

@@ -67,6 +67,18 @@ class Grave(NamedTuple):
         effects.append([b"XACK", self.stream, self.group.name, format_id(id)])
         database.keyspace.effects.replace_with(*effects)
         database.notify(DEAD, self.stream)
+        if database.governed:
+            self._obey_policies(source, id, added=len(effects) > 1)
+
+    def _obey_policies(self, source: Stream, id: int, *, added: bool) -> None:
+        """Removes what the policies of both streams no longer keep. A full stream of dead letters refuses none."""
+        database = self.database
+        letters = database.governed.get(self.target) if added else None
+        if letters is not None:
+            letters.added(database.get(self.target))
+        governed = database.governed.get(self.stream)
+        if governed is not None:
+            governed.released(source, [id])
 
     def _add(self, fields: list[bytes], entry: Dying, now: int) -> list[bytes]:
         """Adds the dead letter; returns the effect."""

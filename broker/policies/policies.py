@@ -18,32 +18,40 @@ from broker.execution.state import State
 from broker.keyspace.database import Database
 from broker.keyspace.keyspace import Keyspace
 from broker.policies.governed_group import GovernedGroup, Parts
+from broker.policies.governed_stream import GovernedStream
 from broker.policies.policy_hash import policies_in, policy_key, stream_key
 from broker.process.log import Log
 from broker.process.stats import Stats
 from broker.process.timers import Deadlines
 from broker.values.hash import Hash
 from broker.values.streams.group_policy import GroupPolicy
+from broker.values.streams.stream_policy import StreamPolicy, stream_policy_in
 
 MAX_POLICIES: Final = 10_000
-"""The number of groups of a broker that may have one."""
+"""The number of groups and streams of a broker that may have one."""
 
 _CHECKED_AT_ONCE: Final = 1000
 
 
 class _StreamPolicies:
-    """The policies of a stream: the hash that they were read from, at `key`, and its groups by name."""
+    """The policies of a stream: the hash that they were read from, at `key`, its own one, and its groups by name."""
 
-    __slots__ = ("fields", "groups", "key")
+    __slots__ = ("fields", "groups", "key", "stream")
 
-    def __init__(self, key: bytes, fields: Hash, groups: dict[bytes, GovernedGroup]) -> None:
+    def __init__(self, key: bytes, fields: Hash, stream: GovernedStream | None) -> None:
         self.key = key
         self.fields = fields
-        self.groups = groups
+        self.stream = stream
+        self.groups: dict[bytes, GovernedGroup] = {}
+
+    def governed(self) -> list[GovernedStream | GovernedGroup]:
+        """Returns all that is under one of these policies."""
+        own: list[GovernedStream | GovernedGroup] = [] if self.stream is None else [self.stream]
+        return own + list(self.groups.values())
 
 
 class Policies:
-    """The groups under a policy, in `by_stream` by database and key of their stream; empty while none are in force."""
+    """What is under a policy, in `by_stream` by database and key of the stream; empty while none are in force."""
 
     __slots__ = ("_config", "_parts", "_state", "_unchecked", "by_stream")
 
@@ -71,7 +79,7 @@ class Policies:
                     if stream is not None:
                         self.read(database, stream, before.pop((database.index, stream), None))
         for left in before.values():
-            for governed in left.groups.values():
+            for governed in left.governed():
                 governed.stop()
 
     def read(self, database: Database, stream: bytes, before: _StreamPolicies | None = None) -> None:
@@ -79,30 +87,44 @@ class Policies:
         place = database.index, stream
         before = self.by_stream.pop(place, before)
         groups = {} if before is None else before.groups
+        own = None if before is None else before.stream
         key = policy_key(stream)
+        fields = database.get_untouched(key)
         found = self.stored(database, stream)
+        policy = self.stored_for_stream(database, stream)
         for name, governed in groups.items():
             if name not in found:
                 governed.stop()
-        if not found:
+        if own is not None and (policy is None or own.database is not database):
+            own.stop()
+            own = None
+        if not (found or policy):
             return
-        governing: dict[bytes, GovernedGroup] = {}
-        self.by_stream[place] = _StreamPolicies(key, database.data[key], governing)
-        for name, policy in found.items():
+        if policy is not None and own is None:
+            own = GovernedStream(self._parts, database, stream, policy)
+        policies = self.by_stream[place] = _StreamPolicies(key, fields, own)
+        if own is not None and policy is not None:
+            own.set_policy(policy)
+        for name, group_policy in found.items():
             known = groups.get(name)
             if known is None or known.database is not database:
-                known = GovernedGroup(self._parts, database, stream, name, policy)
-            governing[name] = known
-            known.set_policy(policy)
+                known = GovernedGroup(self._parts, database, stream, name, group_policy)
+            policies.groups[name] = known
+            known.set_policy(group_policy)
 
     def stored(self, database: Database, stream: bytes) -> dict[bytes, GroupPolicy]:
         """Returns what is stored for a stream's groups, in force or not."""
         fields = database.get_untouched(policy_key(stream))
         return policies_in(fields) if type(fields) is Hash else {}
 
+    def stored_for_stream(self, database: Database, stream: bytes) -> StreamPolicy | None:
+        """Returns what is stored for a stream itself, in force or not."""
+        fields = database.get_untouched(policy_key(stream))
+        return stream_policy_in(fields) if type(fields) is Hash else None
+
     def count(self) -> int:
         """Returns the number of policies in force."""
-        return sum(len(policies.groups) for policies in self.by_stream.values())
+        return sum(len(policies.governed()) for policies in self.by_stream.values())
 
     def find(self, database: Database, stream: bytes, group: bytes) -> GovernedGroup | None:
         """Returns the group if it is under a policy."""
@@ -138,6 +160,6 @@ class Policies:
             self._validate(self._parts.keyspace.databases[index], stream)
             policies = self.by_stream.get(place)
             if policies is not None:
-                for governed in policies.groups.values():
+                for governed in policies.governed():
                     governed.check()
         del self._unchecked[:_CHECKED_AT_ONCE]

@@ -3,17 +3,24 @@
 Every server keeps such a hash through rewrites, RDB files and replication, and servers without policies do nothing with
 it. It belongs to the stream's name: DEL and RENAME of the stream leave it. The hash of the stream K is at
 `~policy:{T}:K`, where T is K's hash tag, or K if it has none, so both are in the same slot of a cluster. (For a key
-without a tag that contains a brace, there is no name of which that is true.) Its fields are `<group> NUL <option>`.
+without a tag that contains a brace, there is no name of which that is true.) Its fields are `<group> NUL <option>`, and
+`<option>` for the stream itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
+from broker.keyspace.database import Database
+from broker.keyspace.events import DEL, HASH, Event
+from broker.values.hash import Hash
 from broker.values.streams.group_policy import OPTIONS, GroupPolicy, policy_of
 
 PREFIX: Final = b"~policy:{"
+
+HSET: Final = Event(HASH, b"hset")
+HDEL: Final = Event(HASH, b"hdel")
 
 
 def policy_key(stream: bytes) -> bytes:
@@ -53,3 +60,32 @@ def policies_in(fields: Mapping[bytes, bytes]) -> dict[bytes, GroupPolicy]:
             texts.setdefault(group, {})[option] = text
     found = {group: policy_of(options) for group, options in texts.items()}
     return {group: policy for group, policy in found.items() if policy}
+
+
+def store(database: Database, stream: bytes, texts: Mapping[bytes, bytes], absent: Iterable[bytes]) -> None:
+    """Stores the fields `texts` of a policy and removes those that are `absent`; the effects are plain commands.
+
+    Raises WRONGTYPE if something else is there.
+    """
+    name = policy_key(stream)
+    fields = database.get_as(name, Hash)
+    known: Mapping[bytes, bytes] = {} if fields is None else fields
+    unset = [option for option in absent if option in known]
+    effects = []
+    if texts:
+        if fields is None:
+            fields = Hash()
+            database.add(name, fields)
+        for option, text in texts.items():
+            fields[option] = text
+        effects.append([b"HSET", name, *[word for pair in texts.items() for word in pair]])
+        database.changed(name, HSET, len(texts))
+    if unset and fields is not None:
+        for option in unset:
+            fields.discard(option)
+        effects.append([b"HDEL", name, *unset])
+        database.changed(name, HDEL, len(unset))
+        if not fields:
+            database.delete(name)
+            database.notify(DEL, name)
+    database.keyspace.effects.replace_with(*effects)

@@ -72,8 +72,8 @@ NEW_STREAMS = (STREAM_LISTPACKS_4, STREAM_LISTPACKS_5)
 """The types of payloads that are news."""
 
 ONLY_NEWS = {
-    "7.0": {"hpersist", "xcfgset", "xidmprecord"},
-    "valkey": {"xcfgset", "xidmprecord"},
+    "7.0": {"hpersist", "xidmprecord"},
+    "valkey": {"xidmprecord"},
 }
 """Commands that can't do anything that a server has a word for."""
 

@@ -26,6 +26,11 @@ SETUP = ["XADD s 1-1 a 1", "XGROUP CREATE s g 0", "XREADGROUP GROUP g c STREAMS 
         "ACL SETUSER eve -xgroup|cfgget",
         "ACL SETUSER eve (+XGROUP|CFGGET)",
         "ACL DRYRUN default XGROUP CFGSET s g ACKWAIT 1",
+        "XCFGSET s MAXLEN 1",
+        "XCFGSET none MAXAGE 1",
+        "XCFGSET s RETAIN WORKQUEUE",
+        "COMMAND INFO xcfgset",
+        "XINFO STREAM s",
     ],
 )
 def test_the_words_are_unknown(command: str) -> None:

@@ -295,6 +295,8 @@ def _stats(broker: Broker) -> Fields:
     if broker.config.stream_extensions:
         yield "entries_redelivered", stats.entries_redelivered
         yield "entries_dead_lettered", stats.entries_dead_lettered
+        yield "entries_discarded", stats.entries_discarded
+        yield "entries_refused", stats.entries_refused
     yield "keyspace_hits", keyspace.hits
     yield "keyspace_misses", keyspace.misses
     yield "pubsub_channels", len(pubsub.channels)

@@ -13,7 +13,7 @@ from broker.table.parsers import Parser
 from broker.values.streams.group import Consumer, Group
 from broker.values.streams.ids import MAX_ID, MAX_PART, format_id, parse_id
 from broker.values.streams.stream import Stream
-from broker.values.streams.trim import References, Removal, trim_by_id, trim_by_length
+from broker.values.streams.trim import References, Removal, trim_by_id, trim_by_length, trim_effect
 from protocol.errors import NOT_INTEGER, SYNTAX, CommandError, wrong_form
 
 INVALID_ID: Final = b"ERR Invalid stream ID specified as stream command argument"
@@ -185,14 +185,6 @@ class Trimming:
 def acknowledgements(key: bytes, pending: dict[bytes, list[int]]) -> list[list[bytes]]:
     """Returns an XACK for each group whose references to these entries were removed."""
     return [[b"XACK", key, group, *map(format_id, ids)] for group, ids in pending.items()]
-
-
-def trim_effect(key: bytes, stream: Stream) -> list[bytes]:
-    """Returns the exact XTRIM that leaves as many entries as there are now.
-
-    It trims by length whatever the strategy was: under ACKED, entries that stayed may precede removed ones.
-    """
-    return [b"XTRIM", key, b"MAXLEN", b"=", b"%d" % stream.length]
 
 
 def counted(not_positive: bytes, mismatch: bytes, most: int = MAX_INTEGER) -> Callable[[bytes, int], int]:

@@ -115,6 +115,8 @@ def xclaim(session: Client, args: list[bytes]) -> bytes:
         effects.append([b"XGROUP", b"SETID", name, group.name, format_id(group.last_id), b"ENTRIESREAD",
                         b"%d" % group.entries_read])  # fmt: skip
     _propagate(session, name, group, consumer, known, effects, len(claimed) + len(deleted) + moved)
+    if moved and session.db.governed and name in session.db.governed:
+        session.db.governed[name].groups_changed(stream)
     return _entries(stream, claimed, just_ids)
 
 

@@ -134,6 +134,8 @@ def _read_new(session: Client, name: bytes, group_name: bytes, consumer_name: by
         if known is None and (noack or not ids):
             effects.append(creation_effect(name, group, consumer))
         keyspace.effects.replace_with(*effects)
+    if noack and db.governed and name in db.governed:
+        db.governed[name].released(stream, ids)
     return one_stream(session, name, len(ids), text) if ids else b""
 
 
@@ -170,7 +172,10 @@ def _sources(session: Client, wanted: Sources, name: bytes) -> list[tuple[bytes,
 class _Reading:
     """One XREADGROUP in progress: collects its reply and its effects."""
 
-    __slots__ = ("_claim", "_consumer", "_effects", "_noack", "_now", "_oldest", "_session", "_wanted", "reply")
+    __slots__ = (
+        "_claim", "_consumer", "_effects", "_noack", "_now", "_oldest", "_session", "_unacknowledged", "_wanted",
+        "reply",
+    )  # fmt: skip
 
     def __init__(self, session: Client, wanted: Sources, consumer: bytes, claim: int, noack: bool) -> None:
         self._session = session
@@ -180,14 +185,20 @@ class _Reading:
         self._noack = noack
         self._now = session.broker.clock.now
         self._oldest: int | None = None
+        # What nobody has to acknowledge.
+        self._unacknowledged: list[tuple[bytes, Stream, list[int]]] = []
         self._effects: Commands | None = [] if session.db.keyspace.effects.sinks else None
         self.reply = ReadReply(session, wanted)
 
     def propagate(self) -> None:
         """Propagates the effects instead of the command, if it changed anything."""
-        keyspace = self._session.db.keyspace
-        if self._effects is not None and keyspace.dirty:
-            keyspace.effects.replace_with(*self._effects)
+        db = self._session.db
+        if self._effects is not None and db.keyspace.dirty:
+            db.keyspace.effects.replace_with(*self._effects)
+        if self._noack and db.governed:
+            for name, stream, ids in self._unacknowledged:
+                if name in db.governed:
+                    db.governed[name].released(stream, ids)
 
     def retry_ms(self) -> int:
         """Returns in how many milliseconds a pending entry may be old enough to claim, 0 without CLAIM."""
@@ -305,6 +316,8 @@ class _Reading:
         stream.advance(group, ids)
         if not self._noack:
             group.deliver(consumer, ids, self._now)
+        else:
+            self._unacknowledged.append((name, stream, ids))
         if self._effects is not None:
             self._effects += hand_out_effects(name, group, consumer, ids, self._noack, self._now)
 
@@ -406,6 +419,9 @@ def xack(session: Client, args: list[bytes]) -> bytes:
         acknowledged = sum(map(group.acknowledge, strict_ids(args[3:])))
     # Neither a change for WATCH nor one that a client could wait for.
     db.keyspace.dirty += acknowledged
+    if acknowledged and db.governed and args[1] in db.governed:
+        db.keyspace.effects.begin_with(args)
+        db.governed[args[1]].released(stream, strict_ids(args[3:]))
     return integer_reply(acknowledged)
 
 

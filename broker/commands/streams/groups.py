@@ -99,6 +99,14 @@ def _bounded(session: Client, args: list[bytes], entries_read: int, stream: Stre
     return stream.entries_added
 
 
+def _obey_policy(session: Client, args: list[bytes], stream: Stream) -> None:
+    """Removes what the stream's policy no longer keeps, now that its groups have changed."""
+    db = session.db
+    if db.governed and args[2] in db.governed:
+        db.keyspace.effects.begin_with(args)
+        db.governed[args[2]].groups_changed(stream)
+
+
 @command("XGROUP|CREATE", arity=-5, flags=WRITE | DENYOOM, keys=(key(RW, INSERT, at=2),), group="stream",
          since="5.0.0",
          syntax="key group id-selector=<id|$> [MKSTREAM] [ENTRIESREAD entriesread=entries-read]",
@@ -120,10 +128,13 @@ def xgroup_create(session: Client, args: list[bytes]) -> bytes:
         db.changed_silently(name, 0)
     if args[3] in stream.groups:
         raise CommandError(BUSY_GROUP)
+    if db.governed and name in db.governed:
+        db.governed[name].check_groups(len(stream.groups) + 1)
     stream.groups[args[3]] = Group(args[3], id, _bounded(session, args, entries_read, stream))
     # Like all the commands below, this breaks no WATCH and wakes no waiting client unless it says so.
     db.keyspace.dirty += 1
     db.notify(XGROUP_CREATE, name)
+    _obey_policy(session, args, stream)
     return OK
 
 
@@ -139,6 +150,7 @@ def xgroup_setid(session: Client, args: list[bytes]) -> bytes:
     group.entries_read = _bounded(session, args, entries_read, stream)
     session.db.keyspace.dirty += 1
     session.db.notify(XGROUP_SETID, args[2])
+    _obey_policy(session, args, stream)
     return OK
 
 
@@ -152,6 +164,7 @@ def xgroup_destroy(session: Client, args: list[bytes]) -> bytes:
     session.db.notify(XGROUP_DESTROY, args[2])
     # Clients waiting in the group get an error, because it is gone.
     signal_ready(session.db, args[2])
+    _obey_policy(session, args, stream)
     return ONE
 
 
@@ -173,10 +186,11 @@ def xgroup_createconsumer(session: Client, args: list[bytes]) -> bytes:
          syntax="key group consumer", summary="Removes a consumer and its pending entries from a group.",
          complexity="O(N) with N pending entries of the consumer")  # fmt: skip
 def xgroup_delconsumer(session: Client, args: list[bytes]) -> bytes:
-    _, group = _group(session, args)
+    stream, group = _group(session, args)
     pending = group.delete_consumer(args[4])
     if pending < 0:
         return ZERO
     session.db.keyspace.dirty += 1
     session.db.notify(XGROUP_DELCONSUMER, args[2])
+    _obey_policy(session, args, stream)
     return integer_reply(pending)

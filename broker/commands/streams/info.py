@@ -17,6 +17,7 @@ from broker.commands.streams.arguments import (
     positive_or_zero,
 )
 from broker.commands.streams.policies import described
+from broker.commands.streams.retention import described_stream
 from broker.table.arguments import integer
 from broker.table.command import ACCESS, READONLY, RO, command, container, key
 from broker.values.streams.group import Consumer, Group
@@ -125,6 +126,22 @@ def _policy(session: Client, name: bytes, group: Group, policy: GroupPolicy) -> 
     ]
 
 
+def _stream_policy(session: Client, name: bytes, stream: Stream) -> Pairs:
+    """Returns what the policy of a stream is, if it has one, and what it has done."""
+    policy = session.broker.policies.stored_for_stream(session.db, name)
+    if policy is None:
+        return []
+    governed = session.db.governed.get(name)  # not on a replica
+    pairs = described_stream(policy)
+    if stream.measured >= 0:
+        pairs.append((b"bytes", integer_reply(stream.measured)))
+    return [
+        *pairs,
+        (b"discarded", integer_reply(0 if governed is None else governed.discarded)),
+        (b"refused", integer_reply(0 if governed is None else governed.refused)),
+    ]
+
+
 @command("XINFO|STREAM", arity=-3, flags=READONLY, keys=(key(RO, ACCESS, at=2),), group="stream", since="5.0.0",
          syntax="key full-block=[FULL [COUNT count]]",
          summary="Returns information about a stream, with FULL including its entries, groups and pending entries.",
@@ -159,6 +176,8 @@ def xinfo_stream(session: Client, args: list[bytes]) -> bytes:
         (b"iids-added", integer_reply(producers.added)),
         (b"iids-duplicates", integer_reply(producers.duplicates)),
     ]
+    if session.broker.config.stream_extensions:
+        pairs += _stream_policy(session, args[2], stream)
     if full:
         found, text = stream.range(0, MAX_ID, count)
         pairs.append((b"entries", array_header(found) + text))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from broker.broker import Client
 from broker.commands.streams.arguments import no_group
 from broker.commands.streams.groups import KEY_REQUIRED
-from broker.keyspace.database import Database
-from broker.keyspace.events import DEL, HASH, Event
 from broker.policies.policies import MAX_POLICIES
-from broker.policies.policy_hash import field, policy_key
+from broker.policies.policy_hash import field, store
 from broker.table.arguments import at_least, integer
 from broker.table.command import (
     ACCESS,
@@ -27,7 +25,6 @@ from broker.table.command import (
     keys_behind,
 )
 from broker.table.parsers import Parser
-from broker.values.hash import Hash
 from broker.values.streams.group_policy import MAX_BACKOFF, OPTIONS, GroupPolicy
 from broker.values.streams.stream import Stream
 from protocol.errors import CommandError
@@ -40,10 +37,7 @@ BACKOFF_COUNT: Final = b"ERR BACKOFF must have between 0 and %d waits" % MAX_BAC
 BACKOFF_MISMATCH: Final = b"ERR number of waits doesn't match BACKOFF"
 BACKOFF_NOT_POSITIVE: Final = b"ERR the waits of BACKOFF must be positive numbers of milliseconds"
 SAME_KEY: Final = b"ERR DEADLETTER must be another key"
-TOO_MANY: Final = b"ERR there are %d groups with policies already" % MAX_POLICIES
-
-HSET: Final = Event(HASH, b"hset")
-HDEL: Final = Event(HASH, b"hdel")
+TOO_MANY: Final = b"ERR there are %d groups and streams with policies already" % MAX_POLICIES
 
 
 def _waits(argument: bytes, available: int) -> int:
@@ -85,11 +79,11 @@ def _find_keys(args: list[bytes]) -> list[int]:
          summary="Sets options of a consumer group's policy; 0 or an empty string removes one.",
          complexity="O(N) with N pending entries of the group", extension=True)  # fmt: skip
 def xgroup_cfgset(session: Client, args: list[bytes]) -> bytes:
-    ack_wait, max_deliver, dead_letter, texts = _OPTIONS.parse(args, 4)
+    ack_wait, max_deliver, dead_letter, waits = _OPTIONS.parse(args, 4)
     backoff = None
-    if texts is not None:
+    if waits is not None:
         wait: Callable[[bytes], int] = at_least(1, BACKOFF_NOT_POSITIVE)
-        backoff = tuple(map(wait, texts))
+        backoff = tuple(map(wait, waits))
     if dead_letter == args[2]:
         raise CommandError(SAME_KEY)
     _check_group(session, args)
@@ -107,7 +101,9 @@ def xgroup_cfgset(session: Client, args: list[bytes]) -> bytes:
     policy = policy.completed()
     if before is None and broker.policies.count() >= MAX_POLICIES:
         raise CommandError(TOO_MANY)
-    _store(db, args[2], args[3], policy)
+    texts = {field(args[3], option): text for option, text in policy.texts().items()}
+    unset = [absent for option in OPTIONS if (absent := field(args[3], option)) not in texts]
+    store(db, args[2], texts, unset)
     broker.policies.read(db, args[2])
     return OK
 
@@ -118,33 +114,6 @@ def _check_group(session: Client, args: list[bytes]) -> None:
         raise CommandError(KEY_REQUIRED)
     if args[3] not in stream.groups:
         raise no_group(args[2], args[3])
-
-
-def _store(db: Database, stream: bytes, group: bytes, policy: GroupPolicy) -> None:
-    """Stores a policy in the hash beside the stream; the effects are plain commands."""
-    name = policy_key(stream)
-    fields = db.get_as(name, Hash)
-    texts = {field(group, option): text for option, text in policy.texts().items()}
-    known: Mapping[bytes, bytes] = {} if fields is None else fields
-    unset = [absent for option in OPTIONS if (absent := field(group, option)) in known and absent not in texts]
-    effects = []
-    if texts:
-        if fields is None:
-            fields = Hash()
-            db.add(name, fields)
-        for option, text in texts.items():
-            fields[option] = text
-        effects.append([b"HSET", name, *[word for pair in texts.items() for word in pair]])
-        db.changed(name, HSET, len(texts))
-    if unset and fields is not None:
-        for option in unset:
-            fields.discard(option)
-        effects.append([b"HDEL", name, *unset])
-        db.changed(name, HDEL, len(unset))
-        if not fields:
-            db.delete(name)
-            db.notify(DEL, name)
-    db.keyspace.effects.replace_with(*effects)
 
 
 @command("XGROUP|CFGGET", arity=4, flags=READONLY, keys=(key(RO, ACCESS, at=2),), group="stream", since="8.10.0",

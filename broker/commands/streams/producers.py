@@ -28,14 +28,15 @@ _MAX_DURATION: Final = 86_400
 _MAX_MAXSIZE: Final = 10_000
 
 
-_OPTIONS: Final = Parser[tuple[int | None, int | None]](
-    "XCFGSET", once={"IDMP-DURATION": DURATION_TWICE, "IDMP-MAXSIZE": MAXSIZE_TWICE},
-    values={"IDMP-DURATION": at_least(1, DURATION_RANGE, _MAX_DURATION),
-            "IDMP-MAXSIZE": at_least(1, MAXSIZE_RANGE, _MAX_MAXSIZE)},
-)  # fmt: skip
+ONCE: Final = {"IDMP-DURATION": DURATION_TWICE, "IDMP-MAXSIZE": MAXSIZE_TWICE}
+VALUES: Final = {
+    "IDMP-DURATION": at_least(1, DURATION_RANGE, _MAX_DURATION),
+    "IDMP-MAXSIZE": at_least(1, MAXSIZE_RANGE, _MAX_MAXSIZE),
+}
+_OPTIONS: Final = Parser[tuple[int | None, int | None]]("XCFGSET", once=ONCE, values=VALUES)
 
 
-def _stream(session: Client, name: bytes) -> Stream:
+def existing_stream(session: Client, name: bytes) -> Stream:
     stream = session.db.get_as(name, Stream)
     if stream is None:
         raise CommandError(NO_SUCH_KEY)
@@ -46,7 +47,7 @@ def _stream(session: Client, name: bytes) -> Stream:
          syntax="key [IDMP-DURATION idmp-duration] [IDMP-MAXSIZE idmp-maxsize]",
          summary="Sets how long and how many idempotency IDs a stream remembers.", complexity="O(1)")  # fmt: skip
 def xcfgset(session: Client, args: list[bytes]) -> bytes:
-    stream = _stream(session, args[1])
+    stream = existing_stream(session, args[1])
     duration, maxsize = _OPTIONS.parse(args, 2)
     if duration is None and maxsize is None:
         raise CommandError(NOTHING_SET)
@@ -54,6 +55,22 @@ def xcfgset(session: Client, args: list[bytes]) -> bytes:
         session.db.keyspace.dirty += 1
         _drop_for_older(session)
     return OK
+
+
+def configure_producers(
+    session: Client, name: bytes, stream: Stream, duration: int | None, maxsize: int | None
+) -> None:
+    """Sets what XCFGSET sets for idempotent producers, and adds the effect to those of the running command."""
+    if not stream.idempotency.configure(duration, maxsize):
+        return
+    session.db.keyspace.dirty += 1
+    if session.broker.config.replication_compat != REDIS_7_0:
+        effect = [b"XCFGSET", name]
+        if duration is not None:
+            effect += [b"IDMP-DURATION", b"%d" % duration]
+        if maxsize is not None:
+            effect += [b"IDMP-MAXSIZE", b"%d" % maxsize]
+        session.db.keyspace.effects.replace_with(effect)
 
 
 @command("XIDMPRECORD", arity=5, flags=WRITE | DENYOOM | FAST, keys=(key(RW, UPDATE),), group="stream", since="8.6.2",
@@ -67,7 +84,7 @@ def xidmprecord(session: Client, args: list[bytes]) -> bytes:
         raise CommandError(EMPTY_PRODUCER)
     if not iid:
         raise CommandError(EMPTY_IID)
-    stream = _stream(session, name)
+    stream = existing_stream(session, name)
     if id not in stream:
         raise CommandError(NO_ENTRY)
     known = stream.idempotency.find(producer, iid, now=0)

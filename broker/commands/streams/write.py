@@ -11,7 +11,6 @@ from broker.commands.streams.arguments import (
     policy_and_ids,
     strict_id,
     strict_ids,
-    trim_effect,
 )
 from broker.config.directives import REDIS_7_0
 from broker.keyspace.events import STREAM, Event
@@ -20,7 +19,7 @@ from broker.table.command import DELETE, DENYOOM, FAST, RW, UPDATE, WRITE, comma
 from broker.values.streams.idempotency import content_iid
 from broker.values.streams.ids import MAX_ID, MAX_PART, format_id, parse_id
 from broker.values.streams.stream import EntryTooLarge, Stream
-from broker.values.streams.trim import References, trim_by_length
+from broker.values.streams.trim import References, trim_by_length, trim_effect
 from protocol.errors import NO_SUCH_KEY, SYNTAX, CommandError, wrong_arity
 from protocol.numbers import parse_integer
 from protocol.replies import MINUS_ONE, OK, ZERO, array_header, bulk, integers
@@ -73,7 +72,7 @@ def xadd(session: Client, args: list[bytes]) -> bytes:
     name = args[1]
     db = session.db
     stream = db.get(name)
-    if type(stream) is Stream:
+    if type(stream) is Stream and not (db.governed and name in db.governed):
         text = args[2]
         if text == b"*" and len(args) & 1:
             # The commonest form of the commonest command, so it makes only the checks it needs.
@@ -172,9 +171,14 @@ def _add(session: Client, args: list[bytes]) -> bytes:
     name = args[1]
     db = session.db
     stream = db.get_as(name, Stream)
+    governed = db.governed.get(name) if db.governed else None
     if stream is None:
         if options.no_create:
             return session.resp.null
+        if governed is not None:
+            # Before there is an empty stream.
+            likely_id = options.id if options.id >= 0 else session.broker.clock.now << 64
+            governed.admit(None, likely_id, args[at + 1 :])
         stream = Stream(session.broker.config)
         db.add(name, stream)
     if options.producer is not None:
@@ -189,6 +193,8 @@ def _add(session: Client, args: list[bytes]) -> bytes:
                 raise CommandError(EXHAUSTED)
     else:
         id = _given_id(stream, options)
+    if governed is not None:
+        governed.admit(stream, id, args[at + 1 :])
     try:
         reply = stream.append(id, args[at + 1 :])
     except EntryTooLarge:
@@ -205,6 +211,8 @@ def _add(session: Client, args: list[bytes]) -> bytes:
     if effects.sinks:
         older = session.broker.config.replication_compat == REDIS_7_0
         effects.replace_with(*_effects(args, at, options, format_id(id), stream, removed, older))
+    if governed is not None:
+        governed.added(stream)
     return reply
 
 

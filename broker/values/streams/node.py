@@ -160,6 +160,12 @@ class StreamNode:
             return narrow_text(self._packed, self._ends, self.keys, start, end, self.ms, self.names)
         return b"".join(self.entry_texts(start, end))
 
+    def size(self, start: int, end: int) -> int:
+        """Returns the number of bytes of the entries at positions `start` to `end`, as clients read them."""
+        if self.texts is not None:
+            return sum(map(len, self.texts[start:end]))
+        return len(self.text(start, end))
+
     def entry_texts(self, start: int, end: int) -> list[bytes]:
         """Returns the entries at positions `start` to `end`, one by one."""
         if self.texts is not None:

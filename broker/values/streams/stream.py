@@ -48,7 +48,8 @@ class Stream:
 
     `first_id` is the lowest live ID (0 in an empty stream), `last_id` the highest ever assigned,
     `max_deleted_id` the highest ID that XDEL and its relatives removed (trimming doesn't count), `entries_added`
-    the number of entries ever added. Loading and XSETID set the last three.
+    the number of entries ever added. Loading and XSETID set the last three. `measured` is the number of bytes of all
+    entries as clients read them, kept up to date from `measure` on; until then it is UNKNOWN.
     """
 
     type_name: ClassVar = "stream"
@@ -67,6 +68,7 @@ class Stream:
         "length",
         "limits",
         "max_deleted_id",
+        "measured",
     )
 
     def __init__(self, limits: StreamLimits | None = None) -> None:
@@ -76,6 +78,7 @@ class Stream:
         self.last_id = 0
         self.max_deleted_id = 0
         self.entries_added = 0
+        self.measured = UNKNOWN
         self.groups: dict[bytes, Group] = {}
         self.idempotency = Producers(self.limits.stream_idmp_duration, self.limits.stream_idmp_maxsize)
         self._nodes: list[StreamNode] = []
@@ -113,6 +116,8 @@ class Stream:
             node.space -= size + 4 + wrapped_integer_size(delta) + wrapped_integer_size(step)
         node.texts.append(entry)  # type: ignore[union-attr]
         node.room -= 1
+        if self.measured >= 0:
+            self.measured += len(entry)
         self.last_id = id
         self.length += 1
         if self.length == 1:
@@ -289,6 +294,8 @@ class Stream:
         if index < 0:
             return False
         node = self._nodes[index]
+        if self.measured >= 0:
+            self.measured -= node.size(position, position + 1)
         if len(node) == 1:
             self.drop_node(index - self._head)
         else:
@@ -450,6 +457,10 @@ class Stream:
                 if removed is not None:
                     removed.setdefault(name, []).append(id)
         return count
+
+    def measure(self) -> None:
+        """Begins to count bytes in `measured`: 30 ns per entry."""
+        self.measured = sum(node.size(node.lo, len(node.keys)) for node in self.nodes())
 
     # -- whole
 

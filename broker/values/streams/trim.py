@@ -79,6 +79,40 @@ def trim_by_id(
     return _trim(stream, 0, lowest, approximate, limit, references, removal)
 
 
+def trim_by_bytes(stream: Stream, size: int) -> int:
+    """Removes the first entries of a measured stream until they take no more than `size` bytes; returns the number.
+
+    The newest one stays, whatever it takes.
+    """
+    excess = stream.measured - size
+    if excess <= 0 or stream.length < 2:
+        return 0
+    count = 0
+    for node in stream.nodes():
+        entries = len(node)
+        taken = node.size(node.lo, len(node.keys))
+        if taken <= excess:
+            excess -= taken
+            count += entries
+        else:
+            for text in node.entry_texts(node.lo, len(node.keys)):
+                count += 1
+                excess -= len(text)
+                if excess <= 0:
+                    break
+        if excess <= 0:
+            break
+    return trim_by_length(stream, max(stream.length - count, 1))
+
+
+def trim_effect(key: bytes, stream: Stream) -> list[bytes]:
+    """Returns the exact XTRIM that leaves as many entries as there are now.
+
+    It trims by length whatever the strategy was: under ACKED, entries that stayed may precede removed ones.
+    """
+    return [b"XTRIM", key, b"MAXLEN", b"=", b"%d" % stream.length]
+
+
 def _trim(
     stream: Stream,
     length: int,
@@ -103,6 +137,8 @@ def _trim(
             break
         whole = stream.length - entries >= length if lowest is None else node.last_id() < lowest
         if whole and keep:
+            if stream.measured >= 0:
+                stream.measured -= node.size(node.lo, len(node.keys))
             stream.drop_node(passed)
             stream.length -= entries
             removed += entries
@@ -135,6 +171,8 @@ def _trim_head(stream: Stream, node: StreamNode, length: int, lowest: int | None
     """Removes the first entries of the node that exceed the length or are below the ID."""
     gone = stream.length - length if lowest is None else node.upper(lowest - 1) - node.lo
     if gone:
+        if stream.measured >= 0:
+            stream.measured -= node.size(node.lo, node.lo + gone)
         node.trim(gone)
         stream.length -= gone
     return gone
@@ -158,7 +196,10 @@ def _trim_entries(
                 continue
         else:
             stream.remove_references(id, None if removal is None else removal.references)
-        node.delete(node.upper(id) - 1)
+        position = node.upper(id) - 1
+        if stream.measured >= 0:
+            stream.measured -= node.size(position, position + 1)
+        node.delete(position)
         stream.length -= 1
         gone += 1
         if removal is not None:

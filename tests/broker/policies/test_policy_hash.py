@@ -37,4 +37,5 @@ def test_policies() -> None:
         field(b"g", b"unknown"): b"1",
         b"note": b"by hand",
     }
+    fields |= {b"maxlen": b"5"}
     assert policies_in(fields) == {b"g": GroupPolicy(ack_wait=10), b"a\0b": GroupPolicy(dead_letter=b"dlq")}

@@ -34,7 +34,10 @@ Keyspace = dict[tuple[int, bytes], Plain]
 """Every key with what is comparable of it; the libraries of functions are under the empty name of database -1."""
 
 # Facts that depend on how a server keeps a stream, or on when it executed a command; the digest has the entries.
-_UNCOMPARED = re.compile(rb"radix-tree-.*|entries|seen-time|active-time|iids-duplicates")
+_UNCOMPARED = re.compile(
+    rb"radix-tree-.*|entries|seen-time|active-time|iids-duplicates"
+    rb"|max-len|max-age-ms|max-bytes|bytes|retain|discard|discarded|refused"  # only we have policies
+)
 _NEWER = re.compile(rb"nacked-count|lag|idmp-.*|[ip]ids-.*")
 
 

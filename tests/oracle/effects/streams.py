@@ -21,6 +21,9 @@ RELEASED = f"{READ}; XNACK x g FAIL IDS 1 1-1"
 GOVERNED = f"{READ}; XGROUP CFGSET x g ACKWAIT 100000 MAXDELIVER 3 DEADLETTER dlq"
 """The same group under a policy; nothing is due."""
 
+SINGLE = f"{READ}; XGROUP DESTROY x other; XCFGSET x RETAIN WORKQUEUE"
+"""The stream is a work queue, with one group."""
+
 OVERDUE = f"{GOVERNED}; XCLAIM x g c1 0 1-1 2-1 IDLE 500000 RETRYCOUNT 2"
 
 CFGSET = "XGROUP CFGSET x g ACKWAIT 100000 MAXDELIVER 3 DEADLETTER dlq"
@@ -52,6 +55,10 @@ ADDING: Cases = {
                "XADD x KEEPREF MAXLEN ~ 10 LIMIT 0 * a 1"),
         *after(PRODUCED, "XADD x IDMP p i3 * a 3", "XADD x IDMPAUTO p * a 3", "XADD x IDMP q i1 MAXLEN 2 * a 3"),
         *silent(PRODUCED, "XADD x IDMP p i1 * a 1"),
+        *after(f"{READ}; XCFGSET x MAXLEN 2", "XADD x * a 1", "XADD x MAXLEN 1 * a 1", "XADD x 9-* a 1",
+               "XADD x MAXLEN ~ 100 * a 1", "XADD x IDMP p i3 * a 3"),
+        *after(f"{READ}; XCFGSET x MAXBYTES 100", "XADD x * a 1"),
+        *after("XCFGSET x MAXAGE 1000", "XADD x 1-1 a 1"),
     ],
     "xtrim": [
         *after(READ, "XTRIM x MAXLEN 2", "XTRIM x MAXLEN = 1", "XTRIM x MINID 2", "XTRIM x MAXLEN 2 KEEPREF",
@@ -71,7 +78,13 @@ ADDING: Cases = {
         *silent(READ, "XDELEX x ACKED IDS 1 1-2"),
     ],
     "xsetid": after(READ, "XSETID x 9-9", "XSETID x 9-9 ENTRIESADDED 50 MAXDELETEDID 2-5"),
-    "xcfgset": after(PRODUCED, "XCFGSET x IDMP-DURATION 50", "XCFGSET x IDMP-MAXSIZE 50 IDMP-DURATION 10"),
+    "xcfgset": [
+        *after(PRODUCED, "XCFGSET x IDMP-DURATION 50", "XCFGSET x IDMP-MAXSIZE 50 IDMP-DURATION 10"),
+        *after(READ, "XCFGSET x MAXLEN 2 DISCARD NEW", "XCFGSET x MAXAGE 100000", "XCFGSET x MAXBYTES 60",
+               "XCFGSET x RETAIN INTEREST", "XCFGSET new MAXLEN 5"),
+        *after(f"{READ}; XCFGSET x MAXLEN 2 MAXBYTES 5000", "XCFGSET x MAXLEN 0", "XCFGSET x MAXLEN 0 MAXBYTES 0"),
+        *after(f"{READ}; XGROUP DESTROY x other; XACK x g 2-1", "XCFGSET x RETAIN WORKQUEUE"),
+    ],
     "xidmprecord": after(f"XADD x {SOON}-1 a 1", f"XIDMPRECORD x p i {SOON}-1"),
 }  # fmt: skip
 
@@ -90,6 +103,7 @@ CONSUMING: Cases = {
         *after(OVERDUE, "XREADGROUP GROUP g c3 STREAMS x >", "XREADGROUP GROUP g c1 COUNT 1 STREAMS x >",
                "XREADGROUP GROUP g c2 MAXSIZE 1 STREAMS x >", "XREADGROUP GROUP g c3 NOACK STREAMS x >"),
         *after(f"{OVERDUE}; XDEL x 1-1", "XREADGROUP GROUP g c1 STREAMS x >"),
+        *after(SINGLE, "XREADGROUP GROUP g c NOACK STREAMS x >", "XREADGROUP GROUP g c NOACK MAXCOUNT 1 STREAMS x >"),
         Case((*DYING.split("; "), "XGROUP CREATE dlq w 0 MKSTREAM"), "XREADGROUP GROUP w c BLOCK 0 STREAMS dlq >",
              (CFGSET,)),
         *after(f"{READ}; XDEL x 2-1 3-1", "XREADGROUP GROUP g c3 STREAMS x >"),
@@ -100,7 +114,12 @@ CONSUMING: Cases = {
         *served(f"{READ}; XREADGROUP GROUP g c2 STREAMS x >",
                 "XREADGROUP GROUP g c3 BLOCK 0 CLAIM 10000000 STREAMS x >", "XNACK x g FAIL IDS 1 1-1"),
     ],
-    "xack": [*after(READ, "XACK x g 1-1 1-2 9-9"), *after(RELEASED, "XACK x g 1-1"), *silent(READ, "XACK x g 3-1")],
+    "xack": [
+        *after(READ, "XACK x g 1-1 1-2 9-9"),
+        *after(RELEASED, "XACK x g 1-1"),
+        *silent(READ, "XACK x g 3-1"),
+        *after(SINGLE, "XACK x g 1-1", "XACK x g 1-2 2-1", "XACK x g 2-1 1-1"),
+    ],
     "xackdel": [
         *after(READ, "XACKDEL x g IDS 2 1-1 3-1", "XACKDEL x g KEEPREF IDS 1 1-2", "XACKDEL x g DELREF IDS 2 1-1 2-1",
                "XACKDEL x g ACKED IDS 2 1-1 2-1"),
@@ -114,12 +133,14 @@ CONSUMING: Cases = {
         *after(GOVERNED, "XNACK x g FATAL IDS 2 1-1 2-1", "XNACK x g FATAL IDS 2 2-1 1-1 RETRYCOUNT 1",
                "XNACK x g FAIL IDS 1 2-1 DELAY 5000", "XNACK x g SILENT IDS 2 3-1 1-1 FORCE DELAY 0",
                "XNACK x g FAIL IDS 2 1-1 2-1"),
+        *after(f"{SINGLE}; XGROUP CFGSET x g DEADLETTER dlq; XCFGSET dlq MAXLEN 1", "XNACK x g FATAL IDS 2 1-1 2-1"),
     ],
     "xclaim": [
         *after(READ, "XCLAIM x g c2 0 1-1 1-2", "XCLAIM x g new 0 1-1 JUSTID",
                "XCLAIM x g c2 0 1-1 IDLE 5000 RETRYCOUNT 7",
                "XCLAIM x g c2 0 1-1 TIME 5000", "XCLAIM x g c2 0 3-1 FORCE", "XCLAIM x g c2 0 1-1 LASTID 3-1",
                "XCLAIM x g new 100000000 1-1", "XCLAIM x g c2 100000000 1-1 LASTID 3-1"),
+        *after(SINGLE, "XCLAIM x g c2 0 1-1 LASTID 3-1"),
         *after(f"{READ}; XDEL x 1-1", "XCLAIM x g c2 0 1-1 1-2"),
         *after(RELEASED, "XCLAIM x g c2 100000000 1-1"),
         *silent(READ, "XCLAIM x g c1 0 3-1"),
@@ -133,21 +154,27 @@ CONSUMING: Cases = {
     "xgroup|create": [
         *after("", "XGROUP CREATE x g 0 MKSTREAM", "XGROUP CREATE x g $ MKSTREAM ENTRIESREAD 5"),
         *after(GROUPS, "XGROUP CREATE x new $", "XGROUP CREATE x new 2", "XGROUP CREATE x new 1-1 ENTRIESREAD 1"),
+        *after("XADD x 1-1 a 1; XADD x 2-1 a 1; XCFGSET x RETAIN INTEREST", "XGROUP CREATE x new 1"),
     ],
     "xgroup|cfgset": [
         *after(READ, CFGSET, "XGROUP CFGSET x g BACKOFF 2 1000 2000"),
         *after(GOVERNED, "XGROUP CFGSET x g ACKWAIT 0 MAXDELIVER 0", "XGROUP CFGSET x other ACKWAIT 5000"),
         *after(f"{READ}; XGROUP CFGSET x g ACKWAIT 1000000", "XGROUP CFGSET x g ACKWAIT 0"),
     ],
-    "xgroup|setid": after(READ, "XGROUP SETID x g 1-1", "XGROUP SETID x g $", "XGROUP SETID x g 2-1 ENTRIESREAD 3"),
+    "xgroup|setid": [
+        *after(READ, "XGROUP SETID x g 1-1", "XGROUP SETID x g $", "XGROUP SETID x g 2-1 ENTRIESREAD 3"),
+        *after(SINGLE, "XGROUP SETID x g $", "XGROUP SETID x g $ ENTRIESREAD 100"),
+    ],
     "xgroup|destroy": [
         *after(READ, "XGROUP DESTROY x g"),
+        *after(f"{READ}; XACK x other 1-1 1-2; XCFGSET x RETAIN INTEREST", "XGROUP DESTROY x g"),
         Case(("XGROUP CREATE x g $ MKSTREAM",), "XREADGROUP GROUP g c BLOCK 0 STREAMS x >", ("XGROUP DESTROY x g",)),
     ],
     "xgroup|createconsumer": after(READ, "XGROUP CREATECONSUMER x g new"),
     "xgroup|delconsumer": [
         *after(READ, "XGROUP DELCONSUMER x g c1", "XGROUP DELCONSUMER x g idle"),
         *after(RELEASED, "XGROUP DELCONSUMER x g c1"),
+        *after(SINGLE, "XGROUP DELCONSUMER x g c1", "XGROUP DELCONSUMER x g c2"),
     ],
 }  # fmt: skip
 

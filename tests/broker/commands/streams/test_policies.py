@@ -85,7 +85,9 @@ def test_something_else_where_policies_are_stored(client: Client) -> None:
 
 def test_the_number_of_policies_is_limited(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(client.broker.policies), "count", lambda self: 10_000)
-    assert client.do("XGROUP CFGSET s g ACKWAIT 1") == b"-ERR there are 10000 groups with policies already\r\n"
+    assert (
+        client.do("XGROUP CFGSET s g ACKWAIT 1") == b"-ERR there are 10000 groups and streams with policies already\r\n"
+    )
 
 
 def test_without_extensions() -> None:

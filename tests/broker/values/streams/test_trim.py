@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from broker.values.streams.group import Group
 from broker.values.streams.limits import DefaultStreamLimits
 from broker.values.streams.stream import Stream
-from broker.values.streams.trim import References, trim_by_id, trim_by_length
+from broker.values.streams.trim import References, trim_by_bytes, trim_by_id, trim_by_length, trim_effect
 
 
 def filled(count: int) -> Stream:
@@ -89,3 +89,29 @@ def test_nodes_behind_a_kept_one_are_removed() -> None:
     assert (ids(stream), stream.node_count()) == ([5], 1)
     stream.append(31 << 64, [b"f", b"v"])
     assert ids(stream) == [5, 31]
+
+
+@given(st.integers(1, 60), st.integers(-10, 3000), st.sets(st.integers(1, 60)))
+def test_by_bytes(count: int, bound: int, deleted: set[int]) -> None:
+    stream = filled(count)
+    stream.measure()
+    for n in deleted:
+        stream.delete(n << 64)
+    sizes = [len(text) for _, text in stream.entries()]
+    assert stream.measured == sum(sizes)
+    live = ids(stream)
+    while sum(sizes) > bound and len(sizes) > 1:
+        del sizes[0]
+    assert trim_by_bytes(stream, bound) == len(live) - len(sizes)
+    assert ids(stream) == live[len(live) - len(sizes) :]
+    assert stream.measured == sum(sizes)
+    stream.append(100 << 64, [b"f", b"v"])
+    assert stream.measured == sum(sizes) + len(stream.entry(100 << 64) or b"")
+    assert stream.copy().measured == -1
+    for references in References:
+        trim_by_id(stream, 60 << 64, references=references)
+    assert stream.measured == sum(len(text) for _, text in stream.entries())
+
+
+def test_the_effect_of_a_trim() -> None:
+    assert trim_effect(b"s", filled(7)) == [b"XTRIM", b"s", b"MAXLEN", b"=", b"7"]
