@@ -18,7 +18,7 @@ from broker.clients.permissions import update_sessions
 from broker.clients.pubsub import PubSub
 from broker.clients.session import BROKER_STATE, CLOSING, MONITORING, RESTRICTED, UNAUTHENTICATED, Session
 from broker.clients.tracking import Tracking
-from broker.clients.transport import Transport
+from broker.clients.transport import CLOSED_TRANSPORT, Transport
 from broker.config import Config
 from broker.execution.dispatcher import Dispatcher
 from broker.execution.executor import Executor
@@ -36,6 +36,7 @@ from broker.observation.observer import Observer
 from broker.observation.slowlog import SlowLog
 from broker.persistence.environment import Environment
 from broker.persistence.persistence import Persistence, Storage
+from broker.policies.delayed_entries import DelayedEntries
 from broker.policies.policies import Policies
 from broker.process.clock import Clock
 from broker.process.log import Log
@@ -137,8 +138,12 @@ class Broker:
             # Recovery needs the scripts, which need to know whether memory is short, so the journal is created later.
             unwritten=lambda: self.persistence.journal.unwritten_bytes,
         )
+        self.delayed = DelayedEntries(
+            config, log, self.state, self.keyspace, self.deadlines, self.stats,
+            lambda: Session(self, 0, CLOSED_TRANSPORT),
+        )  # fmt: skip
         self.policies = Policies(
-            config, log, self.state, self.keyspace, self.deadlines, self.stats, self.blocking.serve
+            config, log, self.state, self.keyspace, self.deadlines, self.stats, self.blocking.serve, self.delayed
         )
         self.dispatcher = Dispatcher(
             self.executor, commands, self.keyspace, self.state, self.blocking, self.clock, self.stats, config, log,

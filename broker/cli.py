@@ -28,6 +28,7 @@ usage: trimaran serve [redis.conf] [--directive value ...] [--log-format text|js
        trimaran health [--url URL] [--timeout SECONDS]
        trimaran replicas | promote | follow HOST PORT [--url URL]
        trimaran migrate --from URL --to URL
+       trimaran due [STREAM ...] [--url URL] [--every SECONDS]
        trimaran COMMAND --help
        trimaran --version
        trimaran --help
@@ -52,6 +53,8 @@ health reports whether a broker answers, by its exit status and one line; for a 
 
 replicas prints a server's role and its replicas, promote makes a replica a master, follow makes a server the
 replica of another, and migrate moves everything from one server to another while clients are served.
+
+due adds delayed entries to their streams on a Redis or Valkey that has taken over, which would only keep them.
 
   trimaran replicas --url redis://10.0.0.5
   trimaran migrate --from redis://10.0.0.5 --to redis://10.0.0.6
@@ -192,6 +195,13 @@ def migrate(words: Sequence[str]) -> int:
     return run(words)
 
 
+def due(words: Sequence[str]) -> int:
+    """Add delayed entries that are due; see broker.remote.due."""
+    from broker.remote.due import main as run
+
+    return run(words)
+
+
 def _enter(folder: str) -> None:
     try:
         os.chdir(folder)
@@ -208,6 +218,7 @@ COMMANDS: dict[str, Command] = {
     "follow": follow,
     "replicas": replicas,
     "migrate": migrate,
+    "due": due,
 }
 FURTHER = "trimaran.commands"
 """The entry point group of further commands."""

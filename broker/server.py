@@ -74,6 +74,7 @@ class Server:
         self._prepared = False
         self.persistence = self.broker.persistence
         self.broker.keyspace.timer.start()
+        self.broker.delayed.start()
         self.broker.eviction.start()
         for name in ("proto-max-bulk-len", "client-query-buffer-limit"):
             config.on_change(name, self._limits_changed)

@@ -357,6 +357,8 @@ class Declarations(ValkeyDeclarations):
     # Streams.
     stream_extensions = Bool(False, immutable=True, own=True)
     """Ours: the policies of groups, and the commands and options that set them, which no Redis has."""
+    stream_delayed_max = Integer(1_000_000, 1, INT64_MAX, own=True)
+    """Ours: the number of delayed entries that a stream may have."""
 
     # Replication.
     replication_compat = Choice(LATEST, (LATEST, REDIS_7_0), own=True)

@@ -96,6 +96,11 @@ class State:
         """
         return self.loading or self.applying
 
+    def acts_by_itself(self) -> bool:
+        """Whether the broker may change keys without a client's request now, as the policies of streams do."""
+        waits = self.loading or self.replica or self.importing or bool(self.paused)
+        return not waits and self.write_refusal is None
+
     def restrict(self) -> None:
         """Bring every session's flags up to date after a change."""
         restricted = self.restricted()

@@ -51,6 +51,7 @@ class Tick:
         self._stats = broker.stats
         self._eviction = broker.eviction
         self._latency = broker.latency
+        self._delayed = broker.delayed
         self._poller = watches.poller
         self._connections: dict[int, Connection] = {}
         self._listeners: dict[int, tuple[socket.socket, Callable[[socket.socket], None]]] = {}
@@ -141,11 +142,16 @@ class Tick:
             self._journal.end_turn()
 
     def begin(self) -> None:
-        """Advance the clock, and remove expired and evicted keys before any request sees them."""
+        """Advance the clock, and do what is due before any request sees it: expired and evicted keys are removed, and
+        delayed entries added to their streams."""
         keyspace = self._broker.keyspace
         now = self._broker.clock.update()
         if now > keyspace.next_deadline and not self._broker.state.loading:
             self._latency.measure("expire-cycle", keyspace.expire_due)
+            if keyspace.ready:
+                self._broker.blocking.serve()
+        if now >= self._delayed.next_due:
+            self._delayed.add_due()
             if keyspace.ready:
                 self._broker.blocking.serve()
         if now >= self._eviction.check_at:

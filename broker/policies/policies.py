@@ -17,6 +17,7 @@ from broker.config import Config
 from broker.execution.state import State
 from broker.keyspace.database import Database
 from broker.keyspace.keyspace import Keyspace
+from broker.policies.delayed_entries import DelayedEntries
 from broker.policies.governed_group import GovernedGroup, Parts
 from broker.policies.governed_stream import GovernedStream
 from broker.policies.policy_hash import policies_in, policy_key, stream_key
@@ -53,23 +54,25 @@ class _StreamPolicies:
 class Policies:
     """What is under a policy, in `by_stream` by database and key of the stream; empty while none are in force."""
 
-    __slots__ = ("_config", "_parts", "_state", "_unchecked", "by_stream")
+    __slots__ = ("_config", "_delayed", "_parts", "_state", "_unchecked", "by_stream")
 
     def __init__(
         self, config: Config, log: Log, state: State, keyspace: Keyspace, timers: Deadlines, stats: Stats,
-        serve: Callable[[], None],
+        serve: Callable[[], None], delayed: DelayedEntries,
     ) -> None:  # fmt: skip
         """`serve` serves clients that wait for keys that have become ready."""
         self._config = config
+        self._delayed = delayed
         self._state = state
         self._parts = Parts(config, log, keyspace, timers, stats, self._may_act, serve)
         self._unchecked: list[tuple[int, bytes]] = []
         self.by_stream: dict[tuple[int, bytes], _StreamPolicies] = {}
 
     def reload(self) -> None:
-        """Reads all policies; called when all keys may have changed, and when the role has."""
+        """Reads all policies, and finds delayed entries; called when all keys may have changed, or the role has."""
         if not self._config.stream_extensions:
             return
+        self._delayed.reload()
         before, self.by_stream = self.by_stream, {}
         databases = self._parts.keyspace.databases
         if not (self._state.replica or self._state.loading):
@@ -137,8 +140,7 @@ class Policies:
         return None if policies is None else policies.groups.get(group)
 
     def _may_act(self, database: Database, stream: bytes) -> bool:
-        state = self._state
-        if state.loading or state.replica or state.importing or state.paused or state.write_refusal is not None:
+        if not self._state.acts_by_itself():
             return False
         self._validate(database, stream)
         return True
@@ -151,6 +153,7 @@ class Policies:
 
     def check(self) -> None:
         """Looks after a bounded number of streams, whose groups may be others by now, or could not be acted for."""
+        self._delayed.check()
         if not self.by_stream:
             return
         if not self._unchecked:

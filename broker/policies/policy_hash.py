@@ -1,10 +1,6 @@
-"""Where the policies of a stream are stored: in an ordinary hash beside it.
+"""Where the policies of a stream are stored: in an ordinary hash beside it, `~policy:{T}:K`.
 
-Every server keeps such a hash through rewrites, RDB files and replication, and servers without policies do nothing with
-it. It belongs to the stream's name: DEL and RENAME of the stream leave it. The hash of the stream K is at
-`~policy:{T}:K`, where T is K's hash tag, or K if it has none, so both are in the same slot of a cluster. (For a key
-without a tag that contains a brace, there is no name of which that is true.) Its fields are `<group> NUL <option>`, and
-`<option>` for the stream itself.
+Servers without policies do nothing with it. Its fields are `<group> NUL <option>`, and `<option>` for the stream itself.
 """
 
 from __future__ import annotations
@@ -14,6 +10,7 @@ from typing import Final
 
 from broker.keyspace.database import Database
 from broker.keyspace.events import DEL, HASH, Event
+from broker.policies.companion_keys import companion_key, stream_beside
 from broker.values.hash import Hash
 from broker.values.streams.group_policy import OPTIONS, GroupPolicy, policy_of
 
@@ -25,25 +22,12 @@ HDEL: Final = Event(HASH, b"hdel")
 
 def policy_key(stream: bytes) -> bytes:
     """Returns the key of the hash with the policies of the stream at `stream`."""
-    return PREFIX + _hash_tag(stream) + b"}:" + stream
-
-
-def _hash_tag(key: bytes) -> bytes:
-    """Returns the part of a key that decides on its slot."""
-    begin = key.find(b"{")
-    end = key.find(b"}", begin + 1)
-    return key[begin + 1 : end] if 0 <= begin < end - 1 else key
+    return companion_key(PREFIX, stream)
 
 
 def stream_key(key: bytes) -> bytes | None:
     """Returns the key of the stream whose policies are in the hash at `key`; None if that is no such hash."""
-    at = key.find(b"}:", len(PREFIX)) if key.startswith(PREFIX) else -1
-    while at >= 0:
-        stream = key[at + 2 :]
-        if policy_key(stream) == key:
-            return stream
-        at = key.find(b"}:", at + 1)
-    return None
+    return stream_beside(PREFIX, key)
 
 
 def field(group: bytes, option: bytes) -> bytes:

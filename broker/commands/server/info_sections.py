@@ -297,6 +297,8 @@ def _stats(broker: Broker) -> Fields:
         yield "entries_dead_lettered", stats.entries_dead_lettered
         yield "entries_discarded", stats.entries_discarded
         yield "entries_refused", stats.entries_refused
+        yield "delayed_entries", broker.delayed.count()
+        yield "delayed_delivered", stats.delayed_delivered
     yield "keyspace_hits", keyspace.hits
     yield "keyspace_misses", keyspace.misses
     yield "pubsub_channels", len(pubsub.channels)

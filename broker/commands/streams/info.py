@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from math import inf
 from typing import Final
 
 from broker.broker import Client
@@ -187,6 +188,11 @@ def xinfo_stream(session: Client, args: list[bytes]) -> bytes:
         pairs.append((b"groups", integer_reply(len(stream.groups))))
         pairs.append((b"first-entry", stream.range(0, MAX_ID, 1)[1] or session.resp.null))
         pairs.append((b"last-entry", stream.reverse_range(0, MAX_ID, 1)[1] or session.resp.null))
+    if session.broker.config.stream_extensions:
+        delayed, due = session.broker.delayed.stored(session.db, args[2])
+        if delayed:
+            pairs.append((b"delayed", integer_reply(delayed)))
+            pairs.append((b"next-due-ms", session.resp.null if due == inf else integer_reply(int(due))))
     return _map(session, pairs)
 
 

@@ -159,7 +159,7 @@ def _add(session: Client, args: list[bytes]) -> bytes:
         options = _NO_OPTIONS
         at = 2
     else:
-        options, at = _add_options(args)
+        options, at = add_options(args)
     count = len(args) - at - 1
     if options.producer is not None and options.id >= 0 and not session.broker.state.is_replaying():
         raise CommandError(NOT_AUTO_ID)
@@ -271,7 +271,7 @@ def _effects(
     return effects
 
 
-def _add_options(args: list[bytes]) -> tuple[_AddOptions, int]:
+def add_options(args: list[bytes]) -> tuple[_AddOptions, int]:
     """Parses the options before XADD's ID, without checking them against each other; returns the ID's position too."""
     options = _AddOptions()
     i = 2

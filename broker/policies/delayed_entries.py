@@ -1,0 +1,380 @@
+"""Entries that are added to their stream later: XADD with DELAY or AT.
+
+Until then they are members of an ordinary sorted set beside the stream, `~delayed:{T}:K` (broker.values.streams.
+delayed_entry), whose score is the time when they are due. Every server keeps such a set and does nothing with it. There
+is no state to restore: the sets are found when loading has ended and when the broker becomes a master, and from then on
+`next_due` is all that a tick compares with its clock. What clients do to a set is noticed before it is next used.
+
+An entry is added by executing XADD with the options and fields it was given, so everything that XADD does, it does when
+the entry is due. What can't be such an entry gets the score +inf: it stays, and is never looked at again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil, inf
+from typing import Any, Final
+
+from broker.clients.session import Session
+from broker.config import Config
+from broker.execution.state import State
+from broker.keyspace.database import Database
+from broker.keyspace.events import DEL, POLICY, ZSET, Event
+from broker.keyspace.expiry_timer import ExpiryTimer
+from broker.keyspace.keyspace import Keyspace
+from broker.policies.companion_keys import companion_key, stream_beside
+from broker.process.log import Log
+from broker.process.stats import Stats
+from broker.process.timers import Deadlines
+from broker.table.command import DECLARED
+from broker.values.deadline_queue import NEVER
+from broker.values.sorted_set import SortedSet
+from broker.values.streams.delayed_entry import NUMBER, NotAnEntry, number_of, pack, unpack
+from protocol.errors import CommandError
+
+PREFIX: Final = b"~delayed:{"
+
+ADDED_AT_ONCE: Final = 1000
+"""The number of entries that may be added to their streams before clients get a turn: about 4 ms of work."""
+
+MAX_DUE: Final = (1 << 53) - 1
+"""The latest time in milliseconds that a score can hold exactly."""
+
+DELIVERED: Final = Event(POLICY, b"deliver")
+ZADD: Final = Event(ZSET, b"zadd")
+ZREM: Final = Event(ZSET, b"zrem")
+
+_MAX_NUMBER: Final = (1 << 63) - 1
+_CHECKED_AT_ONCE: Final = 1000
+_COMPLAINT_MS: Final = 60_000
+
+_RETRY_MS: Final = 50
+"""How long the broker waits where it may not act, because of a pause for example."""
+
+_REFUSED_MS: Final = 1000
+"""How long a stream is left alone that takes no entries now, because its key holds another type for example."""
+
+
+class TooManyDelayed(Exception):
+    """A stream has `stream-delayed-max` delayed entries already."""
+
+
+class _Queue:
+    """The delayed entries of a stream: the set that they were last seen in, and when they are looked at next."""
+
+    __slots__ = ("complained_at", "database", "due", "entries", "key", "place", "stream")
+
+    def __init__(self, database: Database, stream: bytes, key: bytes, entries: SortedSet, place: bytes) -> None:
+        self.database = database
+        self.stream = stream
+        self.key = key
+        self.entries = entries
+        self.place = place
+        self.due = inf
+        self.complained_at = -_COMPLAINT_MS
+
+
+def delayed_key(stream: bytes) -> bytes:
+    """Returns the key of the sorted set with the delayed entries of the stream at `stream`."""
+    return companion_key(PREFIX, stream)
+
+
+class DelayedEntries:
+    """All delayed entries of a broker. `next_due` is when some are to be looked at, in wall milliseconds."""
+
+    __slots__ = (
+        "_config", "_keyspace", "_last", "_log", "_make_session", "_order", "_queues", "_session", "_state", "_stats",
+        "_timer", "_unchecked", "next_due",
+    )  # fmt: skip
+
+    def __init__(
+        self, config: Config, log: Log, state: State, keyspace: Keyspace, timers: Deadlines, stats: Stats,
+        make_session: Callable[[], Session[Any]],
+    ) -> None:  # fmt: skip
+        """`make_session` returns a session that no client has, in which entries are added."""
+        self._config = config
+        self._log = log
+        self._state = state
+        self._keyspace = keyspace
+        self._stats = stats
+        self._make_session = make_session
+        self._session: Session[Any] | None = None
+        self._queues: dict[bytes, _Queue] = {}
+        # The places of all queues, by when they are due.
+        self._order = SortedSet()
+        self._unchecked: list[_Queue] = []
+        # The highest number of an entry. It is the broker's, not the stream's, so no handle is ever given twice.
+        self._last = 0
+        self.next_due = NEVER
+        self._timer = ExpiryTimer(timers, keyspace.clock, self._before_next_due)
+
+    def start(self) -> None:
+        """Start setting timers; must be called with Trio running."""
+        self._timer.start()
+
+    def _before_next_due(self) -> int:
+        # Keys expire after their deadline, entries are added at their time.
+        return self.next_due - 1 if self.next_due < NEVER else NEVER
+
+    # Following the sets
+
+    def reload(self) -> None:
+        """Find all sets; called when all keys may have changed, and when the role has."""
+        self._queues.clear()
+        self._order = SortedSet()
+        self._unchecked.clear()
+        if self._config.stream_extensions and not (self._state.replica or self._state.loading):
+            for database in self._keyspace.databases:
+                for key in list(database.data):
+                    stream = stream_beside(PREFIX, key)
+                    if stream is not None:
+                        self._find(database, stream)
+        self._look_ahead()
+
+    def check(self) -> None:
+        """Look after a bounded number of sets, which clients may have changed."""
+        if not self._queues:
+            return
+        if not self._unchecked:
+            self._unchecked = list(self._queues.values())
+        for queue in self._unchecked[:_CHECKED_AT_ONCE]:
+            if self._find(queue.database, queue.stream) is queue:
+                self._schedule(queue)
+        del self._unchecked[:_CHECKED_AT_ONCE]
+        self._look_ahead()
+
+    def _find(self, database: Database, stream: bytes) -> _Queue | None:
+        """Returns the queue of a stream, None if it has no delayed entries."""
+        place = b"%d:%b" % (database.index, stream)
+        queue = self._queues.get(place)
+        if queue is not None and database.get_untouched(queue.key) is queue.entries:
+            return queue
+        return self._adopt(database, stream, place)
+
+    def _adopt(self, database: Database, stream: bytes, place: bytes) -> _Queue | None:
+        """Follows the set that is there now."""
+        self._forget(place)
+        key = delayed_key(stream)
+        entries = database.get_untouched(key)
+        if type(entries) is not SortedSet:
+            return None
+        queue = _Queue(database, stream, key, entries, place)
+        if self._state.replica:
+            return queue
+        # A number beyond is not ours: the next ones must have room.
+        highest = max((number for member in entries.scores if (number := number_of(member)) <= _MAX_NUMBER), default=0)
+        self._last = max(self._last, highest)
+        self._queues[place] = queue
+        self._schedule(queue)
+        if queue.due < self.next_due:
+            self._look_ahead()
+        return queue
+
+    def _forget(self, place: bytes) -> None:
+        if self._queues.pop(place, None) is not None:
+            self._order.discard(place)
+
+    def _schedule(self, queue: _Queue) -> None:
+        """Looks at the queue again when its first entry is due."""
+        queue.due = due = queue.entries.first()[0]
+        self._order.put(queue.place, due)
+
+    def _look_ahead(self) -> None:
+        """Finds out when the next entry is due."""
+        due = self._order.first()[0] if len(self._order) else inf
+        self.next_due = ceil(max(due, 0)) if due < NEVER else NEVER
+        self._timer.moved()
+
+    # What commands do
+
+    def add(self, database: Database, stream: bytes, due: int, fields: list[bytes], options: list[bytes]) -> int:
+        """Adds an entry that is due later; returns its number. Raises TooManyDelayed, or WRONGTYPE."""
+        place = b"%d:%b" % (database.index, stream)
+        queue = self._queues.get(place)
+        if queue is None or database.get(queue.key) is not queue.entries:
+            queue = self._adopt(database, stream, place) or self._create(database, stream, place)
+        entries = queue.entries
+        if len(entries) >= self._config.stream_delayed_max:
+            raise TooManyDelayed
+        self._last = number = self._last + 1
+        member = pack(number, fields, options)
+        while member in entries:
+            # A client has put it there.
+            self._last = number = number + 1
+            member = pack(number, fields, options)
+        entries.insert(member, float(due))
+        database.changed(queue.key, ZADD)
+        effects = self._keyspace.effects
+        if effects.sinks:
+            effects.replace_with([b"ZADD", queue.key, b"%d" % due, member])
+        if due < queue.due and not self._state.replica:
+            self._schedule(queue)
+            if due < self.next_due:
+                self._look_ahead()
+        return number
+
+    def _create(self, database: Database, stream: bytes, place: bytes) -> _Queue:
+        key = delayed_key(stream)
+        database.get_as(key, SortedSet)  # raises WRONGTYPE
+        entries = SortedSet()
+        database.add(key, entries)
+        queue = _Queue(database, stream, key, entries, place)
+        if not self._state.replica:
+            self._queues[place] = queue
+        return queue
+
+    def cancel(self, database: Database, stream: bytes, handles: list[tuple[int, int]]) -> list[list[bytes]]:
+        """Removes entries, given when they are due and their numbers, before they are; returns the effects.
+
+        Each effect is a ZREM, with a member for each of the entries that existed.
+        """
+        queue = self._find(database, stream)
+        if queue is None:
+            return []
+        entries = queue.entries
+        found = []
+        for due, number in handles:
+            prefix = number.to_bytes(NUMBER, "big")
+            at = entries.rank(prefix, float(due))
+            for score, member in entries.span(at, at + 1):
+                if score == due and member.startswith(prefix):
+                    entries.discard(member)
+                    found.append(member)
+        if not found:
+            return []
+        self._removed(queue, len(found))
+        return [[b"ZREM", queue.key, *found]]
+
+    def stored(self, database: Database, stream: bytes) -> tuple[int, float]:
+        """Returns the number of a stream's delayed entries, and when the first one is due."""
+        queue = self._find(database, stream)
+        return (0, inf) if queue is None else (len(queue.entries), queue.entries.first()[0])
+
+    def count(self) -> int:
+        """Returns the number of all delayed entries."""
+        return sum(
+            len(queue.entries) for queue in self._queues.values() if queue.database.data.get(queue.key) is queue.entries
+        )
+
+    def _removed(self, queue: _Queue, count: int) -> None:
+        """Announces that entries were removed from a set, and removes it with the last one."""
+        database = queue.database
+        database.changed(queue.key, ZREM, count)
+        if not queue.entries:
+            self._forget(queue.place)
+            database.delete(queue.key)
+            database.notify(DEL, queue.key)
+
+    # Adding what is due
+
+    def add_due(self) -> None:
+        """Adds a bounded number of entries that are due to their streams; called when `next_due` has come."""
+        now = self._keyspace.clock.now
+        if not self._state.acts_by_itself():
+            self.next_due = now + _RETRY_MS if self._queues else NEVER
+            self._timer.moved()
+            return
+        order = self._order
+        _, end = order.score_span(-inf, False, now, False)
+        places = order.members(0, min(end, ADDED_AT_ONCE))
+        for place in places:
+            queue = self._find(self._queues[place].database, self._queues[place].stream)
+            if queue is not None:
+                self._add_some(queue, now, ADDED_AT_ONCE // len(places))
+        self._look_ahead()
+
+    def _add_some(self, queue: _Queue, now: int, limit: int) -> None:
+        """Adds entries of one stream that are due, in one unit."""
+        entries = queue.entries
+        _, end = entries.score_span(-inf, False, now, False)
+        members = entries.members(0, min(end, limit))
+        adding = _Adding(self._add_session(queue.database), queue.stream)
+        adding.add(members)
+        if adding.problem is not None:
+            self._complain(queue, adding.problem, now)
+        effects = self._keyspace.effects
+        for member in adding.unsuitable:
+            entries.move(member, entries.scores[member], inf)
+            queue.database.changed(queue.key, ZADD)
+            effects.replace_with([b"ZADD", queue.key, b"inf", member])
+        done = adding.done
+        if done:
+            # Nothing else is before them.
+            entries.remove_span(0, len(done))
+            if effects.sinks:
+                effects.replace_with([b"ZREM", queue.key, *done])
+            self._removed(queue, len(done))
+            self._stats.delayed_delivered += adding.added
+            if self._keyspace.event_mask & POLICY:
+                for _ in range(adding.added):
+                    queue.database.notify(DELIVERED, queue.stream)
+        self._keyspace.count_changes()
+        effects.flush(queue.database.index, None)
+        if entries:
+            self._schedule(queue)
+            if adding.refusal is not None:
+                self._complain(queue, adding.refusal, now)
+                queue.due = float(now + _REFUSED_MS)
+                self._order.put(queue.place, queue.due)
+
+    def _add_session(self, database: Database) -> Session[Any]:
+        if self._session is None:
+            self._session = self._make_session()
+        self._session.db = database
+        return self._session
+
+    def _complain(self, queue: _Queue, problem: Exception, now: int) -> None:
+        log = self._log
+        if not isinstance(problem, CommandError):
+            log.failure("a delayed entry could not be added", problem)
+        elif now - queue.complained_at >= _COMPLAINT_MS:
+            queue.complained_at = now
+            log.warning(
+                "delayed entries can't be added to their stream", stream=log.user_data(queue.stream),
+                error=log.user_data(problem.text),
+            )  # fmt: skip
+
+
+class _Adding:
+    """Adding members of a set to its stream: which are `done`, with `added` of them now in the stream.
+
+    `unsuitable` ones are no entries that could ever be added; `problem` is the last one's error. With `refusal`, the
+    stream takes no entries now, and what follows has not been tried.
+    """
+
+    __slots__ = ("_session", "_stream", "added", "done", "problem", "refusal", "unsuitable")
+
+    def __init__(self, session: Session[Any], stream: bytes) -> None:
+        self._session = session
+        self._stream = stream
+        self.done: list[bytes] = []
+        self.added = 0
+        self.unsuitable: list[bytes] = []
+        self.problem: Exception | None = None
+        self.refusal: CommandError | None = None
+
+    def add(self, members: list[bytes]) -> None:
+        """Adds the entries in order. The effects are those of each XADD."""
+        session, stream, done = self._session, self._stream, self.done
+        xadd = DECLARED[b"xadd"].handler
+        for member in members:
+            try:
+                fields, options = unpack(member)
+                reply = xadd(session, [b"XADD", stream, *options, b"*", *fields])
+            except NotAnEntry:
+                self.unsuitable.append(member)
+                continue
+            except CommandError as problem:
+                if not problem.text.startswith(b"ERR "):
+                    self.refusal = problem
+                    return
+                self.unsuitable.append(member)
+                self.problem = problem
+                continue
+            except Exception as defect:
+                self.unsuitable.append(member)
+                self.problem = defect
+                continue
+            done.append(member)
+            if reply.startswith(b"$") and not reply.startswith(b"$-"):
+                self.added += 1
