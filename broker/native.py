@@ -34,6 +34,7 @@ TWINS: Final = (
     "broker.values.hyperloglog._hyperloglog",
     "broker.values._positions",
     "broker.values._score_order",
+    "broker.values.streams._delayed_entry",
     "broker.values.streams._entry",
     "broker.values.streams._ids",
     "broker.values.streams._narrow",
@@ -145,7 +146,6 @@ MODULES: Final = (
     "broker.table.command",
     "broker.values.deadline_queue",
     "broker.values.listpack_size",
-    "broker.values.streams.delayed_entry",
     "broker.values.streams.delivery",
     "broker.values.streams.due_order",
     "broker.values.streams.group",
@@ -161,8 +161,8 @@ MODULES: Final = (
 Left out of what is as busy:
 
 - protocol.{bulk_runs,doubles}, broker.values.{bits,listpack,positions},
-  broker.values.streams.{entry,ids,narrow,packed_fields}: they have twins, which replace names of theirs when they are
-  loaded, and a call between compiled functions would miss that
+  broker.values.streams.{delayed_entry,entry,ids,narrow,packed_fields}: they have twins, which replace names of theirs
+  when they are loaded, and a call between compiled functions would miss that
 - broker.values.{hash,list,set,sorted_set}: they derive from classes that are not compiled, which mypyc does not support
 - broker.keyspace.access: its counters share integer objects, of which compiled code makes one for each key
 - broker.process.timers: a timer costs a heap push, compiled or not

@@ -30,6 +30,7 @@ from broker.table.command import DECLARED
 from broker.values.deadline_queue import NEVER
 from broker.values.sorted_set import SortedSet
 from broker.values.streams.delayed_entry import NUMBER, NotAnEntry, number_of, pack, unpack
+from broker.values.streams.stream import MAX_ENTRY, EntryTooLarge
 from protocol.errors import CommandError
 
 PREFIX: Final = b"~delayed:{"
@@ -62,14 +63,14 @@ class TooManyDelayed(Exception):
 class _Queue:
     """The delayed entries of a stream: the set that they were last seen in, and when they are looked at next."""
 
-    __slots__ = ("complained_at", "database", "due", "entries", "key", "place", "stream")
+    __slots__ = ("complained_at", "database", "due", "entries", "key", "name", "stream")
 
-    def __init__(self, database: Database, stream: bytes, key: bytes, entries: SortedSet, place: bytes) -> None:
+    def __init__(self, database: Database, stream: bytes, key: bytes, entries: SortedSet) -> None:
         self.database = database
         self.stream = stream
         self.key = key
         self.entries = entries
-        self.place = place
+        self.name = b"%d:%b" % (database.index, stream)
         self.due = inf
         self.complained_at = -_COMPLAINT_MS
 
@@ -83,8 +84,8 @@ class DelayedEntries:
     """All delayed entries of a broker. `next_due` is when some are to be looked at, in wall milliseconds."""
 
     __slots__ = (
-        "_config", "_keyspace", "_last", "_log", "_make_session", "_order", "_queues", "_session", "_state", "_stats",
-        "_timer", "_unchecked", "next_due",
+        "_by_name", "_config", "_keyspace", "_last", "_log", "_make_session", "_order", "_queues", "_session", "_state",
+        "_stats", "_timer", "_unchecked", "next_due",
     )  # fmt: skip
 
     def __init__(
@@ -99,8 +100,9 @@ class DelayedEntries:
         self._stats = stats
         self._make_session = make_session
         self._session: Session[Any] | None = None
-        self._queues: dict[bytes, _Queue] = {}
-        # The places of all queues, by when they are due.
+        self._queues: dict[tuple[int, bytes], _Queue] = {}
+        # The same by name, and the names by when the queues are due.
+        self._by_name: dict[bytes, _Queue] = {}
         self._order = SortedSet()
         self._unchecked: list[_Queue] = []
         # The highest number of an entry. It is the broker's, not the stream's, so no handle is ever given twice.
@@ -121,6 +123,7 @@ class DelayedEntries:
     def reload(self) -> None:
         """Find all sets; called when all keys may have changed, and when the role has."""
         self._queues.clear()
+        self._by_name.clear()
         self._order = SortedSet()
         self._unchecked.clear()
         if self._config.stream_extensions and not (self._state.replica or self._state.loading):
@@ -145,39 +148,44 @@ class DelayedEntries:
 
     def _find(self, database: Database, stream: bytes) -> _Queue | None:
         """Returns the queue of a stream, None if it has no delayed entries."""
-        place = b"%d:%b" % (database.index, stream)
-        queue = self._queues.get(place)
-        if queue is not None and database.get_untouched(queue.key) is queue.entries:
-            return queue
-        return self._adopt(database, stream, place)
+        queue = self._queues.get((database.index, stream))
+        if queue is not None:
+            if database.get_untouched(queue.key) is queue.entries:
+                return queue
+            self._forget(queue)
+        return self._adopt(database, stream)
 
-    def _adopt(self, database: Database, stream: bytes, place: bytes) -> _Queue | None:
+    def _adopt(self, database: Database, stream: bytes) -> _Queue | None:
         """Follows the set that is there now."""
-        self._forget(place)
         key = delayed_key(stream)
         entries = database.get_untouched(key)
         if type(entries) is not SortedSet:
             return None
-        queue = _Queue(database, stream, key, entries, place)
+        queue = _Queue(database, stream, key, entries)
         if self._state.replica:
             return queue
         # A number beyond is not ours: the next ones must have room.
         highest = max((number for member in entries.scores if (number := number_of(member)) <= _MAX_NUMBER), default=0)
         self._last = max(self._last, highest)
-        self._queues[place] = queue
+        self._remember(queue)
         self._schedule(queue)
         if queue.due < self.next_due:
             self._look_ahead()
         return queue
 
-    def _forget(self, place: bytes) -> None:
-        if self._queues.pop(place, None) is not None:
-            self._order.discard(place)
+    def _remember(self, queue: _Queue) -> None:
+        self._queues[(queue.database.index, queue.stream)] = queue
+        self._by_name[queue.name] = queue
+
+    def _forget(self, queue: _Queue) -> None:
+        self._queues.pop((queue.database.index, queue.stream), None)
+        self._by_name.pop(queue.name, None)
+        self._order.discard(queue.name)
 
     def _schedule(self, queue: _Queue) -> None:
         """Looks at the queue again when its first entry is due."""
         queue.due = due = queue.entries.first()[0]
-        self._order.put(queue.place, due)
+        self._order.put(queue.name, due)
 
     def _look_ahead(self) -> None:
         """Finds out when the next entry is due."""
@@ -188,20 +196,23 @@ class DelayedEntries:
     # What commands do
 
     def add(self, database: Database, stream: bytes, due: int, fields: list[bytes], options: list[bytes]) -> int:
-        """Adds an entry that is due later; returns its number. Raises TooManyDelayed, or WRONGTYPE."""
-        place = b"%d:%b" % (database.index, stream)
-        queue = self._queues.get(place)
+        """Adds an entry that is due later; returns its number. Raises TooManyDelayed, EntryTooLarge or WRONGTYPE."""
+        queue = self._queues.get((database.index, stream))
         if queue is None or database.get(queue.key) is not queue.entries:
-            queue = self._adopt(database, stream, place) or self._create(database, stream, place)
+            queue = self._find(database, stream) or self._create(database, stream)
         entries = queue.entries
         if len(entries) >= self._config.stream_delayed_max:
             raise TooManyDelayed
         self._last = number = self._last + 1
         member = pack(number, fields, options)
+        if len(member) > MAX_ENTRY and sum(map(len, fields)) > MAX_ENTRY:
+            raise EntryTooLarge
         while member in entries:
             # A client has put it there.
             self._last = number = number + 1
             member = pack(number, fields, options)
+        if not entries:
+            database.add(queue.key, entries)
         entries.insert(member, float(due))
         database.changed(queue.key, ZADD)
         effects = self._keyspace.effects
@@ -213,14 +224,12 @@ class DelayedEntries:
                 self._look_ahead()
         return number
 
-    def _create(self, database: Database, stream: bytes, place: bytes) -> _Queue:
+    def _create(self, database: Database, stream: bytes) -> _Queue:
         key = delayed_key(stream)
         database.get_as(key, SortedSet)  # raises WRONGTYPE
-        entries = SortedSet()
-        database.add(key, entries)
-        queue = _Queue(database, stream, key, entries, place)
+        queue = _Queue(database, stream, key, SortedSet())
         if not self._state.replica:
-            self._queues[place] = queue
+            self._remember(queue)
         return queue
 
     def cancel(self, database: Database, stream: bytes, handles: list[tuple[int, int]]) -> list[list[bytes]]:
@@ -261,7 +270,7 @@ class DelayedEntries:
         database = queue.database
         database.changed(queue.key, ZREM, count)
         if not queue.entries:
-            self._forget(queue.place)
+            self._forget(queue)
             database.delete(queue.key)
             database.notify(DEL, queue.key)
 
@@ -276,11 +285,12 @@ class DelayedEntries:
             return
         order = self._order
         _, end = order.score_span(-inf, False, now, False)
-        places = order.members(0, min(end, ADDED_AT_ONCE))
-        for place in places:
-            queue = self._find(self._queues[place].database, self._queues[place].stream)
+        names = order.members(0, min(end, ADDED_AT_ONCE))
+        for name in names:
+            due = self._by_name[name]
+            queue = self._find(due.database, due.stream)
             if queue is not None:
-                self._add_some(queue, now, ADDED_AT_ONCE // len(places))
+                self._add_some(queue, now, ADDED_AT_ONCE // len(names))
         self._look_ahead()
 
     def _add_some(self, queue: _Queue, now: int, limit: int) -> None:
@@ -315,7 +325,7 @@ class DelayedEntries:
             if adding.refusal is not None:
                 self._complain(queue, adding.refusal, now)
                 queue.due = float(now + _REFUSED_MS)
-                self._order.put(queue.place, queue.due)
+                self._order.put(queue.name, queue.due)
 
     def _add_session(self, database: Database) -> Session[Any]:
         if self._session is None:

@@ -1,6 +1,7 @@
 """Where the policies of a stream are stored: in an ordinary hash beside it, `~policy:{T}:K`.
 
-Servers without policies do nothing with it. Its fields are `<group> NUL <option>`, and `<option>` for the stream itself.
+Servers without policies do nothing with it. Its fields are `<group> NUL <option>`, and `<option>` for the stream
+itself.
 """
 
 from __future__ import annotations

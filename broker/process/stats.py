@@ -43,7 +43,8 @@ class Stats:
     succeeded before (in the append-only file). `packed_values` counts the listpacks and the like that were examined in
     depth, in payloads and files.
     `entries_redelivered` and `entries_dead_lettered` count what the policies of groups did, `entries_discarded` and
-    `entries_refused` what those of streams did, `delayed_delivered` the delayed entries that were added to their streams.
+    `entries_refused` what those of streams did, `delayed_delivered` the delayed entries that were added to their
+    streams.
     `collector` has the garbage collector's pauses, each of which `paused` is told. `warn` is called when codes are no
     longer counted.
     """

@@ -1,4 +1,4 @@
-"""The commands of `trimaran` that talk to servers as a client does: health, promote, follow, replicas, migrate.
+"""The commands of `trimaran` that talk to servers as a client does: health, promote, follow, replicas, migrate, due.
 
 They need nothing but a socket, and work with any server that speaks RESP.
 
@@ -8,4 +8,5 @@ They need nothing but a socket, and work with any server that speaks RESP.
 - `info`: what INFO says about its replication
 - `roles`: promote, follow, replicas
 - `moving`: from one server to another without a loss
+- `due`: delayed entries, where the server only keeps them
 """

@@ -13,6 +13,7 @@ from tests.docs.programs import ROOT, trimaran
 BLOCK = re.compile(r"^```\n(\$ .*?)^```$", re.MULTILINE | re.DOTALL)
 ID = re.compile(r'"\d{13}-\d+"')
 TIME = re.compile(r'"\d{13}"')
+DUE = re.compile(r'"@(?!4102444800000)\d{13}-')
 
 
 @pytest.mark.skipif(shutil.which("redis-cli") is None, reason="no redis-cli")
@@ -27,7 +28,7 @@ def test_the_lines_print_what_they_say(tmp_path: Path) -> None:
                 line, _, expected = step.partition("\n")
                 command = line.replace("redis-cli", f"redis-cli -p {process.port} --no-raw", 1)
                 done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
-                printed = TIME.sub('"TIME"', ID.sub('"ID"', done.stdout))
+                printed = DUE.sub('"@DUE-', TIME.sub('"TIME"', ID.sub('"ID"', done.stdout)))
                 assert printed.replace("\n\n", "\n") == expected, line
         trimaran("redrive", "orders-dead", url=f"redis://127.0.0.1:{process.port}")
         connection = process.connect()

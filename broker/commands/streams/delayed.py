@@ -10,9 +10,8 @@ from broker.commands.streams.write import TOO_LARGE, XDEL, add_options, xadd, xd
 from broker.policies.delayed_entries import MAX_DUE, TooManyDelayed
 from broker.table.arguments import integer
 from broker.table.command import DELETE, DENYOOM, FAST, RW, UPDATE, WRITE, command, key
-from broker.values.streams.stream import MAX_ENTRY, Stream
-from protocol.errors import SYNTAX, CommandError, wrong_arity
-from protocol.numbers import parse_integer
+from broker.values.streams.stream import EntryTooLarge, Stream
+from protocol.errors import SYNTAX, WRONG_TYPE, CommandError, wrong_arity
 from protocol.replies import bulk
 from protocol.replies import integer as integer_reply
 
@@ -40,40 +39,53 @@ def xadd_extended(session: Client, args: list[bytes]) -> bytes:
     word = args[2]
     if word == b"*":
         return xadd(session, args)
-    if (word == b"DELAY" or word == b"AT") and args[4] == b"*":
-        at = 2
+    now = session.broker.clock.now
+    if (word == b"DELAY" or word == b"AT") and args[4] == b"*" and len(args) & 1 and len(args) > 6:
+        # The usual form, without the work that options take.
+        due = _due(word, args[3], now)
+        fields = args[5:]
+        options: list[bytes] = []
+        if due <= now:
+            return xadd(session, [*args[:2], *args[4:]])
     else:
         at = _find_time(args)
         if at < 0:
             return xadd(session, args)
-    now = session.broker.clock.now
-    due = _due(args, at, now)
-    if len(args) < 7:
-        raise CommandError(wrong_arity(b"xadd"))
-    plain = args.copy()
-    del plain[at : at + 2]
-    end = 2
-    if plain[2] != b"*":
-        if _find_time(plain) >= 0:
+        if at + 1 >= len(args):
             raise CommandError(SYNTAX)
-        options, end = add_options(plain)
-        if options.id >= 0 or options.producer is not None:
-            raise CommandError(NEEDS_AUTO_ID)
-        options.check(required=False)
-    if due <= now:
-        return xadd(session, plain)
-    fields = plain[end + 1 :]
-    if len(fields) < 2 or len(fields) & 1:
-        raise CommandError(wrong_arity(b"xadd"))
+        due = _due(args[at].upper(), args[at + 1], now)
+        if len(args) < 7:
+            raise CommandError(wrong_arity(b"xadd"))
+        plain = args[:at] + args[at + 2 :]
+        end = _check_options(plain)
+        if due <= now:
+            return xadd(session, plain)
+        fields = plain[end + 1 :]
+        options = plain[2:end]
+        if len(fields) < 2 or len(fields) & 1:
+            raise CommandError(wrong_arity(b"xadd"))
     db, name = session.db, args[1]
-    db.get_as(name, Stream)
-    if sum(map(len, fields)) > MAX_ENTRY:
-        raise CommandError(TOO_LARGE)
+    value = db.get(name)
+    if value is not None and type(value) is not Stream:
+        raise CommandError(WRONG_TYPE)
     try:
-        number = session.broker.delayed.add(db, name, due, fields, plain[2:end])
+        number = session.broker.delayed.add(db, name, due, fields, options)
     except TooManyDelayed:
         raise CommandError(TOO_MANY) from None
+    except EntryTooLarge:
+        raise CommandError(TOO_LARGE) from None
     return bulk(b"@%d-%d" % (due, number))
+
+
+def _check_options(plain: list[bytes]) -> int:
+    """Checks the options of an XADD, given without its time; returns the position of the ID, which must be `*`."""
+    if _find_time(plain) >= 0:
+        raise CommandError(SYNTAX)
+    options, end = add_options(plain)
+    if options.id >= 0 or options.producer is not None:
+        raise CommandError(NEEDS_AUTO_ID)
+    options.check(required=False)
+    return end
 
 
 def _find_time(args: list[bytes]) -> int:
@@ -92,15 +104,10 @@ def _find_time(args: list[bytes]) -> int:
     return -1
 
 
-def _due(args: list[bytes], at: int, now: int) -> int:
-    """Returns the time that the option at `at` names; raises."""
-    if at + 1 >= len(args):
-        raise CommandError(SYNTAX)
-    text = args[at + 1]
-    number = parse_integer(text)
-    if number is None:
-        number = integer(text)
-    if args[at].upper() == b"DELAY":
+def _due(word: bytes, text: bytes, now: int) -> int:
+    """Returns the time that DELAY or AT names; raises."""
+    number = integer(text)
+    if word == b"DELAY":
         if number < 0:
             raise CommandError(NEGATIVE_DELAY)
         number += now

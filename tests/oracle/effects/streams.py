@@ -59,6 +59,10 @@ ADDING: Cases = {
                "XADD x MAXLEN ~ 100 * a 1", "XADD x IDMP p i3 * a 3"),
         *after(f"{READ}; XCFGSET x MAXBYTES 100", "XADD x * a 1"),
         *after("XCFGSET x MAXAGE 1000", "XADD x 1-1 a 1"),
+        *after("", "XADD x DELAY 100000000 * a 1", f"XADD x AT {SOON} * a 1 b 2", "XADD x DELAY 0 * a 1"),
+        *after(READ, f"XADD x NOMKSTREAM MAXLEN ~ 2 AT {SOON} * a 1", "XADD x AT 1 MAXLEN 2 * a 1"),
+        # Added while the client waits.
+        *served("", "XREAD BLOCK 0 STREAMS x $", "XADD x DELAY 1 MAXLEN 1 * a 1"),
     ],
     "xtrim": [
         *after(READ, "XTRIM x MAXLEN 2", "XTRIM x MAXLEN = 1", "XTRIM x MINID 2", "XTRIM x MAXLEN 2 KEEPREF",
