@@ -225,6 +225,19 @@ async def test_a_key_of_another_type_takes_entries_later(autojump_clock: MockClo
         assert await values(client) == ["1", "2"]
 
 
+async def test_a_stream_that_is_full_takes_entries_later(autojump_clock: MockClock) -> None:
+    setup = ("XCFGSET s MAXLEN 1 DISCARD NEW", "XADD s 1-1 n 0", "XADD s DELAY 100 * n 1", "XADD s DELAY 200 * n 2")
+    async with governing(*setup) as (_, client):
+        await trio.sleep(3)
+        assert await values(client) == ["0"]
+        await client.call("XDEL s 1-1")
+        await trio.sleep(1.1)
+        assert await values(client) == ["1"]
+        await client.call("XCFGSET s DISCARD OLD")
+        await trio.sleep(1.1)
+        assert await values(client) == ["2"]
+
+
 async def test_members_that_are_no_entries_stay_and_are_passed_over(autojump_clock: MockClock) -> None:
     async with governing() as (broker, client):
         effects = journal(broker.broker)

@@ -36,7 +36,8 @@ Keyspace = dict[tuple[int, bytes], Plain]
 # Facts that depend on how a server keeps a stream, or on when it executed a command; the digest has the entries.
 _UNCOMPARED = re.compile(
     rb"radix-tree-.*|entries|seen-time|active-time|iids-duplicates"
-    rb"|max-len|max-age-ms|max-bytes|bytes|retain|discard|discarded|refused"  # only we have policies
+    # only we have policies
+    rb"|max-len|max-age-ms|max-bytes|bytes|retain|discard|discarded|refused|delayed|next-due-ms"
 )
 _NEWER = re.compile(rb"nacked-count|lag|idmp-.*|[ip]ids-.*")
 

@@ -73,7 +73,11 @@ ADDING: Cases = {
         *silent(READ, "XTRIM x MAXLEN 3 ACKED", "XTRIM x MAXLEN ~ 2"),
         *after(MANY, "XTRIM x MAXLEN ~ 100", "XTRIM x MINID ~ 150-1", "XTRIM x MAXLEN ~ 0 LIMIT 100"),
     ],
-    "xdel": after(READ, "XDEL x 1-2 3-1", "XDEL x 1-1 9-9", "XDEL x 1-1 1-2 2-1 3-1"),
+    "xdel": [
+        *after(READ, "XDEL x 1-2 3-1", "XDEL x 1-1 9-9", "XDEL x 1-1 1-2 2-1 3-1"),
+        *after(READ, ["XDEL", "x", "1-1", f"{{XADD x AT {SOON} * a 1}}"]),
+        *after(f"XADD x AT {SOON} * a 1", ["XDEL", "x", f"{{XADD x AT {SOON} * a 1}}"]),
+    ],
     "xdelex": [
         *after(READ, "XDELEX x IDS 2 1-2 3-1", "XDELEX x KEEPREF IDS 1 1-1", "XDELEX x DELREF IDS 2 1-2 3-1",
                "XDELEX x DELREF IDS 4 1-1 1-2 2-1 3-1"),
