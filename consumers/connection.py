@@ -10,7 +10,9 @@ its pool is not, for three reasons:
 - A cancelled blocking read may lose its reply. Here it never does: the read runs on a connection that the server knows
   by its ID, CLIENT UNBLOCK ends it, and its final reply is returned.
 
-In a cluster, redirections are followed if they mean that nothing was executed (redirections.py).
+In a cluster, redirections are followed if they mean that nothing was executed (redirections.py). A server that has
+become a replica keeps its clients' connections: one that answers READONLY is replaced, so that Sentinel, or whatever
+else leads to the primary, is asked again.
 
 The connections live in a nursery of open_link's block and end with it. They are shielded from its cancellation, because
 giving entries back then still needs them.
@@ -22,7 +24,7 @@ from typing import Any
 
 import trio
 from coredis.connection import BaseConnection, TCPLocation
-from coredis.exceptions import AskError, ConnectionError, MovedError, RedisError
+from coredis.exceptions import AskError, ConnectionError, MovedError, ReadOnlyError, RedisError
 
 from consumers.capabilities import LEAST, Capabilities, detect
 from consumers.connecting import Argument, Client, Command, Reply, connect, report, slot_of
@@ -219,6 +221,8 @@ class _Line:
         """Return the replies and, by the index of the first command that was redirected there, the other node."""
         connection = await self.ready()
         replies = await self._send(connection, commands, limit)
+        if any(isinstance(reply, ReadOnlyError) for reply in replies):
+            self._replace(connection)
         if not any(isinstance(reply, AskError) for reply in replies):
             return replies, {}
         places = await follow(
@@ -270,21 +274,27 @@ class _Line:
         if isinstance(reply, MovedError):
             self._moved(connection, reply)
             raise ConnectionError("the stream has moved to another node") from reply
+        if isinstance(reply, ReadOnlyError):
+            self._replace(connection)
         if isinstance(reply, RedisError) and not isinstance(reply, ConnectionError):
             return reply
         raise ConnectionError(f"connection lost: {reply}") from reply
 
     def _moved(self, connection: BaseConnection, error: MovedError) -> None:
-        """Connect to another node next time. Other requests in flight get their own replies first."""
+        if self._connection is connection:
+            report(self._client, connection, error)
+            self._replace(connection)
+
+    def _replace(self, connection: BaseConnection) -> None:
+        """Connect again next time. Other requests in flight get their own replies first."""
         if self._connection is connection:
             self._connection = None
-            report(self._client, connection, error)
             self._nursery.start_soon(self._retire, connection)
 
     async def _retire(self, connection: BaseConnection) -> None:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + ANSWER_SECONDS):
             await self._closing.wait()
-        connection.invalidate("the slot has moved")
+        connection.invalidate("it has been replaced")
 
     def close(self) -> None:
         self._closing.set()

@@ -5,11 +5,20 @@ from typing import Any
 import coredis
 import pytest
 import trio
-from coredis.exceptions import ConnectionError, ExecAbortError, ResponseError, UnknownCommandError, WrongTypeError
+from coredis.exceptions import (
+    ConnectionError,
+    ExecAbortError,
+    ReadOnlyError,
+    ResponseError,
+    UnknownCommandError,
+    WrongTypeError,
+)
 
 from consumers.connection import client_slot, open_link
 from tests.consumers.network import network
+from tests.consumers.servers import in_process_broker
 from tests.consumers.streams.running import Client
+from tests.oracle.servers import free_port
 
 READ = (b"XREADGROUP", b"GROUP", "g", "c", b"BLOCK", 20000, b"STREAMS", "s", ">")
 
@@ -146,6 +155,26 @@ async def test_a_refused_handshake_is_raised_as_what_it_is(client: Client, serve
     async with stranger, open_link(stranger, "s") as link:
         with pytest.raises(ResponseError):
             await link.execute([(b"PING",)])
+
+
+async def test_a_server_that_has_become_a_replica_is_left() -> None:
+    async with (
+        in_process_broker() as old,
+        in_process_broker() as new,
+        network(old) as between,
+        coredis.Redis.from_url(old) as control,
+        coredis.Redis.from_url(between.url) as far,
+        open_link(far, "s") as link,
+    ):
+        assert await link.execute([(b"SET", b"k", b"1")]) == [b"OK"]
+        assert await link.read((b"INCR", b"k")) == 2
+        await control.replicaof("127.0.0.1", free_port())
+        between.server = new
+        (refusal,) = await link.execute([(b"SET", b"k", b"2")])
+        assert isinstance(refusal, ReadOnlyError)
+        assert await link.execute([(b"SET", b"k", b"3")]) == [b"OK"]
+        assert isinstance(await link.read((b"INCR", b"k")), ReadOnlyError)
+        assert await link.read((b"INCR", b"k")) == 4
 
 
 async def test_outside_a_cluster_all_keys_go_together(client: Client) -> None:
