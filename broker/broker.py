@@ -174,7 +174,7 @@ class Broker:
         )
         self.fieldsets = Fieldsets()
         self.handshakes = Handshakes(self.replicas.acknowledge)
-        self.replica_waits = ReplicaWaits(self.feed, self.history, self.replicas, self.blocking.retry)
+        self.replica_waits = ReplicaWaits(self.feed, self.history, self.replicas, self.state, self.blocking.retry)
         self.full_syncs = FullSyncs(
             config, log, self.keyspace, self.functions, self.persistence.background, self.deadlines, self.history,
             self.feed, self.replicas,

@@ -83,7 +83,6 @@ TESTED_BY = {
     "broker/commands/server/replication.py": "tests/oracle/test_replication_handshake.py",
     "broker/commands/server/replicaof.py": "tests/oracle/test_replica.py",
     "broker/commands/server/failover.py": "tests/oracle/test_replica.py",
-    "broker/replication/failover.py": "tests/replication/test_failover.py",
     "broker/commands/server/info_replica.py": "tests/oracle/test_replica.py",
     "broker/replication/incoming.py": "tests/broker/replication/test_link.py",
     "broker/replication/joining.py": "tests/broker/replication/test_link.py",

@@ -151,6 +151,11 @@ class State:
         self._pauses_for_failover = on
         self._pause_again()
 
+    @property
+    def failing_over(self) -> bool:
+        """Whether writes are held back until a replica has everything: the stream must not grow meanwhile."""
+        return self._pauses_for_failover
+
     def _pause_again(self) -> None:
         """Follow a change of what causes pauses; what is held back is tried again."""
         before = self.paused

@@ -1,8 +1,10 @@
 """FAILOVER: handing the role of the master over to a replica, without losing a write.
 
-Clients' writes are held back until a replica has acknowledged everything. Then this broker becomes its replica, and
-asks it to take over along with the request for the stream (PSYNC ... FAILOVER). What was held back is then refused, as
-by any replica.
+Clients' writes are held back until a replica has acknowledged everything. Replicas do that once a second, so they are
+asked. An answer does not count the question, though: they are asked twice, and whoever has answered the second question
+has everything. Nothing else may be added to the stream meanwhile, no PING and no question for WAIT. Then this broker
+becomes its replica, and asks it to take over along with the request for the stream (PSYNC ... FAILOVER). What was held
+back is then refused, as by any replica.
 """
 
 from __future__ import annotations
@@ -23,9 +25,8 @@ if TYPE_CHECKING:
 
 FailoverState = Literal["no-failover", "waiting-for-sync", "failover-in-progress"]
 
-CHECK_MS: Final = 50
-"""How often to look whether a replica has caught up. Replicas acknowledge once a second; an answer to GETACK would not
-count the question, so asking would not help."""
+CHECK_MS: Final = 10
+"""How often to look whether a replica has caught up."""
 
 REJECTED: Final = "Failover target rejected psync request"
 
@@ -56,6 +57,9 @@ class Failover:
         self.target: Address | None = None
         self._ends = 0
         self._forced = False
+        self._second_question = 0
+        """The offset at which it is."""
+        self._after_questions = 0
 
     @property
     def active(self) -> bool:
@@ -78,6 +82,10 @@ class Failover:
         self._forced = forced
         self.state = "waiting-for-sync"
         self._broker_state.pause_for_failover(True)
+        self._feed.command(b"REPLCONF", b"GETACK", b"*")
+        self._second_question = self._history.offset
+        self._feed.command(b"REPLCONF", b"GETACK", b"*")
+        self._after_questions = self._history.offset
         self._deadlines.after(0, self._check)
 
     def abort(self, reason: str) -> None:
@@ -107,11 +115,17 @@ class Failover:
         self._feed.flush()
         for replica in self._replicas.online:
             address = address_of(replica)
-            if replica.acknowledged >= self._history.offset and self.target in (None, address):
+            if self._has_everything(replica) and self.target in (None, address):
                 self._log.notice(f"Failover target {address} is synced, failing over.")
                 self._go_on(address)
                 return
         self._deadlines.after(CHECK_MS, self._check)
+
+    def _has_everything(self, replica: Replica) -> bool:
+        offset = self._history.offset
+        if offset == self._after_questions:
+            offset = self._second_question
+        return replica.acknowledged >= offset
 
     def _go_on(self, target: Address) -> None:
         self.target = target

@@ -45,8 +45,8 @@ class StreamUpkeep:
         self._drop_backlog()
 
     def ping(self) -> None:
-        """Show the replicas that the link works; on a replica, its master does."""
-        if self._feed.active:
+        """Show the replicas that the link works; on a replica, its master does, and a failover needs it quiet."""
+        if self._feed.active and not self._state.failing_over:
             self._feed.command(b"PING")
 
     def _drop_backlog(self) -> None:

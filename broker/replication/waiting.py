@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from broker.clients.session import Session
+    from broker.execution.state import State
     from broker.replication.feed import Feed
     from broker.replication.history import History
     from broker.replication.replicas import Replicas
@@ -24,8 +25,11 @@ class ReplicaWaits:
     sent messages to replicas in this tick, which Effects.position does not count.
     """
 
-    def __init__(self, feed: Feed, history: History, replicas: Replicas, retry: Callable[[Session], None]) -> None:
+    def __init__(
+        self, feed: Feed, history: History, replicas: Replicas, state: State, retry: Callable[[Session], None]
+    ) -> None:
         """`retry` executes a session's waiting command again."""
+        self._state = state
         self._feed = feed
         self._history = history
         self._replicas = replicas
@@ -78,12 +82,17 @@ class ReplicaWaits:
                 self._offsets.pop(session, None)
 
     def ask(self) -> None:
-        """At the end of a tick, ask all replicas how far they are, if anybody has begun to wait."""
+        """At the end of a tick, ask all replicas how far they are, if anybody has begun to wait.
+
+        During a failover it does nothing: then replicas have been asked, and the stream must not grow.
+        """
+        if self._state.failing_over:
+            return
         if self.published:
             self._feed.flush()
             self._messages.update(dict.fromkeys(self.published, self._history.offset))
             self.published.clear()
         if self.asking:
             self.asking.clear()
-            if self._replicas.online:
+            if self._replicas.online and not self._feed.following:
                 self._feed.command(b"REPLCONF", b"GETACK", b"*")

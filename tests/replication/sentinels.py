@@ -10,11 +10,10 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pytest
-
+from tests.oracle.conftest import skip_loudly
 from tests.oracle.servers import free_port
 from tests.oracle.wire import CLOSED, SILENT, Connection, parse
-from tests.replication.nodes import Node, require, until
+from tests.replication.nodes import Node, executable, require, until
 from tests.replication.proxy import Proxy
 from tests.replication.sentinel_logs import Promotion, aborts, promotions
 
@@ -59,8 +58,10 @@ class Member:
 class Sentinels:
     """The three processes. They run within the block."""
 
-    def __init__(self, folder: Path, members: Sequence[Member]) -> None:
+    def __init__(self, folder: Path, members: Sequence[Member], program: Sequence[str]) -> None:
+        """program: the words of its command line, before and after the name of the file with its settings."""
         self.members = members
+        self._program = program
         self.ports = [free_port() for _ in range(3)]
         self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -76,7 +77,7 @@ class Sentinels:
             with (folder / "log").open("wb") as log:
                 self._processes.append(
                     subprocess.Popen(
-                        ["redis-sentinel", str(folder / "sentinel.conf")],
+                        [self._program[0], str(folder / "sentinel.conf"), *self._program[1:]],
                         cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                     )
                 )  # fmt: skip
@@ -186,12 +187,20 @@ class Sentinels:
         return aborts(self._own_logs(), since)
 
 
-@contextlib.contextmanager
-def guarded_set(folder: Path, *kinds: str) -> Iterator[Sentinels]:
-    """Servers of these kinds under three Sentinels; the first begins as the master."""
-    require(*kinds)
+def _program(valkey: bool) -> list[str]:
+    if valkey:
+        require("valkey")
+        return [str(executable("valkey")), "--sentinel"]
     if shutil.which("redis-sentinel") is None:
-        pytest.skip("no redis-sentinel on this machine")
+        skip_loudly("no redis-sentinel on this machine")
+    return ["redis-sentinel"]
+
+
+@contextlib.contextmanager
+def guarded_set(folder: Path, *kinds: str, valkey: bool = False) -> Iterator[Sentinels]:
+    """Servers of these kinds under three Sentinels, Redis's or Valkey's; the first begins as the master."""
+    require(*kinds)
+    program = _program(valkey)
     with contextlib.ExitStack() as running:
         members = []
         for kind in kinds:
@@ -203,4 +212,4 @@ def guarded_set(folder: Path, *kinds: str) -> Iterator[Sentinels]:
             member.node.follow(members[0].port)
         for member in members[1:]:
             member.node.until_in_sync()
-        yield running.enter_context(Sentinels(folder, members))
+        yield running.enter_context(Sentinels(folder, members, program))
