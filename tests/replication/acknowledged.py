@@ -177,11 +177,12 @@ class Load:
         moments = sorted(write.moment for write in self._all_confirmed() if write.moment >= begin)
         return max(after - before for before, after in itertools.pairwise([begin, *moments]))
 
-    def lost(self, master: Node) -> list[Confirmed]:
-        """What was confirmed and is not on this server: keys, or entries of the stream."""
-        expected = self._expected()  # before anything is read
+    def lost(self, master: Node, since: float = 0.0) -> list[Confirmed]:
+        """What was confirmed, since then, and is not on this server: keys, or entries of the stream."""
+        expected = [write for write in self._expected() if write.moment >= since]  # before anything is read
+        first = max(0, int((since - ANSWER_SECONDS) * 1000))
         with contextlib.closing(master.connect()) as connection:
-            entries = parse(connection.call("XRANGE", STREAM, "-", "+")).items
+            entries = parse(connection.call("XRANGE", STREAM, first, "+")).items
             added = {entry.items[1].items[1].text.decode() for entry in entries}
             values: list[bytes] = []
             for at in range(0, len(expected), 1000):

@@ -12,7 +12,7 @@ if a promotion is in the logs that no fault has provoked, and
 Every excuse is counted and reported, and with TRIMARAN_SENTINEL_STRICT=1 there is none.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tests.replication.acknowledged import Confirmed
 from tests.replication.sentinel_logs import Promotion
@@ -23,20 +23,22 @@ OFFSETS_AGE = 1.0
 """Seconds since Sentinel has read an offset, at most: it asks for INFO each second while something is wrong."""
 
 
-def unprovoked(found: Sequence[Promotion], faulty: int, since: float) -> list[Promotion]:
-    """Those that a fault of the master `faulty`, at `since`, does not explain: all but the first that was for it."""
-    provoked = next((one for one in found if one.old == faulty and one.chosen >= since), None)
+def unprovoked(found: Sequence[Promotion], faulty: int, moment: float) -> list[Promotion]:
+    """Those that a fault of the master `faulty` at this moment does not explain: all but the first that was for it."""
+    provoked = next((one for one in found if one.old == faulty and one.chosen >= moment), None)
     return [one for one in found if one is not provoked]
 
 
-def excuse(write: Confirmed, found: Iterable[Promotion], whole: float) -> Promotion | None:
+def excuse(write: Confirmed, needless: Sequence[Promotion], fault: float, whole: float) -> Promotion | None:
     """Which of these promotions, all of them unprovoked, may have lost this write.
 
-    whole: when the set was seen to be whole again after the fault; infinite if it has not been yet.
+    fault: when it was. whole: when the set was seen to be whole again; infinite if it has not been yet. Before, it was
+    until the fault, or until the first of these promotions.
     """
-    for promotion in found:
+    broken = min([fault, *(promotion.moment for promotion in needless)])
+    for promotion in needless:
         in_the_split = write.server == promotion.old and write.moment >= promotion.chosen - OFFSETS_AGE
-        not_in_sync = promotion.chosen < whole and write.moment < promotion.moment
+        not_in_sync = broken < promotion.chosen < whole and write.moment < promotion.moment
         if in_the_split or not_in_sync:
             return promotion
     return None

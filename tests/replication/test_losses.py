@@ -46,19 +46,25 @@ def test_the_first_promotion_after_a_fault_is_provoked() -> None:
 
 
 def test_a_loss_without_an_unprovoked_promotion_has_no_excuse() -> None:
-    assert excuse(write(100.0, DEPOSED), [], math.inf) is None
+    assert excuse(write(100.0, DEPOSED), [], 90.0, math.inf) is None
 
 
 def test_what_a_deposed_master_had_confirmed_meanwhile_is_excused() -> None:
-    whole = 50.0
-    assert excuse(write(102.0, DEPOSED), [SECOND], whole) is SECOND
-    assert excuse(write(99.5, DEPOSED), [SECOND], whole) is SECOND  # Sentinel knew older offsets
-    assert excuse(write(98.5, DEPOSED), [SECOND], whole) is None  # all had it
-    assert excuse(write(102.0, PROMOTED), [SECOND], whole) is None
+    fault, whole = 40.0, 50.0
+    assert excuse(write(102.0, DEPOSED), [SECOND], fault, whole) is SECOND
+    assert excuse(write(99.5, DEPOSED), [SECOND], fault, whole) is SECOND  # Sentinel knew older offsets
+    assert excuse(write(98.5, DEPOSED), [SECOND], fault, whole) is None  # all had it
+    assert excuse(write(102.0, PROMOTED), [SECOND], fault, whole) is None
 
 
 def test_what_a_replica_out_of_sync_had_not_received_is_excused() -> None:
-    assert excuse(write(90.0, DEPOSED), [SECOND], math.inf) is SECOND
-    assert excuse(write(90.0, 3), [SECOND], 101.0) is SECOND
-    assert excuse(write(90.0, 3), [SECOND], 99.0) is None
-    assert excuse(write(101.0, 3), [SECOND], math.inf) is None
+    assert excuse(write(90.0, DEPOSED), [SECOND], 80.0, math.inf) is SECOND
+    assert excuse(write(90.0, 3), [SECOND], 80.0, 101.0) is SECOND
+    assert excuse(write(90.0, 3), [SECOND], 80.0, 99.0) is None
+    assert excuse(write(101.0, 3), [SECOND], 80.0, math.inf) is None
+
+
+def test_before_the_fault_the_set_is_whole_until_the_first_promotion() -> None:
+    assert excuse(write(90.0, 3), [SECOND], 110.0, math.inf) is None
+    third = Promotion(chosen=101.0, moment=101.5, old=PROMOTED, new=DEPOSED)
+    assert excuse(write(90.0, 3), [SECOND, third], 110.0, math.inf) is third

@@ -97,13 +97,15 @@ class Account:
         self.needless: list[Promotion] = []
         """Failovers that no fault has provoked."""
         self.excused: list[Confirmed] = []
+        self._whole = time.time()
+        """When nothing was missing in a set that was whole."""
 
     def check(self, master: Member, faulty: Member, fault: str, began: float, whole: float = math.inf) -> None:
-        """Fail if anything is missing on this master that is not excused by what happened since the fault."""
-        lost = self._load.lost(master.node)
-        needless = unprovoked(self._sentinels.promotions(began), faulty.port, began)
+        """Fail if anything is missing on this master that is not excused by what happened since the last round."""
+        lost = self._load.lost(master.node, self._whole)
+        needless = unprovoked(self._sentinels.promotions(self._whole), faulty.port, began)
         self.needless += [one for one in needless if one not in self.needless]
-        excuses = {write.key: None if STRICT else excuse(write, needless, whole) for write in lost}
+        excuses = {write.key: None if STRICT else excuse(write, needless, began, whole) for write in lost}
         unexcused = [write for write in lost if excuses[write.key] is None]
         assert not unexcused, (
             f"{fault} of {faulty.port} at {began:.3f}, whole at {whole:.3f}, master is {master.port}, needless "
@@ -112,6 +114,8 @@ class Account:
         )
         self._load.forget(lost)
         self.excused += lost
+        if whole < math.inf:
+            self._whole = whole
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -137,7 +141,9 @@ def test_nothing_confirmed_is_lost(name: str, tmp_path: Path) -> None:
                 load.until_writing()
                 gaps.setdefault(fault.__name__, []).append(load.longest_gap(began))
                 account.check(master, faulty, fault.__name__, began, whole)
+            account.check(sentinels.until_whole(), faulty, "the end", time.time(), time.time())
             load.until_handled()
+        account.check(sentinels.until_whole(), faulty, "the end", time.time())
         assert not load.lost(sentinels.master().node)
     longest = ", ".join(f"{fault} {max(found):.1f} s" for fault, found in gaps.items())
     failures = [writer.failures for writer in load.writers]
