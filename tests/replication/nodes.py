@@ -2,19 +2,23 @@
 
 import contextlib
 import functools
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
-
+from tests.oracle.conftest import skip_loudly
 from tests.oracle.servers import ROOT, OracleMissing, _candidates, _version_of, find_valkey, free_port
 from tests.oracle.wire import CLOSED, SILENT, Connection, parse
 
-__all__ = ["KINDS", "Node", "executable", "require", "until"]
+__all__ = [
+    "KINDS", "Node", "digest", "executable", "in_step", "info", "nodes", "require", "until", "until_in_step",
+    "until_same",
+]  # fmt: skip
 
 KINDS = ("trimaran", "redis-7.0", "redis-8", "valkey")
 PATIENCE = 60.0
@@ -43,10 +47,10 @@ def require(*kinds: str) -> None:
     """Skip the test if a server that it needs is not on this machine."""
     for kind in kinds:
         if kind != "trimaran" and executable(kind) is None:
-            pytest.skip(f"no server of the kind {kind}")
+            skip_loudly(f"no server of the kind {kind}")
 
 
-def until(condition: Callable[[], object], what: Callable[[], str] | str, seconds: float = PATIENCE) -> None:
+def until(condition: Callable[[], object], what: Callable[[], str] | str = "", seconds: float = PATIENCE) -> None:
     """Poll until the condition is true; AssertionError with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -56,11 +60,16 @@ def until(condition: Callable[[], object], what: Callable[[], str] | str, second
 
 
 class Node:
-    """One folder and one port, and at most one process at a time that uses them. It starts with the block."""
+    """One folder and one port, and at most one process at a time that uses them. It starts with the block.
 
-    def __init__(self, kind: str, folder: Path, **directives: str) -> None:
+    Without a `folder` for its own, that is a temporary one.
+    """
+
+    def __init__(self, kind: str, folder: Path | None = None, **directives: str) -> None:
+        require(kind)
         self.kind = kind
-        self.folder = folder / f"{kind}-{free_port()}"
+        self._temporary = None if folder else Path(tempfile.mkdtemp(prefix="trimaran-replication-"))
+        self.folder = (folder or self._temporary or Path()) / f"{kind}-{free_port()}"
         self.folder.mkdir()
         self.port = free_port()
         path = executable(kind) if kind != "trimaran" else None
@@ -72,6 +81,7 @@ class Node:
             self._command += [f"--{name}", *(value.split() or [""])]
         self._process: subprocess.Popen[bytes] | None = None
         self._control: Connection | None = None
+        self._clients: list[Connection] = []
 
     def __enter__(self) -> "Node":
         self.start()
@@ -79,6 +89,10 @@ class Node:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        for client in self._clients:
+            client.close()
+        if self._temporary:
+            shutil.rmtree(self._temporary, ignore_errors=True)
 
     def announce(self, port: int) -> None:
         """Before the start: others reach it at this port."""
@@ -159,7 +173,9 @@ class Node:
     # As a client sees it
 
     def connect(self, timeout: float = 30.0) -> Connection:
-        return Connection(("127.0.0.1", self.port), timeout)
+        """A client, which is closed at the end of the block."""
+        self._clients.append(Connection(("127.0.0.1", self.port), timeout))
+        return self._clients[-1]
 
     def call(self, *command: str | bytes | int | float) -> bytes:
         """One command on a connection that is kept, and opened again after it was lost."""
@@ -210,3 +226,39 @@ def nodes(folder: Path, *kinds: str, **directives: str) -> Iterator[list[Node]]:
     require(*kinds)
     with contextlib.ExitStack() as running:
         yield [running.enter_context(Node(kind, folder, **directives)) for kind in kinds]
+
+
+# As the clients see it that a test has connected
+
+
+def info(connection: Connection, section: str = "replication") -> dict[str, str]:
+    """The fields of a section of INFO."""
+    lines = parse(connection.call("INFO", section)).text.decode().splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def in_step(leader: Connection, follower: Connection) -> bool:
+    """Whether a replica has executed all that its master has streamed."""
+    theirs, ours = info(leader), info(follower)
+    return (
+        ours.get("master_link_status") == "up"
+        and theirs["master_replid"] == ours["master_replid"]
+        and theirs["master_repl_offset"] == ours["slave_repl_offset"]
+    )
+
+
+def until_in_step(leader: Connection, follower: Connection) -> None:
+    until(lambda: in_step(leader, follower), lambda: f"in step: {info(leader)} {info(follower)}")
+
+
+def digest(connection: Connection) -> bytes:
+    """A digest of all data of a server."""
+    return connection.call("DEBUG", "DIGEST")
+
+
+def until_same(leader: Connection, follower: Connection) -> None:
+    """Wait until a replica holds what its master holds. A key may expire between two looks."""
+    until(
+        lambda: in_step(leader, follower) and digest(leader) == digest(follower),
+        lambda: f"the same: {info(leader)} {info(follower)}",
+    )

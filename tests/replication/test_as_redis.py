@@ -5,47 +5,32 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.oracle.conftest import skip_loudly
-from tests.oracle.servers import OracleMissing, Server, free_port, start
 from tests.oracle.wire import Connection, parse
-from tests.replication import servers
-from tests.replication.servers import COMMON, KINDS, in_step, info, linked, wait_until
+from tests.replication.nodes import Node, info, until_in_step
 
 Pair = tuple[Connection, Connection]
-
-
-def _reference() -> Server:
-    port = free_port()
-    command = [KINDS["redis-8"](), "--port", str(port), "--bind", "127.0.0.1", *COMMON]
-    return start("theirs", [*command, "--repl-diskless-sync-delay", "0"], port)
 
 
 @pytest.fixture(scope="module")
 def masters() -> Iterator[Pair]:
     """Clients of this broker and of redis-server, each of which has a redis-server 8 as its replica."""
     with ExitStack() as stack:
-        try:
-            reference = _reference()
-        except OracleMissing as missing:
-            skip_loudly(str(missing))
-            raise
-        stack.callback(reference.stop)
         clients = []
-        for server in (stack.enter_context(servers.master()), reference):
-            client = server.connect()
-            stack.callback(client.close)
+        for kind in ("trimaran", "redis-8"):
+            master = stack.enter_context(Node(kind, repl_ping_replica_period="10"))
+            client = master.connect()
             client.call("SET", "a", 1)
-            follower = stack.enter_context(servers.replica("redis-8", server.address)).connect()
-            stack.callback(follower.close)
-            wait_until("the replica is linked", lambda follower=follower: linked(follower))  # type: ignore[misc]
+            replica = stack.enter_context(Node("redis-8", replicaof=f"127.0.0.1 {master.port}"))
+            follower = replica.connect()
+            until_in_step(client, follower)
             client.call("SET", "a", 1)
-            wait_until("it is in step", lambda client=client, follower=follower: in_step(client, follower))  # type: ignore[misc]
+            until_in_step(client, follower)
             clients.append(client)
         yield clients[0], clients[1]
 
 
 def test_info_has_the_same_fields_in_the_same_order(masters: Pair) -> None:
-    ours, theirs = (info(client, "replication") for client in masters)
+    ours, theirs = (info(client) for client in masters)
     assert list(ours) == list(theirs)
     ours_of, theirs_of = (dict(part.split("=") for part in fields["slave0"].split(",")) for fields in (ours, theirs))
     assert list(ours_of) == list(theirs_of)
@@ -54,7 +39,7 @@ def test_info_has_the_same_fields_in_the_same_order(masters: Pair) -> None:
 
 def test_the_backlog_is_counted_alike(masters: Pair) -> None:
     for client in masters:
-        fields = info(client, "replication")
+        fields = info(client)
         first, length = int(fields["repl_backlog_first_byte_offset"]), int(fields["repl_backlog_histlen"])
         assert first + length - 1 == int(fields["master_repl_offset"])
 
@@ -72,7 +57,7 @@ def test_the_stream_has_as_many_bytes(masters: Pair) -> None:
     """Of what the two do alike, so that offsets can be compared."""
     grown = []
     for client in masters:
-        before = int(info(client, "replication")["master_repl_offset"])
+        before = int(info(client)["master_repl_offset"])
         for words in (
             ["SET", "b", "1"], ["MULTI"], ["INCR", "b"], ["PUBLISH", "c", "m"], ["EXEC"], ["PUBLISH", "c", "m"],
             ["EVAL", "redis.call('set', 'c', 1) redis.call('publish', 'c', 'm') return 1", "0"],
@@ -82,7 +67,7 @@ def test_the_stream_has_as_many_bytes(masters: Pair) -> None:
             ["SET", "b", "2", "PXAT", "4000000000000"], ["GETEX", "b", "PERSIST"],
         ):  # fmt: skip
             client.call(*words)
-        grown.append(int(info(client, "replication")["master_repl_offset"]) - before)
+        grown.append(int(info(client)["master_repl_offset"]) - before)
     assert grown[0] == grown[1]
 
 

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.oracle.servers import free_port
 from tests.oracle.wire import Connection, encode, split
-from tests.replication.masters import OURS, REDIS_7, REFERENCE, VALKEY, Member, digest, in_sync, info, server, until
+from tests.replication.nodes import Node, digest, info, until, until_in_step, until_same
 
 WORKLOAD = """
 SET s 1
@@ -95,15 +94,15 @@ PSETEX soon2 500000 x
 """.strip().splitlines()
 
 
-@pytest.fixture(params=[REDIS_7, REFERENCE, VALKEY])
-def master(request: pytest.FixtureRequest) -> Iterator[Member]:
-    with server(request.param) as started:
+@pytest.fixture(params=["redis-7.0", "redis-8", "valkey"])
+def master(request: pytest.FixtureRequest) -> Iterator[Node]:
+    with Node(request.param) as started:
         yield started
 
 
 @pytest.fixture
-def replica() -> Iterator[Member]:
-    with server(OURS) as started:
+def replica() -> Iterator[Node]:
+    with Node("trimaran") as started:
         yield started
 
 
@@ -114,123 +113,116 @@ def play(connection: Connection, commands: list[str] = WORKLOAD) -> None:
         connection.receive()
 
 
-def follow(replica: Connection, master: Member) -> None:
+def follow(replica: Connection, master: Node) -> None:
     assert replica.call("REPLICAOF", "127.0.0.1", str(master.port)).startswith(b"+OK")
 
 
-def test_the_same_data(master: Member, replica: Member) -> None:
+def test_the_same_data(master: Node, replica: Node) -> None:
     theirs, ours = master.connect(), replica.connect()
     play(theirs)  # what the RDB file holds
     follow(ours, master)
-    in_sync(theirs, ours)
-    assert digest(theirs) == digest(ours)
+    until_same(theirs, ours)
     play(theirs)  # what the stream says
-    in_sync(theirs, ours)
-    assert digest(theirs) == digest(ours)
+    until_same(theirs, ours)
     assert info(theirs)["master_replid"] == info(ours)["master_replid"]
     assert ours.call("FCALL_RO", "f", "0").startswith(b"-")
     assert f"port={replica.port},state=online" in info(theirs)["slave0"]
 
 
-def test_a_broken_connection_is_continued(master: Member, replica: Member) -> None:
+def test_a_broken_connection_is_continued(master: Node, replica: Node) -> None:
     theirs, ours = master.connect(), replica.connect()
     follow(ours, master)
-    in_sync(theirs, ours)
+    until_in_step(theirs, ours)
     for _ in range(3):
         play(theirs)
         assert theirs.call("CLIENT", "KILL", "TYPE", "replica") in (b":1\r\n", b":0\r\n")
         play(theirs)
-    in_sync(theirs, ours)
-    assert digest(theirs) == digest(ours)
+    until_same(theirs, ours)
     assert info(theirs, "stats")["sync_full"] == "1"
 
 
-def test_a_new_history_of_the_master(master: Member, replica: Member) -> None:
+def test_a_new_history_of_the_master(master: Node, replica: Node) -> None:
     theirs, ours = master.connect(), replica.connect()
     follow(ours, master)
-    in_sync(theirs, ours)
+    until_in_step(theirs, ours)
     play(theirs)
     theirs.call("DEBUG", "CHANGE-REPL-ID")
     theirs.call("CLIENT", "KILL", "TYPE", "replica")
     until(lambda: info(theirs)["master_replid"] == info(ours)["master_replid"])
-    in_sync(theirs, ours)
-    assert digest(theirs) == digest(ours)
+    until_same(theirs, ours)
 
 
 @pytest.mark.parametrize("mode", ["disabled", "on-empty-db", "swapdb", "flushdb"])
-def test_large_data(mode: str, replica: Member) -> None:
-    with server(REFERENCE) as master:
+def test_large_data(mode: str, replica: Node) -> None:
+    with Node("redis-8") as master:
         theirs, ours = master.connect(), replica.connect()
         ours.call("CONFIG", "SET", "repl-diskless-load", mode)
         ours.call("SET", "own", "1")
         theirs.call("DEBUG", "POPULATE", "100000", "key", "100")
         follow(ours, master)
-        in_sync(theirs, ours)
+        until_same(theirs, ours)
         assert ours.call("GET", "own") == b"$-1\r\n"
-        assert digest(theirs) == digest(ours)
 
 
-def test_the_master_is_gone_and_comes_back(replica: Member) -> None:
-    port = free_port()
+def test_the_master_is_gone_and_comes_back(replica: Node) -> None:
     ours = replica.connect()
-    with server(REDIS_7, port=port) as master:
+    with Node("redis-7.0") as master:
         theirs = master.connect()
         follow(ours, master)
-        in_sync(theirs, ours)
+        until_in_step(theirs, ours)
         play(theirs)
-        in_sync(theirs, ours)
+        until_in_step(theirs, ours)
         master.kill()
-    until(lambda: info(ours)["master_link_status"] == "down")
-    assert ours.call("GET", "again") == b"$1\r\n1\r\n"
-    with server(REDIS_7, port=port) as master:
+        until(lambda: info(ours)["master_link_status"] == "down")
+        assert ours.call("GET", "again") == b"$1\r\n1\r\n"
+        master.start()
         theirs = master.connect()
         theirs.call("SET", "new", "1")
-        in_sync(theirs, ours)
-        assert digest(theirs) == digest(ours)
+        until_same(theirs, ours)
         assert replica.alive()
 
 
-def test_a_promoted_replica_is_followed_by_its_former_master(replica: Member) -> None:
-    with server(REFERENCE) as former:
+def test_a_promoted_replica_is_followed_by_its_former_master(replica: Node) -> None:
+    with Node("redis-8") as former:
         theirs, ours = former.connect(), replica.connect()
         follow(ours, former)
-        in_sync(theirs, ours)
+        until_in_step(theirs, ours)
         play(theirs)
-        in_sync(theirs, ours)
+        until_in_step(theirs, ours)
         assert ours.call("REPLICAOF", "NO", "ONE") == b"+OK\r\n"
         play(ours)
         data = digest(ours)
         follow(ours, former)
-        in_sync(theirs, ours)
+        until_in_step(theirs, ours)
         assert digest(theirs) == digest(ours) != data
 
 
-def test_keys_expire_when_the_master_says_so(master: Member, replica: Member) -> None:
+def test_keys_expire_when_the_master_says_so(master: Node, replica: Node) -> None:
     theirs, ours = master.connect(), replica.connect()
     follow(ours, master)
-    in_sync(theirs, ours)
+    until_in_step(theirs, ours)
     theirs.call("DEBUG", "SET-ACTIVE-EXPIRE", "0")
     theirs.call("SET", "k", "1", "PX", "10")
-    in_sync(theirs, ours)
+    until_in_step(theirs, ours)
     until(lambda: ours.call("GET", "k") == b"$-1\r\n")
     assert ours.call("DBSIZE") == b":1\r\n"
     assert theirs.call("GET", "k") == b"$-1\r\n"
-    in_sync(theirs, ours)
+    until_in_step(theirs, ours)
     until(lambda: ours.call("DBSIZE") == b":0\r\n")
 
 
 def test_the_configuration_is_kept(tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("config") / "redis.conf"
     file.write_text("replica-priority 50\n")
-    with server(REFERENCE) as master:
+    with Node("redis-8") as master:
         port = master.port
-        with server(OURS, "--include", str(file)) as ours:
+        with Node("trimaran", include=str(file)) as ours:
             connection = ours.connect()
             assert info(connection)["role"] == "master"
         file.write_text(f"replicaof 127.0.0.1 {port}\nreplica-priority 50\n")
-        with server(OURS, "--include", str(file)) as ours:
+        with Node("trimaran", include=str(file)) as ours:
             connection = ours.connect()
-            in_sync(master.connect(), connection)
+            until_in_step(master.connect(), connection)
             assert info(connection)["slave_priority"] == "50"
-        with server(OURS, "--replicaof", f"127.0.0.1 {port}") as ours:
-            in_sync(master.connect(), ours.connect())
+        with Node("trimaran", replicaof=f"127.0.0.1 {port}") as ours:
+            until_in_step(master.connect(), ours.connect())
