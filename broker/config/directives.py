@@ -359,6 +359,8 @@ class Declarations(ValkeyDeclarations):
     """Ours: the policies of groups, and the commands and options that set them, which no Redis has."""
     stream_delayed_max = Integer(1_000_000, 1, INT64_MAX, own=True)
     """Ours: the number of delayed entries that a stream may have."""
+    stream_parked_max = Integer(10_000, 0, INT64_MAX, own=True)
+    """Ours: how many entries of a group with ORDERBY may wait for others with their value."""
 
     # Replication.
     replication_compat = Choice(LATEST, (LATEST, REDIS_7_0), own=True)

@@ -44,13 +44,17 @@ class Undeliverable(Exception):
 
 
 class Grave(NamedTuple):
-    """Where the dead entries of a group go: to the stream at `target`, or nowhere if that is empty."""
+    """Where the dead entries of a group go: to the stream at `target`, or nowhere if that is empty.
+
+    While the broker is out of memory nothing is added, as no client may add anything then.
+    """
 
     database: Database
     stream: bytes
     group: Group
     target: bytes
     limits: StreamLimits
+    out_of_memory: bool
 
     def bury(self, source: Stream, entry: Dying, now: int) -> None:
         """Moves an entry to the dead letters, and acknowledges it. Raises Undeliverable, having changed nothing.
@@ -83,6 +87,8 @@ class Grave(NamedTuple):
     def _add(self, fields: list[bytes], entry: Dying, now: int) -> list[bytes]:
         """Adds the dead letter; returns the effect."""
         database, target = self.database, self.target
+        if self.out_of_memory:
+            raise Undeliverable("the broker is out of memory")
         stream = database.get(target)
         if stream is not None and type(stream) is not Stream:
             raise Undeliverable("the key of the dead letters holds another type")

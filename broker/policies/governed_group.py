@@ -7,10 +7,11 @@ became due meanwhile is found at once. The group is looked up by name whenever i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from broker.config import Config
+from broker.execution.state import State
 from broker.keyspace.database import Database
 from broker.keyspace.events import POLICY, Event
 from broker.keyspace.keyspace import Keyspace
@@ -19,10 +20,12 @@ from broker.process.log import Log
 from broker.process.stats import Stats
 from broker.process.timers import Deadlines, Timer
 from broker.values.deadline_queue import NEVER
+from broker.values.streams.admission import Admission
+from broker.values.streams.delivery import PARKED
 from broker.values.streams.due_order import DueOrder
 from broker.values.streams.group import MAX_COUNT, Group
+from broker.values.streams.group_effects import acknowledge_effect, claim_effect, claims_by_count
 from broker.values.streams.group_policy import DEFAULT_ACK_WAIT, GroupPolicy
-from broker.values.streams.ids import format_id
 from broker.values.streams.stream import Stream
 
 REDELIVERED: Final = Event(POLICY, b"redeliver")
@@ -31,6 +34,13 @@ DEATHS_AT_ONCE: Final = 1000
 """The number of entries that may die before clients get a turn: about 5 ms of work."""
 
 _COMPLAINT_MS: Final = 60_000
+
+_WALKED_AT_ONCE: Final = 1000
+"""Pending entries whose values are looked up before clients get a turn: about 1 ms of work."""
+
+_WALK_PAUSE_MS: Final = 1
+
+Commands = list[list[bytes]]
 
 
 class Parts(NamedTuple):
@@ -42,6 +52,7 @@ class Parts(NamedTuple):
 
     config: Config
     log: Log
+    state: State
     keyspace: Keyspace
     timers: Deadlines
     stats: Stats
@@ -56,8 +67,8 @@ class GovernedGroup:
     """
 
     __slots__ = (
-        "_complained_at", "_key", "_name", "_order", "_parts", "_released_at", "_timer", "database", "dead_lettered",
-        "in_force", "policy", "redelivered",
+        "_admission", "_complained_at", "_key", "_name", "_order", "_parts", "_released_at", "_timer", "_walker",
+        "database", "dead_lettered", "in_force", "policy", "redelivered",
     )  # fmt: skip
 
     def __init__(self, parts: Parts, database: Database, key: bytes, name: bytes, policy: GroupPolicy) -> None:
@@ -71,6 +82,8 @@ class GovernedGroup:
         self.dead_lettered = 0
         self._order: DueOrder | None = None
         self._timer: Timer | None = None
+        self._admission: Admission | None = None
+        self._walker: Timer | None = None
         # When entries without an owner must be looked at for dead ones: XNACK itself handles those that it releases.
         self._released_at = NEVER
         self._complained_at = -_COMPLAINT_MS
@@ -90,6 +103,7 @@ class GovernedGroup:
             self.policy = policy
         self.in_force = True
         self.check()
+        self._wake()
 
     def stop(self) -> None:
         """Leaves the group alone from now on."""
@@ -97,8 +111,11 @@ class GovernedGroup:
         _, group = self._find()
         if group is not None and group.due is self._order:
             group.due = None
+            group.admission = None
         self._order = None
+        self._admission = None
         self._disarm()
+        self._wake()
 
     def check(self) -> None:
         """Makes sure that the present group's entries are watched. Called now and then: it costs two lookups."""
@@ -114,6 +131,7 @@ class GovernedGroup:
             waits = self.policy.waits() or (NEVER,)
             order = DueOrder(waits, self.policy.last_count(), group.pel, self._arm)
             group.due = self._order = order
+            self._restrict(group)
             if group.released_count():
                 self._released_at = self._parts.keyspace.clock.now
         return order
@@ -128,6 +146,9 @@ class GovernedGroup:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._walker is not None:
+            self._walker.cancel()
+            self._walker = None
 
     def _arm_next(self, order: DueOrder) -> None:
         due = min(order.next_due(self._parts.keyspace.clock.now), self._released_at)
@@ -148,18 +169,117 @@ class GovernedGroup:
         order = self._follow(group)
         self._bury_dead(stream, group, order)
         database = self.database
-        if self._key in database.waiters and self._has_due(group):
-            database.keyspace.ready[(database, self._key)] = None
+        if self._has_due(group):
+            self._wake()
         if database.keyspace.ready:
             self._parts.serve()
         self._arm_next(order)
 
-    # Redelivering
+    # Restricting what is delivered
 
-    def has_due(self) -> bool:
-        """Whether an entry is to be delivered again."""
+    def _restrict(self, group: Group) -> None:
+        """Has the group report to an Admission, if its policy or parked entries make that necessary."""
+        policy = self.policy
+        self._admission = group.admission = None
+        if policy.max_inflight or policy.order_by or group.parked_count():
+            self._admission = group.admission = Admission(policy.order_by, group.pel, self._entry, self._wake)
+            self._walk()
+
+    def _entry(self, id: int) -> bytes | None:
+        stream, _ = self._find()
+        return None if stream is None else stream.entry(id)
+
+    def _wake(self) -> None:
+        """Has clients that wait for the stream try again."""
+        if self._key in self.database.waiters:
+            self.database.keyspace.ready[(self.database, self._key)] = None
+
+    def _walk(self) -> None:
+        """Shows the admission a bounded number of pending entries, and goes on in a moment if there are more."""
+        self._walker = None
         _, group = self._find()
-        return group is not None and self._has_due(group)
+        admission = self._admission
+        if group is None or admission is None or group.admission is not admission:
+            return
+        if self.policy.order_by:
+            admission.walk(group.pending, _WALKED_AT_ONCE)
+        else:
+            # All that matters is what was parked before.
+            parked = group.consumers.get(PARKED)
+            ids = [] if parked is None else list(group.pending_of(parked))
+            admission.walk(lambda start: iter(ids), len(ids) + 1)
+        if not admission.is_complete():
+            self._walker = self._parts.timers.after(_WALK_PAUSE_MS, self._walk_on)
+
+    def _walk_on(self) -> None:
+        self._walk()
+        if self.database.keyspace.ready:
+            self._parts.serve()
+
+    def is_plain(self, count: int, noack: bool) -> bool:
+        """Whether a read of at most `count` new entries (0: all) is as in a group without a policy."""
+        _, group = self._find()
+        if group is None:
+            return True
+        if self._has_due(group) and not noack:
+            return False
+        admission = self._admission
+        if admission is None:
+            return True
+        if self.policy.order_by or admission.has_ready() or not admission.is_complete():
+            return False
+        return noack or not self.policy.max_inflight or 0 < count <= self.policy.max_inflight - group.inflight()
+
+    def admission(self, group: Group) -> Admission | None:
+        """Returns what decides which entries may be delivered, None if all may."""
+        self._follow(group)
+        return self._admission
+
+    def room(self, group: Group, limit: int) -> int:
+        """Returns how many further entries may be in flight, at most `limit` (0: any number)."""
+        most = limit or MAX_COUNT
+        if not self.policy.max_inflight:
+            return most
+        return max(0, min(most, self.policy.max_inflight - group.inflight()))
+
+    def take_parked(self, stream: Stream, group: Group, limit: int) -> tuple[list[int], Commands]:
+        """Takes parked entries that may be delivered, at most `limit` (0: all); as `take_due`."""
+        admission = self.admission(group)
+        taken: list[int] = []
+        effects: Commands = []
+        while admission is not None and (not limit or len(taken) < limit):
+            ready = admission.take_ready(limit - len(taken) if limit else 0)
+            if not ready:
+                break
+            taken += [id for id in ready if id in stream]
+            effects += self._acknowledge_gone(group, [id for id in ready if id not in stream])
+        return taken, effects
+
+    def park(self, group: Group, ids: list[int]) -> Commands:
+        """Parks new entries in ascending order; returns the effects."""
+        now = self._parts.keyspace.clock.now
+        consumer = group.consumers.get(PARKED) or group.create_consumer(PARKED, now)
+        group.park(ids, now)
+        return [claim_effect(self._key, group, consumer, ids, now, 0)]
+
+    def _park_again(self, group: Group, ids: list[int]) -> Commands:
+        """Parks entries that were delivered, since one in flight comes before them; returns the effects."""
+        if not ids:
+            return []
+        now = self._parts.keyspace.clock.now
+        consumer = group.consumers.get(PARKED) or group.create_consumer(PARKED, now)
+        for id in ids:
+            group.claim(id, consumer, now, group.pel[id].count)
+        self.database.keyspace.dirty += len(ids)
+        return claims_by_count(self._key, group, consumer, ids, now)
+
+    def _acknowledge_gone(self, group: Group, ids: Iterable[int]) -> Commands:
+        """Ends that entries are pending which no longer exist; returns the effects."""
+        gone = [id for id in ids if group.acknowledge(id)]
+        self.database.keyspace.dirty += len(gone)
+        return [acknowledge_effect(self._key, group, gone)] if gone else []
+
+    # Redelivering
 
     def _has_due(self, group: Group) -> bool:
         order = self._follow(group)
@@ -167,40 +287,60 @@ class GovernedGroup:
             return False
         return bool(group.released_count()) or order.has_due(self._parts.keyspace.clock.now)
 
-    def take_due(self, stream: Stream, group: Group, limit: int) -> tuple[list[int], list[list[bytes]]]:
+    def take_due(self, stream: Stream, group: Group, limit: int) -> tuple[list[int], Commands]:
         """Takes entries to be delivered again, at most `limit` (0: all): first those without an owner, then the oldest.
 
-        The caller must deliver them all. Entries that no longer exist end to be pending, and dead ones are buried; the
-        second value has the effects of the former.
+        The caller must deliver them all. Entries that no longer exist end to be pending, dead ones are buried, and
+        those that come after another one in flight are parked; the second value has the effects, without burying.
         """
         now = self._parts.keyspace.clock.now
         order = self._follow(group)
         taken: list[int] = []
         gone: list[int] = []
-        for id in list(group.released()) if self.policy.waits() else ():
-            if limit and len(taken) == limit:
+        behind: list[int] = []
+        self._take_released(stream, group, order, limit, (taken, gone, behind))
+        admission = self._admission
+        while not limit or len(taken) < limit:
+            due = order.take_due(now, limit - len(taken) if limit else 0)
+            if not due:
                 break
+            for id in due:
+                if id not in stream:
+                    gone.append(id)
+                elif admission is not None and not admission.is_first(id):
+                    behind.append(id)
+                else:
+                    taken.append(id)
+        self.redelivered += len(taken)
+        self._parts.stats.entries_redelivered += len(taken)
+        if not gone and not behind:
+            return taken, []
+        effects = self._park_again(group, behind)
+        return taken, effects + self._acknowledge_gone(group, gone)
+
+    def _take_released(
+        self, stream: Stream, group: Group, order: DueOrder, limit: int, lists: tuple[list[int], list[int], list[int]]
+    ) -> None:
+        """Takes entries without an owner, as far as more may be in flight: to be delivered, gone, or to be parked."""
+        if not group.released_count() or not self.policy.waits():
+            return
+        taken, gone, behind = lists
+        admission = self._admission
+        room = self.room(group, limit)
+        for id in list(group.released()):
             count = group.pel[id].count
             if id not in stream:
                 gone.append(id)
             elif count >= order.last_count:
                 self.bury(stream, group, Dying(id, b"", count, self._reason(count)))
+            elif admission is not None and not admission.is_first(id):
+                behind.append(id)
+            elif len(taken) == room:
+                if admission is not None and room != limit:
+                    admission.held_back = True
+                break
             else:
                 taken.append(id)
-        while not limit or len(taken) < limit:
-            due = order.take_due(now, limit - len(taken) if limit else 0)
-            if not due:
-                break
-            taken += [id for id in due if id in stream]
-            gone += [id for id in due if id not in stream]
-        self.redelivered += len(taken)
-        self._parts.stats.entries_redelivered += len(taken)
-        if not gone:
-            return taken, []
-        for id in gone:
-            group.acknowledge(id)
-        self.database.keyspace.dirty += len(gone)
-        return taken, [[b"XACK", self._key, self._name, *map(format_id, gone)]]
 
     # Dead letters
 
@@ -238,7 +378,7 @@ class GovernedGroup:
         """Moves an entry to the dead letters; returns whether that was possible. If not, it is tried again later."""
         parts = self._parts
         now = parts.keyspace.clock.now
-        grave = Grave(self.database, self._key, group, self.policy.dead_letter, parts.config)
+        grave = Grave(self.database, self._key, group, self.policy.dead_letter, parts.config, parts.state.out_of_memory)
         try:
             grave.bury(stream, entry, now)
         except Undeliverable as problem:

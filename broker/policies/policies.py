@@ -64,7 +64,7 @@ class Policies:
         self._config = config
         self._delayed = delayed
         self._state = state
-        self._parts = Parts(config, log, keyspace, timers, stats, self._may_act, serve)
+        self._parts = Parts(config, log, state, keyspace, timers, stats, self._may_act, serve)
         self._unchecked: list[tuple[int, bytes]] = []
         self.by_stream: dict[tuple[int, bytes], _StreamPolicies] = {}
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from broker.broker import Client
 from broker.commands.streams.arguments import consumer_of, interval_start, no_key_or_group, shown, strict_id
-from broker.commands.streams.consume import claim_effect, creation_effect
 from broker.table.arguments import MAX_INTEGER, between, integer
 from broker.table.command import DELETE, FAST, RW, UPDATE, WRITE, command, key
 from broker.table.parsers import Parser
 from broker.values.streams.group import MAX_COUNT, Consumer, Group
+from broker.values.streams.group_effects import (
+    acknowledge_effect,
+    claim_effect,
+    claims_by_count,
+    creation_effect,
+    move_effect,
+)
 from broker.values.streams.ids import format_id, parse_id
 from broker.values.streams.stream import Stream
 from protocol.errors import CommandError
@@ -112,17 +118,11 @@ def xclaim(session: Client, args: list[bytes]) -> bytes:
     if deleted:
         effects.append(acknowledge_effect(name, group, deleted))
     if moved:
-        effects.append([b"XGROUP", b"SETID", name, group.name, format_id(group.last_id), b"ENTRIESREAD",
-                        b"%d" % group.entries_read])  # fmt: skip
+        effects.append(move_effect(name, group))
     _propagate(session, name, group, consumer, known, effects, len(claimed) + len(deleted) + moved)
     if moved and session.db.governed and name in session.db.governed:
         session.db.governed[name].groups_changed(stream)
     return _entries(stream, claimed, just_ids)
-
-
-def acknowledge_effect(name: bytes, group: Group, ids: Iterable[int]) -> list[bytes]:
-    """Returns the command that removes entries from the pending ones."""
-    return [b"XACK", name, group.name, *map(format_id, ids)]
 
 
 def _propagate(
@@ -169,10 +169,7 @@ def xautoclaim(session: Client, args: list[bytes]) -> bytes:
     if claimed:
         consumer.active_time = now
         if session.db.keyspace.effects.sinks:
-            by_count: dict[int, list[int]] = {}
-            for id in claimed:
-                by_count.setdefault(group.pel[id].count, []).append(id)
-            effects = [claim_effect(name, group, consumer, ids, now, times) for times, ids in by_count.items()]
+            effects = claims_by_count(name, group, consumer, claimed, now)
     if deleted:
         effects.append(acknowledge_effect(name, group, deleted))
     _propagate(session, name, group, consumer, known, effects, len(claimed) + len(deleted))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from broker.broker import Client
@@ -13,6 +15,7 @@ from broker.commands.streams.arguments import (
     strict_id,
     strict_ids,
 )
+from broker.commands.streams.governed_reading import GovernedReading, Target
 from broker.commands.streams.read import (
     MISSING_GROUP,
     UNBALANCED_GROUP,
@@ -24,7 +27,7 @@ from broker.commands.streams.read import (
     one_stream,
 )
 from broker.commands.streams.write import XDEL
-from broker.policies.governed_group import REDELIVERED, GovernedGroup
+from broker.policies.governed_group import GovernedGroup
 from broker.table.command import (
     ACCESS,
     BLOCKING,
@@ -39,7 +42,9 @@ from broker.table.command import (
     key,
     keys_behind,
 )
+from broker.values.streams.delivery import PARKED
 from broker.values.streams.group import MAX_COUNT, Consumer, Group
+from broker.values.streams.group_effects import claim_effect, creation_effect, hand_out_effects
 from broker.values.streams.ids import MAX_ID, format_id
 from broker.values.streams.stream import Stream
 from broker.values.streams.trim import References
@@ -51,6 +56,7 @@ _MEANINGLESS: Final = (
     b"ERR The %b ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by"
     b" specifying a proper ID, or use the > ID to get new messages. The %b ID would just return an empty result set."
 )
+RESERVED_CONSUMER: Final = b"ERR the consumer ~parked is the broker's own"
 IN_XREADGROUP: Final = b" in XREADGROUP with GROUP option"
 
 _NEW: Final = MAX_ID
@@ -71,7 +77,7 @@ def xreadgroup(session: Client, args: list[bytes]) -> bytes:
     at, group, consumer, count, maxcount, maxsize, block, claim, noack = group_options(session, args)
     retry_ms = 0
     plain = args[-1] == b">" and len(args) - at == 3 and not (maxcount or maxsize or claim >= 0)
-    if plain and group is not None and consumer is not None and not _has_due(session, args[at + 1], group, noack):
+    if plain and group is not None and consumer is not None and _is_plain(session, args[at + 1], group, count, noack):
         keys = args[at + 1 : at + 2]
         given = _read_new(session, keys[0], group, consumer, count, noack)
         if given:
@@ -81,6 +87,8 @@ def xreadgroup(session: Client, args: list[bytes]) -> bytes:
         if group is None or consumer is None:
             raise CommandError(MISSING_GROUP)
         wanted.check()
+        if consumer == PARKED and session.broker.policies.by_stream:
+            raise CommandError(RESERVED_CONSUMER)
         keys = wanted.keys
         reading = _Reading(session, wanted, consumer, claim, noack)
         for name, stream, found, after in _sources(session, wanted, group):
@@ -100,13 +108,13 @@ def xreadgroup(session: Client, args: list[bytes]) -> bytes:
     )
 
 
-def _has_due(session: Client, name: bytes, group_name: bytes, noack: bool) -> bool:
-    """Whether the policy of the group has entries to be delivered again, to a client that acknowledges them."""
+def _is_plain(session: Client, name: bytes, group_name: bytes, count: int, noack: bool) -> bool:
+    """Whether the policy of the group, if any, has nothing to do with a read of new entries."""
     policies = session.broker.policies
-    if not policies.by_stream or noack:
-        return False
+    if not policies.by_stream:
+        return True
     governed = policies.find(session.db, name, group_name)
-    return governed is not None and governed.has_due()
+    return governed is None or governed.is_plain(count, noack)
 
 
 def _read_new(session: Client, name: bytes, group_name: bytes, consumer_name: bytes, count: int, noack: bool) -> bytes:
@@ -139,18 +147,6 @@ def _read_new(session: Client, name: bytes, group_name: bytes, consumer_name: by
     return one_stream(session, name, len(ids), text) if ids else b""
 
 
-def hand_out_effects(
-    name: bytes, group: Group, consumer: Consumer, ids: list[int], noack: bool, now: int
-) -> list[list[bytes]]:
-    """Returns the commands that move a group past new entries, and make them pending unless `noack`."""
-    effects = [
-        [b"XGROUP", b"SETID", name, group.name, format_id(group.last_id), b"ENTRIESREAD", b"%d" % group.entries_read]
-    ]
-    if not noack:
-        effects.insert(0, claim_effect(name, group, consumer, ids, now, 1))
-    return effects
-
-
 def _sources(session: Client, wanted: Sources, name: bytes) -> list[tuple[bytes, Stream, Group, int]]:
     """Returns the keys with their streams, groups of that name and the IDs to read from; raises."""
     sources = []
@@ -173,8 +169,8 @@ class _Reading:
     """One XREADGROUP in progress: collects its reply and its effects."""
 
     __slots__ = (
-        "_claim", "_consumer", "_effects", "_noack", "_now", "_oldest", "_session", "_unacknowledged", "_wanted",
-        "reply",
+        "_claim", "_consumer", "_effects", "_noack", "_now", "_oldest", "_session", "_unacknowledged", "_unfinished",
+        "_wanted", "reply",
     )  # fmt: skip
 
     def __init__(self, session: Client, wanted: Sources, consumer: bytes, claim: int, noack: bool) -> None:
@@ -187,6 +183,7 @@ class _Reading:
         self._oldest: int | None = None
         # What nobody has to acknowledge.
         self._unacknowledged: list[tuple[bytes, Stream, list[int]]] = []
+        self._unfinished = False
         self._effects: Commands | None = [] if session.db.keyspace.effects.sinks else None
         self.reply = ReadReply(session, wanted)
 
@@ -201,7 +198,9 @@ class _Reading:
                     db.governed[name].released(stream, ids)
 
     def retry_ms(self) -> int:
-        """Returns in how many milliseconds a pending entry may be old enough to claim, 0 without CLAIM."""
+        """Returns in how many milliseconds to try again: a pending entry may be old enough to claim; 0 means never."""
+        if self._unfinished:
+            return 1
         if self._claim < 0:
             return 0
         oldest = self._now if self._oldest is None else self._oldest
@@ -239,71 +238,31 @@ class _Reading:
             self._effects.append(creation_effect(name, group, consumer))
 
     def _governed(self, name: bytes, group: Group) -> GovernedGroup | None:
-        """Returns the group if its policy decides what is read, rather than CLAIM or NOACK."""
+        """Returns the group if its policy decides what is read, rather than CLAIM or NOACK alone."""
         policies = self._session.broker.policies
-        if not policies.by_stream or self._claim >= 0 or self._noack:
+        if not policies.by_stream:
             return None
-        return policies.find(self._session.db, name, group.name)
+        governed = policies.find(self._session.db, name, group.name)
+        if governed is not None and (self._claim >= 0 or self._noack) and governed.admission(group) is None:
+            return None
+        return governed
 
     def _read_governed(
         self, name: bytes, stream: Stream, group: Group, consumer: Consumer, limit: int, governed: GovernedGroup
     ) -> bool:
-        """Reads entries that are due by the group's policy first, then new ones. Returns whether there were any."""
-        reply = self.reply
-        # With MAXSIZE, what is taken might not be allowed.
-        at_once = 1 if self._wanted.maxsize else limit
-        due = self._take_due(name, stream, group, governed, at_once)
-        if not due and stream.top_id() <= group.last_id:
-            return False
-        reply.begin(name)
-        parts: list[bytes] = []
-        while due:
-            for id in due:
-                entry = stream.entry(id)
-                assert entry is not None
-                parts.append(entry)
-                reply.size += len(entry)
-            self._redeliver(name, group, consumer, due)
-            if len(parts) == limit or not self._wanted.maxsize or reply.oversized(len(parts)):
-                break
-            due = self._take_due(name, stream, group, governed, 1)
-        ids = []
-        if not limit or len(parts) < limit:
-            for id, entry in stream.entries(group.last_id + 1):
-                if reply.oversized(len(parts)):
-                    break
-                parts.append(entry)
-                ids.append(id)
-                reply.size += len(entry)
-                if len(parts) == limit:
-                    break
-        if ids:
-            self._hand_out(name, stream, group, consumer, ids)
-        reply.end(len(parts), b"".join(parts))
-        return True
-
-    def _take_due(self, name: bytes, stream: Stream, group: Group, governed: GovernedGroup, limit: int) -> list[int]:
-        due, effects = governed.take_due(stream, group, limit)
-        if self._effects is not None:
-            self._effects += effects
-        return due
-
-    def _redeliver(self, name: bytes, group: Group, consumer: Consumer, ids: list[int]) -> None:
-        """Delivers pending entries to the consumer once more."""
-        now = self._now
-        group.redeliver(ids, consumer, now)
-        consumer.active_time = now
-        self._session.db.notify(REDELIVERED, name)
-        if self._effects is not None:
-            by_count: dict[int, list[int]] = {}
-            for id in ids:
-                by_count.setdefault(group.pel[id].count, []).append(id)
-            for count, alike in by_count.items():
-                self._effects.append(claim_effect(name, group, consumer, alike, now, count))
+        """Reads as the group's policy says. Returns whether the consumer has been given anything."""
+        target = Target(name, stream, group, consumer, limit, self._wanted.maxsize > 0, self._noack)
+        reading = GovernedReading(self._session, self.reply, self._effects, target, governed)
+        claim = None if self._claim < 0 else partial(self._claim_old, name, stream, group, consumer, limit)
+        read = reading.read(claim)
+        self._unfinished = self._unfinished or reading.unfinished
+        if self._noack:
+            self._unacknowledged.append((name, stream, reading.given))
+        return read
 
     def _has_claimable(self, stream: Stream, group: Group) -> bool:
         """Whether a pending entry is old enough to be claimed; remembers the oldest one's time."""
-        oldest = group.oldest(1 << 64, stream.__contains__, 1)
+        oldest = group.oldest(1 << 64, _claimable(stream, group), 1)
         if not oldest:
             return False
         time = group.pel[oldest[0]].time
@@ -349,7 +308,7 @@ class _Reading:
     ) -> None:
         """Claims the pending entries that are old enough for the consumer, in order of delivery."""
         now = self._now
-        for id in group.oldest(now - self._claim, stream.__contains__, limit):
+        for id in group.oldest(now - self._claim, _claimable(stream, group), limit):
             if self.reply.oversized(len(parts)):
                 break
             entry = stream.entry(id)
@@ -385,20 +344,11 @@ class _Reading:
         reply.end(len(parts), b"".join(parts))
 
 
-def claim_effect(name: bytes, group: Group, consumer: Consumer, ids: list[int], time: int, count: int) -> list[bytes]:
-    """Returns the command that makes entries pending for a consumer, as delivered at `time` for the `count`-th time."""
-    return pending_effect(name, group.name, consumer.name, ids, time, count)
-
-
-def pending_effect(name: bytes, group: bytes, consumer: bytes, ids: list[int], time: int, count: int) -> list[bytes]:
-    """`claim_effect`, with the names of the group and the consumer."""
-    return [b"XCLAIM", name, group, consumer, b"0", *map(format_id, ids), b"TIME", b"%d" % time,
-            b"RETRYCOUNT", b"%d" % count, b"FORCE", b"JUSTID"]  # fmt: skip
-
-
-def creation_effect(name: bytes, group: Group, consumer: Consumer) -> list[bytes]:
-    """Returns the command that creates a consumer; for cases where no other effect implies it."""
-    return [b"XGROUP", b"CREATECONSUMER", name, group.name, consumer.name]
+def _claimable(stream: Stream, group: Group) -> Callable[[int], bool]:
+    """Returns a function that says whether CLAIM may take a pending entry: it exists, and is not parked."""
+    if group.admission is None:
+        return stream.__contains__
+    return lambda id: id in stream and not group.is_parked(id)
 
 
 @command("XACK", arity=-4, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="5.0.0",

@@ -18,6 +18,7 @@ from broker.keyspace.events import STREAM, Event
 from broker.table.arguments import integer
 from broker.table.command import DELETE, DENYOOM, INSERT, RW, UPDATE, WRITE, command, container, key
 from broker.table.parsers import Parser
+from broker.values.streams.delivery import PARKED
 from broker.values.streams.group import Group
 from broker.values.streams.stream import UNKNOWN, Stream
 from protocol.errors import CommandError
@@ -29,6 +30,7 @@ KEY_REQUIRED: Final = (
     b" option to create an empty stream automatically."
 )
 BUSY_GROUP: Final = b"BUSYGROUP Consumer Group name already exists"
+PARKED_ENTRIES: Final = b"ERR the consumer ~parked has entries that wait for their turn"
 NEGATIVE_READ: Final = b"ERR value for ENTRIESREAD must be positive or -1"
 
 XGROUP_CREATE: Final = Event(STREAM, b"xgroup-create")
@@ -42,7 +44,8 @@ declare_help(
     "XGROUP", group="stream", since="5.0.0",
     usage={
         "CFGGET": "<key> <group>",
-        "CFGSET": "<key> <group> [ACKWAIT <ms>] [MAXDELIVER <n>] [DEADLETTER <key>] [BACKOFF <n> <ms> ...]",
+        "CFGSET": "<key> <group> [ACKWAIT <ms>] [MAXDELIVER <n>] [DEADLETTER <key>] [BACKOFF <n> <ms> ...]"
+        " [MAXINFLIGHT <n>] [ORDERBY <field>]",
         "CREATE": "<key> <group> <id|$> [MKSTREAM] [ENTRIESREAD entries-read]",
         "CREATECONSUMER": "<key> <group> <consumer>",
         "DELCONSUMER": "<key> <group> <consumer>",
@@ -187,6 +190,9 @@ def xgroup_createconsumer(session: Client, args: list[bytes]) -> bytes:
          complexity="O(N) with N pending entries of the consumer")  # fmt: skip
 def xgroup_delconsumer(session: Client, args: list[bytes]) -> bytes:
     stream, group = _group(session, args)
+    broker = session.broker
+    if args[4] == PARKED and broker.config.stream_extensions and not broker.state.is_replaying():
+        raise CommandError(PARKED_ENTRIES)
     pending = group.delete_consumer(args[4])
     if pending < 0:
         return ZERO

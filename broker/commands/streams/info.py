@@ -21,6 +21,7 @@ from broker.commands.streams.policies import described
 from broker.commands.streams.retention import described_stream
 from broker.table.arguments import integer
 from broker.table.command import ACCESS, READONLY, RO, command, container, key
+from broker.values.streams.delivery import PARKED
 from broker.values.streams.group import Consumer, Group
 from broker.values.streams.group_policy import GroupPolicy
 from broker.values.streams.ids import MAX_ID, format_id
@@ -77,7 +78,10 @@ def xinfo_consumers(session: Client, args: list[bytes]) -> bytes:
         raise no_group(args[2], args[3])
     now = session.broker.clock.now
     rows = []
-    for _, consumer in sorted(group.consumers.items()):
+    hidden = PARKED if session.broker.config.stream_extensions else None
+    for name, consumer in sorted(group.consumers.items()):
+        if name == hidden:
+            continue
         active = consumer.active_time
         rows.append(
             _map(
@@ -102,9 +106,10 @@ def xinfo_groups(session: Client, args: list[bytes]) -> bytes:
     policies = broker.policies.stored(session.db, args[2]) if broker.config.stream_extensions else None
     rows = []
     for name, group in sorted(stream.groups.items()):
+        hidden = broker.config.stream_extensions and PARKED in group.consumers
         pairs: Pairs = [
             (b"name", bulk(name)),
-            (b"consumers", integer_reply(len(group.consumers))),
+            (b"consumers", integer_reply(len(group.consumers) - hidden)),
             (b"pending", integer_reply(len(group.pel))),
         ]
         pairs += _progress(session, stream, group)
@@ -120,7 +125,8 @@ def _policy(session: Client, name: bytes, group: Group, policy: GroupPolicy) -> 
     oldest = None if governed is None else governed.oldest_pending_ms(group)
     return [
         *described(policy),
-        (b"inflight", integer_reply(len(group.pel) - group.released_count())),
+        (b"inflight", integer_reply(group.inflight())),
+        (b"parked", integer_reply(group.parked_count())),
         (b"oldest-pending-ms", session.resp.null if oldest is None else integer_reply(oldest)),
         (b"redelivered", integer_reply(0 if governed is None else governed.redelivered)),
         (b"dead-lettered", integer_reply(0 if governed is None else governed.dead_lettered)),

@@ -6,7 +6,6 @@ from typing import Final
 
 from broker.broker import Client
 from broker.commands.streams.arguments import consumer_of, counted, no_key_or_group, shown, signal_ready, strict_ids
-from broker.commands.streams.consume import pending_effect
 from broker.config.directives import REDIS_7_0
 from broker.policies.dead_letters import REJECTED, UNACKNOWLEDGED, Dying
 from broker.policies.governed_group import GovernedGroup
@@ -14,6 +13,7 @@ from broker.table.arguments import at_least
 from broker.table.command import FAST, RW, UPDATE, WRITE, command, key
 from broker.table.parsers import Parser
 from broker.values.streams.group import MAX_COUNT, Group
+from broker.values.streams.group_effects import pending_effect
 from broker.values.streams.ids import format_id
 from broker.values.streams.older import RELEASED
 from broker.values.streams.stream import Stream

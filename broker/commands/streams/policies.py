@@ -33,6 +33,7 @@ from protocol.replies import integer as integer_reply
 
 ACKWAIT_NEGATIVE: Final = b"ERR ACKWAIT must be zero or a positive number of milliseconds"
 MAXDELIVER_NEGATIVE: Final = b"ERR MAXDELIVER must be zero or a positive integer"
+MAXINFLIGHT_NEGATIVE: Final = b"ERR MAXINFLIGHT must be zero or a positive integer"
 BACKOFF_COUNT: Final = b"ERR BACKOFF must have between 0 and %d waits" % MAX_BACKOFF
 BACKOFF_MISMATCH: Final = b"ERR number of waits doesn't match BACKOFF"
 BACKOFF_NOT_POSITIVE: Final = b"ERR the waits of BACKOFF must be positive numbers of milliseconds"
@@ -49,11 +50,11 @@ def _waits(argument: bytes, available: int) -> int:
     return count
 
 
-_Options = tuple[int | None, int | None, bytes | None, list[bytes] | None]
+_Options = tuple[int | None, int | None, bytes | None, list[bytes] | None, int | None, bytes | None]
 _OPTIONS: Final = Parser[_Options](
     "XGROUP|CFGSET",
     values={"ACKWAIT": at_least(0, ACKWAIT_NEGATIVE), "MAXDELIVER": at_least(0, MAXDELIVER_NEGATIVE),
-            "BACKOFF": _waits},
+            "BACKOFF": _waits, "MAXINFLIGHT": at_least(0, MAXINFLIGHT_NEGATIVE)},
 )  # fmt: skip
 
 
@@ -75,11 +76,11 @@ def _find_keys(args: list[bytes]) -> list[int]:
          keys=(key(RW, UPDATE, at=2), keys_behind(b"DEADLETTER", RW, INSERT, start=4, last=0)), find_keys=_find_keys,
          group="stream", since="8.10.0",
          syntax="key group [ACKWAIT ackwait=milliseconds] [MAXDELIVER count] [DEADLETTER dlq:key#1] "
-                "[BACKOFF numwaits milliseconds ...]",
+                "[BACKOFF numwaits milliseconds ...] [MAXINFLIGHT maxinflight=count] [ORDERBY orderby=field]",
          summary="Sets options of a consumer group's policy; 0 or an empty string removes one.",
          complexity="O(N) with N pending entries of the group", extension=True)  # fmt: skip
 def xgroup_cfgset(session: Client, args: list[bytes]) -> bytes:
-    ack_wait, max_deliver, dead_letter, waits = _OPTIONS.parse(args, 4)
+    ack_wait, max_deliver, dead_letter, waits, max_inflight, order_by = _OPTIONS.parse(args, 4)
     backoff = None
     if waits is not None:
         wait: Callable[[bytes], int] = at_least(1, BACKOFF_NOT_POSITIVE)
@@ -98,6 +99,10 @@ def xgroup_cfgset(session: Client, args: list[bytes]) -> bytes:
         policy = policy._replace(dead_letter=dead_letter)
     if backoff is not None:
         policy = policy._replace(backoff=backoff)
+    if max_inflight is not None:
+        policy = policy._replace(max_inflight=max_inflight)
+    if order_by is not None:
+        policy = policy._replace(order_by=order_by)
     policy = policy.completed()
     if before is None and broker.policies.count() >= MAX_POLICIES:
         raise CommandError(TOO_MANY)
@@ -132,4 +137,6 @@ def described(policy: GroupPolicy) -> list[tuple[bytes, bytes]]:
         (b"max-deliver", integer_reply(policy.max_deliver)),
         (b"dead-letter", bulk(policy.dead_letter)),
         (b"backoff", array([integer_reply(wait) for wait in policy.backoff])),
+        (b"max-inflight", integer_reply(policy.max_inflight)),
+        (b"order-by", bulk(policy.order_by)),
     ]

@@ -231,6 +231,11 @@ class ReadReply:
         self.size += len(head)
         self._served += 1
 
+    def withdraw(self) -> None:
+        """Takes back the start of a stream that turns out to have no entries to read."""
+        self.size -= len(self._parts.pop())
+        self._served -= 1
+
     def end(self, count: int, text: bytes) -> None:
         """Adds a stream's entries; with MAXSIZE their bytes are already in `size`."""
         header = array_header(count)

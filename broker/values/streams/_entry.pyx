@@ -1,9 +1,10 @@
 # cython: language_level=3
-"""Compiled twins of entry.encode_entry and encode_added, with the same results; see there for what they promise and why."""
+"""Compiled twins of entry.encode_entry, encode_added and field_value, with the same results; see there for what they
+promise and why."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_AsUnsignedLongLongMask
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from protocol.digits cimport digits_of, put_header, put_number
 from broker.values.listpack_size import element_size, integer_size
@@ -126,3 +127,30 @@ def encode_added(id, list fields not None, list names not None):
     else:
         size += _small_integer_size(count // 2 + 3) - 2
     return encoded[0], encoded[1], sizes.raw, size, ms, seq
+
+
+cdef const char *_number_at(const char *at, Py_ssize_t *number):
+    """Reads the number after the character at `at`; returns where its line ends and the next begins."""
+    number[0] = 0
+    at += 1
+    while at[0] != 13:
+        number[0] = number[0] * 10 + (at[0] - 48)
+        at += 1
+    return at + 2
+
+
+def field_value(bytes entry not None, bytes name not None):
+    # An entry is well-formed: it was encoded by this module or its twin.
+    cdef Py_ssize_t count, length, wanted = PyBytes_GET_SIZE(name), i
+    cdef const char *at = _number_at(PyBytes_AS_STRING(entry) + 4, &length)
+    cdef const char *begin
+    cdef bint found
+    at = _number_at(at + length + 2, &count)
+    for i in range(count // 2):
+        begin = _number_at(at, &length)
+        found = length == wanted and memcmp(begin, PyBytes_AS_STRING(name), wanted) == 0
+        begin = _number_at(begin + length + 2, &length)
+        if found:
+            return PyBytes_FromStringAndSize(begin, length)
+        at = begin + length + 2
+    return None

@@ -5,6 +5,9 @@ from broker.values.streams.pending import PendingIndex
 MAX_COUNT = (1 << 63) - 1
 """A delivery counter stops here (XNACK FATAL sets it to this)."""
 
+PARKED = b"~parked"
+"""The consumer that has the entries which were passed over, since one before them must be acknowledged first."""
+
 
 class Consumer:
     """A member of a group.

@@ -15,7 +15,7 @@ from heapq import heapify, heappop, heappush
 from typing import Final
 
 from broker.values.deadline_queue import NEVER
-from broker.values.streams.delivery import Delivery
+from broker.values.streams.delivery import PARKED, Delivery
 
 _FEW: Final = 1024
 """An order of so many IDs is never tidied."""
@@ -50,7 +50,7 @@ class DueOrder:
         self._tidy_at = _FEW
         together: dict[Delivery, list[int]] = {}
         for id, delivery in pel.items():
-            if delivery.consumer is not None:
+            if delivery.consumer is not None and delivery.consumer.name != PARKED:
                 together.setdefault(delivery, []).append(id)
         for delivery, ids in together.items():
             self.add(delivery, ids)

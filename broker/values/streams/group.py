@@ -13,7 +13,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 
-from broker.values.streams.delivery import MAX_COUNT, Consumer, Delivery
+from broker.values.streams.admission import Admission
+from broker.values.streams.delivery import MAX_COUNT, PARKED, Consumer, Delivery
 from broker.values.streams.due_order import DueOrder
 from broker.values.streams.pending import SLACK, PendingIndex
 
@@ -23,7 +24,8 @@ __all__ = ["MAX_COUNT", "Consumer", "Delivery", "Group"]
 class Group:
     """`last_id` is the last-delivered ID, `entries_read` the number of entries read up to it (-1: unknown).
 
-    `pel` is read-only for others. `due` is the order in which entries become overdue, None without a policy.
+    `pel` is read-only for others. `due` is the order in which entries become overdue, None without a policy;
+    `admission` is None unless the policy restricts what may be delivered.
     """
 
     __slots__ = (
@@ -31,6 +33,7 @@ class Group:
         "_index",
         "_released",
         "_serial",
+        "admission",
         "consumers",
         "due",
         "entries_read",
@@ -50,6 +53,7 @@ class Group:
         self._by_time: list[tuple[int, int, int]] | None = None
         self._serial = 0
         self.due: DueOrder | None = None
+        self.admission: Admission | None = None
 
     # -- consumers
 
@@ -64,9 +68,13 @@ class Group:
         if consumer is None:
             return -1
         pending = consumer.pending
-        for id in list(self.pending_of(consumer)):
+        ids = list(self.pending_of(consumer))
+        for id in ids:
             del self.pel[id]
         consumer.pending = 0
+        if self.admission is not None:
+            for id in ids:
+                self.admission.ended(id)
         return pending
 
     # -- pending entries
@@ -100,6 +108,8 @@ class Group:
             self._tidy_times()
         if self.due is not None:
             self.due.add(delivery, ids)
+        if self.admission is not None:
+            self.admission.delivered(ids)
 
     def _index_consumer(self, consumer: Consumer, ids: list[int]) -> None:
         index = consumer.index
@@ -139,6 +149,8 @@ class Group:
             delivery.consumer.pending -= 1
         else:
             del self._released[id]
+        if self.admission is not None:
+            self.admission.ended(id)
         return True
 
     def claim(self, id: int, consumer: Consumer, time: int, count: int) -> None:
@@ -178,8 +190,10 @@ class Group:
         if self._by_time is not None:
             heappush(self._by_time, (delivery.time, delivery.serial, id))
             self._tidy_times()
-        if self.due is not None:
+        if self.due is not None and (consumer.name != PARKED or self.admission is None):
             self.due.add(delivery, [id])
+        if self.admission is not None:
+            self.admission.placed(id)
 
     def release(self, id: int, count: int) -> None:
         """Releases an entry, pending or not: it stays pending without an owner, with `count` deliveries."""
@@ -187,6 +201,17 @@ class Group:
             self._index.add(id)
         self.pel[id] = Delivery(None, 0, count, 0)
         self._released[id] = None
+        if self.admission is not None:
+            self.admission.placed(id)
+            self.admission.freed()
+
+    def park(self, ids: list[int], now: int) -> None:
+        """Parks ascending entries, which are not pending; the consumer PARKED must exist."""
+        consumer = self.consumers[PARKED]
+        self._serial += 1
+        delivery = Delivery(consumer, now, 0, self._serial)
+        for id in ids:
+            self._put(id, delivery)
 
     def restore(self, ids: list[int], consumer: Consumer, time: int, count: int) -> None:
         """Makes ascending `ids`, above all pending ones, pending; for loading a group from a saved file.
@@ -199,6 +224,20 @@ class Group:
         self._index.extend(ids)
         consumer.index.extend(ids)
         consumer.pending += len(ids)
+
+    def parked_count(self) -> int:
+        """Returns the number of parked entries."""
+        parked = self.consumers.get(PARKED)
+        return 0 if parked is None else parked.pending
+
+    def is_parked(self, id: int) -> bool:
+        """Whether an entry is pending and parked."""
+        delivery = self.pel.get(id)
+        return delivery is not None and delivery.consumer is not None and delivery.consumer.name == PARKED
+
+    def inflight(self) -> int:
+        """Returns the number of pending entries that a consumer works on."""
+        return len(self.pel) - len(self._released) - self.parked_count()
 
     def released_count(self) -> int:
         """Returns the number of pending entries without an owner."""

@@ -245,6 +245,27 @@ async def test_no_more_than_a_thousand_die_at_once(autojump_clock: MockClock) ->
         assert await pending(client) == []
 
 
+async def test_nothing_is_buried_while_the_broker_is_out_of_memory(autojump_clock: MockClock) -> None:
+    setup = (*GROUP, "XGROUP CFGSET s g ACKWAIT 1000 MAXDELIVER 1 DEADLETTER dlq", ALICE)
+    async with governing(*setup) as (broker, client):
+        broker.broker.state.out_of_memory = True
+        await client.call("XNACK s g FATAL IDS 1 2-1")
+        await trio.sleep(1.5)
+        assert len(await pending(client)) == 3
+        assert await client.call("EXISTS dlq") == b":0\r\n"
+        broker.broker.state.out_of_memory = False
+        await trio.sleep(1.1)
+        assert await pending(client) == []
+        assert sorted(letter["dead-id"] for letter in await dead_letters(client)) == ["1-1", "2-1", "3-1"]
+
+
+async def test_dead_entries_are_acknowledged_while_the_broker_is_out_of_memory(autojump_clock: MockClock) -> None:
+    async with governing(*GROUP, "XGROUP CFGSET s g ACKWAIT 1000 MAXDELIVER 1", ALICE) as (broker, client):
+        broker.broker.state.out_of_memory = True
+        await trio.sleep(1.5)
+        assert await pending(client) == []
+
+
 # XNACK DELAY
 
 

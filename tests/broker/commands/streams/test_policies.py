@@ -19,21 +19,23 @@ def client() -> Client:
 def policy(client: Client) -> list[object]:
     """The values that CFGGET returns, in its order."""
     node = parse(client.do("XGROUP CFGGET s g"))
-    assert [item.text for item in node.items[::2]] == [b"ack-wait", b"max-deliver", b"dead-letter", b"backoff"]
+    assert [item.text for item in node.items[::2]] == [
+        b"ack-wait", b"max-deliver", b"dead-letter", b"backoff", b"max-inflight", b"order-by",
+    ]  # fmt: skip
     return [[int(wait.text) for wait in item.items] if item.kind == "*" else item.text for item in node.items[1::2]]
 
 
 def test_options_are_set_and_removed(client: Client) -> None:
-    assert policy(client) == [b"0", b"0", b"", []]
+    assert policy(client) == [b"0", b"0", b"", [], b"0", b""]
     effects = journal(client.broker)
     assert client.do("XGROUP CFGSET s g backoff 3 10 20 30 DEADLETTER dlq") == b"+OK\r\n"
-    assert policy(client) == [b"30000", b"0", b"dlq", [10, 20, 30]]
+    assert policy(client) == [b"30000", b"0", b"dlq", [10, 20, 30], b"0", b""]
     assert client.do("XGROUP CFGSET s g ACKWAIT 5 MAXDELIVER 7 BACKOFF 0") == b"+OK\r\n"
-    assert policy(client) == [b"5", b"7", b"dlq", []]
+    assert policy(client) == [b"5", b"7", b"dlq", [], b"0", b""]
     assert client.do('XGROUP CFGSET s g DEADLETTER "" ACKWAIT 0') == b"+OK\r\n"
-    assert policy(client) == [b"30000", b"7", b"", []]
+    assert policy(client) == [b"30000", b"7", b"", [], b"0", b""]
     assert client.do("XGROUP CFGSET s g MAXDELIVER 0") == b"+OK\r\n"
-    assert policy(client) == [b"30000", b"0", b"", []]
+    assert policy(client) == [b"30000", b"0", b"", [], b"0", b""]
     assert client.do("XGROUP CFGSET s g ACKWAIT 0") == b"+OK\r\n"
     assert client.do("EXISTS ~policy:{s}:s") == b":0\r\n"
     assert not client.broker.policies.by_stream
@@ -49,6 +51,19 @@ def test_options_are_set_and_removed(client: Client) -> None:
     ]
 
 
+def test_restrictions_are_set_and_removed(client: Client) -> None:
+    effects = journal(client.broker)
+    assert client.do("XGROUP CFGSET s g MAXINFLIGHT 7 ORDERBY 0") == b"+OK\r\n"
+    assert policy(client) == [b"0", b"0", b"", [], b"7", b"0"]
+    assert client.do('XGROUP CFGSET s g MAXINFLIGHT 0 DEADLETTER 0 ORDERBY ""') == b"+OK\r\n"
+    assert policy(client) == [b"0", b"0", b"0", [], b"0", b""]
+    assert [line.replace("\0", "|") for line in lines(effects)] == [
+        "HSET ~policy:{s}:s g|maxinflight 7 g|orderby 0",
+        "HSET ~policy:{s}:s g|deadletter 0",
+        "HDEL ~policy:{s}:s g|maxinflight g|orderby",
+    ]
+
+
 @pytest.mark.parametrize(
     ("command", "error"),
     [
@@ -58,6 +73,8 @@ def test_options_are_set_and_removed(client: Client) -> None:
         ("CFGSET s g ACKWAIT -1", b"-ERR ACKWAIT must be zero or a positive number of milliseconds\r\n"),
         ("CFGSET s g ACKWAIT x", b"-ERR value is not an integer or out of range\r\n"),
         ("CFGSET s g MAXDELIVER -1", b"-ERR MAXDELIVER must be zero or a positive integer\r\n"),
+        ("CFGSET s g MAXINFLIGHT -1", b"-ERR MAXINFLIGHT must be zero or a positive integer\r\n"),
+        ("CFGSET s g MAXINFLIGHT x", b"-ERR value is not an integer or out of range\r\n"),
         ("CFGSET s g BACKOFF x 1", b"-ERR value is not an integer or out of range\r\n"),
         ("CFGSET s g BACKOFF 33 1", b"-ERR BACKOFF must have between 0 and 32 waits\r\n"),
         ("CFGSET s g BACKOFF 2 1", b"-ERR number of waits doesn't match BACKOFF\r\n"),
@@ -80,7 +97,7 @@ def test_errors(client: Client, command: str, error: bytes) -> None:
 def test_something_else_where_policies_are_stored(client: Client) -> None:
     client.do("SET ~policy:{s}:s x")
     assert client.do("XGROUP CFGSET s g ACKWAIT 1").startswith(b"-WRONGTYPE")
-    assert policy(client) == [b"0", b"0", b"", []]
+    assert policy(client) == [b"0", b"0", b"", [], b"0", b""]
 
 
 def test_the_number_of_policies_is_limited(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,6 +134,7 @@ def test_the_table_with_extensions(client: Client) -> None:
         ('DEADLETTER ""', ["s"]),
         ("BACKOFF 1 5 DEADLETTER dlq", ["s", "dlq"]),
         ("DEADLETTER a DEADLETTER b", ["s", "a", "b"]),
+        ("MAXINFLIGHT 1 ORDERBY deadletter DEADLETTER dlq", ["s", "dlq"]),
     ],
 )
 def test_keys(client: Client, options: str, keys: list[str]) -> None:

@@ -87,3 +87,12 @@ def test_an_entry_for_a_node(
         own = sum(map(element_size, fields[::2])) + integer_size(count) + integer_size(2 * count + 4)
         size = values + own - 2
     assert added == (id_bulk, entry, raw, size, ms, seq)
+
+
+@both
+@given(fields=FIELDS, name=TEXTS)
+def test_the_value_of_a_field(module: ModuleType, fields: list[bytes], name: bytes) -> None:
+    entry = module.encode_entry(5, 7, fields)[1]
+    for wanted in (name, *fields):
+        expected = next((value for own, value in zip(fields[::2], fields[1::2], strict=True) if own == wanted), None)
+        assert module.field_value(entry, wanted) == expected

@@ -9,8 +9,8 @@ from broker.values.streams.group_policy import DEFAULT_ACK_WAIT, GroupPolicy, po
 
 NUMBERS = st.integers(0, 1 << 60)
 POLICIES = st.builds(
-    GroupPolicy, NUMBERS, NUMBERS, st.binary(max_size=5).filter(lambda key: key != b"0"),
-    st.lists(st.integers(1, 1 << 60), max_size=32).map(tuple),
+    GroupPolicy, NUMBERS, NUMBERS, st.binary(max_size=5), st.lists(st.integers(1, 1 << 60), max_size=32).map(tuple),
+    NUMBERS, st.binary(max_size=5),
 )  # fmt: skip
 
 
@@ -25,6 +25,7 @@ def test_what_is_stored_is_read_back(policy: GroupPolicy) -> None:
         {b"ackwait": b"x"},
         {b"ackwait": b"-1"},
         {b"maxdeliver": b"1.5"},
+        {b"maxinflight": b"-2"},
         {b"backoff": b"1 x"},
         {b"backoff": b"0 1"},
         {b"backoff": b" ".join([b"1"] * 33)},
