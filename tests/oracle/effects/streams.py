@@ -31,6 +31,12 @@ CFGSET = "XGROUP CFGSET x g ACKWAIT 100000 MAXDELIVER 3 DEADLETTER dlq"
 DYING = f"{READ}; XCLAIM x g c1 0 2-1 IDLE 500000 RETRYCOUNT 3"
 """With the policy, 2-1 dies at once."""
 
+ORDERED = (
+    "XADD x 1-1 v a; XADD x 2-1 v b; XADD x 3-1 v a; XADD x 4-1 v b; XADD x 5-1 v c; XADD x 6-1 v a; XADD x 7-1 w a;"
+    " XGROUP CREATE x g 0; XGROUP CFGSET x g ORDERBY v MAXINFLIGHT 5 ACKWAIT 100000; XREADGROUP GROUP g c1 STREAMS x >"
+)
+"""In g, 3-1, 4-1 and 6-1 are parked, and the others in flight."""
+
 PASSED_OVER = (
     f"{READ}; XACK x g 1-2; XACK x other 1-2; XREADGROUP GROUP g c2 STREAMS x >; XREADGROUP GROUP other c STREAMS x >;"
     " XACK x g 2-1; XACK x other 2-1"
@@ -115,6 +121,14 @@ CONSUMING: Cases = {
         Case((*DYING.split("; "), "XGROUP CREATE dlq w 0 MKSTREAM"), "XREADGROUP GROUP w c BLOCK 0 STREAMS dlq >",
              (CFGSET,)),
         *after(f"{READ}; XDEL x 2-1 3-1", "XREADGROUP GROUP g c3 STREAMS x >"),
+        *after(f"{ORDERED}; XACK x g 1-1 5-1; XADD x 8-1 v c; XADD x 9-1 v a", "XREADGROUP GROUP g c2 STREAMS x >",
+               "XREADGROUP GROUP g c2 COUNT 1 STREAMS x >", "XREADGROUP GROUP g c2 NOACK STREAMS x >",
+               "XREADGROUP GROUP g c2 CLAIM 0 STREAMS x >", "XREADGROUP GROUP g c2 MAXSIZE 1 STREAMS x >"),
+        *after(f"{ORDERED}; XACK x g 1-1; XDEL x 3-1", "XREADGROUP GROUP g c2 STREAMS x >"),
+        *after(f"{ORDERED}; XCLAIM x g c1 0 1-1 3-1 IDLE 500000 RETRYCOUNT 2", "XREADGROUP GROUP g c2 STREAMS x >"),
+        *after(f"{ORDERED}; XGROUP SETID x g 0; XACK x g 1-1", "XREADGROUP GROUP g c2 STREAMS x >"),
+        *served(ORDERED, "XREADGROUP GROUP g c2 BLOCK 0 STREAMS x >", "XACK x g 1-1"),
+        *served(ORDERED, "XREADGROUP GROUP g c2 BLOCK 0 STREAMS x >", "XNACK x g FATAL IDS 1 2-1"),
         *served("XGROUP CREATE x g $ MKSTREAM", "XREADGROUP GROUP g c BLOCK 0 STREAMS x >",
                 "XADD x * a 1; XADD x * b 2"),
         *served("XGROUP CREATE x g $ MKSTREAM", "XREADGROUP GROUP g c BLOCK 0 NOACK STREAMS x >",
@@ -167,6 +181,7 @@ CONSUMING: Cases = {
     "xgroup|cfgset": [
         *after(READ, CFGSET, "XGROUP CFGSET x g BACKOFF 2 1000 2000"),
         *after(GOVERNED, "XGROUP CFGSET x g ACKWAIT 0 MAXDELIVER 0", "XGROUP CFGSET x other ACKWAIT 5000"),
+        *after(ORDERED, "XGROUP CFGSET x g MAXINFLIGHT 0", ["XGROUP", "CFGSET", "x", "g", "ORDERBY", ""]),
         *after(f"{READ}; XGROUP CFGSET x g ACKWAIT 1000000", "XGROUP CFGSET x g ACKWAIT 0"),
     ],
     "xgroup|setid": [
