@@ -43,7 +43,8 @@ class GovernedReading:
     """
 
     __slots__ = (
-        "_effects", "_governed", "_now", "_parts", "_reply", "_session", "_target", "_with_claim", "given", "unfinished",
+        "_effects", "_governed", "_now", "_parts", "_reply", "_session", "_target", "_with_claim", "given",
+        "unfinished",
     )  # fmt: skip
 
     def __init__(
