@@ -1,34 +1,14 @@
-"""node-redis and ioredis, where node and npm are at hand; the packages are kept in the user's cache folder."""
+"""node-redis and ioredis, where node and npm are at hand."""
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clients.conftest import skip_loudly
-
-PACKAGES = ("redis@5", "ioredis@5")
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="session")
-def modules() -> Path:
-    """The node_modules folder that holds both libraries."""
-    if not shutil.which("node") or not shutil.which("npm"):
-        skip_loudly("node-redis and ioredis: no node and npm here")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trimaran" / "node"
-    folder = cache / "node_modules"
-    if not all((folder / name.partition("@")[0] / "package.json").exists() for name in PACKAGES):
-        cache.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--no-save", "--no-audit", "--no-fund", "--prefix", str(cache), *PACKAGES]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        if done.returncode:
-            skip_loudly("node-redis and ioredis: npm could not install them")
-    return folder
 
 
 def run(modules: Path, script: str, *arguments: str) -> dict[str, Any]:
