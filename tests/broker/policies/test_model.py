@@ -21,7 +21,7 @@ from tests.broker.policies.model import GroupModel, Rules
 from tests.broker.sessions import make_broker
 from tests.oracle.wire import Node, parse
 
-EXAMPLES = int(os.environ.get("TRIMARAN_MODEL_EXAMPLES") or 60)
+EXAMPLES = int(os.environ.get("TRIMARAN_MODEL_EXAMPLES") or 25)
 CONSUMERS = st.sampled_from(["a", "b", "c"])
 RULES = st.builds(
     Rules,
@@ -249,4 +249,7 @@ def _manual_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_manual_time")
 def test_whatever_happens() -> None:
-    run_state_machine_as_test(Machine, settings=settings(max_examples=EXAMPLES, stateful_step_count=40, deadline=None, report_multiple_bugs=False))
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(max_examples=EXAMPLES, stateful_step_count=40, deadline=None, report_multiple_bugs=False),
+    )
