@@ -32,6 +32,7 @@ import durability
 import latency
 import lines
 import memory
+import policies
 import recorded
 import replication
 import tables
@@ -49,6 +50,7 @@ SECTIONS = {
     "replication": lambda servers, quick: replication.cost(
         servers, *((3, 0.3, 100_000) if quick else (5, 1.0, 1_000_000))
     ),
+    "policies": lambda servers, quick: policies.cost(*((2, 1_000, 10_000) if quick else (7, 10_000, 100_000))),
     "bgsave": lambda servers, quick: durability.background_save(servers, 100_000 if quick else 1_000_000),
 }
 

@@ -19,6 +19,9 @@ from broker.values.streams.stream import Stream
 
 Commands = list[list[bytes]]
 
+_READ_AT_ONCE: Final = 100
+"""The number of entries that are looked at together, if any number may be given."""
+
 _PASSED_AT_ONCE: Final = 1000
 """The number of entries that one read passes over: 2 ms of work."""
 
@@ -160,42 +163,55 @@ class GovernedReading:
 
     def _read_new(self, admission: Admission | None) -> bool:
         """Reads new entries; returns whether the group has moved."""
-        target, reply = self._target, self._reply
+        target = self._target
         group = target.group
-        left = self._left()
-        if left < 0 or group.last_id >= target.stream.last_id:
+        if self._left() < 0 or group.last_id >= target.stream.last_id:
             return False
         room = target.limit - len(self._parts) if target.limit else 0
         if admission is not None:
             room = self._room(admission, room)
             if room < 0:
                 return False
-        choice = None
-        if admission is not None and self._governed.policy.order_by:
+        if admission is None or not self._governed.policy.order_by:
+            choice = None
+        else:
             places = self._session.broker.config.stream_parked_max - group.parked_count()
             choice = _Choice(admission, group, places, target.noack)
         given: list[int] = []
         passed: list[int] = []
         parked: list[int] = []
-        for id, entry in target.stream.entries(group.last_id + 1):
-            if reply.oversized(len(self._parts)) or (room and len(given) == room):
-                break
-            if choice is not None:
-                verdict = choice.of(id, entry)
-                if verdict == _STOP:
-                    break
-                if verdict != _GIVE:
-                    passed.append(id)
-                    if verdict == _PARK:
-                        parked.append(id)
-                    continue
-            self._add(self._with_zeros(entry))
-            given.append(id)
-            passed.append(id)
+        after = group.last_id
+        while after >= 0:
+            after = self._read_some(after, room, choice, (given, passed, parked))
         if choice is not None:
             self.unfinished = choice.unfinished
         self._move(passed, given, parked)
         return bool(passed)
+
+    def _read_some(
+        self, after: int, room: int, choice: _Choice | None, lists: tuple[list[int], list[int], list[int]]
+    ) -> int:
+        """Reads new entries above the ID `after`, and sorts them into those given, passed, and parked.
+
+        `room` is the number of all that may be given (0: any). Returns where to go on, -1 at the end.
+        """
+        given, passed, parked = lists
+        entries = self._target.stream.next_entries(after, room - len(given) if room else _READ_AT_ONCE)
+        if not entries:
+            return -1
+        for id, entry in entries:
+            if self._reply.oversized(len(self._parts)):
+                return -1
+            verdict = _GIVE if choice is None else choice.of(id, entry)
+            if verdict == _STOP:
+                return -1
+            passed.append(id)
+            if verdict == _GIVE:
+                self._add(self._with_zeros(entry))
+                given.append(id)
+            elif verdict == _PARK:
+                parked.append(id)
+        return -1 if room and len(given) == room else entries[-1][0]
 
     def _move(self, passed: list[int], given: list[int], parked: list[int]) -> None:
         """Moves the group past new entries, and makes those pending that are given or parked."""

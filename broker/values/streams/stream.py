@@ -254,6 +254,16 @@ class Stream:
         for node, begin, stop in self._spans(start, end):
             yield from zip(node.ids(begin, stop), node.entry_texts(begin, stop), strict=True)
 
+    def next_entries(self, after: int, count: int) -> list[tuple[int, bytes]]:
+        """Returns the IDs and encodings of the next entries above ID `after`: at most `count`, but one if there is any.
+
+        They are from one node, so there may be more.
+        """
+        for node, begin, stop in self._spans(after + 1, MAX_ID):
+            stop = min(stop, begin + count)
+            return list(zip(node.ids(begin, stop), node.entry_texts(begin, stop), strict=True))
+        return []
+
     def nodes(self) -> Iterator[StreamNode]:
         """Yields the nodes in order, for saving; some may have no live entry."""
         for index in range(self._head, len(self._nodes)):

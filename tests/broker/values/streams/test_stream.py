@@ -50,6 +50,9 @@ def check_range(stream: Stream, entries: dict[int, list[bytes]], start: int, end
     chosen = after[:count] if count else after
     assert stream.read_after(start, count) == (chosen, b"".join(texts[id] for id in chosen))
     assert [id for id, _ in stream.entries(start, end)] == within
+    some = stream.next_entries(start, count + 1)
+    assert some == [(id, texts[id]) for id in after[: len(some)]]
+    assert bool(some) == bool(after) and len(some) <= count + 1
 
 
 @settings(max_examples=200)
