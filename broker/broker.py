@@ -36,6 +36,7 @@ from broker.observation.observer import Observer
 from broker.observation.slowlog import SlowLog
 from broker.persistence.environment import Environment
 from broker.persistence.persistence import Persistence, Storage
+from broker.policies.calls import Calls
 from broker.policies.delayed_entries import DelayedEntries
 from broker.policies.policies import Policies
 from broker.process.clock import Clock
@@ -142,9 +143,11 @@ class Broker:
             config, log, self.state, self.keyspace, self.deadlines, self.stats,
             lambda: Session(self, 0, CLOSED_TRANSPORT),
         )  # fmt: skip
+        self.calls = Calls(self.state, self.keyspace, self.deadlines, self.blocking)
         self.policies = Policies(
-            config, log, self.state, self.keyspace, self.deadlines, self.stats, self.blocking.serve, self.delayed
-        )
+            config, log, self.state, self.keyspace, self.deadlines, self.stats, self.blocking.serve, self.delayed,
+            self.calls,
+        )  # fmt: skip
         self.dispatcher = Dispatcher(
             self.executor, commands, self.keyspace, self.state, self.blocking, self.clock, self.stats, config, log,
             self.eviction.refuses, self.tracking,

@@ -197,6 +197,8 @@ class Blocking:
             return
         session.unblock()
         del self.sessions[session]
+        if wait.ended is not None:
+            wait.ended(session)
         if wait.value_type is None:
             for key in wait.keys:
                 place = (wait.database, key)

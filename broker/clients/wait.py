@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from broker.keyspace.database import Database
@@ -16,12 +16,14 @@ class Wait:
     `handler(session, args)` is executed again when a key changes. `value_type` is the class of value that it can use;
     None means that any change of the key counts, even its removal. `timeout_reply` is the reply after the timeout, and
     empty if only what the client waits for can end the wait (MIGRATE). `request` is what the client sent, and `seconds`
-    the time that it has been executed so far.
+    the time that it has been executed so far. `ended(session)`, if given, is called when the wait is over, for whatever
+    reason.
     """
 
     __slots__ = (
         "args",
         "database",
+        "ended",
         "handler",
         "keys",
         "request",
@@ -46,3 +48,4 @@ class Wait:
         self.timeout_reply = timeout_reply
         self.timeout: Timer | None = None
         self.retry: Timer | None = None
+        self.ended: Callable[[Any], None] | None = None

@@ -7,4 +7,5 @@
 - governed_stream: one stream under a policy; what it may hold, and when its oldest entry is too old
 - dead_letters: what becomes of an entry that nobody could handle
 - delayed_entries: entries that are added to their stream when they are due
+- calls: clients that wait for the answers to entries that they have added
 """

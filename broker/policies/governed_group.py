@@ -15,6 +15,7 @@ from broker.execution.state import State
 from broker.keyspace.database import Database
 from broker.keyspace.events import POLICY, Event
 from broker.keyspace.keyspace import Keyspace
+from broker.policies.calls import Calls
 from broker.policies.dead_letters import REJECTED, UNACKNOWLEDGED, Dying, Grave, Undeliverable
 from broker.process.log import Log
 from broker.process.stats import Stats
@@ -58,6 +59,7 @@ class Parts(NamedTuple):
     stats: Stats
     may_act: Callable[[Database, bytes], bool]
     serve: Callable[[], None]
+    calls: Calls
 
 
 class GovernedGroup:
@@ -393,6 +395,8 @@ class GovernedGroup:
             return False
         self.dead_lettered += 1
         parts.stats.entries_dead_lettered += 1
+        if parts.calls.waiting:
+            parts.calls.died(self.database, self._key, entry.id, entry.reason)
         return True
 
     def oldest_pending_ms(self, group: Group) -> int | None:

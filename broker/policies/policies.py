@@ -17,6 +17,7 @@ from broker.config import Config
 from broker.execution.state import State
 from broker.keyspace.database import Database
 from broker.keyspace.keyspace import Keyspace
+from broker.policies.calls import Calls
 from broker.policies.delayed_entries import DelayedEntries
 from broker.policies.governed_group import GovernedGroup, Parts
 from broker.policies.governed_stream import GovernedStream
@@ -58,13 +59,13 @@ class Policies:
 
     def __init__(
         self, config: Config, log: Log, state: State, keyspace: Keyspace, timers: Deadlines, stats: Stats,
-        serve: Callable[[], None], delayed: DelayedEntries,
+        serve: Callable[[], None], delayed: DelayedEntries, calls: Calls,
     ) -> None:  # fmt: skip
         """`serve` serves clients that wait for keys that have become ready."""
         self._config = config
         self._delayed = delayed
         self._state = state
-        self._parts = Parts(config, log, state, keyspace, timers, stats, self._may_act, serve)
+        self._parts = Parts(config, log, state, keyspace, timers, stats, self._may_act, serve, calls)
         self._unchecked: list[tuple[int, bytes]] = []
         self.by_stream: dict[tuple[int, bytes], _StreamPolicies] = {}
 

@@ -108,6 +108,8 @@ def _clients(broker: Broker) -> Fields:
     yield "client_recent_max_input_buffer", max((buffered + room for buffered, room, _, _ in sizes), default=0)
     yield "client_recent_max_output_buffer", max((unsent for _, _, _, unsent in sizes), default=0)
     yield "blocked_clients", len(broker.blocking.sessions) + len(broker.state.postponed)
+    if broker.config.stream_extensions:
+        yield "calling_clients", len(broker.calls.waiting)
     yield "tracking_clients", broker.tracking.clients
     yield "pubsub_clients", sum(1 for session in sessions if client_type(session) == "pubsub")
     yield "watching_clients", sum(1 for session in sessions if session.watched)
