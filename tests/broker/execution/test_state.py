@@ -29,6 +29,16 @@ def test_each_state_shows_in_the_flagss_of_old_and_new_clients(broker: Broker, n
     assert not any(session.flags for session in broker.sessions.values())
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("loading", True), ("replica", True), ("importing", True), ("paused", "write"), ("write_refusal", b"MISCONF")],
+)
+def test_when_the_broker_does_not_act_by_itself(broker: Broker, name: str, value: object) -> None:
+    assert broker.state.acts_by_itself()
+    setattr(broker.state, name, value)
+    assert not broker.state.acts_by_itself()
+
+
 async def test_a_pause_is_prolonged_and_made_stricter_only(broker: Broker, autojump_clock: MockClock) -> None:
     state, began = broker.state, trio.current_time()
     state.pause("write", 5000)

@@ -47,6 +47,17 @@ MANY = [["EVAL", "for i = 1, 250 do redis.call('XADD', 'x', i .. '-1', 'a', i) e
 
 PRODUCED = "XADD x IDMP p i1 * a 1; XADD x IDMP p i2 * a 2"
 
+ANSWER_ALL = [
+    [
+        "EVAL",
+        "redis.call('XREADGROUP', 'GROUP', 'g', 'c', 'STREAMS', 'x', '>');"
+        "for _, entry in ipairs(redis.call('XPENDING', 'x', 'g', '-', '+', 10)) do"
+        " redis.call('XREPLY', 'x', 'g', entry[1], 'v') end",
+        0,
+    ]
+]
+"""Reads all that is new, and answers whoever has called for it."""
+
 ADDING: Cases = {
     "xadd": [
         *after("", "XADD x * a 1", "XADD x 5-* a 1 b 2", "XADD x 5-1 a 1", "XADD x 5 a 1", "XADD x MAXLEN 5 * a 1"),
@@ -70,6 +81,8 @@ ADDING: Cases = {
         # Added while the client waits.
         *served("", "XREAD BLOCK 0 STREAMS x $", "XADD x DELAY 1 MAXLEN 1 * a 1"),
     ],
+    # Nobody reads the first entry, so it is removed again.
+    "xcall": [*after(READ, "XCALL 1 x * a 1"), *served(READ, "XCALL 0 x * a 1", ANSWER_ALL)],
     "xtrim": [
         *after(READ, "XTRIM x MAXLEN 2", "XTRIM x MAXLEN = 1", "XTRIM x MINID 2", "XTRIM x MAXLEN 2 KEEPREF",
                "XTRIM x MAXLEN 2 DELREF", "XTRIM x MINID = 2-1 DELREF", "XTRIM x MAXLEN 0 DELREF", "XTRIM x MAXLEN 0"),
@@ -142,6 +155,7 @@ CONSUMING: Cases = {
         *silent(READ, "XACK x g 3-1"),
         *after(SINGLE, "XACK x g 1-1", "XACK x g 1-2 2-1", "XACK x g 2-1 1-1"),
     ],
+    "xreply": [*after(READ, "XREPLY x g 1-1 v"), *silent(READ, "XREPLY x g 3-1 v")],
     "xackdel": [
         *after(READ, "XACKDEL x g IDS 2 1-1 3-1", "XACKDEL x g KEEPREF IDS 1 1-2", "XACKDEL x g DELREF IDS 2 1-1 2-1",
                "XACKDEL x g ACKED IDS 2 1-1 2-1"),
