@@ -220,12 +220,13 @@ class GovernedReading:
         target, group, consumer = self._target, self._target.group, self._target.consumer
         target.stream.advance(group, passed)
         self.given += given
-        if parked:
-            self._propagate(self._governed.park(group, parked))
+        # First those that the parked ones wait for.
         if given and not target.noack:
             group.deliver(consumer, given, self._now)
             if self._effects is not None:
                 self._effects.append(claim_effect(target.name, group, consumer, given, self._now, 1))
+        if parked:
+            self._propagate(self._governed.park(group, parked))
         self._propagate([move_effect(target.name, group)])
 
 
@@ -264,6 +265,7 @@ class _Choice:
         if value not in self._busy and not admission.is_busy(value):
             if not self._noack:
                 self._busy.add(value)
+                admission.learn(id, value)
             return _GIVE
         if self._places <= 0:
             admission.held_back = True
@@ -272,6 +274,7 @@ class _Choice:
         if verdict == _PARK:
             self._places -= 1
             self._busy.add(value)  # later ones come behind it
+            admission.learn(id, value)
         return verdict
 
     def _pass(self, verdict: int) -> int:

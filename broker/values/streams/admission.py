@@ -75,6 +75,10 @@ class Admission:
             self._walked = MAX_ID
             self._wake()
 
+    def learn(self, id: int, value: bytes) -> None:
+        """Remembers the value of an entry that is about to become pending, which need not be looked up then."""
+        self._values[id] = value
+
     # What the group reports
 
     def placed(self, id: int) -> None:

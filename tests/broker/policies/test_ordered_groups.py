@@ -47,8 +47,8 @@ async def test_what_passing_over_entries_propagates(autojump_clock: MockClock) -
         await client.call("XREADGROUP GROUP g alice COUNT 2 STREAMS s >")
         now = broker.broker.clock.now
         assert lines(effects) == [
-            f"XCLAIM s g ~parked 0 2-1 TIME {now} RETRYCOUNT 0 FORCE JUSTID",
             f"XCLAIM s g alice 0 1-1 3-1 TIME {now} RETRYCOUNT 1 FORCE JUSTID",
+            f"XCLAIM s g ~parked 0 2-1 TIME {now} RETRYCOUNT 0 FORCE JUSTID",
             "XGROUP SETID s g 3-1 ENTRIESREAD 3",
         ]
         del effects[:]
