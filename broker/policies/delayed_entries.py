@@ -146,6 +146,12 @@ class DelayedEntries:
         del self._unchecked[:_CHECKED_AT_ONCE]
         self._look_ahead()
 
+    def placed(self, database: Database, key: bytes) -> None:
+        """Follows a sorted set that was renamed, copied, moved or restored to `key`, if it has delayed entries."""
+        stream = stream_beside(PREFIX, key) if self._config.stream_extensions else None
+        if stream is not None and not self._state.is_replaying():
+            self._find(database, stream)
+
     def _find(self, database: Database, stream: bytes) -> _Queue | None:
         """Returns the queue of a stream, None if it has no delayed entries."""
         queue = self._queues.get((database.index, stream))

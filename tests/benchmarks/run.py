@@ -28,6 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import delayed
 import durability
 import latency
 import lines
@@ -51,6 +52,7 @@ SECTIONS = {
         servers, *((3, 0.3, 100_000) if quick else (5, 1.0, 1_000_000))
     ),
     "policies": lambda servers, quick: policies.cost(*((2, 1_000, 10_000) if quick else (7, 10_000, 100_000))),
+    "delayed": lambda servers, quick: delayed.cost(*((2, 10_000, 50_000) if quick else (7, 100_000, 1_000_000))),
     "bgsave": lambda servers, quick: durability.background_save(servers, 100_000 if quick else 1_000_000),
 }
 

@@ -17,6 +17,7 @@ from broker.table.command import ACCESS, ASKING, DENYOOM, OW, READONLY, RO, UPDA
 from broker.table.parsers import Parser
 from broker.values.deadline_queue import NEVER
 from broker.values.hash import Hash
+from broker.values.sorted_set import SortedSet
 from broker.values.streams.stream import Stream
 from protocol.errors import CommandError
 from protocol.replies import OK, bulk
@@ -101,6 +102,8 @@ def restore_(session: Client, args: list[bytes]) -> bytes:
     if deadline:
         db.expire_at(name, deadline)
     db.changed(name, RESTORED)
+    if value.__class__ is SortedSet:
+        broker.delayed.placed(db, name)
     # Set after the change, because a change updates the access time under the LRM policies.
     if measure == b"IDLETIME":
         session.broker.access.set_idle(db, name, measured)

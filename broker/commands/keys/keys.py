@@ -120,7 +120,7 @@ def _rename(session: Client, old_name: bytes, new_name: bytes, only_new: bool) -
         return False
     deadline = db.deadline(old_name)
     db.delete(old_name)
-    _put(db, new_name, value, deadline)
+    _put(session, db, new_name, value, deadline)
     db.changed(old_name, RENAME_FROM, 0)
     db.changed(new_name, RENAME_TO)
     _notify_replaced(db, new_name, replaced, value)
@@ -128,13 +128,15 @@ def _rename(session: Client, old_name: bytes, new_name: bytes, only_new: bool) -
     return True
 
 
-def _put(db: Database, name: bytes, value: Value, deadline: int | None) -> None:
+def _put(session: Client, db: Database, name: bytes, value: Value, deadline: int | None) -> None:
     """Stores a value with its deadline as a new key, replacing any old one."""
     # A replaced key keeps its position in the dict: if it moved to the end, a SCAN in progress would miss it.
     db.persist(name)
     db.add(name, value)
     if deadline is not None:
         db.expire_at(name, deadline)
+    if type(value) is SortedSet:
+        session.broker.delayed.placed(db, name)
 
 
 def _notify_replaced(db: Database, name: bytes, replaced: Value, value: Value) -> None:
@@ -170,7 +172,7 @@ def copy(session: Client, args: list[bytes]) -> bytes:
     replaced = target.get(new_name)
     if replaced is not None and not replace:
         return ZERO
-    _put(target, new_name, _duplicate(value), source.deadline(name))
+    _put(session, target, new_name, _duplicate(value), source.deadline(name))
     target.changed(new_name, COPY_TO)
     _notify_replaced(target, new_name, replaced, value)
     session.broker.reclaimer.take(replaced)
@@ -190,7 +192,7 @@ def move(session: Client, args: list[bytes]) -> bytes:
         return ZERO
     deadline = source.deadline(name)
     source.delete(name)
-    _put(target, name, value, deadline)
+    _put(session, target, name, value, deadline)
     source.changed(name, MOVE_FROM, 0)
     target.changed(name, MOVE_TO)
     return ONE

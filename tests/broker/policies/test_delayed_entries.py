@@ -286,6 +286,29 @@ async def test_clients_may_change_the_set(change: str, left: list[str], autojump
         assert broker.broker.delayed.count() == 0
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "RENAME {set} ~delayed:{{t}}:t",
+        "RENAMENX {set} ~delayed:{{t}}:t",
+        "COPY {set} ~delayed:{{t}}:t",
+        "RENAME {set} plain; RENAME plain ~delayed:{{t}}:t",
+        "RENAME {set} ~delayed:{{t}}:t; MOVE ~delayed:{{t}}:t 1; SELECT 1",
+        "RESTORE ~delayed:{{t}}:t 0 PAYLOAD; DEL {set}",
+    ],
+)
+async def test_sets_that_get_another_name(change: str, autojump_clock: MockClock) -> None:
+    async with governing("XADD s DELAY 100 * n 1", "XADD s DELAY 200 * n 2") as (_, client):
+        payload = parse(await client.call(f"DUMP {SET}")).text
+        for line in change.split("; "):
+            words = [word.encode() for word in line.format(set=SET).split()]
+            words = [payload if word == b"PAYLOAD" else word for word in words]
+            assert not (await client.call(*words)).startswith(b"-"), line
+        await trio.sleep(0.3)
+        assert await values(client, "t") == ["1", "2"]
+        assert await values(client) == (["1", "2"] if change.startswith("COPY") else [])
+
+
 async def test_another_type_in_place_of_the_set(autojump_clock: MockClock) -> None:
     async with governing("XADD s DELAY 100 * n 1", f"SET {SET} text") as (_, client):
         await trio.sleep(0.3)
