@@ -2,6 +2,8 @@
 
     async with broker.open_broker() as server:      # in any Trio program or test, without a port
         stream = await server.connect()             # a client's byte stream
+    with broker.in_thread() as running:             # in any other program or test, on a port
+        client = redis.Redis(port=running.port)
 
 A map, from the outside in; each line imports only from the lines below it (docs/architecture.md):
 
@@ -23,12 +25,17 @@ import protocol as protocol  # its loader decides what runs compiled
 if TYPE_CHECKING:
     from broker.server import Server as Server
     from broker.server import open_broker as open_broker
+    from broker.testing.in_thread import in_thread as in_thread
 
-__all__ = ["Server", "open_broker"]
+__all__ = ["Server", "in_thread", "open_broker"]
 
 
 def __getattr__(name: str) -> Any:
     # Loaded on first use: `import broker.values.streams.stream` must not pull in the whole server.
+    if name == "in_thread":
+        from broker.testing.in_thread import in_thread
+
+        return in_thread
     if name in __all__:
         from broker import server
 

@@ -1,4 +1,4 @@
-"""The client side of Trimaran: workers and consumers for Trio programs, over RESP.
+"""The client side of Trimaran: workers and consumers for asyncio and Trio programs, over RESP.
 
 streams   event streams: consumers in groups, producers, replay, dead letters
 jobs      job queues: functions that run in workers, on streams
@@ -13,6 +13,7 @@ These packages share the modules next to them. connecting.py and connection.py: 
 member of a consumer group, on which stream consumers and job workers are built; it fetches (fetching.py, groups.py,
 capabilities.py), holds (backlog.py, delivery.py, leases.py) and settles entries (settling.py, transactions.py,
 deadletters.py). options.py, retry.py, errors.py, middleware.py, telemetry.py and codecs.py are part of the interface.
-Work runs in nurseries of the block that began it (nurseries.py) and ends with that block; tasks wake each other with
-doorbell.py.
+Work runs in task groups of the block that began it (task_groups.py) and ends with that block; tasks wake each other
+with doorbell.py and parking.py. All of it is written on anyio, for asyncio and Trio alike; loops.py is about what they
+differ in.
 """

@@ -3,7 +3,7 @@
 These wait for hours, and are cancelled while they wait. A pool's connections are for short requests: coredis 6 lets
 other tasks' requests share one, and permanently loses a slot of the pool when a blocking request is cancelled. So the
 connection is built from the pool's own class and settings (which also covers in-process, TLS and Sentinel
-connections), and runs in a nursery of ours.
+connections), and runs in a task group of ours.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import os
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+import anyio
 import coredis
-import trio
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint_if_cancelled
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from coredis.connection import BaseConnection, TCPLocation
 from coredis.exceptions import ConnectionError, MovedError, RedisClusterError
@@ -43,7 +45,7 @@ NOT_OURS = frozenset(("noreply", "max_idle_time", "stream_timeout", "processing_
 
 async def connect(
     client: Client,
-    nursery: trio.Nursery,
+    tasks: TaskGroup,
     *,
     slot: int | None = None,
     node: TCPLocation | None = None,
@@ -52,11 +54,11 @@ async def connect(
 ) -> BaseConnection:
     """Open a new connection to the server of a coredis client (Redis, RedisCluster, one from a Sentinel).
 
-    It runs in the nursery until that is cancelled or `invalidate()` is called. With `shielded`, once it is established,
-    only the latter ends it, so that commands can still be sent after a cancellation. In a cluster it goes to the
-    primary that serves the hash `slot`, to any primary without one, or to the `node` that a redirection named. With
-    Sentinel it goes to a server of the client's kind, or with `primary` always to the primary. Replies arrive as bytes,
-    whatever the client decodes.
+    It runs in the task group `tasks` until that is cancelled or `invalidate()` is called. With `shielded`, once it is
+    established, only the latter ends it, so that commands can still be sent after a cancellation. In a cluster it goes
+    to the primary that serves the hash `slot`, to any primary without one, or to the `node` that a redirection named.
+    With Sentinel it goes to a server of the client's kind, or with `primary` always to the primary. Replies arrive as
+    bytes, whatever the client decodes.
 
     Raises ServerUnavailable when the server can't be reached, another RedisError when it refuses, and ConnectionError
     when a cluster's layout names no node for the slot.
@@ -64,16 +66,18 @@ async def connect(
     seconds = client.connection_pool.connection_kwargs.get("connect_timeout") or CONNECT_SECONDS
     connection: BaseConnection | None = None
     try:
-        with trio.move_on_after(seconds):
+        with anyio.move_on_after(seconds):
             try:
                 connection = await _construct(client, slot, node, primary)
-                await nursery.start(_run_shielded if shielded else _run, connection)
+                opening = _Opening(connection, shielded=shielded)
+                tasks.start_soon(opening.run)
+                await opening.wait()
                 # a cancellation that arrived together with the connection has ended its reader, shielded or not
-                await trio.lowlevel.checkpoint_if_cancelled()
+                await checkpoint_if_cancelled()
                 return connection
             except Exception as error:
                 # coredis turns even a cancellation during the handshake into a ConnectionError
-                await trio.lowlevel.checkpoint_if_cancelled()
+                await checkpoint_if_cancelled()
                 if isinstance(error, RedisClusterError):
                     error = ConnectionError(str(error))
                 elif type(error) is ConnectionError or isinstance(error, OSError):
@@ -116,25 +120,51 @@ def discard(connection: BaseConnection) -> None:
             part.close()
 
 
-async def _run(connection: BaseConnection, *, task_status: trio.TaskStatus[None]) -> None:
-    await connection.run(task_status=task_status)
+class _Opening:
+    """A connection that is being opened by a task of its own, in run(); wait() is for the one that wants it.
 
+    This is TaskGroup.start(), but for a task that shields itself once it has started. A native cancellation may reach
+    the caller together with that; start() would then wait for the task to end, forever.
+    """
 
-async def _run_shielded(connection: BaseConnection, *, task_status: trio.TaskStatus[None]) -> None:
-    with trio.CancelScope() as scope:
-        await connection.run(task_status=_Shielding(scope, task_status))
+    def __init__(self, connection: BaseConnection, *, shielded: bool) -> None:
+        self._connection = connection
+        self._shielded = shielded
+        self._scope = anyio.CancelScope()
+        self._ready = anyio.Event()
+        self._ended = anyio.Event()
+        self._established = False
+        self._error: Exception | None = None
 
-
-class _Shielding:
-    """Shields a scope once its task has started: a connection that is still being opened can be cancelled."""
-
-    def __init__(self, scope: trio.CancelScope, status: trio.TaskStatus[None]) -> None:
-        self._scope = scope
-        self._status = status
+    async def run(self) -> None:
+        try:
+            with self._scope:
+                await self._connection.run(task_status=self)
+        except Exception as error:
+            if self._established:
+                raise
+            self._error = error
+        finally:
+            self._ready.set()
+            self._ended.set()
 
     def started(self, value: None = None) -> None:
-        self._scope.shield = True
-        self._status.started(value)
+        # a connection that is still being opened can be cancelled
+        self._scope.shield = self._shielded
+        self._established = True
+        self._ready.set()
+
+    async def wait(self) -> None:
+        """Return once it is established. Raises what opening it has raised; ends it when cancelled."""
+        try:
+            await self._ready.wait()
+        except BaseException:
+            self._scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await self._ended.wait()
+            raise
+        if not self._established:
+            raise self._error or ConnectionError("cancelled while it was opened")
 
 
 async def _construct(

@@ -14,22 +14,25 @@ In a cluster, redirections are followed if they mean that nothing was executed (
 become a replica keeps its clients' connections: one that answers READONLY is replaced, so that Sentinel, or whatever
 else leads to the primary, is asked again.
 
-The connections live in a nursery of open_link's block and end with it. They are shielded from its cancellation, because
-giving entries back then still needs them.
+The connections live in a task group of open_link's block and end with it. They are shielded from its cancellation,
+because giving entries back then still needs them.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import trio
+import anyio
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 from coredis.connection import BaseConnection, TCPLocation
 from coredis.exceptions import AskError, ConnectionError, MovedError, ReadOnlyError, RedisError
 
+from consumers import loops
 from consumers.capabilities import LEAST, Capabilities, detect
 from consumers.connecting import Argument, Client, Command, Reply, connect, report, slot_of
-from consumers.nurseries import open_plain_nursery
 from consumers.redirections import MIGRATION_SECONDS, follow, is_unstable, target
+from consumers.task_groups import open_plain_task_group
 
 __all__ = ["Argument", "Client", "Command", "Link", "Reply", "ask_any", "client_slot", "open_link", "send_batch"]
 
@@ -51,9 +54,9 @@ class Link:
     the commands.
     """
 
-    def __init__(self, client: Client, key: str, nursery: trio.Nursery) -> None:
-        self._commands = _Line(client, key, nursery)
-        self._reads = _Line(client, key, nursery)
+    def __init__(self, client: Client, key: str, tasks: TaskGroup) -> None:
+        self._commands = _Line(client, key, tasks)
+        self._reads = _Line(client, key, tasks)
         self._blocked: tuple[BaseConnection, Any] | None = None
 
     async def execute(self, commands: Sequence[Command], *, limit: float = ANSWER_SECONDS) -> list[Reply]:
@@ -69,14 +72,14 @@ class Link:
 
         While a cluster moves some of the keys, this waits, up to MIGRATION_SECONDS.
         """
-        deadline = trio.current_time() + MIGRATION_SECONDS
+        deadline = anyio.current_time() + MIGRATION_SECONDS
         while True:
             try:
                 return outcome(await self.execute([(b"MULTI",), *commands, (b"EXEC",)], limit=limit))
             except RedisError as error:
-                if not is_unstable(error) or trio.current_time() >= deadline:
+                if not is_unstable(error) or anyio.current_time() >= deadline:
                     raise
-            await trio.sleep(UNSTABLE_PAUSE)
+            await anyio.sleep(UNSTABLE_PAUSE)
 
     async def watch(self, keys: Sequence[str], questions: Sequence[Command]) -> tuple[list[Reply], TCPLocation | None]:
         """WATCH keys, then query; returns the replies to the queries, and the node that watches, for execute_at().
@@ -104,7 +107,8 @@ class Link:
         One read at a time. limit: seconds, including the blocking time.
         """
         # the previous read may have returned in spite of a cancellation
-        await trio.lowlevel.checkpoint_if_cancelled()
+        if loops.is_cancelled():
+            await checkpoint()
         connection = await self._reads.ready()
         reply = await self._read(connection, None, command, limit)
         if isinstance(reply, AskError):
@@ -117,23 +121,25 @@ class Link:
     ) -> Reply:
         line = self._reads
         try:
-            with trio.fail_after(limit):
+            with anyio.move_on_after(limit):
                 if node is not None:
                     line.send(connection, (b"ASKING",))
                 request = line.send(connection, command)
                 self._blocked = connection, request
                 return line.checked(await request, connection)
-        except trio.TooSlowError:
-            connection.invalidate("no answer")
-            raise TimeoutError(f"no answer within {limit} s") from None
-        except trio.Cancelled:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + UNBLOCK_SECONDS):
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True, deadline=anyio.current_time() + UNBLOCK_SECONDS):
                 await self.wake()
-                return line.checked(await request, connection)
+                reply = line.checked(await request, connection)
+            if request.complete:
+                loops.cancel_again()
+                return reply
             connection.invalidate("a read was cancelled")
             raise
         finally:
             self._blocked = None
+        connection.invalidate("no answer")
+        raise TimeoutError(f"no answer within {limit} s")
 
     async def capabilities(self, *, reading: bool) -> Capabilities:
         """What the server can do that gets the next read, or the next commands.
@@ -154,7 +160,7 @@ class Link:
             if replies != [0]:
                 return
             # The read was sent a moment ago on the other connection, and the server has not seen it yet.
-            await trio.sleep(0.005)
+            await anyio.sleep(0.005)
 
     def close(self) -> None:
         """Drop both connections."""
@@ -165,14 +171,14 @@ class Link:
 class _Line:
     """One connection, replaced when it is lost, and one to each node that a redirection has named."""
 
-    def __init__(self, client: Client, key: str, nursery: trio.Nursery) -> None:
+    def __init__(self, client: Client, key: str, tasks: TaskGroup) -> None:
         self._client = client
         self._key = key
-        self._nursery = nursery
+        self._task_group = tasks
         self._connection: BaseConnection | None = None
         self._elsewhere: dict[TCPLocation, BaseConnection] = {}
-        self._connecting = trio.Lock()
-        self._closing = trio.Event()
+        self._connecting = anyio.Lock()
+        self._closing = anyio.Event()
         self._queried: BaseConnection | None = None
         self._capabilities = LEAST
 
@@ -211,7 +217,7 @@ class _Line:
         if self._closing.is_set():
             raise ConnectionError("the link is closed")
         slot = slot_of(self._client, self._key)
-        connection = await connect(self._client, self._nursery, slot=slot, node=node, shielded=True, primary=True)
+        connection = await connect(self._client, self._task_group, slot=slot, node=node, shielded=True, primary=True)
         if self._closing.is_set():
             connection.invalidate("the link is closed")
             raise ConnectionError("the link is closed")
@@ -246,7 +252,7 @@ class _Line:
         return await self._send(connection, commands, limit)
 
     async def _send(self, connection: BaseConnection, commands: Sequence[Command], limit: float) -> list[Reply]:
-        with trio.move_on_after(limit):
+        with anyio.move_on_after(limit):
             replies = await send_batch(connection, commands, _NEVER)
             for reply in replies:
                 if isinstance(reply, BaseException) and (
@@ -289,10 +295,10 @@ class _Line:
         """Connect again next time. Other requests in flight get their own replies first."""
         if self._connection is connection:
             self._connection = None
-            self._nursery.start_soon(self._retire, connection)
+            self._task_group.start_soon(self._retire, connection)
 
     async def _retire(self, connection: BaseConnection) -> None:
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + ANSWER_SECONDS):
+        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + ANSWER_SECONDS):
             await self._closing.wait()
         connection.invalidate("it has been replaced")
 
@@ -360,8 +366,8 @@ async def open_link(client: Client, key: str) -> AsyncIterator[Link]:
 
     The first command connects, so a server that is down at the start is handled like any lost connection.
     """
-    async with open_plain_nursery() as nursery:
-        link = Link(client, key, nursery)
+    async with open_plain_task_group() as tasks:
+        link = Link(client, key, tasks)
         try:
             yield link
         finally:

@@ -6,8 +6,9 @@ from functools import cached_property
 from types import TracebackType
 from typing import Protocol, Self
 
-import trio
+import anyio
 
+from consumers import loops
 from consumers.connection import Command
 from consumers.errors import Reject, Retry, alone
 from consumers.given import Duration, duration
@@ -51,8 +52,9 @@ class Delivery:
     whether a handler had begun. values: its fields and values in turn, as bytes.
 
     For the engine: phase: the name under which it is pending (owners.py). key: the key it is ordered by. running: a
-    handler task is working on it. kept: its lease is extended automatically. leased: when that was last done (Trio's
-    clock). lost: another consumer has it. nacked: it was given back. due: when a POSTPONED one is delivered again.
+    handler task is working on it. kept: its lease is extended automatically. leased: when that was last done, or when
+    it was delivered (the loop's clock). lost: another consumer has it. nacked: it was given back. due: when a POSTPONED
+    one is delivered again.
     """
 
     def __init__(self, inbox: Inbox, stream: str, id: str, values: list[bytes], deliveries: int) -> None:
@@ -69,7 +71,7 @@ class Delivery:
         self.lost = False
         self.nacked = False
         self.due = 0.0
-        self.leased = trio.current_time()
+        self.leased = 0.0
         self._inbox = inbox
 
     def __repr__(self) -> str:
@@ -154,6 +156,9 @@ class Delivery:
             await self.ack()
             return False
         self.fail(error)
+        if isinstance(error, BaseExceptionGroup):
+            # asyncio's task groups raise their tasks' failures instead of a cancellation
+            loops.cancel_again()
         return isinstance(error, Exception)
 
     def fail(self, error: BaseException) -> None:
@@ -169,7 +174,7 @@ class Delivery:
     def give_back(self, *, used: bool) -> None:
         """Release the entry without waiting for the server. used: this delivery counts."""
         if self.state is State.POSTPONED:
-            delay = max(0.0, self.due - trio.current_time())
+            delay = max(0.0, self.due - anyio.current_time())
             self._inbox.settle(self, Settlement(self, Outcome.NACK, delay=delay))
         elif not self.settled:
             self._inbox.settle(self, Settlement(self, Outcome.NACK, used=used))

@@ -1,6 +1,7 @@
 """A bell that one task answers: tells a task that works in rounds that there is something to do."""
 
-import trio
+from anyio import Event
+from anyio.lowlevel import checkpoint
 
 __all__ = ["Doorbell"]
 
@@ -12,16 +13,27 @@ class Doorbell:
     its next wait(). So it looks for work after wait(), never before, and misses nothing.
     """
 
-    __slots__ = ("_rung",)
+    __slots__ = ("_rung", "_waiting")
 
     def __init__(self) -> None:
-        self._rung = trio.Event()
+        self._rung = False
+        self._waiting: Event | None = None
 
     def ring(self) -> None:
         """Make wait() return, now or when it is next called."""
-        self._rung.set()
+        if not self._rung:
+            self._rung = True
+            if self._waiting is not None:
+                self._waiting.set()
 
     async def wait(self) -> None:
         """Return once it has rung since the last wait() returned. If cancelled, it leaves the ring for the next one."""
-        await self._rung.wait()
-        self._rung = trio.Event()
+        if self._rung:
+            await checkpoint()
+        else:
+            self._waiting = Event()
+            try:
+                await self._waiting.wait()
+            finally:
+                self._waiting = None
+        self._rung = False

@@ -17,7 +17,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-import trio
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
 from coredis.exceptions import RedisError
 
 from consumers.backlog import Backlog, Priority
@@ -31,12 +32,13 @@ from consumers.handling import Handling, about
 from consumers.isolation import Isolation
 from consumers.leases import Leases
 from consumers.middleware import Middlewares
-from consumers.nurseries import open_plain_nursery
 from consumers.options import AckPolicy, Options, Statistics
 from consumers.orphans import Orphans, leave
 from consumers.owners import Phase
+from consumers.parking import ParkingLot
 from consumers.retry import persist
 from consumers.settling import Outcome, Settlement, Settler
+from consumers.task_groups import open_plain_task_group
 
 __all__ = ["Engine"]
 
@@ -75,23 +77,23 @@ class Engine(Generic[D]):
             options.streams, options.priority, (lambda item: item.key) if order is not None else None
         )
         self._threshold = max(1, options.prefetch // 4)
-        self._waiting = trio.lowlevel.ParkingLot()
-        self._changed = trio.lowlevel.ParkingLot()
+        self._waiting = ParkingLot()
+        self._changed = ParkingLot()
         self._draining = False
-        self._finished = trio.Event()
+        self._finished = anyio.Event()
         self._started = False
         self._pushing = False
         self._cut_short = False
         self._closed = False
         self._failure: BaseException | None = None
-        self._handlers = trio.CancelScope()
-        self._beginning = trio.CancelScope()
+        self._handlers: anyio.CancelScope
+        self._beginning: anyio.CancelScope
         self._settler: Settler
         self._fetcher: Fetcher
         self._leases: Leases
         self._isolation: Isolation[D]
         self._group: Group
-        self._tasks: trio.Nursery
+        self._tasks: TaskGroup
 
     @property
     def used(self) -> bool:
@@ -114,17 +116,18 @@ class Engine(Generic[D]):
         self,
         handle: Callable[[D], Awaitable[object]],
         *,
-        task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
+        task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
         """Pass entries to `handle`, `concurrency` at a time, until drained or cancelled.
 
         Started once the group exists. Raises ConsumerError when the server refuses what the consumer needs.
         """
         self._pushing = True
+        self._handling.begin()
         async with self.open():
             task_status.started()
             with self._handlers:
-                async with open_plain_nursery() as workers:
+                async with open_plain_task_group() as workers:
                     for _ in range(self.options.concurrency):
                         workers.start_soon(self._work, handle)
 
@@ -134,6 +137,8 @@ class Engine(Generic[D]):
         if self._started:
             raise RuntimeError("an engine is used once")
         self._started = True
+        # in a loop only: the engine itself may be made before one runs
+        self._handlers, self._beginning = anyio.CancelScope(), anyio.CancelScope()
         options = self.options
         slots = {client_slot(self._client, key) for key in (*options.streams, options.dead_letter) if key}
         if len(slots) > 1:
@@ -142,10 +147,11 @@ class Engine(Generic[D]):
             async with open_link(self._client, options.streams[0]) as link:
                 self._group = Group(link, options.streams, options.group, options.consumer, options.ack_wait)
                 self._build()
-                with self._beginning:
-                    await self._begin()
+                if not self._draining:
+                    with self._beginning:
+                        await self._begin()
                 try:
-                    async with open_plain_nursery() as self._tasks:
+                    async with open_plain_task_group() as self._tasks:
                         for task in (
                             self._fetcher.run, self._fetcher.wake_when_due, self._settler.run, self._leases.run,
                             self._isolation.run,
@@ -153,13 +159,13 @@ class Engine(Generic[D]):
                             self._tasks.start_soon(self._guard, task)
                         try:
                             yield
-                        except trio.Cancelled:
+                        except anyio.get_cancelled_exc_class():
                             self._cut_short = True
                             raise
                         self._tasks.cancel_scope.cancel()
                 finally:
                     self._draining = True
-                    with trio.CancelScope(shield=True, deadline=trio.current_time() + GIVE_BACK_SECONDS):
+                    with anyio.CancelScope(shield=True, deadline=anyio.current_time() + GIVE_BACK_SECONDS):
                         await self._give_back()
                     self._closed = True
             if self._failure is not None:
@@ -206,14 +212,14 @@ class Engine(Generic[D]):
         returns once all entries that were handed out are settled, or after `grace` seconds.
         """
         self._draining = True
-        self._beginning.cancel()
         self._waiting.unpark_all()
         self._changed.unpark_all()
         if not self._started or self._finished.is_set():
             return
+        self._beginning.cancel()
         self._give_back_waiting(suspects=True)
         await self._group.link.wake()
-        with trio.move_on_after(grace):
+        with anyio.move_on_after(grace):
             while self._in_hand and not self._finished.is_set():
                 await self._changed.park()
         if self._pushing:
@@ -259,20 +265,20 @@ class Engine(Generic[D]):
         return 0
 
     def _receive(self, entries: list[Entry]) -> None:
-        statistics = self.statistics
+        statistics, now = self.statistics, anyio.current_time()
         for stream, raw_id, values, deliveries, phase, doubtful, guilty in entries:
             id = raw_id.decode()
             held = self._in_hand.get((stream, id))
             if held is not None:
                 if not held.nacked:
                     # our own lease had run out, and no other consumer had claimed it
-                    held.delivery_count, held.leased, held.lost = deliveries, trio.current_time(), False
+                    held.delivery_count, held.leased, held.lost = deliveries, now, False
                     held.phase, held.doubtful = phase, doubtful
                     continue
                 # it came back before the reply to giving it back did
                 held.lost = True
             delivery = self._make(self, stream, id, values, deliveries)
-            delivery.phase, delivery.doubtful = phase, doubtful
+            delivery.phase, delivery.doubtful, delivery.leased = phase, doubtful, now
             self._in_hand[stream, id] = delivery
             statistics.received += 1
             statistics.redelivered += deliveries > 1
@@ -436,7 +442,7 @@ class Engine(Generic[D]):
         if not delivery.lost:
             # the code that has the message may still acknowledge it, until another consumer does
             left = self._make(self, *place, delivery.values, delivery.delivery_count)
-            left.phase, left.doubtful = delivery.phase, delivery.doubtful
+            left.phase, left.doubtful, left.leased = delivery.phase, delivery.doubtful, delivery.leased
             self._in_hand[place] = left
             left.give_back(used=True)
             delivery.lost = True
@@ -448,7 +454,8 @@ class Engine(Generic[D]):
     def _postpone(self, delivery: Delivery, delay: float) -> None:
         again = self._make(self, delivery.stream, delivery.id, delivery.values, delivery.delivery_count)
         again.state = State.POSTPONED
-        again.due = trio.current_time() + delay
+        again.leased = anyio.current_time()
+        again.due = again.leased + delay
         again.key, delivery.key = delivery.key, None
         again.phase, again.doubtful = delivery.phase, delivery.doubtful
         delivery.state = State.SETTLED
@@ -457,12 +464,12 @@ class Engine(Generic[D]):
 
     async def _again(self, delivery: D) -> None:
         """Deliver a postponed entry once more when its delay has passed."""
-        await trio.sleep_until(delivery.due)
+        await anyio.sleep_until(delivery.due)
         found = await persist(partial(self._take_again, delivery), self.options.reconnect)
         if delivery.state is not State.POSTPONED:
             return
         if found:
-            delivery.delivery_count, delivery.leased = found[0].deliveries, trio.current_time()
+            delivery.delivery_count, delivery.leased = found[0].deliveries, anyio.current_time()
             delivery.phase, delivery.doubtful = Phase.CLEAN, 0
             delivery.state = State.WAITING
             self.statistics.received += 1

@@ -6,7 +6,8 @@ transient errors: a cut connection, a server that is loading, full, or has just 
 these to pass and never raises them.
 """
 
-import trio
+import asyncio
+
 from coredis.exceptions import (
     AskError,
     ClusterDownError,
@@ -20,6 +21,7 @@ from coredis.exceptions import (
     UnblockedError,
 )
 
+from consumers import loops
 from consumers.given import Duration, duration
 
 __all__ = ["ConsumerError", "Reject", "Retry", "ServerUnavailable", "alone", "cut_short", "transient"]
@@ -60,7 +62,7 @@ class Retry(Exception):
 
 
 def alone(error: BaseException) -> BaseException:
-    """Unwrap the single exception from the groups that a handler's own nurseries have put around it, if any."""
+    """Unwrap the single exception from the groups that a handler's own task groups have put around it, if any."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
@@ -73,13 +75,21 @@ def cut_short(error: BaseException) -> BaseException | None:
     program of its own to end, and an exception that ended its worker uncounted would end every worker that gets the
     entry.
     """
+    outside = (*loops.cancelled_class(), KeyboardInterrupt)
     if isinstance(error, BaseExceptionGroup):
-        outside, own = error.split((trio.Cancelled, KeyboardInterrupt))
-        return outside if own is not None else error
-    if isinstance(error, trio.Cancelled | KeyboardInterrupt):
+        cut: BaseException | None
+        cut, own = error.split(outside)
+        if cut is None and loops.current_loop() == "asyncio" and loops.is_cancelled():
+            # a group that Trio raises has the cancellation in it
+            return asyncio.CancelledError()
+        return cut if own is not None else error
+    if isinstance(error, asyncio.CancelledError) and not loops.is_cancelled():
+        # the handler has awaited a task, or a future, that was cancelled
+        return None
+    if isinstance(error, outside):
         return error
-    if isinstance(error, GeneratorExit) and not trio.lowlevel.in_trio_task():
-        # nothing was raised: Trio has ended, and Python closes the coroutine
+    if isinstance(error, GeneratorExit) and not loops.cancelled_class():
+        # nothing was raised: the loop has ended, and Python closes the coroutine
         return error
     return None
 

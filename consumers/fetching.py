@@ -15,7 +15,7 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import TypeVar
 
-import trio
+import anyio
 from coredis.exceptions import RedisError
 
 from consumers.doorbell import Doorbell
@@ -123,7 +123,7 @@ class Fetcher:
         )  # fmt: skip
 
     async def _read(self, room: int) -> list[Entry]:
-        now = trio.current_time()
+        now = anyio.current_time()
         if now >= self._orphans.look_at and (found := await self._orphans.find(room)):
             return found
         block = min(self._block, max(0.0, self._orphans.look_at - now))
@@ -174,7 +174,7 @@ class Fetcher:
 
     def expect(self, delay: float) -> None:
         """Look for an entry that becomes due after `delay` seconds."""
-        due = math.ceil((trio.current_time() + delay) * DUE_GRID) / DUE_GRID
+        due = math.ceil((anyio.current_time() + delay) * DUE_GRID) / DUE_GRID
         if due not in self._due:
             heappush(self._due, due)
             self._due_added.ring()
@@ -184,11 +184,11 @@ class Fetcher:
         while True:
             while not self._due:
                 await self._due_added.wait()
-            with trio.move_on_at(self._due[0]):
+            with anyio.CancelScope(deadline=self._due[0]):
                 # an earlier one may be added meanwhile
                 await self._due_added.wait()
                 continue
-            now = trio.current_time()
+            now = anyio.current_time()
             while self._due and self._due[0] <= now:
                 heappop(self._due)
             self._sweep_at = now

@@ -4,10 +4,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-import trio
+import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from consumers.delivery import Delivery
 from consumers.errors import cut_short
+from consumers.loops import Owner
 from consumers.middleware import Middlewares
 
 __all__ = ["Handling", "about"]
@@ -23,6 +25,11 @@ class Handling(Generic[D]):
     def __init__(self, hooks: Middlewares | None, succeeded: Callable[[D], None] | None) -> None:
         self._hooks = hooks
         self._succeeded = succeeded
+        self._owner: Owner | None = None
+
+    def begin(self) -> None:
+        """Handlers are run by tasks that the current one starts."""
+        self._owner = Owner()
 
     async def run(self, delivery: D, handle: Callable[[D], Awaitable[object]]) -> None:
         """Handle an entry. Raises only what comes from outside the handler, see cut_short."""
@@ -32,10 +39,13 @@ class Handling(Generic[D]):
             else:
                 await handle(delivery)
         except BaseException as error:
-            if (outside := cut_short(error)) is error:
+            forgiven = self._owner is not None and self._owner.forgives(error)
+            if (outside := None if forgiven else cut_short(error)) is error:
                 raise
             if outside is not None:
                 logger.warning("%r failed while it was cancelled", delivery, exc_info=error, extra=about(delivery))
+                # on asyncio it is not what the scope has raised, and would not end there
+                await checkpoint_if_cancelled()
                 raise outside from None
             delivery.fail(error)
         else:
@@ -44,14 +54,14 @@ class Handling(Generic[D]):
 
     @staticmethod
     async def _run_with_hooks(hooks: Middlewares, delivery: D, handle: Callable[[D], Awaitable[object]]) -> None:
-        begun = trio.current_time()
+        begun = anyio.current_time()
         hooks.start(delivery)
         try:
             await handle(delivery)
         except BaseException as error:
-            hooks.failure(delivery, error, trio.current_time() - begun)
+            hooks.failure(delivery, error, anyio.current_time() - begun)
             raise
-        hooks.success(delivery, trio.current_time() - begun)
+        hooks.success(delivery, anyio.current_time() - begun)
 
 
 def about(delivery: Delivery) -> dict[str, object]:

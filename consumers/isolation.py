@@ -11,7 +11,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Generic, TypeVar
 
-import trio
 from coredis.exceptions import RedisError
 
 from consumers.backlog import id_order
@@ -19,6 +18,7 @@ from consumers.delivery import Delivery, State
 from consumers.doorbell import Doorbell
 from consumers.groups import Group, is_missing
 from consumers.owners import Phase
+from consumers.parking import ParkingLot
 from consumers.retry import Backoff, persist
 
 __all__ = ["Isolation"]
@@ -39,7 +39,7 @@ class Isolation(Generic[D]):
         *,
         clear: Callable[[], None],
         in_hand: Callable[[], int],
-        changed: trio.lowlevel.ParkingLot,
+        changed: ParkingLot,
         hand_out: Callable[[D], None],
         lost: Callable[[D], None],
         reconnect: Backoff,

@@ -11,7 +11,7 @@ kept: it runs out after ack_wait, unless in_progress() is called, and the entry 
 
 from collections.abc import Callable, Iterable, Sequence
 
-import trio
+import anyio
 from coredis.exceptions import RedisError
 
 from consumers.delivery import Delivery, State
@@ -36,13 +36,13 @@ class Leases:
     async def run(self) -> None:
         """Keep leases, forever. Raises the server's permanent refusals."""
         while True:
-            await trio.sleep(self._ack_wait / 3)
+            await anyio.sleep(self._ack_wait / 3)
             with suppress_transient():
                 await self.refresh()
 
     async def refresh(self) -> None:
         """Extend every lease now."""
-        now = trio.current_time()
+        now = anyio.current_time()
         kept: list[Delivery] = []
         left: list[Delivery] = []
         for delivery in list(self._in_hand()):
@@ -68,7 +68,7 @@ class Leases:
     async def extend(self, delivery: Delivery) -> bool:
         """Extend one lease; returns False if another consumer has the entry."""
         if not delivery.lost:
-            await self._extend([delivery], trio.current_time())
+            await self._extend([delivery], anyio.current_time())
         return not delivery.lost
 
     async def _extend(self, deliveries: Sequence[Delivery], now: float) -> None:

@@ -42,7 +42,7 @@ class Middleware:
         """The handler returned after `seconds`."""
 
     def failure(self, message: Handled, error: BaseException, seconds: float) -> None:
-        """The handler raised; trio.Cancelled when it was cancelled. Then retry or dead follows, or neither."""
+        """The handler raised; the loop's Cancelled if it was cancelled. Then retry or dead follows, or neither."""
 
     def retry(self, message: Handled, delay: float) -> None:
         """The entry will be delivered again, not before `delay` seconds from now."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
-import trio
+import anyio
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Reply
@@ -69,12 +69,12 @@ class Orphans:
         self._begun = begun
         self._names = {owner_of(group.consumer, phase) for phase in Phase}
         self._every = min(SWEEP_SECONDS, group.idle / 4000)
-        self._tidy_at = trio.current_time()
-        self.look_at = trio.current_time()
+        self._tidy_at = anyio.current_time()
+        self.look_at = anyio.current_time()
 
     async def find(self, room: int) -> list[Entry]:
         """Take up to `room` entries of silent consumers: only suspects if there are any, otherwise others."""
-        now = trio.current_time()
+        now = anyio.current_time()
         self.look_at = now + self._every * random.uniform(0.75, 1)
         tidy = now >= self._tidy_at
         if tidy:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-import trio
+import anyio
 
 from consumers import given
 from consumers.errors import transient
@@ -86,7 +86,7 @@ async def persist(
             delay = backoff.delay(failures)
             if failed is not None:
                 failed(error, failures, delay)
-        await trio.sleep(delay)
+        await anyio.sleep(delay)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-import trio
+import anyio
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Reply, outcome
@@ -67,13 +67,13 @@ class Settlement:
     single: bool = False
     held: bool = True
     confirmed: bool = False
-    _waiting: trio.Event | None = None
+    _waiting: anyio.Event | None = None
 
     async def wait(self) -> None:
         """Wait until the server has confirmed it."""
         if not self.confirmed:
             # created only when needed: most settlements have no waiting task
-            self._waiting = self._waiting or trio.Event()
+            self._waiting = self._waiting or anyio.Event()
             await self._waiting.wait()
 
     def confirm(self) -> None:

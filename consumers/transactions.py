@@ -9,7 +9,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias, TypeVar
 
-import trio
+import anyio
 from coredis.connection import TCPLocation
 from coredis.exceptions import RedisError
 
@@ -34,7 +34,7 @@ class Transactions:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._lock = trio.Lock()
+        self._lock = anyio.Lock()
 
     async def run(self, watched: Sequence[str], decide: Decision[T]) -> T:
         """Execute the commands that `decide` chooses if no watched key has changed since; otherwise it decides again.
@@ -45,7 +45,7 @@ class Transactions:
         """
         async with self._lock:
             attempt = 0
-            deadline = trio.current_time() + MIGRATION_SECONDS
+            deadline = anyio.current_time() + MIGRATION_SECONDS
             while True:
                 try:
                     done, value = await self._try(watched, decide)
@@ -53,12 +53,12 @@ class Transactions:
                         return value
                     pause = random.uniform(0, PAUSE)
                 except RedisError as error:
-                    if not is_unstable(error) or trio.current_time() >= deadline:
+                    if not is_unstable(error) or anyio.current_time() >= deadline:
                         raise
                     pause = UNSTABLE_PAUSE
                 attempt += 1
                 if attempt >= QUICK or pause > PAUSE:
-                    await trio.sleep(pause)
+                    await anyio.sleep(pause)
 
     async def _try(self, watched: Sequence[str], decide: Decision[T]) -> tuple[bool, T]:
         link = self._link

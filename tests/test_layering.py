@@ -57,15 +57,16 @@ CONSUMERS = (
     ("consumers.addresses",),
     ("consumers.capabilities",),
     ("consumers.connecting",),
-    ("consumers.backlog", "consumers.codecs", "consumers.middleware", "consumers.nurseries", "consumers.telemetry"),
+    ("consumers.backlog", "consumers.codecs", "consumers.middleware", "consumers.task_groups", "consumers.telemetry"),
     (
         "consumers.doorbell",
         "consumers.encryption",
         "consumers.errors",
         "consumers.owners",
+        "consumers.parking",
         "consumers.retry",
     ),
-    ("consumers", "consumers.given"),  # `consumers` itself is a docstring
+    ("consumers", "consumers.given", "consumers.loops"),  # `consumers` itself is a docstring
 )
 HOUSES = (BROKER, CONSUMERS)
 
@@ -243,6 +244,13 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 def test_every_floor_is_there() -> None:
     for names in (name for floors in HOUSES for line in floors for name in line):
         assert names in MODULES or names == "broker.native", f"{names} is gone"
+
+
+def test_consumers_run_on_either_loop() -> None:
+    """They know anyio, not Trio."""
+    for path in _sources("consumers"):
+        found = imports(path.read_text(), _module(path), path.name == "__init__.py")
+        assert not {name for name in found if name.split(".")[0] == "trio"}, path
 
 
 def test_a_trespass_is_seen() -> None:

@@ -7,9 +7,14 @@
     def test_a_job(broker_on_port):                       # any client
         client = redis.Redis(port=broker_on_port.port)
 
-Each test gets its own empty broker, which starts in a few milliseconds; a marker passes directives to it:
-`@pytest.mark.broker(maxmemory="10mb")`. If the test uses pytest-trio's `autojump_clock`, the broker's time jumps along
-with the test's: keys expire, blocked clients time out and entries become idle without any real waiting.
+    async def test_a_job(broker_on_port):                 # also of asyncio (pytest-asyncio, anyio)
+        async with queue.open(broker_on_port.url):
+            ...
+
+Each test gets its own empty broker, which starts in a few milliseconds; `broker_for_session` is one for all tests. A
+marker passes directives to a test's own: `@pytest.mark.broker(maxmemory="10mb")`. If the test uses pytest-trio's
+`autojump_clock`, the broker's time jumps along with the test's: keys expire, blocked clients time out and entries
+become idle without any real waiting.
 
 This module is imported at the start of every run of pytest, even if it is not used. So it imports nothing slow, and
 requires neither Trio nor a client library.
@@ -17,22 +22,18 @@ requires neither Trio nor a client library.
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from broker.testing.in_thread import BrokerOnPort, in_thread
 
 if TYPE_CHECKING:
     import coredis
     import trio
 
     from broker.server import Server
-
-START_SECONDS = 20.0
-"""How long a broker in a thread may take to start or stop: far longer than it ever does."""
 
 
 class InProcessBroker:
@@ -53,18 +54,6 @@ class InProcessBroker:
     async def connect(self) -> trio.SocketStream:
         """Returns a byte stream to this broker that speaks RESP."""
         return await self.server.connect()
-
-
-@dataclass(frozen=True)
-class BrokerOnPort:
-    """What the fixture `broker_on_port` returns: the address the broker listens on."""
-
-    host: str
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"redis://{self.host}:{self.port}/0"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -101,66 +90,12 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[InProcessBroke
 @pytest.fixture
 def broker_on_port(request: pytest.FixtureRequest) -> Iterator[BrokerOnPort]:
     """A broker on a free port of 127.0.0.1, for any client. It runs in its own thread, on the wall clock."""
-    thread = _BrokerThread(_directives(request))
-    thread.start()
-    try:
-        yield BrokerOnPort("127.0.0.1", thread.wait_until_listening())
-    finally:
-        thread.stop()
+    with in_thread(_directives(request)) as running:
+        yield running
 
 
-class _BrokerThread:
-    """A broker that runs from `start` to `stop` in a thread with its own `trio.run`."""
-
-    def __init__(self, directives: dict[str, str]) -> None:
-        self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
-        self._directives = directives
-        self._ready = threading.Event()
-        self._port = 0
-        self._failure: BaseException | None = None
-        self._token: trio.lowlevel.TrioToken | None = None
-        self._stopping: trio.Event | None = None
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def _run(self) -> None:
-        import trio
-
-        try:
-            trio.run(self._serve)
-        except BaseException as error:
-            self._failure = error
-        finally:
-            self._ready.set()
-
-    async def _serve(self) -> None:
-        import trio
-
-        from broker.server import open_broker
-
-        self._stopping = trio.Event()
-        async with open_broker(self._directives, stop=self._stopping) as server:
-            self._port = server.listeners.open_tcp("127.0.0.1", 0)
-            self._token = trio.lowlevel.current_trio_token()
-            self._ready.set()
-            await self._stopping.wait()
-
-    def wait_until_listening(self) -> int:
-        """Wait for the broker to start and return its port. Raises the error if it failed to start."""
-        if not self._ready.wait(START_SECONDS):
-            raise TimeoutError(f"the broker did not start within {START_SECONDS:g} seconds")
-        if self._failure is not None:
-            raise self._failure
-        return self._port
-
-    def stop(self) -> None:
-        """Shut the broker down. Raises the error if it failed in the meantime."""
-        import trio
-
-        if self._token is not None and self._stopping is not None:
-            with contextlib.suppress(trio.RunFinishedError):
-                self._token.run_sync_soon(self._stopping.set)
-        self._thread.join(START_SECONDS)
-        if self._port and self._failure is not None:
-            raise self._failure
+@pytest.fixture(scope="session")
+def broker_for_session() -> Iterator[BrokerOnPort]:
+    """The same, one for all tests of the run, which share its keys. The marker does not apply to it."""
+    with in_thread() as running:
+        yield running

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-import trio
+import anyio
 from coredis.tokens import PureToken
 
 from consumers.commands.running import CommandError, Output, argument_parser, positive, run
@@ -109,7 +109,7 @@ async def _send(client: Client, options: argparse.Namespace, messages: list[Any]
 async def _input() -> AsyncGenerator[list[bytes], None]:
     """Yield standard input's lines as they arrive, all lines of a read together."""
     rest = b""
-    while data := await trio.to_thread.run_sync(os.read, sys.stdin.fileno(), CHUNK, abandon_on_cancel=True):
+    while data := await anyio.to_thread.run_sync(os.read, sys.stdin.fileno(), CHUNK, abandon_on_cancel=True):
         *lines, rest = (rest + data).split(b"\n")
         if lines:
             yield lines

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-import trio
+import anyio
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -63,7 +63,7 @@ async def _queues(client: Client, options: argparse.Namespace, output: Output) -
             await output.line(json.dumps(asdict(state)) if options.json else "\t".join(_cells(state)))
         if options.interval is None or options.once:
             return 0
-        await trio.sleep(options.interval)
+        await anyio.sleep(options.interval)
 
 
 class _Finder:
@@ -89,10 +89,10 @@ class _Finder:
 
     async def _find(self) -> None:
         self._found = [name for pattern in self._patterns for name in await find_streams(self._client, pattern)]
-        self._found_at = trio.current_time()
+        self._found_at = anyio.current_time()
 
     async def states(self) -> list[QueueState]:
-        if self._patterns and trio.current_time() - self._found_at > FIND_SECONDS:
+        if self._patterns and anyio.current_time() - self._found_at > FIND_SECONDS:
             await self._find()
         names = list(dict.fromkeys([*self._names, *self._found]))
         return await states(self._client, names, [f"{name}.dead" for name in self._names])
@@ -110,7 +110,7 @@ async def _show(finder: _Finder, interval: float) -> None:
             live.update(_table(await finder.states()), refresh=True)
             if not interval:
                 return
-            await trio.sleep(interval)
+            await anyio.sleep(interval)
 
 
 def _table(queues: Sequence[QueueState]) -> Table:

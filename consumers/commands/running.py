@@ -17,7 +17,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-import trio
+import anyio
 from coredis.exceptions import RedisError
 
 from consumers.addresses import client_from_url, default_url
@@ -94,7 +94,8 @@ def run(command: Command, options: argparse.Namespace, name: str) -> int:
     except ValueError as error:
         return _tell(name, str(error), 2)
     try:
-        return trio.run(_run, command, client, options)
+        # nothing here is anyone else's code, so either loop would do
+        return anyio.run(_run, command, client, options, backend="trio")
     except* BrokenPipeError:
         status = 128 + signal.SIGPIPE
     except* KeyboardInterrupt:
@@ -122,24 +123,24 @@ def _text(error: BaseException) -> str:
 async def _run(command: Command, client: Client, options: argparse.Namespace) -> int:
     status = 0
     output = Output(sys.stdout.fileno())
-    async with trio.open_nursery() as nursery:
+    async with anyio.create_task_group() as tasks:
 
         async def ended(wait: Callable[[], Awaitable[int]]) -> None:
             nonlocal status
             status = 128 + await wait()
-            nursery.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
 
         if threading.current_thread() is threading.main_thread():
-            nursery.start_soon(ended, _signal)
-        nursery.start_soon(ended, functools.partial(_reader_gone, output.descriptor))
+            tasks.start_soon(ended, _signal)
+        tasks.start_soon(ended, functools.partial(_reader_gone, output.descriptor))
         async with client:
             status = await command(client, options, output)
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
     return status
 
 
 async def _signal() -> int:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for number in signals:
             return number
     raise AssertionError("signals do not end")
@@ -149,8 +150,8 @@ async def _reader_gone(descriptor: int) -> int:
     """Wait until the output's reader has gone (`| head`), which otherwise only the next write would discover."""
     kind = os.fstat(descriptor).st_mode
     if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
-        await trio.sleep_forever()
-    await trio.lowlevel.wait_readable(descriptor)
+        await anyio.sleep_forever()
+    await anyio.wait_readable(descriptor)
     return signal.SIGPIPE
 
 
@@ -170,7 +171,7 @@ class Output:
 
     async def line(self, text: str) -> None:
         """Write a line. Raises BrokenPipeError."""
-        await trio.to_thread.run_sync(
+        await anyio.to_thread.run_sync(
             _write_all, self.descriptor, f"{text}\n".encode("utf-8", "backslashreplace"), abandon_on_cancel=True
         )
 

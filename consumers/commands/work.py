@@ -4,19 +4,24 @@ Unlike the other commands it does not stop at a signal but begins to stop: it ta
 finish within a grace period, gives the rest back, and then ends with status 0, since that is what was requested. A
 second signal ends the grace period. Threads can't be stopped: if they continue after it, the process ends without
 them, and their jobs run again once the lease has run out.
+
+Jobs run on the loop for which they were written: the one that --loop names, or else the queue, or else Trio.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Sequence
+from typing import Any, Self
 
-import trio
+import anyio
 from coredis.exceptions import RedisError
 
 from consumers.commands.log_lines import JsonLines
@@ -33,6 +38,8 @@ Run the jobs of a queue that a Python module declares.
 
 On SIGTERM or SIGINT it takes no more jobs, lets running ones finish within the grace period, and gives the rest back;
 the status is then 0. A second signal ends the grace period."""
+
+LOOPS = ("asyncio", "trio", "uvloop")
 
 STUCK_SECONDS = 5.0
 """How long threads may hold up the process after the end of the grace period."""
@@ -51,6 +58,11 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument(
         "--grace", type=_seconds, default=10.0, metavar="SECONDS", help="for running jobs to finish at the end (10)"
     )
+    parser.add_argument(
+        "--loop",
+        choices=LOOPS,
+        help="what runs asynchronous jobs; uvloop is asyncio on uvloop (the queue's loop, or trio)",
+    )
     parser.add_argument("--name", help="the worker's name, unique in the queue (host, process and random characters)")
     parser.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="info",
@@ -59,13 +71,14 @@ def main(words: Sequence[str]) -> int:
     options = parser.parse_args(words)
     try:
         queue = find(options.queue)
+        backend, settings = loop_of(queue, options.loop)
     except CommandError as error:
         return _tell(str(error), 2)
     display = Display(queue.name) if sys.stderr.isatty() and not options.json else None
     _log(display, options.log_level, as_json=options.json)
     status = 0
     try:
-        trio.run(_work, queue, options, display)
+        anyio.run(_work, queue, options, display, backend=backend, backend_options=settings)
     except* (RedisError, ConsumerError, OSError) as group:
         status = _tell(str(_first(group)) or type(_first(group)).__name__, FAILED)
     except* ValueError as group:
@@ -95,6 +108,17 @@ def find(target: str) -> Queue:
     return found
 
 
+def loop_of(queue: Queue, asked: str | None) -> tuple[str, dict[str, Any]]:
+    """Return anyio's backend and its options for the loop on which jobs run. Raises CommandError."""
+    loop = asked or queue.loop or "trio"
+    backend = "trio" if loop == "trio" else "asyncio"
+    if queue.loop not in (None, backend):
+        raise CommandError(f"--loop {loop}: the queue {queue.name} has jobs for {queue.loop}")
+    if loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
+        raise CommandError("--loop uvloop: uvloop is not installed")
+    return backend, {"use_uvloop": loop == "uvloop"} if backend == "asyncio" else {}
+
+
 async def _work(queue: Queue, options: argparse.Namespace, display: Display | None) -> None:
     counts = Counts()
     worker = Worker(
@@ -102,39 +126,58 @@ async def _work(queue: Queue, options: argparse.Namespace, display: Display | No
         middleware=[counts],
     )  # fmt: skip
     logger.info("worker %s for the queue %s, %d jobs at a time", worker.name, queue.name, options.concurrency)
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_end_at_signal, signals, worker, options.grace, nursery.cancel_scope)
+    with _Ending() as ending, anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_end_at_signal, signals, worker, options.grace, tasks.cancel_scope, ending)
             if display is not None:
-                nursery.start_soon(display.run, worker, counts)
+                tasks.start_soon(display.run, worker, counts)
             async with client_of(options) as client, queue.open(client):
                 await worker.run()
-            nursery.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
     logger.info("worker %s has ended: %s", worker.name, counts)
 
 
 async def _end_at_signal(
-    signals: AsyncIterator[int], worker: Worker, grace: float, everything: trio.CancelScope
+    signals: AsyncIterator[int], worker: Worker, grace: float, everything: anyio.CancelScope, ending: _Ending
 ) -> None:
     number = await anext(signals)
     logger.info("%s: finishing running jobs, within %g s", signal.Signals(number).name, grace)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_hurry, signals, everything)
-        trio.lowlevel.spawn_system_task(_end_without_threads, grace + STUCK_SECONDS)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_hurry, signals, everything, ending)
+        ending.within(grace + STUCK_SECONDS)
         await worker.drain(grace)
         # if it had not begun to work, there was nothing to drain
         everything.cancel()
 
 
-async def _hurry(signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
+async def _hurry(signals: AsyncIterator[int], everything: anyio.CancelScope, ending: _Ending) -> None:
     await anext(signals)
     logger.info("giving back running jobs")
-    trio.lowlevel.spawn_system_task(_end_without_threads, STUCK_SECONDS)
+    ending.within(STUCK_SECONDS)
     everything.cancel()
 
 
-async def _end_without_threads(seconds: float) -> None:
-    await trio.sleep(seconds)
+class _Ending:
+    """Ends the process within a time, unless the block has ended by then. It is a thread: jobs may hold up the loop."""
+
+    def __init__(self) -> None:
+        self._timers: list[threading.Timer] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def within(self, seconds: float) -> None:
+        timer = threading.Timer(seconds, _end_without_threads)
+        timer.daemon = True
+        self._timers.append(timer)
+        timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        for timer in self._timers:
+            timer.cancel()
+
+
+def _end_without_threads() -> None:
     logger.error("jobs in threads are still running: ending without them; they run again after the lease")
     logging.shutdown()
     os._exit(FAILED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-import trio
+import anyio
 from rich.console import Console, Group
 from rich.live import Live
 from rich.logging import RichHandler
@@ -60,20 +60,20 @@ class Display:
 
     async def run(self, worker: Worker, counts: Counts) -> None:
         """Show it, forever."""
-        before, then = 0, trio.current_time()
+        before, then = 0, anyio.current_time()
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             while True:
-                now = trio.current_time()
+                now = anyio.current_time()
                 rate = (counts.succeeded - before) / (now - then) if now > then else 0.0
                 before, then = counts.succeeded, now
                 live.update(self.table(worker, counts, rate), refresh=True)
-                await trio.sleep(REFRESH_SECONDS)
+                await anyio.sleep(REFRESH_SECONDS)
 
     def table(self, worker: Worker, counts: Counts, rate: float) -> Group:
         """Return the display: a line of counts, and a table of the running jobs."""
         line = Text(f"{printable(self._queue)}: {counts}, {rate:.0f}/s, {worker.in_hand} in hand", style="bold")
         table = Table(box=None, pad_edge=False, show_header=False)
-        now = trio.current_time()
+        now = anyio.current_time()
         running = list(worker.running.values())
         for job in running[:ROWS]:
             if job.entry is not None:

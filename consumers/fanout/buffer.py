@@ -10,10 +10,11 @@ import enum
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-import trio
+from anyio.abc import AsyncBackend
 
-from consumers import given
+from consumers import given, loops
 from consumers.fanout.messages import Gap, Message, Reason
+from consumers.parking import ParkingLot
 
 RUN = 50
 """Messages taken in a row before other tasks get a turn. Yielding after each message would let a service that falls
@@ -62,7 +63,8 @@ class Buffer:
         self._leading: Gap | None = None
         self._failure: BaseException | None = None
         self._run = 0
-        self._readers = trio.lowlevel.ParkingLot()
+        self._backend: type[AsyncBackend] | None = None
+        self._readers = ParkingLot()
 
     @property
     def failed(self) -> bool:
@@ -105,11 +107,13 @@ class Buffer:
     async def take(self) -> Message | Gap:
         """Return the next message or gap; waits for one. Raises the error passed to `fail`."""
         self._run += 1
+        if self._backend is None:
+            self._backend = loops.backend()
         if self._run < RUN:
-            await trio.lowlevel.checkpoint_if_cancelled()
+            await self._backend.checkpoint_if_cancelled()
         else:
             self._run = 0
-            await trio.lowlevel.checkpoint()
+            await self._backend.checkpoint()
         while True:
             if self._leading is not None:
                 gap, self._leading = self._leading, None

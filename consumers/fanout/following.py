@@ -14,7 +14,9 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 
-import trio
+import anyio
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 from coredis.connection import BaseConnection
 from coredis.exceptions import ConnectionError, MovedError, StreamConsumerGroupError, StreamDuplicateConsumerGroupError
 
@@ -24,8 +26,8 @@ from consumers.errors import transient
 from consumers.fanout.messages import Entry, Events, Gap, Reason
 from consumers.given import Duration
 from consumers.groups import Start, after_start
-from consumers.nurseries import open_plain_nursery
 from consumers.retry import RECONNECT, Backoff, persist
+from consumers.task_groups import open_plain_task_group
 
 SAVE_SECONDS = 1.0
 """How long a position may go unsaved while the entries of one batch are handled."""
@@ -45,7 +47,7 @@ class Follower:
     def __init__(
         self,
         client: Client,
-        nursery: trio.Nursery,
+        tasks: TaskGroup,
         key: bytes,
         group: bytes,
         start: str,
@@ -57,7 +59,7 @@ class Follower:
         self.saved = ""
         self.reconnects = 0
         self._client = client
-        self._nursery = nursery
+        self._task_group = tasks
         self._key = key
         self._stream = key.decode("utf-8", "surrogateescape")
         self._group = group
@@ -70,7 +72,7 @@ class Follower:
         self._items: deque[Entry | Gap] = deque()
         self._given: Entry | None = None
         self._sent = ""
-        self._saved_at = trio.current_time()
+        self._saved_at = anyio.current_time()
         # How many entries were ever added up to `position`, including ones now gone (XINFO's entries-read).
         self._count: int | None = None
 
@@ -102,7 +104,7 @@ class Follower:
         self._settle()
         if not self._items:
             await self._fetch()
-        elif trio.current_time() - self._saved_at > SAVE_SECONDS and self._connection is not None:
+        elif anyio.current_time() - self._saved_at > SAVE_SECONDS and self._connection is not None:
             try:
                 await self.save()
             except Exception as error:
@@ -112,7 +114,7 @@ class Follower:
                     raise
                 self._report(error)
         else:
-            await trio.lowlevel.checkpoint()
+            await checkpoint()
         item = self._items.popleft()
         if isinstance(item, Entry):
             self._given = item
@@ -135,7 +137,7 @@ class Follower:
         try:
             connection = self._connection or await self.open()
             if self._lost_at is not None:
-                log.info("following again after %.1f s", trio.current_time() - self._lost_at)
+                log.info("following again after %.1f s", anyio.current_time() - self._lost_at)
                 self.reconnects += 1
                 self._lost_at = None
             await self._read(connection)
@@ -151,7 +153,7 @@ class Follower:
         still saved, then the connection is given up. Entries that the abandoned XREAD returns are read again, because
         the position has not moved.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
+        await checkpoint_if_cancelled()
         save = self._request_save(connection)
         information = connection.create_request(b"XINFO STREAM", self._key, timeout=self._heartbeat)
         read = connection.create_request(
@@ -162,8 +164,8 @@ class Follower:
             await self._confirm(save)
             self._compare(await information)
             reply: Any = await read
-        except trio.Cancelled:
-            with trio.move_on_after(PARTING_SECONDS, shield=True), suppress(Exception):
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(PARTING_SECONDS, shield=True), suppress(Exception):
                 await self._confirm(save)
             self._drop()
             raise
@@ -193,7 +195,7 @@ class Follower:
 
     async def open(self) -> BaseConnection:
         """Connect, and create the stream and the service's position if they are missing."""
-        connection = await connect(self._client, self._nursery, slot=slot_of(self._client, self._key), shielded=True)
+        connection = await connect(self._client, self._task_group, slot=slot_of(self._client, self._key), shielded=True)
         try:
             await self._find_position(connection)
         except BaseException as error:
@@ -248,15 +250,15 @@ class Follower:
 
     async def _confirm(self, save: Awaitable[Any] | None) -> None:
         if save is None:
-            await trio.lowlevel.checkpoint()
+            await checkpoint()
         else:
             await save
             self.saved = self._sent
-        self._saved_at = trio.current_time()
+        self._saved_at = anyio.current_time()
 
     def _note_loss(self, error: Exception, failures: int, delay: float) -> None:
         if self._lost_at is None:
-            self._lost_at = trio.current_time()
+            self._lost_at = anyio.current_time()
         self._report(error)
 
     def _report(self, error: Exception) -> None:
@@ -271,7 +273,7 @@ class Follower:
         """Save the position, if that does not take long, and close the connection."""
         if self._connection is None:
             return
-        with trio.move_on_after(PARTING_SECONDS, shield=True):
+        with anyio.move_on_after(PARTING_SECONDS, shield=True):
             try:
                 await self._confirm(self._request_save(self._connection))
             except Exception as error:
@@ -336,8 +338,8 @@ async def follow(
     given.whole("batch", batch)
     quiet = given.duration("heartbeat", heartbeat)
     key = _encoded(stream)
-    async with open_plain_nursery() as nursery:
-        follower = Follower(client, nursery, key, _encoded(service), after_start(start), batch, reconnect, quiet)
+    async with open_plain_task_group() as tasks:
+        follower = Follower(client, tasks, key, _encoded(service), after_start(start), batch, reconnect, quiet)
         try:
             await follower.open()
             yield follower

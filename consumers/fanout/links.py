@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import trio
+import anyio
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, WouldBlock
 from coredis.connection import BaseConnection
 from coredis.exceptions import ConnectionError
@@ -51,7 +51,7 @@ class Link:
         self._heartbeat = heartbeat
         self._receive = receive
         self._shard_channels = shard_channels
-        self._last_received = trio.current_time()
+        self._last_received = anyio.current_time()
 
     async def send(self, verb: bytes, wanted: Names) -> None:
         """SUBSCRIBE to (or UNSUBSCRIBE from) names and wait until the server has done it, in one round trip.
@@ -71,12 +71,12 @@ class Link:
     async def beat(self) -> None:
         """Send a PING whenever the server has been silent for a while. Raises ConnectionError or TimeoutError."""
         while True:
-            quiet = trio.current_time() - self._last_received
+            quiet = anyio.current_time() - self._last_received
             if quiet >= self._heartbeat:
                 await self.connection.create_request(b"PING", timeout=self._heartbeat)
-                self._last_received = trio.current_time()
+                self._last_received = anyio.current_time()
             else:
-                await trio.sleep(self._heartbeat - quiet)
+                await anyio.sleep(self._heartbeat - quiet)
 
     async def read(self) -> None:
         """Pass on messages as they arrive. Raises ConnectionError when the connection is lost, and what `receive` does.
@@ -89,7 +89,7 @@ class Link:
         try:
             while True:
                 push: Any = await pushes.receive()
-                self._last_received = trio.current_time()
+                self._last_received = anyio.current_time()
                 try:
                     while True:
                         self._take(push)

@@ -12,7 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterab
 from contextlib import asynccontextmanager
 from functools import partial
 
-import trio
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+from anyio.lowlevel import checkpoint
 from coredis.exceptions import ConnectionError, MovedError
 
 from consumers import given
@@ -22,8 +24,8 @@ from consumers.fanout.buffer import Buffer, WhenFull
 from consumers.fanout.links import CHANNELS, KINDS, PATTERNS, SHARD_CHANNELS, Link, Names, names
 from consumers.fanout.messages import Events, Gap, Message, Reason
 from consumers.given import Duration
-from consumers.nurseries import open_plain_nursery
 from consumers.retry import RECONNECT, Backoff, persist
+from consumers.task_groups import open_plain_task_group
 
 Name = str | bytes
 
@@ -44,7 +46,7 @@ class Subscription:
         self._heartbeat = heartbeat
         self._wanted = wanted
         self._links: list[Link] = []
-        self._lost = trio.Event()
+        self._lost = anyio.Event()
         self._problem: Exception | None = None
         self.connected = False
         """Whether the server, as far as is known, sends what is published."""
@@ -109,7 +111,7 @@ class Subscription:
 
     async def _change(self, verb: bytes, changed: Names) -> None:
         if not self._links or not any(changed.values()):
-            await trio.lowlevel.checkpoint()
+            await checkpoint()
             return
         try:
             await self._send(verb, changed)
@@ -120,15 +122,15 @@ class Subscription:
 
     # Staying connected
 
-    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+    async def run(self, *, task_status: TaskStatus[None]) -> None:
         """Stay subscribed until cancelled, or until an error that reconnecting can't fix.
 
         The first attempt has to succeed: this raises its error.
         """
         await self._stay_connected(task_status.started)
         while not self._buffer.failed:
-            again = partial(self._stay_connected, partial(self._report_return, trio.current_time()))
-            await trio.sleep(self._backoff.delay(1))
+            again = partial(self._stay_connected, partial(self._report_return, anyio.current_time()))
+            await anyio.sleep(self._backoff.delay(1))
             try:
                 await persist(again, self._backoff, failed=self._report_failure)
             except Exception as error:
@@ -137,11 +139,11 @@ class Subscription:
     async def _stay_connected(self, connected: Callable[[], None]) -> None:
         """Connect, and receive until that connection is lost. Raises the error if connecting fails."""
         try:
-            async with open_plain_nursery() as nursery:
-                await self._connect(nursery)
+            async with open_plain_task_group() as tasks:
+                await self._connect(tasks)
                 connected()
-                await self._serve(nursery)
-                nursery.cancel_scope.cancel()
+                await self._serve(tasks)
+                tasks.cancel_scope.cancel()
         except Exception as error:
             if not self.connected:
                 raise
@@ -153,22 +155,22 @@ class Subscription:
             self._links = []
             self.connected = False
 
-    async def _connect(self, nursery: trio.Nursery) -> None:
+    async def _connect(self, tasks: TaskGroup) -> None:
         """Open the connections that are needed, and subscribe to all that is wanted."""
-        links = [await self._open(nursery, None)]
+        links = [await self._open(tasks, None)]
         for name in sorted(self._wanted[SHARD_CHANNELS]):
             slot = slot_of(self._client, name)
             if not any(serves(self._client, link.connection, slot) for link in links):
-                links.append(await self._open(nursery, slot))
-        self._lost = trio.Event()
+                links.append(await self._open(tasks, slot))
+        self._lost = anyio.Event()
         self._problem = None
         # Names added from here on are subscribed by `add`, earlier ones by this: none falls between the two.
         self._links = links
         await self._send(b"SUBSCRIBE", self._wanted)
         self.connected = True
 
-    async def _open(self, nursery: trio.Nursery, slot: int | None) -> Link:
-        connection = await connect(self._client, nursery, slot=slot)
+    async def _open(self, tasks: TaskGroup, slot: int | None) -> Link:
+        connection = await connect(self._client, tasks, slot=slot)
         return Link(connection, self._heartbeat, self._receive, self._wanted[SHARD_CHANNELS])
 
     async def _send(self, verb: bytes, changed: Names) -> None:
@@ -188,11 +190,11 @@ class Subscription:
                 report(self._client, link.connection, error)
                 raise
 
-    async def _serve(self, nursery: trio.Nursery) -> None:
+    async def _serve(self, tasks: TaskGroup) -> None:
         """Read until a link is lost, and raise its error; returns when the buffer accepts no more."""
         for link in self._links:
-            nursery.start_soon(self._watch, link.read)
-            nursery.start_soon(self._watch, link.beat)
+            tasks.start_soon(self._watch, link.read)
+            tasks.start_soon(self._watch, link.beat)
         await self._lost.wait()
         if self._problem is not None:
             raise self._problem
@@ -224,7 +226,7 @@ class Subscription:
         log.warning("subscribing again failed: %s", error, extra={"error": str(error)})
 
     def _report_return(self, lost_at: float) -> None:
-        seconds = trio.current_time() - lost_at
+        seconds = anyio.current_time() - lost_at
         self.reconnects += 1
         self._buffer.put_gap(Gap(Reason.RECONNECTED, None, seconds))
         log.info("subscribed again after %.1f s", seconds, extra={"seconds": seconds})
@@ -266,7 +268,7 @@ async def subscribe(
     wanted = names(channels, patterns, shard_channels)
     quiet = given.duration("heartbeat", heartbeat)
     subscription = Subscription(client, Buffer(size, when_full, conflate), reconnect, quiet, wanted)
-    async with open_plain_nursery() as nursery:
-        await nursery.start(subscription.run)
+    async with open_plain_task_group() as tasks:
+        await tasks.start(subscription.run)
         yield subscription
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()

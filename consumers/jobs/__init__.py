@@ -1,4 +1,4 @@
-"""Job queues: functions that run in workers, from Trio programs.
+"""Job queues: functions that run in workers.
 
     queue = Queue("thumbnails")
 

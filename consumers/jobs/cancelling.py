@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import trio
+import anyio
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Link
@@ -96,7 +96,7 @@ class Cancelled:
             before, self.ids = self.ids, found
             for id in self.ids - before:
                 self._stop(id)
-            with trio.move_on_after(LOOK_SECONDS):
+            with anyio.move_on_after(LOOK_SECONDS):
                 await self._bell.wait()
 
     async def _read(self) -> frozenset[str]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-import trio
+import anyio
 
 from consumers.given import Duration, duration
 from consumers.jobs.outcomes import NoResult, outcome
@@ -66,7 +66,7 @@ class Job(Generic[R_co]):
         if not self._kept:
             raise NoResult(f"results of the job {self.id} are not kept: its keep_result is 0")
         seconds = math.inf if timeout is None else duration("timeout", timeout)
-        with trio.move_on_after(seconds) as scope:
+        with anyio.move_on_after(seconds) as scope:
             stored = await self.queue.connection.wait(self.id, known=self._known)
         if scope.cancelled_caught:
             raise TimeoutError(f"the job {self.id} has not ended within {seconds:g} s")

@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Sequence
 
-import trio
+import anyio
 
 from consumers.connection import Command
 from consumers.doorbell import Doorbell
@@ -72,12 +72,12 @@ class DelayedScheduler:
             due = await persist(self.move)
             now = self._clock()
             self._next = now + POLL_SECONDS if due is None else min(due, now + POLL_SECONDS)
-            with trio.move_on_after(max(0.0, self._next - now)):
+            with anyio.move_on_after(max(0.0, self._next - now)):
                 await self._bell.wait()
                 # the next poll happens in any case: no need to ring for it
                 self._next = 0.0
                 # thousands may be postponed per second, each due before all earlier ones
-                await trio.sleep(PAUSE)
+                await anyio.sleep(PAUSE)
 
     async def move(self) -> float | None:
         """Move due jobs; returns when the next one is due (seconds since 1970), None if there is none."""

@@ -12,7 +12,7 @@ import logging
 from dataclasses import replace
 from functools import partial
 
-import trio
+import anyio
 
 from consumers.connection import Command
 from consumers.doorbell import Doorbell
@@ -98,14 +98,14 @@ class Limiter:
 
     async def run(self) -> None:
         """Keep leases and bring parked jobs back, forever. Raises the server's permanent refusals."""
-        self._kept = self._swept = trio.current_time()
+        self._kept = self._swept = anyio.current_time()
         while True:
-            with trio.move_on_after(SWEEP_SECONDS):
+            with anyio.move_on_after(SWEEP_SECONDS):
                 await self._bell.wait()
             await persist(self._tend, EVERY_SWEEP)
 
     async def _tend(self) -> None:
-        now = trio.current_time()
+        now = anyio.current_time()
         if now - self._kept >= self._lease / 3:
             await self._keep()
             self._kept = now

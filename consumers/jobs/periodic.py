@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
+import anyio
 import msgspec
-import trio
 from cronsim import CronSim, CronSimError
 
 from consumers.connection import Command
@@ -114,7 +114,7 @@ class Scheduler:
         """Schedule, forever. Raises the server's permanent refusals."""
         while True:
             following = await persist(self._schedule_all)
-            await trio.sleep(max(0.01, min(LOOK_SECONDS, following - self._clock())))
+            await anyio.sleep(max(0.01, min(LOOK_SECONDS, following - self._clock())))
 
     async def _schedule_all(self) -> float:
         """Schedule every job's next occurrence; returns when to check the first of them again."""

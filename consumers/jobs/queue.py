@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from coredis.exceptions import RedisError
 
@@ -29,8 +29,8 @@ from consumers.jobs.payloads import encode
 from consumers.jobs.periodic import Periodic
 from consumers.jobs.results import Results
 from consumers.jobs.uniqueness import claim, holders
-from consumers.nurseries import Border, open_plain_nursery
 from consumers.retry import Backoff
+from consumers.task_groups import Border, open_plain_task_group
 from consumers.transactions import Ask, Transactions
 
 __all__ = ["DeadJob", "Queue"]
@@ -95,6 +95,9 @@ class Queue:
         (or the only one) is the default.
     keep_result: how many seconds results are kept, unless a job has its own setting; 0: not at all.
     unique_for: seconds after which a unique job's place is free in any case.
+    loop: the loop for which asynchronous jobs are written: "asyncio" (uvloop included), "trio", or None for jobs that
+        run on either, as those do that await only anyio's functions. Workers refuse another loop, and `trimaran work`
+        chooses this one. Jobs are enqueued from either in any case.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class Queue:
         priorities: Sequence[str] = ("high", "normal", "low"),
         keep_result: Duration = 600.0,
         unique_for: Duration = 86400.0,
+        loop: Literal["asyncio", "trio"] | None = None,
         clock: Clock = wall_clock,
     ) -> None:
         given.text("name", name, empty=True)
@@ -112,7 +116,10 @@ class Queue:
         given.texts("priorities", priorities)
         if not priorities or RESERVED & set(priorities) or len(set(priorities)) < len(priorities):
             raise ValueError(f"priorities are names, each once, none of them {', '.join(sorted(RESERVED))}")
+        if loop not in (None, "asyncio", "trio"):
+            raise ValueError(f'loop is "asyncio", "trio" or None, not {loop!r}')
         self.name = name
+        self.loop = loop
         self.priorities = tuple(priorities)
         self.default_priority = self.priorities[len(self.priorities) // 2]
         self.keep_result = given.duration("keep_result", keep_result)
@@ -147,7 +154,7 @@ class Queue:
 
         An asynchronous function runs in a task of the worker, a synchronous one in a thread. A thread can't be
         stopped: a time-out, a cancellation and the end of the worker wait until the function returns, or calls
-        trio.from_thread.check_cancelled(), which then raises. A result returned after the time-out counts as a
+        anyio.from_thread.check_cancelled(), which then raises. A result returned after the time-out counts as a
         failure; after a cancellation it is ignored.
 
         name: the name by which workers know the job, by default the function's; it is stored with enqueued jobs.
@@ -233,10 +240,10 @@ class Queue:
                 client, link, Transactions(transaction_link), results, self.keys, token, self.keep_result, self.clock
             )
             try:
-                async with open_plain_nursery() as nursery:
-                    nursery.start_soon(results.run)
+                async with open_plain_task_group() as tasks:
+                    tasks.start_soon(results.run)
                     yield
-                    nursery.cancel_scope.cancel()
+                    tasks.cancel_scope.cancel()
             finally:
                 self._connection = None
 

@@ -14,7 +14,7 @@ import logging
 import math
 from functools import partial
 
-import trio
+import anyio
 
 from consumers.connection import Client, Link
 from consumers.doorbell import Doorbell
@@ -22,8 +22,8 @@ from consumers.jobs.announcing import listen
 from consumers.jobs.names import Keys
 from consumers.jobs.outcomes import NoResult
 from consumers.jobs.searching import missing
-from consumers.nurseries import open_plain_nursery
 from consumers.retry import persist, suppress_transient
+from consumers.task_groups import open_plain_task_group
 
 __all__ = ["Results"]
 
@@ -56,16 +56,16 @@ class Results:
         self._waiters: dict[str, _Waiter] = {}
         self._asked: dict[str, None] = {}
         self._wanted = Doorbell()
-        self._first = trio.Event()
+        self._first = anyio.Event()
         self._doubted = Doorbell()
 
     async def run(self) -> None:
         """Serve wait(), forever. Raises the server's permanent refusals."""
         await self._first.wait()
-        async with open_plain_nursery() as nursery:
-            nursery.start_soon(self._fetch)
-            nursery.start_soon(self._poll)
-            nursery.start_soon(self._search)
+        async with open_plain_task_group() as tasks:
+            tasks.start_soon(self._fetch)
+            tasks.start_soon(self._poll)
+            tasks.start_soon(self._search)
             await listen(self._client, self._channel, ANNOUNCEMENTS, self._announced)
 
     def _announced(self, message: bytes | None) -> None:
@@ -74,7 +74,7 @@ class Results:
                 self._want(id)
                 if message is not None:
                     # it has ended, perhaps without a result that is kept
-                    waiter.search_at = trio.current_time() + AGAIN_SECONDS
+                    waiter.search_at = anyio.current_time() + AGAIN_SECONDS
                     self._doubted.ring()
 
     async def wait(self, id: str, *, known: bool = False) -> bytes:
@@ -84,7 +84,7 @@ class Results:
         """
         waiter = self._waiters.setdefault(id, _Waiter())
         waiter.count += 1
-        waiter.search_at = min(waiter.search_at, trio.current_time() + (SEARCH_SECONDS if known else 0.0))
+        waiter.search_at = min(waiter.search_at, anyio.current_time() + (SEARCH_SECONDS if known else 0.0))
         try:
             if not known:
                 self._doubted.ring()
@@ -105,7 +105,7 @@ class Results:
 
     async def _poll(self) -> None:
         while True:
-            await trio.sleep(POLL_SECONDS)
+            await anyio.sleep(POLL_SECONDS)
             if self._waiters:
                 self._asked.update(dict.fromkeys(self._waiters))
                 self._wanted.ring()
@@ -113,18 +113,18 @@ class Results:
     async def _search(self) -> None:
         """Find out which tasks wait in vain."""
         while True:
-            with trio.move_on_after(SEARCH_SECONDS / 2):
+            with anyio.move_on_after(SEARCH_SECONDS / 2):
                 await self._doubted.wait()
             # the result of a job that a worker has just announced arrives in a moment
-            await trio.sleep(AGAIN_SECONDS)
+            await anyio.sleep(AGAIN_SECONDS)
             with suppress_transient():
                 await self._search_due()
 
     async def _search_due(self) -> None:
-        begun = trio.current_time()
+        begun = anyio.current_time()
         due = [id for id, waiter in self._waiters.items() if waiter.search_at <= begun]
         gone = await missing(self._link, self._keys, due) if due else set[str]()
-        now = trio.current_time()
+        now = anyio.current_time()
         for id in due:
             if (waiter := self._waiters.get(id)) is not None:
                 self._searched(id, waiter, id in gone, now + max(SEARCH_SECONDS, SEARCH_SHARE * (now - begun)))
@@ -161,7 +161,7 @@ class _Waiter:
 
     def __init__(self) -> None:
         self.count = 0
-        self.ready = trio.Event()
+        self.ready = anyio.Event()
         self.stored = b""
         self.search_at = math.inf
         self.missed = False

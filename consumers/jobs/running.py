@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import trio
+import anyio
+from anyio.abc import AsyncBackend
 
 from consumers.connection import Command
 from consumers.deadletters import dead_letter_command
@@ -71,11 +72,12 @@ class WorkerContext:
     name: str
     keys: Keys
     clock: Clock
+    loop: type[AsyncBackend]
     functions: Mapping[str, JobFunction[Any, Any]]
     periodic: Container[str]
     unknown: Settings
     hooks: Middlewares
-    threads: trio.CapacityLimiter
+    threads: anyio.CapacityLimiter
     dead_maxlen: int | None
     running: dict[str, RunningJob]
     cancelled: Cancelled
@@ -83,6 +85,14 @@ class WorkerContext:
     limiter: Limiter
     notifier: CompletionNotifier
     scheduler: Scheduler
+
+
+def _outcome(function: Callable[..., Any], arguments: dict[str, Any]) -> tuple[Any, BaseException | None]:
+    """Call a function in a thread. A GeneratorExit that asyncio threw into a task would close that, worker and all."""
+    try:
+        return function(**arguments), None
+    except BaseException as error:
+        return None, error
 
 
 class RunningJob(Delivery):
@@ -96,7 +106,7 @@ class RunningJob(Delivery):
         self.entry: JobEntry | None = None
         self.settings: Settings = worker.unknown
         self.limit = ""
-        self.scope: trio.CancelScope | None = None
+        self.scope: anyio.CancelScope | None = None
         self.stopped = False
         self.begun = 0.0
 
@@ -156,24 +166,27 @@ class RunningJob(Delivery):
 
     async def _call(self, function: JobFunction[Any, Any], entry: JobEntry, arguments: dict[str, Any]) -> Any:
         timeout = function.settings.timeout
-        self.begun = trio.current_time()
+        loop = self.worker.loop
+        self.begun = loop.current_time()
         deadline = math.inf if timeout is None else self.begun + timeout
         token = _current.set(CurrentJob(entry.id, entry.job, entry.failed + 1))
         running = self.worker.running
         returned = None
         try:
-            with trio.CancelScope(deadline=deadline) as self.scope:
+            with loop.create_cancel_scope(deadline=deadline, shield=False) as self.scope:
                 running[entry.id] = self
                 if entry.id in self.worker.cancelled.ids:
                     self.stop()
                 if function.is_async:
                     returned = await function.function(**arguments)
                 else:
-                    call = partial(function.function, **arguments)
-                    returned = await trio.to_thread.run_sync(call, limiter=self.worker.threads)
+                    call = partial(_outcome, function.function, arguments)
+                    returned, error = await anyio.to_thread.run_sync(call, limiter=self.worker.threads)
+                    if error is not None:
+                        raise error
                     # a thread is not stopped, so its result is too late; but when the worker ends it is still accepted
                     if self.scope.cancel_called:
-                        await trio.lowlevel.checkpoint_if_cancelled()
+                        await loop.checkpoint_if_cancelled()
         finally:
             _current.reset(token)
             if running.get(entry.id) is self:
@@ -306,7 +319,7 @@ class RunningJob(Delivery):
 
     def _seconds(self) -> float:
         """How long this run took; 0 if it never began."""
-        return trio.current_time() - self.begun if self.begun else 0.0
+        return self.worker.loop.current_time() - self.begun if self.begun else 0.0
 
     def _run(self) -> dict[str, object]:
         return {"seconds": round(self._seconds(), 6), "attempt": self.entry.failed + 1 if self.entry is not None else 1}

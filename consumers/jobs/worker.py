@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
-import trio
+import anyio
+from anyio.abc import TaskStatus
 from coredis.exceptions import RedisError
 
-from consumers import given
+from consumers import given, loops
 from consumers.backlog import Priority
 from consumers.connection import Link, open_link
 from consumers.delivery import Inbox
@@ -26,9 +27,9 @@ from consumers.jobs.periodic import Scheduler
 from consumers.jobs.queue import Queue
 from consumers.jobs.running import RunningJob, WorkerContext
 from consumers.middleware import Middleware, Middlewares
-from consumers.nurseries import open_plain_nursery
 from consumers.options import AckPolicy, Options, Statistics
 from consumers.owners import unique_name
+from consumers.task_groups import open_plain_task_group
 from consumers.transactions import Transactions
 
 __all__ = ["Worker"]
@@ -40,9 +41,9 @@ CONTROL = 1000
 class Worker:
     """Runs the jobs of a queue, in the program in which the queue is open.
 
-        async with queue.open("redis://127.0.0.1") as queue, trio.open_nursery() as nursery:
-            worker = Worker(queue, concurrency=50)
-            await nursery.start(worker.run)
+        async with queue.open("redis://127.0.0.1") as queue:
+            async with Worker(queue, concurrency=50).open():
+                ...
 
     See Queue for what at-least-once delivery requires of jobs, and Queue.job for synchronous functions.
 
@@ -75,7 +76,7 @@ class Worker:
         self._keys = queue.keys
         self._dead_maxlen = dead_maxlen
         self._hooks = Middlewares(middleware)
-        self._threads = trio.CapacityLimiter(max(1, given.whole("concurrency", concurrency)))
+        self._threads = anyio.CapacityLimiter(max(1, given.whole("concurrency", concurrency)))
         self._options = Options(
             streams=self._keys.in_order,
             group=GROUP,
@@ -91,13 +92,18 @@ class Worker:
         self._engine: Engine[RunningJob] | None = None
         self._context: WorkerContext
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Work until drained or cancelled. Started once it takes jobs.
 
         An exception in a job, even SystemExit (but not the user's KeyboardInterrupt), affects only that job. Raises
-        ConsumerError if the server refuses what the worker needs; it waits for lost connections. When cancelled, it
-        gives back what it has in hand, which takes at most a few seconds (except that it waits for threads).
+        ConsumerError if the server refuses what the worker needs, and RuntimeError on a loop that the queue's jobs are
+        not for; it waits for lost connections. When cancelled, it gives back what it has in hand, which takes at most a
+        few seconds (except that it waits for threads).
         """
+        if self.queue.loop not in (None, loop := loops.current_loop()):
+            raise RuntimeError(
+                f"the queue {self.queue.name} has jobs for {self.queue.loop}, and this program runs {loop}"
+            )
         for function in self.queue.functions.values():
             # an annotation that can't be decoded fails here, not in the first job
             _ = function.arguments
@@ -108,15 +114,15 @@ class Worker:
         async with open_link(client, self._keys.later) as link, open_link(client, self._keys.later) as transaction_link:
             context = self._context = self._new_context(link, Transactions(transaction_link))
             try:
-                async with open_plain_nursery() as nursery:
-                    tasks = (
+                async with open_plain_task_group() as tasks:
+                    work = (
                         context.delayed.run, context.limiter.run, context.cancelled.run, context.notifier.run,
                         context.scheduler.run, self._listen,
                     )  # fmt: skip
-                    for task in tasks:
-                        nursery.start_soon(task)
+                    for task in work:
+                        tasks.start_soon(task)
                     await engine.run(RunningJob.run, task_status=task_status)
-                    nursery.cancel_scope.cancel()
+                    tasks.cancel_scope.cancel()
             except RedisError as error:
                 raise ConsumerError(str(error)) from error
 
@@ -127,6 +133,7 @@ class Worker:
             name=self.name,
             keys=keys,
             clock=clock,
+            loop=loops.backend(),
             functions=queue.functions,
             periodic=queue.periodic_jobs,
             unknown=Settings(name="unknown", priority=queue.default_priority, keep_result=queue.keep_result),
@@ -144,8 +151,8 @@ class Worker:
     @asynccontextmanager
     async def open(self, grace: Duration = 10.0) -> AsyncIterator[Worker]:
         """Work while the block runs; then stop taking jobs, and give running ones `grace` seconds to end."""
-        async with open_plain_nursery() as nursery:
-            await nursery.start(self.run)
+        async with open_plain_task_group() as tasks:
+            await tasks.start(self.run)
             yield self
             await self.drain(grace)
 

@@ -1,8 +1,8 @@
 """Reliable consumers of plain lists, for producers in other languages that know only LPUSH and RPUSH.
 
     consumer = ListConsumer(client, "emails", concurrency=8)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(consumer.run, handler)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(consumer.run, handler)
 
 An element is never popped without a trace: LMOVE moves it to the consumer's own list in one step, and it leaves that
 list when its handler is done. Delivery is at least once (see ListConsumer).

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar
 
-import trio
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
 from coredis.exceptions import RedisError
 
 from consumers import given
@@ -20,10 +21,12 @@ from consumers.given import Duration
 from consumers.lists.inflight import Element, Inflight
 from consumers.lists.keys import ListKeys
 from consumers.lists.recovery import Recovery
-from consumers.nurseries import open_plain_nursery
+from consumers.loops import Owner
 from consumers.owners import unique_name
+from consumers.parking import ParkingLot
 from consumers.retry import Backoff, persist
 from consumers.settling import Outcome
+from consumers.task_groups import open_plain_task_group
 from consumers.transactions import Transactions
 
 __all__ = ["ListConsumer", "ListStatistics"]
@@ -52,7 +55,7 @@ class ListConsumer:
     """Takes elements from a list and passes each to a handler, *at least once*.
 
         consumer = ListConsumer(client, "emails", concurrency=8)
-        await nursery.start(consumer.run, handler)
+        await tasks.start(consumer.run, handler)
 
     An element is delivered again after its handler failed, and after a crash or a cut that outlasted the heartbeat; in
     the latter case two consumers may even have it at the same time. Make handlers idempotent by something in the
@@ -111,8 +114,8 @@ class ListConsumer:
         self._backoff = backoff or Backoff()
         self._recoveries = recoveries
         self._waiting: deque[Element] = deque()
-        self._ready = trio.lowlevel.ParkingLot()
-        self._room = trio.lowlevel.ParkingLot()
+        self._ready = ParkingLot()
+        self._room = ParkingLot()
         self._suspected = Doorbell()
         self._suspects = 0
         self._isolating = False
@@ -120,9 +123,10 @@ class ListConsumer:
         self._decided = Doorbell()
         self._draining = False
         self._started = False
-        self._ended = trio.Event()
-        self._handlers = trio.CancelScope()
-        self._tasks: trio.Nursery
+        self._ended = anyio.Event()
+        self._handlers: anyio.CancelScope
+        self._owner: Owner
+        self._tasks: TaskGroup
         self._inflight: Inflight
 
     @property
@@ -134,7 +138,7 @@ class ListConsumer:
         self,
         handler: Callable[[bytes], Awaitable[object]],
         *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+        task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
         """Pass each element to `handler` until drained or cancelled. Only once; started when it takes elements.
 
@@ -144,6 +148,7 @@ class ListConsumer:
         """
         if self._started:
             raise RuntimeError("a consumer of a list is used once")
+        self._handlers, self._owner = anyio.CancelScope(), Owner()
         try:
             async with (
                 open_link(self._client, self.name) as link,
@@ -159,19 +164,19 @@ class ListConsumer:
                 # before the first element is taken, others must know this consumer
                 await self._persist(recovery.begin)
                 try:
-                    async with open_plain_nursery() as self._tasks:
+                    async with open_plain_task_group() as self._tasks:
                         for task in (self._fetch, self._settle, recovery.run):
                             self._tasks.start_soon(task)
                         task_status.started()
                         with self._handlers:
-                            async with open_plain_nursery() as workers:
+                            async with open_plain_task_group() as workers:
                                 for _ in range(self._concurrency):
                                     workers.start_soon(self._work, handler)
                                 workers.start_soon(self._work_alone, handler)
                         self._tasks.cancel_scope.cancel()
                 finally:
                     self._draining = True
-                    with trio.CancelScope(shield=True, deadline=trio.current_time() + GIVE_BACK_SECONDS):
+                    with anyio.CancelScope(shield=True, deadline=anyio.current_time() + GIVE_BACK_SECONDS):
                         await self._leave(recovery)
         except RedisError as error:
             raise ConsumerError(str(error)) from error
@@ -190,7 +195,7 @@ class ListConsumer:
         if not self._started or self._ended.is_set():
             return
         await self._inflight.wake()
-        with trio.move_on_after(grace):
+        with anyio.move_on_after(grace):
             await self._ended.wait()
             return
         self._handlers.cancel()
@@ -237,7 +242,7 @@ class ListConsumer:
             try:
                 await handler(element.value)
             except BaseException as error:
-                if cut_short(error) is not None:
+                if not self._owner.forgives(error) and cut_short(error) is not None:
                     raise
                 self._failed(element, alone(error))
             else:
@@ -262,7 +267,7 @@ class ListConsumer:
         self._tasks.start_soon(self._again, element, delay)
 
     async def _again(self, element: Element, delay: float) -> None:
-        await trio.sleep(delay)
+        await anyio.sleep(delay)
         while self._isolating:
             await self._room.park()
         self._postponed -= 1
@@ -304,7 +309,7 @@ class ListConsumer:
         try:
             await handler(value)
         except BaseException as error:
-            if cut_short(error) is not None:
+            if not self._owner.forgives(error) and cut_short(error) is not None:
                 raise
             element = await self._persist(partial(self._inflight.end_alone, value, keep=True))
             if element is not None:

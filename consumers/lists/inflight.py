@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import trio
+import anyio
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Link, Reply
@@ -45,8 +45,8 @@ class Inflight:
         self._order = 1 if from_left else -1
         self._held: dict[Element, None] = {}
         self._settled: list[Element] = []
-        self._reading = trio.Lock()
-        self._settling = trio.Lock()
+        self._reading = anyio.Lock()
+        self._settling = anyio.Lock()
         self.unsure = False
         """Whether the own list may hold elements that are not in hand."""
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import trio
+import anyio
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Link
@@ -88,7 +88,7 @@ class Recovery:
                     raise waiting
                 if waiting:
                     self._suspected(waiting)
-            await trio.sleep(self._alive / 3)
+            await anyio.sleep(self._alive / 3)
 
     async def sweep(self) -> None:
         """Give back what dead consumers held."""

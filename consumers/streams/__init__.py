@@ -1,8 +1,8 @@
-"""Event streams: consumers in groups, producers, replay and dead letters, for Trio programs.
+"""Event streams: consumers in groups, producers, replay and dead letters.
 
     consumer = Consumer(client, stream="orders", group="billing", dead_letter="orders.dead", max_deliver=5)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(consumer.run, handler)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(consumer.run, handler)
 
 Delivery is at least once: handlers must be idempotent (see Consumer). The server may be any that speaks RESP3 and has
 streams with XAUTOCLAIM: Trimaran, Redis 6.2 and later, Valkey.

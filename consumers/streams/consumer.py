@@ -1,4 +1,4 @@
-"""The consumer of event streams: one member of a consumer group, in a Trio program."""
+"""The consumer of event streams: one member of a consumer group."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Generic, Self
 
-import trio
+import anyio
+from anyio.abc import TaskStatus
 from typing_extensions import TypeVar
 
 from consumers import given
@@ -36,8 +37,8 @@ class Consumer(Generic[T]):
     """A member of a consumer group, on one or several streams.
 
         consumer = Consumer(client, stream="orders", group="billing")
-        async with trio.open_nursery() as nursery:
-            await nursery.start(consumer.run, handler)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(consumer.run, handler)
 
     Each entry goes to one member of the group, *at least once*: again after a crash, a lost connection, or a handler
     that failed. Make handlers idempotent: record (stream, id) with the effect, or use an effect that can be repeated.
@@ -146,11 +147,11 @@ class Consumer(Generic[T]):
         self,
         handler: Callable[[Message[T]], Awaitable[object]],
         *,
-        task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
+        task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
         """Pass each entry to `handler`, until drained or cancelled.
 
-        An exception in a handler (even SystemExit, but not trio.Cancelled and KeyboardInterrupt) costs only its own
+        An exception in a handler (even SystemExit, but not a cancellation and KeyboardInterrupt) costs only its own
         entry an attempt: it is logged, and the entry is delivered again or given up. Raises ConsumerError if the server
         refuses what the consumer needs; it waits for lost connections. When cancelled, it gives back what is in hand,
         which takes at most a few seconds.

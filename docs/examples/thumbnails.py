@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-import trio
+import anyio
 
 from consumers.jobs import JobError, Queue, Reject, current_job
 
@@ -31,7 +31,7 @@ def thumbnail(path: Path, width: int) -> Path:
     step, first = max(1, columns // width), header.end()
     small = bytearray()
     for y in range(0, rows - step + 1, step):
-        trio.from_thread.check_cancelled()  # a time-out or a shutdown ends the thread here
+        anyio.from_thread.check_cancelled()  # a time-out or a shutdown ends the thread here
         for x in range(0, columns - step + 1, step):
             for colour in range(3):
                 starts = [first + 3 * ((y + row) * columns + x) + colour for row in range(step)]
@@ -53,4 +53,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main)
+    anyio.run(main)

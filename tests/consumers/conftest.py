@@ -1,19 +1,126 @@
-"""`server_url` and `client`: every test that asks for them runs against each server of tests/consumers/servers.py."""
+"""`server_url`, `client` and `loop`: what the tests of consumers run against, and on.
 
-from collections.abc import AsyncIterator, Iterator
+Every test that asks for `server_url` or `client` runs against each server of tests/consumers/servers.py. Those of a
+module that is marked `both_loops` run twice: under Trio, as all asynchronous tests of this project do, and under
+asyncio, where this file takes the place of pytest-trio. There the fixtures and the test run in one task. A single one
+of them is left to Trio by the mark `trio_only`, with the reason, or by Trio's clock that jumps.
+"""
 
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial, wraps
+from typing import Any
+
+import anyio
 import coredis
 import pytest
 
-from tests.consumers import servers
+from tests.consumers import loops, servers
 from tests.consumers.servers import KINDS, RedisServer, in_process_broker
+
+CLOCKS = {"autojump_clock", "mock_clock"}
 
 _missing: list[str] = []
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "both_loops: the module's asynchronous tests run under asyncio as well")
+    config.addinivalue_line("markers", "asyncio_only: about what Trio does not have")
+    config.addinivalue_line("markers", "trio_only(reason): not under asyncio, although the module's other tests do")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    node = metafunc.definition
+    if node.get_closest_marker("both_loops") is None or not inspect.iscoroutinefunction(metafunc.function):
+        return
+    metafunc.fixturenames.append("loop")
+    chosen = ["trio", "asyncio"]
+    if node.get_closest_marker("trio_only") is not None or CLOCKS & set(metafunc.fixturenames):
+        chosen = ["trio"]
+    elif node.get_closest_marker("asyncio_only") is not None:
+        chosen = ["asyncio"]
+    metafunc.parametrize("loop", chosen, indirect=True)
+
+
+@pytest.fixture
+def loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The loop of this test and of the processes that it starts: "trio" or "asyncio"."""
+    name: str = getattr(request, "param", "trio")
+    monkeypatch.setenv(loops.VARIABLE, name)
+    return name
+
+
+# asyncio instead of pytest-trio.
+
+
+def _under_asyncio(item: pytest.Item) -> bool:
+    call = getattr(item, "callspec", None)
+    return call is not None and call.params.get("loop") == "asyncio"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and _under_asyncio(item):
+            # a plain function from here on, which pytest-trio leaves alone
+            item.obj = _plain(item.obj)
+
+
+def _plain(test: Callable[..., Any]) -> Callable[..., None]:
+    @wraps(test)
+    def run(**arguments: Any) -> None:
+        anyio.run(partial(_run, test, arguments), backend="asyncio")
+
+    del run.__wrapped__  # type: ignore[attr-defined]
+    return run
+
+
+async def _run(test: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    async with AsyncExitStack() as stack:
+        opened: dict[_Deferred, Any] = {}
+        await test(**{name: await _opened(one, stack, opened) for name, one in arguments.items()})
+
+
+class _Deferred:
+    """An asynchronous fixture that is set up when its test's loop runs."""
+
+    def __init__(self, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
+        self.function = function
+        self.arguments = arguments
+
+
+async def _opened(value: Any, stack: AsyncExitStack, opened: "dict[_Deferred, Any]") -> Any:
+    if not isinstance(value, _Deferred):
+        return value
+    if value not in opened:
+        arguments = {name: await _opened(one, stack, opened) for name, one in value.arguments.items()}
+        if inspect.isasyncgenfunction(value.function):
+            opened[value] = await stack.enter_async_context(asynccontextmanager(value.function)(**arguments))
+        else:
+            opened[value] = await value.function(**arguments)
+    return opened[value]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: "pytest.FixtureDef[Any]", request: pytest.FixtureRequest) -> object | None:
+    function = fixturedef.func
+    if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
+        return None
+    if not _under_asyncio(request.node):
+        return None
+    arguments = {name: request.getfixturevalue(name) for name in fixturedef.argnames}
+    value = _Deferred(function, arguments)
+    fixturedef.cached_result = (value, fixturedef.cache_key(request), None)  # type: ignore[arg-type]
+    return value
+
+
+# Servers.
+
+
 @pytest.fixture(scope="session")
-def _redis_servers() -> Iterator[dict[str, RedisServer]]:
-    """The redis-server processes of this run, each started when a test first needs it."""
+def _server_processes() -> Iterator[dict[str, RedisServer]]:
+    """The server processes of this run, each started when a test first needs it."""
     running: dict[str, RedisServer] = {}
     try:
         yield running
@@ -35,20 +142,18 @@ def server_kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def server_url(server_kind: str, _redis_servers: dict[str, RedisServer]) -> AsyncIterator[str]:
-    """redis://127.0.0.1:PORT/0 of an empty server; the broker runs inside the test's own Trio program."""
-    if server_kind == "broker":
+async def server_url(loop: str, server_kind: str, _server_processes: dict[str, RedisServer]) -> AsyncIterator[str]:
+    """redis://127.0.0.1:PORT/0 of an empty server; under Trio, the broker runs inside the test's own program."""
+    if server_kind == "broker" and loop == "trio":
         async with in_process_broker() as url:
             yield url
         return
-    if server_kind not in _redis_servers:
-        path = servers.executable(server_kind)
-        assert path is not None
-        server = RedisServer(path)
+    if server_kind not in _server_processes:
+        server = RedisServer(servers.executable(server_kind) if server_kind != "broker" else None)
         server.start()
-        _redis_servers[server_kind] = server
-    _redis_servers[server_kind].flush()
-    yield _redis_servers[server_kind].url
+        _server_processes[server_kind] = server
+    _server_processes[server_kind].flush()
+    yield _server_processes[server_kind].url
 
 
 @pytest.fixture

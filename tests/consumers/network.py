@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
-import trio
+import anyio
+from anyio.abc import SocketAttribute, SocketStream
 
 KINDS_OF_TROUBLE = [
     "cut", "late", "half-closed to the client", "half-closed to the server", "replies lost", "refused",
@@ -19,7 +20,10 @@ BURSTS, FAULTS = 4, 6
 somebody has connected again, and after the last one for good. Without these ends a slow machine may find no good moment
 for as long as there is trouble, and it waits longer after each failure."""
 
-GONE = (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError, OSError)
+GONE = (
+    anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.BusyResourceError, anyio.EndOfStream, OSError,
+    RuntimeError,  # what asyncio's transports raise for data after an end of stream
+)  # fmt: skip
 
 
 class Network:
@@ -33,14 +37,14 @@ class Network:
         self.swallow_replies = False
         self.refuse = False
         self.connections = 0
-        self.pairs: set[tuple[trio.SocketStream, trio.SocketStream]] = set()
-        self._connected = trio.Event()
+        self.pairs: set[tuple[SocketStream, SocketStream]] = set()
+        self._connected = anyio.Event()
 
     async def cut(self) -> None:
         """End all connections."""
         for pair in list(self.pairs):
             for stream in pair:
-                await trio.aclose_forcefully(stream)
+                await anyio.aclose_forcefully(stream)
 
     async def half_close(self, side: str) -> None:
         """Send one side ("client" or "server") an end of stream; it may go on sending."""
@@ -51,59 +55,63 @@ class Network:
     async def connected(self) -> None:
         """Wait until there is a connection."""
         while not self.pairs:
-            self._connected = trio.Event()
+            self._connected = anyio.Event()
             await self._connected.wait()
 
-    async def serve(self, near: trio.SocketStream) -> None:
+    async def serve(self, near: SocketStream) -> None:
         if self.refuse:
             return
         self.connections += 1
         server = urlsplit(self.server)
         assert server.hostname is not None and server.port is not None
-        far = await trio.open_tcp_stream(server.hostname, server.port)
+        far = await anyio.connect_tcp(server.hostname, server.port)
         pair = (near, far)
         self.pairs.add(pair)
         self._connected.set()
         try:
-            async with trio.open_nursery() as both:
+            async with anyio.create_task_group() as both:
                 both.start_soon(self._pass, near, far, False)
                 both.start_soon(self._pass, far, near, True)
         finally:
             self.pairs.discard(pair)
-            await trio.aclose_forcefully(far)
+            await anyio.aclose_forcefully(far)
 
-    async def _pass(self, source: trio.SocketStream, target: trio.SocketStream, replies: bool) -> None:
+    async def _pass(self, source: SocketStream, target: SocketStream, replies: bool) -> None:
         with suppress(*GONE):
-            while data := await source.receive_some(65536):
+            while True:
+                data = await source.receive(65536)
                 if self.delay:
-                    await trio.sleep(random.uniform(0, self.delay))
+                    await anyio.sleep(random.uniform(0, self.delay))
                 if not (replies and self.swallow_replies):
-                    await target.send_all(data)
-        await trio.aclose_forcefully(target)
-        await trio.aclose_forcefully(source)
+                    await target.send(data)
+        await anyio.aclose_forcefully(target)
+        await anyio.aclose_forcefully(source)
 
 
 @asynccontextmanager
 async def network(server_url: str) -> AsyncIterator[Network]:
     """Run a proxy to the server at this URL."""
-    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    between = Network(listeners[0].socket.getsockname()[1], server_url)
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    between = Network(listener.extra(SocketAttribute.local_port), server_url)
 
-    async def serve(near: trio.SocketStream) -> None:
+    async def serve(near: SocketStream) -> None:
         with suppress(*GONE):
-            await between.serve(near)
+            try:
+                await between.serve(near)
+            finally:
+                await anyio.aclose_forcefully(near)
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, serve, listeners)
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, serve)
         yield between
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
 
 
 async def trouble(between: Network, kind: str) -> None:
     """Several bursts of one kind of fault; then the network is well."""
     for _ in range(BURSTS):
         for _ in range(FAULTS):
-            await trio.sleep(random.uniform(0.02, 0.15))
+            await anyio.sleep(random.uniform(0.02, 0.15))
             await _fault(between, kind)
         await between.connected()
     between.delay = 0.0
@@ -120,11 +128,11 @@ async def _fault(between: Network, kind: str) -> None:
         await between.half_close("server")
     elif kind == "replies lost":
         between.swallow_replies = True
-        await trio.sleep(random.uniform(0, 0.05))
+        await anyio.sleep(random.uniform(0, 0.05))
         await between.cut()
         between.swallow_replies = False
     elif kind == "refused":
         between.refuse = True
         await between.cut()
-        await trio.sleep(random.uniform(0, 0.2))
+        await anyio.sleep(random.uniform(0, 0.2))
         between.refuse = False

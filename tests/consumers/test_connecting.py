@@ -1,10 +1,11 @@
-"""Connections beside the pool: to the right server, with the client's settings, as long as their nursery or longer."""
+"""Connections beside the pool: to the right server, with the client's settings, as long as their tasks or longer."""
 
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import coredis
 import pytest
 import trio
@@ -25,14 +26,14 @@ Client = coredis.Redis[bytes]
 async def test_a_connection_has_the_clients_settings_and_gives_bytes(server_url: str) -> None:
     async with (
         coredis.Redis.from_url(server_url, db=3, decode_responses=True, client_name="me", max_idle_time=1) as client,
-        trio.open_nursery() as nursery,
+        anyio.create_task_group() as tasks,
     ):
-        connection = await connect(client, nursery)
+        connection = await connect(client, tasks)
         assert await connection.create_request(b"CLIENT GETNAME") == b"me"
         assert b" db=3 " in bytes(await connection.create_request(b"CLIENT INFO"))  # type: ignore[arg-type]
-        await trio.sleep(1.1)
+        await anyio.sleep(1.1)
         assert await connection.create_request(b"PING") == b"PONG", "it may be idle for longer than a pool's"
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
     assert not connection.usable
 
 
@@ -41,9 +42,9 @@ async def test_a_refused_connection_is_an_error_of_coredis(caplog: pytest.LogCap
     listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
     port = listener.socket.getsockname()[1]
     await listener.aclose()
-    async with coredis.Redis("127.0.0.1", port) as client, trio.open_nursery() as nursery:
+    async with coredis.Redis("127.0.0.1", port) as client, anyio.create_task_group() as tasks:
         with pytest.raises(coredis.exceptions.ConnectionError):
-            await connect(client, nursery)
+            await connect(client, tasks)
 
 
 async def test_a_server_that_does_not_answer_is_not_waited_for(
@@ -51,9 +52,9 @@ async def test_a_server_that_does_not_answer_is_not_waited_for(
 ) -> None:
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     client = coredis.Redis("127.0.0.1", listener.socket.getsockname()[1])
-    async with listener, trio.open_nursery() as nursery:
+    async with listener, anyio.create_task_group() as tasks:
         with pytest.raises(ServerUnavailable, match="no answer within 5 seconds"):
-            await connect(client, nursery)
+            await connect(client, tasks)
 
 
 async def test_a_server_that_is_not_there_is_one_error_with_its_address(tmp_path: Path) -> None:
@@ -67,9 +68,9 @@ async def test_a_server_that_is_not_there_is_one_error_with_its_address(tmp_path
             f"no connection to {tmp_path}/x: No such",
         ),
     ):
-        async with trio.open_nursery() as nursery:
+        async with anyio.create_task_group() as tasks:
             with pytest.raises(ServerUnavailable) as caught:
-                await connect(client, nursery)
+                await connect(client, tasks)
         assert str(caught.value).startswith(text)
         assert (caught.value.host, caught.value.port) == (host, port)
         assert isinstance(caught.value, coredis.exceptions.ConnectionError)
@@ -82,7 +83,7 @@ async def test_what_leaves_a_queues_block_is_one_error(server_url: str) -> None:
     async def work() -> None: ...
 
     for use in (work.enqueue, lambda: work.enqueue(unique=True), work.with_options(delay=5).enqueue):
-        with trio.fail_after(10), pytest.raises(coredis.exceptions.ConnectionError, match=r"127\.0\.0\.1:1"):
+        with anyio.fail_after(10), pytest.raises(coredis.exceptions.ConnectionError, match=r"127\.0\.0\.1:1"):
             async with queue.open("redis://127.0.0.1:1"):
                 await use()
     with pytest.raises(KeyError, match="mine"):
@@ -91,23 +92,23 @@ async def test_what_leaves_a_queues_block_is_one_error(server_url: str) -> None:
     with pytest.raises(KeyError, match="mine"):
         async with queue.open(server_url):
             await work.enqueue()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(Worker(queue).run)
-                await trio.sleep(0.05)
-                nursery.cancel_scope.cancel()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(Worker(queue).run)
+                await anyio.sleep(0.05)
+                tasks.cancel_scope.cancel()
             raise KeyError("mine")
 
 
 async def test_a_shielded_connection_outlives_its_nurserys_cancellation(client: Client) -> None:
-    async with trio.open_nursery() as nursery:
-        plain = await connect(client, nursery)
-        shielded = await connect(client, nursery, shielded=True)
-        nursery.cancel_scope.cancel()
-        with trio.CancelScope(shield=True):
+    async with anyio.create_task_group() as tasks:
+        plain = await connect(client, tasks)
+        shielded = await connect(client, tasks, shielded=True)
+        tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
             try:
                 assert await shielded.create_request(b"PING") == b"PONG"
                 while plain.usable:
-                    await trio.sleep(0.001)
+                    await anyio.sleep(0.001)
                 assert shielded.usable
             finally:
                 shielded.invalidate()
@@ -116,7 +117,7 @@ async def test_a_shielded_connection_outlives_its_nurserys_cancellation(client: 
 class CancelAt(trio.abc.Instrument):
     """Cancels a scope at the n-th step of any task."""
 
-    def __init__(self, step: int, scope: trio.CancelScope) -> None:
+    def __init__(self, step: int, scope: anyio.CancelScope) -> None:
         self._remaining = step
         self._scope = scope
 
@@ -129,16 +130,16 @@ class CancelAt(trio.abc.Instrument):
 async def test_a_cancellation_at_any_moment_is_raised_as_one(client: Client) -> None:
     connected = 0
     for step in range(1, 80):
-        with trio.CancelScope() as scope:
+        with anyio.CancelScope() as scope:
             instrument = CancelAt(step, scope)
             trio.lowlevel.add_instrument(instrument)
             try:
-                async with trio.open_nursery() as nursery:
+                async with anyio.create_task_group() as tasks:
                     # a ConnectionError here would have the caller try again, or tell the user of a cut there was not
-                    connection = await connect(client, nursery, shielded=True)
+                    connection = await connect(client, tasks, shielded=True)
                     connected += 1
                     try:
-                        with trio.CancelScope(shield=True):
+                        with anyio.CancelScope(shield=True):
                             assert await connection.create_request(b"PING") == b"PONG"
                     finally:
                         connection.invalidate()
@@ -151,9 +152,9 @@ async def test_connecting_can_be_cancelled_though_shielded() -> None:
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     client = coredis.Redis("127.0.0.1", listener.socket.getsockname()[1])
     async with listener:
-        with trio.move_on_after(0.05) as scope:
-            async with trio.open_nursery() as nursery:
-                await connect(client, nursery, shielded=True)
+        with anyio.move_on_after(0.05) as scope:
+            async with anyio.create_task_group() as tasks:
+                await connect(client, tasks, shielded=True)
     assert scope.cancelled_caught
 
 
@@ -197,9 +198,9 @@ async def test_a_node_that_is_not_there_makes_the_client_look_again(
     cluster: "coredis.RedisCluster[Any]", caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, "coredis")
-    async with trio.open_nursery() as nursery:
+    async with anyio.create_task_group() as tasks:
         with pytest.raises(ConnectionError) as raised:
-            await connect(cluster, nursery, slot=0)
+            await connect(cluster, tasks, slot=0)
     node, error = cluster.connection_pool.cluster_layout._error_stream[1].receive_nowait()
     assert node is not None and node.port == 1 and error is raised.value
 

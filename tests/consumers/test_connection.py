@@ -1,10 +1,12 @@
 """The link to the server: what it returns, what it raises, and that a cancelled read loses nothing."""
 
+import asyncio
 from typing import Any
 
+import anyio
 import coredis
 import pytest
-import trio
+from anyio.lowlevel import checkpoint
 from coredis.exceptions import (
     ConnectionError,
     ExecAbortError,
@@ -17,8 +19,11 @@ from coredis.exceptions import (
 from consumers.connection import client_slot, open_link
 from tests.consumers.network import network
 from tests.consumers.servers import in_process_broker
+from tests.consumers.steps import at_step
 from tests.consumers.streams.running import Client
 from tests.oracle.servers import free_port
+
+pytestmark = pytest.mark.both_loops
 
 READ = (b"XREADGROUP", b"GROUP", "g", "c", b"BLOCK", 20000, b"STREAMS", "s", ">")
 
@@ -42,9 +47,9 @@ async def test_a_transaction_is_executed_or_refused_as_a_whole(client: Client) -
 async def test_a_cancelled_read_ends_on_the_server_and_returns(client: Client) -> None:
     await client.xgroup_create("s", "g", "$", mkstream=True)
     async with open_link(client, "s") as link:
-        with trio.fail_after(5), trio.move_on_after(0.2) as scope:
+        with anyio.fail_after(5), anyio.move_on_after(0.2) as scope:
             assert await link.read(READ, limit=25) is None
-            await trio.lowlevel.checkpoint()
+            await checkpoint()
         assert scope.cancelled_caught
         # the connection was kept, and nothing waits on the server
         await client.xadd("s", {"n": "1"})
@@ -61,15 +66,15 @@ async def test_what_was_delivered_at_the_moment_of_cancellation_is_returned(clie
         await link.read((b"PING",))
         await link.execute([(b"PING",)])
         for _ in range(20):
-            async with trio.open_nursery() as nursery:
+            async with anyio.create_task_group() as tasks:
 
-                async def read(scope: trio.CancelScope) -> None:
+                async def read(scope: anyio.CancelScope) -> None:
                     with scope:
                         got.append(await link.read(READ, limit=25))
 
-                scope = trio.CancelScope()
-                nursery.start_soon(read, scope)
-                await trio.sleep(0.01)
+                scope = anyio.CancelScope()
+                tasks.start_soon(read, scope)
+                await anyio.sleep(0.01)
                 await client.xadd("s", {"n": "1"})
                 scope.cancel()
     delivered = sum(len(reply[b"s"]) for reply in got if reply)
@@ -82,14 +87,14 @@ async def test_wake_ends_a_blocked_read_and_does_nothing_else(client: Client) ->
     got: list[Any] = []
     async with open_link(client, "s") as link:
         await link.wake()
-        with trio.fail_after(5):
-            async with trio.open_nursery() as nursery:
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
 
                 async def read() -> None:
                     got.append(await link.read(READ, limit=25))
 
-                nursery.start_soon(read)
-                await trio.sleep(0.1)
+                tasks.start_soon(read)
+                await anyio.sleep(0.1)
                 await link.wake()
         assert got == [None]
 
@@ -98,7 +103,7 @@ async def test_after_a_cut_the_next_command_has_a_new_connection(client: Client,
     async with network(server_url) as between, coredis.Redis.from_url(between.url) as far, open_link(far, "s") as link:
         await link.execute([(b"PING",)])
         await between.cut()
-        await trio.sleep(0.05)  # else it may show only in the next command
+        await anyio.sleep(0.05)  # else it may show only in the next command
         assert await link.execute([(b"PING",)]) == [b"PONG"]
         assert between.connections == 2
         between.refuse = True
@@ -135,8 +140,8 @@ async def test_nothing_is_sent_twice(client: Client, server_url: str) -> None:
         await link.execute([(b"PING",)])
         between.swallow_replies = True
         with pytest.raises(ConnectionError):
-            async with trio.open_nursery(strict_exception_groups=True) as nursery:
-                nursery.start_soon(_cut_later, between)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_cut_later, between)
                 try:
                     await link.execute([(b"INCR", "k")])
                 except ConnectionError as error:
@@ -146,7 +151,7 @@ async def test_nothing_is_sent_twice(client: Client, server_url: str) -> None:
 
 
 async def _cut_later(between: Any) -> None:
-    await trio.sleep(0.1)
+    await anyio.sleep(0.1)
     await between.cut()
 
 
@@ -157,6 +162,7 @@ async def test_a_refused_handshake_is_raised_as_what_it_is(client: Client, serve
             await link.execute([(b"PING",)])
 
 
+@pytest.mark.trio_only(reason="its brokers run in the same program")
 async def test_a_server_that_has_become_a_replica_is_left() -> None:
     async with (
         in_process_broker() as old,
@@ -179,3 +185,20 @@ async def test_a_server_that_has_become_a_replica_is_left() -> None:
 
 async def test_outside_a_cluster_all_keys_go_together(client: Client) -> None:
     assert client_slot(client, "a") == client_slot(client, "b")
+
+
+@pytest.mark.asyncio_only
+async def test_a_task_that_asyncio_cancels_while_it_connects_ends(client: Client) -> None:
+    async def connect() -> None:
+        async with open_link(client, "s") as link:
+            assert await link.execute([(b"PING",)]) == [b"PONG"]
+
+    step, cancelled = 0, True
+    while cancelled:
+        step += 1
+        task = asyncio.ensure_future(connect())
+        with anyio.fail_after(10), at_step(step, task.cancel):
+            await asyncio.wait([task])
+        if not (cancelled := task.cancelled()):
+            task.result()
+    assert step > 20

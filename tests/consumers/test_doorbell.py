@@ -1,5 +1,6 @@
 """A doorbell: no ring is lost, and none is answered twice."""
 
+import anyio
 import trio
 from trio.testing import wait_all_tasks_blocked
 
@@ -8,7 +9,7 @@ from consumers.doorbell import Doorbell
 
 async def _rings(bell: Doorbell) -> bool:
     """Whether a wait() returns without another ring."""
-    with trio.move_on_after(1) as scope:
+    with anyio.move_on_after(1) as scope:
         await bell.wait()
     return not scope.cancelled_caught
 
@@ -21,8 +22,8 @@ async def test_who_waits_is_woken() -> None:
             await bell.wait()
             answered.append(n)
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(answer)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(answer)
         await wait_all_tasks_blocked()
         assert answered == []
         bell.ring()
@@ -52,7 +53,7 @@ async def test_a_ring_between_answering_and_waiting_again_counts(autojump_clock:
 async def test_a_cancelled_wait_answers_nothing(autojump_clock: trio.testing.MockClock) -> None:
     bell = Doorbell()
     bell.ring()
-    with trio.CancelScope() as scope:
+    with anyio.CancelScope() as scope:
         scope.cancel()
         await bell.wait()
     assert scope.cancelled_caught
@@ -64,13 +65,13 @@ async def test_a_ring_at_the_moment_of_the_cancellation_is_answered_or_kept() ->
 
     async def answer() -> None:
         nonlocal answered
-        with trio.CancelScope() as scopes[0]:
+        with anyio.CancelScope() as scopes[0]:
             await bell.wait()
             answered = True
 
-    scopes = [trio.CancelScope()]
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(answer)
+    scopes = [anyio.CancelScope()]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(answer)
         await wait_all_tasks_blocked()
         bell.ring()
         scopes[0].cancel()

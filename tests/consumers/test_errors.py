@@ -1,7 +1,9 @@
 """Which failures pass by themselves."""
 
+import anyio
 import pytest
 import trio
+from anyio.lowlevel import checkpoint
 from coredis import exceptions
 
 from consumers.errors import Retry, alone, cut_short, transient
@@ -38,11 +40,11 @@ def test_retry_carries_its_delay() -> None:
 
 
 async def _cancelled() -> trio.Cancelled:
-    with trio.CancelScope() as scope:
+    with anyio.CancelScope() as scope:
         scope.cancel()
         try:
-            await trio.lowlevel.checkpoint()
-        except trio.Cancelled as error:
+            await checkpoint()
+        except anyio.get_cancelled_exc_class() as error:
             return error
     raise AssertionError
 

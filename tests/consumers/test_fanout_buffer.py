@@ -1,8 +1,10 @@
 """The bounded buffer: what a slow service still gets, and what it is told."""
 
+import anyio
 import pytest
 import trio
 import trio.testing
+from anyio.lowlevel import checkpoint
 
 from consumers.fanout.buffer import Buffer, SlowConsumerError, WhenFull
 from consumers.fanout.messages import Gap, Message, Reason
@@ -118,12 +120,12 @@ async def test_a_reader_waits_for_a_message(autojump_clock: trio.testing.MockClo
     async def read() -> None:
         got.append(await buffer.take())
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(read)
-        nursery.start_soon(read)
-        await trio.sleep(1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
+        tasks.start_soon(read)
+        await anyio.sleep(1)
         buffer.put(message(0))
-        await trio.sleep(1)
+        await anyio.sleep(1)
         assert got == [message(0)]
         buffer.put(message(1))
     assert got == [message(0), message(1)]
@@ -139,10 +141,10 @@ async def test_all_readers_get_the_error() -> None:
             await buffer.take()
         failed += 1
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(read)
-        nursery.start_soon(read)
-        await trio.testing.wait_all_tasks_blocked()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
+        tasks.start_soon(read)
+        await anyio.wait_all_tasks_blocked()
         buffer.fail(ValueError("why"))
         buffer.fail(ValueError("later"))
     buffer.put(message(0))
@@ -157,15 +159,15 @@ async def test_taking_lets_others_run_and_can_be_cancelled() -> None:
         nonlocal turns
         while True:
             turns += 1
-            await trio.lowlevel.checkpoint()
+            await checkpoint()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(count)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(count)
         for _ in range(900):
             await buffer.take()
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
     assert turns >= 10
-    with trio.CancelScope() as scope:
+    with anyio.CancelScope() as scope:
         scope.cancel()
         await buffer.take()
     assert scope.cancelled_caught and buffer.length == 100

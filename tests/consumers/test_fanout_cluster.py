@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator, Iterator
 
+import anyio
 import coredis
 import pytest
-import trio
 from coredis.typing import Key
 
 from consumers.fanout import Backoff, Gap, Message, Reason, Start, follow, publish, subscribe
@@ -25,7 +25,7 @@ async def cluster(nodes: Nodes) -> "AsyncIterator[coredis.RedisCluster[str]]":
 
 async def test_all_kinds_of_names(cluster: "coredis.RedisCluster[str]") -> None:
     shards = [f"shard-{number}" for number in range(20)]
-    with trio.fail_after(20):
+    with anyio.fail_after(20):
         async with subscribe(cluster, "news", patterns=["p*"], shard_channels=shards[:10]) as messages:
             await messages.add(shard_channels=shards[10:])
             for name in shards:
@@ -41,11 +41,11 @@ async def test_all_kinds_of_names(cluster: "coredis.RedisCluster[str]") -> None:
 async def test_a_slot_that_moves_takes_its_shard_channels_along(
     cluster: "coredis.RedisCluster[str]", nodes: Nodes
 ) -> None:
-    with trio.fail_after(20):
+    with anyio.fail_after(20):
         async with subscribe(cluster, shard_channels=["shard"], reconnect=Backoff(0.05, 2, 1)) as messages:
             _, new = move_slot(nodes, Key("shard").slot)
             while tell(new, "SPUBLISH shard x") != b":1\r\n":
-                await trio.sleep(0.02)
+                await anyio.sleep(0.02)
             events = messages.events()
             gap = await anext(events)
             assert isinstance(gap, Gap) and gap.reason is Reason.RECONNECTED
@@ -53,7 +53,7 @@ async def test_a_slot_that_moves_takes_its_shard_channels_along(
 
 
 async def test_streams_on_either_node_are_followed(cluster: "coredis.RedisCluster[str]") -> None:
-    with trio.fail_after(20):
+    with anyio.fail_after(20):
         for stream in ("a", "b", "c", "d"):
             await cluster.xadd(stream, {"n": "1"})
             async with follow(cluster, stream, "service", start=Start.BEGINNING) as entries:

@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import anyio
 import coredis
 import pytest
 import trio
 import trio.testing
+from anyio.lowlevel import checkpoint
 
 from broker import open_broker
 from broker.process.clock import TrioClock
@@ -15,13 +17,15 @@ from broker.testing import in_process
 from consumers.fanout import Backoff, Entry, Follower, Gap, Reason, Start, follow
 from tests.consumers.network import Network, network
 
+pytestmark = pytest.mark.both_loops
+
 Client = coredis.Redis[bytes]
 QUICK = Backoff(initial=0.01, factor=2, max=0.1)
 
 
 @pytest.fixture(autouse=True)
 async def time_limit() -> AsyncIterator[None]:
-    with trio.fail_after(10):
+    with anyio.fail_after(10):
         yield
 
 
@@ -99,44 +103,44 @@ async def test_the_entry_at_which_the_loop_is_left_comes_again(client: Client) -
 
 async def test_a_cancelled_service_has_saved_what_it_had_handled(client: Client) -> None:
     await add(client, *range(4))
-    async with trio.open_nursery() as nursery:
+    async with anyio.create_task_group() as tasks:
 
         async def serve() -> None:
             async with follow(client, "events", "a", start="0") as entries:
                 async for entry in entries:
                     if entry.fields["n"] == b"3":
-                        nursery.cancel_scope.cancel()
-                        await trio.sleep_forever()
+                        tasks.cancel_scope.cancel()
+                        await anyio.sleep_forever()
 
-        nursery.start_soon(serve)
+        tasks.start_soon(serve)
     assert await handled(client, "a", 1) == [3]
 
 
 async def test_a_service_may_stop_waiting_and_go_on(client: Client) -> None:
     async with follow(client, "events", "a", start=Start.BEGINNING) as entries:
         for number in range(3):
-            with trio.move_on_after(0.03) as scope:
+            with anyio.move_on_after(0.03) as scope:
                 await anext(entries)
             assert scope.cancelled_caught
             await add(client, number)
-            started = trio.current_time()
+            started = anyio.current_time()
             assert await numbers(entries, 1) == [number]
-            assert trio.current_time() - started < 3, "the read that was given up holds nothing up"
+            assert anyio.current_time() - started < 3, "the read that was given up holds nothing up"
 
 
 async def test_being_cancelled_at_the_turn_saves_at_once(client: Client) -> None:
     await add(client, 0, 1)
-    async with trio.open_nursery() as nursery:
+    async with anyio.create_task_group() as tasks:
 
         async def serve() -> None:
             async with follow(client, "events", "a", start=Start.BEGINNING) as entries:
                 async for entry in entries:
                     if entry.fields["n"] == b"1":
-                        nursery.cancel_scope.cancel()
+                        tasks.cancel_scope.cancel()
 
-        nursery.start_soon(serve)
-        started = trio.current_time()
-    assert trio.current_time() - started < 1.5
+        tasks.start_soon(serve)
+        started = anyio.current_time()
+    assert anyio.current_time() - started < 1.5
     await add(client, 2)
     assert await handled(client, "a", 1) == [2]
 
@@ -149,15 +153,15 @@ async def test_cancelling_anywhere_loses_nothing(client: Client) -> None:
     async def serve() -> None:
         async with follow(client, "events", "a", start=Start.BEGINNING, batch=3) as entries:
             async for entry in entries:
-                await trio.lowlevel.checkpoint()
+                await checkpoint()
                 got.append(int(entry.fields["n"]))
 
     for steps in range(0, 120, 3):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(serve)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(serve)
             for _ in range(steps):
-                await trio.lowlevel.checkpoint()
-            nursery.cancel_scope.cancel()
+                await checkpoint()
+            tasks.cancel_scope.cancel()
     async with follow(client, "events", "a") as entries:
         while not got or got[-1] < 199:
             got += await numbers(entries, 1)
@@ -180,7 +184,7 @@ async def test_a_slow_service_saves_within_a_batch(autojump_clock: trio.testing.
         async with follow(client, "events", "a", start="0") as entries:
             for number in range(4):
                 assert await numbers(entries, 1) == [number]
-                await trio.sleep(0.6)
+                await anyio.sleep(0.6)
             assert (await state(client, "a"))[b"entries-read"] == 2
 
 
@@ -224,15 +228,15 @@ async def test_a_lost_connection_loses_and_repeats_nothing(client: Client, way: 
             async for entry in entries:
                 got.append(int(entry.fields["n"]))
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serve)
         for first in range(0, 100, 10):
             await add(client, *range(first, first + 10))
-            await trio.sleep(0.01)
+            await anyio.sleep(0.01)
             await way.cut()
         while len(got) < 100:
-            await trio.sleep(0.01)
-        nursery.cancel_scope.cancel()
+            await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
     assert got == list(range(100))
 
 
@@ -245,12 +249,12 @@ async def test_a_server_that_says_nothing_any_more_counts_as_lost(
         way.swallow_replies = True
 
         async def heal() -> None:
-            await trio.sleep(0.5)
+            await anyio.sleep(0.5)
             way.swallow_replies = False
             await add(client, 1)
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(heal)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(heal)
             assert await numbers(entries, 1) == [1]
         assert entries.reconnects >= 1
 
@@ -259,11 +263,11 @@ async def test_waiting_longer_than_a_heartbeat_is_no_loss(client: Client) -> Non
     async with follow(client, "events", "a", heartbeat=0.3) as entries:
 
         async def later() -> None:
-            await trio.sleep(1)
+            await anyio.sleep(1)
             await add(client, 0)
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(later)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(later)
             assert await numbers(entries, 1) == [0]
         assert entries.reconnects == 0
 
@@ -351,10 +355,10 @@ async def test_an_idle_service_under_a_clock_that_jumps(autojump_clock: trio.tes
     async with open_broker(clock=TrioClock()) as server, in_process.client(server) as client:
 
         async def later() -> None:
-            await trio.sleep(3600)
+            await anyio.sleep(3600)
             await add(client, 0)
 
-        async with follow(client, "events", "a") as entries, trio.open_nursery() as nursery:
-            nursery.start_soon(later)
+        async with follow(client, "events", "a") as entries, anyio.create_task_group() as tasks:
+            tasks.start_soon(later)
             assert await numbers(entries, 1) == [0]
             assert entries.reconnects == 0

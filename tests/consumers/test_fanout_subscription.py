@@ -4,10 +4,12 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import coredis
 import pytest
 import trio
 import trio.testing
+from anyio.lowlevel import checkpoint
 
 from broker import open_broker
 from broker.process.clock import TrioClock
@@ -26,13 +28,15 @@ from consumers.fanout import (
 )
 from tests.consumers.network import Network, network
 
+pytestmark = pytest.mark.both_loops
+
 Client = coredis.Redis[bytes]
 QUICK = Backoff(initial=0.01, factor=2, max=0.1)
 
 
 @pytest.fixture(autouse=True)
 async def time_limit() -> AsyncIterator[None]:
-    with trio.fail_after(30):
+    with anyio.fail_after(30):
         yield
 
 
@@ -55,7 +59,7 @@ async def some(subscription: AsyncIterator[Any], count: int) -> list[Any]:
 
 async def until(condition: Any) -> None:
     while not condition():
-        await trio.sleep(0.005)
+        await anyio.sleep(0.005)
 
 
 async def subscribers(client: Client, channel: str) -> int:
@@ -108,7 +112,7 @@ async def test_the_block_ends_the_subscription_and_takes_nothing_from_the_pool(s
             async with subscribe(client, "news"):
                 assert await subscribers(client, "news") == 1
             while await subscribers(client, "news"):
-                await trio.sleep(0.005)
+                await anyio.sleep(0.005)
 
 
 async def test_an_error_in_the_block_comes_out_as_it_is(client: Client) -> None:
@@ -118,7 +122,7 @@ async def test_an_error_in_the_block_comes_out_as_it_is(client: Client) -> None:
 
 
 async def test_cancelling_ends_it(client: Client) -> None:
-    with trio.move_on_after(0.05) as scope:
+    with anyio.move_on_after(0.05) as scope:
         async with subscribe(client, "news") as messages:
             await anext(messages)
     assert scope.cancelled_caught
@@ -132,14 +136,14 @@ async def test_cancelling_anywhere_ends_it_quietly(client: Client) -> None:
                 await messages.remove("more")
 
     for steps in range(0, 60, 2):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(serve)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(serve)
             for _ in range(steps):
-                await trio.lowlevel.checkpoint()
+                await checkpoint()
             await publish(client, "news", "x")
-            nursery.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
     while await subscribers(client, "news"):
-        await trio.sleep(0.005)
+        await anyio.sleep(0.005)
 
 
 async def test_adding_and_removing(client: Client) -> None:
@@ -175,7 +179,7 @@ async def test_a_slow_service_can_have_an_error(client: Client) -> None:
     async with subscribe(client, "news", size=3, when_full=WhenFull.ERROR) as messages:
         await publish_many(client, [("news", str(n)) for n in range(10)])
         while await subscribers(client, "news"):
-            await trio.sleep(0.005)
+            await anyio.sleep(0.005)
         assert [message.text for message in await some(messages, 3)] == ["0", "1", "2"]
         with pytest.raises(SlowConsumerError):
             await anext(messages)
@@ -196,7 +200,7 @@ async def test_it_is_no_lost_connection_and_no_end_of_the_program(client: Client
 
     async with subscribe(client, "news", conflate=fail) as messages:
         await publish(client, "news", "x")
-        with trio.fail_after(5), pytest.raises(error, match="no key"):
+        with anyio.fail_after(5), pytest.raises(error, match="no key"):
             await anext(messages)
 
 
@@ -246,7 +250,7 @@ async def test_a_server_that_says_nothing_any_more_counts_as_lost(
 
 async def test_a_quiet_connection_that_lives_stays(client: Client) -> None:
     async with subscribe(client, "news", heartbeat=0.02) as messages:
-        await trio.sleep(0.3)
+        await anyio.sleep(0.3)
         assert messages.reconnects == 0 and messages.connected
 
 
@@ -299,32 +303,32 @@ async def test_several_tasks_share_the_messages(client: Client) -> None:
         async for message in messages:
             got.append(message.text)
 
-    async with subscribe(client, "news") as messages, trio.open_nursery() as nursery:
+    async with subscribe(client, "news") as messages, anyio.create_task_group() as tasks:
         for _ in range(3):
-            nursery.start_soon(work, messages)
+            tasks.start_soon(work, messages)
         await publish_many(client, [("news", str(n)) for n in range(30)])
         await until(lambda: len(got) == 30)
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
     assert sorted(map(int, got)) == list(range(30))
 
 
 async def test_a_flood_is_read_as_fast_as_it_comes(client: Client) -> None:
     """What has been read and not been put into the buffer yet is one read's worth, not the whole flood."""
     most = 0
-    async with subscribe(client, "flood", size=100) as messages, trio.open_nursery() as nursery:
+    async with subscribe(client, "flood", size=100) as messages, anyio.create_task_group() as tasks:
         pushes = messages._links[0].connection._push_message_buffer_out
 
         async def watch() -> None:
             nonlocal most
             while True:
                 most = max(most, pushes.statistics().current_buffer_used)
-                await trio.lowlevel.checkpoint()
+                await checkpoint()
 
-        nursery.start_soon(watch)
+        tasks.start_soon(watch)
         for _ in range(10):
             await publish_many(client, [("flood", b"x" * 100)] * 2000)
         await until(lambda: messages.received == 20_000)
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
     assert messages.dropped == 20_000 - 100
     assert most < 2000
 
@@ -335,7 +339,7 @@ async def test_under_a_clock_that_jumps(autojump_clock: trio.testing.MockClock) 
         in_process.client(server) as client,
         subscribe(client, "news") as messages,
     ):
-        await trio.sleep(3600)
+        await anyio.sleep(3600)
         await publish(client, "news", "x")
         assert await anext(messages) == Message("news", b"x")
         assert messages.reconnects == 0

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import anyio
 import pytest
-import trio
 from coredis.exceptions import WrongTypeError
 
 from consumers.connection import open_link
@@ -74,7 +74,7 @@ async def test_entries_that_are_due_come_first_and_are_counted(group: Group, cli
 async def test_a_lease_is_extended_without_being_counted(group: Group, client: Client) -> None:
     await _read(group)
     for _ in range(4):
-        await trio.sleep(ACK_WAIT / 2)
+        await anyio.sleep(ACK_WAIT / 2)
         (reply,) = await group.link.execute([group.extend("s", ["1-0", "2-0", "9-9"])])
         assert reply == [b"1-0", b"2-0"]
     assert [row for row in await _rows(client) if row[0] in ("1-0", "2-0")] == [("1-0", "a", 1), ("2-0", "a", 1)]
@@ -82,7 +82,7 @@ async def test_a_lease_is_extended_without_being_counted(group: Group, client: C
 
 async def test_a_doubtful_lease_is_extended_only_if_it_was_idle(group: Group, client: Client) -> None:
     await _read(group)
-    await trio.sleep(0.1)
+    await anyio.sleep(0.1)
     await client.xclaim("s", "g", "other", 0, ["2-0"])
     (reply,) = await group.link.execute([group.extend("s", ["1-0", "2-0"], 90)])
     assert reply == [b"1-0"] and ("2-0", "other", 2) in await _rows(client)
@@ -102,7 +102,7 @@ async def test_what_is_given_back_for_later_is_taken_when_due(group: Group, clie
     await group.link.execute([group.extend("s", ["1-0", "2-0", "4-0", "5-0"])])
     assert ("3-0", DELAYED, 1) in await _rows(client)
     assert await _read(group, sweep=True) == []
-    await trio.sleep(ACK_WAIT / 2)
+    await anyio.sleep(ACK_WAIT / 2)
     assert await _read(group) == [("3-0", 2)]
 
 

@@ -3,11 +3,13 @@
 import logging
 from typing import Any
 
+import anyio
 import pytest
-import trio
 
 from consumers.delivery import Delivery
 from consumers.handling import Handling, about
+
+pytestmark = pytest.mark.both_loops
 
 
 class Inbox:
@@ -47,15 +49,15 @@ async def test_what_is_cut_short_goes_on_upwards_without_what_failed_beside_it(
     inbox = Inbox()
 
     async def untidy(delivery: Delivery) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.sleep_forever)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.sleep_forever)
             try:
-                await trio.sleep_forever()
+                await anyio.sleep_forever()
             finally:
                 raise SystemExit("untidy")
 
     handling: Handling[Delivery] = Handling(None, None)
-    with trio.move_on_after(0.01) as scope:
+    with anyio.move_on_after(0.01) as scope:
         await handling.run(_delivery(inbox), untidy)
     assert scope.cancelled_caught and inbox.failures == []
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+import anyio
 import pytest
-import trio
 
 from consumers.streams import Consumer, Message, Producer
 from tests.consumers.streams.running import SOON, Client, dead, pending, running, until
@@ -17,7 +17,7 @@ async def leave_behind(client: Client, count: int, owner: str, deliveries: int =
     await client.xgroup_create("orders", "billing", "0")
     await client.xreadgroup("billing", "x", {"orders": ">"})
     await client.xclaim("orders", "billing", owner, 0, ids, idle=1000, retrycount=deliveries, justid=True)
-    await trio.sleep(ACK_WAIT + 0.05)
+    await anyio.sleep(ACK_WAIT + 0.05)
     return ids
 
 
@@ -42,7 +42,7 @@ class Handlers:
         owners = {row.consumer for row in rows if row.identifier.decode() != message.id}
         (mine,) = [row.consumer for row in rows if row.identifier.decode() == message.id]
         self.seen[message.id] = self.running, owners | {b"me: " + mine}, message.delivery_count
-        await trio.sleep(0.01)
+        await anyio.sleep(0.01)
         self.running -= 1
 
 
@@ -63,7 +63,7 @@ async def test_each_suspect_runs_alone_while_others_wait(client: Client) -> None
 
 async def test_what_runs_is_waited_for_and_what_waits_is_given_back(client: Client) -> None:
     ids = await leave_behind(client, 1, "x")
-    finish, begun = trio.Event(), list[str]()
+    finish, begun = anyio.Event(), list[str]()
 
     async def handler(message: Message[dict[str, str]]) -> None:
         begun.append(message.id)
@@ -128,16 +128,16 @@ async def test_one_that_was_delivered_too_often_without_being_alone_is_handled(c
 @pytest.mark.parametrize("order_by", [None, "n"])
 async def test_drained_it_leaves_suspects_under_suspicion(client: Client, order_by: str | None) -> None:
     ids = await leave_behind(client, 3, "x (again)")
-    begun = trio.Event()
+    begun = anyio.Event()
 
     async def handler(message: Message[dict[str, str]]) -> None:
         begun.set()
-        await trio.sleep_forever()
+        await anyio.sleep_forever()
 
     consumer = consumer_of(client, order_by=order_by)
-    with trio.fail_after(10):
-        async with trio.open_nursery() as nursery:
-            await nursery.start(consumer.run, handler)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(consumer.run, handler)
             await begun.wait()
             await consumer.drain(grace=0.05)
     rows: Any = await client.xpending("orders", "billing", start="-", end="+", count=10)
@@ -150,7 +150,7 @@ async def test_pulled_messages_are_run_alone_as_well(client: Client) -> None:
     ids = await leave_behind(client, 3, "x (again)")
     seen: list[str] = []
     consumer = consumer_of(client)
-    with trio.fail_after(10):
+    with anyio.fail_after(10):
         async with consumer.open() as messages:
             async for message in messages:
                 async with message:

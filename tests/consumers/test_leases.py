@@ -4,12 +4,14 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import pytest
-import trio
 
 from consumers.streams import Consumer, Producer
 from tests.consumers.streams.running import Client, pending
 from tests.oracle.wire import Connection
+
+pytestmark = pytest.mark.both_loops
 
 ACK_WAIT = 0.3
 
@@ -38,7 +40,7 @@ async def test_an_entry_that_was_claimed_during_a_standstill_is_lost(
     id = await Producer(client, "orders").publish({"n": 1})
     consumer = Consumer(client, stream="orders", group="billing", consumer="a", ack_wait=ACK_WAIT, prefetch=1)
     still_ours: list[bool] = []
-    with trio.fail_after(20):
+    with anyio.fail_after(20):
         async with consumer.open() as messages:
             async for message in messages:
                 async with message:
@@ -65,13 +67,13 @@ async def test_a_lease_that_ran_out_and_was_not_claimed_goes_on(client: Client) 
     await Producer(client, "orders").publish({"n": 1})
     consumer = Consumer(client, stream="orders", group="billing", consumer="a", ack_wait=ACK_WAIT, prefetch=1)
     seen: list[int] = []
-    with trio.fail_after(20):
+    with anyio.fail_after(20):
         async with consumer.open() as messages:
             async for message in messages:
                 seen.append(message.delivery_count)
                 async with message:
                     _stand_still(ACK_WAIT + 0.1)
                     assert await message.in_progress()
-                    await trio.sleep(ACK_WAIT * 2)
+                    await anyio.sleep(ACK_WAIT * 2)
                 break
     assert seen == [1] and await pending(client) == 0

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import trio
+import anyio
 
 from consumers.middleware import Handled, Middleware, Middlewares
 from consumers.streams import Consumer, Message, Producer, Reject
@@ -72,14 +72,14 @@ async def test_a_cancelled_handler_is_a_failure_without_a_retry(client: Client) 
     calls: list[tuple[Any, ...]] = []
 
     async def handler(message: Message) -> None:
-        await trio.sleep_forever()
+        await anyio.sleep_forever()
 
     await Producer(client, "orders").publish({"n": 0})
     consumer = Consumer(client, stream="orders", group="billing", consumer="a", middleware=[Recorder(calls)])
-    async with trio.open_nursery() as nursery:
-        await nursery.start(consumer.run, handler)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(consumer.run, handler)
         await until(lambda: calls)
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
     assert [call[1:] for call in calls] == [("start", 1), ("failure", "Cancelled")]
 
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import pytest
-import trio
 
 from consumers import orphans
 from consumers.connection import open_link
@@ -64,7 +64,7 @@ async def test_what_is_known_of_an_orphan(
 ) -> None:
     async with member(client) as group:
         id = await crash(client, left)
-        await trio.sleep(ACK_WAIT + 0.05)
+        await anyio.sleep(ACK_WAIT + 0.05)
         (entry,) = await Orphans(group, patience=patience, begun=True).find(10)
         assert entry.id.decode() == id and told(entry) == expected
         assert await rows(client) == {id: kept}
@@ -73,7 +73,7 @@ async def test_what_is_known_of_an_orphan(
 async def test_what_is_acknowledged_before_it_is_handled_was_not_begun(client: Client) -> None:
     async with member(client) as group:
         id = await crash(client, "x (again)", deliveries=3)
-        await trio.sleep(ACK_WAIT + 0.05)
+        await anyio.sleep(ACK_WAIT + 0.05)
         (entry,) = await Orphans(group, patience=2, begun=False).find(10)
         assert told(entry) == (Phase.CLEAN, 3, 0, False) and await rows(client) == {id: ("a", 3)}
 
@@ -82,7 +82,7 @@ async def test_suspects_are_taken_alone_and_no_more_than_there_is_room_for(clien
     async with member(client) as group:
         for owner in ("x", "x (again)", "y (again)", "x"):
             await crash(client, owner)
-        await trio.sleep(ACK_WAIT + 0.05)
+        await anyio.sleep(ACK_WAIT + 0.05)
         found = Orphans(group, patience=2, begun=True)
         assert [entry.phase for entry in await found.find(1)] == [Phase.HELD]
         assert [entry.phase for entry in await found.find(9)] == [Phase.HELD]
@@ -96,7 +96,7 @@ async def test_nothing_is_taken_from_the_living_nor_what_is_to_come_later(client
         await crash(client, "b")
         await crash(client, DELAYED, idle=DUE - 10_000_000)
         await crash(client, "a (held)")
-        await trio.sleep(ACK_WAIT + 0.05)
+        await anyio.sleep(ACK_WAIT + 0.05)
         await client.xadd("s", {"f": "new"})
         await client.xreadgroup("g", "b", {"s": ">"})
         before = await rows(client)
@@ -108,15 +108,15 @@ async def test_nothing_is_taken_from_the_living_nor_what_is_to_come_later(client
 async def test_two_that_find_the_same_orphans_do_not_both_get_them(client: Client) -> None:
     async with member(client, "a") as one, member(client, "b") as other:
         ids = [await crash(client, "x") for _ in range(20)]
-        await trio.sleep(ACK_WAIT + 0.05)
+        await anyio.sleep(ACK_WAIT + 0.05)
         got: list[str] = []
 
         async def find(group: Group) -> None:
             got.extend(entry.id.decode() for entry in await Orphans(group, patience=2, begun=True).find(20))
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(find, one)
-            nursery.start_soon(find, other)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(find, one)
+            tasks.start_soon(find, other)
         assert sorted(got) == sorted(ids)
 
 
@@ -124,7 +124,7 @@ async def test_what_an_earlier_release_gave_back_comes_again(client: Client) -> 
     async with member(client) as group:
         due = await crash(client, DELAYED, deliveries=3)
         later = await crash(client, DELAYED, idle=DUE - 10_000_000)
-        await trio.sleep(0.01)
+        await anyio.sleep(0.01)
         await Orphans(group, patience=2, begun=True).find(10)
         entries = await group.read(10, 0.01, True, True)
         assert [(entry.id.decode(), entry.deliveries) for entry in entries] == [(due, 4)]
@@ -139,7 +139,7 @@ async def test_names_of_the_dead_are_forgotten_but_never_with_what_is_pending(
         await crash(client, "holder", idle=0)
         for name in ("gone", "gone (again)"):
             await create(client, name)
-        await trio.sleep(10 * ACK_WAIT + 0.1)
+        await anyio.sleep(10 * ACK_WAIT + 0.1)
         await client.xclaim("s", "g", "holder", 0, [next(iter(await rows(client)))], justid=True)
         await create(client, "young")
         await Orphans(group, patience=2, begun=True).find(10)

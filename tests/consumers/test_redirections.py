@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import anyio
 import coredis
 import pytest
-import trio
+from anyio.abc import TaskStatus
 from coredis.connection import TCPLocation
 from coredis.exceptions import AskError, MovedError, TryAgainError
 from coredis.typing import Key
@@ -106,7 +107,7 @@ async def test_jobs_go_on_while_their_queue_moves_key_by_key(nodes: Nodes, clust
 
     jobs: list[Job[str]] = []
 
-    async def keep_enqueueing(task_status: trio.TaskStatus[None]) -> None:
+    async def keep_enqueueing(task_status: TaskStatus[None]) -> None:
         task_status.started()
         for number in range(5):
             jobs.extend(await enqueue(str(number)))
@@ -115,11 +116,11 @@ async def test_jobs_go_on_while_their_queue_moves_key_by_key(nodes: Nodes, clust
         await enqueue("before")
         await until(lambda: len(ran) == 5)
         migration = Migration(nodes, Key("{q}").slot)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(keep_enqueueing)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(keep_enqueueing)
             for key in migration.left():
                 migration.move(key)
-                await trio.sleep(0.02)
+                await anyio.sleep(0.02)
             migration.end()
         await enqueue("after")
         await until(lambda: len(ran) >= 5 + 25 + 5, 30)
@@ -157,13 +158,13 @@ async def test_a_cancellation_waits_for_keys_on_both_sides(nodes: Nodes, cluster
         job = await work.enqueue(delay=1000)
         migration = Migration(nodes, Key("{q}").slot)
         migration.move(queue.keys.later)
-        async with trio.open_nursery() as nursery:
+        async with anyio.create_task_group() as tasks:
 
             async def end() -> None:
-                await trio.sleep(0.3)
+                await anyio.sleep(0.3)
                 migration.end()
 
-            nursery.start_soon(end)
+            tasks.start_soon(end)
             assert await job.cancel()
         with pytest.raises(JobCancelled):
             await job.result(timeout=5)
@@ -186,7 +187,7 @@ async def test_a_blocking_read_follows_its_stream(nodes: Nodes, cluster: Cluster
         # read, blocked and acknowledged where the slot is not yet
         await producer.publish({"n": "1"})
         await until(lambda: len(seen) == 2)
-        await trio.sleep(0.2)
+        await anyio.sleep(0.2)
         await producer.publish_many([{"n": "2"}, {"n": "3"}])
         await until(lambda: consumer.statistics.acknowledged == 4)
         assert tell(migration.target, "INFO clients").find(b"blocked_clients:1") > 0
@@ -203,10 +204,10 @@ async def test_a_blocking_read_elsewhere_is_cancelled_without_loss(nodes: Nodes,
     migration = Migration(nodes, Key("orders").slot)
     migration.move("orders")
     consumer = Consumer(cluster, stream="orders", group="g", consumer="a", block=60)
-    with trio.fail_after(10):
+    with anyio.fail_after(10):
         async with running(consumer, handler):
             await until(lambda: consumer.statistics.acknowledged == 1)
-            await trio.sleep(0.1)
+            await anyio.sleep(0.1)
             await consumer.drain(1)
 
 

@@ -1,7 +1,9 @@
 """The delay between attempts, and what is tried again at all."""
 
+import anyio
 import pytest
 import trio
+from anyio.lowlevel import checkpoint
 from coredis.exceptions import AuthorizationError, ConnectionError
 
 from consumers.retry import RECONNECT, Backoff, persist, suppress_transient
@@ -33,8 +35,8 @@ class Server:
         self.asked: list[float] = []
 
     async def ask(self) -> str:
-        await trio.lowlevel.checkpoint()
-        self.asked.append(round(trio.current_time(), 6))
+        await checkpoint()
+        self.asked.append(round(anyio.current_time(), 6))
         if self.errors:
             raise self.errors.pop(0)
         return "answer"
@@ -47,7 +49,7 @@ async def test_what_passes_by_itself_is_waited_for(autojump_clock: trio.testing.
     def note(error: Exception, failures: int, delay: float) -> None:
         noted.append((str(error), failures, delay))
 
-    begun = round(trio.current_time(), 6)
+    begun = round(anyio.current_time(), 6)
     assert await persist(server.ask, STEADY, failed=note) == "answer"
     assert [moment - begun for moment in server.asked] == [0, 1, 3, 7]
     assert noted == [("cut", 1, 1), ("", 2, 2), ("", 3, 4)]
@@ -70,7 +72,7 @@ async def test_a_caller_may_say_what_passes(autojump_clock: trio.testing.MockClo
 
 async def test_waiting_for_the_next_attempt_can_be_cancelled(autojump_clock: trio.testing.MockClock) -> None:
     server = Server(*[ConnectionError("cut")] * 10)
-    with trio.move_on_after(5) as scope:
+    with anyio.move_on_after(5) as scope:
         await persist(server.ask, STEADY)
     assert scope.cancelled_caught and len(server.asked) == 3
 

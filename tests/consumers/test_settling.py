@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
 import pytest
 import trio
+from anyio.lowlevel import checkpoint
 from coredis.exceptions import ConnectionError, ResponseError, StreamConsumerGroupError, WrongTypeError
 
 from consumers.capabilities import Capabilities
@@ -39,7 +41,7 @@ class Link:
         return Capabilities(True, True, True)
 
     async def execute(self, commands: Sequence[Any], *, limit: float = 5) -> list[Any]:
-        await trio.lowlevel.checkpoint()
+        await checkpoint()
         self.sent.append([tuple(command) for command in commands])
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         return answer(self.sent[-1])
@@ -165,21 +167,21 @@ async def test_an_acknowledgement_that_stands_alone_says_whether_the_entry_was_p
 async def test_what_comes_during_a_round_trip_goes_into_the_next() -> None:
     link, done = Link(fine), list[Settlement]()
     subject = settler(link, done)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(subject.run)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(subject.run)
         waiting = [Settlement(Entry(f"{n}-0"), Outcome.ACK) for n in range(5)]
         for one in waiting:
             subject.submit(one)
-            await trio.lowlevel.checkpoint()
+            await checkpoint()
         for one in waiting:
             await one.wait()
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
     assert len(done) == 5 and len(link.sent) < 5
 
 
 async def test_a_cancelled_round_trip_is_sent_again_by_the_last_finish() -> None:
     async def never(commands: Any, *, limit: float = 5) -> list[Any]:
-        await trio.sleep_forever()
+        await anyio.sleep_forever()
         raise AssertionError
 
     link, done = Link(fine), list[Settlement]()
@@ -187,7 +189,7 @@ async def test_a_cancelled_round_trip_is_sent_again_by_the_last_finish() -> None
     answer = link.execute
     link.execute = never  # type: ignore[method-assign]
     subject.submit(Settlement(Entry("1-0"), Outcome.ACK))
-    with trio.move_on_after(0.01):
+    with anyio.move_on_after(0.01):
         await subject.finish()
     assert len(subject) == 1 and not done
     link.execute = answer  # type: ignore[method-assign]

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+import anyio
 import pytest
-import trio
 
 pytest.importorskip("opentelemetry.sdk", reason="opentelemetry-sdk is not installed")
 
@@ -30,7 +30,7 @@ async def test_each_attempt_has_a_span_below_the_publishers(client: Client) -> N
 
     async def handler(message: Message) -> None:
         current.append(trace.get_current_span().get_span_context().span_id)
-        await trio.sleep(0)
+        await anyio.sleep(0)
         if message.data["n"] == "1":
             raise ValueError("no good")
 

@@ -1,12 +1,14 @@
 """Transactions that look before they act."""
 
+import anyio
 import coredis
 import pytest
-import trio
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, open_link
 from consumers.transactions import Ask, Transactions
+
+pytestmark = pytest.mark.both_loops
 
 Client = coredis.Redis[bytes]
 
@@ -25,11 +27,11 @@ async def test_rivals_take_turns(client: Client) -> None:
         for _ in range(20):
             await transactions.run(["n"], decide)
 
-    async with open_link(client, "n") as one, open_link(client, "n") as two, trio.open_nursery() as nursery:
+    async with open_link(client, "n") as one, open_link(client, "n") as two, anyio.create_task_group() as tasks:
         for link in (one, two):
             transactions = Transactions(link)
-            nursery.start_soon(raise_by_one, transactions)
-            nursery.start_soon(raise_by_one, transactions)
+            tasks.start_soon(raise_by_one, transactions)
+            tasks.start_soon(raise_by_one, transactions)
     assert await client.get("n") == b"80" and looks >= 80
 
 

@@ -1,20 +1,24 @@
 """`trimaran work`: its arguments, and its end at a signal."""
 
+import importlib.util
 import json
 import signal
 import sys
 from pathlib import Path
 
+import anyio
 import coredis
 import pytest
-import trio
+from anyio.abc import Process
 
 from consumers.commands import work
 from consumers.commands.running import CommandError
-from consumers.jobs import JobFailed
+from consumers.jobs import JobFailed, Queue
 from tests.consumers.jobs import program
 from tests.consumers.jobs.processes import worker
 from tests.consumers.jobs.program import queue
+
+pytestmark = pytest.mark.both_loops
 
 Client = coredis.Redis[bytes]
 
@@ -44,25 +48,49 @@ def test_mistakes_are_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None
         work.main([])
 
 
-async def lines(process: trio.Process) -> list[str]:
+def test_the_loop_is_the_one_that_is_asked_for_or_the_queues_own(capsys: pytest.CaptureFixture[str]) -> None:
+    either, asyncio, trio = Queue("q"), Queue("q", loop="asyncio"), Queue("q", loop="trio")
+    assert work.loop_of(either, None) == work.loop_of(trio, None) == work.loop_of(either, "trio") == ("trio", {})
+    plain = ("asyncio", {"use_uvloop": False})
+    assert work.loop_of(asyncio, None) == work.loop_of(either, "asyncio") == work.loop_of(asyncio, "asyncio") == plain
+    with pytest.raises(CommandError, match=r"^--loop trio: the queue q has jobs for asyncio$"):
+        work.loop_of(asyncio, "trio")
+    with pytest.raises(CommandError, match=r"^--loop uvloop: the queue q has jobs for trio$"):
+        work.loop_of(trio, "uvloop")
+    with pytest.raises(SystemExit):
+        work.main(["tests.consumers.jobs.program:queue", "--loop", "twisted"])
+    assert "invalid choice" in capsys.readouterr().err
+
+
+def test_uvloop_must_be_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for spec, outcome in ((object(), ("asyncio", {"use_uvloop": True})), (None, None)):
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, spec=spec: spec)
+        if outcome is not None:
+            assert work.loop_of(Queue("q", loop="asyncio"), "uvloop") == outcome
+        else:
+            assert work.main(["tests.consumers.jobs.program:queue", "--loop", "uvloop"]) == 2
+            assert capsys.readouterr().err == "trimaran work: --loop uvloop: uvloop is not installed\n"
+
+
+async def lines(process: Process) -> list[str]:
     assert process.stderr is not None
     return b"".join([data async for data in process.stderr]).decode().splitlines()
 
 
 async def until_ready(client: Client) -> None:
-    with trio.fail_after(20):
+    with anyio.fail_after(20):
         while not await client.exists([queue.keys.streams["normal"]]):
-            await trio.sleep(0.02)
+            await anyio.sleep(0.02)
 
 
 async def test_a_signal_lets_jobs_finish_and_gives_back_the_rest(client: Client, server_url: str) -> None:
-    with trio.fail_after(40):
+    with anyio.fail_after(40):
         async with queue.open(client):
             async with worker(server_url, "--concurrency", "2", "--grace", "5", "--json") as process:
                 await until_ready(client)
                 jobs = await queue.enqueue_many(program.work.call(n, 0.5) for n in range(4))
                 while await client.llen("begun") < 2:
-                    await trio.sleep(0.01)
+                    await anyio.sleep(0.01)
                 process.send_signal(signal.SIGTERM)
                 assert await jobs[0].result(timeout=5) == 0
                 assert await jobs[1].result(timeout=5) == 1
@@ -82,7 +110,7 @@ async def test_a_signal_lets_jobs_finish_and_gives_back_the_rest(client: Client,
 
 
 async def test_the_log_says_no_more_than_asked_for(client: Client, server_url: str) -> None:
-    with trio.fail_after(40):
+    with anyio.fail_after(40):
         async with queue.open(client), worker(server_url, "--log-level", "warning") as process:
             job = await program.work.enqueue(1, 0.0)
             assert await job.result(timeout=20) == 1
@@ -92,15 +120,15 @@ async def test_the_log_says_no_more_than_asked_for(client: Client, server_url: s
 
 
 async def test_a_second_signal_ends_the_grace_time(client: Client, server_url: str) -> None:
-    with trio.fail_after(40):
+    with anyio.fail_after(40):
         async with queue.open(client):
             async with worker(server_url, "--grace", "60") as process:
                 await until_ready(client)
                 job = await program.work.enqueue(1, 30.0)
                 while await client.llen("begun") < 1:
-                    await trio.sleep(0.01)
+                    await anyio.sleep(0.01)
                 process.send_signal(signal.SIGINT)
-                await trio.sleep(0.2)
+                await anyio.sleep(0.2)
                 process.send_signal(signal.SIGINT)
                 assert await process.wait() == 0
             assert await client.xlen(queue.keys.streams["normal"]) == 1
@@ -108,7 +136,7 @@ async def test_a_second_signal_ends_the_grace_time(client: Client, server_url: s
 
 
 async def test_failures_are_logged_with_the_job(client: Client, server_url: str) -> None:
-    with trio.fail_after(40):
+    with anyio.fail_after(40):
         async with queue.open(client), worker(server_url, "--json") as process:
             job = await program.poison.enqueue(1)
             with pytest.raises(JobFailed):
@@ -124,11 +152,11 @@ async def test_failures_are_logged_with_the_job(client: Client, server_url: str)
 
 @pytest.mark.parametrize("server_kind", ["broker"], indirect=True)  # no server has a part in this
 async def test_a_worker_with_a_thread_that_does_not_end_ends_all_the_same(client: Client, server_url: str) -> None:
-    with trio.fail_after(40):
+    with anyio.fail_after(40):
         async with queue.open(client), worker(server_url, "--grace", "0.2", "--lease", "1") as process:
             await until_ready(client)
             await program.block.enqueue(60.0)
-            await trio.sleep(0.5)
+            await anyio.sleep(0.5)
             process.send_signal(signal.SIGTERM)
             # 40 s are much less than what the thread would take without an end to waiting for it
             assert await process.wait() == 1

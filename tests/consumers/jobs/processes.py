@@ -6,7 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import trio
+import anyio
+from anyio.abc import Process
+
+from tests.consumers import loops
 
 __all__ = ["worker"]
 
@@ -15,12 +18,10 @@ START = "import sys; from consumers.commands.work import main; sys.exit(main(sys
 
 
 @asynccontextmanager
-async def worker(
-    url: str, *words: str, target: str = "tests.consumers.jobs.program:queue"
-) -> AsyncIterator[trio.Process]:
+async def worker(url: str, *words: str, target: str = "tests.consumers.jobs.program:queue") -> AsyncIterator[Process]:
     """A worker process for the block; killed at its end if it still runs. Its log is collected by nobody."""
-    command = [sys.executable, "-c", START, target, "--url", url, *words]
-    process = await trio.lowlevel.open_process(
+    command = [sys.executable, "-c", START, target, "--url", url, "--loop", loops.current(), *words]
+    process = await anyio.open_process(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     try:
@@ -28,7 +29,7 @@ async def worker(
     finally:
         if process.returncode is None:
             process.kill()
-        with trio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=True):
             await process.wait()
             assert process.stderr is not None
             await process.stderr.aclose()

@@ -6,7 +6,7 @@ What a job has done it adds to lists on the server: `begun` and `done`.
 import os
 import time
 
-import trio
+import anyio
 
 from consumers.jobs import Backoff, Queue
 
@@ -17,7 +17,7 @@ queue = Queue("killed")
 async def work(n: int, seconds: float) -> int:
     client = queue.connection.client
     await client.rpush("begun", [str(n)])
-    await trio.sleep(seconds)
+    await anyio.sleep(seconds)
     await client.rpush("done", [str(n)])
     return n
 
@@ -30,7 +30,7 @@ async def poison(n: int) -> None:
 @queue.job(limit=3, limit_by="group", crashes=100, name="limited")
 async def limited(n: int, group: str) -> int:
     client = queue.connection.client
-    await trio.sleep(0.002)
+    await anyio.sleep(0.002)
     await client.rpush("done", [str(n)])
     return n
 
@@ -52,5 +52,5 @@ async def crash(n: int) -> None:
 @crashing.job(name="fine")
 async def fine(n: int) -> int:
     await crashing.connection.client.rpush("begun", [str(n)])
-    await trio.sleep(0.01)
+    await anyio.sleep(0.01)
     return n

@@ -2,6 +2,7 @@
 
 import time
 
+import anyio
 import trio
 import trio.testing
 
@@ -16,7 +17,7 @@ attempts: list[float] = []
 
 @queue.job(retries=3, backoff=Backoff(initial=60, max=600, jitter=False))
 async def reluctant() -> int:
-    attempts.append(trio.current_time())
+    attempts.append(anyio.current_time())
     if len(attempts) < 3:
         raise ValueError("not yet")
     return len(attempts)
@@ -29,7 +30,7 @@ async def test_it_is_the_wall_clock() -> None:
 async def test_under_a_mock_clock_it_moves_with_that(autojump_clock: trio.testing.MockClock) -> None:
     began = wall_clock()
     assert abs(began - time.time()) < 10
-    await trio.sleep(10_000)
+    await anyio.sleep(10_000)
     assert abs(wall_clock() - began - 10_000) < 0.001
 
 

@@ -4,14 +4,17 @@ import os
 import random
 from collections import Counter
 
+import anyio
 import coredis
 import pytest
-import trio
+from anyio.abc import Process, TaskGroup, TaskStatus
 
 from consumers.jobs import JobFailed
 from tests.consumers.jobs.processes import worker
 from tests.consumers.jobs.program import limited, poison, queue, work
 from tests.consumers.jobs.working import dead
+
+pytestmark = pytest.mark.both_loops
 
 Client = coredis.Redis[bytes]
 
@@ -22,18 +25,18 @@ CONCURRENCY = 8
 class Fleet:
     """Worker processes that are started again when they were killed."""
 
-    def __init__(self, url: str, nursery: trio.Nursery, seed: int) -> None:
+    def __init__(self, url: str, tasks: TaskGroup, seed: int) -> None:
         self._url = url
-        self._nursery = nursery
+        self._nursery = tasks
         self._random = random.Random(seed)
-        self._running: list[trio.Process] = []
+        self._running: list[Process] = []
         self.kills = 0
 
     async def start(self, count: int) -> None:
         for _ in range(count):
             await self._nursery.start(self._run)
 
-    async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
+    async def _run(self, *, task_status: TaskStatus[None]) -> None:
         words = ("--concurrency", str(CONCURRENCY), "--lease", "0.6")
         async with worker(self._url, *words) as process:
             self._running.append(process)
@@ -44,7 +47,7 @@ class Fleet:
             await process.wait()
 
     async def kill_one(self) -> None:
-        await trio.sleep(self._random.uniform(0.05, 0.8))
+        await anyio.sleep(self._random.uniform(0.05, 0.8))
         victim = self._running.pop(self._random.randrange(len(self._running)))
         victim.kill()
         self.kills += 1
@@ -52,9 +55,9 @@ class Fleet:
 
 
 async def test_no_job_is_lost_when_workers_are_killed(client: Client, server_url: str) -> None:
-    with trio.fail_after(60 + 3 * ROUNDS):
-        async with queue.open(client), trio.open_nursery() as nursery:
-            fleet = Fleet(server_url, nursery, seed=1)
+    with anyio.fail_after(60 + 3 * ROUNDS):
+        async with queue.open(client), anyio.create_task_group() as tasks:
+            fleet = Fleet(server_url, tasks, seed=1)
             await fleet.start(3)
             jobs = []
             for _ in range(ROUNDS):
@@ -67,7 +70,7 @@ async def test_no_job_is_lost_when_workers_are_killed(client: Client, server_url
             for job in bad:
                 with pytest.raises(JobFailed):
                     await job.result(timeout=60)
-            nursery.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
         async with queue.open(client):
             assert sorted(job.arguments["n"] for job in await dead(queue)) == list(range(5))
     done = Counter(map(int, await client.lrange("done", 0, -1)))
@@ -78,24 +81,24 @@ async def test_no_job_is_lost_when_workers_are_killed(client: Client, server_url
 
 
 async def test_no_job_is_done_twice_without_a_crash(client: Client, server_url: str) -> None:
-    with trio.fail_after(60):
-        async with queue.open(client), trio.open_nursery() as nursery:
-            fleet = Fleet(server_url, nursery, seed=2)
+    with anyio.fail_after(60):
+        async with queue.open(client), anyio.create_task_group() as tasks:
+            fleet = Fleet(server_url, tasks, seed=2)
             await fleet.start(3)
             jobs = await queue.enqueue_many(work.call(n, 0.0, delay=n % 7 / 10) for n in range(1000))
             assert [await job.result(timeout=60) for job in jobs] == list(range(1000))
-            nursery.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
     assert Counter(map(int, await client.lrange("done", 0, -1))) == Counter(range(1000))
 
 
 async def test_limited_jobs_are_not_lost_either(client: Client, server_url: str) -> None:
-    with trio.fail_after(90):
-        async with queue.open(client), trio.open_nursery() as nursery:
-            fleet = Fleet(server_url, nursery, seed=3)
+    with anyio.fail_after(90):
+        async with queue.open(client), anyio.create_task_group() as tasks:
+            fleet = Fleet(server_url, tasks, seed=3)
             await fleet.start(2)
             jobs = await queue.enqueue_many(limited.call(n, f"g{n % 3}") for n in range(300))
             for _ in range(3):
                 await fleet.kill_one()
             assert [await job.result(timeout=60) for job in jobs] == list(range(300))
-            nursery.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
     assert {int(n) for n in await client.lrange("done", 0, -1)} == set(range(300))

@@ -7,14 +7,16 @@ import os
 import random
 from collections import Counter
 
+import anyio
 import coredis
 import pytest
-import trio
 
 from consumers.jobs import JobFailed
 from tests.consumers.jobs.processes import worker
 from tests.consumers.jobs.program import crash, crashing, fine
 from tests.consumers.jobs.working import dead
+
+pytestmark = pytest.mark.both_loops
 
 Client = coredis.Redis[bytes]
 
@@ -28,8 +30,8 @@ async def _keep_running(url: str, *, concurrency: int, killed: random.Random | N
         async with worker(url, "--concurrency", str(concurrency), "--lease", "0.3", target=TARGET) as process:
             assert process.stderr is not None
             # its first line says that it works
-            await process.stderr.receive_some()
-            with trio.move_on_after(killed.uniform(0.1, 1) if killed is not None else 3600):
+            await process.stderr.receive()
+            with anyio.move_on_after(killed.uniform(0.1, 1) if killed is not None else 3600):
                 async for _ in process.stderr:
                     pass
 
@@ -39,14 +41,14 @@ async def _keep_running(url: str, *, concurrency: int, killed: random.Random | N
 async def test_the_culprit_alone_is_dead(client: Client, server_url: str, workers: int, round: int) -> None:
     chance = random.Random(round)
     culprits = 1 + round % 2
-    with trio.fail_after(120):
-        async with crashing.open(client), trio.open_nursery() as nursery:
+    with anyio.fail_after(120):
+        async with crashing.open(client), anyio.create_task_group() as tasks:
             calls = [fine.call(n) for n in range(31)]
             for n in range(culprits):
                 calls.insert(chance.randrange(len(calls)), crash.call(n))  # type: ignore[arg-type]
             jobs = await crashing.enqueue_many(calls)
             for _ in range(workers):
-                nursery.start_soon(lambda: _keep_running(server_url, concurrency=chance.choice([4, 16])))
+                tasks.start_soon(lambda: _keep_running(server_url, concurrency=chance.choice([4, 16])))
             results: list[int] = []
             for job, call in zip(jobs, calls, strict=True):
                 if call.function.name == "fine":
@@ -56,7 +58,7 @@ async def test_the_culprit_alone_is_dead(client: Client, server_url: str, worker
                     JobFailed, match=r"^Reject: its worker died 4 times, the last time while nothing else"
                 ):
                     await job.result(timeout=100)
-            nursery.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
         async with crashing.open(client):
             assert [job.name for job in await dead(crashing)] == ["crash"] * culprits
     assert results == list(range(31))
@@ -69,12 +71,12 @@ async def test_the_culprit_alone_is_dead(client: Client, server_url: str, worker
 
 async def test_nobody_is_convicted_when_workers_are_killed_from_outside(client: Client, server_url: str) -> None:
     chance = random.Random(7)
-    with trio.fail_after(120):
-        async with crashing.open(client), trio.open_nursery() as nursery:
+    with anyio.fail_after(120):
+        async with crashing.open(client), anyio.create_task_group() as tasks:
             jobs = await crashing.enqueue_many(fine.call(n) for n in range(300 + 50 * ROUNDS))
             for _ in range(2):
-                nursery.start_soon(lambda: _keep_running(server_url, concurrency=4, killed=chance))
+                tasks.start_soon(lambda: _keep_running(server_url, concurrency=4, killed=chance))
             assert [await job.result(timeout=100) for job in jobs] == list(range(len(jobs)))
-            nursery.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
         async with crashing.open(client):
             assert await dead(crashing) == []

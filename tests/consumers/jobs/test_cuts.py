@@ -2,14 +2,16 @@
 
 from collections import Counter
 
+import anyio
 import coredis
 import pytest
-import trio
 
 from consumers.jobs import JobFailed, Queue, Worker, current_job
 from consumers.lists import ListConsumer
 from tests.consumers.jobs.working import SOON, dead, keys, until
 from tests.consumers.network import KINDS_OF_TROUBLE, network, trouble
+
+pytestmark = pytest.mark.both_loops
 
 Client = coredis.Redis[bytes]
 
@@ -23,7 +25,7 @@ async def test_every_job_is_done_over_a_bad_network(client: Client, server_url: 
 
     async def work(n: int, group: int) -> int:
         runs[n] += 1
-        await trio.sleep(0.003)
+        await anyio.sleep(0.003)
         if n % 10 == 0 and current_job().attempt == 1:
             raise ValueError("once")
         return n
@@ -36,28 +38,28 @@ async def test_every_job_is_done_over_a_bad_network(client: Client, server_url: 
         queue.job(backoff=SOON, name="free")(work)
         queue.job(backoff=SOON, retries=1)(hopeless)
     limited, free = here.functions["limited"], here.functions["free"]
-    with trio.fail_after(60):
+    with anyio.fail_after(60):
         async with (
             here.open(client),
             network(server_url) as between,
             coredis.Redis.from_url(between.url) as far,
             there.open(far),
-            trio.open_nursery() as nursery,
+            anyio.create_task_group() as tasks,
         ):
             workers = [Worker(there, concurrency=8, lease=1) for _ in range(2)]
             for worker in workers:
-                await nursery.start(worker.run)
-            nursery.start_soon(trouble, between, kind)
+                await tasks.start(worker.run)
+            tasks.start_soon(trouble, between, kind)
             calls = [(limited if n % 4 == 0 else free).call(n, n % 3, delay=n % 5 / 10) for n in range(JOBS)]
             jobs = await here.enqueue_many(calls)
             bad = await here.functions["hopeless"].enqueue()
             assert [await job.result(timeout=50) for job in jobs] == list(range(JOBS))
             with pytest.raises(JobFailed):
                 await bad.result(timeout=20)
-            nursery.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
         async with here.open(client), Worker(here, lease=1).open() as worker:
             # what was left by the end of the others
-            await trio.sleep(1.2)
+            await anyio.sleep(1.2)
             await until(lambda: worker.in_hand == 0)
             assert {job.id for job in await dead(here)} == {bad.id}
     assert set(runs) == set(range(JOBS))
@@ -76,16 +78,16 @@ async def test_every_element_of_a_list_is_handled_over_a_bad_network(
 
     async def handle(element: bytes) -> None:
         handled[element] += 1
-        await trio.sleep(0.003)
+        await anyio.sleep(0.003)
 
-    with trio.fail_after(60):
+    with anyio.fail_after(60):
         async with network(server_url) as between, coredis.Redis.from_url(between.url) as far:
             # the heartbeat is longer than any fault: nothing is considered dead
             consumer = ListConsumer(far, "box", concurrency=4)
-            async with trio.open_nursery() as nursery:
-                await nursery.start(consumer.run, handle)
-                nursery.start_soon(trouble, between, kind)
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(consumer.run, handle)
+                tasks.start_soon(trouble, between, kind)
                 await until(lambda: consumer.statistics.done >= 400, seconds=50)
-                nursery.cancel_scope.cancel()
+                tasks.cancel_scope.cancel()
     assert handled == Counter({str(n).encode(): 2 for n in range(200)})
     assert await client.llen("box") == 0 and await client.llen(consumer.keys.processing(consumer.consumer)) == 0

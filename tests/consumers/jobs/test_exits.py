@@ -4,12 +4,15 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import anyio
 import coredis
 import pytest
-import trio
+from anyio.lowlevel import checkpoint
 
 from consumers.jobs import JobFailed, Queue, Worker
 from tests.consumers.jobs.working import SOON, dead, until
+
+pytestmark = pytest.mark.both_loops
 
 Client = coredis.Redis[bytes]
 
@@ -56,7 +59,7 @@ async def test_it_is_retried_and_then_dead(queue: Queue, end: Callable[[], None]
         end()
 
     async def asynchronous() -> None:
-        await trio.lowlevel.checkpoint()
+        await checkpoint()
         body()
 
     bad = queue.job(name="bad", retries=2, backoff=SOON)(body if in_thread else asynchronous)
@@ -75,15 +78,16 @@ async def test_it_is_retried_and_then_dead(queue: Queue, end: Callable[[], None]
     assert letter.reason.startswith(f"failed 3 times: {kind}: ")
 
 
+@pytest.mark.trio_only(reason="asyncio ends the loop itself when a task raises that")
 async def test_it_may_come_out_of_the_jobs_own_nursery(queue: Queue) -> None:
     @queue.job(retries=0)
     async def bad() -> None:
         async def child() -> None:
             sys.exit("no more")
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(child)
-            nursery.start_soon(trio.sleep_forever)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(child)
+            tasks.start_soon(anyio.sleep_forever)
 
     async with Worker(queue).open():
         with pytest.raises(JobFailed, match="SystemExit: no more"):
@@ -102,24 +106,25 @@ async def test_a_periodic_job_that_exits_does_not_end_its_worker(queue: Queue) -
         await until(lambda: len(runs) > 1)
 
 
+@pytest.mark.trio_only(reason="asyncio ends the loop itself when a task raises that")
 async def test_what_a_job_raises_while_its_worker_ends_is_no_attempt(queue: Queue) -> None:
-    begun = trio.Event()
+    begun = anyio.Event()
     runs: list[int] = []
 
     @queue.job(retries=0)
     async def untidy() -> int:
         async def child() -> None:
             try:
-                await trio.sleep_forever()
+                await anyio.sleep_forever()
             finally:
                 raise SystemExit("untidy")
 
         runs.append(1)
         if len(runs) > 1:
             return len(runs)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(child)
-            nursery.start_soon(trio.sleep_forever)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(child)
+            tasks.start_soon(anyio.sleep_forever)
             begun.set()
         return 0
 
@@ -130,13 +135,14 @@ async def test_what_a_job_raises_while_its_worker_ends_is_no_attempt(queue: Queu
         assert await job.result(timeout=5) == 2
 
 
+@pytest.mark.trio_only(reason="asyncio ends the loop itself when a task raises that")
 async def test_the_users_interrupt_ends_the_worker(queue: Queue) -> None:
     @queue.job()
     async def interrupted() -> None:
         raise KeyboardInterrupt
 
     await interrupted.enqueue()
-    with trio.fail_after(10), pytest.raises(KeyboardInterrupt):
+    with anyio.fail_after(10), pytest.raises(KeyboardInterrupt):
         await Worker(queue).run()
     stream: Any = queue.keys.streams["normal"]
     assert await queue.connection.client.xlen(stream) == 1

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import anyio
 import coredis
 import pytest
-import trio
 from trio.testing import MockClock
 
 from broker.testing.pytest_plugin import InProcessBroker
@@ -227,13 +227,13 @@ async def test_an_occurrence_without_a_schedule_is_dropped(
         after.job()(tidy)
     async with broker.client() as client:
         async with before.open(client), Worker(before).open():
-            await trio.sleep(90)
+            await anyio.sleep(90)
         async with before.open(client):
             assert 1 <= len(ran) <= 2
         ran.clear()
         async with after.open(client), Worker(after).open():
             # the one that waits becomes due before anybody knows that no worker has it any more
-            await trio.sleep(1000)
+            await anyio.sleep(1000)
             assert [job async for job in after.dead_jobs()] == []
         assert ran == []
         assert await client.zcard(before.keys.later) == 0
@@ -254,7 +254,7 @@ async def test_an_occurrence_waits_for_a_worker_that_has_its_schedule(
     async with broker.client() as client, older.open(client), newer.open(client):
         async with Worker(older).open(), Worker(newer).open():
             # Each goes to either worker by chance: that the older one has met none of ten is one run in a thousand.
-            await trio.sleep(10 * 60 + 30)
+            await anyio.sleep(10 * 60 + 30)
         assert [job async for job in newer.dead_jobs()] == []
     assert len(ran) >= 9
     assert len(set(ran)) == len(ran)

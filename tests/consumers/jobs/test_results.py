@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import anyio
 import coredis
 import pytest
-import trio
+from anyio.lowlevel import checkpoint
 from coredis.exceptions import ResponseError
 from trio.testing import MockClock
 
@@ -21,7 +22,7 @@ class Link:
         self._refusals = list(refusals)
 
     async def execute(self, commands: Sequence[Any]) -> list[Any]:
-        await trio.lowlevel.checkpoint()
+        await checkpoint()
         self.rounds += 1
         if self._refusals:
             return [ResponseError(self._refusals.pop(0))] * len(commands)
@@ -36,11 +37,11 @@ def results(link: Any) -> Results:
 async def test_a_refusal_that_passes_is_waited_out(autojump_clock: MockClock) -> None:
     link = Link("MASTERDOWN Link with MASTER is down", "LOADING the dataset")
     subject = results(link)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(subject.run)
-        with trio.fail_after(60):
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(subject.run)
+        with anyio.fail_after(60):
             assert await subject.wait("id", known=True) == b"stored"
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
     assert link.rounds >= 3
 
 
@@ -51,6 +52,6 @@ async def test_a_refusal_for_good_is_raised(autojump_clock: MockClock) -> None:
         await subject.wait("id", known=True)
 
     with pytest.RaisesGroup(pytest.RaisesExc(ResponseError, match="NOPERM")):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
             await subject.run()

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
+import anyio
 import coredis
 import pytest
-import trio
 from trio.testing import MockClock
 
 from broker.testing.pytest_plugin import InProcessBroker
@@ -17,7 +17,7 @@ Client = coredis.Redis[bytes]
 
 async def test_jobs_are_found_wherever_they_are(client: Client) -> None:
     queue = Queue("q")
-    release = trio.Event()
+    release = anyio.Event()
 
     @queue.job(limit=1)
     async def work(n: int) -> int:
@@ -32,9 +32,9 @@ async def test_jobs_are_found_wherever_they_are(client: Client) -> None:
         await client.delete([queue.keys.streams["low"]])
         async with Worker(queue).open():
             running, parked = await work.enqueue(2), await work.enqueue(3)
-            with trio.fail_after(5):
+            with anyio.fail_after(5):
                 while not await client.hlen(queue.keys.limits):
-                    await trio.sleep(0.01)
+                    await anyio.sleep(0.01)
             assert await missing(link, queue.keys, [running.id, parked.id, ids[0]]) == {ids[0]}
             release.set()
             assert [await running.result(5), await parked.result(5)] == [2, 3]
@@ -43,17 +43,17 @@ async def test_jobs_are_found_wherever_they_are(client: Client) -> None:
 
 async def test_a_job_that_never_was_has_no_result(client: Client) -> None:
     async with Queue("q").open(client) as queue:
-        with trio.fail_after(5), pytest.raises(NoResult, match="there is no job nosuch, or it has ended"):
+        with anyio.fail_after(5), pytest.raises(NoResult, match="there is no job nosuch, or it has ended"):
             await queue.handle("nosuch").result()
-        with trio.fail_after(5):
-            async with trio.open_nursery() as nursery:
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
                 for n in range(20):
 
                     async def wait(id: str) -> None:
                         with pytest.raises(NoResult):
                             await queue.handle(id).result()
 
-                    nursery.start_soon(wait, f"nosuch {n}")
+                    tasks.start_soon(wait, f"nosuch {n}")
 
 
 async def test_a_result_that_is_not_kept_is_told_at_once(client: Client) -> None:
@@ -68,7 +68,7 @@ async def test_a_result_that_is_not_kept_is_told_at_once(client: Client) -> None
         for handle in (job, queue.handle(job.id, forgotten)):
             with pytest.raises(NoResult, match="are not kept: its keep_result is 0"):
                 await handle.result()
-        with trio.fail_after(5), pytest.raises(NoResult):
+        with anyio.fail_after(5), pytest.raises(NoResult):
             while True:
                 await queue.handle(job.id).result(timeout=1)
 
@@ -83,9 +83,9 @@ async def test_a_result_that_has_expired_is_told_at_once(client: Client) -> None
     async with queue.open(client), Worker(queue).open():
         job = await work.enqueue()
         assert await job.result(timeout=5) == 5
-        with trio.fail_after(5):
+        with anyio.fail_after(5):
             while await client.exists([queue.keys.result(job.id)]):
-                await trio.sleep(0.01)
+                await anyio.sleep(0.01)
             with pytest.raises(NoResult):
                 await queue.handle(job.id).result()
 
@@ -99,20 +99,20 @@ async def test_a_job_that_is_deleted_while_one_waits(
     @queue.job()
     async def work() -> None: ...
 
-    async with broker.client() as client, queue.open(client), trio.open_nursery() as nursery:
+    async with broker.client() as client, queue.open(client), anyio.create_task_group() as tasks:
         job = await work.with_options(delay=delay).enqueue()
-        told = trio.Event()
+        told = anyio.Event()
 
         async def wait() -> None:
             with pytest.raises(NoResult):
                 await job.result()
             told.set()
 
-        nursery.start_soon(wait)
-        await trio.sleep(100)
+        tasks.start_soon(wait)
+        await anyio.sleep(100)
         assert not told.is_set()
         await client.flushall()
-        with trio.fail_after(30):
+        with anyio.fail_after(30):
             await told.wait()
 
 
@@ -122,7 +122,7 @@ async def test_a_job_that_is_cancelled_while_one_waits(client: Client) -> None:
     @queue.job()
     async def work() -> None: ...
 
-    async with queue.open(client), trio.open_nursery() as nursery:
+    async with queue.open(client), anyio.create_task_group() as tasks:
         jobs = [await work.enqueue(delay=60), await work.enqueue()]
 
         async def wait(n: int) -> None:
@@ -130,8 +130,8 @@ async def test_a_job_that_is_cancelled_while_one_waits(client: Client) -> None:
                 await jobs[n].result(timeout=10)
 
         for n in range(2):
-            nursery.start_soon(wait, n)
-        await trio.sleep(0.05)
+            tasks.start_soon(wait, n)
+        await anyio.sleep(0.05)
         for job in jobs:
             await job.cancel()
         async with Worker(queue).open():

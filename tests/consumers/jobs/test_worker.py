@@ -9,12 +9,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import anyio
 import coredis
 import pytest
-import trio
 
 from consumers.jobs import CurrentJob, JobFailed, JobTimeout, Middleware, Queue, Reject, Retry, Worker, current_job
 from tests.consumers.jobs.working import SOON, dead, keys, until
+
+pytestmark = pytest.mark.both_loops
 
 Client = coredis.Redis[bytes]
 
@@ -59,7 +61,7 @@ async def test_many_jobs_in_one_round_trip(client: Client, queue: Queue) -> None
 async def test_many_waiters_for_one_result_and_waiting_elsewhere(client: Client, queue: Queue) -> None:
     @queue.job()
     async def nap() -> str:
-        await trio.sleep(0.2)
+        await anyio.sleep(0.2)
         return "rested"
 
     got: list[str] = []
@@ -68,10 +70,10 @@ async def test_many_waiters_for_one_result_and_waiting_elsewhere(client: Client,
         got.append(await job.result(timeout=5))
 
     other = Queue("q")
-    async with other.open(client), Worker(queue).open(), trio.open_nursery() as nursery:
+    async with other.open(client), Worker(queue).open(), anyio.create_task_group() as tasks:
         job = await nap.enqueue()
         for handle in (job, job, queue.handle(job.id, nap), other.handle(job.id)):
-            nursery.start_soon(wait, handle)
+            tasks.start_soon(wait, handle)
     assert got == ["rested"] * 4
 
 
@@ -103,7 +105,7 @@ async def test_a_failing_job_is_retried_with_backoff_and_then_dead(client: Clien
 
     @queue.job(retries=2, backoff=SOON)
     async def fail(what: str) -> None:
-        attempts.append((current_job(), trio.current_time()))
+        attempts.append((current_job(), anyio.current_time()))
         raise ValueError(f"no {what}")
 
     async with Worker(queue).open():
@@ -183,8 +185,8 @@ async def test_a_job_that_takes_too_long_has_failed(queue: Queue) -> None:
     @queue.job(timeout=0.1, retries=1, backoff=SOON)
     async def slow() -> None:
         try:
-            await trio.sleep(10)
-        except trio.Cancelled:
+            await anyio.sleep(10)
+        except anyio.get_cancelled_exc_class():
             stopped.append("slow")
             raise
 
@@ -230,7 +232,7 @@ async def test_no_more_jobs_at_a_time_than_said(queue: Queue) -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await trio.sleep(0.01)
+        await anyio.sleep(0.01)
         running -= 1
 
     await queue.enqueue_many(work.call() for _ in range(30))
@@ -358,7 +360,7 @@ async def test_drain_finishes_what_runs_and_gives_back_the_rest(client: Client, 
     @queue.job(retries=0)
     async def work(n: int, seconds: float) -> None:
         attempts.append(current_job().attempt)
-        await trio.sleep(seconds)
+        await anyio.sleep(seconds)
         done.append(n)
 
     async with Worker(queue, concurrency=2).open(grace=0.3) as worker:
@@ -380,13 +382,13 @@ async def test_a_cancelled_worker_gives_back_what_it_has(queue: Queue) -> None:
     async def work() -> None:
         begun.append(current_job().attempt)
         if len(begun) == 1:
-            await trio.sleep_forever()
+            await anyio.sleep_forever()
 
     job = await work.enqueue()
-    async with trio.open_nursery() as nursery:
-        await nursery.start(Worker(queue).run)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(Worker(queue).run)
         await until(lambda: begun)
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
     async with Worker(queue).open():
         await job.result(timeout=5)
     assert begun == [1, 1]
@@ -435,16 +437,16 @@ async def test_a_worker_waits_for_its_server(tmp_path: Path) -> None:
 
     with redis_server(kind) as server:
         server.kill()
-        async with queue.open(server.url), trio.open_nursery() as nursery:
-            nursery.start_soon(Worker(queue).run)
-            await trio.sleep(0.3)
+        async with queue.open(server.url), anyio.create_task_group() as tasks:
+            tasks.start_soon(Worker(queue).run)
+            await anyio.sleep(0.3)
             server.start()
-            with trio.fail_after(20):
+            with anyio.fail_after(20):
                 while True:
                     try:
                         job = await work.enqueue()
                         break
                     except coredis.exceptions.ConnectionError:
-                        await trio.sleep(0.05)
+                        await anyio.sleep(0.05)
             assert await job.result(timeout=20) == "done"
-            nursery.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()

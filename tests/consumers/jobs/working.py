@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-import trio
+import anyio
 
 from consumers.jobs import Backoff, DeadJob, Queue
 
@@ -14,9 +14,9 @@ SOON = Backoff(initial=0.05, factor=1, max=0.05, jitter=False)
 
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:
     """Wait until the condition is true."""
-    with trio.fail_after(seconds):
+    with anyio.fail_after(seconds):
         while not condition():
-            await trio.sleep(0.005)
+            await anyio.sleep(0.005)
 
 
 async def dead(queue: Queue) -> list[DeadJob]:

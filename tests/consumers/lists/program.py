@@ -6,10 +6,11 @@ The elements "crash..." end it themselves.
 import os
 import sys
 
+import anyio
 import coredis
-import trio
 
 from consumers.lists import ListConsumer
+from tests.consumers.loops import run
 
 
 async def main(url: str, recoveries: str = "100") -> None:
@@ -20,11 +21,11 @@ async def main(url: str, recoveries: str = "100") -> None:
                 await client.rpush("crashed", [element])
                 os._exit(1)
             await client.rpush("begun", [element])
-            await trio.sleep(int(element) % 5 / 200)
+            await anyio.sleep(int(element) % 5 / 200)
             await client.rpush("done", [element])
 
         await ListConsumer(client, "box", concurrency=8, alive=0.6, recoveries=int(recoveries)).run(handle)
 
 
 if __name__ == "__main__":
-    trio.run(main, *sys.argv[1:])
+    run(main, *sys.argv[1:])

@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import coredis
 import pytest
-import trio
 
 from consumers.errors import ConsumerError, Reject, Retry
 from consumers.lists import ListConsumer
@@ -21,6 +21,8 @@ from consumers.lists.keys import digest
 from consumers.lists.recovery import Recovery
 from consumers.retry import Backoff
 from tests.consumers.jobs.working import until
+
+pytestmark = pytest.mark.both_loops
 
 Client = coredis.Redis[bytes]
 SOON = Backoff(initial=0.05, factor=1, max=0.05, jitter=False)
@@ -32,9 +34,9 @@ ROUNDS = int(os.environ.get("TRIMARAN_KILL_ROUNDS", "4"))
 async def running(
     consumer: ListConsumer, handler: Callable[[bytes], Awaitable[object]], grace: float = 5
 ) -> AsyncIterator[None]:
-    with trio.fail_after(30):
-        async with trio.open_nursery() as nursery:
-            await nursery.start(consumer.run, handler)
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(consumer.run, handler)
             yield
             await consumer.drain(grace)
 
@@ -68,7 +70,7 @@ async def test_either_end_is_read_and_what_is_given_back_comes_first(client: Cli
 
     async def handle(element: bytes) -> None:
         got.append(element)
-        await trio.sleep_forever()
+        await anyio.sleep_forever()
 
     consumer = ListConsumer(client, "box", take=take, concurrency=2, prefetch=4)
     async with running(consumer, handle, grace=0.1):
@@ -133,7 +135,7 @@ async def test_what_a_dead_consumer_held_is_recovered_in_order(client: Client) -
 
     async def handle(element: bytes) -> None:
         got.append(element)
-        await trio.sleep(0.01)
+        await anyio.sleep(0.01)
 
     consumer = ListConsumer(client, "box", concurrency=1, alive=0.3)
     async with running(consumer, handle):
@@ -149,7 +151,7 @@ async def test_a_living_consumer_keeps_what_it_holds(client: Client) -> None:
 
     async def handle(element: bytes) -> None:
         got.append(element)
-        await trio.sleep(1)
+        await anyio.sleep(1)
 
     async def never(element: bytes) -> None:
         raise AssertionError
@@ -170,7 +172,7 @@ async def test_an_element_that_kills_its_consumers_is_dead(client: Client) -> No
         kind = "alone" if len(crashed) == 2 else "processing"
         await client.rename(f"{{box}}:{kind}:y", f"{{box}}:{kind}:x{len(crashed)}")
         crashed.append(element)
-        await trio.sleep_forever()
+        await anyio.sleep_forever()
 
     await client.rpush("box", ["killer"])
     for crashes in range(3):
@@ -181,7 +183,7 @@ async def test_an_element_that_kills_its_consumers_is_dead(client: Client) -> No
         await client.sadd("{box}:consumers", [f"x{crashes}"])
     async with running(ListConsumer(client, "box", alive=0.1, recoveries=2), handle):
         while not await client.exists(["{box}:dead"]):
-            await trio.sleep(0.01)
+            await anyio.sleep(0.01)
     assert await client.lrange("{box}:dead", 0, -1) == [b"killer"]
     assert len(crashed) == 3 and await left(client) == {b"{box}:dead"}
 
@@ -231,7 +233,7 @@ async def test_a_key_of_another_type_reaches_the_owner(client: Client) -> None:
 
     async def handle(element: bytes) -> None: ...
 
-    with trio.fail_after(10), pytest.raises(ConsumerError, match="wrong kind of value"):
+    with anyio.fail_after(10), pytest.raises(ConsumerError, match="wrong kind of value"):
         await ListConsumer(client, "box").run(handle)
 
 
@@ -254,19 +256,19 @@ async def test_no_element_is_lost_when_consumers_are_killed(client: Client, serv
     try:
         for _ in range(3):
             start()
-        with trio.fail_after(60 + 3 * ROUNDS):
+        with anyio.fail_after(60 + 3 * ROUNDS):
             for _ in range(ROUNDS):
                 await client.rpush("box", [str(n) for n in range(total, total + 300)])
                 total += 300
-                await trio.sleep(chance.uniform(0.2, 1.0))
+                await anyio.sleep(chance.uniform(0.2, 1.0))
                 victim = processes.pop(chance.randrange(len(processes)))
                 victim.kill()
-                await trio.to_thread.run_sync(victim.wait)
+                await anyio.to_thread.run_sync(victim.wait)
                 start()
             while {int(n) for n in await client.lrange("done", 0, -1)} != set(range(total)):
-                await trio.sleep(0.05)
+                await anyio.sleep(0.05)
             while any([await client.llen(key) async for key in client.scan_iter(match="{box}:processing:*")]):
-                await trio.sleep(0.05)
+                await anyio.sleep(0.05)
     finally:
         for process in processes:
             process.kill()
@@ -289,15 +291,15 @@ async def test_the_element_that_ends_its_consumers_is_dead_and_no_other(
 
     async def keep_running() -> None:
         while True:
-            await trio.run_process(command, cwd=ROOT, check=False, stderr=subprocess.DEVNULL)
+            await anyio.run_process(command, cwd=ROOT, check=False, stderr=subprocess.DEVNULL)
 
-    with trio.fail_after(90):
-        async with trio.open_nursery() as nursery:
+    with anyio.fail_after(90):
+        async with anyio.create_task_group() as tasks:
             for _ in range(1 + round % 2):
-                nursery.start_soon(keep_running)
+                tasks.start_soon(keep_running)
             while len(set(await client.lrange("done", 0, -1))) < 31 or not await client.llen("{box}:dead"):
-                await trio.sleep(0.05)
-            nursery.cancel_scope.cancel()
+                await anyio.sleep(0.05)
+            tasks.cancel_scope.cancel()
     assert await client.lrange("{box}:dead", 0, -1) == [b"crash"]
     assert await client.llen("crashed") == 4
     assert max(Counter(await client.lrange("begun", 0, -1)).values()) <= 3
@@ -314,7 +316,7 @@ async def test_a_suspect_runs_alone_and_may_fail_like_any_other(client: Client) 
     async def handle(element: bytes) -> None:
         nonlocal at_work
         at_work += 1
-        await trio.sleep(0.05)
+        await anyio.sleep(0.05)
         at_work -= 1
         if not element.isdigit():
             suspects.append((element, at_work))
@@ -330,12 +332,12 @@ async def test_a_suspect_runs_alone_and_may_fail_like_any_other(client: Client) 
 
 async def test_a_suspect_whose_handler_is_cancelled_stays_one(client: Client) -> None:
     await client.rpush("{box}:suspects", ["a", "b"])
-    begun = trio.Event()
+    begun = anyio.Event()
 
     async def handle(element: bytes) -> None:
         assert await client.lrange("{box}:alone:me", 0, -1) == [b"a"]
         begun.set()
-        await trio.sleep_forever()
+        await anyio.sleep_forever()
 
     consumer = ListConsumer(client, "box", alive=0.2, consumer="me")
     async with running(consumer, handle, grace=0):
@@ -349,12 +351,12 @@ async def test_nothing_is_lost_or_doubled_when_the_server_is_cut_off(server_url:
 
     async def handle(element: bytes) -> None:
         got.append(element)
-        await trio.sleep(0.002)
+        await anyio.sleep(0.002)
 
     consumer = ListConsumer(client, "box", concurrency=4)
     async with running(consumer, handle):
         for _ in range(8):
-            await trio.sleep(0.03)
+            await anyio.sleep(0.03)
             await client.client_kill(type_="NORMAL", skipme=True)
         await until(lambda: consumer.statistics.done >= 600, seconds=20)
     assert Counter(got) == Counter(str(n).encode() for n in range(600))

@@ -6,10 +6,11 @@ Its handler notes on the server which entries it has begun; one with the field `
 import os
 import sys
 
+import anyio
 import coredis
-import trio
 
 from consumers.streams import Backoff, Consumer, Message
+from tests.consumers.loops import run
 
 
 async def main(url: str, max_deliver: str, order_by: str) -> None:
@@ -19,7 +20,7 @@ async def main(url: str, max_deliver: str, order_by: str) -> None:
             await client.rpush("begun", [message.data["n"]])
             if "crash" in message.data:
                 os._exit(1)
-            await trio.sleep(0.005)
+            await anyio.sleep(0.005)
             await client.rpush("done", [message.data["n"]])
 
         consumer = Consumer(
@@ -31,4 +32,4 @@ async def main(url: str, max_deliver: str, order_by: str) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main, *sys.argv[1:])
+    run(main, *sys.argv[1:])

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import coredis
-import trio
+from anyio.abc import TaskGroup
 
 from consumers.streams import Backoff, Consumer
 
@@ -16,20 +17,20 @@ SOON = Backoff(initial=0.05, factor=1, max=0.05, jitter=False)
 
 
 @asynccontextmanager
-async def running(consumer: Consumer[Any], handler: Any, limit: float = 30) -> AsyncIterator[trio.Nursery]:
+async def running(consumer: Consumer[Any], handler: Any, limit: float = 30) -> AsyncIterator[TaskGroup]:
     """The consumer, started, for as long as the block runs; then drained."""
-    with trio.fail_after(limit):
-        async with trio.open_nursery() as nursery:
-            await nursery.start(consumer.run, handler)
-            yield nursery
+    with anyio.fail_after(limit):
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(consumer.run, handler)
+            yield tasks
             await consumer.drain(grace=5)
 
 
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:
     """Wait until the condition is true."""
-    with trio.fail_after(seconds):
+    with anyio.fail_after(seconds):
         while not condition():
-            await trio.sleep(0.005)
+            await anyio.sleep(0.005)
 
 
 async def pending(client: Client, stream: str = "orders", group: str = "billing") -> int:

@@ -1,4 +1,4 @@
-"""A consumer that is cancelled at the first step of its tasks, the second, the third, ... up to the last.
+"""A consumer that is cancelled at the first step of its loop, the second, the third, ... up to the last.
 
 Each time the server must be left so that the next consumer goes on at once: what was finished is acknowledged, all
 else is free to be taken, not left to a lease that runs out, and its delivery count is that of used deliveries.
@@ -6,33 +6,24 @@ else is free to be taken, not left to a lease that runs out, and its delivery co
 TRIMARAN_CANCELLATION_STRIDE tests only every n-th step (1 tests all of them).
 """
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import anyio
 import coredis
 import pytest
-import trio
 
 from consumers.streams import Consumer, Message, Producer
+from tests.consumers.steps import at_step
 from tests.consumers.streams.running import SOON, Client
+
+pytestmark = pytest.mark.both_loops
 
 STRIDE = int(os.environ.get("TRIMARAN_CANCELLATION_STRIDE", "5"))
 ENTRIES = 8
 FREE = (b"", b"(delayed)")
-
-
-class CancelAt(trio.abc.Instrument):
-    """Cancels a scope at the n-th step of any task."""
-
-    def __init__(self, step: int, scope: trio.CancelScope) -> None:
-        self._remaining = step
-        self._scope = scope
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self._remaining -= 1
-        if self._remaining == 0:
-            self._scope.cancel()
 
 
 class Work:
@@ -45,22 +36,22 @@ class Work:
     async def handle(self, message: Message[dict[str, str]]) -> None:
         kind = int(message.data["n"]) % 4
         if kind == 1:
-            await trio.sleep(0.001)
+            await anyio.sleep(0.001)
         elif kind == 2 and message.delivery_count == 1:
             self.tried.add(message.id)
             raise ValueError("once")
         elif kind == 3:
             await message.ack()
             self.finished.add(message.id)
-            await trio.sleep(0.001)
+            await anyio.sleep(0.001)
         self.finished.add(message.id)
 
 
 async def _pushed(consumer: Consumer[dict[str, str]], work: Work) -> None:
-    async with trio.open_nursery() as nursery:
-        await nursery.start(consumer.run, work.handle)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(consumer.run, work.handle)
         while consumer.statistics.acknowledged < ENTRIES:
-            await trio.sleep(0.002)
+            await anyio.sleep(0.002)
         await consumer.drain(grace=1)
 
 
@@ -97,8 +88,35 @@ def _number(id: str) -> tuple[int, int]:
 async def test_cancelled_at_any_step_nothing_is_lost_held_or_done_again(
     client: Client, way: Callable[..., Awaitable[None]], order_by: str | None
 ) -> None:
-    step = 0
-    while True:
+    async def run(step: int, consumer: Consumer[dict[str, str]], work: Work) -> bool:
+        with anyio.CancelScope() as scope, at_step(step, scope.cancel):
+            await way(consumer, work)
+        return scope.cancelled_caught
+
+    await _cancelled_at_any_step(client, run, order_by)
+
+
+@pytest.mark.asyncio_only
+@pytest.mark.parametrize("way", [_pushed, _pulled])
+async def test_a_task_cancelled_by_asyncio_at_any_step_does_the_same(
+    client: Client, way: Callable[..., Awaitable[None]]
+) -> None:
+    async def run(step: int, consumer: Consumer[dict[str, str]], work: Work) -> bool:
+        task = asyncio.ensure_future(way(consumer, work))
+        with at_step(step, task.cancel):
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+        return task.cancelled()
+
+    await _cancelled_at_any_step(client, run, None)
+
+
+async def _cancelled_at_any_step(
+    client: Client, run: Callable[[int, Consumer[dict[str, str]], Work], Awaitable[bool]], order_by: str | None
+) -> None:
+    step, cancelled = 0, True
+    while cancelled:
         step += STRIDE
         await client.flushall()
         ids = await Producer(client, "orders").publish_many([{"n": n, "key": n % 3} for n in range(ENTRIES)])
@@ -107,13 +125,8 @@ async def test_cancelled_at_any_step_nothing_is_lost_held_or_done_again(
             client, stream="orders", group="billing", consumer="a", ack_wait=60, retry=SOON, prefetch=5,
             order_by=order_by, block=1,
         )  # fmt: skip
-        with trio.fail_after(20), trio.CancelScope() as scope:
-            instrument = CancelAt(step, scope)
-            trio.lowlevel.add_instrument(instrument)
-            try:
-                await way(consumer, work)
-            finally:
-                trio.lowlevel.remove_instrument(instrument)
+        with anyio.fail_after(20):
+            cancelled = await run(step, consumer, work)
         pending, last = await _state(client)
         waiting = {row.identifier.decode(): row for row in pending}
         assert not waiting.keys() & work.finished, f"step {step}: done but not acknowledged"
@@ -126,7 +139,5 @@ async def test_cancelled_at_any_step_nothing_is_lost_held_or_done_again(
             else:
                 assert row.consumer in FREE, f"step {step}: {id} is held by {row.consumer!r}"
                 assert row.delivered <= (1 if id in work.tried else 0), f"step {step}: {id} was counted"
-        if not scope.cancelled_caught:
-            assert not waiting and work.finished == set(ids)
-            assert step > 50
-            break
+    assert not waiting and work.finished == set(ids)
+    assert step > 50

@@ -3,12 +3,14 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import anyio
 import coredis
 import pytest
-import trio
 
 from consumers.streams import AckPolicy, Backoff, Consumer, ConsumerError, Message, Producer, Reject, Retry, Start
 from tests.consumers.streams.running import SOON, Client, dead, pending, running, until
+
+pytestmark = pytest.mark.both_loops
 
 
 async def test_each_entry_is_handled_and_acknowledged(client: Client) -> None:
@@ -91,7 +93,7 @@ async def test_nack_with_a_delay_comes_again_when_it_is_due(client: Client) -> N
     times: list[float] = []
 
     async def handler(message: Message[dict[str, str]]) -> None:
-        times.append(trio.current_time())
+        times.append(anyio.current_time())
         assert message.delivery_count == len(times)
         if len(times) == 1:
             await message.nack(delay=0.4)
@@ -110,7 +112,7 @@ async def test_a_delay_longer_than_ack_wait_is_kept(client: Client) -> None:
     times: list[float] = []
 
     async def handler(message: Message[dict[str, str]]) -> None:
-        times.append(trio.current_time())
+        times.append(anyio.current_time())
         if len(times) == 1:
             await message.nack(delay=1.2)
 
@@ -132,7 +134,7 @@ async def test_a_delayed_entry_survives_its_consumer(client: Client) -> None:
     )
     async with running(first, fails):
         await until(lambda: first.statistics.released == 1)
-    since = trio.current_time()
+    since = anyio.current_time()
 
     async def handler(message: Message[dict[str, str]]) -> None:
         assert message.delivery_count == 2
@@ -140,7 +142,7 @@ async def test_a_delayed_entry_survives_its_consumer(client: Client) -> None:
     second = Consumer(client, stream="orders", group="billing", consumer="b", ack_wait=5, block=0.1)
     async with running(second, handler):
         await until(lambda: second.statistics.acknowledged == 1)
-    assert trio.current_time() - since < 2
+    assert anyio.current_time() - since < 2
 
 
 @pytest.mark.parametrize("how", ["beginning", "end", "id", "time"])
@@ -195,7 +197,7 @@ async def test_manual_leaves_it_to_the_handler(client: Client) -> None:
 
 
 async def _overwrite_later(client: Client) -> None:
-    await trio.sleep(0.3)
+    await anyio.sleep(0.3)
     await client.set("orders", "a string")
 
 
@@ -208,9 +210,9 @@ async def test_a_refusal_reaches_the_owner(client: Client) -> None:
         await Consumer(client, stream="orders", group="billing").run(handler)
     await client.delete(["orders"])
     consumer = Consumer(client, stream="orders", group="billing", block=0.2)
-    with trio.fail_after(10):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_overwrite_later, client)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_overwrite_later, client)
             with pytest.raises(ConsumerError):
                 await consumer.run(handler)
     await client.set("orders.dead", "a string")
@@ -249,7 +251,7 @@ async def test_a_client_that_decodes_makes_no_difference(server_url: str) -> Non
         consumer = Consumer(client, stream="orders", group="billing", block=0.5)
         async with running(consumer, handler):
             await until(lambda: seen == ["\u00fc"])
-            await trio.sleep(0.6)
+            await anyio.sleep(0.6)
 
 
 def test_options_are_checked() -> None:

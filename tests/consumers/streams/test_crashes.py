@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import trio
+import anyio
+import pytest
 
 from consumers.streams import Producer
 from tests.consumers.streams.running import Client, dead, pending
+
+pytestmark = pytest.mark.both_loops
 
 ROOT = Path(__file__).resolve().parents[3]
 ROUNDS = int(os.environ.get("TRIMARAN_CRASH_ROUNDS", "34"))
@@ -35,7 +38,7 @@ class Workers:
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(f"{name}\n")
         self._process.stdin.flush()
-        line = await trio.to_thread.run_sync(self._process.stdout.readline)
+        line = await anyio.to_thread.run_sync(self._process.stdout.readline)
         self.running[name] = int(line.split()[1])
 
     def kill(self, name: str) -> None:
@@ -63,7 +66,7 @@ def workers(url: str) -> Iterator[Workers]:
 async def test_no_entry_is_lost_or_done_twice_when_workers_are_killed(client: Client, server_url: str) -> None:
     producer = Producer(client, "orders")
     published = 0
-    with trio.fail_after(60 + ROUNDS), workers(server_url) as processes:
+    with anyio.fail_after(60 + ROUNDS), workers(server_url) as processes:
         for name in WORKERS:
             await processes.start(name)
         for round in range(ROUNDS):
@@ -72,7 +75,7 @@ async def test_no_entry_is_lost_or_done_twice_when_workers_are_killed(client: Cl
                 entries[3]["poison"] = "1"
             published += EACH_ROUND
             await producer.publish_many(entries)
-            await trio.sleep(random.uniform(0, 0.2))
+            await anyio.sleep(random.uniform(0, 0.2))
             victim = random.choice(WORKERS)
             processes.kill(victim)
             # half of them come back under their name, the others leave what they had to the rest
@@ -81,7 +84,7 @@ async def test_no_entry_is_lost_or_done_twice_when_workers_are_killed(client: Cl
             await processes.start(name)
             processes.running[victim] = processes.running.pop(name)
         while await pending(client) or (await client.xinfo_groups("orders"))[0][b"lag"]:
-            await trio.sleep(0.1)
+            await anyio.sleep(0.1)
     poisoned = {str(n) for n in range(3, published, 5 * EACH_ROUND)}
     dead_letters = await dead(client)
     assert {fields[b"n"].decode() for fields in dead_letters} == poisoned

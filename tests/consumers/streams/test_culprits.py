@@ -10,11 +10,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import anyio
 import pytest
-import trio
 
 from consumers.streams import Producer
 from tests.consumers.streams.running import Client, dead, pending
+
+pytestmark = pytest.mark.both_loops
 
 ROOT = Path(__file__).resolve().parents[3]
 ROUNDS = int(os.environ.get("TRIMARAN_CULPRIT_ROUNDS", "1"))
@@ -36,17 +38,17 @@ async def test_the_culprit_alone_is_dead(
 
     async def keep_running() -> None:
         while True:
-            await trio.run_process(command, cwd=ROOT, check=False, stderr=subprocess.DEVNULL)
+            await anyio.run_process(command, cwd=ROOT, check=False, stderr=subprocess.DEVNULL)
 
-    with trio.fail_after(90):
-        async with trio.open_nursery() as nursery:
+    with anyio.fail_after(90):
+        async with anyio.create_task_group() as tasks:
             for _ in range(chance.choice([1, 2])):
-                nursery.start_soon(keep_running)
+                tasks.start_soon(keep_running)
             while len(set(await client.lrange("done", 0, -1))) < OTHERS or not await client.xlen("orders.dead"):
-                await trio.sleep(0.05)
+                await anyio.sleep(0.05)
             while await pending(client):
-                await trio.sleep(0.05)
-            nursery.cancel_scope.cancel()
+                await anyio.sleep(0.05)
+            tasks.cancel_scope.cancel()
     (fields,) = await dead(client)
     assert fields[b"n"] == b"culprit" and fields[b"dead-reason"].endswith(b"its consumer died, handling it alone")
     begun = Counter(await client.lrange("begun", 0, -1))

@@ -3,13 +3,15 @@
 import random
 from typing import Any
 
+import anyio
 import coredis
 import pytest
-import trio
 
 from consumers.streams import Consumer, Message, Producer
 from tests.consumers.network import KINDS_OF_TROUBLE, network, trouble
 from tests.consumers.streams.running import SOON, Client, pending, running, until
+
+pytestmark = pytest.mark.both_loops
 
 ENTRIES = 300
 
@@ -21,7 +23,7 @@ async def test_everything_is_handled_over_a_bad_network(client: Client, server_u
 
     async def handler(message: Message[dict[str, str]]) -> None:
         nonlocal failures
-        await trio.sleep(random.uniform(0, 0.01))
+        await anyio.sleep(random.uniform(0, 0.01))
         if message.delivery_count == 1 and random.random() < 0.1:
             failures += 1
             raise ValueError("once")
@@ -31,12 +33,12 @@ async def test_everything_is_handled_over_a_bad_network(client: Client, server_u
         consumer: Consumer[Any] = Consumer(
             far, stream="orders", group="billing", consumer="a", ack_wait=2, retry=SOON, prefetch=16, block=1
         )
-        async with running(consumer, handler, limit=60), trio.open_nursery() as nursery:
-            nursery.start_soon(trouble, between, kind)
+        async with running(consumer, handler, limit=60), anyio.create_task_group() as tasks:
+            tasks.start_soon(trouble, between, kind)
             for n in range(ENTRIES):
                 await Producer(client, "orders").publish({"n": str(n)})
-                await trio.sleep(0.004)
-            nursery.cancel_scope.cancel()
+                await anyio.sleep(0.004)
+            tasks.cancel_scope.cancel()
         between.delay, between.refuse, between.swallow_replies = 0, False, False
         async with running(consumer, handler, limit=60):
             await until(lambda: len(handled) == ENTRIES, 20)
@@ -55,10 +57,10 @@ async def test_an_entry_whose_delivery_was_lost_comes_without_waiting_for_its_le
     async with network(server_url) as between, coredis.Redis.from_url(between.url) as far:
         consumer: Consumer[Any] = Consumer(far, stream="orders", group="billing", consumer="a", ack_wait=60)
         async with running(consumer, handler):
-            await trio.sleep(0.1)  # the read waits
+            await anyio.sleep(0.1)  # the read waits
             between.swallow_replies = True
             await Producer(client, "orders").publish({"n": "1"})
-            await trio.sleep(0.1)
+            await anyio.sleep(0.1)
             await between.cut()
             between.swallow_replies = False
             await until(lambda: seen, 5)
@@ -81,7 +83,7 @@ async def test_an_acknowledgement_is_repeated_until_the_server_has_it(client: Cl
         async with running(consumer, handler):
             await Producer(client, "orders").publish({"n": "1"})
             await until(lambda: handled)
-            await trio.sleep(0.5)
+            await anyio.sleep(0.5)
             assert await pending(client) == 1
             between.refuse = False
             await until(lambda: consumer.statistics.acknowledged == 1, 15)
@@ -94,16 +96,16 @@ async def test_a_server_that_is_away_at_the_start_is_waited_for(client: Client, 
     async with network(server_url) as between, coredis.Redis.from_url(between.url) as far:
         between.refuse = True
         consumer: Consumer[Any] = Consumer(far, stream="orders", group="billing", consumer="a")
-        with trio.fail_after(20):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(consumer.run, handler)
-                await trio.sleep(0.5)
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(consumer.run, handler)
+                await anyio.sleep(0.5)
                 between.refuse = False
                 await Producer(client, "orders").publish({"n": "1"})
                 await until(lambda: consumer.statistics.acknowledged == 1)
                 between.refuse = True
                 await between.cut()
-                await trio.sleep(0.05)
+                await anyio.sleep(0.05)
                 await consumer.drain(grace=1)
 
 
@@ -113,10 +115,10 @@ async def test_a_consumer_that_never_reached_its_server_can_be_drained(client: C
     async with network(server_url) as between, coredis.Redis.from_url(between.url) as far:
         between.refuse = True
         consumer: Consumer[Any] = Consumer(far, stream="orders", group="billing", consumer="a")
-        with trio.fail_after(10):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(consumer.run, handler)
-                await trio.sleep(0.3)
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(consumer.run, handler)
+                await anyio.sleep(0.3)
                 await consumer.drain(grace=1)
 
 

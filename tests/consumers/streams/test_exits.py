@@ -8,6 +8,8 @@ import pytest
 from consumers.streams import Consumer, Message, Producer
 from tests.consumers.streams.running import SOON, Client, dead, pending, running, until
 
+pytestmark = pytest.mark.both_loops
+
 
 def _end(how: str) -> None:
     if how == "exit":

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import anyio
 import pytest
-import trio
 
 from consumers.streams import AckPolicy, Consumer, ConsumerError, Message, Producer
 from tests.consumers.streams.running import SOON, Client, pending, running, until
+
+pytestmark = pytest.mark.both_loops
 
 
 async def test_a_lease_is_kept_while_a_handler_runs_and_the_count_stays(client: Client) -> None:
@@ -16,7 +18,7 @@ async def test_a_lease_is_kept_while_a_handler_runs_and_the_count_stays(client: 
     def handler_of(name: str) -> Any:
         async def handler(message: Message[dict[str, str]]) -> None:
             handled.append(name)
-            await trio.sleep(1.5)
+            await anyio.sleep(1.5)
             rows: Any = await client.xpending("orders", "billing", start="-", end="+", count=5)
             assert [row.delivered for row in rows] == [1]
 
@@ -37,11 +39,11 @@ async def test_in_progress_extends_a_lease_of_a_pulled_message(client: Client) -
     async def never(message: Message[dict[str, str]]) -> None:
         raise AssertionError("it was claimed")
 
-    with trio.fail_after(10):
+    with anyio.fail_after(10):
         async with consumer.open() as messages, running(other, never):
             message = await anext(aiter(messages))
             for _ in range(8):
-                await trio.sleep(0.15)
+                await anyio.sleep(0.15)
                 assert await message.in_progress()
             rows: Any = await client.xpending("orders", "billing", start="-", end="+", count=5)
             assert [row.delivered for row in rows] == [1]
@@ -52,7 +54,7 @@ async def test_in_progress_extends_a_lease_of_a_pulled_message(client: Client) -
 async def test_a_pulled_message_that_is_left_alone_goes_to_somebody_else(client: Client) -> None:
     await Producer(client, "orders").publish({"n": "1"})
     consumer = Consumer(client, stream="orders", group="billing", consumer="a", ack_wait=0.3, block=0.1, prefetch=1)
-    with trio.fail_after(10):
+    with anyio.fail_after(10):
         async with consumer.open() as messages:
             first = await anext(aiter(messages))
             again = await anext(aiter(messages))
@@ -66,7 +68,7 @@ async def test_pulled_messages_are_acknowledged_or_given_back_by_their_block(cli
     await Producer(client, "orders").publish_many([{"n": str(n)} for n in range(4)])
     consumer = Consumer(client, stream="orders", group="billing", consumer="a", retry=SOON)
     seen: list[tuple[str, int]] = []
-    with trio.fail_after(20):
+    with anyio.fail_after(20):
         async with consumer.open() as messages:
             async for message in messages:
                 async with message:
@@ -81,7 +83,7 @@ async def test_pulled_messages_are_acknowledged_or_given_back_by_their_block(cli
 
 async def test_what_is_in_hand_when_the_pull_block_ends_is_given_back_at_once(client: Client) -> None:
     await Producer(client, "orders").publish_many([{"n": str(n)} for n in range(10)])
-    with trio.fail_after(20):
+    with anyio.fail_after(20):
         async with Consumer(client, stream="orders", group="billing", consumer="a", ack_wait=30).open() as messages:
             message = await anext(aiter(messages))
             assert message.data["n"] == "0"
@@ -134,12 +136,12 @@ async def test_drain_finishes_what_runs_and_gives_the_rest_back_at_once(client: 
 
     async def handler(message: Message[dict[str, str]]) -> None:
         begun.append(message.id)
-        await trio.sleep(0.3)
+        await anyio.sleep(0.3)
         finished.append(message.id)
 
     consumer = Consumer(client, stream="orders", group="billing", consumer="a", concurrency=4)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(consumer.run, handler)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(consumer.run, handler)
         await until(lambda: len(begun) == 4)
         await consumer.drain(grace=5)
     assert sorted(finished) == sorted(begun) and len(begun) == 4
@@ -149,10 +151,10 @@ async def test_drain_finishes_what_runs_and_gives_the_rest_back_at_once(client: 
         counts.append(message.delivery_count)
 
     other = Consumer(client, stream="orders", group="billing", consumer="b", ack_wait=60)
-    since = trio.current_time()
+    since = anyio.current_time()
     async with running(other, other_handler):
         await until(lambda: len(counts) == 16)
-    assert trio.current_time() - since < 2 and set(counts) == {1}
+    assert anyio.current_time() - since < 2 and set(counts) == {1}
 
 
 async def test_drain_cancels_handlers_after_the_grace_time(client: Client) -> None:
@@ -163,15 +165,15 @@ async def test_drain_cancels_handlers_after_the_grace_time(client: Client) -> No
         nonlocal begun, cancelled
         begun += 1
         try:
-            await trio.sleep_forever()
-        except trio.Cancelled:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
             cancelled += 1
             raise
 
     consumer = Consumer(client, stream="orders", group="billing", consumer="a", ack_wait=60)
-    with trio.fail_after(10):
-        async with trio.open_nursery() as nursery:
-            await nursery.start(consumer.run, handler)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(consumer.run, handler)
             await until(lambda: begun == 3)
             await consumer.drain(grace=0.2)
     assert cancelled == 3
@@ -191,14 +193,14 @@ async def test_cancellation_gives_back_at_once_and_loses_no_acknowledgement(clie
 
     async def handler(message: Message[dict[str, str]]) -> None:
         if len(done) == 10:
-            await trio.sleep_forever()
+            await anyio.sleep_forever()
         done.append(message.id)
 
     consumer = Consumer(client, stream="orders", group="billing", consumer="a", ack_wait=60)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(consumer.run, handler)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(consumer.run, handler)
         await until(lambda: len(done) == 10)
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
     seen: list[tuple[str, int]] = []
 
     async def rest(message: Message[dict[str, str]]) -> None:
@@ -224,11 +226,11 @@ async def test_a_consumer_can_run_again_but_not_twice_at_once(client: Client) ->
 async def test_an_idle_consumer_uses_no_connection_of_the_pool_and_leaves_no_tasks(client: Client) -> None:
     async def handler(message: Message[dict[str, str]]) -> None: ...
 
-    before = trio.lowlevel.current_statistics().tasks_living
+    before = len(anyio.get_running_tasks())
     for _ in range(3):
         async with running(Consumer(client, stream="orders", group="billing"), handler):
-            await trio.sleep(0.05)
-    assert trio.lowlevel.current_statistics().tasks_living <= before
+            await anyio.sleep(0.05)
+    assert len(anyio.get_running_tasks()) <= before
 
 
 async def test_a_message_of_a_consumer_that_has_ended_can_not_be_settled(client: Client) -> None:

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import anyio
 import pytest
-import trio
 
 from consumers.streams import Consumer, Message, Priority, Producer
 from tests.consumers.streams.running import SOON, Client, pending, running, until
+
+pytestmark = pytest.mark.both_loops
 
 
 async def test_never_more_than_prefetch_in_hand(client: Client) -> None:
@@ -16,7 +18,7 @@ async def test_never_more_than_prefetch_in_hand(client: Client) -> None:
     async def handler(message: Message[dict[str, str]]) -> None:
         nonlocal most
         most = max(most, await pending(client))
-        await trio.sleep(0.002)
+        await anyio.sleep(0.002)
 
     consumer = Consumer(client, stream="orders", group="billing", consumer="a", prefetch=7, concurrency=3)
     async with running(consumer, handler):
@@ -51,7 +53,7 @@ async def test_never_more_than_concurrency_handlers(client: Client) -> None:
         nonlocal now, most
         now += 1
         most = max(most, now)
-        await trio.sleep(0.005)
+        await anyio.sleep(0.005)
         now -= 1
 
     consumer = Consumer(client, stream="orders", group="billing", consumer="a", concurrency=5)
@@ -72,7 +74,7 @@ async def test_entries_of_one_key_are_handled_one_after_the_other(client: Client
         assert customer not in busy
         busy.add(customer)
         together = max(together, len(busy))
-        await trio.sleep(0.002)
+        await anyio.sleep(0.002)
         if n % 30 == 0 and message.delivery_count == 1:
             busy.discard(customer)
             raise ValueError("once")
@@ -112,7 +114,7 @@ async def test_strict_priority_serves_the_first_stream_first(client: Client) -> 
 
     async def handler(message: Message[dict[str, str]]) -> None:
         seen.append(message.stream)
-        await trio.sleep(0)
+        await anyio.sleep(0)
 
     consumer = Consumer(client, streams=["high", "low"], group="g", consumer="a", prefetch=8, concurrency=1)
     async with running(consumer, handler):
@@ -129,7 +131,7 @@ async def test_fair_priority_serves_all_streams_in_turn(client: Client) -> None:
 
     async def handler(message: Message[dict[str, str]]) -> None:
         seen.append(message.stream)
-        await trio.sleep(0)
+        await anyio.sleep(0)
 
     consumer = Consumer(
         client, streams=["a", "b"], group="g", consumer="a", prefetch=8, concurrency=1, priority=Priority.FAIR

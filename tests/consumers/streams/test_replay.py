@@ -3,13 +3,15 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import anyio
 import coredis
 import pytest
-import trio
 
 from consumers.streams import ConsumerError, Producer, Replay, Start
 from tests.consumers.network import network
 from tests.consumers.streams.running import Client, until
+
+pytestmark = pytest.mark.both_loops
 
 
 async def _filled(client: Client, entries: int = 6) -> None:
@@ -65,20 +67,20 @@ async def test_following_waits_for_new_entries(client: Client) -> None:
             async for entry in entries:
                 seen.append(entry.data["n"])
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(follow, Start.BEGINNING)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(follow, Start.BEGINNING)
         await until(lambda: seen == ["0", "1"])
-        await trio.sleep(0.3)  # a read without a result
+        await anyio.sleep(0.3)  # a read without a result
         await Producer(client, "orders").publish({"n": "new"})
         await until(lambda: seen == ["0", "1", "new"])
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
     seen.clear()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(follow, Start.END)
-        await trio.sleep(0.1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(follow, Start.END)
+        await anyio.sleep(0.1)
         await Producer(client, "orders").publish({"n": "newer"})
         await until(lambda: seen == ["newer"])
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
 
 
 async def test_each_entry_comes_once_over_lost_connections(client: Client, server_url: str) -> None:
@@ -90,16 +92,16 @@ async def test_each_entry_comes_once_over_lost_connections(client: Client, serve
                 seen.append(entry.data["n"])
 
     async with network(server_url) as between, coredis.Redis.from_url(between.url) as far:
-        with trio.fail_after(20):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(follow, far)
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(follow, far)
                 for n in range(20):
                     await Producer(client, "orders").publish({"n": n})
                     if n % 4 == 1:
                         await between.cut()
-                    await trio.sleep(0.01)
+                    await anyio.sleep(0.01)
                 await until(lambda: len(seen) >= 20)
-                nursery.cancel_scope.cancel()
+                tasks.cancel_scope.cancel()
     assert seen == [str(n) for n in range(20)]
 
 

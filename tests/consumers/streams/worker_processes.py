@@ -15,10 +15,11 @@ import signal
 import sys
 from typing import Any
 
+import anyio
 import coredis
-import trio
 
 from consumers.streams import Backoff, Consumer, Message
+from tests.consumers.loops import run
 
 
 async def work(url: str, name: str) -> None:
@@ -26,7 +27,7 @@ async def work(url: str, name: str) -> None:
     async with coredis.Redis.from_url(url) as client:
 
         async def handler(message: Message[dict[str, str]]) -> None:
-            await trio.sleep(random.uniform(0, 0.01))
+            await anyio.sleep(random.uniform(0, 0.01))
             if "poison" in message.fields:
                 raise ValueError("poison")
             await client.rpush(f"handled:{message.data['n']}", [str(os.getpid())])
@@ -41,6 +42,8 @@ async def work(url: str, name: str) -> None:
 def main(url: str) -> None:
     logging.disable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # imports the loop, once for all
+    run(anyio.sleep, 0)
     for line in sys.stdin:
         name = line.strip()
         process = os.fork()
@@ -48,7 +51,7 @@ def main(url: str) -> None:
             # the worker must not outlive a test that was killed itself
             signal.alarm(300)
             random.seed()
-            trio.run(work, url, name)
+            run(work, url, name)
             os._exit(1)
         print(name, process, flush=True)
 
