@@ -17,14 +17,18 @@ __all__ = ["LEAST", "Capabilities", "detect"]
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """claiming_reads: XREADGROUP CLAIM [8.4]. total_count: XREADGROUP MAXCOUNT [8.10]. nack: XNACK [8.8]."""
+    """claiming_reads: XREADGROUP CLAIM [8.4]. total_count: XREADGROUP MAXCOUNT [8.10]. nack: XNACK [8.8].
+
+    policies: XGROUP CFGSET, which a Trimaran with `stream-extensions yes` has.
+    """
 
     claiming_reads: bool
     total_count: bool
     nack: bool
+    policies: bool
 
 
-LEAST = Capabilities(claiming_reads=False, total_count=False, nack=False)
+LEAST = Capabilities(claiming_reads=False, total_count=False, nack=False, policies=False)
 """Any server since Redis 6.2: XAUTOCLAIM and XCLAIM do everything, with more round trips."""
 
 _VERSION = re.compile(rb"^redis_version:(\d+)\.(\d+)", re.MULTILINE)
@@ -35,8 +39,8 @@ async def detect(execute: Callable[[list[Command]], Awaitable[list[Reply]]]) -> 
 
     execute: sends commands to it and returns their replies. Raises what that raises.
     """
-    about, known = await execute([(b"INFO", b"server"), (b"COMMAND", b"INFO", b"XNACK")])
+    about, known = await execute([(b"INFO", b"server"), (b"COMMAND", b"INFO", b"XNACK", b"XGROUP|CFGSET")])
     found = None if isinstance(about, RedisError) else _VERSION.search(about)
     version = (int(found[1]), int(found[2])) if found else (0, 0)
-    nack = not isinstance(known, RedisError) and bool(known) and known[0] is not None
-    return Capabilities(claiming_reads=version >= (8, 4), total_count=version >= (8, 10), nack=nack)
+    nack, policies = (False, False) if isinstance(known, RedisError) else (one is not None for one in known)
+    return Capabilities(claiming_reads=version >= (8, 4), total_count=version >= (8, 10), nack=nack, policies=policies)

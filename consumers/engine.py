@@ -145,7 +145,9 @@ class Engine(Generic[D]):
             raise ValueError("in a cluster all streams and the dead-letter stream need one hash tag, as in {a}:b")
         try:
             async with open_link(self._client, options.streams[0]) as link:
-                self._group = Group(link, options.streams, options.group, options.consumer, options.ack_wait)
+                self._group = Group(
+                    link, options.streams, options.group, options.consumer, options.ack_wait, options.order_field
+                )
                 self._build()
                 if not self._draining:
                     with self._beginning:

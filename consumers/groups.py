@@ -15,6 +15,7 @@ Which consumer has an entry, since when, and how often it was delivered is recor
 All consumers of a group must use the same ack_wait, since it is the idle time after which a consumer counts as dead.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
@@ -33,6 +34,8 @@ DUE = 365 * 86_400_000
 
 Far beyond the longest time for which a whole group may be down: a claim by this idle time must not get entries that
 dead consumers left behind, because these have yet to be assigned a phase."""
+
+logger = logging.getLogger("consumers")
 
 PAGE = 1000
 """The most entries that one query of the PEL asks for."""
@@ -80,14 +83,18 @@ class Group:
     Every method raises ConnectionError or TimeoutError if the outcome is unknown, and RedisError if it is refused.
     """
 
-    def __init__(self, link: Link, streams: Sequence[str], group: str, consumer: str, ack_wait: float) -> None:
+    def __init__(
+        self, link: Link, streams: Sequence[str], group: str, consumer: str, ack_wait: float,
+        order_field: str | None = None,
+    ) -> None:  # fmt: skip
         self.link = link
         self.streams = tuple(streams)
         self.group = group
         self.consumer = consumer
         self.idle = max(1, round(ack_wait * 1000))
+        self._order_field = order_field
         self.capabilities: Capabilities = LEAST
-        self._nack = False
+        self._nack = self._policies = False
         self._last: dict[str, str] = {}
         self._cursors: dict[str, bytes] = {}
         self._turn = 0
@@ -98,7 +105,8 @@ class Group:
 
     async def query_for_settling(self) -> None:
         """The same of the server that gets what nack() returns."""
-        self._nack = (await self.link.capabilities(reading=False)).nack
+        found = await self.link.capabilities(reading=False)
+        self._nack, self._policies = found.nack, found.policies
 
     async def ensure(self, start: Start | str | datetime) -> None:
         """Create the group on each stream that has none (and a missing stream).
@@ -112,6 +120,21 @@ class Group:
         for reply in await self.link.execute(create):
             if isinstance(reply, RedisError) and not isinstance(reply, StreamDuplicateConsumerGroupError):
                 raise reply
+        if self._order_field is not None:
+            await self._order_by(self._order_field)
+
+    async def _order_by(self, field: str) -> None:
+        """Have the server order the whole group by a field, if it can; this consumer orders what it has anyway."""
+        await self.query_for_settling()
+        if not self._policies:
+            return
+        policies = [(b"XGROUP", b"CFGGET", stream, self.group) for stream in self.streams]
+        for stream, policy in zip(self.streams, await self.link.execute(policies), strict=True):
+            if isinstance(policy, RedisError) or policy[b"order-by"] == field.encode():
+                continue
+            (reply,) = await self.link.execute([(b"XGROUP", b"CFGSET", stream, self.group, b"ORDERBY", field)])
+            if isinstance(reply, RedisError):
+                logger.warning("%s: the group %s is not ordered by the server: %s", stream, self.group, reply)
 
     # Taking entries.
 
@@ -164,8 +187,8 @@ class Group:
                 earlier = entry[3] if len(entry) > 2 else 0
                 found.append(Entry(stream, entry[0], entry[1], earlier + 1))
             if entries and not earlier:
-                # claimed ones come first, so the last one is the newest
-                self._last[stream] = entries[-1][0].decode()
+                # claimed ones come first, so the last one is the newest; one that waited for others may be older
+                self._last[stream] = max(entries[-1][0].decode(), self._last.get(stream, "0-0"), key=_order)
         return found
 
     async def _claim_due(self, stream: str, count: int) -> list[Entry]:
@@ -279,6 +302,11 @@ class Group:
         """One query per ID: whether it is still pending for this consumer (the reply has one row if so)."""
         owner = owner_of(self.consumer, phase)
         return [(b"XPENDING", stream, self.group, one, one, 1, owner) for one in ids]
+
+
+def _order(id: str) -> tuple[int, int]:
+    time, _, number = id.partition("-")
+    return int(time), int(number)
 
 
 def _raised(reply: Reply) -> Reply:

@@ -32,7 +32,8 @@ class Options:
     """One consumer's options. Times are in seconds; see consumers.streams.Consumer for what each means.
 
     passing: the consumer's name is not used again, so it is removed from the group at the end. patience: how many
-    crashes an entry may share with others before it runs alone.
+    crashes an entry may share with others before it runs alone. order_field: by whose values the whole group is
+    ordered, where the server can do that.
     """
 
     streams: Sequence[str]
@@ -50,6 +51,7 @@ class Options:
     prefetch: int = 64
     concurrency: int = 16
     priority: Priority = Priority.STRICT
+    order_field: str | None = None
     middleware: Sequence[Middleware] = ()
     block: float = 5.0
     reconnect: Backoff = RECONNECT

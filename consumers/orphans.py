@@ -19,7 +19,7 @@ from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Reply
 from consumers.groups import DUE, PAGE, Entry, Group, is_missing
-from consumers.owners import DELAYED, SHELVES, Phase, owner_of, read_owner
+from consumers.owners import DELAYED, PARKED, SHELVES, Phase, owner_of, read_owner
 
 __all__ = ["Orphans", "leave"]
 
@@ -95,7 +95,7 @@ class Orphans:
             unused = False
             for row in _unless_missing(rows):
                 name = row[b"name"].decode("utf-8", "surrogateescape")
-                if name in self._names:
+                if name in self._names or name == PARKED:
                     continue
                 if not row[b"pending"]:
                     unused = unused or row[b"idle"] >= least

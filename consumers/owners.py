@@ -20,10 +20,14 @@ import os
 import socket
 from enum import Enum
 
-__all__ = ["DELAYED", "SHELVES", "Phase", "is_reserved", "owner_of", "read_owner", "unique_name"]
+__all__ = ["DELAYED", "PARKED", "SHELVES", "Phase", "is_reserved", "owner_of", "read_owner", "unique_name"]
 
 DELAYED = "(delayed)"
 """The name under which entries wait for their next attempt. No process reads with it."""
+
+
+PARKED = "~parked"
+"""The name under which a server with policies keeps entries that wait for others (XGROUP CFGSET ORDERBY)."""
 
 
 class Phase(Enum):
@@ -55,7 +59,7 @@ def read_owner(owner: str) -> tuple[str, Phase]:
 
 def is_reserved(consumer: str) -> bool:
     """Whether a consumer can't have this name."""
-    return consumer == DELAYED or read_owner(consumer)[1] is not Phase.CLEAN
+    return consumer in (DELAYED, PARKED) or read_owner(consumer)[1] is not Phase.CLEAN
 
 
 def unique_name() -> str:

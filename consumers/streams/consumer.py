@@ -42,7 +42,8 @@ class Consumer(Generic[T]):
 
     Each entry goes to one member of the group, *at least once*: again after a crash, a lost connection, or a handler
     that failed. Make handlers idempotent: record (stream, id) with the effect, or use an effect that can be repeated.
-    Ordering by a key holds within one consumer while no member of the group crashes. If it must hold across several
+    Ordering by a field holds across the whole group on a Trimaran with `stream-extensions yes`. Elsewhere, and by a
+    function, it holds within one consumer while no member of the group crashes: if it must hold across several
     processes, give each its own stream, and choose the stream by the key when publishing.
 
     client: an entered coredis client (Redis, Sentinel's, RedisCluster) with any settings.
@@ -61,8 +62,8 @@ class Consumer(Generic[T]):
     retry: the delay before an entry is delivered again, by its delivery count.
     prefetch: entries in hand, waiting or being handled. concurrency: handlers that run at a time.
     order_by: a field's name, or a function of a message; entries with the same value are handled one after the
-        other, and wait for one that failed until it succeeds or is given up. They wait in hand: a value with many
-        entries takes up prefetch. None as the value: no order.
+        other, and wait for one that failed until it succeeds or is given up. Where only this consumer orders, they
+        wait in hand: a value with many entries takes up prefetch. None as the value: no order.
     priority: between several streams, see Priority.
     start: where a group that does not exist yet begins: Start.BEGINNING, Start.END, after an ID, or from a datetime on.
     codec: reads message.data. middleware: hooks. block: how long one read waits on the server, at most.
@@ -119,6 +120,7 @@ class Consumer(Generic[T]):
             prefetch=prefetch,
             concurrency=concurrency,
             priority=priority,
+            order_field=order_by if isinstance(order_by, str) else None,
             middleware=tuple(middleware),
             block=given.duration("block", block),
         )

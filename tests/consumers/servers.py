@@ -112,12 +112,12 @@ def redis_server(kind: str, *options: str) -> Iterator[RedisServer]:
 
 
 @asynccontextmanager
-async def in_process_broker() -> AsyncIterator[str]:
-    """The broker inside this Trio program, on a free port; yields its URL."""
+async def in_process_broker(**directives: str) -> AsyncIterator[str]:
+    """The broker inside this Trio program, on a free port, with these directives; yields its URL."""
     config = Config()
     config.port = free_port()
     config.bind = ("127.0.0.1",)
     with tempfile.TemporaryDirectory(prefix="trimaran-consumers-") as folder:
-        async with open_broker({"save": "", "dir": folder}, config=config):
+        async with open_broker({"save": "", "dir": folder, **directives}, config=config):
             await trio.lowlevel.checkpoint()
             yield f"redis://127.0.0.1:{config.port}/0"

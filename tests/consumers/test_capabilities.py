@@ -15,7 +15,7 @@ from tests.consumers.streams.running import Client, running, until
 
 
 async def test_each_server_says_what_it_can(client: Client, server_kind: str) -> None:
-    expected = LEAST if server_kind == "redis-older" else Capabilities(True, True, True)
+    expected = LEAST if server_kind == "redis-older" else Capabilities(True, True, True, False)
     async with open_link(client, "s") as link:
         assert await detect(link.execute) == expected
         assert await link.capabilities(reading=True) == await link.capabilities(reading=False) == expected
@@ -37,10 +37,10 @@ async def test_each_connection_is_asked_for_itself(server_url: str, server_kind:
         coredis.Redis.from_url(between.url) as client,
         open_link(client, "s") as link,
     ):
-        assert await link.capabilities(reading=True) == Capabilities(True, True, True)
+        assert await link.capabilities(reading=True) == Capabilities(True, True, True, False)
         between.server = server_url
         assert await link.capabilities(reading=False) == LEAST
-        assert await link.capabilities(reading=True) == Capabilities(True, True, True)
+        assert await link.capabilities(reading=True) == Capabilities(True, True, True, False)
         await between.cut()
         await until(lambda: not between.pairs)
         assert await link.capabilities(reading=True) == LEAST

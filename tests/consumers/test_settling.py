@@ -38,7 +38,7 @@ class Link:
         self._answers = list(answers)
 
     async def capabilities(self, *, reading: bool) -> Capabilities:
-        return Capabilities(True, True, True)
+        return Capabilities(True, True, True, False)
 
     async def execute(self, commands: Sequence[Any], *, limit: float = 5) -> list[Any]:
         await checkpoint()
