@@ -145,8 +145,8 @@ class Broker:
         )  # fmt: skip
         self.calls = Calls(self.state, self.keyspace, self.deadlines, self.blocking)
         self.policies = Policies(
-            config, log, self.state, self.keyspace, self.deadlines, self.stats, self.blocking.serve, self.delayed,
-            self.calls,
+            config, log, self.state, self.keyspace, self.deadlines, self.stats, self.blocking.serve, self.pubsub,
+            self.delayed, self.calls,
         )  # fmt: skip
         self.dispatcher = Dispatcher(
             self.executor, commands, self.keyspace, self.state, self.blocking, self.clock, self.stats, config, log,

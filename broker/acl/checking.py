@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from broker.acl.selector import READ, WRITE, Selector
+from broker.process.globs import is_glob
 from broker.table.command import ACCESS, DECLARED, DELETE, INSERT, NO_AUTH, NOT_KEY, UPDATE, Command
 from broker.table.key_access import DECIDED_BY_OPTIONS, keys_and_access
+from protocol.numbers import parse_integer
 
 PERMITTED: Final = 0
 """Otherwise a verdict is one of the reasons below, with the position of the denied argument added."""
@@ -22,6 +24,7 @@ POSITION: Final = (1 << 40) - 1
 
 _LITERAL: Final = 1
 _PATTERNS: Final = 2
+_CAPTURED: Final = 3
 
 
 class _Plan:
@@ -30,7 +33,8 @@ class _Plan:
     `has_keys` is False if it has none. `single` says that its only key is the first argument, `needs` what the user
     must be permitted for it; for a command whose options decide that, only requests of `plain_size` words are so
     simple.
-    `channels` says how to compare channels, which are the arguments from the first to the end, or only the first.
+    `channels` says how to compare channels, which are the arguments from the first to the end, or only the first;
+    those that a stream is to capture follow a word of XCFGSET.
     """
 
     __slots__ = ("channels", "has_keys", "needs", "only_first", "plain_size", "single")
@@ -57,7 +61,29 @@ class _Plan:
             self.channels = _LITERAL
         elif name == b"psubscribe":
             self.channels = _PATTERNS
+        elif name == b"xcfgset":
+            self.channels = _CAPTURED
         self.only_first = name in (b"publish", b"spublish")
+
+    def channel_positions(self, args: list[bytes]) -> list[int]:
+        """Returns the positions of the channels among the arguments."""
+        if self.channels == _CAPTURED:
+            return _captured_positions(args)
+        return list(range(1, 2 if self.only_first else len(args)))
+
+
+def _captured_positions(args: list[bytes]) -> list[int]:
+    found: list[int] = []
+    at = 2
+    while at < len(args) - 1:
+        if args[at].upper() == b"CHANNELS":
+            count = parse_integer(args[at + 1])
+            first = at + 2
+            at = min(first + max(count or 0, 0), len(args))
+            found += range(first, at)
+        else:
+            at += 1
+    return found
 
 
 # By command ID; filled when first needed, since the commands are declared by floors above this one.
@@ -107,9 +133,11 @@ def _check(selector: Selector, plan: _Plan, command: Command, args: list[bytes])
             for position, access in keys_and_access(command, args):
                 if not _key_permitted(selector, args[position], _needs(access)):
                     return KEY_DENIED + position
-    if plan.channels and not selector.all_channels:
-        for position in range(1, 2 if plan.only_first else len(args)):
-            if not channel_permitted(selector, args[position], plan.channels == _PATTERNS):
+    if plan.channels and not selector.all_channels and (plan.channels != _CAPTURED or command.extension):
+        for position in plan.channel_positions(args):
+            channel = args[position]
+            is_pattern = plan.channels == _PATTERNS or (plan.channels == _CAPTURED and is_glob(channel))
+            if not channel_permitted(selector, channel, is_pattern):
                 return CHANNEL_DENIED + position
     return PERMITTED
 

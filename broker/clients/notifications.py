@@ -28,19 +28,19 @@ class Notifications:
     def notify(self, event: Event, key: bytes, database: int, mask: int) -> None:
         """Publish an event for one key."""
         pubsub = self._pubsub
-        if not (pubsub.patterns or pubsub.channels):
+        if not (pubsub.patterns or pubsub.channels or pubsub.event_captors):
             return
         if mask & KEYSPACE:
-            pubsub.publish(b"__keyspace@%d__:%b" % (database, key), event.name)
+            pubsub.publish_event(b"__keyspace@%d__:%b" % (database, key), event.name)
         if mask & KEYEVENT:
-            pubsub.publish(b"__keyevent@%d__:%b" % (database, event.name), key)
+            pubsub.publish_event(b"__keyevent@%d__:%b" % (database, event.name), key)
 
     def notify_all(self, event: Event, keys: list[bytes], database: int, mask: int) -> None:
         """`notify` for each key, as a single publication if only the event's own channel can have subscribers."""
         pubsub = self._pubsub
-        if not (pubsub.patterns or pubsub.channels):
+        if not (pubsub.patterns or pubsub.channels or pubsub.event_captors):
             return
-        if mask & KEYSPACE and pubsub.may_reach(b"__keyspace@%d__:" % database, keys):
+        if pubsub.event_captors or (mask & KEYSPACE and pubsub.may_reach(b"__keyspace@%d__:" % database, keys)):
             for key in keys:
                 self.notify(event, key, database, mask)
         elif mask & KEYEVENT:

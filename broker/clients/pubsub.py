@@ -7,7 +7,7 @@ append per subscriber, and one send for each at the end of the tick.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Protocol
 
 from broker.clients.session import SUBSCRIBED_RESP2, SUBSCRIBED_RESP3, Session
 from broker.process.globs import Glob
@@ -21,10 +21,33 @@ _PMESSAGE: Final = bulk(b"pmessage")
 _SPECIAL: Final = re.compile(rb"[*?\[\\]")
 
 
+_EVENTS: Final = b"__key"
+"""The beginning of patterns that capture keyspace events."""
+
+
+class Captor(Protocol):
+    """A stream that captures messages (broker.policies.governed_stream)."""
+
+    def capture(self, channel: bytes, message: bytes) -> bool:
+        """Add a message in the unit of the running command; returns whether that was possible."""
+
+    def capture_event(self, channel: bytes, message: bytes) -> None:
+        """Add a keyspace event once the running command has ended."""
+
+
+Captors = dict[bytes, tuple[Glob, dict[Captor, None]]]
+
+
 class PubSub:
-    """The subscriptions of a broker: channel -> sessions, in order of subscription."""
+    """The subscriptions of a broker: channel -> sessions, in order of subscription.
+
+    `captors` are the streams that capture messages, by pattern, and `event_captors` those that capture keyspace events;
+    they are no subscribers.
+    """
 
     def __init__(self) -> None:
+        self.captors: Captors = {}
+        self.event_captors: Captors = {}
         self.channels: dict[bytes, dict[Session, None]] = {}
         self.shard_channels: dict[bytes, dict[Session, None]] = {}
         self.patterns: dict[bytes, tuple[Glob, dict[Session, None]]] = {}
@@ -82,6 +105,34 @@ class PubSub:
             self.unsubscribe_shard(session, channel)
         for pattern in list(session.patterns):
             self.unsubscribe_pattern(session, pattern)
+
+    def add_captor(self, pattern: bytes, captor: Captor) -> None:
+        """Have a stream capture what is published on channels that match a pattern."""
+        for captors in (self.captors, self.event_captors) if pattern.startswith(_EVENTS) else (self.captors,):
+            captors.setdefault(pattern, (Glob(pattern), {}))[1][captor] = None
+
+    def remove_captor(self, pattern: bytes, captor: Captor) -> None:
+        """Have it no longer capture that."""
+        for captors in (self.captors, self.event_captors):
+            if pattern in captors:
+                captors[pattern][1].pop(captor, None)
+                if not captors[pattern][1]:
+                    del captors[pattern]
+
+    def capturing(self, channel: bytes) -> list[Captor]:
+        """Returns the streams that capture what is published on a channel."""
+        return _matching(self.captors, channel)
+
+    def capturing_shard(self, channel: bytes) -> list[Captor]:
+        """Returns the streams that capture what is published on a shard channel: those that name it exactly."""
+        found = self.captors.get(channel)
+        return [] if found is None else list(found[1])
+
+    def publish_event(self, channel: bytes, message: bytes) -> None:
+        """Send a keyspace event to a channel, and have it captured."""
+        for captor in _matching(self.event_captors, channel):
+            captor.capture_event(channel, message)
+        self.publish(channel, message)
 
     def publish(self, channel: bytes, message: bytes) -> int:
         """Send a message to a channel; returns the number of subscriptions it reached."""
@@ -152,6 +203,14 @@ def update_mode(session: Session) -> None:
     session.flags &= ~(SUBSCRIBED_RESP2 | SUBSCRIBED_RESP3)
     if session.channels or session.patterns or session.shard_channels:
         session.flags |= SUBSCRIBED_RESP2 if session.resp.version == 2 else SUBSCRIBED_RESP3
+
+
+def _matching(captors: Captors, channel: bytes) -> list[Captor]:
+    found: dict[Captor, None] = {}
+    for glob, streams in captors.values():
+        if glob.match(channel):
+            found |= streams
+    return list(found)
 
 
 def _send(sessions: dict[Session, None], body: bytes, elements: int) -> None:

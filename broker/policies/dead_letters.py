@@ -10,11 +10,12 @@ from typing import Final, NamedTuple
 
 from broker.keyspace.database import Database
 from broker.keyspace.events import POLICY, STREAM, Event
+from broker.policies.adding import Undeliverable, add_entry
 from broker.values.streams.entry import decode_fields
 from broker.values.streams.group import Group
-from broker.values.streams.ids import MAX_ID, format_id
+from broker.values.streams.ids import format_id
 from broker.values.streams.limits import StreamLimits
-from broker.values.streams.stream import EntryTooLarge, Stream
+from broker.values.streams.stream import Stream
 
 DEAD: Final = Event(POLICY, b"dead-letter")
 XADD: Final = Event(STREAM, b"xadd")
@@ -37,10 +38,6 @@ class Dying(NamedTuple):
     consumer: bytes
     deliveries: int
     reason: bytes
-
-
-class Undeliverable(Exception):
-    """A dead letter can't be added; the message says why."""
 
 
 class Grave(NamedTuple):
@@ -89,25 +86,10 @@ class Grave(NamedTuple):
         database, target = self.database, self.target
         if self.out_of_memory:
             raise Undeliverable("the broker is out of memory")
-        stream = database.get(target)
-        if stream is not None and type(stream) is not Stream:
-            raise Undeliverable("the key of the dead letters holds another type")
-        id = max(now << 64, stream.last_id + 1) if stream is not None else now << 64
-        if id > MAX_ID:
-            raise Undeliverable("the stream of the dead letters has no further IDs")
         kept = [word for at in range(0, len(fields), 2) if fields[at] not in _OURS for word in fields[at : at + 2]]
         letter = [*kept, b"dead-stream", self.stream, b"dead-id", format_id(entry.id), b"dead-group", self.group.name,
                   b"dead-reason", entry.reason, b"dead-delivery-count", b"%d" % entry.deliveries,
                   b"dead-consumer", entry.consumer, b"dead-time", b"%d" % now]  # fmt: skip
-        created = stream is None
-        if created:
-            stream = Stream(self.limits)
-        assert stream is not None
-        try:
-            stream.append(id, letter)
-        except EntryTooLarge:
-            raise Undeliverable("the dead letter would be larger than an entry may be") from None
-        if created:
-            database.add(target, stream)
+        _, effect = add_entry(database, target, letter, now, self.limits)
         database.changed(target, XADD)
-        return [b"XADD", target, format_id(id), *letter]
+        return effect

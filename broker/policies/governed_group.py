@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from broker.clients.pubsub import PubSub
 from broker.config import Config
 from broker.execution.state import State
 from broker.keyspace.database import Database
 from broker.keyspace.events import POLICY, Event
 from broker.keyspace.keyspace import Keyspace
+from broker.policies.adding import Undeliverable
 from broker.policies.calls import Calls
-from broker.policies.dead_letters import REJECTED, UNACKNOWLEDGED, Dying, Grave, Undeliverable
+from broker.policies.dead_letters import REJECTED, UNACKNOWLEDGED, Dying, Grave
 from broker.process.log import Log
 from broker.process.stats import Stats
 from broker.process.timers import Deadlines, Timer
@@ -59,6 +61,7 @@ class Parts(NamedTuple):
     stats: Stats
     may_act: Callable[[Database, bytes], bool]
     serve: Callable[[], None]
+    pubsub: PubSub
     calls: Calls
 
 
@@ -389,7 +392,7 @@ class GovernedGroup:
             if now - self._complained_at >= _COMPLAINT_MS:
                 self._complained_at = now
                 parts.log.warning(
-                    f"an entry stays pending: {problem}", stream=parts.log.user_data(self._key),
+                    f"an entry stays pending, without a dead letter: {problem}", stream=parts.log.user_data(self._key),
                     group=parts.log.user_data(self._name), dead_letters=parts.log.user_data(self.policy.dead_letter),
                 )  # fmt: skip
             return False

@@ -13,7 +13,8 @@ from __future__ import annotations
 from typing import Final
 
 from broker.keyspace.database import Database
-from broker.keyspace.events import POLICY, STREAM, Event
+from broker.keyspace.events import NOT_EVENTS, POLICY, STREAM, Event
+from broker.policies.adding import Undeliverable, add_entry
 from broker.policies.governed_group import Parts
 from broker.process.timers import Timer
 from broker.values.streams.entry import encode_entry
@@ -34,6 +35,8 @@ XDEL: Final = Event(STREAM, b"xdel")
 MIN_INTERVAL_MS: Final = 100
 """How long the timer waits at least before it acts on the same stream again."""
 
+_COMPLAINT_MS: Final = 60_000
+
 SEARCHED_AT_ONCE: Final = 10_000
 """The number of entries that are searched for unneeded ones before clients get a turn: about 5 ms of work."""
 
@@ -41,12 +44,13 @@ SEARCHED_AT_ONCE: Final = 10_000
 class GovernedStream:
     """The stream at `key`, whether or not it exists.
 
-    `discarded` and `refused` count entries since the start. `in_force` is whether the policy applies.
+    `discarded` and `refused` count entries since the start, `captured` messages. `in_force` is whether the policy
+    applies.
     """
 
     __slots__ = (
-        "_acted_at", "_key", "_known", "_parts", "_searched_to", "_timer", "database", "discarded", "in_force",
-        "policy", "refused",
+        "_acted_at", "_complained_at", "_events", "_key", "_known", "_parts", "_searched_to", "_timer", "captured",
+        "database", "discarded", "in_force", "policy", "refused",
     )  # fmt: skip
 
     def __init__(self, parts: Parts, database: Database, key: bytes, policy: StreamPolicy) -> None:
@@ -57,6 +61,10 @@ class GovernedStream:
         self.in_force = False
         self.discarded = 0
         self.refused = 0
+        self.captured = 0
+        # Keyspace events to be added.
+        self._events: list[tuple[bytes, bytes]] = []
+        self._complained_at = -_COMPLAINT_MS
         self._timer: Timer | None = None
         self._acted_at = -MIN_INTERVAL_MS
         # Up to where the stream has been searched for entries that no group needs.
@@ -80,6 +88,8 @@ class GovernedStream:
             self.policy = policy
         self.in_force = True
         self.database.governed[self._key] = self
+        for pattern in policy.channels:
+            self._parts.pubsub.add_captor(pattern, self)
         self._disarm()
         self._arm_at(self._parts.keyspace.clock.now)
 
@@ -88,6 +98,8 @@ class GovernedStream:
         self.in_force = False
         if self.database.governed.get(self._key) is self:
             del self.database.governed[self._key]
+        for pattern in self.policy.channels:
+            self._parts.pubsub.remove_captor(pattern, self)
         if self._known is not None:
             self._known.measured = UNKNOWN
             self._known = None
@@ -215,6 +227,58 @@ class GovernedStream:
         if self.policy.retain == WORKQUEUE and count > 1 and self._may_act():
             raise CommandError(ONE_GROUP)
 
+    # Capturing
+
+    def capture(self, channel: bytes, message: bytes) -> bool:
+        """Adds a message, in the unit of the running command; returns whether that was possible.
+
+        No events are sent, since the stream may capture events. A full stream refuses none.
+        """
+        if not self._may_act():
+            return False
+        parts = self._parts
+        keyspace = parts.keyspace
+        fields = [b"channel", channel, b"message", message]
+        mask = keyspace.event_mask
+        keyspace.event_mask = mask & NOT_EVENTS
+        try:
+            stream, effect = add_entry(self.database, self._key, fields, keyspace.clock.now, parts.config)
+            self.database.changed_silently(self._key)
+            self._propagate(effect)
+            self.added(stream)
+        except Undeliverable as problem:
+            self._complain(problem)
+            return False
+        finally:
+            keyspace.event_mask = mask
+        keyspace.effects.flush(self.database.index, None)
+        self.captured += 1
+        parts.stats.captured_messages += 1
+        return True
+
+    def capture_event(self, channel: bytes, message: bytes) -> None:
+        """Adds a keyspace event once the running command has ended: it may not be a write, or name its effects yet."""
+        if not self._events:
+            clock = self._parts.keyspace.clock
+            self._parts.timers.at(clock.trio_deadline(clock.now), self._capture_events)
+        self._events.append((channel, message))
+
+    def _capture_events(self) -> None:
+        events, self._events = self._events, []
+        for channel, message in events:
+            self.capture(channel, message)
+        keyspace = self._parts.keyspace
+        keyspace.count_changes()
+        if keyspace.ready:
+            self._parts.serve()
+
+    def _complain(self, problem: Undeliverable) -> None:
+        now = self._parts.keyspace.clock.now
+        if now - self._complained_at >= _COMPLAINT_MS:
+            self._complained_at = now
+            log = self._parts.log
+            log.warning(f"a message was not captured: {problem}", stream=log.user_data(self._key))
+
     # Removing
 
     def _expire(self, stream: Stream) -> None:
@@ -270,8 +334,7 @@ class GovernedStream:
     def _removed(self, count: int, event: Event) -> None:
         self.discarded += count
         self._parts.stats.entries_discarded += count
-        if self.policy.channels:
-            # It may capture events.
+        if self._captures_events():
             self.database.changed_silently(self._key, count)
         else:
             self.database.changed(self._key, event, count)
@@ -281,5 +344,9 @@ class GovernedStream:
         self.database.keyspace.effects.replace_with(effect)
 
     def _notify(self, event: Event) -> None:
-        if not self.policy.channels:
+        if not self._captures_events():
             self.database.notify(event, self._key)
+
+    def _captures_events(self) -> bool:
+        """Whether it would capture what it causes, and so on forever."""
+        return any(pattern.startswith(b"__key") for pattern in self.policy.channels)

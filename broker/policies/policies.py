@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from broker.clients.pubsub import PubSub
 from broker.config import Config
 from broker.execution.state import State
 from broker.keyspace.database import Database
@@ -59,13 +60,13 @@ class Policies:
 
     def __init__(
         self, config: Config, log: Log, state: State, keyspace: Keyspace, timers: Deadlines, stats: Stats,
-        serve: Callable[[], None], delayed: DelayedEntries, calls: Calls,
+        serve: Callable[[], None], pubsub: PubSub, delayed: DelayedEntries, calls: Calls,
     ) -> None:  # fmt: skip
         """`serve` serves clients that wait for keys that have become ready."""
         self._config = config
         self._delayed = delayed
         self._state = state
-        self._parts = Parts(config, log, state, keyspace, timers, stats, self._may_act, serve, calls)
+        self._parts = Parts(config, log, state, keyspace, timers, stats, self._may_act, serve, pubsub, calls)
         self._unchecked: list[tuple[int, bytes]] = []
         self.by_stream: dict[tuple[int, bytes], _StreamPolicies] = {}
 

@@ -337,6 +337,11 @@ def _matcher(pattern: bytes, nocase: bool) -> Callable[[bytes], bool]:
     return partial(_search, segments, minimum, nocase)
 
 
+def is_glob(pattern: bytes) -> bool:
+    """Whether a pattern may match anything but itself."""
+    return _SPECIAL.search(pattern) is not None
+
+
 class Glob:
     """A pattern compiled once, for matching many texts.
 

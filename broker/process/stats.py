@@ -42,21 +42,21 @@ class Stats:
     `error_replies` counts all errors, `errors` counts them by code, `unexpected_errors` those of commands that had
     succeeded before (in the append-only file). `packed_values` counts the listpacks and the like that were examined in
     depth, in payloads and files.
-    `entries_redelivered` and `entries_dead_lettered` count what the policies of groups did, `entries_discarded` and
-    `entries_refused` what those of streams did, `delayed_delivered` the delayed entries that were added to their
-    streams.
+    `entries_redelivered` and `entries_dead_lettered` count what the policies of groups did, `entries_discarded`,
+    `entries_refused` and `captured_messages` what those of streams did, `delayed_delivered` the delayed entries that
+    were added to their streams.
     `collector` has the garbage collector's pauses, each of which `paused` is told. `warn` is called when codes are no
     longer counted.
     """
 
     __slots__ = (
         "_errors_disabled", "_loop_began", "_sampled", "_sampled_at", "_sampled_loop", "_warn", "busy_cycles",
-        "bytes_read", "bytes_written", "clients_refused", "clients_served", "collector", "cycle_rate", "cycle_seconds",
-        "cycles", "delayed_delivered", "entries_dead_lettered", "entries_discarded", "entries_redelivered",
-        "entries_refused", "error_replies", "errors", "evicted_clients", "evicted_keys", "evicted_scripts",
-        "eviction_exceeded_ms", "memory_peak", "memory_peak_at", "output_limit_closes", "packed_values", "pipelines",
-        "query_limit_closes", "read_rate", "reads", "request_rate", "requests", "unexpected_errors", "write_rate",
-        "writes",
+        "bytes_read", "bytes_written", "captured_messages", "clients_refused", "clients_served", "collector",
+        "cycle_rate", "cycle_seconds", "cycles", "delayed_delivered", "entries_dead_lettered", "entries_discarded",
+        "entries_redelivered", "entries_refused", "error_replies", "errors", "evicted_clients", "evicted_keys",
+        "evicted_scripts", "eviction_exceeded_ms", "memory_peak", "memory_peak_at", "output_limit_closes",
+        "packed_values", "pipelines", "query_limit_closes", "read_rate", "reads", "request_rate", "requests",
+        "unexpected_errors", "write_rate", "writes",
     )  # fmt: skip
 
     def __init__(self, warn: Callable[[str], None] = _ignore, paused: Callable[[float], None] = _ignore) -> None:
@@ -90,6 +90,7 @@ class Stats:
         self.entries_discarded = 0
         self.entries_refused = 0
         self.delayed_delivered = 0
+        self.captured_messages = 0
         self.error_replies = 0
         self.errors: dict[bytes, int] = {}
         self.unexpected_errors = 0

@@ -40,8 +40,6 @@ CASES: Cases = {**STRINGS, **COLLECTIONS, **KEYS, **STREAMS}
 WRITING = sorted(declared.name.decode() for declared in DECLARED.values() if declared.flags & (WRITE | MAY_REPLICATE))
 
 NO_EFFECT = {
-    "publish": "messages are no data",
-    "spublish": "messages are no data",
     "trimslots": "refused without a cluster",
 }
 """Commands that may write but never append anything."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from broker.broker import Client
+from broker.clients.pubsub import Captor
 from broker.clients.session import REPLY_OFF, REPLY_SKIP
 from broker.process.globs import Glob
 from broker.table.command import (
@@ -27,7 +28,7 @@ from broker.table.command import (
     key,
     keys,
 )
-from protocol.errors import CommandError, wrong_form
+from protocol.errors import NO_REPLICAS, OUT_OF_MEMORY, CommandError, wrong_form
 from protocol.replies import NO_REPLY, array, array_header, bulk, bulks, integer, simple
 
 _SUBSCRIBING: Final = PUBSUB | NOSCRIPT | LOADING | STALE | IN_SUBSCRIBED_MODE
@@ -142,14 +143,24 @@ def _count(session: Client, shard: bool) -> bytes:
          syntax="channel message", summary="Sends a message to a channel.",
          complexity="O(N+M) for N subscribers of the channel and M patterns in all")  # fmt: skip
 def publish(session: Client, args: list[bytes]) -> bytes:
-    return _published(session, args, session.broker.pubsub.publish(args[1], args[2]))
+    pubsub = session.broker.pubsub
+    if pubsub.captors:
+        captors = pubsub.capturing(args[1])
+        if captors:
+            return _captured(session, args, captors, pubsub.publish)
+    return _published(session, args, pubsub.publish(args[1], args[2]))
 
 
 @command("SPUBLISH", arity=3, flags=_PUBLISHING, keys=(key(NOT_KEY),), group="pubsub", since="7.0.0",
          syntax="shardchannel message", summary="Sends a message to a shard channel.",
          complexity="O(N) for N subscribers of the shard channel")  # fmt: skip
 def spublish(session: Client, args: list[bytes]) -> bytes:
-    return _published(session, args, session.broker.pubsub.publish_shard(args[1], args[2]))
+    pubsub = session.broker.pubsub
+    if pubsub.captors:
+        captors = pubsub.capturing_shard(args[1])
+        if captors:
+            return _captured(session, args, captors, pubsub.publish_shard)
+    return _published(session, args, pubsub.publish_shard(args[1], args[2]))
 
 
 def _published(session: Client, args: list[bytes], receivers: int) -> bytes:
@@ -159,6 +170,33 @@ def _published(session: Client, args: list[bytes], receivers: int) -> bytes:
         effects.publish(session.db.index, args)
         session.broker.replica_waits.published.add(session)
     return integer(receivers)
+
+
+def _captured(
+    session: Client, args: list[bytes], captors: list[Captor], publish: Callable[[bytes, bytes], int]
+) -> bytes:
+    """Adds the message to the streams that capture it, sends it to subscribers, and returns the reply.
+
+    Both are one unit for replicas; the journal gets the entries alone.
+    """
+    broker = session.broker
+    state = broker.state
+    if state.out_of_memory and broker.eviction.refuses():
+        raise CommandError(OUT_OF_MEMORY)
+    if state.write_refusal is not None:
+        raise CommandError(state.write_refusal)
+    if state.too_few_replicas:
+        raise CommandError(NO_REPLICAS)
+    effects = broker.keyspace.effects
+    effects.begin()
+    try:
+        captured = sum([captor.capture(args[1], args[2]) for captor in captors])
+        reply = _published(session, args, captured + publish(args[1], args[2]))
+    finally:
+        effects.end()
+    # The changes are still to be counted, but everything has been propagated.
+    effects.replace_with()
+    return reply
 
 
 # Inspecting

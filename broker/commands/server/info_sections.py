@@ -299,6 +299,7 @@ def _stats(broker: Broker) -> Fields:
         yield "entries_dead_lettered", stats.entries_dead_lettered
         yield "entries_discarded", stats.entries_discarded
         yield "entries_refused", stats.entries_refused
+        yield "captured_messages", stats.captured_messages
         yield "delayed_entries", broker.delayed.count()
         yield "delayed_delivered", stats.delayed_delivered
     yield "keyspace_hits", keyspace.hits

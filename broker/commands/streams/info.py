@@ -146,6 +146,7 @@ def _stream_policy(session: Client, name: bytes, stream: Stream) -> Pairs:
         *pairs,
         (b"discarded", integer_reply(0 if governed is None else governed.discarded)),
         (b"refused", integer_reply(0 if governed is None else governed.refused)),
+        (b"captured", integer_reply(0 if governed is None else governed.captured)),
     ]
 
 

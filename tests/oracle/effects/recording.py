@@ -37,7 +37,7 @@ Keyspace = dict[tuple[int, bytes], Plain]
 _UNCOMPARED = re.compile(
     rb"radix-tree-.*|entries|seen-time|active-time|iids-duplicates"
     # only we have policies
-    rb"|max-len|max-age-ms|max-bytes|bytes|retain|discard|discarded|refused|delayed|next-due-ms"
+    rb"|max-len|max-age-ms|max-bytes|bytes|retain|discard|channels|discarded|refused|captured|delayed|next-due-ms"
 )
 _NEWER = re.compile(rb"nacked-count|lag|idmp-.*|[ip]ids-.*")
 

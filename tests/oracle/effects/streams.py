@@ -108,7 +108,7 @@ ADDING: Cases = {
     "xcfgset": [
         *after(PRODUCED, "XCFGSET x IDMP-DURATION 50", "XCFGSET x IDMP-MAXSIZE 50 IDMP-DURATION 10"),
         *after(READ, "XCFGSET x MAXLEN 2 DISCARD NEW", "XCFGSET x MAXAGE 100000", "XCFGSET x MAXBYTES 60",
-               "XCFGSET x RETAIN INTEREST", "XCFGSET new MAXLEN 5"),
+               "XCFGSET x RETAIN INTEREST", "XCFGSET new MAXLEN 5", "XCFGSET x CHANNELS 2 a* b"),
         *after(f"{READ}; XCFGSET x MAXLEN 2 MAXBYTES 5000", "XCFGSET x MAXLEN 0", "XCFGSET x MAXLEN 0 MAXBYTES 0"),
         *after(f"{READ}; XGROUP DESTROY x other; XACK x g 2-1", "XCFGSET x RETAIN WORKQUEUE"),
     ],
@@ -215,4 +215,15 @@ CONSUMING: Cases = {
     ],
 }  # fmt: skip
 
-STREAMS: Cases = {**ADDING, **CONSUMING}
+CAPTURING: Cases = {
+    "publish": [
+        *after("XCFGSET x CHANNELS 1 a*; XCFGSET y CHANNELS 1 *b MAXLEN 1; XADD y 1-1 a 1", "PUBLISH ab message"),
+        *silent("XCFGSET x CHANNELS 1 a*", "PUBLISH b message"),
+    ],
+    "spublish": [
+        *after("XCFGSET x CHANNELS 1 a", "SPUBLISH a message"),
+        *silent("XCFGSET x CHANNELS 1 a*", "SPUBLISH ab message"),
+    ],
+}
+
+STREAMS: Cases = {**ADDING, **CONSUMING, **CAPTURING}
