@@ -1,4 +1,4 @@
-"""The interface between a session and its connection, and its stand-in once the connection has ended.
+"""The interface between a session and its connection, and what answers once the connection has ended.
 
 A session knows nothing about sockets: the network layer implements `Transport`.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from broker.class_options import mypyc_attr
 from broker.clients.backlog import Backlog
 
 
@@ -76,8 +77,9 @@ class Transport(Protocol):
         """Close the connection at the end of this tick without sending the queued output."""
 
 
-class _ClosedTransport:
-    """The transport of a session whose connection has ended."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class NoTransport:
+    """The answers of a session without a connection, and the base of transports that have little to say."""
 
     def peer(self) -> bytes:
         return b""
@@ -122,5 +124,5 @@ class _ClosedTransport:
         pass
 
 
-CLOSED_TRANSPORT: Final = _ClosedTransport()
+CLOSED_TRANSPORT: Final = NoTransport()
 """The transport of a session that has no connection."""

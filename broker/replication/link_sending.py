@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from broker.clients.transport import NoTransport
 from broker.replication.incoming import LinkLost
 from protocol.replies import bulks
 
 if TYPE_CHECKING:
-    from broker.clients.backlog import Backlog
-    from broker.clients.transport import Channel
     from broker.config import Config
     from broker.replication.role import Address
 
@@ -75,7 +74,7 @@ class Sender:
         return bulks(words)
 
 
-class LinkTransport:
+class LinkTransport(NoTransport):
     """The link as the transport of the session that executes the master's commands."""
 
     def __init__(self, stream: trio.abc.Stream, master: Address, scope: trio.CancelScope) -> None:
@@ -97,36 +96,6 @@ class LinkTransport:
         except OSError:
             return b""
         return f"[{host}]:{port}".encode() if ":" in host else f"{host}:{port}".encode()
-
-    def is_local(self) -> bool:
-        return False
-
-    def limits_changed(self) -> None:
-        pass
-
-    def sizes(self) -> tuple[int, int, int, int]:
-        return 0, 0, 0, 0
-
-    def replies(self) -> tuple[int, int, int]:
-        return 0, 0, 0
-
-    def held_back(self) -> int:
-        return 0
-
-    def channel(self, in_child: bool) -> Channel | None:
-        return None
-
-    def hand_over(self) -> None:
-        pass
-
-    def direct_descriptor(self) -> int:
-        return -1
-
-    def replace_backlog(self, backlog: Backlog) -> bool:
-        return False
-
-    def delay_small_packets(self) -> None:
-        pass
 
     def close_soon(self) -> None:
         self._scope.cancel()

@@ -3,7 +3,7 @@
 from broker.broker import Broker
 from broker.clients.backlog import Backlog
 from broker.clients.session import Session
-from broker.clients.transport import Channel
+from broker.clients.transport import NoTransport
 from broker.commands import command_table
 from broker.config import Config
 from broker.process.clock import Clock
@@ -13,7 +13,7 @@ from protocol.replies import OK
 from tests.oracle.wire import split
 
 
-class Wire:
+class Wire(NoTransport):
     """A transport that only records its calls."""
 
     def __init__(self) -> None:
@@ -30,27 +30,6 @@ class Wire:
 
     def is_local(self) -> bool:
         return True
-
-    def limits_changed(self) -> None:
-        pass
-
-    def sizes(self) -> tuple[int, int, int, int]:
-        return 0, 0, 0, 0
-
-    def replies(self) -> tuple[int, int, int]:
-        return 0, 0, 0
-
-    def held_back(self) -> int:
-        return 0
-
-    def channel(self, in_child: bool) -> Channel | None:
-        return None
-
-    def hand_over(self) -> None:
-        pass
-
-    def direct_descriptor(self) -> int:
-        return -1
 
     def replace_backlog(self, backlog: Backlog) -> bool:
         self.backlog = backlog
