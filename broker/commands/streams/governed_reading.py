@@ -273,7 +273,6 @@ class _Choice:
         verdict = self._pass(_PARK)
         if verdict == _PARK:
             self._places -= 1
-            self._busy.add(value)  # later ones come behind it
             admission.learn(id, value)
         return verdict
 

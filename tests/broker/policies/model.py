@@ -141,6 +141,11 @@ class GroupModel:
         else:
             self.pending[id] = Pending(None, 0, count)
 
+    def claim(self, id: int, consumer: str) -> None:
+        """XCLAIM, of whatever is pending."""
+        entry = self.pending[id]
+        self.pending[id] = Pending(consumer, self.now, min(entry.count + 1, REJECTED))
+
     def leave(self, consumer: str) -> None:
         """XGROUP DELCONSUMER."""
         for id in list(self.pending):

@@ -28,8 +28,8 @@ RULES = st.builds(
     ack_wait=st.sampled_from([0, 100, 100, 1000]),
     max_deliver=st.sampled_from([0, 0, 1, 2, 3]),
     backoff=st.sampled_from([(), (), (50,), (50, 200, 1000)]),
-    max_inflight=st.sampled_from([0, 0, 1, 2, 5]),
-    ordered=st.booleans(),
+    max_inflight=st.sampled_from([0, 0, 2, 3]),
+    ordered=st.sampled_from([True, True, False]),
     dead_letters=st.booleans(),
 )
 
@@ -121,7 +121,7 @@ class Machine(RuleBasedStateMachine):
 
     # Steps
 
-    @rule(values=st.lists(st.sampled_from(["x", "y", None]), min_size=1, max_size=4))
+    @rule(values=st.lists(st.sampled_from(["x", "x", "y", None]), min_size=1, max_size=4))
     def add(self, values: list[str | None]) -> None:
         for value in values:
             self.number += 1
@@ -190,17 +190,22 @@ class Machine(RuleBasedStateMachine):
         self.tick()
         self.check()
 
-    @rule(consumer=CONSUMERS)
-    def leave(self, consumer: str) -> None:
-        self.do(f"XGROUP DELCONSUMER s g {consumer}")
-        self.model.leave(consumer)
+    @rule(data=st.data(), what=st.sampled_from(["claim", "claim", "leave", "change", "restart"]), consumer=CONSUMERS)
+    def disturb(self, data: st.DataObject, what: str, consumer: str) -> None:
+        """What happens less often."""
+        if what == "change":
+            self.set(data.draw(RULES))
+        elif what == "restart":
+            self.restart()
+        elif what == "leave":
+            self.do(f"XGROUP DELCONSUMER s g {consumer}")
+            self.model.leave(consumer)
+        elif self.model.pending:
+            id = data.draw(st.sampled_from(sorted(self.model.pending)))
+            self.do(f"XCLAIM s g {consumer} 0 {id}-1")
+            self.model.claim(id, consumer)
         self.check()
 
-    @rule(rules=RULES)
-    def change(self, rules: Rules) -> None:
-        self.set(rules)
-
-    @rule()
     def restart(self) -> None:
         """Another broker executes what this one has propagated: a restart, or the promotion of a replica."""
         effects = self.effects
