@@ -80,6 +80,7 @@ class Engine(Generic[D]):
         self._waiting = ParkingLot()
         self._changed = ParkingLot()
         self._draining = False
+        self._paused = False
         self._finished = anyio.Event()
         self._started = False
         self._pushing = False
@@ -228,6 +229,13 @@ class Engine(Generic[D]):
             self._handlers.cancel()
             await self._finished.wait()
 
+    def pause(self, paused: bool) -> None:
+        """Take nothing and give back what no handler has begun, until called with False."""
+        self._paused = paused
+        if paused:
+            self._give_back_waiting(suspects=True)
+        self._changed.unpark_all()
+
     def _give_back_waiting(self, *, suspects: bool = False) -> None:
         """Give back what no handler has begun. suspects: including entries that are held in order to run alone."""
         waiting = [
@@ -260,7 +268,8 @@ class Engine(Generic[D]):
     async def _room(self) -> int:
         """How many entries to fetch now; 0 when draining. While entries wait, small reads are put off."""
         while not self._draining:
-            room = self.options.prefetch - len(self._in_hand) if not self._isolation.active else 0
+            closed = self._isolation.active or self._paused
+            room = self.options.prefetch - len(self._in_hand) if not closed else 0
             if room >= self._threshold or (room > 0 and not self._backlog.ready):
                 return room
             await self._changed.park()
@@ -286,7 +295,7 @@ class Engine(Generic[D]):
             statistics.redelivered += deliveries > 1
             if REDRIVEN_GROUP in values and self._is_anothers(delivery):
                 self.settle(delivery, Settlement(delivery, Outcome.ACK))
-            elif self._draining:
+            elif self._draining or self._paused:
                 delivery.give_back(used=False)
             elif guilty and delivery.crashed_alone(self.options.max_deliver):
                 pass

@@ -15,10 +15,12 @@
 Jobs run at least once, so they must be idempotent (see Queue). The server may be any with Redis 7's commands: Trimaran,
 Redis, Valkey. Queues need no scripts.
 
-queue.py     Queue: declaring, enqueueing, dead jobs;  declarations.py  a declared function;  handles.py  Job
+queue.py     Queue;  declarations.py  a declared function;  handles.py  Job;  enqueueing.py, own_ids.py  adding jobs
 worker.py    Worker, on the consumers' engine;  running.py  one job in a worker's hands
 later.py     delayed jobs;  periodic.py  cron;  limits.py  limits by key;  uniqueness.py  unique jobs
 cancelling.py, results.py, searching.py, announcing.py;  clock.py  the time;  dead.py  dead jobs
+states.py    what is known about jobs and workers;  reports.py  what workers report;  locating.py  finding one job
+listing.py   counting and listing;  managing.py  pausing, purging, deleting, rescheduling
 entries.py   a job as a stream entry;  payloads.py  arguments and results;  outcomes.py  how a job ended
 names.py     the queue's keys
 """
@@ -26,9 +28,10 @@ names.py     the queue's keys
 from consumers.errors import ConsumerError, Reject, Retry, ServerUnavailable
 from consumers.jobs.declarations import Call, JobFunction
 from consumers.jobs.handles import Job
-from consumers.jobs.outcomes import JobCancelled, JobError, JobFailed, JobTimeout, NoResult
+from consumers.jobs.outcomes import JobCancelled, JobError, JobExpired, JobFailed, JobTimeout, NoResult
 from consumers.jobs.queue import DeadJob, Queue
 from consumers.jobs.running import CurrentJob, current_job
+from consumers.jobs.states import Counts, JobInfo, JobState, Progress, Schedule, WorkerInfo
 from consumers.jobs.worker import Worker
 from consumers.middleware import Middleware
 from consumers.retry import Backoff
@@ -37,20 +40,27 @@ __all__ = [
     "Backoff",
     "Call",
     "ConsumerError",
+    "Counts",
     "CurrentJob",
     "DeadJob",
     "Job",
     "JobCancelled",
     "JobError",
+    "JobExpired",
     "JobFailed",
     "JobFunction",
+    "JobInfo",
+    "JobState",
     "JobTimeout",
     "Middleware",
     "NoResult",
+    "Progress",
     "Queue",
     "Reject",
     "Retry",
+    "Schedule",
     "ServerUnavailable",
     "Worker",
+    "WorkerInfo",
     "current_job",
 ]

@@ -1,8 +1,12 @@
-"""Cancels waiting and running jobs: a list of IDs on the server, known to every worker.
+"""Cancels waiting and running jobs, and withholds waiting ones: lists of IDs on the server, known to every worker.
 
-A worker keeps a copy, so that starting a job takes no query. It reads the list again when a cancellation is announced
+A worker keeps a copy, so that starting a job takes no query. It reads the lists again when a cancellation is announced
 on the queue's control channel, after a cut, and every LOOK_SECONDS. The worker that drops or stops the job removes its
 ID from the list in the same transaction; an ID whose job ended meanwhile is forgotten after KEEP_SECONDS.
+
+A waiting job can't be taken out of its stream by anyone but a worker: between a query and a removal it could be
+delivered, which WATCH does not notice. So one that is rescheduled is put on a list as well, with its new time, and the
+worker that gets it postpones it.
 """
 
 from __future__ import annotations
@@ -10,19 +14,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import anyio
-from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Link
 from consumers.doorbell import Doorbell
 from consumers.jobs.clock import Clock
 from consumers.jobs.entries import JobEntry, from_body
 from consumers.jobs.names import Keys
-from consumers.jobs.outcomes import CANCELLED
+from consumers.jobs.outcomes import NONE, cancelled
+from consumers.jobs.searching import query
 from consumers.jobs.uniqueness import release
 from consumers.retry import persist
 from consumers.transactions import Ask, Transactions
 
-__all__ = ["CANCEL", "KEEP_SECONDS", "LATER", "Cancelled", "cancel", "later", "store"]
+__all__ = ["CANCEL", "KEEP_SECONDS", "LATER", "Cancelled", "cancel", "later", "store", "taken_out"]
 
 KEEP_SECONDS = 7 * 86400.0
 LOOK_SECONDS = 5.0
@@ -50,7 +54,8 @@ async def cancel(keys: Keys, transactions: Transactions, id: str, keep: float, c
         if ended:
             return [], False
         if due is not None and body is not None:
-            return _taken_out(keys, id, body, keep), True
+            outcome = cancelled((*NONE[:3], clock(), *NONE[4:]))
+            return [(b"INCR", keys.moves), (b"ZREM", keys.later, id), *taken_out(keys, body, outcome, keep)], True
         now = clock()
         return [
             (b"ZADD", keys.cancelled, f"{now:.3f}", id),
@@ -61,22 +66,21 @@ async def cancel(keys: Keys, transactions: Transactions, id: str, keep: float, c
     return await transactions.run([keys.moves], decide)
 
 
-def _taken_out(keys: Keys, id: str, body: bytes, keep: float) -> list[Command]:
+def taken_out(keys: Keys, body: bytes, stored: bytes, keep: float) -> list[Command]:
+    """Commands that forget a job that is in no stream, store its outcome, and announce that it has ended."""
     entry = JobEntry.read(from_body(body)[1])
-    commands: list[Command] = [
-        (b"INCR", keys.moves),
-        (b"ZREM", keys.later, id),
-        (b"HDEL", keys.bodies, id),
-        *store(keys, id, CANCELLED, keep),
-    ]
-    commands += release(keys, entry.unique, id)
+    commands: list[Command] = [(b"HDEL", keys.bodies, entry.id), *store(keys, entry.id, stored, keep)]
+    commands += release(keys, entry.unique, entry.id)
     if entry.reply:
-        commands.append((b"SPUBLISH", keys.replies(entry.reply), id))
+        commands.append((b"SPUBLISH", keys.replies(entry.reply), entry.id))
     return commands
 
 
 class Cancelled:
-    """A worker's copy of the list. `stop` is called for each ID that appears on it."""
+    """A worker's copy of the lists. `stop` is called for each ID of a cancelled job that appears.
+
+    ids: of jobs that were cancelled or rescheduled, since most jobs are neither. postponed: the latter's new times.
+    """
 
     def __init__(self, keys: Keys, link: Link, stop: Callable[[str], None]) -> None:
         self._keys = keys
@@ -84,23 +88,29 @@ class Cancelled:
         self._stop = stop
         self._bell = Doorbell()
         self.ids: frozenset[str] = frozenset()
+        self.postponed: dict[str, float] = {}
 
     def poll(self) -> None:
-        """Read the list again: it has changed."""
+        """Read the lists again: they have changed."""
         self._bell.ring()
 
     async def run(self) -> None:
         """Keep the copy up to date, forever. Raises the server's permanent refusals."""
         while True:
-            found = await persist(self._read)
-            before, self.ids = self.ids, found
-            for id in self.ids - before:
+            cancelled, postponed = await persist(self._read)
+            before = self.ids - self.postponed.keys()
+            # a job that was rescheduled and then cancelled is cancelled
+            self.postponed = {id: due for id, due in postponed.items() if id not in cancelled}
+            self.ids = cancelled | postponed.keys()
+            for id in cancelled - before:
                 self._stop(id)
             with anyio.move_on_after(LOOK_SECONDS):
                 await self._bell.wait()
 
-    async def _read(self) -> frozenset[str]:
-        (reply,) = await self._link.execute([(b"ZRANGE", self._keys.cancelled, 0, -1)])
-        if isinstance(reply, RedisError):
-            raise reply
-        return frozenset(id.decode() for id in reply)
+    async def _read(self) -> tuple[frozenset[str], dict[str, float]]:
+        keys = self._keys
+        cancelled, postponed = await query(
+            self._link,
+            [(b"ZRANGE", keys.cancelled, 0, -1), (b"ZRANGE", keys.postponed, 0, -1, b"WITHSCORES")],
+        )
+        return frozenset(id.decode() for id in cancelled), {id.decode(): float(due) for id, due in postponed}

@@ -12,7 +12,9 @@ from typing import Any, Final, Generic, ParamSpec, Protocol, overload
 from typing_extensions import TypeVar
 
 from consumers import given
+from consumers.errors import Retry
 from consumers.given import Duration
+from consumers.jobs import own_ids
 from consumers.jobs.handles import Job
 from consumers.jobs.payloads import Arguments, place
 from consumers.retry import Backoff
@@ -27,7 +29,13 @@ T_co = TypeVar("T_co", covariant=True, default=Any)
 Unique = bool | str | Sequence[str]
 """The parameters whose values make a job unique: one name, several, True for all of them, False for none."""
 
-RESERVED: Final = frozenset(("delay", "at", "priority", "unique"))
+Expiry = Duration | datetime
+"""Seconds from now, a timedelta, or a datetime (a naive one is local time)."""
+
+Errors = type[BaseException] | tuple[type[BaseException], ...]
+"""One class of exceptions, or several."""
+
+RESERVED: Final = frozenset(("delay", "at", "priority", "unique", "job_id", "expires"))
 """What enqueue() takes in addition to the function's own arguments."""
 
 
@@ -37,6 +45,8 @@ class Settings:
 
     name: str
     retries: int = 3
+    retry_on: Errors | None = None
+    dead_on: Errors = ()
     backoff: Backoff = field(default_factory=Backoff)
     timeout: float | None = None
     priority: str
@@ -52,6 +62,10 @@ class Settings:
             if number is not None or name != "limit":
                 given.whole(name, number)
         given.instance("backoff", self.backoff, Backoff)
+        for what, errors in (("retry_on", self.retry_on), ("dead_on", self.dead_on)):
+            for one in _several(errors) if errors is not None else ():
+                if not (isinstance(one, type) and issubclass(one, BaseException)):
+                    raise TypeError(f"{what} is an exception class or a tuple of some, not {one!r:.100}")
         if self.retries < 0 or self.crashes < 0:
             raise ValueError("retries and crashes can't be negative")
         if self.timeout is not None and self.timeout <= 0:
@@ -63,13 +77,23 @@ class Settings:
         if self.keep_result < 0:
             raise ValueError("keep_result can't be negative")
 
+    def retries_after(self, error: BaseException) -> bool:
+        """Whether a job that raised this may be run again."""
+        if isinstance(error, Retry):
+            return True
+        return not isinstance(error, self.dead_on) and (self.retry_on is None or isinstance(error, self.retry_on))
+
+
+def _several(errors: Errors) -> tuple[type[BaseException], ...]:
+    return errors if isinstance(errors, tuple) else (errors,)
+
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[R_co]):
     """A call of a job, ready to be enqueued with others by Queue.enqueue_many.
 
     delay: seconds. due: seconds since 1970. Neither: as soon as possible. place: the key that makes it unique, "" if it
-    is not.
+    is not. id: the caller's own, "" if it has none. expires: seconds from now, expires_at: seconds since 1970.
     """
 
     function: JobFunction[..., R_co]
@@ -78,6 +102,9 @@ class Call(Generic[R_co]):
     delay: float | None
     due: float | None
     place: str
+    id: str = ""
+    expires: float | None = None
+    expires_at: float | None = None
 
 
 class Enqueuer(Protocol):
@@ -132,16 +159,38 @@ class JobFunction(Generic[P, R_co, T_co]):
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R_co]: ...
     @overload
     async def enqueue(
-        self, *args: Any, delay: Duration, priority: str = ..., unique: Unique = ..., **kwargs: Any
+        self,
+        *args: Any,
+        delay: Duration,
+        priority: str = ...,
+        unique: Unique = ...,
+        job_id: str = ...,
+        expires: Expiry = ...,
+        **kwargs: Any,
     ) -> Job[R_co]: ...
     @overload
     async def enqueue(
-        self, *args: Any, at: datetime, priority: str = ..., unique: Unique = ..., **kwargs: Any
+        self,
+        *args: Any,
+        at: datetime,
+        priority: str = ...,
+        unique: Unique = ...,
+        job_id: str = ...,
+        expires: Expiry = ...,
+        **kwargs: Any,
     ) -> Job[R_co]: ...
     @overload
-    async def enqueue(self, *args: Any, priority: str, unique: Unique = ..., **kwargs: Any) -> Job[R_co]: ...
+    async def enqueue(
+        self, *args: Any, priority: str, unique: Unique = ..., job_id: str = ..., expires: Expiry = ..., **kwargs: Any
+    ) -> Job[R_co]: ...
     @overload
-    async def enqueue(self, *args: Any, unique: Unique, **kwargs: Any) -> Job[R_co]: ...
+    async def enqueue(
+        self, *args: Any, unique: Unique, job_id: str = ..., expires: Expiry = ..., **kwargs: Any
+    ) -> Job[R_co]: ...
+    @overload
+    async def enqueue(self, *args: Any, job_id: str, expires: Expiry = ..., **kwargs: Any) -> Job[R_co]: ...
+    @overload
+    async def enqueue(self, *args: Any, expires: Expiry, **kwargs: Any) -> Job[R_co]: ...
     async def enqueue(self, *args: Any, **kwargs: Any) -> Job[R_co]:
         """Have a worker run the function with these arguments, at least once.
 
@@ -150,11 +199,17 @@ class JobFunction(Generic[P, R_co, T_co]):
         job of this function with the same values waits or runs, no other is added, and the Job of that one is returned.
         A job that was cancelled does not count, even if it has not stopped yet.
 
+        job_id: an ID of the caller's, such as "invoice-4711". While the queue remembers it (Queue's remember_ids, a
+        day), no other job is added with it, wherever this one is and however it ended, and Job.created is False. So
+        this may be repeated, and it does so itself: for half a minute after the connection was lost.
+        expires: if the job has not begun by then (seconds from now, a timedelta, or a datetime), it is dropped when its
+        turn comes, further attempts included; result() raises JobExpired.
+
         When options are passed, type checkers can't check the arguments; with with_options() they can.
 
         Raises TypeError for arguments that the function does not take or that are not data. Raises coredis's
         ConnectionError or TimeoutError if it is unknown whether the job was added; adding it again may then run it
-        twice, unless it is unique.
+        twice, unless it is unique or has an ID of its own.
         """
         (job,) = await self.queue.enqueue_many([self._call(args, kwargs)])
         return job
@@ -163,16 +218,38 @@ class JobFunction(Generic[P, R_co, T_co]):
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]: ...
     @overload
     def call(
-        self, *args: Any, delay: Duration, priority: str = ..., unique: Unique = ..., **kwargs: Any
+        self,
+        *args: Any,
+        delay: Duration,
+        priority: str = ...,
+        unique: Unique = ...,
+        job_id: str = ...,
+        expires: Expiry = ...,
+        **kwargs: Any,
     ) -> Call[R_co]: ...
     @overload
     def call(
-        self, *args: Any, at: datetime, priority: str = ..., unique: Unique = ..., **kwargs: Any
+        self,
+        *args: Any,
+        at: datetime,
+        priority: str = ...,
+        unique: Unique = ...,
+        job_id: str = ...,
+        expires: Expiry = ...,
+        **kwargs: Any,
     ) -> Call[R_co]: ...
     @overload
-    def call(self, *args: Any, priority: str, unique: Unique = ..., **kwargs: Any) -> Call[R_co]: ...
+    def call(
+        self, *args: Any, priority: str, unique: Unique = ..., job_id: str = ..., expires: Expiry = ..., **kwargs: Any
+    ) -> Call[R_co]: ...
     @overload
-    def call(self, *args: Any, unique: Unique, **kwargs: Any) -> Call[R_co]: ...
+    def call(
+        self, *args: Any, unique: Unique, job_id: str = ..., expires: Expiry = ..., **kwargs: Any
+    ) -> Call[R_co]: ...
+    @overload
+    def call(self, *args: Any, job_id: str, expires: Expiry = ..., **kwargs: Any) -> Call[R_co]: ...
+    @overload
+    def call(self, *args: Any, expires: Expiry, **kwargs: Any) -> Call[R_co]: ...
     def call(self, *args: Any, **kwargs: Any) -> Call[R_co]:
         """The same as enqueue(), but returns a call that Queue.enqueue_many adds together with others."""
         return self._call(args, kwargs)
@@ -184,6 +261,8 @@ class JobFunction(Generic[P, R_co, T_co]):
         at: datetime | None = None,
         priority: str | None = None,
         unique: Unique | None = None,
+        job_id: str | None = None,
+        expires: Expiry | None = None,
     ) -> Configured[P, R_co]:
         """The same job with options of enqueue(); its own enqueue() and call() take only the function's arguments:
 
@@ -191,7 +270,9 @@ class JobFunction(Generic[P, R_co, T_co]):
 
         Type checkers check these, as they do those of a direct call.
         """
-        options = {"delay": delay, "at": at, "priority": priority, "unique": unique}
+        options = {
+            "delay": delay, "at": at, "priority": priority, "unique": unique, "job_id": job_id, "expires": expires,
+        }  # fmt: skip
         return Configured(self, {name: value for name, value in options.items() if value is not None})
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call[R_co]:
@@ -205,6 +286,7 @@ class JobFunction(Generic[P, R_co, T_co]):
         if priority not in self.queue.priorities:
             raise ValueError(f"{priority!r} is not one of the priorities {', '.join(self.queue.priorities)}")
         unique = kwargs.pop("unique", settings.unique)
+        id, expires = kwargs.pop("job_id", None), kwargs.pop("expires", None)
         arguments = self.arguments
         bound = arguments.bind(args, kwargs)
         return Call(
@@ -212,6 +294,9 @@ class JobFunction(Generic[P, R_co, T_co]):
             given.duration("delay", delay) if delay is not None else None,
             at.timestamp() if at is not None else None,
             self._place(unique, bound) if unique else "",
+            "" if id is None else own_ids.check(id),
+            None if expires is None or isinstance(expires, datetime) else given.duration("expires", expires),
+            expires.timestamp() if isinstance(expires, datetime) else None,
         )  # fmt: skip
 
     def limit_of(self, bound: dict[str, Any]) -> str:

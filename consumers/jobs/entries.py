@@ -10,10 +10,17 @@ from dataclasses import dataclass
 
 import msgspec
 
-__all__ = ["JobEntry", "body_of", "from_body", "new_id"]
+__all__ = ["JobEntry", "body_of", "error_text", "from_body", "new_id", "time_in"]
 
 ID, JOB, ARGUMENTS = b"id", b"job", b"args"
 REPLY, UNIQUE, FAILED, SINCE, PERIODIC = b"reply", b"unique", b"failed", b"since", b"periodic"
+ERROR, EXPIRES = b"error", b"expires"
+
+ERROR_LIMIT = 300
+"""Characters of an attempt's error that are kept while the job waits for the next one."""
+
+TIME_DIGITS, ID_LENGTH = 12, 30
+"""Hexadecimal digits: of the time in an ID, and of an ID that has one."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[bytes]).decode
@@ -25,7 +32,8 @@ class JobEntry:
 
     reply: the token of the program that enqueued it, which listens for it. unique: the place that it holds, see
     Keys.unique; "": none. failed: how often it has failed. since: its position among parked jobs, 0 if it was never
-    parked. periodic: it is an occurrence of a periodic job, obsolete once that has no schedule any more.
+    parked. periodic: it is an occurrence of a periodic job, obsolete once that has no schedule any more. error: what
+    the last attempt raised. expires: when it is too late to begin it, in seconds since 1970; 0.0: never.
     """
 
     id: str
@@ -36,6 +44,8 @@ class JobEntry:
     failed: int = 0
     since: int = 0
     periodic: bool = False
+    error: str = ""
+    expires: float = 0.0
 
     def values(self) -> list[bytes | str | int]:
         """Fields and values in turn, as XADD takes them."""
@@ -50,6 +60,10 @@ class JobEntry:
             values += (SINCE, self.since)
         if self.periodic:
             values += (PERIODIC, 1)
+        if self.error:
+            values += (ERROR, self.error)
+        if self.expires:
+            values += (EXPIRES, f"{self.expires:.3f}")
         return values
 
     @classmethod
@@ -60,8 +74,9 @@ class JobEntry:
             id, job, arguments = fields[ID].decode(), fields[JOB].decode(), fields[ARGUMENTS]
         except KeyError as error:
             raise ValueError(f"not a job: the field {error.args[0].decode()} is missing") from None
-        if len(fields) == 3:
-            return cls(id, job, arguments)
+        if len(fields) == 4 and REPLY in fields:
+            # nearly every job
+            return cls(id, job, arguments, fields[REPLY].decode())
         return cls(
             id, job, arguments,
             reply=fields.get(REPLY, b"").decode(),
@@ -69,6 +84,8 @@ class JobEntry:
             failed=_number(fields.get(FAILED, b"0")),
             since=_number(fields.get(SINCE, b"0")),
             periodic=PERIODIC in fields,
+            error=fields.get(ERROR, b"").decode("utf-8", "replace"),
+            expires=_seconds(fields.get(EXPIRES, b"")),
         )  # fmt: skip
 
 
@@ -76,9 +93,31 @@ def _number(text: bytes) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def new_id() -> str:
-    """Return an ID that is unique everywhere: 96 random bits."""
-    return os.urandom(12).hex()
+def _seconds(text: bytes) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def new_id(now: float) -> str:
+    """Return an ID that is unique everywhere: the time in milliseconds, and 72 random bits."""
+    return f"{round(now * 1000):0{TIME_DIGITS}x}{os.urandom(9).hex()}"
+
+
+def time_in(id: str) -> float | None:
+    """When the job with this ID was enqueued, by its program's clock; None for an ID that does not tell."""
+    if len(id) != ID_LENGTH:
+        return None
+    try:
+        return int(id[:TIME_DIGITS], 16) / 1000
+    except ValueError:
+        return None
+
+
+def error_text(error: BaseException) -> str:
+    """What an attempt raised, as a job that waits for its next attempt carries it."""
+    return f"{type(error).__name__}: {error}"[:ERROR_LIMIT].encode("utf-8", "replace").decode()
 
 
 def body_of(stream: str, entry: JobEntry) -> bytes:

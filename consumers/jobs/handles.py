@@ -1,15 +1,18 @@
-"""An enqueued job seen from outside: its result and its cancellation."""
+"""An enqueued job seen from outside: its result, its state, its cancellation."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import anyio
 
-from consumers.given import Duration, duration
+from consumers.given import Duration, duration, instance
+from consumers.jobs.locating import Hint
 from consumers.jobs.outcomes import NoResult, outcome
+from consumers.jobs.states import JobInfo, JobState
 
 __all__ = ["Job", "JobServer", "OpensJobs"]
 
@@ -21,6 +24,9 @@ class JobServer(Protocol):
 
     async def wait(self, id: str, *, known: bool) -> bytes: ...
     async def cancel(self, id: str) -> bool: ...
+    async def info(self, id: str, hint: Hint | None) -> JobInfo: ...
+    async def delete(self, id: str, hint: Hint | None) -> bool: ...
+    async def reschedule(self, id: str, hint: Hint | None, delay: float | None, due: float | None) -> bool: ...
 
 
 class OpensJobs(Protocol):
@@ -44,6 +50,7 @@ class Job(Generic[R_co]):
         created: bool = True,
         kept: bool = True,
         known: bool = False,
+        hint: Hint | None = None,
     ) -> None:
         self.queue = queue
         self.id = id
@@ -51,6 +58,7 @@ class Job(Generic[R_co]):
         self._decode = decode
         self._kept = kept
         self._known = known
+        self._hint = hint
 
     def __repr__(self) -> str:
         return f"<Job {self.queue.name} {self.id}>"
@@ -59,9 +67,9 @@ class Job(Generic[R_co]):
         """Wait for the job and return its result, decoded according to its function's return annotation.
 
         timeout: seconds or a timedelta. Raises TimeoutError after it, JobFailed if the job was given up, JobCancelled
-        if it was cancelled. Results are kept for keep_result seconds. Later, or if that is 0, or if the job never
-        existed or was deleted, this raises NoResult: immediately, or within half a minute for a job that this program
-        enqueued.
+        if it was cancelled, JobExpired if it was not begun in time. Results are kept for keep_result seconds. Later, or
+        if that is 0, or if the job never existed or was deleted, this raises NoResult: immediately, or within half a
+        minute for a job that this program enqueued.
         """
         if not self._kept:
             raise NoResult(f"results of the job {self.id} are not kept: its keep_result is 0")
@@ -80,3 +88,38 @@ class Job(Generic[R_co]):
         job may still return: result() shows which. A job that has ended is left alone.
         """
         return await self.queue.connection.cancel(self.id)
+
+    async def info(self) -> JobInfo:
+        """What is known about the job: its state, attempts, times, worker, error, progress.
+
+        This takes one to three round trips, except for a job that waits in a stream and was not enqueued by this
+        program a moment ago, or is nowhere: then the queue's streams may be read in full, 1000 jobs per round trip. So
+        ask about single jobs, not about every one.
+        """
+        return await self.queue.connection.info(self.id, self._hint)
+
+    async def status(self) -> JobState:
+        """The state in info()."""
+        return (await self.info()).state
+
+    async def delete(self) -> bool:
+        """Remove the job, its result, and its own ID. Returns False if there was nothing.
+
+        One that runs is stopped as by cancel(), and its outcome is then that it was cancelled.
+        """
+        return await self.queue.connection.delete(self.id, self._hint)
+
+    async def reschedule(self, *, delay: Duration | None = None, at: datetime | None = None) -> bool:
+        """Have a job that has not begun begin at another time, earlier or later: `delay` from now, or `at`.
+
+        Returns False if it runs, has ended, or does not exist. A job that waits in a stream is postponed by the worker
+        whose turn it is; as with cancel(), one that takes it within the next milliseconds may still run it.
+        """
+        if (delay is None) == (at is None):
+            raise TypeError("give either delay or at")
+        if at is not None:
+            instance("at", at, datetime)
+        seconds = None if delay is None else duration("delay", delay)
+        return await self.queue.connection.reschedule(
+            self.id, self._hint, seconds, None if at is None else at.timestamp()
+        )

@@ -8,6 +8,10 @@ jobs:{NAME}:moves         a counter, raised whenever such a job is removed: tran
 jobs:{NAME}:result:ID     a job's outcome
 jobs:{NAME}:place:...     a sorted set: IDs of unique jobs that have claimed this place, by the end of their claim
 jobs:{NAME}:cancelled     a sorted set: IDs of jobs that must not run, by the time of their cancellation
+jobs:{NAME}:postponed     a sorted set: IDs of waiting jobs that were rescheduled, by their new time
+jobs:{NAME}:id:ID         when a job with an ID of the caller's was enqueued, so that it is not added again (own_ids.py)
+jobs:{NAME}:workers       a hash: what each worker reports about itself and the jobs that it runs (reports.py)
+jobs:{NAME}:paused        since when no worker takes a job
 jobs:{NAME}:periodic      a hash: the last time for which each periodic job was scheduled
 jobs:{NAME}:schedules     a hash: each periodic job's schedule in force and its workers' last sign of life (periodic.py)
 jobs:{NAME}:running:...   a sorted set: IDs of jobs that hold a place under a limit, by the end of their lease
@@ -22,9 +26,11 @@ __all__ = ["GROUP", "RESERVED", "Keys"]
 GROUP = "workers"
 """The consumer group of every queue."""
 
-RESERVED = frozenset(
-    ("resumed", "dead", "later", "bodies", "moves", "cancelled", "periodic", "schedules", "limits", "control")
-)
+_OTHERS = (
+    "resumed", "dead", "later", "bodies", "moves", "cancelled", "periodic", "schedules", "limits", "control",
+    "postponed", "workers", "paused",
+)  # fmt: skip
+RESERVED = frozenset(_OTHERS)
 """Names that no priority may have, because the queue's other keys have them."""
 
 
@@ -40,6 +46,9 @@ class Keys:
         self.bodies = f"{self.prefix}bodies"
         self.moves = f"{self.prefix}moves"
         self.cancelled = f"{self.prefix}cancelled"
+        self.postponed = f"{self.prefix}postponed"
+        self.workers = f"{self.prefix}workers"
+        self.paused = f"{self.prefix}paused"
         self.periodic = f"{self.prefix}periodic"
         self.schedules = f"{self.prefix}schedules"
         self.limits = f"{self.prefix}limits"
@@ -52,6 +61,9 @@ class Keys:
 
     def result(self, id: str) -> str:
         return f"{self.prefix}result:{id}"
+
+    def own_id(self, id: str) -> str:
+        return f"{self.prefix}id:{id}"
 
     def replies(self, token: str) -> str:
         """The shard channel that tells a program which of its jobs have ended."""

@@ -1,16 +1,22 @@
-"""A job's outcome as it is stored: one byte for its kind, and msgpack."""
+"""A job's outcome as it is stored: one byte for its kind, and msgpack of how it ended, its result or error included.
+
+Outcomes are kept for minutes. Workers of an earlier release store the value alone, under other kinds; these are read as
+well, for deployments in which new programs wait for jobs that old workers run.
+"""
 
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from consumers.jobs.payloads import encode
+from consumers.jobs.states import Progress
 
 __all__ = [
-    "CANCELLED", "JobCancelled", "JobError", "JobFailed", "JobTimeout", "NoResult", "failure", "outcome", "success",
+    "NONE", "Ended", "JobCancelled", "JobError", "JobExpired", "JobFailed", "JobTimeout", "NoResult", "Stamp",
+    "cancelled", "ended", "error_of", "expired", "failure", "outcome", "success",
 ]  # fmt: skip
 
 TRACEBACK_LIMIT = 8000
@@ -42,6 +48,10 @@ class JobCancelled(JobError):
     """A job was cancelled before it returned."""
 
 
+class JobExpired(JobError):
+    """A job was not begun by the time at which it expired, and was dropped."""
+
+
 class NoResult(JobError):
     """There will be no result: there is no such job, or it has ended and its result is not kept (any more)."""
 
@@ -60,29 +70,82 @@ class _Failure:
 
 _decode_failure = msgspec.msgpack.Decoder(_Failure).decode
 
-SUCCESS, FAILURE, CANCELLED = b"+", b"-", b"x"
+SUCCESS, FAILURE, CANCELLED, EXPIRED = b"S", b"F", b"C", b"E"
+_EARLIER = {b"+": SUCCESS, b"-": FAILURE, b"x": CANCELLED}
+
+Stamp: TypeAlias = tuple[str, int, float, float, str, Progress | None]
+"""What is known of a job that ended: its function's job name, how often it was run, when the last run began and ended
+(seconds since 1970; 0.0: never), the worker, and the last progress that it reported."""
+
+NONE: Stamp = ("", 0, 0.0, 0.0, "", None)
 
 
-def success(value: object) -> bytes:
+class Ended(msgspec.Struct, frozen=True, array_like=True):
+    """A stored outcome; see Stamp. value: the msgpack of the result, or of the failure."""
+
+    job: str
+    attempts: int
+    begun: float
+    ended: float
+    worker: str
+    progress: Progress | None
+    value: msgspec.Raw
+
+
+_decode_ended = msgspec.msgpack.Decoder(Ended).decode
+
+
+def success(value: object, stamp: Stamp = NONE) -> bytes:
     """The stored outcome of a job that returned `value`. Raises TypeError if that is not data."""
-    return SUCCESS + encode(value)
+    return SUCCESS + encode((*stamp, value))
 
 
-def failure(error: BaseException, attempts: int) -> bytes:
+def failure(error: BaseException, stamp: Stamp = NONE) -> bytes:
     """The stored outcome of a job that was given up after `error`."""
     trace = "".join(traceback.format_exception(error))[-TRACEBACK_LIMIT:].encode("utf-8", "replace").decode()
     message = str(error)[:MESSAGE_LIMIT].encode("utf-8", "replace").decode()
-    return FAILURE + encode(_Failure(type(error).__name__, message, attempts, trace))
+    return FAILURE + encode((*stamp, _Failure(type(error).__name__, message, stamp[1], trace)))
+
+
+def cancelled(stamp: Stamp = NONE) -> bytes:
+    """The stored outcome of a job that was cancelled."""
+    return CANCELLED + encode((*stamp, None))
+
+
+def expired(stamp: Stamp = NONE) -> bytes:
+    """The stored outcome of a job that was dropped because it had expired."""
+    return EXPIRED + encode((*stamp, None))
+
+
+def ended(stored: bytes) -> tuple[bytes, Ended]:
+    """Return the kind of a stored outcome, and the rest. Raises ValueError if it is invalid."""
+    kind, data = stored[:1], stored[1:]
+    if kind in _EARLIER:
+        return _EARLIER[kind], Ended(*NONE, value=msgspec.Raw(data))
+    if kind not in (SUCCESS, FAILURE, CANCELLED, EXPIRED):
+        raise ValueError("the stored value is not a result")
+    try:
+        return kind, _decode_ended(data)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"the stored value is not a result: {error}") from None
+
+
+def error_of(one: Ended) -> JobFailed:
+    """The failure in an outcome of that kind."""
+    about = _decode_failure(one.value)
+    return JobFailed(about.kind, about.message, about.attempts, about.traceback)
 
 
 def outcome(stored: bytes, decode: Callable[[bytes], Any]) -> Any:
-    """Return the job's result, by its function's decoder. Raises JobFailed, JobCancelled, or ValueError if invalid."""
-    kind, data = stored[:1], stored[1:]
+    """Return the job's result, by its function's decoder.
+
+    Raises JobFailed, JobCancelled, JobExpired, or ValueError if the outcome is invalid.
+    """
+    kind, one = ended(stored)
     if kind == SUCCESS:
-        return decode(data)
+        return decode(bytes(one.value))
     if kind == CANCELLED:
         raise JobCancelled("the job was cancelled")
-    if kind == FAILURE:
-        about = _decode_failure(data)
-        raise JobFailed(about.kind, about.message, about.attempts, about.traceback)
-    raise ValueError("the stored value is not a result")
+    if kind == EXPIRED:
+        raise JobExpired("the job had expired before it was begun")
+    raise error_of(one)

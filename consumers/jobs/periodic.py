@@ -30,16 +30,20 @@ from consumers.jobs.clock import Clock
 from consumers.jobs.entries import JobEntry
 from consumers.jobs.later import postpone
 from consumers.jobs.names import Keys
+from consumers.jobs.states import Schedule
 from consumers.retry import persist
 from consumers.transactions import Ask, Transactions
 
-__all__ = ["ABANDONED_SECONDS", "Periodic", "Scheduler"]
+__all__ = ["ABANDONED_SECONDS", "Periodic", "Scheduler", "read_schedule"]
 
 LOOK_SECONDS = 30.0
 """A worker wakes at least this often: for clocks that were set, machines that slept, and to vouch for its schedules."""
 
 ABANDONED_SECONDS = 3 * LOOK_SECONDS
 """A schedule is abandoned after this long without a worker that vouches for it."""
+
+PAUSED_SECONDS = 1.0
+"""How often a worker checks its schedules while the queue is paused."""
 
 SKEW_SECONDS = 60.0
 """How much the hosts' clocks may differ before replacing a schedule may run an occurrence twice."""
@@ -109,6 +113,8 @@ class Scheduler:
         self._started = clock()
         self._swept = float("-inf")
         self._others: dict[str, _Standing] | None = None
+        self.paused = False
+        """Whether no further occurrences are scheduled, as nobody would run them. One is scheduled already."""
 
     async def run(self) -> None:
         """Schedule, forever. Raises the server's permanent refusals."""
@@ -153,11 +159,12 @@ class Scheduler:
             return [], (now + LOOK_SECONDS, not passes)
         due = periodic.after(now)
         commands: list[Command] = []
-        if last is None or last < due:
+        if (last is None or last < due) and not self.paused:
             commands = self._occurrence(periodic, due)
         if commands or now - standing.seen >= LOOK_SECONDS / 2 or standing.since < self._started:
             commands.append(self._vouch(periodic, standing, now))
-        return commands, (due, False)
+        # once the queue is resumed, it is this late at most
+        return commands, (min(due, now + PAUSED_SECONDS) if self.paused else due, False)
 
     async def _replace(self, periodic: Periodic, ask: Ask) -> tuple[list[Command], float]:
         """Put a schedule in force, replacing another one of the same job."""
@@ -238,6 +245,13 @@ class Scheduler:
 def _id(name: str, due: float) -> str:
     """The ID of the job that is an occurrence: the same whichever worker schedules it."""
     return f"{name}@{due:.0f}"
+
+
+def read_schedule(name: str, due: float, stored: bytes | None) -> Schedule:
+    """A periodic job's schedule, from what the server stores."""
+    standing = _standing(stored)
+    expression, zone, _ = standing.schedule.rsplit(" ", 2) if standing.schedule else ("", "", "")
+    return Schedule(name=name, expression=expression, timezone=zone, due=due, seen=standing.seen)
 
 
 def _standing(stored: bytes | None) -> _Standing:

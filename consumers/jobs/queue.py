@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -10,28 +9,27 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
-from coredis.exceptions import RedisError
-
 from consumers import given
 from consumers.addresses import client_from_url, default_url
-from consumers.connection import Client, Command, Link, open_link
+from consumers.connection import Client, Link, open_link
 from consumers.deadletters import DeadLetter, dead_letters, redrive
 from consumers.given import Duration
-from consumers.jobs import cancelling
+from consumers.jobs import cancelling, listing
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.jobs.dead import PLAIN, DeadJob, dead_job
-from consumers.jobs.declarations import Call, JobFunction, Settings, Unique
-from consumers.jobs.entries import JobEntry, new_id
+from consumers.jobs.declarations import Call, Errors, JobFunction, Settings, Unique
+from consumers.jobs.enqueueing import Adder
 from consumers.jobs.handles import Job
-from consumers.jobs.later import postpone
+from consumers.jobs.locating import Hint, locate
+from consumers.jobs.managing import PURGED, Manager
 from consumers.jobs.names import RESERVED, Keys
 from consumers.jobs.payloads import encode
 from consumers.jobs.periodic import Periodic
 from consumers.jobs.results import Results
-from consumers.jobs.uniqueness import claim, holders
+from consumers.jobs.states import Counts, JobInfo, JobState, Schedule, WorkerInfo
 from consumers.retry import Backoff
 from consumers.task_groups import Border, open_plain_task_group
-from consumers.transactions import Ask, Transactions
+from consumers.transactions import Transactions
 
 __all__ = ["DeadJob", "Queue"]
 
@@ -63,8 +61,9 @@ class Connection:
     link: Link
     transactions: Transactions
     results: Results
+    adder: Adder
+    manager: Manager
     keys: Keys
-    token: str
     keep_result: float
     clock: Clock
 
@@ -73,6 +72,15 @@ class Connection:
 
     async def cancel(self, id: str) -> bool:
         return await cancelling.cancel(self.keys, self.transactions, id, self.keep_result, self.clock)
+
+    async def info(self, id: str, hint: Hint | None) -> JobInfo:
+        return (await locate(self.link, self.keys, id, self.clock, hint)).info
+
+    async def delete(self, id: str, hint: Hint | None) -> bool:
+        return await self.manager.delete(id, hint)
+
+    async def reschedule(self, id: str, hint: Hint | None, delay: float | None, due: float | None) -> bool:
+        return await self.manager.reschedule(id, self.clock() + (delay or 0.0) if due is None else due, hint)
 
 
 class Queue:
@@ -95,6 +103,7 @@ class Queue:
         (or the only one) is the default.
     keep_result: how many seconds results are kept, unless a job has its own setting; 0: not at all.
     unique_for: seconds after which a unique job's place is free in any case.
+    remember_ids: how many seconds after a job was due an ID of the caller's can't be used again (enqueue's job_id).
     loop: the loop for which asynchronous jobs are written: "asyncio" (uvloop included), "trio", or None for jobs that
         run on either, as those do that await only anyio's functions. Workers refuse another loop, and `trimaran work`
         chooses this one. Jobs are enqueued from either in any case.
@@ -107,6 +116,7 @@ class Queue:
         priorities: Sequence[str] = ("high", "normal", "low"),
         keep_result: Duration = 600.0,
         unique_for: Duration = 86400.0,
+        remember_ids: Duration = 86400.0,
         loop: Literal["asyncio", "trio"] | None = None,
         clock: Clock = wall_clock,
     ) -> None:
@@ -124,8 +134,9 @@ class Queue:
         self.default_priority = self.priorities[len(self.priorities) // 2]
         self.keep_result = given.duration("keep_result", keep_result)
         self.unique_for = given.duration("unique_for", unique_for)
-        if self.keep_result < 0 or self.unique_for <= 0:
-            raise ValueError("keep_result can't be negative, unique_for must be more than 0 s")
+        self.remember_ids = given.duration("remember_ids", remember_ids)
+        if self.keep_result < 0 or self.unique_for <= 0 or self.remember_ids <= 0:
+            raise ValueError("keep_result can't be negative, unique_for and remember_ids must be more than 0 s")
         self.keys = Keys(name, self.priorities)
         self.functions: dict[str, JobFunction[Any, Any]] = {}
         self.periodic_jobs: dict[str, Periodic] = {}
@@ -139,6 +150,8 @@ class Queue:
         *,
         name: str | None = None,
         retries: int = 3,
+        retry_on: Errors | None = None,
+        dead_on: Errors = (),
         backoff: Backoff | None = None,
         timeout: Duration | None = None,
         priority: str | None = None,
@@ -160,6 +173,9 @@ class Queue:
         name: the name by which workers know the job, by default the function's; it is stored with enqueued jobs.
         retries: how often it runs again after it raised; then it is dead: it goes to the dead-letter stream. Reject
             makes it dead immediately, Retry(delay=) sets the delay. backoff: the delays.
+        retry_on: an exception class or a tuple of some; after any other exception the job is dead (JobTimeout, which
+            exceeding `timeout` raises, is one of them). dead_on: exceptions after which it is dead although they are
+            among the former. Retry and Reject do as they say in any case.
         timeout: seconds after which a run counts as failed.
         priority: the default of enqueue. unique: see JobFunction.enqueue.
         limit: how many jobs of this function may run at a time across all workers; with limit_by, how many with the
@@ -175,6 +191,8 @@ class Queue:
             settings = Settings(
                 name=name or str(getattr(function, "__name__", "")),
                 retries=retries,
+                retry_on=retry_on,
+                dead_on=dead_on,
                 backoff=backoff or Backoff(),
                 timeout=None if timeout is None else given.duration("timeout", timeout),
                 priority=priority or self.default_priority,
@@ -234,10 +252,13 @@ class Queue:
                 client = server
             link = await stack.enter_async_context(open_link(client, self.keys.later))
             transaction_link = await stack.enter_async_context(open_link(client, self.keys.later))
-            token = os.urandom(6).hex()
-            results = Results(client, link, self.keys, token)
+            token, keys, clock = os.urandom(6).hex(), self.keys, self.clock
+            transactions = Transactions(transaction_link)
+            results = Results(client, link, keys, token)
+            adder = Adder(link, transactions, keys, clock, token, self.unique_for, self.remember_ids)
+            manager = Manager(client, link, transactions, keys, clock, self.keep_result, self.unique_for)
             self._connection = Connection(
-                client, link, Transactions(transaction_link), results, self.keys, token, self.keep_result, self.clock
+                client, link, transactions, results, adder, manager, keys, self.keep_result, clock
             )
             try:
                 async with open_plain_task_group() as tasks:
@@ -275,76 +296,76 @@ class Queue:
         return jobs + await self._enqueue(batch) if batch else jobs
 
     async def _enqueue(self, calls: list[Call[R]]) -> list[Job[R]]:
-        connection = self.connection
-        entries = [
-            JobEntry(new_id(), call.function.name, call.arguments, connection.token, call.place) for call in calls
-        ]
-        places = list({call.place for call in calls if call.place})
-        if not places:
-            await self._execute(connection.link, self._additions(calls, entries))
-            return [self._job(call, entry.id) for call, entry in zip(calls, entries, strict=True)]
-
-        async def decide(ask: Ask) -> tuple[list[Command], list[str]]:
-            now = self.clock()
-            taken = await holders(ask, self.keys, places, now)
-            ids: list[str] = []
-            added: list[tuple[Call[R], JobEntry]] = []
-            claims: list[Command] = []
-            for call, entry in zip(calls, entries, strict=True):
-                if call.place in taken:
-                    ids.append(taken[call.place])
-                    continue
-                ids.append(entry.id)
-                added.append((call, entry))
-                if call.place:
-                    taken[call.place] = entry.id
-                    seconds = self.unique_for + max(0.0, (self._due(call) or 0.0) - now)
-                    claims += claim(self.keys, call.place, entry.id, now, seconds)
-            commands = self._additions([call for call, _ in added], [entry for _, entry in added])
-            return [*claims, *commands], ids
-
-        ids = await connection.transactions.run([self.keys.unique(one) for one in places], decide)
+        added = await self.connection.adder.add(calls)
         return [
-            self._job(call, id, created=id == entry.id) for call, entry, id in zip(calls, entries, ids, strict=True)
-        ]
-
-    def _job(self, call: Call[R], id: str, *, created: bool = True) -> Job[R]:
-        function = call.function
-        kept = function.settings.keep_result > 0
-        return Job(self, id, function.arguments.decode_result, created=created, kept=kept, known=True)
-
-    def _due(self, call: Call[Any]) -> float | None:
-        if call.due is not None:
-            return call.due
-        return self.clock() + call.delay if call.delay is not None and call.delay > 0 else None
-
-    def _additions(self, calls: Sequence[Call[Any]], entries: Sequence[JobEntry]) -> list[Command]:
-        commands: list[Command] = []
-        first = math.inf
-        for call, entry in zip(calls, entries, strict=True):
-            stream = self.keys.streams[call.priority]
-            due = self._due(call)
-            if due is None:
-                commands.append((b"XADD", stream, b"*", *entry.values()))
-            else:
-                commands += postpone(self.keys, stream, entry, due)
-                first = min(first, due)
-        if first < math.inf:
-            commands.append((b"SPUBLISH", self.keys.control, cancelling.later(first)))
-        return commands
-
-    @staticmethod
-    async def _execute(link: Link, commands: list[Command]) -> None:
-        replies = await (link.execute(commands) if len(commands) == 1 else link.transaction(commands))
-        for reply in replies:
-            if isinstance(reply, RedisError):
-                raise reply
+            Job(
+                self, id, call.function.arguments.decode_result, created=created,
+                kept=call.function.settings.keep_result > 0, known=True, hint=hint,
+            )
+            for call, (id, created, hint) in zip(calls, added, strict=True)
+        ]  # fmt: skip
 
     def handle(self, id: str, function: JobFunction[Any, R] | None = None) -> Job[R]:
         """Return the Job with this ID, enqueued here or elsewhere. function: its annotation decodes the result."""
         if function is None:
             return Job(self, id, PLAIN)
         return Job(self, id, function.arguments.decode_result, kept=function.settings.keep_result > 0)
+
+    # Looking at the queue, and managing it.
+
+    async def counts(self) -> Counts:
+        """Count the jobs in each state, and the workers. Running jobs are those that the workers report now."""
+        connection = self.connection
+        return await listing.count(connection.link, self.keys, self.clock)
+
+    async def jobs(self, state: JobState | str) -> AsyncIterator[JobInfo]:
+        """Yield the jobs that are "running", "waiting", "delayed", "parked" or "failed", in pages.
+
+        They come in the order in which they will run; failed ones, which are the dead ones, oldest first. Jobs move
+        meanwhile, so one may be missed or come twice.
+        """
+        chosen = JobState(state)
+        if chosen not in listing.LISTED:
+            raise ValueError(f"{chosen} jobs can't be listed, only {', '.join(listing.LISTED)} ones")
+        async with aclosing(listing.jobs(self.connection.link, self.keys, self.clock, chosen)) as found:
+            async for info in found:
+                yield info
+
+    async def workers(self) -> AsyncIterator[WorkerInfo]:
+        """Yield the workers with the jobs that they run; one that died for about a minute more, as not alive."""
+        async with aclosing(listing.workers(self.connection.link, self.keys, self.clock)) as found:
+            async for info in found:
+                yield info
+
+    async def schedules(self) -> AsyncIterator[Schedule]:
+        """Yield the periodic jobs' schedules that are in force."""
+        async with aclosing(listing.schedules(self.connection.link, self.keys)) as found:
+            async for schedule in found:
+                yield schedule
+
+    async def pause(self) -> None:
+        """Have all workers take no more jobs, within a second, until resume(); those that run go on.
+
+        Jobs that workers have taken and not begun are given back. The server keeps this: restarts, of workers or of the
+        server, change nothing. Meanwhile jobs may be enqueued; delayed ones become waiting when they are due; of a
+        periodic job, one occurrence waits, and the others are skipped.
+        """
+        await self.connection.manager.pause()
+
+    async def resume(self) -> None:
+        """End what pause() began."""
+        await self.connection.manager.resume()
+
+    async def purge(self, state: JobState | str) -> int:
+        """Remove all jobs that are "waiting", "delayed", "parked" or "failed" (dead) at the start; returns how many.
+
+        They count as cancelled: result() raises JobCancelled. Waiting jobs that workers have already taken are run, so
+        pause() the queue before this if none may be. Occurrences of periodic jobs that are not due yet stay.
+        """
+        chosen = JobState(state)
+        if chosen not in PURGED:
+            raise ValueError(f"{chosen} jobs can't be purged, only {', '.join(PURGED)} ones")
+        return await self.connection.manager.purge(chosen)
 
     # Dead jobs.
 

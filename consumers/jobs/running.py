@@ -10,11 +10,12 @@ import logging
 import math
 from collections.abc import Callable, Container, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import anyio
+import msgspec
 from anyio.abc import AsyncBackend
 
 from consumers.connection import Command
@@ -25,12 +26,14 @@ from consumers.jobs.announcing import CompletionNotifier
 from consumers.jobs.cancelling import Cancelled, store
 from consumers.jobs.clock import Clock
 from consumers.jobs.declarations import JobFunction, Settings
-from consumers.jobs.entries import JobEntry
+from consumers.jobs.entries import JobEntry, error_text
 from consumers.jobs.later import DelayedScheduler, postpone
 from consumers.jobs.limits import Limiter
 from consumers.jobs.names import GROUP, Keys
-from consumers.jobs.outcomes import CANCELLED, JobTimeout, failure, success
+from consumers.jobs.outcomes import JobTimeout, Stamp, cancelled, expired, failure, success
 from consumers.jobs.periodic import Scheduler
+from consumers.jobs.reports import Reporter
+from consumers.jobs.states import Progress
 from consumers.jobs.uniqueness import release
 from consumers.middleware import Middlewares
 from consumers.settling import Outcome, Settlement
@@ -51,6 +54,15 @@ class CurrentJob:
     id: str
     name: str
     attempt: int
+    _running: RunningJob = field(repr=False, compare=False)
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Say how far the job is, for Job.info(). Any number of calls is fine, in threads as well.
+
+        The worker writes at most five times per second, for all its jobs together, and never makes the job wait. The
+        last call is kept with the result.
+        """
+        self._running.note_progress(Progress(done, total, note, 0.0))
 
 
 _current: ContextVar[CurrentJob] = ContextVar("current_job")
@@ -85,6 +97,7 @@ class WorkerContext:
     limiter: Limiter
     notifier: CompletionNotifier
     scheduler: Scheduler
+    reporter: Reporter
 
 
 def _outcome(function: Callable[..., Any], arguments: dict[str, Any]) -> tuple[Any, BaseException | None]:
@@ -109,13 +122,18 @@ class RunningJob(Delivery):
         self.scope: anyio.CancelScope | None = None
         self.stopped = False
         self.begun = 0.0
+        self.begun_at = 0.0
+        self.progress: Progress | None = None
 
     async def run(self) -> None:
         """Run the job's function; raises what it raises."""
         worker = self.worker
         entry = self.entry = JobEntry.read(self.values)
-        if entry.id in worker.cancelled.ids:
-            self._end_cancelled(entry)
+        if entry.id in worker.cancelled.ids and self._withheld(entry):
+            return
+        if entry.expires and worker.clock() > entry.expires:
+            logger.info("%s %s has expired", entry.job, entry.id, extra=self._about(entry))
+            self.end(expired(self._stamp(entry)))
             return
         if entry.periodic and entry.job not in worker.periodic:
             self._pass_over(entry)
@@ -131,7 +149,7 @@ class RunningJob(Delivery):
         if self.settled:
             return
         try:
-            stored = success(returned) if settings.keep_result > 0 else b""
+            stored = success(returned, self._stamp(entry)) if settings.keep_result > 0 else b""
         except (TypeError, ValueError, OverflowError) as error:
             raise Reject(f"its result can't be stored: {error}") from error
         self.end(stored)
@@ -140,6 +158,20 @@ class RunningJob(Delivery):
                 "%s %s is done in %.3f s, attempt %d", entry.job, entry.id, self._seconds(), entry.failed + 1,
                 extra=self._about(entry) | self._run(),
             )  # fmt: skip
+
+    def _withheld(self, entry: JobEntry) -> bool:
+        """Drop a job that was cancelled, or postpone one that was rescheduled; False if it may run after all."""
+        worker = self.worker
+        if entry.id not in worker.cancelled.postponed:
+            self._end_cancelled(entry)
+            return True
+        due = worker.cancelled.postponed[entry.id]
+        if due <= worker.clock():
+            return False
+        commands = [(b"ZREM", worker.keys.postponed, entry.id), *postpone(worker.keys, self.stream, entry, due)]
+        settlement = self._settle_with(commands, ended=False)
+        worker.notifier.expect(settlement, then=worker.delayed.poll)
+        return True
 
     def _pass_over(self, entry: JobEntry) -> None:
         """Leave an occurrence to workers that have its schedule; drop it if there are none."""
@@ -167,15 +199,15 @@ class RunningJob(Delivery):
     async def _call(self, function: JobFunction[Any, Any], entry: JobEntry, arguments: dict[str, Any]) -> Any:
         timeout = function.settings.timeout
         loop = self.worker.loop
-        self.begun = loop.current_time()
+        self.begun, self.begun_at = loop.current_time(), self.worker.clock()
         deadline = math.inf if timeout is None else self.begun + timeout
-        token = _current.set(CurrentJob(entry.id, entry.job, entry.failed + 1))
+        token = _current.set(CurrentJob(entry.id, entry.job, entry.failed + 1, self))
         running = self.worker.running
         returned = None
         try:
             with loop.create_cancel_scope(deadline=deadline, shield=False) as self.scope:
                 running[entry.id] = self
-                if entry.id in self.worker.cancelled.ids:
+                if entry.id in self.worker.cancelled.ids and entry.id not in self.worker.cancelled.postponed:
                     self.stop()
                 if function.is_async:
                     returned = await function.function(**arguments)
@@ -199,7 +231,7 @@ class RunningJob(Delivery):
 
     def _end_cancelled(self, entry: JobEntry) -> None:
         logger.info("%s %s is cancelled", entry.job, entry.id, extra=self._about(entry))
-        self.end(CANCELLED)
+        self.end(cancelled(self._stamp(entry)))
 
     def stop(self) -> None:
         """Cancel the running job."""
@@ -207,7 +239,17 @@ class RunningJob(Delivery):
         if self.scope is not None:
             self.scope.cancel()
 
+    def note_progress(self, progress: Progress) -> None:
+        """Have what the job says about itself reported; called in any thread."""
+        self.progress = msgspec.structs.replace(progress, time=self.worker.clock())
+        self.worker.reporter.report()
+
     # The outcome.
+
+    def _stamp(self, entry: JobEntry) -> Stamp:
+        worker = self.worker
+        attempts = entry.failed + 1 if self.begun_at else entry.failed
+        return entry.job, attempts, self.begun_at, worker.clock(), worker.name, self.progress
 
     def end(self, stored: bytes) -> None:
         """End the job; `stored` is its result."""
@@ -218,7 +260,7 @@ class RunningJob(Delivery):
             commands += store(worker.keys, entry.id, stored, self.settings.keep_result)
         commands += release(worker.keys, entry.unique, entry.id)
         if entry.id in worker.cancelled.ids:
-            commands.append((b"ZREM", worker.keys.cancelled, entry.id))
+            commands += [(b"ZREM", key, entry.id) for key in (worker.keys.cancelled, worker.keys.postponed)]
         self._settle_with(commands)
 
     def fail(self, error: BaseException) -> None:
@@ -231,6 +273,8 @@ class RunningJob(Delivery):
             self._inbox.rejected(self, str(error))
         elif isinstance(error, Reject):
             self._die(entry, str(error), error)
+        elif not self.settings.retries_after(error):
+            self._die(entry, f"not retried: {type(error).__name__}: {error}", error)
         elif entry.failed >= self.settings.retries:
             self._die(entry, f"failed {entry.failed + 1} times: {type(error).__name__}: {error}", error)
         else:
@@ -260,7 +304,7 @@ class RunningJob(Delivery):
             exc_info=error, extra=self._about(entry) | self._run() | {"delay": delay},
         )  # fmt: skip
         worker.hooks.retry(self, delay)
-        again = replace(entry, failed=entry.failed + 1)
+        again = replace(entry, failed=entry.failed + 1, error=error_text(error))
         if delay > 0:
             commands = postpone(worker.keys, self.stream, again, worker.clock() + delay)
         else:
@@ -288,7 +332,8 @@ class RunningJob(Delivery):
             maxlen=worker.dead_maxlen,
         )
         commands: list[Command] = [dead_letter]
-        stored = failure(error, entry.failed + 1)
+        name, _, begun, ended, by, progress = self._stamp(entry)
+        stored = failure(error, (name, entry.failed + 1, begun, ended, by, progress))
         commands += store(worker.keys, entry.id, stored, self.settings.keep_result)
         commands += release(worker.keys, entry.unique, entry.id)
         self._settle_with(commands)

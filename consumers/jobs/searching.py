@@ -6,14 +6,14 @@ awaited jobs, for all of them together, and rarely.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Link, Reply
 from consumers.jobs.names import Keys
 
-__all__ = ["missing"]
+__all__ = ["PAGE", "missing", "query"]
 
 PAGE = 1000
 """Stream entries, or queries about jobs, per round trip."""
@@ -39,7 +39,7 @@ async def _strike(link: Link, left: set[str], questions: Collection[list[Command
     asked = list(zip(list(left), questions, strict=True))
     for begin in range(0, len(asked), PAGE):
         page = asked[begin : begin + PAGE]
-        replies = [_raised(reply) for reply in await link.execute([one for _, some in page for one in some])]
+        replies = await query(link, [one for _, some in page for one in some])
         for place, (id, some) in enumerate(page):
             if any(replies[place * len(some) : (place + 1) * len(some)]):
                 left.discard(id)
@@ -49,8 +49,7 @@ async def _strike_entries(link: Link, stream: str, left: set[str]) -> None:
     """Discard the IDs that have an entry in the stream."""
     first = "-"
     while left:
-        (reply,) = await link.execute([(b"XRANGE", stream, first, b"+", b"COUNT", PAGE)])
-        entries = _raised(reply)
+        (entries,) = await query(link, [(b"XRANGE", stream, first, b"+", b"COUNT", PAGE)])
         for _, values in entries:
             fields = dict(zip(values[::2], values[1::2], strict=True))
             left.discard(fields.get(b"id", b"").decode("utf-8", "replace"))
@@ -59,7 +58,10 @@ async def _strike_entries(link: Link, stream: str, left: set[str]) -> None:
         first = f"({entries[-1][0].decode()}"
 
 
-def _raised(reply: Reply) -> Reply:
-    if isinstance(reply, RedisError):
-        raise reply
-    return reply
+async def query(link: Link, commands: Sequence[Command]) -> list[Reply]:
+    """Execute commands in one round trip and return their replies; raises the first that is an error."""
+    replies = await link.execute(commands) if commands else []
+    for reply in replies:
+        if isinstance(reply, RedisError):
+            raise reply
+    return replies

@@ -13,7 +13,7 @@ from consumers.connection import Command
 from consumers.jobs.names import Keys
 from consumers.transactions import Ask
 
-__all__ = ["claim", "holders", "release"]
+__all__ = ["claim", "holders", "prolong", "release"]
 
 
 async def holders(ask: Ask, keys: Keys, places: Sequence[str], now: float) -> dict[str, str]:
@@ -36,6 +36,16 @@ def claim(keys: Keys, place: str, id: str, now: float, seconds: float) -> list[C
         (b"ZREMRANGEBYSCORE", keys.unique(place), b"-inf", f"({now:.3f}"),
         (b"ZADD", keys.unique(place), f"{now + seconds:.3f}", id),
         (b"PEXPIRE", keys.unique(place), round(seconds * 1000)),
+    ]
+
+
+def prolong(keys: Keys, place: str, id: str, now: float, seconds: float) -> list[Command]:
+    """Commands that let the job's claim last for `seconds` at least, if it has one."""
+    if not place:
+        return []
+    return [
+        (b"ZADD", keys.unique(place), b"XX", b"GT", f"{now + seconds:.3f}", id),
+        (b"PEXPIRE", keys.unique(place), round(seconds * 1000), b"GT"),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -25,14 +26,18 @@ from consumers.jobs.limits import Limiter
 from consumers.jobs.names import GROUP
 from consumers.jobs.periodic import Scheduler
 from consumers.jobs.queue import Queue
+from consumers.jobs.reports import REPORT, Reporter
 from consumers.jobs.running import RunningJob, WorkerContext
 from consumers.middleware import Middleware, Middlewares
 from consumers.options import AckPolicy, Options, Statistics
 from consumers.owners import unique_name
+from consumers.retry import persist
 from consumers.task_groups import open_plain_task_group
 from consumers.transactions import Transactions
 
 __all__ = ["Worker"]
+
+logger = logging.getLogger("consumers.jobs")
 
 CONTROL = 1000
 """Announcements on the control channel that may wait to be read."""
@@ -73,6 +78,7 @@ class Worker:
         self.queue = queue
         self.name = name or unique_name()
         self.running: dict[str, RunningJob] = {}
+        self.paused = False
         self._keys = queue.keys
         self._dead_maxlen = dead_maxlen
         self._hooks = Middlewares(middleware)
@@ -110,14 +116,17 @@ class Worker:
         client = self.queue.connection.client
         # if a job must not crash a third time, jobs run alone after one crash that they may have caused
         patience = 2 if all(function.settings.crashes > 1 for function in self.queue.functions.values()) else 1
+        self.paused = False
         engine = self._engine = Engine(client, replace(self._options, patience=patience), self._make)
         async with open_link(client, self._keys.later) as link, open_link(client, self._keys.later) as transaction_link:
             context = self._context = self._new_context(link, Transactions(transaction_link))
             try:
+                # before the first job, as the queue may be paused
+                await persist(context.reporter.write)
                 async with open_plain_task_group() as tasks:
                     work = (
                         context.delayed.run, context.limiter.run, context.cancelled.run, context.notifier.run,
-                        context.scheduler.run, self._listen,
+                        context.scheduler.run, context.reporter.run, self._listen,
                     )  # fmt: skip
                     for task in work:
                         tasks.start_soon(task)
@@ -125,10 +134,17 @@ class Worker:
                     tasks.cancel_scope.cancel()
             except RedisError as error:
                 raise ConsumerError(str(error)) from error
+            finally:
+                await context.reporter.leave()
 
     def _new_context(self, link: Link, transactions: Transactions) -> WorkerContext:
         queue, keys, clock = self.queue, self._keys, self.queue.clock
         delayed = DelayedScheduler(keys, transactions, clock)
+        scheduler = Scheduler(keys, transactions, list(queue.periodic_jobs.values()), clock, delayed.poll)
+        reporter = Reporter(
+            keys, link, clock, name=self.name, concurrency=self._options.concurrency, lease=self._options.ack_wait,
+            running=self.running, in_hand=lambda: self.in_hand, paused=self._pause,
+        )  # fmt: skip
         return WorkerContext(
             name=self.name,
             keys=keys,
@@ -145,7 +161,8 @@ class Worker:
             delayed=delayed,
             limiter=Limiter(keys, transactions, self._options.ack_wait, clock),
             notifier=CompletionNotifier(keys, link),
-            scheduler=Scheduler(keys, transactions, list(queue.periodic_jobs.values()), clock, delayed.poll),
+            scheduler=scheduler,
+            reporter=reporter,
         )
 
     @asynccontextmanager
@@ -178,6 +195,12 @@ class Worker:
     def _make(self, inbox: Inbox, stream: str, id: str, values: list[bytes], deliveries: int) -> RunningJob:
         return RunningJob(self._context, inbox, stream, id, values, deliveries)
 
+    def _pause(self, paused: bool) -> None:
+        if self._engine is not None and paused != self.paused:
+            logger.info("the queue %s is %s", self.queue.name, "paused" if paused else "resumed")
+            self.paused = self._context.scheduler.paused = paused
+            self._engine.pause(paused)
+
     def _stop(self, id: str) -> None:
         if (job := self.running.get(id)) is not None:
             job.stop()
@@ -189,6 +212,10 @@ class Worker:
     def _announced(self, message: bytes | None) -> None:
         if message is None or message == CANCEL:
             self._context.cancelled.poll()
+        if message is None or message == REPORT:
+            self._context.reporter.report()
+        if message == REPORT:
+            return
         if message is None or not message.startswith(LATER):
             self._context.delayed.poll()
             return

@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumers.jobs.entries import JobEntry, body_of, from_body, new_id
+from consumers.jobs.entries import JobEntry, body_of, error_text, from_body, new_id, time_in
 
 
 def stored(entry: JobEntry) -> list[bytes]:
@@ -15,7 +15,8 @@ def stored(entry: JobEntry) -> list[bytes]:
     [
         JobEntry("1", "resize", b"\x80"),
         JobEntry("1", "resize", b"\xff\x00", reply="abc", unique="resize:1", failed=3, since=1700000000000001),
-        JobEntry("1", "\u00e9", b"", failed=1),
+        JobEntry("1", "\u00e9", b"", failed=1, error="ValueError: \u00e9\n", expires=1700000000.125),
+        JobEntry("1", "resize", b"\x80", reply="abc"),
     ],
 )
 def test_an_entry_comes_back_as_it_was(entry: JobEntry) -> None:
@@ -37,5 +38,11 @@ def test_an_entry_that_is_no_job_is_told_so(missing: str) -> None:
         JobEntry.read([one for pair in fields.items() for one in (pair[0].encode(), pair[1])])
 
 
-def test_ids_are_random() -> None:
-    assert len({new_id() for _ in range(1000)}) == 1000 and len(new_id()) == 24
+def test_an_error_is_text_of_limited_length() -> None:
+    assert error_text(ValueError("no")) == "ValueError: no" and len(error_text(ValueError("x" * 5000))) == 300
+    assert error_text(ValueError("\udcff")) == "ValueError: ?"
+
+
+def test_ids_are_random_and_tell_the_time() -> None:
+    assert len({new_id(5.0) for _ in range(1000)}) == 1000 and time_in(new_id(1234.5)) == 1234.5
+    assert [time_in(id) for id in ("order-17", "z" * 30, "")] == [None, None, None]

@@ -1,0 +1,162 @@
+"""Adds jobs: to a stream, or to those that wait for a time.
+
+Jobs that are neither unique nor have IDs of their own are added in one round trip. For the others, a transaction first
+finds out which of them exist. If all jobs of a call have IDs of their own, adding them may be repeated, so it is after
+a lost connection; otherwise the caller gets the error, since it is unknown whether they were added.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import anyio
+from coredis.exceptions import RedisError
+
+from consumers.connection import Command, Link
+from consumers.errors import transient
+from consumers.jobs import cancelling, own_ids
+from consumers.jobs.clock import Clock
+from consumers.jobs.declarations import Call
+from consumers.jobs.entries import JobEntry, new_id
+from consumers.jobs.later import postpone
+from consumers.jobs.locating import Hint
+from consumers.jobs.names import Keys
+from consumers.jobs.uniqueness import claim, holders
+from consumers.retry import RECONNECT
+from consumers.transactions import Ask, Transactions
+
+__all__ = ["Added", "Adder"]
+
+REPEAT_SECONDS = 30.0
+"""How long after the first attempt jobs with IDs of their own are still added again."""
+
+
+class Added(NamedTuple):
+    """A job that was added, or that existed: its ID, and where it was put if that is known."""
+
+    id: str
+    created: bool = True
+    hint: Hint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adder:
+    """Adds jobs to one queue. token: of this program, which listens for their ends.
+
+    unique_for, remember_ids: as Queue's.
+    """
+
+    link: Link
+    transactions: Transactions
+    keys: Keys
+    clock: Clock
+    token: str
+    unique_for: float
+    remember_ids: float
+
+    async def add(self, calls: Sequence[Call[Any]]) -> list[Added]:
+        """Add jobs in one transaction. Raises ConnectionError or TimeoutError if it is unknown whether it was done."""
+        now = self.clock()
+        entries = [self._entry(call, now) for call in calls]
+        places = list({call.place for call in calls if call.place})
+        ids = list({call.id for call in calls if call.id})
+        if not places and not ids:
+            return await self._add_all(calls, entries)
+        nonce = os.urandom(6).hex()
+        watched = [*(self.keys.unique(one) for one in places), *(self.keys.own_id(id) for id in ids)]
+        decide = partial(self._decide, calls=calls, entries=entries, places=places, ids=ids, nonce=nonce)
+        deadline = anyio.current_time() + REPEAT_SECONDS
+        failures = 0
+        while True:
+            try:
+                return await self.transactions.run(watched, decide)
+            except Exception as error:
+                if not transient(error) or not all(call.id for call in calls) or anyio.current_time() >= deadline:
+                    raise
+            failures += 1
+            await anyio.sleep(RECONNECT.delay(failures))
+
+    def _entry(self, call: Call[Any], now: float) -> JobEntry:
+        expires = call.expires_at or (now + call.expires if call.expires is not None else 0.0)
+        id = call.id or new_id(now)
+        return JobEntry(id, call.function.name, call.arguments, self.token, call.place, expires=expires)
+
+    async def _add_all(self, calls: Sequence[Call[Any]], entries: Sequence[JobEntry]) -> list[Added]:
+        commands = self._additions(calls, entries)
+        replies = await (self.link.execute(commands) if len(commands) == 1 else self.link.transaction(commands))
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise reply
+        if len(commands) != len(calls):
+            # some are delayed, and found by their IDs
+            return [Added(entry.id) for entry in entries]
+        return [
+            Added(entry.id, True, (str(command[1]), reply.decode()))
+            for entry, command, reply in zip(entries, commands, replies, strict=True)
+        ]
+
+    async def _decide(
+        self,
+        ask: Ask,
+        calls: Sequence[Call[Any]],
+        entries: Sequence[JobEntry],
+        places: Sequence[str],
+        ids: Sequence[str],
+        nonce: str,
+    ) -> tuple[list[Command], list[Added]]:
+        now = self.clock()
+        known, cancelled = await own_ids.known(ask, self.keys, ids)
+        taken = await holders(ask, self.keys, places, now) if places else {}
+        commands: list[Command] = []
+        result: list[Added] = []
+        added: list[tuple[Call[Any], JobEntry]] = []
+        here = set[str]()
+        for call, entry in zip(calls, entries, strict=True):
+            if call.id in known:
+                # an attempt whose outcome was unknown may have added it
+                result.append(Added(call.id, call.id not in here and known[call.id].endswith(nonce.encode())))
+                continue
+            if call.place in taken:
+                result.append(Added(taken[call.place], False))
+                continue
+            result.append(Added(entry.id))
+            added.append((call, entry))
+            wait = max(0.0, (self._due(call) or 0.0) - now)
+            if call.place:
+                taken[call.place] = entry.id
+                commands += claim(self.keys, call.place, entry.id, now, self.unique_for + wait)
+            if call.id:
+                here.add(call.id)
+                marker = known[call.id] = own_ids.marker_of(now, nonce)
+                commands.append(own_ids.remember(self.keys, call.id, marker, self.remember_ids + wait))
+        again = [call.id for call, _ in added if call.id in cancelled]
+        if again:
+            # of a job with this ID that was deleted, or has been forgotten
+            commands += [(b"ZREM", self.keys.cancelled, *again), (b"SPUBLISH", self.keys.control, cancelling.CANCEL)]
+        commands += self._additions([call for call, _ in added], [entry for _, entry in added])
+        return commands, result
+
+    def _due(self, call: Call[Any]) -> float | None:
+        if call.due is not None:
+            return call.due
+        return self.clock() + call.delay if call.delay is not None and call.delay > 0 else None
+
+    def _additions(self, calls: Sequence[Call[Any]], entries: Sequence[JobEntry]) -> list[Command]:
+        commands: list[Command] = []
+        first = math.inf
+        for call, entry in zip(calls, entries, strict=True):
+            stream = self.keys.streams[call.priority]
+            due = self._due(call)
+            if due is None:
+                commands.append((b"XADD", stream, b"*", *entry.values()))
+            else:
+                commands += postpone(self.keys, stream, entry, due)
+                first = min(first, due)
+        if first < math.inf:
+            commands.append((b"SPUBLISH", self.keys.control, cancelling.later(first)))
+        return commands
