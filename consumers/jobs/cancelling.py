@@ -12,6 +12,7 @@ worker that gets it postpones it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import anyio
 
@@ -106,6 +107,16 @@ class Cancelled:
                 self._stop(id)
             with anyio.move_on_after(LOOK_SECONDS):
                 await self._bell.wait()
+
+    async def verify(self, id: str) -> tuple[bool, float | None]:
+        """Whether the job is cancelled now, and to when it is postponed; the copy may be seconds old.
+
+        Waits for a server that is away.
+        """
+        keys = self._keys
+        commands: list[Command] = [(b"ZSCORE", keys.cancelled, id), (b"ZSCORE", keys.postponed, id)]
+        cancelled, due = await persist(partial(query, self._link, commands))
+        return cancelled is not None, due
 
     async def _read(self) -> tuple[frozenset[str], dict[str, float]]:
         keys = self._keys

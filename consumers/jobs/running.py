@@ -54,7 +54,7 @@ class CurrentJob:
     id: str
     name: str
     attempt: int
-    _running: RunningJob = field(repr=False, compare=False)
+    _running: RunningJob | None = field(default=None, repr=False, compare=False)
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         """Say how far the job is, for Job.info(). Any number of calls is fine, in threads as well.
@@ -62,7 +62,8 @@ class CurrentJob:
         The worker writes at most five times per second, for all its jobs together, and never makes the job wait. The
         last call is kept with the result.
         """
-        self._running.note_progress(Progress(done, total, note, 0.0))
+        if self._running is not None:
+            self._running.note_progress(Progress(done, total, note, 0.0))
 
 
 _current: ContextVar[CurrentJob] = ContextVar("current_job")
@@ -129,7 +130,7 @@ class RunningJob(Delivery):
         """Run the job's function; raises what it raises."""
         worker = self.worker
         entry = self.entry = JobEntry.read(self.values)
-        if entry.id in worker.cancelled.ids and self._withheld(entry):
+        if entry.id in worker.cancelled.ids and await self._withheld(entry):
             return
         if entry.expires and worker.clock() > entry.expires:
             logger.info("%s %s has expired", entry.job, entry.id, extra=self._about(entry))
@@ -159,14 +160,14 @@ class RunningJob(Delivery):
                 extra=self._about(entry) | self._run(),
             )  # fmt: skip
 
-    def _withheld(self, entry: JobEntry) -> bool:
+    async def _withheld(self, entry: JobEntry) -> bool:
         """Drop a job that was cancelled, or postpone one that was rescheduled; False if it may run after all."""
         worker = self.worker
-        if entry.id not in worker.cancelled.postponed:
+        cancelled, due = await worker.cancelled.verify(entry.id)
+        if cancelled:
             self._end_cancelled(entry)
             return True
-        due = worker.cancelled.postponed[entry.id]
-        if due <= worker.clock():
+        if due is None or due <= worker.clock():
             return False
         commands = [(b"ZREM", worker.keys.postponed, entry.id), *postpone(worker.keys, self.stream, entry, due)]
         settlement = self._settle_with(commands, ended=False)

@@ -6,10 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import coredis
 import pytest
 
-from consumers.jobs import Queue, Worker
+from consumers.jobs import JobFailed, JobTimeout, Queue, Retry, Worker
+from consumers.jobs.declarations import Settings
+from tests.consumers.jobs.working import SOON, dead
 
 Client = coredis.Redis[bytes]
 
@@ -110,3 +113,48 @@ async def test_objects_arrive_as_plain_data_and_delays_are_timedeltas_too(client
         assert (call.delay, call.priority) == (0.05, "high")
         (same,) = await queue.enqueue_many([work.with_options(unique=True).call(1, Order(None, Path("y")))])
         assert await same.result(timeout=5) == {"what": 1, "note": None}
+
+
+@pytest.mark.parametrize("error", [int, "ValueError", (ValueError, 5)])
+def test_what_is_retried_are_classes_of_exceptions(error: object) -> None:
+    for name in ("retry_on", "dead_on"):
+        with pytest.raises(TypeError, match=f"{name} is an exception class or a tuple of some"):
+            Settings(name="a", priority="normal", **{name: error})  # type: ignore[arg-type]
+
+
+def test_which_exceptions_are_retried() -> None:
+    all_of_them = Settings(name="a", priority="normal")
+    assert all_of_them.retries_after(ValueError()) and all_of_them.retries_after(Retry())
+    some = Settings(name="a", priority="normal", retry_on=(OSError, JobTimeout), dead_on=FileNotFoundError)
+    assert [some.retries_after(error) for error in (ConnectionError(), JobTimeout(), Retry())] == [True] * 3
+    assert [some.retries_after(error) for error in (FileNotFoundError(), ValueError())] == [False] * 2
+    none = Settings(name="a", priority="normal", dead_on=Exception)
+    assert none.retries_after(Retry()) and not none.retries_after(ValueError())
+
+
+async def test_a_job_is_retried_after_the_exceptions_that_it_names(client: Client) -> None:
+    queue, ran = Queue("q"), list[str]()
+
+    @queue.job(backoff=SOON, retries=2, retry_on=(OSError, JobTimeout), dead_on=FileNotFoundError, timeout=0.05)
+    async def fetch(what: str) -> None:
+        ran.append(what)
+        match what:
+            case "away":
+                raise ConnectionError("away")
+            case "gone":
+                raise FileNotFoundError("gone")
+            case "slow":
+                await anyio.sleep(5)
+            case "wrong":
+                raise ValueError("wrong")
+
+    async with queue.open(client), Worker(queue).open():
+        jobs = {what: await fetch.enqueue(what) for what in ("away", "gone", "slow", "wrong")}
+        for job in jobs.values():
+            with pytest.raises(JobFailed):
+                await job.result(timeout=5)
+        assert {what: ran.count(what) for what in jobs} == {"away": 3, "gone": 1, "slow": 3, "wrong": 1}
+        reasons = {job.arguments["what"]: job.reason for job in await dead(queue)}
+    assert reasons["wrong"] == "not retried: ValueError: wrong"
+    assert reasons["gone"] == "not retried: FileNotFoundError: gone"
+    assert reasons["away"] == "failed 3 times: ConnectionError: away"

@@ -69,5 +69,5 @@ def test_outcomes_of_earlier_workers_are_read() -> None:
     with pytest.raises(JobCancelled):
         outcome(b"x", PLAIN)
     failed = encode({"kind": "KeyError", "message": "a", "attempts": 2, "traceback": ""})
-    with pytest.raises(JobFailed, match="^KeyError: a$"):
+    with pytest.raises(JobFailed, match=r"^KeyError: a$"):
         outcome(b"-" + failed, PLAIN)

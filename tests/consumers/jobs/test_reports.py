@@ -24,7 +24,8 @@ async def test_a_worker_is_there_while_it_runs(client: Client) -> None:
             found = await read_reports(link, queue.keys)
             assert [(one.name, one.concurrency) for one in found] == [("a", 3), ("b", 16)]
             before = [one.seen for one in found]
-            assert all(new.seen > old for new, old in zip(await fresh_reports(link, queue.keys, queue.clock), before))
+            after = [one.seen for one in await fresh_reports(link, queue.keys, queue.clock)]
+            assert all(new > old for new, old in zip(after, before, strict=True))
         assert await read_reports(link, queue.keys) == []
 
 
