@@ -79,8 +79,7 @@ class Engine(Generic[D]):
         self._threshold = max(1, options.prefetch // 4)
         self._waiting = ParkingLot()
         self._changed = ParkingLot()
-        self._draining = False
-        self._paused = False
+        self._draining = self._paused = False
         self._finished = anyio.Event()
         self._started = False
         self._pushing = False
@@ -268,8 +267,7 @@ class Engine(Generic[D]):
     async def _room(self) -> int:
         """How many entries to fetch now; 0 when draining. While entries wait, small reads are put off."""
         while not self._draining:
-            closed = self._isolation.active or self._paused
-            room = self.options.prefetch - len(self._in_hand) if not closed else 0
+            room = self.options.prefetch - len(self._in_hand) if not (self._isolation.active or self._paused) else 0
             if room >= self._threshold or (room > 0 and not self._backlog.ready):
                 return room
             await self._changed.park()

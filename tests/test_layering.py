@@ -118,6 +118,10 @@ TESTED_BY = {
     "consumers/jobs/handles.py": "tests/consumers/jobs/test_worker.py",
     "consumers/jobs/later.py": "tests/consumers/jobs/test_queue.py",
     "consumers/jobs/names.py": "tests/consumers/jobs/test_queue.py",
+    "consumers/commands/job_queues.py": "tests/consumers/commands/test_jobs.py",
+    "consumers/commands/pause.py": "tests/consumers/commands/test_purge.py",
+    "consumers/commands/resume.py": "tests/consumers/commands/test_purge.py",
+    "consumers/commands/workers.py": "tests/consumers/commands/test_jobs.py",
     "consumers/lists/inflight.py": "tests/consumers/lists/test_consumer.py",
     "consumers/lists/keys.py": "tests/consumers/lists/test_consumer.py",
     "consumers/lists/recovery.py": "tests/consumers/lists/test_consumer.py",
@@ -127,6 +131,7 @@ TESTED_BY = {
 WITHOUT_BEHAVIOUR = {
     "broker/persistence/environment.py",
     "broker/version.py",
+    "consumers/jobs/states.py",
 }
 
 

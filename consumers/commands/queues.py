@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from consumers.commands.durations import age
 from consumers.commands.naming import named_streams
 from consumers.commands.queue_states import QueueState, find_streams, states
 from consumers.commands.running import CommandError, Output, argument_parser, printable, run
@@ -140,14 +141,3 @@ def _cells(state: QueueState) -> list[str]:
 
 def _number(value: int | None) -> str:
     return "-" if value is None else str(value)
-
-
-def age(seconds: float) -> str:
-    """A duration in its two largest units, such as 1d3h, 2m5s, or 0.4s."""
-    if seconds < 10:
-        return f"{seconds:.1f}s"
-    whole = int(seconds)
-    for size, unit, smaller, smaller_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
-        if whole >= size:
-            return f"{whole // size}{unit}{whole % size // smaller}{smaller_unit}"
-    return f"{whole}s"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
+from consumers.commands.job_queues import TEXT_LIMIT, plain
 from consumers.commands.naming import dead_stream
 from consumers.commands.running import CommandError, Output, argument_parser, positive, printable, run
 from consumers.connecting import Client
@@ -23,9 +24,6 @@ Return the entries of a dead-letter stream to the streams they came from, oldest
   trimaran redrive orders.dead --count 100 --to orders.retry
 
 Prints how many were returned. If the connection is lost meanwhile, an entry may be returned twice."""
-
-TEXT_LIMIT = 300
-"""Characters of a job's arguments or an entry's fields that are shown without --json."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -90,24 +88,15 @@ def _described(letter: DeadLetter, as_json: bool) -> str:
 def _content(letter: DeadLetter) -> dict[str, Any]:
     """The entry's content, for JSON."""
     if (job := dead_job(letter)) is not None:
-        return {"job": job.name, "job_id": job.id, "arguments": _plain(job.arguments)}
-    return {"fields": {name: _plain(value) for name, value in letter.fields.items()}}
+        return {"job": job.name, "job_id": job.id, "arguments": plain(job.arguments)}
+    return {"fields": {name: plain(value) for name, value in letter.fields.items()}}
 
 
 def _call(letter: DeadLetter) -> str:
     """The same as text of limited length: a job's call and its ID, or fields."""
     job = dead_job(letter)
     pairs = job.arguments if job is not None else letter.fields
-    inside = ", ".join(f"{name}={_plain(value)!r}" for name, value in pairs.items())
+    inside = ", ".join(f"{name}={plain(value)!r}" for name, value in pairs.items())
     if len(inside) > TEXT_LIMIT:
         inside = f"{inside[:TEXT_LIMIT]}..."
     return inside if job is None else f"{job.name}({inside}) {job.id}"
-
-
-def _plain(value: Any) -> Any:
-    """Data with its bytes replaced by strings, since JSON has no bytes."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    if isinstance(value, dict):
-        return {str(_plain(name)): _plain(one) for name, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
@@ -318,7 +318,7 @@ class Queue:
         connection = self.connection
         return await listing.count(connection.link, self.keys, self.clock)
 
-    async def jobs(self, state: JobState | str) -> AsyncIterator[JobInfo]:
+    async def jobs(self, state: JobState | str) -> AsyncGenerator[JobInfo, None]:
         """Yield the jobs that are "running", "waiting", "delayed", "parked" or "failed", in pages.
 
         They come in the order in which they will run; failed ones, which are the dead ones, oldest first. Jobs move
@@ -331,13 +331,13 @@ class Queue:
             async for info in found:
                 yield info
 
-    async def workers(self) -> AsyncIterator[WorkerInfo]:
+    async def workers(self) -> AsyncGenerator[WorkerInfo, None]:
         """Yield the workers with the jobs that they run; one that died for about a minute more, as not alive."""
         async with aclosing(listing.workers(self.connection.link, self.keys, self.clock)) as found:
             async for info in found:
                 yield info
 
-    async def schedules(self) -> AsyncIterator[Schedule]:
+    async def schedules(self) -> AsyncGenerator[Schedule, None]:
         """Yield the periodic jobs' schedules that are in force."""
         async with aclosing(listing.schedules(self.connection.link, self.keys)) as found:
             async for schedule in found:

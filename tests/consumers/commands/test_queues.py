@@ -116,11 +116,3 @@ def test_the_table() -> None:
     assert first.split() == ["orders", "billing", "1500", "12", "3", "1d1h", "7+"]
     assert second.split() == ["[red]\\x1b[2J", "-", "4", "-", "-", "-", "0"]
     assert "no streams" in drawn()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0.0s"), (9.94, "9.9s"), (59.9, "59s"), (60, "1m0s"), (3599, "59m59s"), (3661, "1h1m"), (90061, "1d1h")],
-)
-def test_ages(seconds: float, text: str) -> None:
-    assert queues.age(seconds) == text

@@ -11,6 +11,8 @@ from consumers.jobs import JobFailed, JobState, Queue, Reject, Worker, current_j
 from consumers.jobs.locating import locate
 from tests.consumers.jobs.working import SOON, until
 
+pytestmark = pytest.mark.both_loops
+
 Client = coredis.Redis[bytes]
 
 

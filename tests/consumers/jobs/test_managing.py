@@ -13,6 +13,8 @@ from broker.testing.pytest_plugin import InProcessBroker
 from consumers.jobs import JobCancelled, JobFailed, JobState, NoResult, Queue, Reject, Worker
 from tests.consumers.jobs.working import dead, keys, until
 
+pytestmark = pytest.mark.both_loops
+
 Client = coredis.Redis[bytes]
 
 

@@ -14,6 +14,8 @@ from consumers.jobs.own_ids import check, marker_of, time_of
 from tests.consumers.jobs.working import until
 from tests.consumers.network import network
 
+pytestmark = pytest.mark.both_loops
+
 Client = coredis.Redis[bytes]
 
 
