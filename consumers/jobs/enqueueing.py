@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import anyio
 from coredis.exceptions import RedisError
@@ -22,7 +22,7 @@ from consumers.errors import transient
 from consumers.jobs import cancelling, own_ids
 from consumers.jobs.clock import Clock
 from consumers.jobs.declarations import Call
-from consumers.jobs.entries import JobEntry, new_id
+from consumers.jobs.entries import JobEntry, new_ids
 from consumers.jobs.later import postpone
 from consumers.jobs.locating import Hint
 from consumers.jobs.names import Keys
@@ -36,12 +36,8 @@ REPEAT_SECONDS = 30.0
 """How long after the first attempt jobs with IDs of their own are still added again."""
 
 
-class Added(NamedTuple):
-    """A job that was added, or that existed: its ID, and where it was put if that is known."""
-
-    id: str
-    created: bool = True
-    hint: Hint | None = None
+Added: TypeAlias = tuple[str, bool, Hint | None]
+"""A job's ID, whether it was added (or else existed), and where it was put if that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +57,7 @@ class Adder:
 
     async def add(self, calls: Sequence[Call[Any]]) -> list[Added]:
         """Add jobs in one transaction. Raises ConnectionError or TimeoutError if it is unknown whether it was done."""
-        now = self.clock()
-        entries = [self._entry(call, now) for call in calls]
+        entries = self._entries(calls)
         places = list({call.place for call in calls if call.place})
         ids = list({call.id for call in calls if call.id})
         if not places and not ids:
@@ -81,10 +76,17 @@ class Adder:
             failures += 1
             await anyio.sleep(RECONNECT.delay(failures))
 
-    def _entry(self, call: Call[Any], now: float) -> JobEntry:
-        expires = call.expires_at or (now + call.expires if call.expires is not None else 0.0)
-        id = call.id or new_id(now)
-        return JobEntry(id, call.function.name, call.arguments, self.token, call.place, expires=expires)
+    def _entries(self, calls: Sequence[Call[Any]]) -> list[JobEntry]:
+        now, token = self.clock(), self.token
+        entries = [
+            JobEntry(call.id or id, call.function.name, call.arguments, token, call.place)
+            for call, id in zip(calls, new_ids(now, len(calls)), strict=True)
+        ]
+        for place, call in enumerate(calls):
+            if call.expires is not None or call.expires_at is not None:
+                expires = now + call.expires if call.expires is not None else call.expires_at or 0.0
+                entries[place] = replace(entries[place], expires=expires)
+        return entries
 
     async def _add_all(self, calls: Sequence[Call[Any]], entries: Sequence[JobEntry]) -> list[Added]:
         commands = self._additions(calls, entries)
@@ -94,10 +96,11 @@ class Adder:
                 raise reply
         if len(commands) != len(calls):
             # some are delayed, and found by their IDs
-            return [Added(entry.id) for entry in entries]
+            return [(entry.id, True, None) for entry in entries]
+        streams = self.keys.streams
         return [
-            Added(entry.id, True, (str(command[1]), reply.decode()))
-            for entry, command, reply in zip(entries, commands, replies, strict=True)
+            (entry.id, True, (streams[call.priority], reply))
+            for call, entry, reply in zip(calls, entries, replies, strict=True)
         ]
 
     async def _decide(
@@ -119,12 +122,12 @@ class Adder:
         for call, entry in zip(calls, entries, strict=True):
             if call.id in known:
                 # an attempt whose outcome was unknown may have added it
-                result.append(Added(call.id, call.id not in here and known[call.id].endswith(nonce.encode())))
+                result.append((call.id, call.id not in here and known[call.id].endswith(nonce.encode()), None))
                 continue
             if call.place in taken:
-                result.append(Added(taken[call.place], False))
+                result.append((taken[call.place], False, None))
                 continue
-            result.append(Added(entry.id))
+            result.append((entry.id, True, None))
             added.append((call, entry))
             wait = max(0.0, (self._due(call) or 0.0) - now)
             if call.place:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-__all__ = ["JobEntry", "body_of", "error_text", "from_body", "new_id", "time_in"]
+__all__ = ["JobEntry", "body_of", "error_text", "from_body", "new_ids", "time_in"]
 
 ID, JOB, ARGUMENTS = b"id", b"job", b"args"
 REPLY, UNIQUE, FAILED, SINCE, PERIODIC = b"reply", b"unique", b"failed", b"since", b"periodic"
@@ -100,9 +100,12 @@ def _seconds(text: bytes) -> float:
         return 0.0
 
 
-def new_id(now: float) -> str:
-    """Return an ID that is unique everywhere: the time in milliseconds, and 72 random bits."""
-    return f"{round(now * 1000):0{TIME_DIGITS}x}{os.urandom(9).hex()}"
+def new_ids(now: float, count: int) -> list[str]:
+    """Return IDs that are unique everywhere: the time in milliseconds, and 72 random bits."""
+    time, rest = f"{round(now * 1000):0{TIME_DIGITS}x}", ID_LENGTH - TIME_DIGITS
+    # one system call for all: 0.3 us less for each
+    random = os.urandom(count * rest // 2).hex()
+    return [time + random[begin : begin + rest] for begin in range(0, count * rest, rest)]
 
 
 def time_in(id: str) -> float | None:

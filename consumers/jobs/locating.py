@@ -46,7 +46,7 @@ ENDED = {
     EXPIRED: JobState.EXPIRED,
 }
 
-Hint = tuple[str, str]
+Hint = tuple[str, bytes]
 """Where a job was put: a stream and the ID of an entry."""
 
 

@@ -296,14 +296,14 @@ class Queue:
         return jobs + await self._enqueue(batch) if batch else jobs
 
     async def _enqueue(self, calls: list[Call[R]]) -> list[Job[R]]:
-        added = await self.connection.adder.add(calls)
-        return [
-            Job(
-                self, id, call.function.arguments.decode_result, created=created,
-                kept=call.function.settings.keep_result > 0, known=True, hint=hint,
+        jobs: list[Job[R]] = []
+        for call, (id, created, hint) in zip(calls, await self.connection.adder.add(calls), strict=True):
+            function = call.function
+            kept = function.settings.keep_result > 0
+            jobs.append(
+                Job(self, id, function.arguments.decode_result, created=created, kept=kept, known=True, hint=hint)
             )
-            for call, (id, created, hint) in zip(calls, added, strict=True)
-        ]  # fmt: skip
+        return jobs
 
     def handle(self, id: str, function: JobFunction[Any, R] | None = None) -> Job[R]:
         """Return the Job with this ID, enqueued here or elsewhere. function: its annotation decodes the result."""

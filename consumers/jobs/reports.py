@@ -15,6 +15,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Protocol
 
 import anyio
@@ -28,7 +29,7 @@ from consumers.jobs.entries import JobEntry
 from consumers.jobs.names import Keys
 from consumers.jobs.searching import query
 from consumers.jobs.states import Progress
-from consumers.retry import Backoff, persist, suppress_transient
+from consumers.retry import Backoff, persist
 
 __all__ = [
     "REPORT",
@@ -185,9 +186,10 @@ class Reporter:
                 await query(self._link, [(b"HDEL", keys.workers, *dead)])
 
     async def leave(self) -> None:
-        """Remove the report: the worker ends. If the server is away, others remove it."""
-        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + GOODBYE_SECONDS), suppress_transient():
-            await self._link.execute([(b"HDEL", self._keys.workers, self._first.name)])
+        """Remove the report: the worker ends. If the server stays away, others remove it."""
+        farewell: list[Command] = [(b"HDEL", self._keys.workers, self._first.name)]
+        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + GOODBYE_SECONDS):
+            await persist(partial(query, self._link, farewell))
 
 
 def alive(report: WorkerReport, now: float) -> bool:

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 import pytest
 import trio
 
-from consumers.jobs import Queue, Worker
+from consumers.addresses import client_from_url
+from consumers.commands.job_queues import opened_queue
+from consumers.jobs import JobCancelled, JobState, Queue, Worker
 from tests.consumers.clusters import HALF, started_cluster, two_nodes
 from tests.consumers.sentinel import NAME, sentinel_of
 from tests.consumers.servers import RedisServer, executable
@@ -75,6 +77,31 @@ async def test_a_queue_works_there(url: str) -> None:
             jobs = await queue.enqueue_many([double.call(n) for n in range(20)])
             assert [await job.result(timeout=30) for job in jobs] == [2 * n for n in range(20)]
             nursery.cancel_scope.cancel()
+
+
+async def test_jobs_are_seen_and_managed_there(url: str) -> None:
+    with trio.fail_after(60):
+        async with client_from_url(url) as client, queue.open(client), Worker(queue).open() as worker:
+            done = await double.enqueue(4, job_id="four")
+            assert await done.result(timeout=30) == 8 and await done.status() is JobState.DONE
+            assert not (await double.enqueue(5, job_id="four")).created and await done.delete()
+            await queue.pause()
+            while not worker.paused:
+                await trio.sleep(0.01)
+            jobs = await queue.enqueue_many([double.call(n, delay=n % 2 * 60) for n in range(8)])
+            assert await jobs[0].reschedule(delay=100) and await jobs[1].reschedule(delay=0)
+            assert await jobs[2].delete() and await jobs[3].delete()
+            async with opened_queue(client, "places") as named:
+                # the workers go on moving what is due
+                while (counts := await named.counts()).delayed > 2:
+                    await trio.sleep(0.01)
+                assert (counts.workers, counts.paused) == (1, True)
+                assert await named.purge("waiting") == 4 and await named.purge("delayed") == 2
+                await named.resume()
+            for job in (jobs[0], jobs[1], *jobs[4:]):
+                with pytest.raises(JobCancelled):
+                    await job.result(timeout=30)
+            assert await (await double.enqueue(6)).result(timeout=30) == 12
 
 
 def test_commands_work_there(url: str) -> None:

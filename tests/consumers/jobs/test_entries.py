@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumers.jobs.entries import JobEntry, body_of, error_text, from_body, new_id, time_in
+from consumers.jobs.entries import JobEntry, body_of, error_text, from_body, new_ids, time_in
 
 
 def stored(entry: JobEntry) -> list[bytes]:
@@ -44,5 +44,7 @@ def test_an_error_is_text_of_limited_length() -> None:
 
 
 def test_ids_are_random_and_tell_the_time() -> None:
-    assert len({new_id(5.0) for _ in range(1000)}) == 1000 and time_in(new_id(1234.5)) == 1234.5
+    ids = new_ids(1234.5, 1000)
+    assert len(set(ids)) == 1000 and {len(id) for id in ids} == {30} and {time_in(id) for id in ids} == {1234.5}
+    assert new_ids(5.0, 0) == []
     assert [time_in(id) for id in ("order-17", "z" * 30, "")] == [None, None, None]

@@ -32,6 +32,9 @@ async def main() -> None:
     reveal_type(count(["a"]))  # int
     reveal_type(await resize.enqueue("cat.png", width=5))  # Job[str]
     reveal_type(await count.enqueue(["a"], delay=5))  # Job[int]
+    reveal_type(await count.enqueue(["a"], job_id="a", expires=timedelta(1)))  # Job[int]
+    reveal_type(count.call(["a"], priority="high", expires=5))  # Call[int]
+    reveal_type(await count.with_options(job_id="a").enqueue(["a"]))  # Job[int]
     reveal_type(await count.with_options(delay=timedelta(1)).enqueue(["a"]))  # Job[int]
     reveal_type(count.with_options(unique=True).call(["a"]))  # Call[int]
     reveal_type(await (await count.enqueue(["a"])).result())  # int
