@@ -81,10 +81,7 @@ class Engine(Generic[D]):
         self._changed = ParkingLot()
         self._draining = self._paused = False
         self._finished = anyio.Event()
-        self._started = False
-        self._pushing = False
-        self._cut_short = False
-        self._closed = False
+        self._started = self._pushing = self._cut_short = self._closed = False
         self._failure: BaseException | None = None
         self._handlers: anyio.CancelScope
         self._beginning: anyio.CancelScope
