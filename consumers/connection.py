@@ -58,6 +58,7 @@ class Link:
         self._commands = _Line(client, key, tasks)
         self._reads = _Line(client, key, tasks)
         self._blocked: tuple[BaseConnection, Any] | None = None
+        self._watching: BaseConnection | None = None
 
     async def execute(self, commands: Sequence[Command], *, limit: float = ANSWER_SECONDS) -> list[Reply]:
         """Send commands in one write and return their replies in order, error replies as RedisError objects.
@@ -82,21 +83,29 @@ class Link:
             await anyio.sleep(UNSTABLE_PAUSE)
 
     async def watch(self, keys: Sequence[str], questions: Sequence[Command]) -> tuple[list[Reply], TCPLocation | None]:
-        """WATCH keys, then query; returns the replies to the queries, and the node that watches, for execute_at().
+        """WATCH keys, then query; returns the replies to the queries, and the node that watches, for execute_watched().
 
         None is the link's own node. Raises WATCH's error reply.
         """
         (watching, *replies), places = await self._commands.execute([(b"WATCH", *keys), *questions], ANSWER_SECONDS)
         if isinstance(watching, RedisError):
             raise watching
+        self._watching = self._commands.used_at(places.get(0))
         return replies, places.get(0)
 
-    async def execute_at(self, node: TCPLocation | None, commands: Sequence[Command]) -> list[Reply]:
-        """Execute on the connection that watches keys, and nowhere else: a redirection is a reply like any other."""
-        line = self._commands
-        if node is None:
-            return await line.execute_at(None, commands, ANSWER_SECONDS)
-        return (await line.execute_at(node, [(b"ASKING",), *commands], ANSWER_SECONDS))[1:]
+    async def execute_watched(self, node: TCPLocation | None, commands: Sequence[Command]) -> list[Reply]:
+        """Execute on the connection that watches keys, and nowhere else: a redirection is a reply like any other.
+
+        node: what watch() returned. Raises ConnectionError if that connection is lost, since nothing is watched then.
+        """
+        connection, self._watching = self._watching, None
+        if connection is None or not connection.usable:
+            raise ConnectionError("connection lost: it was the one that watches")
+        asking: list[Command] = [(b"ASKING",)] if node is not None else []
+        replies = await self._commands.send_batch(connection, [*asking, *commands], ANSWER_SECONDS)
+        if any(isinstance(reply, ReadOnlyError) for reply in replies):
+            self._commands.replace(connection)
+        return replies[len(asking) :]
 
     async def read(self, command: Command, *, limit: float = ANSWER_SECONDS) -> Reply:
         """Execute a command that may block or that takes entries; a cancellation does not lose its reply.
@@ -179,6 +188,7 @@ class _Line:
         self._elsewhere: dict[TCPLocation, BaseConnection] = {}
         self._connecting = anyio.Lock()
         self._closing = anyio.Event()
+        self._used: BaseConnection | None = None
         self._queried: BaseConnection | None = None
         self._capabilities = LEAST
 
@@ -199,7 +209,7 @@ class _Line:
     async def capabilities(self) -> Capabilities:
         """Those of the server at the end of the connection that ready() returns."""
         while (connection := await self.ready()) is not self._queried:
-            found = await detect(lambda commands: self._send(connection, commands, ANSWER_SECONDS))
+            found = await detect(lambda commands: self.send_batch(connection, commands, ANSWER_SECONDS))
             self._capabilities, self._queried = found, connection
         return self._capabilities
 
@@ -213,6 +223,10 @@ class _Line:
                 connection = self._elsewhere[node] = await self._connect(node)
             return connection
 
+    def used_at(self, node: TCPLocation | None) -> BaseConnection | None:
+        """The connection that the last execute() used for commands that it followed to this node; None: for others."""
+        return self._used if node is None else self._elsewhere.get(node)
+
     async def _connect(self, node: TCPLocation | None) -> BaseConnection:
         if self._closing.is_set():
             raise ConnectionError("the link is closed")
@@ -225,10 +239,10 @@ class _Line:
 
     async def execute(self, commands: Sequence[Command], limit: float) -> tuple[list[Reply], dict[int, TCPLocation]]:
         """Return the replies and, by the index of the first command that was redirected there, the other node."""
-        connection = await self.ready()
-        replies = await self._send(connection, commands, limit)
+        connection = self._used = await self.ready()
+        replies = await self.send_batch(connection, commands, limit)
         if any(isinstance(reply, ReadOnlyError) for reply in replies):
-            self._replace(connection)
+            self.replace(connection)
         if not any(isinstance(reply, AskError) for reply in replies):
             return replies, {}
         places = await follow(
@@ -240,7 +254,7 @@ class _Line:
 
     async def execute_at(self, node: TCPLocation | None, commands: Sequence[Command], limit: float) -> list[Reply]:
         """Return this node's replies, whatever they are."""
-        return await self._send(await self.ready_at(node), commands, limit)
+        return await self.send_batch(await self.ready_at(node), commands, limit)
 
     async def execute_beside(self, other: BaseConnection, commands: Sequence[Command], limit: float) -> list[Reply]:
         """Return the replies of the node at another connection's end. Raises ConnectionError if it can't be reached."""
@@ -249,9 +263,9 @@ class _Line:
             connection = await self.ready_at(other.location)
         if connection.location != other.location:
             raise ConnectionError("the other connection leads to another server")
-        return await self._send(connection, commands, limit)
+        return await self.send_batch(connection, commands, limit)
 
-    async def _send(self, connection: BaseConnection, commands: Sequence[Command], limit: float) -> list[Reply]:
+    async def send_batch(self, connection: BaseConnection, commands: Sequence[Command], limit: float) -> list[Reply]:
         with anyio.move_on_after(limit):
             replies = await send_batch(connection, commands, _NEVER)
             for reply in replies:
@@ -281,7 +295,7 @@ class _Line:
             self._moved(connection, reply)
             raise ConnectionError("the stream has moved to another node") from reply
         if isinstance(reply, ReadOnlyError):
-            self._replace(connection)
+            self.replace(connection)
         if isinstance(reply, RedisError) and not isinstance(reply, ConnectionError):
             return reply
         raise ConnectionError(f"connection lost: {reply}") from reply
@@ -289,9 +303,9 @@ class _Line:
     def _moved(self, connection: BaseConnection, error: MovedError) -> None:
         if self._connection is connection:
             report(self._client, connection, error)
-            self._replace(connection)
+            self.replace(connection)
 
-    def _replace(self, connection: BaseConnection) -> None:
+    def replace(self, connection: BaseConnection) -> None:
         """Connect again next time. Other requests in flight get their own replies first."""
         if self._connection is connection:
             self._connection = None

@@ -78,10 +78,11 @@ class Transactions:
         commands, value = await decide(ask)
         if not commands:
             if asked:
-                await link.execute_at(node, [(b"UNWATCH",)])
+                await link.execute_watched(node, [(b"UNWATCH",)])
             return True, value
         # if not all keys are on the node that watches, the transaction has to wait until they are
-        replies = await link.execute_at(node, [(b"MULTI",), *commands, (b"EXEC",)])
+        requests: list[Command] = [(b"MULTI",), *commands, (b"EXEC",)]
+        replies = await (link.execute_watched(node, requests) if asked else link.execute(requests))
         for reply in replies:
             _raised(reply)
         if replies[-1] is None:

@@ -3,7 +3,7 @@
 import anyio
 import coredis
 import pytest
-from coredis.exceptions import RedisError
+from coredis.exceptions import ConnectionError, RedisError
 
 from consumers.connection import Command, open_link
 from consumers.transactions import Ask, Transactions
@@ -50,6 +50,34 @@ async def test_nothing_is_done_and_nothing_stays_watched_when_nothing_is_chosen(
         await client.set("n", "2")
         await transactions.run([], write)
     assert await client.get("m") == b"1"
+
+
+async def test_nothing_is_done_once_the_watching_connection_is_lost(client: Client) -> None:
+    await client.set("n", "1")
+    asked = 0
+
+    async def decide(ask: Ask) -> tuple[list[Command], None]:
+        nonlocal asked
+        asked += 1
+        (value,) = await ask([(b"GET", "n")])
+        if asked == 1:
+            # a rival is faster, and the link can connect again before it goes on
+            await client.set("n", "5")
+            me = await client.client_id()
+            for other in await client.client_list():
+                if int(other["id"]) != me:
+                    await client.client_kill(identifier=int(other["id"]))
+            await anyio.sleep(0.05)
+            await ask([(b"PING",)])
+        return [(b"SET", "n", int(value) + 1)], None
+
+    async with open_link(client, "n") as link:
+        transactions = Transactions(link)
+        with pytest.raises(ConnectionError):
+            await transactions.run(["n"], decide)
+        assert await client.get("n") == b"5"
+        await transactions.run(["n"], decide)
+    assert await client.get("n") == b"6" and asked == 2
 
 
 async def test_refusals_are_raised(client: Client) -> None:
