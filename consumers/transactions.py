@@ -16,7 +16,7 @@ from coredis.exceptions import RedisError
 from consumers.connection import UNSTABLE_PAUSE, Command, Link, Reply
 from consumers.redirections import MIGRATION_SECONDS, is_unstable
 
-__all__ = ["Ask", "Transactions"]
+__all__ = ["Ask", "Decision", "Transactions"]
 
 T = TypeVar("T")
 Ask: TypeAlias = Callable[[Sequence[Command]], Awaitable[list[Reply]]]

@@ -56,6 +56,27 @@ async def test_a_paused_queue_starts_no_job(queue: Queue) -> None:
     assert sorted(ran) == list(range(11)) and not (await queue.counts()).paused
 
 
+async def test_a_job_that_reaches_a_paused_worker_is_given_back(queue: Queue) -> None:
+    ran = list[int]()
+
+    @queue.job()
+    async def work(n: int) -> int:
+        ran.append(n)
+        return n
+
+    async with Worker(queue).open() as worker:
+        # now it waits for the next one, in a read that goes on while the queue is paused
+        assert await (await work.enqueue(0)).result(timeout=5) == 0
+        await anyio.sleep(0.1)
+        await queue.pause()
+        await until(lambda: worker.paused)
+        job = await work.enqueue(1)
+        await anyio.sleep(0.3)
+        assert ran == [0] and await job.status() is JobState.WAITING
+        await queue.resume()
+        assert await job.result(timeout=5) == 1
+
+
 async def test_no_job_runs_twice_or_never_when_a_queue_is_paused_again_and_again(queue: Queue) -> None:
     ran = Counter[int]()
 

@@ -1,6 +1,7 @@
 """IDs of the caller's, and enqueueing that is repeated."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import TypeVar
 
 import anyio
 import coredis
@@ -9,14 +10,18 @@ from coredis.exceptions import ConnectionError
 from trio.testing import MockClock
 
 from broker.testing.pytest_plugin import InProcessBroker
+from consumers.connection import open_link
 from consumers.jobs import JobState, Queue, Worker, current_job
+from consumers.jobs.enqueueing import Adder
 from consumers.jobs.own_ids import check, marker_of, time_of
+from consumers.transactions import Decision, Transactions
 from tests.consumers.jobs.working import until
 from tests.consumers.network import network
 
 pytestmark = pytest.mark.both_loops
 
 Client = coredis.Redis[bytes]
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -150,6 +155,39 @@ async def test_enqueueing_is_repeated_until_the_outcome_is_known(client: Client,
             tasks.start_soon(fail)
             await anyio.sleep(0.05)
             await between.cut()
+
+
+class Losing(Transactions):
+    """Transactions that are executed, and whose replies are lost, `times` times."""
+
+    times = 0
+
+    async def run(self, watched: Sequence[str], decide: Decision[T]) -> T:
+        value = await super().run(watched, decide)
+        if self.times:
+            self.times -= 1
+            raise ConnectionError("the reply is lost")
+        return value
+
+
+async def test_a_job_that_was_added_by_an_attempt_with_a_lost_reply_is_created(client: Client) -> None:
+    queue = Queue("q")
+
+    @queue.job()
+    async def work(n: int) -> None: ...
+
+    async with open_link(client, queue.keys.later) as link:
+        transactions = Losing(link)
+        adder = Adder(link, transactions, queue.keys, queue.clock, "me", unique_for=60, remember_ids=60)
+        transactions.times = 2
+        assert await adder.add([work.call(1, job_id="a"), work.call(2, job_id="b")]) == [
+            ("a", True, None), ("b", True, None),
+        ]  # fmt: skip
+        assert await adder.add([work.call(3, job_id="a")]) == [("a", False, None)]
+        assert await client.xlen(queue.keys.streams["normal"]) == 2
+        transactions.times = 1
+        with pytest.raises(ConnectionError):
+            await adder.add([work.call(4, job_id="c"), work.call(5)])
 
 
 async def test_a_batch_is_repeated_only_if_all_its_jobs_have_ids(client: Client, server_url: str) -> None:
