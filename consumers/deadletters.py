@@ -10,7 +10,7 @@ consumers of this library in other groups skip it. Redriven to another stream in
 """
 
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -133,15 +133,19 @@ async def redrive(
     where: Callable[[DeadLetter], bool] | None = None,
     count: int | None = None,
     to: str | None = None,
+    execute: Callable[[DeadLetter, list[Command]], Awaitable[bool]] | None = None,
 ) -> int:
     """Return dead letters to the stream they came from, oldest first; returns how many.
 
     Covers only those that exist at the start: an entry that dies again meanwhile stays dead until the next redrive.
 
     where: only those for which this is true. count: at most this many. to: another stream instead of each one's
-    origin. If two programs run this at the same time, or it is repeated after a lost connection, an entry may come back
-    twice: handlers must be idempotent anyway. In a cluster both streams need a common hash tag. Raises ConsumerError if
-    they have none, and errors of coredis.
+    origin. execute: gets each one with the commands that return it, and may execute them in a transaction of its own;
+    if it returns False, they are executed here.
+
+    If two programs run this at the same time, or it is repeated after a lost connection, an entry may come back twice:
+    handlers must be idempotent anyway. In a cluster both streams need a common hash tag. Raises ConsumerError if they
+    have none, and errors of coredis.
     """
     done = 0
     async with open_link(client, dead_letter) as link, aclosing(dead_letters(client, dead_letter)) as letters:
@@ -152,18 +156,19 @@ async def redrive(
                 target = to or letter.stream
                 if client_slot(client, target) != client_slot(client, dead_letter):
                     raise ConsumerError(f"{dead_letter} and {target} are in different slots of the cluster")
-                await _give_back(link, dead_letter, letter, target)
+                commands = _way_back(dead_letter, letter, target)
+                if execute is None or not await execute(letter, commands):
+                    for reply in await link.transaction(commands):
+                        if isinstance(reply, Exception):
+                            raise reply
                 done += 1
     return done
 
 
-async def _give_back(link: Link, dead_letter: str, letter: DeadLetter, target: str) -> None:
+def _way_back(dead_letter: str, letter: DeadLetter, target: str) -> list[Command]:
     values = [one for name, value in letter.fields.items() for one in (name.encode("utf-8", "surrogateescape"), value)]
     values += [REDRIVEN_ID, letter.entry_id.encode()]
     if target == letter.stream:
         # in another stream the entry is new to all groups
         values += [REDRIVEN_GROUP, letter.group.encode()]
-    replies = await link.transaction([(b"XADD", target, b"*", *values), (b"XDEL", dead_letter, letter.id)])
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise reply
+    return [(b"XADD", target, b"*", *values), (b"XDEL", dead_letter, letter.id)]

@@ -16,7 +16,7 @@ from coredis.exceptions import RedisError
 from consumers.connection import UNSTABLE_PAUSE, Command, Link, Reply
 from consumers.redirections import MIGRATION_SECONDS, is_unstable
 
-__all__ = ["Ask", "Decision", "Transactions"]
+__all__ = ["Ask", "Changed", "Decision", "Transactions"]
 
 T = TypeVar("T")
 Ask: TypeAlias = Callable[[Sequence[Command]], Awaitable[list[Reply]]]
@@ -27,6 +27,10 @@ QUICK = 3
 
 PAUSE = 0.02
 """The longest pause before a further attempt, in seconds."""
+
+
+class Changed(Exception):
+    """Raised by a decision: what it reads has changed since its first query, so it has to be made again."""
 
 
 class Transactions:
@@ -40,7 +44,8 @@ class Transactions:
         """Execute the commands that `decide` chooses if no watched key has changed since; otherwise it decides again.
 
         decide: takes a function that queries the server; returns the commands (none: nothing is done) and the value to
-        return. While a cluster moves some of the keys, this waits, up to MIGRATION_SECONDS. Raises the server's
+        return. Several queries may see several states: only the last one is sure to be current, and only if EXEC
+        succeeds. While a cluster moves some of the keys, this waits, up to MIGRATION_SECONDS. Raises the server's
         refusals; ConnectionError and TimeoutError if the outcome is unknown.
         """
         async with self._lock:
@@ -51,6 +56,8 @@ class Transactions:
                     done, value = await self._try(watched, decide)
                     if done:
                         return value
+                    pause = random.uniform(0, PAUSE)
+                except Changed:
                     pause = random.uniform(0, PAUSE)
                 except RedisError as error:
                     if not is_unstable(error) or anyio.current_time() >= deadline:
@@ -75,7 +82,12 @@ class Transactions:
                 asked = True
             return [_raised(reply) for reply in replies]
 
-        commands, value = await decide(ask)
+        try:
+            commands, value = await decide(ask)
+        except Changed:
+            if asked:
+                await link.execute_watched(node, [(b"UNWATCH",)])
+            raise
         if not commands:
             if asked:
                 await link.execute_watched(node, [(b"UNWATCH",)])

@@ -21,14 +21,20 @@ later.py     delayed jobs;  periodic.py  cron;  limits.py  limits by key;  uniqu
 cancelling.py, results.py, searching.py, announcing.py;  clock.py  the time;  dead.py  dead jobs
 states.py    what is known about jobs and workers;  reports.py  what workers report;  locating.py  finding one job
 listing.py   counting and listing;  managing.py  pausing, purging, deleting, rescheduling
+flows.py     workflows;  flow_plans.py  how one begins;  flow_handles.py  RunningFlow
+flow_state.py, flow_board.py  how it is stored and read;  flow_transitions.py, flow_settling.py, flow_cancelling.py,
+flow_resuming.py
 entries.py   a job as a stream entry;  payloads.py  arguments and results;  outcomes.py  how a job ended
 names.py     the queue's keys
 """
 
 from consumers.errors import ConsumerError, Reject, Retry, ServerUnavailable
 from consumers.jobs.declarations import Call, JobFunction
+from consumers.jobs.flow_handles import FlowState, FlowStatus, NodeState, NodeStatus, RunningFlow
+from consumers.jobs.flow_state import NodeFailure
+from consumers.jobs.flows import PREVIOUS, Flow, Node, chain, group
 from consumers.jobs.handles import Job
-from consumers.jobs.outcomes import JobCancelled, JobError, JobExpired, JobFailed, JobTimeout, NoResult
+from consumers.jobs.outcomes import JobCancelled, JobError, JobExpired, JobFailed, JobSkipped, JobTimeout, NoResult
 from consumers.jobs.queue import DeadJob, Queue
 from consumers.jobs.running import CurrentJob, current_job
 from consumers.jobs.states import Counts, JobInfo, JobState, Progress, Schedule, WorkerInfo
@@ -37,12 +43,16 @@ from consumers.middleware import Middleware
 from consumers.retry import Backoff
 
 __all__ = [
+    "PREVIOUS",
     "Backoff",
     "Call",
     "ConsumerError",
     "Counts",
     "CurrentJob",
     "DeadJob",
+    "Flow",
+    "FlowState",
+    "FlowStatus",
     "Job",
     "JobCancelled",
     "JobError",
@@ -50,17 +60,25 @@ __all__ = [
     "JobFailed",
     "JobFunction",
     "JobInfo",
+    "JobSkipped",
     "JobState",
     "JobTimeout",
     "Middleware",
     "NoResult",
+    "Node",
+    "NodeFailure",
+    "NodeState",
+    "NodeStatus",
     "Progress",
     "Queue",
     "Reject",
     "Retry",
+    "RunningFlow",
     "Schedule",
     "ServerUnavailable",
     "Worker",
     "WorkerInfo",
+    "chain",
     "current_job",
+    "group",
 ]

@@ -11,7 +11,7 @@ worker that gets it postpones it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import anyio
@@ -20,14 +20,16 @@ from consumers.connection import Command, Link
 from consumers.doorbell import Doorbell
 from consumers.jobs.clock import Clock
 from consumers.jobs.entries import JobEntry, from_body
+from consumers.jobs.flow_state import Position
+from consumers.jobs.flow_transitions import Ending, settle
 from consumers.jobs.names import Keys
-from consumers.jobs.outcomes import NONE, cancelled
+from consumers.jobs.outcomes import NONE, cancelled, store
 from consumers.jobs.searching import query
 from consumers.jobs.uniqueness import release
 from consumers.retry import persist
 from consumers.transactions import Ask, Transactions
 
-__all__ = ["CANCEL", "KEEP_SECONDS", "LATER", "Cancelled", "cancel", "later", "store", "taken_out"]
+__all__ = ["CANCEL", "KEEP_SECONDS", "LATER", "Cancelled", "cancel", "later", "listed", "taken_out"]
 
 KEEP_SECONDS = 7 * 86400.0
 LOOK_SECONDS = 5.0
@@ -40,31 +42,45 @@ def later(due: float) -> bytes:
     return b"%s%.6f" % (LATER, due)
 
 
-def store(keys: Keys, id: str, stored: bytes, keep: float) -> list[Command]:
-    """The command that stores a job's outcome for `keep` seconds; none if that is 0."""
-    return [(b"SET", keys.result(id), stored, b"PX", round(keep * 1000))] if keep > 0 else []
-
-
 async def cancel(keys: Keys, transactions: Transactions, id: str, keep: float, clock: Clock) -> bool:
     """Remove the job if it waits for a time (returns True), or else put it on the list (False)."""
 
-    async def decide(ask: Ask) -> tuple[list[Command], bool]:
+    watched = [keys.moves]
+
+    async def decide(ask: Ask) -> tuple[list[Command], bool | None]:
         due, body, ended = await ask(
             [(b"ZSCORE", keys.later, id), (b"HGET", keys.bodies, id), (b"EXISTS", keys.result(id))]
         )
         if ended:
             return [], False
-        if due is not None and body is not None:
-            outcome = cancelled((*NONE[:3], clock(), *NONE[4:]))
-            return [(b"INCR", keys.moves), (b"ZREM", keys.later, id), *taken_out(keys, body, outcome, keep)], True
-        now = clock()
-        return [
-            (b"ZADD", keys.cancelled, f"{now:.3f}", id),
-            (b"ZREMRANGEBYSCORE", keys.cancelled, b"-inf", f"{now - KEEP_SECONDS:.3f}"),
-            (b"SPUBLISH", keys.control, CANCEL),
-        ], False
+        if due is None or body is None:
+            return listed(keys, [id], clock()), False
+        outcome = cancelled((*NONE[:3], clock(), *NONE[4:]))
+        commands = [(b"INCR", keys.moves), (b"ZREM", keys.later, id), *taken_out(keys, body, outcome, keep)]
+        entry = JobEntry.read(from_body(body)[1])
+        if not entry.flow:
+            return commands, True
+        at = Position.read(entry.flow)
+        if (flow := keys.flow(at.flow)) not in watched:
+            watched.append(flow)
+            return [], None
+        ending = Ending(at, entry.job, outcome, always=commands)
+        return (await settle(ask, keys, [ending], clock())).commands, True
 
-    return await transactions.run([keys.moves], decide)
+    while (done := await transactions.run(watched, decide)) is None:
+        # the job belongs to a workflow, which the transaction has to watch as well
+        pass
+    return done
+
+
+def listed(keys: Keys, ids: Sequence[str], now: float) -> list[Command]:
+    """Commands that put jobs on the list."""
+    scores = (one for id in ids for one in (f"{now:.3f}", id))
+    return [
+        (b"ZADD", keys.cancelled, *scores),
+        (b"ZREMRANGEBYSCORE", keys.cancelled, b"-inf", f"{now - KEEP_SECONDS:.3f}"),
+        (b"SPUBLISH", keys.control, CANCEL),
+    ]
 
 
 def taken_out(keys: Keys, body: bytes, stored: bytes, keep: float) -> list[Command]:

@@ -16,10 +16,10 @@ from consumers.errors import Retry
 from consumers.given import Duration
 from consumers.jobs import own_ids
 from consumers.jobs.handles import Job
-from consumers.jobs.payloads import Arguments, place
+from consumers.jobs.payloads import Arguments, Passed, place
 from consumers.retry import Backoff
 
-__all__ = ["Call", "Configured", "Enqueuer", "JobFunction", "Settings", "Unique"]
+__all__ = ["Blanks", "Call", "Configured", "Enqueuer", "JobFunction", "Settings", "Unique"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -89,11 +89,38 @@ def _several(errors: Errors) -> tuple[type[BaseException], ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Blanks:
+    """The parameters of a call that a workflow fills in. missing: the required ones that got no argument, in order.
+    passed: those that are to get the results of certain nodes."""
+
+    missing: tuple[str, ...]
+    passed: Mapping[str, Passed]
+
+    @property
+    def names(self) -> set[str]:
+        """All these parameters."""
+        return {*self.missing, *self.passed}
+
+    @property
+    def previous(self) -> list[str]:
+        """Those that get the results of the nodes before this one, whichever these are."""
+        return [*(name for name, passed in self.passed.items() if passed.node is None), *self.missing]
+
+    @property
+    def problem(self) -> str:
+        """Why the call can't be enqueued by itself."""
+        if self.missing:
+            return f"missing a required argument: {self.missing[0]!r}"
+        return f"the argument {next(iter(self.passed))!r} is a result, which only a workflow can pass"
+
+
+@dataclass(frozen=True, slots=True)
 class Call(Generic[R_co]):
-    """A call of a job, ready to be enqueued with others by Queue.enqueue_many.
+    """A call of a job, ready to be enqueued with others by Queue.enqueue_many, or to be a part of a workflow.
 
     delay: seconds. due: seconds since 1970. Neither: as soon as possible. place: the key that makes it unique, "" if it
     is not. id: the caller's own, "" if it has none. expires: seconds from now, expires_at: seconds since 1970.
+    blanks: None if all arguments are known.
     """
 
     function: JobFunction[..., R_co]
@@ -105,6 +132,7 @@ class Call(Generic[R_co]):
     id: str = ""
     expires: float | None = None
     expires_at: float | None = None
+    blanks: Blanks | None = None
 
 
 class Enqueuer(Protocol):
@@ -251,8 +279,11 @@ class JobFunction(Generic[P, R_co, T_co]):
     @overload
     def call(self, *args: Any, expires: Expiry, **kwargs: Any) -> Call[R_co]: ...
     def call(self, *args: Any, **kwargs: Any) -> Call[R_co]:
-        """The same as enqueue(), but returns a call that Queue.enqueue_many adds together with others."""
-        return self._call(args, kwargs)
+        """The same as enqueue(), but returns a call that Queue.enqueue_many adds together with others.
+
+        A call that is part of a workflow may leave out arguments, see Flow.
+        """
+        return self._call(args, kwargs, partial=True)
 
     def with_options(
         self,
@@ -275,7 +306,7 @@ class JobFunction(Generic[P, R_co, T_co]):
         }  # fmt: skip
         return Configured(self, {name: value for name, value in options.items() if value is not None})
 
-    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call[R_co]:
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], partial: bool = False) -> Call[R_co]:
         settings = self.settings
         delay, at = kwargs.pop("delay", None), kwargs.pop("at", None)
         if delay is not None and at is not None:
@@ -287,17 +318,38 @@ class JobFunction(Generic[P, R_co, T_co]):
             raise ValueError(f"{priority!r} is not one of the priorities {', '.join(self.queue.priorities)}")
         unique = kwargs.pop("unique", settings.unique)
         id, expires = kwargs.pop("job_id", None), kwargs.pop("expires", None)
-        arguments = self.arguments
-        bound = arguments.bind(args, kwargs)
+        bound, packed, blanks = self._pack(args, kwargs, partial)
+        if blanks is not None and unique and (unknown := blanks.names & {*self._names(unique, self.arguments.names)}):
+            raise TypeError(f"{self.name} can't be unique by {', '.join(sorted(unknown))}, which is not known yet")
         return Call(
-            self, arguments.pack(bound), priority,
+            self, packed, priority,
             given.duration("delay", delay) if delay is not None else None,
             at.timestamp() if at is not None else None,
             self._place(unique, bound) if unique else "",
             "" if id is None else own_ids.check(id),
             None if expires is None or isinstance(expires, datetime) else given.duration("expires", expires),
             expires.timestamp() if isinstance(expires, datetime) else None,
+            blanks,
         )  # fmt: skip
+
+    def _pack(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], partial: bool
+    ) -> tuple[dict[str, Any], bytes, Blanks | None]:
+        """Return the arguments by name, their msgpack, and what is missing, which is nothing unless `partial`."""
+        arguments = self.arguments
+        try:
+            bound = arguments.bind(args, kwargs)
+            return bound, arguments.pack(bound), None
+        except TypeError:
+            # errors first: a complete call, which is the usual one, pays for no further check
+            if not partial:
+                raise
+            bound, missing = arguments.bind_some(args, kwargs)
+            passed = {name: value for name, value in bound.items() if isinstance(value, Passed)}
+            if not missing and not passed:
+                raise
+        known = {name: value for name, value in bound.items() if name not in passed}
+        return bound, arguments.pack(known), Blanks(missing, passed)
 
     def limit_of(self, bound: dict[str, Any]) -> str:
         """The limit that a call falls under: equal for equal values of the parameters that limit_by names."""
@@ -326,12 +378,13 @@ class Configured(Generic[P, R_co]):
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R_co]:
         """JobFunction.enqueue with these options."""
-        (job,) = await self.function.queue.enqueue_many([self.call(*args, **kwargs)])
+        call = self.function._call(args, {**kwargs, **self.options})
+        (job,) = await self.function.queue.enqueue_many([call])
         return job
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
         """JobFunction.call with these options."""
-        return self.function._call(args, {**kwargs, **self.options})
+        return self.function._call(args, {**kwargs, **self.options}, partial=True)
 
 
 def check(function: Any, name: str) -> None:

@@ -13,7 +13,7 @@ import msgspec
 __all__ = ["JobEntry", "body_of", "error_text", "from_body", "new_ids", "time_in"]
 
 ID, JOB, ARGUMENTS = b"id", b"job", b"args"
-REPLY, UNIQUE, FAILED, SINCE, PERIODIC = b"reply", b"unique", b"failed", b"since", b"periodic"
+REPLY, UNIQUE, FAILED, SINCE, PERIODIC, FLOW = b"reply", b"unique", b"failed", b"since", b"periodic", b"flow"
 ERROR, EXPIRES = b"error", b"expires"
 
 ERROR_LIMIT = 300
@@ -33,7 +33,8 @@ class JobEntry:
     reply: the token of the program that enqueued it, which listens for it. unique: the place that it holds, see
     Keys.unique; "": none. failed: how often it has failed. since: its position among parked jobs, 0 if it was never
     parked. periodic: it is an occurrence of a periodic job, obsolete once that has no schedule any more. error: what
-    the last attempt raised. expires: when it is too late to begin it, in seconds since 1970; 0.0: never.
+    the last attempt raised. expires: when it is too late to begin it, in seconds since 1970; 0.0: never. flow: its
+    place in a workflow, see flow_state.Position; "": it is in none.
     """
 
     id: str
@@ -46,6 +47,7 @@ class JobEntry:
     periodic: bool = False
     error: str = ""
     expires: float = 0.0
+    flow: str = ""
 
     def values(self) -> list[bytes | str | int]:
         """Fields and values in turn, as XADD takes them."""
@@ -64,6 +66,8 @@ class JobEntry:
             values += (ERROR, self.error)
         if self.expires:
             values += (EXPIRES, f"{self.expires:.3f}")
+        if self.flow:
+            values += (FLOW, self.flow)
         return values
 
     @classmethod
@@ -86,6 +90,7 @@ class JobEntry:
             periodic=PERIODIC in fields,
             error=fields.get(ERROR, b"").decode("utf-8", "replace"),
             expires=_seconds(fields.get(EXPIRES, b"")),
+            flow=fields.get(FLOW, b"").decode(),
         )  # fmt: skip
 
 

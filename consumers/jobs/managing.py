@@ -20,13 +20,13 @@ from coredis.exceptions import RedisError
 
 from consumers.connection import Client, Command, Link, open_link
 from consumers.groups import Entry, Group, is_missing
-from consumers.jobs.cancelling import CANCEL, KEEP_SECONDS, later, store, taken_out
+from consumers.jobs.cancelling import CANCEL, KEEP_SECONDS, later, taken_out
 from consumers.jobs.clock import Clock
 from consumers.jobs.entries import JobEntry, from_body
 from consumers.jobs.listing import parked_limits, read_entry
 from consumers.jobs.locating import Found, Hint, locate
 from consumers.jobs.names import GROUP, Keys
-from consumers.jobs.outcomes import NONE, cancelled
+from consumers.jobs.outcomes import NONE, cancelled, store
 from consumers.jobs.reports import REPORT
 from consumers.jobs.searching import query
 from consumers.jobs.states import JobState

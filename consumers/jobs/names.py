@@ -17,6 +17,7 @@ jobs:{NAME}:schedules     a hash: each periodic job's schedule in force and its 
 jobs:{NAME}:running:...   a sorted set: IDs of jobs that hold a place under a limit, by the end of their lease
 jobs:{NAME}:parked:...    a sorted set: IDs of jobs that wait for such a place, in order
 jobs:{NAME}:limits        a hash: the limits under which jobs are parked, with their sizes
+jobs:{NAME}:flow:ID       a hash: a workflow (flow_state.py)
 """
 
 from collections.abc import Sequence
@@ -68,6 +69,9 @@ class Keys:
     def replies(self, token: str) -> str:
         """The shard channel that tells a program which of its jobs have ended."""
         return f"{self.prefix}replies:{token}"
+
+    def flow(self, id: str) -> str:
+        return f"{self.prefix}flow:{id}"
 
     def unique(self, place: str) -> str:
         return f"{self.prefix}place:{place}"

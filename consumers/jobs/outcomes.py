@@ -6,17 +6,20 @@ well, for deployments in which new programs wait for jobs that old workers run.
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import msgspec
 
+from consumers.connection import Command
+from consumers.jobs.names import Keys
 from consumers.jobs.payloads import encode
 from consumers.jobs.states import Progress
 
 __all__ = [
-    "NONE", "Ended", "JobCancelled", "JobError", "JobExpired", "JobFailed", "JobTimeout", "NoResult", "Stamp",
-    "cancelled", "ended", "error_of", "expired", "failure", "outcome", "success",
+    "CANCELLED", "EXPIRED", "FAILURE", "NONE", "SUCCESS", "Ended", "JobCancelled", "JobError", "JobExpired",
+    "JobFailed", "JobSkipped", "JobTimeout", "NoResult", "Stamp", "cancelled", "ended", "error_of", "expired",
+    "failure", "failure_of_flow", "outcome", "skipped", "store", "success",
 ]  # fmt: skip
 
 TRACEBACK_LIMIT = 8000
@@ -34,10 +37,13 @@ class JobFailed(JobError):
 
     kind: the name of the exception's class. message: its text. attempts: how often the job was run.
     traceback: where it was raised, as text. The exception object itself is not sent: payloads are data.
+    node: if this is raised for a workflow, the name of the node that failed first; otherwise "".
     """
 
-    def __init__(self, kind: str, message: str, attempts: int, traceback: str) -> None:
-        super().__init__(f"{kind}: {message}" if message else kind)
+    def __init__(self, kind: str, message: str, attempts: int, traceback: str, node: str = "") -> None:
+        text = f"{kind}: {message}" if message else kind
+        super().__init__(f"{node}: {text}" if node else text)
+        self.node = node
         self.kind = kind
         self.message = message
         self.attempts = attempts
@@ -50,6 +56,10 @@ class JobCancelled(JobError):
 
 class JobExpired(JobError):
     """A job was not begun by the time at which it expired, and was dropped."""
+
+
+class JobSkipped(JobError):
+    """A workflow's job was not started, because a job that it depends on failed or was cancelled."""
 
 
 class NoResult(JobError):
@@ -66,11 +76,13 @@ class _Failure:
     message: str
     attempts: int
     traceback: str
+    node: str = ""
 
 
 _decode_failure = msgspec.msgpack.Decoder(_Failure).decode
 
-SUCCESS, FAILURE, CANCELLED, EXPIRED = b"S", b"F", b"C", b"E"
+SUCCESS, FAILURE, CANCELLED, EXPIRED, SKIPPED = b"S", b"F", b"C", b"E", b"K"
+_KINDS = frozenset((SUCCESS, FAILURE, CANCELLED, EXPIRED, SKIPPED))
 _EARLIER = {b"+": SUCCESS, b"-": FAILURE, b"x": CANCELLED}
 
 Stamp: TypeAlias = tuple[str, int, float, float, str, Progress | None]
@@ -78,6 +90,11 @@ Stamp: TypeAlias = tuple[str, int, float, float, str, Progress | None]
 (seconds since 1970; 0.0: never), the worker, and the last progress that it reported."""
 
 NONE: Stamp = ("", 0, 0.0, 0.0, "", None)
+
+
+def store(keys: Keys, id: str, stored: bytes, keep: float) -> list[Command]:
+    """The command that stores a job's outcome for `keep` seconds; none if that is 0."""
+    return [(b"SET", keys.result(id), stored, b"PX", round(keep * 1000))] if keep > 0 else []
 
 
 class Ended(msgspec.Struct, frozen=True, array_like=True):
@@ -117,12 +134,17 @@ def expired(stamp: Stamp = NONE) -> bytes:
     return EXPIRED + encode((*stamp, None))
 
 
+def skipped() -> bytes:
+    """The stored outcome of a workflow's job that was not started."""
+    return SKIPPED + encode((*NONE, None))
+
+
 def ended(stored: bytes) -> tuple[bytes, Ended]:
     """Return the kind of a stored outcome, and the rest. Raises ValueError if it is invalid."""
     kind, data = stored[:1], stored[1:]
     if kind in _EARLIER:
         return _EARLIER[kind], Ended(*NONE, value=msgspec.Raw(data))
-    if kind not in (SUCCESS, FAILURE, CANCELLED, EXPIRED):
+    if kind not in _KINDS:
         raise ValueError("the stored value is not a result")
     try:
         return kind, _decode_ended(data)
@@ -133,13 +155,20 @@ def ended(stored: bytes) -> tuple[bytes, Ended]:
 def error_of(one: Ended) -> JobFailed:
     """The failure in an outcome of that kind."""
     about = _decode_failure(one.value)
-    return JobFailed(about.kind, about.message, about.attempts, about.traceback)
+    return JobFailed(about.kind, about.message, about.attempts, about.traceback, about.node)
+
+
+def failure_of_flow(node: str, stored: bytes) -> bytes:
+    """The stored outcome of a workflow in which this node failed, from that of the node."""
+    one = ended(stored)[1]
+    about = replace(_decode_failure(one.value), node=node)
+    return FAILURE + encode(msgspec.structs.replace(one, value=msgspec.Raw(encode(about))))
 
 
 def outcome(stored: bytes, decode: Callable[[bytes], Any]) -> Any:
     """Return the job's result, by its function's decoder.
 
-    Raises JobFailed, JobCancelled, JobExpired, or ValueError if the outcome is invalid.
+    Raises JobFailed, JobCancelled, JobExpired, JobSkipped, or ValueError if the outcome is invalid.
     """
     kind, one = ended(stored)
     if kind == SUCCESS:
@@ -148,4 +177,6 @@ def outcome(stored: bytes, decode: Callable[[bytes], Any]) -> Any:
         raise JobCancelled("the job was cancelled")
     if kind == EXPIRED:
         raise JobExpired("the job had expired before it was begun")
+    if kind == SKIPPED:
+        raise JobSkipped("the job was not started: one that it depends on failed or was cancelled")
     raise error_of(one)

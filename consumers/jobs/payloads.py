@@ -18,7 +18,7 @@ from typing import Any, TypedDict, get_type_hints
 
 import msgspec
 
-__all__ = ["Arguments", "decoder", "encode", "place"]
+__all__ = ["Arguments", "Passed", "decoder", "encode", "place"]
 
 
 def _plain(value: Any) -> Any:
@@ -72,6 +72,16 @@ def place(values: Iterable[object]) -> str:
     return blake2b(_canonical(list(values)), digest_size=12).hexdigest()
 
 
+class Passed:
+    """An argument that is not known yet: the result of a workflow's node; of the one before it if `node` is None."""
+
+    def __init__(self, node: object = None) -> None:
+        self.node = node
+
+    def __repr__(self) -> str:
+        return "PREVIOUS" if self.node is None else f"{self.node!r}.result"
+
+
 class Arguments:
     """The parameters of a function: from a call's arguments to msgpack and back."""
 
@@ -108,6 +118,15 @@ class Arguments:
             return self.signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise TypeError(f"the job {self._job}: {error}") from None
+
+    def bind_some(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The same, but required arguments may be missing; returns their names, too."""
+        try:
+            bound = self.signature.bind_partial(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(f"the job {self._job}: {error}") from None
+        required = (one for one in self.signature.parameters.values() if one.default is one.empty)
+        return bound, tuple(one.name for one in required if one.name not in bound)
 
     def pack(self, bound: Mapping[str, Any]) -> bytes:
         """Arguments by parameter name, as msgpack. Raises TypeError for one that is not data."""

@@ -11,10 +11,10 @@ from typing import Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from consumers import given
 from consumers.addresses import client_from_url, default_url
-from consumers.connection import Client, Link, open_link
+from consumers.connection import Client, Command, Link, open_link
 from consumers.deadletters import DeadLetter, dead_letters, redrive
 from consumers.given import Duration
-from consumers.jobs import cancelling, listing
+from consumers.jobs import cancelling, flow_resuming, listing
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.jobs.dead import PLAIN, DeadJob, dead_job
 from consumers.jobs.declarations import Call, Errors, JobFunction, Settings, Unique
@@ -289,6 +289,8 @@ class Queue:
         for call in calls:
             if call.function.queue is not self:
                 raise ValueError(f"{call.function!r} belongs to another queue")
+            if call.blanks is not None:
+                raise TypeError(f"the job {call.function.name}: {call.blanks.problem}")
             batch.append(call)
             if len(batch) == PIPELINE:
                 jobs += await self._enqueue(batch)
@@ -379,11 +381,14 @@ class Queue:
     async def redrive(self, *, where: Callable[[DeadJob], bool] | None = None, count: int | None = None) -> int:
         """Give dead jobs (those for which `where` is true, at most `count`) another chance; returns how many.
 
-        They keep their IDs, have all their retries again, and are no longer unique.
+        They keep their IDs, have all their retries again, and are no longer unique. A workflow's job resumes it.
         """
 
         def chosen(letter: DeadLetter) -> bool:
             job = dead_job(letter)
             return job is not None and (where is None or where(job))
 
-        return await redrive(self.connection.client, self.keys.dead, where=chosen, count=count)
+        async def resume(letter: DeadLetter, commands: list[Command]) -> bool:
+            return await flow_resuming.redrive(self.keys, self.connection.transactions, letter, commands)
+
+        return await redrive(self.connection.client, self.keys.dead, where=chosen, count=count, execute=resume)

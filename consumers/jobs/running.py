@@ -20,17 +20,21 @@ from anyio.abc import AsyncBackend
 
 from consumers.connection import Command
 from consumers.deadletters import dead_letter_command
-from consumers.delivery import Delivery, Inbox
+from consumers.delivery import Delivery, Inbox, State
 from consumers.errors import Reject, Retry, alone
 from consumers.jobs.announcing import CompletionNotifier
-from consumers.jobs.cancelling import Cancelled, store
+from consumers.jobs.cancelling import Cancelled
 from consumers.jobs.clock import Clock
 from consumers.jobs.declarations import JobFunction, Settings
 from consumers.jobs.entries import JobEntry, error_text
+from consumers.jobs.flow_resuming import Chance
+from consumers.jobs.flow_settling import FlowSettler
+from consumers.jobs.flow_state import MAX_RESULT, Position, next_run
+from consumers.jobs.flow_transitions import Ending
 from consumers.jobs.later import DelayedScheduler, postpone
 from consumers.jobs.limits import Limiter
 from consumers.jobs.names import GROUP, Keys
-from consumers.jobs.outcomes import JobTimeout, Stamp, cancelled, expired, failure, success
+from consumers.jobs.outcomes import JobTimeout, Stamp, cancelled, expired, failure, store, success
 from consumers.jobs.periodic import Scheduler
 from consumers.jobs.reports import Reporter
 from consumers.jobs.states import Progress
@@ -45,6 +49,9 @@ logger = logging.getLogger("consumers.jobs")
 
 PASS_OVER_SECONDS = 5.0
 """How long an occurrence is postponed when a worker without its schedule gets it."""
+
+CLAIM_SECONDS = 1.0
+"""How long a workflow's unique job is postponed while another one has its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,7 @@ class WorkerContext:
     notifier: CompletionNotifier
     scheduler: Scheduler
     reporter: Reporter
+    flows: FlowSettler
 
 
 def _outcome(function: Callable[..., Any], arguments: dict[str, Any]) -> tuple[Any, BaseException | None]:
@@ -139,6 +147,8 @@ class RunningJob(Delivery):
         if entry.periodic and entry.job not in worker.periodic:
             self._pass_over(entry)
             return
+        if entry.flow and not await self._starts_in_flow(entry):
+            return
         function = worker.functions.get(entry.job)
         if function is None:
             raise LookupError(f"no job {entry.job!r} is declared")
@@ -150,9 +160,11 @@ class RunningJob(Delivery):
         if self.settled:
             return
         try:
-            stored = success(returned, self._stamp(entry)) if settings.keep_result > 0 else b""
+            stored = success(returned, self._stamp(entry)) if settings.keep_result > 0 or entry.flow else b""
         except (TypeError, ValueError, OverflowError) as error:
             raise Reject(f"its result can't be stored: {error}") from error
+        if len(stored) > MAX_RESULT and entry.flow:
+            raise Reject(f"its result has {len(stored)} bytes, in a workflow at most {MAX_RESULT} are passed on")
         self.end(stored)
         if logger.isEnabledFor(logging.INFO):
             logger.info(
@@ -262,7 +274,10 @@ class RunningJob(Delivery):
         commands += release(worker.keys, entry.unique, entry.id)
         if entry.id in worker.cancelled.ids:
             commands += [(b"ZREM", key, entry.id) for key in (worker.keys.cancelled, worker.keys.postponed)]
-        self._settle_with(commands)
+        if entry.flow:
+            self._end_in_flow(entry, commands, stored)
+        else:
+            self._settle_with(commands)
 
     def fail(self, error: BaseException) -> None:
         """Decide the job's outcome after an attempt that raised; called by the engine."""
@@ -322,7 +337,7 @@ class RunningJob(Delivery):
         )  # fmt: skip
         worker.hooks.dead(self, reason)
         # if redriven, it starts fresh: with all its attempts, and no claim to a place that may be taken by then
-        fresh = JobEntry(entry.id, entry.job, entry.arguments, entry.reply)
+        fresh = JobEntry(entry.id, entry.job, entry.arguments, entry.reply, flow=next_run(entry.flow))
         values = [one if isinstance(one, bytes) else str(one).encode() for one in fresh.values()]
         dead_letter = dead_letter_command(
             worker.keys.dead,
@@ -337,7 +352,10 @@ class RunningJob(Delivery):
         stored = failure(error, (name, entry.failed + 1, begun, ended, by, progress))
         commands += store(worker.keys, entry.id, stored, self.settings.keep_result)
         commands += release(worker.keys, entry.unique, entry.id)
-        self._settle_with(commands)
+        if entry.flow:
+            self._end_in_flow(entry, commands, stored)
+        else:
+            self._settle_with(commands)
 
     def _settle_with(self, commands: list[Command], *, ended: bool = True) -> Settlement:
         assert self.entry is not None
@@ -348,10 +366,64 @@ class RunningJob(Delivery):
         if ended and entry.reply:
             worker.notifier.expect(settlement, entry.id, entry.reply)
         if limit:
-            most = self.settings.limit or 1
-            worker.notifier.expect(settlement, then=lambda: worker.limiter.freed(entry.id, limit, most))
+            self._free(settlement, entry.id)
         self._settle(settlement)
         return settlement
+
+    def _free(self, settlement: Settlement, id: str) -> None:
+        """Let another job have this one's place, once it is settled."""
+        limiter, limit, most = self.worker.limiter, self.limit, self.settings.limit or 1
+        self.worker.notifier.expect(settlement, then=lambda: limiter.freed(id, limit, most))
+
+    # In a workflow.
+
+    async def _starts_in_flow(self, entry: JobEntry) -> bool:
+        """Whether the job may run now; otherwise it is settled. Only redriven and unique ones have to ask."""
+        at = Position.read(entry.flow)
+        if at.run:
+            chance = await self.worker.flows.resume(at)
+            if chance is Chance.GONE:
+                raise Reject("its workflow is not kept any more")
+            if chance is Chance.PASSED:
+                logger.info("%s %s is dropped: its workflow has gone on", entry.job, entry.id, extra=self._about(entry))
+                self._settle(Settlement(self, Outcome.ACK, delete=True))
+                return False
+        if entry.unique and await self.worker.flows.must_wait(entry):
+            commands = postpone(self.worker.keys, self.stream, entry, self.worker.clock() + CLAIM_SECONDS)
+            settlement = self._settle_with(commands, ended=False)
+            self.worker.notifier.expect(settlement, then=self.worker.delayed.poll)
+            return False
+        return True
+
+    def _end_in_flow(self, entry: JobEntry, commands: list[Command], stored: bytes) -> None:
+        """Have the end recorded together with what follows from it; only then is the job settled."""
+        worker = self.worker
+        always: list[Command] = [(b"XACK", self.stream, GROUP, self.id), (b"XDEL", self.stream, self.id)]
+        if self.limit:
+            always.append(worker.limiter.leave(entry.id, self.limit))
+        self.state = State.SETTLING
+        worker.flows.submit(self, Ending(Position.read(entry.flow), entry.job, stored, commands, always))
+
+    def flow_ended(self) -> None:
+        """The end is recorded, and the entry acknowledged."""
+        assert self.entry is not None
+        settlement = Settlement(self, Outcome.ACK)
+        if self.entry.reply:
+            self.worker.notifier.expect(settlement, self.entry.id, self.entry.reply)
+        if self.limit:
+            self._free(settlement, self.entry.id)
+        self._settle(settlement)
+
+    def flow_refused(self, reason: str) -> None:
+        """The end can't be recorded: the job fails."""
+        self.state = State.ACTIVE
+        self.fail(Reject(reason))
+
+    def give_back(self, *, used: bool) -> None:
+        """See Delivery; an end that has not been recorded yet never is."""
+        if self.worker.flows.withdraw(self):
+            self.state = State.ACTIVE
+        super().give_back(used=used)
 
     def _settle(self, settlement: Settlement) -> None:
         # not awaited: the handler takes the next job while this is being confirmed

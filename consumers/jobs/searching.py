@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Link, Reply
+from consumers.jobs.flow_state import split_id
 from consumers.jobs.names import Keys
 
 __all__ = ["PAGE", "missing", "query"]
@@ -25,13 +26,22 @@ async def missing(link: Link, keys: Keys, ids: Iterable[str]) -> set[str]:
     A job that moves at just the wrong time may be among them, so only a job that is missing twice is gone.
     """
     left = set(ids)
-    await _strike(link, left, [[(b"HEXISTS", keys.bodies, id), (b"EXISTS", keys.result(id))] for id in left])
+    await _strike(link, left, [_questions(keys, id) for id in left])
     for stream in keys.in_order:
         if left:
             await _strike_entries(link, stream, left)
     # one that failed meanwhile has left its stream for the place that was searched first
-    await _strike(link, left, [[(b"HEXISTS", keys.bodies, id), (b"EXISTS", keys.result(id))] for id in left])
+    await _strike(link, left, [_questions(keys, id) for id in left])
     return left
+
+
+def _questions(keys: Keys, id: str) -> list[Command]:
+    """Queries of which one is answered with 1 if the job has a result, or is in no stream but will be."""
+    questions: list[Command] = [(b"HEXISTS", keys.bodies, id), (b"EXISTS", keys.result(id))]
+    flow, node = split_id(id)
+    # one that a workflow has not started yet, or a workflow
+    questions.append((b"HEXISTS", keys.flow(flow), f"b:{node}") if node else (b"EXISTS", keys.flow(id)))
+    return questions
 
 
 async def _strike(link: Link, left: set[str], questions: Collection[list[Command]]) -> None:

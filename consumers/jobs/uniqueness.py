@@ -3,6 +3,9 @@
 A place is a sorted set of the jobs that have claimed it, by the end of their claim. So the end of a job removes that
 job's claim and no other: neither its successor's, if its own claim had already run out, nor that of a job added after
 it was cancelled. A job on the list of cancelled ones holds no place: enqueueing after a cancellation adds another job.
+
+A workflow's job claims its place when it is started, whether or not others hold it, since its workflow can't go on with
+another job. When its turn comes it waits for those with earlier claims.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from consumers.connection import Command
 from consumers.jobs.names import Keys
 from consumers.transactions import Ask
 
-__all__ = ["claim", "holders", "prolong", "release"]
+__all__ = ["claim", "holders", "precedes", "prolong", "release"]
 
 
 async def holders(ask: Ask, keys: Keys, places: Sequence[str], now: float) -> dict[str, str]:
@@ -52,3 +55,14 @@ def prolong(keys: Keys, place: str, id: str, now: float, seconds: float) -> list
 def release(keys: Keys, place: str, id: str) -> list[Command]:
     """The command that ends the job's claim; none for a job that is not unique (place: "")."""
     return [(b"ZREM", keys.unique(place), id)] if place else []
+
+
+async def precedes(ask: Ask, keys: Keys, place: str, id: str, now: float) -> bool:
+    """Whether another job has an earlier claim to the place. Claims are ordered by their end."""
+    (claims,) = await ask([(b"ZRANGE", keys.unique(place), f"{now:.3f}", b"+inf", b"BYSCORE")])
+    ids = [one.decode() for one in claims]
+    earlier = ids[: ids.index(id)] if id in ids else ids
+    if not earlier:
+        return False
+    (cancelled,) = await ask([(b"ZMSCORE", keys.cancelled, *earlier)])
+    return any(since is None for since in cancelled)

@@ -21,6 +21,7 @@ from consumers.given import Duration
 from consumers.jobs.announcing import CompletionNotifier, listen
 from consumers.jobs.cancelling import CANCEL, LATER, Cancelled
 from consumers.jobs.declarations import Settings
+from consumers.jobs.flow_settling import FlowSettler
 from consumers.jobs.later import DelayedScheduler
 from consumers.jobs.limits import Limiter
 from consumers.jobs.names import GROUP
@@ -118,15 +119,19 @@ class Worker:
         patience = 2 if all(function.settings.crashes > 1 for function in self.queue.functions.values()) else 1
         self.paused = False
         engine = self._engine = Engine(client, replace(self._options, patience=patience), self._make)
-        async with open_link(client, self._keys.later) as link, open_link(client, self._keys.later) as transaction_link:
-            context = self._context = self._new_context(link, Transactions(transaction_link))
+        async with (
+            open_link(client, self._keys.later) as link,
+            open_link(client, self._keys.later) as transaction_link,
+            open_link(client, self._keys.later) as flow_link,
+        ):
+            context = self._context = self._new_context(link, Transactions(transaction_link), Transactions(flow_link))
             try:
                 # before the first job, as the queue may be paused
                 await persist(context.reporter.write)
                 async with open_plain_task_group() as tasks:
                     work = (
                         context.delayed.run, context.limiter.run, context.cancelled.run, context.notifier.run,
-                        context.scheduler.run, context.reporter.run, self._listen,
+                        context.scheduler.run, context.reporter.run, context.flows.run, self._listen,
                     )  # fmt: skip
                     for task in work:
                         tasks.start_soon(task)
@@ -137,7 +142,7 @@ class Worker:
             finally:
                 await context.reporter.leave()
 
-    def _new_context(self, link: Link, transactions: Transactions) -> WorkerContext:
+    def _new_context(self, link: Link, transactions: Transactions, flows: Transactions) -> WorkerContext:
         queue, keys, clock = self.queue, self._keys, self.queue.clock
         delayed = DelayedScheduler(keys, transactions, clock)
         scheduler = Scheduler(keys, transactions, list(queue.periodic_jobs.values()), clock, delayed.poll)
@@ -163,6 +168,7 @@ class Worker:
             notifier=CompletionNotifier(keys, link),
             scheduler=scheduler,
             reporter=reporter,
+            flows=FlowSettler(keys, flows, clock, delayed.poll),
         )
 
     @asynccontextmanager

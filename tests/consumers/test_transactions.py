@@ -6,7 +6,7 @@ import pytest
 from coredis.exceptions import ConnectionError, RedisError
 
 from consumers.connection import Command, open_link
-from consumers.transactions import Ask, Transactions
+from consumers.transactions import Ask, Changed, Transactions
 
 pytestmark = pytest.mark.both_loops
 
@@ -50,6 +50,25 @@ async def test_nothing_is_done_and_nothing_stays_watched_when_nothing_is_chosen(
         await client.set("n", "2")
         await transactions.run([], write)
     assert await client.get("m") == b"1"
+
+
+async def test_a_decision_that_sees_a_change_is_made_again(client: Client) -> None:
+    asked = 0
+
+    async def decide(ask: Ask) -> tuple[list[Command], int]:
+        nonlocal asked
+        asked += 1
+        (first,) = await ask([(b"GET", "n")])
+        if asked < 3:
+            await client.incr("n")
+        (second,) = await ask([(b"GET", "n")])
+        if first != second:
+            raise Changed
+        return [(b"SET", "m", second)], int(second)
+
+    async with open_link(client, "n") as link:
+        assert await Transactions(link).run(["n"], decide) == 2
+    assert await client.get("m") == b"2" and asked == 3
 
 
 async def test_nothing_is_done_once_the_watching_connection_is_lost(client: Client) -> None:

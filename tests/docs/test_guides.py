@@ -18,7 +18,12 @@ import pytest
 from tests.docs.programs import ROOT, SECONDS, environment, run, trimaran, worker
 
 DOCS = ROOT / "docs"
-GUIDES = {"worker-queues.md": "thumbs.py", "event-streams.md": "billing.py", "fan-out.md": "news.py"}
+GUIDES = {
+    "worker-queues.md": "thumbs.py",
+    "workflows.md": "pictures.py",
+    "event-streams.md": "billing.py",
+    "fan-out.md": "news.py",
+}
 URL = "redis://127.0.0.1:6379"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ID = re.compile(rb"^(\d{10,}-\d+)\r$", re.MULTILINE)

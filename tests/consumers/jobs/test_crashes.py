@@ -1,16 +1,14 @@
 """Workers that are killed at random moments, in processes of their own: no job is lost."""
 
 import os
-import random
 from collections import Counter
 
 import anyio
 import coredis
 import pytest
-from anyio.abc import Process, TaskGroup, TaskStatus
 
 from consumers.jobs import JobFailed
-from tests.consumers.jobs.processes import worker
+from tests.consumers.jobs.processes import CONCURRENCY, Fleet
 from tests.consumers.jobs.program import limited, poison, queue, work
 from tests.consumers.jobs.working import dead
 
@@ -19,39 +17,6 @@ pytestmark = pytest.mark.both_loops
 Client = coredis.Redis[bytes]
 
 ROUNDS = int(os.environ.get("TRIMARAN_KILL_ROUNDS", "5"))
-CONCURRENCY = 8
-
-
-class Fleet:
-    """Worker processes that are started again when they were killed."""
-
-    def __init__(self, url: str, tasks: TaskGroup, seed: int) -> None:
-        self._url = url
-        self._nursery = tasks
-        self._random = random.Random(seed)
-        self._running: list[Process] = []
-        self.kills = 0
-
-    async def start(self, count: int) -> None:
-        for _ in range(count):
-            await self._nursery.start(self._run)
-
-    async def _run(self, *, task_status: TaskStatus[None]) -> None:
-        words = ("--concurrency", str(CONCURRENCY), "--lease", "0.6")
-        async with worker(self._url, *words) as process:
-            self._running.append(process)
-            task_status.started()
-            assert process.stderr is not None
-            async for _ in process.stderr:
-                pass
-            await process.wait()
-
-    async def kill_one(self) -> None:
-        await anyio.sleep(self._random.uniform(0.05, 0.8))
-        victim = self._running.pop(self._random.randrange(len(self._running)))
-        victim.kill()
-        self.kills += 1
-        await self.start(1)
 
 
 async def test_no_job_is_lost_when_workers_are_killed(client: Client, server_url: str) -> None:
