@@ -116,6 +116,7 @@ TESTED_BY = {
     "consumers/jobs/flow_cancelling.py": "tests/consumers/jobs/test_flows.py",
     "consumers/jobs/flow_handles.py": "tests/consumers/jobs/test_flows.py",
     "consumers/jobs/flow_plans.py": "tests/consumers/jobs/test_flow_model.py",
+    "consumers/jobs/flow_removing.py": "tests/consumers/jobs/test_flows.py",
     "consumers/jobs/flow_resuming.py": "tests/consumers/jobs/test_flow_transitions.py",
     "consumers/jobs/flow_settling.py": "tests/consumers/jobs/test_flow_crashes.py",
     "consumers/jobs/flow_state.py": "tests/consumers/jobs/test_flow_transitions.py",

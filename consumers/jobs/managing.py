@@ -15,14 +15,17 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from coredis.exceptions import RedisError
 
 from consumers.connection import Client, Command, Link, open_link
 from consumers.groups import Entry, Group, is_missing
+from consumers.jobs import flow_removing
 from consumers.jobs.cancelling import CANCEL, KEEP_SECONDS, later, taken_out
 from consumers.jobs.clock import Clock
 from consumers.jobs.entries import JobEntry, from_body
+from consumers.jobs.flow_removing import Removal
 from consumers.jobs.listing import parked_limits, read_entry
 from consumers.jobs.locating import Found, Hint, locate
 from consumers.jobs.names import GROUP, Keys
@@ -36,6 +39,8 @@ from consumers.owners import SHELVES, unique_name
 from consumers.transactions import Ask, Transactions
 
 __all__ = ["PURGED", "Manager"]
+
+T = TypeVar("T")
 
 PAGE = 200
 """Jobs removed in one transaction, at most."""
@@ -136,21 +141,33 @@ class Manager:
             ids = [job.id for job in jobs]
             commands += [(b"ZREM", keys.cancelled, *ids), (b"ZREM", keys.postponed, *ids)]
         commands += [(b"SPUBLISH", keys.replies(reply), " ".join(ids)) for reply, ids in waiting.items()]
+        await self._leave_flows(jobs)
         await self._execute(commands)
+
+    async def _leave_flows(self, jobs: Sequence[JobEntry]) -> None:
+        """End these jobs in their workflows before they are removed: if one is run after all, that does not count."""
+
+        async def decide(ask: Ask, removed: list[JobEntry]) -> tuple[list[Command], None]:
+            removed += jobs
+            return [], None
+
+        if any(job.flow for job in jobs):
+            await self._remove_in([], decide)
+
+    async def _remove_in(self, watched: Sequence[str], decide: Removal[T]) -> T:
+        return await flow_removing.remove(self.transactions, self.keys, self.clock, watched, decide)
 
     async def _purge_delayed(self) -> int:
         (most,) = await query(self.link, [(b"ZCARD", self.keys.later)])
         done, passed = 0, 0
         while done + passed < most:
-            removed, periodic = await self.transactions.run(
-                [self.keys.moves], partial(self._delayed_page, start=passed)
-            )
+            removed, periodic = await self._remove_in([self.keys.moves], partial(self._delayed_page, start=passed))
             if not removed and not periodic:
                 break
             done, passed = done + removed, passed + periodic
         return done
 
-    async def _delayed_page(self, ask: Ask, start: int) -> tuple[list[Command], tuple[int, int]]:
+    async def _delayed_page(self, ask: Ask, ended: list[JobEntry], start: int) -> tuple[list[Command], tuple[int, int]]:
         """Remove a page of delayed jobs, except for occurrences of periodic jobs, whose number is returned as well."""
         keys = self.keys
         (ids,) = await ask([(b"ZRANGE", keys.later, start, start + PAGE - 1)])
@@ -166,6 +183,7 @@ class Manager:
             commands = [(b"INCR", keys.moves), (b"ZREM", keys.later, *(id for id, _ in chosen))]
         for _, body in chosen:
             commands += taken_out(keys, body, self._cancelled(), self.keep) if body else []
+            ended += [JobEntry.read(from_body(body)[1])] if body else []
         return commands, (len(chosen), len(periodic))
 
     async def _purge_parked(self) -> int:
@@ -173,11 +191,11 @@ class Manager:
         async with aclosing(parked_limits(self.link, self.keys)) as limits:
             async for limit in limits:
                 parked = self.keys.parked(limit)
-                while removed := await self.transactions.run([parked], partial(self._parked_page, parked=parked)):
+                while removed := await self._remove_in([parked], partial(self._parked_page, parked=parked)):
                     done += removed
         return done
 
-    async def _parked_page(self, ask: Ask, parked: str) -> tuple[list[Command], int]:
+    async def _parked_page(self, ask: Ask, ended: list[JobEntry], parked: str) -> tuple[list[Command], int]:
         (ids,) = await ask([(b"ZRANGE", parked, 0, PAGE - 1)])
         if not ids:
             return [], 0
@@ -185,6 +203,7 @@ class Manager:
         commands: list[Command] = [(b"ZREM", parked, *ids)]
         for body in bodies:
             commands += taken_out(self.keys, body, self._cancelled(), self.keep) if body else []
+            ended += [JobEntry.read(from_body(body)[1])] if body else []
         return commands, len(ids)
 
     async def _purge_dead(self) -> int:
@@ -221,11 +240,11 @@ class Manager:
         if found.entry is not None and found.stream:
             return await self._delete_entry(found, found.entry)
         if state is JobState.DELAYED:
-            return await self.transactions.run([keys.moves], partial(self._take, id=id, key=keys.later))
+            return await self._remove_in([keys.moves], partial(self._take, id=id, key=keys.later))
         if state is JobState.PARKED:
             limit = await self._limit_of(id)
             parked = keys.parked(limit)
-            return bool(limit) and await self.transactions.run([parked], partial(self._take, id=id, key=parked))
+            return bool(limit) and await self._remove_in([parked], partial(self._take, id=id, key=parked))
         (count,) = await query(self.link, [(b"DEL", keys.result(id))])
         return bool(count)
 
@@ -237,6 +256,7 @@ class Manager:
         ]  # fmt: skip
         if entry.reply:
             commands.append((b"SPUBLISH", keys.replies(entry.reply), id))
+        await self._leave_flows([entry])
         taken, deleted = (await self._execute(commands))[:2]
         if taken == 1:
             # a worker has it, and may run it
@@ -248,11 +268,12 @@ class Manager:
             ])  # fmt: skip
         return bool(deleted == 1)
 
-    async def _take(self, ask: Ask, id: str, key: str) -> tuple[list[Command], bool]:
+    async def _take(self, ask: Ask, ended: list[JobEntry], id: str, key: str) -> tuple[list[Command], bool]:
         """Remove a job that waits in a sorted set. Its outcome is not stored: nothing is to be left of it."""
         score, body = await ask([(b"ZSCORE", key, id), (b"HGET", self.keys.bodies, id)])
         if score is None or body is None:
             return [], False
+        ended.append(JobEntry.read(from_body(body)[1]))
         commands: list[Command] = [(b"INCR", self.keys.moves)] if key == self.keys.later else []
         return [*commands, (b"ZREM", key, id), *taken_out(self.keys, body, b"", 0.0)], True
 

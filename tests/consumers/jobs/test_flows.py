@@ -280,6 +280,29 @@ async def test_cancelling_one_job_skips_what_depends_on_it(client: Client, jobs:
     assert await keys(client, jobs.queue) == {f"flow:{running.id}"}
 
 
+async def test_deleted_jobs_count_as_cancelled(jobs: Jobs) -> None:
+    flow = Flow(jobs.queue)
+    waiting, late = flow.add(jobs.add.call(1), name="waiting"), flow.add(jobs.add.call(1, delay=60), name="late")
+    flow.add(jobs.total.call([]), after=[waiting], name="a")
+    flow.add(jobs.total.call([]), after=[late], name="b")
+    running = await flow.start()
+    assert await (await running.job("waiting")).delete()
+    assert await states(running) == {"waiting": "cancelled", "late": "queued", "a": "skipped", "b": "waiting"}
+    assert await (await running.job("late")).delete()
+    assert await states(running) == {"waiting": "cancelled", "late": "cancelled", "a": "skipped", "b": "skipped"}
+    assert (await running.status()).state is FlowState.CANCELLED
+
+
+async def test_purged_jobs_count_as_cancelled(jobs: Jobs) -> None:
+    flow = chain(group([jobs.add.call(1), jobs.add.call(1, delay=60)]), jobs.total.call(PREVIOUS))
+    running = await flow.start()
+    assert await jobs.queue.purge("delayed") == 1
+    assert await states(running) == {"add": "queued", "add-2": "cancelled", "total": "skipped"}
+    assert await jobs.queue.purge("waiting") == 1
+    assert await states(running) == {"add": "cancelled", "add-2": "cancelled", "total": "skipped"}
+    assert (await running.status()).state is FlowState.CANCELLED
+
+
 async def test_starting_the_same_id_again_adds_nothing(client: Client, jobs: Jobs) -> None:
     flow = chain(jobs.add.call(1), jobs.add.call(PREVIOUS), id="order-17")
     running = await flow.start()
