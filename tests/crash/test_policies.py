@@ -17,7 +17,9 @@ from tests.oracle.wire import CLOSED, SILENT, Connection, Node, parse
 
 ROUNDS = int(os.environ.get("TRIMARAN_CRASH_ROUNDS") or 6)
 ACK_WAIT = 150
-LAST_SECONDS = 30
+LAST_SECONDS = 60
+ADDED = 100
+"""Entries of a round at most: a fast producer adds more than could die in order, three waits each, before the end."""
 VALUES = 5
 MAX_INFLIGHT = 4
 
@@ -39,7 +41,7 @@ class Work:
 
     def produce(self, connection: Connection) -> None:
         chance = random.Random(0)
-        while True:
+        for _ in range(ADDED):
             poison = chance.random() < 0.2
             value = b"%d" % chance.randrange(VALUES)
             reply = connection.call("XADD", "jobs", "*", "poison" if poison else "good", "1", "value", value)
