@@ -17,7 +17,7 @@ from tests.oracle.wire import CLOSED, SILENT, Connection, Node, parse
 
 ROUNDS = int(os.environ.get("TRIMARAN_CRASH_ROUNDS") or 6)
 ACK_WAIT = 150
-LAST_SECONDS = 60
+LAST_SECONDS = 30 + 5 * ROUNDS
 ADDED = 100
 """Entries of a round at most: a fast producer adds more than could die in order, three waits each, before the end."""
 VALUES = 5
