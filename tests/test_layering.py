@@ -126,6 +126,7 @@ TESTED_BY = {
     "consumers/jobs/handles.py": "tests/consumers/jobs/test_worker.py",
     "consumers/jobs/later.py": "tests/consumers/jobs/test_queue.py",
     "consumers/jobs/names.py": "tests/consumers/jobs/test_queue.py",
+    "consumers/jobs/options.py": "tests/consumers/jobs/test_typing.py",
     "consumers/commands/job_queues.py": "tests/consumers/commands/test_jobs.py",
     "consumers/commands/pause.py": "tests/consumers/commands/test_purge.py",
     "consumers/commands/resume.py": "tests/consumers/commands/test_purge.py",

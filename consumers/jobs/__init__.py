@@ -15,7 +15,8 @@
 Jobs run at least once, so they must be idempotent (see Queue). The server may be any with Redis 7's commands: Trimaran,
 Redis, Valkey. Queues need no scripts.
 
-queue.py     Queue;  declarations.py  a declared function;  handles.py  Job;  enqueueing.py, own_ids.py  adding jobs
+queue.py     Queue;  declarations.py  a declared function;  options.py  what enqueueing takes;  handles.py  Job
+enqueueing.py, own_ids.py  adding jobs
 worker.py    Worker, on the consumers' engine;  running.py  one job in a worker's hands
 later.py     delayed jobs;  periodic.py  cron;  limits.py  limits by key;  uniqueness.py  unique jobs
 cancelling.py, results.py, searching.py, announcing.py;  clock.py  the time;  dead.py  dead jobs

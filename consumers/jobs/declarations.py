@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Final, Generic, ParamSpec, Protocol, overload
+from typing import Any, Generic, ParamSpec, Protocol
 
 from typing_extensions import TypeVar
 
@@ -16,27 +16,19 @@ from consumers.errors import Retry
 from consumers.given import Duration
 from consumers.jobs import own_ids
 from consumers.jobs.handles import Job
+from consumers.jobs.options import RESERVED, Expiry, TakesOptions, Unique
 from consumers.jobs.payloads import Arguments, Passed, place
 from consumers.retry import Backoff
 
-__all__ = ["Blanks", "Call", "Configured", "Enqueuer", "JobFunction", "Settings", "Unique"]
+__all__ = ["Blanks", "Call", "Configured", "Enqueuer", "JobFunction", "Settings"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T_co = TypeVar("T_co", covariant=True, default=Any)
 
-Unique = bool | str | Sequence[str]
-"""The parameters whose values make a job unique: one name, several, True for all of them, False for none."""
-
-Expiry = Duration | datetime
-"""Seconds from now, a timedelta, or a datetime (a naive one is local time)."""
-
 Errors = type[BaseException] | tuple[type[BaseException], ...]
 """One class of exceptions, or several."""
-
-RESERVED: Final = frozenset(("delay", "at", "priority", "unique", "job_id", "expires"))
-"""What enqueue() takes in addition to the function's own arguments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,46 +172,8 @@ class JobFunction(Generic[P, R_co, T_co]):
         """The parameters; evaluated late, as annotations may name types defined further down."""
         return Arguments(self.function, self.name)
 
-    # A call without options is checked against the function's own signature. A call with options can't be expressed
-    # with a ParamSpec: for that there is with_options().
-
-    @overload
-    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R_co]: ...
-    @overload
-    async def enqueue(
-        self,
-        *args: Any,
-        delay: Duration,
-        priority: str = ...,
-        unique: Unique = ...,
-        job_id: str = ...,
-        expires: Expiry = ...,
-        **kwargs: Any,
-    ) -> Job[R_co]: ...
-    @overload
-    async def enqueue(
-        self,
-        *args: Any,
-        at: datetime,
-        priority: str = ...,
-        unique: Unique = ...,
-        job_id: str = ...,
-        expires: Expiry = ...,
-        **kwargs: Any,
-    ) -> Job[R_co]: ...
-    @overload
-    async def enqueue(
-        self, *args: Any, priority: str, unique: Unique = ..., job_id: str = ..., expires: Expiry = ..., **kwargs: Any
-    ) -> Job[R_co]: ...
-    @overload
-    async def enqueue(
-        self, *args: Any, unique: Unique, job_id: str = ..., expires: Expiry = ..., **kwargs: Any
-    ) -> Job[R_co]: ...
-    @overload
-    async def enqueue(self, *args: Any, job_id: str, expires: Expiry = ..., **kwargs: Any) -> Job[R_co]: ...
-    @overload
-    async def enqueue(self, *args: Any, expires: Expiry, **kwargs: Any) -> Job[R_co]: ...
-    async def enqueue(self, *args: Any, **kwargs: Any) -> Job[R_co]:
+    @property
+    def enqueue(self) -> TakesOptions[P, Coroutine[Any, Any, Job[R_co]]]:
         """Have a worker run the function with these arguments, at least once.
 
         delay: the earliest start from now, in seconds or as a timedelta. at: the earliest start as a datetime (a naive
@@ -239,50 +193,21 @@ class JobFunction(Generic[P, R_co, T_co]):
         ConnectionError or TimeoutError if it is unknown whether the job was added; adding it again may then run it
         twice, unless it is unique or has an ID of its own.
         """
+        return self._enqueue
+
+    async def _enqueue(self, *args: Any, **kwargs: Any) -> Job[R_co]:
         (job,) = await self.queue.enqueue_many([self._call(args, kwargs)])
         return job
 
-    @overload
-    def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]: ...
-    @overload
-    def call(
-        self,
-        *args: Any,
-        delay: Duration,
-        priority: str = ...,
-        unique: Unique = ...,
-        job_id: str = ...,
-        expires: Expiry = ...,
-        **kwargs: Any,
-    ) -> Call[R_co]: ...
-    @overload
-    def call(
-        self,
-        *args: Any,
-        at: datetime,
-        priority: str = ...,
-        unique: Unique = ...,
-        job_id: str = ...,
-        expires: Expiry = ...,
-        **kwargs: Any,
-    ) -> Call[R_co]: ...
-    @overload
-    def call(
-        self, *args: Any, priority: str, unique: Unique = ..., job_id: str = ..., expires: Expiry = ..., **kwargs: Any
-    ) -> Call[R_co]: ...
-    @overload
-    def call(
-        self, *args: Any, unique: Unique, job_id: str = ..., expires: Expiry = ..., **kwargs: Any
-    ) -> Call[R_co]: ...
-    @overload
-    def call(self, *args: Any, job_id: str, expires: Expiry = ..., **kwargs: Any) -> Call[R_co]: ...
-    @overload
-    def call(self, *args: Any, expires: Expiry, **kwargs: Any) -> Call[R_co]: ...
-    def call(self, *args: Any, **kwargs: Any) -> Call[R_co]:
+    @property
+    def call(self) -> TakesOptions[P, Call[R_co]]:
         """The same as enqueue(), but returns a call that Queue.enqueue_many adds together with others.
 
         A call that is part of a workflow may leave out arguments, see Flow.
         """
+        return self._partial_call
+
+    def _partial_call(self, *args: Any, **kwargs: Any) -> Call[R_co]:
         return self._call(args, kwargs, partial=True)
 
     def with_options(

@@ -17,12 +17,13 @@ from consumers.given import Duration
 from consumers.jobs import cancelling, flow_resuming, listing
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.jobs.dead import PLAIN, DeadJob, dead_job
-from consumers.jobs.declarations import Call, Errors, JobFunction, Settings, Unique
+from consumers.jobs.declarations import Call, Errors, JobFunction, Settings
 from consumers.jobs.enqueueing import Adder
 from consumers.jobs.handles import Job
 from consumers.jobs.locating import Hint, locate
 from consumers.jobs.managing import PURGED, Manager
 from consumers.jobs.names import RESERVED, Keys
+from consumers.jobs.options import Unique
 from consumers.jobs.payloads import encode
 from consumers.jobs.periodic import Periodic
 from consumers.jobs.results import Results
