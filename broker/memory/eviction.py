@@ -33,7 +33,8 @@ from broker.keyspace.keyspace import Keyspace
 from broker.keyspace.sizes import size_of
 from broker.memory.client_eviction import ClientEviction
 from broker.observation.latency import Latency
-from broker.policies.policy_hash import PREFIX
+from broker.policies.delayed_entries import PREFIX as DELAYED
+from broker.policies.policy_hash import PREFIX as POLICY
 from broker.process import memory as process_memory
 from broker.process.log import Log
 from broker.process.memory import Memory
@@ -70,6 +71,9 @@ COPY_SLACK: Final = 0.1
 COPY_SPARE: Final = 8 << 20
 """The size of a table relative to the limit, plus a number of bytes, above which the excess counts as in use, because
 the table will be copied when it grows."""
+
+KEPT: Final = (POLICY, DELAYED)
+"""How the keys begin that are not evicted while `stream-extensions` is on."""
 
 AHEAD: Final = 16
 """A table's growth counts once it is within one part in this many of its keys, which allows for the keys that may
@@ -390,11 +394,14 @@ class Eviction:
         return None
 
     def _evictable(self, sample: list[bytes], keys: Iterable[bytes]) -> list[bytes]:
-        """Returns the sample without policies, which are never evicted; if nothing is left, any other of the keys."""
+        """Returns the sample without what is never evicted: policies, and entries that clients rely on being added.
+
+        If nothing of it is left, any other of the keys.
+        """
         if not self._config.stream_extensions:
             return sample
-        kept = [key for key in sample if not key.startswith(PREFIX)]
-        return kept or list(islice((key for key in keys if not key.startswith(PREFIX)), 1))
+        kept = [key for key in sample if not key.startswith(KEPT)]
+        return kept or list(islice((key for key in keys if not key.startswith(KEPT)), 1))
 
     def _best(self, volatile: bool, scoring: Scoring) -> tuple[Database, bytes] | None:
         """The best key in the pool, after adding new candidates from all databases."""

@@ -198,16 +198,16 @@ async def test_writes_are_refused_when_nothing_is_left_to_evict(policy: str) -> 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-random", "volatile-ttl", "volatile-random"])
 @pytest.mark.parametrize("extensions", ["yes", "no"])
-async def test_the_policies_of_streams_are_never_evicted(policy: str, extensions: str) -> None:
+async def test_policies_and_delayed_entries_of_streams_are_never_evicted(policy: str, extensions: str) -> None:
     async with running({"maxmemory-policy": policy, "stream-extensions": extensions}) as broker:
         Model(broker, base=100)
         client = await broker.client()
-        policies = [f"~policy:{{{number}}}:{number}" for number in range(20)]
-        for key in ["k", "k2", *policies]:
+        kept = [f"~{kind}:{{{number}}}:{number}" for number in range(10) for kind in ("policy", "delayed")]
+        for key in ["k", "k2", *kept]:
             await client.call("HSET", key, "field", "value")
             await client.call("EXPIRE", key, 100)
         await limited(client, 1)
-        left = await client.call("EXISTS", *policies)
+        left = await client.call("EXISTS", *kept)
         assert (left == b":20\r\n") == (extensions == "yes")
         if extensions == "yes":
             assert await client.call("EXISTS k k2") == b":0\r\n"

@@ -122,7 +122,7 @@ async def test_effects_are_one_unit(autojump_clock: MockClock) -> None:
             [
                 (3, [b"XADD", b"s", due + b"-0", b"n", b"1"]),
                 (3, [b"XADD", b"s", b"MAXLEN", b"5", due + b"-1", b"n", b"2"]),
-                (3, [b"ZREM", key, first, second]),
+                (3, [b"ZREMRANGEBYRANK", key, b"0", b"1"]),
             ],
         ]
         assert await values(client) == ["1", "2"]
