@@ -4,9 +4,14 @@ Every test that asks for `server_url` or `client` runs against each server of te
 module that is marked `both_loops` run twice: under Trio, as all asynchronous tests of this project do, and under
 asyncio, where this file takes the place of pytest-trio. There the fixtures and the test run in one task. A single one
 of them is left to Trio by the mark `trio_only`, with the reason, or by Trio's clock that jumps.
+
+What differs between the loops is the client's side, what differs between servers is not; so under asyncio a test runs
+against one of the servers, another one for each test. With TRIMARAN_EVERY_PAIR=1 it runs against all of them.
 """
 
 import inspect
+import os
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial, wraps
@@ -20,6 +25,7 @@ from tests.consumers import loops, servers
 from tests.consumers.servers import KINDS, RedisServer, in_process_broker
 
 CLOCKS = {"autojump_clock", "mock_clock"}
+EVERY_PAIR = "TRIMARAN_EVERY_PAIR"
 
 _missing: list[str] = []
 
@@ -55,16 +61,33 @@ def loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 
 def _under_asyncio(item: pytest.Item) -> bool:
+    return _parameters(item).get("loop") == "asyncio"
+
+
+def _parameters(item: pytest.Item) -> dict[str, object]:
     call = getattr(item, "callspec", None)
-    return call is not None and call.params.get("loop") == "asyncio"
+    return {} if call is None else call.params
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not os.environ.get(EVERY_PAIR):
+        here = [kind for kind in KINDS if kind == "broker" or servers.executable(kind) is not None]
+        left_out = [item for item in items if _under_asyncio(item) and _server_of_another(item, here)]
+        config.hook.pytest_deselected(items=left_out)
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
     for item in items:
         if isinstance(item, pytest.Function) and _under_asyncio(item):
             # a plain function from here on, which pytest-trio leaves alone
             item.obj = _plain(item.obj)
+
+
+def _server_of_another(item: pytest.Item, here: list[str]) -> bool:
+    """Whether the item is a test's run against another server than its own under asyncio, one of those `here`."""
+    kind = _parameters(item).get("server_kind")
+    test = item.nodeid.partition("[")[0]
+    return kind in here and kind != here[zlib.crc32(test.encode()) % len(here)]
 
 
 def _plain(test: Callable[..., Any]) -> Callable[..., None]:
