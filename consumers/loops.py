@@ -14,7 +14,7 @@ from anyio import NoEventLoopError, current_effective_deadline, get_cancelled_ex
 from anyio.abc import AsyncBackend
 from anyio.lowlevel import current_token
 
-__all__ = ["Owner", "backend", "cancel_again", "cancelled_class", "current_loop", "is_cancelled"]
+__all__ = ["Owner", "backend", "cancel_again", "cancelled_class", "current_loop", "is_cancelled", "is_running"]
 
 
 def backend() -> type[AsyncBackend]:
@@ -83,3 +83,12 @@ class Owner:
         while task.cancelling():
             task.uncancel()
         return True
+
+
+def is_running() -> bool:
+    """Whether a loop runs in this thread, so that a call that blocks would stop it."""
+    try:
+        current_token()
+    except RuntimeError:
+        return False
+    return True

@@ -59,6 +59,7 @@ CONSUMERS = (
     ("consumers.connecting",),
     ("consumers.backlog", "consumers.codecs", "consumers.middleware", "consumers.task_groups", "consumers.telemetry"),
     (
+        "consumers.background",
         "consumers.doorbell",
         "consumers.encryption",
         "consumers.errors",

@@ -24,6 +24,7 @@ from typing import Any, Self
 import anyio
 from coredis.exceptions import RedisError
 
+from consumers.addresses import default_url
 from consumers.commands.log_lines import JsonLines
 from consumers.commands.running import FAILED, CommandError, argument_parser, client_of, positive
 from consumers.commands.work_display import Counts, Display
@@ -68,9 +69,11 @@ def main(words: Sequence[str]) -> int:
         "--log-level", choices=("debug", "info", "warning", "error"), default="info",
         help="what is logged; info has a line for each finished job (info)",
     )  # fmt: skip
+    parser.set_defaults(url=None)
     options = parser.parse_args(words)
     try:
         queue = find(options.queue)
+        options.url = options.url or queue.url or default_url()
         backend, settings = loop_of(queue, options.loop)
     except CommandError as error:
         return _tell(str(error), 2)

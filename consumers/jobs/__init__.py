@@ -16,7 +16,7 @@ Jobs run at least once, so they must be idempotent (see Queue). The server may b
 Redis, Valkey. Queues need no scripts.
 
 queue.py     Queue;  declarations.py  a declared function;  options.py  what enqueueing takes;  handles.py  Job
-enqueueing.py, own_ids.py  adding jobs
+enqueueing.py, own_ids.py  adding jobs;  sync.py  Queue.sync, for code without an event loop
 worker.py    Worker, on the consumers' engine;  running.py  one job in a worker's hands
 later.py     delayed jobs;  periodic.py  cron;  limits.py  limits by key;  uniqueness.py  unique jobs
 cancelling.py, results.py, searching.py, announcing.py;  clock.py  the time;  dead.py  dead jobs
@@ -34,11 +34,12 @@ from consumers.jobs.declarations import Call, JobFunction
 from consumers.jobs.flow_handles import FlowState, FlowStatus, NodeState, NodeStatus, RunningFlow
 from consumers.jobs.flow_state import NodeFailure
 from consumers.jobs.flows import PREVIOUS, Flow, Node, chain, group
-from consumers.jobs.handles import Job
+from consumers.jobs.handles import Job, SyncJob
 from consumers.jobs.outcomes import JobCancelled, JobError, JobExpired, JobFailed, JobSkipped, JobTimeout, NoResult
 from consumers.jobs.queue import DeadJob, Queue
 from consumers.jobs.running import CurrentJob, current_job
 from consumers.jobs.states import Counts, JobInfo, JobState, Progress, Schedule, WorkerInfo
+from consumers.jobs.sync import SyncQueue
 from consumers.jobs.worker import Worker
 from consumers.middleware import Middleware
 from consumers.retry import Backoff
@@ -77,6 +78,8 @@ __all__ = [
     "RunningFlow",
     "Schedule",
     "ServerUnavailable",
+    "SyncJob",
+    "SyncQueue",
     "Worker",
     "WorkerInfo",
     "chain",

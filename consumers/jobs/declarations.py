@@ -15,12 +15,12 @@ from consumers import given
 from consumers.errors import Retry
 from consumers.given import Duration
 from consumers.jobs import own_ids
-from consumers.jobs.handles import Job
+from consumers.jobs.handles import Job, SyncJob
 from consumers.jobs.options import RESERVED, Expiry, TakesOptions, Unique
 from consumers.jobs.payloads import Arguments, Passed, place
 from consumers.retry import Backoff
 
-__all__ = ["Blanks", "Call", "Configured", "Enqueuer", "JobFunction", "Settings"]
+__all__ = ["Blanks", "Call", "Configured", "Enqueuer", "JobFunction", "Settings", "SyncFunction"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -127,6 +127,12 @@ class Call(Generic[R_co]):
     blanks: Blanks | None = None
 
 
+class SyncEnqueuer(Protocol):
+    """The part of Queue.sync that its declared functions need."""
+
+    def enqueue_many(self, calls: Iterable[Call[R]]) -> list[SyncJob[R]]: ...
+
+
 class Enqueuer(Protocol):
     """The part of a queue that its declared functions need."""
 
@@ -134,6 +140,8 @@ class Enqueuer(Protocol):
     def name(self) -> str: ...
     @property
     def priorities(self) -> Sequence[str]: ...
+    @property
+    def sync(self) -> SyncEnqueuer: ...
     async def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Job[R]]: ...
 
 
@@ -198,6 +206,11 @@ class JobFunction(Generic[P, R_co, T_co]):
     async def _enqueue(self, *args: Any, **kwargs: Any) -> Job[R_co]:
         (job,) = await self.queue.enqueue_many([self._call(args, kwargs)])
         return job
+
+    @property
+    def sync(self) -> SyncFunction[P, R_co]:
+        """The same job for code without an event loop: `job = resize.sync.enqueue("cat.png", width=200)`."""
+        return SyncFunction(self)
 
     @property
     def call(self) -> TakesOptions[P, Call[R_co]]:
@@ -295,6 +308,22 @@ class JobFunction(Generic[P, R_co, T_co]):
 
 
 @dataclass(frozen=True, slots=True)
+class SyncFunction(Generic[P, R_co]):
+    """JobFunction.sync: see SyncQueue for where it works."""
+
+    function: JobFunction[P, R_co]
+
+    @property
+    def enqueue(self) -> TakesOptions[P, SyncJob[R_co]]:
+        """JobFunction.enqueue, for code without an event loop: it blocks until the job has been added."""
+        return self._enqueue
+
+    def _enqueue(self, *args: Any, **kwargs: Any) -> SyncJob[R_co]:
+        (job,) = self.function.queue.sync.enqueue_many([self.function._call(args, kwargs)])
+        return job
+
+
+@dataclass(frozen=True, slots=True)
 class Configured(Generic[P, R_co]):
     """A job with options: JobFunction.with_options."""
 
@@ -303,13 +332,33 @@ class Configured(Generic[P, R_co]):
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R_co]:
         """JobFunction.enqueue with these options."""
-        call = self.function._call(args, {**kwargs, **self.options})
-        (job,) = await self.function.queue.enqueue_many([call])
+        (job,) = await self.function.queue.enqueue_many([self._call(args, kwargs)])
         return job
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call[R_co]:
+        return self.function._call(args, {**kwargs, **self.options})
+
+    @property
+    def sync(self) -> SyncConfigured[P, R_co]:
+        """The same for code without an event loop."""
+        return SyncConfigured(self)
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
         """JobFunction.call with these options."""
         return self.function._call(args, {**kwargs, **self.options}, partial=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncConfigured(Generic[P, R_co]):
+    """A job with options, for code without an event loop."""
+
+    configured: Configured[P, R_co]
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> SyncJob[R_co]:
+        """JobFunction.enqueue with these options; it blocks until the job has been added."""
+        configured = self.configured
+        (job,) = configured.function.queue.sync.enqueue_many([configured._call(args, kwargs)])
+        return job
 
 
 def check(function: Any, name: str) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 import anyio
 
@@ -14,8 +14,10 @@ from consumers.jobs.locating import Hint
 from consumers.jobs.outcomes import NoResult, outcome
 from consumers.jobs.states import JobInfo, JobState
 
-__all__ = ["Job", "JobServer", "OpensJobs"]
+__all__ = ["Job", "JobServer", "OpensJobs", "Runs", "SyncJob"]
 
+P = ParamSpec("P")
+T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -123,3 +125,52 @@ class Job(Generic[R_co]):
         return await self.queue.connection.reschedule(
             self.id, self._hint, seconds, None if at is None else at.timestamp()
         )
+
+
+class Runs(Protocol):
+    """What a SyncJob needs of Queue.sync."""
+
+    def run(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+
+class SyncJob(Generic[R_co]):
+    """A Job for programs without an event loop: its methods are the Job's, and block. job: the Job itself."""
+
+    def __init__(self, job: Job[R_co], sync: Runs) -> None:
+        self.job = job
+        self._sync = sync
+
+    def __repr__(self) -> str:
+        return f"<SyncJob {self.job.queue.name} {self.id}>"
+
+    @property
+    def id(self) -> str:
+        return self.job.id
+
+    @property
+    def created(self) -> bool:
+        return self.job.created
+
+    def result(self, timeout: Duration | None = None) -> R_co:
+        """Job.result: wait for the job and return its result."""
+        return self._sync.run(self.job.result, timeout)
+
+    def cancel(self) -> bool:
+        """Job.cancel: prevent the job from running, or stop it."""
+        return self._sync.run(self.job.cancel)
+
+    def info(self) -> JobInfo:
+        """Job.info: what is known about the job."""
+        return self._sync.run(self.job.info)
+
+    def status(self) -> JobState:
+        """Job.status: the state in info()."""
+        return self._sync.run(self.job.status)
+
+    def delete(self) -> bool:
+        """Job.delete: remove the job, its result, and its own ID."""
+        return self._sync.run(self.job.delete)
+
+    def reschedule(self, *, delay: Duration | None = None, at: datetime | None = None) -> bool:
+        """Job.reschedule: have a job that has not begun begin at another time."""
+        return self._sync.run(self.job.reschedule, delay=delay, at=at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from consumers.jobs.payloads import encode
 from consumers.jobs.periodic import Periodic
 from consumers.jobs.results import Results
 from consumers.jobs.states import Counts, JobInfo, JobState, Schedule, WorkerInfo
+from consumers.jobs.sync import SyncQueue
 from consumers.retry import Backoff
 from consumers.task_groups import Border, open_plain_task_group
 from consumers.transactions import Transactions
@@ -108,6 +110,10 @@ class Queue:
     loop: the loop for which asynchronous jobs are written: "asyncio" (uvloop included), "trio", or None for jobs that
         run on either, as those do that await only anyio's functions. Workers refuse another loop, and `trimaran work`
         chooses this one. Jobs are enqueued from either in any case.
+    url: the server for open() and `trimaran work` without one, and for `sync`; by default that in the environment's
+        REDIS_URL.
+
+    sync: the queue for code without an event loop, see SyncQueue.
     """
 
     def __init__(
@@ -119,6 +125,7 @@ class Queue:
         unique_for: Duration = 86400.0,
         remember_ids: Duration = 86400.0,
         loop: Literal["asyncio", "trio"] | None = None,
+        url: str | None = None,
         clock: Clock = wall_clock,
     ) -> None:
         given.text("name", name, empty=True)
@@ -129,8 +136,11 @@ class Queue:
             raise ValueError(f"priorities are names, each once, none of them {', '.join(sorted(RESERVED))}")
         if loop not in (None, "asyncio", "trio"):
             raise ValueError(f'loop is "asyncio", "trio" or None, not {loop!r}')
+        if url is not None:
+            given.text("url", url)
         self.name = name
         self.loop = loop
+        self.url = url
         self.priorities = tuple(priorities)
         self.default_priority = self.priorities[len(self.priorities) // 2]
         self.keep_result = given.duration("keep_result", keep_result)
@@ -142,7 +152,9 @@ class Queue:
         self.functions: dict[str, JobFunction[Any, Any]] = {}
         self.periodic_jobs: dict[str, Periodic] = {}
         self.clock = clock
-        self._connection: Connection | None = None
+        self.sync = SyncQueue(self)
+        # each thread with a loop has its own; a thread of a parent process is none of this one's
+        self._connections: dict[threading.Thread, Connection] = {}
 
     # Declaring.
 
@@ -226,16 +238,17 @@ class Queue:
         """Connect the queue in this program while the block runs; enqueue, wait and work inside.
 
         server: a URL (consumers.addresses has their forms) or an entered coredis client (Redis, Sentinel's,
-        RedisCluster); without one, the URL in the environment's REDIS_URL, or redis://127.0.0.1:6379.
+        RedisCluster); without one, the queue's `url`, or that in the environment's REDIS_URL, or
+            redis://127.0.0.1:6379.
 
         Exceptions raised by the block propagate unchanged. If the server is unreachable, workers wait; everything else
         raises ServerUnavailable. Raises ValueError for another URL.
         """
         if server is None:
-            server = default_url()
+            server = self.url or default_url()
         elif not isinstance(server, str):
             given.client_of(server)
-        if self._connection is not None:
+        if threading.current_thread() in self._connections:
             raise RuntimeError(f"the queue {self.name} is open already")
         border = Border()
         with border.outside():
@@ -258,7 +271,8 @@ class Queue:
             results = Results(client, link, keys, token)
             adder = Adder(link, transactions, keys, clock, token, self.unique_for, self.remember_ids)
             manager = Manager(client, link, transactions, keys, clock, self.keep_result, self.unique_for)
-            self._connection = Connection(
+            thread = threading.current_thread()
+            self._connections[thread] = Connection(
                 client, link, transactions, results, adder, manager, keys, self.keep_result, clock
             )
             try:
@@ -267,14 +281,15 @@ class Queue:
                     yield
                     tasks.cancel_scope.cancel()
             finally:
-                self._connection = None
+                del self._connections[thread]
 
     @property
     def connection(self) -> Connection:
-        """What open() has set up. Raises RuntimeError outside open()."""
-        if self._connection is None:
+        """What open() has set up for the loop of this thread. Raises RuntimeError outside open()."""
+        connection = self._connections.get(threading.current_thread())
+        if connection is None:
             raise RuntimeError(f"the queue {self.name} is not open: use it inside `async with queue.open(...)`")
-        return self._connection
+        return connection
 
     # Enqueueing.
 

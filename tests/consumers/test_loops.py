@@ -18,10 +18,13 @@ async def test_what_the_loop_is(loop: str) -> None:
     assert loops.current_loop() == loop
     assert loops.cancelled_class() == (anyio.get_cancelled_exc_class(),)
     assert loops.backend().current_time() <= anyio.current_time()
+    assert loops.is_running()
+    assert not await anyio.to_thread.run_sync(loops.is_running)
 
 
 def test_outside_a_loop() -> None:
     assert loops.cancelled_class() == ()
+    assert not loops.is_running()
 
 
 async def test_a_scope_cancels_what_is_in_it_unless_shielded() -> None:

@@ -62,6 +62,19 @@ def test_the_loop_is_the_one_that_is_asked_for_or_the_queues_own(capsys: pytest.
     assert "invalid choice" in capsys.readouterr().err
 
 
+def test_the_server_is_the_one_that_is_asked_for_or_the_queues_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen from the error about its URL."""
+    monkeypatch.setenv("REDIS_URL", "environment://")
+    for url, words, chosen in (
+        ("queue://", ["--url", "option://"], "option://"), ("queue://", [], "queue://"), (None, [], "environment://")
+    ):  # fmt: skip
+        monkeypatch.setattr(queue, "url", url)
+        assert work.main(["tests.consumers.jobs.program:queue", *words]) == 2
+        assert capsys.readouterr().err.startswith(f"trimaran work: {chosen}: ")
+
+
 def test_uvloop_must_be_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for spec, outcome in ((object(), ("asyncio", {"use_uvloop": True})), (None, None)):
         monkeypatch.setattr(importlib.util, "find_spec", lambda name, spec=spec: spec)

@@ -41,6 +41,11 @@ async def main() -> None:
     reveal_type(await queue.enqueue_many([count.call(["a"]), count.call([])]))  # list[Job[int]]
     reveal_type(await queue.enqueue_many([resize.call("a"), count.call([])]))  # list[Job[object]]
     reveal_type(queue.handle("id", resize))  # Job[str]
+    reveal_type(resize.sync.enqueue("cat.png", width=5))  # SyncJob[str]
+    reveal_type(count.sync.enqueue(["a"], delay=5).result())  # int
+    reveal_type(count.with_options(delay=5).sync.enqueue(["a"]))  # SyncJob[int]
+    reveal_type(queue.sync.enqueue_many([count.call(["a"])]))  # list[SyncJob[int]]
+    reveal_type(queue.sync.run((await count.enqueue(["a"])).result, timeout=5))  # int
     jobs: list[Job[object]] = [await resize.enqueue("a"), await count.enqueue([])]
     functions: list[JobFunction[..., object]] = [resize, count]
     print(jobs, functions)
@@ -48,6 +53,9 @@ async def main() -> None:
     count(["a"]) + "a"  # error: operator
     await resize.enqueue()  # error: call-overload
     await resize.enqueue("cat.png", "wide")  # error: call-overload
+    resize.sync.enqueue("cat.png", "wide")  # error: call-overload
+    resize.with_options(delay=5).sync.enqueue("cat.png", "wide")  # error: arg-type
+    queue.sync.run(queue.pause, 5)  # error: call-arg
     await resize.with_options(delay=5).enqueue("cat.png", "wide")  # error: arg-type
     await resize.with_options(priority="high").enqueue(with_=5)  # error: call-arg
     resize.with_options(delay="5")  # error: arg-type
