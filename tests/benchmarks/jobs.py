@@ -5,10 +5,12 @@
 Each library runs in its own interpreter (it is left out if none is named and it can't be imported), on the same server,
 one after the other, in turns. First a producer adds the jobs, using the library's bulk call if it has one; then one
 worker process is started. The handler only counts: the time runs from its first call to its last. Settings are the
-fastest that were found; "results" is whether each job's result is stored.
+fastest that were found; "results" is whether each job's result is stored, and who stores them is compared with others
+that do.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -68,10 +70,16 @@ async def main():
         print(time.perf_counter() - begun)
 trio.run(main)
 """
-OUR_WORKER = (
-    "-c", "from app import URL; from consumers.commands.work import main;"
-    "main(['app:queue', '--concurrency', '100', '--prefetch', '400', '--log-level', 'warning', '--url', URL])",
-)  # fmt: skip
+
+
+def ours(name: str, loop: str, keep: int) -> Library:
+    """This project's queue, whose worker runs on that loop and keeps each result for so many seconds."""
+    command = (
+        "from app import URL; from consumers.commands.work import main; main(['app:queue', '--concurrency', '100', "
+        f"'--prefetch', '400', '--log-level', 'warning', '--loop', '{loop}', '--url', URL])"
+    )
+    return Library(name, "consumers", keep > 0, 40_000, OURS.format(keep=keep), OUR_PRODUCER, ("-c", command))
+
 
 STREAQ = """
 from streaq import Worker
@@ -92,9 +100,62 @@ async def main():
 anyio.run(main)
 """
 
+
+def dramatiq(name: str, *, results: bool) -> Library:
+    app = f"""
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.results import Results
+from dramatiq.results.backends import RedisBackend
+dramatiq.set_broker(RedisBroker(url=URL))
+dramatiq.get_broker().add_middleware(Results(backend=RedisBackend(url=URL)))
+@dramatiq.actor(store_results={results})
+def empty(n):
+    count()
+"""
+    producer = """
+import time
+from app import *
+begun = time.perf_counter()
+for n in range(N):
+    empty.send(n)
+print(time.perf_counter() - begun)
+"""
+    worker = ("-m", "dramatiq", "app", "--processes", "1", "--threads", "8")
+    return Library(name, "dramatiq", results, 5_000, app, producer, worker)
+
+
+def celery(name: str, *, results: bool) -> Library:
+    app = f"""
+from celery import Celery
+app = Celery("app", broker=URL, backend=URL)
+app.conf.worker_prefetch_multiplier = 400
+app.conf.broker_connection_retry_on_startup = True
+@app.task(ignore_result={not results})
+def empty(n):
+    count()
+"""
+    producer = """
+import time
+from app import *
+begun = time.perf_counter()
+with app.producer_or_acquire() as producer:
+    for n in range(N):
+        empty.apply_async((n,), producer=producer)
+print(time.perf_counter() - begun)
+"""
+    worker = (
+        "-m", "celery", "-A", "app", "worker", "--pool", "solo", "--loglevel", "ERROR",
+        "--without-gossip", "--without-mingle", "--without-heartbeat",
+    )  # fmt: skip
+    return Library(name, "celery", results, 3_000, app, producer, worker)
+
+
 LIBRARIES = (
-    Library("trimaran", "consumers", True, 40_000, OURS.format(keep=600), OUR_PRODUCER, OUR_WORKER),
-    Library("trimaran, no results", "consumers", False, 40_000, OURS.format(keep=0), OUR_PRODUCER, OUR_WORKER),
+    ours("trimaran", "trio", 600),
+    ours("trimaran, asyncio", "asyncio", 600),
+    ours("trimaran, uvloop", "uvloop", 600),
+    ours("trimaran, no results", "trio", 0),
     Library(
         "streaq", "streaq", True, 10_000, STREAQ.format(backend="asyncio"), STREAQ_PRODUCER,
         ("-m", "streaq", "run", "app:worker"),
@@ -126,6 +187,29 @@ asyncio.run(main())
         ("-m", "arq", "app.Settings"),
     ),
     Library(
+        "taskiq", "taskiq_redis", True, 3_000,
+        """
+from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
+broker = RedisStreamBroker(URL, consumer_id="0").with_result_backend(RedisAsyncResultBackend(URL, result_ex_time=600))
+@broker.task
+async def empty(n: int) -> None:
+    count()
+""",
+        """
+import asyncio, time
+from app import *
+async def main():
+    await broker.startup()
+    begun = time.perf_counter()
+    for start in range(0, N, 50):
+        await asyncio.gather(*(empty.kiq(n) for n in range(start, min(N, start + 50))))
+    print(time.perf_counter() - begun)
+    await broker.shutdown()
+asyncio.run(main())
+""",
+        ("-m", "taskiq", "worker", "app:broker", "--workers", "1", "--max-async-tasks", "100", "--log-level", "ERROR"),
+    ),
+    Library(
         "RQ (SimpleWorker)", "rq", True, 2_000,
         "def empty(n):\n    count()\n",
         """
@@ -139,49 +223,10 @@ print(time.perf_counter() - begun)
         ("-c", "import sys; from app import URL; from rq.cli import main;"
          "sys.argv = ['rq', 'worker', '--worker-class', 'rq.SimpleWorker', '--url', URL, '--quiet']; main()"),
     ),
-    Library(
-        "Dramatiq", "dramatiq", False, 5_000,
-        """
-import dramatiq
-from dramatiq.brokers.redis import RedisBroker
-dramatiq.set_broker(RedisBroker(url=URL))
-@dramatiq.actor
-def empty(n):
-    count()
-""",
-        """
-import time
-from app import *
-begun = time.perf_counter()
-for n in range(N):
-    empty.send(n)
-print(time.perf_counter() - begun)
-""",
-        ("-m", "dramatiq", "app", "--processes", "1", "--threads", "8"),
-    ),
-    Library(
-        "Celery (solo)", "celery", False, 3_000,
-        """
-from celery import Celery
-app = Celery("app", broker=URL)
-app.conf.worker_prefetch_multiplier = 400
-app.conf.broker_connection_retry_on_startup = True
-@app.task(ignore_result=True)
-def empty(n):
-    count()
-""",
-        """
-import time
-from app import *
-begun = time.perf_counter()
-with app.producer_or_acquire() as producer:
-    for n in range(N):
-        empty.apply_async((n,), producer=producer)
-print(time.perf_counter() - begun)
-""",
-        ("-m", "celery", "-A", "app", "worker", "--pool", "solo", "--loglevel", "ERROR",
-         "--without-gossip", "--without-mingle", "--without-heartbeat"),
-    ),
+    dramatiq("Dramatiq", results=True),
+    dramatiq("Dramatiq, no results", results=False),
+    celery("Celery (solo)", results=True),
+    celery("Celery (solo), no results", results=False),
 )  # fmt: skip
 
 
@@ -212,7 +257,8 @@ def measure(library: Library, python: str, url: str, jobs: int, limit: float) ->
                     time.sleep(0.05)
             finally:
                 # some have child processes, which would take the next round's jobs
-                os.killpg(worker.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(worker.pid, signal.SIGKILL)
                 worker.wait()
         return jobs / float(added.stdout.split()[-1]), jobs / float(done.read_text())
 
@@ -258,11 +304,14 @@ def report(found: dict[str, list[tuple[float, float]]], *, as_json: bool) -> Non
         print(json.dumps(medians))
         return
     results = {library.name: library.results for library in LIBRARIES}
-    best = max((done for name, (_, done) in medians.items() if not name.startswith("trimaran")), default=None)
-    print(f"{'':24}{'results':>9}{'added/s':>10}{'done/s':>10}{'of the best other':>20}")
+    print(f"{'':26}{'results':>8}{'added/s':>10}{'done/s':>10}{'of the best other':>20}")
     for name, (added, done) in medians.items():
-        share = f"{done / best:.2f}" if best else "-"
-        print(f"{name:24}{'yes' if results[name] else 'no':>9}{added:>10.0f}{done:>10.0f}{share:>20}")
+        others = [
+            other for rival, (_, other) in medians.items()
+            if results[rival] == results[name] and not rival.startswith("trimaran")
+        ]  # fmt: skip
+        share = f"{done / max(others):.2f}" if others else "-"
+        print(f"{name:26}{'yes' if results[name] else 'no':>8}{added:>10.0f}{done:>10.0f}{share:>20}")
 
 
 if __name__ == "__main__":
