@@ -127,15 +127,15 @@ def serve(words: Sequence[str]) -> int:
         load(config, [os.fsencode(word) for word in words], sys.stdin.buffer)
         _enter(config.dir)
         syslog = Syslog(config.syslog_ident, config.syslog_facility) if config.syslog_enabled else None
-        log = Log(config.loglevel, config.logfile, form=config.log_format, syslog=syslog)
+        log = Log(config.loglevel, config.logfile, syslog=syslog)
     except ConfigFileError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except OSError as error:
         sys.stderr.write(f"trimaran: {error}\n")
         return 1
-    config.on_change("loglevel", lambda level: setattr(log, "level", level))
     log.hide_user_data(config.hide_user_data_from_log)
+    _follow(config, log)
     _ignore_stray_signals()
     if config.daemonize and not supervisor_of(config.supervised, os.environ):
         _daemonize()
@@ -144,6 +144,18 @@ def serve(words: Sequence[str]) -> int:
 
     with _pid_file(config, log):
         return serve_broker(config, log)
+
+
+def _follow(config: Config, log: Log) -> None:
+    """Have the log's lines look as the configuration says, now and after each CONFIG SET."""
+
+    def write(_: object = None) -> None:
+        log.level = config.loglevel
+        log.write_as(config.log_format, config.log_timestamp_format)
+
+    write()
+    for name in ("loglevel", "log-format", "log-timestamp-format"):
+        config.on_change(name, write)
 
 
 def check(words: Sequence[str]) -> int:

@@ -183,6 +183,7 @@ class Server:
             self.broker.snapshot_transfers.cron()
             self.broker.full_syncs.cron()
             self.broker.stream_upkeep.cron()
+            self.broker.tls_contexts.cron()
             self.broker.stats.sample(trio.current_time())
             self.broker.stats.sample_memory(now // 1000)
             self.broker.access.sample()

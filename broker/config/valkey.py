@@ -32,13 +32,13 @@ class ValkeyDeclarations:
     rdma_bind = Text(hidden=True, inert=True)
     rdma_rx_size = Integer(1024 * 1024, 64 * 1024, 16 * 1024 * 1024, immutable=True, hidden=True, inert=True)
     rdma_completion_vector = Integer(-1, -1, 1024, immutable=True, hidden=True, inert=True)
-    tls_auto_reload_interval = Integer(0, 0, INT_MAX, hidden=True, inert=True)
+    tls_auto_reload_interval = Integer(0, 0, INT_MAX, hidden=True)
 
     # The process.
-    availability_zone = Text(empty_is_unset=False, hidden=True, inert=True)
+    availability_zone = Text(empty_is_unset=False, hidden=True)
     extended_redis_compatibility = Bool(False, hidden=True, inert=True)
     hash_seed = Text(immutable=True, hidden=True, inert=True)
-    log_timestamp_format = Choice("legacy", ("legacy", "iso8601", "milliseconds"), hidden=True, inert=True)
+    log_timestamp_format = Choice("legacy", ("legacy", "iso8601", "milliseconds"), hidden=True)
     io_threads_always_active = Bool(False, hidden=True, inert=True)
     min_io_threads_avoid_copy_reply = Integer(7, 0, INT_MAX, hidden=True, inert=True)
     min_string_size_avoid_copy_reply = Integer(16384, 0, INT_MAX, hidden=True, inert=True)

@@ -16,6 +16,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from typing import Final
 
 from broker.process.syslog import Syslog
@@ -38,16 +39,22 @@ class Log:
     An event is a text with %-style placeholders for its arguments (formatted only if the event is written), plus named
     values.
 
-    path: the file to append to, or empty for standard output. form: how a line looks: "text", "json" or "logfmt".
-    syslog: where each line goes as well.
+    path: the file to append to, or empty for standard output. form, timestamps: see write_as(). syslog: where each line
+    goes as well.
     """
 
     def __init__(
-        self, level: str = "notice", path: str = "", *, form: str = "text", syslog: Syslog | None = None
+        self,
+        level: str = "notice",
+        path: str = "",
+        *,
+        form: str = "text",
+        timestamps: str = "legacy",
+        syslog: Syslog | None = None,
     ) -> None:
         # Absolute, because the directive `dir` changes the working directory.
         self._path = os.path.abspath(path) if path else ""
-        self._line = _FORMS[form]
+        self.write_as(form, timestamps)
         self._syslog = syslog
         self._hides_user_data = False
         self._descriptor = -1
@@ -62,6 +69,12 @@ class Log:
     @level.setter
     def level(self, level: str) -> None:
         self._threshold = LEVELS.index(level)
+
+    def write_as(self, form: str, timestamps: str) -> None:
+        """Follow `log-format` ("text", "json" or "logfmt") and `log-timestamp-format` ("iso8601", "milliseconds" since
+        1970, or "legacy": the form's own)."""
+        self._line = _FORMS[form]
+        self._time = _TIMES.get(timestamps, _date_and_time if form == "text" else _iso_time)
 
     def fileno(self) -> int:
         """The file's descriptor, which stays the same when the file is reopened."""
@@ -148,7 +161,7 @@ class Log:
 
     def _write(self, level: int, text: str, values: dict[str, object]) -> None:
         self._follow_rotation()
-        line = self._line(time.time(), LEVELS[level], text, values)
+        line = self._line(self._time(time.time()), LEVELS[level], text, values)
         with contextlib.suppress(OSError):
             os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
         if self._syslog is not None:
@@ -167,26 +180,19 @@ def _frames_alone(error: BaseException) -> list[str]:
     return frames
 
 
-def _text_line(now: float, level: str, text: str, values: dict[str, object]) -> str:
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
-    milliseconds = int(now * 1000) % 1000
-    return f"{stamp}.{milliseconds:03d} {level:7} pid {os.getpid()}  {_one_line(text)}{_named(values)}\n"
+def _text_line(stamp: str | int, level: str, text: str, values: dict[str, object]) -> str:
+    return f"{stamp} {level:7} pid {os.getpid()}  {_one_line(text)}{_named(values)}\n"
 
 
-def _logfmt_line(now: float, level: str, text: str, values: dict[str, object]) -> str:
+def _logfmt_line(stamp: str | int, level: str, text: str, values: dict[str, object]) -> str:
     """The line as Valkey writes it, with the event's own values at the end."""
-    head = f'pid={os.getpid()} role=master timestamp="{_iso_time(now)}" level={level}'
+    head = f'pid={os.getpid()} role=master timestamp="{stamp}" level={level}'
     return f"{head} message={json.dumps(text[:TEXT_MAX])}{_named(values)}\n"
 
 
-def _json_line(now: float, level: str, text: str, values: dict[str, object]) -> str:
+def _json_line(stamp: str | int, level: str, text: str, values: dict[str, object]) -> str:
     """The standard fields come first and take precedence over values of the same name."""
-    event: dict[str, object] = {
-        "time": _iso_time(now),
-        "level": level,
-        "pid": os.getpid(),
-        "message": text[:TEXT_MAX],
-    }
+    event: dict[str, object] = {"time": stamp, "level": level, "pid": os.getpid(), "message": text[:TEXT_MAX]}
     for name, value in values.items():
         plain = isinstance(value, bool | int | float) or value is None
         event.setdefault(name, value if plain else _shown(value))
@@ -196,11 +202,20 @@ def _json_line(now: float, level: str, text: str, values: dict[str, object]) -> 
 _FORMS: Final = {"text": _text_line, "json": _json_line, "logfmt": _logfmt_line}
 
 
+def _date_and_time(now: float) -> str:
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(now))}.{int(now * 1000) % 1000:03d}"
+
+
 def _iso_time(now: float) -> str:
-    local = time.localtime(now)
-    milliseconds = int(now * 1000) % 1000
-    zone = time.strftime("%z", local)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{milliseconds:03d}{zone[:3]}:{zone[3:]}"
+    zone = time.strftime("%z", time.localtime(now))
+    return f"{_date_and_time(now).replace(' ', 'T')}{zone[:3]}:{zone[3:]}"
+
+
+def _milliseconds(now: float) -> int:
+    return int(now * 1000)
+
+
+_TIMES: Final[dict[str, Callable[[float], str | int]]] = {"iso8601": _iso_time, "milliseconds": _milliseconds}
 
 
 def _named(values: dict[str, object]) -> str:

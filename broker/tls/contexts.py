@@ -1,11 +1,13 @@
 """The TLS contexts that the tls-* directives describe, made again whenever one of them changes.
 
-A new context is put in place only when all of it could be made, and holds for clients that connect from then on. Log
-lines are Redis's, since CONFIG SET only points to the log.
+With Valkey's `tls-auto-reload-interval` they are also made again when a file has changed. A new context is put in place
+only when all of it could be made, and holds for clients that connect from then on. Log lines are Redis's, since CONFIG
+SET only points to the log.
 """
 
 from __future__ import annotations
 
+import os
 import ssl
 import warnings
 from typing import Final
@@ -45,6 +47,17 @@ DIRECTIVES: Final = (
 )
 """What the contexts depend on."""
 
+FILES: Final = (
+    "tls_cert_file",
+    "tls_key_file",
+    "tls_client_cert_file",
+    "tls_client_key_file",
+    "tls_ca_cert_file",
+    "tls_ca_cert_dir",
+    "tls_dh_params_file",
+)
+"""The attributes that name the files from which the contexts are made."""
+
 VERIFY: Final = {"yes": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "no": ssl.CERT_NONE}
 
 NOT_CONFIGURED: Final = "Unable to update TLS configuration. Check server logs."
@@ -62,12 +75,15 @@ class TlsContexts:
         self._log = log
         self.server: ssl.SSLContext | None = None
         self.client: ssl.SSLContext | None = None
+        self._files: list[tuple[int, ...] | None] = []
+        self._seconds = 0
         for name in DIRECTIVES:
             config.on_change(name, self._changed)
         config.on_change("tls-expected-peer-name", self._peer_names_changed)
 
     def configure(self) -> bool:
         """Make new contexts; False, with the reason in the log and the old ones in place, if that fails."""
+        self._files = self._identify_files()
         try:
             server, client = self._server(), self._client()
         except (ValueError, OSError) as problem:
@@ -80,6 +96,23 @@ class TlsContexts:
         """Whether anything would use the contexts."""
         config = self._config
         return bool(config.tls_port or config.tls_replication or config.tls_cluster)
+
+    def cron(self) -> None:
+        """Called once a second: every `tls-auto-reload-interval` seconds, load files that have changed.
+
+        Files that can't be loaded are tried again when one of them has changed again: a certificate may be replaced
+        some time before its key.
+        """
+        self._seconds += 1
+        interval = self._config.tls_auto_reload_interval
+        if not interval or self._seconds < interval:
+            return
+        self._seconds = 0
+        if self.needed() and self._files != self._identify_files() and self.configure():
+            self._log.notice("TLS: changed files have been loaded")
+
+    def _identify_files(self) -> list[tuple[int, ...] | None]:
+        return [_identity(getattr(self._config, attribute)) for attribute in FILES]
 
     def _changed(self, _: object) -> None:
         if self.needed() and not self.configure():
@@ -171,6 +204,15 @@ class TlsContexts:
             raise ValueError(f"Failed to configure ciphers: {config.tls_ciphers}") from None
         if config.tls_ciphersuites:
             openssl.set_ciphersuites(context, config.tls_ciphersuites)
+
+
+def _identity(path: str) -> tuple[int, ...] | None:
+    """Return what differs once a file has been written or replaced; None if there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _set_protocols(context: ssl.SSLContext, value: str) -> None:

@@ -68,7 +68,10 @@ def test_the_log_follows_the_configuration(server: FakeServer, tmp_path: Path) -
     assert server.log.level == "warning"
     server.config.set([(b"loglevel", b"debug")])
     server.log.debug("x")
-    assert (tmp_path / "log").read_text().startswith('{"time": ')
+    server.config.set([(b"log-format", b"text"), (b"log-timestamp-format", b"milliseconds")])
+    server.log.warning("y")
+    first, second = (tmp_path / "log").read_text().splitlines()
+    assert first.startswith('{"time": "') and re.match(r"\d{13} warning ", second)
 
 
 @pytest.mark.parametrize("words", [["--sentinel"], ["--port", "1", "--sentinel"]])

@@ -126,6 +126,22 @@ def test_capabilities(connect: Callable[[], Sides]) -> None:
     same(connect(), "CLIENT CAPA", "CLIENT CAPA redirect", "CLIENT CAPA nosuch", "CLIENT CAPA a b c", "client capa x")
 
 
+def test_the_availability_zone(connect: Callable[[], Sides]) -> None:
+    """Redis has no such field, so it is shown where there is one."""
+    sides = connect()
+    same(sides, "CONFIG SET availability-zone eu-central-1b", "CONFIG GET availability-zone")
+    told = []
+    for connection in sides:
+        (line,) = re.findall(rb"availability_zone:.*", connection.call("INFO", "server"))
+        texts = [node.text for node in parse(connection.call("HELLO")).items]
+        told.append((line, texts[texts.index(b"availability_zone") + 1]))
+    assert told[1] == told[0]
+    same(sides, "CONFIG SET availability-zone ''")
+    for connection in sides:
+        assert b"availability_zone" not in connection.call("HELLO")
+    assert b"availability_zone" not in sides[1].call("INFO", "server")
+
+
 def kind_of_error(reply: bytes) -> bytes:
     """Valkey words many errors in other ways than Redis does."""
     return reply.split()[0] if reply.startswith(b"-") else reply

@@ -10,6 +10,7 @@ from broker.broker import Client
 from broker.clients.describing import client_line
 from broker.clients.pubsub import update_mode
 from broker.clients.session import REPLY_OFF, REPLY_SKIP_NEXT, UNAUTHENTICATED
+from broker.config.kinds import bytes_of
 from broker.table.arguments import integer
 from broker.table.command import (
     ALLOW_BUSY,
@@ -143,6 +144,8 @@ def hello(session: Client, args: list[bytes]) -> bytes:
         (bulk(b"role"), bulk(b"replica" if replicates else b"master")),
         (bulk(b"modules"), EMPTY_ARRAY),
     ]
+    if zone := session.broker.config.availability_zone:
+        fields.append((bulk(b"availability_zone"), bulk(bytes_of(zone))))
     if session.broker.config.stream_extensions:
         fields.append((bulk(b"extensions"), array([bulk(b"streams")])))
     return session.resp.map(fields)

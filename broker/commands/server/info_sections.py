@@ -78,6 +78,8 @@ def _server(broker: Broker) -> Fields:
     yield "executable", sys.executable
     yield "config_file", config.file or ""
     yield "io_threads_active", 0
+    if config.availability_zone:
+        yield "availability_zone", config.availability_zone
     listeners = 0
     if broker.tcp_port:
         addresses = ",".join(f"bind={address}" for address in config.bind)

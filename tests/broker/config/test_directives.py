@@ -1,6 +1,7 @@
 """The table of directives."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,9 @@ def test_every_default_reads_back_from_its_own_text() -> None:
 REPORTS = ("commands/server/info.py", "commands/server/info_sections.py", "commands/server/info_process.py")
 """Modules that show values to clients: that alone is no effect."""
 
+OF_THE_START = ("cli.py", "startup_log.py")
+"""Modules that run once: what only they read must be immutable, or they must listen to its changes."""
+
 OF_REPORTS = {"latency_tracking_info_percentiles"}
 """Directives whose effect is what a report computes."""
 
@@ -55,8 +59,13 @@ def is_config(node: ast.expr) -> bool:
     return name.endswith(HOLDERS)
 
 
-def directives_read() -> set[str]:
-    """The attributes that something acts on: `config.name` is read, or `on_change("name", ...)` listens."""
+@functools.cache
+def directives_read() -> frozenset[str]:
+    """The attributes that something acts on: `config.name` is read, or `on_change("name", ...)` listens.
+
+    Reading once what CONFIG SET can change is not enough.
+    """
+    changeable = {directive.attribute for directive in TABLE.values() if not directive.immutable}
     root = Path(broker.__file__).parent
     found: set[str] = set()
     for path in root.rglob("*.py"):
@@ -67,16 +76,17 @@ def directives_read() -> set[str]:
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
                 # Config itself reads what decides on CONFIG SET.
+                if path.name in OF_THE_START and node.attr in changeable:
+                    continue
                 if is_config(node.value) or (path.name == "live.py" and isinstance(node.value, ast.Name)):
                     found.add(node.attr)
             elif listens and isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in TABLE:
                 found.add(TABLE[node.value].attribute)
-    return found
+    return frozenset(found)
 
 
 def test_a_directive_that_nothing_reads_says_that_it_has_no_effect() -> None:
-    read = directives_read()
-    read |= OF_REPORTS
+    read = directives_read() | OF_REPORTS
     unread = {name for name, directive in TABLE.items() if not directive.inert and directive.attribute not in read}
     assert unread == set()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 import trustme
 
 from broker import open_broker
@@ -182,3 +183,37 @@ async def test_a_new_certificate_is_used_without_a_restart(certificates: Certifi
         assert shown == ssl.PEM_cert_to_DER_cert(certificate.read_text())
         assert shown != before.stream.getpeercert(binary_form=True)
         assert await before.call("PING") == b"+PONG\r\n"
+
+
+async def test_files_that_change_are_loaded_after_the_interval(
+    certificates: Certificates, mock_clock: trio.testing.MockClock
+) -> None:
+    async def seconds(count: int) -> None:
+        for _ in range(count):
+            mock_clock.jump(1)
+            await trio.testing.wait_all_tasks_blocked()
+
+    async def shown() -> bytes | None:
+        stream = (await running.connect()).stream
+        assert isinstance(stream, trio.SSLStream)
+        certificate: bytes | None = stream.getpeercert(binary_form=True)
+        return certificate
+
+    async with serving(certificates, tls_auto_reload_interval="2") as running:
+        client = await running.connect()
+        old = await shown()
+        certificate, key = certificates.issue("new", "127.0.0.1", "localhost")
+        new = ssl.PEM_cert_to_DER_cert(certificate.read_text())
+        certificate.replace(certificates.certificate)
+        await seconds(4)
+        assert await shown() == old  # the key is still the old one's
+        key.replace(certificates.key)
+        await seconds(1)
+        assert await shown() == old
+        await seconds(1)
+        assert await shown() == new
+        assert await client.call("PING") == b"+PONG\r\n"
+        assert await client.call("CONFIG SET tls-auto-reload-interval 0") == b"+OK\r\n"
+        certificates.issue("server", "127.0.0.1", "localhost")
+        await seconds(5)
+        assert await shown() == new

@@ -72,12 +72,28 @@ def test_a_failure_carries_its_traceback_in_one_line(tmp_path: Path) -> None:
     assert "test_log.py" in line
 
 
+ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d"
+
+
+@pytest.mark.parametrize(("timestamps", "stamp"), [("iso8601", ISO), ("milliseconds", r"\d{13}")])
+def test_timestamps(tmp_path: Path, timestamps: str, stamp: str) -> None:
+    """They can change while the log is open, and so can the form."""
+    path = tmp_path / "log"
+    log = Log(path=str(path), form="json")
+    for form in ("text", "logfmt", "json"):
+        log.write_as(form, timestamps)
+        log.notice("x")
+    text, logfmt, event = lines(path)
+    assert re.fullmatch(rf"{stamp} notice  pid \d+  x", text)
+    assert re.search(rf' timestamp="{stamp}" ', logfmt)
+    assert re.fullmatch(stamp, str(json.loads(event)["time"]))
+
+
 def test_a_logfmt_line(tmp_path: Path) -> None:
     path = tmp_path / "log"
     Log(path=str(path), form="logfmt").notice('say "x"', port=6379)
     (line,) = lines(path)
-    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d"
-    assert re.fullmatch(rf'pid=\d+ role=master timestamp="{stamp}" level=notice message="say \\"x\\"" port=6379', line)
+    assert re.fullmatch(rf'pid=\d+ role=master timestamp="{ISO}" level=notice message="say \\"x\\"" port=6379', line)
 
 
 def test_users_data_is_hidden_on_request(tmp_path: Path) -> None:

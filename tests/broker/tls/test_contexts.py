@@ -202,3 +202,23 @@ def test_nothing_is_read_while_nothing_uses_it(certificates: Certificates) -> No
 def test_every_directive_has_an_effect_at_once(certificates: Certificates) -> None:
     contexts = Contexts(certificates)
     assert set(DIRECTIVES) <= contexts.config._listeners.keys()
+
+
+def test_files_are_loaded_again_only_when_one_has_changed(certificates: Certificates) -> None:
+    contexts = Contexts(certificates, tls_auto_reload_interval="1")
+    contexts.configure()
+    first = contexts.server
+    contexts.cron()
+    assert contexts.server is first
+    certificates.certificate.write_text("nonsense")
+    contexts.cron()
+    contexts.cron()
+    assert contexts.server is first
+    assert contexts.log_text().count("Failed to load certificate") == 1
+    certificates.issue("server", "127.0.0.1")
+    contexts.cron()
+    assert contexts.server is not first
+    assert "changed files have been loaded" in contexts.log_text()
+    certificates.key.unlink()
+    contexts.cron()
+    assert f"Failed to load private key: {certificates.key}" in contexts.log_text()
