@@ -1,8 +1,12 @@
-"""redis-cli (Debian's redis-tools): arguments, standard input, output formats, mass insertion, scanning modes."""
+"""redis-cli (Debian's redis-tools, and the newest): arguments, standard input, output formats, mass insertion, each of
+its modes; and redis-benchmark with client-side caching."""
 
 import os
+import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,26 @@ def cli(port: int) -> list[str]:
     if found is None:
         skip_loudly("redis-cli is not installed (Debian: redis-tools)")
     return [str(found), "-p", str(port)]
+
+
+@pytest.fixture
+def newest(cli: list[str]) -> list[str]:
+    """The reference's redis-cli, which has more modes."""
+    found = servers.find_reference()[0].with_name("redis-cli")
+    if not found.exists():
+        skip_loudly("there is no redis-cli beside the reference")
+    return [str(found), *cli[1:]]
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[int, int]]:
+    """Two ends of a terminal: what a program shows there comes at once, not once a pipe's buffer is full."""
+    ours, theirs = os.openpty()
+    try:
+        yield ours, theirs
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def run(command: list[str], standard_input: str | bytes = "") -> str:
@@ -110,17 +134,71 @@ def test_watching(cli: list[str]) -> None:
     "mode", [["--latency"], ["--latency-history", "-i", "1"], ["--latency-dist", "-i", "1"], ["--stat", "-i", "1"]]
 )
 def test_modes_that_never_end(cli: list[str], mode: list[str]) -> None:
-    ours, theirs = os.openpty()
-    with subprocess.Popen([*cli, *mode], stdout=theirs, stdin=subprocess.DEVNULL) as watching:
+    with (
+        terminal() as (ours, theirs),
+        subprocess.Popen([*cli, *mode], stdout=theirs, stdin=subprocess.DEVNULL) as shown,
+    ):
         try:
-            shown = b""
-            while len(shown) < 200:
-                shown += os.read(ours, 1024)
-            assert watching.poll() is None and b"ERR" not in shown
+            text = b""
+            while len(text) < 200:
+                text += os.read(ours, 1024)
+            assert shown.poll() is None and b"ERR" not in text
         finally:
-            watching.kill()
-    os.close(ours)
-    os.close(theirs)
+            shown.kill()
+
+
+def test_what_a_replica_receives(cli: list[str]) -> None:
+    run([*cli, "CONFIG", "SET", "repl-diskless-sync-delay", "0"])
+    with terminal() as (ours, theirs), subprocess.Popen([*cli, "--replica"], stdout=theirs, stderr=theirs) as replica:
+        try:
+            text = b""
+            while b"Logging commands" not in text:
+                text += os.read(ours, 1024)
+            run([*cli, "SET", "k", "v"])
+            while b'"SET","k","v"' not in text:
+                text += os.read(ours, 1024)
+            assert replica.poll() is None
+        finally:
+            replica.kill()
+            run([*cli, "CONFIG", "SET", "repl-diskless-sync-delay", "5"])
+
+
+def test_which_keys_are_hot(cli: list[str], newest: list[str]) -> None:
+    run(cli, "SET cold 1\nSET hot 1\n")
+    refused = subprocess.run([*cli, "--hotkeys"], capture_output=True, timeout=60)
+    assert b"ERR An LFU maxmemory policy is not selected" in refused.stdout + refused.stderr
+    run([*cli, "CONFIG", "SET", "maxmemory-policy", "allkeys-lfu"])
+    try:
+        run(cli, "GET hot\n" * 300)
+        for program in (cli, newest):
+            found = re.findall(r'hot key found with counter: (\d+)\tkeyname: "(\w+)"', run([*program, "--hotkeys"]))
+            assert found[0][1] == "hot" and int(found[0][0]) > 5
+    finally:
+        run([*cli, "CONFIG", "SET", "maxmemory-policy", "noeviction"])
+
+
+def test_statistics_of_keys(newest: list[str]) -> None:
+    run(newest, "RPUSH l a b c\nSET k text\nXADD x * f v\n")
+    shown = run([*newest, "--keystats"])
+    assert "Total key length is 3B" in shown and "list                 1" in shown
+
+
+def test_a_cluster_is_refused(cli: list[str]) -> None:
+    for mode in ("info", "check"):
+        done = subprocess.run([cli[0], "--cluster", mode, f"127.0.0.1:{cli[2]}"], capture_output=True, timeout=60)
+        assert done.returncode == 1 and b"is not configured as a cluster node" in done.stdout + done.stderr
+    # With -c it follows redirections, if there are any.
+    assert run([*cli, "-c", "SET", "k", "v"]) == "OK\n"
+
+
+@pytest.mark.parametrize("resp", [[], ["-3"]], ids=["RESP2", "RESP3"])
+def test_a_benchmark_with_client_side_caching(cli: list[str], resp: list[str]) -> None:
+    found = shutil.which("redis-benchmark")
+    if found is None:
+        skip_loudly("redis-benchmark is not installed (Debian: redis-tools)")
+    options = ["--enable-tracking", "-n", "5000", "-c", "20", "-P", "4", "-t", "set,get,lpush", "--csv"]
+    done = run([str(found), "-p", cli[2], *resp, *options])
+    assert [line.split(",")[0] for line in done.splitlines()[1:]] == ['"SET"', '"GET"', '"LPUSH"']
 
 
 def test_the_machines_own_latency(cli: list[str]) -> None:

@@ -79,7 +79,7 @@ DEPEND_ON_THE_SERVER = {
     "client_recent_max_input_buffer", "client_recent_max_output_buffer", "current_cow_peak", "rdb_last_cow_size",
     "aof_last_cow_size", "rdb_last_load_keys_loaded", "rdb_last_bgsave_time_sec", "aof_last_rewrite_time_sec",
     "rdb_changes_since_last_save", "connected_clients", "lazyfreed_objects",
-    "expire_cycle_cpu_milliseconds",
+    "expire_cycle_cpu_milliseconds", "migrate_cached_sockets",
     # CONFIG RESETSTAT leaves these.
     "acl_access_denied_auth", "acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel",
 }  # fmt: skip
