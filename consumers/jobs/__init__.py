@@ -18,7 +18,7 @@ Redis, Valkey. Queues need no scripts.
 queue.py     Queue;  declarations.py  a declared function;  options.py  what enqueueing takes;  handles.py  Job
 enqueueing.py, own_ids.py  adding jobs;  sync.py  Queue.sync, for code without an event loop
 worker.py    Worker, on the consumers' engine;  running.py  one job in a worker's hands
-later.py     delayed jobs;  periodic.py  cron;  limits.py  limits by key;  uniqueness.py  unique jobs
+later.py     delayed jobs;  periodic.py  cron;  limits.py, rates.py  limits by key;  uniqueness.py  unique jobs
 cancelling.py, results.py, searching.py, announcing.py;  clock.py  the time;  dead.py  dead jobs
 states.py    what is known about jobs and workers;  reports.py  what workers report;  locating.py  finding one job
 listing.py   counting and listing;  managing.py  pausing, purging, deleting, rescheduling
@@ -37,6 +37,7 @@ from consumers.jobs.flows import PREVIOUS, Flow, Node, chain, group
 from consumers.jobs.handles import Job, SyncJob
 from consumers.jobs.outcomes import JobCancelled, JobError, JobExpired, JobFailed, JobSkipped, JobTimeout, NoResult
 from consumers.jobs.queue import DeadJob, Queue
+from consumers.jobs.rates import Rate
 from consumers.jobs.running import CurrentJob, current_job
 from consumers.jobs.states import Counts, JobInfo, JobState, Progress, Schedule, WorkerInfo
 from consumers.jobs.sync import SyncQueue
@@ -73,6 +74,7 @@ __all__ = [
     "NodeStatus",
     "Progress",
     "Queue",
+    "Rate",
     "Reject",
     "Retry",
     "RunningFlow",

@@ -18,6 +18,7 @@ from consumers.jobs import own_ids
 from consumers.jobs.handles import Job, SyncJob
 from consumers.jobs.options import RESERVED, Expiry, TakesOptions, Unique
 from consumers.jobs.payloads import Arguments, Passed, place
+from consumers.jobs.rates import Place, Rate
 from consumers.retry import Backoff
 
 __all__ = ["Blanks", "Call", "Configured", "Enqueuer", "JobFunction", "Settings", "SyncFunction"]
@@ -45,6 +46,7 @@ class Settings:
     unique: Unique = False
     limit: int | None = None
     limit_by: Unique = False
+    rate: Rate | None = None
     crashes: int = 10
     keep_result: float = 600.0
 
@@ -54,6 +56,7 @@ class Settings:
             if number is not None or name != "limit":
                 given.whole(name, number)
         given.instance("backoff", self.backoff, Backoff)
+        given.instance("rate", self.rate, Rate, type(None))
         for what, errors in (("retry_on", self.retry_on), ("dead_on", self.dead_on)):
             for one in _several(errors) if errors is not None else ():
                 if not (isinstance(one, type) and issubclass(one, BaseException)):
@@ -68,6 +71,11 @@ class Settings:
             raise ValueError("limit_by needs a limit")
         if self.keep_result < 0:
             raise ValueError("keep_result can't be negative")
+
+    @cached_property
+    def limited(self) -> bool:
+        """Whether a run needs a place under a limit."""
+        return self.limit is not None or self.rate is not None
 
     def retries_after(self, error: BaseException) -> bool:
         """Whether a job that raised this may be run again."""
@@ -165,7 +173,7 @@ class JobFunction(Generic[P, R_co, T_co]):
         parameters = inspect.signature(function).parameters
         if taken := RESERVED & parameters.keys():
             raise TypeError(f"{settings.name}: enqueue() takes {', '.join(sorted(taken))} itself, choose another name")
-        for which in (settings.unique, settings.limit_by):
+        for which in (settings.unique, settings.limit_by, settings.rate.by if settings.rate is not None else False):
             if unknown := set(self._names(which, parameters)) - parameters.keys():
                 raise TypeError(f"{settings.name} has no parameter {', '.join(sorted(unknown))}")
 
@@ -289,9 +297,15 @@ class JobFunction(Generic[P, R_co, T_co]):
         known = {name: value for name, value in bound.items() if name not in passed}
         return bound, arguments.pack(known), Blanks(missing, passed)
 
-    def limit_of(self, bound: dict[str, Any]) -> str:
-        """The limit that a call falls under: equal for equal values of the parameters that limit_by names."""
-        return self._place(self.settings.limit_by, bound)
+    def places_of(self, bound: dict[str, Any]) -> list[Place]:
+        """The places that a run of a call needs: under the same limits as those with the same values of parameters."""
+        settings, places = self.settings, list[Place]()
+        if settings.rate is not None:
+            rate = settings.rate
+            places.append(Place(f"{self._place(rate.by, bound)}/rate", rate.count, rate.period))
+        if settings.limit is not None:
+            places.append(Place(self._place(settings.limit_by, bound), settings.limit))
+        return places
 
     def _place(self, which: Unique, bound: dict[str, Any]) -> str:
         parameters = self.arguments.signature.parameters

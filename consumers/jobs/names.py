@@ -14,9 +14,12 @@ jobs:{NAME}:workers       a hash: what each worker reports about itself and the 
 jobs:{NAME}:paused        since when no worker takes a job
 jobs:{NAME}:periodic      a hash: the last time for which each periodic job was scheduled
 jobs:{NAME}:schedules     a hash: each periodic job's schedule in force and its workers' last sign of life (periodic.py)
-jobs:{NAME}:running:...   a sorted set: IDs of jobs that hold a place under a limit, by the end of their lease
+jobs:{NAME}:running:...   a sorted set: IDs of jobs that hold a place under a limit, by the end of their lease; and the
+                          runs that hold one under a rate, by the end of its period (rates.py)
 jobs:{NAME}:parked:...    a sorted set: IDs of jobs that wait for such a place, in order
-jobs:{NAME}:limits        a hash: the limits under which jobs are parked, with their sizes
+jobs:{NAME}:limits        a hash: the limits under which jobs are parked, with their sizes; 0: it is a rate
+jobs:{NAME}:rates         a hash: the number and the period of the rates under which jobs are parked
+jobs:{NAME}:openings      a sorted set: these rates, by the time at which any worker may bring their jobs back
 jobs:{NAME}:flow:ID       a hash: a workflow (flow_state.py)
 """
 
@@ -29,7 +32,7 @@ GROUP = "workers"
 
 _OTHERS = (
     "resumed", "dead", "later", "bodies", "moves", "cancelled", "periodic", "schedules", "limits", "control",
-    "postponed", "workers", "paused",
+    "postponed", "workers", "paused", "rates", "openings",
 )  # fmt: skip
 RESERVED = frozenset(_OTHERS)
 """Names that no priority may have, because the queue's other keys have them."""
@@ -53,6 +56,8 @@ class Keys:
         self.periodic = f"{self.prefix}periodic"
         self.schedules = f"{self.prefix}schedules"
         self.limits = f"{self.prefix}limits"
+        self.rates = f"{self.prefix}rates"
+        self.openings = f"{self.prefix}openings"
         self.control = f"{self.prefix}control"
 
     @property

@@ -27,6 +27,7 @@ from consumers.jobs.names import RESERVED, Keys
 from consumers.jobs.options import Unique
 from consumers.jobs.payloads import encode
 from consumers.jobs.periodic import Periodic
+from consumers.jobs.rates import Rate
 from consumers.jobs.results import Results
 from consumers.jobs.states import Counts, JobInfo, JobState, Schedule, WorkerInfo
 from consumers.jobs.sync import SyncQueue
@@ -171,6 +172,7 @@ class Queue:
         unique: Unique = False,
         limit: int | None = None,
         limit_by: Unique = False,
+        rate: Rate | None = None,
         crashes: int = 10,
         keep_result: Duration | None = None,
         cron: str | None = None,
@@ -194,6 +196,7 @@ class Queue:
         limit: how many jobs of this function may run at a time across all workers; with limit_by, how many with the
             same values of these parameters. The others wait without holding up other jobs. A crashed worker's places
             are free after its lease.
+        rate: Rate(100, per=60, by="customer"): how many runs may begin in any period; the others wait likewise.
         crashes: how often its worker may die under it before it is dead; only a worker that died while it ran nothing
             else proves that the job is the cause, see "Jobs that kill their worker" in docs/worker-queues.md.
         keep_result: overrides the queue's.
@@ -212,6 +215,7 @@ class Queue:
                 unique=unique,
                 limit=limit,
                 limit_by=limit_by,
+                rate=rate,
                 crashes=crashes,
                 keep_result=self.keep_result if keep_result is None else given.duration("keep_result", keep_result),
             )

@@ -154,7 +154,7 @@ class RunningJob(Delivery):
             raise LookupError(f"no job {entry.job!r} is declared")
         settings = self.settings = function.settings
         arguments = function.arguments.unpack(entry.arguments)
-        if settings.limit is not None and not await self._admitted(function, arguments, settings.limit):
+        if settings.limited and not await self._admitted(function, arguments):
             return
         returned = await self._call(function, entry, arguments)
         if self.settled:
@@ -199,14 +199,14 @@ class RunningJob(Delivery):
         settlement = self._settle_with(commands, ended=False)
         worker.notifier.expect(settlement, then=worker.delayed.poll)
 
-    async def _admitted(self, function: JobFunction[Any, Any], arguments: dict[str, Any], most: int) -> bool:
+    async def _admitted(self, function: JobFunction[Any, Any], arguments: dict[str, Any]) -> bool:
         assert self.entry is not None
-        limit = function.limit_of(arguments)
-        if not await self.worker.limiter.admit(self.entry, limit, most, self.stream, self.id):
+        places = function.places_of(arguments)
+        if not await self.worker.limiter.admit(self.entry, places, self.stream, self.id, self.delivery_count):
             # parking has acknowledged it; the engine must forget it
             self._settle(Settlement(self, Outcome.ACK))
             return False
-        self.limit = limit
+        self.limit = next((place.limit for place in places if not place.period), "")
         return True
 
     async def _call(self, function: JobFunction[Any, Any], entry: JobEntry, arguments: dict[str, Any]) -> Any:

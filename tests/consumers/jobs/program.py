@@ -8,7 +8,7 @@ import time
 
 import anyio
 
-from consumers.jobs import Backoff, Queue
+from consumers.jobs import Backoff, Queue, Rate, current_job
 
 queue = Queue("killed")
 
@@ -32,6 +32,17 @@ async def limited(n: int, group: str) -> int:
     client = queue.connection.client
     await anyio.sleep(0.002)
     await client.rpush("done", [str(n)])
+    return n
+
+
+@queue.job(rate=Rate(10, per=0.2, by="group"), crashes=100)
+async def rated(n: int, group: str) -> int:
+    client = queue.connection.client
+    (place,) = rated.places_of({"group": group})
+    claims = await client.zrange(queue.keys.running(place.limit), 0, -1, withscores=True)
+    end = max(one.score for one in claims if one.member.decode().startswith(f"{current_job().id} "))
+    await client.rpush(f"begun:{group}", [f"{end - place.period:.6f}"])
+    await client.rpush("rated", [str(n)])
     return n
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from consumers.jobs import JobFailed
 from tests.consumers.jobs.processes import CONCURRENCY, Fleet
-from tests.consumers.jobs.program import limited, poison, queue, work
+from tests.consumers.jobs.program import limited, poison, queue, rated, work
 from tests.consumers.jobs.working import dead
 
 pytestmark = pytest.mark.both_loops
@@ -62,8 +62,15 @@ async def test_limited_jobs_are_not_lost_either(client: Client, server_url: str)
             fleet = Fleet(server_url, tasks, seed=3)
             await fleet.start(2)
             jobs = await queue.enqueue_many(limited.call(n, f"g{n % 3}") for n in range(300))
+            slow = await queue.enqueue_many(rated.call(n, f"g{n % 3}") for n in range(240))
             for _ in range(3):
                 await fleet.kill_one()
             assert [await job.result(timeout=60) for job in jobs] == list(range(300))
+            assert [await job.result(timeout=60) for job in slow] == list(range(240))
             tasks.cancel_scope.cancel()
     assert {int(n) for n in await client.lrange("done", 0, -1)} == set(range(300))
+    assert {int(n) for n in await client.lrange("rated", 0, -1)} == set(range(240))
+    for group in ("g0", "g1", "g2"):
+        begun = sorted(map(float, await client.lrange(f"begun:{group}", 0, -1)))
+        # a score is exact to a microsecond
+        assert all(later - first > 0.199_99 for first, later in zip(begun, begun[10:], strict=False))

@@ -311,8 +311,8 @@ async def test_places_of_a_dead_worker_are_free_after_its_lease(client: Client, 
     async def work(user: str) -> str:
         return user
 
-    limit = work.limit_of({"user": "a"})
-    await client.zadd(queue.keys.running(limit), {"somebody": time.time() + 0.5})
+    (place,) = work.places_of({"user": "a"})
+    await client.zadd(queue.keys.running(place.limit), {"somebody": time.time() + 0.5})
     async with Worker(queue, lease=1).open():
         job = await work.enqueue("a")
         with pytest.raises(TimeoutError):

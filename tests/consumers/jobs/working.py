@@ -1,15 +1,29 @@
 """What the tests of job queues share: a queue with quick retries, and waiting."""
 
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import coredis
 
+from broker.process.clock import TrioClock
+from broker.server import open_broker
+from broker.testing import in_process
 from consumers.jobs import Backoff, DeadJob, Queue
 
-__all__ = ["SOON", "dead", "keys", "until"]
+__all__ = ["SOON", "dead", "keys", "on_test_clock", "until"]
 
 SOON = Backoff(initial=0.05, factor=1, max=0.05, jitter=False)
+
+
+@asynccontextmanager
+async def on_test_clock(queue: Queue) -> AsyncIterator["coredis.Redis[bytes]"]:
+    """Open the queue for the block on a broker that shares the time of the test, which has Trio's autojump clock."""
+    clock = TrioClock(time.time_ns() // 1_000_000 - int(anyio.current_time() * 1000))
+    async with open_broker({}, clock=clock) as server, in_process.client(server) as client, queue.open(client):
+        yield client
 
 
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:
