@@ -4,7 +4,7 @@ Nothing is recorded until it is needed, that is, until maxmemory-policy needs it
 databases look keys up by a function of this module, which records it in `Database.last_access`, and a bit of the event
 mask has them report what they store and change; while nothing is recorded, the test for events covers this, too. The
 idle time of keys not looked up since counts from the last time that any key may have been accessed before, known to the
-second from the counters of hits and changes: the first answer is exact if the broker was idle, and too low if it was
+second from the number of hits and changes: the first answer is exact if the broker was idle, and too low if it was
 busy.
 
 What `last_access` holds depends on what is recorded: wall milliseconds of the last access (LRU) or of the last
@@ -45,8 +45,8 @@ class Access:
     """
 
     __slots__ = (
-        "_accesses", "_config", "_databases", "_minute", "_policy", "_quiet_since", "_ready", "_requested", "_shared",
-        "_since", "_stamps", "_unknown", "recorded", "suspended",
+        "_accesses", "_config", "_databases", "_minute", "_policy", "_quiet_since", "_ready", "_requested", "_set_back",
+        "_shared", "_since", "_stamps", "_unknown", "recorded", "suspended",
     )  # fmt: skip
 
     def __init__(self, shared: SharedState, databases: Databases, config: Config) -> None:
@@ -55,6 +55,7 @@ class Access:
         self._config = config
         self._requested = False
         self._since = self._quiet_since = shared.clock.now
+        self._set_back = 0
         self._accesses = self._count()
         self._minute = -1
         self._stamps: list[int] = []
@@ -94,7 +95,18 @@ class Access:
     def _count(self) -> int:
         """A number that grows with accesses to keys."""
         shared = self._shared
-        return shared.hits + shared.changes + shared.dirty
+        return shared.hits + shared.changes + shared.dirty + self._set_back
+
+    def forget_hits(self) -> None:
+        """Count hits and misses from 0 again (CONFIG RESETSTAT)."""
+        shared = self._shared
+        self._set_back += shared.hits
+        shared.hits = shared.misses = 0
+
+    def forget_changes(self, count: int) -> None:
+        """Subtract changes that have been saved."""
+        self._set_back += count
+        self._shared.changes -= count
 
     # Querying and setting
 

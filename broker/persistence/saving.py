@@ -96,7 +96,7 @@ class Snapshots:
         except OSError as problem:
             self._log.warning("Error saving DB on disk", file=self.path, error=str(problem))
             raise
-        self._keyspace.changes = 0
+        self._keyspace.access.forget_changes(self._keyspace.changes)
         self._note_success()
         self._log.notice("DB saved on disk", file=self.path, seconds=round(time.monotonic() - began, 3))
 
@@ -131,7 +131,7 @@ class Snapshots:
                 self._failed(outcome.problem)
             return
         self._unfinished = ""
-        self._keyspace.changes = max(0, self._keyspace.changes - self._changes_saved)
+        self._keyspace.access.forget_changes(min(self._keyspace.changes, self._changes_saved))
         self._note_success()
         self._log.notice("Background saving terminated with success", seconds=self.seconds, copied_bytes=self.copied)
 
@@ -201,6 +201,6 @@ class Snapshots:
             try:
                 self.replace_file()
                 # The command's own changes are counted later, but that file already includes them.
-                self._keyspace.changes -= self._keyspace.dirty
+                self._keyspace.access.forget_changes(self._keyspace.dirty)
             except OSError as problem:
                 self._log.warning("the old RDB file remains: its keys will be back after a restart", error=str(problem))

@@ -1,5 +1,7 @@
 """CLIENT PAUSE beside the reference: what is answered, what waits, and that nothing expires meanwhile."""
 
+import time
+
 import pytest
 
 from tests.oracle.harness import Command, Pair, Raw, Shape, Unordered, pair, requires
@@ -76,3 +78,24 @@ def test_nothing_expires_meanwhile() -> None:
         writer.receive()
         for command in ("GET e", "GET e2", "HGETALL h"):
             client.do(command)
+
+
+def test_what_is_due_is_dumped_whole() -> None:
+    """Also a hash of which nothing else is left: its payload is one that can be restored."""
+    deadline = int(time.time() * 1000) + 100
+    with pair(cleanup=["CLIENT UNPAUSE"]) as both:
+        client = both.client()
+        for command in (
+            "HSET some f v g w", f"HPEXPIREAT some {deadline} FIELDS 1 f", "HSET all f v",
+            f"HPEXPIREAT all {deadline} FIELDS 1 f", f"SET e 1 PXAT {deadline}", "CLIENT PAUSE 100000 WRITE",
+        ):  # fmt: skip
+            client.do(command)
+        expired(both, "e")
+        client.do("DUMP e")
+        payload = b""
+        for name in ("some", "all"):
+            payloads = [each.call("DUMP", name).partition(b"\r\n")[2][:-2] for each in (client.theirs, client.ours)]
+            theirs, payload = payloads
+            assert theirs[:-10] == payload[:-10]  # behind it are the version and the checksum
+        client.do("CLIENT UNPAUSE")
+        client.do(["RESTORE", "again", "0", payload])

@@ -37,8 +37,10 @@ _BAD_FORMAT: Final = b"ERR Bad data format"
          summary="Returns a key's value in Redis's serialisation.",
          complexity="O(N) for the size N of the value")  # fmt: skip
 def dump_(session: Client, args: list[bytes]) -> bytes:
-    value = session.db.read(args[1])
-    return session.resp.null if value is None else bulk(dump(value, session.broker.config))
+    if session.db.read(args[1]) is None:
+        return session.resp.null
+    # What is stored: as in Redis, fields that are due but may not expire now (CLIENT PAUSE) are part of it.
+    return bulk(dump(session.db.data[args[1]], session.broker.config))
 
 
 _OPTIONS: Final = Parser[tuple[bool, bool, bytes, int]](

@@ -74,7 +74,8 @@ def config_resetstat(session: Client, args: list[bytes]) -> bytes:
     broker = session.broker
     broker.stats.reset()
     keyspace = broker.keyspace
-    keyspace.hits = keyspace.misses = keyspace.expired = keyspace.expired_fields = 0
+    keyspace.access.forget_hits()
+    keyspace.expired = keyspace.expired_fields = 0
     keyspace.expired_on_access = keyspace.expired_fields_on_access = keyspace.expiry_batches_full = 0
     keyspace.expiry_seconds = 0.0
     broker.reclaimer.freed = 0

@@ -1,5 +1,7 @@
 """Access times and counters: recorded only where needed, kept with the keys, and what the policies make of them."""
 
+from pathlib import Path
+
 import pytest
 import trio
 import trio.testing
@@ -69,6 +71,18 @@ def test_the_first_question_right_after_an_access() -> None:
     broker.access.sample()
     clock.now += 60_000
     assert run(session, "SET k w", "OBJECT IDLETIME k") == b"+OK\r\n:0\r\n"
+
+
+@pytest.mark.parametrize("counter_set_back", ["CONFIG RESETSTAT", "SAVE"])
+def test_the_first_question_after_counters_were_set_back(counter_set_back: str, tmp_path: Path) -> None:
+    """As much is counted since as before: a busy broker is not taken for one that was idle all the time."""
+    broker, clock = broker_with(dir=str(tmp_path))
+    session = make_session(broker)
+    run(session, "SET k v", "GET k")
+    broker.access.sample()
+    clock.now += 60_000
+    run(session, counter_set_back, "SET k v" if counter_set_back == "SAVE" else "GET k")
+    assert run(session, "OBJECT IDLETIME k") == b":0\r\n"
 
 
 async def test_keys_that_were_loaded_count_from_the_start(autojump_clock: trio.testing.MockClock) -> None:
