@@ -25,11 +25,8 @@ RUN := $(VENV)/bin/python
 # What the build depends on: mypyc compiles modules with what it knows of the types of all others.
 SOURCES := pyproject.toml setup.py $(shell find protocol broker -name "*.py" -o -name "*.pyx" -o -name "*.pxd" -o -name "*.pxi")
 
-# A broker for this machine only, unless ARGS names addresses, or a file that may do so.
-LOCAL = $(if $(ARGS),$(if $(filter --%,$(firstword $(ARGS))),--bind 127.0.0.1),--bind 127.0.0.1)
-
 serve: $(VENV)/.serve
-	$(RUN) -m broker serve $(LOCAL) $(or $(ARGS),--port 6379)
+	$(RUN) -m broker serve $(or $(ARGS),--port 6379)
 
 # The full run uses both cores; the few tests that ARGS names finish sooner without starting workers.
 PARALLEL = $(if $(ARGS),,--numprocesses auto --dist worksteal)
@@ -73,6 +70,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.serve: $(SOURCES) | $(VENV)/bin/python
+	@echo "make: installing and compiling; from scratch this takes two to three minutes"
 	$(RUN) -m pip install --quiet --editable '.[consumers]'
 	touch $@
 

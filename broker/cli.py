@@ -60,6 +60,11 @@ due adds delayed entries to their streams on a Redis or Valkey that has taken ov
   trimaran migrate --from redis://10.0.0.5 --to redis://10.0.0.6
 """
 
+LOOPBACK = ("127.0.0.1", "-::1")
+OPENING = frozenset({"aclfile", "bind", "protected-mode", "requirepass", "user"})
+"""Without any of these, and without a file, protected mode would refuse clients of other machines: they are not listened
+to, either."""
+
 # The PID file of a daemonized redis-server if none is configured.
 DAEMON_PID_FILE = "/var/run/redis.pid"
 
@@ -124,7 +129,9 @@ def serve(words: Sequence[str]) -> int:
         return 0
     config = Config()
     try:
-        load(config, [os.fsencode(word) for word in words], sys.stdin.buffer)
+        given = load(config, [os.fsencode(word) for word in words], sys.stdin.buffer)
+        if config.file is None and not given & OPENING:
+            config.bind = LOOPBACK
         _enter(config.dir)
         syslog = Syslog(config.syslog_ident, config.syslog_facility) if config.syslog_enabled else None
         log = Log(config.loglevel, config.logfile, syslog=syslog)

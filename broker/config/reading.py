@@ -6,7 +6,7 @@ directive wins. An error prevents the start, and is reported in one line that sa
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, BinaryIO
 
 from broker.config.directives import BY_NAME, FORGOTTEN, TABLE
@@ -34,10 +34,11 @@ class ConfigFileError(Exception):
         self.reason = reason
 
 
-def load(config: Config, arguments: Sequence[bytes] = (), stdin: BinaryIO | None = None) -> None:
+def load(config: Config, arguments: Sequence[bytes] = (), stdin: BinaryIO | None = None) -> Set[str]:
     """Read a configuration as redis-server does: `[file] [--directive value ...]... [-]`.
 
-    `-` as the first or last argument also reads stdin, after the file and before the arguments. Raises ConfigFileError.
+    `-` as the first or last argument also reads stdin, after the file and before the arguments. Returns the names of
+    what was set. Raises ConfigFileError.
     """
     reader = _Reader(config)
     arguments = list(arguments)
@@ -57,6 +58,7 @@ def load(config: Config, arguments: Sequence[bytes] = (), stdin: BinaryIO | None
     for line in _argument_lines(arguments):
         reader.line(line, COMMAND_LINE)
     _check(config)
+    return reader.names
 
 
 def _argument_lines(arguments: Sequence[bytes]) -> list[bytes]:
@@ -90,6 +92,7 @@ class _Reader:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._seen: set[Directive[Any]] = set()
+        self.names: set[str] = set()
         self._depth = 0
 
     def file(self, path: str) -> None:
@@ -121,6 +124,7 @@ class _Reader:
     def _words(self, words: list[bytes]) -> None:
         name = text_of(words[0].lower())
         directive = BY_NAME.get(name)
+        self.names.add(name if directive is None else directive.name)
         if directive is None:
             self._command(name, words)
             return

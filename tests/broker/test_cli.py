@@ -116,22 +116,24 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "passed"),
+    ("arguments", "bind"),
     [
-        ("", "--bind 127.0.0.1 --port 6379"),
-        ("--port 7000", "--bind 127.0.0.1 --port 7000"),
-        ("--bind 0.0.0.0 --port 7000", "--bind 127.0.0.1 --bind 0.0.0.0 --port 7000"),
-        ("redis.conf --port 7000", "redis.conf --port 7000"),
-        ("-", "-"),
+        ("", "127.0.0.1 -::1"),
+        ("--port 7000 --appendonly no", "127.0.0.1 -::1"),
+        ("--bind * -::*", "* -::*"),
+        ("--bind 127.0.0.2", "127.0.0.2"),
+        ("--protected-mode no", "* -::*"),
+        ("--requirepass secret", "* -::*"),
+        ("--user alice on nopass", "* -::*"),
+        ("redis.conf", "* -::*"),
+        ("redis.conf --port 7000", "* -::*"),
     ],
 )
-def test_what_make_serve_listens_on(arguments: str, passed: str) -> None:
-    """The last `--bind` counts; a file may have one of its own."""
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        ["make", "-n", "-s", "serve", f"ARGS={arguments}"], cwd=root, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1].partition(" serve ")[2].split() == passed.split()
+def test_who_is_listened_to(server: FakeServer, tmp_path: Path, arguments: str, bind: str) -> None:
+    """Without a file and a password, nobody but this machine: protected mode would refuse all others."""
+    (tmp_path / "redis.conf").write_text("maxclients 100\n")
+    assert cli.main(["serve", *arguments.split(), "--logfile", "log"]) == 7
+    assert " ".join(server.config.bind) == bind
 
 
 def test_a_folder_that_is_not_there(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
