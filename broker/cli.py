@@ -62,8 +62,8 @@ due adds delayed entries to their streams on a Redis or Valkey that has taken ov
 
 LOOPBACK = ("127.0.0.1", "-::1")
 OPENING = frozenset({"aclfile", "bind", "protected-mode", "requirepass", "user"})
-"""Without any of these, and without a file, protected mode would refuse clients of other machines: they are not listened
-to, either."""
+"""Without any of these, and without a file, protected mode would refuse clients of other machines: nobody listens to
+them, either."""
 
 # The PID file of a daemonized redis-server if none is configured.
 DAEMON_PID_FILE = "/var/run/redis.pid"
