@@ -112,6 +112,7 @@ TESTED_BY = {
     "consumers/fanout/links.py": "tests/consumers/test_fanout_subscription.py",
     "consumers/fanout/messages.py": "tests/consumers/test_fanout_subscription.py",
     "consumers/jobs/announcing.py": "tests/consumers/jobs/test_worker.py",
+    "consumers/jobs/current.py": "tests/consumers/jobs/test_calling.py",
     "consumers/jobs/cancelling.py": "tests/consumers/jobs/test_queue.py",
     "consumers/jobs/flow_board.py": "tests/consumers/jobs/test_flow_transitions.py",
     "consumers/jobs/flow_cancelling.py": "tests/consumers/jobs/test_flows.py",

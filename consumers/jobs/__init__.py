@@ -17,7 +17,8 @@ Redis, Valkey. Queues need no scripts.
 
 queue.py     Queue;  declarations.py  a declared function;  options.py  what enqueueing takes;  handles.py  Job
 enqueueing.py, own_ids.py  adding jobs;  sync.py  Queue.sync, for code without an event loop
-worker.py    Worker, on the consumers' engine;  running.py  one job in a worker's hands
+worker.py    Worker, on the consumers' engine;  running.py  one job in a worker's hands;  current.py  what it knows
+calling.py   calls its function, inside middleware;  injection.py  what the lifespan provides
 later.py     delayed jobs;  periodic.py  cron;  limits.py, rates.py  limits by key;  uniqueness.py  unique jobs
 cancelling.py, results.py, searching.py, announcing.py;  clock.py  the time;  dead.py  dead jobs
 states.py    what is known about jobs and workers;  reports.py  what workers report;  locating.py  finding one job
@@ -30,15 +31,17 @@ names.py     the queue's keys
 """
 
 from consumers.errors import ConsumerError, Reject, Retry, ServerUnavailable
+from consumers.jobs.calling import CallNext
+from consumers.jobs.current import CurrentJob, current_job
 from consumers.jobs.declarations import Call, JobFunction
 from consumers.jobs.flow_handles import FlowState, FlowStatus, NodeState, NodeStatus, RunningFlow
 from consumers.jobs.flow_state import NodeFailure
 from consumers.jobs.flows import PREVIOUS, Flow, Node, chain, group
 from consumers.jobs.handles import Job, SyncJob
+from consumers.jobs.injection import INJECTED
 from consumers.jobs.outcomes import JobCancelled, JobError, JobExpired, JobFailed, JobSkipped, JobTimeout, NoResult
 from consumers.jobs.queue import DeadJob, Queue
 from consumers.jobs.rates import Rate
-from consumers.jobs.running import CurrentJob, current_job
 from consumers.jobs.states import Counts, JobInfo, JobState, Progress, Schedule, WorkerInfo
 from consumers.jobs.sync import SyncQueue
 from consumers.jobs.worker import Worker
@@ -46,9 +49,11 @@ from consumers.middleware import Middleware
 from consumers.retry import Backoff
 
 __all__ = [
+    "INJECTED",
     "PREVIOUS",
     "Backoff",
     "Call",
+    "CallNext",
     "ConsumerError",
     "Counts",
     "CurrentJob",

@@ -16,6 +16,7 @@ from consumers.errors import Retry
 from consumers.given import Duration
 from consumers.jobs import own_ids
 from consumers.jobs.handles import Job, SyncJob
+from consumers.jobs.injection import Lifespan, parts
 from consumers.jobs.options import RESERVED, Expiry, TakesOptions, Unique
 from consumers.jobs.payloads import Arguments, Passed, place
 from consumers.jobs.rates import Place, Rate
@@ -160,8 +161,12 @@ class JobFunction(Generic[P, R_co, T_co]):
     coroutine for an asynchronous function.
     """
 
-    def __init__(self, queue: Enqueuer, function: Callable[P, T_co], settings: Settings) -> None:
+    def __init__(
+        self, queue: Enqueuer, function: Callable[P, T_co], settings: Settings, lifespan: Lifespan | None = None
+    ) -> None:
+        """lifespan: provides the parameters that are injected; they are not arguments of enqueue()."""
         check(function, settings.name)
+        self.injected = parts(function, f"the job {settings.name}", lifespan)
         self.queue = queue
         self.function = function
         self.settings = settings
@@ -170,14 +175,18 @@ class JobFunction(Generic[P, R_co, T_co]):
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", settings.name)
         self.__wrapped__ = function
-        parameters = inspect.signature(function).parameters
-        if taken := RESERVED & parameters.keys():
+        parameters = inspect.signature(function).parameters.keys() - self.injected
+        if taken := RESERVED & parameters:
             raise TypeError(f"{settings.name}: enqueue() takes {', '.join(sorted(taken))} itself, choose another name")
         for which in (settings.unique, settings.limit_by, settings.rate.by if settings.rate is not None else False):
-            if unknown := set(self._names(which, parameters)) - parameters.keys():
+            if unknown := set(self._names(which, parameters)) - parameters:
                 raise TypeError(f"{settings.name} has no parameter {', '.join(sorted(unknown))}")
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
+        if self.injected:
+            passed = inspect.signature(self.function).bind_partial(*args, **kwargs).arguments
+            if missing := [name for name in self.injected if name not in passed]:
+                raise TypeError(f"{self.name}: only a worker injects {missing[0]!r}; pass it in a direct call")
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -186,7 +195,7 @@ class JobFunction(Generic[P, R_co, T_co]):
     @cached_property
     def arguments(self) -> Arguments:
         """The parameters; evaluated late, as annotations may name types defined further down."""
-        return Arguments(self.function, self.name)
+        return Arguments(self.function, self.name, self.injected)
 
     @property
     def enqueue(self) -> TakesOptions[P, Coroutine[Any, Any, Job[R_co]]]:

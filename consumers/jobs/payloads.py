@@ -11,7 +11,7 @@ Without an annotation the value is plain data: a dataclass is then a dict, a set
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from hashlib import blake2b
 from pathlib import PurePath
 from typing import Any, TypedDict, get_type_hints
@@ -85,17 +85,24 @@ class Passed:
 class Arguments:
     """The parameters of a function: from a call's arguments to msgpack and back."""
 
-    def __init__(self, function: Callable[..., Any], job: str) -> None:
-        """job: its name, for error messages. Raises TypeError for annotations that can't be decoded."""
+    def __init__(self, function: Callable[..., Any], job: str, injected: Container[str] = ()) -> None:
+        """job: its name, for error messages. injected: parameters that get no argument.
+
+        Raises TypeError for annotations that can't be decoded.
+        """
         self._job = job
-        self.signature = inspect.signature(function)
+        signature = inspect.signature(function)
+        self.signature = signature.replace(
+            parameters=[one for name, one in signature.parameters.items() if name not in injected]
+        )
         self.names = frozenset(self.signature.parameters)
         try:
             hints = get_type_hints(function, include_extras=True)
         except (NameError, TypeError) as error:
             raise TypeError(f"the job {job}: its annotations can't be evaluated: {error}") from error
         for name, hint in hints.items():
-            self._check(name, hint)
+            if name not in injected:
+                self._check(name, hint)
         self.decode_result = decoder(hints.get("return", Any))
         fields = {name: hints.get(name, Any) for name in self.signature.parameters}
         # type checkers do not accept a functional TypedDict built from a variable

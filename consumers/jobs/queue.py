@@ -16,11 +16,13 @@ from consumers.connection import Client, Command, Link, open_link
 from consumers.deadletters import DeadLetter, dead_letters, redrive
 from consumers.given import Duration
 from consumers.jobs import cancelling, flow_resuming, listing
+from consumers.jobs.calling import Wrapper
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.jobs.dead import PLAIN, DeadJob, dead_job
 from consumers.jobs.declarations import Call, Errors, JobFunction, Settings
 from consumers.jobs.enqueueing import Adder
 from consumers.jobs.handles import Job
+from consumers.jobs.injection import Lifespan
 from consumers.jobs.locating import Hint, locate
 from consumers.jobs.managing import PURGED, Manager
 from consumers.jobs.names import RESERVED, Keys
@@ -39,6 +41,7 @@ __all__ = ["DeadJob", "Queue"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 PIPELINE = 1000
 """Jobs that are added in one transaction, at most."""
@@ -152,6 +155,8 @@ class Queue:
         self.keys = Keys(name, self.priorities)
         self.functions: dict[str, JobFunction[Any, Any]] = {}
         self.periodic_jobs: dict[str, Periodic] = {}
+        self.declared_lifespan: Lifespan | None = None
+        self.wrappers: list[Wrapper] = []
         self.clock = clock
         self.sync = SyncQueue(self)
         # each thread with a loop has its own; a thread of a parent process is none of this one's
@@ -223,7 +228,7 @@ class Queue:
                 raise ValueError(f"{settings.priority!r} is not one of the priorities {', '.join(self.priorities)}")
             if settings.name in self.functions:
                 raise ValueError(f"the queue {self.name} has a job {settings.name!r} already")
-            declared: JobFunction[Any, Any] = JobFunction(self, function, settings)
+            declared: JobFunction[Any, Any] = JobFunction(self, function, settings, self.declared_lifespan)
             self.functions[settings.name] = declared
             if cron is not None:
                 self._schedule(declared, cron, timezone)
@@ -234,6 +239,46 @@ class Queue:
     def _schedule(self, declared: JobFunction[Any, Any], cron: str, zone: tzinfo) -> None:
         stream = self.keys.streams[declared.settings.priority]
         self.periodic_jobs[declared.name] = Periodic(declared.name, declared.name, cron, zone, encode({}), stream)
+
+    def lifespan(self, function: F) -> F:
+        """Declare what each worker sets up before its first job, and takes down after its last.
+
+            @queue.lifespan
+            async def resources() -> AsyncIterator[Resources]:
+                async with create_pool(DATABASE) as pool:
+                    yield Resources(pool)
+
+            @queue.job()
+            async def resize(path: str, pool: Pool = INJECTED) -> None: ...
+
+        The function is an asynchronous generator that yields once, or returns an asynchronous context manager. A job's
+        parameter with the default INJECTED gets what is yielded, or the attribute of that which has the same
+        annotation (the one of the parameter's name if there are several). Declare it before the jobs that use it.
+
+        Raises TypeError unless the annotation of what it returns says what it yields.
+        """
+        if self.declared_lifespan is not None:
+            raise ValueError(f"the queue {self.name} has a lifespan already")
+        self.declared_lifespan = Lifespan(function, self.name)
+        return function
+
+    def middleware(self, function: F) -> F:
+        """Declare a function that wraps the runs of all jobs; the one that is declared first is the outermost.
+
+            @queue.middleware
+            async def timed(job: CurrentJob, call_next: CallNext) -> Any:
+                begun = time.perf_counter()
+                try:
+                    return await call_next()
+                finally:
+                    observe(job.name, time.perf_counter() - begun)
+
+        What it returns is the job's result, and what it raises counts as raised by the job. It runs in the job's task
+        and under its time-out, also for jobs in threads, which see the context variables that it sets. Further
+        parameters may be INJECTED. Raises TypeError for anything else.
+        """
+        self.wrappers.append(Wrapper(function, self.name, self.declared_lifespan))
+        return function
 
     # Opening.
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Container, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import anyio
@@ -23,8 +22,10 @@ from consumers.deadletters import dead_letter_command
 from consumers.delivery import Delivery, Inbox, State
 from consumers.errors import Reject, Retry, alone
 from consumers.jobs.announcing import CompletionNotifier
+from consumers.jobs.calling import Caller
 from consumers.jobs.cancelling import Cancelled
 from consumers.jobs.clock import Clock
+from consumers.jobs.current import CURRENT, CurrentJob
 from consumers.jobs.declarations import JobFunction, Settings
 from consumers.jobs.entries import JobEntry, error_text
 from consumers.jobs.flow_resuming import Chance
@@ -42,7 +43,7 @@ from consumers.jobs.uniqueness import release
 from consumers.middleware import Middlewares
 from consumers.settling import Outcome, Settlement
 
-__all__ = ["CurrentJob", "RunningJob", "WorkerContext", "current_job"]
+__all__ = ["RunningJob", "WorkerContext"]
 
 logger = logging.getLogger("consumers.jobs")
 
@@ -54,39 +55,13 @@ CLAIM_SECONDS = 1.0
 """How long a workflow's unique job is postponed while another one has its place."""
 
 
-@dataclass(frozen=True, slots=True)
-class CurrentJob:
-    """What a job's function can know about the job: its ID, which is the same for all attempts, name and attempt."""
-
-    id: str
-    name: str
-    attempt: int
-    _running: RunningJob | None = field(default=None, repr=False, compare=False)
-
-    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Say how far the job is, for Job.info(). Any number of calls is fine, in threads as well.
-
-        The worker writes at most five times per second, for all its jobs together, and never makes the job wait. The
-        last call is kept with the result.
-        """
-        if self._running is not None:
-            self._running.note_progress(Progress(done, total, note, 0.0))
-
-
-_current: ContextVar[CurrentJob] = ContextVar("current_job")
-
-
-def current_job() -> CurrentJob:
-    """Return the running job, in its function and whatever that calls, threads included. Raises LookupError."""
-    return _current.get()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
     """What the jobs in a worker's hands share: its settings, and the parts that maintain its queue.
 
-    functions: by the names of their jobs. periodic: the names of the jobs that this worker schedules. unknown: the
-    settings of a job that has not been identified yet. running: jobs whose functions are running, by ID.
+    functions: by the names of their jobs. periodic: the names of the jobs that this worker schedules. direct: of those
+    that need no caller. unknown: the settings of a job that has not been identified yet. running: jobs whose functions
+    are running, by ID.
     """
 
     name: str
@@ -97,7 +72,8 @@ class WorkerContext:
     periodic: Container[str]
     unknown: Settings
     hooks: Middlewares
-    threads: anyio.CapacityLimiter
+    caller: Caller
+    direct: Container[str]
     dead_maxlen: int | None
     running: dict[str, RunningJob]
     cancelled: Cancelled
@@ -107,14 +83,6 @@ class WorkerContext:
     scheduler: Scheduler
     reporter: Reporter
     flows: FlowSettler
-
-
-def _outcome(function: Callable[..., Any], arguments: dict[str, Any]) -> tuple[Any, BaseException | None]:
-    """Call a function in a thread. A GeneratorExit that asyncio threw into a task would close that, worker and all."""
-    try:
-        return function(**arguments), None
-    except BaseException as error:
-        return None, error
 
 
 class RunningJob(Delivery):
@@ -133,6 +101,17 @@ class RunningJob(Delivery):
         self.begun = 0.0
         self.begun_at = 0.0
         self.progress: Progress | None = None
+
+    @property
+    def context(self) -> Any:
+        """What the queue's lifespan has yielded in this worker; None without one."""
+        return self.worker.caller.context
+
+    @cached_property
+    def arguments(self) -> Mapping[str, Any]:
+        """The arguments that were enqueued; decoded once more, as hardly any job's are asked for."""
+        assert self.entry is not None
+        return self.worker.functions[self.entry.job].arguments.unpack(self.entry.arguments)
 
     async def run(self) -> None:
         """Run the job's function; raises what it raises."""
@@ -214,7 +193,8 @@ class RunningJob(Delivery):
         loop = self.worker.loop
         self.begun, self.begun_at = loop.current_time(), self.worker.clock()
         deadline = math.inf if timeout is None else self.begun + timeout
-        token = _current.set(CurrentJob(entry.id, entry.job, entry.failed + 1, self))
+        current = CurrentJob(entry.id, entry.job, entry.failed + 1, self)
+        token = CURRENT.set(current)
         running = self.worker.running
         returned = None
         try:
@@ -222,18 +202,15 @@ class RunningJob(Delivery):
                 running[entry.id] = self
                 if entry.id in self.worker.cancelled.ids and entry.id not in self.worker.cancelled.postponed:
                     self.stop()
-                if function.is_async:
+                if entry.job in self.worker.direct:
                     returned = await function.function(**arguments)
                 else:
-                    call = partial(_outcome, function.function, arguments)
-                    returned, error = await anyio.to_thread.run_sync(call, limiter=self.worker.threads)
-                    if error is not None:
-                        raise error
+                    returned = await self.worker.caller.call(current, function, arguments)
                     # a thread is not stopped, so its result is too late; but when the worker ends it is still accepted
-                    if self.scope.cancel_called:
+                    if self.scope.cancel_called and not function.is_async:
                         await loop.checkpoint_if_cancelled()
         finally:
-            _current.reset(token)
+            CURRENT.reset(token)
             if running.get(entry.id) is self:
                 del running[entry.id]
         if self.scope.cancelled_caught:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 
 import anyio
@@ -19,6 +19,7 @@ from consumers.engine import Engine
 from consumers.errors import ConsumerError
 from consumers.given import Duration
 from consumers.jobs.announcing import CompletionNotifier, listen
+from consumers.jobs.calling import Caller
 from consumers.jobs.cancelling import CANCEL, LATER, Cancelled
 from consumers.jobs.declarations import Settings
 from consumers.jobs.flow_settling import FlowSettler
@@ -97,6 +98,7 @@ class Worker:
             middleware=(self._hooks,) if middleware else (),
         )
         self._engine: Engine[RunningJob] | None = None
+        self._ended: anyio.Event
         self._context: WorkerContext
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -106,6 +108,8 @@ class Worker:
         ConsumerError if the server refuses what the worker needs, and RuntimeError on a loop that the queue's jobs are
         not for; it waits for lost connections. When cancelled, it gives back what it has in hand, which takes at most a
         few seconds (except that it waits for threads).
+
+        The queue's lifespan is entered before the first job and left after the last; what it raises is raised here.
         """
         if self.queue.loop not in (None, loop := loops.current_loop()):
             raise RuntimeError(
@@ -119,12 +123,22 @@ class Worker:
         patience = 2 if all(function.settings.crashes > 1 for function in self.queue.functions.values()) else 1
         self.paused = False
         engine = self._engine = Engine(client, replace(self._options, patience=patience), self._make)
+        self._ended = anyio.Event()
+        try:
+            async with self._lifespan() as caller:
+                await self._run(engine, caller, task_status)
+        finally:
+            self._ended.set()
+
+    async def _run(self, engine: Engine[RunningJob], caller: Caller, task_status: TaskStatus[None]) -> None:
+        client = self.queue.connection.client
         async with (
             open_link(client, self._keys.later) as link,
             open_link(client, self._keys.later) as transaction_link,
             open_link(client, self._keys.later) as flow_link,
         ):
-            context = self._context = self._new_context(link, Transactions(transaction_link), Transactions(flow_link))
+            transactions, flows = Transactions(transaction_link), Transactions(flow_link)
+            context = self._context = self._new_context(link, transactions, flows, caller)
             try:
                 # before the first job, as the queue may be paused
                 await persist(context.reporter.write)
@@ -142,7 +156,23 @@ class Worker:
             finally:
                 await context.reporter.leave()
 
-    def _new_context(self, link: Link, transactions: Transactions, flows: Transactions) -> WorkerContext:
+    @asynccontextmanager
+    async def _lifespan(self) -> AsyncIterator[Caller]:
+        """What calls the jobs' functions, while the queue's lifespan has provided what they need."""
+        lifespan = self.queue.declared_lifespan
+        async with AsyncExitStack() as stack:
+            context = None
+            if lifespan is not None:
+                try:
+                    context = await stack.enter_async_context(lifespan.open())
+                except Exception:
+                    logger.exception("the lifespan of the queue %s failed", self.queue.name)
+                    raise
+            yield Caller(context, self._threads, self.queue.wrappers)
+
+    def _new_context(
+        self, link: Link, transactions: Transactions, flows: Transactions, caller: Caller
+    ) -> WorkerContext:
         queue, keys, clock = self.queue, self._keys, self.queue.clock
         delayed = DelayedScheduler(keys, transactions, clock)
         scheduler = Scheduler(keys, transactions, list(queue.periodic_jobs.values()), clock, delayed.poll)
@@ -159,7 +189,8 @@ class Worker:
             periodic=queue.periodic_jobs,
             unknown=Settings(name="unknown", priority=queue.default_priority, keep_result=queue.keep_result),
             hooks=self._hooks,
-            threads=self._threads,
+            caller=caller,
+            direct=caller.direct(queue.functions),
             dead_maxlen=self._dead_maxlen,
             running=self.running,
             cancelled=Cancelled(keys, link, self._stop),
@@ -185,8 +216,11 @@ class Worker:
         Jobs that still run after `grace` seconds are cancelled and given back; that does not count as an attempt.
         A thread can't be cancelled; this waits for it. A job must not call this.
         """
-        if self._engine is not None:
-            await self._engine.drain(given.duration("grace", grace))
+        if (engine := self._engine) is not None:
+            await engine.drain(given.duration("grace", grace))
+            if engine.used:
+                # what the lifespan has set up may be taken down only now
+                await self._ended.wait()
 
     @property
     def in_hand(self) -> int:

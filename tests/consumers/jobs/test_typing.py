@@ -8,9 +8,10 @@ import pytest
 api = pytest.importorskip("mypy.api")
 
 PROGRAM = """\
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
-from consumers.jobs import Job, JobFunction, Queue
+from consumers.jobs import INJECTED, Job, JobFunction, Queue
 
 queue = Queue("q")
 
@@ -25,7 +26,20 @@ def count(words: list[str]) -> int:
     return len(words)
 
 
+@queue.lifespan
+async def context() -> AsyncIterator[bytes]:
+    yield b""
+
+
+@queue.job()
+async def store(path: str, resources: bytes = INJECTED) -> int:
+    return len(resources)
+
+
 async def main() -> None:
+    reveal_type(await store.enqueue("a"))  # Job[int]
+    reveal_type(await store("a", b""))  # int
+    await store("a", "")  # error: arg-type
     print(reveal_type(resize("cat.png")))  # Coroutine[Any, Any, str]
     resize("cat.png")  # error: unused-coroutine
     reveal_type(await resize("cat.png", 5))  # str
