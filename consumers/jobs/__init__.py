@@ -26,7 +26,7 @@ listing.py   counting and listing;  managing.py  pausing, purging, deleting, res
 flows.py     workflows;  flow_plans.py  how one begins;  flow_handles.py  RunningFlow
 flow_state.py, flow_board.py  how it is stored and read;  flow_transitions.py, flow_settling.py, flow_cancelling.py,
 flow_resuming.py, flow_removing.py
-entries.py   a job as a stream entry;  payloads.py  arguments and results;  outcomes.py  how a job ended
+entries.py   a job as a stream entry;  payloads.py, models.py  arguments and results;  outcomes.py  how a job ended
 names.py     the queue's keys
 """
 

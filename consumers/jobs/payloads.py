@@ -2,9 +2,9 @@
 
 Encoding supports msgspec's types: None, bool, int, float, str, bytes, lists, tuples, sets, dicts, dataclasses,
 TypedDicts, NamedTuples, enums, UUID, Decimal, date, time, timedelta, and datetimes (aware ones as msgpack timestamps,
-which come back as the same instant in UTC; naive ones as text, and naive if annotated); and paths. Arguments are a map
-by parameter name, so a program in any language can enqueue a job, and a parameter with a default may be added at any
-time.
+which come back as the same instant in UTC; naive ones as text, and naive if annotated); paths; attrs classes, and
+pydantic's models (models.py). Arguments are a map by parameter name, so a program in any language can enqueue a job,
+and a parameter with a default may be added at any time.
 
 Decoding follows the annotations: a parameter `order: Order` (a dataclass) gets an Order, checked field by field.
 Without an annotation the value is plain data: a dataclass is then a dict, a set a list.
@@ -18,12 +18,16 @@ from typing import Any, TypedDict, get_type_hints
 
 import msgspec
 
+from consumers.jobs import models
+
 __all__ = ["Arguments", "Passed", "decoder", "encode", "place"]
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, PurePath):
         return str(value)
+    if (data := models.dumped(value)) is not None:
+        return data
     raise TypeError(f"{type(value).__name__} is not data that a job can carry")
 
 
@@ -32,6 +36,8 @@ def _typed(kind: type, value: Any) -> Any:
         return value
     if isinstance(kind, type) and issubclass(kind, PurePath) and isinstance(value, str):
         return kind(value)
+    if models.is_model(kind):
+        return models.validated(kind, value)
     raise ValueError(f"{kind!r} can't be made from data")
 
 
@@ -49,8 +55,8 @@ def decoder(annotation: Any) -> Callable[[bytes], Any]:
     return msgspec.msgpack.Decoder(annotation, dec_hook=_typed).decode
 
 
-def _foreign(known: Any) -> type | None:
-    """The first class in a type that can't be made from data."""
+def _foreign(known: Any) -> str | None:
+    """The first class in a type that can't be made from data, and why not."""
     waiting, seen = [known], set[int]()
     while waiting:
         one = waiting.pop()
@@ -58,8 +64,10 @@ def _foreign(known: Any) -> type | None:
             continue
         seen.add(id(one))
         if isinstance(one, msgspec.inspect.CustomType) and one.cls is not object:
-            if not (isinstance(one.cls, type) and issubclass(one.cls, PurePath)):
-                return one.cls
+            if not (isinstance(one.cls, type) and issubclass(one.cls, PurePath)) and not models.is_model(one.cls):
+                return f"{one.cls.__name__}, which is not data"
+        elif refusal := models.refusal(one):
+            return refusal
         elif isinstance(one, tuple):
             waiting += one
         elif isinstance(one, msgspec.inspect.Type | msgspec.inspect.Field):
@@ -117,7 +125,7 @@ class Arguments:
         except (TypeError, NameError) as error:
             raise TypeError(f"the job {self._job}: {what} can't be decoded: {error}") from error
         if foreign is not None:
-            raise TypeError(f"the job {self._job}: {what} is annotated with {foreign.__name__}, which is not data")
+            raise TypeError(f"the job {self._job}: {what} is annotated with {foreign}")
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return arguments by parameter name. Raises TypeError as the call itself would."""

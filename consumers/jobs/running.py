@@ -132,7 +132,10 @@ class RunningJob(Delivery):
         if function is None:
             raise LookupError(f"no job {entry.job!r} is declared")
         settings = self.settings = function.settings
-        arguments = function.arguments.unpack(entry.arguments)
+        try:
+            arguments = function.arguments.unpack(entry.arguments)
+        except msgspec.MsgspecError as error:
+            raise Reject(f"its arguments are not valid: {error}") from error
         if settings.limited and not await self._admitted(function, arguments):
             return
         returned = await self._call(function, entry, arguments)
