@@ -15,7 +15,7 @@ from coredis.exceptions import AskError, MovedError, TryAgainError
 
 from consumers.connecting import Command, Reply
 
-__all__ = ["MIGRATION_SECONDS", "follow", "is_unstable", "target"]
+__all__ = ["MIGRATION_SECONDS", "MOST_REDIRECTIONS", "follow", "is_unstable", "target"]
 
 MIGRATION_SECONDS = 30.0
 """How long one-off operations (enqueueing, redriving) wait for a slot that is being moved."""

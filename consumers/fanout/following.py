@@ -17,8 +17,14 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
-from coredis.connection import BaseConnection
-from coredis.exceptions import ConnectionError, MovedError, StreamConsumerGroupError, StreamDuplicateConsumerGroupError
+from coredis.connection import BaseConnection, TCPLocation
+from coredis.exceptions import (
+    AskError,
+    ConnectionError,
+    MovedError,
+    StreamConsumerGroupError,
+    StreamDuplicateConsumerGroupError,
+)
 
 from consumers import given
 from consumers.connecting import Client, connect, report, slot_of
@@ -26,6 +32,7 @@ from consumers.errors import transient
 from consumers.fanout.messages import Entry, Events, Gap, Reason
 from consumers.given import Duration
 from consumers.groups import Start, after_start
+from consumers.redirections import MOST_REDIRECTIONS, target
 from consumers.retry import RECONNECT, Backoff, persist
 from consumers.task_groups import open_plain_task_group
 
@@ -68,6 +75,8 @@ class Follower:
         self._backoff = backoff
         self._heartbeat = heartbeat
         self._connection: BaseConnection | None = None
+        # The node that has the stream while a cluster moves its slot there: it must be asked to answer already.
+        self._asked_node: TCPLocation | None = None
         self._lost_at: float | None = None
         self._items: deque[Entry | Gap] = deque()
         self._given: Entry | None = None
@@ -96,7 +105,14 @@ class Follower:
         self._settle()
         if self._connection is None:
             raise ConnectionError("not connected")
-        await self._confirm(self._request_save(self._connection))
+        await self._save(self._connection)
+
+    async def _save(self, connection: BaseConnection) -> None:
+        try:
+            await self._confirm(self._request_save(connection))
+        except AskError as error:
+            self._redirect(connection, error)
+            await self._confirm(self._request_save(await self.open()))
 
     # Reading
 
@@ -134,13 +150,17 @@ class Follower:
             await persist(self._read_connected, self._backoff, passing=_passing, failed=self._note_loss)
 
     async def _read_connected(self) -> None:
+        connection = self._connection or await self.open()
         try:
-            connection = self._connection or await self.open()
             if self._lost_at is not None:
                 log.info("following again after %.1f s", anyio.current_time() - self._lost_at)
                 self.reconnects += 1
                 self._lost_at = None
             await self._read(connection)
+        except AskError as error:
+            self._redirect(connection, error)
+            if isinstance(error, MovedError):
+                raise
         except Exception:
             self._drop()
             raise
@@ -155,9 +175,9 @@ class Follower:
         """
         await checkpoint_if_cancelled()
         save = self._request_save(connection)
-        information = connection.create_request(b"XINFO STREAM", self._key, timeout=self._heartbeat)
-        read = connection.create_request(
-            b"XREAD", b"COUNT", self._batch, b"BLOCK", max(1, int(self._heartbeat * 1000)), b"STREAMS",
+        information = self._request(connection, b"XINFO STREAM", self._key)
+        read = self._request(
+            connection, b"XREAD", b"COUNT", self._batch, b"BLOCK", max(1, int(self._heartbeat * 1000)), b"STREAMS",
             self._key, self.position, timeout=2 * self._heartbeat,
         )  # fmt: skip
         try:
@@ -195,25 +215,51 @@ class Follower:
 
     async def open(self) -> BaseConnection:
         """Connect, and create the stream and the service's position if they are missing."""
-        connection = await connect(self._client, self._task_group, slot=slot_of(self._client, self._key), shielded=True)
+        for _ in range(MOST_REDIRECTIONS):
+            with suppress(AskError):
+                return await self._open()
+        return await self._open()
+
+    async def _open(self) -> BaseConnection:
+        node, slot = self._asked_node, slot_of(self._client, self._key)
+        connection: BaseConnection | None = None
         try:
+            connection = await connect(self._client, self._task_group, slot=slot, node=node, shielded=True)
             await self._find_position(connection)
         except BaseException as error:
-            connection.invalidate()
-            if isinstance(error, MovedError):
-                report(self._client, connection, error)
+            self._asked_node = None
+            if connection is not None:
+                connection.invalidate()
+                if isinstance(error, AskError):
+                    self._redirect(connection, error)
             raise
         self._connection = connection
         return connection
 
+    def _redirect(self, connection: BaseConnection, error: AskError) -> None:
+        """Give up a connection to a node that does not have the stream (any more), and note which one has it."""
+        self._drop()
+        if isinstance(error, MovedError):
+            report(self._client, connection, error)
+        else:
+            self._asked_node = target(error, connection.location)
+
+    def _request(
+        self, connection: BaseConnection, *command: bytes | str | int, timeout: float | None = None
+    ) -> Awaitable[Any]:
+        """Send a command; awaiting what this returns waits for its reply, for seconds (a heartbeat)."""
+        if self._asked_node is not None:
+            connection.create_request(b"ASKING", raise_exceptions=False, timeout=self._heartbeat)
+        name, *arguments = command
+        assert isinstance(name, bytes)
+        return connection.create_request(name, *arguments, timeout=self._heartbeat if timeout is None else timeout)
+
     async def _find_position(self, connection: BaseConnection) -> None:
         first_time = not self.position
         start = self._start if first_time else self.position
-        create = connection.create_request(
-            b"XGROUP CREATE", self._key, self._group, start, b"MKSTREAM", timeout=self._heartbeat
-        )
-        listing = connection.create_request(b"XINFO GROUPS", self._key, timeout=self._heartbeat)
-        information = connection.create_request(b"XINFO STREAM", self._key, timeout=self._heartbeat)
+        create = self._request(connection, b"XGROUP CREATE", self._key, self._group, start, b"MKSTREAM")
+        listing = self._request(connection, b"XINFO GROUPS", self._key)
+        information = self._request(connection, b"XINFO STREAM", self._key)
         try:
             await create
             created = True
@@ -244,9 +290,7 @@ class Follower:
             return None
         self._sent = self.position
         count = () if self._count is None else (b"ENTRIESREAD", self._count)
-        return connection.create_request(
-            b"XGROUP SETID", self._key, self._group, self.position, *count, timeout=self._heartbeat
-        )
+        return self._request(connection, b"XGROUP SETID", self._key, self._group, self.position, *count)
 
     async def _confirm(self, save: Awaitable[Any] | None) -> None:
         if save is None:
@@ -268,6 +312,7 @@ class Follower:
         if self._connection is not None:
             self._connection.invalidate()
             self._connection = None
+        self._asked_node = None
 
     async def close(self) -> None:
         """Save the position, if that does not take long, and close the connection."""
@@ -275,7 +320,7 @@ class Follower:
             return
         with anyio.move_on_after(PARTING_SECONDS, shield=True):
             try:
-                await self._confirm(self._request_save(self._connection))
+                await self._save(self._connection)
             except Exception as error:
                 log.warning("the position in %s was not saved: %s", self._stream, error)
         self._drop()
@@ -327,8 +372,9 @@ async def follow(
 
     Trimming does not wait for readers. If the stream was trimmed past the position, `events()` reports it.
 
-    Lost connections are reestablished as in `subscribe`. Raises coredis's error if the first connection fails or the
-    server refuses a command (no permission, a key of another type).
+    Lost connections are reestablished as in `subscribe`. In a cluster, a stream that is moved to another node is read
+    there, after a heartbeat at the latest. Raises coredis's error if the first connection fails or the server refuses
+    a command (no permission, a key of another type).
     """
     given.client_of(client)
     given.instance("stream", stream, str, bytes)

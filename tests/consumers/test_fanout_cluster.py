@@ -8,7 +8,8 @@ import pytest
 from coredis.typing import Key
 
 from consumers.fanout import Backoff, Gap, Message, Reason, Start, follow, publish, subscribe
-from tests.consumers.clusters import Nodes, move_slot, started_cluster, tell, two_nodes
+from consumers.streams import Producer
+from tests.consumers.clusters import Migration, Nodes, move_slot, started_cluster, tell, two_nodes
 
 
 @pytest.fixture
@@ -58,3 +59,35 @@ async def test_streams_on_either_node_are_followed(cluster: "coredis.RedisCluste
             await cluster.xadd(stream, {"n": "1"})
             async with follow(cluster, stream, "service", start=Start.BEGINNING) as entries:
                 assert (await anext(entries)).fields == {"n": b"1"}
+
+
+@pytest.mark.parametrize("while_it_moves", ["read", "begun"])
+async def test_a_stream_is_followed_to_where_its_slot_moves(
+    cluster: "coredis.RedisCluster[str]", nodes: Nodes, while_it_moves: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Key by key, as Redis does it: the stream is at the other node long before its slot."""
+
+    def migrated() -> Migration:
+        migration = Migration(nodes, Key("orders").slot)
+        migration.move()
+        return migration
+
+    await cluster.xadd("orders", {"n": "0"})
+    migration = migrated() if while_it_moves == "begun" else None
+    with anyio.fail_after(20):
+        async with follow(cluster, "orders", "service", start=Start.BEGINNING, heartbeat=0.3) as entries:
+            assert (await anext(entries)).fields == {"n": b"0"}
+            migration = migration or migrated()
+            for number in (1, 2):
+                await Producer(cluster, "orders").publish({"n": str(number)})
+                assert (await anext(entries)).fields == {"n": b"%d" % number}
+            await entries.save()
+            assert entries.saved == entries.position != ""
+            assert not caplog.records and entries.reconnects == 0
+            migration.end()
+            await Producer(cluster, "orders").publish({"n": "3"})
+            assert (await anext(entries)).fields == {"n": b"3"}
+            groups = tell(migration.target, "XINFO GROUPS orders")
+            assert entries.saved.encode() in groups
+    assert not caplog.records and entries.reconnects == 0
+    assert entries.position.encode() in tell(migration.target, "XINFO GROUPS orders")
