@@ -267,7 +267,7 @@ class Declarations(ValkeyDeclarations):
     active_defrag_max_scan_fields = Integer(1000, 1, INT64_MAX, inert=True)
     active_defrag_ignore_bytes = Memory(100 * MB, 1, INT64_MAX, unsigned=True, inert=True)
     jemalloc_bg_thread = Bool(True, inert=True)
-    key_memory_histograms = Bool(False, inert=True)
+    key_memory_histograms = Bool(False)
 
     # Snapshots.
     save = SavePoints((SavePoint(3600, 1), SavePoint(300, 100), SavePoint(60, 10000)))

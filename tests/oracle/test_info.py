@@ -180,6 +180,37 @@ def test_sizes_and_deadlines_of_keys() -> None:
     assert told[0]["Keyspace"]["db0"].endswith("subexpiry=1")
 
 
+def test_how_much_memory_keys_take() -> None:
+    """Redis measures it only if told so at the start; here CONFIG SET is enough."""
+    script = (
+        ["RPUSH", "l", *range(200)], ["RPUSH", "l2", "a"], ["SADD", "s", *"abc"], ["SADD", "s2", *range(300)],
+        ["SADD", "table", *(f"m{number}" for number in range(300))], ["ZADD", "z", "1", "a"],
+        ["ZADD", "skiplist", *(word for number in range(300) for word in (number, f"m{number}"))],
+        ["HSET", "h", "f", "v"], ["HSET", "h2", *range(300)], ["SET", "k", "v"], ["XADD", "x", "1-1", "f", "v"],
+        ["RPUSH", "quicklist", *("x" * 60 for _ in range(300))], ["SELECT", "3"], ["RPUSH", "l", "b" * 3000],
+    )  # fmt: skip
+    path, port = servers.find_reference()[0], servers.free_port()
+    command = [str(path), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--key-memory-histograms", "yes"]
+    measuring, broker = servers.start("measuring", command, port), servers.broker()
+    told = []
+    try:
+        for server in (measuring, broker):
+            connection = server.connect()
+            connection.call("FLUSHALL")
+            connection.call("CONFIG", "SET", "key-memory-histograms", "yes")
+            for words in script:
+                assert not connection.call(*words).startswith(b"-"), words
+            told.append(list(sections(connection, "keysizes")["Keysizes"].items()))
+            connection.call("CONFIG", "SET", "key-memory-histograms", "no")
+            assert "db0_distrib_lists_sizes" not in sections(connection, "keysizes")["Keysizes"]
+            connection.call("FLUSHALL")
+            connection.close()
+    finally:
+        measuring.stop()
+    assert told[1] == told[0]
+    assert "db0_distrib_hashes_sizes" in dict(told[0])
+
+
 def test_clients_that_wait_watch_and_subscribe() -> None:
     names = (
         "connected_clients", "blocked_clients", "pubsub_clients", "watching_clients", "total_watched_keys",

@@ -1,11 +1,16 @@
 """What only Valkey has, beside valkey-server: COMMANDLOG, CLIENT CAPA, `server` in scripts, and import mode."""
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from broker.config import Config, load
+from broker.config.directives import BY_NAME
+from broker.config.kinds import quoted
 from tests.oracle import servers
 from tests.oracle.conftest import skip_loudly
 from tests.oracle.wire import Connection, Node, encode, parse, split
@@ -124,6 +129,18 @@ def test_the_command_table(name: str) -> None:
 
 def test_capabilities(connect: Callable[[], Sides]) -> None:
     same(connect(), "CLIENT CAPA", "CLIENT CAPA redirect", "CLIENT CAPA nosuch", "CLIENT CAPA a b c", "client capa x")
+
+
+def test_all_that_valkey_is_configured_with_starts_this_broker(tmp_path: Path) -> None:
+    lines = []
+    for name, value in servers.valkey().read_directives().items():
+        if name not in (b"dir", b"logfile", b"pidfile", b"replicaof", b"slaveof"):
+            directive = BY_NAME[name.decode()]
+            lines.append(name + b" " + (value if directive.several and value else quoted(value)))
+    assert len(lines) > 200
+    file = tmp_path / "valkey.conf"
+    file.write_bytes(b"\n".join(lines))
+    load(Config(), [os.fsencode(file)])
 
 
 def test_the_availability_zone(connect: Callable[[], Sides]) -> None:

@@ -11,6 +11,9 @@ from itertools import islice
 from typing import Final
 
 from broker.broker import Broker
+from broker.commands.keys.object import encoding_of
+from broker.commands.server.memory_model import modelled_size
+from broker.config import Config
 from broker.keyspace.database import Database, Value
 from broker.native import build
 from broker.values.hash import Hash
@@ -41,7 +44,10 @@ _NAMES: Final = {
     SortedSet: "zsets_items",
     Hash: "hashes_items",
 }
-_ORDER: Final = ("strings_sizes", "lists_items", "sets_items", "zsets_items", "hashes_items")
+_ORDER: Final = (
+    "strings_sizes", "lists_items", "sets_items", "zsets_items", "hashes_items", "lists_sizes", "sets_sizes",
+    "zsets_sizes", "hashes_sizes",
+)  # fmt: skip
 
 
 def build_id() -> str:
@@ -99,10 +105,11 @@ def _has_deadlines(value: Value) -> bool:
     return type(value) is Hash and bool(value.deadlines)
 
 
-def key_sizes(database: Database) -> dict[str, str]:
+def key_sizes(database: Database, config: Config) -> dict[str, str]:
     """Returns, for each type, how many keys have what size: `1=3,16=1,2K=4` counts them by powers of two.
 
-    A string's size is its bytes, another value's the number of its elements; streams aren't counted, as in Redis.
+    A string's size is its bytes, another value's the number of its elements and, with `key-memory-histograms`, what
+    MEMORY USAGE says as well; streams aren't counted, as in Redis.
     """
     data = database.data
     keys = data if len(data) <= FEW else sample_keys(data, SAMPLED)
@@ -112,8 +119,14 @@ def key_sizes(database: Database) -> dict[str, str]:
         examined += 1
         value = data[key]
         name = _NAMES.get(type(value))
-        if name is not None:
-            place = name, len(value).bit_length()
+        if name is None:
+            continue
+        sizes = [(name, len(value))]
+        if config.key_memory_histograms and name.endswith("_items"):
+            memory = modelled_size(key, value, encoding_of(value, len(key), config))
+            sizes.append((name.replace("_items", "_sizes"), memory))
+        for what, size in sizes:
+            place = what, size.bit_length()
             counts[place] = counts.get(place, 0) + 1
     scale = len(data) / max(1, examined)
     histograms = {}

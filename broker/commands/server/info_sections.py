@@ -414,7 +414,7 @@ def _keyspace(broker: Broker) -> Fields:
 
 def _keysizes(broker: Broker) -> Fields:
     for database in broker.keyspace.databases:
-        for name, histogram in figures.key_sizes(database).items():
+        for name, histogram in figures.key_sizes(database, broker.config).items():
             yield f"db{database.index}_distrib_{name}", histogram
 
 
