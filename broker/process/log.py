@@ -39,6 +39,7 @@ class Log:
     An event is a text with %-style placeholders for its arguments (formatted only if the event is written), plus named
     values.
 
+    role: what the process is, "primary" or "replica"; shown in the form "logfmt" alone, as in Valkey.
     path: the file to append to, or empty for standard output. form, timestamps: see write_as(). syslog: where each line
     goes as well.
     """
@@ -55,6 +56,7 @@ class Log:
         # Absolute, because the directive `dir` changes the working directory.
         self._path = os.path.abspath(path) if path else ""
         self.write_as(form, timestamps)
+        self.role = "primary"
         self._syslog = syslog
         self._hides_user_data = False
         self._descriptor = -1
@@ -161,7 +163,7 @@ class Log:
 
     def _write(self, level: int, text: str, values: dict[str, object]) -> None:
         self._follow_rotation()
-        line = self._line(self._time(time.time()), LEVELS[level], text, values)
+        line = self._line(self._time(time.time()), self.role, LEVELS[level], text, values)
         with contextlib.suppress(OSError):
             os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
         if self._syslog is not None:
@@ -180,17 +182,17 @@ def _frames_alone(error: BaseException) -> list[str]:
     return frames
 
 
-def _text_line(stamp: str | int, level: str, text: str, values: dict[str, object]) -> str:
+def _text_line(stamp: str | int, _role: str, level: str, text: str, values: dict[str, object]) -> str:
     return f"{stamp} {level:7} pid {os.getpid()}  {_one_line(text)}{_named(values)}\n"
 
 
-def _logfmt_line(stamp: str | int, level: str, text: str, values: dict[str, object]) -> str:
+def _logfmt_line(stamp: str | int, role: str, level: str, text: str, values: dict[str, object]) -> str:
     """The line as Valkey writes it, with the event's own values at the end."""
-    head = f'pid={os.getpid()} role=master timestamp="{stamp}" level={level}'
+    head = f'pid={os.getpid()} role={role} timestamp="{stamp}" level={level}'
     return f"{head} message={json.dumps(text[:TEXT_MAX])}{_named(values)}\n"
 
 
-def _json_line(stamp: str | int, level: str, text: str, values: dict[str, object]) -> str:
+def _json_line(stamp: str | int, _role: str, level: str, text: str, values: dict[str, object]) -> str:
     """The standard fields come first and take precedence over values of the same name."""
     event: dict[str, object] = {"time": stamp, "level": level, "pid": os.getpid(), "message": text[:TEXT_MAX]}
     for name, value in values.items():

@@ -147,6 +147,7 @@ class Role:
         """Bring up to date what clients may do, after a change of the role, the link or a directive."""
         config, state = self._config, self._state
         state.replica = self.master is not None
+        self._log.role = "replica" if state.replica else "primary"
         state.stale = state.replica and not self.link.is_up and not config.replica_serve_stale_data
         read_only = state.replica and config.replica_read_only
         if read_only != state.read_only:

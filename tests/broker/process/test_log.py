@@ -91,9 +91,13 @@ def test_timestamps(tmp_path: Path, timestamps: str, stamp: str) -> None:
 
 def test_a_logfmt_line(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    Log(path=str(path), form="logfmt").notice('say "x"', port=6379)
-    (line,) = lines(path)
-    assert re.fullmatch(rf'pid=\d+ role=master timestamp="{ISO}" level=notice message="say \\"x\\"" port=6379', line)
+    log = Log(path=str(path), form="logfmt")
+    log.notice('say "x"', port=6379)
+    log.role = "replica"
+    log.notice("y")
+    line, other = lines(path)
+    assert re.fullmatch(rf'pid=\d+ role=primary timestamp="{ISO}" level=notice message="say \\"x\\"" port=6379', line)
+    assert " role=replica " in other
 
 
 def test_users_data_is_hidden_on_request(tmp_path: Path) -> None:

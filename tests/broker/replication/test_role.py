@@ -18,11 +18,12 @@ def test_following() -> None:
     session = make_session(broker)
     broker.role.follow(MASTER)
     assert broker.role.is_replica and broker.role.link.state == "connect"
+    assert broker.log.role == "replica"
     assert broker.config.replicaof == ("master", 6379)
     assert not broker.role.continues  # nothing of what was written is in the history
     assert run(session, "SET a 1").startswith(b"-READONLY")
     broker.role.promote()
-    assert broker.config.replicaof is None
+    assert broker.config.replicaof is None and broker.log.role == "primary"
     assert run(session, "SET a 1") == b"+OK\r\n"
 
 

@@ -14,7 +14,10 @@ def test_sizes_are_counted_by_powers_of_two() -> None:
     session = make_session(broker)
     run(session, "SET a 1", "SET b 12", "SET c 123", 'SET e ""', "SETRANGE k 1535 x", "SETRANGE m 4194303 x")
     run(session, "XADD s 1-1 a b", "SADD n a b c d")
-    assert figures.key_sizes(session.db, session.broker.config) == {"strings_sizes": "0=1,1=1,2=2,1K=1,4M=1", "sets_items": "4=1"}
+    assert figures.key_sizes(session.db, session.broker.config) == {
+        "strings_sizes": "0=1,1=1,2=2,1K=1,4M=1",
+        "sets_items": "4=1",
+    }
 
 
 def test_of_many_keys_a_sample_stands_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +26,9 @@ def test_of_many_keys_a_sample_stands_for_all(monkeypatch: pytest.MonkeyPatch) -
     session = make_session(make_broker())
     for number in range(1000):
         run(session, f"{'SET' if number % 2 else 'SADD'} {number} x")
-    counted = {name: int(text.partition("=")[2]) for name, text in figures.key_sizes(session.db, session.broker.config).items()}
+    counted = {
+        name: int(text.partition("=")[2]) for name, text in figures.key_sizes(session.db, session.broker.config).items()
+    }
     assert sum(counted.values()) == 1000 and all(250 < count < 750 for count in counted.values())
 
 
