@@ -19,18 +19,20 @@ __all__ = ["LEAST", "Capabilities", "detect"]
 class Capabilities:
     """claiming_reads: XREADGROUP CLAIM [8.4]. total_count: XREADGROUP MAXCOUNT [8.10]. nack: XNACK [8.8].
 
-    policies: XGROUP CFGSET, which a Trimaran with `stream-extensions yes` has.
+    policies: XGROUP CFGSET, calls: XCALL and XREPLY, which a Trimaran with `stream-extensions yes` has.
     """
 
     claiming_reads: bool
     total_count: bool
     nack: bool
     policies: bool
+    calls: bool
 
 
-LEAST = Capabilities(claiming_reads=False, total_count=False, nack=False, policies=False)
+LEAST = Capabilities(claiming_reads=False, total_count=False, nack=False, policies=False, calls=False)
 """Any server since Redis 6.2: XAUTOCLAIM and XCLAIM do everything, with more round trips."""
 
+_COMMANDS = (b"XNACK", b"XGROUP|CFGSET", b"XCALL")
 _VERSION = re.compile(rb"^redis_version:(\d+)\.(\d+)", re.MULTILINE)
 
 
@@ -39,8 +41,8 @@ async def detect(execute: Callable[[list[Command]], Awaitable[list[Reply]]]) -> 
 
     execute: sends commands to it and returns their replies. Raises what that raises.
     """
-    about, known = await execute([(b"INFO", b"server"), (b"COMMAND", b"INFO", b"XNACK", b"XGROUP|CFGSET")])
+    about, known = await execute([(b"INFO", b"server"), (b"COMMAND", b"INFO", *_COMMANDS)])
     found = None if isinstance(about, RedisError) else _VERSION.search(about)
     version = (int(found[1]), int(found[2])) if found else (0, 0)
-    nack, policies = (False, False) if isinstance(known, RedisError) else (one is not None for one in known)
-    return Capabilities(claiming_reads=version >= (8, 4), total_count=version >= (8, 10), nack=nack, policies=policies)
+    nack, policies, calls = (one is not None for one in ([None] * 3 if isinstance(known, RedisError) else known))
+    return Capabilities(version >= (8, 4), version >= (8, 10), nack, policies, calls)

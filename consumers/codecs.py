@@ -10,7 +10,9 @@ from typing import Any, Protocol, TypeVar
 
 import msgpack
 
-__all__ = ["Codec", "JsonCodec", "MsgpackCodec", "TextCodec"]
+from consumers import given
+
+__all__ = ["Codec", "JsonCodec", "MsgpackCodec", "TextCodec", "decode_answer", "encode_answer"]
 
 T = TypeVar("T")
 
@@ -31,6 +33,13 @@ class TextCodec:
     def decode(self, fields: Mapping[str, bytes]) -> dict[str, str]:
         return {name: value.decode() for name, value in fields.items()}
 
+    def encode_answer(self, value: bytes | str | int | float) -> bytes:
+        given.instance("an answer without another codec", value, bytes, str, int, float)
+        return value if isinstance(value, bytes) else str(value).encode()
+
+    def decode_answer(self, answer: bytes) -> str:
+        return answer.decode()
+
 
 class JsonCodec:
     """One field that holds JSON text."""
@@ -39,10 +48,16 @@ class JsonCodec:
         self._field = field
 
     def encode(self, value: Any) -> Mapping[str, bytes | str]:
-        return {self._field: json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)}
+        return {self._field: self.encode_answer(value)}
 
     def decode(self, fields: Mapping[str, bytes]) -> Any:
         return json.loads(fields[self._field])
+
+    def encode_answer(self, value: Any) -> bytes:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+    def decode_answer(self, answer: bytes) -> Any:
+        return json.loads(answer)
 
 
 class MsgpackCodec:
@@ -52,7 +67,32 @@ class MsgpackCodec:
         self._field = field
 
     def encode(self, value: Any) -> Mapping[str, bytes | str]:
-        return {self._field: msgpack.packb(value, datetime=True)}
+        return {self._field: self.encode_answer(value)}
 
     def decode(self, fields: Mapping[str, bytes]) -> Any:
-        return msgpack.unpackb(fields[self._field], timestamp=3)
+        return self.decode_answer(fields[self._field])
+
+    def encode_answer(self, value: Any) -> bytes:
+        packed: bytes = msgpack.packb(value, datetime=True)
+        return packed
+
+    def decode_answer(self, answer: bytes) -> Any:
+        return msgpack.unpackb(answer, timestamp=3)
+
+
+def encode_answer(codec: Codec[Any], value: Any) -> bytes:
+    """Return the answer to a call as bytes: what the codec's encode_answer returns, or a msgpack map of the fields."""
+    own = getattr(codec, "encode_answer", None)
+    answer: bytes = own(value) if own is not None else msgpack.packb(dict(codec.encode(value)))
+    return answer
+
+
+def decode_answer(codec: Codec[Any], answer: bytes) -> Any:
+    """Return the value of an answer. Raises ValueError, or what the codec raises, if it is none of this codec's."""
+    own = getattr(codec, "decode_answer", None)
+    if own is not None:
+        return own(answer)
+    fields = msgpack.unpackb(answer)
+    if not isinstance(fields, dict):
+        raise ValueError("the answer holds no fields")
+    return codec.decode({name: one.encode() if isinstance(one, str) else one for name, one in fields.items()})

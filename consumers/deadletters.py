@@ -17,13 +17,25 @@ from typing import Any
 
 from consumers.connection import Client, Command, Link, client_slot, open_link
 from consumers.errors import ConsumerError
+from consumers.headers import REPLY_TOKEN
 
-__all__ = ["REDRIVEN_GROUP", "DeadLetter", "check_target", "dead_letter_command", "dead_letters", "redrive"]
+__all__ = [
+    "REASON_LIMIT",
+    "REDRIVEN_GROUP",
+    "DeadLetter",
+    "check_target",
+    "dead_letter_command",
+    "dead_letters",
+    "redrive",
+]
 
 STREAM, ID, GROUP = b"dead-stream", b"dead-id", b"dead-group"
 REASON, DELIVERIES, CONSUMER, TIME = b"dead-reason", b"dead-delivery-count", b"dead-consumer", b"dead-time"
 REDRIVEN_GROUP, REDRIVEN_ID = b"redriven-group", b"redriven-id"
-_OURS = frozenset((STREAM, ID, GROUP, REASON, DELIVERIES, CONSUMER, TIME, REDRIVEN_GROUP, REDRIVEN_ID))
+_OURS = frozenset(
+    # the caller of a dead entry has been told
+    (STREAM, ID, GROUP, REASON, DELIVERIES, CONSUMER, TIME, REDRIVEN_GROUP, REDRIVEN_ID, REPLY_TOKEN.encode())
+)
 
 REASON_LIMIT = 1000
 """Characters of a reason that are kept: exception texts may hold a whole request."""

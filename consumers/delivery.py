@@ -55,7 +55,10 @@ class Delivery:
     handler task is working on it. kept: its lease is extended automatically. leased: when that was last done, or when
     it was delivered (the loop's clock). lost: another consumer has it. nacked: it was given back. due: when a POSTPONED
     one is delivered again.
+    caller: the token of the client that waits for an answer, see replies.py.
     """
+
+    caller: bytes | None = None
 
     def __init__(self, inbox: Inbox, stream: str, id: str, values: list[bytes], deliveries: int) -> None:
         self.stream = stream

@@ -24,7 +24,10 @@ from coredis.exceptions import (
 from consumers import loops
 from consumers.given import Duration, duration
 
-__all__ = ["ConsumerError", "Reject", "Retry", "ServerUnavailable", "alone", "cut_short", "transient"]
+__all__ = [
+    "CallError", "ConsumerError", "DeadLettered", "NoResponders", "Reject", "Retry", "ServerUnavailable", "alone",
+    "cut_short", "transient",
+]  # fmt: skip
 
 
 class ConsumerError(Exception):
@@ -41,6 +44,22 @@ class ServerUnavailable(ConnectionError):
         super().__init__(f"no connection to {host if port is None else f'{host}:{port}'}: {reason}")
         self.host = host
         self.port = port
+
+
+class CallError(Exception):
+    """A call got no answer, and will not get one."""
+
+
+class NoResponders(CallError):
+    """No group reads the stream, so nobody can answer. Nothing was added to it."""
+
+
+class DeadLettered(CallError):
+    """The entry was given up: `reason`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the entry was given up: {reason}")
+        self.reason = reason
 
 
 class Reject(Exception):

@@ -80,6 +80,7 @@ def after_start(start: Start | str | datetime) -> str:
 class Group:
     """One consumer's view of one group on one or several streams.
 
+    answers_calls: whether answer() may be sent, once query_for_settling() has found out.
     Every method raises ConnectionError or TimeoutError if the outcome is unknown, and RedisError if it is refused.
     """
 
@@ -95,6 +96,7 @@ class Group:
         self._order_field = order_field
         self.capabilities: Capabilities = LEAST
         self._nack = self._policies = False
+        self.answers_calls = False
         self._last: dict[str, str] = {}
         self._cursors: dict[str, bytes] = {}
         self._turn = 0
@@ -106,7 +108,7 @@ class Group:
     async def query_for_settling(self) -> None:
         """The same of the server that gets what nack() returns."""
         found = await self.link.capabilities(reading=False)
-        self._nack, self._policies = found.nack, found.policies
+        self._nack, self._policies, self.answers_calls = found.nack, found.policies, found.calls
 
     async def ensure(self, start: Start | str | datetime) -> None:
         """Create the group on each stream that has none (and a missing stream).
@@ -269,6 +271,10 @@ class Group:
     def ack(self, stream: str, ids: Iterable[str]) -> Command:
         """XACK for entries of one stream."""
         return (b"XACK", stream, self.group, *ids)
+
+    def answer(self, stream: str, id: str, value: bytes, *, dead: bool) -> Command:
+        """XREPLY, which also acknowledges. dead: the entry is given up, and the value is the reason."""
+        return (b"XREPLY", stream, self.group, id, value, *((b"DEADLETTER",) if dead else ()))
 
     def extend(self, stream: str, ids: Iterable[str], idle: int = 0, phase: Phase = Phase.CLEAN) -> Command:
         """Restart the idle time; the reply has the IDs of those that were pending and idle for `idle` ms."""

@@ -1,8 +1,9 @@
 """Settles entries that were handled: acknowledges, gives back, or dead-letters them, many in one round trip.
 
-One task sends. Decisions made while a round trip is in progress go into the next one, so batches grow with the load
-and nothing waits for a timer. XACK of a stream's entries is one command; giving back is one command per entry;
-dead-lettering is one MULTI/EXEC, and so are all acknowledgements that carry additional commands.
+One task sends. Decisions made while a round trip is in progress go into the next one, so batches grow with the load and
+nothing waits for a timer. XACK of a stream's entries is one command; giving back is one command per entry;
+dead-lettering is one MULTI/EXEC, and so are all acknowledgements that carry additional commands, and each one of an
+entry whose caller waits for an answer.
 
 After a lost connection it is unknown what the server has executed. Then everything is sent again, which for XACK is
 harmless; the rest is sent only for entries that are still pending for this consumer.
@@ -18,11 +19,12 @@ import anyio
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Reply, outcome
-from consumers.deadletters import dead_letter_command
+from consumers.deadletters import REASON_LIMIT, dead_letter_command
 from consumers.doorbell import Doorbell
 from consumers.errors import transient
 from consumers.groups import Group, is_missing
 from consumers.owners import Phase
+from consumers.replies import DEAD, NONE, VALUE, reply_command
 from consumers.retry import Backoff, persist
 
 __all__ = ["Outcome", "Settlement", "Settler"]
@@ -46,6 +48,7 @@ class Subject(Protocol):
     doubtful: int
     phase: Phase
     lost: bool
+    caller: bytes | None
 
 
 @dataclass(slots=True, eq=False)
@@ -54,7 +57,8 @@ class Settlement:
 
     delay, used: for NACK, see Group.nack. reason: for DEAD_LETTER. commands: for ACK, executed in one MULTI/EXEC with
     the XACK. delete: also delete the entry from its stream there. single: send an XACK for this entry alone, so that
-    `held` tells whether the entry was still pending.
+    `held` tells whether the entry was still pending. answer: for ACK, the answer to the entry's caller; `answered`
+    tells whether that waited.
     """
 
     subject: Subject
@@ -66,6 +70,8 @@ class Settlement:
     delete: bool = False
     single: bool = False
     held: bool = True
+    answer: bytes | None = None
+    answered: bool = False
     confirmed: bool = False
     _waiting: anyio.Event | None = None
 
@@ -125,7 +131,10 @@ class Settler:
 
     async def _send(self) -> None:
         """Make one round trip. Raises the server's refusal; settlements to retry are then in `_unsure`."""
-        if any(settlement.outcome is Outcome.NACK for settlement in itertools.chain(self._unsure, self._queue)):
+        if any(
+            settlement.outcome is not Outcome.ACK or settlement.answer is not None
+            for settlement in itertools.chain(self._unsure, self._queue)
+        ):
             await self._group.query_for_settling()
         batch, uncertain = self._unsure + self._queue, bool(self._unsure)
         self._unsure, self._queue = batch, []
@@ -137,9 +146,10 @@ class Settler:
         together: list[Settlement] = []
         for settlement in batch:
             subject = settlement.subject
-            if settlement.outcome is Outcome.ACK and (settlement.commands or settlement.delete):
+            plain = settlement.outcome is Outcome.ACK and subject.caller is None and settlement.answer is None
+            if plain and (settlement.commands or settlement.delete):
                 together.append(settlement)
-            elif settlement.outcome is Outcome.ACK and not settlement.single:
+            elif plain and not settlement.single:
                 acknowledged.setdefault(subject.stream, []).append(settlement)
             elif subject.lost and settlement.outcome is Outcome.NACK:
                 self._confirm(settlement)
@@ -159,15 +169,16 @@ class Settler:
 
     def _commands(self, settlement: Settlement) -> list[Command]:
         subject = settlement.subject
-        ack = self._group.ack(subject.stream, [subject.id])
         if settlement.outcome is Outcome.NACK:
             stream, id, count = subject.stream, subject.id, subject.delivery_count
             if subject.phase is not Phase.CLEAN and not settlement.used:
                 return [self._group.shelve(stream, id, count, subject.phase)]
             # it has failed on its own account: crashes it shared with others no longer count
             return [self._group.nack(stream, id, count - subject.doubtful, settlement.delay, settlement.used)]
-        if settlement.outcome is Outcome.ACK or self._dead_letter is None:
-            return [ack]
+        if settlement.outcome is Outcome.ACK:
+            return _atomic([*self._acknowledgement(settlement), *settlement.commands])
+        if self._dead_letter is None:
+            return _atomic(self._acknowledgement(settlement))
         dead_letter = dead_letter_command(
             self._dead_letter,
             origin=(subject.stream, subject.id, self._group.group, self._group.consumer),
@@ -176,7 +187,20 @@ class Settler:
             deliveries=subject.delivery_count,
             maxlen=self._dead_maxlen,
         )
-        return [(b"MULTI",), dead_letter, ack, (b"EXEC",)]
+        return _atomic([dead_letter, *self._acknowledgement(settlement)])
+
+    def _acknowledgement(self, settlement: Settlement) -> list[Command]:
+        """The commands that acknowledge one entry and tell its caller what has become of it; the last one tells."""
+        subject, group = settlement.subject, self._group
+        dead = settlement.outcome is Outcome.DEAD_LETTER
+        value = settlement.reason[:REASON_LIMIT].encode("utf-8", "replace") if dead else settlement.answer
+        ack = group.ack(subject.stream, [subject.id])
+        if subject.caller is not None:
+            kind = DEAD if dead else NONE if value is None else VALUE
+            return [ack, reply_command(subject.stream, subject.caller, kind, value or b"")]
+        if value is not None and group.answers_calls:
+            return [group.answer(subject.stream, subject.id, value, dead=dead)]
+        return [ack]
 
     def _transaction(self, settlements: list[Settlement]) -> list[Command]:
         """One transaction for all acknowledgements with commands: per job it costs a third of a separate one."""
@@ -220,7 +244,8 @@ class Settler:
             error = _error_in(replies[place : place + length])
             if error is None or is_missing(error):
                 for one in settlements:
-                    one.held = not one.single or replies[place] == 1
+                    if one.single or one.answer is not None:
+                        self._note_results(one, replies[place : place + length])
                     self._confirm(one)
             else:
                 remaining += settlements
@@ -231,9 +256,24 @@ class Settler:
         if refusal is not None:
             raise refusal
 
+    def _note_results(self, settlement: Settlement, replies: Sequence[Reply]) -> None:
+        """Note what the acknowledgement of one entry has found."""
+        if isinstance(replies[-1], RedisError):
+            settlement.held = False
+            return
+        results = outcome(replies) if len(replies) > 1 else replies
+        settlement.held = not settlement.single or results[0] == 1
+        if settlement.answer is not None and (settlement.subject.caller is not None or self._group.answers_calls):
+            told = results[len(self._acknowledgement(settlement)) - 1]
+            settlement.answered = isinstance(told, bytes) or told == 1
+
     def _confirm(self, settlement: Settlement) -> None:
         settlement.confirm()
         self._settled(settlement)
+
+
+def _atomic(commands: list[Command]) -> list[Command]:
+    return commands if len(commands) == 1 else [(b"MULTI",), *commands, (b"EXEC",)]
 
 
 def _error_in(replies: Sequence[Reply]) -> RedisError | None:

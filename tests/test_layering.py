@@ -56,6 +56,7 @@ CONSUMERS = (
     ("consumers.redirections",),
     ("consumers.addresses",),
     ("consumers.capabilities",),
+    ("consumers.replies",),
     ("consumers.connecting",),
     ("consumers.backlog", "consumers.codecs", "consumers.middleware", "consumers.task_groups", "consumers.telemetry"),
     (
@@ -63,6 +64,7 @@ CONSUMERS = (
         "consumers.doorbell",
         "consumers.encryption",
         "consumers.errors",
+        "consumers.headers",
         "consumers.owners",
         "consumers.parking",
         "consumers.retry",

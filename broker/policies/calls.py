@@ -92,11 +92,13 @@ class Calls:
             if call is not None and not self._is_expected(call):
                 self._finish(call, array([bulk(format_id(id)), call.session.resp.null]))
 
-    def died(self, database: Database, key: bytes, id: int, reason: bytes) -> None:
-        """Answers the call for an entry that has died, unless another group may still answer it."""
+    def died(self, database: Database, key: bytes, id: int, reason: bytes) -> bool:
+        """Answers the call for an entry that has died, unless another group may still answer it; returns whether."""
         call = self.waiting.get((database.index, key, id))
-        if call is not None and not self._is_expected(call):
-            self._finish(call, error(b"DEADLETTER " + reason))
+        if call is None or self._is_expected(call):
+            return False
+        self._finish(call, error(b"DEADLETTER " + reason))
+        return True
 
     def _is_expected(self, call: _Call) -> bool:
         """Whether a group has yet to read or acknowledge the entry."""

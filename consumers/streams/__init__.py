@@ -11,7 +11,15 @@ streams with XAUTOCLAIM: Trimaran, Redis 6.2 and later, Valkey.
 from consumers.backlog import Priority
 from consumers.codecs import Codec, JsonCodec, MsgpackCodec, TextCodec
 from consumers.deadletters import DeadLetter, dead_letters, redrive
-from consumers.errors import ConsumerError, Reject, Retry, ServerUnavailable
+from consumers.errors import (
+    CallError,
+    ConsumerError,
+    DeadLettered,
+    NoResponders,
+    Reject,
+    Retry,
+    ServerUnavailable,
+)
 from consumers.groups import Start
 from consumers.middleware import Middleware
 from consumers.options import AckPolicy
@@ -24,14 +32,17 @@ from consumers.streams.replay import Replay
 __all__ = [
     "AckPolicy",
     "Backoff",
+    "CallError",
     "Codec",
     "Consumer",
     "ConsumerError",
     "DeadLetter",
+    "DeadLettered",
     "JsonCodec",
     "Message",
     "Middleware",
     "MsgpackCodec",
+    "NoResponders",
     "Priority",
     "Producer",
     "Reject",

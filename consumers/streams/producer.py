@@ -1,8 +1,10 @@
-"""Publishes to a stream."""
+"""Publishes to a stream, and calls those who read it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any, Generic, TypeAlias
+from types import TracebackType
+from typing import Any, Generic, Self, TypeAlias
 
 from coredis.connection import TCPLocation
 from coredis.pool import ClusterConnectionPool
@@ -10,9 +12,12 @@ from coredis.typing import Key
 from typing_extensions import TypeVar
 
 from consumers import given
-from consumers.codecs import Codec, TextCodec
+from consumers.codecs import Codec, TextCodec, decode_answer
 from consumers.connection import Client, Command, Reply, send_batch
+from consumers.given import Duration
 from consumers.redirections import follow
+from consumers.streams.calling import Calls
+from consumers.task_groups import open_plain_task_group
 
 __all__ = ["Producer"]
 
@@ -31,7 +36,9 @@ class Producer(Generic[T]):
 
     client: an entered coredis client. codec: encodes a value as fields; by default values are mappings of strings.
     maxlen: the stream is trimmed to about this many entries, or exactly this many with exact=True (slower); older ones
-    are deleted, whether or not every group has read them.
+    are deleted, whether or not every group has read them. calls: how many call() may wait at a time, each on a
+    connection of its own; these live for as long as the producer is open (`async with producer`), which only call()
+    needs.
 
     When the connection breaks, a value may have been added although publish() raises; nothing is sent again
     automatically (except commands that a cluster's node redirected without executing them). Publishing again may add
@@ -39,18 +46,29 @@ class Producer(Generic[T]):
     """
 
     def __init__(
-        self, client: Client, stream: str, *, codec: Codec[T] = TEXT, maxlen: int | None = None, exact: bool = False
+        self,
+        client: Client,
+        stream: str,
+        *,
+        codec: Codec[T] = TEXT,
+        maxlen: int | None = None,
+        exact: bool = False,
+        calls: int = 32,
     ) -> None:
         given.client_of(client)
         given.text("stream", stream)
         if maxlen is not None and given.whole("maxlen", maxlen) < 0:
             raise ValueError("maxlen can't be negative")
+        if given.whole("calls", calls) < 1:
+            raise ValueError("calls must be at least 1")
         self.stream = stream
         self._client = client
         self._codec = codec
-        self._trim: tuple[bytes | int, ...] = ()
+        self._trim: tuple[bytes, bytes, int] | tuple[()] = ()
         if maxlen is not None:
             self._trim = (b"MAXLEN", b"=" if exact else b"~", maxlen)
+        self._calls = Calls(client, stream, calls)
+        self._open: AsyncExitStack | None = None
 
     async def publish(self, value: T) -> str:
         """Add a value; returns the entry's ID. Raises coredis's errors, TimeoutError, or what the codec raises."""
@@ -70,11 +88,48 @@ class Producer(Generic[T]):
                 batch = []
         return ids + await self._send(batch) if batch else ids
 
+    async def __aenter__(self) -> Self:
+        if self._open is not None:
+            raise RuntimeError("the producer is open already")
+        self._open = AsyncExitStack()
+        self._calls.open(await self._open.enter_async_context(open_plain_task_group()))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        assert self._open is not None
+        self._calls.close()
+        opened, self._open = self._open, None
+        return bool(await opened.__aexit__(kind, error, trace))
+
+    async def call(self, value: T, *, timeout: Duration = 10.0) -> Any:
+        """Add a value, wait for the answer of a consumer (Message.reply), and return what the codec makes of it.
+
+        Returns None if every group has acknowledged the entry without an answer. Delivery is at least once, as of any
+        entry: the answer is the first one. The timeout includes the wait for one of the producer's connections.
+
+        Raises NoResponders at once, and adds nothing, if no group reads the stream; DeadLettered if the entry is given
+        up; TimeoutError if no answer came in time, and ConnectionError if the connection was lost meanwhile: the entry
+        may or may not be handled then. Where the server has XCALL, an entry that no group has read when its caller
+        stops waiting is removed. Raises RuntimeError outside the producer's block.
+        """
+        seconds = given.duration("timeout", timeout)
+        if not 0 < seconds < 1e9:
+            raise ValueError("timeout must be more than 0 s, and finite")
+        if self._open is None:
+            raise RuntimeError("calls wait on connections of their own, so they need `async with producer`")
+        answer = await self._calls.call(self._pairs(value), self._trim, seconds)
+        return None if answer is None else decode_answer(self._codec, answer)
+
     def _command(self, value: T) -> _Arguments:
+        return (*self._trim, b"*", *self._pairs(value))
+
+    def _pairs(self, value: T) -> list[bytes | str]:
         pairs = [one for pair in self._codec.encode(value).items() for one in pair]
         if not pairs:
             raise ValueError("an entry has at least one field")
-        return (*self._trim, b"*", *pairs)
+        return pairs
 
     async def _send(self, batch: list[_Arguments]) -> list[str]:
         commands = [(b"XADD", self.stream, *arguments) for arguments in batch]

@@ -20,6 +20,7 @@ from consumers.connection import Client, Link, Reply, open_link
 from consumers.errors import ConsumerError
 from consumers.given import Duration
 from consumers.groups import Start, after_start
+from consumers.headers import without_headers
 from consumers.retry import RECONNECT, Backoff, persist
 
 __all__ = ["Recorded", "Replay"]
@@ -54,7 +55,7 @@ class Recorded(Generic[T]):
     @cached_property
     def data(self) -> T:
         """The entry's value. Raises what the codec raises for fields that it did not write."""
-        return self._codec.decode(self.fields)
+        return self._codec.decode(without_headers(self.fields))
 
 
 class Replay(Generic[T]):

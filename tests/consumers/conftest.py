@@ -22,7 +22,7 @@ import coredis
 import pytest
 
 from tests.consumers import loops, servers
-from tests.consumers.servers import KINDS, RedisServer, in_process_broker
+from tests.consumers.servers import BROKERS, KINDS, RedisServer, in_process_broker
 
 CLOCKS = {"autojump_clock", "mock_clock"}
 EVERY_PAIR = "TRIMARAN_EVERY_PAIR"
@@ -154,9 +154,10 @@ def _server_processes() -> Iterator[dict[str, RedisServer]]:
 
 @pytest.fixture(params=KINDS)
 def server_kind(request: pytest.FixtureRequest) -> str:
-    """Which server: "broker", "redis-newest" or "redis-older". Skips servers that this machine lacks, with a notice."""
+    """Which server: "broker", "redis-newest" or "redis-older"; a test may name others. Skips, with a notice, those that
+    this machine lacks."""
     kind: str = request.param
-    if kind != "broker" and servers.executable(kind) is None:
+    if kind not in BROKERS and servers.executable(kind) is None:
         reason = f"no redis-server of the kind {kind!r}"
         if reason not in _missing:
             _missing.append(reason)
@@ -167,12 +168,14 @@ def server_kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def server_url(loop: str, server_kind: str, _server_processes: dict[str, RedisServer]) -> AsyncIterator[str]:
     """redis://127.0.0.1:PORT/0 of an empty server; under Trio, the broker runs inside the test's own program."""
-    if server_kind == "broker" and loop == "trio":
-        async with in_process_broker() as url:
+    directives = BROKERS.get(server_kind)
+    if directives is not None and loop == "trio":
+        async with in_process_broker(**directives) as url:
             yield url
         return
     if server_kind not in _server_processes:
-        server = RedisServer(servers.executable(server_kind) if server_kind != "broker" else None)
+        options = [word for name, value in (directives or {}).items() for word in (f"--{name}", value)]
+        server = RedisServer(servers.executable(server_kind) if directives is None else None, *options)
         server.start()
         _server_processes[server_kind] = server
     _server_processes[server_kind].flush()

@@ -21,10 +21,13 @@ from broker.server import open_broker
 from tests.oracle.servers import _candidates, _version_of, find_reference, free_port
 from tests.oracle.wire import Connection
 
-__all__ = ["KINDS", "RedisServer", "executable", "in_process_broker", "redis_server"]
+__all__ = ["BROKERS", "KINDS", "RedisServer", "executable", "in_process_broker", "redis_server"]
 
 KINDS = ("broker", "redis-newest", "redis-older")
 """The broker; a redis-server of 8.8 or later; one before 8.4."""
+
+BROKERS: dict[str, dict[str, str]] = {"broker": {}, "broker-extended": {"stream-extensions": "yes"}}
+"""The kinds that are this project's own, with their directives; the second is for tests that ask for it."""
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 20.0

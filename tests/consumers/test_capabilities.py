@@ -15,10 +15,19 @@ from tests.consumers.streams.running import Client, running, until
 
 
 async def test_each_server_says_what_it_can(client: Client, server_kind: str) -> None:
-    expected = LEAST if server_kind == "redis-older" else Capabilities(True, True, True, False)
+    expected = LEAST if server_kind == "redis-older" else Capabilities(True, True, True, policies=False, calls=False)
     async with open_link(client, "s") as link:
         assert await detect(link.execute) == expected
         assert await link.capabilities(reading=True) == await link.capabilities(reading=False) == expected
+
+
+async def test_a_broker_with_extensions() -> None:
+    async with (
+        in_process_broker(**{"stream-extensions": "yes"}) as url,
+        coredis.Redis.from_url(url) as client,
+        open_link(client, "s") as link,
+    ):
+        assert await detect(link.execute) == Capabilities(True, True, True, policies=True, calls=True)
 
 
 async def test_a_server_that_permits_no_questions_can_do_the_least() -> None:
@@ -37,10 +46,10 @@ async def test_each_connection_is_asked_for_itself(server_url: str, server_kind:
         coredis.Redis.from_url(between.url) as client,
         open_link(client, "s") as link,
     ):
-        assert await link.capabilities(reading=True) == Capabilities(True, True, True, False)
+        assert await link.capabilities(reading=True) == Capabilities(True, True, True, policies=False, calls=False)
         between.server = server_url
         assert await link.capabilities(reading=False) == LEAST
-        assert await link.capabilities(reading=True) == Capabilities(True, True, True, False)
+        assert await link.capabilities(reading=True) == Capabilities(True, True, True, policies=False, calls=False)
         await between.cut()
         await until(lambda: not between.pairs)
         assert await link.capabilities(reading=True) == LEAST

@@ -1,13 +1,15 @@
 """Consumers in a cluster of two nodes: streams in different slots, and a slot that moves while it is read."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
+import anyio
 import coredis
 import pytest
 from coredis.typing import Key
 
 from consumers.streams import Consumer, Message, Producer, Reject, Replay, dead_letters, redrive
-from tests.consumers.clusters import Nodes, move_slot, started_cluster, two_nodes
+from tests.consumers.clusters import Migration, Nodes, move_slot, started_cluster, two_nodes
 from tests.consumers.streams.running import running, until
 
 
@@ -64,3 +66,31 @@ async def test_a_slot_that_moves_is_followed(nodes: Nodes, cluster: "coredis.Red
         move_slot(nodes, Key("orders").slot)
         await Producer(cluster, "orders").publish({"n": "after"})
         await until(lambda: seen == ["before", "after"])
+
+
+async def test_calls_on_any_node_and_while_a_slot_moves(nodes: Nodes, cluster: "coredis.RedisCluster[bytes]") -> None:
+    async def handler(message: Message) -> None:
+        await message.reply(f"{message.stream} {message.data['n']}")
+
+    for name in ("a", "b{c}"):
+        consumer = Consumer(cluster, stream=name, group="g", block=0.5)
+        async with running(consumer, handler), Producer(cluster, name) as producer:
+            assert await producer.call({"n": 1}) == f"{name} 1"
+            migration = Migration(nodes, Key(name).slot)
+            async with anyio.create_task_group() as tasks:
+                got: list[str] = []
+
+                async def call(n: int, got: list[str] = got, producer: Any = producer) -> None:
+                    got.append(await producer.call({"n": n}))
+
+                tasks.start_soon(call, 2)
+                await anyio.sleep(0.2)
+                migration.end()
+            assert got == [f"{name} 2"]
+            assert await producer.call({"n": 3}) == f"{name} 3"
+
+
+async def test_a_name_that_no_hash_tag_can_hold_takes_no_calls(cluster: "coredis.RedisCluster[bytes]") -> None:
+    async with Producer(cluster, "a}b") as producer:
+        with pytest.raises(ValueError, match="need a hash tag in its name"):
+            await producer.call({"n": 1})

@@ -28,17 +28,19 @@ class Entry:
     lost: bool = False
     doubtful: int = 0
     phase: Phase = Phase.CLEAN
+    caller: bytes | None = None
 
 
 class Link:
     """A server of which each round trip is answered by the next of `answers`; the last one answers all others."""
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: Answer, calls: bool = False) -> None:
+        self.calls = calls
         self.sent: list[list[tuple[Any, ...]]] = []
         self._answers = list(answers)
 
     async def capabilities(self, *, reading: bool) -> Capabilities:
-        return Capabilities(True, True, True, False)
+        return Capabilities(True, True, True, False, self.calls)
 
     async def execute(self, commands: Sequence[Any], *, limit: float = 5) -> list[Any]:
         await checkpoint()
@@ -90,6 +92,47 @@ async def test_everything_that_was_decided_goes_in_one_round_trip() -> None:
     )
     assert (b"XACK", "s", "g", "0-0", "1-0", "2-0") in sent and (b"XACK", "t", "g", "3-0") in sent
     assert len(done) == 7 and all(one.confirmed for one in done) and not len(subject)
+
+
+@pytest.mark.parametrize("calls", [True, False])
+async def test_callers_are_told_what_has_become_of_their_entries(calls: bool) -> None:
+    link, done = Link(fine, calls=calls), list[Settlement]()
+    subject = settler(link, done)
+    waiting = Entry("1-0", caller=b"t")
+    answered = Settlement(waiting, Outcome.ACK, answer=b"7", commands=[(b"SET", "k", 1)])
+    unknown = Settlement(Entry("2-0"), Outcome.ACK, answer=b"8")
+    for one in (
+        answered, unknown, Settlement(waiting, Outcome.ACK, single=True),
+        Settlement(waiting, Outcome.DEAD_LETTER, reason="no good"),
+        Settlement(Entry("3-0"), Outcome.DEAD_LETTER, reason="no good"),
+    ):  # fmt: skip
+        subject.submit(one)
+    await subject.finish()
+    (sent,) = link.sent
+    key = b"{s}:reply:t"
+    told = [command for command in sent if command[0] in (b"XACK", b"XREPLY", b"SET") or key in command]
+    ack = (b"XACK", "s", "g", "1-0")
+    assert told == [
+        ack, (b"XADD", key, b"NOMKSTREAM", b"*", b"value", b"7"), (b"SET", "k", 1),
+        (b"XREPLY", "s", "g", "2-0", b"8") if calls else (b"XACK", "s", "g", "2-0"),
+        ack, (b"XADD", key, b"NOMKSTREAM", b"*", b"none", b""),
+        ack, (b"XADD", key, b"NOMKSTREAM", b"*", b"dead", b"no good"),
+        (b"XREPLY", "s", "g", "3-0", b"no good", b"DEADLETTER") if calls else (b"XACK", "s", "g", "3-0"),
+    ]  # fmt: skip
+    # `fine` lets 1 be the result of each command in a transaction
+    assert answered.answered and not unknown.answered and len(done) == 5
+
+
+async def test_an_answer_that_nobody_waits_for() -> None:
+    def late(commands: list[tuple[Any, ...]]) -> list[Any]:
+        return [b"OK", b"QUEUED", b"QUEUED", [1, None]] if len(commands) == 4 else [0]
+
+    for link, entry in ((Link(late), Entry("1-0", caller=b"t")), (Link(late, calls=True), Entry("1-0"))):
+        subject = settler(link)
+        settlement = Settlement(entry, Outcome.ACK, answer=b"7")
+        subject.submit(settlement)
+        await subject.finish()
+        assert settlement.confirmed and not settlement.answered
 
 
 async def test_after_a_lost_reply_only_what_is_still_ours_is_given_back(autojump_clock: trio.testing.MockClock) -> None:

@@ -11,7 +11,7 @@ from broker.commands.streams.write import xadd
 from broker.table.arguments import timeout_milliseconds
 from broker.table.command import BLOCKING, DELETE, DENYOOM, FAST, RW, UPDATE, WRITE, command, key
 from broker.values.streams.stream import Stream
-from protocol.errors import CommandError, wrong_arity
+from protocol.errors import SYNTAX, CommandError, wrong_arity
 from protocol.replies import ONE, ZERO
 
 NO_RESPONDERS: Final = b"NORESPONDERS no group reads this stream"
@@ -39,12 +39,15 @@ def xcall(session: Client, args: list[bytes]) -> bytes:
     return broker.calls.wait(session, xcall, args, stream.last_id, timeout)
 
 
-@command("XREPLY", arity=5, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="8.10.0",
-         syntax="key group id value",
+@command("XREPLY", arity=-5, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="8.10.0",
+         syntax="key group id value [DEADLETTER]",
          summary="Acknowledges an entry, and answers the client that has added it with XCALL.", complexity="O(1)",
          extension=True)  # fmt: skip
 def xreply(session: Client, args: list[bytes]) -> bytes:
-    db, name = session.db, args[1]
+    db, name, calls = session.db, args[1], session.broker.calls
+    died = len(args) == 6 and args[5].upper() == b"DEADLETTER"
+    if len(args) > 5 and not died:
+        raise CommandError(SYNTAX)
     id = strict_id(args[3])
     stream = db.get_as(name, Stream)
     if stream is None or args[2] not in stream.groups:
@@ -54,7 +57,8 @@ def xreply(session: Client, args: list[bytes]) -> bytes:
     effects.begin_with(words)
     if xack(session, words) == ZERO:
         effects.discard()
-    return ONE if session.broker.calls.answer(db, name, id, args[4]) else ZERO
+    answered = calls.died(db, name, id, args[4]) if died else calls.answer(db, name, id, args[4])
+    return ONE if answered else ZERO
 
 
 @command("XACK", arity=-4, flags=WRITE | FAST, keys=(key(RW, UPDATE),), group="stream", since="5.0.0",

@@ -108,6 +108,19 @@ async def test_a_dead_entry(autojump_clock: MockClock) -> None:
         assert len(await dead_letters(worker)) == 2
 
 
+async def test_a_worker_that_gives_an_entry_up(autojump_clock: MockClock) -> None:
+    async with governing(GROUP, "XGROUP CREATE s audit 0") as (broker, worker):
+        caller = await calling(broker)
+        id = await read_id(worker)
+        assert await worker.call("XREPLY", "s", "g", id, b"no\r\nnumber", "DEADLETTER") == b":0\r\n"
+        assert await silent(caller)
+        await read_id(worker, "XREADGROUP GROUP audit a STREAMS s >")
+        assert await worker.call("XREPLY", "s", "audit", id, b"no\r\nnumber", "DEADLETTER") == b":1\r\n"
+        assert await caller.receive() == b"-DEADLETTER no  number\r\n"
+        assert (await worker.call("XPENDING s g")).startswith(b"*4\r\n:0\r\n")
+        assert await worker.call("XREPLY", "s", "g", id, b"x", "DEADLETTER") == b":0\r\n"
+
+
 async def test_the_time_out_removes_an_entry_that_nobody_has_read(autojump_clock: MockClock) -> None:
     async with governing(GROUP, "XADD s 1-1 a 1") as (broker, client):
         effects = journal(broker.broker)

@@ -155,7 +155,10 @@ CONSUMING: Cases = {
         *silent(READ, "XACK x g 3-1"),
         *after(SINGLE, "XACK x g 1-1", "XACK x g 1-2 2-1", "XACK x g 2-1 1-1"),
     ],
-    "xreply": [*after(READ, "XREPLY x g 1-1 v"), *silent(READ, "XREPLY x g 3-1 v")],
+    "xreply": [
+        *after(READ, "XREPLY x g 1-1 v", "XREPLY x g 1-2 v DEADLETTER"),
+        *silent(READ, "XREPLY x g 3-1 v"),
+    ],
     "xackdel": [
         *after(READ, "XACKDEL x g IDS 2 1-1 3-1", "XACKDEL x g KEEPREF IDS 1 1-2", "XACKDEL x g DELREF IDS 2 1-1 2-1",
                "XACKDEL x g ACKED IDS 2 1-1 2-1"),

@@ -30,6 +30,8 @@ def client() -> Client:
         ("XCALL 0 s * a", "ERR wrong number of arguments for 'xcall' command"),
         ("XREPLY s g x v", "ERR Invalid stream ID specified as stream command argument"),
         ("XREPLY text g 1-1 v", "WRONGTYPE Operation against a key holding the wrong kind of value"),
+        ("XREPLY s g 1-1 v DEAD", "ERR syntax error"),
+        ("XREPLY s g 1-1 v DEADLETTER x", "ERR syntax error"),
         ("XREPLY s g 1-1", "ERR wrong number of arguments for 'xreply' command"),
     ],
 )
@@ -55,6 +57,8 @@ def test_transactions_and_scripts(client: Client) -> None:
     ("command", "effect"),
     [
         ("XREPLY s g 1-1 v", ["XACK s g 1-1"]),
+        ("XREPLY s g 1-1 v deadletter", ["XACK s g 1-1"]),
+        ("XREPLY s g 2-1 v DEADLETTER", []),
         ("XREPLY s g 2-1 v", []),
         ("XREPLY s g 9-9 v", []),
         ("XREPLY s none 1-1 v", []),
