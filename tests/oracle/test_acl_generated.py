@@ -1,5 +1,7 @@
 """Random users and random requests: what is printed, what DRYRUN says, and what really happens are Redis's."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,8 @@ from broker.table.command import CATEGORIES
 from tests.oracle.acl import left_as_found
 from tests.oracle.harness import Masked, examples, pair, requires
 from tests.oracle.test_command_table import OURS_ALONE
+from tests.oracle.test_effects import CASES
+from tests.oracle.wire import encode
 
 pytestmark = [requires("8.10"), pytest.mark.usefixtures("left_as_found")]
 __all__ = ["left_as_found"]
@@ -149,3 +153,38 @@ def test_real_requests(rules: list[str], asked: list[list[str]]) -> None:
             script = "return redis.pcall(unpack(ARGV))"
             client.do(Masked(["EVAL", script, "0", *words], denied))
         admin.do("FLUSHALL")
+
+
+def invocations() -> list[list[bytes]]:
+    """What the tests of effects execute, with all options; and each command with few and odd arguments."""
+    found = [case.words() for cases in CASES.values() for case in cases]
+    for command in command_table():
+        words = command.name.split(b"|")
+        if command.name.decode() not in OURS_ALONE:
+            least = max(0, abs(command.arity) - len(words))
+            for extra in range(3 if command.arity < 0 else 1):
+                for first in (b"k", b"1", b"0"):
+                    found.append([*words, *([first, b"k", b"1", b"k", b"k", b"k"][: least + extra])])
+    return [words for words in found if words[0].lower() not in {name.encode() for name in OURS_ALONE}]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "~* &* +@all", "~k &k +@all", "%R~* +@all", "%W~* +@all", "%R~k %W~x +@all", "%R~x %W~k +@all", "+@all",
+        "~* &* +@read", "~* &* +@all -@write", "~* &* +@all -@slow -@dangerous", "~* -@all", "~x +@all (%R~k +@read)",
+        "(%W~k +@write) (%R~k +@read) (+@all -@keyspace)",
+    ],
+)  # fmt: skip
+def test_verdicts_on_every_command(rules: str) -> None:
+    with pair() as both:
+        client = both.client()
+        client.do(["ACL", "SETUSER", "u", "reset", *re.findall(r"\(.*?\)|\S+", rules)])
+        every = invocations()
+        told = []
+        for connection in (client.theirs, client.ours):
+            connection.send(b"".join(encode(["ACL", "DRYRUN", "u", *words]) for words in every))
+            told.append([connection.receive() for _ in every])
+        theirs, ours = told
+        assert [row for row in zip(every, theirs, ours, strict=True) if row[1] != row[2]] == []
+        assert len(every) > 1500
