@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BrokerOnPort", "in_thread"]
 
+HOST = "127.0.0.1"
+
 START_SECONDS = 20.0
 """How long a broker may take to start or stop: far longer than it ever does."""
 
@@ -38,17 +40,21 @@ class BrokerOnPort:
 
 @contextlib.contextmanager
 def in_thread(directives: Mapping[str, str] | None = None) -> Iterator[BrokerOnPort]:
-    """Run a broker for the block, on a free port of 127.0.0.1.
+    """Run a broker for the block, on 127.0.0.1, at the `port` among the directives or a free one.
 
     directives: redis.conf's, with names and values as strings, as `open_broker` takes them; nothing is loaded from or
     saved to the disk unless they contain `dir` or `appendonly`. The block is entered once the broker serves. Raises
-    ValueError for a directive that is unknown or refused; if the broker fails while the block runs, its end raises
-    that.
+    ValueError for a directive that is unknown or refused, StartError if the broker can't start with them, as with a
+    port in use. If the broker fails while the block runs, its end raises that.
     """
-    thread = _BrokerThread(dict(directives or {}))
+    if not isinstance(directives, Mapping | None):
+        raise ValueError(f"directives are a mapping of names to values, not {type(directives).__name__}")
+    if directives is not None and "bind" in directives:
+        raise ValueError(f"bind: a broker in a thread is for this machine, and listens on {HOST}")
+    thread = _BrokerThread({"bind": HOST, **(directives or {})})
     thread.start()
     try:
-        yield BrokerOnPort("127.0.0.1", thread.wait_until_listening())
+        yield thread.wait_until_listening()
     finally:
         thread.stop()
 
@@ -60,7 +66,7 @@ class _BrokerThread:
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         self._directives = directives
         self._ready = threading.Event()
-        self._port = 0
+        self._address: BrokerOnPort | None = None
         self._failure: BaseException | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self._stopping: trio.Event | None = None
@@ -85,18 +91,19 @@ class _BrokerThread:
 
         self._stopping = trio.Event()
         async with open_broker(self._directives, stop=self._stopping) as server:
-            self._port = server.listeners.open_tcp("127.0.0.1", 0)
+            self._address = BrokerOnPort(HOST, server.port or server.listeners.open_tcp(HOST, 0))
             self._token = trio.lowlevel.current_trio_token()
             self._ready.set()
             await self._stopping.wait()
 
-    def wait_until_listening(self) -> int:
-        """Wait for the broker to start and return its port. Raises the error if it failed to start."""
+    def wait_until_listening(self) -> BrokerOnPort:
+        """Wait for the broker to start and return its address. Raises the error if it failed to start."""
         if not self._ready.wait(START_SECONDS):
             raise TimeoutError(f"the broker did not start within {START_SECONDS:g} seconds")
         if self._failure is not None:
             raise self._failure
-        return self._port
+        assert self._address is not None
+        return self._address
 
     def stop(self) -> None:
         """Shut the broker down. Raises the error if it failed in the meantime."""
@@ -106,5 +113,5 @@ class _BrokerThread:
             with contextlib.suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(self._stopping.set)
         self._thread.join(START_SECONDS)
-        if self._port and self._failure is not None:
+        if self._address is not None and self._failure is not None:
             raise self._failure

@@ -7,6 +7,10 @@
     def test_a_job(broker_on_port):                       # any client
         client = redis.Redis(port=broker_on_port.port)
 
+    def test_a_job(broker_on_port):                       # synchronous, without any plugin
+        with queue.sync.open(broker_on_port.url):
+            ...
+
     async def test_a_job(broker_on_port):                 # also of asyncio (pytest-asyncio, anyio)
         async with queue.open(broker_on_port.url):
             ...

@@ -1,12 +1,14 @@
 """A broker in a thread, for programs that do not run Trio."""
 
 import asyncio
+from typing import Any
 
 import coredis
 import pytest
 import redis
 
 import broker
+from broker.server import StartError
 from broker.testing.in_thread import in_thread
 
 
@@ -38,7 +40,38 @@ def test_two_share_nothing() -> None:
             assert second.get("k") is None
 
 
-@pytest.mark.parametrize("directives", [{"maxmemry": "1"}, {"maxmemory": "much"}, {"no such": ""}])
-def test_an_unknown_or_mistyped_directive_is_refused(directives: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=next(iter(directives))), broker.in_thread(directives):
+REFUSED: list[tuple[object, str]] = [
+    ({"maxmemry": "1"}, "there is no directive 'maxmemry'"),
+    ({"max_memory": "1"}, "there is no directive 'max_memory'"),
+    ({"MAXMEMORY": "1"}, "there is no directive 'MAXMEMORY'; did you mean maxmemory\\?"),
+    ({"no such": ""}, "there is no directive 'no such'"),
+    ({b"maxmemory": "1"}, "there is no directive b'maxmemory'"),
+    ({"user": "ann on"}, "there is no directive 'user'"),
+    ({"maxmemory": "much"}, "maxmemory: argument must be a memory value"),
+    ({"maxmemory": 5}, "the value of maxmemory must be a string as in redis.conf, not 5"),
+    ({"maxmemory": None}, "the value of maxmemory must be a string as in redis.conf, not None"),
+    ({"appendonly": "maybe"}, "appendonly: argument must be 'yes' or 'no'"),
+    ({"databases": "0"}, "databases: argument must be between 1 and 2147483647 inclusive"),
+    ({"save": "often"}, "save: Invalid save parameters"),
+    ({"dir": "/no/such/folder"}, "dir: No such file or directory"),
+    ({"bind": "0.0.0.0"}, "bind: a broker in a thread is for this machine"),
+    (["maxmemory"], "directives are a mapping of names to values, not list"),
+    ("maxmemory 1mb", "directives are a mapping of names to values, not str"),
+]
+
+
+@pytest.mark.parametrize(("directives", "problem"), REFUSED)
+def test_an_unknown_or_mistyped_directive_is_refused(directives: Any, problem: str) -> None:
+    with pytest.raises(ValueError, match=f"^{problem}"), broker.in_thread(directives):
         raise AssertionError
+
+
+def test_the_port_may_be_chosen_and_must_be_free() -> None:
+    with in_thread() as other:
+        port = other.port
+    with in_thread({"port": str(port)}) as running:
+        assert running.port == port
+        with redis.Redis.from_url(running.url) as client:
+            assert client.ping() and client.config_get("bind") == {"bind": "127.0.0.1"}
+        with pytest.raises(StartError, match="Address already in use"), in_thread({"port": str(port)}):
+            raise AssertionError

@@ -1,6 +1,7 @@
 """The fixtures for users, as users run them: in a pytest of their own, without any of this project's settings."""
 
 import os
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -18,11 +19,15 @@ def users(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     return pytester
 
 
-def run(users: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    """pytest in a process of its own; the plugin is named where the package is not installed."""
+def run(users: pytest.Pytester, *arguments: str, without: Sequence[str] = ("asyncio",)) -> pytest.RunResult:
+    """pytest in a process of its own, without these plugins; ours is named where the package is not installed."""
     installed = metadata.entry_points(group="pytest11", name="trimaran")
     return users.runpytest_subprocess(
-        "-W", "error", *(() if installed else ("-p", "broker.testing.pytest_plugin")), *arguments
+        "-W",
+        "error",
+        *(() if installed else ("-p", "broker.testing.pytest_plugin")),
+        *(f"-pno:{one}" for one in without),
+        *arguments,
     )
 
 
@@ -92,6 +97,87 @@ def test_broker_on_port_serves_other_clients(users: pytest.Pytester) -> None:
                 assert connected.config_get("databases") == {"databases": "3"}
     """)
     run(users).assert_outcomes(passed=3)
+
+
+JOBS = """
+from consumers.jobs import Queue, Worker
+
+queue = Queue("q")
+
+@queue.job()
+async def add(a: int, b: int) -> int:
+    return a + b
+"""
+
+
+def test_plain_tests_need_no_plugin(users: pytest.Pytester) -> None:
+    users.makepyfile(
+        app=JOBS,
+        test_jobs="""
+        import asyncio
+        from app import Worker, add, queue
+
+        def test_enqueueing(broker_for_session):
+            with queue.sync.open(broker_for_session.url):
+                assert add.sync.enqueue(1, 2).created
+
+        def test_the_others_keys_are_there(broker_for_session):
+            with queue.sync.open(broker_for_session.url):
+                assert queue.sync.run(queue.counts).waiting == 1
+
+        def test_a_job(broker_on_port):
+            async def main():
+                async with queue.open(broker_on_port.url), Worker(queue).open():
+                    return await (await add.enqueue(1, 2)).result(timeout=10)
+
+            assert asyncio.run(main()) == 3
+    """,
+    )
+    run(users, without=("trio", "asyncio", "anyio")).assert_outcomes(passed=3)
+
+
+def test_asynchronous_fixtures_of_anyios_plugin(users: pytest.Pytester) -> None:
+    users.makepyfile(
+        app=JOBS,
+        test_jobs="""
+        import pytest
+        from app import Worker, add, queue
+
+        @pytest.fixture(params=["asyncio", "trio"])
+        def anyio_backend(request):
+            return request.param
+
+        @pytest.fixture
+        async def working(broker_on_port):
+            async with queue.open(broker_on_port.url), Worker(queue).open():
+                yield
+
+        @pytest.mark.anyio
+        async def test_a_job(working):
+            assert await (await add.enqueue(1, 2)).result(timeout=10) == 3
+    """,
+    )
+    run(users, without=("trio", "asyncio")).assert_outcomes(passed=2)
+
+
+def test_with_pytest_asyncio_the_test_opens_the_queue(users: pytest.Pytester) -> None:
+    pytest.importorskip("pytest_asyncio")
+    users.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
+    users.makepyfile(
+        app=JOBS,
+        test_jobs="""
+        from app import Worker, add, queue
+
+        async def test_a_job(broker_on_port):
+            async with queue.open(broker_on_port.url), Worker(queue).open():
+                assert await (await add.enqueue(1, 2)).result(timeout=10) == 3
+
+        async def test_on_the_sessions_broker(broker_for_session):
+            async with queue.open(broker_for_session.url):
+                assert (await add.enqueue(1, 2)).created
+    """,
+    )
+    run(users, without=("trio",)).assert_outcomes(passed=2)
 
 
 def test_a_directive_that_is_refused_fails_the_test(users: pytest.Pytester) -> None:
