@@ -70,6 +70,22 @@ def test_a_job_is_done_in_the_same_program_or_by_a_worker(port_url: str, tmp_pat
         assert run(tmp_path / "thumbs.py", port_url) == ["cat.png is 200 wide"]
 
 
+VIEWS = {
+    "flask": "from flask_app import app; print(app.test_client().get('/thumbnails/cat.png').text)",
+    "django": "from django.conf import settings; settings.configure(); from django.test import RequestFactory; "
+    "from views import show; print(show(RequestFactory().get('/'), 'cat.png').content.decode())",
+}
+
+
+@pytest.mark.parametrize("framework", VIEWS)
+def test_a_view_enqueues_and_waits(framework: str, port_url: str, tmp_path: Path) -> None:
+    pytest.importorskip(framework)
+    unpack("worker-queues.md", tmp_path, port_url)
+    (tmp_path / "request.py").write_text(VIEWS[framework])
+    with worker("thumbs:queue", port_url, tmp_path):
+        assert run(tmp_path / "request.py", port_url) == ["cat.png is 200 wide"]
+
+
 def test_an_order_that_is_published_is_billed(port_url: str, tmp_path: Path) -> None:
     unpack("event-streams.md", tmp_path, port_url)
     with running(tmp_path / "billing.py", port_url) as process:
