@@ -14,7 +14,7 @@ import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 import coredis
 from coredis import Sentinel
@@ -23,7 +23,7 @@ from coredis.connection import TCPLocation
 from consumers.connecting import Client
 from consumers.encryption import context_from_query
 
-__all__ = ["DEFAULT_URL", "SCHEMES", "client_from_url", "default_url"]
+__all__ = ["DEFAULT_URL", "SCHEMES", "client_from_url", "default_url", "with_credentials", "without_password"]
 
 SCHEMES = (
     "redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster",
@@ -43,7 +43,7 @@ def client_from_url(url: str, context: ssl.SSLContext | None = None) -> Client:
 
     `context` is for rediss:// and its kind, in place of what the URL itself says about certificates.
     """
-    shown = _without_password(url)
+    shown = without_password(url)
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
     if not separator or not scheme:
@@ -64,6 +64,27 @@ def client_from_url(url: str, context: ssl.SSLContext | None = None) -> Client:
         return _of_server(f"{transport}://{rest}", parts, settings)
     except (ValueError, OSError, RuntimeError) as error:
         raise ValueError(f"{shown}: {error}") from None
+
+
+def with_credentials(url: str, user: str, password: str) -> str:
+    """Return the URL with these credentials in place of all that it has."""
+    scheme, separator, rest = url.partition("://")
+    before, mark, query = rest.partition("?")
+    place, slash, path = before.partition("/")
+    kept = [pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] not in ("username", "password")]
+    credentials = f"{quote(user, safe='')}:{quote(password, safe='')}"
+    plain = f"{scheme}{separator}{credentials}@{place.rpartition('@')[2]}{slash}{path}"
+    return f"{plain}{mark}{urlencode(kept)}" if kept else plain
+
+
+def without_password(url: str) -> str:
+    """Return the URL as it may be shown."""
+    url, separator, query = url.partition("?")
+    if separator:
+        url = f"{url}?{'***' if 'password' in query else query}"
+    before, at, after = url.rpartition("@")
+    scheme, separator, _ = before.partition("://")
+    return f"{scheme}{separator}***@{after}" if at else url
 
 
 def _of_server(url: str, parts: SplitResult, settings: dict[str, Any]) -> Client:
@@ -155,12 +176,3 @@ def _database(text: str) -> int:
     if text and not (text.isascii() and text.isdecimal()):
         raise ValueError(f"{text!r} is no database's number")
     return int(text or 0)
-
-
-def _without_password(url: str) -> str:
-    url, separator, query = url.partition("?")
-    if separator:
-        url = f"{url}?{'***' if 'password' in query else query}"
-    before, at, after = url.rpartition("@")
-    scheme, separator, _ = before.partition("://")
-    return f"{scheme}{separator}***@{after}" if at else url

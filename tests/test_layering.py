@@ -46,6 +46,7 @@ BROKER = (
 )
 CONSUMERS = (
     ("consumers.commands",),
+    ("consumers.console",),
     ("consumers.jobs",),
     ("consumers.fanout", "consumers.lists", "consumers.streams"),
     ("consumers.engine",),
@@ -62,6 +63,7 @@ CONSUMERS = (
     (
         "consumers.background",
         "consumers.doorbell",
+        "consumers.durations",
         "consumers.encryption",
         "consumers.errors",
         "consumers.headers",

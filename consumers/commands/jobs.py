@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 
-from consumers.commands.durations import age
 from consumers.commands.job_queues import call_of, job_as_data, opened_queue, progress_of
 from consumers.commands.running import CommandError, Output, argument_parser, positive, printable, run
 from consumers.connecting import Client
+from consumers.durations import age
 from consumers.jobs import JobInfo, JobState, Queue
 from consumers.jobs.listing import LISTED
 

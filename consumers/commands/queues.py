@@ -13,11 +13,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from consumers.commands.durations import age
 from consumers.commands.naming import named_streams
 from consumers.commands.queue_states import QueueState, find_streams, states
 from consumers.commands.running import CommandError, Output, argument_parser, printable, run
 from consumers.connecting import Client
+from consumers.durations import age
 
 DESCRIPTION = """\
 Show the server's streams and their consumer groups: how many entries they hold (depth), how many are in hand

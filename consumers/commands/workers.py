@@ -7,10 +7,10 @@ import json
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from consumers.commands.durations import age
 from consumers.commands.job_queues import call_of, job_as_data, opened_queue
 from consumers.commands.running import Output, argument_parser, printable, run
 from consumers.connecting import Client
+from consumers.durations import age
 from consumers.jobs import WorkerInfo
 
 DESCRIPTION = """\

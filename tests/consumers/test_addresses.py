@@ -8,7 +8,7 @@ import coredis
 import pytest
 from coredis.pool import SentinelConnectionPool
 
-from consumers.addresses import client_from_url
+from consumers.addresses import client_from_url, with_credentials
 from consumers.commands import publish, queues, redrive, tail, work
 from consumers.jobs import Queue
 
@@ -106,3 +106,19 @@ def test_a_password_is_not_shown() -> None:
         client_from_url("redis://u:secret@h:x")
     with pytest.raises(ValueError, match=r"^redis\+sentinel://a\?\*\*\*: the name"):
         client_from_url("redis+sentinel://a?sentinel_password=secret")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://h:1/2", "redis://a%3Ab:p%40%2F@h:1/2"),
+        ("rediss://old:secret@h", "rediss://a%3Ab:p%40%2F@h"),
+        ("unix:///tmp/x?db=3&password=secret", "unix://a%3Ab:p%40%2F@/tmp/x?db=3"),
+        ("redis+sentinel://u:p@h:1,i:2/name/1?sentinel_password=q", "redis+sentinel://a%3Ab:p%40%2F@h:1,i:2/name/1"
+         "?sentinel_password=q"),
+    ],
+)  # fmt: skip
+def test_credentials_are_replaced(url: str, expected: str) -> None:
+    assert with_credentials(url, "a:b", "p@/") == expected
+    settings = client_from_url(expected).connection_pool.connection_kwargs
+    assert (settings["username"], settings["password"]) == ("a:b", "p@/")

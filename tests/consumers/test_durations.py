@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumers.commands.durations import age
+from consumers.durations import age
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Durations as the commands show them."""
+"""Durations as commands and the console show them."""
 
 __all__ = ["age"]
 
