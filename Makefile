@@ -71,7 +71,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.serve: $(SOURCES) | $(VENV)/bin/python
 	@echo "make: installing and compiling; from scratch this takes two to three minutes"
-	$(RUN) -m pip install --quiet --editable '.[consumers]'
+	$(RUN) -m pip install --quiet --editable '.[ui]'
 	touch $@
 
 $(VENV)/.test: $(SOURCES) | $(VENV)/bin/python

@@ -109,8 +109,9 @@ def _run(words: Sequence[str]) -> int:
         needed = (problem.name or "").partition(".")[0]
         if needed in ("", "broker", "consumers", "protocol"):
             raise
+        extra = EXTRAS.get(words[0], "consumers")
         sys.stderr.write(
-            f"trimaran {words[0]}: {needed} is not installed; install it with pip install 'trimaran[consumers]'\n"
+            f"trimaran {words[0]}: {needed} is not installed; install it with pip install 'trimaran[{extra}]'\n"
         )
         return 1
     if command is None:
@@ -241,6 +242,9 @@ COMMANDS: dict[str, Command] = {
 }
 FURTHER = "trimaran.commands"
 """The entry point group of further commands."""
+
+EXTRAS = {"ui": "ui"}
+"""What has to be installed for further commands that need more than `trimaran[consumers]`."""
 
 
 def usage() -> str:

@@ -182,18 +182,21 @@ def test_further_commands_are_entry_points(entry_points: None, capsys: pytest.Ca
     assert capsys.readouterr().out == f"{cli.USAGE}\nfurther commands: dance\n"
 
 
+@pytest.mark.parametrize(("name", "missing", "extra"), [("publish", "coredis", "consumers"), ("ui", "starlette", "ui")])
 def test_a_further_command_whose_libraries_are_missing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, missing: str, extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "coredis", None)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "consumers"]:
-        monkeypatch.delitem(sys.modules, name)
-    entries = metadata.EntryPoints([metadata.EntryPoint("publish", "consumers.commands.publish:main", cli.FURTHER)])
+    for module in [module for module in sys.modules if module.partition(".")[0] == missing]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, missing, None)
+    for module in [module for module in sys.modules if module.partition(".")[0] == "consumers"]:
+        monkeypatch.delitem(sys.modules, module)
+    entries = metadata.EntryPoints([metadata.EntryPoint(name, f"consumers.commands.{name}:main", cli.FURTHER)])
     monkeypatch.setattr(metadata, "entry_points", lambda **wanted: entries.select(**wanted))
-    assert cli.main(["publish"]) == 1
+    assert cli.main([name]) == 1
     written = capsys.readouterr()
-    assert (
-        written.err == "trimaran publish: coredis is not installed; install it with pip install 'trimaran[consumers]'\n"
+    assert written.err == (
+        f"trimaran {name}: {missing} is not installed; install it with pip install 'trimaran[{extra}]'\n"
     )
     assert not written.out
 

@@ -1,0 +1,14 @@
+"""The console: a web page to look at a server and its queues, for Trimaran, Redis and Valkey alike.
+
+app          the ASGI application: routes, errors, what runs beside them
+serving      the application on a port (Hypercorn), for `trimaran ui`
+access/      who may do what: login, sessions, CSRF tokens, read-only mode, audit lines, security headers
+server       the connection to the server that is looked at, under one user's name
+history      the last minutes of INFO, sampled once for all viewers
+info         INFO's text as fields
+values       what clients have stored, as text that can be shown
+pages/       a module per page; templates/ and static/ are theirs
+queues/      readers of job libraries
+
+The broker never imports it.
+"""

@@ -1,0 +1,70 @@
+"""Server-sent events: what pages that update themselves are sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import anyio
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from consumers.console.access.guard import visit_of
+
+__all__ = ["event_stream"]
+
+STREAMS = 64
+"""Streams of all viewers at a time."""
+
+LIFETIME = 600.0
+"""Seconds after which a stream ends; browsers open another one by themselves."""
+
+
+def event_stream(request: Request, events: AsyncGenerator[Any, None]) -> Response:
+    """Return a response that sends each of the events as JSON, until the visitor's session or the console ends.
+
+    Raises HTTPException if there are too many.
+    """
+    if request.app.state.console.streams >= STREAMS:
+        raise HTTPException(503, "Too many pages update themselves at the moment.")
+    return _EventStream(request, events)
+
+
+class _EventStream(Response):
+    """Unlike Starlette's StreamingResponse, it closes what it sends when the viewer has gone."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, request: Request, events: AsyncGenerator[Any, None]) -> None:
+        super().__init__(headers={"x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._visit = visit_of(request)
+        self._console = request.app.state.console
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._console.streams += 1
+        try:
+            async with aclosing(self._events), anyio.create_task_group() as tasks:
+                tasks.start_soon(self._send, send, tasks.cancel_scope)
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                tasks.cancel_scope.cancel()
+        finally:
+            self._console.streams -= 1
+
+    async def _send(self, send: Send, everything: anyio.CancelScope) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": b"retry: 3000\n\n", "more_body": True})
+        with anyio.move_on_after(LIFETIME):
+            async for event in self._events:
+                if self._console.sessions.find(self._visit.token) is not self._visit.session:
+                    break
+                data = f"data: {json.dumps(event)}\n\n".encode()
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        everything.cancel()

@@ -1,0 +1,110 @@
+"""Server-sent events."""
+
+import json
+
+import anyio
+import pytest
+from starlette.types import Message
+
+from consumers.console.access.policy import Login, Policy
+from consumers.console.pages import streaming
+from tests.consumers.console.consoles import Browser, open_console
+
+pytestmark = pytest.mark.both_loops
+
+
+class Stream:
+    """A request for a stream, by hand: httpx's transport would wait for its end."""
+
+    def __init__(self, app: object, cookie: str = "") -> None:
+        self.app = app
+        self.status = 0
+        self.text = ""
+        self.gone = anyio.Event()
+        self.ended = anyio.Event()
+        self.cookie = cookie
+
+    async def run(self) -> None:
+        asked = False
+
+        async def receive() -> Message:
+            nonlocal asked
+            if not asked:
+                asked = True
+                return {"type": "http.request", "body": b"", "more_body": False}
+            await self.gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            await anyio.lowlevel.checkpoint()
+            self.status = message.get("status", self.status)
+            self.text += message.get("body", b"").decode()
+
+        await self.app(  # type: ignore[operator]
+            {
+                "type": "http", "method": "GET", "path": "/overview/events", "query_string": b"", "root_path": "",
+                "headers": [(b"host", b"127.0.0.1:8379"), (b"cookie", self.cookie.encode())], "scheme": "http",
+                "client": ("127.0.0.1", 5), "server": ("127.0.0.1", 8379), "http_version": "1.1",
+            },
+            receive, send,
+        )  # fmt: skip
+        self.ended.set()
+
+    async def until(self, text: str) -> None:
+        with anyio.fail_after(10):
+            while text not in self.text:
+                await anyio.sleep(0.005)
+
+
+async def test_samples_are_sent_until_the_viewer_goes(server_url: str) -> None:
+    async with open_console(server_url) as app, anyio.create_task_group() as tasks:
+        console = app.state.console
+        stream = Stream(app)
+        tasks.start_soon(stream.run)
+        await stream.until("retry:")
+        assert (stream.status, console.streams) == (200, 1)
+        await console.history.take()
+        await console.history.take()
+        await stream.until("data: ")
+        line = next(line for line in stream.text.splitlines() if line.startswith("data: "))
+        assert json.loads(line[6:])["connections"] >= 1
+        stream.gone.set()
+        await stream.ended.wait()
+        assert console.streams == 0
+
+
+async def test_streams_end_with_the_console_and_the_session(server_url: str) -> None:
+    async with open_console(server_url, Policy(Login.PASSWORD, "secret")) as app, anyio.create_task_group() as tasks:
+        console = app.state.console
+        async with Browser(app) as browser:
+            await browser.page("/login")
+            await browser.form("/login", password="secret")
+            cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+            first, second = Stream(app, cookie), Stream(app)
+            tasks.start_soon(first.run)
+            await first.until("retry:")
+            await second.run()
+            assert second.status == 401
+            await browser.form("/logout")
+            await console.history.take()
+            await console.history.take()
+            with anyio.fail_after(10):
+                await first.ended.wait()
+            assert "data:" not in first.text
+            await browser.page("/login")
+            await browser.form("/login", password="secret")
+            cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+            third = Stream(app, cookie)
+            tasks.start_soon(third.run)
+            await third.until("retry:")
+            console.close()
+            with anyio.fail_after(10):
+                await third.ended.wait()
+
+
+async def test_streams_are_limited(server_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "STREAMS", 0)
+    async with open_console(server_url) as app:
+        stream = Stream(app)
+        await stream.run()
+        assert stream.status == 503

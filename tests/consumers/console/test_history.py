@@ -1,0 +1,109 @@
+"""The last minutes of INFO."""
+
+from typing import Any
+
+import anyio
+import pytest
+
+from consumers.console import history as module
+from consumers.console.history import KEPT, History
+from consumers.console.server import Unreachable
+
+
+class Scripted:
+    """A server whose counters are what the test says."""
+
+    def __init__(self) -> None:
+        self.counters: dict[str, float] = {}
+        self.error: Exception | None = None
+        self.seconds = 0.0
+        self.asked = 0
+
+    async def call(self, *command: bytes) -> bytes:
+        self.asked += 1
+        await anyio.sleep(self.seconds)
+        if self.error is not None:
+            raise self.error
+        return "".join(f"{name}:{value}\r\n" for name, value in self.counters.items()).encode()
+
+
+@pytest.fixture
+def server() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def clock() -> list[float]:
+    return [1000.0]
+
+
+@pytest.fixture
+def history(server: Any, clock: list[float]) -> History:
+    return History(server, lambda: clock[0])
+
+
+async def test_counters_become_rates(server: Scripted, clock: list[float], history: History) -> None:
+    server.counters = {"total_commands_processed": 100, "connected_clients": 3, "keyspace_hits": 10,
+                       "keyspace_misses": 10}  # fmt: skip
+    await history.take()
+    assert history.samples == []
+    server.counters |= {"total_commands_processed": 300, "keyspace_hits": 40, "used_memory": 7}
+    clock[0] += 2
+    await history.take()
+    clock[0] += 2
+    await history.take()
+    first, second = history.samples
+    assert (first.time, first.commands, first.connections, first.memory, first.hits) == (1002.0, 100.0, 3, 7, 100)
+    assert (second.commands, second.hits) == (0, None)
+    assert history.as_data()[0]["commands"] == 100
+
+
+async def test_a_restart_is_no_negative_rate(server: Scripted, clock: list[float], history: History) -> None:
+    for commands in (100, 50, 60):
+        server.counters = {"total_commands_processed": commands}
+        clock[0] += 1
+        await history.take()
+    assert [one.commands for one in history.samples] == [10]
+
+
+async def test_what_is_kept_is_limited(clock: list[float], history: History) -> None:
+    for _ in range(KEPT + 5):
+        clock[0] += 1
+        await history.take()
+    assert len(history.samples) == KEPT
+    assert history.samples[-1].time == clock[0]
+
+
+async def test_sampling_is_paced_by_its_cost(server: Scripted, history: History, autojump_clock: object) -> None:
+    for seconds, expected in ((0.0, 50), (1.0, 2)):
+        server.seconds, server.asked = seconds, 0
+        with anyio.move_on_after(module.INTERVAL * 50 - 0.1):
+            await history.run()
+        assert server.asked == expected
+
+
+async def test_viewers_are_told(server: Scripted, clock: list[float], history: History, autojump_clock: object) -> None:
+    seen = []
+
+    async def follow() -> None:
+        async for sample in history.follow():
+            seen.append(None if sample is None else sample.time)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(follow)
+        await anyio.sleep(1)
+        await history.take()
+        clock[0] += 1
+        await history.take()
+        await anyio.sleep(1)
+        assert seen == [1001.0]
+        server.error = Unreachable("gone")
+        tasks.start_soon(history.run)
+        await anyio.sleep(1)
+        assert (seen, history.error) == ([1001.0, None], "gone")
+        history.close()
+        await anyio.sleep(1)
+        server.error = None
+        await anyio.sleep(10)
+        assert (len(seen), history.error) == (2, None)
+        tasks.cancel_scope.cancel()
