@@ -136,6 +136,8 @@ TESTED_BY = {
     "consumers/commands/job_queues.py": "tests/consumers/commands/test_jobs.py",
     "consumers/commands/pause.py": "tests/consumers/commands/test_purge.py",
     "consumers/commands/resume.py": "tests/consumers/commands/test_purge.py",
+    "consumers/commands/work_link.py": "tests/consumers/commands/test_work_supervisor.py",
+    "consumers/commands/work_reload.py": "tests/consumers/commands/test_work_process.py",
     "consumers/commands/workers.py": "tests/consumers/commands/test_jobs.py",
     "consumers/lists/inflight.py": "tests/consumers/lists/test_consumer.py",
     "consumers/lists/keys.py": "tests/consumers/lists/test_consumer.py",

@@ -1,11 +1,6 @@
-"""`trimaran work`: a worker for a job queue, as a program.
+"""`trimaran work`: workers for job queues, as a program: one process (work_process.py), or several under a supervisor.
 
-Unlike the other commands it does not stop at a signal but begins to stop: it takes no more jobs, lets running ones
-finish within a grace period, gives the rest back, and then ends with status 0, since that is what was requested. A
-second signal ends the grace period. Threads can't be stopped: if they continue after it, the process ends without
-them, and their jobs run again once the lease has run out.
-
-Jobs run on the loop for which they were written: the one that --loop names, or else the queue, or else Trio.
+Jobs run on the loop for which they were written: the one that --loop names, or else the queues, or else Trio.
 """
 
 from __future__ import annotations
@@ -17,43 +12,75 @@ import logging
 import os
 import signal
 import sys
-import threading
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import anyio
 from coredis.exceptions import RedisError
 
-from consumers.addresses import default_url
+from consumers.commands import work_reload
 from consumers.commands.log_lines import JsonLines
-from consumers.commands.running import FAILED, CommandError, argument_parser, client_of, positive
-from consumers.commands.work_display import Counts, Display
+from consumers.commands.running import FAILED, CommandError, argument_parser, positive
+from consumers.commands.work_display import Display
+from consumers.commands.work_process import STUCK_SECONDS, work
+from consumers.commands.work_supervisor import Supervisor
 from consumers.errors import ConsumerError
-from consumers.jobs import Queue, Worker
+from consumers.jobs import Queue
 
 DESCRIPTION = """\
-Run the jobs of a queue that a Python module declares.
+Run the jobs of queues that Python modules declare.
 
   trimaran work myapp:queue                          16 jobs at a time
   trimaran work myapp.jobs:queue --concurrency 50 --url redis://queue.example:6379
+  trimaran work myapp:mails myapp:images --processes 4 --max-jobs 10000
+  trimaran work myapp:queue --reload                 restarts when a source file changes
+  trimaran work myapp:queue --burst                  runs what there is, and ends
 
 On SIGTERM or SIGINT it takes no more jobs, lets running ones finish within the grace period, and gives the rest back;
-the status is then 0. A second signal ends the grace period."""
+the status is then 0. A second signal ends the grace period. The status of --burst is 3 if jobs were given up."""
 
 LOOPS = ("asyncio", "trio", "uvloop")
 
-STUCK_SECONDS = 5.0
-"""How long threads may hold up the process after the end of the grace period."""
+START = "import sys; from consumers.commands.work import main; sys.exit(main(sys.argv[1:]))"
 
 logger = logging.getLogger("consumers.jobs")
 
 
 def main(words: Sequence[str]) -> int:
+    options = _parser().parse_intermixed_args(words)
+    supervised = options.supervised is not None
+    try:
+        if not supervised and (options.processes > 1 or options.reload or options.max_jobs or options.max_memory):
+            return _supervise(words, options)
+        queues = find_all(options.queue)
+        backend, settings = loop_of(queues, options.loop)
+    except CommandError as error:
+        return _tell(str(error), 2)
+    display = None
+    if sys.stderr.isatty() and not options.json and not supervised:
+        display = Display(", ".join(queue.name for queue in queues))
+    _log(display, options)
+    status = 0
+    try:
+        status = anyio.run(work, queues, options, display, backend=backend, backend_options=settings)
+    except* (RedisError, ConsumerError, OSError) as group:
+        status = _tell(str(_first(group)) or type(_first(group)).__name__, FAILED)
+    except* (ValueError, CommandError) as group:
+        status = _tell(str(_first(group)), 2)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argument_parser("work", DESCRIPTION)
-    parser.add_argument("queue", metavar="MODULE:QUEUE", help="the consumers.jobs.Queue, e.g. myapp.jobs:queue")
     parser.add_argument(
-        "--concurrency", type=positive, default=16, metavar="N", help="jobs that run at a time (%(default)s)"
+        "queue", nargs="+", metavar="MODULE:QUEUE", help="a consumers.jobs.Queue, e.g. myapp.jobs:queue"
     )
+    parser.add_argument(
+        "--concurrency", type=positive, default=16, metavar="N", help="jobs of each queue that run at a time "
+        "(%(default)s)",
+    )  # fmt: skip
     parser.add_argument("--prefetch", type=positive, metavar="N", help="jobs in hand (twice the concurrency)")
     parser.add_argument("--lease", type=_seconds, default=30.0, metavar="SECONDS", help="until a crash is noticed (30)")
     parser.add_argument(
@@ -62,31 +89,61 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument(
         "--loop",
         choices=LOOPS,
-        help="what runs asynchronous jobs; uvloop is asyncio on uvloop (the queue's loop, or trio)",
+        help="what runs asynchronous jobs; uvloop is asyncio on uvloop (the queues' loop, or trio)",
     )
-    parser.add_argument("--name", help="the worker's name, unique in the queue (host, process and random characters)")
+    parser.add_argument(
+        "--name", help="the worker's name, unique in the queue (host, process and random characters); of several "
+        "processes NAME-1, NAME-2 and so on",
+    )  # fmt: skip
     parser.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="info",
         help="what is logged; info has a line for each finished job (info)",
     )  # fmt: skip
+    parser.add_argument("--burst", action="store_true", help="end when no job waits, is due or runs, in any worker")
+    several = parser.add_argument_group("processes")
+    several.add_argument(
+        "--processes", type=positive, default=1, metavar="N", help="worker processes, restarted when they die (1)"
+    )
+    several.add_argument("--max-jobs", type=positive, metavar="N", help="replace a process after so many runs of jobs")
+    several.add_argument("--max-memory", type=positive, metavar="MB", help="replace a process that uses more memory")
+    several.add_argument(
+        "--reload", action="store_true", help="restart them when a Python file in this folder or below changes"
+    )
     parser.set_defaults(url=None)
-    options = parser.parse_args(words)
-    try:
-        queue = find(options.queue)
-        options.url = options.url or queue.url or default_url()
-        backend, settings = loop_of(queue, options.loop)
-    except CommandError as error:
-        return _tell(str(error), 2)
-    display = Display(queue.name) if sys.stderr.isatty() and not options.json else None
-    _log(display, options.log_level, as_json=options.json)
-    status = 0
-    try:
-        anyio.run(_work, queue, options, display, backend=backend, backend_options=settings)
-    except* (RedisError, ConsumerError, OSError) as group:
-        status = _tell(str(_first(group)) or type(_first(group)).__name__, FAILED)
-    except* ValueError as group:
-        status = _tell(str(_first(group)), 2)
-    return status
+    several.add_argument("--supervised", type=_pair, help=argparse.SUPPRESS)
+    return parser
+
+
+def _supervise(words: Sequence[str], options: argparse.Namespace) -> int:
+    """Start processes with the same arguments and keep them running. Raises CommandError."""
+    if options.reload and options.burst:
+        raise CommandError("--burst ends, and --reload does not: give one of them")
+    if options.reload and not work_reload.available():
+        raise CommandError("--reload: watchfiles is not installed")
+    _log(None, options)
+
+    def command(link: int, number: int) -> list[str]:
+        return [sys.executable, "-c", START, "--supervised", f"{link}:{number}", *words]
+
+    async def supervise() -> int:
+        supervisor = Supervisor(
+            command, options.processes, patience=options.grace + 2 * STUCK_SECONDS, burst=options.burst,
+            changes=partial(work_reload.changes, Path.cwd()) if options.reload else None,
+        )  # fmt: skip
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            return await supervisor.run(signals)
+
+    return anyio.run(supervise, backend="trio")
+
+
+def find_all(targets: Sequence[str]) -> list[Queue]:
+    """Return the queues. Raises CommandError, also for one that is named twice."""
+    queues = [find(target) for target in targets]
+    names = [queue.name for queue in queues]
+    for name in names:
+        if names.count(name) > 1:
+            raise CommandError(f"the queue {name} is given twice")
+    return queues
 
 
 def find(target: str) -> Queue:
@@ -111,79 +168,17 @@ def find(target: str) -> Queue:
     return found
 
 
-def loop_of(queue: Queue, asked: str | None) -> tuple[str, dict[str, Any]]:
+def loop_of(queues: Sequence[Queue], asked: str | None) -> tuple[str, dict[str, Any]]:
     """Return anyio's backend and its options for the loop on which jobs run. Raises CommandError."""
-    loop = asked or queue.loop or "trio"
+    loop = asked or next((queue.loop for queue in queues if queue.loop is not None), "trio")
     backend = "trio" if loop == "trio" else "asyncio"
-    if queue.loop not in (None, backend):
-        raise CommandError(f"--loop {loop}: the queue {queue.name} has jobs for {queue.loop}")
+    for queue in queues:
+        if queue.loop not in (None, backend):
+            reason = f"--loop {loop}: " if asked else f"one process runs one loop, here {loop}: "
+            raise CommandError(f"{reason}the queue {queue.name} has jobs for {queue.loop}")
     if loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
         raise CommandError("--loop uvloop: uvloop is not installed")
     return backend, {"use_uvloop": loop == "uvloop"} if backend == "asyncio" else {}
-
-
-async def _work(queue: Queue, options: argparse.Namespace, display: Display | None) -> None:
-    counts = Counts()
-    worker = Worker(
-        queue, concurrency=options.concurrency, prefetch=options.prefetch, lease=options.lease, name=options.name,
-        middleware=[counts],
-    )  # fmt: skip
-    logger.info("worker %s for the queue %s, %d jobs at a time", worker.name, queue.name, options.concurrency)
-    with _Ending() as ending, anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_end_at_signal, signals, worker, options.grace, tasks.cancel_scope, ending)
-            if display is not None:
-                tasks.start_soon(display.run, worker, counts)
-            async with client_of(options) as client, queue.open(client):
-                await worker.run()
-            tasks.cancel_scope.cancel()
-    logger.info("worker %s has ended: %s", worker.name, counts)
-
-
-async def _end_at_signal(
-    signals: AsyncIterator[int], worker: Worker, grace: float, everything: anyio.CancelScope, ending: _Ending
-) -> None:
-    number = await anext(signals)
-    logger.info("%s: finishing running jobs, within %g s", signal.Signals(number).name, grace)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_hurry, signals, everything, ending)
-        ending.within(grace + STUCK_SECONDS)
-        await worker.drain(grace)
-        # if it had not begun to work, there was nothing to drain
-        everything.cancel()
-
-
-async def _hurry(signals: AsyncIterator[int], everything: anyio.CancelScope, ending: _Ending) -> None:
-    await anext(signals)
-    logger.info("giving back running jobs")
-    ending.within(STUCK_SECONDS)
-    everything.cancel()
-
-
-class _Ending:
-    """Ends the process within a time, unless the block has ended by then. It is a thread: jobs may hold up the loop."""
-
-    def __init__(self) -> None:
-        self._timers: list[threading.Timer] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def within(self, seconds: float) -> None:
-        timer = threading.Timer(seconds, _end_without_threads)
-        timer.daemon = True
-        self._timers.append(timer)
-        timer.start()
-
-    def __exit__(self, *_: object) -> None:
-        for timer in self._timers:
-            timer.cancel()
-
-
-def _end_without_threads() -> None:
-    logger.error("jobs in threads are still running: ending without them; they run again after the lease")
-    logging.shutdown()
-    os._exit(FAILED)
 
 
 def _seconds(text: str) -> float:
@@ -193,17 +188,33 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _log(display: Display | None, level: str, *, as_json: bool) -> None:
+def _pair(text: str) -> tuple[int, int]:
+    link, _, number = text.partition(":")
+    return int(link), int(number)
+
+
+def _log(display: Display | None, options: argparse.Namespace) -> None:
     handler: logging.Handler
     if display is not None:
         handler = display.log_handler()
     else:
         handler = logging.StreamHandler()
-        form = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        handler.setFormatter(JsonLines() if as_json else form)
-    logging.basicConfig(level=level.upper(), handlers=[handler])
+        which = ""
+        if options.supervised is not None:
+            # the processes of one supervisor write one log
+            number = options.supervised[1]
+            which = f"[{number}] "
+            handler.addFilter(partial(_marked, number))
+        form = logging.Formatter(f"%(asctime)s %(levelname)s {which}%(name)s: %(message)s")
+        handler.setFormatter(JsonLines() if options.json else form)
+    logging.basicConfig(level=options.log_level.upper(), handlers=[handler])
     # coredis logs a traceback for every connection that fails in its handshake; the consumers report it in one line
     logging.getLogger("coredis").setLevel(logging.CRITICAL)
+
+
+def _marked(number: int, record: logging.LogRecord) -> bool:
+    record.worker_process = number
+    return True
 
 
 def _first(error: BaseException) -> BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import anyio
 from rich.console import Console, Group
@@ -47,8 +48,8 @@ class Counts(Middleware):
 class Display:
     """The display, and the log above it."""
 
-    def __init__(self, queue: str, console: Console | None = None) -> None:
-        self._queue = queue
+    def __init__(self, queues: str, console: Console | None = None) -> None:
+        self._queues = queues
         self._console = console or Console(stderr=True)
 
     def log_handler(self) -> logging.Handler:
@@ -58,7 +59,7 @@ class Display:
         handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
         return handler
 
-    async def run(self, worker: Worker, counts: Counts) -> None:
+    async def run(self, workers: Sequence[Worker], counts: Counts) -> None:
         """Show it, forever."""
         before, then = 0, anyio.current_time()
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
@@ -66,15 +67,16 @@ class Display:
                 now = anyio.current_time()
                 rate = (counts.succeeded - before) / (now - then) if now > then else 0.0
                 before, then = counts.succeeded, now
-                live.update(self.table(worker, counts, rate), refresh=True)
+                live.update(self.table(workers, counts, rate), refresh=True)
                 await anyio.sleep(REFRESH_SECONDS)
 
-    def table(self, worker: Worker, counts: Counts, rate: float) -> Group:
+    def table(self, workers: Sequence[Worker], counts: Counts, rate: float) -> Group:
         """Return the display: a line of counts, and a table of the running jobs."""
-        line = Text(f"{printable(self._queue)}: {counts}, {rate:.0f}/s, {worker.in_hand} in hand", style="bold")
+        in_hand = sum(worker.in_hand for worker in workers)
+        line = Text(f"{printable(self._queues)}: {counts}, {rate:.0f}/s, {in_hand} in hand", style="bold")
         table = Table(box=None, pad_edge=False, show_header=False)
         now = anyio.current_time()
-        running = list(worker.running.values())
+        running = [job for worker in workers for job in list(worker.running.values())]
         for job in running[:ROWS]:
             if job.entry is not None:
                 # Text: a name is not markup

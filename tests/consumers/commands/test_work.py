@@ -11,7 +11,7 @@ import coredis
 import pytest
 from anyio.abc import Process
 
-from consumers.commands import work
+from consumers.commands import work, work_reload
 from consumers.commands.running import CommandError
 from consumers.jobs import JobFailed, Queue
 from tests.consumers.jobs import program
@@ -39,24 +39,36 @@ def test_the_queue_is_found_by_module_and_name(tmp_path: Path, monkeypatch: pyte
             work.find(target)
 
 
-def test_mistakes_are_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_told_in_a_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert work.main(["tests.consumers.jobs.program:work"]) == 2
     assert capsys.readouterr().err == (
         "trimaran work: tests.consumers.jobs.program:work is a JobFunction, not a consumers.jobs.Queue\n"
+    )
+    assert work.main(["tests.consumers.jobs.program:queue"] * 2) == 2
+    assert work.main(["tests.consumers.jobs.program:queue", "--reload", "--burst"]) == 2
+    monkeypatch.setattr(work_reload, "available", lambda: False)
+    assert work.main(["tests.consumers.jobs.program:queue", "--reload"]) == 2
+    assert capsys.readouterr().err == (
+        "trimaran work: the queue killed is given twice\n"
+        "trimaran work: --burst ends, and --reload does not: give one of them\n"
+        "trimaran work: --reload: watchfiles is not installed\n"
     )
     with pytest.raises(SystemExit):
         work.main([])
 
 
 def test_the_loop_is_the_one_that_is_asked_for_or_the_queues_own(capsys: pytest.CaptureFixture[str]) -> None:
-    either, asyncio, trio = Queue("q"), Queue("q", loop="asyncio"), Queue("q", loop="trio")
-    assert work.loop_of(either, None) == work.loop_of(trio, None) == work.loop_of(either, "trio") == ("trio", {})
-    plain = ("asyncio", {"use_uvloop": False})
-    assert work.loop_of(asyncio, None) == work.loop_of(either, "asyncio") == work.loop_of(asyncio, "asyncio") == plain
+    either, asyncio, trio = Queue("q"), Queue("q", loop="asyncio"), Queue("t", loop="trio")
+    for queues, asked in (([either], None), ([trio], None), ([either], "trio"), ([either, trio], None)):
+        assert work.loop_of(queues, asked) == ("trio", {})
+    for queues, asked in (([asyncio], None), ([either], "asyncio"), ([asyncio], "asyncio"), ([either, asyncio], None)):
+        assert work.loop_of(queues, asked) == ("asyncio", {"use_uvloop": False})
     with pytest.raises(CommandError, match=r"^--loop trio: the queue q has jobs for asyncio$"):
-        work.loop_of(asyncio, "trio")
-    with pytest.raises(CommandError, match=r"^--loop uvloop: the queue q has jobs for trio$"):
-        work.loop_of(trio, "uvloop")
+        work.loop_of([asyncio], "trio")
+    with pytest.raises(CommandError, match=r"^--loop uvloop: the queue t has jobs for trio$"):
+        work.loop_of([either, trio], "uvloop")
+    with pytest.raises(CommandError, match=r"^one process runs one loop, here asyncio: the queue t has jobs for trio$"):
+        work.loop_of([asyncio, trio], None)
     with pytest.raises(SystemExit):
         work.main(["tests.consumers.jobs.program:queue", "--loop", "twisted"])
     assert "invalid choice" in capsys.readouterr().err
@@ -79,7 +91,7 @@ def test_uvloop_must_be_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     for spec, outcome in ((object(), ("asyncio", {"use_uvloop": True})), (None, None)):
         monkeypatch.setattr(importlib.util, "find_spec", lambda name, spec=spec: spec)
         if outcome is not None:
-            assert work.loop_of(Queue("q", loop="asyncio"), "uvloop") == outcome
+            assert work.loop_of([Queue("q", loop="asyncio")], "uvloop") == outcome
         else:
             assert work.main(["tests.consumers.jobs.program:queue", "--loop", "uvloop"]) == 2
             assert capsys.readouterr().err == "trimaran work: --loop uvloop: uvloop is not installed\n"
@@ -115,7 +127,7 @@ async def test_a_signal_lets_jobs_finish_and_gives_back_the_rest(client: Client,
             }
             assert all(line["seconds"] >= 0.5 for line in done)
             others = [line["message"].split(" ", 1)[0] for line in told if line not in done]
-            assert others == ["worker", "SIGTERM:", "worker"]
+            assert others == ["worker", "SIGTERM:", "worker", "2"]
             assert "2 done, 0 failed, 0 to be retried, 0 dead" in told[-1]["message"]
             assert sorted(await client.lrange("done", 0, -1)) == [b"0", b"1"]
             async with worker(server_url):

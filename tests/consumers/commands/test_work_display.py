@@ -41,12 +41,12 @@ async def test_counts_and_running_jobs_are_shown(queue: Queue) -> None:
     screen = io.StringIO()
     display = Display("q", Console(file=screen, width=100, force_terminal=True))
     async with Worker(queue, middleware=[counts]).open(grace=0) as worker, trio.open_nursery() as nursery:
-        nursery.start_soon(display.run, worker, counts)
+        nursery.start_soon(display.run, [worker], counts)
         await queue.enqueue_many(nap.call(n) for n in range(15))
         await until(lambda: len(worker.running) == 14 and counts.succeeded == 1)
         display.log_handler()
         plain = Console(file=io.StringIO(), width=100)
-        plain.print(display.table(worker, counts, 7.4))
+        plain.print(display.table([worker], counts, 7.4))
         nursery.cancel_scope.cancel()
     lines = plain.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert lines[0].startswith("q: 1 done, 0 failed, 0 to be retried, 0 dead, 7/s, ")

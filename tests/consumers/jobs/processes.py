@@ -21,11 +21,11 @@ START = "import sys; from consumers.commands.work import main; sys.exit(main(sys
 
 
 @asynccontextmanager
-async def worker(url: str, *words: str, target: str = PROGRAM) -> AsyncIterator[Process]:
+async def worker(url: str, *words: str, target: str = PROGRAM, folder: Path = ROOT) -> AsyncIterator[Process]:
     """A worker process for the block; killed at its end if it still runs. Its log is collected by nobody."""
     command = [sys.executable, "-c", START, target, "--url", url, "--loop", loops.current(), *words]
     process = await anyio.open_process(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     try:
         yield process

@@ -46,6 +46,11 @@ async def rated(n: int, group: str) -> int:
     return n
 
 
+@queue.job(retries=0)
+async def hopeless() -> None:
+    raise ValueError("hopeless")
+
+
 @queue.job()
 def block(seconds: float) -> None:
     time.sleep(seconds)
