@@ -6,7 +6,7 @@ access/      who may do what: login, sessions, CSRF tokens, read-only mode, audi
 server       the connection to the server that is looked at, under one user's name
 history      the last minutes of INFO, sampled once for all viewers
 info         INFO's text as fields
-values       what clients have stored, as text that can be shown
+labels       what clients have named or sent, as one line that is safe to show
 pages/       a module per page; templates/ and static/ are theirs
 queues/      readers of job libraries
 

@@ -22,7 +22,7 @@ from consumers.console.access.guard import Guard, visit_of
 from consumers.console.access.policy import Login, Policy
 from consumers.console.access.sessions import Sessions
 from consumers.console.history import History
-from consumers.console.pages import clients, login, overview
+from consumers.console.pages import clients, configuration, login, overview, slow_log, users
 from consumers.console.server import Server, Unreachable
 from consumers.console.views import Page, render
 from consumers.task_groups import open_plain_task_group
@@ -31,7 +31,7 @@ __all__ = ["Console", "application"]
 
 logger = logging.getLogger("consumers.console")
 
-PAGES: Sequence[Page] = (overview.PAGE, clients.PAGE)
+PAGES: Sequence[Page] = (overview.PAGE, clients.PAGE, slow_log.PAGE, configuration.PAGE, users.PAGE)
 BODY_LIMIT = 1024 * 1024
 
 

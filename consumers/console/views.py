@@ -22,7 +22,7 @@ from consumers.console.access.audit import audit
 from consumers.console.access.forms import Form
 from consumers.console.access.guard import visit_of
 from consumers.console.access.policy import Login
-from consumers.console.values import label
+from consumers.console.labels import label
 from consumers.durations import age
 
 __all__ = ["Page", "acted", "confirm", "link", "query_of", "render"]

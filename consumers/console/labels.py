@@ -1,0 +1,17 @@
+"""What clients have named or sent, as one line that is safe to show."""
+
+from __future__ import annotations
+
+__all__ = ["label"]
+
+LIMIT = 120
+"""Characters of a text that are shown in a table or as a name."""
+
+
+def label(value: bytes | str, limit: int = LIMIT) -> str:
+    """Return a value as one line of limited length; what can't be printed is escaped."""
+    text = value if isinstance(value, str) else value[: 4 * limit].decode("utf-8", "backslashreplace")
+    cut = text[:limit]
+    if not cut.isprintable():
+        cut = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in cut)
+    return cut if len(text) <= limit and len(value) <= 4 * limit else f"{cut}…"
