@@ -24,6 +24,7 @@ GUIDES = {
     "event-streams.md": "billing.py",
     "fan-out.md": "news.py",
 }
+MOVING = ("from-celery.md", "from-rq.md")
 URL = "redis://127.0.0.1:6379"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ID = re.compile(rb"^(\d{10,}-\d+)\r$", re.MULTILINE)
@@ -137,7 +138,7 @@ def test_the_readmes_program_runs(port_url: str, tmp_path: Path) -> None:
     assert run(tmp_path / "readme.py", port_url) == ["cat.png is 200 wide"]
 
 
-@pytest.mark.parametrize("guide", GUIDES)
+@pytest.mark.parametrize("guide", [*GUIDES, *MOVING])
 def test_the_guides_tests_pass(guide: str, tmp_path: Path) -> None:
     names = unpack(guide, tmp_path)
     assert any(name.startswith("test_") for name in names)
@@ -157,7 +158,7 @@ def test_a_guide_begins_with_a_program_of_less_than_twenty_lines(guide: str, pro
     assert first.startswith(f"# {program}\n") and len(first.splitlines()) < 20
 
 
-@pytest.mark.parametrize("guide", [*GUIDES, "../README.md"])
+@pytest.mark.parametrize("guide", [*GUIDES, *MOVING, "../README.md"])
 def test_all_python_compiles_and_all_links_lead_somewhere(guide: str) -> None:
     for block in blocks(guide):
         compile(block, guide, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
