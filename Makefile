@@ -7,12 +7,14 @@
 #   make bench ARGS='--quick --only GET,SET'          compares with redis-server; see tests/benchmarks/run.py --help
 #   make bench ARGS=--check                           fails if CPU ratios are worse than those on record
 #   make mutants ARGS='pubsub'                        faults that the tests do not notice; see tests/mutations.py
+#   make dist                                         dist/: the source distribution and a wheel, checked
 #   make wheels                                       dist/*.whl for each CPython found here, manylinux on Linux
 #   make docs                                         docs/commands.md and docs/configuration.md, from the tables
+#   make site                                         build/site: the documentation as a website
 #   make clean                                        removes all of the above except the oracle
 
 .DELETE_ON_ERROR:
-.PHONY: serve test check oracle bench mutants wheels docs clean
+.PHONY: serve test check oracle bench mutants dist wheels docs site clean
 
 ARGS ?=
 VENV ?= .venv
@@ -45,6 +47,13 @@ bench: $(VENV)/.serve
 mutants: $(VENV)/.test
 	$(RUN) tests/mutations.py $(ARGS)
 
+# The wheel is built from the source distribution, which must therefore be complete.
+dist: $(VENV)/bin/python
+	$(RUN) -m pip install --quiet 'build>=1.2' 'twine>=6'
+	rm -rf dist
+	$(RUN) -m build --outdir dist .
+	$(RUN) -m twine check --strict dist/*
+
 # One interpreter of each version that can be found. The tag is the oldest manylinux that this machine's C library allows:
 # manylinux_2_34 on Debian 12. Musl needs a machine, or a container, of its own.
 EACH = $(foreach minor,11 12 13 14,$(call newest,$(foreach found,$(PYENV),$(if $(findstring /3.$(minor).,$(found)),$(found))) \
@@ -59,6 +68,12 @@ wheels: $(VENV)/bin/python
 docs: $(VENV)/.serve
 	$(RUN) -c "from broker.commands.page import main; main()" > docs/commands.md
 	$(RUN) -c "from broker.config.page import main; main()" > docs/configuration.md
+
+# In an environment of its own: it reads the sources, and needs nothing of them installed.
+site:
+	test -x $(VENV)-site/bin/python || $(or $(PYTHON),python3) -m venv $(VENV)-site
+	$(VENV)-site/bin/python -m pip install --quiet 'mkdocs-material>=9.5' 'mkdocstrings[python]>=0.26' ruff
+	NO_MKDOCS_2_WARNING=1 $(VENV)-site/bin/python -m mkdocs build --strict --config-file docs/site/mkdocs.yml
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -29,6 +29,7 @@ usage: trimaran serve [redis.conf] [--directive value ...] [--log-format text|js
        trimaran replicas | promote | follow HOST PORT [--url URL]
        trimaran migrate --from URL --to URL
        trimaran due [STREAM ...] [--url URL] [--every SECONDS]
+       trimaran completion bash|zsh|fish
        trimaran COMMAND --help
        trimaran --version
        trimaran --help
@@ -53,6 +54,8 @@ health reports whether a broker answers, by its exit status and one line; for a 
 
 replicas prints a server's role and its replicas, promote makes a replica a master, follow makes a server the
 replica of another, and migrate moves everything from one server to another while clients are served.
+
+completion prints what makes a shell complete commands, options and directives: eval "$(trimaran completion bash)".
 
 due adds delayed entries to their streams on a Redis or Valkey that has taken over, which would only keep them.
 
@@ -222,6 +225,23 @@ def due(words: Sequence[str]) -> int:
     return run(words)
 
 
+def completion(words: Sequence[str]) -> int:
+    """Print the completion script for a shell; see broker.completing."""
+    from broker.completing import completion as run
+
+    return run(words)
+
+
+def complete(words: Sequence[str]) -> int:
+    """Print what the word at the end may be, for that script."""
+    from broker.completing import candidates
+
+    names = [*COMMANDS.keys() - {"complete"}, *_further_names()]
+    for one in candidates(words, names, lambda name: COMMANDS.get(name) or _further(name)):
+        print(one)
+    return 0
+
+
 def _enter(folder: str) -> None:
     try:
         os.chdir(folder)
@@ -239,6 +259,8 @@ COMMANDS: dict[str, Command] = {
     "replicas": replicas,
     "migrate": migrate,
     "due": due,
+    "completion": completion,
+    "complete": complete,
 }
 FURTHER = "trimaran.commands"
 """The entry point group of further commands."""

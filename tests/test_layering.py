@@ -18,7 +18,7 @@ MAX_LINES = 500
 BROKER = (
     # `broker` itself only names what broker.server offers.
     ("broker", "broker.__main__", "broker.cli"),
-    ("broker.remote",),
+    ("broker.completing", "broker.remote"),
     ("broker.testing",),
     ("broker.server",),
     ("broker.hosting", "broker.startup_log"),
