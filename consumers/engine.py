@@ -47,7 +47,6 @@ logger = logging.getLogger("consumers")
 GIVE_BACK_SECONDS = 3.0
 """How long giving back the entries in hand may delay the end of a consumer. After that, their leases run out."""
 
-
 D = TypeVar("D", bound=Delivery)
 
 
@@ -77,8 +76,7 @@ class Engine(Generic[D]):
             options.streams, options.priority, (lambda item: item.key) if order is not None else None
         )
         self._threshold = max(1, options.prefetch // 4)
-        self._waiting = ParkingLot()
-        self._changed = ParkingLot()
+        self._waiting, self._changed = ParkingLot(), ParkingLot()
         self._draining = self._paused = False
         self._finished = anyio.Event()
         self._started = self._pushing = self._cut_short = self._closed = False
@@ -231,6 +229,11 @@ class Engine(Generic[D]):
         if paused:
             self._give_back_waiting(suspects=True)
         self._changed.unpark_all()
+
+    async def look(self) -> None:
+        """Read all streams again. A server without MAXCOUNT waits only for as many streams as there is room."""
+        if not self._group.capabilities.total_count:
+            await self._group.link.wake()
 
     def _give_back_waiting(self, *, suspects: bool = False) -> None:
         """Give back what no handler has begun. suspects: including entries that are held in order to run alone."""
@@ -440,9 +443,7 @@ class Engine(Generic[D]):
 
     def _expired(self, delivery: Delivery) -> None:
         """Give back an entry that was neglected for longer than its lease, or forget one that is no longer ours."""
-        logger.warning(
-            "%s %s is no longer in hand, unsettled", delivery.stream, delivery.id, extra=about(delivery)
-        )  # fmt: skip
+        logger.warning("%s %s is no longer in hand, unsettled", delivery.stream, delivery.id, extra=about(delivery))
         place = delivery.stream, delivery.id
         self._in_hand.pop(place, None)
         if not delivery.lost:

@@ -19,7 +19,8 @@ queue.py     Queue;  declarations.py  a declared function;  options.py  what enq
 enqueueing.py, own_ids.py  adding jobs;  sync.py  Queue.sync, for code without an event loop
 worker.py    Worker, on the consumers' engine;  running.py  one job in a worker's hands;  current.py  what it knows
 calling.py   calls its function, inside middleware;  injection.py  what the lifespan provides
-later.py     delayed jobs;  periodic.py  cron;  limits.py, rates.py  limits by key;  uniqueness.py  unique jobs
+later.py     delayed jobs;  periodic.py  cron;  limits.py, rates.py  limits by key
+turns.py     tenants that take turns;  uniqueness.py  unique jobs
 cancelling.py, results.py, searching.py, announcing.py;  clock.py  the time;  dead.py  dead jobs
 states.py    what is known about jobs and workers;  reports.py  what workers report;  locating.py  finding one job
 listing.py   counting and listing;  managing.py  pausing, purging, deleting, rescheduling

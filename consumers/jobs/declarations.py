@@ -20,6 +20,7 @@ from consumers.jobs.injection import Lifespan, parts
 from consumers.jobs.options import RESERVED, Expiry, TakesOptions, Unique
 from consumers.jobs.payloads import Arguments, Passed, place
 from consumers.jobs.rates import Place, Rate
+from consumers.jobs.turns import SHARED
 from consumers.retry import Backoff
 
 __all__ = ["Blanks", "Call", "Configured", "Enqueuer", "JobFunction", "Settings", "SyncFunction"]
@@ -48,6 +49,7 @@ class Settings:
     limit: int | None = None
     limit_by: Unique = False
     rate: Rate | None = None
+    fair_by: Unique = False
     crashes: int = 10
     keep_result: float = 600.0
 
@@ -121,7 +123,7 @@ class Call(Generic[R_co]):
 
     delay: seconds. due: seconds since 1970. Neither: as soon as possible. place: the key that makes it unique, "" if it
     is not. id: the caller's own, "" if it has none. expires: seconds from now, expires_at: seconds since 1970.
-    blanks: None if all arguments are known.
+    blanks: None if all arguments are known. turn: the tenant with which it waits for its turn, "" if it does not.
     """
 
     function: JobFunction[..., R_co]
@@ -134,6 +136,7 @@ class Call(Generic[R_co]):
     expires: float | None = None
     expires_at: float | None = None
     blanks: Blanks | None = None
+    turn: str = ""
 
 
 class SyncEnqueuer(Protocol):
@@ -149,6 +152,8 @@ class Enqueuer(Protocol):
     def name(self) -> str: ...
     @property
     def priorities(self) -> Sequence[str]: ...
+    @property
+    def fair(self) -> bool: ...
     @property
     def sync(self) -> SyncEnqueuer: ...
     async def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Job[R]]: ...
@@ -178,9 +183,17 @@ class JobFunction(Generic[P, R_co, T_co]):
         parameters = inspect.signature(function).parameters.keys() - self.injected
         if taken := RESERVED & parameters:
             raise TypeError(f"{settings.name}: enqueue() takes {', '.join(sorted(taken))} itself, choose another name")
-        for which in (settings.unique, settings.limit_by, settings.rate.by if settings.rate is not None else False):
+        rate_by = settings.rate.by if settings.rate is not None else False
+        for which in (settings.unique, settings.limit_by, rate_by, settings.fair_by):
             if unknown := set(self._names(which, parameters)) - parameters:
                 raise TypeError(f"{settings.name} has no parameter {', '.join(sorted(unknown))}")
+        tenant = set(self._names(settings.fair_by, parameters))
+        for limit, by in ((settings.limit, settings.limit_by), (settings.rate, rate_by)):
+            if limit is not None and tenant - set(self._names(by, parameters)):
+                # what waits for a place does so in order of arrival: the others would wait for all of one tenant's jobs
+                raise ValueError(
+                    f"{settings.name} is fair by {', '.join(sorted(tenant))}, so its limits must be by that"
+                )
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
         if self.injected:
@@ -276,6 +289,9 @@ class JobFunction(Generic[P, R_co, T_co]):
         bound, packed, blanks = self._pack(args, kwargs, partial)
         if blanks is not None and unique and (unknown := blanks.names & {*self._names(unique, self.arguments.names)}):
             raise TypeError(f"{self.name} can't be unique by {', '.join(sorted(unknown))}, which is not known yet")
+        tenant = self._names(settings.fair_by, self.arguments.names)
+        if blanks is not None and (unknown := blanks.names & {*tenant}):
+            raise TypeError(f"{self.name} can't be fair by {', '.join(sorted(unknown))}, which is not known yet")
         return Call(
             self, packed, priority,
             given.duration("delay", delay) if delay is not None else None,
@@ -285,6 +301,7 @@ class JobFunction(Generic[P, R_co, T_co]):
             None if expires is None or isinstance(expires, datetime) else given.duration("expires", expires),
             expires.timestamp() if isinstance(expires, datetime) else None,
             blanks,
+            self._turn(tenant, bound) if self.queue.fair else "",
         )  # fmt: skip
 
     def _pack(
@@ -305,6 +322,10 @@ class JobFunction(Generic[P, R_co, T_co]):
                 raise
         known = {name: value for name, value in bound.items() if name not in passed}
         return bound, arguments.pack(known), Blanks(missing, passed)
+
+    def _turn(self, tenant: Sequence[str], bound: dict[str, Any]) -> str:
+        # without the job's name: a tenant takes turns for all its jobs together
+        return place(self.arguments.chosen(bound, tenant)) if tenant else SHARED
 
     def places_of(self, bound: dict[str, Any]) -> list[Place]:
         """The places that a run of a call needs: under the same limits as those with the same values of parameters."""

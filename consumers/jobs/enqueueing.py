@@ -26,11 +26,12 @@ from consumers.jobs.entries import JobEntry, new_ids
 from consumers.jobs.later import postpone
 from consumers.jobs.locating import Hint
 from consumers.jobs.names import Keys
+from consumers.jobs.turns import TURN, line_up
 from consumers.jobs.uniqueness import claim, holders
 from consumers.retry import RECONNECT
 from consumers.transactions import Ask, Transactions
 
-__all__ = ["Added", "Adder"]
+__all__ = ["Added", "Adder", "Positions"]
 
 REPEAT_SECONDS = 30.0
 """How long after the first attempt jobs with IDs of their own are still added again."""
@@ -40,11 +41,23 @@ Added: TypeAlias = tuple[str, bool, Hint | None]
 """A job's ID, whether it was added (or else existed), and where it was put if that is known."""
 
 
+class Positions:
+    """Numbers that rise: the time in microseconds, so that those of several programs are in about the right order."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = 0
+
+    def next(self) -> int:
+        self._last = max(self._last + 1, round(self._clock() * 1e6))
+        return self._last
+
+
 @dataclass(frozen=True, slots=True)
 class Adder:
     """Adds jobs to one queue. token: of this program, which listens for their ends.
 
-    unique_for, remember_ids: as Queue's.
+    unique_for, remember_ids: as Queue's. positions: of its jobs in backlogs.
     """
 
     link: Link
@@ -54,6 +67,7 @@ class Adder:
     token: str
     unique_for: float
     remember_ids: float
+    positions: Positions
 
     async def add(self, calls: Sequence[Call[Any]]) -> list[Added]:
         """Add jobs in one transaction. Raises ConnectionError or TimeoutError if it is unknown whether it was done."""
@@ -86,6 +100,8 @@ class Adder:
             if call.expires is not None or call.expires_at is not None:
                 expires = now + call.expires if call.expires is not None else call.expires_at or 0.0
                 entries[place] = replace(entries[place], expires=expires)
+            if call.turn:
+                entries[place] = replace(entries[place], turn=call.turn)
         return entries
 
     async def _add_all(self, calls: Sequence[Call[Any]], entries: Sequence[JobEntry]) -> list[Added]:
@@ -95,7 +111,7 @@ class Adder:
             if isinstance(reply, RedisError):
                 raise reply
         if len(commands) != len(calls):
-            # some are delayed, and found by their IDs
+            # some are delayed or wait for a turn, and are found by their IDs
             return [(entry.id, True, None) for entry in entries]
         streams = self.keys.streams
         return [
@@ -151,15 +167,20 @@ class Adder:
 
     def _additions(self, calls: Sequence[Call[Any]], entries: Sequence[JobEntry]) -> list[Command]:
         commands: list[Command] = []
-        first = math.inf
+        first, turns = math.inf, 0
         for call, entry in zip(calls, entries, strict=True):
             stream = self.keys.streams[call.priority]
             due = self._due(call)
-            if due is None:
+            if due is None and entry.turn:
+                turns += 1
+                commands += line_up(self.keys, stream, entry, self.positions.next())
+            elif due is None:
                 commands.append((b"XADD", stream, b"*", *entry.values()))
             else:
                 commands += postpone(self.keys, stream, entry, due)
                 first = min(first, due)
         if first < math.inf:
             commands.append((b"SPUBLISH", self.keys.control, cancelling.later(first)))
+        if turns:
+            commands.append((b"SPUBLISH", self.keys.control, TURN))
         return commands

@@ -14,7 +14,7 @@ __all__ = ["JobEntry", "body_of", "error_text", "from_body", "new_ids", "time_in
 
 ID, JOB, ARGUMENTS = b"id", b"job", b"args"
 REPLY, UNIQUE, FAILED, SINCE, PERIODIC, FLOW = b"reply", b"unique", b"failed", b"since", b"periodic", b"flow"
-ERROR, EXPIRES = b"error", b"expires"
+ERROR, EXPIRES, TURN = b"error", b"expires", b"turn"
 
 ERROR_LIMIT = 300
 """Characters of an attempt's error that are kept while the job waits for the next one."""
@@ -34,7 +34,8 @@ class JobEntry:
     Keys.unique; "": none. failed: how often it has failed. since: its position among parked jobs, 0 if it was never
     parked. periodic: it is an occurrence of a periodic job, obsolete once that has no schedule any more. error: what
     the last attempt raised. expires: when it is too late to begin it, in seconds since 1970; 0.0: never. flow: its
-    place in a workflow, see flow_state.Position; "": it is in none.
+    place in a workflow, see flow_state.Position; "": it is in none. turn: its tenant, with which it waits for its turn
+    (turns.py); "": it does not.
     """
 
     id: str
@@ -48,6 +49,7 @@ class JobEntry:
     error: str = ""
     expires: float = 0.0
     flow: str = ""
+    turn: str = ""
 
     def values(self) -> list[bytes | str | int]:
         """Fields and values in turn, as XADD takes them."""
@@ -68,6 +70,8 @@ class JobEntry:
             values += (EXPIRES, f"{self.expires:.3f}")
         if self.flow:
             values += (FLOW, self.flow)
+        if self.turn:
+            values += (TURN, self.turn)
         return values
 
     @classmethod
@@ -91,6 +95,7 @@ class JobEntry:
             error=fields.get(ERROR, b"").decode("utf-8", "replace"),
             expires=_seconds(fields.get(EXPIRES, b"")),
             flow=fields.get(FLOW, b"").decode(),
+            turn=fields.get(TURN, b"").decode(),
         )  # fmt: skip
 
 

@@ -119,7 +119,7 @@ _WAITING = State(WAITING, 0).stored()
 
 def _body(queue: Queue, id: str, token: str, call: Call[Any], inputs: list[Input], now: float) -> Body:
     expires = now + call.expires if call.expires is not None else call.expires_at or 0.0
-    entry = JobEntry(id, call.function.name, call.arguments, token, call.place, expires=expires)
+    entry = JobEntry(id, call.function.name, call.arguments, token, call.place, expires=expires, turn=call.turn)
     values = [one if isinstance(one, bytes) else str(one).encode() for one in entry.values()]
     stream = queue.keys.streams[call.priority]
     return Body(stream, values, inputs, call.delay or 0.0, call.due or 0.0, queue.unique_for)

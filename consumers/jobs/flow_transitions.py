@@ -42,6 +42,7 @@ from consumers.jobs.flow_state import (
 from consumers.jobs.later import postpone
 from consumers.jobs.names import Keys
 from consumers.jobs.outcomes import JobFailed, failure_of_flow, outcome, store
+from consumers.jobs.turns import TURN, line_up
 from consumers.jobs.uniqueness import claim
 from consumers.transactions import Ask
 
@@ -292,6 +293,9 @@ def start_commands(
         commands += claim(keys, entry.unique, entry.id, now, body.unique_for + max(0.0, due - now))
     if due:
         return [*commands, *postpone(keys, body.stream, entry, due)], due
+    if entry.turn:
+        commands += line_up(keys, body.stream, entry, now * 1e6)
+        return [*commands, (b"SPUBLISH", keys.control, TURN)], math.inf
     return [*commands, (b"XADD", body.stream, b"*", *entry.values())], math.inf
 
 

@@ -18,6 +18,7 @@ from consumers.doorbell import Doorbell
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.jobs.entries import JobEntry, body_of, from_body
 from consumers.jobs.names import Keys
+from consumers.jobs.turns import TURN, take_turns
 from consumers.retry import persist
 from consumers.transactions import Ask, Transactions
 
@@ -95,10 +96,22 @@ class DelayedScheduler:
         if not ids:
             return [], following
         (bodies,) = await ask([(b"HMGET", keys.bodies, *ids)])
-        commands = [
-            (b"INCR", keys.moves),
-            *put_into_stream(bodies),
-            (b"ZREM", keys.later, *ids),
-            (b"HDEL", keys.bodies, *ids),
-        ]
-        return commands, following
+        commands: list[Command] = [(b"INCR", keys.moves), (b"ZREM", keys.later, *ids)]
+        turns: list[Command] = []
+        for (id, due), body in zip(first, bodies, strict=False):
+            if body is not None and (waits := _turn_of(keys, body, due)):
+                turns += waits
+            else:
+                commands += [*put_into_stream([body]), (b"HDEL", keys.bodies, id)]
+        if turns:
+            turns.append((b"SPUBLISH", keys.control, TURN))
+        return commands + turns, following
+
+
+def _turn_of(keys: Keys, body: bytes, due: float) -> list[Command]:
+    """Commands for a job that waits for its tenant's turn when it is due; none for others."""
+    stream, values = from_body(body)
+    if stream == keys.resumed or b"turn" not in values:
+        return []
+    entry = JobEntry.read(values)
+    return take_turns(keys, stream, entry, due * 1e6) if entry.turn else []

@@ -200,7 +200,7 @@ class Manager:
         if not ids:
             return [], 0
         (bodies,) = await ask([(b"HMGET", self.keys.bodies, *ids)])
-        commands: list[Command] = [(b"ZREM", parked, *ids)]
+        commands: list[Command] = [(b"INCR", self.keys.admissions), (b"ZREM", parked, *ids)]
         for body in bodies:
             commands += taken_out(self.keys, body, self._cancelled(), self.keep) if body else []
             ended += [JobEntry.read(from_body(body)[1])] if body else []
@@ -274,7 +274,8 @@ class Manager:
         if score is None or body is None:
             return [], False
         ended.append(JobEntry.read(from_body(body)[1]))
-        commands: list[Command] = [(b"INCR", self.keys.moves)] if key == self.keys.later else []
+        counter = self.keys.moves if key == self.keys.later else self.keys.admissions
+        commands: list[Command] = [(b"INCR", counter)]
         return [*commands, (b"ZREM", key, id), *taken_out(self.keys, body, b"", 0.0)], True
 
     async def _limit_of(self, id: str) -> str:
@@ -319,7 +320,7 @@ class Manager:
             return [], False
         commands: list[Command] = [(b"INCR", keys.moves)]
         if source != keys.later:
-            commands.append((b"ZREM", source, id))
+            commands += [(b"INCR", keys.admissions), (b"ZREM", source, id)]
         commands += [
             (b"ZADD", keys.later, f"{due:.6f}", id), *self._claim(JobEntry.read(from_body(body)[1]), now, due),
             (b"SPUBLISH", keys.control, later(due)),

@@ -17,9 +17,11 @@ jobs:{NAME}:schedules     a hash: each periodic job's schedule in force and its 
 jobs:{NAME}:running:...   a sorted set: IDs of jobs that hold a place under a limit, by the end of their lease; and the
                           runs that hold one under a rate, by the end of its period (rates.py)
 jobs:{NAME}:parked:...    a sorted set: IDs of jobs that wait for such a place, in order
-jobs:{NAME}:limits        a hash: the limits under which jobs are parked, with their sizes; 0: it is a rate
+jobs:{NAME}:limits        a hash: the limits under which jobs are parked, with their sizes; 0: a rate or a backlog
 jobs:{NAME}:rates         a hash: the number and the period of the rates under which jobs are parked
 jobs:{NAME}:openings      a sorted set: these rates, by the time at which any worker may bring their jobs back
+jobs:{NAME}:turns:...     a sorted set: the tenants that wait for a turn at a priority, by their next round (turns.py)
+jobs:{NAME}:admissions    a counter, raised whenever a job is removed from a tenant's backlog
 jobs:{NAME}:flow:ID       a hash: a workflow (flow_state.py)
 """
 
@@ -32,7 +34,7 @@ GROUP = "workers"
 
 _OTHERS = (
     "resumed", "dead", "later", "bodies", "moves", "cancelled", "periodic", "schedules", "limits", "control",
-    "postponed", "workers", "paused", "rates", "openings",
+    "postponed", "workers", "paused", "rates", "openings", "admissions",
 )  # fmt: skip
 RESERVED = frozenset(_OTHERS)
 """Names that no priority may have, because the queue's other keys have them."""
@@ -58,6 +60,7 @@ class Keys:
         self.limits = f"{self.prefix}limits"
         self.rates = f"{self.prefix}rates"
         self.openings = f"{self.prefix}openings"
+        self.admissions = f"{self.prefix}admissions"
         self.control = f"{self.prefix}control"
 
     @property
@@ -74,6 +77,10 @@ class Keys:
     def replies(self, token: str) -> str:
         """The shard channel that tells a program which of its jobs have ended."""
         return f"{self.prefix}replies:{token}"
+
+    def turns(self, stream: str) -> str:
+        """The rotation of the tenants whose jobs are to be added to this stream."""
+        return f"{self.prefix}turns:{stream.removeprefix(self.prefix)}"
 
     def flow(self, id: str) -> str:
         return f"{self.prefix}flow:{id}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -20,7 +21,7 @@ from consumers.jobs.calling import Wrapper
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.jobs.dead import PLAIN, DeadJob, dead_job
 from consumers.jobs.declarations import Call, Errors, JobFunction, Settings
-from consumers.jobs.enqueueing import Adder
+from consumers.jobs.enqueueing import Adder, Positions
 from consumers.jobs.handles import Job
 from consumers.jobs.injection import Lifespan
 from consumers.jobs.locating import Hint, locate
@@ -111,6 +112,9 @@ class Queue:
     keep_result: how many seconds results are kept, unless a job has its own setting; 0: not at all.
     unique_for: seconds after which a unique job's place is free in any case.
     remember_ids: how many seconds after a job was due an ID of the caller's can't be used again (enqueue's job_id).
+    fair_by: the parameter (or several) whose value is a tenant, in the jobs that have it. Tenants take turns: each has
+        one job begun, then the next one, however many jobs one of them has waiting. The jobs without it are together
+        one more tenant.
     loop: the loop for which asynchronous jobs are written: "asyncio" (uvloop included), "trio", or None for jobs that
         run on either, as those do that await only anyio's functions. Workers refuse another loop, and `trimaran work`
         chooses this one. Jobs are enqueued from either in any case.
@@ -130,6 +134,7 @@ class Queue:
         remember_ids: Duration = 86400.0,
         loop: Literal["asyncio", "trio"] | None = None,
         url: str | None = None,
+        fair_by: str | Sequence[str] = (),
         clock: Clock = wall_clock,
     ) -> None:
         given.text("name", name, empty=True)
@@ -153,6 +158,11 @@ class Queue:
         if self.keep_result < 0 or self.unique_for <= 0 or self.remember_ids <= 0:
             raise ValueError("keep_result can't be negative, unique_for and remember_ids must be more than 0 s")
         self.keys = Keys(name, self.priorities)
+        self._fair_by = (
+            (given.text("fair_by", fair_by),) if isinstance(fair_by, str) else given.texts("fair_by", fair_by)
+        )
+        self.fair = bool(self._fair_by)
+        """Whether its jobs wait for their tenants' turns."""
         self.functions: dict[str, JobFunction[Any, Any]] = {}
         self.periodic_jobs: dict[str, Periodic] = {}
         self.declared_lifespan: Lifespan | None = None
@@ -178,6 +188,7 @@ class Queue:
         limit: int | None = None,
         limit_by: Unique = False,
         rate: Rate | None = None,
+        fair_by: Unique | None = None,
         crashes: int = 10,
         keep_result: Duration | None = None,
         cron: str | None = None,
@@ -202,6 +213,7 @@ class Queue:
             same values of these parameters. The others wait without holding up other jobs. A crashed worker's places
             are free after its lease.
         rate: Rate(100, per=60, by="customer"): how many runs may begin in any period; the others wait likewise.
+        fair_by: the parameter (or several) that names a tenant, by default the queue's: see there. False: none.
         crashes: how often its worker may die under it before it is dead; only a worker that died while it ran nothing
             else proves that the job is the cause, see "Jobs that kill their worker" in docs/worker-queues.md.
         keep_result: overrides the queue's.
@@ -221,6 +233,7 @@ class Queue:
                 limit=limit,
                 limit_by=limit_by,
                 rate=rate,
+                fair_by=self._tenant(function) if fair_by is None else fair_by,
                 crashes=crashes,
                 keep_result=self.keep_result if keep_result is None else given.duration("keep_result", keep_result),
             )
@@ -230,11 +243,18 @@ class Queue:
                 raise ValueError(f"the queue {self.name} has a job {settings.name!r} already")
             declared: JobFunction[Any, Any] = JobFunction(self, function, settings, self.declared_lifespan)
             self.functions[settings.name] = declared
+            self.fair = self.fair or bool(settings.fair_by)
             if cron is not None:
                 self._schedule(declared, cron, timezone)
             return declared
 
         return declare
+
+    def _tenant(self, function: Callable[..., Any]) -> Unique:
+        """The parameters by which the queue is fair, for a function that has them."""
+        if not self._fair_by or not set(self._fair_by) <= inspect.signature(function).parameters.keys():
+            return False
+        return self._fair_by
 
     def _schedule(self, declared: JobFunction[Any, Any], cron: str, zone: tzinfo) -> None:
         stream = self.keys.streams[declared.settings.priority]
@@ -318,7 +338,7 @@ class Queue:
             token, keys, clock = os.urandom(6).hex(), self.keys, self.clock
             transactions = Transactions(transaction_link)
             results = Results(client, link, keys, token)
-            adder = Adder(link, transactions, keys, clock, token, self.unique_for, self.remember_ids)
+            adder = Adder(link, transactions, keys, clock, token, self.unique_for, self.remember_ids, Positions(clock))
             manager = Manager(client, link, transactions, keys, clock, self.keep_result, self.unique_for)
             thread = threading.current_thread()
             self._connections[thread] = Connection(

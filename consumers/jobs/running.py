@@ -39,6 +39,7 @@ from consumers.jobs.outcomes import JobTimeout, Stamp, cancelled, expired, failu
 from consumers.jobs.periodic import Scheduler
 from consumers.jobs.reports import Reporter
 from consumers.jobs.states import Progress
+from consumers.jobs.turns import Rotation
 from consumers.jobs.uniqueness import release
 from consumers.middleware import Middlewares
 from consumers.settling import Outcome, Settlement
@@ -79,6 +80,7 @@ class WorkerContext:
     cancelled: Cancelled
     delayed: DelayedScheduler
     limiter: Limiter
+    rotation: Rotation
     notifier: CompletionNotifier
     scheduler: Scheduler
     reporter: Reporter
@@ -347,6 +349,8 @@ class RunningJob(Delivery):
             worker.notifier.expect(settlement, entry.id, entry.reply)
         if limit:
             self._free(settlement, entry.id)
+        if entry.turn:
+            worker.notifier.expect(settlement, then=worker.rotation.poll)
         self._settle(settlement)
         return settlement
 
@@ -392,6 +396,8 @@ class RunningJob(Delivery):
             self.worker.notifier.expect(settlement, self.entry.id, self.entry.reply)
         if self.limit:
             self._free(settlement, self.entry.id)
+        if self.entry.turn:
+            self.worker.notifier.expect(settlement, then=self.worker.rotation.poll)
         self._settle(settlement)
 
     def flow_refused(self, reason: str) -> None:

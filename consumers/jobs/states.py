@@ -22,7 +22,7 @@ class JobState(StrEnum):
     DELAYED = "delayed"
     """It waits for a time: that of its first attempt, or of the next one."""
     PARKED = "parked"
-    """It waits for a place under a limit or a rate."""
+    """It waits for a place under a limit or a rate, or for its tenant's turn."""
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"

@@ -30,6 +30,7 @@ from consumers.jobs.periodic import Scheduler
 from consumers.jobs.queue import Queue
 from consumers.jobs.reports import REPORT, Reporter
 from consumers.jobs.running import RunningJob, WorkerContext
+from consumers.jobs.turns import TURN, Rotation
 from consumers.middleware import Middleware, Middlewares
 from consumers.options import AckPolicy, Options, Statistics
 from consumers.owners import unique_name
@@ -145,7 +146,8 @@ class Worker:
                 async with open_plain_task_group() as tasks:
                     work = (
                         context.delayed.run, context.limiter.run, context.cancelled.run, context.notifier.run,
-                        context.scheduler.run, context.reporter.run, context.flows.run, self._listen,
+                        context.scheduler.run, context.reporter.run, context.flows.run, context.rotation.run,
+                        self._listen,
                     )  # fmt: skip
                     for task in work:
                         tasks.start_soon(task)
@@ -196,6 +198,7 @@ class Worker:
             cancelled=Cancelled(keys, link, self._stop),
             delayed=delayed,
             limiter=Limiter(keys, transactions, self._options.ack_wait, clock),
+            rotation=Rotation(keys, transactions, self._room, self._look),
             notifier=CompletionNotifier(keys, link),
             scheduler=scheduler,
             reporter=reporter,
@@ -232,6 +235,14 @@ class Worker:
         """Counts since the last start; `acknowledged` is all jobs that left their stream, however they ended."""
         return self._engine.statistics if self._engine is not None else Statistics()
 
+    def _room(self) -> int:
+        """How many jobs it could take."""
+        return 0 if self.paused else self._options.prefetch - self.in_hand
+
+    async def _look(self) -> None:
+        if self._engine is not None:
+            await self._engine.look()
+
     def _make(self, inbox: Inbox, stream: str, id: str, values: list[bytes], deliveries: int) -> RunningJob:
         return RunningJob(self._context, inbox, stream, id, values, deliveries)
 
@@ -254,7 +265,9 @@ class Worker:
             self._context.cancelled.poll()
         if message is None or message == REPORT:
             self._context.reporter.report()
-        if message == REPORT:
+        if message is None or message == TURN:
+            self._context.rotation.poll()
+        if message in (REPORT, TURN):
             return
         if message is None or not message.startswith(LATER):
             self._context.delayed.poll()

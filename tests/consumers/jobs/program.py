@@ -56,6 +56,16 @@ def block(seconds: float) -> None:
     time.sleep(seconds)
 
 
+fair = Queue("fair", fair_by="tenant")
+
+
+@fair.job(backoff=Backoff(initial=0.05, max=0.05), crashes=100)
+async def turn(tenant: str, n: int) -> int:
+    await anyio.sleep(0.005)
+    await fair.connection.client.rpush("turns", [str(n)])
+    return n
+
+
 crashing = Queue("crashing")
 
 

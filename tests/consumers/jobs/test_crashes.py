@@ -9,8 +9,8 @@ import pytest
 
 from consumers.jobs import JobFailed
 from tests.consumers.jobs.processes import CONCURRENCY, Fleet
-from tests.consumers.jobs.program import limited, poison, queue, rated, work
-from tests.consumers.jobs.working import dead
+from tests.consumers.jobs.program import fair, limited, poison, queue, rated, turn, work
+from tests.consumers.jobs.working import dead, keys
 
 pytestmark = pytest.mark.both_loops
 
@@ -74,3 +74,21 @@ async def test_limited_jobs_are_not_lost_either(client: Client, server_url: str)
         begun = sorted(map(float, await client.lrange(f"begun:{group}", 0, -1)))
         # a score is exact to a microsecond
         assert all(later - first > 0.199_99 for first, later in zip(begun, begun[10:], strict=False))
+
+
+async def test_jobs_that_wait_for_turns_are_not_lost_either(client: Client, server_url: str) -> None:
+    with anyio.fail_after(90):
+        async with fair.open(client), anyio.create_task_group() as tasks:
+            fleet = Fleet(server_url, tasks, seed=4, target="tests.consumers.jobs.program:fair")
+            await fleet.start(2)
+            jobs = await fair.enqueue_many(turn.call("ab"[n % 5 == 0], n, delay=n % 3 / 5) for n in range(600))
+            for _ in range(3):
+                await fleet.kill_one()
+            assert [await job.result(timeout=60) for job in jobs] == list(range(600))
+            while any(key.startswith(("turns", "parked", "bodies", "limits")) for key in await keys(client, fair)):
+                await anyio.sleep(0.05)
+            tasks.cancel_scope.cancel()
+    done = Counter(map(int, await client.lrange("turns", 0, -1)))
+    assert done.keys() == set(range(600))
+    # they move to the stream once
+    assert sum(count - 1 for count in done.values()) <= fleet.kills * 2 * CONCURRENCY

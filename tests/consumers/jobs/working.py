@@ -41,5 +41,5 @@ async def dead(queue: Queue) -> list[DeadJob]:
 async def keys(client: Any, queue: Queue) -> set[str]:
     """What is left of a queue on the server, but for results and streams."""
     found = {key.decode().removeprefix(queue.keys.prefix) async for key in client.scan_iter(match="jobs:*")}
-    kept = {"resumed", "high", "normal", "low", "moves"}
+    kept = {"resumed", "high", "normal", "low", "moves", "admissions"}
     return {key for key in found if key not in kept and not key.startswith("result:")}
