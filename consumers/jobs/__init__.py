@@ -20,7 +20,7 @@ enqueueing.py, own_ids.py  adding jobs;  sync.py  Queue.sync, for code without a
 worker.py    Worker, on the consumers' engine;  running.py  one job in a worker's hands;  current.py  what it knows
 calling.py   calls its function, inside middleware;  injection.py  what the lifespan provides
 later.py     delayed jobs;  periodic.py  cron;  limits.py, rates.py  limits by key
-turns.py     tenants that take turns;  uniqueness.py  unique jobs
+turns.py     tenants that take turns;  uniqueness.py  unique jobs;  thinning.py  debounced and throttled ones
 cancelling.py, results.py, searching.py, announcing.py;  clock.py  the time;  dead.py  dead jobs
 states.py    what is known about jobs and workers;  reports.py  what workers report;  locating.py  finding one job
 listing.py   counting and listing;  managing.py  pausing, purging, deleting, rescheduling
@@ -45,6 +45,7 @@ from consumers.jobs.queue import DeadJob, Queue
 from consumers.jobs.rates import Rate
 from consumers.jobs.states import Counts, JobInfo, JobState, Progress, Schedule, WorkerInfo
 from consumers.jobs.sync import SyncQueue
+from consumers.jobs.thinning import Debounce, Throttle
 from consumers.jobs.worker import Worker
 from consumers.middleware import Middleware
 from consumers.retry import Backoff
@@ -59,6 +60,7 @@ __all__ = [
     "Counts",
     "CurrentJob",
     "DeadJob",
+    "Debounce",
     "Flow",
     "FlowState",
     "FlowStatus",
@@ -88,6 +90,7 @@ __all__ = [
     "ServerUnavailable",
     "SyncJob",
     "SyncQueue",
+    "Throttle",
     "Worker",
     "WorkerInfo",
     "chain",

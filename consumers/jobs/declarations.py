@@ -20,6 +20,7 @@ from consumers.jobs.injection import Lifespan, parts
 from consumers.jobs.options import RESERVED, Expiry, TakesOptions, Unique
 from consumers.jobs.payloads import Arguments, Passed, place
 from consumers.jobs.rates import Place, Rate
+from consumers.jobs.thinning import Debounce, Thinning, Throttle
 from consumers.jobs.turns import SHARED
 from consumers.retry import Backoff
 
@@ -50,6 +51,8 @@ class Settings:
     limit_by: Unique = False
     rate: Rate | None = None
     fair_by: Unique = False
+    debounce: Debounce | None = None
+    throttle: Throttle | None = None
     crashes: int = 10
     keep_result: float = 600.0
 
@@ -60,6 +63,10 @@ class Settings:
                 given.whole(name, number)
         given.instance("backoff", self.backoff, Backoff)
         given.instance("rate", self.rate, Rate, type(None))
+        given.instance("debounce", self.debounce, Debounce, type(None))
+        given.instance("throttle", self.throttle, Throttle, type(None))
+        if (self.debounce is not None) + (self.throttle is not None) + bool(self.unique) > 1:
+            raise ValueError("a job is unique, debounced or throttled: one of them")
         for what, errors in (("retry_on", self.retry_on), ("dead_on", self.dead_on)):
             for one in _several(errors) if errors is not None else ():
                 if not (isinstance(one, type) and issubclass(one, BaseException)):
@@ -74,6 +81,11 @@ class Settings:
             raise ValueError("limit_by needs a limit")
         if self.keep_result < 0:
             raise ValueError("keep_result can't be negative")
+
+    @property
+    def thinned(self) -> Debounce | Throttle | None:
+        """What thins calls out."""
+        return self.debounce or self.throttle
 
     @cached_property
     def limited(self) -> bool:
@@ -124,6 +136,7 @@ class Call(Generic[R_co]):
     delay: seconds. due: seconds since 1970. Neither: as soon as possible. place: the key that makes it unique, "" if it
     is not. id: the caller's own, "" if it has none. expires: seconds from now, expires_at: seconds since 1970.
     blanks: None if all arguments are known. turn: the tenant with which it waits for its turn, "" if it does not.
+    thinning, thin_place: how calls with the same place are debounced or throttled; None: they are not.
     """
 
     function: JobFunction[..., R_co]
@@ -137,6 +150,8 @@ class Call(Generic[R_co]):
     expires_at: float | None = None
     blanks: Blanks | None = None
     turn: str = ""
+    thinning: Thinning | None = None
+    thin_place: str = ""
 
 
 class SyncEnqueuer(Protocol):
@@ -184,7 +199,8 @@ class JobFunction(Generic[P, R_co, T_co]):
         if taken := RESERVED & parameters:
             raise TypeError(f"{settings.name}: enqueue() takes {', '.join(sorted(taken))} itself, choose another name")
         rate_by = settings.rate.by if settings.rate is not None else False
-        for which in (settings.unique, settings.limit_by, rate_by, settings.fair_by):
+        thin_by = settings.thinned.by if settings.thinned is not None else False
+        for which in (settings.unique, settings.limit_by, rate_by, settings.fair_by, thin_by):
             if unknown := set(self._names(which, parameters)) - parameters:
                 raise TypeError(f"{settings.name} has no parameter {', '.join(sorted(unknown))}")
         tenant = set(self._names(settings.fair_by, parameters))
@@ -286,6 +302,9 @@ class JobFunction(Generic[P, R_co, T_co]):
             raise ValueError(f"{priority!r} is not one of the priorities {', '.join(self.queue.priorities)}")
         unique = kwargs.pop("unique", settings.unique)
         id, expires = kwargs.pop("job_id", None), kwargs.pop("expires", None)
+        thinned = settings.thinned
+        if thinned is not None and (delay is not None or at is not None or unique or id is not None):
+            raise TypeError(f"{self.name} is debounced or throttled: no delay, at, unique or job_id")
         bound, packed, blanks = self._pack(args, kwargs, partial)
         if blanks is not None and unique and (unknown := blanks.names & {*self._names(unique, self.arguments.names)}):
             raise TypeError(f"{self.name} can't be unique by {', '.join(sorted(unknown))}, which is not known yet")
@@ -302,6 +321,8 @@ class JobFunction(Generic[P, R_co, T_co]):
             expires.timestamp() if isinstance(expires, datetime) else None,
             blanks,
             self._turn(tenant, bound) if self.queue.fair else "",
+            thinned.rule if thinned is not None else None,
+            self._place(thinned.by, bound) if thinned is not None and blanks is None else "",
         )  # fmt: skip
 
     def _pack(

@@ -1,8 +1,9 @@
 """Adds jobs: to a stream, or to those that wait for a time.
 
-Jobs that are neither unique nor have IDs of their own are added in one round trip. For the others, a transaction first
-finds out which of them exist. If all jobs of a call have IDs of their own, adding them may be repeated, so it is after
-a lost connection; otherwise the caller gets the error, since it is unknown whether they were added.
+Jobs that are neither unique nor thinned out, and have no IDs of their own, are added in one round trip. For the others,
+a transaction first finds out which of them exist. If all jobs of a call have IDs of their own, adding them may be
+repeated, so it is after a lost connection; otherwise the caller gets the error, since it is unknown whether they were
+added.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from consumers.jobs.entries import JobEntry, new_ids
 from consumers.jobs.later import postpone
 from consumers.jobs.locating import Hint
 from consumers.jobs.names import Keys
+from consumers.jobs.thinning import thinned
 from consumers.jobs.turns import TURN, line_up
 from consumers.jobs.uniqueness import claim, holders
 from consumers.retry import RECONNECT
@@ -74,11 +76,14 @@ class Adder:
         entries = self._entries(calls)
         places = list({call.place for call in calls if call.place})
         ids = list({call.id for call in calls if call.id})
-        if not places and not ids:
+        thin = list({call.thin_place for call in calls if call.thin_place})
+        if not places and not ids and not thin:
             return await self._add_all(calls, entries)
         nonce = os.urandom(6).hex()
         watched = [*(self.keys.unique(one) for one in places), *(self.keys.own_id(id) for id in ids)]
-        decide = partial(self._decide, calls=calls, entries=entries, places=places, ids=ids, nonce=nonce)
+        if thin:
+            watched += [self.keys.moves, *(self.keys.calls(one) for one in thin)]
+        decide = partial(self._decide, calls=calls, entries=entries, places=places, ids=ids, thin=thin, nonce=nonce)
         deadline = anyio.current_time() + REPEAT_SECONDS
         failures = 0
         while True:
@@ -126,13 +131,16 @@ class Adder:
         entries: Sequence[JobEntry],
         places: Sequence[str],
         ids: Sequence[str],
+        thin: Sequence[str],
         nonce: str,
     ) -> tuple[list[Command], list[Added]]:
         now = self.clock()
         known, cancelled = await own_ids.known(ask, self.keys, ids)
         taken = await holders(ask, self.keys, places, now) if places else {}
+        standing = await thinned(ask, self.keys, thin, now)
         commands: list[Command] = []
         result: list[Added] = []
+        first = math.inf
         added: list[tuple[Call[Any], JobEntry]] = []
         here = set[str]()
         for call, entry in zip(calls, entries, strict=True):
@@ -142,6 +150,13 @@ class Adder:
                 continue
             if call.place in taken:
                 result.append((taken[call.place], False, None))
+                continue
+            if (rule := call.thinning) is not None:
+                chosen = standing.take(call.thin_place, rule, self.keys.streams[call.priority], entry)
+                result.append((chosen.id, chosen.created, None))
+                commands += chosen.commands
+                first = min(first, chosen.due or math.inf)
+                added += [(call, entry)] if chosen.at_once else []
                 continue
             result.append((entry.id, True, None))
             added.append((call, entry))
@@ -158,6 +173,8 @@ class Adder:
             # of a job with this ID that was deleted, or has been forgotten
             commands += [(b"ZREM", self.keys.cancelled, *again), (b"SPUBLISH", self.keys.control, cancelling.CANCEL)]
         commands += self._additions([call for call, _ in added], [entry for _, entry in added])
+        if first < math.inf:
+            commands.append((b"SPUBLISH", self.keys.control, cancelling.later(first)))
         return commands, result
 
     def _due(self, call: Call[Any]) -> float | None:

@@ -228,6 +228,8 @@ class Flow:
         given.instance("a part of a workflow", call, Call)
         if call.function.queue is not self.queue:
             raise ValueError(f"{call.function!r} belongs to another queue")
+        if call.thinning is not None:
+            raise TypeError(f"{call.function.name} is debounced or throttled, so it can't be a part of a workflow")
         if call.id:
             raise ValueError(f"a workflow's jobs have IDs of their own, so {call.function.name} can't have {call.id!r}")
 

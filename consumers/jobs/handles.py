@@ -41,7 +41,7 @@ class OpensJobs(Protocol):
 
 
 class Job(Generic[R_co]):
-    """A job, by its ID. created: False if a unique job already existed and this is that one."""
+    """A job, by its ID. created: False if this is one that existed: a unique job, or one that stands for this call."""
 
     def __init__(
         self,

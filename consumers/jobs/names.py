@@ -20,6 +20,7 @@ jobs:{NAME}:parked:...    a sorted set: IDs of jobs that wait for such a place, 
 jobs:{NAME}:limits        a hash: the limits under which jobs are parked, with their sizes; 0: a rate or a backlog
 jobs:{NAME}:rates         a hash: the number and the period of the rates under which jobs are parked
 jobs:{NAME}:openings      a sorted set: these rates, by the time at which any worker may bring their jobs back
+jobs:{NAME}:calls:...     the job that stands for further calls, and the time of the first of them (thinning.py)
 jobs:{NAME}:turns:...     a sorted set: the tenants that wait for a turn at a priority, by their next round (turns.py)
 jobs:{NAME}:admissions    a counter, raised whenever a job is removed from a tenant's backlog
 jobs:{NAME}:flow:ID       a hash: a workflow (flow_state.py)
@@ -77,6 +78,9 @@ class Keys:
     def replies(self, token: str) -> str:
         """The shard channel that tells a program which of its jobs have ended."""
         return f"{self.prefix}replies:{token}"
+
+    def calls(self, place: str) -> str:
+        return f"{self.prefix}calls:{place}"
 
     def turns(self, stream: str) -> str:
         """The rotation of the tenants whose jobs are to be added to this stream."""

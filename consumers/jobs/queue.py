@@ -34,6 +34,7 @@ from consumers.jobs.rates import Rate
 from consumers.jobs.results import Results
 from consumers.jobs.states import Counts, JobInfo, JobState, Schedule, WorkerInfo
 from consumers.jobs.sync import SyncQueue
+from consumers.jobs.thinning import Debounce, Throttle
 from consumers.retry import Backoff
 from consumers.task_groups import Border, open_plain_task_group
 from consumers.transactions import Transactions
@@ -189,6 +190,8 @@ class Queue:
         limit_by: Unique = False,
         rate: Rate | None = None,
         fair_by: Unique | None = None,
+        debounce: Debounce | None = None,
+        throttle: Throttle | None = None,
         crashes: int = 10,
         keep_result: Duration | None = None,
         cron: str | None = None,
@@ -214,6 +217,8 @@ class Queue:
             are free after its lease.
         rate: Rate(100, per=60, by="customer"): how many runs may begin in any period; the others wait likewise.
         fair_by: the parameter (or several) that names a tenant, by default the queue's: see there. False: none.
+        debounce: Debounce(5, by="path", max_wait=60): one job for calls that follow each other quickly, with the last
+            arguments. throttle: Throttle(60, by="path"): one job per period. Job.created tells whether a call got one.
         crashes: how often its worker may die under it before it is dead; only a worker that died while it ran nothing
             else proves that the job is the cause, see "Jobs that kill their worker" in docs/worker-queues.md.
         keep_result: overrides the queue's.
@@ -234,6 +239,8 @@ class Queue:
                 limit_by=limit_by,
                 rate=rate,
                 fair_by=self._tenant(function) if fair_by is None else fair_by,
+                debounce=debounce,
+                throttle=throttle,
                 crashes=crashes,
                 keep_result=self.keep_result if keep_result is None else given.duration("keep_result", keep_result),
             )
