@@ -19,7 +19,7 @@ import anyio
 from anyio.abc import Process
 
 DESCRIPTION = """\
-Develop with jobs: a broker in memory, a worker that starts anew when the source changes, and the console.
+Develop with jobs: a broker in memory, a worker that restarts when the source changes, and the console.
 
   trimaran dev app:queue                  redis://127.0.0.1:6379, and a console on http://127.0.0.1:8379
   trimaran dev app:queue --keep data      keep the data in a folder
@@ -121,7 +121,7 @@ async def _develop(options: argparse.Namespace, ports: Sequence[int]) -> int:
                 print(f"broker   {url} ({kept_where})")
                 print(f"console  http://127.0.0.1:{console_port}")
                 if options.queue:
-                    print(f"worker   {options.queue}, started anew when the source changes")
+                    print(f"worker   {options.queue}, started again when the source changes")
                 print("Ctrl-C ends all of it", flush=True)
                 await _until_one_ends(running, stopped)
             status = _status(running, told=stopped.is_set())
