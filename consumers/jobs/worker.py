@@ -19,6 +19,7 @@ from consumers.engine import Engine
 from consumers.errors import ConsumerError
 from consumers.given import Duration
 from consumers.jobs.announcing import CompletionNotifier, listen
+from consumers.jobs.burst import until_nothing_is_left
 from consumers.jobs.calling import Caller
 from consumers.jobs.cancelling import CANCEL, LATER, Cancelled
 from consumers.jobs.declarations import Settings
@@ -212,6 +213,14 @@ class Worker:
             await tasks.start(self.run)
             yield self
             await self.drain(grace)
+
+    async def burst(self) -> None:
+        """Run the jobs that there are, and what they enqueue, until none is waiting, due, parked or running; then end.
+
+        Jobs for a later time are not waited for, nor those that wait for their next attempt.
+        """
+        async with self.open():
+            await until_nothing_is_left(self.queue, lambda: self.in_hand)
 
     async def drain(self, grace: Duration = 10.0) -> None:
         """Take no more jobs, give back those that have not begun, wait for running ones, and end run().

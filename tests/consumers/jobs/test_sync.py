@@ -145,6 +145,15 @@ def test_everything_else_works_as_well(worker: None) -> None:
     assert queue.sync.run(queue.purge, "delayed") == 3
 
 
+def test_a_test_runs_what_it_has_enqueued(opened: None) -> None:
+    jobs = queue.sync.enqueue_many([add.call(1), add.call(2)])
+    later = add.sync.enqueue(3, delay=1000)
+    queue.sync.run(Worker(queue).burst)
+    assert [job.status() for job in jobs] == [JobState.DONE, JobState.DONE]
+    assert later.status() is JobState.DELAYED
+    queue.sync.run(Worker(queue).burst)
+
+
 # Where it is.
 
 
