@@ -22,6 +22,7 @@ from broker.commands import command_table
 from broker.config import Config
 from broker.config.directives import BY_NAME
 from broker.config.kinds import bytes_of
+from broker.console_process import ConsoleProcess, missing_library
 from broker.hosting import Hosting
 from broker.network.activation import passed_sockets
 from broker.network.connection import Connection
@@ -341,6 +342,9 @@ async def _serve(
 ) -> int:
     status = 0
     log_start(config, log)
+    if config.http_port and (missing := missing_library()) is not None:
+        log.warning(f"http-port: {missing} is not installed; install it with pip install 'trimaran[ui]'")
+        return 1
     supervision.status("Loading the data")
     async with trio.open_nursery() as nursery:
         servers: list[Server] = []
@@ -358,6 +362,10 @@ async def _serve(
                 linger_ms=LINGER_MS,
             ) as server:
                 log_ready(config, log, server.listeners.addresses())
+                if config.http_port:
+                    users = server.broker.users
+                    console = ConsoleProcess(config, log, server.listeners.addresses, users.login_required)
+                    nursery.start_soon(console.run)
                 if not server.stopping.is_set():
                     supervision.ready()
                 await server.stopping.wait()

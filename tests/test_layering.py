@@ -21,7 +21,7 @@ BROKER = (
     ("broker.completing", "broker.remote"),
     ("broker.testing",),
     ("broker.server",),
-    ("broker.hosting", "broker.startup_log"),
+    ("broker.console_process", "broker.hosting", "broker.startup_log"),
     ("broker.network",),
     ("broker.commands",),
     ("broker.broker",),

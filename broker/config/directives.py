@@ -122,6 +122,11 @@ def _save_or_not(flags: frozenset[str]) -> None:
         raise ValueError("shutdown options SAVE and NOSAVE can't be used simultaneously")
 
 
+def _some_address(text: str) -> None:
+    if not text.split():
+        raise ValueError("http-bind needs an address")
+
+
 class Declarations(ValkeyDeclarations):
     """The table: one attribute per directive, which has the type of its value."""
 
@@ -139,6 +144,14 @@ class Declarations(ValkeyDeclarations):
     socket_mark_id = Integer(0, 0, UINT_MAX, unsigned=True, immutable=True)
     max_new_connections_per_cycle = Integer(10, 1, 1000, unsigned=True)
     max_new_tls_connections_per_cycle = Integer(1, 1, 1000, unsigned=True)
+
+    # The console.
+    http_port = Integer(0, 0, 65535, immutable=True, own=True)
+    """Ours: the port of the console (docs/console.md), a process of its own; 0 means that there is none."""
+    http_bind = Text("127.0.0.1", immutable=True, empty_is_unset=False, check=_some_address, own=True)
+    """Ours: the address on which the console listens, or several, separated by spaces."""
+    http_host = Text(immutable=True, own=True)
+    """Ours: names, separated by spaces, under which browsers reach the console, besides addresses and localhost."""
 
     # TLS.
     tls_port = Integer(0, 0, 65535)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ server (ACL), which then decides what each of them may see and do."""
 
 PORT = 8379
 PASSWORD_LIMIT = 1024
+INPUT_BYTES = 4096
 
 logger = logging.getLogger("consumers.console")
 
@@ -56,6 +58,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument(
         "--trusted-proxy", metavar="ADDRESS", help="believe X-Forwarded-For and X-Forwarded-Proto from this address"
     )
+    parser.add_argument("--end-with-input", action="store_true", help="end when standard input is closed, for parents")
     https = parser.add_argument_group("HTTPS")
     https.add_argument("--https-cert", metavar="FILE", help="the console's certificate")
     https.add_argument("--https-key", metavar="FILE", help="its key")
@@ -124,8 +127,28 @@ async def _serve(console: Console, listeners: Sequence[Listener], options: argpa
     scheme = "http" if options.https_cert is None else "https"
     for listener in listeners:
         logger.info("the console of %s is at %s://%s", console.place, scheme, listener.address)
+    ended = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_end_at_signal, ended)
+        if options.end_with_input:
+            tasks.start_soon(_end_with_input, ended)
+        await serve(console, listeners, ended.wait, options.https_cert, options.https_key)
+        tasks.cancel_scope.cancel()
+
+
+async def _end_at_signal(ended: anyio.Event) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        await serve(console, listeners, lambda: anext(signals), options.https_cert, options.https_key)
+        await anext(signals)
+        ended.set()
+
+
+async def _end_with_input(ended: anyio.Event) -> None:
+    descriptor = sys.stdin.fileno()
+    while True:
+        await anyio.wait_readable(descriptor)
+        if not os.read(descriptor, INPUT_BYTES):
+            break
+    ended.set()
 
 
 def _log(*, as_json: bool) -> None:
