@@ -18,7 +18,7 @@ The connections live in a task group of open_link's block and end with it. They 
 because giving entries back then still needs them.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -34,7 +34,10 @@ from consumers.connecting import Argument, Client, Command, Reply, connect, repo
 from consumers.redirections import MIGRATION_SECONDS, follow, is_unstable, target
 from consumers.task_groups import open_plain_task_group
 
-__all__ = ["Argument", "Client", "Command", "Link", "Reply", "ask_any", "client_slot", "open_link", "send_batch"]
+__all__ = [
+    "Argument", "Client", "Command", "Link", "Reply", "ask_any", "client_slot", "open_link", "require_one_slot",
+    "send_batch",
+]  # fmt: skip
 
 ANSWER_SECONDS = 5.0
 """How long a command may take before its connection is considered dead."""
@@ -364,6 +367,12 @@ class _Prepared:
 def client_slot(client: Client, key: str) -> int:
     """The cluster slot, which must be equal for keys used in one command; always 0 outside a cluster."""
     return slot_of(client, key) or 0
+
+
+def require_one_slot(client: Client, streams: Iterable[str]) -> None:
+    """Raise ValueError if the streams of a consumer are in different slots of a cluster."""
+    if len({client_slot(client, stream) for stream in streams}) > 1:
+        raise ValueError("in a cluster all streams and the dead-letter stream need one hash tag, as in {a}:b")
 
 
 def outcome(replies: Sequence[Reply]) -> list[Reply]:

@@ -12,6 +12,7 @@ from consumers import loops
 from consumers.connection import Command
 from consumers.errors import Reject, Retry, alone
 from consumers.given import Duration, duration
+from consumers.middleware import Label
 from consumers.owners import Phase
 from consumers.settling import Outcome, Settlement
 
@@ -88,6 +89,16 @@ class Delivery:
             name.decode("utf-8", "surrogateescape"): value
             for name, value in zip(values[::2], values[1::2], strict=True)
         }
+
+    @property
+    def label(self) -> Label:
+        """What it is called in traces."""
+        return Label(self.stream, self.id)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a handler has had it, once one was to."""
+        return True
 
     @property
     def settled(self) -> bool:

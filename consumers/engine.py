@@ -12,7 +12,7 @@ An engine is used once. It knows nothing about what entries mean; `make` turns o
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -22,7 +22,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from coredis.exceptions import RedisError
 
 from consumers.backlog import Backlog, Priority
-from consumers.connection import Client, client_slot, open_link
+from consumers.connection import Client, open_link, require_one_slot
 from consumers.deadletters import REDRIVEN_GROUP, check_target
 from consumers.delivery import Delivery, State
 from consumers.errors import ConsumerError, cut_short
@@ -51,7 +51,7 @@ D = TypeVar("D", bound=Delivery)
 
 
 class Engine(Generic[D]):
-    """One consumer at work. order: returns a delivery's key (entries of a key are handled one by one), or None."""
+    """One consumer at work. order: a delivery's key, if entries of one are handled one by one. beside: also runs."""
 
     def __init__(
         self,
@@ -59,7 +59,9 @@ class Engine(Generic[D]):
         options: Options,
         make: Callable[..., D],
         order: Callable[[D], Hashable | None] | None = None,
+        beside: Sequence[Callable[[Group], Awaitable[None]]] = (),
     ) -> None:
+        self._beside = beside
         self.options = options
         self.statistics = Statistics()
         self._client = client
@@ -77,9 +79,8 @@ class Engine(Generic[D]):
         )
         self._threshold = max(1, options.prefetch // 4)
         self._waiting, self._changed = ParkingLot(), ParkingLot()
-        self._draining = self._paused = False
         self._finished = anyio.Event()
-        self._started = self._pushing = self._cut_short = self._closed = False
+        self._draining = self._paused = self._started = self._pushing = self._cut_short = self._closed = False
         self._failure: BaseException | None = None
         self._handlers: anyio.CancelScope
         self._beginning: anyio.CancelScope
@@ -135,9 +136,7 @@ class Engine(Generic[D]):
         # in a loop only: the engine itself may be made before one runs
         self._handlers, self._beginning = anyio.CancelScope(), anyio.CancelScope()
         options = self.options
-        slots = {client_slot(self._client, key) for key in (*options.streams, options.dead_letter) if key}
-        if len(slots) > 1:
-            raise ValueError("in a cluster all streams and the dead-letter stream need one hash tag, as in {a}:b")
+        require_one_slot(self._client, filter(None, (*options.streams, options.dead_letter)))
         try:
             async with open_link(self._client, options.streams[0]) as link:
                 self._group = Group(
@@ -154,6 +153,8 @@ class Engine(Generic[D]):
                             self._isolation.run,
                         ):  # fmt: skip
                             self._tasks.start_soon(self._guard, task)
+                        for beside in self._beside:
+                            self._tasks.start_soon(self._guard, beside, self._group)
                         try:
                             yield
                         except anyio.get_cancelled_exc_class():

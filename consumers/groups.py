@@ -138,6 +138,17 @@ class Group:
             if isinstance(reply, RedisError):
                 logger.warning("%s: the group %s is not ordered by the server: %s", stream, self.group, reply)
 
+    async def depths(self) -> dict[str, dict[str, int]]:
+        """Return, by stream, how many entries wait to be read, if the server knows that, and how many are pending."""
+        found: dict[str, dict[str, int]] = {}
+        questions = [(b"XINFO", b"GROUPS", stream) for stream in self.streams]
+        for stream, groups in zip(self.streams, await self.link.execute(questions), strict=True):
+            for about in groups if isinstance(groups, list) else ():
+                if about[b"name"] == self.group.encode():
+                    lag = about.get(b"lag")
+                    found[stream] = {"pending": about[b"pending"]} | ({} if lag is None else {"waiting": lag})
+        return found
+
     # Taking entries.
 
     async def read(self, room: int, block: float, strict: bool, sweep: bool) -> list[Entry]:

@@ -7,13 +7,25 @@ the entry's outcome.
 
 import logging
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from consumers.errors import cut_short
 
-__all__ = ["Handled", "Middleware", "Middlewares"]
+__all__ = ["Handled", "Label", "Middleware", "Middlewares"]
 
 logger = logging.getLogger("consumers")
+
+
+class Label(NamedTuple):
+    """What an entry is called in traces.
+
+    destination: its stream, or a job's queue. id: its own or the job's. job, attempt: a job's name, and which it is.
+    """
+
+    destination: str
+    id: str
+    job: str = ""
+    attempt: int = 0
 
 
 class Handled(Protocol):
@@ -30,6 +42,13 @@ class Handled(Protocol):
 
     @property
     def delivery_count(self) -> int: ...
+
+    @property
+    def label(self) -> Label: ...
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a handler has had it; False for a job that is only put aside or dropped."""
 
 
 class Middleware:

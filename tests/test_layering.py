@@ -59,7 +59,14 @@ CONSUMERS = (
     ("consumers.capabilities",),
     ("consumers.replies",),
     ("consumers.connecting",),
-    ("consumers.backlog", "consumers.codecs", "consumers.middleware", "consumers.task_groups", "consumers.telemetry"),
+    (
+        "consumers.backlog",
+        "consumers.codecs",
+        "consumers.middleware",
+        "consumers.task_groups",
+        "consumers.telemetry",
+        "consumers.tracing",
+    ),
     (
         "consumers.background",
         "consumers.doorbell",

@@ -18,12 +18,13 @@ from typing import Any, TypeAlias
 import anyio
 from coredis.exceptions import RedisError
 
+from consumers import tracing
 from consumers.connection import Command, Link
 from consumers.errors import transient
 from consumers.jobs import cancelling, own_ids
 from consumers.jobs.clock import Clock
 from consumers.jobs.declarations import Call
-from consumers.jobs.entries import JobEntry, new_ids
+from consumers.jobs.entries import JobEntry, new_ids, trace_of
 from consumers.jobs.later import postpone
 from consumers.jobs.locating import Hint
 from consumers.jobs.names import Keys
@@ -73,7 +74,18 @@ class Adder:
 
     async def add(self, calls: Sequence[Call[Any]]) -> list[Added]:
         """Add jobs in one transaction. Raises ConnectionError or TimeoutError if it is unknown whether it was done."""
-        entries = self._entries(calls)
+        if tracing.active() is None:
+            return await self._add(calls, self._entries(calls))
+        names = {call.function.name for call in calls}
+        name = names.pop() if len(names) == 1 else self.keys.name
+        with tracing.sending(name, self.keys.name, len(calls)) as sending:
+            trace = trace_of(sending.headers)
+            entries = [replace(entry, trace=trace) for entry in self._entries(calls)]
+            added = await self._add(calls, entries)
+            sending.sent([id for id, _, _ in added])
+            return added
+
+    async def _add(self, calls: Sequence[Call[Any]], entries: Sequence[JobEntry]) -> list[Added]:
         places = list({call.place for call in calls if call.place})
         ids = list({call.id for call in calls if call.id})
         thin = list({call.thin_place for call in calls if call.thin_place})

@@ -5,16 +5,19 @@ entry. While it is in no stream, its fields are kept as a body: one msgpack arra
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-__all__ = ["JobEntry", "body_of", "error_text", "from_body", "new_ids", "time_in"]
+from consumers.headers import TRACEPARENT, TRACESTATE
+
+__all__ = ["JobEntry", "body_of", "error_text", "from_body", "new_ids", "time_in", "trace_of"]
 
 ID, JOB, ARGUMENTS = b"id", b"job", b"args"
 REPLY, UNIQUE, FAILED, SINCE, PERIODIC, FLOW = b"reply", b"unique", b"failed", b"since", b"periodic", b"flow"
 ERROR, EXPIRES, TURN = b"error", b"expires", b"turn"
+PARENT, STATE = TRACEPARENT.encode(), TRACESTATE.encode()
 
 ERROR_LIMIT = 300
 """Characters of an attempt's error that are kept while the job waits for the next one."""
@@ -35,7 +38,7 @@ class JobEntry:
     parked. periodic: it is an occurrence of a periodic job, obsolete once that has no schedule any more. error: what
     the last attempt raised. expires: when it is too late to begin it, in seconds since 1970; 0.0: never. flow: its
     place in a workflow, see flow_state.Position; "": it is in none. turn: its tenant, with which it waits for its turn
-    (turns.py); "": it does not.
+    (turns.py); "": it does not. trace: what it is part of, as from trace_of().
     """
 
     id: str
@@ -50,6 +53,7 @@ class JobEntry:
     expires: float = 0.0
     flow: str = ""
     turn: str = ""
+    trace: str = ""
 
     def values(self) -> list[bytes | str | int]:
         """Fields and values in turn, as XADD takes them."""
@@ -72,6 +76,9 @@ class JobEntry:
             values += (FLOW, self.flow)
         if self.turn:
             values += (TURN, self.turn)
+        if self.trace:
+            parent, _, state = self.trace.partition(" ")
+            values += (PARENT, parent, STATE, state) if state else (PARENT, parent)
         return values
 
     @classmethod
@@ -96,7 +103,13 @@ class JobEntry:
             expires=_seconds(fields.get(EXPIRES, b"")),
             flow=fields.get(FLOW, b"").decode(),
             turn=fields.get(TURN, b"").decode(),
+            trace=b" ".join(fields[name] for name in (PARENT, STATE) if name in fields).decode("utf-8", "replace"),
         )  # fmt: skip
+
+
+def trace_of(headers: Mapping[str, str]) -> str:
+    """Return the trace of what carries these headers (headers.py): traceparent, and tracestate after a space."""
+    return " ".join(headers[name] for name in (TRACEPARENT, TRACESTATE) if name in headers)
 
 
 def _number(text: bytes) -> int:

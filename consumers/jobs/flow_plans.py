@@ -61,8 +61,8 @@ class FlowPlan:
         self._as_list = as_list
         self._keep_failed = keep_failed
 
-    def commands(self, queue: Queue, id: str, token: str, now: float) -> list[Command]:
-        """Commands that store the workflow under this ID and enqueue its first jobs."""
+    def commands(self, queue: Queue, id: str, token: str, now: float, trace: str) -> list[Command]:
+        """Commands that store the workflow under this ID and enqueue its first jobs. trace: what all are part of."""
         nodes = self._nodes
         followers: list[list[int]] = [[] for _ in nodes]
         for place, node in enumerate(nodes):
@@ -79,7 +79,7 @@ class FlowPlan:
                 handlers.append((node.handler_name, node.handler))
             needs = [len(nodes[follower].after) for follower in followers[place]]
             links = Links(node.name, node.call.function.name, followers[place], needs, handler)
-            body = _body(queue, job_id(id, place), token, node.call, node.inputs, now)
+            body = _body(queue, job_id(id, place), token, node.call, node.inputs, now, trace)
             fields[f"o:{place}"] = flow_state.encode(links)
             if node.after:
                 fields |= {f"s:{place}": _WAITING, f"w:{place}": len(node.after), f"b:{place}": flow_state.encode(body)}
@@ -92,7 +92,7 @@ class FlowPlan:
         if self._on_failure is not None:
             handlers.append((self._on_failure.name, self._on_failure.call))
         for place, (name, call) in enumerate(handlers, len(nodes)):
-            body = _body(queue, job_id(id, place), token, call, failure_inputs(call), now)
+            body = _body(queue, job_id(id, place), token, call, failure_inputs(call), now, trace)
             fields[f"o:{place}"] = flow_state.encode(Links(name, call.function.name, [], [], handles=True))
             fields |= {f"s:{place}": _WAITING, f"b:{place}": flow_state.encode(body)}
         count = len(nodes) + len(handlers)
@@ -117,9 +117,11 @@ class FlowPlan:
 _WAITING = State(WAITING, 0).stored()
 
 
-def _body(queue: Queue, id: str, token: str, call: Call[Any], inputs: list[Input], now: float) -> Body:
+def _body(queue: Queue, id: str, token: str, call: Call[Any], inputs: list[Input], now: float, trace: str) -> Body:
     expires = now + call.expires if call.expires is not None else call.expires_at or 0.0
-    entry = JobEntry(id, call.function.name, call.arguments, token, call.place, expires=expires, turn=call.turn)
+    entry = JobEntry(
+        id, call.function.name, call.arguments, token, call.place, expires=expires, turn=call.turn, trace=trace
+    )
     values = [one if isinstance(one, bytes) else str(one).encode() for one in entry.values()]
     stream = queue.keys.streams[call.priority]
     return Body(stream, values, inputs, call.delay or 0.0, call.due or 0.0, queue.unique_for)

@@ -19,11 +19,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
-from consumers import given
+from consumers import given, tracing
 from consumers.connection import Command
 from consumers.given import Duration
 from consumers.jobs.declarations import Call
-from consumers.jobs.entries import new_ids
+from consumers.jobs.entries import new_ids, trace_of
 from consumers.jobs.flow_handles import RunningFlow
 from consumers.jobs.flow_plans import FlowPlan, NodePlan, failure_inputs
 from consumers.jobs.flow_state import MAX_NODES, Input, Kind
@@ -151,13 +151,15 @@ class Flow:
                 raise TypeError(f"the job {node.call.function.name}: nothing comes before it")
         key, now = queue.keys.flow(self.id), self.queue.clock()
         plan = FlowPlan(self._nodes, self._on_failure, self._as_list, self.keep_failed)
-        commands = plan.commands(queue, self.id, connection.adder.token, now)
+        with tracing.sending("workflow", queue.name, len(self._nodes)) as sending:
+            commands = plan.commands(queue, self.id, connection.adder.token, now, trace_of(sending.headers))
 
-        async def decide(ask: Ask) -> tuple[Sequence[Command], bool]:
-            (exists,) = await ask([(b"EXISTS", key)])
-            return ((), False) if exists else (commands, True)
+            async def decide(ask: Ask) -> tuple[Sequence[Command], bool]:
+                (exists,) = await ask([(b"EXISTS", key)])
+                return ((), False) if exists else (commands, True)
 
-        created = await connection.transactions.run([key], decide)
+            created = await connection.transactions.run([key], decide)
+            sending.sent([self.id])
         return RunningFlow(queue, self.id, created=created)
 
     # Adding.

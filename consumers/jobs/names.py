@@ -45,6 +45,7 @@ class Keys:
     """The names of a queue's keys and shard channels."""
 
     def __init__(self, name: str, priorities: Sequence[str]) -> None:
+        self.name = name
         self.prefix = f"jobs:{{{name}}}:"
         self.streams = {priority: f"{self.prefix}{priority}" for priority in priorities}
         self.resumed = f"{self.prefix}resumed"

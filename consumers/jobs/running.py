@@ -41,7 +41,7 @@ from consumers.jobs.reports import Reporter
 from consumers.jobs.states import Progress
 from consumers.jobs.turns import Rotation
 from consumers.jobs.uniqueness import release
-from consumers.middleware import Middlewares
+from consumers.middleware import Label, Middlewares
 from consumers.settling import Outcome, Settlement
 
 __all__ = ["RunningJob", "WorkerContext"]
@@ -103,6 +103,21 @@ class RunningJob(Delivery):
         self.begun = 0.0
         self.begun_at = 0.0
         self.progress: Progress | None = None
+
+    @property
+    def label(self) -> Label:
+        """The job's, in traces; of names that this worker does not know there may be any number."""
+        worker = self.worker
+        try:
+            entry = self.entry or JobEntry.read(self.values)
+        except ValueError:
+            return Label(worker.keys.name, self.id, "unknown", 0)
+        name = entry.job if entry.job in worker.functions else "unknown"
+        return Label(worker.keys.name, entry.id, name, entry.failed + 1)
+
+    @property
+    def has_begun(self) -> bool:
+        return self.begun_at > 0
 
     @property
     def context(self) -> Any:
@@ -319,7 +334,9 @@ class RunningJob(Delivery):
         )  # fmt: skip
         worker.hooks.dead(self, reason)
         # if redriven, it starts fresh: with all its attempts, and no claim to a place that may be taken by then
-        fresh = JobEntry(entry.id, entry.job, entry.arguments, entry.reply, flow=next_run(entry.flow))
+        fresh = JobEntry(
+            entry.id, entry.job, entry.arguments, entry.reply, flow=next_run(entry.flow), trace=entry.trace
+        )
         values = [one if isinstance(one, bytes) else str(one).encode() for one in fresh.values()]
         dead_letter = dead_letter_command(
             worker.keys.dead,

@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import TaskStatus
 from coredis.exceptions import RedisError
 
-from consumers import given, loops
+from consumers import given, loops, tracing
 from consumers.backlog import Priority
 from consumers.connection import Link, open_link
 from consumers.delivery import Inbox
@@ -85,7 +85,8 @@ class Worker:
         self.paused = False
         self._keys = queue.keys
         self._dead_maxlen = dead_maxlen
-        self._hooks = Middlewares(middleware)
+        hooks = tracing.hooks_of(middleware, "")
+        self._hooks = Middlewares(hooks)
         self._threads = anyio.CapacityLimiter(max(1, given.whole("concurrency", concurrency)))
         self._options = Options(
             streams=self._keys.in_order,
@@ -97,7 +98,7 @@ class Worker:
             prefetch=prefetch if prefetch is not None else 2 * concurrency,
             concurrency=concurrency,
             priority=Priority.STRICT,
-            middleware=(self._hooks,) if middleware else (),
+            middleware=(self._hooks,) if hooks else (),
         )
         self._engine: Engine[RunningJob] | None = None
         self._ended: anyio.Event
@@ -152,12 +153,19 @@ class Worker:
                     )  # fmt: skip
                     for task in work:
                         tasks.start_soon(task)
+                    if tracing.active() is not None:
+                        tasks.start_soon(tracing.report_depths, self._depths, "")
                     await engine.run(RunningJob.run, task_status=task_status)
                     tasks.cancel_scope.cancel()
             except RedisError as error:
                 raise ConsumerError(str(error)) from error
             finally:
                 await context.reporter.leave()
+
+    async def _depths(self) -> tracing.Counts:
+        counts = await self.queue.counts()
+        states = ("waiting", "delayed", "running", "parked", "dead")
+        return {self.queue.name: {state: getattr(counts, state) for state in states}}
 
     @asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[Caller]:

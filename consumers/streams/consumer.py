@@ -10,14 +10,14 @@ import anyio
 from anyio.abc import TaskStatus
 from typing_extensions import TypeVar
 
-from consumers import given
+from consumers import given, tracing
 from consumers.backlog import Priority
 from consumers.codecs import Codec, TextCodec
 from consumers.connection import Client
 from consumers.engine import Engine
 from consumers.errors import cut_short
 from consumers.given import Duration
-from consumers.groups import Start
+from consumers.groups import Group, Start
 from consumers.middleware import Middleware
 from consumers.options import AckPolicy, Options, Statistics
 from consumers.owners import unique_name
@@ -121,7 +121,7 @@ class Consumer(Generic[T]):
             concurrency=concurrency,
             priority=priority,
             order_field=order_by if isinstance(order_by, str) else None,
-            middleware=tuple(middleware),
+            middleware=tracing.hooks_of(middleware, group),
             block=given.duration("block", block),
         )
         self._client = client
@@ -135,7 +135,8 @@ class Consumer(Generic[T]):
         def make(inbox: Engine[Message[T]], stream: str, id: str, values: list[bytes], deliveries: int) -> Message[T]:
             return Message(inbox, stream, id, values, deliveries, codec)
 
-        return Engine(self._client, self.options, make, self._order)
+        beside = (_report_depths,) if tracing.active() is not None else ()
+        return Engine(self._client, self.options, make, self._order, beside)
 
     def _fresh(self) -> Engine[Message[T]]:
         """Return the engine for the next run; a used one is replaced. Raises RuntimeError while one is running."""
@@ -211,6 +212,10 @@ class _Messages(Generic[T]):
         if message is None:
             raise StopAsyncIteration
         return message
+
+
+async def _report_depths(group: Group) -> None:
+    await tracing.report_depths(group.depths, group.group)
 
 
 def _order(order_by: str | Callable[[Message[T]], Hashable | None] | None) -> Callable[[Message[T]], Any] | None:

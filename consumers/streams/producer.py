@@ -11,7 +11,7 @@ from coredis.pool import ClusterConnectionPool
 from coredis.typing import Key
 from typing_extensions import TypeVar
 
-from consumers import given
+from consumers import given, tracing
 from consumers.codecs import Codec, TextCodec, decode_answer
 from consumers.connection import Client, Command, Reply, send_batch
 from consumers.given import Duration
@@ -26,6 +26,8 @@ T = TypeVar("T", default=Mapping[str, bytes | str | int | float])
 TEXT: Any = TextCodec()
 
 _Arguments: TypeAlias = tuple[bytes | str | int, ...]
+
+NO_HEADERS: Mapping[str, str] = {}
 
 PIPELINE = 1000
 """Entries that are sent before their IDs are read, at most, so that neither side buffers without limit."""
@@ -72,17 +74,30 @@ class Producer(Generic[T]):
 
     async def publish(self, value: T) -> str:
         """Add a value; returns the entry's ID. Raises coredis's errors, TimeoutError, or what the codec raises."""
-        return (await self._send([self._command(value)]))[0]
+        if tracing.active() is None:
+            return (await self._send([self._command(value)]))[0]
+        with tracing.sending(self.stream, self.stream, 1) as sending:
+            ids = await self._send([self._command(value, sending.headers)])
+            sending.sent(ids)
+            return ids[0]
 
     async def publish_many(self, values: Iterable[T]) -> list[str]:
         """Add values in order, up to a thousand in one round trip; returns their IDs.
 
         Raises as publish() does; some of the values may have been added by then.
         """
+        if tracing.active() is None:
+            return await self._send_all(values, NO_HEADERS)
+        with tracing.sending(self.stream, self.stream, 0) as sending:
+            ids = await self._send_all(values, sending.headers)
+            sending.sent(ids)
+            return ids
+
+    async def _send_all(self, values: Iterable[T], headers: Mapping[str, str]) -> list[str]:
         ids: list[str] = []
         batch: list[_Arguments] = []
         for value in values:
-            batch.append(self._command(value))
+            batch.append(self._command(value, headers))
             if len(batch) == PIPELINE:
                 ids += await self._send(batch)
                 batch = []
@@ -119,16 +134,20 @@ class Producer(Generic[T]):
             raise ValueError("timeout must be more than 0 s, and finite")
         if self._open is None:
             raise RuntimeError("calls wait on connections of their own, so they need `async with producer`")
-        answer = await self._calls.call(self._pairs(value), self._trim, seconds)
+        with tracing.sending(self.stream, self.stream, 1, "call") as sending:
+            answer = await self._calls.call(self._pairs(value, sending.headers), self._trim, seconds)
         return None if answer is None else decode_answer(self._codec, answer)
 
-    def _command(self, value: T) -> _Arguments:
-        return (*self._trim, b"*", *self._pairs(value))
+    def _command(self, value: T, headers: Mapping[str, str] = NO_HEADERS) -> _Arguments:
+        return (*self._trim, b"*", *self._pairs(value, headers))
 
-    def _pairs(self, value: T) -> list[bytes | str]:
-        pairs = [one for pair in self._codec.encode(value).items() for one in pair]
+    def _pairs(self, value: T, headers: Mapping[str, str]) -> list[bytes | str]:
+        fields = self._codec.encode(value)
+        pairs = [one for pair in fields.items() for one in pair]
         if not pairs:
             raise ValueError("an entry has at least one field")
+        if headers and headers.keys().isdisjoint(fields):
+            pairs += [one for pair in headers.items() for one in pair]
         return pairs
 
     async def _send(self, batch: list[_Arguments]) -> list[str]:
