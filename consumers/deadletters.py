@@ -26,6 +26,7 @@ __all__ = [
     "check_target",
     "dead_letter_command",
     "dead_letters",
+    "read_letter",
     "redrive",
 ]
 
@@ -85,7 +86,7 @@ def _pairs(values: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
     return list(zip(values[::2], values[1::2], strict=True))
 
 
-def _read(id: bytes, values: Sequence[bytes]) -> DeadLetter | None:
+def read_letter(id: bytes, values: Sequence[bytes]) -> DeadLetter | None:
     """The dead letter in an entry, or None for an entry that is not one of ours."""
     pairs = _pairs(values)
     about = {name: value.decode("utf-8", "replace") for name, value in pairs if name in _OURS}
@@ -128,7 +129,7 @@ async def dead_letters(client: Client, dead_letter: str) -> AsyncGenerator[DeadL
     after, last = "-", newest[0][0].decode()
     while page := await _page(client, dead_letter, after, last):
         for id, values in page:
-            if letter := _read(id, values):
+            if letter := read_letter(id, values):
                 yield letter
         after = f"({page[-1][0].decode()}"
 

@@ -8,7 +8,9 @@ history      the last minutes of INFO, sampled once for all viewers
 info         INFO's text as fields
 labels       what clients have named or sent, as one line that is safe to show
 pages/       a module per page; templates/ and static/ are theirs
-queues/      readers of job libraries
+queues/      the queues of job libraries: figures, jobs, actions
+asking       commands in round trips of bounded size
+values       stored bytes as text to look at; pickles reads those without unpickling
 
 The broker never imports it.
 """

@@ -60,9 +60,14 @@ class Found:
     entry: JobEntry | None = None
 
 
-async def locate(link: Link, keys: Keys, id: str, clock: Clock, hint: Hint | None = None) -> Found:
-    """Find the job; its state is UNKNOWN if it was found nowhere, twice. Raises coredis's errors."""
-    search = _Search(link, keys, id, clock)
+async def locate(
+    link: Link, keys: Keys, id: str, clock: Clock, hint: Hint | None = None, most: int | None = None
+) -> Found:
+    """Find the job; its state is UNKNOWN if it was found nowhere, twice. Raises coredis's errors.
+
+    most: pages of each stream that are read, for a search that is bounded; None: all of them.
+    """
+    search = _Search(link, keys, id, clock, most)
     for attempt in range(2):
         found = (
             await search.outside_streams() or await search.at(hint)
@@ -78,7 +83,8 @@ async def locate(link: Link, keys: Keys, id: str, clock: Clock, hint: Hint | Non
 class _Search:
     """The search for one job."""
 
-    def __init__(self, link: Link, keys: Keys, id: str, clock: Clock) -> None:
+    def __init__(self, link: Link, keys: Keys, id: str, clock: Clock, most: int | None) -> None:
+        self._most = most
         self._link = link
         self._keys = keys
         self._id = id
@@ -180,11 +186,13 @@ class _Search:
         return (b"XRANGE", stream, first, last, b"COUNT", PAGE)
 
     async def _read(self, stream: str, first: str, last: str) -> Found | None:
+        read = 0
         while True:
             (page,) = await query(self._link, [self._page(stream, first, last)])
+            read += 1
             if (found := await self._among(stream, page)) is not None:
                 return found
-            if len(page) < PAGE:
+            if len(page) < PAGE or read == self._most:
                 return None
             first = _after(page)
 

@@ -1,0 +1,132 @@
+"""Commands to a server that belong together, in round trips of bounded size; in a cluster, to the nodes that they need.
+
+A read that may be answered with more than expected has a bound here as well: elements of lists come in slices until a
+number of bytes is reached, since no command of the server has such a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from coredis.connection import BaseConnection, TCPLocation
+from coredis.exceptions import ConnectionError, RedisError, WrongTypeError
+from coredis.pool import ClusterConnectionPool
+
+from consumers.connecting import Client, Command, Reply, slot_of
+from consumers.connection import open_link, send_batch
+from consumers.transactions import Decision, Transactions
+
+__all__ = ["BATCH", "BYTES", "ask", "ask_node", "integer", "known", "nodes", "sliced", "text", "transaction"]
+
+BATCH = 500
+"""Commands in one round trip."""
+
+BYTES = 4 << 20
+"""How much of a collection's elements is read for one page, apart from the last slice."""
+
+SLICE = 10
+"""Elements that are read at once: one may have a size of megabytes."""
+
+T = TypeVar("T")
+
+
+async def ask(client: Client, commands: Sequence[Command]) -> list[Reply]:
+    """Return the replies in order, error replies as RedisError objects. Raises ConnectionError.
+
+    The first argument of each command is its key.
+    """
+    replies: list[Reply] = []
+    for begin in range(0, len(commands), BATCH):
+        replies += await _batch(client, commands[begin : begin + BATCH])
+    return replies
+
+
+async def _batch(client: Client, commands: Sequence[Command]) -> list[Reply]:
+    pool: Any = client.connection_pool
+    if not isinstance(pool, ClusterConnectionPool):
+        return await _send(client, None, commands)
+    places: dict[Any, list[int]] = {}
+    for index, command in enumerate(commands):
+        key = command[1]
+        slot = slot_of(client, key if isinstance(key, bytes) else str(key)) or 0
+        places.setdefault(pool.cluster_layout.node_for_slot(slot), []).append(index)
+    found: dict[int, Reply] = {}
+    for node, indices in places.items():
+        replies = await _send(client, node, [commands[index] for index in indices])
+        found |= dict(zip(indices, replies, strict=True))
+    return [found[index] for index in range(len(commands))]
+
+
+async def ask_node(client: Client, node: Any, commands: Sequence[Command]) -> list[Reply]:
+    """Return the replies of one of nodes()."""
+    return await _send(client, node, commands)
+
+
+async def _send(client: Client, node: Any, commands: Sequence[Command]) -> list[Reply]:
+    async with _acquired(client, node) as connection:
+        waiting = send_batch(connection, commands, None)
+    replies = list(await waiting)
+    for reply in replies:
+        if isinstance(reply, BaseException) and (
+            not isinstance(reply, RedisError) or isinstance(reply, ConnectionError)
+        ):
+            raise ConnectionError(f"connection lost: {reply}") from reply
+    return replies
+
+
+@asynccontextmanager
+async def _acquired(client: Client, node: Any) -> AsyncIterator[BaseConnection]:
+    pool: Any = client.connection_pool
+    async with pool.acquire() if node is None else pool.acquire(node=node) as connection:
+        yield connection
+
+
+def nodes(client: Client) -> list[Any]:
+    """The nodes that together have all keys: primaries of a cluster, or None for the one server."""
+    pool: Any = client.connection_pool
+    if not isinstance(pool, ClusterConnectionPool):
+        return [None]
+    primaries: list[Any] = list(pool.cluster_layout.primaries)
+    return sorted(primaries, key=lambda node: (TCPLocation(node.host, node.port).host, node.port))
+
+
+def known(reply: Reply) -> Reply:
+    """A reply; None for an error that says that a key has another type. Raises other error replies."""
+    if isinstance(reply, WrongTypeError):
+        return None
+    if isinstance(reply, RedisError):
+        raise reply
+    return reply
+
+
+def integer(reply: Reply) -> int:
+    """A count; 0 if there is no such key, or it has another type. Raises other error replies."""
+    found = known(reply)
+    return found if isinstance(found, int) else 0
+
+
+def text(data: bytes | str | None) -> str:
+    """Stored bytes as text for one line; undecodable ones are escaped."""
+    return data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data or ""
+
+
+async def sliced(count: int, size: Callable[[T], int], read: Callable[[int, int], Awaitable[list[T]]]) -> list[T]:
+    """Read `count` elements in slices, fewer if they are large. read: takes the first one's number and how many."""
+    found: list[T] = []
+    total = 0
+    while len(found) < count and total < BYTES:
+        wanted = min(SLICE, count - len(found))
+        some = await read(len(found), wanted)
+        found += some
+        total += sum(map(size, some))
+        if len(some) < wanted:
+            break
+    return found
+
+
+async def transaction(client: Client, watched: Sequence[str], decide: Decision[T]) -> T:
+    """Run one transaction, see Transactions.run, on a connection of its own."""
+    async with open_link(client, watched[0]) as link:
+        return await Transactions(link).run(watched, decide)

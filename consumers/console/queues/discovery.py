@@ -1,0 +1,105 @@
+"""Finds the queues on a server: SCAN in slices, whose keys all readers are shown, and what the libraries register.
+
+There is no list of all queues. A look reads a bounded number of keys and goes on the next time where this one has
+stopped; after a lap it begins again. What was found is remembered, since an empty queue has no keys, and forgotten some
+time after it was last seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+from coredis.exceptions import RedisError
+
+from consumers.connecting import Client
+from consumers.console.asking import ask_node, nodes
+from consumers.console.queues.arq import Arq
+from consumers.console.queues.bullmq import BullMQ
+from consumers.console.queues.celery import Celery
+from consumers.console.queues.dramatiq import Dramatiq
+from consumers.console.queues.huey import Huey
+from consumers.console.queues.library import Figures, Library
+from consumers.console.queues.own import Own
+from consumers.console.queues.rq import RQ
+
+__all__ = ["Discovery", "libraries"]
+
+SLICE = 1000
+"""COUNT of one SCAN: 0.2 ms of the server's time."""
+
+SLICES = 20
+"""Slices of one look."""
+
+MOST = 20_000
+"""Queues that are remembered; further ones are not shown."""
+
+REMEMBERED_SECONDS = 3600.0
+
+
+def libraries() -> tuple[Library, ...]:
+    """New readers, one of each library. They remember what they learn about a server, so each server has its own."""
+    return (Own(), Celery(), RQ(), Dramatiq(), Arq(), BullMQ(), Huey())
+
+
+class Discovery:
+    """What is known about the queues of one server. laps: how often all keys have been looked at."""
+
+    def __init__(self, readers: Sequence[Library] | None = None) -> None:
+        self.libraries = {one.name: one for one in (libraries() if readers is None else readers)}
+        self.laps = 0
+        self._cursors: dict[Any, bytes] = {}
+        self._seen: dict[tuple[str, str], float] = {}
+
+    @property
+    def queues(self) -> list[tuple[str, str]]:
+        """The libraries' names and the queues', in order."""
+        order = list(self.libraries)
+        return sorted(self._seen, key=lambda one: (order.index(one[0]), one[1]))
+
+    async def look(self, client: Client, slices: int = SLICES) -> None:
+        """Read the libraries' registries and up to `slices` slices of keys. Raises RedisError."""
+        await self._show(client, [])
+        here = nodes(client)
+        for _ in range(slices):
+            waiting = [node for node in here if self._cursors.get(node) != b"0"]
+            if not waiting:
+                break
+            node = waiting[0]
+            (reply,) = await ask_node(client, node, [(b"SCAN", self._cursors.get(node, b"0"), b"COUNT", SLICE)])
+            if isinstance(reply, RedisError):
+                raise reply
+            cursor, keys = reply
+            self._cursors[node] = cursor if isinstance(cursor, bytes) else str(cursor).encode()
+            await self._show(client, keys)
+        if all(self._cursors.get(node) == b"0" for node in here):
+            self._cursors.clear()
+            self.laps += 1
+        self._forget()
+
+    async def look_at_all(self, client: Client) -> None:
+        """Look until all keys have been seen once more: for a command that looks once, and is asked to."""
+        laps = self.laps
+        while self.laps == laps:
+            await self.look(client)
+
+    async def _show(self, client: Client, keys: Sequence[bytes]) -> None:
+        now = anyio.current_time()
+        for library in self.libraries.values():
+            for name in await library.find(client, keys):
+                if len(self._seen) < MOST or (library.name, name) in self._seen:
+                    self._seen[library.name, name] = now
+
+    def _forget(self) -> None:
+        old = anyio.current_time() - REMEMBERED_SECONDS
+        self._seen = {one: seen for one, seen in self._seen.items() if seen >= old}
+
+    async def figures(self, client: Client, queues: Sequence[tuple[str, str]] | None = None) -> list[Figures]:
+        """The figures of all known queues, or of these, by library and name. Raises RedisError."""
+        chosen = self.queues if queues is None else queues
+        found: list[Figures] = []
+        for library in self.libraries.values():
+            if names := [name for owner, name in chosen if owner == library.name]:
+                found += await library.figures(client, names)
+        return found
