@@ -74,7 +74,8 @@ def test_a_job_is_done_in_the_same_program_or_by_a_worker(port_url: str, tmp_pat
 VIEWS = {
     "flask": "from flask_app import app; print(app.test_client().get('/thumbnails/cat.png').text)",
     "django": "from django.conf import settings; settings.configure(); from django.test import RequestFactory; "
-    "from views import show; import json; print(json.loads(show(RequestFactory().get('/'), 'cat.png').content)['result'])",
+    "from views import show; import json; "
+    "print(json.loads(show(RequestFactory().get('/'), 'cat.png').content)['result'])",
 }
 
 
