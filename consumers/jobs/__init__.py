@@ -15,7 +15,8 @@
 Jobs run at least once, so they must be idempotent (see Queue). The server may be any with Redis 7's commands: Trimaran,
 Redis, Valkey. Queues need no scripts.
 
-queue.py     Queue;  declarations.py  a declared function;  options.py  what enqueueing takes;  handles.py  Job
+queue.py     Queue;  registry.py  declaring its jobs;  declarations.py  a declared function;  handles.py  Job
+options.py   what enqueueing takes
 enqueueing.py, own_ids.py  adding jobs;  sync.py  Queue.sync, for code without an event loop
 worker.py    Worker, on the consumers' engine;  running.py  one job in a worker's hands;  current.py  what it knows
 calling.py   calls its function, inside middleware;  injection.py  what the lifespan provides

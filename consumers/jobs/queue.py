@@ -1,15 +1,13 @@
-"""A job queue: functions declared as jobs, and enqueueing."""
+"""A job queue: opening it, enqueueing, and what else can be done with it. Its jobs are declared in registry.py."""
 
 from __future__ import annotations
 
-import inspect
 import os
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, tzinfo
-from typing import Any, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from consumers import given
 from consumers.addresses import client_from_url, default_url
@@ -17,25 +15,18 @@ from consumers.connection import Client, Command, Link, open_link
 from consumers.deadletters import DeadLetter, dead_letters, redrive
 from consumers.given import Duration
 from consumers.jobs import cancelling, flow_resuming, listing
-from consumers.jobs.calling import Wrapper
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.jobs.dead import PLAIN, DeadJob, dead_job
-from consumers.jobs.declarations import Call, Errors, JobFunction, Settings
+from consumers.jobs.declarations import Call, JobFunction
 from consumers.jobs.enqueueing import Adder, Positions
 from consumers.jobs.handles import Job
-from consumers.jobs.injection import Lifespan
 from consumers.jobs.locating import Hint, locate
 from consumers.jobs.managing import PURGED, Manager
-from consumers.jobs.names import RESERVED, Keys
-from consumers.jobs.options import Unique
-from consumers.jobs.payloads import encode
-from consumers.jobs.periodic import Periodic
-from consumers.jobs.rates import Rate
+from consumers.jobs.names import Keys
+from consumers.jobs.registry import Registry
 from consumers.jobs.results import Results
 from consumers.jobs.states import Counts, JobInfo, JobState, Schedule, WorkerInfo
 from consumers.jobs.sync import SyncQueue
-from consumers.jobs.thinning import Debounce, Throttle
-from consumers.retry import Backoff
 from consumers.task_groups import Border, open_plain_task_group
 from consumers.transactions import Transactions
 
@@ -47,19 +38,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 PIPELINE = 1000
 """Jobs that are added in one transaction, at most."""
-
-
-class Decorator(Protocol):
-    """What Queue.job returns: it takes asynchronous and synchronous functions."""
-
-    @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> JobFunction[P, R, Coroutine[Any, Any, R]]: ...
-    @overload
-    def __call__(self, function: Callable[P, Awaitable[R]], /) -> JobFunction[P, R, Awaitable[R]]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> JobFunction[P, R, R]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +70,7 @@ class Connection:
         return await self.manager.reschedule(id, self.clock() + (delay or 0.0) if due is None else due, hint)
 
 
-class Queue:
+class Queue(Registry):
     """A job queue, identified by its name, the same in all programs that enqueue or work.
 
         queue = Queue("thumbnails")
@@ -138,174 +116,21 @@ class Queue:
         fair_by: str | Sequence[str] = (),
         clock: Clock = wall_clock,
     ) -> None:
-        given.text("name", name, empty=True)
-        if not name or "{" in name or "}" in name:
-            raise ValueError("a queue's name is not empty and has no braces")
-        given.texts("priorities", priorities)
-        if not priorities or RESERVED & set(priorities) or len(set(priorities)) < len(priorities):
-            raise ValueError(f"priorities are names, each once, none of them {', '.join(sorted(RESERVED))}")
         if loop not in (None, "asyncio", "trio"):
             raise ValueError(f'loop is "asyncio", "trio" or None, not {loop!r}')
         if url is not None:
             given.text("url", url)
-        self.name = name
+        super().__init__(name, priorities, keep_result, fair_by)
         self.loop = loop
         self.url = url
-        self.priorities = tuple(priorities)
-        self.default_priority = self.priorities[len(self.priorities) // 2]
-        self.keep_result = given.duration("keep_result", keep_result)
         self.unique_for = given.duration("unique_for", unique_for)
         self.remember_ids = given.duration("remember_ids", remember_ids)
-        if self.keep_result < 0 or self.unique_for <= 0 or self.remember_ids <= 0:
-            raise ValueError("keep_result can't be negative, unique_for and remember_ids must be more than 0 s")
-        self.keys = Keys(name, self.priorities)
-        self._fair_by = (
-            (given.text("fair_by", fair_by),) if isinstance(fair_by, str) else given.texts("fair_by", fair_by)
-        )
-        self.fair = bool(self._fair_by)
-        """Whether its jobs wait for their tenants' turns."""
-        self.functions: dict[str, JobFunction[Any, Any]] = {}
-        self.periodic_jobs: dict[str, Periodic] = {}
-        self.declared_lifespan: Lifespan | None = None
-        self.wrappers: list[Wrapper] = []
+        if self.unique_for <= 0 or self.remember_ids <= 0:
+            raise ValueError("unique_for and remember_ids must be more than 0 s")
         self.clock = clock
         self.sync = SyncQueue(self)
         # each thread with a loop has its own; a thread of a parent process is none of this one's
         self._connections: dict[threading.Thread, Connection] = {}
-
-    # Declaring.
-
-    def job(
-        self,
-        *,
-        name: str | None = None,
-        retries: int = 3,
-        retry_on: Errors | None = None,
-        dead_on: Errors = (),
-        backoff: Backoff | None = None,
-        timeout: Duration | None = None,
-        priority: str | None = None,
-        unique: Unique = False,
-        limit: int | None = None,
-        limit_by: Unique = False,
-        rate: Rate | None = None,
-        fair_by: Unique | None = None,
-        debounce: Debounce | None = None,
-        throttle: Throttle | None = None,
-        crashes: int = 10,
-        keep_result: Duration | None = None,
-        cron: str | None = None,
-        timezone: tzinfo = UTC,
-    ) -> Decorator:
-        """Declare a function as a job of this queue.
-
-        An asynchronous function runs in a task of the worker, a synchronous one in a thread. A thread can't be
-        stopped: a time-out, a cancellation and the end of the worker wait until the function returns, or calls
-        anyio.from_thread.check_cancelled(), which then raises. A result returned after the time-out counts as a
-        failure; after a cancellation it is ignored.
-
-        name: the name by which workers know the job, by default the function's; it is stored with enqueued jobs.
-        retries: how often it runs again after it raised; then it is dead: it goes to the dead-letter stream. Reject
-            makes it dead immediately, Retry(delay=) sets the delay. backoff: the delays.
-        retry_on: an exception class or a tuple of some; after any other exception the job is dead (JobTimeout, which
-            exceeding `timeout` raises, is one of them). dead_on: exceptions after which it is dead although they are
-            among the former. Retry and Reject do as they say in any case.
-        timeout: seconds after which a run counts as failed.
-        priority: the default of enqueue. unique: see JobFunction.enqueue.
-        limit: how many jobs of this function may run at a time across all workers; with limit_by, how many with the
-            same values of these parameters. The others wait without holding up other jobs. A crashed worker's places
-            are free after its lease.
-        rate: Rate(100, per=60, by="customer"): how many runs may begin in any period; the others wait likewise.
-        fair_by: the parameter (or several) that names a tenant, by default the queue's: see there. False: none.
-        debounce: Debounce(5, by="path", max_wait=60): one job for calls that follow each other quickly, with the last
-            arguments. throttle: Throttle(60, by="path"): one job per period. Job.created tells whether a call got one.
-        crashes: how often its worker may die under it before it is dead; only a worker that died while it ran nothing
-            else proves that the job is the cause, see "Jobs that kill their worker" in docs/worker-queues.md.
-        keep_result: overrides the queue's.
-        cron: run it at these times without arguments, in `timezone`: five fields, or six with seconds first.
-        """
-
-        def declare(function: Callable[..., Any]) -> JobFunction[Any, Any]:
-            settings = Settings(
-                name=name or str(getattr(function, "__name__", "")),
-                retries=retries,
-                retry_on=retry_on,
-                dead_on=dead_on,
-                backoff=backoff or Backoff(),
-                timeout=None if timeout is None else given.duration("timeout", timeout),
-                priority=priority or self.default_priority,
-                unique=unique,
-                limit=limit,
-                limit_by=limit_by,
-                rate=rate,
-                fair_by=self._tenant(function) if fair_by is None else fair_by,
-                debounce=debounce,
-                throttle=throttle,
-                crashes=crashes,
-                keep_result=self.keep_result if keep_result is None else given.duration("keep_result", keep_result),
-            )
-            if settings.priority not in self.priorities:
-                raise ValueError(f"{settings.priority!r} is not one of the priorities {', '.join(self.priorities)}")
-            if settings.name in self.functions:
-                raise ValueError(f"the queue {self.name} has a job {settings.name!r} already")
-            declared: JobFunction[Any, Any] = JobFunction(self, function, settings, self.declared_lifespan)
-            self.functions[settings.name] = declared
-            self.fair = self.fair or bool(settings.fair_by)
-            if cron is not None:
-                self._schedule(declared, cron, timezone)
-            return declared
-
-        return declare
-
-    def _tenant(self, function: Callable[..., Any]) -> Unique:
-        """The parameters by which the queue is fair, for a function that has them."""
-        if not self._fair_by or not set(self._fair_by) <= inspect.signature(function).parameters.keys():
-            return False
-        return self._fair_by
-
-    def _schedule(self, declared: JobFunction[Any, Any], cron: str, zone: tzinfo) -> None:
-        stream = self.keys.streams[declared.settings.priority]
-        self.periodic_jobs[declared.name] = Periodic(declared.name, declared.name, cron, zone, encode({}), stream)
-
-    def lifespan(self, function: F) -> F:
-        """Declare what each worker sets up before its first job, and takes down after its last.
-
-            @queue.lifespan
-            async def resources() -> AsyncIterator[Resources]:
-                async with create_pool(DATABASE) as pool:
-                    yield Resources(pool)
-
-            @queue.job()
-            async def resize(path: str, pool: Pool = INJECTED) -> None: ...
-
-        The function is an asynchronous generator that yields once, or returns an asynchronous context manager. A job's
-        parameter with the default INJECTED gets what is yielded, or the attribute of that which has the same
-        annotation (the one of the parameter's name if there are several). Declare it before the jobs that use it.
-
-        Raises TypeError unless the annotation of what it returns says what it yields.
-        """
-        if self.declared_lifespan is not None:
-            raise ValueError(f"the queue {self.name} has a lifespan already")
-        self.declared_lifespan = Lifespan(function, self.name)
-        return function
-
-    def middleware(self, function: F) -> F:
-        """Declare a function that wraps the runs of all jobs; the one that is declared first is the outermost.
-
-            @queue.middleware
-            async def timed(job: CurrentJob, call_next: CallNext) -> Any:
-                begun = time.perf_counter()
-                try:
-                    return await call_next()
-                finally:
-                    observe(job.name, time.perf_counter() - begun)
-
-        What it returns is the job's result, and what it raises counts as raised by the job. It runs in the job's task
-        and under its time-out, also for jobs in threads, which see the context variables that it sets. Further
-        parameters may be INJECTED. Raises TypeError for anything else.
-        """
-        self.wrappers.append(Wrapper(function, self.name, self.declared_lifespan))
-        return function
 
     # Opening.
 
