@@ -1,4 +1,4 @@
-"""`trimaran jobs`: how many jobs of a queue are in each state, a list of those in one, or one job."""
+"""`trimaran jobs`: how many jobs of a queue are in each state, a list of those in one, one job, or the schedules."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ Show the jobs of a queue, which is named as the program names it.
   trimaran jobs thumbnails                        how many are in each state
   trimaran jobs thumbnails --state running        a list: ID, state, call, attempts, age, worker or error, progress
   trimaran jobs thumbnails --id 0198c2f5...       all that is known about one job
+  trimaran jobs thumbnails --schedules            name, job, times, next occurrence, who made it
   trimaran jobs thumbnails --state failed --json  one JSON object per line
 
 Lists have 100 jobs unless --count is given, in the order in which they will run. Jobs that have ended are found by
@@ -32,6 +33,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("queue", metavar="QUEUE", help="the queue's name")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--state", choices=[state.value for state in LISTED], help="list the jobs in this state")
+    chosen.add_argument("--schedules", action="store_true", help="list the schedules")
     chosen.add_argument("--id", metavar="ID", help="show this job")
     parser.add_argument("--count", type=positive, default=100, metavar="N", help="list at most N (%(default)s)")
     return run(_jobs, parser.parse_intermixed_args(words), "jobs")
@@ -43,6 +45,8 @@ async def _jobs(client: Client, options: argparse.Namespace, output: Output) -> 
             await _one(queue, options, output)
         elif options.state is not None:
             await _list(queue, options, output)
+        elif options.schedules:
+            await _schedules(queue, options, output)
         else:
             counts = asdict(await queue.counts())
             if options.json:
@@ -82,6 +86,19 @@ async def _list(queue: Queue, options: argparse.Namespace, output: Output) -> No
             listed += 1
             if listed == options.count:
                 return
+
+
+async def _schedules(queue: Queue, options: argparse.Namespace, output: Output) -> None:
+    now = queue.clock()
+    async with aclosing(queue.schedules()) as found:
+        async for one in found:
+            if options.json:
+                await output.line(json.dumps(asdict(one)))
+                continue
+            due = "paused" if one.paused else "-" if one.due is None else _when(one.due, now)
+            origin = "declared" if one.declared else "made at run time"
+            cells = (one.name, one.job, one.expression, one.timezone, due, origin)
+            await output.line("\t".join(map(printable, cells)))
 
 
 def _cells(info: JobInfo, now: float) -> str:

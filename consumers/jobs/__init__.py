@@ -20,7 +20,8 @@ options.py   what enqueueing takes
 enqueueing.py, own_ids.py  adding jobs;  sync.py  Queue.sync, for code without an event loop
 worker.py    Worker, on the consumers' engine;  running.py  one job in a worker's hands;  current.py  what it knows
 calling.py   calls its function, inside middleware;  injection.py  what the lifespan provides
-later.py     delayed jobs;  periodic.py  cron;  limits.py, rates.py  limits by key
+later.py     delayed jobs;  periodic.py  cron;  plans.py  schedules made at run time
+limits.py, rates.py  limits by key
 turns.py     tenants that take turns;  uniqueness.py  unique jobs;  thinning.py  debounced and throttled ones
 cancelling.py, results.py, searching.py, announcing.py;  clock.py  the time;  dead.py  dead jobs
 states.py    what is known about jobs and workers;  reports.py  what workers report;  locating.py  finding one job

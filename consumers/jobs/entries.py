@@ -16,7 +16,7 @@ __all__ = ["JobEntry", "body_of", "error_text", "from_body", "new_ids", "time_in
 
 ID, JOB, ARGUMENTS = b"id", b"job", b"args"
 REPLY, UNIQUE, FAILED, SINCE, PERIODIC, FLOW = b"reply", b"unique", b"failed", b"since", b"periodic", b"flow"
-ERROR, EXPIRES, TURN = b"error", b"expires", b"turn"
+ERROR, EXPIRES, TURN, PLAN = b"error", b"expires", b"turn", b"plan"
 PARENT, STATE = TRACEPARENT.encode(), TRACESTATE.encode()
 
 ERROR_LIMIT = 300
@@ -38,7 +38,8 @@ class JobEntry:
     parked. periodic: it is an occurrence of a periodic job, obsolete once that has no schedule any more. error: what
     the last attempt raised. expires: when it is too late to begin it, in seconds since 1970; 0.0: never. flow: its
     place in a workflow, see flow_state.Position; "": it is in none. turn: its tenant, with which it waits for its turn
-    (turns.py); "": it does not. trace: what it is part of, as from trace_of().
+    (turns.py); "": it does not. trace: what it is part of, as from trace_of(). plan: the revision and name of the plan
+    whose occurrence it is (plans.py), or "".
     """
 
     id: str
@@ -54,6 +55,7 @@ class JobEntry:
     flow: str = ""
     turn: str = ""
     trace: str = ""
+    plan: str = ""
 
     def values(self) -> list[bytes | str | int]:
         """Fields and values in turn, as XADD takes them."""
@@ -79,6 +81,8 @@ class JobEntry:
         if self.trace:
             parent, _, state = self.trace.partition(" ")
             values += (PARENT, parent, STATE, state) if state else (PARENT, parent)
+        if self.plan:
+            values += (PLAN, self.plan)
         return values
 
     @classmethod
@@ -104,6 +108,7 @@ class JobEntry:
             flow=fields.get(FLOW, b"").decode(),
             turn=fields.get(TURN, b"").decode(),
             trace=b" ".join(fields[name] for name in (PARENT, STATE) if name in fields).decode("utf-8", "replace"),
+            plan=fields.get(PLAN, b"").decode(),
         )  # fmt: skip
 
 

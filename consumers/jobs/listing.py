@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from consumers.connection import Command, Link
+from consumers.jobs import plans
 from consumers.jobs.clock import Clock
 from consumers.jobs.entries import JobEntry, from_body
 from consumers.jobs.locating import entry_info, running_info
@@ -31,14 +32,15 @@ async def count(link: Link, keys: Keys, clock: Clock) -> Counts:
     """Count, in one transaction, after the workers have reported."""
     reports = await fresh_reports(link, keys, clock)
     commands: list[Command] = [
-        (b"ZCARD", keys.later), (b"HLEN", keys.bodies), (b"HLEN", keys.periodic), (b"XLEN", keys.dead),
+        (b"ZCARD", keys.later), (b"HLEN", keys.bodies), (b"HLEN", keys.periodic),
+        (b"HLEN", keys.plans), (b"XLEN", keys.dead),
         (b"EXISTS", keys.paused), *((b"XLEN", stream) for stream in keys.in_order),
     ]  # fmt: skip
     replies = await link.transaction(commands)
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
-    delayed, stored, periodic, dead, paused, *lengths = replies
+    delayed, stored, periodic, planned, dead, paused, *lengths = replies
     running = len(running_jobs(reports, clock()))
     return Counts(
         waiting=max(0, sum(lengths) - running),
@@ -46,7 +48,7 @@ async def count(link: Link, keys: Keys, clock: Clock) -> Counts:
         running=running,
         # a job that is in no stream waits for a time or for a place
         parked=max(0, stored - delayed),
-        periodic=periodic,
+        periodic=periodic + planned,
         dead=dead,
         workers=sum(alive(report, clock()) for report in reports),
         paused=bool(paused),
@@ -70,10 +72,12 @@ async def workers(link: Link, keys: Keys, clock: Clock) -> AsyncGenerator[Worker
 
 
 async def schedules(link: Link, keys: Keys) -> AsyncGenerator[Schedule, None]:
-    """Yield the schedules in force, by name."""
+    """Yield the schedules that workers have declared and then those made at run time, by name."""
     due, stored = await query(link, [(b"HGETALL", keys.periodic), (b"HGETALL", keys.schedules)])
     for name in sorted(due):
         yield read_schedule(name.decode(), float(due[name]), stored.get(name))
+    for schedule in await plans.listed(link, keys):
+        yield schedule
 
 
 async def jobs(link: Link, keys: Keys, clock: Clock, state: JobState) -> AsyncGenerator[JobInfo, None]:

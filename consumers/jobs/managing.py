@@ -174,9 +174,8 @@ class Manager:
         if not ids:
             return [], (0, 0)
         (bodies,) = await ask([(b"HMGET", keys.bodies, *ids)])
-        periodic = {
-            id for id, body in zip(ids, bodies, strict=True) if body and JobEntry.read(from_body(body)[1]).periodic
-        }
+        entries = [JobEntry.read(from_body(body)[1]) if body else None for body in bodies]
+        periodic = {id for id, entry in zip(ids, entries, strict=True) if entry and (entry.periodic or entry.plan)}
         chosen = [(id, body) for id, body in zip(ids, bodies, strict=True) if id not in periodic]
         commands: list[Command] = []
         if chosen:

@@ -14,6 +14,8 @@ jobs:{NAME}:workers       a hash: what each worker reports about itself and the 
 jobs:{NAME}:paused        since when no worker takes a job
 jobs:{NAME}:periodic      a hash: the last time for which each periodic job was scheduled
 jobs:{NAME}:schedules     a hash: each periodic job's schedule in force and its workers' last sign of life (periodic.py)
+jobs:{NAME}:plans         a hash: the schedules that were made at run time (plans.py)
+jobs:{NAME}:planned       a hash: the last time for which each of them has an occurrence, and its revision
 jobs:{NAME}:running:...   a sorted set: IDs of jobs that hold a place under a limit, by the end of their lease; and the
                           runs that hold one under a rate, by the end of its period (rates.py)
 jobs:{NAME}:parked:...    a sorted set: IDs of jobs that wait for such a place, in order
@@ -35,7 +37,8 @@ GROUP = "workers"
 
 _OTHERS = (
     "resumed", "dead", "later", "bodies", "moves", "cancelled", "periodic", "schedules", "limits", "control",
-    "postponed", "workers", "paused", "rates", "openings", "admissions",
+    "postponed", "workers", "paused", "rates", "openings", "admissions", "plans",
+    "planned",
 )  # fmt: skip
 RESERVED = frozenset(_OTHERS)
 """Names that no priority may have, because the queue's other keys have them."""
@@ -63,6 +66,8 @@ class Keys:
         self.rates = f"{self.prefix}rates"
         self.openings = f"{self.prefix}openings"
         self.admissions = f"{self.prefix}admissions"
+        self.plans = f"{self.prefix}plans"
+        self.planned = f"{self.prefix}planned"
         self.control = f"{self.prefix}control"
 
     @property

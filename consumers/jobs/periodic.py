@@ -3,7 +3,7 @@
 Every worker schedules, but each occurrence is scheduled only once: the server stores the last time for which a periodic
 job was scheduled, and the transaction that schedules the next one watches it. The occurrence then waits among the
 delayed jobs, so no worker is needed at its time, only afterwards: if all were down, a missed job runs once when one
-comes back.
+comes back, or as its policy says (`missed`).
 
 This state belongs to a schedule: to the job's name *and* its expression, time zone and stream. Stored with it is who
 vouches for it: since when a worker with exactly this schedule has been running, and when one was last seen.
@@ -17,6 +17,7 @@ vouches for it: since when a worker with exactly this schedule has been running,
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -30,11 +31,11 @@ from consumers.jobs.clock import Clock
 from consumers.jobs.entries import JobEntry
 from consumers.jobs.later import postpone
 from consumers.jobs.names import Keys
-from consumers.jobs.states import Schedule
+from consumers.jobs.states import Missed, Schedule
 from consumers.retry import persist
 from consumers.transactions import Ask, Transactions
 
-__all__ = ["ABANDONED_SECONDS", "Periodic", "Scheduler", "read_schedule"]
+__all__ = ["ABANDONED_SECONDS", "CATCH_UP", "Periodic", "Scheduler", "missed", "read_schedule"]
 
 LOOK_SECONDS = 30.0
 """A worker wakes at least this often: for clocks that were set, machines that slept, and to vouch for its schedules."""
@@ -45,13 +46,24 @@ ABANDONED_SECONDS = 3 * LOOK_SECONDS
 PAUSED_SECONDS = 1.0
 """How often a worker checks its schedules while the queue is paused."""
 
+MOST_JITTER = 86400.0
+
+LATE_SECONDS = 60.0
+"""How late an occurrence may begin if missed ones are skipped."""
+
+CATCH_UP = 1000
+"""Missed occurrences that are made up for in one transaction, at most."""
+
 SKEW_SECONDS = 60.0
 """How much the hosts' clocks may differ before replacing a schedule may run an occurrence twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """When a job runs: `expression` has cron's five fields (or six, seconds first), in the time zone `zone`."""
+    """When a job runs: `expression` has cron's five fields (or six, seconds first), in the time zone `zone`.
+
+    jitter: each occurrence begins up to so many seconds later, at random. missed: see Queue.job.
+    """
 
     name: str
     job: str
@@ -59,12 +71,18 @@ class Periodic:
     zone: tzinfo
     arguments: bytes
     stream: str
+    jitter: float = 0.0
+    missed: Missed = "once"
 
     def __post_init__(self) -> None:
         try:
             next(CronSim(self.expression, datetime.now(self.zone)))
         except (CronSimError, StopIteration) as error:
             raise ValueError(f"{self.expression!r} is not a cron expression that ever occurs: {error}") from None
+        if not 0 <= self.jitter <= MOST_JITTER:
+            raise ValueError(f"jitter is 0 to {MOST_JITTER:.0f} s")
+        if self.missed not in ("skip", "once", "all"):
+            raise ValueError(f'missed is "skip", "once" or "all", not {self.missed!r:.100}')
 
     @property
     def schedule(self) -> str:
@@ -77,6 +95,23 @@ class Periodic:
         found: datetime = next(CronSim(self.expression, datetime.fromtimestamp(moment, UTC).astimezone(self.zone)))
         return found.timestamp()
 
+    def begins(self, due: float) -> float:
+        """When the occurrence that is due then begins."""
+        return due + random.uniform(0.0, self.jitter) if self.jitter else due
+
+    def expires(self, due: float) -> float:
+        """When it is too late to begin it; 0.0: never."""
+        return due + self.jitter + LATE_SECONDS if self.missed == "skip" else 0.0
+
+
+def missed(periodic: Periodic, last: float, now: float) -> list[float]:
+    """Return times just before the occurrences after `last`, up to now, that are still to be scheduled."""
+    found: list[float] = []
+    while periodic.missed == "all" and len(found) < CATCH_UP and (due := periodic.after(last)) <= now:
+        found.append(last)
+        last = due
+    return found
+
 
 class _Standing(msgspec.Struct, frozen=True):
     """What the server stores about a job's schedule. since: when the newest worker that has it was started."""
@@ -84,6 +119,8 @@ class _Standing(msgspec.Struct, frozen=True):
     schedule: str = ""
     since: float = 0.0
     seen: float = 0.0
+    jitter: float = 0.0
+    missed: Missed = "once"
 
     def abandoned(self, now: float) -> bool:
         return now - self.seen > ABANDONED_SECONDS
@@ -160,7 +197,10 @@ class Scheduler:
         due = periodic.after(now)
         commands: list[Command] = []
         if (last is None or last < due) and not self.paused:
-            commands = self._occurrence(periodic, due)
+            moments = missed(periodic, last, now) if last is not None else []
+            for moment in moments if len(moments) == CATCH_UP else [*moments, now]:
+                due = periodic.after(moment)
+                commands += self._occurrence(periodic, due)
         if commands or now - standing.seen >= LOOK_SECONDS / 2 or standing.since < self._started:
             commands.append(self._vouch(periodic, standing, now))
         # once the queue is resumed, it is this late at most
@@ -187,14 +227,16 @@ class Scheduler:
         return None if last is None else float(last), _standing(standing)
 
     def _occurrence(self, periodic: Periodic, due: float) -> list[Command]:
-        entry = JobEntry(_id(periodic.name, due), periodic.job, periodic.arguments, periodic=True)
+        id, expires = _id(periodic.name, due), periodic.expires(due)
+        entry = JobEntry(id, periodic.job, periodic.arguments, periodic=True, expires=expires)
         return [
             (b"HSET", self._keys.periodic, periodic.name, f"{due:.6f}"),
-            *postpone(self._keys, periodic.stream, entry, due),
+            *postpone(self._keys, periodic.stream, entry, periodic.begins(due)),
         ]
 
     def _vouch(self, periodic: Periodic, standing: _Standing, now: float) -> Command:
-        vouched = _Standing(periodic.schedule, max(standing.since, self._started), now)
+        since = max(standing.since, self._started)
+        vouched = _Standing(periodic.schedule, since, now, periodic.jitter, periodic.missed)
         return (b"HSET", self._keys.schedules, periodic.name, _encode(vouched))
 
     def _withdrawal(self, name: str, due: float) -> list[Command]:
@@ -251,7 +293,10 @@ def read_schedule(name: str, due: float, stored: bytes | None) -> Schedule:
     """A periodic job's schedule, from what the server stores."""
     standing = _standing(stored)
     expression, zone, _ = standing.schedule.rsplit(" ", 2) if standing.schedule else ("", "", "")
-    return Schedule(name=name, expression=expression, timezone=zone, due=due, seen=standing.seen)
+    return Schedule(
+        name=name, job=name, expression=expression, timezone=zone, due=due, jitter=standing.jitter,
+        missed=standing.missed, paused=False, declared=True, seen=standing.seen,
+    )  # fmt: skip
 
 
 def _standing(stored: bytes | None) -> _Standing:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from consumers import given
@@ -23,9 +24,10 @@ from consumers.jobs.handles import Job
 from consumers.jobs.locating import Hint, locate
 from consumers.jobs.managing import PURGED, Manager
 from consumers.jobs.names import Keys
+from consumers.jobs.plans import Plan, Plans, zone_name
 from consumers.jobs.registry import Registry
 from consumers.jobs.results import Results
-from consumers.jobs.states import Counts, JobInfo, JobState, Schedule, WorkerInfo
+from consumers.jobs.states import Counts, JobInfo, JobState, Missed, Schedule, WorkerInfo
 from consumers.jobs.sync import SyncQueue
 from consumers.task_groups import Border, open_plain_task_group
 from consumers.transactions import Transactions
@@ -50,6 +52,7 @@ class Connection:
     results: Results
     adder: Adder
     manager: Manager
+    plans: Plans
     keys: Keys
     keep_result: float
     clock: Clock
@@ -172,9 +175,9 @@ class Queue(Registry):
             results = Results(client, link, keys, token)
             adder = Adder(link, transactions, keys, clock, token, self.unique_for, self.remember_ids, Positions(clock))
             manager = Manager(client, link, transactions, keys, clock, self.keep_result, self.unique_for)
-            thread = threading.current_thread()
+            plans, thread = Plans(keys, transactions, clock), threading.current_thread()
             self._connections[thread] = Connection(
-                client, link, transactions, results, adder, manager, keys, self.keep_result, clock
+                client, link, transactions, results, adder, manager, plans, keys, self.keep_result, clock
             )
             try:
                 async with open_plain_task_group() as tasks:
@@ -256,8 +259,66 @@ class Queue(Registry):
             async for info in found:
                 yield info
 
+    # Schedules.
+
+    async def schedule(
+        self,
+        name: str,
+        call: Call[Any],
+        cron: str,
+        *,
+        timezone: tzinfo = UTC,
+        jitter: Duration = 0.0,
+        missed: Missed = "once",
+    ) -> bool:
+        """Have a call run periodically from now on, or change the schedule with this name; workers need no restart.
+
+            await queue.schedule("report 4711", report.call(4711), "0 8 * * 1", timezone=ZoneInfo("Europe/Vienna"))
+
+        It stays until unschedule(), whatever is restarted or deployed. False: there is exactly this schedule already.
+        cron, timezone, jitter, missed: see job(); the time zone is datetime.UTC or a ZoneInfo. The call takes no other
+        options than its priority. An occurrence of the earlier schedule that has not begun is dropped. Raises
+        ValueError for a schedule that never occurs, or if there are 10,000.
+        """
+        plan = self._plan(given.text("name", name), call, cron, timezone, given.duration("jitter", jitter), missed)
+        return await self.connection.plans.put(name, plan)
+
+    def _plan(self, name: str, call: Call[Any], cron: str, timezone: tzinfo, jitter: float, missed: Missed) -> Plan:
+        given.instance("call", call, Call)
+        if call.function.queue is not self:
+            raise ValueError(f"{call.function!r} belongs to another queue")
+        if call.blanks is not None:
+            raise TypeError(f"the job {call.function.name}: {call.blanks.problem}")
+        if call.place or call.id or call.thinning is not None or (call.delay, call.due) != (None, None):
+            raise TypeError("a scheduled call takes no delay, at, unique or job_id, and is not thinned out")
+        if (call.expires, call.expires_at) != (None, None):
+            raise TypeError("a scheduled call does not expire: missed= says what becomes of it")
+        stream = self.keys.streams[call.priority]
+        plan = Plan(
+            job=call.function.name, arguments=call.arguments, stream=stream, expression=cron,
+            zone=zone_name(timezone), jitter=jitter, missed=missed, turn=call.turn,
+        )  # fmt: skip
+        # that the times make sense is said here, not in a worker
+        plan.periodic(name)
+        return plan
+
+    async def unschedule(self, name: str) -> bool:
+        """Remove a schedule that schedule() has made: it never runs again. False if there is none.
+
+        An occurrence that runs goes on.
+        """
+        return await self.connection.plans.remove(given.text("name", name))
+
+    async def pause_schedule(self, name: str) -> bool:
+        """Let no occurrence of this schedule begin until resume_schedule(). False if it is paused, or there is none."""
+        return await self.connection.plans.pause(given.text("name", name), True)
+
+    async def resume_schedule(self, name: str) -> bool:
+        """End what pause_schedule() began; what came meanwhile is skipped. False if there is nothing to resume."""
+        return await self.connection.plans.pause(given.text("name", name), False)
+
     async def schedules(self) -> AsyncGenerator[Schedule, None]:
-        """Yield the periodic jobs' schedules that are in force."""
+        """Yield the schedules of jobs declared with cron=, and then those that schedule() has made."""
         async with aclosing(listing.schedules(self.connection.link, self.keys)) as found:
             async for schedule in found:
                 yield schedule

@@ -19,6 +19,7 @@ from consumers.jobs.options import Unique
 from consumers.jobs.payloads import encode
 from consumers.jobs.periodic import Periodic
 from consumers.jobs.rates import Rate
+from consumers.jobs.states import Missed
 from consumers.jobs.sync import SyncQueue
 from consumers.jobs.thinning import Debounce, Throttle
 from consumers.retry import Backoff
@@ -99,6 +100,8 @@ class Registry(ABC):
         keep_result: Duration | None = None,
         cron: str | None = None,
         timezone: tzinfo = UTC,
+        jitter: Duration = 0.0,
+        missed: Missed = "once",
     ) -> Decorator:
         """Declare a function as a job of this queue.
 
@@ -126,6 +129,9 @@ class Registry(ABC):
             else proves that the job is the cause, see "Jobs that kill their worker" in docs/worker-queues.md.
         keep_result: overrides the queue's.
         cron: run it at these times without arguments, in `timezone`: five fields, or six with seconds first.
+        jitter: each time up to so many seconds later, at random. missed: what becomes of occurrences whose time came
+            while no worker ran. "once": the first of them is made up for; "all": all of them are; "skip": none is, and
+            one that has not begun within a minute is dropped.
         """
 
         def declare(function: Callable[..., Any]) -> JobFunction[Any, Any]:
@@ -155,7 +161,7 @@ class Registry(ABC):
             self.functions[settings.name] = declared
             self.fair = self.fair or bool(settings.fair_by)
             if cron is not None:
-                self._schedule(declared, cron, timezone)
+                self._schedule(declared, cron, timezone, given.duration("jitter", jitter), missed)
             return declared
 
         return declare
@@ -166,9 +172,13 @@ class Registry(ABC):
             return False
         return self._fair_by
 
-    def _schedule(self, declared: JobFunction[Any, Any], cron: str, zone: tzinfo) -> None:
+    def _schedule(
+        self, declared: JobFunction[Any, Any], cron: str, zone: tzinfo, jitter: float, missed: Missed
+    ) -> None:
         stream = self.keys.streams[declared.settings.priority]
-        self.periodic_jobs[declared.name] = Periodic(declared.name, declared.name, cron, zone, encode({}), stream)
+        self.periodic_jobs[declared.name] = Periodic(
+            declared.name, declared.name, cron, zone, encode({}), stream, jitter=jitter, missed=missed
+        )
 
     def lifespan(self, function: F) -> F:
         """Declare what each worker sets up before its first job, and takes down after its last.

@@ -37,6 +37,7 @@ from consumers.jobs.limits import Limiter
 from consumers.jobs.names import GROUP, Keys
 from consumers.jobs.outcomes import JobTimeout, Stamp, cancelled, expired, failure, store, success
 from consumers.jobs.periodic import Scheduler
+from consumers.jobs.plans import Planner
 from consumers.jobs.reports import Reporter
 from consumers.jobs.states import Progress
 from consumers.jobs.turns import Rotation
@@ -83,6 +84,7 @@ class WorkerContext:
     rotation: Rotation
     notifier: CompletionNotifier
     scheduler: Scheduler
+    planner: Planner
     reporter: Reporter
     flows: FlowSettler
 
@@ -142,6 +144,10 @@ class RunningJob(Delivery):
             return
         if entry.periodic and entry.job not in worker.periodic:
             self._pass_over(entry)
+            return
+        if entry.plan and not await worker.planner.has(entry.plan):
+            logger.info("%s %s is dropped: its schedule has changed", entry.job, entry.id, extra=self._about(entry))
+            self.end(b"")
             return
         if entry.flow and not await self._starts_in_flow(entry):
             return

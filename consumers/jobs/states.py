@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Counts", "JobInfo", "JobState", "Progress", "Schedule", "WorkerInfo"]
+__all__ = ["Counts", "JobInfo", "JobState", "Missed", "Progress", "Schedule", "WorkerInfo"]
 
 
 class JobState(StrEnum):
@@ -91,10 +91,10 @@ class WorkerInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many jobs of a queue are in each state, periodic jobs it has, and workers that are alive.
+    """How many jobs of a queue are in each state, schedules it has, and workers that are alive.
 
-    waiting includes jobs that a worker has taken and not begun. delayed includes the next occurrence of each periodic
-    job. Jobs that have ended are not counted, except for dead ones. paused: whether workers take no jobs.
+    waiting includes jobs that a worker has taken and not begun. delayed includes the next occurrence of each
+    schedule. Jobs that have ended are not counted, except for dead ones. paused: whether workers take no jobs.
     """
 
     waiting: int
@@ -109,10 +109,22 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A periodic job's schedule in force. due: its next occurrence. seen: when a worker last vouched for it."""
+    """When a job runs periodically. due: its next occurrence, None if there is none. jitter, missed: see Queue.job.
+
+    declared: by workers, with cron=; seen is when one last vouched for it. Otherwise it was made by Queue.schedule().
+    """
 
     name: str
+    job: str
     expression: str
     timezone: str
-    due: float
-    seen: float
+    due: float | None
+    jitter: float
+    missed: Missed
+    paused: bool
+    declared: bool
+    seen: float | None
+
+
+Missed = Literal["skip", "once", "all"]
+"""What becomes of occurrences that came while no worker ran."""

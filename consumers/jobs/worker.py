@@ -28,6 +28,7 @@ from consumers.jobs.later import DelayedScheduler
 from consumers.jobs.limits import Limiter
 from consumers.jobs.names import GROUP
 from consumers.jobs.periodic import Scheduler
+from consumers.jobs.plans import PLANS, Planner
 from consumers.jobs.queue import Queue
 from consumers.jobs.reports import REPORT, Reporter
 from consumers.jobs.running import RunningJob, WorkerContext
@@ -149,6 +150,7 @@ class Worker:
                     work = (
                         context.delayed.run, context.limiter.run, context.cancelled.run, context.notifier.run,
                         context.scheduler.run, context.reporter.run, context.flows.run, context.rotation.run,
+                        context.planner.run,
                         self._listen,
                     )  # fmt: skip
                     for task in work:
@@ -210,6 +212,7 @@ class Worker:
             rotation=Rotation(keys, transactions, self._room, self._look),
             notifier=CompletionNotifier(keys, link),
             scheduler=scheduler,
+            planner=Planner(keys, link, transactions, clock, delayed.poll),
             reporter=reporter,
             flows=FlowSettler(keys, flows, clock, delayed.poll),
         )
@@ -266,7 +269,7 @@ class Worker:
     def _pause(self, paused: bool) -> None:
         if self._engine is not None and paused != self.paused:
             logger.info("the queue %s is %s", self.queue.name, "paused" if paused else "resumed")
-            self.paused = self._context.scheduler.paused = paused
+            self.paused = self._context.scheduler.paused = self._context.planner.paused = paused
             self._engine.pause(paused)
 
     def _stop(self, id: str) -> None:
@@ -284,7 +287,9 @@ class Worker:
             self._context.reporter.report()
         if message is None or message == TURN:
             self._context.rotation.poll()
-        if message in (REPORT, TURN):
+        if message is None or message == PLANS:
+            self._context.planner.poll()
+        if message in (REPORT, TURN, PLANS):
             return
         if message is None or not message.startswith(LATER):
             self._context.delayed.poll()

@@ -105,3 +105,21 @@ async def test_a_queue_that_is_not_there(client: Client) -> None:
             await lines(module, client, "nosuch")
         with pytest.raises(CommandError, match="is not the name of a job queue"):
             await lines(module, client, "{}")
+
+
+async def test_schedules_are_listed(client: Client) -> None:
+    queue = Queue("shop")
+
+    @queue.job()
+    async def report(customer: int) -> None: ...
+
+    async with queue.open(client):
+        await queue.schedule("weekly", report.call(7), "0 8 * * 1", jitter=60, missed="all")
+        await queue.schedule("monthly", report.call(7), "0 8 1 * *")
+        await queue.pause_schedule("monthly")
+        assert (await queue.counts()).periodic == 2
+    monthly, weekly = [line.split("\t") for line in await lines(jobs, client, "shop", "--schedules")]
+    assert monthly == ["monthly", "report", "0 8 1 * *", "UTC", "paused", "made at run time"]
+    assert weekly[:4] == ["weekly", "report", "0 8 * * 1", "UTC"] and weekly[4].startswith("in ")
+    data = json.loads((await lines(jobs, client, "shop", "--schedules", "--json"))[1])
+    assert (data["name"], data["jitter"], data["missed"], data["paused"]) == ("weekly", 60, "all", False)

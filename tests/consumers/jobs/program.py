@@ -66,6 +66,11 @@ async def turn(tenant: str, n: int) -> int:
     return n
 
 
+@fair.job(crashes=100)
+async def planned() -> None:
+    await fair.connection.client.rpush("planned", [current_job().id])
+
+
 crashing = Queue("crashing")
 
 

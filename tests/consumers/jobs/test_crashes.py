@@ -9,7 +9,7 @@ import pytest
 
 from consumers.jobs import JobFailed
 from tests.consumers.jobs.processes import CONCURRENCY, Fleet
-from tests.consumers.jobs.program import fair, limited, poison, queue, rated, turn, work
+from tests.consumers.jobs.program import fair, limited, planned, poison, queue, rated, turn, work
 from tests.consumers.jobs.working import dead, keys
 
 pytestmark = pytest.mark.both_loops
@@ -81,10 +81,15 @@ async def test_jobs_that_wait_for_turns_are_not_lost_either(client: Client, serv
         async with fair.open(client), anyio.create_task_group() as tasks:
             fleet = Fleet(server_url, tasks, seed=4, target="tests.consumers.jobs.program:fair")
             await fleet.start(2)
+            begun = fair.clock()
+            await fair.schedule("tick", planned.call(), "* * * * * *", missed="all")
             jobs = await fair.enqueue_many(turn.call("ab"[n % 5 == 0], n, delay=n % 3 / 5) for n in range(600))
             for _ in range(3):
                 await fleet.kill_one()
             assert [await job.result(timeout=60) for job in jobs] == list(range(600))
+            ended = fair.clock() - 1
+            await anyio.sleep(1)
+            await fair.unschedule("tick")
             while any(key.startswith(("turns", "parked", "bodies", "limits")) for key in await keys(client, fair)):
                 await anyio.sleep(0.05)
             tasks.cancel_scope.cancel()
@@ -92,3 +97,6 @@ async def test_jobs_that_wait_for_turns_are_not_lost_either(client: Client, serv
     assert done.keys() == set(range(600))
     # they move to the stream once
     assert sum(count - 1 for count in done.values()) <= fleet.kills * 2 * CONCURRENCY
+    # each second's occurrence ran, whoever died
+    seconds = {int(id.decode().partition("@")[2].partition(".")[0]) for id in await client.lrange("planned", 0, -1)}
+    assert set(range(int(begun) + 1, int(ended))) <= seconds
