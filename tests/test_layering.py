@@ -134,6 +134,8 @@ TESTED_BY = {
     "consumers/jobs/flow_settling.py": "tests/consumers/jobs/test_flow_crashes.py",
     "consumers/jobs/flow_state.py": "tests/consumers/jobs/test_flow_transitions.py",
     "consumers/jobs/limits.py": "tests/consumers/jobs/test_queue.py",
+    "consumers/jobs/process_child.py": "tests/consumers/jobs/test_process_pool.py",
+    "consumers/jobs/process_messages.py": "tests/consumers/jobs/test_process_pool.py",
     "consumers/jobs/running.py": "tests/consumers/jobs/test_worker.py",
     "consumers/jobs/dead.py": "tests/consumers/jobs/test_worker.py",
     "consumers/jobs/handles.py": "tests/consumers/jobs/test_worker.py",

@@ -82,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
         "(%(default)s)",
     )  # fmt: skip
     parser.add_argument("--prefetch", type=positive, metavar="N", help="jobs in hand (twice the concurrency)")
+    parser.add_argument(
+        "--pool-size", type=positive, metavar="N", help="processes for jobs with process=True (one per core)"
+    )
     parser.add_argument("--lease", type=_seconds, default=30.0, metavar="SECONDS", help="until a crash is noticed (30)")
     parser.add_argument(
         "--grace", type=_seconds, default=10.0, metavar="SECONDS", help="for running jobs to finish at the end (10)"

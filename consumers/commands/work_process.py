@@ -70,7 +70,7 @@ class _Process:
         self.workers = [
             Worker(
                 queue, concurrency=options.concurrency, prefetch=options.prefetch, lease=options.lease, name=name,
-                middleware=[self.counts],
+                middleware=[self.counts], pool_size=options.pool_size,
             )
             for queue in queues
         ]  # fmt: skip

@@ -20,6 +20,7 @@ options.py   what enqueueing takes
 enqueueing.py, own_ids.py  adding jobs;  sync.py  Queue.sync, for code without an event loop
 worker.py    Worker, on the consumers' engine;  running.py  one job in a worker's hands;  current.py  what it knows
 calling.py   calls its function, inside middleware;  injection.py  what the lifespan provides
+process_pool.py, process_child.py, process_messages.py  processes for jobs
 later.py     delayed jobs;  periodic.py  cron;  plans.py  schedules made at run time
 limits.py, rates.py  limits by key
 turns.py     tenants that take turns;  uniqueness.py  unique jobs;  thinning.py  debounced and throttled ones
@@ -42,7 +43,16 @@ from consumers.jobs.flow_state import NodeFailure
 from consumers.jobs.flows import PREVIOUS, Flow, Node, chain, group
 from consumers.jobs.handles import Job, SyncJob
 from consumers.jobs.injection import INJECTED
-from consumers.jobs.outcomes import JobCancelled, JobError, JobExpired, JobFailed, JobSkipped, JobTimeout, NoResult
+from consumers.jobs.outcomes import (
+    JobCancelled,
+    JobError,
+    JobExpired,
+    JobFailed,
+    JobProcessDied,
+    JobSkipped,
+    JobTimeout,
+    NoResult,
+)
 from consumers.jobs.queue import DeadJob, Queue
 from consumers.jobs.rates import Rate
 from consumers.jobs.states import Counts, JobInfo, JobState, Progress, Schedule, WorkerInfo
@@ -73,6 +83,7 @@ __all__ = [
     "JobFailed",
     "JobFunction",
     "JobInfo",
+    "JobProcessDied",
     "JobSkipped",
     "JobState",
     "JobTimeout",

@@ -1,4 +1,4 @@
-"""Calls a job's function: in a task or a thread, with what the lifespan provides, inside the queue's middleware."""
+"""Calls a job's function: in a task, a thread or a process, with what the lifespan provides, inside middleware."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import anyio
+import msgspec
 
 from consumers.jobs.current import CurrentJob
 from consumers.jobs.declarations import JobFunction
 from consumers.jobs.injection import Lifespan, Parts, parts, provided
+from consumers.jobs.process_pool import ProcessPool, RunInProcess
 
 __all__ = ["CallNext", "Caller", "Wrapper"]
 
@@ -38,9 +40,12 @@ class Wrapper:
 class Caller:
     """Calls functions for one worker. context: what its lifespan has yielded. threads: limits those of jobs."""
 
-    def __init__(self, context: Any, threads: anyio.CapacityLimiter, wrappers: Sequence[Wrapper]) -> None:
+    def __init__(
+        self, context: Any, threads: anyio.CapacityLimiter, processes: ProcessPool, wrappers: Sequence[Wrapper]
+    ) -> None:
         self.context = context
         self._threads = threads
+        self._processes = processes
         # from the innermost outwards, with what each one gets
         self._wrappers = [(one.function, provided(context, one.parts)) for one in reversed(wrappers)]
 
@@ -50,18 +55,30 @@ class Caller:
             return frozenset()
         return frozenset(name for name, one in functions.items() if one.is_async and not one.injected)
 
-    async def call(self, job: CurrentJob, function: JobFunction[Any, Any], arguments: Mapping[str, Any]) -> Any:
-        """Return what the function returns, or what the middleware makes of it; raises what they raise."""
+    async def call(
+        self, run: RunInProcess, job: CurrentJob, function: JobFunction[Any, Any], arguments: Mapping[str, Any]
+    ) -> Any:
+        """Return what the function returns, or what the middleware makes of it; raises what they raise.
+
+        What comes from a process unchanged is returned as it is stored.
+        """
+        if function.settings.process and not self._wrappers:
+            return msgspec.Raw(await self._processes.run(run, (job.id, job.name, job.attempt), function))
         if function.injected:
             arguments = {**arguments, **provided(self.context, function.injected)}
-        call: CallNext = partial(self._run, function, arguments)
+        call: CallNext = partial(self._run, run, job, function, arguments)
         for wrapper, injected in self._wrappers:
             call = partial(wrapper, job, call, **injected)
         return await call()
 
-    async def _run(self, function: JobFunction[Any, Any], arguments: Mapping[str, Any]) -> Any:
+    async def _run(
+        self, run: RunInProcess, job: CurrentJob, function: JobFunction[Any, Any], arguments: Mapping[str, Any]
+    ) -> Any:
         if function.is_async:
             return await function.function(**arguments)
+        if function.settings.process:
+            packed = await self._processes.run(run, (job.id, job.name, job.attempt), function)
+            return function.arguments.decode_result(packed)
         call = partial(_outcome, function.function, arguments)
         returned, error = await anyio.to_thread.run_sync(call, limiter=self._threads)
         if error is not None:

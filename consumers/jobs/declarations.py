@@ -54,6 +54,7 @@ class Settings:
     debounce: Debounce | None = None
     throttle: Throttle | None = None
     crashes: int = 10
+    process: bool = False
     keep_result: float = 600.0
 
     def __post_init__(self) -> None:
@@ -62,6 +63,7 @@ class Settings:
             if number is not None or name != "limit":
                 given.whole(name, number)
         given.instance("backoff", self.backoff, Backoff)
+        given.instance("process", self.process, bool)
         given.instance("rate", self.rate, Rate, type(None))
         given.instance("debounce", self.debounce, Debounce, type(None))
         given.instance("throttle", self.throttle, Throttle, type(None))
@@ -192,6 +194,8 @@ class JobFunction(Generic[P, R_co, T_co]):
         self.settings = settings
         self.name = settings.name
         self.is_async = inspect.iscoroutinefunction(function)
+        if settings.process:
+            self._check_process(function)
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", settings.name)
         self.__wrapped__ = function
@@ -210,6 +214,18 @@ class JobFunction(Generic[P, R_co, T_co]):
                 raise ValueError(
                     f"{settings.name} is fair by {', '.join(sorted(tenant))}, so its limits must be by that"
                 )
+
+    def _check_process(self, function: Any) -> None:
+        """Raise TypeError if the function can't run in another process."""
+        why = ""
+        if self.is_async:
+            why = "must not be asynchronous"
+        elif self.injected:
+            why = f"gets nothing injected, not even {next(iter(self.injected))!r}"
+        elif not getattr(function, "__module__", "") or "<" in getattr(function, "__qualname__", "<"):
+            why = "must be a function of a module, which the process can import"
+        if why:
+            raise TypeError(f"the job {self.name} runs in a process, so it {why}")
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
         if self.injected:

@@ -18,8 +18,8 @@ from consumers.jobs.states import Progress
 
 __all__ = [
     "CANCELLED", "EXPIRED", "FAILURE", "NONE", "SUCCESS", "Ended", "JobCancelled", "JobError", "JobExpired",
-    "JobFailed", "JobSkipped", "JobTimeout", "NoResult", "Stamp", "cancelled", "ended", "error_of", "expired",
-    "failure", "failure_of_flow", "outcome", "skipped", "store", "success",
+    "JobFailed", "JobProcessDied", "JobSkipped", "JobTimeout", "NoResult", "Stamp", "cancelled", "ended", "error_of",
+    "expired", "failure", "failure_of_flow", "outcome", "skipped", "store", "success",
 ]  # fmt: skip
 
 TRACEBACK_LIMIT = 8000
@@ -68,6 +68,10 @@ class NoResult(JobError):
 
 class JobTimeout(Exception):
     """A job exceeded its timeout. This counts as a failure and is retried like any other."""
+
+
+class JobProcessDied(Exception):
+    """A job ended its process (a segmentation fault, os._exit). This counts as a failure and is retried like others."""
 
 
 @dataclass(frozen=True, slots=True)

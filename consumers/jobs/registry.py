@@ -97,6 +97,7 @@ class Registry(ABC):
         debounce: Debounce | None = None,
         throttle: Throttle | None = None,
         crashes: int = 10,
+        process: bool = False,
         keep_result: Duration | None = None,
         cron: str | None = None,
         timezone: tzinfo = UTC,
@@ -127,6 +128,8 @@ class Registry(ABC):
             arguments. throttle: Throttle(60, by="path"): one job per period. Job.created tells whether a call got one.
         crashes: how often its worker may die under it before it is dead; only a worker that died while it ran nothing
             else proves that the job is the cause, see "Jobs that kill their worker" in docs/worker-queues.md.
+        process: run a synchronous function in a process of the worker's pool, on another core. It is killed at its
+            time-out, when it is cancelled and when the worker ends; a crash (JobProcessDied) is its own failure.
         keep_result: overrides the queue's.
         cron: run it at these times without arguments, in `timezone`: five fields, or six with seconds first.
         jitter: each time up to so many seconds later, at random. missed: what becomes of occurrences whose time came
@@ -151,6 +154,7 @@ class Registry(ABC):
                 debounce=debounce,
                 throttle=throttle,
                 crashes=crashes,
+                process=process,
                 keep_result=self.keep_result if keep_result is None else given.duration("keep_result", keep_result),
             )
             if settings.priority not in self.priorities:

@@ -218,7 +218,7 @@ class RunningJob(Delivery):
         timeout = function.settings.timeout
         loop = self.worker.loop
         self.begun, self.begun_at = loop.current_time(), self.worker.clock()
-        deadline = math.inf if timeout is None else self.begun + timeout
+        deadline = math.inf if timeout is None or self.settings.process else self.begun + timeout
         current = CurrentJob(entry.id, entry.job, entry.failed + 1, self)
         token = CURRENT.set(current)
         running = self.worker.running
@@ -231,7 +231,7 @@ class RunningJob(Delivery):
                 if entry.job in self.worker.direct:
                     returned = await function.function(**arguments)
                 else:
-                    returned = await self.worker.caller.call(current, function, arguments)
+                    returned = await self.worker.caller.call(self, current, function, arguments)
                     # a thread is not stopped, so its result is too late; but when the worker ends it is still accepted
                     if self.scope.cancel_called and not function.is_async:
                         await loop.checkpoint_if_cancelled()
@@ -254,6 +254,18 @@ class RunningJob(Delivery):
         self.stopped = True
         if self.scope is not None:
             self.scope.cancel()
+
+    @property
+    def packed(self) -> bytes:
+        """The arguments, as they were enqueued."""
+        assert self.entry is not None
+        return self.entry.arguments
+
+    def begin_now(self) -> None:
+        """It has waited for a process until now: its time begins."""
+        self.begun, self.begun_at = self.worker.loop.current_time(), self.worker.clock()
+        if self.scope is not None and self.settings.timeout is not None:
+            self.scope.deadline = self.begun + self.settings.timeout
 
     def note_progress(self, progress: Progress) -> None:
         """Have what the job says about itself reported; called in any thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
@@ -29,6 +30,7 @@ from consumers.jobs.limits import Limiter
 from consumers.jobs.names import GROUP
 from consumers.jobs.periodic import Scheduler
 from consumers.jobs.plans import PLANS, Planner
+from consumers.jobs.process_pool import ProcessPool
 from consumers.jobs.queue import Queue
 from consumers.jobs.reports import REPORT, Reporter
 from consumers.jobs.running import RunningJob, WorkerContext
@@ -64,6 +66,7 @@ class Worker:
     name: unique among the queue's workers, by default made of host, process and random characters.
     middleware: hooks, which get the RunningJob. dead_maxlen: the dead-letter stream is trimmed to about this many
         entries.
+    pool_size: processes for jobs that are declared with process=True, at most (one per processor core).
     """
 
     def __init__(
@@ -76,10 +79,14 @@ class Worker:
         name: str | None = None,
         middleware: Sequence[Middleware] = (),
         dead_maxlen: int | None = None,
+        pool_size: int | None = None,
     ) -> None:
         given.instance("queue", queue, Queue)
         given.instance("name", name, str, type(None))
         given.instance("dead_maxlen", dead_maxlen, int, type(None))
+        given.instance("pool_size", pool_size, int, type(None))
+        if pool_size is not None and pool_size < 1:
+            raise ValueError("pool_size must be at least 1")
         self.queue = queue
         self.name = name or unique_name()
         self.running: dict[str, RunningJob] = {}
@@ -88,6 +95,7 @@ class Worker:
         self._dead_maxlen = dead_maxlen
         hooks = tracing.hooks_of(middleware, "")
         self._hooks = Middlewares(hooks)
+        self._pool_size = pool_size or _cores()
         self._threads = anyio.CapacityLimiter(max(1, given.whole("concurrency", concurrency)))
         self._options = Options(
             streams=self._keys.in_order,
@@ -181,7 +189,9 @@ class Worker:
                 except Exception:
                     logger.exception("the lifespan of the queue %s failed", self.queue.name)
                     raise
-            yield Caller(context, self._threads, self.queue.wrappers)
+            pool = ProcessPool(self._pool_size)
+            stack.push_async_callback(pool.aclose)
+            yield Caller(context, self._threads, pool, self.queue.wrappers)
 
     def _new_context(
         self, link: Link, transactions: Transactions, flows: Transactions, caller: Caller
@@ -296,3 +306,7 @@ class Worker:
             return
         with suppress(ValueError):
             self._context.delayed.poll(float(message.removeprefix(LATER)))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

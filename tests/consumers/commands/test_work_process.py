@@ -118,7 +118,15 @@ async def test_a_change_of_the_source_restarts_them(server_url: str, client: Cli
 
 def test_memory_is_checked_before_the_first_job(server_kind: str) -> None:
     assert 10 << 20 < work_process.resident() < 10 << 30
-    options = {"name": None, "supervised": (0, 1), "concurrency": 1, "prefetch": None, "lease": 1, "max_memory": 5}
+    options = {
+        "name": None,
+        "supervised": (0, 1),
+        "concurrency": 1,
+        "prefetch": None,
+        "lease": 1,
+        "max_memory": 5,
+        "pool_size": None,
+    }
     process = work_process._Process([queue], argparse.Namespace(**options))
     with pytest.raises(CommandError, match=r"^--max-memory 5: \d+ MB are used before the first job$"):
         process._check_memory()
