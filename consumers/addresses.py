@@ -12,16 +12,18 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 import coredis
 from coredis import Sentinel
 from coredis.connection import TCPLocation
+from coredis.exceptions import RedisClusterError
 
 from consumers.connecting import Client
 from consumers.encryption import context_from_query
+from consumers.errors import ServerUnavailable
 
 __all__ = ["DEFAULT_URL", "SCHEMES", "client_from_url", "default_url", "with_credentials", "without_password"]
 
@@ -132,12 +134,20 @@ class _Primary(coredis.Redis[Any]):
 
 
 class _Cluster(coredis.RedisCluster[Any]):
-    """A client of a cluster that closes what coredis leaves open (6.9), of which Python would warn."""
+    """A client of a cluster that closes what coredis leaves open (6.9), of which Python would warn.
+
+    Entering it raises ServerUnavailable if no node can be reached.
+    """
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
         try:
-            async with super().__asynccontextmanager__():
+            async with AsyncExitStack() as stack:
+                try:
+                    await stack.enter_async_context(super().__asynccontextmanager__())
+                except RedisClusterError as error:
+                    nodes = [f"{node.host}:{node.port}" for node in self.connection_pool.startup_nodes]
+                    raise ServerUnavailable(str(error.__cause__ or error), ", ".join(nodes), None) from None
                 yield self
         finally:
             for stream in self.connection_pool.cluster_layout._error_stream:

@@ -18,7 +18,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint_if_cancelled
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from coredis.connection import BaseConnection, TCPLocation
-from coredis.exceptions import ConnectionError, MovedError, RedisClusterError
+from coredis.exceptions import ConnectionError, MovedError, RedisClusterError, SentinelError
 from coredis.pool import ClusterConnectionPool, ConnectionPool, SentinelConnectionPool
 from coredis.typing import Key
 
@@ -80,7 +80,7 @@ async def connect(
                 await checkpoint_if_cancelled()
                 if isinstance(error, RedisClusterError):
                     error = ConnectionError(str(error))
-                elif type(error) is ConnectionError or isinstance(error, OSError):
+                elif type(error) is ConnectionError or isinstance(error, OSError | SentinelError):
                     error = _unavailable(client, connection, _reason(error))
                 report(client, connection, error)
                 # the causes are Trio's and coredis's: a hundred lines without further information

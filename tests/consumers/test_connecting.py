@@ -1,7 +1,8 @@
 """Connections beside the pool: to the right server, with the client's settings, as long as their tasks or longer."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import trio
 import trio.testing
 from coredis.cluster._node import ClusterNodeLocation
 from coredis.connection import ClusterConnection, TCPConnection, TCPLocation
-from coredis.exceptions import ConnectionError, MovedError
+from coredis.exceptions import ConnectionError, MovedError, PrimaryNotFoundError, RedisClusterError
 from coredis.pool import SentinelConnectionPool
 
 from consumers import connecting
+from consumers.addresses import client_from_url
 from consumers.connecting import connect, discard, report, serves, slot_of
 from consumers.errors import ServerUnavailable
 from consumers.jobs import Queue, Worker
@@ -74,6 +76,30 @@ async def test_a_server_that_is_not_there_is_one_error_with_its_address(tmp_path
         assert str(caught.value).startswith(text)
         assert (caught.value.host, caught.value.port) == (host, port)
         assert isinstance(caught.value, coredis.exceptions.ConnectionError)
+
+
+async def test_a_primary_that_no_sentinel_knows_is_the_same_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = client_from_url("redis+sentinel://127.0.0.1:1/name")
+
+    async def find() -> TCPLocation:
+        raise PrimaryNotFoundError("No primary found for 'name'")
+
+    monkeypatch.setattr(client.connection_pool, "get_primary_location", find)
+    async with anyio.create_task_group() as tasks:
+        with pytest.raises(ServerUnavailable, match="no connection to the server: No primary found for 'name'"):
+            await connect(client, tasks, primary=True)
+
+
+async def test_a_cluster_that_is_not_there_is_the_same_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def enter(client: Client) -> AsyncIterator[Client]:
+        raise RedisClusterError("no node") from OSError("refused")
+        yield
+
+    monkeypatch.setattr(coredis.RedisCluster, "__asynccontextmanager__", enter)
+    with pytest.raises(ServerUnavailable, match="no connection to a:1, b:6379: refused"):
+        async with Queue("q").open("redis+cluster://a:1,b"):
+            raise AssertionError
 
 
 async def test_what_leaves_a_queues_block_is_one_error(server_url: str) -> None:
