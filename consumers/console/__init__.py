@@ -4,6 +4,8 @@ app          the ASGI application: routes, errors, what runs beside them
 serving      the application on a port (Hypercorn), for `trimaran ui`
 access/      who may do what: login, sessions, CSRF tokens, read-only mode, audit lines, security headers
 server       the connection to the server that is looked at, under one user's name
+viewpoint    that server as one user sees it, and what is watched there
+watch        something that is read again and again while anybody asks for it
 history      the last minutes of INFO, sampled once for all viewers
 info         INFO's text as fields
 labels       what clients have named or sent, as one line that is safe to show

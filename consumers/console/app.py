@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 from coredis.exceptions import AuthenticationError, AuthorizationError, RedisError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,8 +23,9 @@ from consumers.console.access.guard import Guard, visit_of
 from consumers.console.access.policy import Login, Policy
 from consumers.console.access.sessions import Sessions
 from consumers.console.history import History
-from consumers.console.pages import clients, configuration, login, overview, slow_log, users
+from consumers.console.pages import clients, configuration, login, overview, queues, slow_log, users
 from consumers.console.server import Server, Unreachable
+from consumers.console.viewpoint import Viewpoint
 from consumers.console.views import Page, render
 from consumers.task_groups import open_plain_task_group
 
@@ -31,7 +33,7 @@ __all__ = ["Console", "application"]
 
 logger = logging.getLogger("consumers.console")
 
-PAGES: Sequence[Page] = (overview.PAGE, clients.PAGE, slow_log.PAGE, configuration.PAGE, users.PAGE)
+PAGES: Sequence[Page] = (overview.PAGE, queues.PAGE, clients.PAGE, slow_log.PAGE, configuration.PAGE, users.PAGE)
 BODY_LIMIT = 1024 * 1024
 
 
@@ -58,16 +60,15 @@ class Console:
     async def running(self) -> AsyncIterator[None]:
         """Keep connections and samples for the block."""
         async with open_plain_task_group() as tasks:
-            self.server = Server(lambda: self._connect(None, None))
-            self.history = History(self.server, self._clock)
-            self.sessions = Sessions(
-                self.policy,
-                self.server,
-                lambda user, password: Server(lambda: self._connect(user, password)),
-                tasks,
-                self._clock,
-            )
-            tasks.start_soon(self.server.run)
+            self.closing = anyio.Event()
+            self.viewpoint = Viewpoint(lambda: self._connect(None, None), tasks)
+
+            def seen_by(user: str, password: str) -> Viewpoint:
+                return Viewpoint(lambda: self._connect(user, password), tasks)
+
+            self.sessions = Sessions(self.policy, self.viewpoint, seen_by, tasks, self._clock)
+            self.history = History(self.viewpoint.server, self._other_server, self._clock)
+            tasks.start_soon(self.viewpoint.server.run)
             tasks.start_soon(self.history.run)
             try:
                 yield
@@ -75,9 +76,14 @@ class Console:
                 self.close()
                 tasks.cancel_scope.cancel()
 
+    def _other_server(self) -> Server | None:
+        """Return the server as somebody sees it who is logged in."""
+        session = self.sessions.latest()
+        return None if session is None else session.viewpoint.server
+
     def close(self) -> None:
         """End the responses that would never end."""
-        self.history.close()
+        self.closing.set()
 
 
 def application(console: Console) -> Starlette:

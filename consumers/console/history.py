@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict, dataclass
 
 import anyio
-from coredis.exceptions import RedisError
+from coredis.exceptions import AuthenticationError, AuthorizationError, RedisError
 
 from consumers.console.info import fields, number
 from consumers.console.server import Server, Unreachable
@@ -48,15 +48,21 @@ class Sample:
 
 
 class History:
-    """Samples of one server, in order; error: why there are none at the moment, None if all is well."""
+    """Samples of one server, in order.
 
-    def __init__(self, server: Server, clock: Callable[[], float] = time.time) -> None:
+    other: returns the server as another user sees it, who is asked for while the console's own may not use INFO. error:
+    why there are no samples at the moment, None if all is well.
+    """
+
+    def __init__(
+        self, server: Server, other: Callable[[], Server | None], clock: Callable[[], float] = time.time
+    ) -> None:
         self._server = server
+        self._other = other
         self._clock = clock
         self._samples: deque[Sample] = deque(maxlen=KEPT)
         self._added = anyio.Event()
         self._before: tuple[float, dict[str, str]] | None = None
-        self._closed = False
         self.error: str | None = None
 
     @property
@@ -79,7 +85,7 @@ class History:
 
     async def take(self) -> None:
         """Take one sample. The first only gives the counters that the next is compared with."""
-        found, now = fields(await self._server.call(*COMMAND)), self._clock()
+        found, now = fields(await self._ask()), self._clock()
         before, self._before = self._before, (now, found)
         if before is not None and now > before[0]:
             sample = _compared(before, (now, found))
@@ -87,10 +93,15 @@ class History:
                 self._samples.append(sample)
                 self._wake()
 
-    def close(self) -> None:
-        """End all that follow()."""
-        self._closed = True
-        self._wake()
+    async def _ask(self) -> bytes:
+        try:
+            reply: bytes = await self._server.call(*COMMAND)
+        except (AuthenticationError, AuthorizationError):
+            other = self._other()
+            if other is None:
+                raise
+            reply = await other.call(*COMMAND)
+        return reply
 
     def _wake(self) -> None:
         self._added.set()
@@ -98,10 +109,9 @@ class History:
 
     async def follow(self) -> AsyncGenerator[Sample | None, None]:
         """Yield each new sample, or None when taking one has failed. A slow reader misses some."""
-        while not self._closed:
+        while True:
             await self._added.wait()
-            if not self._closed:
-                yield None if self.error is not None or not self._samples else self._samples[-1]
+            yield None if self.error is not None or not self._samples else self._samples[-1]
 
     def as_data(self) -> list[dict[str, float | None]]:
         """Return all samples for JSON."""

@@ -25,7 +25,7 @@ from consumers.console.access.policy import Login
 from consumers.console.labels import label
 from consumers.durations import age
 
-__all__ = ["Page", "acted", "confirm", "link", "query_of", "render"]
+__all__ = ["Page", "acted", "confirm", "count", "duration", "link", "query_of", "render"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +37,22 @@ class Page:
     routes: Sequence[BaseRoute]
 
 
-def _size(count: float) -> str:
+def _size(number: float) -> str:
     """Bytes as people read them."""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"
 
 
-def _count(number: float | None) -> str:
+def count(number: float | None) -> str:
     """A number with commas between thousands; a dash for None."""
     return "-" if number is None else f"{number:,.0f}"
 
 
-def _duration(seconds: float | None) -> str:
+def duration(seconds: float | None) -> str:
+    """A duration in its two largest units; a dash for None."""
     return "-" if seconds is None else age(max(0.0, seconds))
 
 
@@ -86,7 +87,7 @@ _ENVIRONMENT = jinja2.Environment(
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
 )
-_ENVIRONMENT.filters |= {"size": _size, "count": _count, "duration": _duration, "moment": _moment, "label": label}
+_ENVIRONMENT.filters |= {"size": _size, "count": count, "duration": duration, "moment": _moment, "label": label}
 _ENVIRONMENT.globals |= {"link": link}
 
 

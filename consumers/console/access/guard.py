@@ -17,6 +17,7 @@ from consumers.console.access.audit import audit
 from consumers.console.access.policy import Policy
 from consumers.console.access.sessions import Refused, Session, Sessions
 from consumers.console.server import Server, Unreachable
+from consumers.console.viewpoint import Viewpoint
 
 __all__ = ["Guard", "Visit", "visit_of"]
 
@@ -53,10 +54,15 @@ class Visit:
         return None if self.session is None else self.session.user
 
     @property
+    def viewpoint(self) -> Viewpoint:
+        """The server, and what is watched there, as this visitor sees it."""
+        assert self.session is not None, "the guard lets nobody through without one"
+        return self.session.viewpoint
+
+    @property
     def server(self) -> Server:
         """The server as this visitor sees it."""
-        assert self.session is not None, "the guard lets nobody through without one"
-        return self.session.server
+        return self.viewpoint.server
 
 
 def visit_of(request: Request) -> Visit:

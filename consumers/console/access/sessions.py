@@ -19,7 +19,7 @@ from coredis.exceptions import AuthenticationError, RedisError
 
 from consumers.console.access.attempts import Attempts
 from consumers.console.access.policy import Login, Policy
-from consumers.console.server import Server
+from consumers.console.viewpoint import Viewpoint
 
 __all__ = ["Refused", "Session", "Sessions"]
 
@@ -39,27 +39,27 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class Session:
-    """user: the name to show, None if nobody has to log in. server: the server as that user sees it."""
+    """user: the name to show, None if nobody has to log in."""
 
     user: str | None
-    server: Server
+    viewpoint: Viewpoint
     opened: float = 0.0
     used: float = 0.0
 
 
 class Sessions:
-    """server: the console's own connection. connect: returns one with a user's credentials, not yet running."""
+    """viewpoint: the console's own. connect: returns that of a user with these credentials, not yet running."""
 
     def __init__(
         self,
         policy: Policy,
-        server: Server,
-        connect: Callable[[str, str], Server],
+        viewpoint: Viewpoint,
+        connect: Callable[[str, str], Viewpoint],
         tasks: TaskGroup,
         clock: Callable[[], float],
     ) -> None:
         self._policy = policy
-        self._shared = Session(None, server)
+        self._shared = Session(None, viewpoint)
         self._connect = connect
         self._tasks = tasks
         self._clock = clock
@@ -96,32 +96,33 @@ class Sessions:
             raise Refused(f"too many attempts: try again in {int(wait) + 1} seconds")
         # counted first, since many may be made at the same time
         self._attempts.failed(address)
-        server = await self._checked(user, password)
+        viewpoint = await self._checked(user, password)
         self._attempts.succeeded(address)
         now, token = self._clock(), token or secrets.token_urlsafe(32)
         name = user if self._policy.login is Login.SERVER else "operator"
-        self._sessions[_digest(token)] = Session(name, server, now, now)
+        self._sessions[_digest(token)] = Session(name, viewpoint, now, now)
         for digest, session in list(self._sessions.items()):
             if len(self._sessions) > LIMIT or now - session.used > IDLE_SECONDS:
                 self._end(digest)
         return token
 
-    async def _checked(self, user: str, password: str) -> Server:
+    async def _checked(self, user: str, password: str) -> Viewpoint:
         if self._policy.login is Login.PASSWORD:
             if not hmac.compare_digest(password.encode(), self._policy.password.encode()):
                 raise Refused("wrong password")
-            return self._shared.server
+            return self._shared.viewpoint
         user = user or "default"
         if user == "default" and await self._accepted(user, secrets.token_urlsafe(16)) is not None:
             raise Refused("the server's default user has no password, so anybody could log in")
-        server = await self._accepted(user, password)
-        if server is None:
+        viewpoint = await self._accepted(user, password)
+        if viewpoint is None:
             raise Refused("wrong name or password")
-        return server
+        return viewpoint
 
-    async def _accepted(self, user: str, password: str) -> Server | None:
-        """Return a connection with these credentials; None if the server refuses them. Raises Unreachable."""
-        server = self._connect(user, password)
+    async def _accepted(self, user: str, password: str) -> Viewpoint | None:
+        """Return the view with these credentials; None if the server refuses them. Raises Unreachable."""
+        viewpoint = self._connect(user, password)
+        server = viewpoint.server
         await self._tasks.start(server.run)
         try:
             await server.call(b"PING")
@@ -133,7 +134,7 @@ class Sessions:
         except BaseException:
             server.close()
             raise
-        return server
+        return viewpoint
 
     async def basic(self, user: str, password: str, address: str) -> Session:
         """Return the session of a program that sends its credentials with each request. Raises Refused, Unreachable."""
@@ -150,8 +151,12 @@ class Sessions:
 
     def _end(self, digest: bytes) -> None:
         session = self._sessions.pop(digest, None)
-        if session is not None and session.server is not self._shared.server:
-            session.server.close()
+        if session is not None and session.viewpoint is not self._shared.viewpoint:
+            session.viewpoint.server.close()
+
+    def latest(self) -> Session | None:
+        """Return the session that was used last; None if nobody is logged in."""
+        return next(reversed(self._sessions.values()), None)
 
     def leave_notice(self, token: str, text: str) -> None:
         """Keep a message for the next page that the browser with this cookie opens."""

@@ -60,11 +60,18 @@ class _EventStream(Response):
     async def _send(self, send: Send, everything: anyio.CancelScope) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": b"retry: 3000\n\n", "more_body": True})
-        with anyio.move_on_after(LIFETIME):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._end_with_console, tasks.cancel_scope)
+            tasks.cancel_scope.deadline = anyio.current_time() + LIFETIME
             async for event in self._events:
                 if self._console.sessions.find(self._visit.token) is not self._visit.session:
                     break
                 data = f"data: {json.dumps(event)}\n\n".encode()
                 await send({"type": "http.response.body", "body": data, "more_body": True})
+            tasks.cancel_scope.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         everything.cancel()
+
+    async def _end_with_console(self, events: anyio.CancelScope) -> None:
+        await self._console.closing.wait()
+        events.cancel()

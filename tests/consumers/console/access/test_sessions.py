@@ -11,7 +11,8 @@ import pytest
 from consumers.addresses import client_from_url, with_credentials
 from consumers.console.access.policy import Login, Policy
 from consumers.console.access.sessions import IDLE_SECONDS, LIMIT, LONGEST_SECONDS, Refused, Sessions
-from consumers.console.server import Server, Unreachable
+from consumers.console.server import Unreachable
+from consumers.console.viewpoint import Viewpoint
 
 pytestmark = pytest.mark.both_loops
 
@@ -30,11 +31,11 @@ class Clock:
 async def sessions_of(url: str, policy: Policy) -> AsyncIterator[tuple[Sessions, Clock]]:
     clock = Clock()
     async with anyio.create_task_group() as tasks:
-        own = Server(lambda: client_from_url(url))
-        tasks.start_soon(own.run)
+        own = Viewpoint(lambda: client_from_url(url), tasks)
+        tasks.start_soon(own.server.run)
 
-        def connect(user: str, password: str) -> Server:
-            return Server(lambda: client_from_url(with_credentials(url, user, password)))
+        def connect(user: str, password: str) -> Viewpoint:
+            return Viewpoint(lambda: client_from_url(with_credentials(url, user, password)), tasks)
 
         yield Sessions(policy, own, connect, tasks, clock), clock
         tasks.cancel_scope.cancel()
@@ -87,14 +88,14 @@ async def test_a_server_s_user_has_their_own_connection(client: Client, server_u
             token = await sessions.login("console-reader", "p@ss", "a")
             session: Any = sessions.find(token)
             assert session.user == "console-reader"
-            assert await session.server.call(b"GET", b"k") is None
+            assert await session.viewpoint.server.call(b"GET", b"k") is None
             with pytest.raises(coredis.exceptions.AuthorizationError):
-                await session.server.call(b"SET", b"k", b"v")
+                await session.viewpoint.server.call(b"SET", b"k", b"v")
             again = await sessions.basic("console-reader", "p@ss", "a")
             assert await sessions.basic("console-reader", "p@ss", "a") is again
             sessions.logout(token)
             with pytest.raises(Unreachable), anyio.fail_after(10):
-                await session.server.call(b"GET", b"k")
+                await session.viewpoint.server.call(b"GET", b"k")
         finally:
             await client.acl_deluser(["console-reader"])
 

@@ -1,0 +1,39 @@
+"""The server as one user sees it, and what is watched there under that user's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from anyio.abc import TaskGroup
+
+from consumers.connecting import Client
+from consumers.console.queues.discovery import Discovery
+from consumers.console.queues.library import Figures
+from consumers.console.server import Server
+from consumers.console.watch import Watch
+
+__all__ = ["Queues", "Viewpoint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """The queues that are known. complete: whether all keys of the server have been looked at."""
+
+    figures: list[Figures]
+    complete: bool
+
+
+class Viewpoint:
+    """make: returns a new client, not yet entered, with the user's credentials. tasks: where it is read."""
+
+    def __init__(self, make: Callable[[], Client], tasks: TaskGroup) -> None:
+        self.server = Server(make)
+        self.discovery = Discovery()
+        self.queues = Watch("queues", self._read_queues, tasks)
+
+    async def _read_queues(self) -> Queues:
+        async with self.server.client() as client:
+            await self.discovery.look(client)
+            figures = await self.discovery.figures(client)
+        return Queues(figures, self.discovery.laps > 0)
