@@ -215,3 +215,17 @@ hosted.run(work)
 """)
     expected = ["entered parent", *(f"{what} child {number}" for number in range(10) for what in ("entered", "left"))]
     assert sorted(printed.splitlines()) == sorted([*expected, "left parent"])
+
+
+def test_a_lock_that_another_thread_holds_at_the_fork_is_not_held_in_the_child() -> None:
+    printed = run("""
+from consumers import background
+with background._lock:
+    child = os.fork()
+    if not child:
+        name = "child"
+        hosted.run(work)
+        sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+""")
+    assert printed == "entered child\nleft child\n"

@@ -13,6 +13,19 @@ PROGRAMS = {"from-celery.md": ("shop", ["5"]), "from-rq.md": ("pages", ["3"])}
 THEIRS = re.compile(r"^```py\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PRINTED = re.compile(r"^ *print\(.*\) +# (.*)$", re.MULTILINE)
 
+VIEWS = """
+import asyncio
+from asgiref.sync import sync_to_async
+from project_jobs import index
+
+async def view():
+    job = await sync_to_async(index.sync.enqueue)(5)
+    return await sync_to_async(job.result)(timeout=30)
+
+print(index.sync.enqueue(4).result(timeout=30))
+print(asyncio.run(view()))
+"""
+
 
 @pytest.mark.parametrize("guide", PROGRAMS)
 def test_everything_runs_and_prints_what_it_says(guide: str, port_url: str, tmp_path: Path) -> None:
