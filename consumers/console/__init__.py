@@ -10,6 +10,8 @@ history      the last minutes of INFO, sampled once for all viewers
 info         INFO's text as fields
 labels       what clients have named or sent, as one line that is safe to show
 pages/       a module per page; templates/ and static/ are theirs
+streams      streams and their groups: figures
+metrics      /metrics, from the same figures
 queues/      the queues of job libraries: figures, jobs, actions
 asking       commands in round trips of bounded size
 values       stored bytes as text to look at; pickles reads those without unpickling

@@ -23,10 +23,11 @@ from consumers.console.access.guard import Guard, visit_of
 from consumers.console.access.policy import Login, Policy
 from consumers.console.access.sessions import Sessions
 from consumers.console.history import History
-from consumers.console.pages import clients, configuration, login, overview, queues, slow_log, users
+from consumers.console.pages import clients, configuration, login, monitoring, overview, queues, slow_log, users
 from consumers.console.server import Server, Unreachable
 from consumers.console.viewpoint import Viewpoint
 from consumers.console.views import Page, render
+from consumers.console.watch import Watch
 from consumers.task_groups import open_plain_task_group
 
 __all__ = ["Console", "application"]
@@ -67,6 +68,7 @@ class Console:
                 return Viewpoint(lambda: self._connect(user, password), tasks)
 
             self.sessions = Sessions(self.policy, self.viewpoint, seen_by, tasks, self._clock)
+            self.pulse = Watch("the server's pulse", monitoring.Pulse(self.viewpoint.server).read, tasks)
             self.history = History(self.viewpoint.server, self._other_server, self._clock)
             tasks.start_soon(self.viewpoint.server.run)
             tasks.start_soon(self.history.run)
@@ -96,7 +98,12 @@ def application(console: Console) -> Starlette:
 
     static = StaticFiles(directory=Path(__file__).parent / "static")
     app = Starlette(
-        routes=[*login.ROUTES, *(route for page in PAGES for route in page.routes), Mount("/static", static)],
+        routes=[
+            *login.ROUTES,
+            *monitoring.ROUTES,
+            *(route for page in PAGES for route in page.routes),
+            Mount("/static", static),
+        ],
         middleware=[Middleware(Guard, policy=console.policy)],
         exception_handlers={
             HTTPException: _http_error,

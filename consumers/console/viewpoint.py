@@ -11,6 +11,7 @@ from consumers.connecting import Client
 from consumers.console.queues.discovery import Discovery
 from consumers.console.queues.library import Figures
 from consumers.console.server import Server
+from consumers.console.streams import StreamFigures, Streams
 from consumers.console.watch import Watch
 
 __all__ = ["Queues", "Viewpoint"]
@@ -31,9 +32,16 @@ class Viewpoint:
         self.server = Server(make)
         self.discovery = Discovery()
         self.queues = Watch("queues", self._read_queues, tasks)
+        self.streams = Watch("streams", self._read_streams, tasks)
+        self._streams = Streams()
 
     async def _read_queues(self) -> Queues:
         async with self.server.client() as client:
             await self.discovery.look(client)
             figures = await self.discovery.figures(client)
         return Queues(figures, self.discovery.laps > 0)
+
+    async def _read_streams(self) -> list[StreamFigures]:
+        async with self.server.client() as client:
+            await self._streams.look(client)
+            return await self._streams.figures(client)
