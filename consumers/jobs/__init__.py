@@ -21,6 +21,7 @@ enqueueing.py, own_ids.py  adding jobs;  sync.py  Queue.sync, for code without a
 worker.py    Worker, on the consumers' engine;  running.py  one job in a worker's hands;  current.py  what it knows
 calling.py   calls its function, inside middleware;  injection.py  what the lifespan provides
 process_pool.py, process_child.py, process_messages.py  processes for jobs
+batches.py   many calls, one run
 later.py     delayed jobs;  periodic.py  cron;  plans.py  schedules made at run time
 limits.py, rates.py  limits by key
 turns.py     tenants that take turns;  uniqueness.py  unique jobs;  thinning.py  debounced and throttled ones

@@ -53,7 +53,9 @@ class Caller:
         """The names of those that are called with their arguments alone, in the job's task: most jobs are."""
         if self._wrappers:
             return frozenset()
-        return frozenset(name for name, one in functions.items() if one.is_async and not one.injected)
+        return frozenset(
+            name for name, one in functions.items() if one.is_async and not one.injected and one.settings.batch is None
+        )
 
     async def call(
         self, run: RunInProcess, job: CurrentJob, function: JobFunction[Any, Any], arguments: Mapping[str, Any]

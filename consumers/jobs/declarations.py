@@ -53,6 +53,8 @@ class Settings:
     fair_by: Unique = False
     debounce: Debounce | None = None
     throttle: Throttle | None = None
+    batch: int | None = None
+    wait: float = 0.0
     crashes: int = 10
     process: bool = False
     keep_result: float = 600.0
@@ -81,6 +83,8 @@ class Settings:
             raise ValueError("a limit must be at least 1")
         if self.limit is None and self.limit_by:
             raise ValueError("limit_by needs a limit")
+        if self.batch is not None and (given.whole("batch", self.batch) < 1 or not 0 <= self.wait <= 3600):
+            raise ValueError("a batch has at least 1 call, and waits for 0 to 3600 s")
         if self.keep_result < 0:
             raise ValueError("keep_result can't be negative")
 

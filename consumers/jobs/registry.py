@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from consumers import given
 from consumers.given import Duration
+from consumers.jobs.batches import BatchDecorator, BatchFunction
 from consumers.jobs.calling import Wrapper
 from consumers.jobs.declarations import Call, Errors, JobFunction, Settings
 from consumers.jobs.handles import Job
@@ -139,7 +140,7 @@ class Registry(ABC):
 
         def declare(function: Callable[..., Any]) -> JobFunction[Any, Any]:
             settings = Settings(
-                name=name or str(getattr(function, "__name__", "")),
+                name=_name_of(function, name),
                 retries=retries,
                 retry_on=retry_on,
                 dead_on=dead_on,
@@ -157,18 +158,78 @@ class Registry(ABC):
                 process=process,
                 keep_result=self.keep_result if keep_result is None else given.duration("keep_result", keep_result),
             )
-            if settings.priority not in self.priorities:
-                raise ValueError(f"{settings.priority!r} is not one of the priorities {', '.join(self.priorities)}")
-            if settings.name in self.functions:
-                raise ValueError(f"the queue {self.name} has a job {settings.name!r} already")
             declared: JobFunction[Any, Any] = JobFunction(self, function, settings, self.declared_lifespan)
-            self.functions[settings.name] = declared
-            self.fair = self.fair or bool(settings.fair_by)
+            self._declare(declared)
             if cron is not None:
                 self._schedule(declared, cron, timezone, given.duration("jitter", jitter), missed)
             return declared
 
         return declare
+
+    def batch_job(
+        self,
+        size: int,
+        *,
+        wait: Duration = 0.1,
+        name: str | None = None,
+        retries: int = 3,
+        retry_on: Errors | None = None,
+        dead_on: Errors = (),
+        backoff: Backoff | None = None,
+        timeout: Duration | None = None,
+        priority: str | None = None,
+        unique: Unique = False,
+        crashes: int = 10,
+        keep_result: Duration | None = None,
+    ) -> BatchDecorator:
+        """Declare a function that handles many calls in one run, as a job of this queue.
+
+            @queue.batch_job(100, wait=0.5)
+            async def index(documents: list[Document]) -> list[int]: ...
+
+            job = await index.enqueue(document)             # one call, whose result is one int
+
+        The function has one parameter, a list, besides injected ones; each call takes one element. It returns a list
+        with as many results in the same order, or None. A result that is an exception is the failure of its call alone:
+        only that is retried. If the function raises, all its calls have failed.
+
+        size: calls per run, at most; workers need at least that concurrency. wait: how many seconds the first call
+            waits for others. timeout: of a run. current_job() is the first call's. The others: see job(); they are each
+            call's. A cancelled call is not stopped while others run with it, but its result is dropped.
+        """
+
+        def declare(function: Callable[..., Any]) -> BatchFunction[..., Any, Any]:
+            settings = Settings(
+                name=_name_of(function, name),
+                retries=retries,
+                retry_on=retry_on,
+                dead_on=dead_on,
+                backoff=backoff or Backoff(),
+                timeout=None if timeout is None else given.duration("timeout", timeout),
+                priority=priority or self.default_priority,
+                unique=unique,
+                fair_by=self._tenant(function),
+                batch=given.whole("size", size),
+                wait=given.duration("wait", wait),
+                crashes=crashes,
+                keep_result=self.keep_result if keep_result is None else given.duration("keep_result", keep_result),
+            )
+            declared: BatchFunction[..., Any, Any] = BatchFunction(self, function, settings, self.declared_lifespan)
+            # that it takes a list is said here
+            _ = declared.parameter
+            self._declare(declared)
+            return declared
+
+        return declare
+
+    def _declare(self, declared: JobFunction[Any, Any]) -> None:
+        settings = declared.settings
+        if settings.priority not in self.priorities:
+            raise ValueError(f"{settings.priority!r} is not one of the priorities {', '.join(self.priorities)}")
+        if settings.name in self.functions:
+            raise ValueError(f"the queue {self.name} has a job {settings.name!r} already")
+        self.functions[settings.name] = declared
+        self.fair = self.fair or bool(settings.fair_by)
 
     def _tenant(self, function: Callable[..., Any]) -> Unique:
         """The parameters by which the queue is fair, for a function that has them."""
@@ -223,3 +284,7 @@ class Registry(ABC):
         """
         self.wrappers.append(Wrapper(function, self.name, self.declared_lifespan))
         return function
+
+
+def _name_of(function: Callable[..., Any], name: str | None) -> str:
+    return name or str(getattr(function, "__name__", ""))

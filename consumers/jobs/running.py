@@ -22,6 +22,7 @@ from consumers.deadletters import dead_letter_command
 from consumers.delivery import Delivery, Inbox, State
 from consumers.errors import Reject, Retry, alone
 from consumers.jobs.announcing import CompletionNotifier
+from consumers.jobs.batches import Batcher, BatchFunction
 from consumers.jobs.calling import Caller
 from consumers.jobs.cancelling import Cancelled
 from consumers.jobs.clock import Clock
@@ -43,6 +44,7 @@ from consumers.jobs.states import Progress
 from consumers.jobs.turns import Rotation
 from consumers.jobs.uniqueness import release
 from consumers.middleware import Label, Middlewares
+from consumers.owners import Phase
 from consumers.settling import Outcome, Settlement
 
 __all__ = ["RunningJob", "WorkerContext"]
@@ -75,6 +77,7 @@ class WorkerContext:
     unknown: Settings
     hooks: Middlewares
     caller: Caller
+    batcher: Batcher
     direct: Container[str]
     dead_maxlen: int | None
     running: dict[str, RunningJob]
@@ -218,7 +221,10 @@ class RunningJob(Delivery):
         timeout = function.settings.timeout
         loop = self.worker.loop
         self.begun, self.begun_at = loop.current_time(), self.worker.clock()
-        deadline = math.inf if timeout is None or self.settings.process else self.begun + timeout
+        deadline = math.inf
+        if timeout is not None and not self.settings.process and self.settings.batch is None:
+            # the time of the others begins later: with that of a process, or of the batch
+            deadline = self.begun + timeout
         current = CurrentJob(entry.id, entry.job, entry.failed + 1, self)
         token = CURRENT.set(current)
         running = self.worker.running
@@ -230,6 +236,10 @@ class RunningJob(Delivery):
                     self.stop()
                 if entry.job in self.worker.direct:
                     returned = await function.function(**arguments)
+                elif isinstance(function, BatchFunction):
+                    argument = arguments[function.parameter]
+                    alone = self.phase is not Phase.CLEAN
+                    returned = await self.worker.batcher.join(self, current, function, argument, alone=alone)
                 else:
                     returned = await self.worker.caller.call(self, current, function, arguments)
                     # a thread is not stopped, so its result is too late; but when the worker ends it is still accepted

@@ -20,6 +20,7 @@ from consumers.engine import Engine
 from consumers.errors import ConsumerError
 from consumers.given import Duration
 from consumers.jobs.announcing import CompletionNotifier, listen
+from consumers.jobs.batches import Batcher
 from consumers.jobs.burst import until_nothing_is_left
 from consumers.jobs.calling import Caller
 from consumers.jobs.cancelling import CANCEL, LATER, Cancelled
@@ -130,6 +131,11 @@ class Worker:
         for function in self.queue.functions.values():
             # an annotation that can't be decoded fails here, not in the first job
             _ = function.arguments
+            if (size := function.settings.batch or 0) > self._options.concurrency:
+                raise ValueError(
+                    f"the job {function.name} has batches of {size} calls, which run at the same time: "
+                    f"the worker's concurrency must be at least that, not {self._options.concurrency}"
+                )
         client = self.queue.connection.client
         # if a job must not crash a third time, jobs run alone after one crash that they may have caused
         patience = 2 if all(function.settings.crashes > 1 for function in self.queue.functions.values()) else 1
@@ -161,6 +167,7 @@ class Worker:
                         context.planner.run,
                         self._listen,
                     )  # fmt: skip
+                    await tasks.start(context.batcher.run)
                     for task in work:
                         tasks.start_soon(task)
                     if tracing.active() is not None:
@@ -213,6 +220,7 @@ class Worker:
             unknown=Settings(name="unknown", priority=queue.default_priority, keep_result=queue.keep_result),
             hooks=self._hooks,
             caller=caller,
+            batcher=Batcher(caller),
             direct=caller.direct(queue.functions),
             dead_maxlen=self._dead_maxlen,
             running=self.running,

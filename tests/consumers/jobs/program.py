@@ -66,6 +66,13 @@ async def turn(tenant: str, n: int) -> int:
     return n
 
 
+@fair.batch_job(6, wait=0.05, crashes=100)
+async def gathered(numbers: list[int]) -> list[int]:
+    await anyio.sleep(0.01)
+    await fair.connection.client.rpush("gathered", [str(n) for n in numbers])
+    return numbers
+
+
 @fair.job(crashes=100)
 async def planned() -> None:
     await fair.connection.client.rpush("planned", [current_job().id])

@@ -9,7 +9,7 @@ import pytest
 
 from consumers.jobs import JobFailed
 from tests.consumers.jobs.processes import CONCURRENCY, Fleet
-from tests.consumers.jobs.program import fair, limited, planned, poison, queue, rated, turn, work
+from tests.consumers.jobs.program import fair, gathered, limited, planned, poison, queue, rated, turn, work
 from tests.consumers.jobs.working import dead, keys
 
 pytestmark = pytest.mark.both_loops
@@ -83,10 +83,12 @@ async def test_jobs_that_wait_for_turns_are_not_lost_either(client: Client, serv
             await fleet.start(2)
             begun = fair.clock()
             await fair.schedule("tick", planned.call(), "* * * * * *", missed="all")
+            calls = await fair.enqueue_many(gathered.call(n) for n in range(200))
             jobs = await fair.enqueue_many(turn.call("ab"[n % 5 == 0], n, delay=n % 3 / 5) for n in range(600))
             for _ in range(3):
                 await fleet.kill_one()
             assert [await job.result(timeout=60) for job in jobs] == list(range(600))
+            assert [await job.result(timeout=60) for job in calls] == list(range(200))
             ended = fair.clock() - 1
             await anyio.sleep(1)
             await fair.unschedule("tick")
@@ -100,3 +102,4 @@ async def test_jobs_that_wait_for_turns_are_not_lost_either(client: Client, serv
     # each second's occurrence ran, whoever died
     seconds = {int(id.decode().partition("@")[2].partition(".")[0]) for id in await client.lrange("planned", 0, -1)}
     assert set(range(int(begun) + 1, int(ended))) <= seconds
+    assert {int(n) for n in await client.lrange("gathered", 0, -1)} == set(range(200))
