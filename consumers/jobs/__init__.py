@@ -39,7 +39,7 @@ from consumers.errors import ConsumerError, Reject, Retry, ServerUnavailable
 from consumers.jobs.calling import CallNext
 from consumers.jobs.current import CurrentJob, current_job
 from consumers.jobs.declarations import Call, JobFunction
-from consumers.jobs.flow_handles import FlowState, FlowStatus, NodeState, NodeStatus, RunningFlow
+from consumers.jobs.flow_handles import FlowState, FlowStatus, NodeState, NodeStatus, RunningFlow, SyncRunningFlow
 from consumers.jobs.flow_state import NodeFailure
 from consumers.jobs.flows import PREVIOUS, Flow, Node, chain, group
 from consumers.jobs.handles import Job, SyncJob
@@ -104,6 +104,7 @@ __all__ = [
     "ServerUnavailable",
     "SyncJob",
     "SyncQueue",
+    "SyncRunningFlow",
     "Throttle",
     "Worker",
     "WorkerInfo",

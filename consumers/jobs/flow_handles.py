@@ -17,11 +17,11 @@ from consumers.jobs import flow_state
 from consumers.jobs.dead import PLAIN
 from consumers.jobs.flow_cancelling import cancel_flow
 from consumers.jobs.flow_state import CANCELLED, DONE, FAILED, QUEUED, SKIPPED, WAITING, Links, Plan, State, job_id
-from consumers.jobs.handles import Job
+from consumers.jobs.handles import Job, SyncJob
 from consumers.jobs.outcomes import NoResult
 from consumers.jobs.queue import Queue
 
-__all__ = ["FlowState", "FlowStatus", "NodeState", "NodeStatus", "RunningFlow"]
+__all__ = ["FlowState", "FlowStatus", "NodeState", "NodeStatus", "RunningFlow", "SyncRunningFlow"]
 
 _read_list = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
@@ -94,6 +94,11 @@ class RunningFlow:
 
     def __repr__(self) -> str:
         return f"<RunningFlow {self.queue.name} {self.id}>"
+
+    @property
+    def sync(self) -> SyncRunningFlow:
+        """The same workflow for code without an event loop."""
+        return SyncRunningFlow(self)
 
     async def status(self) -> FlowStatus:
         """Return the state of the workflow and of each node, all of the same moment.
@@ -202,3 +207,42 @@ class RunningFlow:
             raise reply
         found: list[Any] = reply
         return found
+
+
+class SyncRunningFlow:
+    """RunningFlow.sync: its methods are the RunningFlow's, and block. See SyncQueue for where they work."""
+
+    def __init__(self, running: RunningFlow) -> None:
+        self.running = running
+        self._sync = running.queue.sync
+
+    def __repr__(self) -> str:
+        return f"<SyncRunningFlow {self.running.queue.name} {self.id}>"
+
+    @property
+    def id(self) -> str:
+        return self.running.id
+
+    @property
+    def created(self) -> bool:
+        return self.running.created
+
+    def status(self) -> FlowStatus:
+        """RunningFlow.status: the state of the workflow and of each node."""
+        return self._sync.run(self.running.status)
+
+    def result(self, timeout: Duration | None = None) -> Any:
+        """RunningFlow.result: wait for the end and return the result of the last node, or a list."""
+        return self._sync.run(self.running.result, timeout)
+
+    def results(self) -> dict[str, Any]:
+        """RunningFlow.results: the results of all nodes that are done, by name."""
+        return self._sync.run(self.running.results)
+
+    def job(self, name: str) -> SyncJob[Any]:
+        """RunningFlow.job: the job of the node with this name."""
+        return SyncJob(self._sync.run(self.running.job, name), self._sync)
+
+    def cancel(self) -> bool:
+        """RunningFlow.cancel: start nothing more, and cancel the jobs that have been started."""
+        return self._sync.run(self.running.cancel)

@@ -16,7 +16,7 @@ the worker that ran it (flow_settling.py). So workers and the program that start
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from consumers import given, tracing
@@ -24,7 +24,7 @@ from consumers.connection import Command
 from consumers.given import Duration
 from consumers.jobs.declarations import Call
 from consumers.jobs.entries import new_ids, trace_of
-from consumers.jobs.flow_handles import RunningFlow
+from consumers.jobs.flow_handles import RunningFlow, SyncRunningFlow
 from consumers.jobs.flow_plans import FlowPlan, NodePlan, failure_inputs
 from consumers.jobs.flow_state import MAX_NODES, Input, Kind
 from consumers.jobs.payloads import Passed
@@ -162,6 +162,11 @@ class Flow:
             sending.sent([self.id])
         return RunningFlow(queue, self.id, created=created)
 
+    @property
+    def sync(self) -> SyncFlow:
+        """The same workflow for code without an event loop: `running = flow.sync.start()`."""
+        return SyncFlow(self)
+
     # Adding.
 
     def _append(self, part: Part, before: list[int], many: bool) -> tuple[list[int], bool]:
@@ -257,6 +262,17 @@ class Flow:
 
 Part: TypeAlias = Call[Any] | Flow
 """A part of a chain or a group: a call, or another workflow, which is copied."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncFlow:
+    """Flow.sync."""
+
+    flow: Flow
+
+    def start(self) -> SyncRunningFlow:
+        """Flow.start: store the workflow and enqueue its first jobs, in one transaction."""
+        return self.flow.queue.sync.run(self.flow.start).sync
 
 
 def chain(

@@ -81,7 +81,7 @@ class SyncQueue:
         """Call an asynchronous function with the queue open, and return its result:
 
             counts = queue.sync.run(queue.counts)
-            running = queue.sync.run(chain(fetch.call(url), index.call(PREVIOUS)).start)
+            queue.sync.run(queue.unschedule, "report 4711")
 
         With it, everything that works inside `async with queue.open()` works here. The function must not block: it
         would hold up all other threads. Ctrl-C cancels it.

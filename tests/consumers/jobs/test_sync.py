@@ -20,7 +20,7 @@ from coredis.exceptions import AuthorizationError, ConnectionError
 
 import broker
 from broker.testing.in_thread import BrokerOnPort
-from consumers.jobs import PREVIOUS, JobCancelled, JobState, Queue, SyncJob, Worker, chain
+from consumers.jobs import PREVIOUS, FlowState, JobCancelled, JobState, Queue, RunningFlow, SyncJob, Worker, chain
 from tests.consumers.servers import RedisServer, executable
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -136,9 +136,20 @@ def test_jobs_are_seen_and_managed(opened: None) -> None:
         forever.sync.enqueue().result(timeout=0.01)
 
 
-def test_everything_else_works_as_well(worker: None) -> None:
-    running = queue.sync.run(chain(add.call(1), add.call(PREVIOUS, b=5)).start)
-    assert queue.sync.run(running.result, timeout=30) == 7
+def test_workflows(worker: None) -> None:
+    flow = chain(add.call(1), add.call(PREVIOUS, b=5), id="sum")
+    running = flow.sync.start()
+    assert running.result(timeout=30) == 7
+    assert (running.id, running.created, flow.sync.start().created) == ("sum", True, False)
+    assert repr(running) == "<SyncRunningFlow q sum>"
+    elsewhere = RunningFlow(queue, "sum").sync
+    assert elsewhere.status().state is FlowState.DONE and elsewhere.results() == {"add": 2, "add-2": 7}
+    assert elsewhere.job("add").result(timeout=30) == 2 and not elsewhere.cancel()
+    with pytest.raises(KeyError):
+        elsewhere.job("subtract")
+
+
+def test_everything_else_works_as_well(opened: None) -> None:
     ids = [job.id for job in queue.sync.enqueue_many(add.call(n, delay=1000) for n in range(3))]
     assert queue.sync.run(queue.counts).delayed == 3
     assert [info.id for info in queue.sync.collect(queue.jobs("delayed"))] == ids
