@@ -12,7 +12,7 @@ is closed, since it may still be blocked; so the server learns that nobody waits
 import math
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn, TypeAlias
 
 import anyio
@@ -65,26 +65,28 @@ class Calls:
         if waiting.cancelled_caught:
             self._time_out(f"{self._limit} calls were waiting all the time, so nothing was sent", seconds)
         try:
-            link = self._take()
-            try:
+            with self._link() as link:
                 return await self._call(link, fields, trim, deadline, seconds)
-            except BaseException as error:
-                if not isinstance(error, Exception):
-                    self._links.discard(link)
-                    link.close()
-                raise
-            finally:
-                if link in self._links:
-                    self._idle.append(link)
         finally:
             places.release()
 
-    def _take(self) -> Link:
+    @contextmanager
+    def _link(self) -> Iterator[Link]:
+        """A connection for one call, used again unless that is cancelled."""
         if self._tasks is None:
             raise ConnectionError("the producer has been closed")
         link = self._idle.pop() if self._idle else Link(self._client, self._stream, self._tasks)
         self._links.add(link)
-        return link
+        try:
+            yield link
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._links.discard(link)
+                link.close()
+            raise
+        finally:
+            if link in self._links:
+                self._idle.append(link)
 
     async def _call(
         self, link: Link, fields: Sequence[Argument], trim: _Trim, deadline: float, seconds: float
@@ -149,7 +151,7 @@ class Calls:
         left = max(0.0, deadline - anyio.current_time())
         commands = announcement(stream, token, _milliseconds(left + ANSWER_SECONDS))
         commands.append((b"XADD", stream, *trim, b"*", *fields, REPLY_TOKEN, token))
-        with self._in_doubt():
+        with self._in_doubt(), self._withdrawn_on_cancellation(key):
             id: bytes = [_raised(reply) for reply in await link.transaction(commands)][-1]
             told, after = None, BEGINNING
             while told is None and (left := deadline - anyio.current_time()) > 0:
@@ -167,6 +169,22 @@ class Calls:
         if kind == DEAD:
             raise DeadLettered(value.decode("utf-8", "replace"))
         return value if kind == VALUE else None
+
+    @contextmanager
+    def _withdrawn_on_cancellation(self, key: str) -> Iterator[None]:
+        """Around a wait at this key: have it deleted if that is cancelled, so that workers learn that nobody waits."""
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, Exception) and self._tasks is not None:
+                self._tasks.start_soon(self._withdraw, key)
+            raise
+
+    async def _withdraw(self, key: str) -> None:
+        async with self._places:
+            # if it fails, the key expires
+            with suppress(RedisError, TimeoutError), self._link() as link:
+                await link.execute([(b"DEL", key)])
 
     async def _final(self, link: Link, id: bytes, replies: Sequence[Reply]) -> tuple[bytes, bytes] | None:
         """Return the first of these replies that no other will follow: its kind and value."""

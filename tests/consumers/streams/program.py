@@ -1,6 +1,7 @@
 """A consumer as a process that an entry ends: python -m tests.consumers.streams.program URL MAX_DELIVER ORDER_BY.
 
-Its handler notes on the server which entries it has begun; one with the field `crash` ends the process.
+Its handler notes on the server which entries it has begun; one with the field `crash` ends the process, one with
+`crash-once` only at its first delivery. One with the field `answer` is answered.
 """
 
 import os
@@ -18,10 +19,12 @@ async def main(url: str, max_deliver: str, order_by: str) -> None:
 
         async def handler(message: Message) -> None:
             await client.rpush("begun", [message.data["n"]])
-            if "crash" in message.data:
+            if "crash" in message.data or ("crash-once" in message.data and message.delivery_count == 1):
                 os._exit(1)
             await anyio.sleep(0.005)
             await client.rpush("done", [message.data["n"]])
+            if "answer" in message.data:
+                await message.reply(message.data["n"])
 
         consumer = Consumer(
             client, stream="orders", group="billing", ack_wait=0.3, max_deliver=int(max_deliver) or None,
