@@ -53,6 +53,12 @@ async def sum_of(a: int, b: int) -> dict[str, int]:
     return {"sum": await job.result(timeout=60)}
 
 
+@app.get("/add-in-a-thread")
+def sum_in_a_thread(a: int, b: int) -> dict[str, int]:
+    """A view that is not asynchronous, beside the loop in which the queue is open."""
+    return {"sum": add.sync.enqueue(a, b).result(timeout=60)}
+
+
 @app.get("/fail")
 async def failure() -> dict[str, str]:
     job = await fail.enqueue()
