@@ -33,9 +33,8 @@ async def worker(url: str, *words: str, target: str = PROGRAM, folder: Path = RO
         if process.returncode is None:
             process.kill()
         with anyio.CancelScope(shield=True):
-            await process.wait()
-            assert process.stderr is not None
-            await process.stderr.aclose()
+            # with its pipe, whose other end a process of a killed worker may hold a moment longer
+            await process.aclose()
 
 
 class Fleet:

@@ -59,6 +59,7 @@ async def test_a_process_runs_one_job_after_the_other(queue: Queue, caplog: pyte
     assert not Path(f"/proc/{pid}").exists()
 
 
+@pytest.mark.trio_only(reason="the loop has no part in it")
 async def test_what_a_job_raises_is_raised_in_the_worker(queue: Queue) -> None:
     seen: list[Any] = []
 
@@ -119,12 +120,14 @@ async def test_a_hung_job_is_killed_with_all_it_has_started(queue: Queue, tmp_pa
     assert await queue.connection.client.xlen(queue.keys.streams["normal"]) == 1
 
 
+@pytest.mark.trio_only(reason="the loop has no part in it")
 async def test_a_job_has_all_its_time_once_it_has_a_process(queue: Queue) -> None:
     async with Worker(queue, pool_size=1).open():
         jobs = [await pooled.naps.enqueue(0.7) for _ in range(4)]
         assert [await job.result(timeout=30) for job in jobs] == [0.7] * 4
 
 
+@pytest.mark.trio_only(reason="the loop has no part in it")
 async def test_nothing_stays_behind_when_the_worker_is_killed(queue: Queue, server_url: str, tmp_path: Path) -> None:
     async with worker(server_url, target="tests.consumers.jobs.pooled:queue") as process:
         await pooled.hangs_on.enqueue(str(tmp_path / "orphans"))
