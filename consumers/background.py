@@ -74,7 +74,8 @@ def _forget() -> None:
     atexit.unregister(_close)
 
 
-os.register_at_fork(after_in_child=_forget)
+if hasattr(os, "register_at_fork"):  # Windows has no forks
+    os.register_at_fork(after_in_child=_forget)
 
 
 class Hosted:
