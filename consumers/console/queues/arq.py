@@ -33,7 +33,7 @@ from consumers.console.queues.library import (
     number_in,
 )  # fmt: skip
 from consumers.console.queues.paging import position
-from consumers.console.queues.scanning import scan
+from consumers.console.scanning import scan
 from consumers.console.values import DATA_LIMIT, call, decoded, shown, view
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.transactions import Ask

@@ -39,7 +39,7 @@ from consumers.console.queues.library import (
     jobs_text,
 )  # fmt: skip
 from consumers.console.queues.paging import Item, Source, across, position
-from consumers.console.queues.scanning import scan
+from consumers.console.scanning import scan
 from consumers.console.values import DATA_LIMIT, decoded
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.transactions import Ask

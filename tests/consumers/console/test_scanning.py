@@ -3,8 +3,8 @@
 import coredis
 import pytest
 
-from consumers.console.queues import scanning
-from consumers.console.queues.scanning import scan
+from consumers.console import scanning
+from consumers.console.scanning import scan
 
 Client = coredis.Redis[bytes]
 
