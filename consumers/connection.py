@@ -57,7 +57,7 @@ class Link:
     the commands.
     """
 
-    def __init__(self, client: Client, key: str, tasks: TaskGroup) -> None:
+    def __init__(self, client: Client, key: str | bytes, tasks: TaskGroup) -> None:
         self._commands = _Line(client, key, tasks)
         self._reads = _Line(client, key, tasks)
         self._blocked: tuple[BaseConnection, Any] | None = None
@@ -85,7 +85,9 @@ class Link:
                     raise
             await anyio.sleep(UNSTABLE_PAUSE)
 
-    async def watch(self, keys: Sequence[str], questions: Sequence[Command]) -> tuple[list[Reply], TCPLocation | None]:
+    async def watch(
+        self, keys: Sequence[str | bytes], questions: Sequence[Command]
+    ) -> tuple[list[Reply], TCPLocation | None]:
         """WATCH keys, then query; returns the replies to the queries, and the node that watches, for execute_watched().
 
         None is the link's own node. Raises WATCH's error reply.
@@ -183,7 +185,7 @@ class Link:
 class _Line:
     """One connection, replaced when it is lost, and one to each node that a redirection has named."""
 
-    def __init__(self, client: Client, key: str, tasks: TaskGroup) -> None:
+    def __init__(self, client: Client, key: str | bytes, tasks: TaskGroup) -> None:
         self._client = client
         self._key = key
         self._task_group = tasks
@@ -384,7 +386,7 @@ def outcome(replies: Sequence[Reply]) -> list[Reply]:
 
 
 @asynccontextmanager
-async def open_link(client: Client, key: str) -> AsyncIterator[Link]:
+async def open_link(client: Client, key: str | bytes) -> AsyncIterator[Link]:
     """Open connections to the server that holds `key` while the block runs. The client must have been entered.
 
     The first command connects, so a server that is down at the start is handled like any lost connection.

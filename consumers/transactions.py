@@ -40,7 +40,7 @@ class Transactions:
         self._link = link
         self._lock = anyio.Lock()
 
-    async def run(self, watched: Sequence[str], decide: Decision[T]) -> T:
+    async def run(self, watched: Sequence[str | bytes], decide: Decision[T]) -> T:
         """Execute the commands that `decide` chooses if no watched key has changed since; otherwise it decides again.
 
         decide: takes a function that queries the server; returns the commands (none: nothing is done) and the value to
@@ -67,7 +67,7 @@ class Transactions:
                 if attempt >= QUICK or pause > PAUSE:
                     await anyio.sleep(pause)
 
-    async def _try(self, watched: Sequence[str], decide: Decision[T]) -> tuple[bool, T]:
+    async def _try(self, watched: Sequence[str | bytes], decide: Decision[T]) -> tuple[bool, T]:
         link = self._link
         asked = False
         node: TCPLocation | None = None

@@ -13,6 +13,8 @@ pages/       a module per page; templates/ and static/ are theirs
 streams      streams and their groups: figures
 metrics      /metrics, from the same figures
 queues/      the queues of job libraries: figures, jobs, actions
+keys         keys and what is stored in them; key_editing changes them, entered reads what was typed for that
+scanning     keys that match a pattern, a bounded number for each page
 asking       commands in round trips of bounded size
 values       stored bytes as text to look at; pickles reads those without unpickling
 

@@ -18,7 +18,19 @@ from consumers.connecting import Client, Command, Reply, slot_of
 from consumers.connection import open_link, send_batch
 from consumers.transactions import Decision, Transactions
 
-__all__ = ["BATCH", "BYTES", "ask", "ask_node", "integer", "known", "nodes", "sliced", "text", "transaction"]
+__all__ = [
+    "BATCH",
+    "BYTES",
+    "ask",
+    "ask_node",
+    "has_command",
+    "integer",
+    "known",
+    "nodes",
+    "sliced",
+    "text",
+    "transaction",
+]
 
 BATCH = 500
 """Commands in one round trip."""
@@ -29,13 +41,16 @@ BYTES = 4 << 20
 SLICE = 10
 """Elements that are read at once: one may have a size of megabytes."""
 
+CONTAINERS = frozenset((b"MEMORY", b"OBJECT", b"XGROUP", b"XINFO"))
+"""Commands whose subcommand stands before the key."""
+
 T = TypeVar("T")
 
 
 async def ask(client: Client, commands: Sequence[Command]) -> list[Reply]:
     """Return the replies in order, error replies as RedisError objects. Raises ConnectionError.
 
-    The first argument of each command is its key.
+    The first argument of each command is its key, or the one after the subcommand for those of CONTAINERS.
     """
     replies: list[Reply] = []
     for begin in range(0, len(commands), BATCH):
@@ -49,7 +64,7 @@ async def _batch(client: Client, commands: Sequence[Command]) -> list[Reply]:
         return await _send(client, None, commands)
     places: dict[Any, list[int]] = {}
     for index, command in enumerate(commands):
-        key = command[1]
+        key = command[2] if command[0] in CONTAINERS else command[1]
         slot = slot_of(client, key if isinstance(key, bytes) else str(key)) or 0
         places.setdefault(pool.cluster_layout.node_for_slot(slot), []).append(index)
     found: dict[int, Reply] = {}
@@ -92,6 +107,18 @@ def nodes(client: Client) -> list[Any]:
     return sorted(primaries, key=lambda node: (TCPLocation(node.host, node.port).host, node.port))
 
 
+async def has_command(client: Client, name: bytes) -> bool:
+    """Whether the server has a command, and says so.
+
+    Asked before a command that older servers lack is sent with a key: they quote the arguments in their error reply,
+    and coredis (6.9) drops the connection if that is not UTF-8.
+    """
+    (reply,) = await ask(client, [(b"COMMAND", b"INFO", name)])
+    if not isinstance(reply, list) or len(reply) != 1:
+        return False
+    return reply[0] is not None and reply[0] != []
+
+
 def known(reply: Reply) -> Reply:
     """A reply; None for an error that says that a key has another type. Raises other error replies."""
     if isinstance(reply, WrongTypeError):
@@ -126,7 +153,7 @@ async def sliced(count: int, size: Callable[[T], int], read: Callable[[int, int]
     return found
 
 
-async def transaction(client: Client, watched: Sequence[str], decide: Decision[T]) -> T:
+async def transaction(client: Client, watched: Sequence[str | bytes], decide: Decision[T]) -> T:
     """Run one transaction, see Transactions.run, on a connection of its own."""
     async with open_link(client, watched[0]) as link:
         return await Transactions(link).run(watched, decide)

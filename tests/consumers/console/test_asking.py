@@ -6,7 +6,7 @@ from coredis.exceptions import AuthorizationError, ConnectionError, RedisError, 
 
 from consumers.connecting import Command
 from consumers.console import asking
-from consumers.console.asking import ask, integer, known, nodes, sliced, text, transaction
+from consumers.console.asking import ask, has_command, integer, known, nodes, sliced, text, transaction
 from consumers.transactions import Ask
 
 Client = coredis.Redis[bytes]
@@ -18,6 +18,10 @@ async def test_many_commands_are_answered_in_order(client: Client, monkeypatch: 
     assert await ask(client, [(b"GET", f"key {n}") for n in range(50)]) == [b"%d" % n for n in range(50)]
     assert await ask(client, []) == []
     assert nodes(client) == [None]
+
+
+async def test_what_a_server_lacks_is_known(client: Client) -> None:
+    assert await has_command(client, b"GETRANGE") and not await has_command(client, b"NOSUCH")
 
 
 async def test_keys_of_another_type_count_as_none(client: Client) -> None:
