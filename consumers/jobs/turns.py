@@ -45,6 +45,10 @@ SWEEP_SECONDS = 1.0
 PAUSE = 0.01
 """How soon a worker with room looks again while there are backlogs, in seconds."""
 
+NEWCOMERS = 1000
+"""Tenants that join the rotation in one transaction, at most: far more than there is room for, so that it is all of
+them, as their names are what is left to order them by until they have a round."""
+
 LEAVING = 100
 """Tenants that leave the rotation in one transaction, at most."""
 
@@ -154,11 +158,16 @@ class Rotation:
     ) -> tuple[dict[str, tuple[int, float]], list[str]]:
         """Return how many turns each tenant has now, with the round of its next one, and tenants that have no jobs."""
         keys = self._keys
-        (newcomers,) = await ask([(b"ZRANGE", keys.turns(stream), b"+inf", b"+inf", b"BYSCORE", b"LIMIT", 0, room)])
+        (newcomers,) = await ask(
+            [(b"ZRANGE", keys.turns(stream), b"+inf", b"+inf", b"BYSCORE", b"LIMIT", 0, NEWCOMERS)]
+        )
         present = rotation[0][1] if rotation[0][1] < math.inf else 0.0
         rounds = {tenant.decode(): turn for tenant, turn in rotation if turn < math.inf}
         rounds |= {tenant.decode(): present + 1 for tenant in newcomers}
         tenants = list(rounds)
+        if not tenants:
+            # another worker has changed them between the two queries, so this is tried again
+            return {}, []
         lengths = await ask([(b"ZCARD", keys.parked(backlog(keys, stream, tenant))) for tenant in tenants])
         waiting = dict(zip(tenants, lengths, strict=True))
         heap = [(turn, tenant) for tenant, turn in rounds.items()]
@@ -184,7 +193,7 @@ class Rotation:
         taking = [(keys.parked(backlog(keys, stream, tenant)), count) for tenant, (count, _) in turns.items() if count]
         if not turns:
             return [], 0
-        heads = await ask([(b"ZRANGE", parked, 0, count - 1) for parked, count in taking])
+        heads = await ask([(b"ZRANGE", parked, 0, count - 1) for parked, count in taking]) if taking else []
         ids = [id for head in heads for id in head]
         (bodies,) = await ask([(b"HMGET", keys.bodies, *ids)]) if ids else ([],)
         stored = dict(zip(ids, bodies, strict=True))

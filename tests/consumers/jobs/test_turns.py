@@ -146,6 +146,34 @@ async def test_turns_are_as_a_model_says(client: Client, queue: Queue, seed: int
     assert not await keys(client, queue)
 
 
+async def test_newcomers_do_not_keep_others_waiting(client: Client, queue: Queue) -> None:
+    stream, added = queue.keys.streams["normal"], 0
+    for each in queue.keys.in_order:
+        await client.xgroup_create(each, GROUP, identifier="0", mkstream=True)
+    taken: list[str] = []
+    async with open_link(client, queue.keys.later) as link:
+        rotation = Rotation(queue.keys, Transactions(link), lambda: 1, anyio.lowlevel.checkpoint)
+
+        async def add(tenant: str) -> None:
+            nonlocal added
+            added += 1
+            await link.transaction(line_up(queue.keys, stream, JobEntry(str(added), tenant, b"", turn=tenant), added))
+
+        for _ in range(5):
+            await add("old")
+        for n in range(20):
+            # one more of them each time
+            await add(f"new {n}")
+            await rotation.fill()
+            (one,) = (await client.xreadgroup(GROUP, "me", streams={stream: ">"}) or {})[stream.encode()]
+            taken.append(one.field_values[b"job"].decode())
+            await client.xack(stream, GROUP, [one.identifier])
+            await client.xdel(stream, [one.identifier])
+    assert taken.count("old") >= 3
+    # nor do those who were there first keep newcomers waiting
+    assert taken.index("new 0") <= 2
+
+
 async def test_a_tenant_with_many_jobs_does_not_delay_another_one(client: Client, queue: Queue) -> None:
     begun: list[str] = []
 
