@@ -71,7 +71,7 @@ class Console:
 
             self.sessions = Sessions(self.policy, self.viewpoint, seen_by, tasks, self._clock)
             self.pulse = Watch("the server's pulse", monitoring.Pulse(self.viewpoint.server).read, tasks)
-            self.history = History(self.viewpoint.server, self._other_server, self._clock)
+            self.history = History(self.viewpoint.server, self._other_servers, self._clock)
             tasks.start_soon(self.viewpoint.server.run)
             tasks.start_soon(self.history.run)
             try:
@@ -80,10 +80,9 @@ class Console:
                 self.close()
                 tasks.cancel_scope.cancel()
 
-    def _other_server(self) -> Server | None:
-        """Return the server as somebody sees it who is logged in."""
-        session = self.sessions.latest()
-        return None if session is None else session.viewpoint.server
+    def _other_servers(self) -> list[Server]:
+        """Return the server as those see it who are logged in."""
+        return [viewpoint.server for viewpoint in self.sessions.viewpoints()]
 
     def close(self) -> None:
         """End the responses that would never end."""

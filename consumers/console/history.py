@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import asdict, dataclass
+from weakref import WeakKeyDictionary
 
 import anyio
 from coredis.exceptions import AuthenticationError, AuthorizationError, RedisError
@@ -23,6 +24,9 @@ KEPT = 300
 
 SHARE = 0.02
 """The share of time that sampling may take: a server whose INFO is slow is asked less often."""
+
+REFUSED_SECONDS = 60.0
+"""How long a user is not asked who may not use INFO."""
 
 COMMAND = (b"INFO", b"clients", b"memory", b"stats", b"replication", b"persistence")
 
@@ -50,15 +54,16 @@ class Sample:
 class History:
     """Samples of one server, in order.
 
-    other: returns the server as another user sees it, who is asked for while the console's own may not use INFO. error:
-    why there are no samples at the moment, None if all is well.
+    others: returns the server as other users see it, who are asked while the console's own may not use INFO. error: why
+    there are no samples at the moment, None if all is well.
     """
 
     def __init__(
-        self, server: Server, other: Callable[[], Server | None], clock: Callable[[], float] = time.time
+        self, server: Server, others: Callable[[], Iterable[Server]], clock: Callable[[], float] = time.time
     ) -> None:
         self._server = server
-        self._other = other
+        self._others = others
+        self._refused: WeakKeyDictionary[Server, float] = WeakKeyDictionary()
         self._clock = clock
         self._samples: deque[Sample] = deque(maxlen=KEPT)
         self._added = anyio.Event()
@@ -94,14 +99,19 @@ class History:
                 self._wake()
 
     async def _ask(self) -> bytes:
-        try:
-            reply: bytes = await self._server.call(*COMMAND)
-        except (AuthenticationError, AuthorizationError):
-            other = self._other()
-            if other is None:
-                raise
-            reply = await other.call(*COMMAND)
-        return reply
+        """Return INFO's reply to the first user who may use it. Raises the last one's refusal."""
+        refusal: RedisError = AuthorizationError("nobody who is logged in may use INFO")
+        for server in (self._server, *self._others()):
+            if self._refused.get(server, 0.0) > self._clock():
+                continue
+            try:
+                reply: bytes = await server.call(*COMMAND)
+                return reply
+            except (AuthenticationError, AuthorizationError) as error:
+                # the server may log each refusal
+                self._refused[server] = self._clock() + REFUSED_SECONDS
+                refusal = error
+        raise refusal
 
     def _wake(self) -> None:
         self._added.set()

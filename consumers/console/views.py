@@ -64,11 +64,19 @@ def _moment(seconds: float | None) -> str:
 def link(path: str, **query: str | bytes | int | None) -> str:
     """Return a path with a query. Bytes are percent-encoded as they are."""
     kept = {
-        name: value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+        name: value if isinstance(value, bytes) else _encoded(str(value))
         for name, value in query.items()
         if value is not None and value != ""
     }
     return f"{path}?{urlencode(kept, quote_via=quote)}" if kept else path
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        # half of a pair of surrogates, as JSON may contain
+        return text.encode("utf-8", "replace")
 
 
 def query_of(request: Request) -> dict[str, str]:

@@ -25,8 +25,8 @@ INTERVAL = 2.0
 """Seconds for which a reading holds."""
 
 SHARE = 0.1
-"""The share of time that reading may take: what takes a second is read every ten. A tenth to a fifth of that time is the
-server's, the rest is spent here."""
+"""The share of time that reading may take: what takes a second is read every ten. Measured with queues, a tenth of that
+time is the server's; the rest is spent here."""
 
 READ_SECONDS = 60.0
 """How long a reading may take."""

@@ -29,7 +29,7 @@ def form_route(path: str, handler: FormHandler) -> Route:
 
     async def take(request: Request) -> Response:
         visit, form = visit_of(request), await _read(request)
-        if not hmac.compare_digest(form.pop("csrf", "").encode(), visit.csrf.encode()):
+        if not hmac.compare_digest(form.pop("csrf", "").encode("utf-8", "surrogateescape"), visit.csrf.encode()):
             audit(visit.user, visit.address, "refused: CSRF token", path=path)
             raise HTTPException(403, "This form is too old, or not from this console. Go back, reload, and try again.")
         return await handler(request, form)

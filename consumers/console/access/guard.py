@@ -82,8 +82,9 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":
-            raise ValueError(f"the console has no {scope['type']}")
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000, "reason": "the console has none"})
+            return
         headers = Headers(scope=scope)
         sessions: Sessions = scope["app"].state.console.sessions
         port = (scope.get("server") or ("", 0))[1]

@@ -108,10 +108,16 @@ class Sessions:
 
     async def _checked(self, user: str, password: str) -> Viewpoint:
         if self._policy.login is Login.PASSWORD:
-            if not hmac.compare_digest(password.encode(), self._policy.password.encode()):
+            given = password.encode("utf-8", "surrogateescape")
+            if not hmac.compare_digest(given, self._policy.password.encode()):
                 raise Refused("wrong password")
             return self._shared.viewpoint
         user = user or "default"
+        try:
+            f"{user}{password}".encode()
+        except UnicodeEncodeError:
+            # the credentials become part of a URL, which is text
+            raise Refused("wrong name or password") from None
         if user == "default" and await self._accepted(user, secrets.token_urlsafe(16)) is not None:
             raise Refused("the server's default user has no password, so anybody could log in")
         viewpoint = await self._accepted(user, password)
@@ -154,9 +160,9 @@ class Sessions:
         if session is not None and session.viewpoint is not self._shared.viewpoint:
             session.viewpoint.server.close()
 
-    def latest(self) -> Session | None:
-        """Return the session that was used last; None if nobody is logged in."""
-        return next(reversed(self._sessions.values()), None)
+    def viewpoints(self) -> list[Viewpoint]:
+        """Return the views of those who are logged in, the one that was used last first."""
+        return [session.viewpoint for session in reversed(self._sessions.values())]
 
     def leave_notice(self, token: str, text: str) -> None:
         """Keep a message for the next page that the browser with this cookie opens."""

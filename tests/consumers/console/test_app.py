@@ -18,6 +18,20 @@ async def test_every_page_is_there() -> None:
             assert text.count("<h1") == 1 and "<title>" in text
 
 
+async def test_no_query_breaks_a_page() -> None:
+    hostile = "%FF%00%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E%ED%A0%80"
+    async with in_process_broker() as url, open_browser(url) as browser:
+        paths = [route.path for page in PAGES for route in page.routes if "GET" in (route.methods or ())]  # type: ignore[attr-defined]
+        assert len(paths) > 8
+        for path in paths:
+            if path.endswith(("/events", "/follow", "/tap")):
+                continue
+            for name in ("search", "name", "key", "id", "order", "library", "state", "after", "place", "cursor"):
+                response = await browser.get(f"{path}?{name}={hostile}")
+                assert response.status_code < 500, (path, name, response.text)
+                assert "<script>alert" not in response.text
+
+
 async def test_errors_are_pages() -> None:
     async with in_process_broker() as url, open_browser(url) as browser:
         assert "There is no such page." in await browser.page("/nosuch", 404)

@@ -41,7 +41,7 @@ def clock() -> list[float]:
 
 @pytest.fixture
 def history(server: Any, clock: list[float]) -> History:
-    return History(server, lambda: None, lambda: clock[0])
+    return History(server, list, lambda: clock[0])
 
 
 async def test_counters_become_rates(server: Scripted, clock: list[float], history: History) -> None:
@@ -61,17 +61,25 @@ async def test_counters_become_rates(server: Scripted, clock: list[float], histo
 
 
 async def test_another_user_is_asked_where_the_console_may_not(server: Scripted, clock: list[float]) -> None:
-    other = Scripted()
+    refused, other = Scripted(), Scripted()
     others: list[Any] = []
-    history = History(server, lambda: others[0] if others else None, lambda: clock[0])  # type: ignore[arg-type]
-    server.error = AuthorizationError("no permissions")
-    with pytest.raises(AuthorizationError):
+    history = History(server, lambda: others, lambda: clock[0])  # type: ignore[arg-type]
+    server.error = refused.error = AuthorizationError("no permissions")
+    with pytest.raises(AuthorizationError, match="no permissions"):
         await history.take()
-    others.append(other)
+    others += [refused, other]
+    for _ in range(3):
+        clock[0] += 1
+        await history.take()
+    assert (server.asked, refused.asked, other.asked) == (1, 1, 3)
+    assert len(history.samples) == 2
+    others.remove(other)
+    with pytest.raises(AuthorizationError, match="nobody who is logged in"):
+        await history.take()
+    clock[0] += 60
+    server.error = None
     await history.take()
-    clock[0] += 1
-    await history.take()
-    assert (other.asked, len(history.samples)) == (2, 1)
+    assert server.asked == 2
 
 
 async def test_a_restart_is_no_negative_rate(server: Scripted, clock: list[float], history: History) -> None:

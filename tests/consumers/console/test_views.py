@@ -20,6 +20,7 @@ def test_any_bytes_survive_a_query() -> None:
     assert found["key"].encode("utf-8", "surrogateescape") == b"a\xff&=b \xc3\xa9"
     assert link("/keys/key", key=found["key"], number=3) == path
     assert link("/") == "/"
+    assert link("/", id="a\ud800") == "/?id=a%3F"
 
 
 def test_a_query_of_a_thousand_fields_is_refused() -> None:

@@ -37,6 +37,13 @@ async def test_a_token_is_one_browser_s(url: str) -> None:
         assert (await other.post("/clients/end?id=1", data={"csrf": mine.token})).status_code == 403
 
 
+async def test_bytes_that_are_no_text_are_no_token(url: str) -> None:
+    async with open_browser(url) as browser:
+        typed = {"content-type": "application/x-www-form-urlencoded"}
+        response = await browser.post("/clients/end?id=1", content=b"csrf=%FF", headers=typed)
+        assert response.status_code == 403
+
+
 async def test_what_is_no_form_is_refused(url: str) -> None:
     async with open_browser(url) as browser:
         typed = {"content-type": "application/x-www-form-urlencoded"}

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 
 import pytest
+from starlette.types import Message
 
 from consumers.console.access.policy import Login, Policy
 from tests.consumers.console.consoles import Browser, open_browser, open_console
@@ -97,3 +98,17 @@ async def test_only_a_trusted_proxy_is_believed(url: str) -> None:
             assert "; Secure" in (await browser.get("/login", headers=forwarded)).headers["set-cookie"]
         async with Browser(app, address="192.0.2.98") as browser:
             assert "; Secure" not in (await browser.get("/login", headers=forwarded)).headers["set-cookie"]
+
+
+async def test_there_are_no_websockets(url: str) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        raise AssertionError("nothing is received")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async with open_console(url) as app:
+        await app({"type": "websocket", "path": "/", "headers": []}, receive, send)
+    assert [message["type"] for message in sent] == ["websocket.close"]

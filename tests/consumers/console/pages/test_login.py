@@ -30,6 +30,16 @@ async def test_with_a_password(server_url: str, caplog: pytest.LogCaptureFixture
         assert "Log in" in await browser.page("/clients")
 
 
+@pytest.mark.parametrize("policy", [Policy(Login.PASSWORD, "secret"), Policy(Login.SERVER)], ids=["password", "server"])
+async def test_what_is_no_text_is_no_password(server_url: str, policy: Policy) -> None:
+    async with open_browser(server_url, policy) as browser:
+        await browser.page("/login")
+        for fields in ("password=%FF", "name=%FF&password=x", "name=a%00b&password=x"):
+            content = f"csrf={browser.token}&{fields}"
+            headers = {"content-type": "application/x-www-form-urlencoded"}
+            assert (await browser.post("/login", content=content, headers=headers)).status_code == 401
+
+
 async def test_as_a_user_of_the_server(client: Client, server_url: str) -> None:
     await client.acl_setuser("console-viewer", "on", ">secret", "+info", "+ping")
     try:
