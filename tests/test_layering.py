@@ -143,6 +143,7 @@ TESTED_BY = {
     "consumers/jobs/names.py": "tests/consumers/jobs/test_queue.py",
     "consumers/jobs/options.py": "tests/consumers/jobs/test_typing.py",
     "consumers/commands/job_queues.py": "tests/consumers/commands/test_jobs.py",
+    "consumers/commands/other_queues.py": "tests/consumers/commands/test_queues.py",
     "consumers/commands/pause.py": "tests/consumers/commands/test_purge.py",
     "consumers/commands/resume.py": "tests/consumers/commands/test_purge.py",
     "consumers/commands/work_link.py": "tests/consumers/commands/test_work_supervisor.py",

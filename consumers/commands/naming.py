@@ -9,7 +9,7 @@ from consumers.commands.running import CommandError, printable
 from consumers.connecting import Client
 from consumers.jobs.names import Keys
 
-__all__ = ["dead_stream", "named_streams"]
+__all__ = ["dead_stream", "kind_of", "named_streams"]
 
 
 async def kind_of(client: Client, key: str) -> str:

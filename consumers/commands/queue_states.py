@@ -22,11 +22,12 @@ PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """One group of one stream; without a group, a stream without consumers or a list.
+    """One group of one stream; without a group, a stream without consumers, a list, or another library's queue.
 
     depth: entries in the stream. in_hand: delivered, not acknowledged. lag: not delivered yet, None if the server does
     not know. oldest: seconds since the oldest unacknowledged entry was added, None if there is none (or its ID is not a
-    time). dead: dead letters that came from here; `dead_complete` is False if there may be more.
+    time). dead: dead letters that came from here; `dead_complete` is False if there may be more. library, delayed: of
+    another library's queue, with the jobs that wait for a time.
     """
 
     queue: str
@@ -37,6 +38,8 @@ class QueueState:
     oldest: float | None = None
     dead: int = 0
     dead_complete: bool = True
+    library: str | None = None
+    delayed: int | None = None
 
 
 async def find_streams(client: Client, pattern: str | None = None) -> list[str]:

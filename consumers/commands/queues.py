@@ -13,7 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from consumers.commands.naming import named_streams
+from consumers.commands.naming import kind_of, named_streams
+from consumers.commands.other_queues import OtherQueues
 from consumers.commands.queue_states import QueueState, find_streams, states
 from consumers.commands.running import CommandError, Output, argument_parser, printable, run
 from consumers.connecting import Client
@@ -22,9 +23,10 @@ from consumers.durations import age
 DESCRIPTION = """\
 Show the server's streams and their consumer groups: how many entries they hold (depth), how many are in hand
 (delivered, not acknowledged) or not delivered yet (lag), the age of the oldest unacknowledged entry (in seconds with
---json), and how many dead letters came from there.
+--json), and how many dead letters came from there. Queues of Celery, RQ, Dramatiq, arq, BullMQ and Huey follow, with
+the library in place of a group; delayed jobs are part of neither depth nor lag.
 
-  trimaran queues                       all streams
+  trimaran queues                       all streams, and the queues of other libraries
   trimaran queues orders 'jobs:*'       only these; for lists only the length is known
   trimaran queues thumbnails            the streams of a job queue, by its own name
   trimaran queues --json --interval 10  one JSON object per line for each, every 10 seconds
@@ -40,7 +42,9 @@ COLUMNS = ("queue", "group", "depth", "in hand", "lag", "oldest", "dead")
 
 def main(words: Sequence[str]) -> int:
     parser = argument_parser("queues", DESCRIPTION)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="keys, job queues, or patterns for stream names")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="keys, queues, or patterns for the names of streams and queues"
+    )
     parser.add_argument("--interval", type=_seconds, metavar="SECONDS", help="refresh interval")
     parser.add_argument("--once", action="store_true", help="do not refresh")
     return run(_queues, parser.parse_intermixed_args(words), "queues")
@@ -68,7 +72,7 @@ async def _queues(client: Client, options: argparse.Namespace, output: Output) -
 
 
 class _Finder:
-    """The requested queues. Patterns are matched again from time to time."""
+    """The requested queues. Those of other libraries are looked for, and patterns matched, from time to time."""
 
     def __init__(self, client: Client, asked: Sequence[str]) -> None:
         self._client = client
@@ -76,27 +80,44 @@ class _Finder:
         self._patterns: list[str | None] = [name for name in asked if _is_pattern(name)]
         if not asked:
             self._patterns = [None]
+        self._others = OtherQueues(asked)
         self._found: list[str] = []
         self._found_at = float("-inf")
 
     async def resolve(self) -> None:
         """Resolve the names, and check that the patterns match something. Raises CommandError."""
-        found = [stream for name in self._names for stream in await named_streams(self._client, name)]
+        found: list[str] = []
+        for name in self._names:
+            try:
+                found += await named_streams(self._client, name)
+                if await kind_of(self._client, name) == "list":
+                    # it may be that of another library
+                    await self._others.has(self._client, name)
+            except CommandError:
+                if not await self._others.has(self._client, name):
+                    raise
         self._names = list(dict.fromkeys(found))
         if any(pattern is not None for pattern in self._patterns) and not self._names:
             await self._find()
-            if not self._found:
+            if not self._found and not self._others.found:
                 raise CommandError(f"no stream matches {' or '.join(printable(one or '') for one in self._patterns)}")
 
     async def _find(self) -> None:
-        self._found = [name for pattern in self._patterns for name in await find_streams(self._client, pattern)]
+        await self._others.find(self._client)
+        self._found = [
+            name
+            for pattern in self._patterns
+            for name in await find_streams(self._client, pattern)
+            if pattern is not None or not self._others.keeps(name)
+        ]
         self._found_at = anyio.current_time()
 
     async def states(self) -> list[QueueState]:
-        if self._patterns and anyio.current_time() - self._found_at > FIND_SECONDS:
+        if (self._patterns or self._others.found) and anyio.current_time() - self._found_at > FIND_SECONDS:
             await self._find()
         names = list(dict.fromkeys([*self._names, *self._found]))
-        return await states(self._client, names, [f"{name}.dead" for name in self._names])
+        found = await states(self._client, names, [f"{name}.dead" for name in self._names])
+        return found + await self._others.states(self._client)
 
 
 def _is_pattern(name: str) -> bool:
@@ -130,7 +151,7 @@ def _cells(state: QueueState) -> list[str]:
     dead = f"{state.dead}{'' if state.dead_complete else '+'}"
     return [
         printable(state.queue),
-        "-" if state.group is None else printable(state.group),
+        printable(state.group or state.library or "-"),
         str(state.depth),
         _number(state.in_hand),
         _number(state.lag),

@@ -1,8 +1,8 @@
-"""What clients have named or sent, as one line that is safe to show."""
+"""What clients have named or sent, as one line that is safe to show; and sizes."""
 
 from __future__ import annotations
 
-__all__ = ["label"]
+__all__ = ["label", "size"]
 
 LIMIT = 120
 """Characters of a text that are shown in a table or as a name."""
@@ -15,3 +15,12 @@ def label(value: bytes | str, limit: int = LIMIT) -> str:
     if not cut.isprintable():
         cut = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in cut)
     return cut if len(text) <= limit and len(value) <= 4 * limit else f"{cut}…"
+
+
+def size(count: float) -> str:
+    """Bytes as people read them."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

@@ -7,7 +7,7 @@ a coredis client get one that is replaced as well: its pool does not recover fro
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from consumers.connection import Link, open_link
 from consumers.console.info import fields
 from consumers.retry import RECONNECT
 
-__all__ = ["About", "Server", "Unreachable"]
+__all__ = ["About", "Server", "Unreachable", "about_in"]
 
 READY_SECONDS = 6.0
 """How long a page waits for a client that is being replaced."""
@@ -126,10 +126,14 @@ class Server:
 
     async def about(self) -> About:
         """Return what kind of server it is. Raises what call() raises."""
-        found = fields(await self.call(b"INFO", b"server"))
-        mode = found.get("redis_mode") or found.get("server_mode") or "standalone"
-        if "trimaran_version" in found:
-            return About("Trimaran", found["trimaran_version"], mode)
-        if found.get("server_name") == "valkey":
-            return About("Valkey", found.get("valkey_version", ""), mode)
-        return About("Redis", found.get("redis_version", ""), mode)
+        return about_in(fields(await self.call(b"INFO", b"server")))
+
+
+def about_in(found: Mapping[str, str]) -> About:
+    """Return what INFO's section Server says about its kind."""
+    mode = found.get("redis_mode") or found.get("server_mode") or "standalone"
+    if "trimaran_version" in found:
+        return About("Trimaran", found["trimaran_version"], mode)
+    if found.get("server_name") == "valkey":
+        return About("Valkey", found.get("valkey_version", ""), mode)
+    return About("Redis", found.get("redis_version", ""), mode)

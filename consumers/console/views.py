@@ -22,7 +22,7 @@ from consumers.console.access.audit import audit
 from consumers.console.access.forms import Form
 from consumers.console.access.guard import visit_of
 from consumers.console.access.policy import Login
-from consumers.console.labels import label
+from consumers.console.labels import label, size
 from consumers.durations import age
 
 __all__ = ["Page", "acted", "confirm", "count", "duration", "link", "query_of", "render"]
@@ -35,15 +35,6 @@ class Page:
     title: str
     path: str
     routes: Sequence[BaseRoute]
-
-
-def _size(number: float) -> str:
-    """Bytes as people read them."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
-        number /= 1024
-    return f"{number:.1f} TiB"
 
 
 def count(number: float | None) -> str:
@@ -95,7 +86,7 @@ _ENVIRONMENT = jinja2.Environment(
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
 )
-_ENVIRONMENT.filters |= {"size": _size, "count": count, "duration": duration, "moment": _moment, "label": label}
+_ENVIRONMENT.filters |= {"size": size, "count": count, "duration": duration, "moment": _moment, "label": label}
 _ENVIRONMENT.globals |= {"link": link}
 
 

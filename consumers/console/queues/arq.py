@@ -67,6 +67,7 @@ class Arq:
         Action("redrive", Scope.JOB, (State.DEAD,), "The job's result is replaced by that of the new run."),
         Action("delete", Scope.JOB, (State.WAITING, State.DELAYED, State.DEAD, State.DONE)),
     )
+    streams = None
     unseen = (
         "A queue with a name of its own is found while a worker has served it within the last hour, or if the name "
         "begins with arq:. Failed jobs can be listed, but not counted."

@@ -70,6 +70,7 @@ class BullMQ:
         Action("redrive", Scope.JOB, (State.DEAD,)),
         Action("delete", Scope.JOB, (State.WAITING, State.DELAYED, State.DEAD, State.DONE)),
     )  # fmt: skip
+    streams = re.compile(r".+:[^:]+:events", re.DOTALL)
     unseen = "Workers leave no trace by which they could be counted."
 
     def __init__(self, clock: Clock = wall_clock) -> None:

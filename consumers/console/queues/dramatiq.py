@@ -77,6 +77,7 @@ class Dramatiq:
         Action("redrive", Scope.JOB, (State.DEAD,)),
         Action("delete", Scope.JOB, (State.WAITING, State.DEAD)),
     )
+    streams = None
     unseen = (
         "Running includes messages that a worker has fetched in advance. Workers aren't counted: producers leave the "
         "same traces."

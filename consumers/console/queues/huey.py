@@ -61,6 +61,7 @@ class Huey:
         Action("purge", Scope.STATE, (State.WAITING, State.DELAYED)),
         Action("delete", Scope.JOB, (State.WAITING, State.DELAYED)),
     )
+    streams = None
     unseen = "Huey keeps nothing of tasks that are running, and of failed ones only the error, under the task's ID."
 
     def __init__(self, clock: Clock = wall_clock) -> None:

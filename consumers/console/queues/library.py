@@ -8,6 +8,7 @@ the library itself would.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -120,6 +121,10 @@ class Library(Protocol):
     def states(self) -> tuple[State, ...]: ...
     @property
     def actions(self) -> tuple[Action, ...]: ...
+    @property
+    def streams(self) -> re.Pattern[str] | None:
+        """The names of streams in which the library keeps something else than jobs."""
+
     @property
     def unseen(self) -> str:
         """What the library's format does not show, in a sentence or two."""

@@ -72,7 +72,9 @@ async def test_some_as_json(orders: Client) -> None:
         ("jobs:a", None, 1),
         ("list", None, 1),
     ]
-    assert set(got[0]) == {"queue", "group", "depth", "in_hand", "lag", "oldest", "dead", "dead_complete"}
+    assert set(got[0]) == {
+        "queue", "group", "depth", "in_hand", "lag", "oldest", "dead", "dead_complete", "library", "delayed",
+    }  # fmt: skip
 
 
 async def test_lines_again_and_again(orders: Client) -> None:
@@ -116,3 +118,24 @@ def test_the_table() -> None:
     assert first.split() == ["orders", "billing", "1500", "12", "3", "1d1h", "7+"]
     assert second.split() == ["[red]\\x1b[2J", "-", "4", "-", "-", "-", "0"]
     assert "no streams" in drawn()
+
+
+async def test_queues_of_other_libraries(client: Client) -> None:
+    await client.rpush("rq:queue:reports", ["a", "b"])
+    await client.sadd("rq:queues", {"rq:queue:reports"})
+    await client.xadd("rq:results:a", {"type": "1"})
+    await client.rpush("celery", ["{}"])
+    found = [line.split("\t") for line in await lines(queues, client)]
+    assert found == [
+        ["celery", "Celery", "1", "0", "1", "-", "0"], ["reports", "RQ", "2", "0", "2", "-", "0"],
+    ]  # fmt: skip
+    assert [line.split("\t")[:2] for line in await lines(queues, client, "rep*")] == [["reports", "RQ"]]
+    assert [line.split("\t")[:2] for line in await lines(queues, client, "reports")] == [["reports", "RQ"]]
+    assert [line.split("\t")[:2] for line in await lines(queues, client, "celery")] == [
+        ["celery", "-"],
+        ["celery", "Celery"],
+    ]
+    (line,) = await lines(queues, client, "--json", "reports")
+    assert json.loads(line)["library"] == "RQ"
+    with pytest.raises(CommandError, match="there is no stream, list or job queue nosuch"):
+        await lines(queues, client, "nosuch")
