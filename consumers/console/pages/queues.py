@@ -181,7 +181,7 @@ async def _act(request: Request, form: Form) -> Response:
     if chosen is None:
         raise HTTPException(404, f"{library.title} has no such action for that.")
     back = link("/queues/queue", library=library.name, name=name, state=state)
-    question = f"{_sentence(chosen, label(name), label(identifier))} {chosen.warning}".rstrip()
+    question = f"{_sentence(chosen, label(name), state, label(identifier))} {chosen.warning}".rstrip()
     if asked := confirm(request, form, question, action.capitalize(), back):
         return asked
     async with viewpoint.server.client() as client:
@@ -195,11 +195,11 @@ async def _act(request: Request, form: Form) -> Response:
     )
 
 
-def _sentence(action: Action, name: str, identifier: str) -> str:
+def _sentence(action: Action, name: str, state: State | None, identifier: str) -> str:
     """Return the question whether to do this."""
     what = {
         Scope.QUEUE: f"the queue {name}",
-        Scope.STATE: f"all {' or '.join(action.states)} jobs of {name}",
+        Scope.STATE: f"all {state} jobs of {name}",
         Scope.JOB: f"the job {identifier} of {name}",
     }[action.scope]
     return f"{action.name.capitalize()} {what}?"
