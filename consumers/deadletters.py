@@ -28,6 +28,7 @@ __all__ = [
     "dead_letters",
     "read_letter",
     "redrive",
+    "way_back",
 ]
 
 STREAM, ID, GROUP = b"dead-stream", b"dead-id", b"dead-group"
@@ -169,7 +170,7 @@ async def redrive(
                 target = to or letter.stream
                 if client_slot(client, target) != client_slot(client, dead_letter):
                     raise ConsumerError(f"{dead_letter} and {target} are in different slots of the cluster")
-                commands = _way_back(dead_letter, letter, target)
+                commands = way_back(dead_letter, letter, target)
                 if execute is None or not await execute(letter, commands):
                     for reply in await link.transaction(commands):
                         if isinstance(reply, Exception):
@@ -178,7 +179,8 @@ async def redrive(
     return done
 
 
-def _way_back(dead_letter: str, letter: DeadLetter, target: str) -> list[Command]:
+def way_back(dead_letter: str | bytes, letter: DeadLetter, target: str) -> list[Command]:
+    """The commands that move a dead letter's entry to a stream, to be executed as one transaction."""
     values = [one for name, value in letter.fields.items() for one in (name.encode("utf-8", "surrogateescape"), value)]
     values += [REDRIVEN_ID, letter.entry_id.encode()]
     if target == letter.stream:

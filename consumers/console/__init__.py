@@ -10,7 +10,7 @@ history      the last minutes of INFO, sampled once for all viewers
 info         INFO's text as fields
 labels       what clients have named or sent, as one line that is safe to show
 pages/       a module per page; templates/ and static/ are theirs
-streams      streams and their groups: figures
+streams      streams and their groups: figures; stream_entries has what is in one
 metrics      /metrics, from the same figures
 queues/      the queues of job libraries: figures, jobs, actions
 keys         keys and what is stored in them; key_editing changes them, entered reads what was typed for that

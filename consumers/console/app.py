@@ -23,7 +23,18 @@ from consumers.console.access.guard import Guard, visit_of
 from consumers.console.access.policy import Login, Policy
 from consumers.console.access.sessions import Sessions
 from consumers.console.history import History
-from consumers.console.pages import clients, configuration, keys, login, monitoring, overview, queues, slow_log, users
+from consumers.console.pages import (
+    clients,
+    configuration,
+    keys,
+    login,
+    monitoring,
+    overview,
+    queues,
+    slow_log,
+    streams,
+    users,
+)
 from consumers.console.server import Server, Unreachable
 from consumers.console.viewpoint import Viewpoint
 from consumers.console.views import Page, render
@@ -35,7 +46,7 @@ __all__ = ["Console", "application"]
 logger = logging.getLogger("consumers.console")
 
 PAGES: Sequence[Page] = (
-    overview.PAGE, queues.PAGE, keys.PAGE, clients.PAGE, slow_log.PAGE, configuration.PAGE, users.PAGE,
+    overview.PAGE, queues.PAGE, streams.PAGE, keys.PAGE, clients.PAGE, slow_log.PAGE, configuration.PAGE, users.PAGE,
 )  # fmt: skip
 BODY_LIMIT = 1024 * 1024
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
+from anyio.lowlevel import checkpoint
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,7 +16,10 @@ from starlette.types import Receive, Scope, Send
 
 from consumers.console.access.guard import visit_of
 
-__all__ = ["event_stream"]
+__all__ = ["Produce", "Push", "event_stream", "pushed_stream"]
+
+Push: TypeAlias = Callable[[object], Awaitable[None]]
+Produce: TypeAlias = Callable[[Push], Awaitable[None]]
 
 STREAMS = 64
 """Streams of all viewers at a time."""
@@ -27,29 +31,41 @@ LIFETIME = 600.0
 def event_stream(request: Request, events: AsyncGenerator[Any, None]) -> Response:
     """Return a response that sends each of the events as JSON, until the visitor's session or the console ends.
 
-    Raises HTTPException if there are too many.
+    The generator must not be inside a cancel scope or a task group when it yields. Raises HTTPException if there are
+    too many.
     """
+
+    async def produce(push: Push) -> None:
+        async with aclosing(events):
+            async for event in events:
+                await push(event)
+
+    return pushed_stream(request, produce)
+
+
+def pushed_stream(request: Request, produce: Produce) -> Response:
+    """The same for what a function pushes, which is cancelled at the end and may have tasks and connections."""
     if request.app.state.console.streams >= STREAMS:
         raise HTTPException(503, "Too many pages update themselves at the moment.")
-    return _EventStream(request, events)
+    return _EventStream(request, produce)
 
 
 class _EventStream(Response):
-    """Unlike Starlette's StreamingResponse, it closes what it sends when the viewer has gone."""
+    """Unlike Starlette's StreamingResponse, it ends what it sends when the viewer has gone."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, request: Request, events: AsyncGenerator[Any, None]) -> None:
+    def __init__(self, request: Request, produce: Produce) -> None:
         super().__init__(headers={"x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._visit = visit_of(request)
         self._console = request.app.state.console
-        self._events = events
+        self._produce = produce
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._console.streams += 1
         try:
-            async with aclosing(self._events), anyio.create_task_group() as tasks:
+            async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._send, send, tasks.cancel_scope)
                 while (await receive())["type"] != "http.disconnect":
                     pass
@@ -63,11 +79,15 @@ class _EventStream(Response):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._end_with_console, tasks.cancel_scope)
             tasks.cancel_scope.deadline = anyio.current_time() + LIFETIME
-            async for event in self._events:
+
+            async def push(event: object) -> None:
                 if self._console.sessions.find(self._visit.token) is not self._visit.session:
-                    break
+                    tasks.cancel_scope.cancel()
+                    await checkpoint()
                 data = f"data: {json.dumps(event)}\n\n".encode()
                 await send({"type": "http.response.body", "body": data, "more_body": True})
+
+            await self._produce(push)
             tasks.cancel_scope.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         everything.cancel()

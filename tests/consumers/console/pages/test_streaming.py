@@ -16,8 +16,10 @@ pytestmark = pytest.mark.both_loops
 class Stream:
     """A request for a stream, by hand: httpx's transport would wait for its end."""
 
-    def __init__(self, app: object, cookie: str = "") -> None:
+    def __init__(self, app: object, cookie: str = "", path: str = "/overview/events", query: str = "") -> None:
         self.app = app
+        self.path = path
+        self.query = query
         self.status = 0
         self.text = ""
         self.gone = anyio.Event()
@@ -42,7 +44,8 @@ class Stream:
 
         await self.app(  # type: ignore[operator]
             {
-                "type": "http", "method": "GET", "path": "/overview/events", "query_string": b"", "root_path": "",
+                "type": "http", "method": "GET", "path": self.path, "root_path": "",
+                "query_string": self.query.encode(),
                 "headers": [(b"host", b"127.0.0.1:8379"), (b"cookie", self.cookie.encode())], "scheme": "http",
                 "client": ("127.0.0.1", 5), "server": ("127.0.0.1", 8379), "http_version": "1.1",
             },
