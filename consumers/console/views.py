@@ -104,6 +104,7 @@ def render(request: Request, template: str, status: int = 200, **context: Any) -
         "place": console.place,
         "notice": console.sessions.take_notice(visit.token) if visit.session is not None else None,
     }
+    assert not shared.keys() & context.keys(), "a page must not change what all pages show"
     text = _ENVIRONMENT.get_template(template).render({**shared, **context})
     return Response(text.encode("utf-8", "backslashreplace"), status, media_type="text/html; charset=utf-8")
 

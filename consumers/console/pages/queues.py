@@ -156,7 +156,7 @@ async def _job(request: Request) -> Response:
         raise HTTPException(404, "There is no such job any more, or it is elsewhere by now.")
     return render(
         request, "job.html", library=library, name=name, job=details.row, details=details, words=WORDS,
-        place=query.get("place", ""), actions=_actions(library, Scope.JOB, details.row.state),
+        job_place=query.get("place", ""), actions=_actions(library, Scope.JOB, details.row.state),
     )  # fmt: skip
 
 

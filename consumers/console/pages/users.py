@@ -120,9 +120,9 @@ def _text(value: bytes | str) -> str:
 async def _one(request: Request) -> Response:
     name = query_of(request).get("name")
     if name is None:
-        return render(request, "user.html", user=None, error=None, rules="on +@read ~*")
+        return render(request, "user.html", account=None, error=None, rules="on +@read ~*")
     user = await _named(request)
-    return render(request, "user.html", user=user, error=None, rules="")
+    return render(request, "user.html", account=user, error=None, rules="")
 
 
 async def _named(request: Request) -> User:
@@ -146,7 +146,7 @@ async def _change(request: Request, form: Form) -> Response:
     shown = " ".join(rule for rule in rules if not rule.startswith(SECRET))
     if not name or not rules:
         return render(
-            request, "user.html", 400, user=user, error="Name and rules are needed.", rules=form.get("rules", "")
+            request, "user.html", 400, account=user, error="Name and rules are needed.", rules=form.get("rules", "")
         )
     asked = confirm(request, form, f"{'Change' if user else 'Create'} the user {label(name)}?", "Yes, do it", back)
     if asked:
@@ -156,7 +156,7 @@ async def _change(request: Request, form: Form) -> Response:
             b"ACL", b"SETUSER", *(word.encode("utf-8", "surrogateescape") for word in (name, *rules))
         )
     except ResponseError as error:
-        return render(request, "user.html", 400, user=user, error=str(error), rules=form.get("rules", ""))
+        return render(request, "user.html", 400, account=user, error=str(error), rules=form.get("rules", ""))
     notice = f"The user {label(name)} was {'changed' if user else 'created'}."
     return acted(request, "/users", notice, "change user" if user else "create user", name=name, rules=shown)
 

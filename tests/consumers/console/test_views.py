@@ -50,4 +50,6 @@ def test_templates_escape_everything() -> None:
         assert not re.search(r"\|\s*safe\b|autoescape|Markup", text), template
         # the content security policy would keep all of these from working
         assert not re.search(r"<script>|<style|\son\w+=|\sstyle=|javascript:", text), template
+        # browsers end a paragraph where a form begins
+        assert not re.search(r"<p[ >](?:(?!</p>).)*(?:<form|parts\.action)", text, re.DOTALL), template
         assert not re.search(r"(?:src|href|action)=[\"']?(?:https?:)?//", text), template
