@@ -1,5 +1,6 @@
 """The console's reader of Celery, on tasks that Celery itself has sent, fetched and done."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +29,8 @@ def url(_broker: None) -> str:
 def application(url: str) -> Iterator[ModuleType]:
     module = copy_of("celery_jobs", url)
     yield module
+    # results give up their subscriptions when they are collected
+    gc.collect()
     module.app.close()
 
 
