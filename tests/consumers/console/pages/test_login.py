@@ -3,6 +3,7 @@
 import logging
 from urllib.parse import quote
 
+import anyio
 import coredis
 import pytest
 
@@ -55,7 +56,11 @@ async def test_as_a_user_of_the_server(client: Client, server_url: str) -> None:
             # and when it throws the user out, the session has ended
             await client.acl_setuser("console-viewer", ">other", "<secret")
             await client.client_kill(user="console-viewer", skipme=True)
-            assert "<h1>Log in</h1>" in await browser.page("/")
+            with anyio.fail_after(10):
+                # until the console has noticed that the connection is lost
+                while (response := await browser.get("/", follow_redirects=True)).status_code == 503:
+                    pass
+            assert "<h1>Log in</h1>" in response.text
     finally:
         await client.acl_deluser(["console-viewer"])
 
