@@ -24,6 +24,7 @@ from consumers.console.access.policy import Login, Policy
 from consumers.console.access.sessions import Sessions
 from consumers.console.history import History
 from consumers.console.pages import (
+    channels,
     clients,
     configuration,
     keys,
@@ -46,7 +47,8 @@ __all__ = ["Console", "application"]
 logger = logging.getLogger("consumers.console")
 
 PAGES: Sequence[Page] = (
-    overview.PAGE, queues.PAGE, streams.PAGE, keys.PAGE, clients.PAGE, slow_log.PAGE, configuration.PAGE, users.PAGE,
+    overview.PAGE, queues.PAGE, streams.PAGE, channels.PAGE, keys.PAGE, clients.PAGE, slow_log.PAGE,
+    configuration.PAGE, users.PAGE,
 )  # fmt: skip
 BODY_LIMIT = 1024 * 1024
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from anyio.abc import TaskGroup
 
 from consumers.connecting import Client
+from consumers.console.channels import Channels, read_channels
 from consumers.console.queues.discovery import SLICES, Discovery
 from consumers.console.queues.library import Figures
 from consumers.console.server import Server
@@ -37,6 +38,7 @@ class Viewpoint:
         self.queues = Watch("queues", self._read_queues, tasks)
         self.streams = Watch("streams", self._read_streams, tasks)
         self._streams = Streams()
+        self.channels = Watch("channels", self._read_channels, tasks)
 
     async def _read_queues(self) -> Queues:
         async with self.server.client() as client:
@@ -48,3 +50,7 @@ class Viewpoint:
         async with self.server.client() as client:
             await self._streams.look(client, SLICES if self._streams.laps else FIRST_SLICES)
             return await self._streams.figures(client)
+
+    async def _read_channels(self) -> Channels:
+        async with self.server.client() as client:
+            return await read_channels(client)
