@@ -1,7 +1,7 @@
 """Bytes that a user types into a form, as text or as hexadecimal digits, and what a form offers for a change.
 
 Browsers send every line break as CR LF, and lose NULs; so text is taken with LF, and bytes that would not come back as
-they were are offered, and have to be typed, as digits.
+they were are offered, and have to be typed, as digits. So are characters that would make a text look like another one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ TEXT, HEX = NOTATIONS = ("text", "hex")
 
 OFFER_LIMIT = 64 * 1024
 """Bytes of the largest value that a form offers for a change."""
+
+
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class Unreadable(ConsumerError):
@@ -58,8 +61,11 @@ def offer(data: bytes) -> Offer | None:
 
 
 def _survives(text: str) -> bool:
-    """Whether a text is the same after it was sent by a browser."""
-    return all(one in "\n\t" or unicodedata.category(one) not in ("Cc", "Cs") for one in text)
+    """Whether a text is the same after it was sent by a browser, and looks like what it is."""
+    return all(
+        one in "\n\t" or (unicodedata.category(one) not in ("Cc", "Cs", "Zl", "Zp") and one not in _DIRECTIONS)
+        for one in text
+    )
 
 
 def raw(text: str) -> bytes:

@@ -19,6 +19,8 @@ from tests.ui.browser import NARROW, WIDE, Browser
 from tests.ui.hostile import MARK, NAME, WORD
 from tests.ui.sites import Sites
 
+KEY = quote(NAME, safe="")
+STREAM = f"/streams/stream?key=stream%20{KEY}"
 QUEUE = f"/queues/queue?library=consumers&name={quote(NAME, safe='')}&state="
 
 FURTHER = {
@@ -26,6 +28,19 @@ FURTHER = {
     "dead jobs": f"{QUEUE}dead",
     "a job": f"{QUEUE}dead>/queues/job?",
     "a job of another library": f"/queues/queue?library=rq&name={quote(NAME, safe='')}>/queues/job?",
+    "a stream": STREAM,
+    "an entry": f"{STREAM}>/streams/entry?",
+    "a group": f"{STREAM}>/streams/group?",
+    "a new entry": f"/streams/new-entry?key=stream%20{KEY}",
+    "a channel": f"/channels/channel?kind=channel&name={KEY}",
+    "a string": f"/keys/key?key=string%20{KEY}",
+    "a hash": f"/keys/key?key=hash%20{KEY}",
+    "a sorted set": f"/keys/key?key=sorted%20{KEY}",
+    "a string's value": f"/keys/element?key=string%20{KEY}&type=string",
+    "a field": f"/keys/element?key=hash%20{KEY}&type=hash&name={KEY}",
+    "a member": f"/keys/element?key=set%20{KEY}&type=set&name={KEY}",
+    "a new member": f"/keys/element?key=sorted%20{KEY}&type=zset",
+    "a new key": "/keys/new",
     "a directive": "/configuration/directive?name=maxmemory",
     "a user": f"/users/user?name={quote(WORD, safe='')}",
     "a new user": "/users/user",
@@ -37,7 +52,9 @@ FURTHER = {
 
 TEXTS = {
     "/queues": NAME, "/clients": WORD, "/slow-log": "<script>", "/users": WORD, "a queue": NAME, "dead jobs": NAME,
-    "a job": NAME, "a job of another library": NAME, "a user": WORD,
+    "a job": NAME, "a job of another library": NAME, "a user": WORD, "/keys": NAME, "a stream": NAME, "an entry": NAME,
+    "a group": NAME, "a channel": NAME, "a string": NAME, "a hash": NAME, "a sorted set": NAME, "a field": NAME,
+    "a member": NAME,
 }  # fmt: skip
 """What stands on a page, literally."""
 

@@ -7,7 +7,17 @@ from consumers.console.entered import OFFER_LIMIT, Offer, Unreadable, entered, o
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"plain", "höhe €\n\tx".encode(), b"\xff\x00", b"a\x00b", b"a\r\nb", b"\x1b[0m", b"\xed\xa0\x80"],
+    [
+        b"",
+        b"plain",
+        "höhe €\n\tx".encode(),
+        b"\xff\x00",
+        b"a\x00b",
+        b"a\r\nb",
+        b"\x1b[0m",
+        b"\xed\xa0\x80",
+        "a\u202eb\u2028".encode(),
+    ],
 )
 def test_what_is_offered_comes_back_as_it_was(data: bytes) -> None:
     found = offer(data)
@@ -25,7 +35,7 @@ def test_large_values_are_not_offered() -> None:
 @pytest.mark.parametrize(
     ("text", "notation", "message"),
     [("0g", "hex", "hexadecimal digits"), ("a\0", "text", "control characters"), ("\udcff", "text", "control"),
-     ("a", "nosuch", "no such notation")],
+     ("a\u202eb", "text", "control"), ("a", "nosuch", "no such notation")],
 )  # fmt: skip
 def test_mistakes(text: str, notation: str, message: str) -> None:
     with pytest.raises(Unreadable, match=message):
