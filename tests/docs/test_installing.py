@@ -45,7 +45,8 @@ def python(tmp_path: Path) -> Path:
     return python
 
 
-def test_one_command_from_nothing(python: Path, tmp_path: Path) -> None:
+def test_one_command_from_nothing(python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRIMARAN_PURE", raising=False)
     (tmp_path / "app.py").write_text(APP)
     trimaran = python.with_name("trimaran")
     build = subprocess.run([trimaran, "--version"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
