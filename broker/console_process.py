@@ -110,17 +110,15 @@ class ConsoleProcess:
                 rest = b""
 
     def _log_line(self, line: bytes) -> None:
+        """Write a line of the child's log (consumers/commands/log_lines.py) to the broker's."""
         try:
             record = json.loads(line)
-            text, level = f"console: {record['message']}", record["level"]
-            error = record.get("error")
+            text, level = record.get("summary", record["message"]), record["level"]
         except (ValueError, TypeError, KeyError, AttributeError):
-            text, level, error = f"console: {line.decode('utf-8', 'replace')}", "WARNING", None
+            record, text, level = {}, line.decode("utf-8", "replace"), "WARNING"
         write = self._log.notice if level in ("DEBUG", "INFO") else self._log.warning
-        if error is None:
-            write(text)
-        else:
-            write(text, error=error)
+        values = {name: self._log.user_data(record[name]) for name in ("details", "error") if record.get(name)}
+        write(f"console: {text}", **values)
 
 
 def own_address(config: Config, addresses: Sequence[str]) -> list[str] | None:

@@ -1,5 +1,6 @@
 """The console as a child of the broker."""
 
+import json
 import subprocess
 import sys
 import time
@@ -80,6 +81,20 @@ async def test_a_child_that_ends_is_started_again(
             nursery.cancel_scope.cancel()
     assert not scope.cancelled_caught
     assert "console: hello" in seen and "console: not JSON" in seen and "status=3" in seen
+
+
+def test_the_log_names_no_user_data_if_it_must_not(capfd: pytest.CaptureFixture[str]) -> None:
+    log = Log("notice")
+    process = ConsoleProcess(config_of(), log, list, lambda: False)
+    line = json.dumps(
+        {"level": "INFO", "message": "action=x key=k", "summary": "action=x", "details": "key=k"}
+    ).encode()
+    process._log_line(line)
+    log.hide_user_data(True)
+    process._log_line(line)
+    shown, hidden = capfd.readouterr().out.splitlines()
+    assert "console: action=x" in shown and "key=k" in shown
+    assert "console: action=x" in hidden and "key=k" not in hidden
 
 
 async def test_a_child_is_started_differently_when_logins_become_required(

@@ -13,8 +13,10 @@ TEXT_LIMIT = 200
 
 def audit(user: str | None, address: str, action: str, **details: str | int | None) -> None:
     """Log an action. user: None if nobody has to log in. Texts are quoted, so none of them can look like a line."""
-    shown = "".join(f" {name}={_quoted(value)}" for name, value in details.items() if value is not None)
-    logger.info("user=%s address=%s action=%s%s", _quoted(user or "-"), _quoted(address), _quoted(action), shown)
+    summary = f"user={_quoted(user or '-')} address={_quoted(address)} action={_quoted(action)}"
+    shown = " ".join(f"{name}={_quoted(value)}" for name, value in details.items() if value is not None)
+    # apart as well, for logs that must not name what users have stored
+    logger.info("%s", f"{summary} {shown}".rstrip(), extra={"summary": summary, "details": shown})
 
 
 def _quoted(value: str | int) -> str:
