@@ -11,6 +11,7 @@ info         INFO's text as fields
 labels       what clients have named or sent, as one line that is safe to show
 pages/       a module per page; templates/ and static/ are theirs
 streams      streams and their groups: figures; stream_entries has what is in one
+workflows    workflows of job queues, and where their nodes are drawn
 channels     channels and their subscribers, and what is published while somebody listens
 metrics      /metrics, from the same figures
 queues/      the queues of job libraries: figures, jobs, actions

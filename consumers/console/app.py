@@ -35,6 +35,7 @@ from consumers.console.pages import (
     slow_log,
     streams,
     users,
+    workflows,
 )
 from consumers.console.server import Server, Unreachable
 from consumers.console.viewpoint import Viewpoint
@@ -47,7 +48,7 @@ __all__ = ["Console", "application"]
 logger = logging.getLogger("consumers.console")
 
 PAGES: Sequence[Page] = (
-    overview.PAGE, queues.PAGE, streams.PAGE, channels.PAGE, keys.PAGE, clients.PAGE, slow_log.PAGE,
+    overview.PAGE, queues.PAGE, workflows.PAGE, streams.PAGE, channels.PAGE, keys.PAGE, clients.PAGE, slow_log.PAGE,
     configuration.PAGE, users.PAGE,
 )  # fmt: skip
 BODY_LIMIT = 1024 * 1024

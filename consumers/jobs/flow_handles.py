@@ -21,7 +21,9 @@ from consumers.jobs.handles import Job, SyncJob
 from consumers.jobs.outcomes import NoResult
 from consumers.jobs.queue import Queue
 
-__all__ = ["FlowState", "FlowStatus", "NodeState", "NodeStatus", "RunningFlow", "SyncRunningFlow"]
+__all__ = [
+    "STATES", "FlowState", "FlowStatus", "NodeState", "NodeStatus", "RunningFlow", "SyncRunningFlow", "overall",
+]  # fmt: skip
 
 _read_list = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
@@ -50,10 +52,19 @@ class FlowState(StrEnum):
     CANCELLED = "cancelled"
 
 
-_STATES = {
+STATES = {
     WAITING: NodeState.WAITING, QUEUED: NodeState.QUEUED, DONE: NodeState.DONE, FAILED: NodeState.FAILED,
     CANCELLED: NodeState.CANCELLED, SKIPPED: NodeState.SKIPPED,
 }  # fmt: skip
+
+
+def overall(failed: bytes | None, cancelled: bytes | None, ended: bytes | None) -> FlowState:
+    """The state of a workflow, from the fields with these names. Raises ValueError for others."""
+    if ended is None:
+        return FlowState.RUNNING
+    if int(failed or 0):
+        return FlowState.FAILED
+    return FlowState.CANCELLED if int(cancelled or 0) else FlowState.DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +121,9 @@ class RunningFlow:
         failed, cancelled, created, ended, *states = await self._read(names)
         if created is None:
             raise self._gone()
-        if ended is None:
-            state = FlowState.RUNNING
-        elif int(failed):
-            state = FlowState.FAILED
-        else:
-            state = FlowState.CANCELLED if int(cancelled) else FlowState.DONE
         return FlowStatus(
             self.id,
-            state,
+            overall(failed, cancelled, ended),
             float(created),
             None if ended is None else float(ended),
             {link.name: self._node(node, link, states[node]) for node, link in enumerate(links)},
@@ -126,7 +131,7 @@ class RunningFlow:
 
     def _node(self, node: int, links: Links, stored: bytes | None) -> NodeStatus:
         state = State.read(stored)
-        return NodeStatus(links.name, links.job, job_id(self.id, node), _STATES[state.letter], state.run)
+        return NodeStatus(links.name, links.job, job_id(self.id, node), STATES[state.letter], state.run)
 
     async def result(self, timeout: Duration | None = None) -> Any:
         """Wait for the end and return the result of the last node, or the list of results if there are several.

@@ -6,7 +6,7 @@ import coredis
 import pytest
 import redis
 
-from consumers.jobs import JobFailed, Queue, Reject, Worker
+from consumers.jobs import Flow, JobFailed, Queue, Reject, Worker
 
 __all__ = ["MARK", "NAME", "WORD", "be_slow", "fill"]
 
@@ -43,6 +43,10 @@ async def _jobs(client: coredis.Redis[bytes]) -> None:
             for job in jobs:
                 with pytest.raises(JobFailed):
                     await job.result(timeout=30)
+        flow = Flow(queue, id="hostile<i>", on_failure=work.call(NAME))
+        first = flow.add(work.call(NAME), name=NAME)
+        flow.add(work.call(NAME), after=[first], name=WORD)
+        await flow.start()
         await work.enqueue(NAME, delay=86400)
         await work.enqueue(NAME)
         await work.enqueue(CONTROLS)

@@ -28,6 +28,7 @@ FURTHER = {
     "dead jobs": f"{QUEUE}dead",
     "a job": f"{QUEUE}dead>/queues/job?",
     "a job of another library": f"/queues/queue?library=rq&name={quote(NAME, safe='')}>/queues/job?",
+    "a workflow": f"/workflows/workflow?queue={KEY}&id=hostile%3Ci%3E",
     "a stream": STREAM,
     "an entry": f"{STREAM}>/streams/entry?",
     "a group": f"{STREAM}>/streams/group?",
@@ -54,7 +55,7 @@ TEXTS = {
     "/queues": NAME, "/clients": WORD, "/slow-log": "<script>", "/users": WORD, "a queue": NAME, "dead jobs": NAME,
     "a job": NAME, "a job of another library": NAME, "a user": WORD, "/keys": NAME, "a stream": NAME, "an entry": NAME,
     "a group": NAME, "a channel": NAME, "a string": NAME, "a hash": NAME, "a sorted set": NAME, "a field": NAME,
-    "a member": NAME,
+    "a member": NAME, "a workflow": WORD,
 }  # fmt: skip
 """What stands on a page, literally."""
 
