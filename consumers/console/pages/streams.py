@@ -25,6 +25,7 @@ from consumers.console.stream_entries import Entry, Group, StreamDetails
 from consumers.console.streams import StreamFigures
 from consumers.console.values import View
 from consumers.console.views import Page, acted, confirm, link, query_of, render
+from consumers.errors import ConsumerError
 
 __all__ = ["PAGE"]
 
@@ -44,8 +45,8 @@ FIELD = 5000
 PAIRS = 6
 """Fields that an entry can have that is added by hand."""
 
-NAME_LIMIT = 1500
-"""Bytes of the longest stream, or group, that has a page: as with keys, an address can't be longer."""
+NAME_LIMIT, GROUP_LIMIT = 1500, 500
+"""Bytes of the longest stream, and group, that has a page: as with keys, an address can't be longer."""
 
 WAIT = 0.15
 """Seconds that a page waits for figures; afterwards it shows older ones, or none."""
@@ -127,7 +128,7 @@ async def _stream(request: Request) -> Response:
         following=None if position is None else link("/streams/stream", key=key, after=position),
         dead=any(one.letter is not None for one in found),
         queue=None if queue is None else link("/queues/queue", library="consumers", name=queue[1], state="dead"),
-        events=link("/streams/events", key=key), limit=NAME_LIMIT, most=stream_entries.REDRIVEN,
+        events=link("/streams/events", key=key), limit=GROUP_LIMIT, most=stream_entries.REDRIVEN,
     )  # fmt: skip
 
 
@@ -258,7 +259,10 @@ async def _redrive(request: Request, form: Form) -> Response:
             notice = "There is no such dead letter any more." if origin is None else f"It is back in {label(origin)}."
             done = int(origin is not None)
         else:
-            done = await stream_entries.redrive_all(client, _decoded(key))
+            try:
+                done = await stream_entries.redrive_all(client, _decoded(key))
+            except ConsumerError as error:
+                raise HTTPException(409, f"This can't be redriven: {error}.") from None
             notice = "1 dead letter was redriven." if done == 1 else f"{done} dead letters were redriven."
     return acted(request, back, notice, "redrive", stream=_logged(key), id=id, redriven=done)
 

@@ -10,6 +10,7 @@ from consumers.console.asking import ask
 from consumers.console.channels import Channel, Kind, Tapped, named, read_channels, tap
 from consumers.console.server import Server
 from consumers.fanout import subscribe
+from tests.consumers.clusters import started_cluster, two_nodes
 
 pytestmark = pytest.mark.both_loops
 
@@ -84,3 +85,22 @@ async def test_a_refusal_is_told(client: Client, server_url: str) -> None:
         tasks.cancel_scope.cancel()
     assert "channel" in reason
     await ask(client, [(b"ACL", b"DELUSER", b"deaf")])
+
+
+@pytest.mark.trio_only("starts a cluster")
+async def test_a_cluster() -> None:
+    with two_nodes() as nodes:
+        async with started_cluster(nodes) as cluster:
+            names = [f"shard {n}" for n in range(6)]
+            async with (
+                subscribe(cluster, "news", shard_channels=names) as messages,
+                subscribe(cluster, "news"),
+            ):
+                found = await read_channels(cluster)
+                assert [(one.name.decode(), one.shard, one.subscribers) for one in found.channels] == [
+                    ("news", False, 2), *((name, True, 1) for name in names),
+                ]  # fmt: skip
+                assert found.total == 7 and await named(cluster, b"shard 3") == [Channel(b"shard 3", True, 1)]
+                with anyio.fail_after(20):
+                    await ask(cluster, [(b"SPUBLISH", name, name) for name in names])
+                    assert {(await anext(messages)).channel for _ in names} == set(names)

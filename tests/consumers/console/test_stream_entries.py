@@ -24,6 +24,7 @@ from consumers.console.stream_entries import (
     redrive_one,
 )
 from consumers.deadletters import dead_letter_command
+from tests.consumers.clusters import started_cluster, two_nodes
 
 pytestmark = pytest.mark.both_loops
 
@@ -198,3 +199,18 @@ async def test_what_cannot_be_followed_says_why(client: Client, server_url: str)
         with anyio.fail_after(20):
             assert "wrong kind of value" in await follow(server, b"text", push)
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.trio_only("starts a cluster")
+async def test_a_cluster() -> None:
+    with two_nodes() as nodes:
+        async with started_cluster(nodes) as cluster:
+            for number in range(6):
+                key = f"{{{number}}}"
+                await cluster.xadd(f"{key}:dead", {"dead-stream": key, "dead-id": "1-1", "a": "b"}, identifier="1-1")
+                await cluster.xgroup_create(f"{key}:dead", "g", "0")
+                found = await details(cluster, f"{key}:dead".encode())
+                assert found is not None and found.size and [group.name for group in found.groups] == [b"g"]
+                assert await redrive_one(cluster, f"{key}:dead".encode(), "1-1") == key
+                back, _ = await entries(cluster, key.encode(), None, 5)
+                assert [dict(one.fields)[b"a"] for one in back] == [b"b"]

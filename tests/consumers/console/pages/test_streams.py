@@ -11,6 +11,7 @@ import pytest
 from consumers.console.access.policy import Policy
 from consumers.console.pages import streams as module
 from consumers.console.stream_entries import entries
+from tests.consumers.clusters import started_cluster, two_nodes
 from tests.consumers.console.consoles import Browser, open_browser
 from tests.consumers.console.pages.test_streaming import Stream
 from tests.consumers.console.test_stream_entries import died
@@ -136,6 +137,16 @@ async def test_dead_letters_go_back(client: Client, server_url: str, caplog: pyt
         text = await browser.page("/streams/stream?key=jobs%3A%7B%3Cq%3E%7D%3Adead")
         assert "/queues/queue?library=consumers&amp;name=%3Cq%3E&amp;state=dead" in text and "/redrive" not in text
         await browser.form("/streams/redrive?key=jobs%3A%7B%3Cq%3E%7D%3Adead", 409)
+
+
+@pytest.mark.trio_only("starts a cluster")
+async def test_letters_of_another_slot_are_refused() -> None:
+    with two_nodes() as nodes:
+        async with started_cluster(nodes) as cluster:
+            await cluster.xadd("dead", {"dead-stream": "elsewhere", "dead-id": "1-1"})
+        url = f"redis+cluster://127.0.0.1:{nodes[0].port},127.0.0.1:{nodes[1].port}"
+        async with open_browser(url) as browser:
+            assert "different slots" in await browser.confirmed("/streams/redrive?key=dead", 409)
 
 
 async def test_a_viewer_follows(client: Client, server_url: str) -> None:
