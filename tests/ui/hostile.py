@@ -17,7 +17,7 @@ WORD = f"<script>{MARK}=1</script><svg/onload={MARK}=1>"
 """For names that may not have blanks."""
 
 NAME = f"\"'><img src=/nosuch onerror={MARK}=1>{WORD}"
-CONTROLS = "\x1b[31m\x00\x07\r\n\u202e\u2028 &lt; {{ 7*7 }}"
+CONTROLS = "\x1b[31m\x00\x07\r\n\u202e\u2028 &lt; {{ 1234*5678 }}"
 LONG = "x" * 600
 
 

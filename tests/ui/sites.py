@@ -23,10 +23,11 @@ START_SECONDS = 30
 
 
 class Sites:
-    """`addresses` has each console's URL by the name of its policy."""
+    """`addresses` has each console's URL by the name of its policy. place: the server's address as they show it."""
 
-    def __init__(self, server: str, policies: Mapping[str, Policy]) -> None:
+    def __init__(self, server: str, policies: Mapping[str, Policy], place: str | None = None) -> None:
         self._server = server
+        self._place = place or server
         self._policies = policies
         self._started = threading.Event()
         self._thread = threading.Thread(target=trio.run, args=(self._run,), name="consoles")
@@ -56,7 +57,7 @@ class Sites:
         self._ended = anyio.Event()
         async with anyio.create_task_group() as tasks:
             for name, policy in self._policies.items():
-                console = Console(policy, self._server, self._connect)
+                console = Console(policy, self._place, self._connect)
                 [listener] = listen(["127.0.0.1"], 0)
                 self.consoles[name] = console
                 self.addresses[name] = f"http://{listener.address}"
