@@ -27,7 +27,7 @@ from consumers.deadletters import REDRIVEN_GROUP, check_target
 from consumers.delivery import Delivery, State
 from consumers.errors import ConsumerError, cut_short
 from consumers.fetching import Fetcher
-from consumers.groups import Entry, Group, is_missing
+from consumers.groups import Entry, Group
 from consumers.handling import Handling, about
 from consumers.isolation import Isolation
 from consumers.leases import Leases
@@ -36,6 +36,7 @@ from consumers.options import AckPolicy, Options, Statistics
 from consumers.orphans import Orphans, leave
 from consumers.owners import Phase
 from consumers.parking import ParkingLot
+from consumers.postponing import Postponing
 from consumers.retry import persist
 from consumers.settling import Outcome, Settlement, Settler
 from consumers.task_groups import open_plain_task_group
@@ -88,6 +89,7 @@ class Engine(Generic[D]):
         self._fetcher: Fetcher
         self._leases: Leases
         self._isolation: Isolation[D]
+        self._postponing: Postponing[D]
         self._group: Group
         self._tasks: TaskGroup
 
@@ -187,6 +189,9 @@ class Engine(Generic[D]):
             self._group, clear=self._give_back_waiting, in_hand=self._in_hand.__len__, changed=self._changed,
             hand_out=self._give_to_handler, lost=self._expired, reconnect=options.reconnect,
         )  # fmt: skip
+        self._postponing = Postponing(
+            self._group, ready=self._attempt_again, lost=self._expired, reconnect=options.reconnect
+        )
 
     async def _begin(self) -> None:
         try:
@@ -449,52 +454,27 @@ class Engine(Generic[D]):
         self._in_hand.pop(place, None)
         if not delivery.lost:
             # the code that has the message may still acknowledge it, until another consumer does
-            left = self._make(self, *place, delivery.values, delivery.delivery_count)
-            left.phase, left.doubtful, left.leased = delivery.phase, delivery.doubtful, delivery.leased
-            self._in_hand[place] = left
+            left = self._in_hand[place] = self._copy(delivery)
             left.give_back(used=True)
             delivery.lost = True
         self._free(delivery)
         self._changed.unpark_all()
 
-    # Entries that wait here for their next attempt because others of the same key wait for them.
-
     def _postpone(self, delivery: Delivery, delay: float) -> None:
-        again = self._make(self, delivery.stream, delivery.id, delivery.values, delivery.delivery_count)
-        again.state = State.POSTPONED
-        again.leased = anyio.current_time()
-        again.due = again.leased + delay
-        again.key, delivery.key = delivery.key, None
-        again.phase, again.doubtful = delivery.phase, delivery.doubtful
-        delivery.state = State.SETTLED
+        again = self._copy(delivery)
+        self._postponing.hold(delivery, again, delay)
         self._in_hand[again.stream, again.id] = again
-        self._tasks.start_soon(self._guard, self._again, again)
+        self._tasks.start_soon(self._guard, self._postponing.run, again)
 
-    async def _again(self, delivery: D) -> None:
-        """Deliver a postponed entry once more when its delay has passed."""
-        await anyio.sleep_until(delivery.due)
-        found = await persist(partial(self._take_again, delivery), self.options.reconnect)
-        if delivery.state is not State.POSTPONED:
-            return
-        if found:
-            delivery.delivery_count, delivery.leased = found[0].deliveries, anyio.current_time()
-            delivery.phase, delivery.doubtful = Phase.CLEAN, 0
-            delivery.state = State.WAITING
-            self.statistics.received += 1
-            self.statistics.redelivered += 1
-            self._backlog.put_back(delivery)
-            self._hand_out()
-        else:
-            delivery.lost = True
-            self._expired(delivery)
+    def _copy(self, delivery: Delivery) -> D:
+        """Return another delivery of the same entry, for when code that is done with the first one still has it."""
+        again = self._make(self, delivery.stream, delivery.id, delivery.values, delivery.delivery_count)
+        again.phase, again.doubtful, again.leased = delivery.phase, delivery.doubtful, delivery.leased
+        return again
 
-    async def _take_again(self, delivery: D) -> list[Entry]:
-        if delivery.state is not State.POSTPONED:
-            return []
-        counts = {delivery.id.encode(): delivery.delivery_count - delivery.doubtful + 1}
-        try:
-            return await self._group.take(delivery.stream, counts)
-        except RedisError as error:
-            if not is_missing(error):
-                raise
-            return []
+    def _attempt_again(self, delivery: D) -> None:
+        """Hand out an entry that was postponed, before all others of its key."""
+        self.statistics.received += 1
+        self.statistics.redelivered += 1
+        self._backlog.put_back(delivery)
+        self._hand_out()

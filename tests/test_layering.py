@@ -50,7 +50,7 @@ CONSUMERS = (
     ("consumers.jobs",),
     ("consumers.fanout", "consumers.lists", "consumers.streams"),
     ("consumers.engine",),
-    ("consumers.fetching", "consumers.handling", "consumers.isolation", "consumers.leases"),
+    ("consumers.fetching", "consumers.handling", "consumers.isolation", "consumers.leases", "consumers.postponing"),
     ("consumers.delivery", "consumers.orphans", "consumers.settling"),
     ("consumers.deadletters", "consumers.groups", "consumers.options", "consumers.transactions"),
     ("consumers.connection",),
