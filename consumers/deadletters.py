@@ -10,7 +10,7 @@ consumers of this library in other groups skip it. Redriven to another stream in
 """
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +26,7 @@ __all__ = [
     "check_target",
     "dead_letter_command",
     "dead_letters",
+    "is_anothers",
     "read_letter",
     "redrive",
     "way_back",
@@ -105,6 +106,12 @@ def read_letter(id: bytes, values: Sequence[bytes]) -> DeadLetter | None:
         time=int(when) / 1000 if when.isdecimal() else 0.0,
         fields={name.decode("utf-8", "surrogateescape"): value for name, value in pairs if name not in _OURS},
     )
+
+
+def is_anothers(fields: Mapping[str, bytes], group: str) -> bool:
+    """Whether an entry was redriven for another group (and does not merely have that word among its values)."""
+    own = group.encode()
+    return fields.get(REDRIVEN_GROUP.decode(), own) != own
 
 
 async def check_target(link: Link, dead_letter: str | None) -> None:

@@ -23,7 +23,7 @@ from coredis.exceptions import RedisError
 
 from consumers.backlog import Backlog, Priority
 from consumers.connection import Client, open_link, require_one_slot
-from consumers.deadletters import REDRIVEN_GROUP, check_target
+from consumers.deadletters import REDRIVEN_GROUP, check_target, is_anothers
 from consumers.delivery import Delivery, State
 from consumers.errors import ConsumerError, cut_short
 from consumers.fetching import Fetcher
@@ -81,7 +81,8 @@ class Engine(Generic[D]):
         self._threshold = max(1, options.prefetch // 4)
         self._waiting, self._changed = ParkingLot(), ParkingLot()
         self._finished = anyio.Event()
-        self._draining = self._paused = self._started = self._pushing = self._cut_short = self._closed = False
+        self._draining = self._paused = self._started = self._pushing = False
+        self._abandoned = self._cut_short = self._closed = False
         self._failure: BaseException | None = None
         self._handlers: anyio.CancelScope
         self._beginning: anyio.CancelScope
@@ -183,6 +184,7 @@ class Engine(Generic[D]):
         self._fetcher = Fetcher(
             self._group, orphans, start=options.start, strict=options.priority is Priority.STRICT, block=options.block,
             reconnect=options.reconnect, room=self._room, receive=self._receive, holds=self._in_hand.keys(),
+            succession=options.succession,
         )  # fmt: skip
         self._leases = Leases(self._group, self._in_hand.values, self._expired)
         self._isolation = Isolation(
@@ -229,6 +231,15 @@ class Engine(Generic[D]):
             self._handlers.cancel()
             await self._finished.wait()
 
+    def abandon(self) -> None:
+        """End run() at once, cancelling handlers and changing nothing on the server: a successor has the stream."""
+        self._draining = self._abandoned = True
+        self._waiting.unpark_all()
+        self._changed.unpark_all()
+        if self.running:
+            self._beginning.cancel()
+            self._handlers.cancel()
+
     def pause(self, paused: bool) -> None:
         """Take nothing and give back what no handler has begun, until called with False."""
         self._paused = paused
@@ -263,7 +274,7 @@ class Engine(Generic[D]):
                 delivered = self._make(self, stream, id, [], deliveries)
                 delivered.give_back(used=not self._fetcher.recovered)
             await self._settler.finish()
-            if not self._fetcher.cut and not self._fetcher.uncertain:
+            if not (self._fetcher.cut or self._fetcher.uncertain or self._abandoned):
                 await leave(self._group, wholly=self.options.passing)
         except (RedisError, TimeoutError, OSError) as error:
             logger.warning("entries in hand were not given back, they are delivered again after ack_wait: %s", error)
@@ -297,7 +308,7 @@ class Engine(Generic[D]):
             self._in_hand[stream, id] = delivery
             statistics.received += 1
             statistics.redelivered += deliveries > 1
-            if REDRIVEN_GROUP in values and self._is_anothers(delivery):
+            if REDRIVEN_GROUP in values and is_anothers(delivery.fields, self._group.group):
                 self.settle(delivery, Settlement(delivery, Outcome.ACK))
             elif self._draining or self._paused:
                 delivery.give_back(used=False)
@@ -310,11 +321,6 @@ class Engine(Generic[D]):
                     delivery.key = self._order(delivery)
                 self._backlog.put(delivery)
         self._hand_out()
-
-    def _is_anothers(self, delivery: D) -> bool:
-        """Whether it was redriven for another group (and does not merely have that word among its values)."""
-        own = self._group.group.encode()
-        return delivery.fields.get(REDRIVEN_GROUP.decode(), own) != own
 
     def _give_to_handler(self, delivery: D) -> None:
         self._backlog.put(delivery)
@@ -354,6 +360,8 @@ class Engine(Generic[D]):
                 if not self._accepts or await self._accept(delivery):
                     await self._handling.run(delivery, handle)
             except BaseException:
+                # it is the consumer that ends
+                self._draining = True
                 delivery.give_back(used=False)
                 raise
             finally:
@@ -375,9 +383,21 @@ class Engine(Generic[D]):
             raise ConsumerError(f"the consumer of {delivery!r} has ended")
         delivery.state = State.SETTLING
         delivery.nacked = settlement.outcome is Outcome.NACK
-        self._settler.submit(settlement)
+        if delivery.nacked and self._draining and self.options.succession is not None:
+            self._leave_to_successor(delivery, settlement)
+        else:
+            self._settler.submit(settlement)
         if not delivery.running:
             self._free(delivery)
+
+    def _leave_to_successor(self, delivery: Delivery, settlement: Settlement) -> None:
+        """Leave an entry pending, so that the successor handles it before all later ones."""
+        if self._abandoned or not settlement.used:
+            settlement.confirm()
+            self._confirmed(settlement)
+            return
+        settlement.kept = delivery.key is not None or settlement.delay <= 0
+        self._settler.submit(settlement)
 
     def failed(self, delivery: Delivery, error: BaseException | None, delay: float | None) -> Settlement | None:
         """Have an entry delivered again, after `delay` seconds or as the retry policy says, or dead-letter it.

@@ -4,7 +4,8 @@ A starting consumer first fetches what is pending under its own names: the entri
 does so again after every read whose reply was lost, since entries may have been delivered in it. An entry given back
 with a delay becomes due at a time that is known here, so the waiting read is woken then. Entries that others gave back
 are found by each read (on servers with claiming reads) or by a sweep every SWEEP_SECONDS. In between, the fetcher looks
-for entries that dead consumers left behind, see orphans.py.
+for entries that dead consumers left behind, see orphans.py. The only consumer of a stream begins with what all others
+left behind, see succession.py.
 """
 
 import logging
@@ -21,9 +22,11 @@ from coredis.exceptions import RedisError
 from consumers.doorbell import Doorbell
 from consumers.errors import transient
 from consumers.groups import PAGE, Entry, Group, Start, is_missing
+from consumers.options import Succession
 from consumers.orphans import Orphan, Orphans
 from consumers.owners import Phase, owner_of
 from consumers.retry import Backoff, persist
+from consumers.succession import Inheritance
 
 __all__ = ["Fetcher"]
 
@@ -41,7 +44,8 @@ DUE_GRID = 100
 class Fetcher:
     """Reads a group. `room` waits until entries are wanted and returns how many (0: no more); `receive` gets them.
 
-    holds: the (stream, ID) pairs in hand. block: how long one read waits at most, in seconds. strict: earlier streams
+    holds: the (stream, ID) pairs in hand. succession: of a stream's only consumer, whose name none of its
+    predecessors had. block: how long one read waits at most, in seconds. strict: earlier streams
     first. `uncertain` is true while entries may have been delivered in a reply that was not seen, `cut` once a read's
     outcome was unknown.
     """
@@ -58,6 +62,7 @@ class Fetcher:
         room: Callable[[], Awaitable[int]],
         receive: Callable[[list[Entry]], None],
         holds: Container[tuple[str, str]],
+        succession: Succession | None = None,
     ) -> None:
         self._group = group
         self._orphans = orphans
@@ -71,7 +76,8 @@ class Fetcher:
         # Where entries may be pending for us that are not in hand, and from which ID on; None: anywhere. At the start
         # these are orphans as well; later they are what a lost reply delivered, for which no handler has begun.
         self._own: dict[tuple[str, Phase], str] | None = None
-        self._orphaned = True
+        self._orphaned = succession is None
+        self._inheritance = Inheritance(group, orphans, succession) if succession is not None else None
         self._sweep_at = 0.0
         self._due: list[float] = []
         self._due_added = Doorbell()
@@ -101,7 +107,7 @@ class Fetcher:
             if self._failed:
                 await self._group.ensure(self._start)
             self.uncertain = True
-            entries = await (self._read(room) if self.recovered else self._recover(room))
+            entries = await self._take(room)
         except Exception:
             # entries delivered in a lost reply are pending under our own names
             self._own = None
@@ -109,6 +115,13 @@ class Fetcher:
             raise
         self._failed = self.uncertain = False
         return entries
+
+    async def _take(self, room: int) -> list[Entry]:
+        if not self.recovered:
+            return await self._recover(room)
+        if self._inheritance is not None and not self._inheritance.taken:
+            return await self._inheritance.take(room)
+        return await self._read(room)
 
     async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
         def passing(error: Exception) -> bool:
@@ -160,9 +173,12 @@ class Fetcher:
         return await (self._orphans.take(mine, 0) if orphaned else self._orphans.resume(mine))
 
     async def unseen(self) -> list[tuple[str, str, int]]:
-        """Return stream, ID and delivery count of entries that the last read delivered, if its reply was lost."""
+        """Return stream, ID and delivery count of entries that the last read delivered, if its reply was lost.
+
+        None if there is a successor, who finds them.
+        """
         found: list[tuple[str, str, int]] = []
-        for stream in self._group.streams if self.uncertain else ():
+        for stream in self._group.streams if self.uncertain and self._inheritance is None else ():
             try:
                 pending = await self._group.pending(stream)
             except RedisError as error:

@@ -256,6 +256,11 @@ class Group:
         (reply,) = await self.link.execute([(b"XPENDING", stream, self.group, first, b"+", count, owner)])
         return {row[0]: row[3] for row in _raised(reply)}
 
+    async def pending_of_all(self, stream: str, first: str = "-") -> list[tuple[bytes, str, int]]:
+        """Return ID, owner and delivery count of entries pending under any name, in order, from `first` on."""
+        (reply,) = await self.link.execute([(b"XPENDING", stream, self.group, first, b"+", PAGE)])
+        return [(row[0], row[1].decode("utf-8", "surrogateescape"), row[3]) for row in _raised(reply)]
+
     async def occupied(self) -> list[tuple[str, Phase]]:
         """Return the streams and phases in which anything is pending for this consumer, in one round trip."""
         places = [(stream, phase) for stream in self.streams for phase in Phase]
@@ -298,6 +303,10 @@ class Group:
             b"XCLAIM", stream, self.group, shelf, 0, id, b"IDLE", self.idle, b"RETRYCOUNT", max(0, deliveries - 1),
             b"JUSTID",
         )  # fmt: skip
+
+    def keep(self, stream: str, id: str, deliveries: int) -> Command:
+        """Leave one entry pending under this consumer's name, to be delivered again with a count above this one."""
+        return (b"XCLAIM", stream, self.group, self.consumer, 0, id, b"RETRYCOUNT", deliveries + 1, b"JUSTID")
 
     def nack(self, stream: str, id: str, deliveries: int, delay: float, used: bool) -> Command:
         """Give one entry back, to be delivered again `delay` seconds from now, at most half a year.

@@ -12,7 +12,7 @@ from consumers.middleware import Middleware
 from consumers.owners import is_reserved, unique_name
 from consumers.retry import RECONNECT, Backoff
 
-__all__ = ["AckPolicy", "Options", "Statistics"]
+__all__ = ["AckPolicy", "Options", "Statistics", "Succession"]
 
 
 class AckPolicy(Enum):
@@ -27,13 +27,25 @@ class AckPolicy(Enum):
     MANUAL = "manual"
 
 
+class Succession(Enum):
+    """How the predecessor of a stream's only consumer in its group has ended.
+
+    AFTER_CRASH: handlers may have begun with what it had in hand. AFTER_HANDOVER: it stopped in order, so none had.
+    """
+
+    AFTER_CRASH = "after_crash"
+    AFTER_HANDOVER = "after_handover"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """One consumer's options. Times are in seconds; see consumers.streams.Consumer for what each means.
 
     passing: the consumer's name is not used again, so it is removed from the group at the end. patience: how many
     crashes an entry may share with others before it runs alone. order_field: by whose values the whole group is
-    ordered, where the server can do that.
+    ordered, where the server can do that. succession: this consumer alone reads the one stream, and others did so
+    before: it begins with all that is pending for them, in the stream's order, and leaves what it has in hand to the
+    next one in the same way, instead of giving it back.
     """
 
     streams: Sequence[str]
@@ -52,6 +64,7 @@ class Options:
     concurrency: int = 16
     priority: Priority = Priority.STRICT
     order_field: str | None = None
+    succession: Succession | None = None
     middleware: Sequence[Middleware] = ()
     block: float = 5.0
     reconnect: Backoff = RECONNECT

@@ -55,16 +55,17 @@ class Subject(Protocol):
 class Settlement:
     """A decision about one entry.
 
-    delay, used: for NACK, see Group.nack. reason: for DEAD_LETTER. commands: for ACK, executed in one MULTI/EXEC with
-    the XACK. delete: also delete the entry from its stream there. single: send an XACK for this entry alone, so that
-    `held` tells whether the entry was still pending. answer: for ACK, the answer to the entry's caller; `answered`
-    tells whether that waited.
+    delay, used: for NACK, see Group.nack. kept: it stays pending under this consumer's name instead. reason: for
+    DEAD_LETTER. commands: for ACK, executed in one MULTI/EXEC with the XACK. delete: also delete the entry
+    from its stream there. single: send an XACK for this entry alone, so that `held` tells whether the entry was still
+    pending. answer: for ACK, the answer to the entry's caller; `answered` tells whether that waited.
     """
 
     subject: Subject
     outcome: Outcome
     delay: float = 0.0
     used: bool = True
+    kept: bool = False
     reason: str = ""
     commands: Sequence[Command] = ()
     delete: bool = False
@@ -174,6 +175,8 @@ class Settler:
             if subject.phase is not Phase.CLEAN and not settlement.used:
                 return [self._group.shelve(stream, id, count, subject.phase)]
             # it has failed on its own account: crashes it shared with others no longer count
+            if settlement.kept:
+                return [self._group.keep(stream, id, count - subject.doubtful)]
             return [self._group.nack(stream, id, count - subject.doubtful, settlement.delay, settlement.used)]
         if settlement.outcome is Outcome.ACK:
             return _atomic([*self._acknowledgement(settlement), *settlement.commands])

@@ -21,7 +21,9 @@ from consumers.groups import Group, Start
 from consumers.middleware import Middleware
 from consumers.options import AckPolicy, Options, Statistics
 from consumers.owners import unique_name
+from consumers.partitions import check_partitions
 from consumers.retry import Backoff
+from consumers.streams.member import Member
 from consumers.streams.message import Message
 
 __all__ = ["Consumer"]
@@ -43,8 +45,8 @@ class Consumer(Generic[T]):
     Each entry goes to one member of the group, *at least once*: again after a crash, a lost connection, or a handler
     that failed. Make handlers idempotent: record (stream, id) with the effect, or use an effect that can be repeated.
     Ordering by a field holds across the whole group on a Trimaran with `stream-extensions yes`. Elsewhere, and by a
-    function, it holds within one consumer while no member of the group crashes: if it must hold across several
-    processes, give each its own stream, and choose the stream by the key when publishing.
+    function, it holds within one consumer while no member of the group crashes: where it must hold across several
+    processes, use partitions.
 
     client: an entered coredis client (Redis, Sentinel's, RedisCluster) with any settings.
     stream, streams: one or several streams; in a cluster with a common hash tag. group, consumer: names; the
@@ -65,6 +67,10 @@ class Consumer(Generic[T]):
         other, and wait for one that failed until it succeeds or is given up. Where only this consumer orders, they
         wait in hand: a value with many entries takes up prefetch. None as the value: no order.
     priority: between several streams, see Priority.
+    partitions: the stream is made of this many (see Producer), and the members of the group share them: each partition
+        has one owner, which may change when members come, go or die (after ack_wait). So order_by holds across the
+        group, on any server. prefetch and concurrency are for each partition, dead letters go to partitions of
+        `dead_letter`, and Message.epoch rises with each owner. An owner keeps two connections for each partition.
     start: where a group that does not exist yet begins: Start.BEGINNING, Start.END, after an ID, or from a datetime on.
     codec: reads message.data. middleware: hooks. block: how long one read waits on the server, at most.
     Times are seconds or a timedelta.
@@ -91,6 +97,7 @@ class Consumer(Generic[T]):
         concurrency: int = 16,
         order_by: str | Callable[["Message[T]"], Hashable | None] | None = None,
         priority: Priority = Priority.STRICT,
+        partitions: int | None = None,
         start: Start | str | datetime = Start.BEGINNING,
         codec: Codec[T] = TEXT,
         middleware: Sequence[Middleware] = (),
@@ -102,6 +109,10 @@ class Consumer(Generic[T]):
         given.texts("streams", streams)
         if (stream is None) == (not streams):
             raise ValueError("give either stream or streams")
+        if partitions is not None:
+            if stream is None:
+                raise ValueError("a consumer of partitions has one stream")
+            check_partitions(stream, partitions)
         if order_by is not None and not isinstance(order_by, str):
             given.function("order_by", order_by)
         self.options = Options(
@@ -120,25 +131,41 @@ class Consumer(Generic[T]):
             prefetch=prefetch,
             concurrency=concurrency,
             priority=priority,
-            order_field=order_by if isinstance(order_by, str) else None,
+            # the only owner of a partition orders what it reads by itself
+            order_field=order_by if isinstance(order_by, str) and partitions is None else None,
             middleware=tracing.hooks_of(middleware, group),
             block=given.duration("block", block),
         )
         self._client = client
         self._codec = codec
         self._order = _order(order_by)
+        self._partitions = partitions
         self._engine = self._new_engine()
 
-    def _new_engine(self) -> Engine[Message[T]]:
+    def _new_engine(self) -> Engine[Message[T]] | Member[Message[T]]:
+        if self._partitions is None:
+            return self._engine_of(self.options)
+        return Member(self._client, self.options, self._partitions, self._engine_of)
+
+    def _engine_of(
+        self, options: Options, partition: int | None = None, epoch: int | None = None
+    ) -> Engine[Message[T]]:
         codec = self._codec
 
         def make(inbox: Engine[Message[T]], stream: str, id: str, values: list[bytes], deliveries: int) -> Message[T]:
             return Message(inbox, stream, id, values, deliveries, codec)
 
-        beside = (_report_depths,) if tracing.active() is not None else ()
-        return Engine(self._client, self.options, make, self._order, beside)
+        def make_in_partition(
+            inbox: Engine[Message[T]], stream: str, id: str, values: list[bytes], deliveries: int
+        ) -> Message[T]:
+            message = Message(inbox, stream, id, values, deliveries, codec)
+            message.partition, message.epoch = partition, epoch
+            return message
 
-    def _fresh(self) -> Engine[Message[T]]:
+        beside = (_report_depths,) if tracing.active() is not None else ()
+        return Engine(self._client, options, make if epoch is None else make_in_partition, self._order, beside)
+
+    def _fresh(self) -> Engine[Message[T]] | Member[Message[T]]:
         """Return the engine for the next run; a used one is replaced. Raises RuntimeError while one is running."""
         if self._engine.running:
             raise RuntimeError("the consumer is running")
@@ -173,9 +200,12 @@ class Consumer(Generic[T]):
 
         `async with message` acknowledges it, or gives it back after an exception (which it suppresses), and keeps its
         lease meanwhile. A message outside such a block must be settled, or extended by in_progress(), within ack_wait.
-        At the end of open()'s block, everything in hand and unsettled is given back.
+        At the end of open()'s block, everything in hand and unsettled is given back. Raises RuntimeError for a consumer
+        of partitions, which needs a handler: it may lose a partition while a message is in hand.
         """
         engine = self._fresh()
+        if isinstance(engine, Member):
+            raise RuntimeError("a consumer of partitions takes a handler: use run()")
         async with engine.open():
             yield _Messages(engine)
 
@@ -191,6 +221,11 @@ class Consumer(Generic[T]):
     def in_hand(self) -> int:
         """How many entries this consumer holds: waiting, being handled, or not yet confirmed by the server."""
         return self._engine.in_hand
+
+    @property
+    def owned(self) -> dict[int, int]:
+        """The partitions that this consumer has now, with their epochs; none without `partitions`."""
+        return self._engine.owned if isinstance(self._engine, Member) else {}
 
     @property
     def statistics(self) -> Statistics:

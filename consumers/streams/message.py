@@ -21,8 +21,13 @@ _REPLY_TOKEN = REPLY_TOKEN.encode()
 class Message(Delivery, Generic[T]):
     """What a handler gets. Delivery is at least once, so handlers must be idempotent, see Delivery.
 
-    In addition to Delivery it has `data`, the value that the consumer's codec reads from the fields.
+    In addition to Delivery it has `data`, the value that the consumer's codec reads from the fields. partition, epoch:
+    which partition it is from, and a number that rises with each new owner of that partition, so that what a paused
+    owner writes too late can be recognised; None without partitions.
     """
+
+    partition: int | None = None
+    epoch: int | None = None
 
     def __init__(
         self, inbox: Inbox, stream: str, id: str, values: list[bytes], deliveries: int, codec: Codec[T]

@@ -1,10 +1,10 @@
 """Publishes to a stream, and calls those who read it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Generic, Self, TypeAlias
+from typing import Any, Generic, Self
 
 from coredis.connection import TCPLocation
 from coredis.pool import ClusterConnectionPool
@@ -15,6 +15,7 @@ from consumers import given, tracing
 from consumers.codecs import Codec, TextCodec, decode_answer
 from consumers.connection import Client, Command, Reply, send_batch
 from consumers.given import Duration
+from consumers.partitions import agree, partition_of, partition_streams
 from consumers.redirections import follow
 from consumers.streams.calling import Calls
 from consumers.task_groups import open_plain_task_group
@@ -24,8 +25,6 @@ __all__ = ["Producer"]
 T = TypeVar("T", default=Mapping[str, bytes | str | int | float])
 
 TEXT: Any = TextCodec()
-
-_Arguments: TypeAlias = tuple[bytes | str | int, ...]
 
 NO_HEADERS: Mapping[str, str] = {}
 
@@ -41,6 +40,10 @@ class Producer(Generic[T]):
     are deleted, whether or not every group has read them. calls: how many call() may wait at a time, each on a
     connection of its own; these live for as long as the producer is open (`async with producer`), which only call()
     needs.
+    partitions: the stream is made of this many streams, which a cluster spreads over its nodes, and among which the
+    members of a group share out the work. key: what chooses an entry's partition (see partition_of): a field's name, or
+    a function of the value. Entries with equal keys keep their order. Without a key, entries are spread evenly, in no
+    order. maxlen and calls are for each partition.
 
     When the connection breaks, a value may have been added although publish() raises; nothing is sent again
     automatically (except commands that a cluster's node redirected without executing them). Publishing again may add
@@ -56,6 +59,8 @@ class Producer(Generic[T]):
         maxlen: int | None = None,
         exact: bool = False,
         calls: int = 32,
+        partitions: int | None = None,
+        key: str | Callable[[T], str | bytes | int] | None = None,
     ) -> None:
         given.client_of(client)
         given.text("stream", stream)
@@ -63,13 +68,24 @@ class Producer(Generic[T]):
             raise ValueError("maxlen can't be negative")
         if given.whole("calls", calls) < 1:
             raise ValueError("calls must be at least 1")
+        self._names: Sequence[str] = (stream,)
+        if partitions is not None:
+            self._names = partition_streams(stream, partitions)
+        elif key is not None:
+            raise ValueError("a key chooses one of several partitions, and there are none")
+        if key is not None and not isinstance(key, str):
+            given.function("key", key)
         self.stream = stream
+        self._partitions = partitions
+        self._key = key
+        self._last = -1
+        self._agreed = partitions is None
         self._client = client
         self._codec = codec
         self._trim: tuple[bytes, bytes, int] | tuple[()] = ()
         if maxlen is not None:
             self._trim = (b"MAXLEN", b"=" if exact else b"~", maxlen)
-        self._calls = Calls(client, stream, calls)
+        self._calls = {name: Calls(client, name, calls) for name in self._names}
         self._open: AsyncExitStack | None = None
 
     async def publish(self, value: T) -> str:
@@ -95,7 +111,7 @@ class Producer(Generic[T]):
 
     async def _send_all(self, values: Iterable[T], headers: Mapping[str, str]) -> list[str]:
         ids: list[str] = []
-        batch: list[_Arguments] = []
+        batch: list[Command] = []
         for value in values:
             batch.append(self._command(value, headers))
             if len(batch) == PIPELINE:
@@ -107,14 +123,17 @@ class Producer(Generic[T]):
         if self._open is not None:
             raise RuntimeError("the producer is open already")
         self._open = AsyncExitStack()
-        self._calls.open(await self._open.enter_async_context(open_plain_task_group()))
+        tasks = await self._open.enter_async_context(open_plain_task_group())
+        for calls in self._calls.values():
+            calls.open(tasks)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         assert self._open is not None
-        self._calls.close()
+        for calls in self._calls.values():
+            calls.close()
         opened, self._open = self._open, None
         return bool(await opened.__aexit__(kind, error, trace))
 
@@ -134,24 +153,48 @@ class Producer(Generic[T]):
             raise ValueError("timeout must be more than 0 s, and finite")
         if self._open is None:
             raise RuntimeError("calls wait on connections of their own, so they need `async with producer`")
+        if not self._agreed:
+            await self._agree()
         with tracing.sending(self.stream, self.stream, 1, "call") as sending:
-            answer = await self._calls.call(self._pairs(value, sending.headers), self._trim, seconds)
+            stream, pairs = self._placed(value, sending.headers)
+            answer = await self._calls[stream].call(pairs, self._trim, seconds)
         return None if answer is None else decode_answer(self._codec, answer)
 
-    def _command(self, value: T, headers: Mapping[str, str] = NO_HEADERS) -> _Arguments:
-        return (*self._trim, b"*", *self._pairs(value, headers))
+    def _command(self, value: T, headers: Mapping[str, str] = NO_HEADERS) -> Command:
+        stream, pairs = self._placed(value, headers)
+        return (b"XADD", stream, *self._trim, b"*", *pairs)
 
-    def _pairs(self, value: T, headers: Mapping[str, str]) -> list[bytes | str]:
+    def _placed(self, value: T, headers: Mapping[str, str]) -> tuple[str, list[bytes | str]]:
+        """Return the stream for a value, and its fields and values in turn."""
         fields = self._codec.encode(value)
+        stream = self.stream if self._partitions is None else self._names[self._choose(value, fields, self._partitions)]
         pairs = [one for pair in fields.items() for one in pair]
         if not pairs:
             raise ValueError("an entry has at least one field")
         if headers and headers.keys().isdisjoint(fields):
             pairs += [one for pair in headers.items() for one in pair]
-        return pairs
+        return stream, pairs
 
-    async def _send(self, batch: list[_Arguments]) -> list[str]:
-        commands = [(b"XADD", self.stream, *arguments) for arguments in batch]
+    def _choose(self, value: T, fields: Mapping[str, Any], partitions: int) -> int:
+        key = self._key
+        if key is None:
+            self._last = (self._last + 1) % partitions
+            return self._last
+        if not isinstance(key, str):
+            return partition_of(key(value), partitions)
+        if key not in fields:
+            raise ValueError(f"the value has no field {key}, which chooses its partition")
+        return partition_of(fields[key], partitions)
+
+    async def _agree(self) -> None:
+        """Make sure, once, that the stream has this number of partitions."""
+        assert self._partitions is not None
+        await agree(self._client, self.stream, self._partitions)
+        self._agreed = True
+
+    async def _send(self, commands: list[Command]) -> list[str]:
+        if not self._agreed:
+            await self._agree()
         pool = self._client.connection_pool
         if isinstance(pool, ClusterConnectionPool):
             return [_id(reply) for reply in await self._send_in_cluster(pool, commands)]
@@ -162,7 +205,21 @@ class Producer(Generic[T]):
         return [_id(reply) for reply in await waiting]
 
     async def _send_in_cluster(self, pool: ClusterConnectionPool, commands: Sequence[Command]) -> list[Reply]:
-        node = pool.cluster_layout.node_for_slot(Key(self.stream).slot)
+        """Send to each node what belongs there, one node after the other; returns the replies in order."""
+        layout = pool.cluster_layout
+        together: dict[tuple[str, int], list[int]] = {}
+        for index, command in enumerate(commands):
+            node = layout.node_for_slot(Key(str(command[1])).slot)
+            together.setdefault((node.host, node.port), []).append(index)
+        replies: list[Reply] = [None] * len(commands)
+        for indexes in together.values():
+            found = await self._send_to_one_node(pool, [commands[index] for index in indexes])
+            for index, reply in zip(indexes, found, strict=True):
+                replies[index] = reply
+        return replies
+
+    async def _send_to_one_node(self, pool: ClusterConnectionPool, commands: Sequence[Command]) -> list[Reply]:
+        node = pool.cluster_layout.node_for_slot(Key(str(commands[0][1])).slot)
 
         async def send(location: TCPLocation, some: Sequence[Command]) -> list[Reply]:
             named = replace(node, host=location.host, port=location.port)

@@ -1,0 +1,66 @@
+"""Partitions of an event stream: streams `orders:{0}`, `orders:{1}`, ... that together are one.
+
+The number in braces is the hash tag, so in a cluster the partitions are spread over the slots, and whatever belongs to
+one of them (its dead letters, the answers to its calls) is in the same slot.
+
+The number of partitions belongs to the stream: with another one a key's entries would be in two places, and some
+partitions would have no reader. So it is stored under `orders:partitions` by whoever uses the stream first, and anyone
+with another number is refused.
+"""
+
+import binascii
+from typing import Any
+
+from consumers import given
+from consumers.connection import Client
+from consumers.errors import ConsumerError
+
+__all__ = ["agree", "check_partitions", "members_key", "partition_of", "partition_stream", "partition_streams"]
+
+MOST = 1024
+"""Partitions of one stream: each one costs its owner two connections, and each member's renewal reads all of them."""
+
+
+def check_partitions(stream: str, partitions: int) -> int:
+    """Return the number. Raises TypeError or ValueError for a number or a name that can't be used."""
+    if not 1 <= given.whole("partitions", partitions) <= MOST:
+        raise ValueError(f"partitions must be between 1 and {MOST}")
+    if "{" in stream:
+        raise ValueError(f"{stream} has a hash tag of its own, so it can't have partitions")
+    return partitions
+
+
+def partition_stream(stream: str, partition: int) -> str:
+    """Return the name of one partition, counted from 0."""
+    return f"{stream}:{{{partition}}}"
+
+
+def partition_streams(stream: str, partitions: int) -> tuple[str, ...]:
+    """Return the names of all partitions of a stream, or of its dead-letter stream."""
+    count = check_partitions(given.text("stream", stream), partitions)
+    return tuple(partition_stream(stream, partition) for partition in range(count))
+
+
+def partition_of(key: str | bytes | int, partitions: int) -> int:
+    """Return the partition of a key: the CRC-16 of its bytes (XMODEM, as for a cluster's slots) modulo their number.
+
+    A text is encoded as UTF-8, an integer written in decimal.
+    """
+    if isinstance(key, bool) or not isinstance(key, str | bytes | int):
+        raise TypeError(f"a key is str, bytes or int, not {type(key).__name__}: {key!r:.100}")
+    data = key if isinstance(key, bytes) else str(key).encode("utf-8", "surrogateescape")
+    return binascii.crc_hqx(data, 0) % partitions
+
+
+def members_key(stream: str, group: str) -> str:
+    """Return the hash in which the members of a group share out the partitions."""
+    return f"{stream}:partitions:{group}"
+
+
+async def agree(client: Client, stream: str, partitions: int) -> None:
+    """Store the number of a stream's partitions if it has none yet. Raises ConsumerError if it has another one."""
+    key = f"{stream}:partitions"
+    await client.setnx(key, str(partitions))
+    stored: Any = await client.get(key)
+    if stored is not None and int(stored) != partitions:
+        raise ConsumerError(f"{stream} has {int(stored)} partitions, not {partitions}")
