@@ -1,6 +1,6 @@
-"""Two redis-servers that form a cluster, for the tests of streams and fan-out in a cluster."""
+"""Servers that form a cluster, most often two, for the tests of streams and fan-out in a cluster."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import trio
 from tests.consumers.servers import RedisServer, executable
 from tests.oracle.wire import Connection
 
-__all__ = ["HALF", "Migration", "Nodes", "move_slot", "started_cluster", "tell", "two_nodes"]
+__all__ = ["HALF", "Migration", "Nodes", "move_slot", "several_nodes", "started_cluster", "tell", "two_nodes"]
 
 HALF = 8192
 """The first slot of the second node."""
@@ -72,16 +72,25 @@ class Migration:
 @contextmanager
 def two_nodes() -> Iterator[Nodes]:
     """Start two redis-servers that will form a cluster, the first with the lower half of the slots."""
-    path = executable("redis-newest") or executable("redis-older")
+    with several_nodes(2) as (low, high):
+        yield low, high
+
+
+@contextmanager
+def several_nodes(count: int, path: Path | None = None) -> Iterator[tuple[RedisServer, ...]]:
+    """Start servers that will form a cluster, each with an equal part of the slots. path: by default a redis-server."""
+    path = path or executable("redis-newest") or executable("redis-older")
     if path is None:
         pytest.skip("no redis-server")
     with ExitStack() as stack:
-        low, high = (_start_node(path, stack) for _ in range(2))
-        assert tell(low, f"CLUSTER ADDSLOTSRANGE 0 {HALF - 1}") == b"+OK\r\n"
-        assert tell(high, f"CLUSTER ADDSLOTSRANGE {HALF} 16383") == b"+OK\r\n"
-        assert tell(high, "CLUSTER SET-CONFIG-EPOCH 2") == b"+OK\r\n"
-        assert tell(low, f"CLUSTER MEET 127.0.0.1 {high.port}") == b"+OK\r\n"
-        yield low, high
+        nodes = tuple(_start_node(path, stack) for _ in range(count))
+        for number, node in enumerate(nodes):
+            first, after = (16384 * part // count for part in (number, number + 1))
+            assert tell(node, f"CLUSTER ADDSLOTSRANGE {first} {after - 1}") == b"+OK\r\n"
+            assert tell(node, f"CLUSTER SET-CONFIG-EPOCH {number + 1}") == b"+OK\r\n"
+        for node in nodes[1:]:
+            assert tell(nodes[0], f"CLUSTER MEET 127.0.0.1 {node.port}") == b"+OK\r\n"
+        yield nodes
 
 
 def _start_node(path: Path, stack: ExitStack) -> RedisServer:
@@ -98,7 +107,7 @@ def _start_node(path: Path, stack: ExitStack) -> RedisServer:
 
 
 @asynccontextmanager
-async def started_cluster(nodes: Nodes, **settings: Any) -> "AsyncIterator[coredis.RedisCluster[Any]]":
+async def started_cluster(nodes: Sequence[RedisServer], **settings: Any) -> "AsyncIterator[coredis.RedisCluster[Any]]":
     """A client of the nodes, once they serve all slots."""
     with trio.fail_after(30):
         while not all(b"cluster_state:ok" in tell(node, "CLUSTER INFO") for node in nodes):

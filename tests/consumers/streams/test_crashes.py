@@ -15,6 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from consumers.partitions import partition_streams
 from consumers.streams import Producer
 from tests.consumers.streams.running import Client, dead, pending
 
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[3]
 ROUNDS = int(os.environ.get("TRIMARAN_CRASH_ROUNDS", "34"))
 WORKERS = ("a", "b", "c", "d")
 EACH_ROUND = 12
+PARTITION_ROUNDS = max(2, ROUNDS // 17)
 
 
 class Workers:
@@ -48,9 +50,9 @@ class Workers:
 
 
 @contextmanager
-def workers(url: str) -> Iterator[Workers]:
+def workers(url: str, *partitions: str) -> Iterator[Workers]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.consumers.streams.worker_processes", url],
+        [sys.executable, "-m", "tests.consumers.streams.worker_processes", url, *partitions],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     started = Workers(process)
@@ -94,4 +96,31 @@ async def test_no_entry_is_lost_or_done_twice_when_workers_are_killed(client: Cl
             continue
         by = [int(process) for process in await client.lrange(f"handled:{n}", 0, -1)]
         assert by, f"entry {n} was lost"
+        assert set(by[:-1]) <= processes.killed, f"entry {n} was done again though nobody crashed: {by}"
+
+
+async def test_the_order_of_keys_survives_the_deaths_of_partitions_owners(client: Client, server_url: str) -> None:
+    partitions, customers = 4, 12
+    producer = Producer(client, "orders", partitions=partitions, key="customer")
+    published = 0
+    with anyio.fail_after(90), workers(server_url, str(partitions)) as processes:
+        for name in WORKERS[:3]:
+            await processes.start(name)
+        for round in range(PARTITION_ROUNDS):
+            for _ in range(10):
+                entries = [{"customer": str(n % customers), "n": str(n)} for n in range(published, published + 12)]
+                published += len(entries)
+                await producer.publish_many(entries)
+                await anyio.sleep(random.uniform(0, 0.08))
+            victim = random.choice(list(processes.running))
+            processes.kill(victim)
+            await processes.start(f"w{round}")
+        for name in partition_streams("orders", partitions):
+            while await pending(client, name) or (await client.xinfo_groups(name))[0][b"lag"]:
+                await anyio.sleep(0.1)
+    for customer in range(customers):
+        handled = [int(n) for n in await client.lrange(f"order:{customer}", 0, -1)]
+        assert list(dict.fromkeys(handled)) == list(range(customer, published, customers))
+    for n in range(published):
+        by = [int(process) for process in await client.lrange(f"handled:{n}", 0, -1)]
         assert set(by[:-1]) <= processes.killed, f"entry {n} was done again though nobody crashed: {by}"
