@@ -23,9 +23,12 @@ from consumers.errors import (
 from consumers.groups import Start
 from consumers.middleware import Middleware
 from consumers.options import AckPolicy
+from consumers.partitions import partition_of, partition_stream, partition_streams
 from consumers.retry import Backoff
 from consumers.streams.consumer import Consumer
+from consumers.streams.depths import Depths, partition_depths
 from consumers.streams.message import Message
+from consumers.streams.partitioned_replay import PartitionedReplay
 from consumers.streams.producer import Producer
 from consumers.streams.replay import Replay
 
@@ -38,11 +41,13 @@ __all__ = [
     "ConsumerError",
     "DeadLetter",
     "DeadLettered",
+    "Depths",
     "JsonCodec",
     "Message",
     "Middleware",
     "MsgpackCodec",
     "NoResponders",
+    "PartitionedReplay",
     "Priority",
     "Producer",
     "Reject",
@@ -52,5 +57,9 @@ __all__ = [
     "Start",
     "TextCodec",
     "dead_letters",
+    "partition_depths",
+    "partition_of",
+    "partition_stream",
+    "partition_streams",
     "redrive",
 ]

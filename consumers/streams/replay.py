@@ -109,12 +109,13 @@ class Replay(Generic[T]):
     @asynccontextmanager
     async def open(self) -> AsyncIterator[AsyncIterator[Recorded[T]]]:
         """Read while the block runs. Raises ConsumerError if the server refuses."""
-        async with open_link(self._client, self.stream) as link, aclosing(self._entries(link)) as entries:
-            yield entries
+        async with open_link(self._client, self.stream) as link:
+            if self.position == "$":
+                self.position = await self._persist(link, self._newest)
+            async with aclosing(self._entries(link)) as entries:
+                yield entries
 
     async def _entries(self, link: Link) -> AsyncGenerator[Recorded[T], None]:
-        if self.position == "$":
-            self.position = await self._persist(link, self._newest)
         end = self._end
         if end is None and not self._follow:
             # reading up to "+" would never end while a producer, or this reader itself, adds to the stream
