@@ -28,6 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import console
 import delayed
 import durability
 import latency
@@ -53,6 +54,9 @@ SECTIONS = {
     ),
     "policies": lambda servers, quick: policies.cost(*((2, 1_000, 10_000) if quick else (7, 10_000, 100_000))),
     "delayed": lambda servers, quick: delayed.cost(*((2, 10_000, 50_000) if quick else (7, 100_000, 1_000_000))),
+    "console": lambda servers, quick: console.cost(
+        *((1, 3.0, 90_000, 20_000) if quick else (5, 20.0, 90_000, 200_000))
+    ),
     "bgsave": lambda servers, quick: durability.background_save(servers, 100_000 if quick else 1_000_000),
 }
 
