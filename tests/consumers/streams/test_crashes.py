@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from consumers.partitions import partition_streams
+from consumers.partitions import members_key, partition_streams
 from consumers.streams import Producer
 from tests.consumers.streams.running import Client, dead, pending
 
@@ -47,6 +47,13 @@ class Workers:
         process = self.running.pop(name)
         os.kill(process, signal.SIGKILL)
         self.killed.add(process)
+
+    def stop(self, name: str) -> None:
+        """Suspend a worker, like a virtual machine that is frozen."""
+        os.kill(self.running[name], signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        os.kill(self.running[name], signal.SIGCONT)
 
 
 @contextmanager
@@ -124,3 +131,40 @@ async def test_the_order_of_keys_survives_the_deaths_of_partitions_owners(client
     for n in range(published):
         by = [int(process) for process in await client.lrange(f"handled:{n}", 0, -1)]
         assert set(by[:-1]) <= processes.killed, f"entry {n} was done again though nobody crashed: {by}"
+
+
+async def test_an_owner_that_was_suspended_loses_its_partitions_and_no_entry(client: Client, server_url: str) -> None:
+    partitions = 2
+    producer = Producer(client, "orders", partitions=partitions, key="customer")
+    published = 0
+
+    async def publish(rounds: int) -> None:
+        nonlocal published
+        for _ in range(rounds):
+            entries = [{"customer": str(n % 12), "n": str(n)} for n in range(published, published + 12)]
+            published += len(entries)
+            await producer.publish_many(entries)
+            await anyio.sleep(0.05)
+
+    async def owners() -> set[bytes]:
+        held = (await client.hgetall(members_key("orders", "billing"))).values()
+        return {value.split()[2] for value in held if b" held " in value}
+
+    with anyio.fail_after(60), workers(server_url, str(partitions)) as processes:
+        for name in ("a", "b"):
+            await processes.start(name)
+        while await owners() != {b"a", b"b"}:
+            await publish(1)
+        processes.stop("a")
+        while b"a" in await owners():
+            await publish(1)
+        # what its read still gets belongs to a name that nobody else uses
+        processes.resume("a")
+        while await owners() != {b"a", b"b"}:
+            await publish(1)
+        for name in partition_streams("orders", partitions):
+            while await pending(client, name) or (await client.xinfo_groups(name))[0][b"lag"]:
+                await anyio.sleep(0.1)
+    for n in range(published):
+        by = await client.lrange(f"handled:{n}", 0, -1)
+        assert 1 <= len(by) <= 2, f"entry {n}: {by}"
