@@ -37,8 +37,11 @@ def application(url: str) -> Iterator[ModuleType]:
 @pytest.fixture
 def jobs(application: ModuleType, url: str) -> ModuleType:
     with redis.Redis.from_url(url) as client:
-        # the application has declared its queues, and does so once
-        client.delete(*(key for key in client.scan_iter() if not key.startswith(b"_kombu.binding.")), "none")
+        client.flushdb()
+    # the application declares its queues once; tests of other modules, which have the same broker, may have removed them
+    with application.app.connection_for_write() as connection:
+        for queue in application.app.amqp.queues.values():
+            queue.bind(connection.default_channel).declare()
     return application
 
 

@@ -153,7 +153,8 @@ def test_claiming_what_has_become_old() -> None:
         writer.do("XGROUP CREATE s g 0")
         writer.do("XREADGROUP GROUP g w STREAMS s >")
         a.do(Masked("XREADGROUP GROUP g a BLOCK 2000 CLAIM 60 COUNT 1 STREAMS s >", _first_idle))
-        b.do(Masked("XREADGROUP GROUP g b BLOCK 2000 CLAIM 70 STREAMS s >", _first_idle))
+        # only one: on a busy machine, both may be old enough for one of the servers
+        b.do(Masked("XREADGROUP GROUP g b BLOCK 2000 CLAIM 70 COUNT 1 STREAMS s >", _first_idle))
         writer.do("XACK s g 1 2")
         writer.do("XREADGROUP GROUP g b BLOCK 60 CLAIM 20 STREAMS s >")
 
