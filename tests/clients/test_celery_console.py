@@ -38,7 +38,7 @@ def application(url: str) -> Iterator[ModuleType]:
 def jobs(application: ModuleType, url: str) -> ModuleType:
     with redis.Redis.from_url(url) as client:
         client.flushdb()
-    # the application declares its queues once; tests of other modules, which have the same broker, may have removed them
+    # the application declares its queues once, and tests of other modules may have removed them since
     with application.app.connection_for_write() as connection:
         for queue in application.app.amqp.queues.values():
             queue.bind(connection.default_channel).declare()
