@@ -15,7 +15,15 @@ from consumers import given
 from consumers.connection import Client
 from consumers.errors import ConsumerError
 
-__all__ = ["agree", "check_partitions", "members_key", "partition_of", "partition_stream", "partition_streams"]
+__all__ = [
+    "agree",
+    "check_partitions",
+    "members_key",
+    "partition_of",
+    "partition_stream",
+    "partition_streams",
+    "stored_partitions",
+]
 
 MOST = 1024
 """Partitions of one stream: each one costs its owner two connections, and each member's renewal reads all of them."""
@@ -57,10 +65,20 @@ def members_key(stream: str, group: str) -> str:
     return f"{stream}:partitions:{group}"
 
 
+async def stored_partitions(client: Client, stream: str) -> int | None:
+    """Return how many partitions a stream has; None if it has none.
+
+    Raises ConsumerError if something else is stored in the place of the number, and errors of coredis.
+    """
+    stored: Any = await client.get(f"{stream}:partitions")
+    if stored is not None and not stored.isdigit():
+        raise ConsumerError(f"{stream}:partitions holds no number of partitions: {stored!r:.100}")
+    return None if stored is None else int(stored)
+
+
 async def agree(client: Client, stream: str, partitions: int) -> None:
     """Store the number of a stream's partitions if it has none yet. Raises ConsumerError if it has another one."""
-    key = f"{stream}:partitions"
-    await client.setnx(key, str(partitions))
-    stored: Any = await client.get(key)
-    if stored is not None and int(stored) != partitions:
-        raise ConsumerError(f"{stream} has {int(stored)} partitions, not {partitions}")
+    await client.setnx(f"{stream}:partitions", str(partitions))
+    stored = await stored_partitions(client, stream)
+    if stored is not None and stored != partitions:
+        raise ConsumerError(f"{stream} has {stored} partitions, not {partitions}")

@@ -6,13 +6,20 @@ import argparse
 import base64
 import json
 import sys
+from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
+
+from coredis.exceptions import RedisError
 
 from consumers.commands.running import Output, argument_parser, positive, printable, run
 from consumers.connecting import Client
+from consumers.errors import ConsumerError
 from consumers.fanout import Gap, Message, subscribe
-from consumers.streams import Replay
+from consumers.partitions import stored_partitions
+from consumers.streams import PartitionedReplay, Replay, partition_streams
+from consumers.streams.replay import Recorded
 
 DESCRIPTION = """\
 Print what is published to a channel or added to a stream, until Ctrl-C.
@@ -20,6 +27,7 @@ Print what is published to a channel or added to a stream, until Ctrl-C.
   trimaran tail news                       a channel, unless there is a stream with that name
   trimaran tail --pattern 'prices.*'
   trimaran tail orders                     a stream: its last 10 entries, then new ones
+                                           (one with partitions: of all of them, each after its partition's name)
   trimaran tail -n 0 --count 1 orders      print the next entry, then end
   trimaran tail --no-follow -n 100 orders --json
 
@@ -52,9 +60,17 @@ def _count(text: str) -> int:
 
 
 async def _tail(client: Client, options: argparse.Namespace, output: Output) -> int:
-    kind = options.kind or ("stream" if await client.type(options.name) in (b"stream", "stream") else "channel")
+    exists = await client.type(options.name) in (b"stream", "stream")
+    partitions = None
+    if not exists and options.kind in (None, "stream"):
+        # the key may be somebody else's, or one that this user may not read
+        with suppress(ConsumerError, RedisError):
+            partitions = await stored_partitions(client, options.name)
+    kind = options.kind or ("stream" if exists or partitions else "channel")
     left = options.count or sys.maxsize
-    if kind == "stream":
+    if partitions is not None:
+        await _partitions(client, options, output, left, partitions)
+    elif kind == "stream":
         await _entries(client, options, output, left)
     else:
         await _messages(client, options, output, kind, left)
@@ -117,6 +133,32 @@ async def _entries(client: Client, options: argparse.Namespace, output: Output, 
                 return
 
 
+async def _partitions(client: Client, options: argparse.Namespace, output: Output, left: int, partitions: int) -> None:
+    begins = {
+        name: (await _begin(client, name, options.last))[0] for name in partition_streams(options.name, partitions)
+    }
+    # the last entries of all partitions are among the last ones of each
+    latest: deque[Recorded[Any]] = deque(maxlen=options.last)
+    replay: PartitionedReplay[Any] = PartitionedReplay(client, options.name, partitions=partitions, start=begins)
+    async with replay.open() as entries:
+        async for entry in entries:
+            latest.append(entry)
+    for entry in latest:
+        await output.line(_entry(entry.id, entry.fields, options.json, entry.stream))
+        left -= 1
+        if not left:
+            return
+    if not options.follow:
+        return
+    replay = PartitionedReplay(client, options.name, partitions=partitions, start=replay.positions, follow=True)
+    async with replay.open() as entries:
+        async for entry in entries:
+            await output.line(_entry(entry.id, entry.fields, options.json, entry.stream))
+            left -= 1
+            if not left:
+                return
+
+
 async def _begin(client: Client, stream: str, count: int) -> tuple[str, str | None]:
     """Return the ID after which the last `count` entries begin, and the current last ID, if any.
 
@@ -136,13 +178,16 @@ async def _begin(client: Client, stream: str, count: int) -> tuple[str, str | No
             return identifiers[count], last
 
 
-def _entry(identifier: str, fields: Mapping[str, bytes], as_json: bool) -> str:
+def _entry(identifier: str, fields: Mapping[str, bytes], as_json: bool, partition: str | None = None) -> str:
     if as_json:
         values = {
             key: one for name, value in fields.items() for key, one in _json_value(printable(name), value).items()
         }
-        return json.dumps({"id": identifier, "fields": values})
-    return "\t".join([identifier, *(f"{printable(name)}={printable(value)}" for name, value in fields.items())])
+        return json.dumps({**({} if partition is None else {"stream": partition}), "id": identifier, "fields": values})
+    before = [] if partition is None else [partition]
+    return "\t".join(
+        [*before, identifier, *(f"{printable(name)}={printable(value)}" for name, value in fields.items())]
+    )
 
 
 def _text(value: bytes | str) -> str:

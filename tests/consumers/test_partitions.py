@@ -40,3 +40,9 @@ async def test_the_first_number_stays(client: Client) -> None:
     await agree(client, "orders", 4)
     with pytest.raises(ConsumerError, match="orders has 4 partitions, not 8"):
         await agree(client, "orders", 8)
+
+
+async def test_something_else_in_the_place_of_the_number(client: Client) -> None:
+    await client.set("orders:partitions", "many")
+    with pytest.raises(ConsumerError, match="orders:partitions holds no number of partitions: b'many'"):
+        await agree(client, "orders", 4)

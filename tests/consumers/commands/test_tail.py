@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from consumers.commands import tail
+from consumers.partitions import agree
 from tests.consumers.commands.commands import Kept, lines
 
 Client = coredis.Redis[bytes]
@@ -102,3 +103,30 @@ async def test_a_lost_connection_is_told(client: Client, capsys: pytest.CaptureF
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
     assert json.loads(output.lines[0])["gap"] == "reconnected"
+
+
+async def test_all_partitions_of_a_stream(client: Client) -> None:
+    await agree(client, "orders", 3)
+    for n in range(12):
+        await client.xadd(f"orders:{{{n % 3}}}", {"n": str(n)}, identifier=f"{n + 1}-0")
+    expected = [f"orders:{{{n % 3}}}\t{n + 1}-0\tn={n}" for n in range(12)]
+    assert await lines(tail, client, "--no-follow", "-n", "5", "orders") == expected[-5:]
+    assert await lines(tail, client, "--count", "3", "orders") == expected[2:5]
+    got: list[str] = []
+
+    async def run() -> None:
+        got.extend(await lines(tail, client, "-n", "1", "--count", "2", "--json", "orders"))
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            while not got:
+                await client.xadd("orders:{1}", {"n": "x"})
+                await trio.sleep(0.01)
+    line = json.loads(got[1])
+    assert (line["stream"], line["fields"]) == ("orders:{1}", {"n": "x"})
+
+
+async def test_a_channel_beside_a_key_that_has_nothing_to_do_with_partitions(client: Client) -> None:
+    await client.hset("news:partitions", {"a": "b"})
+    assert await tailed(client, "news", send=[("news", b"x")]) == ["x"]
