@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,12 @@ def run(program: Path, url: str, arguments: Sequence[str] = ()) -> list[str]:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
+
+
+def pytest_options() -> list[str]:
+    """Return the options with which pytest has this project's fixtures, installed or not, and leaves no cache."""
+    installed = metadata.entry_points(group="pytest11", name="trimaran")
+    return ["-p", "no:cacheprovider", *([] if installed else ["-p", "broker.testing.pytest_plugin"])]
 
 
 def trimaran(command: str, *arguments: str, url: str) -> None:

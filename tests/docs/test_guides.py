@@ -9,13 +9,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.docs.programs import ROOT, SECONDS, environment, run, trimaran, worker
+from tests.docs.programs import ROOT, SECONDS, environment, pytest_options, run, trimaran, worker
 
 DOCS = ROOT / "docs"
 GUIDES = {
@@ -144,10 +143,8 @@ def test_the_guides_tests_pass(guide: str, tmp_path: Path) -> None:
     names = unpack(guide, tmp_path)
     assert any(name.startswith("test_") for name in names)
     (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\n")
-    installed = metadata.entry_points(group="pytest11", name="trimaran")
-    plugin = () if installed else ("-p", "broker.testing.pytest_plugin")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin],
+        [sys.executable, "-m", "pytest", "-q", *pytest_options()],
         env=environment(URL), cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -159,7 +156,7 @@ def test_a_guide_begins_with_a_program_of_less_than_twenty_lines(guide: str, pro
     assert first.startswith(f"# {program}\n") and len(first.splitlines()) < 20
 
 
-@pytest.mark.parametrize("guide", [*GUIDES, *MOVING, "../README.md"])
+@pytest.mark.parametrize("guide", [*GUIDES, *MOVING, "tutorial.md", "from-redis.md", "../README.md"])
 def test_all_python_compiles_and_all_links_lead_somewhere(guide: str) -> None:
     for block in blocks(guide):
         compile(block, guide, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
