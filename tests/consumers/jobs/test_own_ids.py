@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from broker.testing.pytest_plugin import InProcessBroker
 from consumers.connection import open_link
 from consumers.jobs import JobState, Queue, Worker, current_job
-from consumers.jobs.enqueueing import Adder
+from consumers.jobs.enqueueing import Adder, Positions
 from consumers.jobs.own_ids import check, marker_of, time_of
 from consumers.transactions import Decision, Transactions
 from tests.consumers.jobs.working import until
@@ -178,7 +178,8 @@ async def test_a_job_that_was_added_by_an_attempt_with_a_lost_reply_is_created(c
 
     async with open_link(client, queue.keys.later) as link:
         transactions = Losing(link)
-        adder = Adder(link, transactions, queue.keys, queue.clock, "me", unique_for=60, remember_ids=60)
+        positions = Positions(queue.clock)
+        adder = Adder(link, transactions, queue.keys, queue.clock, "me", 60, 60, positions)
         transactions.times = 2
         assert await adder.add([work.call(1, job_id="a"), work.call(2, job_id="b")]) == [
             ("a", True, None), ("b", True, None),

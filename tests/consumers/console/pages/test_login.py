@@ -22,6 +22,7 @@ async def test_with_a_password(server_url: str, caplog: pytest.LogCaptureFixture
         before = dict(browser.cookies)
         assert "wrong password" in await browser.form("/login", 401, password="x", after="/clients?order=idle")
         assert "Log in" in await browser.page("/")
+        caplog.clear()
         with caplog.at_level(logging.INFO, "consumers.console.audit"):
             text = await browser.form("/login", password="se cret", after="/clients?order=idle")
         assert '<option value="idle" selected>' in text
