@@ -13,7 +13,7 @@ from consumers.connection import Command, Link
 from consumers.jobs import plans
 from consumers.jobs.clock import Clock
 from consumers.jobs.entries import JobEntry, from_body
-from consumers.jobs.locating import entry_info, running_info
+from consumers.jobs.locating import dead_info, entry_info, running_info
 from consumers.jobs.names import Keys
 from consumers.jobs.periodic import read_schedule
 from consumers.jobs.reports import WorkerReport, alive, fresh_reports, running_jobs
@@ -129,7 +129,7 @@ async def _entries(link: Link, stream: str, state: JobState) -> AsyncGenerator[J
             last = newest[0][0].decode() if newest else page[-1][0].decode()
         for _, values in page:
             if (entry := read_entry(values)) is not None:
-                yield entry_info(entry, state, "" if state is JobState.FAILED else stream)
+                yield dead_info(entry, values) if state is JobState.FAILED else entry_info(entry, state, stream)
         if len(page) < PAGE:
             return
         first = f"({page[-1][0].decode()}"

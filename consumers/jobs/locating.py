@@ -19,6 +19,7 @@ import msgspec
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Link, Reply
+from consumers.deadletters import read_letter
 from consumers.groups import is_missing
 from consumers.jobs.clock import Clock
 from consumers.jobs.dead import PLAIN
@@ -178,7 +179,8 @@ class _Search:
         found = await self._read(self._keys.dead, "-", "+")
         if found is None or found.entry is None:
             return None
-        info = entry_info(found.entry, JobState.FAILED, "", enqueued=self.enqueued)
+        (page,) = await query(self._link, [self._page(found.stream, found.entry_id, found.entry_id)])
+        info = dead_info(found.entry, page[0][1] if page else [], enqueued=self.enqueued)
         return Found(info, found.stream, found.entry_id, found.entry)
 
     @staticmethod
@@ -261,6 +263,15 @@ def entry_info(
         expires=entry.expires or None,
         error=entry.error or None,
     )
+
+
+def dead_info(entry: JobEntry, values: Sequence[bytes], *, enqueued: float | None = None) -> JobInfo:
+    """What a dead job's entry says about it, and the dead letter around it about its end."""
+    info, letter = entry_info(entry, JobState.FAILED, "", enqueued=enqueued), read_letter(b"", values)
+    if letter is None:
+        return info
+    attempts = max(info.attempts, letter.delivery_count)
+    return replace(info, attempts=attempts, error=info.error or letter.reason or None, ended=letter.time or None)
 
 
 def running_info(

@@ -50,7 +50,9 @@ async def test_jobs_are_counted_and_listed_in_each_state(queue: Queue) -> None:
                 await anyio.sleep(0.01)
         parked, running = await numbers(queue, "parked"), await numbers(queue, "running")
         assert len(parked) == 3 and len(running) == 2 and sorted(parked + running) == list(range(5))
-        assert [info.state async for info in queue.jobs(JobState.FAILED)] == [JobState.FAILED] * 3
+        dead = [info async for info in queue.jobs(JobState.FAILED)]
+        assert [(info.state, info.attempts, info.error) for info in dead] == [(JobState.FAILED, 1, "no")] * 3
+        assert all(info.ended for info in dead)
         (seen,) = [info async for info in queue.workers()]
         assert (seen.name, seen.concurrency, seen.alive, seen.in_hand) == ("w", 16, True, worker.in_hand)
         assert sorted(info.arguments["n"] for info in seen.jobs if info.arguments) == sorted(running)
