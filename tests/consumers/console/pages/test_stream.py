@@ -1,0 +1,56 @@
+"""One stream: its entries, decoded and escaped, and how it is followed."""
+
+import anyio
+import coredis
+import pytest
+
+from consumers.console.pages import stream as module
+from tests.consumers.console.consoles import open_browser
+from tests.consumers.console.pages.test_addressed import ADDRESS, HOSTILE
+from tests.consumers.console.pages.test_streaming import Stream
+
+pytestmark = pytest.mark.both_loops
+
+Client = coredis.Redis[bytes]
+
+
+async def test_entries_are_decoded_and_escaped(
+    client: Client, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ENTRIES", 2)
+    fields = {f"field {n}": "x" for n in range(30)}
+    await client.xadd(HOSTILE, fields, identifier="1-1")
+    await client.xadd(HOSTILE, {"<i>\x00": b"<script>alert(1)</script>", "j": b'{"<b>": 1}'}, identifier="2-1")
+    await client.xadd(HOSTILE, {"huge": b"<u>" * 1_000_000, "bytes": b"\xff\xfe"}, identifier="3-1")
+    async with open_browser(server_url) as browser:
+        text = await browser.page(f"/streams/stream?{ADDRESS}")
+        for tag in ("<i>", "<script>alert", "<b>", "<u>"):
+            assert tag not in text
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text and '<span class="badge">json</span>' in text
+        assert '<code>fffe</code> <span class="badge">hex</span>' in text and len(text) < 50_000
+        assert "1-1</a>" not in text
+        text = await browser.page(f"/streams/stream?{ADDRESS}&after=2-1")
+        assert "1-1</a>" in text and "and 10 more" in text and "First page" in text
+        text = await browser.page(f"/streams/entry?{ADDRESS}&id=1-1")
+        assert "field 29" in text
+        for wrong, status in (
+            ("/streams/stream", 404), ("/streams/stream?key=nosuch", 404), (f"/streams/stream?{ADDRESS}&after=x", 400),
+            (f"/streams/entry?{ADDRESS}&id=x", 404), (f"/streams/entry?{ADDRESS}&id=9-9", 404),
+            (f"/streams/group?{ADDRESS}&group=x", 404),
+        ):  # fmt: skip
+            await browser.page(wrong, status)
+
+
+async def test_a_viewer_follows(client: Client, server_url: str) -> None:
+    await client.xadd(HOSTILE, {"a": "old"})
+    async with open_browser(server_url) as browser, anyio.create_task_group() as tasks:
+        stream = Stream(browser.app, path="/streams/events", query=ADDRESS)
+        tasks.start_soon(stream.run)
+        await stream.until('"rows": []')
+        await client.xadd(HOSTILE, {"<a>\n": b"new \xff"}, identifier="99999999999999-1")
+        await stream.until("99999999999999-1")
+        assert '["99999999999999-1", "<a>\\\\n: 6e657720ff"]' in stream.text and "old" not in stream.text
+        stream.gone.set()
+        with anyio.fail_after(10):
+            await stream.ended.wait()
+        assert browser.console.streams == 0
