@@ -66,8 +66,8 @@ class Link:
     async def execute(self, commands: Sequence[Command], *, limit: float = ANSWER_SECONDS) -> list[Reply]:
         """Send commands in one write and return their replies in order, error replies as RedisError objects.
 
-        Follows redirections; TRYAGAIN is a reply like any other. limit: seconds. Raises ConnectionError or
-        TimeoutError.
+        Follows redirections; TRYAGAIN is a reply like any other. No commands have no replies, and need no server.
+        limit: seconds. Raises ConnectionError or TimeoutError.
         """
         return (await self._commands.execute(commands, limit))[0]
 
@@ -244,6 +244,8 @@ class _Line:
 
     async def execute(self, commands: Sequence[Command], limit: float) -> tuple[list[Reply], dict[int, TCPLocation]]:
         """Return the replies and, by the index of the first command that was redirected there, the other node."""
+        if not commands:
+            return [], {}
         connection = self._used = await self.ready()
         replies = await self.send_batch(connection, commands, limit)
         if any(isinstance(reply, ReadOnlyError) for reply in replies):
@@ -348,10 +350,17 @@ def send_batch(connection: BaseConnection, commands: Sequence[Command], limit: f
     This costs 5 us per command, separate requests 15. limit: seconds; None: the client's stream_timeout. Cancelling
     the wait leaves the connection in use.
     """
+    if not commands:
+        # coredis would expect a reply to them, and fail at the next one
+        return _no_replies()
     prepared: Any = [_Prepared(command) for command in commands]
     batch = connection.create_request_batch(prepared, timeout=limit)
     batch.disconnect_on_cancellation = False
     return batch
+
+
+async def _no_replies() -> list[Reply]:
+    return []
 
 
 class _Prepared:

@@ -16,7 +16,7 @@ from coredis.exceptions import (
     WrongTypeError,
 )
 
-from consumers.connection import client_slot, open_link
+from consumers.connection import ask_any, client_slot, open_link
 from tests.consumers.network import network
 from tests.consumers.servers import in_process_broker
 from tests.consumers.steps import at_step
@@ -32,6 +32,17 @@ async def test_replies_come_in_order_and_errors_stand_in_their_places(client: Cl
     async with open_link(client, "s") as link:
         replies = await link.execute([(b"SET", "k", 1), (b"LPUSH", "k", "x"), (b"GET", "k")])
         assert replies[0] == b"OK" and isinstance(replies[1], WrongTypeError) and replies[2] == b"1"
+
+
+async def test_no_commands_have_no_replies_and_leave_the_connection_in_use(client: Client, server_url: str) -> None:
+    async with network(server_url) as between, coredis.Redis.from_url(between.url) as far, open_link(far, "s") as link:
+        assert await link.execute([]) == [] and between.connections == 0
+        _, node = await link.watch(["k"], [])
+        assert await link.execute_watched(node, []) == []
+        assert await link.execute([(b"PING",)]) == [b"PONG"] and await link.transaction([]) == []
+        assert between.connections == 1
+        assert await ask_any(far, []) == [] and await ask_any(far, [(b"PING",)]) == [b"PONG"]
+        assert between.connections == 2
 
 
 async def test_a_transaction_is_executed_or_refused_as_a_whole(client: Client) -> None:
