@@ -375,7 +375,7 @@ class _Prepared:
         self.decode = False
 
 
-def client_slot(client: Client, key: str) -> int:
+def client_slot(client: Client, key: str | bytes) -> int:
     """The cluster slot, which must be equal for keys used in one command; always 0 outside a cluster."""
     return slot_of(client, key) or 0
 

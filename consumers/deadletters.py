@@ -18,6 +18,7 @@ from typing import Any
 from consumers.connection import Client, Command, Link, client_slot, open_link
 from consumers.errors import ConsumerError
 from consumers.headers import REPLY_TOKEN
+from consumers.names import decoded, encoded
 
 __all__ = [
     "REASON_LIMIT",
@@ -51,6 +52,7 @@ class DeadLetter:
     """A dead entry. `id` is its ID in the dead-letter stream; stream, entry_id and group are its origin.
 
     fields: those of the original entry. delivery_count: how often it was delivered. time: seconds since 1970.
+    Names that are not UTF-8 are as in names.py.
     """
 
     id: str
@@ -74,7 +76,7 @@ def dead_letter_command(
     maxlen: int | None,
 ) -> Command:
     """XADD of an entry to the dead-letter stream. origin: stream, ID, group, consumer. values: fields and values."""
-    stream, id, group, consumer = origin
+    stream, id, group, consumer = map(encoded, origin)
     limit: tuple[bytes | int, ...] = () if maxlen is None else (b"MAXLEN", b"~", maxlen)
     kept = [one for pair in _pairs(values) if pair[0] not in _OURS for one in pair]
     return (
@@ -91,7 +93,7 @@ def _pairs(values: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
 def read_letter(id: bytes, values: Sequence[bytes]) -> DeadLetter | None:
     """The dead letter in an entry, or None for an entry that is not one of ours."""
     pairs = _pairs(values)
-    about = {name: value.decode("utf-8", "replace") for name, value in pairs if name in _OURS}
+    about = {name: decoded(value) for name, value in pairs if name in _OURS}
     if STREAM not in about or ID not in about:
         return None
     count, when = about.get(DELIVERIES, ""), about.get(TIME, "")
@@ -100,17 +102,17 @@ def read_letter(id: bytes, values: Sequence[bytes]) -> DeadLetter | None:
         stream=about[STREAM],
         entry_id=about[ID],
         group=about.get(GROUP, ""),
-        reason=about.get(REASON, ""),
+        reason=encoded(about.get(REASON, "")).decode("utf-8", "replace"),
         delivery_count=int(count) if count.isdecimal() else 0,
         consumer=about.get(CONSUMER, ""),
         time=int(when) / 1000 if when.isdecimal() else 0.0,
-        fields={name.decode("utf-8", "surrogateescape"): value for name, value in pairs if name not in _OURS},
+        fields={decoded(name): value for name, value in pairs if name not in _OURS},
     )
 
 
 def is_anothers(fields: Mapping[str, bytes], group: str) -> bool:
     """Whether an entry was redriven for another group (and does not merely have that word among its values)."""
-    own = group.encode()
+    own = encoded(group)
     return fields.get(REDRIVEN_GROUP.decode(), own) != own
 
 
@@ -125,12 +127,13 @@ async def check_target(link: Link, dead_letter: str | None) -> None:
             raise ConsumerError(f"{dead_letter} can't take dead letters, it is a {kind.decode()}")
 
 
-async def dead_letters(client: Client, dead_letter: str) -> AsyncGenerator[DeadLetter, None]:
+async def dead_letters(client: Client, dead_letter: str | bytes) -> AsyncGenerator[DeadLetter, None]:
     """Yield the dead letters that are in a stream at the start, oldest first.
 
     Entries that die meanwhile are not included, so the listing ends however fast a consumer adds to it. Entries that
     are not dead letters are skipped. Raises ConnectionError and other errors of coredis.
     """
+    dead_letter = encoded(dead_letter)
     newest: Any = await client.xrevrange(dead_letter, count=1).raw(decode_response=False)
     if not newest:
         return
@@ -142,14 +145,14 @@ async def dead_letters(client: Client, dead_letter: str) -> AsyncGenerator[DeadL
         after = f"({page[-1][0].decode()}"
 
 
-async def _page(client: Client, stream: str, first: str, last: str) -> list[tuple[bytes, list[bytes]]]:
+async def _page(client: Client, stream: bytes, first: str, last: str) -> list[tuple[bytes, list[bytes]]]:
     reply: Any = await client.xrange(stream, start=first, end=last, count=PAGE).raw(decode_response=False)
     return [(entry[0], entry[1]) for entry in reply]
 
 
 async def redrive(
     client: Client,
-    dead_letter: str,
+    dead_letter: str | bytes,
     *,
     where: Callable[[DeadLetter], bool] | None = None,
     count: int | None = None,
@@ -168,15 +171,15 @@ async def redrive(
     handlers must be idempotent anyway. In a cluster both streams need a common hash tag. Raises ConsumerError if they
     have none, and errors of coredis.
     """
-    done = 0
+    done, dead_letter = 0, encoded(dead_letter)
     async with open_link(client, dead_letter) as link, aclosing(dead_letters(client, dead_letter)) as letters:
         async for letter in letters:
             if count is not None and done >= count:
                 break
             if where is None or where(letter):
-                target = to or letter.stream
-                if client_slot(client, target) != client_slot(client, dead_letter):
-                    raise ConsumerError(f"{dead_letter} and {target} are in different slots of the cluster")
+                target = letter.stream if to is None else to
+                if client_slot(client, encoded(target)) != client_slot(client, dead_letter):
+                    raise ConsumerError(f"{decoded(dead_letter)} and {target} are in different slots of the cluster")
                 commands = way_back(dead_letter, letter, target)
                 if execute is None or not await execute(letter, commands):
                     for reply in await link.transaction(commands):
@@ -188,9 +191,9 @@ async def redrive(
 
 def way_back(dead_letter: str | bytes, letter: DeadLetter, target: str) -> list[Command]:
     """The commands that move a dead letter's entry to a stream, to be executed as one transaction."""
-    values = [one for name, value in letter.fields.items() for one in (name.encode("utf-8", "surrogateescape"), value)]
-    values += [REDRIVEN_ID, letter.entry_id.encode()]
+    values = [one for name, value in letter.fields.items() for one in (encoded(name), value)]
+    values += [REDRIVEN_ID, encoded(letter.entry_id)]
     if target == letter.stream:
         # in another stream the entry is new to all groups
-        values += [REDRIVEN_GROUP, letter.group.encode()]
-    return [(b"XADD", target, b"*", *values), (b"XDEL", dead_letter, letter.id)]
+        values += [REDRIVEN_GROUP, encoded(letter.group)]
+    return [(b"XADD", encoded(target), b"*", *values), (b"XDEL", dead_letter, letter.id)]

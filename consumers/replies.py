@@ -11,6 +11,7 @@ A reply has one field: `value`, the answer; `none`, the entry was acknowledged w
 from typing import Final
 
 from consumers.connecting import Command
+from consumers.names import encoded
 
 __all__ = ["BEGINNING", "DEAD", "NONE", "VALUE", "announcement", "reply_command", "reply_key"]
 
@@ -24,7 +25,7 @@ BEGINNING: Final = b"0-1"
 
 def reply_key(stream: str, token: bytes) -> bytes:
     """Return the key at which a caller waits: in the stream's slot, if a hash tag can name that."""
-    name = stream.encode("utf-8", "surrogateescape")
+    name = encoded(stream)
     opened = name.find(b"{")
     tagged = opened >= 0 and name.find(b"}", opened) > opened + 1
     return (name if tagged else b"{%b}" % name) + b":reply:" + token

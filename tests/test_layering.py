@@ -80,6 +80,7 @@ CONSUMERS = (
         "consumers.encryption",
         "consumers.errors",
         "consumers.headers",
+        "consumers.names",
         "consumers.owners",
         "consumers.parking",
         "consumers.retry",

@@ -23,7 +23,7 @@ from consumers.transactions import Ask
 
 __all__ = [
     "Consumer", "Entry", "Group", "Pending", "StreamDetails", "consumers_of", "details", "entries", "entry",
-    "field_views", "follow", "newest", "pending", "redrivable", "redrive_all", "redrive_one",
+    "field_views", "follow", "newest", "pending", "redrive_all", "redrive_one",
 ]  # fmt: skip
 
 GROUPS = 200
@@ -243,11 +243,6 @@ async def pending(
 # Dead letters.
 
 
-def redrivable(letter: DeadLetter) -> bool:
-    """Whether the stream that it came from is known: a letter holds its name as text."""
-    return bool(letter.stream) and "\ufffd" not in letter.stream
-
-
 async def redrive_one(client: Client, key: bytes, id: str) -> str | None:
     """Return a dead letter to where it came from, and that stream's name; None if there is no such letter (any more).
 
@@ -257,16 +252,16 @@ async def redrive_one(client: Client, key: bytes, id: str) -> str | None:
     async def decide(ask: Ask) -> tuple[Sequence[Command], str | None]:
         (found,) = await ask([(b"XRANGE", key, id, id)])
         letter = _entry(found[0]).letter if found else None
-        if letter is None or not redrivable(letter):
+        if letter is None:
             return [], None
         return way_back(key, letter, letter.stream), letter.stream
 
     return await transaction(client, [key], decide) if is_id(id) else None
 
 
-async def redrive_all(client: Client, key: str) -> int:
+async def redrive_all(client: Client, key: bytes) -> int:
     """Return the oldest dead letters, up to REDRIVEN, to where they came from, and how many. Raises RedisError."""
-    return await redrive(client, key, where=redrivable, count=REDRIVEN)
+    return await redrive(client, key, count=REDRIVEN)
 
 
 # Following.

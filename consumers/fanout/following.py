@@ -32,6 +32,7 @@ from consumers.errors import transient
 from consumers.fanout.messages import Entry, Events, Gap, Reason
 from consumers.given import Duration
 from consumers.groups import Start, after_start
+from consumers.names import encoded
 from consumers.redirections import MOST_REDIRECTIONS, target
 from consumers.retry import RECONNECT, Backoff, persist
 from consumers.task_groups import open_plain_task_group
@@ -383,15 +384,11 @@ async def follow(
     given.instance("reconnect", reconnect, Backoff)
     given.whole("batch", batch)
     quiet = given.duration("heartbeat", heartbeat)
-    key = _encoded(stream)
+    key = encoded(stream)
     async with open_plain_task_group() as tasks:
-        follower = Follower(client, tasks, key, _encoded(service), after_start(start), batch, reconnect, quiet)
+        follower = Follower(client, tasks, key, encoded(service), after_start(start), batch, reconnect, quiet)
         try:
             await follower.open()
             yield follower
         finally:
             await follower.close()
-
-
-def _encoded(name: str | bytes) -> bytes:
-    return name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")

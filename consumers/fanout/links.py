@@ -12,6 +12,7 @@ from coredis.exceptions import ConnectionError
 
 from consumers import given
 from consumers.fanout.messages import Message
+from consumers.names import encoded
 
 Names = dict[bytes, set[bytes]]
 """Names by kind."""
@@ -25,12 +26,12 @@ def names(channels: Iterable[str | bytes], patterns: Iterable[str | bytes], shar
     for several in (patterns, shards):
         if isinstance(several, str | bytes):
             raise TypeError(f"expected several names, not {several!r}")
-    return {kind: set(map(_encoded, given)) for kind, given in zip(KINDS, (channels, patterns, shards), strict=True)}
+    return {kind: set(map(_checked, given)) for kind, given in zip(KINDS, (channels, patterns, shards), strict=True)}
 
 
-def _encoded(name: str | bytes) -> bytes:
+def _checked(name: str | bytes) -> bytes:
     given.instance("the name of a channel", name, str, bytes)
-    return name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
+    return encoded(name)
 
 
 class Link:

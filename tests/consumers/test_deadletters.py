@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from consumers.names import decoded, encoded
 from consumers.streams import Consumer, Message, Producer, Reject, dead_letters, redrive
 from tests.consumers.streams.running import Client, dead, entries_of, running, until
 
@@ -86,6 +87,26 @@ async def test_redriving_to_another_stream(client: Client) -> None:
     async with running(consumer, handler):
         await until(lambda: consumer.statistics.acknowledged == 2)
     assert sorted(seen) == ["0", "1"]
+
+
+async def test_names_that_are_not_utf8_come_back_as_they_were(client: Client) -> None:
+    origin, group, dead_stream = b"\xfforders", b"\xfebilling", b"\xfddead"
+    fields = {
+        b"\xfc": b"\xfb",
+        b"dead-stream": origin,
+        b"dead-id": b"5-5",
+        b"dead-group": group,
+        b"dead-reason": b"\xfa",
+    }
+    for _ in range(2):
+        await client.xadd(dead_stream, fields)
+    (letter, _) = [one async for one in dead_letters(client, dead_stream)]
+    assert (encoded(letter.stream), encoded(letter.group), letter.reason) == (origin, group, "\ufffd")
+    assert await redrive(client, decoded(dead_stream), count=1) == 1
+    assert await redrive(client, dead_stream, to=decoded(b"\xf9")) == 1
+    (entry,) = await client.xrange(origin)
+    assert dict(entry.field_values) == {b"\xfc": b"\xfb", b"redriven-id": b"5-5", b"redriven-group": group}
+    assert await client.xlen(b"\xf9") == 1 and await client.xlen(dead_stream) == 0
 
 
 async def test_a_value_that_reads_like_the_redriven_field_is_just_a_value(client: Client) -> None:

@@ -43,7 +43,7 @@ async def _entry(request: Request) -> Response:
         found = await stream_entries.entry(client, key, id)
     if found is None:
         raise HTTPException(404, "There is no such entry any more.")
-    redrivable = found.letter is not None and stream_entries.redrivable(found.letter) and dead_jobs_of(key) is None
+    redrivable = found.letter is not None and dead_jobs_of(key) is None
     return render(
         request, "entry.html", key=key, entry=found, fields=stream_entries.field_views(found, FIELDS, FIELD),
         left_out=max(0, len(found.fields) - FIELDS), redrivable=redrivable,
@@ -107,18 +107,11 @@ async def _redrive(request: Request, form: Form) -> Response:
             done = int(origin is not None)
         else:
             try:
-                done = await stream_entries.redrive_all(client, _decoded(key))
+                done = await stream_entries.redrive_all(client, key)
             except ConsumerError as error:
                 raise HTTPException(409, f"This can't be redriven: {error}.") from None
             notice = "1 dead letter was redriven." if done == 1 else f"{done} dead letters were redriven."
     return acted(request, back, notice, "redrive", stream=logged(key), id=id, redriven=done)
-
-
-def _decoded(key: bytes) -> str:
-    try:
-        return key.decode()
-    except UnicodeDecodeError:
-        raise HTTPException(409, "The letters of a stream whose name is no text are redriven one by one.") from None
 
 
 ROUTES = [

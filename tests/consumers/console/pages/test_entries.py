@@ -7,6 +7,7 @@ import pytest
 
 from consumers.console.access.policy import Policy
 from consumers.console.stream_entries import entries
+from consumers.names import decoded
 from tests.consumers.clusters import started_cluster, two_nodes
 from tests.consumers.console.consoles import open_browser
 from tests.consumers.console.pages.test_addressed import ADDRESS, HOSTILE
@@ -55,7 +56,9 @@ async def test_dead_letters_go_back(client: Client, server_url: str, caplog: pyt
             text = await browser.confirmed(f"/streams/redrive?{ADDRESS}&id={first}")
         assert "It is back in orders." in text and "action=redrive" in caplog.messages[-1]
         assert "no such dead letter" in await browser.confirmed(f"/streams/redrive?{ADDRESS}&id={first}")
-        assert "no text" in await browser.confirmed(f"/streams/redrive?{ADDRESS}", 409)
+        await died(client, HOSTILE, decoded(b"\xfeorigin"), "fourth")
+        assert "1 dead letter was redriven." in await browser.confirmed(f"/streams/redrive?{ADDRESS}")
+        assert await client.xlen(b"\xfeorigin") == 1
         text = await browser.confirmed("/streams/redrive?key=orders.dead")
         assert "1 dead letter was redriven." in text and await client.xlen("orders") == 2
         # a workflow would go on only there
