@@ -34,7 +34,7 @@ serve: $(VENV)/.serve
 PARALLEL = $(if $(ARGS),,--numprocesses auto --dist worksteal)
 
 test: $(VENV)/.test
-	$(RUN) -m pytest $(PARALLEL) $(ARGS)
+	$(RUN) -m pytest $(PARALLEL) $(OPTIONS) $(ARGS)
 
 check: $(VENV)/.check
 	$(RUN) -m ruff format --check .
