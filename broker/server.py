@@ -20,7 +20,7 @@ from broker.broker import Broker
 from broker.clients.session import BLOCKED, HELD, MONITORING, POSTPONED, REPLICA, Session
 from broker.commands import command_table
 from broker.config import Config
-from broker.config.directives import BY_NAME
+from broker.config.directives import BY_NAME, PROCESS_ONLY
 from broker.config.kinds import bytes_of
 from broker.console_process import ConsoleProcess, missing_library
 from broker.hosting import Hosting
@@ -246,7 +246,8 @@ async def open_broker(
         async with broker.open_broker({"maxclients": "100"}) as server:
             stream = await server.connect()
 
-    `directives` are redis.conf's, with names and values as strings. Without `config` no port is opened (`connect()`
+    `directives` are redis.conf's, with names and values as strings, but for those that concern a process of its own
+    (`daemonize`, `logfile`, `http-port` and the like). Without `config` no port is opened (`connect()`
     needs none), and nothing is loaded from or saved to the disk, unless `directives` contains `dir` or `appendonly`.
     Setting `stop` shuts the broker down, as leaving the block does. The block is entered once the keys are loaded;
     `started` is called before that. `storage` is the disk (tests substitute another), `supervision` notifies an init
@@ -292,6 +293,8 @@ def _assign(config: Config, name: object, value: object) -> None:
     directive = BY_NAME.get(name) if isinstance(name, str) else None
     if directive is None:
         raise ValueError(f"there is no directive {name!r}{_suggestion(name)}")
+    if directive.name in PROCESS_ONLY:
+        raise ValueError(f"{name}: only a broker that is a process of its own has this, not one inside a program")
     if not isinstance(value, str):
         raise ValueError(f"the value of {name} must be a string as in redis.conf, not {value!r}")
     # As in CONFIG SET and in files, a path may contain any byte.

@@ -447,6 +447,17 @@ TABLE: dict[str, Directive[object]] = {
 BY_NAME: dict[str, Directive[object]] = dict(TABLE)
 """Every directive by its name, by its alias, and by the name that Valkey has given it."""
 
+PROCESS_ONLY: Final = frozenset(
+    {
+        "daemonize", "pidfile", "supervised", "shutdown-on-sigint", "shutdown-on-sigterm",
+        "set-proc-title", "proc-title-template", "crash-log-enabled", "watchdog-period", "disable-thp", "oom-score-adj",
+        "oom-score-adj-values", "server-cpulist", "aof-rewrite-cpulist", "bgsave-cpulist", "locale-collate",
+        "loglevel", "logfile", "log-format", "log-timestamp-format", "syslog-enabled", "syslog-ident",
+        "syslog-facility", "http-port", "http-bind", "http-host",
+    }
+)  # fmt: skip
+"""Directives that for a broker that is a process of its own: its place in the system, its log, its console."""
+
 for _directive in TABLE.values():
     if _directive.alias:
         BY_NAME[_directive.alias] = _directive

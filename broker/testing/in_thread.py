@@ -44,8 +44,8 @@ def in_thread(directives: Mapping[str, str] | None = None) -> Iterator[BrokerOnP
 
     directives: redis.conf's, with names and values as strings, as `open_broker` takes them; nothing is loaded from or
     saved to the disk unless they contain `dir` or `appendonly`. The block is entered once the broker serves. Raises
-    ValueError for a directive that is unknown or refused, StartError if the broker can't start with them, as with a
-    port in use. If the broker fails while the block runs, its end raises that.
+    ValueError for a directive that is unknown, refused, or for a process of its own, StartError if the broker can't
+    start with them, as with a port in use. If the broker fails while the block runs, its end raises that.
     """
     if not isinstance(directives, Mapping | None):
         raise ValueError(f"directives are a mapping of names to values, not {type(directives).__name__}")

@@ -91,6 +91,7 @@ async def test_a_port_in_use_is_an_error() -> None:
         ({"port": 6379}, "the value of port must be a string as in redis.conf, not 6379"),
         ({"save": None}, "the value of save must be a string as in redis.conf, not None"),
         ({"appendfsync": b"no"}, "the value of appendfsync must be a string as in redis.conf, not b'no'"),
+        ({"logfile": "x"}, "logfile: only a broker that is a process of its own has this, not one inside a program"),
         ({"port": "x"}, "port: argument couldn't be parsed into an integer"),
     ],
 )

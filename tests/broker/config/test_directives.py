@@ -2,13 +2,14 @@
 
 import ast
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import broker
 from broker.config import Config, ConfigFileError, load
-from broker.config.directives import BY_NAME, FORGOTTEN, TABLE
+from broker.config.directives import BY_NAME, FORGOTTEN, PROCESS_ONLY, TABLE
 from broker.config.valkey import SYNONYMS
 from protocol.errors import CommandError
 
@@ -47,6 +48,12 @@ REPORTS = ("commands/server/info.py", "commands/server/info_sections.py", "comma
 OF_THE_START = ("cli.py", "startup_log.py")
 """Modules that run once: what only they read must be immutable, or they must listen to its changes."""
 
+OF_A_PROCESS = frozenset(
+    {"cli.py", "hosting.py", "console_process.py", "startup_log.py", "config/reading.py"}  # modules
+    | {"serve", "_serve", "_obey_signals"}  # functions of server.py
+)
+"""What runs only where the broker is a process of its own."""
+
 OF_REPORTS = {"latency_tracking_info_percentiles"}
 """Directives whose effect is what a report computes."""
 
@@ -60,20 +67,20 @@ def is_config(node: ast.expr) -> bool:
 
 
 @functools.cache
-def directives_read() -> frozenset[str]:
+def directives_read(without: frozenset[str] = frozenset()) -> frozenset[str]:
     """The attributes that something acts on: `config.name` is read, or `on_change("name", ...)` listens.
 
-    Reading once what CONFIG SET can change is not enough.
+    Reading once what CONFIG SET can change is not enough. without: modules and functions that don't count.
     """
     changeable = {directive.attribute for directive in TABLE.values() if not directive.immutable}
     root = Path(broker.__file__).parent
     found: set[str] = set()
     for path in root.rglob("*.py"):
-        if path.relative_to(root).as_posix() in REPORTS:
+        if path.relative_to(root).as_posix() in without.union(REPORTS):
             continue
         text = path.read_text()
         listens = ".on_change(" in text
-        for node in ast.walk(ast.parse(text)):
+        for node in _nodes(ast.parse(text), without):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
                 # Config itself reads what decides on CONFIG SET.
                 if path.name in OF_THE_START and node.attr in changeable:
@@ -83,6 +90,19 @@ def directives_read() -> frozenset[str]:
             elif listens and isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in TABLE:
                 found.add(TABLE[node.value].attribute)
     return frozenset(found)
+
+
+def _nodes(tree: ast.AST, without: frozenset[str]) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if getattr(node, "name", None) not in without:
+            yield node
+            yield from _nodes(node, without)
+
+
+def test_what_only_a_process_of_its_own_reads_is_known() -> None:
+    """So that a program which sets it is told so."""
+    only_there = directives_read() - directives_read(OF_A_PROCESS)
+    assert {name for name, directive in TABLE.items() if directive.attribute in only_there} == PROCESS_ONLY
 
 
 def test_a_directive_that_nothing_reads_says_that_it_has_no_effect() -> None:

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 import broker
+from broker.config.directives import PROCESS_ONLY
 from broker.server import StartError
 from broker.testing.in_thread import in_thread
 
@@ -54,6 +55,7 @@ REFUSED: list[tuple[object, str]] = [
     ({"databases": "0"}, "databases: argument must be between 1 and 2147483647 inclusive"),
     ({"save": "often"}, "save: Invalid save parameters"),
     ({"dir": "/no/such/folder"}, "dir: No such file or directory"),
+    *(({name: "no"}, f"{name}: only a broker that is a process of its own has this") for name in sorted(PROCESS_ONLY)),
     ({"bind": "0.0.0.0"}, "bind: a broker in a thread is for this machine"),
     (["maxmemory"], "directives are a mapping of names to values, not list"),
     ("maxmemory 1mb", "directives are a mapping of names to values, not str"),
