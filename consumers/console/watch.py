@@ -17,7 +17,7 @@ from coredis.exceptions import RedisError
 
 from consumers.console.server import Unreachable
 
-__all__ = ["Watch"]
+__all__ = ["GLANCE", "Watch"]
 
 T = TypeVar("T")
 
@@ -27,6 +27,9 @@ INTERVAL = 2.0
 SHARE = 0.1
 """The share of time that reading may take: what takes a second is read every ten. Measured with queues, a tenth of that
 time is the server's; the rest is spent here."""
+
+GLANCE = 0.08
+"""Seconds that a page waits for a reading; afterwards it shows an older one, or none, and follows."""
 
 READ_SECONDS = 60.0
 """How long a reading may take."""

@@ -45,8 +45,7 @@ async def _fill(url: str) -> None:
 def answered(browser: Browser, question: str) -> str:
     """Confirm what the page asks, and return what it then says that was done."""
     assert browser.find("h1").text.startswith(question)
-    assert browser.focused.get_attribute("id") == "confirm"
-    browser.enter()
+    browser.press(browser.find("#confirm"))
     return browser.find("#notice").text
 
 

@@ -34,7 +34,7 @@ def test_queues_follow_the_server(browser: Browser, client: redis.Redis, sites: 
     client.sadd("rq:queues", "rq:queue:live")
     client.rpush("rq:queue:live", "a")
     try:
-        _look(browser, "live")
+        _open(browser, "/queues?search=live")
         browser.run("window.same = true")
         [row] = browser.every('tr[data-key="rq live"]')
         cell = row.find_element("css selector", "[data-field=waiting]")
@@ -52,14 +52,49 @@ def test_queues_follow_the_server(browser: Browser, client: redis.Redis, sites: 
         client.srem("rq:queues", "rq:queue:live", "rq:queue:live<2>")
 
 
-def _look(browser: Browser, name: str) -> None:
-    """Open the queues, as soon as the console has found one."""
+def test_streams_follow_the_server(browser: Browser, client: redis.Redis) -> None:
+    name = "live <b>stream</b>"
+    client.xadd(name, {"a": "b"})
+    client.xgroup_create(name, "readers", "0")
+    try:
+        _open(browser, "/streams?search=live")
+        browser.run("window.same = true")
+        [row] = browser.every("#streams tbody tr")
+        cells = [row.find_element("css selector", f"[data-field={field}]") for field in ("entries", "pending", "lag")]
+        assert [cell.text for cell in cells] == ["1", "0", "1"]
+        client.xadd(name, {"a": "b"})
+        client.xreadgroup("readers", "one", {name: ">"}, count=1)
+        browser.until(lambda: [cell.text for cell in cells] == ["2", "1", "1"], "the new figures are there")
+        client.delete(name)
+        browser.until(lambda: [cell.text for cell in cells] == ["-", "-", "-"], "it is seen to be gone")
+        assert browser.find("#live-more").is_displayed()
+        assert browser.run("return window.same") is True and browser.problems() == []
+    finally:
+        client.delete(name)
+
+
+def test_channels_follow_the_server(browser: Browser, client: redis.Redis) -> None:
+    with client.pubsub() as first, client.pubsub() as second:
+        first.subscribe("live <b>channel</b>")
+        _open(browser, "/channels?search=live")
+        browser.run("window.same = true")
+        [cell] = browser.every("#channels [data-field=subscribers]")
+        assert cell.text == "1" and not browser.find("#live-more").is_displayed()
+        second.subscribe("live <b>channel</b>")
+        browser.until(lambda: cell.text == "2", "the new subscriber is counted")
+        second.subscribe("live two")
+        browser.until(lambda: browser.find("#live-more").is_displayed(), "the new channel is announced")
+        assert browser.run("return window.same") is True and browser.problems() == []
+
+
+def _open(browser: Browser, path: str) -> None:
+    """Open a list, as soon as it has rows."""
 
     def found() -> bool:
-        browser.open(f"/queues?search={name}")
+        browser.open(path)
         return bool(browser.every("tr[data-key]"))
 
-    browser.until(found, "the console finds the queue")
+    browser.until(found, "the console finds what is to be listed")
 
 
 def test_a_page_that_is_left_is_sent_nothing_more(browser: Browser, sites: Sites) -> None:

@@ -15,12 +15,13 @@ from starlette.routing import Route
 from consumers.console.access.forms import Form, form_route
 from consumers.console.access.guard import visit_of
 from consumers.console.asking import ask
-from consumers.console.channels import Kind, Tapped, named, tap
+from consumers.console.channels import Channel, Channels, Kind, Tapped, named, tap
 from consumers.console.entered import TEXT, Unreadable, entered, raw
 from consumers.console.labels import label
-from consumers.console.pages.streaming import Push, pushed_stream
+from consumers.console.pages.streaming import Push, Rows, event_stream, pushed_stream, row_key, updates
 from consumers.console.values import view
 from consumers.console.views import Page, acted, confirm, count, link, query_of, render
+from consumers.console.watch import GLANCE
 from consumers.fanout import Message
 
 __all__ = ["PAGE"]
@@ -34,29 +35,45 @@ CELL = 1000
 NAME_LIMIT = 1500
 """Bytes of the longest channel that has a page: as with keys, an address can't be longer."""
 
-WAIT = 0.15
-"""Seconds that a page waits for the list; afterwards it shows an older one, or none."""
-
 KINDS = {Kind.CHANNEL: "channel", Kind.PATTERN: "pattern", Kind.SHARD: "shard channel"}
 
 
 async def _show(request: Request) -> Response:
     query, visit = query_of(request), visit_of(request)
     search, watch = raw(query.get("search", "")), visit.viewpoint.channels
-    found = await watch.latest(WAIT)
+    found = await watch.latest(GLANCE)
     if found is None and watch.error is not None:
         raise HTTPException(502, f"The channels can't be read: {watch.error}")
     if found is not None and not found.listed and search:
         async with visit.server.client() as client:
             matching = await named(client, search)
     else:
-        every = [] if found is None else found.channels
-        matching = [one for one in every if search.lower() in one.name.lower()]
-        matching.sort(key=lambda one: -one.subscribers)
+        matching = [] if found is None else _matching(found, search)
     return render(
         request, "channels.html", found=found, channels=matching[:SHOWN], matching=len(matching), error=watch.error,
-        search=query.get("search", ""), kinds=KINDS, limit=NAME_LIMIT,
+        search=query.get("search", ""), kinds=KINDS, limit=NAME_LIMIT, key=_key,
+        events=link("/channels/figures", search=query.get("search")),
     )  # fmt: skip
+
+
+def _matching(found: Channels, search: bytes) -> list[Channel]:
+    """Return the channels whose names have this part, those with the most subscribers first."""
+    matching = [one for one in found.channels if search.lower() in one.name.lower()]
+    return sorted(matching, key=lambda one: -one.subscribers)
+
+
+def _key(one: Channel) -> str:
+    return f"{'shard' if one.shard else 'channel'} {row_key(one.name)}"
+
+
+async def _figures(request: Request) -> Response:
+    """Send the list's figures as they change."""
+    search, watch = raw(query_of(request).get("search", "")), visit_of(request).viewpoint.channels
+    return event_stream(request, updates(watch, lambda found: _rows(found, search)))
+
+
+def _rows(found: Channels, search: bytes) -> Rows:
+    return {_key(one): {"subscribers": count(one.subscribers)} for one in _matching(found, search)[:SHOWN]}
 
 
 async def _channel(request: Request) -> Response:
@@ -141,6 +158,7 @@ PAGE = Page(
     "Channels", "/channels",
     [
         Route("/channels", _show),
+        Route("/channels/figures", _figures),
         Route("/channels/channel", _channel),
         Route("/channels/events", _events),
         form_route("/channels/publish", _publish),

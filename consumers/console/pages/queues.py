@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import anyio
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,10 +12,11 @@ from starlette.routing import Route
 from consumers.console.access.forms import Form, form_route
 from consumers.console.access.guard import visit_of
 from consumers.console.labels import label
-from consumers.console.pages.streaming import event_stream
+from consumers.console.pages.streaming import Rows, event_stream, updates
 from consumers.console.queues.library import Action, Figures, JobDetails, Library, Refused, Scope, State
 from consumers.console.viewpoint import Queues, Viewpoint
 from consumers.console.views import Page, acted, confirm, count, duration, link, query_of, render
+from consumers.console.watch import GLANCE
 
 __all__ = ["PAGE"]
 
@@ -25,9 +25,6 @@ SHOWN = 200
 
 JOBS = 50
 """Jobs on one page."""
-
-WAIT = 0.15
-"""Seconds that a page waits for figures; afterwards it shows older ones, or none, and updates itself."""
 
 ORDERS = {
     "name": "Name", "waiting": "Most waiting", "running": "Most running", "delayed": "Most delayed",
@@ -45,7 +42,7 @@ WORDS = {
 
 async def _show(request: Request) -> Response:
     query, viewpoint = query_of(request), visit_of(request).viewpoint
-    found = await viewpoint.queues.latest(WAIT)
+    found = await viewpoint.queues.latest(GLANCE)
     # no message on the page would say why it is empty
     if found is None and viewpoint.queues.error is not None:
         raise HTTPException(502, f"The queues can't be read: {viewpoint.queues.error}")
@@ -86,21 +83,14 @@ def _cells(one: Figures) -> dict[str, str]:
 
 
 async def _events(request: Request) -> Response:
-    query, viewpoint = query_of(request), visit_of(request).viewpoint
+    query, watch = query_of(request), visit_of(request).viewpoint.queues
     _chosen(None, query)
-    return event_stream(request, _updates(viewpoint, query))
+    return event_stream(request, updates(watch, lambda found: _rows(found, query)))
 
 
-async def _updates(viewpoint: Viewpoint, query: Mapping[str, str]) -> AsyncGenerator[object, None]:
-    """Yield the cells of the queues that are shown, by key, whenever they were read; and why not, if they can't be."""
-    watch, seen, error = viewpoint.queues, 0.0, None
-    while True:
-        found = await watch.latest(10.0)
-        if found is not None and (watch.taken != seen or watch.error != error):
-            seen, error = watch.taken, watch.error
-            rows, _ = _chosen(found, query)
-            yield {"error": error, "rows": {_key(one): _cells(one) for one in rows}}
-        await anyio.sleep(1)
+def _rows(found: Queues, query: Mapping[str, str]) -> Rows:
+    chosen, _ = _chosen(found, query)
+    return {_key(one): _cells(one) for one in chosen}
 
 
 # One queue.

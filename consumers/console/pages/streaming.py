@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -15,11 +16,19 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from consumers.console.access.guard import visit_of
+from consumers.console.watch import Watch
 
-__all__ = ["Produce", "Push", "event_stream", "pushed_stream"]
+__all__ = ["Produce", "Push", "Rows", "event_stream", "pushed_stream", "row_key", "updates"]
 
 Push: TypeAlias = Callable[[object], Awaitable[None]]
 Produce: TypeAlias = Callable[[Push], Awaitable[None]]
+Rows: TypeAlias = Mapping[str, Mapping[str, str]]
+"""The texts of the cells that may change, by their row's key and their own name."""
+
+T = TypeVar("T")
+
+LOOK = 1.0
+"""Seconds between two looks whether there is a new reading."""
 
 STREAMS = 64
 """Streams of all viewers at a time."""
@@ -48,6 +57,22 @@ def pushed_stream(request: Request, produce: Produce) -> Response:
     if request.app.state.console.streams >= STREAMS:
         raise HTTPException(503, "Too many pages update themselves at the moment.")
     return _EventStream(request, produce)
+
+
+async def updates(watch: Watch[T], rows: Callable[[T], Rows]) -> AsyncGenerator[object, None]:
+    """Yield the rows of each new reading, and why there is none at the moment, in the form that live.js takes."""
+    seen, error = 0.0, None
+    while True:
+        found = await watch.latest(10.0)
+        if watch.taken != seen or watch.error != error:
+            seen, error = watch.taken, watch.error
+            yield {"error": error, "rows": {} if found is None else rows(found)}
+        await anyio.sleep(LOOK)
+
+
+def row_key(name: bytes) -> str:
+    """A short word for a row, whatever clients have called what it shows."""
+    return hashlib.blake2b(name, digest_size=9).hexdigest()
 
 
 class _EventStream(Response):

@@ -3,18 +3,20 @@
 const table = document.querySelector("table[data-events]");
 const trouble = document.getElementById("live-error");
 const more = document.getElementById("live-more");
-const rows = new Map([...table.querySelectorAll("tr[data-key]")].map((row) => [row.dataset.key, row]));
+const rows = new Map([...document.querySelectorAll("tr[data-key]")].map((row) => [row.dataset.key, row]));
 
 function update({ error, rows: found }) {
   trouble.hidden = error === null;
   trouble.querySelector("span").textContent = error === null ? "" : `: ${error}`;
-  for (const [key, cells] of Object.entries(found)) {
-    for (const [field, text] of Object.entries(cells)) {
-      const cell = rows.get(key)?.querySelector(`[data-field="${field}"]`);
-      if (cell && cell.textContent !== text) cell.textContent = text;
+  for (const [key, row] of rows) {
+    for (const cell of row.querySelectorAll("[data-field]")) {
+      // a row that is not sent any more is gone, or has its place behind those that are shown
+      const text = found[key]?.[cell.dataset.field] ?? "-";
+      if (cell.textContent !== text) cell.textContent = text;
     }
   }
-  more.hidden = Object.keys(found).every((key) => rows.has(key));
+  const keys = Object.keys(found);
+  more.hidden = keys.length === rows.size && keys.every((key) => rows.has(key));
 }
 
 function follow() {
@@ -24,7 +26,10 @@ function follow() {
   addEventListener("pagehide", () => source.close(), { once: true });
 }
 
-follow();
-addEventListener("pageshow", (event) => {
-  if (event.persisted) follow();
-});
+// a list that is too long to be followed has no address to follow
+if (table !== null) {
+  follow();
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) follow();
+  });
+}

@@ -9,6 +9,7 @@ import pytest
 
 from consumers.console import channels as reader
 from consumers.console.access.policy import Policy
+from consumers.console.pages.streaming import row_key
 from consumers.fanout import subscribe
 from tests.consumers.console.consoles import Browser, open_browser
 from tests.consumers.console.pages.test_streaming import Stream
@@ -37,7 +38,10 @@ async def test_channels_are_listed(client: Client, server_url: str, monkeypatch:
         assert "3 of 3 shown." in text and "subscribed to: 1." in text
         assert "<script>&" not in text and "&lt;script&gt;&amp;" in text
         assert f'href="/channels/channel?{ADDRESS}"'.replace("&", "&amp;") in text
-        assert '<td></td><td class="number">2</td>' in text and "kind=shard&amp;name=shards" in text
+        assert (
+            '<td></td><td class="number" data-field="subscribers">2</td>' in text
+            and "kind=shard&amp;name=shards" in text
+        )
         assert "1 of 1 shown" in await browser.page("/channels?search=NEW")
         assert "No channel with subscribers matches." in await browser.page("/channels?search=nosuch")
         monkeypatch.setattr(reader, "MOST", 1)
@@ -48,6 +52,22 @@ async def test_channels_are_listed(client: Client, server_url: str, monkeypatch:
         for wrong in ("kind=evil&name=x", "kind=channel", ""):
             await browser.page(f"/channels/channel?{wrong}", 404)
             await browser.page(f"/channels/events?{wrong}", 404)
+
+
+async def test_figures_are_sent_as_they_change(client: Client, server_url: str) -> None:
+    key = f"channel {row_key(b'news')}"
+    async with (
+        subscribe(client, "news", shard_channels=["shards"]),
+        open_browser(server_url) as browser,
+        anyio.create_task_group() as tasks,
+    ):
+        stream = Stream(browser.app, path="/channels/figures", query="search=NEW")
+        tasks.start_soon(stream.run)
+        await stream.until(f'"rows": {{"{key}": {{"subscribers": "1"}}}}')
+        async with subscribe(client, "news"):
+            await looked(browser)
+            await stream.until(f'"rows": {{"{key}": {{"subscribers": "2"}}}}')
+        stream.gone.set()
 
 
 async def test_a_viewer_listens(client: Client, server_url: str) -> None:

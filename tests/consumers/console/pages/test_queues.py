@@ -1,6 +1,5 @@
 """The queues of job libraries; what each of them says is tested with their readers."""
 
-import json
 import logging
 from typing import Any
 
@@ -10,11 +9,11 @@ import pytest
 
 from consumers.console.access.policy import Policy
 from consumers.console.pages import queues as module
-from consumers.console.pages.queues import _updates
 from consumers.console.queues.library import Figures
 from consumers.console.viewpoint import Queues
 from consumers.jobs import Queue
 from tests.consumers.console.consoles import Browser, open_browser
+from tests.consumers.console.pages.test_streaming import Stream
 
 pytestmark = pytest.mark.both_loops
 
@@ -125,17 +124,15 @@ async def test_a_read_only_console_has_no_buttons(client: Client, server_url: st
 
 async def test_figures_are_sent_as_they_change(client: Client, server_url: str) -> None:
     jobs = await filled(client)
-    async with open_browser(server_url) as browser:
+    async with open_browser(server_url) as browser, anyio.create_task_group() as tasks:
         await looked(browser)
-        updates = _updates(browser.console.viewpoint, {})
-        with anyio.fail_after(20):
-            first: Any = await anext(updates)
-            assert first["rows"][f"consumers {NAME}"]["waiting"] == "2"
-            json.dumps(first)
-            await browser.confirmed(f"/queues/act?{ADDRESS}&action=delete&id={jobs[0].id}")
-            second: Any = await anext(updates)
-            assert second["rows"][f"consumers {NAME}"]["waiting"] == "1"
-        await updates.aclose()
+        stream = Stream(browser.app, path="/queues/events", query="library=consumers")
+        tasks.start_soon(stream.run)
+        await stream.until('"waiting": "2"')
+        assert f'"consumers {NAME}": {{' in stream.text
+        await browser.confirmed(f"/queues/act?{ADDRESS}&action=delete&id={jobs[0].id}")
+        await stream.until('"waiting": "1"')
+        stream.gone.set()
 
 
 def test_many_queues_are_cut() -> None:

@@ -8,6 +8,8 @@ from starlette.types import Message
 
 from consumers.console.access.policy import Login, Policy
 from consumers.console.pages import streaming
+from consumers.console.server import Unreachable
+from consumers.console.watch import Watch
 from tests.consumers.console.consoles import Browser, open_console
 
 pytestmark = pytest.mark.both_loops
@@ -111,3 +113,34 @@ async def test_streams_are_limited(server_url: str, monkeypatch: pytest.MonkeyPa
         stream = Stream(app)
         await stream.run()
         assert stream.status == 503
+
+
+async def test_readings_are_sent_once_and_so_is_why_there_are_none(autojump_clock: object) -> None:
+    error: Exception | None = Unreachable("gone")
+    value = "1"
+
+    async def read() -> str:
+        if error is not None:
+            raise error
+        return value
+
+    async with anyio.create_task_group() as tasks:
+        watch = Watch("things", read, tasks)
+        sent = streaming.updates(watch, lambda found: {"row": {"field": found}})
+        assert await anext(sent) == {"error": "gone", "rows": {}}
+        error = None
+        assert await anext(sent) == {"error": None, "rows": {"row": {"field": "1"}}}
+        value = "2"
+        assert await anext(sent) == {"error": None, "rows": {"row": {"field": "2"}}}
+        error = Unreachable("gone again")
+        assert await anext(sent) == {"error": "gone again", "rows": {"row": {"field": "2"}}}
+        await sent.aclose()
+        # nobody looks: nothing is read
+        taken = watch.taken
+        await anyio.sleep(100)
+        assert watch.taken == taken
+
+
+def test_rows_have_short_keys() -> None:
+    keys = [streaming.row_key(name) for name in (b"", b"a", b"\xff" * 1_000_000)]
+    assert len(set(keys)) == 3 and {len(key) for key in keys} == {18}
