@@ -41,7 +41,7 @@ class OtherQueues:
         return any(one == name for _, one in self._discovery.queues)
 
     def keeps(self, stream: str) -> bool:
-        """Whether a stream belongs to a library whose queues are there, and holds no jobs."""
+        """Whether a stream is a part of what a library has, whose queues are there, or holds no jobs."""
         for library in {library for library, _ in self._discovery.queues}:
             pattern = self._discovery.libraries[library].streams
             if pattern is not None and pattern.fullmatch(stream):

@@ -6,7 +6,7 @@ number of bytes is reached, since no command of the server has such a limit.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ __all__ = [
     "integer",
     "known",
     "nodes",
+    "pairs",
     "sliced",
     "text",
     "transaction",
@@ -132,6 +133,11 @@ def integer(reply: Reply) -> int:
     """A count; 0 if there is no such key, or it has another type. Raises other error replies."""
     found = known(reply)
     return found if isinstance(found, int) else 0
+
+
+def pairs(reply: Reply) -> Mapping[bytes, Any]:
+    """Return a map that a server may send as a list."""
+    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 def text(data: bytes | str | None) -> str:

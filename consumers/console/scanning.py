@@ -12,7 +12,7 @@ from coredis.exceptions import RedisError
 from consumers.connecting import Client, Command
 from consumers.console.asking import ask_node, nodes
 
-__all__ = ["scan"]
+__all__ = ["escaped", "scan"]
 
 SLICE = 1000
 """Keys of the largest slice. The first one has as many as are wanted, in case that all of them match."""
@@ -56,3 +56,8 @@ def _position(text: str | None) -> tuple[int, str]:
     if not (number.isascii() and number.isdecimal() and cursor.isascii() and cursor.isdecimal()):
         raise ValueError(f"{text!r} is not a position among the server's keys")
     return int(number[:9]), cursor
+
+
+def escaped(text: str) -> str:
+    """Return a part of a pattern that matches this text only."""
+    return "".join(f"\\{one}" if one in "*?[]\\" else one for one in text)

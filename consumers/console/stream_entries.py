@@ -15,7 +15,7 @@ from coredis.exceptions import ConnectionError, RedisError
 
 from consumers.connecting import Client, Command, Reply
 from consumers.connection import open_link
-from consumers.console.asking import BYTES, SLICE, ask, transaction
+from consumers.console.asking import BYTES, SLICE, ask, pairs, transaction
 from consumers.console.server import Server, Unreachable
 from consumers.console.values import View, line, view
 from consumers.deadletters import DeadLetter, read_letter, redrive, way_back
@@ -182,15 +182,10 @@ async def details(client: Client, key: bytes) -> StreamDetails | None:
         if isinstance(reply, RedisError):
             raise reply
     return StreamDetails(
-        facts=_facts(_pairs(stream)), groups=[_group(_pairs(one)) for one in groups[:GROUPS]],
+        facts=_facts(pairs(stream)), groups=[_group(pairs(one)) for one in groups[:GROUPS]],
         total_groups=len(groups), size=size if isinstance(size, int) else None,
         ttl=ttl / 1000 if isinstance(ttl, int) and ttl >= 0 else None,
     )  # fmt: skip
-
-
-def _pairs(reply: Reply) -> Mapping[bytes, Any]:
-    """Return a map that a server may send as a list."""
-    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 def _facts(found: Mapping[bytes, Any]) -> list[tuple[str, str]]:
@@ -214,7 +209,7 @@ async def consumers_of(client: Client, key: bytes, group: Group) -> list[Consume
     """Return the consumers that were active last; None if there are too many to ask for. Raises RedisError."""
     if group.consumers > CONSUMERS_READ:
         return None
-    found = [_pairs(one) for one in await _asked(client, (b"XINFO", b"CONSUMERS", key, group.name))]
+    found = [pairs(one) for one in await _asked(client, (b"XINFO", b"CONSUMERS", key, group.name))]
     found.sort(key=lambda one: int(one[b"idle"]))
     return [
         Consumer(

@@ -8,8 +8,8 @@ from typing import Any
 
 from coredis.exceptions import RedisError
 
-from consumers.connecting import Client, Command, Reply
-from consumers.console.asking import ask, ask_node, nodes
+from consumers.connecting import Client, Command
+from consumers.console.asking import ask, ask_node, nodes, pairs
 
 __all__ = ["GroupFigures", "StreamFigures", "Streams"]
 
@@ -87,7 +87,7 @@ class Streams:
         found: list[tuple[bytes, int, list[Mapping[bytes, Any]]]] = []
         for name, length, groups in zip(names, replies[::2], replies[1::2], strict=True):
             if isinstance(length, int) and not isinstance(groups, RedisError):
-                found.append((name, length, [_pairs(group) for group in groups]))
+                found.append((name, length, [pairs(group) for group in groups]))
             else:
                 # deleted, or of another type by now, or not for this user
                 del self._names[name]
@@ -123,8 +123,3 @@ def _group(group: Mapping[bytes, Any], oldest: float | None) -> GroupFigures:
         name=group[b"name"], consumers=group[b"consumers"], pending=group[b"pending"], lag=group.get(b"lag"),
         oldest=oldest, dead=group.get(b"dead-lettered"),
     )  # fmt: skip
-
-
-def _pairs(reply: Reply) -> Mapping[bytes, Any]:
-    """Return a map that a server may send as a list."""
-    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))

@@ -16,7 +16,7 @@ import msgspec
 
 from consumers.console import pickles
 
-__all__ = ["TEXT_LIMIT", "View", "call", "decoded", "line", "shown", "view"]
+__all__ = ["TEXT_LIMIT", "View", "call", "decoded", "error_text", "line", "shown", "view"]
 
 TEXT_LIMIT = 20_000
 """Characters of a value that are shown."""
@@ -79,6 +79,14 @@ def call(name: str, positional: object, named: object, limit: int = LINE_LIMIT) 
         parts += [f"{key}={line(one, limit)}" for key, one in _first(named.items())]
     inside = ", ".join(parts)
     return f"{name}({inside[:limit]}...)" if len(inside) > limit else f"{name}({inside})"
+
+
+def error_text(error: object, limit: int = 1000) -> str:
+    """Return an exception that was pickled, as text: its name and its arguments."""
+    if isinstance(error, pickles.Opaque):
+        arguments = ", ".join(one if isinstance(one, str) else line(one) for one in _some(error.arguments))
+        return (f"{error.name}: {arguments}" if arguments else error.name)[:limit]
+    return shown(error, limit=limit).text
 
 
 def _some(values: object) -> list[object]:

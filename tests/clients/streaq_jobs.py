@@ -50,3 +50,23 @@ async def hangs_once(name: str) -> int:
 @app.cron("* * * * * * *")
 async def every_second() -> None:
     await _count("cron")
+
+
+# The queue of test_streaq_console.py. Its worker runs two tasks at a time, and fetches two more in advance.
+mail = Worker(
+    redis_url=URL, anyio_backend="trio", queue_name="mail", priorities=["low", "urgent"], concurrency=2, prefetch=2,
+    idle_timeout=30,
+)  # fmt: skip
+mail_double = mail.task(name="double")(double.fn)
+mail_fails = mail.task(name="fails")(fails.fn)
+
+
+@mail.task(name="blocks")
+async def mail_blocks(number: int) -> None:
+    """Ends when the test says so."""
+    while not await mail.redis.exists(["release"]):
+        await anyio.sleep(0.02)
+
+
+@mail.cron("0 0 1 1 *", name="yearly")
+async def mail_yearly() -> None: ...

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from consumers.connecting import Client, Command
 from consumers.console.asking import ask, integer, known, text, transaction
-from consumers.console.pickles import Opaque, is_plain
+from consumers.console.pickles import is_plain
 from consumers.console.queues.library import (
     Action,
     Figures,
@@ -34,7 +34,7 @@ from consumers.console.queues.library import (
 )  # fmt: skip
 from consumers.console.queues.paging import position
 from consumers.console.scanning import scan
-from consumers.console.values import DATA_LIMIT, call, decoded, shown, view
+from consumers.console.values import DATA_LIMIT, call, decoded, error_text, shown, view
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.transactions import Ask
 
@@ -187,7 +187,7 @@ class Arq:
         elif ended:
             state = State.DEAD if fields.get("s") is False else State.DONE
             outcome = fields.get("r")
-            error = _error(outcome) if state is State.DEAD else None
+            error = error_text(outcome) if state is State.DEAD else None
         kind, _ = decoded(data)
         times = {"begun": fields.get("st"), "ended": fields.get("ft"), "queue": fields.get("q")}
         return JobDetails(
@@ -282,7 +282,7 @@ def _row(id: str, state: State, data: bytes | None, due: float | None, attempts:
     tries = number_in(attempts if attempts is not None else fields.get("t"))
     summary = call(function, fields.get("a"), fields.get("k")) if isinstance(function, str) else "a job"
     if state is State.DEAD:
-        summary = f"{summary}: {_error(fields.get('r'))[:200]}"
+        summary = f"{summary}: {error_text(fields.get('r'))[:200]}"
     return JobRow(
         id=id,
         state=state,
@@ -292,14 +292,6 @@ def _row(id: str, state: State, data: bytes | None, due: float | None, attempts:
         attempts=None if tries is None else int(tries),
         summary=summary,
     )
-
-
-def _error(outcome: object) -> str:
-    """An exception that was pickled, as text: arq keeps no traceback."""
-    if isinstance(outcome, Opaque):
-        arguments = ", ".join(str(one) for one in outcome.arguments or ())
-        return f"{outcome.name}: {arguments}" if arguments else outcome.name
-    return shown(outcome, limit=1000).text
 
 
 def _again(data: bytes, queue: str, now: int) -> bytes:

@@ -39,7 +39,7 @@ from consumers.console.queues.library import (
     jobs_text,
 )  # fmt: skip
 from consumers.console.queues.paging import Item, Source, across, position
-from consumers.console.scanning import scan
+from consumers.console.scanning import escaped, scan
 from consumers.console.values import DATA_LIMIT, decoded
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.transactions import Ask
@@ -253,7 +253,7 @@ class Celery:
         self, client: Client, queue: str, state: State, after: str | None, limit: int
     ) -> tuple[list[JobRow], str | None]:
         prefix, name = _parted(queue)
-        keys, following = await scan(client, f"{_escaped(prefix)}{RESULT}*", after, limit)
+        keys, following = await scan(client, f"{escaped(prefix)}{RESULT}*", after, limit)
         replies = await ask(client, [(b"GETRANGE", key, 0, DATA_LIMIT // 16) for key in keys])
         rows = []
         for key, reply in zip(keys, replies, strict=True):
@@ -335,8 +335,3 @@ def _joined(prefix: str, queue: str) -> str:
 def _parted(queue: str) -> tuple[str, str]:
     prefix, bar, name = queue.partition("|")
     return (prefix, name) if bar else ("", queue)
-
-
-def _escaped(prefix: str) -> str:
-    """A prefix as a part of a pattern."""
-    return "".join(f"\\{one}" if one in "*?[]\\" else one for one in prefix)

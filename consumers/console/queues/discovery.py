@@ -23,6 +23,7 @@ from consumers.console.queues.huey import Huey
 from consumers.console.queues.library import Figures, Library
 from consumers.console.queues.own import Own
 from consumers.console.queues.rq import RQ
+from consumers.console.queues.streaq import StreaQ
 
 __all__ = ["Discovery", "libraries"]
 
@@ -40,7 +41,7 @@ REMEMBERED_SECONDS = 3600.0
 
 def libraries() -> tuple[Library, ...]:
     """New readers, one of each library. They remember what they learn about a server, so each server has its own."""
-    return (Own(), Celery(), RQ(), Dramatiq(), Arq(), BullMQ(), Huey())
+    return (Own(), Celery(), RQ(), Dramatiq(), Arq(), BullMQ(), Huey(), StreaQ())
 
 
 class Discovery:

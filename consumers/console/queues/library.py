@@ -123,7 +123,7 @@ class Library(Protocol):
     def actions(self) -> tuple[Action, ...]: ...
     @property
     def streams(self) -> re.Pattern[str] | None:
-        """The names of streams in which the library keeps something else than jobs."""
+        """The names of streams that no one has to see beside the queues: parts of these, or not of jobs at all."""
 
     @property
     def unseen(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from consumers.connecting import Client, Command
 from consumers.connection import open_link
-from consumers.console.asking import ask, integer, known, text
+from consumers.console.asking import ask, integer, known, pairs, text
 from consumers.console.queues.library import (
     Action,
     Figures,
@@ -149,7 +149,7 @@ class Own:
         for (_, stream), reply in zip(streams, groups, strict=True):
             last = "-"
             for group in reply if isinstance(reply, list) else ():
-                about = _pairs(group)
+                about = pairs(group)
                 if about.get(b"name") == GROUP.encode():
                     last = f"({text(about[b'last-delivered-id'])}"
             first.append((b"XRANGE", stream, last, b"+", b"COUNT", 1))
@@ -363,10 +363,6 @@ def _stored(body: bytes) -> tuple[str, JobEntry] | None:
         return stream, JobEntry.read(values)
     except ValueError:
         return None
-
-
-def _pairs(reply: Any) -> dict[bytes, Any]:
-    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=False))
 
 
 def _row(info: JobInfo, place: str, error: str = "") -> JobRow:

@@ -4,7 +4,7 @@ import coredis
 import pytest
 
 from consumers.console import scanning
-from consumers.console.scanning import scan
+from consumers.console.scanning import escaped, scan
 
 Client = coredis.Redis[bytes]
 
@@ -28,3 +28,9 @@ async def test_a_page_looks_at_a_bounded_number_of_keys(client: Client, monkeypa
     assert keys == [] and after is not None
     with pytest.raises(ValueError, match="not a position"):
         await scan(client, "*", "x", 20)
+
+
+async def test_a_name_that_looks_like_a_pattern(client: Client) -> None:
+    await client.mset({"a*[b]?\\ 1": "", "a*[b]?\\": "", "ab 1": "", "a b 1": ""})
+    keys, _ = await scan(client, f"{escaped('a*[b]?' + chr(92))} *", None, 20)
+    assert keys == [b"a*[b]?\\ 1"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.console.values import DATA_LIMIT, TEXT_LIMIT, call, line, shown, view
+from consumers.console.values import DATA_LIMIT, TEXT_LIMIT, call, decoded, error_text, line, shown, view
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,10 @@ def test_lines_and_calls() -> None:
     assert call("f", (1, "a\n"), {"b": None}) == 'f(1, "a\\n", b=null)'
     assert call("f", None, None) == "f()"
     assert len(call("f", ["x" * 1000] * 1000, None)) < 250
+
+
+def test_errors() -> None:
+    assert error_text(decoded(pickle.dumps(ValueError("a", 1)))[1]) == "builtins.ValueError: a, 1"
+    assert error_text(decoded(pickle.dumps(KeyError()))[1]) == "builtins.KeyError"
+    assert error_text("plain") == '"plain"'
+    assert len(error_text(decoded(pickle.dumps(ValueError("x" * 5000)))[1])) == 1000

@@ -30,14 +30,18 @@ async def all_libraries(client: "coredis.Redis[bytes] | coredis.RedisCluster[byt
     await client.zadd("arq:queue", {"id": 1})
     await client.hset("bull:video:meta", {"opts.maxLenEvents": "10000"})
     await client.rpush("huey.redis.small", ["x"])
+    await client.xadd("streaq:letters:queues:normal", {"task_id": "1"})
 
 
 EXPECTED = [
     ("consumers", "own"), ("celery", "reports"), ("rq", "default"), ("dramatiq", "mail"), ("arq", "arq:queue"),
-    ("bullmq", "video"), ("huey", "small"),
+    ("bullmq", "video"), ("huey", "small"), ("streaq", "letters"),
 ]  # fmt: skip
 
-ALIKE = ("mail.msgs", "a:b.msgs", "x:y:meta", "queues", "a:queues", "arq:job:1", "arq:queue:health-check", "huey.x.y")
+ALIKE = (
+    "mail.msgs", "a:b.msgs", "x:y:meta", "queues", "a:queues", "arq:job:1", "arq:queue:health-check", "huey.x.y",
+    "streaq:a:queues:b", "streaq:a:index:results",
+)  # fmt: skip
 
 
 async def test_queues_of_all_libraries(client: Client) -> None:
@@ -49,7 +53,7 @@ async def test_queues_of_all_libraries(client: Client) -> None:
     assert found.queues == EXPECTED and found.laps == 1
     figures = {(one.library, one.name): one.waiting for one in await found.figures(client)}
     assert set(figures) == set(EXPECTED)
-    assert [figures[one] for one in EXPECTED] == [1, 0, 1, 0, 1, 0, 1]
+    assert [figures[one] for one in EXPECTED] == [1, 0, 1, 0, 1, 0, 1, 1]
     (one,) = await found.figures(client, [("rq", "default")])
     assert one.name == "default"
 
@@ -105,6 +109,6 @@ async def test_a_cluster() -> None:
             found = Discovery()
             await found.look_at_all(cluster)
             assert found.queues == EXPECTED
-            assert sum(one.waiting for one in await found.figures(cluster)) == 4
+            assert sum(one.waiting for one in await found.figures(cluster)) == 5
             huey = found.libraries["huey"]
             assert await huey.act(cluster, "small", "purge", state=State.WAITING) == "1 job was deleted."
