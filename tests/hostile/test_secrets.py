@@ -71,7 +71,7 @@ def log_of(server: Server) -> bytes:
 _numbers = itertools.count()
 
 
-@hypothesis.settings(max_examples=60, derandomize=True, deadline=None, database=None)
+@hypothesis.settings(max_examples=60)
 @hypothesis.given(
     st.lists(st.tuples(st.sampled_from(GIVING), st.sampled_from(SURROUNDINGS), st.booleans()), min_size=1, max_size=8)
 )

@@ -412,9 +412,6 @@ def examples(count: int) -> Callable[[Test], Test]:
     """How many generated scripts a @given test runs, unless TRIMARAN_ORACLE_EXAMPLES says it for all."""
     chosen = hypothesis.settings(
         max_examples=int(os.environ.get("TRIMARAN_ORACLE_EXAMPLES") or count),
-        derandomize=True,
-        deadline=None,
-        database=None,
         # hypothesis's "explain" phase would run each failing script hundreds of times more
         phases=[phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain],
         suppress_health_check=list(hypothesis.HealthCheck),

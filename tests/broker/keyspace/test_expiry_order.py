@@ -35,7 +35,7 @@ _steps = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=300)
 @given(_steps)
 def test_what_is_due_goes(steps: list[tuple[str, bytes, int]]) -> None:
     clock = SetClock()

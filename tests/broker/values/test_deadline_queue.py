@@ -8,7 +8,7 @@ from broker.values.deadline_queue import NEVER, DeadlineQueue
 _pushes = st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 5)), max_size=40)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200)
 @given(_pushes, st.integers(1, 4))
 def test_everything_comes_out_once_in_order(pushes: list[tuple[bytes, int]], limit: int) -> None:
     queue = DeadlineQueue()

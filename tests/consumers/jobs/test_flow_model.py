@@ -44,9 +44,7 @@ def specs(draw: st.DrawFn) -> Spec:
     return Spec(tuple(made), draw(st.booleans()))
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, phases=[Phase.generate]
-)
+@settings(max_examples=25, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(st.lists(specs(), min_size=1, max_size=3))
 def test_random_workflows_are_as_the_model(drawn: list[Spec]) -> None:
     async def run() -> None:

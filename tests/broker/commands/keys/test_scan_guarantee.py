@@ -108,7 +108,7 @@ _steps = st.lists(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(start=st.integers(0, 1200), steps=_steps)
 def test_what_stays_is_returned(family: str, start: int, steps: list[tuple[str, int, int]]) -> None:
     collection = Collection(family)
