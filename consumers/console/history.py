@@ -1,20 +1,26 @@
-"""The last minutes of INFO: sampled once for all viewers, and paced by what a sample costs."""
+"""The last minutes of the server: sampled once for all viewers, and paced by what a sample costs.
+
+A sample is of INFO, and of LATENCY HISTOGRAM and the slow log where the server has them and the user may ask for them.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from weakref import WeakKeyDictionary
 
 import anyio
 from coredis.exceptions import AuthenticationError, AuthorizationError, RedisError
 
+from consumers.connecting import Command, Reply
 from consumers.console.info import fields, number
+from consumers.console.latency import Histogram, grown, histogram, percentile
 from consumers.console.server import Server, Unreachable
 
-__all__ = ["History", "Sample"]
+__all__ = ["COMMANDS", "FIELDS", "Extra", "History", "Sample"]
 
 INTERVAL = 2.0
 """Seconds between samples."""
@@ -23,12 +29,28 @@ KEPT = 300
 """Samples that are kept: ten minutes."""
 
 SHARE = 0.02
-"""The share of time that sampling may take: a server whose INFO is slow is asked less often."""
+"""The share of time that sampling may take: a server whose answer is slow is asked less often."""
 
 REFUSED_SECONDS = 60.0
-"""How long a user is not asked who may not use INFO."""
+"""How long a user is not asked for what the server refuses."""
 
-COMMAND = (b"INFO", b"clients", b"memory", b"stats", b"replication", b"persistence")
+INFO: Command = (b"INFO", b"clients", b"memory", b"stats", b"replication", b"persistence")
+
+
+class Extra(StrEnum):
+    """What a sample has besides INFO, if the server has it and the user may ask for it."""
+
+    LATENCY = "latency"
+    SLOW = "slow"
+
+
+COMMANDS: Mapping[Extra, Sequence[Command]] = {
+    Extra.LATENCY: [(b"LATENCY", b"HISTOGRAM")],
+    Extra.SLOW: [(b"SLOWLOG", b"GET", 1), (b"SLOWLOG", b"LEN")],
+}
+
+FIELDS: Mapping[Extra, Sequence[str]] = {Extra.LATENCY: ("p50", "p99", "p999"), Extra.SLOW: ("slow",)}
+"""Those of Sample that are None where the extra is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +58,9 @@ class Sample:
     """The server at one moment (seconds since 1970). Rates are averages since the sample before.
 
     commands, received, sent, expired, evicted: per second, `received` and `sent` in bytes. memory: bytes. hits: the
-    share of reads that found their key, in percent; None if there were no reads.
+    share of reads that found their key, in percent; None if there were no reads. p50, p99, p999: microseconds that this
+    share of the commands since the sample before did not exceed; None if there were none. slow: commands a second that
+    were put into the slow log.
     """
 
     time: float
@@ -49,13 +73,27 @@ class Sample:
     hits: float | None
     expired: float
     evicted: float
+    p50: float | None
+    p99: float | None
+    p999: float | None
+    slow: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Counters at one moment. slow: the ID of the latest entry of the slow log, and how many there are."""
+
+    time: float
+    info: Mapping[str, str]
+    latency: Histogram | None
+    slow: tuple[int, int] | None
 
 
 class History:
     """Samples of one server, in order.
 
     others: returns the server as other users see it, who are asked while the console's own may not use INFO. error: why
-    there are no samples at the moment, None if all is well.
+    there are no samples at the moment, None if all is well. missing: why samples lack an extra.
     """
 
     def __init__(
@@ -63,12 +101,13 @@ class History:
     ) -> None:
         self._server = server
         self._others = others
-        self._refused: WeakKeyDictionary[Server, float] = WeakKeyDictionary()
+        self._refused: WeakKeyDictionary[Server, dict[str, float]] = WeakKeyDictionary()
         self._clock = clock
         self._samples: deque[Sample] = deque(maxlen=KEPT)
         self._added = anyio.Event()
-        self._before: tuple[float, dict[str, str]] | None = None
+        self._before: _Reading | None = None
         self.error: str | None = None
+        self.missing: dict[Extra, str] = {}
 
     @property
     def samples(self) -> list[Sample]:
@@ -90,28 +129,60 @@ class History:
 
     async def take(self) -> None:
         """Take one sample. The first only gives the counters that the next is compared with."""
-        found, now = fields(await self._ask()), self._clock()
-        before, self._before = self._before, (now, found)
-        if before is not None and now > before[0]:
-            sample = _compared(before, (now, found))
+        now = await self._read()
+        before, self._before = self._before, now
+        if before is not None and now.time > before.time:
+            sample = _compared(before, now)
             if sample is not None:
                 self._samples.append(sample)
                 self._wake()
 
-    async def _ask(self) -> bytes:
-        """Return INFO's reply to the first user who may use it. Raises the last one's refusal."""
+    async def _read(self) -> _Reading:
+        """Ask the first user who may use INFO. Raises the last one's refusal."""
         refusal: RedisError = AuthorizationError("nobody who is logged in may use INFO")
         for server in (self._server, *self._others()):
-            if self._refused.get(server, 0.0) > self._clock():
+            refused = self._refused.setdefault(server, {})
+            if refused.get("info", 0.0) > self._clock():
                 continue
+            wanted = [one for one in Extra if refused.get(one, 0.0) <= self._clock()]
             try:
-                reply: bytes = await server.call(*COMMAND)
-                return reply
+                info, *replies = await server.execute(INFO, *(command for one in wanted for command in COMMANDS[one]))
+                if isinstance(info, RedisError):
+                    raise info
             except (AuthenticationError, AuthorizationError) as error:
                 # the server may log each refusal
-                self._refused[server] = self._clock() + REFUSED_SECONDS
+                refused["info"] = self._clock() + REFUSED_SECONDS
                 refusal = error
+                continue
+            found: dict[Extra, list[Reply]] = {}
+            for one in wanted:
+                found[one], replies = replies[: len(COMMANDS[one])], replies[len(COMMANDS[one]) :]
+                if errors := [reply for reply in found[one] if isinstance(reply, RedisError)]:
+                    del found[one]
+                    refused[one] = self._clock() + REFUSED_SECONDS
+                    self.missing[one] = f"The server refuses this: {errors[0]}"
+            return _Reading(self._clock(), fields(info), self._latency(found), self._slow(found))
         raise refusal
+
+    def _latency(self, found: Mapping[Extra, Sequence[Reply]]) -> Histogram | None:
+        if Extra.LATENCY not in found:
+            return None
+        calls = histogram(found[Extra.LATENCY][0])
+        self.missing.pop(Extra.LATENCY, None)
+        if not found[Extra.LATENCY][0]:
+            self.missing[Extra.LATENCY] = "The server does not count this: latency-tracking is off."
+        return calls
+
+    def _slow(self, found: Mapping[Extra, Sequence[Reply]]) -> tuple[int, int] | None:
+        if Extra.SLOW not in found:
+            return None
+        self.missing.pop(Extra.SLOW, None)
+        latest, length = found[Extra.SLOW]
+        if latest:
+            return latest[0][0], length
+        # IDs go on after the log was cleared
+        before = None if self._before is None else self._before.slow
+        return (-1 if before is None else before[0]), 0
 
     def _wake(self) -> None:
         self._added.set()
@@ -123,30 +194,39 @@ class History:
             await self._added.wait()
             yield None if self.error is not None or not self._samples else self._samples[-1]
 
-    def as_data(self) -> list[dict[str, float | None]]:
-        """Return all samples for JSON."""
-        return [asdict(sample) for sample in self._samples]
 
-
-def _compared(before: tuple[float, dict[str, str]], after: tuple[float, dict[str, str]]) -> Sample | None:
+def _compared(before: _Reading, after: _Reading) -> Sample | None:
     """Return a sample; None if the server was restarted, or its counters were reset, in between."""
-    seconds, found = after[0] - before[0], after[1]
+    seconds, found = after.time - before.time, after.info
 
-    def grown(name: str) -> float:
-        return number(found, name) - number(before[1], name)
+    def growth(name: str) -> float:
+        return number(found, name) - number(before.info, name)
 
-    hits, misses, commands = grown("keyspace_hits"), grown("keyspace_misses"), grown("total_commands_processed")
+    hits, misses, commands = growth("keyspace_hits"), growth("keyspace_misses"), growth("total_commands_processed")
     if min(hits, misses, commands) < 0:
         return None
+    calls = {} if before.latency is None or after.latency is None else grown(before.latency, after.latency) or {}
     return Sample(
-        time=after[0],
+        time=after.time,
         connections=number(found, "connected_clients"),
         blocked=number(found, "blocked_clients"),
         memory=number(found, "used_memory"),
         commands=commands / seconds,
-        received=grown("total_net_input_bytes") / seconds,
-        sent=grown("total_net_output_bytes") / seconds,
+        received=growth("total_net_input_bytes") / seconds,
+        sent=growth("total_net_output_bytes") / seconds,
         hits=100 * hits / (hits + misses) if hits + misses else None,
-        expired=grown("expired_keys") / seconds,
-        evicted=grown("evicted_keys") / seconds,
+        expired=growth("expired_keys") / seconds,
+        evicted=growth("evicted_keys") / seconds,
+        p50=percentile(calls, 50),
+        p99=percentile(calls, 99),
+        p999=percentile(calls, 99.9),
+        slow=_slow_between(before.slow, after.slow, seconds),
     )
+
+
+def _slow_between(before: tuple[int, int] | None, after: tuple[int, int] | None, seconds: float) -> float | None:
+    if before is None or after is None:
+        return None
+    # of a log that was empty at first, only the length tells how many are new
+    new = after[0] - before[0] if before[0] >= 0 else after[1]
+    return None if new < 0 else new / seconds

@@ -11,8 +11,14 @@ from tests.ui.sites import Sites
 
 
 def figure(browser: Browser, field: str) -> float:
-    text = browser.find(f'.chart[data-field="{field}"] output').text
+    text = browser.find(f'.chart output[data-line="{field}"]').text
     return 0.0 if text == "-" else float(text.replace(",", ""))
+
+
+def _drawn(browser: Browser, field: str) -> list[str]:
+    """The paths of the chart to which a field belongs."""
+    chart = f".chart:has([data-line={field}])"
+    return list(browser.run(f"return [...document.querySelectorAll('{chart} > svg path')].map((one) => one.outerHTML)"))
 
 
 def test_charts_follow_the_server(browser: Browser, server: str) -> None:
@@ -25,9 +31,51 @@ def test_charts_follow_the_server(browser: Browser, server: str) -> None:
             stack.enter_context(redis.Redis.from_url(server)).ping()
         # some of those before may be gone by now
         browser.until(lambda: figure(browser, "connections") >= before + 10, "the new connections are seen")
-        line = browser.find('.chart[data-field="connections"] path')
-        browser.until(lambda: "L" in (line.get_attribute("d") or ""), "there is a line")
+        browser.until(lambda: "L" in "".join(_drawn(browser, "connections")), "there is a line")
     assert browser.run("return window.same") is True and browser.problems() == []
+
+
+def test_latencies_are_lines_that_can_be_told_apart(browser: Browser, client: redis.Redis) -> None:
+    browser.open("/")
+    chart = ".chart[data-key=latency]"
+
+    def drawn() -> bool:
+        client.get("x")
+        return len(_drawn(browser, "p50")) == 3 and browser.find(f"{chart} output").text != "-"
+
+    browser.until(drawn, "there are percentiles")
+    units = [one.text.rpartition(" ")[2] for one in browser.every(f"{chart} output")]
+    assert len(units) == 3 and set(units) <= {"µs", "ms", "s"}
+    assert [one.text.partition(" ")[0] for one in browser.every(f"{chart} .legend li")] == ["p50", "p99", "p99.9"]
+    styles = browser.run(
+        "return [...document.querySelectorAll(arguments[0])].map((one) => getComputedStyle(one))"
+        ".map((one) => [one.stroke, one.strokeDasharray])",
+        f"{chart} > svg path",
+    )
+    legend = browser.run(
+        "return [...document.querySelectorAll(arguments[0])].map((one) => getComputedStyle(one))"
+        ".map((one) => [one.stroke, one.strokeDasharray])",
+        f"{chart} .legend path",
+    )
+    assert styles == legend
+    # by their dashes alone, and by their colours alone
+    assert len({dashes for _, dashes in styles}) == len({colour for colour, _ in styles}) == 3
+    assert not browser.find(f"{chart} .missing").is_displayed() and browser.problems() == []
+
+
+def test_a_server_that_keeps_no_latencies_has_no_chart(browser: Browser, client: redis.Redis) -> None:
+    client.config_set("latency-tracking", "no")
+    client.config_resetstat()
+    try:
+        browser.open("/")
+        missing = browser.find(".chart[data-key=latency] .missing")
+        browser.until(lambda: "latency-tracking is off" in missing.text, "the page says why")
+        assert not browser.find(".chart[data-key=latency] > svg").is_displayed()
+        assert browser.find(".chart[data-key=slow] > svg").is_displayed()
+    finally:
+        client.config_set("latency-tracking", "yes")
+    browser.until(lambda: not missing.text, "the chart is back")
+    assert browser.problems() == []
 
 
 def test_queues_follow_the_server(browser: Browser, client: redis.Redis, sites: Sites) -> None:

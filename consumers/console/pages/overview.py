@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 
+from coredis.exceptions import RedisError
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from consumers.console.access.guard import visit_of
-from consumers.console.history import History
+from consumers.console.history import FIELDS, Extra, History, Sample
 from consumers.console.info import fields, number, parts, sections
+from consumers.console.pages.charts import Chart, Line, Unit
 from consumers.console.pages.streaming import event_stream
 from consumers.console.views import Page, render
 
@@ -25,23 +27,19 @@ SECTIONS = (b"server", b"clients", b"memory", b"stats", b"replication", b"persis
             b"latencystats")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A chart of the history. field: of Sample. unit: how numbers are written: "count", "bytes" or "percent"."""
-
-    field: str
-    title: str
-    unit: str
-
-
 CHARTS = (
-    Chart("commands", "Commands a second", "count"),
-    Chart("connections", "Connections", "count"),
-    Chart("memory", "Memory", "bytes"),
-    Chart("hits", "Reads that found their key", "percent"),
-    Chart("received", "Received a second", "bytes"),
-    Chart("sent", "Sent a second", "bytes"),
-)
+    Chart("Commands a second", Unit.COUNT, [Line("commands")]),
+    Chart(
+        "Time that commands took", Unit.MICROSECONDS, [Line("p50", "p50"), Line("p99", "p99"), Line("p999", "p99.9")],
+        logarithmic=True, key=Extra.LATENCY,
+    ),
+    Chart("Slow commands a second", Unit.COUNT, [Line("slow")], key=Extra.SLOW),
+    Chart("Connections", Unit.COUNT, [Line("connections")]),
+    Chart("Memory", Unit.BYTES, [Line("memory")]),
+    Chart("Reads that found their key", Unit.PERCENT, [Line("hits")]),
+    Chart("Received a second", Unit.BYTES, [Line("received")]),
+    Chart("Sent a second", Unit.BYTES, [Line("sent")]),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ async def _show(request: Request) -> Response:
     return render(
         request, "overview.html",
         about=await server.about(), facts=_facts(found), databases=_databases(by_section.get("Keyspace", {})),
-        commands=_commands(found), charts=CHARTS, sampling_error=history.error,
+        commands=_commands(found), shown=CHARTS, error=history.error, missing=history.missing,
     )  # fmt: skip
 
 
@@ -134,28 +132,38 @@ def _commands(found: Mapping[str, str]) -> list[CommandFigures]:
     return sorted(figures, key=lambda one: -one.share)[:COMMANDS]
 
 
-async def _history(request: Request) -> Response:
-    await _permitted(request)
-    return JSONResponse(request.app.state.console.history.as_data())
-
-
 async def _events(request: Request) -> Response:
-    await _permitted(request)
-    return event_stream(request, _samples(request.app.state.console.history))
+    return event_stream(request, _updates(request.app.state.console.history, await _refusals(request)))
 
 
-async def _permitted(request: Request) -> None:
-    """Raise the server's refusal if this visitor may not ask for what the console samples for all."""
-    await visit_of(request).server.call(b"INFO", b"server")
+async def _refusals(request: Request) -> Mapping[Extra, str]:
+    """Return why this visitor is not shown what the console samples for all. Raises the refusal of INFO itself."""
+    asked = {Extra.LATENCY: (b"LATENCY", b"HISTOGRAM", b"info"), Extra.SLOW: (b"SLOWLOG", b"LEN")}
+    info, *replies = await visit_of(request).server.execute((b"INFO", b"server"), *asked.values())
+    if isinstance(info, RedisError):
+        raise info
+    return {
+        one: f"The server refuses this: {reply}"
+        for one, reply in zip(asked, replies, strict=True)
+        if isinstance(reply, RedisError)
+    }
 
 
-async def _samples(history: History) -> AsyncGenerator[dict[str, float | None] | None, None]:
-    async with aclosing(history.follow()) as samples:
-        async for sample in samples:
-            yield None if sample is None else asdict(sample)
+async def _updates(history: History, refusals: Mapping[Extra, str]) -> AsyncGenerator[object, None]:
+    """Yield the samples that there are, then each new one, in the form that live.js takes."""
+    hidden = {field: None for one in refusals for field in FIELDS[one]}
+
+    def update(samples: Sequence[Sample]) -> object:
+        missing = {**history.missing, **refusals}
+        return {
+            "error": history.error, "rows": {one: {"missing": missing.get(one, "")} for one in Extra},
+            "samples": [asdict(sample) | hidden for sample in samples],
+        }  # fmt: skip
+
+    async with aclosing(history.follow()) as added:
+        yield update(history.samples)
+        async for sample in added:
+            yield update([] if sample is None else [sample])
 
 
-PAGE = Page(
-    "Overview", "/",
-    [Route("/", _show), Route("/overview/history", _history), Route("/overview/events", _events)],
-)  # fmt: skip
+PAGE = Page("Overview", "/", [Route("/", _show), Route("/overview/events", _events)])

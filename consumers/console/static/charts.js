@@ -1,13 +1,16 @@
-// The overview's charts: lines of the last minutes, from the console's history and its stream of new samples.
+// Charts of the last minutes: live.js hands over the samples, each chart draws the fields that its legend names.
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const WIDTH = 300;
 const HEIGHT = 80;
 const KEPT = 300;
 
-const place = document.getElementById("charts");
-const trouble = document.getElementById("sampling-error");
+const charts = document.querySelectorAll(".chart");
 let samples = [];
+
+function short(value) {
+  return value < 9.95 && !Number.isInteger(value) ? value.toFixed(1) : Math.round(value).toLocaleString("en");
+}
 
 function written(value, unit) {
   if (value === null || value === undefined) return "-";
@@ -19,14 +22,22 @@ function written(value, unit) {
     }
     return `${value.toFixed(1)} TiB`;
   }
+  if (unit === "microseconds") {
+    for (const name of ["µs", "ms"]) {
+      if (value < 999.5) return `${short(value)} ${name}`;
+      value /= 1000;
+    }
+    return `${short(value)} s`;
+  }
   return value >= 100 || Number.isInteger(value) ? Math.round(value).toLocaleString("en") : value.toFixed(1);
 }
 
 // Lines end where there is no value, and where no sample was taken for a while.
-function lines(field, top) {
+function path(field, height) {
   const first = samples[0].time;
   const span = Math.max(samples.at(-1).time - first, 1);
-  let path = "";
+  const gap = Math.max(30, (4 * span) / samples.length);
+  let drawn = "";
   let before = null;
   for (const sample of samples) {
     const value = sample[field];
@@ -35,50 +46,42 @@ function lines(field, top) {
       continue;
     }
     const x = ((sample.time - first) / span) * WIDTH;
-    const y = HEIGHT - 2 - (value / top) * (HEIGHT - 6);
-    path += `${before !== null && sample.time - before < 30 ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
+    const y = HEIGHT - 2 - height(value) * (HEIGHT - 6);
+    drawn += `${before !== null && sample.time - before < gap ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
     before = sample.time;
   }
-  return path;
+  return drawn;
 }
 
-function draw() {
-  if (samples.length === 0) return;
-  for (const figure of place.querySelectorAll(".chart")) {
-    const { field, unit } = figure.dataset;
-    const values = samples.map((sample) => sample[field]).filter((value) => value !== null);
-    const peak = Math.max(0, ...values);
-    const path = document.createElementNS(NAMESPACE, "path");
-    path.setAttribute("d", lines(field, unit === "percent" ? 100 : peak || 1));
-    path.setAttribute("vector-effect", "non-scaling-stroke");
-    figure.querySelector("svg").replaceChildren(path);
-    figure.querySelector("output").textContent = written(samples.at(-1)[field], unit);
-    figure.querySelector(".peak").textContent = `highest ${written(values.length ? peak : null, unit)}`;
-    const minutes = Math.round((samples.at(-1).time - samples[0].time) / 60);
-    figure.querySelector(".from").textContent = minutes > 0 ? `last ${minutes} min` : "last minute";
-  }
+function line(drawn, number) {
+  const element = document.createElementNS(NAMESPACE, "path");
+  element.setAttribute("d", drawn);
+  element.setAttribute("class", `line-${number}`);
+  element.setAttribute("vector-effect", "non-scaling-stroke");
+  return element;
 }
 
-function follow() {
-  const source = new EventSource(place.dataset.events);
-  source.addEventListener("message", (event) => {
-    const sample = JSON.parse(event.data);
-    trouble.hidden = sample !== null;
-    if (sample === null || sample.time <= (samples.at(-1)?.time ?? 0)) return;
-    samples.push(sample);
-    samples = samples.slice(-KEPT);
-    draw();
-  });
-  // a page that nobody sees needs no updates
-  addEventListener("pagehide", () => source.close(), { once: true });
+function draw(chart) {
+  const { unit, logarithmic } = chart.dataset;
+  const outputs = [...chart.querySelectorAll("output")];
+  const fields = outputs.map((one) => one.dataset.line);
+  const values = samples.flatMap((sample) => fields.map((field) => sample[field])).filter((value) => value !== null);
+  const peak = Math.max(0, ...values);
+  const top = unit === "percent" ? 100 : peak || 1;
+  const height =
+    logarithmic === undefined
+      ? (value) => value / top
+      : (value) => Math.log(Math.max(value, 1)) / Math.log(Math.max(top, 10));
+  chart.querySelector("svg").replaceChildren(...fields.map((field, number) => line(path(field, height), number)));
+  for (const output of outputs) output.textContent = written(samples.at(-1)[output.dataset.line], unit);
+  const highest = `highest ${written(values.length ? peak : null, unit)}`;
+  chart.querySelector(".peak").textContent = logarithmic === undefined ? highest : `logarithmic, ${highest}`;
+  const minutes = Math.round((samples.at(-1).time - samples[0].time) / 60);
+  chart.querySelector(".from").textContent = minutes > 1 ? `last ${minutes} min` : "last minute";
 }
 
-const response = await fetch(place.dataset.history);
-if (response.ok) {
-  samples = await response.json();
-  draw();
-  follow();
-  addEventListener("pageshow", (event) => {
-    if (event.persisted) follow();
-  });
+export function add(found) {
+  const last = samples.at(-1)?.time ?? 0;
+  samples = [...samples, ...found.filter((sample) => sample.time > last)].slice(-KEPT);
+  if (samples.length > 0) charts.forEach(draw);
 }

@@ -1,11 +1,13 @@
-// A table whose cells follow the console's stream: rows are found by data-key, cells by data-field.
+// What follows the console's stream: rows are found by data-key, cells in them by data-field, and charts have samples.
 
-const table = document.querySelector("table[data-events]");
+import { add } from "./charts.js";
+
+const place = document.querySelector("[data-events]");
 const trouble = document.getElementById("live-error");
 const more = document.getElementById("live-more");
-const rows = new Map([...document.querySelectorAll("tr[data-key]")].map((row) => [row.dataset.key, row]));
+const rows = new Map([...document.querySelectorAll("[data-key]")].map((row) => [row.dataset.key, row]));
 
-function update({ error, rows: found }) {
+function update({ error, rows: found, samples }) {
   trouble.hidden = error === null;
   trouble.querySelector("span").textContent = error === null ? "" : `: ${error}`;
   for (const [key, row] of rows) {
@@ -16,18 +18,19 @@ function update({ error, rows: found }) {
     }
   }
   const keys = Object.keys(found);
-  more.hidden = keys.length === rows.size && keys.every((key) => rows.has(key));
+  if (more !== null) more.hidden = keys.length === rows.size && keys.every((key) => rows.has(key));
+  if (samples) add(samples);
 }
 
 function follow() {
-  const source = new EventSource(table.dataset.events);
+  const source = new EventSource(place.dataset.events);
   source.addEventListener("message", (event) => update(JSON.parse(event.data)));
   // a page that nobody sees needs no updates
   addEventListener("pagehide", () => source.close(), { once: true });
 }
 
 // a list that is too long to be followed has no address to follow
-if (table !== null) {
+if (place !== null) {
   follow();
   addEventListener("pageshow", (event) => {
     if (event.persisted) follow();

@@ -1,14 +1,15 @@
-"""The last minutes of INFO."""
+"""The last minutes of the server."""
 
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
 import anyio
 import pytest
-from coredis.exceptions import AuthorizationError
+from coredis.exceptions import AuthorizationError, RedisError
 
 from consumers.console import history as module
-from consumers.console.history import KEPT, History
+from consumers.console.history import KEPT, Extra, History, Sample
 from consumers.console.server import Unreachable
 
 
@@ -17,15 +18,22 @@ class Scripted:
 
     def __init__(self) -> None:
         self.counters: dict[str, float] = {}
+        self.histograms: Any = []
+        self.latest: list[Any] = []
+        self.length: Any = 0
         self.error: Exception | None = None
         self.seconds = 0.0
         self.asked = 0
 
-    async def call(self, *command: bytes) -> bytes:
+    async def execute(self, *commands: Sequence[Any]) -> list[Any]:
         self.asked += 1
         await anyio.sleep(self.seconds)
         if self.error is not None:
             raise self.error
+        replies = {b"INFO": self._info(), b"HISTOGRAM": self.histograms, b"GET": self.latest, b"LEN": self.length}
+        return [replies[command[1] if command[0] in (b"LATENCY", b"SLOWLOG") else command[0]] for command in commands]
+
+    def _info(self) -> bytes:
         return "".join(f"{name}:{value}\r\n" for name, value in self.counters.items()).encode()
 
 
@@ -57,7 +65,56 @@ async def test_counters_become_rates(server: Scripted, clock: list[float], histo
     first, second = history.samples
     assert (first.time, first.commands, first.connections, first.memory, first.hits) == (1002.0, 100.0, 3, 7, 100)
     assert (second.commands, second.hits) == (0, None)
-    assert history.as_data()[0]["commands"] == 100
+
+
+async def test_latencies_are_those_since_the_sample_before(
+    server: Scripted, clock: list[float], history: History
+) -> None:
+    async def take() -> Sample:
+        clock[0] += 2
+        await history.take()
+        return history.samples[-1]
+
+    server.histograms = {b"get": {b"calls": 100, b"histogram_usec": {1: 90, 4: 100}}}
+    await history.take()
+    server.histograms = {b"get": {b"calls": 110, b"histogram_usec": {1: 90, 4: 100, 8: 110}}}
+    sample = await take()
+    assert (sample.p50, sample.p99) == (6, 7.96) and history.missing == {}
+    sample = await take()
+    assert (sample.p50, sample.p99, sample.p999) == (None, None, None)
+    server.histograms = RedisError("unknown subcommand")
+    sample = await take()
+    assert sample.p50 is None and sample.slow == 0
+    assert history.missing == {Extra.LATENCY: "The server refuses this: unknown subcommand"}
+    # it is not asked for again at once
+    server.histograms = []
+    await take()
+    assert "refuses" in history.missing[Extra.LATENCY]
+    clock[0] += 60
+    await take()
+    assert history.missing == {Extra.LATENCY: "The server does not count this: latency-tracking is off."}
+
+
+async def test_new_entries_of_the_slow_log_are_counted(server: Scripted, clock: list[float], history: History) -> None:
+    entry = [0, 1000, 50_000, [b"SET"], b"", b""]
+    for latest, length, expected in (
+        (None, 0, None), (None, 0, 0), (0, 1, 0.5), (4, 5, 2), (None, 0, 0), (5, 1, 0.5), (2, 1, None),
+    ):  # fmt: skip
+        server.latest, server.length = [] if latest is None else [[latest, *entry[1:]]], length
+        await history.take()
+        if expected is not None or history.samples:
+            assert history.samples[-1].slow == expected
+        clock[0] += 2
+    server.length = RedisError("NOPERM")
+    await history.take()
+    assert history.samples[-1].slow is None and "NOPERM" in history.missing[Extra.SLOW]
+    # of a log that was cleared before, only the length tells how many are new
+    fresh = History(server, list, lambda: clock[0])  # type: ignore[arg-type]
+    for latest, length in ((None, 0), (7, 3)):
+        server.latest, server.length = [] if latest is None else [[latest, *entry[1:]]], length
+        clock[0] += 2
+        await fresh.take()
+    assert fresh.samples[-1].slow == 1.5
 
 
 async def test_another_user_is_asked_where_the_console_may_not(server: Scripted, clock: list[float]) -> None:

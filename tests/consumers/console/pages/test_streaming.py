@@ -68,11 +68,12 @@ async def test_samples_are_sent_until_the_viewer_goes(server_url: str) -> None:
         tasks.start_soon(stream.run)
         await stream.until("retry:")
         assert (stream.status, console.streams) == (200, 1)
-        await console.history.take()
-        await console.history.take()
         await stream.until("data: ")
-        line = next(line for line in stream.text.splitlines() if line.startswith("data: "))
-        assert json.loads(line[6:])["connections"] >= 1
+        await console.history.take()
+        await console.history.take()
+        await stream.until('"samples": [{')
+        line = next(line for line in stream.text.splitlines() if '"samples": [{' in line)
+        assert json.loads(line[6:])["samples"][0]["connections"] >= 1
         stream.gone.set()
         await stream.ended.wait()
         assert console.streams == 0
@@ -87,7 +88,8 @@ async def test_streams_end_with_the_console_and_the_session(server_url: str) -> 
             cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
             first, second = Stream(app, cookie), Stream(app)
             tasks.start_soon(first.run)
-            await first.until("retry:")
+            await first.until("data:")
+            sent = first.text
             await second.run()
             assert second.status == 401
             await browser.form("/logout")
@@ -95,7 +97,7 @@ async def test_streams_end_with_the_console_and_the_session(server_url: str) -> 
             await console.history.take()
             with anyio.fail_after(10):
                 await first.ended.wait()
-            assert "data:" not in first.text
+            assert first.text == sent
             await browser.page("/login")
             await browser.form("/login", password="secret")
             cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
