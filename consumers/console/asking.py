@@ -135,7 +135,7 @@ def integer(reply: Reply) -> int:
     return found if isinstance(found, int) else 0
 
 
-def pairs(reply: Reply) -> Mapping[bytes, Any]:
+def pairs(reply: Reply) -> Mapping[Any, Any]:
     """Return a map that a server may send as a list."""
     return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 

@@ -30,7 +30,7 @@ SECTIONS = (b"server", b"clients", b"memory", b"stats", b"replication", b"persis
 CHARTS = (
     Chart("Commands a second", Unit.COUNT, [Line("commands")]),
     Chart(
-        "Time that commands took", Unit.MICROSECONDS, [Line("p50", "p50"), Line("p99", "p99"), Line("p999", "p99.9")],
+        "Latency of commands", Unit.MICROSECONDS, [Line("p50", "p50"), Line("p99", "p99"), Line("p999", "p99.9")],
         logarithmic=True, key=Extra.LATENCY,
     ),
     Chart("Slow commands a second", Unit.COUNT, [Line("slow")], key=Extra.SLOW),

@@ -74,8 +74,7 @@ function draw(chart) {
       : (value) => Math.log(Math.max(value, 1)) / Math.log(Math.max(top, 10));
   chart.querySelector("svg").replaceChildren(...fields.map((field, number) => line(path(field, height), number)));
   for (const output of outputs) output.textContent = written(samples.at(-1)[output.dataset.line], unit);
-  const highest = `highest ${written(values.length ? peak : null, unit)}`;
-  chart.querySelector(".peak").textContent = logarithmic === undefined ? highest : `logarithmic, ${highest}`;
+  chart.querySelector(".peak").textContent = `highest ${written(values.length ? peak : null, unit)}`;
   const minutes = Math.round((samples.at(-1).time - samples[0].time) / 60);
   chart.querySelector(".from").textContent = minutes > 1 ? `last ${minutes} min` : "last minute";
 }

@@ -12,7 +12,7 @@ Client = coredis.Redis[bytes]
 
 
 def test_the_calls_of_all_commands_are_added_up() -> None:
-    reply = {
+    reply: dict[bytes, dict[bytes, Any]] = {
         b"get": {b"calls": 6, b"histogram_usec": {1: 4, 4: 6}},
         b"config|get": {b"calls": 3, b"histogram_usec": {4: 1, 264: 3}},
         b"info": {b"calls": 9, b"histogram_usec": {264: 9}},
