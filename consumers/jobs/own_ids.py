@@ -4,8 +4,17 @@ The marker of an ID is a key of its own, set in the same transaction that adds t
 whose outcome is unknown may be repeated, and rivals that enqueue the same ID add one job. A marker outlives its job:
 it is kept for `remember_ids` seconds, from when the job is due.
 
-Redis's own means for this, XADD with IDMP, is not used: by default it remembers a hundred IDs of a stream, for a few
-minutes, and it knows nothing of jobs that wait for a time.
+Redis's own means for this, XADD with IDMP, would save a round trip (an enqueue with an ID takes three times as long as
+one without), but is not used, since it can't keep the promise:
+
+- It remembers 10,000 IDs of a producer at most, for a day at most. A producer for each ID has no such limit, but costs
+  more memory than a marker: 219 bytes instead of 149 on Redis 8.10, 529 instead of 230 here (16-byte IDs, 10,000 of
+  them; with one producer for all, 96 and 189).
+- It belongs to a stream, and a queue has one for each priority. Jobs that wait for a time or a turn are in none, and
+  when they come, no second answer to whoever enqueued them is possible.
+- The reply is an entry's ID, whether the entry is new or not, so `job.created` would cost the round trip again.
+- An ID can't be forgotten, as delete() promises.
+- Servers before 8.6 don't have it, and programs on both sides of an upgrade would not know each other's IDs.
 """
 
 from __future__ import annotations
