@@ -23,7 +23,7 @@ from consumers.transactions import Ask
 
 __all__ = [
     "Consumer", "Entry", "Group", "Pending", "StreamDetails", "consumers_of", "details", "entries", "entry",
-    "field_views", "follow", "newest", "pending", "redrive_all", "redrive_one",
+    "field_views", "follow", "newest", "pending", "pending_entry", "redrive_all", "redrive_one",
 ]  # fmt: skip
 
 GROUPS = 200
@@ -229,10 +229,19 @@ async def pending(
     """
     if after is not None and not is_id(after):
         raise ValueError(f"{after!r} is not an entry's ID")
-    begin = "-" if after is None else f"({after}"
-    reply = await _asked(client, (b"XPENDING", key, group, begin, "+", limit))
-    found = [Pending(id.decode(), name, idle / 1000, count) for id, name, idle, count in reply]
+    found = await _pending(client, key, group, "-" if after is None else f"({after}", "+", limit)
     return found, found[-1].id if len(found) == limit else None
+
+
+async def pending_entry(client: Client, key: bytes, group: bytes, id: str) -> Pending | None:
+    """Return one pending entry; None if it is not pending. Raises the server's refusal."""
+    found = await _pending(client, key, group, id, id, 1) if is_id(id) else []
+    return found[0] if found else None
+
+
+async def _pending(client: Client, key: bytes, group: bytes, begin: str, end: str, limit: int) -> list[Pending]:
+    reply = await _asked(client, (b"XPENDING", key, group, begin, end, limit))
+    return [Pending(id.decode(), name, idle / 1000, count) for id, name, idle, count in reply]
 
 
 # Dead letters.

@@ -109,16 +109,20 @@ def render(request: Request, template: str, status: int = 200, **context: Any) -
     return Response(text.encode("utf-8", "backslashreplace"), status, media_type="text/html; charset=utf-8")
 
 
-def confirm(request: Request, form: Form, question: str, answer: str, back: str) -> Response | None:
+def confirm(request: Request, form: Form, question: str, answer: str, back: str, warning: str = "") -> Response | None:
     """Return the page that asks whether the user means it; None if they have confirmed it already.
 
-    answer: what the button that does it says. back: the path of the page to return to otherwise.
+    answer: what the button that does it says. back: the path of the page to return to otherwise. warning: what the
+    user should know before.
     """
     if form.pop("confirmed", "") == "yes":
         return None
     query = request.scope["query_string"].decode("latin-1")
     action = f"{request.url.path}?{query}" if query else request.url.path
-    return render(request, "confirm.html", question=question, answer=answer, action=action, fields=form, back=back)
+    return render(
+        request, "confirm.html", question=question, answer=answer, action=action, fields=form, back=back,
+        warning=warning,
+    )  # fmt: skip
 
 
 def acted(request: Request, after: str, notice: str, action: str, **details: str | int | None) -> Response:

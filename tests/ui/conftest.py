@@ -60,7 +60,7 @@ def server(_browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """The URL of a broker that is full of hostile data."""
     users = tmp_path_factory.mktemp("acl") / "users.acl"
     users.touch()
-    with redis_server("broker", "--aclfile", str(users)) as process:
+    with redis_server("broker", "--aclfile", str(users), "--stream-extensions", "yes") as process:
         anyio.run(fill, process.url)
         yield process.url
 

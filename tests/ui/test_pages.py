@@ -32,6 +32,8 @@ FURTHER = {
     "a stream": STREAM,
     "an entry": f"{STREAM}>/streams/entry?",
     "a group": f"{STREAM}>/streams/group?",
+    "a new group": f"/streams/new-group?key=stream%20{KEY}",
+    "a pending entry": f"/streams/group?key=stream%20{KEY}&group={KEY}>/streams/pending?",
     "a new entry": f"/streams/new-entry?key=stream%20{KEY}",
     "a channel": f"/channels/channel?kind=channel&name={KEY}",
     "a string": f"/keys/key?key=string%20{KEY}",
@@ -54,8 +56,8 @@ FURTHER = {
 TEXTS = {
     "/queues": NAME, "/clients": WORD, "/slow-log": "<script>", "/users": WORD, "a queue": NAME, "dead jobs": NAME,
     "a job": NAME, "a job of another library": NAME, "a user": WORD, "/keys": NAME, "a stream": NAME, "an entry": NAME,
-    "a group": NAME, "a channel": NAME, "a string": NAME, "a hash": NAME, "a sorted set": NAME, "a field": NAME,
-    "a member": NAME, "a workflow": WORD,
+    "a group": NAME, "a pending entry": NAME, "a channel": NAME, "a string": NAME, "a hash": NAME, "a sorted set": NAME,
+    "a field": NAME, "a member": NAME, "a workflow": WORD,
 }  # fmt: skip
 """What stands on a page, literally."""
 

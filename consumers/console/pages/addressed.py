@@ -13,9 +13,13 @@ from consumers.console import stream_entries
 from consumers.console.access.guard import visit_of
 from consumers.console.asking import ask
 from consumers.console.entered import raw
-from consumers.console.stream_entries import StreamDetails
+from consumers.console.stream_entries import Group, StreamDetails
+from consumers.console.views import link
 
-__all__ = ["GROUP_LIMIT", "NAME_LIMIT", "found", "logged", "named", "sent"]
+__all__ = [
+    "GROUP_LIMIT", "NAME_LIMIT", "found", "found_group", "group_link", "group_named", "logged", "named", "sent",
+    "stream_link",
+]  # fmt: skip
 
 NAME_LIMIT, GROUP_LIMIT = 1500, 500
 """Bytes of the longest stream, and group, that has a page: as with keys, an address can't be longer."""
@@ -29,10 +33,41 @@ def named(query: Mapping[str, str]) -> bytes:
 
 
 async def found(client: Client, key: bytes) -> StreamDetails:
+    """Return what the server knows about a stream. Raises HTTPException, and the server's refusal."""
     details = await stream_entries.details(client, key)
     if details is None:
         raise HTTPException(404, "There is no such stream.")
     return details
+
+
+def group_named(query: Mapping[str, str]) -> bytes:
+    """Return the group that the query names."""
+    return raw(query.get("group", ""))
+
+
+async def found_group(client: Client, key: bytes, name: bytes) -> Group:
+    """Return what the server knows about a group. Raises HTTPException, and the server's refusal.
+
+    To be asked before a command that needs the group: servers quote its name in their error reply, and coredis (6.9)
+    drops the connection if that is not UTF-8.
+    """
+    details = await found(client, key)
+    for group in details.groups:
+        if group.name == name:
+            return group
+    raise HTTPException(404, "There is no such group.")
+
+
+def stream_link(key: bytes) -> str:
+    """Return the address of a stream's page; that of the list if it has none."""
+    return link("/streams/stream", key=key) if len(key) <= NAME_LIMIT else "/streams"
+
+
+def group_link(key: bytes, group: bytes, after: str | None = None) -> str:
+    """Return the address of a group's page; of its stream's if it has none. after: where its pending entries go on."""
+    if len(group) > GROUP_LIMIT or len(key) > NAME_LIMIT:
+        return stream_link(key)
+    return link("/streams/group", key=key, group=group, after=after)
 
 
 async def sent(request: Request, command: Command) -> Reply:
@@ -45,4 +80,5 @@ async def sent(request: Request, command: Command) -> Reply:
 
 
 def logged(name: bytes) -> str:
+    """Return a name as the log of changes has it."""
     return name.decode("utf-8", "surrogateescape")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from coredis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +15,9 @@ from consumers.console.access.forms import Form, form_route
 from consumers.console.access.guard import visit_of
 from consumers.console.entered import TEXT, Unreadable, entered, raw
 from consumers.console.labels import label
-from consumers.console.pages.addressed import NAME_LIMIT, logged, named, sent
+from consumers.console.pages.addressed import logged, named, sent, stream_link
+from consumers.console.refusals import NOTHING_REFUSED, Refusal
+from consumers.console.stream_policies import has_policies
 from consumers.console.views import acted, confirm, link, query_of, render
 from consumers.errors import ConsumerError
 
@@ -26,6 +29,9 @@ FIELD = 5000
 
 PAIRS = 6
 """Fields that an entry can have that is added by hand."""
+
+HANDLE = "@"
+"""How the handle begins that a delayed entry has until it is added (docs/policies.md)."""
 
 _DEAD_JOBS = re.compile(rb"jobs:\{([^{}]+)\}:dead")
 
@@ -62,15 +68,23 @@ async def _delete(request: Request, form: Form) -> Response:
 
 
 async def _new(request: Request) -> Response:
+    return await _show_new(request, NOTHING_REFUSED)
+
+
+async def _show_new(request: Request, refusal: Refusal) -> Response:
     query = query_of(request)
+    key = raw(query["key"]) if "key" in query else None
+    async with visit_of(request).server.client() as client:
+        delays = await has_policies(client)
     return render(
-        request, "new_entry.html", key=raw(query["key"]) if "key" in query else None, pairs=range(PAIRS),
-        add=link("/streams/add", key=raw(query["key"])) if "key" in query else "/streams/add",
+        request, "new_entry.html", refusal.status, key=key, pairs=range(PAIRS), delays=delays, refusal=refusal,
+        add=link("/streams/add", key=key),
     )  # fmt: skip
 
 
 async def _add(request: Request, form: Form) -> Response:
-    query, notation, id = query_of(request), form.get("notation", TEXT), form.get("id", "").strip() or "*"
+    query, notation = query_of(request), form.get("notation", TEXT)
+    id, delay = form.get("id", "").strip() or "*", form.get("delay", "").strip()
     try:
         key = raw(query["key"]) if "key" in query else entered(form.get("stream", ""), notation)
         parts = [
@@ -78,17 +92,22 @@ async def _add(request: Request, form: Form) -> Response:
             for number in range(PAIRS) if form.get(f"field-{number}") or form.get(f"value-{number}")
             for part in ("field", "value")
         ]  # fmt: skip
-    except Unreadable as error:
-        raise HTTPException(400, str(error)) from None
-    if not parts:
-        raise HTTPException(400, "An entry needs at least one field.")
-    back = link("/streams/stream", key=key) if len(key) <= NAME_LIMIT else "/streams"
-    question = f"Add an entry of {len(parts) // 2} fields to {label(key)}?"
-    if asked := confirm(request, form, question, "Add it", "/streams" if "key" not in query else back):
-        return asked
-    added = await sent(request, (b"XADD", key, raw(id), *parts))
+        if not parts:
+            raise Unreadable("An entry needs at least one field.")
+        back = "/streams" if "key" not in query else stream_link(key)
+        later = f" in {label(delay)} milliseconds" if delay else ""
+        question = f"Add an entry of {len(parts) // 2} fields to {label(key)}{later}?"
+        if asked := confirm(request, form, question, "Add it", back):
+            return asked
+        added = await sent(request, (b"XADD", key, *((b"DELAY", raw(delay)) if delay else ()), raw(id), *parts))
+    except (Unreadable, RedisError) as error:
+        return await _show_new(request, Refusal.of("add", error, form))
     name = label(added) if isinstance(added, bytes) else ""
-    return acted(request, back, f"The entry {name} was added.", "add entry", stream=logged(key), id=name)
+    notice, after = f"The entry {name} was added.", stream_link(key)
+    if name.startswith(HANDLE):
+        # a new stream is not there before
+        notice, after = f"The entry will be added. With its handle {name}, XDEL cancels that.", back
+    return acted(request, after, notice, "add entry", stream=logged(key), id=name)
 
 
 async def _redrive(request: Request, form: Form) -> Response:

@@ -1,4 +1,4 @@
-"""One consumer group: its consumers, and what these have pending."""
+"""One consumer group: its consumers, what these have pending, and its policy."""
 
 from __future__ import annotations
 
@@ -9,38 +9,39 @@ from starlette.routing import Route
 
 from consumers.console import stream_entries
 from consumers.console.access.guard import visit_of
-from consumers.console.entered import raw
-from consumers.console.pages.addressed import found, named
-from consumers.console.stream_entries import Group
+from consumers.console.pages.addressed import GROUP_LIMIT, found_group, group_link, group_named, named
+from consumers.console.refusals import NOTHING_REFUSED, Refusal
+from consumers.console.stream_policies import group_form
 from consumers.console.views import link, query_of, render
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "show"]
 
 PENDING = 50
 """Pending entries on a page."""
 
 
-async def _group(request: Request) -> Response:
+async def show(request: Request, refusal: Refusal = NOTHING_REFUSED) -> Response:
+    """Return a group's page. refusal: of one of its forms."""
     query = query_of(request)
-    key, name, after = named(query), raw(query.get("group", "")), query.get("after")
+    key, name, after = named(query), group_named(query), query.get("after")
     async with visit_of(request).server.client() as client:
-        details = await found(client, key)
-        group = next((one for one in details.groups if one.name == name), None)
-        if group is None:
-            raise HTTPException(404, "There is no such group.")
+        group = await found_group(client, key, name)
         consumers = await stream_entries.consumers_of(client, key, group)
         try:
             pending, position = await stream_entries.pending(client, key, name, after, PENDING)
         except ValueError:
             raise HTTPException(400, "There is no such page of entries.") from None
+        policy = await group_form(client, key, name)
     return render(
-        request, "group.html", key=key, group=group, consumers=consumers, found=pending, paged=after is not None,
-        first=_group_link(key, group), following=None if position is None else _group_link(key, group, position),
+        request, "group.html", refusal.status, key=key, group=group, consumers=consumers, found=pending, policy=policy,
+        refusal=refusal, limit=GROUP_LIMIT, paged=after is not None, first=group_link(key, name),
+        following=None if position is None else group_link(key, name, position),
+        form=lambda action, **more: link(f"/streams/{action}", key=key, group=name, **more),
     )  # fmt: skip
 
 
-def _group_link(key: bytes, group: Group, after: str | None = None) -> str:
-    return link("/streams/group", key=key, group=group.name, after=after)
+async def _group(request: Request) -> Response:
+    return await show(request)
 
 
 ROUTES = [Route("/streams/group", _group)]

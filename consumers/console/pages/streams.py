@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from consumers.console.access.guard import visit_of
 from consumers.console.entered import raw
-from consumers.console.pages import entries, groups, stream
+from consumers.console.pages import entries, group_changes, groups, pending, policies, stream
 from consumers.console.pages.addressed import NAME_LIMIT
 from consumers.console.pages.streaming import Rows, event_stream, row_key, updates
 from consumers.console.streams import StreamFigures
@@ -100,5 +100,6 @@ PAGE = Page(
     "Streams", "/streams",
     [
         Route("/streams", _show), Route("/streams/figures", _figures), *stream.ROUTES, *entries.ROUTES, *groups.ROUTES,
+        *group_changes.ROUTES, *pending.ROUTES, *policies.ROUTES,
     ],
 )  # fmt: skip

@@ -6,7 +6,7 @@ from coredis.exceptions import AuthorizationError, ConnectionError, RedisError, 
 
 from consumers.connecting import Command
 from consumers.console import asking
-from consumers.console.asking import ask, has_command, integer, known, nodes, sliced, text, transaction
+from consumers.console.asking import ask, has_command, integer, known, nodes, pairs, sliced, text, transaction
 from consumers.transactions import Ask
 
 Client = coredis.Redis[bytes]
@@ -78,3 +78,7 @@ async def test_a_transaction_decides_again_after_a_change(client: Client) -> Non
 
     assert await transaction(client, ["list"], decide) == 1 and tries == 2
     assert not await client.exists(["list"])
+
+
+def test_a_map_may_be_a_list() -> None:
+    assert pairs([b"a", 1, b"b", [2]]) == pairs({b"a": 1, b"b": [2]}) == {b"a": 1, b"b": [2]}

@@ -29,7 +29,8 @@ async def test_entries_are_added_and_deleted(client: Client, server_url: str, ca
         assert "The entry 7-1 was added." in text and "action='add entry'" in caplog.messages[-1]
         ([one], _) = await entries(client, HOSTILE, None, 5)
         assert (one.id, dict(one.fields)) == ("7-1", {b"a": b"<b>\nline", b"c": b""})
-        assert "equal or smaller" in await browser.confirmed(f"/streams/add?{ADDRESS}", 502, **fields)
+        answer = await browser.confirmed(f"/streams/add?{ADDRESS}", 400, **fields)
+        assert "equal or smaller" in answer and 'value="7-1"' in answer and ">\n&lt;b&gt;\nline</textarea>" in answer
         await browser.page("/streams/new-entry")
         hexadecimal = {"stream": "6e6577", "field-0": "ff", "value-0": "00", "notation": "hex"}
         assert "was added" in await browser.confirmed("/streams/add", **hexadecimal)
@@ -40,6 +41,18 @@ async def test_entries_are_added_and_deleted(client: Client, server_url: str, ca
         assert "The entry was deleted." in await browser.confirmed(f"/streams/delete?{ADDRESS}&id=7-1")
         assert "no such entry any more" in await browser.confirmed(f"/streams/delete?{ADDRESS}&id=7-1")
         assert await client.xlen(HOSTILE) == 0
+
+
+@pytest.mark.parametrize("server_kind", ["broker-extended"], indirect=True)
+async def test_an_entry_is_added_later(client: Client, server_url: str) -> None:
+    async with open_browser(server_url) as browser:
+        assert 'name="delay"' in await browser.page("/streams/new-entry")
+        fields = {"stream": "s", "field-0": "a", "delay": "3600000"}
+        assert "to s in 3600000 milliseconds?" in await browser.form("/streams/add", **fields)
+        text = await browser.confirmed("/streams/add", **fields)
+        assert "The entry will be added. With its handle @" in text and await client.xlen("s") == 0
+        answer = await browser.confirmed("/streams/add", 400, **{**fields, "delay": "soon"})
+        assert "not an integer" in answer and 'value="soon"' in answer
 
 
 async def test_dead_letters_go_back(client: Client, server_url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,7 @@
 """One stream: its entries, decoded and escaped, and how it is followed."""
 
+import logging
+
 import anyio
 import coredis
 import pytest
@@ -54,3 +56,27 @@ async def test_a_viewer_follows(client: Client, server_url: str) -> None:
         with anyio.fail_after(10):
             await stream.ended.wait()
         assert browser.console.streams == 0
+
+
+async def test_a_stream_is_trimmed(client: Client, server_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(1, 10):
+        await client.xadd(HOSTILE, {"a": "b"}, identifier=f"{number}-1")
+    trim = f"/streams/trim?{ADDRESS}"
+    async with open_browser(server_url) as browser:
+        assert f'action="{trim}"' in await browser.page(f"/streams/stream?{ADDRESS}")
+        asked = await browser.form(trim, strategy="maxlen", threshold="7")
+        assert "to its newest 7 entries?" in asked and "2 of its 9 entries are removed." in asked
+        with caplog.at_level(logging.INFO, "consumers.console.audit"):
+            assert "2 entries were removed." in await browser.confirmed(trim, strategy="maxlen", threshold="7")
+        assert "action='trim stream'" in caplog.messages[-1] and await client.xlen(HOSTILE) == 7
+        assert "to entries from 4-1 on?" in await browser.form(trim, strategy="minid", threshold="4-1")
+        assert "1 entry was removed." in await browser.confirmed(trim, strategy="minid", threshold="4-1")
+        for strategy, typed, text in (
+            ("maxlen", "few<i>", "not an integer"),
+            ("minid", "first<i>", "Invalid stream ID"),
+        ):
+            answer = await browser.confirmed(trim, 400, strategy=strategy, threshold=typed)
+            assert text in answer and f'value="{typed[:-3]}&lt;i&gt;"' in answer
+            assert f'<option value="{strategy}" selected>' in answer and "<i>" not in answer
+        await browser.form(trim, 400, strategy="all", threshold="1")
+        assert await client.xlen(HOSTILE) == 6
