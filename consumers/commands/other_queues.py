@@ -42,6 +42,8 @@ class OtherQueues:
 
     def keeps(self, stream: str) -> bool:
         """Whether a stream is a part of what a library has, whose queues are there, or holds no jobs."""
+        if any(stream == name for _, name in self._discovery.queues):
+            return True
         for library in {library for library, _ in self._discovery.queues}:
             pattern = self._discovery.libraries[library].streams
             if pattern is not None and pattern.fullmatch(stream):

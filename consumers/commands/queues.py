@@ -23,8 +23,8 @@ from consumers.durations import age
 DESCRIPTION = """\
 Show the server's streams and their consumer groups: how many entries they hold (depth), how many are in hand
 (delivered, not acknowledged) or not delivered yet (lag), the age of the oldest unacknowledged entry (in seconds with
---json), and how many dead letters came from there. Queues of Celery, RQ, Dramatiq, arq, BullMQ, Huey and streaQ follow,
-with the library in place of a group; delayed jobs are part of neither depth nor lag.
+--json), and how many dead letters came from there. Queues of Celery, RQ, Dramatiq, arq, BullMQ, Huey, streaQ and taskiq
+follow, with the library in place of a group; delayed jobs are part of neither depth nor lag.
 
   trimaran queues                       all streams, and the queues of other libraries
   trimaran queues orders 'jobs:*'       only these; for lists only the length is known

@@ -23,8 +23,8 @@ from consumers.durations import age
 
 DESCRIPTION = """\
 Show how a server is doing and how many jobs its queues have, until Ctrl-C: our own queues, and those of Celery, RQ,
-Dramatiq, arq, BullMQ, Huey and streaQ. The fullest queues come first; a figure that a library does not tell is a dash,
-one that was extrapolated has a tilde.
+Dramatiq, arq, BullMQ, Huey, streaQ and taskiq. The fullest queues come first; a figure that a library does not tell is
+a dash, one that was extrapolated has a tilde.
 
   trimaran top
   trimaran top --interval 10

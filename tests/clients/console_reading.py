@@ -1,6 +1,7 @@
 """The console's readers on the broker that a library uses: what they find, and what their actions do."""
 
 import importlib.util
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import ModuleType
@@ -82,5 +83,7 @@ def copy_of(name: str, url: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLIENT_TEST_URL", url)
+        # taskiq looks there for the module of a task
+        patch.setitem(sys.modules, spec.name, module)
         spec.loader.exec_module(module)
     return module

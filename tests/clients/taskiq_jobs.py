@@ -1,5 +1,6 @@
 """The taskiq broker of test_taskiq.py; its worker processes import it too. Runs are counted in the broker itself."""
 
+import asyncio
 import os
 
 from redis.asyncio import Redis
@@ -40,6 +41,14 @@ async def third_time(name: str) -> int:
 @broker.task
 async def fails(text: str) -> None:
     raise ValueError(text)
+
+
+@broker.task
+async def blocks(number: int) -> None:
+    """Ends when the test says so."""
+    async with Redis.from_url(URL) as client:
+        while not await client.exists("release"):
+            await asyncio.sleep(0.02)
 
 
 async def work() -> None:

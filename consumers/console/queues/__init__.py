@@ -6,5 +6,5 @@ paging        pages over several lists or sets, one after another
 naming        queues whose library was given another prefix for its keys
 stream_groups what several ask of consumer groups
 own           consumers' job queues
-celery rq dramatiq arq bullmq huey streaq     the others, one each
+celery rq dramatiq arq bullmq huey streaq taskiq     the others, one each
 """

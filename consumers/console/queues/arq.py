@@ -68,6 +68,7 @@ class Arq:
         Action("delete", Scope.JOB, (State.WAITING, State.DELAYED, State.DEAD, State.DONE)),
     )
     streams = None
+    types = ()
     unseen = (
         "A queue with a name of its own is found while a worker has served it within the last hour, or if the name "
         "begins with arq:. Failed jobs can be listed, but not counted."

@@ -71,6 +71,7 @@ class BullMQ:
         Action("delete", Scope.JOB, (State.WAITING, State.DELAYED, State.DEAD, State.DONE)),
     )  # fmt: skip
     streams = re.compile(r".+:[^:]+:events", re.DOTALL)
+    types = ()
     unseen = "Workers leave no trace by which they could be counted."
 
     def __init__(self, clock: Clock = wall_clock) -> None:

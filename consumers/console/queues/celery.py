@@ -90,6 +90,7 @@ class Celery:
         Action("delete", Scope.JOB, (State.DEAD, State.DONE), "Only the stored result is deleted."),
     )
     streams = None
+    types = ()
     unseen = (
         "Running includes tasks that a worker has fetched in advance, and leaves out those that were acknowledged "
         "when they began, which is Celery's default (task_acks_late changes it). Delayed are tasks with an ETA that a "

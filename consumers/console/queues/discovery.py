@@ -7,13 +7,13 @@ time after it was last seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import anyio
 from coredis.exceptions import RedisError
 
-from consumers.connecting import Client
+from consumers.connecting import Client, Command
 from consumers.console.asking import ask_node, nodes
 from consumers.console.queues.arq import Arq
 from consumers.console.queues.bullmq import BullMQ
@@ -24,6 +24,7 @@ from consumers.console.queues.library import Figures, Library
 from consumers.console.queues.own import Own
 from consumers.console.queues.rq import RQ
 from consumers.console.queues.streaq import StreaQ
+from consumers.console.queues.taskiq import Taskiq
 
 __all__ = ["Discovery", "libraries"]
 
@@ -41,7 +42,7 @@ REMEMBERED_SECONDS = 3600.0
 
 def libraries() -> tuple[Library, ...]:
     """New readers, one of each library. They remember what they learn about a server, so each server has its own."""
-    return (Own(), Celery(), RQ(), Dramatiq(), Arq(), BullMQ(), Huey(), StreaQ())
+    return (Own(), Celery(), RQ(), Dramatiq(), Arq(), BullMQ(), Huey(), StreaQ(), Taskiq())
 
 
 class Discovery:
@@ -61,19 +62,15 @@ class Discovery:
 
     async def look(self, client: Client, slices: int = SLICES) -> None:
         """Read the libraries' registries and up to `slices` slices of keys. Raises RedisError."""
-        await self._show(client, [])
+        for library in self.libraries.values():
+            self._remember(library, await library.find(client, []))
         here = nodes(client)
         for _ in range(slices):
             waiting = [node for node in here if self._cursors.get(node) != b"0"]
             if not waiting:
                 break
             node = waiting[0]
-            (reply,) = await ask_node(client, node, [(b"SCAN", self._cursors.get(node, b"0"), b"COUNT", SLICE)])
-            if isinstance(reply, RedisError):
-                raise reply
-            cursor, keys = reply
-            self._cursors[node] = cursor if isinstance(cursor, bytes) else str(cursor).encode()
-            await self._show(client, keys)
+            self._cursors[node] = await self._show_slice(client, node, self._cursors.get(node, b"0"))
         if all(self._cursors.get(node) == b"0" for node in here):
             self._cursors.clear()
             self.laps += 1
@@ -85,12 +82,30 @@ class Discovery:
         while self.laps == laps:
             await self.look(client)
 
-    async def _show(self, client: Client, keys: Sequence[bytes]) -> None:
-        now = anyio.current_time()
+    @property
+    def _types(self) -> list[str]:
+        return sorted({type for library in self.libraries.values() for type in library.types})
+
+    async def _show_slice(self, client: Client, node: Any, cursor: bytes) -> bytes:
+        """Show all readers one slice of a node's keys, and return the next one's cursor."""
+        slice: Command = (b"SCAN", cursor, b"COUNT", SLICE)
+        # the same slice once more for each type: the server knows the types better than by a question for each key
+        replies = await ask_node(client, node, [slice, *((*slice, b"TYPE", type) for type in self._types)])
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise reply
+        shown = dict(zip(("", *self._types), (reply[1] for reply in replies), strict=True))
         for library in self.libraries.values():
-            for name in await library.find(client, keys):
-                if len(self._seen) < MOST or (library.name, name) in self._seen:
-                    self._seen[library.name, name] = now
+            if keys := [key for type in library.types or ("",) for key in shown[type]]:
+                self._remember(library, await library.find(client, keys))
+        following = replies[0][0]
+        return following if isinstance(following, bytes) else str(following).encode()
+
+    def _remember(self, library: Library, names: Iterable[str]) -> None:
+        now = anyio.current_time()
+        for name in names:
+            if len(self._seen) < MOST or (library.name, name) in self._seen:
+                self._seen[library.name, name] = now
 
     def _forget(self) -> None:
         old = anyio.current_time() - REMEMBERED_SECONDS

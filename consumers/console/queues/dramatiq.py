@@ -78,6 +78,7 @@ class Dramatiq:
         Action("delete", Scope.JOB, (State.WAITING, State.DEAD)),
     )
     streams = None
+    types = ()
     unseen = (
         "Running includes messages that a worker has fetched in advance. Workers aren't counted: producers leave the "
         "same traces."

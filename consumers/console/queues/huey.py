@@ -62,6 +62,7 @@ class Huey:
         Action("delete", Scope.JOB, (State.WAITING, State.DELAYED)),
     )
     streams = None
+    types = ()
     unseen = "Huey keeps nothing of tasks that are running, and of failed ones only the error, under the task's ID."
 
     def __init__(self, clock: Clock = wall_clock) -> None:

@@ -126,6 +126,10 @@ class Library(Protocol):
         """The names of streams that no one has to see beside the queues: parts of these, or not of jobs at all."""
 
     @property
+    def types(self) -> tuple[str, ...]:
+        """The types of the keys that `find` is shown, for a library whose names tell nothing; empty: keys of all."""
+
+    @property
     def unseen(self) -> str:
         """What the library's format does not show, in a sentence or two."""
 

@@ -79,6 +79,7 @@ class Own:
         Action("delete", Scope.JOB, states, "A job that is running is told to stop."),
     )
     streams = None
+    types = ()
     unseen = "Jobs that have ended well are found by their IDs only, while their results are kept."
 
     def __init__(self, clock: Clock = wall_clock) -> None:

@@ -96,6 +96,7 @@ class RQ:
         Action("delete", Scope.JOB, (State.WAITING, State.DELAYED, State.DEAD, State.DONE)),
     )
     streams = re.compile(r".+:results:.+", re.DOTALL)
+    types = ()
     unseen = "Figures of ended jobs are of those that RQ still keeps, by their time to live."
 
     def __init__(self, clock: Clock = wall_clock) -> None:

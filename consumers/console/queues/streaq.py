@@ -103,6 +103,7 @@ class StreaQ:
         Action("delete", Scope.JOB, (State.DEAD, State.DONE), "Only the stored result is deleted."),
     )  # fmt: skip
     streams = re.compile(r"streaq:.+:queues:.+", re.DOTALL)
+    types = ()
     unseen = (
         "Tasks that wait for other tasks can be listed, not counted, and so can ended ones: failed and successful "
         "tasks are in one index. Results keep no arguments, so only the application can enqueue a failed task again. "

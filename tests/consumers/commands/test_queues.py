@@ -137,5 +137,11 @@ async def test_queues_of_other_libraries(client: Client) -> None:
     ]
     (line,) = await lines(queues, client, "--json", "reports")
     assert json.loads(line)["library"] == "RQ"
+    # streams that are parts of a library's queue are in no line of their own
+    message = {"task_id": "1", "task_name": "mails:send", "labels": {}, "args": [], "kwargs": {}}
+    await client.xadd("mails", {"data": json.dumps(message)})
+    await client.xadd("streaq:letters:queues:normal", {"task_id": "1"})
+    found = [line.split("\t")[:3] for line in await lines(queues, client)]
+    assert found[2:] == [["letters", "streaQ", "1"], ["mails", "taskiq", "1"]]
     with pytest.raises(CommandError, match="there is no stream, list or job queue nosuch"):
         await lines(queues, client, "nosuch")

@@ -13,6 +13,7 @@ from consumers.console.queues import discovery
 from consumers.console.queues.discovery import Discovery
 from consumers.console.queues.huey import Huey
 from consumers.console.queues.library import State
+from consumers.console.queues.taskiq import Taskiq
 from tests.consumers.clusters import started_cluster, two_nodes
 
 Client = coredis.Redis[bytes]
@@ -31,11 +32,13 @@ async def all_libraries(client: "coredis.Redis[bytes] | coredis.RedisCluster[byt
     await client.hset("bull:video:meta", {"opts.maxLenEvents": "10000"})
     await client.rpush("huey.redis.small", ["x"])
     await client.xadd("streaq:letters:queues:normal", {"task_id": "1"})
+    message = {"task_id": "1", "task_name": "mails:send", "labels": {}, "args": [], "kwargs": {}}
+    await client.rpush("mails", [json.dumps(message)])
 
 
 EXPECTED = [
     ("consumers", "own"), ("celery", "reports"), ("rq", "default"), ("dramatiq", "mail"), ("arq", "arq:queue"),
-    ("bullmq", "video"), ("huey", "small"), ("streaq", "letters"),
+    ("bullmq", "video"), ("huey", "small"), ("streaq", "letters"), ("taskiq", "mails"),
 ]  # fmt: skip
 
 ALIKE = (
@@ -53,7 +56,7 @@ async def test_queues_of_all_libraries(client: Client) -> None:
     assert found.queues == EXPECTED and found.laps == 1
     figures = {(one.library, one.name): one.waiting for one in await found.figures(client)}
     assert set(figures) == set(EXPECTED)
-    assert [figures[one] for one in EXPECTED] == [1, 0, 1, 0, 1, 0, 1, 1]
+    assert [figures[one] for one in EXPECTED] == [1, 0, 1, 0, 1, 0, 1, 1, 1]
     (one,) = await found.figures(client, [("rq", "default")])
     assert one.name == "default"
 
@@ -76,6 +79,25 @@ async def test_a_look_is_bounded_and_the_next_one_goes_on(client: Client, monkey
         looks += 1
     assert looks > 3 and sum(shown) >= 201 and max(shown) < 100
     assert found.queues == [("huey", "small")]
+
+
+async def test_a_reader_of_some_types_is_shown_these_only(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "SLICE", 10)
+    await client.mset({f"other {n}": "" for n in range(50)})
+    for n in range(20):
+        await client.rpush(f"list {n}", ["x"])
+    await client.xadd("stream", {"a": "b"})
+    shown: list[Sequence[bytes]] = []
+
+    class Watching(Taskiq):
+        async def find(self, client: AnyClient, keys: Sequence[bytes]) -> set[str]:
+            shown.append(keys)
+            return set()
+
+    await Discovery([Watching(), Huey()]).look_at_all(client)
+    # once for what the library registers
+    assert shown.count([]) == 1
+    assert {key for keys in shown for key in keys} == {b"stream", *(b"list %d" % n for n in range(20))}
 
 
 async def test_an_empty_queue_is_remembered_for_a_while(client: Client, mock_clock: MockClock) -> None:
@@ -109,6 +131,6 @@ async def test_a_cluster() -> None:
             found = Discovery()
             await found.look_at_all(cluster)
             assert found.queues == EXPECTED
-            assert sum(one.waiting for one in await found.figures(cluster)) == 5
+            assert sum(one.waiting for one in await found.figures(cluster)) == 6
             huey = found.libraries["huey"]
             assert await huey.act(cluster, "small", "purge", state=State.WAITING) == "1 job was deleted."
