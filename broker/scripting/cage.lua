@@ -286,6 +286,7 @@ valkeys[loading_globals] = loading_redis
 
 -- Puts the place where an error was raised beside it, as Redis tells it: the innermost frame of the script's own.
 local function handler(problem)
+  problem = killed or problem -- which coroutine.wrap puts its own place before
   local level = 2
   local place = getinfo(level, "S")
   if place and place.what == "C" then
@@ -339,7 +340,9 @@ end
 local function finished(resp, ok, value)
   if killed then
     cage.restore() -- it may have been stopped just before that was done
-    ok, value = false, error_table(killed)
+    if ok or type(value) ~= "table" then
+      ok, value = false, error_table(killed) -- the handler has found no memory to say where it was
+    end
   end
   local script_resp = cage.script_resp
   settle()
