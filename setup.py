@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import setuptools
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
@@ -33,6 +34,9 @@ INTERNAL = ["-fvisibility=hidden", "-fno-plt"] if os.name == "posix" else []
 """Without these, calls between the modules go through the dynamic linker's table, as if they might be replaced."""
 
 PACKAGES = ("protocol", "broker")
+
+NEEDED = 77
+"""The first version of setuptools that takes a licence by its name alone (PEP 639); pyproject.toml says the same."""
 
 
 def twins() -> list[Extension]:
@@ -55,8 +59,9 @@ class Build(build_ext):
 
     def run(self) -> None:
         super().run()
-        if not self.extensions:
-            return  # no Cython; and so no compiler was set up
+        if not self.extensions:  # and so no compiler was set up
+            self.warn("nothing is compiled, which is several times slower: Cython is not installed")
+            return
         sources = {name: ROOT / (name.replace(".", "/") + ".py") for name in MODULES}
         record = self._record(sources)
         target = Path(self.get_ext_fullpath(GROUP)).with_name(RECORD.name)
@@ -141,4 +146,14 @@ class Unavailable(Exception):
     """What mypyc needs is not there."""
 
 
+def check_setuptools(version: str) -> None:
+    """Exits where setuptools can't read pyproject.toml: pip sees to that itself, but not who runs this file."""
+    if int(version.partition(".")[0]) < NEEDED:
+        sys.exit(
+            f"setuptools {version} is too old to build Trimaran: {NEEDED} or newer is needed.\n"
+            f"    {sys.executable} -m pip install 'setuptools>={NEEDED}' 'Cython>=3' 'mypy>=2.4,<3'"
+        )
+
+
+check_setuptools(setuptools.__version__)
 setup(ext_modules=twins(), cmdclass={"build_ext": Build})
