@@ -40,6 +40,9 @@ logger = logging.getLogger("consumers")
 PAGE = 1000
 """The most entries that one query of the PEL asks for."""
 
+WAIT_SECONDS = 0.5
+"""The longest wait for new entries that does not take them: it does not notice those that become due."""
+
 SWEEP_STEPS = 20
 """The most XAUTOCLAIMs in one sweep. Each examines ten times as many pending entries as it may claim."""
 
@@ -100,6 +103,7 @@ class Group:
         self._last: dict[str, str] = {}
         self._cursors: dict[str, bytes] = {}
         self._turn = 0
+        self._newest: list[bytes] = []
 
     async def query_for_reading(self) -> None:
         """Find out what the server can do that is read from, if it may have been replaced."""
@@ -174,10 +178,31 @@ class Group:
                     share = min(share, room - len(found))
                 if share > 0 and len(streams) > 1:
                     found += await self._read_once((stream,), share, share, 0.0)
-        if not found:
+        if found:
+            self._newest = []
+        elif room >= len(streams):
             # COUNT applies to each stream
-            found = await self._read_once(streams[:room], max(1, room // len(streams)), 0, block)
+            found = await self._read_once(streams, room // len(streams), 0, block)
+        else:
+            await self._wait(block)
         return found
+
+    async def _wait(self, block: float) -> None:
+        """Wait for a new entry in any stream without taking it: COUNT applies to each, and there is room for fewer.
+
+        The first call only notes where the streams end, so that the read between the two misses nothing.
+        """
+        newest, self._newest = self._newest, []
+        if not newest:
+            about = await self.link.execute([(b"XINFO", b"STREAM", stream) for stream in self.streams])
+            if not any(isinstance(one, RedisError) for one in about):
+                # or else the next read raises what is the matter
+                self._newest = [one[b"last-generated-id"] for one in about]
+        elif block > 0:
+            milliseconds = max(1, round(min(block, WAIT_SECONDS) * 1000))
+            command: Command = (b"XREAD", b"COUNT", 1, b"BLOCK", milliseconds, b"STREAMS", *self.streams, *newest)
+            if not _raised(await self.link.read(command, limit=block + 5.0)):
+                self._newest = newest
 
     async def _read_once(self, streams: Sequence[str], count: int, total: int, block: float) -> list[Entry]:
         command: list[str | bytes | int] = [b"XREADGROUP", b"GROUP", self.group, self.consumer, b"COUNT", count]

@@ -8,8 +8,9 @@ import anyio
 import pytest
 from coredis.exceptions import WrongTypeError
 
+from consumers import groups
 from consumers.connection import open_link
-from consumers.groups import Group, Start, after_start, is_missing
+from consumers.groups import Entry, Group, Start, after_start, is_missing
 from consumers.owners import DELAYED, Phase
 from tests.consumers.streams.running import Client
 
@@ -53,6 +54,31 @@ async def test_ensure_raises_what_is_refused(client: Client) -> None:
     async with open_link(client, "text") as link:
         with pytest.raises(WrongTypeError):
             await Group(link, ["text"], "g", "a", 1).ensure(Start.BEGINNING)
+
+
+@pytest.mark.parametrize("server_kind", ["redis-older"], indirect=True)
+async def test_with_room_for_fewer_than_there_are_streams_all_of_them_are_waited_for(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "WAIT_SECONDS", 60.0)
+    streams = ["{s}:1", "{s}:2", "{s}:3"]
+    async with open_link(client, streams[0]) as link:
+        group = Group(link, streams, "g", "a", ACK_WAIT)
+        await group.ensure(Start.BEGINNING)
+        for stream in reversed(streams):
+            found: list[Entry] = []
+
+            async def read(found: list[Entry] = found) -> None:
+                while not found:
+                    found += await group.read(1, 60.0, True, False)
+
+            with anyio.fail_after(20):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(read)
+                    while not (await client.info("clients"))["blocked_clients"]:
+                        await anyio.sleep(0.005)
+                    await client.xadd(stream, {"n": "1"})
+            assert [entry.stream for entry in found] == [stream]
 
 
 async def test_no_more_than_there_is_room_for(group: Group) -> None:
