@@ -3,16 +3,20 @@
 A model is sent as the fields that it dumps, by alias, and validated on arrival, with names accepted as well; in lax
 mode, because text is what becomes of a UUID or a Decimal on the way. attrs classes need nothing here: msgspec knows
 them, and runs their validators.
+
+Constraints in annotations of parameters, `Annotated[int, Field(gt=0)]`, are pydantic's business as well: msgspec takes
+no notice of them, so they are applied to what it has decoded.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, get_args
 
 import msgspec
 
-__all__ = ["dumped", "is_model", "refusal", "validated"]
+__all__ = ["checker", "dumped", "is_model", "refusal", "validated"]
 
 ERRORS = 5
 """Mistakes of a model that are named in a message."""
@@ -36,8 +40,34 @@ def dumped(value: object) -> Any:
 
 def validated(kind: Any, data: Any) -> Any:
     """Return the model that the data make. Raises ValueError, in one line."""
+    return _in_a_line(lambda: kind.model_validate(data, strict=False, by_alias=True, by_name=True))
+
+
+def checker(annotation: Any) -> Callable[[Any], Any] | None:
+    """Return what applies the constraints in an annotation to a value: it returns the value, or raises ValueError.
+
+    None if there are no constraints. Raises TypeError for types that pydantic does not know.
+    """
+    pydantic = sys.modules.get("pydantic")
+    if pydantic is None or not _is_constrained(annotation):
+        return None
     try:
-        return kind.model_validate(data, strict=False, by_alias=True, by_name=True)
+        adapter = pydantic.TypeAdapter(annotation)
+    except pydantic.PydanticUserError as error:
+        raise TypeError(str(error).split("\n")[0]) from error
+    return lambda value: _in_a_line(lambda: adapter.validate_python(value))
+
+
+def _is_constrained(annotation: Any) -> bool:
+    metadata = getattr(annotation, "__metadata__", ())
+    if any(type(one).__module__.partition(".")[0] in ("pydantic", "annotated_types") for one in metadata):
+        return True
+    return any(map(_is_constrained, get_args(annotation)))
+
+
+def _in_a_line(validate: Callable[[], Any]) -> Any:
+    try:
+        return validate()
     except ValueError as error:
         if not hasattr(error, "errors"):
             raise

@@ -108,24 +108,28 @@ class Arguments:
             hints = get_type_hints(function, include_extras=True)
         except (NameError, TypeError) as error:
             raise TypeError(f"the job {job}: its annotations can't be evaluated: {error}") from error
+        self._checks: dict[str, Callable[[Any], Any]] = {}
         for name, hint in hints.items():
-            if name not in injected:
-                self._check(name, hint)
+            if name not in injected and (check := self._check(name, hint)) is not None:
+                self._checks[name] = check
         self.decode_result = decoder(hints.get("return", Any))
         fields = {name: hints.get(name, Any) for name in self.signature.parameters}
         # type checkers do not accept a functional TypedDict built from a variable
         kind: Any = TypedDict("Arguments", fields, total=False)  # type: ignore[misc]
         self._decode = decoder(kind)
 
-    def _check(self, name: str, hint: Any) -> None:
+    def _check(self, name: str, hint: Any) -> Callable[[Any], Any] | None:
+        """Raise TypeError for an annotation that can't be decoded; returns what else has to be checked."""
         what = "the return value" if name == "return" else f"the parameter {name!r}"
         try:
             decoder(hint)
             foreign = _foreign(msgspec.inspect.type_info(hint))
+            check = models.checker(hint) if name != "return" else None
         except (TypeError, NameError) as error:
             raise TypeError(f"the job {self._job}: {what} can't be decoded: {error}") from error
         if foreign is not None:
             raise TypeError(f"the job {self._job}: {what} is annotated with {foreign}")
+        return check
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return arguments by parameter name. Raises TypeError as the call itself would."""
@@ -163,4 +167,10 @@ class Arguments:
     def unpack(self, data: bytes) -> dict[str, Any]:
         """Return arguments by parameter name. Raises msgspec.ValidationError or DecodeError."""
         arguments: dict[str, Any] = self._decode(data)
+        for name, check in self._checks.items():
+            if name in arguments:
+                try:
+                    arguments[name] = check(arguments[name])
+                except ValueError as error:
+                    raise msgspec.ValidationError(f"{error} - at `$.{name}`") from error
         return arguments

@@ -5,7 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import attrs
@@ -13,7 +13,17 @@ import coredis
 import msgspec
 import pydantic
 import pytest
-from pydantic import AnyUrl, BaseModel, ConfigDict, Field, PostgresDsn, RootModel, SecretStr
+from pydantic import (
+    AfterValidator,
+    AnyUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PostgresDsn,
+    RootModel,
+    SecretStr,
+)
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from consumers.jobs import JobFailed, Queue, Worker
@@ -116,6 +126,56 @@ class Whole(BaseModel):
 def test_what_is_not_valid_is_told_in_a_line(annotation: Any, data: Any, text: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=f"^{text}$"):
         decoder(annotation)(encode(data))
+
+
+def _lower(word: str) -> str:
+    if not word.isalpha():
+        raise ValueError("not a word")
+    return word.lower()
+
+
+Word = Annotated[str, AfterValidator(_lower)]
+
+
+def _constrained(
+    n: Annotated[int, Field(gt=0, lt=10)],
+    words: list[Word] | None = None,
+    half: PositiveFloat | None = None,
+    order: Any = None,
+) -> Annotated[int, Field(lt=0)]:
+    raise NotImplementedError
+
+
+def test_constraints_of_parameters_are_checked_on_arrival() -> None:
+    arguments = Arguments(_constrained, "constrained")
+    assert arguments.unpack(encode({"n": 1, "words": ["A", "b"], "order": {"n": -1}})) == {
+        "n": 1, "words": ["a", "b"], "order": {"n": -1},
+    }  # fmt: skip
+    assert arguments.unpack(encode({"n": 1, "half": 0.5})) == {"n": 1, "half": 0.5}
+    # the result is the function's own affair
+    assert arguments.decode_result(encode(5)) == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"n": 0}, r"Input should be greater than 0 - at `\$.n`"),
+        ({"n": 10}, r"Input should be less than 10 - at `\$.n`"),
+        ({"n": 1, "words": ["a", "1"]}, r"1: Value error, not a word - at `\$.words`"),
+        ({"n": 1, "half": -0.5}, r"Input should be greater than 0 - at `\$.half`"),
+        ({"n": "1"}, r"Expected `int`, got `str` - at `\$.n`"),
+    ],
+)
+def test_an_argument_outside_its_constraints_is_not_valid(given: dict[str, Any], text: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=f"^{text}$"):
+        Arguments(_constrained, "constrained").unpack(encode(given))
+
+
+def test_constraints_that_can_not_be_checked_are_refused() -> None:
+    def points(some: Annotated[list[Point], Field(min_length=1)]) -> None: ...
+
+    with pytest.raises(TypeError, match=r"^the job points: the parameter 'some' can't be decoded: Unable to generate"):
+        Arguments(points, "points")
 
 
 def test_what_would_arrive_changed_is_refused() -> None:
