@@ -30,6 +30,7 @@ from broker.network.listeners import Listeners, StartError
 from broker.network.outgoing import connect
 from broker.network.tick import LINGER_MS, Tick
 from broker.persistence.persistence import LoadError, Storage
+from broker.persistence.progress import LOADING
 from broker.process.clock import Clock
 from broker.process.collector import tune_collector
 from broker.process.log import Log
@@ -348,7 +349,7 @@ async def _serve(
     if config.http_port and (missing := missing_library()) is not None:
         log.warning(f"http-port: {missing} is not installed; install it with pip install 'trimaran[ui]'")
         return 1
-    supervision.status("Loading the data")
+    supervision.status(LOADING)
     async with trio.open_nursery() as nursery:
         servers: list[Server] = []
         await nursery.start(_obey_signals, servers, log, supervision)
@@ -386,7 +387,7 @@ async def _report_alive(servers: Sequence[Server], supervision: Supervision) -> 
     """Notify the supervisor that the broker is alive, and while it loads, that the start goes on."""
     while True:
         if not servers or servers[0].broker.state.loading:
-            supervision.starting("Loading the data")
+            supervision.starting(str(servers[0].persistence.recovery.progress) if servers else LOADING)
         supervision.alive()
         await trio.sleep(supervision.interval or EXTENSION_SECONDS / 3)
 

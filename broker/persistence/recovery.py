@@ -29,6 +29,7 @@ from broker.formats.rdb.target import KeyspaceTarget, MergingTarget
 from broker.persistence.delays import delay_seconds
 from broker.persistence.environment import LoadError
 from broker.persistence.files import TEMPORARY
+from broker.persistence.progress import Progress
 from broker.persistence.replaying import Replayer
 from broker.process.collector import exempt_loaded
 from broker.table.command import CommandTable
@@ -46,7 +47,6 @@ _SLICE_SECONDS: Final = 0.005
 
 # How often a delay of loading looks whether the directive has changed.
 _DELAYED_SECONDS: Final = 0.05
-_REPORT_SECONDS: Final = 5
 
 FIX: Final = (
     "Make a copy of it, examine it with `trimaran check`, and let `trimaran check --fix` cut off the damaged part"
@@ -54,7 +54,7 @@ FIX: Final = (
 
 
 class Recovery:
-    """Loads the files on the disk; progress is `loaded` of `total` bytes since `began` (wall seconds)."""
+    """Loads the files on the disk."""
 
     def __init__(
         self,
@@ -81,9 +81,7 @@ class Recovery:
         self._functions = functions
         self._commands = commands
         self._host = host
-        self.began = 0
-        self.total = 0
-        self.loaded = 0
+        self.progress = Progress(environment.log)
         self.keys_loaded = 0
         self.keys_expired = 0
         self.keys_skipped = 0
@@ -94,7 +92,7 @@ class Recovery:
 
         `sweep` says that no other broker writes this RDB file, so its temporary files are left over from a crash.
         """
-        self.began = self._clock.read() // 1000
+        self.progress.begin(self._clock.read() // 1000)
         began = time.perf_counter()
         self._state.loading = True
         self._state.restrict()
@@ -113,18 +111,18 @@ class Recovery:
         self._state.restrict()
         self._keyspace.deadline_moved()
         keys = sum(len(database.data) for database in self._keyspace.databases)
-        if keys or self.total:
+        if keys or self.progress.total:
             source = "append only file" if self._config.appendonly else "disk"
             seconds = time.perf_counter() - began
-            self._log.notice(f"DB loaded from {source}: {seconds:.3f} seconds", keys=keys, bytes=self.total)
+            self._log.notice(f"DB loaded from {source}: {seconds:.3f} seconds", keys=keys, bytes=self.progress.total)
 
     async def load_received(self, name: str, source: Callable[[int], bytes], size: int, target: KeyspaceTarget) -> None:
         """Load an RDB file from a master, in which nothing has expired, except for the functions in it.
 
         `name` is what errors call it. Raises LoadError, and what `source` raises.
         """
-        self.began = self._clock.read() // 1000
-        self.total = size
+        self.progress.begin(self._clock.read() // 1000)
+        self.progress.total = size
         with _uncollected():
             await self._load(self._keys(name, Reader(source=source, size=size), None, target))
 
@@ -139,22 +137,20 @@ class Recovery:
 
     async def _load(self, steps: Iterator[int], before: int = 0) -> None:
         """Run the steps of loading a file, yielding to other tasks in between; `before` bytes were loaded earlier."""
+        progress = self.progress
         pause_at = time.perf_counter() + _SLICE_SECONDS
-        report_at = pause_at + _REPORT_SECONDS
         keys = 0
         for offset in steps:
-            self.loaded = before + offset
+            progress.loaded = before + offset
             now = time.perf_counter()
             if self._at_once:
                 continue
             if self._config.key_load_delay:
                 keys = await self._delay(keys)
             if now >= pause_at:
+                progress.report()
                 await trio.lowlevel.checkpoint()
                 pause_at = time.perf_counter() + _SLICE_SECONDS
-            if now >= report_at:
-                self._log.notice("loading", bytes=self.loaded, of=self.total)
-                report_at = now + _REPORT_SECONDS
 
     def _clear(self) -> None:
         """Remove all keys, which are freed later, bit by bit."""
@@ -203,7 +199,7 @@ class Recovery:
         size = self._disk.size(path)
         if size is None:
             return
-        self.total = size
+        self.progress.total = size
         with _opened(self._disk, path) as source:
             target = KeyspaceTarget(self._keyspace)
             await self._load(self._rdb(path, Reader(source=source.read, size=size), self._clock.now, target))
@@ -219,6 +215,7 @@ class Recovery:
             raise _unusable(path, problem) from problem
 
     def _keys(self, path: str, reader: Reader, now: int | None, target: KeyspaceTarget) -> Generator[int, None, None]:
+        self.progress.rdb(target.facts)
         verify = self._config.rdbchecksum and not self._state.checksums_ignored
         try:
             config = self._config
@@ -262,7 +259,7 @@ class Recovery:
         for _ in range(len(folder.manifest.increments) + 1):
             paths = [folder.file(entry.name) for entry in folder.manifest.files()]
             sizes = [self._size(path) for path in paths]
-            self.total = sum(sizes)
+            self.progress.total = sum(sizes)
             try:
                 checksum = await self._load_files(paths, sizes)
             except _CutOff:
@@ -357,7 +354,7 @@ class Recovery:
             yield from self._replay(file.path, commands)
         except Truncated as problem:
             self._cut(file, problem.offset, "ends in the middle of a command")
-            self.total -= file.size - problem.offset
+            self.progress.total -= file.size - problem.offset
         except Damaged as problem:
             if file.last and file.size - problem.whole <= self._config.aof_load_corrupt_tail_max_size:
                 self._cut(file, problem.whole, str(problem))

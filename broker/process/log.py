@@ -30,6 +30,9 @@ TEXT_MAX = 4096
 REDACTED: Final = "*redacted*"
 """What stands for clients' data under `hide-user-data-from-log`, as in Redis."""
 
+_ERASE: Final = "\x1b[K"
+"""Has a terminal erase the rest of the line."""
+
 _DEBUG, _VERBOSE, _NOTICE, _WARNING, _NOTHING = range(5)
 
 
@@ -60,6 +63,7 @@ class Log:
         self._syslog = syslog
         self._hides_user_data = False
         self._descriptor = -1
+        self._unfinished = False
         self._threshold = LEVELS.index(level)
         self.reopen()
 
@@ -125,6 +129,20 @@ class Log:
         if self._threshold <= _NOTICE:
             self._write(_NOTICE, text % args if args else text, values)
 
+    @property
+    def live(self) -> bool:
+        """Whether people watch: the log is a terminal, in the form for people."""
+        return self._line is _text_line and self._descriptor >= 0 and os.isatty(self._descriptor)
+
+    def progress(self, text: str) -> None:
+        """Log how far something is, as a notice; if `live`, in a line that the next one overwrites."""
+        if self._threshold <= _NOTICE:
+            if self.live:
+                self._unfinished = True
+                self._put(f"\r{_one_line(text)}{_ERASE}")
+            else:
+                self._write(_NOTICE, text, {})
+
     def warning(self, text: str, /, *args: object, **values: object) -> None:
         """Log something that needs attention."""
         if self._threshold <= _WARNING:
@@ -164,10 +182,16 @@ class Log:
     def _write(self, level: int, text: str, values: dict[str, object]) -> None:
         self._follow_rotation()
         line = self._line(self._time(time.time()), self.role, LEVELS[level], text, values)
-        with contextlib.suppress(OSError):
-            os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
+        if self._unfinished:
+            self._unfinished = False
+            line = f"\r{_ERASE}{line}"
+        self._put(line)
         if self._syslog is not None:
             self._syslog.write(level, _one_line(text) + _named(values))
+
+    def _put(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._descriptor, text.encode("utf-8", "backslashreplace"))
 
 
 def _frames_alone(error: BaseException) -> list[str]:

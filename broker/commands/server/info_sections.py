@@ -21,7 +21,7 @@ from broker.commands.server.info_commands import commandstats, latencystats
 from broker.commands.server.info_replication import replication
 from broker.memory.overview import MemoryOverview
 from broker.native import build
-from broker.persistence.recovery import Recovery
+from broker.persistence.progress import Progress
 from broker.process import memory as process_memory
 from broker.process.memory import human
 from broker.process.supervision import supervisor_of
@@ -247,17 +247,16 @@ def _persistence(broker: Broker) -> Fields:
         yield "aof_delayed_fsync", journal.delayed_syncs
         yield "aof_oldest_unsynced_ms", journal.unsynced_age()
     if broker.state.loading:
-        yield from _loading(persistence.recovery, broker.clock.read() // 1000)
+        yield from _loading(persistence.recovery.progress, broker.clock.read() // 1000)
 
 
-def _loading(recovery: Recovery, now: int) -> Fields:
-    elapsed = max(1, now - recovery.began)
-    left = max(0, recovery.total - recovery.loaded)
-    yield "loading_start_time", recovery.began
-    yield "loading_total_bytes", recovery.total
-    yield "loading_loaded_bytes", recovery.loaded
-    yield "loading_loaded_perc", f"{100 * recovery.loaded / max(1, recovery.total):.2f}"
-    yield "loading_eta_seconds", elapsed * left // (recovery.loaded + 1)
+def _loading(progress: Progress, now: int) -> Fields:
+    yield "loading_start_time", progress.began
+    yield "loading_total_bytes", progress.total
+    yield "loading_rdb_used_mem", progress.rdb_used_memory
+    yield "loading_loaded_bytes", progress.loaded
+    yield "loading_loaded_perc", f"{progress.percent:.2f}"
+    yield "loading_eta_seconds", int(progress.seconds_left(max(1, now - progress.began)))
 
 
 def _threads(broker: Broker) -> Fields:

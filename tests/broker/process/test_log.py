@@ -193,3 +193,44 @@ def test_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
     log.close()
     log.notice("still here")
     assert capfd.readouterr().out.count("here") == 2
+
+
+def shown(terminal: int, end: bytes) -> bytes:
+    """What has been written to a terminal, up to these bytes."""
+    text = b""
+    while not text.endswith(end):
+        text += os.read(terminal, 1000)
+    return text
+
+
+def test_progress_on_a_terminal_is_one_line_that_is_overwritten() -> None:
+    ours, theirs = os.openpty()
+    try:
+        log = Log(path=os.ttyname(theirs))
+        assert log.live
+        log.progress("10 %")
+        log.progress("20 %\n")
+        assert shown(ours, b"n\x1b[K") == b"\r10 %\x1b[K\r20 %\\n\x1b[K"
+        log.notice("done")
+        log.notice("and on")
+        first, second, _ = shown(ours, b"and on\r\n").split(b"\r\n")
+        assert first.startswith(b"\r\x1b[K2") and first.endswith(b"done")
+        assert second.startswith(b"2")
+        log.level = "warning"
+        log.progress("30 %")
+        log.warning("end")
+        assert shown(ours, b"  end\r\n").startswith(b"2")
+        assert not Log(path=os.ttyname(theirs), form="json").live
+        log.close()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_progress_in_a_file_is_an_event(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = Log(path=str(path))
+    assert not log.live
+    log.progress("10 %")
+    (line,) = lines(path)
+    assert " notice " in line and line.endswith("  10 %")
