@@ -25,7 +25,7 @@ from consumers.console.access.policy import Login
 from consumers.console.labels import label, size
 from consumers.durations import age
 
-__all__ = ["Page", "acted", "confirm", "count", "duration", "link", "query_of", "render"]
+__all__ = ["Page", "acted", "change", "confirm", "count", "duration", "link", "query_of", "rate", "render"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,20 @@ class Page:
 def count(number: float | None) -> str:
     """A number with commas between thousands; a dash for None."""
     return "-" if number is None else f"{number:,.0f}"
+
+
+def rate(number: float | None) -> str:
+    """A number a second, with two or three digits that count; a dash for None."""
+    if number is None:
+        return "-"
+    return f"{number:,.0f}" if number >= 99.5 or number == 0 else f"{number:.1f}" if number >= 0.95 else f"{number:.2f}"
+
+
+def change(number: float | None) -> str:
+    """By how much something grows or shrinks, with its sign; a dash for None."""
+    if number is None:
+        return "-"
+    return f"{round(number):+,}" if round(number) else "0"
 
 
 def duration(seconds: float | None) -> str:
@@ -86,7 +100,15 @@ _ENVIRONMENT = jinja2.Environment(
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
 )
-_ENVIRONMENT.filters |= {"size": size, "count": count, "duration": duration, "moment": _moment, "label": label}
+_ENVIRONMENT.filters |= {
+    "size": size,
+    "count": count,
+    "duration": duration,
+    "moment": _moment,
+    "label": label,
+    "rate": rate,
+    "change": change,
+}
 _ENVIRONMENT.globals |= {"link": link}
 
 

@@ -39,7 +39,9 @@ def run(url: str, scenario: Callable[["bullmq.Queue"], Awaitable[Any]], prefix: 
     return asyncio.run(main())
 
 
-async def work(queue: "bullmq.Queue", url: str, process: Callable[[Any, str], Awaitable[Any]], count: int) -> None:
+async def work(
+    queue: "bullmq.Queue", url: str, process: Callable[[Any, str], Awaitable[Any]], count: int, more: Any = None
+) -> None:
     """Run a worker until it has ended so many jobs."""
     ended = 0
     done = asyncio.Event()
@@ -50,7 +52,7 @@ async def work(queue: "bullmq.Queue", url: str, process: Callable[[Any, str], Aw
         if ended >= count:
             done.set()
 
-    worker = bullmq.Worker("work", process, {"connection": url, "drainDelay": 1})
+    worker = bullmq.Worker("work", process, {"connection": url, "drainDelay": 1, **(more or {})})
     worker.on("completed", one)
     worker.on("failed", one)
     await done.wait()
@@ -201,3 +203,21 @@ def test_deleting_and_purging(url: str, console: Reading) -> None:
 def test_another_prefix(url: str) -> None:
     run(url, lambda queue: queue.add("job", {"n": 1}, {}), prefix="shop")
     assert counts(Reading(url, "bullmq", "shop:work")) == (1, 0, 0, 0, 0)
+
+
+def test_jobs_are_counted_as_far_as_is_told(url: str, console: Reading) -> None:
+    async def process(job: Any, token: str) -> None:
+        if job.name == "fail":
+            raise ValueError("as asked")
+
+    async def scenario(queue: "bullmq.Queue") -> None:
+        await queue.add("work", {}, {"removeOnComplete": True})
+        await queue.add("fail", {}, {"attempts": 1})
+        found = await asyncio.to_thread(console.figures)
+        assert (found.added, found.finished) == (2, None)
+        await work(queue, url, process, 2, {"metrics": {"maxDataPoints": 10}})
+        await queue.add("work", {}, {"delay": 3_600_000})
+        found = await asyncio.to_thread(console.figures)
+        assert (found.added, found.finished) == (3, 2)
+
+    run(url, scenario)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+import anyio
+import coredis
 import redis
 
+from consumers.jobs import Queue, Worker
 from tests.ui.browser import Browser
 from tests.ui.sites import Sites
 
@@ -98,6 +101,38 @@ def test_queues_follow_the_server(browser: Browser, client: redis.Redis, sites: 
     finally:
         client.delete("rq:queue:live", "rq:queue:live<2>")
         client.srem("rq:queues", "rq:queue:live", "rq:queue:live<2>")
+
+
+def test_a_queue_is_charted_while_it_works(browser: Browser, server: str, client: redis.Redis) -> None:
+    async def work(run: bool) -> None:
+        async with coredis.Redis.from_url(server) as connected, Queue("charted").open(connected) as queue:
+
+            @queue.job()
+            async def job(number: int) -> None: ...
+
+            await queue.enqueue_many([job.call(number) for number in range(3)])
+            if run:
+                async with Worker(queue).open():
+                    while (await queue.counts()).waiting:
+                        await anyio.sleep(0.02)
+
+    try:
+        anyio.run(work, False)
+        browser.open("/queues/queue?library=consumers&name=charted")
+        browser.run("window.same = true")
+        fields = {one: browser.find(f"dd[data-field={one}]") for one in ("waiting", "added", "finished")}
+        assert fields["waiting"].text == "3" and fields["finished"].text == "-"
+        browser.until(lambda: fields["finished"].text == "0", "there is a rate")
+        anyio.run(work, True)
+        browser.until(lambda: fields["waiting"].text == "0", "the jobs are seen to be done")
+        assert float(fields["added"].text) > 0 and float(fields["finished"].text) > 0
+        for field in ("waiting", "finished"):
+            drawn = _drawn(browser, field)
+            assert len(drawn) == 2 and all("L" in one for one in drawn)
+        assert browser.find("output[data-line=waiting]").text == "0"
+        assert browser.run("return window.same") is True and browser.problems() == []
+    finally:
+        client.delete(*client.scan_iter("jobs:{charted}*"))
 
 
 def test_streams_follow_the_server(browser: Browser, client: redis.Redis) -> None:

@@ -6,6 +6,7 @@ They show a small shop at work for a minute. Needs Pillow, which makes the files
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import os
 import random
@@ -29,9 +30,10 @@ from tests.ui.sites import Sites
 FOLDER = os.environ.get("TRIMARAN_PICTURES")
 PLACE = "redis://127.0.0.1:6379/0"
 SIZE = (1200, 760)
+TALL = {"queue": (1200, 1000)}
 SECONDS = 60
 LIMIT = 80 * 1024
-COLOURS = 128
+COLOURS = 255
 
 pytestmark = pytest.mark.skipif(FOLDER is None, reason="pictures are made with TRIMARAN_PICTURES=FOLDER")
 
@@ -76,9 +78,10 @@ def shop(_browser: Browser) -> Iterator[Browser]:
         for one in staff:
             one.start()
         try:
+            _browser.renew(sites.addresses["shop"])
+            _browser.open(DEAD)
             time.sleep(SECONDS)
             sites.call(_looked, sites.consoles["shop"])
-            _browser.renew(sites.addresses["shop"])
             yield _browser
         finally:
             _browser.driver.get("about:blank")
@@ -92,12 +95,12 @@ def test_picture(shop: Browser, name: str) -> None:
     image = pytest.importorskip("PIL.Image")
     address, dark = PICTURES[name]
     path, _, link = address.partition(" >")
-    shop.look(dark=dark, size=SIZE)
+    shop.look(dark=dark, size=TALL.get(name, SIZE))
     shop.open(path)
     if link:
         shop.press(shop.find(link))
-    if path == "/":
-        shop.until(lambda: shop.every(".chart path"), "the charts are drawn")
+    if shop.every(".chart"):
+        shop.until(lambda: shop.every(".chart > svg path"), "the charts are drawn")
     assert shop.problems() == []
     shop.run(PLAIN)
     full = image.open(io.BytesIO(shop.driver.get_screenshot_as_png())).convert("RGB")
@@ -135,13 +138,14 @@ async def _work(url: str, closed: threading.Event) -> None:
         async def send(to: str, subject: str) -> None:
             if not to.endswith(".example"):
                 raise Reject(f"no mail server for {to}")
+            await anyio.sleep(0.1)
 
         @orders.job()
         async def ship(order: int, express: bool = False) -> None:
             await anyio.to_thread.run_sync(closed.wait)
 
         async with (
-            Worker(emails, name="mailer").open(),
+            Worker(emails, name="mailer", concurrency=8).open(),
             Worker(orders, name="packer", concurrency=4).open(),
         ):
             for number in range(9):
@@ -155,7 +159,12 @@ async def _work(url: str, closed: threading.Event) -> None:
             await client.xgroup_create("events", "billing", "0")
             await client.xreadgroup("billing", "ledger", {"events": ">"}, count=5)
             await ship.enqueue(2000, delay=86400)
-            await anyio.to_thread.run_sync(closed.wait)
+            # as much as the mailer can do, now a little more and now a little less
+            for number in itertools.count():
+                if await anyio.to_thread.run_sync(closed.wait, 0.25):
+                    break
+                mails = range(int(19 + 9 * math.sin(number / 20)))
+                await emails.enqueue_many([send.call(f"customer{one}@shop.example", "News") for one in mails])
 
 
 def _trade(url: str, closed: threading.Event) -> None:

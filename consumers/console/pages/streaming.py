@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeAlias, TypeVar
 
@@ -18,12 +18,15 @@ from starlette.types import Receive, Scope, Send
 from consumers.console.access.guard import visit_of
 from consumers.console.watch import Watch
 
-__all__ = ["Produce", "Push", "Rows", "event_stream", "pushed_stream", "row_key", "updates"]
+__all__ = ["Produce", "Push", "Rows", "Samples", "event_stream", "pushed_stream", "row_key", "updates"]
 
 Push: TypeAlias = Callable[[object], Awaitable[None]]
 Produce: TypeAlias = Callable[[Push], Awaitable[None]]
 Rows: TypeAlias = Mapping[str, Mapping[str, str]]
 """The texts of the cells that may change, by their row's key and their own name."""
+
+Samples: TypeAlias = Sequence[Mapping[str, float | None]]
+"""What charts show: in order of "time", which all have."""
 
 T = TypeVar("T")
 
@@ -59,14 +62,21 @@ def pushed_stream(request: Request, produce: Produce) -> Response:
     return _EventStream(request, produce)
 
 
-async def updates(watch: Watch[T], rows: Callable[[T], Rows]) -> AsyncGenerator[object, None]:
-    """Yield the rows of each new reading, and why there is none at the moment, in the form that live.js takes."""
-    seen, error = 0.0, None
+async def updates(
+    watch: Watch[T], rows: Callable[[T], Rows], samples: Callable[[float], Samples] | None = None
+) -> AsyncGenerator[object, None]:
+    """Yield the rows of each new reading, and why there is none at the moment, in the form that live.js takes.
+
+    samples: returns those after a time, for charts.
+    """
+    seen, error, last = 0.0, None, 0.0
     while True:
         found = await watch.latest(10.0)
         if watch.taken != seen or watch.error != error:
             seen, error = watch.taken, watch.error
-            yield {"error": error, "rows": {} if found is None else rows(found)}
+            new = [] if samples is None else samples(last)
+            last = (new[-1]["time"] if new else None) or last
+            yield {"error": error, "rows": {} if found is None else rows(found), "samples": new}
         await anyio.sleep(LOOK)
 
 

@@ -7,6 +7,8 @@ PREFIX:QUEUE:delayed                  a sorted set: by 4096 times the time at wh
 PREFIX:QUEUE:failed, :completed       sorted sets: by the time at which they ended, in milliseconds
 PREFIX:QUEUE:waiting-children         a sorted set: jobs that wait for their children
 PREFIX:QUEUE:ID                       a hash: name, data, opts, times, error, result
+PREFIX:QUEUE:id                       a counter of jobs that were added, also of those that were there already
+PREFIX:QUEUE:metrics:completed, :failed    hashes: how many jobs have ended like that, if workers are to count them
 PREFIX:QUEUE:marker, :events          what wakes workers, and a stream of what has happened
 
 PREFIX is "bull" unless another one was chosen. Releases differ in where the jobs of a paused queue are: in `paused`, or
@@ -72,7 +74,10 @@ class BullMQ:
     )  # fmt: skip
     streams = re.compile(r".+:[^:]+:events", re.DOTALL)
     types = ()
-    unseen = "Workers leave no trace by which they could be counted."
+    unseen = (
+        "Workers leave no trace by which they could be counted. How many jobs are finished is counted if workers have "
+        "the option `metrics`."
+    )
 
     def __init__(self, clock: Clock = wall_clock) -> None:
         self._clock = clock
@@ -96,10 +101,11 @@ class BullMQ:
                 (b"LLEN", keys.wait), (b"LLEN", keys.paused), (b"ZCARD", keys.prioritized), (b"LLEN", keys.active),
                 (b"ZCARD", keys.delayed), (b"ZCARD", keys.waiting_children), (b"ZCARD", keys.failed),
                 (b"ZCARD", keys.completed), (b"HEXISTS", keys.meta, b"paused"), (b"LINDEX", keys.wait, -1),
-                (b"LINDEX", keys.paused, -1),
+                (b"LINDEX", keys.paused, -1), (b"GET", keys.ids),
+                (b"HGET", keys.completed_metrics, b"count"), (b"HGET", keys.failed_metrics, b"count"),
             ]  # fmt: skip
         replies = iter(await ask(client, asked))
-        rows = [[integer(next(replies)) for _ in range(9)] + [known(next(replies)) for _ in range(2)] for _ in every]
+        rows = [[integer(next(replies)) for _ in range(9)] + [known(next(replies)) for _ in range(5)] for _ in every]
         first = [(index, row[9] or row[10]) for index, row in enumerate(rows) if row[9] or row[10]]
         sent = await ask(client, [(b"HGET", every[index].job(text(id)), b"timestamp") for index, id in first])
         oldest: dict[int, float] = {}
@@ -110,6 +116,7 @@ class BullMQ:
             Figures(
                 library=self.name, name=queue, waiting=row[0] + row[1] + row[2], running=row[3],
                 delayed=row[4] + row[5], dead=row[6], done=row[7], paused=bool(row[8]), oldest=oldest.get(index),
+                added=int(row[11] or 0), finished=_finished(row[12], row[13]),
             )
             for index, (queue, row) in enumerate(zip(queues, rows, strict=True))
         ]  # fmt: skip
@@ -203,6 +210,11 @@ class BullMQ:
             return f"The job {id} was deleted."
         assert state is not None
         return jobs_text(await actor.purge(state), "deleted")
+
+
+def _finished(completed: bytes | None, failed: bytes | None) -> int | None:
+    """How many jobs have ended; None if no worker has been told to count them."""
+    return None if completed is None and failed is None else int(completed or 0) + int(failed or 0)
 
 
 def _small(size: Any, limit: int = SMALL) -> list[bytes]:

@@ -64,8 +64,9 @@ class Figures:
     """Of one queue, at one moment; None for what the library's format does not tell.
 
     delayed: jobs that wait for a time, for a place or for other jobs. dead: failed for good and kept. done: ended well
-    and kept. oldest: seconds that the oldest waiting job has waited. exact: False if a figure is extrapolated or has
-    stopped at a limit.
+    and kept. oldest: seconds that the oldest waiting job has waited. added, finished: counters, of which the growth
+    matters alone: jobs that were put where workers take them, and those that have gone from there, one way or another.
+    exact: False if a figure is extrapolated or has stopped at a limit.
     """
 
     library: str
@@ -78,6 +79,8 @@ class Figures:
     oldest: float | None = None
     paused: bool | None = None
     workers: int | None = None
+    added: int | None = None
+    finished: int | None = None
     exact: bool = True
 
 

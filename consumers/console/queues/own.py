@@ -12,9 +12,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from consumers.connecting import Client, Command
+from coredis.exceptions import RedisError
+
+from consumers.connecting import Client, Command, Reply
 from consumers.connection import open_link
 from consumers.console.asking import ask, integer, known, pairs, text
+from consumers.console.queues.counting import StreamCounts
 from consumers.console.queues.library import (
     Action,
     Figures,
@@ -55,8 +58,11 @@ SEARCHED = 5
 PRIORITIES = 20
 """Streams of one queue that are remembered."""
 
+STREAMS = 100_000
+"""Streams of all queues whose counters are read."""
+
 _KEY = re.compile(rb"jobs:\{([^{}]+)\}:(.+)", re.DOTALL)
-_OTHERS = re.compile(r"(result|place|id|running|parked|flow):")
+_OTHERS = re.compile(r"(result|place|id|running|parked|flow|calls|turns):")
 
 STATES = {
     State.WAITING: JobState.WAITING, State.DELAYED: JobState.DELAYED, State.PARKED: JobState.PARKED,
@@ -85,6 +91,8 @@ class Own:
     def __init__(self, clock: Clock = wall_clock) -> None:
         self._clock = clock
         self._priorities: dict[str, set[str]] = {}
+        self._streams: set[str] = set()
+        self._counts = StreamCounts()
 
     async def find(self, client: Client, keys: Sequence[bytes]) -> set[str]:
         found: set[str] = set()
@@ -100,6 +108,7 @@ class Own:
                 priorities = self._priorities.setdefault(name, set())
                 if len(priorities) < PRIORITIES:
                     priorities.add(rest)
+                    self._streams.add(key.decode())
         return found
 
     def _keys(self, queue: str) -> Keys:
@@ -118,7 +127,7 @@ class Own:
         asked: list[list[Command]] = [
             [
                 (b"ZCARD", keys.later), (b"HLEN", keys.bodies), (b"XLEN", keys.dead), (b"EXISTS", keys.paused),
-                (b"HSCAN", keys.workers, 0, b"COUNT", WORKERS), *((b"XLEN", one) for one in keys.in_order),
+                (b"HSCAN", keys.workers, 0, b"COUNT", WORKERS), *map(self._size, keys.in_order),
             ]
             for keys in every
         ]  # fmt: skip
@@ -129,7 +138,8 @@ class Own:
         for index, (queue, keys) in enumerate(zip(queues, every, strict=True)):
             delayed, stored, dead, paused = (integer(next(replies)) for _ in range(4))
             reports, complete = _reports(known(next(replies)))
-            lengths = [integer(next(replies)) for _ in keys.in_order]
+            counts = [self._counted(stream, next(replies)) for stream in keys.in_order]
+            lengths = [length for length, _, _ in counts]
             nonempty += [(index, one) for one, length in zip(keys.in_order, lengths, strict=True) if length]
             running = len(running_jobs(reports, now))
             found.append(
@@ -137,9 +147,27 @@ class Own:
                     library=self.name, name=queue, waiting=max(0, sum(lengths) - running), running=running,
                     delayed=max(delayed, stored), dead=dead, paused=bool(paused),
                     workers=sum(alive(report, now) for report in reports), exact=complete,
+                    added=sum(added for _, added, _ in counts), finished=sum(gone for _, _, gone in counts),
                 )
             )  # fmt: skip
         return await self._with_oldest(client, found, nonempty)
+
+    def _size(self, stream: str) -> Command:
+        """What to ask for a stream's length, and for its counter if there is such a stream: else that is an error."""
+        return (b"XINFO", b"STREAM", stream) if stream in self._streams else (b"XLEN", stream)
+
+    def _counted(self, stream: str, reply: Reply) -> tuple[int, int, int]:
+        """The stream's length, how many entries were added to it since it was first seen, and how many have left."""
+        if stream not in self._streams:
+            if (length := integer(reply)) and len(self._streams) < STREAMS:
+                self._streams.add(stream)
+            return length, 0, 0
+        if isinstance(reply, RedisError):
+            # there is none any more, or what has its name is no stream
+            self._streams.discard(stream)
+            return 0, 0, 0
+        info = pairs(reply)
+        return int(info[b"length"]), *self._counts.since_first_seen(stream, info)
 
     async def _with_oldest(
         self, client: Client, figures: list[Figures], streams: Sequence[tuple[int, str]]

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from consumers.console import views
-from consumers.console.views import link, query_of
+from consumers.console.views import change, link, query_of, rate
 
 
 def test_any_bytes_survive_a_query() -> None:
@@ -38,6 +38,11 @@ def test_a_query_of_a_thousand_fields_is_refused() -> None:
 )  # fmt: skip
 def test_figures_are_readable(name: str, value: float | None, expected: str) -> None:
     assert views._ENVIRONMENT.filters[name](value) == expected
+
+
+def test_rates_have_the_digits_that_count() -> None:
+    assert list(map(rate, (0.0, 0.016, 0.97, 9.96, 1234.4, None))) == ["0", "0.02", "1.0", "10.0", "1,234", "-"]
+    assert list(map(change, (1200.0, -0.7, 0.2, None))) == ["+1,200", "-1", "0", "-"]
 
 
 def test_templates_escape_everything() -> None:

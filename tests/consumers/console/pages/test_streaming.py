@@ -1,6 +1,7 @@
 """Server-sent events."""
 
 import json
+from typing import Any
 
 import anyio
 import pytest
@@ -126,16 +127,21 @@ async def test_readings_are_sent_once_and_so_is_why_there_are_none(autojump_cloc
             raise error
         return value
 
+    def later(after: float) -> list[dict[str, float | None]]:
+        return [{"time": time, "value": None} for time in (1.0, 2.0) if time > after]
+
     async with anyio.create_task_group() as tasks:
         watch = Watch("things", read, tasks)
-        sent = streaming.updates(watch, lambda found: {"row": {"field": found}})
-        assert await anext(sent) == {"error": "gone", "rows": {}}
+        sent: Any = streaming.updates(watch, lambda found: {"row": {"field": found}}, later)
+        first = await anext(sent)
+        assert (first["error"], first["rows"]) == ("gone", {})
+        assert [one["time"] for one in first["samples"]] == [1.0, 2.0]
         error = None
-        assert await anext(sent) == {"error": None, "rows": {"row": {"field": "1"}}}
+        assert await anext(sent) == {"error": None, "rows": {"row": {"field": "1"}}, "samples": []}
         value = "2"
-        assert await anext(sent) == {"error": None, "rows": {"row": {"field": "2"}}}
+        assert (await anext(sent))["rows"] == {"row": {"field": "2"}}
         error = Unreachable("gone again")
-        assert await anext(sent) == {"error": "gone again", "rows": {"row": {"field": "2"}}}
+        assert await anext(sent) == {"error": "gone again", "rows": {"row": {"field": "2"}}, "samples": []}
         await sent.aclose()
         # nobody looks: nothing is read
         taken = watch.taken

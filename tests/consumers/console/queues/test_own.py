@@ -144,3 +144,32 @@ async def test_a_stream_of_other_things_is_read_in_part_only(client: Client, own
     found, after = await own.jobs(client, "shop", State.WAITING, None, 2)
     assert found == [] and after is not None
     assert await rows(own, client, State.WAITING) == []
+
+
+async def test_what_is_added_and_finished_is_counted(client: Client, queue: Queue, own: Own) -> None:
+    @queue.job()
+    async def work(n: int) -> None: ...
+
+    @queue.job()
+    async def rejects() -> None:
+        raise Reject("as asked")
+
+    async def counted() -> tuple[int | None, int | None]:
+        found = await figures(own, client)
+        return found.added, found.finished
+
+    assert await counted() == (0, 0)
+    await work.enqueue(1)
+    # only from here on, since the stream may be an old one
+    assert await counted() == (0, 0)
+    await queue.enqueue_many([work.call(2), work.call(3), rejects.call()])
+    assert await counted() == (3, 0)
+    async with Worker(queue).open():
+        with anyio.fail_after(20):
+            while await counted() != (3, 4):
+                await anyio.sleep(0.02)
+    # a later reading of an empty queue says the same, and errors would be counted by the server
+    assert await counted() == (3, 4)
+    await client.delete([key async for key in client.scan_iter()])
+    (found,) = await own.figures(client, ["shop"])
+    assert (found.waiting, found.added, found.finished) == (0, 0, 0)

@@ -1,0 +1,29 @@
+"""How many entries were added to streams and taken out of them, as the streams themselves count.
+
+A stream's counter begins with its creation, and readers learn of a queue's streams one by one. So that no stream's past
+counts as the present when it is first seen, only what has been added since then is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["StreamCounts"]
+
+
+class StreamCounts:
+    """What is remembered of the streams of one server."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[int, int]] = {}
+
+    def since_first_seen(self, stream: str, info: Mapping[bytes, Any]) -> tuple[int, int]:
+        """Return the entries that were added, and that were taken out, from XINFO STREAM's reply."""
+        added = int(info[b"entries-added"])
+        gone = added - int(info[b"length"])
+        first = self._first.setdefault(stream, (added, gone))
+        if added < first[0] or gone < first[1]:
+            # it was deleted meanwhile, and is another one
+            first = self._first[stream] = 0, 0
+        return added - first[0], gone - first[1]
