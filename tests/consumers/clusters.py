@@ -38,10 +38,16 @@ def move_slot(nodes: Nodes, slot: int) -> tuple[RedisServer, RedisServer]:
 
 
 class Migration:
-    """A slot that is being moved to the other node, key by key. Creating the object begins it."""
+    """A slot that is being moved to the next node, key by key. Creating the object begins it.
 
-    def __init__(self, nodes: Nodes, slot: int) -> None:
-        self.source, self.target = nodes if slot < HALF else nodes[::-1]
+    nodes: as they were started, of which the slot's first owner still has it.
+    """
+
+    def __init__(self, nodes: Sequence[RedisServer], slot: int) -> None:
+        count = len(nodes)
+        owner = next(number for number in range(count) if slot < 16384 * (number + 1) // count)
+        self.source, self.target = nodes[owner], nodes[(owner + 1) % count]
+        self._others = [node for node in nodes if node not in (self.source, self.target)]
         self._slot = slot
         for node, state, other in ((self.target, "IMPORTING", self.source), (self.source, "MIGRATING", self.target)):
             name = tell(other, "CLUSTER MYID").split()[1].decode()
@@ -65,7 +71,7 @@ class Migration:
         while self.left():
             self.move()
         name = tell(self.target, "CLUSTER MYID").split()[1].decode()
-        for node in (self.target, self.source):
+        for node in (self.target, self.source, *self._others):
             assert tell(node, f"CLUSTER SETSLOT {self._slot} NODE {name}") == b"+OK\r\n"
 
 
