@@ -1,15 +1,22 @@
-"""Resolves how users name a queue: by its key, or, for a job queue, by the name that the program gives it."""
+"""Resolves how users name a queue: by its key, or by the name that the program gives a job queue or a stream with
+partitions.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
+
+from coredis.exceptions import RedisError
 
 from consumers.commands.queue_states import find_streams
 from consumers.commands.running import CommandError, printable
 from consumers.connecting import Client
+from consumers.errors import ConsumerError
 from consumers.jobs.names import Keys
+from consumers.partitions import partition_streams, stored_partitions
 
-__all__ = ["dead_stream", "kind_of", "named_streams"]
+__all__ = ["dead_streams", "kind_of", "named_streams", "partitions_of"]
 
 
 async def kind_of(client: Client, key: str) -> str:
@@ -24,6 +31,15 @@ async def queue_streams(client: Client, name: str) -> list[str]:
     return await find_streams(client, f"{escaped}*")
 
 
+async def partitions_of(client: Client, name: str) -> int | None:
+    """How many partitions the stream with this name has; None if it has none, or this user may not know."""
+    # the key may be somebody else's, or one that this user may not read
+    with suppress(ConsumerError, RedisError):
+        if await kind_of(client, name) != "stream":
+            return await stored_partitions(client, name)
+    return None
+
+
 async def named_streams(client: Client, name: str) -> list[str]:
     """Resolve `name`: the stream or list itself, or the streams of a job queue. Raises CommandError."""
     kind = await kind_of(client, name)
@@ -36,17 +52,19 @@ async def named_streams(client: Client, name: str) -> list[str]:
     raise CommandError(f"there is no stream, list or job queue {printable(name)}")
 
 
-async def dead_stream(client: Client, name: str) -> str:
-    """Resolve `name` to a dead-letter stream: itself, or that of a job queue. Raises CommandError.
+async def dead_streams(client: Client, name: str) -> list[str]:
+    """Resolve `name` to dead-letter streams: itself, its partitions, or that of a job queue. Raises CommandError.
 
     A job queue without dead jobs has no such stream yet; its name is returned all the same.
     """
     kind = await kind_of(client, name)
     if kind == "stream":
-        return name
+        return [name]
     if kind != "none":
         raise CommandError(f"{printable(name)} is a {kind}, not a dead-letter stream")
+    if (partitions := await partitions_of(client, name)) is not None:
+        return list(partition_streams(name, partitions))
     dead = Keys(name, ()).dead
     if await kind_of(client, dead) == "stream" or await queue_streams(client, name):
-        return dead
+        return [dead]
     raise CommandError(f"there is no dead-letter stream or job queue {printable(name)}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from consumers.connection import Client, ask_any
 from consumers.deadletters import dead_letters
+from consumers.partitions import partition_in
 
 DEAD_LIMIT = 1000
 """Dead letters counted in each dead-letter stream: one by one, because each may belong to another queue and group."""
@@ -27,7 +28,7 @@ class QueueState:
     depth: entries in the stream. in_hand: delivered, not acknowledged. lag: not delivered yet, None if the server does
     not know. oldest: seconds since the oldest unacknowledged entry was added, None if there is none (or its ID is not a
     time). dead: dead letters that came from here; `dead_complete` is False if there may be more. library, delayed: of
-    another library's queue, with the jobs that wait for a time.
+    another library's queue, with the jobs that wait for a time. partitions: of a stream, whose figures are added up.
     """
 
     queue: str
@@ -40,6 +41,7 @@ class QueueState:
     dead_complete: bool = True
     library: str | None = None
     delayed: int | None = None
+    partitions: int | None = None
 
 
 async def find_streams(client: Client, pattern: str | None = None) -> list[str]:
@@ -83,6 +85,49 @@ async def states(client: Client, names: Sequence[str], dead_streams: Sequence[st
                 )
             )
     return sorted(found, key=lambda state: (state.queue, state.group or ""))
+
+
+def folded(found: Sequence[QueueState], numbers: Mapping[str, int], apart: Container[str] = ()) -> list[QueueState]:
+    """Return the same with a state for each group of a stream with partitions, in the place of those of its partitions.
+
+    numbers: of partitions, by stream. apart: partitions that stay as well.
+    """
+    rows = []
+    parts: dict[str, list[QueueState]] = {}
+    for state in found:
+        place = partition_in(state.queue)
+        is_part = place is not None and place[1] < numbers.get(place[0], 0)
+        if place is not None and is_part:
+            parts.setdefault(place[0], []).append(state)
+        if not is_part or state.queue in apart:
+            rows.append(state)
+    for name, states in parts.items():
+        rows += _summed(name, numbers[name], states)
+    return sorted(rows, key=lambda state: (state.queue, state.group or ""))
+
+
+def _summed(name: str, partitions: int, found: Sequence[QueueState]) -> list[QueueState]:
+    """The states of the groups of all partitions. What a group does not know in one of them is unknown."""
+    depths = {state.queue: state.depth for state in found}
+    groups: dict[str, list[QueueState]] = {}
+    for state in found:
+        if state.group is not None:
+            groups.setdefault(state.group, []).append(state)
+    whole = QueueState(name, None, sum(depths.values()), partitions=partitions)
+    return [_summed_group(whole, group, states, depths) for group, states in groups.items()] or [whole]
+
+
+def _summed_group(whole: QueueState, group: str, found: Sequence[QueueState], depths: Mapping[str, int]) -> QueueState:
+    """depths: of all partitions. Where the group is missing and there are entries, it may still get them."""
+    here = {state.queue for state in found}
+    everywhere = all(queue in here for queue, depth in depths.items() if depth)
+    lags = [state.lag for state in found]
+    return replace(
+        whole, group=group, in_hand=sum(state.in_hand or 0 for state in found),
+        lag=sum(lag for lag in lags if lag is not None) if everywhere and None not in lags else None,
+        oldest=max((state.oldest for state in found if state.oldest is not None), default=None),
+        dead=sum(state.dead for state in found), dead_complete=all(state.dead_complete for state in found),
+    )  # fmt: skip
 
 
 async def _each(client: Client, command: str, names: Sequence[str]) -> list[Any]:

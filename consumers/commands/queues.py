@@ -13,18 +13,22 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from consumers.commands.naming import kind_of, named_streams
+from consumers.commands.naming import kind_of, named_streams, partitions_of
 from consumers.commands.other_queues import OtherQueues
-from consumers.commands.queue_states import QueueState, find_streams, states
+from consumers.commands.queue_states import QueueState, find_streams, folded, states
 from consumers.commands.running import CommandError, Output, argument_parser, printable, run
 from consumers.connecting import Client
+from consumers.console.partitioned import numbers_of_partitions
 from consumers.durations import age
+from consumers.names import decoded, encoded
+from consumers.partitions import partition_streams
 
 DESCRIPTION = """\
 Show the server's streams and their consumer groups: how many entries they hold (depth), how many are in hand
 (delivered, not acknowledged) or not delivered yet (lag), the age of the oldest unacknowledged entry (in seconds with
 --json), and how many dead letters came from there. Queues of Celery, RQ, Dramatiq, arq, BullMQ, Huey, streaQ and taskiq
-follow, with the library in place of a group; delayed jobs are part of neither depth nor lag.
+follow, with the library in place of a group; delayed jobs are part of neither depth nor lag. The partitions of a stream
+are added up; --json tells how many there are.
 
   trimaran queues                       all streams, and the queues of other libraries
   trimaran queues orders 'jobs:*'       only these; for lists only the length is known
@@ -81,13 +85,18 @@ class _Finder:
         if not asked:
             self._patterns = [None]
         self._others = OtherQueues(asked)
+        self._wholes: dict[str, int] = {}
         self._found: list[str] = []
+        self._found_wholes: dict[str, int] = {}
         self._found_at = float("-inf")
 
     async def resolve(self) -> None:
         """Resolve the names, and check that the patterns match something. Raises CommandError."""
         found: list[str] = []
         for name in self._names:
+            if (partitions := await partitions_of(self._client, name)) is not None:
+                self._wholes[name] = partitions
+                continue
             try:
                 found += await named_streams(self._client, name)
                 if await kind_of(self._client, name) == "list":
@@ -97,7 +106,7 @@ class _Finder:
                 if not await self._others.has(self._client, name):
                     raise
         self._names = list(dict.fromkeys(found))
-        if any(pattern is not None for pattern in self._patterns) and not self._names:
+        if any(pattern is not None for pattern in self._patterns) and not self._names and not self._wholes:
             await self._find()
             if not self._found and not self._others.found:
                 raise CommandError(f"no stream matches {' or '.join(printable(one or '') for one in self._patterns)}")
@@ -110,14 +119,20 @@ class _Finder:
             for name in await find_streams(self._client, pattern)
             if pattern is not None or not self._others.keeps(name)
         ]
+        numbers = await numbers_of_partitions(self._client, map(encoded, self._found))
+        self._found_wholes = {decoded(name): partitions for name, partitions in numbers.items()}
         self._found_at = anyio.current_time()
 
     async def states(self) -> list[QueueState]:
         if (self._patterns or self._others.found) and anyio.current_time() - self._found_at > FIND_SECONDS:
             await self._find()
-        names = list(dict.fromkeys([*self._names, *self._found]))
-        found = await states(self._client, names, [f"{name}.dead" for name in self._names])
-        return found + await self._others.states(self._client)
+        # a pattern may match only some partitions
+        wholes = {**self._wholes, **self._found_wholes}
+        parts = [part for name, number in wholes.items() for part in partition_streams(name, number)]
+        dead = [f"{name}.dead" for name in self._names]
+        dead += [part for name, number in self._wholes.items() for part in partition_streams(f"{name}.dead", number)]
+        found = await states(self._client, list(dict.fromkeys([*self._names, *self._found, *parts])), dead)
+        return folded(found, wholes, self._names) + await self._others.states(self._client)
 
 
 def _is_pattern(name: str) -> bool:
@@ -141,7 +156,10 @@ def _table(queues: Sequence[QueueState]) -> Table:
         table.add_column(column, justify="left" if number < 2 else "right", no_wrap=number >= 2)
     for state in queues:
         style = "red" if state.dead else None
-        table.add_row(*map(Text, _cells(state)), style=style)  # Text: a name is not markup
+        name, *cells = _cells(state)
+        if state.partitions is not None:
+            name = f"{name} ({state.partitions} partitions)"
+        table.add_row(*map(Text, (name, *cells)), style=style)  # Text: a name is not markup
     if not queues:
         table.caption = "no streams"
     return table

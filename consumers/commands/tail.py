@@ -8,16 +8,12 @@ import json
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
-from coredis.exceptions import RedisError
-
+from consumers.commands.naming import partitions_of
 from consumers.commands.running import Output, argument_parser, positive, printable, run
 from consumers.connecting import Client
-from consumers.errors import ConsumerError
 from consumers.fanout import Gap, Message, subscribe
-from consumers.partitions import stored_partitions
 from consumers.streams import PartitionedReplay, Replay, partition_streams
 from consumers.streams.replay import Recorded
 
@@ -63,9 +59,7 @@ async def _tail(client: Client, options: argparse.Namespace, output: Output) -> 
     exists = await client.type(options.name) in (b"stream", "stream")
     partitions = None
     if not exists and options.kind in (None, "stream"):
-        # the key may be somebody else's, or one that this user may not read
-        with suppress(ConsumerError, RedisError):
-            partitions = await stored_partitions(client, options.name)
+        partitions = await partitions_of(client, options.name)
     kind = options.kind or ("stream" if exists or partitions else "channel")
     left = options.count or sys.maxsize
     if partitions is not None:

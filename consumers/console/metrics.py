@@ -123,6 +123,9 @@ def _of_server(found: Mapping[str, str]) -> Iterator[Metric]:
 
 def _of_streams(streams: Sequence[StreamFigures], left_out: GaugeMetricFamily) -> list[Metric]:
     entries = GaugeMetricFamily("trimaran_stream_entries", "Entries of a stream.", labels=["stream"])
+    partitions = GaugeMetricFamily(
+        "trimaran_stream_partitions", "Partitions of a stream, whose figures are added up.", labels=["stream"]
+    )
     gauges = [
         GaugeMetricFamily(f"trimaran_{name}", text, labels=["stream", "group"]) for name, text in GROUP_GAUGES
     ]  # fmt: skip
@@ -138,6 +141,8 @@ def _of_streams(streams: Sequence[StreamFigures], left_out: GaugeMetricFamily) -
             continue
         names.add(name)
         entries.add_metric([name], stream.entries)
+        if stream.partitions is not None:
+            partitions.add_metric([name], stream.partitions)
         for group in stream.groups:
             labels = (name, label(group.name, LABEL_LIMIT))
             if labels not in seen and len(seen) < GROUPS:
@@ -145,7 +150,7 @@ def _of_streams(streams: Sequence[StreamFigures], left_out: GaugeMetricFamily) -
                 _add_group(gauges, dead, labels, group)
     left_out.add_metric(["streams"], len(streams) - len(names))
     left_out.add_metric(["groups"], sum(len(one.groups) + one.left_out for one in streams) - len(seen))
-    return [entries, *gauges, dead]
+    return [entries, partitions, *gauges, dead]
 
 
 def _add_group(

@@ -28,7 +28,7 @@ from consumers.doorbell import Doorbell
 from consumers.engine import GIVE_BACK_SECONDS, Engine
 from consumers.errors import ConsumerError, transient
 from consumers.options import Options, Statistics
-from consumers.partitions import agree, members_key, partition_stream
+from consumers.partitions import agree, members_key, partition_stream, record_dead_letters
 from consumers.retry import persist, suppress_transient
 from consumers.streams.membership import Grant, Membership, Renewal
 from consumers.task_groups import open_plain_task_group
@@ -126,6 +126,10 @@ class Member(Generic[D]):
                 await persist(partial(agree, self._client, stream, self._partitions), options.reconnect)
             except RedisError as error:
                 raise ConsumerError(str(error)) from error
+            if options.dead_letter is not None:
+                # only what shows them as one needs it, so a user who may not write there goes on
+                with suppress(RedisError, ConsumerError), suppress_transient():
+                    await record_dead_letters(self._client, options.dead_letter, self._partitions)
             async with open_link(self._client, key) as link:
                 self._membership = Membership(
                     Transactions(link), key, options.consumer, self._partitions, options.ack_wait

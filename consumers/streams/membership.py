@@ -18,12 +18,13 @@ last renewal. Others may take them after the whole lease on the server's clock.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
-from consumers.connection import Command, Reply
+from consumers.connection import Client, Command, Reply
 from consumers.options import Succession
 from consumers.transactions import Ask, Transactions
 
-__all__ = ["Grant", "Membership", "Renewal"]
+__all__ = ["Grant", "Membership", "Renewal", "partition_owners"]
 
 MEMBER, PARTITION = "member:", "partition:"
 
@@ -193,6 +194,18 @@ class Membership:
         now = int(clock[0]) * 1000 + int(clock[1]) // 1000
         table.bury(now)
         return table, now
+
+
+async def partition_owners(client: Client, key: str | bytes, partitions: Sequence[int]) -> list[str | None]:
+    """Return who has these partitions by the hash, None for those that nobody has. Raises errors of coredis."""
+    found: Any = await client.hmget(key, [f"{PARTITION}{partition}" for partition in partitions])
+    return [_owner(value) for value in found]
+
+
+def _owner(value: bytes | str | None) -> str | None:
+    text = value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value or ""
+    _, state, member = (*text.split(" ", 2), "", "")[:3]
+    return member if state == State.HELD.value else None
 
 
 def _texts(rows: Reply) -> dict[str, str]:

@@ -3,7 +3,17 @@
 import pytest
 
 from consumers.errors import ConsumerError
-from consumers.partitions import agree, members_key, partition_of, partition_stream, partition_streams
+from consumers.partitions import (
+    agree,
+    members_key,
+    number_in,
+    partition_in,
+    partition_of,
+    partition_stream,
+    partition_streams,
+    record_dead_letters,
+    stored_partitions,
+)
 from tests.consumers.streams.running import Client
 
 pytestmark = pytest.mark.both_loops
@@ -46,3 +56,33 @@ async def test_something_else_in_the_place_of_the_number(client: Client) -> None
     await client.set("orders:partitions", "many")
     with pytest.raises(ConsumerError, match="orders:partitions holds no number of partitions: b'many'"):
         await agree(client, "orders", 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("orders:{3}", ("orders", 3)), ("a:b:{1023}", ("a:b", 1023)), (":{0}", ("", 0)),
+        ("two\nlines:{1}", ("two\nlines", 1)), ("orders:{03}", None), ("orders:{-1}", None), ("orders:{10000}", None),
+        ("{a}b:{1}", None), ("orders:{1}:x", None), ("orders{1}", None), ("orders:{\u0663}", None),
+    ],
+)  # fmt: skip
+def test_a_partition_is_known_by_its_name(name: str, place: tuple[str, int] | None) -> None:
+    assert partition_in(name) == place
+
+
+@pytest.mark.parametrize(
+    ("stored", "number"),
+    [(b"1", 1), ("16", 16), (b"1024", 1024), (b"1025", None), (b"0", None), (b"01", None), (b"", None), (None, None),
+     (b"+5", None), ("\u0663", None), (b"\xb2", None), (b"33333", None)],
+)  # fmt: skip
+def test_only_a_number_that_can_be_one_counts(stored: bytes | str | None, number: int | None) -> None:
+    assert number_in(stored) == number
+
+
+async def test_the_largest_number_of_dead_letter_streams_counts(client: Client) -> None:
+    for number, counts in ((4, 4), (2, 4), (8, 8)):
+        await record_dead_letters(client, "dead", number)
+        assert await stored_partitions(client, "dead") == counts
+    await client.set("dead:partitions", "many")
+    with pytest.raises(ConsumerError):
+        await record_dead_letters(client, "dead", 2)

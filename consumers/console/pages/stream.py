@@ -19,6 +19,7 @@ from consumers.console.labels import label
 from consumers.console.pages.addressed import GROUP_LIMIT, found, logged, named, sent, stream_link
 from consumers.console.pages.entries import dead_jobs_of
 from consumers.console.pages.streaming import Push, pushed_stream
+from consumers.console.partitioned import numbers_of_partitions, whole_of
 from consumers.console.refusals import NOTHING_REFUSED, Refusal
 from consumers.console.stream_entries import Entry
 from consumers.console.stream_policies import stream_form
@@ -57,9 +58,11 @@ async def show(request: Request, refusal: Refusal = NOTHING_REFUSED) -> Response
         except ValueError:
             raise HTTPException(400, "There is no such page of entries.") from None
         policy = await stream_form(client, key)
+        whole = whole_of(key, await numbers_of_partitions(client, [key]))
     queue = dead_jobs_of(key)
     return render(
         request, "stream.html", refusal.status, key=key, details=details, policy=policy, refusal=refusal,
+        whole=whole,
         rows=[_entry_row(one) for one in entries],
         paged=after is not None, first=link("/streams/stream", key=key),
         following=None if position is None else link("/streams/stream", key=key, after=position),

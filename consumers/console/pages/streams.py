@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,7 +11,7 @@ from starlette.routing import Route
 
 from consumers.console.access.guard import visit_of
 from consumers.console.entered import raw
-from consumers.console.pages import entries, group_changes, groups, pending, policies, stream
+from consumers.console.pages import entries, group_changes, groups, partitions, pending, policies, stream
 from consumers.console.pages.addressed import NAME_LIMIT
 from consumers.console.pages.streaming import Rows, event_stream, row_key, updates
 from consumers.console.streams import StreamFigures
@@ -25,19 +24,6 @@ SHOWN = 100
 """Streams that are shown at a time; the search finds the others."""
 
 ORDERS = {"name": "Name", "entries": "Most entries", "pending": "Most pending", "lag": "Largest lag"}
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A stream in the list. lag: the largest of its groups; None if no group's is known."""
-
-    name: bytes
-    entries: int
-    groups: int
-    pending: int
-    lag: int | None
-    oldest: float | None
-    dead: int | None
 
 
 async def _show(request: Request) -> Response:
@@ -55,31 +41,20 @@ async def _show(request: Request) -> Response:
     )  # fmt: skip
 
 
-def _chosen(found: Sequence[StreamFigures], query: Mapping[str, str]) -> tuple[list[Row], int]:
+def _chosen(found: Sequence[StreamFigures], query: Mapping[str, str]) -> tuple[list[StreamFigures], int]:
     """Return the streams that a query asks for, as many as are shown, and how many match. Raises HTTPException."""
     search, order = raw(query.get("search", "")).lower(), query.get("order", "name")
     if order not in ORDERS:
         raise HTTPException(400, "Streams can't be ordered by that.")
-    matching = [_row(one) for one in found if search in one.name.lower()]
+    matching = [one for one in found if search in one.name.lower()]
     if order != "name":
         matching.sort(key=lambda one: -(getattr(one, order) or 0))
     return matching[:SHOWN], len(matching)
 
 
-def _row(one: StreamFigures) -> Row:
-    lags = [group.lag for group in one.groups if group.lag is not None]
-    ages = [group.oldest for group in one.groups if group.oldest is not None]
-    dead = [group.dead for group in one.groups if group.dead is not None]
-    return Row(
-        name=one.name, entries=one.entries, groups=len(one.groups) + one.left_out,
-        pending=sum(group.pending for group in one.groups), lag=max(lags, default=None),
-        oldest=max(ages, default=None), dead=sum(dead) if dead else None,
-    )  # fmt: skip
-
-
-def _cells(one: Row) -> dict[str, str]:
+def _cells(one: StreamFigures) -> dict[str, str]:
     return {
-        "entries": count(one.entries), "groups": count(one.groups), "pending": count(one.pending),
+        "entries": count(one.entries), "groups": count(len(one.groups) + one.left_out), "pending": count(one.pending),
         "lag": count(one.lag), "oldest": duration(one.oldest), "dead": count(one.dead),
     }  # fmt: skip
 
@@ -100,6 +75,6 @@ PAGE = Page(
     "Streams", "/streams",
     [
         Route("/streams", _show), Route("/streams/figures", _figures), *stream.ROUTES, *entries.ROUTES, *groups.ROUTES,
-        *group_changes.ROUTES, *pending.ROUTES, *policies.ROUTES,
+        *group_changes.ROUTES, *partitions.ROUTES, *pending.ROUTES, *policies.ROUTES,
     ],
 )  # fmt: skip

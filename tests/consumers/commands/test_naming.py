@@ -3,7 +3,7 @@
 import coredis
 import pytest
 
-from consumers.commands.naming import dead_stream, named_streams
+from consumers.commands.naming import dead_streams, named_streams, partitions_of
 from consumers.commands.running import CommandError
 from consumers.jobs import Queue
 
@@ -25,8 +25,8 @@ async def test_a_queue_goes_by_its_key_or_by_its_own_name(client: Client) -> Non
     assert await named_streams(client, "sho*p") == ["jobs:{sho*p}:normal"]
     assert await named_streams(client, "orders") == ["orders"]
     assert await named_streams(client, "list") == ["list"]
-    assert await dead_stream(client, "orders") == "orders"
-    assert await dead_stream(client, "sho*p") == "jobs:{sho*p}:dead"
+    assert await dead_streams(client, "orders") == ["orders"]
+    assert await dead_streams(client, "sho*p") == ["jobs:{sho*p}:dead"]
     for name, text in (
         ("text", "text is a string, not a stream, list or job queue"),
         ("no\x1b", r"there is no stream, list or job queue no\\x1b"),
@@ -38,4 +38,15 @@ async def test_a_queue_goes_by_its_key_or_by_its_own_name(client: Client) -> Non
         ("nosuch", "there is no dead-letter stream or job queue nosuch"),
     ):
         with pytest.raises(CommandError, match=f"^{text}$"):
-            await dead_stream(client, name)
+            await dead_streams(client, name)
+
+
+async def test_partitions_go_by_the_name_of_the_whole(client: Client) -> None:
+    await client.set("orders.dead:partitions", "2")
+    assert await partitions_of(client, "orders.dead") == 2 and await partitions_of(client, "orders") is None
+    assert await dead_streams(client, "orders.dead") == ["orders.dead:{0}", "orders.dead:{1}"]
+    await client.set("text:partitions", "many")
+    assert await partitions_of(client, "text") is None
+    await client.xadd("orders.dead", {"n": "1"})
+    assert await partitions_of(client, "orders.dead") is None
+    assert await dead_streams(client, "orders.dead") == ["orders.dead"]

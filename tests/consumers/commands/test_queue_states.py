@@ -8,7 +8,7 @@ import coredis
 import pytest
 
 from consumers.commands import queue_states
-from consumers.commands.queue_states import QueueState, find_streams, states
+from consumers.commands.queue_states import QueueState, find_streams, folded, states
 from consumers.deadletters import dead_letter_command
 
 Client = coredis.Redis[bytes]
@@ -82,3 +82,23 @@ async def test_dead_letters_are_counted_where_they_come_from(client: Client, mon
     monkeypatch.setattr(queue_states, "DEAD_LIMIT", 2)
     billing, shipping = await states(client, ["orders"], ["orders.dead"])
     assert (billing.dead, shipping.dead, billing.dead_complete) == (2, 0, False)
+
+
+def test_states_of_partitions_are_added_up() -> None:
+    parts = [
+        QueueState("s:{0}", "g", 3, in_hand=1, lag=2, oldest=4.0, dead=1),
+        QueueState("s:{1}", "g", 4, in_hand=0, lag=3, oldest=None, dead=2, dead_complete=False),
+        QueueState("s:{1}", "h", 4, in_hand=0, lag=0),
+        QueueState("s:{2}", None, 0),
+        QueueState("s:{3}", None, 9),
+        QueueState("t:{0}", None, 1),
+    ]
+    assert folded(parts, {"s": 3, "t": 1}) == [
+        QueueState("s", "g", 7, in_hand=1, lag=5, oldest=4.0, dead=3, dead_complete=False, partitions=3),
+        # what the first partition holds it may still get
+        QueueState("s", "h", 7, in_hand=0, lag=None, partitions=3),
+        parts[4],
+        QueueState("t", None, 1, partitions=1),
+    ]
+    assert folded(parts[3:4], {"s": 3}, {"s:{2}"}) == [QueueState("s", None, 0, partitions=3), parts[3]]
+    assert folded(parts, {}) == parts

@@ -12,7 +12,9 @@ from consumers.commands import queues
 from consumers.commands.queue_states import QueueState
 from consumers.commands.running import CommandError
 from consumers.jobs import Queue
+from consumers.streams import Producer
 from tests.consumers.commands.commands import Kept, lines, prepared
+from tests.consumers.commands.test_queue_states import put_to_death
 
 Client = coredis.Redis[bytes]
 
@@ -74,6 +76,7 @@ async def test_some_as_json(orders: Client) -> None:
     ]
     assert set(got[0]) == {
         "queue", "group", "depth", "in_hand", "lag", "oldest", "dead", "dead_complete", "library", "delayed",
+        "partitions",
     }  # fmt: skip
 
 
@@ -145,3 +148,27 @@ async def test_queues_of_other_libraries(client: Client) -> None:
     assert found[2:] == [["letters", "streaQ", "1"], ["mails", "taskiq", "1"]]
     with pytest.raises(CommandError, match="there is no stream, list or job queue nosuch"):
         await lines(queues, client, "nosuch")
+
+
+async def test_partitions_are_added_up(client: Client) -> None:
+    await Producer(client, "orders", partitions=2).publish_many([{"n": str(n)} for n in range(6)])
+    for number in range(2):
+        await client.xgroup_create(f"orders:{{{number}}}", "billing", "0")
+        await put_to_death(client, f"orders:{{{number}}}", "billing", f"orders.dead:{{{number}}}")
+    await client.xreadgroup("billing", "w", {"orders:{0}": ">"}, count=2)
+    await client.xadd("orders:{2}", {"n": "1"})
+    (line,) = await lines(queues, client, "orders")
+    name, group, depth, in_hand, lag, _, dead = line.split("\t")
+    assert (name, group, depth, in_hand, lag, dead) == ("orders", "billing", "6", "2", "4", "2")
+    everything = [json.loads(line) for line in await lines(queues, client, "--json")]
+    assert [(one["queue"], one["partitions"], one["dead"]) for one in everything] == [
+        ("orders", 2, 2), ("orders.dead:{0}", None, 0), ("orders.dead:{1}", None, 0), ("orders:{2}", None, 0),
+    ]  # fmt: skip
+    # a pattern for some of them tells of the whole, a name of itself
+    assert [line.split("\t")[0] for line in await lines(queues, client, "orders:{0*")] == ["orders"]
+    (line,) = await lines(queues, client, "orders:{0}")
+    assert line.split("\t")[:3] == ["orders:{0}", "billing", "3"]
+    assert [line.split("\t")[0] for line in await lines(queues, client, "orders", "orders:{0}")] == [
+        "orders",
+        "orders:{0}",
+    ]

@@ -10,7 +10,7 @@ from consumers.commands import redrive
 from consumers.commands.running import CommandError
 from consumers.deadletters import dead_letter_command
 from consumers.jobs import JobFailed, Queue, Worker
-from consumers.streams import Consumer, Message, Reject
+from consumers.streams import Consumer, Message, Producer, Reject
 from tests.consumers.commands.commands import lines
 from tests.consumers.streams.running import running, until
 
@@ -105,3 +105,32 @@ async def test_what_dies_again_meanwhile_is_left(dead: Client) -> None:
         assert await lines(redrive, dead, "orders.dead", "--group", "billing") == ["2"]
         await until(lambda: consumer.statistics.dead == 2)
     assert await numbers(dead, "orders.dead") == [b"2", b"0", b"1"]
+
+
+async def test_the_letters_of_all_partitions(client: Client) -> None:
+    producer = Producer(client, "orders", partitions=3, key="n")
+    handled: list[str] = []
+    refuse = True
+
+    async def handler(message: Message) -> None:
+        if refuse:
+            raise Reject("no")
+        handled.append(message.data["n"])
+
+    consumer = Consumer(
+        client, stream="orders", group="billing", partitions=3, dead_letter="orders.dead", block=0.5, consumer="a"
+    )
+    async with running(consumer, handler):
+        await producer.publish_many({"n": str(n)} for n in range(12))
+        await until(lambda: consumer.statistics.dead == 12)
+        listed = [json.loads(line) for line in await lines(redrive, client, "orders.dead", "--dry-run", "--json")]
+        assert len(listed) == 12 and {one["stream"] for one in listed} == {f"orders:{{{n}}}" for n in range(3)}
+        assert len(await lines(redrive, client, "orders.dead", "--dry-run", "--count", "7", "--stream", "orders")) == 7
+        assert await lines(redrive, client, "orders.dead", "--stream", "order") == ["0"]
+        refuse = False
+        assert await lines(redrive, client, "orders.dead", "--count", "5") == ["5"]
+        assert await lines(redrive, client, "orders.dead", "--stream", "orders") == ["7"]
+        await until(lambda: len(handled) == 12)
+        with pytest.raises(CommandError, match="orders holds no dead letters but other entries"):
+            await lines(redrive, client, "orders")
+    assert sorted(handled, key=int) == [str(n) for n in range(12)]

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -50,6 +51,14 @@ def test_figures_are_named() -> None:
     assert ("trimaran_queue_running", queue) not in found
     assert found["trimaran_left_out", (("kind", "groups"),)] == 2
     assert not any(name == "trimaran_evicted_keys_total" for name, _ in found)
+
+
+def test_a_stream_with_partitions_is_named_once() -> None:
+    whole = StreamFigures(name=b"orders", entries=7, groups=[GROUP], left_out=0, partitions=16)
+    found = samples(exposition(ABOUT, INFO, [whole, replace(STREAM, name=b"other")], None))
+    assert found["trimaran_stream_entries", (("stream", "orders"),)] == 7
+    assert found["trimaran_stream_partitions", (("stream", "orders"),)] == 16
+    assert ("trimaran_stream_partitions", (("stream", "other"),)) not in found
 
 
 def test_a_server_that_is_away_is_down() -> None:
