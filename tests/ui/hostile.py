@@ -65,6 +65,9 @@ def _keys(client: redis.Redis) -> None:
     client.zadd(f"sorted {NAME}", {NAME: 1.5, CONTROLS: float("inf")})
     client.set(b"binary \xff\x00\n", b"\x00\x01\xff")
     client.set(f"long {LONG}", "1")
+    client.set(f"divided {WORD}:partitions", "2")
+    client.xadd(f"divided {WORD}:{{0}}", {"a": NAME})
+    client.xgroup_create(f"divided {WORD}:{{0}}", NAME, "0")
     stream = f"stream {NAME}"
     client.xadd(stream, {NAME: CONTROLS})
     client.xadd(stream, {"json": '{"text": "</pre><script>hacked=1</script>"}'})

@@ -32,6 +32,7 @@ FURTHER = {
     "a stream": STREAM,
     "an entry": f"{STREAM}>/streams/entry?",
     "a group": f"{STREAM}>/streams/group?",
+    "a stream with partitions": f"/streams/partitions?stream=divided%20{quote(WORD, safe='')}",
     "a new group": f"/streams/new-group?key=stream%20{KEY}",
     "a pending entry": f"/streams/group?key=stream%20{KEY}&group={KEY}>/streams/pending?",
     "a new entry": f"/streams/new-entry?key=stream%20{KEY}",
@@ -57,7 +58,7 @@ TEXTS = {
     "/queues": NAME, "/clients": WORD, "/slow-log": "<script>", "/users": WORD, "a queue": NAME, "dead jobs": NAME,
     "a job": NAME, "a job of another library": NAME, "a user": WORD, "/keys": NAME, "a stream": NAME, "an entry": NAME,
     "a group": NAME, "a pending entry": NAME, "a channel": NAME, "a string": NAME, "a hash": NAME, "a sorted set": NAME,
-    "a field": NAME, "a member": NAME, "a workflow": WORD,
+    "a field": NAME, "a member": NAME, "a workflow": WORD, "a stream with partitions": WORD,
 }  # fmt: skip
 """What stands on a page, literally."""
 
