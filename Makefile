@@ -40,6 +40,7 @@ check: $(VENV)/.check
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy --strict
+	$(RUN) -m basedpyright --pythonpath $(RUN)
 
 bench: $(VENV)/.serve
 	$(RUN) tests/benchmarks/run.py $(ARGS)

@@ -1,12 +1,13 @@
-"""What mypy --strict sees of declared jobs: it is run on a program that uses them."""
+"""What mypy --strict and pyright see of declared jobs: they are run on a program that uses them."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-api = pytest.importorskip("mypy.api")
+from tests.pyright import pyright
 
+# Each comment says what is revealed there (mypy's words, and pyright's if they differ), or which error mypy finds.
 PROGRAM = """\
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -53,7 +54,8 @@ async def main() -> None:
     reveal_type(count.with_options(unique=True).call(["a"]))  # Call[int]
     reveal_type(await (await count.enqueue(["a"])).result())  # int
     reveal_type(await queue.enqueue_many([count.call(["a"]), count.call([])]))  # list[Job[int]]
-    reveal_type(await queue.enqueue_many([resize.call("a"), count.call([])]))  # list[Job[object]]
+    several = await queue.enqueue_many([resize.call("a"), count.call([])])
+    reveal_type(several)  # list[Job[object]] or list[Job[int | str]]
     reveal_type(queue.handle("id", resize))  # Job[str]
     reveal_type(resize.sync.enqueue("cat.png", width=5))  # SyncJob[str]
     reveal_type(count.sync.enqueue(["a"], delay=5).result())  # int
@@ -78,6 +80,7 @@ async def main() -> None:
 
 
 def test_declared_jobs_are_typed(tmp_path: Path) -> None:
+    api = pytest.importorskip("mypy.api")
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     output, errors, _ = api.run(
@@ -97,5 +100,19 @@ def test_declared_jobs_are_typed(tmp_path: Path) -> None:
         elif expected:
             kind, text = found.pop(number)
             revealed = re.sub(r"\b[a-z_.]+\.(?=[A-Za-z])", "", text.partition('"')[2].rstrip('"'))
-            assert (kind, revealed) == ("note", expected), code
+            assert kind == "note" and revealed in expected.split(" or "), code
+    assert found == {}
+
+
+def test_pyright_sees_the_same(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    found = {one.line: one for one in pyright(tmp_path)}
+    for number, code in enumerate(PROGRAM.splitlines(), 1):
+        expected = code.partition("  # ")[2]
+        if expected.startswith("error: "):
+            assert found.pop(number).severity == "error", code
+        elif expected:
+            one = found.pop(number)
+            revealed = one.text.rpartition(" is ")[2].strip('"')
+            assert one.severity == "information" and revealed in expected.split(" or "), code
     assert found == {}
