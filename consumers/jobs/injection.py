@@ -22,7 +22,11 @@ class _Injected:
 
 
 INJECTED: Final[Any] = _Injected()
-"""The default of a parameter that gets what its annotation names, from what the queue's lifespan yields."""
+"""The default of a parameter that gets what its annotation names, from what the queue's lifespan yields.
+
+It must fit every annotation. Of the types only Any and Never do, with which mypy and pyright see the same: the
+parameter is what it is annotated with, and enqueue() does not need it. What the lifespan provides is checked where the
+job is declared."""
 
 Parts = Mapping[str, str]
 """Which parameter gets which attribute of the context; "" is the context itself."""
