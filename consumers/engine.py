@@ -25,7 +25,7 @@ from consumers.backlog import Backlog, Priority
 from consumers.connection import Client, open_link, require_one_slot
 from consumers.deadletters import REDRIVEN_GROUP, check_target, is_anothers
 from consumers.delivery import Delivery, State
-from consumers.errors import ConsumerError, cut_short
+from consumers.errors import ConsumerError
 from consumers.fetching import Fetcher
 from consumers.groups import Entry, Group
 from consumers.handling import Handling, about
@@ -40,6 +40,7 @@ from consumers.postponing import Postponing
 from consumers.retry import persist
 from consumers.settling import Outcome, Settlement, Settler
 from consumers.task_groups import open_plain_task_group
+from consumers.verdicts import Verdicts
 
 __all__ = ["Engine"]
 
@@ -68,9 +69,10 @@ class Engine(Generic[D]):
         self._client = client
         self._make = make
         self._order = order
-        self._hooks = Middlewares(options.middleware)
+        hooks = Middlewares(options.middleware)
+        self._verdicts = Verdicts(options.max_deliver, options.retry, hooks)
         self._handling: Handling[D] = Handling(
-            self._hooks if options.middleware else None,
+            hooks if options.middleware else None,
             self._succeeded if options.ack_policy is AckPolicy.ON_SUCCESS else None,
         )
         self._accepts = options.ack_policy is AckPolicy.ON_RECEIVE
@@ -404,36 +406,17 @@ class Engine(Generic[D]):
 
         Returns None if it waits here for its next attempt, because entries of the same key must wait for it.
         """
-        maximum = self.options.max_deliver
-        if error is not None and cut_short(error) is not None:
-            settlement = Settlement(delivery, Outcome.NACK, used=False)
-            self.settle(delivery, settlement)
-            return settlement
-        count = delivery.delivery_count - delivery.doubtful
-        if maximum is not None and count >= maximum:
-            cause = f": {type(error).__name__}: {error}" if error is not None else ""
-            return self.rejected(delivery, f"failed {count} times{cause}", error)
-        wait = self.options.retry.delay(count) if delay is None else max(0.0, delay)
-        logger.warning(
-            "%s %s failed, trying again in %.2f s", delivery.stream, delivery.id, wait,
-            exc_info=error, extra=about(delivery) | {"delay": wait},
-        )  # fmt: skip
-        self._hooks.retry(delivery, wait)
-        if delivery.key is not None and not (self._draining or self._isolation.active or delivery.lost):
-            self._postpone(delivery, wait)
+        settlement = self._verdicts.failed(delivery, error, delay)
+        again = settlement.outcome is Outcome.NACK and settlement.used
+        if again and delivery.key is not None and not (self._draining or self._isolation.active or delivery.lost):
+            self._postpone(delivery, settlement.delay)
             return None
-        settlement = Settlement(delivery, Outcome.NACK, delay=wait)
         self.settle(delivery, settlement)
         return settlement
 
-    def rejected(self, delivery: Delivery, reason: str, error: BaseException | None = None) -> Settlement:
+    def rejected(self, delivery: Delivery, reason: str) -> Settlement:
         """Dead-letter an entry."""
-        logger.error(
-            "%s %s is given up: %s", delivery.stream, delivery.id, reason,
-            exc_info=error, extra=about(delivery) | {"reason": reason},
-        )  # fmt: skip
-        self._hooks.dead(delivery, reason)
-        settlement = Settlement(delivery, Outcome.DEAD_LETTER, reason=reason)
+        settlement = self._verdicts.rejected(delivery, reason)
         self.settle(delivery, settlement)
         return settlement
 

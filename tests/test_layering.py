@@ -50,7 +50,14 @@ CONSUMERS = (
     ("consumers.jobs",),
     ("consumers.fanout", "consumers.lists", "consumers.streams"),
     ("consumers.engine",),
-    ("consumers.fetching", "consumers.handling", "consumers.isolation", "consumers.leases", "consumers.postponing"),
+    (
+        "consumers.fetching",
+        "consumers.handling",
+        "consumers.isolation",
+        "consumers.leases",
+        "consumers.postponing",
+        "consumers.verdicts",
+    ),
     ("consumers.delivery", "consumers.orphans", "consumers.settling", "consumers.succession"),
     (
         "consumers.deadletters",
