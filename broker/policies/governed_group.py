@@ -38,6 +38,9 @@ DEATHS_AT_ONCE: Final = 1000
 
 _COMPLAINT_MS: Final = 60_000
 
+ORDERED_AT_ONCE: Final = 2000
+"""Pending entries whose deliveries are looked at before clients get a turn: about 1 ms of work."""
+
 _WALKED_AT_ONCE: Final = 500
 """Pending entries whose values are looked up before clients get a turn: at most 6 ms of work, uncompiled."""
 
@@ -72,7 +75,7 @@ class GovernedGroup:
     """
 
     __slots__ = (
-        "_admission", "_complained_at", "_key", "_name", "_order", "_parts", "_released_at", "_timer", "_walker",
+        "_admission", "_complained_at", "_followed", "_key", "_name", "_order", "_parts", "_timer", "_walker",
         "database", "dead_lettered", "in_force", "policy", "redelivered",
     )  # fmt: skip
 
@@ -85,12 +88,12 @@ class GovernedGroup:
         self.in_force = False
         self.redelivered = 0
         self.dead_lettered = 0
+        # The group that reports to these two.
+        self._followed: Group | None = None
         self._order: DueOrder | None = None
-        self._timer: Timer | None = None
         self._admission: Admission | None = None
+        self._timer: Timer | None = None
         self._walker: Timer | None = None
-        # When entries without an owner must be looked at for dead ones: XNACK itself handles those that it releases.
-        self._released_at = NEVER
         self._complained_at = -_COMPLAINT_MS
 
     def _find(self) -> tuple[Stream | None, Group | None]:
@@ -113,33 +116,49 @@ class GovernedGroup:
     def stop(self) -> None:
         """Leaves the group alone from now on."""
         self.in_force = False
-        _, group = self._find()
-        if group is not None and group.due is self._order:
-            group.due = None
-            group.admission = None
-        self._order = None
-        self._admission = None
-        self._disarm()
+        self._forget()
         self._wake()
 
     def check(self) -> None:
         """Makes sure that the present group's entries are watched. Called now and then: it costs two lookups."""
         _, group = self._find()
-        if group is not None and (self._timer is None or group.due is not self._order):
+        if group is None:
+            self._forget()
+            return
+        if self._timer is None or group.due is not self._order:
             self._arm_next(self._follow(group))
+        if self._walker is None and self._order is not None and self._order.is_untidy():
+            self._walk()
 
     def _follow(self, group: Group) -> DueOrder:
         """Returns the order of the group's pending entries, made if this is not the group that it was before."""
         order = self._order
         if order is None or group.due is not order:
-            self._disarm()
+            self._forget()
             waits = self.policy.waits() or (NEVER,)
-            order = DueOrder(waits, self.policy.last_count(), group.pel, self._arm)
+            release = self._parts.keyspace.release
+            order = DueOrder(waits, self.policy.last_count(), group.pel, self._arm, release)
+            self._followed = group
             group.due = self._order = order
             self._restrict(group)
-            if group.released_count():
-                self._released_at = self._parts.keyspace.clock.now
+            self._walk()
         return order
+
+    def _forget(self) -> None:
+        """Has the group that was followed report no more, and gives up what is known of it, a little at a time."""
+        followed, order, admission = self._followed, self._order, self._admission
+        self._followed = self._order = self._admission = None
+        self._disarm()
+        if followed is None or order is None:
+            return
+        if followed.due is order:
+            followed.due = None
+            followed.admission = None
+        order.discard()
+        release = self._parts.keyspace.release
+        release(admission)
+        # Perhaps it no longer exists, and this is the last reference.
+        release(followed)
 
     def _arm(self, due: int) -> None:
         if self._timer is not None:
@@ -156,7 +175,7 @@ class GovernedGroup:
             self._walker = None
 
     def _arm_next(self, order: DueOrder) -> None:
-        due = min(order.next_due(self._parts.keyspace.clock.now), self._released_at)
+        due = order.next_due(self._parts.keyspace.clock.now)
         if due < NEVER and (due < order.armed or self._timer is None):
             order.armed = due
             self._arm(due)
@@ -188,7 +207,6 @@ class GovernedGroup:
         self._admission = group.admission = None
         if policy.max_inflight or policy.order_by or group.parked_count():
             self._admission = group.admission = Admission(policy.order_by, group.pel, self._entry, self._wake)
-            self._walk()
 
     def _entry(self, id: int) -> bytes | None:
         stream, _ = self._find()
@@ -200,12 +218,20 @@ class GovernedGroup:
             self.database.keyspace.ready[(self.database, self._key)] = None
 
     def _walk(self) -> None:
-        """Shows the admission a bounded number of pending entries, and goes on in a moment if there are more."""
+        """Looks at a bounded number of pending entries, and goes on in a moment if there are more."""
         self._walker = None
         _, group = self._find()
-        admission = self._admission
-        if group is None or admission is None or group.admission is not admission:
+        order, admission = self._order, self._admission
+        if group is None or order is None or group.due is not order:
             return
+        if not order.is_complete() or order.is_untidy():
+            order.walk(group.pending, ORDERED_AT_ONCE)
+        if admission is not None and not admission.is_complete():
+            self._show(group, admission)
+        if not order.is_complete() or not (admission is None or admission.is_complete()):
+            self._walker = self._parts.timers.after(_WALK_PAUSE_MS, self._walk_on)
+
+    def _show(self, group: Group, admission: Admission) -> None:
         if self.policy.order_by:
             admission.walk(group.pending, _WALKED_AT_ONCE)
         else:
@@ -213,11 +239,12 @@ class GovernedGroup:
             parked = group.consumers.get(PARKED)
             ids = [] if parked is None else list(group.pending_of(parked))
             admission.walk(lambda start: iter(ids), len(ids) + 1)
-        if not admission.is_complete():
-            self._walker = self._parts.timers.after(_WALK_PAUSE_MS, self._walk_on)
 
     def _walk_on(self) -> None:
         self._walk()
+        if self._walker is None:
+            self._disarm()
+            self._fire()
         if self.database.keyspace.ready:
             self._parts.serve()
 
@@ -332,12 +359,11 @@ class GovernedGroup:
         taken, gone, behind = lists
         admission = self._admission
         room = self.room(group, limit)
-        for id in list(group.released()):
-            count = group.pel[id].count
+        for id in group.released():
             if id not in stream:
                 gone.append(id)
-            elif count >= order.last_count:
-                self.bury(stream, group, Dying(id, b"", count, self._reason(count)))
+            elif group.pel[id].count >= order.last_count:
+                continue  # it is about to be buried, or that is tried again later
             elif admission is not None and not admission.is_first(id):
                 behind.append(id)
             elif len(taken) == room:
@@ -363,15 +389,8 @@ class GovernedGroup:
         dying = []
         for id in order.take_dead(now, DEATHS_AT_ONCE):
             delivery = group.pel[id]
-            assert delivery.consumer is not None
-            dying.append(Dying(id, delivery.consumer.name, delivery.count, self._reason(delivery.count)))
-        if self._released_at <= now:
-            self._released_at = NEVER
-            dying += [
-                Dying(id, b"", count, self._reason(count))
-                for id in group.released()
-                if self.is_dead(count := group.pel[id].count)
-            ]
+            owner = b"" if delivery.consumer is None else delivery.consumer.name
+            dying.append(Dying(id, owner, delivery.count, self._reason(delivery.count)))
         for entry in dying:
             if not self.bury(stream, group, entry) and entry.consumer:
                 order.postpone(entry.id, now)
@@ -388,7 +407,7 @@ class GovernedGroup:
             grave.bury(stream, entry, now)
         except Undeliverable as problem:
             wait = self.policy.wait(entry.deliveries) if self.policy.waits() else DEFAULT_ACK_WAIT
-            self._released_at = min(self._released_at, now + wait)
+            self._follow(group).look_again(entry.id, now + wait)
             if now - self._complained_at >= _COMPLAINT_MS:
                 self._complained_at = now
                 parts.log.warning(

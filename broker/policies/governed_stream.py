@@ -19,7 +19,8 @@ from broker.policies.governed_group import Parts
 from broker.process.timers import Timer
 from broker.values.streams.entry import encode_entry
 from broker.values.streams.ids import MAX_ID, MAX_PART, format_id
-from broker.values.streams.stream import UNKNOWN, Stream
+from broker.values.streams.measuring import forget, is_measured, measure
+from broker.values.streams.stream import Stream
 from broker.values.streams.stream_policy import LIMITS, NEW, WORKQUEUE, StreamPolicy
 from broker.values.streams.trim import trim_by_bytes, trim_by_id, trim_by_length, trim_effect
 from protocol.errors import CommandError
@@ -36,6 +37,9 @@ MIN_INTERVAL_MS: Final = 100
 """How long the timer waits at least before it acts on the same stream again."""
 
 _COMPLAINT_MS: Final = 60_000
+
+MEASURED_AT_ONCE: Final = 200
+"""The number of nodes, of 100 entries each, whose bytes are counted before clients get a turn: about 1 ms of work."""
 
 SEARCHED_AT_ONCE: Final = 10_000
 """The number of entries that are searched for unneeded ones before clients get a turn: about 5 ms of work."""
@@ -101,7 +105,7 @@ class GovernedStream:
         for pattern in self.policy.channels:
             self._parts.pubsub.remove_captor(pattern, self)
         if self._known is not None:
-            self._known.measured = UNKNOWN
+            forget(self._known)
             self._known = None
         self._disarm()
 
@@ -112,7 +116,7 @@ class GovernedStream:
             self._disarm()
             self._act(stream)
         elif self._known is not None:
-            self._known.measured = UNKNOWN
+            forget(self._known)
             self._known = None
 
     def enforce(self) -> None:
@@ -125,11 +129,11 @@ class GovernedStream:
     def _follow(self, stream: Stream) -> None:
         if stream is not self._known:
             if self._known is not None:
-                self._known.measured = UNKNOWN
+                forget(self._known)
             self._known = stream
             self._searched_to = 0
         if self.policy.max_bytes and stream.measured < 0:
-            stream.measure()
+            measure(stream, MEASURED_AT_ONCE)
 
     def _fire(self) -> None:
         self._timer = None
@@ -153,6 +157,8 @@ class GovernedStream:
         """Removes what is to go now, and waits for what is to go next."""
         before = self.discarded
         self._follow(stream)
+        if self._is_measuring(stream):
+            measure(stream, MEASURED_AT_ONCE)
         self._trim(stream)
         if self._searched_to < MAX_ID:
             self._search(stream)
@@ -163,13 +169,16 @@ class GovernedStream:
         self._arm(stream)
 
     def _arm(self, stream: Stream) -> None:
-        """Waits for the oldest entry to become too old, or to search on, unless the timer is set anyway."""
+        """Waits for the oldest entry to become too old, or to go on with long work, unless the timer is set anyway."""
         if self._timer is not None:
             return
-        if self._searched_to < MAX_ID:
+        if self._searched_to < MAX_ID or self._is_measuring(stream):
             self._arm_at(self._parts.keyspace.clock.now + 1)
         elif self.policy.max_age and stream.length:
             self._arm_at(max((stream.first_id >> 64) + self.policy.max_age, self._acted_at + MIN_INTERVAL_MS))
+
+    def _is_measuring(self, stream: Stream) -> bool:
+        return self.policy.max_bytes > 0 and not is_measured(stream)
 
     def _arm_at(self, due: int) -> None:
         self._timer = self._parts.timers.at(self._parts.keyspace.clock.trio_deadline(due), self._fire)
@@ -191,6 +200,9 @@ class GovernedStream:
         if stream is not None:
             self._follow(stream)
             self._expire(stream)
+            if self._is_measuring(stream):
+                # A full stream must not take an entry that would cost it another one.
+                measure(stream, stream.node_count())
             length = stream.length
             size += stream.measured
         if (policy.max_len and length >= policy.max_len) or (policy.max_bytes and size > policy.max_bytes):

@@ -25,6 +25,7 @@ from broker.values.streams.delivery import PARKED
 from broker.values.streams.group import Consumer, Group
 from broker.values.streams.group_policy import GroupPolicy
 from broker.values.streams.ids import MAX_ID, format_id
+from broker.values.streams.measuring import is_measured
 from broker.values.streams.stream import UNKNOWN, Stream
 from protocol.errors import NO_SUCH_KEY, SYNTAX, CommandError
 from protocol.replies import EMPTY_ARRAY, array, array_header, bulk
@@ -140,7 +141,7 @@ def _stream_policy(session: Client, name: bytes, stream: Stream) -> Pairs:
         return []
     governed = session.db.governed.get(name)  # not on a replica
     pairs = described_stream(policy)
-    if stream.measured >= 0:
+    if is_measured(stream):
         pairs.append((b"bytes", integer_reply(stream.measured)))
     return [
         *pairs,

@@ -6,13 +6,18 @@ delivery costs one push, and an acknowledgement nothing.
 
 How long a delivery may take depends on how many there were, so there is a heap for each wait. Entries in their last
 delivery have heaps of their own: they are dead when they are due, the others are to be delivered again.
+
+What was pending before is found by a *walk* in steps, since there may be millions of entries. Deliveries are noted
+meanwhile, so what is due of these is known; what the walk finds counts from its end on, all at once. Another walk
+tidies: it finds what is still pending, and what was noted before goes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from heapq import heapify, heappop, heappush
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from heapq import heappop, heappush
+from itertools import islice
+from typing import Any, Final
 
 from broker.values.deadline_queue import NEVER
 from broker.values.streams.delivery import PARKED, Delivery
@@ -24,19 +29,40 @@ Item = tuple[int, int, list[int]]
 """The time of a delivery, its serial number, and the IDs that were delivered, in a list that is never changed."""
 
 
+class _Heaps:
+    """Items in order of delivery, for each wait: `open` those to be delivered again, `final` those in their last one.
+
+    `size` is the number of IDs held, with those that are no longer pending. `ownerless` has entries that are dead, and
+    have been released by XNACK: when to look at each, and its ID.
+    """
+
+    __slots__ = ("final", "open", "ownerless", "size")
+
+    def __init__(self, waits: int) -> None:
+        self.open: list[list[Item]] = [[] for _ in range(waits)]
+        self.final: list[list[Item]] = [[] for _ in range(waits)]
+        self.ownerless: list[tuple[int, int]] = []
+        self.size = 0
+
+
 class DueOrder:
     """`waits` are the milliseconds that the first, second, ... delivery may take; the last one repeats.
 
     Entries are dead once they are due after `last_count` deliveries. `pel` is the group's.
-    `armed` is when the owner looks at the order again; `arm(due)` is called if an entry will be due earlier.
-    `size` is the number of IDs held, with those that are no longer pending.
+    `armed` is when the owner looks at the order again; `arm(due)` is called if an entry will be due earlier. The owner
+    must `walk` until `is_complete`, at first and whenever `is_untidy`. `release(value)` takes what may be large and is
+    needed no more.
     """
 
-    __slots__ = ("_arm", "_earliest", "_final", "_open", "_pel", "_tidy_at", "armed", "last_count", "size", "waits")
+    __slots__ = (
+        "_arm", "_earliest", "_found", "_heaps", "_pel", "_release", "_walked", "armed", "last_count",
+        "waits",
+    )  # fmt: skip
 
     def __init__(
-        self, waits: tuple[int, ...], last_count: int, pel: Mapping[int, Delivery], arm: Callable[[int], None]
-    ) -> None:
+        self, waits: tuple[int, ...], last_count: int, pel: Mapping[int, Delivery], arm: Callable[[int], None],
+        release: Callable[[Any], None],
+    ) -> None:  # fmt: skip
         self.waits = waits
         self.last_count = last_count
         self.armed = NEVER
@@ -44,44 +70,85 @@ class DueOrder:
         self._earliest = NEVER
         self._arm = arm
         self._pel = pel
-        self._open: list[list[Item]] = [[] for _ in waits]
-        self._final: list[list[Item]] = [[] for _ in waits]
-        self.size = 0
-        self._tidy_at = _FEW
+        self._release = release
+        self._heaps = _Heaps(len(waits))
+        # What a walk has found that is under way, and the ID up to which it has come.
+        self._found: _Heaps | None = _Heaps(len(waits))
+        self._walked = -1
+
+    @property
+    def size(self) -> int:
+        """The number of IDs held, with those that are no longer pending."""
+        return self._heaps.size
+
+    # The walk
+
+    def is_complete(self) -> bool:
+        """Whether no walk is under way."""
+        return self._found is None
+
+    def is_untidy(self) -> bool:
+        """Whether most of what is held is no longer pending, so that another walk is worthwhile."""
+        return self._heaps.size > 2 * len(self._pel) + _FEW
+
+    def walk(self, pending: Callable[[int], Iterator[int]], count: int) -> None:
+        """Looks at the next `count` pending entries; `pending` returns them from an ID on."""
+        found = self._found
+        if found is None:
+            found = self._found = _Heaps(len(self.waits))
+            self._walked = -1
         together: dict[Delivery, list[int]] = {}
-        for id, delivery in pel.items():
-            if delivery.consumer is not None and delivery.consumer.name != PARKED:
+        seen = 0
+        for id in islice(pending(self._walked + 1), count):
+            self._walked = id
+            seen += 1
+            delivery = self._pel[id]
+            if delivery.consumer is None:
+                if delivery.count >= self.last_count:
+                    heappush(found.ownerless, (0, id))
+            elif delivery.consumer.name != PARKED:
                 together.setdefault(delivery, []).append(id)
         for delivery, ids in together.items():
-            self.add(delivery, ids)
+            self._put(found, delivery, ids)
+        if seen < count:
+            self.discard()
+            self._heaps, self._found = found, None
+            self._earliest = 0
+
+    def discard(self) -> None:
+        """Gives up what is held, a little at a time."""
+        for heap in (*self._heaps.open, *self._heaps.final, self._heaps.ownerless):
+            self._release(heap)
+
+    # What the group reports
 
     def add(self, delivery: Delivery, ids: list[int]) -> None:
         """Notes a delivery."""
-        count, time = delivery.count, delivery.time
-        level = min(max(count, 1), len(self.waits)) - 1
-        due = time + self.waits[level]
-        if count >= self.last_count:
-            heappush(self._final[level], (time, delivery.serial, ids))
-        else:
-            heappush(self._open[level], (time, delivery.serial, ids))
-            if due < self._earliest:
-                self._earliest = due
-        self.size += len(ids)
-        if self.size > self._tidy_at:
-            self._tidy()
+        due = self._put(self._heaps, delivery, ids)
+        if self._found is not None:
+            # The walk finds the others.
+            known = [id for id in ids if id <= self._walked]
+            if known:
+                self._put(self._found, delivery, known)
         if due < self.armed:
             self.armed = due
             self._arm(due)
 
-    def _tidy(self) -> None:
-        """Drops items of which nothing is pending any more, and decides when to do so again."""
-        serials = {delivery.serial for delivery in self._pel.values()}
-        self.size = 0
-        for heap in self._open + self._final:
-            heap[:] = [item for item in heap if item[1] in serials]
-            heapify(heap)
-            self.size += sum([len(item[2]) for item in heap])
-        self._tidy_at = 2 * self.size + _FEW
+    def _put(self, heaps: _Heaps, delivery: Delivery, ids: list[int]) -> int:
+        """Adds an item; returns when it is due."""
+        time = delivery.time
+        level = min(max(delivery.count, 1), len(self.waits)) - 1
+        due = time + self.waits[level]
+        if delivery.count >= self.last_count:
+            heappush(heaps.final[level], (time, delivery.serial, ids))
+        else:
+            heappush(heaps.open[level], (time, delivery.serial, ids))
+            if due < self._earliest:
+                self._earliest = due
+        heaps.size += len(ids)
+        return due
+
+    # What is due
 
     def _front(self, heap: list[Item]) -> list[int]:
         """Returns the IDs of the first item that are still pending by that delivery; drops items that have none."""
@@ -92,7 +159,7 @@ class DueOrder:
             if ids:
                 return ids
             heappop(heap)
-            self.size -= len(item[2])
+            self._heaps.size -= len(item[2])
         return []
 
     def _is_current(self, id: int, serial: int) -> bool:
@@ -104,7 +171,7 @@ class DueOrder:
         if now < self._earliest:
             return False
         self._earliest = NEVER
-        for wait, heap in zip(self.waits, self._open, strict=True):
+        for wait, heap in zip(self.waits, self._heaps.open, strict=True):
             if self._front(heap):
                 self._earliest = min(self._earliest, heap[0][0] + wait)
         return self._earliest <= now
@@ -114,11 +181,20 @@ class DueOrder:
 
         The caller must deliver them, or end that they are pending.
         """
-        return self._take(self._open, now, limit)
+        return self._take(self._heaps.open, now, limit)
 
     def take_dead(self, now: int, limit: int) -> list[int]:
-        """The same for entries whose last delivery is due."""
-        return self._take(self._final, now, limit)
+        """The same for entries whose last delivery is due, or that are dead and have no owner."""
+        ownerless = self._heaps.ownerless
+        taken: list[int] = []
+        while ownerless and ownerless[0][0] <= now and (not limit or len(taken) < limit):
+            id = heappop(ownerless)[1]
+            delivery = self._pel.get(id)
+            if delivery is not None and delivery.consumer is None and delivery.count >= self.last_count:
+                taken.append(id)
+        if limit and len(taken) == limit:
+            return taken
+        return taken + self._take(self._heaps.final, now, limit - len(taken) if limit else 0)
 
     def _take(self, heaps: list[list[Item]], now: int, limit: int) -> list[int]:
         taken: list[int] = []
@@ -133,33 +209,43 @@ class DueOrder:
             if chosen is None:
                 break
             time, serial, all_ids = heappop(chosen)
-            self.size -= len(all_ids)
+            self._heaps.size -= len(all_ids)
             room = limit - len(taken) if limit else len(found)
             taken += found[:room]
             if room < len(found):
                 heappush(chosen, (time, serial, found[room:]))
-                self.size += len(found) - room
+                self._heaps.size += len(found) - room
         return taken
 
     def postpone(self, id: int, now: int) -> None:
         """Puts an entry that was taken back, as if it had been delivered now."""
         delivery = self._pel[id]
         level = min(max(delivery.count, 1), len(self.waits)) - 1
-        heappush(self._final[level], (now, delivery.serial, [id]))
-        self.size += 1
+        heappush(self._heaps.final[level], (now, delivery.serial, [id]))
+        self._heaps.size += 1
+
+    def look_again(self, id: int, due: int) -> None:
+        """Has an entry that is dead taken again at `due`, if it has no owner then."""
+        heappush(self._heaps.ownerless, (due, id))
+        if self._found is not None and id <= self._walked:
+            heappush(self._found.ownerless, (due, id))
+        if due < self.armed:
+            self.armed = due
+            self._arm(due)
 
     def next_due(self, now: int) -> int:
         """Returns when the next entry will be due, or dead, NEVER if none will. What is due already does not count."""
-        earliest = NEVER
-        for wait, heap in zip(self.waits, self._final, strict=True):
+        ownerless = self._heaps.ownerless
+        earliest = ownerless[0][0] if ownerless else NEVER
+        for wait, heap in zip(self.waits, self._heaps.final, strict=True):
             if self._front(heap):
                 earliest = min(earliest, heap[0][0] + wait)
-        for wait, heap in zip(self.waits, self._open, strict=True):
+        for wait, heap in zip(self.waits, self._heaps.open, strict=True):
             if self._front(heap) and heap[0][0] + wait > now:
                 earliest = min(earliest, heap[0][0] + wait)
         return earliest
 
     def oldest(self) -> int | None:
         """Returns the time of the oldest delivery, None if nothing is pending for a consumer."""
-        times = [self._pel[ids[0]].time for heap in self._open + self._final if (ids := self._front(heap))]
+        times = [self._pel[ids[0]].time for heap in self._heaps.open + self._heaps.final if (ids := self._front(heap))]
         return min(times, default=None)

@@ -48,28 +48,16 @@ class Stream:
 
     `first_id` is the lowest live ID (0 in an empty stream), `last_id` the highest ever assigned,
     `max_deleted_id` the highest ID that XDEL and its relatives removed (trimming doesn't count), `entries_added`
-    the number of entries ever added. Loading and XSETID set the last three. `measured` is the number of bytes of all
-    entries as clients read them, kept up to date from `measure` on; until then it is UNKNOWN.
+    the number of entries ever added. Loading and XSETID set the last three. `measured` is the number of bytes of the
+    entries from the ID `measured_from` on, as clients read them; UNKNOWN until they are counted (measuring.py).
     """
 
     type_name: ClassVar = "stream"
 
     __slots__ = (
-        "_first_ids",
-        "_head",
-        "_nodes",
-        "_radix_nodes",
-        "_tail",
-        "entries_added",
-        "first_id",
-        "groups",
-        "idempotency",
-        "last_id",
-        "length",
-        "limits",
-        "max_deleted_id",
-        "measured",
-    )
+        "_first_ids", "_head", "_nodes", "_radix_nodes", "_tail", "entries_added", "first_id", "groups", "idempotency",
+        "last_id", "length", "limits", "max_deleted_id", "measured", "measured_from",
+    )  # fmt: skip
 
     def __init__(self, limits: StreamLimits | None = None) -> None:
         self.limits = limits if limits is not None else DefaultStreamLimits()
@@ -79,6 +67,7 @@ class Stream:
         self.max_deleted_id = 0
         self.entries_added = 0
         self.measured = UNKNOWN
+        self.measured_from = 0
         self.groups: dict[bytes, Group] = {}
         self.idempotency = Producers(self.limits.stream_idmp_duration, self.limits.stream_idmp_maxsize)
         self._nodes: list[StreamNode] = []
@@ -304,8 +293,7 @@ class Stream:
         if index < 0:
             return False
         node = self._nodes[index]
-        if self.measured >= 0:
-            self.measured -= node.size(position, position + 1)
+        self.uncount(node, position, position + 1)
         if len(node) == 1:
             self.drop_node(index - self._head)
         else:
@@ -316,6 +304,13 @@ class Stream:
         if id == self.first_id:
             self.refresh_first_id()
         return True
+
+    def uncount(self, node: StreamNode, start: int, end: int) -> None:
+        """Takes the entries at these positions of a node, which are about to be removed, off what is `measured`."""
+        if self.measured >= 0:
+            if self.measured_from:
+                start = max(start, node.upper(self.measured_from - 1))
+            self.measured -= node.size(start, max(start, end))
 
     def node_at(self, position: int) -> StreamNode | None:
         """Returns the node at `position`, counted from the head; None past the last."""
@@ -467,10 +462,6 @@ class Stream:
                 if removed is not None:
                     removed.setdefault(name, []).append(id)
         return count
-
-    def measure(self) -> None:
-        """Begins to count bytes in `measured`: 30 ns per entry."""
-        self.measured = sum(node.size(node.lo, len(node.keys)) for node in self.nodes())
 
     # -- whole
 

@@ -84,9 +84,11 @@ def trim_by_bytes(stream: Stream, size: int) -> int:
 
     The newest one stays, whatever it takes.
     """
-    excess = stream.measured - size
-    if excess <= 0 or stream.length < 2:
+    if stream.measured <= size or stream.length < 2:
         return 0
+    # What is not measured yet precedes what is too much already.
+    before = trim_by_id(stream, stream.measured_from) if stream.measured_from else 0
+    excess = stream.measured - size
     count = 0
     for node in stream.nodes():
         begin, end = node.lo, len(node.keys)
@@ -104,7 +106,7 @@ def trim_by_bytes(stream: Stream, size: int) -> int:
             count += 1
         if excess <= 0:
             break
-    return trim_by_length(stream, max(stream.length - count, 1))
+    return before + trim_by_length(stream, max(stream.length - count, 1))
 
 
 def trim_effect(key: bytes, stream: Stream) -> list[bytes]:
@@ -139,8 +141,7 @@ def _trim(
             break
         whole = stream.length - entries >= length if lowest is None else node.last_id() < lowest
         if whole and keep:
-            if stream.measured >= 0:
-                stream.measured -= node.size(node.lo, len(node.keys))
+            stream.uncount(node, node.lo, len(node.keys))
             stream.drop_node(passed)
             stream.length -= entries
             removed += entries
@@ -173,8 +174,7 @@ def _trim_head(stream: Stream, node: StreamNode, length: int, lowest: int | None
     """Removes the first entries of the node that exceed the length or are below the ID."""
     gone = stream.length - length if lowest is None else node.upper(lowest - 1) - node.lo
     if gone:
-        if stream.measured >= 0:
-            stream.measured -= node.size(node.lo, node.lo + gone)
+        stream.uncount(node, node.lo, node.lo + gone)
         node.trim(gone)
         stream.length -= gone
     return gone
@@ -199,8 +199,7 @@ def _trim_entries(
         else:
             stream.remove_references(id, None if removal is None else removal.references)
         position = node.upper(id) - 1
-        if stream.measured >= 0:
-            stream.measured -= node.size(position, position + 1)
+        stream.uncount(node, position, position + 1)
         node.delete(position)
         stream.length -= 1
         gone += 1

@@ -4,6 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from broker.policies.governed_group import ORDERED_AT_ONCE
 from tests.broker.effects import journal, lines
 from tests.broker.policies.governing import GROUP, dead_letters, governing, group_facts, ids, pending
 
@@ -131,6 +132,64 @@ async def test_transactions_and_scripts_never_wait(autojump_clock: MockClock) ->
         script = "return redis.call('XREADGROUP', 'GROUP', 'g', 'eve', 'BLOCK', 0, 'STREAMS', KEYS[1], '>')"
         assert ids(await client.call("EVAL", script, 1, "s")) == ["2-1", "3-1"]
         assert await client.call("EVAL", script, 1, "s") == b"$-1\r\n"
+
+
+# Many pending entries
+
+
+MANY = 2 * ORDERED_AT_ONCE + 500
+FILL = f"for i = 1, {MANY} do redis.call('XADD', 's', i .. '-1', 'a', 1) end"
+TAKE = (
+    "for i = 1, ARGV[1] / 50 do redis.call('XREADGROUP', 'GROUP', 'g', 'alice', 'COUNT', 50, 'STREAMS', 's', '>') end"
+)
+
+
+async def test_many_pending_entries_are_looked_at_in_steps(autojump_clock: MockClock) -> None:
+    async with governing("XGROUP CREATE s g 0 MKSTREAM") as (_, client):
+        await client.call("EVAL", FILL, 0)
+        await client.call("EVAL", TAKE, 0, MANY)
+        await trio.sleep(2)
+        await client.call("XADD s 90000-1 a 1")
+        for policy in ("ACKWAIT 1000", "ACKWAIT 1500"):
+            # Whether it is the first policy or another one. New entries are given out meanwhile.
+            await client.call(f"XGROUP CFGSET s g {policy}")
+            assert len(ids(await client.call(BOB))) < MANY
+            await trio.sleep(0.1)
+        assert len(ids(await client.call(BOB))) == MANY
+        await trio.sleep(1.5)
+        assert len(ids(await client.call(ALICE))) == MANY + 1
+
+
+async def test_a_waiting_client_gets_what_is_found_to_be_due(autojump_clock: MockClock) -> None:
+    async with governing("XGROUP CREATE s g 0 MKSTREAM") as (broker, client):
+        await client.call("EVAL", FILL, 0)
+        await client.call("EVAL", TAKE, 0, MANY)
+        await trio.sleep(2)
+        await client.call("XGROUP CFGSET s g ACKWAIT 1000")
+        waiting = await broker.client()
+        await waiting.send("XREADGROUP GROUP g bob COUNT 2 BLOCK 0 STREAMS s >")
+        assert ids(await waiting.receive()) == ["1-1", "2-1"]
+
+
+async def test_those_found_to_be_dead_die_whether_they_have_an_owner_or_not(autojump_clock: MockClock) -> None:
+    async with governing("XGROUP CREATE s g 0 MKSTREAM") as (_, client):
+        await client.call("EVAL", FILL, 0)
+        await client.call("EVAL", TAKE, 0, MANY)
+        await client.call("XNACK", "s", "g", "FATAL", "IDS", 1500, *(f"{number}-1" for number in range(1, 1501)))
+        await trio.sleep(2)
+        await client.call("XGROUP CFGSET s g ACKWAIT 1000 MAXDELIVER 1 DEADLETTER dlq")
+        await trio.sleep(0.1)
+        assert await client.call("XLEN dlq") == b":%d\r\n" % MANY
+        assert await pending(client) == []
+
+
+async def test_a_group_that_goes_is_followed_no_more(autojump_clock: MockClock) -> None:
+    async with governing(*GROUP, "XGROUP CFGSET s g ACKWAIT 1000", ALICE) as (broker, client):
+        group = broker.broker.keyspace.databases[0].data[b"s"].groups[b"g"]
+        assert group.due is not None
+        await client.call("RENAME s t")
+        await trio.sleep(2)
+        assert group.due is None
 
 
 # Dead letters

@@ -180,6 +180,38 @@ async def test_bytes_are_counted_whatever_adds_and_removes_entries(autojump_cloc
         assert await client.call("XLEN t") == b":1\r\n"
 
 
+NODES = 3 * governed_stream.MEASURED_AT_ONCE
+FILL = f"for i = 1, {NODES} do redis.call('XADD', 's', i .. '-1', 'field', 'value') end"
+
+
+async def test_bytes_are_counted_in_steps(autojump_clock: MockClock) -> None:
+    async with governing(stream_node_max_entries="1") as (broker, client):
+        await client.call("EVAL", FILL, 0)
+        await client.call("XCFGSET s MAXBYTES 1000000")
+        stream = broker.broker.keyspace.databases[0].data[b"s"]
+        assert "bytes" not in await facts(client)
+        assert 0 < stream.measured < sum(len(text) for _, text in stream.entries())
+        await client.call("XDEL", "s", "5-1", f"{NODES}-1")
+        await client.call("XADD s * field value")
+        await trio.sleep(0.1)
+        size = sum(len(text) for _, text in stream.entries())
+        assert (await facts(client))["bytes"].text == b"%d" % size
+        # As soon as the last ones are too many, those before go, counted or not.
+        await client.call(f"XCFGSET s MAXBYTES {size // 10}")
+        assert stream.measured <= size // 10
+        assert stream.length == NODES // 10 - 1
+
+
+async def test_a_full_stream_refuses_entries_while_its_bytes_are_counted(autojump_clock: MockClock) -> None:
+    async with governing(stream_node_max_entries="1") as (broker, client):
+        await client.call("EVAL", FILL, 0)
+        stream = broker.broker.keyspace.databases[0].data[b"s"]
+        size = sum(len(text) for _, text in stream.entries())
+        await client.call(f"XCFGSET s MAXBYTES {size} DISCARD NEW")
+        assert await client.call("XADD s * field value") == FULL
+        assert stream.length == NODES
+
+
 async def test_a_full_stream_may_refuse_entries(autojump_clock: MockClock) -> None:
     setup = ("XCFGSET s MAXLEN 3 DISCARD NEW", *THREE)
     async with governing(*setup, notify_keyspace_events="Ep") as (broker, client):

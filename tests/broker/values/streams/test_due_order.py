@@ -1,5 +1,7 @@
 """The order in which entries become overdue, against a plain search through all pending entries."""
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +17,7 @@ ACTIONS = st.lists(
         st.tuples(st.sampled_from(["acknowledge", "release", "redeliver"]), st.integers(0, 30), st.just(0)),
         st.tuples(st.just("pass"), st.integers(0, 40), st.just(0)),
         st.tuples(st.sampled_from(["due", "dead"]), st.integers(0, 4), st.just(0)),
+        st.tuples(st.just("walk"), st.integers(1, 5), st.just(0)),
     ),
     max_size=60,
 )
@@ -31,7 +34,20 @@ class Model:
         self.armed: list[int] = []
         self.now = 100
         self.next_id = 0
-        self.group.due = DueOrder(waits, last_count, self.group.pel, self.armed.append)
+        self.released: list[Any] = []
+        self.order_again()
+        self.walk(1)
+
+    def order_again(self) -> None:
+        """The group gets another order, which knows nothing yet."""
+        self.group.due = DueOrder(self.waits, self.last_count, self.group.pel, self.armed.append, self.released.append)
+
+    def walk(self, count: int) -> None:
+        """Looks at so many entries at a time until all are known."""
+        order = self.group.due
+        assert order is not None
+        while not order.is_complete():
+            order.walk(self.group.pending, count)
 
     def due(self, id: int) -> int:
         delivery = self.group.pel[id]
@@ -67,13 +83,20 @@ class Model:
             expected = self.overdue(action == "dead")
             assert order.has_due(self.now) == bool(self.overdue(False))
             taken = (order.take_due if action == "due" else order.take_dead)(self.now, number)
-            assert taken == (expected[:number] if number else expected)
+            ownerless = [id for id in taken if group.pel[id].consumer is None]
+            assert all(action == "dead" and group.pel[id].count >= self.last_count for id in ownerless)
+            assert taken == (ownerless + expected)[: number or None]
             for id in taken:
                 group.acknowledge(id)
+
+        elif action == "walk":
+            order.walk(group.pending, number)
 
     def check(self) -> None:
         order = self.group.due
         assert order is not None
+        for id in order.take_dead(0, 0):
+            assert self.group.pel[id].consumer is None
         owned = [id for id, delivery in self.group.pel.items() if delivery.consumer]
         assert order.oldest() == min((self.group.pel[id].time for id in owned), default=None)
         later = [self.due(id) for id in owned if self.due(id) > self.now or self.group.pel[id].count >= self.last_count]
@@ -90,11 +113,72 @@ def test_against_a_search(waits: tuple[int, ...], last_count: int, actions: list
         model.act(*action)
     model.check()
     # An order that is made later says the same.
-    model.group.due = DueOrder(waits, last_count, model.group.pel, model.armed.append)
+    model.order_again()
+    model.walk(4)
     model.check()
     model.now += 100
     expected = model.overdue(False)
-    assert model.group.due.take_due(model.now, 0) == expected
+    assert model.group.due is not None and model.group.due.take_due(model.now, 0) == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([(20,), (30, 5)]), ACTIONS, ACTIONS, st.booleans())
+def test_whatever_happens_during_a_walk(
+    waits: tuple[int, ...], before: list[tuple[str, int, int]], meanwhile: list[tuple[str, int, int]], again: bool
+) -> None:
+    model = Model(waits, 3)
+    for action in before:
+        model.act(*action)
+    if not again:
+        model.order_again()
+    order = model.group.due
+    assert order is not None
+    for name, number, count in meanwhile:
+        order.walk(model.group.pending, 1)
+        if name not in ("due", "dead", "walk"):
+            model.act(name, number, count)
+    model.walk(1)
+    model.check()
+    model.now += 100
+    for final in (False, True):
+        expected = model.overdue(final)
+        taken = (order.take_dead if final else order.take_due)(model.now, 0)
+        assert [id for id in taken if model.group.pel[id].consumer] == expected
+
+
+def test_what_happens_during_a_walk_is_known_at_once() -> None:
+    model = Model((20,), 3)
+    model.act("deliver", 5, 0)
+    model.order_again()
+    order = model.group.due
+    assert order is not None
+    order.walk(model.group.pending, 2)
+    assert not order.is_complete()
+    model.act("deliver", 2, 0)
+    assert order.take_due(120, 0) == [5, 6]
+    model.walk(2)
+    assert order.take_due(120, 0)[:5] == [0, 1, 2, 3, 4]
+
+
+def test_dead_entries_without_an_owner() -> None:
+    model = Model((20,), 3)
+    model.act("deliver", 5, 0)
+    for id in (0, 2, 3):
+        model.group.release(id, 3 if id else 2)
+    model.order_again()
+    model.walk(2)
+    order = model.group.due
+    assert order is not None
+    assert order.next_due(100) <= 100
+    assert order.take_dead(100, 1) == [2]
+    assert order.take_dead(100, 0) == [3]
+    order.look_again(3, 150)
+    assert model.armed[-1] == 150 or order.armed <= 150
+    assert order.take_dead(149, 0) == []
+    assert order.take_dead(150, 0) == [3]
+    order.look_again(3, 150)
+    model.act("claim", 3, 1)
+    assert order.take_dead(150, 0) == []
 
 
 def test_an_earlier_entry_is_reported() -> None:
@@ -111,12 +195,17 @@ def test_an_earlier_entry_is_reported() -> None:
 def test_what_is_acknowledged_takes_no_memory_for_long() -> None:
     model = Model((1_000_000,), 3)
     model.act("claim", 10_000_000, 1)
+    order = model.group.due
+    assert order is not None
     for _ in range(3000):
         model.act("deliver", 5, 0)
         for id in range(model.next_id - 5, model.next_id):
             model.group.acknowledge(id)
-    order = model.group.due
-    assert order is not None and order.size < 3000
+        if order.is_untidy():
+            order.walk(model.group.pending, 100)
+    assert order.size < 3000
+    # What was given up is handed over, not freed at once.
+    assert sum(len(heap) for heap in model.released) > 2000
 
 
 def test_postponing() -> None:

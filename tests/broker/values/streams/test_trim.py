@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from broker.values.streams.group import Group
 from broker.values.streams.limits import DefaultStreamLimits
+from broker.values.streams.measuring import measure
 from broker.values.streams.stream import Stream
 from broker.values.streams.trim import References, trim_by_bytes, trim_by_id, trim_by_length, trim_effect
 
@@ -94,7 +95,7 @@ def test_nodes_behind_a_kept_one_are_removed() -> None:
 @given(st.integers(1, 60), st.integers(-10, 3000), st.sets(st.integers(1, 60)))
 def test_by_bytes(count: int, bound: int, deleted: set[int]) -> None:
     stream = filled(count)
-    stream.measure()
+    measure(stream, 1000)
     for n in deleted:
         stream.delete(n << 64)
     sizes = [len(text) for _, text in stream.entries()]
