@@ -12,6 +12,8 @@ import trio
 from consumers.commands import publish
 from consumers.commands.running import CommandError
 from consumers.fanout import Message, subscribe
+from consumers.partitions import partition_of
+from consumers.streams import Producer
 from tests.consumers.commands.commands import lines, prepared
 
 Client = coredis.Redis[bytes]
@@ -111,3 +113,21 @@ async def test_reading_standard_input_can_be_cancelled(monkeypatch: pytest.Monke
             await lines(publish, client, "news")
         assert scope.cancelled_caught
         writing.write(b"\n")  # lets the thread that still reads go
+
+
+async def test_an_entry_of_a_stream_with_partitions(client: Client, typed: Callable[[bytes], None]) -> None:
+    await client.set("orders:partitions", "4")
+    with pytest.raises(CommandError, match="orders has 4 partitions: --partition-by names the field"):
+        await lines(publish, client, "--stream", "orders", "customer=7")
+    with pytest.raises(CommandError, match="an entry has no field customer"):
+        await lines(publish, client, "--stream", "orders", "--partition-by", "customer", "total=7")
+    with pytest.raises(CommandError, match="--partition-by is for streams with partitions"):
+        await lines(publish, client, "--stream", "plain", "--partition-by", "customer", "customer=7")
+    assert not await client.exists(["orders", "plain"])
+    await lines(publish, client, "--stream", "orders", "--partition-by", "customer", "customer=7")
+    typed(b'{"customer": 7}\n{"customer": "ann"}\n')
+    assert await lines(publish, client, "--stream", "orders", "--partition-by", "customer") == ["2"]
+    # where a producer puts them
+    await Producer(client, "orders", partitions=4, key="customer").publish({"customer": 7})
+    assert await client.xlen(f"orders:{{{partition_of(7, 4)}}}") == 3
+    assert await client.xlen(f"orders:{{{partition_of('ann', 4)}}}") == 1

@@ -1,14 +1,19 @@
 """A stream with partitions: one row in the list, and a page of its own."""
 
+import logging
 import re
 
 import coredis
 import pytest
 
+from consumers.console import stream_entries
+from consumers.console.access.policy import Policy
 from consumers.console.pages import partitions as module
+from consumers.partitions import record_dead_letters
 from consumers.streams import Consumer, Message, Producer
 from tests.consumers.console.consoles import open_browser
 from tests.consumers.console.pages.test_streams import looked
+from tests.consumers.console.test_stream_entries import died
 from tests.consumers.streams.running import running, until
 
 pytestmark = pytest.mark.both_loops
@@ -72,3 +77,27 @@ async def test_partitions_that_hold_nothing_yet(client: Client, server_url: str)
     await client.set(f"{NAME}:partitions", "2")
     async with open_browser(server_url) as browser:
         assert '&lt;orders&gt;:{1}</th><td class="number">-</td>' in flat(await browser.page(PAGE))
+
+
+async def test_the_letters_of_all_partitions_go_back(
+    client: Client, server_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stream_entries, "REDRIVEN", 3)
+    await record_dead_letters(client, "<dead>", 3)
+    for number in (0, 0, 2, 2):
+        await died(client, f"<dead>:{{{number}}}".encode(), f"{NAME}:{{{number}}}", "text")
+    await client.set(f"{NAME}:partitions", "3")
+    redrive = "/streams/redrive-partitions?stream=%3Cdead%3E"
+    async with open_browser(server_url) as browser:
+        assert f'action="{redrive}"' in await browser.page("/streams/partitions?stream=%3Cdead%3E")
+        with caplog.at_level(logging.INFO, "consumers.console.audit"):
+            assert "3 dead letters were redriven." in await browser.confirmed(redrive)
+        assert "action=redrive" in caplog.messages[-1]
+        assert [await client.xlen(f"{NAME}:{{{number}}}") for number in range(3)] == [2, 0, 1]
+        assert "1 dead letter was redriven." in await browser.confirmed(redrive)
+        assert "redrive-partitions" not in await browser.page("/streams/partitions?stream=%3Cdead%3E")
+        assert "redrive-partitions" not in await browser.page(PAGE)
+        await browser.form("/streams/redrive-partitions?stream=nosuch", 404)
+    async with open_browser(server_url, Policy(read_only=True)) as browser:
+        assert 'method="post"' not in await browser.page("/streams/partitions?stream=%3Cdead%3E")
+        assert (await browser.post(redrive, data={"confirmed": "yes"})).status_code == 403
