@@ -18,6 +18,14 @@ keyspace/       databases and the one way to change a key;  table/  what command
 values/         one data structure per file;  config/  redis.conf;  process/  clock, timers, log
 """
 
+import sys
+
+if sys.orig_argv[1:3] == ["-m", "broker"] or sys.argv[0].endswith("/trimaran"):
+    # This is the program that starts, not somebody's who imports it: see __main__.py, which comes a little later.
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from typing import TYPE_CHECKING, Any
 
 import protocol as protocol  # its loader decides what runs compiled

@@ -239,3 +239,22 @@ def test_check_answers_by_its_exit_status(
         assert "Go on? [y/N] " in capsys.readouterr().out
     assert file.read_bytes() == b"*1\r\n$4\r\nPING\r\n"
     assert cli.main(["check"]) == 2
+
+
+PROGRAM = "import sys\nfrom broker.__main__ import main\nsys.exit(main())\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_ours"),
+    [(["-m", "broker"], True), (["trimaran"], True), (["app.py"], False), (["-m", "app"], False)],
+)
+def test_an_interrupt_during_the_first_imports(tmp_path: Path, arguments: list[str], is_ours: bool) -> None:
+    # What the package imports before anything else.
+    (tmp_path / "protocol.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    for name in ("trimaran", "app.py"):
+        (tmp_path / name).write_text(PROGRAM)
+    command = [sys.executable, *(str(tmp_path / word) if word == "trimaran" else word for word in arguments)]
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(cli.__file__).parents[1]}"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGINT
+    assert (done.stderr == b"") == is_ours
