@@ -12,7 +12,8 @@ consumers of this library in other groups skip it. Redriven to another stream in
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from consumers.connection import Client, Command, Link, client_slot, open_link
@@ -51,7 +52,8 @@ PAGE = 100
 class DeadLetter:
     """A dead entry. `id` is its ID in the dead-letter stream; stream, entry_id and group are its origin.
 
-    fields: those of the original entry. delivery_count: how often it was delivered. time: seconds since 1970.
+    fields: those of the original entry; of several with one name the last. values: all of them as they are, fields and
+    values in turn. delivery_count: how often it was delivered. time: seconds since 1970.
     Names that are not UTF-8 are as in names.py.
     """
 
@@ -64,6 +66,7 @@ class DeadLetter:
     consumer: str
     time: float
     fields: dict[str, bytes]
+    values: tuple[bytes, ...] = field(repr=False)
 
 
 def dead_letter_command(
@@ -94,6 +97,7 @@ def read_letter(id: bytes, values: Sequence[bytes]) -> DeadLetter | None:
     """The dead letter in an entry, or None for an entry that is not one of ours."""
     pairs = _pairs(values)
     about = {name: decoded(value) for name, value in pairs if name in _OURS}
+    kept = [pair for pair in pairs if pair[0] not in _OURS]
     if STREAM not in about or ID not in about:
         return None
     count, when = about.get(DELIVERIES, ""), about.get(TIME, "")
@@ -106,7 +110,8 @@ def read_letter(id: bytes, values: Sequence[bytes]) -> DeadLetter | None:
         delivery_count=int(count) if count.isdecimal() else 0,
         consumer=about.get(CONSUMER, ""),
         time=int(when) / 1000 if when.isdecimal() else 0.0,
-        fields={decoded(name): value for name, value in pairs if name not in _OURS},
+        fields={decoded(name): value for name, value in kept},
+        values=tuple(chain.from_iterable(kept)),
     )
 
 
@@ -191,8 +196,7 @@ async def redrive(
 
 def way_back(dead_letter: str | bytes, letter: DeadLetter, target: str) -> list[Command]:
     """The commands that move a dead letter's entry to a stream, to be executed as one transaction."""
-    values = [one for name, value in letter.fields.items() for one in (encoded(name), value)]
-    values += [REDRIVEN_ID, encoded(letter.entry_id)]
+    values = [*letter.values, REDRIVEN_ID, encoded(letter.entry_id)]
     if target == letter.stream:
         # in another stream the entry is new to all groups
         values += [REDRIVEN_GROUP, encoded(letter.group)]

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from consumers.connection import open_link
+from consumers.deadletters import dead_letter_command
 from consumers.names import decoded, encoded
 from consumers.streams import Consumer, Message, Producer, Reject, dead_letters, redrive
 from tests.consumers.streams.running import Client, dead, entries_of, running, until
@@ -107,6 +109,21 @@ async def test_names_that_are_not_utf8_come_back_as_they_were(client: Client) ->
     (entry,) = await client.xrange(origin)
     assert dict(entry.field_values) == {b"\xfc": b"\xfb", b"redriven-id": b"5-5", b"redriven-group": group}
     assert await client.xlen(b"\xf9") == 1 and await client.xlen(dead_stream) == 0
+
+
+async def test_fields_of_one_name_come_back_in_their_order(client: Client) -> None:
+    values: list[str | bytes] = ["tag", "a", "n", "1", "tag", "b"]
+    async with open_link(client, "orders.dead") as link:
+        command = dead_letter_command(
+            "orders.dead", origin=("orders", "5-5", "billing", "a"), values=[encoded(one) for one in values],
+            reason="", deliveries=1, maxlen=None,
+        )  # fmt: skip
+        await link.execute([command])
+        (letter,) = [one async for one in dead_letters(client, "orders.dead")]
+        assert letter.fields == {"tag": b"b", "n": b"1"}
+        assert await redrive(client, "orders.dead") == 1
+        ((_, back),) = (await link.execute([(b"XRANGE", "orders", b"-", b"+")]))[0]
+    assert back[:6] == [b"tag", b"a", b"n", b"1", b"tag", b"b"]
 
 
 async def test_a_value_that_reads_like_the_redriven_field_is_just_a_value(client: Client) -> None:
