@@ -16,13 +16,14 @@ from coredis.pool import ClusterConnectionPool
 
 from consumers.connecting import Client, Command, Reply, slot_of
 from consumers.connection import open_link, send_batch
-from consumers.transactions import Decision, Transactions
+from consumers.transactions import Ask, Decision, Transactions
 
 __all__ = [
     "BATCH",
     "BYTES",
     "ask",
     "ask_node",
+    "encoded",
     "has_command",
     "integer",
     "known",
@@ -51,12 +52,26 @@ T = TypeVar("T")
 async def ask(client: Client, commands: Sequence[Command]) -> list[Reply]:
     """Return the replies in order, error replies as RedisError objects. Raises ConnectionError.
 
-    The first argument of each command is its key, or the one after the subcommand for those of CONTAINERS.
+    The first argument of each command is its key, or the one after the subcommand for those of CONTAINERS. Texts are
+    sent as `encoded` has them.
     """
     replies: list[Reply] = []
     for begin in range(0, len(commands), BATCH):
-        replies += await _batch(client, commands[begin : begin + BATCH])
+        replies += await _batch(client, _without_text(commands[begin : begin + BATCH]))
     return replies
+
+
+def encoded(text: str) -> bytes:
+    """Return what was stored: surrogates that stand for bytes become these, others, as JSON may contain, "?"."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
+
+
+def _without_text(commands: Sequence[Command]) -> list[Command]:
+    """The client would drop the connection for a text that is not UTF-8."""
+    return [tuple(encoded(one) if isinstance(one, str) else one for one in command) for command in commands]
 
 
 async def _batch(client: Client, commands: Sequence[Command]) -> list[Reply]:
@@ -77,7 +92,7 @@ async def _batch(client: Client, commands: Sequence[Command]) -> list[Reply]:
 
 async def ask_node(client: Client, node: Any, commands: Sequence[Command]) -> list[Reply]:
     """Return the replies of one of nodes()."""
-    return await _send(client, node, commands)
+    return await _send(client, node, _without_text(commands))
 
 
 async def _send(client: Client, node: Any, commands: Sequence[Command]) -> list[Reply]:
@@ -141,8 +156,8 @@ def pairs(reply: Reply) -> Mapping[Any, Any]:
 
 
 def text(data: bytes | str | None) -> str:
-    """Stored bytes as text for one line; undecodable ones are escaped."""
-    return data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data or ""
+    """Stored bytes as text, from which `encoded` makes the same bytes again; undecodable ones are surrogates."""
+    return data.decode("utf-8", "surrogateescape") if isinstance(data, bytes) else data or ""
 
 
 async def sliced(count: int, size: Callable[[T], int], read: Callable[[int, int], Awaitable[list[T]]]) -> list[T]:
@@ -160,6 +175,12 @@ async def sliced(count: int, size: Callable[[T], int], read: Callable[[int, int]
 
 
 async def transaction(client: Client, watched: Sequence[str | bytes], decide: Decision[T]) -> T:
-    """Run one transaction, see Transactions.run, on a connection of its own."""
-    async with open_link(client, watched[0]) as link:
-        return await Transactions(link).run(watched, decide)
+    """Run one transaction, see Transactions.run, on a connection of its own. Texts are sent as `encoded` has them."""
+    keys = [encoded(one) if isinstance(one, str) else one for one in watched]
+
+    async def decide_in_bytes(query: Ask) -> tuple[Sequence[Command], T]:
+        commands, value = await decide(lambda some: query(_without_text(some)))
+        return _without_text(commands), value
+
+    async with open_link(client, keys[0]) as link:
+        return await Transactions(link).run(keys, decide_in_bytes)

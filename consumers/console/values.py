@@ -77,7 +77,7 @@ def call(name: str, positional: object, named: object, limit: int = LINE_LIMIT) 
     parts = [line(one, limit) for one in _some(positional)]
     if isinstance(named, dict):
         parts += [f"{key}={line(one, limit)}" for key, one in _first(named.items())]
-    inside = ", ".join(parts)
+    inside, name = ", ".join(parts), name[:limit]
     return f"{name}({inside[:limit]}...)" if len(inside) > limit else f"{name}({inside})"
 
 

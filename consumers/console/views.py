@@ -22,6 +22,7 @@ from consumers.console.access.audit import audit
 from consumers.console.access.forms import Form
 from consumers.console.access.guard import visit_of
 from consumers.console.access.policy import Login
+from consumers.console.asking import encoded
 from consumers.console.labels import label, size
 from consumers.durations import age
 
@@ -69,19 +70,11 @@ def _moment(seconds: float | None) -> str:
 def link(path: str, **query: str | bytes | int | None) -> str:
     """Return a path with a query. Bytes are percent-encoded as they are."""
     kept = {
-        name: value if isinstance(value, bytes) else _encoded(str(value))
+        name: value if isinstance(value, bytes) else encoded(str(value))
         for name, value in query.items()
         if value is not None and value != ""
     }
     return f"{path}?{urlencode(kept, quote_via=quote)}" if kept else path
-
-
-def _encoded(text: str) -> bytes:
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        # half of a pair of surrogates, as JSON may contain
-        return text.encode("utf-8", "replace")
 
 
 def query_of(request: Request) -> dict[str, str]:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from coredis.exceptions import RedisError
+from coredis.exceptions import RedisError, WrongTypeError
 
 from consumers.connecting import Client, Command, Reply
 from consumers.connection import open_link
@@ -112,7 +112,7 @@ class Own:
         return found
 
     def _keys(self, queue: str) -> Keys:
-        if not queue or "{" in queue or "}" in queue:
+        if not queue or "{" in queue or "}" in queue or not _is_utf8(queue):
             raise Refused(f"{queue!r} is not the name of a job queue")
         return Keys(queue, self.priorities(queue))
 
@@ -319,7 +319,10 @@ class Own:
             letter = next((one for one in letters if one and one.fields.get("id") == id.encode()), None)
         async with open_link(client, keys.later) as link:
             hint = (stream, entry_id.encode()) if stream else None
-            found = await locate(link, keys, id, self._clock, hint, most=SEARCHED)
+            try:
+                found = await locate(link, keys, id, self._clock, hint, most=SEARCHED)
+            except WrongTypeError:
+                raise Refused("some of the queue's keys are of another type") from None
         info = found.info
         if info.state is JobState.UNKNOWN:
             return None
@@ -357,6 +360,14 @@ class Own:
         self, client: Client, queue: str, action: str, *, state: State | None = None, id: str = "", place: str = ""
     ) -> str:
         chosen = check(self, action, state, id)
+        try:
+            return await self._act(client, queue, chosen, state, id, place)
+        except WrongTypeError:
+            raise Refused("some of the queue's keys are of another type") from None
+        except ValueError as error:
+            raise Refused(f"a stored job is damaged: {error}") from None
+
+    async def _act(self, client: Client, queue: str, chosen: Action, state: State | None, id: str, place: str) -> str:
         async with self._opened(client, queue) as opened:
             if chosen.name == "pause":
                 await opened.pause()
@@ -376,6 +387,14 @@ class Own:
             if id and not count:
                 raise Refused(f"there is no dead job {id} any more")
             return jobs_text(count, "returned to the queue")
+
+
+def _is_utf8(name: str) -> bool:
+    """Whether a name can be that of a queue, whose program writes text."""
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _reports(reply: Any) -> tuple[list[WorkerReport], bool]:

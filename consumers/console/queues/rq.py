@@ -79,6 +79,10 @@ class _Keys:
         return job, f"{job}:dependents", f"{job}:dependencies", f"{self.prefix}:results:{id}"
 
 
+REGISTERED = 20_000
+"""Queues of one registry that are read."""
+
+
 class RQ:
     """The reader."""
 
@@ -124,13 +128,13 @@ class RQ:
                 if names:
                     self._registries.add(registry)
                 found |= {self._named(registry, member) for member in names}
-                if cursor in (b"0", 0) or not names:
+                if cursor in (b"0", 0) or not names or len(found) >= REGISTERED:
                     break
         return found
 
     @staticmethod
     def _named(registry: bytes, key: bytes) -> str:
-        whole = key.decode("utf-8", "surrogateescape")
+        whole = text(key)
         name = whole.removeprefix(f"{PREFIX}:queue:")
         return whole if registry != f"{PREFIX}:queues".encode() or ":queue:" in name else name
 

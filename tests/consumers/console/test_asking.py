@@ -6,7 +6,19 @@ from coredis.exceptions import AuthorizationError, ConnectionError, RedisError, 
 
 from consumers.connecting import Command
 from consumers.console import asking
-from consumers.console.asking import ask, has_command, integer, known, nodes, pairs, sliced, text, transaction
+from consumers.console.asking import (
+    ask,
+    ask_node,
+    encoded,
+    has_command,
+    integer,
+    known,
+    nodes,
+    pairs,
+    sliced,
+    text,
+    transaction,
+)
 from consumers.transactions import Ask
 
 Client = coredis.Redis[bytes]
@@ -62,7 +74,7 @@ async def test_large_elements_come_in_slices(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_bytes_as_text() -> None:
-    assert (text(b"a\xff"), text("b"), text(None)) == ("a\\xff", "b", "")
+    assert (text(b"a\xff"), text("b"), text(None)) == ("a\udcff", "b", "")
 
 
 async def test_a_transaction_decides_again_after_a_change(client: Client) -> None:
@@ -82,3 +94,16 @@ async def test_a_transaction_decides_again_after_a_change(client: Client) -> Non
 
 def test_a_map_may_be_a_list() -> None:
     assert pairs([b"a", 1, b"b", [2]]) == pairs({b"a": 1, b"b": [2]}) == {b"a": 1, b"b": [2]}
+
+
+async def test_bytes_that_are_no_text_survive_as_text(client: Client) -> None:
+    key = text(b"a\xff")
+    assert encoded(key) == b"a\xff" and encoded("\ud800") == b"?"
+
+    async def decide(query: Ask) -> tuple[list[Command], str]:
+        (found,) = await query([(b"GET", key)])
+        return [(b"SET", key, "\ud800")], text(found)
+
+    assert await ask(client, [(b"SET", key, key)]) == [b"OK"]
+    assert await transaction(client, [key], decide) == key
+    assert await ask_node(client, None, [(b"GET", key)]) == [b"?"] == [await client.get(b"a\xff")]
