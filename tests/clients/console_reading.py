@@ -52,6 +52,17 @@ class Reading:
 
         return self.run(use)
 
+    def errors(self) -> int:
+        """How many error replies of the server's the reader's figures cost: others look at these counts."""
+
+        async def use(client: "coredis.Redis[bytes]") -> int:
+            await self.discovery.look_at_all(client)
+            before = await client.info("stats")
+            await self.library.figures(client, [self.queue, "no such queue"])
+            return int((await client.info("stats"))["total_error_replies"]) - int(before["total_error_replies"])
+
+        return self.run(use)
+
     def jobs(self, state: State, page: int = 2) -> list[JobRow]:
         """All jobs in a state, read in small pages."""
 

@@ -65,6 +65,7 @@ async def test_before_a_worker_has_come(jobs: ModuleType, console: Reading) -> N
     parked = await jobs.mail_double.enqueue(6).start(after=delayed.id)
     found = await seen(console.figures)
     assert counts(found) == (4, 0, 1, 0) and found.oldest is not None and found.paused is None
+    assert await seen(console.errors) == 0
     rows = await seen(console.jobs, State.WAITING)
     assert {row.id for row in rows} == {task.id for task in (*waiting, low)}
     assert [row.summary for row in rows if row.id == low.id] == ["double(9)"]
@@ -84,6 +85,7 @@ async def test_what_a_worker_runs_and_has_run(jobs: ModuleType, working: None, c
         return counts(await seen(console.figures)) == (4, 2, 1, 1)
 
     await until(two_run)
+    before = await seen(console.figures)
     running = await seen(console.jobs, State.RUNNING)
     waiting = await seen(console.jobs, State.WAITING)
     assert len(running) == 2 and len(waiting) == 4
@@ -96,6 +98,9 @@ async def test_what_a_worker_runs_and_has_run(jobs: ModuleType, working: None, c
         for task in (*tasks, failed):
             await task.result()
     assert counts(await seen(console.figures)) == (0, 0, 1, 1)
+    after = await seen(console.figures)
+    assert before.added is not None and before.finished is not None
+    assert (after.added, after.finished) == (before.added + 1, before.finished + 7)
     (row,) = await seen(console.jobs, State.DEAD)
     assert (row.id, row.summary) == (failed.id, "fails: builtins.ValueError: as asked")
     assert (await seen(console.job, row)).error == "builtins.ValueError: as asked"

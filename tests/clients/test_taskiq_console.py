@@ -86,6 +86,8 @@ def test_a_stream(jobs: ModuleType, url: str, console: Reading, client: "redis.R
             console.act("delete", State.DONE, console.jobs(State.RUNNING)[0])
         client.set("release", 1)
         until(lambda: counts(console) == (0, 0, None, 1), "all have ended", lambda: logs_of(tmp_path))
+    found = console.figures()
+    assert (found.added, found.finished) == (3, 6)  # three were there when the console saw the stream
     assert [row.id for row in console.jobs(State.DONE)] == [*reversed(blocked), *reversed(sent)]
     (dead,) = console.jobs(State.DEAD)
     assert (dead.id, dead.summary) == (failing, 'fails("as asked")')
@@ -126,6 +128,7 @@ def test_deleting_and_purging_a_stream(jobs: ModuleType, console: Reading, clien
     client.xgroup_create("taskiq", "audit", id="0")
     client.xreadgroup("audit", "reader", {"taskiq": ">"}, count=3)
     assert counts(console)[:2] == (3, 1)
+    assert console.errors() == 0
     first, second, _ = console.jobs(State.WAITING)
     with pytest.raises(Refused, match="another group"):
         console.act("delete", State.WAITING, first)
@@ -146,6 +149,7 @@ def test_a_list(jobs: ModuleType, url: str, client: "redis.Redis") -> None:
     broker = taskiq_redis.ListQueueBroker(url, queue_name="mails")
     sent = send(broker, jobs.double, *range(5))
     assert counts(console) == (5, None, None, None)
+    assert console.errors() == 0
     rows = console.jobs(State.WAITING)
     assert [row.id for row in rows] == sent and rows[2].summary == "double(2)"
     details = console.job(rows[2])

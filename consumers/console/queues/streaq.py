@@ -22,8 +22,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from coredis.exceptions import RedisError
+
 from consumers.connecting import Client, Command
 from consumers.console.asking import ask, integer, known, pairs, text
+from consumers.console.queues.counting import StreamCounts
 from consumers.console.queues.library import (
     Action,
     Figures,
@@ -75,11 +78,17 @@ _TYPES = {"delayed": b"zset", "due": b"stream", "running": b"set", "index": b"zs
 
 @dataclass(slots=True)
 class _Counted:
-    """What was read of one queue for its figures. first: the first entries of its streams; names: live workers'."""
+    """What was read of one queue for its figures.
+
+    added, gone: entries since the streams were first seen. first: the first tasks in the streams, and when they were
+    due. groups: streams with workers, and how many have been there; names: theirs.
+    """
 
     running: int
+    delayed: int
     entries: int = 0
-    delayed: int = 0
+    added: int = 0
+    gone: int = 0
     first: list[tuple[str, float]] = field(default_factory=list)
     groups: list[tuple[str, int]] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
@@ -113,6 +122,7 @@ class StreaQ:
     def __init__(self, clock: Clock = wall_clock) -> None:
         self._clock = clock
         self._priorities: dict[str, set[str]] = {}
+        self._counts = StreamCounts()
 
     async def find(self, client: Client, keys: Sequence[bytes]) -> set[str]:
         matches = [match for key in keys if key[:7] == b"streaq:" and (match := _KEY.fullmatch(key)) is not None]
@@ -155,6 +165,7 @@ class StreaQ:
                 Figures(
                     library=self.name, name=queue, waiting=waiting, running=one.running, delayed=one.delayed,
                     oldest=max(0.0, now - min(due) / 1000) if due and waiting else None, workers=workers,
+                    added=one.added, finished=one.gone,
                 )
             )  # fmt: skip
         return found
@@ -162,23 +173,33 @@ class StreaQ:
     async def _count(self, client: Client, every: Sequence[Keys]) -> list[_Counted]:
         asked: list[Command] = []
         for keys in every:
-            asked.append((b"SCARD", keys.running))
-            for stream, later in zip(keys.streams, keys.delayed, strict=True):
-                asked += [
-                    (b"XLEN", stream), (b"ZCARD", later), (b"XRANGE", stream, b"-", b"+", b"COUNT", FIRST),
-                    (b"XINFO", b"GROUPS", stream),
-                ]  # fmt: skip
+            asked += [(b"SCARD", keys.running), *((b"ZCARD", one) for one in keys.delayed)]
+            asked += [(b"TYPE", one) for one in keys.streams]
         replies = iter(await ask(client, asked))
-        found = []
+        found: list[_Counted] = []
+        streams: list[tuple[_Counted, str]] = []
         for keys in every:
-            one = _Counted(integer(next(replies)))
-            for stream in keys.streams:
-                one.entries += integer(next(replies))
-                one.delayed += integer(next(replies))
-                one.first += [(id, due) for _, id, due in entries_in(known(next(replies)))]
-                ours = [group for group in groups_in(next(replies)) if group[b"name"] == GROUP.encode()]
-                one.groups += [(stream, int(group[b"consumers"])) for group in ours]
+            one = _Counted(integer(next(replies)), sum(integer(next(replies)) for _ in keys.delayed))
             found.append(one)
+            # about what is no stream, XINFO would be an error
+            streams += [(one, stream) for stream in keys.streams if known(next(replies)) == b"stream"]
+        asked = []
+        for _, stream in streams:
+            asked += [
+                (b"XINFO", b"STREAM", stream), (b"XINFO", b"GROUPS", stream),
+                (b"XRANGE", stream, b"-", b"+", b"COUNT", FIRST),
+            ]  # fmt: skip
+        replies = iter(await ask(client, asked))
+        for one, stream in streams:
+            about, groups, entries = next(replies), groups_in(next(replies)), known(next(replies))
+            if isinstance(about, RedisError):
+                continue
+            info = pairs(about)
+            added, gone = self._counts.since_first_seen(stream, info)
+            one.entries, one.added, one.gone = one.entries + int(info[b"length"]), one.added + added, one.gone + gone
+            one.first += [(id, due) for _, id, due in entries_in(entries)]
+            ours = [group for group in groups if group[b"name"] == GROUP.encode()]
+            one.groups += [(stream, int(group[b"consumers"])) for group in ours]
         return found
 
     @staticmethod

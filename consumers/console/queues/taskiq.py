@@ -13,10 +13,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
+from coredis.exceptions import RedisError
+
 from consumers.connecting import Client, Command
-from consumers.console.asking import ask, integer, known, sliced, text, transaction
+from consumers.console.asking import ask, integer, known, pairs, sliced, text, transaction
+from consumers.console.queues.counting import StreamCounts
 from consumers.console.queues.library import (
     Action,
     Figures,
@@ -91,6 +95,7 @@ class Taskiq:
     def __init__(self, clock: Clock = wall_clock) -> None:
         self._clock = clock
         self._schedules = Schedules()
+        self._counts = StreamCounts()
 
     # Finding.
 
@@ -133,29 +138,27 @@ class Taskiq:
 
     async def figures(self, client: Client, queues: Sequence[str]) -> list[Figures]:
         every = [StreamQueue(client, *_parted(queue)) for queue in queues]
-        asked: list[Command] = []
-        for one in every:
-            asked += [(b"LLEN", one.key), (b"XLEN", one.key), (b"XINFO", b"GROUPS", one.key)]
-        replies = await ask(client, asked)
+        kinds = [known(reply) for reply in await ask(client, [(b"TYPE", one.key) for one in every])]
+        lists = [one.key for one, kind in zip(every, kinds, strict=True) if kind == b"list"]
+        lengths = dict(zip(lists, await ask(client, [(b"LLEN", key) for key in lists]), strict=True))
         delayed = await self._schedules.counts(client, queues)
         found = []
-        for index, (queue, one) in enumerate(zip(queues, every, strict=True)):
-            length, entries, groups = replies[3 * index : 3 * index + 3]
-            count, complete = delayed[index] or (None, True)
-            if isinstance(entries, int) and not integer(length) and isinstance(groups, list):
-                found.append(await self._of_stream(client, queue, one, entries, groups, count, complete))
-            else:
-                found.append(
-                    Figures(library=self.name, name=queue, waiting=integer(length), delayed=count, exact=complete)
-                )
+        for queue, one, kind, later in zip(queues, every, kinds, delayed, strict=True):
+            count, complete = later or (None, True)
+            figures = Figures(
+                library=self.name, name=queue, waiting=integer(lengths.get(one.key)), delayed=count, exact=complete
+            )
+            found.append(await self._of_stream(client, one, figures) if kind == b"stream" else figures)
         return found
 
-    async def _of_stream(
-        self, client: Client, queue: str, one: StreamQueue, entries: int, groups: list[object], delayed: int | None,
-        complete: bool,
-    ) -> Figures:  # fmt: skip
-        group = one.own(groups_in(groups))
-        waiting, exact = await one.count_waiting(group, entries)
+    async def _of_stream(self, client: Client, one: StreamQueue, figures: Figures) -> Figures:
+        """Add what a stream tells."""
+        about, reply = await ask(client, [(b"XINFO", b"STREAM", one.key), (b"XINFO", b"GROUPS", one.key)])
+        if isinstance(about, RedisError):
+            return figures
+        info, group = pairs(about), one.own(groups_in(reply))
+        waiting, exact = await one.count_waiting(group, int(info[b"length"]))
+        running = 0 if group is None else int(group[b"pending"])
         last = "0-0" if group is None else last_delivered(group)
         asked: list[Command] = [(b"XRANGE", one.key, f"({last}", b"+", b"COUNT", 1)]
         if group is not None and group[b"consumers"] <= CONSUMERS:
@@ -164,10 +167,15 @@ class Taskiq:
         age = None
         if page := known(first):
             age = max(0.0, self._clock() - entry_order(text(page[0][0]))[0] / 1000)
-        return Figures(
-            library=self.name, name=queue, waiting=waiting, running=0 if group is None else int(group[b"pending"]),
-            delayed=delayed, oldest=age, workers=live_consumers(consumers[0]) if consumers else None,
-            exact=exact and complete,
+        added = gone = None
+        if exact:
+            # ended tasks stay in the stream
+            left = {b"entries-added": info[b"entries-added"], b"length": waiting + running}
+            added, gone = self._counts.since_first_seen(figures.name, left)
+        return replace(
+            figures, waiting=waiting, running=running, oldest=age, added=added, finished=gone,
+            workers=live_consumers(consumers[0]) if consumers else None if group else 0,
+            exact=exact and figures.exact,
         )  # fmt: skip
 
     # Jobs. A place is "list OFFSET", or as taskiq_streams.py and taskiq_schedules.py say.
