@@ -79,18 +79,16 @@ class Huey:
     # Figures.
 
     async def figures(self, client: Client, queues: Sequence[str]) -> list[Figures]:
+        kinds = await ask(client, [(b"TYPE", _waiting(queue)) for queue in queues])
         asked: list[Command] = []
-        for queue in queues:
-            asked += [(b"LLEN", _waiting(queue)), (b"ZCARD", _waiting(queue)), (b"ZCARD", _delayed(queue))]
+        for queue, kind in zip(queues, kinds, strict=True):
+            # the other one's command would be an error, which the server counts
+            asked += [(b"ZCARD" if known(kind) == b"zset" else b"LLEN", _waiting(queue)), (b"ZCARD", _delayed(queue))]
         replies = iter(await ask(client, asked))
-        # one of the first two has the other's type
         return [
-            Figures(
-                library=self.name, name=queue, waiting=integer(next(replies)) + integer(next(replies)),
-                delayed=integer(next(replies)),
-            )
+            Figures(library=self.name, name=queue, waiting=integer(next(replies)), delayed=integer(next(replies)))
             for queue in queues
-        ]  # fmt: skip
+        ]
 
     # Jobs.
 

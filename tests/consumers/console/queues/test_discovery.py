@@ -81,6 +81,21 @@ async def test_a_look_is_bounded_and_the_next_one_goes_on(client: Client, monkey
     assert found.queues == [("huey", "small")]
 
 
+async def test_figures_cost_no_error_replies(client: Client) -> None:
+    """Whoever watches the server's errors is not to see the console's questions there."""
+    await all_libraries(client)
+    await client.zadd("huey.redis.large", {"x": 1})
+    found = Discovery()
+    await found.look_at_all(client)
+    counts = []
+    for library in found.libraries.values():
+        before = await client.info("stats")
+        await found.figures(client, [one for one in found.queues if one[0] == library.name])
+        after = await client.info("stats")
+        counts.append((library.name, after["total_error_replies"] - before["total_error_replies"]))
+    assert [one for one in counts if one[1]] == []
+
+
 async def test_a_reader_of_some_types_is_shown_these_only(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "SLICE", 10)
     await client.mset({f"other {n}": "" for n in range(50)})
