@@ -114,6 +114,18 @@ def test_deleting_and_purging(queue: "rq.Queue", connection: redis.Redis, consol
     assert not [key for key in connection.scan_iter("rq:job:*") if child.id.encode() not in key]
 
 
+def test_nothing_is_left_of_a_job_that_had_dependencies(
+    queue: "rq.Queue", connection: redis.Redis, console: Reading
+) -> None:
+    parent = queue.enqueue("tests.clients.rq_jobs.double", 1)
+    child = queue.enqueue("tests.clients.rq_jobs.double", 2, depends_on=parent)
+    work(queue)
+    assert list(connection.scan_iter(f"*:{child.id}:dependencies"))
+    (row,) = [row for row in console.jobs(State.DONE) if row.id == child.id]
+    console.act("delete", State.DONE, row)
+    assert not list(connection.scan_iter(f"*{child.id}*"))
+
+
 def test_suspending_workers(queue: "rq.Queue", connection: redis.Redis, console: Reading) -> None:
     queue.enqueue("tests.clients.rq_jobs.double", 1)
     console.act("pause")

@@ -67,7 +67,7 @@ class BullMQ:
         Action("redrive", Scope.STATE, (State.DEAD,)),
         Action(
             "purge", Scope.STATE, (State.WAITING, State.DELAYED, State.DEAD, State.DONE),
-            "Jobs of flows and of schedulers are kept.",
+            "Jobs of flows and of schedulers are kept, and those that keep duplicates out.",
         ),
         Action("redrive", Scope.JOB, (State.DEAD,)),
         Action("delete", Scope.JOB, (State.WAITING, State.DELAYED, State.DEAD, State.DONE)),

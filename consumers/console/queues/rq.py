@@ -76,7 +76,8 @@ class _Keys:
     def of_job(self, id: str) -> tuple[str, ...]:
         """All keys of a job."""
         job = self.job(id)
-        return job, f"{job}:dependents", f"{job}:dependencies", f"{self.prefix}:results:{id}"
+        # RQ itself has two colons in one of them
+        return job, f"{job}:dependents", f"{self.prefix}:job::{id}:dependencies", f"{self.prefix}:results:{id}"
 
 
 REGISTERED = 20_000
@@ -101,7 +102,10 @@ class RQ:
     )
     streams = re.compile(r".+:results:.+", re.DOTALL)
     types = ()
-    unseen = "Figures of ended jobs are of those that RQ still keeps, by their time to live."
+    unseen = (
+        "Figures of ended jobs are of those that RQ still keeps, by their time to live. Jobs that a rate limit holds "
+        "back are in no queue, and so are neither counted nor listed."
+    )
 
     def __init__(self, clock: Clock = wall_clock) -> None:
         self._clock = clock
