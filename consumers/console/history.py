@@ -31,10 +31,17 @@ KEPT = 300
 SHARE = 0.02
 """The share of time that sampling may take: a server whose answer is slow is asked less often."""
 
+LATENCY_SECONDS = 10.0
+"""Over how long latencies are compared: few commands have no 99.9th percentile, and the answer takes milliseconds."""
+
 REFUSED_SECONDS = 60.0
 """How long a user is not asked for what the server refuses."""
 
 INFO: Command = (b"INFO", b"clients", b"memory", b"stats", b"replication", b"persistence")
+
+
+Latencies = tuple[float | None, float | None, float | None]
+"""Percentiles: p50, p99 and p999."""
 
 
 class Extra(StrEnum):
@@ -59,7 +66,7 @@ class Sample:
 
     commands, received, sent, expired, evicted: per second, `received` and `sent` in bytes. memory: bytes. hits: the
     share of reads that found their key, in percent; None if there were no reads. p50, p99, p999: microseconds that this
-    share of the commands since the sample before did not exceed; None if there were none. slow: commands a second that
+    share of the commands of some seconds did not exceed; None if there were none. slow: commands a second that
     were put into the slow log.
     """
 
@@ -85,7 +92,6 @@ class _Reading:
 
     time: float
     info: Mapping[str, str]
-    latency: Histogram | None
     slow: tuple[int, int] | None
 
 
@@ -106,6 +112,8 @@ class History:
         self._samples: deque[Sample] = deque(maxlen=KEPT)
         self._added = anyio.Event()
         self._before: _Reading | None = None
+        self._calls: tuple[float, Histogram] | None = None
+        self._latencies: Latencies | None = None
         self.error: str | None = None
         self.missing: dict[Extra, str] = {}
 
@@ -122,7 +130,7 @@ class History:
                 self.error = None
             except (Unreachable, RedisError) as error:
                 self.error = str(error)
-                self._before = None
+                self._before = self._calls = self._latencies = None
                 self._wake()
             taken = anyio.current_time() - begun
             await anyio.sleep(max(INTERVAL - taken, taken / SHARE, 0.0))
@@ -132,7 +140,7 @@ class History:
         now = await self._read()
         before, self._before = self._before, now
         if before is not None and now.time > before.time:
-            sample = _compared(before, now)
+            sample = _compared(before, now, self._latencies or (None, None, None))
             if sample is not None:
                 self._samples.append(sample)
                 self._wake()
@@ -144,7 +152,7 @@ class History:
             refused = self._refused.setdefault(server, {})
             if refused.get("info", 0.0) > self._clock():
                 continue
-            wanted = [one for one in Extra if refused.get(one, 0.0) <= self._clock()]
+            wanted = [one for one in Extra if refused.get(one, 0.0) <= self._clock() and self._is_due(one)]
             try:
                 info, *replies = await server.execute(INFO, *(command for one in wanted for command in COMMANDS[one]))
                 if isinstance(info, RedisError):
@@ -161,17 +169,27 @@ class History:
                     del found[one]
                     refused[one] = self._clock() + REFUSED_SECONDS
                     self.missing[one] = f"The server refuses this: {errors[0]}"
-            return _Reading(self._clock(), fields(info), self._latency(found), self._slow(found))
+            if Extra.LATENCY in found:
+                self._compare_calls(found[Extra.LATENCY][0])
+            elif refused.get(Extra.LATENCY, 0.0) > self._clock():
+                self._calls = self._latencies = None
+            return _Reading(self._clock(), fields(info), self._slow(found))
         raise refusal
 
-    def _latency(self, found: Mapping[Extra, Sequence[Reply]]) -> Histogram | None:
-        if Extra.LATENCY not in found:
-            return None
-        calls = histogram(found[Extra.LATENCY][0])
+    def _is_due(self, one: Extra) -> bool:
+        if one is not Extra.LATENCY or self._calls is None or self._latencies is None:
+            return True
+        return self._clock() - self._calls[0] >= LATENCY_SECONDS
+
+    def _compare_calls(self, reply: Reply) -> None:
+        """Renew the percentiles."""
         self.missing.pop(Extra.LATENCY, None)
-        if not found[Extra.LATENCY][0]:
+        if not reply:
             self.missing[Extra.LATENCY] = "The server does not count this: latency-tracking is off."
-        return calls
+        before, self._calls = self._calls, (self._clock(), histogram(reply))
+        if before is not None:
+            calls = grown(before[1], self._calls[1]) or {}
+            self._latencies = percentile(calls, 50), percentile(calls, 99), percentile(calls, 99.9)
 
     def _slow(self, found: Mapping[Extra, Sequence[Reply]]) -> tuple[int, int] | None:
         if Extra.SLOW not in found:
@@ -195,7 +213,7 @@ class History:
             yield None if self.error is not None or not self._samples else self._samples[-1]
 
 
-def _compared(before: _Reading, after: _Reading) -> Sample | None:
+def _compared(before: _Reading, after: _Reading, latencies: Latencies) -> Sample | None:
     """Return a sample; None if the server was restarted, or its counters were reset, in between."""
     seconds, found = after.time - before.time, after.info
 
@@ -205,7 +223,6 @@ def _compared(before: _Reading, after: _Reading) -> Sample | None:
     hits, misses, commands = growth("keyspace_hits"), growth("keyspace_misses"), growth("total_commands_processed")
     if min(hits, misses, commands) < 0:
         return None
-    calls = {} if before.latency is None or after.latency is None else grown(before.latency, after.latency) or {}
     return Sample(
         time=after.time,
         connections=number(found, "connected_clients"),
@@ -217,9 +234,9 @@ def _compared(before: _Reading, after: _Reading) -> Sample | None:
         hits=100 * hits / (hits + misses) if hits + misses else None,
         expired=growth("expired_keys") / seconds,
         evicted=growth("evicted_keys") / seconds,
-        p50=percentile(calls, 50),
-        p99=percentile(calls, 99),
-        p999=percentile(calls, 99.9),
+        p50=latencies[0],
+        p99=latencies[1],
+        p999=latencies[2],
         slow=_slow_between(before.slow, after.slow, seconds),
     )
 

@@ -6,8 +6,10 @@ from contextlib import ExitStack
 
 import anyio
 import coredis
+import pytest
 import redis
 
+from consumers.console import history
 from consumers.jobs import Queue, Worker
 from tests.ui.browser import Browser
 from tests.ui.sites import Sites
@@ -38,7 +40,10 @@ def test_charts_follow_the_server(browser: Browser, server: str) -> None:
     assert browser.run("return window.same") is True and browser.problems() == []
 
 
-def test_latencies_are_lines_that_can_be_told_apart(browser: Browser, client: redis.Redis) -> None:
+def test_latencies_are_lines_that_can_be_told_apart(
+    browser: Browser, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "LATENCY_SECONDS", 0.0)
     browser.open("/")
     chart = ".chart[data-key=latency]"
 
@@ -66,7 +71,10 @@ def test_latencies_are_lines_that_can_be_told_apart(browser: Browser, client: re
     assert not browser.find(f"{chart} .missing").is_displayed() and browser.problems() == []
 
 
-def test_a_server_that_keeps_no_latencies_has_no_chart(browser: Browser, client: redis.Redis) -> None:
+def test_a_server_that_keeps_no_latencies_has_no_chart(
+    browser: Browser, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "LATENCY_SECONDS", 0.0)
     client.config_set("latency-tracking", "no")
     client.config_resetstat()
     try:

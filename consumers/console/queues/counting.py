@@ -24,6 +24,6 @@ class StreamCounts:
         gone = added - int(info[b"length"])
         first = self._first.setdefault(stream, (added, gone))
         if added < first[0] or gone < first[1]:
-            # it was deleted meanwhile, and is another one
-            first = self._first[stream] = 0, 0
+            # it was deleted and is another one, or its group was moved
+            first = self._first[stream] = added, gone
         return added - first[0], gone - first[1]

@@ -24,9 +24,11 @@ class Scripted:
         self.error: Exception | None = None
         self.seconds = 0.0
         self.asked = 0
+        self.commands: list[Sequence[Any]] = []
 
     async def execute(self, *commands: Sequence[Any]) -> list[Any]:
         self.asked += 1
+        self.commands += commands
         await anyio.sleep(self.seconds)
         if self.error is not None:
             raise self.error
@@ -67,31 +69,37 @@ async def test_counters_become_rates(server: Scripted, clock: list[float], histo
     assert (second.commands, second.hits) == (0, None)
 
 
-async def test_latencies_are_those_since_the_sample_before(
-    server: Scripted, clock: list[float], history: History
-) -> None:
-    async def take() -> Sample:
-        clock[0] += 2
+async def test_latencies_are_those_of_some_seconds(server: Scripted, clock: list[float], history: History) -> None:
+    async def take(seconds: float = 2) -> Sample:
+        clock[0] += seconds
         await history.take()
         return history.samples[-1]
+
+    def ask() -> int:
+        return server.commands.count((b"LATENCY", b"HISTOGRAM"))
 
     server.histograms = {b"get": {b"calls": 100, b"histogram_usec": {1: 90, 4: 100}}}
     await history.take()
     server.histograms = {b"get": {b"calls": 110, b"histogram_usec": {1: 90, 4: 100, 8: 110}}}
     sample = await take()
     assert (sample.p50, sample.p99) == (6, 7.96) and history.missing == {}
-    sample = await take()
+    # these hold until the next are due
+    server.histograms = {b"get": {b"calls": 120, b"histogram_usec": {1: 100, 4: 110, 8: 120}}}
+    assert ((await take()).p50, ask()) == (6, 2)
+    sample = await take(8)
+    assert (sample.p50, sample.p99, ask()) == (0.5, 0.99, 3)
+    sample = await take(10)
     assert (sample.p50, sample.p99, sample.p999) == (None, None, None)
     server.histograms = RedisError("unknown subcommand")
-    sample = await take()
+    sample = await take(10)
     assert sample.p50 is None and sample.slow == 0
     assert history.missing == {Extra.LATENCY: "The server refuses this: unknown subcommand"}
     # it is not asked for again at once
+    asked = ask()
     server.histograms = []
-    await take()
-    assert "refuses" in history.missing[Extra.LATENCY]
-    clock[0] += 60
-    await take()
+    await take(10)
+    assert "refuses" in history.missing[Extra.LATENCY] and ask() == asked
+    await take(60)
     assert history.missing == {Extra.LATENCY: "The server does not count this: latency-tracking is off."}
 
 

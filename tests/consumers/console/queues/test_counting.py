@@ -14,8 +14,11 @@ def test_the_past_of_a_stream_does_not_count() -> None:
     assert counts.since_first_seen("b", info(7, 7)) == (0, 0)
 
 
-def test_a_stream_that_was_deleted_counts_anew() -> None:
+def test_counters_that_fall_are_begun_with_again() -> None:
     counts = StreamCounts()
     counts.since_first_seen("a", info(1000, 10))
-    assert counts.since_first_seen("a", info(3, 1)) == (3, 2)
-    assert counts.since_first_seen("a", info(4, 0)) == (4, 4)
+    # another stream of that name
+    assert counts.since_first_seen("a", info(3, 1)) == (0, 0)
+    assert counts.since_first_seen("a", info(4, 0)) == (1, 2)
+    # more entries are left than before
+    assert counts.since_first_seen("a", info(4, 3)) == (0, 0)
