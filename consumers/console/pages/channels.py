@@ -52,7 +52,7 @@ async def _show(request: Request) -> Response:
     return render(
         request, "channels.html", found=found, channels=matching[:SHOWN], matching=len(matching), error=watch.error,
         search=query.get("search", ""), kinds=KINDS, limit=NAME_LIMIT, key=_key,
-        events=link("/channels/figures", search=query.get("search")),
+        events=link("/channels/figures/events", search=query.get("search")),
     )  # fmt: skip
 
 
@@ -158,7 +158,7 @@ PAGE = Page(
     "Channels", "/channels",
     [
         Route("/channels", _show),
-        Route("/channels/figures", _figures),
+        Route("/channels/figures/events", _figures),
         Route("/channels/channel", _channel),
         Route("/channels/events", _events),
         form_route("/channels/publish", _publish),

@@ -62,7 +62,7 @@ async def _queue(request: Request) -> Response:
         library=library, name=name, figures=figures, cells=cells(figures, viewpoint.past), state=state, jobs=jobs,
         words=WORDS, after=after, paged="after" in query, queue_actions=_actions(library, Scope.QUEUE),
         state_actions=_actions(library, Scope.STATE, state), shown=_charts(figures),
-        events=link("/queues/queue-events", library=library.name, name=name),
+        events=link("/queues/queue/events", library=library.name, name=name),
     )  # fmt: skip
 
 
@@ -169,7 +169,7 @@ def _sentence(action: Action, name: str, state: State | None, identifier: str) -
 
 ROUTES: list[BaseRoute] = [
     Route("/queues/queue", _queue),
-    Route("/queues/queue-events", _events),
+    Route("/queues/queue/events", _events),
     Route("/queues/job", _job),
     form_route("/queues/act", _act),
 ]

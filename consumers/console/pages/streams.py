@@ -37,7 +37,7 @@ async def _show(request: Request) -> Response:
     return render(
         request, "streams.html", streams=chosen, matching=matching, total=len(found or ()), found=found is not None,
         error=watch.error, search=search, order=order, orders=ORDERS, limit=NAME_LIMIT, key=row_key, cells=_cells,
-        events=link("/streams/figures", search=query.get("search"), order=query.get("order")),
+        events=link("/streams/figures/events", search=query.get("search"), order=query.get("order")),
     )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def _rows(found: Sequence[StreamFigures], query: Mapping[str, str]) -> Rows:
 PAGE = Page(
     "Streams", "/streams",
     [
-        Route("/streams", _show), Route("/streams/figures", _figures), *stream.ROUTES, *entries.ROUTES, *groups.ROUTES,
-        *group_changes.ROUTES, *partitions.ROUTES, *pending.ROUTES, *policies.ROUTES,
+        Route("/streams", _show), Route("/streams/figures/events", _figures), *stream.ROUTES, *entries.ROUTES,
+        *groups.ROUTES, *group_changes.ROUTES, *partitions.ROUTES, *pending.ROUTES, *policies.ROUTES,
     ],
 )  # fmt: skip

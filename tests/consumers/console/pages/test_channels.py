@@ -61,7 +61,7 @@ async def test_figures_are_sent_as_they_change(client: Client, server_url: str) 
         open_browser(server_url) as browser,
         anyio.create_task_group() as tasks,
     ):
-        stream = Stream(browser.app, path="/channels/figures", query="search=NEW")
+        stream = Stream(browser.app, path="/channels/figures/events", query="search=NEW")
         tasks.start_soon(stream.run)
         await stream.until(f'"rows": {{"{key}": {{"subscribers": "1"}}}}')
         async with subscribe(client, "news"):

@@ -104,11 +104,11 @@ async def test_its_figures_and_rates_are_sent(client: Client, server_url: str, m
     jobs = await filled(client)
     async with open_browser(server_url) as browser, anyio.create_task_group() as tasks:
         text = await browser.page(f"/queues/queue?{ADDRESS}")
-        assert f"/queues/queue-events?{ADDRESS}".replace("&", "&amp;") in text
+        assert f"/queues/queue/events?{ADDRESS}".replace("&", "&amp;") in text
         assert 'data-line="waiting"' in text and 'data-line="finished"' in text
         viewpoint = browser.console.viewpoint
         watch = viewpoint.queue(viewpoint.discovery.libraries["consumers"], NAME)
-        stream = Stream(browser.app, path="/queues/queue-events", query=ADDRESS)
+        stream = Stream(browser.app, path="/queues/queue/events", query=ADDRESS)
         tasks.start_soon(stream.run)
         # its streams are known, so that what is added from now on counts
         await stream.until('"samples": [{')
@@ -123,7 +123,7 @@ async def test_its_figures_and_rates_are_sent(client: Client, server_url: str, m
         times = [one["time"] for one in samples]
         assert times == sorted(set(times))
         stream.gone.set()
-        await browser.page("/queues/queue-events?library=nosuch&name=x", 404)
+        await browser.page("/queues/queue/events?library=nosuch&name=x", 404)
 
 
 async def test_charts_show_what_a_library_tells(client: Client, server_url: str) -> None:

@@ -39,14 +39,14 @@ async def test_streams_are_listed(client: Client, server_url: str) -> None:
         cells = r"orders</a></th>\s*<td class=\"number\" data-field=\"entries\">3</td>\s*<td[^>]*groups\">1</td>"
         assert re.search(cells, text)
         await browser.page("/streams?order=evil", 400)
-        await browser.page("/streams/figures?order=evil", 400)
+        await browser.page("/streams/figures/events?order=evil", 400)
 
 
 async def test_figures_are_sent_as_they_change(client: Client, server_url: str) -> None:
     await client.xadd(HOSTILE, {"a": "b"})
     await client.xgroup_create(HOSTILE, "g", "0")
     async with open_browser(server_url) as browser, anyio.create_task_group() as tasks:
-        stream = Stream(browser.app, path="/streams/figures", query="order=pending")
+        stream = Stream(browser.app, path="/streams/figures/events", query="order=pending")
         tasks.start_soon(stream.run)
         await stream.until(f'"{row_key(HOSTILE)}": {{"entries": "1", "groups": "1", "pending": "0", "lag": "1"')
         await client.xadd(HOSTILE, {"a": "b"})
