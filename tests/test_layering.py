@@ -172,6 +172,7 @@ TESTED_BY = {
     "consumers/console/queues/dramatiq.py": "tests/clients/test_dramatiq_console.py",
     "consumers/console/queues/huey.py": "tests/clients/test_huey_console.py",
     "consumers/console/queues/rq.py": "tests/clients/test_rq_console.py",
+    "consumers/console/queues/rq_limits.py": "tests/clients/test_rq_console.py",
     "consumers/console/queues/streaq.py": "tests/clients/test_streaq_console.py",
     "consumers/console/queues/streaq_acting.py": "tests/clients/test_streaq_console.py",
     "consumers/console/queues/streaq_keys.py": "tests/clients/test_streaq_console.py",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from consumers.console.queues import rq_limits
 from consumers.console.queues.library import Refused, State
 from tests.clients.console_reading import Reading
 from tests.clients.processes import TOOLS, logs_of, until, worker
@@ -39,9 +40,9 @@ def counts(console: Reading) -> tuple[int | None, ...]:
     return found.waiting, found.running, found.delayed, found.dead, found.done
 
 
-def work(queue: "rq.Queue") -> None:
+def work(*queues: "rq.Queue") -> None:
     """Have a worker in this process do everything that waits."""
-    rq.SimpleWorker([queue], connection=queue.connection).work(burst=True, logging_level="ERROR")
+    rq.SimpleWorker(queues, connection=queues[0].connection).work(burst=True, logging_level="ERROR")
 
 
 def test_each_state(url: str, queue: "rq.Queue", connection: redis.Redis, console: Reading, tmp_path: Path) -> None:
@@ -124,6 +125,26 @@ def test_nothing_is_left_of_a_job_that_had_dependencies(
     (row,) = [row for row in console.jobs(State.DONE) if row.id == child.id]
     console.act("delete", State.DONE, row)
     assert not list(connection.scan_iter(f"*{child.id}*"))
+
+
+def test_jobs_that_a_rate_limit_holds_back(
+    queue: "rq.Queue", connection: redis.Redis, console: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = rq.rate_limit.RateLimit(key="api", concurrency=1)
+    other = rq.Queue("other", connection=connection)
+    jobs = [queue.enqueue("tests.clients.rq_jobs.double", n, rate_limit=limit) for n in range(3)]
+    other.enqueue("tests.clients.rq_jobs.double", 9, rate_limit=limit)
+    child = queue.enqueue("tests.clients.rq_jobs.double", 4, depends_on=jobs[0])
+    assert counts(console) == (1, 0, 3, 0, 0) and console.figures().exact
+    rows = console.jobs(State.PARKED)
+    assert rows[0].id == child.id and {row.id for row in rows[1:]} == {job.id for job in jobs[1:]}
+    assert console.job(rows[1]).row.state is State.PARKED
+    monkeypatch.setattr(rq_limits, "SAMPLE", 2)
+    found = console.figures()
+    assert not found.exact and found.delayed in (1 + 2, 1 + 3)
+    monkeypatch.undo()
+    work(queue, other)
+    assert counts(console)[:3] == (0, 0, 0)
 
 
 def test_suspending_workers(queue: "rq.Queue", connection: redis.Redis, console: Reading) -> None:

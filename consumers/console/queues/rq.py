@@ -35,7 +35,8 @@ from consumers.console.queues.library import (
     jobs_text,
     number_in,
 )  # fmt: skip
-from consumers.console.queues.paging import position
+from consumers.console.queues.paging import Source, across, position
+from consumers.console.queues.rq_limits import held_back
 from consumers.console.values import DATA_LIMIT, View, decoded, shown, view
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.transactions import Ask
@@ -103,8 +104,8 @@ class RQ:
     streams = re.compile(r".+:results:.+", re.DOTALL)
     types = ()
     unseen = (
-        "Figures of ended jobs are of those that RQ still keeps, by their time to live. Jobs that a rate limit holds "
-        "back are in no queue, and so are neither counted nor listed."
+        "Figures of ended jobs are of those that RQ still keeps, by their time to live. Of very many jobs that rate "
+        "limits hold back, only some are read, and the rest is counted in proportion."
     )
 
     def __init__(self, clock: Clock = wall_clock) -> None:
@@ -159,14 +160,17 @@ class RQ:
             ]  # fmt: skip
         replies = iter(await ask(client, asked))
         rows = [([integer(next(replies)) for _ in range(8)], known(next(replies))) for _ in every]
+        limited = {prefix: await held_back(client, prefix) for prefix in sorted({keys.prefix for keys in every})}
         times = await self._enqueued(client, [(keys, first) for keys, (_, first) in zip(every, rows, strict=True)])
         return [
             Figures(
-                library=self.name, name=queue, waiting=row[0], running=row[1], delayed=row[2] + row[3], dead=row[4],
+                library=self.name, name=queue, waiting=row[0], running=row[1], dead=row[4],
+                delayed=row[2] + row[3] + limited[keys.prefix].share(keys.name),
                 done=row[5], workers=row[6], paused=bool(row[7]),
                 oldest=None if time is None else max(0.0, now - time),
+                exact=limited[keys.prefix].read >= limited[keys.prefix].total,
             )
-            for queue, (row, _), time in zip(queues, rows, times, strict=True)
+            for queue, keys, (row, _), time in zip(queues, every, rows, times, strict=True)
         ]  # fmt: skip
 
     @staticmethod
@@ -185,6 +189,9 @@ class RQ:
         self, client: Client, queue: str, state: State, after: str | None, limit: int
     ) -> tuple[list[JobRow], str | None]:
         keys = _Keys(queue)
+        if state is State.PARKED:
+            items, following = await across(self._parked(client, keys), after, limit)
+            return await self._rows(client, keys, state, [(item.value, None) for item in items]), following
         _, start = position(after)
         stop = start + limit - 1
         if state is State.WAITING:
@@ -198,12 +205,34 @@ class RQ:
             return [], None
         # a running job's member has its execution, too
         ids = [text(id).partition(":")[0] if state is State.RUNNING else text(id) for id, _ in pairs]
-        replies = await ask(client, [(b"HMGET", keys.job(id), *FIELDS) for id in ids])
-        rows = [
-            _row(id, state, known(reply) or [None] * len(FIELDS), score if state is State.DELAYED else None)
-            for id, (_, score), reply in zip(ids, pairs, replies, strict=True)
-        ]
+        due = [score if state is State.DELAYED else None for _, score in pairs]
+        rows = await self._rows(client, keys, state, list(zip(ids, due, strict=True)))
         return rows, f"0:{start + limit}" if len(pairs) == limit else None
+
+    @staticmethod
+    async def _rows(
+        client: Client, keys: _Keys, state: State, jobs: Sequence[tuple[str, float | None]]
+    ) -> list[JobRow]:
+        replies = await ask(client, [(b"HMGET", keys.job(id), *FIELDS) for id, _ in jobs])
+        return [
+            _row(id, state, known(reply) or [None] * len(FIELDS), due)
+            for (id, due), reply in zip(jobs, replies, strict=True)
+        ]
+
+    @staticmethod
+    def _parked(client: Client, keys: _Keys) -> list[Source[str]]:
+        """Those that wait for other jobs, and those that a rate limit holds back."""
+
+        async def deferred(offset: int, count: int) -> list[str]:
+            key = keys.registry(State.PARKED)
+            (reply,) = await ask(client, [(b"ZRANGE", key, offset, offset + count - 1)])
+            return [text(id) for id in known(reply) or ()]
+
+        async def limited(offset: int, count: int) -> list[str]:
+            held = await held_back(client, keys.prefix)
+            return held.queues.get(keys.name, [])[offset : offset + count]
+
+        return [deferred, limited]
 
     async def job(self, client: Client, queue: str, id: str, place: str = "") -> JobDetails | None:
         keys = _Keys(queue)

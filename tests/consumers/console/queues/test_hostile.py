@@ -50,6 +50,7 @@ COLLECTIONS = {
     "rq": [
         ("rq:queues", "set"), ("rq:queue:Q", "list"), ("rq:wip:Q", "zset"), ("rq:scheduled:Q", "zset"),
         ("rq:deferred:Q", "zset"), ("rq:failed:Q", "zset"), ("rq:finished:Q", "zset"), ("rq:workers:Q", "set"),
+        ("rq:rl-keys", "set"), ("rq:rl:a b:rate_limited", "zset"),
     ],
     "dramatiq": [
         ("dramatiq:Q", "list"), ("dramatiq:Q.msgs", "hash"), ("dramatiq:Q.DQ.msgs", "hash"), ("dramatiq:Q.XQ", "zset"),
