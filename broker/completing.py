@@ -16,6 +16,7 @@ from typing import Final
 
 from broker.config.directives import TABLE
 from broker.config.kinds import Bool, Choice
+from broker.process.suggesting import mistake
 
 SCRIPTS: Final = {
     "bash": """\
@@ -40,14 +41,26 @@ complete -c trimaran -n 'test (count (commandline -opc)) -gt 1' -F
 """,
 }
 
+USAGE: Final = """\
+usage: trimaran completion bash|zsh|fish
+
+Print the script with which a shell completes commands, options and directives.
+
+  eval "$(trimaran completion bash)"      in ~/.bashrc
+  eval "$(trimaran completion zsh)"       in ~/.zshrc, after compinit
+  trimaran completion fish | source       in ~/.config/fish/config.fish
+"""
+
 Command = Callable[[Sequence[str]], int]
 
 
 def completion(words: Sequence[str]) -> int:
     """Print the script for a shell."""
+    if set(words) & {"--help", "-h"}:
+        sys.stdout.write(USAGE)
+        return 0
     if len(words) != 1 or words[0] not in SCRIPTS:
-        sys.stderr.write(f"usage: trimaran completion {'|'.join(SCRIPTS)}\n")
-        return 2
+        return mistake("completion", f"name a shell: {', '.join(SCRIPTS)}")
     sys.stdout.write(SCRIPTS[words[0]])
     return 0
 

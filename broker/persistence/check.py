@@ -29,13 +29,14 @@ from broker.formats.rdb.format import MAGIC, VALKEY_MAGIC
 from broker.formats.rdb.reader import BadFormat, Reader
 from broker.persistence.claims import LOCK_SUFFIX
 from broker.persistence.files import TEMPORARY, Disk, read_all
+from broker.process.suggesting import mistake
 from broker.table.command import CommandTable
 from broker.values.streams.limits import DefaultStreamLimits
 
 USAGE: Final = """\
 usage: trimaran check [--fix [-y]] FILE|FOLDER ...
 
-Checks whether append-only files, their manifests and folders, and RDB files are intact, and reports what is in them.
+Check whether append-only files, their manifests and folders, and RDB files are intact, and report what is in them.
 The exit status is 0 if everything is intact, 1 if something is not, and 2 if there is nothing to check.
 
   --fix   truncate an append-only file before the damage; asks first, and keeps a copy
@@ -346,9 +347,10 @@ def run(
     if "--help" in options or "-h" in options:
         tell(USAGE)
         return 0
-    if not paths or options - {"--fix", "-y"}:
-        tell(USAGE)
-        return 2
+    if unknown := sorted(options - {"--fix", "-y"}):
+        return mistake("check", f"unknown option {unknown[0]!r}")
+    if not paths:
+        return mistake("check", "a FILE or a FOLDER is missing")
     checker = Checker(disk, commands())
     fixing = _Fixing(disk, (lambda _: True) if "-y" in options else ask, tell)
     status = 0

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from broker.policies.companion_keys import companion_key, stream_beside
+from broker.process.suggesting import mistake
 from broker.remote.connection import Connection, ReplyError, printable
 from broker.remote.places import CONNECTION_USAGE, UsageError, words_of
 
 USAGE: Final = f"""\
 usage: trimaran due [STREAM ...] [--url URL] [--every SECONDS] [--timeout SECONDS] [TLS options]
 
-adds delayed entries (XADD with DELAY or AT) that are due to their streams, on a Redis or Valkey that has taken over
+Add delayed entries (XADD with DELAY or AT) that are due to their streams, on a Redis or Valkey that has taken over
 from a broker. Run it often, or let it run with --every. Brokers with stream-extensions do this by themselves.
 
   STREAM     a stream's key in database 0; all streams of all databases by default
@@ -67,8 +68,7 @@ def main(arguments: Sequence[str]) -> int:
         every = words.seconds("--every", 0.0)
         timeout = words.seconds("--timeout", 10.0)
     except UsageError as problem:
-        sys.stderr.write(f"trimaran due: {problem}\n\n{USAGE}")
-        return 2
+        return mistake("due", problem)
     streams = [name.encode() for name in words.others]
     try:
         with Connection(place, time.monotonic() + timeout) as connection:

@@ -5,13 +5,14 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from broker.process.suggesting import mistake
 from broker.remote.connection import Connection, ReplyError, printable
 from broker.remote.places import CONNECTION_USAGE, Place, UsageError, words_of
 
 USAGE: Final = f"""\
 usage: trimaran health [--url URL] [--timeout SECONDS] [--cacert FILE] [--cert FILE --key FILE] [--insecure]
 
-asks a broker for a PING and prints one line. Exit status: 0 if it serves clients (or is busy with a script),
+Ask a broker for a PING, and print one line. Exit status: 0 if it serves clients (or is busy with a script),
 1 if it does not, 2 if the arguments are wrong.
 
   --url      redis://[[user]:password@]host[:port], rediss:// for TLS, or unix:///path; redis://127.0.0.1:6379
@@ -35,8 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         words = words_of(arguments, {"--url", "--timeout"}, set())
         print(check(words.place("--url"), words.seconds("--timeout", DEFAULT_TIMEOUT)))
     except UsageError as problem:
-        sys.stderr.write(f"trimaran health: {problem}\n\n{USAGE}")
-        return 2
+        return mistake("health", problem)
     except Unhealthy as problem:
         print(f"unhealthy: {problem}")
         return 1

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
+from broker.process.suggesting import mistake
 from broker.remote.connection import Connection, ReplyError
 from broker.remote.info import Info, read_info
 from broker.remote.places import CONNECTION_USAGE, Place, UsageError, words_of
@@ -23,7 +24,7 @@ USAGE: Final = f"""\
 usage: trimaran migrate --from URL --to URL [--replace] [--leave] [--pause SECONDS] [--timeout SECONDS]
                         [--source HOST:PORT] [--target HOST:PORT] [TLS options]
 
-moves all keys, functions and stream groups from one server to another while clients are served: the target becomes
+Move all keys, functions and stream groups from one server to another while clients are served: the target becomes
 a replica of the source; then writes are paused, the target receives what is left and becomes the master, and the
 source becomes its replica, which refuses writes. Until the switch, the source serves as before, and nothing there is
 changed. Both may be Redis 6.2 or later, Valkey, or Trimaran; the URLs' users must be allowed REPLICAOF, CONFIG and
@@ -82,8 +83,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         plan, timeout = _plan(arguments)
     except UsageError as problem:
-        sys.stderr.write(f"trimaran migrate: {problem}\n\n{USAGE}")
-        return 2
+        return mistake("migrate", problem)
     try:
         moved = move(plan, time.monotonic() + timeout)
     except (Failed, ReplyError) as problem:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from broker.process.suggesting import mistake
 from broker.remote.connection import Connection, ReplyError
 from broker.remote.info import Info, read_info
 from broker.remote.places import CONNECTION_USAGE, UsageError, Words, words_of
@@ -24,7 +25,7 @@ _SAVE: Final = """\
 PROMOTE_USAGE: Final = f"""\
 usage: trimaran promote [--url URL] [--save] [--timeout SECONDS] [TLS options]
 
-makes a replica a master (REPLICAOF NO ONE), with the data that it has received.
+Make a replica a master (REPLICAOF NO ONE), with the data that it has received.
 
 {_URL}{_SAVE}\
   --timeout  how long the server may take, in seconds (10)
@@ -33,7 +34,7 @@ makes a replica a master (REPLICAOF NO ONE), with the data that it has received.
 FOLLOW_USAGE: Final = f"""\
 usage: trimaran follow HOST PORT [--url URL] [--save] [--timeout SECONDS] [TLS options]
 
-makes a server the replica of another (REPLICAOF HOST PORT), and waits until it has that one's data. THE DATA THAT
+Make a server the replica of another (REPLICAOF HOST PORT), and wait until it has that one's data. THE DATA THAT
 IT HAS NOW IS LOST. Its user and password on the master are the directives masteruser and masterauth.
 
 {_URL}{_SAVE}\
@@ -43,7 +44,7 @@ IT HAS NOW IS LOST. Its user and password on the master are the directives maste
 REPLICAS_USAGE: Final = f"""\
 usage: trimaran replicas [--url URL] [--timeout SECONDS] [TLS options]
 
-prints a server's role, its replicas, and how far each is behind. Exit status: 0, or 1 if a link is down.
+Print a server's role, its replicas, and how far each is behind. Exit status: 0, or 1 if a link is down.
 
 {_URL}\
   --timeout  how long the server may take, in seconds (10)
@@ -95,8 +96,7 @@ def _main(command: _Command, arguments: Sequence[str]) -> int:
         place = words.place("--url")
         deadline = time.monotonic() + words.seconds("--timeout", command.timeout)
     except UsageError as problem:
-        sys.stderr.write(f"trimaran {command.name}: {problem}\n\n{command.usage}")
-        return 2
+        return mistake(command.name, problem)
     try:
         with Connection(place, deadline) as connection:
             return command.run(connection, words)

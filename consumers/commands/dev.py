@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
+from importlib.util import find_spec
 from typing import Final
 
 import anyio
 from anyio.abc import Process
+
+from consumers.commands.running import Parser
 
 DESCRIPTION = """\
 Develop with jobs: a broker in memory, a worker that restarts when the source changes, and the console.
@@ -29,6 +33,10 @@ Nothing is reachable from other machines. Ctrl-C ends all of it; a second one at
 
 PORT: Final = 6379
 CONSOLE_PORT: Final = 8379
+
+CONSOLE_LIBRARIES: Final = ("hypercorn", "jinja2", "prometheus_client", "starlette")
+RELOAD_LIBRARIES: Final = ("watchfiles",)
+
 START_SECONDS: Final = 60.0
 PATIENCE_SECONDS: Final = 15.0
 """How long a part may take to end: the worker's own grace period, and some."""
@@ -50,12 +58,7 @@ class _Part:
 
 
 def main(words: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="trimaran dev",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser("dev", DESCRIPTION)
     parser.add_argument(
         "queue", nargs="?", metavar="MODULE:QUEUE", help="the consumers.jobs.Queue, e.g. myapp.jobs:queue"
     )
@@ -63,8 +66,18 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument(
         "--console-port", type=_port, default=CONSOLE_PORT, metavar="N", help="of the console, 0 for any (%(default)s)"
     )
-    parser.add_argument("--keep", metavar="DIR", help="keep the broker's data in this folder, which exists")
+    parser.add_argument("--keep", metavar="DIR", help="keep the broker's data in this folder, which must exist")
     options = parser.parse_args(words)
+    if options.queue and not all(options.queue.partition(":")):
+        parser.error(f"{options.queue!r} is not of the form MODULE:QUEUE")
+    if options.keep and not os.path.isdir(options.keep):
+        parser.error(f"--keep: there is no folder {options.keep}")
+    needed = (*CONSOLE_LIBRARIES, *(RELOAD_LIBRARIES if options.queue else ()))
+    if missing := [name for name in needed if find_spec(name) is None]:
+        sys.stderr.write(
+            f"trimaran dev: {missing[0]} is not installed; install it with pip install 'trimaran[ui,reload]'\n"
+        )
+        return 1
     try:
         ports = [_free(options.port), _free(options.console_port)]
     except OSError as error:

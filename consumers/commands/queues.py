@@ -16,7 +16,7 @@ from rich.text import Text
 from consumers.commands.naming import kind_of, named_streams, partitions_of
 from consumers.commands.other_queues import OtherQueues
 from consumers.commands.queue_states import QueueState, find_streams, folded, states
-from consumers.commands.running import CommandError, Output, argument_parser, printable, run
+from consumers.commands.running import CommandError, Output, argument_parser, printable, run, seconds
 from consumers.connecting import Client
 from consumers.console.partitioned import numbers_of_partitions
 from consumers.durations import age
@@ -49,16 +49,9 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="keys, queues, or patterns for the names of streams and queues"
     )
-    parser.add_argument("--interval", type=_seconds, metavar="SECONDS", help="refresh interval")
+    parser.add_argument("--interval", type=seconds(0.1), metavar="SECONDS", help="refresh interval")
     parser.add_argument("--once", action="store_true", help="do not refresh")
     return run(_queues, parser.parse_intermixed_args(words), "queues")
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.1 <= seconds <= 86400:
-        raise argparse.ArgumentTypeError("SECONDS is from 0.1 to 86400")
-    return seconds
 
 
 async def _queues(client: Client, options: argparse.Namespace, output: Output) -> int:

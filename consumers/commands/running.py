@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
+import math
 import os
 import signal
 import stat
 import sys
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import anyio
 from coredis.exceptions import RedisError
@@ -34,15 +35,27 @@ class CommandError(Exception):
     """The command can't go on; the text says why, in one line."""
 
 
-def argument_parser(name: str, description: str, **settings: Any) -> argparse.ArgumentParser:
-    """Return a parser for `trimaran NAME`, with the options that every command has."""
-    parser = argparse.ArgumentParser(
-        prog=f"trimaran {name}",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        **settings,
-    )
+class Parser(argparse.ArgumentParser):
+    """Parses the arguments of `trimaran NAME`; a mistake in them is told in one line, and ends the process."""
+
+    def __init__(self, name: str, description: str, **settings: Any) -> None:
+        super().__init__(
+            prog=f"trimaran {name}",
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            **settings,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def argument_parser(
+    name: str, description: str, *, json: str = "print one JSON object per line", **settings: Any
+) -> argparse.ArgumentParser:
+    """Return a parser for `trimaran NAME`, with the options that every command has; `json` says what --json does."""
+    parser = Parser(name, description, **settings)
     parser.add_argument(
         "--url",
         default=default_url(),
@@ -50,7 +63,7 @@ def argument_parser(name: str, description: str, **settings: Any) -> argparse.Ar
         "redis+cluster://host:port,host:port; rediss instead of redis: TLS "
         "(default: $REDIS_URL or redis://127.0.0.1:6379)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+    parser.add_argument("--json", action="store_true", help=json)
     tls = parser.add_argument_group("TLS")
     tls.add_argument("--tls", action="store_true", help="encrypt the connection, as rediss:// does")
     tls.add_argument("--cacert", metavar="FILE", help="certificates to trust, a file or a folder (the system's)")
@@ -82,6 +95,21 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
     return number
+
+
+def seconds(least: float) -> Callable[[str], float]:
+    """Return what parses an argument that is a number of seconds, from `least` to a day."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not least <= number <= 86400:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {least:g} to 86400")
+        return number
+
+    return parse
 
 
 def run(command: Command, options: argparse.Namespace, name: str) -> int:

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from consumers.commands.running import Output, argument_parser, printable, run
+from consumers.commands.running import Output, argument_parser, printable, run, seconds
 from consumers.commands.server_figures import Overview, overview
 from consumers.connecting import Client
 from consumers.console.labels import size
@@ -47,16 +47,9 @@ SHOWN = 200
 
 def main(words: Sequence[str]) -> int:
     parser = argument_parser("top", DESCRIPTION)
-    parser.add_argument("--interval", type=_seconds, default=INTERVAL, metavar="SECONDS", help="(%(default)g)")
+    parser.add_argument("--interval", type=seconds(0.5), default=INTERVAL, metavar="SECONDS", help="(%(default)g)")
     parser.add_argument("--once", action="store_true", help="look once, at all keys")
     return run(_top, parser.parse_intermixed_args(words), "top")
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.5 <= seconds <= 86400:
-        raise argparse.ArgumentTypeError("SECONDS is from 0.5 to 86400")
-    return seconds
 
 
 async def _top(client: Client, options: argparse.Namespace, output: Output) -> int:

@@ -40,7 +40,7 @@ logger = logging.getLogger("consumers.console")
 
 
 def main(words: Sequence[str]) -> int:
-    parser = argument_parser("ui", DESCRIPTION)
+    parser = argument_parser("ui", DESCRIPTION, json="log one JSON object per line")
     parser.add_argument(
         "--bind", action="append", metavar="ADDRESS", help="where to listen (127.0.0.1); may be repeated"
     )

@@ -22,7 +22,7 @@ from coredis.exceptions import RedisError
 
 from consumers.commands import work_reload
 from consumers.commands.log_lines import JsonLines
-from consumers.commands.running import FAILED, CommandError, argument_parser, positive
+from consumers.commands.running import FAILED, CommandError, argument_parser, positive, seconds
 from consumers.commands.work_display import Display
 from consumers.commands.work_process import STUCK_SECONDS, work
 from consumers.commands.work_supervisor import Supervisor
@@ -73,7 +73,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argument_parser("work", DESCRIPTION)
+    parser = argument_parser("work", DESCRIPTION, json="log one JSON object per line")
     parser.add_argument(
         "queue", nargs="+", metavar="MODULE:QUEUE", help="a consumers.jobs.Queue, e.g. myapp.jobs:queue"
     )
@@ -85,9 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pool-size", type=positive, metavar="N", help="processes for jobs with process=True (one per core)"
     )
-    parser.add_argument("--lease", type=_seconds, default=30.0, metavar="SECONDS", help="until a crash is noticed (30)")
     parser.add_argument(
-        "--grace", type=_seconds, default=10.0, metavar="SECONDS", help="for running jobs to finish at the end (10)"
+        "--lease", type=seconds(0), default=30.0, metavar="SECONDS", help="until a crash is noticed (30)"
+    )
+    parser.add_argument(
+        "--grace", type=seconds(0), default=10.0, metavar="SECONDS", help="for running jobs to finish at the end (10)"
     )
     parser.add_argument(
         "--loop",
@@ -182,13 +184,6 @@ def loop_of(queues: Sequence[Queue], asked: str | None) -> tuple[str, dict[str, 
     if loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
         raise CommandError("--loop uvloop: uvloop is not installed")
     return backend, {"use_uvloop": loop == "uvloop"} if backend == "asyncio" else {}
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds <= 86400:
-        raise argparse.ArgumentTypeError("SECONDS is from 0 to 86400")
-    return seconds
 
 
 def _pair(text: str) -> tuple[int, int]:

@@ -59,7 +59,10 @@ def test_scripts(capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.main(["completion", shell]) == 0
         assert capsys.readouterr().out == script
     assert cli.main(["completion"]) == cli.main(["completion", "tcsh"]) == 2
-    assert capsys.readouterr().err == 2 * "usage: trimaran completion bash|zsh|fish\n"
+    refusal = "trimaran completion: name a shell: bash, zsh, fish; see trimaran completion --help\n"
+    assert capsys.readouterr().err == 2 * refusal
+    assert cli.main(["completion", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: trimaran completion bash|zsh|fish\n")
 
 
 @pytest.fixture

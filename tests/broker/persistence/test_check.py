@@ -169,9 +169,18 @@ def test_nothing_to_check() -> None:
     assert check({"a.aof": COMMANDS}, "none", "a.aof")[0] == 1
 
 
-@pytest.mark.parametrize("words", [[], ["--fix"], ["--repair", "a"], ["-x"]])
-def test_wrong_arguments(words: list[str]) -> None:
-    assert check({}, *words) == (2, [USAGE])
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ([], "a FILE or a FOLDER is missing"),
+        (["--fix"], "a FILE or a FOLDER is missing"),
+        (["--repair", "a"], "unknown option '--repair'"),
+        (["-x"], "unknown option '-x'"),
+    ],
+)
+def test_wrong_arguments(words: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check({}, *words) == (2, [])
+    assert capsys.readouterr().err == f"trimaran check: {text}; see trimaran check --help\n"
 
 
 def test_help() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.process.suggesting import suggestion
+from broker.process.suggesting import MISTAKE, mistake, suggestion
 
 
 @pytest.mark.parametrize(
@@ -11,3 +11,8 @@ from broker.process.suggesting import suggestion
 )
 def test_the_most_alike_is_suggested(word: str, meant: str) -> None:
     assert suggestion(word, ["serve", "promote", "replicas"]) == meant
+
+
+def test_a_mistake_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert mistake("check", ValueError("what is wrong")) == MISTAKE == 2
+    assert capsys.readouterr().err == "trimaran check: what is wrong; see trimaran check --help\n"

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from consumers.commands import dev
+
 APP = """
 from consumers.jobs import Queue
 queue = Queue("dev")
@@ -92,13 +94,43 @@ def test_broker_worker_and_console(running: "subprocess.Popen[str]", app: Path) 
 
 
 def test_a_part_that_ends_ends_it(app: Path) -> None:
+    (app / "data").mkdir()
+    (app / "data" / "appendonlydir").touch()  # which should be a folder
     done = subprocess.run(
-        command("--keep", "nosuch", "--port", "0", "--console-port", "0"),
+        command("--keep", "data", "--port", "0", "--console-port", "0"),
         cwd=app, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, "appendonlydir" in done.stdout) == (1, True)
     assert done.stderr.splitlines()[-1] == "trimaran dev: the broker has ended with status 1"
-    assert "nosuch" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["app"], "'app' is not of the form MODULE:QUEUE"),
+        (["app:"], "'app:' is not of the form MODULE:QUEUE"),
+        (["--keep", "nosuch"], "--keep: there is no folder nosuch"),
+        (["--port", "x"], "argument --port: 'x' is not a port"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_started(
+    words: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        dev.main(words)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"trimaran dev: {text}; see trimaran dev --help\n"
+
+
+@pytest.mark.parametrize(("words", "missing"), [([], "starlette"), (["app:queue"], "watchfiles")])
+def test_a_library_that_is_missing_is_named_before_anything_is_started(
+    words: list[str], missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(dev, "find_spec", lambda name: None if name == missing else name)
+    assert dev.main(words) == 1
+    assert capsys.readouterr().err == (
+        f"trimaran dev: {missing} is not installed; install it with pip install 'trimaran[ui,reload]'\n"
+    )
 
 
 def test_a_port_in_use_is_one_line(app: Path) -> None:

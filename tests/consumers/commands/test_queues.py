@@ -101,7 +101,8 @@ async def test_lines_again_and_again(orders: Client) -> None:
 def test_intervals(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         prepared(queues, ["--interval", seconds])
-    assert "SECONDS" in capsys.readouterr().err
+    refusal = f"argument --interval: {seconds!r} is not a number of seconds from 0.1 to 86400"
+    assert capsys.readouterr().err == f"trimaran queues: {refusal}; see trimaran queues --help\n"
 
 
 def drawn(*found: QueueState) -> str:
