@@ -36,8 +36,15 @@ _trimaran() {
 compdef _trimaran trimaran
 """,
     "fish": """\
-complete -c trimaran -f -a '(trimaran complete (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'
-complete -c trimaran -n 'test (count (commandline -opc)) -gt 1' -F
+function __trimaran
+    set -l found (trimaran complete (commandline -opc)[2..] (commandline -ct) 2>/dev/null)
+    if set -q found[1]
+        printf '%s\\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
+end
+complete -c trimaran -f -a '(__trimaran)'
 """,
 }
 
@@ -72,6 +79,8 @@ def candidates(words: Sequence[str], names: Iterable[str], find: Callable[[str],
         found: Iterable[str] = names
     elif before[0] == "serve":
         found = _for_serve(before[1:], typed)
+    elif before == ["completion"] and not typed.startswith("-"):
+        found = SCRIPTS
     elif typed.startswith("-"):
         found = _options(find(before[0]))
     else:

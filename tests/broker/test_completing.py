@@ -32,6 +32,7 @@ def complete(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> list[s
         (["due", "--e"], {"--every"}),
         (["jobs", "--st"], {"--state"}),
         (["jobs", ""], set()),
+        (["completion", ""], {"bash", "zsh", "fish"}),
         (["nosuch", "--"], set()),
     ],
 )
@@ -82,19 +83,32 @@ def test_in_bash(command: None) -> None:
     assert done.stdout == "always everysec no\n"
 
 
-def test_in_fish(command: None) -> None:
+FOUND = {"serve --appendfsync ": ["always", "everysec", "no"], "check tri": ["trimaran"]}
+"""What is typed, and what is offered: values, or files where there is nothing better."""
+
+
+def test_in_fish(command: None, tmp_path: Path) -> None:
     fish = shutil.which("fish")
     if fish is None:
         pytest.skip("no fish")
-    done = subprocess.run(
-        [fish, "-c", SCRIPTS["fish"] + "complete -C 'trimaran serve --appendfsync '"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert {"always", "everysec"} <= set(done.stdout.split())
+    for typed, expected in FOUND.items():
+        done = subprocess.run(
+            [fish, "--no-config", "-c", f"{SCRIPTS['fish']}complete -C 'trimaran {typed}'"],
+            cwd=tmp_path, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout.split() == expected
 
 
-def test_the_zsh_script_parses() -> None:
+def test_in_zsh(command: None, tmp_path: Path) -> None:
+    """Without its line editor, whose functions are replaced by what prints their arguments."""
     zsh = shutil.which("zsh")
     if zsh is None:
         pytest.skip("no zsh")
-    subprocess.run([zsh, "-n", "-c", SCRIPTS["zsh"]], check=True)
+    editor = "compdef() {}; compadd() { print -r -- ${@[2,-1]} }; _files() { print -r -- ${words[-1]}* };"
+    for typed, expected in FOUND.items():
+        words = " ".join(f'"{word}"' for word in ["trimaran", *typed.split(" ")])
+        done = subprocess.run(
+            [zsh, "-f", "-c", f"{editor}{SCRIPTS['zsh']}words=({words}); CURRENT=$#words; _trimaran"],
+            cwd=tmp_path, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout.split() == expected
