@@ -13,7 +13,7 @@ pages/       a module per page; templates/ and static/ are theirs
 streams      streams and their groups: figures; stream_entries has what is in one
 workflows    workflows of job queues, and where their nodes are drawn
 channels     channels and their subscribers, and what is published while somebody listens
-metrics      /metrics, from the same figures
+metrics/     the server's figures as metrics, fetched by Prometheus or pushed by OTLP
 queues/      the queues of job libraries: figures, jobs, actions
 keys         keys and what is stored in them; key_editing changes them, entered reads what was typed for that
 scanning     keys that match a pattern, a bounded number for each page

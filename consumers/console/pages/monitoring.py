@@ -10,38 +10,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from consumers.console.access.guard import visit_of
-from consumers.console.info import fields
-from consumers.console.metrics import exposition
-from consumers.console.server import About, Server, Unreachable
+from consumers.console.metrics.prometheus import exposition
+from consumers.console.metrics.reading import read
+from consumers.console.server import Server, Unreachable
 from consumers.console.watch import Watch
 
 __all__ = ["ROUTES", "Pulse"]
 
-WAIT = 5.0
-"""Seconds that a scrape waits for new figures; afterwards it gets the ones before."""
-
 PULSE_SECONDS = 2.0
 """How long the server may take to answer before it counts as dead."""
 
-SECTIONS = (b"server", b"clients", b"memory", b"stats", b"replication", b"persistence", b"keyspace")
-
 
 async def _metrics(request: Request) -> Response:
-    viewpoint = visit_of(request).viewpoint
-    about: About | None = None
-    found: dict[str, str] = {}
-    try:
-        about = await viewpoint.server.about()
-        found = fields(await viewpoint.server.call(b"INFO", *SECTIONS))
-    except Unreachable:
-        about = None
-    streams = queues = None
-    if about is not None:
-        streams, queues = await viewpoint.streams.latest(WAIT), await viewpoint.queues.latest(WAIT)
-        # figures that can't be read any more would look as if nothing changed
-        streams = None if viewpoint.streams.error is not None else streams
-        queues = None if viewpoint.queues.error is not None else queues
-    page = exposition(about, found, streams, None if queues is None else queues.figures)
+    page = exposition(await read(visit_of(request).viewpoint))
     return Response(page, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 

@@ -8,7 +8,7 @@ from consumers.console.access.policy import Login, Policy
 from consumers.console.pages.monitoring import Pulse
 from consumers.console.server import Unreachable
 from tests.consumers.console.consoles import Browser, open_browser, open_console
-from tests.consumers.console.test_metrics import samples
+from tests.consumers.console.metrics.test_prometheus import samples
 
 pytestmark = pytest.mark.both_loops
 
