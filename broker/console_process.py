@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Final
+from urllib.parse import quote
 
 import trio
 
@@ -22,6 +23,8 @@ from broker.config import Config
 from broker.process.log import Log
 
 LIBRARIES: Final = ("coredis", "hypercorn", "jinja2", "prometheus_client", "starlette")
+
+EXPORTER: Final = "opentelemetry.exporter.otlp.proto.http"
 
 PROGRAM: Final = "import sys; from consumers.commands.ui import main; sys.exit(main(sys.argv[1:]))"
 
@@ -44,6 +47,32 @@ def missing_library() -> str | None:
     return next((name for name in LIBRARIES if find_spec(name) is None), None)
 
 
+def console_problem(config: Config) -> str | None:
+    """Return why a console as these directives want it can't be started, in one line."""
+    wanted = config.otlp_endpoint, config.otlp_interval, config.otlp_user, config.otlp_password
+    if not config.http_port:
+        names = ("otlp-endpoint", "otlp-interval", "otlp-user", "otlp-password")
+        lone = next((name for name, value in zip(names, wanted, strict=True) if value), None)
+        return lone and f"{lone}: the console pushes the metrics, and there is none without http-port"
+    if (missing := missing_library()) is not None:
+        return f"http-port: {missing} is not installed; install it with pip install 'trimaran[ui]'"
+    if config.otlp_interval and not config.otlp_endpoint:
+        return "otlp-interval: there is no otlp-endpoint"
+    if config.otlp_user and not config.otlp_password:
+        return "otlp-user: there is no otlp-password"
+    if config.otlp_endpoint and not _is_installed(EXPORTER):
+        return f"otlp-endpoint: {EXPORTER} is not installed; install it with pip install 'trimaran[otlp]'"
+    return None
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        # not even what it would be a part of
+        return False
+
+
 class ConsoleProcess:
     """Runs the child. addresses: where the broker listens. login_required: whether its default user has a password."""
 
@@ -57,14 +86,14 @@ class ConsoleProcess:
 
     async def run(self) -> None:
         """Keep the child running until cancelled; returns at once if there is no address at which it could look."""
-        place = own_address(self._config, self._addresses())
-        if place is None:
+        url = own_url(self._config, self._addresses())
+        if url is None:
             self._log.warning("http-port: the console can't reach this broker: it has no port and no unixsocket")
             return
         pause = FIRST_PAUSE
         while True:
             begun, login = trio.current_time(), self._login_required()
-            status = await self._run_child([*place, *own_options(self._config, login=login)], login)
+            status = await self._run_child(url, own_options(self._config, url, login=login), login)
             if status is None:
                 continue
             if trio.current_time() - begun > LONGEST_PAUSE:
@@ -73,10 +102,12 @@ class ConsoleProcess:
             await trio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _run_child(self, words: Sequence[str], login: bool) -> int | None:
+    async def _run_child(self, url: str, words: Sequence[str], login: bool) -> int | None:
         """Run one child until it ends; returns its status, or None if it was ended to be started differently."""
         process = await trio.lowlevel.open_process(
             [sys.executable, "-c", PROGRAM, *words],
+            # it may have a password, which other users of this machine must not see
+            env=os.environ | {"REDIS_URL": url},
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             # Ctrl-C is for the broker, which ends the child itself
             start_new_session=True,
@@ -121,26 +152,28 @@ class ConsoleProcess:
         write(f"console: {text}", **values)
 
 
-def own_address(config: Config, addresses: Sequence[str]) -> list[str] | None:
-    """Return the options that name this broker; None if it can't be reached. addresses: where it listens, TCP only."""
+def own_url(config: Config, addresses: Sequence[str]) -> str | None:
+    """Return this broker's URL; None if it can't be reached. addresses: where it listens, TCP only."""
+    credentials = ""
+    if config.otlp_password:
+        credentials = f"{quote(config.otlp_user or 'default', safe='')}:{quote(config.otlp_password, safe='')}@"
     if config.unixsocket:
-        return ["--url", f"unix://{os.path.abspath(config.unixsocket)}"]
+        return f"unix://{credentials}{os.path.abspath(config.unixsocket)}"
     if addresses:
         host, _, port = min(addresses, key=lambda address: not _host(address).is_loopback).rpartition(":")
-        return ["--url", f"redis://{_from_here(host)}:{port}"]
-    if not config.tls_port:
-        return None
-    # the certificate need not be for an address of this machine
-    words = ["--url", f"rediss://127.0.0.1:{config.tls_port}", "--insecure"]
-    if config.tls_auth_clients == "yes":
-        certificate = config.tls_client_cert_file or config.tls_cert_file
-        words += ["--cert", certificate, "--key", config.tls_client_key_file or config.tls_key_file]
-    return words
+        return f"redis://{credentials}{_from_here(host)}:{port}"
+    return f"rediss://{credentials}127.0.0.1:{config.tls_port}" if config.tls_port else None
 
 
-def own_options(config: Config, *, login: bool) -> list[str]:
-    """Return the child's other options. login: whether users have to log in, with names that the broker knows."""
+def own_options(config: Config, url: str, *, login: bool) -> list[str]:
+    """Return the child's options. login: whether users have to log in, with names that the broker knows."""
     words = ["--port", str(config.http_port), "--json", "--end-with-input"]
+    if url.startswith("rediss:"):
+        # the certificate need not be for an address of this machine
+        words.append("--insecure")
+        if config.tls_auth_clients == "yes":
+            certificate = config.tls_client_cert_file or config.tls_cert_file
+            words += ["--cert", certificate, "--key", config.tls_client_key_file or config.tls_key_file]
     binds = config.http_bind.split()
     for bind in binds:
         words += ["--bind", bind]
@@ -148,6 +181,10 @@ def own_options(config: Config, *, login: bool) -> list[str]:
         words += ["--host", name]
     if login or not all(_is_loopback(bind) for bind in binds):
         words.append("--server-login")
+    if config.otlp_endpoint:
+        words += ["--otlp", config.otlp_endpoint]
+    if config.otlp_interval:
+        words += ["--otlp-interval", str(config.otlp_interval)]
     return words
 
 

@@ -22,7 +22,7 @@ from broker.commands import command_table
 from broker.config import Config
 from broker.config.directives import BY_NAME, PROCESS_ONLY
 from broker.config.kinds import bytes_of
-from broker.console_process import ConsoleProcess, missing_library
+from broker.console_process import ConsoleProcess, console_problem
 from broker.hosting import Hosting
 from broker.network.activation import passed_sockets
 from broker.network.connection import Connection
@@ -346,8 +346,8 @@ async def _serve(
 ) -> int:
     status = 0
     log_start(config, log)
-    if config.http_port and (missing := missing_library()) is not None:
-        log.warning(f"http-port: {missing} is not installed; install it with pip install 'trimaran[ui]'")
+    if (problem := console_problem(config)) is not None:
+        log.warning(problem)
         return 1
     supervision.status(LOADING)
     async with trio.open_nursery() as nursery:

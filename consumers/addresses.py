@@ -25,7 +25,7 @@ from consumers.connecting import Client
 from consumers.encryption import context_from_query
 from consumers.errors import ServerUnavailable
 
-__all__ = ["DEFAULT_URL", "SCHEMES", "client_from_url", "default_url", "with_credentials", "without_password"]
+__all__ = ["DEFAULT_URL", "PORT", "SCHEMES", "client_from_url", "default_url", "with_credentials", "without_password"]
 
 SCHEMES = (
     "redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster",

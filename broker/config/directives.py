@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import urlsplit
 
 from broker.config.kinds import (
     INT64_MAX,
@@ -127,6 +128,19 @@ def _some_address(text: str) -> None:
         raise ValueError("http-bind needs an address")
 
 
+def _collector(text: str) -> None:
+    """As strict as the console is, which would be started again and again otherwise."""
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if text and not usable:
+        raise ValueError("otlp-endpoint must be a URL as http://collector:4318 is")
+    if text and parts.username is not None:
+        raise ValueError("otlp-endpoint: credentials belong in OTEL_EXPORTER_OTLP_HEADERS, not in the URL")
+
+
 class Declarations(ValkeyDeclarations):
     """The table: one attribute per directive, which has the type of its value."""
 
@@ -152,6 +166,14 @@ class Declarations(ValkeyDeclarations):
     """Ours: the address on which the console listens, or several, separated by spaces."""
     http_host = Text(immutable=True, own=True)
     """Ours: names, separated by spaces, under which browsers reach the console, besides addresses and localhost."""
+    otlp_endpoint = Text(immutable=True, check=_collector, own=True)
+    """Ours: the collector of OpenTelemetry to which the console pushes metrics (docs/observing.md)."""
+    otlp_interval = Integer(0, 0, 86400, immutable=True, own=True)
+    """Ours: the seconds between two pushes; 0: as OTEL_METRIC_EXPORT_INTERVAL says, or 60."""
+    otlp_user = Text(immutable=True, own=True)
+    """Ours: the user as whom the console reads metrics, where the default user needs a password."""
+    otlp_password = Secret(immutable=True, own=True)
+    """Ours: that user's password, or the default user's."""
 
     # TLS.
     tls_port = Integer(0, 0, 65535)

@@ -377,8 +377,10 @@ class FileName(Text):
 class Secret(Directive[bytes]):
     """A password, stored as the bytes to compare with what clients send; empty if none is set."""
 
-    def __init__(self, *, ends_at_null: bool = False, inert: bool | str = False) -> None:
-        super().__init__(b"", sensitive=True, inert=inert)
+    def __init__(
+        self, *, ends_at_null: bool = False, immutable: bool = False, inert: bool | str = False, own: bool = False
+    ) -> None:
+        super().__init__(b"", sensitive=True, immutable=immutable, inert=inert, own=own)
         self.ends_at_null = ends_at_null
 
     def parse(self, words: Sequence[bytes], current: bytes) -> bytes:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import anyio
@@ -15,10 +16,11 @@ from coredis.exceptions import RedisError
 
 from consumers.addresses import with_credentials, without_password
 from consumers.commands.log_lines import JsonLines
-from consumers.commands.running import FAILED, argument_parser, client_of
+from consumers.commands.running import FAILED, argument_parser, client_of, positive
 from consumers.connecting import Client
 from consumers.console.access.policy import Login, Policy, check_exposure
 from consumers.console.app import Console
+from consumers.console.metrics.settings import Settings, settings
 from consumers.console.serving import Listener, listen, serve
 
 DESCRIPTION = """\
@@ -62,13 +64,22 @@ def main(words: Sequence[str]) -> int:
     https = parser.add_argument_group("HTTPS")
     https.add_argument("--https-cert", metavar="FILE", help="the console's certificate")
     https.add_argument("--https-key", metavar="FILE", help="its key")
+    otlp = parser.add_argument_group("OpenTelemetry")
+    otlp.add_argument(
+        "--otlp", metavar="URL",
+        help="push the server's metrics to a collector, by OTLP/HTTP ($OTEL_EXPORTER_OTLP_ENDPOINT)",
+    )  # fmt: skip
+    otlp.add_argument(
+        "--otlp-interval", type=positive, metavar="SECONDS",
+        help="how often ($OTEL_METRIC_EXPORT_INTERVAL, in milliseconds, or 60)",
+    )  # fmt: skip
     options = parser.parse_args(words)
+    _log(as_json=options.json)
     try:
         console, addresses = _console(options)
         listeners = listen(addresses, options.port)
     except (ValueError, OSError) as error:
         return _tell(str(error), 2)
-    _log(as_json=options.json)
     status = 0
     try:
         # nothing here is anyone else's code, so either loop would do
@@ -106,7 +117,36 @@ def _console(options: argparse.Namespace) -> tuple[Console, list[str]]:
 
     # refuses what can't be the URL of a server
     connect(None, None)
-    return Console(policy, without_password(options.url), connect), addresses
+    return Console(policy, without_password(options.url), connect, push=_push(options)), addresses
+
+
+def _push(options: argparse.Namespace) -> Settings | None:
+    """Return where metrics are pushed, if they are. Raises ValueError for a mistake in the options.
+
+    The environment may be meant for other programs: what does not fit there is logged, and nothing is pushed.
+    """
+    try:
+        found = settings(options.otlp, options.otlp_interval, os.environ)
+        if found is not None:
+            _load_exporter()
+        return found
+    except ValueError as error:
+        if options.otlp is not None or options.otlp_interval is not None:
+            raise
+        logger.warning("metrics are not pushed: %s", error)
+        return None
+
+
+def _load_exporter() -> None:
+    """Import what pushing needs. Raises ValueError if it is not installed."""
+    try:
+        import_module("consumers.console.metrics.push")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "consumers":
+            raise
+        raise ValueError(
+            "OTLP needs opentelemetry-exporter-otlp-proto-http; install it with pip install 'trimaran[otlp]'"
+        ) from None
 
 
 def _password(file: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -23,6 +23,7 @@ from consumers.console.access.guard import Guard, visit_of
 from consumers.console.access.policy import Login, Policy
 from consumers.console.access.sessions import Sessions
 from consumers.console.history import History
+from consumers.console.metrics.settings import Settings
 from consumers.console.pages import (
     channels,
     clients,
@@ -58,20 +59,22 @@ class Console:
     """What the pages of one running console share.
 
     place: the server's address as it is shown. streams: responses that go on at the moment. connect: returns a client,
-    not yet entered, with a user's credentials, or with the console's own for (None, None).
+    not yet entered, with a user's credentials, or with the console's own for (None, None). push: where the server's
+    metrics are pushed, if they are; that needs the extra `otlp`.
     """
 
     pages = PAGES
 
     def __init__(
         self, policy: Policy, place: str, connect: Callable[[str | None, str | None], Client],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.time, *, push: Settings | None = None,
     ) -> None:  # fmt: skip
         self.policy = policy
         self.place = place
         self.streams = 0
         self._connect = connect
         self._clock = clock
+        self._push = push
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -89,10 +92,24 @@ class Console:
             tasks.start_soon(self.viewpoint.server.run)
             tasks.start_soon(self.history.run)
             try:
-                yield
+                async with self._pushing():
+                    try:
+                        yield
+                    finally:
+                        self.close()
             finally:
-                self.close()
                 tasks.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def _pushing(self) -> AsyncIterator[None]:
+        """Push metrics during the block, if they are pushed."""
+        async with AsyncExitStack() as stack:
+            if self._push is not None:
+                # OpenTelemetry's packages are needed, and loaded, only then
+                from consumers.console.metrics.push import pushing
+
+                await stack.enter_async_context(pushing(self._push, self.viewpoint, self.place))
+            yield
 
     def _other_servers(self) -> list[Server]:
         """Return the server as those see it who are logged in."""

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import trio
 
 from broker import console_process
 from broker.config import Config
-from broker.console_process import ConsoleProcess, missing_library, own_address, own_options
+from broker.console_process import ConsoleProcess, console_problem, missing_library, own_options, own_url
 from broker.process.log import Log
 from tests.broker.test_server import read_until
+from tests.consumers.console.metrics.collector import collector
 from tests.oracle.servers import free_port
 from tests.oracle.wire import Connection
 
@@ -32,35 +34,83 @@ def config_of(**values: Any) -> Config:
 
 def test_the_child_is_told_where_its_parent_listens() -> None:
     addresses = ["10.0.0.1:6379", "[::1]:6379", "127.0.0.1:6379"]
-    assert own_address(config_of(), addresses) == ["--url", "redis://[::1]:6379"]
-    assert own_address(config_of(), ["0.0.0.0:1", "[::]:1"]) == ["--url", "redis://127.0.0.1:1"]
-    assert own_address(config_of(), ["10.0.0.1:1"]) == ["--url", "redis://10.0.0.1:1"]
-    assert own_address(config_of(unixsocket="/run/t.sock"), addresses) == ["--url", "unix:///run/t.sock"]
-    assert own_address(config_of(), []) is None
-    config = config_of(tls_port=7, tls_cert_file="c", tls_key_file="k")
-    assert own_address(config, []) == [
-        "--url", "rediss://127.0.0.1:7", "--insecure", "--cert", "c", "--key", "k",
-    ]  # fmt: skip
-    config.tls_auth_clients = "no"
-    assert own_address(config, []) == ["--url", "rediss://127.0.0.1:7", "--insecure"]
+    assert own_url(config_of(), addresses) == "redis://[::1]:6379"
+    assert own_url(config_of(), ["0.0.0.0:1", "[::]:1"]) == "redis://127.0.0.1:1"
+    assert own_url(config_of(), ["10.0.0.1:1"]) == "redis://10.0.0.1:1"
+    assert own_url(config_of(unixsocket="/run/t.sock"), addresses) == "unix:///run/t.sock"
+    assert own_url(config_of(), []) is None
+    assert own_url(config_of(tls_port=7), []) == "rediss://127.0.0.1:7"
+
+
+def test_the_child_logs_in_as_the_user_for_metrics() -> None:
+    config = config_of(otlp_password=b"p@ss/\xff")
+    assert own_url(config, ["127.0.0.1:1"]) == "redis://default:p%40ss%2F%FF@127.0.0.1:1"
+    config.otlp_user = "a:b"
+    assert own_url(config, ["127.0.0.1:1"]) == "redis://a%3Ab:p%40ss%2F%FF@127.0.0.1:1"
+    config.unixsocket = "/run/t.sock"
+    assert own_url(config, []) == "unix://a%3Ab:p%40ss%2F%FF@/run/t.sock"
+
+
+URL = "redis://127.0.0.1:1"
+WORDS = ["--port", "1", "--json", "--end-with-input"]
 
 
 def test_a_login_is_required_where_the_broker_or_the_address_requires_it() -> None:
-    words = ["--port", "1", "--json", "--end-with-input", "--bind", "127.0.0.1"]
+    words = [*WORDS, "--bind", "127.0.0.1"]
     config = config_of(http_port=1)
-    assert own_options(config, login=False) == words
-    assert own_options(config, login=True) == [*words, "--server-login"]
+    assert own_options(config, URL, login=False) == words
+    assert own_options(config, URL, login=True) == [*words, "--server-login"]
     config.http_bind, config.http_host = "::1 192.0.2.1", "a.example b.example"
-    assert own_options(config, login=False) == [
-        "--port", "1", "--json", "--end-with-input", "--bind", "::1", "--bind", "192.0.2.1",
-        "--host", "a.example", "--host", "b.example", "--server-login",
+    assert own_options(config, URL, login=False) == [
+        *WORDS, "--bind", "::1", "--bind", "192.0.2.1", "--host", "a.example", "--host", "b.example", "--server-login",
     ]  # fmt: skip
+
+
+def test_an_encrypted_broker_is_trusted_and_shown_its_own_certificate() -> None:
+    config = config_of(http_port=1, tls_port=7, tls_cert_file="c", tls_key_file="k")
+    words = [*WORDS, "--insecure", "--cert", "c", "--key", "k", "--bind", "127.0.0.1"]
+    assert own_options(config, "rediss://127.0.0.1:7", login=False) == words
+    config.tls_auth_clients = "no"
+    assert own_options(config, "rediss://127.0.0.1:7", login=False) == [*WORDS, "--insecure", "--bind", "127.0.0.1"]
+
+
+def test_the_child_is_told_where_to_push_metrics() -> None:
+    config = config_of(http_port=1, otlp_endpoint="http://c:4318")
+    words = [*WORDS, "--bind", "127.0.0.1", "--otlp", "http://c:4318"]
+    assert own_options(config, URL, login=False) == words
+    config.otlp_interval = 10
+    assert own_options(config, URL, login=False) == [*words, "--otlp-interval", "10"]
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({}, None),
+        ({"http_port": 1, "otlp_endpoint": "http://c", "otlp_interval": 5, "otlp_password": b"x"}, None),
+        ({"otlp_endpoint": "http://c"}, "otlp-endpoint: the console pushes the metrics, and there is none without"),
+        ({"otlp_password": b"x"}, "otlp-password: the console pushes the metrics, and there is none without"),
+        ({"http_port": 1, "otlp_interval": 5}, "otlp-interval: there is no otlp-endpoint"),
+        ({"http_port": 1, "otlp_endpoint": "http://c", "otlp_user": "a"}, "otlp-user: there is no otlp-password"),
+    ],
+)
+def test_directives_that_do_not_fit_together_are_named(values: dict[str, Any], text: str | None) -> None:
+    found = console_problem(config_of(**values))
+    assert found is None if text is None else found is not None and found.startswith(text)
 
 
 def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert missing_library() is None
+    monkeypatch.setattr(console_process, "EXPORTER", "nosuch.exporter")
+    assert console_problem(config_of(http_port=1)) is None
+    assert console_problem(config_of(http_port=1, otlp_endpoint="http://c")) == (
+        "otlp-endpoint: nosuch.exporter is not installed; install it with pip install 'trimaran[otlp]'"
+    )
     monkeypatch.setattr(console_process, "LIBRARIES", ("trio", "nosuchlibrary"))
     assert missing_library() == "nosuchlibrary"
+    assert console_problem(config_of()) is None
+    assert console_problem(config_of(http_port=1)) == (
+        "http-port: nosuchlibrary is not installed; install it with pip install 'trimaran[ui]'"
+    )
 
 
 async def test_a_child_that_ends_is_started_again(
@@ -122,12 +172,13 @@ async def test_a_child_is_started_differently_when_logins_become_required(
     assert "the console has ended" not in seen
 
 
-@pytest.fixture
-def broker_with_console(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
+@contextmanager
+def started(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
+    """A broker with a console: its process, its port, and the console's."""
     port, http_port = free_port(), free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "broker", "serve", "--port", str(port), "--bind", "127.0.0.1", "--save", "",
-         "--http-port", str(http_port), "--dir", str(tmp_path)],
+         "--http-port", str(http_port), "--dir", str(folder), *words],
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -137,6 +188,12 @@ def broker_with_console(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str],
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+@pytest.fixture
+def broker_with_console(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
+    with started(tmp_path) as parts:
+        yield parts
 
 
 def children(number: int) -> list[int]:
@@ -184,3 +241,27 @@ def test_the_console_ends_with_its_broker(broker_with_console: tuple[subprocess.
     process.terminate()
     assert process.wait(20) == 0
     assert is_gone(child)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_console_pushes_metrics_of_a_broker_with_a_password(tmp_path: Path) -> None:
+    secret = "s3cr3t&more"
+    with collector() as there:
+        words = ["--requirepass", secret, "--otlp-endpoint", there.url, "--otlp-interval", "1"]
+        with started(tmp_path, *words, "--otlp-password", secret) as (process, port, _):
+            read_until(process, "console: metrics are pushed to")
+            [child] = children(process.pid)
+            assert secret.encode() not in Path(f"/proc/{child}/cmdline").read_bytes()
+            connection = Connection(("127.0.0.1", port))
+            assert connection.call("AUTH", secret) == b"+OK\r\n"
+            connection.call("XADD", "orders", "*", "a", "b")
+            connection.close()
+            deadline = time.monotonic() + 60
+            while not (there.pushed and there.pushed[-1].value("trimaran.stream.entries", stream="orders") == 1):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            process.terminate()
+            assert process.wait(20) == 0
+    [commands] = there.pushed[0].points("trimaran.commands")
+    assert commands.as_int > 0 and there.pushed[0].resource["trimaran.server.kind"] == "Trimaran"
+    assert there.pushed[-1].value("trimaran.up") == 0, "the console outlives the broker by one push"

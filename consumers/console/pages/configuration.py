@@ -17,7 +17,7 @@ from consumers.console.views import Page, acted, confirm, link, query_of, render
 __all__ = ["PAGE"]
 
 SECRETS = frozenset(
-    ("requirepass", "masterauth", "primaryauth", "tls-key-file-pass", "tls-client-key-file-pass")
+    ("requirepass", "masterauth", "primaryauth", "tls-key-file-pass", "tls-client-key-file-pass", "otlp-password")
 )  # fmt: skip
 """Directives whose values are passwords: they can be set, and are never shown."""
 

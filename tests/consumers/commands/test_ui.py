@@ -13,6 +13,7 @@ import pytest
 
 from consumers.commands import ui
 from consumers.console.access.policy import Login
+from tests.consumers.console.metrics.collector import collector
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,8 @@ from consumers.console.access.policy import Login
         (["--https-cert", "x"], "--https-cert and --https-key belong together"),
         (["--url", "http://x"], "http://x: http:// is not supported"),
         (["--bind", "nosuch.invalid", "--server-login"], "nosuch.invalid: "),
+        (["--otlp", "collector:4318"], "--otlp: not a URL as http://collector:4318 is"),
+        (["--otlp-interval", "5"], "--otlp-interval: there is no --otlp"),
     ],
 )
 def test_mistakes_are_told_in_a_line(words: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,7 +34,10 @@ def test_mistakes_are_told_in_a_line(words: list[str], text: str, capsys: pytest
     assert error.startswith(f"trimaran ui: {text}") and error.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", [["--port", "65536"], ["--port", "x"], ["--server-login", "--password-file", "x"]])
+@pytest.mark.parametrize(
+    "words",
+    [["--port", "65536"], ["--port", "x"], ["--otlp-interval", "0"], ["--server-login", "--password-file", "x"]],
+)
 def test_mistakes_in_words(words: list[str]) -> None:
     with pytest.raises(SystemExit):
         ui.main(words)
@@ -66,6 +72,54 @@ def test_arguments_become_the_console(tmp_path: Path, monkeypatch: pytest.Monkey
     assert console.place == "redis://***@h:1/2"
     settings = console._connect("alice", "p@ss").connection_pool.connection_kwargs
     assert (settings["username"], settings["password"], settings["db"]) == ("alice", "p@ss", 2)
+
+
+@pytest.fixture
+def without_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("consumers.console.metrics.push", "consumers.console.metrics.otlp"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.metric_exporter", None)
+
+
+MISSING = "OTLP needs opentelemetry-exporter-otlp-proto-http; install it with pip install 'trimaran[otlp]'"
+
+
+def test_an_exporter_that_is_missing_is_named(without_exporter: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ui.main(["--port", "0", "--otlp", "http://127.0.0.1:4318"]) == 2
+    assert capsys.readouterr().err == f"trimaran ui: {MISSING}\n"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "text"),
+    [("http://127.0.0.1:4318", MISSING), ("c:4317", "OTEL_EXPORTER_OTLP_ENDPOINT: not a URL as http://collector")],
+)
+def test_what_does_not_fit_in_the_environment_is_only_logged(
+    endpoint: str, text: str, without_exporter: None, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    made: list[Any] = []
+    monkeypatch.setattr(ui.anyio, "run", lambda _serve, *arguments, backend: made.append(arguments))
+    assert ui.main(["--port", "0"]) == 0
+    [(console, listeners, _)] = made
+    listeners[0].socket.close()
+    assert console._push is None
+    assert f"WARNING metrics are not pushed: {text}" in capsys.readouterr().err
+
+
+async def test_the_program_pushes_metrics_while_it_runs_and_at_its_end() -> None:
+    with collector() as there:
+        words = [
+            sys.executable, "-m", "broker", "ui", "--port", "0", "--url", "redis://127.0.0.1:1",
+            "--otlp", there.url, "--otlp-interval", "3600",
+        ]  # fmt: skip
+        async with await anyio.open_process(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as program:
+            with anyio.fail_after(60):
+                while not there.pushed:
+                    await anyio.sleep(0.01)
+                program.send_signal(signal.SIGTERM)
+                assert await program.wait() == 0
+    assert [one.value("trimaran.up") for one in there.pushed] == [0, 0]
 
 
 async def test_the_program_serves_until_it_is_told_to_end() -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import httpx
 
-from consumers.addresses import client_from_url, with_credentials
+from consumers.addresses import client_from_url, with_credentials, without_password
 from consumers.connecting import Client
 from consumers.console.access.policy import Login, Policy
 from consumers.console.app import Console, application
+from consumers.console.metrics.settings import Settings
 
 __all__ = ["Browser", "open_browser", "open_console"]
 
@@ -56,13 +57,13 @@ class Browser(httpx.AsyncClient):
 
 
 @asynccontextmanager
-async def open_console(url: str, policy: Policy | None = None) -> AsyncIterator[Any]:
+async def open_console(url: str, policy: Policy | None = None, push: Settings | None = None) -> AsyncIterator[Any]:
     """The running application of a console of the server at this URL; `state.console` is the console."""
 
     def connect(user: str | None, password: str | None) -> Client:
         return client_from_url(url if user is None else with_credentials(url, user, password or ""))
 
-    console = Console(policy or Policy(), url, connect)
+    console = Console(policy or Policy(), without_password(url), connect, push=push)
     app = application(console)
     async with console.running():
         yield app
