@@ -346,8 +346,8 @@ async def _serve(
 ) -> int:
     status = 0
     log_start(config, log)
-    if (problem := console_problem(config)) is not None:
-        log.warning(problem)
+    if (obstacle := console_problem(config)) is not None:
+        log.warning(obstacle)
         return 1
     supervision.status(LOADING)
     async with trio.open_nursery() as nursery:

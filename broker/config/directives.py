@@ -476,6 +476,7 @@ PROCESS_ONLY: Final = frozenset(
         "oom-score-adj-values", "server-cpulist", "aof-rewrite-cpulist", "bgsave-cpulist", "locale-collate",
         "loglevel", "logfile", "log-format", "log-timestamp-format", "syslog-enabled", "syslog-ident",
         "syslog-facility", "http-port", "http-bind", "http-host",
+        "otlp-endpoint", "otlp-interval", "otlp-user", "otlp-password",
     }
 )  # fmt: skip
 """Directives that for a broker that is a process of its own: its place in the system, its log, its console."""

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from broker.config import Config
 from broker.console_process import ConsoleProcess, console_problem, missing_library, own_options, own_url
 from broker.process.log import Log
 from tests.broker.test_server import read_until
-from tests.consumers.console.metrics.collector import collector
 from tests.oracle.servers import free_port
 from tests.oracle.wire import Connection
 
@@ -172,13 +170,12 @@ async def test_a_child_is_started_differently_when_logins_become_required(
     assert "the console has ended" not in seen
 
 
-@contextmanager
-def started(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
-    """A broker with a console: its process, its port, and the console's."""
+@pytest.fixture
+def broker_with_console(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
     port, http_port = free_port(), free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "broker", "serve", "--port", str(port), "--bind", "127.0.0.1", "--save", "",
-         "--http-port", str(http_port), "--dir", str(folder), *words],
+         "--http-port", str(http_port), "--dir", str(tmp_path)],
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -188,12 +185,6 @@ def started(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], 
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
-
-
-@pytest.fixture
-def broker_with_console(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
-    with started(tmp_path) as parts:
-        yield parts
 
 
 def children(number: int) -> list[int]:
@@ -241,27 +232,3 @@ def test_the_console_ends_with_its_broker(broker_with_console: tuple[subprocess.
     process.terminate()
     assert process.wait(20) == 0
     assert is_gone(child)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_the_console_pushes_metrics_of_a_broker_with_a_password(tmp_path: Path) -> None:
-    secret = "s3cr3t&more"
-    with collector() as there:
-        words = ["--requirepass", secret, "--otlp-endpoint", there.url, "--otlp-interval", "1"]
-        with started(tmp_path, *words, "--otlp-password", secret) as (process, port, _):
-            read_until(process, "console: metrics are pushed to")
-            [child] = children(process.pid)
-            assert secret.encode() not in Path(f"/proc/{child}/cmdline").read_bytes()
-            connection = Connection(("127.0.0.1", port))
-            assert connection.call("AUTH", secret) == b"+OK\r\n"
-            connection.call("XADD", "orders", "*", "a", "b")
-            connection.close()
-            deadline = time.monotonic() + 60
-            while not (there.pushed and there.pushed[-1].value("trimaran.stream.entries", stream="orders") == 1):
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            process.terminate()
-            assert process.wait(20) == 0
-    [commands] = there.pushed[0].points("trimaran.commands")
-    assert commands.as_int > 0 and there.pushed[0].resource["trimaran.server.kind"] == "Trimaran"
-    assert there.pushed[-1].value("trimaran.up") == 0, "the console outlives the broker by one push"

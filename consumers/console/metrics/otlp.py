@@ -129,11 +129,13 @@ class _Session(requests.Session):
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first cause's text: what has wrapped it only repeats the URL."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split()) or type(error).__name__
+    """Return the text of the operating system's error, if there is one: what has wrapped it only repeats the URL."""
+    cause: BaseException | None = error
+    while cause is not None and (not isinstance(cause, OSError) or isinstance(cause, requests.RequestException)):
+        cause = cause.__cause__ or cause.__context__
+    found = cause or error
+    text = found.strerror if isinstance(found, OSError) and found.strerror else str(found)
+    return " ".join(text.split()) or type(found).__name__
 
 
 class Exporter:
@@ -146,7 +148,11 @@ class Exporter:
     def export(self, data: MetricsData) -> str:
         """Send metrics, again and again for a while if need be. Returns why that has failed, or ""."""
         self._session.failure = ""
-        done = self._exporter.export(data) is MetricExportResult.SUCCESS
+        try:
+            done = self._exporter.export(data) is MetricExportResult.SUCCESS
+        except requests.RequestException:
+            # older exporters only handle some
+            done = False
         return self._session.failure or ("" if done else "the metrics could not be encoded")
 
     def close(self) -> None:

@@ -13,7 +13,6 @@ import pytest
 
 from consumers.commands import ui
 from consumers.console.access.policy import Login
-from tests.consumers.console.metrics.collector import collector
 
 
 @pytest.mark.parametrize(
@@ -105,21 +104,6 @@ def test_what_does_not_fit_in_the_environment_is_only_logged(
     listeners[0].socket.close()
     assert console._push is None
     assert f"WARNING metrics are not pushed: {text}" in capsys.readouterr().err
-
-
-async def test_the_program_pushes_metrics_while_it_runs_and_at_its_end() -> None:
-    with collector() as there:
-        words = [
-            sys.executable, "-m", "broker", "ui", "--port", "0", "--url", "redis://127.0.0.1:1",
-            "--otlp", there.url, "--otlp-interval", "3600",
-        ]  # fmt: skip
-        async with await anyio.open_process(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as program:
-            with anyio.fail_after(60):
-                while not there.pushed:
-                    await anyio.sleep(0.01)
-                program.send_signal(signal.SIGTERM)
-                assert await program.wait() == 0
-    assert [one.value("trimaran.up") for one in there.pushed] == [0, 0]
 
 
 async def test_the_program_serves_until_it_is_told_to_end() -> None:

@@ -1,6 +1,7 @@
 """What is measured, and how much of it."""
 
 import re
+from pathlib import Path
 
 from consumers.console.metrics.catalogue import CATALOGUE, GROUPS, QUEUES, STREAMS, series
 from consumers.console.metrics.reading import Reading
@@ -25,6 +26,20 @@ def test_every_metric_is_described_once_and_by_convention() -> None:
         assert re.fullmatch(r"By|s||\{[a-z]+\}", metric.unit), metric.unit
         assert metric.description.endswith(".")
         assert not any(other.startswith(f"{metric.name}.") for other in names), f"{metric.name} is a namespace, too"
+
+
+def test_every_metric_is_documented_with_its_attributes() -> None:
+    rows = re.findall(r"^\| (`trimaran\..*)$", (Path(__file__).parents[4] / "docs/observing.md").read_text(), re.M)
+    documented = {}
+    for row in rows:
+        names, unit, attributes, *_ = (cell.strip() for cell in row.split("|"))
+        first, *others = re.findall(r"`([a-z._]+)`", names)
+        for name in (first, *others):
+            whole = f"{first.rpartition('.')[0]}{name}" if name.startswith(".") else name
+            documented[whole] = tuple(re.findall(r"`(\w+)`", attributes)), unit if unit in ("By", "s") else ""
+    assert documented == {
+        metric.name: (metric.attributes, metric.unit if metric.unit in ("By", "s") else "") for metric in CATALOGUE
+    }
 
 
 def test_seconds_are_fractions_and_all_else_is_counted() -> None:
