@@ -18,7 +18,7 @@ from consumers.console.entered import HEX, TEXT, entered, offer
 
 __all__ = [
     "GROUP", "STREAM", "Change", "Option", "PolicyForm", "changes", "group_command", "group_form", "has_policies",
-    "offered", "stream_command", "stream_form",
+    "offered", "stream_command", "stream_form", "told",
 ]  # fmt: skip
 
 
@@ -102,6 +102,12 @@ class Change:
     option: Option
     text: str
     arguments: tuple[str | bytes | int, ...]
+
+
+def told(options: Sequence[Option], facts: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], ...]:
+    """Return facts that are not about the policy, and those that are."""
+    names = {option.name for option in options}
+    return [one for one in facts if one[0] not in names], [one for one in facts if one[0] in names]
 
 
 # Reading.

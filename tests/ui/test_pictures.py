@@ -21,6 +21,7 @@ import pytest
 import redis
 
 from consumers.console.access.policy import Policy
+from consumers.console.asking import ask
 from consumers.jobs import Queue, Reject, Worker
 from tests.consumers.servers import redis_server
 from tests.ui.browser import Browser
@@ -30,7 +31,7 @@ from tests.ui.sites import Sites
 FOLDER = os.environ.get("TRIMARAN_PICTURES")
 PLACE = "redis://127.0.0.1:6379/0"
 SIZE = (1200, 760)
-TALL = {"queue": (1200, 1000)}
+TALL = {"policy": (1200, 1300), "queue": (1200, 1000)}
 SECONDS = 60
 LIMIT = 80 * 1024
 COLOURS = 255
@@ -46,6 +47,7 @@ PICTURES = {
     "job": (f"{DEAD} >#jobs tbody a", False),
     "streams": ("/streams?search=event", False),
     "stream": ("/streams/stream?key=events", False),
+    "policy": ("/streams/group?key=events&group=billing", False),
     "channels": ("/channels", False),
     "keys": ("/keys?search=customer", False),
     "key": ("/keys/key?key=customer%3A7", False),
@@ -68,7 +70,10 @@ for (const name of document.querySelectorAll("dt"))
 def shop(_browser: Browser) -> Iterator[Browser]:
     """A browser of the console of a shop that has been at work for a while, and still is."""
     closed = threading.Event()
-    with redis_server("broker") as process, Sites(process.url, {"shop": Policy()}, PLACE) as sites:
+    with (
+        redis_server("broker", "--stream-extensions", "yes") as process,
+        Sites(process.url, {"shop": Policy()}, PLACE) as sites,
+    ):
         with redis.Redis.from_url(process.url) as client:
             _store(client)
         staff = [
@@ -99,6 +104,9 @@ def test_picture(shop: Browser, name: str) -> None:
     shop.open(path)
     if link:
         shop.press(shop.find(link))
+    for closed in shop.every("#policy summary") if name == "policy" else ():
+        closed.click()
+        shop.run("scrollTo(0, 0)")
     if shop.every(".chart"):
         shop.until(lambda: shop.every(".chart > svg path"), "the charts are drawn")
     assert shop.problems() == []
@@ -157,6 +165,8 @@ async def _work(url: str, closed: threading.Event) -> None:
             for channel in ("prices", "stock", "chat:support"):
                 await subscribers.subscribe(channel)
             await client.xgroup_create("events", "billing", "0")
+            policy = (b"ACKWAIT", 30_000, b"MAXDELIVER", 5, b"DEADLETTER", b"events.dead", b"ORDERBY", b"order")
+            await ask(client, [(b"XGROUP", b"CFGSET", b"events", b"billing", *policy)])
             await client.xreadgroup("billing", "ledger", {"events": ">"}, count=5)
             await ship.enqueue(2000, delay=86400)
             # as much as the mailer can do, now a little more and now a little less

@@ -11,7 +11,7 @@ from consumers.console import stream_entries
 from consumers.console.access.guard import visit_of
 from consumers.console.pages.addressed import GROUP_LIMIT, found_group, group_link, group_named, named
 from consumers.console.refusals import NOTHING_REFUSED, Refusal
-from consumers.console.stream_policies import group_form
+from consumers.console.stream_policies import GROUP, group_form, told
 from consumers.console.views import link, query_of, render
 
 __all__ = ["ROUTES", "show"]
@@ -32,8 +32,10 @@ async def show(request: Request, refusal: Refusal = NOTHING_REFUSED) -> Response
         except ValueError:
             raise HTTPException(400, "There is no such page of entries.") from None
         policy = await group_form(client, key, name)
+    facts, set_options = told(GROUP, group.facts)
     return render(
-        request, "group.html", refusal.status, key=key, group=group, consumers=consumers, found=pending, policy=policy,
+        request, "group.html", refusal.status, key=key, facts=facts, set_options=set_options,
+        group=group, consumers=consumers, found=pending, policy=policy,
         refusal=refusal, limit=GROUP_LIMIT, paged=after is not None, first=group_link(key, name),
         following=None if position is None else group_link(key, name, position),
         form=lambda action, **more: link(f"/streams/{action}", key=key, group=name, **more),

@@ -22,7 +22,7 @@ from consumers.console.pages.streaming import Push, pushed_stream
 from consumers.console.partitioned import numbers_of_partitions, whole_of
 from consumers.console.refusals import NOTHING_REFUSED, Refusal
 from consumers.console.stream_entries import Entry
-from consumers.console.stream_policies import stream_form
+from consumers.console.stream_policies import STREAM, stream_form, told
 from consumers.console.values import View
 from consumers.console.views import acted, confirm, count, link, query_of, render
 
@@ -60,8 +60,10 @@ async def show(request: Request, refusal: Refusal = NOTHING_REFUSED) -> Response
         policy = await stream_form(client, key)
         whole = whole_of(key, await numbers_of_partitions(client, [key]))
     queue = dead_jobs_of(key)
+    facts, set_options = told(STREAM, details.facts)
     return render(
-        request, "stream.html", refusal.status, key=key, details=details, policy=policy, refusal=refusal,
+        request, "stream.html", refusal.status, key=key, facts=facts, set_options=set_options,
+        details=details, policy=policy, refusal=refusal,
         whole=whole,
         rows=[_entry_row(one) for one in entries],
         paged=after is not None, first=link("/streams/stream", key=key),

@@ -19,6 +19,7 @@ from consumers.console.stream_policies import (
     offered,
     stream_command,
     stream_form,
+    told,
 )
 
 pytestmark = pytest.mark.both_loops
@@ -77,6 +78,11 @@ def test_names_that_are_no_text_are_digits(name: bytes) -> None:
     with pytest.raises(Unreadable):
         changes(GROUP, typed(form, order_by="no digits"))
     assert offered(GROUP, {"order-by": b"a"}).notation == TEXT
+
+
+def test_facts_of_the_policy_stand_apart() -> None:
+    facts = [("name", "g"), ("ack-wait", "5"), ("lag", "1"), ("order-by", "")]
+    assert told(GROUP, facts) == ([facts[0], facts[2]], [facts[1], facts[3]]) and told(STREAM, facts) == (facts, [])
 
 
 async def test_other_servers_have_no_policies(client: Client) -> None:
