@@ -37,6 +37,9 @@ SLICES = 20
 MOST = 20_000
 """Queues that are remembered; further ones are not shown."""
 
+AT_ONCE = 500
+"""Queues whose figures are asked for at once: what is computed from the replies holds up other pages meanwhile."""
+
 REMEMBERED_SECONDS = 3600.0
 
 
@@ -116,6 +119,7 @@ class Discovery:
         chosen = self.queues if queues is None else queues
         found: list[Figures] = []
         for library in self.libraries.values():
-            if names := [name for owner, name in chosen if owner == library.name]:
-                found += await library.figures(client, names)
+            names = [name for owner, name in chosen if owner == library.name]
+            for begin in range(0, len(names), AT_ONCE):
+                found += await library.figures(client, names[begin : begin + AT_ONCE])
         return found

@@ -12,7 +12,7 @@ from consumers.connecting import Client as AnyClient
 from consumers.console.queues import discovery
 from consumers.console.queues.discovery import Discovery
 from consumers.console.queues.huey import Huey
-from consumers.console.queues.library import State
+from consumers.console.queues.library import Figures, State
 from consumers.console.queues.taskiq import Taskiq
 from tests.consumers.clusters import started_cluster, two_nodes
 
@@ -94,6 +94,23 @@ async def test_figures_cost_no_error_replies(client: Client) -> None:
         after = await client.info("stats")
         counts.append((library.name, after["total_error_replies"] - before["total_error_replies"]))
     assert [one for one in counts if one[1]] == []
+
+
+async def test_figures_of_many_queues_are_asked_for_in_parts(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        await client.rpush(f"huey.redis.q{number}", ["x"] * (number + 1))
+    found, parts = Discovery([Huey()]), list[list[str]]()
+    await found.look_at_all(client)
+    figures = Huey.figures
+
+    async def asked(self: Huey, client: AnyClient, queues: Sequence[str]) -> list[Figures]:
+        parts.append(list(queues))
+        return await figures(self, client, queues)
+
+    monkeypatch.setattr(Huey, "figures", asked)
+    monkeypatch.setattr(discovery, "AT_ONCE", 2)
+    assert [one.waiting for one in await found.figures(client)] == [1, 2, 3, 4, 5]
+    assert parts == [["q0", "q1"], ["q2", "q3"], ["q4"]]
 
 
 async def test_a_reader_of_some_types_is_shown_these_only(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
