@@ -25,8 +25,12 @@ from broker.values.streams.delivery import PARKED, Delivery
 _FEW: Final = 1024
 """An order of so many IDs is never tidied."""
 
-Item = tuple[int, int, list[int]]
-"""The time of a delivery, its serial number, and the IDs that were delivered, in a list that is never changed."""
+Item = tuple[int, int, tuple[int, ...]]
+"""The time of a delivery, its serial number, and the IDs that were delivered.
+
+The garbage collector soon leaves tuples of numbers alone, but not lists: looking at a million of these takes it a tenth
+of a second in which nobody is served.
+"""
 
 
 class _Heaps:
@@ -140,9 +144,9 @@ class DueOrder:
         level = min(max(delivery.count, 1), len(self.waits)) - 1
         due = time + self.waits[level]
         if delivery.count >= self.last_count:
-            heappush(heaps.final[level], (time, delivery.serial, ids))
+            heappush(heaps.final[level], (time, delivery.serial, tuple(ids)))
         else:
-            heappush(heaps.open[level], (time, delivery.serial, ids))
+            heappush(heaps.open[level], (time, delivery.serial, tuple(ids)))
             if due < self._earliest:
                 self._earliest = due
         heaps.size += len(ids)
@@ -213,7 +217,7 @@ class DueOrder:
             room = limit - len(taken) if limit else len(found)
             taken += found[:room]
             if room < len(found):
-                heappush(chosen, (time, serial, found[room:]))
+                heappush(chosen, (time, serial, tuple(found[room:])))
                 self._heaps.size += len(found) - room
         return taken
 
@@ -221,7 +225,7 @@ class DueOrder:
         """Puts an entry that was taken back, as if it had been delivered now."""
         delivery = self._pel[id]
         level = min(max(delivery.count, 1), len(self.waits)) - 1
-        heappush(self._heaps.final[level], (now, delivery.serial, [id]))
+        heappush(self._heaps.final[level], (now, delivery.serial, (id,)))
         self._heaps.size += 1
 
     def look_again(self, id: int, due: int) -> None:
