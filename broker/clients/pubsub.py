@@ -32,7 +32,7 @@ class Captor(Protocol):
         """Add a message in the unit of the running command; returns whether that was possible."""
 
     def capture_event(self, channel: bytes, message: bytes) -> None:
-        """Add a keyspace event once the running command has ended."""
+        """Add a keyspace event once the running command has ended, in its unit if it is a write."""
 
 
 Captors = dict[bytes, tuple[Glob, dict[Captor, None]]]

@@ -26,7 +26,7 @@ class Effects:
     """
 
     __slots__ = (
-        "_depth", "_extra", "_gathered", "_journal_only", "_replacement", "_replicas_only", "_to_journal",
+        "_closing", "_depth", "_extra", "_gathered", "_journal_only", "_replacement", "_replicas_only", "_to_journal",
         "_to_replicas", "position", "replica_sinks", "sinks", "special", "suppressed",
     )  # fmt: skip
 
@@ -42,6 +42,7 @@ class Effects:
         self.special = False
         self._replacement: list[list[bytes]] | None = None
         self._extra: Unit = []
+        self._closing: list[Callable[[], int]] = []
         self._gathered: Unit = []
         self._depth = 0
 
@@ -64,13 +65,33 @@ class Effects:
     def discard(self) -> None:
         """Drop what `replace_with` was given: the running command has failed without changing anything."""
         self._replacement = None
-        self.special = bool(self._extra or self._depth)
+        self.special = bool(self._extra or self._depth or self._closing)
 
     def add(self, database: int, command: list[bytes]) -> None:
         """Propagate this command before the running one (an expired key's DEL)."""
         if self.sinks:
             self.special = True
             self._extra.append((database, command))
+
+    def close_with(self, action: Callable[[], int]) -> None:
+        """Call `action` once the running command has named all its effects; what it names then is propagated with them.
+
+        It returns the index of its database. If the command changes nothing, it is called for the next one that does.
+        """
+        if self.sinks:
+            self.special = True
+            self._closing.append(action)
+
+    def _close(self, database: int, command: list[bytes]) -> None:
+        """Make the running command's effects additional ones, and add those of what closes its unit."""
+        closing, self._closing = self._closing, []
+        own = [command] if self._replacement is None else self._replacement
+        self._extra += [(database, effect) for effect in own]
+        for action in closing:
+            self._replacement = []
+            index = action()
+            self._extra += [(index, effect) for effect in self._replacement]
+        self._replacement = []
 
     def publish(self, database: int, command: list[bytes]) -> None:
         """Propagate this command, the running one, to replicas only (PUBLISH)."""
@@ -97,12 +118,14 @@ class Effects:
         """
         if not self.sinks:
             return
+        if self._closing and command is not None and not self.suppressed:
+            self._close(database, command)
         replacement = self._replacement
         if not (self._extra or self.suppressed):
             if replacement is not None:
                 # The common case of a command that names its effects: XADD, SPOP, SET with a TTL.
                 self._replacement = None
-                self.special = bool(self._depth)
+                self.special = bool(self._depth or self._closing)
                 unit = [(database, named) for named in replacement]
                 if self._depth:
                     self._gathered += unit
@@ -121,7 +144,7 @@ class Effects:
                 self._replacement = command = None
         effects = self._extra
         self._extra = []
-        self.special = bool(self._depth)
+        self.special = bool(self._depth or self._closing)
         if self._replacement is not None:
             effects.extend((database, replaced) for replaced in self._replacement)
             self._replacement = None
@@ -148,7 +171,7 @@ class Effects:
     def end(self) -> None:
         """Emit what was collected since the outermost `begin`, once that is ended."""
         self._depth -= 1
-        self.special = bool(self._depth or self._extra or self._replacement is not None)
+        self.special = bool(self._depth or self._extra or self._closing or self._replacement is not None)
         if not self._depth and self._gathered:
             effects, self._gathered = self._gathered, []
             if self._journal_only or self._replicas_only:

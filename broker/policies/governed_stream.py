@@ -246,6 +246,13 @@ class GovernedStream:
 
         No events are sent, since the stream may capture events. A full stream refuses none.
         """
+        if not self._capture(channel, message):
+            return False
+        self._parts.keyspace.effects.flush(self.database.index, None)
+        return True
+
+    def _capture(self, channel: bytes, message: bytes) -> bool:
+        """Does the same, and leaves the effects to be flushed."""
         if not self._may_act():
             return False
         parts = self._parts
@@ -263,19 +270,30 @@ class GovernedStream:
             return False
         finally:
             keyspace.event_mask = mask
-        keyspace.effects.flush(self.database.index, None)
         self.captured += 1
         parts.stats.captured_messages += 1
         return True
 
     def capture_event(self, channel: bytes, message: bytes) -> None:
-        """Adds a keyspace event once the running command has ended: it may not be a write, or name its effects yet."""
+        """Adds a keyspace event once the running command has ended, in its unit if it is a write.
+
+        What is due to no command (a key expires), or to one that only reads, is added in a moment.
+        """
         if not self._events:
             clock = self._parts.keyspace.clock
             self._parts.timers.at(clock.trio_deadline(clock.now), self._capture_events)
+            self._parts.keyspace.effects.close_with(self._add_events)
         self._events.append((channel, message))
 
+    def _add_events(self) -> int:
+        events, self._events = self._events, []
+        for channel, message in events:
+            self._capture(channel, message)
+        self._parts.keyspace.count_changes()
+        return self.database.index
+
     def _capture_events(self) -> None:
+        """Adds events that were not part of a write, and serves those who wait for any."""
         events, self._events = self._events, []
         for channel, message in events:
             self.capture(channel, message)

@@ -171,3 +171,33 @@ def test_without_sinks_nothing_is_kept(collected: list[Unit]) -> None:
     effects.sinks.append(collected.append)
     effects.flush(0, [b"SET", b"a", b"1"])
     assert collected == [[(0, [b"SET", b"a", b"1"])]]
+
+
+def test_what_closes_a_unit(effects: Effects, collected: list[Unit]) -> None:
+    def close() -> int:
+        effects.replace_with([b"XADD", b"s"], [b"XTRIM", b"s"])
+        return 5
+
+    effects.close_with(close)
+    assert effects.special
+    effects.flush(0, None)  # no command
+    effects.add(0, [b"DEL", b"e"])
+    effects.flush(3, [b"SET", b"k", b"v"])
+    added = [(5, [b"XADD", b"s"]), (5, [b"XTRIM", b"s"])]
+    assert collected == [[(0, [b"DEL", b"e"]), (3, [b"SET", b"k", b"v"]), *added]]
+    assert not effects.special
+    effects.begin()
+    effects.close_with(close)
+    effects.replace_with([b"SREM", b"s", b"a"])
+    effects.flush(0, [b"SPOP", b"s"])
+    effects.flush(0, [b"INCR", b"n"])
+    effects.end()
+    assert collected[1:] == [[(0, [b"SREM", b"s", b"a"]), *added, (0, [b"INCR", b"n"])]]
+    assert not effects.special
+
+
+def test_nothing_closes_what_goes_nowhere() -> None:
+    effects = Effects()
+    effects.close_with(lambda: 1 // 0)
+    effects.sinks.append(lambda unit: None)
+    effects.flush(0, [b"SET", b"k", b"v"])

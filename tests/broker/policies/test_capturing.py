@@ -225,6 +225,60 @@ async def test_only_patterns_that_say_so_capture_events(autojump_clock: MockCloc
         assert await messages(client, "s") == [("__keyevent@0__:forged", "a")]
 
 
+def commands(units: list[list[str]]) -> list[list[str]]:
+    return [[line.split()[0] for line in unit] for unit in units]
+
+
+async def test_events_are_part_of_the_write_that_caused_them(autojump_clock: MockClock) -> None:
+    async with governing("XCFGSET e CHANNELS 1 __key*@*__:*", notify_keyspace_events="KEA") as (broker, client):
+        waiting = await broker.client()
+        await waiting.send("XREAD BLOCK 0 STREAMS e $")
+        await trio.sleep(0.1)
+        units = replicated(broker)
+        assert await client.call("SELECT 1") == b"+OK\r\n"
+        await client.call("SET a 1")
+        assert commands(units)[0] == ["SET", "XADD", "XADD"]
+        assert b"__keyspace@1__:a" in await waiting.receive()
+        units.clear()
+        # Commands that name their effects, and those that nobody is told of.
+        await client.call("SADD s x y")
+        await client.call("GET a")
+        await client.call("SPOP s")
+        assert commands(units) == [["SADD", "XADD", "XADD"], ["SREM", "XADD", "XADD"]]
+        units.clear()
+        await client.call("MULTI")
+        await client.call("SET a 2")
+        await client.call("INCR b")
+        await client.call("EXEC")
+        await client.call("EVAL", "redis.call('SET', 'c', 1) return redis.call('DEL', 'c')", 0)
+        assert [unit.count("XADD") for unit in commands(units)] == [4, 4]
+        assert [[word for word in unit if word[0] != "X"] for unit in commands(units)] == [
+            ["SET", "INCR"],
+            ["SET", "DEL"],
+        ]
+        assert commands(units)[0][:3] == ["SET", "XADD", "XADD"]
+
+
+async def test_events_without_a_write_have_a_unit_of_their_own(autojump_clock: MockClock) -> None:
+    async with governing("XCFGSET e CHANNELS 1 __keyevent@*", notify_keyspace_events="EAm") as (broker, client):
+        await client.call("SET a 1 PX 100")
+        await trio.sleep(0.01)
+        units = replicated(broker)
+        await trio.sleep(0.2)
+        assert commands(units) == [["DEL"], ["XADD"]]
+        units.clear()
+        # One that is not added yet goes with the next write.
+        await client.send("GET missing")
+        await client.send("SET b 1")
+        await client.receive()
+        await trio.sleep(0.1)
+        assert sorted(word for unit in commands(units) for word in unit) == ["SET", "XADD", "XADD"]
+        units.clear()
+        await client.call("DEL missing")
+        await client.call("SET b 2")
+        assert commands(units) == [["SET", "XADD"]]
+
+
 async def test_reads_with_events_propagate_nothing_else(autojump_clock: MockClock) -> None:
     async with governing("XCFGSET e CHANNELS 1 __keyevent@*", notify_keyspace_events="Em") as (broker, client):
         units = journal(broker.broker)
