@@ -72,16 +72,18 @@ class Histogram:
     def cumulative(self) -> list[tuple[int, int]]:
         """(microseconds, calls that took at most that long) for each doubling of 1 us at which calls were added."""
         found: list[tuple[int, int]] = []
-        counts = self.counts
-        seen, place, level = 0, 0, 1024
-        while seen < self.calls:
-            ends = min(place_of(level) + 1, len(counts))
-            added = sum(counts[place:ends])
-            place = ends
+        pieces = self._pieces
+        # each doubling is the first counter of a piece; of the smallest, all pieces before it count, too
+        first = place_of(1024) // _HALF
+        seen, carried = 0, sum(map(sum, pieces[:first]))
+        for number in range(first, _PIECES + 1):
+            piece = pieces[number] if number < _PIECES else []
+            begin = piece[0] if piece else 0
+            added = carried + begin
+            carried = sum(piece) - begin
             if added:
                 seen += added
-                found.append((min(highest(place_of(level)), HIGHEST) // 1000, seen))
-            level *= 2
+                found.append((min(highest(number * _HALF), HIGHEST) // 1000, seen))
         return found
 
 
