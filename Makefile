@@ -88,7 +88,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.serve: $(SOURCES) | $(VENV)/bin/python
-	@echo "make: installing and compiling; from scratch this takes two to three minutes"
+	@echo "make: installing and compiling; from scratch this takes two to five minutes on two idle cores"
 	$(BUILD) '.[ui]'
 	touch $@
 

@@ -135,7 +135,7 @@ class Build(build_ext):
         # compiled don't concern this build.
         options = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
         options.append(f"--cache-dir={work / 'mypy'}")
-        say(f"translating {len(paths)} modules from Python to C; takes about a minute")
+        say(f"translating {len(paths)} modules from Python to C")
         try:
             library, *pointers = mypycify(
                 [*options, *(str(path.relative_to(ROOT)) for path in paths)],
