@@ -101,19 +101,50 @@ def _drop_or_stack(parts: list[Any], stack: list[Any], top: Any) -> None:
 
 
 def _attributes(value: Any) -> list[Any]:
-    """The values in an object's slots and dictionary."""
-    names = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    """The values in an object's slots and dictionary, and the attributes that mypyc has made of them."""
+    names = [
+        name
+        for kind in type(value).__mro__
+        for name in (*getattr(kind, "__slots__", ()), *getattr(kind, "__mypyc_attrs__", ()))
+    ]
     return [getattr(value, name, None) for name in (*names, *getattr(value, "__dict__", ()))]
 
 
 def _is_large(part: Any) -> bool:
     """Whether freeing the object may take long: it is a container with many elements, or may hold one."""
-    if part.__class__ in _SMALL:
+    kind = part.__class__
+    if kind in _SMALL:
         return False
     try:
-        return len(part) >= LARGE
+        count = len(part)
     except TypeError:
-        return hasattr(part, "__slots__") or hasattr(part, "__dict__")
+        return _is_holder(part)
+    if count >= LARGE:
+        return True
+    # The groups of a stream, for example; but not the fields of a small hash, which is a class of its own.
+    return (kind is dict and any(map(_is_large, part.values()))) or (kind is list and any(map(_is_large, part)))
+
+
+_holders: Final[dict[type, bool]] = {}
+
+
+def _is_holder(part: Any) -> bool:
+    """Whether the object's class holds containers, or objects of its own that do; one is looked at for each class.
+
+    A group may have a million deliveries, which only refer to their consumers: they are freed where they are.
+    """
+    kind = type(part)
+    known = _holders.get(kind)
+    if known is None:
+        _holders[kind] = False  # one that holds others of its class
+        attributes = _attributes(part)
+        known = any(
+            isinstance(value, dict | list) or (getrefcount(value) <= _ALONE + 1 and _is_holder(value))
+            for value in attributes
+            if value.__class__ not in _SMALL
+        )
+        _holders[kind] = known
+    return known
 
 
 _SMALL: Final = frozenset((bytes, bytearray, int, float, str, bool, type(None)))

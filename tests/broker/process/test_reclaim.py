@@ -12,6 +12,9 @@ from broker.values.hash import Hash
 from broker.values.list import List
 from broker.values.set import Set
 from broker.values.sorted_set import SortedSet
+from broker.values.streams.delivery import Consumer
+from broker.values.streams.group import Group
+from broker.values.streams.stream import Stream
 from tests.broker.inprocess import running
 from tests.broker.sessions import make_broker, make_session, run
 from tests.twins import pure_module
@@ -96,6 +99,43 @@ def test_a_compiled_hash_is_taken_apart() -> None:
         turns.turn()
         count += 1
     assert not reclaimer.pending and count > 1
+
+
+def _group(count: int) -> Group:
+    group = Group(b"g", 0)
+    consumer = group.create_consumer(b"c", 0)
+    for id in range(1, count + 1):
+        group.deliver(consumer, [id], 0)
+    return group
+
+
+def _stream(count: int) -> Stream:
+    """One of a hundred entries, whose only group has all that is large."""
+    stream = Stream()
+    for id in range(1, 101):
+        stream.append(id, [b"f", b"v"])
+    stream.groups[b"g"] = _group(count)
+    return stream
+
+
+def _consumers(count: int) -> dict[bytes, Consumer]:
+    return _group(count).consumers
+
+
+@pytest.mark.parametrize("make", [_group, _stream, _consumers])
+def test_groups_are_taken_apart_compiled_or_not(make: Callable[[int], Any]) -> None:
+    value = make(50_000)
+    turns = Turns()
+    reclaimer = Reclaimer(turns.actions.append)
+    reclaimer.take(value)
+    del value
+    assert reclaimer.pending
+    count = 0
+    while turns.actions:
+        turns.turn()
+        count += 1
+    assert count > 1
+    assert not reclaimer.pending
 
 
 def test_small_values_need_no_turn() -> None:
