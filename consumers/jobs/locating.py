@@ -53,12 +53,16 @@ Hint = tuple[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A job and where it is. stream, entry_id, entry: if it is in a stream, the dead-letter stream included."""
+    """A job and where it is. stream, entry_id, entry: if it is in a stream, the dead-letter stream included.
+
+    result: the msgpack of what it returned, as long as that is kept.
+    """
 
     info: JobInfo
     stream: str = ""
     entry_id: str = ""
     entry: JobEntry | None = None
+    result: bytes | None = None
 
 
 async def locate(
@@ -140,7 +144,8 @@ class _Search:
                 error=str(error_of(one)) if kind == FAILURE else None,
                 progress=one.progress,
                 kept_until=self._clock() + left / 1000 if left >= 0 else None,
-            )
+            ),
+            result=bytes(one.value) if kind == SUCCESS else None,
         )
 
     async def _running(self, worker: WorkerReport, job: JobReport) -> Found:

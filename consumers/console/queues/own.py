@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import msgspec
 from coredis.exceptions import RedisError, WrongTypeError
 
 from consumers.connecting import Client, Command, Reply
@@ -30,7 +31,7 @@ from consumers.console.queues.library import (
     jobs_text,
 )
 from consumers.console.queues.paging import position
-from consumers.console.values import View, call, shown
+from consumers.console.values import View, call, shown, view
 from consumers.deadletters import read_letter
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.jobs.dead import dead_job
@@ -338,6 +339,7 @@ class Own:
         return JobDetails(
             row=_row(info, place),
             arguments=None if arguments is None else shown(arguments, "msgpack"),
+            result=None if found.result is None else _result(found.result),
             error=(letter.reason if letter else None) or info.error,
             raw=raw,
         )
@@ -387,6 +389,13 @@ class Own:
             if id and not count:
                 raise Refused(f"there is no dead job {id} any more")
             return jobs_text(count, "returned to the queue")
+
+
+def _result(data: bytes) -> View:
+    try:
+        return shown(msgspec.msgpack.decode(data), "msgpack")
+    except msgspec.MsgspecError:
+        return view(data)
 
 
 def _is_utf8(name: str) -> bool:

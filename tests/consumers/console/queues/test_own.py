@@ -76,6 +76,23 @@ async def test_each_state(client: Client, queue: Queue, own: Own) -> None:
         release.set()
 
 
+async def test_what_a_job_returned_is_shown(client: Client, queue: Queue, own: Own) -> None:
+    @queue.job()
+    async def returns(value: object) -> object:
+        return value
+
+    async with Worker(queue, name="w").open():
+        jobs = [await returns.enqueue(value) for value in ({"price": 65}, 65, "65", None)]
+        for job in jobs:
+            await job.result(timeout=20)
+    texts = []
+    for job in jobs:
+        details = await own.job(client, "shop", job.id)
+        assert details is not None and details.row.state is State.DONE and details.result is not None
+        texts.append("".join(details.result.text.split()))
+    assert texts == ['{"price":65}', "65", '"65"', "null"]
+
+
 async def test_waiting_jobs_in_order(client: Client, queue: Queue, own: Own) -> None:
     @queue.job()
     async def work(n: int) -> None: ...
