@@ -116,7 +116,7 @@ class BullMQ:
             Figures(
                 library=self.name, name=queue, waiting=row[0] + row[1] + row[2], running=row[3],
                 delayed=row[4] + row[5], dead=row[6], done=row[7], paused=bool(row[8]), oldest=oldest.get(index),
-                added=int(row[11] or 0), finished=_finished(row[12], row[13]),
+                added=_counter(row[11]), finished=_finished(row[12], row[13]),
             )
             for index, (queue, row) in enumerate(zip(queues, rows, strict=True))
         ]  # fmt: skip
@@ -214,7 +214,11 @@ class BullMQ:
 
 def _finished(completed: bytes | None, failed: bytes | None) -> int | None:
     """How many jobs have ended; None if no worker has been told to count them."""
-    return None if completed is None and failed is None else int(completed or 0) + int(failed or 0)
+    return None if completed is None and failed is None else _counter(completed) + _counter(failed)
+
+
+def _counter(stored: bytes | None) -> int:
+    return int(number_in(stored) or 0)
 
 
 def _small(size: Any, limit: int = SMALL) -> list[bytes]:

@@ -60,7 +60,7 @@ COLLECTIONS = {
     "bullmq": [
         ("bull:Q:meta", "hash"), ("bull:Q:wait", "list"), ("bull:Q:active", "list"), ("bull:Q:paused", "list"),
         ("bull:Q:prioritized", "zset"), ("bull:Q:delayed", "zset"), ("bull:Q:failed", "zset"),
-        ("bull:Q:completed", "zset"), ("bull:Q:waiting-children", "zset"),
+        ("bull:Q:completed", "zset"), ("bull:Q:waiting-children", "zset"), ("bull:Q:id", "string"),
     ],
     "huey": [("huey.redis.Q", "list"), ("huey.schedule.Q", "zset"), ("huey.results.Q", "hash")],
     "streaq": [
@@ -96,7 +96,12 @@ REGISTERED: dict[str, list[Command]] = {
         (b"XACK", "q", "taskiq", "0-1", *(f"{n}-1" for n in range(1, 60))),
         (b"XADD", "q", b"*", "data", json.dumps(TASK)),
     ],
-    "bullmq": [(b"HSET", "bull:q:meta", "version", "x"), (b"HSET", b"bull:q\xff:meta", "version", "x")],
+    "bullmq": [
+        (b"HSET", "bull:q:meta", "version", "x"),
+        (b"HSET", b"bull:q\xff:meta", "version", "x"),
+        (b"HSET", "bull:q:metrics:completed", "count", b"\xff"),
+        (b"HSET", "bull:q:metrics:failed", "count", "9" * 5000),
+    ],
 }
 """What it takes that the queues are recognised."""
 
