@@ -76,11 +76,13 @@ class Effects:
     def close_with(self, action: Callable[[], int]) -> None:
         """Call `action` once the running command has named all its effects; what it names then is propagated with them.
 
-        It returns the index of its database. If the command changes nothing, it is called for the next one that does.
+        It returns the index of its database. If the command changes nothing, it is called for the next one that does,
+        once, however often it was given until then.
         """
         if self.sinks:
             self.special = True
-            self._closing.append(action)
+            if action not in self._closing:
+                self._closing.append(action)
 
     def _close(self, database: int, command: list[bytes]) -> None:
         """Make the running command's effects additional ones, and add those of what closes its unit."""

@@ -196,6 +196,25 @@ def test_what_closes_a_unit(effects: Effects, collected: list[Unit]) -> None:
     assert not effects.special
 
 
+def test_what_closes_a_unit_is_kept_once_while_nothing_is_written(effects: Effects, collected: list[Unit]) -> None:
+    class Closing:
+        calls = 0
+
+        def close(self) -> int:
+            self.calls += 1
+            return 0
+
+    first, second = Closing(), Closing()
+    for _ in range(3):
+        effects.close_with(first.close)
+        effects.close_with(second.close)
+    effects.flush(0, [b"SET", b"k", b"v"])
+    assert (first.calls, second.calls) == (1, 1)
+    effects.close_with(first.close)
+    effects.flush(0, [b"SET", b"k", b"v"])
+    assert first.calls == 2
+
+
 def test_nothing_closes_what_goes_nowhere() -> None:
     effects = Effects()
     effects.close_with(lambda: 1 // 0)
