@@ -109,7 +109,7 @@ class Own:
                 priorities = self._priorities.setdefault(name, set())
                 if len(priorities) < PRIORITIES:
                     priorities.add(rest)
-                    self._streams.add(key.decode())
+                    self._remember(key.decode())
         return found
 
     def _keys(self, queue: str) -> Keys:
@@ -157,11 +157,15 @@ class Own:
         """What to ask for a stream's length, and for its counter if there is such a stream: else that is an error."""
         return (b"XINFO", b"STREAM", stream) if stream in self._streams else (b"XLEN", stream)
 
+    def _remember(self, stream: str) -> None:
+        if len(self._streams) < STREAMS:
+            self._streams.add(stream)
+
     def _counted(self, stream: str, reply: Reply) -> tuple[int, int, int]:
         """The stream's length, how many entries were added to it since it was first seen, and how many have left."""
         if stream not in self._streams:
-            if (length := integer(reply)) and len(self._streams) < STREAMS:
-                self._streams.add(stream)
+            if length := integer(reply):
+                self._remember(stream)
             return length, 0, 0
         if isinstance(reply, RedisError):
             # there is none any more, or what has its name is no stream

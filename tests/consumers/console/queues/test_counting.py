@@ -1,5 +1,8 @@
 """What streams count of their entries."""
 
+import pytest
+
+from consumers.console.queues import counting
 from consumers.console.queues.counting import StreamCounts
 
 
@@ -22,3 +25,12 @@ def test_counters_that_fall_are_begun_with_again() -> None:
     assert counts.since_first_seen("a", info(4, 0)) == (1, 2)
     # more entries are left than before
     assert counts.since_first_seen("a", info(4, 3)) == (0, 0)
+
+
+def test_streams_that_are_no_longer_asked_for_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "MOST", 2)
+    counts = StreamCounts()
+    for stream in ("a", "b", "a", "c"):
+        counts.since_first_seen(stream, info(1, 1))
+    assert counts.since_first_seen("a", info(2, 1)) == (1, 1)
+    assert counts.since_first_seen("b", info(2, 1)) == (0, 0)
