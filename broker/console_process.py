@@ -179,7 +179,8 @@ def own_options(config: Config, url: str, *, login: bool) -> list[str]:
         words += ["--bind", bind]
     for name in config.http_host.split():
         words += ["--host", name]
-    if login or not all(_is_loopback(bind) for bind in binds):
+    # without a login, everybody would see and do what the user for metrics may
+    if login or config.otlp_password or not all(_is_loopback(bind) for bind in binds):
         words.append("--server-login")
     if config.otlp_endpoint:
         words += ["--otlp", config.otlp_endpoint]

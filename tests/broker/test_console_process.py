@@ -80,6 +80,11 @@ def test_the_child_is_told_where_to_push_metrics() -> None:
     assert own_options(config, URL, login=False) == [*words, "--otlp-interval", "10"]
 
 
+def test_nobody_uses_the_console_as_the_user_for_metrics() -> None:
+    config = config_of(http_port=1, otlp_user="metrics", otlp_password=b"x")
+    assert "--server-login" in own_options(config, URL, login=False)
+
+
 @pytest.mark.parametrize(
     ("values", "text"),
     [
