@@ -114,7 +114,7 @@ async def _trim(request: Request, form: Form) -> Response:
         length = await sent(request, (b"XLEN", key))
         gone = ""
         if strategy == "maxlen" and threshold.isdecimal():
-            gone = f"{count(max(0, length - int(threshold)))} of its {count(length)} entries are removed. "
+            gone = f"{count(max(0, length - int(threshold[:20])))} of its {count(length)} entries are removed. "
         question = f"Trim {label(key)} to {STRATEGIES[strategy].format(label(threshold))}?"
         warning = f"{gone}What is removed is gone for all groups, also for those that have not read it."
         if asked := confirm(request, form, question, "Trim it", stream_link(key), warning):
