@@ -12,6 +12,7 @@ from coredis.exceptions import RedisError
 from consumers.commands.queue_states import find_streams
 from consumers.commands.running import CommandError, printable
 from consumers.connecting import Client
+from consumers.console.scanning import escaped
 from consumers.errors import ConsumerError
 from consumers.jobs.names import Keys
 from consumers.partitions import partition_streams, stored_partitions
@@ -27,8 +28,7 @@ async def kind_of(client: Client, key: str) -> str:
 
 async def queue_streams(client: Client, name: str) -> list[str]:
     """The streams of the job queue with this name; empty if there is none."""
-    escaped = "".join(f"\\{one}" if one in "*?[]\\" else one for one in Keys(name, ()).prefix)
-    return await find_streams(client, f"{escaped}*")
+    return await find_streams(client, f"{escaped(Keys(name, ()).prefix)}*")
 
 
 async def partitions_of(client: Client, name: str) -> int | None:

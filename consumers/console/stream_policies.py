@@ -177,9 +177,7 @@ def changes(options: Sequence[Option], typed: Mapping[str, str]) -> list[Change]
 
 def _entered(option: Option, text: str, notation: str) -> list[bytes]:
     parts = text.split("\n") if option.lines else text.split() if option.many else [text]
-    return [
-        entered(part, notation if option.typed else TEXT) for part in parts if part
-    ]  # fmt: skip
+    return [entered(part, notation if option.typed else TEXT) for part in parts if part]
 
 
 def _arguments(option: Option, values: list[bytes]) -> tuple[str | bytes | int, ...]:

@@ -184,9 +184,7 @@ async def _oldest(
     client: Client, found: list[tuple[bytes, int, list[Mapping[bytes, Any]]]], now_ms: int
 ) -> dict[tuple[bytes, bytes], float]:
     """Return the ages in seconds of each group's oldest pending entry, by stream and group."""
-    asked = [
-        (name, group[b"name"]) for name, _, groups in found for group in groups[:GROUPS] if group[b"pending"]
-    ]  # fmt: skip
+    asked = [(name, group[b"name"]) for name, _, groups in found for group in groups[:GROUPS] if group[b"pending"]]
     ages = {}
     for pair, reply in zip(asked, await ask(client, [(b"XPENDING", *pair) for pair in asked]), strict=True):
         if isinstance(reply, RedisError) or not reply[0]:
