@@ -17,8 +17,7 @@ from consumers.console.stream_entries import Group, StreamDetails
 from consumers.console.views import link
 
 __all__ = [
-    "GROUP_LIMIT", "NAME_LIMIT", "found", "found_group", "group_link", "group_named", "logged", "named", "sent",
-    "stream_link",
+    "GROUP_LIMIT", "NAME_LIMIT", "found", "found_group", "group_link", "group_named", "named", "sent", "stream_link",
 ]  # fmt: skip
 
 NAME_LIMIT, GROUP_LIMIT = 1500, 500
@@ -77,8 +76,3 @@ async def sent(request: Request, command: Command) -> Reply:
     if isinstance(reply, RedisError):
         raise reply
     return reply
-
-
-def logged(name: bytes) -> str:
-    """Return a name as the log of changes has it."""
-    return name.decode("utf-8", "surrogateescape")

@@ -23,6 +23,7 @@ from consumers.console.values import view
 from consumers.console.views import Page, acted, confirm, count, link, query_of, render
 from consumers.console.watch import GLANCE
 from consumers.fanout import Message
+from consumers.names import decoded
 
 __all__ = ["PAGE"]
 
@@ -150,8 +151,9 @@ async def _publish(request: Request, form: Form) -> Response:
     if isinstance(got, RedisError):
         raise got
     notice = f"It was published; {'1 subscriber' if got == 1 else f'{got} subscribers'} got it."
-    shown = name.decode("utf-8", "surrogateescape")
-    return acted(request, back, notice, "publish", channel=shown, kind=kind, bytes=len(message), subscribers=got)
+    return acted(
+        request, back, notice, "publish", channel=decoded(name), kind=kind, bytes=len(message), subscribers=got
+    )
 
 
 PAGE = Page(

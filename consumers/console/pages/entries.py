@@ -15,11 +15,12 @@ from consumers.console.access.forms import Form, form_route
 from consumers.console.access.guard import visit_of
 from consumers.console.entered import TEXT, Unreadable, entered, raw
 from consumers.console.labels import label
-from consumers.console.pages.addressed import logged, named, sent, stream_link
+from consumers.console.pages.addressed import named, sent, stream_link
 from consumers.console.refusals import NOTHING_REFUSED, Refusal
 from consumers.console.stream_policies import has_policies
 from consumers.console.views import acted, confirm, link, query_of, render
 from consumers.errors import ConsumerError
+from consumers.names import decoded
 
 __all__ = ["ROUTES", "dead_jobs_of"]
 
@@ -64,7 +65,7 @@ async def _delete(request: Request, form: Form) -> Response:
         return asked
     deleted = await sent(request, (b"XDEL", key, raw(id)))
     notice = "The entry was deleted." if deleted else "There was no such entry any more."
-    return acted(request, back, notice, "delete entry", stream=logged(key), id=id, deleted=int(bool(deleted)))
+    return acted(request, back, notice, "delete entry", stream=decoded(key), id=id, deleted=int(bool(deleted)))
 
 
 async def _new(request: Request) -> Response:
@@ -107,7 +108,7 @@ async def _add(request: Request, form: Form) -> Response:
     if name.startswith(HANDLE):
         # a new stream is not there before
         notice, after = f"The entry will be added. With its handle {name}, XDEL cancels that.", back
-    return acted(request, after, notice, "add entry", stream=logged(key), id=name)
+    return acted(request, after, notice, "add entry", stream=decoded(key), id=name)
 
 
 async def _redrive(request: Request, form: Form) -> Response:
@@ -130,7 +131,7 @@ async def _redrive(request: Request, form: Form) -> Response:
             except ConsumerError as error:
                 raise HTTPException(409, f"This can't be redriven: {error}.") from None
             notice = "1 dead letter was redriven." if done == 1 else f"{done} dead letters were redriven."
-    return acted(request, back, notice, "redrive", stream=logged(key), id=id, redriven=done)
+    return acted(request, back, notice, "redrive", stream=decoded(key), id=id, redriven=done)
 
 
 ROUTES = [

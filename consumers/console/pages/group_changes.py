@@ -13,17 +13,10 @@ from consumers.console.access.guard import visit_of
 from consumers.console.entered import TEXT, Unreadable, entered, raw
 from consumers.console.labels import label
 from consumers.console.pages import groups
-from consumers.console.pages.addressed import (
-    found_group,
-    group_link,
-    group_named,
-    logged,
-    named,
-    sent,
-    stream_link,
-)
+from consumers.console.pages.addressed import found_group, group_link, group_named, named, sent, stream_link
 from consumers.console.refusals import NOTHING_REFUSED, Refusal
 from consumers.console.views import acted, confirm, count, link, query_of, render
+from consumers.names import decoded
 
 __all__ = ["ROUTES"]
 
@@ -67,7 +60,7 @@ async def _create(request: Request, form: Form) -> Response:
         return _show_new(request, Refusal.of("create-group", error, form))
     notice = f"The group {label(name)} was created."
     return acted(
-        request, group_link(key, name), notice, "create group", stream=logged(key), group=logged(name), start=start
+        request, group_link(key, name), notice, "create group", stream=decoded(key), group=decoded(name), start=start
     )
 
 
@@ -88,8 +81,8 @@ async def _move(request: Request, form: Form) -> Response:
     except RedisError as error:
         return await groups.show(request, Refusal.of("move-group", error, form))
     return acted(
-        request, group_link(key, name), "The last-delivered ID was set.", "set last-delivered ID", stream=logged(key),
-        group=logged(name), id=id,
+        request, group_link(key, name), "The last-delivered ID was set.", "set last-delivered ID", stream=decoded(key),
+        group=decoded(name), id=id,
     )  # fmt: skip
 
 
@@ -110,7 +103,7 @@ async def _delete(request: Request, form: Form) -> Response:
         return await groups.show(request, Refusal.of("delete-group", error, form))
     notice = f"The group {label(name)} was deleted." if deleted else "There was no such group any more."
     return acted(
-        request, stream_link(key), notice, "delete group", stream=logged(key), group=logged(name), deleted=deleted
+        request, stream_link(key), notice, "delete group", stream=decoded(key), group=decoded(name), deleted=deleted
     )
 
 
@@ -135,7 +128,7 @@ async def _delete_consumer(request: Request, form: Form) -> Response:
         return await groups.show(request, Refusal.of("delete-consumer", error, form))
     return acted(
         request, group_link(key, name), f"The consumer {label(consumer)} was deleted.", "delete consumer",
-        stream=logged(key), group=logged(name), consumer=logged(consumer), pending=forgotten,
+        stream=decoded(key), group=decoded(name), consumer=decoded(consumer), pending=forgotten,
     )  # fmt: skip
 
 

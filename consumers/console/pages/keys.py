@@ -25,6 +25,7 @@ from consumers.console.keys import LENGTHS, Element, StoredKey, bytes_of, elemen
 from consumers.console.labels import label
 from consumers.console.values import View, view
 from consumers.console.views import Page, acted, confirm, link, query_of, render
+from consumers.names import decoded
 
 __all__ = ["KEY_LIMIT", "PAGE"]
 
@@ -195,7 +196,7 @@ async def _put(request: Request, form: Form) -> Response:
         except Stale as error:
             raise HTTPException(409, str(error)) from None
     return acted(
-        request, back, "It was set.", "set element", key=_logged(key), type=type, element=_logged(name) or None
+        request, back, "It was set.", "set element", key=decoded(key), type=type, element=decoded(name) or None
     )
 
 
@@ -217,10 +218,6 @@ def _typed(query: Mapping[str, str], form: Form, type: str) -> tuple[bytes, byte
     return name, raw(form.get("score", "").strip()) if type == "zset" else value
 
 
-def _logged(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape")
-
-
 async def _remove(request: Request, form: Form) -> Response:
     query = query_of(request)
     key, type, name = _named(query), query.get("type", ""), raw(query.get("name", ""))
@@ -234,8 +231,8 @@ async def _remove(request: Request, form: Form) -> Response:
             raise HTTPException(409, str(error)) from None
         left = await stored_key(client, key)
     return acted(
-        request, "/keys" if left is None else back, "It was removed.", "remove element", key=_logged(key), type=type,
-        element=_logged(name),
+        request, "/keys" if left is None else back, "It was removed.", "remove element", key=decoded(key), type=type,
+        element=decoded(name),
     )  # fmt: skip
 
 
@@ -258,7 +255,7 @@ async def _expire(request: Request, form: Form) -> Response:
         *((b"PERSIST", key) if seconds is None else (b"PEXPIRE", key, int(seconds * 1000)))
     )
     notice = "Its time to live was set." if changed else "Nothing was to be changed."
-    return acted(request, back, notice, "set time to live", key=_logged(key), seconds=text or "none", changed=changed)
+    return acted(request, back, notice, "set time to live", key=decoded(key), seconds=text or "none", changed=changed)
 
 
 async def _rename(request: Request, form: Form) -> Response:
@@ -277,7 +274,7 @@ async def _rename(request: Request, form: Form) -> Response:
     if not renamed:
         raise HTTPException(409, "There is such a key already.")
     return acted(
-        request, link("/keys/key", key=name), "The key was renamed.", "rename key", key=_logged(key), name=_logged(name)
+        request, link("/keys/key", key=name), "The key was renamed.", "rename key", key=decoded(key), name=decoded(name)
     )
 
 
@@ -290,7 +287,7 @@ async def _delete(request: Request, form: Form) -> Response:
     if isinstance(deleted, Exception):
         raise deleted
     notice = f"{label(key)} was deleted." if deleted else "There was no such key any more."
-    return acted(request, "/keys", notice, "delete key", key=_logged(key), deleted=deleted)
+    return acted(request, "/keys", notice, "delete key", key=decoded(key), deleted=deleted)
 
 
 async def _new(request: Request) -> Response:
@@ -312,7 +309,7 @@ async def _create(request: Request, form: Form) -> Response:
         except Stale as error:
             raise HTTPException(409, str(error)) from None
     after = link("/keys/key", key=key) if len(key) <= KEY_LIMIT else "/keys"
-    return acted(request, after, "The key was created.", "create key", key=_logged(key), type=type)
+    return acted(request, after, "The key was created.", "create key", key=decoded(key), type=type)
 
 
 PAGE = Page(

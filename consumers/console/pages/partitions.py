@@ -17,12 +17,12 @@ from consumers.console.access.forms import Form, form_route
 from consumers.console.access.guard import visit_of
 from consumers.console.entered import raw
 from consumers.console.labels import label
-from consumers.console.pages.addressed import logged
 from consumers.console.partitioned import numbers_of_partitions
 from consumers.console.streams import StreamFigures, measure, summed
 from consumers.console.views import acted, confirm, link, query_of, render
 from consumers.deadletters import redrive
 from consumers.errors import ConsumerError
+from consumers.names import decoded
 from consumers.partitions import members_key, partition_stream
 from consumers.streams.membership import partition_owners
 
@@ -98,7 +98,7 @@ async def _owners(
     owners: dict[int, list[tuple[bytes, str]]] = {}
     for group in groups:
         try:
-            key = members_key(name, group.decode("utf-8", "surrogateescape"))
+            key = members_key(name, decoded(group))
             found = await partition_owners(client, raw(key), partitions)
         except ResponseError:
             # a group of another kind of program, or not for this user
@@ -128,7 +128,7 @@ async def _redrive(request: Request, form: Form) -> Response:
         except ConsumerError as error:
             raise HTTPException(409, f"This can't be redriven: {error}.") from None
     notice = "1 dead letter was redriven." if done == 1 else f"{done} dead letters were redriven."
-    return acted(request, back, notice, "redrive", stream=logged(raw(name)), redriven=done)
+    return acted(request, back, notice, "redrive", stream=decoded(raw(name)), redriven=done)
 
 
 ROUTES = [Route("/streams/partitions", _show), form_route("/streams/redrive-partitions", _redrive)]

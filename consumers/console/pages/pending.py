@@ -15,10 +15,11 @@ from consumers.console.access.forms import Form, form_route
 from consumers.console.access.guard import visit_of
 from consumers.console.entered import TEXT, Unreadable, entered, raw
 from consumers.console.labels import label
-from consumers.console.pages.addressed import found_group, group_link, group_named, logged, named, sent
+from consumers.console.pages.addressed import found_group, group_link, group_named, named, sent
 from consumers.console.refusals import NOTHING_REFUSED, Refusal
 from consumers.console.stream_entries import Pending
 from consumers.console.views import acted, confirm, link, query_of, render
+from consumers.names import decoded
 
 __all__ = ["ROUTES"]
 
@@ -78,7 +79,7 @@ async def _acknowledge(request: Request, form: Form) -> Response:
         return await _page(request, Refusal.of("acknowledge", error, form))
     notice = "The entry was acknowledged." if done else "The entry was not pending any more."
     return acted(
-        request, group_link(key, name), notice, "acknowledge entry", stream=logged(key), group=logged(name), id=id,
+        request, group_link(key, name), notice, "acknowledge entry", stream=decoded(key), group=decoded(name), id=id,
         acknowledged=done,
     )  # fmt: skip
 
@@ -107,8 +108,8 @@ async def _claim(request: Request, form: Form) -> Response:
             request, Refusal("claim", "It was delivered again meanwhile: this is who has it now.", form, 409)
         )
     return acted(
-        request, group_link(key, name), f"{label(consumer)} has the entry now.", "claim entry", stream=logged(key),
-        group=logged(name), consumer=logged(consumer), id=id,
+        request, group_link(key, name), f"{label(consumer)} has the entry now.", "claim entry", stream=decoded(key),
+        group=decoded(name), consumer=decoded(consumer), id=id,
     )  # fmt: skip
 
 

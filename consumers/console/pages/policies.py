@@ -15,10 +15,11 @@ from consumers.console.access.guard import visit_of
 from consumers.console.entered import Unreadable
 from consumers.console.labels import label
 from consumers.console.pages import groups, stream
-from consumers.console.pages.addressed import found_group, group_link, group_named, logged, named, sent, stream_link
+from consumers.console.pages.addressed import found_group, group_link, group_named, named, sent, stream_link
 from consumers.console.refusals import Refusal
 from consumers.console.stream_policies import GROUP, STREAM, Change, Option, changes, group_command, stream_command
 from consumers.console.views import acted, confirm, query_of
+from consumers.names import decoded
 
 __all__ = ["ROUTES"]
 
@@ -64,7 +65,7 @@ async def _change_group(request: Request, form: Form) -> Response:
         f"the group {label(name)} of {label(key)}", GROUP, lambda changed: group_command(key, name, changed),
         group_link(key, name), groups.show,
     )  # fmt: skip
-    return await _change(request, form, target, stream=logged(key), group=logged(name))
+    return await _change(request, form, target, stream=decoded(key), group=decoded(name))
 
 
 async def _change_stream(request: Request, form: Form) -> Response:
@@ -72,7 +73,7 @@ async def _change_stream(request: Request, form: Form) -> Response:
     target = _Target(
         label(key), STREAM, lambda changed: stream_command(key, changed), stream_link(key), stream.show, REMOVES
     )
-    return await _change(request, form, target, stream=logged(key))
+    return await _change(request, form, target, stream=decoded(key))
 
 
 ROUTES = [

@@ -16,7 +16,7 @@ from consumers.console.access.forms import Form, form_route
 from consumers.console.access.guard import visit_of
 from consumers.console.entered import raw
 from consumers.console.labels import label
-from consumers.console.pages.addressed import GROUP_LIMIT, found, logged, named, sent, stream_link
+from consumers.console.pages.addressed import GROUP_LIMIT, found, named, sent, stream_link
 from consumers.console.pages.entries import dead_jobs_of
 from consumers.console.pages.streaming import Push, pushed_stream
 from consumers.console.partitioned import numbers_of_partitions, whole_of
@@ -25,6 +25,7 @@ from consumers.console.stream_entries import Entry
 from consumers.console.stream_policies import STREAM, stream_form, told
 from consumers.console.values import View
 from consumers.console.views import acted, confirm, count, link, query_of, render
+from consumers.names import decoded
 
 __all__ = ["ROUTES", "show"]
 
@@ -124,7 +125,7 @@ async def _trim(request: Request, form: Form) -> Response:
         return await show(request, Refusal.of("trim", error, form))
     notice = "1 entry was removed." if removed == 1 else f"{count(removed)} entries were removed."
     return acted(
-        request, stream_link(key), notice, "trim stream", stream=logged(key), strategy=strategy, threshold=threshold,
+        request, stream_link(key), notice, "trim stream", stream=decoded(key), strategy=strategy, threshold=threshold,
         removed=removed,
     )  # fmt: skip
 
