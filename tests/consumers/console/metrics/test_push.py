@@ -46,8 +46,10 @@ async def until(condition: Callable[[], object]) -> None:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """The exporter tries once, and the console logs everything."""
+    """The exporter tries once, the console logs everything, and its end leaves a slow machine time."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
+    monkeypatch.setattr(push, "LAST_SECONDS", 60.0)
+    monkeypatch.setattr(push, "LAST_READ_SECONDS", 60.0)
     caplog.set_level(logging.INFO, "consumers.console")
 
 
