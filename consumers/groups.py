@@ -21,7 +21,12 @@ from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
 
-from coredis.exceptions import RedisError, StreamConsumerGroupError, StreamDuplicateConsumerGroupError
+from coredis.exceptions import (
+    AuthorizationError,
+    RedisError,
+    StreamConsumerGroupError,
+    StreamDuplicateConsumerGroupError,
+)
 
 from consumers.capabilities import LEAST, Capabilities
 from consumers.connection import Command, Link, Reply
@@ -195,9 +200,13 @@ class Group:
         newest, self._newest = self._newest, []
         if not newest:
             about = await self.link.execute([(b"XINFO", b"STREAM", stream) for stream in self.streams])
-            if not any(isinstance(one, RedisError) for one in about):
-                # or else the next read raises what is the matter
+            refused = [one for one in about if isinstance(one, RedisError)]
+            if not refused:
                 self._newest = [one[b"last-generated-id"] for one in about]
+            elif isinstance(refused[0], AuthorizationError):
+                # nothing else would: reading is allowed, and would go on without a pause
+                raise refused[0]
+            # or else the next read raises what is the matter
         elif block > 0:
             milliseconds = max(1, round(min(block, WAIT_SECONDS) * 1000))
             command: Command = (b"XREAD", b"COUNT", 1, b"BLOCK", milliseconds, b"STREAMS", *self.streams, *newest)

@@ -6,10 +6,12 @@ from typing import Any
 
 import anyio
 import pytest
-from coredis.exceptions import WrongTypeError
+from coredis.exceptions import AuthorizationError, WrongTypeError
 
 from consumers import groups
+from consumers.addresses import client_from_url, with_credentials
 from consumers.connection import open_link
+from consumers.console.asking import ask
 from consumers.groups import Entry, Group, Start, after_start, is_missing
 from consumers.owners import DELAYED, Phase
 from tests.consumers.streams.running import Client
@@ -79,6 +81,21 @@ async def test_with_room_for_fewer_than_there_are_streams_all_of_them_are_waited
                         await anyio.sleep(0.005)
                     await client.xadd(stream, {"n": "1"})
             assert [entry.stream for entry in found] == [stream]
+
+
+@pytest.mark.parametrize("server_kind", ["redis-older"], indirect=True)
+async def test_waiting_for_all_streams_without_the_right_to_ends(client: Client, server_url: str) -> None:
+    streams = ["{s}:1", "{s}:2"]
+    await ask(client, [(b"ACL", b"SETUSER", b"reader", b"on", b">secret", b"~*", b"+@all", b"-xinfo")])
+    try:
+        url = with_credentials(server_url, "reader", "secret")
+        async with client_from_url(url) as other, open_link(other, streams[0]) as link:
+            group = Group(link, streams, "g", "a", ACK_WAIT)
+            await group.ensure(Start.BEGINNING)
+            with pytest.raises(AuthorizationError, match="xinfo"):
+                await group.read(1, 60.0, True, False)
+    finally:
+        await ask(client, [(b"ACL", b"DELUSER", b"reader")])
 
 
 async def test_no_more_than_there_is_room_for(group: Group) -> None:
