@@ -3,8 +3,10 @@
 import coredis
 import pytest
 
+from consumers.addresses import client_from_url, with_credentials
 from consumers.commands.naming import dead_streams, named_streams, partitions_of
 from consumers.commands.running import CommandError
+from consumers.console.asking import ask
 from consumers.jobs import Queue
 
 Client = coredis.Redis[bytes]
@@ -50,3 +52,14 @@ async def test_partitions_go_by_the_name_of_the_whole(client: Client) -> None:
     await client.xadd("orders.dead", {"n": "1"})
     assert await partitions_of(client, "orders.dead") is None
     assert await dead_streams(client, "orders.dead") == ["orders.dead"]
+
+
+async def test_a_publisher_need_not_know_types(client: Client, server_url: str) -> None:
+    await client.set("orders:partitions", "2")
+    await ask(client, [(b"ACL", b"SETUSER", b"publisher", b"on", b">secret", b"~*", b"+xadd", b"+get")])
+    try:
+        async with client_from_url(with_credentials(server_url, "publisher", "secret")) as publisher:
+            assert await partitions_of(publisher, "orders") == 2
+            assert await partitions_of(publisher, "plain") is None
+    finally:
+        await ask(client, [(b"ACL", b"DELUSER", b"publisher")])
