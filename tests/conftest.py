@@ -12,6 +12,11 @@ hypothesis.settings.register_profile("explore", deadline=None)
 hypothesis.settings.load_profile("trimaran")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as there are cores: tests that run processes wait for them half of the time."""
+    return -(-3 * (os.cpu_count() or 1) // 2)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--oracle-examples",

@@ -26,7 +26,8 @@ def test_two_change_places(kinds: tuple[str, str], tmp_path: Path) -> None:
         with load.running():
             for _ in range(2):
                 load.until_writing()
-                assert master.call("FAILOVER", "TO", "127.0.0.1", replica.port, "TIMEOUT", 10_000) == b"+OK\r\n"
+                command = "FAILOVER", "TO", "127.0.0.1", replica.port, "TIMEOUT", 10_000
+                until(lambda: master.call(*command) == b"+OK\r\n", master.log)  # noqa: B023
                 until(lambda: replica.info().get("role") == "master", replica.log)  # noqa: B023
                 until(lambda: master.info().get("role") == "slave", master.log)  # noqa: B023
                 master.until_in_sync()

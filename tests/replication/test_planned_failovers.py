@@ -27,7 +27,9 @@ if CONTROLS:
 
 def by_failover(sentinels: Sentinels, master: Member, replica: Member) -> None:
     """FAILOVER alone. Clients that ask Sentinel are sent to the old master until Sentinel has noticed."""
-    assert master.node.call("FAILOVER", "TO", "127.0.0.1", replica.port, "TIMEOUT", 10_000) == b"+OK\r\n"
+    command = "FAILOVER", "TO", "127.0.0.1", replica.port, "TIMEOUT", 10_000
+    # not before the replica's first acknowledgement
+    until(lambda: master.node.call(*command) == b"+OK\r\n", master.node.log)
     until(lambda: replica.node.info().get("role") == "master", master.node.log)
 
 

@@ -25,7 +25,7 @@ def policy(client: Client) -> list[object]:
     return [[int(wait.text) for wait in item.items] if item.kind == "*" else item.text for item in node.items[1::2]]
 
 
-def test_options_are_set_and_removed(client: Client) -> None:
+async def test_options_are_set_and_removed(client: Client) -> None:
     assert policy(client) == [b"0", b"0", b"", [], b"0", b""]
     effects = journal(client.broker)
     assert client.do("XGROUP CFGSET s g backoff 3 10 20 30 DEADLETTER dlq") == b"+OK\r\n"
@@ -51,7 +51,7 @@ def test_options_are_set_and_removed(client: Client) -> None:
     ]
 
 
-def test_restrictions_are_set_and_removed(client: Client) -> None:
+async def test_restrictions_are_set_and_removed(client: Client) -> None:
     effects = journal(client.broker)
     assert client.do("XGROUP CFGSET s g MAXINFLIGHT 7 ORDERBY 0") == b"+OK\r\n"
     assert policy(client) == [b"0", b"0", b"", [], b"7", b"0"]
