@@ -24,9 +24,9 @@ T = TypeVar("T")
 INTERVAL = 2.0
 """Seconds for which a reading holds."""
 
-SHARE = 0.1
-"""The share of time that reading may take: what takes a second is read every ten. Measured with queues, a tenth of that
-time is the server's; the rest is spent here."""
+SHARE = 0.05
+"""The share of time that reading may take: what takes a second is read every twenty. Measured with queues, a tenth of
+that time is the server's; the rest is spent here, perhaps on the core that the server needs."""
 
 GLANCE = 0.08
 """Seconds that a page waits for a reading; afterwards it shows an older one, or none, and follows."""
