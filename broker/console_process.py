@@ -26,6 +26,9 @@ LIBRARIES: Final = ("coredis", "hypercorn", "jinja2", "prometheus_client", "star
 
 EXPORTER: Final = "opentelemetry.exporter.otlp.proto.http"
 
+ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""Where the environment, which the child has as well, may name a collector."""
+
 PROGRAM: Final = "import sys; from consumers.commands.ui import main; sys.exit(main(sys.argv[1:]))"
 
 LINE_LIMIT: Final = 65_536
@@ -56,7 +59,7 @@ def console_problem(config: Config) -> str | None:
         return lone and f"{lone}: the console pushes the metrics, and there is none without http-port"
     if (missing := missing_library()) is not None:
         return f"http-port: {missing} is not installed; install it with pip install 'trimaran[ui]'"
-    if config.otlp_interval and not config.otlp_endpoint:
+    if config.otlp_interval and not (config.otlp_endpoint or any(map(os.environ.get, ENDPOINTS))):
         return "otlp-interval: there is no otlp-endpoint"
     if config.otlp_user and not config.otlp_password:
         return "otlp-user: there is no otlp-password"

@@ -101,6 +101,11 @@ def test_directives_that_do_not_fit_together_are_named(values: dict[str, Any], t
     assert found is None if text is None else found is not None and found.startswith(text)
 
 
+def test_the_environment_may_name_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c")
+    assert console_problem(config_of(http_port=1, otlp_interval=5)) is None
+
+
 def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert missing_library() is None
     monkeypatch.setattr(console_process, "EXPORTER", "nosuch.exporter")
