@@ -47,9 +47,11 @@ async def pushing(settings: Settings, viewpoint: Viewpoint, place: str) -> Async
             finally:
                 tasks.cancel_scope.cancel()
     finally:
-        with anyio.move_on_after(LAST_SECONDS, shield=True):
-            await push.last()
-        push.close()
+        try:
+            with anyio.move_on_after(LAST_SECONDS, shield=True):
+                await push.last()
+        finally:
+            push.close()
 
 
 class _Push:
@@ -91,6 +93,10 @@ class _Push:
             return await read(self._viewpoint, wait)
         except RedisError as error:
             return Reading(up=True, trouble=str(error))
+        except Exception as error:
+            # a fault in one reader is no reason for the console to end
+            logger.error("reading the metrics has failed", exc_info=error)
+            return Reading(up=True, trouble=str(error) or type(error).__name__)
 
     async def _push(self, reading: Reading) -> None:
         if reading.about not in (None, self._about):

@@ -208,3 +208,17 @@ async def test_a_fault_of_the_exporter_does_not_end_the_console(
         async with open_console(AWAY, push=every(0.01, there)) as app, Browser(app) as browser:
             await until(lambda: any(one.endswith("/v1/metrics: a fault") for one in caplog.messages))
             assert (await browser.get("/health")).status_code == 503
+
+
+async def test_a_fault_of_a_reader_does_not_end_the_console(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read(viewpoint: object, wait: float) -> None:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr(push, "read", read)
+    with collector() as there:
+        async with open_console(AWAY, push=every(0.01, there)) as app, Browser(app) as browser:
+            await until(lambda: len(there.pushed) > 1)
+            assert (await browser.get("/health")).status_code == 503
+    assert "reading the metrics has failed" in caplog.messages
