@@ -24,7 +24,7 @@ from consumers.console.values import DATA_LIMIT, TEXT_LIMIT, call, decoded, erro
         (msgspec.msgpack.encode({"a": b"\xff"}), "msgpack", '{\n  "a": 0xff\n}'),
         (pickle.dumps({"a": (1,)}), "pickle", '{\n  "a": [\n    1\n  ]\n}'),
         (zlib.compress(b'"x"'), "zlib, json", '"x"'),
-        (gzip.compress(pickle.dumps(None)), "gzip, pickle", "null"),
+        (gzip.compress(pickle.dumps(None), mtime=0), "gzip, pickle", "null"),
         (zlib.compress(b"x")[:-8] + b"\xff" * 8, "zlib, text", ""),
         (b"\xff\x00\x01", "hex", "ff0001"),
         (b"<script>\x1b[2J", "hex", b"<script>\x1b[2J".hex()),
