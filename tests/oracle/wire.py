@@ -6,6 +6,7 @@ code with protocol/, so that a mistake there cannot hide here.
 """
 
 import socket
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -144,6 +145,8 @@ class Connection:
     def __init__(self, address: Address, timeout: float = 10.0) -> None:
         self._sock = socket.create_connection(address, timeout=timeout)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A test that fails leaves its connections open; what the collector says of them must not fail the next one.
+        weakref.finalize(self, self._sock.close)
         self.timeout = timeout
         self._buffer = bytearray()
         self.usable = True

@@ -41,6 +41,11 @@ class Writer:
         self._thread.join()
         self._connection.close()
 
+    def until_refused(self) -> bytes:
+        """Returns the error that ended it."""
+        self._thread.join(60)
+        return self.refusal
+
 
 @pytest.mark.parametrize(("old", "new"), PAIRS)
 def test_moving_while_a_client_writes(old: str, new: str, tmp_path: Path) -> None:
@@ -59,9 +64,10 @@ def test_moving_while_a_client_writes(old: str, new: str, tmp_path: Path) -> Non
         try:
             urls = [f"redis://:{PASSWORD}@127.0.0.1:{node.port}" for node in (source, target)]
             assert moving.main(["--from", urls[0], "--to", urls[1], "--timeout", "60"]) == 0
+            refusal = writer.until_refused()
         finally:
             writer.end()
-        assert writer.refusal.startswith(b"-READONLY") or writer.refusal == CLOSED
+        assert refusal.startswith(b"-READONLY") or refusal == CLOSED
         moved = Connection(("127.0.0.1", target.port))
         moved.call("AUTH", PASSWORD)
         counted = moved.call("GET", "counter").split(b"\r\n")[1]
