@@ -6,10 +6,12 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,6 +144,42 @@ def test_a_function_that_ends_the_loop_ends_its_caller_only(hosted: Hosted) -> N
     hosted.run(thread)
 
 
+def test_a_function_that_is_cancelled_by_itself_ends_its_caller_only(hosted: Hosted) -> None:
+    async def wait() -> None:
+        task = asyncio.create_task(asyncio.sleep(60))
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        hosted.run(wait)
+    hosted.run(thread)
+
+
+def test_what_comes_in_together_with_the_end_does_not_begin(hosted: Hosted, manager: Manager) -> None:
+    async def begin() -> None:
+        manager.notes.append("begun")
+
+    async def close() -> None:
+        # the loop stands still meanwhile, so its next turn finds both
+        loop: Any = asyncio.get_running_loop()
+        for function in (hosted.close, lambda: block.run(begin)):
+            ready = len(loop._ready)
+            calls.append(threads.submit(function))
+            while len(loop._ready) == ready:
+                time.sleep(0.001)
+
+    hosted.run(thread)
+    block: Any = hosted._block
+    calls: list[Future[None]] = []
+    with ThreadPoolExecutor(2) as threads:
+        hosted.run(close)
+        closing, beginning = calls
+        closing.result()
+        with pytest.raises(RuntimeError, match="the thing has been closed"):
+            beginning.result()
+    assert manager.notes == ["entered", "left"]
+
+
 def run(program: str) -> str:
     """Run a program of which nothing may be left over; returns what it prints."""
     done = subprocess.run(
@@ -153,7 +191,7 @@ def run(program: str) -> str:
 
 
 PRELUDE = """
-import os, sys, threading
+import logging, os, sys, threading
 from contextlib import asynccontextmanager
 from consumers.background import Hosted
 
@@ -166,6 +204,8 @@ async def manager():
 async def work():
     return threading.get_ident()
 
+# not that a busy machine was slow
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 name = "parent"
 hosted = Hosted(manager, "it")
 """
