@@ -6,11 +6,14 @@ asyncio, where this file takes the place of pytest-trio. There the fixtures and 
 of them is left to Trio by the mark `trio_only`, with the reason, or by Trio's clock that jumps.
 
 What differs between the loops is the client's side, what differs between servers is not; so under asyncio a test runs
-against one of the servers, another one for each test. With TRIMARAN_EVERY_PAIR=1 it runs against all of them.
+against one of the servers, another one for each test. Tests that play at random for seconds, with kills and broken
+networks, are marked `spread`: all of them run against the broker under Trio, and each in one other place, by turns.
+With TRIMARAN_EVERY_PAIR=1 every test runs against all servers on both loops.
 """
 
 import inspect
 import os
+import pathlib
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,6 +35,7 @@ _missing: list[str] = []
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "both_loops: the module's asynchronous tests run under asyncio as well")
+    config.addinivalue_line("markers", "spread: against the broker under Trio, and in one other place, by turns")
     config.addinivalue_line("markers", "asyncio_only: about what Trio does not have")
     config.addinivalue_line("markers", "trio_only(reason): not under asyncio, although the module's other tests do")
 
@@ -73,9 +77,9 @@ def _parameters(item: pytest.Item) -> dict[str, object]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not os.environ.get(EVERY_PAIR):
         here = [kind for kind in KINDS if kind == "broker" or servers.executable(kind) is not None]
-        left_out = [item for item in items if _under_asyncio(item) and _server_of_another(item, here)]
-        config.hook.pytest_deselected(items=left_out)
-        gone = set(left_out)
+        gone = {item for item in items if _under_asyncio(item) and _server_of_another(item, here)}
+        gone |= _places_of_others([item for item in items if item not in gone], here)
+        config.hook.pytest_deselected(items=[item for item in items if item in gone])
         items[:] = [item for item in items if item not in gone]
     for item in items:
         if isinstance(item, pytest.Function) and _under_asyncio(item):
@@ -88,6 +92,26 @@ def _server_of_another(item: pytest.Item, here: list[str]) -> bool:
     kind = _parameters(item).get("server_kind")
     test = item.nodeid.partition("[")[0]
     return kind in here and kind != here[zlib.crc32(test.encode()) % len(here)]
+
+
+def _places_of_others(items: list[pytest.Item], here: list[str]) -> set[pytest.Item]:
+    """Those of tests marked `spread` that would run in a place whose turn it is not. Turns go through a module's tests,
+    each with one set of its other parameters."""
+    turns: dict[pathlib.Path, dict[object, dict[object, pytest.Item]]] = {}
+    for item in items:
+        given = _parameters(item)
+        kind, loop = given.get("server_kind"), given.get("loop", "trio")
+        if item.get_closest_marker("spread") is None or kind not in here or (kind, loop) == ("broker", "trio"):
+            continue
+        others = tuple((name, repr(value)) for name, value in given.items() if name not in ("server_kind", "loop"))
+        # under asyncio there is one server for each test
+        place = loop if loop == "asyncio" else kind
+        turns.setdefault(item.path, {}).setdefault((item.originalname, others), {})[place] = item  # type: ignore[attr-defined]
+    gone = set[pytest.Item]()
+    for tests in turns.values():
+        for turn, places in enumerate(tests.values()):
+            gone.update(item for at, item in enumerate(places.values()) if at != turn % len(places))
+    return gone
 
 
 def _plain(test: Callable[..., Any]) -> Callable[..., None]:

@@ -3,6 +3,7 @@
 Faults are set while it runs. They affect both directions unless stated otherwise.
 """
 
+import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -15,7 +16,7 @@ KINDS_OF_TROUBLE = [
     "cut", "late", "half-closed to the client", "half-closed to the server", "replies lost", "refused",
 ]  # fmt: skip
 
-BURSTS, FAULTS = 4, 6
+BURSTS, FAULTS = int(os.environ.get("TRIMARAN_FAULT_BURSTS", "2")), 6
 """Faults come in bursts, one upon another while the last one is being got over; behind each the network is well until
 somebody has connected again, and after the last one for good. Without these ends a slow machine may find no good moment
 for as long as there is trouble, and it waits longer after each failure."""

@@ -9,11 +9,11 @@ from pathlib import Path
 import anyio
 import coredis
 import pytest
-from anyio.abc import Process
 
 from consumers.commands import work, work_reload
 from consumers.commands.running import CommandError
 from consumers.jobs import JobFailed, Queue
+from tests.consumers.forked import ForkedProcess
 from tests.consumers.jobs import program
 from tests.consumers.jobs.processes import worker
 from tests.consumers.jobs.program import queue
@@ -97,8 +97,7 @@ def test_uvloop_must_be_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
             assert capsys.readouterr().err == "trimaran work: --loop uvloop: uvloop is not installed\n"
 
 
-async def lines(process: Process) -> list[str]:
-    assert process.stderr is not None
+async def lines(process: ForkedProcess) -> list[str]:
     return b"".join([data async for data in process.stderr]).decode().splitlines()
 
 

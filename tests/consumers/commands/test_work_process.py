@@ -9,13 +9,13 @@ from pathlib import Path
 import anyio
 import coredis
 import pytest
-from anyio.abc import Process
 
 from consumers.commands import work_process
 from consumers.commands.running import CommandError
 from consumers.jobs import Queue
+from tests.consumers.forked import ROOT, ForkedProcess
 from tests.consumers.jobs import program
-from tests.consumers.jobs.processes import PROGRAM, ROOT, worker
+from tests.consumers.jobs.processes import PROGRAM, worker
 from tests.consumers.jobs.program import queue
 
 # no server has a part in this
@@ -31,8 +31,7 @@ async def opened(client: Client) -> AsyncIterator[Queue]:
             yield queue
 
 
-async def lines(process: Process) -> list[str]:
-    assert process.stderr is not None
+async def lines(process: ForkedProcess) -> list[str]:
     return b"".join([data async for data in process.stderr]).decode().splitlines()
 
 
@@ -105,7 +104,6 @@ async def test_a_change_of_the_source_restarts_them(server_url: str, client: Cli
         ):
             assert await (await which.enqueue()).result(timeout=20) == 1
             write("(")
-            assert process.stderr is not None
             said = b""
             while b"waiting for a change of the source" not in said:
                 said += await process.stderr.receive()

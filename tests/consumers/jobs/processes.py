@@ -1,40 +1,27 @@
-"""`trimaran work` as processes of their own."""
+"""`trimaran work` in processes of its own, many of them or one."""
 
 import random
-import subprocess
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import anyio
-from anyio.abc import Process, TaskGroup, TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
+from consumers.commands.work import main
 from tests.consumers import loops
+from tests.consumers.forked import ROOT, ForkedProcess, forked
 
-__all__ = ["CONCURRENCY", "Fleet", "worker"]
+__all__ = ["CONCURRENCY", "PROGRAM", "Fleet", "worker"]
 
-ROOT = Path(__file__).resolve().parents[3]
 CONCURRENCY = 8
 PROGRAM = "tests.consumers.jobs.program:queue"
-START = "import sys; from consumers.commands.work import main; sys.exit(main(sys.argv[1:]))"
 
 
-@asynccontextmanager
-async def worker(url: str, *words: str, target: str = PROGRAM, folder: Path = ROOT) -> AsyncIterator[Process]:
-    """A worker process for the block; killed at its end if it still runs. Its log is collected by nobody."""
-    command = [sys.executable, "-c", START, target, "--url", url, "--loop", loops.current(), *words]
-    process = await anyio.open_process(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        with anyio.CancelScope(shield=True):
-            # with its pipe, whose other end a process of a killed worker may hold a moment longer
-            await process.aclose()
+def worker(
+    url: str, *words: str, target: str = PROGRAM, folder: Path = ROOT
+) -> AbstractAsyncContextManager[ForkedProcess]:
+    """A worker process for the block. Its log is collected by nobody."""
+    return forked(main, [target, "--url", url, "--loop", loops.current(), *words], folder=folder)
 
 
 class Fleet:
@@ -45,7 +32,7 @@ class Fleet:
         self._target = target
         self._nursery = tasks
         self._random = random.Random(seed)
-        self._running: list[Process] = []
+        self._running: list[ForkedProcess] = []
         self.kills = 0
 
     async def start(self, count: int) -> None:
@@ -57,7 +44,6 @@ class Fleet:
         async with worker(self._url, *words, target=self._target) as process:
             self._running.append(process)
             task_status.started()
-            assert process.stderr is not None
             async for _ in process.stderr:
                 pass
             await process.wait()

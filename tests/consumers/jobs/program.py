@@ -46,6 +46,14 @@ async def rated(n: int, group: str) -> int:
     return n
 
 
+@queue.job()
+async def held() -> None:
+    client = queue.connection.client
+    await client.incr("begun")
+    while not await client.exists(["released"]):
+        await anyio.sleep(0.02)
+
+
 @queue.job(retries=0)
 async def hopeless() -> None:
     raise ValueError("hopeless")

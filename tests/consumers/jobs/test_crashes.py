@@ -12,11 +12,11 @@ from tests.consumers.jobs.processes import CONCURRENCY, Fleet
 from tests.consumers.jobs.program import fair, gathered, limited, planned, poison, queue, rated, turn, work
 from tests.consumers.jobs.working import dead, keys
 
-pytestmark = pytest.mark.both_loops
+pytestmark = [pytest.mark.both_loops, pytest.mark.spread]
 
 Client = coredis.Redis[bytes]
 
-ROUNDS = int(os.environ.get("TRIMARAN_KILL_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("TRIMARAN_KILL_ROUNDS", "3"))
 
 
 async def test_no_job_is_lost_when_workers_are_killed(client: Client, server_url: str) -> None:
@@ -50,10 +50,10 @@ async def test_no_job_is_done_twice_without_a_crash(client: Client, server_url: 
         async with queue.open(client), anyio.create_task_group() as tasks:
             fleet = Fleet(server_url, tasks, seed=2)
             await fleet.start(3)
-            jobs = await queue.enqueue_many(work.call(n, 0.0, delay=n % 7 / 10) for n in range(1000))
-            assert [await job.result(timeout=60) for job in jobs] == list(range(1000))
+            jobs = await queue.enqueue_many(work.call(n, 0.0, delay=n % 7 / 10) for n in range(400))
+            assert [await job.result(timeout=60) for job in jobs] == list(range(400))
             tasks.cancel_scope.cancel()
-    assert Counter(map(int, await client.lrange("done", 0, -1))) == Counter(range(1000))
+    assert Counter(map(int, await client.lrange("done", 0, -1))) == Counter(range(400))
 
 
 async def test_limited_jobs_are_not_lost_either(client: Client, server_url: str) -> None:
@@ -61,15 +61,15 @@ async def test_limited_jobs_are_not_lost_either(client: Client, server_url: str)
         async with queue.open(client), anyio.create_task_group() as tasks:
             fleet = Fleet(server_url, tasks, seed=3)
             await fleet.start(2)
-            jobs = await queue.enqueue_many(limited.call(n, f"g{n % 3}") for n in range(300))
-            slow = await queue.enqueue_many(rated.call(n, f"g{n % 3}") for n in range(240))
+            jobs = await queue.enqueue_many(limited.call(n, f"g{n % 3}") for n in range(150))
+            slow = await queue.enqueue_many(rated.call(n, f"g{n % 3}") for n in range(150))
             for _ in range(3):
                 await fleet.kill_one()
-            assert [await job.result(timeout=60) for job in jobs] == list(range(300))
-            assert [await job.result(timeout=60) for job in slow] == list(range(240))
+            assert [await job.result(timeout=60) for job in jobs] == list(range(150))
+            assert [await job.result(timeout=60) for job in slow] == list(range(150))
             tasks.cancel_scope.cancel()
-    assert {int(n) for n in await client.lrange("done", 0, -1)} == set(range(300))
-    assert {int(n) for n in await client.lrange("rated", 0, -1)} == set(range(240))
+    assert {int(n) for n in await client.lrange("done", 0, -1)} == set(range(150))
+    assert {int(n) for n in await client.lrange("rated", 0, -1)} == set(range(150))
     for group in ("g0", "g1", "g2"):
         begun = sorted(map(float, await client.lrange(f"begun:{group}", 0, -1)))
         # a score is exact to a microsecond
@@ -83,12 +83,12 @@ async def test_jobs_that_wait_for_turns_are_not_lost_either(client: Client, serv
             await fleet.start(2)
             await fair.schedule("tick", planned.call(), "* * * * * *", missed="all")
             begun = fair.clock()  # the second that follows is the schedule's, however long it took to set
-            calls = await fair.enqueue_many(gathered.call(n) for n in range(200))
-            jobs = await fair.enqueue_many(turn.call("ab"[n % 5 == 0], n, delay=n % 3 / 5) for n in range(600))
+            calls = await fair.enqueue_many(gathered.call(n) for n in range(100))
+            jobs = await fair.enqueue_many(turn.call("ab"[n % 5 == 0], n, delay=n % 3 / 5) for n in range(300))
             for _ in range(3):
                 await fleet.kill_one()
-            assert [await job.result(timeout=60) for job in jobs] == list(range(600))
-            assert [await job.result(timeout=60) for job in calls] == list(range(200))
+            assert [await job.result(timeout=60) for job in jobs] == list(range(300))
+            assert [await job.result(timeout=60) for job in calls] == list(range(100))
             ended = fair.clock() - 1
             await anyio.sleep(1)
             await fair.unschedule("tick")
@@ -96,10 +96,10 @@ async def test_jobs_that_wait_for_turns_are_not_lost_either(client: Client, serv
                 await anyio.sleep(0.05)
             tasks.cancel_scope.cancel()
     done = Counter(map(int, await client.lrange("turns", 0, -1)))
-    assert done.keys() == set(range(600))
+    assert done.keys() == set(range(300))
     # they move to the stream once
     assert sum(count - 1 for count in done.values()) <= fleet.kills * 2 * CONCURRENCY
     # each second's occurrence ran, whoever died
     seconds = {int(id.decode().partition("@")[2].partition(".")[0]) for id in await client.lrange("planned", 0, -1)}
     assert set(range(int(begun) + 1, int(ended))) <= seconds
-    assert {int(n) for n in await client.lrange("gathered", 0, -1)} == set(range(200))
+    assert {int(n) for n in await client.lrange("gathered", 0, -1)} == set(range(100))

@@ -16,7 +16,7 @@ from tests.consumers.jobs.processes import worker
 from tests.consumers.jobs.program import crash, crashing, fine
 from tests.consumers.jobs.working import dead
 
-pytestmark = pytest.mark.both_loops
+pytestmark = [pytest.mark.both_loops, pytest.mark.spread]
 
 Client = coredis.Redis[bytes]
 
@@ -28,7 +28,6 @@ async def _keep_running(url: str, *, concurrency: int, killed: random.Random | N
     """A worker process, started again whenever it has ended; now and then one is killed from outside."""
     while True:
         async with worker(url, "--concurrency", str(concurrency), "--lease", "0.3", target=TARGET) as process:
-            assert process.stderr is not None
             # its first line says that it works
             await process.stderr.receive()
             with anyio.move_on_after(killed.uniform(0.1, 1) if killed is not None else 3600):

@@ -11,7 +11,7 @@ from consumers.lists import ListConsumer
 from tests.consumers.jobs.working import SOON, dead, keys, until
 from tests.consumers.network import KINDS_OF_TROUBLE, network, trouble
 
-pytestmark = pytest.mark.both_loops
+pytestmark = [pytest.mark.both_loops, pytest.mark.spread]
 
 Client = coredis.Redis[bytes]
 

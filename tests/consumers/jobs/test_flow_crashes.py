@@ -1,19 +1,19 @@
 """Workflows whose workers, and whose starting program, are killed at random moments (kill -9)."""
 
-import subprocess
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import anyio
 import coredis
 import pytest
-from anyio.abc import Process
 
 from consumers.jobs import PREVIOUS, RunningFlow, group
+from tests.consumers import loops
+from tests.consumers.forked import ForkedProcess, forked
 from tests.consumers.jobs.flow_checks import check_all
-from tests.consumers.jobs.flow_program import program, queue, spec_of
-from tests.consumers.jobs.processes import ROOT, Fleet
+from tests.consumers.jobs.flow_program import program, queue, spec_of, start_all
+from tests.consumers.jobs.processes import Fleet
+
+pytestmark = pytest.mark.spread
 
 Client = coredis.Redis[bytes]
 
@@ -22,18 +22,9 @@ KILLS = 4
 WIDE = 200
 
 
-@asynccontextmanager
-async def starter(url: str) -> AsyncIterator[Process]:
+def starter(url: str) -> AbstractAsyncContextManager[ForkedProcess]:
     """A process that starts all workflows; killed at the end of the block."""
-    command = [sys.executable, "-m", "tests.consumers.jobs.flow_program", url, str(FLOWS)]
-    process = await anyio.open_process(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=None, stderr=None)
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        with anyio.CancelScope(shield=True):
-            await process.wait()
+    return forked(loops.run, start_all, url, FLOWS)
 
 
 async def wait_for(client: Client, number: int) -> None:
