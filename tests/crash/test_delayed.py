@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.crash.process import Process
 from tests.oracle.wire import CLOSED, SILENT, Connection, parse
 
-ROUNDS = int(os.environ.get("TRIMARAN_CRASH_ROUNDS") or 6)
+ROUNDS = int(os.environ.get("TRIMARAN_CRASH_ROUNDS") or 3)
 LAST_SECONDS = 30
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.crash.process import Process
 from tests.oracle.wire import CLOSED, SILENT, Connection, Node, parse
 
-ROUNDS = int(os.environ.get("TRIMARAN_CRASH_ROUNDS") or 6)
+ROUNDS = int(os.environ.get("TRIMARAN_CRASH_ROUNDS") or 3)
 ACK_WAIT = 150
 LAST_SECONDS = 30 + 5 * ROUNDS
 ADDED = 100
