@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import anyio
@@ -9,10 +10,18 @@ import coredis
 import pytest
 import redis
 
-from consumers.console import history
+from consumers.console import history, watch
 from consumers.jobs import Queue, Worker
 from tests.ui.browser import Browser
 from tests.ui.sites import Sites
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _looked_at_often() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (history, watch):
+            patch.setattr(module, "INTERVAL", 0.2)
+        yield
 
 
 def figure(browser: Browser, field: str) -> float:
