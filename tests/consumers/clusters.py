@@ -1,4 +1,7 @@
-"""Servers that form a cluster, most often two, for the tests of streams and fan-out in a cluster."""
+"""Servers that form a cluster, most often two, for the tests of streams and fan-out in a cluster.
+
+A new cluster refuses everything for two seconds. So tests hand theirs on, emptied and with its slots where they were.
+"""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -12,12 +15,17 @@ import trio
 from tests.consumers.servers import RedisServer, executable
 from tests.oracle.wire import Connection
 
-__all__ = ["HALF", "Migration", "Nodes", "move_slot", "several_nodes", "started_cluster", "tell", "two_nodes"]
+__all__ = [
+    "HALF", "Migration", "Nodes", "end_all", "move_slot", "several_nodes", "started_cluster", "tell", "two_nodes",
+]  # fmt: skip
 
 HALF = 8192
 """The first slot of the second node."""
 
 Nodes = tuple[RedisServer, RedisServer]
+
+_idle: dict[tuple[Path, int], list[tuple[RedisServer, ...]]] = {}
+"""Clusters that no test uses at the moment, by their program and size."""
 
 
 def tell(node: RedisServer, command: str) -> bytes:
@@ -38,15 +46,16 @@ def move_slot(nodes: Nodes, slot: int) -> tuple[RedisServer, RedisServer]:
 
 
 class Migration:
-    """A slot that is being moved to the next node, key by key. Creating the object begins it.
+    """A slot that is being moved to the next node, key by key, or back from there. Creating the object begins it.
 
-    nodes: as they were started, of which the slot's first owner still has it.
+    nodes: as they were started, of which the slot's first owner has it, or is given it back.
     """
 
-    def __init__(self, nodes: Sequence[RedisServer], slot: int) -> None:
+    def __init__(self, nodes: Sequence[RedisServer], slot: int, *, back: bool = False) -> None:
         count = len(nodes)
         owner = next(number for number in range(count) if slot < 16384 * (number + 1) // count)
-        self.source, self.target = nodes[owner], nodes[(owner + 1) % count]
+        places = nodes[owner], nodes[(owner + 1) % count]
+        self.source, self.target = places[::-1] if back else places
         self._others = [node for node in nodes if node not in (self.source, self.target)]
         self._slot = slot
         for node, state, other in ((self.target, "IMPORTING", self.source), (self.source, "MIGRATING", self.target)):
@@ -77,17 +86,38 @@ class Migration:
 
 @contextmanager
 def two_nodes() -> Iterator[Nodes]:
-    """Start two redis-servers that will form a cluster, the first with the lower half of the slots."""
+    """Two redis-servers that form a cluster, or soon will, the first with the lower half of the slots."""
     with several_nodes(2) as (low, high):
         yield low, high
 
 
 @contextmanager
 def several_nodes(count: int, path: Path | None = None) -> Iterator[tuple[RedisServer, ...]]:
-    """Start servers that will form a cluster, each with an equal part of the slots. path: by default a redis-server."""
+    """Empty servers that form a cluster, or soon will, each with an equal part of the slots. path: by default a
+    redis-server."""
     path = path or executable("redis-newest") or executable("redis-older")
     if path is None:
         pytest.skip("no redis-server")
+    idle = _idle.setdefault((path, count), [])
+    nodes = idle.pop() if idle else _started(count, path)
+    with ExitStack() as stack:
+        for node in nodes:
+            stack.callback(node.stop)
+        yield nodes
+        _restore(nodes)
+        stack.pop_all()
+    idle.append(nodes)
+
+
+def end_all() -> None:
+    """End the clusters that were kept for further tests."""
+    for clusters in _idle.values():
+        while clusters:
+            for node in clusters.pop():
+                node.stop()
+
+
+def _started(count: int, path: Path) -> tuple[RedisServer, ...]:
     with ExitStack() as stack:
         nodes = tuple(_start_node(path, stack) for _ in range(count))
         for number, node in enumerate(nodes):
@@ -96,7 +126,27 @@ def several_nodes(count: int, path: Path | None = None) -> Iterator[tuple[RedisS
             assert tell(node, f"CLUSTER SET-CONFIG-EPOCH {number + 1}") == b"+OK\r\n"
         for node in nodes[1:]:
             assert tell(nodes[0], f"CLUSTER MEET 127.0.0.1 {node.port}") == b"+OK\r\n"
-        yield nodes
+        stack.pop_all()
+        return nodes
+
+
+def _restore(nodes: tuple[RedisServer, ...]) -> None:
+    """Leave a cluster as it was started."""
+    for node in nodes:
+        node.flush()
+    away: list[int] = []
+    for number, node in enumerate(nodes):
+        [line] = [line for line in tell(node, "CLUSTER NODES").decode().splitlines() if "myself" in line]
+        for words in line.split()[8:]:
+            if words.startswith("["):
+                # a move that was begun, and not ended
+                assert tell(node, f"CLUSTER SETSLOT {words[1:].partition('-')[0]} STABLE") == b"+OK\r\n"
+                continue
+            first, _, last = words.partition("-")
+            own = range(*(16384 * part // len(nodes) for part in (number, number + 1)))
+            away += [slot for slot in range(int(first), int(last or first) + 1) if slot not in own]
+    for slot in away:
+        Migration(nodes, slot, back=True).end()
 
 
 def _start_node(path: Path, stack: ExitStack) -> RedisServer:

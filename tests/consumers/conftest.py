@@ -24,7 +24,7 @@ import anyio
 import coredis
 import pytest
 
-from tests.consumers import loops, servers
+from tests.consumers import clusters, loops, servers
 from tests.consumers.servers import BROKERS, KINDS, RedisServer, in_process_broker
 
 CLOCKS = {"autojump_clock", "mock_clock"}
@@ -174,6 +174,12 @@ def _server_processes() -> Iterator[dict[str, RedisServer]]:
     finally:
         for server in running.values():
             server.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clusters() -> Iterator[None]:
+    yield
+    clusters.end_all()
 
 
 @pytest.fixture(params=KINDS)
