@@ -34,13 +34,17 @@ class ForkedProcess:
         self.stderr = stderr
 
     @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
     def returncode(self) -> int | None:
         """The exit status, or minus the number of the signal that ended it; None while it runs."""
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
-        assert self._process.pid is not None
-        os.kill(self._process.pid, number)
+        os.kill(self.pid, number)
 
     def kill(self) -> None:
         self._process.kill()
@@ -71,7 +75,9 @@ async def forked(
     try:
         yield running
     finally:
-        process.kill()
+        # its number may be another one's by now
+        if running.returncode is None:
+            process.kill()
         with anyio.CancelScope(shield=True):
             await running.wait()
             await running.stderr.aclose()

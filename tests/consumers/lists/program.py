@@ -1,19 +1,17 @@
-"""A consumer of the list `box` as a process that the tests kill: python program.py URL [RECOVERIES].
+"""A consumer of the list `box` for processes that the tests kill.
 
 The elements "crash..." end it themselves.
 """
 
 import os
-import sys
 
 import anyio
 import coredis
 
 from consumers.lists import ListConsumer
-from tests.consumers.loops import run
 
 
-async def main(url: str, recoveries: str = "100") -> None:
+async def consume(url: str, recoveries: int = 100) -> None:
     async with coredis.Redis.from_url(url) as client:
 
         async def handle(element: bytes) -> None:
@@ -24,8 +22,4 @@ async def main(url: str, recoveries: str = "100") -> None:
             await anyio.sleep(int(element) % 5 / 200)
             await client.rpush("done", [element])
 
-        await ListConsumer(client, "box", concurrency=8, alive=0.6, recoveries=int(recoveries)).run(handle)
-
-
-if __name__ == "__main__":
-    run(main, *sys.argv[1:])
+        await ListConsumer(client, "box", concurrency=8, alive=0.6, recoveries=recoveries).run(handle)

@@ -2,13 +2,11 @@
 
 import os
 import random
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -20,14 +18,16 @@ from consumers.lists import ListConsumer
 from consumers.lists.keys import digest
 from consumers.lists.recovery import Recovery
 from consumers.retry import Backoff
+from tests.consumers.forked import ForkedProcess, forked
 from tests.consumers.jobs.working import until
+from tests.consumers.lists.program import consume
+from tests.consumers.loops import run
 
 pytestmark = pytest.mark.both_loops
 
 Client = coredis.Redis[bytes]
 SOON = Backoff(initial=0.05, factor=1, max=0.05, jitter=False)
-ROOT = Path(__file__).resolve().parents[3]
-ROUNDS = int(os.environ.get("TRIMARAN_KILL_ROUNDS", "4"))
+ROUNDS = int(os.environ.get("TRIMARAN_KILL_ROUNDS", "3"))
 
 
 @asynccontextmanager
@@ -244,41 +244,38 @@ def test_what_makes_no_sense_is_refused() -> None:
             ListConsumer(client, "box", **arguments)
 
 
+@pytest.mark.spread
 async def test_no_element_is_lost_when_consumers_are_killed(client: Client, server_url: str) -> None:
     chance = random.Random(4)
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def start() -> None:
-        command = [sys.executable, "-m", "tests.consumers.lists.program", server_url]
-        processes.append(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL))
-
+    processes: list[ForkedProcess] = []
     total = 0
-    try:
-        for _ in range(3):
-            start()
-        with anyio.fail_after(60 + 3 * ROUNDS):
+    with anyio.fail_after(60 + 3 * ROUNDS):
+        async with AsyncExitStack() as stack:
+
+            async def start() -> None:
+                processes.append(await stack.enter_async_context(forked(run, consume, server_url)))
+
+            for _ in range(3):
+                await start()
             for _ in range(ROUNDS):
                 await client.rpush("box", [str(n) for n in range(total, total + 300)])
                 total += 300
                 await anyio.sleep(chance.uniform(0.2, 1.0))
                 victim = processes.pop(chance.randrange(len(processes)))
                 victim.kill()
-                await anyio.to_thread.run_sync(victim.wait)
-                start()
+                await victim.wait()
+                await start()
             while {int(n) for n in await client.lrange("done", 0, -1)} != set(range(total)):
                 await anyio.sleep(0.05)
             while any([await client.llen(key) async for key in client.scan_iter(match="{box}:processing:*")]):
                 await anyio.sleep(0.05)
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
     done = Counter(await client.lrange("done", 0, -1))
     # only what a killed consumer had in hand was handled again
     assert sum(done.values()) - total <= ROUNDS * 8
     assert await client.llen("box") == 0
 
 
+@pytest.mark.spread
 @pytest.mark.parametrize("round", range(int(os.environ.get("TRIMARAN_CULPRIT_ROUNDS", "1"))))
 async def test_the_element_that_ends_its_consumers_is_dead_and_no_other(
     client: Client, server_url: str, round: int
@@ -287,11 +284,11 @@ async def test_the_element_that_ends_its_consumers_is_dead_and_no_other(
     elements = [str(n) for n in range(31)]
     elements.insert(chance.randrange(31), "crash")
     await client.rpush("box", elements)
-    command = [sys.executable, "-m", "tests.consumers.lists.program", server_url, "3"]
 
     async def keep_running() -> None:
         while True:
-            await anyio.run_process(command, cwd=ROOT, check=False, stderr=subprocess.DEVNULL)
+            async with forked(run, consume, server_url, 3) as process:
+                await process.wait()
 
     with anyio.fail_after(90):
         async with anyio.create_task_group() as tasks:
@@ -345,6 +342,7 @@ async def test_a_suspect_whose_handler_is_cancelled_stays_one(client: Client) ->
     assert await client.lrange("{box}:suspects", 0, -1) == [b"a", b"b"] and await left(client) == {b"{box}:suspects"}
 
 
+@pytest.mark.spread
 async def test_nothing_is_lost_or_doubled_when_the_server_is_cut_off(server_url: str, client: Client) -> None:
     await client.rpush("box", [str(n) for n in range(600)])
     got: list[bytes] = []

@@ -1,20 +1,18 @@
-"""A consumer as a process that an entry ends: python -m tests.consumers.streams.program URL MAX_DELIVER ORDER_BY.
+"""A consumer for processes that an entry ends.
 
 Its handler notes on the server which entries it has begun; one with the field `crash` ends the process, one with
 `crash-once` only at its first delivery. One with the field `answer` is answered.
 """
 
 import os
-import sys
 
 import anyio
 import coredis
 
 from consumers.streams import Backoff, Consumer, Message
-from tests.consumers.loops import run
 
 
-async def main(url: str, max_deliver: str, order_by: str) -> None:
+async def consume(url: str, max_deliver: int, order_by: str | None = None) -> None:
     async with coredis.Redis.from_url(url) as client:
 
         async def handler(message: Message) -> None:
@@ -27,12 +25,8 @@ async def main(url: str, max_deliver: str, order_by: str) -> None:
                 await message.reply(message.data["n"])
 
         consumer = Consumer(
-            client, stream="orders", group="billing", ack_wait=0.3, max_deliver=int(max_deliver) or None,
+            client, stream="orders", group="billing", ack_wait=0.3, max_deliver=max_deliver,
             retry=Backoff(0.05, 2, 0.2), dead_letter="orders.dead", prefetch=16, concurrency=8, block=0.5,
-            order_by=order_by or None,
+            order_by=order_by,
         )  # fmt: skip
         await consumer.run(handler)
-
-
-if __name__ == "__main__":
-    run(main, *sys.argv[1:])

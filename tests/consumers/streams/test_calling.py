@@ -24,7 +24,6 @@ from consumers.streams import (
     dead_letters,
     redrive,
 )
-from tests.consumers import network as faults
 from tests.consumers.network import network, trouble
 from tests.consumers.servers import KINDS
 from tests.consumers.streams.running import SOON, Client, dead, entries_of, pending, running, until
@@ -430,9 +429,9 @@ async def test_closing_the_producer_ends_its_calls(client: Client) -> None:
             await begun.wait()
 
 
-async def test_no_caller_gets_anothers_answer(client: Client, server_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.spread
+async def test_no_caller_gets_anothers_answer(client: Client, server_url: str) -> None:
     """However its network fails and whatever is cancelled: the right answer, or an error."""
-    monkeypatch.setattr(faults, "BURSTS", 2)
     chance = random.Random(0)
 
     async def handler(message: Message) -> None:

@@ -1,28 +1,26 @@
 """Calls whose workers die: the next one answers, and an entry that kills them all ends its call."""
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
 from consumers.streams import DeadLettered, Producer
+from tests.consumers.forked import forked
+from tests.consumers.loops import run
 from tests.consumers.servers import KINDS
+from tests.consumers.streams.program import consume
 from tests.consumers.streams.running import Client, pending
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("server_kind", [*KINDS, "broker-extended"], indirect=True)
 async def test_calls_outlive_workers(client: Client, server_url: str) -> None:
-    command = [sys.executable, "-m", "tests.consumers.streams.program", server_url, "1", ""]
     results: dict[str, Any] = {}
 
     async def keep_running() -> None:
         while True:
-            await anyio.run_process(command, cwd=ROOT, check=False, stderr=subprocess.DEVNULL)
+            async with forked(run, consume, server_url, 1) as process:
+                await process.wait()
 
     await client.xgroup_create("orders", "billing", identifier="0", mkstream=True)
     async with Producer(client, "orders") as orders:

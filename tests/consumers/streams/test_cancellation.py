@@ -19,7 +19,7 @@ from consumers.streams import Consumer, Message, Producer
 from tests.consumers.steps import at_step
 from tests.consumers.streams.running import SOON, Client
 
-pytestmark = pytest.mark.both_loops
+pytestmark = [pytest.mark.both_loops, pytest.mark.spread]
 
 STRIDE = int(os.environ.get("TRIMARAN_CANCELLATION_STRIDE", "5"))
 ENTRIES = 8

@@ -1,81 +1,72 @@
 """kill -9 of workers at random moments: nothing lost, nothing done twice but what a killed worker had in hand.
 
-TRIMARAN_CRASH_ROUNDS sets how many workers are killed at each server (100 take about 13 s).
+TRIMARAN_CRASH_ROUNDS sets how many workers are killed at each server.
 """
 
 import os
 import random
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 import pytest
 
 from consumers.partitions import members_key, partition_streams
 from consumers.streams import Producer
+from tests.consumers.forked import ForkedProcess, forked
+from tests.consumers.loops import run
 from tests.consumers.streams.running import Client, dead, pending
+from tests.consumers.streams.worker import work
 
-pytestmark = pytest.mark.both_loops
+pytestmark = [pytest.mark.both_loops, pytest.mark.spread]
 
-ROOT = Path(__file__).resolve().parents[3]
-ROUNDS = int(os.environ.get("TRIMARAN_CRASH_ROUNDS", "34"))
+ROUNDS = int(os.environ.get("TRIMARAN_CRASH_ROUNDS", "12"))
 WORKERS = ("a", "b", "c", "d")
 EACH_ROUND = 12
 PARTITION_ROUNDS = max(2, ROUNDS // 17)
 
 
 class Workers:
-    """Processes of worker_processes.py, by name."""
+    """Processes that each run a worker, by its name."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-        self.running: dict[str, int] = {}
+    def __init__(self, stack: AsyncExitStack, url: str, partitions: int | None) -> None:
+        self._stack = stack
+        self._settings = url, partitions
+        self.running: dict[str, ForkedProcess] = {}
         self.killed: set[int] = set()
 
-    async def start(self, name: str) -> None:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(f"{name}\n")
-        self._process.stdin.flush()
-        line = await anyio.to_thread.run_sync(self._process.stdout.readline)
-        self.running[name] = int(line.split()[1])
+    async def start(self, name: str, *, instead_of: str | None = None) -> None:
+        """Start the worker `name`, known here by that name or by that of the killed one whose place it takes."""
+        process = forked(run, work, name, *self._settings)
+        self.running[instead_of or name] = await self._stack.enter_async_context(process)
 
-    def kill(self, name: str) -> None:
+    async def kill(self, name: str) -> None:
         process = self.running.pop(name)
-        os.kill(process, signal.SIGKILL)
-        self.killed.add(process)
+        process.kill()
+        await process.wait()
+        self.killed.add(process.pid)
 
     def stop(self, name: str) -> None:
         """Suspend a worker, like a virtual machine that is frozen."""
-        os.kill(self.running[name], signal.SIGSTOP)
+        self.running[name].send_signal(signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
-        os.kill(self.running[name], signal.SIGCONT)
+        self.running[name].send_signal(signal.SIGCONT)
 
 
-@contextmanager
-def workers(url: str, *partitions: str) -> Iterator[Workers]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.consumers.streams.worker_processes", url, *partitions],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    started = Workers(process)
-    try:
-        yield started
-    finally:
-        for name in list(started.running):
-            started.kill(name)
-        process.kill()
-        process.communicate()
+@asynccontextmanager
+async def workers(url: str, partitions: int | None = None, *, limit: float) -> AsyncIterator[Workers]:
+    """Processes for the block, which may take this many seconds."""
+    with anyio.fail_after(limit):
+        async with AsyncExitStack() as stack:
+            yield Workers(stack, url, partitions)
 
 
 async def test_no_entry_is_lost_or_done_twice_when_workers_are_killed(client: Client, server_url: str) -> None:
     producer = Producer(client, "orders")
     published = 0
-    with anyio.fail_after(60 + ROUNDS), workers(server_url) as processes:
+    async with workers(server_url, limit=60 + ROUNDS) as processes:
         for name in WORKERS:
             await processes.start(name)
         for round in range(ROUNDS):
@@ -86,12 +77,10 @@ async def test_no_entry_is_lost_or_done_twice_when_workers_are_killed(client: Cl
             await producer.publish_many(entries)
             await anyio.sleep(random.uniform(0, 0.2))
             victim = random.choice(WORKERS)
-            processes.kill(victim)
+            await processes.kill(victim)
             # half of them come back under their name, the others leave what they had to the rest
             name = victim if random.random() < 0.5 else f"{victim}-{round}"
-            processes.running[victim] = 0
-            await processes.start(name)
-            processes.running[victim] = processes.running.pop(name)
+            await processes.start(name, instead_of=victim)
         while await pending(client) or (await client.xinfo_groups("orders"))[0][b"lag"]:
             await anyio.sleep(0.1)
     poisoned = {str(n) for n in range(3, published, 5 * EACH_ROUND)}
@@ -110,7 +99,7 @@ async def test_the_order_of_keys_survives_the_deaths_of_partitions_owners(client
     partitions, customers = 4, 12
     producer = Producer(client, "orders", partitions=partitions, key="customer")
     published = 0
-    with anyio.fail_after(90), workers(server_url, str(partitions)) as processes:
+    async with workers(server_url, partitions, limit=90) as processes:
         for name in WORKERS[:3]:
             await processes.start(name)
         for round in range(PARTITION_ROUNDS):
@@ -120,7 +109,7 @@ async def test_the_order_of_keys_survives_the_deaths_of_partitions_owners(client
                 await producer.publish_many(entries)
                 await anyio.sleep(random.uniform(0, 0.08))
             victim = random.choice(list(processes.running))
-            processes.kill(victim)
+            await processes.kill(victim)
             await processes.start(f"w{round}")
         for name in partition_streams("orders", partitions):
             while await pending(client, name) or (await client.xinfo_groups(name))[0][b"lag"]:
@@ -150,7 +139,7 @@ async def test_an_owner_that_was_suspended_loses_its_partitions_and_no_entry(cli
         held = (await client.hgetall(members_key("orders", "billing"))).values()
         return {value.split()[2] for value in held if b" held " in value}
 
-    with anyio.fail_after(60), workers(server_url, str(partitions)) as processes:
+    async with workers(server_url, partitions, limit=60) as processes:
         for name in ("a", "b"):
             await processes.start(name)
         while await owners() != {b"a", b"b"}:

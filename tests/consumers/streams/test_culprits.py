@@ -5,20 +5,19 @@ TRIMARAN_CULPRIT_ROUNDS sets how often this is played at each server, each time 
 
 import os
 import random
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import anyio
 import pytest
 
 from consumers.streams import Producer
+from tests.consumers.forked import forked
+from tests.consumers.loops import run
+from tests.consumers.streams.program import consume
 from tests.consumers.streams.running import Client, dead, pending
 
-pytestmark = pytest.mark.both_loops
+pytestmark = [pytest.mark.both_loops, pytest.mark.spread]
 
-ROOT = Path(__file__).resolve().parents[3]
 ROUNDS = int(os.environ.get("TRIMARAN_CULPRIT_ROUNDS", "1"))
 OTHERS = 31
 
@@ -33,12 +32,12 @@ async def test_the_culprit_alone_is_dead(
     entries = [{"n": str(n), "k": str(n % 5)} for n in range(OTHERS)]
     entries.insert(chance.randrange(OTHERS), {"n": "culprit", "k": "3", "crash": "1"})
     await Producer(client, "orders").publish_many(entries)
-    order_by = chance.choice(["", "k"])
-    command = [sys.executable, "-m", "tests.consumers.streams.program", server_url, str(max_deliver), order_by]
+    order_by = chance.choice([None, "k"])
 
     async def keep_running() -> None:
         while True:
-            await anyio.run_process(command, cwd=ROOT, check=False, stderr=subprocess.DEVNULL)
+            async with forked(run, consume, server_url, max_deliver, order_by) as process:
+                await process.wait()
 
     with anyio.fail_after(90):
         async with anyio.create_task_group() as tasks:

@@ -11,9 +11,9 @@ from consumers.streams import Consumer, Message, Producer
 from tests.consumers.network import KINDS_OF_TROUBLE, network, trouble
 from tests.consumers.streams.running import SOON, Client, pending, running, until
 
-pytestmark = pytest.mark.both_loops
+pytestmark = [pytest.mark.both_loops, pytest.mark.spread]
 
-ENTRIES = 300
+ENTRIES = 200
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_TROUBLE)

@@ -18,7 +18,7 @@ async def test_a_lease_is_kept_while_a_handler_runs_and_the_count_stays(client: 
     def handler_of(name: str) -> Any:
         async def handler(message: Message[dict[str, str]]) -> None:
             handled.append(name)
-            await anyio.sleep(1.5)
+            await anyio.sleep(0.9)
             rows: Any = await client.xpending("orders", "billing", start="-", end="+", count=5)
             assert [row.delivered for row in rows] == [1]
 
@@ -42,7 +42,7 @@ async def test_in_progress_extends_a_lease_of_a_pulled_message(client: Client) -
     with anyio.fail_after(10):
         async with consumer.open() as messages, running(other, never):
             message = await anext(aiter(messages))
-            for _ in range(8):
+            for _ in range(5):
                 await anyio.sleep(0.15)
                 assert await message.in_progress()
             rows: Any = await client.xpending("orders", "billing", start="-", end="+", count=5)

@@ -66,6 +66,7 @@ async def test_one_member_has_everything_and_messages_say_from_where(client: Cli
         assert await client.xinfo_consumers(name, "billing") == ()
 
 
+@pytest.mark.spread
 async def test_members_that_come_and_go_keep_the_order_of_each_key(client: Client) -> None:
     seen: dict[str, list[int]] = {}
     owners: set[str] = set()
@@ -143,6 +144,7 @@ async def test_what_waits_at_a_handover_is_not_suspected_of_anything(client: Cli
         assert [int(n) for n, _ in begun if int(n) % 10 == c] == [c, c + 10, c + 20]
 
 
+@pytest.mark.spread
 async def test_a_handler_that_holds_up_a_handover_is_finished_first(client: Client) -> None:
     release, handled = anyio.Event(), list[str]()
 
@@ -164,6 +166,7 @@ async def test_a_handler_that_holds_up_a_handover_is_finished_first(client: Clie
     assert one.statistics.acknowledged == 1
 
 
+@pytest.mark.spread
 async def test_a_member_that_is_cut_off_stops_and_another_one_takes_over(client: Client, server_url: str) -> None:
     cancelled: list[str] = []
     seen: list[tuple[str, int | None]] = []

@@ -1,9 +1,10 @@
 """A server that is killed and comes back with its append-only file: consumers go on where they were.
 
 With appendfsync always nothing that was confirmed is lost: an entry whose publishing was confirmed is handled, and one
-whose acknowledgement was confirmed does not come again.
+whose acknowledgement was confirmed does not come again. TRIMARAN_CRASH_ROUNDS sets how often it is killed.
 """
 
+import os
 import random
 from typing import Any
 
@@ -16,9 +17,9 @@ from consumers.streams import Consumer, Message
 from tests.consumers.servers import redis_server
 from tests.consumers.streams.running import SOON, pending, running, until
 
-pytestmark = pytest.mark.both_loops
+pytestmark = [pytest.mark.both_loops, pytest.mark.spread]
 
-RESTARTS = 3
+RESTARTS = int(os.environ.get("TRIMARAN_CRASH_ROUNDS", "2"))
 
 
 async def test_consumers_go_on_after_the_server_was_killed(server_kind: str) -> None:

@@ -186,6 +186,7 @@ async def looked_at(client: Client, name: str) -> tuple[Library, list[str]]:
     return found.libraries[name], [queue for _, queue in found.queues]
 
 
+@pytest.mark.spread
 @pytest.mark.parametrize("other", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 async def test_nothing_fails(client: Client, name: str, other: bool) -> None:
