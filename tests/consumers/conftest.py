@@ -6,9 +6,9 @@ asyncio, where this file takes the place of pytest-trio. There the fixtures and 
 of them is left to Trio by the mark `trio_only`, with the reason, or by Trio's clock that jumps.
 
 What differs between the loops is the client's side, what differs between servers is not; so under asyncio a test runs
-against one of the servers, another one for each test. Tests that play at random for seconds, with kills and broken
-networks, are marked `spread`: all of them run against the broker under Trio, and each in one other place, by turns.
-With TRIMARAN_EVERY_PAIR=1 every test runs against all servers on both loops.
+against one of the servers, another one for each test. Tests that take seconds, such as random ones with kills and
+broken networks, are marked `spread`: all of them run against the broker under Trio, and each in one other place, by
+turns. With TRIMARAN_EVERY_PAIR=1 every test runs against all servers on both loops.
 """
 
 import inspect

@@ -19,8 +19,8 @@ __all__ = ["ROOT", "ForkedProcess", "forked"]
 
 ROOT = Path(__file__).resolve().parents[2]
 IMPORTED = [
-    "anyio._backends._asyncio", "anyio._backends._trio", "consumers.commands.work", "consumers.lists",
-    "consumers.streams", "tests.consumers.loops",
+    "anyio._backends._asyncio", "anyio._backends._trio", "consumers.commands.publish", "consumers.commands.work",
+    "consumers.lists", "consumers.streams", "tests.consumers.loops",
 ]  # fmt: skip
 
 _context = multiprocessing.get_context("forkserver")

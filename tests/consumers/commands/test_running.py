@@ -11,11 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from broker.testing.pytest_plugin import BrokerOnPort, broker_on_port  # noqa: F401
+from consumers.commands import publish as commands_publish
 from consumers.commands.running import Output, positive, printable
 from tests.certificates import Certificates
+from tests.consumers.forked import forked
 from tests.oracle.servers import free_port, start
 from tests.oracle.wire import Connection
 
@@ -40,6 +43,14 @@ def call(broker_on_port: BrokerOnPort) -> Iterator[Call]:  # noqa: F811
 @pytest.fixture
 def url(broker_on_port: BrokerOnPort) -> str:  # noqa: F811
     return broker_on_port.url
+
+
+async def publish(*arguments: str) -> tuple[int, str]:
+    """The exit status, and what is written to standard error."""
+    with anyio.fail_after(60):
+        async with forked(commands_publish.main, list(arguments)) as process:
+            text = b"".join([data async for data in process.stderr]).decode()
+            return await process.wait(), text
 
 
 def run(module: str, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
@@ -73,10 +84,10 @@ def test_an_error_of_the_server_is_one_line_and_1(call: Call, url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["redis://", "x", "redis://h:port"])
-def test_a_url_that_is_none_is_2(url: str) -> None:
-    done = run("publish", "--url", url, "news", "x")
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"trimaran publish: {url}: ") and done.stderr.count("\n") == 1
+async def test_a_url_that_is_none_is_2(url: str) -> None:
+    status, text = await publish("--url", url, "news", "x")
+    assert status == 2
+    assert text.startswith(f"trimaran publish: {url}: ") and text.count("\n") == 1
 
 
 @contextmanager
@@ -199,7 +210,7 @@ def encrypted(tmp_path: Path) -> Iterator[tuple[Certificates, int]]:
         server.stop()
 
 
-def test_an_encrypted_connection(encrypted: tuple[Certificates, int]) -> None:
+async def test_an_encrypted_connection(encrypted: tuple[Certificates, int]) -> None:
     certificates, port = encrypted
     trust = ["--cacert", str(certificates.ca)]
     ours = ["--cert", str(certificates.client_certificate), "--key", str(certificates.client_key)]
@@ -210,15 +221,14 @@ def test_an_encrypted_connection(encrypted: tuple[Certificates, int]) -> None:
         ["--url", f"rediss://127.0.0.1:{port}", "--insecure", *ours],
         ["--url", f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificates.ca}&{files}"],
     ):
-        done = run("publish", "news", "x", *words_)
-        assert (done.returncode, done.stderr) == (0, ""), done
+        assert await publish("news", "x", *words_) == (0, "")
     for words_, reason in (
         (["--url", f"rediss://127.0.0.1:{port}", *ours], "certificate verify failed"),
         (["--url", f"rediss://127.0.0.1:{port}", *trust], ""),  # the server wants a certificate
         (["--url", f"redis://127.0.0.1:{port}"], ""),  # not encrypted
     ):
-        done = run("publish", "news", "x", *words_)
-        assert done.returncode == 1 and done.stderr.count("\n") == 1 and reason in done.stderr, done
+        status, text = await publish("news", "x", *words_)
+        assert status == 1 and text.count("\n") == 1 and reason in text
 
 
 @pytest.mark.parametrize(
@@ -230,6 +240,5 @@ def test_an_encrypted_connection(encrypted: tuple[Certificates, int]) -> None:
         (["--tls", "--cert", "/nowhere"], "/nowhere: no certificate and key: No such file or directory"),
     ],
 )
-def test_options_that_can_not_be_are_2(words_: list[str], text: str) -> None:
-    done = run("publish", "news", "x", *words_)
-    assert (done.returncode, done.stderr) == (2, f"trimaran publish: {text}\n")
+async def test_options_that_can_not_be_are_2(words_: list[str], text: str) -> None:
+    assert await publish("news", "x", *words_) == (2, f"trimaran publish: {text}\n")

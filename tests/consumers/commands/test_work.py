@@ -10,12 +10,13 @@ import anyio
 import coredis
 import pytest
 
-from consumers.commands import work, work_reload
+from consumers.commands import work, work_process, work_reload
 from consumers.commands.running import CommandError
-from consumers.jobs import JobFailed, Queue
-from tests.consumers.forked import ForkedProcess
+from consumers.jobs import JobFailed, JobState, Queue
+from tests.consumers import loops
+from tests.consumers.forked import ForkedProcess, forked
 from tests.consumers.jobs import program
-from tests.consumers.jobs.processes import worker
+from tests.consumers.jobs.processes import PROGRAM, worker
 from tests.consumers.jobs.program import queue
 
 pytestmark = pytest.mark.both_loops
@@ -107,6 +108,7 @@ async def until_ready(client: Client) -> None:
             await anyio.sleep(0.02)
 
 
+@pytest.mark.spread
 async def test_a_signal_lets_jobs_finish_and_gives_back_the_rest(client: Client, server_url: str) -> None:
     with anyio.fail_after(40):
         async with queue.open(client):
@@ -133,6 +135,7 @@ async def test_a_signal_lets_jobs_finish_and_gives_back_the_rest(client: Client,
                 assert [await job.result(timeout=10) for job in jobs] == [0, 1, 2, 3]
 
 
+@pytest.mark.spread
 async def test_the_log_says_no_more_than_asked_for(client: Client, server_url: str) -> None:
     with anyio.fail_after(40):
         async with queue.open(client), worker(server_url, "--log-level", "warning") as process:
@@ -143,6 +146,7 @@ async def test_the_log_says_no_more_than_asked_for(client: Client, server_url: s
             assert await lines(process) == []
 
 
+@pytest.mark.spread
 async def test_a_second_signal_ends_the_grace_time(client: Client, server_url: str) -> None:
     with anyio.fail_after(40):
         async with queue.open(client):
@@ -159,6 +163,7 @@ async def test_a_second_signal_ends_the_grace_time(client: Client, server_url: s
             await job.cancel()
 
 
+@pytest.mark.spread
 async def test_failures_are_logged_with_the_job(client: Client, server_url: str) -> None:
     with anyio.fail_after(40):
         async with queue.open(client), worker(server_url, "--json") as process:
@@ -174,13 +179,21 @@ async def test_failures_are_logged_with_the_job(client: Client, server_url: str)
     assert given_up["reason"] == "failed 3 times: ValueError: poison" and "Traceback" in given_up["error"]
 
 
+def impatient(words: list[str]) -> int:
+    """`trimaran work`, with little patience for threads."""
+    work_process.STUCK_SECONDS = 0.5
+    return work.main(words)
+
+
 @pytest.mark.parametrize("server_kind", ["broker"], indirect=True)  # no server has a part in this
 async def test_a_worker_with_a_thread_that_does_not_end_ends_all_the_same(client: Client, server_url: str) -> None:
+    words = [PROGRAM, "--grace", "0.2", "--lease", "1", "--loop", loops.current()]
     with anyio.fail_after(40):
-        async with queue.open(client), worker(server_url, "--grace", "0.2", "--lease", "1") as process:
+        async with queue.open(client), forked(impatient, [*words, "--url", server_url]) as process:
             await until_ready(client)
-            await program.block.enqueue(60.0)
-            await anyio.sleep(0.5)
+            job = await program.block.enqueue(60.0)
+            while await job.status() is not JobState.RUNNING:
+                await anyio.sleep(0.01)
             process.send_signal(signal.SIGTERM)
             # 40 s are much less than what the thread would take without an end to waiting for it
             assert await process.wait() == 1

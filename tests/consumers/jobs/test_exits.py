@@ -48,6 +48,7 @@ ENDS: list[tuple[Callable[[], None], str]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.spread
 @pytest.mark.parametrize("in_thread", [False, True], ids=["async", "thread"])
 @pytest.mark.parametrize(("end", "kind"), ENDS, ids=[kind for _, kind in ENDS])
 async def test_it_is_retried_and_then_dead(queue: Queue, end: Callable[[], None], kind: str, in_thread: bool) -> None:
@@ -94,6 +95,7 @@ async def test_it_may_come_out_of_the_jobs_own_nursery(queue: Queue) -> None:
             await (await bad.enqueue()).result(timeout=5)
 
 
+@pytest.mark.spread
 async def test_a_periodic_job_that_exits_does_not_end_its_worker(queue: Queue) -> None:
     runs: list[int] = []
 

@@ -63,6 +63,7 @@ def test_random_workflows_are_as_the_model(drawn: list[Spec]) -> None:
     trio.run(run)
 
 
+@pytest.mark.spread
 @pytest.mark.parametrize("kind", ["cut", "replies lost"])
 async def test_workflows_over_a_bad_network(client: Client, server_url: str, kind: str) -> None:
     here = Program()

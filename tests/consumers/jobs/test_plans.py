@@ -71,6 +71,7 @@ async def test_mistakes_are_told_at_once(queue: Queue) -> None:
     assert await schedules(queue) == []
 
 
+@pytest.mark.spread
 async def test_a_schedule_runs_under_workers_that_know_nothing_of_it(client: Client, queue: Queue) -> None:
     ran: list[tuple[str, int]] = []
 
@@ -123,6 +124,7 @@ async def test_a_change_takes_effect_without_a_worker(client: Client, queue: Que
     assert not await keys(client, queue)
 
 
+@pytest.mark.spread
 async def test_an_occurrence_in_the_stream_is_dropped_with_its_schedule(client: Client, queue: Queue) -> None:
     ran: list[int] = []
 

@@ -47,6 +47,7 @@ async def test_delayed_jobs_run_when_they_are_due_in_order(client: Client, queue
         await note.enqueue("x", delay=1, at=datetime.now())  # type: ignore[call-overload]
 
 
+@pytest.mark.spread
 async def test_delayed_jobs_survive_and_are_moved_once_by_many_workers(client: Client, queue: Queue) -> None:
     ran: list[int] = []
 
@@ -339,6 +340,7 @@ async def test_places_are_freed_by_failure_and_rejection_too(queue: Queue) -> No
 # Cron.
 
 
+@pytest.mark.spread
 async def test_a_periodic_job_runs_once_each_time_over_all_workers(client: Client, queue: Queue) -> None:
     ran: list[tuple[str, float]] = []
 

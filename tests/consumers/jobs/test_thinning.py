@@ -57,6 +57,7 @@ def test_mistakes_are_told_at_once() -> None:
         chain(thin.call(1))
 
 
+@pytest.mark.spread
 async def test_the_last_call_of_a_busy_time_runs(client: Client, queue: Queue) -> None:
     ran: list[tuple[str, int, float]] = []
 

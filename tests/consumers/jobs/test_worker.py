@@ -40,6 +40,7 @@ async def test_a_job_returns_its_result(client: Client, queue: Queue) -> None:
     assert await client.xlen(queue.keys.streams["normal"]) == 0
 
 
+@pytest.mark.spread
 async def test_many_jobs_in_one_round_trip(client: Client, queue: Queue) -> None:
     done: list[int] = []
 
@@ -166,6 +167,7 @@ async def test_dead_jobs_are_redriven(queue: Queue) -> None:
     assert await dead(queue) == []
 
 
+@pytest.mark.spread
 async def test_redriving_does_not_chase_jobs_that_die_again(queue: Queue) -> None:
     @queue.job(retries=0)
     async def hopeless(n: int) -> None:
