@@ -22,45 +22,65 @@ from broker.process.supervision import supervisor_of
 from broker.process.syslog import Syslog
 from broker.version import REDIS_VERSION
 
+SUMMARIES = {
+    "The broker and its files": {
+        "serve": "start a broker; takes redis-server's configuration files and arguments",
+        "check": "report whether append-only files and RDB files are intact",
+        "health": "report whether a broker answers, by the exit status",
+        "completion": "print what makes a shell complete commands, options and directives",
+    },
+    "Several servers": {
+        "replicas": "print a server's role and its replicas",
+        "follow": "make a server the replica of another",
+        "promote": "make a replica a master",
+        "migrate": "move everything from one server to another while clients are served",
+        "due": "add delayed entries that are due on a Redis or Valkey, which only keeps them",
+    },
+    "Looking at a server": {
+        "top": "show how it is doing, and its queues",
+        "info": "show what it says about itself",
+        "cli": "send it commands, at a prompt with completion and help, or from a pipe",
+        "ui": "serve the console, a web page to look at it and its queues",
+    },
+    "Messages": {
+        "publish": "publish a message to a channel, or add an entry to a stream",
+        "tail": "print what is published to a channel or added to a stream",
+    },
+    "Queues and jobs": {
+        "dev": "run a broker in memory, a worker that follows the source, and the console",
+        "work": "run the jobs of queues that Python modules declare",
+        "queues": "show streams, their groups and how far behind they are, and job queues",
+        "jobs": "show the jobs of a queue",
+        "workers": "show the workers of a queue",
+        "pause": "have a queue's workers take no more jobs",
+        "resume": "have them take jobs again",
+        "purge": "remove the jobs that are in one state",
+        "redrive": "return dead letters and dead jobs to where they came from",
+    },
+}
+"""The commands of this project, as `trimaran --help` lists them; the same order and words as in the man page."""
+
 USAGE = """\
-usage: trimaran serve [redis.conf] [--directive value ...] [--log-format text|json|logfmt]
-       trimaran check [--fix [-y]] FILE|FOLDER ...
-       trimaran health [--url URL] [--timeout SECONDS]
-       trimaran replicas | promote | follow HOST PORT [--url URL]
-       trimaran migrate --from URL --to URL
-       trimaran due [STREAM ...] [--url URL] [--every SECONDS]
-       trimaran completion bash|zsh|fish
+usage: trimaran COMMAND ...
        trimaran COMMAND --help
        trimaran --version
-       trimaran --help
+"""
 
-serve starts a broker. Its arguments are redis-server's: a configuration file, `-` to read one from standard
-input, and any directive as an option.
+SERVE_USAGE = """\
+usage: trimaran serve [redis.conf] [--directive value ...]
 
-  trimaran serve                                   port 6379, defaults
-  trimaran serve /etc/redis/redis.conf
-  trimaran serve --port 7777 --appendonly yes
-  trimaran serve /etc/redis.conf --loglevel verbose
+Start a broker, and serve clients until SIGTERM or SIGINT. The arguments are redis-server's: a configuration file, `-`
+to read one from standard input, and any directive as an option, which overrides the file. Without a file, only
+this machine is listened to, unless --bind, --protected-mode, --requirepass, --user or --aclfile is given.
+
+  trimaran serve                                   port 6379; data is saved to dump.rdb in the current folder
+  trimaran serve --port 7777 --appendonly yes --dir /var/lib/trimaran
+  trimaran serve --save ''                         nothing is kept
+  trimaran serve /etc/redis/redis.conf --loglevel verbose
   echo 'maxmemory 128mb' | trimaran serve -
 
-check reports whether append-only files and RDB files are intact, what is in them, and where they are damaged.
-
-  trimaran check /var/lib/redis/appendonlydir
-  trimaran check --fix appendonlydir               cuts off a damaged end, after asking, and keeps a copy
-
-health reports whether a broker answers, by its exit status and one line; for a container's health check.
-
-  trimaran health --url redis://:password@127.0.0.1:6380
-
-replicas prints a server's role and its replicas, promote makes a replica a master, follow makes a server the
-replica of another, and migrate moves everything from one server to another while clients are served.
-
-completion prints what makes a shell complete commands, options and directives: eval "$(trimaran completion bash)".
-
-due adds delayed entries to their streams on a Redis or Valkey that has taken over, which would only keep them.
-
-  trimaran replicas --url redis://10.0.0.5
-  trimaran migrate --from redis://10.0.0.5 --to redis://10.0.0.6
+A directive that is unknown, or asks for what this broker does not have, stops the start; one without effect is named
+in the log. docs/configuration.md says of each what it does here.
 """
 
 LOOPBACK = ("127.0.0.1", "-::1")
@@ -79,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words.insert(0, "serve")
         if os.path.basename(sys.argv[0]).startswith("redis-sentinel"):
             words.append("--sentinel")
-    if words and words[0] == "serve":
+    if words and words[0] == "serve" and words[1:2] not in (["--help"], ["-h"]):
         return serve(words[1:])
     try:
         try:
@@ -93,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
-    """Run any command but the server."""
+    """Run any command, of `serve` only its help."""
     if not words:
         sys.stderr.write(usage())
         return MISTAKE
@@ -127,7 +147,8 @@ def _run(words: Sequence[str]) -> int:
 def serve(words: Sequence[str]) -> int:
     """Start a broker and run it until it is shut down."""
     if words and words[0] in ("--help", "-h"):
-        return main(words[:1])
+        sys.stdout.write(SERVE_USAGE)
+        return 0
     if words and words[0] in ("--version", "-v"):
         print(_server_version())
         return 0
@@ -270,9 +291,16 @@ EXTRAS = {"ui": "ui"}
 
 
 def usage() -> str:
-    """The usage text, with the names of further commands. It does not import them, which would take half a second."""
+    """All commands with a line each. Those of other packages are only named: importing them takes half a second."""
     further = _further_names()
-    return f"{USAGE}\nfurther commands, each with --help: {', '.join(further)}\n" if further else USAGE
+    parts = [USAGE]
+    for title, summaries in SUMMARIES.items():
+        lines = [f"  {name:11} {text}" for name, text in summaries.items() if name in COMMANDS or name in further]
+        if lines:
+            parts.append("\n".join((f"{title}:", *lines, "")))
+    if others := sorted(set(further).difference(*SUMMARIES.values())):
+        parts.append(f"Of other packages:\n  {', '.join(others)}\n")
+    return "\n".join(parts)
 
 
 def _further_names() -> list[str]:

@@ -9,6 +9,7 @@ connections), and runs in a task group of ours.
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -24,7 +25,7 @@ from coredis.typing import Key
 
 from consumers.errors import ServerUnavailable
 
-__all__ = ["Argument", "Client", "Command", "Reply", "connect", "discard", "report", "serves", "slot_of"]
+__all__ = ["Argument", "Client", "Command", "Reply", "connect", "discard", "report", "root_reason", "serves", "slot_of"]
 
 Client: TypeAlias = "coredis.Redis[Any] | coredis.RedisCluster[Any]"
 Argument: TypeAlias = str | bytes | int | float
@@ -81,7 +82,7 @@ async def connect(
                 if isinstance(error, RedisClusterError):
                     error = ConnectionError(str(error))
                 elif type(error) is ConnectionError or isinstance(error, OSError | SentinelError):
-                    error = _unavailable(client, connection, _reason(error))
+                    error = _unavailable(client, connection, root_reason(error))
                 report(client, connection, error)
                 # the causes are Trio's and coredis's: a hundred lines without further information
                 raise error from None
@@ -104,12 +105,13 @@ def _unavailable(client: Client, connection: BaseConnection | None, reason: str)
     return ServerUnavailable(reason, str(location), None)
 
 
-def _reason(error: BaseException) -> str:
-    """The root cause of a connection error."""
+def root_reason(error: BaseException) -> str:
+    """Return the text of a connection error's root cause."""
     while (deeper := error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__) is not None:
         error = deeper
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
+    # the numbers of SSLErrors are OpenSSL's, those of failed look-ups negative
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and (error.errno or 0) > 0:
+        return os.strerror(error.errno or 0)
     return str(error) or type(error).__name__
 
 

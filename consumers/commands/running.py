@@ -19,10 +19,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, TypeAlias
 
 import anyio
-from coredis.exceptions import RedisError
+from coredis.exceptions import AuthenticationFailureError, AuthenticationRequiredError, RedisError
 
 from consumers.addresses import client_from_url, default_url
-from consumers.connecting import Client
+from consumers.connecting import Client, root_reason
 from consumers.encryption import tls_context
 from consumers.errors import ConsumerError
 
@@ -129,7 +129,7 @@ def run(command: Command, options: argparse.Namespace, name: str) -> int:
     except* KeyboardInterrupt:
         status = 128 + signal.SIGINT
     except* (RedisError, ConsumerError, CommandError, OSError) as group:
-        status = _tell(name, _text(group), FAILED)
+        status = _tell(name, reason_of(group), FAILED)
     return status
 
 
@@ -138,14 +138,18 @@ def _tell(name: str, text: str, status: int) -> int:
     return status
 
 
-def _text(error: BaseException) -> str:
-    """The first actual error's text, followed by its cause's text if that says more."""
+def reason_of(error: BaseException) -> str:
+    """Return why a command has failed, in one line: the first actual error's text, and its root cause's."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    cause = error.__cause__
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    return f"{error}: {cause}" if cause is not None and str(cause) else str(error) or type(error).__name__
+    for one in (error, error.__cause__):
+        # a client that logs in with HELLO is told how to write a HELLO
+        if isinstance(one, AuthenticationRequiredError):
+            return "the server wants a password, in the URL: redis://:PASSWORD@HOST, or redis://USER:PASSWORD@HOST"
+        if isinstance(one, AuthenticationFailureError):
+            return f"the server refuses the user and password of the URL: {one}"
+    text, cause = str(error), root_reason(error)
+    return f"{text}: {cause}" if text and cause not in text else text or cause
 
 
 async def _run(command: Command, client: Client, options: argparse.Namespace) -> int:

@@ -12,9 +12,10 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import anyio
@@ -22,7 +23,7 @@ from coredis.exceptions import RedisError
 
 from consumers.commands import work_reload
 from consumers.commands.log_lines import JsonLines
-from consumers.commands.running import FAILED, CommandError, argument_parser, positive, seconds
+from consumers.commands.running import FAILED, CommandError, argument_parser, positive, reason_of, seconds
 from consumers.commands.work_display import Display
 from consumers.commands.work_process import STUCK_SECONDS, work
 from consumers.commands.work_supervisor import Supervisor
@@ -66,9 +67,9 @@ def main(words: Sequence[str]) -> int:
     try:
         status = anyio.run(work, queues, options, display, backend=backend, backend_options=settings)
     except* (RedisError, ConsumerError, OSError) as group:
-        status = _tell(str(_first(group)) or type(_first(group)).__name__, FAILED)
+        status = _tell(reason_of(group), FAILED)
     except* (ValueError, CommandError) as group:
-        status = _tell(str(_first(group)), 2)
+        status = _tell(reason_of(group), 2)
     return status
 
 
@@ -154,23 +155,45 @@ def find_all(targets: Sequence[str]) -> list[Queue]:
 def find(target: str) -> Queue:
     """Return the queue that MODULE:NAME names; also searches the current folder. Raises CommandError."""
     module, _, name = target.partition(":")
+    if "/" in module:
+        raise CommandError(f"{module} is a file: {_by_module(module, name)}")
     if not module or not name:
-        raise CommandError(f"{target!r} is not of the form MODULE:QUEUE")
+        raise CommandError(f"{target!r} is not of the form MODULE:QUEUE, as in myapp:queue")
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        found: object = importlib.import_module(module)
+        top = found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise
-        raise CommandError(f"there is no module {error.name!r}") from None
+            raise _broken(module, error) from None
+        hint = f"; {_by_module(module, name)}" if module.endswith(".py") else ""
+        raise CommandError(f"there is no module {error.name!r}{hint}") from None
+    except Exception as error:
+        raise _broken(module, error) from None
+    queues = [attribute for attribute, value in vars(top).items() if isinstance(value, Queue)]
+    hint = f"; its queues: {', '.join(queues)}" if queues else ""
     for part in name.split("."):
         if not hasattr(found, part):
-            raise CommandError(f"{module} has no {name!r}")
+            raise CommandError(f"{module} has no {name!r}{hint}")
         found = getattr(found, part)
     if not isinstance(found, Queue):
-        raise CommandError(f"{target} is a {type(found).__name__}, not a consumers.jobs.Queue")
+        raise CommandError(f"{target} is no consumers.jobs.Queue, but of type {type(found).__name__}{hint}")
     return found
+
+
+def _by_module(file: str, name: str) -> str:
+    parts = PurePath(file).with_suffix("").parts
+    return f"name its module, as in {'.'.join(part for part in parts if part != '/')}:{name or 'queue'}"
+
+
+def _broken(module: str, error: Exception) -> CommandError:
+    """Print the traceback of a module that can't be imported, from its own first line on."""
+    frames = error.__traceback__
+    ours = (__file__, importlib.__file__, "<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
+    while frames is not None and frames.tb_frame.f_code.co_filename in ours:
+        frames = frames.tb_next
+    traceback.print_exception(error.with_traceback(frames))
+    return CommandError(f"{module} can't be imported: {type(error).__name__}")
 
 
 def loop_of(queues: Sequence[Queue], asked: str | None) -> tuple[str, dict[str, Any]]:
@@ -213,12 +236,6 @@ def _log(display: Display | None, options: argparse.Namespace) -> None:
 def _marked(number: int, record: logging.LogRecord) -> bool:
     record.worker_process = number
     return True
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _tell(text: str, status: int) -> int:

@@ -159,7 +159,7 @@ class Worker:
             context = self._context = self._new_context(link, transactions, flows, caller)
             try:
                 # before the first job, as the queue may be paused
-                await persist(context.reporter.write)
+                await persist(context.reporter.write, failed=self._note_absence)
                 async with open_plain_task_group() as tasks:
                     work = (
                         context.delayed.run, context.limiter.run, context.cancelled.run, context.notifier.run,
@@ -178,6 +178,12 @@ class Worker:
                 raise ConsumerError(str(error)) from error
             finally:
                 await context.reporter.leave()
+
+    def _note_absence(self, error: Exception, failures: int, delay: float) -> None:
+        logger.warning(
+            "the queue %s is out of reach, trying again in %.2f s: %s", self.queue.name, delay, error,
+            extra={"attempt": failures},
+        )  # fmt: skip
 
     async def _depths(self) -> tracing.Counts:
         counts = await self.queue.counts()

@@ -102,9 +102,12 @@ def test_a_mistake_ends_the_start(server: FakeServer, capsys: pytest.CaptureFixt
 
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--help"], ["serve", "--help"], ["-h"]):
+    for arguments, text in (
+        (["--help"], cli.usage()), (["-h"], cli.usage()), (["serve", "--help"], cli.SERVE_USAGE),
+        (["serve", "-h"], cli.SERVE_USAGE),
+    ):  # fmt: skip
         assert cli.main(arguments) == 0
-        assert capsys.readouterr().out == cli.usage()
+        assert capsys.readouterr().out == text
     assert cli.main(["--version"]) == 0
     ours = capsys.readouterr().out
     assert re.fullmatch(r"trimaran \S+ \((compiled|partly compiled|pure)\)\n", ours)
@@ -179,7 +182,17 @@ def test_further_commands_are_entry_points(entry_points: None, capsys: pytest.Ca
     assert cli.main(["sing"]) == 2
     assert "unknown command 'sing'" in capsys.readouterr().err
     assert cli.main(["--help"]) == 0
-    assert capsys.readouterr().out == f"{cli.USAGE}\nfurther commands, each with --help: dance\n"
+    shown = capsys.readouterr().out
+    assert shown.endswith("\n\nOf other packages:\n  dance\n")
+    # nor does it list what is not installed
+    assert "  serve " in shown and "  work " not in shown
+
+
+def test_the_help_has_a_line_for_each_command_and_no_more() -> None:
+    listed = [name for summaries in cli.SUMMARIES.values() for name in summaries]
+    ours = {entry.name for entry in metadata.entry_points(group=cli.FURTHER) if entry.value.startswith("consumers.")}
+    assert sorted(listed) == sorted((cli.COMMANDS.keys() | ours) - {"complete"})
+    assert re.findall(r"^  ([a-z]+) +[a-z]", cli.usage(), re.M) == listed
 
 
 @pytest.mark.parametrize(("name", "missing", "extra"), [("publish", "coredis", "consumers"), ("ui", "starlette", "ui")])

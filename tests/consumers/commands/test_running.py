@@ -73,6 +73,17 @@ def test_a_server_that_is_not_there_is_one_line_and_1() -> None:
     done = run("publish", "--url", "redis://127.0.0.1:1", "news", "x")
     assert done.returncode == 1
     assert done.stdout == "" and done.stderr.startswith("trimaran publish: ") and done.stderr.count("\n") == 1
+    assert done.stderr.endswith(": Connection refused\n")
+
+
+def test_a_login_that_is_missing_or_wrong_is_told_in_terms_of_the_url(call: Call, url: str) -> None:
+    call("CONFIG SET requirepass secret")
+    done = run("publish", "--url", url, "news", "x")
+    assert done.returncode == 1
+    assert done.stderr.startswith("trimaran publish: the server wants a password, in the URL: redis://")
+    done = run("publish", "--url", url.replace("//", "//:wrong@"), "news", "x")
+    assert done.returncode == 1
+    assert done.stderr.startswith("trimaran publish: the server refuses the user and password of the URL: ")
 
 
 def test_an_error_of_the_server_is_one_line_and_1(call: Call, url: str) -> None:

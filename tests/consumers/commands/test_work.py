@@ -31,19 +31,41 @@ def test_the_queue_is_found_by_module_and_name(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
     assert work.find("their_app:a.q").name == "theirs"
     for target, text in {
-        "queue": "'queue' is not of the form MODULE:QUEUE",
+        "queue": "'queue' is not of the form MODULE:QUEUE, as in myapp:queue",
         "nothing.here:queue": "there is no module 'nothing'",
+        "their_app.py:b": "there is no module 'their_app.py'; name its module, as in their_app:b",
+        "/their/app.py": "/their/app.py is a file: name its module, as in their.app:queue",
         "their_app:b": "their_app has no 'b'",
-        "their_app:a": "their_app:a is a type, not a consumers.jobs.Queue",
+        "their_app:a": "their_app:a is no consumers.jobs.Queue, but of type type",
+        "tests.consumers.jobs.program:q": "tests.consumers.jobs.program has no 'q'; its queues: queue, fair, crashing",
     }.items():
-        with pytest.raises(CommandError, match=f"^{text}$"):
+        with pytest.raises(CommandError) as caught:
             work.find(target)
+        assert str(caught.value) == text
+
+
+def test_a_module_that_fails_is_shown_from_its_own_first_line_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, source, last in (
+        ("their_bug", "x = [\n1 / 0]\n", "ZeroDivisionError: division by zero"),
+        ("their_need", "import no_such_library\n", "ModuleNotFoundError: No module named 'no_such_library'"),
+        ("their_slip", "def f(:\n", "SyntaxError: invalid syntax"),
+    ):
+        (tmp_path / f"{name}.py").write_text(source)
+        assert work.main([f"{name}:queue"]) == 2
+        *shown, summary = capsys.readouterr().err.splitlines()
+        assert summary == f"trimaran work: {name} can't be imported: {last.partition(':')[0]}"
+        assert shown[-1] == last
+        assert [line.split('"')[1] for line in shown if " File " in line] == [str(tmp_path / f"{name}.py")]
 
 
 def test_mistakes_are_told_in_a_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert work.main(["tests.consumers.jobs.program:work"]) == 2
     assert capsys.readouterr().err == (
-        "trimaran work: tests.consumers.jobs.program:work is a JobFunction, not a consumers.jobs.Queue\n"
+        "trimaran work: tests.consumers.jobs.program:work is no consumers.jobs.Queue, but of type JobFunction; "
+        "its queues: queue, fair, crashing\n"
     )
     assert work.main(["tests.consumers.jobs.program:queue"] * 2) == 2
     assert work.main(["tests.consumers.jobs.program:queue", "--reload", "--burst"]) == 2

@@ -427,7 +427,7 @@ async def test_a_job_is_dead_when_its_workers_died_of_it_and_not_when_they_died(
     assert bool(ran) is not alone
 
 
-async def test_a_worker_waits_for_its_server(tmp_path: Path) -> None:
+async def test_a_worker_waits_for_its_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from tests.consumers.servers import executable, redis_server
 
     kind = next((kind for kind in ("redis-newest", "redis-older") if executable(kind)), None)
@@ -443,7 +443,9 @@ async def test_a_worker_waits_for_its_server(tmp_path: Path) -> None:
         server.kill()
         async with queue.open(server.url), anyio.create_task_group() as tasks:
             tasks.start_soon(Worker(queue).run)
-            await anyio.sleep(0.3)
+            with anyio.fail_after(20):
+                while not any("the queue q is out of reach" in message for message in caplog.messages):
+                    await anyio.sleep(0.01)
             server.start()
             with anyio.fail_after(20):
                 while True:
