@@ -4,7 +4,8 @@ streams   event streams: consumers in groups, producers, replay, dead letters
 jobs      job queues: functions that run in workers, on streams
 fanout    every service gets every message: live by publish/subscribe, durable by a stream
 lists     reliable consumers of plain lists, for producers in other languages
-commands  `trimaran work`, `publish`, `tail`, `queues` and `redrive`
+console   the web page: `trimaran ui`
+commands  the client side's subcommands of `trimaran`
 
 The transport is coredis; the server may be Trimaran, Redis 7 or later, or Valkey, standalone, behind Sentinel or as a
 cluster. Nothing here imports the broker.
