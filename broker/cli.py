@@ -286,7 +286,7 @@ COMMANDS: dict[str, Command] = {
 FURTHER = "trimaran.commands"
 """The entry point group of further commands."""
 
-EXTRAS = {"ui": "ui"}
+EXTRAS = {"dev": "ui,reload", "ui": "ui"}
 """What has to be installed for further commands that need more than `trimaran[consumers]`."""
 
 

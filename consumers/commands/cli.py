@@ -113,7 +113,12 @@ class _Shell:
 
     async def prompt(self) -> int:
         """Send what is typed, until it ends."""
-        from consumers.commands.cli_prompt import reader
+        try:
+            from consumers.commands.cli_prompt import reader
+        except ModuleNotFoundError:
+            raise CommandError(
+                "the prompt needs prompt_toolkit; install it with pip install 'trimaran[ui]', or name a command"
+            ) from None
 
         docs = await _send(self._link, ["COMMAND", "DOCS"])
         if not isinstance(docs, RedisError):

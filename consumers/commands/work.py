@@ -125,7 +125,7 @@ def _supervise(words: Sequence[str], options: argparse.Namespace) -> int:
     if options.reload and options.burst:
         raise CommandError("--burst ends, and --reload does not: give one of them")
     if options.reload and not work_reload.available():
-        raise CommandError("--reload: watchfiles is not installed")
+        raise CommandError("--reload: watchfiles is not installed; install it with pip install 'trimaran[reload]'")
     _log(None, options)
 
     def command(link: int, number: int) -> list[str]:
@@ -205,7 +205,7 @@ def loop_of(queues: Sequence[Queue], asked: str | None) -> tuple[str, dict[str, 
             reason = f"--loop {loop}: " if asked else f"one process runs one loop, here {loop}: "
             raise CommandError(f"{reason}the queue {queue.name} has jobs for {queue.loop}")
     if loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
-        raise CommandError("--loop uvloop: uvloop is not installed")
+        raise CommandError("--loop uvloop: uvloop is not installed; install it with pip install uvloop")
     return backend, {"use_uvloop": loop == "uvloop"} if backend == "asyncio" else {}
 
 

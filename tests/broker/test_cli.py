@@ -195,7 +195,10 @@ def test_the_help_has_a_line_for_each_command_and_no_more() -> None:
     assert re.findall(r"^  ([a-z]+) +[a-z]", cli.usage(), re.M) == listed
 
 
-@pytest.mark.parametrize(("name", "missing", "extra"), [("publish", "coredis", "consumers"), ("ui", "starlette", "ui")])
+@pytest.mark.parametrize(
+    ("name", "missing", "extra"),
+    [("publish", "coredis", "consumers"), ("ui", "starlette", "ui"), ("dev", "anyio", "ui,reload")],
+)
 def test_a_further_command_whose_libraries_are_missing(
     name: str, missing: str, extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

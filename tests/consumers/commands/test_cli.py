@@ -15,6 +15,7 @@ import pytest
 from consumers.commands import cli
 from consumers.commands.command_docs import CommandDoc
 from consumers.commands.running import CommandError
+from consumers.connection import open_link
 from tests.consumers.commands.commands import Kept, lines, prepared
 
 Client = coredis.Redis[bytes]
@@ -111,6 +112,13 @@ async def test_the_prompt(server_url: str, terminal: tuple[int, int], tmp_path: 
     assert process.wait(60) == 0
     history = (tmp_path / "trimaran/cli_history").read_text()
     assert "SET k v" in history and "secret" not in history
+
+
+async def test_a_prompt_without_its_library(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "consumers.commands.cli_prompt", None)
+    with pytest.raises(CommandError, match=r"pip install 'trimaran\[ui\]'"):
+        async with open_link(client, "") as link:
+            await cli._Shell(link, Kept(), as_json=False).prompt()
 
 
 async def _read(descriptor: int) -> bytes:

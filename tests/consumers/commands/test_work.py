@@ -74,7 +74,7 @@ def test_mistakes_are_told_in_a_line(capsys: pytest.CaptureFixture[str], monkeyp
     assert capsys.readouterr().err == (
         "trimaran work: the queue killed is given twice\n"
         "trimaran work: --burst ends, and --reload does not: give one of them\n"
-        "trimaran work: --reload: watchfiles is not installed\n"
+        "trimaran work: --reload: watchfiles is not installed; install it with pip install 'trimaran[reload]'\n"
     )
     with pytest.raises(SystemExit):
         work.main([])
@@ -117,7 +117,9 @@ def test_uvloop_must_be_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
             assert work.loop_of([Queue("q", loop="asyncio")], "uvloop") == outcome
         else:
             assert work.main(["tests.consumers.jobs.program:queue", "--loop", "uvloop"]) == 2
-            assert capsys.readouterr().err == "trimaran work: --loop uvloop: uvloop is not installed\n"
+            assert capsys.readouterr().err == (
+                "trimaran work: --loop uvloop: uvloop is not installed; install it with pip install uvloop\n"
+            )
 
 
 async def lines(process: ForkedProcess) -> list[str]:
