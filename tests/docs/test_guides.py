@@ -138,6 +138,12 @@ def test_the_readmes_program_runs(port_url: str, tmp_path: Path) -> None:
     assert run(tmp_path / "readme.py", port_url) == ["cat.png is 200 wide"]
 
 
+def test_the_broker_in_a_program(capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = blocks("reference/broker.md")
+    exec(program, {})
+    assert re.fullmatch(r"b'\$\d+\\r\\n\d+-0\\r\\n'\n", capsys.readouterr().out)
+
+
 def test_the_guides_tests_pass(tmp_path: Path) -> None:
     # all in one folder and one process, which imports everything only once
     for guide in (*GUIDES, *MOVING):
@@ -158,7 +164,9 @@ def test_a_guide_begins_with_a_program_of_less_than_twenty_lines(guide: str, pro
     assert first.startswith(f"# {program}\n") and len(first.splitlines()) < 20
 
 
-@pytest.mark.parametrize("guide", [*GUIDES, *MOVING, "tutorial.md", "from-redis.md", "../README.md"])
+@pytest.mark.parametrize(
+    "guide", [*GUIDES, *MOVING, "tutorial.md", "from-redis.md", "index.md", "operations.md", "../README.md"]
+)
 def test_all_python_compiles_and_all_links_lead_somewhere(guide: str) -> None:
     for block in blocks(guide):
         compile(block, guide, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
