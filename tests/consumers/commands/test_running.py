@@ -80,7 +80,7 @@ def test_a_login_that_is_missing_or_wrong_is_told_in_terms_of_the_url(call: Call
     call("CONFIG SET requirepass secret")
     done = run("publish", "--url", url, "news", "x")
     assert done.returncode == 1
-    assert done.stderr.startswith("trimaran publish: the server wants a password, in the URL: redis://")
+    assert done.stderr.startswith("trimaran publish: the server wants a password, in --url or REDIS_URL: redis://")
     done = run("publish", "--url", url.replace("//", "//:wrong@"), "news", "x")
     assert done.returncode == 1
     assert done.stderr.startswith("trimaran publish: the server refuses the user and password of the URL: ")
