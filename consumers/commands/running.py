@@ -145,7 +145,9 @@ def reason_of(error: BaseException) -> str:
     for one in (error, error.__cause__):
         # a client that logs in with HELLO is told how to write a HELLO
         if isinstance(one, AuthenticationRequiredError):
-            return "the server wants a password, in --url or REDIS_URL: redis://:PASSWORD@HOST, redis://USER:PASSWORD@HOST"
+            return (
+                "the server wants a password, in --url or REDIS_URL: redis://:PASSWORD@HOST, redis://USER:PASSWORD@HOST"
+            )
         if isinstance(one, AuthenticationFailureError):
             return f"the server refuses the user and password of the URL: {one}"
     text, cause = str(error), root_reason(error)
