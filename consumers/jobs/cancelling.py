@@ -19,13 +19,14 @@ import anyio
 from consumers.connection import Command, Link
 from consumers.doorbell import Doorbell
 from consumers.jobs.clock import Clock
-from consumers.jobs.entries import JobEntry, from_body
+from consumers.jobs.entries import read_body
 from consumers.jobs.flow_state import Position
 from consumers.jobs.flow_transitions import Ending, settle
 from consumers.jobs.names import Keys
 from consumers.jobs.outcomes import NONE, cancelled, store
 from consumers.jobs.searching import query
 from consumers.jobs.uniqueness import release
+from consumers.names import encoded
 from consumers.retry import persist
 from consumers.transactions import Ask, Transactions
 
@@ -56,9 +57,9 @@ async def cancel(keys: Keys, transactions: Transactions, id: str, keep: float, c
         if due is None or body is None:
             return listed(keys, [id], clock()), False
         outcome = cancelled((*NONE[:3], clock(), *NONE[4:]))
-        commands = [(b"INCR", keys.moves), (b"ZREM", keys.later, id), *taken_out(keys, body, outcome, keep)]
-        entry = JobEntry.read(from_body(body)[1])
-        if not entry.flow:
+        commands = [(b"INCR", keys.moves), (b"ZREM", keys.later, id), *taken_out(keys, id, body, outcome, keep)]
+        stored = read_body(body)
+        if stored is None or not (entry := stored[1]).flow:
             return commands, True
         at = Position.read(entry.flow)
         if (flow := keys.flow(at.flow)) not in watched:
@@ -83,10 +84,17 @@ def listed(keys: Keys, ids: Sequence[str], now: float) -> list[Command]:
     ]
 
 
-def taken_out(keys: Keys, body: bytes, stored: bytes, keep: float) -> list[Command]:
-    """Commands that forget a job that is in no stream, store its outcome, and announce that it has ended."""
-    entry = JobEntry.read(from_body(body)[1])
-    commands: list[Command] = [(b"HDEL", keys.bodies, entry.id), *store(keys, entry.id, stored, keep)]
+def taken_out(keys: Keys, id: str, body: bytes, outcome: bytes, keep: float) -> list[Command]:
+    """Commands that forget a job that is in no stream, store its outcome, and announce that it has ended.
+
+    A damaged one is forgotten, too: who waits for it, and what it holds, can't be read.
+    """
+    field = encoded(id)
+    commands: list[Command] = [(b"HDEL", keys.bodies, field)]
+    commands += store(keys, field.decode("utf-8", "replace"), outcome, keep)
+    if (stored := read_body(body)) is None:
+        return commands
+    entry = stored[1]
     commands += release(keys, entry.unique, entry.id)
     if entry.reply:
         commands.append((b"SPUBLISH", keys.replies(entry.reply), entry.id))

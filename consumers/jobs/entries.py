@@ -10,9 +10,14 @@ from dataclasses import dataclass
 
 import msgspec
 
+from consumers.connecting import Command
 from consumers.headers import TRACEPARENT, TRACESTATE
+from consumers.jobs.names import Keys
 
-__all__ = ["JobEntry", "body_of", "error_text", "from_body", "new_ids", "time_in", "trace_of"]
+__all__ = [
+    "DAMAGED", "JobEntry", "body_of", "error_text", "from_body", "new_ids", "put_into_stream", "read_body",
+    "read_entry", "time_in", "trace_of",
+]  # fmt: skip
 
 ID, JOB, ARGUMENTS = b"id", b"job", b"args"
 REPLY, UNIQUE, FAILED, SINCE, PERIODIC, FLOW = b"reply", b"unique", b"failed", b"since", b"periodic", b"flow"
@@ -21,6 +26,9 @@ PARENT, STATE = TRACEPARENT.encode(), TRACESTATE.encode()
 
 ERROR_LIMIT = 300
 """Characters of an attempt's error that are kept while the job waits for the next one."""
+
+DAMAGED = "what is stored of it is damaged"
+"""The error of a job in no stream of which only the ID can be read."""
 
 TIME_DIGITS, ID_LENGTH = 12, 30
 """Hexadecimal digits: of the time in an ID, and of an ID that has one."""
@@ -159,4 +167,40 @@ def body_of(stream: str, entry: JobEntry) -> bytes:
 def from_body(body: bytes) -> tuple[str, list[bytes]]:
     """Return the stream, and the fields and values in turn. Raises ValueError."""
     stream, *values = _decode(body)
+    if not values or len(values) % 2:
+        raise ValueError("not a job: a field without a value")
     return stream.decode(), values
+
+
+def put_into_stream(keys: Keys, ids: Sequence[bytes], bodies: Sequence[bytes | None]) -> list[Command]:
+    """XADD commands for stored jobs. A damaged one becomes an entry that is not a job, and so a dead letter."""
+    commands: list[Command] = []
+    for id, body in zip(ids, bodies, strict=True):
+        if body is None:
+            continue
+        try:
+            stream, values = from_body(body)
+            damaged = not stream.startswith(keys.prefix)
+        except ValueError:
+            damaged = True
+        if damaged:
+            stream, values = keys.resumed, [ID, id, b"damaged", body]
+        commands.append((b"XADD", stream, b"*", *values))
+    return commands
+
+
+def read_body(body: bytes) -> tuple[str, JobEntry] | None:
+    """The stream of a job that is in none now, and the job; None for a stored form that is damaged."""
+    try:
+        stream, values = from_body(body)
+        return stream, JobEntry.read(values)
+    except ValueError:
+        return None
+
+
+def read_entry(values: Sequence[bytes]) -> JobEntry | None:
+    """The job in an entry; None for one that is not a job."""
+    try:
+        return JobEntry.read(values)
+    except ValueError:
+        return None

@@ -32,12 +32,13 @@ async def cancel_flow(keys: Keys, transactions: Transactions, id: str, clock: Cl
         outcome = cancelled((*NONE[:3], now, *NONE[4:]))
         commands = _cancel_waiting(keys, board, outcome)
         for node in nodes:
-            if (body := delayed.get(job_id(id, node))) is not None:
+            job = job_id(id, node)
+            if (body := delayed.get(job)) is not None:
                 _cancelled(board, node)
-                commands += taken_out(keys, body, outcome, keep)
+                commands += taken_out(keys, job, body, outcome, keep)
         if delayed:
             commands += [(b"INCR", keys.moves), (b"ZREM", keys.later, *delayed)]
-        if running := [job for job in queued if job not in delayed]:
+        if running := [one for one in queued if one not in delayed]:
             commands += listed(keys, running, now)
         settled = Settled(commands)
         await start_and_conclude(ask, keys, [Starting(board)], now, settled)

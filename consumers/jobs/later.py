@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
 
 import anyio
 
 from consumers.connection import Command
 from consumers.doorbell import Doorbell
 from consumers.jobs.clock import Clock, wall_clock
-from consumers.jobs.entries import JobEntry, body_of, from_body
+from consumers.jobs.entries import JobEntry, body_of, put_into_stream, read_body
 from consumers.jobs.names import Keys
 from consumers.jobs.turns import TURN, take_turns
 from consumers.retry import persist
 from consumers.transactions import Ask, Transactions
 
-__all__ = ["DelayedScheduler", "postpone", "put_into_stream"]
+__all__ = ["DelayedScheduler", "postpone"]
 
 logger = logging.getLogger("consumers.jobs")
 
@@ -42,12 +41,6 @@ def postpone(keys: Keys, stream: str, entry: JobEntry, due: float) -> list[Comma
         (b"HSET", keys.bodies, entry.id, body_of(stream, entry)),
         (b"ZADD", keys.later, f"{due:.6f}", entry.id),
     ]
-
-
-def put_into_stream(bodies: Sequence[bytes | None]) -> list[Command]:
-    """XADD commands for stored jobs."""
-    found = [from_body(body) for body in bodies if body is not None]
-    return [(b"XADD", stream, b"*", *values) for stream, values in found]
 
 
 class DelayedScheduler:
@@ -102,7 +95,7 @@ class DelayedScheduler:
             if body is not None and (waits := _turn_of(keys, body, due)):
                 turns += waits
             else:
-                commands += [*put_into_stream([body]), (b"HDEL", keys.bodies, id)]
+                commands += [*put_into_stream(keys, [id], [body]), (b"HDEL", keys.bodies, id)]
         if turns:
             turns.append((b"SPUBLISH", keys.control, TURN))
         return commands + turns, following
@@ -110,8 +103,8 @@ class DelayedScheduler:
 
 def _turn_of(keys: Keys, body: bytes, due: float) -> list[Command]:
     """Commands for a job that waits for its tenant's turn when it is due; none for others."""
-    stream, values = from_body(body)
-    if stream == keys.resumed or b"turn" not in values:
+    # most have none, and need not be read
+    if b"turn" not in body or (stored := read_body(body)) is None:
         return []
-    entry = JobEntry.read(values)
-    return take_turns(keys, stream, entry, due * 1e6) if entry.turn else []
+    stream, entry = stored
+    return take_turns(keys, stream, entry, due * 1e6) if entry.turn and stream != keys.resumed else []

@@ -19,8 +19,7 @@ import anyio
 from consumers.connection import Command
 from consumers.doorbell import Doorbell
 from consumers.jobs.clock import Clock
-from consumers.jobs.entries import JobEntry, body_of
-from consumers.jobs.later import put_into_stream
+from consumers.jobs.entries import JobEntry, body_of, put_into_stream
 from consumers.jobs.names import GROUP, Keys
 from consumers.jobs.rates import Opener, Place, server_time
 from consumers.retry import Backoff, persist
@@ -206,7 +205,7 @@ class Limiter:
                 # another worker was faster, between the two queries
                 return [], None
             (bodies,) = await ask([(b"HMGET", keys.bodies, *ids)])
-            return [*put_into_stream(bodies), (b"ZREM", parked, *ids), (b"HDEL", keys.bodies, *ids)], None
+            return [*put_into_stream(keys, ids, bodies), (b"ZREM", parked, *ids), (b"HDEL", keys.bodies, *ids)], None
 
         await self._transactions.run([running, parked], decide)
 

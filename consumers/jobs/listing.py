@@ -12,13 +12,14 @@ from contextlib import aclosing
 from consumers.connection import Command, Link
 from consumers.jobs import plans
 from consumers.jobs.clock import Clock
-from consumers.jobs.entries import JobEntry, from_body
-from consumers.jobs.locating import dead_info, entry_info, running_info
+from consumers.jobs.entries import read_entry
+from consumers.jobs.locating import body_info, dead_info, entry_info, running_info
 from consumers.jobs.names import Keys
 from consumers.jobs.periodic import read_schedule
 from consumers.jobs.reports import WorkerReport, alive, fresh_reports, running_jobs
 from consumers.jobs.searching import query
 from consumers.jobs.states import Counts, JobInfo, JobState, Schedule, WorkerInfo
+from consumers.names import decoded
 
 __all__ = ["LISTED", "count", "jobs", "schedules", "workers"]
 
@@ -146,8 +147,7 @@ async def _delayed(link: Link, keys: Keys) -> AsyncGenerator[JobInfo, None]:
         bodies = await _bodies(link, keys, [id for id, _ in page])
         for (id, due), body in zip(page, bodies, strict=True):
             if body is not None and id not in seen:
-                stream, values = from_body(body)
-                yield entry_info(JobEntry.read(values), JobState.DELAYED, stream, due=float(due))
+                yield body_info(decoded(id), body, JobState.DELAYED, due=float(due))
         if len(page) < PAGE:
             return
         latest = page[-1][1]
@@ -166,10 +166,9 @@ async def _parked(link: Link, keys: Keys) -> AsyncGenerator[JobInfo, None]:
                     [(b"ZRANGE", keys.parked(limit), least, b"+inf", b"BYSCORE", b"LIMIT", 0, PAGE, b"WITHSCORES")],
                 )
                 bodies = await _bodies(link, keys, [id for id, _ in page])
-                for body in bodies:
+                for (id, _), body in zip(page, bodies, strict=True):
                     if body is not None:
-                        stream, values = from_body(body)
-                        yield entry_info(JobEntry.read(values), JobState.PARKED, stream)
+                        yield body_info(decoded(id), body, JobState.PARKED)
                 if len(page) < PAGE:
                     break
                 # positions in a queue of their own: equal ones are hardly possible, and then listed once
@@ -193,11 +192,3 @@ async def _bodies(link: Link, keys: Keys, ids: list[bytes]) -> list[bytes | None
         return []
     (bodies,) = await query(link, [(b"HMGET", keys.bodies, *ids)])
     return list(bodies)
-
-
-def read_entry(values: list[bytes]) -> JobEntry | None:
-    """The job in an entry; None for one that is not a job."""
-    try:
-        return JobEntry.read(values)
-    except ValueError:
-        return None

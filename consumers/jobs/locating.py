@@ -23,7 +23,7 @@ from consumers.deadletters import read_letter
 from consumers.groups import is_missing
 from consumers.jobs.clock import Clock
 from consumers.jobs.dead import PLAIN
-from consumers.jobs.entries import JobEntry, from_body, time_in
+from consumers.jobs.entries import DAMAGED, JobEntry, read_body, read_entry, time_in
 from consumers.jobs.names import GROUP, Keys
 from consumers.jobs.outcomes import CANCELLED, EXPIRED, FAILURE, SUCCESS, ended, error_of
 from consumers.jobs.own_ids import time_of
@@ -32,7 +32,7 @@ from consumers.jobs.searching import PAGE, query
 from consumers.jobs.states import JobInfo, JobState
 from consumers.owners import DELAYED, SHELVES
 
-__all__ = ["Found", "Hint", "entry_info", "locate", "running_info"]
+__all__ = ["Found", "Hint", "body_info", "dead_info", "entry_info", "locate", "running_info"]
 
 SKEW_SECONDS = 0.05
 """How much earlier than a job's own time its entry is looked for first: the server's clock is another one."""
@@ -124,10 +124,10 @@ class _Search:
         return None if running is None else await self._running(*running)
 
     def _stored(self, body: bytes, due: float | None) -> Found:
-        stream, values = from_body(body)
-        entry = JobEntry.read(values)
         state = JobState.PARKED if due is None else JobState.DELAYED
-        return Found(entry_info(entry, state, stream, enqueued=self.enqueued, due=due), entry=entry)
+        stored = read_body(body)
+        info = body_info(self._id, body, state, enqueued=self.enqueued, due=due)
+        return Found(info, entry=None if stored is None else stored[1])
 
     def _ended(self, stored: bytes, left: int) -> Found:
         kind, one = ended(stored)
@@ -150,7 +150,7 @@ class _Search:
 
     async def _running(self, worker: WorkerReport, job: JobReport) -> Found:
         (entries,) = await query(self._link, [(b"XRANGE", job.stream, job.entry, job.entry)])
-        entry = _entry(entries[0][1]) if entries else None
+        entry = read_entry(entries[0][1]) if entries else None
         return Found(running_info(worker, job, entry, self.enqueued), job.stream, job.entry, entry)
 
     async def at(self, hint: Hint | None) -> Found | None:
@@ -207,7 +207,7 @@ class _Search:
         wanted = self._id.encode()
         for entry_id, values in page:
             # most entries are others, so they are not read
-            if wanted in values and (entry := _entry(values)) is not None and entry.id == self._id:
+            if wanted in values and (entry := read_entry(values)) is not None and entry.id == self._id:
                 return await self._in_stream(stream, entry_id.decode(), entry)
         return None
 
@@ -236,13 +236,6 @@ class _Search:
         return running_jobs(reports, self._clock()).get(self._id)
 
 
-def _entry(values: Sequence[bytes]) -> JobEntry | None:
-    try:
-        return JobEntry.read(values)
-    except ValueError:
-        return None
-
-
 def _after(page: Sequence[Reply]) -> str:
     return f"({page[-1][0].decode()}"
 
@@ -268,6 +261,16 @@ def entry_info(
         expires=entry.expires or None,
         error=entry.error or None,
     )
+
+
+def body_info(
+    id: str, body: bytes, state: JobState, *, enqueued: float | None = None, due: float | None = None
+) -> JobInfo:
+    """What is stored of a job that is in no stream; of a damaged one its ID alone, by which it can be deleted."""
+    if (stored := read_body(body)) is None:
+        return JobInfo(id=id, state=state, enqueued=enqueued, due=due, error=DAMAGED)
+    stream, entry = stored
+    return entry_info(entry, state, stream, enqueued=enqueued, due=due)
 
 
 def dead_info(entry: JobEntry, values: Sequence[bytes], *, enqueued: float | None = None) -> JobInfo:

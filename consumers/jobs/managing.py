@@ -11,6 +11,7 @@ different, since WATCH does not notice a delivery:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -24,9 +25,9 @@ from consumers.groups import Entry, Group, is_missing
 from consumers.jobs import flow_removing
 from consumers.jobs.cancelling import CANCEL, KEEP_SECONDS, later, taken_out
 from consumers.jobs.clock import Clock
-from consumers.jobs.entries import JobEntry, from_body
+from consumers.jobs.entries import JobEntry, read_body, read_entry
 from consumers.jobs.flow_removing import Removal
-from consumers.jobs.listing import parked_limits, read_entry
+from consumers.jobs.listing import parked_limits
 from consumers.jobs.locating import Found, Hint, locate
 from consumers.jobs.names import GROUP, Keys
 from consumers.jobs.outcomes import NONE, cancelled, store
@@ -34,6 +35,7 @@ from consumers.jobs.reports import REPORT
 from consumers.jobs.searching import query
 from consumers.jobs.states import JobState
 from consumers.jobs.uniqueness import prolong, release
+from consumers.names import decoded
 from consumers.orphans import leave
 from consumers.owners import SHELVES, unique_name
 from consumers.transactions import Ask, Transactions
@@ -41,6 +43,8 @@ from consumers.transactions import Ask, Transactions
 __all__ = ["PURGED", "Manager"]
 
 T = TypeVar("T")
+
+logger = logging.getLogger("consumers.jobs")
 
 PAGE = 200
 """Jobs removed in one transaction, at most."""
@@ -174,16 +178,13 @@ class Manager:
         if not ids:
             return [], (0, 0)
         (bodies,) = await ask([(b"HMGET", keys.bodies, *ids)])
-        entries = [JobEntry.read(from_body(body)[1]) if body else None for body in bodies]
-        periodic = {id for id, entry in zip(ids, entries, strict=True) if entry and (entry.periodic or entry.plan)}
+        stored = [read_body(body) if body else None for body in bodies]
+        periodic = {id for id, one in zip(ids, stored, strict=True) if one and (one[1].periodic or one[1].plan)}
         chosen = [(id, body) for id, body in zip(ids, bodies, strict=True) if id not in periodic]
         commands: list[Command] = []
         if chosen:
             commands = [(b"INCR", keys.moves), (b"ZREM", keys.later, *(id for id, _ in chosen))]
-        for _, body in chosen:
-            commands += taken_out(keys, body, self._cancelled(), self.keep) if body else []
-            ended += [JobEntry.read(from_body(body)[1])] if body else []
-        return commands, (len(chosen), len(periodic))
+        return commands + self._taken_out(chosen, ended), (len(chosen), len(periodic))
 
     async def _purge_parked(self) -> int:
         done = 0
@@ -200,10 +201,20 @@ class Manager:
             return [], 0
         (bodies,) = await ask([(b"HMGET", self.keys.bodies, *ids)])
         commands: list[Command] = [(b"INCR", self.keys.admissions), (b"ZREM", parked, *ids)]
-        for body in bodies:
-            commands += taken_out(self.keys, body, self._cancelled(), self.keep) if body else []
-            ended += [JobEntry.read(from_body(body)[1])] if body else []
-        return commands, len(ids)
+        return commands + self._taken_out(list(zip(ids, bodies, strict=True)), ended), len(ids)
+
+    def _taken_out(self, stored: Sequence[tuple[bytes, bytes | None]], ended: list[JobEntry]) -> list[Command]:
+        """Commands that cancel jobs that were in no stream, and have been removed from where they waited."""
+        commands: list[Command] = []
+        for id, body in stored:
+            if body is None:
+                continue
+            commands += taken_out(self.keys, decoded(id), body, self._cancelled(), self.keep)
+            if (one := read_body(body)) is not None:
+                ended.append(one[1])
+            else:
+                logger.warning("the queue %s: a damaged job was removed: %r", self.keys.name, decoded(id))
+        return commands
 
     async def _purge_dead(self) -> int:
         done = 0
@@ -272,10 +283,11 @@ class Manager:
         score, body = await ask([(b"ZSCORE", key, id), (b"HGET", self.keys.bodies, id)])
         if score is None or body is None:
             return [], False
-        ended.append(JobEntry.read(from_body(body)[1]))
+        if (stored := read_body(body)) is not None:
+            ended.append(stored[1])
         counter = self.keys.moves if key == self.keys.later else self.keys.admissions
         commands: list[Command] = [(b"INCR", counter)]
-        return [*commands, (b"ZREM", key, id), *taken_out(self.keys, body, b"", 0.0)], True
+        return [*commands, (b"ZREM", key, id), *taken_out(self.keys, id, body, b"", 0.0)], True
 
     async def _limit_of(self, id: str) -> str:
         """The limit under which a job is parked; "" if it is not."""
@@ -315,13 +327,14 @@ class Manager:
     async def _move(self, ask: Ask, id: str, source: str, due: float) -> tuple[list[Command], bool]:
         keys, now = self.keys, self.clock()
         score, body = await ask([(b"ZSCORE", source, id), (b"HGET", keys.bodies, id)])
-        if score is None or body is None:
+        stored = None if score is None or body is None else read_body(body)
+        if stored is None:
             return [], False
         commands: list[Command] = [(b"INCR", keys.moves)]
         if source != keys.later:
             commands += [(b"INCR", keys.admissions), (b"ZREM", source, id)]
         commands += [
-            (b"ZADD", keys.later, f"{due:.6f}", id), *self._claim(JobEntry.read(from_body(body)[1]), now, due),
+            (b"ZADD", keys.later, f"{due:.6f}", id), *self._claim(stored[1], now, due),
             (b"SPUBLISH", keys.control, later(due)),
         ]  # fmt: skip
         return commands, True

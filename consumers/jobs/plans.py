@@ -95,8 +95,16 @@ def _same(plan: Plan, other: Plan) -> bool:
     return plan == msgspec.structs.replace(other, revision=plan.revision)
 
 
+def _plan(stored: bytes | None) -> Plan | None:
+    """None if there is none, or what is stored is damaged: that schedules nothing, and can be replaced."""
+    try:
+        return None if stored is None else _decode(stored)
+    except msgspec.DecodeError:
+        return None
+
+
 def _read(stored: Mapping[bytes, bytes]) -> dict[str, Plan]:
-    return {name.decode(): _decode(plan) for name, plan in stored.items()}
+    return {name.decode(): plan for name, one in stored.items() if (plan := _plan(one)) is not None}
 
 
 def _id(name: str, due: float, revision: str) -> str:
@@ -131,7 +139,7 @@ class Plans:
             stored, last, count = await ask(
                 [(b"HGET", keys.plans, name), (b"HGET", keys.planned, name), (b"HLEN", keys.plans)]
             )
-            standing = None if stored is None else _decode(stored)
+            standing = _plan(stored)
             plan = change(standing)
             if plan is None or (standing is not None and _same(plan, standing)):
                 return [], False
@@ -260,4 +268,5 @@ class Planner:
         """Whether the occurrence of a job's entry may begin. Waits for a server that is away."""
         revision, name = plan.split(" ", 1)
         (stored,) = await persist(lambda: query(self._link, [(b"HGET", self._keys.plans, name)]))
-        return stored is not None and (standing := _decode(stored)).revision == revision and not standing.paused
+        standing = _plan(stored)
+        return standing is not None and standing.revision == revision and not standing.paused

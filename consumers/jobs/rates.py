@@ -19,8 +19,7 @@ import anyio
 from consumers import given
 from consumers.connection import Command
 from consumers.given import Duration
-from consumers.jobs.entries import JobEntry, from_body
-from consumers.jobs.later import put_into_stream
+from consumers.jobs.entries import put_into_stream, read_body
 from consumers.jobs.names import Keys
 from consumers.transactions import Ask, Transactions
 
@@ -176,7 +175,7 @@ class Opener:
             for id, body, since in zip(ids, bodies, cancelled, strict=True)
             if body is not None and since is None and not _expired(body, now)
         ]
-        commands = [*put_into_stream(bodies), (b"ZREM", parked, *ids), (b"HDEL", keys.bodies, *ids)]
+        commands = [*put_into_stream(keys, ids, bodies), (b"ZREM", parked, *ids), (b"HDEL", keys.bodies, *ids)]
         if runs:
             until = f"{now + max(place.period, self._lease):.6f}"
             commands.append((b"ZADD", running, *(one for id in runs for one in (until, id))))
@@ -188,8 +187,8 @@ class Opener:
 
 
 def _expired(body: bytes, now: float) -> bool:
-    expires = JobEntry.read(from_body(body)[1]).expires
-    return 0 < expires < now
+    stored = read_body(body)
+    return stored is not None and 0 < stored[1].expires < now
 
 
 def _deadline(free: float) -> bytes:

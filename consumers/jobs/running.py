@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -310,8 +310,7 @@ class RunningJob(Delivery):
             return
         error, entry = alone(error), self.entry
         if entry is None:
-            # not a job at all: there is nothing to retry
-            self._inbox.rejected(self, str(error))
+            self._bury(str(error))
         elif isinstance(error, Reject):
             self._die(entry, str(error), error)
         elif not self.settings.retries_after(error):
@@ -366,15 +365,7 @@ class RunningJob(Delivery):
             entry.id, entry.job, entry.arguments, entry.reply, flow=next_run(entry.flow), trace=entry.trace
         )
         values = [one if isinstance(one, bytes) else str(one).encode() for one in fresh.values()]
-        dead_letter = dead_letter_command(
-            worker.keys.dead,
-            origin=(self.stream, self.id, GROUP, worker.name),
-            values=values,
-            reason=reason,
-            deliveries=entry.failed + self.delivery_count,
-            maxlen=worker.dead_maxlen,
-        )
-        commands: list[Command] = [dead_letter]
+        commands = [self._dead_letter(values, reason, entry.failed + self.delivery_count)]
         name, _, begun, ended, by, progress = self._stamp(entry)
         stored = failure(error, (name, entry.failed + 1, begun, ended, by, progress))
         commands += store(worker.keys, entry.id, stored, self.settings.keep_result)
@@ -383,6 +374,20 @@ class RunningJob(Delivery):
             self._end_in_flow(entry, commands, stored)
         else:
             self._settle_with(commands)
+
+    def _bury(self, reason: str) -> None:
+        """Give up an entry that is not a job: there is nothing to retry, and nobody to tell."""
+        logger.error("%s %s is given up: %s", self.stream, self.id, reason, extra={"reason": reason})
+        self.worker.hooks.dead(self, reason)
+        commands = [self._dead_letter(self.values, reason, self.delivery_count)]
+        self._settle(Settlement(self, Outcome.ACK, commands=commands, delete=True))
+
+    def _dead_letter(self, values: Sequence[bytes], reason: str, deliveries: int) -> Command:
+        worker, origin = self.worker, (self.stream, self.id, GROUP, self.worker.name)
+        return dead_letter_command(
+            worker.keys.dead, origin=origin, values=values, reason=reason, deliveries=deliveries,
+            maxlen=worker.dead_maxlen,
+        )  # fmt: skip
 
     def _settle_with(self, commands: list[Command], *, ended: bool = True) -> Settlement:
         assert self.entry is not None

@@ -15,7 +15,7 @@ from typing import Literal
 from consumers import given
 from consumers.connection import Command
 from consumers.given import Duration
-from consumers.jobs.entries import JobEntry, from_body
+from consumers.jobs.entries import JobEntry, read_body
 from consumers.jobs.later import postpone
 from consumers.jobs.names import Keys
 from consumers.jobs.options import Unique
@@ -140,9 +140,9 @@ async def thinned(ask: Ask, keys: Keys, places: Sequence[str], now: float) -> Pl
     if ids:
         dues, bodies = await ask([(b"ZMSCORE", keys.later, *ids), (b"HMGET", keys.bodies, *ids)])
         for (place, one), due, body in zip(list(found.items()), dues, bodies, strict=True):
+            job = read_body(body) if due is not None and body is not None else None
             # one that waits for its next attempt has begun
-            waits = due is not None and body is not None and not JobEntry.read(from_body(body)[1]).failed
-            found[place] = replace(one, waits=waits)
+            found[place] = replace(one, waits=job is not None and not job[1].failed)
     return Places(keys, found, now)
 
 

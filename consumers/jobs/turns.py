@@ -26,7 +26,7 @@ from coredis.exceptions import RedisError
 from consumers.connection import Command
 from consumers.doorbell import Doorbell
 from consumers.groups import is_missing
-from consumers.jobs.entries import JobEntry, body_of, from_body
+from consumers.jobs.entries import JobEntry, body_of, put_into_stream
 from consumers.jobs.names import GROUP, Keys
 from consumers.retry import persist
 from consumers.transactions import Ask, Transactions
@@ -199,8 +199,8 @@ class Rotation:
         stored = dict(zip(ids, bodies, strict=True))
         # the first of each tenant come before the second of any
         order = sorted((place, number) for number, head in enumerate(heads) for place in range(len(head)))
-        chosen = [body for place, number in order if (body := stored[heads[number][place]]) is not None]
-        commands: list[Command] = [(b"XADD", stream, b"*", *from_body(body)[1]) for body in chosen]
+        chosen = [id for place, number in order if stored[id := heads[number][place]] is not None]
+        commands = put_into_stream(keys, chosen, [stored[id] for id in chosen])
         commands += [(b"ZREM", parked, *head) for (parked, _), head in zip(taking, heads, strict=True) if head]
         if ids:
             commands.append((b"HDEL", keys.bodies, *ids))

@@ -35,9 +35,8 @@ from consumers.console.values import View, call, shown, view
 from consumers.deadletters import read_letter
 from consumers.jobs.clock import Clock, wall_clock
 from consumers.jobs.dead import dead_job
-from consumers.jobs.entries import JobEntry, from_body
-from consumers.jobs.listing import read_entry
-from consumers.jobs.locating import entry_info, locate, running_info
+from consumers.jobs.entries import read_entry
+from consumers.jobs.locating import body_info, entry_info, locate, running_info
 from consumers.jobs.names import GROUP, RESERVED, Keys
 from consumers.jobs.queue import Queue
 from consumers.jobs.reports import WorkerReport, alive, reports_in, running_jobs
@@ -282,8 +281,8 @@ class Own:
         (reply,) = await ask(client, [(b"ZRANGE", keys.later, offset, offset + limit - 1, b"WITHSCORES")])
         due = {text(id): float(score) for id, score in known(reply) or ()}
         rows = [
-            _row(entry_info(entry, JobState.DELAYED, stream, due=due[id]), "bodies")
-            for id, stream, entry in await self._bodies(client, keys, list(due))
+            _row(body_info(id, body, JobState.DELAYED, due=due[id]), "bodies")
+            for id, body in await self._bodies(client, keys, list(due))
         ]
         return rows, f"0:{offset + limit}" if len(due) == limit else None
 
@@ -299,20 +298,16 @@ class Own:
         ids = [text(id) for id in pairs[::2]]
         scores = await ask(client, [(b"ZSCORE", keys.later, id) for id in ids])
         rows = []
-        for body, score in zip(pairs[1::2], scores, strict=True):
-            if known(score) is None and (stored := _stored(body)) is not None:
-                rows.append(_row(entry_info(stored[1], JobState.PARKED, stored[0]), "bodies"))
+        for id, body, score in zip(ids, pairs[1::2], scores, strict=True):
+            if known(score) is None:
+                rows.append(_row(body_info(id, body, JobState.PARKED), "bodies"))
         return rows, None if cursor == "0" else cursor
 
-    async def _bodies(self, client: Client, keys: Keys, ids: Sequence[str]) -> list[tuple[str, str, JobEntry]]:
+    async def _bodies(self, client: Client, keys: Keys, ids: Sequence[str]) -> list[tuple[str, bytes]]:
         if not ids:
             return []
         (reply,) = await ask(client, [(b"HMGET", keys.bodies, *ids)])
-        found = []
-        for id, body in zip(ids, known(reply) or [], strict=False):
-            if body is not None and (stored := _stored(body)) is not None:
-                found.append((id, *stored))
-        return found
+        return [(id, body) for id, body in zip(ids, known(reply) or [], strict=False) if body is not None]
 
     async def job(self, client: Client, queue: str, id: str, place: str = "") -> JobDetails | None:
         keys = self._keys(queue)
@@ -416,14 +411,6 @@ def _reports(reply: Any) -> tuple[list[WorkerReport], bool]:
         return [], True
     cursor, pairs = reply
     return reports_in(pairs[1::2]), cursor in (b"0", 0)
-
-
-def _stored(body: bytes) -> tuple[str, JobEntry] | None:
-    try:
-        stream, values = from_body(body)
-        return stream, JobEntry.read(values)
-    except ValueError:
-        return None
 
 
 def _row(info: JobInfo, place: str, error: str = "") -> JobRow:

@@ -2,7 +2,18 @@
 
 import pytest
 
-from consumers.jobs.entries import JobEntry, body_of, error_text, from_body, new_ids, time_in
+from consumers.jobs.entries import (
+    JobEntry,
+    body_of,
+    error_text,
+    from_body,
+    new_ids,
+    put_into_stream,
+    read_body,
+    read_entry,
+    time_in,
+)
+from consumers.jobs.names import Keys
 
 
 def stored(entry: JobEntry) -> list[bytes]:
@@ -48,3 +59,23 @@ def test_ids_are_random_and_tell_the_time() -> None:
     assert len(set(ids)) == 1000 and {len(id) for id in ids} == {30} and {time_in(id) for id in ids} == {1234.5}
     assert new_ids(5.0, 0) == []
     assert [time_in(id) for id in ("order-17", "z" * 30, "")] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\xc1", b"\x90", b"\x91\xc4\x01s", b"\x92\xc4\x01s\xc4\x02id", b"\x93\xc4\x01s\xc4\x01a\xc4\x01b"]
+)
+def test_a_body_that_is_damaged_is_no_job(body: bytes) -> None:
+    assert read_body(body) is None
+
+
+def test_stored_jobs_are_put_into_their_streams_and_damaged_ones_where_a_worker_finds_them() -> None:
+    keys, entry = Keys("q", ["low"]), JobEntry("1", "a", b"")
+    assert read_body(body_of("s", entry)) == ("s", entry)
+    other = body_of("other", entry)
+    bodies = [body_of(keys.streams["low"], entry), None, b"\xc1", other]
+    assert put_into_stream(keys, [b"1", b"2", b"3", b"4"], bodies) == [
+        (b"XADD", keys.streams["low"], b"*", *stored(entry)),
+        (b"XADD", keys.resumed, b"*", b"id", b"3", b"damaged", b"\xc1"),
+        (b"XADD", keys.resumed, b"*", b"id", b"4", b"damaged", other),
+    ]
+    assert read_entry([b"id", b"3", b"damaged", b"\xc1"]) is None

@@ -1,8 +1,10 @@
 """Pausing, purging, deleting and rescheduling, while workers are at work."""
 
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import coredis
@@ -10,7 +12,8 @@ import pytest
 from trio.testing import MockClock
 
 from broker.testing.pytest_plugin import InProcessBroker
-from consumers.jobs import JobCancelled, JobFailed, JobState, NoResult, Queue, Reject, Worker, managing
+from consumers.deadletters import dead_letters
+from consumers.jobs import Job, JobCancelled, JobFailed, JobState, NoResult, Queue, Reject, Worker, managing
 from tests.consumers.jobs.working import dead, keys, until
 
 pytestmark = pytest.mark.both_loops
@@ -167,6 +170,76 @@ async def test_each_state_is_purged(client: Client, queue: Queue, monkeypatch: p
         await until(lambda: worker.in_hand == 0)
     with pytest.raises(ValueError, match="running jobs can't be purged"):
         await queue.purge("running")
+
+
+DAMAGED = [b"\xc1", b"\x91\xc4\x01s", b"\x93\xc4\x01s\xc4\x02id\xc4\x011"]
+"""Stored forms of jobs: no msgpack, without fields, without a function's name."""
+
+
+async def damage(client: Client, queue: Queue, parked: str = "") -> list[str]:
+    """Three delayed jobs, or parked ones, of which only the IDs can be read."""
+    ids = [f"{parked or 'later'} {number}" for number in range(len(DAMAGED))]
+    for number, (id, body) in enumerate(zip(ids, DAMAGED, strict=True)):
+        await client.hset(queue.keys.bodies, {id: body})
+        score = number if parked else time.time() + 600 + number
+        await client.zadd(queue.keys.parked(parked) if parked else queue.keys.later, {id: score})
+    if parked:
+        await client.hset(queue.keys.limits, {parked: 1})
+    return ids
+
+
+async def test_damaged_jobs_are_listed_by_their_ids_and_purged(
+    client: Client, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    @queue.job()
+    async def work() -> None: ...
+
+    later, parked = await damage(client, queue), await damage(client, queue, "work")
+    whole = await work.enqueue(delay=9999)
+    counts = await queue.counts()
+    assert (counts.delayed, counts.parked) == (4, 3)
+    for state, ids in (("delayed", [*later, whole.id]), ("parked", parked)):
+        found = [info async for info in queue.jobs(state)]
+        assert [info.id for info in found] == ids
+        assert {info.error for info in found} - {None} == {"what is stored of it is damaged"}
+    with caplog.at_level("WARNING", "consumers.jobs"):
+        assert (await queue.purge("delayed"), await queue.purge("parked")) == (4, 3)
+    assert caplog.messages == [f"the queue q: a damaged job was removed: {id!r}" for id in (*later, *parked)]
+    assert await whole.status() is JobState.CANCELLED
+    assert await keys(client, queue) <= {"limits"}
+
+
+async def test_damaged_jobs_are_found_cancelled_and_deleted_one_by_one(client: Client, queue: Queue) -> None:
+    for parked, state in (("", JobState.DELAYED), ("work", JobState.PARKED)):
+        found: list[Job[Any]] = [queue.handle(id) for id in await damage(client, queue, parked)]
+        for job in found:
+            info = await job.info()
+            assert (info.state, info.name, info.error) == (state, None, "what is stored of it is damaged")
+            assert not await job.reschedule(delay=5)
+        if not parked:
+            assert await found[0].cancel() and await found[0].status() is JobState.CANCELLED
+        assert [await job.delete() for job in found] == [True] * 3
+    assert await keys(client, queue) <= {"limits", "cancelled"}
+
+
+async def test_damaged_jobs_become_dead_letters_when_their_time_has_come(client: Client, queue: Queue) -> None:
+    @queue.job()
+    async def work() -> None: ...
+
+    await client.hset(queue.keys.bodies, dict(zip("abc", DAMAGED, strict=True)))
+    await client.zadd(queue.keys.later, dict.fromkeys("abc", 1))
+    job = await work.enqueue(delay=0.01)
+    async with Worker(queue).open():
+        await job.result(timeout=10)
+        with anyio.fail_after(10):
+            while (await queue.counts()).dead < 3:
+                await anyio.sleep(0.01)
+    assert await client.hlen(queue.keys.bodies) == 0
+    letters = [letter async for letter in dead_letters(client, queue.keys.dead)]
+    assert {letter.fields["damaged"] for letter in letters} == {*DAMAGED}
+    assert {letter.reason for letter in letters} == {"not a job: the field job is missing"}
+    counts = await queue.counts()
+    assert (counts.waiting, counts.dead, await queue.redrive(), await queue.purge("failed")) == (0, 3, 0, 3)
 
 
 async def test_jobs_that_were_given_back_are_purged_as_well(queue: Queue) -> None:

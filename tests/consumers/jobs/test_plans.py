@@ -46,6 +46,18 @@ def test_a_plan_tells_its_times() -> None:
         zone_name(timezone(timedelta(hours=1)))
 
 
+async def test_a_damaged_schedule_holds_up_no_other_and_is_replaced(client: Client, queue: Queue) -> None:
+    @queue.job()
+    async def work(n: int) -> None: ...
+
+    await client.hset(queue.keys.plans, {"broken": b"\xc1"})
+    assert await queue.schedule("whole", work.call(1), EACH_HOUR)
+    assert [one.name for one in await schedules(queue)] == ["whole"]
+    async with Worker(queue).open():
+        assert await queue.schedule("broken", work.call(2), EACH_HOUR)
+    assert [one.name for one in await schedules(queue)] == ["broken", "whole"]
+
+
 async def test_mistakes_are_told_at_once(queue: Queue) -> None:
     @queue.job()
     async def work(n: int) -> None: ...

@@ -282,14 +282,16 @@ async def test_arguments_of_another_type_fail_the_job_at_once(client: Client, qu
     @queue.job()
     async def work(n: int) -> None: ...
 
-    async with Worker(queue).open() as worker:
+    async with Worker(queue).open():
         job = await work.enqueue("seven")  # type: ignore[arg-type]
         with pytest.raises(
             JobFailed, match=r"^Reject: its arguments are not valid: Expected `int`, got `str` - at `\$\.n`$"
         ):
             await job.result(timeout=5)
         await client.xadd(queue.keys.streams["normal"], {"what": "no job"})
-        await until(lambda: worker.statistics.dead == 1)
+        with anyio.fail_after(10):
+            while (await client.xlen(queue.keys.dead), await client.xlen(queue.keys.streams["normal"])) != (2, 0):
+                await anyio.sleep(0.01)
         await client.xadd(queue.keys.streams["normal"], {"id": "a", "job": "gone", "args": b"\x80", "failed": "3"})
         with pytest.raises(JobFailed, match="LookupError: no job 'gone' is declared"):
             await queue.handle("a").result(timeout=5)

@@ -190,3 +190,16 @@ async def test_what_is_added_and_finished_is_counted(client: Client, queue: Queu
     await client.delete([key async for key in client.scan_iter()])
     (found,) = await own.figures(client, ["shop"])
     assert (found.waiting, found.added, found.finished) == (0, 0, 0)
+
+
+async def test_damaged_jobs_are_shown_by_their_ids_and_removed(client: Client, queue: Queue, own: Own) -> None:
+    await client.hset(queue.keys.bodies, {"later": b"\xc1", "parked": b"\xc1"})
+    await client.zadd(queue.keys.later, {"later": 9e9})
+    await client.zadd(queue.keys.parked("work"), {"parked": 1})
+    await client.hset(queue.keys.limits, {"work": 1})
+    for state, id in ((State.DELAYED, "later"), (State.PARKED, "parked")):
+        assert [row.id for row in await rows(own, client, state)] == [id]
+        details = await own.job(client, "shop", id)
+        assert details is not None and details.error == "what is stored of it is damaged"
+        assert await own.act(client, "shop", "purge", state=state) == "1 job was removed."
+        assert await rows(own, client, state) == []
