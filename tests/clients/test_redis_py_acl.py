@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.oracle.servers import Server, free_port, start
 
 HASH = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"
 """SHA-256 of `password`."""
 
+ONCE = Retry(NoBackoff(), 0)
 COMMANDS = ["+get", "+acl|whoami", "+client|setinfo"]
 
 
@@ -66,7 +69,9 @@ def test_what_the_user_may_do(admin: redis.Redis, port: int) -> None:
             client.get("other")
         with pytest.raises(redis.exceptions.NoPermissionError, match="has no permissions to run the 'set' command"):
             client.set("cache:1", "x")
-    with pytest.raises(redis.AuthenticationError), redis.Redis(port=port, username="app", password="wrong") as client:
+    # by default it would try again for seconds
+    another = redis.Redis(port=port, username="app", password="wrong", retry=ONCE)
+    with pytest.raises(redis.AuthenticationError), another as client:
         client.ping()
     log = admin.acl_log()
     assert [(entry["reason"], entry["object"], entry["username"]) for entry in log] == [

@@ -26,6 +26,7 @@ def test_pictures_become_thumbnails_and_others_are_rejected(port_url: str, tmp_p
     assert len(list(tmp_path.iterdir())) == 5
 
 
+@pytest.mark.elsewhere
 def test_the_poisoned_order_dies_alone_and_is_redriven(port_url: str) -> None:
     printed = run(EXAMPLES / "order_pipeline.py", port_url)
     (dead,) = (line for line in printed if line.startswith("dead"))

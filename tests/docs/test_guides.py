@@ -63,6 +63,7 @@ def running(program: Path, url: str) -> Iterator["subprocess.Popen[str]"]:
         process.communicate()
 
 
+@pytest.mark.elsewhere
 def test_a_job_is_done_in_the_same_program_or_by_a_worker(port_url: str, tmp_path: Path) -> None:
     unpack("worker-queues.md", tmp_path, port_url)
     assert run(tmp_path / "thumbs.py", port_url) == ["cat.png is 200 wide"]
@@ -87,6 +88,7 @@ def test_a_view_enqueues_and_waits(framework: str, port_url: str, tmp_path: Path
         assert run(tmp_path / "request.py", port_url) == ["cat.png is 200 wide"]
 
 
+@pytest.mark.elsewhere
 def test_an_order_that_is_published_is_billed(port_url: str, tmp_path: Path) -> None:
     unpack("event-streams.md", tmp_path, port_url)
     with running(tmp_path / "billing.py", port_url) as process:
@@ -94,6 +96,7 @@ def test_an_order_that_is_published_is_billed(port_url: str, tmp_path: Path) -> 
         assert process.stdout is not None and process.stdout.readline() == "ann pays 12\n"
 
 
+@pytest.mark.elsewhere
 def test_messages_are_printed_as_they_were_published(port_url: str, tmp_path: Path) -> None:
     unpack("fan-out.md", tmp_path, port_url)
     assert run(tmp_path / "news.py", port_url) == ["prices.ABC 12", "news end"]
