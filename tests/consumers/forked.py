@@ -4,32 +4,28 @@ Tests that kill workers start about a hundred of them. What is tested is a proce
 and loop, and is killed by signals. How a program starts by itself is shown by the tests of commands.
 """
 
-import multiprocessing
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import anyio
 from anyio.abc import ByteReceiveStream
 
+from tests.forkserver import context
+
 __all__ = ["ROOT", "ForkedProcess", "forked"]
 
 ROOT = Path(__file__).resolve().parents[2]
-IMPORTED = [
-    "anyio._backends._asyncio", "anyio._backends._trio", "consumers.commands.publish", "consumers.commands.work",
-    "consumers.lists", "consumers.streams", "tests.consumers.loops",
-]  # fmt: skip
-
-_context = multiprocessing.get_context("forkserver")
 
 
 class ForkedProcess:
     """A process and its standard error."""
 
-    def __init__(self, process: "multiprocessing.context.ForkServerProcess", stderr: "_Output") -> None:
+    def __init__(self, process: ForkServerProcess, stderr: "_Output") -> None:
         self._process = process
         self.stderr = stderr
 
@@ -65,11 +61,9 @@ async def forked(
 ) -> AsyncIterator[ForkedProcess]:
     """A process that calls a function of a module, for the block; killed at its end if it still runs. What the function
     returns is the exit status; standard output is thrown away."""
-    # before the first one only
-    _context.set_forkserver_preload(IMPORTED)
-    ours, theirs = _context.Pipe(duplex=False)
+    ours, theirs = context.Pipe(duplex=False)
     with theirs:
-        process = _context.Process(target=_run, args=(theirs, dict(os.environ), folder, function, arguments))
+        process = context.Process(target=_run, args=(theirs, dict(os.environ), folder, function, arguments))
         process.start()
     running = ForkedProcess(process, _Output(ours))
     try:

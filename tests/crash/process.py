@@ -1,13 +1,15 @@
 """A broker in its own process, on real files, that can be killed and restarted on them."""
 
+import os
 import resource
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from broker.__main__ import main
+from tests.forkserver import context
 from tests.oracle.servers import ROOT, free_port
 from tests.oracle.wire import CLOSED, SILENT, Connection
 
@@ -22,20 +24,19 @@ class Process:
         self.folder = folder
         self.port = free_port()
         self._words = [word for name, value in directives.items() for word in (f"--{name.replace('_', '-')}", value)]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ForkServerProcess | None = None
         self.pid = 0
 
-    def start(self, prepare: Callable[[], None] | None = None) -> None:
-        """Start it and wait until everything is loaded. `prepare` is called in the new process before the program."""
-        command = [sys.executable, "-m", "broker", "serve", "--port", str(self.port), "--bind", "127.0.0.1"]
-        command += ["--dir", str(self.folder), "--enable-debug-command", "yes", *self._words]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=prepare
-            )
+    def start(self, longest_file: int | None = None) -> None:
+        """Start it and wait until everything is loaded. longest_file: see _run."""
+        command = ["serve", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        command += ["--enable-debug-command", "yes", *self._words]
+        self._process = context.Process(target=_run, args=(command, self.folder / "log", longest_file))
+        self._process.start()
+        assert self._process.pid is not None
         self.pid = self._process.pid
         deadline = time.monotonic() + START_SECONDS
-        while self._process.poll() is None and time.monotonic() < deadline:
+        while self._process.exitcode is None and time.monotonic() < deadline:
             try:
                 connection = self.connect()
             except OSError:
@@ -71,7 +72,7 @@ class Process:
     def wait(self) -> int:
         """Wait until it has ended, and return its exit status."""
         assert self._process is not None
-        return self._process.wait(START_SECONDS)
+        return _status(self._process, START_SECONDS)
 
     def kill(self) -> None:
         """End it like a crash: nothing of it is running when this returns."""
@@ -80,7 +81,7 @@ class Process:
     def signal_end(self) -> None:
         """Send SIGTERM without waiting."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
+        self._process.terminate()
 
     def terminate(self) -> int:
         """Ask it to end; returns its exit status."""
@@ -94,13 +95,13 @@ class Process:
         process, self._process = self._process, None
         if process is None:
             return 0
-        if number is not None and process.poll() is None:
-            process.send_signal(number)
+        if number is not None and process.exitcode is None:
+            os.kill(self.pid, number)
         try:
-            return process.wait(30)
-        except subprocess.TimeoutExpired:
+            return _status(process, 30)
+        except TimeoutError:
             process.kill()
-            process.wait()
+            process.join()
             raise
 
     def log(self) -> str:
@@ -108,11 +109,26 @@ class Process:
         return (self.folder / "log").read_bytes()[-4000:].decode("utf-8", "replace")
 
 
-def no_file_longer_than(size: int) -> Callable[[], None]:
-    """For `start`: writing beyond this many bytes of a file fails with EFBIG; the limit can be raised from outside."""
+def _status(process: ForkServerProcess, seconds: float) -> int:
+    """The exit status of a process, for whose end this waits. Raises TimeoutError if it goes on for so long."""
+    process.join(seconds)
+    if process.exitcode is None:
+        raise TimeoutError
+    return process.exitcode
 
-    def prepare() -> None:
+
+def _run(words: list[str], log: Path, longest_file: int | None) -> None:
+    """`python -m broker` with these words. longest_file: writing beyond so many bytes of a file fails with EFBIG; the
+    limit can be raised from outside."""
+    os.chdir(ROOT)
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for descriptor in (1, 2):
+        os.dup2(output, descriptor)
+    os.close(output)
+    if longest_file is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-
-    return prepare
+        resource.setrlimit(resource.RLIMIT_FSIZE, (longest_file, resource.RLIM_INFINITY))
+    # a restart executes the command line again
+    sys.orig_argv[1:] = ["-m", "broker", *words]
+    sys.argv[1:] = words
+    sys.exit(main())

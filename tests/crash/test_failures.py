@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.process import Process, no_file_longer_than
+from tests.crash.process import Process
 from tests.oracle.wire import Connection
 
 LIMIT = 200_000
@@ -45,7 +45,7 @@ def test_a_full_disk_refuses_writes_and_nothing_that_was_answered_is_lost(
 ) -> None:
     process = Process(tmp_path, appendonly="yes", save="", appendfsync=policy)
     processes.append(process)
-    process.start(no_file_longer_than(LIMIT))
+    process.start(longest_file=LIMIT)
     writer, other = process.connect(), process.connect()
     answered = 0
     while other.call("PING") == b"+PONG\r\n":
@@ -114,7 +114,7 @@ def test_a_rewrite_and_a_save_without_room_fail_and_leave_nothing(tmp_path: Path
 def test_sigterm_without_room_for_the_last_save_is_refused(tmp_path: Path, processes: list[Process]) -> None:
     process = Process(tmp_path, save="3600 1", rdbcompression="no")
     processes.append(process)
-    process.start(no_file_longer_than(10_000))
+    process.start(longest_file=10_000)
     connection = process.connect()
     connection.call("SET", "k", "x" * 50_000)
     process.signal_end()
