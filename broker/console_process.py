@@ -59,7 +59,8 @@ def console_problem(config: Config) -> str | None:
         return lone and f"{lone}: the console pushes the metrics, and there is none without http-port"
     if (missing := missing_library()) is not None:
         return f"http-port: {missing} is not installed; install it with pip install 'trimaran[ui]'"
-    if config.otlp_interval and not (config.otlp_endpoint or any(map(os.environ.get, ENDPOINTS))):
+    named = config.otlp_endpoint or any(os.environ.get(name, "").strip() for name in ENDPOINTS)
+    if config.otlp_interval and not named:
         return "otlp-interval: there is no otlp-endpoint"
     if config.otlp_user and not config.otlp_password:
         return "otlp-user: there is no otlp-password"

@@ -20,7 +20,7 @@ from consumers.commands.running import FAILED, argument_parser, client_of, posit
 from consumers.connecting import Client
 from consumers.console.access.policy import Login, Policy, check_exposure
 from consumers.console.app import Console
-from consumers.console.metrics.settings import Settings, settings
+from consumers.console.metrics.settings import Settings, names_endpoint, settings
 from consumers.console.serving import Listener, listen, serve
 
 DESCRIPTION = """\
@@ -131,7 +131,7 @@ def _push(options: argparse.Namespace) -> Settings | None:
             _load_exporter()
         return found
     except ValueError as error:
-        if options.otlp is not None or options.otlp_interval is not None:
+        if options.otlp is not None or not names_endpoint(os.environ):
             raise
         logger.warning("metrics are not pushed: %s", error)
         return None

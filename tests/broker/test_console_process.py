@@ -102,6 +102,8 @@ def test_directives_that_do_not_fit_together_are_named(values: dict[str, Any], t
 
 
 def test_the_environment_may_name_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", " ")
+    assert console_problem(config_of(http_port=1, otlp_interval=5)) == "otlp-interval: there is no otlp-endpoint"
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c")
     assert console_problem(config_of(http_port=1, otlp_interval=5)) is None
 

@@ -38,7 +38,8 @@ async def pushing(settings: Settings, viewpoint: Viewpoint, place: str) -> Async
     # it logs each attempt, while one line is enough
     logging.getLogger("opentelemetry.exporter.otlp.proto.http.metric_exporter").setLevel(logging.CRITICAL)
     push = _Push(settings, viewpoint, place)
-    logger.info("metrics are pushed to %s every %g seconds", settings.endpoint, settings.interval)
+    endpoint = settings.redacted(settings.endpoint)
+    logger.info("metrics are pushed to %s every %g seconds", endpoint, settings.interval)
     try:
         async with open_plain_task_group() as tasks:
             tasks.start_soon(push.run)
@@ -65,9 +66,8 @@ class _Push:
         self._exporter = Exporter(settings.endpoint)
         self._exporting = threading.Lock()
         self._reading = _Condition("the server's figures can't be read", "the server's figures are read again")
-        self._sending = _Condition(
-            f"metrics can't be pushed to {settings.endpoint}", f"metrics are pushed to {settings.endpoint} again"
-        )
+        endpoint = settings.redacted(settings.endpoint)
+        self._sending = _Condition(f"metrics can't be pushed to {endpoint}", f"metrics are pushed to {endpoint} again")
 
     async def run(self) -> None:
         """Push until cancelled."""
@@ -106,7 +106,7 @@ class _Push:
         failure = f"no answer within {self._settings.timeout:g} seconds"
         with anyio.move_on_after(self._settings.timeout):
             failure = await to_thread.run_sync(self._export, reading, self._resource, start, abandon_on_cancel=True)
-        self._sending.note(failure)
+        self._sending.note(self._settings.redacted(failure))
 
     def _export(self, reading: Reading, resource: Resource, start: float) -> str:
         """Export a reading on this thread. Returns why that has failed, or ""."""

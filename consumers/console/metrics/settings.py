@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-__all__ = ["Settings", "settings"]
+__all__ = ["Settings", "names_endpoint", "settings"]
 
 BASE, SIGNAL = "OTEL_EXPORTER_OTLP_{}", "OTEL_EXPORTER_OTLP_METRICS_{}"
 INTERVAL, TIMEOUT = "OTEL_METRIC_EXPORT_INTERVAL", "OTEL_METRIC_EXPORT_TIMEOUT"
@@ -29,6 +29,16 @@ class Settings:
     interval: float
     timeout: float
 
+    def redacted(self, text: str) -> str:
+        """A text without the endpoint's query, which may hold a key."""
+        query = urlsplit(self.endpoint).query
+        return text.replace(query, "...") if query else text
+
+
+def names_endpoint(environment: Mapping[str, str]) -> bool:
+    """Whether the environment names a collector, be it for this kind of program or not."""
+    return any(environment.get(one.format("ENDPOINT"), "").strip() for one in (SIGNAL, BASE))
+
 
 def settings(url: str | None, interval: float | None, environment: Mapping[str, str]) -> Settings | None:
     """Return the settings; None if nothing is to be pushed.
@@ -37,7 +47,7 @@ def settings(url: str | None, interval: float | None, environment: Mapping[str, 
     """
     endpoint = _of_base("--otlp", url) if url is not None else _endpoint_in(environment)
     if endpoint is None:
-        if interval is not None:
+        if interval is not None and not names_endpoint(environment):
             raise ValueError("--otlp-interval: there is no --otlp")
         return None
     temporality = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
@@ -53,7 +63,7 @@ def _endpoint_in(environment: Mapping[str, str]) -> str | None:
     if off or environment.get("OTEL_METRICS_EXPORTER", "").strip() == "none":
         return None
     own, base = SIGNAL.format("ENDPOINT"), BASE.format("ENDPOINT")
-    if not environment.get(own, "").strip() and not environment.get(base, "").strip():
+    if not names_endpoint(environment):
         return None
     for name in (SIGNAL.format("PROTOCOL"), BASE.format("PROTOCOL")):
         if protocol := environment.get(name, "").strip():

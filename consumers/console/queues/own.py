@@ -31,6 +31,7 @@ from consumers.console.queues.library import (
     jobs_text,
 )
 from consumers.console.queues.paging import position
+from consumers.console.queues.priorities import Priorities
 from consumers.console.values import View, call, shown, view
 from consumers.deadletters import read_letter
 from consumers.jobs.clock import Clock, wall_clock
@@ -44,8 +45,6 @@ from consumers.jobs.states import JobInfo, JobState
 
 __all__ = ["Own"]
 
-USUAL = ("high", "normal", "low")
-
 WORKERS = 500
 """Fields of a queue's hash of workers that are read."""
 
@@ -54,9 +53,6 @@ READS = 10
 
 SEARCHED = 5
 """Pages of 1000 entries of each stream in which a job is looked for that is no longer where it was."""
-
-PRIORITIES = 20
-"""Streams of one queue that are remembered."""
 
 STREAMS = 100_000
 """Streams of all queues whose counters are read."""
@@ -90,7 +86,7 @@ class Own:
 
     def __init__(self, clock: Clock = wall_clock) -> None:
         self._clock = clock
-        self._priorities: dict[str, set[str]] = {}
+        self._priorities = Priorities()
         self._streams: set[str] = set()
         self._counts = StreamCounts()
 
@@ -104,21 +100,14 @@ class Own:
             except UnicodeDecodeError:
                 continue
             found.add(name)
-            if rest not in RESERVED and not _OTHERS.match(rest):
-                priorities = self._priorities.setdefault(name, set())
-                if len(priorities) < PRIORITIES:
-                    priorities.add(rest)
-                    self._remember(key.decode())
+            if rest not in RESERVED and not _OTHERS.match(rest) and self._priorities.add(name, rest):
+                self._remember(key.decode())
         return found
 
     def _keys(self, queue: str) -> Keys:
         if not queue or "{" in queue or "}" in queue or not _is_utf8(queue):
             raise Refused(f"{queue!r} is not the name of a job queue")
-        return Keys(queue, self.priorities(queue))
-
-    def priorities(self, queue: str) -> list[str]:
-        """The priorities that the queue has, as far as is known."""
-        return list(dict.fromkeys([*USUAL, *sorted(self._priorities.get(queue, ()))]))
+        return Keys(queue, self._priorities.of(queue))
 
     # Figures.
 
@@ -354,7 +343,7 @@ class Own:
     @asynccontextmanager
     async def _opened(self, client: Client, queue: str) -> AsyncIterator[Queue]:
         self._keys(queue)
-        async with Queue(queue, priorities=self.priorities(queue), clock=self._clock).open(client) as opened:
+        async with Queue(queue, priorities=self._priorities.of(queue), clock=self._clock).open(client) as opened:
             yield opened
 
     async def act(

@@ -39,6 +39,7 @@ from consumers.console.queues.library import (
     number_in,
 )  # fmt: skip
 from consumers.console.queues.paging import Source, across, position
+from consumers.console.queues.priorities import Priorities
 from consumers.console.queues.stream_groups import groups_in, is_entry_id
 from consumers.console.queues.streaq_acting import Actor
 from consumers.console.queues.streaq_keys import GROUP, Keys, entries_in
@@ -48,10 +49,6 @@ from consumers.jobs.clock import Clock, wall_clock
 
 __all__ = ["StreaQ"]
 
-USUAL = ("high", "normal", "low")
-
-PRIORITIES = 20
-"""Priorities of one queue that are remembered."""
 
 FIRST = 200
 """Entries of a stream that are asked whether they run: they are begun in about this order."""
@@ -121,7 +118,7 @@ class StreaQ:
 
     def __init__(self, clock: Clock = wall_clock) -> None:
         self._clock = clock
-        self._priorities: dict[str, set[str]] = {}
+        self._priorities = Priorities()
         self._counts = StreamCounts()
 
     async def find(self, client: Client, keys: Sequence[bytes]) -> set[str]:
@@ -136,13 +133,12 @@ class StreaQ:
             except UnicodeDecodeError:
                 continue
             found.add(queue)
-            priorities = self._priorities.setdefault(queue, set())
-            if priority and len(priorities) < PRIORITIES:
-                priorities.add(priority)
+            if priority:
+                self._priorities.add(queue, priority)
         return found
 
     def _keys(self, queue: str) -> Keys:
-        return Keys(queue, list(dict.fromkeys([*USUAL, *sorted(self._priorities.get(queue, ()))])))
+        return Keys(queue, self._priorities.of(queue))
 
     # Figures.
 

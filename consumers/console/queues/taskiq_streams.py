@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from consumers.connecting import Client, Command, slot_of
-from consumers.console.asking import BYTES, SLICE, ask, integer, known, pairs, sliced, text, transaction
+from consumers.connection import open_link
+from consumers.console.asking import BYTES, SLICE, ask, encoded, integer, known, pairs, sliced, text, transaction
 from consumers.console.queues.library import JobRow, Refused, State
 from consumers.console.queues.stream_groups import entry_order, groups_in, is_entry_id, last_delivered
 from consumers.console.queues.taskiq_messages import is_failure, message_id, message_row, read_dict, refreshed
@@ -185,17 +186,23 @@ class StreamQueue:
             raise Refused("a worker has taken the task at this moment, and runs it")
 
     async def purge_waiting(self) -> int:
-        """Delete the entries that are there now and that no group has been given, and count them."""
+        """Delete the entries that are there now and that no group has been given, and count them.
+
+        One that a worker takes at that moment is deleted as well, but it runs, and does not count.
+        """
+        key = encoded(self.key)
         (newest,) = await ask(self._client, [(b"XREVRANGE", self.key, b"+", b"-", b"COUNT", 1)])
         done = 0
-        while last := known(newest):
-            groups = await self._groups()
-            first = max((last_delivered(one) for one in groups), key=entry_order, default="0-0")
-            page = await self._read(f"({first}", text(last[0][0]), PAGE)
-            if not page:
-                break
-            (removed,) = await ask(self._client, [(b"XDEL", self.key, *(id for id, _ in page))])
-            done += integer(removed)
+        async with open_link(self._client, key) as link:
+            while last := known(newest):
+                page = await self._read(f"({_given(await self._groups())}", text(last[0][0]), PAGE)
+                if not page:
+                    break
+                ids = [id for id, _ in page]
+                commands: list[Command] = [*((b"XDEL", key, id) for id in ids), (b"XINFO", b"GROUPS", key)]
+                *removed, groups = await link.transaction(commands)
+                given = entry_order(_given(groups_in(groups)))
+                done += sum(integer(reply) for id, reply in zip(ids, removed, strict=True) if entry_order(id) > given)
         return done
 
     async def purge_ended(self) -> int:
@@ -230,6 +237,11 @@ class StreamQueue:
             return [(b"XDEL", self.key, id), (b"XADD", self.key, b"*", FIELD, refreshed(data)), (b"DEL", task)], None
 
         await transaction(self._client, [task], decide)
+
+
+def _given(groups: Sequence[Mapping[bytes, Any]]) -> str:
+    """The ID of the last entry that any of the groups has been given."""
+    return max(map(last_delivered, groups), key=entry_order, default="0-0")
 
 
 def _checked(after: str | None) -> str | None:

@@ -99,11 +99,12 @@ def test_what_does_not_fit_in_the_environment_is_only_logged(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
     made: list[Any] = []
     monkeypatch.setattr(ui.anyio, "run", lambda _serve, *arguments, backend: made.append(arguments))
-    assert ui.main(["--port", "0"]) == 0
-    [(console, listeners, _)] = made
-    listeners[0].socket.close()
-    assert console._push is None
-    assert f"WARNING metrics are not pushed: {text}" in capsys.readouterr().err
+    for words in ([], ["--otlp-interval", "5"]):
+        assert ui.main(["--port", "0", *words]) == 0
+        console, listeners, _ = made.pop()
+        listeners[0].socket.close()
+        assert console._push is None
+        assert f"WARNING metrics are not pushed: {text}" in capsys.readouterr().err
 
 
 async def test_the_program_serves_until_it_is_told_to_end() -> None:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -145,7 +146,9 @@ async def test_a_collector_that_goes_and_returns(caplog: pytest.LogCaptureFixtur
 
     with collector() as there:
         pass
-    async with open_console(AWAY, push=every(0.01, there)):
+    settings = every(0.01, there)
+    settings = replace(settings, endpoint=f"{settings.endpoint}?key=secret")
+    async with open_console(AWAY, push=settings):
         await until(lambda: len(lines()) > 1)
         with collector(there.port) as again:
             await until(lambda: len(again.pushed) > 2)
@@ -157,7 +160,7 @@ async def test_a_collector_that_goes_and_returns(caplog: pytest.LogCaptureFixtur
             await until(lambda: len(lines()) > 4)
             again.pushed.clear()
             await until(lambda: len(again.pushed) > 2)
-    place = f"{there.url}/v1/metrics"
+    place = f"{there.url}/v1/metrics?..."
     assert lines()[:5] == [
         f"metrics are pushed to {place} every 0.01 seconds",
         f"metrics can't be pushed to {place}: Connection refused",

@@ -40,6 +40,17 @@ def test_options_come_before_the_environment() -> None:
 @pytest.mark.parametrize(("name", "value"), [("OTEL_SDK_DISABLED", "TRUE"), ("OTEL_METRICS_EXPORTER", "none")])
 def test_the_environment_can_switch_it_off(name: str, value: str) -> None:
     assert settings(None, None, {BASE: "http://b", name: value}) is None
+    # also where an interval is given
+    assert settings(None, 5, {BASE: "http://b", name: value}) is None
+
+
+def test_the_query_of_an_endpoint_is_not_shown() -> None:
+    found = settings("http://c/?token=secret", None, {})
+    assert (
+        found is not None and found.redacted(f"can't reach {found.endpoint}") == "can't reach http://c/v1/metrics?..."
+    )
+    plain = Settings(ENDPOINT, 1, 1)
+    assert plain.redacted(ENDPOINT) == ENDPOINT
 
 
 @pytest.mark.parametrize(
@@ -50,6 +61,7 @@ def test_the_environment_can_switch_it_off(name: str, value: str) -> None:
         ("http://c:x", None, {}, "--otlp: not a URL"),
         ("http://u:secret@c", None, {}, "--otlp: credentials belong in OTEL_EXPORTER_OTLP_HEADERS, not in the URL"),
         (None, 5, {}, "--otlp-interval: there is no --otlp"),
+        (None, 5, {BASE: " "}, "--otlp-interval: there is no --otlp"),
         (None, None, {BASE: "c:4317"}, f"{BASE}: not a URL"),
         (None, None, {SIGNAL: "c:4317"}, f"{SIGNAL}: not a URL"),
         (None, None, {BASE: "http://b", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
