@@ -179,7 +179,6 @@ TESTED_BY = {
     "consumers/console/queues/taskiq.py": "tests/clients/test_taskiq_console.py",
     "consumers/console/queues/taskiq_messages.py": "tests/clients/test_taskiq_console.py",
     "consumers/console/queues/taskiq_schedules.py": "tests/clients/test_taskiq_console.py",
-    "consumers/console/queues/taskiq_streams.py": "tests/clients/test_taskiq_console.py",
     "consumers/lists/inflight.py": "tests/consumers/lists/test_consumer.py",
     "consumers/lists/keys.py": "tests/consumers/lists/test_consumer.py",
     "consumers/lists/recovery.py": "tests/consumers/lists/test_consumer.py",
