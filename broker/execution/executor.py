@@ -191,19 +191,24 @@ class Executor:
             keyspace.access.suspended = False
         if monitored:
             self._monitors.ended(session, command, args)
-        if keyspace.dirty:
+        if keyspace.dirty or self._effects.special:
             self.take_changes(session, args)
         if self._tracking.current is not None and command.flags & READONLY:
             self._tracking.remember(command, args)
         return reply
 
     def take_changes(self, session: Session, args: list[bytes]) -> None:
-        """Count and propagate the changes of the command that was just executed, if any."""
+        """Count and propagate the changes of the command that was just executed, if any.
+
+        If there are none, the effects that it named must not be attributed to the next command.
+        """
         keyspace = self._keyspace
         if keyspace.dirty:
             keyspace.changes += keyspace.dirty
             keyspace.dirty = 0
             self._effects.flush(session.db.index, args)
+        elif self._effects.special:
+            self._effects.discard()
 
     def count(self, command: Command, calls: int, took: float) -> bool:
         """Count `calls` executions of a command that took so many seconds together.
@@ -250,9 +255,6 @@ class Executor:
 
     def failed(self, command: Command | None, exception: Exception) -> bytes:
         """Return the error reply for an exception that a command function raised, and count it."""
-        if not self._keyspace.dirty:
-            # The effects it announced must not be attributed to the next command.
-            self._effects.discard()
         if command is not None:
             command.failed += 1
         if isinstance(exception, CommandError):

@@ -49,7 +49,8 @@ class Effects:
     def replace_with(self, *commands: list[bytes]) -> None:
         """Propagate these commands instead of the running one; further calls add to them.
 
-        Only for a command that has changed something or is going to: what it names is kept until a change is flushed.
+        What a command names that changes nothing is dropped when it ends (broker.execution.executor). Outside commands,
+        the caller flushes it.
         """
         if self.sinks:
             self.special = True
@@ -63,7 +64,7 @@ class Effects:
             self.replace_with(command)
 
     def discard(self) -> None:
-        """Drop what `replace_with` was given: the running command has failed without changing anything."""
+        """Drop what `replace_with` was given: the running command has changed nothing."""
         self._replacement = None
         self.special = bool(self._extra or self._depth or self._closing)
 

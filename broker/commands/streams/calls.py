@@ -53,10 +53,8 @@ def xreply(session: Client, args: list[bytes]) -> bytes:
     if stream is None or args[2] not in stream.groups:
         return ZERO
     words = [b"XACK", *args[1:4]]
-    effects = db.keyspace.effects
-    effects.begin_with(words)
-    if xack(session, words) == ZERO:
-        effects.discard()
+    db.keyspace.effects.begin_with(words)
+    xack(session, words)
     answered = calls.died(db, name, id, args[4]) if died else calls.answer(db, name, id, args[4])
     return ONE if answered else ZERO
 

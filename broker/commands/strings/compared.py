@@ -34,7 +34,7 @@ _TOO_MUCH_MEMORY: Final = b"ERR Insufficient memory, transient memory for LCS ex
 def delex(session: Client, args: list[bytes]) -> bytes:
     if len(args) == 2:
         reply = delete_keys(session, args)
-        if reply is not ZERO:
+        if reply != ZERO:
             session.db.keyspace.effects.replace_with([b"DEL", args[1]])
         return reply
     if len(args) != 4:

@@ -185,6 +185,42 @@ def test_what_a_script_calls_is_propagated(broker: Broker, session: Session) -> 
     assert (reply, effects, broker.keyspace.changes) == (OK, [[(0, [b"SET", b"a", b"x"])]], 1)
 
 
+# What changes nothing
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["DELEX none", "XCFGSET s RETAIN LIMITS", "XGROUP CFGSET s g ACKWAIT 0", "XREPLY s g 9-9 x", "PUBLISH news text"],
+)
+async def test_a_command_without_changes_leaves_nothing_to_the_next_one(line: str) -> None:
+    client = Client(make_broker(stream_extensions=True))
+    for before in ("XGROUP CREATE s g 0 MKSTREAM", "XCFGSET text CHANNELS 1 news", "SET text x"):
+        assert not client.do(before).startswith(b"-")
+    effects: list[Unit] = []
+    client.broker.keyspace.effects.sinks.append(effects.append)
+    client.do(line)
+    client.do("SET a x")
+    assert effects == [[(0, [b"SET", b"a", b"x"])]]
+
+
+def _names_effects(session: Session, args: list[bytes]) -> bytes:
+    session.db.keyspace.effects.replace_with([b"DEL", b"a"])
+    return OK
+
+
+IDLE = [b"ECHO", b"0"]
+SET = [b"SET", b"a", b"x"]
+
+
+@pytest.mark.parametrize("batch", [[IDLE, SET], [[b"MULTI"], IDLE, SET, [b"EXEC"]]])
+def test_effects_without_a_change_are_not_those_of_the_next_command(batch: list[list[bytes]]) -> None:
+    for execute in (Trial.by_loop, Trial.one_by_one):
+        trial = Trial(journal=True)
+        trial.broker.commands.by_name[b"echo"].handler = _names_effects
+        execute(trial, [batch])
+        assert trial.effects == [[(0, SET)]]
+
+
 # The dispatcher's loop
 
 KEYS = st.sampled_from([b"a", b"b", b"l"])
