@@ -25,18 +25,18 @@ from broker.table.command import (
     keys_behind,
 )
 from broker.table.parsers import Parser
-from broker.values.streams.group_policy import MAX_BACKOFF, OPTIONS, GroupPolicy
+from broker.values.streams.group_policy import MAX_BACKOFF, MAX_WAIT, OPTIONS, GroupPolicy
 from broker.values.streams.stream import Stream
 from protocol.errors import CommandError
 from protocol.replies import OK, array, bulk
 from protocol.replies import integer as integer_reply
 
-ACKWAIT_NEGATIVE: Final = b"ERR ACKWAIT must be zero or a positive number of milliseconds"
+BAD_ACKWAIT: Final = b"ERR ACKWAIT must be zero or a positive number of milliseconds, at most %d" % MAX_WAIT
 MAXDELIVER_NEGATIVE: Final = b"ERR MAXDELIVER must be zero or a positive integer"
 MAXINFLIGHT_NEGATIVE: Final = b"ERR MAXINFLIGHT must be zero or a positive integer"
 BACKOFF_COUNT: Final = b"ERR BACKOFF must have between 0 and %d waits" % MAX_BACKOFF
 BACKOFF_MISMATCH: Final = b"ERR number of waits doesn't match BACKOFF"
-BACKOFF_NOT_POSITIVE: Final = b"ERR the waits of BACKOFF must be positive numbers of milliseconds"
+BAD_WAIT: Final = b"ERR the waits of BACKOFF must be positive numbers of milliseconds, at most %d" % MAX_WAIT
 SAME_KEY: Final = b"ERR DEADLETTER must be another key"
 TOO_MANY: Final = b"ERR there are %d groups and streams with policies already" % MAX_POLICIES
 
@@ -53,7 +53,7 @@ def _waits(argument: bytes, available: int) -> int:
 _Options = tuple[int | None, int | None, bytes | None, list[bytes] | None, int | None, bytes | None]
 _OPTIONS: Final = Parser[_Options](
     "XGROUP|CFGSET",
-    values={"ACKWAIT": at_least(0, ACKWAIT_NEGATIVE), "MAXDELIVER": at_least(0, MAXDELIVER_NEGATIVE),
+    values={"ACKWAIT": at_least(0, BAD_ACKWAIT, MAX_WAIT), "MAXDELIVER": at_least(0, MAXDELIVER_NEGATIVE),
             "BACKOFF": _waits, "MAXINFLIGHT": at_least(0, MAXINFLIGHT_NEGATIVE)},
 )  # fmt: skip
 
@@ -83,7 +83,7 @@ def xgroup_cfgset(session: Client, args: list[bytes]) -> bytes:
     ack_wait, max_deliver, dead_letter, waits, max_inflight, order_by = _OPTIONS.parse(args, 4)
     backoff = None
     if waits is not None:
-        wait: Callable[[bytes], int] = at_least(1, BACKOFF_NOT_POSITIVE)
+        wait: Callable[[bytes], int] = at_least(1, BAD_WAIT, MAX_WAIT)
         backoff = tuple(map(wait, waits))
     if dead_letter == args[2]:
         raise CommandError(SAME_KEY)

@@ -26,6 +26,12 @@ DEFAULT_ACK_WAIT: Final = 30_000
 MAX_BACKOFF: Final = 32
 """The number of waits that a policy may have."""
 
+MAX_WAIT: Final = 1 << 40
+"""Milliseconds to wait for an acknowledgement at most: 34 years.
+
+XNACK DELAY says by the time of a delivery when the entry is due again, and a time before 1970 does not survive a file.
+"""
+
 
 class GroupPolicy(NamedTuple):
     """Times are milliseconds; 0 and empty stand for an option that is not set.
@@ -79,9 +85,11 @@ def policy_of(texts: Mapping[bytes, bytes]) -> GroupPolicy | None:
     waits = [parse_integer(text) for text in texts.get(BACKOFF, b"").split()]
     if len(waits) > MAX_BACKOFF or any(number is None or number < 0 for number in numbers):
         return None
-    if any(wait is None or wait < 1 for wait in waits):
+    if any(wait is None or not 1 <= wait <= MAX_WAIT for wait in waits):
         return None
     ack_wait, max_deliver, max_inflight = (number or 0 for number in numbers)
+    if ack_wait > MAX_WAIT:
+        return None
     backoff = tuple(wait or 0 for wait in waits)
     dead_letter, order_by = texts.get(DEADLETTER, b""), texts.get(ORDERBY, b"")
     return GroupPolicy(ack_wait, max_deliver, dead_letter, backoff, max_inflight, order_by).completed()

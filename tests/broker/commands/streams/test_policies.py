@@ -7,6 +7,9 @@ from tests.broker.effects import journal, lines
 from tests.broker.sessions import make_broker
 from tests.oracle.wire import parse
 
+BAD_ACKWAIT = b"-ERR ACKWAIT must be zero or a positive number of milliseconds, at most 1099511627776\r\n"
+BAD_WAIT = b"-ERR the waits of BACKOFF must be positive numbers of milliseconds, at most 1099511627776\r\n"
+
 
 @pytest.fixture
 def client() -> Client:
@@ -70,7 +73,8 @@ async def test_restrictions_are_set_and_removed(client: Client) -> None:
         ("CFGSET s g", b"-ERR wrong number of arguments for 'xgroup|cfgset' command\r\n"),
         ("CFGSET s g ACKWAIT", b"-ERR wrong number of arguments for 'xgroup|cfgset' command\r\n"),
         ("CFGSET s g NONE 1", b"-ERR syntax error\r\n"),
-        ("CFGSET s g ACKWAIT -1", b"-ERR ACKWAIT must be zero or a positive number of milliseconds\r\n"),
+        ("CFGSET s g ACKWAIT -1", BAD_ACKWAIT),
+        ("CFGSET s g ACKWAIT 1099511627777", BAD_ACKWAIT),
         ("CFGSET s g ACKWAIT x", b"-ERR value is not an integer or out of range\r\n"),
         ("CFGSET s g MAXDELIVER -1", b"-ERR MAXDELIVER must be zero or a positive integer\r\n"),
         ("CFGSET s g MAXINFLIGHT -1", b"-ERR MAXINFLIGHT must be zero or a positive integer\r\n"),
@@ -78,7 +82,8 @@ async def test_restrictions_are_set_and_removed(client: Client) -> None:
         ("CFGSET s g BACKOFF x 1", b"-ERR value is not an integer or out of range\r\n"),
         ("CFGSET s g BACKOFF 33 1", b"-ERR BACKOFF must have between 0 and 32 waits\r\n"),
         ("CFGSET s g BACKOFF 2 1", b"-ERR number of waits doesn't match BACKOFF\r\n"),
-        ("CFGSET s g BACKOFF 2 1 0", b"-ERR the waits of BACKOFF must be positive numbers of milliseconds\r\n"),
+        ("CFGSET s g BACKOFF 2 1 0", BAD_WAIT),
+        ("CFGSET s g BACKOFF 2 1 1099511627777", BAD_WAIT),
         ("CFGSET s g DEADLETTER s", b"-ERR DEADLETTER must be another key\r\n"),
         ("CFGSET s no ACKWAIT 1", b"-NOGROUP No such consumer group 'no' for key name 's'\r\n"),
         ("CFGGET s no", b"-NOGROUP No such consumer group 'no' for key name 's'\r\n"),

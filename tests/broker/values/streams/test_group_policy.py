@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.values.streams.delivery import MAX_COUNT
-from broker.values.streams.group_policy import DEFAULT_ACK_WAIT, GroupPolicy, policy_of
+from broker.values.streams.group_policy import DEFAULT_ACK_WAIT, MAX_WAIT, GroupPolicy, policy_of
 
 NUMBERS = st.integers(0, 1 << 60)
 POLICIES = st.builds(
-    GroupPolicy, NUMBERS, NUMBERS, st.binary(max_size=5), st.lists(st.integers(1, 1 << 60), max_size=32).map(tuple),
-    NUMBERS, st.binary(max_size=5),
+    GroupPolicy, st.integers(0, MAX_WAIT), NUMBERS, st.binary(max_size=5),
+    st.lists(st.integers(1, MAX_WAIT), max_size=32).map(tuple), NUMBERS, st.binary(max_size=5),
 )  # fmt: skip
 
 
@@ -24,10 +24,12 @@ def test_what_is_stored_is_read_back(policy: GroupPolicy) -> None:
     [
         {b"ackwait": b"x"},
         {b"ackwait": b"-1"},
+        {b"ackwait": b"%d" % (MAX_WAIT + 1)},
         {b"maxdeliver": b"1.5"},
         {b"maxinflight": b"-2"},
         {b"backoff": b"1 x"},
         {b"backoff": b"0 1"},
+        {b"backoff": b"1 %d" % (MAX_WAIT + 1)},
         {b"backoff": b" ".join([b"1"] * 33)},
     ],
 )
