@@ -11,11 +11,15 @@ from typing import Any
 from hypercorn.config import Config
 
 from consumers.console.app import Console, application
+from consumers.console.pages.streaming import LIFETIME
 from consumers.loops import current_loop
 
 __all__ = ["Listener", "listen", "serve"]
 
 BACKLOG = 100
+SILENCE_SECONDS = int(LIFETIME) + 60
+"""How long a connection may send nothing: longer than pages that update themselves only listen."""
+
 GRACE_SECONDS = 1.0
 """How long requests that are being answered may hold up the end."""
 
@@ -78,6 +82,7 @@ async def serve(
     config.errorlog = logging.getLogger("consumers.console.http")
     config.include_server_header = False
     config.graceful_timeout = GRACE_SECONDS
+    config.read_timeout = SILENCE_SECONDS
 
     async def ended() -> None:
         await wait()

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 from urllib.parse import parse_qsl
 
+import anyio
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -19,6 +20,9 @@ __all__ = ["Form", "FormHandler", "form_route"]
 
 FIELDS = 1000
 """Fields that a form may have."""
+
+ARRIVAL_SECONDS = 30.0
+"""How long a form may take to arrive, so that nobody holds connections with forms that never end."""
 
 Form: TypeAlias = dict[str, str]
 FormHandler: TypeAlias = Callable[[Request, Form], Awaitable[Response]]
@@ -42,7 +46,12 @@ async def _read(request: Request) -> Form:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise HTTPException(415, "Forms are sent as application/x-www-form-urlencoded.")
     try:
-        text = (await request.body()).decode("ascii")
+        with anyio.fail_after(ARRIVAL_SECONDS):
+            text = (await request.body()).decode("ascii")
         return dict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape", max_num_fields=FIELDS))
     except ValueError:
         raise HTTPException(400, "This form can't be read.") from None
+    except TimeoutError:
+        raise HTTPException(408, "This form took too long to arrive.") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "This form has not arrived.") from None

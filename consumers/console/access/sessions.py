@@ -99,6 +99,10 @@ class Sessions:
         viewpoint = await self._checked(user, password)
         self._attempts.succeeded(address)
         now, token = self._clock(), token or secrets.token_urlsafe(32)
+        if _digest(token) in self._sessions:
+            # a program sends several requests at once, and another one of them came first
+            self._close(viewpoint)
+            return token
         name = user if self._policy.login is Login.SERVER else "operator"
         self._sessions[_digest(token)] = Session(name, viewpoint, now, now)
         for digest, session in list(self._sessions.items()):
@@ -109,7 +113,7 @@ class Sessions:
     async def _checked(self, user: str, password: str) -> Viewpoint:
         if self._policy.login is Login.PASSWORD:
             given = password.encode("utf-8", "surrogateescape")
-            if not hmac.compare_digest(given, self._policy.password.encode()):
+            if not hmac.compare_digest(given, self._policy.password.encode("utf-8", "surrogateescape")):
                 raise Refused("wrong password")
             return self._shared.viewpoint
         user = user or "default"
@@ -157,8 +161,12 @@ class Sessions:
 
     def _end(self, digest: bytes) -> None:
         session = self._sessions.pop(digest, None)
-        if session is not None and session.viewpoint is not self._shared.viewpoint:
-            session.viewpoint.server.close()
+        if session is not None:
+            self._close(session.viewpoint)
+
+    def _close(self, viewpoint: Viewpoint) -> None:
+        if viewpoint is not self._shared.viewpoint:
+            viewpoint.server.close()
 
     def viewpoints(self) -> list[Viewpoint]:
         """Return the views of those who are logged in, the one that was used last first."""

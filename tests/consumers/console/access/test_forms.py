@@ -1,10 +1,13 @@
-"""Forms need their token."""
+"""Forms need their token, and have to arrive."""
 
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
+import anyio
 import pytest
 
+from consumers.console.access import forms
 from tests.consumers.console.consoles import Browser, open_browser, open_console
 from tests.consumers.servers import in_process_broker
 
@@ -56,3 +59,33 @@ async def test_what_is_no_form_is_refused(url: str) -> None:
         ):
             response = await browser.post("/clients/end", content=content, headers=headers)
             assert response.status_code == status
+
+
+@pytest.mark.parametrize(("rest", "status"), [(None, 408), ({"type": "http.disconnect"}, 400)])
+async def test_a_form_that_does_not_arrive(
+    url: str,
+    rest: dict[str, Any] | None,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Neither the visitor who never ends it, nor the one who goes away, costs a connection or an error in the log."""
+    monkeypatch.setattr(forms, "ARRIVAL_SECONDS", 0.01)
+    messages = iter([{"type": "http.request", "body": b"csrf=", "more_body": True}, rest])
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        message = next(messages)
+        if message is None:
+            await anyio.sleep_forever()
+        return message
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with open_console(url) as app:
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/x-www-form-urlencoded")]
+        scope = {"type": "http", "method": "POST", "path": "/clients/end", "query_string": b"id=1", "headers": headers}
+        await app(scope | {"scheme": "http", "root_path": "", "http_version": "1.1"}, receive, send)
+    assert sent[0]["status"] == status
+    assert "has failed" not in caplog.text
