@@ -69,7 +69,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--keep", metavar="DIR", help="keep the broker's data in this folder, which must exist")
     options = parser.parse_args(words)
     if options.queue and not all(options.queue.partition(":")):
-        parser.error(f"{options.queue!r} is not of the form MODULE:QUEUE")
+        parser.error(f"{options.queue!r} is not of the form MODULE:QUEUE, as in myapp:queue")
     if options.keep and not os.path.isdir(options.keep):
         parser.error(f"--keep: there is no folder {options.keep}")
     needed = (*CONSOLE_LIBRARIES, *(RELOAD_LIBRARIES if options.queue else ()))

@@ -35,7 +35,7 @@ CHUNK = 65536
 
 def main(words: Sequence[str]) -> int:
     parser = argument_parser("publish", DESCRIPTION)
-    parser.add_argument("channel", nargs="?", metavar="CHANNEL")
+    parser.add_argument("channel", nargs="?", metavar="CHANNEL", help="where to publish, without --stream")
     parser.add_argument("data", nargs="*", metavar="DATA", help="the message, or FIELD=VALUE of an entry")
     parser.add_argument("--stream", metavar="STREAM", help="add an entry to this stream")
     parser.add_argument("--maxlen", type=positive, metavar="N", help="trim the stream to about N entries")

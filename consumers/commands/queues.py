@@ -49,7 +49,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="keys, queues, or patterns for the names of streams and queues"
     )
-    parser.add_argument("--interval", type=seconds(0.1), metavar="SECONDS", help="refresh interval")
+    parser.add_argument("--interval", type=seconds(0.1), metavar="SECONDS", help="from one look to the next (2)")
     parser.add_argument("--once", action="store_true", help="do not refresh")
     return run(_queues, parser.parse_intermixed_args(words), "queues")
 

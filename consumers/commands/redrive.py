@@ -29,10 +29,10 @@ Prints how many were returned. If the connection is lost meanwhile, an entry may
 
 def main(words: Sequence[str]) -> int:
     parser = argument_parser("redrive", DESCRIPTION)
-    parser.add_argument("dead", metavar="DEADSTREAM|QUEUE")
+    parser.add_argument("dead", metavar="DEADSTREAM|QUEUE", help="a stream of dead letters, or a job queue by its name")
     parser.add_argument("--count", type=positive, metavar="N", help="at most N of them")
-    parser.add_argument("--group", help="only those of this consumer group")
-    parser.add_argument("--stream", help="only those that came from this stream")
+    parser.add_argument("--group", metavar="GROUP", help="only those of this consumer group")
+    parser.add_argument("--stream", metavar="STREAM", help="only those that came from this stream")
     parser.add_argument("--to", metavar="STREAM", help="send them to this stream instead of where they came from")
     parser.add_argument("--dry-run", action="store_true", help="only list them, each with its reason")
     return run(_redrive, parser.parse_intermixed_args(words), "redrive")

@@ -56,20 +56,21 @@ def argument_parser(
 ) -> argparse.ArgumentParser:
     """Return a parser for `trimaran NAME`, with the options that every command has; `json` says what --json does."""
     parser = Parser(name, description, **settings)
-    parser.add_argument(
+    parser.add_argument("--json", action="store_true", help=json)
+    # a group of its own, so that the command's own options come first
+    server = parser.add_argument_group("server")
+    server.add_argument(
         "--url",
         default=default_url(),
         help="redis://[user:password@]host:port/db, unix:///path, redis+sentinel://host:port,host:port/name/db or "
         "redis+cluster://host:port,host:port; rediss instead of redis: TLS "
         "(default: $REDIS_URL or redis://127.0.0.1:6379)",
     )
-    parser.add_argument("--json", action="store_true", help=json)
-    tls = parser.add_argument_group("TLS")
-    tls.add_argument("--tls", action="store_true", help="encrypt the connection, as rediss:// does")
-    tls.add_argument("--cacert", metavar="FILE", help="certificates to trust, a file or a folder (the system's)")
-    tls.add_argument("--cert", metavar="FILE", help="the certificate to present to the server")
-    tls.add_argument("--key", metavar="FILE", help="its key, if the certificate's file does not contain it")
-    tls.add_argument("--insecure", action="store_true", help="trust any server, whatever its certificate")
+    server.add_argument("--tls", action="store_true", help="encrypt the connection, as rediss:// does")
+    server.add_argument("--cacert", metavar="FILE", help="certificates to trust, a file or a folder (the system's)")
+    server.add_argument("--cert", metavar="FILE", help="the certificate to present to the server")
+    server.add_argument("--key", metavar="FILE", help="its key, if the certificate's file does not contain it")
+    server.add_argument("--insecure", action="store_true", help="trust any server, whatever its certificate")
     return parser
 
 

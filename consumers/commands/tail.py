@@ -39,7 +39,7 @@ PAGE = 100
 
 def main(words: Sequence[str]) -> int:
     parser = argument_parser("tail", DESCRIPTION)
-    parser.add_argument("name", metavar="STREAM|CHANNEL")
+    parser.add_argument("name", metavar="STREAM|CHANNEL", help="its name, or a pattern of channels")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--stream", dest="kind", action="store_const", const="stream", help="it is a stream")
     kind.add_argument("--channel", dest="kind", action="store_const", const="channel", help="it is a channel")

@@ -47,7 +47,13 @@ SHOWN = 200
 
 def main(words: Sequence[str]) -> int:
     parser = argument_parser("top", DESCRIPTION)
-    parser.add_argument("--interval", type=seconds(0.5), default=INTERVAL, metavar="SECONDS", help="(%(default)g)")
+    parser.add_argument(
+        "--interval",
+        type=seconds(0.5),
+        default=INTERVAL,
+        metavar="SECONDS",
+        help="from one look to the next (%(default)g)",
+    )
     parser.add_argument("--once", action="store_true", help="look once, at all keys")
     return run(_top, parser.parse_intermixed_args(words), "top")
 

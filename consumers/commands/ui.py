@@ -60,7 +60,9 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument(
         "--trusted-proxy", metavar="ADDRESS", help="believe X-Forwarded-For and X-Forwarded-Proto from this address"
     )
-    parser.add_argument("--end-with-input", action="store_true", help="end when standard input is closed, for parents")
+    parser.add_argument(
+        "--end-with-input", action="store_true", help="end when standard input is closed, for programs that start it"
+    )
     https = parser.add_argument_group("HTTPS")
     https.add_argument("--https-cert", metavar="FILE", help="the console's certificate")
     https.add_argument("--https-key", metavar="FILE", help="its key")

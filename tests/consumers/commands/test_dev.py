@@ -107,8 +107,8 @@ def test_a_part_that_ends_ends_it(app: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["app"], "'app' is not of the form MODULE:QUEUE"),
-        (["app:"], "'app:' is not of the form MODULE:QUEUE"),
+        (["app"], "'app' is not of the form MODULE:QUEUE, as in myapp:queue"),
+        (["app:"], "'app:' is not of the form MODULE:QUEUE, as in myapp:queue"),
         (["--keep", "nosuch"], "--keep: there is no folder nosuch"),
         (["--port", "x"], "argument --port: 'x' is not a port"),
     ],

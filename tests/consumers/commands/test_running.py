@@ -1,13 +1,16 @@
 """What all commands do alike, as processes of their own: exit statuses, signals, a reader that goes away."""
 
+import importlib
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +256,21 @@ async def test_an_encrypted_connection(encrypted: tuple[Certificates, int]) -> N
 )
 async def test_options_that_can_not_be_are_2(words_: list[str], text: str) -> None:
     assert await publish("news", "x", *words_) == (2, f"trimaran publish: {text}\n")
+
+
+NAMES = sorted(entry.name for entry in metadata.entry_points(group="trimaran.commands"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_says_of_every_argument_what_it_is(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"consumers.commands.{name}").main(["--help"])
+    usage, separator, text = capsys.readouterr().out.partition("\n\n")
+    assert usage.startswith(f"usage: trimaran {name} ") and separator
+    arguments = text[re.search(r"^(positional arguments|options):$", text, re.M).start() :]  # type: ignore[union-attr]
+    # a word by itself has its explanation on the next line, further to the right
+    entries = re.findall(r"^  (\S.*?)(?:   *| *\n {20,})(\S.*)$|^  (\S.*)$", arguments, re.M)
+    assert len(entries) > 1 and not [alone for _, _, alone in entries if alone]
