@@ -19,13 +19,32 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint_if_cancelled
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from coredis.connection import BaseConnection, TCPLocation
-from coredis.exceptions import ConnectionError, MovedError, RedisClusterError, SentinelError
+from coredis.exceptions import (
+    AuthenticationError,
+    AuthenticationRequiredError,
+    ConnectionError,
+    MovedError,
+    RedisClusterError,
+    SentinelError,
+)
 from coredis.pool import ClusterConnectionPool, ConnectionPool, SentinelConnectionPool
 from coredis.typing import Key
 
 from consumers.errors import ServerUnavailable
 
-__all__ = ["Argument", "Client", "Command", "Reply", "connect", "discard", "report", "root_reason", "serves", "slot_of"]
+__all__ = [
+    "Argument",
+    "Client",
+    "Command",
+    "Reply",
+    "connect",
+    "discard",
+    "login_error",
+    "report",
+    "root_reason",
+    "serves",
+    "slot_of",
+]
 
 Client: TypeAlias = "coredis.Redis[Any] | coredis.RedisCluster[Any]"
 Argument: TypeAlias = str | bytes | int | float
@@ -39,6 +58,9 @@ CONNECT_SECONDS = 5.0
 
 ERRORS_UNTIL_REFRESH = 15
 """After this many errors coredis, by default, fetches the cluster's layout again."""
+
+TOLD = "the server"
+"""How the texts of errors begin that are written here."""
 
 NOT_OURS = frozenset(("noreply", "max_idle_time", "stream_timeout", "processing_budget"))
 """Settings of a client's connections that are wrong for one that mostly waits and shares nothing with the others."""
@@ -81,6 +103,8 @@ async def connect(
                 await checkpoint_if_cancelled()
                 if isinstance(error, RedisClusterError):
                     error = ConnectionError(str(error))
+                elif isinstance(error, AuthenticationError):
+                    error = login_error(error)
                 elif type(error) is ConnectionError or isinstance(error, OSError | SentinelError):
                     error = _unavailable(client, connection, root_reason(error))
                 report(client, connection, error)
@@ -103,6 +127,16 @@ def _unavailable(client: Client, connection: BaseConnection | None, reason: str)
     if isinstance(location, TCPLocation):
         return ServerUnavailable(reason, location.host, location.port)
     return ServerUnavailable(reason, str(location), None)
+
+
+def login_error(error: AuthenticationError) -> AuthenticationError:
+    """Return the error in terms of a URL, unless it is so already: servers tell their clients how to write a HELLO."""
+    if str(error).startswith(TOLD):
+        return error
+    if isinstance(error, AuthenticationRequiredError):
+        url = "redis://:PASSWORD@HOST, or redis://USER:PASSWORD@HOST"
+        return AuthenticationRequiredError(f"{TOLD} wants a password, in the URL: {url}")
+    return type(error)(f"{TOLD} refuses the user or the password: {error}")
 
 
 def root_reason(error: BaseException) -> str:

@@ -19,10 +19,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, TypeAlias
 
 import anyio
-from coredis.exceptions import AuthenticationFailureError, AuthenticationRequiredError, RedisError
+from coredis.exceptions import AuthenticationError, RedisError
 
 from consumers.addresses import client_from_url, default_url
-from consumers.connecting import Client, root_reason
+from consumers.connecting import Client, login_error, root_reason
 from consumers.encryption import tls_context
 from consumers.errors import ConsumerError
 
@@ -143,14 +143,8 @@ def reason_of(error: BaseException) -> str:
     """Return why a command has failed, in one line: the first actual error's text, and its root cause's."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    for one in (error, error.__cause__):
-        # a client that logs in with HELLO is told how to write a HELLO
-        if isinstance(one, AuthenticationRequiredError):
-            return (
-                "the server wants a password, in --url or REDIS_URL: redis://:PASSWORD@HOST, redis://USER:PASSWORD@HOST"
-            )
-        if isinstance(one, AuthenticationFailureError):
-            return f"the server refuses the user and password of the URL: {one}"
+    if isinstance(error, AuthenticationError):
+        error = login_error(error)
     text, cause = str(error), root_reason(error)
     return f"{text}: {cause}" if text and cause not in text else text or cause
 

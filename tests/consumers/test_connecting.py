@@ -13,12 +13,19 @@ import trio
 import trio.testing
 from coredis.cluster._node import ClusterNodeLocation
 from coredis.connection import ClusterConnection, TCPConnection, TCPLocation
-from coredis.exceptions import ConnectionError, MovedError, PrimaryNotFoundError, RedisClusterError
+from coredis.exceptions import (
+    AuthenticationError,
+    ConnectionError,
+    MovedError,
+    PrimaryNotFoundError,
+    RedisClusterError,
+)
 from coredis.pool import SentinelConnectionPool
 
+import broker
 from consumers import connecting
 from consumers.addresses import client_from_url
-from consumers.connecting import connect, discard, report, serves, slot_of
+from consumers.connecting import connect, discard, login_error, report, serves, slot_of
 from consumers.errors import ServerUnavailable
 from consumers.jobs import Queue, Worker
 
@@ -76,6 +83,23 @@ async def test_a_server_that_is_not_there_is_one_error_with_its_address(tmp_path
         assert str(caught.value).startswith(text)
         assert (caught.value.host, caught.value.port) == (host, port)
         assert isinstance(caught.value, coredis.exceptions.ConnectionError)
+
+
+@pytest.mark.parametrize(
+    ("login", "text"),
+    [
+        ("", "the server wants a password, in the URL: redis://"),
+        (":wrong@", "the server refuses the user or the password: "),
+    ],
+)
+async def test_a_login_that_fails_is_told_in_terms_of_the_url(login: str, text: str) -> None:
+    with broker.in_thread({"requirepass": "secret"}) as running:
+        client = client_from_url(running.url.replace("//", f"//{login}"))
+        async with anyio.create_task_group() as tasks:
+            with pytest.raises(AuthenticationError) as caught:
+                await connect(client, tasks)
+    assert str(caught.value).startswith(text)
+    assert str(login_error(caught.value)) == str(caught.value)
 
 
 async def test_a_primary_that_no_sentinel_knows_is_the_same_error(monkeypatch: pytest.MonkeyPatch) -> None:

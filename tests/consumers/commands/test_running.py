@@ -1,5 +1,6 @@
 """What all commands do alike, as processes of their own: exit statuses, signals, a reader that goes away."""
 
+import errno
 import importlib
 import os
 import pty
@@ -16,10 +17,12 @@ from typing import Any
 
 import anyio
 import pytest
+from coredis.exceptions import AuthenticationFailureError, AuthenticationRequiredError
 
 from broker.testing.pytest_plugin import BrokerOnPort, broker_on_port  # noqa: F401
 from consumers.commands import publish as commands_publish
-from consumers.commands.running import Output, positive, printable
+from consumers.commands.running import Output, positive, printable, reason_of
+from consumers.errors import ConsumerError
 from tests.certificates import Certificates
 from tests.consumers.forked import forked
 from tests.oracle.servers import free_port, start
@@ -79,14 +82,18 @@ def test_a_server_that_is_not_there_is_one_line_and_1() -> None:
     assert done.stderr.endswith(": Connection refused\n")
 
 
-def test_a_login_that_is_missing_or_wrong_is_told_in_terms_of_the_url(call: Call, url: str) -> None:
-    call("CONFIG SET requirepass secret")
-    done = run("publish", "--url", url, "news", "x")
-    assert done.returncode == 1
-    assert done.stderr.startswith("trimaran publish: the server wants a password, in --url or REDIS_URL: redis://")
-    done = run("publish", "--url", url.replace("//", "//:wrong@"), "news", "x")
-    assert done.returncode == 1
-    assert done.stderr.startswith("trimaran publish: the server refuses the user and password of the URL: ")
+def test_the_reason_is_the_first_errors_and_its_causes() -> None:
+    away = ConnectionError("no way to a:1")
+    away.__cause__ = OSError("all failed")
+    away.__cause__.__cause__ = ConnectionRefusedError(errno.ECONNREFUSED, "x")
+    for error, reason in (
+        (ExceptionGroup("", [ExceptionGroup("", [away]), ValueError("later")]), "no way to a:1: Connection refused"),
+        (ConsumerError("no permission"), "no permission"),
+        (TimeoutError(), "TimeoutError"),
+        (AuthenticationRequiredError("HELLO must be"), "the server wants a password, in the URL: redis://"),
+        (AuthenticationFailureError("invalid"), "the server refuses the user or the password: invalid"),
+    ):
+        assert reason_of(error).startswith(reason)
 
 
 def test_an_error_of_the_server_is_one_line_and_1(call: Call, url: str) -> None:
