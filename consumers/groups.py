@@ -30,6 +30,7 @@ from coredis.exceptions import (
 
 from consumers.capabilities import LEAST, Capabilities
 from consumers.connection import Command, Link, Reply
+from consumers.names import decoded
 from consumers.owners import DELAYED, Phase, owner_of
 
 __all__ = ["DUE", "Entry", "Group", "Start", "after_start", "is_missing"]
@@ -227,7 +228,7 @@ class Group:
     def _entries(self, reply: Reply) -> list[Entry]:
         found: list[Entry] = []
         for name, entries in (reply or {}).items():
-            stream = name.decode("utf-8", "surrogateescape")
+            stream = decoded(name)
             earlier = 0
             for entry in entries:
                 # with CLAIM: ID, values, idle milliseconds, earlier deliveries
@@ -293,7 +294,7 @@ class Group:
     async def pending_of_all(self, stream: str, first: str = "-") -> list[tuple[bytes, str, int]]:
         """Return ID, owner and delivery count of entries pending under any name, in order, from `first` on."""
         (reply,) = await self.link.execute([(b"XPENDING", stream, self.group, first, b"+", PAGE)])
-        return [(row[0], row[1].decode("utf-8", "surrogateescape"), row[3]) for row in _raised(reply)]
+        return [(row[0], decoded(row[1]), row[3]) for row in _raised(reply)]
 
     async def occupied(self) -> list[tuple[str, Phase]]:
         """Return the streams and phases in which anything is pending for this consumer, in one round trip."""

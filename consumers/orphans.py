@@ -19,6 +19,7 @@ from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Reply
 from consumers.groups import DUE, PAGE, Entry, Group, is_missing
+from consumers.names import decoded
 from consumers.owners import DELAYED, PARKED, SHELVES, Phase, owner_of, read_owner
 
 __all__ = ["Orphans", "leave"]
@@ -94,7 +95,7 @@ class Orphans:
         for stream, rows in zip(group.streams, await group.link.execute(questions), strict=True):
             unused = False
             for row in _unless_missing(rows):
-                name = row[b"name"].decode("utf-8", "surrogateescape")
+                name = decoded(row[b"name"])
                 if name in self._names or name == PARKED:
                     continue
                 if not row[b"pending"]:

@@ -17,6 +17,7 @@ from typing import Any
 from consumers import given
 from consumers.connection import Client
 from consumers.errors import ConsumerError
+from consumers.names import encoded
 
 __all__ = [
     "DIGITS",
@@ -88,7 +89,7 @@ def partition_of(key: str | bytes | int, partitions: int) -> int:
     """
     if isinstance(key, bool) or not isinstance(key, str | bytes | int):
         raise TypeError(f"a key is str, bytes or int, not {type(key).__name__}: {key!r:.100}")
-    data = key if isinstance(key, bytes) else str(key).encode("utf-8", "surrogateescape")
+    data = encoded(key if isinstance(key, bytes) else str(key))
     return binascii.crc_hqx(data, 0) % partitions
 
 

@@ -19,6 +19,7 @@ from consumers.commands.reply_text import plain_lines, shown_lines
 from consumers.commands.running import FAILED, CommandError, Output, argument_parser, run
 from consumers.connecting import Client
 from consumers.connection import Link, open_link
+from consumers.names import encoded
 
 DESCRIPTION = """\
 Send commands to a server: at a prompt with completion and help, from the arguments, or a line at a time from a pipe.
@@ -75,7 +76,7 @@ async def _send(link: Link, words: Sequence[str]) -> object:
         raise Refused(f"{first} answers without end; `{PUSHED[first]}` is made for it")
     if first in STATEFUL or two in STATEFUL:
         raise Refused(f"{first if first in STATEFUL else two} would change how replies are read here")
-    command = tuple(word.encode("utf-8", "surrogateescape") for word in words)
+    command = tuple(encoded(word) for word in words)
     [reply] = await link.execute([command], limit=math.inf)
     return reply
 

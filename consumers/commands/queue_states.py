@@ -10,6 +10,7 @@ from typing import Any
 
 from consumers.connection import Client, ask_any
 from consumers.deadletters import dead_letters
+from consumers.names import decoded
 from consumers.partitions import partition_in
 
 DEAD_LIMIT = 1000
@@ -181,4 +182,4 @@ def _milliseconds(identifier: Any) -> int:
 
 
 def _text(name: Any) -> str:
-    return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else str(name)
+    return decoded(name) if isinstance(name, bytes) else str(name)

@@ -14,6 +14,7 @@ from coredis.connection import BaseConnection, TCPLocation
 from coredis.exceptions import ConnectionError, RedisError, WrongTypeError
 from coredis.pool import ClusterConnectionPool
 
+from consumers import names
 from consumers.connecting import Client, Command, Reply, slot_of
 from consumers.connection import open_link, send_batch
 from consumers.transactions import Ask, Decision, Transactions
@@ -64,7 +65,7 @@ async def ask(client: Client, commands: Sequence[Command]) -> list[Reply]:
 def encoded(text: str) -> bytes:
     """Return what was stored: surrogates that stand for bytes become these, others, as JSON may contain, "?"."""
     try:
-        return text.encode("utf-8", "surrogateescape")
+        return names.encoded(text)
     except UnicodeEncodeError:
         return text.encode("utf-8", "replace")
 
@@ -157,7 +158,7 @@ def pairs(reply: Reply) -> Mapping[Any, Any]:
 
 def text(data: bytes | str | None) -> str:
     """Stored bytes as text, from which `encoded` makes the same bytes again; undecodable ones are surrogates."""
-    return data.decode("utf-8", "surrogateescape") if isinstance(data, bytes) else data or ""
+    return names.decoded(data) if isinstance(data, bytes) else data or ""
 
 
 async def sliced(count: int, size: Callable[[T], int], read: Callable[[int, int], Awaitable[list[T]]]) -> list[T]:

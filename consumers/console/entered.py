@@ -10,6 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from consumers.errors import ConsumerError
+from consumers.names import encoded
 
 __all__ = ["HEX", "OFFER_LIMIT", "TEXT", "Offer", "Unreadable", "entered", "offer", "raw"]
 
@@ -70,4 +71,4 @@ def _survives(text: str) -> bool:
 
 def raw(text: str) -> bytes:
     """Return the bytes that a page's query names."""
-    return text.encode("utf-8", "surrogateescape")
+    return encoded(text)

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from consumers import names
 from consumers.console import pickles
 
 __all__ = ["TEXT_LIMIT", "View", "call", "decoded", "error_text", "line", "shown", "view"]
@@ -45,7 +46,7 @@ class View:
 def view(data: bytes | str, limit: int = TEXT_LIMIT) -> View:
     """Return a value as text of at most `limit` characters."""
     if isinstance(data, str):
-        data = data.encode("utf-8", "surrogateescape")
+        data = names.encoded(data)
     kind, value = decoded(data)
     if kind.endswith("hex"):
         text = value[: limit // 2].hex()

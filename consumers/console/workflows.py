@@ -18,6 +18,7 @@ from consumers.console.scanning import scan
 from consumers.jobs.flow_handles import STATES, FlowState, NodeState, overall
 from consumers.jobs.flow_state import MAX_NODES, State, job_id, read_links
 from consumers.jobs.names import Keys
+from consumers.names import encoded
 
 __all__ = ["DRAWN", "Edge", "Graph", "Node", "Workflow", "WorkflowRow", "draw", "find", "read"]
 
@@ -142,7 +143,7 @@ async def read(client: Client, queue: str, id: str) -> Workflow | None:
     (reply,) = await ask(client, [(b"HMGET", key, *_SUMMARY)])
     if isinstance(reply, RedisError):
         raise reply
-    row = _row(key.encode("utf-8", "surrogateescape"), reply)
+    row = _row(encoded(key), reply)
     if row is None:
         return None
     nodes: list[Node] = []

@@ -32,7 +32,7 @@ from consumers.errors import transient
 from consumers.fanout.messages import Entry, Events, Gap, Reason
 from consumers.given import Duration
 from consumers.groups import Start, after_start
-from consumers.names import encoded
+from consumers.names import decoded, encoded
 from consumers.redirections import MOST_REDIRECTIONS, target
 from consumers.retry import RECONNECT, Backoff, persist
 from consumers.task_groups import open_plain_task_group
@@ -69,7 +69,7 @@ class Follower:
         self._client = client
         self._task_group = tasks
         self._key = key
-        self._stream = key.decode("utf-8", "surrogateescape")
+        self._stream = decoded(key)
         self._group = group
         self._start = start
         self._batch = batch
@@ -195,7 +195,7 @@ class Follower:
 
     def _entry(self, item: list[Any]) -> Entry:
         flat = item[1]
-        names = [name.decode("utf-8", "surrogateescape") for name in flat[::2]]
+        names = [decoded(name) for name in flat[::2]]
         return Entry(self._stream, item[0].decode(), dict(zip(names, flat[1::2], strict=True)))
 
     def _compare(self, information: Any) -> None:

@@ -19,6 +19,7 @@ from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Link
 from consumers.lists.keys import ListKeys, digest
+from consumers.names import decoded
 from consumers.retry import suppress_transient
 from consumers.transactions import Ask, Transactions
 
@@ -96,7 +97,7 @@ class Recovery:
         (names,) = await self._link.execute([(b"SMEMBERS", keys.consumers)])
         if isinstance(names, RedisError):
             raise names
-        others = [name.decode("utf-8", "surrogateescape") for name in names]
+        others = [decoded(name) for name in names]
         others = [name for name in others if name != self._consumer]
         if not others:
             return

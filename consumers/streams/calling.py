@@ -22,6 +22,7 @@ from coredis.exceptions import ConnectionError, RedisError
 from consumers.connection import ANSWER_SECONDS, Argument, Client, Command, Link, Reply, client_slot
 from consumers.errors import DeadLettered, NoResponders, ServerUnavailable
 from consumers.headers import REPLY_TOKEN
+from consumers.names import decoded
 from consumers.replies import BEGINNING, DEAD, VALUE, announcement, reply_key
 
 __all__ = ["Calls"]
@@ -143,7 +144,7 @@ class Calls:
         self, link: Link, fields: Sequence[Argument], trim: _Trim, deadline: float, seconds: float
     ) -> bytes | None:
         stream, token = self._stream, secrets.token_hex(8).encode()
-        key = reply_key(stream, token).decode("utf-8", "surrogateescape")
+        key = decoded(reply_key(stream, token))
         if client_slot(self._client, key) != client_slot(self._client, stream):
             raise ValueError(f"in a cluster, calls on {stream} need a hash tag in its name, as in {{a}}:b")
         if not await self._groups(link):

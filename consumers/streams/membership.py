@@ -21,6 +21,7 @@ from enum import Enum
 from typing import Any
 
 from consumers.connection import Client, Command, Reply
+from consumers.names import decoded
 from consumers.options import Succession
 from consumers.transactions import Ask, Transactions
 
@@ -203,11 +204,11 @@ async def partition_owners(client: Client, key: str | bytes, partitions: Sequenc
 
 
 def _owner(value: bytes | str | None) -> str | None:
-    text = value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value or ""
+    text = decoded(value) if isinstance(value, bytes) else value or ""
     _, state, member = (*text.split(" ", 2), "", "")[:3]
     return member if state == State.HELD.value else None
 
 
 def _texts(rows: Reply) -> dict[str, str]:
     pairs: Sequence[tuple[bytes, bytes]] = list(rows.items())
-    return {name.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape") for name, value in pairs}
+    return {decoded(name): decoded(value) for name, value in pairs}

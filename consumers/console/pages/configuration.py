@@ -13,6 +13,7 @@ from starlette.routing import Route
 from consumers.console.access.forms import Form, form_route
 from consumers.console.access.guard import visit_of
 from consumers.console.views import Page, acted, confirm, link, query_of, render
+from consumers.names import encoded
 
 __all__ = ["PAGE"]
 
@@ -72,7 +73,7 @@ async def _set(request: Request, form: Form) -> Response:
     if asked := confirm(request, form, f"Set {directive.name} to {shown}?", "Set it", back):
         return asked
     try:
-        await visit_of(request).server.call(b"CONFIG", b"SET", directive.name, value.encode("utf-8", "surrogateescape"))
+        await visit_of(request).server.call(b"CONFIG", b"SET", directive.name, encoded(value))
     except ResponseError as error:
         return render(request, "directive.html", 400, directive=directive, error=str(error))
     return acted(

@@ -16,6 +16,7 @@ from consumers.console.access.forms import Form, form_route
 from consumers.console.access.guard import visit_of
 from consumers.console.labels import label
 from consumers.console.views import Page, acted, confirm, link, query_of, render
+from consumers.names import decoded, encoded
 
 __all__ = ["PAGE"]
 
@@ -114,7 +115,7 @@ def _denial(entry: Mapping[bytes, Reply]) -> Denial:
 
 
 def _text(value: bytes | str) -> str:
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+    return value if isinstance(value, str) else decoded(value)
 
 
 async def _one(request: Request) -> Response:
@@ -127,7 +128,7 @@ async def _one(request: Request) -> Response:
 
 async def _named(request: Request) -> User:
     """Return the user that the query names. Raises HTTPException."""
-    name = query_of(request).get("name", "").encode("utf-8", "surrogateescape")
+    name = encoded(query_of(request).get("name", ""))
     reply = await visit_of(request).server.call(b"ACL", b"GETUSER", name)
     if reply is None:
         raise HTTPException(404, "There is no such user.")
@@ -152,9 +153,7 @@ async def _change(request: Request, form: Form) -> Response:
     if asked:
         return asked
     try:
-        await visit_of(request).server.call(
-            b"ACL", b"SETUSER", *(word.encode("utf-8", "surrogateescape") for word in (name, *rules))
-        )
+        await visit_of(request).server.call(b"ACL", b"SETUSER", *(encoded(word) for word in (name, *rules)))
     except ResponseError as error:
         return render(request, "user.html", 400, account=user, error=str(error), rules=form.get("rules", ""))
     notice = f"The user {label(name)} was {'changed' if user else 'created'}."
@@ -166,7 +165,7 @@ async def _delete(request: Request, form: Form) -> Response:
     question = f"Delete the user {label(user.name)}, and end all of their connections?"
     if asked := confirm(request, form, question, "Delete", "/users"):
         return asked
-    await visit_of(request).server.call(b"ACL", b"DELUSER", user.name.encode("utf-8", "surrogateescape"))
+    await visit_of(request).server.call(b"ACL", b"DELUSER", encoded(user.name))
     return acted(request, "/users", f"The user {label(user.name)} was deleted.", "delete user", name=user.name)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from consumers.console.queues.library import JobDetails, JobRow, State, iso_time, number_in
 from consumers.console.values import View, call, decoded, shown, view
+from consumers.names import encoded
 
 __all__ = ["due_of", "id_of", "message_details", "message_row", "read_message", "result_row"]
 
@@ -92,7 +93,7 @@ def _arguments(message: dict[str, Any]) -> View | None:
     body, properties = message.get("body"), message.get("properties")
     if not isinstance(body, str):
         return None
-    data = body.encode("utf-8", "surrogateescape")
+    data = encoded(body)
     if isinstance(properties, dict) and properties.get("body_encoding") == "base64":
         try:
             data = base64.b64decode(data, validate=True)
