@@ -411,6 +411,7 @@ async def test_results_that_are_too_large_fail_their_node(
     assert len(await dead(jobs.queue)) == 2
 
 
+@pytest.mark.spread
 async def test_a_wide_workflow(jobs: Jobs) -> None:
     async with Worker(jobs.queue, concurrency=100, prefetch=400).open():
         fan = group([jobs.add.call(PREVIOUS, by=n) for n in range(2000)], callback=jobs.total.call(PREVIOUS))

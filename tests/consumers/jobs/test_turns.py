@@ -107,6 +107,7 @@ class Model:
         self.passed[tenant] = 0
 
 
+@pytest.mark.spread
 @pytest.mark.parametrize("seed", range(2))
 async def test_turns_are_as_a_model_says(client: Client, queue: Queue, seed: int) -> None:
     source, model, room = random.Random(seed), Model(), 0
