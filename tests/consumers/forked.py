@@ -6,6 +6,7 @@ and loop, and is killed by signals. How a program starts by itself is shown by t
 
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
@@ -97,6 +98,7 @@ def _run(
     stderr: Connection, environment: dict[str, str], folder: Path, function: Callable[..., object],
     arguments: tuple[object, ...],
 ) -> None:  # fmt: skip
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
@@ -105,3 +107,11 @@ def _run(
     with open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), 1)
     sys.exit(function(*arguments))
+
+
+def _end_with_parent() -> None:
+    """A run of tests that is killed leaves nothing behind."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
