@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from multiprocessing.process import parent_process
 from pathlib import Path
 
 import anyio
@@ -111,7 +112,7 @@ def _run(
 
 def _end_with_parent() -> None:
     """A run of tests that is killed leaves nothing behind."""
-    parent = multiprocessing.parent_process()
+    parent = parent_process()
     assert parent is not None
     parent.join()
     os._exit(1)
