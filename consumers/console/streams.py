@@ -10,6 +10,7 @@ from coredis.exceptions import RedisError
 
 from consumers.connecting import Client, Command
 from consumers.console.asking import ask, ask_node, nodes, pairs
+from consumers.console.laps import Laps
 from consumers.console.partitioned import numbers_of_partitions, whole_of
 
 __all__ = ["GroupFigures", "StreamFigures", "Streams", "folded", "measure", "summed"]
@@ -75,31 +76,32 @@ class StreamFigures:
 
 
 class Streams:
-    """What is known about the streams of one server. laps: how often all keys have been looked at."""
+    """What is known about the streams of one server."""
 
     def __init__(self) -> None:
-        self.laps = 0
-        self._cursors: dict[Any, bytes] = {}
+        self._laps = Laps()
         self._names: dict[bytes, None] = {}
+
+    @property
+    def laps(self) -> int:
+        """How often all keys have been looked at."""
+        return self._laps.count
 
     async def look(self, client: Client, slices: int = SLICES) -> None:
         """Look through up to `slices` slices of keys. Raises RedisError."""
-        here = nodes(client)
-        for _ in range(slices):
-            node = next((node for node in here if self._cursors.get(node) != b"0"), here[0])
-            if self._cursors.get(node) == b"0":
-                break
-            command: Command = (b"SCAN", self._cursors.get(node, b"0"), b"COUNT", SLICE, b"TYPE", b"stream")
+
+        async def show(node: Any, cursor: bytes) -> bytes | int:
+            command: Command = (b"SCAN", cursor, b"COUNT", SLICE, b"TYPE", b"stream")
             (reply,) = await ask_node(client, node, [command])
             if isinstance(reply, RedisError):
                 raise reply
-            self._cursors[node] = reply[0]
             for name in reply[1]:
                 if len(self._names) < MOST:
                     self._names[name] = None
-        if all(self._cursors.get(node) == b"0" for node in here):
-            self._cursors.clear()
-            self.laps += 1
+            following: bytes | int = reply[0]
+            return following
+
+        await self._laps.go_on(client, slices, show)
 
     async def figures(self, client: Client) -> list[StreamFigures]:
         """Return the figures of all known streams that still exist, by name. Raises RedisError.

@@ -8,13 +8,15 @@ time after it was last seen.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import anyio
 from coredis.exceptions import RedisError
 
 from consumers.connecting import Client, Command
-from consumers.console.asking import ask_node, nodes
+from consumers.console.asking import ask_node
+from consumers.console.laps import Laps
 from consumers.console.queues.arq import Arq
 from consumers.console.queues.bullmq import BullMQ
 from consumers.console.queues.celery import Celery
@@ -49,13 +51,17 @@ def libraries() -> tuple[Library, ...]:
 
 
 class Discovery:
-    """What is known about the queues of one server. laps: how often all keys have been looked at."""
+    """What is known about the queues of one server."""
 
     def __init__(self, readers: Sequence[Library] | None = None) -> None:
         self.libraries = {one.name: one for one in (libraries() if readers is None else readers)}
-        self.laps = 0
-        self._cursors: dict[Any, bytes] = {}
+        self._laps = Laps()
         self._seen: dict[tuple[str, str], float] = {}
+
+    @property
+    def laps(self) -> int:
+        """How often all keys have been looked at."""
+        return self._laps.count
 
     @property
     def queues(self) -> list[tuple[str, str]]:
@@ -67,16 +73,7 @@ class Discovery:
         """Read the libraries' registries and up to `slices` slices of keys. Raises RedisError."""
         for library in self.libraries.values():
             self._remember(library, await library.find(client, []))
-        here = nodes(client)
-        for _ in range(slices):
-            waiting = [node for node in here if self._cursors.get(node) != b"0"]
-            if not waiting:
-                break
-            node = waiting[0]
-            self._cursors[node] = await self._show_slice(client, node, self._cursors.get(node, b"0"))
-        if all(self._cursors.get(node) == b"0" for node in here):
-            self._cursors.clear()
-            self.laps += 1
+        await self._laps.go_on(client, slices, partial(self._show_slice, client))
         self._forget()
 
     async def look_at_all(self, client: Client) -> None:
@@ -89,7 +86,7 @@ class Discovery:
     def _types(self) -> list[str]:
         return sorted({type for library in self.libraries.values() for type in library.types})
 
-    async def _show_slice(self, client: Client, node: Any, cursor: bytes) -> bytes:
+    async def _show_slice(self, client: Client, node: Any, cursor: bytes) -> bytes | int:
         """Show all readers one slice of a node's keys, and return the next one's cursor."""
         slice: Command = (b"SCAN", cursor, b"COUNT", SLICE)
         # the same slice once more for each type: the server knows the types better than by a question for each key
@@ -101,8 +98,8 @@ class Discovery:
         for library in self.libraries.values():
             if keys := [key for type in library.types or ("",) for key in shown[type]]:
                 self._remember(library, await library.find(client, keys))
-        following = replies[0][0]
-        return following if isinstance(following, bytes) else str(following).encode()
+        following: bytes | int = replies[0][0]
+        return following
 
     def _remember(self, library: Library, names: Iterable[str]) -> None:
         now = anyio.current_time()
