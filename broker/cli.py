@@ -58,7 +58,7 @@ SUMMARIES = {
         "redrive": "return dead letters and dead jobs to where they came from",
     },
 }
-"""The commands of this project, as `trimaran --help` lists them; the same order and words as in the man page."""
+"""The commands of this project, as `trimaran --help` lists them; the man page has the same parts and order."""
 
 USAGE = """\
 usage: trimaran COMMAND ...

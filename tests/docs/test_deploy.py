@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import tomllib
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -144,11 +143,13 @@ def test_the_composed_worker(services: dict[str, Any]) -> None:
     assert service["volumes"] == [f"/srv/app:{service['environment']['PYTHONPATH']}:ro"]
 
 
-def test_the_man_page_names_each_command() -> None:
-    text = (DEPLOY / "trimaran.1").read_text()
-    further = {entry.name for entry in metadata.entry_points(group=cli.FURTHER)}
-    named = set(re.findall(r"^\.TP\n\.B ([a-z]+)$", text, re.M))
-    assert named == (cli.COMMANDS.keys() | further) - {"complete"}
+def test_the_man_page_has_the_commands_of_the_help_in_its_order() -> None:
+    text = (DEPLOY / "trimaran.1").read_text().partition("\n.SH COMMANDS\n")[2].partition("\n.SH ")[0]
+    parts = {
+        title: re.findall(r"^\.TP\n\.B (\w+)$", part, re.M)
+        for title, part in re.findall(r"^\.SS (.*)\n((?:(?!\.SS).*\n?)*)", text, re.M)
+    }
+    assert parts == {title: list(summaries) for title, summaries in cli.SUMMARIES.items()}
 
 
 def test_the_man_page_has_no_mistakes() -> None:
