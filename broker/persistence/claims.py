@@ -35,18 +35,19 @@ class Claims:
 
     def append_only(self) -> None:
         """Make sure that no other broker writes to the append-only folder. Raises FilesInUse, UnusableFolder."""
-        self._claim(os.path.join(self._config.dir, self._config.appenddirname), "its append-only file in")
+        self._claim("appenddirname", self._config.appenddirname, "its append-only file in")
 
     def snapshots(self) -> None:
         """Make sure that no other broker writes the RDB file. Raises FilesInUse, UnusableFolder."""
-        self._claim(os.path.join(self._config.dir, self._config.dbfilename), "its RDB file at")
+        self._claim("dbfilename", self._config.dbfilename, "its RDB file at")
 
     def release(self) -> None:
         """Release all claims."""
         while self._locks:
             self._locks.popitem()[1].release()
 
-    def _claim(self, path: str, what: str) -> None:
+    def _claim(self, directive: str, name: str, what: str) -> None:
+        path = os.path.join(self._config.dir, name)
         if path in self._locks:
             return
         lock_path = path + LOCK_SUFFIX
@@ -57,5 +58,6 @@ class Claims:
             raise UnusableFolder(f"can't keep files in the folder {folder}: {problem.strerror or problem}") from problem
         if lock is None:
             holder = lock_holder(self._disk, lock_path)
-            raise FilesInUse(f"another broker{f' (pid {holder})' if holder else ''} keeps {what} {path}")
+            other = f"another broker{f' (pid {holder})' if holder else ''}"
+            raise FilesInUse(f"{other} keeps {what} {path}: this one needs another dir or {directive}")
         self._locks[path] = lock

@@ -20,10 +20,14 @@ def test_what_one_broker_has_claimed_no_other_gets_until_it_is_released() -> Non
     first, second = claims(disk), claims(disk)
     first.append_only()
     first.append_only()
-    with pytest.raises(FilesInUse, match=r"keeps its append-only file in /appendonlydir$"):
+    with pytest.raises(
+        FilesInUse, match=r"keeps its append-only file in /appendonlydir: this one needs another dir or appenddirname$"
+    ):
         second.append_only()
     second.snapshots()
-    with pytest.raises(FilesInUse, match=r"keeps its RDB file at /dump\.rdb$"):
+    with pytest.raises(
+        FilesInUse, match=r"keeps its RDB file at /dump\.rdb: this one needs another dir or dbfilename$"
+    ):
         first.snapshots()
     first.release()
     second.append_only()

@@ -60,8 +60,12 @@ async def test_a_second_broker_in_a_folder_is_refused(settings: dict[str, str]) 
         await client.call("SET k v")
         before = disk.files()
         for other, text in (
-            (ALWAYS, "another broker keeps its append-only file in /appendonlydir"),
-            (SNAPSHOTS, "another broker keeps its RDB file at /dump.rdb"),
+            (
+                ALWAYS,
+                "another broker keeps its append-only file in /appendonlydir: "
+                "this one needs another dir or appenddirname",
+            ),
+            (SNAPSHOTS, "another broker keeps its RDB file at /dump.rdb: this one needs another dir or dbfilename"),
         ):
             if other.items() <= settings.items():
                 assert await refused(disk, other) == text
@@ -82,10 +86,11 @@ async def test_two_with_names_of_their_own_share_a_folder() -> None:
             await client.call("BGREWRITEAOF")
             await idle(broker)
         assert await refused(disk, {**mine, "dbfilename": "third.rdb"}) == (
-            "another broker keeps its append-only file in /mine"
+            "another broker keeps its append-only file in /mine: this one needs another dir or appenddirname"
         )
         assert (
-            await refused(disk, {**mine, "appenddirname": "third"}) == "another broker keeps its RDB file at /mine.rdb"
+            await refused(disk, {**mine, "appenddirname": "third"})
+            == "another broker keeps its RDB file at /mine.rdb: this one needs another dir or dbfilename"
         )
     assert await contents(disk, mine) == {b"k": b"1"}
     assert await contents(disk, other) == {b"k": b"2"}
@@ -100,7 +105,8 @@ async def test_one_that_writes_nothing_may_be_there_until_it_is_to_write() -> No
         assert await client.call("SAVE") == await client.call("BGSAVE") == b"-ERR\r\n"
         assert await client.call("CONFIG SET appendonly yes") == (
             b"-ERR CONFIG SET failed (possibly related to argument 'appendonly')"
-            b" - another broker keeps its append-only file in /appendonlydir\r\n"
+            b" - another broker keeps its append-only file in /appendonlydir: "
+            b"this one needs another dir or appenddirname\r\n"
         )
         await client.call("BGREWRITEAOF")
         await idle(second)
