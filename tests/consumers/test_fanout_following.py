@@ -263,7 +263,7 @@ async def test_waiting_longer_than_a_heartbeat_is_no_loss(client: Client) -> Non
     async with follow(client, "events", "a", heartbeat=0.3) as entries:
 
         async def later() -> None:
-            await anyio.sleep(1)
+            await anyio.sleep(0.7)
             await add(client, 0)
 
         async with anyio.create_task_group() as tasks:

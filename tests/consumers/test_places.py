@@ -1,20 +1,25 @@
 """Queues and all commands, reached by the URL of a cluster, of Sentinels, or of the environment."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import trio
 
+from broker import cli
 from consumers.addresses import client_from_url
 from consumers.commands.job_queues import opened_queue
 from consumers.jobs import JobCancelled, JobState, Queue, Worker
 from tests.consumers.clusters import HALF, started_cluster, two_nodes
 from tests.consumers.sentinel import NAME, sentinel_of
 from tests.consumers.servers import RedisServer, executable
+from tests.forkserver import context
 
 queue = Queue("places")
 KINDS = ("cluster", "sentinel")
@@ -57,16 +62,28 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
         yield found
 
 
-def trimaran(*words: str, url: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "broker", *words, *(["--url", url] if url is not None else [])]
-    environment = {"PATH": "/usr/bin:/bin", **variables}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+def trimaran(*words: str, url: str) -> tuple[int, str, str]:
+    """Run a command; returns its exit status, and what it printed as output and as errors."""
+    with TemporaryDirectory() as folder:
+        files = [Path(folder) / name for name in ("output", "errors")]
+        process = context.Process(target=_print_to, args=(files, [*words, "--url", url]))
+        process.start()
+        process.join(60)
+        assert process.exitcode is not None
+        output, errors = (file.read_text() for file in files)
+        return process.exitcode, output, errors
+
+
+def _print_to(files: list[Path], words: list[str]) -> None:
+    for descriptor, file in enumerate(files, 1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
+    sys.exit(cli.main(words))
 
 
 def printed(*words: str, url: str) -> str:
-    done = trimaran(*words, url=url)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+    status, output, errors = trimaran(*words, url=url)
+    assert (status, errors) == (0, "")
+    return output
 
 
 async def test_a_queue_works_there(url: str) -> None:
@@ -115,7 +132,9 @@ def test_commands_work_there(url: str) -> None:
 
 
 async def test_the_environment_names_the_server(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = trimaran("publish", "--stream", "named", "n=1", REDIS_URL=url)
+    command = [sys.executable, "-m", "broker", "publish", "--stream", "named", "n=1"]
+    environment = {"PATH": "/usr/bin:/bin", "REDIS_URL": url}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     assert done.returncode == 0, done.stderr
     monkeypatch.setenv("REDIS_URL", url)
     with trio.fail_after(60):
@@ -131,9 +150,9 @@ def test_one_of_the_places_may_be_missing(url: str) -> None:
 
 def test_a_missing_place_is_one_line() -> None:
     for url in ("redis+cluster://127.0.0.1:1,127.0.0.1:2", f"redis+sentinel://127.0.0.1:1/{NAME}"):
-        done = trimaran("publish", "news", "x", url=url)
-        assert done.returncode == 1
-        assert done.stderr.count("\n") == 1 and done.stderr.startswith("trimaran publish: ")
+        status, _, errors = trimaran("publish", "news", "x", url=url)
+        assert status == 1
+        assert errors.count("\n") == 1 and errors.startswith("trimaran publish: ")
 
 
 def test_the_halves_of_the_cluster_both_have_streams() -> None:

@@ -151,7 +151,7 @@ async def test_a_living_consumer_keeps_what_it_holds(client: Client) -> None:
 
     async def handle(element: bytes) -> None:
         got.append(element)
-        await anyio.sleep(1)
+        await anyio.sleep(0.7)
 
     async def never(element: bytes) -> None:
         raise AssertionError

@@ -114,12 +114,12 @@ async def test_a_delay_longer_than_ack_wait_is_kept(client: Client) -> None:
     async def handler(message: Message[dict[str, str]]) -> None:
         times.append(anyio.current_time())
         if len(times) == 1:
-            await message.nack(delay=1.2)
+            await message.nack(delay=0.7)
 
     consumer = Consumer(client, stream="orders", group="billing", consumer="a", ack_wait=0.3)
     async with running(consumer, handler):
         await until(lambda: consumer.statistics.acknowledged == 1)
-    assert 1.19 <= times[1] - times[0] < 2.5
+    assert times[1] - times[0] >= 0.69
     assert consumer.statistics.received == 2
 
 

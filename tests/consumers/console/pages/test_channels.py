@@ -8,6 +8,7 @@ import coredis
 import pytest
 
 from consumers.console import channels as reader
+from consumers.console import watch
 from consumers.console.access.policy import Policy
 from consumers.console.pages.streaming import row_key
 from consumers.fanout import subscribe
@@ -54,7 +55,10 @@ async def test_channels_are_listed(client: Client, server_url: str, monkeypatch:
             await browser.page(f"/channels/events?{wrong}", 404)
 
 
-async def test_figures_are_sent_as_they_change(client: Client, server_url: str) -> None:
+async def test_figures_are_sent_as_they_change(
+    client: Client, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "INTERVAL", 0.1)
     key = f"channel {row_key(b'news')}"
     async with (
         subscribe(client, "news", shard_channels=["shards"]),

@@ -4,6 +4,7 @@ import anyio
 import coredis
 import pytest
 
+from consumers.console import watch
 from consumers.console.pages import queues as module
 from consumers.console.queues.library import Figures
 from consumers.console.viewpoint import Queues
@@ -44,7 +45,10 @@ async def test_queues_are_listed(client: Client, server_url: str) -> None:
         await browser.page("/queues/events?order=evil", 400)
 
 
-async def test_figures_are_sent_as_they_change(client: Client, server_url: str) -> None:
+async def test_figures_are_sent_as_they_change(
+    client: Client, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "INTERVAL", 0.1)
     jobs = await filled(client)
     async with open_browser(server_url) as browser, anyio.create_task_group() as tasks:
         await looked(browser)

@@ -6,6 +6,7 @@ import anyio
 import coredis
 import pytest
 
+from consumers.console import watch
 from consumers.console.pages.streaming import row_key
 from tests.consumers.console.consoles import Browser, open_browser
 from tests.consumers.console.pages.test_addressed import ADDRESS, HOSTILE
@@ -42,7 +43,10 @@ async def test_streams_are_listed(client: Client, server_url: str) -> None:
         await browser.page("/streams/figures/events?order=evil", 400)
 
 
-async def test_figures_are_sent_as_they_change(client: Client, server_url: str) -> None:
+async def test_figures_are_sent_as_they_change(
+    client: Client, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "INTERVAL", 0.1)
     await client.xadd(HOSTILE, {"a": "b"})
     await client.xgroup_create(HOSTILE, "g", "0")
     async with open_browser(server_url) as browser, anyio.create_task_group() as tasks:
