@@ -1,6 +1,9 @@
 """Options of the whole test run."""
 
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
@@ -29,3 +32,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--oracle-examples") is not None:
         os.environ["TRIMARAN_ORACLE_EXAMPLES"] = str(config.getoption("--oracle-examples"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _processes_share_bytecode() -> Iterator[None]:
+    """Where Python writes no bytecode, as in many containers, each of the hundreds of processes that tests start would
+    compile every module again, which is half of a broker's start: they share a folder that goes with the run."""
+    if not sys.dont_write_bytecode:
+        yield
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="trimaran-bytecode-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        environment.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        environment.setenv("PYTHONPYCACHEPREFIX", folder)
+        yield
