@@ -1,11 +1,12 @@
 """BACKUP beside the reference: replies, states, files, and what other commands do to a backup and it to them.
 
-Each test has a server of each kind for itself, in folders of their own.
+Most tests share a server of each kind, which each finds without data and without a backup; but for its numbers of
+files, that is as good as new.
 """
 
 import os
 import re
-import signal
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tests.oracle.background import until
 from tests.oracle.harness import requires
 from tests.oracle.test_append_only_folders import commands_for, digests
 from tests.oracle.test_dump import fill
-from tests.oracle.two_servers import One, Two, forked, quiet
+from tests.oracle.two_servers import One, Two, end_children, forked, quiet
 from tests.oracle.wire import CLOSED
 
 pytestmark = requires("8.10")
@@ -31,20 +32,60 @@ NEVER = "CONFIG SET rdb-key-save-delay 10000000"
 Start = Callable[..., Two]
 
 
-@pytest.fixture
-def two(tmp_path: Path) -> Iterator[Start]:
-    running: list[Two] = []
+@pytest.fixture(scope="module")
+def shared() -> Iterator[dict[str, Two]]:
+    """The servers that tests share, by whether they keep an append-only file."""
+    kept: dict[str, Two] = {}
+    yield kept
+    for found in kept.values():
+        found.stop()
 
-    def start(appendonly: str, *options: str) -> Two:
-        found = Two(tmp_path, ["--appendonly", appendonly, *options])
-        running.append(found)
+
+@pytest.fixture
+def two(
+    shared: dict[str, Two], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Start]:
+    """Gives both servers with three keys; those with options, or asked for as `fresh`, are this test's alone."""
+    used: list[tuple[Two, str | None]] = []
+    failed = request.session.testsfailed
+
+    def start(appendonly: str, *options: str, fresh: bool = False) -> Two:
+        directives = ["--appendonly", appendonly, *options]
+        if options or fresh:
+            found = Two(tmp_path, directives)
+        elif appendonly in shared:
+            found = shared.pop(appendonly)
+            empty(found, appendonly)
+        else:
+            found = Two(tmp_path_factory.mktemp("shared"), directives)
+        used.append((found, None if options or fresh else appendonly))
         found.do("SET a 1", "RPUSH b 1 2", "SET c 3")
         return found
 
     yield start
-    for found in running:
-        for one in found.both:
-            one.stop()
+    for found, appendonly in used:
+        if appendonly is None or request.session.testsfailed > failed:
+            found.stop()
+        else:
+            shared[appendonly] = found
+
+
+def empty(p: Two, appendonly: str) -> None:
+    """Take away what a test has left."""
+    for one in p.both:
+        one.connect()
+        one.call("CONFIG SET rdb-key-save-delay 0")
+    end_children(p)
+    for one in p.both:
+        one.call("BACKUP ABORT")
+    quiet(p)
+    for one in p.both:
+        for command in ("BACKUP ABORT", "BACKUP CLEANUP", "FLUSHALL", f"CONFIG SET appendonly {appendonly}"):
+            one.call(command)
+    quiet(p)
+    for one in p.both:
+        shutil.rmtree(one.folder / "backupdir", ignore_errors=True)
+    p.compare()
 
 
 either = pytest.mark.parametrize("appendonly", ["yes", "no"])
@@ -103,11 +144,12 @@ def test_the_live_folder_is_as_it_was_without_an_append_only_file(two: Start) ->
 @either
 def test_while_another_child_runs_it_is_pending(appendonly: str, two: Start) -> None:
     p = two(appendonly)
-    p.do(SLOWLY, "BGSAVE", "BACKUP START")
+    p.do(NEVER, "BGSAVE", "BACKUP START")
     p.compare()
     p.do("BACKUP SEAL", "BACKUP CLEANUP", "BACKUP START", "BGREWRITEAOF")
     p.compare()
     p.do("CONFIG SET rdb-key-save-delay 0")
+    end_children(p)
     p.wait("incrementing")
     p.compare()
     p.do("BACKUP SEAL")
@@ -124,7 +166,7 @@ def test_a_pending_one_can_be_given_up(appendonly: str, two: Start) -> None:
 
 
 def test_a_rewrite_under_way_serves_for_a_backup(two: Start) -> None:
-    p = two("yes")
+    p = two("yes", fresh=True)
     p.do(SLOWLY, "BGREWRITEAOF", "BACKUP START")
     p.compare()
     p.do("SET d 4")
@@ -165,8 +207,8 @@ def test_requests_during_the_rewrite(appendonly: str, two: Start) -> None:
 def test_a_child_that_dies(appendonly: str, two: Start) -> None:
     p = two(appendonly)
     p.do(NEVER, "BACKUP START")
-    for child in forked(p):
-        os.kill(child, signal.SIGKILL)
+    forked(p)
+    end_children(p)
     p.wait("failed")
     p.compare()
     p.do("CONFIG SET rdb-key-save-delay 0")
@@ -193,10 +235,10 @@ def test_what_other_commands_do_to_it(commands: list[str], appendonly: str, two:
     for state in ("pending", "snapshotting", "incrementing", "sealed"):
         if (commands, state) == (["SAVE"], "pending"):
             continue  # refused while BGSAVE runs
-        if state in ("pending", "snapshotting"):
-            p.do(SLOWLY)
         if state == "pending":
-            p.do("BGSAVE")
+            p.do(NEVER, "BGSAVE")
+        if state == "snapshotting":
+            p.do(SLOWLY)
         p.do("BACKUP START")
         if state == "snapshotting":
             forked(p)
@@ -208,6 +250,8 @@ def test_what_other_commands_do_to_it(commands: list[str], appendonly: str, two:
         for command in commands:
             theirs, ours = (one.call(command) for one in p.both)
             assert theirs[:1] == ours[:1], f"{command} while {state}: {theirs!r} {ours!r}"
+        if state == "pending":
+            end_children(p)
         # FLUSHALL ends a save, and then the backup begins when it likes.
         if p.theirs.state() in ("pending", "snapshotting"):
             p.wait("incrementing")
@@ -223,7 +267,7 @@ def test_what_other_commands_do_to_it(commands: list[str], appendonly: str, two:
 
 @either
 def test_the_data_of_a_master_take_the_place_of_its_own(appendonly: str, two: Start, tmp_path: Path) -> None:
-    p = two(appendonly)
+    p = two(appendonly, fresh=True)
     master = One([str(servers.find_reference()[0])], tmp_path / "master", ["--repl-diskless-sync-delay", "0"])
     master.start()
     try:
@@ -359,7 +403,7 @@ def test_the_base_cannot_be_linked(appendonly: str, two: Start) -> None:
 
 
 def test_no_append_only_file_can_be_kept(two: Start) -> None:
-    p = two("no")
+    p = two("no", fresh=True)
     for one in p.both:
         (one.folder / "appendonlydir").write_text("x")
     p.do("BACKUP START", "BACKUP STATUS", "BACKUP LIST")
@@ -486,5 +530,4 @@ def test_either_loads_a_backup_of_the_other(appendonly: str, maker: str, two: St
             assert other.connection.call("DEBUG", "DIGEST") == digest
         assert restored.ours.call("SET more 1") == b"+OK\r\n"
     finally:
-        for other in restored.both:
-            other.stop()
+        restored.stop()

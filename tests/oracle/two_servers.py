@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -45,6 +46,11 @@ class One:
                 self.connection.close()
             time.sleep(0.02)
         raise AssertionError((self.folder.parent / f"{self.folder.name}.log").read_text()[-3000:])
+
+    def connect(self) -> None:
+        """A connection as a new client has it, in place of the one there was."""
+        self.connection.close()
+        self.connection = Connection(("127.0.0.1", self.port))
 
     def call(self, command: str) -> bytes:
         """The reply, with folders and times that are told made the same everywhere."""
@@ -99,6 +105,10 @@ class Two:
         for one in self.both:
             one.start()
 
+    def stop(self) -> None:
+        for one in self.both:
+            one.stop()
+
     def do(self, *commands: str) -> bytes:
         """Send the commands to both, and compare the replies; returns the last one."""
         reply = b""
@@ -140,3 +150,11 @@ def forked(p: Two) -> list[int]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return [children[0] for children in found]
+
+
+def end_children(p: Two) -> None:
+    """Kill those that there are: a save or a rewrite need not take its time."""
+    for one in p.both:
+        for child in one.children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
