@@ -1,12 +1,11 @@
 """BACKUP beside the reference: replies, states, files, and what other commands do to a backup and it to them.
 
-Most tests share a server of each kind, which each finds without data and without a backup; but for its numbers of
-files, that is as good as new.
+Where tests share a server of each kind, each finds them without data and without a backup: but for the numbers of
+their files, as good as new.
 """
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from tests.oracle.harness import requires
 from tests.oracle.test_append_only_folders import commands_for, digests
 from tests.oracle.test_dump import fill
 from tests.oracle.two_servers import One, Two, end_children, forked, quiet
-from tests.oracle.wire import CLOSED
 
 pytestmark = requires("8.10")
 
@@ -33,59 +31,44 @@ Start = Callable[..., Two]
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[dict[str, Two]]:
-    """The servers that tests share, by whether they keep an append-only file."""
-    kept: dict[str, Two] = {}
+def shared() -> Iterator[list[Two]]:
+    """The servers that tests with an append-only file share: one pair, once there is one."""
+    kept: list[Two] = []
     yield kept
-    for found in kept.values():
+    for found in kept:
         found.stop()
 
 
 @pytest.fixture
 def two(
-    shared: dict[str, Two], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    shared: list[Two], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Start]:
-    """Gives both servers with three keys; those with options, or asked for as `fresh`, are this test's alone."""
-    used: list[tuple[Two, str | None]] = []
+    """Gives both servers with three keys. The test has them for itself where it asks for `fresh` ones or for options,
+    and without an append-only file: then servers number their files each in its own way once there have been some."""
+    own: list[Two] = []
     failed = request.session.testsfailed
 
     def start(appendonly: str, *options: str, fresh: bool = False) -> Two:
         directives = ["--appendonly", appendonly, *options]
-        if options or fresh:
+        if fresh or options or appendonly == "no":
             found = Two(tmp_path, directives)
-        elif appendonly in shared:
-            found = shared.pop(appendonly)
-            empty(found, appendonly)
+            own.append(found)
+        elif shared:
+            (found,) = shared
+            found.empty()
         else:
             found = Two(tmp_path_factory.mktemp("shared"), directives)
-        used.append((found, None if options or fresh else appendonly))
+            shared.append(found)
         found.do("SET a 1", "RPUSH b 1 2", "SET c 3")
         return found
 
     yield start
-    for found, appendonly in used:
-        if appendonly is None or request.session.testsfailed > failed:
-            found.stop()
-        else:
-            shared[appendonly] = found
-
-
-def empty(p: Two, appendonly: str) -> None:
-    """Take away what a test has left."""
-    for one in p.both:
-        one.connect()
-        one.call("CONFIG SET rdb-key-save-delay 0")
-    end_children(p)
-    for one in p.both:
-        one.call("BACKUP ABORT")
-    quiet(p)
-    for one in p.both:
-        for command in ("BACKUP ABORT", "BACKUP CLEANUP", "FLUSHALL", f"CONFIG SET appendonly {appendonly}"):
-            one.call(command)
-    quiet(p)
-    for one in p.both:
-        shutil.rmtree(one.folder / "backupdir", ignore_errors=True)
-    p.compare()
+    # After a failure they may be in any state; what a save or rewrite that is ended leaves is up to each server.
+    if request.session.testsfailed > failed or any(one.children() for p in shared for one in p.both):
+        own += shared
+        shared.clear()
+    for found in own:
+        found.stop()
 
 
 either = pytest.mark.parametrize("appendonly", ["yes", "no"])
@@ -220,16 +203,10 @@ def test_a_child_that_dies(appendonly: str, two: Start) -> None:
 @either
 @pytest.mark.parametrize(
     "commands",
-    [
-        ["CONFIG SET appendonly no"],
-        ["CONFIG SET appendonly yes"],
-        ["DEBUG RELOAD"],
-        ["DEBUG LOADAOF"],
-        ["FLUSHALL", "SET x 1"],
-        ["SAVE"],
-    ],
+    [["CONFIG SET appendonly no"], ["CONFIG SET appendonly yes"], ["DEBUG RELOAD"], ["DEBUG LOADAOF"],
+     ["FLUSHALL", "SET x 1"], ["SAVE"]],
     ids=lambda commands: commands[0],
-)
+)  # fmt: skip
 def test_what_other_commands_do_to_it(commands: list[str], appendonly: str, two: Start) -> None:
     p = two(appendonly)
     for state in ("pending", "snapshotting", "incrementing", "sealed"):
@@ -403,7 +380,7 @@ def test_the_base_cannot_be_linked(appendonly: str, two: Start) -> None:
 
 
 def test_no_append_only_file_can_be_kept(two: Start) -> None:
-    p = two("no", fresh=True)
+    p = two("no")
     for one in p.both:
         (one.folder / "appendonlydir").write_text("x")
     p.do("BACKUP START", "BACKUP STATUS", "BACKUP LIST")
@@ -445,29 +422,14 @@ def test_a_sealed_one_is_removed_after_its_time(two: Start) -> None:
     p.do("CONFIG GET backupdirname", "CONFIG GET backup-sealed-ttl")
 
 
-def _kill(one: One) -> None:
-    one.kill()
-
-
-def _shut_down(one: One) -> None:
-    assert one.connection.call("SHUTDOWN") == CLOSED
-    one.wait_for_end()
-
-
 @either
 @pytest.mark.parametrize(
     ("state", "end"),
-    [
-        ("pending", _kill),
-        ("snapshotting", _kill),
-        ("incrementing", _kill),
-        ("sealed", _kill),
-        ("pending", _shut_down),
-        ("incrementing", _shut_down),
-    ],
-)
+    [("pending", One.kill), ("snapshotting", One.kill), ("incrementing", One.kill), ("sealed", One.kill),
+     ("pending", One.shut_down), ("incrementing", One.shut_down)],
+)  # fmt: skip
 def test_a_restart_in_the_middle(state: str, end: Callable[[One], None], appendonly: str, two: Start) -> None:
-    p = two(appendonly)
+    p = two(appendonly, fresh=True)
     if state in ("pending", "snapshotting"):
         p.do(NEVER)
     if state == "pending":

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from tests.oracle import servers
 from tests.oracle.background import until
-from tests.oracle.wire import Connection
+from tests.oracle.wire import CLOSED, Connection
 
 SECONDS = 20.0
 
@@ -86,6 +87,10 @@ class One:
         self._process.kill()
         self.wait_for_end()
 
+    def shut_down(self) -> None:
+        assert self.connection.call("SHUTDOWN") == CLOSED
+        self.wait_for_end()
+
     def wait_for_end(self) -> None:
         self.connection.close()
         self._process.wait(SECONDS)
@@ -108,6 +113,18 @@ class Two:
     def stop(self) -> None:
         for one in self.both:
             one.stop()
+
+    def empty(self) -> None:
+        """Leave no data and no backup; saves and rewrites end."""
+        for one in self.both:
+            one.connect()
+            for command in ("BACKUP ABORT", "BACKUP CLEANUP", "FLUSHALL", "CONFIG SET appendonly yes"):
+                one.call(command)
+            one.call("CONFIG SET rdb-key-save-delay 0")
+        quiet(self)
+        for one in self.both:
+            shutil.rmtree(one.folder / "backupdir", ignore_errors=True)
+        self.compare()
 
     def do(self, *commands: str) -> bytes:
         """Send the commands to both, and compare the replies; returns the last one."""
