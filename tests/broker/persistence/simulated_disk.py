@@ -26,6 +26,11 @@ SHORT = -1
 """In place of an error number: the write takes half of what it is given, one byte at least; other calls do all."""
 
 
+def each_fault(calls: int) -> list[tuple[int, int]]:
+    """What `SimulatedDisk.fail` takes for each of so many calls: an error number (they take turns), and SHORT."""
+    return [(call, error) for call in range(calls) for error in ((errno.EIO, errno.ENOSPC)[call % 2], SHORT)]
+
+
 class File:
     """A file, with a name or (after its removal, while it is open) without."""
 
@@ -115,6 +120,7 @@ class SimulatedDisk(Disk):
         self._root = Folder()
         self._steps: list[Step] = []
         self._faults: dict[int, int] = {}
+        self._failed = 0
         self._locks: set[File] = set()
         self.calls: list[str] = []
         self.open_files = 0
@@ -136,10 +142,11 @@ class SimulatedDisk(Disk):
         for number in range(len(self.calls) + call, len(self.calls) + call + times):
             self._faults[number] = error
 
-    def heal(self) -> None:
-        """Let nothing fail any more."""
+    def heal(self) -> int:
+        """Let nothing fail any more; returns how many calls have failed or been short so far."""
         self._faults.clear()
         self.capacity = None
+        return self._failed
 
     def files(self) -> dict[str, bytes]:
         """All files now, by their paths."""
@@ -209,6 +216,8 @@ class SimulatedDisk(Disk):
         """Count a call, and let it fail if it shall; whether it shall be short."""
         error = self._faults.get(len(self.calls))
         self.calls.append(name)
+        if error is not None and (error != SHORT or name == "write"):
+            self._failed += 1
         if error is not None and error != SHORT:
             raise OSError(error, os.strerror(error))
         return error == SHORT

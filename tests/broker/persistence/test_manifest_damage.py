@@ -3,6 +3,7 @@
 A start that is refused changes nothing.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -36,10 +37,12 @@ def disk_with(manifest: bytes | None) -> SimulatedDisk:
 
 
 def damaged(text: bytes) -> Iterator[bytes]:
-    """Cut anywhere, and with each line dropped, doubled or in another's place."""
-    for end in range(len(text)):
-        yield text[:end]
+    """Cut around line ends and at every fifth byte, and with each line dropped, doubled or in another's place."""
     lines = text.splitlines(keepends=True)
+    ends = itertools.accumulate(map(len, lines))
+    for cut in sorted({end + step for end in ends for step in (-2, -1, 0, 1)} | {*range(0, len(text), 5)}):
+        if cut < len(text):
+            yield text[:cut]
     for at in range(len(lines)):
         yield b"".join(lines[:at] + lines[at + 1 :])
         yield b"".join([*lines[: at + 1], *lines[at:]])
