@@ -11,7 +11,7 @@ LUA_MEMORY = 32 << 20
 BUSY = b"-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n"
 BUSY_FUNCTION = b"-BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.\r\n"
 
-PATIENCE = 2.0
+PATIENCE = 1.0
 """Seconds that a script may run before it is killed as an operator would kill it."""
 
 
