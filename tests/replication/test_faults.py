@@ -128,6 +128,7 @@ def bad_master(pieces: Callable[[], Iterator[bytes]]) -> Iterator[tuple[int, thr
     """Listens, and answers each connection with these pieces, each behind a read; its port, and whether it did once."""
     listener = socket.create_server(("127.0.0.1", 0))
     done = threading.Event()
+    connected: list[socket.socket] = []
 
     def serve() -> None:
         while True:
@@ -135,6 +136,7 @@ def bad_master(pieces: Callable[[], Iterator[bytes]]) -> Iterator[tuple[int, thr
                 sock, _ = listener.accept()
             except OSError:
                 return
+            connected[:] = [sock]
             sock.settimeout(2)
             with contextlib.suppress(OSError), sock:
                 for piece in pieces():
@@ -152,6 +154,9 @@ def bad_master(pieces: Callable[[], Iterator[bytes]]) -> Iterator[tuple[int, thr
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
+        for sock in connected:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)  # its thread needn't wait for more
         thread.join(10)
 
 
@@ -198,6 +203,9 @@ def test_a_replica_whose_disk_is_full(tmp_path: Path) -> None:
         time.sleep(1)
         assert replica.alive() and replica.call("PING").startswith((b"+PONG", b"-MISCONF")), replica.log()
         limit_files(replica, resource.RLIM_INFINITY)
+        # on its own it tries again after a pause that has a test of its own
+        assert replica.call("REPLICAOF", "NO", "ONE") == b"+OK\r\n"
+        replica.follow(master.port)
         replica.until_in_sync()
         same_contents(master, replica)
 

@@ -158,7 +158,7 @@ def test_large_data(mode: str, replica: Node) -> None:
         theirs, ours = master.connect(), replica.connect()
         ours.call("CONFIG", "SET", "repl-diskless-load", mode)
         ours.call("SET", "own", "1")
-        theirs.call("DEBUG", "POPULATE", "100000", "key", "100")
+        theirs.call("DEBUG", "POPULATE", "30000", "key", "100")
         follow(ours, master)
         until_same(theirs, ours)
         assert ours.call("GET", "own") == b"$-1\r\n"

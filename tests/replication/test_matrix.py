@@ -18,7 +18,7 @@ from tests.replication.contents import same_contents
 from tests.replication.nodes import KINDS, Node, nodes, until
 from tests.replication.writes import CHANNEL, LIBRARY, Writes, block, words_of
 
-WRITES = int(os.environ.get("TRIMARAN_REPLICATION_WRITES") or 2500)
+WRITES = int(os.environ.get("TRIMARAN_REPLICATION_WRITES") or 1500)
 SEED = os.environ.get("TRIMARAN_REPLICATION_SEED") or "1"
 
 OURS = [(master, replica) for master in KINDS for replica in KINDS if "trimaran" in (master, replica)]
