@@ -27,10 +27,9 @@ where_it_is_built = pytest.mark.skipif(not COMPILES, reason="there is nothing co
 
 
 @where_it_is_built
-@pytest.mark.parametrize("twin", TWINS)
-def test_a_twin_was_built(twin: str) -> None:
+def test_the_twins_were_built() -> None:
     importlib.import_module("broker.server")
-    assert native.IN_USE[twin], f"{twin} was not built"
+    assert [twin for twin in TWINS if not native.IN_USE[twin]] == []
 
 
 def test_each_twin_is_preferred_by_its_reference() -> None:
@@ -59,16 +58,15 @@ def test_all_twins_can_be_kept_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @where_it_is_built
-@pytest.mark.parametrize("name", MODULES)
-def test_a_module_runs_compiled(name: str) -> None:
-    module = importlib.import_module(name)
-    assert str(module.__file__).endswith(tuple(EXTENSION_SUFFIXES))
+def test_the_modules_run_compiled() -> None:
+    files = [str(importlib.import_module(name).__file__) for name in MODULES]
+    assert [file for file in files if not file.endswith(tuple(EXTENSION_SUFFIXES))] == []
 
 
 @pytest.mark.skipif(not native.pure(), reason="the modules may be compiled")
-@pytest.mark.parametrize("name", MODULES)
-def test_in_pure_mode_a_module_runs_from_its_source(name: str) -> None:
-    assert str(importlib.import_module(name).__file__).endswith(".py")
+def test_in_pure_mode_the_modules_run_from_their_sources() -> None:
+    files = [str(importlib.import_module(name).__file__) for name in MODULES]
+    assert [file for file in files if not file.endswith(".py")] == []
 
 
 @pytest.fixture
@@ -126,10 +124,9 @@ def test_what_was_compiled_is_read_from_what_the_build_wrote(tmp_path: Path) -> 
     assert native.compiled_modules(record) == {"broker.there": "89abcdef"}
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_a_compiled_module_promises_only_what_it_keeps(name: str) -> None:
-    source = (ROOT / (name.replace(".", "/") + ".py")).read_text()
-    assert "type: ignore[assignment]" not in source, "compiled, that is a cast that nobody checks"
-    assert not re.search(r"^if TYPE_CHECKING:(?:\n(?: .*)?)+\nelse:", source, re.MULTILINE), (
-        "compiled, there is no else"
-    )
+def test_compiled_modules_promise_only_what_they_keep() -> None:
+    sources = {name: (ROOT / (name.replace(".", "/") + ".py")).read_text() for name in MODULES}
+    casts = [name for name, source in sources.items() if "type: ignore[assignment]" in source]
+    assert casts == [], "compiled, that is a cast that nobody checks"
+    other = re.compile(r"^if TYPE_CHECKING:(?:\n(?: .*)?)+\nelse:", re.MULTILINE)
+    assert [name for name, source in sources.items() if other.search(source)] == [], "compiled, there is no else"
