@@ -102,7 +102,7 @@ requests = st.composite(lambda draw: request(draw(st.sampled_from(REQUESTS)), dr
 subscribing = st.composite(lambda draw: request(draw(st.sampled_from(SUBSCRIBING)), draw))
 
 
-@examples(60)
+@examples(40)
 @given(st.lists(users(), min_size=1, max_size=3))
 def test_printed_users(changes: list[list[str]]) -> None:
     """Several ACL SETUSERs of one user, one rule each, so that a refused rule does not hide the others."""
@@ -116,7 +116,7 @@ def test_printed_users(changes: list[list[str]]) -> None:
         client.do("ACL LIST")
 
 
-@examples(60)
+@examples(40)
 @given(users(), st.lists(st.one_of(requests(), subscribing()), min_size=10, max_size=30))
 def test_verdicts(rules: list[str], asked: list[list[str]]) -> None:
     with pair() as both:
@@ -133,7 +133,7 @@ def denied(reply: bytes) -> bytes:
     return reply if reply.startswith((b"-NOPERM", b"-ERR ACL", b"-ERR BY", b"-ERR GET")) else b"permitted"
 
 
-@examples(60)
+@examples(40)
 @given(users(), st.lists(requests(), min_size=10, max_size=30))
 def test_real_requests(rules: list[str], asked: list[list[str]]) -> None:
     with pair() as both:

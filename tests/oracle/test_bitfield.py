@@ -77,7 +77,7 @@ COMMANDS = st.builds(
 )
 
 
-@examples(200)
+@examples(100)
 @given(st.lists(COMMANDS, max_size=12))
 def test_generated_operations(script: list[AnyCommand]) -> None:
     agree(script)

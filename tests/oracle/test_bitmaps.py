@@ -135,7 +135,7 @@ COMMANDS = st.one_of(
 
 
 @requires("8.2")
-@examples(150)
+@examples(80)
 @given(st.lists(COMMANDS, max_size=30))
 def test_generated_commands(script: list[AnyCommand]) -> None:
     agree(script)

@@ -49,7 +49,7 @@ _values = st.one_of(
 )
 
 
-@examples(400)
+@examples(200)
 @given(st.lists(st.tuples(st.sampled_from(NAMES), _values), min_size=1, max_size=5))
 def test_any_value(settings: list[tuple[str, str]]) -> None:
     with pair() as both:

@@ -380,7 +380,7 @@ _values: st.SearchStrategy[list[list[str | bytes | int]]] = st.one_of(
 
 
 @requires("8.8")
-@examples(120)
+@examples(70)
 @given(_values)
 def test_generated_values(commands: list[list[str | bytes | int]]) -> None:
     with pair() as p:

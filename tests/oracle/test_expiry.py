@@ -94,7 +94,7 @@ script_of_keys = st.one_of(
 
 
 @requires("8.4")
-@examples(80)
+@examples(50)
 @given(st.lists(script_of_keys, max_size=40))
 def test_generated(script: list[list[str]]) -> None:
     # Redis keeps the sum of INCRBYFLOAT as text where it is an integer, and so names another encoding.

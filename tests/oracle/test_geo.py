@@ -409,7 +409,7 @@ _commands: st.SearchStrategy[AnyCommand] = st.one_of(
 )
 
 
-@examples(80)
+@examples(50)
 @given(st.lists(_commands, min_size=5, max_size=30))
 def test_generated(script: list[AnyCommand]) -> None:
     agree(script)

@@ -336,7 +336,7 @@ _commands: st.SearchStrategy[AnyCommand] = st.one_of(
 )
 
 
-@examples(80)
+@examples(50)
 @given(st.lists(_commands, max_size=25))
 def test_generated(script: list[AnyCommand]) -> None:
     agree(script)

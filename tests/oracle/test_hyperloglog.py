@@ -203,7 +203,7 @@ COMMANDS = st.one_of(
 )
 
 
-@examples(150)
+@examples(80)
 @given(st.lists(COMMANDS, max_size=25))
 def test_generated_commands(script: list[AnyCommand]) -> None:
     agree(script)

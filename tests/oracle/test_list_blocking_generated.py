@@ -52,14 +52,14 @@ def _run(steps: list[tuple[int, str] | list[str]]) -> None:
             writer.do(f"LRANGE {key} 0 -1")
 
 
-@examples(60)
+@examples(40)
 @given(st.lists(st.one_of(st.tuples(st.integers(0, CLIENTS - 1), BLOCKING), TRANSACTIONS), max_size=14))
 def test_any_clients(steps: list[tuple[int, str] | list[str]]) -> None:
     _run(steps)
 
 
 @requires("8.10")
-@examples(60)
+@examples(40)
 @given(st.lists(st.one_of(st.tuples(st.integers(0, CLIENTS - 1), MOVING_SEVERAL), TRANSACTIONS), max_size=14))
 def test_any_clients_that_move_several(steps: list[tuple[int, str] | list[str]]) -> None:
     _run(steps)

@@ -286,7 +286,7 @@ MOVEM = _command("LMOVEM", KEYS, KEYS, ENDS, ENDS, st.sampled_from(["COUNT", "EX
                  st.sampled_from(["OBO", "BULK"]))  # fmt: skip
 
 
-@examples(150)
+@examples(80)
 @given(st.lists(COMMANDS, max_size=40))
 def test_any_commands(script: list[list[str]]) -> None:
     agree(script)

@@ -31,7 +31,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 ROUND = ["cjson.decode(ARGV[1])", "cjson.encode(cjson.decode(ARGV[1]))", "cmsgpack.pack(cjson.decode(ARGV[1]))"]
 
 
-@examples(150)
+@examples(80)
 @given(st.lists(st.tuples(VALUES, st.booleans(), st.sampled_from([None, 1, "\t", "\r"])), max_size=5))
 def test_json_values(cases: list[tuple[Any, bool, int | str | None]]) -> None:
     texts = [json.dumps(value, ensure_ascii=plain, indent=indent) for value, plain, indent in cases]
@@ -43,7 +43,7 @@ SLIPS = st.lists(
 )
 
 
-@examples(150)
+@examples(80)
 @given(st.lists(st.tuples(VALUES, SLIPS), max_size=8))
 def test_json_with_slips(cases: list[tuple[Any, list[tuple[int, int]]]]) -> None:
     steps = []
@@ -68,7 +68,7 @@ PACKED = st.recursive(
 CALLS = ["unpack(ARGV[1])", "unpack_one(ARGV[1])", "unpack_limit(ARGV[1], 2)", "unpack_limit(ARGV[1], 5, 1)"]
 
 
-@examples(150)
+@examples(80)
 @given(st.lists(PACKED | st.binary(max_size=40), max_size=8))
 def test_messagepack(texts: list[bytes]) -> None:
     same([script(["cmsgpack." + call for call in CALLS], text) for text in texts], resp=(2,))
@@ -85,7 +85,7 @@ ARGUMENTS = st.lists(
 ).map(", ".join)
 
 
-@examples(150)
+@examples(80)
 @given(st.lists(st.tuples(FORMATS, ARGUMENTS, st.binary(max_size=80), st.integers(0, 9)), max_size=8))
 def test_struct(cases: list[tuple[str, str, bytes, int]]) -> None:
     same(
@@ -109,7 +109,7 @@ def test_struct(cases: list[tuple[str, str, bytes, int]]) -> None:
 BIT = ["band", "bor", "bxor", "lshift", "rshift", "arshift", "rol", "ror", "tohex", "tobit", "bnot", "bswap"]
 
 
-@examples(100)
+@examples(60)
 @given(st.lists(st.lists(DOUBLES.map(as_lua), max_size=4).map(", ".join), max_size=8))
 def test_bit(arguments: list[str]) -> None:
     same([script([f"bit.{name}({given})" for name in BIT]) for given in arguments], resp=(2,))

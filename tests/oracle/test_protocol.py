@@ -295,7 +295,7 @@ _parts = st.sampled_from(
 )
 
 
-@examples(150)
+@examples(80)
 @given(st.lists(_parts, max_size=12))
 def test_generated_input(parts: list[bytes]) -> None:
     """Whatever comes, the replies are those of Redis, and so is the end.

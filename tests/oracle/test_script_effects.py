@@ -168,7 +168,7 @@ _ordinary = st.one_of(
 )
 
 
-@examples(60)
+@examples(40)
 @given(st.lists(st.one_of(_evaluations, _ordinary), max_size=20))
 def test_generated_sequences(commands: list[Command]) -> None:
     agree([*commands, "DISCARD", "SELECT 0"], resp=(2, 3))

@@ -189,7 +189,7 @@ _values = st.recursive(
 )
 
 
-@examples(60)
+@examples(40)
 @given(st.lists(st.tuples(_values, st.sampled_from(["", "redis.setresp(3) "])), min_size=1, max_size=8))
 def test_generated_values(values: list[tuple[str, str]]) -> None:
     agree([script(f"{before}return {value}") for value, before in values], resp=(2, 3))

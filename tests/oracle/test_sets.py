@@ -374,7 +374,7 @@ _commands: st.SearchStrategy[AnyCommand] = st.one_of(
 )
 
 
-@examples(60)
+@examples(40)
 @given(st.lists(_commands, max_size=25))
 def test_generated(script: list[AnyCommand]) -> None:
     agree(script)

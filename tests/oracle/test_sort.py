@@ -115,7 +115,7 @@ OPTIONS = st.sampled_from(
 WEIGHTS = st.dictionaries(ELEMENTS, ELEMENTS, max_size=6)
 
 
-@examples(150)
+@examples(80)
 @given(
     st.lists(ELEMENTS, max_size=8, unique=True), WEIGHTS, WEIGHTS, st.lists(st.lists(OPTIONS, max_size=5), max_size=6)
 )

@@ -235,7 +235,7 @@ _commands: st.SearchStrategy[AnyCommand] = st.one_of(
 )
 
 
-@examples(60)
+@examples(40)
 @given(st.lists(_commands, max_size=25))
 def test_generated_by_member(script: list[AnyCommand]) -> None:
     agree(script)
@@ -265,7 +265,7 @@ def _lex_commands(key: str) -> st.SearchStrategy[AnyCommand]:
     )
 
 
-@examples(150)
+@examples(80)
 @given(
     st.lists(st.tuples(st.integers(0, 4), _scattered_names), min_size=2, max_size=8),
     st.lists(_lex_commands("l"), max_size=12),
@@ -275,7 +275,7 @@ def test_generated_by_member_on_unequal_scores(entries: list[tuple[int, str]], s
     agree([["ZADD", "l", *(word for entry in entries for word in entry)], *script])
 
 
-@examples(100)
+@examples(60)
 @given(st.lists(_lex_commands("l"), max_size=12), st.sampled_from([5, 129, 1000]))
 def test_generated_by_member_where_members_ascend_with_scores(script: list[AnyCommand], count: int) -> None:
     """In a large set the search finds the one place where the range can begin."""

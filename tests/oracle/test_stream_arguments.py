@@ -59,7 +59,7 @@ def masked(reply: bytes) -> bytes:
     return _IDLE.sub(rb"\1", idle(stream_ids(reply)))
 
 
-@examples(250)
+@examples(120)
 @given(st.lists(COMMANDS, min_size=5, max_size=25))
 def test_arguments(commands: list[str]) -> None:
     same([Masked(command, masked) for command in (*SETUP, *commands)], resp=(3,))

@@ -73,7 +73,7 @@ COMMANDS = st.one_of(
 _INTEGERS = re.compile(rb":\d+\r")
 
 
-@examples(150)
+@examples(80)
 @given(st.integers(1, 8), st.lists(COMMANDS, min_size=5, max_size=50))
 def test_sequences(node: int, commands: list[str]) -> None:
     ids = iter(range(5, 1000))

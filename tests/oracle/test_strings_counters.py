@@ -98,7 +98,7 @@ counting = st.one_of(
 
 
 @requires("8.8")
-@examples(60)
+@examples(40)
 @given(st.lists(counting, max_size=30))
 def test_generated_counting(script: list[list[str]]) -> None:
     same(script, resp=(2,))

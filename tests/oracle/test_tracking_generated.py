@@ -88,7 +88,7 @@ class Players:
         client.do(Masked("INFO clients stats", lambda reply: b" ".join(re.findall(rb"tracking_\w+:\d+", reply))))
 
 
-@examples(100)
+@examples(60)
 @given(st.tuples(*[modes] * CLIENTS), st.lists(steps, min_size=10, max_size=50))
 def test_what_clients_are_told(begin: tuple[str, ...], script: list[tuple[int, str | tuple[str, int, str]]]) -> None:
     with pair(mask=masked) as p:

@@ -324,13 +324,13 @@ _commands = st.one_of(
 )
 
 
-@examples(60)
+@examples(40)
 @given(st.lists(_commands, max_size=25))
 def test_generated_transactions(script: list[str]) -> None:
     agree([*script, "DISCARD", "SELECT 0"], resp=(2, 3))
 
 
-@examples(60)
+@examples(40)
 @given(st.lists(st.tuples(st.integers(0, 2), _commands), max_size=30))
 def test_generated_transactions_of_several_clients(turns: list[tuple[int, str]]) -> None:
     with pair() as p:
