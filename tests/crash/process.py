@@ -28,10 +28,10 @@ class Process:
         self.pid = 0
 
     def start(self, longest_file: int | None = None) -> None:
-        """Start it and wait until everything is loaded. longest_file: see _run."""
+        """Start it and wait until everything is loaded. longest_file: see run_broker."""
         command = ["serve", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         command += ["--enable-debug-command", "yes", *self._words]
-        self._process = context.Process(target=_run, args=(command, self.folder / "log", longest_file))
+        self._process = context.Process(target=run_broker, args=(command, self.folder / "log", longest_file))
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid
@@ -117,7 +117,7 @@ def _status(process: ForkServerProcess, seconds: float) -> int:
     return process.exitcode
 
 
-def _run(words: list[str], log: Path, longest_file: int | None) -> None:
+def run_broker(words: list[str], log: Path, longest_file: int | None = None) -> None:
     """`python -m broker` with these words. longest_file: writing beyond so many bytes of a file fails with EFBIG; the
     limit can be raised from outside."""
     os.chdir(ROOT)

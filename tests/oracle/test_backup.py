@@ -245,7 +245,7 @@ def test_what_other_commands_do_to_it(commands: list[str], appendonly: str, two:
 @either
 def test_the_data_of_a_master_take_the_place_of_its_own(appendonly: str, two: Start, tmp_path: Path) -> None:
     p = two(appendonly, fresh=True)
-    master = One([str(servers.find_reference()[0])], tmp_path / "master", ["--repl-diskless-sync-delay", "0"])
+    master = One(servers.find_reference()[0], tmp_path / "master", ["--repl-diskless-sync-delay", "0"])
     master.start()
     try:
         p.start_backup()

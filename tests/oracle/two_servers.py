@@ -6,11 +6,11 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.broker_process import BrokerProcess
 from tests.oracle import servers
 from tests.oracle.background import until
 from tests.oracle.wire import CLOSED, Connection
@@ -21,23 +21,32 @@ SECONDS = 20.0
 class One:
     """A server that may end and start again, in its folder."""
 
-    def __init__(self, command: Sequence[str], folder: Path, options: Sequence[str]) -> None:
+    def __init__(self, program: Path | None, folder: Path, options: Sequence[str]) -> None:
+        """`program`: a redis-server; None for the broker."""
         self.folder = folder
         folder.mkdir()
-        self._command = [*command, "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", *options]
+        self._command = [
+            str(program) if program else "serve",
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            str(folder),
+            "--save",
+            "",
+            *options,
+        ]
         self._command += ["--enable-debug-command", "yes", "--enable-protected-configs", "yes"]
-        self._process: subprocess.Popen[bytes]
+        self._is_ours = program is None
+        self._process: subprocess.Popen[bytes] | BrokerProcess
 
     def start(self) -> None:
         port = self.port = servers.free_port()
-        with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self._command, "--port", str(port)],
-                cwd=servers.ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        path, command = self.folder.parent / f"{self.folder.name}.log", [*self._command, "--port", str(port)]
+        if self._is_ours:
+            self._process = BrokerProcess(command, path)
+        else:
+            with path.open("ab") as log:
+                self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + SECONDS
         while self._process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(OSError):
@@ -46,7 +55,7 @@ class One:
                     return
                 self.connection.close()
             time.sleep(0.02)
-        raise AssertionError((self.folder.parent / f"{self.folder.name}.log").read_text()[-3000:])
+        raise AssertionError(path.read_text()[-3000:])
 
     def connect(self) -> None:
         """A connection as a new client has it, in place of the one there was."""
@@ -104,8 +113,8 @@ class Two:
     """A server of each kind, to which the same is done."""
 
     def __init__(self, folder: Path, options: Sequence[str]) -> None:
-        self.theirs = One([str(servers.find_reference()[0])], folder / "theirs", options)
-        self.ours = One([sys.executable, "-m", "broker", "serve"], folder / "ours", options)
+        self.theirs = One(servers.find_reference()[0], folder / "theirs", options)
+        self.ours = One(None, folder / "ours", options)
         self.both = (self.theirs, self.ours)
         for one in self.both:
             one.start()

@@ -5,12 +5,12 @@ import functools
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.broker_process import BrokerProcess
 from tests.oracle.conftest import skip_loudly
 from tests.oracle.servers import ROOT, OracleMissing, _candidates, _version_of, find_valkey, free_port
 from tests.oracle.wire import CLOSED, SILENT, Connection, parse
@@ -73,13 +73,13 @@ class Node:
         self.folder.mkdir()
         self.port = free_port()
         path = executable(kind) if kind != "trimaran" else None
-        self._command = [str(path)] if path else [sys.executable, "-m", "broker", "serve"]
+        self._command = [str(path)] if path else ["serve"]
         self._command += ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         given = WITHOUT_PAUSES | {name.replace("_", "-"): value for name, value in directives.items()}
         for name, value in given.items():
             # a directive of several words is several arguments for all of these servers
             self._command += [f"--{name}", *(value.split() or [""])]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | BrokerProcess | None = None
         self._control: Connection | None = None
         self._clients: list[Connection] = []
 
@@ -108,6 +108,9 @@ class Node:
 
     def launch(self, *further: str) -> None:
         """Start it without waiting."""
+        if self.kind == "trimaran":
+            self._process = BrokerProcess([*self._command, *further], self.folder / "log")
+            return
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._command, *further], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
