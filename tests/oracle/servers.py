@@ -11,6 +11,7 @@ TRIMARAN_PURE        passed on to the broker, like the whole environment: no com
 """
 
 import atexit
+import collections
 import functools
 import importlib.util
 import os
@@ -45,7 +46,9 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 20.0
+START_SECONDS = 60.0
+
+_reserved: "collections.deque[socket.socket]" = collections.deque()
 
 
 class OracleMissing(Exception):
@@ -100,11 +103,19 @@ class Server:
 
 
 def free_port() -> int:
-    """Return a port on 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Return a port on 127.0.0.1 that is free, and stays so until a server listens there.
+
+    A server takes a second or more to start. So that the system gives the port to no other process in the meantime, it
+    stays bound here; since this socket does not listen and both allow reuse, the server can bind it nevertheless.
+    """
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", 0))
+    _reserved.append(sock)
+    if len(_reserved) > 100:
+        _reserved.popleft().close()
+    port: int = sock.getsockname()[1]
+    return port
 
 
 def start(
@@ -156,10 +167,14 @@ def _candidates() -> Iterator[Path]:
 
 
 def _version_of(path: Path) -> tuple[int, ...]:
-    """The version that the executable reports, e.g. (8, 10, 2); () if it does not run."""
+    """The version that the executable reports, e.g. (8, 10, 2); () if it does not run.
+
+    Raises TimeoutExpired: which tests there are depends on the servers that are found, so that a slow one must not be
+    taken for a missing one.
+    """
     try:
-        text = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=True).stdout.decode()
-    except (OSError, subprocess.SubprocessError):
+        text = subprocess.run([path, "--version"], capture_output=True, timeout=120, check=True).stdout.decode()
+    except (OSError, subprocess.CalledProcessError):
         return ()
     found = re.search(r"v=(\d+)\.(\d+)\.(\d+)", text)
     return tuple(map(int, found.groups())) if found else ()
@@ -298,3 +313,5 @@ def stop() -> None:
     """End all servers and remove their folders."""
     while _running:
         _running.popitem()[1].stop()
+    while _reserved:
+        _reserved.pop().close()
