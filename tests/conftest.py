@@ -1,12 +1,16 @@
-"""Options of the whole test run."""
+"""Options of the whole test run, and the clock that jumps."""
 
+import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import hypothesis
 import pytest
+import trio
+import trio.testing
 
 # On a busy machine the time that an example takes means nothing. Each run draws the same examples, so that it fails for
 # what was changed; `--hypothesis-profile=explore` draws others.
@@ -48,3 +52,28 @@ def _processes_share_bytecode() -> Iterator[None]:
         environment.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         environment.setenv("PYTHONPYCACHEPREFIX", folder)
         yield
+
+
+@pytest.fixture
+def autojump_clock(monkeypatch: pytest.MonkeyPatch) -> trio.testing.MockClock:
+    """pytest-trio's clock, which stands still while a thread of Trio's works.
+
+    Otherwise hours can pass while a thread waits for a core, and whatever has a limit then fails.
+    """
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    run_sync = trio.to_thread.run_sync
+    working = 0
+
+    async def held(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        nonlocal working
+        working += 1
+        clock.autojump_threshold = math.inf
+        try:
+            return await run_sync(function, *arguments, **options)
+        finally:
+            working -= 1
+            if not working:
+                clock.autojump_threshold = 0
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", held)
+    return clock
