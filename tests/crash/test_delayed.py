@@ -114,12 +114,12 @@ def test_a_promoted_replica_goes_on(tmp_path: Path) -> None:
             time.sleep(0.01)
         now = int(time.time() * 1000)
         for number in range(1, 6):
-            handle = parse(connection.call("XADD", "jobs", "AT", str(now + 800 - number), "*", "n", str(number))).text
+            handle = parse(connection.call("XADD", "jobs", "AT", str(now + 2500 - number), "*", "n", str(number))).text
         assert connection.call("XDEL", "jobs", handle) == b":1\r\n"
         connection.call("XADD", "jobs", "DELAY", "600000", "*", "n", "late")
         assert connection.call("WAIT", "1", "10000") == b":1\r\n"
         master.kill()
-        while time.time() * 1000 < now + 1000:
+        while time.time() * 1000 < now + 2700:
             time.sleep(0.05)
         assert [value for value, _ in _added(other)] == [b"0"]  # a replica waits for its master
         assert _delayed(other) == 5

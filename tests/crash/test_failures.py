@@ -15,7 +15,7 @@ from tests.oracle.wire import Connection
 LIMIT = 200_000
 VALUE = "x" * 1000
 FULL = b"-MISCONF Errors writing to the AOF file: File too large\r\n"
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from tests.crash.process import Process
 from tests.oracle.wire import Connection
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 WRITERS = 8
 KEYS = 200_000
 ROUNDS = int(os.environ.get("TRIMARAN_CRASH_ROUNDS") or 2)

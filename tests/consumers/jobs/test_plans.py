@@ -103,7 +103,7 @@ async def test_a_schedule_runs_under_workers_that_know_nothing_of_it(client: Cli
             "UTC",
             False,
         )
-        assert one.due is not None and abs(one.due - queue.clock()) < 2
+        assert one.due is not None and abs(one.due - queue.clock()) < 60
         assert await queue.unschedule("mine")
         assert not await queue.unschedule("mine")
         done = len(ran)

@@ -82,10 +82,10 @@ async def test_a_rate_holds_over_all_workers_by_key(client: Client, queue: Queue
     async with Worker(queue).open(), Worker(queue, concurrency=2).open():
         jobs = await queue.enqueue_many(work.call(user, n) for n in range(10) for user in "ab")
         other = await free.enqueue()
-        assert await other.result(timeout=5) == "free"
+        assert await other.result(timeout=30) == "free"
         await until(lambda: len(attempts) >= 8)
         assert (await queue.counts()).parked > 0
-        assert [await job.result(timeout=10) for job in jobs] == [n for n in range(10) for _ in "ab"]
+        assert [await job.result(timeout=30) for job in jobs] == [n for n in range(10) for _ in "ab"]
     for times in starts.values():
         assert len(times) == 10
         check_windows(times, 4, 0.3)
@@ -104,7 +104,7 @@ async def test_every_run_counts_and_so_do_retries(client: Client, queue: Queue) 
             raise ValueError("not yet")
 
     async with Worker(queue).open():
-        await (await work.enqueue()).result(timeout=10)
+        await (await work.enqueue()).result(timeout=30)
     assert len(starts) == 4
     check_windows(starts, 2, 0.2)
 
@@ -115,7 +115,7 @@ async def test_nothing_is_left_but_the_claims_of_the_period(client: Client, queu
 
     async with Worker(queue).open() as worker:
         for job in await queue.enqueue_many(work.call() for _ in range(8)):
-            await job.result(timeout=10)
+            await job.result(timeout=30)
         await until(lambda: worker.in_hand == 0)
         while {"rates", "openings", "limits"} & await keys(client, queue):
             await anyio.sleep(0.05)
@@ -134,7 +134,7 @@ async def test_cancelled_and_expired_jobs_use_no_place(autojump_clock: trio.test
 
     async with on_test_clock(queue), Worker(queue).open():
         first = await work.enqueue(0)
-        await first.result(timeout=10)
+        await first.result(timeout=30)
         cancelled = await queue.enqueue_many(work.call(n) for n in range(50))
         expired = await work.enqueue(51, expires=20)
         last = await work.enqueue(52)
@@ -144,9 +144,9 @@ async def test_cancelled_and_expired_jobs_use_no_place(autojump_clock: trio.test
         await last.result(timeout=200)
         for job in cancelled:
             with pytest.raises(JobCancelled):
-                await job.result(timeout=1)
+                await job.result(timeout=30)
         with pytest.raises(JobExpired):
-            await expired.result(timeout=1)
+            await expired.result(timeout=30)
     assert 99.9 < begun[1] - begun[0] < 102
 
 
@@ -238,11 +238,11 @@ def test_a_worker_waits_for_the_first_of_its_places() -> None:
         _, deadline = opener.parking(Place("work:1/rate", 1, 5.0), 105.0)
         opener.watch("work:1/rate", 105.0, 100.0, deadline)
         opener.watch("work:2/rate", 103.0, 100.0, deadline)
-        assert 2.9 < opener.next - trio.current_time() <= 3
+        assert opener.next - trio.current_time() == pytest.approx(3)
         # those of others are left alone until they are overdue
         opener.overdue([(b"work:3/rate", 110.0)], 109.0)
         assert opener.next > trio.current_time()
         opener.overdue([(b"work:3/rate", 110.0)], 111.0)
         assert opener.next <= trio.current_time()
 
-    trio.run(main)
+    trio.run(main, clock=trio.testing.MockClock())

@@ -33,8 +33,8 @@ async def test_a_job_returns_its_result(client: Client, queue: Queue) -> None:
         return a + b
 
     async with Worker(queue).open():
-        assert await (await add.enqueue(1)).result(timeout=5) == 3
-        assert await (await add.enqueue(1, b=5)).result(timeout=5) == 6
+        assert await (await add.enqueue(1)).result(timeout=30) == 3
+        assert await (await add.enqueue(1, b=5)).result(timeout=30) == 6
     assert await add(2, 2) == 4
     assert await keys(client, queue) == set()
     assert await client.xlen(queue.keys.streams["normal"]) == 0
@@ -52,7 +52,7 @@ async def test_many_jobs_in_one_round_trip(client: Client, queue: Queue) -> None
     jobs = await queue.enqueue_many(note.call(n) for n in range(2500))
     assert await client.xlen(queue.keys.streams["normal"]) == 2500
     async with Worker(queue, concurrency=50).open() as worker:
-        results = [await job.result(timeout=10) for job in jobs]
+        results = [await job.result(timeout=30) for job in jobs]
         assert results == list(range(2500)) and sorted(done) == results
         await until(lambda: worker.in_hand == 0)
         assert worker.statistics.acknowledged == 2500 and worker.statistics.redelivered == 0
@@ -68,7 +68,7 @@ async def test_many_waiters_for_one_result_and_waiting_elsewhere(client: Client,
     got: list[str] = []
 
     async def wait(job: Any) -> None:
-        got.append(await job.result(timeout=5))
+        got.append(await job.result(timeout=30))
 
     other = Queue("q")
     async with other.open(client), Worker(queue).open(), anyio.create_task_group() as tasks:
@@ -112,7 +112,7 @@ async def test_a_failing_job_is_retried_with_backoff_and_then_dead(client: Clien
     async with Worker(queue).open():
         job = await fail.enqueue("good")
         with pytest.raises(JobFailed, match="ValueError: no good") as caught:
-            await job.result(timeout=5)
+            await job.result(timeout=30)
     assert caught.value.attempts == 3 and 'raise ValueError(f"no {what}")' in caught.value.traceback
     assert [(about.id, about.attempt) for about, _ in attempts] == [(job.id, 1), (job.id, 2), (job.id, 3)]
     assert all(later - earlier >= 0.05 for (_, earlier), (_, later) in pairwise(attempts))
@@ -139,8 +139,8 @@ async def test_reject_is_final_and_retry_chooses_the_delay(queue: Queue) -> None
 
     async with Worker(queue).open():
         with pytest.raises(JobFailed, match="Reject: it is spoilt"):
-            await (await hopeless.enqueue()).result(timeout=5)
-        assert await (await later.enqueue()).result(timeout=5) == "now"
+            await (await hopeless.enqueue()).result(timeout=30)
+        assert await (await later.enqueue()).result(timeout=30) == "now"
     assert attempts == ["hopeless", "later", "later", "later"]
 
 
@@ -157,13 +157,13 @@ async def test_dead_jobs_are_redriven(queue: Queue) -> None:
         jobs = [await mend.enqueue(n) for n in range(3)]
         for job in jobs:
             with pytest.raises(JobFailed):
-                await job.result(timeout=5)
+                await job.result(timeout=30)
         broken = False
         assert await queue.redrive(where=lambda job: job.arguments["n"] == 1) == 1
         assert [job.arguments["n"] for job in await dead(queue)] == [0, 2]
         assert await queue.redrive(count=1) == 1 and await queue.redrive() == 1
         await until(lambda: worker.statistics.acknowledged == 9)
-        assert [await job.result(timeout=5) for job in jobs] == [1, 1, 1]
+        assert [await job.result(timeout=30) for job in jobs] == [1, 1, 1]
     assert await dead(queue) == []
 
 
@@ -198,9 +198,9 @@ async def test_a_job_that_takes_too_long_has_failed(queue: Queue) -> None:
 
     async with Worker(queue).open():
         with pytest.raises(JobFailed, match=r"JobTimeout: it took longer than 0\.1 s"):
-            await (await slow.enqueue()).result(timeout=5)
+            await (await slow.enqueue()).result(timeout=30)
         with pytest.raises(JobFailed, match=JobTimeout.__name__):
-            await (await slow_thread.enqueue()).result(timeout=5)
+            await (await slow_thread.enqueue()).result(timeout=30)
     assert stopped == ["slow", "slow"]
 
 
@@ -269,7 +269,7 @@ async def test_dataclasses_and_datetimes_arrive_as_such(queue: Queue) -> None:
     order = Order(7, at, [Line("pen", 2)], Path("/in/box"))
     arguments = (order, datetime(2026, 1, 1), timedelta(minutes=5), {"a", "b"})
     async with Worker(queue).open():
-        assert await (await ship.enqueue(*arguments, plain=Line("x", 1))).result(timeout=5) == order
+        assert await (await ship.enqueue(*arguments, plain=Line("x", 1))).result(timeout=30) == order
         assert seen == [*arguments, {"article": "x", "count": 1}]
         assert seen[0].at.tzinfo is UTC
         with pytest.raises(TypeError, match="is not data that a job can carry"):
@@ -287,14 +287,14 @@ async def test_arguments_of_another_type_fail_the_job_at_once(client: Client, qu
         with pytest.raises(
             JobFailed, match=r"^Reject: its arguments are not valid: Expected `int`, got `str` - at `\$\.n`$"
         ):
-            await job.result(timeout=5)
+            await job.result(timeout=30)
         await client.xadd(queue.keys.streams["normal"], {"what": "no job"})
         with anyio.fail_after(10):
             while (await client.xlen(queue.keys.dead), await client.xlen(queue.keys.streams["normal"])) != (2, 0):
                 await anyio.sleep(0.01)
         await client.xadd(queue.keys.streams["normal"], {"id": "a", "job": "gone", "args": b"\x80", "failed": "3"})
         with pytest.raises(JobFailed, match="LookupError: no job 'gone' is declared"):
-            await queue.handle("a").result(timeout=5)
+            await queue.handle("a").result(timeout=30)
 
 
 async def test_a_result_that_is_no_data_is_a_failure_and_not_repeated(queue: Queue) -> None:
@@ -308,21 +308,21 @@ async def test_a_result_that_is_no_data_is_a_failure_and_not_repeated(queue: Que
 
     async with Worker(queue).open():
         with pytest.raises(JobFailed, match="Reject: its result can't be stored: object is not data"):
-            await (await strange.enqueue()).result(timeout=5)
+            await (await strange.enqueue()).result(timeout=30)
     assert runs == 1
 
 
 async def test_synchronous_functions_run_in_threads(queue: Queue) -> None:
+    all_run = threading.Barrier(8)
+
     @queue.job()
     def where(n: int) -> tuple[bool, int, int]:
-        time.sleep(0.1)
+        all_run.wait(60)
         return threading.current_thread() is threading.main_thread(), n, current_job().attempt
 
     async with Worker(queue, concurrency=8).open():
-        begun = time.monotonic()
         jobs = await queue.enqueue_many(where.call(n) for n in range(8))
-        assert [await job.result(timeout=5) for job in jobs] == [(False, n, 1) for n in range(8)]
-        assert time.monotonic() - begun < 0.7
+        assert [await job.result(timeout=30) for job in jobs] == [(False, n, 1) for n in range(8)]
 
 
 async def test_hooks_hear_of_every_run(queue: Queue) -> None:
@@ -350,9 +350,9 @@ async def test_hooks_hear_of_every_run(queue: Queue) -> None:
             raise ValueError("x")
 
     async with Worker(queue, middleware=[Hooks()]).open():
-        await (await work.enqueue(False)).result(timeout=5)
+        await (await work.enqueue(False)).result(timeout=30)
         with pytest.raises(JobFailed):
-            await (await work.enqueue(True)).result(timeout=5)
+            await (await work.enqueue(True)).result(timeout=30)
     assert heard == [
         "start", "success", "start", "failure x", "retry 0.05", "start", "failure x",
         "dead work failed 2 times: ValueError: x",
@@ -396,7 +396,7 @@ async def test_a_cancelled_worker_gives_back_what_it_has(queue: Queue) -> None:
         await until(lambda: begun)
         tasks.cancel_scope.cancel()
     async with Worker(queue).open():
-        await job.result(timeout=5)
+        await job.result(timeout=30)
     assert begun == [1, 1]
 
 
@@ -423,9 +423,9 @@ async def test_a_job_is_dead_when_its_workers_died_of_it_and_not_when_they_died(
     async with Worker(queue, lease=0.2).open():
         if alone:
             with pytest.raises(JobFailed, match="Reject: its worker died 3 times, the last time while nothing else"):
-                await job.result(timeout=5)
+                await job.result(timeout=30)
         else:
-            await job.result(timeout=5)
+            await job.result(timeout=30)
     assert bool(ran) is not alone
 
 
